@@ -1,0 +1,103 @@
+"""The nouns of a pass, as frozen values.
+
+A *consumer* of a *context* is what the CTI API lets one follow. Its content is a set of *records*;
+a *snapshot* holds all of them as of one *offset*, a *change* alters one *resource* (the record of
+that name) and has the next offset.
+"""
+
+from fnmatch import fnmatchcase
+from typing import Any, Final, Literal
+
+import msgspec
+
+Json = Any
+"""A decoded JSON value: dict, list, str, int (exact), Decimal (never float), bool or None."""
+
+MAX_RANGE: Final = 1000
+"""The most offsets that the API hands out in one request (it answers 422 beyond)."""
+
+MAX_OFFSET: Final = 2**63 - 1
+"""Offsets beyond a signed 64-bit number sink a whole bulk, so they are refused when read."""
+
+MAX_NAME_BYTES: Final = 512
+"""OpenSearch takes no longer document id; SQLite follows so that both hold the same content."""
+
+
+class Consumer(msgspec.Struct, frozen=True):
+    """One configured consumer: what is followed, and where readers find it."""
+
+    context: str = "vd_1.0.0"
+    name: str = "vd_4.8.0"
+    index: str = "wazuh-cve"
+    resources: tuple[str, ...] = ("*",)
+
+    def wants(self, resource: str) -> bool:
+        """Whether a record of this name belongs to the content (shell-style patterns)."""
+        return any(fnmatchcase(resource, pattern) for pattern in self.resources)
+
+    def __str__(self) -> str:
+        return f"{self.context}/{self.name}"
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """A snapshot as the feed announces it: where it lies and the offset that it stands for."""
+
+    link: str
+    offset: int
+
+
+class ConsumerInfo(msgspec.Struct, frozen=True):
+    """What the feed says of a consumer; None is a null or an absent field."""
+
+    last_offset: int | None
+    snapshot: Snapshot | None
+
+
+class OffsetRange(msgspec.Struct, frozen=True):
+    """The offsets (after, to]: `after` is exclusive, `to` inclusive, as in the API."""
+
+    after: int
+    to: int
+
+    def __str__(self) -> str:
+        return f"({self.after}, {self.to}]"
+
+
+class Record(msgspec.Struct, frozen=True):
+    """A record as it is stored: `line` is its NDJSON line (UTF-8, without the newline).
+
+    The line is an object with `name`, `offset`, `version`, `inserted_at` and `payload`, as in a
+    snapshot; `name` and `offset` here repeat the line's.
+    """
+
+    name: str
+    offset: int
+    line: bytes
+
+
+class Change(msgspec.Struct, frozen=True):
+    """One entry of the change log. `create` has a payload, `update` operations, `delete` neither."""
+
+    offset: int
+    type: Literal["create", "update", "delete"]
+    resource: str
+    version: int | None = None
+    inserted_at: str | None = None
+    payload: dict[str, Json] | None = None
+    operations: list[Json] | None = None
+
+
+class Put(msgspec.Struct, frozen=True):
+    """Store this record, whatever stood under its name."""
+
+    record: Record
+
+
+class Delete(msgspec.Struct, frozen=True):
+    """Remove the record of this name; `offset` is that of the deleting change."""
+
+    name: str
+    offset: int
+
+
+Write = Put | Delete

@@ -1,0 +1,183 @@
+"""What is remembered of a consumer between passes, and every legal way in which it changes.
+
+Stores keep a `ConsumerState` beside the content and change both together; they never alter it
+themselves. The functions below are the transitions; an illegal one is a bug and raises ValueError.
+"""
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from ctisync.core.model import Consumer, ConsumerInfo, OffsetRange, Snapshot
+
+Phase = Literal["empty", "loading", "ready", "blocked"]
+
+
+class Owed(msgspec.Struct, frozen=True):
+    """A command that the Command Manager has not accepted yet: the offset then indexed, and the refusals."""
+
+    offset: int
+    attempts: int = 0
+
+
+class FailedChange(msgspec.Struct, frozen=True):
+    """The change that could not be applied.
+
+    `operation` is the index within the change's operations (None: the change as a whole), `digest`
+    tells whether the feed still offers the same change, `snapshot_link` which snapshot was offered
+    when it failed. `reinitialised`: it has already caused an initialisation from that snapshot.
+    `blocked`: the content stands just before it and waits for the feed to offer something else.
+    """
+
+    offset: int
+    resource: str
+    operation: int | None
+    reason: str
+    digest: str
+    snapshot_link: str | None = None
+    reinitialised: bool = False
+    blocked: bool = False
+
+
+class RefusedSnapshot(msgspec.Struct, frozen=True):
+    """A snapshot that could not be used; it isn't fetched again by itself while all three are the same."""
+
+    link: str
+    etag: str | None
+    size: int | None
+    reason: str
+
+
+class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
+    """The state of one consumer. `offset` 0 means: initialise.
+
+    `content`: there is a live content. `loading`: a new one was begun and not published. `range_to`:
+    the end of a range whose writes may have begun (stores without transactions). `unsettled`: the
+    last writer died within a swap, or the live content is not the stored one; taking the lease
+    settles it. Times are UTC.
+    """
+
+    offset: int = 0
+    last_offset: int | None = None
+    last_snapshot_link: str | None = None
+    snapshot_offset: int | None = None
+    content: bool = False
+    loading: bool = False
+    range_to: int | None = None
+    unsettled: bool = False
+    owed: Owed | None = None
+    failed: FailedChange | None = None
+    refused: RefusedSnapshot | None = None
+    stored_for: Consumer | None = None
+    checked_at: datetime | None = None
+    updated_at: datetime | None = None
+    reinitialised_at: datetime | None = None
+
+    @property
+    def phase(self) -> Phase:
+        if self.failed is not None and self.failed.blocked:
+            return "blocked"
+        if self.content and self.offset > 0 and not self.loading:
+            return "ready"
+        return "loading" if self.loading or self.content else "empty"
+
+    @property
+    def behind(self) -> int | None:
+        """How many offsets the content is behind the feed as last seen."""
+        return None if self.last_offset is None else max(0, self.last_offset - self.offset)
+
+
+def looked(state: ConsumerState, info: ConsumerInfo, now: datetime) -> ConsumerState:
+    """The feed was asked. What it left out is kept: a null says nothing."""
+    return msgspec.structs.replace(
+        state,
+        last_offset=state.last_offset if info.last_offset is None else info.last_offset,
+        last_snapshot_link=state.last_snapshot_link if info.snapshot is None else info.snapshot.link,
+        checked_at=now,
+    )
+
+
+def load_begun(state: ConsumerState) -> ConsumerState:
+    """A new content is being built beside the live one."""
+    return msgspec.structs.replace(state, loading=True)
+
+
+def load_abandoned(state: ConsumerState) -> ConsumerState:
+    """What was being built is gone; the live content is what it was."""
+    return msgspec.structs.replace(state, loading=False)
+
+
+def initialised(state: ConsumerState, snapshot: Snapshot, consumer: Consumer, now: datetime) -> ConsumerState:
+    """The content is the snapshot's. A failed change that lies before us is remembered, so it cannot loop."""
+    failed = state.failed
+    if failed is not None and failed.offset <= snapshot.offset:
+        failed = None
+    if failed is not None:
+        failed = msgspec.structs.replace(
+            failed, snapshot_link=snapshot.link, reinitialised=True, blocked=False
+        )
+    return msgspec.structs.replace(
+        state,
+        offset=snapshot.offset,
+        snapshot_offset=snapshot.offset,
+        content=True,
+        loading=False,
+        range_to=None,
+        owed=_owe(state, snapshot.offset),
+        failed=failed,
+        refused=None,
+        stored_for=consumer,
+        updated_at=now,
+    )
+
+
+def advanced(state: ConsumerState, to: int, now: datetime) -> ConsumerState:
+    """Every change up to `to` is in the content; a command is owed from now on."""
+    if to <= state.offset or not state.content:
+        raise ValueError(f"cannot advance from {state.offset} to {to}")
+    failed = state.failed if state.failed is not None and state.failed.offset > to else None
+    return msgspec.structs.replace(
+        state, offset=to, range_to=None, owed=_owe(state, to), failed=failed, updated_at=now
+    )
+
+
+def interrupted(state: ConsumerState, failed: FailedChange, now: datetime) -> ConsumerState:
+    """A change cannot be applied: offset 0, so that the content is initialised again."""
+    return msgspec.structs.replace(
+        state,
+        offset=0,
+        range_to=None,
+        failed=msgspec.structs.replace(failed, reinitialised=True, blocked=False),
+        reinitialised_at=now,
+    )
+
+
+def blocked(state: ConsumerState, failed: FailedChange) -> ConsumerState:
+    """The content stays as it is until the feed offers another change or another snapshot."""
+    return msgspec.structs.replace(state, failed=msgspec.structs.replace(failed, blocked=True))
+
+
+def snapshot_refused(state: ConsumerState, refused: RefusedSnapshot) -> ConsumerState:
+    return msgspec.structs.replace(state, refused=refused)
+
+
+def command_accepted(state: ConsumerState) -> ConsumerState:
+    return msgspec.structs.replace(state, owed=None)
+
+
+def command_refused(state: ConsumerState) -> ConsumerState:
+    if state.owed is None:
+        raise ValueError("no command is owed")
+    owed = msgspec.structs.replace(state.owed, attempts=state.owed.attempts + 1)
+    return msgspec.structs.replace(state, owed=owed)
+
+
+def next_range(state: ConsumerState, last_offset: int, most: int) -> OffsetRange:
+    """The range to apply next: the one whose writes had begun, or the next `most` offsets."""
+    to = state.range_to if state.range_to is not None else min(state.offset + most, last_offset)
+    return OffsetRange(after=state.offset, to=to)
+
+
+def _owe(state: ConsumerState, offset: int) -> Owed:
+    return Owed(offset=offset, attempts=state.owed.attempts if state.owed else 0)

@@ -1,0 +1,229 @@
+"""THE state machine: what a pass does next, from what is stored and what the feed says.
+
+`next_step` is asked again after every step until it answers with an `End`. It performs nothing; the
+shell in `ctisync.sync` does, and tells it through `SoFar` what this pass has already been through.
+"""
+
+from datetime import datetime, timedelta
+from typing import Literal
+
+import msgspec
+
+from ctisync.core.model import MAX_RANGE, Consumer, ConsumerInfo, OffsetRange, Snapshot
+from ctisync.core.state import ConsumerState, FailedChange, next_range
+
+Mode = Literal["sync", "init-snapshot", "update"]
+
+
+class Policy(msgspec.Struct, frozen=True):
+    """What the caller allows: the subcommand, and the two settings that decide about initialising."""
+
+    mode: Mode = "sync"
+    on_feed_reset: Literal["refuse", "init"] = "refuse"
+    reinit_interval: timedelta = timedelta(hours=24)
+
+
+class SoFar(msgspec.Struct, frozen=True):
+    """What this pass has been through already."""
+
+    initialised: bool = False
+    advanced: bool = False
+    interrupted: bool = False
+    blocked: bool = False
+    command_refused: bool = False
+
+    def after(
+        self,
+        *,
+        initialised: bool = False,
+        advanced: bool = False,
+        interrupted: bool = False,
+        blocked: bool = False,
+        command_refused: bool = False,
+    ) -> "SoFar":
+        """This and what has just happened. A refused command may be tried again once the content moves on."""
+        return SoFar(
+            initialised=self.initialised or initialised,
+            advanced=self.advanced or advanced,
+            interrupted=self.interrupted or interrupted,
+            blocked=self.blocked or blocked,
+            command_refused=command_refused or (self.command_refused and not advanced),
+        )
+
+
+class Settle(msgspec.Struct, frozen=True):
+    """Take the lease: that finishes a swap which was begun and looks at what is really live."""
+
+
+class SendCommand(msgspec.Struct, frozen=True):
+    """A command is owed: send it, with the offset of the content now indexed."""
+
+    offset: int
+
+
+class AskFeed(msgspec.Struct, frozen=True):
+    """Read the consumer's information from the feed and store it."""
+
+
+class Initialise(msgspec.Struct, frozen=True):
+    """Load this snapshot beside the live content, check it, swap."""
+
+    snapshot: Snapshot
+    why: str
+
+
+class ApplyRange(msgspec.Struct, frozen=True):
+    """Fetch the changes of this range and apply them."""
+
+    range: OffsetRange
+
+
+class End(msgspec.Struct, frozen=True):
+    """The pass is over. `outcome` says how; `why` is one line for the operator."""
+
+    outcome: Literal[
+        "up-to-date", "initialised", "no-snapshot", "nothing-known", "went-back", "settings", "blocked", "empty"
+    ]
+    why: str
+
+
+Step = Settle | SendCommand | AskFeed | Initialise | ApplyRange | End
+
+
+def next_step(
+    state: ConsumerState,
+    info: ConsumerInfo | None,
+    consumer: Consumer,
+    so_far: SoFar,
+    policy: Policy,
+    now: datetime,
+) -> Step:
+    """The next step of a pass. `info` is None until the feed has been asked."""
+    if state.unsettled:
+        return Settle()
+    if state.stored_for not in (None, consumer) and policy.mode != "init-snapshot":
+        return End("settings", _settings_differ(state.stored_for, consumer))
+    owed = state.owed if not so_far.command_refused else None
+    if owed is not None and not so_far.advanced:
+        return SendCommand(owed.offset)
+    if info is None:
+        return AskFeed()
+    work = _content_step(state, info, so_far, policy, now)
+    if isinstance(work, End) and owed is not None:
+        return SendCommand(owed.offset)
+    return work
+
+
+def _content_step(
+    state: ConsumerState, info: ConsumerInfo, so_far: SoFar, policy: Policy, now: datetime
+) -> Step:
+    if policy.mode == "init-snapshot":
+        return _operators_initialisation(state, info, so_far)
+    if info.last_offset is None:
+        return End("nothing-known", "the feed does not tell its last offset; nothing can be decided")
+    if so_far.blocked and state.failed is not None:
+        return End("blocked", _blocked(state.failed))
+    if state.offset == 0:
+        return _initialise_or_say_why_not(state, info, so_far, policy)
+    if state.offset > info.last_offset or (state.range_to or 0) > info.last_offset:
+        return _feed_went_back(state, info, info.last_offset, so_far, policy)
+    if _offers_a_way_out(state, info, so_far, policy, now) and info.snapshot is not None:
+        return Initialise(info.snapshot, "the feed offers a new snapshot after a change that cannot be applied")
+    if state.offset < info.last_offset:
+        return ApplyRange(next_range(state, info.last_offset, MAX_RANGE))
+    return End("up-to-date", f"content stands at the feed's last offset {info.last_offset}")
+
+
+def _operators_initialisation(state: ConsumerState, info: ConsumerInfo, so_far: SoFar) -> Step:
+    if so_far.initialised:
+        return End("initialised", f"content stands at the snapshot's offset {state.offset}")
+    if info.snapshot is None:
+        return End("no-snapshot", "the feed offers no snapshot yet")
+    return Initialise(info.snapshot, "asked for by the operator")
+
+
+def _initialise_or_say_why_not(
+    state: ConsumerState, info: ConsumerInfo, so_far: SoFar, policy: Policy
+) -> Step:
+    if policy.mode == "update":
+        if so_far.interrupted and state.failed is not None:
+            return End("blocked", _blocked(state.failed))
+        return End("empty", "there is no content to update from: the stored offset is 0")
+    if info.snapshot is None:
+        if state.failed is not None:
+            return End("blocked", _blocked(state.failed) + "; the feed offers no snapshot to start again from")
+        return End("no-snapshot", "the feed offers no snapshot yet")
+    if state.failed is not None:
+        return Initialise(info.snapshot, f"change {state.failed.offset} could not be applied")
+    return Initialise(info.snapshot, "nothing is stored yet")
+
+
+def _feed_went_back(
+    state: ConsumerState, info: ConsumerInfo, last_offset: int, so_far: SoFar, policy: Policy
+) -> Step:
+    automatic = policy.mode == "sync" and policy.on_feed_reset == "init" and not so_far.initialised
+    if automatic and info.snapshot is not None:
+        return Initialise(info.snapshot, f"the feed went back to offset {last_offset}")
+    return End(
+        "went-back",
+        f"the feed went back: its last offset is {last_offset}, the content stands at "
+        f"{state.range_to or state.offset}",
+    )
+
+
+def _offers_a_way_out(
+    state: ConsumerState, info: ConsumerInfo, so_far: SoFar, policy: Policy, now: datetime
+) -> bool:
+    """Whether a blocked content may start again from a snapshot that it has not been tried with."""
+    if state.failed is None or not state.failed.blocked or policy.mode != "sync":
+        return False
+    untried = info.snapshot is not None and info.snapshot.link != state.failed.snapshot_link
+    return untried and _may_initialise_again(state, so_far, policy, now)
+
+
+def _may_initialise_again(state: ConsumerState, so_far: SoFar, policy: Policy, now: datetime) -> bool:
+    """At most one snapshot a pass, and a time between two that a failed change caused.
+
+    A last time that lies in the future is a clock's mistake, not a reason to wait for years.
+    """
+    if so_far.initialised:
+        return False
+    last = state.reinitialised_at
+    return last is None or last > now or now - last >= policy.reinit_interval
+
+
+def may_interrupt(
+    state: ConsumerState,
+    failed: FailedChange,
+    so_far: SoFar,
+    policy: Policy,
+    now: datetime,
+) -> bool:
+    """Whether a change that cannot be applied leads to an initialisation (else the content is blocked).
+
+    It does not when this very change has already led to one from the snapshot on offer.
+    """
+    known = state.failed
+    tried = (
+        known is not None
+        and known.reinitialised
+        and known.digest == failed.digest
+        and known.snapshot_link == failed.snapshot_link
+    )
+    return not tried and _may_initialise_again(state, so_far, policy, now)
+
+
+def _blocked(failed: FailedChange) -> str:
+    operation = "" if failed.operation is None else f", operation {failed.operation}"
+    return f"change {failed.offset} of {failed.resource}{operation} cannot be applied: {failed.reason}"
+
+
+def _settings_differ(stored: Consumer | None, wanted: Consumer) -> str:
+    assert stored is not None  # the caller has compared the two
+    parts = [
+        f"{field} is {list(new) if isinstance(new, tuple) else new!r}, "
+        f"stored content was made with {list(old) if isinstance(old, tuple) else old!r}"
+        for field in ("index", "resources")
+        if (new := getattr(wanted, field)) != (old := getattr(stored, field))
+    ]
+    return "; ".join(parts)

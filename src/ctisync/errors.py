@@ -1,0 +1,120 @@
+"""Everything that can go wrong for a user, and what each of it means.
+
+    CtisyncError
+    ├── UsageError            2  the command line asks for something that makes no sense
+    ├── ConfigurationError    3  settings, or a refusal that only a person can lift
+    │   ├── AccessRefused     3  401, 403, 404 or a TLS refusal of feed or store
+    │   ├── ForeignIndex      3  another program's index stands where our alias belongs
+    │   └── SettingsChanged   3  the settings no longer fit what is stored
+    ├── AnotherPass           4  somebody else is working on this consumer
+    ├── FeedUnreachable       5  network, 429, 5xx, a spent time budget: try again later
+    ├── FeedRefused           6  the feed's data cannot be used
+    │   ├── SnapshotRefused   6  ... and it is the snapshot
+    │   └── Blocked           6  a change cannot be applied, and initialising again did not help
+    ├── StoreUnavailable      7  the store is unreachable, refuses writes, or is full
+    ├── CommandNotAccepted    8  the content is current, the command is still owed
+    ├── AuditFailed           9  an audit found differences
+    ├── EmptyStore           10  the store holds no content yet
+    └── Stopped         130/143  a signal ended the pass
+
+Each error answers three questions: can it be tried again (`transient`), what should the person
+type (`hint`), which exit code (`exit_code`). Anything else that escapes is a bug: exit code 1.
+"""
+
+from collections.abc import Iterable
+from typing import ClassVar, Final
+
+DONE: Final = 0
+BUG: Final = 1
+
+# Several consumers run in one call; the worst of their exit codes wins, in this order.
+_WORST_FIRST: Final = (130, 143, BUG, 7, 3, 6, 5, 8, 4, 10)
+
+
+class CtisyncError(Exception):
+    """What an operator is told: `message` says what and why, `hint` what to type (or None)."""
+
+    exit_code: ClassVar[int]
+    transient: ClassVar[bool] = False
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+
+class UsageError(CtisyncError):
+    exit_code = 2
+
+
+class ConfigurationError(CtisyncError):
+    exit_code = 3
+
+
+class AccessRefused(ConfigurationError):
+    pass
+
+
+class ForeignIndex(ConfigurationError):
+    pass
+
+
+class SettingsChanged(ConfigurationError):
+    pass
+
+
+class AnotherPass(CtisyncError):
+    exit_code = 4
+    transient = True
+
+
+class FeedUnreachable(CtisyncError):
+    exit_code = 5
+    transient = True
+
+
+class FeedRefused(CtisyncError):
+    exit_code = 6
+
+
+class SnapshotRefused(FeedRefused):
+    pass
+
+
+class Blocked(FeedRefused):
+    pass
+
+
+class StoreUnavailable(CtisyncError):
+    exit_code = 7
+    transient = True
+
+
+class CommandNotAccepted(CtisyncError):
+    exit_code = 8
+    transient = True
+
+
+class AuditFailed(CtisyncError):
+    exit_code = 9
+
+
+class EmptyStore(CtisyncError):
+    exit_code = 10
+
+
+class Stopped(CtisyncError):
+    """A signal ended the pass; `exit_code` is 128 + the signal's number."""
+
+    exit_code = 130
+    transient = True
+
+    def __init__(self, signal_number: int) -> None:
+        super().__init__(f"stopped by signal {signal_number}; the next pass goes on from here")
+        self.exit_code = 128 + signal_number  # type: ignore[misc]  # one class, two signals
+
+
+def worst(codes: Iterable[int]) -> int:
+    """The exit code of a call that ran several passes: the first of the documented order, else 0."""
+    found = set(codes) - {DONE}
+    return next((code for code in _WORST_FIRST if code in found), max(found, default=DONE))

@@ -1,0 +1,108 @@
+"""Transitions of what is remembered: none may claim more than the content holds."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from ctisync.core import state as transitions
+from ctisync.core.model import Consumer, ConsumerInfo, OffsetRange, Snapshot
+from ctisync.core.state import ConsumerState, FailedChange, Owed, RefusedSnapshot
+
+NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
+SNAPSHOT = Snapshot("link-700", 700)
+READY = ConsumerState(offset=1000, content=True, stored_for=Consumer(), last_offset=2000)
+FAILED = FailedChange(1501, "CVE-2024-1", 2, "why", "d1", snapshot_link="link-600")
+
+
+def test_what_the_feed_leaves_out_does_not_wipe_what_is_known() -> None:
+    known = ConsumerState(last_offset=5, last_snapshot_link="l")
+    after = transitions.looked(known, ConsumerInfo(None, None), NOW)
+    assert (after.last_offset, after.last_snapshot_link, after.checked_at) == (5, "l", NOW)
+    after = transitions.looked(known, ConsumerInfo(6, SNAPSHOT), NOW)
+    assert (after.last_offset, after.last_snapshot_link) == (6, "link-700")
+
+
+def test_initialising_stands_at_the_snapshots_offset_and_owes_a_command() -> None:
+    before = ConsumerState(
+        loading=True, range_to=3, refused=RefusedSnapshot("l", None, None, "r"), owed=Owed(5, attempts=2)
+    )
+    after = transitions.initialised(before, SNAPSHOT, Consumer(), NOW)
+    assert (after.offset, after.snapshot_offset, after.owed) == (700, 700, Owed(700, attempts=2))
+    assert (after.content, after.loading, after.range_to, after.refused) == (True, False, None, None)
+    assert after.stored_for == Consumer()
+    assert after.phase == "ready"
+
+
+def test_a_failed_change_ahead_of_the_snapshot_is_remembered_as_tried_with_it() -> None:
+    after = transitions.initialised(ConsumerState(failed=FAILED), SNAPSHOT, Consumer(), NOW)
+    assert after.failed is not None
+    assert (after.failed.reinitialised, after.failed.snapshot_link) == (True, "link-700")
+    past = transitions.initialised(ConsumerState(failed=FAILED), Snapshot("l", 1501), Consumer(), NOW)
+    assert past.failed is None
+
+
+def test_advancing_past_a_failed_change_forgets_it_and_no_sooner() -> None:
+    blocked = transitions.blocked(READY, FAILED)
+    assert transitions.advanced(blocked, 1500, NOW).failed is not None
+    assert transitions.advanced(blocked, 1501, NOW).failed is None
+
+
+def test_an_advance_owes_a_command_for_the_offset_then_indexed() -> None:
+    after = transitions.advanced(READY, 1300, NOW)
+    assert (after.offset, after.owed, after.range_to, after.updated_at) == (1300, Owed(1300), None, NOW)
+
+
+@pytest.mark.parametrize(("offset", "content", "to"), [(1000, True, 1000), (1000, True, 999), (0, False, 5)])
+def test_an_advance_that_claims_more_than_there_is_cannot_be_made(offset: int, content: bool, to: int) -> None:
+    with pytest.raises(ValueError, match="cannot advance"):
+        transitions.advanced(ConsumerState(offset=offset, content=content), to, NOW)
+
+
+def test_an_interruption_sets_the_offset_to_0_and_says_when() -> None:
+    after = transitions.interrupted(READY, FAILED, NOW)
+    assert (after.offset, after.content, after.reinitialised_at) == (0, True, NOW)
+    assert after.failed is not None
+    assert after.failed.reinitialised
+    assert after.phase == "loading"
+
+
+def test_commands_are_owed_until_accepted() -> None:
+    owing = transitions.advanced(READY, 1300, NOW)
+    refused = transitions.command_refused(transitions.command_refused(owing))
+    assert refused.owed == Owed(1300, attempts=2)
+    assert transitions.command_accepted(refused).owed is None
+    with pytest.raises(ValueError, match="no command"):
+        transitions.command_refused(READY)
+
+
+@pytest.mark.parametrize(
+    ("stored", "phase"),
+    [
+        (ConsumerState(), "empty"),
+        (transitions.load_begun(ConsumerState()), "loading"),
+        (transitions.load_abandoned(transitions.load_begun(READY)), "ready"),
+        (READY, "ready"),
+        (transitions.load_begun(READY), "loading"),
+        (transitions.blocked(READY, FAILED), "blocked"),
+    ],
+)
+def test_the_phase_tells_what_readers_and_operators_can_count_on(stored: ConsumerState, phase: str) -> None:
+    assert stored.phase == phase
+
+
+def test_how_far_behind_is_unknown_until_the_feed_was_asked() -> None:
+    assert ConsumerState().behind is None
+    assert READY.behind == 1000
+    assert ConsumerState(offset=9, last_offset=5).behind == 0
+
+
+def test_a_refused_snapshot_is_remembered() -> None:
+    refused = RefusedSnapshot("l", '"e"', 5, "no ZIP")
+    assert transitions.snapshot_refused(READY, refused).refused == refused
+
+
+def test_the_next_range_is_the_begun_one_else_the_next_offsets() -> None:
+    assert transitions.next_range(READY, 5000, 1000) == OffsetRange(1000, 2000)
+    assert transitions.next_range(READY, 1200, 1000) == OffsetRange(1000, 1200)
+    begun = ConsumerState(offset=1000, range_to=1100)
+    assert transitions.next_range(begun, 5000, 1000) == OffsetRange(1000, 1100)

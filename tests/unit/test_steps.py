@@ -1,0 +1,224 @@
+"""The state machine: each row of the pass table in words, and what must never follow from it."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from ctisync.core.model import Consumer, ConsumerInfo, OffsetRange, Snapshot
+from ctisync.core.state import ConsumerState, FailedChange, Owed
+from ctisync.core.steps import (
+    ApplyRange,
+    AskFeed,
+    End,
+    Initialise,
+    Policy,
+    SendCommand,
+    Settle,
+    SoFar,
+    Step,
+    may_interrupt,
+    next_step,
+)
+
+NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
+CONSUMER = Consumer()
+SNAPSHOT = Snapshot("https://cti.example/store/700_1746459961.zip", 700)
+NEWER = Snapshot("https://cti.example/store/900_1746459999.zip", 900)
+FEED = ConsumerInfo(last_offset=5000, snapshot=SNAPSHOT)
+FAILED = FailedChange(1501, "CVE-2024-1", 0, "no such member", "d1", snapshot_link=SNAPSHOT.link)
+
+
+def state(offset: int = 1000, **fields: object) -> ConsumerState:
+    base = {"content": offset > 0, "stored_for": CONSUMER if offset else None}
+    return ConsumerState(offset=offset, **{**base, **fields})  # type: ignore[arg-type]
+
+
+def decide(
+    stored: ConsumerState,
+    info: ConsumerInfo | None = FEED,
+    so_far: SoFar | None = None,
+    policy: Policy | None = None,
+    consumer: Consumer = CONSUMER,
+) -> Step:
+    return next_step(stored, info, consumer, so_far or SoFar(), policy or Policy(), NOW)
+
+
+def ends(step: Step) -> str:
+    assert isinstance(step, End), step
+    return step.outcome
+
+
+BLOCKED = FailedChange(1501, "CVE-2024-1", 0, "no", "d1", SNAPSHOT.link, reinitialised=True, blocked=True)
+
+ROWS: dict[str, tuple[ConsumerState, ConsumerInfo | None, Step]] = {
+    "a swap was begun: finish it first, then look again": (
+        state(unsettled=True, owed=Owed(1000)),
+        None,
+        Settle(),
+    ),
+    "a command is owed: it goes out before the feed is asked": (
+        state(owed=Owed(1000)),
+        None,
+        SendCommand(1000),
+    ),
+    "nothing is known of the feed yet: ask it": (state(), None, AskFeed()),
+    "offset 0 and a snapshot: initialise": (
+        state(0),
+        FEED,
+        Initialise(SNAPSHOT, "nothing is stored yet"),
+    ),
+    "offset 0 after a failed change and a snapshot: initialise again": (
+        state(0, content=True, stored_for=CONSUMER, failed=FAILED),
+        FEED,
+        Initialise(SNAPSHOT, "change 1501 could not be applied"),
+    ),
+    "offset below last_offset: apply the next range of at most 1000": (
+        state(1000),
+        FEED,
+        ApplyRange(OffsetRange(1000, 2000)),
+    ),
+    "close to last_offset: the range ends there": (state(4990), FEED, ApplyRange(OffsetRange(4990, 5000))),
+    "a range was begun by a dead pass: the same range again": (
+        state(1000, range_to=1300),
+        FEED,
+        ApplyRange(OffsetRange(1000, 1300)),
+    ),
+    "blocked, the feed offers a snapshot not tried with: initialise": (
+        state(1500, failed=BLOCKED),
+        ConsumerInfo(5000, NEWER),
+        Initialise(NEWER, "the feed offers a new snapshot after a change that cannot be applied"),
+    ),
+    "blocked, nothing new on offer: look at that range only": (
+        state(1500, failed=BLOCKED),
+        FEED,
+        ApplyRange(OffsetRange(1500, 2500)),
+    ),
+}
+
+
+@pytest.mark.parametrize("row", ROWS)
+def test_the_pass_table_decides(row: str) -> None:
+    stored, info, step = ROWS[row]
+    assert decide(stored, info) == step
+
+
+ENDS: dict[str, tuple[ConsumerState, ConsumerInfo, str]] = {
+    "offset 0 and no snapshot yet: nothing to do, say so": (state(0), ConsumerInfo(10, None), "no-snapshot"),
+    "offset 0 after a failed change and no snapshot: blocked": (
+        state(0, content=True, stored_for=CONSUMER, failed=FAILED),
+        ConsumerInfo(5000, None),
+        "blocked",
+    ),
+    "offset equals last_offset: nothing to do": (state(5000), FEED, "up-to-date"),
+    "last_offset is null: nothing can be said": (state(), ConsumerInfo(None, SNAPSHOT), "nothing-known"),
+    "last_offset is null and nothing is stored: nothing can be said either": (
+        state(0),
+        ConsumerInfo(None, SNAPSHOT),
+        "nothing-known",
+    ),
+    "offset above last_offset: the feed went back": (state(5001), FEED, "went-back"),
+    "a begun range above last_offset: the feed went back": (
+        state(4500, range_to=5001),
+        FEED,
+        "went-back",
+    ),
+}
+
+
+@pytest.mark.parametrize("row", ENDS)
+def test_the_pass_table_ends(row: str) -> None:
+    stored, info, outcome = ENDS[row]
+    assert ends(decide(stored, info)) == outcome
+
+
+def test_other_settings_than_the_stored_ones_stop_a_pass_before_the_feed_is_asked() -> None:
+    wider = Consumer(resources=("CVE-*",), index="cves")
+    step = decide(state(), None, consumer=wider)
+    assert ends(step) == "settings"
+    assert isinstance(step, End)
+    assert "resources is ['CVE-*']" in step.why
+    assert "index is 'cves'" in step.why
+
+
+def test_init_snapshot_is_the_way_out_of_changed_settings() -> None:
+    step = decide(state(), FEED, policy=Policy(mode="init-snapshot"), consumer=Consumer(index="cves"))
+    assert step == Initialise(SNAPSHOT, "asked for by the operator")
+
+
+def test_init_snapshot_initialises_whatever_the_stored_offset_and_stops_there() -> None:
+    policy = Policy(mode="init-snapshot")
+    assert isinstance(decide(state(5000), FEED, policy=policy), Initialise)
+    after = decide(state(700), FEED, SoFar(initialised=True, advanced=True), policy)
+    assert ends(after) == "initialised"
+    assert ends(decide(state(), ConsumerInfo(5000, None), policy=policy)) == "no-snapshot"
+
+
+def test_update_never_initialises() -> None:
+    policy = Policy(mode="update", on_feed_reset="init")
+    assert ends(decide(state(0), FEED, policy=policy)) == "empty"
+    assert ends(decide(state(9000), FEED, policy=policy)) == "went-back"
+    after_failure = state(0, content=True, stored_for=CONSUMER, failed=FAILED)
+    assert ends(decide(after_failure, FEED, SoFar(interrupted=True), policy)) == "blocked"
+    assert isinstance(
+        decide(state(1500, failed=BLOCKED), ConsumerInfo(5000, NEWER), policy=policy), ApplyRange
+    )
+
+
+def test_a_feed_that_went_back_is_followed_only_where_the_setting_says_so() -> None:
+    policy = Policy(on_feed_reset="init")
+    assert isinstance(decide(state(9000), FEED, policy=policy), Initialise)
+    assert ends(decide(state(9000), ConsumerInfo(5000, None), policy=policy)) == "went-back"
+    once = SoFar(initialised=True, advanced=True)
+    assert ends(decide(state(9000), FEED, once, policy)) == "went-back", "one snapshot a pass"
+
+
+def test_several_advances_are_followed_by_one_command_after_the_last() -> None:
+    moving = SoFar(advanced=True)
+    assert isinstance(decide(state(1000, owed=Owed(1000)), FEED, moving), ApplyRange)
+    assert decide(state(5000, owed=Owed(5000)), FEED, moving) == SendCommand(5000)
+    assert ends(decide(state(5000), FEED, moving)) == "up-to-date"
+
+
+def test_a_refused_command_is_not_repeated_until_the_content_moves_on() -> None:
+    refused = SoFar().after(command_refused=True)
+    assert ends(decide(state(5000, owed=Owed(5000)), FEED, refused)) == "up-to-date"
+    moved = refused.after(advanced=True)
+    assert decide(state(5000, owed=Owed(5000)), FEED, moved) == SendCommand(5000)
+
+
+def test_a_command_owed_for_a_blocked_content_goes_out() -> None:
+    so_far = SoFar(blocked=True, advanced=True)
+    assert decide(state(1500, failed=BLOCKED, owed=Owed(1500)), FEED, so_far) == SendCommand(1500)
+    assert ends(decide(state(1500, failed=BLOCKED), FEED, so_far)) == "blocked"
+
+
+def test_the_first_failure_interrupts() -> None:
+    assert may_interrupt(state(), FAILED, SoFar(), Policy(), NOW)
+
+
+def test_a_change_that_fails_again_after_initialising_does_not_loop() -> None:
+    again = state(1500, failed=BLOCKED, reinitialised_at=NOW - timedelta(days=30))
+    assert not may_interrupt(again, FAILED, SoFar(), Policy(), NOW)
+
+
+def test_a_pass_never_takes_two_snapshots() -> None:
+    assert not may_interrupt(state(), FAILED, SoFar(initialised=True), Policy(), NOW)
+
+
+def test_another_failing_change_waits_for_the_interval() -> None:
+    other = FailedChange(1700, "CVE-2024-2", None, "no such record", "d2", snapshot_link=SNAPSHOT.link)
+    policy = Policy(reinit_interval=timedelta(hours=24))
+    recent = state(1699, failed=BLOCKED, reinitialised_at=NOW - timedelta(hours=23))
+    assert not may_interrupt(recent, other, SoFar(), policy, NOW)
+    earlier = state(1699, failed=BLOCKED, reinitialised_at=NOW - timedelta(hours=24))
+    assert may_interrupt(earlier, other, SoFar(), policy, NOW)
+
+
+def test_a_clock_that_was_wrong_once_does_not_forbid_initialising_for_years() -> None:
+    future = state(1699, reinitialised_at=NOW + timedelta(days=3650))
+    assert may_interrupt(future, FAILED, SoFar(), Policy(), NOW)
+
+
+def test_a_blocked_content_waits_for_the_interval_before_it_tries_a_new_snapshot() -> None:
+    recent = state(1500, failed=BLOCKED, reinitialised_at=NOW - timedelta(hours=1))
+    assert isinstance(decide(recent, ConsumerInfo(5000, NEWER)), ApplyRange)

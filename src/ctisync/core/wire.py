@@ -1,0 +1,236 @@
+"""The API's JSON and the stored lines, to and from the model.
+
+Tolerant of fields that are not ours (they are kept in a record's line), strict on the types of
+those that are. Numbers keep their value: integers are exact at any size, fractions are `Decimal`.
+"""
+
+import re
+import unicodedata
+from decimal import Decimal
+from typing import Final, NoReturn
+
+import msgspec
+
+from ctisync.core.model import (
+    MAX_NAME_BYTES,
+    MAX_OFFSET,
+    Change,
+    ConsumerInfo,
+    Json,
+    Record,
+    Snapshot,
+)
+from ctisync.errors import FeedRefused
+
+_decoder: Final = msgspec.json.Decoder(float_hook=Decimal)
+_encoder: Final = msgspec.json.Encoder(decimal_format="number")
+
+_OPENING_BRACE: Final = ord("{")
+
+# `1901695_1746459961.zip` and `vd_1.0.0_vd_4.8.0_1901695_1746459961.json`: offset, unix time.
+_NAMED_OFFSET: Final = re.compile(r"(?:^|[/_])([0-9]{1,19})_[0-9]{9,12}\.[a-z]+$")
+
+
+class NotARecord(ValueError):
+    """A line of a snapshot that is no record; the text says what is wrong with it."""
+
+
+class _Line(msgspec.Struct):
+    """What decides about a line; the payload stays as it is."""
+
+    name: str
+    offset: int
+    payload: msgspec.Raw
+    version: int | None = None
+
+
+_line_decoder: Final = msgspec.json.Decoder(_Line)
+
+
+def decode(data: bytes) -> Json:
+    """Any JSON. Raises ValueError (also for nesting that no record has)."""
+    try:
+        return _decoder.decode(data)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(str(error)) from None
+
+
+def encode(value: Json) -> bytes:
+    """The JSON text of a decoded value: one line, UTF-8."""
+    return _encoder.encode(value)
+
+
+def consumer_info(document: Json) -> ConsumerInfo:
+    """The reply to a request for a consumer. Raises FeedRefused, naming the field.
+
+    A snapshot's offset is `last_snapshot_offset`; older servers leave it out, then it is the number
+    before the `_` in the snapshot's file name.
+    """
+    data = document.get("data") if isinstance(document, dict) else None
+    if not isinstance(data, dict):
+        raise FeedRefused("the feed's consumer information has no `data` object")
+    last_offset = _offset_or_none(data, "last_offset")
+    link = data.get("last_snapshot_link")
+    if link is not None and not isinstance(link, str):
+        _refuse_field("last_snapshot_link", "a string", link)
+    offset = _offset_or_none(data, "last_snapshot_offset")
+    if not link:
+        return ConsumerInfo(last_offset, None)
+    named = offset_in_name(link)
+    if offset is None:
+        offset = named
+    if offset is None:
+        raise FeedRefused(
+            f"the feed offers a snapshot without its offset: last_snapshot_offset is absent and the "
+            f"link {link!r} does not name one"
+        )
+    if named is not None and named != offset:
+        raise FeedRefused(
+            f"the feed contradicts itself: last_snapshot_offset is {offset}, the snapshot's file name says {named}"
+        )
+    if offset == 0:
+        raise FeedRefused("the feed offers a snapshot of offset 0, which holds nothing to follow from")
+    if last_offset is not None and offset > last_offset:
+        raise FeedRefused(
+            f"the feed contradicts itself: its snapshot stands at {offset}, above its last_offset {last_offset}"
+        )
+    return ConsumerInfo(last_offset, Snapshot(link, offset))
+
+
+def offset_in_name(name: str) -> int | None:
+    """The offset that a snapshot's link or file name tells, if it has the feed's form."""
+    found = _NAMED_OFFSET.search(name.split("?", 1)[0])
+    return int(found[1]) if found else None
+
+
+def change(item: Json) -> Change:
+    """One element of a changes reply. Raises FeedRefused, naming offset and field."""
+    if not isinstance(item, dict):
+        raise FeedRefused(f"a change is {_kind(item)}, not an object")
+    offset = _offset_or_none(item, "offset")
+    if offset is None:
+        raise FeedRefused("a change has no offset")
+    where = f"change {offset}"
+    kind = item.get("type")
+    if kind not in ("create", "update", "delete"):
+        raise FeedRefused(f"{where} has the unknown type {kind!r:.40}; a newer ctisync may know it")
+    resource = item.get("resource")
+    if not isinstance(resource, str):
+        raise FeedRefused(f"{where} has no resource")
+    if wrong := _wrong_name(resource):
+        raise FeedRefused(f"{where}: its resource {wrong}")
+    version = item.get("version")
+    if version is not None and not _is_int(version):
+        raise FeedRefused(f"{where}: version is {_kind(version)}, not an integer")
+    payload, operations = item.get("payload"), item.get("operations")
+    if kind == "create" and not isinstance(payload, dict):
+        raise FeedRefused(f"{where} creates {resource}, but its payload is {_kind(payload)}, not an object")
+    if kind == "update" and not isinstance(operations, list):
+        raise FeedRefused(f"{where} updates {resource}, but its operations are {_kind(operations)}, not an array")
+    inserted_at = item.get("inserted_at")
+    return Change(
+        offset=offset,
+        type=kind,
+        resource=resource,
+        version=version,
+        inserted_at=inserted_at if isinstance(inserted_at, str) else None,
+        payload=payload if kind == "create" else None,
+        operations=operations if kind == "update" else None,
+    )
+
+
+def record(line: bytes) -> Record:
+    """A snapshot's line as a record, its payload unparsed. Raises NotARecord."""
+    try:
+        head = _line_decoder.decode(line)
+        if not line.isascii():
+            line.decode()  # msgspec does not look into what it skips
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise NotARecord(_in_plain_words(error)) from None
+    if not 0 <= head.offset <= MAX_OFFSET:
+        raise NotARecord(f"its offset {head.offset} is out of range")
+    if wrong := _wrong_name(head.name):
+        raise NotARecord(f"its name {wrong}")
+    if memoryview(head.payload)[0] != _OPENING_BRACE:
+        raise NotARecord("its payload is not an object")
+    return Record(head.name, head.offset, line)
+
+
+def record_of(value: Json) -> Record:
+    """A decoded object as a record (from a snapshot that is a JSON array). Raises NotARecord."""
+    return record(encode(value))
+
+
+def created(create: Change) -> Record:
+    """The record that a `create` brings, in the shape of a snapshot's line."""
+    line = {
+        "name": create.resource,
+        "offset": create.offset,
+        "version": create.version,
+        "inserted_at": create.inserted_at,
+        "payload": create.payload,
+    }
+    return Record(create.resource, create.offset, encode(line))
+
+
+def changed(line: dict[str, Json], name: str, last: Change, payload: Json) -> Record:
+    """The record after its updates: `line` is the decoded one before them, other fields are kept.
+
+    Offset and version become those of the last change (API fact).
+    """
+    version = line.get("version") if last.version is None else last.version
+    rewritten = {**line, "offset": last.offset, "version": version, "payload": payload}
+    return Record(name, last.offset, encode(rewritten))
+
+
+def _offset_or_none(data: dict[str, Json], field: str) -> int | None:
+    value = data.get(field)
+    if value is None:
+        return None
+    if not _is_int(value):
+        _refuse_field(field, "an integer", value)
+    if not 0 <= value <= MAX_OFFSET:
+        raise FeedRefused(f"the feed's {field} {value} is out of range")
+    return int(value)
+
+
+def _is_int(value: Json) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _refuse_field(field: str, expected: str, value: Json) -> NoReturn:
+    raise FeedRefused(f"the feed's {field} is {_kind(value)}, not {expected}")
+
+
+def _wrong_name(name: str) -> str | None:
+    """What makes a name unusable as the id of a record in both stores, if anything."""
+    if not name:
+        return "is empty"
+    if (size := len(name.encode("utf-8", "replace"))) > MAX_NAME_BYTES:
+        return f"is {size} bytes long, more than the {MAX_NAME_BYTES} that a store takes ({name[:40]!r}...)"
+    if not name.isprintable() and any(unicodedata.category(char) in ("Cc", "Cs") for char in name):
+        return f"holds control characters ({name[:40]!r})"
+    return None
+
+
+def _kind(value: Json) -> str:
+    if value is None:
+        return "absent"
+    kinds = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", int: "an integer"}
+    return kinds.get(type(value), "a number")
+
+
+def _in_plain_words(error: Exception) -> str:
+    text = str(error)
+    if isinstance(error, msgspec.ValidationError):
+        if "missing required field" in text:
+            field = text.split("`")[1]
+            return f"it has no {field}"
+        if "Expected `object`" in text:
+            return "it is not an object"
+        return text.replace(" - at `$.", " at `")
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    if isinstance(error, UnicodeDecodeError):
+        return f"it is not UTF-8 (byte {error.start})"
+    return f"it is no JSON: {text}"

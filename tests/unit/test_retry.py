@@ -1,0 +1,52 @@
+"""When to try again: too early gets a client blocked, too late wastes the pass."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from ctisync.core.retry import LONGEST_DELAY, next_delay, retry_after
+
+NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("header", "seconds"),
+    [
+        (None, None),
+        ("60", 60.0),
+        (" 0 ", 0.0),
+        ("Tue, 24 Nov 2026 03:01:30 GMT", 90.0),
+        ("Tue, 24 Nov 2026 02:00:00 GMT", 0.0),
+        ("Tue, 24 Nov 2026 03:00:10 -0000", 10.0),
+        ("-1", None),
+        ("", None),
+        ("1.5", None),
+        ("inf", None),
+        ("soon", None),
+        ("99999999999999", None),
+        ("٣", None),
+    ],
+)
+def test_retry_after_is_read_in_both_forms_and_nonsense_is_ignored(
+    header: str | None, seconds: float | None
+) -> None:
+    assert retry_after(header, NOW) == seconds
+
+
+def test_what_the_server_asks_for_is_never_shortened() -> None:
+    for jitter in (0.0, 0.5, 0.999):
+        delay = next_delay(1, 30.0, 300.0, jitter)
+        assert delay is not None
+        assert 30.0 <= delay <= 33.0
+
+
+def test_waits_grow_and_stay_bounded() -> None:
+    delays = [next_delay(attempt, None, 1e9, 1.0) for attempt in range(1, 60)]
+    assert delays[:4] == [1.0, 2.0, 4.0, 8.0]
+    assert delays[-1] == LONGEST_DELAY
+
+
+def test_a_budget_that_does_not_allow_the_wait_ends_the_tries() -> None:
+    assert next_delay(1, 60.0, 59.0, 0.0) is None
+    assert next_delay(1, None, 0.4, 0.0) is None
+    assert next_delay(1, None, 0.5, 0.0) == 0.5

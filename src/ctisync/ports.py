@@ -1,0 +1,188 @@
+"""The outside of a pass, as contracts: what each adapter promises, in prose.
+
+Every method may raise a `CtisyncError`; nothing else leaves an adapter, neither while a call is
+made nor while what it returned is iterated. `tests/contract/` holds every store to this text.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+from ctisync.core.model import Change, Consumer, ConsumerInfo, OffsetRange, Record, Snapshot, Write
+from ctisync.core.state import ConsumerState, RefusedSnapshot
+
+Level = Literal["debug", "info", "warning", "error"]
+
+
+class Clock(Protocol):
+    """Time, so that tests need not wait for it."""
+
+    def now(self) -> datetime:
+        """Wall-clock time, aware, UTC."""
+
+    def monotonic(self) -> float:
+        """Seconds from an arbitrary start; never goes back."""
+
+    def sleep(self, seconds: float) -> None: ...
+
+
+class Progress(Protocol):
+    """One bar. Amounts are absolute, in the bar's unit."""
+
+    def reached(self, amount: int) -> None: ...
+
+
+class Report(Protocol):
+    """Where a pass says what it decided and why; never a reason to fail."""
+
+    def event(self, level: Level, event: str, **fields: Any) -> None:
+        """One line: `event` in kebab-case, `fields` by the names of the glossary (offset, range, ...)."""
+
+    def progress(
+        self, step: str, total: int | None, unit: Literal["bytes", "records", "offsets"]
+    ) -> AbstractContextManager[Progress]:
+        """A bar for a person at a terminal; nothing at all elsewhere."""
+
+
+class SnapshotFile(Protocol):
+    """A snapshot that lies on this machine's disk, complete as far as its size can tell."""
+
+    @property
+    def size(self) -> int:
+        """Bytes of the file, for progress."""
+
+    @property
+    def position(self) -> int:
+        """Bytes of the file that `records` has read so far."""
+
+    def records(self, highest_offset: int) -> Iterator[list[Record]]:
+        """All records, in the file's order, in batches of at most a few MB.
+
+        Raises SnapshotRefused for a line that is no record (naming the line and what is wrong with
+        it), for one above `highest_offset`, for damage, and *at the end* for a wrong CRC or size:
+        what was handed out before is worth nothing until the iterator has ended by itself.
+        """
+
+    def as_refused(self, reason: str) -> RefusedSnapshot:
+        """How this file is recognised when the feed offers it again."""
+
+    def discard(self) -> None:
+        """Remove it, when it is ours to remove: it was loaded, or it is no good."""
+
+
+class Feed(Protocol):
+    """The CTI API for one consumer, within one pass (its time budget is the pass's).
+
+    Raises FeedUnreachable for what may be gone later (after retries within the budget),
+    AccessRefused for what a person must mend, FeedRefused for data that cannot be used.
+    """
+
+    def consumer_info(self) -> ConsumerInfo: ...
+
+    def changes(self, wanted: OffsetRange) -> list[Change]:
+        """All changes of the range, strictly ascending, complete: gaps were confirmed."""
+
+    def fetch_snapshot(
+        self, snapshot: Snapshot, refused: RefusedSnapshot | None, keep_alive: Callable[[], None]
+    ) -> SnapshotFile:
+        """Download it beside the state, going on from what an earlier pass left of the same file.
+
+        When the server still offers `refused` (same link, ETag and size), raises SnapshotRefused
+        before any body is read. `keep_alive` is called every now and then.
+        """
+
+
+class CommandManager(Protocol):
+    def send_update(self, index: str, offset: int) -> None:
+        """Tell readers that `index` now holds the content of `offset`.
+
+        Returns when the command was accepted; raises CommandNotAccepted otherwise. Never
+        interprets silence as acceptance.
+        """
+
+
+class Load(Protocol):
+    """A new content, being built beside the live one and invisible to readers."""
+
+    def add(self, records: Sequence[Record]) -> None:
+        """Take these records in. Of two with one name the higher offset stays, the first when equal."""
+
+    def publish(self, after: ConsumerState) -> int:
+        """Check what was built against what was added, then make it live together with `after`.
+
+        Readers see either the old content or the whole new one. Returns the number of records.
+        After a crash anywhere in here a later pass finds the old content with the old state, or
+        the new one with `after` (a store that needs two writes settles that when it takes its
+        lease). Raises StoreUnavailable when the store holds another number of records than it took.
+        """
+
+
+class Writer(Protocol):
+    """The right to change one consumer's state and content; there is one at a time.
+
+    A writer whose lease was taken over raises AnotherPass at its next write, which has no effect.
+    """
+
+    @property
+    def state(self) -> ConsumerState:
+        """As stored, after everything that this writer has written."""
+
+    def save(self, state: ConsumerState) -> None:
+        """Store the state; the content stays as it is. An offset may only go down here."""
+
+    def load(self, snapshot: Snapshot) -> AbstractContextManager[Load]:
+        """Begin a new content. Leaving without `publish` removes what was built, if it can."""
+
+    def read(self, names: Collection[str]) -> dict[str, Record]:
+        """Those of these records that the live content holds, as last written. A failed read is an
+        error, never a missing record."""
+
+    def apply(self, writes: Sequence[Write], after: ConsumerState) -> None:
+        """Write a folded range to the live content, then `after`, whose offset is the range's end.
+
+        One transaction, or an order in which a crash leaves `range_to` behind so that the next pass
+        folds and writes the same range again. A record that already stands at a write's offset is
+        left alone. No write is believed that the store did not confirm.
+        """
+
+    def make_searchable(self) -> None:
+        """Afterwards readers find all that was written: called before a command is sent."""
+
+    def keep_alive(self) -> None:
+        """Renew the lease if it is due; called while a long step writes nothing."""
+
+
+class Store(Protocol):
+    """Where content and state are kept."""
+
+    @property
+    def name(self) -> str:
+        """Its URL without credentials, for people."""
+
+    def look(self, consumer: Consumer) -> ConsumerState:
+        """What is stored, without a lease and without a write; an empty state when nothing is.
+
+        Raises ConfigurationError when the store was written by a newer ctisync.
+        """
+
+    def checked(self, consumer: Consumer, state: ConsumerState) -> None:
+        """Remember `state`, which differs from what `look` gave only in what the feed said and when.
+
+        Best effort, without a lease: when another writer is at work, it is his to remember.
+        """
+
+    def writer(self, consumer: Consumer) -> AbstractContextManager[Writer]:
+        """Take the lease, settle what a dead writer left, clean up; let it go at the end.
+
+        Raises AnotherPass when somebody else holds it.
+        """
+
+    def count(self, consumer: Consumer) -> int | None:
+        """Records in the live content; None when there is none."""
+
+    def export(self, consumer: Consumer) -> Iterator[bytes]:
+        """The live content's lines without newlines, ascending by name (by UTF-8 bytes), from one
+        moment: a swap meanwhile does not show. Raises EmptyStore when there is no content."""
+
+    def close(self) -> None: ...

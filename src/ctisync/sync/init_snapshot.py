@@ -1,0 +1,63 @@
+"""Initialise: load a snapshot beside the live content, check it, swap."""
+
+from ctisync.core.model import Consumer
+from ctisync.core.state import initialised, snapshot_refused
+from ctisync.core.steps import Initialise
+from ctisync.errors import ConfigurationError, SnapshotRefused
+from ctisync.ports import Clock, Feed, Report, SnapshotFile, Writer
+
+
+def init_snapshot(
+    step: Initialise,
+    consumer: Consumer,
+    writer: Writer,
+    feed: Feed,
+    clock: Clock,
+    report: Report,
+    *,
+    by_itself: bool,
+) -> None:
+    """Fetch the snapshot and make it the live content.
+
+    `by_itself`: nobody asked for it, so a snapshot that was refused before is not fetched again.
+    Raises SnapshotRefused, after remembering which one it was; the live content is then unchanged.
+    """
+    snapshot = step.snapshot
+    report.event("info", "initialise", consumer=str(consumer), snapshot_offset=snapshot.offset, why=step.why)
+    refused_before = writer.state.refused if by_itself else None
+    file = feed.fetch_snapshot(snapshot, refused_before, writer.keep_alive)
+    try:
+        records = _load(step, consumer, writer, file, clock, report)
+    except SnapshotRefused as error:
+        writer.save(snapshot_refused(writer.state, file.as_refused(error.message)))
+        file.discard()
+        raise
+    file.discard()
+    report.event("info", "initialised", consumer=str(consumer), offset=snapshot.offset, records=records)
+
+
+def _load(
+    step: Initialise, consumer: Consumer, writer: Writer, file: SnapshotFile, clock: Clock, report: Report
+) -> int:
+    # A feed that goes on while it writes a snapshot may put a record into it that is newer than the
+    # snapshot's offset; one that is newer than the feed itself is an error.
+    highest = max(step.snapshot.offset, writer.state.last_offset or 0)
+    found = kept = 0
+    with (
+        writer.load(step.snapshot) as load,
+        report.progress("load", file.size, "bytes") as progress,
+    ):
+        for batch in file.records(highest):
+            wanted = [record for record in batch if consumer.wants(record.name)]
+            load.add(wanted)
+            found, kept = found + len(batch), kept + len(wanted)
+            progress.reached(file.position)
+        if found == 0:
+            raise SnapshotRefused("the snapshot holds no record")
+        if kept == 0:
+            raise ConfigurationError(
+                f"{consumer}: none of the snapshot's {found} records has a name that fits resources = "
+                f"{list(consumer.resources)}",
+                hint="mend `resources` of this consumer in the settings, then: ctisync init-snapshot",
+            )
+        return load.publish(initialised(writer.state, step.snapshot, consumer, clock.now()))

@@ -1,0 +1,198 @@
+"""START READING HERE: one pass over one consumer.
+
+Look at what is stored, let `core.steps` decide, perform the step, remember; again until there is
+nothing left to do. The caller holds the host's lock. A pass that has nothing to write never takes
+the store's lease; one that has keeps it to its end.
+"""
+
+from contextlib import ExitStack
+
+from ctisync.core.model import Consumer, ConsumerInfo
+from ctisync.core.state import ConsumerState, looked
+from ctisync.core.steps import (
+    ApplyRange,
+    AskFeed,
+    End,
+    Initialise,
+    Policy,
+    SendCommand,
+    Settle,
+    SoFar,
+    next_step,
+)
+from ctisync.errors import (
+    Blocked,
+    CommandNotAccepted,
+    CtisyncError,
+    EmptyStore,
+    FeedRefused,
+    FeedUnreachable,
+    SettingsChanged,
+)
+from ctisync.ports import Clock, CommandManager, Feed, Report, Store, Writer
+from ctisync.sync.init_snapshot import init_snapshot
+from ctisync.sync.send_command import send_command
+from ctisync.sync.update import update
+
+
+def run_pass(
+    consumer: Consumer,
+    *,
+    feed: Feed,
+    store: Store,
+    commands: CommandManager | None,
+    clock: Clock,
+    report: Report,
+    policy: Policy,
+    offered: ConsumerInfo | None = None,
+) -> None:
+    """Bring the stored content of `consumer` in step with the feed, as far as `policy` allows.
+
+    `commands` is None when nobody is to be told. `offered` replaces the feed's word when the feed is
+    not to be asked. Returns when there is nothing left to do; raises the CtisyncError that says why
+    it could not get there. Whatever was stored until then is complete; the next pass goes on from it.
+    """
+    with ExitStack() as lease:
+        this = _Pass(consumer, feed, store, commands, clock, report, policy, offered, lease)
+        end = this.run()
+        report.event("info", "pass-ended", consumer=str(consumer), outcome=end.outcome, why=end.why)
+        _raise_bad_end(end, consumer)
+    if this.so_far.command_refused:
+        raise CommandNotAccepted(
+            f"{consumer}: the content is current, but the update command was not accepted",
+            hint="ctisync status (the command is still owed; the next pass sends it again)",
+        )
+
+
+class _Pass:
+    """What one pass knows: the state as last read or written, the feed's word, what was done so far."""
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        feed: Feed,
+        store: Store,
+        commands: CommandManager | None,
+        clock: Clock,
+        report: Report,
+        policy: Policy,
+        offered: ConsumerInfo | None,
+        lease: ExitStack,
+    ) -> None:
+        self.consumer = consumer
+        self.feed = feed
+        self.store = store
+        self.commands = commands
+        self.clock = clock
+        self.report = report
+        self.policy = policy
+        self.info = offered
+        self.asked = False
+        self.so_far = SoFar()
+        self.lease = lease
+        self.writer: Writer | None = None
+        self.seen = store.look(consumer)
+
+    @property
+    def state(self) -> ConsumerState:
+        return self.seen if self.writer is None else self.writer.state
+
+    def run(self) -> End:
+        """Step after step to the end. A feed that fails half-way doesn't hold back an owed command."""
+        try:
+            return self._steps()
+        except (FeedUnreachable, FeedRefused):
+            if self.writer is not None and self.state.owed is not None and not self.so_far.command_refused:
+                self._send(self.writer, self.state.owed.offset)
+            raise
+
+    def _steps(self) -> End:
+        while True:
+            now = self.clock.now()
+            step = next_step(self.state, self.info, self.consumer, self.so_far, self.policy, now)
+            match step:
+                case End():
+                    self._remember_idle_look()
+                    return step
+                case AskFeed():
+                    self._ask_feed()
+                case _ if self.writer is None:
+                    self._take_lease()  # and decide again: another writer may have been at work
+                case Settle():
+                    raise AssertionError("a lease was taken and the state is still unsettled")
+                case SendCommand(offset):
+                    self._send(self.writer, offset)
+                case Initialise():
+                    self._initialise(self.writer, step)
+                case ApplyRange():
+                    self._apply(self.writer, step)
+
+    def _ask_feed(self) -> None:
+        self.info = self.feed.consumer_info()
+        self.asked = True
+        self.seen = looked(self.seen, self.info, self.clock.now())
+        if self.writer is not None:
+            self._remember_look(self.writer)
+        self.report.event(
+            "info",
+            "feed-asked",
+            consumer=str(self.consumer),
+            offset=self.state.offset,
+            last_offset=self.info.last_offset,
+            snapshot_offset=self.info.snapshot.offset if self.info.snapshot else None,
+        )
+
+    def _take_lease(self) -> None:
+        self.writer = self.lease.enter_context(self.store.writer(self.consumer))
+        if self.asked:
+            self._remember_look(self.writer)
+
+    def _remember_look(self, writer: Writer) -> None:
+        if self.info is not None:
+            writer.save(looked(writer.state, self.info, self.clock.now()))
+
+    def _remember_idle_look(self) -> None:
+        if self.asked and self.writer is None:
+            self.store.checked(self.consumer, self.seen)
+
+    def _send(self, writer: Writer, offset: int) -> None:
+        accepted = send_command(offset, self.consumer, writer, self.commands, self.report)
+        self.so_far = self.so_far.after(command_refused=not accepted)
+
+    def _initialise(self, writer: Writer, step: Initialise) -> None:
+        by_itself = self.policy.mode == "sync"
+        init_snapshot(step, self.consumer, writer, self.feed, self.clock, self.report, by_itself=by_itself)
+        self.so_far = self.so_far.after(initialised=True, advanced=True)
+
+    def _apply(self, writer: Writer, step: ApplyRange) -> None:
+        link = self.info.snapshot.link if self.info is not None and self.info.snapshot is not None else None
+        self.so_far = update(
+            step, self.consumer, writer, self.feed, self.clock, self.report, self.so_far, self.policy, link
+        )
+
+
+def _raise_bad_end(end: End, consumer: Consumer) -> None:
+    error: CtisyncError
+    match end.outcome:
+        case "went-back":
+            error = FeedRefused(
+                f"{consumer}: {end.why}; nothing was changed",
+                hint="ctisync init-snapshot (starts again from the feed's snapshot; or set "
+                'on_feed_reset = "init")',
+            )
+        case "settings":
+            error = SettingsChanged(
+                f"{consumer}: {end.why}",
+                hint="ctisync init-snapshot (loads the content anew with these settings), or undo the change",
+            )
+        case "blocked":
+            error = Blocked(
+                f"{consumer}: {end.why}",
+                hint="ctisync status (shows what blocks); the pass goes on when the feed offers another "
+                "change or a new snapshot",
+            )
+        case "empty":
+            error = EmptyStore(f"{consumer}: {end.why}", hint="ctisync sync")
+        case _:
+            return
+    raise error

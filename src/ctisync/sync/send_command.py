@@ -1,0 +1,36 @@
+"""Tell the Command Manager that the content has changed: owed until it is accepted."""
+
+from ctisync.core.model import Consumer
+from ctisync.core.state import command_accepted, command_refused
+from ctisync.errors import CommandNotAccepted
+from ctisync.ports import CommandManager, Report, Writer
+
+
+def send_command(
+    offset: int, consumer: Consumer, writer: Writer, commands: CommandManager | None, report: Report
+) -> bool:
+    """Send the owed command for the content indexed at `offset`; whether it was accepted.
+
+    A refusal is remembered and reported, not raised: the content is worth going on with.
+    """
+    if commands is None:
+        writer.save(command_accepted(writer.state))
+        return True
+    writer.make_searchable()  # who gets the command must find the content by search
+    try:
+        commands.send_update(consumer.index, offset)
+    except CommandNotAccepted as error:
+        refused = command_refused(writer.state)
+        writer.save(refused)
+        report.event(
+            "warning",
+            "command-not-accepted",
+            consumer=str(consumer),
+            offset=offset,
+            attempts=refused.owed.attempts if refused.owed else None,
+            why=error.message,
+        )
+        return False
+    writer.save(command_accepted(writer.state))
+    report.event("info", "command-accepted", consumer=str(consumer), index=consumer.index, offset=offset)
+    return True

@@ -1,0 +1,96 @@
+"""Update: fetch a range of changes, fold it, write it, advance; or say which change stands in the way."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from ctisync.core.fold import CannotApply, Folded, fold, touched
+from ctisync.core.model import Change, Consumer
+from ctisync.core.state import FailedChange, advanced, blocked, interrupted
+from ctisync.core.steps import ApplyRange, Policy, SoFar, may_interrupt
+from ctisync.ports import Clock, Feed, Report, Writer
+
+
+def update(
+    step: ApplyRange,
+    consumer: Consumer,
+    writer: Writer,
+    feed: Feed,
+    clock: Clock,
+    report: Report,
+    so_far: SoFar,
+    policy: Policy,
+    snapshot_link: str | None,
+) -> SoFar:
+    """Apply the range and advance the offset to its end; what the pass has been through then.
+
+    A change that cannot be applied sets the offset to 0, so that the pass initialises again, or
+    blocks the content just before that change when initialising has not helped or must wait.
+    """
+    changes = feed.changes(step.range)
+    try:
+        folded = _fold(changes, consumer, writer)
+    except CannotApply as error:
+        failed = msgspec.structs.replace(error.failed, snapshot_link=snapshot_link)
+        _say_failed(failed, consumer, report)
+        if may_interrupt(writer.state, failed, so_far, policy, clock.now()):
+            writer.save(interrupted(writer.state, failed, clock.now()))
+            return so_far.after(interrupted=True)
+        return _block(failed, changes, consumer, writer, clock, so_far)
+    writer.apply(folded.writes, advanced(writer.state, step.range.to, clock.now()))
+    report.event(
+        "info",
+        "range-applied",
+        consumer=str(consumer),
+        range=str(step.range),
+        offset=step.range.to,
+        changes=len(changes),
+        records=len(folded.writes),
+        skipped=folded.skipped,
+    )
+    return so_far.after(advanced=True)
+
+
+def _fold(changes: Sequence[Change], consumer: Consumer, writer: Writer) -> Folded:
+    per_resource = touched(changes, consumer)
+    return fold(per_resource, writer.read(per_resource.keys()))
+
+
+def _block(
+    failed: FailedChange,
+    changes: Sequence[Change],
+    consumer: Consumer,
+    writer: Writer,
+    clock: Clock,
+    so_far: SoFar,
+) -> SoFar:
+    """Keep what lies before the failed change and stay there.
+
+    When writes of this range may have begun already, nothing more is written: the feed has altered
+    its past, and what stands is the only thing known to be consistent.
+    """
+    state = writer.state
+    last_good = failed.offset - 1
+    if state.range_to is not None or last_good <= state.offset:
+        if state != (after := blocked(state, failed)):
+            writer.save(after)
+        return so_far.after(blocked=True)
+    try:
+        folded = _fold([change for change in changes if change.offset < failed.offset], consumer, writer)
+    except CannotApply as error:  # the fold of the whole range had not needed this one
+        earlier = msgspec.structs.replace(error.failed, snapshot_link=failed.snapshot_link)
+        return _block(earlier, changes, consumer, writer, clock, so_far)
+    writer.apply(folded.writes, blocked(advanced(state, last_good, clock.now()), failed))
+    return so_far.after(blocked=True, advanced=True)
+
+
+def _say_failed(failed: FailedChange, consumer: Consumer, report: Report) -> None:
+    report.event(
+        "warning",
+        "change-failed",
+        consumer=str(consumer),
+        offset=failed.offset,
+        resource=failed.resource,
+        operation=failed.operation,
+        why=failed.reason,
+    )

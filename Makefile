@@ -1,0 +1,76 @@
+# The same targets by hand and in CI. Needs Python 3.11 or later with venv and pip, and make; nothing else.
+#
+#   make demo       two passes against a built-in feed, in seconds, without network or services
+#   make test       all tests, a real OpenSearch included          (ARGS="-k words" narrows it)
+#   make check      ruff, formatting, mypy --strict, import-linter
+#   make coverage   branch coverage of the core and of the pass    (ARGS="tests/unit" narrows it)
+#   make node       a real OpenSearch to play with, until Ctrl-C   (ARGS="--version 3.3.2")
+#   make lock       requirements/*.txt anew from pyproject.toml and *.in   (UPGRADE=1 takes newer versions)
+#   make clean      removes what the targets above made here
+
+PYTHON ?= python3
+ARGS ?=
+UPGRADE ?=
+
+# The oldest Python that is supported: a lock made with it also holds what only old versions need.
+LOCK_PYTHON ?= python3.11
+
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-input
+PIP_COMPILE := .venv-lock/bin/pip-compile --quiet --generate-hashes --strip-extras --allow-unsafe \
+	--no-header --no-emit-index-url --no-emit-find-links --no-emit-trusted-host --no-emit-options \
+	--annotation-style line --constraint requirements/constraints.in $(if $(UPGRADE),--upgrade)
+
+.DELETE_ON_ERROR:
+.PHONY: help demo test check coverage node lock clean
+
+help:
+	@sed -n 's/^#   //p' Makefile
+
+demo: .venv-run/.project
+	.venv-run/bin/ctisync demo $(ARGS)
+
+test: .venv/.project
+	.venv/bin/python -m pytest $(ARGS)
+
+check: .venv/.project
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+	.venv/bin/mypy
+	.venv/bin/lint-imports --no-logo
+
+coverage: .venv/.project
+	.venv/bin/python -m pytest --cov --cov-report=term-missing:skip-covered $(ARGS)
+
+node: .venv/.project
+	@.venv/bin/python -m tests.support.play_node $(ARGS)
+
+# runtime.txt first: the others take its versions, so that what is tested is what is installed.
+lock: .venv-lock/.packages
+	$(PIP_COMPILE) pyproject.toml --output-file requirements/runtime.txt
+	$(PIP_COMPILE) requirements/build.in --output-file requirements/build.txt
+	$(PIP_COMPILE) --constraint requirements/runtime.txt --constraint requirements/build.txt \
+		pyproject.toml requirements/dev.in --output-file requirements/dev.txt
+	$(PIP_COMPILE) requirements/lock.in --output-file requirements/lock.txt
+
+clean:
+	rm -rf .venv .venv-run .venv-lock build dist htmlcov .coverage .hypothesis
+	rm -rf .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find src tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A virtual environment holds exactly its lock files: when one of them changes, it is made anew.
+.venv/.packages: requirements/dev.txt requirements/build.txt
+.venv-run/.packages: requirements/runtime.txt requirements/build.txt
+.venv-lock/.packages: requirements/lock.txt
+.venv-lock/.packages: PYTHON = $(LOCK_PYTHON)
+.venv/.packages .venv-run/.packages .venv-lock/.packages:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "ctisync needs Python 3.11 or later, with venv; '$(PYTHON)' is:" \
+			"$$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv --clear $(@D)
+	$(@D)/bin/python $(PIP_INSTALL) --require-hashes $(patsubst %,-r %,$^)
+	@touch $@
+
+# ctisync itself, editable: the sources here are what runs.
+.venv/.project .venv-run/.project: %/.project: %/.packages pyproject.toml
+	$*/bin/python $(PIP_INSTALL) --no-build-isolation --no-deps --editable .
+	@touch $@

@@ -1,0 +1,75 @@
+"""The run-time set, alone in a fresh virtual environment, is enough for ctisync to start and work."""
+
+import os
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+import ctisync
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The `bin` folder of a fresh environment with requirements/runtime.txt and ctisync's wheel, no more."""
+    folder = tmp_path_factory.mktemp("runtime")
+    wheels = folder / "wheels"
+    # The wheel is built by the locked backend of the environment that the tests run in.
+    _pip(
+        Path(sys.executable),
+        *("wheel", "--no-build-isolation", "--no-deps", "--wheel-dir", str(wheels), str(ROOT)),
+    )
+    (wheel,) = wheels.glob("ctisync-*.whl")
+    venv.create(folder / "venv", with_pip=True)
+    python = folder / "venv" / "bin" / "python"
+    _pip(python, "install", "--require-hashes", "--requirement", str(ROOT / "requirements" / "runtime.txt"))
+    _pip(python, "install", "--no-deps", "--no-index", str(wheel))
+    return python.parent
+
+
+def test_the_command_starts_with_nothing_but_the_run_time_set(installed: Path, tmp_path: Path) -> None:
+    assert ctisync.__version__ in _run(tmp_path, str(installed / "ctisync"), "--version")
+
+
+def test_python_dash_m_is_the_same_command(installed: Path, tmp_path: Path) -> None:
+    assert ctisync.__version__ in _run(tmp_path, str(installed / "python"), "-m", "ctisync", "--version")
+
+
+def test_the_demo_passes_with_nothing_but_the_run_time_set(installed: Path, tmp_path: Path) -> None:
+    _run(tmp_path, str(installed / "ctisync"), "demo")
+
+
+def test_every_package_that_the_project_names_is_in_the_run_time_set(installed: Path) -> None:
+    assert _pip(installed / "python", "check").strip() == "No broken requirements found."
+
+
+def test_type_checkers_of_other_projects_see_the_types(installed: Path, tmp_path: Path) -> None:
+    """The installed package carries the marker of PEP 561."""
+    where = _run(tmp_path, str(installed / "python"), "-c", "import ctisync; print(ctisync.__file__)")
+    assert Path(where.strip()).with_name("py.typed").is_file()
+
+
+def _pip(python: Path, *arguments: str) -> str:
+    return _run(ROOT, str(python), "-m", "pip", "--disable-pip-version-check", "--no-input", *arguments)
+
+
+def _run(folder: Path, *command: str) -> str:
+    """Standard output of a command that must succeed, run away from the sources and with an empty HOME."""
+    environment = {**os.environ, "HOME": str(folder)} if folder != ROOT else dict(os.environ)
+    done = subprocess.run(
+        command,
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, (
+        f"{' '.join(command)} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+    )
+    return done.stdout

@@ -1,0 +1,69 @@
+"""What the tree never holds: places of one machine or registry, and files too long for one sitting."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+LINES = 400
+LOCKS = sorted((ROOT / "requirements").glob("*.txt"))
+
+# Put together here, so that this file does not match itself.
+REGISTRIES = ["py" + "pi.org", "python" + "hosted.org", "repo1." + "maven", "repo." + "maven", "maven2" + "/"]
+MACHINE_PATHS = ["/" + "work/", "/" + "root/", "/opt/" + "wheels", "." + "pyenv"]
+
+
+def tracked_texts() -> dict[str, str]:
+    """Path and text of every file that is committed, or would be."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],  # noqa: S607 - the user's git
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    paths = [ROOT / name for name in listed.stdout.split("\0") if name]
+    return {str(path.relative_to(ROOT)): path.read_text(errors="replace") for path in paths if path.is_file()}
+
+
+def holders(words: list[str]) -> list[str]:
+    return [
+        f"{name}: {word}" for name, text in tracked_texts().items() for word in words if word in text.lower()
+    ]
+
+
+def test_no_file_names_a_package_registry() -> None:
+    assert holders(REGISTRIES) == []
+
+
+def test_no_file_names_a_path_of_one_machine() -> None:
+    assert holders(MACHINE_PATHS) == []
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
+def test_a_lock_file_installs_from_whatever_registry_the_machine_is_set_up_with(lock: Path) -> None:
+    text = lock.read_text()
+    assert "://" not in text
+    assert not re.search(r"(?m)^\s*(-i|-f|--index-url|--extra-index-url|--find-links|--trusted-host)\b", text)
+
+
+@pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
+def test_every_pin_of_a_lock_file_carries_hashes(lock: Path) -> None:
+    pins = [pin for pin in lock.read_text().replace("\\\n", " ").splitlines() if re.match(r"\w", pin)]
+    assert pins
+    assert [pin for pin in pins if "==" not in pin or "--hash=sha256:" not in pin] == []
+
+
+def test_what_is_tested_is_what_is_installed() -> None:
+    """Every run-time pin stands in the development lock with the same version."""
+    pinned = {lock.stem: dict(re.findall(r"(?m)^([\w.-]+)==(\S+)", lock.read_text())) for lock in LOCKS}
+    assert pinned["runtime"]
+    assert pinned["runtime"].items() <= pinned["dev"].items()
+
+
+def test_every_source_file_can_be_read_in_one_sitting() -> None:
+    lengths = {path: len(path.read_text().splitlines()) for path in (ROOT / "src").rglob("*.py")}
+    assert lengths
+    assert {str(path.relative_to(ROOT)): count for path, count in lengths.items() if count > LINES} == {}

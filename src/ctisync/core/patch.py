@@ -1,0 +1,296 @@
+"""JSON Patch (RFC 6902), strict and atomic.
+
+`jsonpatch` reads the operations and `jsonpointer` the pointers (RFC 6901). What an operation does to
+a document is said here wherever a version of the library is lax: it compares 1 with true, alters the
+caller's operations, moves an array element into itself, copies the whole document into itself, takes
+no member of the name "-", or fails with an exception of another library.
+"""
+
+from types import MappingProxyType
+from typing import Final
+
+from jsonpatch import InvalidJsonPatch, JsonPatchConflict, JsonPatchException, PatchOperation, RemoveOperation
+from jsonpointer import JsonPointer, JsonPointerException
+
+from ctisync.core.model import Json
+
+MAX_OPERATIONS: Final = 10_000
+"""The most operations of one patch."""
+
+MAX_COPIED: Final = 8 * 1024 * 1024
+"""The most that the `copy` operations on one document may add, in about bytes of JSON: 8 for each
+value, 1 for each character. 16 of them in 758 bytes can make a megabyte, and each more doubles it."""
+
+MAX_DEPTH: Final = 500
+"""The most containers inside one another, in a document before, while and after it is patched."""
+
+_MAX_REASON: Final = 200
+
+
+class PatchError(Exception):
+    """A patch that cannot be applied. `operation` is the index of the operation that failed, or -1
+    when it is none's fault; `reason` is one short line of printable characters."""
+
+    def __init__(self, operation: int, reason: str) -> None:
+        super().__init__(f"operation {operation}: {reason}" if operation >= 0 else reason)
+        self.operation = operation
+        self.reason = reason
+
+
+def apply(
+    document: Json,
+    operations: object,
+    *,
+    max_operations: int = MAX_OPERATIONS,
+    max_copied: int = MAX_COPIED,
+) -> Json:
+    """The document that the operations (a JSON Patch: an array of objects) make of this one.
+
+    It shares nothing with the arguments, and these are never altered. Raises PatchError.
+    """
+    working = Working(document, max_operations=max_operations, max_copied=max_copied)
+    working.apply(operations)
+    return working.document
+
+
+class Working:
+    """A document under a series of patches, for one deep copy in all.
+
+    The first `apply` copies the document. A failed `apply` leaves it half done (RFC 6902, section 5,
+    wants all or nothing), so that the object is spent: whatever is asked of it then is a RuntimeError.
+    """
+
+    def __init__(
+        self, document: Json, *, max_operations: int = MAX_OPERATIONS, max_copied: int = MAX_COPIED
+    ) -> None:
+        self._document = document
+        self._max_operations = max_operations
+        self._copies_left = max_copied
+        self._is_own = False
+        self._is_spent = False
+
+    @property
+    def document(self) -> Json:
+        """The document as of the last `apply`; the given one itself before the first."""
+        self._refuse_when_spent()
+        return self._document
+
+    def apply(self, operations: object) -> None:
+        """Apply one patch. Raises PatchError, and then this object is spent."""
+        self._refuse_when_spent()
+        self._is_spent = True  # until the last operation has been applied
+        if not isinstance(operations, list):
+            raise PatchError(-1, "the operations are not an array")
+        if len(operations) > self._max_operations:
+            raise PatchError(-1, f"{len(operations)} operations, more than {self._max_operations}")
+        self._take_document()
+        for index, operation in enumerate(operations):
+            try:
+                self._perform(operation)
+            except (JsonPatchException, JsonPointerException) as error:
+                raise PatchError(index, _reason(operation, str(error))) from error
+        self._is_spent = False
+
+    def _refuse_when_spent(self) -> None:
+        if self._is_spent:
+            raise RuntimeError("a patch failed on this document; begin again with the original")
+
+    def _take_document(self) -> None:
+        if self._is_own:
+            return
+        try:
+            self._document = _copied(self._document, MAX_DEPTH)
+        except JsonPatchException as error:
+            raise PatchError(-1, f"the document is {error}") from error
+        self._is_own = True
+
+    def _perform(self, operation: object) -> None:
+        step = _read(operation)
+        self._document = step.apply(self._document)
+        self._copies_left -= step.copied
+        if self._copies_left < 0:
+            raise JsonPatchConflict("the copies have grown too large")
+
+
+class _Pointer(JsonPointer):
+    """A pointer whose way must exist; unlike the library's, its errors do not repeat the document."""
+
+    def walk(self, doc: Json, part: str | int) -> Json:
+        key = self.get_part(doc, part)  # refuses whatever is no container, and 01, -1, +1 in an array
+        if isinstance(doc, list) and key == "-":
+            raise JsonPointerException("an array has no element '-'")
+        try:
+            return doc[key]
+        except LookupError:
+            raise JsonPointerException(f"there is no '{part}'") from None
+
+
+class _Operation(PatchOperation):
+    copied = 0
+    """What this operation has copied within the document, as `_size` counts."""
+
+    def _member(self, name: str) -> Json:
+        if name not in self.operation:
+            raise InvalidJsonPatch(f"it has no '{name}'")
+        return self.operation[name]
+
+    def _value(self) -> Json:
+        """A copy of `value`, so that no later operation alters the caller's."""
+        return self._fit(self._member("value"))
+
+    def _source(self) -> _Pointer:
+        """`from`. RFC 6902 says nothing of the whole document there, and nothing good comes of it."""
+        source = self._member("from")
+        if not isinstance(source, str):
+            raise InvalidJsonPatch("its 'from' is not a string")
+        if not source:
+            raise JsonPatchConflict("the whole document cannot be copied or moved")
+        return _Pointer(source)
+
+    def _fit(self, value: Json) -> Json:
+        """A copy of a value that can stand at this operation's place."""
+        return _copied(value, MAX_DEPTH - len(self.pointer.parts))
+
+    def _insert(self, document: Json, value: Json) -> Json:
+        container, key = self.pointer.to_last(document)
+        if key is None:
+            return value
+        if isinstance(container, dict):
+            container[key] = value
+        elif key == "-":
+            container.append(value)
+        elif isinstance(key, int) and key <= len(container):
+            container.insert(key, value)
+        else:
+            raise JsonPatchConflict(f"the array has only {len(container)} elements")
+        return document
+
+
+class _Add(_Operation):
+    def apply(self, obj: Json) -> Json:
+        return self._insert(obj, self._value())
+
+
+class _Remove(_Operation, RemoveOperation):
+    def apply(self, obj: Json) -> Json:
+        if not self.pointer.parts:
+            raise JsonPatchConflict("the whole document cannot be removed")
+        return super().apply(obj)
+
+
+class _Replace(_Operation):
+    def apply(self, obj: Json) -> Json:
+        value = self._value()
+        self.pointer.resolve(obj)  # what is replaced must be there
+        container, key = self.pointer.to_last(obj)
+        if key is None:
+            return value
+        container[key] = value
+        return obj
+
+
+class _Move(_Operation):
+    def apply(self, obj: Json) -> Json:
+        source = self._source()
+        value = source.resolve(obj)
+        if self.pointer == source:
+            return obj
+        if self.pointer.contains(source):
+            raise JsonPatchConflict("a value cannot be moved into itself")
+        remove = _Remove({"op": "remove", "path": source.path}, pointer_cls=_Pointer)
+        return self._insert(remove.apply(obj), self._fit(value))
+
+
+class _Copy(_Operation):
+    def apply(self, obj: Json) -> Json:
+        value = self._fit(self._source().resolve(obj))
+        self.copied = _size(value)
+        return self._insert(obj, value)
+
+
+class _Test(_Operation):
+    def apply(self, obj: Json) -> Json:
+        if not _equal(self.pointer.resolve(obj), self._member("value")):
+            raise JsonPatchConflict("another value is there")
+        return obj
+
+
+_OPERATIONS: Final = MappingProxyType(
+    {"add": _Add, "remove": _Remove, "replace": _Replace, "move": _Move, "copy": _Copy, "test": _Test}
+)
+
+
+def _read(operation: object) -> _Operation:
+    if not isinstance(operation, dict):
+        raise InvalidJsonPatch("it is not an object")
+    name = operation.get("op")
+    kind = _OPERATIONS.get(name) if isinstance(name, str) else None
+    if kind is None:
+        raise InvalidJsonPatch("there is no such operation")
+    return kind(operation, pointer_cls=_Pointer)
+
+
+def _reason(operation: object, what: str) -> str:
+    """`what` with the operation's name and path before it, cut to a line that a terminal can bear."""
+    told = [operation.get("op"), operation.get("path")] if isinstance(operation, dict) else []
+    name = " ".join(part[: _MAX_REASON // 3] for part in told if isinstance(part, str))
+    line = f"{name}: {what}" if name else what
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in line[:_MAX_REASON])
+
+
+def _copied(value: Json, levels: int) -> Json:
+    """A deep copy of a value with at most so many containers inside one another.
+
+    Several times as fast as `copy.deepcopy`, and however deep, without recursion.
+    """
+    if not isinstance(value, (dict, list)):
+        return value
+    copied = value.copy()
+    pending = [(copied, levels)]
+    while pending:
+        container, levels_left = pending.pop()
+        if levels_left <= 0:
+            raise JsonPatchConflict(f"nested more than {MAX_DEPTH} deep")
+        for key, item in container.items() if isinstance(container, dict) else enumerate(container):
+            if isinstance(item, (dict, list)):
+                container[key] = item.copy()
+                pending.append((container[key], levels_left - 1))
+    return copied
+
+
+def _size(value: Json) -> int:
+    """About the bytes of a value as JSON (see MAX_COPIED)."""
+    size = 0
+    pending = [value]
+    while pending:
+        item = pending.pop()
+        size += 8
+        if isinstance(item, dict):
+            size += sum(map(len, item))
+            pending.extend(item.values())
+        elif isinstance(item, list):
+            pending.extend(item)
+        elif isinstance(item, str):
+            size += len(item)
+    return size
+
+
+def _equal(left: Json, right: Json) -> bool:
+    """RFC 6902, section 4.6: numbers by value (1 is 1.0), literals only with themselves (1 is not true)."""
+    pending = [(left, right)]
+    while pending:
+        one, other = pending.pop()
+        if isinstance(one, dict):
+            if not isinstance(other, dict) or one.keys() != other.keys():
+                return False
+            pending.extend((item, other[key]) for key, item in one.items())
+        elif isinstance(one, list):
+            if not isinstance(other, list) or len(one) != len(other):
+                return False
+            pending.extend(zip(one, other, strict=True))
+        elif isinstance(one, bool) or isinstance(other, bool):
+            if one is not other:
+                return False
+        elif one != other:
+            return False
+    return True

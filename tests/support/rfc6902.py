@@ -1,0 +1,154 @@
+"""RFC 6902 read a second time, slow and plain, for comparing with `ctisync.core.patch`.
+
+It never alters a value: each operation builds the next document anew. Beyond the RFC it refuses, as the
+product does, to remove the whole document and to copy or move it.
+"""
+
+from collections.abc import Callable, Hashable
+from fractions import Fraction
+
+from ctisync.core.model import Json
+
+DIGITS = "0123456789"
+
+
+class ImpossibleError(Exception):
+    """An operation that cannot be performed."""
+
+
+def outcome(document: Json, operations: list[Json]) -> tuple[int | None, Json]:
+    """The index of the operation that cannot be performed, or None, and what the document is then."""
+    for index, operation in enumerate(operations):
+        try:
+            document = performed(document, operation)
+        except ImpossibleError:
+            return index, document
+    return None, document
+
+
+def performed(document: Json, operation: Json) -> Json:
+    path = tokens(operation["path"])
+    match operation["op"]:
+        case "add":
+            result = added(document, path, operation["value"])
+        case "remove":
+            result = removed(document, path)
+        case "replace":
+            result = rebuilt(document, path, lambda _: operation["value"])
+        case "copy":
+            result = added(document, path, found(document, source(operation)))
+        case "move":
+            result = moved(document, source(operation), path)
+        case "test":
+            result = document
+            if meaning(found(document, path)) != meaning(operation["value"]):
+                raise ImpossibleError
+        case _:
+            raise ImpossibleError
+    return result
+
+
+def source(operation: Json) -> list[str]:
+    origin = tokens(operation["from"])
+    if not origin:
+        raise ImpossibleError
+    return origin
+
+
+def tokens(pointer: Json) -> list[str]:
+    if not isinstance(pointer, str) or (pointer and not pointer.startswith("/")):
+        raise ImpossibleError
+    return [unescaped(token) for token in pointer.split("/")[1:]]
+
+
+def unescaped(token: str) -> str:
+    plain, rest = "", token
+    while rest:
+        if rest[0] != "~":
+            plain, rest = plain + rest[0], rest[1:]
+        elif rest[:2] in ("~0", "~1"):
+            plain, rest = plain + {"~0": "~", "~1": "/"}[rest[:2]], rest[2:]
+        else:
+            raise ImpossibleError
+    return plain
+
+
+def index(token: str, end: int) -> int:
+    """The index that a token means, below `end`."""
+    well_formed = token == "0" or (token and token[0] != "0" and all(char in DIGITS for char in token))
+    if not well_formed or int(token) >= end:
+        raise ImpossibleError
+    return int(token)
+
+
+def found(node: Json, path: list[str]) -> Json:
+    for token in path:
+        if isinstance(node, dict) and token in node:
+            node = node[token]
+        elif isinstance(node, list):
+            node = node[index(token, len(node))]
+        else:
+            raise ImpossibleError
+    return node
+
+
+def rebuilt(node: Json, path: list[str], change: Callable[[Json], Json]) -> Json:
+    """`node` with `change` done to what stands at an existing path."""
+    if not path:
+        return change(node)
+    found(node, path[:1])
+    if isinstance(node, dict):
+        return {**node, path[0]: rebuilt(node[path[0]], path[1:], change)}
+    here = index(path[0], len(node))
+    return [*node[:here], rebuilt(node[here], path[1:], change), *node[here + 1 :]]
+
+
+def added(document: Json, path: list[str], value: Json) -> Json:
+    if not path:
+        return value
+
+    def with_value(parent: Json) -> Json:
+        if isinstance(parent, dict):
+            return {**parent, path[-1]: value}
+        if not isinstance(parent, list):
+            raise ImpossibleError
+        here = len(parent) if path[-1] == "-" else index(path[-1], len(parent) + 1)
+        return [*parent[:here], value, *parent[here:]]
+
+    return rebuilt(document, path[:-1], with_value)
+
+
+def removed(document: Json, path: list[str]) -> Json:
+    if not path:
+        raise ImpossibleError
+    found(document, path)
+
+    def without(parent: Json) -> Json:
+        if isinstance(parent, dict):
+            return {key: item for key, item in parent.items() if key != path[-1]}
+        here = index(path[-1], len(parent))
+        return [*parent[:here], *parent[here + 1 :]]
+
+    return rebuilt(document, path[:-1], without)
+
+
+def moved(document: Json, origin: list[str], path: list[str]) -> Json:
+    value = found(document, origin)
+    if origin == path:
+        return document
+    if path[: len(origin)] == origin:
+        raise ImpossibleError
+    return added(removed(document, origin), path, value)
+
+
+def meaning(value: Json) -> Hashable:
+    """What two equal JSON values have in common, whatever types stand for them here."""
+    if isinstance(value, dict):
+        return "object", frozenset((key, meaning(item)) for key, item in value.items())
+    if isinstance(value, list):
+        return "array", tuple(meaning(item) for item in value)
+    if isinstance(value, str):
+        return "string", value
+    if value is None or isinstance(value, bool):
+        return "literal", value
+    return "number", Fraction(value)

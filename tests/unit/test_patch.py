@@ -1,0 +1,531 @@
+"""JSON Patch where implementations go wrong: types, pointers, atomicity, aliasing, bombs, depth."""
+
+import copy
+from collections.abc import Iterator
+from contextlib import suppress
+from decimal import Decimal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from ctisync.core import patch
+from ctisync.core.model import Json
+from tests.support import rfc6902
+
+OPERATIONS = ["add", "remove", "replace", "move", "copy", "test"]
+
+
+def refusal(document: Json, *operations: Json) -> patch.PatchError:
+    """The error of a patch that must fail, and must leave its arguments as they were."""
+    before = copy.deepcopy((document, operations))
+    with pytest.raises(patch.PatchError) as caught:
+        patch.apply(document, list(operations))
+    assert repr((document, operations)) == repr(before)
+    return caught.value
+
+
+# --- test: equality of JSON values ---------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("there", "wanted"),
+    [
+        (1, True),
+        (True, 1),
+        (0, False),
+        (False, 0),
+        (Decimal("1.0"), True),
+        (False, Decimal("0.0")),
+        (1, "1"),
+        (0, None),
+        (None, False),
+        ("", None),
+        ([], {}),
+        ({}, []),
+        ({}, None),
+        ([1], [True]),
+        ({"a": [0]}, {"a": [False]}),
+        ([1, 2], [2, 1]),
+        ([1], [1, 1]),
+        ({"a": 1}, {"a": 1, "b": 2}),
+        ({"a": None}, {"b": None}),
+        (2**53, 2**53 + 1),
+        (Decimal("9.30"), Decimal("9.31")),
+    ],
+)
+def test_values_of_different_meaning_never_pass_a_test_operation(there: Json, wanted: Json) -> None:
+    error = refusal({"k": there}, {"op": "test", "path": "/k", "value": wanted})
+    assert (error.operation, error.reason) == (0, "test /k: another value is there")
+
+
+@pytest.mark.parametrize(
+    ("there", "wanted"),
+    [
+        (1, Decimal("1.0")),
+        (Decimal("9.30"), Decimal("9.3")),
+        ([Decimal("1.0"), {"a": 0}], [1, {"a": Decimal("0.00")}]),
+        (2**70, Decimal(2**70)),
+        ({"a": 1, "b": [None, True]}, {"b": [None, True], "a": 1}),
+        ("ключ", "ключ"),
+    ],
+)
+def test_values_of_the_same_meaning_pass_a_test_operation(there: Json, wanted: Json) -> None:
+    assert patch.apply({"k": there}, [{"op": "test", "path": "/k", "value": wanted}]) == {"k": there}
+
+
+def test_the_whole_document_can_be_tested() -> None:
+    assert patch.apply([1], [{"op": "test", "path": "", "value": [Decimal(1)]}]) == [1]
+
+
+# --- pointers ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("leaf", ["text", 7, Decimal("7.5"), True, None])
+@pytest.mark.parametrize(
+    "operation",
+    [
+        {"op": "add", "path": "/k/0", "value": "x"},
+        {"op": "remove", "path": "/k/0"},
+        {"op": "replace", "path": "/k/0", "value": "x"},
+        {"op": "test", "path": "/k/0", "value": "t"},
+        {"op": "copy", "from": "/k/0", "path": "/x"},
+        {"op": "move", "from": "/k/0", "path": "/x"},
+        {"op": "copy", "from": "/o", "path": "/k/0"},
+        {"op": "move", "from": "/o", "path": "/k/-"},
+    ],
+    ids=lambda operation: f"{operation['op']}-{operation.get('from', operation['path'])}",
+)
+def test_no_operation_reaches_into_a_value_that_is_no_container(leaf: Json, operation: Json) -> None:
+    assert refusal({"k": leaf, "o": 1}, operation).operation == 0
+
+
+@pytest.mark.parametrize(
+    "token", ["00", "01", "-1", "+1", "1_0", " 1", "1 ", "1e0", "1.0", "", "٣", "²", "3"]
+)
+@pytest.mark.parametrize("op", OPERATIONS)
+def test_what_is_no_index_of_the_array_is_refused(op: str, token: str) -> None:
+    array = {"k": [0, 1] if op == "add" else [0, 1, 2]}  # 3 is the first index that does not exist
+    operation = {"op": op, "path": f"/k/{token}", "from": f"/k/{token}", "value": 0}
+    if op in ("copy", "move"):
+        operation["path"] = "/x"
+    assert refusal(array, operation).operation == 0
+
+
+def test_an_index_of_thousands_of_digits_is_refused() -> None:
+    refusal([1], {"op": "test", "path": "/" + "9" * 10_000, "value": 1})
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        {"op": "remove", "path": "/k/-"},
+        {"op": "replace", "path": "/k/-", "value": 0},
+        {"op": "test", "path": "/k/-", "value": 0},
+        {"op": "copy", "from": "/k/-", "path": "/x"},
+        {"op": "move", "from": "/k/-", "path": "/x"},
+        {"op": "add", "path": "/k/-/0", "value": 0},
+    ],
+    ids=lambda operation: str(operation["op"]),
+)
+def test_the_place_after_an_array_is_for_adding_only(operation: Json) -> None:
+    assert refusal({"k": [[1]]}, operation).operation == 0
+
+
+def test_a_member_named_dash_is_a_member_like_others() -> None:
+    operations = [
+        {"op": "add", "path": "/-", "value": 1},
+        {"op": "replace", "path": "/-", "value": 2},
+        {"op": "test", "path": "/-", "value": 2},
+        {"op": "copy", "from": "/-", "path": "/01"},
+        {"op": "move", "from": "/01", "path": "/-1"},
+        {"op": "remove", "path": "/-"},
+    ]
+    assert patch.apply({}, operations) == {"-1": 2}
+
+
+def test_escapes_are_resolved_once_and_in_the_right_order() -> None:
+    operations = [{"op": "replace", "path": f"/{token}", "value": token} for token in ("~01", "~0", "~1", "")]
+    expected = {"~1": "~01", "~": "~0", "/": "~1", "": ""}
+    assert patch.apply(dict.fromkeys(expected), operations) == expected
+
+
+@pytest.mark.parametrize("path", ["/~2", "/~", "/a~", "k", "#/k", "/k/~x"])
+def test_a_malformed_pointer_is_refused(path: str) -> None:
+    assert refusal({"k": {}}, {"op": "add", "path": path, "value": 0}).operation == 0
+
+
+# --- the whole document --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("document", [{"k": 1}, [1], "text", 1, None])
+@pytest.mark.parametrize(
+    "operation",
+    [
+        {"op": "remove", "path": ""},
+        {"op": "copy", "from": "", "path": "/k"},
+        {"op": "copy", "from": "", "path": ""},
+        {"op": "move", "from": "", "path": "/k"},
+        {"op": "move", "from": "", "path": ""},
+    ],
+    ids=lambda operation: f"{operation['op']}-to-{operation['path'] or 'root'}",
+)
+def test_the_whole_document_cannot_be_removed_copied_or_moved(document: Json, operation: Json) -> None:
+    assert "whole document" in refusal(document, operation).reason
+
+
+@pytest.mark.parametrize("document", [{"k": 1}, [1], "text", 1, None])
+@pytest.mark.parametrize("value", [{}, [], "x", None])
+@pytest.mark.parametrize("op", ["add", "replace"])
+def test_the_whole_document_can_be_replaced_whatever_it_is(op: str, document: Json, value: Json) -> None:
+    assert patch.apply(document, [{"op": op, "path": "", "value": value}]) == value
+
+
+def test_a_part_can_become_the_whole_document() -> None:
+    assert patch.apply({"k": [1, {"x": 2}]}, [{"op": "move", "from": "/k/1", "path": ""}]) == {"x": 2}
+    assert patch.apply({"k": [1, {"x": 2}]}, [{"op": "copy", "from": "/k", "path": ""}]) == [1, {"x": 2}]
+
+
+# --- move ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("source", "path"), [("/a", "/a/b"), ("/a", "/a/b/c"), ("/list/0", "/list/0/x"), ("/list/0", "/list/0/-")]
+)
+def test_a_value_cannot_be_moved_into_itself(source: str, path: str) -> None:
+    document = {"a": {"b": {}}, "list": [{}, {}]}
+    assert "into itself" in refusal(document, {"op": "move", "from": source, "path": path}).reason
+
+
+def test_a_name_that_begins_like_another_is_not_its_child() -> None:
+    assert patch.apply({"a": 1}, [{"op": "move", "from": "/a", "path": "/ab"}]) == {"ab": 1}
+
+
+def test_a_move_removes_before_it_adds() -> None:
+    assert patch.apply([1, 2, 3], [{"op": "move", "from": "/0", "path": "/2"}]) == [2, 3, 1]
+    assert refusal([1, 2, 3], {"op": "move", "from": "/0", "path": "/3"}).operation == 0
+
+
+def test_a_move_to_its_own_place_still_needs_a_value_there() -> None:
+    assert patch.apply({"k": 1}, [{"op": "move", "from": "/k", "path": "/k"}]) == {"k": 1}
+    assert refusal({"k": 1}, {"op": "move", "from": "/x", "path": "/x"}).operation == 0
+
+
+# --- operations that are none --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        None,
+        1,
+        "add",
+        [],
+        ["op", "path"],
+        {},
+        {"op": "add", "value": 1},
+        {"path": "/k", "value": 1},
+        {"op": None, "path": "/k"},
+        {"op": ["add"], "path": "/k", "value": 1},
+        {"op": {}, "path": "/k", "value": 1},
+        {"op": "spam", "path": "/k"},
+        {"op": "ADD", "path": "/k", "value": 1},
+        {"op": "append", "path": "/k", "value": "x"},
+        {"op": "add", "path": None, "value": 1},
+        {"op": "add", "path": 1, "value": 1},
+        {"op": "add", "path": ["k"], "value": 1},
+        {"op": "add", "path": "/k"},
+        {"op": "replace", "path": "/k"},
+        {"op": "test", "path": "/k"},
+        {"op": "copy", "path": "/x"},
+        {"op": "move", "path": "/x"},
+        {"op": "copy", "from": None, "path": "/x"},
+        {"op": "copy", "from": 1, "path": "/x"},
+        {"op": "move", "from": 1, "path": "/x"},
+        {"op": "move", "from": ["k"], "path": "/x"},
+    ],
+    ids=str,
+)
+def test_a_malformed_operation_is_a_patch_error_with_its_index(operation: Json) -> None:
+    assert refusal({"k": None}, {"op": "test", "path": "/k", "value": None}, operation).operation == 1
+
+
+@pytest.mark.parametrize("operations", [None, {}, {"op": "remove", "path": "/k"}, "[]", 1, True], ids=repr)
+def test_operations_that_are_no_array_are_refused(operations: Json) -> None:
+    with pytest.raises(patch.PatchError) as caught:
+        patch.apply({"k": 1}, operations)
+    assert (caught.value.operation, caught.value.reason) == (-1, "the operations are not an array")
+
+
+def test_members_that_the_rfc_does_not_know_are_ignored() -> None:
+    assert patch.apply({"k": 1}, [{"op": "remove", "path": "/k", "value": 2, "note": []}]) == {}
+
+
+# --- what an operator reads ----------------------------------------------------------------------
+
+
+def test_the_error_says_which_operation_failed_and_why() -> None:
+    error = refusal({"k": 1}, {"op": "remove", "path": "/k"}, {"op": "replace", "path": "/k/x", "value": 1})
+    assert (error.operation, error.reason) == (1, "replace /k/x: there is no 'k'")
+    assert str(error) == "operation 1: replace /k/x: there is no 'k'"
+
+
+def test_the_reason_is_one_short_line_without_the_document() -> None:
+    document = {"secret": "s" * 10_000, "list": ["s" * 10_000]}
+    for path in ("/" + "p" * 10_000 + "/x", "/none\n\x1b[31m/x", "/secret/0", "/list/5"):
+        for op in ("add", "remove", "replace", "test"):
+            reason = refusal(document, {"op": op, "path": path, "value": {"s" * 10_000: 1}}).reason
+            assert len(reason) <= 200
+            assert reason.isprintable()
+            assert "sss" not in reason
+
+
+# --- all or nothing, and nothing shared ----------------------------------------------------------
+
+
+def containers(value: Json) -> Iterator[int]:
+    if isinstance(value, (dict, list)):
+        yield id(value)
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from containers(item)
+
+
+def test_a_failing_patch_leaves_nothing_of_itself_behind() -> None:
+    refusal(
+        {"a": 1, "list": [1, 2]},
+        {"op": "add", "path": "/b", "value": 2},
+        {"op": "remove", "path": "/list/0"},
+        {"op": "remove", "path": "/none"},
+    )
+
+
+def test_later_operations_do_not_alter_the_values_of_earlier_ones() -> None:
+    operations = [
+        {"op": "add", "path": "/x", "value": {"list": [1]}},
+        {"op": "add", "path": "/x/list/-", "value": 2},
+        {"op": "replace", "path": "/y", "value": {"list": [1]}},
+        {"op": "add", "path": "/y/list/-", "value": 2},
+        {"op": "test", "path": "/x", "value": {"list": [1, 2]}},
+    ]
+    before = copy.deepcopy(operations)
+    for _ in range(2):  # the same operations mean the same the second time
+        assert patch.apply({"y": 0}, operations) == {"x": {"list": [1, 2]}, "y": {"list": [1, 2]}}
+    assert operations == before
+
+
+def test_the_result_shares_no_container_with_document_or_operations() -> None:
+    document = {"a": {"b": [{}]}, "untouched": {"deep": [[]]}}
+    operations = [
+        {"op": "add", "path": "/new", "value": {"x": [[]]}},
+        {"op": "copy", "from": "/a", "path": "/copied"},
+        {"op": "move", "from": "/a", "path": "/moved"},
+    ]
+    result = patch.apply(document, operations)
+    ids = list(containers(result))
+    assert len(ids) == len(set(ids))
+    assert not set(ids) & {*containers(document), *containers(operations)}
+
+
+def test_an_empty_patch_gives_an_equal_document_that_is_not_the_same() -> None:
+    document = {"a": [1]}
+    result = patch.apply(document, [])
+    assert result == document
+    assert not {*containers(result)} & {*containers(document)}
+
+
+# --- many patches on one document ----------------------------------------------------------------
+
+
+def test_a_series_of_patches_copies_the_document_once() -> None:
+    document = {"n": 0, "big": {"k": [1]}}
+    working = patch.Working(document)
+    assert working.document is document
+    working.apply([{"op": "replace", "path": "/n", "value": 1}])
+    copied = working.document["big"]
+    for n in range(2, 20):
+        working.apply([{"op": "replace", "path": "/n", "value": n}])
+    assert working.document == {"n": 19, "big": {"k": [1]}}
+    assert working.document["big"] is copied
+    assert copied is not document["big"]
+    assert document == {"n": 0, "big": {"k": [1]}}
+
+
+def test_a_document_whose_patch_failed_cannot_be_used_any_more() -> None:
+    working = patch.Working({"k": 1})
+    working.apply([{"op": "add", "path": "/x", "value": 1}])
+    with pytest.raises(patch.PatchError):
+        working.apply([{"op": "remove", "path": "/x"}, {"op": "remove", "path": "/x"}])
+    with pytest.raises(RuntimeError, match="begin again with the original"):
+        _ = working.document
+    with pytest.raises(RuntimeError, match="begin again with the original"):
+        working.apply([])
+
+
+# --- limits --------------------------------------------------------------------------------------
+
+
+def test_the_number_of_operations_is_limited() -> None:
+    operations = [{"op": "test", "path": "", "value": 1}] * 3
+    assert patch.apply(1, operations, max_operations=3) == 1
+    with pytest.raises(patch.PatchError, match="3 operations, more than 2") as caught:
+        patch.apply(1, operations, max_operations=2)
+    assert caught.value.operation == -1
+
+
+def doubling(times: int) -> list[Json]:
+    """Each operation puts a copy of the list into the list: 2, 4, 8 … values."""
+    return [{"op": "copy", "from": "/list", "path": "/list/-"}] * times
+
+
+def test_a_copy_bomb_is_refused_before_it_fills_the_memory() -> None:
+    with pytest.raises(patch.PatchError, match="the copies have grown too large") as caught:
+        patch.apply({"list": ["x" * 1000]}, doubling(1000))
+    assert 10 < caught.value.operation < 16
+
+
+def test_the_copies_of_a_whole_series_are_counted_together() -> None:
+    working = patch.Working({"list": [1]}, max_copied=40)
+    working.apply(doubling(1))  # [1]: 16 for two values
+    with pytest.raises(patch.PatchError, match="the copies have grown too large"):
+        working.apply(doubling(1))  # [1, [1]]: 32
+
+
+def test_copied_strings_and_names_count_by_their_length() -> None:
+    operations = [{"op": "copy", "from": "/a", "path": "/b"}]
+    document = {"a": {"name": "text"}}  # 8 + 4 + 8 + 4
+    assert patch.apply(document, operations, max_copied=24) == {"a": {"name": "text"}, "b": {"name": "text"}}
+    with pytest.raises(patch.PatchError, match="the copies have grown too large"):
+        patch.apply(document, operations, max_copied=23)
+
+
+def nested(depth: int, innermost: Json = None) -> Json:
+    """A value with `depth` containers inside one another, lists and objects by turns."""
+    value = innermost
+    for level in range(depth):
+        value = [value] if level % 2 else {"k": value}
+    return value
+
+
+def test_a_document_five_hundred_deep_is_patched() -> None:
+    document = {"deep": nested(499), "n": 1}
+    operations = [
+        {"op": "replace", "path": "/n", "value": 2},
+        {"op": "test", "path": "/deep", "value": nested(499)},
+        {"op": "copy", "from": "/deep", "path": "/again"},
+        {"op": "move", "from": "/again", "path": "/moved"},
+        {"op": "replace", "path": "/moved", "value": nested(499)},
+    ]
+    result = patch.apply(document, operations)
+    assert result["n"] == 2
+    assert result["moved"] == document["deep"]
+
+
+def test_a_document_that_is_too_deep_is_refused_before_any_operation() -> None:
+    with pytest.raises(patch.PatchError, match="the document is nested more than 500 deep") as caught:
+        patch.apply(nested(501), [])
+    assert caught.value.operation == -1
+
+
+@pytest.mark.parametrize(
+    "operation",
+    [
+        {"op": "add", "path": "/x", "value": nested(500)},
+        {"op": "add", "path": "/deep/k", "value": nested(499)},
+        {"op": "replace", "path": "/deep", "value": nested(500)},
+        {"op": "copy", "from": "/deep", "path": "/shallow/x"},
+        {"op": "move", "from": "/deep", "path": "/shallow/x"},
+        {"op": "add", "path": "/x", "value": nested(100_000)},
+    ],
+    ids=["add", "add-below", "replace", "copy", "move", "add-without-end"],
+)
+def test_no_operation_makes_a_document_too_deep(operation: Json) -> None:
+    document = {"deep": nested(499), "shallow": {}}
+    with pytest.raises(patch.PatchError, match="nested more than 500 deep"):
+        patch.apply(document, [operation])
+
+
+def test_a_test_value_without_end_is_only_another_value() -> None:
+    with pytest.raises(patch.PatchError, match="another value is there"):
+        patch.apply({"deep": nested(499)}, [{"op": "test", "path": "/deep", "value": nested(100_000)}])
+
+
+# --- against a second reading of the RFC ---------------------------------------------------------
+
+NAMES = st.sampled_from(["", "a", "b", "/", "~", "~1", "0", "1", "-", "01", "ключ", "é", "a/b~c"])
+NUMBERS = st.sampled_from([0, 1, -1, 2**53 + 1, 2**64 + 1, Decimal("1.0"), Decimal("9.30"), Decimal("0E+3")])
+SCALARS = st.none() | st.booleans() | NUMBERS | st.sampled_from(["", "0", "1", "~", "/", "ß", "\u2028"])
+VALUES = st.recursive(
+    SCALARS,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
+    max_leaves=6,
+)
+DOCUMENTS = st.dictionaries(NAMES, VALUES, max_size=4) | st.lists(VALUES, max_size=4)
+STRAY_TOKENS = st.sampled_from(["", "0", "1", "2", "00", "-", "+0", "~0", "~1", "~2", "a", "x", "٣"])
+
+
+def pointers(value: Json, here: str = "") -> Iterator[str]:
+    """The pointer of every value in the document, and of the place after every array."""
+    yield here
+    if isinstance(value, dict):
+        for name, item in value.items():
+            yield from pointers(item, here + "/" + name.replace("~", "~0").replace("/", "~1"))
+    elif isinstance(value, list):
+        for position, item in enumerate(value):
+            yield from pointers(item, f"{here}/{position}")
+        yield f"{here}/-"
+
+
+@st.composite
+def patches(draw: st.DrawFn) -> tuple[Json, list[Json]]:
+    """A document and operations most of which fit it; half of the tests ask for what was there."""
+    document = draw(DOCUMENTS)
+    known = st.sampled_from(list(pointers(document)))
+    places = known | known | st.builds("{}/{}".format, known, STRAY_TOKENS)
+    operations = []
+    for op in draw(st.lists(st.sampled_from(OPERATIONS), max_size=5)):
+        operation: dict[str, Json] = {"op": op, "path": draw(places)}
+        if op in ("move", "copy"):
+            operation["from"] = draw(places)
+        elif op != "remove":
+            operation["value"] = draw(VALUES)
+        if op == "test" and draw(st.booleans()):
+            with suppress(rfc6902.ImpossibleError):
+                operation["value"] = rfc6902.found(document, rfc6902.tokens(operation["path"]))
+        operations.append(operation)
+    return document, operations
+
+
+@settings(max_examples=2000)
+@given(patches())
+def test_two_readings_of_the_rfc_agree(case: tuple[Json, list[Json]]) -> None:
+    document, operations = case
+    before = repr(case)
+    failed, expected = rfc6902.outcome(document, operations)
+    if failed is None:
+        result = patch.apply(document, operations)
+        assert rfc6902.meaning(result) == rfc6902.meaning(expected)
+        assert not {*containers(result)} & {*containers(document), *containers(operations)}
+    else:
+        with pytest.raises(patch.PatchError) as caught:
+            patch.apply(document, operations)
+        assert caught.value.operation == failed
+    assert repr(case) == before
+
+
+ANYTHING = st.recursive(
+    SCALARS | st.sampled_from([*OPERATIONS, "", "/a", "/0", "/a/0", "/-"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(st.sampled_from(["op", "path", "from", "value", "a"]), inner, max_size=4)
+    ),
+    max_leaves=8,
+)
+
+
+@settings(max_examples=1000)
+@given(DOCUMENTS | SCALARS, ANYTHING | st.lists(ANYTHING, max_size=3))
+def test_whatever_the_operations_are_only_a_patch_error_comes_out(document: Json, operations: Json) -> None:
+    before = repr((document, operations))
+    with suppress(patch.PatchError):
+        patch.apply(document, operations)
+    assert repr((document, operations)) == before

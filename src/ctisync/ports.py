@@ -68,7 +68,7 @@ class SnapshotFile(Protocol):
         """How this file is recognised when the feed offers it again."""
 
     def discard(self) -> None:
-        """Remove it, when it is ours to remove: it was loaded, or it is no good."""
+        """Remove it, when it is ours to remove: it was loaded, or it is no good. Best effort."""
 
 
 class Feed(Protocol):
@@ -91,6 +91,9 @@ class Feed(Protocol):
         When the server still offers `refused` (same link, ETag and size), raises SnapshotRefused
         before any body is read. `keep_alive` is called every now and then.
         """
+
+    def tidy(self) -> None:
+        """Remove what passes that died have left of downloads: nobody needs a snapshot any more."""
 
 
 class CommandManager(Protocol):

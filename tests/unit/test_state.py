@@ -53,7 +53,9 @@ def test_an_advance_owes_a_command_for_the_offset_then_indexed() -> None:
 
 
 @pytest.mark.parametrize(("offset", "content", "to"), [(1000, True, 1000), (1000, True, 999), (0, False, 5)])
-def test_an_advance_that_claims_more_than_there_is_cannot_be_made(offset: int, content: bool, to: int) -> None:
+def test_an_advance_that_claims_more_than_there_is_cannot_be_made(
+    offset: int, content: bool, to: int
+) -> None:
     with pytest.raises(ValueError, match="cannot advance"):
         transitions.advanced(ConsumerState(offset=offset, content=content), to, NOW)
 
@@ -106,3 +108,13 @@ def test_the_next_range_is_the_begun_one_else_the_next_offsets() -> None:
     assert transitions.next_range(READY, 1200, 1000) == OffsetRange(1000, 1200)
     begun = ConsumerState(offset=1000, range_to=1100)
     assert transitions.next_range(begun, 5000, 1000) == OffsetRange(1000, 1100)
+
+
+def test_a_blocked_change_that_was_tried_stays_tried_so_that_it_cannot_loop() -> None:
+    tried = transitions.initialised(ConsumerState(failed=FAILED), SNAPSHOT, Consumer(), NOW)
+    again = transitions.blocked(tried, FAILED.while_offered("link-700"))
+    assert again.failed is not None
+    assert (again.failed.blocked, again.failed.reinitialised) == (True, True)
+    elsewhere = transitions.blocked(tried, FAILED.while_offered("link-800"))
+    assert elsewhere.failed is not None
+    assert not elsewhere.failed.reinitialised

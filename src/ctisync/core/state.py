@@ -39,6 +39,18 @@ class FailedChange(msgspec.Struct, frozen=True):
     reinitialised: bool = False
     blocked: bool = False
 
+    def while_offered(self, snapshot_link: str | None) -> "FailedChange":
+        """The same, with the snapshot that the feed offered when it failed."""
+        return msgspec.structs.replace(self, snapshot_link=snapshot_link)
+
+    def is_tried(self, known: "FailedChange | None") -> bool:
+        """Whether `known` is this very change, and has led to an initialisation from the same snapshot."""
+        return (
+            known is not None
+            and known.reinitialised
+            and (known.digest, known.snapshot_link) == (self.digest, self.snapshot_link)
+        )
+
 
 class RefusedSnapshot(msgspec.Struct, frozen=True):
     """A snapshot that could not be used; it isn't fetched again by itself while all three are the same."""
@@ -155,7 +167,10 @@ def interrupted(state: ConsumerState, failed: FailedChange, now: datetime) -> Co
 
 def blocked(state: ConsumerState, failed: FailedChange) -> ConsumerState:
     """The content stays as it is until the feed offers another change or another snapshot."""
-    return msgspec.structs.replace(state, failed=msgspec.structs.replace(failed, blocked=True))
+    tried = failed.is_tried(state.failed)
+    return msgspec.structs.replace(
+        state, failed=msgspec.structs.replace(failed, blocked=True, reinitialised=tried)
+    )
 
 
 def snapshot_refused(state: ConsumerState, refused: RefusedSnapshot) -> ConsumerState:

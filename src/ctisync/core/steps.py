@@ -82,7 +82,14 @@ class End(msgspec.Struct, frozen=True):
     """The pass is over. `outcome` says how; `why` is one line for the operator."""
 
     outcome: Literal[
-        "up-to-date", "initialised", "no-snapshot", "nothing-known", "went-back", "settings", "blocked", "empty"
+        "up-to-date",
+        "initialised",
+        "no-snapshot",
+        "nothing-known",
+        "went-back",
+        "settings",
+        "blocked",
+        "empty",
     ]
     why: str
 
@@ -128,7 +135,9 @@ def _content_step(
     if state.offset > info.last_offset or (state.range_to or 0) > info.last_offset:
         return _feed_went_back(state, info, info.last_offset, so_far, policy)
     if _offers_a_way_out(state, info, so_far, policy, now) and info.snapshot is not None:
-        return Initialise(info.snapshot, "the feed offers a new snapshot after a change that cannot be applied")
+        return Initialise(
+            info.snapshot, "the feed offers a new snapshot after a change that cannot be applied"
+        )
     if state.offset < info.last_offset:
         return ApplyRange(next_range(state, info.last_offset, MAX_RANGE))
     return End("up-to-date", f"content stands at the feed's last offset {info.last_offset}")
@@ -151,7 +160,9 @@ def _initialise_or_say_why_not(
         return End("empty", "there is no content to update from: the stored offset is 0")
     if info.snapshot is None:
         if state.failed is not None:
-            return End("blocked", _blocked(state.failed) + "; the feed offers no snapshot to start again from")
+            return End(
+                "blocked", _blocked(state.failed) + "; the feed offers no snapshot to start again from"
+            )
         return End("no-snapshot", "the feed offers no snapshot yet")
     if state.failed is not None:
         return Initialise(info.snapshot, f"change {state.failed.offset} could not be applied")
@@ -203,14 +214,7 @@ def may_interrupt(
 
     It does not when this very change has already led to one from the snapshot on offer.
     """
-    known = state.failed
-    tried = (
-        known is not None
-        and known.reinitialised
-        and known.digest == failed.digest
-        and known.snapshot_link == failed.snapshot_link
-    )
-    return not tried and _may_initialise_again(state, so_far, policy, now)
+    return not failed.is_tried(state.failed) and _may_initialise_again(state, so_far, policy, now)
 
 
 def _blocked(failed: FailedChange) -> str:

@@ -126,7 +126,9 @@ def change(item: Json) -> Change:
     if kind == "create" and not isinstance(payload, dict):
         raise FeedRefused(f"{where} creates {resource}, but its payload is {_kind(payload)}, not an object")
     if kind == "update" and not isinstance(operations, list):
-        raise FeedRefused(f"{where} updates {resource}, but its operations are {_kind(operations)}, not an array")
+        raise FeedRefused(
+            f"{where} updates {resource}, but its operations are {_kind(operations)}, not an array"
+        )
     inserted_at = item.get("inserted_at")
     return Change(
         offset=offset,

@@ -43,6 +43,9 @@ class _NoFeed:
     ) -> SnapshotFile:
         return self._file
 
+    def tidy(self) -> None:
+        """Nothing was downloaded by this pass."""
+
     def consumer_info(self) -> ConsumerInfo:
         raise AssertionError("the feed is not to be asked")
 

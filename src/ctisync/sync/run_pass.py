@@ -113,6 +113,8 @@ class _Pass:
             match step:
                 case End():
                     self._remember_idle_look()
+                    if step.outcome in ("up-to-date", "initialised"):
+                        self.feed.tidy()
                     return step
                 case AskFeed():
                     self._ask_feed()

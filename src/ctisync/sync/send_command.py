@@ -29,6 +29,7 @@ def send_command(
             offset=offset,
             attempts=refused.owed.attempts if refused.owed else None,
             why=error.message,
+            hint=error.hint,
         )
         return False
     writer.save(command_accepted(writer.state))

@@ -2,8 +2,6 @@
 
 from collections.abc import Sequence
 
-import msgspec
-
 from ctisync.core.fold import CannotApply, Folded, fold, touched
 from ctisync.core.model import Change, Consumer
 from ctisync.core.state import FailedChange, advanced, blocked, interrupted
@@ -31,7 +29,7 @@ def update(
     try:
         folded = _fold(changes, consumer, writer)
     except CannotApply as error:
-        failed = msgspec.structs.replace(error.failed, snapshot_link=snapshot_link)
+        failed = error.failed.while_offered(snapshot_link)
         _say_failed(failed, consumer, report)
         if may_interrupt(writer.state, failed, so_far, policy, clock.now()):
             writer.save(interrupted(writer.state, failed, clock.now()))
@@ -78,7 +76,7 @@ def _block(
     try:
         folded = _fold([change for change in changes if change.offset < failed.offset], consumer, writer)
     except CannotApply as error:  # the fold of the whole range had not needed this one
-        earlier = msgspec.structs.replace(error.failed, snapshot_link=failed.snapshot_link)
+        earlier = error.failed.while_offered(failed.snapshot_link)
         return _block(earlier, changes, consumer, writer, clock, so_far)
     writer.apply(folded.writes, blocked(advanced(state, last_good, clock.now()), failed))
     return so_far.after(blocked=True, advanced=True)

@@ -1,0 +1,131 @@
+"""Fold a complete range of changes into one write a resource.
+
+JSON Patch is not idempotent, so a range that may have been written already must come out the same:
+
+- every record carries the offset it stands at, and changes at or below it are skipped;
+- a resource's changes count from its last create or delete in the range on, because what came
+  before may have left no trace (an update before a delete would meet no record the second time).
+
+Patches of one record are applied to one copy of its payload, however many there are.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import msgspec
+
+from ctisync.core import wire
+from ctisync.core.model import Change, Consumer, Delete, Json, Put, Record, Write
+from ctisync.core.patch import PatchError, Working
+from ctisync.core.state import FailedChange
+
+# Sorted, because the order of an object's members means nothing and a server may change it.
+_canonical: Final = msgspec.json.Encoder(decimal_format="number", order="sorted")
+
+
+class CannotApply(Exception):
+    """The first change of the range that cannot be applied; nothing of the range may be written."""
+
+    def __init__(self, failed: FailedChange) -> None:
+        super().__init__(failed.reason)
+        self.failed = failed
+
+
+class Folded(msgspec.Struct, frozen=True):
+    """What a range comes to: one write a resource, in the order of their last changes."""
+
+    writes: list[Write]
+    skipped: int
+    """Changes that the records had already seen."""
+
+
+def touched(changes: Sequence[Change], consumer: Consumer) -> dict[str, list[Change]]:
+    """The range's changes by resource, each from its last create or delete on; unwanted ones left out."""
+    by_resource: dict[str, list[Change]] = {}
+    for change in changes:
+        if change.type == "update":
+            by_resource.setdefault(change.resource, []).append(change)
+        else:
+            by_resource[change.resource] = [change]
+    return {name: found for name, found in by_resource.items() if consumer.wants(name)}
+
+
+def fold(per_resource: Mapping[str, Sequence[Change]], records: Mapping[str, Record]) -> Folded:
+    """Apply `touched` changes to the `records` of those names (absent: there is none).
+
+    Raises CannotApply for the lowest offset that cannot be applied, so that everything before it can
+    still be folded.
+    """
+    writes: list[Write] = []
+    skipped = 0
+    failures: list[FailedChange] = []
+    for name, changes in per_resource.items():
+        record = records.get(name)
+        unseen = [change for change in changes if record is None or change.offset > record.offset]
+        skipped += len(changes) - len(unseen)
+        try:
+            write = _one_write(name, unseen, record)
+        except CannotApply as error:
+            failures.append(error.failed)
+            continue
+        if write is not None:
+            writes.append(write)
+    if failures:
+        raise CannotApply(min(failures, key=lambda failed: failed.offset))
+    writes.sort(key=_offset)
+    return Folded(writes, skipped)
+
+
+def _one_write(name: str, changes: Sequence[Change], record: Record | None) -> Write | None:
+    if not changes:
+        return None
+    first, updates = changes[0], changes
+    if first.type == "delete":
+        if len(changes) == 1:
+            return Delete(name, first.offset) if record is not None else None
+        record, updates = None, changes[1:]
+    elif first.type == "create":
+        if len(changes) == 1:
+            return Put(wire.created(first))
+        record, updates = wire.created(first), changes[1:]
+    if record is None:
+        raise CannotApply(_failed(updates[0], None, "there is no such record to update"))
+    return Put(_updated(name, record, updates))
+
+
+def _updated(name: str, record: Record, updates: Sequence[Change]) -> Record:
+    line = _decoded(record, updates[0])
+    working = Working(line["payload"])
+    for change in updates:
+        try:
+            working.apply(change.operations)
+        except PatchError as error:
+            operation = error.operation if error.operation >= 0 else None
+            raise CannotApply(_failed(change, operation, error.reason)) from None
+        if not isinstance(working.document, dict):
+            raise CannotApply(_failed(change, None, "it leaves a payload that is not an object"))
+    return wire.changed(line, name, updates[-1], working.document)
+
+
+def _decoded(record: Record, change: Change) -> dict[str, Json]:
+    try:
+        line = wire.decode(record.line)
+    except ValueError as error:
+        raise CannotApply(_failed(change, None, f"the stored record cannot be decoded: {error}")) from None
+    if not isinstance(line, dict) or not isinstance(line.get("payload"), dict):
+        raise CannotApply(_failed(change, None, "the stored record has no payload object"))
+    return line
+
+
+def _failed(change: Change, operation: int | None, reason: str) -> FailedChange:
+    return FailedChange(change.offset, change.resource, operation, reason, digest(change))
+
+
+def digest(change: Change) -> str:
+    """A short fingerprint of a change, to tell whether the feed still offers the same one."""
+    return hashlib.sha256(_canonical.encode(change)).hexdigest()[:16]
+
+
+def _offset(write: Write) -> int:
+    return write.offset if isinstance(write, Delete) else write.record.offset

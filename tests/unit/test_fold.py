@@ -1,0 +1,209 @@
+"""Folding a range: one write a resource, and the same result however often it is done."""
+
+import itertools
+import random
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+
+import pytest
+
+from ctisync.core import wire
+from ctisync.core.fold import CannotApply, Folded, digest, fold, touched
+from ctisync.core.model import Change, Consumer, Delete, Json, Put, Record, Write
+
+EVERYTHING = Consumer()
+
+
+def stored(name: str, offset: int, payload: Json | None = None) -> Record:
+    body = {"name": name, "offset": offset, "version": 1, "payload": {} if payload is None else payload}
+    return Record(name, offset, wire.encode(body))
+
+
+def create(offset: int, name: str, payload: Json | None = None) -> Change:
+    return Change(offset, "create", name, 1, payload={} if payload is None else payload)
+
+
+def update(offset: int, name: str, *operations: Json) -> Change:
+    return Change(offset, "update", name, offset, operations=list(operations))
+
+
+def delete(offset: int, name: str) -> Change:
+    return Change(offset, "delete", name)
+
+
+def add(path: str, value: Json) -> Json:
+    return {"op": "add", "path": path, "value": value}
+
+
+def folded(changes: Sequence[Change], *records: Record, consumer: Consumer = EVERYTHING) -> Folded:
+    return fold(touched(changes, consumer), {record.name: record for record in records})
+
+
+def payload_of(write: Write) -> Json:
+    assert isinstance(write, Put)
+    return wire.decode(write.record.line)["payload"]
+
+
+def test_many_changes_of_one_record_become_one_write_at_the_last_offset() -> None:
+    changes = [update(offset, "a", add(f"/{offset}", offset)) for offset in (5, 6, 9)]
+    (write,) = folded(changes, stored("a", 4)).writes
+    assert payload_of(write) == {"5": 5, "6": 6, "9": 9}
+    assert isinstance(write, Put)
+    assert (write.record.offset, wire.decode(write.record.line)["version"]) == (9, 9)
+
+
+def test_changes_at_or_below_the_records_own_offset_are_skipped() -> None:
+    changes = [update(5, "a", add("/l/-", 1)), update(6, "a", add("/l/-", 2))]
+    result = folded(changes, stored("a", 5, {"l": [1]}))
+    assert payload_of(result.writes[0]) == {"l": [1, 2]}
+    assert result.skipped == 1
+    assert folded(changes, stored("a", 6, {"l": [1, 2]})) == Folded([], skipped=2)
+
+
+def test_what_came_before_a_delete_is_not_needed_so_a_range_half_written_folds_again() -> None:
+    changes = [update(5, "a", add("/x", 1)), delete(6, "a")]
+    assert folded(changes, stored("a", 4)).writes == [Delete("a", 6)]
+    assert folded(changes).writes == [], "the delete had been written; the update meets no record"
+
+
+def test_a_record_that_comes_again_after_its_delete_starts_from_its_create() -> None:
+    changes = [delete(5, "a"), create(6, "a", {"v": 1}), update(7, "a", add("/w", 2))]
+    (write,) = folded(changes, stored("a", 4, {"old": True})).writes
+    assert payload_of(write) == {"v": 1, "w": 2}
+    seen_create = stored("a", 6, {"v": 1})
+    assert payload_of(folded(changes, seen_create).writes[0]) == {"v": 1, "w": 2}
+
+
+def test_a_create_replaces_what_stands_there() -> None:
+    (write,) = folded([create(5, "a", {"v": 1})], stored("a", 4, {"old": True})).writes
+    assert payload_of(write) == {"v": 1}
+
+
+def test_an_older_create_does_not_bring_a_newer_record_back() -> None:
+    assert folded([create(5, "a")], stored("a", 9)).writes == []
+    assert folded([delete(5, "a")], stored("a", 9)).writes == []
+
+
+def test_an_empty_list_of_operations_still_moves_the_record_on() -> None:
+    (write,) = folded([update(5, "a")], stored("a", 4, {"v": Decimal("9.30")})).writes
+    assert isinstance(write, Put)
+    assert write.record.line == b'{"name":"a","offset":5,"version":5,"payload":{"v":9.30}}'
+
+
+def test_resources_that_are_not_wanted_are_left_out_even_when_they_cannot_be_applied() -> None:
+    changes = [update(5, "TID-1", add("/x", 1)), create(6, "CVE-1")]
+    result = folded(changes, consumer=Consumer(resources=("CVE-*",)))
+    assert [write.record.name for write in result.writes if isinstance(write, Put)] == ["CVE-1"]
+
+
+FAILING: dict[str, tuple[Change, list[Record], int | None, str]] = {
+    "a record that is not there": (update(5, "a", add("/x", 1)), [], None, "no such record"),
+    "an operation that does not fit": (
+        update(5, "a", add("/x", 1), add("/no/way", 1)),
+        [stored("a", 1)],
+        1,
+        "",
+    ),
+    "a payload that is no object any more": (
+        update(5, "a", {"op": "replace", "path": "", "value": []}),
+        [stored("a", 1)],
+        None,
+        "not an object",
+    ),
+    "a stored line that is no JSON": (update(5, "a"), [Record("a", 1, b"{")], None, "cannot be decoded"),
+    "a stored line without payload": (
+        update(5, "a"),
+        [Record("a", 1, b'{"name":"a"}')],
+        None,
+        "no payload object",
+    ),
+    "operations that are no operations": (update(5, "a", 7), [stored("a", 1)], 0, ""),
+}
+
+
+@pytest.mark.parametrize("case", FAILING)
+def test_a_change_that_cannot_be_applied_is_named(case: str) -> None:
+    change, records, operation, words = FAILING[case]
+    with pytest.raises(CannotApply) as caught:
+        folded([create(4, "z"), change], *records)
+    failed = caught.value.failed
+    assert (failed.offset, failed.resource, failed.operation) == (5, "a", operation)
+    assert words in failed.reason
+    assert failed.digest == digest(change)
+
+
+def test_the_lowest_failing_offset_is_reported_so_that_all_before_it_can_be_kept() -> None:
+    changes = [create(4, "z"), update(5, "b"), update(6, "a"), update(7, "b")]
+    with pytest.raises(CannotApply) as caught:
+        folded(changes)
+    assert caught.value.failed.offset == 5
+
+
+def test_an_update_after_a_delete_has_no_record_to_update() -> None:
+    with pytest.raises(CannotApply) as caught:
+        folded([delete(5, "a"), update(6, "a")], stored("a", 4))
+    assert caught.value.failed.offset == 6
+
+
+def test_a_digest_tells_changes_apart_and_not_the_order_of_members() -> None:
+    one = update(5, "a", {"op": "add", "path": "/x", "value": Decimal("9.30")})
+    same = update(5, "a", {"value": Decimal("9.30"), "path": "/x", "op": "add"})
+    other = update(5, "a", {"op": "add", "path": "/x", "value": Decimal("9.31")})
+    assert digest(one) == digest(same) != digest(other)
+
+
+def test_writes_come_in_the_order_of_their_offsets() -> None:
+    result = folded([create(1, "b"), create(2, "a"), delete(3, "c"), update(4, "b")], stored("c", 0))
+    offsets = [w.offset if isinstance(w, Delete) else w.record.offset for w in result.writes]
+    assert offsets == [2, 3, 4]
+
+
+def write_some(writes: Sequence[Write], records: Mapping[str, Record]) -> dict[str, Record]:
+    after = dict(records)
+    for write in writes:
+        if isinstance(write, Put):
+            after[write.record.name] = write.record
+        else:
+            after.pop(write.name, None)
+    return after
+
+
+def random_range(rng: random.Random) -> tuple[list[Change], dict[str, Record]]:
+    """A range that can be applied, over three records of which some exist."""
+    alive = {name: stored(name, 0, {"l": []}) for name in "abc" if rng.random() < 0.7}
+    exists, changes = set(alive), []
+    for offset in range(1, rng.randint(2, 9)):
+        name = rng.choice("abc")
+        if name not in exists:
+            changes.append(create(offset, name, {"l": []}))
+            exists.add(name)
+        elif rng.random() < 0.3:
+            changes.append(delete(offset, name))
+            exists.discard(name)
+        else:
+            changes.append(update(offset, name, add("/l/-", offset)))
+    return changes, alive
+
+
+def test_a_range_killed_after_any_subset_of_its_writes_ends_the_same_when_folded_again() -> None:
+    rng = random.Random(20261124)
+    for _ in range(400):
+        changes, before = random_range(rng)
+        writes = folded(changes, *before.values()).writes
+        done = write_some(writes, before)
+        for size in range(len(writes) + 1):
+            for some in itertools.combinations(writes, size):
+                half = write_some(some, before)
+                again = write_some(folded(changes, *half.values()).writes, half)
+                assert again == done, (changes, some)
+
+
+def test_folding_equals_applying_the_changes_one_by_one() -> None:
+    rng = random.Random(42)
+    for _ in range(400):
+        changes, before = random_range(rng)
+        at_once = write_some(folded(changes, *before.values()).writes, before)
+        one_by_one = dict(before)
+        for change in changes:
+            one_by_one = write_some(folded([change], *one_by_one.values()).writes, one_by_one)
+        assert at_once == one_by_one

@@ -1,0 +1,153 @@
+"""The CTI API for one consumer: its information, its changes, its snapshot."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, Self
+from urllib.parse import quote, urlsplit
+from urllib.request import url2pathname
+
+from ctisync.core import wire
+from ctisync.core.model import MAX_RANGE, Change, Consumer, ConsumerInfo, Json, OffsetRange, Snapshot
+from ctisync.core.state import RefusedSnapshot
+from ctisync.errors import FeedRefused, SnapshotRefused, UsageError
+from ctisync.feed import json_stream
+from ctisync.feed.bodies import decoded
+from ctisync.feed.links import Origin, origin, shown, snapshot_url
+from ctisync.feed.patience import Again, Patience
+from ctisync.feed.snapshot_file import LocalSnapshot, open_given
+from ctisync.feed.spool import Spool
+from ctisync.feed.transport import DEFAULT_TIMEOUTS, Timeouts, Transport
+from ctisync.ports import Clock, Report
+
+MOST_INFO_BYTES: Final = 1 << 20
+MOST_CHANGES_BYTES: Final = 256 << 20
+
+_ASK_FOR_JSON: Final = {"Accept": "application/json", "Accept-Encoding": "gzip"}
+
+
+class CtiFeed:
+    """`ports.Feed` over HTTP, for one pass: the budget for trying again is the instance's."""
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        consumer: Consumer,
+        token: str | None,
+        ca_file: str | None,
+        retry_budget: float,
+        spool_dir: Path,
+        clock: Clock,
+        report: Report,
+        timeouts: Timeouts = DEFAULT_TIMEOUTS,
+        most_bytes: int = MOST_CHANGES_BYTES,
+    ) -> None:
+        self._base_url = base_url.rstrip("/")
+        self._consumer = consumer
+        self._most_bytes = most_bytes
+        self._transport = Transport(self._base_url, token, ca_file, timeouts, clock)
+        self._patience = Patience(retry_budget, clock, report)
+        self._spool = Spool(spool_dir, consumer, self._transport, self._patience, report)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._transport.close()
+
+    @property
+    def _url(self) -> str:
+        context, name = quote(self._consumer.context, safe=""), quote(self._consumer.name, safe="")
+        return f"{self._base_url}/catalog/contexts/{context}/consumers/{name}"
+
+    def consumer_info(self) -> ConsumerInfo:
+        return wire.consumer_info(self._patience.persist(self._read_info))
+
+    def changes(self, wanted: OffsetRange) -> list[Change]:
+        """All changes of the range. A reply that stops short may be truncated: it is asked for again
+        from its last offset, and only an empty answer to that confirms a gap (API fact)."""
+        if not 0 < wanted.to - wanted.after <= MAX_RANGE:
+            raise ValueError(f"{wanted} is no range of 1 to {MAX_RANGE} offsets")
+        found: list[Change] = []
+        rest, asked_before = wanted, False
+        while rest.after < rest.to:
+            reply = self._changes_once(rest)
+            if not reply and asked_before:
+                break
+            found += reply
+            rest, asked_before = OffsetRange(found[-1].offset if found else rest.after, wanted.to), True
+        return found
+
+    def fetch_snapshot(
+        self, snapshot: Snapshot, refused: RefusedSnapshot | None, keep_alive: Callable[[], None]
+    ) -> LocalSnapshot:
+        named = wire.offset_in_name(snapshot.link)
+        if named is not None and named != snapshot.offset:
+            raise SnapshotRefused(
+                f"the feed says that its snapshot stands at {snapshot.offset}, its file name says {named}"
+            )
+        url = snapshot_url(snapshot.link, self._base_url)
+        return self._spool.fetch(snapshot.link, url, refused, keep_alive)
+
+    def tidy(self) -> None:
+        self._spool.tidy()
+
+    def fetch_given(self, url: str, keep_alive: Callable[[], None]) -> LocalSnapshot:
+        """A snapshot from an address that a person gave (http, https or file)."""
+        try:
+            address = origin(url)
+        except ValueError:
+            address = Origin("", "", None)
+        if address.scheme == "file":
+            return open_given(Path(url2pathname(urlsplit(url).path)))
+        if address.scheme not in ("http", "https") or not address.host:
+            raise UsageError(
+                f"{shown(url)!r} is no http, https or file address", hint="give --from FILE or an address"
+            )
+        return self._spool.fetch(url, url, None, keep_alive)
+
+    def _read_info(self) -> Json:
+        with self._asked(self._url, MOST_INFO_BYTES) as body:
+            content = b"".join(body)
+        try:
+            return wire.decode(content)
+        except ValueError:
+            raise Again(f"the reply of {shown(self._url)} is no JSON", bad_data=True) from None
+
+    def _changes_once(self, wanted: OffsetRange) -> list[Change]:
+        """One reply to one question, checked for itself."""
+        data = self._patience.persist(lambda: self._read_changes(wanted))
+        if not isinstance(data, list):
+            raise FeedRefused(f"the feed's reply for changes {wanted} has no `data` array")
+        try:
+            found = [wire.change(item) for item in data]
+        except FeedRefused as error:
+            raise FeedRefused(f"changes {wanted}: {error.message}", hint=error.hint) from None
+        last = wanted.after
+        for change in found:
+            if not last < change.offset <= wanted.to:
+                raise FeedRefused(
+                    f"the feed's reply for changes {wanted} is out of order or out of range: "
+                    f"offset {change.offset} follows {last}"
+                )
+            last = change.offset
+        return found
+
+    def _read_changes(self, wanted: OffsetRange) -> Json:
+        """What stands under `data`, or None (the path `data.item` would make an empty list of nothing)."""
+        query = f"?from_offset={wanted.after}&to_offset={wanted.to}&with_empties=true"
+        url = f"{self._url}/changes"
+        with self._asked(url + query, self._most_bytes) as body:
+            try:
+                return dict(json_stream.members(body)).get("data")
+            except json_stream.NotJson:
+                raise Again(f"the reply of {shown(url)} is no JSON", bad_data=True) from None
+
+    @contextmanager
+    def _asked(self, url: str, most: int) -> Iterator[Iterator[bytes]]:
+        with self._transport.get(url, headers=_ASK_FOR_JSON) as reply:
+            yield decoded(reply.chunks, reply.headers.get("content-encoding", ""), most)

@@ -1,0 +1,213 @@
+"""The download of one snapshot, which goes on where this pass or an earlier one was cut off.
+
+A part is gone on with only when the server confirms by a strong ETag that it still is the same
+file (RFC 9110, 13.1.5: a weak one is no validator for ranges).
+"""
+
+import errno
+import os
+import re
+import shutil
+import zipfile
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import BinaryIO, Final, cast
+
+import msgspec
+
+from ctisync.core.state import RefusedSnapshot
+from ctisync.errors import SnapshotRefused
+from ctisync.feed.archive import is_zip
+from ctisync.feed.patience import Again
+from ctisync.feed.transport import Reply
+from ctisync.ports import Progress, Report
+
+MOST_BYTES: Final = 64 << 30
+"""Of a download whose size the server does not announce."""
+
+_GOT_ON: Final = 1 << 20
+"""Bytes that count as getting on, so that the time for them is not taken from the budget."""
+
+
+class Offer(msgspec.Struct, frozen=True):
+    """What a server hands out under a link: its ETag and its size in bytes, as far as it says."""
+
+    link: str
+    etag: str | None
+    size: int | None
+
+    @property
+    def validator(self) -> str | None:
+        """The ETag, when parts may be put together by it."""
+        return self.etag if self.etag is not None and self.etag.startswith('"') else None
+
+
+class Download:
+    """One snapshot on its way into its part file. `got_on` is called whenever it really gets on."""
+
+    def __init__(
+        self,
+        part: Path,
+        link: str,
+        refused: RefusedSnapshot | None,
+        report: Report,
+        keep_alive: Callable[[], None],
+        got_on: Callable[[], None],
+    ) -> None:
+        self.part = part
+        self.note = part.with_suffix(".json")
+        self._link = link
+        self._refused = refused
+        self._report = report
+        self._keep_alive = keep_alive
+        self._got_on = got_on
+        self._known = self._noted()
+        if self._known is None:
+            self._start_again()
+
+    def question(self) -> dict[str, str]:
+        """The request's headers: for the rest of what is here.
+
+        When all of it is here already, the reply's headers will tell whether it is still offered.
+        """
+        headers = {"Accept-Encoding": "identity"}
+        have = self._have()
+        if self._known is not None and self._known.validator is not None and 0 < have != self._known.size:
+            headers |= {"Range": f"bytes={have}-", "If-Range": self._known.validator}
+        return headers
+
+    def take(self, reply: Reply) -> Offer:
+        """Take the body in, unless the headers tell that there is no need to.
+
+        Raises Again when it is to be asked for again (with a new `question`), SnapshotRefused,
+        before any body is read, when it is the one that was refused. OSError is the caller's.
+        """
+        if reply.headers.get("content-encoding", "identity").lower() != "identity":
+            raise SnapshotRefused("the server sends the snapshot encoded, although that was not asked for")
+        offer, start = self._offered(reply)
+        self._not_refused_before(offer)
+        if self._is_here(offer):
+            return offer
+        if start == 0:
+            self._start_again()
+            self._remember(offer)
+        self._append(reply, offer, start)
+        self._check_end(reply, offer)
+        return offer
+
+    def _offered(self, reply: Reply) -> tuple[Offer, int]:
+        """What the reply's headers announce, and the position at which its body begins."""
+        etag = reply.headers.get("etag")
+        if reply.status == 200:
+            return Offer(self._link, etag, _number(reply.headers.get("content-length"))), 0
+        have, known = self._have(), self._known
+        if known is None or known.validator is None or not have:
+            raise SnapshotRefused(
+                f"the server answers {reply.status} although the whole snapshot was asked for"
+            )
+        said = reply.headers.get("content-range", "")
+        if etag in (None, known.etag):
+            if reply.status == 416 and said == f"bytes */{have}":
+                return Offer(self._link, known.etag, have), have
+            part = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", said)
+            if reply.status == 206 and part is not None:
+                first, last, size = map(int, part.groups())
+                if first == have and last == size - 1 and known.size in (None, size):
+                    return Offer(self._link, known.etag, size), have
+        self._start_again()
+        raise Again(
+            f"the server answers {reply.status} with {said[:60]!r}, which does not continue what is here"
+        )
+
+    def _not_refused_before(self, offer: Offer) -> None:
+        refused = self._refused
+        if refused is not None and (offer.link, offer.etag, offer.size) == (
+            refused.link,
+            refused.etag,
+            refused.size,
+        ):
+            self._start_again()
+            raise SnapshotRefused(
+                f"the feed still offers the snapshot that was refused: {refused.reason}",
+                hint="a new one is taken by itself; to try this one again: ctisync init-snapshot",
+            )
+
+    def _is_here(self, offer: Offer) -> bool:
+        """Whether the part is the whole of what is offered, by strong ETag and size."""
+        known = self._known
+        same = known is not None and offer.validator is not None and offer.etag == known.etag
+        return same and offer.size is not None and offer.size == self._have()
+
+    def _append(self, reply: Reply, offer: Offer, start: int) -> None:
+        most = MOST_BYTES if offer.size is None else offer.size
+        if offer.size is not None and shutil.disk_usage(self.part.parent).free < offer.size - start:
+            raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)} for {offer.size} bytes")
+        have, counted = start, start
+        progress: AbstractContextManager[Progress] = self._report.progress("download", offer.size, "bytes")
+        with progress as bar, _private(self.part, os.O_APPEND) as file:
+            try:
+                for chunk in reply.chunks:
+                    have += len(chunk)
+                    if have > most:
+                        raise SnapshotRefused(f"the server sends more than the {most} bytes of the snapshot")
+                    file.write(chunk)
+                    bar.reached(have)
+                    self._keep_alive()
+                    if have - counted >= _GOT_ON:
+                        self._got_on()
+                        counted = have
+            finally:  # cut off or not: what came is gone on with later
+                file.flush()
+                os.fsync(file.fileno())
+
+    def _check_end(self, reply: Reply, offer: Offer) -> None:
+        if offer.size is not None:
+            if (have := self._have()) < offer.size:
+                raise Again(f"the snapshot was cut off after {have} of {offer.size} bytes")
+        elif "transfer-encoding" not in reply.headers:
+            # The end of the connection is the end of the body: only what is in it tells whether all came.
+            with self.part.open("rb") as file:
+                if is_zip(file) and not zipfile.is_zipfile(file):
+                    raise Again("the snapshot was cut off; the server does not say how long it is")
+            self._report.event("info", "snapshot-size-unknown", link=self._link, size=self._have())
+
+    def _have(self) -> int:
+        return self.part.stat().st_size if self.part.exists() else 0
+
+    def _start_again(self) -> None:
+        self.part.unlink(missing_ok=True)
+        self.note.unlink(missing_ok=True)
+        self._known = None
+
+    def _noted(self) -> Offer | None:
+        try:
+            noted = msgspec.json.decode(self.note.read_bytes(), type=Offer)
+        except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError):
+            return None
+        return noted if noted.link == self._link else None
+
+    def _remember(self, offer: Offer) -> None:
+        """Written whole or not at all: a torn note would join parts of two files."""
+        new = self.note.with_suffix(".json.new")
+        with _private(new, os.O_TRUNC) as file:
+            file.write(msgspec.json.encode(offer))
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(self.note)
+        folder = os.open(self.note.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        self._known = offer
+
+
+def _private(path: Path, how: int) -> BinaryIO:
+    """The file, opened for writing, for this user alone and never through a planted link."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | how, 0o600)
+    return cast(BinaryIO, os.fdopen(descriptor, "wb"))
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and text.isascii() and text.isdigit() else None

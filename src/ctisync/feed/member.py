@@ -1,0 +1,170 @@
+"""The one member of a snapshot's ZIP, inflated as a stream.
+
+`zipfile` finds the member, but does not read it: it stops at the declared size, and real snapshots
+are over 4 GiB without zip64 fields, their sizes wrapped to 32 bits.
+"""
+
+import errno
+import io
+import struct
+import zipfile
+import zlib
+from collections.abc import Iterator
+from typing import BinaryIO, Final
+
+from ctisync.errors import SnapshotRefused
+
+PIECE: Final = 1 << 20
+"""The most bytes that come out in one piece, however well they were packed."""
+
+_READ: Final = 128 << 10
+_WRAP: Final = 1 << 32
+_LOCAL_HEADER: Final = struct.Struct("<4s22xHH")
+# What zipfile raises for an archive that is damaged, besides EINVAL from a seek to nowhere.
+_NO_DIRECTORY: Final = (
+    zipfile.BadZipFile,
+    struct.error,
+    NotImplementedError,
+    ValueError,
+    OverflowError,
+    EOFError,
+)
+_ENCRYPTED: Final = 0x1 | 0x40
+_ZIP64: Final = 0x0001
+
+
+class Member:
+    """The snapshot inside of a ZIP: the only member whose name ends with .json or .ndjson.
+
+    Folders and other files (a readme) are left alone. Raises SnapshotRefused when there is no such
+    member or more than one, and for a ZIP that cannot be read.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        try:
+            with zipfile.ZipFile(file) as archive:
+                members = archive.infolist()
+                self._directory = archive.start_dir
+            self._end = file.seek(0, io.SEEK_END)
+        except (*_NO_DIRECTORY, OSError) as error:
+            if isinstance(error, OSError) and error.errno != errno.EINVAL:
+                raise  # the disk's failure, not the archive's
+            raise SnapshotRefused(
+                f"the snapshot is a ZIP that is truncated or damaged: it has no usable directory ({error})"
+            ) from None
+        self._info = _only_one(members)
+        self._starts = [info.header_offset for info in members]
+
+    @property
+    def name(self) -> str:
+        return self._info.filename
+
+    def pieces(self) -> Iterator[bytes]:
+        """The content, in pieces of at most `PIECE` bytes. Raises SnapshotRefused for damage, and *at
+        the end* for a CRC or a size that is not the declared one."""
+        if self._info.flag_bits & _ENCRYPTED:
+            raise SnapshotRefused(f"the snapshot's member {self.name} is encrypted")
+        start = self._data_start()
+        match self._info.compress_type:
+            case zipfile.ZIP_DEFLATED:
+                content = self._inflated(start)
+            case zipfile.ZIP_STORED:
+                content = self._stored(start)
+            case other:
+                raise SnapshotRefused(
+                    f"the snapshot's member {self.name} is packed by method {other}, "
+                    "which ctisync does not understand (only 0 and 8)"
+                )
+        crc, size = 0, 0
+        for piece in content:
+            crc = zlib.crc32(piece, crc)
+            size += len(piece)
+            yield piece
+        self._check("size", self._info.file_size, size)
+        if crc != self._info.CRC:
+            raise SnapshotRefused(
+                f"the snapshot is damaged: {self.name} has CRC {crc:08x}, declared is {self._info.CRC:08x}"
+            )
+
+    def _data_start(self) -> int:
+        """Where the packed bytes begin: behind the local header, whose own lengths count."""
+        offset = self._info.header_offset
+        # zipfile takes a wrapped offset for bytes put in front; a damaged one may lie anywhere.
+        for place in (offset, offset % _WRAP):
+            if not 0 <= place < self._end:
+                continue
+            self._file.seek(place)
+            header = self._file.read(_LOCAL_HEADER.size)
+            if len(header) == _LOCAL_HEADER.size and header[:4] == b"PK\x03\x04":
+                _, name_length, extra_length = _LOCAL_HEADER.unpack(header)
+                return place + _LOCAL_HEADER.size + int(name_length) + int(extra_length)
+        raise SnapshotRefused(f"the snapshot is damaged: {self.name} is not where the ZIP's directory says")
+
+    def _inflated(self, start: int) -> Iterator[bytes]:
+        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        self._file.seek(start)
+        read = 0
+        while not inflater.eof:
+            packed = self._file.read(_READ)
+            if not packed:
+                raise SnapshotRefused(f"the snapshot is truncated: {self.name} ends in the middle")
+            read += len(packed)
+            while packed and not inflater.eof:
+                try:
+                    piece = inflater.decompress(packed, PIECE)
+                except zlib.error as error:
+                    raise SnapshotRefused(f"the snapshot is damaged: {self.name}: {error}") from None
+                packed = inflater.unconsumed_tail
+                if piece:
+                    yield piece
+        self._check("packed size", self._info.compress_size, read - len(inflater.unused_data))
+
+    def _stored(self, start: int) -> Iterator[bytes]:
+        """A stored member's end is told by its size alone: a wrapped one reaches as far as there is room."""
+        end = min((place for place in self._starts if place > start), default=self._directory)
+        left = stored_size(self._info.compress_size, end - start, _has_zip64(self._info.extra))
+        self._file.seek(start)
+        while left > 0:
+            piece = self._file.read(min(PIECE, left))
+            if not piece:
+                raise SnapshotRefused(f"the snapshot is truncated: {self.name} ends in the middle")
+            left -= len(piece)
+            yield piece
+
+    def _check(self, what: str, declared: int, actual: int) -> None:
+        if not same_size(declared, actual, _has_zip64(self._info.extra)):
+            raise SnapshotRefused(
+                f"the snapshot is damaged: the {what} of {self.name} is {actual}, declared is {declared}"
+            )
+
+
+def same_size(declared: int, actual: int, zip64: bool) -> bool:
+    """Whether a member has the size that its ZIP declares: to the byte, or, without zip64 fields,
+    in the 32 bits that there were (real snapshots over 4 GiB are written so)."""
+    return declared == actual or (not zip64 and declared == actual % _WRAP)
+
+
+def stored_size(declared: int, room: int, zip64: bool) -> int:
+    """The true size of a stored member that has `room` bytes at most: of those it can wrap, the largest."""
+    return declared if zip64 or room < declared else declared + (room - declared) // _WRAP * _WRAP
+
+
+def _only_one(members: list[zipfile.ZipInfo]) -> zipfile.ZipInfo:
+    found = [info for info in members if info.filename.lower().endswith((".json", ".ndjson"))]
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(repr(info.filename[:80]) for info in (found or members)[:5]) or "nothing"
+    raise SnapshotRefused(
+        f"the snapshot's ZIP must hold one .json or .ndjson file, it holds {len(found)} (in it: {names})"
+    )
+
+
+def _has_zip64(extra: bytes) -> bool:
+    """Whether a central directory entry's extra fields have the zip64 one."""
+    while len(extra) >= 4:
+        kind, length = struct.unpack_from("<HH", extra)
+        if kind == _ZIP64:
+            return True
+        extra = extra[4 + length :]
+    return False

@@ -1,0 +1,94 @@
+"""A snapshot on this machine's disk: one that was downloaded, or one that a person gave."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from ctisync.core import wire
+from ctisync.core.model import MAX_OFFSET, Record
+from ctisync.core.state import RefusedSnapshot
+from ctisync.errors import StoreUnavailable, UsageError
+from ctisync.feed import archive
+from ctisync.feed.member import Member
+
+OffsetSource = Literal["file name", "member name", "highest line"]
+
+
+class LocalSnapshot:
+    """`ports.SnapshotFile`. `link`, `etag` and `announced` (size) are how the feed offered it; the files
+    in `ours` are removed when it is discarded."""
+
+    def __init__(
+        self, path: Path, *, link: str, etag: str | None, announced: int | None, ours: tuple[Path, ...]
+    ) -> None:
+        self.path = path
+        self._link = link
+        self._etag = etag
+        self._announced = announced
+        self._ours = ours
+        self._position = 0
+        with self._opened() as file:
+            self._size = file.seek(0, 2)
+
+    @property
+    def size(self) -> int:
+        return self._size
+
+    @property
+    def position(self) -> int:
+        return self._position
+
+    def records(self, highest_offset: int) -> Iterator[list[Record]]:
+        with self._opened() as file:
+            for batch in archive.records(file, highest_offset):
+                self._position = file.tell()
+                yield batch
+        self._position = self._size
+
+    def member_name(self) -> str | None:
+        """The name of the member that holds the records, when the file is a ZIP."""
+        with self._opened() as file:
+            return Member(file).name if archive.is_zip(file) else None
+
+    def as_refused(self, reason: str) -> RefusedSnapshot:
+        return RefusedSnapshot(link=self._link, etag=self._etag, size=self._announced, reason=reason)
+
+    def discard(self) -> None:
+        for path in self._ours:
+            with suppress(OSError):  # the next pass tries again, and says so if it cannot
+                path.unlink(missing_ok=True)
+
+    @contextmanager
+    def _opened(self) -> Iterator[BinaryIO]:
+        try:
+            with self.path.open("rb") as file:
+                yield file
+        except OSError as error:
+            said = f"the snapshot {self.path} cannot be read: {error.strerror or error}"
+            if self._ours:
+                raise StoreUnavailable(
+                    said, hint=f"look at the disk and the rights of {self.path.parent}"
+                ) from error
+            raise UsageError(said, hint="give --from a file that can be read, or an address") from error
+
+
+def open_given(path: Path) -> LocalSnapshot:
+    """A snapshot file that a person gave; it is never removed. Raises UsageError when it cannot be read."""
+    return LocalSnapshot(path, link=str(path), etag=None, announced=None, ours=())
+
+
+def given_offset(file: LocalSnapshot, name: str) -> tuple[int, OffsetSource]:
+    """The offset that a given snapshot stands for, and what told it.
+
+    `name` is the file's name or its address. The highest offset of the lines, for which the whole
+    file is read, can be too low: when the last changes before the snapshot were deletes.
+    Raises SnapshotRefused when the file cannot be used at all.
+    """
+    if (offset := wire.offset_in_name(name)) is not None:
+        return offset, "file name"
+    member = file.member_name()
+    if member is not None and (offset := wire.offset_in_name(member)) is not None:
+        return offset, "member name"
+    highest = max(record.offset for batch in file.records(MAX_OFFSET) for record in batch)
+    return highest, "highest line"

@@ -1,0 +1,93 @@
+"""Where the snapshots of one consumer lie while they are downloaded and loaded.
+
+Beside the state: `<context>-<consumer>-<16 hex of the link>.part`, and a `.json` that says what the
+part is a part of. There is one writer, since the pass holds the host's lock.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from ctisync.core.model import Consumer
+from ctisync.core.state import RefusedSnapshot
+from ctisync.errors import StoreUnavailable
+from ctisync.feed.download import Download, Offer
+from ctisync.feed.patience import Again, Patience
+from ctisync.feed.snapshot_file import LocalSnapshot
+from ctisync.feed.transport import Transport
+from ctisync.ports import Report
+
+
+class Spool:
+    """The folder and the rules of its names; the files' content is the `Download`'s."""
+
+    def __init__(
+        self, folder: Path, consumer: Consumer, transport: Transport, patience: Patience, report: Report
+    ) -> None:
+        self._folder = folder
+        # A hyphen within a name must not look like the one between names.
+        parts = (quote(part, safe="").replace("-", "%2D") for part in (consumer.context, consumer.name))
+        self._prefix = "-".join(parts)
+        self._transport = transport
+        self._patience = patience
+        self._report = report
+
+    def fetch(
+        self, link: str, url: str, refused: RefusedSnapshot | None, keep_alive: Callable[[], None]
+    ) -> LocalSnapshot:
+        """The file behind `url` (which `link` stands for), complete. See `ports.Feed.fetch_snapshot`.
+
+        Raises StoreUnavailable when the folder cannot take it.
+        """
+        with self._usable_folder():
+            download = Download(
+                self._begin(link), link, refused, self._report, keep_alive, self._patience.progressed
+            )
+            offer = self._patience.persist(lambda: self._try(download, url))
+            return LocalSnapshot(
+                download.part,
+                link=link,
+                etag=offer.etag,
+                announced=offer.size,
+                ours=(download.part, download.note),
+            )
+
+    def _try(self, download: Download, url: str) -> Offer:
+        try:
+            with self._transport.follow(url, headers=download.question(), accept=(200, 206, 416)) as reply:
+                return download.take(reply)
+        except Again as failure:
+            # A cut-off download is gone on with later: the feed was unreachable, its data is not refused.
+            raise Again(failure.reason, asked_for=failure.asked_for) from failure
+
+    def _begin(self, link: str) -> Path:
+        """The part's path; the folder is there, and what is left of other snapshots is gone."""
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        part = self._folder / f"{self._prefix}-{hashlib.sha256(link.encode()).hexdigest()[:16]}.part"
+        self._remove_all_but(part.stem)
+        return part
+
+    def tidy(self) -> None:
+        """Remove what passes that died have left of this consumer's snapshots."""
+        with self._usable_folder():
+            if self._folder.is_dir():
+                self._remove_all_but(None)
+
+    def _remove_all_but(self, stem: str | None) -> None:
+        ours = re.compile(re.escape(self._prefix) + r"-[0-9a-f]{16}\.(part|json|json\.new)")
+        for path in self._folder.iterdir():
+            if ours.fullmatch(path.name) and path.stem != stem:
+                path.unlink(missing_ok=True)
+
+    @contextmanager
+    def _usable_folder(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise StoreUnavailable(
+                f"the snapshot cannot be kept in {self._folder}: {error.strerror or error}",
+                hint=f"it must be writable and have room for the snapshot; look with: df -h {self._folder}",
+            ) from error

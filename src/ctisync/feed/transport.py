@@ -1,0 +1,245 @@
+"""One HTTP request to the feed: who is told the token, what each failure means.
+
+httpx is imported when the first pass needs it (0.08 s that `ctisync status` shall not pay).
+"""
+
+import logging
+import ssl
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
+
+from ctisync import __version__
+from ctisync.core.retry import retry_after
+from ctisync.errors import AccessRefused, ConfigurationError, FeedRefused
+from ctisync.feed.links import Origin, hop, origin, shown
+from ctisync.feed.patience import Again
+from ctisync.ports import Clock
+
+if TYPE_CHECKING:
+    import httpx
+
+USER_AGENT: Final = f"ctisync/{__version__}"
+MOST_REDIRECTS: Final = 5
+
+SLOWEST: Final = 1000.0
+"""Bytes a second, over a minute: a body that comes slower is given up (a time-out sees each chunk alone)."""
+_WINDOW: Final = 60.0
+
+_REDIRECTS: Final = (301, 302, 303, 307, 308)
+_TRANSIENT: Final = (408, 425, 429)
+_MOST_WORDS: Final = 200
+
+
+class Timeouts(NamedTuple):
+    """Seconds: for a connection to stand, and for the next bytes to come."""
+
+    connect: float
+    read: float
+
+
+DEFAULT_TIMEOUTS: Final = Timeouts(connect=10.0, read=60.0)
+
+
+class Reply(NamedTuple):
+    """An answer whose body has not been read: `chunks` are its raw bytes, still in their encoding."""
+
+    url: str
+    status: int
+    headers: Mapping[str, str]
+    chunks: Iterator[bytes]
+
+
+class Transport:
+    """Sends GET requests; every failure leaves as Again or as a `CtisyncError`, while a body is read, too."""
+
+    def __init__(
+        self, base_url: str, token: str | None, ca_file: str | None, timeouts: Timeouts, clock: Clock
+    ) -> None:
+        self._origin = _configured_origin(base_url)
+        self._token = _checked(token)
+        self._clock = clock
+        self._client = _client(ca_file, timeouts)
+
+    def close(self) -> None:
+        self._client.close()
+
+    @contextmanager
+    def get(self, url: str, *, headers: Mapping[str, str]) -> Iterator[Reply]:
+        """The API's reply. A redirect is refused: it would be a setting that is wrong."""
+        with self._open(url, headers) as reply:
+            if reply.status != 200:
+                self._refuse(reply, _API_HINTS)
+            yield reply
+
+    @contextmanager
+    def follow(self, url: str, *, headers: Mapping[str, str], accept: tuple[int, ...]) -> Iterator[Reply]:
+        """A snapshot's reply, with one of the statuses in `accept`, through up to five redirects.
+
+        Each hop is looked at anew, also for the token.
+        """
+        for _ in range(MOST_REDIRECTS + 1):
+            with self._open(url, headers) as reply:
+                if reply.status not in _REDIRECTS:
+                    if reply.status not in accept:
+                        self._refuse(reply, _SNAPSHOT_HINTS)
+                    yield reply
+                    return
+                url = hop(url, reply.headers.get("location", ""))
+        raise FeedRefused(f"more than {MOST_REDIRECTS} redirects, the last one to {shown(url)}")
+
+    @contextmanager
+    def _open(self, url: str, headers: Mapping[str, str]) -> Iterator[Reply]:
+        import httpx
+
+        in_body = False
+        try:
+            with self._client.stream("GET", url, headers={**headers, **self._authorization(url)}) as response:
+                in_body = True
+                chunks = self._steady(response.iter_raw(), url)
+                yield Reply(url, response.status_code, response.headers, chunks)
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+            raise _meaning(error, url, in_body) from error
+
+    def _authorization(self, url: str) -> dict[str, str]:
+        if self._token is None or origin(url) != self._origin:
+            return {}
+        return {"Authorization": f"Bearer {self._token}"}
+
+    def _steady(self, chunks: Iterator[bytes], url: str) -> Iterator[bytes]:
+        since, amount = self._clock.monotonic(), 0
+        for chunk in chunks:
+            amount += len(chunk)
+            now = self._clock.monotonic()
+            if now - since >= _WINDOW:
+                if amount < SLOWEST * (now - since):
+                    raise Again(f"{shown(url)} sends less than {SLOWEST:.0f} bytes a second")
+                since, amount = now, 0
+            yield chunk
+
+    def _refuse(self, reply: Reply, hints: Mapping[int, str]) -> NoReturn:
+        said = f"{shown(reply.url)} answers {reply.status}"
+        if reply.status in _TRANSIENT or reply.status >= 500:
+            raise Again(said, asked_for=retry_after(reply.headers.get("retry-after"), self._clock.now()))
+        if reply.status in _REDIRECTS:
+            target = shown(reply.headers.get("location", ""))
+            raise ConfigurationError(
+                f"{said}, a redirect to {target}; ctisync does not follow it",
+                hint="set cti.url to where the API is (https, no redirect)",
+            )
+        if reply.status in hints:
+            raise AccessRefused(said + _words(reply), hint=hints[reply.status])
+        if reply.status < 400:
+            raise Again(f"{said}, which is no answer to the question", bad_data=True)
+        raise FeedRefused(said + _words(reply))
+
+
+_PROXY_HINT: Final = "the proxy wants a password: put it into HTTPS_PROXY, or name the host in NO_PROXY"
+
+_API_HINTS: Final = {
+    401: "set cti.token or cti.token_file (environment CTISYNC_CTI__TOKEN) to a valid token",
+    403: "this consumer needs a subscription, or cti.token is not allowed to read it",
+    404: "look at cti.url and at the context and consumer of consumers (the usual ones: vd_1.0.0, vd_4.8.0)",
+    407: _PROXY_HINT,
+}
+
+_NO_SNAPSHOT: Final = (
+    "run the same command later, or load another copy: ctisync init-snapshot --from FILE_OR_URL"
+)
+
+_SNAPSHOT_HINTS: Final = {401: _NO_SNAPSHOT, 403: _NO_SNAPSHOT, 404: _NO_SNAPSHOT, 407: _PROXY_HINT}
+
+
+def _configured_origin(base_url: str) -> Origin:
+    try:
+        found: Origin | None = origin(base_url)
+    except ValueError:
+        found = None
+    if found is None or found.scheme not in ("http", "https") or not found.host:
+        raise ConfigurationError(f"cti.url {shown(base_url)!r} is no http(s) address", hint="set cti.url")
+    return found
+
+
+def _checked(token: str | None) -> str | None:
+    """A token that can stand in a header; httpx would print one that cannot."""
+    if token is not None and (not token.isascii() or not token.isprintable() or " " in token or not token):
+        raise ConfigurationError(
+            "cti.token is empty or holds spaces, line ends or other characters that no token has",
+            hint="look at cti.token, cti.token_file or CTISYNC_CTI__TOKEN",
+        )
+    return token
+
+
+def _client(ca_file: str | None, timeouts: Timeouts) -> "httpx.Client":
+    import httpx
+
+    for name in ("httpx", "httpcore"):  # they log each address, queries included
+        logging.getLogger(name).setLevel(logging.WARNING)
+    try:
+        return httpx.Client(
+            verify=True if ca_file is None else ssl.create_default_context(cafile=ca_file),
+            timeout=httpx.Timeout(timeouts.read, connect=timeouts.connect),
+            headers={"User-Agent": USER_AGENT},
+            follow_redirects=False,
+        )
+    except OSError as error:  # ssl.SSLError is one
+        raise ConfigurationError(
+            f"cti.ca_file {ca_file} cannot be used: {error.strerror or error}",
+            hint="set cti.ca_file to a PEM file with the certificate of the feed's authority",
+        ) from error
+    except (ValueError, ImportError, httpx.InvalidURL) as error:
+        raise ConfigurationError(
+            "the proxy in HTTP_PROXY, HTTPS_PROXY or ALL_PROXY cannot be used",
+            hint="give it as http://host:port, or unset it",
+        ) from error
+
+
+def _meaning(error: Exception, url: str, in_body: bool) -> Exception:
+    """What a failure of httpx is for a pass: Again, unless only a person can mend it."""
+    import httpx
+
+    where = shown(url)
+    if (refusal := _tls_refusal(error)) is not None:
+        return AccessRefused(
+            f"the TLS connection to {where} is refused: {refusal}",
+            hint="if the feed has a private certificate, set cti.ca_file; else look at cti.url and the clock",
+        )
+    match error:
+        case httpx.ProxyError() if str(error).startswith("407"):
+            return AccessRefused(f"the proxy refuses the connection to {where}: {error}", hint=_PROXY_HINT)
+        case httpx.InvalidURL() | httpx.UnsupportedProtocol() | httpx.LocalProtocolError():
+            return ConfigurationError(
+                f"{where} cannot be asked: {type(error).__name__}", hint="look at cti.url"
+            )
+        case httpx.RemoteProtocolError() if in_body:
+            return Again(f"the reply of {where} is incomplete", bad_data=True)
+        case httpx.TimeoutException():
+            return Again(f"{where} does not answer in time")
+        case _:
+            return Again(f"{where} cannot be reached: {_one_line(str(error)) or type(error).__name__}")
+
+
+def _tls_refusal(error: BaseException | None) -> str | None:
+    """Why a TLS handshake failed for good, from the chain of causes; a mere break is none."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return error.verify_message
+        if isinstance(error, ssl.SSLError) and not isinstance(
+            error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ssl.SSLSyscallError
+        ):
+            return error.reason or "handshake failed"
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _words(reply: Reply) -> str:
+    """What the server says, when it is meant for people: `: words`, one short line."""
+    if "html" in reply.headers.get("content-type", "").lower() or "content-encoding" in reply.headers:
+        return ""
+    text = _one_line(next(reply.chunks, b"")[:4096].decode("utf-8", "replace"))
+    return f": {text}" if text else ""
+
+
+def _one_line(text: str) -> str:
+    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
+    return line if len(line) <= _MOST_WORDS else line[:_MOST_WORDS] + "..."

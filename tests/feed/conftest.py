@@ -1,0 +1,58 @@
+"""A simulated server, and a client for it whose clock only moves when somebody sleeps."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ctisync.core.model import Consumer
+from ctisync.feed.client import CtiFeed
+from tests.support.clock import FakeClock
+from tests.support.feed_simulator import FeedSimulator
+from tests.support.report import KeptReport
+
+MakeFeed = Callable[..., CtiFeed]
+
+
+@pytest.fixture
+def sim() -> Iterator[FeedSimulator]:
+    with FeedSimulator() as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+@pytest.fixture
+def report() -> KeptReport:
+    return KeptReport()
+
+
+@pytest.fixture
+def make_feed(sim: FeedSimulator, clock: FakeClock, report: KeptReport, tmp_path: Path) -> Iterator[MakeFeed]:
+    """A client as a new pass has it; the spool stays the same. Arguments replace the usual ones."""
+    with ExitStack() as open_feeds:
+
+        def make(**changed: Any) -> CtiFeed:
+            usual: dict[str, Any] = {
+                "base_url": sim.url,
+                "consumer": Consumer(),
+                "token": None,
+                "ca_file": None,
+                "retry_budget": 60.0,
+                "spool_dir": tmp_path / "spool",
+                "clock": clock,
+                "report": report,
+            }
+            return open_feeds.enter_context(CtiFeed(**{**usual, **changed}))
+
+        yield make
+
+
+@pytest.fixture
+def feed(make_feed: MakeFeed) -> CtiFeed:
+    return make_feed()

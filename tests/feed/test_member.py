@@ -1,0 +1,232 @@
+"""A ZIP is read to its true end and checked there, or refused in words that tell what is wrong with it."""
+
+import io
+import struct
+import tracemalloc
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from ctisync.core.model import MAX_OFFSET
+from ctisync.errors import SnapshotRefused
+from ctisync.feed.member import PIECE, Member, _has_zip64, same_size, stored_size
+from ctisync.feed.snapshot_file import open_given
+from tests.feed.crafted_zip import MEMBER, patched, write_wrapped
+from tests.support.feed_simulator import zipped
+from tests.support.records import made_up, record
+
+LINES = b"".join(each.line + b"\n" for each in made_up(2000))
+
+
+def _content(archive: bytes) -> bytes:
+    return b"".join(Member(io.BytesIO(archive)).pieces())
+
+
+def test_the_library_reads_what_the_crafted_archives_are_made_from() -> None:
+    with zipfile.ZipFile(io.BytesIO(patched(LINES))) as archive:
+        assert archive.read(MEMBER) == LINES
+
+
+@pytest.mark.parametrize("compression", [zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED])
+def test_a_member_is_read_whole_in_bounded_pieces(compression: int) -> None:
+    member = Member(io.BytesIO(zipped({MEMBER: LINES}, compression)))
+    pieces = list(member.pieces())
+    assert b"".join(pieces) == LINES
+    assert max(map(len, pieces)) <= PIECE
+    assert member.name == MEMBER
+
+
+def test_a_member_written_as_a_stream_has_its_sizes_in_the_directory_alone() -> None:
+    class Pipe(io.BytesIO):
+        def seekable(self) -> bool:
+            return False
+
+        def tell(self) -> int:
+            raise OSError
+
+    target = Pipe()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(MEMBER, LINES)
+    assert _content(target.getvalue()) == LINES
+
+
+def test_a_member_with_zip64_fields_is_read() -> None:
+    target = io.BytesIO()
+    with (
+        zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive,
+        archive.open(MEMBER, "w", force_zip64=True) as member,
+    ):
+        member.write(LINES)
+    assert _content(target.getvalue()) == LINES
+
+
+def test_other_files_and_folders_in_the_archive_are_left_alone() -> None:
+    members = {"folder/": b"", "readme.txt": b"words", f"folder/{MEMBER}": LINES, "z.md": b"more"}
+    assert _content(zipped(members)) == LINES
+    assert _content(zipped(members, zipfile.ZIP_STORED)) == LINES
+
+
+def test_bytes_in_front_of_the_archive_do_no_harm() -> None:
+    assert _content(b"#!/bin/sh\n" + zipped({MEMBER: LINES})) == LINES
+
+
+@pytest.mark.parametrize(
+    ("members", "words"),
+    [
+        pytest.param({}, "holds 0.*nothing", id="empty"),
+        pytest.param({"folder/": b""}, "holds 0", id="folders alone"),
+        pytest.param({"readme.txt": b"x"}, "holds 0.*readme.txt", id="no JSON"),
+        pytest.param({"a.json": b"{}", "b.ndjson": b"{}"}, "holds 2.*a.json.*b.ndjson", id="two"),
+    ],
+)
+def test_an_archive_without_exactly_one_member_is_refused_by_names(
+    members: dict[str, bytes], words: str
+) -> None:
+    with pytest.raises(SnapshotRefused, match=words):
+        Member(io.BytesIO(zipped(members)))
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"crc": 7}, "CRC"),
+        ({"size": len(LINES) + 400}, "size"),
+        ({"size": len(LINES) - 400}, "size"),
+        ({"packed": 7}, "packed size"),
+        ({"flags": 1}, "encrypted"),
+        ({"method": 93}, "method 93"),
+        ({"method": 14}, "method 14"),
+    ],
+    ids=str,
+)
+def test_a_header_that_lies_is_refused_by_what_it_lies_about(fields: dict[str, int], words: str) -> None:
+    with pytest.raises(SnapshotRefused, match=words):
+        _content(patched(LINES, **fields))
+
+
+def test_a_wrong_crc_shows_only_after_all_pieces_were_handed_out() -> None:
+    handed_out: list[bytes] = []
+    with pytest.raises(SnapshotRefused, match="CRC"):
+        handed_out.extend(Member(io.BytesIO(patched(LINES, crc=7))).pieces())
+    assert b"".join(handed_out) == LINES
+
+
+@pytest.mark.parametrize("percent", range(0, 100, 4))
+def test_an_archive_cut_anywhere_is_refused(percent: int) -> None:
+    archive = zipped({MEMBER: LINES})
+    with pytest.raises(SnapshotRefused):
+        _content(archive[: len(archive) * percent // 100])
+
+
+@pytest.mark.parametrize("flip", [0x01, 0x55, 0xFF])
+def test_a_flipped_byte_anywhere_is_refused_or_does_no_harm(tmp_path: Path, flip: int) -> None:
+    """On a real file: seeking to nowhere fails in other ways there than in memory."""
+    archive = zipped({MEMBER: LINES[:5000]})
+    path = tmp_path / "damaged.zip"
+    refused = 0
+    for place in range(len(archive)):
+        damaged = bytearray(archive)
+        damaged[place] ^= flip
+        path.write_bytes(damaged)
+        with path.open("rb") as file:
+            try:
+                assert b"".join(Member(file).pieces()) == LINES[:5000]
+            except SnapshotRefused:
+                refused += 1
+    assert refused > len(archive) * 0.8
+
+
+@pytest.mark.parametrize("offset", [0, 1 << 31, (1 << 63) - 1, 1 << 63, (1 << 64) - 1])
+def test_a_zip64_directory_that_lies_anywhere_is_refused(tmp_path: Path, offset: int) -> None:
+    archive = zipped({MEMBER: LINES[:5000]})
+    directory, end = archive.index(b"PK\x01\x02"), archive.index(b"PK\x05\x06")
+    record64 = b"PK\x06\x06" + struct.pack("<QHHIIQQQQ", 44, 45, 45, 0, 0, 1, 1, end - directory, offset)
+    locator = b"PK\x06\x07" + struct.pack("<IQI", 0, end, 1)
+    wrapped = bytearray(archive[:end] + record64 + locator + archive[end:])
+    struct.pack_into("<I", wrapped, len(wrapped) - 6, 0xFFFFFFFF)
+    path = tmp_path / "zip64.zip"
+    path.write_bytes(wrapped)
+    with path.open("rb") as file, pytest.raises(SnapshotRefused):
+        list(Member(file).pieces())
+
+
+def test_a_directory_that_points_nowhere_is_refused() -> None:
+    archive = bytearray(zipped({MEMBER: LINES}))
+    struct.pack_into("<4s", archive, 0, b"XXXX")
+    with pytest.raises(SnapshotRefused, match="not where"):
+        _content(bytes(archive))
+
+
+def test_a_stored_member_that_ends_early_is_refused() -> None:
+    archive = zipped({MEMBER: LINES}, zipfile.ZIP_STORED)
+    file = io.BytesIO(archive)
+    member = Member(file)
+    file.truncate(1000)
+    with pytest.raises(SnapshotRefused, match="truncated"):
+        list(member.pieces())
+
+
+def test_a_well_packed_member_never_fills_the_memory() -> None:
+    archive = zipped({MEMBER: b" " * (200 << 20)})
+    tracemalloc.start()
+    for piece in Member(io.BytesIO(archive)).pieces():
+        assert len(piece) <= PIECE
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 16 << 20
+
+
+@pytest.mark.parametrize(
+    ("declared", "actual", "zip64", "same"),
+    [
+        (5, 5, False, True),
+        (5, 6, False, False),
+        (5, (1 << 32) + 5, False, True),
+        (5, (2 << 32) + 5, False, True),
+        (5, (1 << 32) + 6, False, False),
+        (5, (1 << 32) + 5, True, False),
+        ((1 << 32) + 5, (1 << 32) + 5, True, True),
+        ((1 << 32) + 5, 5, True, False),
+    ],
+)
+def test_a_size_may_be_wrapped_to_the_32_bits_that_it_has(
+    declared: int, actual: int, zip64: bool, same: bool
+) -> None:
+    assert same_size(declared, actual, zip64) is same
+
+
+@pytest.mark.parametrize(
+    ("declared", "room", "zip64", "size"),
+    [
+        (5, 5, False, 5),
+        (5, 21, False, 5),
+        (5, (1 << 32) + 5, False, (1 << 32) + 5),
+        (5, (1 << 32) + 4, False, 5),
+        (5, (2 << 32) + 21, False, (2 << 32) + 5),
+        (5, (1 << 32) + 5, True, 5),
+        (21, 5, False, 21),
+    ],
+)
+def test_a_stored_member_reaches_as_far_as_its_wrapped_size_can(
+    declared: int, room: int, zip64: bool, size: int
+) -> None:
+    assert stored_size(declared, room, zip64) == size
+
+
+@pytest.mark.parametrize(("kind", "zip64"), [(0x0001, True), (0x5455, False)])
+def test_zip64_fields_are_found_behind_others(kind: int, zip64: bool) -> None:
+    other = struct.pack("<HHI", 0x7875, 4, 7)
+    assert _has_zip64(other + struct.pack("<HHQ", kind, 8, 7)) is zip64
+    assert _has_zip64(other + b"\x01") is False
+
+
+def test_an_archive_over_4_gib_without_zip64_fields_is_read_to_its_true_end(tmp_path: Path) -> None:
+    """Real snapshots are written so (the size that `zipfile` believes is 4 MB here)."""
+    line = record("CVE-2024-1", 7, b'{"text":"' + b"x" * (4 << 20) + b'"}').line + b"\n"
+    path = tmp_path / "1901695_1746459961.zip"
+    size = write_wrapped(path, line, times=1025)
+    assert size > 1 << 32
+    with zipfile.ZipFile(path) as archive:
+        assert archive.infolist()[0].file_size == size - (1 << 32)
+    assert sum(len(batch) for batch in open_given(path).records(MAX_OFFSET)) == 1025

@@ -1,0 +1,125 @@
+"""What a simulated server can be told to do wrong. Each is a function from the true reply to a worse one."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Any, Literal
+
+from tests.support import records
+
+Json = Any
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer on its way out. The body is cut after `cut` bytes (the announced length stays)."""
+
+    status: int
+    body: bytes = b""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    cut: int | None = None
+    how_cut: Literal["close", "reset"] = "close"
+    stall: float = 0.0
+    framing: Literal["length", "chunked", "close"] = "length"
+
+
+Failure = Callable[[Reply], Reply]
+
+
+def status(
+    code: int, headers: Mapping[str, str] | None = None, body: bytes = b"<html>Sorry</html>"
+) -> Failure:
+    """Another status, with an HTML body as proxies send it."""
+    return lambda _: Reply(code, body, {"Content-Type": "text/html", **(headers or {})})
+
+
+def refused(code: int, words: str) -> Reply:
+    """A refusal with a JSON body, as the API sends it."""
+    body = json.dumps({"errors": {"detail": words}}).encode()
+    return Reply(code, body, {"Content-Type": "application/json"})
+
+
+def refusal(code: int, words: str) -> Failure:
+    return lambda _: refused(code, words)
+
+
+def redirect(location: str, code: int = 302) -> Failure:
+    return lambda _: Reply(code, b"", {"Location": location})
+
+
+def body(content: bytes, content_type: str = "application/json") -> Failure:
+    """Status 200 with these bytes."""
+    return lambda _: Reply(200, content, {"Content-Type": content_type})
+
+
+def html() -> Failure:
+    return body(b"<!DOCTYPE html><html><body>Please sign in</body></html>", "text/html")
+
+
+def cut_off(after: int | float) -> Failure:
+    """The connection closes after so many bytes, or this share of them (a float), of the announced length."""
+    return lambda reply: replace(reply, cut=_amount(after, reply), how_cut="close")
+
+
+def reset(after: int | float = 0) -> Failure:
+    """A TCP reset, as from a middlebox; with 0 before any byte of the reply."""
+    return lambda reply: replace(reply, cut=_amount(after, reply), how_cut="reset")
+
+
+def stall(seconds: float, after: int | float = 0) -> Failure:
+    """Silence of this many seconds, then the connection closes."""
+    return lambda reply: replace(reply, cut=_amount(after, reply), how_cut="close", stall=seconds)
+
+
+def undelimited(cut: int | float = 1.0) -> Failure:
+    """No length: the end of the connection is the end of the body, whether or not all of it was sent."""
+    return lambda reply: replace(reply, framing="close", cut=_amount(cut, reply), how_cut="close")
+
+
+def chunked() -> Failure:
+    """No length in the headers, but a body that tells its own end (RFC 9112, 7.1)."""
+    return lambda reply: replace(reply, framing="chunked")
+
+
+def shortened(share: float) -> Failure:
+    """A whole reply with only so much of its body."""
+    return lambda reply: replace(reply, body=reply.body[: _amount(share, reply)])
+
+
+def headers(**changed: str | None) -> Failure:
+    """Other headers (`content_range=...` is Content-Range); None removes one."""
+
+    def worse(reply: Reply) -> Reply:
+        names = {name.replace("_", "-").title(): value for name, value in changed.items()}
+        kept = {**reply.headers, **names}
+        return replace(reply, headers={name: value for name, value in kept.items() if value is not None})
+
+    return worse
+
+
+def edited(edit: Callable[[Json], Json]) -> Failure:
+    """The JSON document, edited: `edit` gets the decoded reply and returns what is sent instead."""
+
+    def worse(reply: Reply) -> Reply:
+        return replace(reply, body=records.encode(edit(json.loads(reply.body, parse_float=Decimal))))
+
+    return worse
+
+
+def data(edit: Callable[[Json], Json]) -> Failure:
+    """As `edited`, for what stands under `data`."""
+    return edited(lambda document: {**document, "data": edit(document["data"])})
+
+
+def only_first(count: int) -> Failure:
+    """The first so many changes of the range alone."""
+    return data(lambda changes: changes[:count])
+
+
+def without_data() -> Failure:
+    return edited(lambda document: {key: value for key, value in document.items() if key != "data"})
+
+
+def _amount(after: int | float, reply: Reply) -> int:
+    return int(len(reply.body) * after) if isinstance(after, float) else after

@@ -1,0 +1,189 @@
+"""A made-up consumer: its change log, and what a store that followed it must hold at any offset.
+
+The expectation is worked out here with the jsonpatch library and plain dictionaries, from the API's
+documented meaning alone, so that it can prove ctisync wrong.
+"""
+
+import copy
+import random
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import jsonpatch
+
+from tests.support import records
+
+Json = Any
+
+
+class Entry(NamedTuple):
+    """One change as the API serves it, and as it really happened (they differ for a poisoned one)."""
+
+    served: dict[str, Json]
+    happened: dict[str, Json]
+
+    @property
+    def offset(self) -> int:
+        return int(self.happened["offset"])
+
+
+class History:
+    """The change log of one consumer, written to by tests, read by the simulated server."""
+
+    def __init__(self, context: str, first_offset: int = 1000) -> None:
+        self.context = context
+        self.first_offset = first_offset
+        self.last_offset = first_offset
+        self.entries: list[Entry] = []
+        self._versions: dict[str, int] = {}
+
+    def create(self, resource: str, payload: dict[str, Json] | None = None) -> int:
+        return self._append("create", resource, payload=records.payload(1) if payload is None else payload)
+
+    def update(self, resource: str, operations: Sequence[Json]) -> int:
+        return self._append("update", resource, operations=list(operations))
+
+    def delete(self, resource: str) -> int:
+        return self._append("delete", resource)
+
+    def poison(self, resource: str) -> int:
+        """An update that nobody can apply; in truth the record only got a new version."""
+        offset = self.update(resource, [])
+        broken = [{"op": "remove", "path": "/there/is/nothing/here"}]
+        self.edit(offset, operations=broken)
+        return offset
+
+    def edit(self, offset: int, /, **fields: Json) -> None:
+        """Serve other fields for that change from now on; what really happened stays."""
+        place = next(i for i, entry in enumerate(self.entries) if entry.offset == offset)
+        entry = self.entries[place]
+        self.entries[place] = entry._replace(served={**entry.served, **fields})
+
+    def mend(self, offset: int) -> None:
+        """Serve that change as it really happened."""
+        self.edit(offset, **next(entry.happened for entry in self.entries if entry.offset == offset))
+
+    def gap(self, size: int = 1) -> int:
+        """Offsets that no change has."""
+        self.last_offset += size
+        return self.last_offset
+
+    def names(self) -> list[str]:
+        """The resources that exist now, in the order of their creation."""
+        alive: dict[str, None] = {}
+        for entry in self.entries:
+            if entry.happened["type"] == "delete":
+                alive.pop(entry.happened["resource"], None)
+            else:
+                alive[entry.happened["resource"]] = None
+        return list(alive)
+
+    def served(self, after: int, to: int) -> list[dict[str, Json]]:
+        return [entry.served for entry in self.entries if after < entry.offset <= to]
+
+    def expected_records(self, offset: int | None = None) -> dict[str, bytes]:
+        """Name → snapshot line of every record as of an offset (default: the last)."""
+        upto = self.last_offset if offset is None else offset
+        state: dict[str, dict[str, Json]] = {}
+        for entry in self.entries:
+            if entry.offset > upto:
+                break
+            _apply(state, entry.happened)
+        return {name: _line(record) for name, record in state.items()}
+
+    def _append(self, kind: str, resource: str, **content: Json) -> int:
+        self.last_offset += 1
+        version = self._versions[resource] = self._versions.get(resource, 0) + 1
+        change = {
+            "offset": self.last_offset,
+            "type": kind,
+            "version": version,
+            "context": self.context,
+            "resource": resource,
+            "inserted_at": records.INSERTED_AT,
+            **content,
+        }
+        self.entries.append(Entry(change, change))
+        return self.last_offset
+
+
+def _apply(state: dict[str, dict[str, Json]], change: dict[str, Json]) -> None:
+    name = change["resource"]
+    if change["type"] == "delete":
+        state.pop(name, None)
+        return
+    if change["type"] == "create":
+        inserted_at, content = change["inserted_at"], copy.deepcopy(change["payload"])
+    else:
+        # The patch keeps its values in the result, so later patches would alter the log.
+        operations = copy.deepcopy(change["operations"])
+        inserted_at = state[name]["inserted_at"]
+        content = jsonpatch.apply_patch(state[name]["payload"], operations, in_place=True)
+    state[name] = {
+        "name": name,
+        "offset": change["offset"],
+        "version": change["version"],
+        "inserted_at": inserted_at,
+        "payload": content,
+    }
+
+
+def _line(record: dict[str, Json]) -> bytes:
+    return records.encode(record)
+
+
+def populate(history: History, count: int, first: int = 0) -> None:
+    """Create this many made-up records."""
+    for number in range(first, first + count):
+        history.create(records.cve_name(number), records.payload(number))
+
+
+def churn(history: History, changes: int, seed: int = 1) -> None:
+    """Let the feed live on: mostly updates, some creates and deletes, gaps, several changes of one record."""
+    choose = random.Random(seed)
+    alive = history.names()
+    fresh = _fresh_numbers(len(history.entries))
+    for number in range(changes):
+        if choose.random() < 0.02:
+            history.gap(choose.randint(1, 5))
+        dice = choose.random()
+        if dice < 0.08 or len(alive) < 2:
+            new = next(fresh)
+            history.create(records.cve_name(new), records.payload(new))
+            alive.append(records.cve_name(new))
+        elif dice < 0.12:
+            history.delete(alive.pop(choose.randrange(len(alive))))
+        else:
+            # One of the last few most of the time, so that a record changes again within a range.
+            name = choose.choice(alive[-20:] if choose.random() < 0.3 else alive)
+            history.update(name, _operations(number, choose))
+
+
+def _fresh_numbers(start: int) -> Iterator[int]:
+    number = 1_000_000 + start
+    while True:
+        yield number
+        number += 1
+
+
+def _operations(number: int, choose: random.Random) -> list[dict[str, Json]]:
+    """A patch of the kind that the real feed carries, for a payload of `records.payload`."""
+    cna = "/containers/cna"
+    remedy = f"{cna}/x_remediations/windows/0/anyOf"
+    kinds: list[list[dict[str, Json]]] = [
+        [{"op": "replace", "path": f"{remedy}/0", "value": f"KB{number}"}],
+        [{"op": "add", "path": f"{remedy}/-", "value": f"KB{number}"}],
+        [{"op": "add", "path": f"{cna}/references/1", "value": {"url": f"https://example.org/new/{number}"}}],
+        [
+            {"op": "add", "path": f"{cna}/x_~1odd~0key", "value": {"n": number, "ж": [None, True]}},
+            {"op": "copy", "from": f"{cna}/x_~1odd~0key", "path": f"{cna}/x_copy"},
+            {"op": "move", "from": f"{cna}/x_copy", "path": f"{cna}/x_moved"},
+            {"op": "remove", "path": f"{cna}/x_~1odd~0key"},
+        ],
+        [
+            {"op": "test", "path": "/dataType", "value": "CVE_RECORD"},
+            {"op": "replace", "path": f"{cna}/descriptions/0/value", "value": f"Changed, é 🐞, {number}"},
+        ],
+        [],
+    ]
+    return choose.choice(kinds)

@@ -1,0 +1,408 @@
+"""A CTI server on the loopback that tests write to, edit between passes, and tell to fail.
+
+    with FeedSimulator() as sim:
+        sim.history.create("CVE-2024-1")
+        sim.publish_snapshot()
+        sim.fail("changes", failures.status(429, {"Retry-After": "1"}), times=2)
+        ...
+        assert [request.status for request in sim.requests] == [...]
+
+By hand: `python -m tests.support.feed_simulator --port 8123 --records 500 --changes 3000`.
+"""
+
+import argparse
+import hashlib
+import io
+import re
+import socket
+import struct
+import sys
+import threading
+import zipfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Literal, Self
+from urllib.parse import parse_qsl, urlsplit
+
+from tests.support import records
+from tests.support.feed_failures import Failure, Reply, refused
+from tests.support.feed_history import History, churn, populate
+
+Json = Any
+Kind = Literal["info", "changes", "snapshot", "other"]
+SnapshotKind = Literal["zip", "ndjson", "array"]
+
+ABSENT = object()
+"""In `info`: the field is left out of the reply."""
+
+
+@dataclass
+class Request:
+    """One line of the request log; header names are in lower case. `status` 0: no reply was begun."""
+
+    kind: Kind
+    method: str
+    path: str
+    query: dict[str, str]
+    headers: dict[str, str]
+    status: int = 0
+
+    @property
+    def range(self) -> tuple[int, int]:
+        """The offsets (from, to] that were asked for."""
+        return int(self.query["from_offset"]), int(self.query["to_offset"])
+
+
+@dataclass
+class File:
+    """A file under /store, as the server hands it out."""
+
+    body: bytes
+    etag: str | None
+    content_type: str = "application/zip"
+
+
+@dataclass
+class _Order:
+    """A failure that waits for its request."""
+
+    when: Kind | Callable[[Request], bool]
+    failure: Failure
+    times: int | None = field(default=1)
+
+    def takes(self, request: Request) -> bool:
+        if self.times == 0:
+            return False
+        meant = self.when(request) if callable(self.when) else self.when == request.kind
+        if meant and self.times is not None:
+            self.times -= 1
+        return meant
+
+
+class FeedSimulator:
+    """One consumer on one server. Public attributes may be changed between requests.
+
+    `history` is the change log, `info` overrides fields of the consumer's information (`ABSENT`
+    leaves one out), `files` maps a path under /store to what lies there, `requests` is the log.
+    """
+
+    def __init__(
+        self,
+        context: str = "vd_1.0.0",
+        consumer: str = "vd_4.8.0",
+        *,
+        first_offset: int = 1000,
+        port: int = 0,
+    ) -> None:
+        self.context = context
+        self.consumer = consumer
+        self.history = History(context, first_offset)
+        self.info: dict[str, Json] = {}
+        self.files: dict[str, File] = {}
+        self.requests: list[Request] = []
+        self.required_token: str | None = None
+        self._snapshot: dict[str, Json] = {}
+        self._unix_time = 1746459961
+        self._orders: list[_Order] = []
+        self._lock = threading.RLock()
+        self.stopping = threading.Event()
+        self._server = _Server(self, port)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.stopping.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    @property
+    def origin(self) -> str:
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    @property
+    def url(self) -> str:
+        """What `cti.url` is set to."""
+        return f"{self.origin}/api/v1"
+
+    @property
+    def consumer_path(self) -> str:
+        return f"/api/v1/catalog/contexts/{self.context}/consumers/{self.consumer}"
+
+    def fail(self, when: Kind | Callable[[Request], bool], failure: Failure, times: int | None = 1) -> None:
+        """Spoil the next `times` replies of a kind, or of requests that a predicate picks (None: all)."""
+        with self._lock:
+            self._orders.append(_Order(when, failure, times))
+
+    def heal(self) -> None:
+        """Forget all failures that were ordered."""
+        with self._lock:
+            self._orders.clear()
+
+    def asked(self, kind: Kind) -> list[Request]:
+        """The requests of this kind so far."""
+        with self._lock:
+            return [request for request in self.requests if request.kind == kind]
+
+    def publish_snapshot(
+        self,
+        kind: SnapshotKind = "zip",
+        *,
+        offset: int | None = None,
+        body: bytes | None = None,
+        host: "FeedSimulator | None" = None,
+    ) -> str:
+        """Offer the state as of an offset (default: the last) for download, and return its link.
+
+        `body` are other bytes to hand out under that name, `host` another server to hand them out.
+        """
+        at = self.history.last_offset if offset is None else offset
+        self._unix_time += 1
+        suffix = {"zip": "zip", "ndjson": "ndjson", "array": "json"}[kind]
+        path = f"/store/contexts/{self.context}/consumers/{self.consumer}/{at}_{self._unix_time}.{suffix}"
+        content = self._snapshot_body(kind, at) if body is None else body
+        (host or self).files[path] = File(content, _etag(content))
+        link = (host or self).origin + path
+        self._snapshot = {
+            "last_snapshot_at": "2025-05-05T15:46:01.391685Z",
+            "last_snapshot_link": link,
+            "last_snapshot_offset": at,
+        }
+        return link
+
+    def reset(self, first_offset: int = 1000) -> None:
+        """The feed starts again: another history, no snapshot."""
+        with self._lock:
+            self.history = History(self.context, first_offset)
+            self._snapshot = {}
+
+    def expected_records(self, offset: int | None = None) -> dict[str, bytes]:
+        """Name → line of all that a store must hold at an offset (default: the last)."""
+        return self.history.expected_records(offset)
+
+    def expected_lines(self, offset: int | None = None) -> list[bytes]:
+        """The same as an export must give it: sorted by name (by its UTF-8 bytes)."""
+        found = self.expected_records(offset)
+        return [found[name] for name in sorted(found, key=str.encode)]
+
+    def reply_to(self, request: Request) -> Reply:
+        """The true reply, spoiled by the failure ordered for it; it is logged here."""
+        with self._lock:
+            reply = self._true_reply(request)
+            order = next((order for order in self._orders if order.takes(request)), None)
+            if order is not None:
+                reply = order.failure(reply)
+            request.status = reply.status
+            self.requests.append(request)
+            return reply
+
+    def kind_of(self, path: str) -> Kind:
+        if path == self.consumer_path:
+            return "info"
+        if path == self.consumer_path + "/changes":
+            return "changes"
+        return "snapshot" if path.startswith("/store/") else "other"
+
+    def _true_reply(self, request: Request) -> Reply:
+        match request.kind:
+            case "info" | "changes" if not self._may_enter(request):
+                return refused(401, "unauthorized")
+            case "info":
+                return _json({"data": self._consumer_information()})
+            case "changes":
+                return self._changes(request)
+            case "snapshot" if request.path in self.files:
+                return _file(self.files[request.path], request.headers)
+            case _:
+                return refused(404, "Not Found")
+
+    def _may_enter(self, request: Request) -> bool:
+        wanted = self.required_token
+        return wanted is None or request.headers.get("authorization") == f"Bearer {wanted}"
+
+    def _consumer_information(self) -> dict[str, Json]:
+        known = {
+            "id": 4,
+            "name": self.consumer,
+            "context": self.context,
+            "operations": None,
+            "inserted_at": "2023-11-23T19:34:18.698495Z",
+            "updated_at": "2025-03-31T15:17:32.839974Z",
+            "last_offset": self.history.last_offset,
+            "paths_filter": None,
+            "paths_reject": None,
+            "changes_url": f"127.0.0.1{self.consumer_path}/changes",
+            "last_snapshot_at": None,
+            "last_snapshot_link": None,
+            "last_snapshot_offset": None,
+            **self._snapshot,
+            **self.info,
+        }
+        return {name: value for name, value in known.items() if value is not ABSENT}
+
+    def _changes(self, request: Request) -> Reply:
+        try:
+            after, to = request.range
+        except (KeyError, ValueError):
+            return refused(400, "from_offset and to_offset must be integers")
+        if not 0 <= to - after <= 1000:
+            return refused(422, "a range holds at most 1000 offsets")
+        return _json({"data": self.history.served(after, to)})
+
+    def _snapshot_body(self, kind: SnapshotKind, offset: int) -> bytes:
+        lines = _shuffled(self.expected_lines(offset))
+        match kind:
+            case "zip":
+                member = f"{self.context}_{self.consumer}_{offset}_{self._unix_time}.json"
+                return zipped({member: b"".join(line + b"\n" for line in lines)})
+            case "ndjson":
+                return b"".join(line + b"\n" for line in lines)
+            case "array":
+                return b"[" + b",\n".join(lines) + b"]"
+
+
+def zipped(members: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
+    """A ZIP with these members; the same members give the same bytes."""
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", compression) as archive:
+        for name, content in members.items():
+            archive.writestr(zipfile.ZipInfo(name), content, compression)
+    return target.getvalue()
+
+
+def unused_port() -> int:
+    """A loopback port on which nobody listens."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _shuffled(lines: list[bytes]) -> list[bytes]:
+    """Another order than that of names or offsets, the same each time."""
+    return sorted(lines, key=lambda line: hashlib.sha256(line).digest())
+
+
+def _etag(content: bytes) -> str:
+    return f'"{hashlib.sha256(content).hexdigest()[:16]}"'
+
+
+def _json(document: Json) -> Reply:
+    return Reply(200, records.encode(document), {"Content-Type": "application/json; charset=utf-8"})
+
+
+def _file(file: File, asked: dict[str, str]) -> Reply:
+    """RFC 9110, sections 13.1.5 and 14: a part only from the same strong ETag, else the whole."""
+    headers = {"Content-Type": file.content_type, "Accept-Ranges": "bytes"}
+    if file.etag is not None:
+        headers["ETag"] = file.etag
+    wanted = re.fullmatch(r"bytes=(\d+)-", asked.get("range", ""))
+    same = asked.get("if-range") in (None, file.etag) and not (asked.get("if-range") or "").startswith("W/")
+    if wanted is None or not same:
+        return Reply(200, file.body, headers)
+    start, total = int(wanted[1]), len(file.body)
+    if start >= total:
+        return Reply(416, b"", {**headers, "Content-Range": f"bytes */{total}"})
+    return Reply(206, file.body[start:], {**headers, "Content-Range": f"bytes {start}-{total - 1}/{total}"})
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 64
+
+    def __init__(self, simulator: FeedSimulator, port: int) -> None:
+        self.simulator = simulator
+        super().__init__(("127.0.0.1", port), _Handler)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is no event here; anything else is printed."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _Server
+
+    def do_GET(self) -> None:
+        parts = urlsplit(self.path)
+        request = Request(
+            self.server.simulator.kind_of(parts.path),
+            self.command,
+            parts.path,
+            dict(parse_qsl(parts.query)),
+            {name.lower(): value for name, value in self.headers.items()},
+        )
+        self._send(self.server.simulator.reply_to(request))
+
+    def do_CONNECT(self) -> None:
+        """What a proxy is asked first; there is none here, but it can be told how to refuse."""
+        self.do_GET()
+
+    def _send(self, reply: Reply) -> None:
+        if reply.cut == 0 and reply.how_cut == "reset":
+            self._reset()
+            return
+        self.send_response(reply.status)
+        for name, value in reply.headers.items():
+            self.send_header(name, value)
+        body = reply.body
+        match reply.framing:
+            case "length":
+                self.send_header("Content-Length", str(len(body)))
+            case "chunked":
+                self.send_header("Transfer-Encoding", "chunked")
+                body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
+            case "close":
+                self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(body if reply.cut is None else body[: reply.cut])
+        if reply.cut is not None:
+            self.close_connection = True
+            self.wfile.flush()
+            if reply.stall:
+                self.server.simulator.stopping.wait(reply.stall)
+            if reply.how_cut == "reset":
+                self._reset()
+
+    def _reset(self) -> None:
+        self.close_connection = True
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.connection.close()
+
+    def log_message(self, *_: Any) -> None:
+        """Silence: the request log is for tests."""
+
+
+def main(arguments: Iterable[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="A made-up CTI feed to play with, until Ctrl-C.")
+    parser.add_argument("--port", type=int, default=0, help="0 takes a free one")
+    parser.add_argument("--records", type=int, default=500, help="records in the snapshot")
+    parser.add_argument("--changes", type=int, default=3000, help="changes after the snapshot")
+    options = parser.parse_args(None if arguments is None else list(arguments))
+    with FeedSimulator(port=options.port) as sim:
+        populate(sim.history, options.records)
+        sim.publish_snapshot()
+        churn(sim.history, options.changes)
+        print(f"The feed is at {sim.url}, its last offset is {sim.history.last_offset}. Type:")
+        print(f"  CTISYNC_CTI__URL={sim.url} CTISYNC_STORE__URL=sqlite:///play.db ctisync sync")
+        print(f"  curl {sim.origin}{sim.consumer_path}", flush=True)
+        try:
+            sim.stopping.wait()
+        except KeyboardInterrupt:
+            print(f"{len(sim.requests)} requests were answered.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""Where content and state are kept: one module a store, each as `ctisync.ports.Store` says."""

@@ -1,0 +1,46 @@
+"""What no store lets pass, whoever asks: each of these is a bug of the caller and raises ValueError."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from ctisync.core.model import Delete, Write
+from ctisync.core.state import ConsumerState
+
+
+def check_save(stored: ConsumerState, state: ConsumerState) -> None:
+    """Only content that was written along with it may raise an offset."""
+    if state.offset > stored.offset:
+        raise ValueError(f"save cannot raise the offset from {stored.offset} to {state.offset}")
+
+
+def check_apply(stored: ConsumerState, writes: Sequence[Write], after: ConsumerState) -> None:
+    """A range ends above the stored offset, and none of its writes lies beyond its end."""
+    if not stored.content:
+        raise ValueError("there is no content to apply a range to")
+    if after.offset <= stored.offset:
+        raise ValueError(f"cannot apply a range that ends at {after.offset}, content is at {stored.offset}")
+    highest = max((offset_of(write) for write in writes), default=0)
+    if highest > after.offset:
+        raise ValueError(f"a write of offset {highest} lies beyond the range's end {after.offset}")
+
+
+def check_publish(after: ConsumerState) -> None:
+    """Whoever publishes says so in the state."""
+    if not after.content or after.loading:
+        raise ValueError("a published content's state must say that there is content and that nothing loads")
+
+
+def only_looked(stored: ConsumerState, state: ConsumerState) -> bool:
+    """Whether `state` is `stored` but for what the feed said and when: then it may replace it unleased."""
+    seen = msgspec.structs.replace(
+        stored,
+        last_offset=state.last_offset,
+        last_snapshot_link=state.last_snapshot_link,
+        checked_at=state.checked_at,
+    )
+    return seen == state
+
+
+def offset_of(write: Write) -> int:
+    return write.offset if isinstance(write, Delete) else write.record.offset

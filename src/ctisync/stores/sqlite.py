@@ -1,0 +1,78 @@
+"""SQLite: one file, one writer, each step of a pass one transaction.
+
+Content rows belong to a generation and each consumer's row points to the live one. A new content is
+committed piece by piece into a generation that nobody reads, and goes live together with its state.
+"""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, closing, contextmanager
+from pathlib import Path
+
+from ctisync.core.model import Consumer
+from ctisync.core.state import ConsumerState
+from ctisync.errors import EmptyStore
+from ctisync.ports import Clock, Writer
+from ctisync.stores import guards
+from ctisync.stores import sqlite_rows as rows
+from ctisync.stores.sqlite_file import PATIENCE, named_errors, open_writable, reading, transaction
+from ctisync.stores.sqlite_writer import writing
+
+
+class SqliteStore:
+    """A `ctisync.ports.Store` in the file `path`, which the first write creates (its folder must exist).
+
+    Raises ConfigurationError for a path that cannot be opened and for a file that is not ctisync's or
+    a newer ctisync's, StoreUnavailable for a lock, a full disk and damage. For use by one thread.
+    """
+
+    def __init__(self, path: Path, clock: Clock, patience: float = PATIENCE) -> None:
+        """`patience`: seconds to wait for another program's lock."""
+        self._path = path
+        self._clock = clock
+        self._patience = patience
+
+    @property
+    def name(self) -> str:
+        return f"sqlite:///{self._path}"
+
+    def look(self, consumer: Consumer) -> ConsumerState:
+        with reading(self._path, self._patience) as connection:
+            row = None if connection is None else rows.find_consumer(connection, consumer)
+            return ConsumerState() if row is None else row.state
+
+    def checked(self, consumer: Consumer, state: ConsumerState) -> None:
+        with (
+            closing(open_writable(self._path, self._patience)) as connection,
+            named_errors(self._path),
+            transaction(connection),
+        ):
+            row = rows.find_consumer(connection, consumer) or rows.add_consumer(connection, consumer)
+            if guards.only_looked(row.state, state):
+                rows.set_state(connection, row.id, state)
+
+    def writer(self, consumer: Consumer) -> AbstractContextManager[Writer]:
+        return writing(self._path, self._patience, consumer, self._clock)
+
+    def count(self, consumer: Consumer) -> int | None:
+        with self._live(consumer) as live:
+            return None if live is None else rows.count_records(*live)
+
+    def export(self, consumer: Consumer) -> Iterator[bytes]:
+        with self._live(consumer) as live:
+            if live is None:
+                raise EmptyStore(f"{self.name} holds no content of {consumer} yet", hint="ctisync sync")
+            yield from rows.lines_by_name(*live)
+
+    def close(self) -> None:
+        """Nothing is held open between two calls."""
+
+    @contextmanager
+    def _live(self, consumer: Consumer) -> Iterator[tuple[sqlite3.Connection, int] | None]:
+        """The consumer's live generation, and where to read it as it is now; None when there is none."""
+        with reading(self._path, self._patience) as connection:
+            row = None if connection is None else rows.find_consumer(connection, consumer)
+            if connection is None or row is None or row.generation is None:
+                yield None
+            else:
+                yield connection, row.generation

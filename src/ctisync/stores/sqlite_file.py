@@ -1,0 +1,209 @@
+"""The database file: how it comes to be, how it is opened, and what its errors mean to an operator.
+
+There is one connection that writes (the pass holds this host's lock) and any number that only read.
+The file is in WAL mode, so that readers keep the moment at which they began while a pass writes.
+"""
+
+import errno
+import os
+import shlex
+import sqlite3
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final, Literal
+from urllib.parse import quote
+
+import msgspec
+
+from ctisync.errors import ConfigurationError, CtisyncError, StoreUnavailable
+from ctisync.stores.sqlite_schema import MIGRATIONS, Migration, not_ours, refuse_newer, version_of
+
+OLDEST: Final = (3, 24, 0)
+"""The first SQLite that knows upserts; RHEL 8 and 9, which have Python 3.11, come with 3.26 and 3.34."""
+
+PAGE_SIZE: Final = 8192
+"""Bytes. Records of about 12 kB load a third faster than in pages of 4096; a file keeps its size for good."""
+
+PATIENCE: Final = 30.0
+"""Seconds to wait for another program's lock."""
+
+DAMAGED: Final = "restore the file from a backup, or move it away and run: ctisync init-snapshot"
+
+
+@contextmanager
+def reading(
+    path: Path, patience: float = PATIENCE, migrations: Sequence[Migration] = MIGRATIONS
+) -> Iterator[sqlite3.Connection | None]:
+    """A connection that sees one moment and writes nothing; None while nothing is stored.
+
+    The one exception: a file of an older ctisync is migrated first, since a pass looks before it writes.
+    """
+    if not _exists(path):
+        yield None
+        return
+    with named_errors(path):
+        connection, version = _open_reader(path, patience, migrations)
+        if 0 < version < len(migrations):
+            connection.close()
+            open_writable(path, patience, migrations).close()
+            connection, version = _open_reader(path, patience, migrations)
+        try:
+            yield connection if version else None
+        finally:
+            connection.close()
+
+
+def open_writable(
+    path: Path, patience: float = PATIENCE, migrations: Sequence[Migration] = MIGRATIONS
+) -> sqlite3.Connection:
+    """The connection of a writer, to a file of the newest schema version that is created when missing.
+
+    What is not ours is refused through a connection that cannot write.
+    """
+    with named_errors(path):
+        if not _exists(path):
+            _create(path)
+        reader, version = _open_reader(path, patience, migrations)
+        reader.close()
+        connection = _connect(path, "rw", patience)
+        try:
+            if version == 0:
+                # Without a journal file there is none that a reader would have to roll back, but cannot,
+                # when the process is killed just here.
+                connection.execute("PRAGMA journal_mode = MEMORY")
+                connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA secure_delete = OFF")  # what is removed was public
+            if version < len(migrations):
+                _migrate(connection, path, migrations)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All of it or nothing; it is on the disk when this ends."""
+    try:
+        connection.execute("BEGIN IMMEDIATE")
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        with suppress(sqlite3.Error):  # the error that led here says more
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+        raise
+
+
+@contextmanager
+def named_errors(path: Path) -> Iterator[None]:
+    """What SQLite reports within leaves as an error of ctisync that names the file."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        code: int | None = getattr(error, "sqlite_errorcode", None)
+        if code is None:  # not SQLite's but the caller's mistake
+            raise
+        raise _meaning(code & 0xFF, str(error), path) from error
+    except msgspec.MsgspecError as error:
+        raise StoreUnavailable(f"{path} holds a state that cannot be read: {error}", hint=DAMAGED) from error
+
+
+def _migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[Migration]) -> None:
+    for number, statements in enumerate(migrations, start=1):
+        with transaction(connection):
+            if version_of(connection, path) < number:
+                for statement in statements:
+                    connection.execute(statement)
+                connection.execute(f"PRAGMA user_version = {number}")
+
+
+def _open_reader(
+    path: Path, patience: float, migrations: Sequence[Migration]
+) -> tuple[sqlite3.Connection, int]:
+    """A connection that cannot write, in a transaction, and the schema version that it finds."""
+    connection = _connect(path, "ro", patience)
+    try:
+        connection.execute("BEGIN")
+        version = version_of(connection, path)
+        refuse_newer(version, len(migrations), path)
+    except BaseException:
+        connection.close()
+        raise
+    return connection, version
+
+
+def _connect(path: Path, mode: Literal["ro", "rw"], patience: float) -> sqlite3.Connection:
+    if sqlite3.sqlite_version_info < OLDEST:
+        needed = ".".join(map(str, OLDEST))
+        raise ConfigurationError(
+            f"Python's SQLite is {sqlite3.sqlite_version}, ctisync needs {needed} or later",
+            hint="run ctisync with a Python that was built with a newer SQLite",
+        )
+    uri = f"file:{quote(os.fsencode(path.absolute()))}?mode={mode}"
+    connection = sqlite3.connect(uri, uri=True, timeout=patience, isolation_level=None)
+    connection.text_factory = bytes  # a line is handed out as it came in
+    return connection
+
+
+def _exists(path: Path) -> bool:
+    """Whether there is a file, be it empty; what hides it from us is an error, not an absence."""
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise _no_access(path, error) from error
+    if not stat.S_ISREG(mode):
+        raise not_ours(path, "no file")
+    return True
+
+
+def _create(path: Path) -> None:
+    """Make an empty file that is the user's alone; one that has come to be meanwhile is taken as it is."""
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+    except FileExistsError:
+        pass
+    except FileNotFoundError as error:
+        folder = path.absolute().parent
+        raise ConfigurationError(
+            f"the folder {folder} of the store does not exist", hint=f"mkdir -p {shlex.quote(str(folder))}"
+        ) from error
+    except OSError as error:
+        raise _no_access(path, error) from error
+
+
+def _no_access(path: Path, error: OSError) -> CtisyncError:
+    reason = f"{path} cannot be opened: {error.strerror}"
+    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO}:
+        return StoreUnavailable(reason, hint=f"df -h {shlex.quote(str(path.parent))}")
+    return ConfigurationError(reason, hint=f"ls -ld {shlex.quote(str(path.parent))}")
+
+
+def _meaning(code: int, reason: str, path: Path) -> CtisyncError:
+    """What an SQLite result code (its lowest byte, https://www.sqlite.org/rescode.html) says of the file."""
+    quoted = shlex.quote(str(path))
+    match code:
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return StoreUnavailable(f"{path} is locked by another program", hint=f"fuser -v {quoted}")
+        case sqlite3.SQLITE_FULL:
+            return StoreUnavailable(f"{path} cannot grow: the disk is full", hint=f"df -h {quoted}")
+        case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_IOERR:
+            return StoreUnavailable(f"{path} cannot be read or written: {reason}", hint=f"ls -l {quoted}")
+        case sqlite3.SQLITE_CORRUPT:
+            return StoreUnavailable(f"{path} is damaged: {reason}", hint=DAMAGED)
+        case sqlite3.SQLITE_NOTADB:
+            return not_ours(path, "no SQLite database")
+        case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
+            folder = shlex.quote(str(path.parent))
+            return ConfigurationError(
+                f"{path} cannot be opened; it must be a file that this user may write, in a folder likewise",
+                hint=f"ls -ld {folder} {quoted}",
+            )
+        case _:
+            return StoreUnavailable(f"{path} cannot be used: {reason}")

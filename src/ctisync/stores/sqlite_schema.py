@@ -1,0 +1,103 @@
+"""The tables, their version, and how to tell that a file is ours.
+
+A *generation* is one loaded content; each consumer's row points to the live one. To change the
+schema, append a migration: what stands here has been run on users' files.
+"""
+
+import sqlite3
+from pathlib import Path
+from typing import Final
+
+from ctisync.errors import ConfigurationError
+
+Migration = tuple[str, ...]
+"""Statements that lead from one version to the next, run in one transaction."""
+
+APPLICATION_ID: Final = 0x43544953
+"""Says in the file's header that it is ctisync's ("CTIS")."""
+
+# No STRICT tables: an SQLite older than 3.37 could not open the file. `records.id` orders nothing;
+# `generation, name` is the order in which an export reads.
+MIGRATIONS: Final[tuple[Migration, ...]] = (
+    (
+        f"PRAGMA application_id = {APPLICATION_ID}",
+        """
+        CREATE TABLE consumers (
+            id INTEGER PRIMARY KEY,
+            context TEXT NOT NULL,
+            name TEXT NOT NULL,
+            generation INTEGER,
+            writer TEXT,
+            state TEXT NOT NULL,
+            UNIQUE (context, name)
+        )
+        """,
+        """
+        CREATE TABLE generations (
+            id INTEGER PRIMARY KEY AUTOINCREMENT,
+            consumer INTEGER NOT NULL,
+            snapshot_offset INTEGER NOT NULL,
+            snapshot_link TEXT NOT NULL,
+            begun_at TEXT NOT NULL
+        )
+        """,
+        """
+        CREATE TABLE records (
+            id INTEGER PRIMARY KEY,
+            generation INTEGER NOT NULL,
+            name TEXT NOT NULL CHECK (typeof(name) = 'text'),
+            offset INTEGER NOT NULL CHECK (typeof(offset) = 'integer'),
+            line TEXT NOT NULL CHECK (typeof(line) = 'text')
+        )
+        """,
+        "CREATE UNIQUE INDEX records_by_name ON records (generation, name)",
+        """
+        CREATE VIEW content AS
+        SELECT consumers.context, consumers.name AS consumer, records.name, records.offset, records.line
+        FROM consumers JOIN records ON records.generation = consumers.generation
+        """,
+        """
+        CREATE VIEW consumer_state AS
+        SELECT context, name AS consumer,
+            json_extract(state, '$.offset') AS offset,
+            json_extract(state, '$.last_offset') AS last_offset,
+            json_extract(state, '$.snapshot_offset') AS snapshot_offset,
+            json_extract(state, '$.last_snapshot_link') AS last_snapshot_link,
+            json_extract(state, '$.owed.offset') AS owed_offset,
+            json_extract(state, '$.checked_at') AS checked_at,
+            json_extract(state, '$.updated_at') AS updated_at
+        FROM consumers
+        """,
+    ),
+)
+
+
+def version_of(connection: sqlite3.Connection, path: Path) -> int:
+    """The file's schema version; 0 when there is nothing in it.
+
+    To be called within a transaction. Raises ConfigurationError for another program's database.
+    """
+    application = _number(connection, "PRAGMA application_id")
+    version = _number(connection, "PRAGMA user_version")
+    if application == APPLICATION_ID:
+        return version
+    if application or version or _number(connection, "SELECT count(*) FROM sqlite_master"):
+        raise not_ours(path, "another program's database")
+    return 0
+
+
+def refuse_newer(version: int, known: int, path: Path) -> None:
+    if version > known:
+        raise ConfigurationError(
+            f"{path} has schema version {version}, this ctisync knows versions up to {known}",
+            hint="run the newer ctisync that wrote it, or set store.url to another file",
+        )
+
+
+def not_ours(path: Path, what: str) -> ConfigurationError:
+    return ConfigurationError(f"{path} is {what}", hint="set store.url to a file that does not exist yet")
+
+
+def _number(connection: sqlite3.Connection, query: str) -> int:
+    (number,) = connection.execute(query).fetchone()
+    return int(number)

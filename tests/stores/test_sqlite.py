@@ -1,0 +1,210 @@
+"""SQLite only: the file, and the tables that people look into."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from ctisync.clock import SystemClock
+from ctisync.core.model import Consumer, Put, Record
+from ctisync.core.state import ConsumerState, advanced
+from ctisync.errors import StoreUnavailable
+from ctisync.ports import Store
+from ctisync.stores.sqlite import SqliteStore
+from ctisync.stores.sqlite_file import PAGE_SIZE, open_writable, reading
+from ctisync.stores.sqlite_writer import DROPPED_AT_ONCE
+from tests.contract import passes
+from tests.contract.passes import lines
+from tests.support.records import awkward, made_up, record
+
+CONSUMER = Consumer()
+A, B = record("CVE-1", 1, {"score": 1}), record("CVE-2", 2)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "ctisync.db"
+
+
+@pytest.fixture
+def store(path: Path) -> Store:
+    return SqliteStore(path, SystemClock(), patience=0)
+
+
+def query(path: Path, sql: str) -> list[tuple[object, ...]]:
+    """What somebody with the sqlite3 shell finds."""
+    with closing(sqlite3.connect(path)) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def test_looking_where_nothing_is_creates_nothing(store: Store, tmp_path: Path) -> None:
+    assert store.look(CONSUMER) == ConsumerState()
+    assert store.count(CONSUMER) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_file_is_the_users_alone_whatever_the_umask(store: Store, path: Path) -> None:
+    before = os.umask(0)
+    try:
+        with store.writer(CONSUMER):
+            assert {each.stat().st_mode & 0o777 for each in path.parent.iterdir()} == {0o600}
+    finally:
+        os.umask(before)
+
+
+def test_after_a_pass_the_database_is_one_file(store: Store, path: Path) -> None:
+    """So that it can be copied as it is."""
+    passes.initialise(store, CONSUMER, [A, B], 10)
+
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_the_file_is_set_up_so_that_a_commit_is_on_the_disk_before_it_returns(path: Path) -> None:
+    with closing(open_writable(path)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == (b"wal",)
+        assert connection.execute("PRAGMA synchronous").fetchone() == (2,)
+        assert connection.execute("PRAGMA page_size").fetchone() == (PAGE_SIZE,)
+
+
+@pytest.mark.parametrize(
+    "name", ["a b.db", "a?mode=memory.db", "a#b.db", "a%41.db", "日本.db", os.fsdecode(b"\xff.db")]
+)
+def test_any_file_name_will_do(tmp_path: Path, name: str) -> None:
+    store = SqliteStore(tmp_path / name, SystemClock())
+    passes.initialise(store, CONSUMER, [A], 10)
+
+    assert [each.name for each in tmp_path.iterdir()] == [name]
+    assert passes.contents(store, CONSUMER) == lines(A)
+
+
+def test_a_relative_path_is_that_of_the_working_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = SqliteStore(Path("content.db"), SystemClock())
+    passes.initialise(store, CONSUMER, [A], 10)
+
+    assert (tmp_path / "content.db").exists()
+    assert store.name == "sqlite:///content.db"
+    assert SqliteStore(Path("/var/x.db"), SystemClock()).name == "sqlite:////var/x.db"
+
+
+def test_people_find_the_content_and_the_state_with_sql(store: Store, path: Path) -> None:
+    passes.initialise(store, CONSUMER, [A, *awkward()], 10)
+    passes.initialise(store, CONSUMER, [A, B], 20)
+
+    content = query(
+        path, "SELECT context, consumer, name, offset, json_extract(line, '$.payload.score') FROM content"
+    )
+    state = query(
+        path, "SELECT consumer, offset, snapshot_offset, owed_offset, updated_at FROM consumer_state"
+    )
+    assert content == [
+        ("vd_1.0.0", "vd_4.8.0", "CVE-1", 1, 1),
+        ("vd_1.0.0", "vd_4.8.0", "CVE-2", 2, None),
+    ]
+    assert state == [("vd_4.8.0", 20, 20, 20, "2026-03-01T12:30:15.123456Z")]
+
+
+def test_a_line_is_stored_as_text_of_its_very_bytes(store: Store, path: Path) -> None:
+    records = awkward()
+    passes.initialise(store, CONSUMER, records, 10)
+
+    with closing(sqlite3.connect(path)) as connection:
+        connection.text_factory = bytes
+        rows = connection.execute("SELECT typeof(line), line FROM records ORDER BY id").fetchall()
+    assert rows == [(b"text", each.line) for each in records]
+
+
+def test_nothing_is_left_of_a_replaced_content(store: Store, path: Path) -> None:
+    many = [record(f"CVE-{number}", 1) for number in range(DROPPED_AT_ONCE + 1)]
+    passes.initialise(store, CONSUMER, many, 10)
+    passes.initialise(store, CONSUMER, [A], 20)
+
+    assert query(path, "SELECT count(*) FROM records") == [(1,)]
+    assert query(path, "SELECT snapshot_offset FROM generations") == [(20,)]
+
+
+def test_nothing_is_left_of_a_load_that_failed(store: Store, path: Path) -> None:
+    with store.writer(CONSUMER) as writer:
+        passes.load(writer, CONSUMER, [A], 10)
+        with writer.load(passes.snapshot(20)) as load:
+            load.add(made_up(100))
+        assert query(path, "SELECT count(*) FROM records") == [(1,)]
+        assert query(path, "SELECT snapshot_offset FROM generations") == [(10,)]
+
+
+KILLED_WHILE_LOADING = """
+import os, signal, sys
+from pathlib import Path
+from ctisync.clock import SystemClock
+from ctisync.core.model import Consumer
+from ctisync.stores.sqlite import SqliteStore
+from tests.contract.passes import snapshot
+from tests.support.records import made_up
+
+with SqliteStore(Path(sys.argv[1]), SystemClock()).writer(Consumer()) as writer:
+    with writer.load(snapshot(20)) as load:
+        load.add(made_up(100))
+        os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+@pytest.mark.parametrize("live", [[], [A]], ids=["first-load", "later-load"])
+def test_nothing_is_left_of_a_load_whose_process_was_really_killed(
+    store: Store, path: Path, live: list[Record]
+) -> None:
+    if live:
+        passes.initialise(store, CONSUMER, live, 10)
+    before = store.look(CONSUMER)
+    root = Path(__file__).parents[2]
+    child = subprocess.run([sys.executable, "-c", KILLED_WHILE_LOADING, path], cwd=root, check=False)
+    assert child.returncode == -signal.SIGKILL
+    assert query(path, "SELECT count(*) FROM records") == [(100 + len(live),)]
+    assert query(path, "SELECT name FROM content") == [(each.name,) for each in live]
+
+    with store.writer(CONSUMER) as writer:
+        assert writer.state == before
+    assert query(path, "SELECT count(*) FROM records") == [(len(live),)]
+    assert query(path, "SELECT count(*) FROM generations") == [(len(live),)]
+
+
+def test_a_reader_sees_one_moment_from_its_first_look_to_its_last(store: Store, path: Path) -> None:
+    passes.initialise(store, CONSUMER, [A], 10)
+    with reading(path) as connection:
+        assert connection is not None
+        passes.initialise(store, CONSUMER, [A, B], 20)
+        seen = connection.execute("SELECT offset FROM consumer_state").fetchall()
+        assert (seen, connection.execute("SELECT count(*) FROM content").fetchall()) == ([(10,)], [(1,)])
+
+
+def test_a_range_that_fails_halfway_is_not_there_at_all(store: Store) -> None:
+    unstorable = Record("CVE-\ud800", 12, b"{}")
+    with store.writer(CONSUMER) as writer:
+        passes.load(writer, CONSUMER, [A], 10)
+        before = writer.state
+        with pytest.raises(UnicodeEncodeError):
+            writer.apply([Put(record("CVE-1", 11)), Put(unstorable)], advanced(before, 20, passes.NOW))
+        assert writer.state == before
+        assert writer.read(["CVE-1"]) == {"CVE-1": A}
+
+    assert store.look(CONSUMER) == before
+
+
+def test_a_new_content_that_lost_records_does_not_go_live(store: Store, path: Path) -> None:
+    with store.writer(CONSUMER) as writer:
+        passes.load(writer, CONSUMER, [A], 10)
+        with writer.load(passes.snapshot(20)) as load:
+            load.add(made_up(5))
+            with closing(sqlite3.connect(path)) as other:
+                other.execute("DELETE FROM records WHERE id = (SELECT max(id) FROM records)")
+                other.commit()
+            with pytest.raises(StoreUnavailable, match=r"holds 4 .* took 5"):
+                load.publish(passes.loaded(writer, CONSUMER, 20))
+
+    assert passes.contents(store, CONSUMER) == lines(A)

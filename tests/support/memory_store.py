@@ -1,0 +1,157 @@
+"""A store of plain dictionaries that keeps the contract of `ctisync.ports.Store`: the shortest one to read.
+
+What it keeps is never altered in place, so a writer that dies leaves nothing half done and an export
+goes on reading what it began with.
+"""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+
+import msgspec
+
+from ctisync.core.model import Consumer, Put, Record, Snapshot, Write
+from ctisync.core.state import ConsumerState, load_abandoned, load_begun
+from ctisync.errors import AnotherPass, EmptyStore
+from ctisync.stores import guards
+
+Content = Mapping[str, Record]
+
+
+class Kept(msgspec.Struct, frozen=True):
+    """All that is kept of one consumer; `writer` is the one that holds the lease."""
+
+    state: ConsumerState = ConsumerState()
+    content: Content | None = None
+    writer: object = None
+
+
+class MemoryStorage:
+    """What outlives a process: several stores on one storage are several processes on one database."""
+
+    def __init__(self) -> None:
+        self._kept: dict[tuple[str, str], Kept] = {}
+
+    def get(self, consumer: Consumer) -> Kept:
+        return self._kept.get((consumer.context, consumer.name), Kept())
+
+    def put(self, consumer: Consumer, kept: Kept) -> None:
+        self._kept[consumer.context, consumer.name] = kept
+
+
+class MemoryStore:
+    def __init__(self, storage: MemoryStorage) -> None:
+        self._storage = storage
+
+    @property
+    def name(self) -> str:
+        return "memory:"
+
+    def look(self, consumer: Consumer) -> ConsumerState:
+        return self._storage.get(consumer).state
+
+    def checked(self, consumer: Consumer, state: ConsumerState) -> None:
+        kept = self._storage.get(consumer)
+        if guards.only_looked(kept.state, state):
+            self._storage.put(consumer, msgspec.structs.replace(kept, state=state))
+
+    @contextmanager
+    def writer(self, consumer: Consumer) -> Iterator["MemoryWriter"]:
+        yield MemoryWriter(self._storage, consumer)
+
+    def count(self, consumer: Consumer) -> int | None:
+        content = self._storage.get(consumer).content
+        return None if content is None else len(content)
+
+    def export(self, consumer: Consumer) -> Iterator[bytes]:
+        content = self._storage.get(consumer).content
+        if content is None:
+            raise EmptyStore(f"{self.name} holds no content of {consumer} yet", hint="ctisync sync")
+        for name in sorted(content, key=str.encode):
+            yield content[name].line
+
+    def close(self) -> None:
+        pass
+
+
+class MemoryWriter:
+    """Taking the lease is being the last who took it: no other writer can be alive on this host."""
+
+    def __init__(self, storage: MemoryStorage, consumer: Consumer) -> None:
+        self._storage = storage
+        self._consumer = consumer
+        kept = storage.get(consumer)
+        storage.put(consumer, msgspec.structs.replace(kept, state=load_abandoned(kept.state), writer=self))
+
+    @property
+    def state(self) -> ConsumerState:
+        return self.mine().state
+
+    def save(self, state: ConsumerState) -> None:
+        guards.check_save(self.state, state)
+        self.keep(state, self.mine().content)
+
+    @contextmanager
+    def load(self, snapshot: Snapshot) -> Iterator["MemoryLoad"]:
+        self.save(load_begun(self.state))
+        load = MemoryLoad(self)
+        try:
+            yield load
+        finally:
+            if not load.published:
+                with suppress(AnotherPass):
+                    self.save(load_abandoned(self.state))
+
+    def read(self, names: Collection[str]) -> dict[str, Record]:
+        content = self.mine().content or {}
+        return {name: content[name] for name in names if name in content}
+
+    def apply(self, writes: Sequence[Write], after: ConsumerState) -> None:
+        kept = self.mine()
+        guards.check_apply(kept.state, writes, after)
+        content = dict(kept.content or {})
+        for write in writes:
+            name = write.record.name if isinstance(write, Put) else write.name
+            stored = content.get(name)
+            if stored is not None and stored.offset >= guards.offset_of(write):
+                continue
+            if isinstance(write, Put):
+                content[name] = write.record
+            else:
+                content.pop(name, None)
+        self.keep(after, content)
+
+    def make_searchable(self) -> None:
+        pass
+
+    def keep_alive(self) -> None:
+        pass
+
+    def keep(self, state: ConsumerState, content: Content | None) -> None:
+        self.mine()
+        self._storage.put(self._consumer, Kept(state=state, content=content, writer=self))
+
+    def mine(self) -> Kept:
+        kept = self._storage.get(self._consumer)
+        if kept.writer is not self:
+            raise AnotherPass(f"another pass has begun to work on {self._consumer}")
+        return kept
+
+
+class MemoryLoad:
+    def __init__(self, writer: MemoryWriter) -> None:
+        self._writer = writer
+        self._built: dict[str, Record] = {}
+        self.published = False
+
+    def add(self, records: Sequence[Record]) -> None:
+        self._writer.mine()
+        for record in records:
+            known = self._built.get(record.name)
+            if known is None or record.offset > known.offset:
+                self._built[record.name] = record
+
+    def publish(self, after: ConsumerState) -> int:
+        guards.check_publish(after)
+        self._writer.keep(after, self._built)
+        self.published = True
+        return len(self._built)

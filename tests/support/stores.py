@@ -1,0 +1,48 @@
+"""The stores that tests run on: each call of a `MakeStore` is another process on the same storage."""
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from ctisync.clock import SystemClock
+from ctisync.ports import Store
+from ctisync.stores.sqlite import SqliteStore
+from tests.support.memory_store import MemoryStorage, MemoryStore
+from tests.support.opensearch_node import OpenSearchNode
+
+MakeStore = Callable[[], Store]
+
+OPENSEARCH: Final = {"opensearch-2.19.1": "opensearch_2", "opensearch-3.3.2": "opensearch_3"}
+"""Kinds of store that need a server, and the fixture that starts it."""
+
+
+@contextmanager
+def stores_of(kind: str, folder: Path, request: pytest.FixtureRequest) -> Iterator[MakeStore]:
+    """Stores of this kind ("memory", "sqlite" or one of OPENSEARCH), closed at the end."""
+    open_another: MakeStore
+    match kind:
+        case "memory":
+            open_another = partial(MemoryStore, MemoryStorage())
+        case "sqlite":
+            open_another = partial(SqliteStore, folder / "ctisync.db", SystemClock())
+        case _:
+            open_another = partial(_opensearch, request.getfixturevalue(OPENSEARCH[kind]))
+
+    with ExitStack() as opened:
+
+        def make() -> Store:
+            store = open_another()
+            opened.callback(store.close)
+            return store
+
+        yield make
+
+
+def _opensearch(node: OpenSearchNode) -> Store:
+    from ctisync.stores.opensearch import OpenSearchStore
+
+    return OpenSearchStore(urls=[node.url], clock=SystemClock(), host_lock_held=True, shards=1, replicas=0)

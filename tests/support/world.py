@@ -1,0 +1,107 @@
+"""Everything a pass touches, real: a feed over HTTP, a store, a Command Manager over HTTP."""
+
+import hashlib
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from ctisync.command_manager import CommandManagerClient
+from ctisync.core.model import Consumer
+from ctisync.core.state import ConsumerState
+from ctisync.core.steps import Mode, Policy
+from ctisync.errors import CtisyncError
+from ctisync.feed.client import CtiFeed
+from ctisync.ports import Store
+from ctisync.sync.run_pass import run_pass
+from tests.support.clock import FakeClock
+from tests.support.command_manager import CommandManagerStandIn
+from tests.support.feed_simulator import FeedSimulator
+from tests.support.records import comparable
+from tests.support.report import KeptReport
+
+
+class World:
+    """One consumer's world. Each pass is like a new process: nothing but the store and the disk is kept."""
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        make_store: Callable[[], Store],
+        folder: Path,
+        feed: FeedSimulator,
+        manager: CommandManagerStandIn,
+    ) -> None:
+        self.consumer = consumer
+        self.feed = feed
+        self.manager = manager
+        self.clock = FakeClock()
+        self.spool = folder / "spool"
+        self.policy = Policy()
+        self.report = KeptReport()
+        self.store = make_store
+
+    def run(self, mode: Mode = "sync") -> CtisyncError | None:
+        """One pass; the error that it ended with, if any."""
+        self.report = KeptReport()
+        store = self.store()
+        feed = CtiFeed(
+            base_url=self.feed.url,
+            consumer=self.consumer,
+            token=None,
+            ca_file=None,
+            retry_budget=30.0,
+            spool_dir=self.spool,
+            clock=self.clock,
+            report=self.report,
+        )
+        try:
+            run_pass(
+                self.consumer,
+                feed=feed,
+                store=store,
+                commands=self._commands(),
+                clock=self.clock,
+                report=self.report,
+                policy=msgspec.structs.replace(self.policy, mode=mode),
+            )
+        except CtisyncError as error:
+            return error
+        finally:
+            feed.close()
+            store.close()
+        return None
+
+    def _commands(self) -> CommandManagerClient:
+        return CommandManagerClient(
+            [self.manager.url],
+            self.clock,
+            version="5.0.0",
+            target_id="vulnerability-detector",
+            timeout=10.0,
+        )
+
+    @property
+    def state(self) -> ConsumerState:
+        return self.store().look(self.consumer)
+
+    def lines(self) -> list[bytes]:
+        """What an export gives."""
+        return list(self.store().export(self.consumer))
+
+    def holds(self, offset: int | None = None) -> bool:
+        """Whether the content is value for value what the feed held at `offset` (default: its last)."""
+        expected = [comparable(line) for line in self.feed.expected_lines(offset)]
+        return [comparable(line) for line in self.lines()] == expected
+
+    def commands(self) -> list[tuple[str, int]]:
+        """Every accepted command: (index, offset)."""
+        return [(command.index, int(command.offset)) for command in self.manager.commands]
+
+    def digest(self) -> str:
+        """Content, offset and command log in one figure, for comparing stores."""
+        digest = hashlib.sha256()
+        for line in self.lines():
+            digest.update(line + b"\n")
+        digest.update(repr((self.state.offset, [offset for _, offset in self.commands()])).encode())
+        return digest.hexdigest()

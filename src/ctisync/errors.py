@@ -32,15 +32,16 @@ _WORST_FIRST: Final = (130, 143, BUG, 7, 3, 6, 5, 8, 4, 10)
 
 
 class CtisyncError(Exception):
-    """What an operator is told: `message` says what and why, `hint` what to type (or None)."""
+    """What an operator is told: `message` says what and why, `hint` what to type (None: `usual_hint`)."""
 
     exit_code: ClassVar[int]
     transient: ClassVar[bool] = False
+    usual_hint: ClassVar[str | None] = None
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
         self.message = message
-        self.hint = hint
+        self.hint = self.usual_hint if hint is None else hint
 
 
 class UsageError(CtisyncError):
@@ -75,10 +76,13 @@ class FeedUnreachable(CtisyncError):
 
 class FeedRefused(CtisyncError):
     exit_code = 6
+    usual_hint = "ctisync sync later; nothing was changed, and only the feed can mend this"
 
 
 class SnapshotRefused(FeedRefused):
-    pass
+    usual_hint = (
+        "ctisync sync later takes another snapshot by itself; to try this one again: ctisync init-snapshot"
+    )
 
 
 class Blocked(FeedRefused):

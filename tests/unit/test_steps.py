@@ -155,7 +155,7 @@ def test_init_snapshot_initialises_whatever_the_stored_offset_and_stops_there() 
 
 def test_update_never_initialises() -> None:
     policy = Policy(mode="update", on_feed_reset="init")
-    assert ends(decide(state(0), FEED, policy=policy)) == "empty"
+    assert ends(decide(state(0), None, policy=policy)) == "empty", "no need to ask the feed"
     assert ends(decide(state(9000), FEED, policy=policy)) == "went-back"
     after_failure = state(0, content=True, stored_for=CONSUMER, failed=FAILED)
     assert ends(decide(after_failure, FEED, SoFar(interrupted=True), policy)) == "blocked"

@@ -113,6 +113,8 @@ def next_step(
     owed = state.owed if not so_far.command_refused else None
     if owed is not None and not so_far.advanced:
         return SendCommand(owed.offset)
+    if policy.mode == "update" and state.offset == 0 and not so_far.interrupted:
+        return End("empty", "there is no content to update from: the stored offset is 0")
     if info is None:
         return AskFeed()
     work = _content_step(state, info, so_far, policy, now)
@@ -131,7 +133,7 @@ def _content_step(
     if so_far.blocked and state.failed is not None:
         return End("blocked", _blocked(state.failed))
     if state.offset == 0:
-        return _initialise_or_say_why_not(state, info, so_far, policy)
+        return _initialise_or_say_why_not(state, info, policy)
     if state.offset > info.last_offset or (state.range_to or 0) > info.last_offset:
         return _feed_went_back(state, info, info.last_offset, so_far, policy)
     if _offers_a_way_out(state, info, so_far, policy, now) and info.snapshot is not None:
@@ -151,13 +153,9 @@ def _operators_initialisation(state: ConsumerState, info: ConsumerInfo, so_far: 
     return Initialise(info.snapshot, "asked for by the operator")
 
 
-def _initialise_or_say_why_not(
-    state: ConsumerState, info: ConsumerInfo, so_far: SoFar, policy: Policy
-) -> Step:
-    if policy.mode == "update":
-        if so_far.interrupted and state.failed is not None:
-            return End("blocked", _blocked(state.failed))
-        return End("empty", "there is no content to update from: the stored offset is 0")
+def _initialise_or_say_why_not(state: ConsumerState, info: ConsumerInfo, policy: Policy) -> Step:
+    if policy.mode == "update" and state.failed is not None:
+        return End("blocked", _blocked(state.failed))
     if info.snapshot is None:
         if state.failed is not None:
             return End(

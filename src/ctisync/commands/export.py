@@ -1,0 +1,79 @@
+"""`export`: the content as NDJSON, to standard output or, whole or not at all, to a file."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from ctisync.core.model import Consumer
+from ctisync.errors import UsageError
+from ctisync.ports import Clock, Report, Store
+from ctisync.settings import Settings
+from ctisync.wiring import opened_store
+
+
+def export(settings: Settings, consumer: Consumer, output: Path | None, clock: Clock, report: Report) -> None:
+    """Write every line of the live content, sorted by name. Raises EmptyStore when there is none."""
+    with opened_store(settings, clock, host_lock_held=False) as store:
+        if output is None:
+            _write(store, consumer, sys.stdout.buffer, "standard output", report)
+            return
+        with _replacing(output) as file:
+            _write(store, consumer, file, str(output), report)
+
+
+def _write(store: Store, consumer: Consumer, target: BinaryIO, name: str, report: Report) -> None:
+    total = store.count(consumer)
+    with report.progress("export", total, "records") as progress, _told(name):
+        for number, line in enumerate(store.export(consumer), start=1):
+            target.write(line + b"\n")
+            progress.reached(number)
+        target.flush()
+
+
+@contextmanager
+def _replacing(output: Path) -> Iterator[BinaryIO]:
+    """A file beside `output` that takes its place at the end, when nothing went wrong.
+
+    A device or a pipe is written to as it is: it cannot be replaced without doing harm.
+    """
+    if output.exists() and not output.is_file():
+        with _told(str(output)), output.open("wb") as file:
+            yield file
+        return
+    place = output.resolve()  # what a link points to is replaced, not the link
+    beside = place.with_name(f".{place.name}.{os.getpid()}.part")
+    try:
+        with _told(str(output)):
+            with beside.open("wb") as file:
+                yield file
+                file.flush()
+                os.fsync(file.fileno())
+            beside.replace(place)
+            _sync_folder(place.parent)
+    finally:
+        with suppress(FileNotFoundError):
+            beside.unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _told(name: str) -> Iterator[None]:
+    """A reader that went away passes as it is; any other trouble is the operator's to know."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UsageError(
+            f"cannot write to {name}: {error.strerror}", hint="ctisync export --output FILE"
+        ) from error

@@ -1,0 +1,71 @@
+"""`init-snapshot --from`: load a snapshot that is already here, without a word to the feed."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ctisync.console import Console
+from ctisync.core.model import Consumer, Snapshot
+from ctisync.errors import SnapshotRefused
+from ctisync.ports import Clock
+from ctisync.settings import Settings
+from ctisync.wiring import command_manager, consumer_lock, opened_feed, opened_store
+
+if TYPE_CHECKING:
+    from ctisync.feed.snapshot_file import LocalSnapshot
+
+
+def load_from(
+    settings: Settings, consumer: Consumer, source: str, offset: int | None, clock: Clock, console: Console
+) -> None:
+    """Make the records of `source`, a file or an address, the live content.
+
+    `offset` is what they stand for; None: what the file's or member's name says, else the highest
+    offset of its lines. Raises UsageError for a file that cannot be read, else as a pass does.
+    """
+    from ctisync.feed.links import shown
+    from ctisync.feed.snapshot_file import open_given
+    from ctisync.sync.load_given import load_given
+
+    here = None if "://" in source else open_given(Path(source).expanduser())
+    with (
+        consumer_lock(settings, consumer, clock, "ctisync init-snapshot --from"),
+        opened_store(settings, clock, host_lock_held=True) as store,
+        opened_feed(settings, consumer, clock, console) as feed,
+    ):
+        file = here or feed.fetch_given(source, keep_alive=lambda: None)
+        try:
+            load_given(
+                consumer,
+                file,
+                Snapshot(source, _offset(file, source, console) if offset is None else offset),
+                store=store,
+                commands=command_manager(settings, clock),
+                clock=clock,
+                report=console,
+            )
+        except SnapshotRefused as error:
+            raise SnapshotRefused(
+                f"{shown(source)}: {error.message}",
+                hint="give --from a whole snapshot: a ZIP, NDJSON lines, or a JSON array of records",
+            ) from error
+
+
+def _offset(file: "LocalSnapshot", source: str, console: Console) -> int:
+    from ctisync.feed.snapshot_file import given_offset
+
+    try:
+        offset, told_by = given_offset(file, source)
+    except SnapshotRefused:
+        file.discard()
+        raise
+    if told_by == "highest line":
+        console.event(
+            "warning",
+            "offset-guessed",
+            offset=offset,
+            why="no name tells it, so it is the highest of the lines, which is too low when the last changes "
+            "were deletes; --offset N tells it",
+        )
+    else:
+        console.event("info", "offset-found", offset=offset, told_by=told_by)
+    return offset

@@ -1,0 +1,91 @@
+"""The table of `status` for people: what stands, how old it is, what is wrong and what to type."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final, TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ctisync.commands.status import Seen, Status, ago
+from ctisync.core.state import ConsumerState
+
+_COLOURS: Final = {"ready": "green", "loading": "yellow", "empty": "yellow", "blocked": "red"}
+_WIDTH_OFF_TERMINAL: Final = 200
+
+
+def as_table(status: Status, stream: TextIO, now: datetime) -> str:
+    """One block a consumer, as wide and colourful as `stream` can show it."""
+    console = Console(file=stream, width=None if stream.isatty() else _WIDTH_OFF_TERMINAL, highlight=False)
+    with console.capture() as captured:
+        console.print(Text(f"store  {status.store}"))
+        for one in status.seen:
+            console.print()
+            console.print(_block(one, now))
+    return "\n".join(line.rstrip() for line in captured.get().splitlines())
+
+
+def _block(one: Seen, now: datetime) -> Table:
+    phase = one.state.phase
+    table = Table.grid(padding=(0, 2))
+    table.add_row(Text(str(one.consumer), style="bold"), Text(phase, style=_COLOURS[phase]))
+    for name, words in _rows(one, now):
+        table.add_row(Text(f"  {name}"), Text(words))
+    return table
+
+
+def _rows(one: Seen, now: datetime) -> Iterator[tuple[str, str]]:
+    state = one.state
+    yield "offset", _offset(state)
+    yield "records", _records(one, now)
+    yield "feed asked", ago(state.checked_at, now)
+    if state.snapshot_offset is not None:
+        yield "initialised from", f"a snapshot of offset {state.snapshot_offset:,}"
+    if state.owed is not None:
+        yield (
+            "command owed",
+            f"for offset {state.owed.offset:,}, refused {_times(state.owed.attempts)} so far",
+        )
+    if state.failed is not None:
+        operation = "" if state.failed.operation is None else f", operation {state.failed.operation}"
+        label = "blocked by" if state.failed.blocked else "failed before"
+        change = f"change {state.failed.offset:,} of {state.failed.resource}{operation}"
+        yield label, f"{change}: {state.failed.reason}"
+    if state.refused is not None:
+        yield "refused", f"the snapshot {state.refused.link}: {state.refused.reason}"
+    todo = _what_to_type(one)
+    if todo is not None:
+        yield "to do", todo
+
+
+def _offset(state: ConsumerState) -> str:
+    if state.last_offset is None:
+        return f"{state.offset:,}, the feed's is not known"
+    if state.offset > state.last_offset:
+        return f"{state.offset:,}, beyond the feed's {state.last_offset:,}: the feed went back"
+    behind = f"{state.behind:,} behind" if state.behind else "up to date"
+    return f"{state.offset:,} of {state.last_offset:,}, {behind}"
+
+
+def _records(one: Seen, now: datetime) -> str:
+    if one.records is None:
+        return "none yet"
+    return f"{one.records:,} as {one.consumer.index}, last changed {ago(one.state.updated_at, now)}"
+
+
+def _times(count: int) -> str:
+    return {0: "not at all", 1: "once"}.get(count, f"{count} times")
+
+
+def _what_to_type(one: Seen) -> str | None:
+    state = one.state
+    if one.settings_differ:
+        return "the settings differ from those of the stored content: ctisync init-snapshot"
+    if state.phase == "blocked":
+        return "ctisync sync, once the feed offers another change or a new snapshot"
+    if state.last_offset is not None and state.offset > state.last_offset:
+        return "ctisync init-snapshot"
+    if state.phase != "ready" or state.owed is not None or state.behind:
+        return "ctisync sync"
+    return None

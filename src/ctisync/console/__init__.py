@@ -1,0 +1,169 @@
+"""What the operator sees on standard error: one line an event, two an error, bars at a terminal.
+
+    text     2026-11-24T07:30:00Z info  range-applied  consumer=vd_1.0.0/vd_4.8.0 range="(1, 2]"
+    json     {"time":"2026-11-24T07:30:00Z","level":"info","event":"range-applied","consumer":...}
+    journal  <6>range-applied consumer=vd_1.0.0/vd_4.8.0 range="(1, 2]"
+
+The field names are the same in all three. Nothing here is a reason for a pass to fail: a stream
+that cannot be written to is written to no more.
+"""
+
+import logging
+import re
+import traceback
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal, TextIO, assert_never
+
+import msgspec
+
+from ctisync.errors import CtisyncError
+from ctisync.ports import Clock, Level, Progress
+
+Format = Literal["text", "json", "journal"]
+Unit = Literal["bytes", "records", "offsets"]
+
+_ORDER: Final[dict[Level, int]] = {"debug": 0, "info": 1, "warning": 2, "error": 3}
+_JOURNAL_PRIORITY: Final[dict[Level, int]] = {"debug": 7, "info": 6, "warning": 4, "error": 3}
+_NEEDS_QUOTES: Final = re.compile(r'[\s"=\x00-\x1f\x7f-\x9f\u2028\u2029]|^$')
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_SHORTEST_SECRET: Final = 4
+
+
+class Console:
+    """The `Report` of a run, and where its errors are told."""
+
+    def __init__(self, stream: TextIO, clock: Clock) -> None:
+        self._stream = stream
+        self._clock = clock
+        self._least: Level = "info"
+        self._format: Format = "text"
+        self._bars = False
+        self._above_bar: Any = None
+        self._secrets: tuple[str, ...] = ()
+
+    def configure(self, *, least: Level, log_format: Format) -> None:
+        """`least` is the lowest level that is shown; bars are for the text format at a terminal."""
+        self._least = least
+        self._format = log_format
+        self._bars = log_format == "text" and least != "warning" and self._stream.isatty()
+
+    def mask(self, secrets: Iterable[str]) -> None:
+        """Never write these texts, whoever passes them in. Very short ones would mask half of all words."""
+        self._secrets = tuple(secret for secret in secrets if len(secret) >= _SHORTEST_SECRET)
+
+    @property
+    def verbose(self) -> bool:
+        return self._least == "debug"
+
+    def event(self, level: Level, event: str, **fields: Any) -> None:
+        if _ORDER[level] < _ORDER[self._least]:
+            return
+        match self._format:
+            case "json":
+                line = _as_json(self._time(), level, event, fields)
+            case "journal":
+                line = f"<{_JOURNAL_PRIORITY[level]}>{event}{_as_pairs(fields, ' ')}"
+            case "text":
+                line = f"{self._time()} {level:<7} {event}{_as_pairs(fields, '  ')}"
+            case _:
+                assert_never(self._format)
+        self._write(line)
+
+    def error(self, error: CtisyncError) -> None:
+        """What went wrong and what to type. A traceback only when details were asked for."""
+        self.failure(error.message, error.hint, error)
+
+    def failure(self, message: str, hint: str | None, cause: BaseException) -> None:
+        """The same in plain words, for what is no CtisyncError."""
+        trace = "".join(traceback.format_exception(cause)).rstrip("\n") if self.verbose else None
+        if self._format == "json":
+            self.event("error", "failed", message=message, hint=hint, traceback=trace)
+            return
+        priority = "<3>" if self._format == "journal" else ""
+        self._write(f"{priority}ctisync: {_one_line(message)}")
+        if hint:
+            self._write(f"{priority}  try: {_one_line(hint)}")
+        if trace:
+            self._write(trace)
+
+    @contextmanager
+    def progress(self, step: str, total: int | None, unit: Unit) -> Iterator[Progress]:
+        if not self._bars or self._above_bar is not None:
+            yield _NoBar()
+            return
+        from ctisync.console.progress import drawn
+
+        with drawn(self._stream, step, total, unit) as bar:
+            self._above_bar = bar
+            try:
+                yield bar
+            finally:
+                self._above_bar = None
+
+    def _time(self) -> str:
+        return rfc3339(self._clock.now())
+
+    def _write(self, line: str) -> None:
+        for secret in self._secrets:
+            line = line.replace(secret, "***")
+        with suppress(OSError, ValueError):  # ValueError: the stream is closed
+            if self._above_bar is not None:
+                self._above_bar.print_above(line)
+            else:
+                self._stream.write(line + "\n")
+                self._stream.flush()
+
+
+class _NoBar:
+    def reached(self, amount: int) -> None:
+        pass
+
+
+def rfc3339(time: datetime) -> str:
+    """UTC, to the second: 2026-11-24T07:30:00Z."""
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def silence_libraries() -> None:
+    """Their logs hold URLs and bodies, and what they know reaches the operator as an error of ours."""
+    logging.getLogger().addHandler(logging.NullHandler())
+    logging.captureWarnings(capture=True)
+
+
+def _as_json(time: str, level: Level, event: str, fields: dict[str, Any]) -> str:
+    told = {key: _plain(value) for key, value in fields.items() if value is not None}
+    return msgspec.json.encode({"time": time, "level": level, "event": event, **told}).decode()
+
+
+def _plain(value: Any) -> Any:
+    """A field's value as JSON has it: numbers and truth as they are, times by RFC 3339, the rest as text."""
+    match value:
+        case None | bool() | int() | float() | str():
+            return value
+        case datetime():
+            return rfc3339(value)
+        case timedelta():
+            return value.total_seconds()
+        case _:
+            return str(value)
+
+
+def _as_pairs(fields: dict[str, Any], before: str) -> str:
+    pairs = [f"{key}={_quoted(_plain(value))}" for key, value in fields.items() if value is not None]
+    return before + " ".join(pairs) if pairs else ""
+
+
+def _quoted(value: Any) -> str:
+    text = {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
+    return _harmless(msgspec.json.encode(text).decode()) if _NEEDS_QUOTES.search(text) else text
+
+
+def _one_line(text: str) -> str:
+    return _harmless(" ".join(text.split()))
+
+
+def _harmless(text: str) -> str:
+    """Without characters that a terminal obeys: what servers say is shown too."""
+    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -1,0 +1,71 @@
+"""Bars for a person at a terminal: amount, rate, time left."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Literal, TextIO
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.text import Text
+
+Unit = Literal["bytes", "records", "offsets"]
+
+
+class Bar:
+    """The `Progress` of the ports, drawn."""
+
+    def __init__(self, progress: Progress, step: str, total: int | None) -> None:
+        self._progress = progress
+        self._task = progress.add_task(step, total=total)
+        self._next_update = 0.0
+
+    def reached(self, amount: int) -> None:
+        """May be called for every record: the bar is told ten times a second at most."""
+        now = self._progress.get_time()
+        if now >= self._next_update:
+            self._next_update = now + 0.1
+            self._progress.update(self._task, completed=amount)
+
+    def print_above(self, line: str) -> None:
+        """Show a line without smudging the bar."""
+        self._progress.console.print(Text(line), soft_wrap=True)
+
+
+@contextmanager
+def drawn(stream: TextIO, step: str, total: int | None, unit: Unit) -> Iterator[Bar]:
+    """One bar on `stream`, gone when the block ends."""
+    amounts: list[ProgressColumn] = [_Amount(unit), _Rate(unit)]
+    if unit == "bytes":
+        amounts = [DownloadColumn(), TransferSpeedColumn()]
+    columns = (TextColumn("{task.description}"), BarColumn(), *amounts, TimeRemainingColumn())
+    with Progress(*columns, console=Console(file=stream), transient=True) as progress:
+        yield Bar(progress, step, total)
+
+
+class _Amount(ProgressColumn):
+    def __init__(self, unit: Unit) -> None:
+        super().__init__()
+        self._unit = unit
+
+    def render(self, task: Task) -> Text:
+        of = "" if task.total is None else f" of {int(task.total):,}"
+        return Text(f"{int(task.completed):,}{of} {self._unit}")
+
+
+class _Rate(ProgressColumn):
+    def __init__(self, unit: Unit) -> None:
+        super().__init__()
+        self._unit = unit
+
+    def render(self, task: Task) -> Text:
+        speed = task.finished_speed or task.speed
+        return Text("" if speed is None else f"{int(speed):,}/s")

@@ -1,0 +1,163 @@
+"""A made-up feed: records in the real shape, and a change log that goes on. The same every time.
+
+Each change is made twice: here, on the record itself, and in the log, as the operations that a client
+has to apply. So what the feed holds does not depend on any code that reads it.
+"""
+
+import io
+import random
+import zipfile
+from typing import Any, Final
+
+import msgspec
+
+CONTEXT: Final = "vd_1.0.0"
+CONSUMER: Final = "vd_4.8.0"
+FIRST_OFFSET: Final = 100_000
+
+_SEED: Final = 20_26
+_VENDORS: Final = ("acme", "globex", "initech", "umbrella", "tyrell", "wonka")
+_PRODUCTS: Final = ("parser", "gateway", "kernel", "viewer", "agent", "mailer", "storage")
+_FLAWS: Final = ("a heap overflow", "a path traversal", "a use after free", "a missing check", "an injection")
+_CONSEQUENCES: Final = ("run code", "read files", "crash it", "gain rights")
+
+
+class MadeUpFeed:
+    """`records` is what the feed holds now, `changes` its log, `snapshot` a ZIP as of `snapshot_offset`."""
+
+    def __init__(self, records: int) -> None:
+        self.records: dict[str, dict[str, Any]] = {}
+        self.changes: list[dict[str, Any]] = []
+        self.last_offset = FIRST_OFFSET
+        self.snapshot = b""
+        self.snapshot_offset = 0
+        self._chance = random.Random(_SEED)  # noqa: S311  # the same records every time, on purpose
+        self._made = 0
+        for _ in range(records):
+            self._create()
+
+    def publish_snapshot(self) -> None:
+        self.snapshot_offset = self.last_offset
+        name = f"{CONTEXT}_{CONSUMER}_{self.last_offset}_1746459961.json"
+        lines = [msgspec.json.encode(record) for record in self.records.values()]
+        self._chance.shuffle(lines)  # as in real ones, lines are in no order
+        target = io.BytesIO()
+        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr(zipfile.ZipInfo(name), b"\n".join(lines) + b"\n", zipfile.ZIP_DEFLATED)
+        self.snapshot = target.getvalue()
+
+    def live_on(self, changes: int) -> None:
+        """Mostly updates, then creates and deletes, offsets that no change has, records that change again."""
+        lately: list[str] = []
+        for _ in range(changes):
+            dice = self._chance.random()
+            if dice < 0.02:
+                self.last_offset += self._chance.randint(1, 5)
+            if dice < 0.85:
+                again = lately and self._chance.random() < 0.3
+                lately.append(self._chance.choice(lately[-20:] if again else list(self.records)))
+                self._update(lately[-1])
+            elif dice < 0.95:
+                lately.append(self._create())
+            else:
+                name = self._chance.choice(list(self.records))
+                self._delete(name)
+                lately = [other for other in lately if other != name]
+
+    def _create(self) -> str:
+        self._made += 1
+        name = f"CVE-{2000 + self._made % 26}-{10_000 + self._made}"
+        payload = self._payload(name)
+        change = self._log("create", name, payload=payload)
+        # Through bytes: the log's payload must not change when the record does.
+        self.records[name] = msgspec.json.decode(
+            msgspec.json.encode(
+                {
+                    "name": name,
+                    "offset": change["offset"],
+                    "version": 1,
+                    "inserted_at": change["inserted_at"],
+                    "payload": payload,
+                }
+            )
+        )
+        return name
+
+    def _update(self, name: str) -> None:
+        record = self.records[name]
+        operations = self._edit(record["payload"]["containers"]["cna"])
+        record["version"] += 1
+        record["offset"] = self._log("update", name, record["version"], operations=operations)["offset"]
+
+    def _delete(self, name: str) -> None:
+        self._log("delete", name, self.records.pop(name)["version"] + 1)
+
+    def _log(self, kind: str, name: str, version: int = 1, **content: Any) -> dict[str, Any]:
+        self.last_offset += 1
+        day, minute = divmod(self.last_offset - FIRST_OFFSET, 1440)
+        change = {
+            "offset": self.last_offset,
+            "type": kind,
+            "version": version,
+            "context": CONTEXT,
+            "resource": name,
+            "inserted_at": f"2025-05-{1 + day % 28:02}T{minute // 60:02}:{minute % 60:02}:00.000000Z",
+            **content,
+        }
+        self.changes.append(change)
+        return change
+
+    def _edit(self, container: dict[str, Any]) -> list[dict[str, Any]]:
+        """Change a container, and tell how as the operations of RFC 6902."""
+        base, number = "/containers/cna", self._chance.randint(1000, 9999)
+        match self._chance.randrange(4):
+            case 0:
+                text = f"{container['descriptions'][0]['value'].split(' (')[0]} (analysis {number})"
+                container["descriptions"][0]["value"] = text
+                return [{"op": "replace", "path": f"{base}/descriptions/0/value", "value": text}]
+            case 1:
+                reference = {"url": f"https://example.org/advisory/{number}"}
+                container["references"].append(reference)
+                return [{"op": "add", "path": f"{base}/references/-", "value": dict(reference)}]
+            case 2 if len(container["references"]) > 1:
+                old = container["references"].pop(0)
+                return [
+                    {"op": "test", "path": f"{base}/references/0", "value": old},
+                    {"op": "remove", "path": f"{base}/references/0"},
+                ]
+            case _:
+                fix = f"{number // 1000}.{number % 1000}"
+                container["affected"][0]["versions"][0]["lessThan"] = fix
+                container["x_fixed/in"] = fix
+                return [
+                    {"op": "replace", "path": f"{base}/affected/0/versions/0/lessThan", "value": fix},
+                    {"op": "add", "path": f"{base}/x_fixed~1in", "value": fix},
+                ]
+
+    def _payload(self, name: str) -> dict[str, Any]:
+        choose = self._chance.choice
+        vendor, product = choose(_VENDORS), choose(_PRODUCTS)
+        words = f"In the {product} of {vendor}, {choose(_FLAWS)} lets others {choose(_CONSEQUENCES)}"
+        version = f"{self._chance.randint(1, 9)}.{self._chance.randint(0, 20)}"
+        return {
+            "dataType": "CVE_RECORD",
+            "dataVersion": "5.0",
+            "cveMetadata": {"cveId": name, "state": "PUBLISHED", "assignerShortName": vendor},
+            "containers": {
+                "cna": {
+                    "affected": [
+                        {
+                            "vendor": vendor,
+                            "product": product,
+                            "defaultStatus": "unaffected",
+                            "versions": [{"status": "affected", "version": "0", "lessThan": version}],
+                        }
+                    ],
+                    "descriptions": [{"lang": "en", "value": words}],
+                    "metrics": [
+                        {"cvssV3_1": {"version": "3.1", "baseScore": self._chance.randint(1, 99) / 10}}
+                    ],
+                    "references": [{"url": f"https://example.org/{name}/{i}"} for i in range(2)],
+                }
+            },
+        }

@@ -1,0 +1,91 @@
+"""Two passes of `sync` against the made-up feed, told step by step: the very code of the commands."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final, TextIO
+
+from ctisync.commands.passes import run_passes
+from ctisync.commands.status import look
+from ctisync.commands.status_table import as_table
+from ctisync.console import Console
+from ctisync.demo.made_up import MadeUpFeed
+from ctisync.demo.server import served
+from ctisync.errors import UsageError
+from ctisync.ports import Clock
+from ctisync.settings import CtiSettings, Settings, StoreSettings
+
+RECORDS: Final = 3000
+CHANGES_SINCE_SNAPSHOT: Final = 1200
+CHANGES_LATER: Final = 2500
+
+_DATABASE: Final = "ctisync.db"
+
+
+def play(keep: Path | None, clock: Clock, console: Console, stream: TextIO) -> int:
+    """Run the demo and return its exit code. `keep` is where the database stays (it is made if missing)."""
+
+    def say(text: str) -> None:
+        stream.write(f"\n# {text}\n")
+        stream.flush()
+
+    feed = MadeUpFeed(RECORDS)
+    feed.publish_snapshot()
+    feed.live_on(CHANGES_SINCE_SNAPSHOT)
+    with _folder(keep) as folder, served(feed) as url, _loopback_without_proxy():
+        settings = Settings(
+            cti=CtiSettings(url=url),
+            store=StoreSettings(url=f"sqlite:///{folder / _DATABASE}"),
+            state_dir=folder,
+        )
+        say(f"A made-up feed is at {url}: a snapshot of {RECORDS:,} records, and some changes since.")
+        say("ctisync sync: nothing is stored yet, so this pass loads the snapshot, then the changes.")
+        code = run_passes(settings, settings.followed, "sync", clock, console)
+        feed.live_on(CHANGES_LATER)
+        say(f"The feed moves on to offset {feed.last_offset:,}. ctisync sync: this pass applies the changes.")
+        code = code or run_passes(settings, settings.followed, "sync", clock, console)
+        say("ctisync status")
+        found = look(settings, settings.followed, clock, console, remote=False)
+        stream.write(as_table(found, stream, clock.now()) + "\n")
+        if keep is None:
+            say("The database was a temporary one. To keep it: ctisync demo --keep DIR")
+        else:
+            say(f"The database is {folder / _DATABASE}. To look into it:")
+            stream.write(f"  CTISYNC_STORE__URL={settings.store.url} ctisync export | head -n 3\n")
+        say("For the real feed: ctisync sync")
+    return code
+
+
+@contextmanager
+def _folder(keep: Path | None) -> Iterator[Path]:
+    if keep is None:
+        with tempfile.TemporaryDirectory(prefix="ctisync-demo-") as name:
+            yield Path(name)
+        return
+    folder = keep.expanduser().absolute()
+    if (folder / _DATABASE).exists():
+        raise UsageError(f"{folder / _DATABASE} is there already", hint="ctisync demo --keep ANOTHER_DIR")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UsageError(f"cannot make {folder}: {error.strerror}", hint="ctisync demo --keep DIR") from error
+    yield folder
+
+
+@contextmanager
+def _loopback_without_proxy() -> Iterator[None]:
+    """A proxy of the environment cannot reach a server on this machine's loopback."""
+    names = ("no_proxy", "NO_PROXY")
+    before = {name: os.environ.get(name) for name in names}
+    exceptions = ",".join(filter(None, (*dict.fromkeys(before.values()), "127.0.0.1")))
+    os.environ.update(dict.fromkeys(names, exceptions))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value

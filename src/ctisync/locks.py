@@ -1,0 +1,92 @@
+"""One pass at a time on this host: a lock that dies with its holder."""
+
+import errno
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from ctisync.core.model import Consumer
+from ctisync.errors import AnotherPass, ConfigurationError, StoreUnavailable
+from ctisync.ports import Clock
+
+_MOST_TEXT: Final = 4096
+
+
+class Holder(msgspec.Struct, frozen=True):
+    """What a lock file says of the pass that holds it."""
+
+    pid: int
+    since: str
+    command: str
+
+
+def lock_beside(database: Path, consumer: Consumer) -> Path:
+    """The lock file for a consumer in a SQLite database."""
+    return database.with_name(f"{database.name}.{consumer.context}.{consumer.name}.lock")
+
+
+def lock_for_server(folder: Path, urls: tuple[str, ...], consumer: Consumer) -> Path:
+    """The lock file for a consumer on a server: in `folder`, one a server and consumer."""
+    server = hashlib.sha256(",".join(sorted(urls)).encode()).hexdigest()[:16]
+    return folder / f"{server}.{consumer.context}.{consumer.name}.lock"
+
+
+@contextmanager
+def host_lock(path: Path, clock: Clock, command: str) -> Iterator[None]:
+    """Hold the lock file for as long as the block runs; it is never waited for.
+
+    The kernel lets it go when the process ends, however it ends, so what the file says counts only
+    while somebody holds it. The file stays: removing it would let two passes hold two files of one name.
+    Raises AnotherPass, ConfigurationError (no such folder), StoreUnavailable (it cannot be written).
+    """
+    with _opened(path) as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise AnotherPass(_who_holds(file, path), hint="wait for it; the next call goes on") from error
+        holder = Holder(os.getpid(), clock.now().isoformat(timespec="seconds"), command)
+        try:
+            os.ftruncate(file, 0)
+            os.pwrite(file, msgspec.json.encode(holder), 0)
+        except OSError as error:
+            raise _not_writable(path, error) from error
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                os.ftruncate(file, 0)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[int]:
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        if not path.parent.exists():
+            raise ConfigurationError(
+                f"the folder {path.parent} does not exist", hint=f"mkdir -p {path.parent}"
+            ) from error
+        raise _not_writable(path, error) from error
+    try:
+        yield file
+    finally:
+        os.close(file)
+
+
+def _who_holds(file: int, path: Path) -> str:
+    try:
+        holder = msgspec.json.decode(os.pread(file, _MOST_TEXT, 0), type=Holder)
+    except msgspec.DecodeError:  # it has just begun, or just ended
+        return f"another pass is running (it holds {path})"
+    return f"another pass is running: {holder.command}, process {holder.pid}, since {holder.since}"
+
+
+def _not_writable(path: Path, error: OSError) -> StoreUnavailable:
+    hint = "free some space there" if error.errno == errno.ENOSPC else f"ls -ld {path.parent}"
+    return StoreUnavailable(f"cannot write the lock file {path}: {error.strerror}", hint=hint)

@@ -1,0 +1,159 @@
+"""Which values of a setting make sense. Each check raises ConfigurationError, and says what would."""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+import msgspec
+
+from ctisync.core.model import Consumer
+from ctisync.errors import ConfigurationError
+
+DEFAULT_PORT: Final = 9200
+STATE_INDEX: Final = "wazuh-context"
+
+_STORE_URLS: Final = "sqlite:///relative, sqlite:////absolute or http(s)://host:9200[,host2:9200]"
+_CATALOG_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_INDEX_NAME: Final = re.compile(r"[a-z0-9.][^A-Z\\/*?\"<>|\s,#:]*")
+
+
+class SqlitePlace(msgspec.Struct, frozen=True):
+    path: Path
+
+
+class OpenSearchPlace(msgspec.Struct, frozen=True):
+    """`urls` are origins: scheme, host and port, nothing else."""
+
+    urls: tuple[str, ...]
+
+
+Place = SqlitePlace | OpenSearchPlace
+
+
+def parse_store_url(url: str, where: str) -> Place:
+    """Where a store URL points to; a host without a port means 9200, whatever the scheme."""
+    if url.startswith("sqlite:"):
+        return _sqlite_place(url, where)
+    _refuse_credentials(url, where, "store.username and store.password_file")
+    scheme, found, hosts = url.partition("://")
+    if not found or scheme not in ("http", "https"):
+        raise ConfigurationError(f"{where}: {_shown(url)} is no store URL", hint=f"write {_STORE_URLS}")
+    return OpenSearchPlace(tuple(_origin(scheme, host, where) for host in hosts.split(",")))
+
+
+def _sqlite_place(url: str, where: str) -> SqlitePlace:
+    path = url.removeprefix("sqlite:///")
+    if path in (url, "", "/") or path.endswith("/") or path.startswith(":") or "?" in path or "\0" in path:
+        raise ConfigurationError(
+            f"{where}: {url!r} names no file",
+            hint="write sqlite:///relative/to/here.db, or four slashes: sqlite:////var/lib/ctisync/ctisync.db",
+        )
+    return SqlitePlace(Path(path).expanduser().absolute())
+
+
+def _origin(scheme: str, host: str, where: str) -> str:
+    parts = _split(f"{scheme}://{host}", where)
+    if not parts.hostname or parts.path not in ("", "/") or parts.query or parts.fragment:
+        raise ConfigurationError(
+            f"{where}: {_shown(host)} is not a host with a port",
+            hint=f"write {scheme}://host:9200[,host2:9200]",
+        )
+    name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{scheme}://{name}:{parts.port or DEFAULT_PORT}"
+
+
+def origin_of(url: str) -> str:
+    """Scheme, host and port of a URL that was checked, as `OpenSearchPlace.urls` have them."""
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    name = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
+    return f"{parts.scheme}://{name}:{port}"
+
+
+def check_url(url: str, where: str, credentials_setting: str) -> None:
+    """An http(s) URL with a host; a path is welcome, credentials, query and fragment are not."""
+    _refuse_credentials(url, where, credentials_setting)
+    parts = _split(url, where)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ConfigurationError(
+            f"{where}: {_shown(url)} is not an http(s) URL with a host",
+            hint="write https://host[:port][/path]",
+        )
+
+
+def _split(url: str, where: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        parts.port  # noqa: B018  # raises for a port that is no number
+    except ValueError as error:
+        raise ConfigurationError(f"{where}: {_shown(url)} is not a URL: {error}") from error
+    if re.search(r"[\s\x00-\x1f]", url):
+        raise ConfigurationError(f"{where}: {_shown(url)} holds a space or a control character")
+    return parts
+
+
+def _refuse_credentials(url: str, where: str, instead: str) -> None:
+    if "@" in url:
+        raise ConfigurationError(
+            f"{where}: the URL holds a user name or password, which would show in logs", hint=f"set {instead}"
+        )
+
+
+def _shown(url: str) -> str:
+    """A URL for a message, without its query: that is where people put keys."""
+    return repr(re.split("[?#]", url)[0])
+
+
+def check_readable(path: Path, where: str) -> None:
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise ConfigurationError(
+            f"{where}: cannot read {path}: {error.strerror}", hint=f"ls -l {path}"
+        ) from error
+
+
+def check_login(username: str | None, password: object, where: str) -> None:
+    if password is not None and username is None:
+        raise ConfigurationError(f"{where}: a password needs a username", hint="set username too")
+
+
+def check_key_pair(certificate: Path | None, key: Path | None, where: str) -> None:
+    if key is not None and certificate is None:
+        raise ConfigurationError(f"{where}: a client key needs a client_cert", hint="set client_cert too")
+
+
+def check_consumers(consumers: Sequence[Consumer], where: str) -> None:
+    if not consumers:
+        raise ConfigurationError(f"{where}: no consumer to follow", hint="add one, or leave the setting out")
+    for consumer in consumers:
+        _check_consumer(consumer, where)
+    _check_once("the consumer", [str(consumer) for consumer in consumers], where)
+    _check_once("the index", [consumer.index for consumer in consumers], where)
+
+
+def _check_consumer(consumer: Consumer, where: str) -> None:
+    for name in (consumer.context, consumer.name):
+        if not _CATALOG_NAME.fullmatch(name):
+            raise ConfigurationError(
+                f"{where}: {name!r} is no name of a context or consumer", hint="write a name such as vd_4.8.0"
+            )
+    index = consumer.index
+    if not _INDEX_NAME.fullmatch(index) or len(index.encode()) > 255 or index in (".", "..", STATE_INDEX):
+        raise ConfigurationError(
+            f"{where}: {index!r} cannot be the index of {consumer}",
+            hint=f'write lower-case letters, digits, ".", "-" or "_", as in "wazuh-cve"; not {STATE_INDEX}',
+        )
+    if not consumer.resources or "" in consumer.resources:
+        raise ConfigurationError(
+            f"{where}: {consumer} wants no resources at all", hint='write resources = ["*"], or leave it out'
+        )
+
+
+def _check_once(what: str, values: list[str], where: str) -> None:
+    value, times = Counter(values).most_common(1)[0]
+    if times > 1:
+        raise ConfigurationError(f"{where}: {what} {value} is there {times} times", hint="keep one of them")

@@ -1,0 +1,248 @@
+"""Where settings come from: files, systemd credentials and the environment, in that order of weight.
+
+`gather` walks each source along the types of the settings themselves, so that a name that is not
+there, or a value of the wrong kind, is told with the place it stands in and the nearest valid name.
+No message here repeats a value: it may be a secret.
+"""
+
+import tomllib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import NoneType
+from typing import Annotated, Any, Final, Literal, get_args, get_origin
+
+import msgspec
+
+from ctisync.errors import ConfigurationError
+
+ENVIRONMENT_PREFIX: Final = "CTISYNC_"
+
+_WORDS: Final = {
+    bool: "true or false",
+    int: "a whole number",
+    float: "a number",
+    str: "a text",
+    Path: "a text",
+}
+
+
+class Secret:
+    """A text that shows itself only when asked with `reveal`."""
+
+    __slots__ = ("_text",)
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def reveal(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
+
+
+class Given(msgspec.Struct, frozen=True):
+    """One setting that somebody set, and where: `config.toml: cti.url` or `CTISYNC_CTI__URL`."""
+
+    value: Any
+    origin: str
+
+
+def gather(
+    schema: type[msgspec.Struct], files: Mapping[Path, bool], environ: Mapping[str, str]
+) -> dict[str, Given]:
+    """Every setting that is set, by its dotted name; later sources win.
+
+    `files` says of each path, the weightiest last, whether it must be there. Raises ConfigurationError.
+    """
+    found: dict[str, Given] = {}
+    for path, needed in files.items():
+        found.update(_from_file(schema, path, needed))
+    found.update(_from_credentials(schema, environ))
+    found.update(_from_environment(schema, environ))
+    return found
+
+
+def leaves(schema: type[msgspec.Struct], prefix: str = "") -> dict[str, Any]:
+    """The type of every setting by its dotted name."""
+    found: dict[str, Any] = {}
+    for field in msgspec.structs.fields(schema):
+        if _is_struct(field.type):
+            found.update(leaves(field.type, f"{prefix}{field.name}."))
+        else:
+            found[prefix + field.name] = field.type
+    return found
+
+
+def variable(name: str) -> str:
+    """The environment variable of a setting: `cti.url` is CTISYNC_CTI__URL."""
+    return ENVIRONMENT_PREFIX + name.replace(".", "__").upper()
+
+
+def read_text_file(path: Path, origin: str) -> str:
+    """The text of a file that a setting names. Raises ConfigurationError."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigurationError(
+            f"{origin}: cannot read {path}: {error.strerror}", hint=f"ls -l {path}"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(f"{origin}: {path} is not UTF-8 text") from error
+
+
+def _from_file(schema: type[msgspec.Struct], path: Path, needed: bool) -> dict[str, Given]:
+    try:
+        if not needed and not path.exists():
+            return {}
+    except OSError:
+        pass  # a folder that may not be entered: reading says so
+    text = read_text_file(path, "settings")
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigurationError(f"{path} is not valid TOML: {error}", hint=f"edit {path}") from error
+    return dict(_from_table(schema, raw, str(path), ""))
+
+
+def _from_table(
+    schema: type[msgspec.Struct], raw: Mapping[str, Any], file: str, prefix: str
+) -> Iterator[tuple[str, Given]]:
+    types = {field.name: field.type for field in msgspec.structs.fields(schema)}
+    for key, value in raw.items():
+        name = prefix + key
+        if key not in types:
+            raise _unknown(f"{file}: there is no setting {name}", name, _all_names(schema, prefix))
+        origin = f"{file}: {name}"
+        if not _is_struct(types[key]):
+            yield name, Given(_typed(types[key], value, origin), origin)
+        elif isinstance(value, dict):
+            yield from _from_table(types[key], value, file, f"{name}.")
+        else:
+            raise ConfigurationError(f"{origin}: expected a table", hint=f"write [{name}] as a line")
+
+
+def _from_credentials(schema: type[msgspec.Struct], environ: Mapping[str, str]) -> dict[str, Given]:
+    """Secrets as systemd hands them over: files named like the setting (LoadCredential=cti.token:...)."""
+    folder = environ.get("CREDENTIALS_DIRECTORY")
+    found: dict[str, Given] = {}
+    for name, kind in leaves(schema).items() if folder else ():
+        path = Path(folder or "", name)
+        if _without_none(kind) is Secret and path.exists():
+            origin = f"credential {name}"
+            found[name] = Given(secret_of(read_text_file(path, origin), origin), origin)
+    return found
+
+
+def secret_of(text: str, origin: str) -> Secret:
+    """A secret as a file holds it, without the newline that editors add."""
+    secret = text.rstrip("\r\n")
+    if not secret:
+        raise ConfigurationError(f"{origin}: the file is empty")
+    return Secret(secret)
+
+
+def _from_environment(schema: type[msgspec.Struct], environ: Mapping[str, str]) -> dict[str, Given]:
+    """CTISYNC_* variables; an empty one counts as not set."""
+    types = leaves(schema)
+    names = {variable(name): name for name in types}
+    found: dict[str, Given] = {}
+    for key, text in environ.items():
+        if not key.startswith(ENVIRONMENT_PREFIX) or text == "":
+            continue
+        if key not in names:
+            raise _unknown(f"there is no setting for the variable {key}", key, list(names))
+        kind = types[names[key]]
+        value: Any = text
+        if get_origin(kind) is tuple:
+            try:
+                value = msgspec.json.decode(text)
+            except msgspec.DecodeError as error:
+                raise ConfigurationError(f"{key} is not valid JSON: {error}") from error
+        found[names[key]] = Given(_typed(kind, value, key, strict=value is not text), key)
+    return found
+
+
+def _typed(kind: Any, value: Any, origin: str, strict: bool = True) -> Any:
+    """`value` as its setting's type. Raises ConfigurationError with what is expected instead."""
+    if get_origin(kind) is tuple:
+        inner = get_args(kind)[0]
+        if not isinstance(value, list):
+            raise ConfigurationError(f"{origin}: expected {_expected(kind)}")
+        return tuple(_typed(inner, item, f"{origin}[{index}]") for index, item in enumerate(value))
+    if _is_struct(kind):
+        if not isinstance(value, dict):
+            raise ConfigurationError(f"{origin}: expected {_expected(kind)}")
+        types = {field.name: field.type for field in msgspec.structs.fields(kind)}
+        for key in value:
+            if key not in types:
+                raise _unknown(f"{origin}: there is no setting {key}", key, list(types))
+        return kind(**{key: _typed(types[key], item, f"{origin}.{key}") for key, item in value.items()})
+    try:
+        return msgspec.convert(value, kind, strict=strict, dec_hook=_from_str)
+    except (msgspec.ValidationError, RuntimeError) as error:  # RuntimeError: a ~user whom nobody knows
+        raise ConfigurationError(f"{origin}: expected {_expected(kind)}") from error
+
+
+def _from_str(kind: type, value: Any) -> Any:
+    if kind is Secret and isinstance(value, str):
+        return Secret(value)
+    if kind is Path and isinstance(value, str):
+        return Path(value).expanduser()
+    raise TypeError
+
+
+def _expected(kind: Any) -> str:
+    kind = _without_none(kind)
+    if get_origin(kind) is Annotated:
+        base, meta = get_args(kind)
+        bounds = [
+            f"{words} {bound:,}".replace(",", "")
+            for words, bound in (("more than", meta.gt), ("at least", meta.ge), ("at most", meta.le))
+            if bound is not None
+        ]
+        return f"{_WORDS[base]}, {' and '.join(bounds)}"
+    if get_origin(kind) is Literal:
+        return " or ".join(f'"{choice}"' for choice in get_args(kind))
+    if get_origin(kind) is tuple:
+        return f"a list, each of it {_expected(get_args(kind)[0])}"
+    if _is_struct(kind):
+        return "a table with " + ", ".join(field.name for field in msgspec.structs.fields(kind))
+    return _WORDS.get(kind, "a text")
+
+
+def _unknown(message: str, name: str, valid: list[str]) -> ConfigurationError:
+    from difflib import get_close_matches  # only when somebody has mistyped
+
+    near = get_close_matches(name, valid, n=1)
+    if near:
+        return ConfigurationError(f"{message}; the nearest is {near[0]}", hint=f"rename it to {near[0]}")
+    return ConfigurationError(message, hint="remove it; valid here are " + ", ".join(sorted(valid)))
+
+
+def _all_names(schema: type[msgspec.Struct], prefix: str) -> list[str]:
+    sections = [prefix + field.name for field in msgspec.structs.fields(schema)]
+    return sections + [name for name in leaves(schema, prefix) if name not in sections]
+
+
+def _is_struct(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
+def _without_none(kind: Any) -> Any:
+    kinds = [part for part in get_args(kind) if part is not NoneType]
+    return kinds[0] if NoneType in get_args(kind) else kind
+
+
+def home_config_file(environ: Mapping[str, str]) -> Path:
+    """The user's own file, by the XDG rule that a relative folder counts as none."""
+    folder = Path(environ.get("XDG_CONFIG_HOME", ""))
+    return (folder if folder.is_absolute() else Path.home() / ".config") / "ctisync" / "config.toml"

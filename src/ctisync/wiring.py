@@ -1,0 +1,150 @@
+"""The only place that knows which adapter is which: from settings to the parts of a pass.
+
+Libraries come in with the adapters that need them, so that `status` on SQLite loads no HTTP client.
+"""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ctisync.core.model import Consumer
+from ctisync.core.steps import Mode, Policy
+from ctisync.errors import ConfigurationError, StoreUnavailable
+from ctisync.locks import host_lock, lock_beside, lock_for_server
+from ctisync.ports import Clock, CommandManager, Report, Store
+from ctisync.settings import Settings
+from ctisync.settings.checks import OpenSearchPlace, SqlitePlace, origin_of
+from ctisync.settings.sources import Secret
+
+if TYPE_CHECKING:
+    from ctisync.feed.client import CtiFeed
+
+
+@contextmanager
+def opened_store(settings: Settings, clock: Clock, *, host_lock_held: bool) -> Iterator[Store]:
+    """The configured store; `host_lock_held` says whether the caller may write."""
+    store = _store(settings, clock, host_lock_held=host_lock_held)
+    try:
+        yield store
+    finally:
+        store.close()
+
+
+def _store(settings: Settings, clock: Clock, *, host_lock_held: bool) -> Store:
+    place, wanted = settings.place, settings.store
+    if isinstance(place, SqlitePlace):
+        from ctisync.stores.sqlite import SqliteStore
+
+        _check_folder(place.path.parent, settings)
+        return SqliteStore(place.path, clock)
+    from ctisync.stores.opensearch import OpenSearchStore
+
+    return OpenSearchStore(
+        place.urls,
+        clock,
+        host_lock_held=host_lock_held,
+        username=wanted.username,
+        password=_revealed(wanted.password),
+        ca_file=_text(wanted.ca_file),
+        client_cert=_text(wanted.client_cert),
+        client_key=_text(wanted.client_key),
+        shards=wanted.shards,
+        replicas=wanted.replicas,
+    )
+
+
+@contextmanager
+def opened_feed(settings: Settings, consumer: Consumer, clock: Clock, report: Report) -> Iterator["CtiFeed"]:
+    """The configured feed for one consumer, within one pass."""
+    from ctisync.feed.client import CtiFeed
+
+    with CtiFeed(
+        base_url=settings.cti.url,
+        consumer=consumer,
+        token=_revealed(settings.cti.token),
+        ca_file=_text(settings.cti.ca_file),
+        retry_budget=settings.cti.retry_budget,
+        spool_dir=_spool_folder(settings),
+        clock=clock,
+        report=report,
+    ) as feed:
+        yield feed
+
+
+def command_manager(settings: Settings, clock: Clock) -> CommandManager | None:
+    """Who is told of new content; None when nobody is to be told."""
+    wanted, store, place = settings.command_manager, settings.store, settings.place
+    own = place.urls if isinstance(place, OpenSearchPlace) else ()
+    urls = (wanted.url,) if wanted.url is not None else own
+    if wanted.enabled is False or not urls:
+        return None
+    from ctisync.command_manager import CommandManagerClient
+
+    # The store's credentials and TLS files go to the store's own origin, and nowhere else.
+    same = all(origin_of(url) in own for url in urls)
+    login = wanted if wanted.username is not None or not same else store
+    tls = wanted if wanted.ca_file is not None or not same else store
+    certificate = wanted if wanted.client_cert is not None or not same else store
+    return CommandManagerClient(
+        urls,
+        clock,
+        version=wanted.version,
+        target_id=wanted.target_id,
+        timeout=wanted.timeout,
+        username=login.username,
+        password=_revealed(login.password),
+        ca_file=tls.ca_file,
+        client_cert=certificate.client_cert,
+        client_key=certificate.client_key,
+    )
+
+
+def consumer_lock(
+    settings: Settings, consumer: Consumer, clock: Clock, command: str
+) -> AbstractContextManager[None]:
+    """This host's lock for the consumer; the state folder is made when it is missing."""
+    place = settings.place
+    if isinstance(place, SqlitePlace):
+        path = lock_beside(place.path, consumer)
+    else:
+        path = lock_for_server(settings.state_dir, place.urls, consumer)
+    if path.parent == settings.state_dir:
+        _make_folder(settings.state_dir)
+    return host_lock(path, clock, command)
+
+
+def _spool_folder(settings: Settings) -> Path:
+    """Where downloads lie: beside the state, which is on the disk that was chosen to be large enough."""
+    place = settings.place
+    return place.path.parent if isinstance(place, SqlitePlace) else settings.state_dir
+
+
+def policy(settings: Settings, mode: Mode) -> Policy:
+    """What the settings allow a pass of this mode."""
+    return Policy(mode, settings.on_feed_reset, timedelta(seconds=settings.reinit_interval))
+
+
+def _check_folder(folder: Path, settings: Settings) -> None:
+    """A folder that somebody configured must be there: a typing error is not to start a second database."""
+    if folder != settings.state_dir and not folder.is_dir():
+        raise ConfigurationError(f"store.url: the folder {folder} does not exist", hint=f"mkdir -p {folder}")
+
+
+def _make_folder(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreUnavailable(
+            f"cannot make the state folder {folder}: {error.strerror}",
+            hint="set state_dir (or CTISYNC_STATE_DIR) to a folder that may be written",
+        ) from error
+
+
+def _revealed(secret: Secret | None) -> str | None:
+    return None if secret is None else secret.reveal()
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)

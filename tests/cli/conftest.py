@@ -1,0 +1,63 @@
+"""The command as its users run it: another process, an empty home, nothing of this process's settings."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.feed_history import populate
+from tests.support.feed_simulator import FeedSimulator
+
+DEADLINE = 120
+
+
+class Ctisync:
+    """`run` a command line; `environ` is what every call gets, and may be changed."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.database = home / "state" / "ctisync" / "ctisync.db"
+        self.environ = {
+            "HOME": str(home),
+            "PATH": os.environ["PATH"],
+            "XDG_CONFIG_HOME": str(home / "config"),
+            "XDG_STATE_HOME": str(home / "state"),
+            "CTISYNC_CTI__RETRY_BUDGET": "0.2",
+        }
+
+    def command(self, *arguments: str) -> Sequence[str]:
+        return [sys.executable, "-m", "ctisync", *arguments]
+
+    def run(self, *arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            self.command(*arguments),
+            env={**self.environ, **environ},
+            cwd=self.home,
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+            check=False,
+        )
+
+    def start(self, *arguments: str, **options: Any) -> "subprocess.Popen[bytes]":
+        given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+        return subprocess.Popen(self.command(*arguments), env=self.environ, cwd=self.home, **given)
+
+
+@pytest.fixture
+def ctisync(tmp_path: Path) -> Ctisync:
+    return Ctisync(tmp_path)
+
+
+@pytest.fixture
+def feed(ctisync: Ctisync) -> Iterator[FeedSimulator]:
+    """A feed with 20 records and a snapshot, which `ctisync` is set to follow."""
+    with FeedSimulator() as simulator:
+        populate(simulator.history, 20)
+        simulator.publish_snapshot()
+        ctisync.environ["CTISYNC_CTI__URL"] = simulator.url
+        yield simulator

@@ -1,0 +1,66 @@
+"""The commands with a real OpenSearch as the store."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.conftest import Ctisync
+from tests.support import records
+from tests.support.command_manager import Command, CommandManagerStandIn
+from tests.support.feed_history import churn
+from tests.support.feed_simulator import FeedSimulator
+from tests.support.opensearch_node import OpenSearchNode
+
+INDEX = "cli-cve"
+
+
+@pytest.fixture
+def node(opensearch_2: OpenSearchNode) -> OpenSearchNode:
+    opensearch_2.wipe()
+    return opensearch_2
+
+
+def test_a_whole_life_on_opensearch_from_the_first_sync_to_the_export(
+    ctisync: Ctisync, feed: FeedSimulator, node: OpenSearchNode, tmp_path: Path
+) -> None:
+    with CommandManagerStandIn() as manager:
+        ctisync.environ |= {
+            "CTISYNC_STORE__URL": node.url,
+            "CTISYNC_CONSUMERS": json.dumps([{"index": INDEX}]),
+            "CTISYNC_COMMAND_MANAGER__URL": manager.url,
+        }
+        first = ctisync.run("sync", "-q")
+        churn(feed.history, 200)
+        second = ctisync.run("sync", "-q")
+
+    assert (first.returncode, first.stderr) == (0, "")
+    assert (second.returncode, second.stderr) == (0, "")
+    assert manager.commands[-1] == Command(INDEX, str(feed.history.last_offset))
+    exported = ctisync.run("export").stdout.encode().splitlines()
+    assert [records.comparable(line) for line in exported] == [
+        records.comparable(line) for line in feed.expected_lines()
+    ]
+    document = json.loads(ctisync.run("status", "--json").stdout)
+    assert document["store"] == node.url
+    assert document["consumers"][0]["offset"] == feed.history.last_offset
+    assert document["consumers"][0]["pending_command"] is None
+    assert [path.suffix for path in (tmp_path / "state" / "ctisync").iterdir()] == [".lock"]
+
+
+def test_a_node_without_the_plugin_gets_the_content_and_owes_the_command(
+    ctisync: Ctisync, feed: FeedSimulator, node: OpenSearchNode
+) -> None:
+    ctisync.environ["CTISYNC_STORE__URL"] = node.url
+
+    owed = ctisync.run("sync", "-q")
+    without = ctisync.run("sync", "-q", CTISYNC_COMMAND_MANAGER__ENABLED="false")
+
+    assert owed.returncode == 8
+    assert "no handler found" in owed.stderr
+    assert "command_manager.enabled = false" in owed.stderr
+    assert (
+        feed.history.last_offset
+        == json.loads(ctisync.run("status", "--json").stdout)["consumers"][0]["offset"]
+    )
+    assert (without.returncode, without.stderr) == (0, "")

@@ -1,0 +1,38 @@
+"""What a call loads: commands that ask nobody load no client for it."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.cli.conftest import Ctisync
+
+HEAVY = {"httpx", "opensearchpy", "ijson", "jsonpatch", "rich"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "unwanted"),
+    [(["--version"], HEAVY | {"sqlite3"}), (["status", "--json"], HEAVY), (["status", "--check"], HEAVY)],
+)
+def test_a_command_loads_only_what_it_needs(
+    ctisync: Ctisync, arguments: list[str], unwanted: set[str]
+) -> None:
+    program = "import sys; from ctisync.cli import main; main(); print('LOADED', *sys.modules)"
+    ended = subprocess.run(
+        [sys.executable, "-c", program, *arguments],
+        env=ctisync.environ,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+    assert not unwanted & set(ended.stdout.split("LOADED")[1].split())
+
+
+def test_the_settings_load_without_any_client_or_command_line(ctisync: Ctisync) -> None:
+    program = "import sys, ctisync.settings; print(*sys.modules)"
+    ended = subprocess.run(
+        [sys.executable, "-c", program], env=ctisync.environ, capture_output=True, text=True, check=True
+    )
+
+    assert not (HEAVY | {"typer", "platformdirs", "difflib"}) & set(ended.stdout.split())

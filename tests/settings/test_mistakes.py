@@ -1,0 +1,155 @@
+"""Mistakes in settings: each is told with its place, what is expected, and the nearest valid name."""
+
+from pathlib import Path
+
+import pytest
+
+from ctisync.errors import ConfigurationError
+from ctisync.settings import Settings, load
+from ctisync.settings.checks import OpenSearchPlace, SqlitePlace
+
+
+def from_file(text: str, tmp_path: Path) -> Settings:
+    path = tmp_path / "c.toml"
+    path.write_text(text)
+    return load(path, {"STATE_DIRECTORY": "/s"}, system_file=tmp_path / "none")
+
+
+def from_variables(tmp_path: Path, **environ: str) -> Settings:
+    environ = {"STATE_DIRECTORY": "/s", "XDG_CONFIG_HOME": str(tmp_path), **environ}
+    return load(None, environ, system_file=tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("text", "message", "hint"),
+    [
+        ("[cti]\nurll = 'x'", "there is no setting cti.urll; the nearest is cti.url", "rename it to cti.url"),
+        ("[ctii]\nurl = 'x'", "there is no setting ctii; the nearest is cti", "rename it to cti"),
+        ("url = 'x'", "there is no setting url; the nearest is cti.url", "rename it to cti.url"),
+        ("[[consumers]]\ncontxt = 'a'", "consumers[0]: there is no setting contxt", "rename it to context"),
+        ("[cti]\nzzz = 1", "there is no setting cti.zzz", "valid here are cti.ca_file"),
+        ("cti = 3", "cti: expected a table", "write [cti] as a line"),
+        ("[store]\nshards = '3'", "store.shards: expected a whole number, at least 1 and at most 1024", None),
+        ("[store]\nshards = 0", "store.shards: expected a whole number, at least 1", None),
+        ("[store]\nreplicas = -1", "store.replicas: expected a whole number, at least 0", None),
+        ("[cti]\ntoken = 12345", "cti.token: expected a text", None),
+        ("[cti]\nretry_budget = nan", "cti.retry_budget: expected a number, more than 0", None),
+        ("[command_manager]\nenabled = 'yes'", "command_manager.enabled: expected true or false", None),
+        ("on_feed_reset = 'ask'", 'on_feed_reset: expected "refuse" or "init"', None),
+        ("consumers = 'x'", "consumers: expected a list, each of it a table with context, consumer", None),
+        ("consumers = [3]", "consumers[0]: expected a table with context", None),
+        ("[[consumers]]\nresources = 'CVE-*'", "consumers[0].resources: expected a list, each of it a", None),
+        ("[[consumers]]\nresources = [1]", "consumers[0].resources[0]: expected a text", None),
+        ("a = ", "is not valid TOML", "edit "),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_a_file_is_told_with_file_and_name(
+    tmp_path: Path, text: str, message: str, hint: str | None
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        from_file(text, tmp_path)
+
+    assert str(tmp_path / "c.toml") in caught.value.message
+    assert message in caught.value.message
+    assert (hint or "") in (caught.value.hint or "")
+    assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("CTISYNC_CTI__URLL", "x", "the variable CTISYNC_CTI__URLL; the nearest is CTISYNC_CTI__URL"),
+        ("CTISYNC_CTI_URL", "x", "the variable CTISYNC_CTI_URL; the nearest is CTISYNC_CTI__URL"),
+        ("CTISYNC_STORE__SHARDS", "many", "CTISYNC_STORE__SHARDS: expected a whole number"),
+        ("CTISYNC_COMMAND_MANAGER__ENABLED", "on", "MANAGER__ENABLED: expected true or false"),
+        ("CTISYNC_CONSUMERS", '[{"index": ', "CTISYNC_CONSUMERS is not valid JSON"),
+        ("CTISYNC_CONSUMERS", "{}", "CTISYNC_CONSUMERS: expected a list"),
+        ("CTISYNC_CONSUMERS", '[{"indx": "a"}]', "CTISYNC_CONSUMERS[0]: there is no setting indx"),
+        ("CTISYNC_CONSUMERS", "[]", "CTISYNC_CONSUMERS: no consumer to follow"),
+        ("CTISYNC_CONSUMERS", '[{"index": "Wazuh"}]', "'Wazuh' cannot be the index of vd_1.0.0/vd_4.8.0"),
+        ("CTISYNC_CONSUMERS", '[{"index": "cve*"}]', "'cve*' cannot be the index"),
+        ("CTISYNC_CONSUMERS", '[{"index": "_cve"}]', "'_cve' cannot be the index"),
+        ("CTISYNC_CONSUMERS", '[{"index": "wazuh-context"}]', "'wazuh-context' cannot be the index"),
+        ("CTISYNC_CONSUMERS", '[{"consumer": "../x"}]', "'../x' is no name of a context or consumer"),
+        ("CTISYNC_CONSUMERS", '[{"resources": []}]', "wants no resources at all"),
+        ("CTISYNC_CONSUMERS", '[{"index": "a"}, {"index": "b"}]', "vd_1.0.0/vd_4.8.0 is there 2 times"),
+        ("CTISYNC_CONSUMERS", '[{"consumer": "a"}, {"consumer": "b"}]', "index wazuh-cve is there 2 times"),
+        ("CTISYNC_STORE__URL", "postgres://h/db", "'postgres://h/db' is no store URL"),
+        ("CTISYNC_STORE__URL", "sqlite://a/b.db", "'sqlite://a/b.db' names no file"),
+        ("CTISYNC_STORE__URL", "sqlite:///", "'sqlite:///' names no file"),
+        ("CTISYNC_STORE__URL", "sqlite:///:memory:", "names no file"),
+        ("CTISYNC_STORE__URL", "https://", "'' is not a host with a port"),
+        ("CTISYNC_STORE__URL", "https://h:9200/path", "is not a host with a port"),
+        ("CTISYNC_STORE__URL", "https://h:port", "is not a URL"),
+        ("CTISYNC_CTI__URL", "cti.wazuh.com", "'cti.wazuh.com' is not an http(s) URL with a host"),
+        ("CTISYNC_CTI__URL", "ftp://h", "is not an http(s) URL with a host"),
+        ("CTISYNC_COMMAND_MANAGER__URL", "h:9200", "'h:9200' is not an http(s) URL"),
+        ("CTISYNC_COMMAND_MANAGER__ENABLED", "true", "with a SQLite store there is no Command Manager"),
+        ("CTISYNC_STORE__CA_FILE", "/no/such/ca.pem", "CTISYNC_STORE__CA_FILE: cannot read /no/such/ca.pem"),
+        ("CTISYNC_CTI__TOKEN_FILE", "/no/such/token", "CTISYNC_CTI__TOKEN_FILE: cannot read /no/such/token"),
+        ("CTISYNC_STORE__PASSWORD", "x", "CTISYNC_STORE__PASSWORD: a password needs a username"),
+        ("CTISYNC_STORE__CLIENT_KEY", __file__, "CTISYNC_STORE__CLIENT_KEY: a client key needs"),
+    ],
+)  # fmt: skip
+def test_a_mistake_in_a_variable_is_told_with_its_name(
+    tmp_path: Path, name: str, value: str, message: str
+) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        from_variables(tmp_path, **{name: value})
+
+    assert message in caught.value.message
+
+
+@pytest.mark.parametrize("name", ["CTISYNC_STORE__URL", "CTISYNC_CTI__URL", "CTISYNC_COMMAND_MANAGER__URL"])
+@pytest.mark.parametrize(
+    "url", ["https://me:canary@host:9200", "me:canary@host:9200", "https://host/?key=canary"]
+)
+def test_a_secret_in_a_url_is_refused_without_showing_it(tmp_path: Path, name: str, url: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        from_variables(tmp_path, **{name: url})
+
+    assert "canary" not in f"{caught.value.message} {caught.value.hint}"
+
+
+def test_no_mistake_around_a_secret_shows_its_value(tmp_path: Path) -> None:
+    for text in (
+        "[cti]\ntoken = ['canary']",
+        "[cti]\ntokn = 'canary'",
+        "[cti]\ntoken = 'canary'\ntoken_file = 'x'",
+    ):
+        with pytest.raises(ConfigurationError) as caught:
+            from_file(text, tmp_path)
+        assert "canary" not in f"{caught.value.message} {caught.value.hint}"
+
+
+def test_a_secret_set_twice_is_told_with_both_places(tmp_path: Path) -> None:
+    (tmp_path / "ctisync").mkdir()
+    (tmp_path / "ctisync" / "config.toml").write_text("[cti]\ntoken = 'a'")
+
+    with pytest.raises(ConfigurationError) as caught:
+        from_variables(tmp_path, CTISYNC_CTI__TOKEN_FILE=__file__)
+
+    assert "config.toml: cti.token and by CTISYNC_CTI__TOKEN_FILE" in caught.value.message
+
+
+def test_an_empty_secret_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("\n")
+
+    with pytest.raises(ConfigurationError, match="CTISYNC_CTI__TOKEN_FILE: the file is empty"):
+        from_variables(tmp_path, CTISYNC_CTI__TOKEN_FILE=str(tmp_path / "token"))
+
+
+@pytest.mark.parametrize(
+    ("url", "place"),
+    [
+        ("sqlite:////var/lib/x.db", SqlitePlace(Path("/var/lib/x.db"))),
+        ("sqlite:///x.db", SqlitePlace(Path.cwd() / "x.db")),
+        ("sqlite:////var/a@b/x.db", SqlitePlace(Path("/var/a@b/x.db"))),
+        ("http://h", OpenSearchPlace(("http://h:9200",))),
+        ("https://h:443", OpenSearchPlace(("https://h:443",))),
+        ("https://h:9200,h2:9201", OpenSearchPlace(("https://h:9200", "https://h2:9201"))),
+        ("https://[::1]:9200", OpenSearchPlace(("https://[::1]:9200",))),
+    ],
+)
+def test_a_store_url_means_one_place(tmp_path: Path, url: str, place: SqlitePlace | OpenSearchPlace) -> None:
+    assert from_variables(tmp_path, CTISYNC_STORE__URL=url).place == place

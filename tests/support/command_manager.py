@@ -1,0 +1,157 @@
+"""A Command Manager on the loopback, as strict as the plugin, that keeps a log and can be told to fail."""
+
+import base64
+import json
+import socket
+import struct
+import sys
+import threading
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Literal, Self
+
+PATH = "/_plugins/_command_manager/commands"
+
+Failure = Literal["reset", "stall", "drip", "html", "error-body", "redirect"] | int
+"""How a request fails; a number is a status with the plugin's kind of JSON body."""
+
+
+@dataclass(frozen=True)
+class Command:
+    """One accepted command: what readers are told."""
+
+    index: str
+    offset: str
+
+
+class CommandManagerStandIn:
+    """`commands` holds what was accepted, `requests` every body and header set that arrived."""
+
+    def __init__(self, *, username: str | None = None, password: str = "") -> None:
+        self.commands: list[Command] = []
+        self.requests: list[tuple[dict[str, str], Any]] = []
+        self.failures: list[Failure] = []
+        self.credentials = None if username is None else (username, password)
+        self.stopping = threading.Event()
+        self._server = _Server(("127.0.0.1", 0), _Handler)
+        self._server.stand_in = self
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stopping.set()
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+    @property
+    def url(self) -> str:
+        """What `command_manager.url` is set to."""
+        return f"http://127.0.0.1:{self._server.server_address[1]}"
+
+    def fail(self, how: Failure, times: int = 1) -> None:
+        self.failures.extend([how] * times)
+
+
+def refusal(body: Any) -> str | None:
+    """Why the plugin would not take this body."""
+    commands = body.get("commands") if isinstance(body, dict) else None
+    if not isinstance(commands, list) or not commands:
+        return "commands is missing"
+    for command in commands:
+        try:
+            args = command["action"]["args"]
+            texts = [command["action"]["name"], command["action"]["version"], args["index"], args["offset"]]
+            texts += [command["source"], command["target"]["id"], command["target"]["type"]]
+            timeout = command["timeout"]
+        except (KeyError, TypeError) as error:
+            return f"{error} is missing"
+        if not all(isinstance(text, str) and text for text in texts):
+            return "a value is not a string"
+        if not isinstance(timeout, int) or timeout <= 0:
+            return "timeout is not a positive number"
+    return None
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    stand_in: CommandManagerStandIn
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that went away is no event here; anything else is printed."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Server
+
+    def do_POST(self) -> None:
+        stand_in = self.server.stand_in
+        text = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = json.loads(text)
+        stand_in.requests.append(({name.lower(): value for name, value in self.headers.items()}, body))
+        if stand_in.failures:
+            self._fail(stand_in.failures.pop(0))
+        elif self.path != PATH:
+            self._answer(404, {"error": f"no handler found for uri [{self.path}]"})
+        elif not self._may_enter():
+            self._answer(401, {"error": "Unauthorized"})
+        elif (why := refusal(body)) is not None:
+            self._answer(400, {"error": why})
+        else:
+            for command in body["commands"]:
+                args = command["action"]["args"]
+                stand_in.commands.append(Command(args["index"], args["offset"]))
+            self._answer(200, {"_index": "wazuh-commands", "orders": [{"_id": "1"}], "result": "OK"})
+
+    def _may_enter(self) -> bool:
+        wanted = self.server.stand_in.credentials
+        if wanted is None:
+            return True
+        expected = base64.b64encode(":".join(wanted).encode()).decode()
+        return self.headers.get("Authorization") == f"Basic {expected}"
+
+    def _fail(self, how: Failure) -> None:
+        match how:
+            case "reset":
+                self.close_connection = True
+                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self.connection.close()
+            case "stall":
+                self.server.stand_in.stopping.wait()
+                self.close_connection = True
+            case "drip":
+                while not self.server.stand_in.stopping.wait(0.05):
+                    self.wfile.write(b"H")
+                self.close_connection = True
+            case "html":
+                self._send(200, b"<html>Sign in</html>", {"Content-Type": "text/html"})
+            case "error-body":
+                self._answer(200, {"error": {"type": "illegal_argument_exception"}, "status": 400})
+            case "redirect":
+                self._send(307, b"", {"Location": self.server.stand_in.url + PATH})
+            case int():
+                self._answer(how, {"error": "told to fail"})
+
+    def _answer(self, status: int, document: Any) -> None:
+        self._send(status, json.dumps(document).encode(), {"Content-Type": "application/json"})
+
+    def _send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Silence: the log is for tests."""

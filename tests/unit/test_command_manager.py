@@ -1,0 +1,142 @@
+"""The update command: the body that the plugin takes, and what counts as its acceptance."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ctisync.clock import SystemClock
+from ctisync.command_manager import CommandManagerClient
+from ctisync.errors import CommandNotAccepted, ConfigurationError
+from tests.support.command_manager import Command, CommandManagerStandIn, Failure, refusal
+from tests.support.feed_simulator import unused_port
+
+
+@pytest.fixture
+def manager() -> Iterator[CommandManagerStandIn]:
+    with CommandManagerStandIn() as stand_in:
+        yield stand_in
+
+
+def client(*urls: str, timeout: float = 10.0, **credentials: Any) -> CommandManagerClient:
+    return CommandManagerClient(
+        urls,
+        SystemClock(),
+        version="5.0.0",
+        target_id="vulnerability-detector",
+        timeout=timeout,
+        **credentials,
+    )
+
+
+def test_the_command_is_the_one_that_the_plugin_documents(manager: CommandManagerStandIn) -> None:
+    client(manager.url + "/").send_update("wazuh-cve", 1913009)
+
+    ((headers, body),) = manager.requests
+    assert body == {
+        "commands": [
+            {
+                "action": {
+                    "name": "update",
+                    "args": {"index": "wazuh-cve", "offset": "1913009"},
+                    "version": "5.0.0",
+                },
+                "source": "Content Manager",
+                "timeout": 100,
+                "target": {"id": "vulnerability-detector", "type": "server"},
+            }
+        ]
+    }
+    assert headers["content-type"] == "application/json"
+    assert headers["user-agent"].startswith("ctisync/")
+    assert manager.commands == [Command("wazuh-cve", "1913009")]
+
+
+def test_the_stand_in_refuses_a_number_as_the_plugin_does() -> None:
+    body = {
+        "commands": [
+            {
+                "action": {"name": "update", "args": {"index": "i", "offset": 3}, "version": "5.0.0"},
+                "source": "Content Manager",
+                "timeout": 100,
+                "target": {"id": "x", "type": "server"},
+            }
+        ]
+    }
+    assert refusal(body) == "a value is not a string"
+
+
+@pytest.mark.parametrize(
+    ("failure", "message"),
+    [
+        (400, "answered 400"),
+        (401, "answered 401"),
+        (404, "answered 404"),
+        (429, "answered 429"),
+        (500, "answered 500"),
+        ("reset", "commands: "),
+        ("stall", "commands: "),
+        ("drip", "no whole answer within 1 s"),
+        ("html", "answered 200, with: <html>Sign in</html>"),
+        ("error-body", "illegal_argument_exception"),
+        ("redirect", "answered 307"),
+    ],
+)
+def test_whatever_is_not_an_acceptance_is_told_and_sent_only_once(
+    manager: CommandManagerStandIn, failure: Failure, message: str
+) -> None:
+    manager.fail(failure, times=5)
+
+    with pytest.raises(CommandNotAccepted) as caught:
+        client(manager.url, timeout=1.0).send_update("wazuh-cve", 3)
+
+    assert message in caught.value.message
+    assert caught.value.hint is not None
+    assert manager.commands == []
+    assert len(manager.requests) == 1
+
+
+def test_a_server_that_is_not_there_is_told() -> None:
+    with pytest.raises(CommandNotAccepted, match="cannot connect"):
+        client(f"http://127.0.0.1:{unused_port()}").send_update("wazuh-cve", 3)
+
+
+def test_of_several_hosts_the_first_that_can_be_connected_to_gets_it(manager: CommandManagerStandIn) -> None:
+    client(f"http://127.0.0.1:{unused_port()}", manager.url).send_update("wazuh-cve", 3)
+
+    assert len(manager.commands) == 1
+
+
+def test_credentials_go_along_and_redirects_do_not_take_them_elsewhere(
+    manager: CommandManagerStandIn,
+) -> None:
+    with CommandManagerStandIn(username="admin", password="p:w") as guarded:
+        client(guarded.url, username="admin", password="p:w").send_update("wazuh-cve", 3)
+        assert len(guarded.commands) == 1
+        with pytest.raises(CommandNotAccepted) as caught:
+            client(guarded.url, username="admin", password="wrong").send_update("wazuh-cve", 3)
+
+    assert "answered 401" in caught.value.message
+    assert "password_file" in (caught.value.hint or "")
+    assert "wrong" not in caught.value.message
+    client(manager.url).send_update("wazuh-cve", 3)
+    assert "authorization" not in manager.requests[0][0]
+
+
+def test_a_proxy_of_the_environment_does_not_get_it(
+    manager: CommandManagerStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.setenv(name, f"http://127.0.0.1:{unused_port()}")
+
+    client(manager.url).send_update("wazuh-cve", 3)
+
+    assert len(manager.commands) == 1
+
+
+def test_a_ca_file_that_is_none_is_a_mistake_in_the_settings(tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_text("not a certificate")
+
+    with pytest.raises(ConfigurationError, match="CA file or client certificate"):
+        client("https://h:9200", ca_file=tmp_path / "ca.pem")

@@ -1,0 +1,119 @@
+"""One pass at a time on a host, and a message that says who is at work."""
+
+import json
+import multiprocessing
+import os
+import stat
+from multiprocessing.synchronize import Event
+from pathlib import Path
+
+import pytest
+
+from ctisync.core.model import Consumer
+from ctisync.errors import AnotherPass, ConfigurationError, StoreUnavailable
+from ctisync.locks import host_lock, lock_beside, lock_for_server
+from tests.support.clock import FakeClock
+
+
+def _hold(path: Path, held: Event, enough: Event) -> None:
+    with host_lock(path, FakeClock(), "ctisync update"):
+        held.set()
+        enough.wait(60)
+
+
+def test_a_second_pass_is_refused_with_process_command_and_time_of_the_first(tmp_path: Path) -> None:
+    path = tmp_path / "x.lock"
+
+    with (
+        host_lock(path, FakeClock(), "ctisync sync"),
+        pytest.raises(AnotherPass) as caught,
+        host_lock(path, FakeClock(), "ctisync sync"),
+    ):
+        pass
+
+    assert caught.value.message == (
+        f"another pass is running: ctisync sync, process {os.getpid()}, since 2026-03-01T12:00:00+00:00"
+    )
+    assert caught.value.exit_code == 4
+
+
+def test_the_lock_of_a_killed_process_is_free_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "x.lock"
+    processes = multiprocessing.get_context("spawn")
+    held, enough = processes.Event(), processes.Event()
+    holder = processes.Process(target=_hold, args=(path, held, enough))
+    holder.start()
+    assert held.wait(60)
+
+    with (
+        pytest.raises(AnotherPass, match=f"ctisync update, process {holder.pid}"),
+        host_lock(path, FakeClock(), ""),
+    ):
+        pass
+    holder.kill()
+    holder.join()
+
+    with host_lock(path, FakeClock(), "ctisync sync"):
+        assert json.loads(path.read_text())["pid"] == os.getpid()
+
+
+def test_a_lock_that_was_let_go_names_nobody(tmp_path: Path) -> None:
+    path = tmp_path / "x.lock"
+    with host_lock(path, FakeClock(), "ctisync sync"):
+        pass
+    assert path.read_bytes() == b""
+
+
+def test_an_error_within_the_block_lets_the_lock_go(tmp_path: Path) -> None:
+    path = tmp_path / "x.lock"
+    with pytest.raises(ValueError, match="inner"), host_lock(path, FakeClock(), "a"):
+        raise ValueError("inner")
+    with host_lock(path, FakeClock(), "b"):
+        pass
+
+
+def test_the_lock_file_is_for_its_owner_only(tmp_path: Path) -> None:
+    before = os.umask(0)
+    try:
+        with host_lock(tmp_path / "x.lock", FakeClock(), "a"):
+            pass
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "x.lock").stat().st_mode) == 0o600
+
+
+def test_a_link_planted_under_the_name_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "x.lock").symlink_to(tmp_path / "victim")
+    with pytest.raises(StoreUnavailable), host_lock(tmp_path / "x.lock", FakeClock(), "a"):
+        pass
+    assert not (tmp_path / "victim").exists()
+
+
+def test_a_missing_folder_is_told_with_the_command_that_makes_it(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as caught, host_lock(tmp_path / "no" / "x.lock", FakeClock(), "a"):
+        pass
+    assert caught.value.hint == f"mkdir -p {tmp_path}/no"
+
+
+def test_what_is_no_folder_is_told_as_a_store_that_refuses_writes(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(StoreUnavailable, match="cannot write the lock file"),
+        host_lock(tmp_path / "file" / "x.lock", FakeClock(), "a"),
+    ):
+        pass
+
+
+def test_each_consumer_of_each_store_has_its_own_lock() -> None:
+    one, other = Consumer(name="a"), Consumer(name="b")
+    urls = ("https://h:9200", "https://h2:9200")
+    paths = {
+        lock_beside(Path("/s/ctisync.db"), one),
+        lock_beside(Path("/s/ctisync.db"), other),
+        lock_beside(Path("/s/other.db"), one),
+        lock_for_server(Path("/s"), urls, one),
+        lock_for_server(Path("/s"), urls, other),
+        lock_for_server(Path("/s"), urls[:1], one),
+    }
+    assert len(paths) == 6
+    assert lock_for_server(Path("/s"), urls, one) == lock_for_server(Path("/s"), urls[::-1], one)

@@ -1,0 +1,140 @@
+"""How a state is judged for monitoring and put into words for people."""
+
+import io
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+
+from ctisync.commands.status import Seen, Status, ago, as_document, check
+from ctisync.commands.status_table import as_table
+from ctisync.core.model import Consumer
+from ctisync.core.state import ConsumerState, FailedChange, Owed, RefusedSnapshot
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+READY = ConsumerState(
+    offset=100,
+    last_offset=100,
+    content=True,
+    snapshot_offset=50,
+    checked_at=NOW - timedelta(minutes=5),
+    updated_at=NOW - timedelta(hours=30),
+)
+FAILED = FailedChange(101, "CVE-2024-1", 2, "there is no /x", "digest", blocked=True)
+
+
+def status(*states: ConsumerState) -> Status:
+    seen = [
+        Seen(Consumer(name=f"c{number}"), state, 7 if state.content else None)
+        for number, state in enumerate(states)
+    ]
+    return Status("sqlite:////s/ctisync.db", tuple(seen))
+
+
+def but(**changes: object) -> ConsumerState:
+    return msgspec.structs.replace(READY, **changes)
+
+
+@pytest.mark.parametrize(
+    ("state", "code", "words"),
+    [
+        (READY, 0, "offset 100, none behind"),
+        (but(last_offset=300, updated_at=NOW - timedelta(hours=23)), 0, "200 behind"),
+        (but(last_offset=300), 1, "200 offsets behind, last changed 30 hours ago"),
+        (but(checked_at=NOW - timedelta(days=3)), 1, "the feed was last asked 3 days ago"),
+        (but(owed=Owed(100, 4)), 1, "the command for offset 100 is not accepted yet"),
+        (but(offset=0), 1, "waits to be initialised again"),
+        (but(loading=True), 1, "waits to be initialised again"),
+        (but(last_offset=60), 1, "the feed went back to 60"),
+        (but(failed=FAILED), 2, "blocked by change 101 of CVE-2024-1"),
+        (but(stored_for=Consumer()), 1, "the settings differ"),
+        (ConsumerState(), 2, "no content yet"),
+        (ConsumerState(loading=True), 2, "no content yet"),
+        (but(checked_at=None), 3, "the feed was never asked"),
+        (but(last_offset=None), 3, "the feed was never asked"),
+    ],
+)
+def test_each_state_has_its_judgement(state: ConsumerState, code: int, words: str) -> None:
+    line, found = check(status(state), NOW)
+
+    assert found == code
+    assert words in line
+    assert line.startswith(f"CTISYNC {('OK', 'WARNING', 'CRITICAL', 'UNKNOWN')[code]} - ")
+
+
+def test_of_several_consumers_the_worst_counts_and_all_are_told() -> None:
+    line, code = check(status(READY, but(owed=Owed(100)), but(last_offset=None), ConsumerState()), NOW)
+
+    assert code == 2
+    assert all(f"vd_1.0.0/c{number}: " in line for number in range(4))
+    assert check(status(READY, but(owed=Owed(100)), but(last_offset=None)), NOW)[1] == 3
+    assert check(status(READY, but(owed=Owed(100))), NOW)[1] == 1
+
+
+def test_figures_that_are_not_known_are_u() -> None:
+    assert (
+        "'vd_1.0.0/c0 behind'=U 'vd_1.0.0/c0 records'=U 'vd_1.0.0/c0 checked_age'=U"
+        in check(status(ConsumerState()), NOW)[0]
+    )
+
+
+def test_a_block_names_its_change_for_programs() -> None:
+    (consumer,) = as_document(status(but(failed=FAILED)))["consumers"]
+
+    assert consumer["phase"] == "blocked"
+    assert consumer["blocked_by"] == {
+        "offset": 101,
+        "resource": "CVE-2024-1",
+        "operation": 2,
+        "reason": "there is no /x",
+    }
+
+
+def test_a_change_that_failed_before_is_no_block_for_programs() -> None:
+    failed = msgspec.structs.replace(FAILED, blocked=False)
+    assert as_document(status(but(failed=failed)))["consumers"][0]["blocked_by"] is None
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        (READY, ["100 of 100, up to date", "7 as wazuh-cve, last changed 30 hours ago", "5 minutes ago"]),
+        (but(last_offset=1300), ["100 of 1,300, 1,200 behind", "ctisync sync"]),
+        (but(last_offset=60), ["beyond the feed's 60: the feed went back", "ctisync init-snapshot"]),
+        (but(owed=Owed(100, 1)), ["for offset 100, refused once so far", "ctisync sync"]),
+        (but(failed=FAILED), ["blocked by", "change 101 of CVE-2024-1, operation 2: there is no /x"]),
+        (
+            but(refused=RefusedSnapshot("https://h/1.zip", None, None, "cut off")),
+            ["https://h/1.zip: cut off"],
+        ),
+        (but(stored_for=Consumer()), ["settings differ", "ctisync init-snapshot"]),
+        (but(last_offset=None), ["the feed's is not known"]),
+        (ConsumerState(), ["none yet", "never", "ctisync sync"]),
+    ],
+)
+def test_people_read_what_stands_and_what_to_type(state: ConsumerState, words: list[str]) -> None:
+    table = as_table(status(state), io.StringIO(), NOW)
+
+    assert "store  sqlite:////s/ctisync.db" in table
+    for each in words:
+        assert each in table
+
+
+def test_a_good_state_asks_for_nothing() -> None:
+    found = Status("s", (Seen(Consumer(), READY, 7),))
+    assert "to do" not in as_table(found, io.StringIO(), NOW)
+
+
+@pytest.mark.parametrize(
+    ("passed", "words"),
+    [
+        (timedelta(seconds=59), "just now"),
+        (timedelta(seconds=60), "1 minute ago"),
+        (timedelta(minutes=119), "1 hour ago"),
+        (timedelta(hours=47), "47 hours ago"),
+        (timedelta(days=2), "2 days ago"),
+        (timedelta(days=-1), "in the future (a clock is wrong)"),
+    ],
+)
+def test_ages_are_told_in_words(passed: timedelta, words: str) -> None:
+    assert ago(NOW - passed, NOW) == words

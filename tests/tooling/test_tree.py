@@ -1,7 +1,6 @@
 """What the tree never holds: places of one machine or registry, and files too long for one sitting."""
 
 import re
-import subprocess
 from pathlib import Path
 
 import pytest
@@ -15,22 +14,21 @@ REGISTRIES = ["py" + "pi.org", "python" + "hosted.org", "repo1." + "maven", "rep
 MACHINE_PATHS = ["/" + "work/", "/" + "root/", "/opt/" + "wheels", "." + "pyenv"]
 
 
-def tracked_texts() -> dict[str, str]:
-    """Path and text of every file that is committed, or would be."""
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],  # noqa: S607 - the user's git
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    paths = [ROOT / name for name in listed.stdout.split("\0") if name]
-    return {str(path.relative_to(ROOT)): path.read_text(errors="replace") for path in paths if path.is_file()}
+def texts() -> dict[str, str]:
+    """Path and text of every file of the project; what builds and tests leave behind is none."""
+    paths = [path for path in ROOT.iterdir() if path.is_file()]
+    for folder in ("src", "tests", "docs", "examples", "requirements", ".ci"):
+        paths += [path for path in (ROOT / folder).rglob("*") if path.is_file()]
+    return {
+        str(path.relative_to(ROOT)): path.read_text(errors="replace")
+        for path in paths
+        if "__pycache__" not in path.parts and ".egg-info" not in str(path)
+    }
 
 
 def holders(words: list[str]) -> list[str]:
     return [
-        f"{name}: {word}" for name, text in tracked_texts().items() for word in words if word in text.lower()
+        f"{name}: {word}" for name, text in texts().items() for word in words if word in text.lower()
     ]
 
 

@@ -86,13 +86,15 @@ def consumer_info(document: Json) -> ConsumerInfo:
         )
     if named is not None and named != offset:
         raise FeedRefused(
-            f"the feed contradicts itself: last_snapshot_offset is {offset}, the snapshot's file name says {named}"
+            f"the feed contradicts itself: last_snapshot_offset is {offset}, "
+            f"the snapshot's file name says {named}"
         )
     if offset == 0:
         raise FeedRefused("the feed offers a snapshot of offset 0, which holds nothing to follow from")
     if last_offset is not None and offset > last_offset:
         raise FeedRefused(
-            f"the feed contradicts itself: its snapshot stands at {offset}, above its last_offset {last_offset}"
+            f"the feed contradicts itself: its snapshot stands at {offset}, "
+            f"above its last_offset {last_offset}"
         )
     return ConsumerInfo(last_offset, Snapshot(link, offset))
 

@@ -10,7 +10,7 @@ from urllib.request import url2pathname
 from ctisync.core import wire
 from ctisync.core.model import MAX_RANGE, Change, Consumer, ConsumerInfo, Json, OffsetRange, Snapshot
 from ctisync.core.state import RefusedSnapshot
-from ctisync.errors import FeedRefused, SnapshotRefused, UsageError
+from ctisync.errors import FeedRefused, UsageError
 from ctisync.feed import json_stream
 from ctisync.feed.bodies import decoded
 from ctisync.feed.links import Origin, origin, shown, snapshot_url
@@ -85,11 +85,6 @@ class CtiFeed:
     def fetch_snapshot(
         self, snapshot: Snapshot, refused: RefusedSnapshot | None, keep_alive: Callable[[], None]
     ) -> LocalSnapshot:
-        named = wire.offset_in_name(snapshot.link)
-        if named is not None and named != snapshot.offset:
-            raise SnapshotRefused(
-                f"the feed says that its snapshot stands at {snapshot.offset}, its file name says {named}"
-            )
         url = snapshot_url(snapshot.link, self._base_url)
         return self._spool.fetch(snapshot.link, url, refused, keep_alive)
 

@@ -1,0 +1,159 @@
+"""What the README and the examples show is run, so that nobody types a command that doesn't work."""
+
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from ctisync.settings import Settings, load
+from ctisync.settings.sources import leaves
+from tests.support.feed_history import churn, populate
+from tests.support.feed_simulator import FeedSimulator
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def commands() -> list[str]:
+    """The README's `ctisync` command lines, in order."""
+    lines = [line.split("#")[0].strip() for block in blocks("sh") for line in block.splitlines()]
+    return [line for line in lines if line.startswith("ctisync ")]
+
+
+@pytest.fixture
+def feed() -> Iterator[FeedSimulator]:
+    with FeedSimulator() as simulator:
+        populate(simulator.history, 20)
+        simulator.publish_snapshot()
+        churn(simulator.history, 30)
+        yield simulator
+
+
+@pytest.fixture
+def environment(tmp_path: Path, feed: FeedSimulator) -> dict[str, str]:
+    """That of a person with an empty home, `ctisync` on the PATH, and a `sleep` that does not wait."""
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "sleep").write_text("#!/bin/sh\n")
+    (tools / "sleep").chmod(0o755)
+    (tools / "ctisync").write_text(f'#!/bin/sh\nexec {sys.executable} -m ctisync "$@"\n')
+    (tools / "ctisync").chmod(0o755)
+    return {
+        "HOME": str(tmp_path),
+        "PATH": f"{tools}:{os.environ['PATH']}",
+        "CTISYNC_CTI__URL": feed.url,
+    }
+
+
+def run(line: str, environment: dict[str, str], folder: Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        ["/bin/sh", "-c", line],
+        env=environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def test_the_readmes_commands_do_what_it_says(
+    environment: dict[str, str], feed: FeedSimulator, tmp_path: Path
+) -> None:
+    (snapshot,) = feed.files.values()
+    (tmp_path / "1901695_1746459961.zip").write_bytes(snapshot.body)
+    found = commands()
+    assert [line.split()[1] for line in found] == ["sync", "status", "export", "init-snapshot"]
+    for line in found:
+        result = run(line, environment, tmp_path)
+        assert result.returncode == 0, f"{line}\n{result.stderr}"
+    assert len((tmp_path / "cve.ndjson").read_bytes().splitlines()) == len(feed.expected_lines())
+
+
+def test_the_readmes_query_finds_the_records(environment: dict[str, str], tmp_path: Path) -> None:
+    assert run("ctisync sync -q", environment, tmp_path).stderr == ""
+    (query,) = blocks("sql")
+    database = next(tmp_path.rglob("ctisync.db"))
+    with closing(sqlite3.connect(database)) as connection:
+        assert len(connection.execute(query).fetchall()) == 5
+
+
+def test_the_readmes_settings_are_settings(tmp_path: Path) -> None:
+    (text,) = blocks("toml")
+    for name in ("password", "root-ca.pem"):
+        (tmp_path / name).write_text("x")
+    file = tmp_path / "config.toml"
+    file.write_text(text.replace("/etc/ctisync/", f"{tmp_path}/"))
+    assert tomllib.loads(text)["store"]["username"] == "ctisync"
+    assert load(file, {"HOME": str(tmp_path)}, system_file=tmp_path / "none").store.password is not None
+
+
+def test_each_setting_is_in_the_readme_and_each_there_exists() -> None:
+    table = README.split("## Settings")[1].split("\n## ")[0]
+    shown: set[str] = set()
+    for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE):
+        names = re.findall(r"`([^`]+)`", row)
+        section = names[0].rpartition(".")[0]
+        shown |= {section + name if name.startswith(".") else name for name in names}
+    exist = {
+        name if name != "consumers" else f"consumers[].{field}"
+        for name in leaves(Settings)
+        for field in (["context", "consumer", "index", "resources"] if name == "consumers" else [""])
+    }
+    assert shown == exist
+
+
+def test_the_crontab_line_runs_silently_in_crons_bare_environment(
+    environment: dict[str, str], tmp_path: Path
+) -> None:
+    lines = (ROOT / "examples" / "crontab").read_text().splitlines()
+    entries = [line for line in lines if re.match(r"[0-9*]", line)]
+    assert len(entries) == 1
+    _, _, _, _, _, user, command = entries[0].split(maxsplit=6)
+    assert user == "ctisync"
+    assert "%" not in command, "cron would end the command there"
+    bare = {**environment, "STATE_DIRECTORY": str(tmp_path / "state")}
+    (tmp_path / "state").mkdir()
+    result = run(command, bare, tmp_path)
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    assert (tmp_path / "state" / "ctisync.db").exists()
+
+
+def test_the_units_command_runs(environment: dict[str, str], tmp_path: Path) -> None:
+    unit = (ROOT / "examples" / "systemd-timer" / "ctisync.service").read_text()
+    (start,) = re.findall(r"^ExecStart=/usr/local/bin/(.*)$", unit, re.MULTILINE)
+    result = run(start, environment, tmp_path)
+    assert result.returncode == 0
+    assert all(re.match(r"<[0-7]>", line) for line in result.stderr.splitlines())
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=[str(path.relative_to(ROOT)) for path in DOCUMENTS])
+def test_links_between_documents_lead_somewhere(document: Path) -> None:
+    links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", document.read_text())
+    missing = [link for link in links if "://" not in link and not (document.parent / link).exists()]
+    assert missing == []
+
+
+def test_each_decision_is_in_the_index() -> None:
+    folder = ROOT / "docs" / "adr"
+    index = (folder / "README.md").read_text()
+    assert [path.name for path in folder.glob("0*.md") if path.name not in index] == []
+
+
+def test_the_architecture_page_names_every_module() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text()
+    rooms = {path.name for path in (ROOT / "src" / "ctisync").iterdir() if not path.name.startswith("_")}
+    unnamed = [room for room in rooms if room.removesuffix(".py") not in page and room != "py.typed"]
+    assert unnamed == []

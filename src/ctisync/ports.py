@@ -60,8 +60,9 @@ class SnapshotFile(Protocol):
         """All records, in the file's order, in batches of at most a few MB.
 
         Raises SnapshotRefused for a line that is no record (naming the line and what is wrong with
-        it), for one above `highest_offset`, for damage, and *at the end* for a wrong CRC or size:
-        what was handed out before is worth nothing until the iterator has ended by itself.
+        it), for one above `highest_offset`, for damage, and *at the end* for a wrong CRC or size and
+        when there was no record at all: what was handed out before is worth nothing until the
+        iterator has ended by itself.
         """
 
     def as_refused(self, reason: str) -> RefusedSnapshot:

@@ -147,3 +147,18 @@ def test_an_update_for_a_record_that_is_not_there_is_a_change_that_cannot_be_app
     error = current.run()
     assert isinstance(error, Blocked)
     assert "no such record" in error.message
+
+
+def test_what_only_a_later_create_had_made_harmless_is_not_kept_either(current: World) -> None:
+    history = current.feed.history
+    stray = history.poison(history.names()[0])
+    history.edit(stray, resource="CVE-2026-NEW", operations=[])
+    poison = history.poison(history.names()[1])
+    history.create("CVE-2026-NEW", {})
+    for _ in range(2):
+        error = current.run()
+        assert isinstance(error, Blocked)
+        assert str(poison) in error.message
+        assert (current.state.offset, snapshots(current)) == (stray - 1, 2)
+        assert current.holds(stray - 1)
+        current.clock.advance(days=2)

@@ -52,8 +52,6 @@ def _load(
             load.add(wanted)
             found, kept = found + len(batch), kept + len(wanted)
             progress.reached(file.position)
-        if found == 0:
-            raise SnapshotRefused("the snapshot holds no record")
         if kept == 0:
             raise ConfigurationError(
                 f"{consumer}: none of the snapshot's {found} records has a name that fits resources = "

@@ -68,18 +68,18 @@ def _block(
     its past, and what stands is the only thing known to be consistent.
     """
     state = writer.state
-    last_good = failed.offset - 1
-    if state.range_to is not None or last_good <= state.offset:
-        if state != (after := blocked(state, failed)):
-            writer.save(after)
-        return so_far.after(blocked=True)
-    try:
-        folded = _fold([change for change in changes if change.offset < failed.offset], consumer, writer)
-    except CannotApply as error:  # the fold of the whole range had not needed this one
-        earlier = error.failed.while_offered(failed.snapshot_link)
-        return _block(earlier, changes, consumer, writer, clock, so_far)
-    writer.apply(folded.writes, blocked(advanced(state, last_good, clock.now()), failed))
-    return so_far.after(blocked=True, advanced=True)
+    last_good = failed.offset - 1 if state.range_to is None else state.offset
+    while last_good > state.offset:
+        try:
+            folded = _fold([change for change in changes if change.offset <= last_good], consumer, writer)
+        except CannotApply as error:  # a later create or delete had made this one unimportant
+            last_good = error.failed.offset - 1
+            continue
+        writer.apply(folded.writes, blocked(advanced(state, last_good, clock.now()), failed))
+        return so_far.after(blocked=True, advanced=True)
+    if state != (after := blocked(state, failed)):
+        writer.save(after)
+    return so_far.after(blocked=True)
 
 
 def _say_failed(failed: FailedChange, consumer: Consumer, report: Report) -> None:

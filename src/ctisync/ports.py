@@ -147,7 +147,8 @@ class Writer(Protocol):
 
         One transaction, or an order in which a crash leaves `range_to` behind so that the next pass
         folds and writes the same range again. A record that already stands at a write's offset is
-        left alone. No write is believed that the store did not confirm.
+        left alone; one above it is never taken back, and a store may stop there (StoreUnavailable): no
+        pass writes so, somebody else has. No write is believed that the store did not confirm.
         """
 
     def make_searchable(self) -> None:

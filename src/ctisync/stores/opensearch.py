@@ -1,0 +1,209 @@
+"""OpenSearch 2.x and 3.x as a store: content behind an alias, state and lease in one document.
+
+Read on: `opensearch_writer` (what a writer does, in which order), `opensearch_takeover` (what it settles
+first), `opensearch_lease` and `opensearch_state` (the document), `opensearch_generations` (the indices),
+`opensearch_records` (bulks and reads), `opensearch_client` and `opensearch_http` (requests).
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+import msgspec
+
+from ctisync.core.model import Consumer
+from ctisync.core.state import ConsumerState
+from ctisync.errors import ConfigurationError, EmptyStore, StoreUnavailable
+from ctisync.ports import Clock
+from ctisync.stores import guards
+from ctisync.stores.opensearch_client import Client, path
+from ctisync.stores.opensearch_generations import Generations
+from ctisync.stores.opensearch_lease import HeldLease, may_be_taken, server_time
+from ctisync.stores.opensearch_records import Records
+from ctisync.stores.opensearch_state import StateDocument
+from ctisync.stores.opensearch_writer import OpenSearchWriter, ShardsReply
+
+_PIT_KEEP_ALIVE: Final = "30m"
+_PAGE_BYTES: Final = 4_000_000
+_FIRST_PAGE: Final = 100
+_LARGEST_PAGE: Final = 2_000
+
+
+class _Pit(msgspec.Struct, frozen=True):
+    pit_id: str
+
+
+class _Hit(msgspec.Struct, frozen=True):
+    source: msgspec.Raw = msgspec.field(name="_source")
+    sort: list[str]
+
+
+class _Hits(msgspec.Struct, frozen=True):
+    hits: list[_Hit]
+
+
+class _Page(ShardsReply, frozen=True, kw_only=True):
+    hits: _Hits
+    timed_out: bool
+
+
+class OpenSearchStore:
+    """A cluster that answers at `urls`; user, password and certificates go to these origins alone.
+
+    `host_lock_held`: the caller holds this host's lock, so a lease of this host and user is a dead one's.
+    `lease_ttl` and `timeout` (of one request) are in seconds.
+    """
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        clock: Clock,
+        *,
+        host_lock_held: bool = True,
+        username: str | None = None,
+        password: str | None = None,
+        ca_file: str | None = None,
+        client_cert: str | None = None,
+        client_key: str | None = None,
+        shards: int = 1,
+        replicas: int = 0,
+        lease_ttl: float = 900,
+        timeout: float = 60,
+    ) -> None:
+        # Costs 0.2 s, which only those should pay who have an OpenSearch.
+        from ctisync.stores.opensearch_http import Access, HttpTransport
+
+        origins = [_origin(url) for url in urls]
+        access = Access(username, password, ca_file, client_cert, client_key)
+        self._name = ",".join(origin.geturl() for origin in origins)
+        self._client = Client(HttpTransport(origins, access, timeout), origins[0].geturl(), clock, username)
+        self._clock = clock
+        self._host_lock_held = host_lock_held
+        self._shards = shards
+        self._replicas = replicas
+        self._lease_ttl = lease_ttl
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def look(self, consumer: Consumer) -> ConsumerState:
+        entry = self._document(consumer).read().entry
+        live = self._generations(consumer).inventory().live
+        missing = entry.state.content and live != entry.generation
+        return msgspec.structs.replace(entry.state, unsettled=entry.swap is not None or missing)
+
+    def checked(self, consumer: Consumer, state: ConsumerState) -> None:
+        document = self._document(consumer)
+        seen = document.read()
+        lease = seen.entry.lease
+        free = lease is None or may_be_taken(lease, server_time(self._client), self._lease_ttl, None)
+        stored = msgspec.structs.replace(seen.entry.state, unsettled=state.unsettled)
+        if free and guards.only_looked(stored, state):
+            # The write_id stays: a writer that looks for his own must go on finding it.
+            document.write(seen, msgspec.structs.replace(seen.entry, state=state))
+
+    @contextmanager
+    def writer(self, consumer: Consumer) -> Iterator[OpenSearchWriter]:
+        generations = self._generations(consumer)
+        generations.inventory()  # a foreign index is refused before anything is written
+        lease = HeldLease(
+            self._client,
+            self._document(consumer),
+            self._clock,
+            self._lease_ttl,
+            host_lock_held=self._host_lock_held,
+        )
+        records = Records(self._client, self._clock)
+        writer = OpenSearchWriter(self._client, consumer, lease, generations, records)
+        try:
+            writer.take_over()
+            yield writer
+        finally:
+            writer.let_go()
+
+    def count(self, consumer: Consumer) -> int | None:
+        live = self._generations(consumer).inventory().live
+        if live is None:
+            return None
+        reply = self._client.read(self._client.call("GET", path(consumer.index, "_count")), ShardsReply)
+        _check_shards(reply)
+        return reply.count
+
+    def export(self, consumer: Consumer) -> Iterator[bytes]:
+        live = self._generations(consumer).inventory().live
+        if live is None:
+            raise EmptyStore(f"{self.name} holds no content of {consumer} yet", hint="ctisync sync")
+        return self._lines(consumer.index)
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _lines(self, alias: str) -> Iterator[bytes]:
+        """All lines by name, from one point in time; a keyword sorts by its UTF-8 bytes."""
+        begin = path(alias, "_search", "point_in_time", query=f"keep_alive={_PIT_KEEP_ALIVE}")
+        pit = self._client.read(self._client.call("POST", begin), _Pit).pit_id
+        try:
+            after: list[str] | None = None
+            size = _FIRST_PAGE
+            while hits := self._page(pit, size, after):
+                yield from (bytes(hit.source) for hit in hits)
+                after = hits[-1].sort
+                a_line = sum(len(bytes(hit.source)) for hit in hits) // len(hits)
+                size = max(1, min(_LARGEST_PAGE, _PAGE_BYTES // max(1, a_line)))
+        finally:
+            self._client.call("DELETE", path("_search", "point_in_time"), {"pit_id": [pit]}, allow={404})
+
+    def _page(self, pit: str, size: int, after: list[str] | None) -> list[_Hit]:
+        search: dict[str, object] = {
+            "pit": {"id": pit, "keep_alive": _PIT_KEEP_ALIVE},
+            "sort": [{"name": "asc"}],
+            "size": size,
+            "track_total_hits": False,
+        }
+        if after is not None:
+            search["search_after"] = after
+        reply = self._client.call("POST", path("_search"), search, allow={404})
+        if reply.status == 404:
+            raise StoreUnavailable(
+                f"OpenSearch has given up the export: nothing was read from it for {_PIT_KEEP_ALIVE}",
+                hint="write it to a file: ctisync export --output FILE",
+            )
+        page = self._client.read(reply, _Page)
+        _check_shards(page)
+        if page.timed_out:
+            raise StoreUnavailable(f"OpenSearch at {self._client.url} ran out of time in a search")
+        return page.hits.hits
+
+    def _document(self, consumer: Consumer) -> StateDocument:
+        return StateDocument(self._client, consumer, self._replicas)
+
+    def _generations(self, consumer: Consumer) -> Generations:
+        return Generations(self._client, consumer, self._clock, self._shards, self._replicas)
+
+
+def _check_shards(reply: ShardsReply) -> None:
+    if reply.shards.failed:
+        raise StoreUnavailable(f"{reply.shards.failed} shards of OpenSearch did not answer")
+
+
+def _origin(url: str) -> SplitResult:
+    """Scheme, host, port and path prefix of a node's URL; anything else in it is refused."""
+    try:
+        parts = urlsplit(url)
+        known = (
+            parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
+        )
+    except ValueError:
+        raise ConfigurationError("store.url holds a URL that cannot be read", hint=_URL_HINT) from None
+    if "@" in parts.netloc:
+        raise ConfigurationError(
+            "store.url holds a user or a password", hint="use store.username and store.password_file instead"
+        )
+    if not known or parts.query or parts.fragment:
+        raise ConfigurationError(f"store.url: {url} names no OpenSearch", hint=_URL_HINT)
+    return parts._replace(path=parts.path.rstrip("/"))
+
+
+_URL_HINT: Final = "it looks like https://host:9200 or https://host:9200,https://host2:9200"

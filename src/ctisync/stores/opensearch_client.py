@@ -1,0 +1,164 @@
+"""Requests to OpenSearch: sent again while that helps, answered with a reply or with one of our errors.
+
+Every request of the store may be sent twice: writes of the state carry `if_seq_no`, records an external
+version, deletes `if_seq_no`, and after a change of aliases a GET, not the reply, says what happened. So
+all of them are sent again after a lost connection, a time-out or a busy node.
+"""
+
+from collections.abc import Collection
+from typing import Final, Protocol, TypeVar
+from urllib.parse import quote
+
+import msgspec
+
+from ctisync.errors import AccessRefused, ConfigurationError, CtisyncError, StoreUnavailable
+from ctisync.ports import Clock
+
+T = TypeVar("T")
+
+_PAUSES: Final = (0.5, 1.0, 2.0, 4.0)
+"""Seconds before a request is sent again."""
+
+_MAY_PASS: Final = frozenset({429, 502, 503, 504})
+_REASON_CHARACTERS: Final = 300
+
+
+class Cause(msgspec.Struct, frozen=True):
+    """What lies behind a problem; of a refused record it says what is wrong with which field."""
+
+    reason: str | None = None
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """The `error` object of a reply or of one of its items."""
+
+    type: str = ""
+    reason: str | None = None
+    caused_by: Cause | None = None
+
+    @property
+    def is_block(self) -> bool:
+        """A block stops writes until a person lifts it or disk space is freed; waiting does not help."""
+        return self.type == "cluster_block_exception" and "SERVICE_UNAVAILABLE" not in (self.reason or "")
+
+    @property
+    def is_missing_index(self) -> bool:
+        return self.type == "index_not_found_exception"
+
+    def __str__(self) -> str:
+        cause = self.caused_by.reason if self.caused_by else None
+        text = ": ".join(part for part in (self.type, self.reason, cause) if part) or "no reason given"
+        return text if len(text) <= _REASON_CHARACTERS else text[:_REASON_CHARACTERS] + "…"
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """What the node answered: the body when it is a success, the problem when it is none."""
+
+    status: int
+    body: str = ""
+    problem: Problem = Problem()
+
+
+class NoReply(Exception):
+    """The request got no usable answer; whether the node acted on it is not known."""
+
+
+class Transport(Protocol):
+    """One request, sent once. Raises NoReply, or AccessRefused for what TLS refuses."""
+
+    def send(self, method: str, target: str, body: bytes | None) -> Reply: ...
+
+    def close(self) -> None: ...
+
+
+class Client:
+    def __init__(self, transport: Transport, url: str, clock: Clock, username: str | None = None) -> None:
+        self._transport = transport
+        self._clock = clock
+        self._username = username
+        self.url = url
+
+    def call(
+        self,
+        method: str,
+        target: str,
+        body: object = None,
+        *,
+        allow: Collection[int] = (),
+    ) -> Reply:
+        """The reply to a request whose status is a success or one of `allow`.
+
+        `target` is path and query, ready to be sent (see `path`); a `body` that isn't bytes is sent as
+        JSON. Raises StoreUnavailable, AccessRefused or ConfigurationError otherwise.
+        """
+        sent = body if isinstance(body, bytes | None) else msgspec.json.encode(body)
+        for pause in (*_PAUSES, None):
+            try:
+                reply = self._transport.send(method, target, sent)
+            except NoReply as failure:
+                if pause is None:
+                    raise StoreUnavailable(
+                        f"OpenSearch at {self.url} cannot be reached: {failure}",
+                        hint=f"check that it runs and that store.url is right: curl {self.url}",
+                    ) from failure
+            else:
+                if 200 <= reply.status < 300 or reply.status in allow:
+                    return reply
+                if pause is None or reply.status not in _MAY_PASS or reply.problem.is_block:
+                    raise self._refusal(reply)
+            self._clock.sleep(pause)
+        raise AssertionError("the last round returns or raises")
+
+    def read(self, reply: Reply, kind: type[T]) -> T:
+        """The body of a reply as a typed value; raises StoreUnavailable when it isn't one."""
+        return decode(reply.body, kind, f"a reply of OpenSearch at {self.url}")
+
+    def blocked(self, problem: Problem) -> StoreUnavailable:
+        return StoreUnavailable(
+            f"OpenSearch at {self.url} takes no writes, its disk is probably full: {problem}",
+            hint=f"free disk space, then look at: curl {self.url}/_all/_settings?filter_path=*.*.*.blocks",
+        )
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def _refusal(self, reply: Reply) -> CtisyncError:
+        status, problem = reply.status, reply.problem
+        if problem.is_block:
+            return self.blocked(problem)
+        if status == 401:
+            who = f"user {self._username}" if self._username else "a request without user and password"
+            return AccessRefused(
+                f"OpenSearch at {self.url} refuses {who} (401)",
+                hint="check store.username and store.password_file",
+            )
+        if status == 403:
+            return AccessRefused(
+                f"OpenSearch at {self.url} does not permit this (403): {problem}",
+                hint="give the user of store.username the privilege that is named here",
+            )
+        if status in (404, 405):
+            return AccessRefused(
+                f"{self.url} does not answer like OpenSearch ({status}): {problem}",
+                hint=f"check store.url: curl {self.url}",
+            )
+        if 300 <= status < 400:
+            return ConfigurationError(
+                f"{self.url} answers with a redirect ({status}), which is not followed",
+                hint="set store.url to where OpenSearch itself answers",
+            )
+        return StoreUnavailable(f"OpenSearch at {self.url} refuses a request ({status}): {problem}")
+
+
+def decode(text: str | bytes, kind: type[T], what: str) -> T:
+    """JSON as a typed value; raises StoreUnavailable, naming `what` was read."""
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise StoreUnavailable(f"{what} cannot be read: {error}") from error
+
+
+def path(*parts: str, query: str = "") -> str:
+    """A request's target. Parts are escaped but for what separates and matches index names."""
+    joined = "".join(f"/{quote(part, safe='*,')}" for part in parts)
+    return f"{joined}?{query}" if query else joined

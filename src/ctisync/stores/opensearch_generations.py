@@ -1,0 +1,218 @@
+"""Generations: the indices that hold contents, and the aliases that decide who reaches which.
+
+Readers reach the live generation through the consumer's alias (`wazuh-cve`); whoever holds the lease
+reaches a generation only through a *fence*, an alias of his own token. Taking over removes all other
+fences, and a change of aliases asserts one's own, so nothing that a former holder sends has an effect.
+"""
+
+import hashlib
+import re
+import secrets
+from collections.abc import Sequence
+from typing import Any, Final
+
+import msgspec
+
+from ctisync.core.model import Consumer, Snapshot
+from ctisync.errors import ConfigurationError, ForeignIndex
+from ctisync.ports import Clock
+from ctisync.stores.opensearch_client import Client, path
+
+Action = dict[str, dict[str, Any]]
+"""One action of an `_aliases` call."""
+
+_META_SCHEMA: Final = 1
+_FACTS: Final = "filter_path=*.aliases,*.mappings._meta,*.settings.index.uuid"
+_WHATEVER_THERE_IS: Final = "ignore_unavailable=true&allow_no_indices=true&expand_wildcards=all"
+
+_NOT_INDEXED: Final = {"type": "object", "enabled": False}
+_MAPPING: Final = {
+    "dynamic": False,
+    "properties": {
+        # Readers page by these two, and `export` sorts by name.
+        "name": {"type": "keyword"},
+        "offset": {"type": "long"},
+        # Any value at all fits: no record fails on a field that nobody searches by.
+        "version": _NOT_INDEXED,
+        "inserted_at": _NOT_INDEXED,
+        "payload": _NOT_INDEXED,
+    },
+}
+
+
+class Generation(msgspec.Struct, frozen=True):
+    """An index of ours: its name and every alias that points at it."""
+
+    name: str
+    aliases: frozenset[str]
+
+
+class Inventory(msgspec.Struct, frozen=True):
+    """The consumer's generations by name, and which of them its alias points at."""
+
+    live: str | None
+    generations: dict[str, Generation]
+
+
+class _Mappings(msgspec.Struct, frozen=True):
+    meta: Any = msgspec.field(name="_meta", default=None)
+    dynamic: Any = None
+    properties: dict[str, Any] = {}
+
+
+class _Index(msgspec.Struct, frozen=True):
+    aliases: dict[str, Any] = {}
+    mappings: _Mappings = _Mappings()
+
+
+class _Acknowledged(msgspec.Struct, frozen=True):
+    acknowledged: bool
+
+
+class Generations:
+    """The generations of one consumer."""
+
+    def __init__(self, client: Client, consumer: Consumer, clock: Clock, shards: int, replicas: int) -> None:
+        self._client = client
+        self._consumer = consumer
+        self._clock = clock
+        self._shards = shards
+        self._replicas = replicas
+        pair = f"{consumer.context}\n{consumer.name}".encode()
+        self._key = hashlib.sha256(pair).hexdigest()[:12]
+        readable = re.sub(r"[^a-z0-9]+", "-", consumer.index.lower()).strip("-")[:60] or "content"
+        stem = f"ctisync-{readable}-{self._key}-"
+        # No template that was made for the alias's name may apply to what lies behind it.
+        self._prefix = "of-" if stem.startswith(consumer.index) else ""
+        self._stem = f"{self._prefix}{stem}"
+
+    def inventory(self) -> Inventory:
+        """Raises ForeignIndex when what stands under the alias's name isn't a generation of ours."""
+        alias = self._consumer.index
+        target = path(
+            f"{self._prefix}ctisync-*-{self._key}-*,{alias}", query=f"{_WHATEVER_THERE_IS}&{_FACTS}"
+        )
+        found = self._client.read(self._client.call("GET", target), dict[str, _Index])
+        pointed_at = [name for name, index in found.items() if alias in index.aliases or name == alias]
+        ours = {
+            name: Generation(name=name, aliases=frozenset(index.aliases))
+            for name, index in found.items()
+            if self._is_ours(index)
+        }
+        if alias in found:
+            raise self._foreign(f"{alias} is an index, and ctisync needs that name for an alias")
+        if len(pointed_at) > 1 or not ours.keys() >= set(pointed_at):
+            raise self._foreign(f"alias {alias} points at what is not ctisync's: {', '.join(pointed_at)}")
+        return Inventory(live=pointed_at[0] if pointed_at else None, generations=ours)
+
+    def new_name(self) -> str:
+        """A name for one generation, used once; it never begins with the alias's name."""
+        return f"{self._stem}{self._clock.now():%Y%m%d%H%M%S}-{secrets.token_hex(4)}"
+
+    def create(self, name: str, snapshot: Snapshot, fence: str) -> None:
+        """A new, empty generation that is reached through `fence`. Raises ConfigurationError when an index
+        template stands in the way."""
+        meta = {
+            "schema": _META_SCHEMA,
+            "context": self._consumer.context,
+            "consumer": self._consumer.name,
+            "snapshot_offset": snapshot.offset,
+            "snapshot_link": snapshot.link,
+        }
+        body = {
+            "aliases": {fence: {}},
+            "settings": {"index": self._loading_settings()},
+            "mappings": _MAPPING | {"_meta": {"ctisync": meta}},
+        }
+        reply = self._client.call("PUT", path(name), body, allow={400})
+        # Sent again after a lost reply, the request finds what it has made.
+        if reply.status == 400 and reply.problem.type != "resource_already_exists_exception":
+            raise ConfigurationError(
+                f"index {name} cannot be created: {reply.problem}",
+                hint=f"look for an index template that it inherits: curl {self._client.url}/_index_template",
+            )
+        self._check_inheritance(name, fence)
+
+    def change_aliases(self, actions: Sequence[Action]) -> bool:
+        """All or none of the actions; False when something that they assert is not so (any more).
+
+        False may also follow what was done: of a request that was sent twice, or that not every node
+        has acknowledged in time. So look, and do what is left to do.
+        """
+        if not actions:
+            return True
+        reply = self._client.call("POST", path("_aliases"), {"actions": actions}, allow={404})
+        return reply.status != 404 and self._client.read(reply, _Acknowledged).acknowledged
+
+    def configure_for_reading(self, fence: str) -> bool:
+        """From loading to being read: refresh and replicas as configured; False without the fence."""
+        settings = {"index": {"refresh_interval": None, "number_of_replicas": self._replicas}}
+        return self._client.call("PUT", path(fence, "_settings"), settings, allow={404}).status != 404
+
+    def new_fence(self, token: str, number: int) -> str:
+        return f"{self._fences()}{token}-{number}"
+
+    def fences(self, generation: Generation) -> list[str]:
+        return sorted(alias for alias in generation.aliases if alias.startswith(self._fences()))
+
+    def _fences(self) -> str:
+        return f"ctisync-w-{self._key}-"
+
+    def _loading_settings(self) -> dict[str, object]:
+        return {
+            "number_of_shards": self._shards,
+            "number_of_replicas": 0,
+            "refresh_interval": "-1",
+            # A pipeline that a template for all indices sets would alter records on their way in.
+            "default_pipeline": "_none",
+            "final_pipeline": "_none",
+        }
+
+    def _is_ours(self, index: _Index) -> bool:
+        meta = index.mappings.meta
+        mark = meta.get("ctisync") if isinstance(meta, dict) else None
+        wanted = (self._consumer.context, self._consumer.name)
+        return isinstance(mark, dict) and (mark.get("context"), mark.get("consumer")) == wanted
+
+    def _check_inheritance(self, name: str, fence: str) -> None:
+        """A template for all indices may have added an alias or altered the mapping: then it's refused."""
+        found = self._client.read(self._client.call("GET", path(name)), dict[str, _Index])[name]
+        strange = sorted(found.aliases.keys() - {fence})
+        payload = found.mappings.properties.get("payload")
+        if not strange and str(found.mappings.dynamic).lower() == "false" and payload == _NOT_INDEXED:
+            return
+        self.change_aliases([{"remove_index": {"index": name}}])
+        what = f"the alias {', '.join(strange)}" if strange else "another mapping"
+        raise ConfigurationError(
+            f"an index template gives new indices like {name} {what}; "
+            "content would be altered, or seen half loaded",
+            hint=f"exclude the pattern ctisync-* from it: curl {self._client.url}/_index_template",
+        )
+
+    def _foreign(self, what: str) -> ForeignIndex:
+        alias, url = self._consumer.index, self._client.url
+        return ForeignIndex(
+            f"{what}; it is left untouched",
+            hint=f"set consumers[].index to another name, or remove what is there: "
+            f"curl -X DELETE '{url}/{alias}' (an alias: curl -X DELETE '{url}/INDEX/_alias/{alias}')",
+        )
+
+
+def asserted(generation: str, alias: str) -> list[Action]:
+    """Actions that do nothing but fail when the alias doesn't point at the generation."""
+    return [
+        {"remove": {"index": generation, "alias": alias, "must_exist": True}},
+        {"add": {"index": generation, "alias": alias}},
+    ]
+
+
+def removed(generation: str, alias: str) -> Action:
+    return {"remove": {"index": generation, "alias": alias, "must_exist": True}}
+
+
+def added(generation: str, alias: str) -> Action:
+    return {"add": {"index": generation, "alias": alias}}
+
+
+def dropped(generation: str) -> Action:
+    return {"remove_index": {"index": generation}}

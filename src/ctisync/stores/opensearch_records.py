@@ -1,0 +1,249 @@
+"""Records on their way in and out: bulks whose replies account for every item, and reads by name.
+
+A bulk's status says nothing about its items, so each reply is held against what was sent: how many
+items, in which order, which id, which status. Index operations carry the record's offset as an external
+version and deletes the sequence number that was read, so a bulk that is sent twice has one effect.
+"""
+
+from collections import deque
+from collections.abc import Collection, Iterator, Sequence
+from typing import Final, Literal
+
+import msgspec
+
+from ctisync.core.model import Record
+from ctisync.errors import AccessRefused, AnotherPass, StoreUnavailable
+from ctisync.ports import Clock
+from ctisync.stores.opensearch_client import Client, Problem, path
+
+BODY_BYTES: Final = 6_000_000
+"""The size of a bulk's body: large enough to be quick, far below what a node takes (100 MB)."""
+
+_BULK_QUERY: Final = (
+    "require_alias=true&filter_path="
+    "items.*._id,items.*.status,items.*._version,items.*.error.type,items.*.error.reason,"
+    "items.*.error.caused_by.reason"
+)
+_NAMES_A_READ: Final = 200
+_PAUSES: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 8.0)
+"""Seconds before what a busy node turned away is sent again, in smaller bodies."""
+
+
+class Action(msgspec.Struct, frozen=True):
+    """One item of a bulk: `text` is its line, or its two lines, with newlines."""
+
+    kind: Literal["index", "delete"]
+    name: str
+    offset: int
+    text: bytes
+
+
+class Stored(msgspec.Struct, frozen=True):
+    """Which version of a record stands in the store; `version` is the record's offset."""
+
+    version: int
+    seq_no: int
+    primary_term: int
+
+
+class Sent(msgspec.Struct):
+    """What became of a bulk: how many records are new, and which actions met another version."""
+
+    created: int = 0
+    conflicts: list[Action] = []
+
+
+class _Item(msgspec.Struct, frozen=True):
+    status: int
+    id: str = msgspec.field(name="_id")
+    version: int | None = msgspec.field(name="_version", default=None)
+    error: Problem | None = None
+
+
+class _BulkReply(msgspec.Struct, frozen=True):
+    items: list[dict[str, _Item]]
+
+
+class _Found(msgspec.Struct, frozen=True):
+    id: str = msgspec.field(name="_id")
+    found: bool | None = None
+    error: Problem | None = None
+    version: int = msgspec.field(name="_version", default=0)
+    seq_no: int = msgspec.field(name="_seq_no", default=0)
+    primary_term: int = msgspec.field(name="_primary_term", default=0)
+    source: msgspec.Raw = msgspec.field(name="_source", default=msgspec.Raw())
+
+    @property
+    def stored(self) -> Stored:
+        return Stored(version=self.version, seq_no=self.seq_no, primary_term=self.primary_term)
+
+
+class _MultiGetReply(msgspec.Struct, frozen=True):
+    docs: list[_Found]
+
+
+class _Head(msgspec.Struct, frozen=True):
+    name: str
+    offset: int
+
+
+def index(record: Record) -> Action:
+    head = b'{"index":{"_id":%b,"version":%d,"version_type":"external"}}\n'
+    text = head % (msgspec.json.encode(record.name), record.offset) + record.line + b"\n"
+    return Action("index", record.name, record.offset, text)
+
+
+def delete(name: str, offset: int, stored: Stored) -> Action:
+    head = b'{"delete":{"_id":%b,"if_seq_no":%d,"if_primary_term":%d}}\n'
+    text = head % (msgspec.json.encode(name), stored.seq_no, stored.primary_term)
+    return Action("delete", name, offset, text)
+
+
+class Records:
+    """The records of a generation, reached through the fence that each call names.
+
+    Raises AnotherPass when the fence is gone: somebody has taken over, nothing was written.
+    """
+
+    def __init__(self, client: Client, clock: Clock) -> None:
+        self._client = client
+        self._clock = clock
+
+    def read(self, fence: str, names: Collection[str]) -> dict[str, tuple[Record, Stored]]:
+        """Those of these records that there are, as last written, and which version each of them is."""
+        found = {}
+        for each in self._get(fence, names, ""):
+            record = Record(name=each.id, offset=each.version, line=bytes(each.source))
+            head = self._head(record)
+            if (head.name, head.offset) != (record.name, record.offset):
+                raise StoreUnavailable(
+                    f"record {record.name} was altered by another program: it says offset {head.offset}, "
+                    f"version {record.offset} is stored",
+                    hint="ctisync init-snapshot",
+                )
+            found[each.id] = (record, each.stored)
+        return found
+
+    def versions(self, fence: str, names: Collection[str]) -> dict[str, Stored]:
+        """Which version of these records there is, for those that there are."""
+        return {each.id: each.stored for each in self._get(fence, names, "_source=false")}
+
+    def send(self, fence: str, actions: Sequence[Action]) -> Sent:
+        """Send a bulk and check each item; what a busy node turns away is sent again.
+
+        Raises StoreUnavailable for anything that the reply doesn't confirm, naming the record.
+        """
+        sent = Sent()
+        waiting = deque([actions] if actions else [])
+        pauses = iter(_PAUSES)
+        target = path(fence, "_bulk", query=_BULK_QUERY)
+        while waiting:
+            part = waiting.popleft()
+            reply = self._client.call("POST", target, b"".join([a.text for a in part]), allow={413, 429})
+            if reply.status == 413:
+                if len(part) == 1:
+                    raise StoreUnavailable(
+                        f"record {part[0].name} has {len(part[0].text)} bytes, more than OpenSearch takes",
+                        hint="raise http.max_content_length in opensearch.yml",
+                    )
+                waiting.extendleft(reversed(_halves(part)))
+                continue
+            if reply.problem.is_block:
+                raise self._client.blocked(reply.problem)
+            busy = list(part)
+            if reply.status != 429:
+                busy = self._check(part, self._client.read(reply, _BulkReply), sent)
+            if busy:
+                self._wait(pauses)
+                waiting.extendleft(reversed(_halves(busy)))
+        return sent
+
+    def _check(self, actions: Sequence[Action], reply: _BulkReply, sent: Sent) -> list[Action]:
+        """Adds to `sent` what the reply confirms; the actions that a busy node has turned away."""
+        if len(reply.items) != len(actions):
+            raise StoreUnavailable(
+                f"OpenSearch answered {len(reply.items)} items to a bulk of {len(actions)}; none is believed"
+            )
+        busy = []
+        for action, answered in zip(actions, reply.items, strict=True):
+            item = answered.get(action.kind)
+            if item is None or len(answered) != 1 or item.id != action.name:
+                raise StoreUnavailable(f"OpenSearch's reply to a bulk does not account for {action.name}")
+            if item.error is not None:
+                if self._is_conflict(action, item.status, item.error):
+                    sent.conflicts.append(action)
+                else:
+                    busy.append(action)
+            elif not _is_confirmed(action, item):
+                raise StoreUnavailable(
+                    f"OpenSearch did not confirm record {action.name}: status {item.status}"
+                )
+            elif action.kind == "index" and item.status == 201:
+                sent.created += 1
+        return busy
+
+    def _is_conflict(self, action: Action, status: int, problem: Problem) -> bool:
+        """True for a conflict, False for a busy node; anything else is raised."""
+        if problem.is_missing_index:
+            raise fence_is_gone()
+        if problem.is_block:
+            raise self._client.blocked(problem)
+        if status == 403:
+            raise AccessRefused(
+                f"OpenSearch does not permit to write record {action.name}: {problem}",
+                hint="give the user of store.username the privilege that is named here",
+            )
+        if status == 409:
+            return True
+        if status in (429, 503):
+            return False
+        raise StoreUnavailable(f"OpenSearch refuses record {action.name} ({status}): {problem}")
+
+    def _wait(self, pauses: Iterator[float]) -> None:
+        pause = next(pauses, None)
+        if pause is None:
+            raise StoreUnavailable(
+                f"OpenSearch at {self._client.url} is overloaded and turns writes away; try again later"
+            )
+        self._clock.sleep(pause)
+
+    def _get(self, fence: str, names: Collection[str], query: str) -> Iterator[_Found]:
+        wanted = list(names)
+        for start in range(0, len(wanted), _NAMES_A_READ):
+            some = wanted[start : start + _NAMES_A_READ]
+            reply = self._client.call("POST", path(fence, "_mget", query=query), {"ids": some}, allow={404})
+            if reply.status == 404:
+                raise fence_is_gone()
+            docs = self._client.read(reply, _MultiGetReply).docs
+            if [doc.id for doc in docs] != some:
+                raise StoreUnavailable("OpenSearch's reply to a read does not account for each record")
+            for doc in docs:
+                if doc.error is not None and doc.error.is_missing_index:
+                    raise fence_is_gone()
+                if doc.found is None:
+                    raise StoreUnavailable(f"OpenSearch cannot read record {doc.id}: {doc.error}")
+                if doc.found:
+                    yield doc
+
+    def _head(self, record: Record) -> _Head:
+        try:
+            return msgspec.json.decode(record.line, type=_Head)
+        except msgspec.DecodeError as error:
+            raise StoreUnavailable(
+                f"record {record.name} was altered by another program: {error}", hint="ctisync init-snapshot"
+            ) from error
+
+
+def _is_confirmed(action: Action, item: _Item) -> bool:
+    if action.kind == "delete":
+        return item.status in (200, 404)
+    return item.status in (200, 201) and item.version == action.offset
+
+
+def _halves(actions: Sequence[Action]) -> list[Sequence[Action]]:
+    middle = len(actions) // 2
+    return [half for half in (actions[:middle], actions[middle:]) if half]
+
+
+def fence_is_gone() -> AnotherPass:
+    return AnotherPass("another pass has taken over; what this one sends has no effect any more")

@@ -1,0 +1,225 @@
+"""The document that holds a consumer's state and its lease.
+
+Index `wazuh-context`, id = context, one field per consumer, which other software reads:
+
+    {"vd_4.8.0": {"offset": 7, "last_offset": 9, "last_snapshot_link": "https://…", "ctisync": {…}}}
+
+The first three are public and keep their names and types; `ctisync` is ours. Whatever else stands in the
+document belongs to others and is written back as the bytes that were read.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import msgspec
+
+from ctisync.core.model import Consumer
+from ctisync.core.state import ConsumerState
+from ctisync.errors import ConfigurationError
+from ctisync.stores.opensearch_client import Client, decode, path
+
+INDEX: Final = "wazuh-context"
+SCHEMA: Final = 1
+
+_OURS: Final = "ctisync"
+_PUBLIC_TYPES: Final = {
+    "offset": {"type": "long"},
+    "last_offset": {"type": "long"},
+    "last_snapshot_link": {"type": "keyword"},
+    # Not parsed: no value of ours can ever clash with a type that somebody's mapping has guessed.
+    _OURS: {"type": "object", "enabled": False},
+}
+
+_MIGRATIONS: Final[Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {}
+"""From a schema to the next one, on our sub-object."""
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """The right to write, by the name of its holder's token; `until` in seconds since the epoch, the
+    server's time. `owner` and `host` say who and where; a `pid` is for people."""
+
+    token: str
+    owner: str
+    host: str
+    pid: int
+    until: int
+
+
+class Swap(msgspec.Struct, frozen=True):
+    """A swap that was begun: the generation that goes live, the offset before, the state after."""
+
+    to: str
+    was: int
+    after: ConsumerState
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """What is remembered of a consumer. `generation` is the live one's name as far as state knows."""
+
+    state: ConsumerState = ConsumerState()
+    lease: Lease | None = None
+    write_id: str = ""
+    generation: str | None = None
+    swap: Swap | None = None
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """The document as read or written: our entry, everything else, and which version it was.
+
+    `version` is (sequence number, primary term), None when there is no document yet.
+    `known`: the consumer's field already holds a sub-object of ours.
+    """
+
+    entry: Entry
+    known: bool
+    fields: dict[str, msgspec.Raw]
+    consumer_fields: dict[str, msgspec.Raw]
+    version: tuple[int, int] | None
+
+
+class _Document(msgspec.Struct, frozen=True):
+    fields: dict[str, msgspec.Raw] = msgspec.field(name="_source")
+    seq_no: int = msgspec.field(name="_seq_no")
+    primary_term: int = msgspec.field(name="_primary_term")
+
+
+class _Written(msgspec.Struct, frozen=True):
+    seq_no: int = msgspec.field(name="_seq_no")
+    primary_term: int = msgspec.field(name="_primary_term")
+
+
+class StateDocument:
+    def __init__(self, client: Client, consumer: Consumer, replicas: int) -> None:
+        self._client = client
+        self._consumer = consumer
+        self._replicas = replicas
+
+    def read(self) -> Seen:
+        """Raises ConfigurationError for what a newer ctisync, or nobody who knows us, has written."""
+        reply = self._client.call("GET", path(INDEX, "_doc", self._consumer.context), allow={404})
+        if reply.status == 404:
+            return Seen(entry=Entry(), known=False, fields={}, consumer_fields={}, version=None)
+        document = self._client.read(reply, _Document)
+        field = document.fields.get(self._consumer.name)
+        consumer_fields = {} if field is None else _decode_field(field, self._consumer)
+        ours = consumer_fields.get(_OURS)
+        return Seen(
+            entry=Entry() if ours is None else _decode_entry(ours, consumer_fields, self._consumer),
+            known=ours is not None,
+            fields=document.fields,
+            consumer_fields=consumer_fields,
+            version=(document.seq_no, document.primary_term),
+        )
+
+    def write(self, seen: Seen, entry: Entry) -> Seen | None:
+        """Write `entry` over what was `seen`; None when the document has changed meanwhile."""
+        if not seen.known:
+            self._prepare_index()
+        consumer_fields = seen.consumer_fields | _encode_entry(entry)
+        fields = seen.fields | {self._consumer.name: msgspec.Raw(msgspec.json.encode(consumer_fields))}
+        if seen.version is None:
+            target = path(INDEX, "_create", self._consumer.context)
+        else:
+            condition = "if_seq_no={}&if_primary_term={}".format(*seen.version)
+            target = path(INDEX, "_doc", self._consumer.context, query=condition)
+        reply = self._client.call("PUT", target, msgspec.json.encode(fields), allow={409})
+        if reply.status == 409:
+            return None
+        written = self._client.read(reply, _Written)
+        return Seen(
+            entry=entry,
+            known=True,
+            fields=fields,
+            consumer_fields=consumer_fields,
+            version=(written.seq_no, written.primary_term),
+        )
+
+    def _prepare_index(self) -> None:
+        """Make the index if need be, and a place in its mapping, whatever mapping it has.
+
+        Only what is missing is added: types that stand there are other software's.
+        """
+        reply = self._client.call("GET", path(INDEX, "_mapping"), allow={404})
+        mapped: dict[str, Any] = {}
+        if reply.status == 404:
+            self._create_index()
+        else:
+            # One index, or an alias of one.
+            for index in self._client.read(reply, dict[str, dict[str, Any]]).values():
+                mapped = index.get("mappings", {})
+        # OpenSearch takes the dots of a field's name for levels.
+        for level in self._consumer.name.split("."):
+            mapped = mapped.get("properties", {}).get(level, {})
+        known = mapped.get("properties", {})
+        missing = {name: kind for name, kind in _PUBLIC_TYPES.items() if name not in known}
+        if missing:
+            addition = {"properties": {self._consumer.name: {"properties": missing}}}
+            reply = self._client.call("PUT", path(INDEX, "_mapping"), addition, allow={400})
+            if reply.status == 400:
+                raise ConfigurationError(
+                    f"index {INDEX} has no place for the state of {self._consumer}: {reply.problem}",
+                    hint=f"look at its mapping: curl {self._client.url}/{INDEX}/_mapping",
+                )
+
+    def _create_index(self) -> None:
+        body = {
+            "settings": {"index": {"number_of_shards": 1, "number_of_replicas": self._replicas}},
+            "mappings": {"dynamic": False},
+        }
+        reply = self._client.call("PUT", path(INDEX), body, allow={400})
+        if reply.status == 400 and reply.problem.type != "resource_already_exists_exception":
+            raise ConfigurationError(f"index {INDEX} cannot be created: {reply.problem}")
+
+
+def _decode_field(field: msgspec.Raw, consumer: Consumer) -> dict[str, msgspec.Raw]:
+    try:
+        return msgspec.json.decode(field, type=dict[str, msgspec.Raw] | None) or {}
+    except msgspec.DecodeError as error:
+        raise _damaged(consumer, error) from error
+
+
+def _decode_entry(ours: msgspec.Raw, consumer_fields: Mapping[str, msgspec.Raw], consumer: Consumer) -> Entry:
+    found = decode(bytes(ours), dict[str, Any], f"the state of {consumer} in {INDEX}")
+    schema = found.get("schema")
+    if not isinstance(schema, int) or schema > SCHEMA:
+        raise ConfigurationError(
+            f"the state of {consumer} in {INDEX} was written by a newer ctisync "
+            f"(schema {schema}, known {SCHEMA})",
+            hint="install that version of ctisync, or a newer one",
+        )
+    for step in range(schema, SCHEMA):
+        found = _MIGRATIONS[step](found)
+    try:
+        state = found["state"] | {
+            "offset": msgspec.json.decode(consumer_fields["offset"]),
+            "last_snapshot_link": msgspec.json.decode(consumer_fields["last_snapshot_link"]),
+        }
+        return msgspec.convert(found | {"state": state}, Entry)
+    except (KeyError, TypeError, msgspec.DecodeError, msgspec.ValidationError) as error:
+        raise _damaged(consumer, error) from error
+
+
+def _encode_entry(entry: Entry) -> dict[str, msgspec.Raw]:
+    """The consumer's fields that are ours to write. What is public is not stored twice, but for
+    `last_offset`, which is 0 there when it is not known."""
+    state = msgspec.structs.replace(entry.state, unsettled=False)
+    ours = msgspec.to_builtins(entry) | {"schema": SCHEMA}
+    ours["state"] = {
+        name: value
+        for name, value in msgspec.to_builtins(state).items()
+        if name not in ("offset", "last_snapshot_link", "unsettled")
+    }
+    values = {
+        "offset": state.offset,
+        "last_offset": state.last_offset or 0,
+        "last_snapshot_link": state.last_snapshot_link,
+        _OURS: ours,
+    }
+    return {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in values.items()}
+
+
+def _damaged(consumer: Consumer, error: Exception) -> ConfigurationError:
+    return ConfigurationError(
+        f"the state of {consumer} in {INDEX} is damaged: {error!r}",
+        hint="remove its field `ctisync` from that document; the next ctisync sync initialises",
+    )

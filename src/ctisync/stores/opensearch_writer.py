@@ -1,0 +1,260 @@
+"""A writer of one consumer: ranges, and whole contents; the order of its writes is the design."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Final
+
+import msgspec
+
+from ctisync.core.model import Consumer, Put, Record, Snapshot, Write
+from ctisync.core.state import ConsumerState, load_abandoned, load_begun
+from ctisync.errors import AnotherPass, ConfigurationError, StoreUnavailable
+from ctisync.stores import guards
+from ctisync.stores.opensearch_client import Client, path
+from ctisync.stores.opensearch_generations import Generations, dropped
+from ctisync.stores.opensearch_lease import HeldLease
+from ctisync.stores.opensearch_records import (
+    BODY_BYTES,
+    Action,
+    Records,
+    Stored,
+    delete,
+    fence_is_gone,
+    index,
+)
+from ctisync.stores.opensearch_state import Entry, Swap
+from ctisync.stores.opensearch_takeover import Hold
+
+_OUT_OF_REACH: Final = (AnotherPass, StoreUnavailable, ConfigurationError)
+"""Why tidying up may fail; the next pass does it then. A signal is none of them."""
+
+
+class _Shards(msgspec.Struct, frozen=True):
+    failed: int
+
+
+class ShardsReply(msgspec.Struct, frozen=True):
+    """A reply that tells whether all shards took part; `count` where there is one."""
+
+    shards: _Shards = msgspec.field(name="_shards")
+    count: int = 0
+
+
+class OpenSearchWriter:
+    """What is written goes through the fence on the live generation, the state through the lease."""
+
+    def __init__(
+        self,
+        client: Client,
+        consumer: Consumer,
+        lease: HeldLease,
+        generations: Generations,
+        records: Records,
+    ) -> None:
+        self._client = client
+        self._lease = lease
+        self._generations = generations
+        self._records = records
+        self._hold = Hold(lease, generations, consumer)
+        self._seen: dict[str, Stored | None] = {}
+        self._replaced: list[str] = []
+
+    def take_over(self) -> None:
+        self._hold.take_over()
+
+    def let_go(self) -> None:
+        """Best effort: what stays behind is taken over by this host's next pass, or expires."""
+        with suppress(*_OUT_OF_REACH):
+            self._hold.let_go()
+            self._lease.release()
+
+    @property
+    def state(self) -> ConsumerState:
+        return self._lease.entry.state
+
+    def save(self, state: ConsumerState) -> None:
+        guards.check_save(self.state, state)
+        self._commit_state(state)
+
+    def read(self, names: Collection[str]) -> dict[str, Record]:
+        if self._hold.live is None:
+            return {}
+        found = self._records.read(self._live_fence(), names)
+        self._seen |= {name: found[name][1] if name in found else None for name in names}
+        return {name: record for name, (record, _) in found.items()}
+
+    def apply(self, writes: Sequence[Write], after: ConsumerState) -> None:
+        """The model's rng, b1, done: remember the range's end, write and check each item, advance."""
+        guards.check_apply(self.state, writes, after)
+        self._commit_state(msgspec.structs.replace(self.state, range_to=after.offset))
+        fence = self._live_fence()
+        for body in _bodies(self._actions(fence, writes)):
+            self.keep_alive()
+            sent = self._records.send(fence, body)
+            self._explain(fence, sent.conflicts)
+        self._commit_state(after)
+        self._seen = {}
+
+    def make_searchable(self) -> None:
+        if self._hold.live is not None:
+            self.refresh(self._live_fence())
+
+    def keep_alive(self) -> None:
+        self._lease.renew_if_due()
+
+    @contextmanager
+    def load(self, snapshot: Snapshot) -> Iterator["OpenSearchLoad"]:
+        """The model's mk, reg, strays: a fenced generation, then the lease is seen to be ours still,
+        then what dead writers have left is removed."""
+        to = self._generations.new_name()
+        fence = self._hold.fence(to)
+        load = OpenSearchLoad(self, self._records, to, fence)
+        try:
+            self._generations.create(to, snapshot, fence)
+            self._commit_state(load_begun(self.state))
+            self._hold.drop_strays(to, spare=self._replaced)
+            yield load
+        finally:
+            if not load.intended:
+                self._abandon(to)
+
+    def publish(self, to: str, after: ConsumerState) -> None:
+        """The model's intent, swap, fin. `to` is complete, checked, and fenced."""
+        live = self._hold.live
+        self._lease.commit(lambda entry: _intent(entry, to, after))
+        if not self._hold.swap(to):
+            self._lease.look()
+            raise StoreUnavailable("the swap of contents was not done; the next pass finishes it")
+        self._replaced += [live] if live is not None else []
+        self._seen = {}
+        self._lease.commit(
+            lambda entry: msgspec.structs.replace(entry, state=after, generation=to, swap=None)
+        )
+
+    def prepare(self, fence: str) -> int:
+        """Give a loaded generation its settings for reading; how many records readers would find."""
+        if not self._generations.configure_for_reading(fence):
+            raise fence_is_gone()
+        self.refresh(fence)
+        return self._shards_reply("GET", fence, "_count").count
+
+    def refresh(self, fence: str) -> None:
+        self._shards_reply("POST", fence, "_refresh")
+
+    def _shards_reply(self, method: str, fence: str, what: str) -> ShardsReply:
+        reply = self._client.call(method, path(fence, what), allow={404})
+        if reply.status == 404:
+            raise fence_is_gone()
+        found = self._client.read(reply, ShardsReply)
+        if found.shards.failed:
+            raise StoreUnavailable(f"{found.shards.failed} shards of OpenSearch did not answer to {what}")
+        return found
+
+    def _abandon(self, generation: str) -> None:
+        """Nobody can have made it live: no swap to it was ever announced."""
+        with suppress(*_OUT_OF_REACH):
+            self._generations.change_aliases([dropped(generation)])
+            self._hold.forget(generation)
+            self._commit_state(load_abandoned(self.state))
+
+    def _live_fence(self) -> str:
+        live = self._hold.live
+        if live is None:
+            raise ValueError("there is no live content")
+        return self._hold.fence(live)
+
+    def _commit_state(self, state: ConsumerState) -> None:
+        self._lease.commit(lambda entry: msgspec.structs.replace(entry, state=state))
+
+    def _actions(self, fence: str, writes: Sequence[Write]) -> Iterator[Action]:
+        deletes = [write.name for write in writes if not isinstance(write, Put)]
+        unread = [name for name in deletes if name not in self._seen]
+        found = self._records.versions(fence, unread) if unread else {}
+        for write in writes:
+            if isinstance(write, Put):
+                yield index(write.record)
+                continue
+            stored = self._seen.get(write.name) or found.get(write.name)
+            if stored is not None and stored.version < write.offset:
+                yield delete(write.name, write.offset, stored)
+
+    def _explain(self, fence: str, conflicts: Sequence[Action]) -> None:
+        """A conflict at the very offset is a write of this range, done before. Where another version stands,
+        or nothing that should, somebody else has written: stop."""
+        stored = self._records.versions(fence, [action.name for action in conflicts])
+        for action in conflicts:
+            found = stored.get(action.name)
+            if found is None and action.kind == "delete":
+                continue
+            if found is None or found.version != action.offset:
+                raise StoreUnavailable(
+                    f"another program writes to the content: offset {action.offset} of record {action.name} "
+                    f"is to be written, {'nothing' if found is None else found.version} stands there",
+                    hint="stop the other program, then: ctisync init-snapshot",
+                )
+
+
+class OpenSearchLoad:
+    """A generation that is being filled; `intended`: its swap was announced and may be finished later."""
+
+    def __init__(self, writer: OpenSearchWriter, records: Records, generation: str, fence: str) -> None:
+        self._writer = writer
+        self._records = records
+        self._generation = generation
+        self._fence = fence
+        self._created = 0
+        self._unclear = 0
+        self.intended = False
+
+    def add(self, records: Sequence[Record]) -> None:
+        """The model's load."""
+        for body in _bodies(map(index, records)):
+            self._writer.keep_alive()
+            sent = self._records.send(self._fence, body)
+            self._created += sent.created
+            self._look_at(sent.conflicts)
+
+    def publish(self, after: ConsumerState) -> int:
+        guards.check_publish(after)
+        count = self._writer.prepare(self._fence)
+        if not self._created <= count <= self._created + self._unclear:
+            raise StoreUnavailable(
+                f"OpenSearch holds {count} records after {self._created} were written; "
+                "the old content stays live"
+            )
+        self.intended = True
+        self._writer.publish(self._generation, after)
+        return count
+
+    def _look_at(self, conflicts: Sequence[Action]) -> None:
+        """A higher version is a record's other line; an equal one is another line or this one, sent twice.
+
+        Which of the two an equal one is cannot be told, so it counts as a new record perhaps.
+        """
+        stored = self._records.versions(self._fence, list({action.name for action in conflicts}))
+        for action in conflicts:
+            found = stored.get(action.name)
+            if found is None or found.version < action.offset:
+                raise StoreUnavailable(f"OpenSearch neither takes nor holds record {action.name}")
+            self._unclear += found.version == action.offset
+
+
+def _intent(entry: Entry, to: str, after: ConsumerState) -> Entry:
+    """The offset is lowered before the swap, so that it never claims more than what may be live."""
+    swap = Swap(to=to, was=entry.state.offset, after=after)
+    state = msgspec.structs.replace(entry.state, offset=min(entry.state.offset, after.offset))
+    return msgspec.structs.replace(entry, state=state, swap=swap)
+
+
+def _bodies(actions: Iterable[Action]) -> Iterator[list[Action]]:
+    """The actions in bodies of at most BODY_BYTES, or of one action."""
+    body: list[Action] = []
+    size = 0
+    for action in actions:
+        if body and size + len(action.text) > BODY_BYTES:
+            yield body
+            body, size = [], 0
+        body.append(action)
+        size += len(action.text)
+    if body:
+        yield body

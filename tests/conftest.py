@@ -1,0 +1,64 @@
+"""What all tests share: the real OpenSearch servers and fixed seeds."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Generator, Iterator
+
+import hypothesis
+import pytest
+
+from tests.support.opensearch_download import OpenSearchUnavailableError, class_path
+from tests.support.opensearch_node import OpenSearchNode, start_node
+from tests.support.stores import OPENSEARCH
+
+OPENSEARCH_FIXTURES = {"opensearch_2": "2.19.1", "opensearch_3": "3.3.2"}
+
+hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None, database=None)
+hypothesis.settings.load_profile("fixed")
+
+
+@pytest.fixture(scope="session")
+def opensearch_2() -> Iterator[OpenSearchNode]:
+    """OpenSearch 2.19.1, the version that Wazuh 4.8 and later ship; started when first asked for."""
+    with start_node(OPENSEARCH_FIXTURES["opensearch_2"]) as node:
+        yield node
+
+
+@pytest.fixture(scope="session")
+def opensearch_3() -> Iterator[OpenSearchNode]:
+    """OpenSearch 3.3.2; started when first asked for."""
+    with start_node(OPENSEARCH_FIXTURES["opensearch_3"]) as node:
+        yield node
+
+
+@pytest.fixture(autouse=True)
+def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the tests talk to is on this machine, whatever proxies the machine has."""
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Fetches the servers that the chosen tests need before the first one runs, or ends the run at once."""
+    if session.config.option.collectonly:
+        return
+    asked = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    for item in session.items:  # a store's fixture asks for its server only when the test runs
+        chosen = item.callspec.params.values() if hasattr(item, "callspec") else ()
+        asked.update(OPENSEARCH[kind] for kind in chosen if isinstance(kind, str) and kind in OPENSEARCH)
+    try:
+        for name in sorted(asked & OPENSEARCH_FIXTURES.keys()):
+            class_path(OPENSEARCH_FIXTURES[name])
+    except OpenSearchUnavailableError as error:
+        pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """In CI a skipped test is a failed one: nothing may go untested unnoticed."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("CI") == "true":
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped, which CI does not allow: {report.longrepr}"
+    return report

@@ -1,0 +1,241 @@
+"""Getting in to OpenSearch: passwords, certificates, and refusals that say which setting to look at."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import socket
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import trustme
+
+from ctisync.errors import AccessRefused, ConfigurationError, Stopped, StoreUnavailable
+from ctisync.stores.opensearch import OpenSearchStore
+from tests.stores import opensearch_kit as kit
+from tests.support.clock import FakeClock
+from tests.support.opensearch_node import OpenSearchNode
+from tests.support.records import record
+from tests.support.tls_proxy import TlsProxy, tls_proxy
+
+USER, PASSWORD = "wazuh-admin", "pässwörd:with:colons"
+A = record("CVE-1", 1)
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def ca_file(authority: trustme.CA, tmp_path: Path) -> str:
+    return written(tmp_path / "ca.pem", authority.cert_pem)
+
+
+@pytest.fixture
+def proxy(opensearch_2: OpenSearchNode, authority: trustme.CA) -> Iterator[TlsProxy]:
+    certificate = authority.issue_cert("localhost")
+    with tls_proxy(opensearch_2.url, certificate, credentials=f"{USER}:{PASSWORD}") as running:
+        yield running
+
+
+def written(file: Path, *blobs: trustme.Blob) -> str:
+    file.write_bytes(b"".join(blob.bytes() for blob in blobs))
+    return str(file)
+
+
+@contextmanager
+def opened(port: int, host: str = "localhost", **settings: Any) -> Iterator[OpenSearchStore]:
+    settings = {"username": USER, "password": PASSWORD} | settings
+    with closing(OpenSearchStore([f"https://{host}:{port}"], FakeClock(), **settings)) as store:
+        yield store
+
+
+def test_with_the_right_password_and_authority_everything_works(proxy: TlsProxy, ca_file: str) -> None:
+    consumer = kit.new_consumer()
+    with opened(proxy.port, ca_file=ca_file) as store:
+        kit.initialise(store, consumer, [A], 10)
+        assert kit.lines(store, consumer) == [A.line]
+        assert store.name == f"https://localhost:{proxy.port}"
+
+
+@pytest.mark.parametrize(
+    ("settings", "who"),
+    [({"password": "wrong"}, f"user {USER}"), ({"username": None}, "without user and password")],
+)
+def test_a_wrong_password_is_refused_and_not_shown(
+    proxy: TlsProxy, ca_file: str, settings: dict[str, Any], who: str
+) -> None:
+    with (
+        opened(proxy.port, ca_file=ca_file, **settings) as store,
+        pytest.raises(AccessRefused, match=who) as refused,
+    ):
+        store.look(kit.new_consumer())
+    assert refused.value.hint == "check store.username and store.password_file"
+    assert "wrong" not in str(refused.value)
+
+
+def test_an_authority_that_is_not_ours_is_refused(proxy: TlsProxy, tmp_path: Path) -> None:
+    other = written(tmp_path / "other.pem", trustme.CA().cert_pem)
+    for ca_file in (other, None):
+        with opened(proxy.port, ca_file=ca_file) as store, pytest.raises(AccessRefused) as refused:
+            store.look(kit.new_consumer())
+        assert "certificate verify failed" in str(refused.value)
+        assert "store.ca_file" in str(refused.value.hint)
+    assert proxy.seen == []
+
+
+def test_a_certificate_for_another_host_is_refused(proxy: TlsProxy, ca_file: str) -> None:
+    with (
+        opened(proxy.port, host="127.0.0.1", ca_file=ca_file) as store,
+        pytest.raises(AccessRefused, match=r"certificate is not valid for '127\.0\.0\.1'"),
+    ):
+        store.look(kit.new_consumer())
+    assert proxy.seen == []
+
+
+def test_a_client_certificate_lets_in_and_its_lack_does_not(
+    opensearch_2: OpenSearchNode, authority: trustme.CA, ca_file: str, tmp_path: Path
+) -> None:
+    client = authority.issue_cert("ctisync@example.org")
+    client_cert = written(tmp_path / "client.pem", *client.cert_chain_pems)
+    client_key = written(tmp_path / "client.key", client.private_key_pem)
+    server = authority.issue_cert("localhost")
+    with tls_proxy(opensearch_2.url, server, client_authority=authority) as proxy:
+        with opened(proxy.port, ca_file=ca_file, client_cert=client_cert, client_key=client_key) as store:
+            assert store.count(kit.new_consumer()) is None
+        with (
+            opened(proxy.port, ca_file=ca_file) as store,
+            pytest.raises(AccessRefused, match="refuses our TLS connection") as refused,
+        ):
+            store.look(kit.new_consumer())
+        assert refused.value.hint == "check store.client_cert and store.client_key"
+
+
+def test_a_server_without_tls_is_not_taken_for_one_with_a_bad_certificate(
+    opensearch_2: OpenSearchNode,
+) -> None:
+    with (
+        opened(int(opensearch_2.url.rpartition(":")[2])) as store,
+        pytest.raises(AccessRefused, match="no TLS connection") as refused,
+    ):
+        store.look(kit.new_consumer())
+    assert "http://" in str(refused.value.hint)
+
+
+@pytest.mark.parametrize("setting", ["ca_file", "client_cert"])
+def test_a_certificate_that_cannot_be_read_is_a_setting_to_mend(tmp_path: Path, setting: str) -> None:
+    nonsense = tmp_path / "nonsense.pem"
+    nonsense.write_text("nonsense")
+    for file in (nonsense, tmp_path / "absent.pem"):
+        with (
+            pytest.raises(ConfigurationError, match=f"store.{setting} .* cannot be used"),
+            opened(9200, **{setting: str(file)}),
+        ):
+            pass
+
+
+def test_a_redirect_is_not_followed_so_that_no_password_goes_elsewhere(
+    proxy: TlsProxy, ca_file: str, opensearch_2: OpenSearchNode, authority: trustme.CA
+) -> None:
+    with tls_proxy(opensearch_2.url, authority.issue_cert("localhost")) as elsewhere:
+        proxy.redirect_to = f"https://localhost:{elsewhere.port}"
+        with (
+            opened(proxy.port, ca_file=ca_file) as store,
+            pytest.raises(ConfigurationError, match="redirect"),
+        ):
+            store.look(kit.new_consumer())
+        assert elsewhere.seen == []
+
+
+def test_neither_proxies_nor_passwords_are_taken_from_the_environment(
+    opensearch_2: OpenSearchNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    with closing(kit.open_store(opensearch_2)) as store:
+        assert store.count(kit.new_consumer()) is None
+
+
+def test_nothing_that_is_sent_is_logged(
+    proxy: TlsProxy, ca_file: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    consumer = kit.new_consumer()
+    secret = record("CVE-1", 1, {"text": "only in the body"})
+    with opened(proxy.port, ca_file=ca_file) as store:
+        kit.initialise(store, consumer, [secret], 10)
+    with opened(proxy.port, ca_file=ca_file, password="canary") as store, pytest.raises(AccessRefused):
+        store.look(consumer)
+    assert "only in the body" not in caplog.text
+    assert "canary" not in caplog.text
+    assert PASSWORD not in caplog.text
+    assert [each for each in caplog.records if each.name.startswith("opensearch")] == []
+
+
+def test_where_nothing_listens_the_store_is_unavailable_and_the_url_is_named() -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        clock = FakeClock()
+        with (
+            closing(OpenSearchStore([url], clock)) as store,
+            pytest.raises(StoreUnavailable, match=url) as gone,
+        ):
+            store.look(kit.new_consumer())
+    assert clock.slept == [0.5, 1.0, 2.0, 4.0]
+    assert gone.value.hint == f"check that it runs and that store.url is right: curl {url}"
+
+
+def test_another_node_of_the_cluster_answers_for_one_that_is_down(opensearch_2: OpenSearchNode) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        down = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        consumer = kit.new_consumer()
+        with closing(OpenSearchStore([down, opensearch_2.url], FakeClock())) as store:
+            kit.initialise(store, consumer, [A], 10)
+            assert kit.lines(store, consumer) == [A.line]
+            assert store.name == f"{down},{opensearch_2.url}"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "ftp://host:9200",
+        "https://",
+        "host:9200",
+        "https://host:port",
+        "https://host:9200?pretty",
+        "https://[::",
+    ],
+)
+def test_a_url_that_makes_no_sense_is_a_setting_to_mend(url: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"store\.url"):
+        OpenSearchStore([url], FakeClock())
+
+
+def test_a_password_in_the_url_is_refused_without_being_shown() -> None:
+    with pytest.raises(ConfigurationError, match=r"store\.url holds a user or a password") as refused:
+        OpenSearchStore(["https://admin:canary@host:9200"], FakeClock())
+    assert "canary" not in f"{refused.value}{refused.value.hint}"
+
+
+def test_a_signal_that_comes_while_an_answer_is_awaited_is_not_taken_for_a_lost_connection() -> None:
+    """The handler's error passes through libraries that catch whatever is raised."""
+
+    def stop(number: int, _frame: object) -> None:
+        raise Stopped(number)
+
+    before = signal.signal(signal.SIGALRM, stop)
+    try:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+            with closing(OpenSearchStore([url], FakeClock())) as store:
+                signal.setitimer(signal.ITIMER_REAL, 0.1)
+                with pytest.raises(Stopped):
+                    store.look(kit.new_consumer())
+    finally:
+        signal.signal(signal.SIGALRM, before)

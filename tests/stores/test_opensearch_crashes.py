@@ -1,0 +1,156 @@
+"""Killed after any of its writes, a pass leaves what the next one turns into the same content and offset.
+
+Dying before a write is dying after the write before it, and reads change nothing, so this is every point.
+"""
+
+from collections.abc import Callable
+from contextlib import closing
+
+import pytest
+
+from ctisync.core.model import Consumer, Delete, Put, Record, Write
+from ctisync.ports import Store
+from tests.stores import opensearch_kit as kit
+from tests.support.opensearch_node import OpenSearchNode
+from tests.support.records import record
+
+SNAPSHOT = [record("CVE-2", 12), record("CVE-3", 3), record("CVE-4", 14)]
+RANGE: list[Write] = [Put(record("CVE-2", 21)), Delete("CVE-3", 22), Put(record("CVE-5", 25))]
+OLDER = [record("CVE-1", 1), record("CVE-2", 2)]
+NEWER = [record("CVE-9", 50)]
+RESULT = [record("CVE-2", 21), record("CVE-4", 14), record("CVE-5", 25)]
+
+Run = Callable[[Store, Consumer], None]
+
+
+def whole_pass(store: Store, consumer: Consumer) -> None:
+    """Initialise from the snapshot at 20 when its content isn't there, apply the range (20, 30]."""
+    with store.writer(consumer) as writer:
+        if writer.state.offset not in (20, 30):
+            kit.load(writer, consumer, SNAPSHOT, 20)
+        if writer.state.offset == 20:
+            kit.apply(writer, RANGE, 30)
+        writer.make_searchable()
+
+
+def init_snapshot(store: Store, consumer: Consumer) -> None:
+    """What the operator's command does, whatever is stored."""
+    with store.writer(consumer) as writer:
+        kit.load(writer, consumer, SNAPSHOT, 20)
+
+
+def take_over(store: Store, consumer: Consumer) -> None:
+    with store.writer(consumer):
+        pass
+
+
+def dies(node: OpenSearchNode, consumer: Consumer, run: Run, writes: int) -> bool:
+    """Run until the process is killed after so many writes; False when it came to its end before that."""
+    store = kit.mortal_store(node, writes)
+    try:
+        run(store, consumer)
+    except kit.Killed:
+        return True
+    finally:
+        store.close()
+    return False
+
+
+def assert_readers_are_well(store: Store, consumer: Consumer, before: list[Record], offset: int) -> None:
+    """Between two passes: a whole content or none, never an offset above it."""
+    state = store.look(consumer)
+    if store.count(consumer) is None:
+        assert (before, state.offset) == ([], 0)
+    elif state.range_to is None:
+        contents = {"before": before, "snapshot": SNAPSHOT, "result": RESULT}
+        held = kit.lines(store, consumer)
+        found = [name for name, records in contents.items() if held == [each.line for each in records]]
+        assert len(found) == 1
+        assert state.offset <= {"before": offset, "snapshot": 20, "result": 30}[found[0]]
+
+
+def assert_the_next_pass_makes_it_good(store: Store, consumer: Consumer, node: OpenSearchNode) -> None:
+    whole_pass(store, consumer)
+    take_over(store, consumer)  # what was replaced is dropped by a later pass
+    state = store.look(consumer)
+    assert (state.offset, state.range_to, state.unsettled, state.loading) == (30, None, False, False)
+    assert state.owed is not None
+    assert state.owed.offset == 30
+    assert kit.lines(store, consumer) == [each.line for each in RESULT]
+    assert [*kit.aliases(node, consumer).values()] == [{consumer.index}]
+
+
+@pytest.mark.parametrize(
+    ("before", "offset", "run", "at_least"),
+    [([], 0, whole_pass, 12), (OLDER, 10, whole_pass, 14), (NEWER, 60, init_snapshot, 10)],
+    ids=["first pass", "a pass with an older content", "init-snapshot to a lower offset"],
+)
+def test_a_pass_that_was_killed_after_any_write_is_made_good_by_the_next(
+    opensearch_2: OpenSearchNode, before: list[Record], offset: int, run: Run, at_least: int
+) -> None:
+    with closing(kit.open_store(opensearch_2)) as store:
+        writes, died = 0, True
+        while died:
+            writes += 1
+            consumer = kit.new_consumer()
+            if before:
+                kit.initialise(store, consumer, before, offset)
+            died = dies(opensearch_2, consumer, run, writes)
+            kit.refresh(opensearch_2, consumer)
+            assert_readers_are_well(store, consumer, before, offset)
+            assert_the_next_pass_makes_it_good(store, consumer, opensearch_2)
+        assert writes > at_least
+
+
+@pytest.mark.parametrize("before_the_swap", [True, False], ids=["before the swap", "after the swap"])
+def test_settling_a_swap_that_was_killed_after_any_write_is_made_good_by_the_next(
+    opensearch_2: OpenSearchNode, before_the_swap: bool
+) -> None:
+    with closing(kit.open_store(opensearch_2)) as store:
+        writes, died = 0, True
+        while died:
+            writes += 1
+            consumer = kit.new_consumer()
+            kit.initialise(store, consumer, NEWER, 60)
+            assert dies(opensearch_2, consumer, init_snapshot, writes=7 if before_the_swap else 8)
+            assert store.look(consumer).unsettled
+            assert store.count(consumer) == len(NEWER if before_the_swap else SNAPSHOT)
+            died = dies(opensearch_2, consumer, take_over, writes)
+            assert_readers_are_well(store, consumer, NEWER, 60)
+            assert_the_next_pass_makes_it_good(store, consumer, opensearch_2)
+        assert writes > 5
+
+
+def test_a_swap_whose_new_content_is_gone_leaves_the_old_one_at_its_offset(
+    opensearch_2: OpenSearchNode,
+) -> None:
+    consumer = kit.new_consumer()
+    with closing(kit.open_store(opensearch_2)) as store:
+        kit.initialise(store, consumer, NEWER, 60)
+        assert dies(opensearch_2, consumer, init_snapshot, writes=7)
+        [unborn] = [
+            name for name, to in kit.aliases(opensearch_2, consumer).items() if consumer.index not in to
+        ]
+        opensearch_2.request("DELETE", f"/{unborn}")
+
+        take_over(store, consumer)
+        state = store.look(consumer)
+        assert (state.offset, state.content, state.unsettled) == (60, True, False)
+        assert kit.lines(store, consumer) == [each.line for each in NEWER]
+
+
+@pytest.mark.parametrize("before", [[], OLDER], ids=["first pass", "a pass with an older content"])
+def test_a_pass_that_must_send_every_write_twice_ends_as_any_other(
+    opensearch_2: OpenSearchNode, before: list[Record]
+) -> None:
+    """The reply to each of them is lost: no resent one is taken for another pass, or done twice."""
+    consumer = kit.new_consumer()
+    with (
+        closing(kit.open_store(opensearch_2)) as store,
+        closing(kit.forgetful_store(opensearch_2)) as forgetful,
+    ):
+        if before:
+            kit.initialise(store, consumer, before, 10)
+        whole_pass(forgetful, consumer)
+        take_over(forgetful, consumer)
+        assert_the_next_pass_makes_it_good(store, consumer, opensearch_2)

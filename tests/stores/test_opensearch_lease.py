@@ -1,0 +1,200 @@
+"""The lease on OpenSearch: who may take it when, and that nothing is left to who has lost it."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+
+import pytest
+
+from ctisync.core.model import Consumer, Delete, Put
+from ctisync.core.state import advanced
+from ctisync.errors import AnotherPass
+from ctisync.stores.opensearch import OpenSearchStore
+from ctisync.stores.opensearch_lease import myself
+from ctisync.stores.opensearch_records import Stored, delete, index
+from tests.stores import opensearch_kit as kit
+from tests.support.clock import FakeClock
+from tests.support.opensearch_node import OpenSearchNode
+from tests.support.records import record
+
+A, B, C = record("CVE-1", 1), record("CVE-2", 2), record("CVE-3", 13)
+TTL = 900
+
+
+@pytest.fixture
+def store(opensearch_2: OpenSearchNode) -> Iterator[OpenSearchStore]:
+    with closing(kit.open_store(opensearch_2, lease_ttl=TTL)) as opened:
+        yield opened
+
+
+@pytest.fixture
+def consumer(store: OpenSearchStore) -> Consumer:
+    """With the content A, B at offset 10."""
+    made = kit.new_consumer()
+    kit.initialise(store, made, [A, B], 10)
+    return made
+
+
+def in_(seconds: float) -> int:
+    return int(time.time() + seconds)
+
+
+def test_a_lease_says_who_holds_it_and_is_gone_after_the_pass(
+    store: OpenSearchStore, consumer: Consumer, opensearch_2: OpenSearchNode
+) -> None:
+    with store.writer(consumer):
+        lease = kit.document(opensearch_2, consumer)["vd_4.8.0"]["ctisync"]["lease"]
+        assert (lease["owner"], lease["host"]) == (myself().owner, myself().host)
+        assert lease["pid"] == os.getpid()
+        assert TTL - 60 < lease["until"] - time.time() <= TTL
+        assert [alias for aliases in kit.aliases(opensearch_2, consumer).values() for alias in aliases] != [
+            consumer.index
+        ]
+    assert kit.document(opensearch_2, consumer)["vd_4.8.0"]["ctisync"]["lease"] is None
+    assert [*kit.aliases(opensearch_2, consumer).values()] == [{consumer.index}]
+
+
+def test_a_live_lease_of_another_host_ends_the_pass_at_once_and_is_left_alone(
+    store: OpenSearchStore, consumer: Consumer, opensearch_2: OpenSearchNode
+) -> None:
+    kit.put_lease(opensearch_2, consumer, until=in_(600))
+    before = kit.document(opensearch_2, consumer)
+    with (
+        pytest.raises(AnotherPass, match=r"root on other-host, process 4711, lease until 20"),
+        store.writer(consumer),
+    ):
+        pass
+    assert kit.document(opensearch_2, consumer) == before
+
+
+@pytest.mark.parametrize("until", [-1, TTL + 3600], ids=["expired", "further away than any lease"])
+def test_a_lease_that_nobody_can_hold_is_taken(
+    store: OpenSearchStore, consumer: Consumer, opensearch_2: OpenSearchNode, until: float
+) -> None:
+    kit.put_lease(opensearch_2, consumer, until=in_(until))
+    with store.writer(consumer) as writer:
+        kit.apply(writer, [Put(C)], 20)
+    assert store.look(consumer).offset == 20
+
+
+def test_a_lease_of_this_host_is_a_dead_ones_for_who_holds_the_hosts_lock(
+    store: OpenSearchStore, consumer: Consumer, opensearch_2: OpenSearchNode
+) -> None:
+    me = myself()
+    kit.put_lease(opensearch_2, consumer, until=in_(600), host=me.host, owner=me.owner)
+    with (
+        closing(kit.open_store(opensearch_2, host_lock_held=False)) as without_lock,
+        pytest.raises(AnotherPass),
+        without_lock.writer(consumer),
+    ):
+        pass
+    with store.writer(consumer) as writer:
+        assert writer.state.offset == 10
+
+
+def test_a_lease_of_another_user_of_this_host_is_not_ours_to_take(
+    store: OpenSearchStore, consumer: Consumer, opensearch_2: OpenSearchNode
+) -> None:
+    """He has a lock file of his own."""
+    kit.put_lease(opensearch_2, consumer, until=in_(600), host=myself().host, owner="somebody-else")
+    with pytest.raises(AnotherPass, match="somebody-else"), store.writer(consumer):
+        pass
+
+
+def test_a_pass_that_finds_nothing_to_do_leaves_it_to_who_holds_the_lease(
+    store: OpenSearchStore, consumer: Consumer, opensearch_2: OpenSearchNode
+) -> None:
+    state = store.look(consumer)
+    kit.put_lease(opensearch_2, consumer, until=in_(600))
+    before = kit.document(opensearch_2, consumer)
+    store.checked(consumer, state)
+    assert kit.document(opensearch_2, consumer) == before
+
+
+def test_a_long_step_renews_the_lease_after_a_third_of_it(
+    consumer: Consumer, opensearch_2: OpenSearchNode
+) -> None:
+    clock = FakeClock()
+
+    def until() -> int:
+        found: int = kit.document(opensearch_2, consumer)["vd_4.8.0"]["ctisync"]["lease"]["until"]
+        return found
+
+    with (
+        closing(kit.open_store(opensearch_2, clock, lease_ttl=TTL)) as store,
+        store.writer(consumer) as writer,
+    ):
+        taken = until()
+        clock.advance(seconds=TTL / 3 - 1)
+        writer.keep_alive()
+        assert until() == taken
+        clock.advance(seconds=2)
+        writer.keep_alive()
+        assert until() == pytest.approx(taken + TTL / 3 + 1, abs=2)
+
+
+def test_who_has_lost_the_lease_changes_nothing_any_more(
+    store: OpenSearchStore, consumer: Consumer, opensearch_2: OpenSearchNode
+) -> None:
+    """Not the state, not a record of the live content, not a generation, not the alias."""
+    with ExitStack() as stack:
+        lost = stack.enter_context(store.writer(consumer))
+        lost.read(["CVE-1", "CVE-2"])
+        load = stack.enter_context(lost.load(kit.snapshot(30)))
+        load.add([C])
+        after = kit.loaded(lost.state, consumer, 30)
+        new = stack.enter_context(store.writer(consumer))
+        before = (kit.document(opensearch_2, consumer), kit.aliases(opensearch_2, consumer))
+
+        fence, live = lost._live_fence(), lost._hold.live
+        assert live is not None
+        for attempt in (
+            lambda: lost.save(lost.state),
+            lambda: lost.save(lost.state),  # the second one knows the document of the new holder
+            lambda: lost.read(["CVE-1"]),
+            lambda: lost.apply([Put(C)], advanced(lost.state, 20, kit.NOW)),
+            lambda: lost._records.send(fence, [index(C)]),
+            lambda: lost._records.send(
+                fence, [delete("CVE-1", 15, Stored(version=1, seq_no=0, primary_term=1))]
+            ),
+            lambda: load.add([B]),
+            lambda: load.publish(after),
+            lost.make_searchable,
+        ):
+            with pytest.raises(AnotherPass):
+                attempt()
+        assert not lost._hold.swap(load._generation)
+        assert (kit.document(opensearch_2, consumer), kit.aliases(opensearch_2, consumer)) == before
+        assert new.read(["CVE-1", "CVE-2", "CVE-3"]) == {"CVE-1": A, "CVE-2": B}
+
+        kit.apply(new, [Put(C), Delete("CVE-1", 14)], 20)
+        new.make_searchable()
+    assert kit.lines(store, consumer) == [B.line, C.line]
+    assert store.look(consumer).offset == 20
+
+
+def test_who_has_lost_the_lease_of_a_first_load_neither_shows_nor_removes_a_generation(
+    store: OpenSearchStore, opensearch_2: OpenSearchNode
+) -> None:
+    """His own generation is still there: without a live content the new holder had nothing to assert."""
+    consumer = kit.new_consumer()
+    with ExitStack() as stack:
+        lost = stack.enter_context(store.writer(consumer))
+        his = stack.enter_context(lost.load(kit.snapshot(30)))
+        new = stack.enter_context(store.writer(consumer))
+        assert his._generation in kit.aliases(opensearch_2, consumer)
+
+        assert not lost._hold.swap(his._generation)
+        assert store.count(consumer) is None
+
+        with new.load(kit.snapshot(10)) as load:
+            load.add([A])
+            before = kit.aliases(opensearch_2, consumer)
+            with pytest.raises(AnotherPass):
+                lost._hold.drop_strays(his._generation)
+            assert kit.aliases(opensearch_2, consumer) == before
+            load.publish(kit.loaded(new.state, consumer, 10))
+    assert kit.lines(store, consumer) == [A.line]

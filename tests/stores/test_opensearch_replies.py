@@ -1,0 +1,239 @@
+"""Bulk replies that lie, fall short or refuse: nothing is believed that the reply does not say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import closing
+from typing import Any
+
+import msgspec
+import pytest
+
+from ctisync.core.model import Record
+from ctisync.errors import AccessRefused, AnotherPass, StoreUnavailable
+from ctisync.stores.opensearch_client import Client, NoReply, Problem, Reply
+from ctisync.stores.opensearch_records import Action, Records, Stored, delete, index
+from tests.stores import opensearch_kit as kit
+from tests.support.clock import FakeClock
+from tests.support.opensearch_node import OpenSearchNode
+from tests.support.records import record
+
+A, B, C = (index(record(f"CVE-{number}", number)) for number in (1, 2, 3))
+GONE = delete("CVE-4", 4, Stored(version=1, seq_no=7, primary_term=1))
+
+BUSY = Problem("opensearch_rejected_execution_exception", "rejected execution of coordinating operation")
+FULL = Problem(
+    "cluster_block_exception", "index [x] blocked by: [TOO_MANY_REQUESTS/12/disk usage exceeded flood"
+)
+STRICT = Problem(
+    "strict_dynamic_mapping_exception", "mapping set to strict, introduction of [x_new] is not allowed"
+)
+MISSING = Problem(
+    "index_not_found_exception", "no such index [ctisync-w-1] and [require_alias] request flag is"
+)
+CONFLICT = Problem("version_conflict_engine_exception", "[CVE-1]: version conflict")
+FORBIDDEN = Problem("security_exception", "no permissions for [indices:data/write/bulk]")
+
+
+class Scripted:
+    """Answers each request with the next of the replies, and keeps what was sent."""
+
+    def __init__(self, *replies: Reply | NoReply) -> None:
+        self._replies = list(replies)
+        self.bodies: list[bytes] = []
+
+    def send(self, method: str, target: str, body: bytes | None) -> Reply:
+        assert "require_alias=true" in target or "_mget" in target
+        self.bodies.append(body or b"")
+        reply = self._replies.pop(0)
+        if isinstance(reply, NoReply):
+            raise reply
+        return reply
+
+    def close(self) -> None:
+        pass
+
+
+def item(
+    action: Action, status: int = 201, error: Problem | None = None, **changes: object
+) -> dict[str, Any]:
+    answered: dict[str, object] = {"_id": action.name, "status": status, "_version": action.offset}
+    if error is not None:
+        answered |= {"error": {"type": error.type, "reason": error.reason}}
+    return {action.kind: answered | changes}
+
+
+def items(*answered: dict[str, Any]) -> Reply:
+    return Reply(200, msgspec.json.encode({"errors": False, "items": answered}).decode())
+
+
+def send(actions: Sequence[Action], *replies: Reply | NoReply) -> tuple[Any, Scripted, FakeClock]:
+    transport, clock = Scripted(*replies), FakeClock()
+    client = Client(transport, "http://127.0.0.1:9200", clock)
+    return Records(client, clock).send("ctisync-w-1", actions), transport, clock
+
+
+def test_a_reply_that_accounts_for_every_item_is_believed() -> None:
+    sent, transport, _ = send([A, B, GONE], items(item(A), item(B, 200), item(GONE, 200)))
+    assert (sent.created, sent.conflicts) == (1, [])
+    assert transport.bodies == [A.text + B.text + GONE.text]
+
+
+def test_a_delete_of_what_is_gone_is_done() -> None:
+    sent, _, _ = send([GONE], items(item(GONE, 404)))
+    assert sent.conflicts == []
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        pytest.param(items(), id="no items"),
+        pytest.param(items(item(A)), id="short"),
+        pytest.param(items(item(A), item(B), item(C)), id="long"),
+        pytest.param(items(item(B), item(A)), id="reordered"),
+        pytest.param(items(item(A), item(B, _id="CVE-22")), id="wrong id"),
+        pytest.param(items(item(A), {"create": item(B)["index"]}), id="wrong operation"),
+        pytest.param(items(item(A), {}), id="empty item"),
+        pytest.param(items(item(A), item(A) | item(GONE)), id="two in one"),
+        pytest.param(items(item(A), item(B, 202)), id="unknown status"),
+        pytest.param(items(item(A), item(B, 404)), id="not found without error"),
+        pytest.param(items(item(A), item(B, _version=7)), id="wrong version"),
+        pytest.param(items(item(A), item(B, 201, STRICT)), id="success with an error"),
+        pytest.param(items(item(A), item(B, 500, Problem("null_pointer_exception"))), id="failure"),
+        pytest.param(Reply(200, '{"errors":false}'), id="errors false and nothing else"),
+        pytest.param(Reply(200, '{"items":[{"index":{"_id":"CVE-1","stat'), id="cut off"),
+        pytest.param(Reply(200, ""), id="empty"),
+        pytest.param(Reply(200, "<html>"), id="no JSON"),
+        pytest.param(Reply(400, problem=Problem("illegal_argument_exception")), id="refused as a whole"),
+    ],
+)
+def test_a_reply_that_does_not_account_for_every_item_is_not_believed(reply: Reply) -> None:
+    with pytest.raises(StoreUnavailable):
+        send([A, B], reply)
+
+
+@pytest.mark.parametrize("position", [0, 1, 2])
+def test_what_a_busy_node_turned_away_is_sent_again_alone_after_a_pause(position: int) -> None:
+    actions = [A, B, C]
+    answered = [item(action) for action in actions]
+    answered[position] = item(actions[position], 429, BUSY)
+    sent, transport, clock = send(actions, items(*answered), items(item(actions[position])))
+    assert sent.created == 3
+    assert transport.bodies[1] == actions[position].text
+    assert clock.slept == [0.5]
+
+
+def test_a_busy_node_gets_smaller_bodies_and_in_the_end_no_more() -> None:
+    busy = Reply(429, problem=BUSY)
+    sent, transport, _ = send([A, B], busy, items(item(A)), items(item(B)))
+    assert sent.created == 2
+    assert transport.bodies[1:] == [A.text, B.text]
+
+    with pytest.raises(StoreUnavailable, match="overloaded"):
+        send([A], *[busy] * 9)
+
+
+@pytest.mark.parametrize(
+    "reply", [items(item(A, 429, FULL)), Reply(429, problem=FULL), items(item(A, 403, FULL))]
+)
+def test_a_full_disk_ends_the_pass_at_once(reply: Reply) -> None:
+    transport, clock = Scripted(reply), FakeClock()
+    client = Client(transport, "http://127.0.0.1:9200", clock)
+    with pytest.raises(StoreUnavailable, match="takes no writes, its disk is probably full"):
+        Records(client, clock).send("ctisync-w-1", [A])
+    assert clock.slept == []
+
+
+def test_a_refused_record_is_named_with_the_reason() -> None:
+    with pytest.raises(StoreUnavailable, match=r"refuses record CVE-2 \(400\): strict_dynamic.*x_new"):
+        send([A, B], items(item(A), item(B, 400, STRICT)))
+
+
+def test_a_missing_privilege_is_named() -> None:
+    with pytest.raises(AccessRefused, match=r"CVE-1.*indices:data/write/bulk"):
+        send([A], items(item(A, 403, FORBIDDEN)))
+
+
+@pytest.mark.parametrize("action", [A, GONE])
+def test_a_fence_that_is_gone_is_another_pass(action: Action) -> None:
+    with pytest.raises(AnotherPass):
+        send([action], items(item(action, 404, MISSING)))
+
+
+def test_a_conflict_is_handed_back_to_be_looked_at() -> None:
+    sent, _, _ = send([A, GONE], items(item(A, 409, CONFLICT), item(GONE, 409, CONFLICT)))
+    assert (sent.created, sent.conflicts) == (0, [A, GONE])
+
+
+def test_a_body_that_is_too_large_is_halved_and_a_record_that_is_too_large_is_named() -> None:
+    sent, transport, _ = send([A, B], Reply(413), items(item(A)), items(item(B)))
+    assert (sent.created, transport.bodies[1:]) == (2, [A.text, B.text])
+    with pytest.raises(StoreUnavailable, match="record CVE-1 has"):
+        send([A], Reply(413))
+
+
+def test_a_lost_reply_is_asked_for_again() -> None:
+    sent, transport, clock = send([A], NoReply("connection reset"), Reply(503), items(item(A)))
+    assert (sent.created, len(transport.bodies), clock.slept) == (1, 3, [0.5, 1.0])
+
+
+def test_a_node_that_stays_away_is_unavailable_and_named() -> None:
+    with pytest.raises(
+        StoreUnavailable, match=r"http://127.0.0.1:9200 cannot be reached: connection reset"
+    ) as gone:
+        send([A], *[NoReply("connection reset")] * 5)
+    assert "curl http://127.0.0.1:9200" in str(gone.value.hint)
+
+
+def found(name: str, offset: int) -> dict[str, Any]:
+    source = {"name": name, "offset": offset}
+    version = {"_version": offset, "_seq_no": 3, "_primary_term": 1}
+    return {"_id": name, "found": True, "_source": source} | version
+
+
+UNREADABLE = {"_id": "CVE-2", "error": {"type": "no_shard_available_action_exception", "reason": "no shard"}}
+
+
+def read(*docs: dict[str, Any]) -> dict[str, Any]:
+    clock = FakeClock()
+    reply = Reply(200, msgspec.json.encode({"docs": docs}).decode())
+    client = Client(Scripted(reply), "http://127.0.0.1:9200", clock)
+    return Records(client, clock).read("ctisync-w-1", ["CVE-1", "CVE-2"])
+
+
+def test_a_record_is_missing_only_when_the_reply_says_so() -> None:
+    assert read(found("CVE-1", 1), {"_id": "CVE-2", "found": False}).keys() == {"CVE-1"}
+
+
+@pytest.mark.parametrize(
+    "docs",
+    [
+        pytest.param([], id="empty"),
+        pytest.param([found("CVE-1", 1)], id="short"),
+        pytest.param([found("CVE-2", 2), found("CVE-1", 1)], id="reordered"),
+        pytest.param([found("CVE-1", 1), {"_id": "CVE-2"}], id="neither found nor not"),
+        pytest.param([found("CVE-1", 1), UNREADABLE], id="a shard that is away"),
+        pytest.param([found("CVE-1", 1), found("CVE-2", 2) | {"_version": 3}], id="another version"),
+        pytest.param([found("CVE-1", 1), found("CVE-2", 2) | {"_source": {}}], id="another document"),
+    ],
+)
+def test_a_read_that_failed_is_never_a_missing_record(docs: list[dict[str, Any]]) -> None:
+    with pytest.raises(StoreUnavailable):
+        read(*docs)
+
+
+def test_a_read_through_a_fence_that_is_gone_is_another_pass() -> None:
+    missing = {"type": MISSING.type, "reason": MISSING.reason}
+    with pytest.raises(AnotherPass):
+        read({"_id": "CVE-1", "error": missing}, {"_id": "CVE-2", "error": missing})
+
+
+def test_a_bulk_whose_reply_was_lost_is_counted_once(opensearch_2: OpenSearchNode) -> None:
+    """With a record's older line after its newer one, and a line twice."""
+    consumer = kit.new_consumer()
+    twice, newer, older = record("CVE-1", 1), record("CVE-2", 5), record("CVE-2", 2)
+    records: list[Record] = [twice, newer, older, twice]
+    with closing(kit.forgetful_store(opensearch_2)) as store:
+        kit.initialise(store, consumer, records, 10)
+        assert kit.lines(store, consumer) == [twice.line, newer.line]
+        assert store.count(consumer) == 2

@@ -271,14 +271,6 @@ def test_how_a_file_is_refused_is_how_it_is_recognised(make_feed: MakeFeed, snap
         make_feed().fetch_snapshot(snapshot, refused, _nothing)
 
 
-def test_a_file_name_that_contradicts_the_offset_is_refused_before_the_download(
-    sim: FeedSimulator, feed: CtiFeed, snapshot: Snapshot
-) -> None:
-    with pytest.raises(SnapshotRefused, match=str(snapshot.offset)):
-        feed.fetch_snapshot(Snapshot(snapshot.link, snapshot.offset + 1), None, _nothing)
-    assert sim.requests == []
-
-
 def test_a_server_that_ends_the_body_by_closing_is_believed_when_the_archive_is_whole(
     sim: FeedSimulator, feed: CtiFeed, snapshot: Snapshot, report: KeptReport
 ) -> None:

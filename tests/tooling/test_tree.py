@@ -27,9 +27,7 @@ def texts() -> dict[str, str]:
 
 
 def holders(words: list[str]) -> list[str]:
-    return [
-        f"{name}: {word}" for name, text in texts().items() for word in words if word in text.lower()
-    ]
+    return [f"{name}: {word}" for name, text in texts().items() for word in words if word in text.lower()]
 
 
 def test_no_file_names_a_package_registry() -> None:

@@ -48,6 +48,9 @@ VerboseOption = Annotated[
 QuietOption = Annotated[
     bool, typer.Option("--quiet", "-q", help="Show warnings and errors only, no progress.")
 ]
+TolerateCooldownOption = Annotated[
+    bool, typer.Option("--tolerate-cooldown", help="Exit 0 while the feed is left alone; for cron.")
+]
 LogFormatOption = Annotated[Format, typer.Option("--log-format", help="How events are written.")]
 
 
@@ -118,6 +121,7 @@ def _no_command(
 @app.command()
 def sync(
     context: typer.Context,
+    tolerate_cooldown: TolerateCooldownOption = False,
     config: ConfigOption = None,
     consumer: ConsumerOption = None,
     verbose: VerboseOption = False,
@@ -125,12 +129,14 @@ def sync(
     log_format: LogFormatOption = "text",
 ) -> int:
     """Bring the content in step with the feed: initialise, update, or nothing to do."""
-    return _passes(_call(context, config, consumer, verbose, quiet, log_format), "sync")
+    call = _call(context, config, consumer, verbose, quiet, log_format)
+    return _passes(call, "sync", tolerate_cooldown)
 
 
 @app.command()
 def update(
     context: typer.Context,
+    tolerate_cooldown: TolerateCooldownOption = False,
     config: ConfigOption = None,
     consumer: ConsumerOption = None,
     verbose: VerboseOption = False,
@@ -138,7 +144,8 @@ def update(
     log_format: LogFormatOption = "text",
 ) -> int:
     """Apply the feed's changes; never initialises."""
-    return _passes(_call(context, config, consumer, verbose, quiet, log_format), "update")
+    call = _call(context, config, consumer, verbose, quiet, log_format)
+    return _passes(call, "update", tolerate_cooldown)
 
 
 @app.command("init-snapshot")
@@ -154,6 +161,7 @@ def init_snapshot(
             "--offset", metavar="N", min=1, help="With --from: the offset that the snapshot stands for."
         ),
     ] = None,
+    tolerate_cooldown: TolerateCooldownOption = False,
     config: ConfigOption = None,
     consumer: ConsumerOption = None,
     verbose: VerboseOption = False,
@@ -165,7 +173,7 @@ def init_snapshot(
     if source is None:
         if offset is not None:
             raise UsageError("--offset goes with --from", hint="ctisync init-snapshot --from FILE --offset N")
-        return _passes(call, "init-snapshot")
+        return _passes(call, "init-snapshot", tolerate_cooldown)
     from ctisync.commands.given import load_from
 
     load_from(call.settings, call.only_consumer("--from loads"), source, offset, _CLOCK, call.console)
@@ -228,6 +236,37 @@ def export(
 
 
 @app.command()
+def verify(
+    context: typer.Context,
+    deep: Annotated[bool, typer.Option("--deep", help="Decode every record.")] = False,
+    against: Annotated[
+        str | None, typer.Option("--against", metavar="FILE_OR_URL", help="Compare with this snapshot.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    config: ConfigOption = None,
+    consumer: ConsumerOption = None,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+    log_format: LogFormatOption = "text",
+) -> int:
+    """Check that what is stored is what it says. Changes nothing."""
+    from ctisync.commands import verify as command
+
+    call = _call(context, config, consumer, verbose, quiet, log_format)
+    if against is None:
+        found = command.verify(call.settings, call.consumers, _CLOCK, call.console, deep=deep)
+    else:
+        one = call.only_consumer("--against compares")
+        found = command.verify_against(call.settings, one, against, _CLOCK, call.console, deep=deep)
+    if as_json:
+        _print(msgspec.json.format(msgspec.json.encode(command.as_document(found))).decode())
+    else:
+        _print(command.as_text(found))
+    command.raise_bad_end(found)
+    return DONE
+
+
+@app.command()
 def demo(
     context: typer.Context,
     keep: Annotated[
@@ -243,10 +282,12 @@ def demo(
     return play(keep, _CLOCK, _console(context, verbose, quiet, log_format), sys.stdout)
 
 
-def _passes(call: _Call, mode: Mode) -> int:
+def _passes(call: _Call, mode: Mode, tolerate_cooldown: bool) -> int:
     from ctisync.commands.passes import run_passes
 
-    return run_passes(call.settings, call.consumers, mode, _CLOCK, call.console)
+    return run_passes(
+        call.settings, call.consumers, mode, _CLOCK, call.console, tolerate_cooldown=tolerate_cooldown
+    )
 
 
 def _print(text: str) -> None:
@@ -263,19 +304,33 @@ def main(arguments: Sequence[str] | None = None) -> int:
     process.open_missing_streams()
     console = Console(sys.stderr, _CLOCK)
     silence_libraries()
-    process.stop_on_signals()
+
+    def tell_ended(number: int) -> None:
+        stop = Stopped(number)
+        console.failure(f"{stop.message}; it was ended at once", None, stop)
+
     try:
-        code = _run(sys.argv[1:] if arguments is None else arguments, console)
+        with process.stopping_on_signals(tell_ended):
+            code = _told(sys.argv[1:] if arguments is None else arguments, console)
+    except process.StopAsked as error:
+        stop = Stopped(error.signal_number)
+        console.failure(stop.message, None, error)
+        process.drop_results()
+        return stop.exit_code
+    process.forget_unwritten_results()
+    return code
+
+
+def _told(arguments: Sequence[str], console: Console) -> int:
+    """The exit code of one command; what it failed at is told."""
+    try:
+        code = _run(arguments, console)
         process.flush_results()
     except CtisyncError as error:
         console.error(error)
         code = error.exit_code
     except _CommandLineError as error:
         code = _told_usage(error, console)
-    except process.StopAsked as error:
-        stop = Stopped(error.signal_number)
-        console.failure(stop.message, None, error)
-        code = stop.exit_code
     except BrokenPipeError:  # our reader has seen enough
         code = DONE
     except Exception as error:  # noqa: BLE001  # the last place to tell it
@@ -285,7 +340,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             error,
         )
         code = BUG
-    process.forget_unwritten_results()
     return code
 
 

@@ -70,8 +70,14 @@ class AnotherPass(CtisyncError):
 
 
 class FeedUnreachable(CtisyncError):
+    """`come_back_in`: seconds for which the feed is to be left alone, None when nobody says."""
+
     exit_code = 5
     transient = True
+
+    def __init__(self, message: str, *, hint: str | None = None, come_back_in: float | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.come_back_in = come_back_in
 
 
 class FeedRefused(CtisyncError):

@@ -43,13 +43,17 @@ def host_lock(path: Path, clock: Clock, command: str) -> Iterator[None]:
 
     The kernel lets it go when the process ends, however it ends, so what the file says counts only
     while somebody holds it. The file stays: removing it would let two passes hold two files of one name.
-    Raises AnotherPass, ConfigurationError (no such folder), StoreUnavailable (it cannot be written).
+    Raises AnotherPass, ConfigurationError (no such folder), StoreUnavailable (no write, no lock).
     """
     with _opened(path) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise AnotherPass(_who_holds(file, path), hint="wait for it; the next call goes on") from error
+        except OSError as error:  # a network disk without locks, say
+            raise StoreUnavailable(
+                f"cannot lock {path}: {error.strerror}", hint=f"df -T {path.parent} (it must support flock)"
+            ) from error
         holder = Holder(os.getpid(), clock.now().isoformat(timespec="seconds"), command)
         try:
             os.ftruncate(file, 0)

@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
+from ctisync.core.audit import Finding
 from ctisync.core.model import Change, Consumer, ConsumerInfo, OffsetRange, Record, Snapshot, Write
 from ctisync.core.state import ConsumerState, RefusedSnapshot
 
@@ -158,6 +159,31 @@ class Writer(Protocol):
         """Renew the lease if it is due; called while a long step writes nothing."""
 
 
+class Inspection(Protocol):
+    """One consumer's state and live content as they are kept, for an audit: read only, and from one moment
+    as far as the store has such. A record's name and offset are those that the store keeps beside the line;
+    they are not compared with the line, and nobody has looked into it."""
+
+    @property
+    def state(self) -> ConsumerState: ...
+
+    def findings(self, *, deep: bool) -> Iterator[Finding]:
+        """What is wrong with the store's own make: damage, structure, generations, signs of dead writers.
+
+        What a later pass settles is a note or an unsettled state, no difference. `deep` may take as
+        long as reading everything does.
+        """
+
+    def count(self) -> int | None:
+        """Records in the live content; None when there is none."""
+
+    def scan(self) -> Iterator[Record]:
+        """Every record of the live content once, in any order; none when there is no content."""
+
+    def lookup(self, names: Collection[str]) -> dict[str, Record]:
+        """Those of these records that the live content holds."""
+
+
 class Store(Protocol):
     """Where content and state are kept."""
 
@@ -172,7 +198,8 @@ class Store(Protocol):
         """
 
     def checked(self, consumer: Consumer, state: ConsumerState) -> None:
-        """Remember `state`, which differs from what `look` gave only in what the feed said and when.
+        """Remember `state`, which differs from what `look` gave only in what the feed said and when, and
+        in how long it is to be left alone.
 
         Best effort, without a lease: when another writer is at work, it is his to remember.
         """
@@ -189,5 +216,9 @@ class Store(Protocol):
     def export(self, consumer: Consumer) -> Iterator[bytes]:
         """The live content's lines without newlines, ascending by name (by UTF-8 bytes), from one
         moment: a swap meanwhile does not show. Raises EmptyStore when there is no content."""
+
+    def inspect(self, consumer: Consumer) -> AbstractContextManager[Inspection]:
+        """Look closely at what is stored, without a lease and without a write. Raises as `look` does;
+        what `look` would refuse for its meaning, but can be read, is for the findings to tell."""
 
     def close(self) -> None: ...

@@ -1,13 +1,29 @@
 """What the operating system has to do with a run: signals that end it, streams that are gone or full."""
 
 import os
+import select
 import signal
 import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import FrameType
-from typing import TextIO
+from typing import Final, TextIO
 
 from ctisync.errors import UsageError
+
+LONGEST_STOP: Final = 4.0
+"""Seconds in which a run that was asked to stop ends by itself; then it is ended."""
+
+_ONE_REQUEST: Final = 0.3
+"""Seconds within which a further signal asks for nothing new: `timeout`, for one, sends each one twice."""
+
+_MOMENT: Final = 0.02
+"""Seconds after which a StopAsked that was lost is raised again."""
+
+_LAST_WORDS: Final = 0.5
+"""Seconds for a message that may have nowhere to go."""
 
 
 class StopAsked(BaseException):
@@ -18,19 +34,92 @@ class StopAsked(BaseException):
         self.signal_number = signal_number
 
 
-def stop_on_signals() -> None:
-    """SIGTERM and SIGINT raise StopAsked; a second one ends the process at once, as SIGKILL would."""
+@contextmanager
+def stopping_on_signals(tell_ended: Callable[[int], None]) -> Iterator[None]:
+    """SIGTERM and SIGINT raise StopAsked, once, wherever the block stands; what it has begun it undoes, or
+    leaves to the next pass, on its way out.
 
-    def stop(number: int, _frame: FrameType | None) -> None:
-        for each in heeded:
-            signal.signal(each, signal.SIG_DFL)
-        raise StopAsked(number)
-
+    A second signal, or a way out that takes longer than LONGEST_STOP (in a statement of the database, or a
+    look-up of a name, no handler runs), ends the process at once: with the signal's exit code, as safely as
+    SIGKILL. `tell_ended` is called first, with the signal's number.
+    """
     # What is ignored from outside (nohup, a shell's background jobs) stays ignored.
     both = (signal.SIGTERM, signal.SIGINT)
     heeded = [each for each in both if signal.getsignal(each) is not signal.SIG_IGN]
-    for each in heeded:
-        signal.signal(each, stop)
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        for each in heeded:
+            signal.signal(each, _heard)
+        raise StopAsked(number)
+
+    def raise_lost(lost: "sys.UnraisableHookArgs") -> None:
+        """What is raised in a destructor, or in a callback of a weak reference, goes no further."""
+        if isinstance(lost.exc_value, StopAsked):
+            number = lost.exc_value.signal_number
+            signal.signal(number, stop)
+            threading.Timer(_MOMENT, os.kill, (os.getpid(), number)).start()
+        else:
+            sys.__unraisablehook__(lost)
+
+    end_watch = _watch_signals(heeded, tell_ended)
+    sys.unraisablehook = raise_lost
+    stopped = False
+    try:
+        for each in heeded:
+            signal.signal(each, stop)
+        yield
+    except StopAsked:
+        stopped = True  # the way out isn't over: it is watched to the end of the process
+        raise
+    finally:
+        if not stopped:
+            for each in heeded:  # nothing is left that could be stopped but the interpreter
+                signal.signal(each, signal.SIG_DFL)
+            end_watch()
+            sys.unraisablehook = sys.__unraisablehook__
+
+
+def _heard(_number: int, _frame: FrameType | None) -> None:
+    """Nothing: a handler must stand there for the watch to be woken."""
+
+
+def _watch_signals(heeded: Sequence[signal.Signals], tell_ended: Callable[[int], None]) -> Callable[[], None]:
+    """Start the thread that ends the process; the function that ends the thread.
+
+    It learns of signals from their numbers in a pipe, into which Python writes them whatever it is doing.
+    """
+    arrived, arrive = os.pipe()
+    os.set_blocking(arrive, False)
+    watch = threading.Thread(target=_end_process, args=(arrived, tell_ended), daemon=True, name="signals")
+    # A signal that this thread took would not wake the main thread from what it waits for.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, heeded)
+    watch.start()
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    signal.set_wakeup_fd(arrive, warn_on_full_buffer=False)
+
+    def end() -> None:
+        signal.set_wakeup_fd(-1)
+        os.close(arrive)
+        watch.join()
+        os.close(arrived)
+
+    return end
+
+
+def _end_process(arrived: int, tell_ended: Callable[[int], None]) -> None:
+    first = os.read(arrived, 1)
+    if not first:
+        return
+    select.select([], [], [], _ONE_REQUEST)
+    os.set_blocking(arrived, False)
+    with suppress(BlockingIOError):
+        os.read(arrived, 100)
+    select.select([arrived], [], [], LONGEST_STOP - _ONE_REQUEST)
+    number = first[0]
+    words = threading.Thread(target=tell_ended, args=(number,), daemon=True)
+    words.start()
+    words.join(_LAST_WORDS)
+    os._exit(128 + number)
 
 
 def open_missing_streams() -> None:
@@ -54,7 +143,12 @@ def forget_unwritten_results() -> None:
     try:
         sys.stdout.flush()
     except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        drop_results()
+
+
+def drop_results() -> None:
+    """Nobody waits for the rest of them: a reader that reads no more would hold up the end."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _nowhere() -> TextIO:

@@ -6,6 +6,7 @@ Libraries come in with the adapters that need them, so that `status` on SQLite l
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from ctisync.settings.checks import OpenSearchPlace, SqlitePlace, origin_of
 from ctisync.settings.sources import Secret
 
 if TYPE_CHECKING:
+    from ctisync.feed.bounds import Room
     from ctisync.feed.client import CtiFeed
 
 
@@ -58,6 +60,7 @@ def _store(settings: Settings, clock: Clock, *, host_lock_held: bool) -> Store:
 @contextmanager
 def opened_feed(settings: Settings, consumer: Consumer, clock: Clock, report: Report) -> Iterator["CtiFeed"]:
     """The configured feed for one consumer, within one pass."""
+    from ctisync.feed.bounds import Bounds
     from ctisync.feed.client import CtiFeed
 
     with CtiFeed(
@@ -69,8 +72,24 @@ def opened_feed(settings: Settings, consumer: Consumer, clock: Clock, report: Re
         spool_dir=_spool_folder(settings),
         clock=clock,
         report=report,
+        cooldown=settings.cti.cooldown,
+        allowed_hosts=settings.cti.allowed_hosts,
+        bounds=Bounds(clock, settings.limits),
+        room=_room(settings, consumer),
     ) as feed:
         yield feed
+
+
+def _room(settings: Settings, consumer: Consumer) -> "Room | None":
+    """What the store's disk can take. Another machine's is its own business, and how many records a filter
+    leaves nobody knows before they are read."""
+    from ctisync.feed.bounds import Room
+    from ctisync.stores.room import room_in
+
+    place = settings.place
+    if not isinstance(place, SqlitePlace) or consumer.resources != ("*",):
+        return None
+    return Room(str(place.path.parent), partial(room_in, place.path))
 
 
 def command_manager(settings: Settings, clock: Clock) -> CommandManager | None:
@@ -121,9 +140,15 @@ def _spool_folder(settings: Settings) -> Path:
     return place.path.parent if isinstance(place, SqlitePlace) else settings.state_dir
 
 
-def policy(settings: Settings, mode: Mode) -> Policy:
+def policy(settings: Settings, mode: Mode, *, tolerate_cooldown: bool = False) -> Policy:
     """What the settings allow a pass of this mode."""
-    return Policy(mode, settings.on_feed_reset, timedelta(seconds=settings.reinit_interval))
+    return Policy(
+        mode,
+        settings.on_feed_reset,
+        timedelta(seconds=settings.reinit_interval),
+        settings.limits,
+        tolerate_cooldown,
+    )
 
 
 def _check_folder(folder: Path, settings: Settings) -> None:

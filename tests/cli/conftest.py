@@ -27,6 +27,7 @@ class Ctisync:
             "XDG_CONFIG_HOME": str(home / "config"),
             "XDG_STATE_HOME": str(home / "state"),
             "CTISYNC_CTI__RETRY_BUDGET": "0.2",
+            "CTISYNC_CTI__COOLDOWN": "0",
         }
 
     def command(self, *arguments: str) -> Sequence[str]:

@@ -64,3 +64,25 @@ def test_a_node_without_the_plugin_gets_the_content_and_owes_the_command(
         == json.loads(ctisync.run("status", "--json").stdout)["consumers"][0]["offset"]
     )
     assert (without.returncode, without.stderr) == (0, "")
+
+
+def test_a_content_on_opensearch_is_verified_and_compared_with_a_snapshot(
+    ctisync: Ctisync, feed: FeedSimulator, node: OpenSearchNode, tmp_path: Path
+) -> None:
+    ctisync.environ |= {
+        "CTISYNC_STORE__URL": node.url,
+        "CTISYNC_CONSUMERS": json.dumps([{"index": INDEX}]),
+        "CTISYNC_COMMAND_MANAGER__ENABLED": "false",
+    }
+    assert ctisync.run("verify").returncode == 10
+    assert ctisync.run("sync", "-q").returncode == 0
+    snapshot = tmp_path / f"{feed.history.last_offset}_1746459961.json"
+    snapshot.write_bytes(b"\n".join(feed.expected_lines()))
+    good = ctisync.run("verify", "--deep", "--against", str(snapshot))
+    assert (good.returncode, good.stderr.count("\n")) == (0, 1), good.stdout + good.stderr
+
+    name = json.loads(feed.expected_lines()[0])["name"]
+    node.request("DELETE", f"/{INDEX}/_doc/{name}?refresh=true")
+    bad = ctisync.run("verify", "--against", str(snapshot))
+    assert bad.returncode == 9
+    assert f"against-missing      {name}" in bad.stdout

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from ctisync.core.audit import Kind
 from ctisync.settings import Settings, load
 from ctisync.settings.sources import leaves
 from tests.support.feed_history import churn, populate
@@ -157,3 +158,8 @@ def test_the_architecture_page_names_every_module() -> None:
     rooms = {path.name for path in (ROOT / "src" / "ctisync").iterdir() if not path.name.startswith("_")}
     unnamed = [room for room in rooms if room.removesuffix(".py") not in page and room != "py.typed"]
     assert unnamed == []
+
+
+def test_each_kind_of_finding_is_in_the_page_about_verify() -> None:
+    page = (ROOT / "docs" / "verify.md").read_text()
+    assert [kind.label for kind in Kind if f"`{kind.label}`" not in page] == []

@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from ctisync.clock import SystemClock
+from ctisync.core.limits import USUAL, Limits
 from ctisync.core.model import MAX_OFFSET, Record
 from ctisync.errors import SnapshotRefused, StoreUnavailable, UsageError
-from ctisync.feed import archive
+from ctisync.feed.bounds import Bounds
 from ctisync.feed.snapshot_file import LocalSnapshot, given_offset, open_given
 from tests.feed.crafted_zip import MEMBER, patched
 from tests.support.feed_simulator import zipped
@@ -41,10 +43,10 @@ PACKINGS: dict[str, Callable[[list[bytes]], bytes]] = {
 }
 
 
-def _given(tmp_path: Path, content: bytes, name: str = "snapshot") -> LocalSnapshot:
+def _given(tmp_path: Path, content: bytes, name: str = "snapshot", limits: Limits = USUAL) -> LocalSnapshot:
     path = tmp_path / name
     path.write_bytes(content)
-    return open_given(path)
+    return open_given(path, Bounds(SystemClock(), limits))
 
 
 def _records(file: LocalSnapshot, highest: int = MAX_OFFSET) -> list[Record]:
@@ -176,12 +178,72 @@ def test_what_is_no_snapshot_is_refused_in_its_own_words(tmp_path: Path, content
         _records(_given(tmp_path, content))
 
 
-def test_a_line_without_end_is_refused_in_bounded_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("start", [b'{"name":"', b'[{"name":"'], ids=["line", "element"])
+def test_a_line_or_element_without_end_is_refused_in_bounded_memory(tmp_path: Path, start: bytes) -> None:
+    file = _given(tmp_path, zipped({MEMBER: start + b"x" * (64 << 20)}), limits=Limits(line_bytes=4 << 20))
+    with pytest.raises(SnapshotRefused, match=r"more than 4194304 bytes \(limits.line_bytes\)") as caught:
+        _records(file)
+    assert "init-snapshot" in str(caught.value.hint)
+    assert file.position < file.size / 2
+
+
+def _nested(depth: int) -> bytes:
+    """A record whose payload has so many containers inside one another, and brackets in its texts."""
+    inner = b'{"k":"]}\\\\","l":[' * (depth // 2) + b"{}" * (depth % 2) + b"]}" * (depth // 2)
+    return b'{"name":"a","offset":1,"text":"\\"[[[{{{","payload":{"k":' + inner + b"}}"
+
+
+@pytest.mark.parametrize("pack", [_ndjson, _array], ids=["lines", "array"])
+def test_a_payload_may_be_as_deep_as_the_limit_says_and_no_deeper(
+    tmp_path: Path, pack: Callable[[list[bytes]], bytes]
 ) -> None:
-    monkeypatch.setattr(archive, "MOST_LINE_BYTES", 4 << 20)
-    with pytest.raises(SnapshotRefused, match="more than 4 MiB"):
-        _records(_given(tmp_path, zipped({MEMBER: b'{"name":"' + b"x" * (64 << 20)})))
+    limits = Limits(json_depth=100)
+    assert len(_records(_given(tmp_path, pack([_nested(99)]), limits=limits))) == 1
+    with pytest.raises(SnapshotRefused, match=r"nested too deeply \(limits\.json_depth\)"):
+        _records(_given(tmp_path, pack([_nested(100)]), limits=limits))
+
+
+@pytest.mark.parametrize("pack", [_ndjson, _array], ids=["lines", "array"])
+def test_a_payload_without_a_bottom_is_refused(tmp_path: Path, pack: Callable[[list[bytes]], bytes]) -> None:
+    with pytest.raises(SnapshotRefused, match="deep"):
+        _records(_given(tmp_path, pack([_nested(200_000)])))
+
+
+def test_many_brackets_beside_one_another_are_not_deep(tmp_path: Path) -> None:
+    flat = b'{"name":"a","offset":1,"payload":{"k":[' + b",".join([b'[{"]":"["}]'] * 5000) + b"]}}"
+    assert len(_records(_given(tmp_path, flat, limits=Limits(json_depth=4)))) == 1
+    with pytest.raises(SnapshotRefused, match=r"limits\.json_depth"):
+        _records(_given(tmp_path, flat, limits=Limits(json_depth=3)))
+
+
+@pytest.mark.parametrize("pack", [_ndjson, _array], ids=["lines", "array"])
+def test_a_line_has_as_many_bytes_as_the_limit_says_and_no_more(
+    tmp_path: Path, pack: Callable[[list[bytes]], bytes]
+) -> None:
+    lines = [line("a", 1), line("b", 2, {"text": "x" * 500})]
+    assert len(_records(_given(tmp_path, pack(lines), limits=Limits(line_bytes=len(lines[1]))))) == 2
+    with pytest.raises(SnapshotRefused, match=rf" 2 of the snapshot has {len(lines[1])} bytes"):
+        _records(_given(tmp_path, pack(lines), limits=Limits(line_bytes=len(lines[1]) - 1)))
+
+
+@pytest.mark.parametrize("pack", [_ndjson, _array, lambda lines: zipped({MEMBER: _ndjson(lines)})])
+def test_more_unpacked_bytes_than_allowed_are_refused(
+    tmp_path: Path, pack: Callable[[list[bytes]], bytes]
+) -> None:
+    lines = [line(f"n{number}", number) for number in range(1, 200)]
+    limits = Limits(unzipped_bytes=2000)
+    with pytest.raises(SnapshotRefused, match=r"more than 2000 bytes \(limits.unzipped_bytes\)"):
+        _records(_given(tmp_path, pack(lines), limits=limits))
+
+
+def test_the_size_of_the_records_is_known_well_enough_before_they_are_read(tmp_path: Path) -> None:
+    content = b"x" * 100_000
+    assert _given(tmp_path, content).unpacked_size == 100_000
+    packed = zipped({MEMBER: content})
+    assert _given(tmp_path, packed).unpacked_size == 100_000
+    wrapped = patched(content, size=3)
+    assert _given(tmp_path, wrapped).unpacked_size == 6 * len(wrapped)
+    assert _given(tmp_path, packed[:-30]).unpacked_size == 6 * (len(packed) - 30), "damage is found later"
 
 
 @pytest.mark.parametrize("name", ["1901695_1746459961.zip", "vd_1.0.0_vd_4.8.0_1901695_1746459961.json"])
@@ -210,14 +272,14 @@ def test_a_given_file_is_never_removed(tmp_path: Path) -> None:
 def test_a_given_file_that_cannot_be_read_is_a_wrong_command(tmp_path: Path) -> None:
     for path in (tmp_path / "missing", tmp_path):
         with pytest.raises(UsageError, match="cannot be read") as caught:
-            open_given(path)
+            open_given(path, Bounds(SystemClock()))
         assert caught.value.hint is not None
 
 
 def test_a_downloaded_file_that_has_gone_is_the_stores_failure(tmp_path: Path) -> None:
     path = tmp_path / "x.part"
     path.write_bytes(b"x")
-    file = LocalSnapshot(path, link="x", etag=None, announced=1, ours=(path,))
+    file = LocalSnapshot(path, link="x", etag=None, announced=1, ours=(path,), bounds=Bounds(SystemClock()))
     path.unlink()
     with pytest.raises(StoreUnavailable):
         _records(file)

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from ctisync.core.limits import Limits
 from ctisync.core.model import Consumer, ConsumerInfo, Snapshot
 from ctisync.core.state import RefusedSnapshot
 from ctisync.errors import (
@@ -21,6 +22,7 @@ from ctisync.errors import (
     StoreUnavailable,
 )
 from ctisync.feed import download, links
+from ctisync.feed.bounds import Bounds
 from ctisync.feed.client import CtiFeed
 from tests.feed.conftest import MakeFeed
 from tests.support import feed_failures as failures
@@ -308,12 +310,24 @@ def test_a_part_with_less_than_it_announces_is_gone_on_with(
 
 
 def test_a_body_without_end_is_refused(
-    sim: FeedSimulator, feed: CtiFeed, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch
+    sim: FeedSimulator, make_feed: MakeFeed, snapshot: Snapshot, clock: FakeClock, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(download, "MOST_BYTES", 1000)
+    small = Bounds(clock, Limits(snapshot_bytes=1000))
     sim.fail("snapshot", failures.undelimited())
-    with pytest.raises(SnapshotRefused, match="more than the 1000 bytes"):
-        feed.fetch_snapshot(snapshot, None, _nothing)
+    with pytest.raises(SnapshotRefused, match=r"more than 1000 bytes, limits\.snapshot_bytes is 1000"):
+        make_feed(bounds=small).fetch_snapshot(snapshot, None, _nothing)
+    assert _spool(tmp_path) == [], "what nobody wants to have does not fill the disk"
+
+
+def test_a_snapshot_that_is_announced_too_large_is_refused_before_its_body(
+    sim: FeedSimulator, make_feed: MakeFeed, snapshot: Snapshot, clock: FakeClock, report: KeptReport
+) -> None:
+    size = len(_file(sim))
+    with pytest.raises(SnapshotRefused, match=rf"has {size} bytes, limits\.snapshot_bytes is 1000"):
+        make_feed(bounds=Bounds(clock, Limits(snapshot_bytes=1000))).fetch_snapshot(snapshot, None, _nothing)
+    assert report.bars == []
+    exactly = Bounds(clock, Limits(snapshot_bytes=size))
+    assert make_feed(bounds=exactly).fetch_snapshot(snapshot, None, _nothing).size == size
 
 
 def test_a_file_that_cannot_be_removed_does_not_hide_how_the_load_ended(
@@ -374,6 +388,11 @@ def test_a_part_that_nobody_asked_for_is_refused(
         feed.fetch_snapshot(snapshot, None, _nothing)
 
 
+def _place(server: FeedSimulator) -> str:
+    """Its entry in `cti.allowed_hosts`."""
+    return urlsplit(server.origin).netloc
+
+
 @pytest.fixture
 def other() -> Iterator[FeedSimulator]:
     """Another server on another port: another origin."""
@@ -393,7 +412,7 @@ def test_the_token_never_goes_to_a_snapshots_other_host(
 ) -> None:
     sim.history.create("CVE-2024-1")
     snapshot = Snapshot(sim.publish_snapshot(host=other), sim.history.last_offset)
-    file = make_feed(token="s3cret").fetch_snapshot(snapshot, None, _nothing)
+    file = make_feed(token="s3cret", allowed_hosts=[_place(other)]).fetch_snapshot(snapshot, None, _nothing)
     assert sum(len(batch) for batch in file.records(snapshot.offset)) == 1
     assert [request.kind for request in other.requests] == ["snapshot"]
     assert "s3cret" not in str(other.requests)
@@ -406,7 +425,7 @@ def test_the_token_never_follows_a_redirect_to_another_host(
     path = urlsplit(snapshot.link).path
     sim.fail("snapshot", failures.redirect("/store/moved"))
     sim.fail("snapshot", failures.redirect(other.origin + path, 307))
-    file = make_feed(token="s3cret").fetch_snapshot(snapshot, None, _nothing)
+    file = make_feed(token="s3cret", allowed_hosts=[_place(other)]).fetch_snapshot(snapshot, None, _nothing)
     assert file.path.read_bytes() == _file(sim)
     assert [request.headers.get("authorization") for request in sim.requests] == ["Bearer s3cret"] * 2
     assert [request.headers.get("authorization") for request in other.requests] == [None]

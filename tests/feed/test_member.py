@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from ctisync.clock import SystemClock
+from ctisync.core.limits import Limits
 from ctisync.core.model import MAX_OFFSET
 from ctisync.errors import SnapshotRefused
+from ctisync.feed.bounds import Bounds
 from ctisync.feed.member import PIECE, Member, _has_zip64, same_size, stored_size
 from ctisync.feed.snapshot_file import open_given
 from tests.feed.crafted_zip import MEMBER, patched, write_wrapped
@@ -170,7 +173,7 @@ def test_a_stored_member_that_ends_early_is_refused() -> None:
 def test_a_well_packed_member_never_fills_the_memory() -> None:
     archive = zipped({MEMBER: b" " * (200 << 20)})
     tracemalloc.start()
-    for piece in Member(io.BytesIO(archive)).pieces():
+    for piece in Member(io.BytesIO(archive), Limits(ratio=2000)).pieces():
         assert len(piece) <= PIECE
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
@@ -229,4 +232,35 @@ def test_an_archive_over_4_gib_without_zip64_fields_is_read_to_its_true_end(tmp_
     assert size > 1 << 32
     with zipfile.ZipFile(path) as archive:
         assert archive.infolist()[0].file_size == size - (1 << 32)
-    assert sum(len(batch) for batch in open_given(path).records(MAX_OFFSET)) == 1025
+    bounds = Bounds(SystemClock(), Limits(ratio=2000))
+    assert sum(len(batch) for batch in open_given(path, bounds).records(MAX_OFFSET)) == 1025
+
+
+def test_a_bomb_is_refused_by_its_ratio_long_before_its_end() -> None:
+    archive = zipped({MEMBER: b" " * (400 << 20)})
+    sizes: list[int] = []
+    with pytest.raises(SnapshotRefused, match=r"more than 200 bytes for each one \(limits.ratio\)") as caught:
+        sizes.extend(map(len, Member(io.BytesIO(archive)).pieces()))
+    assert sum(sizes) <= 100 << 20
+    assert "init-snapshot" in str(caught.value.hint)
+
+
+def test_a_little_that_is_packed_well_is_no_bomb() -> None:
+    assert sum(map(len, Member(io.BytesIO(zipped({MEMBER: b" " * (90 << 20)}))).pieces())) == 90 << 20
+
+
+def test_more_entries_than_allowed_are_refused() -> None:
+    members = {MEMBER: b"{}", **{f"{number}.txt": b"" for number in range(5)}}
+    assert Member(io.BytesIO(zipped(members)), Limits(members=6)).name == MEMBER
+    with pytest.raises(SnapshotRefused, match=r"more than 5 entries \(limits.members\)"):
+        Member(io.BytesIO(zipped(members)), Limits(members=5))
+
+
+def test_a_directory_of_any_size_never_fills_the_memory() -> None:
+    many = zipped({f"{number:06}{'x' * 200}": b"" for number in range(20_000)})
+    tracemalloc.start()
+    with pytest.raises(SnapshotRefused, match=r"limits\.members"):
+        Member(io.BytesIO(many))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 << 20

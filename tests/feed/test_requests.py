@@ -16,6 +16,7 @@ import pytest
 import trustme
 
 from ctisync import __version__
+from ctisync.core.limits import Limits
 from ctisync.core.model import OffsetRange
 from ctisync.errors import (
     AccessRefused,
@@ -25,6 +26,7 @@ from ctisync.errors import (
     FeedUnreachable,
 )
 from ctisync.feed import bodies, transport
+from ctisync.feed.bounds import Bounds
 from ctisync.feed.client import CtiFeed
 from ctisync.feed.patience import Again, Patience
 from ctisync.feed.transport import Timeouts
@@ -131,7 +133,7 @@ def test_time_that_a_failed_try_took_is_taken_from_the_budget(clock: FakeClock, 
         raise Again("slow")
 
     with pytest.raises(FeedUnreachable, match="slow"):
-        Patience(60, clock, report).persist(slow_failure)
+        Patience(60, 0, Bounds(clock), clock, report).persist(slow_failure)
     assert len(clock.slept) == 1
 
 
@@ -254,20 +256,30 @@ def test_a_packed_reply_is_read(sim: FeedSimulator, feed: CtiFeed) -> None:
 def test_a_reply_that_unpacks_without_end_is_stopped_in_bounded_memory() -> None:
     bomb = gzip.compress(b" " * (64 << 20))
     sizes: list[int] = []
-    with pytest.raises(FeedRefused, match="larger than 16 MiB"):
+    with pytest.raises(FeedRefused, match="larger than 16777216 bytes"):
         sizes.extend(map(len, bodies.decoded(iter([bomb]), "gzip", 16 << 20)))
     assert len(sizes) == 16
     assert max(sizes) <= 1 << 20
 
 
-def test_a_reply_larger_than_allowed_is_refused(sim: FeedSimulator, make_feed: MakeFeed) -> None:
+def test_a_reply_larger_than_allowed_is_refused(
+    sim: FeedSimulator, make_feed: MakeFeed, clock: FakeClock
+) -> None:
     sim.history.create("CVE-2024-1", {"text": "x" * 3_000_000})
-    with pytest.raises(FeedRefused, match="larger than 2 MiB"):
-        make_feed(most_bytes=2 << 20).changes(OffsetRange(1000, 1001))
+    small = Bounds(clock, Limits(reply_bytes=2 << 20))
+    with pytest.raises(FeedRefused, match="larger than 2097152 bytes") as caught:
+        make_feed(bounds=small).changes(OffsetRange(1000, 1001))
+    assert "limits.reply_bytes" in str(caught.value.hint)
+
+
+def _transport(clock: FakeClock) -> transport.Transport:
+    return transport.Transport(
+        "http://127.0.0.1/", None, None, transport.DEFAULT_TIMEOUTS, Bounds(clock), clock
+    )
 
 
 def test_a_body_that_only_drips_is_given_up(clock: FakeClock) -> None:
-    talker = transport.Transport("http://127.0.0.1/", None, None, transport.DEFAULT_TIMEOUTS, clock)
+    talker = _transport(clock)
 
     def drip() -> Iterator[bytes]:
         while True:
@@ -282,7 +294,7 @@ def test_a_body_that_only_drips_is_given_up(clock: FakeClock) -> None:
 
 
 def test_a_slow_body_that_keeps_coming_is_waited_for(clock: FakeClock) -> None:
-    talker = transport.Transport("http://127.0.0.1/", None, None, transport.DEFAULT_TIMEOUTS, clock)
+    talker = _transport(clock)
 
     def slow() -> Iterator[bytes]:
         for _ in range(100):

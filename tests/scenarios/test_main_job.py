@@ -64,6 +64,9 @@ def test_changes_are_fetched_in_ranges_of_at_most_1000_from_the_stored_offset(cu
     assert ranges[0] == (stood_at, stood_at + 1000)
     assert max(to - after for after, to in ranges) <= 1000
     assert ranges[-1][1] == last
+    (bar,) = current.report.bars
+    assert (bar.step, bar.total, bar.amounts[-1]) == ("update", last - stood_at, last - stood_at)
+    assert len(bar.amounts) == 3, "one bar over all ranges"
     assert not current.feed.asked("snapshot")[1:], "no second snapshot"
     assert current.holds()
     assert current.commands()[-1] == (current.consumer.index, last)

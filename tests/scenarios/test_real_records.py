@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from ctisync.clock import SystemClock
 from ctisync.core.model import Json, Snapshot
+from ctisync.feed.bounds import Bounds
 from ctisync.feed.snapshot_file import given_offset, open_given
 from ctisync.sync.load_given import load_given
 from tests.support import records
@@ -42,7 +44,7 @@ def test_real_records_from_a_file_are_exported_value_for_value(
 ) -> None:
     path = tmp_path / "sample"
     path.write_bytes(packed(LINES, kind))
-    file = open_given(path)
+    file = open_given(path, Bounds(SystemClock()))
     offset, how = given_offset(file, path.name)
     assert how == "highest line"
     store = world.store()

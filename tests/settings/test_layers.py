@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from ctisync.core.limits import Limits
 from ctisync.core.model import Consumer
 from ctisync.errors import ConfigurationError
 from ctisync.settings import Settings, load
@@ -146,3 +147,19 @@ def test_no_secret_shows_when_settings_are_printed(settings: Load) -> None:
 
     assert "canary" not in f"{found} {found!r} {found.cti.token} {found.cti.token!r}"
     assert set(found.secrets) == {"canary-1", "canary-2"}
+
+
+def test_limits_and_hosts_are_set_like_everything_else(settings: Load) -> None:
+    text = '[limits]\nline_bytes = 1_000_000\npass_seconds = 0\n[cti]\nallowed_hosts = ["*.example.com:8443"]'
+    found = settings(own=text, CTISYNC_LIMITS__JSON_DEPTH="50", CTISYNC_CTI__COOLDOWN="0")
+
+    assert (found.limits.line_bytes, found.limits.pass_seconds, found.limits.json_depth) == (1_000_000, 0, 50)
+    assert found.limits.members == Limits().members
+    assert (found.cti.allowed_hosts, found.cti.cooldown) == (("*.example.com:8443",), 0)
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "10.0.0.5", "10.0.0.5:8080", "[::1]", "[2001:db8::5]:8443", "A-b.c_d"]
+)
+def test_what_names_a_host_is_taken(settings: Load, host: str) -> None:
+    assert settings(CTISYNC_CTI__ALLOWED_HOSTS=f'["{host}"]').cti.allowed_hosts == (host,)

@@ -27,6 +27,7 @@ class MortalTransport:
 
     def __init__(self, inner: Transport, writes: int) -> None:
         self._inner = inner
+        self.timeout = inner.timeout
         self._left = writes
         self.dead = False
 
@@ -49,6 +50,7 @@ class ForgetfulTransport:
 
     def __init__(self, inner: Transport) -> None:
         self._inner = inner
+        self.timeout = inner.timeout
         self._done_once = False
 
     def send(self, method: str, target: str, body: bytes | None) -> Reply:

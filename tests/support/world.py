@@ -11,6 +11,7 @@ from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState
 from ctisync.core.steps import Mode, Policy
 from ctisync.errors import CtisyncError
+from ctisync.feed.bounds import Bounds
 from ctisync.feed.client import CtiFeed
 from ctisync.ports import Store
 from ctisync.sync.run_pass import run_pass
@@ -38,6 +39,8 @@ class World:
         self.clock = FakeClock()
         self.spool = folder / "spool"
         self.policy = Policy()
+        self.cooldown = 0.0
+        self.allowed_hosts: tuple[str, ...] = ()
         self.report = KeptReport()
         self.store = make_store
 
@@ -54,6 +57,9 @@ class World:
             spool_dir=self.spool,
             clock=self.clock,
             report=self.report,
+            cooldown=self.cooldown,
+            allowed_hosts=self.allowed_hosts,
+            bounds=Bounds(self.clock, self.policy.limits),
         )
         try:
             run_pass(

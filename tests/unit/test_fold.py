@@ -9,6 +9,7 @@ import pytest
 
 from ctisync.core import wire
 from ctisync.core.fold import CannotApply, Folded, digest, fold, touched
+from ctisync.core.limits import Limits
 from ctisync.core.model import Change, Consumer, Delete, Json, Put, Record, Write
 
 EVERYTHING = Consumer()
@@ -207,3 +208,26 @@ def test_folding_equals_applying_the_changes_one_by_one() -> None:
         for change in changes:
             one_by_one = write_some(folded([change], *one_by_one.values()).writes, one_by_one)
         assert at_once == one_by_one
+
+
+@pytest.mark.parametrize(
+    "change",
+    [create(5, "a", {"text": "x" * 200}), update(5, "a", add("/text", "x" * 200))],
+    ids=["create", "update"],
+)
+def test_a_record_larger_than_any_line_may_be_is_not_made(change: Change) -> None:
+    per_resource, records = touched([change], EVERYTHING), {"a": stored("a", 4)}
+    assert len(fold(per_resource, records, Limits(line_bytes=400)).writes) == 1
+    with pytest.raises(CannotApply, match=r"more than limits\.line_bytes") as caught:
+        fold(per_resource, records, Limits(line_bytes=200))
+    assert (caught.value.failed.offset, caught.value.failed.resource) == (5, "a")
+
+
+def test_the_limits_of_patches_are_those_that_are_given() -> None:
+    changes = [update(5, "a", add("/k", 1), {"op": "copy", "from": "/k", "path": "/l"})]
+    per_resource, records = touched(changes, EVERYTHING), {"a": stored("a", 4)}
+    assert len(fold(per_resource, records, Limits(patch_operations=2, patch_copied_bytes=8)).writes) == 1
+    for limits in (Limits(patch_operations=1), Limits(patch_copied_bytes=7), Limits(json_depth=1)):
+        deep = touched([*changes, update(6, "a", add("/m", []))], EVERYTHING)
+        with pytest.raises(CannotApply):
+            fold(deep, records, limits)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ctisync.core import patch
+from ctisync.core.limits import Limits
 from ctisync.core.model import Json
 from tests.support import rfc6902
 
@@ -366,9 +367,9 @@ def test_a_document_whose_patch_failed_cannot_be_used_any_more() -> None:
 
 def test_the_number_of_operations_is_limited() -> None:
     operations = [{"op": "test", "path": "", "value": 1}] * 3
-    assert patch.apply(1, operations, max_operations=3) == 1
+    assert patch.apply(1, operations, Limits(patch_operations=3)) == 1
     with pytest.raises(patch.PatchError, match="3 operations, more than 2") as caught:
-        patch.apply(1, operations, max_operations=2)
+        patch.apply(1, operations, Limits(patch_operations=2))
     assert caught.value.operation == -1
 
 
@@ -384,7 +385,7 @@ def test_a_copy_bomb_is_refused_before_it_fills_the_memory() -> None:
 
 
 def test_the_copies_of_a_whole_series_are_counted_together() -> None:
-    working = patch.Working({"list": [1]}, max_copied=40)
+    working = patch.Working({"list": [1]}, Limits(patch_copied_bytes=40))
     working.apply(doubling(1))  # [1]: 16 for two values
     with pytest.raises(patch.PatchError, match="the copies have grown too large"):
         working.apply(doubling(1))  # [1, [1]]: 32
@@ -393,9 +394,10 @@ def test_the_copies_of_a_whole_series_are_counted_together() -> None:
 def test_copied_strings_and_names_count_by_their_length() -> None:
     operations = [{"op": "copy", "from": "/a", "path": "/b"}]
     document = {"a": {"name": "text"}}  # 8 + 4 + 8 + 4
-    assert patch.apply(document, operations, max_copied=24) == {"a": {"name": "text"}, "b": {"name": "text"}}
+    patched = patch.apply(document, operations, Limits(patch_copied_bytes=24))
+    assert patched == {"a": {"name": "text"}, "b": {"name": "text"}}
     with pytest.raises(patch.PatchError, match="the copies have grown too large"):
-        patch.apply(document, operations, max_copied=23)
+        patch.apply(document, operations, Limits(patch_copied_bytes=23))
 
 
 def nested(depth: int, innermost: Json = None) -> Json:
@@ -421,7 +423,9 @@ def test_a_document_five_hundred_deep_is_patched() -> None:
 
 
 def test_a_document_that_is_too_deep_is_refused_before_any_operation() -> None:
-    with pytest.raises(patch.PatchError, match="the document is nested more than 500 deep") as caught:
+    with pytest.raises(
+        patch.PatchError, match=r"document is nested deeper than limits\.json_depth"
+    ) as caught:
         patch.apply(nested(501), [])
     assert caught.value.operation == -1
 
@@ -440,7 +444,7 @@ def test_a_document_that_is_too_deep_is_refused_before_any_operation() -> None:
 )
 def test_no_operation_makes_a_document_too_deep(operation: Json) -> None:
     document = {"deep": nested(499), "shallow": {}}
-    with pytest.raises(patch.PatchError, match="nested more than 500 deep"):
+    with pytest.raises(patch.PatchError, match=r"nested deeper than limits\.json_depth"):
         patch.apply(document, [operation])
 
 

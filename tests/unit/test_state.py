@@ -1,12 +1,13 @@
 """Transitions of what is remembered: none may claim more than the content holds."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from ctisync.core import state as transitions
 from ctisync.core.model import Consumer, ConsumerInfo, OffsetRange, Snapshot
-from ctisync.core.state import ConsumerState, FailedChange, Owed, RefusedSnapshot
+from ctisync.core.state import ConsumerState, Cooldown, FailedChange, Owed, RefusedSnapshot
+from ctisync.stores import guards
 
 NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 SNAPSHOT = Snapshot("link-700", 700)
@@ -118,3 +119,43 @@ def test_a_blocked_change_that_was_tried_stays_tried_so_that_it_cannot_loop() ->
     elsewhere = transitions.blocked(tried, FAILED.while_offered("link-800"))
     assert elsewhere.failed is not None
     assert not elsewhere.failed.reinitialised
+
+
+def test_a_cooldown_lasts_as_long_as_was_asked_for_and_no_longer() -> None:
+    after = transitions.cooldown_begun(READY, 90, "answers 429", NOW)
+    assert after.cooldown == Cooldown(NOW + timedelta(seconds=90), "answers 429")
+    assert after.cooldown_at(NOW) == after.cooldown_at(NOW + timedelta(seconds=89)) == after.cooldown
+    assert after.cooldown_at(NOW + timedelta(seconds=90)) is None
+
+
+@pytest.mark.parametrize("seconds", [86_401, 1e9, 1e12])
+def test_no_server_is_left_alone_for_longer_than_a_day(seconds: float) -> None:
+    after = transitions.cooldown_begun(READY, seconds, "answers 429", NOW)
+    assert after.cooldown_at(NOW) is not None
+    assert after.cooldown_at(NOW + timedelta(hours=24)) is None
+
+
+def test_a_cooldown_that_lasts_is_not_made_longer() -> None:
+    first = transitions.cooldown_begun(READY, 90, "first", NOW)
+    assert transitions.cooldown_begun(first, 90, "second", NOW + timedelta(seconds=89)) == first
+    later = transitions.cooldown_begun(first, 90, "second", NOW + timedelta(seconds=90))
+    assert later.cooldown == Cooldown(NOW + timedelta(seconds=180), "second")
+
+
+def test_a_cooldown_from_a_clock_that_was_wrong_is_none_and_makes_way_for_a_right_one() -> None:
+    future = transitions.cooldown_begun(READY, 90, "a wrong clock", NOW + timedelta(days=3650))
+    assert future.cooldown_at(NOW) is None
+    assert transitions.cooldown_begun(future, 90, "now", NOW).cooldown == Cooldown(
+        NOW + timedelta(seconds=90), "now"
+    )
+
+
+def test_a_feed_that_answers_is_left_alone_no_more() -> None:
+    cooling = transitions.cooldown_begun(READY, 90, "answers 429", NOW)
+    assert transitions.looked(cooling, ConsumerInfo(None, None), NOW).cooldown is None
+
+
+def test_a_cooldown_may_be_remembered_without_a_lease_but_nothing_else_along_with_it() -> None:
+    cooling = transitions.cooldown_begun(READY, 90, "answers 429", NOW)
+    assert guards.only_looked(READY, cooling)
+    assert not guards.only_looked(READY, transitions.load_begun(cooling))

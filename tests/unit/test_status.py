@@ -9,7 +9,7 @@ import pytest
 from ctisync.commands.status import Seen, Status, ago, as_document, check
 from ctisync.commands.status_table import as_table
 from ctisync.core.model import Consumer
-from ctisync.core.state import ConsumerState, FailedChange, Owed, RefusedSnapshot
+from ctisync.core.state import ConsumerState, Cooldown, FailedChange, Owed, RefusedSnapshot
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 READY = ConsumerState(
@@ -138,3 +138,14 @@ def test_a_good_state_asks_for_nothing() -> None:
 )
 def test_ages_are_told_in_words(passed: timedelta, words: str) -> None:
     assert ago(NOW - passed, NOW) == words
+
+
+def test_the_table_says_until_when_the_feed_is_left_alone_and_the_document_stays_as_it_is() -> None:
+    cooling = but(cooldown=Cooldown(NOW + timedelta(minutes=5), "https://feed answers 429"))
+
+    told = as_table(status(cooling), io.StringIO(), NOW)
+
+    assert "left alone" in told
+    assert "until 2026-03-01T12:05:00Z: https://feed answers 429" in told
+    assert "left alone" not in as_table(status(cooling), io.StringIO(), NOW + timedelta(minutes=5))
+    assert as_document(status(cooling)) == as_document(status(READY))

@@ -5,12 +5,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from ctisync.core.model import Consumer, ConsumerInfo, OffsetRange, Snapshot
-from ctisync.core.state import ConsumerState, FailedChange, Owed
+from ctisync.core.state import ConsumerState, Cooldown, FailedChange, Owed
 from ctisync.core.steps import (
     ApplyRange,
     AskFeed,
     End,
     Initialise,
+    Mode,
     Policy,
     SendCommand,
     Settle,
@@ -62,6 +63,31 @@ ROWS: dict[str, tuple[ConsumerState, ConsumerInfo | None, Step]] = {
         SendCommand(1000),
     ),
     "nothing is known of the feed yet: ask it": (state(), None, AskFeed()),
+    "a command is owed inside a cool-down: it goes out all the same": (
+        state(owed=Owed(1000), cooldown=Cooldown(NOW + timedelta(minutes=5), "answers 429")),
+        None,
+        SendCommand(1000),
+    ),
+    "inside a cool-down the feed is not asked": (
+        state(cooldown=Cooldown(NOW + timedelta(minutes=5), "answers 429")),
+        None,
+        End("cooldown", "the feed is not asked before 2026-11-24T03:05:00Z: answers 429"),
+    ),
+    "the cool-down is over: ask the feed": (
+        state(cooldown=Cooldown(NOW, "answers 429")),
+        None,
+        AskFeed(),
+    ),
+    "a cool-down that is longer than any may be: ask the feed": (
+        state(cooldown=Cooldown(NOW + timedelta(hours=24, seconds=1), "a clock's mistake")),
+        None,
+        AskFeed(),
+    ),
+    "inside a cool-down, the feed is not to be asked anyway: go on": (
+        state(1000, cooldown=Cooldown(NOW + timedelta(minutes=5), "answers 429")),
+        FEED,
+        ApplyRange(OffsetRange(1000, 2000)),
+    ),
     "offset 0 and a snapshot: initialise": (
         state(0),
         FEED,
@@ -222,3 +248,14 @@ def test_a_clock_that_was_wrong_once_does_not_forbid_initialising_for_years() ->
 def test_a_blocked_content_waits_for_the_interval_before_it_tries_a_new_snapshot() -> None:
     recent = state(1500, failed=BLOCKED, reinitialised_at=NOW - timedelta(hours=1))
     assert isinstance(decide(recent, ConsumerInfo(5000, NEWER)), ApplyRange)
+
+
+@pytest.mark.parametrize("mode", ["sync", "init-snapshot", "update"])
+def test_a_cooldown_holds_back_every_kind_of_pass(mode: Mode) -> None:
+    cooling = state(cooldown=Cooldown(NOW + timedelta(minutes=5), "answers 429"))
+    assert ends(decide(cooling, None, policy=Policy(mode=mode))) == "cooldown"
+
+
+def test_a_refused_command_is_not_repeated_inside_a_cooldown() -> None:
+    cooling = state(owed=Owed(1000), cooldown=Cooldown(NOW + timedelta(minutes=5), "answers 429"))
+    assert ends(decide(cooling, None, SoFar().after(command_refused=True))) == "cooldown"

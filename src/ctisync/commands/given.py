@@ -1,11 +1,13 @@
 """`init-snapshot --from`: load a snapshot that is already here, without a word to the feed."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ctisync.console import Console
 from ctisync.core.model import Consumer, Snapshot
-from ctisync.errors import SnapshotRefused
+from ctisync.errors import SnapshotRefused, UsageError
 from ctisync.ports import Clock
 from ctisync.settings import Settings
 from ctisync.wiring import command_manager, consumer_lock, opened_feed, opened_store
@@ -22,32 +24,52 @@ def load_from(
     `offset` is what they stand for; None: what the file's or member's name says, else the highest
     offset of its lines. Raises UsageError for a file that cannot be read, else as a pass does.
     """
-    from ctisync.feed.links import shown
-    from ctisync.feed.snapshot_file import open_given
     from ctisync.sync.load_given import load_given
 
-    here = None if "://" in source else open_given(Path(source).expanduser())
+    here = file_here(source, settings, clock)
     with (
+        named_refusals(source, "--from"),
         consumer_lock(settings, consumer, clock, "ctisync init-snapshot --from"),
         opened_store(settings, clock, host_lock_held=True) as store,
         opened_feed(settings, consumer, clock, console) as feed,
     ):
         file = here or feed.fetch_given(source, keep_alive=lambda: None)
-        try:
-            load_given(
-                consumer,
-                file,
-                Snapshot(source, _offset(file, source, console) if offset is None else offset),
-                store=store,
-                commands=command_manager(settings, clock),
-                clock=clock,
-                report=console,
-            )
-        except SnapshotRefused as error:
-            raise SnapshotRefused(
-                f"{shown(source)}: {error.message}",
-                hint="give --from a whole snapshot: a ZIP, NDJSON lines, or a JSON array of records",
-            ) from error
+        feed.check_room(file)
+        load_given(
+            consumer,
+            file,
+            Snapshot(source, _offset(file, source, console) if offset is None else offset),
+            store=store,
+            commands=command_manager(settings, clock),
+            clock=clock,
+            report=console,
+        )
+
+
+def file_here(source: str, settings: Settings, clock: Clock) -> "LocalSnapshot | None":
+    """The snapshot, when it is a file; None for an address. Raises UsageError when it cannot be read."""
+    from ctisync.feed.bounds import Bounds
+    from ctisync.feed.snapshot_file import open_given
+
+    bounds = Bounds(clock, settings.limits)
+    return None if "://" in source else open_given(Path(source).expanduser(), bounds)
+
+
+@contextmanager
+def named_refusals(source: str, option: str) -> Iterator[None]:
+    """A snapshot that a person gave with `option` is refused by its name, with what to give instead."""
+    from ctisync.feed.links import shown
+
+    try:
+        yield
+    except UsageError as error:  # the feed knows the first option that came to take a snapshot
+        hint = None if error.hint is None else error.hint.replace("--from", option)
+        raise UsageError(error.message.replace("--from", option), hint=hint) from error
+    except SnapshotRefused as error:
+        raise SnapshotRefused(
+            f"{shown(source)}: {error.message}",
+            hint=f"give {option} a whole snapshot: a ZIP, NDJSON lines, or a JSON array of records",
+        ) from error
 
 
 def _offset(file: "LocalSnapshot", source: str, console: Console) -> int:

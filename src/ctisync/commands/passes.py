@@ -12,7 +12,13 @@ from ctisync.wiring import command_manager, consumer_lock, opened_feed, opened_s
 
 
 def run_passes(
-    settings: Settings, consumers: Sequence[Consumer], mode: Mode, clock: Clock, console: Console
+    settings: Settings,
+    consumers: Sequence[Consumer],
+    mode: Mode,
+    clock: Clock,
+    console: Console,
+    *,
+    tolerate_cooldown: bool = False,
 ) -> int:
     """One pass a consumer. One that fails is told and does not stop the next; the worst exit code wins."""
 
@@ -31,7 +37,7 @@ def run_passes(
                 commands=command_manager(settings, clock),
                 clock=clock,
                 report=console,
-                policy=policy(settings, mode),
+                policy=policy(settings, mode, tolerate_cooldown=tolerate_cooldown),
             )
 
     return worst([_exit_code(one, consumer, console) for consumer in consumers])

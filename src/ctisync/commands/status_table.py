@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ctisync.commands.status import Seen, Status, ago
+from ctisync.console import rfc3339
 from ctisync.core.state import ConsumerState
 
 _COLOURS: Final = {"ready": "green", "loading": "yellow", "empty": "yellow", "blocked": "red"}
@@ -40,6 +41,8 @@ def _rows(one: Seen, now: datetime) -> Iterator[tuple[str, str]]:
     yield "offset", _offset(state)
     yield "records", _records(one, now)
     yield "feed asked", ago(state.checked_at, now)
+    if (cooldown := state.cooldown_at(now)) is not None:
+        yield "left alone", f"until {rfc3339(cooldown.until)}: {cooldown.reason}"
     if state.snapshot_offset is not None:
         yield "initialised from", f"a snapshot of offset {state.snapshot_offset:,}"
     if state.owed is not None:

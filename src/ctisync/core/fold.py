@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from ctisync.core import wire
+from ctisync.core.limits import USUAL, Limits
 from ctisync.core.model import Change, Consumer, Delete, Json, Put, Record, Write
 from ctisync.core.patch import PatchError, Working
 from ctisync.core.state import FailedChange
@@ -51,8 +52,10 @@ def touched(changes: Sequence[Change], consumer: Consumer) -> dict[str, list[Cha
     return {name: found for name, found in by_resource.items() if consumer.wants(name)}
 
 
-def fold(per_resource: Mapping[str, Sequence[Change]], records: Mapping[str, Record]) -> Folded:
-    """Apply `touched` changes to the `records` of those names (absent: there is none).
+def fold(
+    per_resource: Mapping[str, Sequence[Change]], records: Mapping[str, Record], limits: Limits = USUAL
+) -> Folded:
+    """Apply `touched` changes to the `records` of those names (absent: there is none), within `limits`.
 
     Raises CannotApply for the lowest offset that cannot be applied, so that everything before it can
     still be folded.
@@ -65,7 +68,7 @@ def fold(per_resource: Mapping[str, Sequence[Change]], records: Mapping[str, Rec
         unseen = [change for change in changes if record is None or change.offset > record.offset]
         skipped += len(changes) - len(unseen)
         try:
-            write = _one_write(name, unseen, record)
+            write = _one_write(name, unseen, record, limits)
         except CannotApply as error:
             failures.append(error.failed)
             continue
@@ -77,7 +80,7 @@ def fold(per_resource: Mapping[str, Sequence[Change]], records: Mapping[str, Rec
     return Folded(writes, skipped)
 
 
-def _one_write(name: str, changes: Sequence[Change], record: Record | None) -> Write | None:
+def _one_write(name: str, changes: Sequence[Change], record: Record | None, limits: Limits) -> Write | None:
     if not changes:
         return None
     first, updates = changes[0], changes
@@ -86,17 +89,17 @@ def _one_write(name: str, changes: Sequence[Change], record: Record | None) -> W
             return Delete(name, first.offset) if record is not None else None
         record, updates = None, changes[1:]
     elif first.type == "create":
-        if len(changes) == 1:
-            return Put(wire.created(first))
         record, updates = wire.created(first), changes[1:]
+        if not updates:
+            return Put(_within(limits, record, first))
     if record is None:
         raise CannotApply(_failed(updates[0], None, "there is no such record to update"))
-    return Put(_updated(name, record, updates))
+    return Put(_updated(name, record, updates, limits))
 
 
-def _updated(name: str, record: Record, updates: Sequence[Change]) -> Record:
+def _updated(name: str, record: Record, updates: Sequence[Change], limits: Limits) -> Record:
     line = _decoded(record, updates[0])
-    working = Working(line["payload"])
+    working = Working(line["payload"], limits)
     for change in updates:
         try:
             working.apply(change.operations)
@@ -105,7 +108,15 @@ def _updated(name: str, record: Record, updates: Sequence[Change]) -> Record:
             raise CannotApply(_failed(change, operation, error.reason)) from None
         if not isinstance(working.document, dict):
             raise CannotApply(_failed(change, None, "it leaves a payload that is not an object"))
-    return wire.changed(line, name, updates[-1], working.document)
+    return _within(limits, wire.changed(line, name, updates[-1], working.document), updates[-1])
+
+
+def _within(limits: Limits, record: Record, change: Change) -> Record:
+    """The record, unless no snapshot may hold one of that size."""
+    if len(record.line) > limits.line_bytes:
+        reason = f"it makes a record of {len(record.line)} bytes, more than limits.line_bytes"
+        raise CannotApply(_failed(change, None, reason))
+    return record
 
 
 def _decoded(record: Record, change: Change) -> dict[str, Json]:

@@ -12,17 +12,8 @@ from typing import Final
 from jsonpatch import InvalidJsonPatch, JsonPatchConflict, JsonPatchException, PatchOperation, RemoveOperation
 from jsonpointer import JsonPointer, JsonPointerException
 
+from ctisync.core.limits import USUAL, Limits
 from ctisync.core.model import Json
-
-MAX_OPERATIONS: Final = 10_000
-"""The most operations of one patch."""
-
-MAX_COPIED: Final = 8 * 1024 * 1024
-"""The most that the `copy` operations on one document may add, in about bytes of JSON: 8 for each
-value, 1 for each character. 16 of them in 758 bytes can make a megabyte, and each more doubles it."""
-
-MAX_DEPTH: Final = 500
-"""The most containers inside one another, in a document before, while and after it is patched."""
 
 _MAX_REASON: Final = 200
 
@@ -37,18 +28,12 @@ class PatchError(Exception):
         self.reason = reason
 
 
-def apply(
-    document: Json,
-    operations: object,
-    *,
-    max_operations: int = MAX_OPERATIONS,
-    max_copied: int = MAX_COPIED,
-) -> Json:
+def apply(document: Json, operations: object, limits: Limits = USUAL) -> Json:
     """The document that the operations (a JSON Patch: an array of objects) make of this one.
 
     It shares nothing with the arguments, and these are never altered. Raises PatchError.
     """
-    working = Working(document, max_operations=max_operations, max_copied=max_copied)
+    working = Working(document, limits)
     working.apply(operations)
     return working.document
 
@@ -58,14 +43,15 @@ class Working:
 
     The first `apply` copies the document. A failed `apply` leaves it half done (RFC 6902, section 5,
     wants all or nothing), so that the object is spent: whatever is asked of it then is a RuntimeError.
+    `limits` say how many operations a patch may have, how much all copies may add, and how deep the
+    document may be before, while and after it is patched.
     """
 
-    def __init__(
-        self, document: Json, *, max_operations: int = MAX_OPERATIONS, max_copied: int = MAX_COPIED
-    ) -> None:
+    def __init__(self, document: Json, limits: Limits = USUAL) -> None:
         self._document = document
-        self._max_operations = max_operations
-        self._copies_left = max_copied
+        self._max_operations = limits.patch_operations
+        self._max_depth = limits.json_depth
+        self._copies_left = limits.patch_copied_bytes
         self._is_own = False
         self._is_spent = False
 
@@ -99,13 +85,13 @@ class Working:
         if self._is_own:
             return
         try:
-            self._document = _copied(self._document, MAX_DEPTH)
+            self._document = _copied(self._document, self._max_depth)
         except JsonPatchException as error:
             raise PatchError(-1, f"the document is {error}") from error
         self._is_own = True
 
     def _perform(self, operation: object) -> None:
-        step = _read(operation)
+        step = _read(operation, self._max_depth)
         self._document = step.apply(self._document)
         self._copies_left -= step.copied
         if self._copies_left < 0:
@@ -126,6 +112,8 @@ class _Pointer(JsonPointer):
 
 
 class _Operation(PatchOperation):
+    max_depth = USUAL.json_depth
+
     copied = 0
     """What this operation has copied within the document, as `_size` counts."""
 
@@ -149,7 +137,7 @@ class _Operation(PatchOperation):
 
     def _fit(self, value: Json) -> Json:
         """A copy of a value that can stand at this operation's place."""
-        return _copied(value, MAX_DEPTH - len(self.pointer.parts))
+        return _copied(value, self.max_depth - len(self.pointer.parts))
 
     def _insert(self, document: Json, value: Json) -> Json:
         container, key = self.pointer.to_last(document)
@@ -210,7 +198,7 @@ class _Copy(_Operation):
 
 class _Test(_Operation):
     def apply(self, obj: Json) -> Json:
-        if not _equal(self.pointer.resolve(obj), self._member("value")):
+        if not equal(self.pointer.resolve(obj), self._member("value")):
             raise JsonPatchConflict("another value is there")
         return obj
 
@@ -220,14 +208,16 @@ _OPERATIONS: Final = MappingProxyType(
 )
 
 
-def _read(operation: object) -> _Operation:
+def _read(operation: object, max_depth: int) -> _Operation:
     if not isinstance(operation, dict):
         raise InvalidJsonPatch("it is not an object")
     name = operation.get("op")
     kind = _OPERATIONS.get(name) if isinstance(name, str) else None
     if kind is None:
         raise InvalidJsonPatch("there is no such operation")
-    return kind(operation, pointer_cls=_Pointer)
+    step = kind(operation, pointer_cls=_Pointer)
+    step.max_depth = max_depth
+    return step
 
 
 def _reason(operation: object, what: str) -> str:
@@ -250,7 +240,7 @@ def _copied(value: Json, levels: int) -> Json:
     while pending:
         container, levels_left = pending.pop()
         if levels_left <= 0:
-            raise JsonPatchConflict(f"nested more than {MAX_DEPTH} deep")
+            raise JsonPatchConflict("nested deeper than limits.json_depth")
         for key, item in container.items() if isinstance(container, dict) else enumerate(container):
             if isinstance(item, (dict, list)):
                 container[key] = item.copy()
@@ -259,7 +249,7 @@ def _copied(value: Json, levels: int) -> Json:
 
 
 def _size(value: Json) -> int:
-    """About the bytes of a value as JSON (see MAX_COPIED)."""
+    """About the bytes of a value as JSON (see `Limits.patch_copied_bytes`)."""
     size = 0
     pending = [value]
     while pending:
@@ -275,7 +265,7 @@ def _size(value: Json) -> int:
     return size
 
 
-def _equal(left: Json, right: Json) -> bool:
+def equal(left: Json, right: Json) -> bool:
     """RFC 6902, section 4.6: numbers by value (1 is 1.0), literals only with themselves (1 is not true)."""
     pending = [(left, right)]
     while pending:

@@ -4,14 +4,16 @@ Stores keep a `ConsumerState` beside the content and change both together; they 
 themselves. The functions below are the transitions; an illegal one is a bug and raises ValueError.
 """
 
-from datetime import datetime
-from typing import Literal
+from datetime import datetime, timedelta
+from typing import Final, Literal
 
 import msgspec
 
 from ctisync.core.model import Consumer, ConsumerInfo, OffsetRange, Snapshot
 
 Phase = Literal["empty", "loading", "ready", "blocked"]
+
+LONGEST_COOLDOWN: Final = timedelta(hours=24)
 
 
 class Owed(msgspec.Struct, frozen=True):
@@ -61,6 +63,13 @@ class RefusedSnapshot(msgspec.Struct, frozen=True):
     reason: str
 
 
+class Cooldown(msgspec.Struct, frozen=True):
+    """The feed is not asked before `until`; `reason` is one line, what was wrong when it was asked last."""
+
+    until: datetime
+    reason: str
+
+
 class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     """The state of one consumer. `offset` 0 means: initialise.
 
@@ -85,6 +94,7 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fal
     checked_at: datetime | None = None
     updated_at: datetime | None = None
     reinitialised_at: datetime | None = None
+    cooldown: Cooldown | None = None
 
     @property
     def phase(self) -> Phase:
@@ -99,15 +109,30 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fal
         """How many offsets the content is behind the feed as last seen."""
         return None if self.last_offset is None else max(0, self.last_offset - self.offset)
 
+    def cooldown_at(self, now: datetime) -> Cooldown | None:
+        """The cool-down, while it lasts. One that ends later than any may is a clock's mistake."""
+        cooldown = self.cooldown
+        lasts = cooldown is not None and now < cooldown.until <= now + LONGEST_COOLDOWN
+        return cooldown if lasts else None
+
 
 def looked(state: ConsumerState, info: ConsumerInfo, now: datetime) -> ConsumerState:
-    """The feed was asked. What it left out is kept: a null says nothing."""
+    """The feed has answered. What it left out is kept: a null says nothing."""
     return msgspec.structs.replace(
         state,
         last_offset=state.last_offset if info.last_offset is None else info.last_offset,
         last_snapshot_link=state.last_snapshot_link if info.snapshot is None else info.snapshot.link,
         checked_at=now,
+        cooldown=None,
     )
+
+
+def cooldown_begun(state: ConsumerState, seconds: float, reason: str, now: datetime) -> ConsumerState:
+    """The feed is left alone for so long. One that lasts already stays as it is."""
+    if state.cooldown_at(now) is not None:
+        return state
+    until = now + min(timedelta(seconds=seconds), LONGEST_COOLDOWN)
+    return msgspec.structs.replace(state, cooldown=Cooldown(until, reason))
 
 
 def load_begun(state: ConsumerState) -> ConsumerState:

@@ -9,18 +9,22 @@ from typing import Literal
 
 import msgspec
 
+from ctisync.core.limits import USUAL, Limits
 from ctisync.core.model import MAX_RANGE, Consumer, ConsumerInfo, OffsetRange, Snapshot
-from ctisync.core.state import ConsumerState, FailedChange, next_range
+from ctisync.core.state import ConsumerState, Cooldown, FailedChange, next_range
 
 Mode = Literal["sync", "init-snapshot", "update"]
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """What the caller allows: the subcommand, and the two settings that decide about initialising."""
+    """What the caller allows: the subcommand, the two settings that decide about initialising, how much a
+    feed may ask of us, and whether a pass that a cool-down ends is a good one."""
 
     mode: Mode = "sync"
     on_feed_reset: Literal["refuse", "init"] = "refuse"
     reinit_interval: timedelta = timedelta(hours=24)
+    limits: Limits = USUAL
+    tolerate_cooldown: bool = False
 
 
 class SoFar(msgspec.Struct, frozen=True):
@@ -90,6 +94,7 @@ class End(msgspec.Struct, frozen=True):
         "settings",
         "blocked",
         "empty",
+        "cooldown",
     ]
     why: str
 
@@ -116,7 +121,8 @@ def next_step(
     if policy.mode == "update" and state.offset == 0 and not so_far.interrupted:
         return End("empty", "there is no content to update from: the stored offset is 0")
     if info is None:
-        return AskFeed()
+        cooldown = state.cooldown_at(now)
+        return AskFeed() if cooldown is None else End("cooldown", _left_alone(cooldown))
     work = _content_step(state, info, so_far, policy, now)
     if isinstance(work, End) and owed is not None:
         return SendCommand(owed.offset)
@@ -218,6 +224,10 @@ def may_interrupt(
 def _blocked(failed: FailedChange) -> str:
     operation = "" if failed.operation is None else f", operation {failed.operation}"
     return f"change {failed.offset} of {failed.resource}{operation} cannot be applied: {failed.reason}"
+
+
+def _left_alone(cooldown: Cooldown) -> str:
+    return f"the feed is not asked before {cooldown.until:%Y-%m-%dT%H:%M:%SZ}: {cooldown.reason}"
 
 
 def _settings_differ(stored: Consumer | None, wanted: Consumer) -> str:

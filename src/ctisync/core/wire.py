@@ -51,7 +51,8 @@ def decode(data: bytes) -> Json:
     """Any JSON. Raises ValueError (also for nesting that no record has)."""
     try:
         return _decoder.decode(data)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    # ArithmeticError: a number whose exponent is beyond a Decimal's.
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ArithmeticError) as error:
         raise ValueError(str(error)) from None
 
 

@@ -4,20 +4,23 @@ What a file is, its content decides: `PK` is a ZIP, a first `[` a JSON array, an
 Nothing is ever unpacked to disk.
 """
 
+import io
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, Final, TypeVar
 
 from ctisync.core import wire
+from ctisync.core.limits import USUAL, Limits
 from ctisync.core.model import Record
 from ctisync.errors import SnapshotRefused
 from ctisync.feed import json_stream
+from ctisync.feed.depth import TooDeep, is_deeper, shallow
 from ctisync.feed.member import PIECE, Member
 
 T = TypeVar("T")
 
-MOST_LINE_BYTES: Final = 64 << 20
-
 _BATCH_BYTES: Final = 1 << 20
+_USUAL_RATIO: Final = 6
+"""What a packed byte of the feed's records comes to, at the least."""
 _BOM: Final = b"\xef\xbb\xbf"
 _BLANK: Final = b" \t\r\n"
 
@@ -27,13 +30,27 @@ def is_zip(file: BinaryIO) -> bool:
     return file.read(2) == b"PK"
 
 
-def records(file: BinaryIO, highest_offset: int) -> Iterator[list[Record]]:
+def unpacked_size(file: BinaryIO) -> int:
+    """About the bytes of the records in it: what a ZIP declares is too low when it has wrapped at 4 GiB."""
+    size = file.seek(0, io.SEEK_END)
+    if not is_zip(file):
+        return size
+    try:
+        declared = Member(file).declared_size
+    except SnapshotRefused:  # reading it says why
+        declared = 0
+    return max(declared, size * _USUAL_RATIO)
+
+
+def records(file: BinaryIO, highest_offset: int, limits: Limits = USUAL) -> Iterator[list[Record]]:
     """As `ports.SnapshotFile.records`; a batch holds about 1 MiB of lines."""
-    first, pieces = _opened(_pieces(file))
+    first, pieces = _opened(_limited(_pieces(file, limits), limits))
     if first == b"<":
         raise SnapshotRefused("the snapshot is a web page (HTML), no archive")
     batches = (
-        _array_batches(pieces, highest_offset) if first == b"[" else _line_batches(pieces, highest_offset)
+        _array_batches(pieces, highest_offset, limits)
+        if first == b"["
+        else _line_batches(pieces, highest_offset, limits)
     )
     empty = True
     for batch in batches:
@@ -44,11 +61,27 @@ def records(file: BinaryIO, highest_offset: int) -> Iterator[list[Record]]:
         raise SnapshotRefused("the snapshot holds no record" if first else "the snapshot is empty")
 
 
-def _pieces(file: BinaryIO) -> Iterator[bytes]:
+def _pieces(file: BinaryIO, limits: Limits) -> Iterator[bytes]:
     if is_zip(file):
-        return Member(file).pieces()
+        return Member(file, limits).pieces()
     file.seek(0)
     return iter(lambda: file.read(PIECE), b"")
+
+
+def _limited(pieces: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        if size > limits.unzipped_bytes:
+            raise _beyond("unzipped_bytes", f"the snapshot holds more than {limits.unzipped_bytes} bytes")
+        yield piece
+
+
+def _beyond(limit: str, what: str) -> SnapshotRefused:
+    return SnapshotRefused(
+        f"{what} (limits.{limit})",
+        hint=f"if that is right: raise limits.{limit}, then: ctisync init-snapshot",
+    )
 
 
 def _opened(pieces: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
@@ -67,18 +100,18 @@ def _preceded(head: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
     yield from pieces
 
 
-def _line_batches(pieces: Iterator[bytes], highest_offset: int) -> Iterator[list[Record]]:
+def _line_batches(pieces: Iterator[bytes], highest_offset: int, limits: Limits) -> Iterator[list[Record]]:
     number = 0
-    for lines in _lines(pieces):
+    for lines in _lines(pieces, limits.line_bytes):
         batch = []
         for line in lines:
             number += 1
             if text := line.strip(_BLANK):
-                batch.append(_accepted(wire.record, text, highest_offset, "line", number))
+                batch.append(_accepted(wire.record, text, highest_offset, limits, "line", number))
         yield batch
 
 
-def _lines(pieces: Iterator[bytes]) -> Iterator[list[bytes]]:
+def _lines(pieces: Iterator[bytes], most: int) -> Iterator[list[bytes]]:
     """The lines that each piece completes. Only a newline ends one: U+2028 and U+0085 are text."""
     begun: list[bytes] = []
     size = 0
@@ -90,17 +123,30 @@ def _lines(pieces: Iterator[bytes]) -> Iterator[list[bytes]]:
             yield lines
         begun.append(rest)
         size += len(rest)
-        if size > MOST_LINE_BYTES:
-            raise SnapshotRefused(f"the snapshot has a line of more than {MOST_LINE_BYTES >> 20} MiB")
+        if size > most:
+            raise _beyond("line_bytes", f"the snapshot has a line of more than {most} bytes")
     yield [b"".join(begun)]
 
 
-def _array_batches(pieces: Iterator[bytes], highest_offset: int) -> Iterator[list[Record]]:
+def _array_batches(pieces: Iterator[bytes], highest_offset: int, limits: Limits) -> Iterator[list[Record]]:
+    begun = 0  # bytes since the last element
+
+    def counted() -> Iterator[bytes]:
+        nonlocal begun
+        for piece in pieces:
+            begun += len(piece)
+            if begun > limits.line_bytes + PIECE:
+                what = f"the snapshot has an element of more than {limits.line_bytes} bytes"
+                raise _beyond("line_bytes", what)
+            yield piece
+
     batch: list[Record] = []
-    size = 0
+    size = number = 0
     try:
-        for number, element in enumerate(json_stream.elements(pieces), start=1):
-            record = _accepted(wire.record_of, element, highest_offset, "element", number)
+        # A payload stands within its element, and that within the array.
+        for element in json_stream.elements(shallow(counted(), limits.json_depth + 2)):
+            begun, number = 0, number + 1
+            record = _accepted(wire.record_of, element, highest_offset, limits, "element", number)
             batch.append(record)
             size += len(record.line)
             if size >= _BATCH_BYTES:
@@ -108,15 +154,24 @@ def _array_batches(pieces: Iterator[bytes], highest_offset: int) -> Iterator[lis
                 batch, size = [], 0
     except json_stream.NotJson as error:
         raise SnapshotRefused(f"the snapshot is a JSON array that is damaged or cut off: {error}") from None
+    except TooDeep:
+        what = f"an element of the snapshot, behind the first {number}, is nested too deeply"
+        raise _beyond("json_depth", what) from None
     yield batch
 
 
-def _accepted(read: Callable[[T], Record], source: T, highest_offset: int, what: str, number: int) -> Record:
+def _accepted(
+    read: Callable[[T], Record], source: T, highest_offset: int, limits: Limits, what: str, number: int
+) -> Record:
     """The record of a line or an element, which an error names by its number."""
     try:
         record = read(source)
     except wire.NotARecord as error:
         raise SnapshotRefused(f"{what} {number} of the snapshot is no record: {error}") from None
+    if len(record.line) > limits.line_bytes:
+        raise _beyond("line_bytes", f"{what} {number} of the snapshot has {len(record.line)} bytes")
+    if is_deeper(record.line, limits.json_depth + 1):  # a payload stands within its line
+        raise _beyond("json_depth", f"{what} {number} of the snapshot is nested too deeply")
     if record.offset > highest_offset:
         raise SnapshotRefused(
             f"{what} {number} of the snapshot ({record.name}) has offset {record.offset}, "

@@ -22,7 +22,10 @@ def decoded(chunks: Iterator[bytes], encoding: str, most: int) -> Iterator[bytes
     for chunk in chunks if encoding in ("", "identity") else _inflated(chunks):
         amount += len(chunk)
         if amount > most:
-            raise FeedRefused(f"the feed's reply is larger than {most >> 20} MiB")
+            raise FeedRefused(
+                f"the feed's reply is larger than {most} bytes",
+                hint="if that is right: raise limits.reply_bytes",
+            )
         yield chunk
 
 

@@ -1,6 +1,6 @@
 """The CTI API for one consumer: its information, its changes, its snapshot."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Self
@@ -13,15 +13,14 @@ from ctisync.core.state import RefusedSnapshot
 from ctisync.errors import FeedRefused, UsageError
 from ctisync.feed import json_stream
 from ctisync.feed.bodies import decoded
-from ctisync.feed.links import Origin, origin, shown, snapshot_url
+from ctisync.feed.bounds import Bounds, Room
+from ctisync.feed.depth import TooDeep, shallow
+from ctisync.feed.links import Origin, Reach, has_login, origin, shown, snapshot_url
 from ctisync.feed.patience import Again, Patience
 from ctisync.feed.snapshot_file import LocalSnapshot, open_given
 from ctisync.feed.spool import Spool
 from ctisync.feed.transport import DEFAULT_TIMEOUTS, Timeouts, Transport
 from ctisync.ports import Clock, Report
-
-MOST_INFO_BYTES: Final = 1 << 20
-MOST_CHANGES_BYTES: Final = 256 << 20
 
 _ASK_FOR_JSON: Final = {"Accept": "application/json", "Accept-Encoding": "gzip"}
 
@@ -41,14 +40,20 @@ class CtiFeed:
         clock: Clock,
         report: Report,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
-        most_bytes: int = MOST_CHANGES_BYTES,
+        cooldown: float = 0.0,
+        allowed_hosts: Sequence[str] = (),
+        bounds: Bounds | None = None,
+        room: Room | None = None,
     ) -> None:
+        """`cooldown`, `allowed_hosts`: the settings. Without `bounds` the usual ones; without `room` any."""
         self._base_url = base_url.rstrip("/")
         self._consumer = consumer
-        self._most_bytes = most_bytes
-        self._transport = Transport(self._base_url, token, ca_file, timeouts, clock)
-        self._patience = Patience(retry_budget, clock, report)
-        self._spool = Spool(spool_dir, consumer, self._transport, self._patience, report)
+        self._room = room
+        self._bounds = Bounds(clock) if bounds is None else bounds
+        self._transport = Transport(self._base_url, token, ca_file, timeouts, self._bounds, clock)
+        self._reach = Reach(self._base_url, allowed_hosts)
+        self._patience = Patience(retry_budget, cooldown, self._bounds, clock, report)
+        self._spool = Spool(spool_dir, consumer, self._transport, self._patience, self._bounds, report)
 
     def __enter__(self) -> Self:
         return self
@@ -86,27 +91,39 @@ class CtiFeed:
         self, snapshot: Snapshot, refused: RefusedSnapshot | None, keep_alive: Callable[[], None]
     ) -> LocalSnapshot:
         url = snapshot_url(snapshot.link, self._base_url)
-        return self._spool.fetch(snapshot.link, url, refused, keep_alive)
+        file = self._spool.fetch(snapshot.link, url, refused, keep_alive, self._reach)
+        self.check_room(file)
+        return file
+
+    def check_room(self, file: LocalSnapshot) -> None:
+        """Raises StoreUnavailable when its records would not fit where they are to be stored."""
+        if self._room is not None:
+            self._room.check(file.unpacked_size)
 
     def tidy(self) -> None:
         self._spool.tidy()
 
     def fetch_given(self, url: str, keep_alive: Callable[[], None]) -> LocalSnapshot:
-        """A snapshot from an address that a person gave (http, https or file)."""
+        """A snapshot from an address that a person gave (http, https or file), wherever it leads."""
         try:
             address = origin(url)
         except ValueError:
             address = Origin("", "", None)
         if address.scheme == "file":
-            return open_given(Path(url2pathname(urlsplit(url).path)))
+            return open_given(Path(url2pathname(urlsplit(url).path)), self._bounds)
         if address.scheme not in ("http", "https") or not address.host:
             raise UsageError(
                 f"{shown(url)!r} is no http, https or file address", hint="give --from FILE or an address"
             )
-        return self._spool.fetch(url, url, None, keep_alive)
+        if has_login(url):
+            raise UsageError(
+                "the given address holds a user name or password, which everybody on this host can see",
+                hint="download the snapshot with another program, and give the file",
+            )
+        return self._spool.fetch(url, url, None, keep_alive, None)
 
     def _read_info(self) -> Json:
-        with self._asked(self._url, MOST_INFO_BYTES) as body:
+        with self._asked(self._url) as body:
             content = b"".join(body)
         try:
             return wire.decode(content)
@@ -136,13 +153,17 @@ class CtiFeed:
         """What stands under `data`, or None (the path `data.item` would make an empty list of nothing)."""
         query = f"?from_offset={wanted.after}&to_offset={wanted.to}&with_empties=true"
         url = f"{self._url}/changes"
-        with self._asked(url + query, self._most_bytes) as body:
+        most = self._bounds.limits.json_depth + 3  # a payload stands in its change, that in `data`
+        with self._asked(url + query) as body:
             try:
-                return dict(json_stream.members(body)).get("data")
+                return dict(json_stream.members(shallow(body, most))).get("data")
+            except TooDeep:
+                raise FeedRefused(f"a change of {wanted} is nested deeper than limits.json_depth") from None
             except json_stream.NotJson:
                 raise Again(f"the reply of {shown(url)} is no JSON", bad_data=True) from None
 
     @contextmanager
-    def _asked(self, url: str, most: int) -> Iterator[Iterator[bytes]]:
+    def _asked(self, url: str) -> Iterator[Iterator[bytes]]:
         with self._transport.get(url, headers=_ASK_FOR_JSON) as reply:
-            yield decoded(reply.chunks, reply.headers.get("content-encoding", ""), most)
+            encoding = reply.headers.get("content-encoding", "")
+            yield decoded(reply.chunks, encoding, self._bounds.limits.reply_bytes)

@@ -23,9 +23,6 @@ from ctisync.feed.patience import Again
 from ctisync.feed.transport import Reply
 from ctisync.ports import Progress, Report
 
-MOST_BYTES: Final = 64 << 30
-"""Of a download whose size the server does not announce."""
-
 _GOT_ON: Final = 1 << 20
 """Bytes that count as getting on, so that the time for them is not taken from the budget."""
 
@@ -51,6 +48,7 @@ class Download:
         part: Path,
         link: str,
         refused: RefusedSnapshot | None,
+        most_bytes: int,
         report: Report,
         keep_alive: Callable[[], None],
         got_on: Callable[[], None],
@@ -59,6 +57,7 @@ class Download:
         self.note = part.with_suffix(".json")
         self._link = link
         self._refused = refused
+        self._most_bytes = most_bytes
         self._report = report
         self._keep_alive = keep_alive
         self._got_on = got_on
@@ -87,6 +86,8 @@ class Download:
             raise SnapshotRefused("the server sends the snapshot encoded, although that was not asked for")
         offer, start = self._offered(reply)
         self._not_refused_before(offer)
+        if offer.size is not None and offer.size > self._most_bytes:
+            raise self._too_large(f"the snapshot has {offer.size} bytes")
         if self._is_here(offer):
             return offer
         if start == 0:
@@ -140,7 +141,7 @@ class Download:
         return same and offer.size is not None and offer.size == self._have()
 
     def _append(self, reply: Reply, offer: Offer, start: int) -> None:
-        most = MOST_BYTES if offer.size is None else offer.size
+        most = self._most_bytes if offer.size is None else offer.size
         if offer.size is not None and shutil.disk_usage(self.part.parent).free < offer.size - start:
             raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)} for {offer.size} bytes")
         have, counted = start, start
@@ -149,8 +150,10 @@ class Download:
             try:
                 for chunk in reply.chunks:
                     have += len(chunk)
-                    if have > most:
+                    if have > most and offer.size is not None:
                         raise SnapshotRefused(f"the server sends more than the {most} bytes of the snapshot")
+                    if have > most:
+                        raise self._too_large(f"the server sends more than {most} bytes")
                     file.write(chunk)
                     bar.reached(have)
                     self._keep_alive()
@@ -160,6 +163,13 @@ class Download:
             finally:  # cut off or not: what came is gone on with later
                 file.flush()
                 os.fsync(file.fileno())
+
+    def _too_large(self, what: str) -> SnapshotRefused:
+        self._start_again()
+        return SnapshotRefused(
+            f"{what}, limits.snapshot_bytes is {self._most_bytes}",
+            hint="if the feed has grown so: raise limits.snapshot_bytes",
+        )
 
     def _check_end(self, reply: Reply, offer: Offer) -> None:
         if offer.size is not None:

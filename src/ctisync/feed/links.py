@@ -1,11 +1,18 @@
-"""Addresses: which are the feed's own, where a snapshot's link leads, what may be shown of them."""
+"""Addresses: which are the feed's own, where a snapshot's link may lead, what may be shown of them."""
 
-from typing import NamedTuple
+import ipaddress
+import socket
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Final, NamedTuple
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
 from ctisync.errors import SnapshotRefused
 
-_PORTS = {"http": 80, "https": 443}
+_PORTS: Final = {"http": 80, "https": 443}
+_NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+
+IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class Origin(NamedTuple):
@@ -33,6 +40,11 @@ def shown(url: str) -> str:
     return urlunsplit(SplitResult(parts.scheme, host + port, parts.path, "", ""))
 
 
+def has_login(url: str) -> bool:
+    """Whether the address holds a user name or a password, which would be sent along."""
+    return "@" in urlsplit(url).netloc
+
+
 def snapshot_url(link: str, base_url: str) -> str:
     """Where a snapshot's link leads. One without a scheme (the API gives such addresses) has the feed's.
 
@@ -51,8 +63,91 @@ def hop(current: str, target: str) -> str:
     except ValueError:
         there = Origin("", "", None)
         url = ""
-    if there.scheme not in _PORTS or not there.host or not url.isprintable() or " " in url:
-        raise SnapshotRefused(f"the snapshot's link leads to {target[:200]!r}, which is no http(s) address")
+    unclear = not url.isprintable() or " " in url or "\\" in url
+    if there.scheme not in _PORTS or not there.host or unclear:
+        raise SnapshotRefused(
+            f"the snapshot's link leads to {shown(target)[:200]!r}, which is no http(s) address"
+        )
+    if has_login(url):
+        raise SnapshotRefused(f"the snapshot's link holds a user name or password: it leads to {shown(url)}")
     if origin(current).scheme == "https" and there.scheme == "http":
         raise SnapshotRefused(f"the snapshot's link leaves https: it leads to {shown(url)}")
     return url
+
+
+class Reach:
+    """Where the feed's links and redirects may lead: a server's word must not send us just anywhere.
+
+    That is the host of `cti.url` and those of `cti.allowed_hosts`, each on the port of `cti.url`, on the
+    scheme's usual port, or on the one it is listed with. Their addresses must be public ones, unless the
+    host of `cti.url` itself has another. An address is looked at when the connection to it stands, before
+    anything is sent, so that a name which resolves differently the next time gains nothing. Behind a proxy
+    it is the proxy that resolves names: then an address is looked at only when the link spells it out.
+    """
+
+    def __init__(self, base_url: str, allowed_hosts: Sequence[str] = ()) -> None:
+        """`allowed_hosts`: `host`, `*.domain` (each host below it), either with `:port`."""
+        self._base = origin(base_url)
+        self._allowed = tuple(urlsplit(f"//{entry}") for entry in allowed_hosts)
+
+    def check(self, url: str) -> None:
+        """Raises SnapshotRefused, naming host and setting, for an address that is out of reach."""
+        there = origin(url)
+        if not self._is_allowed(there):
+            entry = f"[{there.host}]" if ":" in there.host else there.host
+            if there.port not in self._usual_ports(there):
+                entry += f":{there.port}"
+            raise SnapshotRefused(
+                f"the snapshot's link leads to {entry}, which is not the feed's host",
+                hint=f'if that is right, set cti.allowed_hosts = ["{entry}"]',
+            )
+        try:
+            spelt_out = ipaddress.ip_address(there.host)
+        except ValueError:
+            return
+        self.check_address(there.host, spelt_out)
+
+    def check_address(self, host: str, address: IpAddress) -> None:
+        """Raises SnapshotRefused when `host` has an address in a net that is not public."""
+        if not is_public(address) and not self._starts_inside:
+            raise SnapshotRefused(
+                f"the snapshot's link leads to {host}, whose address {address} is not a public one",
+                hint="if that is right, load it yourself: ctisync init-snapshot --from URL",
+            )
+
+    def _is_allowed(self, there: Origin) -> bool:
+        usual = self._usual_ports(there)
+        if there.host == self._base.host and there.port in usual:
+            return True
+        return any(
+            _fits(there.host, entry.hostname or "") and there.port in ({entry.port} if entry.port else usual)
+            for entry in self._allowed
+        )
+
+    def _usual_ports(self, there: Origin) -> set[int | None]:
+        return {self._base.port, _PORTS[there.scheme]}
+
+    @cached_property
+    def _starts_inside(self) -> bool:
+        """Whether the host of `cti.url` has an address that is not public."""
+        try:
+            found = socket.getaddrinfo(self._base.host, self._base.port, type=socket.SOCK_STREAM)
+        except OSError:
+            return False
+        return not all(is_public(ipaddress.ip_address(address[0])) for *_, address in found)
+
+
+def _fits(host: str, pattern: str) -> bool:
+    return host.endswith(pattern[1:]) if pattern.startswith("*.") else host == pattern
+
+
+def is_public(address: IpAddress) -> bool:
+    """Whether an address is one of the internet, not a private, shared, link-local, loopback, multicast,
+    reserved or unspecified one. What stands for an IPv4 address is looked at as that."""
+    if isinstance(address, ipaddress.IPv6Address):
+        inner = address.ipv4_mapped or address.sixtofour
+        if inner is None and address in _NAT64:
+            inner = ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
+        if inner is not None:
+            return is_public(inner)
+    return address.is_global and not address.is_multicast and not address.is_reserved

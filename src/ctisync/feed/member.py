@@ -10,14 +10,21 @@ import struct
 import zipfile
 import zlib
 from collections.abc import Iterator
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, cast
 
+from ctisync.core.limits import USUAL, Limits
 from ctisync.errors import SnapshotRefused
 
 PIECE: Final = 1 << 20
 """The most bytes that come out in one piece, however well they were packed."""
 
 _READ: Final = 128 << 10
+_FREE: Final = 100 << 20
+"""Bytes that may come out whatever went in: a few packed ones say nothing of a ratio."""
+_MOST_OF_ENTRY: Final = 1024
+"""Bytes of one entry in a ZIP's directory, on average: it takes 46 and its name."""
+_LONGEST_NAME: Final = 128 << 10
+"""Bytes of a name, or of the comment at the end."""
 _WRAP: Final = 1 << 32
 _LOCAL_HEADER: Final = struct.Struct("<4s22xHH")
 # What zipfile raises for an archive that is damaged, besides EINVAL from a seek to nowhere.
@@ -37,22 +44,27 @@ class Member:
     """The snapshot inside of a ZIP: the only member whose name ends with .json or .ndjson.
 
     Folders and other files (a readme) are left alone. Raises SnapshotRefused when there is no such
-    member or more than one, and for a ZIP that cannot be read.
+    member or more than one, for a ZIP that cannot be read, and for one beyond `limits`.
     """
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, limits: Limits = USUAL) -> None:
         self._file = file
+        self._ratio = limits.ratio
         try:
-            with zipfile.ZipFile(file) as archive:
+            with zipfile.ZipFile(cast(BinaryIO, _Directory(file, limits.members))) as archive:
                 members = archive.infolist()
                 self._directory = archive.start_dir
             self._end = file.seek(0, io.SEEK_END)
         except (*_NO_DIRECTORY, OSError) as error:
-            if isinstance(error, OSError) and error.errno != errno.EINVAL:
-                raise  # the disk's failure, not the archive's
+            # zipfile hides a disk's failure behind its own BadZipFile; EINVAL is a seek to nowhere.
+            failure = error if isinstance(error, OSError) else error.__context__
+            if isinstance(failure, OSError) and failure.errno != errno.EINVAL:
+                raise failure from None  # the disk's failure, not the archive's
             raise SnapshotRefused(
                 f"the snapshot is a ZIP that is truncated or damaged: it has no usable directory ({error})"
             ) from None
+        if len(members) > limits.members:
+            raise _too_many(limits.members)
         self._info = _only_one(members)
         self._starts = [info.header_offset for info in members]
 
@@ -60,9 +72,14 @@ class Member:
     def name(self) -> str:
         return self._info.filename
 
+    @property
+    def declared_size(self) -> int:
+        """Bytes of the content as the ZIP has it: in 32 bits, when it was written without zip64 fields."""
+        return self._info.file_size
+
     def pieces(self) -> Iterator[bytes]:
-        """The content, in pieces of at most `PIECE` bytes. Raises SnapshotRefused for damage, and *at
-        the end* for a CRC or a size that is not the declared one."""
+        """The content, in pieces of at most `PIECE` bytes. Raises SnapshotRefused for damage and for a
+        bomb, and *at the end* for a CRC or a size that is not the declared one."""
         if self._info.flag_bits & _ENCRYPTED:
             raise SnapshotRefused(f"the snapshot's member {self.name} is encrypted")
         start = self._data_start()
@@ -80,6 +97,12 @@ class Member:
         for piece in content:
             crc = zlib.crc32(piece, crc)
             size += len(piece)
+            if size > _FREE and size > self._ratio * (self._file.tell() - start):
+                raise SnapshotRefused(
+                    f"{self.name} in the snapshot's ZIP comes to more than {self._ratio} bytes for each one "
+                    "(limits.ratio)",
+                    hint="if that is right: raise limits.ratio, then: ctisync init-snapshot",
+                )
             yield piece
         self._check("size", self._info.file_size, size)
         if crc != self._info.CRC:
@@ -137,6 +160,30 @@ class Member:
             raise SnapshotRefused(
                 f"the snapshot is damaged: the {what} of {self.name} is {actual}, declared is {declared}"
             )
+
+
+class _Directory:
+    """The file for zipfile, which reads a directory in one piece, however large it is."""
+
+    def __init__(self, file: BinaryIO, members: int) -> None:
+        self._file = file
+        self._members = members
+        self.seek = file.seek
+        self.tell = file.tell
+
+    def read(self, size: int = -1) -> bytes:
+        most = self._members * _MOST_OF_ENTRY + _LONGEST_NAME
+        found = self._file.read(min(size, most + 1) if size >= 0 else most + 1)
+        if len(found) > most:
+            raise _too_many(self._members)
+        return found
+
+
+def _too_many(members: int) -> SnapshotRefused:
+    return SnapshotRefused(
+        f"the snapshot's ZIP has more than {members} entries (limits.members)",
+        hint="if that is right: raise limits.members, then: ctisync init-snapshot",
+    )
 
 
 def same_size(declared: int, actual: int, zip64: bool) -> bool:

@@ -6,7 +6,9 @@ from datetime import timedelta
 from typing import TypeVar
 
 from ctisync.core.retry import next_delay
+from ctisync.core.state import LONGEST_COOLDOWN
 from ctisync.errors import CtisyncError, FeedRefused, FeedUnreachable
+from ctisync.feed.bounds import Bounds
 from ctisync.ports import Clock, Report
 
 T = TypeVar("T")
@@ -33,9 +35,18 @@ class Patience:
     """
 
     def __init__(
-        self, seconds: float, clock: Clock, report: Report, jitter: Callable[[], float] = random.random
+        self,
+        seconds: float,
+        cooldown: float,
+        bounds: Bounds,
+        clock: Clock,
+        report: Report,
+        jitter: Callable[[], float] = random.random,
     ) -> None:
+        """`cooldown`: seconds for which the feed is to be left alone once the budget is spent; 0 for none."""
         self._budget = seconds
+        self._cooldown = cooldown
+        self._bounds = bounds
         self._left = seconds
         self._clock = clock
         self._report = report
@@ -46,7 +57,8 @@ class Patience:
     def persist(self, attempt: Callable[[], T]) -> T:
         """What `attempt` returns, once it does not raise Again.
 
-        Raises FeedUnreachable, or FeedRefused for bad data, when the budget allows no further try.
+        Raises FeedUnreachable, or FeedRefused for bad data, when the budget or the pass's time allows no
+        further try.
         """
         self._tries = 0
         while True:
@@ -64,7 +76,8 @@ class Patience:
 
     def _wait(self, failure: Again) -> None:
         self._left -= self._clock.monotonic() - self._since
-        wait = next_delay(self._tries, failure.asked_for, self._left, self._jitter())
+        left = min(self._left, self._bounds.seconds_left)
+        wait = next_delay(self._tries, failure.asked_for, left, self._jitter())
         if wait is None:
             raise self._given_up(failure) from failure
         self._report.event("info", "retry", attempt=self._tries, wait=round(wait, 1), reason=failure.reason)
@@ -78,13 +91,15 @@ class Patience:
                 hint="look at what answers under cti.url (a proxy, a sign-in page?), then try again",
             )
         if failure.asked_for is not None and failure.asked_for > self._left:
-            when = self._clock.now() + timedelta(seconds=min(failure.asked_for, 10 * 86400.0))
+            when = self._clock.now() + min(timedelta(seconds=failure.asked_for), LONGEST_COOLDOWN)
             return FeedUnreachable(
                 f"{failure.reason}; it asks to come back in {failure.asked_for:.0f} s",
                 hint=f"run the same command after {when:%Y-%m-%dT%H:%M:%SZ}",
+                come_back_in=failure.asked_for,
             )
         return FeedUnreachable(
             f"{failure.reason}; given up after {self._tries} tries "
             f"(cti.retry_budget is {self._budget:.0f} s)",
             hint="run the same command later; nothing is lost",
+            come_back_in=failure.asked_for or self._cooldown or None,
         )

@@ -10,6 +10,7 @@ from ctisync.core.model import MAX_OFFSET, Record
 from ctisync.core.state import RefusedSnapshot
 from ctisync.errors import StoreUnavailable, UsageError
 from ctisync.feed import archive
+from ctisync.feed.bounds import Bounds
 from ctisync.feed.member import Member
 
 OffsetSource = Literal["file name", "member name", "highest line"]
@@ -17,16 +18,24 @@ OffsetSource = Literal["file name", "member name", "highest line"]
 
 class LocalSnapshot:
     """`ports.SnapshotFile`. `link`, `etag` and `announced` (size) are how the feed offered it; the files
-    in `ours` are removed when it is discarded."""
+    in `ours` are removed when it is discarded. Raises as `bounds` do, too."""
 
     def __init__(
-        self, path: Path, *, link: str, etag: str | None, announced: int | None, ours: tuple[Path, ...]
+        self,
+        path: Path,
+        *,
+        link: str,
+        etag: str | None,
+        announced: int | None,
+        ours: tuple[Path, ...],
+        bounds: Bounds,
     ) -> None:
         self.path = path
         self._link = link
         self._etag = etag
         self._announced = announced
         self._ours = ours
+        self._bounds = bounds
         self._position = 0
         with self._opened() as file:
             self._size = file.seek(0, 2)
@@ -36,12 +45,19 @@ class LocalSnapshot:
         return self._size
 
     @property
+    def unpacked_size(self) -> int:
+        """About the bytes of its records."""
+        with self._opened() as file:
+            return archive.unpacked_size(file)
+
+    @property
     def position(self) -> int:
         return self._position
 
     def records(self, highest_offset: int) -> Iterator[list[Record]]:
         with self._opened() as file:
-            for batch in archive.records(file, highest_offset):
+            for batch in archive.records(file, highest_offset, self._bounds.limits):
+                self._bounds.check_time()
                 self._position = file.tell()
                 yield batch
         self._position = self._size
@@ -49,7 +65,7 @@ class LocalSnapshot:
     def member_name(self) -> str | None:
         """The name of the member that holds the records, when the file is a ZIP."""
         with self._opened() as file:
-            return Member(file).name if archive.is_zip(file) else None
+            return Member(file, self._bounds.limits).name if archive.is_zip(file) else None
 
     def as_refused(self, reason: str) -> RefusedSnapshot:
         return RefusedSnapshot(link=self._link, etag=self._etag, size=self._announced, reason=reason)
@@ -73,9 +89,9 @@ class LocalSnapshot:
             raise UsageError(said, hint="give --from a file that can be read, or an address") from error
 
 
-def open_given(path: Path) -> LocalSnapshot:
+def open_given(path: Path, bounds: Bounds) -> LocalSnapshot:
     """A snapshot file that a person gave; it is never removed. Raises UsageError when it cannot be read."""
-    return LocalSnapshot(path, link=str(path), etag=None, announced=None, ours=())
+    return LocalSnapshot(path, link=str(path), etag=None, announced=None, ours=(), bounds=bounds)
 
 
 def given_offset(file: LocalSnapshot, name: str) -> tuple[int, OffsetSource]:

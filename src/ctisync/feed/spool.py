@@ -14,7 +14,9 @@ from urllib.parse import quote
 from ctisync.core.model import Consumer
 from ctisync.core.state import RefusedSnapshot
 from ctisync.errors import StoreUnavailable
+from ctisync.feed.bounds import Bounds
 from ctisync.feed.download import Download, Offer
+from ctisync.feed.links import Reach
 from ctisync.feed.patience import Again, Patience
 from ctisync.feed.snapshot_file import LocalSnapshot
 from ctisync.feed.transport import Transport
@@ -25,7 +27,13 @@ class Spool:
     """The folder and the rules of its names; the files' content is the `Download`'s."""
 
     def __init__(
-        self, folder: Path, consumer: Consumer, transport: Transport, patience: Patience, report: Report
+        self,
+        folder: Path,
+        consumer: Consumer,
+        transport: Transport,
+        patience: Patience,
+        bounds: Bounds,
+        report: Report,
     ) -> None:
         self._folder = folder
         # A hyphen within a name must not look like the one between names.
@@ -33,31 +41,45 @@ class Spool:
         self._prefix = "-".join(parts)
         self._transport = transport
         self._patience = patience
+        self._bounds = bounds
         self._report = report
 
     def fetch(
-        self, link: str, url: str, refused: RefusedSnapshot | None, keep_alive: Callable[[], None]
+        self,
+        link: str,
+        url: str,
+        refused: RefusedSnapshot | None,
+        keep_alive: Callable[[], None],
+        reach: Reach | None,
     ) -> LocalSnapshot:
         """The file behind `url` (which `link` stands for), complete. See `ports.Feed.fetch_snapshot`.
 
-        Raises StoreUnavailable when the folder cannot take it.
+        `reach` says where it may lie; None: anywhere. Raises StoreUnavailable when the folder cannot take it.
         """
         with self._usable_folder():
             download = Download(
-                self._begin(link), link, refused, self._report, keep_alive, self._patience.progressed
+                self._begin(link),
+                link,
+                refused,
+                self._bounds.limits.snapshot_bytes,
+                self._report,
+                keep_alive,
+                self._patience.progressed,
             )
-            offer = self._patience.persist(lambda: self._try(download, url))
+            offer = self._patience.persist(lambda: self._try(download, url, reach))
             return LocalSnapshot(
                 download.part,
                 link=link,
                 etag=offer.etag,
                 announced=offer.size,
                 ours=(download.part, download.note),
+                bounds=self._bounds,
             )
 
-    def _try(self, download: Download, url: str) -> Offer:
+    def _try(self, download: Download, url: str, reach: Reach | None) -> Offer:
+        question, accept = download.question(), (200, 206, 416)
         try:
-            with self._transport.follow(url, headers=download.question(), accept=(200, 206, 416)) as reply:
+            with self._transport.follow(url, headers=question, accept=accept, reach=reach) as reply:
                 return download.take(reply)
         except Again as failure:
             # A cut-off download is gone on with later: the feed was unreachable, its data is not refused.

@@ -5,14 +5,16 @@ httpx is imported when the first pass needs it (0.08 s that `ctisync status` sha
 
 import logging
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
+from ipaddress import ip_address
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
 from ctisync import __version__
 from ctisync.core.retry import retry_after
 from ctisync.errors import AccessRefused, ConfigurationError, FeedRefused
-from ctisync.feed.links import Origin, hop, origin, shown
+from ctisync.feed.bounds import Bounds
+from ctisync.feed.links import Origin, Reach, hop, origin, shown
 from ctisync.feed.patience import Again
 from ctisync.ports import Clock
 
@@ -22,9 +24,8 @@ if TYPE_CHECKING:
 USER_AGENT: Final = f"ctisync/{__version__}"
 MOST_REDIRECTS: Final = 5
 
-SLOWEST: Final = 1000.0
-"""Bytes a second, over a minute: a body that comes slower is given up (a time-out sees each chunk alone)."""
 _WINDOW: Final = 60.0
+"""Seconds over which a rate is taken: a time-out sees each chunk alone."""
 
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _TRANSIENT: Final = (408, 425, 429)
@@ -54,10 +55,17 @@ class Transport:
     """Sends GET requests; every failure leaves as Again or as a `CtisyncError`, while a body is read, too."""
 
     def __init__(
-        self, base_url: str, token: str | None, ca_file: str | None, timeouts: Timeouts, clock: Clock
+        self,
+        base_url: str,
+        token: str | None,
+        ca_file: str | None,
+        timeouts: Timeouts,
+        bounds: Bounds,
+        clock: Clock,
     ) -> None:
         self._origin = _configured_origin(base_url)
         self._token = _checked(token)
+        self._bounds = bounds
         self._clock = clock
         self._client = _client(ca_file, timeouts)
 
@@ -67,19 +75,25 @@ class Transport:
     @contextmanager
     def get(self, url: str, *, headers: Mapping[str, str]) -> Iterator[Reply]:
         """The API's reply. A redirect is refused: it would be a setting that is wrong."""
-        with self._open(url, headers) as reply:
+        with self._open(url, headers, {}) as reply:
             if reply.status != 200:
                 self._refuse(reply, _API_HINTS)
             yield reply
 
     @contextmanager
-    def follow(self, url: str, *, headers: Mapping[str, str], accept: tuple[int, ...]) -> Iterator[Reply]:
+    def follow(
+        self, url: str, *, headers: Mapping[str, str], accept: tuple[int, ...], reach: Reach | None
+    ) -> Iterator[Reply]:
         """A snapshot's reply, with one of the statuses in `accept`, through up to five redirects.
 
-        Each hop is looked at anew, also for the token.
+        Each hop is looked at anew, also for the token. `reach` is None for an address that a person gave.
         """
         for _ in range(MOST_REDIRECTS + 1):
-            with self._open(url, headers) as reply:
+            extensions: dict[str, Any] = {}
+            if reach is not None:
+                reach.check(url)
+                extensions["trace"] = _watch(url, reach)
+            with self._open(url, headers, extensions) as reply:
                 if reply.status not in _REDIRECTS:
                     if reply.status not in accept:
                         self._refuse(reply, _SNAPSHOT_HINTS)
@@ -89,12 +103,14 @@ class Transport:
         raise FeedRefused(f"more than {MOST_REDIRECTS} redirects, the last one to {shown(url)}")
 
     @contextmanager
-    def _open(self, url: str, headers: Mapping[str, str]) -> Iterator[Reply]:
+    def _open(self, url: str, headers: Mapping[str, str], extensions: dict[str, Any]) -> Iterator[Reply]:
         import httpx
 
+        self._bounds.check_time()
         in_body = False
+        headers = {**headers, **self._authorization(url)}
         try:
-            with self._client.stream("GET", url, headers={**headers, **self._authorization(url)}) as response:
+            with self._client.stream("GET", url, headers=headers, extensions=extensions) as response:
                 in_body = True
                 chunks = self._steady(response.iter_raw(), url)
                 yield Reply(url, response.status_code, response.headers, chunks)
@@ -109,18 +125,22 @@ class Transport:
     def _steady(self, chunks: Iterator[bytes], url: str) -> Iterator[bytes]:
         since, amount = self._clock.monotonic(), 0
         for chunk in chunks:
+            self._bounds.check_time()
             amount += len(chunk)
             now = self._clock.monotonic()
             if now - since >= _WINDOW:
-                if amount < SLOWEST * (now - since):
-                    raise Again(f"{shown(url)} sends less than {SLOWEST:.0f} bytes a second")
+                slowest = self._bounds.limits.min_rate
+                if amount < slowest * (now - since):
+                    raise Again(f"{shown(url)} sends less than {slowest:.0f} bytes a second")
                 since, amount = now, 0
             yield chunk
 
     def _refuse(self, reply: Reply, hints: Mapping[int, str]) -> NoReturn:
         said = f"{shown(reply.url)} answers {reply.status}"
-        if reply.status in _TRANSIENT or reply.status >= 500:
-            raise Again(said, asked_for=retry_after(reply.headers.get("retry-after"), self._clock.now()))
+        asked_for = retry_after(reply.headers.get("retry-after"), self._clock.now())
+        blocked_for_now = reply.status == 403 and asked_for is not None
+        if reply.status in _TRANSIENT or reply.status >= 500 or blocked_for_now:
+            raise Again(said, asked_for=asked_for)
         if reply.status in _REDIRECTS:
             target = shown(reply.headers.get("location", ""))
             raise ConfigurationError(
@@ -132,6 +152,31 @@ class Transport:
         if reply.status < 400:
             raise Again(f"{said}, which is no answer to the question", bad_data=True)
         raise FeedRefused(said + _words(reply))
+
+
+def _watch(url: str, reach: Reach) -> Callable[[str, dict[str, Any]], None]:
+    """What httpx calls at each step of a request: a connection that stands is looked at before it is used.
+
+    One to another host than the address names is one to a proxy.
+    """
+    import httpx
+
+    host = httpx.URL(url).raw_host.decode("ascii")
+    connecting_to = ""
+
+    def step(name: str, info: dict[str, Any]) -> None:
+        nonlocal connecting_to
+        if name == "connection.connect_tcp.started":
+            connecting_to = info["host"]
+        elif name == "connection.connect_tcp.complete" and connecting_to == host:
+            stream = info["return_value"]
+            try:
+                reach.check_address(host, ip_address(stream.get_extra_info("server_addr")[0]))
+            except BaseException:
+                stream.close()
+                raise
+
+    return step
 
 
 _PROXY_HINT: Final = "the proxy wants a password: put it into HTTPS_PROXY, or name the host in NO_PROXY"

@@ -23,12 +23,14 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 from msgspec import Meta
 
+from ctisync.core.limits import Limits
 from ctisync.core.model import Consumer
 from ctisync.errors import ConfigurationError
 from ctisync.settings.checks import (
     OpenSearchPlace,
     Place,
     check_consumers,
+    check_hosts,
     check_key_pair,
     check_login,
     check_readable,
@@ -60,6 +62,10 @@ class CtiSettings(msgspec.Struct, frozen=True, kw_only=True):
     ca_file: Path | None = None
     # How long a pass waits, in all, for what is transient.
     retry_budget: Seconds = 300.0
+    # How long the feed is left alone once that is spent. 0: not at all.
+    cooldown: Annotated[float, Meta(ge=0, le=86_400)] = 600.0
+    # Other hosts that a snapshot's link may lead to: "host", "*.domain", either with ":port".
+    allowed_hosts: tuple[str, ...] = ()
 
 
 class ConsumerSettings(msgspec.Struct, frozen=True, kw_only=True):
@@ -114,6 +120,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     consumers: tuple[ConsumerSettings, ...] = (ConsumerSettings(),)
     store: StoreSettings = StoreSettings()
     command_manager: CommandManagerSettings = CommandManagerSettings()
+    limits: Limits = Limits()
     # What `sync` does when the feed's last offset lies below ours.
     on_feed_reset: Literal["refuse", "init"] = "refuse"
     # Seconds between two initialisations that a failed change causes.
@@ -202,6 +209,7 @@ def _check(settings: Settings, given: dict[str, Given]) -> None:
 
     commands, store = settings.command_manager, settings.store
     check_url(settings.cti.url, where("cti.url"), f"cti.token_file or {variable('cti.token')}")
+    check_hosts(settings.cti.allowed_hosts, where("cti.allowed_hosts"))
     place = parse_store_url(store.url, where("store.url"))
     if commands.url is not None:
         instead = f"command_manager.username and {variable('command_manager.password')}"

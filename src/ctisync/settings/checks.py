@@ -17,6 +17,9 @@ STATE_INDEX: Final = "wazuh-context"
 
 _STORE_URLS: Final = "sqlite:///relative, sqlite:////absolute or http(s)://host:9200[,host2:9200]"
 _CATALOG_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_HOST: Final = re.compile(
+    r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?"
+)
 _INDEX_NAME: Final = re.compile(r"[a-z0-9.][^A-Z\\/*?\"<>|\s,#:]*")
 
 
@@ -82,6 +85,20 @@ def check_url(url: str, where: str, credentials_setting: str) -> None:
             f"{where}: {_shown(url)} is not an http(s) URL with a host",
             hint="write https://host[:port][/path]",
         )
+
+
+def check_hosts(hosts: Sequence[str], where: str) -> None:
+    """Names or addresses of hosts; a name may begin with "*.", and each may have a port."""
+    for host in hosts:
+        try:
+            usable = _HOST.fullmatch(host) is not None and urlsplit(f"//{host}").port != 0
+        except ValueError:  # a port beyond 65535, an address that is none
+            usable = False
+        if not usable:
+            raise ConfigurationError(
+                f"{where}: {_shown(host)} is no name of a host",
+                hint='write names such as "files.example.com", "*.example.com" or "files.example.com:8443"',
+            )
 
 
 def _split(url: str, where: str) -> SplitResult:

@@ -32,12 +32,14 @@ def check_publish(after: ConsumerState) -> None:
 
 
 def only_looked(stored: ConsumerState, state: ConsumerState) -> bool:
-    """Whether `state` is `stored` but for what the feed said and when: then it may replace it unleased."""
+    """Whether `state` is `stored` but for what the feed said and when, and how long it is left alone: then
+    it may replace it unleased."""
     seen = msgspec.structs.replace(
         stored,
         last_offset=state.last_offset,
         last_snapshot_link=state.last_snapshot_link,
         checked_at=state.checked_at,
+        cooldown=state.cooldown,
     )
     return seen == state
 

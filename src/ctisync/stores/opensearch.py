@@ -6,7 +6,7 @@ first), `opensearch_lease` and `opensearch_state` (the document), `opensearch_ge
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -17,6 +17,8 @@ from ctisync.core.state import ConsumerState
 from ctisync.errors import ConfigurationError, EmptyStore, StoreUnavailable
 from ctisync.ports import Clock
 from ctisync.stores import guards
+from ctisync.stores.endings import HURRY
+from ctisync.stores.opensearch_audit import OpenSearchInspection, inspecting
 from ctisync.stores.opensearch_client import Client, path
 from ctisync.stores.opensearch_generations import Generations
 from ctisync.stores.opensearch_lease import HeldLease, may_be_taken, server_time
@@ -118,8 +120,9 @@ class OpenSearchStore:
         records = Records(self._client, self._clock)
         writer = OpenSearchWriter(self._client, consumer, lease, generations, records)
         try:
-            writer.take_over()
-            yield writer
+            with self._client.hurried_by_a_stop():
+                writer.take_over()
+                yield writer
         finally:
             writer.let_go()
 
@@ -137,6 +140,10 @@ class OpenSearchStore:
             raise EmptyStore(f"{self.name} holds no content of {consumer} yet", hint="ctisync sync")
         return self._lines(consumer.index)
 
+    def inspect(self, consumer: Consumer) -> AbstractContextManager[OpenSearchInspection]:
+        document, generations = self._document(consumer), self._generations(consumer)
+        return inspecting(self._client, consumer, document, generations, self._lease_ttl)
+
     def close(self) -> None:
         self._client.close()
 
@@ -153,7 +160,9 @@ class OpenSearchStore:
                 a_line = sum(len(bytes(hit.source)) for hit in hits) // len(hits)
                 size = max(1, min(_LARGEST_PAGE, _PAGE_BYTES // max(1, a_line)))
         finally:
-            self._client.call("DELETE", path("_search", "point_in_time"), {"pit_id": [pit]}, allow={404})
+            with suppress(StoreUnavailable):  # it expires by itself
+                end = path("_search", "point_in_time")
+                self._client.call("DELETE", end, {"pit_id": [pit]}, allow={404}, within=HURRY)
 
     def _page(self, pit: str, size: int, after: list[str] | None) -> list[_Hit]:
         search: dict[str, object] = {

@@ -5,7 +5,9 @@ version, deletes `if_seq_no`, and after a change of aliases a GET, not the reply
 all of them are sent again after a lost connection, a time-out or a busy node.
 """
 
-from collections.abc import Collection
+import math
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from typing import Final, Protocol, TypeVar
 from urllib.parse import quote
 
@@ -13,11 +15,15 @@ import msgspec
 
 from ctisync.errors import AccessRefused, ConfigurationError, CtisyncError, StoreUnavailable
 from ctisync.ports import Clock
+from ctisync.stores.endings import HURRY, finish, is_stop
 
 T = TypeVar("T")
 
 _PAUSES: Final = (0.5, 1.0, 2.0, 4.0)
 """Seconds before a request is sent again."""
+
+_LEAST: Final = 0.05
+"""Seconds: with less time left a request isn't worth a try."""
 
 _MAY_PASS: Final = frozenset({429, 502, 503, 504})
 _REASON_CHARACTERS: Final = 300
@@ -64,7 +70,12 @@ class NoReply(Exception):
 
 
 class Transport(Protocol):
-    """One request, sent once. Raises NoReply, or AccessRefused for what TLS refuses."""
+    """One request, sent once. Raises NoReply, or AccessRefused for what TLS refuses.
+
+    `timeout`: seconds to wait for a connection, and for the next bytes of an answer.
+    """
+
+    timeout: float
 
     def send(self, method: str, target: str, body: bytes | None) -> Reply: ...
 
@@ -76,6 +87,8 @@ class Client:
         self._transport = transport
         self._clock = clock
         self._username = username
+        self._timeout = transport.timeout
+        self._end = math.inf
         self.url = url
 
     def call(
@@ -85,15 +98,21 @@ class Client:
         body: object = None,
         *,
         allow: Collection[int] = (),
+        within: float = math.inf,
     ) -> Reply:
         """The reply to a request whose status is a success or one of `allow`.
 
         `target` is path and query, ready to be sent (see `path`); a `body` that isn't bytes is sent as
-        JSON. Raises StoreUnavailable, AccessRefused or ConfigurationError otherwise.
+        JSON; `within`: seconds for all tries. Raises StoreUnavailable, AccessRefused or ConfigurationError
+        otherwise.
         """
         sent = body if isinstance(body, bytes | None) else msgspec.json.encode(body)
-        for pause in (*_PAUSES, None):
+        end = min(self._end, self._clock.monotonic() + within)
+        for wait in (*_PAUSES, None):
+            left = end - self._clock.monotonic()
+            pause = None if wait is None or wait + _LEAST > left else wait
             try:
+                self._transport.timeout = max(_LEAST, min(self._timeout, left))
                 reply = self._transport.send(method, target, sent)
             except NoReply as failure:
                 if pause is None:
@@ -119,8 +138,31 @@ class Client:
             hint=f"free disk space, then look at: curl {self.url}/_all/_settings?filter_path=*.*.*.blocks",
         )
 
+    @contextmanager
+    def hurried_by_a_stop(self) -> Iterator[None]:
+        """When a signal ends the block, all requests after it must be done in a short time, tries included:
+        the server may be the very thing that hangs."""
+        try:
+            yield
+        except BaseException as error:
+            if is_stop(error):
+                self._end_within(HURRY)
+            raise
+
+    def finish(self, work: Callable[[], None]) -> None:
+        """Do work that can be done twice. A signal that comes meanwhile has it begun again, in a hurry."""
+
+        def within(seconds: float) -> None:
+            self._end_within(seconds)
+            work()
+
+        finish(within)
+
     def close(self) -> None:
         self._transport.close()
+
+    def _end_within(self, seconds: float) -> None:
+        self._end = min(self._end, self._clock.monotonic() + seconds)
 
     def _refusal(self, reply: Reply) -> CtisyncError:
         status, problem = reply.status, reply.problem

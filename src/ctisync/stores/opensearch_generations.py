@@ -14,7 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from ctisync.core.model import Consumer, Snapshot
-from ctisync.errors import ConfigurationError, ForeignIndex
+from ctisync.errors import AnotherPass, ConfigurationError, ForeignIndex
 from ctisync.ports import Clock
 from ctisync.stores.opensearch_client import Client, path
 
@@ -25,8 +25,11 @@ _META_SCHEMA: Final = 1
 _FACTS: Final = "filter_path=*.aliases,*.mappings._meta,*.settings.index.uuid"
 _WHATEVER_THERE_IS: Final = "ignore_unavailable=true&allow_no_indices=true&expand_wildcards=all"
 
+_UNDER_WAY: Final = (0.1, 0.2, 0.4)
+"""Seconds before a generation that isn't there, but was asked for, is looked for again."""
+
 _NOT_INDEXED: Final = {"type": "object", "enabled": False}
-_MAPPING: Final = {
+MAPPING: Final[dict[str, Any]] = {
     "dynamic": False,
     "properties": {
         # Readers page by these two, and `export` sorts by name.
@@ -111,7 +114,7 @@ class Generations:
 
     def create(self, name: str, snapshot: Snapshot, fence: str) -> None:
         """A new, empty generation that is reached through `fence`. Raises ConfigurationError when an index
-        template stands in the way."""
+        template stands in the way, AnotherPass when somebody has taken over just now."""
         meta = {
             "schema": _META_SCHEMA,
             "context": self._consumer.context,
@@ -122,7 +125,7 @@ class Generations:
         body = {
             "aliases": {fence: {}},
             "settings": {"index": self._loading_settings()},
-            "mappings": _MAPPING | {"_meta": {"ctisync": meta}},
+            "mappings": MAPPING | {"_meta": {"ctisync": meta}},
         }
         reply = self._client.call("PUT", path(name), body, allow={400})
         # Sent again after a lost reply, the request finds what it has made.
@@ -132,6 +135,13 @@ class Generations:
                 hint=f"look for an index template that it inherits: curl {self._client.url}/_index_template",
             )
         self._check_inheritance(name, fence)
+
+    def drop_begun(self, name: str) -> None:
+        """Remove a generation whose creation may be under way: a signal came before the reply did."""
+        for pause in (*_UNDER_WAY, None):
+            if self.change_aliases([dropped(name)]) or pause is None:
+                return
+            self._clock.sleep(pause)
 
     def change_aliases(self, actions: Sequence[Action]) -> bool:
         """All or none of the actions; False when something that they assert is not so (any more).
@@ -176,7 +186,10 @@ class Generations:
 
     def _check_inheritance(self, name: str, fence: str) -> None:
         """A template for all indices may have added an alias or altered the mapping: then it's refused."""
-        found = self._client.read(self._client.call("GET", path(name)), dict[str, _Index])[name]
+        reply = self._client.call("GET", path(name), allow={404})
+        if reply.status == 404:  # whoever takes over drops what he finds half loaded
+            raise AnotherPass("another pass has taken over; the content that this one had begun is gone")
+        found = self._client.read(reply, dict[str, _Index])[name]
         strange = sorted(found.aliases.keys() - {fence})
         payload = found.mappings.properties.get("payload")
         if not strange and str(found.mappings.dynamic).lower() == "false" and payload == _NOT_INDEXED:

@@ -73,14 +73,14 @@ class HttpTransport:
             serializer=_AsItIs(),
             max_retries=0,
             retry_on_status=(),
-            timeout=timeout,
             headers=headers,
             ssl_context=context,
         )
+        self.timeout = timeout
 
     def send(self, method: str, target: str, body: bytes | None) -> Reply:
         try:
-            text = self._transport.perform_request(method, target, body=body)
+            text = self._transport.perform_request(method, target, body=body, timeout=self.timeout)
         except opensearchpy.SSLError as error:
             raise _tls_refusal(error) from error
         except _HTTP_ERRORS_WITHOUT_STATUS as error:

@@ -125,6 +125,9 @@ class HeldLease:
             self.commit(lambda entry: entry)
 
     def release(self) -> None:
+        """Also a lease that is ours without our knowing: a signal may have come before the reply."""
+        if self.entry.lease is None or self.entry.lease.token != self.token:
+            self.look()
         self.commit(lambda entry: msgspec.structs.replace(entry, lease=None))
 
     def lost(self) -> AnotherPass:

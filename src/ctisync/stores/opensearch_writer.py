@@ -11,7 +11,7 @@ from ctisync.core.state import ConsumerState, load_abandoned, load_begun
 from ctisync.errors import AnotherPass, ConfigurationError, StoreUnavailable
 from ctisync.stores import guards
 from ctisync.stores.opensearch_client import Client, path
-from ctisync.stores.opensearch_generations import Generations, dropped
+from ctisync.stores.opensearch_generations import Generations
 from ctisync.stores.opensearch_lease import HeldLease
 from ctisync.stores.opensearch_records import (
     BODY_BYTES,
@@ -64,6 +64,9 @@ class OpenSearchWriter:
 
     def let_go(self) -> None:
         """Best effort: what stays behind is taken over by this host's next pass, or expires."""
+        self._client.finish(self._let_go)
+
+    def _let_go(self) -> None:
         with suppress(*_OUT_OF_REACH):
             self._hold.let_go()
             self._lease.release()
@@ -110,13 +113,14 @@ class OpenSearchWriter:
         fence = self._hold.fence(to)
         load = OpenSearchLoad(self, self._records, to, fence)
         try:
-            self._generations.create(to, snapshot, fence)
-            self._commit_state(load_begun(self.state))
-            self._hold.drop_strays(to, spare=self._replaced)
-            yield load
+            with self._client.hurried_by_a_stop():
+                self._generations.create(to, snapshot, fence)
+                self._commit_state(load_begun(self.state))
+                self._hold.drop_strays(to, spare=self._replaced)
+                yield load
         finally:
             if not load.intended:
-                self._abandon(to)
+                self._client.finish(lambda: self._abandon(to))
 
     def publish(self, to: str, after: ConsumerState) -> None:
         """The model's intent, swap, fin. `to` is complete, checked, and fenced."""
@@ -153,7 +157,7 @@ class OpenSearchWriter:
     def _abandon(self, generation: str) -> None:
         """Nobody can have made it live: no swap to it was ever announced."""
         with suppress(*_OUT_OF_REACH):
-            self._generations.change_aliases([dropped(generation)])
+            self._generations.drop_begun(generation)
             self._hold.forget(generation)
             self._commit_state(load_abandoned(self.state))
 

@@ -15,6 +15,7 @@ from ctisync.errors import EmptyStore
 from ctisync.ports import Clock, Writer
 from ctisync.stores import guards
 from ctisync.stores import sqlite_rows as rows
+from ctisync.stores.sqlite_audit import SqliteInspection
 from ctisync.stores.sqlite_file import PATIENCE, named_errors, open_writable, reading, transaction
 from ctisync.stores.sqlite_writer import writing
 
@@ -63,6 +64,12 @@ class SqliteStore:
             if live is None:
                 raise EmptyStore(f"{self.name} holds no content of {consumer} yet", hint="ctisync sync")
             yield from rows.lines_by_name(*live)
+
+    @contextmanager
+    def inspect(self, consumer: Consumer) -> Iterator[SqliteInspection]:
+        with reading(self._path, self._patience) as connection:
+            row = None if connection is None else rows.find_consumer(connection, consumer)
+            yield SqliteInspection(connection, self._path, row)
 
     def close(self) -> None:
         """Nothing is held open between two calls."""

@@ -4,6 +4,7 @@ Each transaction first makes sure that no later pass has begun: that one's token
 consumer's row.
 """
 
+import math
 import sqlite3
 import uuid
 from collections.abc import Collection, Iterator, Sequence
@@ -17,6 +18,7 @@ from ctisync.errors import AnotherPass, StoreUnavailable
 from ctisync.ports import Clock
 from ctisync.stores import guards
 from ctisync.stores import sqlite_rows as rows
+from ctisync.stores.endings import HURRY, finish, is_stop
 from ctisync.stores.sqlite_file import named_errors, open_writable, transaction
 
 DROPPED_AT_ONCE: Final = 5000
@@ -54,15 +56,19 @@ class SqliteWriter:
 
     @contextmanager
     def load(self, snapshot: Snapshot) -> Iterator["SqliteLoad"]:
-        with self.transaction():
-            generation = rows.add_generation(self._connection, self._row.id, snapshot, self._clock.now())
-            self._set_state(load_begun(self.state))
+        stopped = False
         try:
+            with self.transaction():
+                generation = rows.add_generation(self._connection, self._row.id, snapshot, self._clock.now())
+                self._set_state(load_begun(self.state))
             yield SqliteLoad(self, self._connection, generation)
+        except BaseException as error:
+            stopped = is_stop(error)
+            raise
         finally:
             # Whatever cannot be removed now, the next writer removes.
             with suppress(AnotherPass, StoreUnavailable):
-                self._settle()
+                finish(lambda seconds: self._settle(HURRY if stopped else seconds))
 
     def read(self, names: Collection[str]) -> dict[str, Record]:
         generation = self._row.generation
@@ -115,19 +121,23 @@ class SqliteWriter:
         rows.set_state(self._connection, self._row.id, state)
         self._row = self._row._replace(state=state)
 
-    def _settle(self) -> None:
-        """Go on from what is stored, without what a load left that did not publish."""
+    def _settle(self, seconds: float = math.inf) -> None:
+        """Go on from what is stored, without what a load left that did not publish; within so many seconds
+        as much of it as can be removed."""
+        end = self._clock.monotonic() + seconds
         with self.transaction():
             self._row = rows.find_consumer(self._connection, self._consumer) or self._row
             if self.state.loading:
                 self._set_state(load_abandoned(self.state))
             dead = rows.dead_generations(self._connection, self._row.id)
         for generation in dead:
-            self._drop(generation)
+            self._drop(generation, end)
 
-    def _drop(self, generation: int) -> None:
+    def _drop(self, generation: int, end: float) -> None:
         dropped = DROPPED_AT_ONCE
         while dropped == DROPPED_AT_ONCE:
+            if self._clock.monotonic() >= end:
+                return
             with self.transaction():
                 dropped = rows.drop_records(self._connection, generation, DROPPED_AT_ONCE)
         with self.transaction():

@@ -8,7 +8,7 @@ the store's lease; one that has keeps it to its end.
 from contextlib import ExitStack
 
 from ctisync.core.model import Consumer, ConsumerInfo
-from ctisync.core.state import ConsumerState, looked
+from ctisync.core.state import ConsumerState, cooldown_begun, looked
 from ctisync.core.steps import (
     ApplyRange,
     AskFeed,
@@ -29,7 +29,7 @@ from ctisync.errors import (
     FeedUnreachable,
     SettingsChanged,
 )
-from ctisync.ports import Clock, CommandManager, Feed, Report, Store, Writer
+from ctisync.ports import Clock, CommandManager, Feed, Progress, Report, Store, Writer
 from ctisync.sync.init_snapshot import init_snapshot
 from ctisync.sync.send_command import send_command
 from ctisync.sync.update import update
@@ -56,7 +56,7 @@ def run_pass(
         this = _Pass(consumer, feed, store, commands, clock, report, policy, offered, lease)
         end = this.run()
         report.event("info", "pass-ended", consumer=str(consumer), outcome=end.outcome, why=end.why)
-        _raise_bad_end(end, consumer)
+        _raise_bad_end(end, consumer, policy)
     if this.so_far.command_refused:
         raise CommandNotAccepted(
             f"{consumer}: the content is current, but the update command was not accepted",
@@ -91,6 +91,9 @@ class _Pass:
         self.so_far = SoFar()
         self.lease = lease
         self.writer: Writer | None = None
+        self.bars = lease.enter_context(ExitStack())
+        self.update_bar: Progress | None = None
+        self.update_began = 0
         self.seen = store.look(consumer)
 
     @property
@@ -101,10 +104,25 @@ class _Pass:
         """Step after step to the end. A feed that fails half-way doesn't hold back an owed command."""
         try:
             return self._steps()
-        except (FeedUnreachable, FeedRefused):
+        except (FeedUnreachable, FeedRefused) as error:
+            if isinstance(error, FeedUnreachable) and error.come_back_in is not None:
+                self._begin_cooldown(error.come_back_in, error.message)
             if self.writer is not None and self.state.owed is not None and not self.so_far.command_refused:
                 self._send(self.writer, self.state.owed.offset)
             raise
+
+    def _begin_cooldown(self, seconds: float, reason: str) -> None:
+        """Remember to leave the feed alone. Best effort: it is the feed's failure that ends this pass."""
+        state = cooldown_begun(self.state, seconds, reason, self.clock.now())
+        try:
+            if self.writer is not None:
+                self.writer.save(state)
+            else:
+                self.store.checked(self.consumer, state)
+        except CtisyncError as error:
+            self.report.event(
+                "warning", "cooldown-not-remembered", consumer=str(self.consumer), why=error.message
+            )
 
     def _steps(self) -> End:
         while True:
@@ -113,7 +131,7 @@ class _Pass:
             match step:
                 case End():
                     self._remember_idle_look()
-                    if step.outcome in ("up-to-date", "initialised"):
+                    if self.state.offset > 0 and step.outcome in ("up-to-date", "initialised", "blocked"):
                         self.feed.tidy()
                     return step
                 case AskFeed():
@@ -157,18 +175,31 @@ class _Pass:
         self.so_far = self.so_far.after(command_refused=not accepted)
 
     def _initialise(self, writer: Writer, step: Initialise) -> None:
+        self._end_update_bar()
         by_itself = self.policy.mode == "sync"
         init_snapshot(step, self.consumer, writer, self.feed, self.clock, self.report, by_itself=by_itself)
         self.so_far = self.so_far.after(initialised=True, advanced=True)
 
     def _apply(self, writer: Writer, step: ApplyRange) -> None:
+        bar = self.update_bar or self._begin_update_bar(writer.state)
         link = self.info.snapshot.link if self.info is not None and self.info.snapshot is not None else None
         self.so_far = update(
             step, self.consumer, writer, self.feed, self.clock, self.report, self.so_far, self.policy, link
         )
+        bar.reached(writer.state.offset - self.update_began)
+
+    def _begin_update_bar(self, state: ConsumerState) -> Progress:
+        """One bar for all ranges of the pass."""
+        self.update_began = state.offset
+        self.update_bar = self.bars.enter_context(self.report.progress("update", state.behind, "offsets"))
+        return self.update_bar
+
+    def _end_update_bar(self) -> None:
+        self.bars.close()
+        self.update_bar = None
 
 
-def _raise_bad_end(end: End, consumer: Consumer) -> None:
+def _raise_bad_end(end: End, consumer: Consumer, policy: Policy) -> None:
     error: CtisyncError
     match end.outcome:
         case "went-back":
@@ -190,6 +221,11 @@ def _raise_bad_end(end: End, consumer: Consumer) -> None:
             )
         case "empty":
             error = EmptyStore(f"{consumer}: {end.why}", hint="ctisync sync")
+        case "cooldown" if not policy.tolerate_cooldown:
+            error = FeedUnreachable(
+                f"{consumer}: {end.why}",
+                hint="run the same command after that; for cron, --tolerate-cooldown makes it exit code 0",
+            )
         case _:
             return
     raise error

@@ -27,14 +27,14 @@ def update(
     """
     changes = feed.changes(step.range)
     try:
-        folded = _fold(changes, consumer, writer)
+        folded = _fold(changes, consumer, writer, policy)
     except CannotApply as error:
         failed = error.failed.while_offered(snapshot_link)
         _say_failed(failed, consumer, report)
         if may_interrupt(writer.state, failed, so_far, policy, clock.now()):
             writer.save(interrupted(writer.state, failed, clock.now()))
             return so_far.after(interrupted=True)
-        return _block(failed, changes, consumer, writer, clock, so_far)
+        return _block(failed, changes, consumer, writer, clock, so_far, policy)
     writer.apply(folded.writes, advanced(writer.state, step.range.to, clock.now()))
     report.event(
         "info",
@@ -49,9 +49,9 @@ def update(
     return so_far.after(advanced=True)
 
 
-def _fold(changes: Sequence[Change], consumer: Consumer, writer: Writer) -> Folded:
+def _fold(changes: Sequence[Change], consumer: Consumer, writer: Writer, policy: Policy) -> Folded:
     per_resource = touched(changes, consumer)
-    return fold(per_resource, writer.read(per_resource.keys()))
+    return fold(per_resource, writer.read(per_resource.keys()), policy.limits)
 
 
 def _block(
@@ -61,6 +61,7 @@ def _block(
     writer: Writer,
     clock: Clock,
     so_far: SoFar,
+    policy: Policy,
 ) -> SoFar:
     """Keep what lies before the failed change and stay there.
 
@@ -71,7 +72,8 @@ def _block(
     last_good = failed.offset - 1 if state.range_to is None else state.offset
     while last_good > state.offset:
         try:
-            folded = _fold([change for change in changes if change.offset <= last_good], consumer, writer)
+            good = [change for change in changes if change.offset <= last_good]
+            folded = _fold(good, consumer, writer, policy)
         except CannotApply as error:  # a later create or delete had made this one unimportant
             last_good = error.failed.offset - 1
             continue

@@ -1,0 +1,208 @@
+"""`verify`: whether what is stored is what it says, as lines for people and a document for programs."""
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from itertools import groupby
+from typing import Any
+
+import msgspec
+
+from ctisync.commands.given import file_here, named_refusals
+from ctisync.console import Console
+from ctisync.core.comparison import Reference
+from ctisync.core.model import Consumer
+from ctisync.core.tally import Audit, Checked
+from ctisync.errors import AuditFailed, EmptyStore
+from ctisync.locks import Holder, lock_beside
+from ctisync.ports import Clock, SnapshotFile, Store
+from ctisync.settings import Settings
+from ctisync.settings.checks import SqlitePlace
+from ctisync.sync.verify import verify as audit
+from ctisync.wiring import consumer_lock, opened_feed, opened_store
+
+
+class Verified(msgspec.Struct, frozen=True):
+    store: str
+    audits: tuple[Audit, ...]
+
+
+def verify(
+    settings: Settings, consumers: Sequence[Consumer], clock: Clock, console: Console, *, deep: bool
+) -> Verified:
+    """Audit these consumers, one after the other. Nothing is written anywhere."""
+    with opened_store(settings, clock, host_lock_held=False) as store:
+        audits = [
+            audit(
+                each,
+                store=store,
+                report=console,
+                deep=deep,
+                against=None,
+                at_work=_at_work(settings, each),
+            )
+            for each in consumers
+        ]
+        return Verified(store.name, tuple(audits))
+
+
+def verify_against(
+    settings: Settings, consumer: Consumer, source: str, clock: Clock, console: Console, *, deep: bool
+) -> Verified:
+    """The same for one consumer, compared with the snapshot `source`, a file or an address.
+
+    Raises EmptyStore before anything is downloaded, UsageError and SnapshotRefused as a load of it does.
+    """
+    with (
+        opened_store(settings, clock, host_lock_held=False) as store,
+        named_refusals(source, "--against"),
+    ):
+        _refuse_empty(store, consumer)
+        with _opened_snapshot(settings, consumer, source, clock, console) as snapshot:
+            found = audit(
+                consumer,
+                store=store,
+                report=console,
+                deep=deep,
+                against=snapshot,
+                at_work=_at_work(settings, consumer),
+            )
+        return Verified(store.name, (found,))
+
+
+def raise_bad_end(verified: Verified) -> None:
+    """Raises AuditFailed for differences, EmptyStore when there was nothing to look at."""
+    for one in verified.audits:
+        if one.differences:
+            wrong = [each for each in one.checks if each.differences]
+            named = ", ".join(f"{each.check} {each.differences}" for each in wrong)
+            raise AuditFailed(f"{one.consumer}: {one.differences} differences ({named})", hint=wrong[0].to_do)
+    for one in verified.audits:
+        if one.is_empty:
+            raise _empty(verified.store, one.consumer)
+
+
+def as_document(verified: Verified) -> dict[str, Any]:
+    """The contract of `verify --json`."""
+    return {"store": verified.store, "consumers": [_consumer_document(one) for one in verified.audits]}
+
+
+def as_text(verified: Verified) -> str:
+    """A line a check, and below it the findings, so many of each kind."""
+    lines = [f"store  {verified.store}"]
+    for one in verified.audits:
+        lines += ["", f"{one.consumer}  {_standing(one)}"]
+        if one.records is None and not one.differences:
+            continue
+        for each in one.checks:
+            lines.append(f"  {each.check:<12} {_ended(each)}".rstrip())
+            lines += _told(one, each)
+    return "\n".join(lines)
+
+
+def _consumer_document(one: Audit) -> dict[str, Any]:
+    return {
+        "context": one.consumer.context,
+        "consumer": one.consumer.name,
+        "ok": one.is_good,
+        "offset": one.state.offset,
+        "records": one.records,
+        "checks": [
+            {
+                "check": each.check,
+                "ok": not each.differences,
+                "differences": each.differences,
+                "notes": each.notes,
+                "to_do": each.to_do,
+            }
+            for each in one.checks
+        ],
+        "counts": {kind.label: count for kind, count in one.counts.items()},
+        "findings": [
+            {
+                "kind": each.kind.label,
+                "check": each.kind.check,
+                "weight": each.kind.weight,
+                "subject": each.subject,
+                "detail": each.detail,
+            }
+            for each in one.findings
+        ],
+    }
+
+
+def _standing(one: Audit) -> str:
+    if one.records is None:
+        return "no content yet" if one.is_empty else f"offset {one.state.offset:,}, no content"
+    return f"offset {one.state.offset:,}, {one.records:,} records"
+
+
+def _ended(each: Checked) -> str:
+    words = f"differs: {each.differences:,}" if each.differences else "ok"
+    if each.notes:
+        words += f", notes: {each.notes:,}"
+    return words if each.to_do is None else f"{words:<28} to do: {each.to_do}"
+
+
+def _told(one: Audit, check: Checked) -> Iterator[str]:
+    """The findings of a check; they are sorted by kind."""
+    own = [finding for finding in one.findings if finding.kind.check == check.check]
+    for kind, findings in groupby(own, key=lambda finding: finding.kind):
+        shown = [f"    {kind.label:<20} {_one_line(f'{each.subject}: {each.detail}')}" for each in findings]
+        yield from shown
+        if (more := one.counts[kind] - len(shown)) > 0:
+            yield f"    {kind.label:<20} and {more:,} more"
+
+
+def _one_line(text: str) -> str:
+    """Names come from outside: nothing in them is to move a terminal's cursor."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
+
+
+def _refuse_empty(store: Store, consumer: Consumer) -> None:
+    if not store.look(consumer).content and store.count(consumer) is None:
+        raise _empty(store.name, consumer)
+
+
+def _empty(store: str, consumer: Consumer) -> EmptyStore:
+    return EmptyStore(f"{store} holds no content of {consumer} yet", hint="ctisync sync")
+
+
+@contextmanager
+def _opened_snapshot(
+    settings: Settings, consumer: Consumer, source: str, clock: Clock, console: Console
+) -> Iterator[tuple[SnapshotFile, Reference]]:
+    """The snapshot and what it stands for. One that had to be downloaded is removed at the end."""
+    from ctisync.feed.snapshot_file import given_offset
+
+    file = file_here(source, settings, clock)
+    with ExitStack() as opened:
+        if file is None:
+            # Under a name of its own: a pass of this consumer may be downloading, and keeps its part.
+            spooled = msgspec.structs.replace(consumer, name=f"{consumer.name} verify")
+            opened.enter_context(consumer_lock(settings, spooled, clock, "ctisync verify --against"))
+            feed = opened.enter_context(opened_feed(settings, spooled, clock, console))
+            file = feed.fetch_given(source, keep_alive=lambda: None)
+            opened.callback(file.discard)
+        offset, told_by = given_offset(file, source)
+        console.event("info", "offset-found", offset=offset, told_by=told_by)
+        yield file, Reference(offset, exact=told_by != "highest line")
+
+
+def _at_work(settings: Settings, consumer: Consumer) -> str | None:
+    """The pass of this host that is writing to the SQLite file, by what its lock file says.
+
+    Only looked at, not locked: a pass that begins just now is not to be turned away. OpenSearch itself
+    knows who holds its lease.
+    """
+    if not isinstance(settings.place, SqlitePlace):
+        return None
+    try:
+        text = lock_beside(settings.place.path, consumer).read_bytes()
+        holder = msgspec.json.decode(text, type=Holder)
+        os.kill(holder.pid, 0)
+    except PermissionError:  # another user's process, or another user's file
+        return "a pass of another user"
+    except (OSError, msgspec.DecodeError):  # nobody is, or has been
+        return None
+    return f"{holder.command}, process {holder.pid}"

@@ -1,0 +1,45 @@
+"""What one pass may take of this machine: sizes, time, and the room for what it loads."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from ctisync.core.limits import USUAL, Limits
+from ctisync.errors import FeedUnreachable, StoreUnavailable
+from ctisync.ports import Clock
+
+
+class Bounds:
+    """The settings' limits, and the pass's time, which runs from here on."""
+
+    def __init__(self, clock: Clock, limits: Limits = USUAL) -> None:
+        self.limits = limits
+        self._clock = clock
+        self._end = clock.monotonic() + (limits.pass_seconds or float("inf"))
+
+    @property
+    def seconds_left(self) -> float:
+        return self._end - self._clock.monotonic()
+
+    def check_time(self) -> None:
+        """Between two requests, chunks or batches: raises FeedUnreachable when the pass has had its time."""
+        if self.seconds_left <= 0:
+            raise FeedUnreachable(
+                f"the pass took longer than limits.pass_seconds, {self.limits.pass_seconds:.0f} s",
+                hint="run the same command again: it goes on from what is done; or raise limits.pass_seconds",
+            )
+
+
+class Room(NamedTuple):
+    """Where a load's records go, and how many more bytes fit there."""
+
+    place: str
+    free: Callable[[], int]
+
+    def check(self, needed: int) -> None:
+        """Raises StoreUnavailable when so many bytes do not fit."""
+        if needed > (free := self.free()):
+            raise StoreUnavailable(
+                f"the snapshot's records take about {needed >> 20} MiB, and {self.place} has room for "
+                f"{free >> 20} MiB",
+                hint=f"make room (what was downloaded is kept); look with: df -h {self.place}",
+            )

@@ -1,0 +1,115 @@
+"""When a feed is to be left alone, and for how long; and that a pass ends in time."""
+
+import pytest
+
+from ctisync.core.limits import Limits
+from ctisync.core.model import Snapshot
+from ctisync.errors import AccessRefused, FeedRefused, FeedUnreachable
+from ctisync.feed.bounds import Bounds
+from ctisync.feed.client import CtiFeed
+from tests.feed.conftest import MakeFeed
+from tests.support import feed_failures as failures
+from tests.support.clock import FakeClock
+from tests.support.feed_history import populate
+from tests.support.feed_simulator import FeedSimulator
+
+ALWAYS = None
+
+
+def _come_back(feed: CtiFeed) -> float | None:
+    with pytest.raises(FeedUnreachable) as caught:
+        feed.consumer_info()
+    return caught.value.come_back_in
+
+
+@pytest.mark.parametrize("code", [429, 403, 503])
+def test_a_server_that_says_when_to_come_back_is_taken_at_its_word(
+    sim: FeedSimulator, make_feed: MakeFeed, clock: FakeClock, code: int
+) -> None:
+    sim.fail("info", failures.status(code, {"Retry-After": "3600"}), times=ALWAYS)
+    assert _come_back(make_feed(cooldown=600.0)) == 3600
+    assert clock.slept == []
+    assert len(sim.requests) == 1
+
+
+def test_a_refusal_without_a_time_is_a_refusal(sim: FeedSimulator, feed: CtiFeed) -> None:
+    sim.fail("info", failures.status(403), times=ALWAYS)
+    with pytest.raises(AccessRefused):
+        feed.consumer_info()
+
+
+def test_a_short_block_is_waited_for_within_the_pass(
+    sim: FeedSimulator, feed: CtiFeed, clock: FakeClock
+) -> None:
+    sim.fail("info", failures.status(403, {"Retry-After": "5"}))
+    assert feed.consumer_info().last_offset == 1000
+    assert 5 <= sum(clock.slept) <= 6
+
+
+@pytest.mark.parametrize(("cooldown", "come_back"), [(600.0, 600.0), (0.0, None)])
+def test_a_spent_budget_leads_to_the_cooldown_of_the_settings(
+    sim: FeedSimulator, make_feed: MakeFeed, cooldown: float, come_back: float | None
+) -> None:
+    sim.fail("info", failures.status(500), times=ALWAYS)
+    assert _come_back(make_feed(cooldown=cooldown)) == come_back
+
+
+def test_data_that_is_refused_leads_to_none(sim: FeedSimulator, make_feed: MakeFeed) -> None:
+    sim.fail("info", failures.html(), times=ALWAYS)
+    with pytest.raises(FeedRefused):
+        make_feed(cooldown=600.0).consumer_info()
+
+
+def _hurried(clock: FakeClock, seconds: float) -> Bounds:
+    return Bounds(clock, Limits(pass_seconds=seconds))
+
+
+def test_a_pass_that_has_had_its_time_asks_nothing_more(
+    sim: FeedSimulator, make_feed: MakeFeed, clock: FakeClock
+) -> None:
+    feed = make_feed(cooldown=600.0, bounds=_hurried(clock, 100))
+    feed.consumer_info()
+    clock.advance(seconds=100)
+    with pytest.raises(FeedUnreachable, match=r"longer than limits\.pass_seconds, 100 s") as caught:
+        feed.consumer_info()
+    assert caught.value.come_back_in is None, "it is not the feed's fault"
+    assert len(sim.requests) == 1
+
+
+def test_without_a_limit_a_pass_takes_as_long_as_it_takes(make_feed: MakeFeed, clock: FakeClock) -> None:
+    feed = make_feed(bounds=_hurried(clock, 0))
+    clock.advance(days=365)
+    assert feed.consumer_info().last_offset == 1000
+
+
+def test_no_wait_goes_beyond_the_end_of_the_pass(
+    sim: FeedSimulator, make_feed: MakeFeed, clock: FakeClock
+) -> None:
+    sim.fail("info", failures.status(500), times=ALWAYS)
+    with pytest.raises(FeedUnreachable):
+        make_feed(retry_budget=1e6, bounds=_hurried(clock, 30)).consumer_info()
+    assert clock.monotonic() <= 30
+
+
+def test_a_download_ends_with_the_pass_and_is_gone_on_with_by_the_next(
+    sim: FeedSimulator, make_feed: MakeFeed, clock: FakeClock
+) -> None:
+    populate(sim.history, 3000)
+    snapshot = Snapshot(sim.publish_snapshot(), sim.history.last_offset)
+    with pytest.raises(FeedUnreachable, match="pass_seconds"):
+        make_feed(bounds=_hurried(clock, 1)).fetch_snapshot(snapshot, None, lambda: clock.advance(seconds=1))
+    assert make_feed().fetch_snapshot(snapshot, None, lambda: None).size == len(
+        next(iter(sim.files.values())).body
+    )
+    assert "range" in sim.requests[-1].headers
+
+
+def test_a_load_ends_with_the_pass(sim: FeedSimulator, make_feed: MakeFeed, clock: FakeClock) -> None:
+    populate(sim.history, 3000)
+    snapshot = Snapshot(sim.publish_snapshot(), sim.history.last_offset)
+    file = make_feed(bounds=_hurried(clock, 100)).fetch_snapshot(snapshot, None, lambda: None)
+    batches = file.records(snapshot.offset)
+    assert next(batches)
+    clock.advance(seconds=100)
+    with pytest.raises(FeedUnreachable, match="pass_seconds"):
+        next(batches)

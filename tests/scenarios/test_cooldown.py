@@ -1,0 +1,125 @@
+"""A feed that asks to be left alone is left alone, by the next passes too, and no longer than that."""
+
+import msgspec
+import pytest
+
+from ctisync.errors import CtisyncError, FeedUnreachable
+from tests.support import feed_failures as failures
+from tests.support.feed_failures import Failure
+from tests.support.feed_history import churn, populate
+from tests.support.world import World
+
+BUSY: Failure = failures.status(429, {"Retry-After": "3600"})
+
+
+@pytest.fixture
+def following(world: World) -> World:
+    """A world in step with its feed, which then goes on and wants to be left alone."""
+    populate(world.feed.history, 20)
+    world.feed.publish_snapshot()
+    assert world.run() is None
+    churn(world.feed.history, 50)
+    world.feed.requests.clear()
+    return world
+
+
+def asked(world: World) -> int:
+    return len(world.feed.requests)
+
+
+def test_the_feed_is_not_asked_again_before_the_time(following: World) -> None:
+    following.feed.fail("info", BUSY)
+    assert isinstance(following.run(), FeedUnreachable)
+    assert asked(following) == 1
+
+    following.clock.advance(minutes=30)
+    held = following.run()
+    assert isinstance(held, FeedUnreachable)
+    assert "not asked before 2026-03-01T13:00:00Z" in held.message
+    assert asked(following) == 1
+
+    following.clock.advance(minutes=30)
+    assert following.run() is None
+    assert following.holds()
+    assert following.state.cooldown is None
+
+
+def test_passes_inside_it_do_not_make_it_longer(following: World) -> None:
+    following.feed.fail("info", BUSY)
+    following.run()
+    until = following.state.cooldown
+    for _ in range(5):
+        following.clock.advance(minutes=10)
+        assert isinstance(following.run(), FeedUnreachable)
+    assert following.state.cooldown == until
+    following.clock.advance(minutes=10)
+    assert following.run() is None
+
+
+def test_a_pass_that_already_writes_remembers_it_too(following: World) -> None:
+    following.feed.fail("changes", BUSY)
+    assert isinstance(following.run(), FeedUnreachable)
+    assert following.state.last_offset == following.feed.history.last_offset, "the feed had answered before"
+    before = asked(following)
+    assert isinstance(following.run(), FeedUnreachable)
+    assert asked(following) == before
+
+
+def test_the_very_first_pass_remembers_it(world: World) -> None:
+    populate(world.feed.history, 5)
+    world.feed.publish_snapshot()
+    world.feed.fail("info", BUSY)
+    for _ in range(3):
+        assert isinstance(world.run(), FeedUnreachable)
+    assert asked(world) == 1
+    world.clock.advance(hours=1)
+    assert world.run() is None
+    assert world.holds()
+
+
+def test_an_owed_command_goes_out_while_the_feed_is_left_alone(following: World) -> None:
+    following.manager.fail(500, times=100)
+    following.feed.fail(lambda request: request.kind == "info" and following.state.owed is not None, BUSY)
+    assert isinstance(following.run(), CtisyncError)
+    assert isinstance(following.run(), FeedUnreachable)
+    owed = following.state.owed
+    assert owed is not None
+    following.manager.failures.clear()
+    before, sent = asked(following), len(following.commands())
+
+    assert isinstance(following.run(), FeedUnreachable)
+
+    assert following.state.owed is None
+    assert len(following.commands()) == sent + 1
+    assert asked(following) == before
+
+
+def test_cron_may_take_it_for_a_good_pass_but_not_the_failure_itself(following: World) -> None:
+    following.policy = msgspec.structs.replace(following.policy, tolerate_cooldown=True)
+    following.feed.fail("info", BUSY)
+    assert isinstance(following.run(), FeedUnreachable)
+    assert following.run() is None
+    (ended,) = following.report.named("pass-ended")
+    assert ended["outcome"] == "cooldown"
+    assert all(event.level == "info" for event in following.report.events)
+
+
+def test_a_spent_budget_is_a_reason_as_well(following: World) -> None:
+    following.cooldown = 600.0
+    following.feed.fail("info", failures.status(500), times=None)
+    assert isinstance(following.run(), FeedUnreachable)
+    following.feed.heal()
+    before = asked(following)
+    assert isinstance(following.run(), FeedUnreachable)
+    assert asked(following) == before
+    following.clock.advance(seconds=600)
+    assert following.run() is None
+
+
+def test_a_clock_that_jumps_back_for_years_does_not_stop_the_updates(following: World) -> None:
+    following.clock.advance(days=3650)
+    following.feed.fail("info", BUSY)
+    assert isinstance(following.run(), FeedUnreachable)
+    following.clock.advance(days=-3650)
+    assert following.run() is None
+    assert following.holds()

@@ -1,0 +1,171 @@
+"""ctisync in a process that counts its effects and dies, or is failed, at one of them.
+
+    python -m tests.support.doomed [--at K --when before|after --how kill|EIO|ENOSPC|reset|timeout|429|503
+        [--lasting]] [--count-file F] [--later SECONDS] -- sync
+
+Without `--at` it only counts, and writes the effects to F, a line each. Files count below the working
+directory. The clock is made up: it begins `--later` seconds after a fixed moment, and waiting costs no time.
+
+    python -m tests.support.doomed --serve
+
+reads such calls from standard input, a JSON object (`Call`) a line, plays each in a fork of itself, which
+saves the start, and answers with its exit code, or minus the signal that killed it.
+"""
+
+import argparse
+import functools
+import gc
+import os
+import signal
+import sqlite3
+import ssl
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, get_args
+
+import httpx
+import ijson  # noqa: F401
+import msgspec
+
+import ctisync.command_manager
+import ctisync.commands.passes
+import ctisync.feed.client
+import ctisync.stores.opensearch_http
+import ctisync.stores.sqlite
+import ctisync.sync.run_pass  # noqa: F401  # all that a pass needs is loaded before the forks
+from ctisync.cli import main as ctisync_main
+from ctisync.clock import SystemClock
+from ctisync.errors import FeedUnreachable
+from ctisync.feed import archive
+from ctisync.stores import sqlite_writer
+from ctisync.stores.opensearch_http import HttpTransport
+from tests.support import faults_files, faults_http, faults_sql
+from tests.support.clock import FakeClock
+from tests.support.faults import Effects, Fault, How, When
+
+HANGS: Final = 60
+"""Seconds after which a pass is killed by SIGALRM, which no fault does."""
+
+BROKEN: Final = 70
+"""The exit code when something got past ctisync's `main`."""
+
+
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """One command, in `folder`. Its `stderr` and its `effects`, one a line, are left in `results`."""
+
+    arguments: list[str]
+    folder: str
+    results: str
+    environ: dict[str, str]
+    fault: Fault | None = None
+    later: float = 0.0
+
+
+def install(effects: Effects, folder: Path, later: float) -> None:
+    """The hook points: each is replaced once, at the start of the process."""
+    clock = FakeClock()
+    clock.advance(seconds=later)
+    hooks: list[tuple[Any, str, Any]] = [
+        (SystemClock, "now", clock.now),
+        (SystemClock, "monotonic", clock.monotonic),
+        (SystemClock, "sleep", clock.sleep),
+        (archive, "_BATCH_BYTES", 4096),  # so that a small snapshot is loaded in several transactions
+        (sqlite_writer, "DROPPED_AT_ONCE", 3),
+        (sqlite3, "connect", faults_sql.connecting(sqlite3.connect, effects)),
+        (
+            httpx.HTTPTransport,
+            "handle_request",
+            faults_http.handling(httpx.HTTPTransport.handle_request, effects),
+        ),
+        (HttpTransport, "send", faults_http.sending(HttpTransport.send, effects)),
+    ]
+    for owner, name, replacement in hooks:
+        assert hasattr(owner, name), f"{owner} has no {name} any more"
+        setattr(owner, name, replacement)
+    faults_files.watch(folder, effects)
+
+
+def play(arguments: Sequence[str], fault: Fault | None, later: float, count_file: Path | None) -> int:
+    """ctisync's own `main`, in the working directory; afterwards the effects are written down."""
+    effects = Effects(fault)
+    install(effects, Path.cwd(), later)
+    code = ctisync_main(arguments)
+    if count_file is not None:
+        count_file.write_text("".join(f"{effect.place}: {effect.name}\n" for effect in list(effects.seen)))
+    return code
+
+
+def serve() -> None:
+    """Until standard input ends."""
+    _warm_up()
+    for line in sys.stdin.buffer:
+        call = msgspec.json.decode(line, type=Call)
+        child = os.fork()
+        if child == 0:
+            os._exit(_play_in_fork(call))
+        _, status = os.waitpid(child, 0)
+        sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
+        sys.stdout.flush()
+
+
+def _warm_up() -> None:
+    """Let one pass fail, so that whatever a pass loads on its way is loaded before the forks.
+
+    The certificates, too, which cost more than all the rest of a small pass, and which none here needs.
+    """
+    ssl.create_default_context = functools.cache(ssl.create_default_context)  # type: ignore[assignment]
+    nowhere = "http://127.0.0.1:1"
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ |= {
+            "CTISYNC_CTI__URL": nowhere,
+            "CTISYNC_CTI__RETRY_BUDGET": "0.01",
+            "CTISYNC_STATE_DIR": folder,
+            "CTISYNC_STORE__URL": f"sqlite:///{folder}/ctisync.db",
+        }
+        assert ctisync_main(["sync", "--quiet"]) == FeedUnreachable.exit_code
+    gc.collect()
+    gc.freeze()  # what was loaded is not looked at again, in no fork
+
+
+def _play_in_fork(call: Call) -> int:
+    signal.alarm(HANGS)
+    for number, path, flags in (
+        (0, os.devnull, os.O_RDONLY),
+        (1, os.devnull, os.O_WRONLY),
+        (2, f"{call.results}/stderr", os.O_WRONLY | os.O_CREAT | os.O_TRUNC),
+    ):
+        os.dup2(os.open(path, flags, 0o600), number)
+    os.chdir(call.folder)
+    os.environ.clear()
+    os.environ.update(call.environ)
+    try:
+        code = play(call.arguments, call.fault, call.later, Path(call.results, "effects"))
+    except BaseException:  # noqa: BLE001  # the fork ends here, whatever comes
+        sys.excepthook(*sys.exc_info())
+        code = BROKEN
+    sys.stderr.flush()
+    return code
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="ctisync, dying or failing at one of its effects.")
+    parser.add_argument("--serve", action="store_true")
+    parser.add_argument("--at", type=int, metavar="K")
+    parser.add_argument("--when", choices=get_args(When), default="before")
+    parser.add_argument("--how", choices=get_args(How), default="kill")
+    parser.add_argument("--lasting", action="store_true", help="and at every later effect of the same place")
+    parser.add_argument("--count-file", type=Path, metavar="F")
+    parser.add_argument("--later", type=float, default=0.0, metavar="SECONDS")
+    parser.add_argument("arguments", nargs="*", metavar="-- COMMAND LINE")
+    given = parser.parse_args()
+    if given.serve:
+        serve()
+        return 0
+    fault = None if given.at is None else Fault(given.at, given.when, given.how, given.lasting)
+    return play(given.arguments, fault, given.later, given.count_file)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,128 @@
+"""Requests to the feed and the Command Manager (httpx), and to an OpenSearch node, as effects."""
+
+import errno
+import os
+import re
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Final
+
+import httpx
+
+from ctisync.stores.opensearch_client import NoReply, Problem, Reply
+from ctisync.stores.opensearch_http import HttpTransport
+from tests.support.faults import Effect, Effects, How, Place, When
+
+PIECE: Final = 4096
+"""Bytes of a body that come at once, so that a small snapshot comes in several pieces each time."""
+
+_RESET: Final = f"[Errno {errno.ECONNRESET}] {os.strerror(errno.ECONNRESET)}"
+
+HandleRequest = Callable[[httpx.HTTPTransport, httpx.Request], httpx.Response]
+Send = Callable[[HttpTransport, str, str, bytes | None], Reply]
+
+
+def handling(inner: HandleRequest, effects: Effects) -> HandleRequest:
+    """In the place of `httpx.HTTPTransport.handle_request`: each request, and each piece of its reply."""
+
+    def handle_request(transport: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
+        effect = _asked(request)
+        response = effects.around(effect, lambda: inner(transport, request), _spoilt_reply)
+        if not isinstance(response.stream, httpx.SyncByteStream) or response.is_stream_consumed:
+            return response
+        return httpx.Response(
+            response.status_code,
+            headers=response.headers,
+            stream=_Body(response.stream, effect, effects),
+            extensions=response.extensions,
+        )
+
+    return handle_request
+
+
+class _Body(httpx.SyncByteStream):
+    """The same bytes in pieces of PIECE, whatever the network made of them."""
+
+    def __init__(self, inner: httpx.SyncByteStream, asked: Effect, effects: Effects) -> None:
+        self._inner = inner
+        self._piece = Effect(asked.place, f"{asked.name} body")
+        self._effects = effects
+
+    def __iter__(self) -> Iterator[bytes]:
+        rest = b"".join(self._inner)
+        while rest:
+            piece, rest = rest[:PIECE], rest[PIECE:]
+            yield self._effects.around(self._piece, partial(bytes, piece), _spoilt_body)
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+def _asked(request: httpx.Request) -> Effect:
+    place: Place = "commands" if request.method == "POST" else "feed"
+    path = request.url.path
+    what = "changes" if path.endswith("/changes") else "snapshot" if path.startswith("/store/") else "info"
+    return Effect(place, "POST command" if place == "commands" else f"GET {what}")
+
+
+def _spoilt_reply(how: How, when: When) -> httpx.Response:
+    match how, when:
+        case "reset", "before":
+            raise httpx.ConnectError(_RESET)
+        case "timeout", "before":
+            raise httpx.ConnectTimeout("timed out")
+        case (("reset" | "timeout"), _):
+            return _spoilt_body_as_reply(how)
+        case (("429" | "503"), _):
+            return httpx.Response(int(how), text="Too much to do")
+    raise AssertionError(f"{how} is no failure of a request")
+
+
+def _spoilt_body_as_reply(how: How) -> httpx.Response:
+    _spoilt_body(how, "after")
+    raise AssertionError("it raises")
+
+
+def _spoilt_body(how: How, _when: When) -> bytes:
+    match how:
+        case "reset":
+            raise httpx.ReadError(_RESET)
+        case "timeout":
+            raise httpx.ReadTimeout("timed out")
+    raise AssertionError(f"{how} is no failure of a body")
+
+
+def sending(inner: Send, effects: Effects) -> Send:
+    """In the place of `HttpTransport.send` of the OpenSearch store: each request to a node."""
+
+    def send(transport: HttpTransport, method: str, target: str, body: bytes | None) -> Reply:
+        effect = Effect("node", kind_of_request(method, target, body))
+        return effects.around(effect, lambda: inner(transport, method, target, body), _spoilt_node)
+
+    return send
+
+
+def kind_of_request(method: str, target: str, body: bytes | None) -> str:
+    """Which request of the protocol it is, without names and tokens: `PUT context _doc lease+swap`."""
+    parts = [part for part in target.partition("?")[0].split("/") if part]
+    owner = "context" if parts[0] == "wazuh-context" else "" if parts[0].startswith("_") else "content"
+    endpoint = "/".join(part for part in parts if part.startswith("_"))
+    return " ".join(part for part in (method, owner, endpoint, "+".join(_says(body or b""))) if part)
+
+
+def _says(body: bytes) -> list[str]:
+    """What tells two requests to one endpoint apart: actions on aliases, what a state document announces."""
+    actions = set(re.findall(rb'{"(add|remove|remove_index)":', body))
+    announced = set(re.findall(rb'"(lease|swap|range_to|owed|failed|loading)":(?!null|false)', body))
+    return sorted(word.decode() for word in actions | announced)
+
+
+def _spoilt_node(how: How, _when: When) -> Reply:
+    match how:
+        case "reset":
+            raise NoReply(_RESET)
+        case "timeout":
+            raise NoReply("timed out")
+        case "429" | "503":
+            return Reply(int(how), problem=Problem("rejected_execution_exception", "too much to do"))
+    raise AssertionError(f"{how} is no failure of a node")

@@ -1,0 +1,161 @@
+"""A feed without HTTP, for tests that run thousands of passes; it is held to `CtiFeed` by a test of its own.
+
+server = MemoryServer()
+server.history.create("CVE-1", {})
+server.offer_snapshot()
+run_pass(consumer, feed=MemoryFeed(server), ...)
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from ctisync.core import wire
+from ctisync.core.model import Change, ConsumerInfo, OffsetRange, Record, Snapshot
+from ctisync.core.state import RefusedSnapshot
+from ctisync.errors import AccessRefused, CtisyncError, FeedRefused, SnapshotRefused
+from tests.support.feed_history import History
+
+Json = Any
+Spoil = Callable[[list[Json]], list[Json]]
+"""From what a changes reply holds under `data` to what is sent instead."""
+
+_LINES_A_BATCH = 3
+
+
+@dataclass(frozen=True)
+class Offered:
+    """A snapshot that lies on the server: of which history, as of when, and whether its end is damaged."""
+
+    history: History
+    offset: int
+    lines: list[bytes]
+    damaged: bool
+
+
+@dataclass
+class MemoryServer:
+    """The server's side: what is true, and what will be said instead.
+
+    `last_offset` replaces the history's while the server is frozen, `spoils` are used up one a changes
+    reply, `failure` is raised by every request while it is set. Attributes may be changed at any time.
+    """
+
+    history: History = field(default_factory=lambda: History("vd_1.0.0"))
+    snapshots: dict[str, Offered] = field(default_factory=dict)
+    link: str | None = None
+    last_offset: int | None = None
+    spoils: list[Spoil] = field(default_factory=list)
+    failure: CtisyncError | None = None
+    downloads: list[str] = field(default_factory=list)
+
+    def offer_snapshot(self, offset: int | None = None, *, damaged: bool = False) -> str:
+        """Offer the state as of an offset (default: the last one told) from now on; its link."""
+        at = self.told_offset if offset is None else offset
+        lines = list(self.history.expected_records(at).values())
+        self.link = f"https://cti.example.org/store/{at}_{1_746_459_961 + len(self.snapshots)}.zip"
+        self.snapshots[self.link] = Offered(self.history, at, lines, damaged)
+        return self.link
+
+    @property
+    def offered(self) -> Offered | None:
+        return None if self.link is None else self.snapshots[self.link]
+
+    @property
+    def told_offset(self) -> int:
+        """The last offset as the server tells it."""
+        return self.history.last_offset if self.last_offset is None else self.last_offset
+
+    def reset(self, first_offset: int) -> None:
+        """The server starts again: another history, no snapshot."""
+        self.history = History(self.history.context, first_offset)
+        self.link = self.last_offset = None
+
+    def consumer(self) -> Json:
+        self._fail()
+        offset = None if self.offered is None else self.offered.offset
+        information = {
+            "last_offset": self.told_offset,
+            "last_snapshot_link": self.link,
+            "last_snapshot_offset": offset,
+        }
+        return {"data": information}
+
+    def changes(self, after: int, to: int) -> list[Json]:
+        self._fail()
+        reply: list[Json] = list(self.history.served(after, to))
+        return self.spoils.pop(0)(reply) if self.spoils else reply
+
+    def snapshot(self, link: str) -> Offered:
+        self._fail()
+        if link not in self.snapshots:
+            raise AccessRefused(f"{link} answers 404")
+        self.downloads.append(link)
+        return self.snapshots[link]
+
+    def _fail(self) -> None:
+        if self.failure is not None:
+            raise self.failure
+
+
+class MemoryFeed:
+    """`ctisync.ports.Feed` on a MemoryServer, for one pass."""
+
+    def __init__(self, server: MemoryServer) -> None:
+        self._server = server
+
+    def consumer_info(self) -> ConsumerInfo:
+        return wire.consumer_info(self._server.consumer())
+
+    def changes(self, wanted: OffsetRange) -> list[Change]:
+        found: list[Change] = []
+        after, asked_before = wanted.after, False
+        while after < wanted.to:
+            reply = [wire.change(item) for item in self._server.changes(after, wanted.to)]
+            if not reply and asked_before:
+                break
+            for change in reply:
+                if not after < change.offset <= wanted.to:
+                    raise FeedRefused(f"changes {wanted} are out of order or out of range at {change.offset}")
+                after = change.offset
+            found += reply
+            asked_before = True
+        return found
+
+    def fetch_snapshot(
+        self, snapshot: Snapshot, refused: RefusedSnapshot | None, keep_alive: Callable[[], None]
+    ) -> "MemorySnapshot":
+        keep_alive()
+        if refused is not None and refused.link == snapshot.link:
+            raise SnapshotRefused(f"{snapshot.link} was refused before: {refused.reason}")
+        return MemorySnapshot(snapshot.link, self._server.snapshot(snapshot.link))
+
+    def tidy(self) -> None:
+        """Nothing is left of a download that used no disk."""
+
+
+class MemorySnapshot:
+    """`ctisync.ports.SnapshotFile`; its damage shows at the end, as a wrong CRC does."""
+
+    def __init__(self, link: str, offered: Offered) -> None:
+        self._link = link
+        self._offered = offered
+        self.size = sum(map(len, offered.lines))
+        self.position = 0
+
+    def records(self, highest_offset: int) -> Iterator[list[Record]]:
+        records = [wire.record(line) for line in self._offered.lines]
+        for start in range(0, len(records), _LINES_A_BATCH):
+            batch = records[start : start + _LINES_A_BATCH]
+            if any(record.offset > highest_offset for record in batch):
+                raise SnapshotRefused(f"a line lies above offset {highest_offset}")
+            yield batch
+            self.position += sum(len(record.line) for record in batch)
+        if self._offered.damaged or not records:
+            raise SnapshotRefused("the snapshot's end is damaged, or there is nothing in it")
+
+    def as_refused(self, reason: str) -> RefusedSnapshot:
+        return RefusedSnapshot(link=self._link, etag=None, size=self.size, reason=reason)
+
+    def discard(self) -> None:
+        """It used no disk."""

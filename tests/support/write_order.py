@@ -1,0 +1,536 @@
+"""The order of writes on OpenSearch as a model that can be searched: several writers, every interleaving.
+
+A step is one request, or a few that nobody can come between; it bears the name of what
+`ctisync.stores.opensearch_takeover` (take_over, swap, drop_strays, let_go) and `opensearch_writer` (load,
+publish, apply) do there. A writer may be killed before any step, and his lease may expire at any moment, so
+the next one may take over whenever it likes; how a clock is read is no matter of the order.
+
+Not modelled: changes that cannot be applied, programs that are not ctisync, and a request that was under way
+when its fence was removed.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+SNAPSHOT = 100
+LAST = 700
+RANGE = 200
+
+
+class Rules(NamedTuple):
+    """The rules that the order rests on. Leaving one out must end in a violation."""
+
+    fenced: bool = True
+    """A generation is reached through the lease holder's own alias, which taking over removes."""
+    removals_asserted: bool = True
+    """Dropping strays asserts the own fence in the same call."""
+    lease_seen_before_removals: bool = True
+    """Between making a generation and dropping strays the state is written: is the lease ours still?"""
+    swap_announced: bool = True
+    """The state names the swap and the state before it, so that the next one can finish or undo it."""
+    offset_lowered: bool = True
+    """And the offset is not above the snapshot's from then on."""
+    snapshot: int = SNAPSHOT
+    """The offset of the feed's snapshot."""
+
+
+class Swap(NamedTuple):
+    to: str
+    was: int
+    offset: int
+
+
+class Document(NamedTuple):
+    """The state and the lease; `version` stands for `if_seq_no` and `if_primary_term`."""
+
+    version: int = 0
+    offset: int = 0
+    generation: str | None = None
+    swap: Swap | None = None
+    range_to: int | None = None
+    owed: int | None = None
+    lease: str | None = None
+
+
+class Generation(NamedTuple):
+    """`holds`: every change up to here is in, None while it is being loaded; `damage`: what never may be."""
+
+    holds: int | None = None
+    fences: frozenset[str] = frozenset()
+    damage: str = ""
+
+
+class Server(NamedTuple):
+    """`told`: the last command was sent for what is indexed now."""
+
+    document: Document
+    generations: tuple[tuple[str, Generation], ...] = ()
+    live: str | None = None
+    told: bool = True
+
+    def get(self, name: str | None) -> Generation | None:
+        return next((generation for known, generation in self.generations if known == name), None)
+
+    def put(self, name: str, generation: Generation | None) -> "Server":
+        """With this generation so; None: without it."""
+        kept = [(known, old) for known, old in self.generations if known != name]
+        added = [] if generation is None else [(name, generation)]
+        return self._replace(generations=tuple(sorted([*kept, *added])))
+
+    def is_fenced(self, name: str | None, token: str) -> bool:
+        generation = self.get(name)
+        return generation is not None and token in generation.fences
+
+    def add_fence(self, name: str, token: str) -> "Server":
+        generation = self.get(name)
+        assert generation is not None
+        return self.put(name, generation._replace(fences=generation.fences | {token}))
+
+    def remove_fence(self, name: str, token: str) -> "Server":
+        generation = self.get(name)
+        assert generation is not None
+        return self.put(name, generation._replace(fences=generation.fences - {token}))
+
+
+class Writer(NamedTuple):
+    """A pass: its `next` step, and what it knows. `seen` is the document as it last read or wrote it."""
+
+    token: str
+    wants_snapshot: bool = False
+    next: str = "acquire"
+    seen: Document = Document()
+    settled: bool = False
+    initialised: bool = False
+    advanced: bool = False
+    listed: tuple[tuple[str, str], ...] = ()
+    strays: tuple[str, ...] = ()
+    live: str | None = None
+    to: str | None = None
+    range: tuple[int, int] = (0, 0)
+    bodies: int = 0
+
+    def then(self, step: str, **known: object) -> "Writer":
+        return self._replace(next=step, **known)  # type: ignore[arg-type]
+
+    def end(self) -> "Writer":
+        """AnotherPass, the pass's own end, or a kill: from here on all are the same."""
+        return Writer(self.token, next=ENDED)
+
+
+ENDED = "ended"
+After = tuple[Server, Writer]
+Step = Callable[[Server, Writer, Rules], After]
+
+
+def _commit(server: Server, writer: Writer, step: str, **changes: object) -> After:
+    """HeldLease.commit: a write of the document as last seen, or AnotherPass."""
+    if server.document.version != writer.seen.version:
+        return server, writer.end()
+    document = server.document._replace(version=server.document.version + 1, **changes)  # type: ignore[arg-type]
+    return server._replace(document=document), writer.then(step, seen=document)
+
+
+# Taking over (Hold.take_over).
+
+
+def acquire(server: Server, writer: Writer, rules: Rules) -> After:
+    """HeldLease.acquire: whoever holds it, the lease has expired."""
+    taken = writer._replace(seen=server.document)
+    return _commit(server, taken, "list_fences" if rules.fenced else "look", lease=writer.token)
+
+
+def list_fences(server: Server, writer: Writer, rules: Rules) -> After:
+    listed = tuple(
+        (name, fence)
+        for name, generation in server.generations
+        for fence in sorted(generation.fences - {writer.token})
+    )
+    step = "revoke" if listed or server.live is not None else "look"
+    return server, writer.then(step, listed=listed, live=server.live)
+
+
+def revoke(server: Server, writer: Writer, rules: Rules) -> After:
+    """One call: everybody's fences away, one's own onto the live generation. All of it, or none and again."""
+    for name, fence in writer.listed:
+        if not server.is_fenced(name, fence):
+            return server, writer.then("list_fences")
+    if server.live != writer.live:
+        return server, writer.then("list_fences")
+    for name, fence in writer.listed:
+        server = server.remove_fence(name, fence)
+    if writer.live is not None:
+        server = server.add_fence(writer.live, writer.token)
+    return server, writer.then("look", listed=())
+
+
+def look(server: Server, writer: Writer, rules: Rules) -> After:
+    """Only now, with nobody else's fence left, is it true for longer than a moment what is live."""
+    document = server.document
+    if document.version != writer.seen.version:
+        return server, writer.end()
+    writer = writer._replace(live=server.live)
+    live = server.get(server.live)
+    if document.swap is not None:
+        if server.live == document.swap.to:
+            return server, writer.then("finish_found", to=server.live)
+        step = "undo" if server.get(document.swap.to) is None else "fence_found"
+        return server, writer.then(step, to=document.swap.to)
+    if not rules.swap_announced and live is not None and server.live != document.generation:
+        return server, writer.then("finish_found", to=server.live)
+    if server.live != document.generation or (server.live is None and document.offset > 0):
+        return server, writer.then("zero")
+    return server, _settled(writer)
+
+
+def finish_found(server: Server, writer: Writer, rules: Rules) -> After:
+    """A dead writer's swap was done: his state after it."""
+    swap = writer.seen.swap
+    offset = rules.snapshot if swap is None else swap.offset
+    return _commit(
+        server, writer, "look", offset=offset, generation=writer.to, swap=None, range_to=None, owed=offset
+    )
+
+
+def fence_found(server: Server, writer: Writer, rules: Rules) -> After:
+    """A dead writer's swap was announced, its content is complete: it goes on from here."""
+    assert writer.to is not None
+    if server.get(writer.to) is None:
+        return server, writer.then("look")
+    return server.add_fence(writer.to, writer.token), writer.then("swap")
+
+
+def undo(server: Server, writer: Writer, rules: Rules) -> After:
+    """The new content is gone, the old one was never touched: the offset before."""
+    assert writer.seen.swap is not None
+    return _commit(server, writer, "look", offset=writer.seen.swap.was, swap=None)
+
+
+def zero(server: Server, writer: Writer, rules: Rules) -> After:
+    """What is live is not what the state speaks of: begin again."""
+    server, writer = _commit(server, writer, "decide", offset=0, generation=None, range_to=None)
+    return (server, writer) if writer.next == ENDED else (server, _settled(writer))
+
+
+def _settled(writer: Writer) -> Writer:
+    writer = writer._replace(settled=True, to=None)
+    return _decided(writer) if writer.live is None else writer.then("list_strays")
+
+
+def list_strays(server: Server, writer: Writer, rules: Rules) -> After:
+    strays = tuple(name for name, _ in server.generations if name not in (server.live, writer.to))
+    if strays:
+        return server, writer.then("drop_strays", strays=strays)
+    return server, _after_strays(writer)
+
+
+def drop_strays(server: Server, writer: Writer, rules: Rules) -> After:
+    """One call that asserts the own fence, on the generation being built or else on the live one."""
+    fenced = writer.to or writer.live
+    if rules.fenced and rules.removals_asserted and not server.is_fenced(fenced, writer.token):
+        return server, writer.end()
+    if any(server.get(name) is None for name in writer.strays):
+        return server, writer.then("list_strays")
+    for name in writer.strays:
+        server = server.put(name, None)
+    return server, _after_strays(writer)
+
+
+def _after_strays(writer: Writer) -> Writer:
+    writer = writer._replace(strays=())
+    return _decided(writer) if writer.to is None else writer.then("load")
+
+
+def _decided(writer: Writer) -> Writer:
+    """core.steps.next_step, as far as the order of writes goes: a command that is owed from before goes out
+    first, one for what this pass has done when there is nothing left to do."""
+    state = writer.seen
+    if state.owed is not None and not writer.advanced:
+        return writer.then("refresh")
+    wants_snapshot = writer.wants_snapshot or state.generation is None or state.offset == 0
+    if wants_snapshot and not writer.initialised:
+        return writer.then("create")
+    if state.offset < LAST and not writer.wants_snapshot:
+        return writer.then("read")
+    return writer.then("unfence" if state.owed is None else "refresh")
+
+
+# A new content (OpenSearchWriter.load and publish).
+
+
+def create(server: Server, writer: Writer, rules: Rules) -> After:
+    """A name is used once; the fence is there from the beginning."""
+    name = f"of {writer.token}"
+    while server.get(name) is not None:
+        name += "'"
+    fences = frozenset({writer.token}) if rules.fenced else frozenset()
+    step = "begin_load" if rules.lease_seen_before_removals else "list_strays"
+    return server.put(name, Generation(fences=fences)), writer.then(step, to=name)
+
+
+def begin_load(server: Server, writer: Writer, rules: Rules) -> After:
+    return _commit(server, writer, "list_strays")
+
+
+def load(server: Server, writer: Writer, rules: Rules) -> After:
+    assert writer.to is not None
+    generation = server.get(writer.to)
+    if rules.fenced and not server.is_fenced(writer.to, writer.token):
+        return server, writer.end()
+    if generation is None:  # without `require_alias` a bulk makes the index that it misses
+        generation = Generation(damage="made by a bulk, with a guessed mapping")
+    return server.put(writer.to, generation._replace(holds=rules.snapshot)), writer.then("check_count")
+
+
+def check_count(server: Server, writer: Writer, rules: Rules) -> After:
+    """OpenSearchWriter.prepare: settings for reading, refresh, count, all through the fence."""
+    lost = rules.fenced and not server.is_fenced(writer.to, writer.token)
+    return server, writer.end() if lost else writer.then("announce_swap")
+
+
+def announce_swap(server: Server, writer: Writer, rules: Rules) -> After:
+    """The offset is lowered before the swap: it never claims more than what may be live from here on."""
+    assert writer.to is not None
+    was = writer.seen.offset
+    swap = Swap(writer.to, was, rules.snapshot) if rules.swap_announced else None
+    offset = min(was, rules.snapshot) if rules.offset_lowered else was
+    return _commit(server, writer, "swap", swap=swap, offset=offset)
+
+
+def swap(server: Server, writer: Writer, rules: Rules) -> After:
+    """Hold.swap: one call that asserts the own fence on the new generation and moves the alias."""
+    if server.get(writer.to) is None or (rules.fenced and not server.is_fenced(writer.to, writer.token)):
+        return server, writer.end()
+    if rules.fenced and server.live != writer.live:  # the alias is removed with `must_exist`
+        return server, writer.end()
+    step = "finish_swap" if writer.settled else "look"  # taking over, it is looked at first what came of it
+    return server._replace(live=writer.to, told=False), writer.then(step, live=writer.to)
+
+
+def finish_swap(server: Server, writer: Writer, rules: Rules) -> After:
+    offset = rules.snapshot
+    server, writer = _commit(
+        server, writer, "decide", offset=offset, generation=writer.to, swap=None, range_to=None, owed=offset
+    )
+    if writer.next == ENDED:
+        return server, writer
+    return server, _decided(writer._replace(to=None, initialised=True, advanced=True))
+
+
+# A range (OpenSearchWriter.read and apply).
+
+
+def read(server: Server, writer: Writer, rules: Rules) -> After:
+    """The range that was begun, or the next one; it is folded before anything is written."""
+    generation = server.get(writer.live)
+    if generation is None or (rules.fenced and not server.is_fenced(writer.live, writer.token)):
+        return server, writer.end()
+    after = writer.seen.offset
+    to = writer.seen.range_to or min(after + RANGE, LAST)
+    bodies = 0 if generation.holds == to else 2  # what the records have seen is not written again
+    return server, writer.then("announce_range", range=(after, to), bodies=bodies)
+
+
+def announce_range(server: Server, writer: Writer, rules: Rules) -> After:
+    """Whoever comes after us then folds the same range again, whatever part of it was written."""
+    return _commit(server, writer, "bulk" if writer.bodies else "advance", range_to=writer.range[1])
+
+
+def bulk(server: Server, writer: Writer, rules: Rules) -> After:
+    """Two bodies: between them a part of the range is written. What has a higher version stays as it is."""
+    generation = server.get(writer.live)
+    if generation is None or (rules.fenced and not server.is_fenced(writer.live, writer.token)):
+        return server, writer.end()
+    assert writer.live is not None
+    assert generation.holds is not None
+    after, to = writer.range
+    if generation.holds < after:
+        server = server.put(writer.live, generation._replace(damage="a range on a content below it"))
+    elif generation.holds > to:
+        server = server.put(writer.live, generation._replace(damage="a late create brought a record back"))
+    elif generation.holds < to and writer.bodies == 1:
+        server = server.put(writer.live, generation._replace(holds=to))
+        server = server._replace(told=server.told and server.live != writer.live)
+    return server, writer.then("bulk" if writer.bodies > 1 else "advance", bodies=writer.bodies - 1)
+
+
+def advance(server: Server, writer: Writer, rules: Rules) -> After:
+    """Content first, then the offset together with the command that is owed for it."""
+    to = writer.range[1]
+    server, writer = _commit(server, writer, "decide", offset=to, owed=to, range_to=None)
+    return (
+        (server, writer)
+        if writer.next == ENDED
+        else (server, _decided(writer._replace(range=(0, 0), advanced=True)))
+    )
+
+
+# The command (send_command), and the end (Hold.let_go, HeldLease.release).
+
+
+def refresh(server: Server, writer: Writer, rules: Rules) -> After:
+    lost = rules.fenced and not server.is_fenced(writer.live, writer.token)
+    return server, writer.end() if lost else writer.then("post")
+
+
+def post(server: Server, writer: Writer, rules: Rules) -> After:
+    """The one write that nothing fences: an older offset may be told after a newer one."""
+    live = server.get(server.live)
+    right = live is not None and live.holds == writer.seen.offset
+    return server._replace(told=server.told or right), writer.then("accept")
+
+
+def accept(server: Server, writer: Writer, rules: Rules) -> After:
+    server, writer = _commit(server, writer, "decide", owed=None)
+    return (server, writer) if writer.next == ENDED else (server, _decided(writer._replace(advanced=False)))
+
+
+def unfence(server: Server, writer: Writer, rules: Rules) -> After:
+    """Best effort: what stays is removed by whoever takes over."""
+    for name, _ in server.generations:
+        server = server.remove_fence(name, writer.token)
+    return server, writer.then("release")
+
+
+def release(server: Server, writer: Writer, rules: Rules) -> After:
+    server, writer = _commit(server, writer, ENDED, lease=None)
+    return server, writer.end()
+
+
+STEPS: dict[str, Step] = {
+    step.__name__: step
+    for step in (
+        *(
+            acquire,
+            list_fences,
+            revoke,
+            look,
+            finish_found,
+            fence_found,
+            undo,
+            zero,
+            list_strays,
+            drop_strays,
+        ),
+        *(create, begin_load, load, check_count, announce_swap, swap, finish_swap),
+        *(read, announce_range, bulk, advance, refresh, post, accept, unfence, release),
+    )
+}
+LOOKS = frozenset({"list_fences", "look", "list_strays"})
+"""Steps that only read, and not through a fence: how often that is done is no part of the order."""
+
+
+def violation(server: Server) -> str | None:
+    """What no reader and no later pass may ever meet."""
+    document = server.document
+    if server.live is None:
+        return "an offset without content" if document.offset > 0 else None
+    live = server.get(server.live)
+    if live is None:
+        return "the live generation was dropped"
+    if live.holds is None:
+        return "a half-loaded generation is live"
+    if live.damage:
+        return f"the live content is damaged: {live.damage}"
+    if document.offset > live.holds:
+        return "the stored offset is above the content"
+    return None
+
+
+def performed(server: Server, writer: Writer, rules: Rules) -> Iterator[tuple[str, Server]]:
+    """A writer left to himself: each step, and what is on the server after it."""
+    while writer.next != ENDED:
+        step = writer.next
+        server, writer = STEPS[step](server, writer, rules)
+        yield step, server
+
+
+def wrong_in_the_end(server: Server, rules: Rules) -> str | None:
+    """Two passes that nobody disturbs, the second to drop what the first has replaced."""
+    for token in ("y", "z"):
+        for _, after in performed(server, Writer(token), rules):
+            if (wrong := violation(after)) is not None:
+                return f"in an undisturbed pass: {wrong}"
+            server = after
+    live = server.get(server.live)
+    if live is None or (live.holds, server.document.offset) != (LAST, LAST):
+        return "undisturbed passes do not reach the feed's last offset"
+    if server.document.owed is not None or not server.told:
+        return "a command is missed"
+    return "a stray generation stays" if len(server.generations) > 1 else None
+
+
+State = tuple[Server, tuple[Writer, ...]]
+
+
+class Found(NamedTuple):
+    """What a search came to: states seen, ends reached, and the shortest way to each violation."""
+
+    states: int
+    ends: int
+    violations: dict[str, list[str]]
+
+
+def search(server: Server, writers: tuple[Writer, ...], rules: Rules) -> Found:
+    """Every interleaving of these writers, each killed before any of his steps or not, breadth first."""
+    start = (server, writers)
+    came_from: dict[State, tuple[State, str] | None] = {start: None}
+    waiting = deque([start])
+    violations: dict[str, State] = {}
+    verdicts: dict[Server, str | None] = {}
+    ends = 0
+    while waiting:
+        state = waiting.popleft()
+        if all(writer.next == ENDED for writer in state[1]):
+            ends += 1
+            if state[0] not in verdicts:
+                verdicts[state[0]] = wrong_in_the_end(state[0], rules)
+            if (wrong := verdicts[state[0]]) is not None:
+                violations.setdefault(wrong, state)
+        for move, reached in _moves(state, rules):
+            if reached in came_from:
+                continue
+            came_from[reached] = (state, move)
+            if (wrong := violation(reached[0])) is not None:
+                violations.setdefault(wrong, reached)
+            else:
+                waiting.append(reached)
+    return Found(len(came_from), ends, {wrong: _way(came_from, state) for wrong, state in violations.items()})
+
+
+def _moves(state: State, rules: Rules) -> Iterator[tuple[str, State]]:
+    """Whatever may happen next: a step of a writer, or his death."""
+    server, writers = state
+    for number, writer in enumerate(writers):
+        if writer.next == ENDED:
+            continue
+        before, after = writers[:number], writers[number + 1 :]
+        name = f"{writer.token}: {writer.next}"
+        changed, moved = STEPS[writer.next](server, writer, rules)
+        yield name, (changed, (*before, moved, *after))
+        yield f"{name} KILLED", (server, (*before, writer.end(), *after))
+
+
+def _way(came_from: dict[State, tuple[State, str] | None], state: State) -> list[str]:
+    moves = []
+    while (before := came_from[state]) is not None:
+        state, move = before
+        moves.append(move)
+    return moves[::-1]
+
+
+NOTHING = Server(Document())
+LOADED = Server(Document(offset=500, generation="old"), (("old", Generation(holds=500)),), live="old")
+HALF_WRITTEN = LOADED._replace(document=LOADED.document._replace(range_to=LAST))
+
+SYNCS = (Writer("a"), Writer("b"))
+OPERATOR = (Writer("a", wants_snapshot=True), Writer("b"))
+OPERATORS = (Writer("a", wants_snapshot=True), Writer("b", wants_snapshot=True))
+
+SCENARIOS: dict[str, tuple[Server, tuple[Writer, ...]]] = {
+    "two first passes": (NOTHING, SYNCS),
+    "an operator's init-snapshot and a sync": (LOADED, OPERATOR),
+    "two operators' init-snapshots": (LOADED, OPERATORS),
+    "two syncs": (LOADED, SYNCS),
+    "a range half written, then a sync and an init-snapshot": (HALF_WRITTEN, OPERATOR),
+}

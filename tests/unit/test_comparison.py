@@ -1,0 +1,185 @@
+"""A content against a snapshot: what is a difference, what may be so, and what is not to be told yet."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+
+from ctisync.core import wire
+from ctisync.core.audit import Finding, Kind
+from ctisync.core.comparison import Comparison, Reference
+from ctisync.core.model import Consumer, Record
+from ctisync.core.state import ConsumerState, FailedChange, Owed
+from tests.support.feed_history import History, churn, populate
+from tests.support.records import NUMBERS, record
+
+S = 100
+AT_SNAPSHOT = ConsumerState(
+    offset=S,
+    last_offset=S,
+    snapshot_offset=50,
+    content=True,
+    stored_for=Consumer(),
+    updated_at=datetime(2026, 3, 1, tzinfo=UTC),
+)
+
+
+def at(offset: int, **changes: Any) -> ConsumerState:
+    return msgspec.structs.replace(AT_SNAPSHOT, offset=offset, **changes)
+
+
+def compare(
+    state: ConsumerState,
+    snapshot: Sequence[Record],
+    content: Sequence[Record],
+    *,
+    offset: int = S,
+    exact: bool = True,
+) -> list[Finding]:
+    comparison = Comparison(Reference(offset, exact=exact), state)
+    stored = {each.name: each for each in content}
+    found: list[Finding] = []
+    for each in snapshot:  # a batch each: what is met twice is met in different ones
+        found += comparison.of_snapshot(comparison.wanted([each]), stored)
+    for each in content:
+        found += comparison.of_content(each)
+    return [*found, *comparison.end()]
+
+
+A, B = record("A", 10, {"is": 1}), record("B", 20, {"is": 2})
+B_LATER = record("B", 30, {"is": 3})
+
+
+@pytest.mark.parametrize("offset", [60, S, 140])
+def test_equal_contents_have_no_difference(offset: int) -> None:
+    assert compare(at(offset), [A, B], [B, A]) == []
+
+
+@pytest.mark.parametrize(
+    ("offset", "snapshot", "content", "kinds"),
+    [
+        # at the snapshot's own offset everything is known
+        (S, [A, B], [A], [Kind.AGAINST_MISSING]),
+        (S, [A], [A, B], [Kind.AGAINST_EXTRA]),
+        (S, [A, B_LATER], [A, B], [Kind.AGAINST_OLDER]),
+        (S, [A, B], [A, B_LATER], [Kind.AGAINST_NEWER]),
+        (S, [A, B], [A, record("B", 20, {"is": 9})], [Kind.AGAINST_DIFFERENT]),
+        (S, [A, B], [A, record("B", 20, {"is": 2}, version=2)], [Kind.AGAINST_DIFFERENT]),
+        # a content that has gone on
+        (140, [A, B], [A, record("B", 130)], []),
+        (140, [A, B], [A, B, record("C", 130)], []),
+        (140, [A, B], [A], [Kind.AGAINST_NOT_JUDGED]),
+        (140, [A], [A, B], [Kind.AGAINST_EXTRA]),
+        (140, [A, B_LATER], [A, B], [Kind.AGAINST_OLDER]),
+        # a content that is behind
+        (60, [A, record("B", 80)], [A, B], [Kind.AGAINST_NOT_JUDGED]),
+        (60, [A, record("B", 80)], [A], [Kind.AGAINST_NOT_JUDGED]),
+        (60, [A], [A, B], [Kind.AGAINST_NOT_JUDGED]),
+        (60, [A, B], [A], [Kind.AGAINST_MISSING]),
+        (60, [A, B_LATER], [A, B], [Kind.AGAINST_OLDER]),
+    ],
+)
+def test_a_difference_is_told_when_it_cannot_be_by_right(
+    offset: int, snapshot: list[Record], content: list[Record], kinds: list[Kind]
+) -> None:
+    assert [each.kind for each in compare(at(offset), snapshot, content)] == kinds
+
+
+def test_no_more_records_can_have_been_deleted_than_there_were_changes() -> None:
+    snapshot = [record(f"CVE-{number}", number) for number in range(1, 51)]
+    (found,) = compare(at(S + 10), snapshot, snapshot[:40])
+    assert found.kind is Kind.AGAINST_NOT_JUDGED
+    (found,) = compare(at(S + 10), snapshot, snapshot[:39])
+    assert (found.kind, found.subject) == (Kind.AGAINST_MISSING, "11 records")
+
+    (found,) = compare(at(S - 10), snapshot[:40], snapshot)
+    assert found.kind is Kind.AGAINST_NOT_JUDGED
+    (found,) = compare(at(S - 10), snapshot[:39], snapshot)
+    assert (found.kind, found.subject) == (Kind.AGAINST_EXTRA, "11 records")
+
+
+def test_a_range_that_was_begun_may_have_deleted() -> None:
+    (found,) = compare(at(S, range_to=S + 5, last_offset=S + 5), [A, B], [A])
+    assert found.kind is Kind.AGAINST_NOT_JUDGED
+
+
+def test_a_content_that_waits_to_be_initialised_stands_where_its_owed_command_says() -> None:
+    failed = FailedChange(S + 9, "A", 0, "why", "d", reinitialised=True)
+    waiting = at(0, failed=failed, owed=Owed(S), last_offset=S + 20)
+    assert [each.kind for each in compare(waiting, [A, B_LATER], [A, B])] == [Kind.AGAINST_OLDER]
+    unknown = at(0, failed=failed, last_offset=S + 20, snapshot_offset=25)
+    assert [each.kind for each in compare(unknown, [A, B_LATER], [A, B])] == [Kind.AGAINST_NOT_JUDGED]
+
+
+def test_of_an_unsettled_content_only_equal_offsets_are_judged() -> None:
+    state = at(S, unsettled=True)
+    found = compare(state, [A, B_LATER, record("C", 5)], [A, B, record("D", 6)])
+    assert {each.kind for each in found} == {Kind.AGAINST_NOT_JUDGED}
+    found = compare(state, [A], [record("A", 10, {"is": 9})])
+    assert [each.kind for each in found] == [Kind.AGAINST_DIFFERENT]
+
+
+def test_a_snapshot_whose_offset_is_guessed_may_have_seen_deletes_that_no_line_shows() -> None:
+    assert [each.kind for each in compare(at(S), [A], [A, B], exact=False)] == [Kind.AGAINST_NOT_JUDGED]
+
+
+def test_of_two_lines_with_one_name_the_one_that_a_load_keeps_counts() -> None:
+    assert compare(at(S), [B, B_LATER], [B_LATER]) == []
+    assert compare(at(S), [B_LATER, B], [B_LATER]) == []
+    assert compare(at(S), [B, record("B", 20, {"is": "other"})], [B]) == []
+    assert [each.kind for each in compare(at(S), [B, B_LATER], [B])] == [Kind.AGAINST_OLDER]
+
+
+def test_records_that_are_not_wanted_are_not_missed() -> None:
+    state = at(S, stored_for=Consumer(resources=("A*",)))
+    assert compare(state, [A, B], [A]) == []
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "same"),
+    [
+        (b'{"a":9.30,"b":1}', b'{"b":1,"a":9.3}', True),
+        (b'{"a":1}', b'{"a":1.0}', True),
+        (b'{"a":1}', b'{"a":true}', False),
+        (b'{"a":18446744073709551617}', b'{"a":18446744073709551616}', False),
+        (b'{"a":"\\u00e9"}', '{"a":"é"}'.encode(), True),
+        (b'{"a":[1,2]}', b'{"a":[2,1]}', False),
+        (NUMBERS, NUMBERS.replace(b"9.30", b"9.3"), True),
+        (b'{"a":1e99999999999999999999}', b'{"a":1e99999999999999999998}', False),
+    ],
+)
+def test_payloads_are_compared_by_value(one: bytes, other: bytes, same: bool) -> None:
+    found = compare(at(S), [record("A", 10, one)], [record("A", 10, other)])
+    assert [each.kind for each in found] == ([] if same else [Kind.AGAINST_DIFFERENT])
+
+
+def test_a_stored_line_that_is_no_json_is_a_difference() -> None:
+    (found,) = compare(at(S), [A], [Record("A", 10, b'{"name":')])
+    assert found.kind is Kind.AGAINST_DIFFERENT
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_no_content_of_a_feed_differs_from_any_snapshot_of_it(seed: int) -> None:
+    """Creates, updates and deletes of every age, the content behind, level and ahead; and one record that is
+    lost, at level, is always found."""
+    history = History("context")
+    populate(history, 25)
+    first = history.last_offset
+    churn(history, 120, seed)
+    moments = range(first, history.last_offset + 1, 7)
+    contents = {offset: records_of(history, offset) for offset in moments}
+    for stands_at in moments:
+        state = at(stands_at, last_offset=history.last_offset, snapshot_offset=first)
+        for offset in moments:
+            found = compare(state, contents[offset], contents[stands_at], offset=offset)
+            assert [each for each in found if each.kind.weight == "difference"] == []
+        lost = compare(state, contents[stands_at], contents[stands_at][1:], offset=stands_at)
+        assert [(each.kind, each.subject) for each in lost] == [
+            (Kind.AGAINST_MISSING, contents[stands_at][0].name)
+        ]
+
+
+def records_of(history: History, offset: int) -> list[Record]:
+    return [wire.record(line) for line in history.expected_records(offset).values()]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Generator, Iterator
 
 import hypothesis
@@ -37,6 +38,12 @@ def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the tests talk to is on this machine, whatever proxies the machine has."""
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         monkeypatch.delenv(name)
+
+
+def pytest_configure() -> None:
+    """A shell's background job, as some CIs start one, ignores SIGINT and hands that on to every child."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

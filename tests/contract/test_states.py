@@ -7,7 +7,15 @@ import msgspec
 import pytest
 
 from ctisync.core.model import MAX_OFFSET, Consumer, ConsumerInfo
-from ctisync.core.state import ConsumerState, FailedChange, Owed, RefusedSnapshot, interrupted, looked
+from ctisync.core.state import (
+    ConsumerState,
+    Cooldown,
+    FailedChange,
+    Owed,
+    RefusedSnapshot,
+    interrupted,
+    looked,
+)
 from ctisync.ports import Store
 from tests.contract import passes
 from tests.contract.passes import at, lines
@@ -50,6 +58,7 @@ def test_every_field_of_a_state_comes_back(make_store: MakeStore, consumer: Cons
             checked_at=passes.NOW,
             updated_at=LATER,
             reinitialised_at=LATER,
+            cooldown=Cooldown(until=LATER, reason="429"),
         )
         writer.save(state)
         assert writer.state == state

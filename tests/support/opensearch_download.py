@@ -76,9 +76,10 @@ def cache_folder() -> Path:
 
 
 @contextmanager
-def locked(name: str) -> Iterator[None]:
-    """Holds a lock that all test runs of this user share; it goes with its process."""
-    with (cache_folder() / f"{name}.lock").open("w") as lock:
+def locked(name: str, folder: Path | None = None) -> Iterator[None]:
+    """Holds a lock that all test runs of this user share, or all that share `folder`; it goes with its
+    process."""
+    with ((folder or cache_folder()) / f"{name}.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

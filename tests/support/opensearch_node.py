@@ -78,7 +78,7 @@ def start_node(version: str, nodes: int = 1) -> Iterator[OpenSearchNode]:
         folder = Path(tempfile.mkdtemp(prefix="ctisync-opensearch-"))
         ends.callback(shutil.rmtree, folder, ignore_errors=True)
         # One start at a time, so that nobody else takes a port between our look and the server's.
-        with locked("opensearch-ports"):
+        with locked(f"opensearch-ports-{os.getuid()}", Path(tempfile.gettempdir())):
             cluster = f"ctisync-{uuid.uuid4().hex[:12]}"
             ports = _free_ports(nodes)
             ends.callback(_stop, _launch(_command(version, jars, folder, cluster, ports), folder))
@@ -132,7 +132,7 @@ def restartable_nodes(version: str, count: int = 1) -> Iterator[list[Restartable
         ends.callback(shutil.rmtree, folder, ignore_errors=True)
         cluster = f"ctisync-{uuid.uuid4().hex[:12]}"
         nodes = []
-        with locked("opensearch-ports"):
+        with locked(f"opensearch-ports-{os.getuid()}", Path(tempfile.gettempdir())):
             for port in _free_ports(count):
                 data = folder / str(port)
                 data.mkdir()

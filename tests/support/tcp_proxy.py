@@ -46,6 +46,11 @@ class TcpProxy:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def connections(self) -> int:
+        """How many have been forwarded so far."""
+        return len(self._sockets) // 2
+
     def hang(self) -> None:
         """Connections still come about, and nothing is forwarded on them."""
         self._flows.clear()
@@ -57,7 +62,11 @@ class TcpProxy:
         with suppress(OSError):
             while not self._closed:
                 client, _ = self._listener.accept()
-                server = socket.create_connection(("127.0.0.1", self._target_port))
+                try:
+                    server = socket.create_connection(("127.0.0.1", self._target_port))
+                except ConnectionRefusedError:
+                    client.close()
+                    continue
                 self._sockets += [client, server]
                 self._start(self._forward, client, server, None)
                 self._start(self._forward, server, client, self.rate)

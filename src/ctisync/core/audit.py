@@ -12,10 +12,11 @@ from typing import Final, Literal
 import msgspec
 
 from ctisync.core import wire
+from ctisync.core.limits import USUAL
 from ctisync.core.model import MAX_OFFSET, MAX_RANGE, Consumer, Json, Record
 from ctisync.core.state import ConsumerState
 
-MOST_DEPTH: Final = 100
+MOST_DEPTH: Final = USUAL.json_depth + 1
 """Containers inside one another, the line itself included; real records have about ten."""
 
 Check = Literal[

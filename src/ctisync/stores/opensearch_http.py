@@ -72,6 +72,7 @@ class HttpTransport:
             connection_class=_SilentConnection,
             serializer=_AsItIs(),
             max_retries=0,
+            retry_on_timeout=True,  # never done, but only so is a node that hangs left alone for a while
             retry_on_status=(),
             headers=headers,
             ssl_context=context,

@@ -19,8 +19,9 @@ from ctisync.stores.opensearch_client import Client, Problem, path
 BODY_BYTES: Final = 6_000_000
 """The size of a bulk's body: large enough to be quick, far below what a node takes (100 MB)."""
 
+# A node waits so long for a shard that is away, and then says so: well within the client's time-out.
 _BULK_QUERY: Final = (
-    "require_alias=true&filter_path="
+    "require_alias=true&timeout=10s&filter_path="
     "items.*._id,items.*.status,items.*._version,items.*.error.type,items.*.error.reason,"
     "items.*.error.caused_by.reason"
 )

@@ -163,6 +163,9 @@ class _Pass:
 
     def _take_lease(self) -> None:
         self.writer = self.lease.enter_context(self.store.writer(self.consumer))
+        if self.heard is not None and self.writer.state.offset != self.seen.offset:
+            # Another pass came between: next to its content, what the feed said before is an old word.
+            self.info = self.heard = None
         if self.heard is not None:
             self.writer.save(looked(self.writer.state, self.heard, self.clock.now()))
 

@@ -162,3 +162,17 @@ def test_what_only_a_later_create_had_made_harmless_is_not_kept_either(current: 
         assert (current.state.offset, snapshots(current)) == (stray - 1, 2)
         assert current.holds(stray - 1)
         current.clock.advance(days=2)
+
+
+def test_a_snapshot_that_was_just_loaded_is_not_loaded_again_for_a_change_after_it(current: World) -> None:
+    assert current.run("init-snapshot") is None
+    current.feed.history.poison(current.feed.history.names()[3])
+    fresh = current.feed.publish_snapshot(offset=current.feed.history.last_offset - 1)
+    current.policy = Policy(reinit_interval=timedelta(0))
+    assert isinstance(current.run(), Blocked)
+    taken = [request.path for request in current.feed.asked("snapshot") if fresh.endswith(request.path)]
+    for _ in range(2):
+        current.clock.advance(days=2)
+        assert isinstance(current.run(), Blocked)
+    assert len(taken) == 1
+    assert snapshots(current) == 3

@@ -24,7 +24,7 @@ from ctisync.core.steps import (
 NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 CONSUMER = Consumer()
 SNAPSHOT = Snapshot("https://cti.example/store/700_1746459961.zip", 700)
-NEWER = Snapshot("https://cti.example/store/900_1746459999.zip", 900)
+NEWER = Snapshot("https://cti.example/store/1900_1746459999.zip", 1900)
 FEED = ConsumerInfo(last_offset=5000, snapshot=SNAPSHOT)
 FAILED = FailedChange(1501, "CVE-2024-1", 0, "no such member", "d1", snapshot_link=SNAPSHOT.link)
 
@@ -259,3 +259,10 @@ def test_a_cooldown_holds_back_every_kind_of_pass(mode: Mode) -> None:
 def test_a_refused_command_is_not_repeated_inside_a_cooldown() -> None:
     cooling = state(owed=Owed(1000), cooldown=Cooldown(NOW + timedelta(minutes=5), "answers 429"))
     assert ends(decide(cooling, None, SoFar().after(command_refused=True))) == "cooldown"
+
+
+def test_a_blocked_content_never_goes_back_to_an_older_snapshot_by_itself() -> None:
+    older = Snapshot("https://cti.example/store/1400_1746459999.zip", 1400)
+    assert isinstance(decide(state(1500, failed=BLOCKED), ConsumerInfo(5000, older)), ApplyRange)
+    level = Snapshot("https://cti.example/store/1500_1746459999.zip", 1500)
+    assert isinstance(decide(state(1500, failed=BLOCKED), ConsumerInfo(5000, level)), Initialise)

@@ -190,9 +190,12 @@ def interrupted(state: ConsumerState, failed: FailedChange, now: datetime) -> Co
     )
 
 
-def blocked(state: ConsumerState, failed: FailedChange) -> ConsumerState:
-    """The content stays as it is until the feed offers another change or another snapshot."""
-    tried = failed.is_tried(state.failed)
+def blocked(state: ConsumerState, failed: FailedChange, *, initialised_now: bool = False) -> ConsumerState:
+    """The content stays as it is until the feed offers another change or another snapshot.
+
+    `initialised_now`: it comes from the snapshot on offer, so that this need not be tried again.
+    """
+    tried = initialised_now or failed.is_tried(state.failed)
     return msgspec.structs.replace(
         state, failed=msgspec.structs.replace(failed, blocked=True, reinitialised=tried)
     )

@@ -192,8 +192,10 @@ def _offers_a_way_out(
     """Whether a blocked content may start again from a snapshot that it has not been tried with."""
     if state.failed is None or not state.failed.blocked or policy.mode != "sync":
         return False
-    untried = info.snapshot is not None and info.snapshot.link != state.failed.snapshot_link
-    return untried and _may_initialise_again(state, so_far, policy, now)
+    snapshot = info.snapshot
+    if snapshot is None or snapshot.link == state.failed.snapshot_link or snapshot.offset < state.offset:
+        return False  # nothing new, or a way back: the content never goes back by itself
+    return _may_initialise_again(state, so_far, policy, now)
 
 
 def _may_initialise_again(state: ConsumerState, so_far: SoFar, policy: Policy, now: datetime) -> bool:

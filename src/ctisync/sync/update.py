@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ctisync.core.fold import CannotApply, Folded, fold, touched
 from ctisync.core.model import Change, Consumer
-from ctisync.core.state import FailedChange, advanced, blocked, interrupted
+from ctisync.core.state import ConsumerState, FailedChange, advanced, blocked, interrupted
 from ctisync.core.steps import ApplyRange, Policy, SoFar, may_interrupt
 from ctisync.ports import Clock, Feed, Report, Writer
 
@@ -77,11 +77,15 @@ def _block(
         except CannotApply as error:  # a later create or delete had made this one unimportant
             last_good = error.failed.offset - 1
             continue
-        writer.apply(folded.writes, blocked(advanced(state, last_good, clock.now()), failed))
+        writer.apply(folded.writes, _blocked(advanced(state, last_good, clock.now()), failed, so_far))
         return so_far.after(blocked=True, advanced=True)
-    if state != (after := blocked(state, failed)):
+    if state != (after := _blocked(state, failed, so_far)):
         writer.save(after)
     return so_far.after(blocked=True)
+
+
+def _blocked(state: ConsumerState, failed: FailedChange, so_far: SoFar) -> ConsumerState:
+    return blocked(state, failed, initialised_now=so_far.initialised)
 
 
 def _say_failed(failed: FailedChange, consumer: Consumer, report: Report) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 
 import hypothesis
 import pytest
@@ -12,6 +12,8 @@ import pytest
 from tests.support.opensearch_download import OpenSearchUnavailableError, class_path
 from tests.support.opensearch_node import OpenSearchNode, start_node
 from tests.support.stores import OPENSEARCH
+
+_FIGURES = pytest.StashKey[list[str]]()
 
 OPENSEARCH_FIXTURES = {"opensearch_2": "2.19.1", "opensearch_3": "3.3.2"}
 
@@ -38,6 +40,17 @@ def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the tests talk to is on this machine, whatever proxies the machine has."""
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture
+def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Tell what was counted; it is shown at the end of the run."""
+    return request.config.stash.setdefault(_FIGURES, []).append
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    for line in config.stash.get(_FIGURES, []):
+        terminalreporter.write_line(line)
 
 
 def pytest_configure() -> None:

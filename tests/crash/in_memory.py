@@ -1,0 +1,141 @@
+"""Passes in this process, on the in-memory store and straight on a feed's replies: thousands in seconds."""
+
+import io
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from ctisync.core import wire
+from ctisync.core.model import Change, Consumer, ConsumerInfo, Json, OffsetRange, Record, Snapshot
+from ctisync.core.state import ConsumerState, RefusedSnapshot
+from ctisync.core.steps import Policy
+from ctisync.errors import CtisyncError
+from ctisync.feed import archive
+from ctisync.ports import SnapshotFile
+from ctisync.sync.run_pass import run_pass
+from tests.crash.stories import Story
+from tests.support import faults_ports
+from tests.support.clock import FakeClock
+from tests.support.faults import Effect, Effects, Fault, Killed
+from tests.support.feed_simulator import FeedSimulator, Kind, Request
+from tests.support.memory_store import Kept, MemoryStorage, MemoryStore
+from tests.support.report import KeptReport
+
+KILLED = -9
+LATER = 7200.0
+
+
+class Ended(NamedTuple):
+    code: int
+    effects: tuple[Effect, ...]
+
+
+class InMemoryPasses:
+    """One story: `begin` anew, `run` a pass, look at what is `kept` and which `commands` were accepted."""
+
+    def __init__(self, story: Story, feed: FeedSimulator) -> None:
+        self.story = story
+        self.consumer = Consumer(feed.context, feed.consumer)
+        self.commands: list[int] = []
+        self.feed = _DirectFeed(feed)
+        self._storage = MemoryStorage()
+        self._passes = 0
+        if story.before is not None:
+            story.before(feed)
+            assert self.run().code == 0
+        self.last_offset = story.then(feed)
+        self._start = self._storage.get(self.consumer)
+
+    def begin(self) -> None:
+        self._storage = MemoryStorage()
+        self._storage.put(self.consumer, self._start)
+        self.commands.clear()
+        self.feed.fetched = 0
+        self._passes = 1
+
+    def run(self, fault: Fault | None = None) -> Ended:
+        effects = Effects(fault, die=lambda: None)
+        self._passes += 1
+        clock = FakeClock()
+        clock.advance(seconds=self._passes * LATER)
+        store = MemoryStore(faults_ports.MortalStorage(self._storage, effects))
+        try:
+            run_pass(
+                self.consumer,
+                feed=faults_ports.feed_with(self.feed, effects),
+                store=faults_ports.store_with(store, effects),
+                commands=faults_ports.commands_with(self, effects),
+                clock=clock,
+                report=KeptReport(),
+                policy=Policy(),
+            )
+        except CtisyncError as error:
+            return Ended(error.exit_code, tuple(effects.seen))
+        except Killed:
+            return Ended(KILLED, tuple(effects.seen))
+        return Ended(0, tuple(effects.seen))
+
+    def send_update(self, index: str, offset: int) -> None:
+        """`ports.CommandManager`: whatever comes is accepted."""
+        self.commands.append(offset)
+
+    @property
+    def state(self) -> ConsumerState:
+        return self.kept.state
+
+    @property
+    def kept(self) -> Kept:
+        return self._storage.get(self.consumer)
+
+    def lines(self) -> list[bytes] | None:
+        if self.kept.content is None:
+            return None
+        return list(MemoryStore(self._storage).export(self.consumer))
+
+
+class _DirectFeed:
+    """`ports.Feed` on what the simulated server would answer, without a network and without a disk."""
+
+    def __init__(self, simulator: FeedSimulator) -> None:
+        self._simulator = simulator
+        self.fetched = 0
+
+    def consumer_info(self) -> ConsumerInfo:
+        return wire.consumer_info(self._ask("info", self._simulator.consumer_path))
+
+    def changes(self, wanted: OffsetRange) -> list[Change]:
+        query = {"from_offset": str(wanted.after), "to_offset": str(wanted.to)}
+        reply = self._ask("changes", self._simulator.consumer_path + "/changes", query)
+        return [wire.change(item) for item in reply["data"]]
+
+    def fetch_snapshot(
+        self, snapshot: Snapshot, refused: RefusedSnapshot | None, keep_alive: Callable[[], None]
+    ) -> SnapshotFile:
+        self.fetched += 1
+        keep_alive()
+        return _DirectFile(self._simulator.files[urlsplit(snapshot.link).path].body)
+
+    def tidy(self) -> None:
+        """Nothing lies anywhere."""
+
+    def _ask(self, kind: Kind, path: str, query: dict[str, str] | None = None) -> Json:
+        return wire.decode(self._simulator.reply_to(Request(kind, "GET", path, query or {}, {})).body)
+
+
+class _DirectFile:
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+        self.size = self.unpacked_size = len(body)
+        self.position = 0
+
+    def records(self, highest_offset: int) -> Iterator[list[Record]]:
+        for batch in archive.records(io.BytesIO(self._body), highest_offset):
+            half = len(batch) // 2
+            yield batch[:half]
+            yield batch[half:]
+
+    def as_refused(self, reason: str) -> RefusedSnapshot:
+        return RefusedSnapshot("link", None, self.size, reason)
+
+    def discard(self) -> None:
+        """Nothing lies anywhere."""

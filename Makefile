@@ -4,6 +4,8 @@
 #   make test       all tests, a real OpenSearch included          (ARGS="-k words" narrows it)
 #   make check      ruff, formatting, mypy --strict, import-linter
 #   make coverage   branch coverage of the core and of the pass    (ARGS="tests/unit" narrows it)
+#   make test-long  the long share: 10,000 sequences of the model machine, 1,000 schedules of several writers
+#   make planted    plants each known bug into a copy and shows which test notices it
 #   make node       a real OpenSearch to play with, until Ctrl-C   (ARGS="--version 3.3.2")
 #   make lock       requirements/*.txt anew from pyproject.toml and *.in   (UPGRADE=1 takes newer versions)
 #   make clean      removes what the targets above made here
@@ -21,7 +23,7 @@ PIP_COMPILE := .venv-lock/bin/pip-compile --quiet --generate-hashes --strip-extr
 	--annotation-style line --constraint requirements/constraints.in $(if $(UPGRADE),--upgrade)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test check coverage node lock clean
+.PHONY: help demo test check coverage test-long planted node lock clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -40,6 +42,13 @@ check: .venv/.project
 
 coverage: .venv/.project
 	.venv/bin/python -m pytest --cov --cov-report=term-missing:skip-covered $(ARGS)
+
+test-long: .venv/.project
+	MODEL_SEQUENCES=10000 .venv/bin/python -m pytest --timeout=0 tests/properties -k "memory or sqlite" $(ARGS)
+	SCHEDULES=1000 .venv/bin/python -m pytest --timeout=0 tests/two_writers $(ARGS)
+
+planted: .venv/.project
+	.venv/bin/python -m tests.planted $(ARGS)
 
 node: .venv/.project
 	@.venv/bin/python -m tests.support.play_node $(ARGS)

@@ -1,0 +1,86 @@
+"""Plants one bug after another into a copy of the tree and looks whether a test notices.
+
+    python -m tests.planted               all of them
+    python -m tests.planted gap crc       those whose name holds one of these words
+
+A survivor is a hole in the tests: the exit code is then 1.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.planted import patching
+from tests.planted.patching import Patch
+
+ROOT = Path(__file__).resolve().parents[2]
+COPIED = ("src", "tests", "pyproject.toml", "README.md", "docs", "examples")
+TIME_LIMIT = 600
+
+
+class Verdict(NamedTuple):
+    patch: Patch
+    outcome: str
+    """"caught", "SURVIVED", or that the tests did not run at all."""
+    by: str
+    seconds: float
+
+
+def main(words: list[str]) -> int:
+    patches = [
+        patch for patch in patching.all_patches() if not words or any(word in patch.name for word in words)
+    ]
+    verdicts = []
+    for patch in patches:
+        verdict = judge(patch)
+        verdicts.append(verdict)
+        _say(f"{verdict.outcome:9} {verdict.seconds:5.1f} s  {patch.name}: {patch.breaks}")
+        if verdict.by:
+            _say(f"{'':19}{verdict.by}")
+    caught = sum(verdict.outcome == "caught" for verdict in verdicts)
+    _say(f"{caught} of {len(verdicts)} planted bugs were caught")
+    return 0 if caught == len(verdicts) else 1
+
+
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def judge(patch: Patch) -> Verdict:
+    began = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="ctisync-planted-") as folder:
+        tree = Path(folder)
+        for name in COPIED:
+            source = ROOT / name
+            if source.is_dir():
+                shutil.copytree(source, tree / name, ignore=shutil.ignore_patterns("__pycache__"))
+            else:
+                shutil.copy2(source, tree)
+        patching.apply(patch, tree)
+        done = _run_tests(patch.tests, tree)
+    failed = re.search(r"^FAILED \S*?(tests/\S+)", done.stdout, flags=re.MULTILINE)
+    outcome = {0: "SURVIVED", 1: "caught"}.get(done.returncode, f"exit code {done.returncode}")
+    if outcome not in ("SURVIVED", "caught"):
+        _say(done.stdout[-2000:] + done.stderr[-2000:])
+    return Verdict(patch, outcome, failed[1] if failed else "", time.monotonic() - began)
+
+
+def _run_tests(tests: list[str], tree: Path) -> "subprocess.CompletedProcess[str]":
+    # The copy's `src` comes before the checkout's, which an editable installation has put on the path.
+    environ = {**os.environ, "PYTHONPATH": str(tree / "src"), "PYTHONDONTWRITEBYTECODE": "1"}
+    options = ["-x", "-q", "--no-header", "-p", "no:cacheprovider", "--tb=line"]
+    command = [sys.executable, "-m", "pytest", *options, *tests]
+    return subprocess.run(
+        command, cwd=tree, env=environ, capture_output=True, text=True, timeout=TIME_LIMIT, check=False
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

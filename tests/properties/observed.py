@@ -1,0 +1,194 @@
+"""The ports of one pass with a moment before and after each effect, at which anything may happen.
+
+The machine lets the process die at such a moment, another pass run, or the feed live on; and it is told
+what was written the moment it was.
+"""
+
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Protocol, TypeVar
+
+from ctisync.core.model import Change, Consumer, ConsumerInfo, OffsetRange, Record, Snapshot, Write
+from ctisync.core.state import ConsumerState, RefusedSnapshot
+from ctisync.core.steps import Mode
+from ctisync.ports import CommandManager, Feed, Inspection, Load, SnapshotFile, Store, Writer
+
+T = TypeVar("T")
+
+
+class Died(BaseException):
+    """The process is dead: no handler of ours catches this, as none runs after a SIGKILL."""
+
+
+class Witness(Protocol):
+    """Is told of each write that was done, before anybody can look."""
+
+    def saved(self, before: ConsumerState, after: ConsumerState) -> None: ...
+
+    def published(self, process: "Process", snapshot: Snapshot, before: ConsumerState) -> None: ...
+
+    def applied(self, process: "Process", after: ConsumerState) -> None: ...
+
+    def changes_fetched(self, process: "Process") -> None: ...
+
+
+class Process:
+    """One pass's process. `at_moment` gets the number of each moment (from 1) and may raise Died."""
+
+    def __init__(self, witness: Witness, at_moment: Callable[[int], None], mode: Mode = "sync") -> None:
+        self.witness = witness
+        self.mode = mode
+        self._at_moment = at_moment
+        self._moments = 0
+        self._left = ExitStack()
+        self.dead = False
+        self.downloads = 0
+
+    def moment(self) -> None:
+        if self.dead:
+            raise Died
+        self._moments += 1
+        try:
+            self._at_moment(self._moments)
+        except Died:
+            self.dead = True
+            raise
+
+    def around(self, effect: Callable[[], T], told: Callable[[], None] = lambda: None) -> T:
+        """The effect between two moments; `told` runs with it."""
+        self.moment()
+        result = effect()
+        told()
+        self.moment()
+        return result
+
+    @contextmanager
+    def within(self, opened: Callable[[], AbstractContextManager[T]]) -> Iterator[T]:
+        """A context that a dead process leaves open, as a killed one does."""
+        stack = ExitStack()
+        self._left.push(lambda *_: stack.close())
+        entered = self.around(lambda: stack.enter_context(opened()))
+        try:
+            yield entered
+        finally:
+            if not self.dead:
+                self.around(stack.close)
+
+    def bury(self) -> None:
+        """Close at last what was left open; nobody looks at the store any more."""
+        self._left.close()
+
+
+class ObservedStore:
+    def __init__(self, inner: Store, process: Process) -> None:
+        self._inner = inner
+        self._process = process
+
+    @property
+    def name(self) -> str:
+        return self._inner.name
+
+    def look(self, consumer: Consumer) -> ConsumerState:
+        return self._process.around(lambda: self._inner.look(consumer))
+
+    def checked(self, consumer: Consumer, state: ConsumerState) -> None:
+        self._process.around(lambda: self._inner.checked(consumer, state))
+
+    @contextmanager
+    def writer(self, consumer: Consumer) -> Iterator["ObservedWriter"]:
+        with self._process.within(lambda: self._inner.writer(consumer)) as writer:
+            yield ObservedWriter(writer, self._process)
+
+    def count(self, consumer: Consumer) -> int | None:
+        return self._inner.count(consumer)
+
+    def export(self, consumer: Consumer) -> Iterator[bytes]:
+        return self._inner.export(consumer)
+
+    def inspect(self, consumer: Consumer) -> AbstractContextManager[Inspection]:
+        return self._inner.inspect(consumer)
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+class ObservedWriter:
+    def __init__(self, inner: Writer, process: Process) -> None:
+        self._inner = inner
+        self._process = process
+
+    @property
+    def state(self) -> ConsumerState:
+        return self._inner.state
+
+    def save(self, state: ConsumerState) -> None:
+        before = self._inner.state
+        told = self._process.witness.saved
+        self._process.around(lambda: self._inner.save(state), lambda: told(before, state))
+
+    @contextmanager
+    def load(self, snapshot: Snapshot) -> Iterator["ObservedLoad"]:
+        with self._process.within(lambda: self._inner.load(snapshot)) as load:
+            yield ObservedLoad(load, snapshot, self._inner, self._process)
+
+    def read(self, names: Collection[str]) -> dict[str, Record]:
+        return self._process.around(lambda: self._inner.read(names))
+
+    def apply(self, writes: Sequence[Write], after: ConsumerState) -> None:
+        told = self._process.witness.applied
+        self._process.around(lambda: self._inner.apply(writes, after), lambda: told(self._process, after))
+
+    def make_searchable(self) -> None:
+        self._process.around(self._inner.make_searchable)
+
+    def keep_alive(self) -> None:
+        self._process.around(self._inner.keep_alive)
+
+
+class ObservedLoad:
+    def __init__(self, inner: Load, snapshot: Snapshot, writer: Writer, process: Process) -> None:
+        self._inner = inner
+        self._snapshot = snapshot
+        self._writer = writer
+        self._process = process
+
+    def add(self, records: Sequence[Record]) -> None:
+        self._process.around(lambda: self._inner.add(records))
+
+    def publish(self, after: ConsumerState) -> int:
+        before, told = self._writer.state, self._process.witness.published
+        return self._process.around(
+            lambda: self._inner.publish(after), lambda: told(self._process, self._snapshot, before)
+        )
+
+
+class ObservedFeed:
+    def __init__(self, inner: Feed, process: Process) -> None:
+        self._inner = inner
+        self._process = process
+
+    def consumer_info(self) -> ConsumerInfo:
+        return self._process.around(self._inner.consumer_info)
+
+    def changes(self, wanted: OffsetRange) -> list[Change]:
+        told = self._process.witness.changes_fetched
+        return self._process.around(lambda: self._inner.changes(wanted), lambda: told(self._process))
+
+    def fetch_snapshot(
+        self, snapshot: Snapshot, refused: RefusedSnapshot | None, keep_alive: Callable[[], None]
+    ) -> SnapshotFile:
+        file = self._process.around(lambda: self._inner.fetch_snapshot(snapshot, refused, keep_alive))
+        self._process.downloads += 1
+        return file
+
+    def tidy(self) -> None:
+        self._process.around(self._inner.tidy)
+
+
+class ObservedCommands:
+    def __init__(self, inner: CommandManager, process: Process) -> None:
+        self._inner = inner
+        self._process = process
+
+    def send_update(self, index: str, offset: int) -> None:
+        self._process.around(lambda: self._inner.send_update(index, offset))

@@ -1,0 +1,79 @@
+"""Made-up lives of feed, passes and Command Manager on each store; the machine says what must hold.
+
+`MODEL_SEQUENCES=10000` runs so many of them on each store instead of the short list.
+"""
+
+import os
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import pytest
+from hypothesis import settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from ctisync.core.model import Consumer
+from ctisync.stores.sqlite import SqliteStore
+from tests.properties.machine import ModelMachine
+from tests.properties.model import at
+from tests.stores import opensearch_kit as kit
+from tests.support.clock import FakeClock
+from tests.support.memory_store import MemoryStorage, MemoryStore
+from tests.support.opensearch_node import OpenSearchNode
+
+STEPS = 40
+ASKED_FOR = os.environ.get("MODEL_SEQUENCES")
+
+
+def run(make: Callable[[], ModelMachine], sequences: int) -> None:
+    chosen = int(ASKED_FOR) if ASKED_FOR else sequences
+    given = settings(max_examples=chosen, stateful_step_count=STEPS)
+    run_state_machine_as_test(make, settings=given)  # type: ignore[arg-type]  # any maker will do
+
+
+def test_whatever_happens_in_whatever_order_the_promises_hold_in_memory() -> None:
+    run(lambda: ModelMachine(partial(MemoryStore, MemoryStorage()), Consumer()), 1000)
+
+
+def test_whatever_happens_in_whatever_order_the_promises_hold_on_sqlite(tmp_path: Path) -> None:
+    def make() -> ModelMachine:
+        path = Path(tempfile.mkdtemp(dir=tmp_path)) / "ctisync.db"
+        return ModelMachine(lambda: SqliteStore(path, FakeClock()), Consumer())
+
+    run(make, 60)
+
+
+def test_whatever_happens_in_whatever_order_the_promises_hold_on_opensearch(
+    opensearch_2: OpenSearchNode,
+) -> None:
+    def make() -> ModelMachine:
+        consumer = kit.new_consumer()
+        return ModelMachine(
+            lambda: kit.open_store(opensearch_2),
+            consumer,
+            prepare_look=lambda: kit.refresh(opensearch_2, consumer),
+            looks_within=False,
+        )
+
+    run(make, 6)
+
+
+@pytest.mark.parametrize("on_feed_reset", ["refuse", "init"])
+def test_whoever_was_overtaken_after_asking_the_feed_does_not_take_it_for_one_that_went_back(
+    on_feed_reset: str,
+) -> None:
+    """Its last offset, as told before, lies below what the other pass has stored since"""
+    machine = ModelMachine(partial(MemoryStore, MemoryStorage()), Consumer())
+    machine.begin(reset=on_feed_reset, hours=24, late=False)
+    machine.feed_lives_on_and_a_pass_runs(["update"], 0, "A", "sync")
+    machine.feed_lives_on(["update"], 0, "A")
+    after_the_feed_was_asked = 4
+
+    def overtaken() -> None:
+        machine.feed_lives_on_and_a_pass_runs(["update"], 0, "A", "sync")
+
+    assert machine._run("sync", at(after_the_feed_was_asked, overtaken)) is None
+    machine.readers_are_well()
+    machine.the_state_is_true()
+    assert len(machine.server.downloads) == 1

@@ -1,0 +1,271 @@
+"""The order of writes on OpenSearch: searched as a model, and the store's requests held against it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from itertools import groupby
+from typing import Any
+
+import msgspec
+import pytest
+
+from ctisync.core.model import Consumer
+from ctisync.core.steps import Mode, Policy
+from ctisync.stores.opensearch_client import Reply, Transport
+from ctisync.sync.run_pass import run_pass
+from tests.properties.model import ToldReaders
+from tests.stores import opensearch_kit as kit
+from tests.support import write_order
+from tests.support.clock import FakeClock
+from tests.support.feed_history import History
+from tests.support.memory_feed import MemoryFeed, MemoryServer
+from tests.support.opensearch_node import OpenSearchNode
+from tests.support.report import KeptReport
+from tests.support.write_order import LAST, LOOKS, SCENARIOS, Rules, Server, Writer, performed, search
+
+SNAPSHOT = 500
+"""As in the model's LOADED: one range leads from here to the feed's last offset."""
+
+
+@pytest.mark.parametrize("snapshot", [100, 600], ids=["a snapshot below", "a snapshot above"])
+@pytest.mark.parametrize("scenario", SCENARIOS)
+def test_no_interleaving_of_two_writers_breaks_a_promise(scenario: str, snapshot: int) -> None:
+    found = search(*SCENARIOS[scenario], Rules(snapshot=snapshot))
+    assert found.violations == {}
+    assert found.states > 900
+
+
+@pytest.mark.parametrize(
+    ("left_out", "scenario", "violation"),
+    [
+        ("fenced", "two first passes", "the live generation was dropped"),
+        ("fenced", "two first passes", "a late create brought a record back"),
+        ("fenced", "two first passes", "a command is missed"),
+        ("removals_asserted", "an operator's init-snapshot and a sync", "the live generation was dropped"),
+        ("lease_seen_before_removals", "two first passes", "the live generation was dropped"),
+        ("swap_announced", "an operator's init-snapshot and a sync", "a late create brought a record back"),
+        (
+            "offset_lowered",
+            "an operator's init-snapshot and a sync",
+            "the stored offset is above the content",
+        ),
+    ],
+)
+def test_each_rule_of_the_order_is_needed(left_out: str, scenario: str, violation: str) -> None:
+    """Without it the search finds a way to lose something: so it would have found one with it, too."""
+    found = search(*SCENARIOS[scenario], Rules()._replace(**{left_out: False}))
+    assert any(violation in wrong for wrong in found.violations), found.violations.keys()
+
+
+class StepsSeen:
+    """Names the steps that a store's requests are, and kills the process right after the `dies_after`-th.
+
+    What only reads, but not through a fence, is no step; nor is a state written only for what the feed said.
+    """
+
+    def __init__(self, inner: Transport, consumer: Consumer, dies_after: int | None) -> None:
+        self._inner = inner
+        self.timeout = inner.timeout
+        self._consumer = consumer
+        self._dies_after = dies_after
+        self._entry: Any = None
+        self._loading = self._announced = self._dead = False
+        self.seen: list[str] = []
+
+    def send(self, method: str, target: str, body: bytes | None) -> Reply:
+        if self._dead:
+            raise kit.Killed
+        reply = self._inner.send(method, target, body)
+        if target == f"/wazuh-context/_doc/{self._consumer.context}" and method == "GET":
+            self._entry = self._ours(reply.body.encode()) if reply.status == 200 else None
+        self.saw(self._step(method, target.partition("?")[0], body))
+        return reply
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def saw(self, step: str | None) -> None:
+        if step is None:
+            return
+        if self.seen[-1:] != [step]:
+            self.seen.append(step)
+        if len(self.seen) == self._dies_after:
+            self._dead = True
+            raise kit.Killed
+
+    def _step(self, method: str, target: str, body: bytes | None) -> str | None:
+        _, first, *rest = target.split("/")
+        match method, first, rest:
+            case "PUT", "wazuh-context", ["_doc" | "_create", _]:
+                before, self._entry = self._entry, self._ours(body)
+                return self._written(before, self._entry)
+            case "POST", "_aliases", []:
+                assert body is not None
+                return self._aliases(msgspec.json.decode(body)["actions"])
+            case "PUT", str(), [] if first != "wazuh-context":
+                self._loading = True
+                return "create"
+            case "POST", _, ["_bulk"]:
+                return "load" if self._loading else "bulk"
+            case "POST", _, ["_mget"]:
+                return "read"
+            case "PUT", _, ["_settings"]:
+                return "check_count"
+            case (_, _, ["_refresh" | "_count"]) if self._loading:
+                return "check_count"
+            case "POST", _, ["_refresh"]:
+                return "refresh"
+        return None
+
+    def _written(self, before: Any, after: Any) -> str | None:
+        held = None if before is None else before["lease"]
+        if after["lease"] is None:
+            return "release"
+        if held is None or held["token"] != after["lease"]["token"]:
+            return "acquire"
+        if after["swap"] is not None:
+            self._announced, self._loading = True, False
+            return "announce_swap"
+        if before["swap"] is not None:
+            undone = after["generation"] == before["generation"]
+            return "undo" if undone else "finish_swap" if self._announced else "finish_found"
+        state, was = after["state"], before["state"]
+        if state["loading"] != was["loading"]:
+            return "begin_load"
+        if after["generation"] != before["generation"]:
+            return "zero"
+        if self.seen[-1] == "read":
+            return "announce_range"
+        if was["range_to"] is not None and state["range_to"] is None:
+            return "advance"
+        return "accept" if (state["owed"], was["owed"]) != (None, None) and state["owed"] is None else None
+
+    def _aliases(self, actions: list[dict[str, Any]]) -> str:
+        kinds = {kind for action in actions for kind in action}
+        if "remove_index" in kinds:
+            return "drop_strays"
+        if self.seen[-1] == "acquire":
+            return "revoke"
+        if kinds == {"remove"}:
+            return "unfence"
+        return "swap" if actions[-1]["add"]["alias"] == self._consumer.index else "fence_found"
+
+    def _ours(self, body: bytes | None) -> Any:
+        assert body is not None
+        document = msgspec.json.decode(body)
+        fields = document.get("_source", document)
+        return fields.get(self._consumer.name, {}).get("ctisync")
+
+
+class Cluster:
+    """A consumer on a real node, and the feed that the model means."""
+
+    def __init__(self, node: OpenSearchNode) -> None:
+        self._node = node
+        self.consumer = kit.new_consumer()
+        self._server = MemoryServer(History("vd_1.0.0", SNAPSHOT - 1))
+        self._server.history.create("A", {"n": 0})
+        self._server.offer_snapshot()
+
+    def run(self, mode: Mode, dies_after: int | None = None) -> list[str]:
+        """The steps of one pass, which may be killed right after one of them."""
+        store = kit.open_store(self._node)
+        steps = StepsSeen(store._client._transport, self.consumer, dies_after)
+        store._client._transport = steps
+
+        class Commands(ToldReaders):
+            def send_update(self, index: str, offset: int) -> None:
+                super().send_update(index, offset)
+                steps.saw("post")
+
+        with closing(store), suppress(kit.Killed):
+            run_pass(
+                self.consumer,
+                feed=MemoryFeed(self._server),
+                store=store,
+                commands=Commands(),
+                clock=FakeClock(),
+                report=KeptReport(),
+                policy=Policy(mode=mode),
+            )
+        return steps.seen
+
+    def feed_goes_on(self) -> None:
+        """To the model's last offset; its first two changes write and delete a record."""
+        history = self._server.history
+        history.create("B", {"n": 1})
+        history.delete("A")
+        history.gap(LAST - history.last_offset)
+
+
+def expected(server: Server, writer: Writer) -> Iterator[tuple[str, Server]]:
+    """The model's steps, but for those that only look."""
+    return (
+        (step, after)
+        for step, after in performed(server, writer, Rules(snapshot=SNAPSHOT))
+        if step not in LOOKS
+    )
+
+
+def names(steps: Iterator[tuple[str, Server]]) -> list[str]:
+    """One name for what a range or a load sends in several bodies."""
+    return [name for name, _ in groupby(name for name, _ in steps)]
+
+
+CASES: dict[str, tuple[Server, Writer, Mode]] = {
+    "first pass": (write_order.NOTHING, Writer("a"), "sync"),
+    "a range": (write_order.LOADED, Writer("a"), "sync"),
+    "init-snapshot": (write_order.LOADED, Writer("a", wants_snapshot=True), "init-snapshot"),
+}
+
+
+def begin(node: OpenSearchNode, before: Server) -> Cluster:
+    cluster = Cluster(node)
+    if before != write_order.NOTHING:
+        cluster.run("sync")
+    cluster.feed_goes_on()
+    return cluster
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_the_store_takes_the_models_steps_in_the_models_order(
+    opensearch_2: OpenSearchNode, case: str
+) -> None:
+    before, writer, mode = CASES[case]
+    assert begin(opensearch_2, before).run(mode) == names(expected(before, writer))
+
+
+@pytest.mark.parametrize("case", ["first pass", "init-snapshot"])
+def test_after_a_kill_at_each_step_the_next_pass_takes_the_models_steps(
+    opensearch_2: OpenSearchNode, case: str
+) -> None:
+    before, writer, mode = CASES[case]
+    whole = names(expected(before, writer))
+    for killed_after in range(1, len(whole)):
+        cluster = begin(opensearch_2, before)
+        assert cluster.run(mode, killed_after) == whole[:killed_after]
+        after = after_steps(before, writer, killed_after)
+        taken = cluster.run("sync")
+        assert taken == the_next_ones(after), f"{taken} after {whole[killed_after - 1]}"
+
+
+def the_next_ones(server: Server) -> list[str]:
+    """The next pass's steps; one that finds nothing to do takes no lease."""
+    document = server.document
+    if (document.offset, document.owed, document.swap) == (LAST, None, None):
+        return []
+    return names(expected(server, Writer("b")))
+
+
+def after_steps(before: Server, writer: Writer, count: int) -> Server:
+    """The model's server when so many steps were done, each as far as it goes."""
+    done = 0
+    last, server = "", before
+    for step, after in expected(before, writer):
+        if step != last:
+            done, last = done + 1, step
+        if done > count:
+            return server
+        server = after
+    return server

@@ -1,0 +1,142 @@
+"""Any part of a range may have been written before: the range, done again, comes to the same content."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from ctisync.core.fold import fold, touched
+from ctisync.core.model import Change, Consumer, OffsetRange
+from ctisync.core.state import advanced
+from ctisync.ports import Store
+from ctisync.stores.opensearch import OpenSearchStore
+from ctisync.stores.opensearch_client import Reply, Transport
+from tests.stores import opensearch_kit as kit
+from tests.support.memory_feed import MemoryFeed
+from tests.support.opensearch_node import OpenSearchNode
+from tests.support.stores import stores_of
+from tests.two_writers import feeds
+from tests.two_writers.processes import DONE, Place, run_here
+from tests.two_writers.schedules import assert_made_good
+
+SEEDS = 2
+
+
+@pytest.fixture(params=["sqlite", "opensearch-2.19.1"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Place]:
+    token = uuid.uuid4().hex[:12]
+    consumer = Consumer(name=f"vd_{token}", index=f"wazuh-cve-{token}")
+    with stores_of(request.param, tmp_path, request) as make_store:
+        name = make_store().name.removeprefix("sqlite:///")
+        yield Place(name, consumer)
+
+
+def first_range(seed: int) -> tuple[OffsetRange, list[Change]]:
+    """The first range after the snapshot."""
+    server = feeds.made_up(seed)
+    assert server.offered is not None
+    wanted = OffsetRange(server.offered.offset, server.offered.offset + 1000)
+    return wanted, MemoryFeed(server).changes(wanted)
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_a_range_of_which_any_first_changes_were_applied_before_comes_to_the_same(
+    place: Place, tmp_path: Path, seed: int
+) -> None:
+    wanted, changes = first_range(seed)
+    told = tmp_path / "told"
+    for count in range(len(changes) + 1):
+        consumer = msgspec.structs.replace(
+            place.consumer, context=f"c{count}", index=f"{place.consumer.index}-{count}"
+        )
+        here = place._replace(consumer=consumer)
+        with closing(here.open()) as store:
+            kit.initialise(store, consumer, MemoryRecords(seed).all, wanted.after)
+            apply_some(store, consumer, changes[:count], wanted)
+        assert run_here(here, seed, told) == DONE
+        assert_made_good(here, seed, told)
+
+
+class MemoryRecords:
+    """The records of the feed's snapshot."""
+
+    def __init__(self, seed: int) -> None:
+        feed = MemoryFeed(feeds.made_up(seed))
+        snapshot = feed.consumer_info().snapshot
+        assert snapshot is not None
+        file = feed.fetch_snapshot(snapshot, None, lambda: None)
+        self.all = [record for batch in file.records(snapshot.offset) for record in batch]
+
+
+def apply_some(store: Store, consumer: Consumer, changes: list[Change], wanted: OffsetRange) -> None:
+    """Write what these changes come to; then forget it, but for the range that was begun."""
+    with store.writer(consumer) as writer:
+        before = msgspec.structs.replace(writer.state, range_to=wanted.to)
+        if changes:
+            per_resource = touched(changes, consumer)
+            folded = fold(per_resource, writer.read(per_resource.keys()))
+            writer.apply(folded.writes, advanced(writer.state, changes[-1].offset, kit.NOW))
+        writer.save(before)
+
+
+class TornBulk:
+    """Sends only the first `items` of the first range's bulk; then the process is dead."""
+
+    def __init__(self, inner: Transport, items: int) -> None:
+        self._inner = inner
+        self.timeout = inner.timeout
+        self._items = items
+        self._bulks = 0
+        self.whole = 0
+
+    def send(self, method: str, target: str, body: bytes | None) -> Reply:
+        if self.whole:
+            raise kit.Killed
+        if "_bulk" not in target or body is None:
+            return self._inner.send(method, target, body)
+        self._bulks += 1
+        if self._bulks == 1:  # the snapshot's
+            return self._inner.send(method, target, body)
+        items = _items(body)
+        self.whole = len(items)
+        if self._items:
+            self._inner.send(method, target, b"".join(items[: self._items]))
+        raise kit.Killed
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+def _items(body: bytes) -> list[bytes]:
+    """A bulk's items: a delete has one line, an index two."""
+    lines = iter(body.splitlines(keepends=True))
+    return [line if line.startswith(b'{"delete"') else line + next(lines) for line in lines]
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_a_range_whose_bulk_was_torn_anywhere_comes_to_the_same(
+    opensearch_2: OpenSearchNode, tmp_path: Path, seed: int
+) -> None:
+    count, whole, told = 0, 1, tmp_path / "told"
+    while count <= whole:
+        place = Place(opensearch_2.url, kit.new_consumer())
+        torn: list[TornBulk] = []
+
+        def tear(store: Store, torn: list[TornBulk] = torn, count: int = count) -> Store:
+            assert isinstance(store, OpenSearchStore)
+            torn.append(TornBulk(store._client._transport, count))
+            store._client._transport = torn[0]
+            return store
+
+        with pytest.raises(kit.Killed):
+            run_here(place, seed, told, tear)
+        whole = torn[0].whole
+        assert run_here(place, seed, told) == DONE
+        assert_made_good(place, seed, told)
+        count += 1
+    assert count > 2

@@ -67,6 +67,10 @@ class Hold:
                 return
             actions = [*asserted(fenced, self.fence(fenced)), *map(dropped, sorted(strays))]
             if self._generations.change_aliases(actions):
+                for (
+                    stray
+                ) in strays:  # its fence is gone with it: asking for that would undo the whole letting go
+                    self.forget(stray)
                 return
             self._lease.look()
         raise _too_many_races()

@@ -79,9 +79,13 @@ def cache_folder() -> Path:
 def locked(name: str, folder: Path | None = None) -> Iterator[None]:
     """Holds a lock that all test runs of this user share, or all that share `folder`; it goes with its
     process."""
-    with ((folder or cache_folder()) / f"{name}.lock").open("a") as lock:
+    path = (folder or cache_folder()) / f"{name}.lock"
+    lock = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
+    finally:
+        os.close(lock)
 
 
 def class_path(version: str) -> list[Path]:

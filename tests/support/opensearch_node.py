@@ -32,6 +32,8 @@ PORTS = range(9210, 9300)
 # Part of the disk being full is this machine's business, not that of the tests.
 _CLUSTER_SETTINGS = {"cluster.routing.allocation.disk.threshold_enabled": False}
 
+# Not the TMPDIR of one run: runs that differ in it share the machine's ports all the same.
+_MACHINE_WIDE = Path("/tmp")  # noqa: S108  # a lock file without content, never followed as a link
 _KEEPER = Path(__file__).with_name("keeper.py")
 
 
@@ -78,7 +80,7 @@ def start_node(version: str, nodes: int = 1) -> Iterator[OpenSearchNode]:
         folder = Path(tempfile.mkdtemp(prefix="ctisync-opensearch-"))
         ends.callback(shutil.rmtree, folder, ignore_errors=True)
         # One start at a time, so that nobody else takes a port between our look and the server's.
-        with locked(f"opensearch-ports-{os.getuid()}", Path(tempfile.gettempdir())):
+        with locked(f"opensearch-ports-{os.getuid()}", _MACHINE_WIDE):
             cluster = f"ctisync-{uuid.uuid4().hex[:12]}"
             ports = _free_ports(nodes)
             ends.callback(_stop, _launch(_command(version, jars, folder, cluster, ports), folder))
@@ -132,7 +134,7 @@ def restartable_nodes(version: str, count: int = 1) -> Iterator[list[Restartable
         ends.callback(shutil.rmtree, folder, ignore_errors=True)
         cluster = f"ctisync-{uuid.uuid4().hex[:12]}"
         nodes = []
-        with locked(f"opensearch-ports-{os.getuid()}", Path(tempfile.gettempdir())):
+        with locked(f"opensearch-ports-{os.getuid()}", _MACHINE_WIDE):
             for port in _free_ports(count):
                 data = folder / str(port)
                 data.mkdir()

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 
 import hypothesis
 import pytest
 
+from tests.support.figures import told
+from tests.support.long import LONG
+from tests.support.mounts import may_mount
 from tests.support.opensearch_download import OpenSearchUnavailableError, class_path
 from tests.support.opensearch_node import OpenSearchNode, start_node
 from tests.support.stores import OPENSEARCH
-
-_FIGURES = pytest.StashKey[list[str]]()
 
 OPENSEARCH_FIXTURES = {"opensearch_2": "2.19.1", "opensearch_3": "3.3.2"}
 
@@ -42,14 +43,8 @@ def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name)
 
 
-@pytest.fixture
-def figure(request: pytest.FixtureRequest) -> Callable[[str], None]:
-    """Tell what was counted; it is shown at the end of the run."""
-    return request.config.stash.setdefault(_FIGURES, []).append
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    for line in config.stash.get(_FIGURES, []):
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for line in told():
         terminalreporter.write_line(line)
 
 
@@ -57,6 +52,15 @@ def pytest_configure() -> None:
     """A shell's background job, as some CIs start one, ignores SIGINT and hands that on to every child."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leaves out what this run does not ask for or may not do; how much that is, the last line says."""
+    unwanted = [*(() if LONG else ("long",)), *(() if may_mount() else ("mounts",))]
+    left_out = [item for item in items if any(map(item.get_closest_marker, unwanted))]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item not in left_out]
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

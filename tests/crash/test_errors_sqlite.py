@@ -11,7 +11,7 @@
 failed there is left to the next one; whenever a pass says that it is done, its content is.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +22,7 @@ from tests.crash.stories import STORIES, Story
 from tests.crash.sweep import shown, sweep
 from tests.support.faults import Effect, Fault, How, When
 from tests.support.faults_sql import CLOSE
+from tests.support.figures import figure
 
 # Hundreds of passes a test, each with its own time limit (`doomed.HANGS`).
 pytestmark = pytest.mark.timeout(900)
@@ -43,7 +44,7 @@ _BEST_EFFORT: Final = ("unlink part", "unlink note", "ftruncate lock", "mkdir fo
     "story", [story for story in STORIES if story.name != "blocked"], ids=lambda story: story.name
 )
 def test_an_error_at_any_effect_has_its_exit_code_and_the_next_pass_ends_right(
-    story: Story, tmp_path: Path, figure: Callable[[str], None]
+    story: Story, tmp_path: Path
 ) -> None:
     errors, found = sweep(story, tmp_path, every_error, wrong_after_an_error)
     assert not found, shown(found)

@@ -1,6 +1,6 @@
 """T1 and T2 on the in-memory store, which keeps the stores' contract: every call of a port, every write."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Final, get_args
 
 import pytest
@@ -12,6 +12,7 @@ from tests.crash.sweep import shown
 from tests.support.faults import Effect, Fault, When
 from tests.support.faults_ports import NEVER_FAIL
 from tests.support.feed_simulator import FeedSimulator
+from tests.support.figures import figure
 
 _CODES: Final = {"feed": 5, "files": 7, "store": 7, "commands": 8}
 
@@ -48,9 +49,7 @@ class Whole:
         return wrong
 
 
-def test_killed_at_any_call_of_a_port_nothing_is_lost_doubled_or_missed(
-    passes: InMemoryPasses, figure: Callable[[str], None]
-) -> None:
+def test_killed_at_any_call_of_a_port_nothing_is_lost_doubled_or_missed(passes: InMemoryPasses) -> None:
     whole = Whole(passes)
     found = []
     for at, effect in enumerate(whole.effects, start=1):
@@ -65,9 +64,7 @@ def test_killed_at_any_call_of_a_port_nothing_is_lost_doubled_or_missed(
     figure(f"T1 in memory, {passes.story.name}: {len(whole.effects)} points x 2: 0 lost, 0 doubled, 0 missed")
 
 
-def test_an_error_of_any_call_of_a_port_is_told_and_the_next_pass_ends_right(
-    passes: InMemoryPasses, figure: Callable[[str], None]
-) -> None:
+def test_an_error_of_any_call_of_a_port_is_told_and_the_next_pass_ends_right(passes: InMemoryPasses) -> None:
     whole = Whole(passes)
     faults = [
         (effect, Fault(at, when, "EIO", lasting))

@@ -6,7 +6,7 @@ port in `test_in_memory`; here the processes, the node, the feed and the Command
 
 import signal
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +21,7 @@ from tests.stores import opensearch_kit as kit
 from tests.support.command_manager import CommandManagerStandIn
 from tests.support.faults import Effect, Fault
 from tests.support.feed_simulator import FeedSimulator
+from tests.support.figures import figure
 from tests.support.opensearch_node import OpenSearchNode
 from tests.support.records import comparable
 
@@ -116,7 +117,7 @@ def a_world(story: Story, node: OpenSearchNode, forks: Forks, folder: Path) -> I
 
 
 def test_killed_after_any_kind_of_request_the_next_pass_ends_as_if_nothing_had_been(
-    opensearch_2: OpenSearchNode, tmp_path: Path, figure: Callable[[str], None]
+    opensearch_2: OpenSearchNode, tmp_path: Path
 ) -> None:
     found: list[str] = []
     kinds: set[str] = set()

@@ -1,7 +1,7 @@
 """T1 on SQLite: killed by SIGKILL before and after every effect, the next pass ends as if it had not been."""
 
 import signal
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import get_args
 
@@ -11,15 +11,14 @@ from tests.crash.passes import Kept, SqlitePasses
 from tests.crash.stories import STORIES, Story
 from tests.crash.sweep import shown, sweep
 from tests.support.faults import Effect, Fault, When
+from tests.support.figures import figure
 
 # Hundreds of passes a test, each with its own time limit (`doomed.HANGS`).
 pytestmark = pytest.mark.timeout(900)
 
 
 @pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
-def test_killed_at_any_effect_nothing_is_lost_doubled_missed_or_left(
-    story: Story, tmp_path: Path, figure: Callable[[str], None]
-) -> None:
+def test_killed_at_any_effect_nothing_is_lost_doubled_missed_or_left(story: Story, tmp_path: Path) -> None:
     kills, found = sweep(story, tmp_path, every_kill, wrong_after_a_kill)
     assert not found, shown(found)
     figure(

@@ -1,4 +1,7 @@
-"""Whether the tests that take long are part of this run: `TEST_LONG=1`. Without it they are not collected."""
+"""Whether this run has time: `TEST_LONG=1`, as `make test-long` sets it.
+
+Else what is marked `long` is left out.
+"""
 
 import os
 from typing import Final

@@ -16,6 +16,7 @@ import pytest
 from ctisync.errors import AnotherPass
 from ctisync.stores.opensearch_client import Reply, Transport
 from tests.stores import opensearch_kit as kit
+from tests.support.figures import figure
 from tests.support.opensearch_node import OpenSearchNode
 from tests.support.records import record
 from tests.two_writers.processes import DONE, Pass, Place, run_here
@@ -34,7 +35,7 @@ def holder(node: OpenSearchNode, place: Place) -> int | None:
 
 
 def test_whoever_was_stopped_and_overtaken_writes_nothing_more(
-    opensearch_2: OpenSearchNode, tmp_path: Path, figure: Callable[[str], None]
+    opensearch_2: OpenSearchNode, tmp_path: Path
 ) -> None:
     outcomes: list[Outcome] = []
     for seed in range(SCHEDULES):

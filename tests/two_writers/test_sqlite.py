@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from ctisync.core.model import Consumer
@@ -16,6 +15,7 @@ from ctisync.errors import AnotherPass
 from tests.support import feed_failures as failures
 from tests.support.feed_history import churn, populate
 from tests.support.feed_simulator import FeedSimulator
+from tests.support.figures import figure
 from tests.two_writers.processes import DONE, Pass, Place, run_here
 from tests.two_writers.schedules import assert_made_good, chain
 
@@ -58,9 +58,7 @@ def test_while_one_pass_runs_seven_others_end_at_once_with_4_and_say_who_it_is(t
         assert last.returncode == 0
 
 
-def test_without_the_lock_whoever_was_stopped_and_overtaken_writes_nothing_more(
-    tmp_path: Path, figure: Callable[[str], None]
-) -> None:
+def test_without_the_lock_whoever_was_stopped_and_overtaken_writes_nothing_more(tmp_path: Path) -> None:
     processes = 0
     for seed in range(SCHEDULES):
         folder = tmp_path / str(seed)

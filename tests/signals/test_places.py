@@ -1,0 +1,225 @@
+"""A signal where a pass waits for somebody: it ends in time, and what it holds is let go if that can be."""
+
+import json
+import signal
+import sqlite3
+import time
+from contextlib import closing
+
+import pytest
+
+from tests.cli.conftest import Ctisync
+from tests.signals.passes import PROMISED, Ended, OpenSearchPasses, SqlitePasses, awaited, stopped
+from tests.support import feed_failures
+
+TERM, INT = signal.SIGTERM, signal.SIGINT
+
+
+def assert_stopped(ended: Ended, number: signal.Signals) -> None:
+    assert ended.told == f"ctisync: stopped by signal {number:d}; the next pass goes on from here\n"
+    assert ended.code == 128 + number
+    assert ended.seconds <= PROMISED
+
+
+def assert_ended_at_once(ended: Ended, number: signal.Signals) -> None:
+    told = f"ctisync: stopped by signal {number:d}; the next pass goes on from here; it was ended at once\n"
+    assert (ended.told, ended.code) == (told, 128 + number)
+    assert ended.seconds <= PROMISED
+
+
+def assert_goes_on(passes: SqlitePasses | OpenSearchPasses) -> None:
+    """The next pass ends as one does that nobody has disturbed."""
+    passes.feed.heal()
+    passes.manager.failures.clear()
+    again = passes.run()
+    assert (again.returncode, again.stderr) == (0, "")
+    assert passes.content() == (passes.last_offset, passes.expected)
+    assert passes.commands()[-1:] == [passes.last_offset]
+
+
+@pytest.mark.parametrize("number", [TERM, INT])
+def test_in_a_download_that_drips(sqlite: SqlitePasses, number: signal.Signals) -> None:
+    sqlite.feed.fail("snapshot", feed_failures.stall(60, after=0.5))
+    running = sqlite.start()
+    awaited(lambda: any(path.stat().st_size for path in sqlite.folder.glob("*.part")))
+
+    assert_stopped(stopped(running, number), number)
+
+    assert sqlite.is_unlocked()
+    assert sqlite.half_loaded() == 0
+    assert_goes_on(sqlite)
+    ranges = [request.headers.get("range", "") for request in sqlite.feed.asked("snapshot")]
+    assert ranges[0] == ""
+    assert ranges[1].startswith("bytes="), "the download goes on where it was"
+
+
+def test_in_a_range_that_does_not_come(sqlite: SqlitePasses) -> None:
+    sqlite.feed.fail("changes", feed_failures.stall(60, after=0.5))
+    running = sqlite.start()
+    awaited(lambda: sqlite.feed.asked("changes"))
+
+    assert_stopped(stopped(running, TERM), TERM)
+
+    assert sqlite.content() == (sqlite.snapshot_offset, sqlite.comparable_at(sqlite.snapshot_offset))
+    assert sqlite.is_unlocked()
+    assert_goes_on(sqlite)
+
+
+def test_in_the_wait_before_another_try(sqlite: SqlitePasses) -> None:
+    sqlite.feed.fail("changes", feed_failures.status(503, {"Retry-After": "50"}))
+    running = sqlite.start()
+    awaited(lambda: sqlite.feed.asked("changes"))
+    time.sleep(0.3)
+
+    assert_stopped(stopped(running, TERM), TERM)
+
+    assert sqlite.is_unlocked()
+    assert_goes_on(sqlite)
+
+
+@pytest.mark.parametrize("how", ["stall", "drip"])
+def test_in_a_command_that_nobody_answers(sqlite: SqlitePasses, how: str) -> None:
+    sqlite.manager.fail(how)  # type: ignore[arg-type]  # one of its failures
+    running = sqlite.start()
+    awaited(lambda: sqlite.manager.requests)
+
+    assert_stopped(stopped(running, INT), INT)
+
+    assert sqlite.content() == (sqlite.last_offset, sqlite.expected)
+    assert sqlite.is_command_due()
+    assert_goes_on(sqlite)
+
+
+def test_while_another_program_locks_the_database(sqlite: SqlitePasses) -> None:
+    """SQLite waits for 30 s, and no handler of Python's runs meanwhile."""
+    assert sqlite.run().returncode == 0
+    with closing(sqlite3.connect(sqlite.database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        running = sqlite.start("init-snapshot", "-q")
+        awaited(lambda: any(path.stat().st_size for path in sqlite.folder.glob("*.lock")))
+        time.sleep(1)
+
+        assert_ended_at_once(stopped(running, TERM), TERM)
+
+    assert sqlite.run().returncode == 0
+    assert sqlite.content() == (sqlite.last_offset, sqlite.expected)
+
+
+def test_a_killed_load_of_a_content_that_was_current_is_forgotten_by_the_next_pass(
+    sqlite: SqlitePasses,
+) -> None:
+    """The next pass has nothing to write, and `status` would say `loading` for ever."""
+    sqlite.publish()
+    assert sqlite.run().returncode == 0
+    running = sqlite.start("init-snapshot", "-q")
+    awaited(sqlite.half_loaded)
+    running.kill()
+    running.communicate()
+
+    assert sqlite.run().returncode == 0
+
+    assert sqlite.half_loaded() == 0
+    status = json.loads(sqlite.run("status", "--json").stdout)
+    assert status["consumers"][0]["phase"] == "ready"
+
+
+def test_an_export_to_a_reader_that_reads_no_more(sqlite: SqlitePasses) -> None:
+    assert sqlite.run().returncode == 0
+    running = sqlite.start("export")
+    assert running.stdout is not None
+    assert running.stdout.read(1) == b"{"
+    time.sleep(0.5)
+
+    running.send_signal(TERM)
+    began = time.monotonic()
+    running.wait(60)
+
+    assert running.returncode == 128 + TERM
+    assert time.monotonic() - began <= PROMISED
+    running.communicate()
+
+
+def test_an_export_to_a_file_leaves_the_file_that_was_there(opensearch: OpenSearchPasses) -> None:
+    assert opensearch.run().returncode == 0
+    output = opensearch.folder / "export.ndjson"
+    output.write_text("of before\n")
+    opensearch.node_proxy.rate = 50_000
+    slow = opensearch.start("export", "--output", str(output))
+    awaited(lambda: len(opensearch.files()) == 2)
+    opensearch.node_proxy.hang()
+
+    assert_stopped(stopped(slow, TERM), TERM)
+
+    opensearch.node_proxy.go_on()
+    assert opensearch.files() == {output.name}
+    assert output.read_text() == "of before\n"
+
+
+def test_while_opensearch_answers_no_more(opensearch: OpenSearchPasses) -> None:
+    """The way out is what asks it most: it gets two seconds."""
+    opensearch.feed.fail("changes", feed_failures.stall(60, after=0.5))
+    running = opensearch.start()
+    awaited(lambda: opensearch.feed.asked("changes"))
+    opensearch.node_proxy.hang()
+
+    assert_stopped(stopped(running, TERM), TERM)
+
+    opensearch.node_proxy.go_on()
+    assert opensearch.lease() is not None
+    assert_goes_on(opensearch)
+    assert opensearch.lease() is None
+    assert list(opensearch.aliases().values()) == [{opensearch.index}]
+
+
+def test_in_a_load_that_opensearch_does_not_take_any_more(opensearch: OpenSearchPasses) -> None:
+    running = opensearch.start()
+    awaited(opensearch.aliases)
+    opensearch.node_proxy.hang()
+    time.sleep(0.3)
+
+    assert_stopped(stopped(running, INT), INT)
+
+    opensearch.node_proxy.go_on()
+    assert_goes_on(opensearch)
+    assert list(opensearch.aliases().values()) == [{opensearch.index}]
+
+
+def test_a_second_signal_ends_it_at_once(opensearch: OpenSearchPasses) -> None:
+    opensearch.feed.fail("changes", feed_failures.stall(60, after=0.5))
+    running = opensearch.start()
+    awaited(lambda: opensearch.feed.asked("changes"))
+    opensearch.node_proxy.hang()
+
+    ended = stopped(running, TERM, INT, pause=0.5)
+
+    assert_ended_at_once(ended, TERM)
+    assert ended.seconds < 1.8, "the way out alone takes two"
+    opensearch.node_proxy.go_on()
+    assert_goes_on(opensearch)
+    assert list(opensearch.aliases().values()) == [{opensearch.index}]
+
+
+def test_the_two_signals_of_timeout_are_one(opensearch: OpenSearchPasses) -> None:
+    """It signals its child, and then the group of processes that the child is in."""
+    opensearch.feed.fail("changes", feed_failures.stall(60, after=0.5))
+    timed = _TimedCtisync(opensearch.ctisync)
+
+    running = timed.start("sync", "-q")
+    awaited(lambda: opensearch.feed.asked("changes"))
+    _, told = running.communicate(timeout=60)
+
+    assert told.decode().count("ctisync: stopped by signal 15; the next pass goes on from here\n") == 1
+    assert "at once" not in told.decode()
+    assert opensearch.lease() is None
+    assert_goes_on(opensearch)
+
+
+class _TimedCtisync(Ctisync):
+    """`timeout 6 ctisync ...`"""
+
+    def __init__(self, untimed: Ctisync) -> None:
+        super().__init__(untimed.home)
+        self.environ = untimed.environ
+
+    def command(self, *arguments: str) -> list[str]:
+        return ["timeout", "6", *super().command(*arguments)]

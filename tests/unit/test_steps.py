@@ -57,6 +57,11 @@ ROWS: dict[str, tuple[ConsumerState, ConsumerInfo | None, Step]] = {
         None,
         Settle(),
     ),
+    "a load was begun by a pass that is dead: clear it away first": (
+        state(5000, loading=True),
+        FEED,
+        Settle(),
+    ),
     "a command is owed: it goes out before the feed is asked": (
         state(owed=Owed(1000)),
         None,

@@ -56,7 +56,8 @@ class SoFar(msgspec.Struct, frozen=True):
 
 
 class Settle(msgspec.Struct, frozen=True):
-    """Take the lease: that finishes a swap which was begun and looks at what is really live."""
+    """Take the lease: that finishes a swap which was begun, looks at what is really live, and gives up a load
+    whose pass has died."""
 
 
 class SendCommand(msgspec.Struct, frozen=True):
@@ -111,7 +112,7 @@ def next_step(
     now: datetime,
 ) -> Step:
     """The next step of a pass. `info` is None until the feed has been asked."""
-    if state.unsettled:
+    if state.unsettled or state.loading:
         return Settle()
     if state.stored_for not in (None, consumer) and policy.mode != "init-snapshot":
         return End("settings", _settings_differ(state.stored_for, consumer))

@@ -86,9 +86,18 @@ class FeedRefused(CtisyncError):
 
 
 class SnapshotRefused(FeedRefused):
+    """`body`: ETag and size, as announced, of what was downloaded only to be found no good, so that it can
+    be recognised; None when that shows without reading a body."""
+
     usual_hint = (
         "ctisync sync later takes another snapshot by itself; to try this one again: ctisync init-snapshot"
     )
+
+    def __init__(
+        self, message: str, *, hint: str | None = None, body: tuple[str | None, int | None] | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.body = body
 
 
 class Blocked(FeedRefused):

@@ -90,8 +90,9 @@ class Feed(Protocol):
     ) -> SnapshotFile:
         """Download it beside the state, going on from what an earlier pass left of the same file.
 
-        When the server still offers `refused` (same link, ETag and size), raises SnapshotRefused
-        before any body is read. `keep_alive` is called every now and then.
+        Raises SnapshotRefused: before any body is read, when the server still offers `refused` (same
+        link, ETag and size); with its `body` set, when only the download showed that it is no good.
+        `keep_alive` is called every now and then.
         """
 
     def tidy(self) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from ctisync.core.limits import Limits
 from ctisync.core.model import Consumer
 from ctisync.core.steps import Policy
 from ctisync.errors import (
@@ -238,6 +239,21 @@ def test_a_snapshot_that_is_refused_changes_nothing_and_is_not_fetched_again(
     assert current.run() is None
     assert current.state.last_snapshot_link == good
     assert current.holds()
+
+
+def test_a_snapshot_without_end_is_not_downloaded_again_by_each_pass(current: World) -> None:
+    """Its size is not announced, so that only its body can show that it is too large."""
+    current.feed.history.poison(current.feed.history.names()[0])
+    current.feed.publish_snapshot(body=b"x" * 50_000)
+    current.feed.fail("snapshot", failures.undelimited(), times=None)
+    current.policy = Policy(limits=Limits(snapshot_bytes=10_000))
+    assert _code(current.run()) == 6
+
+    again = current.run()
+
+    assert again is not None
+    assert "still offers the snapshot that was refused" in again.message
+    assert list(current.spool.iterdir()) == []
 
 
 def _code(error: CtisyncError | None) -> int:

@@ -87,7 +87,7 @@ class Download:
         offer, start = self._offered(reply)
         self._not_refused_before(offer)
         if offer.size is not None and offer.size > self._most_bytes:
-            raise self._too_large(f"the snapshot has {offer.size} bytes")
+            raise self._too_large(f"the snapshot has {offer.size} bytes", body=None)
         if self._is_here(offer):
             return offer
         if start == 0:
@@ -153,7 +153,8 @@ class Download:
                     if have > most and offer.size is not None:
                         raise SnapshotRefused(f"the server sends more than the {most} bytes of the snapshot")
                     if have > most:
-                        raise self._too_large(f"the server sends more than {most} bytes")
+                        said = f"the server sends more than {most} bytes"
+                        raise self._too_large(said, body=(offer.etag, offer.size))
                     file.write(chunk)
                     bar.reached(have)
                     self._keep_alive()
@@ -164,11 +165,12 @@ class Download:
                 file.flush()
                 os.fsync(file.fileno())
 
-    def _too_large(self, what: str) -> SnapshotRefused:
+    def _too_large(self, what: str, body: tuple[str | None, int | None] | None) -> SnapshotRefused:
         self._start_again()
         return SnapshotRefused(
             f"{what}, limits.snapshot_bytes is {self._most_bytes}",
-            hint="if the feed has grown so: raise limits.snapshot_bytes",
+            hint="if the feed has grown so: raise limits.snapshot_bytes, then: ctisync init-snapshot",
+            body=body,
         )
 
     def _check_end(self, reply: Reply, offer: Offer) -> None:

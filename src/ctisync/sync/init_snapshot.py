@@ -1,7 +1,7 @@
 """Initialise: load a snapshot beside the live content, check it, swap."""
 
 from ctisync.core.model import Consumer
-from ctisync.core.state import initialised, snapshot_refused
+from ctisync.core.state import RefusedSnapshot, initialised, snapshot_refused
 from ctisync.core.steps import Initialise
 from ctisync.errors import ConfigurationError, SnapshotRefused
 from ctisync.ports import Clock, Feed, Report, SnapshotFile, Writer
@@ -25,7 +25,13 @@ def init_snapshot(
     snapshot = step.snapshot
     report.event("info", "initialise", consumer=str(consumer), snapshot_offset=snapshot.offset, why=step.why)
     refused_before = writer.state.refused if by_itself else None
-    file = feed.fetch_snapshot(snapshot, refused_before, writer.keep_alive)
+    try:
+        file = feed.fetch_snapshot(snapshot, refused_before, writer.keep_alive)
+    except SnapshotRefused as error:
+        if error.body is not None:
+            refused = RefusedSnapshot(snapshot.link, *error.body, error.message)
+            writer.save(snapshot_refused(writer.state, refused))
+        raise
     try:
         records = _load(step, consumer, writer, file, clock, report)
     except SnapshotRefused as error:

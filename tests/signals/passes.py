@@ -125,7 +125,8 @@ class SqlitePasses(Passes):
         if not self.database.exists():
             return False
         with closing(sqlite3.connect(self.database)) as database:
-            return database.execute("PRAGMA user_version").fetchone() != (0,)
+            [(version,)] = database.execute("PRAGMA user_version")
+            return bool(version)
 
     def content(self) -> tuple[int, list[Any]]:
         """The stored offset and the live content, as a reader of the view finds them."""

@@ -10,6 +10,7 @@
     ├── FeedUnreachable       5  network, 429, 5xx, a spent time budget: try again later
     ├── FeedRefused           6  the feed's data cannot be used
     │   ├── SnapshotRefused   6  ... and it is the snapshot
+    │   ├── ReplyTooLarge     6  ... because so much was asked for at once
     │   └── Blocked           6  a change cannot be applied, and initialising again did not help
     ├── StoreUnavailable      7  the store is unreachable, refuses writes, or is full
     ├── CommandNotAccepted    8  the content is current, the command is still owed
@@ -98,6 +99,10 @@ class SnapshotRefused(FeedRefused):
     ) -> None:
         super().__init__(message, hint=hint)
         self.body = body
+
+
+class ReplyTooLarge(FeedRefused):
+    pass
 
 
 class Blocked(FeedRefused):

@@ -83,7 +83,10 @@ class Feed(Protocol):
     def consumer_info(self) -> ConsumerInfo: ...
 
     def changes(self, wanted: OffsetRange) -> list[Change]:
-        """All changes of the range, strictly ascending, complete: gaps were confirmed."""
+        """All changes of the range, strictly ascending, complete: gaps were confirmed.
+
+        Raises ReplyTooLarge when that is more than may be asked for at once.
+        """
 
     def fetch_snapshot(
         self, snapshot: Snapshot, refused: RefusedSnapshot | None, keep_alive: Callable[[], None]

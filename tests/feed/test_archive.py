@@ -209,6 +209,16 @@ def test_a_payload_without_a_bottom_is_refused(tmp_path: Path, pack: Callable[[l
         _records(_given(tmp_path, pack([_nested(200_000)])))
 
 
+@pytest.mark.parametrize("pack", [_ndjson, _array], ids=["lines", "array"])
+def test_a_record_of_more_values_than_the_limit_says_is_refused(
+    tmp_path: Path, pack: Callable[[list[bytes]], bytes]
+) -> None:
+    many = [line("a", 1), line("b", 2, {"list": [[]] * 400}), line("c", 3, {"list": [[]] * 400})]
+    assert len(_records(_given(tmp_path, pack(many), limits=Limits(json_values=1000)))) == 3
+    with pytest.raises(SnapshotRefused, match=r"more than 500 values \(limits\.json_values\)"):
+        _records(_given(tmp_path, pack(many), limits=Limits(json_values=500)))
+
+
 def test_many_brackets_beside_one_another_are_not_deep(tmp_path: Path) -> None:
     flat = b'{"name":"a","offset":1,"payload":{"k":[' + b",".join([b'[{"]":"["}]'] * 5000) + b"]}}"
     assert len(_records(_given(tmp_path, flat, limits=Limits(json_depth=4)))) == 1

@@ -214,6 +214,24 @@ def test_resources_that_fit_no_record_are_a_mistake_in_the_settings(world: World
     assert world.state.phase == "empty"
 
 
+def test_a_range_that_is_too_large_for_one_question_is_applied_in_parts(started: World) -> None:
+    started.policy = Policy(limits=Limits(json_values=6_000))
+    assert started.run() is None
+    assert started.holds()
+    assert len([event for event in started.report.events if event.name == "range-halved"]) >= 2
+
+
+def test_one_change_that_is_too_large_is_refused_with_the_setting(started: World) -> None:
+    started.policy = Policy(limits=Limits(reply_bytes=300))
+    error = started.run()
+    assert _code(error) == 6
+    assert error is not None
+    assert error.hint == "if that is right: raise limits.reply_bytes"
+    started.policy = Policy()
+    assert started.run() is None
+    assert started.holds()
+
+
 REFUSED = {
     "HTML instead of a ZIP": b"<!DOCTYPE html><html>Sign in</html>",
     "no byte at all": b"",

@@ -231,3 +231,13 @@ def test_the_limits_of_patches_are_those_that_are_given() -> None:
         deep = touched([*changes, update(6, "a", add("/m", []))], EVERYTHING)
         with pytest.raises(CannotApply):
             fold(deep, records, limits)
+
+
+def test_a_record_that_grows_beyond_what_can_be_decoded_in_bounded_memory_is_not_stored() -> None:
+    limits = Limits(json_values=30)
+    change = create(5, "a", {"list": [0] * 40})
+    with pytest.raises(CannotApply, match=r"beyond limits\.json_values"):
+        fold({"a": [change]}, {}, limits)
+    grown = [update(offset, "a", add("/list/-", [])) for offset in range(5, 25)]
+    with pytest.raises(CannotApply, match=r"beyond limits\.json_values"):
+        fold({"a": grown}, {"a": stored("a", 4, {"list": []})}, limits)

@@ -16,6 +16,7 @@ from typing import Final
 import msgspec
 
 from ctisync.core import wire
+from ctisync.core.json_text import TooDeep, TooMany, check
 from ctisync.core.limits import USUAL, Limits
 from ctisync.core.model import Change, Consumer, Delete, Json, Put, Record, Write
 from ctisync.core.patch import PatchError, Working
@@ -116,6 +117,12 @@ def _within(limits: Limits, record: Record, change: Change) -> Record:
     if len(record.line) > limits.line_bytes:
         reason = f"it makes a record of {len(record.line)} bytes, more than limits.line_bytes"
         raise CannotApply(_failed(change, None, reason))
+    try:
+        check(record.line, limits.json_depth + 1, limits.json_values)  # a payload stands within its line
+    except (TooDeep, TooMany) as error:
+        limit = "json_depth" if isinstance(error, TooDeep) else "json_values"
+        reason = f"it makes a record that goes beyond limits.{limit}"
+        raise CannotApply(_failed(change, None, reason)) from None
     return record
 
 

@@ -23,10 +23,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     # records have 500 containers in all, so that most are passed by a count of their brackets.
     # Python's own limit is 1000 calls, not all of which are ours.
     json_depth: Annotated[int, Meta(ge=1, le=800)] = 500
+    # JSON values in a record, and in all that comes of one question to the API: some 100 bytes of memory
+    # each. A record of the feed has some hundred.
+    json_values: Count = 1_000_000
     # Entries in a snapshot's ZIP; the feed's have one.
     members: Count = 1000
-    # One reply of the API, decoded.
-    reply_bytes: Count = 256 << 20
+    # All that comes of one question to the API, decoded.
+    reply_bytes: Count = 64 << 20
     # Operations of one patch.
     patch_operations: Count = 10_000
     # What the `copy` operations on one record may add, in about bytes of JSON: 8 for each value, 1 for

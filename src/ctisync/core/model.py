@@ -62,6 +62,11 @@ class OffsetRange(msgspec.Struct, frozen=True):
     def __str__(self) -> str:
         return f"({self.after}, {self.to}]"
 
+    @property
+    def first_half(self) -> "OffsetRange":
+        """Itself, when it has but one offset."""
+        return OffsetRange(self.after, self.after + (self.to - self.after + 1) // 2)
+
 
 class Record(msgspec.Struct, frozen=True):
     """A record as it is stored: `line` is its NDJSON line (UTF-8, without the newline).

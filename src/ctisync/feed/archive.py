@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO, Final, TypeVar
 
 from ctisync.core import wire
+from ctisync.core.json_text import Scan, TooDeep, TooMany, check
 from ctisync.core.limits import USUAL, Limits
 from ctisync.core.model import Record
 from ctisync.errors import SnapshotRefused
 from ctisync.feed import json_stream
-from ctisync.feed.depth import TooDeep, is_deeper, shallow
 from ctisync.feed.member import PIECE, Member
 
 T = TypeVar("T")
@@ -140,12 +140,14 @@ def _array_batches(pieces: Iterator[bytes], highest_offset: int, limits: Limits)
                 raise _beyond("line_bytes", what)
             yield piece
 
+    # A payload stands within its element, and that within the array; a piece may hold many elements.
+    scan = Scan(limits.json_depth + 2, limits.json_values + PIECE)
     batch: list[Record] = []
     size = number = 0
     try:
-        # A payload stands within its element, and that within the array.
-        for element in json_stream.elements(shallow(counted(), limits.json_depth + 2)):
-            begun, number = 0, number + 1
+        for element in json_stream.elements(scan.checked(counted())):
+            begun = scan.values = 0
+            number += 1
             record = _accepted(wire.record_of, element, highest_offset, limits, "element", number)
             batch.append(record)
             size += len(record.line)
@@ -157,6 +159,10 @@ def _array_batches(pieces: Iterator[bytes], highest_offset: int, limits: Limits)
     except TooDeep:
         what = f"an element of the snapshot, behind the first {number}, is nested too deeply"
         raise _beyond("json_depth", what) from None
+    except TooMany:
+        most = limits.json_values
+        what = f"an element of the snapshot, behind the first {number}, has more than {most} values"
+        raise _beyond("json_values", what) from None
     yield batch
 
 
@@ -170,8 +176,13 @@ def _accepted(
         raise SnapshotRefused(f"{what} {number} of the snapshot is no record: {error}") from None
     if len(record.line) > limits.line_bytes:
         raise _beyond("line_bytes", f"{what} {number} of the snapshot has {len(record.line)} bytes")
-    if is_deeper(record.line, limits.json_depth + 1):  # a payload stands within its line
-        raise _beyond("json_depth", f"{what} {number} of the snapshot is nested too deeply")
+    try:
+        check(record.line, limits.json_depth + 1, limits.json_values)  # a payload stands within its line
+    except TooDeep:
+        raise _beyond("json_depth", f"{what} {number} of the snapshot is nested too deeply") from None
+    except TooMany:
+        told = f"{what} {number} of the snapshot has more than {limits.json_values} values"
+        raise _beyond("json_values", told) from None
     if record.offset > highest_offset:
         raise SnapshotRefused(
             f"{what} {number} of the snapshot ({record.name}) has offset {record.offset}, "

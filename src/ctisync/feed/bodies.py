@@ -3,27 +3,28 @@
 import zlib
 from collections.abc import Iterator
 
-from ctisync.errors import FeedRefused
+from ctisync.errors import ReplyTooLarge
 from ctisync.feed.patience import Again
 
 _PIECE = 1 << 20
 
 
-def decoded(chunks: Iterator[bytes], encoding: str, most: int) -> Iterator[bytes]:
-    """A body without its Content-Encoding (gzip or none), as long as it has at most `most` bytes.
+def decoded(chunks: Iterator[bytes], encoding: str, most: int, already: int = 0) -> Iterator[bytes]:
+    """A body without its Content-Encoding (gzip or none), as long as it and the bytes that came `already`
+    are at most `most`.
 
     httpx could decode, but in one piece: a reply of a few kB may then fill the memory.
-    Raises FeedRefused for a longer body, Again for one that is not what its headers say.
+    Raises ReplyTooLarge for a longer body, Again for one that is not what its headers say.
     """
     encoding = encoding.strip().lower()
     if encoding not in ("", "identity", "gzip", "x-gzip"):
         raise Again(f"the reply is encoded as {encoding[:40]!r}, which was not asked for", bad_data=True)
-    amount = 0
+    amount = already
     for chunk in chunks if encoding in ("", "identity") else _inflated(chunks):
         amount += len(chunk)
         if amount > most:
-            raise FeedRefused(
-                f"the feed's reply is larger than {most} bytes",
+            raise ReplyTooLarge(
+                f"the feed's reply is larger than {most} bytes, which limits.reply_bytes is",
                 hint="if that is right: raise limits.reply_bytes",
             )
         yield chunk

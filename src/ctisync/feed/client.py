@@ -8,13 +8,13 @@ from urllib.parse import quote, urlsplit
 from urllib.request import url2pathname
 
 from ctisync.core import wire
+from ctisync.core.json_text import Scan, TooDeep, TooMany, check
 from ctisync.core.model import MAX_RANGE, Change, Consumer, ConsumerInfo, Json, OffsetRange, Snapshot
 from ctisync.core.state import RefusedSnapshot
-from ctisync.errors import FeedRefused, UsageError
+from ctisync.errors import FeedRefused, ReplyTooLarge, UsageError
 from ctisync.feed import json_stream
 from ctisync.feed.bodies import decoded
 from ctisync.feed.bounds import Bounds, Room
-from ctisync.feed.depth import TooDeep, shallow
 from ctisync.feed.links import Origin, Reach, has_login, origin, shown, snapshot_url
 from ctisync.feed.patience import Again, Patience
 from ctisync.feed.snapshot_file import LocalSnapshot, open_given
@@ -23,6 +23,18 @@ from ctisync.feed.transport import DEFAULT_TIMEOUTS, Timeouts, Transport
 from ctisync.ports import Clock, Report
 
 _ASK_FOR_JSON: Final = {"Accept": "application/json", "Accept-Encoding": "gzip"}
+
+
+class _Taken:
+    """What has come of one question so far, over all the replies to it."""
+
+    def __init__(self) -> None:
+        self.bytes = 0
+        self.values = 0
+
+    def add(self, scan: Scan) -> None:
+        self.bytes += scan.size
+        self.values += scan.values
 
 
 class CtiFeed:
@@ -74,13 +86,16 @@ class CtiFeed:
 
     def changes(self, wanted: OffsetRange) -> list[Change]:
         """All changes of the range. A reply that stops short may be truncated: it is asked for again
-        from its last offset, and only an empty answer to that confirms a gap (API fact)."""
+        from its last offset, and only an empty answer to that confirms a gap (API fact).
+
+        Raises ReplyTooLarge when all that comes is more than the limits allow at once."""
         if not 0 < wanted.to - wanted.after <= MAX_RANGE:
             raise ValueError(f"{wanted} is no range of 1 to {MAX_RANGE} offsets")
         found: list[Change] = []
+        taken = _Taken()
         rest, asked_before = wanted, False
         while rest.after < rest.to:
-            reply = self._changes_once(rest)
+            reply = self._changes_once(rest, taken)
             if not reply and asked_before:
                 break
             found += reply
@@ -123,16 +138,20 @@ class CtiFeed:
         return self._spool.fetch(url, url, None, keep_alive, None)
 
     def _read_info(self) -> Json:
+        limits = self._bounds.limits
         with self._asked(self._url) as body:
             content = b"".join(body)
         try:
+            check(content, limits.json_depth + 3, limits.json_values)
             return wire.decode(content)
+        except (TooDeep, TooMany):
+            raise FeedRefused(f"the reply of {shown(self._url)} is no consumer's information") from None
         except ValueError:
             raise Again(f"the reply of {shown(self._url)} is no JSON", bad_data=True) from None
 
-    def _changes_once(self, wanted: OffsetRange) -> list[Change]:
-        """One reply to one question, checked for itself."""
-        data = self._patience.persist(lambda: self._read_changes(wanted))
+    def _changes_once(self, wanted: OffsetRange, taken: _Taken) -> list[Change]:
+        """One reply, checked for itself."""
+        data = self._patience.persist(lambda: self._read_changes(wanted, taken))
         if not isinstance(data, list):
             raise FeedRefused(f"the feed's reply for changes {wanted} has no `data` array")
         try:
@@ -149,21 +168,31 @@ class CtiFeed:
             last = change.offset
         return found
 
-    def _read_changes(self, wanted: OffsetRange) -> Json:
+    def _read_changes(self, wanted: OffsetRange, taken: _Taken) -> Json:
         """What stands under `data`, or None (the path `data.item` would make an empty list of nothing)."""
         query = f"?from_offset={wanted.after}&to_offset={wanted.to}&with_empties=true"
         url = f"{self._url}/changes"
-        most = self._bounds.limits.json_depth + 3  # a payload stands in its change, that in `data`
-        with self._asked(url + query) as body:
+        limits = self._bounds.limits
+        # A payload stands in its change, that in `data`, and that in the reply.
+        scan = Scan(limits.json_depth + 3, limits.json_values - taken.values)
+        with self._asked(url + query, taken.bytes) as body:
             try:
-                return dict(json_stream.members(shallow(body, most))).get("data")
+                data = dict(json_stream.members(scan.checked(body))).get("data")
             except TooDeep:
                 raise FeedRefused(f"a change of {wanted} is nested deeper than limits.json_depth") from None
+            except TooMany:
+                most = limits.json_values
+                raise ReplyTooLarge(
+                    f"changes {wanted} have more than {most} values, which limits.json_values is",
+                    hint="if that is right: raise limits.json_values",
+                ) from None
             except json_stream.NotJson:
                 raise Again(f"the reply of {shown(url)} is no JSON", bad_data=True) from None
+        taken.add(scan)
+        return data
 
     @contextmanager
-    def _asked(self, url: str) -> Iterator[Iterator[bytes]]:
+    def _asked(self, url: str, already: int = 0) -> Iterator[Iterator[bytes]]:
         with self._transport.get(url, headers=_ASK_FOR_JSON) as reply:
             encoding = reply.headers.get("content-encoding", "")
-            yield decoded(reply.chunks, encoding, self._bounds.limits.reply_bytes)
+            yield decoded(reply.chunks, encoding, self._bounds.limits.reply_bytes, already)

@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 
 from ctisync.core.fold import CannotApply, Folded, fold, touched
-from ctisync.core.model import Change, Consumer
+from ctisync.core.model import Change, Consumer, OffsetRange
 from ctisync.core.state import ConsumerState, FailedChange, advanced, blocked, interrupted
 from ctisync.core.steps import ApplyRange, Policy, SoFar, may_interrupt
+from ctisync.errors import ReplyTooLarge
 from ctisync.ports import Clock, Feed, Report, Writer
 
 
@@ -25,7 +26,7 @@ def update(
     A change that cannot be applied sets the offset to 0, so that the pass initialises again, or
     blocks the content just before that change when initialising has not helped or must wait.
     """
-    changes = feed.changes(step.range)
+    wanted, changes = _fetched(step.range, consumer, writer, feed, report)
     try:
         folded = _fold(changes, consumer, writer, policy)
     except CannotApply as error:
@@ -35,18 +36,36 @@ def update(
             writer.save(interrupted(writer.state, failed, clock.now()))
             return so_far.after(interrupted=True)
         return _block(failed, changes, consumer, writer, clock, so_far, policy)
-    writer.apply(folded.writes, advanced(writer.state, step.range.to, clock.now()))
+    writer.apply(folded.writes, advanced(writer.state, wanted.to, clock.now()))
     report.event(
         "info",
         "range-applied",
         consumer=str(consumer),
-        range=str(step.range),
-        offset=step.range.to,
+        range=str(wanted),
+        offset=wanted.to,
         changes=len(changes),
         records=len(folded.writes),
         skipped=folded.skipped,
     )
     return so_far.after(advanced=True)
+
+
+def _fetched(
+    wanted: OffsetRange, consumer: Consumer, writer: Writer, feed: Feed, report: Report
+) -> tuple[OffsetRange, list[Change]]:
+    """The changes of the range; when they are too large to be had at once, of its first half, or half of
+    that.
+
+    A range whose writes may have begun stays what it is.
+    """
+    while True:
+        try:
+            return wanted, feed.changes(wanted)
+        except ReplyTooLarge as error:
+            if writer.state.range_to is not None or wanted == wanted.first_half:
+                raise
+            wanted = wanted.first_half
+            report.event("info", "range-halved", consumer=str(consumer), range=str(wanted), why=error.message)
 
 
 def _fold(changes: Sequence[Change], consumer: Consumer, writer: Writer, policy: Policy) -> Folded:

@@ -1,0 +1,70 @@
+"""How deep a JSON text is and how many values it holds, found out before a parser has to bear them.
+
+ijson ends the process at some 100,000 containers inside one another (a crash, no exception), which
+100 kB are enough for. Values cost memory: an empty list has two bytes as text, and 64 in Python.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Final
+
+_ESCAPED: Final = re.compile(rb"\\.", re.DOTALL)
+_ALL_BUT_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"{}[]")
+
+
+class TooDeep(Exception):
+    """More containers stand inside one another than are allowed."""
+
+
+class TooMany(Exception):
+    """There are more values than are allowed."""
+
+
+class Scan:
+    """Where a text that comes in chunks stands: how deep, how many values, within a string or not.
+
+    `values` counts a key with its value, and an empty container as two; `size` is in bytes. Who reads
+    many texts one after the other sets `values` back.
+    """
+
+    def __init__(self, most_depth: int, most_values: int) -> None:
+        self.values = 1
+        self.size = 0
+        self._most_depth = most_depth
+        self._most_values = most_values
+        self._depth = 0
+        self._in_string = False
+        self._backslash = b""
+
+    def checked(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """The chunks, each as long as it has not gone too far. Raises TooDeep, TooMany."""
+        for chunk in chunks:
+            self.take(chunk)
+            yield chunk
+
+    def take(self, chunk: bytes) -> None:
+        """Raises TooDeep, TooMany."""
+        self.size += len(chunk)
+        text = self._backslash + chunk
+        backslashes = len(text) - len(text.rstrip(b"\\"))
+        self._backslash = b"\\" * (backslashes % 2)
+        parts = _ESCAPED.sub(b"", text.removesuffix(self._backslash)).split(b'"')
+        outside = b"".join(parts[1::2] if self._in_string else parts[::2])
+        self._in_string ^= len(parts) % 2 == 0
+        # Each value but the first follows a comma, or the bracket that it stands in.
+        self.values += outside.count(b",") + outside.count(b"[") + outside.count(b"{")
+        if self.values > self._most_values:
+            raise TooMany
+        for bracket in outside.translate(None, _ALL_BUT_BRACKETS):
+            self._depth += 1 if bracket in b"{[" else -1
+            if self._depth > self._most_depth:
+                raise TooDeep
+
+
+def check(text: bytes, most_depth: int, most_values: int) -> None:
+    """A whole text. Raises TooDeep, TooMany.
+
+    One that has few brackets and few bytes cannot go too far, which is quickly seen.
+    """
+    if len(text) > most_values or text.count(b"{") + text.count(b"[") > most_depth:
+        Scan(most_depth, most_values).take(text)

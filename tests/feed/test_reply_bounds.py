@@ -1,0 +1,73 @@
+"""What comes of one question to the API: as much as the limits say, however it is built and cut up."""
+
+from typing import Any
+
+import pytest
+
+from ctisync.core.limits import Limits
+from ctisync.core.model import OffsetRange
+from ctisync.errors import FeedRefused, ReplyTooLarge
+from ctisync.feed.bounds import Bounds
+from tests.feed.conftest import MakeFeed
+from tests.support import feed_failures as failures
+from tests.support.clock import FakeClock
+from tests.support.feed_simulator import FeedSimulator
+
+
+def _payload(depth: int) -> Any:
+    value: Any = {}
+    for _ in range(depth - 1):
+        value = {"k": value}
+    return value
+
+
+def test_a_change_may_be_as_deep_as_the_limit_says_and_no_deeper(
+    sim: FeedSimulator, make_feed: MakeFeed, clock: FakeClock
+) -> None:
+    feed = make_feed(bounds=Bounds(clock, Limits(json_depth=20)))
+    sim.history.create("CVE-2024-1", _payload(20))
+    assert len(feed.changes(OffsetRange(1000, 1001))) == 1
+    sim.history.create("CVE-2024-2", _payload(21))
+    with pytest.raises(FeedRefused, match=r"\(1001, 1002\] is nested deeper than limits\.json_depth"):
+        feed.changes(OffsetRange(1001, 1002))
+
+
+@pytest.mark.parametrize("kind", ["info", "changes"])
+def test_a_reply_without_a_bottom_does_not_end_the_process(
+    sim: FeedSimulator, make_feed: MakeFeed, kind: Any
+) -> None:
+    """ijson alone dies of it."""
+    sim.fail(kind, failures.body(b'{"data":[' + b"[" * 300_000 + b"]" * 300_000 + b"]}"), times=None)
+    feed = make_feed(retry_budget=0.0)
+    with pytest.raises(FeedRefused):
+        feed.consumer_info() if kind == "info" else feed.changes(OffsetRange(1000, 1001))
+
+
+@pytest.mark.parametrize("kind", ["info", "changes"])
+def test_a_reply_of_a_million_empty_lists_is_refused_before_it_fills_the_memory(
+    sim: FeedSimulator, make_feed: MakeFeed, kind: Any
+) -> None:
+    sim.fail(kind, failures.body(b'{"data":[' + b"[]," * 1_000_000 + b"[]]}"), times=None)
+    feed = make_feed(retry_budget=0.0)
+    with pytest.raises(FeedRefused):
+        feed.consumer_info() if kind == "info" else feed.changes(OffsetRange(1000, 1001))
+
+
+@pytest.mark.parametrize(
+    ("limits", "told"),
+    [
+        (Limits(json_values=100), r"more than 100 values, which limits\.json_values is"),
+        (Limits(reply_bytes=2000), r"larger than 2000 bytes, which limits\.reply_bytes is"),
+    ],
+)
+def test_replies_that_stop_short_count_together(
+    sim: FeedSimulator, make_feed: MakeFeed, clock: FakeClock, limits: Limits, told: str
+) -> None:
+    for number in range(20):
+        sim.history.create(f"CVE-2024-{number}", {"text": "x" * 200, "list": list(range(10))})
+    feed = make_feed(bounds=Bounds(clock, limits))
+    assert len(feed.changes(OffsetRange(1000, 1003))) == 3, "one question's end is the next one's beginning"
+    assert len(feed.changes(OffsetRange(1003, 1006))) == 3
+    sim.fail("changes", failures.only_first(1), times=None)
+    with pytest.raises(ReplyTooLarge, match=told):
+        feed.changes(OffsetRange(1006, 1020))

@@ -1,0 +1,62 @@
+"""How deep a JSON text is and how many values it has, wherever it is cut, whatever its strings hold."""
+
+import json
+import random
+from typing import Any
+
+import pytest
+
+from ctisync.core.json_text import Scan, TooDeep, TooMany, check
+
+TEXTS = ['a"b', "\\", "[[[", '}]"{\\"', "é\\\\", '\\"', "\\\\\\", "", ",,,"]
+ANY = 1 << 40
+
+
+def _made_up(chance: random.Random, levels: int) -> tuple[Any, int, int]:
+    """A value, how many containers stand inside one another in it, and how many values it is."""
+    kind = chance.random()
+    if levels == 0 or kind < 0.2:
+        return chance.choice(TEXTS), 0, 1
+    found = [_made_up(chance, levels - 1) for _ in range(chance.randint(0, 3))]
+    depth = 1 + max((depth for _, depth, _ in found), default=0)
+    count = 1 + sum(count for _, _, count in found) + (not found)
+    if kind < 0.6:
+        return [value for value, _, _ in found], depth, count
+    members = {f"{chance.choice(TEXTS)}{number}": value for number, (value, _, _) in enumerate(found)}
+    return members, depth, count
+
+
+def _in_pieces(chance: random.Random, text: bytes) -> list[bytes]:
+    cuts = sorted(chance.sample(range(len(text)), min(len(text), chance.randint(0, 8))))
+    return [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
+
+
+def test_depth_and_values_are_found_however_the_text_is_cut() -> None:
+    chance = random.Random(7)
+    for _ in range(3000):
+        value, depth, count = _made_up(chance, 6)
+        text = json.dumps([value], ensure_ascii=False).encode()
+        pieces = _in_pieces(chance, text)
+        scan = Scan(depth + 1, count + 1)
+        assert b"".join(scan.checked(iter(pieces))) == text
+        assert (scan.values, scan.size) == (count + 1, len(text)), text
+        check(text, depth + 1, count + 1)
+        with pytest.raises(TooDeep):
+            check(text, depth, ANY)
+        with pytest.raises(TooDeep):
+            list(Scan(depth, ANY).checked(iter(pieces)))
+        with pytest.raises(TooMany):
+            list(Scan(depth + 1, count).checked(iter(pieces)))
+
+
+def test_values_are_counted_before_the_parser_has_the_piece_that_they_come_in() -> None:
+    passed = Scan(ANY, 1000).checked(iter([b"[1,2,", b"3," * 1000]))
+    assert next(passed) == b"[1,2,"
+    with pytest.raises(TooMany):
+        next(passed)
+
+
+def test_a_text_of_few_bytes_is_not_looked_through() -> None:
+    """Which is what makes looking at each record of a snapshot cheap."""
+    check(b"[[[[ this is no JSON", 4, 1000)
+    check(b"]" * 1000, 0, 1000)

@@ -6,6 +6,7 @@
 #   make coverage   branch coverage of the core and of the pass    (ARGS="tests/unit" narrows it)
 #   make test-long  the long share: 10,000 sequences of the model machine, 1,000 schedules of several writers
 #   make planted    plants each known bug into a copy and shows which test notices it
+#   make soak       passes against a moving feed, killed at random (ARGS="--minutes 120 --seed 1")
 #   make node       a real OpenSearch to play with, until Ctrl-C   (ARGS="--version 3.3.2")
 #   make lock       requirements/*.txt anew from pyproject.toml and *.in   (UPGRADE=1 takes newer versions)
 #   make clean      removes what the targets above made here
@@ -23,7 +24,7 @@ PIP_COMPILE := .venv-lock/bin/pip-compile --quiet --generate-hashes --strip-extr
 	--annotation-style line --constraint requirements/constraints.in $(if $(UPGRADE),--upgrade)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test check coverage test-long planted node lock clean
+.PHONY: help demo test check coverage test-long planted soak node lock clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -49,6 +50,9 @@ test-long: .venv/.project
 
 planted: .venv/.project
 	.venv/bin/python -m tests.planted $(ARGS)
+
+soak: .venv/.project
+	.venv/bin/python -m tests.soak $(ARGS)
 
 node: .venv/.project
 	@.venv/bin/python -m tests.support.play_node $(ARGS)

@@ -88,7 +88,7 @@ class History:
         for entry in self.entries:
             if entry.offset > upto:
                 break
-            _apply(state, entry.happened)
+            apply(state, entry.happened)
         return {name: _line(record) for name, record in state.items()}
 
     def _append(self, kind: str, resource: str, **content: Json) -> int:
@@ -107,7 +107,7 @@ class History:
         return self.last_offset
 
 
-def _apply(state: dict[str, dict[str, Json]], change: dict[str, Json]) -> None:
+def apply(state: dict[str, dict[str, Json]], change: dict[str, Json]) -> None:
     name = change["resource"]
     if change["type"] == "delete":
         state.pop(name, None)
@@ -156,7 +156,7 @@ def churn(history: History, changes: int, seed: int = 1) -> None:
         else:
             # One of the last few most of the time, so that a record changes again within a range.
             name = choose.choice(alive[-20:] if choose.random() < 0.3 else alive)
-            history.update(name, _operations(number, choose))
+            history.update(name, operations(number, choose))
 
 
 def _fresh_numbers(start: int) -> Iterator[int]:
@@ -166,7 +166,7 @@ def _fresh_numbers(start: int) -> Iterator[int]:
         number += 1
 
 
-def _operations(number: int, choose: random.Random) -> list[dict[str, Json]]:
+def operations(number: int, choose: random.Random) -> list[dict[str, Json]]:
     """A patch of the kind that the real feed carries, for a payload of `records.payload`."""
     cna = "/containers/cna"
     remedy = f"{cna}/x_remediations/windows/0/anyOf"

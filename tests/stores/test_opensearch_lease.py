@@ -95,6 +95,19 @@ def test_a_lease_of_this_host_is_a_dead_ones_for_who_holds_the_hosts_lock(
         assert writer.state.offset == 10
 
 
+def test_a_lease_that_a_killed_pass_left_makes_the_next_pass_settle_also_with_nothing_to_write(
+    store: OpenSearchStore, consumer: Consumer, opensearch_2: OpenSearchNode
+) -> None:
+    """Else it keeps other hosts away until it expires, and its document tells of a holder for ever."""
+    assert not store.look(consumer).unsettled
+    kit.put_lease(opensearch_2, consumer, owner=myself().owner, host=myself().host, until=in_(600))
+    assert store.look(consumer).unsettled
+    with closing(kit.open_store(opensearch_2, host_lock_held=False)) as unlocked:
+        assert not unlocked.look(consumer).unsettled, "it may be alive"
+    kit.put_lease(opensearch_2, consumer, until=in_(600))
+    assert not store.look(consumer).unsettled, "another host's is not ours to judge"
+
+
 def test_a_lease_of_another_user_of_this_host_is_not_ours_to_take(
     store: OpenSearchStore, consumer: Consumer, opensearch_2: OpenSearchNode
 ) -> None:

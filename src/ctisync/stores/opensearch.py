@@ -21,7 +21,7 @@ from ctisync.stores.endings import HURRY
 from ctisync.stores.opensearch_audit import OpenSearchInspection, inspecting
 from ctisync.stores.opensearch_client import Client, path
 from ctisync.stores.opensearch_generations import Generations
-from ctisync.stores.opensearch_lease import HeldLease, may_be_taken, server_time
+from ctisync.stores.opensearch_lease import HeldLease, is_of, may_be_taken, myself, server_time
 from ctisync.stores.opensearch_records import Records
 from ctisync.stores.opensearch_state import StateDocument
 from ctisync.stores.opensearch_writer import OpenSearchWriter, ShardsReply
@@ -93,8 +93,13 @@ class OpenSearchStore:
     def look(self, consumer: Consumer) -> ConsumerState:
         entry = self._document(consumer).read().entry
         live = self._generations(consumer).inventory().live
-        missing = entry.state.content and live != entry.generation
-        return msgspec.structs.replace(entry.state, unsettled=entry.swap is not None or missing)
+        made_for = entry.state.stored_for
+        # One that was made for another alias stands under that, where the inventory doesn't look.
+        elsewhere = made_for is not None and made_for.index != consumer.index
+        missing = entry.state.content and not elsewhere and live != entry.generation
+        # We hold the host's lock, so whoever took a lease under it is dead.
+        left = self._host_lock_held and entry.lease is not None and is_of(entry.lease, myself())
+        return msgspec.structs.replace(entry.state, unsettled=entry.swap is not None or missing or left)
 
     def checked(self, consumer: Consumer, state: ConsumerState) -> None:
         document = self._document(consumer)

@@ -66,7 +66,12 @@ def may_be_taken(lease: Lease | None, now: int, ttl: float, taker: Myself | None
     """
     if lease is None or not now < lease.until <= now + ttl:
         return True
-    return taker is not None and (lease.owner, lease.host) == (taker.owner, taker.host)
+    return taker is not None and is_of(lease, taker)
+
+
+def is_of(lease: Lease, who: Myself) -> bool:
+    """Whether it was taken under the lock of this user on this host, by whatever process."""
+    return (lease.owner, lease.host) == (who.owner, who.host)
 
 
 class HeldLease:
@@ -96,7 +101,10 @@ class HeldLease:
         for _ in range(_CONFLICTS):
             lease = self.entry.lease
             if lease is not None and not may_be_taken(lease, self._server_now(), self._ttl, taker):
-                raise AnotherPass(_held_by(lease))
+                raise AnotherPass(
+                    _held_by(lease),
+                    hint="wait for it; if that host has died, the first call after that time takes over",
+                )
             if self._write(change):
                 return
         raise _never_quiet()

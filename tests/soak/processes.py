@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 import ctisync
 from tests.cli.conftest import Ctisync
 from tests.soak import measured
+from tests.support.interpreter import is_pythons_own_end
 
 LONGEST: Final = 300.0
 """Seconds after which a pass hangs: far more than any takes on a busy machine."""
@@ -119,12 +120,11 @@ def _looked_at(code: int, told: Path) -> Ended:
         else:
             (events if isinstance(found, dict) and "event" in found else words).append(found)
     ended = Ended(code, events, "\n".join(map(str, words)))
-    # Before ctisync has begun, a signal ends Python in Python's own way, with Python's own words.
-    at_start = code == -signal.SIGINT and not events
+    at_start = not events and is_pythons_own_end(code, ended.words)
     failed = [each for each in events if each["event"] == "failed" and "a bug in ctisync" in each["message"]]
-    if code == 1 or failed or ("Traceback" in ended.words and not at_start):
+    if failed or (not at_start and (code == 1 or "Traceback" in ended.words)):
         raise Failed(f"a pass ended with {code} and said:\n{told.read_text(errors='replace')}")
-    return ended
+    return ended if code != 1 else ended._replace(code=-signal.SIGINT)
 
 
 def wait_until(so: Callable[[], object], most: float) -> bool:

@@ -44,6 +44,11 @@ def test_no_interleaving_of_two_writers_breaks_a_promise(scenario: str, snapshot
         ("fenced", "two first passes", "a command is missed"),
         ("removals_asserted", "an operator's init-snapshot and a sync", "the live generation was dropped"),
         ("lease_seen_before_removals", "two first passes", "the live generation was dropped"),
+        (
+            "lease_seen_before_found_swap",
+            "a first swap announced, then a sync and an init-snapshot",
+            "the alias leads to two contents",
+        ),
         ("swap_announced", "an operator's init-snapshot and a sync", "a late create brought a record back"),
         (
             "offset_lowered",
@@ -253,7 +258,7 @@ def test_after_a_kill_at_each_step_the_next_pass_takes_the_models_steps(
 def the_next_ones(server: Server) -> list[str]:
     """The next pass's steps; one that finds nothing to do takes no lease."""
     document = server.document
-    if (document.offset, document.owed, document.swap) == (LAST, None, None):
+    if (document.offset, document.owed, document.swap, document.lease) == (LAST, None, None, None):
         return []
     return names(expected(server, Writer("b")))
 

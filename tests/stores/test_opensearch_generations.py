@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
 
+import msgspec
 import pytest
 
 from ctisync.core.model import Consumer, Delete, Put
@@ -235,6 +236,37 @@ def test_a_content_that_somebody_removed_is_noticed_and_loaded_again(
         assert writer.read(["CVE-1"]) == {}
         kit.load(writer, consumer, [B], 20)
     assert kit.lines(store, consumer) == [B.line]
+
+
+def test_a_content_under_another_name_than_the_settings_now_say_is_not_taken_for_a_missing_one(
+    store: OpenSearchStore,
+) -> None:
+    """A name that is changed by mistake, and back again, costs nothing: the pass between refuses to go on."""
+    consumer = kit.new_consumer()
+    kit.initialise(store, consumer, [A, B], 10)
+
+    renamed = msgspec.structs.replace(consumer, index="another")
+
+    assert not store.look(renamed).unsettled
+    assert store.look(renamed).stored_for == consumer
+
+
+def test_a_content_that_is_to_have_another_name_is_read_under_the_old_one_until_it_is_loaded(
+    node: OpenSearchNode, store: OpenSearchStore
+) -> None:
+    consumer = kit.new_consumer()
+    kit.initialise(store, consumer, [A, B], 10)
+    renamed = msgspec.structs.replace(consumer, index="another")
+    with store.writer(renamed) as writer, writer.load(kit.snapshot(20)) as load:
+        load.add([A])
+    assert kit.lines(store, consumer) == [A.line, B.line], "the load was given up"
+
+    kit.initialise(store, renamed, [A], 20)
+    assert kit.lines(store, renamed) == [A.line]
+    with store.writer(renamed):
+        pass
+    assert kit.aliases(node, consumer) == {}
+    assert [*kit.aliases(node, renamed).values()] == [{renamed.index}]
 
 
 def test_a_content_whose_state_was_removed_is_loaded_again(

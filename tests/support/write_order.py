@@ -27,6 +27,8 @@ class Rules(NamedTuple):
     """Dropping strays asserts the own fence in the same call."""
     lease_seen_before_removals: bool = True
     """Between making a generation and dropping strays the state is written: is the lease ours still?"""
+    lease_seen_before_found_swap: bool = True
+    """Between fencing the content of a dead writer's swap and going on with it: is the lease ours still?"""
     swap_announced: bool = True
     """The state names the swap and the state before it, so that the next one can finish or undo it."""
     offset_lowered: bool = True
@@ -197,7 +199,15 @@ def fence_found(server: Server, writer: Writer, rules: Rules) -> After:
     assert writer.to is not None
     if server.get(writer.to) is None:
         return server, writer.then("look")
-    return server.add_fence(writer.to, writer.token), writer.then("swap")
+    step = "see_lease" if rules.lease_seen_before_found_swap else "swap"
+    return server.add_fence(writer.to, writer.token), writer.then(step)
+
+
+def see_lease(server: Server, writer: Writer, rules: Rules) -> After:
+    """Who takes over from now on removes that fence; who has done so before could not."""
+    if server.document.lease != writer.token:
+        return server, writer.end()
+    return server, writer.then("swap")
 
 
 def undo(server: Server, writer: Writer, rules: Rules) -> After:
@@ -301,8 +311,13 @@ def swap(server: Server, writer: Writer, rules: Rules) -> After:
     """Hold.swap: one call that asserts the own fence on the new generation and moves the alias."""
     if server.get(writer.to) is None or (rules.fenced and not server.is_fenced(writer.to, writer.token)):
         return server, writer.end()
-    if rules.fenced and server.live != writer.live:  # the alias is removed with `must_exist`
-        return server, writer.end()
+    if rules.fenced and writer.live is not None and server.live != writer.live:
+        return server, writer.end()  # the alias is removed with `must_exist`
+    if server.live not in (writer.live, writer.to):  # nothing was live, and so nothing is removed
+        generation = server.get(writer.to)
+        assert writer.to is not None
+        assert generation is not None
+        server = server.put(writer.to, generation._replace(damage="the alias leads to two contents"))
     step = "finish_swap" if writer.settled else "look"  # taking over, it is looked at first what came of it
     return server._replace(live=writer.to, told=False), writer.then(step, live=writer.to)
 
@@ -407,6 +422,7 @@ STEPS: dict[str, Step] = {
             look,
             finish_found,
             fence_found,
+            see_lease,
             undo,
             zero,
             list_strays,
@@ -416,7 +432,7 @@ STEPS: dict[str, Step] = {
         *(read, announce_range, bulk, advance, refresh, post, accept, unfence, release),
     )
 }
-LOOKS = frozenset({"list_fences", "look", "list_strays"})
+LOOKS = frozenset({"list_fences", "look", "see_lease", "list_strays"})
 """Steps that only read, and not through a fence: how often that is done is no part of the order."""
 
 
@@ -527,10 +543,17 @@ SYNCS = (Writer("a"), Writer("b"))
 OPERATOR = (Writer("a", wants_snapshot=True), Writer("b"))
 OPERATORS = (Writer("a", wants_snapshot=True), Writer("b", wants_snapshot=True))
 
+FIRST_SWAP = Server(
+    Document(version=1, swap=Swap("x1", was=0, offset=SNAPSHOT), lease="x"),
+    (("x1", Generation(holds=SNAPSHOT, fences=frozenset({"x"}))),),
+)
+"""A first pass was killed between announcing its swap and doing it."""
+
 SCENARIOS: dict[str, tuple[Server, tuple[Writer, ...]]] = {
     "two first passes": (NOTHING, SYNCS),
     "an operator's init-snapshot and a sync": (LOADED, OPERATOR),
     "two operators' init-snapshots": (LOADED, OPERATORS),
     "two syncs": (LOADED, SYNCS),
+    "a first swap announced, then a sync and an init-snapshot": (FIRST_SWAP, OPERATOR),
     "a range half written, then a sync and an init-snapshot": (HALF_WRITTEN, OPERATOR),
 }

@@ -17,6 +17,7 @@ from ctisync.core.model import Consumer, Snapshot
 from ctisync.errors import AnotherPass, ConfigurationError, ForeignIndex
 from ctisync.ports import Clock
 from ctisync.stores.opensearch_client import Client, path
+from ctisync.stores.opensearch_templates import alters, templates_for
 
 Action = dict[str, dict[str, Any]]
 """One action of an `_aliases` call."""
@@ -57,15 +58,9 @@ class Inventory(msgspec.Struct, frozen=True):
     generations: dict[str, Generation]
 
 
-class _Mappings(msgspec.Struct, frozen=True):
-    meta: Any = msgspec.field(name="_meta", default=None)
-    dynamic: Any = None
-    properties: dict[str, Any] = {}
-
-
 class _Index(msgspec.Struct, frozen=True):
     aliases: dict[str, Any] = {}
-    mappings: _Mappings = _Mappings()
+    mappings: dict[str, Any] = {}
 
 
 class _Acknowledged(msgspec.Struct, frozen=True):
@@ -131,8 +126,7 @@ class Generations:
         # Sent again after a lost reply, the request finds what it has made.
         if reply.status == 400 and reply.problem.type != "resource_already_exists_exception":
             raise ConfigurationError(
-                f"index {name} cannot be created: {reply.problem}",
-                hint=f"look for an index template that it inherits: curl {self._client.url}/_index_template",
+                f"index {name} cannot be created: {reply.problem}", hint=self._mend_template(name)
             )
         self._check_inheritance(name, fence)
 
@@ -165,6 +159,10 @@ class Generations:
     def fences(self, generation: Generation) -> list[str]:
         return sorted(alias for alias in generation.aliases if alias.startswith(self._fences()))
 
+    def is_read(self, generation: Generation) -> bool:
+        """Whether it has an alias that is no writer's."""
+        return any(not alias.startswith(self._fences()) for alias in generation.aliases)
+
     def _fences(self) -> str:
         return f"ctisync-w-{self._key}-"
 
@@ -176,10 +174,13 @@ class Generations:
             # A pipeline that a template for all indices sets would alter records on their way in.
             "default_pipeline": "_none",
             "final_pipeline": "_none",
+            # Nor may one make its pages shorter than ours, or forbid to write.
+            "max_result_window": 10_000,
+            "blocks": {"write": False, "read": False, "read_only": False, "metadata": False},
         }
 
     def _is_ours(self, index: _Index) -> bool:
-        meta = index.mappings.meta
+        meta = index.mappings.get("_meta")
         mark = meta.get("ctisync") if isinstance(meta, dict) else None
         wanted = (self._consumer.context, self._consumer.name)
         return isinstance(mark, dict) and (mark.get("context"), mark.get("consumer")) == wanted
@@ -191,16 +192,20 @@ class Generations:
             raise AnotherPass("another pass has taken over; the content that this one had begun is gone")
         found = self._client.read(reply, dict[str, _Index])[name]
         strange = sorted(found.aliases.keys() - {fence})
-        payload = found.mappings.properties.get("payload")
-        if not strange and str(found.mappings.dynamic).lower() == "false" and payload == _NOT_INDEXED:
+        if not strange and not alters(found.mappings, MAPPING):
             return
+        hint = self._mend_template(name)
         self.change_aliases([{"remove_index": {"index": name}}])
         what = f"the alias {', '.join(strange)}" if strange else "another mapping"
         raise ConfigurationError(
             f"an index template gives new indices like {name} {what}; "
             "content would be altered, or seen half loaded",
-            hint=f"exclude the pattern ctisync-* from it: curl {self._client.url}/_index_template",
+            hint=hint,
         )
+
+    def _mend_template(self, index: str) -> str:
+        found, pattern = templates_for(self._client, index), f"{self._prefix}ctisync-*"
+        return f"exclude {pattern} from {found}: curl {self._client.url}/_index_template (or /_template)"
 
     def _foreign(self, what: str) -> ForeignIndex:
         alias, url = self._consumer.index, self._client.url

@@ -59,21 +59,32 @@ class Hold:
         return self.live == to
 
     def drop_strays(self, fenced: str, spare: Collection[str] = ()) -> None:
-        """Remove all generations but the live one, `fenced` and `spare`; asserts our fence on `fenced`."""
+        """Remove all generations but the live one, `fenced` and `spare`; asserts our fence on `fenced`.
+
+        While a new content is being built, nothing goes that is read under another alias: the settings may
+        have given it a new one, under which there is nothing yet.
+        """
         for _ in range(_RACES):
             inventory = self._generations.inventory()
-            strays = inventory.generations.keys() - {inventory.live, fenced, *spare}
+            strays = self._strays(inventory, {fenced, *spare}, building=fenced != inventory.live)
             if not strays:
                 return
             actions = [*asserted(fenced, self.fence(fenced)), *map(dropped, sorted(strays))]
             if self._generations.change_aliases(actions):
-                for (
-                    stray
-                ) in strays:  # its fence is gone with it: asking for that would undo the whole letting go
+                for stray in strays:
+                    # Its fence is gone with it: asking for that would undo the whole letting go.
                     self.forget(stray)
                 return
             self._lease.look()
         raise _too_many_races()
+
+    def _strays(self, inventory: Inventory, kept: Collection[str], *, building: bool) -> set[str]:
+        return {
+            name
+            for name, generation in inventory.generations.items()
+            if name not in kept and name != inventory.live
+            if not (building and self._generations.is_read(generation))
+        }
 
     def let_go(self) -> None:
         """Remove our fences, best effort: the next one who takes over removes what is left."""
@@ -114,6 +125,8 @@ class Hold:
             elif swap.to not in inventory.generations:
                 self._lease.commit(_undone)
             elif self._generations.change_aliases([added(swap.to, self.fence(swap.to))]):
+                # A fence that was put up after somebody had taken over keeps nobody out, but us in.
+                self._lease.look()
                 self.swap(swap.to)
         raise _too_many_races()
 

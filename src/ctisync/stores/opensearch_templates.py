@@ -1,0 +1,58 @@
+"""What index templates of other programs do to a new index of ours: what alters content, and whose it is."""
+
+from collections.abc import Mapping
+from fnmatch import fnmatchcase
+from typing import Any, Final
+
+import msgspec
+
+from ctisync.stores.opensearch_client import Client, path
+
+_HARMLESS: Final = frozenset(
+    # These govern fields that are mapped by themselves, and nothing is.
+    {"_meta", "dynamic_templates", "date_detection", "numeric_detection", "dynamic_date_formats"}
+)
+
+
+class _Patterns(msgspec.Struct, frozen=True):
+    index_patterns: list[str] = []
+
+
+class _Named(msgspec.Struct, frozen=True):
+    name: str
+    index_template: _Patterns = _Patterns()
+
+
+class _Composable(msgspec.Struct, frozen=True):
+    index_templates: list[_Named] = []
+
+
+def alters(found: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
+    """Whether an index that was made with the mapping `ours` has another one, so that records would come out
+    otherwise than they went in, or not at all. Fields that no record has may be there."""
+    properties = found.get("properties", {})
+    rest = found.keys() - _HARMLESS - {"dynamic", "properties"}
+    kept = all(properties.get(name) == kind for name, kind in ours["properties"].items())
+    return bool(rest) or not kept or str(found.get("dynamic")).lower() != str(ours["dynamic"]).lower()
+
+
+def templates_for(client: Client, index: str) -> str:
+    """Who they are, for a message: `index template a, b`. Not who, when we may not ask."""
+    names: set[str] = set()
+    reply = client.call(
+        "GET",
+        path("_index_template", query="filter_path=*.name,*.index_template.index_patterns"),
+        allow={401, 403},
+    )
+    if reply.status == 200:
+        for each in client.read(reply, _Composable).index_templates:
+            names |= _fitting(each.name, each.index_template, index)
+    reply = client.call("GET", path("_template", query="filter_path=*.index_patterns"), allow={401, 403})
+    if reply.status == 200:
+        for name, patterns in client.read(reply, dict[str, _Patterns]).items():
+            names |= _fitting(name, patterns, index)
+    return f"index template {', '.join(sorted(names))}" if names else "an index template"
+
+
+def _fitting(name: str, template: _Patterns, index: str) -> set[str]:
+    return {name} if any(fnmatchcase(index, pattern) for pattern in template.index_patterns) else set()

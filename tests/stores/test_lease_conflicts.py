@@ -1,0 +1,315 @@
+"""The lease before a node on which others write between any two of our requests."""
+
+from __future__ import annotations
+
+import getpass
+import hashlib
+import os
+import socket
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from ctisync.core.state import ConsumerState
+from ctisync.errors import AnotherPass, StoreUnavailable
+from ctisync.stores import opensearch_lease
+from ctisync.stores.opensearch_client import NoReply, Reply
+from ctisync.stores.opensearch_lease import Myself, may_be_taken, myself
+from ctisync.stores.opensearch_state import Entry
+from tests.stores.small_node import EPOCH, TTL, Holder, SmallNode, lease
+
+WRITE = "PUT /wazuh-context/_doc"
+ME = Myself(owner="root", host="other-host", pid=1)
+
+
+@pytest.fixture
+def node() -> SmallNode:
+    """With a document in which nobody holds the lease."""
+    made = SmallNode()
+    made.put(lambda entry: entry)
+    return made
+
+
+def unchanged(entry: Entry) -> Entry:
+    return entry
+
+
+@pytest.mark.parametrize(
+    ("until", "free"),
+    [
+        (EPOCH - 1, True),
+        (EPOCH, True),
+        (EPOCH + 1, False),
+        (EPOCH + 900, False),
+        (EPOCH + 901, True),
+    ],
+)
+def test_a_lease_is_held_from_now_to_its_end_and_no_longer_than_one_can_last(until: int, free: bool) -> None:
+    assert may_be_taken(lease(until=until), EPOCH, TTL, None) is free
+
+
+def test_nobodys_lease_may_be_taken() -> None:
+    assert may_be_taken(None, EPOCH, TTL, None) is True
+
+
+@pytest.mark.parametrize(
+    ("taker", "free"),
+    [
+        (None, False),
+        (ME, True),
+        (Myself(owner="another", host="other-host", pid=4711), False),
+        (Myself(owner="root", host="yet-another-host", pid=4711), False),
+    ],
+)
+def test_a_live_lease_is_given_up_to_who_holds_the_lock_of_its_host_and_owner(
+    taker: Myself | None, free: bool
+) -> None:
+    assert may_be_taken(lease(), EPOCH, TTL, taker) is free
+
+
+def test_two_clones_of_one_machine_are_two_hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They have one name, and one must not take the other for a dead pass of its own."""
+    own = Path("/etc/machine-id")
+    assert (
+        hashlib.sha256(own.read_bytes().strip()).hexdigest()[:8] if own.exists() else "unknown"
+    ) in myself().host
+    machine_id = tmp_path / "machine-id"
+    machine_id.write_text("  one\n")
+    monkeypatch.setattr(opensearch_lease, "_MACHINE_ID", machine_id)
+    short = hashlib.sha256(b"one").hexdigest()[:8]
+    assert myself() == Myself(
+        owner=getpass.getuser(), host=f"{socket.gethostname()} (machine {short})", pid=os.getpid()
+    )
+    machine_id.unlink()
+    assert myself().host == f"{socket.gethostname()} (machine unknown)"
+
+
+@pytest.mark.parametrize("failure", [KeyError, OSError], ids=["Python 3.11", "Python 3.13"])
+def test_a_user_without_a_name_still_gets_a_lease(
+    failure: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a container, whose user id stands in no file."""
+
+    def nameless() -> str:
+        raise failure("uid not found: 12345")
+
+    monkeypatch.setattr(getpass, "getuser", nameless)
+    assert myself().owner == f"uid {os.getuid()}"
+
+
+def test_the_lease_says_until_when_by_the_servers_clock(node: SmallNode) -> None:
+    """Whatever this machine's clock says, which has gone on since the two were compared."""
+    node.clock.advance(seconds=5000)
+    holder = Holder(node)
+    node.clock.advance(seconds=60.9)
+    holder.lease.acquire(unchanged)
+    taken = node.entry().lease
+    assert taken is not None
+    assert (taken.token, taken.until) == (holder.lease.token, EPOCH + 5000 + 60 + 900)
+    assert (taken.owner, taken.host, taken.pid) == (myself().owner, myself().host, os.getpid())
+
+
+def test_a_lease_of_another_host_is_found_to_be_over_by_the_servers_clock(node: SmallNode) -> None:
+    node.put(lambda entry: msgspec.structs.replace(entry, lease=lease(until=EPOCH + 600)))
+    holder = Holder(node)
+    node.clock.advance(seconds=599)
+    with pytest.raises(AnotherPass, match="root on other-host, process 4711, lease until 2026-05-28"):
+        holder.lease.acquire(unchanged)
+    node.clock.advance(seconds=1)
+    holder.lease.acquire(unchanged)
+    assert node.entry().lease != lease()
+
+
+def test_only_who_holds_the_hosts_lock_takes_a_lease_of_this_host(node: SmallNode) -> None:
+    me = myself()
+    ours = lease(owner=me.owner, host=me.host)
+    node.put(lambda entry: msgspec.structs.replace(entry, lease=ours))
+    with pytest.raises(AnotherPass):
+        Holder(node, host_lock_held=False).lease.acquire(unchanged)
+    assert node.entry().lease == ours
+    Holder(node).lease.acquire(unchanged)
+
+
+def test_who_is_overtaken_while_taking_the_lease_leaves_it_to_the_other(node: SmallNode) -> None:
+    holder = Holder(node)
+    node.meanwhile.append(
+        (WRITE, lambda: node.put(lambda entry: msgspec.structs.replace(entry, lease=lease())))
+    )
+    with pytest.raises(AnotherPass, match="other-host"):
+        holder.lease.acquire(unchanged)
+    assert node.entry().lease == lease()
+
+
+def test_another_consumer_of_the_context_never_keeps_the_lease_from_being_taken(node: SmallNode) -> None:
+    """19 conflicts with its writes in a row, and what it wrote stays."""
+    holder = Holder(node)
+    node.meanwhile.extend([(WRITE, node.touch)] * 19)
+    holder.lease.acquire(unchanged)
+    taken = node.entry().lease
+    assert taken is not None
+    assert taken.token == holder.lease.token
+    assert node.fields is not None
+    assert "another" in node.fields
+
+
+@pytest.mark.parametrize("work", ["acquire", "commit"])
+def test_a_document_that_never_rests_ends_the_pass_at_last(node: SmallNode, work: str) -> None:
+    """It is not written without having been seen, however often others are quicker."""
+    holder = Holder(node)
+    if work == "commit":
+        holder.lease.acquire(unchanged)
+    node.sent.clear()
+    node.meanwhile.extend([(WRITE, node.touch)] * 30)
+    with pytest.raises(StoreUnavailable, match="changed 20 times"):
+        getattr(holder.lease, work)(unchanged)
+    assert len(node.sent) == 20
+
+
+def moved_on(entry: Entry) -> Entry:
+    state = msgspec.structs.replace(entry.state, offset=entry.state.offset + 1)
+    return msgspec.structs.replace(entry, state=state)
+
+
+def test_what_the_feed_said_meanwhile_is_not_lost_and_the_write_is_done_once(node: SmallNode) -> None:
+    """An idle pass elsewhere has remembered the feed's word in the very same entry."""
+
+    def heard() -> None:
+        node.put(
+            lambda entry: msgspec.structs.replace(
+                entry, state=msgspec.structs.replace(entry.state, last_offset=77)
+            )
+        )
+
+    holder = Holder(node)
+    holder.lease.acquire(unchanged)
+    node.meanwhile.append((WRITE, heard))
+    holder.lease.commit(moved_on)
+    assert node.entry().state == ConsumerState(offset=1, last_offset=77)
+    assert holder.lease.entry.state == ConsumerState(offset=1, last_offset=77)
+
+
+def test_a_write_whose_reply_was_lost_is_recognised_and_not_done_again(node: SmallNode) -> None:
+    """The second try meets a conflict with the first."""
+    holder = Holder(node)
+    holder.lease.acquire(unchanged)
+    once = node.answer
+
+    def lossy(method: str, target: str, body: bytes | None) -> Reply:
+        reply = once(method, target, body)
+        if method == "PUT":
+            node.answer = once  # type: ignore[method-assign]
+            raise NoReply("timed out")
+        return reply
+
+    node.answer = lossy  # type: ignore[method-assign]
+    node.sent.clear()
+    holder.lease.commit(moved_on)
+    assert node.entry().state.offset == 1
+    assert len(node.sent) == 2
+
+
+def test_who_has_lost_the_lease_writes_nothing_and_is_told_who_has_it(node: SmallNode) -> None:
+    holder = Holder(node)
+    holder.lease.acquire(unchanged)
+    node.put(lambda entry: msgspec.structs.replace(entry, lease=lease()))
+    before = node.fields
+    for _ in range(2):  # the second time with the new holder's document before its eyes
+        with pytest.raises(AnotherPass, match=r"lease of this one; now another pass .* root on other-host"):
+            holder.lease.commit(moved_on)
+    assert node.fields == before
+    with pytest.raises(AnotherPass):
+        holder.lease.look()
+
+
+def test_who_finds_the_lease_released_by_somebody_else_writes_nothing(node: SmallNode) -> None:
+    """Somebody took it, and let it go again: what he has written is not known here."""
+    holder = Holder(node)
+    holder.lease.acquire(unchanged)
+    node.put(lambda entry: msgspec.structs.replace(entry, lease=None))
+    before = node.fields
+    with pytest.raises(AnotherPass, match=r"taken over the lease of this one$"):
+        holder.lease.look()
+    with pytest.raises(AnotherPass):
+        holder.lease.commit(moved_on)
+    assert node.fields == before
+
+
+def test_a_lease_is_renewed_when_a_third_of_it_is_over_and_not_at_each_call(node: SmallNode) -> None:
+    holder = Holder(node)
+    node.clock.advance(seconds=1000)
+    holder.lease.acquire(unchanged)
+    node.sent.clear()
+    node.clock.advance(seconds=300)
+    holder.lease.renew_if_due()
+    assert node.sent == []
+    node.clock.advance(seconds=1)
+    holder.lease.renew_if_due()
+    renewed = node.entry().lease
+    assert renewed is not None
+    assert renewed.until == EPOCH + 1301 + 900
+    holder.lease.renew_if_due()
+    assert len(node.sent) == 1
+
+
+def test_a_lease_counts_from_before_its_write_was_sent(node: SmallNode) -> None:
+    """A write that took long has its end from before; so the next renewal is not late."""
+    holder = Holder(node)
+    node.meanwhile.append((WRITE, lambda: node.clock.advance(seconds=301)))
+    holder.lease.acquire(unchanged)
+    node.sent.clear()
+    holder.lease.renew_if_due()
+    assert len(node.sent) == 1
+
+
+def test_a_lease_that_was_let_go_is_free_for_any_other(node: SmallNode) -> None:
+    holder = Holder(node)
+    holder.lease.acquire(unchanged)
+    holder.lease.release()
+    assert node.entry().lease is None
+    node.clock.advance(seconds=1)
+    Holder(node, host_lock_held=False).lease.acquire(unchanged)
+
+
+def test_a_lease_that_was_taken_without_our_knowing_is_let_go_as_well(node: SmallNode) -> None:
+    """A signal came between the write that took it and its reply."""
+    holder = Holder(node)
+    once = node.answer
+
+    def stopped(method: str, target: str, body: bytes | None) -> Reply:
+        reply = once(method, target, body)
+        if method == "PUT":
+            node.answer = once  # type: ignore[method-assign]
+            raise KeyboardInterrupt
+        return reply
+
+    node.answer = stopped  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        holder.lease.acquire(unchanged)
+    assert node.entry().lease is not None
+    holder.lease.release()
+    assert node.entry().lease is None
+
+
+def test_letting_go_of_what_is_held_costs_one_request(node: SmallNode) -> None:
+    """There may be two seconds for it."""
+    holder = Holder(node)
+    holder.lease.acquire(unchanged)
+    before = node.asked
+    holder.lease.release()
+    assert node.asked == before + 1
+
+
+def test_somebody_elses_lease_is_never_let_go(node: SmallNode) -> None:
+    holder = Holder(node)
+    holder.lease.acquire(unchanged)
+    node.put(lambda entry: msgspec.structs.replace(entry, lease=lease()))
+    with pytest.raises(AnotherPass):
+        holder.lease.release()
+    assert node.entry().lease == lease()
+
+
+def test_each_holder_has_a_token_of_its_own(node: SmallNode) -> None:
+    tokens = {Holder(node).lease.token for _ in range(50)}
+    assert len(tokens) == 50
+    assert all(len(token) == 16 for token in tokens)

@@ -131,6 +131,18 @@ def test_a_feed_that_went_back_is_followed_when_the_setting_says_so(current: Wor
     assert current.holds()
 
 
+def test_a_last_offset_that_nobody_can_believe_is_refused_and_the_offset_stays(current: World) -> None:
+    offset = current.state.offset
+    current.feed.info["last_offset"] = 2**63 - 1
+    error = current.run()
+    assert _code(error) == 6
+    assert error is not None
+    assert "limits.offsets_ahead" in str(error.hint)
+    assert current.state.offset == offset
+    del current.feed.info["last_offset"]
+    assert current.run() is None
+
+
 def test_a_refused_command_is_owed_and_goes_out_first_next_time(started: World) -> None:
     started.manager.fail(500)
     error = started.run()

@@ -60,3 +60,22 @@ def test_a_text_of_few_bytes_is_not_looked_through() -> None:
     """Which is what makes looking at each record of a snapshot cheap."""
     check(b"[[[[ this is no JSON", 4, 1000)
     check(b"]" * 1000, 0, 1000)
+
+
+@pytest.mark.parametrize("last", [chr(code) for code in range(ord(" "), ord("~")) if chr(code) not in '"\\'])
+def test_no_character_at_the_end_of_a_chunk_is_taken_for_an_escape(last: str) -> None:
+    """Else the end of its string would be overlooked, and all brackets behind it."""
+    with pytest.raises(TooDeep):
+        list(Scan(2, ANY).checked(iter([f'["{last}'.encode(), b'",[[['])))
+
+
+def test_what_is_no_json_makes_no_room_for_brackets() -> None:
+    letters = bytes(code for code in range(256) if chr(code) not in '"\\{}[]')
+    with pytest.raises(TooDeep):
+        Scan(3, ANY).take(letters + b"[[[[")
+
+
+def test_many_values_in_few_brackets_are_too_many() -> None:
+    check(b"[" + b"0," * 20 + b"0]", 10, 30)
+    with pytest.raises(TooMany):
+        check(b"[" + b"0," * 40 + b"0]", 10, 30)

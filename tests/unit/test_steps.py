@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from ctisync.core.limits import Limits
 from ctisync.core.model import Consumer, ConsumerInfo, OffsetRange, Snapshot
 from ctisync.core.state import ConsumerState, Cooldown, FailedChange, Owed
 from ctisync.core.steps import (
@@ -169,6 +170,15 @@ def test_other_settings_than_the_stored_ones_stop_a_pass_before_the_feed_is_aske
     assert isinstance(step, End)
     assert "resources is ['CVE-*']" in step.why
     assert "index is 'cves'" in step.why
+
+
+def test_a_last_offset_that_is_too_far_away_to_be_believed_moves_nothing() -> None:
+    """A feed that lies about it would confirm gap after gap, and the stored offset with it."""
+    near = Policy(limits=Limits(offsets_ahead=1000))
+    assert decide(state(4000), policy=near) == ApplyRange(OffsetRange(4000, 5000))
+    assert ends(decide(state(3999), policy=near)) == "too-far"
+    assert ends(decide(state(5000), ConsumerInfo(2**63 - 1, SNAPSHOT))) == "too-far"
+    assert isinstance(decide(state(3999), policy=Policy("init-snapshot", limits=near.limits)), Initialise)
 
 
 def test_init_snapshot_is_the_way_out_of_changed_settings() -> None:

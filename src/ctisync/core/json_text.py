@@ -11,6 +11,9 @@ from typing import Final
 _ESCAPED: Final = re.compile(rb"\\.", re.DOTALL)
 _ALL_BUT_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"{}[]")
 
+_PIECE: Final = 1 << 20
+"""Bytes: a scan takes many times the memory of what it looks at."""
+
 
 class TooDeep(Exception):
     """More containers stand inside one another than are allowed."""
@@ -67,4 +70,6 @@ def check(text: bytes, most_depth: int, most_values: int) -> None:
     One that has few brackets and few bytes cannot go too far, which is quickly seen.
     """
     if len(text) > most_values or text.count(b"{") + text.count(b"[") > most_depth:
-        Scan(most_depth, most_values).take(text)
+        scan = Scan(most_depth, most_values)
+        for start in range(0, len(text), _PIECE):
+            scan.take(text[start : start + _PIECE])

@@ -17,8 +17,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     unzipped_bytes: Count = 64 << 30
     # What comes out of one packed byte, once 100 MiB have come out; 8 or so for the feed's records.
     ratio: Count = 200
-    # One line or element of a snapshot, and a record after its updates.
-    line_bytes: Count = 64 << 20
+    # One line or element of a snapshot, and a record after its updates; the feed's have up to 270 kB. An
+    # element of an array takes some ten times its size in memory.
+    line_bytes: Count = 8 << 20
     # Containers inside one another in a payload (9 in the feed's). Counting exactly costs time, and few
     # records have 500 containers in all, so that most are passed by a count of their brackets.
     # Python's own limit is 1000 calls, not all of which are ours.
@@ -35,6 +36,9 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     # What the `copy` operations on one record may add, in about bytes of JSON: 8 for each value, 1 for
     # each character. 16 of them in 758 bytes can make a megabyte, and each more doubles it.
     patch_copied_bytes: Count = 8 << 20
+    # Offsets that the feed's last one may lie above the content's; it has come to some 2 million in all.
+    # One that lies about it answers each range with nothing, which is how a gap is confirmed.
+    offsets_ahead: Count = 10_000_000
     # Seconds for a whole pass; 0 is no limit.
     pass_seconds: Annotated[float, Meta(ge=0, le=31_536_000)] = 21_600.0
     # Bytes a second, over a minute: a body that comes slower is given up. 0 is no limit.

@@ -92,6 +92,7 @@ class End(msgspec.Struct, frozen=True):
         "no-snapshot",
         "nothing-known",
         "went-back",
+        "too-far",
         "settings",
         "blocked",
         "empty",
@@ -147,6 +148,10 @@ def _content_step(
         return Initialise(
             info.snapshot, "the feed offers a new snapshot after a change that cannot be applied"
         )
+    most = policy.limits.offsets_ahead
+    if info.last_offset - state.offset > most:
+        far = f"the feed's last offset {info.last_offset} lies more than {most} above the content's"
+        return End("too-far", f"{far} {state.offset}, which is hard to believe")
     if state.offset < info.last_offset:
         return ApplyRange(next_range(state, info.last_offset, MAX_RANGE))
     return End("up-to-date", f"content stands at the feed's last offset {info.last_offset}")

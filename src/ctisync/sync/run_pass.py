@@ -29,7 +29,7 @@ from ctisync.errors import (
     FeedUnreachable,
     SettingsChanged,
 )
-from ctisync.ports import Clock, CommandManager, Feed, Progress, Report, Store, Writer
+from ctisync.ports import Clock, CommandManager, Feed, Level, Progress, Report, Store, Writer
 from ctisync.sync.init_snapshot import init_snapshot
 from ctisync.sync.send_command import send_command
 from ctisync.sync.update import update
@@ -55,7 +55,9 @@ def run_pass(
     with ExitStack() as lease:
         this = _Pass(consumer, feed, store, commands, clock, report, policy, offered, lease)
         end = this.run()
-        report.event("info", "pass-ended", consumer=str(consumer), outcome=end.outcome, why=end.why)
+        # With -q, too: while the feed says nothing, nobody knows how old the content is, or gets one.
+        level: Level = "warning" if end.outcome in ("nothing-known", "no-snapshot") else "info"
+        report.event(level, "pass-ended", consumer=str(consumer), outcome=end.outcome, why=end.why)
         _raise_bad_end(end, consumer, policy)
     if this.so_far.command_refused:
         raise CommandNotAccepted(
@@ -211,6 +213,11 @@ def _raise_bad_end(end: End, consumer: Consumer, policy: Policy) -> None:
                 hint="ctisync init-snapshot (starts again from the feed's snapshot; or set "
                 'on_feed_reset = "init")',
             )
+        case "too-far":
+            error = FeedRefused(
+                f"{consumer}: {end.why}; nothing was changed",
+                hint="if that is right: raise limits.offsets_ahead, or: ctisync init-snapshot",
+            )
         case "settings":
             error = SettingsChanged(
                 f"{consumer}: {end.why}",
@@ -219,7 +226,9 @@ def _raise_bad_end(end: End, consumer: Consumer, policy: Policy) -> None:
         case "blocked":
             error = Blocked(
                 f"{consumer}: {end.why}",
-                hint="ctisync status (shows what blocks); the pass goes on when the feed offers another "
+                hint="ctisync sync (it may initialise, update never does); ctisync status shows what blocks"
+                if policy.mode == "update"
+                else "ctisync status (shows what blocks); the pass goes on when the feed offers another "
                 "change or a new snapshot",
             )
         case "empty":

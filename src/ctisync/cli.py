@@ -4,6 +4,7 @@ Results go to standard output, events, errors and progress to standard error. Th
 in `sync.run_pass`.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from ctisync.core.model import Consumer
 from ctisync.core.steps import Mode
 from ctisync.errors import BUG, DONE, CtisyncError, Stopped, UsageError
 from ctisync.settings import Settings, load
+from ctisync.settings.proxies import proxy_secrets
 
 app = typer.Typer(
     name="ctisync",
@@ -80,7 +82,7 @@ def _call(
 ) -> _Call:
     console = _console(context, verbose, quiet, log_format)
     settings = load(config)
-    console.mask(settings.secrets)
+    console.mask((*settings.secrets, *proxy_secrets(os.environ)))
     return _Call(settings, _chosen(settings, consumer), console)
 
 
@@ -203,9 +205,9 @@ def status(
     except CtisyncError as error:
         if not check:
             raise
-        return _print_check(*command.check_failed(error))
+        return _print_check(context, *command.check_failed(error))
     if check:
-        return _print_check(*command.check(found, _CLOCK.now()))
+        return _print_check(context, *command.check(found, _CLOCK.now()))
     if as_json:
         _print(msgspec.json.format(msgspec.json.encode(command.as_document(found))).decode())
         return DONE
@@ -294,8 +296,10 @@ def _print(text: str) -> None:
     sys.stdout.write(text + "\n")
 
 
-def _print_check(line: str, code: int) -> int:
-    _print(line)
+def _print_check(context: typer.Context, line: str, code: int) -> int:
+    """What a server says may be in the line."""
+    console: Console = context.obj
+    _print(console.masked(line))
     return code
 
 

@@ -129,13 +129,22 @@ def _tls_context(ca_file: Path | None, client_cert: Path | None, client_key: Pat
 
 
 def _post(client: "httpx.Client", url: str, body: bytes, timeout: float) -> None:
-    headers = {"Content-Type": "application/json", "User-Agent": f"ctisync/{__version__}"}
+    headers = {
+        "Accept-Encoding": "identity",
+        "Content-Type": "application/json",
+        "User-Agent": f"ctisync/{__version__}",
+    }
     with client.stream("POST", url, content=body, headers=headers, timeout=timeout) as reply:
         found = bytearray()
-        for part in reply.iter_bytes():
+        # As it comes: httpx would unpack a few kB into any amount of memory, in one piece.
+        for part in reply.iter_raw():
             found += part
             if len(found) > _MOST_REPLY:
                 break
+    if reply.headers.get("content-encoding", "identity").lower() != "identity":
+        raise CommandNotAccepted(
+            f"{url} answered {reply.status_code}, encoded, although that was not asked for", hint=_STILL_OWED
+        )
     text = bytes(found)
     if not reply.is_success or not _accepts(text):
         raise CommandNotAccepted(

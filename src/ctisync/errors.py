@@ -68,6 +68,7 @@ class SettingsChanged(ConfigurationError):
 class AnotherPass(CtisyncError):
     exit_code = 4
     transient = True
+    usual_hint = "wait for it; the next call goes on"
 
 
 class FeedUnreachable(CtisyncError):
@@ -112,6 +113,7 @@ class Blocked(FeedRefused):
 class StoreUnavailable(CtisyncError):
     exit_code = 7
     transient = True
+    usual_hint = "look at the store and its log, then: ctisync sync; what is stored stays as it is"
 
 
 class CommandNotAccepted(CtisyncError):

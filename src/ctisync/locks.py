@@ -49,7 +49,7 @@ def host_lock(path: Path, clock: Clock, command: str) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise AnotherPass(_who_holds(file, path), hint="wait for it; the next call goes on") from error
+            raise AnotherPass(_who_holds(file, path)) from error
         except OSError as error:  # a network disk without locks, say
             raise StoreUnavailable(
                 f"cannot lock {path}: {error.strerror}", hint=f"df -T {path.parent} (it must support flock)"
@@ -83,12 +83,35 @@ def _opened(path: Path) -> Iterator[int]:
         os.close(file)
 
 
-def _who_holds(file: int, path: Path) -> str:
+def at_work(path: Path) -> str | None:
+    """The pass of this host that holds the lock file, by what the file says; None when nobody does.
+
+    Only looked at, not locked: a pass that begins just now is not to be turned away.
+    """
     try:
-        holder = msgspec.json.decode(os.pread(file, _MOST_TEXT, 0), type=Holder)
-    except msgspec.DecodeError:  # it has just begun, or just ended
+        holder = _named_in(path.read_bytes())
+        if holder is None:
+            return None
+        os.kill(holder.pid, 0)
+    except PermissionError:  # another user's process, or another user's file
+        return "a pass of another user"
+    except (OSError, OverflowError):  # nobody is, or has been; or no process has such a number
+        return None
+    return f"{holder.command}, process {holder.pid}"
+
+
+def _who_holds(file: int, path: Path) -> str:
+    holder = _named_in(os.pread(file, _MOST_TEXT, 0))
+    if holder is None:  # it has just begun, or just ended
         return f"another pass is running (it holds {path})"
     return f"another pass is running: {holder.command}, process {holder.pid}, since {holder.since}"
+
+
+def _named_in(text: bytes) -> Holder | None:
+    try:
+        return msgspec.json.decode(text, type=Holder)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
 def _not_writable(path: Path, error: OSError) -> StoreUnavailable:

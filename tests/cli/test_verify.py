@@ -235,6 +235,17 @@ def test_each_consumer_is_audited_but_only_one_can_be_compared(ctisync: Ctisync)
 
 
 @pytest.mark.usefixtures("stored")
+def test_a_content_that_differs_counts_more_than_one_that_is_not_there(ctisync: Ctisync) -> None:
+    plant(ctisync, "UPDATE records SET offset = 100000 WHERE id = 3")
+    both = [{"consumer": "none-yet", "index": "none-yet"}, {"consumer": "vd_4.8.0"}]
+    for consumers in (both, both[::-1]):
+        ended = ctisync.run("verify", CTISYNC_CONSUMERS=json.dumps(consumers))
+        assert ended.returncode == 9
+        assert "vd_1.0.0/vd_4.8.0: 2 differences" in ended.stderr
+        assert "vd_1.0.0/none-yet  no content yet" in ended.stdout
+
+
+@pytest.mark.usefixtures("stored")
 def test_other_settings_are_a_note_and_no_difference(ctisync: Ctisync) -> None:
     narrower = json.dumps([{"resources": ["CVE-20*"]}])
     ended = ctisync.run("verify", CTISYNC_CONSUMERS=narrower)

@@ -1,7 +1,10 @@
 """ZIPs as no library writes them: fields patched in place, sizes wrapped to 32 bits."""
 
+import dataclasses
 import struct
 import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import repeat
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +13,7 @@ from tests.support.feed_simulator import zipped
 MEMBER: Final = "vd_1.0.0_vd_4.8.0_1901695_1746459961.json"
 
 _WRAP: Final = 1 << 32
+_LONG: Final = 1 << 12
 
 # Where a field lies behind the signature of a central entry, and of a local header (APPNOTE 4.3.7, 4.3.12).
 _CENTRAL: Final = {
@@ -42,27 +46,107 @@ def patched(content: bytes, **fields: int) -> bytes:
 def write_wrapped(path: Path, piece: bytes, times: int) -> int:
     """A ZIP without zip64 fields whose one member is `piece` so many times; sizes modulo 2^32.
 
-    Returns the member's true size. The piece is packed once: after a full flush a deflate stream
-    does not look back, so the packed bytes may be repeated.
+    Returns the member's true size.
     """
-    packer = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
-    packed_piece = packer.compress(piece) + packer.flush(zlib.Z_FULL_FLUSH)
-    end = packer.flush()
-    crc = 0
-    for _ in range(times):
-        crc = zlib.crc32(piece, crc)
-    size, packed = len(piece) * times, len(packed_piece) * times + len(end)
+    return write_pieces(path, repeat(piece, times))
+
+
+def write_pieces(path: Path, pieces: Iterable[bytes], *, crc: int | None = None) -> int:
+    """The same of any pieces. A long one that comes again is packed once: after a full flush a deflate stream
+    does not look back, so packed bytes may be repeated.
+
+    `crc` instead of the true one saves the time that it takes.
+    """
+    packed_once: dict[bytes, bytes] = {}
+    size = packed = summed = 0
     name = MEMBER.encode()
-    common = struct.pack("<HHHHHIIIHH", 20, 0, 8, 0, 0x21, crc, packed % _WRAP, size % _WRAP, len(name), 0)
     with path.open("wb") as file:
-        file.write(b"PK\x03\x04" + common + name)
-        for _ in range(times):
+        file.write(b"\0" * (30 + len(name)))
+        for piece in pieces:
+            if (packed_piece := packed_once.get(piece)) is None:
+                packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+                packed_piece = packer.compress(piece) + packer.flush(zlib.Z_FULL_FLUSH)
+                if len(piece) >= _LONG:
+                    packed_once[piece] = packed_piece
             file.write(packed_piece)
+            size += len(piece)
+            packed += len(packed_piece)
+            summed = zlib.crc32(piece, summed) if crc is None else crc
+        end = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS).flush()
         file.write(end)
+        packed += len(end)
+        fields = {"flags": 0, "method": 8, "crc": summed, "packed": packed % _WRAP, "size": size % _WRAP}
         directory = file.tell()
-        file.write(
-            b"PK\x01\x02" + struct.pack("<H", 20) + common + struct.pack("<HHHII", 0, 0, 0, 0, 0) + name
-        )
+        file.write(_header(b"PK\x01\x02", b"\x14\x00", fields, name))
+        file.write(struct.pack("<HHHHII", 0, 0, 0, 0, 0, 0) + name)
         length = file.tell() - directory
         file.write(b"PK\x05\x06" + struct.pack("<HHHHIIH", 0, 0, 1, 1, length, directory, 0))
+        file.seek(0)
+        file.write(_header(b"PK\x03\x04", b"", fields, name) + struct.pack("<H", 0) + name)
     return size
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One member, true in all that is not given. `packed` is what lies there, `behind` what follows it.
+
+    `central` and `local` replace fields of its two headers; `at`: where the directory says that it lies,
+    instead of where it does; `absent`: it is in the directory alone.
+    """
+
+    content: bytes = b""
+    name: bytes = MEMBER.encode()
+    method: int = 8
+    flags: int = 0
+    packed: bytes | None = None
+    behind: bytes = b""
+    central: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    local: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    local_name: bytes | None = None
+    extra: bytes = b""
+    at: int | None = None
+    absent: bool = False
+
+
+def assembled(entries: Sequence[Entry], comment: bytes = b"", **end: int) -> bytes:
+    """A ZIP of these entries; `end` replaces fields of the record at its end: count, size, start."""
+    archive, directory = b"", b""
+    for entry in entries:
+        place = len(archive) if entry.at is None else entry.at
+        packed = deflated(entry.content) if entry.packed is None and entry.method == 8 else entry.packed
+        data = entry.content if packed is None else packed
+        true = {"flags": entry.flags, "method": entry.method, "crc": zlib.crc32(entry.content)}
+        true |= {"packed": len(data), "size": len(entry.content)}
+        if not entry.absent:
+            name = entry.name if entry.local_name is None else entry.local_name
+            archive += _header(b"PK\x03\x04", b"", {**true, **entry.local}, name) + struct.pack("<H", 0)
+            archive += name + data + entry.behind
+        fields = {**true, **entry.central}
+        directory += _header(b"PK\x01\x02", b"\x14\x00", fields, entry.name)
+        directory += struct.pack("<HHHHII", len(entry.extra), 0, 0, 0, 0, place) + entry.name + entry.extra
+    found = {"count": len(entries), "size": len(directory), "start": len(archive), **end}
+    count = found["count"]
+    record = struct.pack("<HHHHIIH", 0, 0, count, count, found["size"], found["start"], len(comment))
+    return archive + directory + b"PK\x05\x06" + record + comment
+
+
+def deflated(content: bytes) -> bytes:
+    """As a member is packed: without a header."""
+    packer = zlib.compressobj(6, zlib.DEFLATED, -zlib.MAX_WBITS)
+    return packer.compress(content) + packer.flush()
+
+
+def zip64_extra(*sizes: int) -> bytes:
+    """The field that holds what does not fit into 32 bits: size, packed size, place."""
+    return struct.pack(f"<HH{len(sizes)}Q", 1, 8 * len(sizes), *sizes)
+
+
+def _header(signature: bytes, made_by: bytes, fields: Mapping[str, int], name: bytes) -> bytes:
+    """What both headers of a member begin with, to the length of its name."""
+    version = fields.get("version", 20)
+    numbers = (fields["crc"], fields["packed"], fields["size"], len(name))
+    return (
+        signature
+        + made_by
+        + struct.pack("<HHHIIIIH", version, fields["flags"], fields["method"], 0x21 << 16, *numbers)
+    )

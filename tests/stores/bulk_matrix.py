@@ -126,7 +126,7 @@ class Cluster:
         if kind == "delete":
             if found is None:
                 return {"_id": name, "status": 404, "_version": 1}
-            if found[1] != head["if_seq_no"]:
+            if (found[1], 1) != (head["if_seq_no"], head["if_primary_term"]):
                 return _refused(name, 409, CONFLICT)
             del self.records[name]
             return {"_id": name, "status": 200, "_version": found[0] + 1}
@@ -183,7 +183,11 @@ def _operations(body: bytes) -> list[dict[str, Any]]:
     for text in lines:
         operation: dict[str, Any] = msgspec.json.decode(text)
         if "index" in operation:
-            next(lines)
+            line = msgspec.json.decode(next(lines))
+            assert (line["name"], line["offset"]) == (
+                operation["index"]["_id"],
+                operation["index"]["version"],
+            )
         found.append(operation)
     return found
 

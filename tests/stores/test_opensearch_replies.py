@@ -42,10 +42,13 @@ class Scripted:
         self._replies = list(replies)
         self.timeout = 60.0
         self.bodies: list[bytes] = []
+        self.targets: list[str] = []
 
     def send(self, method: str, target: str, body: bytes | None) -> Reply:
-        assert "require_alias=true" in target or "_mget" in target
+        assert target.startswith(("/ctisync-w-1/_bulk?require_alias=true&", "/ctisync-w-1/_mget"))
+        assert method == "POST"
         self.bodies.append(body or b"")
+        self.targets.append(target)
         reply = self._replies.pop(0)
         if isinstance(reply, NoReply):
             raise reply
@@ -80,6 +83,12 @@ def test_a_reply_that_accounts_for_every_item_is_believed() -> None:
     assert transport.bodies == [A.text + B.text + GONE.text]
 
 
+def test_nothing_to_write_is_no_request() -> None:
+    """An empty bulk is an error on the node."""
+    sent, transport, _ = send([])
+    assert (sent.created, sent.conflicts, transport.bodies) == (0, [], [])
+
+
 def test_a_delete_of_what_is_gone_is_done() -> None:
     sent, _, _ = send([GONE], items(item(GONE, 404)))
     assert sent.conflicts == []
@@ -96,6 +105,7 @@ def test_a_delete_of_what_is_gone_is_done() -> None:
         pytest.param(items(item(A), {"create": item(B)["index"]}), id="wrong operation"),
         pytest.param(items(item(A), {}), id="empty item"),
         pytest.param(items(item(A), item(A) | item(GONE)), id="two in one"),
+        pytest.param(items(item(A), item(B) | item(GONE)), id="two in one, ours among them"),
         pytest.param(items(item(A), item(B, 202)), id="unknown status"),
         pytest.param(items(item(A), item(B, 404)), id="not found without error"),
         pytest.param(items(item(A), item(B, _version=7)), id="wrong version"),
@@ -130,8 +140,11 @@ def test_a_busy_node_gets_smaller_bodies_and_in_the_end_no_more() -> None:
     assert sent.created == 2
     assert transport.bodies[1:] == [A.text, B.text]
 
+    transport, clock = Scripted(*[busy] * 9), FakeClock()
+    client = Client(transport, "http://127.0.0.1:9200", clock)
     with pytest.raises(StoreUnavailable, match="overloaded"):
-        send([A], *[busy] * 9)
+        Records(client, clock).send("ctisync-w-1", [A])
+    assert clock.slept == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 8.0], "it gets some 40 seconds"
 
 
 @pytest.mark.parametrize(
@@ -202,6 +215,18 @@ def read(*docs: dict[str, Any]) -> dict[str, Any]:
     return Records(client, clock).read("ctisync-w-1", ["CVE-1", "CVE-2"])
 
 
+def test_versions_are_read_without_the_records_themselves() -> None:
+    """A conflict of a whole range would else bring all of its records back."""
+    docs = [found("CVE-1", 1), {"_id": "CVE-2", "found": False}]
+    transport = Scripted(*[Reply(200, msgspec.json.encode({"docs": docs}).decode())] * 2)
+    records = Records(Client(transport, "http://127.0.0.1:9200", FakeClock()), FakeClock())
+    names = ["CVE-1", "CVE-2"]
+    assert records.versions("ctisync-w-1", names) == {"CVE-1": Stored(version=1, seq_no=3, primary_term=1)}
+    assert records.read("ctisync-w-1", names)["CVE-1"][1] == Stored(version=1, seq_no=3, primary_term=1)
+    assert transport.targets == ["/ctisync-w-1/_mget?_source=false", "/ctisync-w-1/_mget"]
+    assert [msgspec.json.decode(body) for body in transport.bodies] == [{"ids": names}] * 2
+
+
 def test_a_record_is_missing_only_when_the_reply_says_so() -> None:
     assert read(found("CVE-1", 1), {"_id": "CVE-2", "found": False}).keys() == {"CVE-1"}
 
@@ -227,6 +252,12 @@ def test_a_read_through_a_fence_that_is_gone_is_another_pass() -> None:
     missing = {"type": MISSING.type, "reason": MISSING.reason}
     with pytest.raises(AnotherPass):
         read({"_id": "CVE-1", "error": missing}, {"_id": "CVE-2", "error": missing})
+
+
+def test_a_read_through_an_alias_that_is_no_more_is_another_pass_as_a_whole() -> None:
+    records = Records(Client(Scripted(Reply(404)), "http://127.0.0.1:9200", FakeClock()), FakeClock())
+    with pytest.raises(AnotherPass):
+        records.read("ctisync-w-1", ["CVE-1"])
 
 
 def test_a_bulk_whose_reply_was_lost_is_counted_once(opensearch_2: OpenSearchNode) -> None:

@@ -16,9 +16,10 @@ class Event(NamedTuple):
 class Bar:
     """A progress bar that nobody sees."""
 
-    def __init__(self, step: str, total: int | None) -> None:
+    def __init__(self, step: str, total: int | None, unit: str) -> None:
         self.step = step
         self.total = total
+        self.unit = unit
         self.amounts: list[int] = []
 
     def reached(self, amount: int) -> None:
@@ -29,6 +30,8 @@ class KeptReport:
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.bars: list[Bar] = []
+        self.most_bars_at_once = 0
+        self._open = 0
 
     def event(self, level: Level, event: str, **fields: Any) -> None:
         self.events.append(Event(level, event, fields))
@@ -37,9 +40,14 @@ class KeptReport:
     def progress(
         self, step: str, total: int | None, unit: Literal["bytes", "records", "offsets"]
     ) -> Iterator[Progress]:
-        bar = Bar(step, total)
+        bar = Bar(step, total, unit)
         self.bars.append(bar)
-        yield bar
+        self._open += 1
+        self.most_bars_at_once = max(self.most_bars_at_once, self._open)
+        try:
+            yield bar
+        finally:
+            self._open -= 1
 
     def named(self, name: str) -> list[dict[str, Any]]:
         """The fields of every event of this name."""

@@ -4,7 +4,7 @@ It never alters a value: each operation builds the next document anew. Beyond th
 product does, to remove the whole document and to copy or move it.
 """
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Iterator
 from fractions import Fraction
 
 from ctisync.core.model import Json
@@ -27,29 +27,36 @@ def outcome(document: Json, operations: list[Json]) -> tuple[int | None, Json]:
 
 
 def performed(document: Json, operation: Json) -> Json:
-    path = tokens(operation["path"])
-    match operation["op"]:
+    path = tokens(member(operation, "path"))
+    match member(operation, "op"):
         case "add":
-            result = added(document, path, operation["value"])
+            result = added(document, path, member(operation, "value"))
         case "remove":
             result = removed(document, path)
         case "replace":
-            result = rebuilt(document, path, lambda _: operation["value"])
+            value = member(operation, "value")
+            result = rebuilt(document, path, lambda _: value)
         case "copy":
             result = added(document, path, found(document, source(operation)))
         case "move":
             result = moved(document, source(operation), path)
         case "test":
             result = document
-            if meaning(found(document, path)) != meaning(operation["value"]):
+            if meaning(found(document, path)) != meaning(member(operation, "value")):
                 raise ImpossibleError
         case _:
             raise ImpossibleError
     return result
 
 
+def member(operation: Json, name: str) -> Json:
+    if not isinstance(operation, dict) or name not in operation:
+        raise ImpossibleError
+    return operation[name]
+
+
 def source(operation: Json) -> list[str]:
-    origin = tokens(operation["from"])
+    origin = tokens(member(operation, "from"))
     if not origin:
         raise ImpossibleError
     return origin
@@ -152,3 +159,11 @@ def meaning(value: Json) -> Hashable:
     if value is None or isinstance(value, bool):
         return "literal", value
     return "number", Fraction(value)
+
+
+def containers(value: Json) -> Iterator[int]:
+    """The identity of every object and array in a value."""
+    if isinstance(value, (dict, list)):
+        yield id(value)
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from containers(item)

@@ -71,8 +71,6 @@ def test_without_the_lock_whoever_was_stopped_and_overtaken_writes_nothing_more(
 
 def test_eight_at_once_without_the_lock_end_with_one_content(tmp_path: Path) -> None:
     place, told = Place(str(tmp_path / "ctisync.db"), Consumer()), tmp_path / "told"
-    with place.open().writer(place.consumer):
-        """The file is there: while it comes to be, SQLite waits for nobody, and a second pass ends with 7."""
     codes = [ended.ended().code for ended in [Pass(place, 7, told) for _ in range(8)]]
     assert set(codes) <= {0, AnotherPass.exit_code}
     assert run_here(place, 7, told) == DONE

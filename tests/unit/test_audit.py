@@ -1,7 +1,9 @@
 """The rules of an audit: what no content may be like, and what it may well be like."""
 
 import random
+import re
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -9,7 +11,6 @@ import pytest
 
 from ctisync.core import state as transitions
 from ctisync.core.audit import (
-    MOST_DEPTH,
     Kind,
     RecordRules,
     check_count,
@@ -18,6 +19,7 @@ from ctisync.core.audit import (
     check_state,
     highest_offset,
 )
+from ctisync.core.limits import USUAL
 from ctisync.core.model import MAX_OFFSET, MAX_RANGE, Consumer, ConsumerInfo, Record, Snapshot
 from ctisync.core.state import ConsumerState, FailedChange, Owed
 from tests.support.records import awkward, made_up, record
@@ -54,6 +56,12 @@ def but(state: ConsumerState, **changes: Any) -> ConsumerState:
         (but(READY, owed=Owed(1001)), Kind.COMMAND_WRONG, "owed"),
         (but(WAITING, owed=Owed(699)), Kind.COMMAND_WRONG, "owed"),
         (but(WAITING, owed=Owed(1501)), Kind.COMMAND_WRONG, "owed"),
+        (but(WAITING, failed=None, owed=Owed(1200)), Kind.STATE_WRONG, "offset"),
+        (but(WAITING, snapshot_offset=None, owed=Owed(0)), Kind.COMMAND_WRONG, "owed"),
+        # an offset of 1 is an offset
+        (ConsumerState(offset=1), Kind.STATE_WRONG, "offset"),
+        (but(READY, offset=1), Kind.STATE_WRONG, "offset"),
+        (but(READY, offset=1, snapshot_offset=1, owed=Owed(2)), Kind.COMMAND_WRONG, "owed"),
     ],
 )
 def test_a_state_that_no_pass_leaves_is_named_by_its_field(
@@ -74,6 +82,10 @@ def test_a_state_that_no_pass_leaves_is_named_by_its_field(
         but(READY, failed=FAILED),
         WAITING,
         but(WAITING, owed=Owed(1200)),
+        but(READY, offset=MAX_OFFSET, last_offset=MAX_OFFSET),
+        # the content is gone, and whoever took over has set the offset to 0
+        ConsumerState(snapshot_offset=700, owed=Owed(0), failed=FAILED),
+        ConsumerState(snapshot_offset=700, owed=Owed(1600), failed=FAILED),
     ],
 )
 def test_a_state_that_a_pass_leaves_is_no_finding(state: ConsumerState) -> None:
@@ -82,7 +94,27 @@ def test_a_state_that_a_pass_leaves_is_no_finding(state: ConsumerState) -> None:
 
 def test_an_unsettled_state_is_left_to_the_next_writer() -> None:
     found = check_state(but(READY, unsettled=True, owed=Owed(77), range_to=3))
-    assert [each.kind for each in found] == [Kind.STATE_UNSETTLED]
+    assert [(each.kind, each.subject) for each in found] == [(Kind.STATE_UNSETTLED, "state")]
+
+
+@pytest.mark.parametrize("number", [-1, MAX_OFFSET + 1])
+@pytest.mark.parametrize("field", ["offset", "last_offset", "snapshot_offset", "range_to", "owed", "failed"])
+def test_a_number_that_is_no_offset_is_named_whatever_else_is_unsettled(field: str, number: int) -> None:
+    holders = {"owed": Owed(number), "failed": but_offset(FAILED, number)}
+    found = check_state(but(READY, unsettled=True, **{field: holders.get(field, number)}))
+    assert [(each.kind, each.subject) for each in found] == [
+        (Kind.STATE_WRONG, field),
+        (Kind.STATE_UNSETTLED, "state"),
+    ]
+
+
+def but_offset(failed: FailedChange, offset: int) -> FailedChange:
+    return msgspec.structs.replace(failed, offset=offset)
+
+
+def test_the_smallest_offset_may_be_owed_for_a_content_of_an_unknown_snapshot() -> None:
+    found = check_state(but(WAITING, snapshot_offset=None, owed=Owed(1)))
+    assert [(each.kind, each.subject) for each in found] == [(Kind.STATE_WRONG, "snapshot_offset")]
 
 
 @pytest.mark.parametrize("seed", range(200))
@@ -138,8 +170,12 @@ def one_step(state: ConsumerState, last: int, now: datetime, chance: random.Rand
         (but(READY, last_offset=1800), 1800),
         (WAITING, 2000),
         (but(WAITING, last_offset=None), 1501),
+        (but(WAITING, last_offset=None, failed=None), 700),
+        (but(WAITING, last_offset=None, failed=None, owed=Owed(1200)), 1200),
+        (but(READY, failed=FAILED), 1000),  # blocked: what cannot be applied is not in
         (but(READY, unsettled=True), None),
         (ConsumerState(last_offset=9), None),
+        (but(READY, offset=0, last_offset=None, snapshot_offset=None), 0),
     ],
 )
 def test_how_high_a_record_may_stand(state: ConsumerState, highest: int | None) -> None:
@@ -182,13 +218,15 @@ def test_what_cannot_be_judged_is_said() -> None:
         (READY, None, True),
         (ConsumerState(), None, False),
         (ConsumerState(), 7, True),
+        (but(READY, offset=700, content=False), 0, True),  # and that is said once
         (ConsumerState(unsettled=True), 7, False),
     ],
 )
 def test_a_count_that_contradicts_the_state_is_found(
     state: ConsumerState, count: int | None, wrong: bool
 ) -> None:
-    assert [each.kind for each in check_count(state, count)] == [Kind.COUNT_WRONG] * wrong
+    found = [(each.kind, each.subject) for each in check_count(state, count)]
+    assert found == [(Kind.COUNT_WRONG, "content")] * wrong
 
 
 def test_other_settings_than_the_contents_are_a_note() -> None:
@@ -219,6 +257,20 @@ def test_a_line_that_is_not_what_the_store_says_is_found(stored: Record, kind: K
     assert [each.kind for each in RecordRules(state, deep=False).check(stored)] == [kind]
 
 
+@pytest.mark.parametrize(
+    "stored",
+    [Record("CVE-1", 5, record("CVE-1", 5000).line), Record("CVE-1", 5000, LINE)],
+    ids=["the line's", "the store's"],
+)
+def test_of_two_offsets_that_contradict_each_other_the_higher_one_is_judged(stored: Record) -> None:
+    found = [each.kind for each in RecordRules(READY, deep=False).check(stored)]
+    assert found == [Kind.RECORD_MISLABELLED, Kind.OFFSET_TOO_HIGH]
+
+
+def test_a_content_of_which_is_not_known_what_was_wanted_has_no_unwanted_record() -> None:
+    assert list(RecordRules(but(READY, stored_for=None), deep=False).check(record("TID-1", 5))) == []
+
+
 def nested(depth: int) -> bytes:
     """A payload with so many containers inside one another."""
     return b'{"a":' * (depth - 1) + b"{}" + b"}" * (depth - 1)
@@ -230,8 +282,8 @@ def nested(depth: int) -> bytes:
         (b'{"a":1,"b":[{"a":1},{"a":1}]}', []),
         (b'{"a":{"b":[{"c":1,"d":2,"c":3}]}}', [Kind.PAYLOAD_TWICE]),
         (b'{"a":1,"\\u0061":1}', [Kind.PAYLOAD_TWICE]),
-        (nested(MOST_DEPTH - 1), []),
-        (nested(MOST_DEPTH), [Kind.PAYLOAD_DEEP]),
+        (nested(USUAL.json_depth), []),
+        (nested(USUAL.json_depth + 1), [Kind.PAYLOAD_DEEP]),
         (nested(100_000), [Kind.PAYLOAD_UNREADABLE]),
         (b'{"a":18446744073709551617}', []),
         (b'{"a":1e400,"b":-0.0}', []),
@@ -278,5 +330,37 @@ def test_an_object_with_the_same_key_a_hundred_thousand_times_is_soon_told() -> 
     assert found.kind is Kind.PAYLOAD_TWICE
 
 
+def test_the_key_that_is_there_twice_is_named() -> None:
+    (found,) = RecordRules(READY, deep=True).check(record("CVE-1", 5, b'{"one":1,"two":1,"two":2}'))
+    assert "'two'" in found.detail
+
+
 def test_each_kind_has_a_name_of_its_own() -> None:
     assert len({kind.label for kind in Kind}) == len(Kind)
+
+
+CHECK_OF = {
+    "against": "against",
+    "command": "command",
+    "count": "count",
+    "generation": "generations",
+    "offset": "offsets",
+    "payload": "deep",
+    "record": "records",
+    "settings": "settings",
+    "state": "state",
+    "store": "store",
+    "writer": "writers",
+}
+
+
+def test_programs_find_each_kind_under_the_name_the_check_and_the_weight_that_the_page_tells() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "verify.md").read_text()
+    table = page.partition("| kind | what was met |")[2]
+    told = re.findall(r"`([a-z]+-[a-z-]+)`( \(note\))?", table)
+    assert {(kind.label, kind.weight) for kind in Kind} == {
+        (label, "note" if note else "difference") for label, note in told
+    }
+    assert {kind.label: kind.check for kind in Kind} == {
+        label: CHECK_OF[label.partition("-")[0]] for label, _ in told
+    }

@@ -67,18 +67,21 @@ def test_equal_contents_have_no_difference(offset: int) -> None:
         (S, [A, B], [A, B_LATER], [Kind.AGAINST_NEWER]),
         (S, [A, B], [A, record("B", 20, {"is": 9})], [Kind.AGAINST_DIFFERENT]),
         (S, [A, B], [A, record("B", 20, {"is": 2}, version=2)], [Kind.AGAINST_DIFFERENT]),
+        (S, [A, B], [A, record("B", S)], [Kind.AGAINST_NEWER]),
         # a content that has gone on
         (140, [A, B], [A, record("B", 130)], []),
         (140, [A, B], [A, B, record("C", 130)], []),
         (140, [A, B], [A], [Kind.AGAINST_NOT_JUDGED]),
         (140, [A], [A, B], [Kind.AGAINST_EXTRA]),
         (140, [A, B_LATER], [A, B], [Kind.AGAINST_OLDER]),
+        (140, [A], [A, record("B", S)], [Kind.AGAINST_EXTRA]),
         # a content that is behind
         (60, [A, record("B", 80)], [A, B], [Kind.AGAINST_NOT_JUDGED]),
         (60, [A, record("B", 80)], [A], [Kind.AGAINST_NOT_JUDGED]),
         (60, [A], [A, B], [Kind.AGAINST_NOT_JUDGED]),
         (60, [A, B], [A], [Kind.AGAINST_MISSING]),
         (60, [A, B_LATER], [A, B], [Kind.AGAINST_OLDER]),
+        (60, [A, record("B", 60)], [A, B], [Kind.AGAINST_OLDER]),
     ],
 )
 def test_a_difference_is_told_when_it_cannot_be_by_right(
@@ -100,6 +103,41 @@ def test_no_more_records_can_have_been_deleted_than_there_were_changes() -> None
     assert (found.kind, found.subject) == (Kind.AGAINST_EXTRA, "11 records")
 
 
+@pytest.mark.parametrize("offset", [S, 140])
+def test_a_record_that_only_the_content_has_is_named(offset: int) -> None:
+    (found,) = compare(at(offset), [A], [A, B])
+    assert (found.kind, found.subject) == (Kind.AGAINST_EXTRA, "B")
+
+
+def test_a_content_of_offset_1_stands_there() -> None:
+    (found,) = compare(at(1, snapshot_offset=1), [record("A", 1)], [], offset=1)
+    assert (found.kind, found.subject) == (Kind.AGAINST_MISSING, "A")
+
+
+def test_how_many_records_cannot_be_judged_yet_is_counted() -> None:
+    later = [record("B", 80), record("C", 81), record("D", 82)]
+    (found,) = compare(at(60), [A, *later], [A, B])
+    assert (found.kind, found.subject) == (Kind.AGAINST_NOT_JUDGED, "3 records")
+    (found,) = compare(at(60), [A, *later], [A, B, record("C", 21), record("D", 22)])
+    assert (found.kind, found.subject) == (Kind.AGAINST_NOT_JUDGED, "3 records")
+
+
+def test_a_record_of_offset_0_is_compared_like_any_other() -> None:
+    assert compare(at(S), [record("A", 0)], [record("A", 0)]) == []
+
+
+def test_of_a_content_of_which_is_not_known_what_was_wanted_all_is_compared() -> None:
+    assert [each.kind for each in compare(at(S, stored_for=None), [A, B], [A])] == [Kind.AGAINST_MISSING]
+
+
+def test_of_an_unsettled_content_no_more_can_be_deleted_yet_than_there_are_offsets() -> None:
+    records = [record(f"CVE-{number}", number % S) for number in range(S + 2)]
+    (found,) = compare(at(S, unsettled=True), records[:1], records[: S + 1])
+    assert (found.kind, found.subject) == (Kind.AGAINST_NOT_JUDGED, "100 records")
+    (found,) = compare(at(S, unsettled=True), records[:1], records)
+    assert (found.kind, found.subject) == (Kind.AGAINST_EXTRA, "101 records")
+
+
 def test_a_range_that_was_begun_may_have_deleted() -> None:
     (found,) = compare(at(S, range_to=S + 5, last_offset=S + 5), [A, B], [A])
     assert found.kind is Kind.AGAINST_NOT_JUDGED
@@ -109,8 +147,22 @@ def test_a_content_that_waits_to_be_initialised_stands_where_its_owed_command_sa
     failed = FailedChange(S + 9, "A", 0, "why", "d", reinitialised=True)
     waiting = at(0, failed=failed, owed=Owed(S), last_offset=S + 20)
     assert [each.kind for each in compare(waiting, [A, B_LATER], [A, B])] == [Kind.AGAINST_OLDER]
+    reached = record("B", 80, {"is": 3})
+    assert [each.kind for each in compare(waiting, [A, reached], [A, B])] == [Kind.AGAINST_OLDER]
     unknown = at(0, failed=failed, last_offset=S + 20, snapshot_offset=25)
     assert [each.kind for each in compare(unknown, [A, B_LATER], [A, B])] == [Kind.AGAINST_NOT_JUDGED]
+    reached = record("B", 25, {"is": 3})
+    assert [each.kind for each in compare(unknown, [A, reached], [A, B])] == [Kind.AGAINST_OLDER]
+
+
+def test_a_content_of_which_nothing_is_known_stands_at_0() -> None:
+    failed = FailedChange(S + 9, "A", 0, "why", "d", reinitialised=True)
+    for state in (
+        at(S, unsettled=True),
+        at(0, failed=failed, snapshot_offset=None),
+    ):
+        (found,) = compare(state, [record("A", 1)], [record("A", 0)])
+        assert found.kind is Kind.AGAINST_NOT_JUDGED
 
 
 def test_of_an_unsettled_content_only_equal_offsets_are_judged() -> None:
@@ -153,6 +205,14 @@ def test_records_that_are_not_wanted_are_not_missed() -> None:
 def test_payloads_are_compared_by_value(one: bytes, other: bytes, same: bool) -> None:
     found = compare(at(S), [record("A", 10, one)], [record("A", 10, other)])
     assert [each.kind for each in found] == ([] if same else [Kind.AGAINST_DIFFERENT])
+
+
+def test_payloads_of_the_same_bytes_are_equal_even_when_nobody_can_decode_them() -> None:
+    payload = b'{"a":1e99999999999999999999}'
+    one = record("A", 10, payload)
+    other = Record("A", 10, one.line.replace(b'"version":1', b'"version": 1'))
+    assert one.line != other.line
+    assert compare(at(S), [one], [other]) == []
 
 
 def test_a_stored_line_that_is_no_json_is_a_difference() -> None:

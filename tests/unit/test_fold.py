@@ -97,6 +97,12 @@ def test_resources_that_are_not_wanted_are_left_out_even_when_they_cannot_be_app
     assert [write.record.name for write in result.writes if isinstance(write, Put)] == ["CVE-1"]
 
 
+def test_a_resource_is_wanted_that_fits_any_of_the_patterns() -> None:
+    changes = [create(5, "CVE-1"), create(6, "TID-1"), create(7, "XYZ-1")]
+    result = folded(changes, consumer=Consumer(resources=("CVE-*", "TID-*")))
+    assert [write.record.name for write in result.writes if isinstance(write, Put)] == ["CVE-1", "TID-1"]
+
+
 FAILING: dict[str, tuple[Change, list[Record], int | None, str]] = {
     "a record that is not there": (update(5, "a", add("/x", 1)), [], None, "no such record"),
     "an operation that does not fit": (
@@ -112,6 +118,7 @@ FAILING: dict[str, tuple[Change, list[Record], int | None, str]] = {
         "not an object",
     ),
     "a stored line that is no JSON": (update(5, "a"), [Record("a", 1, b"{")], None, "cannot be decoded"),
+    "a stored line that is no object": (update(5, "a"), [Record("a", 1, b"[]")], None, "no payload object"),
     "a stored line without payload": (
         update(5, "a"),
         [Record("a", 1, b'{"name":"a"}')],
@@ -140,6 +147,20 @@ def test_the_lowest_failing_offset_is_reported_so_that_all_before_it_can_be_kept
     assert caught.value.failed.offset == 5
 
 
+def test_the_first_update_of_a_record_that_cannot_be_decoded_is_the_one_that_fails() -> None:
+    """The content stays before it, not in between."""
+    with pytest.raises(CannotApply) as caught:
+        folded([update(5, "a"), update(6, "a")], Record("a", 1, b"{"))
+    assert caught.value.failed.offset == 5
+
+
+def test_a_patch_that_is_wrong_as_a_whole_is_no_operations_fault() -> None:
+    changes = touched([update(5, "a", add("/x", 1), add("/y", 1))], EVERYTHING)
+    with pytest.raises(CannotApply) as caught:
+        fold(changes, {"a": stored("a", 4)}, Limits(patch_operations=1))
+    assert caught.value.failed.operation is None
+
+
 def test_an_update_after_a_delete_has_no_record_to_update() -> None:
     with pytest.raises(CannotApply) as caught:
         folded([delete(5, "a"), update(6, "a")], stored("a", 4))
@@ -150,7 +171,15 @@ def test_a_digest_tells_changes_apart_and_not_the_order_of_members() -> None:
     one = update(5, "a", {"op": "add", "path": "/x", "value": Decimal("9.30")})
     same = update(5, "a", {"value": Decimal("9.30"), "path": "/x", "op": "add"})
     other = update(5, "a", {"op": "add", "path": "/x", "value": Decimal("9.31")})
-    assert digest(one) == digest(same) != digest(other)
+    text = update(5, "a", {"op": "add", "path": "/x", "value": "9.30"})
+    assert digest(one) == digest(same)
+    assert len({digest(one), digest(other), digest(text)}) == 3
+
+
+def test_a_change_keeps_its_digest_over_versions_of_ctisync() -> None:
+    """Else the first pass after an upgrade would take a poison change that it knows for a new one."""
+    change = update(5, "a", {"op": "add", "path": "/x", "value": Decimal("9.30")})
+    assert digest(change) == "116fb184e57991a8"
 
 
 def test_writes_come_in_the_order_of_their_offsets() -> None:
@@ -221,6 +250,30 @@ def test_a_record_larger_than_any_line_may_be_is_not_made(change: Change) -> Non
     with pytest.raises(CannotApply, match=r"more than limits\.line_bytes") as caught:
         fold(per_resource, records, Limits(line_bytes=200))
     assert (caught.value.failed.offset, caught.value.failed.resource) == (5, "a")
+
+
+def test_a_record_may_be_just_as_long_as_a_line() -> None:
+    per_resource = {"a": [create(5, "a", {"text": "x"})]}
+    (write,) = fold(per_resource, {}).writes
+    assert isinstance(write, Put)
+    size = len(write.record.line)
+    assert len(fold(per_resource, {}, Limits(line_bytes=size)).writes) == 1
+    with pytest.raises(CannotApply):
+        fold(per_resource, {}, Limits(line_bytes=size - 1))
+
+
+def test_of_updates_that_make_a_record_too_large_together_the_last_one_fails() -> None:
+    changes = [update(5, "a", add("/x", "x" * 100)), update(6, "a", add("/y", "y" * 100))]
+    with pytest.raises(CannotApply) as caught:
+        fold({"a": changes}, {"a": stored("a", 4)}, Limits(line_bytes=200))
+    assert caught.value.failed.offset == 6
+
+
+def test_a_created_payload_may_be_as_deep_as_a_loaded_one() -> None:
+    deep: Json = {"a": {"b": {}}}
+    assert len(fold({"a": [create(5, "a", deep)]}, {}, Limits(json_depth=3)).writes) == 1
+    with pytest.raises(CannotApply, match=r"beyond limits\.json_depth"):
+        fold({"a": [create(5, "a", {"c": deep})]}, {}, Limits(json_depth=3))
 
 
 def test_the_limits_of_patches_are_those_that_are_given() -> None:

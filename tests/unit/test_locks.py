@@ -11,7 +11,7 @@ import pytest
 
 from ctisync.core.model import Consumer
 from ctisync.errors import AnotherPass, ConfigurationError, StoreUnavailable
-from ctisync.locks import host_lock, lock_beside, lock_for_server
+from ctisync.locks import at_work, host_lock, lock_beside, lock_for_server
 from tests.support.clock import FakeClock
 
 
@@ -117,3 +117,34 @@ def test_each_consumer_of_each_store_has_its_own_lock() -> None:
     }
     assert len(paths) == 6
     assert lock_for_server(Path("/s"), urls, one) == lock_for_server(Path("/s"), urls[::-1], one)
+
+
+def test_who_is_at_work_can_be_seen_without_taking_the_lock(tmp_path: Path) -> None:
+    path = tmp_path / "x.lock"
+    assert at_work(path) is None
+
+    with host_lock(path, FakeClock(), "ctisync sync"):
+        assert at_work(path) == f"ctisync sync, process {os.getpid()}"
+
+    assert at_work(path) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"{",
+        b"\xff",
+        b'{"pid": "1", "since": "", "command": "\xff"}',
+        b'{"pid": 99999999999999999999, "since": "", "command": "ctisync sync"}',
+        b'{"pid": 999999999999, "since": "", "command": "ctisync sync"}',
+    ],
+    ids=["empty", "torn", "no text", "no text within", "a number beyond all", "no process's number"],
+)
+def test_a_lock_file_that_says_nothing_sensible_is_nobodys(tmp_path: Path, text: bytes) -> None:
+    path = tmp_path / "x.lock"
+    path.write_bytes(text)
+
+    assert at_work(path) is None
+    with host_lock(path, FakeClock(), "ctisync sync"):
+        pass

@@ -1,18 +1,14 @@
 """JSON Patch where implementations go wrong: types, pointers, atomicity, aliasing, bombs, depth."""
 
 import copy
-from collections.abc import Iterator
-from contextlib import suppress
 from decimal import Decimal
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from ctisync.core import patch
 from ctisync.core.limits import Limits
 from ctisync.core.model import Json
-from tests.support import rfc6902
+from tests.support.rfc6902 import containers
 
 OPERATIONS = ["add", "remove", "replace", "move", "copy", "test"]
 
@@ -284,13 +280,6 @@ def test_the_reason_is_one_short_line_without_the_document() -> None:
 # --- all or nothing, and nothing shared ----------------------------------------------------------
 
 
-def containers(value: Json) -> Iterator[int]:
-    if isinstance(value, (dict, list)):
-        yield id(value)
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from containers(item)
-
-
 def test_a_failing_patch_leaves_nothing_of_itself_behind() -> None:
     refusal(
         {"a": 1, "list": [1, 2]},
@@ -451,85 +440,3 @@ def test_no_operation_makes_a_document_too_deep(operation: Json) -> None:
 def test_a_test_value_without_end_is_only_another_value() -> None:
     with pytest.raises(patch.PatchError, match="another value is there"):
         patch.apply({"deep": nested(499)}, [{"op": "test", "path": "/deep", "value": nested(100_000)}])
-
-
-# --- against a second reading of the RFC ---------------------------------------------------------
-
-NAMES = st.sampled_from(["", "a", "b", "/", "~", "~1", "0", "1", "-", "01", "ключ", "é", "a/b~c"])
-NUMBERS = st.sampled_from([0, 1, -1, 2**53 + 1, 2**64 + 1, Decimal("1.0"), Decimal("9.30"), Decimal("0E+3")])
-SCALARS = st.none() | st.booleans() | NUMBERS | st.sampled_from(["", "0", "1", "~", "/", "ß", "\u2028"])
-VALUES = st.recursive(
-    SCALARS,
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=3),
-    max_leaves=6,
-)
-DOCUMENTS = st.dictionaries(NAMES, VALUES, max_size=4) | st.lists(VALUES, max_size=4)
-STRAY_TOKENS = st.sampled_from(["", "0", "1", "2", "00", "-", "+0", "~0", "~1", "~2", "a", "x", "٣"])
-
-
-def pointers(value: Json, here: str = "") -> Iterator[str]:
-    """The pointer of every value in the document, and of the place after every array."""
-    yield here
-    if isinstance(value, dict):
-        for name, item in value.items():
-            yield from pointers(item, here + "/" + name.replace("~", "~0").replace("/", "~1"))
-    elif isinstance(value, list):
-        for position, item in enumerate(value):
-            yield from pointers(item, f"{here}/{position}")
-        yield f"{here}/-"
-
-
-@st.composite
-def patches(draw: st.DrawFn) -> tuple[Json, list[Json]]:
-    """A document and operations most of which fit it; half of the tests ask for what was there."""
-    document = draw(DOCUMENTS)
-    known = st.sampled_from(list(pointers(document)))
-    places = known | known | st.builds("{}/{}".format, known, STRAY_TOKENS)
-    operations = []
-    for op in draw(st.lists(st.sampled_from(OPERATIONS), max_size=5)):
-        operation: dict[str, Json] = {"op": op, "path": draw(places)}
-        if op in ("move", "copy"):
-            operation["from"] = draw(places)
-        elif op != "remove":
-            operation["value"] = draw(VALUES)
-        if op == "test" and draw(st.booleans()):
-            with suppress(rfc6902.ImpossibleError):
-                operation["value"] = rfc6902.found(document, rfc6902.tokens(operation["path"]))
-        operations.append(operation)
-    return document, operations
-
-
-@settings(max_examples=2000)
-@given(patches())
-def test_two_readings_of_the_rfc_agree(case: tuple[Json, list[Json]]) -> None:
-    document, operations = case
-    before = repr(case)
-    failed, expected = rfc6902.outcome(document, operations)
-    if failed is None:
-        result = patch.apply(document, operations)
-        assert rfc6902.meaning(result) == rfc6902.meaning(expected)
-        assert not {*containers(result)} & {*containers(document), *containers(operations)}
-    else:
-        with pytest.raises(patch.PatchError) as caught:
-            patch.apply(document, operations)
-        assert caught.value.operation == failed
-    assert repr(case) == before
-
-
-ANYTHING = st.recursive(
-    SCALARS | st.sampled_from([*OPERATIONS, "", "/a", "/0", "/a/0", "/-"]),
-    lambda inner: (
-        st.lists(inner, max_size=3)
-        | st.dictionaries(st.sampled_from(["op", "path", "from", "value", "a"]), inner, max_size=4)
-    ),
-    max_leaves=8,
-)
-
-
-@settings(max_examples=1000)
-@given(DOCUMENTS | SCALARS, ANYTHING | st.lists(ANYTHING, max_size=3))
-def test_whatever_the_operations_are_only_a_patch_error_comes_out(document: Json, operations: Json) -> None:
-    before = repr((document, operations))
-    with suppress(patch.PatchError):
-        patch.apply(document, operations)
-    assert repr((document, operations)) == before

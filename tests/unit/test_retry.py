@@ -40,6 +40,11 @@ def test_what_the_server_asks_for_is_never_shortened() -> None:
         assert 30.0 <= delay <= 33.0
 
 
+def test_a_server_that_always_asks_for_no_time_is_not_asked_without_a_pause() -> None:
+    delays = [next_delay(attempt, 0.0, 300.0, 0.5) for attempt in range(1, 10)]
+    assert delays == [next_delay(attempt, None, 300.0, 0.5) for attempt in range(1, 10)]
+
+
 def test_waits_grow_and_stay_bounded() -> None:
     delays = [next_delay(attempt, None, 1e9, 1.0) for attempt in range(1, 60)]
     assert delays[:4] == [1.0, 2.0, 4.0, 8.0]

@@ -54,6 +54,11 @@ def test_wrong_consumer_information_is_refused_by_field(document: Json, words: s
         wire.consumer_info(document)
 
 
+def test_an_offset_may_be_as_high_as_both_stores_can_count() -> None:
+    assert wire.change({**UPDATE, "offset": 2**63 - 1}).offset == 2**63 - 1
+    assert info(last_offset=2**63 - 1).last_offset == 2**63 - 1
+
+
 @pytest.mark.parametrize(
     ("name", "offset"),
     [

@@ -35,10 +35,11 @@ def load_from(
     ):
         file = here or feed.fetch_given(source, keep_alive=lambda: None)
         feed.check_room(file)
+        found = _offset(file, source, console) if offset is None else offset
         load_given(
             consumer,
             file,
-            Snapshot(source, _offset(file, source, console) if offset is None else offset),
+            Snapshot.announced(source, found) if here is None else Snapshot(source, found),
             store=store,
             commands=command_manager(settings, clock),
             clock=clock,

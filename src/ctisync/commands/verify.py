@@ -1,6 +1,5 @@
 """`verify`: whether what is stored is what it says, as lines for people and a document for programs."""
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import groupby
@@ -14,7 +13,7 @@ from ctisync.core.comparison import Reference
 from ctisync.core.model import Consumer
 from ctisync.core.tally import Audit, Checked
 from ctisync.errors import AuditFailed, EmptyStore
-from ctisync.locks import Holder, lock_beside
+from ctisync.locks import at_work, lock_beside
 from ctisync.ports import Clock, SnapshotFile, Store
 from ctisync.settings import Settings
 from ctisync.settings.checks import SqlitePlace
@@ -190,19 +189,6 @@ def _opened_snapshot(
 
 
 def _at_work(settings: Settings, consumer: Consumer) -> str | None:
-    """The pass of this host that is writing to the SQLite file, by what its lock file says.
-
-    Only looked at, not locked: a pass that begins just now is not to be turned away. OpenSearch itself
-    knows who holds its lease.
-    """
-    if not isinstance(settings.place, SqlitePlace):
-        return None
-    try:
-        text = lock_beside(settings.place.path, consumer).read_bytes()
-        holder = msgspec.json.decode(text, type=Holder)
-        os.kill(holder.pid, 0)
-    except PermissionError:  # another user's process, or another user's file
-        return "a pass of another user"
-    except (OSError, msgspec.DecodeError):  # nobody is, or has been
-        return None
-    return f"{holder.command}, process {holder.pid}"
+    """The pass that is writing to the SQLite file. OpenSearch itself knows who holds its lease."""
+    place = settings.place
+    return at_work(lock_beside(place.path, consumer)) if isinstance(place, SqlitePlace) else None

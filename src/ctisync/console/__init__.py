@@ -18,6 +18,7 @@ from typing import Any, Final, Literal, TextIO, assert_never
 
 import msgspec
 
+from ctisync.console.masking import Mask
 from ctisync.errors import CtisyncError
 from ctisync.ports import Clock, Level, Progress
 
@@ -28,7 +29,6 @@ _ORDER: Final[dict[Level, int]] = {"debug": 0, "info": 1, "warning": 2, "error":
 _JOURNAL_PRIORITY: Final[dict[Level, int]] = {"debug": 7, "info": 6, "warning": 4, "error": 3}
 _NEEDS_QUOTES: Final = re.compile(r'[\s"=\x00-\x1f\x7f-\x9f\u2028\u2029]|^$')
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_SHORTEST_SECRET: Final = 4
 
 
 class Console:
@@ -41,7 +41,7 @@ class Console:
         self._format: Format = "text"
         self._bars = False
         self._above_bar: Any = None
-        self._secrets: tuple[str, ...] = ()
+        self._masked = Mask()
 
     def configure(self, *, least: Level, log_format: Format) -> None:
         """`least` is the lowest level that is shown; bars are for the text format at a terminal."""
@@ -50,8 +50,12 @@ class Console:
         self._bars = log_format == "text" and least != "warning" and self._stream.isatty()
 
     def mask(self, secrets: Iterable[str]) -> None:
-        """Never write these texts, whoever passes them in. Very short ones would mask half of all words."""
-        self._secrets = tuple(secret for secret in secrets if len(secret) >= _SHORTEST_SECRET)
+        """Never write these texts, whoever passes them in."""
+        self._masked = Mask(secrets)
+
+    def masked(self, text: str) -> str:
+        """A text as it may be written elsewhere."""
+        return self._masked(text)
 
     @property
     def verbose(self) -> bool:
@@ -106,8 +110,7 @@ class Console:
         return rfc3339(self._clock.now())
 
     def _write(self, line: str) -> None:
-        for secret in self._secrets:
-            line = line.replace(secret, "***")
+        line = self._masked(line)
         with suppress(OSError, ValueError):  # ValueError: the stream is closed
             if self._above_bar is not None:
                 self._above_bar.print_above(line)

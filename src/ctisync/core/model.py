@@ -10,6 +10,8 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from ctisync.core.links import public_link
+
 Json = Any
 """A decoded JSON value: dict, list, str, int (exact), Decimal (never float), bool or None."""
 
@@ -40,10 +42,20 @@ class Consumer(msgspec.Struct, frozen=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """A snapshot as the feed announces it: where it lies and the offset that it stands for."""
+    """A snapshot: its link, as it may be stored and shown, and the offset that it stands for.
+
+    `address` is where it lies when the link keeps something back; it is neither stored nor shown.
+    """
 
     link: str
     offset: int
+    address: str = ""
+
+    @classmethod
+    def announced(cls, link: str, offset: int) -> "Snapshot":
+        """With a link as the feed, or a person, gives it."""
+        public = public_link(link)
+        return cls(public, offset, "" if public == link else link)
 
 
 class ConsumerInfo(msgspec.Struct, frozen=True):

@@ -34,11 +34,11 @@ def next_delay(attempt: int, asked_for: float | None, left: float, jitter: float
     `attempt` counts from 1 (the try that has just failed), `asked_for` is the server's own wish,
     `left` what remains of the pass's budget in seconds, `jitter` a random number in [0, 1). What a
     server asks for is never shortened (a client that comes back too early is blocked), only
-    lengthened by the jitter so that a fleet does not come back in step.
+    lengthened: by the jitter so that a fleet does not come back in step, and to our own delay, since one
+    that always asks for 0 seconds would be asked without a pause.
     """
+    ceiling = min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(attempt - 1, 16))
+    delay = ceiling * (0.5 + 0.5 * jitter)
     if asked_for is not None:
-        delay = asked_for + min(asked_for * 0.1, 5.0) * jitter
-    else:
-        ceiling = min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(attempt - 1, 16))
-        delay = ceiling * (0.5 + 0.5 * jitter)
+        delay = max(delay, asked_for + min(asked_for * 0.1, 5.0) * jitter)
     return delay if delay <= left else None

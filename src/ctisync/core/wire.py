@@ -11,6 +11,7 @@ from typing import Final, NoReturn
 
 import msgspec
 
+from ctisync.core.links import public_link
 from ctisync.core.model import (
     MAX_NAME_BYTES,
     MAX_OFFSET,
@@ -51,8 +52,9 @@ def decode(data: bytes) -> Json:
     """Any JSON. Raises ValueError (also for nesting that no record has)."""
     try:
         return _decoder.decode(data)
-    # ArithmeticError: a number whose exponent is beyond a Decimal's.
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, ArithmeticError) as error:
+    except ArithmeticError:
+        raise ValueError("a number's exponent is beyond all bounds") from None
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise ValueError(str(error)) from None
 
 
@@ -83,7 +85,7 @@ def consumer_info(document: Json) -> ConsumerInfo:
     if offset is None:
         raise FeedRefused(
             f"the feed offers a snapshot without its offset: last_snapshot_offset is absent and the "
-            f"link {link!r} does not name one"
+            f"link {public_link(link)!r} does not name one"
         )
     if named is not None and named != offset:
         raise FeedRefused(
@@ -97,7 +99,7 @@ def consumer_info(document: Json) -> ConsumerInfo:
             f"the feed contradicts itself: its snapshot stands at {offset}, "
             f"above its last_offset {last_offset}"
         )
-    return ConsumerInfo(last_offset, Snapshot(link, offset))
+    return ConsumerInfo(last_offset, Snapshot.announced(link, offset))
 
 
 def offset_in_name(name: str) -> int | None:

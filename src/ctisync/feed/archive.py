@@ -43,7 +43,7 @@ def unpacked_size(file: BinaryIO) -> int:
 
 
 def records(file: BinaryIO, highest_offset: int, limits: Limits = USUAL) -> Iterator[list[Record]]:
-    """As `ports.SnapshotFile.records`; a batch holds about 1 MiB of lines."""
+    """As `ports.SnapshotFile.records`; a batch holds about 1 MiB of lines, and none when all are blank."""
     first, pieces = _opened(_limited(_pieces(file, limits), limits))
     if first == b"<":
         raise SnapshotRefused("the snapshot is a web page (HTML), no archive")
@@ -54,9 +54,8 @@ def records(file: BinaryIO, highest_offset: int, limits: Limits = USUAL) -> Iter
     )
     empty = True
     for batch in batches:
-        if batch:
-            empty = False
-            yield batch
+        empty = empty and not batch
+        yield batch
     if empty:
         raise SnapshotRefused("the snapshot holds no record" if first else "the snapshot is empty")
 

@@ -7,6 +7,7 @@ from ctisync.errors import ReplyTooLarge
 from ctisync.feed.patience import Again
 
 _PIECE = 1 << 20
+_GZIP = zlib.MAX_WBITS | 16
 
 
 def decoded(chunks: Iterator[bytes], encoding: str, most: int, already: int = 0) -> Iterator[bytes]:
@@ -19,8 +20,15 @@ def decoded(chunks: Iterator[bytes], encoding: str, most: int, already: int = 0)
     encoding = encoding.strip().lower()
     if encoding not in ("", "identity", "gzip", "x-gzip"):
         raise Again(f"the reply is encoded as {encoding[:40]!r}, which was not asked for", bad_data=True)
+    body = _at_most(most, already, chunks)
+    if encoding in ("", "identity"):
+        return body
+    return _at_most(most, already, _inflated(body))
+
+
+def _at_most(most: int, already: int, chunks: Iterator[bytes]) -> Iterator[bytes]:
     amount = already
-    for chunk in chunks if encoding in ("", "identity") else _inflated(chunks):
+    for chunk in chunks:
         amount += len(chunk)
         if amount > most:
             raise ReplyTooLarge(
@@ -31,13 +39,16 @@ def decoded(chunks: Iterator[bytes], encoding: str, most: int, already: int = 0)
 
 
 def _inflated(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    inflater = zlib.decompressobj(zlib.MAX_WBITS | 16)
+    """What is in the gzip members, which may be several and hold nothing (RFC 1952, 2.2)."""
+    inflater = zlib.decompressobj(_GZIP)
     try:
         for chunk in chunks:
             rest = chunk
-            while rest and not inflater.eof:
+            while rest:
+                if inflater.eof:
+                    inflater = zlib.decompressobj(_GZIP)
                 yield inflater.decompress(rest, _PIECE)
-                rest = inflater.unconsumed_tail
+                rest = inflater.unconsumed_tail or inflater.unused_data
     except zlib.error:
         raise Again("the reply's gzip is damaged", bad_data=True) from None
     if not inflater.eof:

@@ -9,6 +9,7 @@ from urllib.request import url2pathname
 
 from ctisync.core import wire
 from ctisync.core.json_text import Scan, TooDeep, TooMany, check
+from ctisync.core.links import public_link
 from ctisync.core.model import MAX_RANGE, Change, Consumer, ConsumerInfo, Json, OffsetRange, Snapshot
 from ctisync.core.state import RefusedSnapshot
 from ctisync.errors import FeedRefused, ReplyTooLarge, UsageError
@@ -105,7 +106,7 @@ class CtiFeed:
     def fetch_snapshot(
         self, snapshot: Snapshot, refused: RefusedSnapshot | None, keep_alive: Callable[[], None]
     ) -> LocalSnapshot:
-        url = snapshot_url(snapshot.link, self._base_url)
+        url = snapshot_url(snapshot.address or snapshot.link, self._base_url)
         file = self._spool.fetch(snapshot.link, url, refused, keep_alive, self._reach)
         self.check_room(file)
         return file
@@ -135,7 +136,7 @@ class CtiFeed:
                 "the given address holds a user name or password, which everybody on this host can see",
                 hint="download the snapshot with another program, and give the file",
             )
-        return self._spool.fetch(url, url, None, keep_alive, None)
+        return self._spool.fetch(public_link(url), url, None, keep_alive, None)
 
     def _read_info(self) -> Json:
         limits = self._bounds.limits

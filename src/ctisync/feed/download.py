@@ -27,6 +27,10 @@ _GOT_ON: Final = 1 << 20
 """Bytes that count as getting on, so that the time for them is not taken from the budget."""
 
 
+_PART: Final = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19})")
+"""A Content-Range whose numbers are those of a file."""
+
+
 class Offer(msgspec.Struct, frozen=True):
     """What a server hands out under a link: its ETag and its size in bytes, as far as it says."""
 
@@ -111,15 +115,13 @@ class Download:
         if etag in (None, known.etag):
             if reply.status == 416 and said == f"bytes */{have}":
                 return Offer(self._link, known.etag, have), have
-            part = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+)", said)
+            part = _PART.fullmatch(said)
             if reply.status == 206 and part is not None:
                 first, last, size = map(int, part.groups())
                 if first == have and last == size - 1 and known.size in (None, size):
                     return Offer(self._link, known.etag, size), have
         self._start_again()
-        raise Again(
-            f"the server answers {reply.status} with {said[:60]!r}, which does not continue what is here"
-        )
+        raise Again(f"the server answers {reply.status}, and its Content-Range does not continue what is here")
 
     def _not_refused_before(self, offer: Offer) -> None:
         refused = self._refused

@@ -1,7 +1,7 @@
 """JSON from a stream, by ijson on its C library: integers exact, fractions as Decimal.
 
 The backend is pinned: the others are slower and see less of what is wrong, and an environment
-variable would choose between them.
+variable would choose between them. What it bears badly does not reach it: see `digits`, `surrogates`.
 """
 
 from collections.abc import Callable, Iterator
@@ -10,6 +10,8 @@ from typing import Any
 
 from ctisync.core.model import Json
 from ctisync.errors import ConfigurationError
+from ctisync.feed.digits import bearable
+from ctisync.feed.surrogates import paired
 
 
 class NotJson(ValueError):
@@ -32,7 +34,7 @@ class _File:
     """Chunks as the file that ijson wants; it takes more or less than it asked for."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
+        self._chunks = paired(bearable(chunks))
 
     def read(self, size: int = -1) -> bytes:
         return b"" if size == 0 else next((chunk for chunk in self._chunks if chunk), b"")
@@ -54,6 +56,8 @@ def _parser() -> ModuleType:
 def _translated(parser: ModuleType, parse: Callable[[], Iterator[Any]]) -> Iterator[Any]:
     try:
         yield from parse()
-    # Besides JSONError: numbers of thousands of digits, and text that is no UTF-8.
-    except (parser.common.JSONError, ValueError, ArithmeticError, RecursionError) as error:
+    except ArithmeticError:
+        raise NotJson("a number's exponent is beyond all bounds") from None
+    # Besides JSONError: what `_File` refuses, and text that is no UTF-8.
+    except (parser.common.JSONError, ValueError, RecursionError) as error:
         raise NotJson(" ".join(str(error).split())[:120]) from None

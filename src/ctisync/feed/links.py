@@ -10,6 +10,9 @@ from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 from ctisync.errors import SnapshotRefused
 
 _PORTS: Final = {"http": 80, "https": 443}
+_LONGEST: Final = 8000
+"""Characters: what every server takes (RFC 9110, 4.1); httpx fails for very much longer ones."""
+
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -63,7 +66,7 @@ def hop(current: str, target: str) -> str:
     except ValueError:
         there = Origin("", "", None)
         url = ""
-    unclear = not url.isprintable() or " " in url or "\\" in url
+    unclear = not url.isprintable() or " " in url or "\\" in url or len(url) > _LONGEST
     if there.scheme not in _PORTS or not there.host or unclear:
         raise SnapshotRefused(
             f"the snapshot's link leads to {shown(target)[:200]!r}, which is no http(s) address"

@@ -7,6 +7,7 @@ import logging
 import ssl
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
@@ -16,6 +17,7 @@ from ctisync.errors import AccessRefused, ConfigurationError, FeedRefused
 from ctisync.feed.bounds import Bounds
 from ctisync.feed.links import Origin, Reach, hop, origin, shown
 from ctisync.feed.patience import Again
+from ctisync.feed.waiting import Waiting
 from ctisync.ports import Clock
 
 if TYPE_CHECKING:
@@ -27,9 +29,16 @@ MOST_REDIRECTS: Final = 5
 _WINDOW: Final = 60.0
 """Seconds over which a rate is taken: a time-out sees each chunk alone."""
 
+_LEAST: Final = 0.001
+"""Seconds: a time-out must be more than none."""
+
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _TRANSIENT: Final = (408, 425, 429)
 _MOST_WORDS: Final = 200
+_MOST_LOOKED_AT: Final = 4096
+
+_LOCATION: Final = "ctisync.location"
+"""Where httpx keeps, beside a response, what its Location header was."""
 
 
 class Timeouts(NamedTuple):
@@ -43,11 +52,15 @@ DEFAULT_TIMEOUTS: Final = Timeouts(connect=10.0, read=60.0)
 
 
 class Reply(NamedTuple):
-    """An answer whose body has not been read: `chunks` are its raw bytes, still in their encoding."""
+    """An answer whose body has not been read: `chunks` are its raw bytes, still in their encoding.
+
+    `location`: where a redirect leads, as it came; empty when the answer does not say.
+    """
 
     url: str
     status: int
     headers: Mapping[str, str]
+    location: str
     chunks: Iterator[bytes]
 
 
@@ -67,7 +80,9 @@ class Transport:
         self._token = _checked(token)
         self._bounds = bounds
         self._clock = clock
-        self._client = _client(ca_file, timeouts)
+        self._timeouts = timeouts
+        self._waiting = Waiting(timeouts.read, bounds, clock)
+        self._client = _client(ca_file)
 
     def close(self) -> None:
         self._client.close()
@@ -75,9 +90,9 @@ class Transport:
     @contextmanager
     def get(self, url: str, *, headers: Mapping[str, str]) -> Iterator[Reply]:
         """The API's reply. A redirect is refused: it would be a setting that is wrong."""
-        with self._open(url, headers, {}) as reply:
+        with self._open(url, headers, None) as reply:
             if reply.status != 200:
-                self._refuse(reply, _API_HINTS)
+                self._refuse(reply, _API_HINTS, quoting=True)
             yield reply
 
     @contextmanager
@@ -89,32 +104,43 @@ class Transport:
         Each hop is looked at anew, also for the token. `reach` is None for an address that a person gave.
         """
         for _ in range(MOST_REDIRECTS + 1):
-            extensions: dict[str, Any] = {}
             if reach is not None:
                 reach.check(url)
-                extensions["trace"] = _watch(url, reach)
-            with self._open(url, headers, extensions) as reply:
+            with self._open(url, headers, reach) as reply:
                 if reply.status not in _REDIRECTS:
                     if reply.status not in accept:
-                        self._refuse(reply, _SNAPSHOT_HINTS)
+                        # A query may be a signature, which a server that refuses it likes to repeat.
+                        self._refuse(reply, _SNAPSHOT_HINTS, quoting="?" not in url)
                     yield reply
                     return
-                url = hop(url, reply.headers.get("location", ""))
+                url = hop(url, reply.location)
         raise FeedRefused(f"more than {MOST_REDIRECTS} redirects, the last one to {shown(url)}")
 
     @contextmanager
-    def _open(self, url: str, headers: Mapping[str, str], extensions: dict[str, Any]) -> Iterator[Reply]:
+    def _open(self, url: str, headers: Mapping[str, str], reach: Reach | None) -> Iterator[Reply]:
         import httpx
 
         self._bounds.check_time()
         in_body = False
         headers = {**headers, **self._authorization(url)}
+        connect = min(self._timeouts.connect, max(_LEAST, self._bounds.seconds_left))
+        timeout = httpx.Timeout(self._timeouts.read, connect=connect)
+        self._waiting.begin()
         try:
-            with self._client.stream("GET", url, headers=headers, extensions=extensions) as response:
+            trace = {"trace": _watch(url, self._waiting, reach)}
+            with self._client.stream(
+                "GET", url, headers=headers, timeout=timeout, extensions=trace
+            ) as response:
                 in_body = True
-                chunks = self._steady(response.iter_raw(), url)
-                yield Reply(url, response.status_code, response.headers, chunks)
+                yield Reply(
+                    url,
+                    response.status_code,
+                    response.headers,
+                    response.extensions[_LOCATION],
+                    self._steady(response.iter_raw(), url),
+                )
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+            self._bounds.check_time()
             raise _meaning(error, url, in_body) from error
 
     def _authorization(self, url: str) -> dict[str, str]:
@@ -124,7 +150,7 @@ class Transport:
 
     def _steady(self, chunks: Iterator[bytes], url: str) -> Iterator[bytes]:
         since, amount = self._clock.monotonic(), 0
-        for chunk in chunks:
+        for chunk in self._waiting.for_each(chunks):
             self._bounds.check_time()
             amount += len(chunk)
             now = self._clock.monotonic()
@@ -135,26 +161,35 @@ class Transport:
                 since, amount = now, 0
             yield chunk
 
-    def _refuse(self, reply: Reply, hints: Mapping[int, str]) -> NoReturn:
+    def _refuse(self, reply: Reply, hints: Mapping[int, str], *, quoting: bool) -> NoReturn:
         said = f"{shown(reply.url)} answers {reply.status}"
         asked_for = retry_after(reply.headers.get("retry-after"), self._clock.now())
         blocked_for_now = reply.status == 403 and asked_for is not None
         if reply.status in _TRANSIENT or reply.status >= 500 or blocked_for_now:
             raise Again(said, asked_for=asked_for)
         if reply.status in _REDIRECTS:
-            target = shown(reply.headers.get("location", ""))
             raise ConfigurationError(
-                f"{said}, a redirect to {target}; ctisync does not follow it",
+                f"{said}, a redirect to {shown(reply.location)}; ctisync does not follow it",
                 hint="set cti.url to where the API is (https, no redirect)",
             )
+        words = self._words(reply) if quoting else ""
         if reply.status in hints:
-            raise AccessRefused(said + _words(reply), hint=hints[reply.status])
+            raise AccessRefused(said + words, hint=hints[reply.status])
         if reply.status < 400:
             raise Again(f"{said}, which is no answer to the question", bad_data=True)
-        raise FeedRefused(said + _words(reply))
+        raise FeedRefused(said + words)
+
+    def _words(self, reply: Reply) -> str:
+        """What the server says, when it is meant for people: `: words`, one short line."""
+        if "html" in reply.headers.get("content-type", "").lower() or "content-encoding" in reply.headers:
+            return ""
+        text = next(reply.chunks, b"").decode("utf-8", "replace")
+        if self._token is not None:
+            text = text.replace(self._token, "***")  # half of it, where the line ends, no one could mask
+        return f": {line}" if (line := _one_line(text[:_MOST_LOOKED_AT])) else ""
 
 
-def _watch(url: str, reach: Reach) -> Callable[[str, dict[str, Any]], None]:
+def _watch(url: str, waiting: Waiting, reach: Reach | None) -> Callable[[str, dict[str, Any]], None]:
     """What httpx calls at each step of a request: a connection that stands is looked at before it is used.
 
     One to another host than the address names is one to a proxy.
@@ -168,13 +203,15 @@ def _watch(url: str, reach: Reach) -> Callable[[str, dict[str, Any]], None]:
         nonlocal connecting_to
         if name == "connection.connect_tcp.started":
             connecting_to = info["host"]
-        elif name == "connection.connect_tcp.complete" and connecting_to == host:
+        elif name == "connection.connect_tcp.complete" and reach is not None and connecting_to == host:
             stream = info["return_value"]
             try:
                 reach.check_address(host, ip_address(stream.get_extra_info("server_addr")[0]))
             except BaseException:
                 stream.close()
                 raise
+        if name.endswith((".connect_tcp.complete", ".start_tls.complete")):
+            waiting.watch(info["return_value"])
 
     return step
 
@@ -215,28 +252,33 @@ def _checked(token: str | None) -> str | None:
     return token
 
 
-def _client(ca_file: str | None, timeouts: Timeouts) -> "httpx.Client":
+def _client(ca_file: str | None) -> "httpx.Client":
     import httpx
+
+    def keep_location(response: httpx.Response) -> None:
+        """Take it away from httpx, which would fail for one that it cannot read, redirects or not."""
+        response.extensions[_LOCATION] = response.headers.pop("location", "")
 
     for name in ("httpx", "httpcore"):  # they log each address, queries included
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
         return httpx.Client(
             verify=True if ca_file is None else ssl.create_default_context(cafile=ca_file),
-            timeout=httpx.Timeout(timeouts.read, connect=timeouts.connect),
             headers={"User-Agent": USER_AGENT},
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             follow_redirects=False,
+            event_hooks={"response": [keep_location]},
         )
     except OSError as error:  # ssl.SSLError is one
         raise ConfigurationError(
             f"cti.ca_file {ca_file} cannot be used: {error.strerror or error}",
             hint="set cti.ca_file to a PEM file with the certificate of the feed's authority",
         ) from error
-    except (ValueError, ImportError, httpx.InvalidURL) as error:
+    except (ValueError, ImportError, httpx.InvalidURL):
         raise ConfigurationError(
             "the proxy in HTTP_PROXY, HTTPS_PROXY or ALL_PROXY cannot be used",
             hint="give it as http://host:port, or unset it",
-        ) from error
+        ) from None  # it may quote a part of the password that no one would know again
 
 
 def _meaning(error: Exception, url: str, in_body: bool) -> Exception:
@@ -258,6 +300,9 @@ def _meaning(error: Exception, url: str, in_body: bool) -> Exception:
             )
         case httpx.RemoteProtocolError() if in_body:
             return Again(f"the reply of {where} is incomplete", bad_data=True)
+        case httpx.RemoteProtocolError():
+            # What follows a colon are the server's bytes.
+            return Again(f"{where} gives no proper HTTP answer: {str(error).split(':')[0]}")
         case httpx.TimeoutException():
             return Again(f"{where} does not answer in time")
         case _:
@@ -275,14 +320,6 @@ def _tls_refusal(error: BaseException | None) -> str | None:
             return error.reason or "handshake failed"
         error = error.__cause__ or error.__context__
     return None
-
-
-def _words(reply: Reply) -> str:
-    """What the server says, when it is meant for people: `: words`, one short line."""
-    if "html" in reply.headers.get("content-type", "").lower() or "content-encoding" in reply.headers:
-        return ""
-    text = _one_line(next(reply.chunks, b"")[:4096].decode("utf-8", "replace"))
-    return f": {text}" if text else ""
 
 
 def _one_line(text: str) -> str:

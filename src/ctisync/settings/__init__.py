@@ -15,6 +15,7 @@ credentials < environment CTISYNC_* (two underscores between levels; CTISYNC_CON
     password_file = "/etc/ctisync/password"
 """
 
+import base64
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -139,9 +140,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must never be shown."""
-        held = (self.cti.token, self.store.password, self.command_manager.password)
-        return tuple(secret.reveal() for secret in held if secret is not None)
+        """What must never be shown: as it is set, and as a login is sent (RFC 7617)."""
+        logins = [
+            (section.username, section.password.reveal())
+            for section in (self.store, self.command_manager)
+            if section.password is not None
+        ]
+        token = () if self.cti.token is None else (self.cti.token.reveal(),)
+        sent = (base64.b64encode(f"{user}:{password}".encode()).decode() for user, password in logins)
+        return (*token, *(password for _, password in logins), *sent)
 
 
 def load(

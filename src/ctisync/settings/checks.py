@@ -9,6 +9,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
+from ctisync.core.links import place_of
 from ctisync.core.model import Consumer
 from ctisync.errors import ConfigurationError
 
@@ -49,9 +50,13 @@ def parse_store_url(url: str, where: str) -> Place:
 
 def _sqlite_place(url: str, where: str) -> SqlitePlace:
     path = url.removeprefix("sqlite:///")
-    if path in (url, "", "/") or path.endswith("/") or path.startswith(":") or "?" in path or "\0" in path:
+    if "?" in path:
         raise ConfigurationError(
-            f"{where}: {url!r} names no file",
+            f"{where}: {_shown(url)} has a query", hint="write a file's name without a question mark"
+        )
+    if path in (url, "", "/") or path.endswith("/") or path.startswith(":") or "\0" in path:
+        raise ConfigurationError(
+            f"{where}: {_shown(url)} names no file",
             hint="write sqlite:///relative/to/here.db, or four slashes: sqlite:////var/lib/ctisync/ctisync.db",
         )
     return SqlitePlace(Path(path).expanduser().absolute())
@@ -120,8 +125,8 @@ def _refuse_credentials(url: str, where: str, instead: str) -> None:
 
 
 def _shown(url: str) -> str:
-    """A URL for a message, without its query: that is where people put keys."""
-    return repr(re.split("[?#]", url)[0])
+    """A URL for a message, without login and query: that is where people put passwords and keys."""
+    return repr(place_of(url, "***@"))
 
 
 def check_readable(path: Path, where: str) -> None:

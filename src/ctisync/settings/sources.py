@@ -188,8 +188,9 @@ def _typed(kind: Any, value: Any, origin: str, strict: bool = True) -> Any:
         return kind(**{key: _typed(types[key], item, f"{origin}.{key}") for key, item in value.items()})
     try:
         return msgspec.convert(value, kind, strict=strict, dec_hook=_from_str)
-    except (msgspec.ValidationError, RuntimeError) as error:  # RuntimeError: a ~user whom nobody knows
-        raise ConfigurationError(f"{origin}: expected {_expected(kind)}") from error
+    except (msgspec.ValidationError, RuntimeError):  # RuntimeError: a ~user whom nobody knows
+        # Not from it: the library may repeat the value, which somebody has set in the wrong place.
+        raise ConfigurationError(f"{origin}: expected {_expected(kind)}") from None
 
 
 def _from_str(kind: type, value: Any) -> Any:

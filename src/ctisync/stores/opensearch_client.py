@@ -189,7 +189,10 @@ class Client:
                 f"{self.url} answers with a redirect ({status}), which is not followed",
                 hint="set store.url to where OpenSearch itself answers",
             )
-        return StoreUnavailable(f"OpenSearch at {self.url} refuses a request ({status}): {problem}")
+        return StoreUnavailable(
+            f"OpenSearch at {self.url} refuses a request ({status}): {problem}",
+            hint=f"look at: curl {self.url}/_cluster/health, and at its log; then: ctisync sync",
+        )
 
 
 def decode(text: str | bytes, kind: type[T], what: str) -> T:

@@ -198,7 +198,12 @@ class Records:
             return True
         if status in (429, 503):
             return False
-        raise StoreUnavailable(f"OpenSearch refuses record {action.name} ({status}): {problem}")
+        raise StoreUnavailable(
+            f"OpenSearch refuses record {action.name} ({status}): {problem}",
+            hint="ctisync init-snapshot (it loads into a new index with ctisync's own mapping)"
+            if status == 400
+            else None,
+        )
 
     def _wait(self, pauses: Iterator[float]) -> None:
         pause = next(pauses, None)

@@ -221,5 +221,6 @@ def _encode_entry(entry: Entry) -> dict[str, msgspec.Raw]:
 def _damaged(consumer: Consumer, error: Exception) -> ConfigurationError:
     return ConfigurationError(
         f"the state of {consumer} in {INDEX} is damaged: {error!r}",
-        hint="remove its field `ctisync` from that document; the next ctisync sync initialises",
+        hint=f"curl -X POST URL/{INDEX}/_update/{consumer.context} -H 'Content-Type: application/json' "
+        f"""-d '{{"doc": {{"{consumer.name}": null}}}}'; the next ctisync sync initialises""",
     )

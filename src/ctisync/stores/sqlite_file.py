@@ -29,6 +29,9 @@ PAGE_SIZE: Final = 8192
 PATIENCE: Final = 30.0
 """Seconds to wait for another program's lock."""
 
+_WAL_TRIES: Final = 100
+"""Each is lost to another process that tries the same, and the first to succeed has done it for all."""
+
 DAMAGED: Final = "restore the file from a backup, or move it away and run: ctisync init-snapshot"
 
 
@@ -69,12 +72,7 @@ def open_writable(
         reader.close()
         connection = _connect(path, "rw", patience)
         try:
-            if version == 0:
-                # Without a journal file there is none that a reader would have to roll back, but cannot,
-                # when the process is killed just here.
-                connection.execute("PRAGMA journal_mode = MEMORY")
-                connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
-            connection.execute("PRAGMA journal_mode = WAL")
+            _enter_wal(connection, new=version == 0)
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA secure_delete = OFF")  # what is removed was public
             if version < len(migrations):
@@ -111,6 +109,35 @@ def named_errors(path: Path) -> Iterator[None]:
         raise _meaning(code & 0xFF, str(error), path) from error
     except msgspec.MsgspecError as error:
         raise StoreUnavailable(f"{path} holds a state that cannot be read: {error}", hint=DAMAGED) from error
+
+
+def _enter_wal(connection: sqlite3.Connection, *, new: bool) -> None:
+    """Put the file into WAL mode, in which it stays for good.
+
+    For this SQLite waits for nobody, such as another process that has found no file and makes it just now.
+    It does wait for a transaction: one that changes nothing comes before each further try.
+    """
+    for tries_left in reversed(range(_WAL_TRIES)):
+        try:
+            _try_wal(connection, new=new)
+            return
+        except sqlite3.OperationalError as error:
+            code: int = getattr(error, "sqlite_errorcode", 0)
+            if code & 0xFF != sqlite3.SQLITE_BUSY or not tries_left:
+                raise
+        connection.execute("BEGIN EXCLUSIVE")
+        connection.execute("ROLLBACK")
+
+
+def _try_wal(connection: sqlite3.Connection, *, new: bool) -> None:
+    if connection.execute("PRAGMA journal_mode").fetchone() == (b"wal",):
+        return
+    if new:
+        # Without a journal file there is none that a reader would have to roll back, but cannot, when the
+        # process is killed just here.
+        connection.execute("PRAGMA journal_mode = MEMORY")
+        connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
+    connection.execute("PRAGMA journal_mode = WAL")
 
 
 def _migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[Migration]) -> None:

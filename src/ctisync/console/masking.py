@@ -1,0 +1,61 @@
+"""Secrets in texts that servers and libraries have written: blotted out, however they are spelt there."""
+
+import re
+from collections.abc import Iterable
+from functools import cached_property
+from html.entities import codepoint2name
+from typing import Final
+
+_SHORTEST: Final = 4
+"""Characters. A shorter secret would blot out half of all words."""
+
+_PIECE: Final = 8
+"""Characters that are blotted out also when the rest of the secret is missing: messages are cut."""
+
+
+class Mask:
+    """Replaces each of the secrets by `***`, raw or escaped as in JSON, Python, addresses and HTML.
+
+    What is encrypted, packed or encoded is not known again, unless that is given as a secret, too.
+    """
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._secrets = {secret for secret in secrets if len(secret) >= _SHORTEST}
+
+    def __call__(self, text: str) -> str:
+        return text if self._pattern is None else self._pattern.sub("***", text)
+
+    @cached_property
+    def _pattern(self) -> re.Pattern[str] | None:
+        """Made when the first line is written: most runs of a cron job write none."""
+        longest_first = sorted(self._secrets, key=lambda secret: (-len(secret), secret))
+        spelt = [list(map(_spelt, re.findall(r"\s+|\S", secret))) for secret in longest_first]
+        whole = ["".join(characters) for characters in spelt]
+        pieces = [
+            "".join(characters[start : start + _PIECE])
+            for characters in spelt
+            for start in range(0, len(characters) - _PIECE + 1, _PIECE)
+        ]
+        cut = [f"(?:{'|'.join(pieces)})+"] if pieces else []
+        return re.compile("|".join([*whole, *cut])) if whole else None
+
+
+def _spelt(text: str) -> str:
+    """Fits a character, or a run of white space, in every spelling of it."""
+    if text.isascii() and text.isalnum():
+        return text
+    if text[0].isspace():
+        return r"(?i:\s|\+|%(?:25)*(?:20|09|0a|0d)|\\+[tnr]|&nbsp;)+"
+    code, octets = ord(text), text.encode(errors="surrogatepass")
+    spellings = [
+        "".join(f"%(?:25)*{octet:02x}" for octet in octets),
+        "".join(rf"\\+x{octet:02x}" for octet in octets),
+        rf"\\+x{code:02x}",
+        rf"\\+u0*{code:x}",
+        f"&(?:amp;)*#(?:{code}|x{code:x});",
+        f"&(?:amp;)*{codepoint2name.get(code, 'apos')};",
+        r"\\*" + re.escape(text),
+    ]
+    if not text.isascii():  # escaped in UTF-16, or taken for another encoding's
+        spellings += [r"(?:\\+u[0-9a-f]{4}){2}", r"[^\x00-\x7f]{1,4}"]
+    return f"(?i:{'|'.join(spellings)})"

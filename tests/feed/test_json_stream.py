@@ -1,0 +1,138 @@
+"""What the parser's C library alters, or dies of, does not reach it, wherever the text is cut."""
+
+import json
+import random
+import tracemalloc
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from ctisync.core.model import OffsetRange
+from ctisync.errors import FeedRefused
+from ctisync.feed import json_stream
+from ctisync.feed.digits import MOST_DIGITS, TooManyDigits, bearable
+from ctisync.feed.surrogates import Unpaired, paired
+from tests.feed.conftest import MakeFeed
+from tests.support import feed_failures as failures
+from tests.support.feed_simulator import FeedSimulator
+
+Filter = Callable[[Iterator[bytes]], Iterator[bytes]]
+BOTH: list[Filter] = [bearable, paired]
+
+WHOLE = [
+    "a",
+    "\\\\",
+    '\\"',
+    "\\n",
+    "\\u0041",
+    "\\u00e9",
+    "\\ud83d\\udc1e",
+    "\\uD83D\\uDC1E",
+    "ed",
+    "ud800",
+    "9" * 30,
+]
+"""What a string may hold, escaped; `\\\\ud800` (a backslash, and text) among it."""
+
+HALVES = ["\\ud83d", "\\udc1e", "\\uDBFF\\u0041", "\\ud83d\\ud83d", "\\udc1e\\ud83d"]
+
+
+def _pieces(chance: random.Random, text: bytes) -> Iterator[bytes]:
+    cuts = sorted(chance.choices(range(len(text) + 1), k=chance.randint(0, 12)))
+    return (text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True))
+
+
+def _text(chance: random.Random, parts: list[str]) -> bytes:
+    chance.shuffle(parts)
+    inner = "".join(parts)
+    return f'[{{"{inner}": [12345, -0.5e10, "{inner}"]}}, "{inner}"]'.encode()
+
+
+@pytest.mark.parametrize("through", BOTH)
+def test_good_text_goes_through_as_it_is_wherever_it_is_cut(through: Filter) -> None:
+    chance = random.Random(21)
+    for _ in range(3000):
+        text = _text(chance, chance.choices(WHOLE, k=chance.randint(0, 8)))
+        json.loads(text)
+        assert b"".join(through(_pieces(chance, text))) == text
+
+
+def test_half_a_character_never_goes_through_wherever_the_text_is_cut() -> None:
+    chance = random.Random(22)
+    for _ in range(3000):
+        # Halves of two neighbours must not come to a whole.
+        text = _text(
+            chance,
+            [*chance.choices([part for part in WHOLE if "\\ud8" not in part], k=4), chance.choice(HALVES)],
+        )
+        with pytest.raises(Unpaired, match="half a character"):
+            list(paired(_pieces(chance, text)))
+
+
+@pytest.mark.parametrize("beyond", [1, 1000, 1 << 20])
+def test_more_digits_than_python_converts_never_go_through_wherever_the_text_is_cut(beyond: int) -> None:
+    chance = random.Random(23)
+    most, more = b"9" * MOST_DIGITS, b"9" * (MOST_DIGITS + beyond)
+    for _ in range(100):
+        good = b'{"a":' + most + b',"b":"' + more + b'\\"' + more + b'","c":[' + most + b"]}"
+        assert b"".join(bearable(_pieces(chance, good))) == good
+        for bad in (b'{"a":"x","b":' + more + b"}", b"[1," + more, more):
+            with pytest.raises(TooManyDigits):
+                list(bearable(_pieces(chance, bad)))
+
+
+@pytest.mark.parametrize("through", BOTH)
+@pytest.mark.parametrize(
+    "cut", [b'["', b'["a\\', b'["\\u', b'["\\u00', b"[12", b"[", b"", b'["\\\\', b'["\\"', b'["a\\"b']
+)
+def test_a_text_that_is_cut_off_goes_through_to_its_last_byte(through: Filter, cut: bytes) -> None:
+    """That it is cut off, the parser says."""
+    assert b"".join(through(iter([cut[:2], cut[2:]]))) == cut
+
+
+@pytest.mark.parametrize("through", BOTH)
+@pytest.mark.parametrize(
+    "piece",
+    [b"\\n", b'\\"', b"\\\\", b"x", b"9", b'","', b"\\ud83d\\udc1e"],
+    ids=lambda piece: piece.decode(),
+)
+def test_a_text_of_any_kind_goes_through_in_bounded_memory(through: Filter, piece: bytes) -> None:
+    chunk = piece * ((1 << 20) // len(piece) - 1)
+    tracemalloc.start()
+    size = sum(len(each) for each in through(each for each in (b'["', *[chunk] * 16, b'"]')))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert size == 16 * len(chunk) + 4
+    assert peak < 8 << 20
+
+
+DEADLY_OR_ALTERED = {
+    "an integer of 5,000 digits": b"9" * 5000,
+    "half a character at the end of a string": rb'"\ud800"',
+    "half a character before another one": rb'"\ud800\u0041"',
+    "two first halves": rb'"\ud800\ud800"',
+    "a second half alone": rb'"\udc00"',
+    "half a character in a key": rb'{"\ud800":1}',
+    "half a character in UTF-8": b'"\xed\xa0\x80"',
+    "an exponent beyond every number": b"1e9999999999999999999",
+    "not a number": b"NaN",
+}
+
+
+@pytest.mark.parametrize("value", DEADLY_OR_ALTERED.values(), ids=DEADLY_OR_ALTERED.keys())
+def test_what_no_store_can_hold_is_no_json_in_an_array_and_in_an_object(value: bytes) -> None:
+    with pytest.raises(json_stream.NotJson):
+        list(json_stream.elements(iter([b'[{"a":' + value + b"}]"])))
+    with pytest.raises(json_stream.NotJson):
+        list(json_stream.members(iter([b'{"data":[{"a":' + value + b"}]}"])))
+
+
+@pytest.mark.parametrize("value", DEADLY_OR_ALTERED.values(), ids=DEADLY_OR_ALTERED.keys())
+def test_a_change_that_no_store_can_hold_is_refused_and_not_altered(
+    sim: FeedSimulator, make_feed: MakeFeed, value: bytes
+) -> None:
+    sim.history.create("CVE-2024-1")
+    change = b'{"offset":1001,"type":"create","resource":"a","payload":{"v":' + value + b"}}"
+    sim.fail("changes", failures.body(b'{"data":[' + change + b"]}"), times=None)
+    with pytest.raises(FeedRefused, match="no JSON"):
+        make_feed(retry_budget=0.0).changes(OffsetRange(1000, 1001))

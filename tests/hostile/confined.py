@@ -1,0 +1,66 @@
+"""Commands as real processes that may have a GiB of address space, and are measured."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from tests.cli.conftest import Ctisync
+from tests.hostile import lines
+from tests.hostile.in_use import UNIX_TIME
+from tests.hostile.judged import assert_told
+from tests.hostile.server.measured import Ended, run
+
+ADDRESSES: Final = 1 << 30
+"""Bytes of RLIMIT_AS. Python and all that a pass loads take some of it that they never touch."""
+
+MOST_MEMORY: Final = 150.0
+"""MiB that may be resident at most."""
+
+
+HANGS: Final = 1800.0
+"""Seconds after which a process is killed; that of the test mostly comes first."""
+
+
+class Confined:
+    """A content in use, what is given to it, and the peaks of the commands so far, in MiB."""
+
+    def __init__(self, home: Path) -> None:
+        self.given = home / f"1000_{UNIX_TIME}.zip"
+        self.peaks: list[float] = []
+        self._ctisync = Ctisync(home)
+        self.given.write_bytes(lines.ndjson(lines.GOOD))
+        self.load()
+
+    def load(self, **environ: str) -> Ended:
+        """Load what is given, which must be good."""
+        ended = self.run("init-snapshot", "--from", str(self.given), **environ)
+        assert (ended.code, ended.stderr) == (0, ""), ended
+        return ended
+
+    def assert_refused(self, words: str, **environ: str) -> None:
+        """What is given is refused in two lines and within the memory; the content stays to the byte."""
+        before = self.content()
+        ended = self.run("init-snapshot", "--from", str(self.given), **environ)
+        assert ended.code == 6, ended
+        assert_told(ended.stderr, rf"{self.given.name}: .*{words}", "--from a whole snapshot")
+        assert self.content() == before
+
+    def content(self) -> list[tuple[str, int, bytes]]:
+        """What readers find: the rows of the view `content`."""
+        with closing(sqlite3.connect(self._ctisync.database)) as database:
+            query = "SELECT name, offset, CAST(line AS BLOB) FROM content ORDER BY name"
+            return database.execute(query).fetchall()
+
+    def count(self) -> int:
+        with closing(sqlite3.connect(self._ctisync.database)) as database:
+            return int(database.execute("SELECT count(*) FROM content").fetchone()[0])
+
+    def run(self, *arguments: str, **environ: str) -> Ended:
+        """Within the memory, quietly."""
+        limited = f'ulimit -v {ADDRESSES >> 10} && exec "$0" "$@"'
+        command = ["/bin/sh", "-c", limited, *self._ctisync.command(*arguments, "-q")]
+        ended = run(command, {**self._ctisync.environ, **environ}, self._ctisync.home, hangs=HANGS)
+        self.peaks.append(ended.peak)
+        assert ended.peak < MOST_MEMORY
+        return ended

@@ -1,0 +1,76 @@
+"""What must come of a hostile snapshot: refused by both doors and nothing touched, or loaded to the byte."""
+
+import re
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+from ctisync.core import wire
+from tests.hostile.in_use import UNIX_TIME, InUse
+
+
+class Refused(NamedTuple):
+    """What comes, and a regular expression that the message of its refusal fits."""
+
+    words: str
+    content: bytes
+
+
+def assert_refused(in_use: InUse, given: Refused, served: Refused | None = None) -> None:
+    """`given` as a file, `served` by the feed (by default the same): exit code 6 in two lines. Not a byte of
+    the content is touched, nothing is left over, no command goes out."""
+    before, offset = in_use.seen(), in_use.state.offset
+    assert offset > 0
+
+    by_file = in_use.from_file(given.content)
+    assert by_file.code == 6, by_file.stderr
+    assert_told(by_file.stderr, rf"_{UNIX_TIME}\.zip: .*{given.words}", "--from a whole snapshot")
+    assert in_use.seen() == before
+    assert (in_use.state.offset, in_use.state.phase) == (offset, "ready")
+
+    served = given if served is None else served
+    by_feed = in_use.from_feed(served.content)
+    assert by_feed.code == 6, by_feed.stderr
+    assert_told(by_feed.stderr, rf"{in_use.consumer}: .*{served.words}", "ctisync")
+    assert in_use.seen() == before
+    assert in_use.manager.commands == []
+
+
+def assert_goes_on(in_use: InUse) -> None:
+    """The next good snapshot is loaded."""
+    good = in_use.from_feed()
+    assert good.code == 0, good.stderr
+    assert in_use.seen().exported == tuple(in_use.feed.expected_lines())
+
+
+def assert_loaded(
+    in_use: InUse, content: bytes, lines: Iterable[bytes], *, same: Callable[[bytes], Any] = bytes
+) -> None:
+    """By each door: exit code 0; the content is these lines, byte for byte unless `same` makes what is to be
+    compared of them, and nothing is left over."""
+    expected = [same(line) for line in in_order(lines)]
+    files = in_use.seen().files
+    for by in (in_use.from_file, in_use.from_feed):
+        in_use.begin()
+        ended = by(content)
+        assert ended.code == 0, ended.stderr
+        seen = in_use.seen()
+        assert [same(line) for line in seen.exported] == expected
+        assert tuple(line for _, _, line in seen.content) == seen.exported
+        assert (seen.generations, seen.rows, seen.files) == (1, len(expected), files)
+        last = in_use.feed.history.last_offset
+        assert (in_use.state.offset, in_use.manager.commands[-1].offset) == (last, str(last))
+
+
+def in_order(lines: Iterable[bytes]) -> tuple[bytes, ...]:
+    """As an export gives them: by the names' UTF-8 bytes."""
+    return tuple(sorted(lines, key=lambda line: wire.record(line).name.encode()))
+
+
+def assert_told(stderr: str, message: str, hint: str) -> None:
+    """A failure ends with two lines: what and why, and what to type. `message` is a regular expression."""
+    assert "Traceback" not in stderr
+    told, tried = stderr.splitlines()[-2:]
+    assert told.startswith("ctisync: ")
+    assert re.search(message, told), told
+    assert tried.startswith("  try: ")
+    assert hint in tried

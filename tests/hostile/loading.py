@@ -1,0 +1,72 @@
+"""The load of a given file as `init-snapshot --from` wires it, within this process: for hundreds of files."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from ctisync.core.model import Consumer, Snapshot
+from ctisync.errors import SnapshotRefused
+from ctisync.feed.bounds import Bounds
+from ctisync.feed.snapshot_file import given_offset, open_given
+from ctisync.stores.sqlite import SqliteStore
+from ctisync.sync.load_given import load_given
+from tests.hostile.in_use import UNIX_TIME
+from tests.support.clock import FakeClock
+from tests.support.report import KeptReport
+
+OFFSET: Final = 1000
+"""What each file's name says that it stands for."""
+
+
+class Content(NamedTuple):
+    """What readers find, byte for byte, and what is stored at all."""
+
+    exported: tuple[bytes, ...]
+    view: tuple[tuple[str, int, bytes], ...]
+    offset: int
+    generations: int
+    rows: int
+
+
+class Loading:
+    """A SQLite content in use; each `load` is another pass on it."""
+
+    def __init__(self, folder: Path, content: bytes) -> None:
+        self._database = folder / "ctisync.db"
+        self._given = folder / f"{OFFSET}_{UNIX_TIME}.zip"
+        refused = self.load(content)
+        assert refused is None, refused
+
+    def load(self, content: bytes) -> SnapshotRefused | None:
+        """Why it was refused. Anything else that goes wrong is raised."""
+        self._given.write_bytes(content)
+        clock = FakeClock()
+        file = open_given(self._given, Bounds(clock))
+        try:
+            offset, _ = given_offset(file, self._given.name)
+            with closing(SqliteStore(self._database, clock)) as store:
+                load_given(
+                    Consumer(),
+                    file,
+                    Snapshot(str(self._given), offset),
+                    store=store,
+                    commands=None,
+                    clock=clock,
+                    report=KeptReport(),
+                )
+        except SnapshotRefused as error:
+            return error
+        return None
+
+    def content(self) -> Content:
+        with (
+            closing(SqliteStore(self._database, FakeClock())) as store,
+            closing(sqlite3.connect(self._database)) as database,
+        ):
+            view = database.execute("SELECT name, offset, CAST(line AS BLOB) FROM content ORDER BY name")
+            [(generations, rows)] = database.execute(
+                "SELECT (SELECT count(*) FROM generations), (SELECT count(*) FROM records)"
+            )
+            exported = tuple(store.export(Consumer()))
+            return Content(exported, tuple(view), store.look(Consumer()).offset, generations, rows)

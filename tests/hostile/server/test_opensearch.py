@@ -1,0 +1,117 @@
+"""An address that is set as OpenSearch's and answers otherwise: it gets the login, and nobody else does.
+
+What such a server sends without end is waited for: it is the operator's own, and no limit is set for it.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+import pytest
+
+from tests.hostile.judged import assert_told
+from tests.hostile.server.conftest import names_judged
+from tests.hostile.server.ends import End
+from tests.hostile.server.lies import raw
+from tests.hostile.server.lying_feed import head
+from tests.hostile.server.measured import Ended
+from tests.hostile.server.passes import (
+    PASSWORD,
+    SECRETS,
+    USER,
+    Passes,
+    assert_bounded,
+    at_once,
+    secrets_in,
+)
+from tests.hostile.server.raw_server import Heard, Line, RawServer, Script
+from tests.hostile.server.tally import Tally
+
+TRIES: Final = 10.0
+"""Seconds for what is sent again after a pause, and at last is not."""
+
+JSON: Final = "Content-Type: application/json"
+NOT_REACHED: Final = End(7, "OpenSearch at http://127.0.0.1:[0-9]+ cannot be reached", "check that it runs")
+
+
+def _said(status: int, content: bytes, *fields: str) -> Script:
+    return lambda line, _: line.send(head(status, *fields, f"Content-Length: {len(content)}"), content)
+
+
+def _telling_back(line: Line, heard: Heard) -> None:
+    words = b'{"error":{"type":"x","reason":"%s"}}' % heard.headers["authorization"].encode()
+    line.send(head(400, JSON, f"Content-Length: {len(words)}"), words)
+
+
+LIES: Final[Mapping[str, tuple[Script, End]]] = {
+    "all bytes there are": (raw(bytes(range(256)) * 100), NOT_REACHED),
+    "a web page": (_said(200, b"<html>", "Content-Type: text/html"), NOT_REACHED),
+    "an array without a bottom": (
+        _said(200, b"[" * 60_000, JSON),
+        End(7, "a reply of OpenSearch .* cannot be read"),
+    ),
+    "another document": (
+        _said(200, b'{"result":"OK"}', JSON),
+        End(7, "a reply of OpenSearch .* cannot be read"),
+    ),
+    "a sign-in": (
+        _said(401, b"", 'WWW-Authenticate: Digest realm="x"'),
+        End(3, r"refuses user operator \(401\)", "check store.username"),
+    ),
+    "the login that it was told": (_telling_back, End(7, r"\(400\): x: Basic \*\*\*")),
+}
+
+
+def _play(passes: Passes, name: str, script: Script) -> tuple[Ended, str]:
+    """How the pass ended, and all that the server was told."""
+    home = passes.begun(f"OpenSearch, {name}")
+    with RawServer(script) as node:
+        settings = {
+            "CTISYNC_STORE__URL": node.origin,
+            "CTISYNC_STORE__USERNAME": USER,
+            "CTISYNC_STORE__PASSWORD": PASSWORD,
+        }
+        ended = passes.run(home, "sync", **settings)
+        return ended, node.received.decode("latin-1")
+
+
+@pytest.fixture(scope="module")
+def played(passes: Passes, request: pytest.FixtureRequest) -> Mapping[str, tuple[Ended, str]]:
+    return at_once(lambda name: _play(passes, name, LIES[name][0]), names_judged(request))
+
+
+def _judge(ended: Ended, end: End, tally: Tally) -> None:
+    assert_bounded(ended, TRIES)
+    assert ended.code == end.code, ended.stderr
+    if end.advises:
+        assert_told(ended.stderr, end.says, end.advises)
+    tally.add(ended.peak)
+
+
+@pytest.mark.parametrize("name", LIES)
+def test_what_is_no_opensearch_is_told_and_nothing_is_written_to_it(
+    name: str, played: Mapping[str, tuple[Ended, str]], tally: Tally
+) -> None:
+    ended, heard = played[name]
+    _judge(ended, LIES[name][1], tally)
+    assert secrets_in(heard) == SECRETS[2:]
+    assert not any(method in heard for method in ("PUT ", "POST ", "DELETE "))
+
+
+@pytest.fixture
+def stranger() -> Iterator[RawServer]:
+    with RawServer(_said(200, b"{}", JSON), "127.0.0.2") as stranger:
+        yield stranger
+
+
+@pytest.mark.parametrize("status", [301, 302, 307, 308])
+def test_a_redirect_takes_neither_request_nor_login_elsewhere(
+    passes: Passes, tally: Tally, stranger: RawServer, status: int
+) -> None:
+    away = _said(status, b"", f"Location: {stranger.origin}/")
+
+    ended, _ = _play(passes, f"redirect {status}", away)
+
+    end = End(3, rf"answers with a redirect \({status}\), which is not followed", "set store.url")
+    _judge(ended, end, tally)
+    assert stranger.connections == 0
+    tally.add_stranger()

@@ -1,0 +1,81 @@
+"""Servers that tell back what they were told: the secrets in it are neither shown nor kept."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import pytest
+
+from tests.hostile.server.conftest import Judge
+from tests.hostile.server.ends import LOOK, End, no_http, refused
+from tests.hostile.server.lying_feed import Asked, Lie, head
+from tests.hostile.server.passes import Case, Outcome, Passes
+from tests.hostile.server.raw_server import Line
+
+Answer = Callable[[str, bytes], bytes]
+"""What to send, from the Authorization header that came and the whole request."""
+
+
+def _told_back(answer: Answer) -> Lie:
+    def lie(line: Line, asked: Asked) -> None:
+        line.send(answer(asked.heard.headers["authorization"], asked.heard.raw))
+
+    return lie
+
+
+def _said(status: int, words: str) -> bytes:
+    return head(status, "Content-Type: text/plain", f"Content-Length: {len(words)}") + words.encode()
+
+
+# Enough that the token lies where a line of words ends.
+FILLED: Final = "x" * (200 - len("Bearer canary"))
+
+CASES: Final[Mapping[str, Case]] = {
+    name: Case({"info": _told_back(answer)}, end, settings={"CTISYNC_CTI__COOLDOWN": "600"})
+    for name, (answer, end) in {
+        "in a refusal": (
+            lambda token, _: _said(401, token),
+            End(3, r"answers 401: Bearer \*\*\*", "cti.token"),
+        ),
+        "the whole request": (lambda _, raw: _said(422, raw.decode()), refused("answers 422: GET /")),
+        "where the words are cut off": (
+            lambda token, _: _said(422, FILLED + token),
+            refused("answers 422: x"),
+        ),
+        "in the status": (
+            lambda token, _: b"HTTP/1.1 " + token.encode() + b"\r\n\r\n",
+            no_http("illegal status line"),
+        ),
+        "in a header that is none": (
+            lambda token, _: head(200, f"X: {token}\0"),
+            no_http("illegal header line"),
+        ),
+        "as an encoding": (
+            lambda token, _: head(200, f"Content-Encoding: {token}"),
+            End(6, "the reply is encoded as", LOOK),
+        ),
+        "in a redirect": (
+            lambda token, _: head(302, f"Location: http://127.0.0.2/{token.split()[1]}?{token.split()[1]}"),
+            End(3, r"a redirect to http://127\.0\.0\.2/\*\*\*;", "set cti.url"),
+        ),
+    }.items()
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_secret_that_a_server_tells_back_is_neither_shown_nor_kept(
+    name: str, outcomes: Mapping[str, Outcome], judge: Judge
+) -> None:
+    judge(CASES[name], outcomes[name])
+    assert "canary" not in outcomes[name].ended.stderr
+
+
+def test_the_secrets_were_told(passes: Passes) -> None:
+    """What is looked for above can be found."""
+    said: list[str] = []
+
+    def keep(line: Line, asked: Asked) -> None:
+        said.append(asked.heard.headers["authorization"])
+
+    passes.play("telling", Case({"info": keep}, no_http("")))
+    assert said
+    assert all("canary" in each for each in said)

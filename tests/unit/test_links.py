@@ -1,0 +1,49 @@
+"""What is remembered and shown of a snapshot's link."""
+
+import pytest
+
+from ctisync.core.links import public_link
+from ctisync.core.model import Snapshot
+
+PLACE = "https://host.example/store/1_1746459961.zip"
+
+
+@pytest.mark.parametrize(
+    "link",
+    [
+        PLACE,
+        "http://[::1]:8080/x.zip",
+        "cti.wazuh.com/store/1.zip",
+        "/store/1.zip",
+        "//host/1.zip",
+        "https://host/me@home/1.zip",
+        "",
+    ],
+)
+def test_a_link_without_secrets_is_shown_as_it_is(link: str) -> None:
+    assert public_link(link) == link
+    assert Snapshot.announced(link, 1) == Snapshot(link, 1)
+
+
+@pytest.mark.parametrize(
+    ("link", "shown"),
+    [
+        (f"{PLACE}?signature=canary", PLACE),
+        (f"{PLACE}#canary", PLACE),
+        (f"{PLACE}?a#canary?b", PLACE),
+        ("https://me:canary@host.example/store/1_1746459961.zip", PLACE),
+        ("https://me:c@nary@host.example/store/1_1746459961.zip", PLACE),
+        ("https://me:canary@host.example", "https://host.example"),
+        ("me:canary@host.example/1.zip", "host.example/1.zip"),
+        ("//me:canary@host.example/1.zip", "//host.example/1.zip"),
+        ("https://me:\udc80canary@host.example/1.zip", "https://host.example/1.zip"),
+        ("?canary", ""),
+    ],
+)
+def test_of_a_link_with_secrets_a_digest_is_shown(link: str, shown: str) -> None:
+    place, mark, digest = public_link(link).partition("#")
+    assert (place, mark) == (shown, "#")
+    assert len(digest) == 16
+    assert public_link(link) == public_link(link)
+    assert public_link(link) != public_link(f"{link}s")
+    assert Snapshot.announced(link, 1).address == link

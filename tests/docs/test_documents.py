@@ -1,10 +1,7 @@
 """What the README and the examples show is run, so that nobody types a command that doesn't work."""
 
-import os
 import re
 import sqlite3
-import subprocess
-import sys
 import tomllib
 from collections.abc import Iterator
 from contextlib import closing
@@ -15,22 +12,17 @@ import pytest
 from ctisync.core.audit import Kind
 from ctisync.settings import Settings, load
 from ctisync.settings.sources import leaves
+from tests.docs import page
+from tests.docs.shell import ROOT, path_with, run, tools
 from tests.support.feed_history import churn, populate
 from tests.support.feed_simulator import FeedSimulator
 
-ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 
 
 def blocks(language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-
-
-def commands() -> list[str]:
-    """The README's `ctisync` command lines, in order."""
-    lines = [line.split("#")[0].strip() for block in blocks("sh") for line in block.splitlines()]
-    return [line for line in lines if line.startswith("ctisync ")]
+    return [block.text for block in page.blocks(README, language)]
 
 
 @pytest.fixture
@@ -45,29 +37,11 @@ def feed() -> Iterator[FeedSimulator]:
 @pytest.fixture
 def environment(tmp_path: Path, feed: FeedSimulator) -> dict[str, str]:
     """That of a person with an empty home, `ctisync` on the PATH, and a `sleep` that does not wait."""
-    tools = tmp_path / "bin"
-    tools.mkdir()
-    (tools / "sleep").write_text("#!/bin/sh\n")
-    (tools / "sleep").chmod(0o755)
-    (tools / "ctisync").write_text(f'#!/bin/sh\nexec {sys.executable} -m ctisync "$@"\n')
-    (tools / "ctisync").chmod(0o755)
     return {
         "HOME": str(tmp_path),
-        "PATH": f"{tools}:{os.environ['PATH']}",
+        "PATH": path_with(tools(tmp_path / "bin", "ctisync")),
         "CTISYNC_CTI__URL": feed.url,
     }
-
-
-def run(line: str, environment: dict[str, str], folder: Path) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        ["/bin/sh", "-c", line],
-        env=environment,
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
 
 
 def test_the_readmes_commands_do_what_it_says(
@@ -75,7 +49,7 @@ def test_the_readmes_commands_do_what_it_says(
 ) -> None:
     (snapshot,) = feed.files.values()
     (tmp_path / "1901695_1746459961.zip").write_bytes(snapshot.body)
-    found = commands()
+    found = [line for script in blocks("sh") for line in page.commands(script)]
     assert [line.split()[1] for line in found] == ["sync", "status", "export", "init-snapshot"]
     for line in found:
         result = run(line, environment, tmp_path)
@@ -154,12 +128,12 @@ def test_each_decision_is_in_the_index() -> None:
 
 
 def test_the_architecture_page_names_every_module() -> None:
-    page = (ROOT / "docs" / "architecture.md").read_text()
+    text = (ROOT / "docs" / "architecture.md").read_text()
     rooms = {path.name for path in (ROOT / "src" / "ctisync").iterdir() if not path.name.startswith("_")}
-    unnamed = [room for room in rooms if room.removesuffix(".py") not in page and room != "py.typed"]
+    unnamed = [room for room in rooms if room.removesuffix(".py") not in text and room != "py.typed"]
     assert unnamed == []
 
 
 def test_each_kind_of_finding_is_in_the_page_about_verify() -> None:
-    page = (ROOT / "docs" / "verify.md").read_text()
-    assert [kind.label for kind in Kind if f"`{kind.label}`" not in page] == []
+    text = (ROOT / "docs" / "verify.md").read_text()
+    assert [kind.label for kind in Kind if f"`{kind.label}`" not in text] == []

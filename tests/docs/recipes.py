@@ -1,0 +1,211 @@
+"""What the page says to type: the situation in which it is typed, and whether it has helped."""
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import closing
+
+from tests.docs.situations import recipe
+from tests.docs.situations_feed import BUSY, block
+from tests.docs.situations_node import CONSUMER, fill_up, without_shards
+from tests.docs.situations_sqlite import damage
+from tests.docs.stage import LAST_OFFSET, Stage
+from tests.stores import opensearch_kit as kit
+from tests.support import feed_failures as failures
+from tests.support.feed_history import churn
+from tests.support.records import comparable
+
+
+def assert_in_step(stage: Stage) -> None:
+    """The content is value for value what the feed holds."""
+    exported = stage.run("export").text.encode().splitlines()
+    assert [comparable(line) for line in exported] == [
+        comparable(line) for line in stage.feed.expected_lines()
+    ]
+
+
+def snapshots(stage: Stage) -> int:
+    return len(stage.feed.asked("snapshot"))
+
+
+def leave_a_log(stage: Stage) -> None:
+    """What lies beside the file after a crash; next to another file it would be played into that."""
+    log = stage.database.with_name("ctisync.db-wal")
+    with closing(sqlite3.connect(stage.database)) as other, other:
+        other.execute("DELETE FROM records")
+        other.commit()
+        left = log.read_bytes()
+    log.write_bytes(left)
+
+
+@recipe("first-look")
+def _(stage: Stage) -> Iterator[None]:
+    stage.follow(30)
+    yield
+    assert snapshots(stage) == 1
+
+
+@recipe("first-look-at-the-timer")
+def _(stage: Stage) -> Iterator[None]:
+    stage.follow(30)
+    yield
+
+
+@recipe("more-of-the-log")
+def _(stage: Stage) -> Iterator[None]:
+    stage.follow(30)
+    yield
+
+
+@recipe("disk")
+def _(stage: Stage) -> Iterator[None]:
+    stage.follow(30)
+    yield
+
+
+@recipe("timer-stop")
+def _(stage: Stage) -> Iterator[None]:
+    yield
+
+
+@recipe("timer-start")
+def _(stage: Stage) -> Iterator[None]:
+    yield
+
+
+@recipe("holder")
+def _(stage: Stage) -> Iterator[None]:
+    stage.follow(30)
+    stage.feed.fail("changes", failures.stall(60))
+    running = stage.ctisync.start("sync", "-q")
+    while not stage.feed.asked("changes"):
+        time.sleep(0.02)
+    stage.names[str(running.pid)] = "4711"
+    yield
+    running.communicate(timeout=30)
+    assert running.returncode == 143
+    assert stage.passes() == 0
+
+
+@recipe("lease", node=True)
+def _(stage: Stage) -> Iterator[None]:
+    stage.follow()
+    kit.put_lease(stage.node, CONSUMER, owner="ctisync")
+    yield
+    assert '"owner":"ctisync"' in stage.typed
+
+
+@recipe("cooldown")
+def _(stage: Stage) -> Iterator[None]:
+    stage.follow(30)
+    stage.feed.fail("info", BUSY)
+    assert stage.passes() == 5
+    yield
+    told, asked = stage.typed.split("store  ")[1:]
+    assert "left alone" in told
+    assert "35 behind" in asked
+    assert "left alone" in stage.run("status").text, "to ask is not to end it"
+
+
+@recipe("blocked")
+def _(stage: Stage) -> Iterator[None]:
+    assert block(stage).code == 6
+    yield
+    assert f"/{LAST_OFFSET}_" in stage.typed
+    assert '{"name":"CVE-2003-10003"' in stage.typed
+    assert '"path":"/there/is/nothing/here"' in stage.typed
+
+
+@recipe("damaged")
+def _(stage: Stage) -> Iterator[None]:
+    stage.follow(30)
+    damage(stage)
+    yield
+    assert_in_step(stage)
+
+
+@recipe("owner")
+def _(stage: Stage) -> Iterator[None]:
+    stage.follow()
+    yield
+    owners = {(path.stat().st_uid, path.stat().st_gid) for path in (stage.state, *stage.state.iterdir())}
+    assert len(owners) == 1
+
+
+@recipe("red", node=True)
+def _(stage: Stage) -> Iterator[None]:
+    stage.follow()
+    without_shards(stage, "wazuh-cve")
+    yield
+    assert "red    open   ctisync-wazuh-cve-" in stage.typed
+    assert '"index" : "ctisync-wazuh-cve-' in stage.typed
+
+
+@recipe("lift-block", node=True)
+def _(stage: Stage) -> Iterator[None]:
+    stage.follow(30)
+    fill_up(stage)
+    assert stage.passes() == 7
+    yield
+    assert_in_step(stage)
+
+
+@recipe("backup")
+def _(stage: Stage) -> Iterator[None]:
+    stage.follow()
+    yield
+    assert (stage.backups / "ctisync.db").read_bytes() == stage.database.read_bytes()
+
+
+@recipe("restore")
+def _(stage: Stage) -> Iterator[None]:
+    stage.follow(30)
+    stage.backups.mkdir(parents=True)
+    (stage.backups / "ctisync.db").write_bytes(stage.database.read_bytes())
+    assert stage.passes() == 0
+    churn(stage.feed.history, 30, seed=2)
+    leave_a_log(stage)
+    damage(stage)
+    yield
+    assert_in_step(stage)
+    assert snapshots(stage) == 1, "the backup is gone on from"
+
+
+@recipe("move-to-opensearch", node=True)
+def _(stage: Stage) -> Iterator[None]:
+    del stage.environ["CTISYNC_STORE__URL"]
+    stage.follow(30)
+    yield
+    stage.use_store(stage.node.url)
+    assert_in_step(stage)
+    assert snapshots(stage) == 1, "nothing is downloaded again"
+
+
+@recipe("start-again-sqlite")
+def _(stage: Stage) -> Iterator[None]:
+    stage.follow(30)
+    yield
+    assert_in_step(stage)
+    assert snapshots(stage) == 2
+
+
+@recipe("start-again-opensearch", node=True)
+def _(stage: Stage) -> Iterator[None]:
+    stage.follow(30)
+    content = kit.document(stage.node, CONSUMER) | {"of others": {"offset": 7}}
+    content["vd_4.8.0"]["ctisync"]["schema"] = 2
+    kit.put_document(stage.node, CONSUMER, content)
+    assert stage.passes() == 3
+    yield
+    assert_in_step(stage)
+    assert snapshots(stage) == 2
+    assert kit.document(stage.node, CONSUMER)["of others"] == {"offset": 7}
+
+
+@recipe("without-a-network")
+def _(stage: Stage) -> Iterator[None]:
+    (snapshot,) = stage.feed.files.values()
+    (stage.home / "1901695_1746459961.zip").write_bytes(snapshot.body)
+    yield
+    assert_in_step(stage)
+    assert stage.feed.requests == []

@@ -1,0 +1,164 @@
+"""What the page shows of OpenSearch and its Command Manager: access, taken names, leases, trouble."""
+
+import json
+import ssl
+import time
+from typing import Any
+
+import trustme
+
+from ctisync.core.model import Consumer
+from tests.docs.intervening import answering
+from tests.docs.situations import situation
+from tests.docs.stage import INDEXER, Printed, Stage
+from tests.hostile.server.lying_feed import head
+from tests.hostile.server.raw_server import Heard, Line, RawServer
+from tests.stores import opensearch_kit as kit
+from tests.support.feed_history import populate
+from tests.support.feed_simulator import unused_port
+
+CONSUMER = Consumer()
+
+NOT_PERMITTED = {
+    "error": {
+        "type": "security_exception",
+        "reason": "no permissions for [indices:data/read/get] and User [name=ctisync, roles=[reader]]",
+    }
+}
+
+
+def refused_by_all(stage: Stage, status: str, document: object, **environ: str) -> Printed:
+    """A pass on a server that answers every request so."""
+    body = json.dumps(document).encode()
+    fields = ("Content-Type: application/json", f"Content-Length: {len(body)}", "Connection: close")
+
+    def refuse(line: Line, heard: Heard) -> None:
+        line.send(head(status, *fields), body)
+
+    with RawServer(refuse) as server:
+        stage.use_store(server.origin)
+        return stage.run("sync", "-q", **environ)
+
+
+def without_shards(stage: Stage, name: str) -> None:
+    """The index of this name or alias is red: no node may have its primary shard."""
+    made_again(stage, name, settings={"index.routing.allocation.require._name": "nobody"})
+
+
+def made_again(stage: Stage, name: str, **changes: Any) -> None:
+    """Somebody has made the index anew, under its old names."""
+    [(real, made)] = stage.node.request("GET", f"/{name}").items()
+    body = {"aliases": made["aliases"], "mappings": made["mappings"], **changes}
+    stage.node.request("DELETE", f"/{real}")
+    stage.node.request("PUT", f"/{real}?wait_for_active_shards=0", body)
+
+
+def with_strict_mapping(stage: Stage) -> None:
+    [made] = stage.node.request("GET", "/wazuh-cve").values()
+    known = {name: kind for name, kind in made["mappings"]["properties"].items() if name != "inserted_at"}
+    made_again(stage, "wazuh-cve", mappings=made["mappings"] | {"dynamic": "strict", "properties": known})
+
+
+def fill_up(stage: Stage) -> None:
+    """What a node does to all its indices when its disk is full."""
+    stage.node.request("PUT", "/_all/_settings", {"index.blocks.read_only_allow_delete": True})
+
+
+@situation("store-401")
+def _(stage: Stage) -> Printed:
+    password = stage.settings / "password"
+    password.write_text("another")
+    login = {"CTISYNC_STORE__USERNAME": "ctisync", "CTISYNC_STORE__PASSWORD_FILE": str(password)}
+    return refused_by_all(stage, "401 Unauthorized", {}, **login)
+
+
+@situation("store-403")
+def _(stage: Stage) -> Printed:
+    return refused_by_all(stage, "403 Forbidden", NOT_PERMITTED)
+
+
+@situation("store-tls")
+def _(stage: Stage) -> Printed:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    trustme.CA().issue_cert("localhost").configure_cert(context)
+    with RawServer(lambda line, heard: None, tls=context) as server:
+        stage.use_store(server.origin.replace("127.0.0.1", "localhost"))
+        return stage.run("sync", "-q")
+
+
+@situation("store-unreachable")
+def _(stage: Stage) -> Printed:
+    port = unused_port()
+    stage.use_store(f"http://127.0.0.1:{port}")
+    stage.names[f"HTTPConnection(host='127.0.0.1', port={port})"] = (
+        "HTTPSConnection(host='indexer.example', port=9200)"
+    )
+    return stage.run("sync", "-q")
+
+
+@situation("foreign-index", node=True)
+def _(stage: Stage) -> Printed:
+    stage.node.request("PUT", "/wazuh-cve")
+    return stage.run("sync", "-q")
+
+
+@situation("pass-elsewhere", node=True)
+def _(stage: Stage) -> Printed:
+    stage.follow(30)
+    until = int(time.time()) + 600
+    kit.put_lease(stage.node, CONSUMER, owner="ctisync", host="node-2 (machine 3f9a1c27)", until=until)
+    return stage.run("sync", "-q")
+
+
+@situation("flood-stage", node=True)
+def _(stage: Stage) -> Printed:
+    stage.follow(30)
+    fill_up(stage)
+    return stage.run("sync", "-q")
+
+
+@situation("red", node=True)
+def _(stage: Stage) -> Printed:
+    stage.follow(30)
+    without_shards(stage, "wazuh-context")
+    return stage.run("sync", "-q")
+
+
+@situation("mapping", node=True)
+def _(stage: Stage) -> Printed:
+    stage.follow()
+    with_strict_mapping(stage)
+    populate(stage.feed.history, 1, first=7000)
+    return stage.run("sync", "-q")
+
+
+@situation("too-large", node=True)
+def _(stage: Stage) -> Printed:
+    stage.follow()
+    populate(stage.feed.history, 1, first=7000)
+    with answering(stage.node.url, "_bulk", 413, "{}") as url:
+        stage.names[url] = INDEXER
+        return stage.run("sync", "-q", CTISYNC_STORE__URL=url)
+
+
+@situation("newer-state", node=True)
+def _(stage: Stage) -> Printed:
+    stage.follow()
+    content = kit.document(stage.node, CONSUMER)
+    content["vd_4.8.0"]["ctisync"]["schema"] = 2
+    kit.put_document(stage.node, CONSUMER, content)
+    return stage.run("sync", "-q")
+
+
+@situation("no-plugin", node=True)
+def _(stage: Stage) -> Printed:
+    del stage.environ["CTISYNC_COMMAND_MANAGER__URL"]
+    return stage.run("sync", "-q")
+
+
+@situation("command-unreachable")
+def _(stage: Stage) -> Printed:
+    stage.follow(30)
+    nobody = f"http://127.0.0.1:{unused_port()}"
+    stage.names[nobody] = INDEXER
+    return stage.run("sync", "-q", CTISYNC_COMMAND_MANAGER__URL=nobody)

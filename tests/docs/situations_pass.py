@@ -1,0 +1,182 @@
+"""A pass on this host, whatever feed and store: done, in the wrong words or settings, not alone, stopped."""
+
+import signal
+import sqlite3
+import ssl
+import subprocess
+import sys
+import time
+from contextlib import closing
+
+import trustme
+
+from ctisync.clock import SystemClock
+from ctisync.core.model import Consumer
+from ctisync.locks import host_lock, lock_beside
+from tests.docs.situations import situation
+from tests.docs.stage import FEED, Printed, Stage
+from tests.hostile.server.lying_feed import LyingFeed
+from tests.support import feed_failures as failures
+from tests.support.feed_history import populate
+
+ONLY_OF_2026 = '[{"resources": ["CVE-2026-*"]}]'
+A_BUG = "import sys; from ctisync import cli; cli.app.command('sync')(lambda: 1 / 0); sys.exit(cli.main())"
+
+
+@situation("status-empty")
+def _(stage: Stage) -> Printed:
+    return stage.run("status")
+
+
+@situation("status-ready")
+def _(stage: Stage) -> Printed:
+    stage.follow()
+    populate(stage.feed.history, 120, first=5000)
+    stage.feed.fail("changes", failures.status(503), times=None)
+    assert stage.passes(CTISYNC_CTI__COOLDOWN="0", CTISYNC_CTI__RETRY_BUDGET="0.1") == 5
+    return stage.run("status")
+
+
+@situation("status-loading")
+def _(stage: Stage) -> Printed:
+    stage.follow()
+    stage.feed.history.poison("CVE-2003-10003")
+    assert stage.passes("update") == 6
+    return stage.run("status")
+
+
+@situation("check")
+def _(stage: Stage) -> Printed:
+    nothing = stage.run("status", "--check")
+    stage.follow()
+    good = stage.run("status", "--check")
+    differs = stage.run("status", "--check", CTISYNC_CONSUMERS=ONLY_OF_2026)
+    stage.database.write_text("no database" * 100)
+    unreadable = stage.run("status", "--check")
+    assert [each.code for each in (good, differs, nothing, unreadable)] == [0, 1, 2, 3]
+    return Printed(0, good.text + differs.text + nothing.text + unreadable.text)
+
+
+@situation("log")
+def _(stage: Stage) -> Printed:
+    stage.follow()
+    forms = [stage.run("sync", "--log-format", form).last(1).text for form in ("text", "json", "journal")]
+    return Printed(0, "\n".join(forms))
+
+
+@situation("no-snapshot")
+def _(stage: Stage) -> Printed:
+    stage.feed.info.update(last_snapshot_link=None, last_snapshot_offset=None)
+    return stage.run("sync").last(1)
+
+
+@situation("nothing-known")
+def _(stage: Stage) -> Printed:
+    stage.follow()
+    stage.feed.info["last_offset"] = None
+    return stage.run("sync", "-q")
+
+
+@situation("bug")
+def _(stage: Stage) -> Printed:
+    ended = subprocess.run(
+        [sys.executable, "-c", A_BUG, "sync"], env=stage.environ, capture_output=True, text=True, check=False
+    )
+    return Printed(ended.returncode, ended.stderr)
+
+
+@situation("usage-option")
+def _(stage: Stage) -> Printed:
+    return stage.run("sync", "--offset", "1901695")
+
+
+@situation("usage-from")
+def _(stage: Stage) -> Printed:
+    return stage.run("init-snapshot", "--from", "1901695_1746459961.zip")
+
+
+@situation("settings-name")
+def _(stage: Stage) -> Printed:
+    file = stage.settings / "config.toml"
+    file.write_text('[stroe]\nurl = "https://indexer.example:9200"\n')
+    return stage.run("sync", "--config", str(file))
+
+
+@situation("settings-file")
+def _(stage: Stage) -> Printed:
+    return stage.run("sync", CTISYNC_CTI__TOKEN_FILE=str(stage.settings / "token"))
+
+
+@situation("settings-changed")
+def _(stage: Stage) -> Printed:
+    stage.follow()
+    return stage.run("sync", "-q", CTISYNC_CONSUMERS=ONLY_OF_2026)
+
+
+@situation("no-record-fits")
+def _(stage: Stage) -> Printed:
+    return stage.run("sync", "-q", CTISYNC_CONSUMERS='[{"resources": ["cve-*"]}]')
+
+
+@situation("feed-401")
+def _(stage: Stage) -> Printed:
+    stage.feed.required_token = "another"
+    return stage.run("sync", "-q")
+
+
+@situation("feed-403")
+def _(stage: Stage) -> Printed:
+    stage.feed.fail("info", failures.refusal(403, "Forbidden"))
+    return stage.run("sync", "-q")
+
+
+@situation("feed-404")
+def _(stage: Stage) -> Printed:
+    return stage.run("sync", "-q", CTISYNC_CONSUMERS='[{"consumer": "vd_4.9.0"}]')
+
+
+@situation("feed-tls")
+def _(stage: Stage) -> Printed:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    trustme.CA().issue_cert("localhost").configure_cert(context)
+    with LyingFeed(stage.feed, {}, tls=context) as feed:
+        url = feed.url.replace("127.0.0.1", "localhost")
+        stage.names[url.removesuffix("/api/v1")] = FEED
+        return stage.run("sync", "-q", CTISYNC_CTI__URL=url)
+
+
+@situation("another-pass")
+def _(stage: Stage) -> Printed:
+    stage.follow()
+    with host_lock(lock_beside(stage.database, Consumer()), SystemClock(), "ctisync sync"):
+        return stage.run("sync", "-q")
+
+
+@situation("verify-differs")
+def _(stage: Stage) -> Printed:
+    stage.follow()
+    with closing(sqlite3.connect(stage.database)) as other, other:
+        other.execute("UPDATE records SET offset = 1901700 WHERE name = 'CVE-2004-10004'")
+    return stage.run("verify").last(2)
+
+
+@situation("empty-update")
+def _(stage: Stage) -> Printed:
+    return stage.run("update", "-q")
+
+
+@situation("empty-export")
+def _(stage: Stage) -> Printed:
+    return stage.run("export", "-q")
+
+
+@situation("stopped")
+def _(stage: Stage) -> Printed:
+    stage.follow(30)
+    stage.feed.fail("changes", failures.stall(60))
+    running = stage.ctisync.start("sync", "-q")
+    while not stage.feed.asked("changes"):
+        time.sleep(0.02)
+    running.send_signal(signal.SIGTERM)
+    _, told = running.communicate(timeout=30)
+    return Printed(running.returncode, told.decode())

@@ -1,0 +1,84 @@
+"""What the page shows of a SQLite file: another program's, newer, full, damaged, locked."""
+
+import io
+import sqlite3
+import struct
+import zipfile
+from contextlib import closing
+
+from ctisync.core.model import Consumer
+from ctisync.locks import lock_beside
+from tests.docs.situations import situation
+from tests.docs.stage import Printed, Stage
+from tests.support.feed_history import populate
+
+
+def damage(stage: Stage) -> None:
+    """The first page stays, all others are lost."""
+    size = stage.database.stat().st_size
+    with stage.database.open("r+b") as file:
+        file.seek(8192)
+        file.write(b"\xff" * (size - 8192))
+
+
+@situation("foreign-database")
+def _(stage: Stage) -> Printed:
+    with closing(sqlite3.connect(stage.database)) as other:
+        other.execute("CREATE TABLE theirs (value)")
+    return stage.run("sync", "-q")
+
+
+@situation("newer-database")
+def _(stage: Stage) -> Printed:
+    stage.follow()
+    with closing(sqlite3.connect(stage.database)) as other:
+        other.execute("PRAGMA user_version = 2")
+    return stage.run("sync", "-q")
+
+
+@situation("full")
+def _(stage: Stage) -> Printed:
+    stage.follow()
+    populate(stage.feed.history, 500, first=5000)
+    return stage.run("sync", "-q", HURRIED_PAGES="30")
+
+
+@situation("no-room")
+def _(stage: Stage) -> Printed:
+    stage.feed.publish_snapshot(body=of_a_declared_size(b"\n".join(stage.feed.expected_lines()), 1 << 50))
+    return stage.run("sync", "-q")
+
+
+def of_a_declared_size(content: bytes, size: int) -> bytes:
+    """A ZIP that says so of its one member, in its zip64 field (APPNOTE 4.5.3)."""
+    target = io.BytesIO()
+    with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+        member = zipfile.ZipInfo("vd_1.0.0_vd_4.8.0_1901695_1746459961.json")
+        member.extra = struct.pack("<HHQ", 1, 8, size)
+        archive.writestr(member, content, zipfile.ZIP_DEFLATED)
+    body = bytearray(target.getvalue())
+    struct.pack_into("<I", body, body.index(b"PK\x01\x02") + 24, 0xFFFF_FFFF)
+    return bytes(body)
+
+
+@situation("damaged")
+def _(stage: Stage) -> Printed:
+    stage.follow()
+    damage(stage)
+    return stage.run("sync", "-q")
+
+
+@situation("locked")
+def _(stage: Stage) -> Printed:
+    stage.follow(30)
+    with closing(sqlite3.connect(stage.database, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        return stage.run("sync", "-q")
+
+
+@situation("not-writable")
+def _(stage: Stage) -> Printed:
+    """Tests may run as root, to whom nothing is forbidden: another reason stands in for that."""
+    lock_beside(stage.database, Consumer()).mkdir()
+    stage.names["Is a directory"] = "Permission denied"
+    return stage.run("sync", "-q")

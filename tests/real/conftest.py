@@ -14,10 +14,10 @@ from tests.support.feed_simulator import FeedSimulator
 from tests.support.opensearch_node import RestartableNode, restartable_nodes
 
 
-@pytest.fixture(scope="module")
-def own_node() -> Iterator[RestartableNode]:
+@pytest.fixture(scope="module", params=["2.19.1", pytest.param("3.3.2", marks=pytest.mark.long)])
+def own_node(request: pytest.FixtureRequest) -> Iterator[RestartableNode]:
     """A node that no other module's tests use."""
-    with restartable_nodes("2.19.1") as [node]:
+    with restartable_nodes(request.param) as [node]:
         yield node
 
 

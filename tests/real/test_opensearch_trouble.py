@@ -46,7 +46,10 @@ def test_a_node_that_restarts_in_the_middle_of_a_bulk_costs_a_pass_at_most(
         assert running.returncode in (0, 7), told.decode()
         followed.assert_in_step()
         assert followed.feed.history.last_offset > before
-    figure(f"OpenSearch restarted in mid-pass: {ends.total()} times, exit codes {dict(ends)}, 0 divergences")
+    figure(
+        f"OpenSearch {node.node.version} restarted in mid-pass: {ends.total()} times, "
+        f"exit codes {dict(ends)}, 0 divergences"
+    )
 
 
 def test_a_full_disk_is_7_at_once_and_the_offset_stays(followed: Followed, node: RestartableNode) -> None:
@@ -72,7 +75,7 @@ def test_a_full_disk_is_7_at_once_and_the_offset_stays(followed: Followed, node:
     assert seconds < 30
     assert followed.offset == reached
     followed.assert_holds(reached)
-    figure(f"flood stage: exit 7 after {seconds:.1f} s, offset unchanged")
+    figure(f"OpenSearch {node.node.version}, flood stage: exit 7 after {seconds:.1f} s, offset unchanged")
 
     lifted: dict[str, object] = dict.fromkeys(settings)
     lifted["cluster.info.update.interval"] = "10s"

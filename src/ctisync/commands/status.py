@@ -17,6 +17,9 @@ from ctisync.wiring import opened_feed, opened_store
 STALE: Final = timedelta(hours=24)
 """A content that is behind, or a feed that nobody has asked, for longer than this is worth a warning."""
 
+STANDSTILL: Final = timedelta(days=14)
+"""The feed changes every day; one that does not for so long is worth a warning, though we have all of it."""
+
 OK: Final = 0
 WARNING: Final = 1
 CRITICAL: Final = 2
@@ -128,6 +131,8 @@ def _judge(one: Seen, now: datetime) -> tuple[int, str]:
         return WARNING, f"offset {state.offset}, the feed was last asked {ago(state.checked_at, now)}"
     if state.behind and (state.updated_at is None or now - state.updated_at > STALE):
         return WARNING, f"{state.behind} offsets behind, last changed {ago(state.updated_at, now)}"
+    if state.updated_at is not None and now - state.updated_at > STANDSTILL:
+        return WARNING, f"the feed stands still at {state.offset}, last changed {ago(state.updated_at, now)}"
     return OK, f"offset {state.offset}, {state.behind or 'none'} behind"
 
 

@@ -43,7 +43,11 @@ def but(**changes: object) -> ConsumerState:
         (but(last_offset=300), 1, "200 offsets behind, last changed 30 hours ago"),
         (but(checked_at=NOW - timedelta(days=3)), 1, "the feed was last asked 3 days ago"),
         (but(updated_at=NOW - timedelta(days=13)), 0, "none behind"),
-        (but(updated_at=NOW - timedelta(days=20)), 1, "the feed stands still at 100, last changed 20 days ago"),
+        (
+            but(updated_at=NOW - timedelta(days=20)),
+            1,
+            "the feed stands still at 100, last changed 20 days ago",
+        ),
         (but(owed=Owed(100, 4)), 1, "the command for offset 100 is not accepted yet"),
         (but(offset=0), 1, "waits to be initialised again"),
         (but(loading=True), 1, "waits to be initialised again"),

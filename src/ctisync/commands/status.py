@@ -127,8 +127,12 @@ def _judge(one: Seen, now: datetime) -> tuple[int, str]:
         return WARNING, f"the feed went back to {state.last_offset}, the content stands at {state.offset}"
     if state.owed is not None:
         return WARNING, f"the command for offset {state.owed.offset} is not accepted yet"
-    if now - state.checked_at > STALE:
-        return WARNING, f"offset {state.offset}, the feed was last asked {ago(state.checked_at, now)}"
+    return _judge_age(state, state.checked_at, now)
+
+
+def _judge_age(state: ConsumerState, checked_at: datetime, now: datetime) -> tuple[int, str]:
+    if now - checked_at > STALE:
+        return WARNING, f"offset {state.offset}, the feed was last asked {ago(checked_at, now)}"
     if state.behind and (state.updated_at is None or now - state.updated_at > STALE):
         return WARNING, f"{state.behind} offsets behind, last changed {ago(state.updated_at, now)}"
     if state.updated_at is not None and now - state.updated_at > STANDSTILL:

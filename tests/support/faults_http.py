@@ -18,6 +18,9 @@ PIECE: Final = 4096
 
 _RESET: Final = f"[Errno {errno.ECONNRESET}] {os.strerror(errno.ECONNRESET)}"
 
+_SPOILT: Final = "tests.spoilt"
+"""Marks a reply, among its extensions, whose body is no effect of its own."""
+
 HandleRequest = Callable[[httpx.HTTPTransport, httpx.Request], httpx.Response]
 Send = Callable[[HttpTransport, str, str, bytes | None], Reply]
 
@@ -28,7 +31,7 @@ def handling(inner: HandleRequest, effects: Effects) -> HandleRequest:
     def handle_request(transport: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
         effect = _asked(request)
         response = effects.around(effect, lambda: inner(transport, request), _spoilt_reply)
-        if not isinstance(response.stream, httpx.SyncByteStream) or response.is_stream_consumed:
+        if not isinstance(response.stream, httpx.SyncByteStream) or _SPOILT in response.extensions:
             return response
         return httpx.Response(
             response.status_code,
@@ -74,7 +77,8 @@ def _spoilt_reply(how: How, when: When) -> httpx.Response:
         case (("reset" | "timeout"), _):
             return _spoilt_body_as_reply(how)
         case (("429" | "503"), _):
-            return httpx.Response(int(how), text="Too much to do")
+            body = httpx.ByteStream(b"Too much to do")
+            return httpx.Response(int(how), stream=body, extensions={_SPOILT: True})
     raise AssertionError(f"{how} is no failure of a request")
 
 

@@ -4,7 +4,8 @@
 #   make test       all tests, a real OpenSearch included          (ARGS="-k words" narrows it)
 #   make check      ruff, formatting, mypy --strict, import-linter
 #   make coverage   branch coverage of the core and of the pass    (ARGS="tests/unit" narrows it)
-#   make test-long  the long share: 10,000 sequences of the model machine, 1,000 schedules of several writers
+#   make test-long  all tests, the long ones included; 100,000 patches, 10,000 sequences of the model machine,
+#                   1,000 schedules of several writers: some hours
 #   make planted    plants each known bug into a copy and shows which test notices it
 #   make soak       passes against a moving feed, killed at random (ARGS="--minutes 120 --seed 1")
 #   make node       a real OpenSearch to play with, until Ctrl-C   (ARGS="--version 3.3.2")
@@ -45,6 +46,7 @@ coverage: .venv/.project
 	.venv/bin/python -m pytest --cov --cov-report=term-missing:skip-covered $(ARGS)
 
 test-long: .venv/.project
+	TEST_LONG=1 .venv/bin/python -m pytest $(ARGS)
 	MODEL_SEQUENCES=10000 .venv/bin/python -m pytest --timeout=0 tests/properties -k "memory or sqlite" $(ARGS)
 	SCHEDULES=1000 .venv/bin/python -m pytest --timeout=0 tests/two_writers $(ARGS)
 

@@ -79,6 +79,24 @@ def test_a_list_that_was_out_of_date_when_fences_were_removed_is_made_again(node
     assert node.generations == {ONE: {ALIAS, holder.hold.fence(ONE)}}
 
 
+def test_a_former_holders_swap_that_comes_before_the_revocation_is_seen_and_its_content_fenced(
+    node: SmallNode,
+) -> None:
+    """Else the new holder would write through a fence on a content that nobody reads any more."""
+    with_content(node)
+    node.generations[TWO] = {theirs(node)}
+
+    def swapped() -> None:
+        node.generations[ONE].discard(ALIAS)
+        node.generations[TWO].add(ALIAS)
+
+    node.meanwhile.append((ALIASES, swapped))
+    holder = Holder(node)
+    holder.hold.take_over()
+    assert node.generations == {TWO: {ALIAS, holder.hold.fence(TWO)}}
+    assert holder.hold.live == TWO
+
+
 @pytest.mark.parametrize("step", ["revoke", "drop_strays"])
 def test_aliases_that_never_rest_end_the_pass_at_last(node: SmallNode, step: str) -> None:
     with_content(node)

@@ -1,6 +1,7 @@
 """What is used when nobody says anything is what the README tells."""
 
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
@@ -8,6 +9,7 @@ import pytest
 
 from ctisync.core.limits import Limits
 from ctisync.core.model import Consumer
+from ctisync.core.steps import Policy
 
 README = Path(__file__).parents[2] / "README.md"
 UNITS = {"MiB": 1 << 20, "GiB": 1 << 30}
@@ -52,3 +54,10 @@ def test_a_time_or_a_rate_may_be_without_limit_but_not_negative_or_absurd(name: 
 
 def test_a_consumer_that_nobody_describes_is_the_vulnerability_feed_as_a_whole() -> None:
     assert Consumer() == Consumer("vd_1.0.0", "vd_4.8.0", "wazuh-cve", ("*",))
+
+
+def test_a_pass_that_is_told_nothing_neither_follows_a_reset_nor_loads_more_than_once_a_day() -> None:
+    policy = Policy()
+    assert (policy.mode, policy.on_feed_reset, policy.tolerate_cooldown) == ("sync", "refuse", False)
+    assert policy.reinit_interval == timedelta(seconds=86_400)
+    assert policy.limits == Limits()

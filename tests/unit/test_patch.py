@@ -440,3 +440,10 @@ def test_no_operation_makes_a_document_too_deep(operation: Json) -> None:
 def test_a_test_value_without_end_is_only_another_value() -> None:
     with pytest.raises(patch.PatchError, match="another value is there"):
         patch.apply({"deep": nested(499)}, [{"op": "test", "path": "/deep", "value": nested(100_000)}])
+
+
+def test_the_depth_that_is_allowed_holds_for_what_an_operation_brings_too() -> None:
+    operations = [{"op": "add", "path": "/a", "value": [[]]}]
+    assert patch.apply({}, operations, Limits(json_depth=3)) == {"a": [[]]}
+    with pytest.raises(patch.PatchError, match=r"deeper than limits\.json_depth"):
+        patch.apply({}, operations, Limits(json_depth=2))

@@ -18,6 +18,7 @@ NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
         ("Tue, 24 Nov 2026 03:01:30 GMT", 90.0),
         ("Tue, 24 Nov 2026 02:00:00 GMT", 0.0),
         ("Tue, 24 Nov 2026 03:00:10 -0000", 10.0),
+        ("Tue, 24 Nov 2026 05:00:10 +0200", 10.0),
         ("-1", None),
         ("", None),
         ("1.5", None),
@@ -38,6 +39,7 @@ def test_what_the_server_asks_for_is_never_shortened() -> None:
         delay = next_delay(1, 30.0, 300.0, jitter)
         assert delay is not None
         assert 30.0 <= delay <= 33.0
+    assert next_delay(1, 600.0, 1000.0, 0.5) == 602.5, "a long wish grows by 5 seconds at most"
 
 
 def test_a_server_that_always_asks_for_no_time_is_not_asked_without_a_pause() -> None:
@@ -48,7 +50,7 @@ def test_a_server_that_always_asks_for_no_time_is_not_asked_without_a_pause() ->
 def test_waits_grow_and_stay_bounded() -> None:
     delays = [next_delay(attempt, None, 1e9, 1.0) for attempt in range(1, 60)]
     assert delays[:4] == [1.0, 2.0, 4.0, 8.0]
-    assert delays[-1] == LONGEST_DELAY
+    assert delays[-1] == LONGEST_DELAY == 60.0
 
 
 def test_a_budget_that_does_not_allow_the_wait_ends_the_tries() -> None:

@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 from ctisync.core import state as transitions
@@ -30,7 +31,7 @@ def test_initialising_stands_at_the_snapshots_offset_and_owes_a_command() -> Non
     after = transitions.initialised(before, SNAPSHOT, Consumer(), NOW)
     assert (after.offset, after.snapshot_offset, after.owed) == (700, 700, Owed(700, attempts=2))
     assert (after.content, after.loading, after.range_to, after.refused) == (True, False, None, None)
-    assert after.stored_for == Consumer()
+    assert (after.stored_for, after.updated_at) == (Consumer(), NOW)
     assert after.phase == "ready"
 
 
@@ -49,7 +50,8 @@ def test_advancing_past_a_failed_change_forgets_it_and_no_sooner() -> None:
 
 
 def test_an_advance_owes_a_command_for_the_offset_then_indexed() -> None:
-    after = transitions.advanced(READY, 1300, NOW)
+    begun = msgspec.structs.replace(READY, range_to=1300)
+    after = transitions.advanced(begun, 1300, NOW)
     assert (after.offset, after.owed, after.range_to, after.updated_at) == (1300, Owed(1300), None, NOW)
 
 
@@ -85,6 +87,8 @@ def test_commands_are_owed_until_accepted() -> None:
         (transitions.load_begun(ConsumerState()), "loading"),
         (transitions.load_abandoned(transitions.load_begun(READY)), "ready"),
         (READY, "ready"),
+        (msgspec.structs.replace(READY, offset=1), "ready"),
+        (msgspec.structs.replace(READY, content=False), "empty"),
         (transitions.load_begun(READY), "loading"),
         (transitions.blocked(READY, FAILED), "blocked"),
     ],
@@ -121,6 +125,23 @@ def test_a_blocked_change_that_was_tried_stays_tried_so_that_it_cannot_loop() ->
     assert not elsewhere.failed.reinitialised
 
 
+def test_a_change_is_tried_once_it_has_led_to_an_initialisation_and_not_when_it_was_only_met() -> None:
+    """A change that blocked within the interval gets its one initialisation when the interval is over."""
+    assert (FAILED.reinitialised, FAILED.blocked) == (False, False)
+    assert not FAILED.is_tried(None)
+    assert not FAILED.is_tried(FAILED)
+    assert FAILED.is_tried(msgspec.structs.replace(FAILED, reinitialised=True))
+    assert not FAILED.is_tried(msgspec.structs.replace(FAILED, reinitialised=True, digest="d2"))
+
+
+def test_a_content_that_begins_again_is_neither_blocked_nor_within_a_range() -> None:
+    stuck = msgspec.structs.replace(transitions.blocked(READY, FAILED), range_to=1600)
+    interrupted = transitions.interrupted(stuck, msgspec.structs.replace(FAILED, blocked=True), NOW)
+    for after in (interrupted, transitions.initialised(stuck, SNAPSHOT, Consumer(), NOW)):
+        assert after.failed is not None
+        assert (after.failed.blocked, after.range_to) == (False, None)
+
+
 def test_a_cooldown_lasts_as_long_as_was_asked_for_and_no_longer() -> None:
     after = transitions.cooldown_begun(READY, 90, "answers 429", NOW)
     assert after.cooldown == Cooldown(NOW + timedelta(seconds=90), "answers 429")
@@ -132,6 +153,7 @@ def test_a_cooldown_lasts_as_long_as_was_asked_for_and_no_longer() -> None:
 def test_no_server_is_left_alone_for_longer_than_a_day(seconds: float) -> None:
     after = transitions.cooldown_begun(READY, seconds, "answers 429", NOW)
     assert after.cooldown_at(NOW) is not None
+    assert after.cooldown_at(NOW + timedelta(hours=23, minutes=59)) is not None
     assert after.cooldown_at(NOW + timedelta(hours=24)) is None
 
 

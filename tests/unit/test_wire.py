@@ -24,6 +24,14 @@ def test_an_older_servers_snapshot_takes_its_offset_from_the_file_name() -> None
     assert info(last_snapshot_offset=None).snapshot == Snapshot(LINK, 1901695)
 
 
+def test_a_link_with_a_secret_is_fetched_as_it_is_and_told_without() -> None:
+    signed = LINK + "?signature=s3cret"
+    snapshot = info(last_snapshot_link=signed).snapshot
+    assert snapshot is not None
+    assert snapshot.address == signed
+    assert "s3cret" not in snapshot.link
+
+
 def test_nulls_are_not_known_rather_than_zero() -> None:
     nothing = wire.consumer_info({"data": {"last_offset": None, "last_snapshot_link": None}})
     assert nothing == ConsumerInfo(None, None)

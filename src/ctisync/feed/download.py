@@ -121,7 +121,7 @@ class Download:
                 if first == have and last == size - 1 and known.size in (None, size):
                     return Offer(self._link, known.etag, size), have
         self._start_again()
-        raise Again(f"the server answers {reply.status}, and its Content-Range does not continue what is here")
+        raise Again(f"the server answers {reply.status}, and its Content-Range does not fit what is here")
 
     def _not_refused_before(self, offer: Offer) -> None:
         refused = self._refused

@@ -59,11 +59,12 @@ soak: .venv/.project
 node: .venv/.project
 	@.venv/bin/python -m tests.support.play_node $(ARGS)
 
-# runtime.txt first: the others take its versions, so that what is tested is what is installed.
+# runtime.txt first: the others take its versions, so that what is tested is what is installed. What is asked for with
+# extras stands with them in dev.txt: else pip takes the newest version for those, which no hash is there for.
 lock: .venv-lock/.packages
 	$(PIP_COMPILE) pyproject.toml --output-file requirements/runtime.txt
 	$(PIP_COMPILE) requirements/build.in --output-file requirements/build.txt
-	$(PIP_COMPILE) --constraint requirements/runtime.txt --constraint requirements/build.txt \
+	$(PIP_COMPILE) --no-strip-extras --constraint requirements/runtime.txt --constraint requirements/build.txt \
 		pyproject.toml requirements/dev.in --output-file requirements/dev.txt
 	$(PIP_COMPILE) requirements/lock.in --output-file requirements/lock.txt
 

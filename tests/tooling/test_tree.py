@@ -1,9 +1,11 @@
 """What the tree never holds: places of one machine or registry, and files too long for one sitting."""
 
 import re
+from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 ROOT = Path(__file__).parents[2]
 LINES = 400
@@ -63,3 +65,24 @@ def test_every_source_file_can_be_read_in_one_sitting() -> None:
     lengths = {path: len(path.read_text().splitlines()) for path in (ROOT / "src").rglob("*.py")}
     assert lengths
     assert {str(path.relative_to(ROOT)): count for path, count in lengths.items() if count > LINES} == {}
+
+
+def test_what_a_package_asks_for_with_extras_is_locked_with_them() -> None:
+    """Else pip looks for the newest version of those, and fails as soon as there is one without a hash here."""
+    locked = {
+        requirement.name: requirement.extras
+        for line in re.findall(
+            r"^([^\s#]\S*)==", (ROOT / "requirements" / "dev.txt").read_text(), re.MULTILINE
+        )
+        for requirement in [Requirement(line)]
+    }
+    asked = {
+        (requirement.name, extra)
+        for installed in distributions()
+        for requirement in map(Requirement, installed.requires or [])
+        if requirement.name in locked
+        and (requirement.marker is None or requirement.marker.evaluate({"extra": ""}))
+        for extra in requirement.extras
+    }
+    assert {(name, extra) for name, extra in asked if extra not in locked[name]} == set()
+    assert ("coverage", "toml") in asked, "nothing is looked at"

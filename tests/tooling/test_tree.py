@@ -68,7 +68,7 @@ def test_every_source_file_can_be_read_in_one_sitting() -> None:
 
 
 def test_what_a_package_asks_for_with_extras_is_locked_with_them() -> None:
-    """Else pip looks for the newest version of those, and fails as soon as there is one without a hash here."""
+    """Else pip looks for the newest version of those, and fails as soon as one has no hash here."""
     locked = {
         requirement.name: requirement.extras
         for line in re.findall(

@@ -75,7 +75,7 @@ def test_readers_find_the_old_content_until_the_whole_new_one_is_live(
         after = passes.loaded(writer, consumer, 20)
         load.publish(after)
         assert passes.contents(reader, consumer) == lines(*NEW)
-        assert reader.look(consumer) == after
+        assert passes.beside_a_writer(reader, consumer) == after
 
 
 def test_a_load_that_fails_leaves_content_and_state_as_they_were(
@@ -118,7 +118,7 @@ def test_a_first_load_whose_process_was_killed_never_shows(
     killed.enter_context(dead.load(passes.snapshot(10))).add(OLD)
 
     store = make_store()
-    assert store.look(consumer) == ConsumerState(loading=True)
+    assert passes.beside_a_writer(store, consumer) == ConsumerState(loading=True)
     assert store.count(consumer) is None
     with store.writer(consumer) as writer:
         assert writer.state == ConsumerState()

@@ -29,9 +29,13 @@ ASKED_BY: Final[dict[str, Callable[[str], bool]]] = {
 """Which commands come to what a trouble is of; `sync` stands for the rest in a run that is short of time."""
 
 
+SLOW: Final = ("store: no HTTP", "store: nobody there")
+"""Such a request is sent again, for some seconds."""
+
+
 def pairs() -> Iterator[tuple[str, str]]:
-    """Trouble and command: all that go together, or each of both at least once."""
-    for name in TROUBLES:
+    """Trouble and command: all that go together, or each of both at least once, but for what takes long."""
+    for name in TROUBLES if LONG else [name for name in TROUBLES if name not in SLOW]:
         kind = name.partition(":")[0]
         commands = [command for command in COMMANDS if ASKED_BY[kind](command)]
         if name == EACH_RECORD:

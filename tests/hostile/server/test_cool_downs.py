@@ -24,30 +24,30 @@ OWN: Final = timedelta(seconds=600)
 """What the settings say when the server says nothing that makes sense."""
 
 
-def _date(later: timedelta) -> str:
-    return format_datetime(datetime.now(UTC) + later, usegmt=True)
-
-
 class Wish(NamedTuple):
-    """A Retry-After, and for how long the feed is then left alone."""
+    """A Retry-After, and for how long the feed is then left alone. Not told as text: as a date, then."""
 
-    told: str
+    told: str | timedelta
     lasts: timedelta
     kind: Kind = "info"
     status: int = 429
 
+    def line(self, now: datetime) -> str:
+        told = self.told if isinstance(self.told, str) else format_datetime(now + self.told, usegmt=True)
+        return f"Retry-After: {told}"
+
 
 WISHES: Final[Mapping[str, Wish]] = {
     "an hour in seconds": Wish("3600", HOUR),
-    "an hour as a date": Wish(_date(HOUR), HOUR),
+    "an hour as a date": Wish(HOUR, HOUR),
     "a year in seconds": Wish(str(365 * 86_400), DAY),
-    "a year as a date": Wish(_date(timedelta(days=365)), DAY),
+    "a year as a date": Wish(timedelta(days=365), DAY),
     "the end of time": Wish("Fri, 31 Dec 9999 23:59:59 -2359", DAY),
     "seconds of thirty digits": Wish("9" * 30, OWN),
     "a negative number": Wish("-5", OWN),
     "words": Wish("soon", OWN),
     "a date that is none": Wish("Fri, 99 Foo 2026 25:61:61 GMT", OWN),
-    "a date that has passed": Wish(_date(-HOUR), OWN),
+    "a date that has passed": Wish(-HOUR, OWN),
     "no time at all": Wish("0", OWN),
     "an hour, by a block": Wish("3600", HOUR, status=403),
     "an hour, from the changes": Wish("3600", HOUR, "changes", 503),
@@ -58,6 +58,7 @@ WISHES: Final[Mapping[str, Wish]] = {
 class Two(NamedTuple):
     """The pass that was told to come back later, and the one that came at once. `asked`: what both asked."""
 
+    began: datetime
     first: Outcome
     second: Ended
     after: Kept
@@ -68,9 +69,10 @@ class Two(NamedTuple):
 def twos(passes: Passes, request: pytest.FixtureRequest) -> Mapping[str, Two]:
     def play(name: str) -> Two:
         wish = WISHES[name]
-        lie = body(b"", f"Retry-After: {wish.told}", status=wish.status)
         home = passes.begun(name)
         before = passes.kept(home)
+        began = datetime.now(UTC)
+        lie = body(b"", wish.line(began), status=wish.status)
         settings = {"CTISYNC_CTI__COOLDOWN": "600", "CTISYNC_CTI__RETRY_BUDGET": "1"}
         command = "init-snapshot" if wish.kind == "snapshot" else "sync"
         with LyingFeed(passes.feed, {wish.kind: lie}) as liar:
@@ -78,7 +80,7 @@ def twos(passes: Passes, request: pytest.FixtureRequest) -> Mapping[str, Two]:
             first = passes.run(home, command, **settings)
             outcome = Outcome(first, before, passes.kept(home), tuple(liar.requests), tuple(liar.kinds))
             second = passes.run(home, command, **settings)
-            return Two(outcome, second, passes.kept(home), len(liar.requests))
+            return Two(began, outcome, second, passes.kept(home), len(liar.requests))
 
     return at_once(play, names_judged(request))
 
@@ -92,8 +94,7 @@ def test_a_server_is_left_alone_for_as_long_as_it_asks_and_a_day_at_most(
     judge(Case({}, first), two.first)
     cooldown = two.first.after.state.cooldown
     assert cooldown is not None
-    began = datetime.now(UTC)
-    assert wish.lasts - AROUND < cooldown.until - began < wish.lasts + AROUND
+    assert wish.lasts - AROUND < cooldown.until - two.began < wish.lasts + AROUND
 
     second = End(5, "the feed is not asked before", "--tolerate-cooldown")
     judge(Case({}, second), Outcome(two.second, two.first.before, two.after, (), ()))

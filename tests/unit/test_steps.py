@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from msgspec.structs import replace
 
 from ctisync.core.limits import Limits
 from ctisync.core.model import Consumer, ConsumerInfo, OffsetRange, Snapshot
@@ -281,3 +282,30 @@ def test_a_blocked_content_never_goes_back_to_an_older_snapshot_by_itself() -> N
     assert isinstance(decide(state(1500, failed=BLOCKED), ConsumerInfo(5000, older)), ApplyRange)
     level = Snapshot("https://cti.example/store/1500_1746459999.zip", 1500)
     assert isinstance(decide(state(1500, failed=BLOCKED), ConsumerInfo(5000, level)), Initialise)
+
+
+FLAGS = ("initialised", "advanced", "interrupted", "blocked")
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+def test_what_a_pass_has_been_through_stays_so_and_nothing_else_comes_along(flag: str) -> None:
+    once = SoFar().after(**{flag: True})
+    assert once == SoFar(**{flag: True})
+    assert once.after() == once
+    assert once.after(**dict.fromkeys(FLAGS, True)) == SoFar(**dict.fromkeys(FLAGS, True))
+    assert SoFar().after() == SoFar()
+
+
+def test_a_refused_command_stays_refused_until_the_content_moves_on() -> None:
+    refused = SoFar().after(command_refused=True)
+    assert refused == SoFar(command_refused=True)
+    assert refused.after(blocked=True).command_refused
+    assert not refused.after(advanced=True).command_refused
+    assert refused.after(advanced=True, command_refused=True).command_refused
+
+
+def test_a_change_that_failed_before_is_tried_before_another_snapshot_is_loaded_for_it() -> None:
+    """The content came from a snapshot below it; the feed may have mended it since."""
+    ahead = state(1000, failed=replace(FAILED, reinitialised=True))
+    offered = ConsumerInfo(last_offset=5000, snapshot=NEWER)
+    assert decide(ahead, offered) == ApplyRange(OffsetRange(1000, 2000))

@@ -62,6 +62,38 @@ def test_wrong_consumer_information_is_refused_by_field(document: Json, words: s
         wire.consumer_info(document)
 
 
+def test_a_snapshot_whose_name_tells_nothing_has_the_offset_that_the_feed_tells() -> None:
+    named = "https://cti.example/store/latest.zip"
+    assert info(last_snapshot_link=named).snapshot == Snapshot(named, 1901695)
+
+
+def test_a_snapshot_may_be_offered_by_a_feed_that_does_not_tell_where_it_stands() -> None:
+    assert info(last_offset=None) == ConsumerInfo(None, Snapshot(LINK, 1901695))
+
+
+def test_a_feed_may_stand_at_0_and_a_record_anywhere_from_there() -> None:
+    assert wire.consumer_info({"data": {"last_offset": 0}}).last_offset == 0
+    for offset in (0, 2**63 - 1):
+        assert wire.record(b'{"name":"a","offset":%d,"payload":{}}' % offset).offset == offset
+
+
+def test_a_number_that_no_decimal_can_hold_is_an_error_and_no_null() -> None:
+    with pytest.raises(ValueError, match="exponent"):
+        wire.decode(b'{"a":1e99999999999999999999}')
+
+
+def test_a_name_may_hold_whatever_is_no_control_character() -> None:
+    assert wire.change({**UPDATE, "resource": "ТИД\u2028\u00a0🐞"}).resource == "ТИД\u2028\u00a0🐞"
+
+
+def test_what_a_change_brings_that_its_type_has_no_use_for_is_let_be() -> None:
+    """An update that came with a payload must not be taken for a create later on."""
+    change = wire.change({**UPDATE, "payload": {"a": 1}, "inserted_at": 5})
+    assert (change.payload, change.inserted_at) == (None, None)
+    create = {"offset": 8, "type": "create", "resource": "CVE-2", "payload": {}, "operations": []}
+    assert wire.change(create).operations is None
+
+
 def test_an_offset_may_be_as_high_as_both_stores_can_count() -> None:
     assert wire.change({**UPDATE, "offset": 2**63 - 1}).offset == 2**63 - 1
     assert info(last_offset=2**63 - 1).last_offset == 2**63 - 1
@@ -109,6 +141,7 @@ def test_changes_are_read() -> None:
         ({**UPDATE, "resource": None}, "change 7 has no resource"),
         ({**UPDATE, "resource": ""}, "is empty"),
         ({**UPDATE, "resource": "a\nb"}, "control characters"),
+        ({**UPDATE, "resource": "a\ud800"}, "control characters"),
         ({**UPDATE, "resource": "é" * 257}, "514 bytes"),
         ({**UPDATE, "version": "2"}, "version is a string"),
         ({**UPDATE, "operations": None}, "operations are absent"),

@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from ctisync.core import wire
-from ctisync.core.json_text import TooDeep, TooMany, check
+from ctisync.core.json_text import Excess, check
 from ctisync.core.limits import USUAL, Limits
 from ctisync.core.model import Change, Consumer, Delete, Json, Put, Record, Write
 from ctisync.core.patch import PatchError, Working
@@ -119,9 +119,8 @@ def _within(limits: Limits, record: Record, change: Change) -> Record:
         raise CannotApply(_failed(change, None, reason))
     try:
         check(record.line, limits.json_depth + 1, limits.json_values)  # a payload stands within its line
-    except (TooDeep, TooMany) as error:
-        limit = "json_depth" if isinstance(error, TooDeep) else "json_values"
-        reason = f"it makes a record that goes beyond limits.{limit}"
+    except Excess as error:
+        reason = f"it makes a record that goes beyond limits.{error.limit}"
         raise CannotApply(_failed(change, None, reason)) from None
     return record
 

@@ -6,7 +6,7 @@ ijson ends the process at some 100,000 containers inside one another (a crash, n
 
 import re
 from collections.abc import Iterator
-from typing import Final
+from typing import ClassVar, Final
 
 _ESCAPED: Final = re.compile(rb"\\.", re.DOTALL)
 _ALL_BUT_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"{}[]")
@@ -15,12 +15,22 @@ _PIECE: Final = 1 << 20
 """Bytes: a scan takes many times the memory of what it looks at."""
 
 
-class TooDeep(Exception):
+class Excess(Exception):
+    """A text goes beyond what is allowed; `limit` is the setting that says so."""
+
+    limit: ClassVar[str]
+
+
+class TooDeep(Excess):
     """More containers stand inside one another than are allowed."""
 
+    limit = "json_depth"
 
-class TooMany(Exception):
+
+class TooMany(Excess):
     """There are more values than are allowed."""
+
+    limit = "json_values"
 
 
 class Scan:

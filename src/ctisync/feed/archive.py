@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO, Final, TypeVar
 
 from ctisync.core import wire
-from ctisync.core.json_text import Scan, TooDeep, TooMany, check
+from ctisync.core.json_text import Excess, Scan, TooDeep, check
 from ctisync.core.limits import USUAL, Limits
 from ctisync.core.model import Record
 from ctisync.errors import SnapshotRefused
@@ -81,6 +81,12 @@ def _beyond(limit: str, what: str) -> SnapshotRefused:
         f"{what} (limits.{limit})",
         hint=f"if that is right: raise limits.{limit}, then: ctisync init-snapshot",
     )
+
+
+def _excessive(what: str, error: Excess, limits: Limits) -> SnapshotRefused:
+    deep = isinstance(error, TooDeep)
+    told = "is nested too deeply" if deep else f"has more than {limits.json_values} values"
+    return _beyond(error.limit, f"{what} {told}")
 
 
 def _opened(pieces: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
@@ -155,13 +161,8 @@ def _array_batches(pieces: Iterator[bytes], highest_offset: int, limits: Limits)
                 batch, size = [], 0
     except json_stream.NotJson as error:
         raise SnapshotRefused(f"the snapshot is a JSON array that is damaged or cut off: {error}") from None
-    except TooDeep:
-        what = f"an element of the snapshot, behind the first {number}, is nested too deeply"
-        raise _beyond("json_depth", what) from None
-    except TooMany:
-        most = limits.json_values
-        what = f"an element of the snapshot, behind the first {number}, has more than {most} values"
-        raise _beyond("json_values", what) from None
+    except Excess as error:
+        raise _excessive(f"an element of the snapshot, behind the first {number},", error, limits) from None
     yield batch
 
 
@@ -177,11 +178,8 @@ def _accepted(
         raise _beyond("line_bytes", f"{what} {number} of the snapshot has {len(record.line)} bytes")
     try:
         check(record.line, limits.json_depth + 1, limits.json_values)  # a payload stands within its line
-    except TooDeep:
-        raise _beyond("json_depth", f"{what} {number} of the snapshot is nested too deeply") from None
-    except TooMany:
-        told = f"{what} {number} of the snapshot has more than {limits.json_values} values"
-        raise _beyond("json_values", told) from None
+    except Excess as error:
+        raise _excessive(f"{what} {number} of the snapshot", error, limits) from None
     if record.offset > highest_offset:
         raise SnapshotRefused(
             f"{what} {number} of the snapshot ({record.name}) has offset {record.offset}, "

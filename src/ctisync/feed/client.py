@@ -8,7 +8,7 @@ from urllib.parse import quote, urlsplit
 from urllib.request import url2pathname
 
 from ctisync.core import wire
-from ctisync.core.json_text import Scan, TooDeep, TooMany, check
+from ctisync.core.json_text import Excess, Scan, TooDeep, TooMany, check
 from ctisync.core.links import public_link
 from ctisync.core.model import MAX_RANGE, Change, Consumer, ConsumerInfo, Json, OffsetRange, Snapshot
 from ctisync.core.state import RefusedSnapshot
@@ -145,7 +145,7 @@ class CtiFeed:
         try:
             check(content, limits.json_depth + 3, limits.json_values)
             return wire.decode(content)
-        except (TooDeep, TooMany):
+        except Excess:
             raise FeedRefused(f"the reply of {shown(self._url)} is no consumer's information") from None
         except ValueError:
             raise Again(f"the reply of {shown(self._url)} is no JSON", bad_data=True) from None

@@ -16,13 +16,14 @@ from ctisync.stores.opensearch_client import Reply, Transport
 from ctisync.sync.run_pass import run_pass
 from tests.properties.model import ToldReaders
 from tests.stores import opensearch_kit as kit
-from tests.support import write_order
 from tests.support.clock import FakeClock
 from tests.support.feed_history import History
 from tests.support.memory_feed import MemoryFeed, MemoryServer
 from tests.support.opensearch_node import OpenSearchNode
 from tests.support.report import KeptReport
-from tests.support.write_order import LAST, LOOKS, SCENARIOS, Rules, Server, Writer, performed, search
+from tests.support.write_order.model import LAST, Rules, Server, Writer
+from tests.support.write_order.search import LOADED, NOTHING, SCENARIOS, search
+from tests.support.write_order.steps import LOOKS, performed
 
 SNAPSHOT = 500
 """As in the model's LOADED: one range leads from here to the feed's last offset."""
@@ -78,10 +79,10 @@ class StepsSeen:
         self._loading = self._announced = self._dead = False
         self.seen: list[str] = []
 
-    def send(self, method: str, target: str, body: bytes | None) -> Reply:
+    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> Reply:
         if self._dead:
             raise kit.Killed
-        reply = self._inner.send(method, target, body)
+        reply = self._inner.send(method, target, body, timeout)
         if target == f"/wazuh-context/_doc/{self._consumer.context}" and method == "GET":
             self._entry = self._ours(reply.body.encode()) if reply.status == 200 else None
         self.saw(self._step(method, target.partition("?")[0], body))
@@ -219,15 +220,15 @@ def names(steps: Iterator[tuple[str, Server]]) -> list[str]:
 
 
 CASES: dict[str, tuple[Server, Writer, Mode]] = {
-    "first pass": (write_order.NOTHING, Writer("a"), "sync"),
-    "a range": (write_order.LOADED, Writer("a"), "sync"),
-    "init-snapshot": (write_order.LOADED, Writer("a", wants_snapshot=True), "init-snapshot"),
+    "first pass": (NOTHING, Writer("a"), "sync"),
+    "a range": (LOADED, Writer("a"), "sync"),
+    "init-snapshot": (LOADED, Writer("a", wants_snapshot=True), "init-snapshot"),
 }
 
 
 def begin(node: OpenSearchNode, before: Server) -> Cluster:
     cluster = Cluster(node)
-    if before != write_order.NOTHING:
+    if before != NOTHING:
         cluster.run("sync")
     cluster.feed_goes_on()
     return cluster

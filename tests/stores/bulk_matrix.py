@@ -87,7 +87,7 @@ class Cluster:
     bulks: int = 0
     sequence: int = 100
 
-    def send(self, method: str, target: str, body: bytes | None) -> Reply:
+    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> Reply:
         if target.endswith(("_refresh", "_count")):
             shards = {"total": 1, "successful": 1, "failed": 0}
             return _encoded({"_shards": shards, "count": len(self.records)})

@@ -31,10 +31,10 @@ class MortalTransport:
         self._left = writes
         self.dead = False
 
-    def send(self, method: str, target: str, body: bytes | None) -> Reply:
+    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> Reply:
         if self.dead:
             raise Killed
-        reply = self._inner.send(method, target, body)
+        reply = self._inner.send(method, target, body, timeout)
         self._left -= alters(method, target)
         if self._left == 0:
             self.dead = True
@@ -53,8 +53,8 @@ class ForgetfulTransport:
         self.timeout = inner.timeout
         self._done_once = False
 
-    def send(self, method: str, target: str, body: bytes | None) -> Reply:
-        reply = self._inner.send(method, target, body)
+    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> Reply:
+        reply = self._inner.send(method, target, body, timeout)
         self._done_once = alters(method, target) and not self._done_once
         if self._done_once:
             raise NoReply("timed out")

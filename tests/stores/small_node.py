@@ -46,7 +46,7 @@ class SmallNode:
     def close(self) -> None:
         pass
 
-    def send(self, method: str, target: str, body: bytes | None) -> Reply:
+    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> Reply:
         where = target.partition("?")[0]
         if self.meanwhile and f"{method} {where}".startswith(self.meanwhile[0][0]):
             self.meanwhile.popleft()[1]()
@@ -135,7 +135,7 @@ class _Aside:
     def __init__(self, node: SmallNode) -> None:
         self._node = node
 
-    def send(self, method: str, target: str, body: bytes | None) -> Reply:
+    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> Reply:
         return self._node.answer(method, target, body)
 
     def close(self) -> None:

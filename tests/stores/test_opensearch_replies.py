@@ -44,7 +44,7 @@ class Scripted:
         self.bodies: list[bytes] = []
         self.targets: list[str] = []
 
-    def send(self, method: str, target: str, body: bytes | None) -> Reply:
+    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> Reply:
         assert target.startswith(("/ctisync-w-1/_bulk?require_alias=true&", "/ctisync-w-1/_mget"))
         assert method == "POST"
         self.bodies.append(body or b"")

@@ -22,7 +22,7 @@ _SPOILT: Final = "tests.spoilt"
 """Marks a reply, among its extensions, whose body is no effect of its own."""
 
 HandleRequest = Callable[[httpx.HTTPTransport, httpx.Request], httpx.Response]
-Send = Callable[[HttpTransport, str, str, bytes | None], Reply]
+Send = Callable[[HttpTransport, str, str, bytes | None, float], Reply]
 
 
 def handling(inner: HandleRequest, effects: Effects) -> HandleRequest:
@@ -99,9 +99,9 @@ def _spoilt_body(how: How, _when: When) -> bytes:
 def sending(inner: Send, effects: Effects) -> Send:
     """In the place of `HttpTransport.send` of the OpenSearch store: each request to a node."""
 
-    def send(transport: HttpTransport, method: str, target: str, body: bytes | None) -> Reply:
+    def send(transport: HttpTransport, method: str, target: str, body: bytes | None, timeout: float) -> Reply:
         effect = Effect("node", kind_of_request(method, target, body))
-        return effects.around(effect, lambda: inner(transport, method, target, body), _spoilt_node)
+        return effects.around(effect, lambda: inner(transport, method, target, body, timeout), _spoilt_node)
 
     return send
 

@@ -155,12 +155,12 @@ class StoppingTransport:
         self._made: set[str] = set()
         self.after_stop: list[Sent] = []
 
-    def send(self, method: str, target: str, body: bytes | None) -> Reply:
+    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> Reply:
         if not alters(method, target):
-            return self._inner.send(method, target, body)
+            return self._inner.send(method, target, body, timeout)
         self._stops.moment()
         late = self._stops.done
-        reply = self._inner.send(method, target, body)
+        reply = self._inner.send(method, target, body, timeout)
         if method == "PUT" and target.startswith("/ctisync-"):
             self._made.add(target[1:])
         elif late and self._is_fenced(target, body):

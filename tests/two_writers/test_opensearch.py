@@ -104,11 +104,11 @@ class TakenOverBeforeTheLook:
         self._take_over = take_over
         self._made: str | None = None
 
-    def send(self, method: str, target: str, body: bytes | None) -> Reply:
+    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> Reply:
         if method == "GET" and target == self._made:
             self._made = None
             self._take_over()
-        reply = self._inner.send(method, target, body)
+        reply = self._inner.send(method, target, body, timeout)
         if method == "PUT" and target.startswith("/ctisync-"):
             self._made = target
         return reply

@@ -94,18 +94,18 @@ class TornBulk:
         self._bulks = 0
         self.whole = 0
 
-    def send(self, method: str, target: str, body: bytes | None) -> Reply:
+    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> Reply:
         if self.whole:
             raise kit.Killed
         if "_bulk" not in target or body is None:
-            return self._inner.send(method, target, body)
+            return self._inner.send(method, target, body, timeout)
         self._bulks += 1
         if self._bulks == 1:  # the snapshot's
-            return self._inner.send(method, target, body)
+            return self._inner.send(method, target, body, timeout)
         items = _items(body)
         self.whole = len(items)
         if self._items:
-            self._inner.send(method, target, b"".join(items[: self._items]))
+            self._inner.send(method, target, b"".join(items[: self._items]), timeout)
         raise kit.Killed
 
     def close(self) -> None:

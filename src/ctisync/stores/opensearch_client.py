@@ -70,14 +70,15 @@ class NoReply(Exception):
 
 
 class Transport(Protocol):
-    """One request, sent once. Raises NoReply, or AccessRefused for what TLS refuses.
+    """One request, sent once, from any thread. Raises NoReply, or AccessRefused for what TLS refuses.
 
-    `timeout`: seconds to wait for a connection, and for the next bytes of an answer.
+    `timeout`: seconds to wait for a connection, and for the next bytes of an answer; the transport's own
+    is the longest.
     """
 
     timeout: float
 
-    def send(self, method: str, target: str, body: bytes | None) -> Reply: ...
+    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> Reply: ...
 
     def close(self) -> None: ...
 
@@ -87,7 +88,6 @@ class Client:
         self._transport = transport
         self._clock = clock
         self._username = username
-        self._timeout = transport.timeout
         self._end = math.inf
         self.url = url
 
@@ -112,8 +112,9 @@ class Client:
             left = end - self._clock.monotonic()
             pause = None if wait is None or wait + _LEAST > left else wait
             try:
-                self._transport.timeout = max(_LEAST, min(self._timeout, left))
-                reply = self._transport.send(method, target, sent)
+                reply = self._transport.send(
+                    method, target, sent, max(_LEAST, min(self._transport.timeout, left))
+                )
             except NoReply as failure:
                 if pause is None:
                     raise StoreUnavailable(

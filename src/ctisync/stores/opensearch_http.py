@@ -79,9 +79,9 @@ class HttpTransport:
         )
         self.timeout = timeout
 
-    def send(self, method: str, target: str, body: bytes | None) -> Reply:
+    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> Reply:
         try:
-            text = self._transport.perform_request(method, target, body=body, timeout=self.timeout)
+            text = self._transport.perform_request(method, target, body=body, timeout=timeout)
         except opensearchpy.SSLError as error:
             raise _tls_refusal(error) from error
         except _HTTP_ERRORS_WITHOUT_STATUS as error:

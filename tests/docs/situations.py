@@ -39,6 +39,11 @@ def situation(name: str, *, node: bool = False) -> Callable[[Play], Play]:
     return register
 
 
+def shown_by(name: str, *arguments: str, **environ: str) -> None:
+    """A situation that need not be brought about: the command alone."""
+    situation(name)(lambda stage: stage.run(*arguments, **environ))
+
+
 def recipe(name: str, *, node: bool = False) -> Callable[[Callable[[Stage], Iterator[None]]], Setting]:
     def register(steps: Callable[[Stage], Iterator[None]]) -> Setting:
         assert name not in RECIPES, name

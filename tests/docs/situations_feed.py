@@ -1,6 +1,6 @@
 """What the page shows of a feed: not reachable, busy, refused, gone back, blocked."""
 
-from tests.docs.situations import situation
+from tests.docs.situations import shown_by, situation
 from tests.docs.stage import FEED, Printed, Stage
 from tests.hostile.server.lying_feed import Asked, LyingFeed, head
 from tests.hostile.server.raw_server import Line
@@ -74,9 +74,7 @@ def _(stage: Stage) -> Printed:
     return stage.run("sync", "-q")
 
 
-@situation("snapshot-limit")
-def _(stage: Stage) -> Printed:
-    return stage.run("sync", "-q", CTISYNC_LIMITS__LINE_BYTES="1500")
+shown_by("snapshot-limit", "sync", "-q", CTISYNC_LIMITS__LINE_BYTES="1500")
 
 
 @situation("snapshot-link")

@@ -1,19 +1,17 @@
 """A pass on this host, whatever feed and store: done, in the wrong words or settings, not alone, stopped."""
 
 import signal
-import sqlite3
 import ssl
 import subprocess
 import sys
 import time
-from contextlib import closing
 
 import trustme
 
 from ctisync.clock import SystemClock
 from ctisync.core.model import Consumer
 from ctisync.locks import host_lock, lock_beside
-from tests.docs.situations import situation
+from tests.docs.situations import shown_by, situation
 from tests.docs.stage import FEED, Printed, Stage
 from tests.hostile.server.lying_feed import LyingFeed
 from tests.support import feed_failures as failures
@@ -22,10 +20,13 @@ from tests.support.feed_history import populate
 ONLY_OF_2026 = '[{"resources": ["CVE-2026-*"]}]'
 A_BUG = "import sys; from ctisync import cli; cli.app.command('sync')(lambda: 1 / 0); sys.exit(cli.main())"
 
-
-@situation("status-empty")
-def _(stage: Stage) -> Printed:
-    return stage.run("status")
+shown_by("status-empty", "status")
+shown_by("empty-update", "update", "-q")
+shown_by("empty-export", "export", "-q")
+shown_by("usage-option", "sync", "--offset", "1901695")
+shown_by("usage-from", "init-snapshot", "--from", "1901695_1746459961.zip")
+shown_by("no-record-fits", "sync", "-q", CTISYNC_CONSUMERS='[{"resources": ["cve-*"]}]')
+shown_by("feed-404", "sync", "-q", CTISYNC_CONSUMERS='[{"consumer": "vd_4.9.0"}]')
 
 
 @situation("status-ready")
@@ -85,16 +86,6 @@ def _(stage: Stage) -> Printed:
     return Printed(ended.returncode, ended.stderr)
 
 
-@situation("usage-option")
-def _(stage: Stage) -> Printed:
-    return stage.run("sync", "--offset", "1901695")
-
-
-@situation("usage-from")
-def _(stage: Stage) -> Printed:
-    return stage.run("init-snapshot", "--from", "1901695_1746459961.zip")
-
-
 @situation("settings-name")
 def _(stage: Stage) -> Printed:
     file = stage.settings / "config.toml"
@@ -113,11 +104,6 @@ def _(stage: Stage) -> Printed:
     return stage.run("sync", "-q", CTISYNC_CONSUMERS=ONLY_OF_2026)
 
 
-@situation("no-record-fits")
-def _(stage: Stage) -> Printed:
-    return stage.run("sync", "-q", CTISYNC_CONSUMERS='[{"resources": ["cve-*"]}]')
-
-
 @situation("feed-401")
 def _(stage: Stage) -> Printed:
     stage.feed.required_token = "another"
@@ -128,11 +114,6 @@ def _(stage: Stage) -> Printed:
 def _(stage: Stage) -> Printed:
     stage.feed.fail("info", failures.refusal(403, "Forbidden"))
     return stage.run("sync", "-q")
-
-
-@situation("feed-404")
-def _(stage: Stage) -> Printed:
-    return stage.run("sync", "-q", CTISYNC_CONSUMERS='[{"consumer": "vd_4.9.0"}]')
 
 
 @situation("feed-tls")
@@ -155,19 +136,8 @@ def _(stage: Stage) -> Printed:
 @situation("verify-differs")
 def _(stage: Stage) -> Printed:
     stage.follow()
-    with closing(sqlite3.connect(stage.database)) as other, other:
-        other.execute("UPDATE records SET offset = 1901700 WHERE name = 'CVE-2004-10004'")
+    stage.alter_database("UPDATE records SET offset = 1901700 WHERE name = 'CVE-2004-10004'")
     return stage.run("verify").last(2)
-
-
-@situation("empty-update")
-def _(stage: Stage) -> Printed:
-    return stage.run("update", "-q")
-
-
-@situation("empty-export")
-def _(stage: Stage) -> Printed:
-    return stage.run("export", "-q")
 
 
 @situation("stopped")

@@ -23,16 +23,14 @@ def damage(stage: Stage) -> None:
 
 @situation("foreign-database")
 def _(stage: Stage) -> Printed:
-    with closing(sqlite3.connect(stage.database)) as other:
-        other.execute("CREATE TABLE theirs (value)")
+    stage.alter_database("CREATE TABLE theirs (value)")
     return stage.run("sync", "-q")
 
 
 @situation("newer-database")
 def _(stage: Stage) -> Printed:
     stage.follow()
-    with closing(sqlite3.connect(stage.database)) as other:
-        other.execute("PRAGMA user_version = 2")
+    stage.alter_database("PRAGMA user_version = 2")
     return stage.run("sync", "-q")
 
 

@@ -6,8 +6,10 @@ them, and what differs from call to call (times, processes, sizes) is taken out 
 
 import io
 import re
+import sqlite3
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -136,6 +138,11 @@ class Stage:
         """A content that is in step with the feed, which has gone on by so many changes since."""
         assert self.passes() == 0
         churn(self.feed.history, changes)
+
+    def alter_database(self, statement: str) -> None:
+        """As another program does, or a person with the `sqlite3` of the shell."""
+        with closing(sqlite3.connect(self.database)) as other, other:
+            other.execute(statement)
 
     def type(self, script: str) -> None:
         """What a person types who reads the page; `typed` is then what it has printed."""

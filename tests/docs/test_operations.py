@@ -55,8 +55,8 @@ def indexer(
     return Stage(tmp_path, feed, manager, opensearch_2)
 
 
-def of(registry: dict[str, Any], *, node: bool) -> list[str]:
-    return [name for name, played in registry.items() if played.node == node]
+def each_of(registry: dict[str, Any], *, node: bool) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("name", [name for name, each in registry.items() if each.node == node])
 
 
 def shown_as(name: str) -> tuple[str, list[int]]:
@@ -79,12 +79,12 @@ def assert_printed(stage: Stage, name: str) -> None:
         assert printed.code in codes
 
 
-@pytest.mark.parametrize("name", of(SITUATIONS, node=False))
+@each_of(SITUATIONS, node=False)
 def test_what_the_page_shows_is_what_a_person_reads(stage: Stage, name: str) -> None:
     assert_printed(stage, name)
 
 
-@pytest.mark.parametrize("name", of(SITUATIONS, node=True))
+@each_of(SITUATIONS, node=True)
 def test_what_the_page_shows_is_what_a_person_with_an_opensearch_reads(indexer: Stage, name: str) -> None:
     assert_printed(indexer, name)
 
@@ -95,12 +95,12 @@ def assert_helps(stage: Stage, name: str) -> None:
         stage.type(block.text)
 
 
-@pytest.mark.parametrize("name", of(RECIPES, node=False))
+@each_of(RECIPES, node=False)
 def test_what_the_page_says_to_type_helps(stage: Stage, name: str) -> None:
     assert_helps(stage, name)
 
 
-@pytest.mark.parametrize("name", of(RECIPES, node=True))
+@each_of(RECIPES, node=True)
 def test_what_the_page_says_to_type_on_an_opensearch_helps(indexer: Stage, name: str) -> None:
     assert_helps(indexer, name)
 

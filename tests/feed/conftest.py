@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from ctisync.core.model import Consumer
+from ctisync.core.model import Consumer, Snapshot
 from ctisync.feed.client import CtiFeed
 from tests.support.clock import FakeClock
+from tests.support.feed_history import populate
 from tests.support.feed_simulator import FeedSimulator
 from tests.support.report import KeptReport
 
@@ -56,3 +57,10 @@ def make_feed(sim: FeedSimulator, clock: FakeClock, report: KeptReport, tmp_path
 @pytest.fixture
 def feed(make_feed: MakeFeed) -> CtiFeed:
     return make_feed()
+
+
+@pytest.fixture
+def snapshot(sim: FeedSimulator) -> Snapshot:
+    """A published snapshot of 300 records."""
+    populate(sim.history, 300)
+    return Snapshot(sim.publish_snapshot(), sim.history.last_offset)

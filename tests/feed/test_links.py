@@ -14,6 +14,7 @@ from ctisync.feed.bounds import Bounds
 from ctisync.feed.links import Reach, hop, is_public, snapshot_url
 from ctisync.feed.transport import DEFAULT_TIMEOUTS, Transport
 from tests.feed.conftest import MakeFeed
+from tests.feed.downloads import nothing
 from tests.support import feed_failures as failures
 from tests.support.clock import FakeClock
 from tests.support.feed_history import populate
@@ -196,10 +197,6 @@ def _nobody_came(listener: socket.socket) -> bool:
     return False
 
 
-def _nothing() -> None:
-    pass
-
-
 @pytest.mark.parametrize("how", ["link", "redirect", "redirect of a redirect"])
 def test_no_byte_goes_to_a_host_that_is_not_allowed(
     sim: FeedSimulator, make_feed: MakeFeed, how: str
@@ -214,7 +211,7 @@ def test_no_byte_goes_to_a_host_that_is_not_allowed(
             sim.fail("snapshot", failures.redirect("/store/again"))
         sim.fail("snapshot", failures.redirect(target))
         with pytest.raises(SnapshotRefused, match=_place(other)):
-            make_feed(token="s3cret").fetch_snapshot(Snapshot(link, 1005), None, _nothing)
+            make_feed(token="s3cret").fetch_snapshot(Snapshot(link, 1005), None, nothing)
         assert _nobody_came(other)
 
 
@@ -223,7 +220,7 @@ def test_an_allowed_host_is_asked_without_the_token(sim: FeedSimulator, make_fee
     with FeedSimulator() as other:
         link = sim.publish_snapshot(host=other)
         place = urlsplit(other.origin).netloc
-        make_feed(token="s3cret", allowed_hosts=[place]).fetch_snapshot(Snapshot(link, 1005), None, _nothing)
+        make_feed(token="s3cret", allowed_hosts=[place]).fetch_snapshot(Snapshot(link, 1005), None, nothing)
         assert len(other.requests) == 1
         assert "s3cret" not in str(other.requests)
 
@@ -272,7 +269,7 @@ def test_a_person_may_lead_anywhere_but_from_https_to_http(sim: FeedSimulator, m
         link = other.publish_snapshot()
         sim.fail("snapshot", failures.redirect(link))
         feed = make_feed(base_url=BASE, token="s3cret")
-        file = feed.fetch_given(f"{sim.origin}/store/x.zip", _nothing)
+        file = feed.fetch_given(f"{sim.origin}/store/x.zip", nothing)
         assert sum(len(batch) for batch in file.records(1005)) == 5
         assert "s3cret" not in str(sim.requests + other.requests)
 
@@ -280,7 +277,7 @@ def test_a_person_may_lead_anywhere_but_from_https_to_http(sim: FeedSimulator, m
 def test_a_person_gives_no_password_in_an_address(make_feed: MakeFeed) -> None:
     with _listening() as listener:
         with pytest.raises(UsageError, match="user name or password") as caught:
-            make_feed().fetch_given(f"http://me:canary@{_place(listener)}/x", _nothing)
+            make_feed().fetch_given(f"http://me:canary@{_place(listener)}/x", nothing)
         assert _nobody_came(listener)
     assert "canary" not in f"{caught.value.message}{caught.value.hint}"
 
@@ -288,4 +285,4 @@ def test_a_person_gives_no_password_in_an_address(make_feed: MakeFeed) -> None:
 def test_a_feed_whose_host_is_not_there_is_unreachable_as_ever(make_feed: MakeFeed) -> None:
     feed = make_feed(base_url="http://no.such.host.invalid", retry_budget=0.0)
     with pytest.raises(FeedUnreachable):
-        feed.fetch_snapshot(Snapshot("http://no.such.host.invalid/5_1746459961.zip", 5), None, _nothing)
+        feed.fetch_snapshot(Snapshot("http://no.such.host.invalid/5_1746459961.zip", 5), None, nothing)

@@ -35,8 +35,9 @@ def assert_refused(in_use: InUse, given: Refused, served: Refused | None = None)
     assert in_use.manager.commands == []
 
 
-def assert_goes_on(in_use: InUse) -> None:
-    """The next good snapshot is loaded."""
+def assert_refused_and_forgotten(in_use: InUse, given: Refused) -> None:
+    """And the next good snapshot is loaded."""
+    assert_refused(in_use, given)
     good = in_use.from_feed()
     assert good.code == 0, good.stderr
     assert in_use.seen().exported == tuple(in_use.feed.expected_lines())

@@ -13,8 +13,15 @@ PLACE: Final = 21
 BOM: Final = b"\xef\xbb\xbf"
 
 
-def of(payload: bytes = b"{}", name: bytes = b'"HOSTILE"', offset: bytes = b"7", more: bytes = b"") -> bytes:
+def of(
+    payload: bytes = b"{}",
+    name: bytes = b'"HOSTILE"',
+    offset: bytes = b"7",
+    version: bytes | None = None,
+    more: bytes = b"",
+) -> bytes:
     """A line from JSON texts; `more` are further fields, each with a comma in front."""
+    more = more if version is None else b',"version":' + version + more
     return b'{"name":' + name + b',"offset":' + offset + more + b',"payload":' + payload + b"}"
 
 
@@ -38,6 +45,12 @@ def named(name: str) -> bytes:
 def nested(depth: int) -> bytes:
     """A line whose payload has so many containers inside one another."""
     return of(b'{"k":' * (depth - 1) + b"{}" + b"}" * (depth - 1))
+
+
+def _mistyped(got: str, **field: bytes) -> Refused:
+    """One field of another type than it must have; `got` is that type in the refusal's words."""
+    (name,) = field
+    return Refused(f"got `{got}` at `{name}`", of(**field))
 
 
 _NO_JSON: Final = "is no record: it is no JSON"
@@ -108,11 +121,11 @@ REFUSED: Final = {
     "a whole reply around the record": Refused("it has no name", b'{"data":[' + of() + b"]}"),
     "no name": Refused("it has no name", b'{"offset":7,"payload":{}}'),
     "a name in capitals": Refused("it has no name", b'{"NAME":"x","offset":7,"payload":{}}'),
-    "a name that is null": Refused("got `null` at `name`", of(name=b"null")),
-    "a name that is a number": Refused("got `int` at `name`", of(name=b"7")),
-    "a name that is true": Refused("got `bool` at `name`", of(name=b"true")),
-    "a name that is a list": Refused("got `array` at `name`", of(name=b'["x"]')),
-    "a name that is an object": Refused("got `object` at `name`", of(name=b"{}")),
+    "a name that is null": _mistyped("null", name=b"null"),
+    "a name that is a number": _mistyped("int", name=b"7"),
+    "a name that is true": _mistyped("bool", name=b"true"),
+    "a name that is a list": _mistyped("array", name=b'["x"]'),
+    "a name that is an object": _mistyped("object", name=b"{}"),
     "a name that is empty": Refused("its name is empty", of(name=b'""')),
     "a name of 513 bytes": Refused("its name is 513 bytes", named("x" * 513)),
     "a name of 171 characters that are 513 bytes": Refused("its name is 513 bytes", named("日" * 171)),
@@ -121,13 +134,13 @@ REFUSED: Final = {
     "a name with an escape of a terminal": Refused("its name holds control", of(name=rb'"\u001b[2J"')),
     "a name with a C1 control character": Refused("its name holds control", named("a\u0085b")),
     "no offset": Refused("it has no offset", b'{"name":"x","payload":{}}'),
-    "an offset that is null": Refused("got `null` at `offset`", of(offset=b"null")),
-    "an offset that is a string": Refused("got `str` at `offset`", of(offset=b'"7"')),
-    "an offset that is true": Refused("got `bool` at `offset`", of(offset=b"true")),
-    "an offset that is a list": Refused("got `array` at `offset`", of(offset=b"[7]")),
-    "an offset that is a fraction": Refused("got `float` at `offset`", of(offset=b"7.5")),
-    "an offset of 7.0": Refused("got `float` at `offset`", of(offset=b"7.0")),
-    "an offset with an exponent": Refused("got `float` at `offset`", of(offset=b"75e-1")),
+    "an offset that is null": _mistyped("null", offset=b"null"),
+    "an offset that is a string": _mistyped("str", offset=b'"7"'),
+    "an offset that is true": _mistyped("bool", offset=b"true"),
+    "an offset that is a list": _mistyped("array", offset=b"[7]"),
+    "an offset that is a fraction": _mistyped("float", offset=b"7.5"),
+    "an offset of 7.0": _mistyped("float", offset=b"7.0"),
+    "an offset with an exponent": _mistyped("float", offset=b"75e-1"),
     "an offset below zero": Refused("its offset -1 is out of range", of(offset=b"-1")),
     "an offset of 2^63": Refused("its offset 9223372036854775808 is out of range", of(offset=b"%d" % 2**63)),
     "an offset of 2^64": Refused("its offset 18446744073709551616 is out", of(offset=b"%d" % 2**64)),
@@ -141,9 +154,9 @@ REFUSED: Final = {
     "a payload that is a list": Refused("its payload is not an object", of(b"[]")),
     "a payload that is a string": Refused("its payload is not an object", of(b'"{}"')),
     "a payload that is a number": Refused("its payload is not an object", of(b"7")),
-    "a version that is a string": Refused("got `str` at `version`", of(more=b',"version":"2"')),
-    "a version that is a fraction": Refused("got `float` at `version`", of(more=b',"version":2.5')),
-    "a version that is true": Refused("got `bool` at `version`", of(more=b',"version":true')),
+    "a version that is a string": _mistyped("str", version=b'"2"'),
+    "a version that is a fraction": _mistyped("float", version=b"2.5"),
+    "a version that is true": _mistyped("bool", version=b"true"),
     "a payload nested deeper than limits.json_depth": Refused(r"limits\.json_depth", nested(501)),
     "a payload without a bottom": Refused("nested too deeply", nested(100_000)),
 }
@@ -160,8 +173,8 @@ KEPT: Final = (
     *(line(name, number) for number, name in enumerate(ODD_NAMES, start=1)),
     of(name=b'"offset 0"', offset=b"0"),
     of(name=b'"offset -0"', offset=b"-0"),
-    of(name=b'"version null"', more=b',"version":null'),
-    of(name=b'"version large"', more=b',"version":' + b"9" * 30),
+    of(name=b'"version null"', version=b"null"),
+    of(name=b'"version large"', version=b"9" * 30),
     of(name=b'"times and more"', more=b',"inserted_at":7,"later":{"a":[1,2,{}]},"Name":"x"'),
     of(name=b'"blanks"', payload=b'{ "a" :\t[ 1 , 2 ] } '),
     of(name=b'"numbers"', payload=b'{"a":1e999,"b":-1e999,"c":-0,"d":1E+2,"e":9.30}'),

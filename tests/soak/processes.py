@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import ctisync
 from tests.cli.conftest import Ctisync
-from tests.soak import measured
+from tests.support import peak_memory
 from tests.support.interpreter import is_pythons_own_end
 
 LONGEST: Final = 300.0
@@ -72,11 +71,11 @@ class Sessions:
 
     def run(self, *arguments: str, **environ: str) -> Ended:
         """A whole one, whose peak memory is measured."""
-        told, figures = self._home / "told", self._home / "figures"
-        launcher = [sys.executable, "-I", "-S", measured.__file__, str(figures)]
-        _await(self._begin([*launcher, *self._ctisync.command(*arguments)], told, environ))
-        status, peak = map(int, figures.read_text().split())
-        return _looked_at(os.waitstatus_to_exitcode(status), told)._replace(peak=peak)
+        told, figures = self._home / "told", str(self._home / "figures")
+        command = [*peak_memory.launcher(figures), *self._ctisync.command(*arguments)]
+        _await(self._begin(command, told, environ))
+        code, peak = peak_memory.told(figures)
+        return _looked_at(code, told)._replace(peak=peak)
 
     def end(self) -> None:
         for process in self._started:

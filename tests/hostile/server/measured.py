@@ -3,18 +3,15 @@
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import tests.soak.measured
+from tests.support import peak_memory
 
 HANGS: Final = 100.0
 """Seconds after which a process is killed."""
-
-_SMALL_PARENT: Final = str(tests.soak.measured.__file__)
 
 
 class Ended(NamedTuple):
@@ -31,7 +28,7 @@ def run(command: Sequence[str], environ: Mapping[str, str], folder: Path, *, han
     began = time.monotonic()
     figures = folder / "figures"
     with subprocess.Popen(
-        [sys.executable, "-I", "-S", _SMALL_PARENT, str(figures), *command],
+        [*peak_memory.launcher(str(figures)), *command],
         env=dict(environ),
         cwd=folder,
         stdout=subprocess.DEVNULL,
@@ -45,6 +42,6 @@ def run(command: Sequence[str], environ: Mapping[str, str], folder: Path, *, han
             os.killpg(parent.pid, signal.SIGKILL)
             _, stderr = parent.communicate()
             return Ended(-signal.SIGKILL, stderr, time.monotonic() - began, 0.0)
-    status, kib = map(int, figures.read_text().split())
+    code, kib = peak_memory.told(str(figures))
     figures.unlink()
-    return Ended(os.waitstatus_to_exitcode(status), stderr, time.monotonic() - began, kib / 1024)
+    return Ended(code, stderr, time.monotonic() - began, kib / 1024)

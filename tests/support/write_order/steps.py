@@ -1,126 +1,9 @@
-"""The order of writes on OpenSearch as a model that can be searched: several writers, every interleaving.
+"""What a writer does, step by step: taking over, a new content, a range, the command, the end."""
 
-A step is one request, or a few that nobody can come between; it bears the name of what
-`ctisync.stores.opensearch_takeover` (take_over, swap, drop_strays, let_go) and `opensearch_writer` (load,
-publish, apply) do there. A writer may be killed before any step, and his lease may expire at any moment, so
-the next one may take over whenever it likes; how a clock is read is no matter of the order.
-
-Not modelled: changes that cannot be applied, programs that are not ctisync, and a request that was under way
-when its fence was removed.
-"""
-
-from collections import deque
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
-SNAPSHOT = 100
-LAST = 700
-RANGE = 200
+from tests.support.write_order.model import ENDED, LAST, RANGE, Generation, Rules, Server, Swap, Writer
 
-
-class Rules(NamedTuple):
-    """The rules that the order rests on. Leaving one out must end in a violation."""
-
-    fenced: bool = True
-    """A generation is reached through the lease holder's own alias, which taking over removes."""
-    removals_asserted: bool = True
-    """Dropping strays asserts the own fence in the same call."""
-    lease_seen_before_removals: bool = True
-    """Between making a generation and dropping strays the state is written: is the lease ours still?"""
-    lease_seen_before_found_swap: bool = True
-    """Between fencing the content of a dead writer's swap and going on with it: is the lease ours still?"""
-    swap_announced: bool = True
-    """The state names the swap and the state before it, so that the next one can finish or undo it."""
-    offset_lowered: bool = True
-    """And the offset is not above the snapshot's from then on."""
-    snapshot: int = SNAPSHOT
-    """The offset of the feed's snapshot."""
-
-
-class Swap(NamedTuple):
-    to: str
-    was: int
-    offset: int
-
-
-class Document(NamedTuple):
-    """The state and the lease; `version` stands for `if_seq_no` and `if_primary_term`."""
-
-    version: int = 0
-    offset: int = 0
-    generation: str | None = None
-    swap: Swap | None = None
-    range_to: int | None = None
-    owed: int | None = None
-    lease: str | None = None
-
-
-class Generation(NamedTuple):
-    """`holds`: every change up to here is in, None while it is being loaded; `damage`: what never may be."""
-
-    holds: int | None = None
-    fences: frozenset[str] = frozenset()
-    damage: str = ""
-
-
-class Server(NamedTuple):
-    """`told`: the last command was sent for what is indexed now."""
-
-    document: Document
-    generations: tuple[tuple[str, Generation], ...] = ()
-    live: str | None = None
-    told: bool = True
-
-    def get(self, name: str | None) -> Generation | None:
-        return next((generation for known, generation in self.generations if known == name), None)
-
-    def put(self, name: str, generation: Generation | None) -> "Server":
-        """With this generation so; None: without it."""
-        kept = [(known, old) for known, old in self.generations if known != name]
-        added = [] if generation is None else [(name, generation)]
-        return self._replace(generations=tuple(sorted([*kept, *added])))
-
-    def is_fenced(self, name: str | None, token: str) -> bool:
-        generation = self.get(name)
-        return generation is not None and token in generation.fences
-
-    def add_fence(self, name: str, token: str) -> "Server":
-        generation = self.get(name)
-        assert generation is not None
-        return self.put(name, generation._replace(fences=generation.fences | {token}))
-
-    def remove_fence(self, name: str, token: str) -> "Server":
-        generation = self.get(name)
-        assert generation is not None
-        return self.put(name, generation._replace(fences=generation.fences - {token}))
-
-
-class Writer(NamedTuple):
-    """A pass: its `next` step, and what it knows. `seen` is the document as it last read or wrote it."""
-
-    token: str
-    wants_snapshot: bool = False
-    next: str = "acquire"
-    seen: Document = Document()
-    settled: bool = False
-    initialised: bool = False
-    advanced: bool = False
-    listed: tuple[tuple[str, str], ...] = ()
-    strays: tuple[str, ...] = ()
-    live: str | None = None
-    to: str | None = None
-    range: tuple[int, int] = (0, 0)
-    bodies: int = 0
-
-    def then(self, step: str, **known: object) -> "Writer":
-        return self._replace(next=step, **known)  # type: ignore[arg-type]
-
-    def end(self) -> "Writer":
-        """AnotherPass, the pass's own end, or a kill: from here on all are the same."""
-        return Writer(self.token, next=ENDED)
-
-
-ENDED = "ended"
 After = tuple[Server, Writer]
 Step = Callable[[Server, Writer, Rules], After]
 
@@ -415,42 +298,13 @@ def release(server: Server, writer: Writer, rules: Rules) -> After:
 STEPS: dict[str, Step] = {
     step.__name__: step
     for step in (
-        *(
-            acquire,
-            list_fences,
-            revoke,
-            look,
-            finish_found,
-            fence_found,
-            see_lease,
-            undo,
-            zero,
-            list_strays,
-            drop_strays,
-        ),
-        *(create, begin_load, load, check_count, announce_swap, swap, finish_swap),
-        *(read, announce_range, bulk, advance, refresh, post, accept, unfence, release),
+        acquire, list_fences, revoke, look, finish_found, fence_found, see_lease, undo, zero, list_strays,
+        drop_strays, create, begin_load, load, check_count, announce_swap, swap, finish_swap,
+        read, announce_range, bulk, advance, refresh, post, accept, unfence, release,
     )
-}
+}  # fmt: skip
 LOOKS = frozenset({"list_fences", "look", "see_lease", "list_strays"})
 """Steps that only read, and not through a fence: how often that is done is no part of the order."""
-
-
-def violation(server: Server) -> str | None:
-    """What no reader and no later pass may ever meet."""
-    document = server.document
-    if server.live is None:
-        return "an offset without content" if document.offset > 0 else None
-    live = server.get(server.live)
-    if live is None:
-        return "the live generation was dropped"
-    if live.holds is None:
-        return "a half-loaded generation is live"
-    if live.damage:
-        return f"the live content is damaged: {live.damage}"
-    if document.offset > live.holds:
-        return "the stored offset is above the content"
-    return None
 
 
 def performed(server: Server, writer: Writer, rules: Rules) -> Iterator[tuple[str, Server]]:
@@ -459,101 +313,3 @@ def performed(server: Server, writer: Writer, rules: Rules) -> Iterator[tuple[st
         step = writer.next
         server, writer = STEPS[step](server, writer, rules)
         yield step, server
-
-
-def wrong_in_the_end(server: Server, rules: Rules) -> str | None:
-    """Two passes that nobody disturbs, the second to drop what the first has replaced."""
-    for token in ("y", "z"):
-        for _, after in performed(server, Writer(token), rules):
-            if (wrong := violation(after)) is not None:
-                return f"in an undisturbed pass: {wrong}"
-            server = after
-    live = server.get(server.live)
-    if live is None or (live.holds, server.document.offset) != (LAST, LAST):
-        return "undisturbed passes do not reach the feed's last offset"
-    if server.document.owed is not None or not server.told:
-        return "a command is missed"
-    return "a stray generation stays" if len(server.generations) > 1 else None
-
-
-State = tuple[Server, tuple[Writer, ...]]
-
-
-class Found(NamedTuple):
-    """What a search came to: states seen, ends reached, and the shortest way to each violation."""
-
-    states: int
-    ends: int
-    violations: dict[str, list[str]]
-
-
-def search(server: Server, writers: tuple[Writer, ...], rules: Rules) -> Found:
-    """Every interleaving of these writers, each killed before any of his steps or not, breadth first."""
-    start = (server, writers)
-    came_from: dict[State, tuple[State, str] | None] = {start: None}
-    waiting = deque([start])
-    violations: dict[str, State] = {}
-    verdicts: dict[Server, str | None] = {}
-    ends = 0
-    while waiting:
-        state = waiting.popleft()
-        if all(writer.next == ENDED for writer in state[1]):
-            ends += 1
-            if state[0] not in verdicts:
-                verdicts[state[0]] = wrong_in_the_end(state[0], rules)
-            if (wrong := verdicts[state[0]]) is not None:
-                violations.setdefault(wrong, state)
-        for move, reached in _moves(state, rules):
-            if reached in came_from:
-                continue
-            came_from[reached] = (state, move)
-            if (wrong := violation(reached[0])) is not None:
-                violations.setdefault(wrong, reached)
-            else:
-                waiting.append(reached)
-    return Found(len(came_from), ends, {wrong: _way(came_from, state) for wrong, state in violations.items()})
-
-
-def _moves(state: State, rules: Rules) -> Iterator[tuple[str, State]]:
-    """Whatever may happen next: a step of a writer, or his death."""
-    server, writers = state
-    for number, writer in enumerate(writers):
-        if writer.next == ENDED:
-            continue
-        before, after = writers[:number], writers[number + 1 :]
-        name = f"{writer.token}: {writer.next}"
-        changed, moved = STEPS[writer.next](server, writer, rules)
-        yield name, (changed, (*before, moved, *after))
-        yield f"{name} KILLED", (server, (*before, writer.end(), *after))
-
-
-def _way(came_from: dict[State, tuple[State, str] | None], state: State) -> list[str]:
-    moves = []
-    while (before := came_from[state]) is not None:
-        state, move = before
-        moves.append(move)
-    return moves[::-1]
-
-
-NOTHING = Server(Document())
-LOADED = Server(Document(offset=500, generation="old"), (("old", Generation(holds=500)),), live="old")
-HALF_WRITTEN = LOADED._replace(document=LOADED.document._replace(range_to=LAST))
-
-SYNCS = (Writer("a"), Writer("b"))
-OPERATOR = (Writer("a", wants_snapshot=True), Writer("b"))
-OPERATORS = (Writer("a", wants_snapshot=True), Writer("b", wants_snapshot=True))
-
-FIRST_SWAP = Server(
-    Document(version=1, swap=Swap("x1", was=0, offset=SNAPSHOT), lease="x"),
-    (("x1", Generation(holds=SNAPSHOT, fences=frozenset({"x"}))),),
-)
-"""A first pass was killed between announcing its swap and doing it."""
-
-SCENARIOS: dict[str, tuple[Server, tuple[Writer, ...]]] = {
-    "two first passes": (NOTHING, SYNCS),
-    "an operator's init-snapshot and a sync": (LOADED, OPERATOR),
-    "two operators' init-snapshots": (LOADED, OPERATORS),
-    "two syncs": (LOADED, SYNCS),
-    "a first swap announced, then a sync and an init-snapshot": (FIRST_SWAP, OPERATOR),
-    "a range half written, then a sync and an init-snapshot": (HALF_WRITTEN, OPERATOR),
-}

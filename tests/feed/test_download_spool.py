@@ -1,0 +1,130 @@
+"""What lies on the disk of a download: this user's alone, removed in time, never another's."""
+
+import errno
+import shutil
+import stat
+from pathlib import Path
+
+import pytest
+
+from ctisync.core.model import Consumer, Snapshot
+from ctisync.errors import AnotherPass, StoreUnavailable
+from ctisync.feed.client import CtiFeed
+from tests.feed.conftest import MakeFeed
+from tests.feed.downloads import nothing, served, spooled
+from tests.support.feed_simulator import FeedSimulator
+from tests.support.report import KeptReport
+
+
+def test_a_snapshot_is_downloaded_whole_for_this_user_alone(
+    sim: FeedSimulator, feed: CtiFeed, snapshot: Snapshot, tmp_path: Path, report: KeptReport
+) -> None:
+    alive = []
+    file = feed.fetch_snapshot(snapshot, None, lambda: alive.append(1))
+    assert file.path.read_bytes() == served(sim).body
+    assert file.size == len(served(sim).body)
+    assert sum(len(batch) for batch in file.records(snapshot.offset)) == 300
+    assert file.position == file.size
+    assert stat.S_IMODE((tmp_path / "spool").stat().st_mode) == 0o700
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "spool").iterdir()} == {0o600}
+    assert file.path.name.startswith("vd_1.0.0-vd_4.8.0-")
+    assert alive
+    (bar,) = report.bars
+    assert (bar.step, bar.total, bar.amounts[-1]) == ("download", file.size, file.size)
+    assert sim.asked("snapshot")[0].headers["accept-encoding"] == "identity"
+
+
+def test_what_was_loaded_or_is_no_good_is_removed(feed: CtiFeed, snapshot: Snapshot, tmp_path: Path) -> None:
+    file = feed.fetch_snapshot(snapshot, None, nothing)
+    assert spooled(tmp_path) == [".json", ".part"]
+    file.discard()
+    file.discard()
+    assert spooled(tmp_path) == []
+
+
+def test_a_file_that_cannot_be_removed_does_not_hide_how_the_load_ended(
+    feed: CtiFeed, snapshot: Snapshot
+) -> None:
+    file = feed.fetch_snapshot(snapshot, None, nothing)
+    file.path.unlink()
+    file.path.mkdir()
+    file.discard()
+    with pytest.raises(StoreUnavailable, match="cannot be kept"):
+        feed.tidy()
+
+
+def test_the_parts_of_older_links_are_removed_and_other_files_are_not(
+    sim: FeedSimulator, make_feed: MakeFeed, snapshot: Snapshot, tmp_path: Path
+) -> None:
+    old = make_feed().fetch_snapshot(snapshot, None, nothing)
+    other = make_feed(consumer=Consumer(name="vd_4.8.0-x")).fetch_snapshot(snapshot, None, nothing)
+    database = tmp_path / "spool" / "ctisync.db"
+    database.write_bytes(b"precious")
+    new = make_feed().fetch_snapshot(Snapshot(sim.publish_snapshot(), snapshot.offset), None, nothing)
+    assert not old.path.exists()
+    assert not old.path.with_suffix(".json").exists()
+    assert all(path.exists() for path in (other.path, database, new.path))
+
+
+def test_what_a_dead_pass_left_is_removed_by_one_that_needs_no_snapshot(
+    make_feed: MakeFeed, feed: CtiFeed, snapshot: Snapshot, tmp_path: Path
+) -> None:
+    feed.tidy()  # there is no folder yet
+    feed.fetch_snapshot(snapshot, None, nothing)
+    other = make_feed(consumer=Consumer(name="another"))
+    other.tidy()
+    assert spooled(tmp_path) == [".json", ".part"], "it belongs to another consumer"
+    make_feed().tidy()
+    assert spooled(tmp_path) == []
+
+
+def test_a_lost_lease_ends_the_download_and_keeps_the_part(
+    feed: CtiFeed, snapshot: Snapshot, tmp_path: Path
+) -> None:
+    def lost() -> None:
+        raise AnotherPass("taken over")
+
+    with pytest.raises(AnotherPass):
+        feed.fetch_snapshot(snapshot, None, lost)
+    assert spooled(tmp_path) == [".json", ".part"]
+
+
+def test_a_full_disk_is_told_before_the_download(
+    sim: FeedSimulator, feed: CtiFeed, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    full = type("Usage", (), {"free": 10})
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
+    with pytest.raises(StoreUnavailable, match="No space") as caught:
+        feed.fetch_snapshot(snapshot, None, nothing)
+    assert str(tmp_path / "spool") in str(caught.value.hint)
+
+
+def test_a_disk_that_fills_up_on_the_way_is_the_stores_failure(
+    feed: CtiFeed, snapshot: Snapshot, tmp_path: Path
+) -> None:
+    def full() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(StoreUnavailable, match="No space"):
+        feed.fetch_snapshot(snapshot, None, full)
+
+
+def test_a_folder_that_cannot_be_made_is_the_stores_failure(
+    make_feed: MakeFeed, snapshot: Snapshot, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreUnavailable, match="cannot be kept in"):
+        make_feed(spool_dir=tmp_path / "file" / "spool").fetch_snapshot(snapshot, None, nothing)
+
+
+def test_a_planted_link_is_not_written_through(
+    make_feed: MakeFeed, snapshot: Snapshot, tmp_path: Path
+) -> None:
+    precious = tmp_path / "precious"
+    precious.write_text("precious")
+    file = make_feed().fetch_snapshot(snapshot, None, nothing)
+    file.path.unlink()
+    file.path.symlink_to(precious)
+    with pytest.raises(StoreUnavailable):
+        make_feed().fetch_snapshot(snapshot, None, nothing)
+    assert precious.read_text() == "precious"

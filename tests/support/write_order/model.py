@@ -1,0 +1,112 @@
+"""What is on the server, what a writer knows, and the rules that the order rests on."""
+
+from typing import NamedTuple
+
+SNAPSHOT = 100
+LAST = 700
+RANGE = 200
+
+
+class Rules(NamedTuple):
+    """The rules that the order rests on. Leaving one out must end in a violation."""
+
+    fenced: bool = True
+    """A generation is reached through the lease holder's own alias, which taking over removes."""
+    removals_asserted: bool = True
+    """Dropping strays asserts the own fence in the same call."""
+    lease_seen_before_removals: bool = True
+    """Between making a generation and dropping strays the state is written: is the lease ours still?"""
+    lease_seen_before_found_swap: bool = True
+    """Between fencing the content of a dead writer's swap and going on with it: is the lease ours still?"""
+    swap_announced: bool = True
+    """The state names the swap and the state before it, so that the next one can finish or undo it."""
+    offset_lowered: bool = True
+    """And the offset is not above the snapshot's from then on."""
+    snapshot: int = SNAPSHOT
+    """The offset of the feed's snapshot."""
+
+
+class Swap(NamedTuple):
+    to: str
+    was: int
+    offset: int
+
+
+class Document(NamedTuple):
+    """The state and the lease; `version` stands for `if_seq_no` and `if_primary_term`."""
+
+    version: int = 0
+    offset: int = 0
+    generation: str | None = None
+    swap: Swap | None = None
+    range_to: int | None = None
+    owed: int | None = None
+    lease: str | None = None
+
+
+class Generation(NamedTuple):
+    """`holds`: every change up to here is in, None while it is being loaded; `damage`: what never may be."""
+
+    holds: int | None = None
+    fences: frozenset[str] = frozenset()
+    damage: str = ""
+
+
+class Server(NamedTuple):
+    """`told`: the last command was sent for what is indexed now."""
+
+    document: Document
+    generations: tuple[tuple[str, Generation], ...] = ()
+    live: str | None = None
+    told: bool = True
+
+    def get(self, name: str | None) -> Generation | None:
+        return next((generation for known, generation in self.generations if known == name), None)
+
+    def put(self, name: str, generation: Generation | None) -> "Server":
+        """With this generation so; None: without it."""
+        kept = [(known, old) for known, old in self.generations if known != name]
+        added = [] if generation is None else [(name, generation)]
+        return self._replace(generations=tuple(sorted([*kept, *added])))
+
+    def is_fenced(self, name: str | None, token: str) -> bool:
+        generation = self.get(name)
+        return generation is not None and token in generation.fences
+
+    def add_fence(self, name: str, token: str) -> "Server":
+        generation = self.get(name)
+        assert generation is not None
+        return self.put(name, generation._replace(fences=generation.fences | {token}))
+
+    def remove_fence(self, name: str, token: str) -> "Server":
+        generation = self.get(name)
+        assert generation is not None
+        return self.put(name, generation._replace(fences=generation.fences - {token}))
+
+
+class Writer(NamedTuple):
+    """A pass: its `next` step, and what it knows. `seen` is the document as it last read or wrote it."""
+
+    token: str
+    wants_snapshot: bool = False
+    next: str = "acquire"
+    seen: Document = Document()
+    settled: bool = False
+    initialised: bool = False
+    advanced: bool = False
+    listed: tuple[tuple[str, str], ...] = ()
+    strays: tuple[str, ...] = ()
+    live: str | None = None
+    to: str | None = None
+    range: tuple[int, int] = (0, 0)
+    bodies: int = 0
+
+    def then(self, step: str, **known: object) -> "Writer":
+        return self._replace(next=step, **known)  # type: ignore[arg-type]
+
+    def end(self) -> "Writer":
+        """AnotherPass, the pass's own end, or a kill: from here on all are the same."""
+        return Writer(self.token, next=ENDED)
+
+
+ENDED = "ended"

@@ -1,0 +1,133 @@
+"""What must hold on the server, and the search for a way to break it."""
+
+from collections import deque
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from tests.support.write_order.model import (
+    ENDED,
+    LAST,
+    SNAPSHOT,
+    Document,
+    Generation,
+    Rules,
+    Server,
+    Swap,
+    Writer,
+)
+from tests.support.write_order.steps import STEPS, performed
+
+
+def violation(server: Server) -> str | None:
+    """What no reader and no later pass may ever meet."""
+    document = server.document
+    if server.live is None:
+        return "an offset without content" if document.offset > 0 else None
+    live = server.get(server.live)
+    if live is None:
+        return "the live generation was dropped"
+    if live.holds is None:
+        return "a half-loaded generation is live"
+    if live.damage:
+        return f"the live content is damaged: {live.damage}"
+    if document.offset > live.holds:
+        return "the stored offset is above the content"
+    return None
+
+
+def wrong_in_the_end(server: Server, rules: Rules) -> str | None:
+    """Two passes that nobody disturbs, the second to drop what the first has replaced."""
+    for token in ("y", "z"):
+        for _, after in performed(server, Writer(token), rules):
+            if (wrong := violation(after)) is not None:
+                return f"in an undisturbed pass: {wrong}"
+            server = after
+    live = server.get(server.live)
+    if live is None or (live.holds, server.document.offset) != (LAST, LAST):
+        return "undisturbed passes do not reach the feed's last offset"
+    if server.document.owed is not None or not server.told:
+        return "a command is missed"
+    return "a stray generation stays" if len(server.generations) > 1 else None
+
+
+State = tuple[Server, tuple[Writer, ...]]
+
+
+class Found(NamedTuple):
+    """What a search came to: states seen, ends reached, and the shortest way to each violation."""
+
+    states: int
+    ends: int
+    violations: dict[str, list[str]]
+
+
+def search(server: Server, writers: tuple[Writer, ...], rules: Rules) -> Found:
+    """Every interleaving of these writers, each killed before any of his steps or not, breadth first."""
+    start = (server, writers)
+    came_from: dict[State, tuple[State, str] | None] = {start: None}
+    waiting = deque([start])
+    violations: dict[str, State] = {}
+    verdicts: dict[Server, str | None] = {}
+    ends = 0
+    while waiting:
+        state = waiting.popleft()
+        if all(writer.next == ENDED for writer in state[1]):
+            ends += 1
+            if state[0] not in verdicts:
+                verdicts[state[0]] = wrong_in_the_end(state[0], rules)
+            if (wrong := verdicts[state[0]]) is not None:
+                violations.setdefault(wrong, state)
+        for move, reached in _moves(state, rules):
+            if reached in came_from:
+                continue
+            came_from[reached] = (state, move)
+            if (wrong := violation(reached[0])) is not None:
+                violations.setdefault(wrong, reached)
+            else:
+                waiting.append(reached)
+    return Found(len(came_from), ends, {wrong: _way(came_from, state) for wrong, state in violations.items()})
+
+
+def _moves(state: State, rules: Rules) -> Iterator[tuple[str, State]]:
+    """Whatever may happen next: a step of a writer, or his death."""
+    server, writers = state
+    for number, writer in enumerate(writers):
+        if writer.next == ENDED:
+            continue
+        before, after = writers[:number], writers[number + 1 :]
+        name = f"{writer.token}: {writer.next}"
+        changed, moved = STEPS[writer.next](server, writer, rules)
+        yield name, (changed, (*before, moved, *after))
+        yield f"{name} KILLED", (server, (*before, writer.end(), *after))
+
+
+def _way(came_from: dict[State, tuple[State, str] | None], state: State) -> list[str]:
+    moves = []
+    while (before := came_from[state]) is not None:
+        state, move = before
+        moves.append(move)
+    return moves[::-1]
+
+
+NOTHING = Server(Document())
+LOADED = Server(Document(offset=500, generation="old"), (("old", Generation(holds=500)),), live="old")
+HALF_WRITTEN = LOADED._replace(document=LOADED.document._replace(range_to=LAST))
+
+SYNCS = (Writer("a"), Writer("b"))
+OPERATOR = (Writer("a", wants_snapshot=True), Writer("b"))
+OPERATORS = (Writer("a", wants_snapshot=True), Writer("b", wants_snapshot=True))
+
+FIRST_SWAP = Server(
+    Document(version=1, swap=Swap("x1", was=0, offset=SNAPSHOT), lease="x"),
+    (("x1", Generation(holds=SNAPSHOT, fences=frozenset({"x"}))),),
+)
+"""A first pass was killed between announcing its swap and doing it."""
+
+SCENARIOS: dict[str, tuple[Server, tuple[Writer, ...]]] = {
+    "two first passes": (NOTHING, SYNCS),
+    "an operator's init-snapshot and a sync": (LOADED, OPERATOR),
+    "two operators' init-snapshots": (LOADED, OPERATORS),
+    "two syncs": (LOADED, SYNCS),
+    "a first swap announced, then a sync and an init-snapshot": (FIRST_SWAP, OPERATOR),
+    "a range half written, then a sync and an init-snapshot": (HALF_WRITTEN, OPERATOR),
+}

@@ -1,0 +1,89 @@
+"""The stage of one pass in this process: a feed, a store and a Command Manager in memory."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ctisync.core.model import Consumer, Record
+from ctisync.core.state import ConsumerState
+from ctisync.core.steps import Policy
+from ctisync.ports import CommandManager
+from ctisync.sync.run_pass import run_pass
+from tests.properties.model import ToldReaders
+from tests.support import faults_ports
+from tests.support.clock import FakeClock
+from tests.support.faults import Effects
+from tests.support.feed_history import History
+from tests.support.memory_feed import MemoryFeed, MemoryServer
+from tests.support.memory_store import MemoryStorage, MemoryStore
+from tests.support.report import KeptReport
+
+CONSUMER = Consumer()
+SAID = {"consumer": "vd_1.0.0/vd_4.8.0"}
+
+
+class Told(ToldReaders):
+    """Keeps which index was named, too."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.indices: list[str] = []
+
+    def send_update(self, index: str, offset: int) -> None:
+        super().send_update(index, offset)
+        self.indices.append(index)
+
+
+class Stage:
+    """A feed, a store and a Command Manager; `run` is one pass, and then `effects` are the calls it made."""
+
+    def __init__(self) -> None:
+        self.server = MemoryServer(History(CONSUMER.context, first_offset=0))
+        self.storage = MemoryStorage()
+        self.store = MemoryStore(self.storage)
+        self.told = Told()
+        self.clock = FakeClock()
+        self.report = KeptReport()
+        self.effects: list[str] = []
+
+    def run(self, commands: bool = True, consumer: Consumer = CONSUMER, **policy: Any) -> None:
+        self.report = KeptReport()
+        effects = Effects()
+        told: CommandManager = faults_ports.commands_with(self.told, effects)
+        try:
+            run_pass(
+                consumer,
+                feed=faults_ports.feed_with(MemoryFeed(self.server), effects),
+                store=faults_ports.store_with(self.store, effects),
+                commands=told if commands else None,
+                clock=self.clock,
+                report=self.report,
+                policy=Policy(**policy),
+            )
+        finally:
+            self.effects = [effect.name for effect in effects.seen]
+
+    @property
+    def state(self) -> ConsumerState:
+        return self.store.look(CONSUMER)
+
+    def put(self, **changes: Any) -> None:
+        """The stored state is another one, as some pass before has left it."""
+        kept = self.storage.get(CONSUMER)
+        state = msgspec.structs.replace(kept.state, **changes)
+        self.storage.put(CONSUMER, msgspec.structs.replace(kept, state=state))
+
+    def write(self, written: Record) -> None:
+        """A record is in the content already."""
+        kept = self.storage.get(CONSUMER)
+        content = {**(kept.content or {}), written.name: written}
+        self.storage.put(CONSUMER, msgspec.structs.replace(kept, content=content))
+
+    def names(self) -> list[str]:
+        return [event.name for event in self.report.events]
+
+    def ended(self) -> dict[str, Any]:
+        (fields,) = self.report.named("pass-ended")
+        return fields

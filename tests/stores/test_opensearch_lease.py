@@ -108,6 +108,23 @@ def test_a_lease_that_a_killed_pass_left_makes_the_next_pass_settle_also_with_no
     assert not store.look(consumer).unsettled, "another host's is not ours to judge"
 
 
+def test_a_fence_that_was_put_up_after_its_pass_had_gone_makes_the_next_pass_settle(
+    store: OpenSearchStore, consumer: Consumer, opensearch_2: OpenSearchNode
+) -> None:
+    """A stopped pass does not wait for the reply to its last request, which may be done after all others."""
+    (live,) = kit.aliases(opensearch_2, consumer)
+    fence = store._generations(consumer).new_fence("0123456789abcdef", 0)
+    opensearch_2.request("PUT", f"/{live}/_alias/{fence}")
+    assert store.look(consumer).unsettled
+    kit.put_lease(opensearch_2, consumer, until=in_(600))
+    assert not store.look(consumer).unsettled, "it is its holder's, who may be alive"
+    kit.put_lease(opensearch_2, consumer, owner=myself().owner, host=myself().host, until=in_(600))
+    with store.writer(consumer):
+        pass
+    assert kit.aliases(opensearch_2, consumer) == {live: {consumer.index}}
+    assert not store.look(consumer).unsettled
+
+
 def test_a_lease_of_another_user_of_this_host_is_not_ours_to_take(
     store: OpenSearchStore, consumer: Consumer, opensearch_2: OpenSearchNode
 ) -> None:

@@ -92,13 +92,19 @@ class OpenSearchStore:
 
     def look(self, consumer: Consumer) -> ConsumerState:
         entry = self._document(consumer).read().entry
-        live = self._generations(consumer).inventory().live
+        generations = self._generations(consumer)
+        inventory = generations.inventory()
         made_for = entry.state.stored_for
         # One that was made for another alias stands under that, where the inventory doesn't look.
         elsewhere = made_for is not None and made_for.index != consumer.index
-        missing = entry.state.content and not elsewhere and live != entry.generation
-        # We hold the host's lock, so whoever took a lease under it is dead.
-        left = self._host_lock_held and entry.lease is not None and is_of(entry.lease, myself())
+        missing = entry.state.content and not elsewhere and inventory.live != entry.generation
+        if entry.lease is None:
+            # Whoever puts up a fence has a lease; one that stays without it was put up by a request that was
+            # done after its pass had gone.
+            left = any(map(generations.fences, inventory.generations.values()))
+        else:
+            # We hold the host's lock, so whoever took a lease under it is dead.
+            left = self._host_lock_held and is_of(entry.lease, myself())
         return msgspec.structs.replace(entry.state, unsettled=entry.swap is not None or missing or left)
 
     def checked(self, consumer: Consumer, state: ConsumerState) -> None:

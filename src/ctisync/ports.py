@@ -115,7 +115,11 @@ class Load(Protocol):
     """A new content, being built beside the live one and invisible to readers."""
 
     def add(self, records: Sequence[Record]) -> None:
-        """Take these records in. Of two with one name the higher offset stays, the first when equal."""
+        """Take these records in. Of two with one name the higher offset stays, the first when equal.
+
+        They may be written later, and what then goes wrong be raised by a later call: by `publish` at
+        the latest.
+        """
 
     def publish(self, after: ConsumerState) -> int:
         """Check what was built against what was added, then make it live together with `after`.

@@ -42,6 +42,7 @@ def _store(settings: Settings, clock: Clock, *, host_lock_held: bool) -> Store:
         _check_folder(place.path.parent, settings)
         return SqliteStore(place.path, clock)
     from ctisync.stores.opensearch import OpenSearchStore
+    from ctisync.stores.opensearch_senders import Pace
 
     return OpenSearchStore(
         place.urls,
@@ -54,6 +55,7 @@ def _store(settings: Settings, clock: Clock, *, host_lock_held: bool) -> Store:
         client_key=_text(wanted.client_key),
         shards=wanted.shards,
         replicas=wanted.replicas,
+        pace=Pace(wanted.senders, wanted.bulk_bytes),
     )
 
 

@@ -51,8 +51,9 @@ def test_a_writer_that_was_taken_over_from_writes_nothing_more(
     assert passes.contents(make_store(), consumer) == lines(A, record("CVE-2", 31))
 
 
-def add(load: Load, after: ConsumerState) -> None:  # a step like `publish`
+def add(load: Load, after: ConsumerState) -> None:
     load.add([record("CVE-9", 26)])
+    load.publish(after)  # at the latest
 
 
 def publish(load: Load, after: ConsumerState) -> None:

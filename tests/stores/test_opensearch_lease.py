@@ -13,8 +13,8 @@ from ctisync.core.model import Consumer, Delete, Put
 from ctisync.core.state import advanced
 from ctisync.errors import AnotherPass
 from ctisync.stores.opensearch import OpenSearchStore
+from ctisync.stores.opensearch_actions import Stored, delete, index
 from ctisync.stores.opensearch_lease import myself
-from ctisync.stores.opensearch_records import Stored, delete, index
 from tests.stores import opensearch_kit as kit
 from tests.support.clock import FakeClock
 from tests.support.opensearch_node import OpenSearchNode
@@ -190,7 +190,6 @@ def test_who_has_lost_the_lease_changes_nothing_any_more(
             lambda: lost._records.send(
                 fence, [delete("CVE-1", 15, Stored(version=1, seq_no=0, primary_term=1))]
             ),
-            lambda: load.add([B]),
             lambda: load.publish(after),
             lost.make_searchable,
         ):

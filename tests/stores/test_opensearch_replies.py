@@ -11,8 +11,9 @@ import pytest
 
 from ctisync.core.model import Record
 from ctisync.errors import AccessRefused, AnotherPass, StoreUnavailable
+from ctisync.stores.opensearch_actions import Action, Stored, delete, index
 from ctisync.stores.opensearch_client import Client, NoReply, Problem, Reply
-from ctisync.stores.opensearch_records import Action, Records, Stored, delete, index
+from ctisync.stores.opensearch_records import Records
 from tests.stores import opensearch_kit as kit
 from tests.support.clock import FakeClock
 from tests.support.opensearch_node import OpenSearchNode

@@ -44,5 +44,7 @@ def stores_of(kind: str, folder: Path, request: pytest.FixtureRequest) -> Iterat
 
 def _opensearch(node: OpenSearchNode) -> Store:
     from ctisync.stores.opensearch import OpenSearchStore
+    from ctisync.stores.opensearch_senders import Pace
 
-    return OpenSearchStore(urls=[node.url], clock=SystemClock(), host_lock_held=True, shards=1, replicas=0)
+    # Bulks of a few records, several under way at once: so small contents go in as large ones do.
+    return OpenSearchStore([node.url], SystemClock(), pace=Pace(senders=3, bulk_bytes=500))

@@ -95,6 +95,8 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
     client_key: Path | None = None
     shards: Annotated[int, Meta(ge=1, le=1024)] = 1
     replicas: Annotated[int, Meta(ge=0, le=1000)] = 0
+    senders: Annotated[int, Meta(ge=1, le=32)] = 4
+    bulk_bytes: Annotated[int, Meta(ge=100_000, le=100_000_000)] = 6_000_000
 
 
 class CommandManagerSettings(msgspec.Struct, frozen=True, kw_only=True):

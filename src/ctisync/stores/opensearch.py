@@ -23,6 +23,7 @@ from ctisync.stores.opensearch_client import Client, path
 from ctisync.stores.opensearch_generations import Generations
 from ctisync.stores.opensearch_lease import HeldLease, is_of, may_be_taken, myself, server_time
 from ctisync.stores.opensearch_records import Records
+from ctisync.stores.opensearch_senders import USUAL, Pace
 from ctisync.stores.opensearch_state import StateDocument
 from ctisync.stores.opensearch_writer import OpenSearchWriter, ShardsReply
 
@@ -70,6 +71,7 @@ class OpenSearchStore:
         client_key: str | None = None,
         shards: int = 1,
         replicas: int = 0,
+        pace: Pace = USUAL,
         lease_ttl: float = 900,
         timeout: float = 60,
     ) -> None:
@@ -84,6 +86,7 @@ class OpenSearchStore:
         self._host_lock_held = host_lock_held
         self._shards = shards
         self._replicas = replicas
+        self._pace = pace
         self._lease_ttl = lease_ttl
 
     @property
@@ -128,7 +131,7 @@ class OpenSearchStore:
             self._lease_ttl,
             host_lock_held=self._host_lock_held,
         )
-        records = Records(self._client, self._clock)
+        records = Records(self._client, self._clock, self._pace)
         writer = OpenSearchWriter(self._client, consumer, lease, generations, records)
         try:
             with self._client.hurried_by_a_stop():

@@ -6,18 +6,17 @@ version and deletes the sequence number that was read, so a bulk that is sent tw
 """
 
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
-from typing import Final, Literal
+from collections.abc import Callable, Collection, Iterator, Sequence
+from typing import Final
 
 import msgspec
 
 from ctisync.core.model import Record
 from ctisync.errors import AccessRefused, AnotherPass, StoreUnavailable
 from ctisync.ports import Clock
+from ctisync.stores.opensearch_actions import Action, Sent, Stored
 from ctisync.stores.opensearch_client import Client, Problem, path
-
-BODY_BYTES: Final = 6_000_000
-"""The size of a bulk's body: large enough to be quick, far below what a node takes (100 MB)."""
+from ctisync.stores.opensearch_senders import USUAL, Pace, Senders
 
 # A node waits so long for a shard that is away, and then says so: well within the client's time-out.
 _BULK_QUERY: Final = (
@@ -28,30 +27,6 @@ _BULK_QUERY: Final = (
 _NAMES_A_READ: Final = 200
 _PAUSES: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 8.0)
 """Seconds before what a busy node turned away is sent again, in smaller bodies."""
-
-
-class Action(msgspec.Struct, frozen=True):
-    """One item of a bulk: `text` is its line, or its two lines, with newlines."""
-
-    kind: Literal["index", "delete"]
-    name: str
-    offset: int
-    text: bytes
-
-
-class Stored(msgspec.Struct, frozen=True):
-    """Which version of a record stands in the store; `version` is the record's offset."""
-
-    version: int
-    seq_no: int
-    primary_term: int
-
-
-class Sent(msgspec.Struct):
-    """What became of a bulk: how many records are new, and which actions met another version."""
-
-    created: int = 0
-    conflicts: list[Action] = []
 
 
 class _Item(msgspec.Struct, frozen=True):
@@ -88,27 +63,16 @@ class _Head(msgspec.Struct, frozen=True):
     offset: int
 
 
-def index(record: Record) -> Action:
-    head = b'{"index":{"_id":%b,"version":%d,"version_type":"external"}}\n'
-    text = head % (msgspec.json.encode(record.name), record.offset) + record.line + b"\n"
-    return Action("index", record.name, record.offset, text)
-
-
-def delete(name: str, offset: int, stored: Stored) -> Action:
-    head = b'{"delete":{"_id":%b,"if_seq_no":%d,"if_primary_term":%d}}\n'
-    text = head % (msgspec.json.encode(name), stored.seq_no, stored.primary_term)
-    return Action("delete", name, offset, text)
-
-
 class Records:
     """The records of a generation, reached through the fence that each call names.
 
     Raises AnotherPass when the fence is gone: somebody has taken over, nothing was written.
     """
 
-    def __init__(self, client: Client, clock: Clock) -> None:
+    def __init__(self, client: Client, clock: Clock, pace: Pace = USUAL) -> None:
         self._client = client
         self._clock = clock
+        self.pace = pace
 
     def read(self, fence: str, names: Collection[str]) -> dict[str, tuple[Record, Stored]]:
         """Those of these records that there are, as last written, and which version each of them is."""
@@ -128,6 +92,10 @@ class Records:
     def versions(self, fence: str, names: Collection[str]) -> dict[str, Stored]:
         """Which version of these records there is, for those that there are."""
         return {each.id: each.stored for each in self._get(fence, names, "_source=false")}
+
+    def senders(self, fence: str, meanwhile: Callable[[], None]) -> Senders:
+        """To send many bulks, several at once; `meanwhile` is called every second of waiting for them."""
+        return Senders(lambda actions: self.send(fence, actions), self.pace, self._clock, meanwhile)
 
     def send(self, fence: str, actions: Sequence[Action]) -> Sent:
         """Send a bulk and check each item; what a busy node turns away is sent again.
@@ -155,6 +123,7 @@ class Records:
             if reply.status != 429:
                 busy = self._check(part, self._client.read(reply, _BulkReply), sent)
             if busy:
+                sent.turned_away += 1
                 self._wait(pauses)
                 waiting.extendleft(reversed(_halves(busy)))
         return sent

@@ -1,6 +1,6 @@
 """A writer of one consumer: ranges, and whole contents; the order of its writes is the design."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Final
 
@@ -10,18 +10,13 @@ from ctisync.core.model import Consumer, Put, Record, Snapshot, Write
 from ctisync.core.state import ConsumerState, load_abandoned, load_begun
 from ctisync.errors import AnotherPass, ConfigurationError, StoreUnavailable
 from ctisync.stores import guards
+from ctisync.stores.endings import HURRY
+from ctisync.stores.opensearch_actions import Action, Stored, bulks, delete, index
 from ctisync.stores.opensearch_client import Client, path
 from ctisync.stores.opensearch_generations import Generations
 from ctisync.stores.opensearch_lease import HeldLease
-from ctisync.stores.opensearch_records import (
-    BODY_BYTES,
-    Action,
-    Records,
-    Stored,
-    delete,
-    fence_is_gone,
-    index,
-)
+from ctisync.stores.opensearch_load import OpenSearchLoad
+from ctisync.stores.opensearch_records import Records, fence_is_gone
 from ctisync.stores.opensearch_state import Entry, Swap
 from ctisync.stores.opensearch_takeover import Hold
 
@@ -91,9 +86,9 @@ class OpenSearchWriter:
         guards.check_apply(self.state, writes, after)
         self._commit_state(msgspec.structs.replace(self.state, range_to=after.offset))
         fence = self._live_fence()
-        for body in _bodies(self._actions(fence, writes)):
+        for bulk in bulks(self._actions(fence, writes), self._records.pace.bulk_bytes):
             self.keep_alive()
-            sent = self._records.send(fence, body)
+            sent = self._records.send(fence, bulk)
             self._explain(fence, sent.conflicts)
         self._commit_state(after)
         self._seen = {}
@@ -106,7 +101,7 @@ class OpenSearchWriter:
         self._lease.renew_if_due()
 
     @contextmanager
-    def load(self, snapshot: Snapshot) -> Iterator["OpenSearchLoad"]:
+    def load(self, snapshot: Snapshot) -> Iterator[OpenSearchLoad]:
         """The model's mk, reg, strays: a fenced generation, then the lease is seen to be ours still,
         then what dead writers have left is removed."""
         to = self._generations.new_name()
@@ -120,7 +115,7 @@ class OpenSearchWriter:
                 yield load
         finally:
             if not load.intended:
-                self._client.finish(lambda: self._abandon(to))
+                self._client.finish(lambda: self._abandon(to, load))
 
     def publish(self, to: str, after: ConsumerState) -> None:
         """The model's intent, swap, fin. `to` is complete, checked, and fenced."""
@@ -154,8 +149,9 @@ class OpenSearchWriter:
             raise StoreUnavailable(f"{found.shards.failed} shards of OpenSearch did not answer to {what}")
         return found
 
-    def _abandon(self, generation: str) -> None:
+    def _abandon(self, generation: str, load: OpenSearchLoad) -> None:
         """Nobody can have made it live: no swap to it was ever announced."""
+        load.stop(HURRY)
         with suppress(*_OUT_OF_REACH):
             self._generations.drop_begun(generation)
             self._hold.forget(generation)
@@ -198,67 +194,8 @@ class OpenSearchWriter:
                 )
 
 
-class OpenSearchLoad:
-    """A generation that is being filled; `intended`: its swap was announced and may be finished later."""
-
-    def __init__(self, writer: OpenSearchWriter, records: Records, generation: str, fence: str) -> None:
-        self._writer = writer
-        self._records = records
-        self._generation = generation
-        self._fence = fence
-        self._created = 0
-        self._unclear = 0
-        self.intended = False
-
-    def add(self, records: Sequence[Record]) -> None:
-        """The model's load."""
-        for body in _bodies(map(index, records)):
-            self._writer.keep_alive()
-            sent = self._records.send(self._fence, body)
-            self._created += sent.created
-            self._look_at(sent.conflicts)
-
-    def publish(self, after: ConsumerState) -> int:
-        guards.check_publish(after)
-        count = self._writer.prepare(self._fence)
-        if not self._created <= count <= self._created + self._unclear:
-            raise StoreUnavailable(
-                f"OpenSearch holds {count} records after {self._created} were written; "
-                "the old content stays live"
-            )
-        self.intended = True
-        self._writer.publish(self._generation, after)
-        return count
-
-    def _look_at(self, conflicts: Sequence[Action]) -> None:
-        """A higher version is a record's other line; an equal one is another line or this one, sent twice.
-
-        Which of the two an equal one is cannot be told, so it counts as a new record perhaps.
-        """
-        stored = self._records.versions(self._fence, list({action.name for action in conflicts}))
-        for action in conflicts:
-            found = stored.get(action.name)
-            if found is None or found.version < action.offset:
-                raise StoreUnavailable(f"OpenSearch neither takes nor holds record {action.name}")
-            self._unclear += found.version == action.offset
-
-
 def _intent(entry: Entry, to: str, after: ConsumerState) -> Entry:
     """The offset is lowered before the swap, so that it never claims more than what may be live."""
     swap = Swap(to=to, was=entry.state.offset, after=after)
     state = msgspec.structs.replace(entry.state, offset=min(entry.state.offset, after.offset))
     return msgspec.structs.replace(entry, state=state, swap=swap)
-
-
-def _bodies(actions: Iterable[Action]) -> Iterator[list[Action]]:
-    """The actions in bodies of at most BODY_BYTES, or of one action."""
-    body: list[Action] = []
-    size = 0
-    for action in actions:
-        if body and size + len(action.text) > BODY_BYTES:
-            yield body
-            body, size = [], 0
-        body.append(action)
-        size += len(action.text)
-    if body:
-        yield body

@@ -1,0 +1,134 @@
+"""Bulks that are under way at once, each on a thread of its own.
+
+Of two lines with one name the first one sent may decide, so that no two bulks which have a name in common
+are ever under way together. How many there are, and how large, follows what the node takes.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from queue import Empty, SimpleQueue
+from typing import Final, NamedTuple
+
+from ctisync.ports import Clock
+from ctisync.stores.opensearch_actions import Action, Sent
+
+SMALLEST: Final = 500_000
+"""Bytes: a bulk is not made smaller than that for a busy node's sake."""
+
+_AT_FIRST: Final = 2
+_SLOW: Final = 10.0
+"""Seconds: a node that takes longer for a bulk has too much to do."""
+_A_WHILE: Final = 1.0
+"""Seconds of waiting before what has to be done meanwhile is done."""
+
+
+class Pace(NamedTuple):
+    """The most bulks that are under way at once, and the bytes of one."""
+
+    senders: int = 4
+    bulk_bytes: int = 6_000_000
+
+
+USUAL: Final = Pace()
+
+
+class _Back(NamedTuple):
+    """A bulk that is over: its reply, or what was raised."""
+
+    names: frozenset[str]
+    sent: Sent
+    error: BaseException | None
+    seconds: float
+
+
+class Senders:
+    """For use by one thread, which gets each error and each reply at one of its next calls.
+
+    `send` sends a bulk, from any thread, within `pace`; `bulk_bytes` is how large the next one should be.
+    `meanwhile` is called every second of waiting.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[Sequence[Action]], Sent],
+        pace: Pace,
+        clock: Clock,
+        meanwhile: Callable[[], None],
+    ) -> None:
+        self._send = send
+        self._pace = pace
+        self._clock = clock
+        self._meanwhile = meanwhile
+        self._allowed = min(_AT_FIRST, pace.senders)
+        self._quiet = 0
+        self._under_way = 0
+        self._names: set[str] = set()
+        self._back: SimpleQueue[_Back] = SimpleQueue()
+        self.bulk_bytes = pace.bulk_bytes
+
+    def submit(self, actions: Sequence[Action]) -> list[Sent]:
+        """Send a bulk as soon as it may go; the replies to others that have come in."""
+        names = frozenset(action.name for action in actions)
+        replies = []
+        while self._under_way >= self._allowed or not self._names.isdisjoint(names):
+            replies.append(self._next())
+        self._under_way += 1
+        self._names |= names
+        # Daemons, so that a node which hangs does not keep the process from ending.
+        threading.Thread(target=self._run, args=(actions, names), daemon=True).start()
+        return replies
+
+    def drain(self) -> list[Sent]:
+        """The replies to all that is under way."""
+        replies = []
+        while self._under_way:
+            replies.append(self._next())
+        return replies
+
+    def stop(self, seconds: float) -> None:
+        """Wait at most so long for what is under way; what became of it is of no interest."""
+        end = self._clock.monotonic() + seconds
+        while self._under_way and (left := end - self._clock.monotonic()) > 0:
+            try:
+                self._back.get(timeout=left)
+            except Empty:
+                return
+            self._under_way -= 1
+
+    def _run(self, actions: Sequence[Action], names: frozenset[str]) -> None:
+        began = self._clock.monotonic()
+        sent, error = Sent(), None
+        try:
+            sent = self._send(actions)
+        except BaseException as raised:  # noqa: BLE001  # handed on to the caller's thread
+            error = raised
+        self._back.put(_Back(names, sent, error, self._clock.monotonic() - began))
+
+    def _next(self) -> Sent:
+        back = self._waited_for()
+        self._under_way -= 1
+        self._names -= back.names
+        if back.error is not None:
+            raise back.error
+        self._follow(is_busy=back.sent.turned_away > 0 or back.seconds > _SLOW)
+        return back.sent
+
+    def _waited_for(self) -> _Back:
+        while True:
+            try:
+                return self._back.get(timeout=_A_WHILE)
+            except Empty:
+                self._meanwhile()
+
+    def _follow(self, *, is_busy: bool) -> None:
+        """Half as much when the node is busy, and carefully more when it is not."""
+        if is_busy:
+            self._allowed = max(1, self._allowed // 2)
+            self.bulk_bytes = max(min(SMALLEST, self._pace.bulk_bytes), self.bulk_bytes // 2)
+            self._quiet = 0
+            return
+        self._quiet += 1
+        if self._quiet >= self._allowed:
+            self._quiet = 0
+            self._allowed = min(self._pace.senders, self._allowed + 1)
+            self.bulk_bytes = min(self._pace.bulk_bytes, self.bulk_bytes + SMALLEST)

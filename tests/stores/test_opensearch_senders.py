@@ -1,0 +1,200 @@
+"""Bulks that are under way at once: in no other order than it must be, never too many, no error lost."""
+
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from queue import SimpleQueue
+from typing import NamedTuple
+
+import pytest
+
+from ctisync.errors import AnotherPass
+from ctisync.stores.opensearch_actions import Action, Sent, index
+from ctisync.stores.opensearch_senders import SMALLEST, Pace, Senders
+from tests.support.clock import FakeClock
+from tests.support.records import record
+
+PATIENCE = 30
+"""Seconds: what takes longer never comes."""
+A_MOMENT = 0.2
+"""Seconds in which what may not happen would have happened."""
+
+
+class Asked(NamedTuple):
+    """A bulk that the node was sent, by its first name. It stays under way until the answer is there."""
+
+    name: str
+    answer: SimpleQueue[Sent | BaseException]
+
+
+class Node:
+    """Answers a bulk when the test says so; `take` gives the next that has come."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.came: SimpleQueue[Asked] = SimpleQueue()
+
+    def send(self, actions: Sequence[Action]) -> Sent:
+        asked = Asked(actions[0].name, SimpleQueue())
+        self.came.put(asked)
+        answer = asked.answer.get(timeout=PATIENCE)
+        if isinstance(answer, BaseException):
+            raise answer
+        return answer
+
+    def take(self) -> Asked:
+        return self.came.get(timeout=PATIENCE)
+
+    def senders(self, pace: Pace) -> Senders:
+        return Senders(self.send, pace, self.clock, lambda: None)
+
+
+@pytest.fixture
+def node() -> Node:
+    return Node()
+
+
+def bulk(*names: str) -> list[Action]:
+    return [index(record(name, 1)) for name in names]
+
+
+@contextmanager
+def waiting(senders: Senders, *names: str) -> Iterator[None]:
+    """A bulk that cannot go yet, and has gone at the end."""
+    thread = threading.Thread(target=senders.submit, args=(bulk(*names),), daemon=True)
+    thread.start()
+    thread.join(A_MOMENT)
+    assert thread.is_alive()
+    yield
+    thread.join(PATIENCE)
+    assert not thread.is_alive()
+
+
+def test_two_lines_of_one_record_are_never_under_way_together(node: Node) -> None:
+    """The second one could come first, and then stay, though its offset is no higher."""
+    senders = node.senders(Pace())
+    senders.submit(bulk("CVE-1", "CVE-2"))
+    first = node.take()
+    with waiting(senders, "CVE-3", "CVE-2"):
+        assert node.came.empty()
+        first.answer.put(Sent(created=2))
+    assert node.take().name == "CVE-3"
+
+
+def test_no_more_bulks_are_under_way_than_the_settings_say_nor_two_before_the_first_was_taken_well(
+    node: Node,
+) -> None:
+    senders = node.senders(Pace(senders=3))
+    under_way = []
+    for number in range(2):
+        senders.submit(bulk(f"CVE-{number}"))
+        under_way.append(node.take())
+    for number in range(2, 12):
+        with waiting(senders, f"CVE-{number}"):
+            assert node.came.empty()
+            under_way.pop(0).answer.put(Sent(created=1))
+        under_way.append(node.take())
+        if number == 3:  # two were taken well: one more may go
+            senders.submit(bulk("CVE-more"))
+            under_way.append(node.take())
+    assert len(under_way) == 3
+
+
+def test_a_single_sender_sends_one_after_the_other(node: Node) -> None:
+    senders = node.senders(Pace(senders=1))
+    senders.submit(bulk("CVE-1"))
+    for number in range(2, 6):
+        asked = node.take()
+        with waiting(senders, f"CVE-{number}"):
+            assert node.came.empty()
+            asked.answer.put(Sent(created=1))
+
+
+def test_each_reply_is_handed_out_once(node: Node) -> None:
+    senders = node.senders(Pace(senders=1))
+    replies = []
+    for number in range(1, 6):
+        replies += senders.submit(bulk(f"CVE-{number}"))
+        node.take().answer.put(Sent(created=number))
+    replies += senders.drain()
+    assert [sent.created for sent in replies] == [1, 2, 3, 4, 5]
+    assert senders.drain() == []
+
+
+@pytest.mark.parametrize("error", [AnotherPass("taken over"), KeyboardInterrupt(), ValueError("a bug")])
+def test_what_goes_wrong_on_a_thread_is_raised_where_the_load_is(node: Node, error: BaseException) -> None:
+    senders = node.senders(Pace())
+    senders.submit(bulk("CVE-1"))
+    senders.submit(bulk("CVE-2"))
+    node.take().answer.put(error)
+    with pytest.raises(type(error)):
+        senders.drain()
+
+
+def test_a_node_that_turns_bulks_away_gets_fewer_and_smaller_ones(node: Node) -> None:
+    senders = node.senders(Pace(senders=4, bulk_bytes=8 * SMALLEST))
+    sizes = []
+    for number in range(6):
+        senders.submit(bulk(f"CVE-{number}"))
+        node.take().answer.put(Sent(turned_away=1))
+        senders.drain()
+        sizes.append(senders.bulk_bytes // SMALLEST)
+    assert sizes == [4, 2, 1, 1, 1, 1]
+    senders.submit(bulk("CVE-1"))
+    asked = node.take()
+    with waiting(senders, "CVE-2"):
+        asked.answer.put(Sent())
+
+
+def test_so_does_a_node_that_takes_long(node: Node) -> None:
+    senders = node.senders(Pace(senders=4, bulk_bytes=8 * SMALLEST))
+    senders.submit(bulk("CVE-1"))
+    asked = node.take()
+    node.clock.advance(seconds=11)
+    asked.answer.put(Sent(created=1))
+    senders.drain()
+    assert senders.bulk_bytes == 4 * SMALLEST
+
+
+def test_a_node_that_has_recovered_gets_as_much_as_the_settings_say_and_no_more(node: Node) -> None:
+    pace = Pace(senders=4, bulk_bytes=3 * SMALLEST)
+    senders = node.senders(pace)
+    for number in range(3):
+        senders.submit(bulk(f"CVE-{number}"))
+        node.take().answer.put(Sent(turned_away=1))
+        senders.drain()
+    sizes = []
+    for number in range(20):
+        senders.submit(bulk(f"CVE-{number}"))
+        node.take().answer.put(Sent(created=1))
+        senders.drain()
+        sizes.append(senders.bulk_bytes)
+    assert sizes[0] > SMALLEST
+    assert (sizes[-1], max(sizes)) == (pace.bulk_bytes, pace.bulk_bytes)
+
+
+def test_settings_below_the_smallest_bulk_hold(node: Node) -> None:
+    senders = node.senders(Pace(bulk_bytes=1000))
+    senders.submit(bulk("CVE-1"))
+    node.take().answer.put(Sent(turned_away=1))
+    senders.drain()
+    assert senders.bulk_bytes == 1000
+
+
+def test_the_lease_is_renewed_while_a_node_takes_long(node: Node) -> None:
+    renewed = threading.Event()
+    senders = Senders(node.send, Pace(senders=1), node.clock, renewed.set)
+    senders.submit(bulk("CVE-1"))
+    with waiting(senders, "CVE-2"):
+        assert renewed.wait(PATIENCE)
+        node.take().answer.put(Sent())
+
+
+def test_a_load_that_is_given_up_waits_for_what_is_under_way_but_not_for_ever(node: Node) -> None:
+    senders = node.senders(Pace())
+    senders.submit(bulk("CVE-1"))
+    senders.submit(bulk("CVE-2"))
+    node.take().answer.put(AnotherPass("of no interest any more"))
+    senders.stop(A_MOMENT)  # the second one hangs
+    node.take().answer.put(Sent())
+    senders.stop(PATIENCE)

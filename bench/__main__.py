@@ -1,0 +1,142 @@
+"""Runs benches: `python -m bench COMMAND [options]`.
+
+    load-opensearch, load-sqlite, update-opensearch, update-sqlite, idle, export, memory, overlap, disk
+    all       every bench, at full size
+    quick     every bench, small: under two minutes
+    guard     the same as quick, and 1 as exit code when a figure is beyond its limit
+
+Each prints a table and a line of JSON. Figures are worth what the machine is: two cores, otherwise idle.
+Exit codes: 0 done, 1 beyond a limit (guard), 2 something did not do its work.
+"""
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+from bench import guard
+from bench.commands import (
+    disk,
+    export,
+    idle,
+    load_opensearch,
+    load_sqlite,
+    memory,
+    overlap,
+    update_opensearch,
+    update_sqlite,
+)
+from bench.places import DATA
+from bench.processes import BenchFailed
+from bench.report import Outcome, say, say_load, show
+from bench.workshop import STORES, Options, Workshop
+from tests.support.opensearch_download import OpenSearchUnavailableError
+
+COMMANDS: Final[dict[str, Callable[[Workshop], Outcome]]] = {
+    "load-opensearch": load_opensearch.measure,
+    "load-sqlite": load_sqlite.measure,
+    "update-opensearch": update_opensearch.measure,
+    "update-sqlite": update_sqlite.measure,
+    "idle": idle.measure,
+    "export": export.measure,
+    "memory": memory.measure,
+    "overlap": overlap.measure,
+    "disk": disk.measure,
+}
+SETS: Final = ("all", "quick", "guard")
+SMALL: Final = ("quick", "guard")
+
+RECORDS: Final = 40_000
+FEW_RECORDS: Final = 2000
+PAIRS: Final = 5
+FEW_PAIRS: Final = 3
+CHANGES: Final = 1000
+FEW_CHANGES: Final = 500
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = _parser()
+    asked = parser.parse_args(arguments)
+    if asked.command in COMMANDS and not _fits(asked.command, asked.stores):
+        parser.error(f"--stores {' '.join(asked.stores)} leaves {asked.command} out")
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the servers end, too
+    options = _options(asked)
+    facts = {
+        "records": options.records,
+        "changes": options.changes,
+        "pairs": options.pairs,
+        "seed": options.seed,
+        "load_average": say_load(),
+    }
+    found: dict[str, Outcome] = {}
+    try:
+        with Workshop(options) as workshop:
+            for name in _chosen(asked.command, asked.stores):
+                found[name] = COMMANDS[name](workshop)
+                show(name, found[name], facts)
+    except KeyboardInterrupt:
+        say("interrupted")
+        return 130
+    except (BenchFailed, OpenSearchUnavailableError) as error:
+        say(f"FAILED: {error}")
+        return 2
+    if asked.command != "guard":
+        return 0
+    verdict = guard.judge(found, options.stores)
+    show("guard", verdict, facts)
+    return 1 if verdict.figures else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("command", choices=(*COMMANDS, *SETS), metavar="COMMAND")
+    parser.add_argument("--records", type=int, help=f"in the feed ({RECORDS}; quick: {FEW_RECORDS})")
+    parser.add_argument("--pairs", type=int, help=f"how often each is run ({PAIRS}; quick: {FEW_PAIRS})")
+    parser.add_argument("--changes", type=int, help=f"in one update ({CHANGES}; quick: {FEW_CHANGES})")
+    parser.add_argument("--seed", type=int, default=1, help="of the feed (%(default)s)")
+    parser.add_argument(
+        "--sizes",
+        type=_numbers,
+        help="records for `memory`, at least two (a fourth, half and all of --records)",
+    )
+    parser.add_argument(
+        "--stores", nargs="+", choices=STORES, default=STORES, help="leave out the benches of the other"
+    )
+    parser.add_argument("--folder", type=Path, default=DATA, help="keeps feeds, some GB (%(default)s)")
+    return parser
+
+
+def _options(asked: argparse.Namespace) -> Options:
+    small = asked.command in SMALL
+    records = asked.records or (FEW_RECORDS if small else RECORDS)
+    return Options(
+        records=records,
+        changes=asked.changes or (FEW_CHANGES if small else CHANGES),
+        pairs=asked.pairs or (FEW_PAIRS if small else PAIRS),
+        seed=asked.seed,
+        sizes=asked.sizes or (records // 4, records // 2, records),
+        stores=tuple(asked.stores),
+        folder=asked.folder.absolute(),
+    )
+
+
+def _chosen(command: str, stores: Sequence[str]) -> list[str]:
+    return [name for name in COMMANDS if _fits(name, stores)] if command in SETS else [command]
+
+
+def _fits(command: str, stores: Sequence[str]) -> bool:
+    """Whether a bench is about one of these stores, or about all that there are."""
+    about = command.rpartition("-")[2]
+    return about not in STORES or about in stores
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in text.split(","))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

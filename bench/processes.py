@@ -1,0 +1,71 @@
+"""Whole processes, measured from start to end as the operating system accounts for them."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from bench import launch
+from bench.places import SOURCES
+
+_LONGEST: Final = 3600.0
+"""Seconds after which a process hangs."""
+
+_LAST_CHARACTERS: Final = 2000
+
+
+class BenchFailed(Exception):
+    """What was to be measured did not do its work; the text says what it did instead."""
+
+
+class Run(NamedTuple):
+    """What one run took: `wall` and `cpu` in seconds, `peak` resident memory in MB (a million bytes).
+
+    Of what runs within the bench's own process only `wall` is known.
+    """
+
+    wall: float
+    cpu: float | None = None
+    peak: float | None = None
+
+
+def bare_environment() -> dict[str, str]:
+    """For processes that need nothing but their interpreter and the sources."""
+    return {"PATH": os.environ["PATH"], "PYTHONPATH": SOURCES}
+
+
+def run_python(arguments: Sequence[str], folder: Path, environ: Mapping[str, str] | None = None) -> Run:
+    """`python` with these arguments, in that folder. Raises BenchFailed with its last words.
+
+    What it writes is in the files `out` and `told` of the folder afterwards.
+    """
+    figures, told = folder / "figures", folder / "told"
+    launcher = [sys.executable, "-I", "-S", launch.__file__, str(figures), sys.executable]
+    with (folder / "out").open("wb") as output, told.open("wb") as errors:
+        process = subprocess.Popen(
+            [*launcher, *arguments],
+            cwd=folder,
+            env=bare_environment() if environ is None else environ,
+            stdout=output,
+            stderr=errors,
+            start_new_session=True,
+        )
+        _await(process)
+    status, wall, cpu, peak = figures.read_text().split()
+    code = os.waitstatus_to_exitcode(int(status))
+    if code != 0:
+        words = told.read_text(errors="replace")[-_LAST_CHARACTERS:]
+        raise BenchFailed(f"{' '.join(arguments)} ended with {code} and said:\n{words}")
+    return Run(float(wall), float(cpu), int(peak) * 1024 / 1e6)
+
+
+def _await(process: "subprocess.Popen[bytes]") -> None:
+    try:
+        process.wait(_LONGEST)
+    finally:  # Ctrl-C, too, leaves nothing running
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()

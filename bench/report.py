@@ -1,0 +1,106 @@
+"""What a bench found: a table for people, and one line of JSON for programs."""
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+from rich.console import Console
+from rich.table import Table
+
+from bench.figures import Spread, spread
+from bench.processes import Run
+from bench.rounds import Rounds
+
+Json = Any
+
+_WIDTH: Final = 130
+_IDLE: Final = 1.0
+"""A load average above this belongs to somebody else."""
+
+
+class Outcome(NamedTuple):
+    """`figures` are what the guard's limits are about, by name; `document` is the line of JSON."""
+
+    table: Table
+    figures: Mapping[str, float]
+    document: dict[str, Json]
+
+
+def rounds_outcome(
+    title: str, rounds: Rounds, ratios: Sequence[tuple[str, str]], amount: tuple[str, float] | None = None
+) -> Outcome:
+    """A row a contender; `ratios` are (name, other): how many times as long the one takes as the other.
+
+    `amount`: what each run gets done, and its unit, for the speed: ("MB", 471.2).
+    """
+    unit, done = amount or ("", 0.0)
+    columns = ("min s", "median s", "spread s", "CPU s", "peak MB", *((f"{unit}/s",) if unit else ()))
+    table = new_table(title, "", *columns)
+    for name, runs in rounds.runs.items():
+        walls = rounds.walls(name)
+        row = [f"{walls.least:.3f}", f"{walls.median:.3f}", f"{walls.width:.3f}"]
+        row += [_shown(_of(runs, "cpu"), 2), _shown(_of(runs, "peak"), 0)]
+        table.add_row(name, *row, *((f"{done / walls.median:.0f}",) if unit else ()))
+    table.add_section()
+    found = {f"{name} / {other}": rounds.ratio(name, other) for name, other in ratios}
+    for name, ratio in found.items():
+        table.add_row(name, f"{ratio.least:.2f} x", f"{ratio.median:.2f} x", f"{ratio.width:.2f}")
+    document = {
+        "runs": {name: _runs_document(runs) for name, runs in rounds.runs.items()},
+        "ratios": {name: spread_document(ratio) for name, ratio in found.items()},
+    }
+    return Outcome(table, {name: ratio.median for name, ratio in found.items()}, document)
+
+
+def new_table(title: str, *columns: str) -> Table:
+    """The first column is text, the others are numbers."""
+    table = Table(title=title, title_justify="left")
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="left" if number == 0 else "right", no_wrap=True)
+    return table
+
+
+def spread_document(found: Spread) -> Json:
+    return {
+        "min": round(found.least, 4),
+        "median": round(found.median, 4),
+        "spread": round(found.width, 4),
+        "values": [round(value, 4) for value in found.values],
+    }
+
+
+def say_load() -> float:
+    """Tell the load average of the last minute, loudly when somebody else is at work. Returns it."""
+    load = os.getloadavg()[0]
+    say(f"load average {load:.2f}, {os.cpu_count()} processors")
+    if load > _IDLE:
+        say("WARNING: this machine is busy with something else: these figures are worth nothing.")
+    return load
+
+
+def show(name: str, outcome: Outcome, facts: Mapping[str, Json]) -> None:
+    console = Console(file=sys.stdout, width=None if sys.stdout.isatty() else _WIDTH)
+    console.print(outcome.table)
+    figures = {name: round(value, 4) for name, value in outcome.figures.items()}
+    say(json.dumps({"bench": name, **facts, **outcome.document, "figures": figures}))
+
+
+def say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
+def _of(runs: Sequence[Run], field: str) -> Spread | None:
+    values = [value for value in (getattr(run, field) for run in runs) if value is not None]
+    return spread(values) if values else None
+
+
+def _shown(found: Spread | None, digits: int) -> str:
+    return "" if found is None else f"{found.median:.{digits}f}"
+
+
+def _runs_document(runs: Sequence[Run]) -> Json:
+    found = {"wall": _of(runs, "wall"), "cpu": _of(runs, "cpu"), "peak_mb": _of(runs, "peak")}
+    return {name: spread_document(value) for name, value in found.items() if value is not None}

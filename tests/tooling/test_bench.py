@@ -1,0 +1,112 @@
+"""The benches run, at a size that says nothing; and what they feed ctisync with is what they say it is."""
+
+import json
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.commands.update_opensearch import WITHOUT_START
+from bench.feed.records import MOST_BYTES, Records
+from bench.guard import LIMITS, judge
+from bench.report import Outcome, new_table
+from bench.workshop import STORES, Options, Workshop
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_a_bench_ends_with_its_figures_as_a_line_of_json(tmp_path: Path) -> None:
+    code, [found] = run_bench("update-sqlite", tmp_path)
+    assert code == 0
+    assert found["bench"] == "update-sqlite"
+    assert found["changes"] == 30
+    assert found["runs"].keys() == {"ctisync", "floor", "idle pass", WITHOUT_START}
+    assert found["runs"]["ctisync"]["wall"]["min"] > 0
+    assert found["runs"]["ctisync"]["cpu"]["min"] > 0
+    assert found["runs"]["ctisync"]["peak_mb"]["min"] > 10
+    assert found["ratios"]["ctisync / floor"]["median"] == found["figures"]["ctisync / floor"]
+    assert not list(tmp_path.glob("work-*")), "what a run has worked with is gone"
+
+
+@pytest.mark.long
+def test_every_bench_that_needs_no_server_has_the_figures_that_the_guard_limits(tmp_path: Path) -> None:
+    code, found = run_bench("guard", tmp_path)
+    names = ["load-sqlite", "update-sqlite", "idle", "export", "memory", "overlap", "disk", "guard"]
+    assert [each["bench"] for each in found] == names
+    assert found[-1]["kept"] is (code == 0)
+
+
+def run_bench(command: str, folder: Path) -> tuple[int, list[dict[str, Any]]]:
+    """Its exit code, and its lines of JSON. So few records may well be beyond a limit: 1."""
+    size = ["--stores", "sqlite", "--records", "40", "--changes", "30", "--pairs", "1"]
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", command, *size, "--folder", str(folder)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode in (0, 1), done.stdout + done.stderr
+    return done.returncode, [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
+
+
+def test_what_the_feed_comes_to_after_its_changes_is_what_ctisync_then_holds(tmp_path: Path) -> None:
+    """Else the rivals would write something else than ctisync does."""
+    options = Options(
+        records=60, changes=1100, pairs=1, seed=3, sizes=(), stores=("sqlite",), folder=tmp_path / "data"
+    )
+    with Workshop(options) as workshop, workshop.feed(steps=2) as feed:
+        expected = {named(line): line.strip() for line in feed.snapshot.lines()}
+        assert feed.changes is not None
+        with workshop.client("sqlite", feed) as client:
+            client.load()
+            for number, last_offset in enumerate(feed.changes.facts.steps):
+                feed.tell(last_offset=last_offset)
+                client.update(options.changes)
+                for work in feed.changes.step(number):
+                    for write in work.writes:
+                        expected.pop(write.name, None)
+                        if write.line is not None:
+                            expected[write.name] = write.line
+            client.run("export", "-q", "--output", str(tmp_path / "export.ndjson"))
+    exported = (tmp_path / "export.ndjson").read_bytes().splitlines()
+    assert exported == [expected[name] for name in sorted(expected)]
+
+
+def named(line: bytes) -> str:
+    name = json.loads(line)["name"]
+    assert isinstance(name, str)
+    return name
+
+
+def test_the_same_seed_gives_the_same_records_and_another_one_others() -> None:
+    one, again, other = (list(Records(30, seed).lines()) for seed in (1, 1, 2))
+    assert one == again
+    assert not set(one) & set(other)
+
+
+def test_records_are_as_large_and_pack_as_well_as_the_real_ones() -> None:
+    """The real feed's: 471 MB in 40,000, which pack to 57 MB."""
+    lines = list(Records(1000, 1).lines())
+    content = b"\n".join(lines)
+    assert len(content) / len(lines) == pytest.approx(11_800, rel=0.1)
+    assert len(content) / len(zlib.compress(content)) == pytest.approx(471 / 57, rel=0.05)
+    assert max(map(len, lines)) < MOST_BYTES
+    assert len({named(line) for line in lines}) == len(lines)
+
+
+def test_the_guard_fails_for_a_figure_beyond_its_limit_and_for_no_other() -> None:
+    figures: dict[str, dict[str, float]] = {}
+    for limit in LIMITS:
+        figures.setdefault(limit.bench, {})[limit.figure] = limit.most
+    assert judge(outcomes(figures), STORES).figures == {}
+    figures["disk"]["sqlite / ZIP"] += 0.1
+    assert list(judge(outcomes(figures), STORES).figures) == ["disk: sqlite / ZIP"]
+    assert judge(outcomes(figures), ["opensearch"]).figures == {}
+
+
+def outcomes(figures: dict[str, dict[str, float]]) -> dict[str, Outcome]:
+    return {bench: Outcome(new_table("", ""), found, {}) for bench, found in figures.items()}

@@ -8,12 +8,12 @@ import errno
 import io
 import struct
 import zipfile
-import zlib
 from collections.abc import Iterator
 from typing import BinaryIO, Final, cast
 
 from ctisync.core.limits import USUAL, Limits
 from ctisync.errors import SnapshotRefused
+from ctisync.feed.codecs import BEST, Codec
 
 PIECE: Final = 1 << 20
 """The most bytes that come out in one piece, however well they were packed."""
@@ -47,8 +47,9 @@ class Member:
     member or more than one, for a ZIP that cannot be read, and for one beyond `limits`.
     """
 
-    def __init__(self, file: BinaryIO, limits: Limits = USUAL) -> None:
+    def __init__(self, file: BinaryIO, limits: Limits = USUAL, codec: Codec = BEST) -> None:
         self._file = file
+        self._codec = codec
         self._ratio = limits.ratio
         try:
             with zipfile.ZipFile(cast(BinaryIO, _Directory(file, limits.members))) as archive:
@@ -95,7 +96,7 @@ class Member:
                 )
         crc, size = 0, 0
         for piece in content:
-            crc = zlib.crc32(piece, crc)
+            crc = self._codec.crc32(piece, crc)
             size += len(piece)
             if size > _FREE and size > self._ratio * (self._file.tell() - start):
                 raise SnapshotRefused(
@@ -125,7 +126,7 @@ class Member:
         raise SnapshotRefused(f"the snapshot is damaged: {self.name} is not where the ZIP's directory says")
 
     def _inflated(self, start: int) -> Iterator[bytes]:
-        inflater = zlib.decompressobj(-zlib.MAX_WBITS)
+        inflater = self._codec.inflater()
         self._file.seek(start)
         read = 0
         while not inflater.eof:
@@ -136,7 +137,7 @@ class Member:
             while packed and not inflater.eof:
                 try:
                     piece = inflater.decompress(packed, PIECE)
-                except zlib.error as error:
+                except self._codec.error as error:
                     raise SnapshotRefused(f"the snapshot is damaged: {self.name}: {error}") from None
                 packed = inflater.unconsumed_tail
                 if piece:

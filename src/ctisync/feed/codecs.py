@@ -1,0 +1,43 @@
+"""What inflates a snapshot: ISA-L where it is installed, in half of zlib's time; else zlib.
+
+Both find the same damage; they only say it in other words.
+"""
+
+import zlib
+from collections.abc import Callable
+from typing import Final, NamedTuple, Protocol, cast
+
+
+class Inflater(Protocol):
+    """As the standard library's `zlib.decompressobj` gives it."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unconsumed_tail(self) -> bytes: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+
+
+class Codec(NamedTuple):
+    """Inflates raw deflate data, and reckons a CRC on from another; `error` is what it raises for damage."""
+
+    inflater: Callable[[], Inflater]
+    crc32: Callable[[bytes, int], int]
+    error: type[Exception]
+
+
+def _isal() -> Codec | None:
+    try:
+        from isal import igzip_lib, isal_zlib
+    except ImportError:  # there is no wheel of it for this platform
+        return None
+    # Its stub takes the class for an instance.
+    damage = cast(type[Exception], igzip_lib.IsalError)
+    return Codec(lambda: isal_zlib.decompressobj(-zlib.MAX_WBITS), isal_zlib.crc32, damage)
+
+
+ZLIB: Final = Codec(lambda: zlib.decompressobj(-zlib.MAX_WBITS), zlib.crc32, zlib.error)
+ISAL: Final = _isal()
+BEST: Final = ISAL or ZLIB

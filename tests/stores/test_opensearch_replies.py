@@ -11,7 +11,7 @@ import pytest
 
 from ctisync.core.model import Record
 from ctisync.errors import AccessRefused, AnotherPass, StoreUnavailable
-from ctisync.stores.opensearch_actions import Action, Stored, delete, index
+from ctisync.stores.opensearch_actions import Action, Stored, body, delete, index
 from ctisync.stores.opensearch_client import Client, NoReply, Problem, Reply
 from ctisync.stores.opensearch_records import Records
 from tests.stores import opensearch_kit as kit
@@ -80,8 +80,8 @@ def send(actions: Sequence[Action], *replies: Reply | NoReply) -> tuple[Any, Scr
 
 def test_a_reply_that_accounts_for_every_item_is_believed() -> None:
     sent, transport, _ = send([A, B, GONE], items(item(A), item(B, 200), item(GONE, 200)))
-    assert (sent.created, sent.conflicts) == (1, [])
-    assert transport.bodies == [A.text + B.text + GONE.text]
+    assert (sent.created, sent.conflicts, sent.turned_away) == (1, [], 0)
+    assert transport.bodies == [body([A, B, GONE])]
 
 
 def test_nothing_to_write_is_no_request() -> None:
@@ -130,16 +130,16 @@ def test_what_a_busy_node_turned_away_is_sent_again_alone_after_a_pause(position
     answered = [item(action) for action in actions]
     answered[position] = item(actions[position], 429, BUSY)
     sent, transport, clock = send(actions, items(*answered), items(item(actions[position])))
-    assert sent.created == 3
-    assert transport.bodies[1] == actions[position].text
+    assert (sent.created, sent.turned_away) == (3, 1)
+    assert transport.bodies[1] == body([actions[position]])
     assert clock.slept == [0.5]
 
 
 def test_a_busy_node_gets_smaller_bodies_and_in_the_end_no_more() -> None:
     busy = Reply(429, problem=BUSY)
     sent, transport, _ = send([A, B], busy, items(item(A)), items(item(B)))
-    assert sent.created == 2
-    assert transport.bodies[1:] == [A.text, B.text]
+    assert (sent.created, sent.turned_away) == (2, 1)
+    assert transport.bodies[1:] == [body([A]), body([B])]
 
     transport, clock = Scripted(*[busy] * 9), FakeClock()
     client = Client(transport, "http://127.0.0.1:9200", clock)
@@ -182,7 +182,7 @@ def test_a_conflict_is_handed_back_to_be_looked_at() -> None:
 
 def test_a_body_that_is_too_large_is_halved_and_a_record_that_is_too_large_is_named() -> None:
     sent, transport, _ = send([A, B], Reply(413), items(item(A)), items(item(B)))
-    assert (sent.created, transport.bodies[1:]) == (2, [A.text, B.text])
+    assert (sent.created, transport.bodies[1:]) == (2, [body([A]), body([B])])
     with pytest.raises(StoreUnavailable, match="record CVE-1 has"):
         send([A], Reply(413))
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from ctisync.core.json_text import Scan, TooDeep, TooMany, check
+from ctisync.core.json_text import Excess, Scan, TooDeep, TooMany, check
+from ctisync.core.limits import USUAL
 
 TEXTS = ['a"b', "\\", "[[[", '}]"{\\"', "é\\\\", '\\"', "\\\\\\", "", ",,,"]
 ANY = 1 << 40
@@ -58,8 +59,7 @@ def test_values_are_counted_before_the_parser_has_the_piece_that_they_come_in() 
 
 def test_a_text_of_few_bytes_is_not_looked_through() -> None:
     """Which is what makes looking at each record of a snapshot cheap."""
-    check(b"[[[[ this is no JSON", 4, 1000)
-    check(b"]" * 1000, 0, 1000)
+    check(b"[[[[", 4, 4)  # no JSON: whoever looks through it counts five values in its four bytes
 
 
 @pytest.mark.parametrize("last", [chr(code) for code in range(ord(" "), ord("~")) if chr(code) not in '"\\'])
@@ -79,3 +79,40 @@ def test_many_values_in_few_brackets_are_too_many() -> None:
     check(b"[" + b"0," * 20 + b"0]", 10, 30)
     with pytest.raises(TooMany):
         check(b"[" + b"0," * 40 + b"0]", 10, 30)
+
+
+@pytest.mark.parametrize(("text", "setting"), [(b"[[7]]", "json_depth"), (b"[7,7,7]", "json_values")])
+def test_a_text_that_goes_too_far_names_the_setting_that_lets_it(text: bytes, setting: str) -> None:
+    with pytest.raises(Excess) as caught:
+        check(text, 1, 3)
+    assert caught.value.limit == setting
+    assert hasattr(USUAL, setting)
+
+
+NESTED = {
+    "objects": (b'{"a":', b"}", 1),
+    "arrays": (b"[", b"]", 1),
+    "both in turn": (b'{"]":[', b"]}", 2),
+    "beside others": (b'[{},[],"[",', b"]", 1),
+    "behind escapes": (b'{"\\\\":1,"\\"[":', b"}", 1),
+}
+
+
+@pytest.mark.parametrize("kind", NESTED)
+@pytest.mark.parametrize("broad", [0, 2000])
+def test_the_depth_of_a_whole_text_is_found_exactly_however_broad_it_is(kind: str, broad: int) -> None:
+    """Few brackets are only counted; of many the innermost are taken away; else each is looked at."""
+    opening, closing, levels = NESTED[kind]
+    text = b"[" + b"[{}]," * broad + opening * 60 + b"{}" + closing * 60 + b"]"
+    depth = 1 + 60 * levels + 1
+    check(text, depth, ANY)
+    with pytest.raises(TooDeep):
+        check(text, depth - 1, ANY)
+
+
+@pytest.mark.parametrize(
+    "text", [b"[" * 50, b"]" * 50 + b"[" * 50, b"[}" * 50, b'"' + b"[" * 90 + b'\\"' + b"[" * 50]
+)
+def test_what_is_no_json_is_no_way_past_the_limit(text: bytes) -> None:
+    with pytest.raises(TooDeep):
+        check(b"[" * 50 + b'""' + text, 49, ANY)

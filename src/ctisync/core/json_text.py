@@ -10,6 +10,8 @@ from typing import ClassVar, Final
 
 _ESCAPED: Final = re.compile(rb"\\.", re.DOTALL)
 _ALL_BUT_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"{}[]")
+_ALL_BUT_OPENING: Final = bytes(byte for byte in range(256) if byte not in b"{[")
+_ALL_BUT_MARKS: Final = bytes(byte for byte in range(256) if byte not in b'{}[]"')
 
 _PIECE: Final = 1 << 20
 """Bytes: a scan takes many times the memory of what it looks at."""
@@ -77,9 +79,31 @@ class Scan:
 def check(text: bytes, most_depth: int, most_values: int) -> None:
     """A whole text. Raises TooDeep, TooMany.
 
-    One that has few brackets and few bytes cannot go too far, which is quickly seen.
+    One that has few brackets and few bytes cannot go too far, which is quickly seen; of most others it is
+    enough to look at their brackets.
     """
-    if len(text) > most_values or text.count(b"{") + text.count(b"[") > most_depth:
-        scan = Scan(most_depth, most_values)
-        for start in range(0, len(text), _PIECE):
-            scan.take(text[start : start + _PIECE])
+    few_values = len(text) <= most_values
+    few_brackets = len(text.translate(None, _ALL_BUT_OPENING)) <= most_depth
+    if few_values and (few_brackets or _is_shallow(text, most_depth)):
+        return
+    scan = Scan(most_depth, most_values)
+    for start in range(0, len(text), _PIECE):
+        scan.take(text[start : start + _PIECE])
+
+
+def _is_shallow(text: bytes, most_depth: int) -> bool:
+    """Whether the brackets are seen to be none too deep without counting each; False says nothing.
+
+    What is innermost is taken away, at most two levels at a time, until nothing is left.
+    """
+    if b"\\" in text:
+        text = text.replace(rb"\\", b"").replace(rb"\"", b"")
+    marks = text.translate(None, _ALL_BUT_MARKS).replace(b'""', b"")
+    brackets = b"".join(marks.split(b'"')[::2])
+    effort = 16 * len(brackets)
+    for _ in range(most_depth // 2):
+        effort -= len(brackets)
+        if effort < 0 or not brackets:
+            break
+        brackets = brackets.replace(b"{}", b"").replace(b"[]", b"")
+    return not brackets

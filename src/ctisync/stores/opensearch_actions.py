@@ -1,6 +1,7 @@
 """What is done to records: the items of a bulk, and what became of them."""
 
 from collections.abc import Iterable, Iterator
+from itertools import chain
 from typing import Literal
 
 import msgspec
@@ -9,12 +10,18 @@ from ctisync.core.model import Record
 
 
 class Action(msgspec.Struct, frozen=True):
-    """One item of a bulk: `text` is its line, or its two lines, with newlines."""
+    """One item of a bulk. `parts` are its line, or its two lines, with newlines: a record's own line is the
+    largest by far, and copied only when the bulk is sent."""
 
     kind: Literal["index", "delete"]
     name: str
     offset: int
-    text: bytes
+    parts: tuple[bytes, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return sum(map(len, self.parts))
 
 
 class Stored(msgspec.Struct, frozen=True):
@@ -36,14 +43,19 @@ class Sent(msgspec.Struct):
 
 def index(record: Record) -> Action:
     head = b'{"index":{"_id":%b,"version":%d,"version_type":"external"}}\n'
-    text = head % (msgspec.json.encode(record.name), record.offset) + record.line + b"\n"
-    return Action("index", record.name, record.offset, text)
+    line = head % (msgspec.json.encode(record.name), record.offset)
+    return Action("index", record.name, record.offset, (line, record.line, b"\n"))
 
 
 def delete(name: str, offset: int, stored: Stored) -> Action:
     head = b'{"delete":{"_id":%b,"if_seq_no":%d,"if_primary_term":%d}}\n'
-    text = head % (msgspec.json.encode(name), stored.seq_no, stored.primary_term)
-    return Action("delete", name, offset, text)
+    line = head % (msgspec.json.encode(name), stored.seq_no, stored.primary_term)
+    return Action("delete", name, offset, (line,))
+
+
+def body(actions: Iterable[Action]) -> bytes:
+    """What is sent of these."""
+    return b"".join(chain.from_iterable(action.parts for action in actions))
 
 
 def bulks(actions: Iterable[Action], most_bytes: int) -> Iterator[list[Action]]:
@@ -51,10 +63,10 @@ def bulks(actions: Iterable[Action], most_bytes: int) -> Iterator[list[Action]]:
     bulk: list[Action] = []
     size = 0
     for action in actions:
-        if bulk and size + len(action.text) > most_bytes:
+        if bulk and size + action.size > most_bytes:
             yield bulk
             bulk, size = [], 0
         bulk.append(action)
-        size += len(action.text)
+        size += action.size
     if bulk:
         yield bulk

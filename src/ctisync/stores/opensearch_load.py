@@ -42,10 +42,10 @@ class OpenSearchLoad:
     def add(self, records: Sequence[Record]) -> None:
         """The model's load."""
         for action in map(index, records):
-            if self._bulk and self._size + len(action.text) > self._senders.bulk_bytes:
+            if self._bulk and self._size + action.size > self._senders.bulk_bytes:
                 self._submit()
             self._bulk.append(action)
-            self._size += len(action.text)
+            self._size += action.size
 
     def publish(self, after: ConsumerState) -> int:
         guards.check_publish(after)

@@ -14,7 +14,7 @@ import msgspec
 from ctisync.core.model import Record
 from ctisync.errors import AccessRefused, AnotherPass, StoreUnavailable
 from ctisync.ports import Clock
-from ctisync.stores.opensearch_actions import Action, Sent, Stored
+from ctisync.stores.opensearch_actions import Action, Sent, Stored, body
 from ctisync.stores.opensearch_client import Client, Problem, path
 from ctisync.stores.opensearch_senders import USUAL, Pace, Senders
 
@@ -108,11 +108,11 @@ class Records:
         target = path(fence, "_bulk", query=_BULK_QUERY)
         while waiting:
             part = waiting.popleft()
-            reply = self._client.call("POST", target, b"".join([a.text for a in part]), allow={413, 429})
+            reply = self._client.call("POST", target, body(part), allow={413, 429})
             if reply.status == 413:
                 if len(part) == 1:
                     raise StoreUnavailable(
-                        f"record {part[0].name} has {len(part[0].text)} bytes, more than OpenSearch takes",
+                        f"record {part[0].name} has {part[0].size} bytes, more than OpenSearch takes",
                         hint="raise http.max_content_length in opensearch.yml",
                     )
                 waiting.extendleft(reversed(_halves(part)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable
 from multiprocessing.connection import Connection
@@ -137,7 +138,8 @@ class Stops:
         self._count += 1
         if self._count == self._at:
             self._parent.send(None)
-            os.kill(os.getpid(), signal.SIGSTOP)
+            # To this very thread, which else might still go on a little while the others stop.
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
             self.done = True
 
 

@@ -99,8 +99,8 @@ def _one_write(name: str, changes: Sequence[Change], record: Record | None, limi
 
 
 def _updated(name: str, record: Record, updates: Sequence[Change], limits: Limits) -> Record:
-    line = _decoded(record, updates[0])
-    working = Working(line["payload"], limits)
+    line = _decoded(record, updates[0], limits)
+    working = Working(line["payload"], limits, owned=True)
     for change in updates:
         try:
             working.apply(change.operations)
@@ -125,9 +125,13 @@ def _within(limits: Limits, record: Record, change: Change) -> Record:
     return record
 
 
-def _decoded(record: Record, change: Change) -> dict[str, Json]:
+def _decoded(record: Record, change: Change, limits: Limits) -> dict[str, Json]:
     try:
+        check(record.line, limits.json_depth + 1, limits.json_values)  # a payload stands within its line
         line = wire.decode(record.line)
+    except Excess as error:
+        reason = f"the stored record goes beyond limits.{error.limit}"
+        raise CannotApply(_failed(change, None, reason)) from None
     except ValueError as error:
         raise CannotApply(_failed(change, None, f"the stored record cannot be decoded: {error}")) from None
     if not isinstance(line, dict) or not isinstance(line.get("payload"), dict):

@@ -41,18 +41,19 @@ def apply(document: Json, operations: object, limits: Limits = USUAL) -> Json:
 class Working:
     """A document under a series of patches, for one deep copy in all.
 
-    The first `apply` copies the document. A failed `apply` leaves it half done (RFC 6902, section 5,
+    The first `apply` copies the document, unless it is `owned`: then nobody else has a use for it, and
+    whoever gives it has seen to its depth. A failed `apply` leaves it half done (RFC 6902, section 5,
     wants all or nothing), so that the object is spent: whatever is asked of it then is a RuntimeError.
     `limits` say how many operations a patch may have, how much all copies may add, and how deep the
     document may be before, while and after it is patched.
     """
 
-    def __init__(self, document: Json, limits: Limits = USUAL) -> None:
+    def __init__(self, document: Json, limits: Limits = USUAL, *, owned: bool = False) -> None:
         self._document = document
         self._max_operations = limits.patch_operations
         self._max_depth = limits.json_depth
         self._copies_left = limits.patch_copied_bytes
-        self._is_own = False
+        self._is_own = owned
         self._is_spent = False
 
     @property

@@ -24,7 +24,7 @@ _BULK_QUERY: Final = (
     "items.*._id,items.*.status,items.*._version,items.*.error.type,items.*.error.reason,"
     "items.*.error.caused_by.reason"
 )
-_NAMES_A_READ: Final = 200
+_NAMES_A_READ: Final = 500
 _PAUSES: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 8.0)
 """Seconds before what a busy node turned away is sent again, in smaller bodies."""
 

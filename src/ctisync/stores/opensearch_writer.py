@@ -1,6 +1,6 @@
 """A writer of one consumer: ranges, and whole contents; the order of its writes is the design."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Final
 
@@ -11,7 +11,7 @@ from ctisync.core.state import ConsumerState, load_abandoned, load_begun
 from ctisync.errors import AnotherPass, ConfigurationError, StoreUnavailable
 from ctisync.stores import guards
 from ctisync.stores.endings import HURRY
-from ctisync.stores.opensearch_actions import Action, Stored, bulks, delete, index
+from ctisync.stores.opensearch_actions import Action, Sent, Stored, bulks, delete, index
 from ctisync.stores.opensearch_client import Client, path
 from ctisync.stores.opensearch_generations import Generations
 from ctisync.stores.opensearch_lease import HeldLease
@@ -86,10 +86,7 @@ class OpenSearchWriter:
         guards.check_apply(self.state, writes, after)
         self._commit_state(msgspec.structs.replace(self.state, range_to=after.offset))
         fence = self._live_fence()
-        for bulk in bulks(self._actions(fence, writes), self._records.pace.bulk_bytes):
-            self.keep_alive()
-            sent = self._records.send(fence, bulk)
-            self._explain(fence, sent.conflicts)
+        self._write(fence, self._actions(fence, writes))
         self._commit_state(after)
         self._seen = {}
 
@@ -178,9 +175,20 @@ class OpenSearchWriter:
             if stored is not None and stored.version < write.offset:
                 yield delete(write.name, write.offset, stored)
 
-    def _explain(self, fence: str, conflicts: Sequence[Action]) -> None:
+    def _write(self, fence: str, actions: Iterable[Action]) -> None:
+        senders = self._records.senders(fence, self.keep_alive)
+        try:
+            for bulk in bulks(actions, self._records.pace.bulk_bytes):
+                self.keep_alive()
+                self._explain(fence, senders.submit(bulk))
+            self._explain(fence, senders.drain())
+        finally:
+            senders.stop(HURRY)
+
+    def _explain(self, fence: str, replies: Sequence[Sent]) -> None:
         """A conflict at the very offset is a write of this range, done before. Where another version stands,
         or nothing that should, somebody else has written: stop."""
+        conflicts = [action for sent in replies for action in sent.conflicts]
         stored = self._records.versions(fence, [action.name for action in conflicts])
         for action in conflicts:
             found = stored.get(action.name)

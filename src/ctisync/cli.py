@@ -338,6 +338,8 @@ def _told(arguments: Sequence[str], console: Console) -> int:
     except BrokenPipeError:  # our reader has seen enough
         code = DONE
     except Exception as error:  # noqa: BLE001  # the last place to tell it
+        if stop := process.stop_behind(error):
+            raise stop from None
         console.failure(
             f"a bug in ctisync {__version__}: {type(error).__name__}: {error}",
             "the same command with -v, and report what it shows",

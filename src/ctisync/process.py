@@ -34,6 +34,15 @@ class StopAsked(BaseException):
         self.signal_number = signal_number
 
 
+def stop_behind(error: BaseException) -> StopAsked | None:
+    """The StopAsked that this error was made of: Python before 3.12 puts another in its place when it is
+    raised while a class is being made, as it is in an import."""
+    found: BaseException | None = error
+    while found is not None and not isinstance(found, StopAsked):
+        found = found.__cause__ or found.__context__
+    return found
+
+
 @contextmanager
 def stopping_on_signals(tell_ended: Callable[[int], None]) -> Iterator[None]:
     """SIGTERM and SIGINT raise StopAsked, once, wherever the block stands; what it has begun it undoes, or

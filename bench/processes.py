@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from bench import launch
-from bench.places import SOURCES
+from bench.places import INTERPRETER, SOURCES
 
 _LONGEST: Final = 3600.0
 """Seconds after which a process hangs."""
@@ -43,7 +43,7 @@ def run_python(arguments: Sequence[str], folder: Path, environ: Mapping[str, str
     What it writes is in the files `out` and `told` of the folder afterwards.
     """
     figures, told = folder / "figures", folder / "told"
-    launcher = [sys.executable, "-I", "-S", launch.__file__, str(figures), sys.executable]
+    launcher = [sys.executable, "-I", "-S", launch.__file__, str(figures), INTERPRETER]
     with (folder / "out").open("wb") as output, told.open("wb") as errors:
         process = subprocess.Popen(
             [*launcher, *arguments],

@@ -40,8 +40,9 @@ def _store(settings: Settings, clock: Clock, *, host_lock_held: bool) -> Store:
         from ctisync.stores.sqlite import SqliteStore
 
         _check_folder(place.path.parent, settings)
-        return SqliteStore(place.path, clock)
+        return SqliteStore(place.path, clock, compression=wanted.compression)
     from ctisync.stores.opensearch import OpenSearchStore
+    from ctisync.stores.opensearch_generations import Layout
     from ctisync.stores.opensearch_senders import Pace
 
     return OpenSearchStore(
@@ -53,8 +54,7 @@ def _store(settings: Settings, clock: Clock, *, host_lock_held: bool) -> Store:
         ca_file=_text(wanted.ca_file),
         client_cert=_text(wanted.client_cert),
         client_key=_text(wanted.client_key),
-        shards=wanted.shards,
-        replicas=wanted.replicas,
+        layout=Layout(wanted.shards, wanted.replicas, wanted.codec),
         pace=Pace(wanted.senders, wanted.bulk_bytes),
     )
 

@@ -14,6 +14,7 @@ from ctisync.clock import SystemClock
 from ctisync.core.model import Consumer
 from ctisync.core.tally import MOST_SHOWN
 from ctisync.locks import host_lock, lock_beside
+from ctisync.stores.sqlite_lines import register
 from tests.cli.conftest import Ctisync
 from tests.support.feed_history import churn
 from tests.support.feed_simulator import FeedSimulator, zipped
@@ -31,6 +32,7 @@ def stored(ctisync: Ctisync, feed: FeedSimulator) -> FeedSimulator:
 
 def plant(ctisync: Ctisync, *statements: str) -> None:
     with closing(sqlite3.connect(ctisync.database)) as connection, connection:
+        register(connection)
         for statement in statements:
             connection.execute(statement)
 
@@ -82,7 +84,11 @@ def test_nothing_stored_is_10_and_asks_for_nothing(ctisync: Ctisync, feed: FeedS
 @pytest.mark.parametrize(
     ("statement", "kind"),
     [
-        ("UPDATE records SET line = replace(line, 'payload', 'pyload') WHERE id = 3", "record-unreadable"),
+        ("UPDATE records SET packed = substr(packed, 1, 100) WHERE id = 3", "record-unreadable"),
+        (
+            "UPDATE records SET packed = NULL, line = replace(ctisync_line(packed), 'pay', 'x') WHERE id = 3",
+            "record-unreadable",
+        ),
         ("UPDATE records SET offset = 100000 WHERE id = 3", "offset-too-high"),
         ("UPDATE records SET name = 'nobody' WHERE id = 3", "record-mislabelled"),
         ("INSERT INTO generations VALUES (77, 1, 20, 'link', 'then')", "generation-stray"),
@@ -153,7 +159,11 @@ def test_a_kept_snapshot_is_compared_whether_the_content_has_gone_on_or_not(
 def test_a_changed_payload_is_found_by_comparing_alone(
     ctisync: Ctisync, stored: FeedSimulator, tmp_path: Path
 ) -> None:
-    plant(ctisync, "UPDATE records SET line = json_set(line, '$.payload.planted', 1) WHERE id = 3")
+    plant(
+        ctisync,
+        "UPDATE records SET packed = NULL,"
+        " line = json_set(ctisync_line(packed), '$.payload.planted', 1) WHERE id = 3",
+    )
     assert document(ctisync, "--deep")["ok"]
 
     against = snapshot_file(tmp_path, stored, stored.history.last_offset)
@@ -170,7 +180,7 @@ def test_missing_extra_and_older_records_are_told_apart(
         "DELETE FROM records WHERE name = (SELECT min(name) FROM records)",
         "INSERT INTO records (generation, name, offset, line) SELECT generation, 'extra', 1,"
         """ '{"name":"extra","offset":1,"payload":{}}' FROM consumers""",
-        "UPDATE records SET offset = 1, line = json_set(line, '$.offset', 1)"
+        "UPDATE records SET packed = NULL, offset = 1, line = json_set(ctisync_line(packed), '$.offset', 1)"
         " WHERE name = (SELECT max(name) FROM records WHERE name <> 'extra')",
     )
     against = snapshot_file(tmp_path, stored, stored.history.last_offset)

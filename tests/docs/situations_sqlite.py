@@ -8,6 +8,7 @@ from contextlib import closing
 
 from ctisync.core.model import Consumer
 from ctisync.locks import lock_beside
+from ctisync.stores.sqlite_file import PAGE_SIZE
 from tests.docs.situations import situation
 from tests.docs.stage import Printed, Stage
 from tests.support.feed_history import populate
@@ -17,8 +18,8 @@ def damage(stage: Stage) -> None:
     """The first page stays, all others are lost."""
     size = stage.database.stat().st_size
     with stage.database.open("r+b") as file:
-        file.seek(8192)
-        file.write(b"\xff" * (size - 8192))
+        file.seek(PAGE_SIZE)
+        file.write(b"\xff" * (size - PAGE_SIZE))
 
 
 @situation("foreign-database")
@@ -30,7 +31,7 @@ def _(stage: Stage) -> Printed:
 @situation("newer-database")
 def _(stage: Stage) -> Printed:
     stage.follow()
-    stage.alter_database("PRAGMA user_version = 2")
+    stage.alter_database("PRAGMA user_version = 3")
     return stage.run("sync", "-q")
 
 

@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
+from ctisync.stores.sqlite_lines import register
 from tests.cli.conftest import Ctisync
 from tests.hostile import lines
 from tests.hostile.in_use import UNIX_TIME
@@ -49,7 +50,8 @@ class Confined:
     def content(self) -> list[tuple[str, int, bytes]]:
         """What readers find: the rows of the view `content`."""
         with closing(sqlite3.connect(self._ctisync.database)) as database:
-            query = "SELECT name, offset, CAST(line AS BLOB) FROM content ORDER BY name"
+            register(database)
+            query = "SELECT name, offset, CAST(ctisync_line(line) AS BLOB) FROM content ORDER BY name"
             return database.execute(query).fetchall()
 
     def count(self) -> int:

@@ -12,6 +12,7 @@ from ctisync.core.audit import Kind
 from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState
 from ctisync.stores.sqlite import SqliteStore
+from ctisync.stores.sqlite_lines import register
 from ctisync.sync.verify import verify
 from tests.crash.passes import LATER, Ended, Forks
 from tests.support.command_manager import CommandManagerStandIn
@@ -110,7 +111,10 @@ class InUse:
     def seen(self) -> Seen:
         exported = tuple(self._store().export(self.consumer))
         with closing(sqlite3.connect(self._copy / "ctisync.db")) as database:
-            content = database.execute("SELECT name, offset, CAST(line AS BLOB) FROM content ORDER BY name")
+            register(database)
+            content = database.execute(
+                "SELECT name, offset, CAST(ctisync_line(line) AS BLOB) FROM content ORDER BY name"
+            )
             rows = tuple(content)
             [(generations,)] = database.execute("SELECT count(*) FROM generations")
             [(stored,)] = database.execute("SELECT count(*) FROM records")

@@ -10,6 +10,7 @@ from ctisync.errors import SnapshotRefused
 from ctisync.feed.bounds import Bounds
 from ctisync.feed.snapshot_file import given_offset, open_given
 from ctisync.stores.sqlite import SqliteStore
+from ctisync.stores.sqlite_lines import register
 from ctisync.sync.load_given import load_given
 from tests.hostile.in_use import UNIX_TIME
 from tests.support.clock import FakeClock
@@ -64,7 +65,10 @@ class Loading:
             closing(SqliteStore(self._database, FakeClock())) as store,
             closing(sqlite3.connect(self._database)) as database,
         ):
-            view = database.execute("SELECT name, offset, CAST(line AS BLOB) FROM content ORDER BY name")
+            register(database)
+            view = database.execute(
+                "SELECT name, offset, CAST(ctisync_line(line) AS BLOB) FROM content ORDER BY name"
+            )
             [(generations, rows)] = database.execute(
                 "SELECT (SELECT count(*) FROM generations), (SELECT count(*) FROM records)"
             )

@@ -19,6 +19,7 @@ from ctisync.errors import EmptyStore
 from ctisync.ports import Store
 from ctisync.stores.opensearch import OpenSearchStore
 from ctisync.stores.sqlite import SqliteStore
+from ctisync.stores.sqlite_lines import register
 from tests.contract import passes
 from tests.real.readers import Reader, Seen
 from tests.support.figures import figure
@@ -138,7 +139,9 @@ def test_readers_of_a_sqlite_file_see_no_empty_window(tmp_path: Path) -> None:
         with closing(sqlite3.connect(path, timeout=30)) as database:
             if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'content'").fetchall():
                 return None
-            counted = "SELECT json_extract(line, '$.payload.content'), count(*) FROM content GROUP BY 1"
+            register(database)
+            found = "json_extract(ctisync_line(line), '$.payload.content')"
+            counted = f"SELECT {found}, count(*) FROM content GROUP BY 1"  # noqa: S608  # as above
             return Counter(dict(database.execute(counted).fetchall()))
 
     def export() -> Seen | None:

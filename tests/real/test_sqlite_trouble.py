@@ -17,6 +17,7 @@ from tests.support.mounts import resize, small_disk
 
 def test_a_file_that_cannot_grow_is_7_and_the_content_stays(followed: Followed) -> None:
     """A limit on the size of files, which shows as an I/O error."""
+    followed.ctisync.environ["CTISYNC_STORE__COMPRESSION"] = "none"  # then the sizes are known
     assert followed.run().returncode == 0
     reached = followed.feed.history.last_offset
     populate(followed.feed.history, 1000, first=5000)
@@ -45,6 +46,7 @@ def test_a_file_that_cannot_grow_is_7_and_the_content_stays(followed: Followed) 
 def test_a_full_disk_is_7_and_the_content_stays(followed: Followed, tmp_path: Path) -> None:
     with small_disk(tmp_path / "small", 3) as disk:
         followed.ctisync.environ["CTISYNC_STORE__URL"] = f"sqlite:///{disk}/ctisync.db"
+        followed.ctisync.environ["CTISYNC_STORE__COMPRESSION"] = "none"  # then the sizes are known
         assert followed.run().returncode == 0
         reached = followed.feed.history.last_offset
         populate(followed.feed.history, 1500, first=5000)

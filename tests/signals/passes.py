@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
+from ctisync.stores.sqlite_lines import register
 from tests.cli.conftest import Ctisync
 from tests.support.command_manager import CommandManagerStandIn
 from tests.support.feed_history import churn, populate
@@ -133,7 +134,8 @@ class SqlitePasses(Passes):
         with closing(sqlite3.connect(f"file:{self.database}?mode=ro", uri=True)) as database:
             database.execute("BEGIN")
             [(offset,)] = database.execute("SELECT offset FROM consumer_state")
-            found = database.execute("SELECT line FROM content ORDER BY name")
+            register(database)
+            found = database.execute("SELECT ctisync_line(line) FROM content ORDER BY name")
             return offset, [comparable(line.encode()) for (line,) in found]
 
     def is_command_due(self) -> bool:

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
+from ctisync.stores.sqlite_lines import register
 from tests.support.opensearch_node import OpenSearchNode
 
 INDEX: Final = "soak-cve"
@@ -70,7 +71,8 @@ class SqlitePlace:
             if not database.execute("PRAGMA user_version").fetchone()[0]:
                 return Seen(0, None)
             offsets = database.execute("SELECT offset FROM consumer_state").fetchall()
-            lines = database.execute("SELECT name, line FROM content").fetchall()
+            register(database)
+            lines = database.execute("SELECT name, ctisync_line(line) FROM content").fetchall()
             live = database.execute("SELECT generation FROM consumers").fetchall()
         if not live or live[0][0] is None:
             return Seen(0, None)
@@ -101,8 +103,10 @@ class SqlitePlace:
 
     def alter_a_record(self) -> None:
         with closing(sqlite3.connect(self.state / "ctisync.db")) as database, database:
+            register(database)
             database.execute(
-                "UPDATE records SET line = replace(line, 'CVE_RECORD', 'CVE_ALTERED')"
+                "UPDATE records SET packed = NULL,"
+                " line = replace(ctisync_line(packed), 'CVE_RECORD', 'CVE_ALTERED')"
                 " WHERE id = (SELECT max(id) FROM records)"
             )
 

@@ -150,7 +150,7 @@ class Holder:
         client = Client(node, "http://127.0.0.1:9200", node.clock)
         document = StateDocument(client, CONSUMER, 0)
         self.lease = HeldLease(client, document, node.clock, ttl, host_lock_held=host_lock_held)
-        self.generations = Generations(client, CONSUMER, node.clock, 1, 0)
+        self.generations = Generations(client, CONSUMER, node.clock)
         self.hold = Hold(self.lease, self.generations, CONSUMER)
 
 

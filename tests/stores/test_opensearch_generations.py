@@ -14,6 +14,7 @@ from ctisync.core.model import Consumer, Delete, Put
 from ctisync.core.state import ConsumerState
 from ctisync.errors import ConfigurationError, ForeignIndex, StoreUnavailable
 from ctisync.stores.opensearch import OpenSearchStore
+from ctisync.stores.opensearch_generations import Layout
 from ctisync.stores.opensearch_writer import OpenSearchWriter
 from tests.stores import opensearch_kit as kit
 from tests.support.opensearch_node import OpenSearchNode
@@ -91,7 +92,7 @@ def test_a_generations_name_is_legal_and_never_begins_with_the_alias(
 
 def test_a_generation_says_what_it_holds_and_is_configured_for_reading(node: OpenSearchNode) -> None:
     consumer = kit.new_consumer()
-    with closing(kit.open_store(node, shards=2, replicas=1)) as store:
+    with closing(kit.open_store(node, layout=Layout(2, 1, "best_compression"))) as store:
         kit.initialise(store, consumer, [A, B], 10)
     _, index = index_of(node, consumer)
     assert index["mappings"]["_meta"]["ctisync"] == {
@@ -103,6 +104,7 @@ def test_a_generation_says_what_it_holds_and_is_configured_for_reading(node: Ope
     }
     settings = index["settings"]["index"]
     assert (settings["number_of_shards"], settings["number_of_replicas"]) == ("2", "1")
+    assert settings["codec"] == "best_compression"
     assert "refresh_interval" not in settings
 
 

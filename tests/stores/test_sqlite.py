@@ -1,10 +1,7 @@
 """SQLite only: the file, and the tables that people look into."""
 
 import os
-import signal
 import sqlite3
-import subprocess
-import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -13,14 +10,12 @@ import pytest
 from ctisync.clock import SystemClock
 from ctisync.core.model import Consumer, Put, Record
 from ctisync.core.state import ConsumerState, advanced
-from ctisync.errors import StoreUnavailable
 from ctisync.ports import Store
 from ctisync.stores.sqlite import SqliteStore
 from ctisync.stores.sqlite_file import PAGE_SIZE, open_writable, reading
-from ctisync.stores.sqlite_writer import DROPPED_AT_ONCE
 from tests.contract import passes
 from tests.contract.passes import lines
-from tests.support.records import awkward, made_up, record
+from tests.support.records import awkward, record
 
 CONSUMER = Consumer()
 A, B = record("CVE-1", 1, {"score": 1}), record("CVE-2", 2)
@@ -94,7 +89,10 @@ def test_a_relative_path_is_that_of_the_working_folder(
     assert SqliteStore(Path("/var/x.db"), SystemClock()).name == "sqlite:////var/x.db"
 
 
-def test_people_find_the_content_and_the_state_with_sql(store: Store, path: Path) -> None:
+def test_people_find_the_content_and_the_state_with_nothing_but_sql_when_it_is_stored_as_text(
+    path: Path,
+) -> None:
+    store = SqliteStore(path, SystemClock(), compression="none")
     passes.initialise(store, CONSUMER, [A, *awkward()], 10)
     passes.initialise(store, CONSUMER, [A, B], 20)
 
@@ -111,67 +109,14 @@ def test_people_find_the_content_and_the_state_with_sql(store: Store, path: Path
     assert state == [("vd_4.8.0", 20, 20, 20, "2026-03-01T12:30:15.123456Z")]
 
 
-def test_a_line_is_stored_as_text_of_its_very_bytes(store: Store, path: Path) -> None:
+def test_a_line_that_is_stored_as_text_has_its_very_bytes(path: Path) -> None:
     records = awkward()
-    passes.initialise(store, CONSUMER, records, 10)
+    passes.initialise(SqliteStore(path, SystemClock(), compression="none"), CONSUMER, records, 10)
 
     with closing(sqlite3.connect(path)) as connection:
         connection.text_factory = bytes
-        rows = connection.execute("SELECT typeof(line), line FROM records ORDER BY id").fetchall()
+        rows = connection.execute("SELECT typeof(line), line FROM content ORDER BY offset").fetchall()
     assert rows == [(b"text", each.line) for each in records]
-
-
-def test_nothing_is_left_of_a_replaced_content(store: Store, path: Path) -> None:
-    many = [record(f"CVE-{number}", 1) for number in range(DROPPED_AT_ONCE + 1)]
-    passes.initialise(store, CONSUMER, many, 10)
-    passes.initialise(store, CONSUMER, [A], 20)
-
-    assert query(path, "SELECT count(*) FROM records") == [(1,)]
-    assert query(path, "SELECT snapshot_offset FROM generations") == [(20,)]
-
-
-def test_nothing_is_left_of_a_load_that_failed(store: Store, path: Path) -> None:
-    with store.writer(CONSUMER) as writer:
-        passes.load(writer, CONSUMER, [A], 10)
-        with writer.load(passes.snapshot(20)) as load:
-            load.add(made_up(100))
-        assert query(path, "SELECT count(*) FROM records") == [(1,)]
-        assert query(path, "SELECT snapshot_offset FROM generations") == [(10,)]
-
-
-KILLED_WHILE_LOADING = """
-import os, signal, sys
-from pathlib import Path
-from ctisync.clock import SystemClock
-from ctisync.core.model import Consumer
-from ctisync.stores.sqlite import SqliteStore
-from tests.contract.passes import snapshot
-from tests.support.records import made_up
-
-with SqliteStore(Path(sys.argv[1]), SystemClock()).writer(Consumer()) as writer:
-    with writer.load(snapshot(20)) as load:
-        load.add(made_up(100))
-        os.kill(os.getpid(), signal.SIGKILL)
-"""
-
-
-@pytest.mark.parametrize("live", [[], [A]], ids=["first-load", "later-load"])
-def test_nothing_is_left_of_a_load_whose_process_was_really_killed(
-    store: Store, path: Path, live: list[Record]
-) -> None:
-    if live:
-        passes.initialise(store, CONSUMER, live, 10)
-    before = store.look(CONSUMER)
-    root = Path(__file__).parents[2]
-    child = subprocess.run([sys.executable, "-c", KILLED_WHILE_LOADING, path], cwd=root, check=False)
-    assert child.returncode == -signal.SIGKILL
-    assert query(path, "SELECT count(*) FROM records") == [(100 + len(live),)]
-    assert query(path, "SELECT name FROM content") == [(each.name,) for each in live]
-
-    with store.writer(CONSUMER) as writer:
-        assert writer.state == before
-    assert query(path, "SELECT count(*) FROM records") == [(len(live),)]
-    assert query(path, "SELECT count(*) FROM generations") == [(len(live),)]
 
 
 def test_a_reader_sees_one_moment_from_its_first_look_to_its_last(store: Store, path: Path) -> None:
@@ -194,17 +139,3 @@ def test_a_range_that_fails_halfway_is_not_there_at_all(store: Store) -> None:
         assert writer.read(["CVE-1"]) == {"CVE-1": A}
 
     assert store.look(CONSUMER) == before
-
-
-def test_a_new_content_that_lost_records_does_not_go_live(store: Store, path: Path) -> None:
-    with store.writer(CONSUMER) as writer:
-        passes.load(writer, CONSUMER, [A], 10)
-        with writer.load(passes.snapshot(20)) as load:
-            load.add(made_up(5))
-            with closing(sqlite3.connect(path)) as other:
-                other.execute("DELETE FROM records WHERE id = (SELECT max(id) FROM records)")
-                other.commit()
-            with pytest.raises(StoreUnavailable, match=r"holds 4 .* took 5"):
-                load.publish(passes.loaded(writer, CONSUMER, 20))
-
-    assert passes.contents(store, CONSUMER) == lines(A)

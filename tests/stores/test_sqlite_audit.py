@@ -50,15 +50,28 @@ def found(audit: Audit) -> list[tuple[Kind, str]]:
     return [(each.kind, each.subject) for each in audit.findings]
 
 
-SOME = made_up(40)[2].name
+SOME = "CVE-2002-10002"
 
 
 @pytest.mark.parametrize(
     ("statement", "kind", "subject"),
     [
-        ("UPDATE records SET line = substr(line, 2) WHERE id = 3", Kind.RECORD_UNREADABLE, SOME),
-        ("UPDATE records SET name = 'other' WHERE id = 3", Kind.RECORD_MISLABELLED, "other"),
-        ("UPDATE records SET offset = 99 WHERE id = 3", Kind.RECORD_MISLABELLED, SOME),
+        (
+            "UPDATE records SET packed = substr(packed, 2) WHERE name = 'CVE-2002-10002'",
+            Kind.RECORD_UNREADABLE,
+            SOME,
+        ),
+        ("UPDATE records SET packed = NULL WHERE name = 'CVE-2002-10002'", Kind.RECORD_UNREADABLE, SOME),
+        ("UPDATE records SET packed = 'text' WHERE name = 'CVE-2002-10002'", Kind.RECORD_UNREADABLE, SOME),
+        ("UPDATE records SET packed = 7 WHERE name = 'CVE-2002-10002'", Kind.RECORD_UNREADABLE, SOME),
+        (
+            "UPDATE records SET packed = NULL, line = '{}' WHERE name = 'CVE-2002-10002'",
+            Kind.RECORD_UNREADABLE,
+            SOME,
+        ),
+        ("UPDATE records SET name = 'other' WHERE name = 'CVE-2002-10002'", Kind.RECORD_MISLABELLED, "other"),
+        ("UPDATE records SET offset = 99 WHERE name = 'CVE-2002-10002'", Kind.RECORD_MISLABELLED, SOME),
+        ("INSERT INTO dictionaries VALUES (7, 77, x'00')", Kind.STORE_ORPHANS, "dictionary 7"),
         (
             "INSERT INTO generations VALUES (77, 1, 100, 'link', 'then')",
             Kind.GENERATION_STRAY,

@@ -301,8 +301,9 @@ def little_room() -> Iterator[Callable[[int], None]]:
 
 
 def test_a_load_that_finds_no_room_leaves_the_old_content_and_room_for_the_next(
-    store: Store, path: Path, little_room: Callable[[int], None]
+    path: Path, little_room: Callable[[int], None]
 ) -> None:
+    store = SqliteStore(path, SystemClock(), compression="none")  # then the sizes are known
     passes.initialise(store, CONSUMER, [A], 10)
     before = store.look(CONSUMER)
     with store.writer(CONSUMER) as writer:
@@ -317,8 +318,9 @@ def test_a_load_that_finds_no_room_leaves_the_old_content_and_room_for_the_next(
 
 
 def test_a_range_that_finds_no_room_is_neither_stored_nor_believed(
-    store: Store, path: Path, little_room: Callable[[int], None]
+    path: Path, little_room: Callable[[int], None]
 ) -> None:
+    store = SqliteStore(path, SystemClock(), compression="none")  # then the sizes are known
     with store.writer(CONSUMER) as writer:
         passes.load(writer, CONSUMER, [A], 10)
         before = writer.state
@@ -338,7 +340,8 @@ def test_a_full_disk_is_called_that(path: Path) -> None:
             connection.execute("CREATE TABLE big AS SELECT zeroblob(1000000)")
 
 
-def test_damage_is_told_also_in_the_middle_of_an_export(store: Store, path: Path) -> None:
+def test_damage_is_told_also_in_the_middle_of_an_export(path: Path) -> None:
+    store = SqliteStore(path, SystemClock(), compression="none")
     passes.initialise(store, CONSUMER, [long_record(f"CVE-{number}", 1) for number in range(9)], 10)
     with path.open("r+b") as file:
         file.seek(path.stat().st_size // 2)

@@ -39,7 +39,7 @@ from ctisync.cli import main as ctisync_main
 from ctisync.clock import SystemClock
 from ctisync.errors import FeedUnreachable
 from ctisync.feed import archive
-from ctisync.stores import sqlite_writer
+from ctisync.stores import sqlite_load, sqlite_writer
 from ctisync.stores.opensearch_http import HttpTransport
 from tests.support import faults_files, faults_http, faults_sql
 from tests.support.clock import FakeClock
@@ -72,6 +72,8 @@ def install(effects: Effects, folder: Path, later: float) -> None:
         (SystemClock, "monotonic", clock.monotonic),
         (SystemClock, "sleep", clock.sleep),
         (archive, "_BATCH_BYTES", 4096),  # so that a small snapshot is loaded in several transactions
+        (sqlite_load, "PACKED_AT_ONCE", 4096),
+        (sqlite_load, "WRITTEN_AT_ONCE", 4096),
         (sqlite_writer, "DROPPED_AT_ONCE", 3),
         (sqlite3, "connect", faults_sql.connecting(sqlite3.connect, effects)),
         (

@@ -5,13 +5,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from ctisync.core.model import Consumer
 from ctisync.errors import UsageError
 from ctisync.ports import Clock, Report, Store
 from ctisync.settings import Settings
 from ctisync.wiring import opened_store
+
+_PIECE: Final = 256 << 10
+"""Bytes that are worth a call of the system."""
 
 
 def export(settings: Settings, consumer: Consumer, output: Path | None, clock: Clock, report: Report) -> None:
@@ -26,10 +29,16 @@ def export(settings: Settings, consumer: Consumer, output: Path | None, clock: C
 
 def _write(store: Store, consumer: Consumer, target: BinaryIO, name: str, report: Report) -> None:
     total = store.count(consumer)
+    piece = bytearray()
     with report.progress("export", total, "records") as progress, _told(name):
         for number, line in enumerate(store.export(consumer), start=1):
-            target.write(line + b"\n")
-            progress.reached(number)
+            piece += line
+            piece += b"\n"
+            if len(piece) >= _PIECE:
+                target.write(piece)
+                piece.clear()
+                progress.reached(number)
+        target.write(piece)
         target.flush()
 
 

@@ -95,8 +95,12 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True):
     client_key: Path | None = None
     shards: Annotated[int, Meta(ge=1, le=1024)] = 1
     replicas: Annotated[int, Meta(ge=0, le=1000)] = 0
+    # Of the records in a SQLite file, as they are written from now on. "none" is for who reads it with
+    # nothing but SQL.
+    compression: Literal["zstd", "none"] = "zstd"
+    codec: Literal["default", "best_compression"] = "default"
     senders: Annotated[int, Meta(ge=1, le=32)] = 4
-    bulk_bytes: Annotated[int, Meta(ge=100_000, le=100_000_000)] = 6_000_000
+    bulk_bytes: Annotated[int, Meta(ge=100_000, le=100_000_000)] = 3_000_000
 
 
 class CommandManagerSettings(msgspec.Struct, frozen=True, kw_only=True):

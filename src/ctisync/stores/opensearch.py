@@ -20,7 +20,7 @@ from ctisync.stores import guards
 from ctisync.stores.endings import HURRY
 from ctisync.stores.opensearch_audit import OpenSearchInspection, inspecting
 from ctisync.stores.opensearch_client import Client, path
-from ctisync.stores.opensearch_generations import Generations
+from ctisync.stores.opensearch_generations import ONE_SHARD, Generations, Layout
 from ctisync.stores.opensearch_lease import HeldLease, is_of, may_be_taken, myself, server_time
 from ctisync.stores.opensearch_records import Records
 from ctisync.stores.opensearch_senders import USUAL, Pace
@@ -69,8 +69,7 @@ class OpenSearchStore:
         ca_file: str | None = None,
         client_cert: str | None = None,
         client_key: str | None = None,
-        shards: int = 1,
-        replicas: int = 0,
+        layout: Layout = ONE_SHARD,
         pace: Pace = USUAL,
         lease_ttl: float = 900,
         timeout: float = 60,
@@ -84,8 +83,7 @@ class OpenSearchStore:
         self._client = Client(HttpTransport(origins, access, timeout), origins[0].geturl(), clock, username)
         self._clock = clock
         self._host_lock_held = host_lock_held
-        self._shards = shards
-        self._replicas = replicas
+        self._layout = layout
         self._pace = pace
         self._lease_ttl = lease_ttl
 
@@ -200,10 +198,10 @@ class OpenSearchStore:
         return page.hits.hits
 
     def _document(self, consumer: Consumer) -> StateDocument:
-        return StateDocument(self._client, consumer, self._replicas)
+        return StateDocument(self._client, consumer, self._layout.replicas)
 
     def _generations(self, consumer: Consumer) -> Generations:
-        return Generations(self._client, consumer, self._clock, self._shards, self._replicas)
+        return Generations(self._client, consumer, self._clock, self._layout)
 
 
 def _check_shards(reply: ShardsReply) -> None:

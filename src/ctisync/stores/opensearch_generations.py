@@ -9,7 +9,7 @@ import hashlib
 import re
 import secrets
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -44,6 +44,17 @@ MAPPING: Final[dict[str, Any]] = {
 }
 
 
+class Layout(NamedTuple):
+    """How a generation is laid out on the nodes, and packed there (`index.codec`)."""
+
+    shards: int = 1
+    replicas: int = 0
+    codec: str = "default"
+
+
+ONE_SHARD: Final = Layout()
+
+
 class Generation(msgspec.Struct, frozen=True):
     """An index of ours: its name and every alias that points at it."""
 
@@ -70,12 +81,11 @@ class _Acknowledged(msgspec.Struct, frozen=True):
 class Generations:
     """The generations of one consumer."""
 
-    def __init__(self, client: Client, consumer: Consumer, clock: Clock, shards: int, replicas: int) -> None:
+    def __init__(self, client: Client, consumer: Consumer, clock: Clock, layout: Layout = ONE_SHARD) -> None:
         self._client = client
         self._consumer = consumer
         self._clock = clock
-        self._shards = shards
-        self._replicas = replicas
+        self._layout = layout
         pair = f"{consumer.context}\n{consumer.name}".encode()
         self._key = hashlib.sha256(pair).hexdigest()[:12]
         readable = re.sub(r"[^a-z0-9]+", "-", consumer.index.lower()).strip("-")[:60] or "content"
@@ -150,7 +160,7 @@ class Generations:
 
     def configure_for_reading(self, fence: str) -> bool:
         """From loading to being read: refresh and replicas as configured; False without the fence."""
-        settings = {"index": {"refresh_interval": None, "number_of_replicas": self._replicas}}
+        settings = {"index": {"refresh_interval": None, "number_of_replicas": self._layout.replicas}}
         return self._client.call("PUT", path(fence, "_settings"), settings, allow={404}).status != 404
 
     def new_fence(self, token: str, number: int) -> str:
@@ -168,9 +178,10 @@ class Generations:
 
     def _loading_settings(self) -> dict[str, object]:
         return {
-            "number_of_shards": self._shards,
+            "number_of_shards": self._layout.shards,
             "number_of_replicas": 0,
             "refresh_interval": "-1",
+            "codec": self._layout.codec,
             # A pipeline that a template for all indices sets would alter records on their way in.
             "default_pipeline": "_none",
             "final_pipeline": "_none",

@@ -26,7 +26,7 @@ class Pace(NamedTuple):
     """The most bulks that are under way at once, and the bytes of one."""
 
     senders: int = 4
-    bulk_bytes: int = 6_000_000
+    bulk_bytes: int = 3_000_000
 
 
 USUAL: Final = Pace()

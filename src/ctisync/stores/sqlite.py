@@ -17,6 +17,7 @@ from ctisync.stores import guards
 from ctisync.stores import sqlite_rows as rows
 from ctisync.stores.sqlite_audit import SqliteInspection
 from ctisync.stores.sqlite_file import PATIENCE, named_errors, open_writable, reading, transaction
+from ctisync.stores.sqlite_packing import Compression
 from ctisync.stores.sqlite_writer import writing
 
 
@@ -27,11 +28,15 @@ class SqliteStore:
     a newer ctisync's, StoreUnavailable for a lock, a full disk and damage. For use by one thread.
     """
 
-    def __init__(self, path: Path, clock: Clock, patience: float = PATIENCE) -> None:
-        """`patience`: seconds to wait for another program's lock."""
+    def __init__(
+        self, path: Path, clock: Clock, patience: float = PATIENCE, compression: Compression = "zstd"
+    ) -> None:
+        """`patience`: seconds to wait for another program's lock. `compression`: of what is written from
+        now on; either kind is read."""
         self._path = path
         self._clock = clock
         self._patience = patience
+        self._compression = compression
 
     @property
     def name(self) -> str:
@@ -53,7 +58,7 @@ class SqliteStore:
                 rows.set_state(connection, row.id, state)
 
     def writer(self, consumer: Consumer) -> AbstractContextManager[Writer]:
-        return writing(self._path, self._patience, consumer, self._clock)
+        return writing(self._path, self._patience, consumer, self._clock, self._compression)
 
     def count(self, consumer: Consumer) -> int | None:
         with self._live(consumer) as live:

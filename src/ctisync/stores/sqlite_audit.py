@@ -10,6 +10,7 @@ from ctisync.core.audit import Finding, Kind
 from ctisync.core.model import Record
 from ctisync.core.state import ConsumerState
 from ctisync.stores.sqlite_file import named_errors
+from ctisync.stores.sqlite_lines import Unpacker, Unreadable
 from ctisync.stores.sqlite_rows import ConsumerRow, count_records
 from ctisync.stores.sqlite_schema import MIGRATIONS
 
@@ -18,7 +19,7 @@ _FINE: Final = b"ok"
 # Whatever stands in a damaged row comes out as the type that it should have.
 _AS_RECORD: Final = (
     "SELECT ifnull(CAST(name AS TEXT), ''), ifnull(CAST(offset AS INTEGER), -1),"
-    " ifnull(CAST(line AS BLOB), '') FROM records WHERE "
+    " ifnull(CAST(line AS BLOB), ''), CAST(packed AS BLOB) FROM records WHERE "
 )
 
 
@@ -56,7 +57,8 @@ class SqliteInspection:
         if (live := self._live) is not None:
             connection, generation = live
             with named_errors(self._path):
-                yield from map(_record, connection.execute(_AS_RECORD + "+generation = ?", (generation,)))
+                record = _Reader(connection).record
+                yield from map(record, connection.execute(_AS_RECORD + "+generation = ?", (generation,)))
 
     def lookup(self, names: Collection[str]) -> dict[str, Record]:
         if (live := self._live) is None:
@@ -64,8 +66,9 @@ class SqliteInspection:
         connection, generation = live
         query = _AS_RECORD + "generation = ? AND name = ?"
         rows = (connection.execute(query, (generation, name)).fetchone() for name in names)
+        record = _Reader(connection).record
         with named_errors(self._path):
-            found = [_record(row) for row in rows if row is not None]
+            found = [record(row) for row in rows if row is not None]
         return {record.name: record for record in found}
 
     @property
@@ -118,6 +121,12 @@ class SqliteInspection:
         for generation, consumer in generations:
             told = f"it belongs to consumer {consumer}, which is not stored"
             yield Finding(Kind.STORE_ORPHANS, f"generation {generation}", told)
+        dictionaries = connection.execute(
+            "SELECT id, generation FROM dictionaries WHERE generation NOT IN (SELECT id FROM generations)"
+        )
+        for number, generation in dictionaries:
+            told = f"it belongs to generation {generation}, and there is no such generation"
+            yield Finding(Kind.STORE_ORPHANS, f"dictionary {number}", told)
 
     def _generations(self, connection: sqlite3.Connection, row: ConsumerRow) -> Iterator[Finding]:
         generations = connection.execute(
@@ -154,9 +163,22 @@ class SqliteInspection:
             yield Finding(Kind.GENERATION_WRONG, subject, told)
 
 
-def _record(row: tuple[bytes, int, bytes]) -> Record:
-    name, offset, line = row
-    return Record(_text(name), offset, line)
+class _Reader:
+    """Rows of `_AS_RECORD`, each as a record, whatever is wrong with it."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._unpacker = Unpacker(connection)
+
+    def record(self, row: tuple[bytes, int, bytes, bytes | None]) -> Record:
+        name, offset, text, frame = row
+        return Record(_text(name), offset, text if frame is None else self._unpacked(frame))
+
+    def _unpacked(self, frame: bytes) -> bytes:
+        """Nothing when it cannot be unpacked, which is a finding as any line that is no record."""
+        try:
+            return self._unpacker.line(frame)
+        except Unreadable:
+            return b""
 
 
 def _objects(connection: sqlite3.Connection) -> dict[tuple[str, str], bytes]:

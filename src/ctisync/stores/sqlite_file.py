@@ -18,13 +18,22 @@ from urllib.parse import quote
 import msgspec
 
 from ctisync.errors import ConfigurationError, CtisyncError, StoreUnavailable
+from ctisync.stores.sqlite_lines import Unreadable
 from ctisync.stores.sqlite_schema import MIGRATIONS, Migration, not_ours, refuse_newer, version_of
 
 OLDEST: Final = (3, 24, 0)
 """The first SQLite that knows upserts; RHEL 8 and 9, which have Python 3.11, come with 3.26 and 3.34."""
 
-PAGE_SIZE: Final = 8192
-"""Bytes. Records of about 12 kB load a third faster than in pages of 4096; a file keeps its size for good."""
+PAGE_SIZE: Final = 16384
+"""Bytes. Packed records of about 1.5 kB leave a tenth of their pages empty, in pages of 8192 a fifth; larger
+pages make a range write more. A file keeps its size for good."""
+
+CACHE_BYTES: Final = 16 << 20
+"""Of a writer: the index by name of 300,000 records, whose pages a load comes back to again and again."""
+
+LOG_BYTES: Final = 32 << 20
+"""Of the write-ahead log, once a transaction has ended: then it is moved into the file. What is written twice
+before that, such as a page of an index, is moved once."""
 
 PATIENCE: Final = 30.0
 """Seconds to wait for another program's lock."""
@@ -75,6 +84,8 @@ def open_writable(
             _enter_wal(connection, new=version == 0)
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA secure_delete = OFF")  # what is removed was public
+            connection.execute(f"PRAGMA cache_size = {-CACHE_BYTES >> 10}")
+            connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_BYTES // PAGE_SIZE}")
             if version < len(migrations):
                 _migrate(connection, path, migrations)
         except BaseException:
@@ -109,6 +120,8 @@ def named_errors(path: Path) -> Iterator[None]:
         raise _meaning(code & 0xFF, str(error), path) from error
     except msgspec.MsgspecError as error:
         raise StoreUnavailable(f"{path} holds a state that cannot be read: {error}", hint=DAMAGED) from error
+    except Unreadable as error:
+        raise StoreUnavailable(f"{path} is damaged: {error}", hint=DAMAGED) from error
 
 
 def _enter_wal(connection: sqlite3.Connection, *, new: bool) -> None:

@@ -1,14 +1,43 @@
 """The statements on the tables, a function each. Those that write belong within a transaction."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
+from zstandard import BufferSegment
 
 from ctisync.core.model import Consumer, Delete, Record, Snapshot
 from ctisync.core.state import ConsumerState
+from ctisync.stores.sqlite_lines import Unpacker, Unreadable
+from ctisync.stores.sqlite_packing import Packing
+
+_NAMES_AT_ONCE: Final = 500
+"""SQLite before 3.32 takes 999 parameters in a statement."""
+
+_INSERT: Final = (
+    "INSERT INTO records (generation, name, offset, line, packed) VALUES (?, ?, ?, CAST(? AS TEXT), ?)"
+)
+
+
+class RecordRow(NamedTuple):
+    """A record with its line as it is stored."""
+
+    name: str
+    offset: int
+    text: bytes
+    frame: BufferSegment | None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the line, as it is stored."""
+        return len(self.text) if self.frame is None else len(self.frame)
+
+
+def as_rows(records: Sequence[Record], packing: Packing) -> list[RecordRow]:
+    lines = packing.pack([record.line for record in records])
+    return [RecordRow(record.name, record.offset, *line) for record, line in zip(records, lines, strict=True)]
 
 
 class ConsumerRow(NamedTuple):
@@ -80,35 +109,62 @@ def dead_generations(connection: sqlite3.Connection, consumer_id: int) -> list[i
     return [generation for (generation,) in rows]
 
 
-def drop_records(connection: sqlite3.Connection, generation: int, most: int) -> int:
-    """Remove up to so many records; how many there were."""
-    return connection.execute(
-        "DELETE FROM records WHERE id IN (SELECT id FROM records WHERE generation = ? LIMIT ?)",
-        (generation, most),
-    ).rowcount
+def drop_records(connection: sqlite3.Connection, generation: int, after: int, most: int) -> int | None:
+    """Remove up to so many records whose id is above `after`; the last one's id, None when there are no more.
+
+    By id is how they lie in the file (the `+` keeps SQLite off the index): whole pages become free at once.
+    """
+    ids = connection.execute(
+        "SELECT id FROM records WHERE id > ? AND +generation = ? ORDER BY id LIMIT ?",
+        (after, generation, most),
+    ).fetchall()
+    if not ids:
+        return None
+    [first], [last] = ids[0], ids[-1]
+    connection.execute(
+        "DELETE FROM records WHERE id BETWEEN ? AND ? AND +generation = ?", (first, last, generation)
+    )
+    return int(last)
 
 
 def drop_generation(connection: sqlite3.Connection, generation: int) -> None:
+    connection.execute("DELETE FROM dictionaries WHERE generation = ?", (generation,))
     connection.execute("DELETE FROM generations WHERE id = ?", (generation,))
 
 
-def put_records(connection: sqlite3.Connection, generation: int, records: Sequence[Record]) -> int:
+def add_dictionary(connection: sqlite3.Connection, number: int, generation: int, content: bytes) -> None:
+    connection.execute("INSERT INTO dictionaries VALUES (?, ?, ?)", (number, generation, content))
+
+
+def find_dictionary(connection: sqlite3.Connection, generation: int) -> bytes | None:
+    row = connection.execute(
+        "SELECT content FROM dictionaries WHERE generation = ?", (generation,)
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def add_records(connection: sqlite3.Connection, generation: int, rows: Sequence[RecordRow]) -> int:
     """Store these records unless one with an offset as high stands there; how many have a new name.
 
-    The lines are bound as bytes and cast, which stores them as text without decoding them here.
+    Texts are bound as bytes and cast, which stores them without decoding them here.
     """
     new = connection.executemany(
-        "INSERT INTO records (generation, name, offset, line) VALUES (?, ?, ?, CAST(? AS TEXT))"
-        " ON CONFLICT (generation, name) DO NOTHING",
-        ((generation, record.name, record.offset, record.line) for record in records),
+        f"{_INSERT} ON CONFLICT (generation, name) DO NOTHING",
+        ((generation, *row) for row in rows),
     ).rowcount
-    if new < len(records):
-        connection.executemany(
-            "UPDATE records SET offset = ?1, line = CAST(?2 AS TEXT)"
-            " WHERE generation = ?3 AND name = ?4 AND offset < ?1",
-            ((record.offset, record.line, generation, record.name) for record in records),
-        )
+    if new < len(rows):
+        put_records(connection, generation, rows)
     return new
+
+
+def put_records(connection: sqlite3.Connection, generation: int, rows: Iterable[RecordRow]) -> None:
+    """Store these records unless one with an offset as high stands there."""
+    connection.executemany(
+        f"{_INSERT} ON CONFLICT (generation, name) DO UPDATE"
+        " SET offset = excluded.offset, line = excluded.line, packed = excluded.packed"
+        " WHERE excluded.offset > records.offset",
+        ((generation, *row) for row in rows),
+    )
 
 
 def delete_records(connection: sqlite3.Connection, generation: int, deletes: Iterable[Delete]) -> None:
@@ -119,11 +175,19 @@ def delete_records(connection: sqlite3.Connection, generation: int, deletes: Ite
     )
 
 
-def find_record(connection: sqlite3.Connection, generation: int, name: str) -> Record | None:
-    row = connection.execute(
-        "SELECT offset, line FROM records WHERE generation = ? AND name = ?", (generation, name)
-    ).fetchone()
-    return None if row is None else Record(name=name, offset=row[0], line=row[1])
+def find_records(connection: sqlite3.Connection, generation: int, names: Collection[str]) -> Iterator[Record]:
+    """Those of these records that are there. Raises Unreadable."""
+    unpacker = Unpacker(connection)
+    every = list(names)
+    for start in range(0, len(every), _NAMES_AT_ONCE):
+        some = every[start : start + _NAMES_AT_ONCE]
+        found = connection.execute(
+            "SELECT name, offset, line, CAST(packed AS BLOB) FROM records"  # noqa: S608  # question marks
+            f" WHERE generation = ? AND name IN ({', '.join('?' * len(some))})",
+            (generation, *some),
+        )
+        for name, offset, text, frame in found:
+            yield Record(name.decode(), offset, _line(unpacker, name, text, frame))
 
 
 def count_records(connection: sqlite3.Connection, generation: int) -> int:
@@ -134,9 +198,25 @@ def count_records(connection: sqlite3.Connection, generation: int) -> int:
 
 
 def lines_by_name(connection: sqlite3.Connection, generation: int) -> Iterator[bytes]:
-    """Ascending by the names' UTF-8 bytes: that is how SQLite compares text by itself."""
-    rows = connection.execute("SELECT line FROM records WHERE generation = ? ORDER BY name", (generation,))
-    return (line for (line,) in rows)
+    """Ascending by the names' UTF-8 bytes: that is how SQLite compares text by itself.
+
+    Raises Unreadable.
+    """
+    unpacker = Unpacker(connection)
+    rows = connection.execute(
+        "SELECT name, line, CAST(packed AS BLOB) FROM records WHERE generation = ? ORDER BY name",
+        (generation,),
+    )
+    return (_line(unpacker, name, text, frame) for name, text, frame in rows)
+
+
+def _line(unpacker: Unpacker, name: bytes, text: bytes, frame: bytes | None) -> bytes:
+    if frame is None:
+        return text
+    try:
+        return unpacker.line(frame)
+    except Unreadable as error:
+        raise Unreadable(f"record {name.decode('utf-8', 'replace')} cannot be unpacked: {error}") from None
 
 
 def _encode(state: ConsumerState) -> str:

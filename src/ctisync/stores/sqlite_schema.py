@@ -69,6 +69,25 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
         FROM consumers
         """,
     ),
+    # Packed lines stand in a column of their own: to let `line` be anything but text its table would have
+    # to be made anew, or the schema to be written by hand (docs/adr/0014-packed-lines.md).
+    (
+        "ALTER TABLE records ADD COLUMN packed BLOB",
+        """
+        CREATE TABLE dictionaries (
+            id INTEGER PRIMARY KEY,
+            generation INTEGER NOT NULL UNIQUE,
+            content BLOB NOT NULL
+        )
+        """,
+        "DROP VIEW content",
+        """
+        CREATE VIEW content AS
+        SELECT consumers.context, consumers.name AS consumer, records.name, records.offset,
+            CASE WHEN records.packed IS NULL THEN records.line ELSE records.packed END AS line
+        FROM consumers JOIN records ON records.generation = consumers.generation
+        """,
+    ),
 )
 
 

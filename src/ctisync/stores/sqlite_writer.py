@@ -20,24 +20,37 @@ from ctisync.stores import guards
 from ctisync.stores import sqlite_rows as rows
 from ctisync.stores.endings import HURRY, finish, is_stop
 from ctisync.stores.sqlite_file import named_errors, open_writable, transaction
+from ctisync.stores.sqlite_load import SqliteLoad
+from ctisync.stores.sqlite_packing import AsText, Compression, Packer, Packing
 
-DROPPED_AT_ONCE: Final = 5000
+DROPPED_AT_ONCE: Final = 10_000
 """Records removed in one transaction, so that the write-ahead log stays small."""
 
 
 @contextmanager
-def writing(path: Path, patience: float, consumer: Consumer, clock: Clock) -> Iterator["SqliteWriter"]:
+def writing(
+    path: Path, patience: float, consumer: Consumer, clock: Clock, compression: Compression
+) -> Iterator["SqliteWriter"]:
     with closing(open_writable(path, patience)) as connection:
-        yield SqliteWriter(connection, path, consumer, clock)
+        yield SqliteWriter(connection, path, consumer, clock, compression)
 
 
 class SqliteWriter:
-    def __init__(self, connection: sqlite3.Connection, path: Path, consumer: Consumer, clock: Clock) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        path: Path,
+        consumer: Consumer,
+        clock: Clock,
+        compression: Compression,
+    ) -> None:
         """Become the writer, and remove what a killed one left."""
         self._connection = connection
         self.path = path
         self._consumer = consumer
         self._clock = clock
+        self._compression = compression
+        self._packing: tuple[int, Packing] | None = None
         self._token = uuid.uuid4().hex
         with named_errors(path), transaction(connection):
             row = rows.find_consumer(connection, consumer) or rows.add_consumer(connection, consumer)
@@ -55,13 +68,14 @@ class SqliteWriter:
             self._set_state(state)
 
     @contextmanager
-    def load(self, snapshot: Snapshot) -> Iterator["SqliteLoad"]:
+    def load(self, snapshot: Snapshot) -> Iterator[SqliteLoad]:
         stopped = False
         try:
             with self.transaction():
                 generation = rows.add_generation(self._connection, self._row.id, snapshot, self._clock.now())
                 self._set_state(load_begun(self.state))
-            yield SqliteLoad(self, self._connection, generation)
+            with SqliteLoad(self, self._connection, generation, self._compression) as load:
+                yield load
         except BaseException as error:
             stopped = is_stop(error)
             raise
@@ -75,17 +89,17 @@ class SqliteWriter:
         if generation is None:
             return {}
         with self.transaction():
-            found = (rows.find_record(self._connection, generation, name) for name in names)
-            return {record.name: record for record in found if record is not None}
+            return {record.name: record for record in rows.find_records(self._connection, generation, names)}
 
     def apply(self, writes: Sequence[Write], after: ConsumerState) -> None:
         guards.check_apply(self.state, writes, after)
         generation = self._row.generation
         assert generation is not None  # for the state says that there is content
         puts = [write.record for write in writes if isinstance(write, Put)]
+        put_rows = rows.as_rows(puts, self._packing_of(generation))
         deletes = [write for write in writes if isinstance(write, Delete)]
         with self.transaction():
-            rows.put_records(self._connection, generation, puts)
+            rows.put_records(self._connection, generation, put_rows)
             rows.delete_records(self._connection, generation, deletes)
             self._set_state(after)
 
@@ -113,6 +127,16 @@ class SqliteWriter:
             self._row = before
             raise
 
+    def _packing_of(self, generation: int) -> Packing:
+        """With the dictionary that the generation was loaded with."""
+        if self._compression == "none":
+            return AsText()
+        if self._packing is None or self._packing[0] != generation:
+            with named_errors(self.path):
+                dictionary = rows.find_dictionary(self._connection, generation)
+            self._packing = generation, Packer(dictionary)
+        return self._packing[1]
+
     def _still_mine(self) -> None:
         if not rows.is_writer(self._connection, self._row.id, self._token):
             raise AnotherPass(f"another pass has begun to work on {self._consumer} in {self.path}")
@@ -134,39 +158,11 @@ class SqliteWriter:
             self._drop(generation, end)
 
     def _drop(self, generation: int, end: float) -> None:
-        dropped = DROPPED_AT_ONCE
-        while dropped == DROPPED_AT_ONCE:
+        last: int | None = 0
+        while last is not None:
             if self._clock.monotonic() >= end:
                 return
             with self.transaction():
-                dropped = rows.drop_records(self._connection, generation, DROPPED_AT_ONCE)
+                last = rows.drop_records(self._connection, generation, last, DROPPED_AT_ONCE)
         with self.transaction():
             rows.drop_generation(self._connection, generation)
-
-
-class SqliteLoad:
-    """A generation that no consumer's row points to yet. What is added is committed piece by piece."""
-
-    def __init__(self, writer: SqliteWriter, connection: sqlite3.Connection, generation: int) -> None:
-        self._writer = writer
-        self._connection = connection
-        self._generation = generation
-        self._taken = 0
-
-    def add(self, records: Sequence[Record]) -> None:
-        with self._writer.transaction():
-            new = rows.put_records(self._connection, self._generation, records)
-        self._taken += new
-
-    def publish(self, after: ConsumerState) -> int:
-        guards.check_publish(after)
-        with self._writer.transaction():
-            held = rows.count_records(self._connection, self._generation)
-            if held != self._taken:
-                raise StoreUnavailable(
-                    f"{self._writer.path} holds {held} records of the new content, it took {self._taken};"
-                    " the old content stays",
-                    hint="ctisync sync",
-                )
-            self._writer.swap(self._generation, after)
-        return held

@@ -7,6 +7,8 @@
 #   make test-long  all tests, the long ones included; 100,000 patches, 10,000 sequences of the model machine,
 #                   1,000 schedules of several writers: some hours
 #   make planted    plants each known bug into a copy and shows which test notices it
+#   make mutants    plants every small fault into the core, the pass, the bulk checker and the lease, one by
+#                   one: about an hour, then only what has changed   (ARGS="core/fold sync" narrows it)
 #   make soak       passes against a moving feed, killed at random (ARGS="--minutes 120 --seed 1")
 #   make bench      how fast and small it is, next to what it is compared with, on an idle machine: 20 minutes
 #                   (ARGS="--records 100000 --pairs 3"; one bench alone: BENCH=idle)
@@ -29,7 +31,7 @@ PIP_COMPILE := .venv-lock/bin/pip-compile --quiet --generate-hashes --strip-extr
 	--annotation-style line --constraint requirements/constraints.in $(if $(UPGRADE),--upgrade)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test check coverage test-long planted soak bench bench-quick node lock clean
+.PHONY: help demo test check coverage test-long planted mutants soak bench bench-quick node lock clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -57,13 +59,16 @@ test-long: .venv/.project
 planted: .venv/.project
 	.venv/bin/python -m tests.planted $(ARGS)
 
+mutants: .venv/.project
+	.venv/bin/python -m tests.mutants $(ARGS)
+
 soak: .venv/.project
 	.venv/bin/python -m tests.soak $(ARGS)
 
-bench: .venv/.project
+bench: .venv/.project .venv-run/.project
 	@.venv/bin/python -m bench $(BENCH) $(ARGS)
 
-bench-quick: .venv/.project
+bench-quick: .venv/.project .venv-run/.project
 	@.venv/bin/python -m bench guard $(ARGS)
 
 node: .venv/.project
@@ -80,7 +85,7 @@ lock: .venv-lock/.packages
 
 clean:
 	rm -rf .venv .venv-run .venv-lock build dist htmlcov .coverage .hypothesis
-	rm -rf .bench .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .bench .import_linter_cache .mutants .mypy_cache .pytest_cache .ruff_cache
 	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A virtual environment holds exactly its lock files: when one of them changes, it is made anew.

@@ -373,6 +373,19 @@ def test_a_content_that_is_being_built_is_no_stray_of_its_builder(node: SmallNod
     assert node.generations.keys() == {ONE, TWO}
 
 
+def test_while_a_content_is_built_one_that_is_read_under_another_alias_stays(node: SmallNode) -> None:
+    """The settings name another index now, and there is nothing under it yet."""
+    node.generations = {ONE: {ALIAS + "-before"}, "ctisync-three": set()}
+    holder = Holder(node)
+    holder.hold.take_over()
+    node.generations[TWO] = {holder.hold.fence(TWO)}
+    holder.hold.drop_strays(TWO)
+    assert node.generations.keys() == {ONE, TWO}
+    assert holder.hold.swap(TWO)
+    holder.hold.drop_strays(TWO)
+    assert node.generations.keys() == {TWO}
+
+
 def test_letting_go_removes_the_fences_on_what_is_still_there(node: SmallNode) -> None:
     """A fence that went with its generation is not asked for: that would undo all of it."""
     with_content(node)

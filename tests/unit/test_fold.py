@@ -294,3 +294,21 @@ def test_a_record_that_grows_beyond_what_can_be_decoded_in_bounded_memory_is_not
     grown = [update(offset, "a", add("/list/-", [])) for offset in range(5, 25)]
     with pytest.raises(CannotApply, match=r"beyond limits\.json_values$"):
         fold({"a": grown}, {"a": stored("a", 4, {"list": []})}, limits)
+
+
+@pytest.mark.parametrize(
+    ("enough", "too_low"),
+    [({"json_depth": 3}, {"json_depth": 2}), ({"json_values": 8}, {"json_values": 7})],
+    ids=["depth", "values"],
+)
+def test_a_stored_record_beyond_a_limit_is_not_decoded_whatever_an_update_would_leave_of_it(
+    enough: dict[str, int], too_low: dict[str, int]
+) -> None:
+    changes = [update(offset, "a", {"op": "test", "path": "/a/b", "value": {}}) for offset in (5, 6)]
+    changes.append(update(7, "a", {"op": "remove", "path": "/a"}))
+    records = {"a": stored("a", 4, {"a": {"b": {}}})}
+    assert len(fold({"a": changes}, records, Limits(**enough)).writes) == 1
+    (setting,) = too_low
+    with pytest.raises(CannotApply, match=rf"the stored record goes beyond limits\.{setting}$") as caught:
+        fold({"a": changes}, records, Limits(**too_low))
+    assert caught.value.failed.offset == 5

@@ -59,7 +59,7 @@ def test_values_are_counted_before_the_parser_has_the_piece_that_they_come_in() 
 
 def test_a_text_of_few_bytes_is_not_looked_through() -> None:
     """Which is what makes looking at each record of a snapshot cheap."""
-    check(b"[[[[", 4, 4)  # no JSON: whoever looks through it counts five values in its four bytes
+    check(b"[,,,", 1, 4)  # no JSON: whoever looks through it counts five values in its four bytes
 
 
 @pytest.mark.parametrize("last", [chr(code) for code in range(ord(" "), ord("~")) if chr(code) not in '"\\'])
@@ -95,6 +95,8 @@ NESTED = {
     "both in turn": (b'{"]":[', b"]}", 2),
     "beside others": (b'[{},[],"[",', b"]", 1),
     "behind escapes": (b'{"\\\\":1,"\\"[":', b"}", 1),
+    "between escapes": (b'["\\\\",[', b'],"\\\\"]', 2),
+    "closed in strings": (b'["]",', b',"["]', 1),
 }
 
 
@@ -108,6 +110,23 @@ def test_the_depth_of_a_whole_text_is_found_exactly_however_broad_it_is(kind: st
     check(text, depth, ANY)
     with pytest.raises(TooDeep):
         check(text, depth - 1, ANY)
+
+
+FLAT = rb"[\]"
+"""No JSON: an exact look takes the second bracket for a part of an escape, and finds no end."""
+
+
+def test_of_a_text_of_many_brackets_no_more_is_looked_at_than_them() -> None:
+    """Which is what makes looking at a record of thousands of brackets cheap."""
+    strings = rb'{"":["\\",{"\"[":"{"}]}'
+    check(FLAT * 50 + strings + b"[" * 20 + b"]" * 20, 49, ANY)
+    check(b'"' + b"[" * 50 + b'"', 49, ANY)
+
+
+def test_a_text_whose_brackets_are_deep_is_soon_looked_at_exactly() -> None:
+    """Taking away a few at a time would cost the square of their number."""
+    with pytest.raises(TooDeep):
+        check(FLAT * 301 + b"[" * 145 + b"]" * 145, 300, ANY)
 
 
 @pytest.mark.parametrize(

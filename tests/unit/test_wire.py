@@ -144,10 +144,10 @@ def test_changes_are_read() -> None:
         ({**UPDATE, "resource": "a\ud800"}, "control characters"),
         ({**UPDATE, "resource": "é" * 257}, "514 bytes"),
         ({**UPDATE, "version": "2"}, "version is a string"),
-        ({**UPDATE, "operations": None}, "operations are absent"),
+        ({**UPDATE, "operations": None}, "operations are absent, not an array"),
         ({**UPDATE, "operations": {}}, "operations are an object"),
         ({**UPDATE, "type": "create", "payload": [1]}, "payload is an array"),
-        ({**UPDATE, "type": "create"}, "payload is absent"),
+        ({**UPDATE, "type": "create"}, "payload is absent, not an object"),
     ],
 )
 def test_a_wrong_change_is_refused_by_offset_and_field(item: Json, words: str) -> None:

@@ -1,0 +1,30 @@
+"""The mutants that live and may: each was looked at, and `survivors.md` says why none of them matters."""
+
+import re
+from pathlib import Path
+from typing import Final, NamedTuple
+
+PAGE: Final = Path(__file__).with_name("survivors.md")
+_NAME: Final = re.compile(r"- (`[^`]*`, `[^`]*`, `[^`]*`(?: \(\d+\))?)")
+
+
+class Known(NamedTuple):
+    module: str
+    name: str
+    why: str
+
+
+def known(page: str) -> list[Known]:
+    """All that a page lists: a heading a module, a reason, and after it those that it holds for."""
+    found = []
+    module, why, listing = "", "", False
+    for line in page.splitlines():
+        if line.startswith("## "):
+            module, why, listing = line.removeprefix("## "), "", False
+        elif match := _NAME.fullmatch(line):
+            found.append(Known(module, match[1], why))
+            listing = True
+        elif line:
+            why = line if listing else f"{why} {line}".strip()
+            listing = False
+    return found

@@ -1,0 +1,28 @@
+"""What an operator reads of a patch that failed: what was to be done where, and why that could not be."""
+
+import pytest
+
+from ctisync.core import patch
+from ctisync.core.model import Json
+
+
+def reason(operation: Json) -> str:
+    with pytest.raises(patch.PatchError) as caught:
+        patch.apply({}, [operation])
+    return caught.value.reason
+
+
+@pytest.mark.parametrize(
+    ("operation", "why"),
+    [
+        (7, "it is not an object"),
+        ({}, "there is no such operation"),
+        ({"op": 7, "path": ["k"]}, "there is no such operation"),
+    ],
+)
+def test_of_an_operation_without_name_and_path_only_the_reason_is_told(operation: Json, why: str) -> None:
+    assert reason(operation) == why
+
+
+def test_however_long_a_name_and_a_path_are_the_reason_is_told_behind_them() -> None:
+    assert reason({"op": "o" * 1000, "path": "p" * 1000}).endswith("p: there is no such operation")

@@ -293,3 +293,11 @@ def test_a_downloaded_file_that_has_gone_is_the_stores_failure(tmp_path: Path) -
     path.unlink()
     with pytest.raises(StoreUnavailable):
         _records(file)
+
+
+@pytest.mark.parametrize(("name", "offset"), [("0_1746459961.json", 7), ("snapshot.json", 0)])
+def test_a_given_snapshot_that_stands_for_offset_0_is_refused(tmp_path: Path, name: str, offset: int) -> None:
+    """To any later pass a content at offset 0 is none: it would be loaded anew."""
+    file = _given(tmp_path, _ndjson([line("CVE-1", offset)]), name)
+    with pytest.raises(SnapshotRefused, match="offset 0"):
+        given_offset(file, name)

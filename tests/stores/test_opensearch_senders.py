@@ -32,6 +32,7 @@ class Node:
 
     def __init__(self) -> None:
         self.clock = FakeClock()
+        self.clock.advance(days=3)  # as a machine that has run for a while
         self.came: SimpleQueue[Asked] = SimpleQueue()
 
     def send(self, actions: Sequence[Action]) -> Sent:
@@ -198,3 +199,4 @@ def test_a_load_that_is_given_up_waits_for_what_is_under_way_but_not_for_ever(no
     senders.stop(A_MOMENT)  # the second one hangs
     node.take().answer.put(Sent())
     senders.stop(PATIENCE)
+    assert senders.drain() == []

@@ -8,7 +8,7 @@ from typing import BinaryIO, Literal
 from ctisync.core import wire
 from ctisync.core.model import MAX_OFFSET, Record
 from ctisync.core.state import RefusedSnapshot
-from ctisync.errors import StoreUnavailable, UsageError
+from ctisync.errors import SnapshotRefused, StoreUnavailable, UsageError
 from ctisync.feed import archive
 from ctisync.feed.bounds import Bounds
 from ctisync.feed.member import Member
@@ -101,6 +101,13 @@ def given_offset(file: LocalSnapshot, name: str) -> tuple[int, OffsetSource]:
     file is read, can be too low: when the last changes before the snapshot were deletes.
     Raises SnapshotRefused when the file cannot be used at all.
     """
+    offset, source = _told_offset(file, name)
+    if offset == 0:
+        raise SnapshotRefused("it stands for offset 0, from which nothing can be followed")
+    return offset, source
+
+
+def _told_offset(file: LocalSnapshot, name: str) -> tuple[int, OffsetSource]:
     if (offset := wire.offset_in_name(name)) is not None:
         return offset, "file name"
     member = file.member_name()

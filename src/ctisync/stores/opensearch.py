@@ -2,7 +2,8 @@
 
 Read on: `opensearch_writer` (what a writer does, in which order), `opensearch_takeover` (what it settles
 first), `opensearch_lease` and `opensearch_state` (the document), `opensearch_generations` (the indices),
-`opensearch_records` (bulks and reads), `opensearch_client` and `opensearch_http` (requests).
+`opensearch_load` and `opensearch_senders` (a new content, several bulks at once), `opensearch_records`
+(bulks and reads), `opensearch_client` and `opensearch_http` (requests).
 """
 
 from collections.abc import Iterator, Sequence

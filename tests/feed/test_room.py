@@ -26,4 +26,6 @@ def test_a_disk_that_would_not_take_the_records_is_told_before_the_load(
     body = len(next(iter(sim.files.values())).body)
     feed = make_feed(room=Room("/data", lambda: max(unpacked, 6 * body)))
     assert feed.fetch_snapshot(snapshot, None, lambda: None).size == body
+    packed = make_feed(room=Room("/data", lambda: max(unpacked, 6 * body) // 4, share=0.25))
+    assert packed.fetch_snapshot(snapshot, None, lambda: None).size == body, "a quarter of it is enough"
     assert sim.requests[-1].headers.get("range") is None, "it was here already"

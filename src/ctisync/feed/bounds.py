@@ -30,13 +30,15 @@ class Bounds:
 
 
 class Room(NamedTuple):
-    """Where a load's records go, and how many more bytes fit there."""
+    """Where a load's records go, how many more bytes fit there, and what a byte of them comes to."""
 
     place: str
     free: Callable[[], int]
+    share: float = 1.0
 
-    def check(self, needed: int) -> None:
-        """Raises StoreUnavailable when so many bytes do not fit."""
+    def check(self, size: int) -> None:
+        """Raises StoreUnavailable when records of so many bytes do not fit."""
+        needed = int(size * self.share)
         if needed > (free := self.free()):
             raise StoreUnavailable(
                 f"the snapshot's records take about {needed >> 20} MiB, and {self.place} has room for "

@@ -80,6 +80,7 @@ class Rounds:
         self._has_content = False
         self._last_command = 0
         self._poisoned_for = 0
+        self._led_past = 0  # where the last change stands that a snapshot leads past
         self._reinit_interval = "0"
         self._left_alone_until = 0.0
         self._usual_seconds = 1.0
@@ -160,6 +161,8 @@ class Rounds:
         operator = self._reinit_interval == NEVER and choose.random() < 0.5
         by_snapshot = operator or (self._reinit_interval == "0" and choose.random() < 0.7)
         self._tell("cure by " + ("operator" if operator else "snapshot" if by_snapshot else "mending"))
+        if by_snapshot:
+            self._led_past = self._feed.poison or 0
         self._feed.cure(by_snapshot=by_snapshot)
         if operator:
             self.step = "the operator's init-snapshot"
@@ -229,6 +232,8 @@ class Rounds:
             allowed |= {6}
         if command == "update" and (self._offset == 0 or self._feed.poison is not None):
             allowed |= {10}
+        if command == "update" and self._offset < self._led_past:
+            allowed |= {6, 10}  # it never takes the snapshot that leads past the change
         return allowed
 
     def _start(self, command: str, environ: dict[str, str]) -> Running:

@@ -53,7 +53,7 @@ def test_a_pass_on_sqlite_that_gets_a_signal_leaves_nothing_and_loses_nothing(
     longest = time.monotonic() - began
     ways, slowest = Counter[str](), 0.0
 
-    for moment, number in moments(100 if LONG else 20, 7, longest):
+    for moment, number in moments(100 if LONG else 12, 7, longest):
         sqlite.wipe()
         for name, content in before.items():
             (sqlite.folder / name).write_bytes(content)
@@ -94,7 +94,7 @@ def test_a_pass_on_opensearch_that_gets_a_signal_leaves_nothing_and_loses_nothin
     longest = time.monotonic() - began
     ways, slowest = Counter[str](), 0.0
 
-    for moment, number in moments(100 if LONG else 16, 11, longest):
+    for moment, number in moments(100 if LONG else 8, 11, longest):
         opensearch.wipe()
         opensearch.feed.requests.clear()
         opensearch.manager.commands.clear()

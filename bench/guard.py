@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple
 
-from bench.commands.update_opensearch import WITHOUT_START
+from bench.commands.updating import WITHOUT_START
 from bench.report import Outcome, new_table
 from bench.workshop import Store
 

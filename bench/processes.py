@@ -3,13 +3,12 @@
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from bench import launch
 from bench.places import INTERPRETER, SOURCES
+from tests.support import launched
 
 _LONGEST: Final = 3600.0
 """Seconds after which a process hangs."""
@@ -43,10 +42,9 @@ def run_python(arguments: Sequence[str], folder: Path, environ: Mapping[str, str
     What it writes is in the files `out` and `told` of the folder afterwards.
     """
     figures, told = folder / "figures", folder / "told"
-    launcher = [sys.executable, "-I", "-S", launch.__file__, str(figures), INTERPRETER]
     with (folder / "out").open("wb") as output, told.open("wb") as errors:
         process = subprocess.Popen(
-            [*launcher, *arguments],
+            [*launched.launcher(str(figures)), INTERPRETER, *arguments],
             cwd=folder,
             env=bare_environment() if environ is None else environ,
             stdout=output,
@@ -54,12 +52,11 @@ def run_python(arguments: Sequence[str], folder: Path, environ: Mapping[str, str
             start_new_session=True,
         )
         _await(process)
-    status, wall, cpu, peak = figures.read_text().split()
-    code = os.waitstatus_to_exitcode(int(status))
+    code, peak, wall, cpu = launched.told(str(figures))
     if code != 0:
         words = told.read_text(errors="replace")[-_LAST_CHARACTERS:]
         raise BenchFailed(f"{' '.join(arguments)} ended with {code} and said:\n{words}")
-    return Run(float(wall), float(cpu), int(peak) * 1024 / 1e6)
+    return Run(wall, cpu, peak * 1024 / 1e6)
 
 
 def _await(process: "subprocess.Popen[bytes]") -> None:

@@ -4,11 +4,11 @@ The rivals write to indices of their own. An update is a whole process; what it 
 finds nothing to do is shown too, since the rivals have no start to pay for.
 """
 
-from collections.abc import Callable, Sequence
-from itertools import count
+from collections.abc import Sequence
 from typing import Final
 
-from bench.feed.files import Changes, RangeWork
+from bench.commands.updating import WITHOUT_START, step_by_step, update_by_update
+from bench.feed.files import RangeWork
 from bench.processes import Run
 from bench.report import Outcome, rounds_outcome
 from bench.rivals import bulk_floor, raw_updates
@@ -16,8 +16,6 @@ from bench.rivals.bulk_floor import Manner
 from bench.rivals.prebaked import Prebaked
 from bench.rounds import Contender, play
 from bench.workshop import Workshop
-
-WITHOUT_START: Final = "ctisync, less an idle pass"
 
 _RAW: Final = "bench-raw"
 _SINGLE: Final = "bench-single"
@@ -31,14 +29,8 @@ def measure(workshop: Workshop) -> Outcome:
         client.load()
         for index in (_RAW, _SINGLE):
             bulk_floor.load(workshop.node, index, Prebaked(feed.snapshot), Manner(6_000_000, 2))
-        ends = iter(changes.facts.steps)
-
-        def ctisync() -> Run:
-            feed.tell(last_offset=next(ends))
-            return client.update(options.changes)
-
         contenders = [
-            Contender("ctisync", ctisync),
+            Contender("ctisync", update_by_update(feed, client, changes, options.changes)),
             Contender("raw _mget and _bulk", step_by_step(changes, lambda step: _raw(workshop, step))),
             Contender("idle pass", client.sync),
             Contender(
@@ -54,12 +46,6 @@ def measure(workshop: Workshop) -> Outcome:
     ]
     title = f"update-opensearch: {options.changes} changes to {options.records} records"
     return rounds_outcome(title, rounds, ratios, ("changes", options.changes))
-
-
-def step_by_step(changes: Changes, apply: Callable[[Sequence[RangeWork]], Run]) -> Callable[[], Run]:
-    """A contender that applies the next step whenever it is run."""
-    numbers = count()
-    return lambda: apply(changes.step(next(numbers)))
 
 
 def _raw(workshop: Workshop, step: Sequence[RangeWork]) -> Run:

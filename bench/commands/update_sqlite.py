@@ -3,8 +3,7 @@
 An update is a whole process; what it takes longer than one that finds nothing to do is shown too.
 """
 
-from bench.commands.update_opensearch import WITHOUT_START, step_by_step
-from bench.processes import Run
+from bench.commands.updating import WITHOUT_START, step_by_step, update_by_update
 from bench.report import Outcome, rounds_outcome
 from bench.rivals import sqlite_floor
 from bench.rivals.prebaked import Prebaked
@@ -24,14 +23,8 @@ def measure(workshop: Workshop) -> Outcome:
         client.load()
         database = folder / "floor.db"
         sqlite_floor.load(database, Prebaked(feed.snapshot))
-        ends = iter(changes.facts.steps)
-
-        def ctisync() -> Run:
-            feed.tell(last_offset=next(ends))
-            return client.update(options.changes)
-
         contenders = [
-            Contender("ctisync", ctisync),
+            Contender("ctisync", update_by_update(feed, client, changes, options.changes)),
             Contender("floor", step_by_step(changes, lambda step: sqlite_floor.update(database, step))),
             Contender("idle pass", client.sync),
         ]

@@ -11,7 +11,7 @@ from typing import Any, Final, NamedTuple
 
 import ctisync
 from tests.cli.conftest import Ctisync
-from tests.support import peak_memory
+from tests.support import launched
 from tests.support.interpreter import is_pythons_own_end
 
 LONGEST: Final = 300.0
@@ -72,9 +72,9 @@ class Sessions:
     def run(self, *arguments: str, **environ: str) -> Ended:
         """A whole one, whose peak memory is measured."""
         told, figures = self._home / "told", str(self._home / "figures")
-        command = [*peak_memory.launcher(figures), *self._ctisync.command(*arguments)]
+        command = [*launched.launcher(figures), *self._ctisync.command(*arguments)]
         _await(self._begin(command, told, environ))
-        code, peak = peak_memory.told(figures)
+        code, peak, _, _ = launched.told(figures)
         return _looked_at(code, told)._replace(peak=peak)
 
     def end(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from bench.commands.update_opensearch import WITHOUT_START
+from bench.commands.updating import WITHOUT_START
 from bench.feed.records import MOST_BYTES, Records
 from bench.guard import LIMITS, judge
 from bench.report import Outcome, new_table

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from tests.support import peak_memory
+from tests.support import launched
 
 HANGS: Final = 100.0
 """Seconds after which a process is killed."""
@@ -28,7 +28,7 @@ def run(command: Sequence[str], environ: Mapping[str, str], folder: Path, *, han
     began = time.monotonic()
     figures = folder / "figures"
     with subprocess.Popen(
-        [*peak_memory.launcher(str(figures)), *command],
+        [*launched.launcher(str(figures)), *command],
         env=dict(environ),
         cwd=folder,
         stdout=subprocess.DEVNULL,
@@ -42,6 +42,6 @@ def run(command: Sequence[str], environ: Mapping[str, str], folder: Path, *, han
             os.killpg(parent.pid, signal.SIGKILL)
             _, stderr = parent.communicate()
             return Ended(-signal.SIGKILL, stderr, time.monotonic() - began, 0.0)
-    code, kib = peak_memory.told(str(figures))
+    code, kib, _, _ = launched.told(str(figures))
     figures.unlink()
     return Ended(code, stderr, time.monotonic() - began, kib / 1024)

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from ctisync.core.json_text import Excess, Scan, TooDeep, TooMany, check
-from ctisync.core.limits import USUAL
+from ctisync.core.json_text import Excess, Scan, TooDeep, TooMany, check, check_line
+from ctisync.core.limits import USUAL, Limits
 
 TEXTS = ['a"b', "\\", "[[[", '}]"{\\"', "é\\\\", '\\"', "\\\\\\", "", ",,,"]
 ANY = 1 << 40
@@ -135,3 +135,12 @@ def test_a_text_whose_brackets_are_deep_is_soon_looked_at_exactly() -> None:
 def test_what_is_no_json_is_no_way_past_the_limit(text: bytes) -> None:
     with pytest.raises(TooDeep):
         check(b"[" * 50 + b'""' + text, 49, ANY)
+
+
+def test_a_payload_may_be_as_deep_as_the_setting_says_and_its_line_one_deeper() -> None:
+    limits = Limits(json_depth=3, json_values=7)
+    check_line(b'{"payload":{"a":{"b":{}}}}', limits)
+    with pytest.raises(TooDeep):
+        check_line(b'{"payload":{"a":{"b":{"c":{}}}}}', Limits(json_depth=3))
+    with pytest.raises(TooMany):
+        check_line(b'{"payload":{"a":[1,2,3,4,5]}}', limits)

@@ -16,7 +16,7 @@ from typing import Final
 import msgspec
 
 from ctisync.core import wire
-from ctisync.core.json_text import Excess, check
+from ctisync.core.json_text import Excess, check_line
 from ctisync.core.limits import USUAL, Limits
 from ctisync.core.model import Change, Consumer, Delete, Json, Put, Record, Write
 from ctisync.core.patch import PatchError, Working
@@ -118,7 +118,7 @@ def _within(limits: Limits, record: Record, change: Change) -> Record:
         reason = f"it makes a record of {len(record.line)} bytes, more than limits.line_bytes"
         raise CannotApply(_failed(change, None, reason))
     try:
-        check(record.line, limits.json_depth + 1, limits.json_values)  # a payload stands within its line
+        check_line(record.line, limits)
     except Excess as error:
         reason = f"it makes a record that goes beyond limits.{error.limit}"
         raise CannotApply(_failed(change, None, reason)) from None
@@ -127,7 +127,7 @@ def _within(limits: Limits, record: Record, change: Change) -> Record:
 
 def _decoded(record: Record, change: Change, limits: Limits) -> dict[str, Json]:
     try:
-        check(record.line, limits.json_depth + 1, limits.json_values)  # a payload stands within its line
+        check_line(record.line, limits)
         line = wire.decode(record.line)
     except Excess as error:
         reason = f"the stored record goes beyond limits.{error.limit}"

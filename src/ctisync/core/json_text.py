@@ -8,6 +8,8 @@ import re
 from collections.abc import Iterator
 from typing import ClassVar, Final
 
+from ctisync.core.limits import Limits
+
 _ESCAPED: Final = re.compile(rb"\\.", re.DOTALL)
 _ALL_BUT_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"{}[]")
 _ALL_BUT_OPENING: Final = bytes(byte for byte in range(256) if byte not in b"{[")
@@ -89,6 +91,11 @@ def check(text: bytes, most_depth: int, most_values: int) -> None:
     scan = Scan(most_depth, most_values)
     for start in range(0, len(text), _PIECE):
         scan.take(text[start : start + _PIECE])
+
+
+def check_line(line: bytes, limits: Limits) -> None:
+    """A record's line, within which its payload stands. Raises TooDeep, TooMany."""
+    check(line, limits.json_depth + 1, limits.json_values)
 
 
 def _is_shallow(text: bytes, most_depth: int) -> bool:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import BinaryIO, Final, TypeVar
 
 from ctisync.core import wire
-from ctisync.core.json_text import Excess, Scan, TooDeep, check
+from ctisync.core.json_text import Excess, Scan, TooDeep, check_line
 from ctisync.core.limits import USUAL, Limits
 from ctisync.core.model import Record
 from ctisync.errors import SnapshotRefused
@@ -177,7 +177,7 @@ def _accepted(
     if len(record.line) > limits.line_bytes:
         raise _beyond("line_bytes", f"{what} {number} of the snapshot has {len(record.line)} bytes")
     try:
-        check(record.line, limits.json_depth + 1, limits.json_values)  # a payload stands within its line
+        check_line(record.line, limits)
     except Excess as error:
         raise _excessive(f"{what} {number} of the snapshot", error, limits) from None
     if record.offset > highest_offset:

@@ -8,6 +8,7 @@
     │   └── SettingsChanged   3  the settings no longer fit what is stored
     ├── AnotherPass           4  somebody else is working on this consumer
     ├── FeedUnreachable       5  network, 429, 5xx, a spent time budget: try again later
+    │   └── SnapshotChanged   5  what was loaded while it came in can't be gone on with
     ├── FeedRefused           6  the feed's data cannot be used
     │   ├── SnapshotRefused   6  ... and it is the snapshot
     │   ├── ReplyTooLarge     6  ... because so much was asked for at once
@@ -80,6 +81,10 @@ class FeedUnreachable(CtisyncError):
     def __init__(self, message: str, *, hint: str | None = None, come_back_in: float | None = None) -> None:
         super().__init__(message, hint=hint)
         self.come_back_in = come_back_in
+
+
+class SnapshotChanged(FeedUnreachable):
+    """What has come in so far is worth nothing; the same pass fetches the whole, then loads."""
 
 
 class FeedRefused(CtisyncError):

@@ -47,11 +47,11 @@ class Report(Protocol):
 
 
 class SnapshotFile(Protocol):
-    """A snapshot that lies on this machine's disk, complete as far as its size can tell."""
+    """A snapshot on this machine's disk: complete as far as its size can tell, or still coming in."""
 
     @property
-    def size(self) -> int:
-        """Bytes of the file, for progress."""
+    def size(self) -> int | None:
+        """Bytes of the file, for progress; None when that shows only in the end."""
 
     @property
     def position(self) -> int:
@@ -63,8 +63,11 @@ class SnapshotFile(Protocol):
         Raises SnapshotRefused for a line that is no record (naming the line and what is wrong with
         it), for one above `highest_offset`, for damage, and *at the end* for a wrong CRC or size and
         when there was no record at all: what was handed out before is worth nothing until the
-        iterator has ended by itself.
+        iterator has ended by itself. Of a file that is still coming in, raises as `Feed.open_snapshot` says.
         """
+
+    def close(self) -> None:
+        """Nothing of it is read any more. What has come in stays for another pass."""
 
     def as_refused(self, reason: str) -> RefusedSnapshot:
         """How this file is recognised when the feed offers it again."""
@@ -96,6 +99,14 @@ class Feed(Protocol):
         Raises SnapshotRefused: before any body is read, when the server still offers `refused` (same
         link, ETag and size); with its `body` set, when only the download showed that it is no good.
         `keep_alive` is called every now and then.
+        """
+
+    def open_snapshot(
+        self, snapshot: Snapshot, refused: RefusedSnapshot | None, keep_alive: Callable[[], None]
+    ) -> SnapshotFile:
+        """The same, without waiting for its end: what is not here yet comes while its `records` are read,
+        which then raise what `fetch_snapshot` would, and SnapshotChanged when the server sends another file
+        than it has begun with: all of it has to be fetched then. To be closed.
         """
 
     def tidy(self) -> None:

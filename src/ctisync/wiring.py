@@ -81,6 +81,7 @@ def opened_feed(settings: Settings, consumer: Consumer, clock: Clock, report: Re
         allowed_hosts=settings.cti.allowed_hosts,
         bounds=Bounds(clock, settings.limits),
         room=_room(settings, consumer),
+        load_while_downloading=settings.cti.load_while_downloading,
     ) as feed:
         yield feed
 

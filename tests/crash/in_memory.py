@@ -115,6 +115,8 @@ class _DirectFeed:
         keep_alive()
         return _DirectFile(self._simulator.files[urlsplit(snapshot.link).path].body)
 
+    open_snapshot = fetch_snapshot
+
     def tidy(self) -> None:
         """Nothing lies anywhere."""
 
@@ -125,7 +127,7 @@ class _DirectFeed:
 class _DirectFile:
     def __init__(self, body: bytes) -> None:
         self._body = body
-        self.size = self.unpacked_size = len(body)
+        self.size: int | None = len(body)
         self.position = 0
 
     def records(self, highest_offset: int) -> Iterator[list[Record]]:
@@ -136,6 +138,9 @@ class _DirectFile:
 
     def as_refused(self, reason: str) -> RefusedSnapshot:
         return RefusedSnapshot("link", None, self.size, reason)
+
+    def close(self) -> None:
+        """It is whole."""
 
     def discard(self) -> None:
         """Nothing lies anywhere."""

@@ -181,6 +181,8 @@ class ObservedFeed:
         self._process.downloads += 1
         return file
 
+    open_snapshot = fetch_snapshot
+
     def tidy(self) -> None:
         self._process.around(self._inner.tidy)
 

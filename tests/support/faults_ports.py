@@ -73,7 +73,7 @@ class _Port:
             effect = Effect(self._place, name)
             spoil = _never_failing if name in NEVER_FAIL else _failing(self._place)
             reply = self._effects.around(effect, lambda: found(*arguments, **named), spoil)
-            if name == "fetch_snapshot":
+            if name in ("fetch_snapshot", "open_snapshot"):
                 return _Port(reply, "files", self._effects)
             return self._each(reply, effect) if name == "records" else reply
 

@@ -130,6 +130,8 @@ class MemoryFeed:
             raise SnapshotRefused(f"{snapshot.link} was refused before: {refused.reason}")
         return MemorySnapshot(snapshot.link, self._server.snapshot(snapshot.link))
 
+    open_snapshot = fetch_snapshot
+
     def tidy(self) -> None:
         """Nothing is left of a download that used no disk."""
 
@@ -140,7 +142,7 @@ class MemorySnapshot:
     def __init__(self, link: str, offered: Offered) -> None:
         self._link = link
         self._offered = offered
-        self.size = sum(map(len, offered.lines))
+        self.size: int | None = sum(map(len, offered.lines))
         self.position = 0
 
     def records(self, highest_offset: int) -> Iterator[list[Record]]:
@@ -156,6 +158,9 @@ class MemorySnapshot:
 
     def as_refused(self, reason: str) -> RefusedSnapshot:
         return RefusedSnapshot(link=self._link, etag=None, size=self.size, reason=reason)
+
+    def close(self) -> None:
+        """It is whole."""
 
     def discard(self) -> None:
         """It used no disk."""

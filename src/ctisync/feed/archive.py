@@ -4,7 +4,6 @@ What a file is, its content decides: `PK` is a ZIP, a first `[` a JSON array, an
 Nothing is ever unpacked to disk.
 """
 
-import io
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, Final, TypeVar
 
@@ -15,6 +14,7 @@ from ctisync.core.model import Record
 from ctisync.errors import SnapshotRefused
 from ctisync.feed import json_stream
 from ctisync.feed.member import PIECE, Member
+from ctisync.feed.member_head import pieces_by_head, read_head
 
 T = TypeVar("T")
 
@@ -30,9 +30,9 @@ def is_zip(file: BinaryIO) -> bool:
     return file.read(2) == b"PK"
 
 
-def unpacked_size(file: BinaryIO) -> int:
-    """About the bytes of the records in it: what a ZIP declares is too low when it has wrapped at 4 GiB."""
-    size = file.seek(0, io.SEEK_END)
+def unpacked_size(file: BinaryIO, size: int) -> int:
+    """About the bytes of the records in a file of so many bytes: what a ZIP declares is too low when it
+    has wrapped at 4 GiB."""
     if not is_zip(file):
         return size
     try:
@@ -42,9 +42,22 @@ def unpacked_size(file: BinaryIO) -> int:
     return max(declared, size * _USUAL_RATIO)
 
 
-def records(file: BinaryIO, highest_offset: int, limits: Limits = USUAL) -> Iterator[list[Record]]:
-    """As `ports.SnapshotFile.records`; a batch holds about 1 MiB of lines, and none when all are blank."""
-    first, pieces = _opened(_limited(_pieces(file, limits), limits))
+def unpacked_size_by_head(file: BinaryIO, size: int) -> int:
+    """The same of a file of which only the first bytes are here."""
+    if not is_zip(file):
+        return size
+    head = read_head(file)
+    return max(0 if head is None else head.declared_size, size * _USUAL_RATIO)
+
+
+def records(
+    file: BinaryIO, highest_offset: int, limits: Limits = USUAL, *, whole: bool = True
+) -> Iterator[list[Record]]:
+    """As `ports.SnapshotFile.records`; a batch holds about 1 MiB of lines, and none when all are blank.
+
+    `whole`: all of the file is here, so that what is wrong with a ZIP's directory is found first, not last.
+    """
+    first, pieces = _opened(_limited(_pieces(file, limits, whole), limits))
     if first == b"<":
         raise SnapshotRefused("the snapshot is a web page (HTML), no archive")
     batches = (
@@ -60,9 +73,9 @@ def records(file: BinaryIO, highest_offset: int, limits: Limits = USUAL) -> Iter
         raise SnapshotRefused("the snapshot holds no record" if first else "the snapshot is empty")
 
 
-def _pieces(file: BinaryIO, limits: Limits) -> Iterator[bytes]:
+def _pieces(file: BinaryIO, limits: Limits, whole: bool) -> Iterator[bytes]:
     if is_zip(file):
-        return Member(file, limits).pieces()
+        return Member(file, limits).pieces() if whole else pieces_by_head(file, limits)
     file.seek(0)
     return iter(lambda: file.read(PIECE), b"")
 

@@ -36,12 +36,14 @@ class Room(NamedTuple):
     free: Callable[[], int]
     share: float = 1.0
 
-    def check(self, size: int) -> None:
-        """Raises StoreUnavailable when records of so many bytes do not fit."""
+    def check(self, size: int, to_come: int = 0) -> None:
+        """Raises StoreUnavailable when records of so many bytes do not fit, beside a download of which
+        `to_come` bytes are not on the same disk yet."""
         needed = int(size * self.share)
-        if needed > (free := self.free()):
+        if needed + to_come > (free := self.free()):
+            beside = f" beside {to_come >> 20} MiB that are still to be downloaded" if to_come else ""
             raise StoreUnavailable(
-                f"the snapshot's records take about {needed >> 20} MiB, and {self.place} has room for "
-                f"{free >> 20} MiB",
+                f"the snapshot's records take about {needed >> 20} MiB{beside}, and {self.place} has room "
+                f"for {free >> 20} MiB",
                 hint=f"make room (what was downloaded is kept); look with: df -h {self.place}",
             )

@@ -57,11 +57,14 @@ class CtiFeed:
         allowed_hosts: Sequence[str] = (),
         bounds: Bounds | None = None,
         room: Room | None = None,
+        load_while_downloading: bool = True,
     ) -> None:
-        """`cooldown`, `allowed_hosts`: the settings. Without `bounds` the usual ones; without `room` any."""
+        """`cooldown`, `allowed_hosts`, `load_while_downloading`: the settings. Without `bounds` the usual
+        ones; without `room` any."""
         self._base_url = base_url.rstrip("/")
         self._consumer = consumer
         self._room = room
+        self._load_while_downloading = load_while_downloading
         self._bounds = Bounds(clock) if bounds is None else bounds
         self._transport = Transport(self._base_url, token, ca_file, timeouts, self._bounds, clock)
         self._reach = Reach(self._base_url, allowed_hosts)
@@ -111,10 +114,24 @@ class CtiFeed:
         self.check_room(file)
         return file
 
+    def open_snapshot(
+        self, snapshot: Snapshot, refused: RefusedSnapshot | None, keep_alive: Callable[[], None]
+    ) -> LocalSnapshot:
+        if not self._load_while_downloading:
+            return self.fetch_snapshot(snapshot, refused, keep_alive)
+        url = snapshot_url(snapshot.address or snapshot.link, self._base_url)
+        file = self._spool.open(snapshot.link, url, refused, keep_alive, self._reach)
+        try:
+            self.check_room(file)
+        except BaseException:
+            file.close()
+            raise
+        return file
+
     def check_room(self, file: LocalSnapshot) -> None:
         """Raises StoreUnavailable when its records would not fit where they are to be stored."""
         if self._room is not None:
-            self._room.check(file.unpacked_size)
+            self._room.check(file.unpacked_size, file.to_come)
 
     def tidy(self) -> None:
         self._spool.tidy()

@@ -9,19 +9,18 @@ import os
 import re
 import shutil
 import zipfile
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 import msgspec
 
 from ctisync.core.state import RefusedSnapshot
-from ctisync.errors import SnapshotRefused
+from ctisync.errors import SnapshotChanged, SnapshotRefused
 from ctisync.feed.archive import is_zip
 from ctisync.feed.patience import Again
 from ctisync.feed.transport import Reply
-from ctisync.ports import Progress, Report
+from ctisync.ports import Report
 
 _GOT_ON: Final = 1 << 20
 """Bytes that count as getting on, so that the time for them is not taken from the budget."""
@@ -45,7 +44,10 @@ class Offer(msgspec.Struct, frozen=True):
 
 
 class Download:
-    """One snapshot on its way into its part file. `got_on` is called whenever it really gets on."""
+    """One snapshot on its way into its part file. `got_on` is called whenever it really gets on.
+
+    `in_use`: what has come in is being read already, so that nothing else may take its place.
+    """
 
     def __init__(
         self,
@@ -65,9 +67,23 @@ class Download:
         self._report = report
         self._keep_alive = keep_alive
         self._got_on = got_on
+        self._offer: Offer | None = None
+        self.in_use = False
         self._known = self._noted()
         if self._known is None:
             self._start_again()
+
+    @property
+    def offer(self) -> Offer:
+        """What is being downloaded: as the first reply that was accepted has it."""
+        if self._offer is None:
+            raise ValueError("nothing was offered yet")
+        return self._offer
+
+    @property
+    def have(self) -> int:
+        """Bytes of it that are here."""
+        return self.part.stat().st_size if self.part.exists() else 0
 
     def question(self) -> dict[str, str]:
         """The request's headers: for the rest of what is here.
@@ -75,16 +91,18 @@ class Download:
         When all of it is here already, the reply's headers will tell whether it is still offered.
         """
         headers = {"Accept-Encoding": "identity"}
-        have = self._have()
+        have = self.have
         if self._known is not None and self._known.validator is not None and 0 < have != self._known.size:
             headers |= {"Range": f"bytes={have}-", "If-Range": self._known.validator}
         return headers
 
-    def take(self, reply: Reply) -> Offer:
-        """Take the body in, unless the headers tell that there is no need to.
+    def take(self, reply: Reply) -> Generator[None]:
+        """Take the body in, unless the headers tell that there is no need to: yields once when the headers
+        were accepted, before any body is read, then after each piece.
 
         Raises Again when it is to be asked for again (with a new `question`), SnapshotRefused,
-        before any body is read, when it is the one that was refused. OSError is the caller's.
+        before any body is read, when it is the one that was refused, and SnapshotChanged when this
+        reply is of another file than the one `in_use`. OSError is the caller's.
         """
         if reply.headers.get("content-encoding", "identity").lower() != "identity":
             raise SnapshotRefused("the server sends the snapshot encoded, although that was not asked for")
@@ -92,21 +110,24 @@ class Download:
         self._not_refused_before(offer)
         if offer.size is not None and offer.size > self._most_bytes:
             raise self._too_large(f"the snapshot has {offer.size} bytes", body=None)
-        if self._is_here(offer):
-            return offer
-        if start == 0:
-            self._start_again()
+        here = self._is_here(offer)
+        if start == 0 and not here:
+            self._start_anew()
             self._remember(offer)
-        self._append(reply, offer, start)
+        if self._offer is None or start == 0:
+            self._offer = offer
+        if here:
+            yield
+            return
+        yield from self._append(reply, offer, start)
         self._check_end(reply, offer)
-        return offer
 
     def _offered(self, reply: Reply) -> tuple[Offer, int]:
         """What the reply's headers announce, and the position at which its body begins."""
         etag = reply.headers.get("etag")
         if reply.status == 200:
             return Offer(self._link, etag, _number(reply.headers.get("content-length"))), 0
-        have, known = self._have(), self._known
+        have, known = self.have, self._known
         if known is None or known.validator is None or not have:
             raise SnapshotRefused(
                 f"the server answers {reply.status} although the whole snapshot was asked for"
@@ -120,7 +141,7 @@ class Download:
                 first, last, size = map(int, part.groups())
                 if first == have and last == size - 1 and known.size in (None, size):
                     return Offer(self._link, known.etag, size), have
-        self._start_again()
+        self._start_anew()
         raise Again(f"the server answers {reply.status}, and its Content-Range does not fit what is here")
 
     def _not_refused_before(self, offer: Offer) -> None:
@@ -140,16 +161,16 @@ class Download:
         """Whether the part is the whole of what is offered, by strong ETag and size."""
         known = self._known
         same = known is not None and offer.validator is not None and offer.etag == known.etag
-        return same and offer.size is not None and offer.size == self._have()
+        return same and offer.size is not None and offer.size == self.have
 
-    def _append(self, reply: Reply, offer: Offer, start: int) -> None:
+    def _append(self, reply: Reply, offer: Offer, start: int) -> Generator[None]:
         most = self._most_bytes if offer.size is None else offer.size
         if offer.size is not None and shutil.disk_usage(self.part.parent).free < offer.size - start:
             raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)} for {offer.size} bytes")
         have, counted = start, start
-        progress: AbstractContextManager[Progress] = self._report.progress("download", offer.size, "bytes")
-        with progress as bar, _private(self.part, os.O_APPEND) as file:
+        with _private(self.part, os.O_APPEND) as file:
             try:
+                yield
                 for chunk in reply.chunks:
                     have += len(chunk)
                     if have > most and offer.size is not None:
@@ -158,11 +179,12 @@ class Download:
                         said = f"the server sends more than {most} bytes"
                         raise self._too_large(said, body=(offer.etag, offer.size))
                     file.write(chunk)
-                    bar.reached(have)
+                    file.flush()  # so that it can be read
                     self._keep_alive()
                     if have - counted >= _GOT_ON:
                         self._got_on()
                         counted = have
+                    yield
             finally:  # cut off or not: what came is gone on with later
                 file.flush()
                 os.fsync(file.fileno())
@@ -177,17 +199,20 @@ class Download:
 
     def _check_end(self, reply: Reply, offer: Offer) -> None:
         if offer.size is not None:
-            if (have := self._have()) < offer.size:
+            if (have := self.have) < offer.size:
                 raise Again(f"the snapshot was cut off after {have} of {offer.size} bytes")
         elif "transfer-encoding" not in reply.headers:
             # The end of the connection is the end of the body: only what is in it tells whether all came.
             with self.part.open("rb") as file:
                 if is_zip(file) and not zipfile.is_zipfile(file):
                     raise Again("the snapshot was cut off; the server does not say how long it is")
-            self._report.event("info", "snapshot-size-unknown", link=self._link, size=self._have())
+            self._report.event("info", "snapshot-size-unknown", link=self._link, size=self.have)
 
-    def _have(self) -> int:
-        return self.part.stat().st_size if self.part.exists() else 0
+    def _start_anew(self) -> None:
+        """From the first byte: what is here is of another file, or nobody can tell."""
+        self._start_again()
+        if self.in_use:
+            raise SnapshotChanged("the server's snapshot cannot be gone on with: it sends all of it anew")
 
     def _start_again(self) -> None:
         self.part.unlink(missing_ok=True)

@@ -36,7 +36,7 @@ _NO_DIRECTORY: Final = (
     OverflowError,
     EOFError,
 )
-_ENCRYPTED: Final = 0x1 | 0x40
+ENCRYPTED: Final = 0x1 | 0x40
 _ZIP64: Final = 0x0001
 
 
@@ -81,35 +81,38 @@ class Member:
     def pieces(self) -> Iterator[bytes]:
         """The content, in pieces of at most `PIECE` bytes. Raises SnapshotRefused for damage and for a
         bomb, and *at the end* for a CRC or a size that is not the declared one."""
-        if self._info.flag_bits & _ENCRYPTED:
+        if self._info.flag_bits & ENCRYPTED:
             raise SnapshotRefused(f"the snapshot's member {self.name} is encrypted")
-        start = self._data_start()
+        content = Content(self._file, self.name, self._data_start(), self._ratio, self._codec)
         match self._info.compress_type:
             case zipfile.ZIP_DEFLATED:
-                content = self._inflated(start)
+                yield from content.inflated()
             case zipfile.ZIP_STORED:
-                content = self._stored(start)
+                yield from content.stored(self._stored_size(content.start))
             case other:
                 raise SnapshotRefused(
                     f"the snapshot's member {self.name} is packed by method {other}, "
                     "which ctisync does not understand (only 0 and 8)"
                 )
-        crc, size = 0, 0
-        for piece in content:
-            crc = self._codec.crc32(piece, crc)
-            size += len(piece)
-            if size > _FREE and size > self._ratio * (self._file.tell() - start):
-                raise SnapshotRefused(
-                    f"{self.name} in the snapshot's ZIP comes to more than {self._ratio} bytes for each one "
-                    "(limits.ratio)",
-                    hint="if that is right: raise limits.ratio, then: ctisync init-snapshot",
-                )
-            yield piece
-        self._check("size", self._info.file_size, size)
-        if crc != self._info.CRC:
+        self.confirm(content)
+
+    def confirm(self, content: "Content") -> None:
+        """Hold what came out against what the directory says. Raises SnapshotRefused for damage."""
+        self._check("packed size", self._info.compress_size, content.packed)
+        self._check("size", self._info.file_size, content.size)
+        if content.crc != self._info.CRC:
             raise SnapshotRefused(
-                f"the snapshot is damaged: {self.name} has CRC {crc:08x}, declared is {self._info.CRC:08x}"
+                f"the snapshot is damaged: {self.name} has CRC {content.crc:08x}, declared is "
+                f"{self._info.CRC:08x}"
             )
+
+    def confirm_inflated(self, content: "Content") -> None:
+        """The same, where the content was inflated before the directory was known."""
+        if self._data_start() != content.start or self._info.compress_type != zipfile.ZIP_DEFLATED:
+            raise SnapshotRefused(
+                f"the snapshot is damaged: {self.name} is not what the ZIP's first entry says"
+            )
+        self.confirm(content)
 
     def _data_start(self) -> int:
         """Where the packed bytes begin: behind the local header, whose own lengths count."""
@@ -125,42 +128,68 @@ class Member:
                 return place + _LOCAL_HEADER.size + int(name_length) + int(extra_length)
         raise SnapshotRefused(f"the snapshot is damaged: {self.name} is not where the ZIP's directory says")
 
-    def _inflated(self, start: int) -> Iterator[bytes]:
-        inflater = self._codec.inflater()
-        self._file.seek(start)
-        read = 0
-        while not inflater.eof:
-            packed = self._file.read(_READ)
-            if not packed:
-                raise SnapshotRefused(f"the snapshot is truncated: {self.name} ends in the middle")
-            read += len(packed)
-            while packed and not inflater.eof:
-                try:
-                    piece = inflater.decompress(packed, PIECE)
-                except self._codec.error as error:
-                    raise SnapshotRefused(f"the snapshot is damaged: {self.name}: {error}") from None
-                packed = inflater.unconsumed_tail
-                if piece:
-                    yield piece
-        self._check("packed size", self._info.compress_size, read - len(inflater.unused_data))
-
-    def _stored(self, start: int) -> Iterator[bytes]:
+    def _stored_size(self, start: int) -> int:
         """A stored member's end is told by its size alone: a wrapped one reaches as far as there is room."""
         end = min((place for place in self._starts if place > start), default=self._directory)
-        left = stored_size(self._info.compress_size, end - start, _has_zip64(self._info.extra))
-        self._file.seek(start)
-        while left > 0:
-            piece = self._file.read(min(PIECE, left))
-            if not piece:
-                raise SnapshotRefused(f"the snapshot is truncated: {self.name} ends in the middle")
-            left -= len(piece)
-            yield piece
+        return stored_size(self._info.compress_size, end - start, _has_zip64(self._info.extra))
 
     def _check(self, what: str, declared: int, actual: int) -> None:
         if not same_size(declared, actual, _has_zip64(self._info.extra)):
             raise SnapshotRefused(
                 f"the snapshot is damaged: the {what} of {self.name} is {actual}, declared is {declared}"
             )
+
+
+class Content:
+    """A member's bytes on their way out of the file, from `start` on; what they came to is counted."""
+
+    def __init__(self, file: BinaryIO, name: str, start: int, ratio: int, codec: Codec) -> None:
+        self._file = file
+        self._name = name
+        self._ratio = ratio
+        self._codec = codec
+        self.start = start
+        self.packed = 0
+        self.size = 0
+        self.crc = 0
+
+    def inflated(self) -> Iterator[bytes]:
+        inflater = self._codec.inflater()
+        self._file.seek(self.start)
+        while not inflater.eof:
+            packed = self._read(_READ)
+            while packed and not inflater.eof:
+                try:
+                    piece = inflater.decompress(packed, PIECE)
+                except self._codec.error as error:
+                    raise SnapshotRefused(f"the snapshot is damaged: {self._name}: {error}") from None
+                packed = inflater.unconsumed_tail
+                if piece:
+                    yield self._counted(piece)
+        self.packed -= len(inflater.unused_data)
+
+    def stored(self, size: int) -> Iterator[bytes]:
+        self._file.seek(self.start)
+        while self.packed < size:
+            yield self._counted(self._read(min(PIECE, size - self.packed)))
+
+    def _read(self, size: int) -> bytes:
+        found = self._file.read(size)
+        if not found:
+            raise SnapshotRefused(f"the snapshot is truncated: {self._name} ends in the middle")
+        self.packed += len(found)
+        return found
+
+    def _counted(self, piece: bytes) -> bytes:
+        self.crc = self._codec.crc32(piece, self.crc)
+        self.size += len(piece)
+        if self.size > _FREE and self.size > self._ratio * self.packed:
+            raise SnapshotRefused(
+                f"{self._name} in the snapshot's ZIP comes to more than {self._ratio} bytes for each one "
+                "(limits.ratio)",
+                hint="if that is right: raise limits.ratio, then: ctisync init-snapshot",
+            )
+        return piece
 
 
 class _Directory:
@@ -198,8 +227,13 @@ def stored_size(declared: int, room: int, zip64: bool) -> int:
     return declared if zip64 or room < declared else declared + (room - declared) // _WRAP * _WRAP
 
 
+def is_content(name: str) -> bool:
+    """Whether a member of that name is what the snapshot is about; folders and a readme are not."""
+    return name.lower().endswith((".json", ".ndjson"))
+
+
 def _only_one(members: list[zipfile.ZipInfo]) -> zipfile.ZipInfo:
-    found = [info for info in members if info.filename.lower().endswith((".json", ".ndjson"))]
+    found = [info for info in members if is_content(info.filename)]
     if len(found) == 1:
         return found[0]
     names = ", ".join(repr(info.filename[:80]) for info in (found or members)[:5]) or "nothing"

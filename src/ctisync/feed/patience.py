@@ -1,7 +1,8 @@
 """Trying again, within one budget a pass."""
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from typing import TypeVar
 
@@ -51,8 +52,7 @@ class Patience:
         self._clock = clock
         self._report = report
         self._jitter = jitter
-        self._since = clock.monotonic()
-        self._tries = 0
+        self.begin()
 
     def persist(self, attempt: Callable[[], T]) -> T:
         """What `attempt` returns, once it does not raise Again.
@@ -60,21 +60,20 @@ class Patience:
         Raises FeedUnreachable, or FeedRefused for bad data, when the budget or the pass's time allows no
         further try.
         """
-        self._tries = 0
+        self.begin()
         while True:
-            self._tries += 1
-            self._since = self._clock.monotonic()
             try:
                 return attempt()
             except Again as failure:
-                self._wait(failure)
+                self.failed(failure)
 
-    def progressed(self) -> None:
-        """The try under way has got on: its time so far is not counted, nor the tries before it."""
+    def begin(self) -> None:
+        """The first try of something begins."""
         self._since = self._clock.monotonic()
         self._tries = 1
 
-    def _wait(self, failure: Again) -> None:
+    def failed(self, failure: Again) -> None:
+        """Wait before the next try, which then begins. Raises as `persist` does."""
         self._left -= self._clock.monotonic() - self._since
         left = min(self._left, self._bounds.seconds_left)
         wait = next_delay(self._tries, failure.asked_for, left, self._jitter())
@@ -83,6 +82,19 @@ class Patience:
         self._report.event("info", "retry", attempt=self._tries, wait=round(wait, 1), reason=failure.reason)
         self._clock.sleep(wait)
         self._left -= wait
+        self._since = self._clock.monotonic()
+        self._tries += 1
+
+    @contextmanager
+    def set_aside(self) -> Iterator[None]:
+        """What is done meanwhile with what the try has brought so far takes none of its time."""
+        began = self._clock.monotonic()
+        yield
+        self._since += self._clock.monotonic() - began
+
+    def progressed(self) -> None:
+        """The try under way has got on: its time so far is not counted, nor the tries before it."""
+        self.begin()
 
     def _given_up(self, failure: Again) -> CtisyncError:
         if failure.bad_data:

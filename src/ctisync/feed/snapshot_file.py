@@ -1,15 +1,17 @@
-"""A snapshot on this machine's disk: one that was downloaded, or one that a person gave."""
+"""A snapshot on this machine's disk: one that was downloaded or still comes in, or one that a person gave."""
 
+import io
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, cast
 
 from ctisync.core import wire
 from ctisync.core.model import MAX_OFFSET, Record
 from ctisync.core.state import RefusedSnapshot
 from ctisync.errors import SnapshotRefused, StoreUnavailable, UsageError
 from ctisync.feed import archive
+from ctisync.feed.arriving import Arriving, ArrivingFile
 from ctisync.feed.bounds import Bounds
 from ctisync.feed.member import Member
 
@@ -18,7 +20,8 @@ OffsetSource = Literal["file name", "member name", "highest line"]
 
 class LocalSnapshot:
     """`ports.SnapshotFile`. `link`, `etag` and `announced` (size) are how the feed offered it; the files
-    in `ours` are removed when it is discarded. Raises as `bounds` do, too."""
+    in `ours` are removed when it is discarded. `arriving`: what of it is still to come, with an `announced`
+    size or without one. Raises as `bounds` do, too, and as what is arriving does."""
 
     def __init__(
         self,
@@ -29,6 +32,7 @@ class LocalSnapshot:
         announced: int | None,
         ours: tuple[Path, ...],
         bounds: Bounds,
+        arriving: Arriving | None = None,
     ) -> None:
         self.path = path
         self._link = link
@@ -36,36 +40,51 @@ class LocalSnapshot:
         self._announced = announced
         self._ours = ours
         self._bounds = bounds
+        self._arriving = arriving
         self._position = 0
-        with self._opened() as file:
-            self._size = file.seek(0, 2)
+        with self._opened():
+            self._have = path.stat().st_size
 
     @property
-    def size(self) -> int:
-        return self._size
+    def size(self) -> int | None:
+        return self._have if self._arriving is None else self._announced
+
+    @property
+    def to_come(self) -> int:
+        """Bytes of it that were not here yet when it was opened, as far as that is known."""
+        return 0 if self.size is None else self.size - self._have
 
     @property
     def unpacked_size(self) -> int:
-        """About the bytes of its records."""
+        """About the bytes of its records; 0 while nobody knows."""
+        if self.size is None:
+            return 0
         with self._opened() as file:
-            return archive.unpacked_size(file)
+            if self._arriving is None:
+                return archive.unpacked_size(file, self.size)
+            return archive.unpacked_size_by_head(file, self.size)
 
     @property
     def position(self) -> int:
         return self._position
 
     def records(self, highest_offset: int) -> Iterator[list[Record]]:
+        whole = self._arriving is None
         with self._opened() as file:
-            for batch in archive.records(file, highest_offset, self._bounds.limits):
+            for batch in archive.records(file, highest_offset, self._bounds.limits, whole=whole):
                 self._bounds.check_time()
                 self._position = file.tell()
                 yield batch
-        self._position = self._size
+            self._position = file.seek(0, io.SEEK_END)
 
     def member_name(self) -> str | None:
         """The name of the member that holds the records, when the file is a ZIP."""
         with self._opened() as file:
             return Member(file, self._bounds.limits).name if archive.is_zip(file) else None
+
+    def close(self) -> None:
+        if self._arriving is not None:
+            self._arriving.close()
 
     def as_refused(self, reason: str) -> RefusedSnapshot:
         return RefusedSnapshot(link=self._link, etag=self._etag, size=self._announced, reason=reason)
@@ -79,7 +98,7 @@ class LocalSnapshot:
     def _opened(self) -> Iterator[BinaryIO]:
         try:
             with self.path.open("rb") as file:
-                yield file
+                yield file if self._arriving is None else cast(BinaryIO, ArrivingFile(file, self._arriving))
         except OSError as error:
             said = f"the snapshot {self.path} cannot be read: {error.strerror or error}"
             if self._ours:

@@ -6,21 +6,22 @@ part is a part of. There is one writer, since the pass holds the host's lock.
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
 from ctisync.core.model import Consumer
 from ctisync.core.state import RefusedSnapshot
 from ctisync.errors import StoreUnavailable
+from ctisync.feed.arriving import Arriving
 from ctisync.feed.bounds import Bounds
-from ctisync.feed.download import Download, Offer
+from ctisync.feed.download import Download
 from ctisync.feed.links import Reach
 from ctisync.feed.patience import Again, Patience
 from ctisync.feed.snapshot_file import LocalSnapshot
 from ctisync.feed.transport import Transport
-from ctisync.ports import Report
+from ctisync.ports import Progress, Report
 
 
 class Spool:
@@ -56,6 +57,42 @@ class Spool:
 
         `reach` says where it may lie; None: anywhere. Raises StoreUnavailable when the folder cannot take it.
         """
+        download, coming = self._begun(link, url, refused, keep_alive, reach)
+        next(coming)
+        with ExitStack() as shown:
+            bar: Progress | None = None
+            for _ in coming:
+                bar = bar or shown.enter_context(self._progress(download))
+                bar.reached(download.have)
+        return self._file(download, None)
+
+    def open(
+        self,
+        link: str,
+        url: str,
+        refused: RefusedSnapshot | None,
+        keep_alive: Callable[[], None],
+        reach: Reach,
+    ) -> LocalSnapshot:
+        """The same file, which comes in while it is read. See `ports.Feed.open_snapshot`."""
+        download, coming = self._begun(link, url, refused, keep_alive, reach)
+        next(coming)
+        download.in_use = True
+        rest = Arriving(coming)
+        try:
+            return self._file(download, rest)
+        except BaseException:
+            rest.close()
+            raise
+
+    def _begun(
+        self,
+        link: str,
+        url: str,
+        refused: RefusedSnapshot | None,
+        keep_alive: Callable[[], None],
+        reach: Reach | None,
+    ) -> tuple[Download, Generator[None]]:
         with self._usable_folder():
             download = Download(
                 self._begin(link),
@@ -66,24 +103,42 @@ class Spool:
                 keep_alive,
                 self._patience.progressed,
             )
-            offer = self._patience.persist(lambda: self._try(download, url, reach))
-            return LocalSnapshot(
-                download.part,
-                link=link,
-                etag=offer.etag,
-                announced=offer.size,
-                ours=(download.part, download.note),
-                bounds=self._bounds,
-            )
+        return download, self._coming_in(download, url, reach)
 
-    def _try(self, download: Download, url: str, reach: Reach | None) -> Offer:
-        question, accept = download.question(), (200, 206, 416)
-        try:
-            with self._transport.follow(url, headers=question, accept=accept, reach=reach) as reply:
-                return download.take(reply)
-        except Again as failure:
-            # A cut-off download is gone on with later: the feed was unreachable, its data is not refused.
-            raise Again(failure.reason, asked_for=failure.asked_for) from failure
+    def _coming_in(self, download: Download, url: str, reach: Reach | None) -> Generator[None]:
+        """Yields once when there is something to come, then after each piece of it; ends when all is here."""
+        accept = (200, 206, 416)
+        self._patience.begin()
+        with self._usable_folder():
+            while True:
+                try:
+                    question = download.question()
+                    with (
+                        self._transport.follow(url, headers=question, accept=accept, reach=reach) as reply,
+                        closing(download.take(reply)) as pieces,
+                    ):
+                        for _ in pieces:
+                            with self._patience.set_aside():
+                                yield
+                    return
+                except Again as failure:
+                    # A cut-off download is gone on with later: the feed was unreachable, its data is not
+                    # refused.
+                    self._patience.failed(Again(failure.reason, asked_for=failure.asked_for))
+
+    def _progress(self, download: Download) -> AbstractContextManager[Progress]:
+        return self._report.progress("download", download.offer.size, "bytes")
+
+    def _file(self, download: Download, arriving: Arriving | None) -> LocalSnapshot:
+        return LocalSnapshot(
+            download.part,
+            link=download.offer.link,
+            etag=download.offer.etag,
+            announced=download.offer.size,
+            ours=(download.part, download.note),
+            bounds=self._bounds,
+            arriving=arriving,
+        )
 
     def _begin(self, link: str) -> Path:
         """The part's path; the folder is there, and what is left of other snapshots is gone."""

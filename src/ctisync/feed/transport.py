@@ -27,7 +27,7 @@ USER_AGENT: Final = f"ctisync/{__version__}"
 MOST_REDIRECTS: Final = 5
 
 _WINDOW: Final = 60.0
-"""Seconds over which a rate is taken: a time-out sees each chunk alone."""
+"""Seconds of waiting over which a rate is taken: a time-out sees each chunk alone."""
 
 _LEAST: Final = 0.001
 """Seconds: a time-out must be more than none."""
@@ -149,17 +149,20 @@ class Transport:
         return {"Authorization": f"Bearer {self._token}"}
 
     def _steady(self, chunks: Iterator[bytes], url: str) -> Iterator[bytes]:
-        since, amount = self._clock.monotonic(), 0
+        """The chunks. Whoever takes them may be slow (a store that loads them); the server may not."""
+        waited, amount = 0.0, 0
+        since = self._clock.monotonic()
         for chunk in self._waiting.for_each(chunks):
             self._bounds.check_time()
             amount += len(chunk)
-            now = self._clock.monotonic()
-            if now - since >= _WINDOW:
+            waited += self._clock.monotonic() - since
+            if waited >= _WINDOW:
                 slowest = self._bounds.limits.min_rate
-                if amount < slowest * (now - since):
+                if amount < slowest * waited:
                     raise Again(f"{shown(url)} sends less than {slowest:.0f} bytes a second")
-                since, amount = now, 0
+                waited, amount = 0.0, 0
             yield chunk
+            since = self._clock.monotonic()
 
     def _refuse(self, reply: Reply, hints: Mapping[int, str], *, quoting: bool) -> NoReturn:
         said = f"{shown(reply.url)} answers {reply.status}"

@@ -67,6 +67,8 @@ class CtiSettings(msgspec.Struct, frozen=True, kw_only=True):
     cooldown: Annotated[float, Meta(ge=0, le=86_400)] = 600.0
     # Other hosts that a snapshot's link may lead to: "host", "*.domain", either with ":port".
     allowed_hosts: tuple[str, ...] = ()
+    # Whether a snapshot is loaded while it still comes in, or only when all of it is here.
+    load_while_downloading: bool = True
 
 
 class ConsumerSettings(msgspec.Struct, frozen=True, kw_only=True):

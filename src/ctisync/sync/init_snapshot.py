@@ -1,10 +1,16 @@
 """Initialise: load a snapshot beside the live content, check it, swap."""
 
-from ctisync.core.model import Consumer
+from collections.abc import Callable
+from contextlib import closing
+
+from ctisync.core.model import Consumer, Snapshot
 from ctisync.core.state import RefusedSnapshot, initialised, snapshot_refused
 from ctisync.core.steps import Initialise
-from ctisync.errors import ConfigurationError, SnapshotRefused
+from ctisync.errors import ConfigurationError, SnapshotChanged, SnapshotRefused
 from ctisync.ports import Clock, Feed, Report, SnapshotFile, Writer
+
+_Get = Callable[[Snapshot, RefusedSnapshot | None, Callable[[], None]], SnapshotFile]
+"""A feed's way to hand out a snapshot: when it has come, or while it comes."""
 
 
 def init_snapshot(
@@ -24,22 +30,47 @@ def init_snapshot(
     """
     snapshot = step.snapshot
     report.event("info", "initialise", consumer=str(consumer), snapshot_offset=snapshot.offset, why=step.why)
+
+    def taken_in(get: _Get) -> int:
+        return _taken_in(get, step, consumer, writer, clock, report, by_itself=by_itself)
+
+    try:
+        records = taken_in(feed.open_snapshot)
+    except SnapshotChanged as error:
+        report.event("info", "load-begun-anew", consumer=str(consumer), why=error.message)
+        records = taken_in(feed.fetch_snapshot)
+    report.event("info", "initialised", consumer=str(consumer), offset=snapshot.offset, records=records)
+
+
+def _taken_in(
+    get: _Get,
+    step: Initialise,
+    consumer: Consumer,
+    writer: Writer,
+    clock: Clock,
+    report: Report,
+    *,
+    by_itself: bool,
+) -> int:
+    """The number of records; what `get` gives is loaded, and remembered when it is no good."""
+    snapshot = step.snapshot
     refused_before = writer.state.refused if by_itself else None
     try:
-        file = feed.fetch_snapshot(snapshot, refused_before, writer.keep_alive)
+        file = get(snapshot, refused_before, writer.keep_alive)
     except SnapshotRefused as error:
         if error.body is not None:
             refused = RefusedSnapshot(snapshot.link, *error.body, error.message)
             writer.save(snapshot_refused(writer.state, refused))
         raise
-    try:
-        records = _load(step, consumer, writer, file, clock, report)
-    except SnapshotRefused as error:
-        writer.save(snapshot_refused(writer.state, file.as_refused(error.message)))
+    with closing(file):
+        try:
+            records = _load(step, consumer, writer, file, clock, report)
+        except SnapshotRefused as error:
+            writer.save(snapshot_refused(writer.state, file.as_refused(error.message)))
+            file.discard()
+            raise
         file.discard()
-        raise
-    file.discard()
-    report.event("info", "initialised", consumer=str(consumer), offset=snapshot.offset, records=records)
+    return records
 
 
 def _load(

@@ -43,6 +43,8 @@ class _NoFeed:
     ) -> SnapshotFile:
         return self._file
 
+    open_snapshot = fetch_snapshot
+
     def tidy(self) -> None:
         """Nothing was downloaded by this pass."""
 

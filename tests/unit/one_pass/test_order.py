@@ -27,7 +27,7 @@ def test_a_first_pass_swaps_before_it_forgets_the_download_and_tells_readers_las
     assert stage.effects == [
         *("look", "consumer_info", "writer", "save"),
         *(
-            "fetch_snapshot",
+            "open_snapshot",
             "keep_alive",
             "load",
             "records",
@@ -36,6 +36,7 @@ def test_a_first_pass_swaps_before_it_forgets_the_download_and_tells_readers_las
             "publish",
             "leave load",
             "discard",
+            "close",
         ),
         *("make_searchable", "send_update", "save", "tidy", "leave writer"),
     ]

@@ -26,7 +26,7 @@ def test_a_refused_snapshot_is_remembered_and_removed_and_not_fetched_again_by_i
         link,
         "the snapshot's end is damaged, or there is nothing in it",
     )
-    assert stage.effects[-3:] == ["save", "discard", "leave writer"]
+    assert stage.effects[-4:] == ["save", "discard", "close", "leave writer"]
     assert stage.state.offset == 0
     with pytest.raises(SnapshotRefused, match="refused before"):
         stage.run()

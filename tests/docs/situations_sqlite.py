@@ -56,6 +56,7 @@ def of_a_declared_size(content: bytes, size: int) -> bytes:
         member.extra = struct.pack("<HHQ", 1, 8, size)
         archive.writestr(member, content, zipfile.ZIP_DEFLATED)
     body = bytearray(target.getvalue())
+    struct.pack_into("<I", body, body.index(b"PK\x03\x04") + 22, 0xFFFF_FFFF)
     struct.pack_into("<I", body, body.index(b"PK\x01\x02") + 24, 0xFFFF_FFFF)
     return bytes(body)
 

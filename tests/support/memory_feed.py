@@ -13,7 +13,7 @@ from typing import Any
 from ctisync.core import wire
 from ctisync.core.model import Change, ConsumerInfo, OffsetRange, Record, Snapshot
 from ctisync.core.state import RefusedSnapshot
-from ctisync.errors import AccessRefused, CtisyncError, FeedRefused, SnapshotRefused
+from ctisync.errors import AccessRefused, CtisyncError, FeedRefused, SnapshotChanged, SnapshotRefused
 from tests.support.feed_history import History
 
 Json = Any
@@ -38,7 +38,8 @@ class MemoryServer:
     """The server's side: what is true, and what will be said instead.
 
     `last_offset` replaces the history's while the server is frozen, `spoils` are used up one a changes
-    reply, `failure` is raised by every request while it is set. Attributes may be changed at any time.
+    reply, `failure` is raised by every request while it is set. With `exchanged`, the next snapshot that is
+    read while it comes turns out to be another file on the way. Attributes may be changed at any time.
     """
 
     history: History = field(default_factory=lambda: History("vd_1.0.0"))
@@ -47,6 +48,7 @@ class MemoryServer:
     last_offset: int | None = None
     spoils: list[Spoil] = field(default_factory=list)
     failure: CtisyncError | None = None
+    exchanged: bool = False
     downloads: list[str] = field(default_factory=list)
 
     def offer_snapshot(self, offset: int | None = None, *, damaged: bool = False) -> str:
@@ -130,7 +132,12 @@ class MemoryFeed:
             raise SnapshotRefused(f"{snapshot.link} was refused before: {refused.reason}")
         return MemorySnapshot(snapshot.link, self._server.snapshot(snapshot.link))
 
-    open_snapshot = fetch_snapshot
+    def open_snapshot(
+        self, snapshot: Snapshot, refused: RefusedSnapshot | None, keep_alive: Callable[[], None]
+    ) -> "MemorySnapshot":
+        file = self.fetch_snapshot(snapshot, refused, keep_alive)
+        file.exchanged, self._server.exchanged = self._server.exchanged, False
+        return file
 
     def tidy(self) -> None:
         """Nothing is left of a download that used no disk."""
@@ -144,6 +151,7 @@ class MemorySnapshot:
         self._offered = offered
         self.size: int | None = sum(map(len, offered.lines))
         self.position = 0
+        self.exchanged = False
 
     def records(self, highest_offset: int) -> Iterator[list[Record]]:
         records = [wire.record(line) for line in self._offered.lines]
@@ -153,6 +161,8 @@ class MemorySnapshot:
                 raise SnapshotRefused(f"a line lies above offset {highest_offset}")
             yield batch
             self.position += sum(len(record.line) for record in batch)
+            if self.exchanged:
+                raise SnapshotChanged("it is another file now")
         if self._offered.damaged or not records:
             raise SnapshotRefused("the snapshot's end is damaged, or there is nothing in it")
 

@@ -242,11 +242,15 @@ def _only_one(members: list[zipfile.ZipInfo]) -> zipfile.ZipInfo:
     )
 
 
-def _has_zip64(extra: bytes) -> bool:
-    """Whether a central directory entry's extra fields have the zip64 one."""
+def zip64_field(extra: bytes) -> bytes | None:
+    """What the zip64 one of an entry's extra fields holds (APPNOTE 4.5.3), if there is one."""
     while len(extra) >= 4:
         kind, length = struct.unpack_from("<HH", extra)
         if kind == _ZIP64:
-            return True
+            return extra[4 : 4 + length]
         extra = extra[4 + length :]
-    return False
+    return None
+
+
+def _has_zip64(extra: bytes) -> bool:
+    return zip64_field(extra) is not None

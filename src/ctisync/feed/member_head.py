@@ -10,7 +10,7 @@ from typing import BinaryIO, Final, NamedTuple
 
 from ctisync.core.limits import Limits
 from ctisync.feed.codecs import BEST, Codec
-from ctisync.feed.member import ENCRYPTED, Content, Member, is_content
+from ctisync.feed.member import ENCRYPTED, Content, Member, is_content, zip64_field
 
 _HEADER: Final = struct.Struct("<4s2xHH12xLHH")
 """A local header: signature, flags, method, size of the content, lengths of name and extra fields."""
@@ -40,8 +40,12 @@ def read_head(file: BinaryIO) -> Head | None:
     name = file.read(name_length).decode("utf-8", "replace")
     if not is_content(name):
         return None
-    known = not flags & _SIZE_FOLLOWS and size != _SIZE_ELSEWHERE
-    return Head(name, _HEADER.size + name_length + extra_length, size if known else 0)
+    extra = file.read(extra_length)
+    if flags & _SIZE_FOLLOWS:
+        size = 0
+    elif size == _SIZE_ELSEWHERE:
+        size = int.from_bytes((zip64_field(extra) or b"")[:8], "little")
+    return Head(name, _HEADER.size + name_length + extra_length, size)
 
 
 def pieces_by_head(file: BinaryIO, limits: Limits, codec: Codec = BEST) -> Iterator[bytes]:

@@ -14,7 +14,7 @@ from ctisync.ports import CommandManager
 from ctisync.sync.load_given import load_given
 from tests.support.memory_feed import MemorySnapshot
 from tests.support.memory_store import MemoryStore
-from tests.unit.one_pass.stage import CONSUMER, Stage
+from tests.unit.one_pass.stage import CONSUMER, SAID, Stage
 
 
 def test_a_refused_snapshot_is_remembered_and_removed_and_not_fetched_again_by_itself(stage: Stage) -> None:
@@ -45,6 +45,30 @@ def test_a_snapshot_that_is_refused_before_it_is_there_is_remembered_when_it_can
         stage.run()
     remembered = RefusedSnapshot(str(stage.server.link), "etag", 12, "too large")
     assert stage.state.refused == (remembered if body is not None else None)
+
+
+def test_a_load_whose_snapshot_is_exchanged_meanwhile_begins_anew_with_the_whole_file(stage: Stage) -> None:
+    stage.server.exchanged = True
+    stage.run()
+    assert stage.state.offset == 3
+    assert stage.told.offsets == [3]
+    assert stage.report.named("load-begun-anew") == [{**SAID, "why": "it is another file now"}]
+    of_the_file = {"open_snapshot", "leave load", "close", "fetch_snapshot", "publish", "discard"}
+    assert [name for name in stage.effects if name in of_the_file] == [
+        *("open_snapshot", "leave load", "close"),
+        *("fetch_snapshot", "publish", "leave load", "discard", "close"),
+    ]
+
+
+def test_what_is_exchanged_for_something_refused_is_remembered(stage: Stage) -> None:
+    link = stage.server.offer_snapshot(damaged=True)
+    stage.server.exchanged = True
+    with pytest.raises(SnapshotRefused, match="damaged"):
+        stage.run()
+    assert stage.state.refused is not None
+    assert stage.state.refused.link == link
+    assert stage.state.offset == 0
+    assert stage.server.downloads == [link, link]
 
 
 def test_an_operator_may_have_a_refused_snapshot_fetched_again(stage: Stage) -> None:

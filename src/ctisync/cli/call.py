@@ -1,0 +1,90 @@
+"""The options that all commands have in common, and what they come to."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Final
+
+import msgspec
+import typer
+
+from ctisync.clock import SystemClock
+from ctisync.console import Console, Format
+from ctisync.core.model import Consumer
+from ctisync.errors import UsageError
+from ctisync.settings import Settings, load
+from ctisync.settings.proxies import proxy_secrets
+
+CLOCK: Final = SystemClock()
+
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="Settings, instead of the user's own file.")
+]
+ConsumerOption = Annotated[
+    str | None, typer.Option("--consumer", metavar="NAME", help="Only this one of the configured consumers.")
+]
+VerboseOption = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Show details, and tracebacks of errors.")
+]
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", help="Show warnings and errors only, no progress.")
+]
+TolerateCooldownOption = Annotated[
+    bool, typer.Option("--tolerate-cooldown", help="Exit 0 while the feed is left alone; for cron.")
+]
+LogFormatOption = Annotated[Format, typer.Option("--log-format", help="How events are written.")]
+
+
+class Call(msgspec.Struct, frozen=True):
+    """What the options common to all commands come to."""
+
+    settings: Settings
+    consumers: tuple[Consumer, ...]
+    console: Console
+
+    def only_consumer(self, why: str) -> Consumer:
+        if len(self.consumers) > 1:
+            names = ", ".join(str(each) for each in self.consumers)
+            raise UsageError(
+                f"{why} one consumer, and several are configured: {names}", hint="add --consumer NAME"
+            )
+        return self.consumers[0]
+
+
+def call_of(
+    context: typer.Context,
+    config: Path | None,
+    consumer: str | None,
+    verbose: bool,
+    quiet: bool,
+    log_format: Format,
+) -> Call:
+    console = console_of(context, verbose, quiet, log_format)
+    settings = load(config)
+    console.mask((*settings.secrets, *proxy_secrets(os.environ)))
+    return Call(settings, _chosen(settings, consumer), console)
+
+
+def console_of(context: typer.Context, verbose: bool, quiet: bool, log_format: Format) -> Console:
+    console: Console = context.obj
+    if verbose and quiet:
+        raise UsageError("-v and -q contradict each other", hint=f"{context.command_path} -v")
+    console.configure(least="debug" if verbose else "warning" if quiet else "info", log_format=log_format)
+    return console
+
+
+def _chosen(settings: Settings, wanted: str | None) -> tuple[Consumer, ...]:
+    """All consumers, or the one of that name (or `context/name`)."""
+    followed = settings.followed
+    if wanted is None:
+        return followed
+    found = tuple(each for each in followed if wanted in (each.name, str(each)))
+    if len(found) == 1:
+        return found
+    names = ", ".join(str(each) for each in followed)
+    what = f"no consumer {wanted} is configured" if not found else f"several consumers are named {wanted}"
+    raise UsageError(f"{what}; configured: {names}", hint=f"--consumer {followed[0]}")
+
+
+def print_result(text: str) -> None:
+    sys.stdout.write(text + "\n")

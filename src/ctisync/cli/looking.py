@@ -1,0 +1,115 @@
+"""The commands that look at what is stored, and change nothing."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from ctisync.cli.app import app
+from ctisync.cli.call import (
+    CLOCK,
+    ConfigOption,
+    ConsumerOption,
+    LogFormatOption,
+    QuietOption,
+    VerboseOption,
+    call_of,
+    print_result,
+)
+from ctisync.console import Console
+from ctisync.errors import DONE, CtisyncError, UsageError
+
+
+@app.command()
+def status(
+    context: typer.Context,
+    remote: Annotated[bool, typer.Option("--remote", help="Ask the feed too.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="One line and exit code for monitoring.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    config: ConfigOption = None,
+    consumer: ConsumerOption = None,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+    log_format: LogFormatOption = "text",
+) -> int:
+    """Show what is stored, how old it is and what is wrong. Changes nothing."""
+    from ctisync.commands import status as command
+
+    if check and as_json:
+        raise UsageError("--check and --json contradict each other", hint="ctisync status --json")
+    try:
+        call = call_of(context, config, consumer, verbose, quiet, log_format)
+        found = command.look(call.settings, call.consumers, CLOCK, call.console, remote=remote)
+    except CtisyncError as error:
+        if not check:
+            raise
+        return print_check(context, *command.check_failed(error))
+    if check:
+        return print_check(context, *command.check(found, CLOCK.now()))
+    if as_json:
+        print_result(msgspec.json.format(msgspec.json.encode(command.as_document(found))).decode())
+        return DONE
+    from ctisync.commands.status_table import as_table
+
+    print_result(as_table(found, sys.stdout, CLOCK.now()))
+    return DONE
+
+
+@app.command()
+def export(
+    context: typer.Context,
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE", help="Written whole or not at all.")
+    ] = None,
+    config: ConfigOption = None,
+    consumer: ConsumerOption = None,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+    log_format: LogFormatOption = "text",
+) -> int:
+    """Write the content as NDJSON, sorted by name."""
+    from ctisync.commands.export import export as command
+
+    call = call_of(context, config, consumer, verbose, quiet, log_format)
+    command(call.settings, call.only_consumer("export writes"), output, CLOCK, call.console)
+    return DONE
+
+
+@app.command()
+def verify(
+    context: typer.Context,
+    deep: Annotated[bool, typer.Option("--deep", help="Decode every record.")] = False,
+    against: Annotated[
+        str | None, typer.Option("--against", metavar="FILE_OR_URL", help="Compare with this snapshot.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    config: ConfigOption = None,
+    consumer: ConsumerOption = None,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+    log_format: LogFormatOption = "text",
+) -> int:
+    """Check that what is stored is what it says. Changes nothing."""
+    from ctisync.commands import verify as command
+
+    call = call_of(context, config, consumer, verbose, quiet, log_format)
+    if against is None:
+        found = command.verify(call.settings, call.consumers, CLOCK, call.console, deep=deep)
+    else:
+        one = call.only_consumer("--against compares")
+        found = command.verify_against(call.settings, one, against, CLOCK, call.console, deep=deep)
+    if as_json:
+        print_result(msgspec.json.format(msgspec.json.encode(command.as_document(found))).decode())
+    else:
+        print_result(command.as_text(found))
+    command.raise_bad_end(found)
+    return DONE
+
+
+def print_check(context: typer.Context, line: str, code: int) -> int:
+    """What a server says may be in the line."""
+    console: Console = context.obj
+    print_result(console.masked(line))
+    return code

@@ -1,0 +1,90 @@
+"""The commands that write: each is one pass a consumer."""
+
+from typing import Annotated
+
+import typer
+
+from ctisync.cli.app import app
+from ctisync.cli.call import (
+    CLOCK,
+    Call,
+    ConfigOption,
+    ConsumerOption,
+    LogFormatOption,
+    QuietOption,
+    TolerateCooldownOption,
+    VerboseOption,
+    call_of,
+)
+from ctisync.core.steps import Mode
+from ctisync.errors import DONE, UsageError
+
+
+@app.command()
+def sync(
+    context: typer.Context,
+    tolerate_cooldown: TolerateCooldownOption = False,
+    config: ConfigOption = None,
+    consumer: ConsumerOption = None,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+    log_format: LogFormatOption = "text",
+) -> int:
+    """Bring the content in step with the feed: initialise, update, or nothing to do."""
+    call = call_of(context, config, consumer, verbose, quiet, log_format)
+    return _passes(call, "sync", tolerate_cooldown)
+
+
+@app.command()
+def update(
+    context: typer.Context,
+    tolerate_cooldown: TolerateCooldownOption = False,
+    config: ConfigOption = None,
+    consumer: ConsumerOption = None,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+    log_format: LogFormatOption = "text",
+) -> int:
+    """Apply the feed's changes; never initialises."""
+    call = call_of(context, config, consumer, verbose, quiet, log_format)
+    return _passes(call, "update", tolerate_cooldown)
+
+
+@app.command("init-snapshot")
+def init_snapshot(
+    context: typer.Context,
+    source: Annotated[
+        str | None,
+        typer.Option("--from", metavar="FILE_OR_URL", help="A snapshot that is here; the feed is not asked."),
+    ] = None,
+    offset: Annotated[
+        int | None,
+        typer.Option(
+            "--offset", metavar="N", min=1, help="With --from: the offset that the snapshot stands for."
+        ),
+    ] = None,
+    tolerate_cooldown: TolerateCooldownOption = False,
+    config: ConfigOption = None,
+    consumer: ConsumerOption = None,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+    log_format: LogFormatOption = "text",
+) -> int:
+    """Load a snapshot, whatever is stored, and stop there."""
+    call = call_of(context, config, consumer, verbose, quiet, log_format)
+    if source is None:
+        if offset is not None:
+            raise UsageError("--offset goes with --from", hint="ctisync init-snapshot --from FILE --offset N")
+        return _passes(call, "init-snapshot", tolerate_cooldown)
+    from ctisync.commands.given import load_from
+
+    load_from(call.settings, call.only_consumer("--from loads"), source, offset, CLOCK, call.console)
+    return DONE
+
+
+def _passes(call: Call, mode: Mode, tolerate_cooldown: bool) -> int:
+    from ctisync.commands.passes import run_passes
+
+    return run_passes(
+        call.settings, call.consumers, mode, CLOCK, call.console, tolerate_cooldown=tolerate_cooldown
+    )

@@ -1,0 +1,80 @@
+"""One command from its arguments to its exit code, and how everything that fails is told."""
+
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
+
+import typer
+
+from ctisync import __version__, process
+from ctisync.cli.app import app
+from ctisync.cli.call import CLOCK
+from ctisync.console import Console, silence_libraries
+from ctisync.errors import BUG, DONE, CtisyncError, Stopped, UsageError
+
+# typer's own click, or the one beside it: the class from which all errors of a command line come.
+_CommandLineError: Final[type[Exception]] = typer.BadParameter.__mro__[1]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code. Whatever goes wrong is told here, in two lines."""
+    process.open_missing_streams()
+    console = Console(sys.stderr, CLOCK)
+    silence_libraries()
+
+    def tell_ended(number: int) -> None:
+        stop = Stopped(number)
+        console.failure(f"{stop.message}; it was ended at once", None, stop)
+
+    try:
+        with process.stopping_on_signals(tell_ended):
+            code = _told(sys.argv[1:] if arguments is None else arguments, console)
+    except process.StopAsked as error:
+        stop = Stopped(error.signal_number)
+        console.failure(stop.message, None, error)
+        process.drop_results()
+        return stop.exit_code
+    process.forget_unwritten_results()
+    return code
+
+
+def _told(arguments: Sequence[str], console: Console) -> int:
+    """The exit code of one command; what it failed at is told."""
+    try:
+        code = _run(arguments, console)
+        process.flush_results()
+    except CtisyncError as error:
+        console.error(error)
+        code = error.exit_code
+    except _CommandLineError as error:
+        code = _told_usage(error, console)
+    except BrokenPipeError:  # our reader has seen enough
+        code = DONE
+    except Exception as error:  # noqa: BLE001  # the last place to tell it
+        if stop := process.stop_behind(error):
+            raise stop from None
+        console.failure(
+            f"a bug in ctisync {__version__}: {type(error).__name__}: {error}",
+            "the same command with -v, and report what it shows",
+            error,
+        )
+        code = BUG
+    return code
+
+
+def _run(arguments: Sequence[str], console: Console) -> int:
+    """Parse and run. Not by click's own `main`, which has its own mind about signals and broken pipes."""
+    command = typer.main.get_command(app)
+    try:
+        with command.make_context("ctisync", list(arguments), obj=console) as context:
+            return int(command.invoke(context) or DONE)
+    except typer.Exit as asked:  # --help, --version
+        return asked.exit_code
+
+
+def _told_usage(error: Exception, console: Console) -> int:
+    told: Any = error
+    path = told.ctx.command_path if getattr(told, "ctx", None) else "ctisync"
+    usage = UsageError(told.format_message(), hint=f"{path} --help")
+    console.failure(usage.message, usage.hint, error)
+    return usage.exit_code

@@ -189,7 +189,7 @@ def test_status_check_follows_the_convention_of_monitoring(ctisync: Ctisync) -> 
     assert good.returncode == 0
     assert re.fullmatch(
         r"CTISYNC OK - vd_1\.0\.0/vd_4\.8\.0: offset \d+, none behind \| "
-        r"'vd_1\.0\.0/vd_4\.8\.0 behind'=0 '\S+ records'=20 '\S+ checked_age'=\d+s\n",
+        r"'vd_1\.0\.0/vd_4\.8\.0 behind'=0 '\S+ records'=20 '\S+ age'=\d+s;86400 '\S+ checked_age'=\d+s\n",
         good.stdout,
     )
 

@@ -57,6 +57,12 @@ def _(stage: Stage) -> Iterator[None]:
     yield
 
 
+@recipe("check-limits")
+def _(stage: Stage) -> Iterator[None]:
+    stage.follow(30)
+    yield
+
+
 @recipe("disk")
 def _(stage: Stage) -> Iterator[None]:
     stage.follow(30)

@@ -51,7 +51,7 @@ VARIABLE: Final = {
     r"\d+ records": "N records",
     r"(records'=|limits\.pass_seconds, )\d+": r"\1N",
     r"just now|\d+ (second|minute|hour|day)s? ago": "AGO",
-    r"checked_age'=\d+s": "checked_age'=Ns",
+    r"age'=\d+s": "age'=Ns",
 }
 """What differs from call to call: a pattern, and what stands for it."""
 

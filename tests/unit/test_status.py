@@ -2,14 +2,17 @@
 
 import io
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 import pytest
 
-from ctisync.commands.status import Seen, Status, ago, as_document, check
+from ctisync.commands.status import Seen, Status, ago, as_document
+from ctisync.commands.status_check import Thresholds, check, duration, thresholds
 from ctisync.commands.status_table import as_table
 from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState, Cooldown, FailedChange, Owed, RefusedSnapshot
+from ctisync.errors import UsageError
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 READY = ConsumerState(
@@ -79,9 +82,73 @@ def test_of_several_consumers_the_worst_counts_and_all_are_told() -> None:
 
 def test_figures_that_are_not_known_are_u() -> None:
     assert (
-        "'vd_1.0.0/c0 behind'=U 'vd_1.0.0/c0 records'=U 'vd_1.0.0/c0 checked_age'=U"
+        "'vd_1.0.0/c0 behind'=U 'vd_1.0.0/c0 records'=U 'vd_1.0.0/c0 age'=U;86400 'vd_1.0.0/c0 checked_age'=U"
         in check(status(ConsumerState()), NOW)[0]
     )
+
+
+LAGS = but(last_offset=300, updated_at=NOW - timedelta(hours=2))
+OLD = but(checked_at=NOW - timedelta(hours=3))
+
+
+@pytest.mark.parametrize(
+    ("state", "limits", "code"),
+    [
+        (LAGS, Thresholds(), 0),
+        (LAGS, Thresholds(warn_behind=200), 0),
+        (LAGS, Thresholds(warn_behind=199), 1),
+        (LAGS, Thresholds(warn_behind=100, crit_behind=199), 2),
+        (LAGS, Thresholds(crit_behind=150), 2),
+        (LAGS, Thresholds(warn_age=timedelta(hours=2)), 0),
+        (LAGS, Thresholds(warn_age=timedelta(minutes=119)), 1),
+        (LAGS, Thresholds(warn_age=None, crit_age=timedelta(minutes=119)), 2),
+        (OLD, Thresholds(), 0),
+        (OLD, Thresholds(warn_age=timedelta(hours=2)), 1),
+        (OLD, Thresholds(crit_age=timedelta(hours=2), warn_age=None), 2),
+        (OLD, Thresholds(warn_behind=0), 0),
+        (but(last_offset=300, updated_at=None), Thresholds(), 1),
+        (but(last_offset=300, updated_at=None), Thresholds(warn_age=None), 0),
+        (but(last_offset=300, updated_at=NOW, checked_at=NOW - timedelta(days=2)), Thresholds(), 1),
+    ],
+)
+def test_from_where_on_it_is_a_warning_or_critical_is_for_the_operator_to_say(
+    state: ConsumerState, limits: Thresholds, code: int
+) -> None:
+    assert check(status(state), NOW, limits)[1] == code
+
+
+def test_the_figures_have_their_limits_beside_them() -> None:
+    limits = Thresholds(crit_behind=500, warn_age=timedelta(hours=1), crit_age=timedelta(days=1))
+    figures = check(status(LAGS), NOW, limits)[0].split(" | ")[1]
+    assert "behind'=200;;500 " in figures
+    assert "age'=7200s;3600;86400 " in figures
+
+
+def test_a_critical_age_below_the_usual_warning_needs_no_other() -> None:
+    limits = thresholds(None, None, None, "2h")
+    assert (limits.warn_age, limits.crit_age) == (timedelta(hours=2), timedelta(hours=2))
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ((10, 5, None, None), "--crit-behind lies below --warn-behind"),
+        ((None, None, "2h", "1h"), "--crit-age lies below --warn-age"),
+        ((None, None, "soon", None), "soon is no length of time"),
+        ((None, None, "-5m", None), "-5m is no length of time"),
+    ],
+)
+def test_limits_that_make_no_sense_are_told(given: tuple[Any, Any, Any, Any], words: str) -> None:
+    with pytest.raises(UsageError, match=words):
+        thresholds(*given)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("90", 90), ("0s", 0), ("15m", 900), ("36h", 129_600), ("7d", 604_800), ("2w", 1_209_600)],
+)
+def test_lengths_of_time_are_written_as_people_do(text: str, seconds: int) -> None:
+    assert duration(text) == timedelta(seconds=seconds)
 
 
 def test_a_block_names_its_change_for_programs() -> None:

@@ -27,6 +27,20 @@ def status(
     context: typer.Context,
     remote: Annotated[bool, typer.Option("--remote", help="Ask the feed too.")] = False,
     check: Annotated[bool, typer.Option("--check", help="One line and exit code for monitoring.")] = False,
+    warn_behind: Annotated[
+        int | None,
+        typer.Option("--warn-behind", metavar="N", min=0, help="With --check: WARNING beyond N offsets."),
+    ] = None,
+    crit_behind: Annotated[
+        int | None, typer.Option("--crit-behind", metavar="N", min=0, help="CRITICAL beyond N offsets.")
+    ] = None,
+    warn_age: Annotated[
+        str | None,
+        typer.Option("--warn-age", metavar="TIME", help="WARNING when not in step for longer: 90m, 24h, 7d."),
+    ] = None,
+    crit_age: Annotated[
+        str | None, typer.Option("--crit-age", metavar="TIME", help="CRITICAL when not in step for longer.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
     config: ConfigOption = None,
     consumer: ConsumerOption = None,
@@ -36,18 +50,22 @@ def status(
 ) -> int:
     """Show what is stored, how old it is and what is wrong. Changes nothing."""
     from ctisync.commands import status as command
+    from ctisync.commands import status_check as checking
 
     if check and as_json:
         raise UsageError("--check and --json contradict each other", hint="ctisync status --json")
     try:
+        limits = checking.thresholds(warn_behind, crit_behind, warn_age, crit_age)
+        if limits != checking.USUAL and not check:
+            raise UsageError("--warn-... and --crit-... go with --check", hint="ctisync status --check")
         call = call_of(context, config, consumer, verbose, quiet, log_format)
         found = command.look(call.settings, call.consumers, CLOCK, call.console, remote=remote)
     except CtisyncError as error:
         if not check:
             raise
-        return print_check(context, *command.check_failed(error))
+        return print_check(context, *checking.check_failed(error))
     if check:
-        return print_check(context, *command.check(found, CLOCK.now()))
+        return print_check(context, *checking.check(found, CLOCK.now(), limits))
     if as_json:
         print_result(msgspec.json.format(msgspec.json.encode(command.as_document(found))).decode())
         return DONE

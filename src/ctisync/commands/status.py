@@ -1,31 +1,17 @@
-"""`status`: what is stored, as the table for people, the document for programs, the line for monitoring."""
+"""`status`: what is stored, and the document of it for programs."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
-from typing import Any, Final
+from datetime import datetime
+from typing import Any
 
 import msgspec
 
 from ctisync.console import Console, rfc3339
 from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState, looked
-from ctisync.errors import CtisyncError
 from ctisync.ports import Clock
 from ctisync.settings import Settings
 from ctisync.wiring import opened_feed, opened_store
-
-STALE: Final = timedelta(hours=24)
-"""A content that is behind, or a feed that nobody has asked, for longer than this is worth a warning."""
-
-STANDSTILL: Final = timedelta(days=14)
-"""The feed changes every day; one that does not for so long is worth a warning, though we have all of it."""
-
-OK: Final = 0
-WARNING: Final = 1
-CRITICAL: Final = 2
-UNKNOWN: Final = 3
-_NAMES: Final = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
-_WORST_FIRST: Final = (CRITICAL, UNKNOWN, WARNING, OK)
 
 
 class Seen(msgspec.Struct, frozen=True):
@@ -94,61 +80,6 @@ def _consumer_document(one: Seen) -> dict[str, Any]:
             "reason": failed.reason,
         },
     }
-
-
-def check(status: Status, now: datetime) -> tuple[str, int]:
-    """The line and the exit code of `status --check`, by the convention of the monitoring plugins."""
-    judged = [(one, *_judge(one, now)) for one in status.seen]
-    codes = {code for _, code, _ in judged}
-    worst = next(code for code in _WORST_FIRST if code in codes)
-    words = "; ".join(f"{one.consumer}: {why}" for one, _, why in judged)
-    figures = " ".join(_figures(one, now) for one in status.seen)
-    return f"CTISYNC {_NAMES[worst]} - {words} | {figures}", worst
-
-
-def check_failed(error: CtisyncError) -> tuple[str, int]:
-    """The same when nothing could be read."""
-    return f"CTISYNC UNKNOWN - {' '.join(error.message.split())}", UNKNOWN
-
-
-def _judge(one: Seen, now: datetime) -> tuple[int, str]:
-    state = one.state
-    if state.phase == "blocked" and state.failed is not None:
-        return CRITICAL, f"blocked by change {state.failed.offset} of {state.failed.resource}"
-    if not state.content:
-        return CRITICAL, "no content yet"
-    if one.settings_differ:
-        return WARNING, "the settings differ from those of the stored content"
-    if state.offset == 0 or state.loading:
-        return WARNING, "waits to be initialised again; readers have the old content"
-    if state.last_offset is None or state.checked_at is None:
-        return UNKNOWN, f"offset {state.offset}, the feed was never asked"
-    if state.offset > state.last_offset:
-        return WARNING, f"the feed went back to {state.last_offset}, the content stands at {state.offset}"
-    if state.owed is not None:
-        return WARNING, f"the command for offset {state.owed.offset} is not accepted yet"
-    return _judge_age(state, state.checked_at, now)
-
-
-def _judge_age(state: ConsumerState, checked_at: datetime, now: datetime) -> tuple[int, str]:
-    if now - checked_at > STALE:
-        return WARNING, f"offset {state.offset}, the feed was last asked {ago(checked_at, now)}"
-    if state.behind and (state.updated_at is None or now - state.updated_at > STALE):
-        return WARNING, f"{state.behind} offsets behind, last changed {ago(state.updated_at, now)}"
-    if state.updated_at is not None and now - state.updated_at > STANDSTILL:
-        return WARNING, f"the feed stands still at {state.offset}, last changed {ago(state.updated_at, now)}"
-    return OK, f"offset {state.offset}, {state.behind or 'none'} behind"
-
-
-def _figures(one: Seen, now: datetime) -> str:
-    state = one.state
-    age = None if state.checked_at is None else int((now - state.checked_at).total_seconds())
-    values = {"behind": state.behind, "records": one.records, "checked_age": age}
-    units = {"checked_age": "s"}
-    return " ".join(
-        f"'{one.consumer} {name}'=" + ("U" if value is None else f"{value}{units.get(name, '')}")
-        for name, value in values.items()
-    )
 
 
 def ago(then: datetime | None, now: datetime) -> str:

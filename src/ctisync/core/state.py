@@ -109,11 +109,27 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fal
         """How many offsets the content is behind the feed as last seen."""
         return None if self.last_offset is None else max(0, self.last_offset - self.offset)
 
+    @property
+    def in_step_at(self) -> datetime | None:
+        """When the content was last known to be all that the feed has. None: never."""
+        return in_step_at(self.behind, self.checked_at, self.updated_at)
+
     def cooldown_at(self, now: datetime) -> Cooldown | None:
         """The cool-down, while it lasts. One that ends later than any may is a clock's mistake."""
         cooldown = self.cooldown
         lasts = cooldown is not None and now < cooldown.until <= now + LONGEST_COOLDOWN
         return cooldown if lasts else None
+
+
+def in_step_at(
+    behind: int | None, checked_at: datetime | None, updated_at: datetime | None
+) -> datetime | None:
+    """See `ConsumerState.in_step_at`. Who is behind was in step when the content last changed, if ever."""
+    if behind is None or checked_at is None:
+        return None
+    if not behind:
+        return checked_at
+    return None if updated_at is None else min(checked_at, updated_at)
 
 
 def looked(state: ConsumerState, info: ConsumerInfo, now: datetime) -> ConsumerState:

@@ -63,6 +63,7 @@ class CtiFeed:
         ones; without `room` any."""
         self._base_url = base_url.rstrip("/")
         self._consumer = consumer
+        self._report = report
         self._room = room
         self._load_while_downloading = load_while_downloading
         self._bounds = Bounds(clock) if bounds is None else bounds
@@ -79,6 +80,9 @@ class CtiFeed:
 
     def close(self) -> None:
         self._transport.close()
+        self._report.event(
+            "debug", "feed-left", consumer=str(self._consumer), received=self._transport.received
+        )
 
     @property
     def _url(self) -> str:

@@ -83,6 +83,8 @@ class Transport:
         self._timeouts = timeouts
         self._waiting = Waiting(timeouts.read, bounds, clock)
         self._client = _client(ca_file)
+        self.received = 0
+        """Bytes of all bodies so far, as they came."""
 
     def close(self) -> None:
         self._client.close()
@@ -155,6 +157,7 @@ class Transport:
         for chunk in self._waiting.for_each(chunks):
             self._bounds.check_time()
             amount += len(chunk)
+            self.received += len(chunk)
             waited += self._clock.monotonic() - since
             if waited >= _WINDOW:
                 slowest = self._bounds.limits.min_rate

@@ -54,7 +54,11 @@ def run_pass(
     """
     with ExitStack() as lease:
         this = _Pass(consumer, feed, store, commands, clock, report, policy, offered, lease)
-        end = this.run()
+        this.say_where("pass-begun")
+        try:
+            end = this.run()
+        finally:
+            this.say_where("pass-stands")
         # With -q, too: while the feed says nothing, nobody knows how old the content is, or gets one.
         level: Level = "warning" if end.outcome in ("nothing-known", "no-snapshot") else "info"
         report.event(level, "pass-ended", consumer=str(consumer), outcome=end.outcome, why=end.why)
@@ -101,6 +105,21 @@ class _Pass:
     @property
     def state(self) -> ConsumerState:
         return self.seen if self.writer is None else self.writer.state
+
+    def say_where(self, event: str) -> None:
+        """Where the content stands, for those who are told of the pass afterwards."""
+        state = self.state
+        self.report.event(
+            "debug",
+            event,
+            consumer=str(self.consumer),
+            phase=state.phase,
+            offset=state.offset,
+            last_offset=state.last_offset,
+            owed=None if state.owed is None else state.owed.offset,
+            checked_at=state.checked_at,
+            updated_at=state.updated_at,
+        )
 
     def run(self) -> End:
         """Step after step to the end. A feed that fails half-way doesn't hold back an owed command."""

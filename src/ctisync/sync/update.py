@@ -35,18 +35,9 @@ def update(
         if may_interrupt(writer.state, failed, so_far, policy, clock.now()):
             writer.save(interrupted(writer.state, failed, clock.now()))
             return so_far.after(interrupted=True)
-        return _block(failed, changes, consumer, writer, clock, so_far, policy)
+        return _block(failed, changes, consumer, writer, clock, report, so_far, policy)
     writer.apply(folded.writes, advanced(writer.state, wanted.to, clock.now()))
-    report.event(
-        "info",
-        "range-applied",
-        consumer=str(consumer),
-        range=str(wanted),
-        offset=wanted.to,
-        changes=len(changes),
-        records=len(folded.writes),
-        skipped=folded.skipped,
-    )
+    _say_applied(wanted, changes, folded, consumer, report)
     return so_far.after(advanced=True)
 
 
@@ -79,6 +70,7 @@ def _block(
     consumer: Consumer,
     writer: Writer,
     clock: Clock,
+    report: Report,
     so_far: SoFar,
     policy: Policy,
 ) -> SoFar:
@@ -97,6 +89,7 @@ def _block(
             last_good = error.failed.offset - 1
             continue
         writer.apply(folded.writes, _blocked(advanced(state, last_good, clock.now()), failed, so_far))
+        _say_applied(OffsetRange(state.offset, last_good), good, folded, consumer, report)
         return so_far.after(blocked=True, advanced=True)
     if state != (after := _blocked(state, failed, so_far)):
         writer.save(after)
@@ -105,6 +98,21 @@ def _block(
 
 def _blocked(state: ConsumerState, failed: FailedChange, so_far: SoFar) -> ConsumerState:
     return blocked(state, failed, initialised_now=so_far.initialised)
+
+
+def _say_applied(
+    applied: OffsetRange, changes: Sequence[Change], folded: Folded, consumer: Consumer, report: Report
+) -> None:
+    report.event(
+        "info",
+        "range-applied",
+        consumer=str(consumer),
+        range=str(applied),
+        offset=applied.to,
+        changes=len(changes),
+        records=len(folded.writes),
+        skipped=folded.skipped,
+    )
 
 
 def _say_failed(failed: FailedChange, consumer: Consumer, report: Report) -> None:

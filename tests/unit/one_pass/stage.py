@@ -18,7 +18,7 @@ from tests.support.faults import Effects
 from tests.support.feed_history import History
 from tests.support.memory_feed import MemoryFeed, MemoryServer
 from tests.support.memory_store import MemoryStorage, MemoryStore
-from tests.support.report import KeptReport
+from tests.support.report import Event, KeptReport
 
 CONSUMER = Consumer()
 SAID = {"consumer": "vd_1.0.0/vd_4.8.0"}
@@ -81,8 +81,10 @@ class Stage:
         content = {**(kept.content or {}), written.name: written}
         self.storage.put(CONSUMER, msgspec.structs.replace(kept, content=content))
 
-    def names(self) -> list[str]:
-        return [event.name for event in self.report.events]
+    @property
+    def shown(self) -> list[Event]:
+        """What a person reads who doesn't ask for details."""
+        return [event for event in self.report.events if event.level != "debug"]
 
     def ended(self) -> dict[str, Any]:
         (fields,) = self.report.named("pass-ended")

@@ -64,7 +64,7 @@ def test_a_pause_that_cannot_be_remembered_is_told_and_the_feeds_failure_stays_t
     following.server.failure = FeedUnreachable("429", come_back_in=60.0)
     with pytest.raises(FeedUnreachable, match="429"):
         following.run()
-    (event,) = following.report.events
+    (event,) = following.shown
     assert event == ("warning", "cooldown-not-remembered", SAID | {"why": "no space left"})
 
 

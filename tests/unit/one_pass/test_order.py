@@ -60,7 +60,7 @@ def test_a_pass_that_finds_nothing_new_takes_no_lease_and_remembers_that_it_look
     following.run()
     assert following.effects == ["look", "consumer_info", "checked", "tidy"]
     assert following.state.checked_at == following.clock.now()
-    assert following.names() == ["feed-asked", "pass-ended"]
+    assert [event.name for event in following.shown] == ["feed-asked", "pass-ended"]
 
 
 def test_other_settings_than_the_contents_stop_the_pass_before_anything_is_done(following: Stage) -> None:
@@ -161,7 +161,7 @@ def test_a_refused_command_is_told_counted_and_the_end_of_the_pass(stage: Stage)
 
 def test_what_a_first_pass_did_can_be_read_from_its_report(stage: Stage) -> None:
     stage.run()
-    assert stage.report.events == [
+    assert stage.shown == [
         (
             "info",
             "feed-asked",
@@ -187,12 +187,31 @@ def test_what_an_update_did_can_be_read_from_its_report(following: Stage) -> Non
     following.server.link = None
     following.write(record("CVE-2", 7))  # as a pass has done that died within this range
     following.run()
-    assert following.report.events[0].fields["snapshot_offset"] is None
-    assert following.report.events[1] == (
+    assert following.shown[0].fields["snapshot_offset"] is None
+    assert following.shown[1] == (
         "info",
         "range-applied",
         SAID | {"range": "(3, 7]", "offset": 7, "changes": 4, "records": 2, "skipped": 1},
     )
+
+
+def test_where_the_content_stands_is_told_at_the_beginning_and_at_any_end(following: Stage) -> None:
+    """Metrics, hooks and the history know it from there."""
+    following.told.refusals = 1
+    following.server.history.create("CVE-3")
+    before = following.state
+    with pytest.raises(CommandNotAccepted):
+        following.run()
+    begun, stands = following.report.named("pass-begun"), following.report.named("pass-stands")
+    common = SAID | {"phase": "ready", "checked_at": following.clock.now()}
+    assert begun == [common | {"offset": 3, "last_offset": 3, "owed": None, "updated_at": before.updated_at}]
+    assert stands == [
+        common | {"offset": 4, "last_offset": 4, "owed": 4, "updated_at": following.clock.now()}
+    ]
+    following.server.failure = FeedUnreachable("gone")
+    with pytest.raises(FeedUnreachable):
+        following.run()
+    assert following.report.named("pass-stands")[0]["offset"] == 4
 
 
 def test_a_person_sees_one_bar_for_the_load_and_one_for_all_ranges(stage: Stage) -> None:

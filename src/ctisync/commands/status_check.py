@@ -1,0 +1,156 @@
+"""`status --check`: the line and the exit code for monitoring, as monitoring plugins have them."""
+
+import re
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
+
+import msgspec
+
+from ctisync.commands.status import Seen, Status, ago
+from ctisync.core.account import STALE
+from ctisync.core.state import ConsumerState
+from ctisync.errors import CtisyncError, UsageError
+
+STANDSTILL: Final = timedelta(days=14)
+"""The feed changes every day; one that does not for so long is worth a warning, though we have all of it."""
+
+OK: Final = 0
+WARNING: Final = 1
+CRITICAL: Final = 2
+UNKNOWN: Final = 3
+_NAMES: Final = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
+_WORST_FIRST: Final = (CRITICAL, UNKNOWN, WARNING, OK)
+
+
+_T = TypeVar("_T", int, timedelta)
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
+    """From where on a content is a warning, or critical: offsets that it is behind the feed, and how long ago
+    it was last known to be in step. None: never for that."""
+
+    warn_behind: int | None = None
+    crit_behind: int | None = None
+    warn_age: timedelta | None = STALE
+    crit_age: timedelta | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("behind", "age"):
+            warn, crit = getattr(self, f"warn_{name}"), getattr(self, f"crit_{name}")
+            if warn is not None and crit is not None and crit < warn:
+                raise UsageError(
+                    f"--crit-{name} lies below --warn-{name}",
+                    hint=f"give --crit-{name} the larger of the two",
+                )
+
+
+USUAL: Final = Thresholds()
+
+
+def thresholds(
+    warn_behind: int | None, crit_behind: int | None, warn_age: str | None, crit_age: str | None
+) -> Thresholds:
+    """From what the command line says. Raises UsageError."""
+    crit = None if crit_age is None else duration(crit_age)
+    usual = STALE if crit is None else min(STALE, crit)
+    return Thresholds(
+        warn_behind=warn_behind,
+        crit_behind=crit_behind,
+        warn_age=usual if warn_age is None else duration(warn_age),
+        crit_age=crit,
+    )
+
+
+def duration(text: str) -> timedelta:
+    """`90`, `90s`, `15m`, `36h`, `7d` or `2w`. Raises UsageError."""
+    found = re.fullmatch(r"([0-9]{1,9})([smhdw]?)", text)
+    if found is None:
+        raise UsageError(f"{text} is no length of time", hint="write 90s, 15m, 36h, 7d or 2w")
+    return timedelta(seconds=int(found[1]) * _UNITS[found[2] or "s"])
+
+
+def check(status: Status, now: datetime, limits: Thresholds = USUAL) -> tuple[str, int]:
+    """The line and the exit code."""
+    judged = [(one, *_judge(one, limits, now)) for one in status.seen]
+    codes = {code for _, code, _ in judged}
+    worst = next(code for code in _WORST_FIRST if code in codes)
+    words = "; ".join(f"{one.consumer}: {why}" for one, _, why in judged)
+    figures = " ".join(_figures(one, limits, now) for one in status.seen)
+    return f"CTISYNC {_NAMES[worst]} - {words} | {figures}", worst
+
+
+def check_failed(error: CtisyncError) -> tuple[str, int]:
+    """The same when nothing could be read."""
+    return f"CTISYNC UNKNOWN - {' '.join(error.message.split())}", UNKNOWN
+
+
+def _judge(one: Seen, limits: Thresholds, now: datetime) -> tuple[int, str]:
+    state = one.state
+    if state.phase == "blocked" and state.failed is not None:
+        return CRITICAL, f"blocked by change {state.failed.offset} of {state.failed.resource}"
+    if not state.content:
+        return CRITICAL, "no content yet"
+    if one.settings_differ:
+        return WARNING, "the settings differ from those of the stored content"
+    if state.offset == 0 or state.loading:
+        return WARNING, "waits to be initialised again; readers have the old content"
+    if state.last_offset is None or state.checked_at is None:
+        return UNKNOWN, f"offset {state.offset}, the feed was never asked"
+    if state.offset > state.last_offset:
+        return WARNING, f"the feed went back to {state.last_offset}, the content stands at {state.offset}"
+    if state.owed is not None:
+        return WARNING, f"the command for offset {state.owed.offset} is not accepted yet"
+    return _judge_lag(state, limits, now)
+
+
+def _judge_lag(state: ConsumerState, limits: Thresholds, now: datetime) -> tuple[int, str]:
+    in_step = state.in_step_at
+    age = timedelta.max if in_step is None else now - in_step
+    code = max(
+        _level(age, limits.warn_age, limits.crit_age),
+        _level(state.behind or 0, limits.warn_behind, limits.crit_behind),
+    )
+    if code != OK and state.behind:
+        return code, f"{state.behind} offsets behind, last changed {ago(state.updated_at, now)}"
+    if code != OK:
+        return code, f"offset {state.offset}, the feed was last asked {ago(state.checked_at, now)}"
+    if state.updated_at is not None and now - state.updated_at > STANDSTILL:
+        return WARNING, f"the feed stands still at {state.offset}, last changed {ago(state.updated_at, now)}"
+    return OK, f"offset {state.offset}, {state.behind or 'none'} behind"
+
+
+def _level(value: _T, warn: _T | None, crit: _T | None) -> int:
+    if crit is not None and value > crit:
+        return CRITICAL
+    return WARNING if warn is not None and value > warn else OK
+
+
+def _figures(one: Seen, limits: Thresholds, now: datetime) -> str:
+    state = one.state
+    figures = {
+        "behind": _figure(state.behind, "", limits.warn_behind, limits.crit_behind),
+        "records": _figure(one.records, ""),
+        "age": _figure(
+            _seconds(state.in_step_at, now), "s", _whole(limits.warn_age), _whole(limits.crit_age)
+        ),
+        "checked_age": _figure(_seconds(state.checked_at, now), "s"),
+    }
+    return " ".join(f"'{one.consumer} {name}'={figure}" for name, figure in figures.items())
+
+
+def _figure(value: int | None, unit: str, warn: int | None = None, crit: int | None = None) -> str:
+    """`value[unit];warn;crit`, as far as they are there."""
+    shown = [
+        "U" if value is None else f"{value}{unit}",
+        *("" if limit is None else str(limit) for limit in (warn, crit)),
+    ]
+    return ";".join(shown).rstrip(";")
+
+
+def _seconds(then: datetime | None, now: datetime) -> int | None:
+    return None if then is None else int((now - then).total_seconds())
+
+
+def _whole(length: timedelta | None) -> int | None:
+    return None if length is None else int(length.total_seconds())

@@ -17,6 +17,7 @@
     ├── CommandNotAccepted    8  the content is current, the command is still owed
     ├── AuditFailed           9  an audit found differences
     ├── EmptyStore           10  the store holds no content yet
+    ├── HookFailed           11  the pass was good, what was to run after it was not
     └── Stopped         130/143  a signal ended the pass
 
 Each error answers three questions: can it be tried again (`transient`), what should the person
@@ -30,7 +31,7 @@ DONE: Final = 0
 BUG: Final = 1
 
 # Several consumers run in one call; the worst of their exit codes wins, in this order.
-_WORST_FIRST: Final = (130, 143, BUG, 7, 3, 6, 5, 8, 4, 10)
+_WORST_FIRST: Final = (130, 143, BUG, 7, 3, 6, 5, 8, 4, 10, 11)
 
 
 class CtisyncError(Exception):
@@ -132,6 +133,11 @@ class AuditFailed(CtisyncError):
 
 class EmptyStore(CtisyncError):
     exit_code = 10
+
+
+class HookFailed(CtisyncError):
+    exit_code = 11
+    usual_hint = "run it by hand; the pass itself is done, and a hook is not run again for it"
 
 
 class Stopped(CtisyncError):

@@ -29,6 +29,22 @@ shown_by("no-record-fits", "sync", "-q", CTISYNC_CONSUMERS='[{"resources": ["cve
 shown_by("feed-404", "sync", "-q", CTISYNC_CONSUMERS='[{"consumer": "vd_4.9.0"}]')
 
 
+@situation("hook")
+def _(stage: Stage) -> Printed:
+    return stage.run("sync", "-q", CTISYNC_HOOKS__ON_UPDATE='["/bin/false"]')
+
+
+@situation("hook-missing")
+def _(stage: Stage) -> Printed:
+    return stage.run("sync", "-q", CTISYNC_HOOKS__ON_UPDATE='["/usr/local/bin/tell-scanner"]')
+
+
+@situation("hook-slow")
+def _(stage: Stage) -> Printed:
+    hook = '["sleep", "60"]'
+    return stage.run("sync", "-q", CTISYNC_HOOKS__ON_UPDATE=hook, CTISYNC_HOOKS__TIMEOUT="1")
+
+
 @situation("status-ready")
 def _(stage: Stage) -> Printed:
     stage.follow()

@@ -13,7 +13,7 @@ app = typer.Typer(
     help="Keeps a local copy of Wazuh's CTI vulnerability feed in step, on SQLite or OpenSearch.",
     epilog="Exit codes: 0 done, 1 a bug, 2 usage, 3 settings or access, 4 another pass is running, "
     "5 feed not reachable, 6 feed refused or blocked, 7 store not reachable or full, "
-    "8 command not accepted, 9 audit, 10 no content, 130/143 stopped.",
+    "8 command not accepted, 9 audit, 10 no content, 11 a hook failed, 130/143 stopped.",
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,

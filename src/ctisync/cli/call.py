@@ -32,6 +32,10 @@ QuietOption = Annotated[
 TolerateCooldownOption = Annotated[
     bool, typer.Option("--tolerate-cooldown", help="Exit 0 while the feed is left alone; for cron.")
 ]
+MetricsOption = Annotated[
+    Path | None,
+    typer.Option("--metrics", metavar="FILE", help="Write figures of the pass as a Prometheus textfile."),
+]
 LogFormatOption = Annotated[Format, typer.Option("--log-format", help="How events are written.")]
 
 

@@ -1,5 +1,6 @@
 """The commands that write: each is one pass a consumer."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,19 +12,21 @@ from ctisync.cli.call import (
     ConfigOption,
     ConsumerOption,
     LogFormatOption,
+    MetricsOption,
     QuietOption,
     TolerateCooldownOption,
     VerboseOption,
     call_of,
 )
 from ctisync.core.steps import Mode
-from ctisync.errors import DONE, UsageError
+from ctisync.errors import UsageError
 
 
 @app.command()
 def sync(
     context: typer.Context,
     tolerate_cooldown: TolerateCooldownOption = False,
+    metrics: MetricsOption = None,
     config: ConfigOption = None,
     consumer: ConsumerOption = None,
     verbose: VerboseOption = False,
@@ -32,13 +35,14 @@ def sync(
 ) -> int:
     """Bring the content in step with the feed: initialise, update, or nothing to do."""
     call = call_of(context, config, consumer, verbose, quiet, log_format)
-    return _passes(call, "sync", tolerate_cooldown)
+    return _passes(call, "sync", tolerate_cooldown, metrics)
 
 
 @app.command()
 def update(
     context: typer.Context,
     tolerate_cooldown: TolerateCooldownOption = False,
+    metrics: MetricsOption = None,
     config: ConfigOption = None,
     consumer: ConsumerOption = None,
     verbose: VerboseOption = False,
@@ -47,7 +51,7 @@ def update(
 ) -> int:
     """Apply the feed's changes; never initialises."""
     call = call_of(context, config, consumer, verbose, quiet, log_format)
-    return _passes(call, "update", tolerate_cooldown)
+    return _passes(call, "update", tolerate_cooldown, metrics)
 
 
 @app.command("init-snapshot")
@@ -64,6 +68,7 @@ def init_snapshot(
         ),
     ] = None,
     tolerate_cooldown: TolerateCooldownOption = False,
+    metrics: MetricsOption = None,
     config: ConfigOption = None,
     consumer: ConsumerOption = None,
     verbose: VerboseOption = False,
@@ -75,16 +80,22 @@ def init_snapshot(
     if source is None:
         if offset is not None:
             raise UsageError("--offset goes with --from", hint="ctisync init-snapshot --from FILE --offset N")
-        return _passes(call, "init-snapshot", tolerate_cooldown)
+        return _passes(call, "init-snapshot", tolerate_cooldown, metrics)
     from ctisync.commands.given import load_from
 
-    load_from(call.settings, call.only_consumer("--from loads"), source, offset, CLOCK, call.console)
-    return DONE
+    one = call.only_consumer("--from loads")
+    return load_from(call.settings, one, source, offset, CLOCK, call.console, metrics)
 
 
-def _passes(call: Call, mode: Mode, tolerate_cooldown: bool) -> int:
+def _passes(call: Call, mode: Mode, tolerate_cooldown: bool, metrics: Path | None) -> int:
     from ctisync.commands.passes import run_passes
 
     return run_passes(
-        call.settings, call.consumers, mode, CLOCK, call.console, tolerate_cooldown=tolerate_cooldown
+        call.settings,
+        call.consumers,
+        mode,
+        CLOCK,
+        call.console,
+        metrics=metrics,
+        tolerate_cooldown=tolerate_cooldown,
     )

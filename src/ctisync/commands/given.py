@@ -5,10 +5,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ctisync.commands.afterwards import passes_told
 from ctisync.console import Console
 from ctisync.core.model import Consumer, Snapshot
 from ctisync.errors import SnapshotRefused, UsageError
-from ctisync.ports import Clock
+from ctisync.ports import Clock, Report
 from ctisync.settings import Settings
 from ctisync.wiring import command_manager, consumer_lock, opened_feed, opened_store
 
@@ -17,34 +18,44 @@ if TYPE_CHECKING:
 
 
 def load_from(
-    settings: Settings, consumer: Consumer, source: str, offset: int | None, clock: Clock, console: Console
-) -> None:
-    """Make the records of `source`, a file or an address, the live content.
+    settings: Settings,
+    consumer: Consumer,
+    source: str,
+    offset: int | None,
+    clock: Clock,
+    console: Console,
+    metrics: Path | None,
+) -> int:
+    """Make the records of `source`, a file or an address, the live content; the pass's exit code.
 
     `offset` is what they stand for; None: what the file's or member's name says, else the highest
-    offset of its lines. Raises UsageError for a file that cannot be read, else as a pass does.
+    offset of its lines. Raises UsageError for a file that cannot be read.
     """
     from ctisync.sync.load_given import load_given
 
     here = file_here(source, settings, clock)
-    with (
-        named_refusals(source, "--from"),
-        consumer_lock(settings, consumer, clock, "ctisync init-snapshot --from"),
-        opened_store(settings, clock, host_lock_held=True) as store,
-        opened_feed(settings, consumer, clock, console) as feed,
-    ):
-        file = here or feed.fetch_given(source, keep_alive=lambda: None)
-        feed.check_room(file)
-        found = _offset(file, source, console) if offset is None else offset
-        load_given(
-            consumer,
-            file,
-            Snapshot.announced(source, found) if here is None else Snapshot(source, found),
-            store=store,
-            commands=command_manager(settings, clock),
-            clock=clock,
-            report=console,
-        )
+
+    def one(consumer: Consumer, report: Report) -> None:
+        with (
+            named_refusals(source, "--from"),
+            consumer_lock(settings, consumer, clock, "ctisync init-snapshot --from"),
+            opened_store(settings, clock, host_lock_held=True) as store,
+            opened_feed(settings, consumer, clock, report) as feed,
+        ):
+            file = here or feed.fetch_given(source, keep_alive=lambda: None)
+            feed.check_room(file)
+            found = _offset(file, source, report) if offset is None else offset
+            load_given(
+                consumer,
+                file,
+                Snapshot.announced(source, found) if here is None else Snapshot(source, found),
+                store=store,
+                commands=command_manager(settings, clock),
+                clock=clock,
+                report=report,
+            )
+
+    return passes_told(settings, (consumer,), "init-snapshot", clock, console, metrics, one)
 
 
 def file_here(source: str, settings: Settings, clock: Clock) -> "LocalSnapshot | None":
@@ -73,7 +84,7 @@ def named_refusals(source: str, option: str) -> Iterator[None]:
         ) from error
 
 
-def _offset(file: "LocalSnapshot", source: str, console: Console) -> int:
+def _offset(file: "LocalSnapshot", source: str, report: Report) -> int:
     from ctisync.feed.snapshot_file import given_offset
 
     try:
@@ -82,7 +93,7 @@ def _offset(file: "LocalSnapshot", source: str, console: Console) -> int:
         file.discard()
         raise
     if told_by == "highest line":
-        console.event(
+        report.event(
             "warning",
             "offset-guessed",
             offset=offset,
@@ -90,5 +101,5 @@ def _offset(file: "LocalSnapshot", source: str, console: Console) -> int:
             "were deletes; --offset N tells it",
         )
     else:
-        console.event("info", "offset-found", offset=offset, told_by=told_by)
+        report.event("info", "offset-found", offset=offset, told_by=told_by)
     return offset

@@ -59,6 +59,11 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
         return max(0, self.last_offset - self.offset)
 
     @property
+    def in_step_at(self) -> datetime | None:
+        """When the content was last known to be all that the feed has. None: never, or nobody knows."""
+        return in_step_at(self.behind, self.checked_at, self.updated_at)
+
+    @property
     def updated(self) -> bool:
         """Whether readers have another content than before the pass."""
         return self.initialisations > 0 or self.changes > 0
@@ -71,8 +76,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
         return [*found, "stale"] if self._is_stale(stale_after) else found
 
     def _is_stale(self, after: timedelta) -> bool:
-        in_step = in_step_at(self.behind, self.checked_at, self.updated_at)
-        return in_step is None or self.ended_at - in_step > after
+        return self.in_step_at is None or self.ended_at - self.in_step_at > after
 
 
 class Accounting:

@@ -35,6 +35,7 @@ from ctisync.settings.checks import (
     check_key_pair,
     check_login,
     check_readable,
+    check_secret_url,
     check_url,
     parse_store_url,
 )
@@ -122,6 +123,20 @@ class CommandManagerSettings(msgspec.Struct, frozen=True, kw_only=True):
     client_key: Path | None = None
 
 
+class HookSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """What is run after a pass: a program and its arguments, without a shell."""
+
+    # When readers have another content than before.
+    on_update: tuple[str, ...] = ()
+    # When the exit code is not 0.
+    on_error: tuple[str, ...] = ()
+    # When the content was last known to be in step longer than `stale_after` seconds ago.
+    on_stale: tuple[str, ...] = ()
+    stale_after: Annotated[float, Meta(gt=0, le=31_536_000)] = 86_400.0
+    # Of each, in seconds; then it is ended.
+    timeout: Seconds = 60.0
+
+
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """All of them. As `load` returns them, `*_file` secrets are read and the folders are filled in."""
 
@@ -130,6 +145,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     store: StoreSettings = StoreSettings()
     command_manager: CommandManagerSettings = CommandManagerSettings()
     limits: Limits = Limits()
+    hooks: HookSettings = HookSettings()
+    # Who is told that a run begins (/start), and how it has ended: itself, or /fail.
+    ping_url: Secret | None = None
+    ping_url_file: Path | None = None
     # What `sync` does when the feed's last offset lies below ours.
     on_feed_reset: Literal["refuse", "init"] = "refuse"
     # Seconds between two initialisations that a failed change causes.
@@ -156,7 +175,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         ]
         token = () if self.cti.token is None else (self.cti.token.reveal(),)
         sent = (base64.b64encode(f"{user}:{password}".encode()).decode() for user, password in logins)
-        return (*token, *(password for _, password in logins), *sent)
+        ping = () if self.ping_url is None else (self.ping_url.reveal(),)
+        return (*token, *ping, *(password for _, password in logins), *sent)
 
 
 def load(
@@ -234,6 +254,8 @@ def _check(settings: Settings, given: dict[str, Given]) -> None:
             f"{where('command_manager.enabled')}: with a SQLite store there is no Command Manager to guess",
             hint="set command_manager.url, or command_manager.enabled = false",
         )
+    if settings.ping_url is not None:
+        check_secret_url(settings.ping_url.reveal(), where("ping_url"))
     for name, one in given.items():
         if isinstance(one.value, Path) and name != "state_dir":
             check_readable(one.value, one.origin)

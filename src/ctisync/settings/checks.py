@@ -92,6 +92,16 @@ def check_url(url: str, where: str, credentials_setting: str) -> None:
         )
 
 
+def check_secret_url(url: str, where: str) -> None:
+    """The same of one that is a secret as a whole, so that no message may show it."""
+    try:
+        check_url(url, where, where)
+    except ConfigurationError:
+        raise ConfigurationError(
+            f"{where}: this is not an http(s) URL with a host", hint="write https://host[:port][/path]"
+        ) from None
+
+
 def check_hosts(hosts: Sequence[str], where: str) -> None:
     """Names or addresses of hosts; a name may begin with "*.", and each may have a port."""
     for host in hosts:

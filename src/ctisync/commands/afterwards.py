@@ -1,0 +1,138 @@
+"""A pass for each consumer in turn, and whoever is told of it afterwards: hooks, metrics, a ping."""
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+from ctisync.console import Console
+from ctisync.core.account import Account, Accounting
+from ctisync.core.model import Consumer
+from ctisync.core.steps import Mode
+from ctisync.errors import DONE, AnotherPass, CtisyncError, HookFailed, UsageError, worst
+from ctisync.ports import Clock, Level, Progress, Report
+from ctisync.settings import Settings
+
+Pass = Callable[[Consumer, Report], None]
+
+
+def passes_told(
+    settings: Settings,
+    consumers: Sequence[Consumer],
+    mode: Mode,
+    clock: Clock,
+    console: Console,
+    metrics: Path | None,
+    one_pass: Pass,
+) -> int:
+    """One pass a consumer. One that fails is told and does not stop the next; the worst exit code wins.
+
+    `metrics`: where their figures go. A pass that finds another one at work is none: nobody is told of it.
+    """
+    if metrics is not None:
+        _check_folder(metrics.absolute().parent)
+    _ping(settings, "start", mode, console)
+    ended = [_ended(settings, consumer, mode, clock, console, one_pass) for consumer in consumers]
+    accounts = [account for _, account in ended if account is not None]
+    if accounts and metrics is not None:
+        _write_metrics(accounts, metrics, console)
+    if accounts:
+        bad = [account.why for account in accounts if account.exit_code != DONE]
+        _ping(settings, "fail" if bad else "success", "; ".join(bad) or accounts[0].why, console)
+    return worst([code for code, _ in ended])
+
+
+def _ended(
+    settings: Settings, consumer: Consumer, mode: Mode, clock: Clock, console: Console, one_pass: Pass
+) -> tuple[int, Account | None]:
+    """The exit code of the pass and of its hooks, and what it came to."""
+    accounting, error = Accounting(), None
+    began_at, began = clock.now(), clock.monotonic()
+    try:
+        one_pass(consumer, _Counted(console, accounting))
+    except AnotherPass as another:
+        console.error(_naming(consumer, another))
+        return another.exit_code, None
+    except CtisyncError as caught:
+        error = _naming(consumer, caught)
+        console.error(error)
+    account = accounting.account(
+        error,
+        pass_id=os.urandom(6).hex(),
+        command=mode,
+        consumer=str(consumer),
+        index=consumer.index,
+        began_at=began_at,
+        seconds=clock.monotonic() - began,
+    )
+    hooks_are_good = _run_hooks(settings, account, console)
+    if account.exit_code == DONE and not hooks_are_good:
+        return HookFailed.exit_code, account
+    return account.exit_code, account
+
+
+def _run_hooks(settings: Settings, account: Account, console: Console) -> bool:
+    """Each that has a reason, whatever became of the others. Whether all went well."""
+    hooks = settings.hooks
+    wanted = {"update": hooks.on_update, "error": hooks.on_error, "stale": hooks.on_stale}
+    good = True
+    for reason in account.reasons(timedelta(seconds=hooks.stale_after)):
+        if not wanted[reason]:
+            continue
+        from ctisync.hooks import run_hook
+
+        try:
+            run_hook(wanted[reason], reason, account, hooks.timeout)
+        except HookFailed as error:
+            console.error(error)
+            good = False
+        else:
+            console.event("info", "hook-done", consumer=account.consumer, hook=f"on_{reason}")
+    return good
+
+
+def _check_folder(folder: Path) -> None:
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(f"--metrics: the folder {folder} cannot be written to", hint=f"ls -ld {folder}")
+
+
+def _write_metrics(accounts: Sequence[Account], path: Path, console: Console) -> None:
+    from ctisync.metrics import write
+
+    try:
+        write(accounts, path)
+    except OSError as error:
+        console.event("warning", "metrics-not-written", file=path, why=error.strerror or str(error))
+
+
+def _ping(settings: Settings, what: Literal["start", "success", "fail"], said: str, console: Console) -> None:
+    if settings.ping_url is not None:
+        from ctisync.ping import ping
+
+        ping(settings.ping_url.reveal(), what, console.masked(said), console)
+
+
+class _Counted:
+    """A `Report` that goes to the console and into the account."""
+
+    def __init__(self, console: Console, accounting: Accounting) -> None:
+        self._console = console
+        self._accounting = accounting
+
+    def event(self, level: Level, event: str, **fields: Any) -> None:
+        self._accounting.event(event, fields)
+        self._console.event(level, event, **fields)
+
+    def progress(
+        self, step: str, total: int | None, unit: Literal["bytes", "records", "offsets"]
+    ) -> AbstractContextManager[Progress]:
+        return self._console.progress(step, total, unit)
+
+
+def _naming(consumer: Consumer, error: CtisyncError) -> CtisyncError:
+    """The error with its consumer, so that nobody has to guess which of several it was."""
+    if str(consumer) not in error.message:
+        error.message = f"{consumer}: {error.message}"
+    return error

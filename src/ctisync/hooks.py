@@ -1,0 +1,73 @@
+"""Runs what an operator wants run after a pass: a program with its arguments, no shell, within a time."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Final
+
+from ctisync.core.account import Account, Reason
+from ctisync.errors import HookFailed
+
+_LAST_WORDS: Final = 1.0
+"""Seconds that a hook gets to end by itself once it was asked to."""
+
+
+def run_hook(argv: Sequence[str], reason: Reason, account: Account, timeout: float) -> None:
+    """Run `argv` to its end, in our environment and with what `variables` tells; its output goes to our
+    standard error. Raises HookFailed when it cannot be started, fails, or takes more than `timeout` s.
+
+    When its time is up, or we are stopped, it is ended with all that it has started.
+    """
+    name = f"{account.consumer}: hooks.on_{reason}"
+    try:
+        process = subprocess.Popen(
+            argv,
+            env={**os.environ, **variables(reason, account)},
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr,
+            start_new_session=True,
+        )
+    except OSError as error:
+        raise HookFailed(f"{name}: {argv[0]} cannot be started: {error.strerror}") from error
+    try:
+        code = process.wait(timeout)
+    except BaseException as error:
+        _end_group(process)
+        if not isinstance(error, subprocess.TimeoutExpired):
+            raise
+        raise HookFailed(f"{name}: {argv[0]} took longer than hooks.timeout, {timeout:.0f} s") from None
+    if code != 0:
+        how = f"exit code {code}" if code > 0 else f"signal {-code}"
+        raise HookFailed(f"{name}: {argv[0]} ended with {how}")
+
+
+def variables(reason: Reason, account: Account) -> Mapping[str, str]:
+    """What a hook is told. Not CTISYNC_*: those are settings, and a hook may run ctisync itself."""
+    told = {
+        "REASON": reason,
+        "PASS": account.pass_id,
+        "COMMAND": account.command,
+        "CONSUMER": account.consumer,
+        "INDEX": account.index,
+        "EXIT_CODE": account.exit_code,
+        "OUTCOME": account.outcome,
+        "WHY": account.why,
+        "FROM_OFFSET": account.from_offset,
+        "OFFSET": account.offset,
+        "LAST_OFFSET": account.last_offset,
+        "CHANGES": account.changes,
+        "RECORDS": account.records,
+    }
+    return {f"HOOK_{name}": "" if value is None else str(value) for name, value in told.items()}
+
+
+def _end_group(process: "subprocess.Popen[bytes]") -> None:
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(_LAST_WORDS)
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()

@@ -1,0 +1,249 @@
+"""Whoever is told of a pass: metrics that are read as they are, hooks once and for their reason, pings."""
+
+import json
+import os
+import signal
+import stat
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from tests.cli.conftest import Ctisync
+from tests.support import feed_failures as failures
+from tests.support.feed_simulator import FeedSimulator
+
+TELL = 'env | grep ^HOOK_ | sort >> "$1"; echo "-- $2" >> "$1"'
+
+
+def figures(file: Path) -> dict[str, dict[str, float]]:
+    return {
+        family.name: {"/".join(sample.labels.values()): sample.value for sample in family.samples}
+        for family in text_string_to_metric_families(file.read_text())
+    }
+
+
+def figure(file: Path, name: str, consumer: str = "vd_1.0.0/vd_4.8.0") -> float | None:
+    return figures(file)[name].get(consumer)
+
+
+def test_the_figures_of_a_pass_are_read_by_a_collector(ctisync: Ctisync, feed: FeedSimulator) -> None:
+    file = ctisync.home / "ctisync.prom"
+    began = time.time()
+    os.umask(0o077)
+    assert ctisync.run("sync", "-q", "--metrics", str(file)).returncode == 0
+    feed.history.gap(7)
+    feed.fail("info", failures.status(503), times=1)
+    ctisync.environ["CTISYNC_CTI__RETRY_BUDGET"] = "30"
+    assert ctisync.run("sync", "-q", "--metrics", str(file)).returncode == 0
+
+    found = figures(file)
+    last = feed.history.last_offset
+    assert found["ctisync_offset"] == found["ctisync_feed_offset"] == {"vd_1.0.0/vd_4.8.0": last}
+    assert figure(file, "ctisync_behind_offsets") == 0
+    assert figure(file, "ctisync_pass_exit_code") == 0
+    assert figure(file, "ctisync_pass_initialisations") == 0
+    assert figure(file, "ctisync_pass_retries") == 1
+    assert figure(file, "ctisync_blocked") == figure(file, "ctisync_command_owed") == 0
+    assert (figure(file, "ctisync_pass_received_bytes") or 0) > 20
+    for moment in ("pass_end", "last_success", "in_step", "updated", "checked"):
+        assert began - 1 <= (figure(file, f"ctisync_{moment}_timestamp_seconds") or 0) <= time.time()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o644, "the collector is another user"
+    assert sorted(path.name for path in ctisync.home.glob("ctisync.prom*")) == [file.name]
+
+
+def test_the_last_success_outlives_passes_that_fail(ctisync: Ctisync, feed: FeedSimulator) -> None:
+    file = ctisync.home / "ctisync.prom"
+    ctisync.run("sync", "-q", "--metrics", str(file))
+    success = figure(file, "ctisync_last_success_timestamp_seconds")
+    feed.fail("info", failures.status(503), times=100)
+    assert ctisync.run("sync", "-q", "--metrics", str(file)).returncode == 5
+    assert figure(file, "ctisync_pass_exit_code") == 5
+    assert figure(file, "ctisync_last_success_timestamp_seconds") == success
+    ctisync.environ["CTISYNC_STORE__URL"] = "http://127.0.0.1:9"
+    assert ctisync.run("sync", "-q", "--metrics", str(file)).returncode == 7
+    assert figure(file, "ctisync_offset") is None, "nobody knows"
+    assert figure(file, "ctisync_last_success_timestamp_seconds") == success
+
+
+def test_a_consumer_that_no_pass_was_over_keeps_its_figures(ctisync: Ctisync, feed: FeedSimulator) -> None:
+    file = ctisync.home / "ctisync.prom"
+    ctisync.environ["CTISYNC_CONSUMERS"] = json.dumps([{}, {"consumer": "other", "index": "other"}])
+    assert ctisync.run("sync", "-q", "--consumer", "vd_4.8.0", "--metrics", str(file)).returncode == 0
+    assert ctisync.run("sync", "-q", "--consumer", "other", "--metrics", str(file)).returncode == 3
+    assert figures(file)["ctisync_pass_exit_code"] == {"vd_1.0.0/vd_4.8.0": 0, "vd_1.0.0/other": 3}
+
+
+def test_a_file_that_is_no_textfile_is_replaced(ctisync: Ctisync, feed: FeedSimulator) -> None:
+    file = ctisync.home / "ctisync.prom"
+    file.write_text("{not: a textfile")
+    assert ctisync.run("sync", "-q", "--metrics", str(file)).returncode == 0
+    assert figure(file, "ctisync_pass_exit_code") == 0
+
+
+def test_metrics_that_have_no_place_to_go_are_told_before_the_pass(
+    ctisync: Ctisync, feed: FeedSimulator
+) -> None:
+    ended = ctisync.run("sync", "--metrics", str(ctisync.home / "nowhere" / "ctisync.prom"))
+    assert ended.returncode == 2
+    assert "--metrics: the folder" in ended.stderr
+    assert feed.requests == []
+
+
+def hooked(ctisync: Ctisync, *reasons: str, **settings: str) -> Path:
+    """Each hook writes down what it is told; the file that it does so in."""
+    told = ctisync.home / "told"
+    for reason in reasons:
+        argv = ["sh", "-c", TELL, "hook", str(told), reason]
+        ctisync.environ[f"CTISYNC_HOOKS__ON_{reason.upper()}"] = json.dumps(argv)
+    ctisync.environ.update({f"CTISYNC_HOOKS__{name.upper()}": value for name, value in settings.items()})
+    return told
+
+
+def told_of(file: Path) -> list[dict[str, str]]:
+    """What each call was told."""
+    if not file.exists():
+        return []
+    calls = file.read_text().split("-- ")[:-1]
+    return [dict(line.split("=", 1) for line in call.splitlines() if "=" in line) for call in calls]
+
+
+def test_a_hook_is_run_for_its_reason_and_told_what_happened(ctisync: Ctisync, feed: FeedSimulator) -> None:
+    told = hooked(ctisync, "update", "error", "stale")
+    assert ctisync.run("sync", "-q").returncode == 0
+    (first,) = told_of(told)
+    assert first["HOOK_REASON"] == "update"
+    assert (first["HOOK_FROM_OFFSET"], first["HOOK_OFFSET"]) == ("0", str(feed.history.last_offset))
+    assert (first["HOOK_INDEX"], first["HOOK_EXIT_CODE"], first["HOOK_RECORDS"]) == ("wazuh-cve", "0", "20")
+    assert ctisync.run("sync", "-q").returncode == 0
+    assert len(told_of(told)) == 1, "nothing was updated"
+    feed.fail("info", failures.status(503), times=100)
+    assert ctisync.run("sync", "-q").returncode == 5
+    assert [call["HOOK_REASON"] for call in told_of(told)] == ["update", "error"]
+    assert told_of(told)[1]["HOOK_OUTCOME"] == "feed-unreachable"
+    assert "503" in told_of(told)[1]["HOOK_WHY"]
+
+
+def test_a_stale_content_has_its_own_hook(ctisync: Ctisync, feed: FeedSimulator) -> None:
+    ctisync.run("sync", "-q")
+    told = hooked(ctisync, "stale", stale_after="0.001")
+    feed.fail("info", failures.status(503), times=100)
+    assert ctisync.run("sync", "-q").returncode == 5
+    assert [call["HOOK_REASON"] for call in told_of(told)] == ["stale"]
+
+
+def test_a_hook_may_run_ctisync_itself(ctisync: Ctisync, feed: FeedSimulator) -> None:
+    """It has our settings, and the lock is free again."""
+    exported = ctisync.home / "exported"
+    argv = [*ctisync.command("export", "--output", str(exported))]
+    ctisync.environ["CTISYNC_HOOKS__ON_UPDATE"] = json.dumps(argv)
+    assert ctisync.run("sync", "-q").returncode == 0
+    assert len(exported.read_text().splitlines()) == 20
+
+
+@pytest.mark.parametrize(
+    ("argv", "words"),
+    [
+        (["sh", "-c", "echo out; exit 3"], "hooks.on_update: sh ended with exit code 3"),
+        (["sh", "-c", "kill -9 $$"], "hooks.on_update: sh ended with signal 9"),
+        (["/no/such/program"], "hooks.on_update: /no/such/program cannot be started: No such file"),
+        (["sleep", "60"], "hooks.on_update: sleep took longer than hooks.timeout, 1 s"),
+    ],
+)
+def test_a_hook_that_fails_is_told_and_makes_a_good_pass_end_with_11(
+    ctisync: Ctisync, feed: FeedSimulator, argv: list[str], words: str
+) -> None:
+    ctisync.environ |= {"CTISYNC_HOOKS__ON_UPDATE": json.dumps(argv), "CTISYNC_HOOKS__TIMEOUT": "1"}
+    ended = ctisync.run("sync", "-q")
+    assert ended.returncode == 11
+    assert words in ended.stderr
+    assert ended.stdout == "", "what a hook writes is no result of ours"
+    assert ctisync.run("sync", "-q").returncode == 0, "the pass was good, and is not done again"
+
+
+def test_a_hook_that_fails_does_not_hide_why_the_pass_has_failed(
+    ctisync: Ctisync, feed: FeedSimulator
+) -> None:
+    ctisync.environ["CTISYNC_HOOKS__ON_ERROR"] = '["false"]'
+    feed.fail("info", failures.status(503), times=100)
+    assert ctisync.run("sync", "-q").returncode == 5
+
+
+def test_a_signal_ends_a_hook_with_all_that_it_has_started(ctisync: Ctisync, feed: FeedSimulator) -> None:
+    mark = ctisync.home / "pid"
+    argv = ["sh", "-c", f"sleep 60 & echo $! > {mark}; wait"]
+    ctisync.environ["CTISYNC_HOOKS__ON_UPDATE"] = json.dumps(argv)
+    running = ctisync.start("sync", "-q")
+    while not mark.exists() or not mark.read_text():
+        time.sleep(0.05)
+    running.send_signal(signal.SIGTERM)
+    running.communicate(timeout=30)
+    assert running.returncode == 143
+    child = Path("/proc", mark.read_text().strip(), "cmdline")
+    assert not child.exists() or child.read_bytes() == b"", "what is dead may wait to be taken away"
+
+
+def test_a_pass_that_finds_another_at_work_tells_nobody(ctisync: Ctisync, feed: FeedSimulator) -> None:
+    file = ctisync.home / "ctisync.prom"
+    told = hooked(ctisync, "error", "stale")
+    feed.fail("info", failures.stall(60))
+    running = ctisync.start("sync", "-q")
+    while not feed.requests:
+        time.sleep(0.05)
+    assert ctisync.run("sync", "-q", "--metrics", str(file)).returncode == 4
+    running.kill()
+    running.communicate()
+    assert told_of(told) == []
+    assert not file.exists()
+
+
+@pytest.fixture
+def pings() -> Iterator[tuple[str, list[tuple[str, str]]]]:
+    """A service for pings: its address, and what it was told."""
+    heard: list[tuple[str, str]] = []
+
+    class Service(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
+            heard.append((self.path, body))
+            self.send_response(404 if "unknown" in self.path else 200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Not on the console of the tests."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Service)
+    Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", heard
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_service_is_told_that_a_run_begins_and_how_it_ends(
+    ctisync: Ctisync, feed: FeedSimulator, pings: tuple[str, list[tuple[str, str]]]
+) -> None:
+    url, heard = pings
+    ctisync.environ["CTISYNC_PING_URL"] = f"{url}/uuid"
+    assert ctisync.run("sync", "-q").returncode == 0
+    feed.fail("info", failures.status(503), times=100)
+    assert ctisync.run("sync", "-q").returncode == 5
+    assert [path for path, _ in heard] == ["/uuid/start", "/uuid", "/uuid/start", "/uuid/fail"]
+    assert "503" in heard[-1][1]
+
+
+@pytest.mark.usefixtures("feed")
+def test_a_service_that_is_not_there_fails_no_pass_and_its_address_is_not_shown(
+    ctisync: Ctisync, pings: tuple[str, list[tuple[str, str]]]
+) -> None:
+    for url in (f"{pings[0]}/unknown-secret", "http://127.0.0.1:9/unknown-secret"):
+        ended = ctisync.run("sync", "-q", CTISYNC_PING_URL=url)
+        assert ended.returncode == 0
+        assert "ping-failed" in ended.stderr
+        assert "unknown-secret" not in ended.stderr
+    wrong = ctisync.run("sync", "-q", CTISYNC_PING_URL="unknown-secret")
+    assert wrong.returncode == 3
+    assert "unknown-secret" not in wrong.stderr

@@ -38,7 +38,8 @@ class Report(Protocol):
     """Where a pass says what it decided and why; never a reason to fail."""
 
     def event(self, level: Level, event: str, **fields: Any) -> None:
-        """One line: `event` in kebab-case, `fields` by the names of the glossary (offset, range, ...)."""
+        """One line: `event` in kebab-case, `fields` by the names of the glossary (offset, range, ...). From
+        any thread."""
 
     def progress(
         self, step: str, total: int | None, unit: Literal["bytes", "records", "offsets"]
@@ -89,6 +90,13 @@ class Feed(Protocol):
         """All changes of the range, strictly ascending, complete: gaps were confirmed.
 
         Raises ReplyTooLarge when that is more than may be asked for at once.
+        """
+
+    def ask_ahead(self, wanted: OffsetRange) -> None:
+        """Begin to fetch the changes of this range beside what the caller does next.
+
+        `changes` with this very range takes the answer, waiting for it, and raises what stood in its way:
+        nothing is raised here. Any other call waits for it, too, and drops it.
         """
 
     def fetch_snapshot(

@@ -11,6 +11,7 @@ from ctisync.core.state import ConsumerState, RefusedSnapshot
 from ctisync.core.steps import Policy
 from ctisync.errors import CtisyncError
 from ctisync.feed import archive
+from ctisync.feed.ahead import Ahead
 from ctisync.ports import SnapshotFile
 from ctisync.sync.run_pass import run_pass
 from tests.crash.stories import Story
@@ -18,6 +19,7 @@ from tests.support import faults_ports
 from tests.support.clock import FakeClock
 from tests.support.faults import Effect, Effects, Fault, Killed
 from tests.support.feed_simulator import FeedSimulator, Kind, Request
+from tests.support.memory_feed import at_once
 from tests.support.memory_store import Kept, MemoryStorage, MemoryStore
 from tests.support.report import KeptReport
 
@@ -31,13 +33,15 @@ class Ended(NamedTuple):
 
 
 class InMemoryPasses:
-    """One story: `begin` anew, `run` a pass, look at what is `kept` and which `commands` were accepted."""
+    """One story: `begin` anew, `run` a pass, look at what is `kept`, which `commands` were accepted and what
+    `downloads` there were."""
 
     def __init__(self, story: Story, feed: FeedSimulator) -> None:
         self.story = story
         self.consumer = Consumer(feed.context, feed.consumer)
         self.commands: list[int] = []
-        self.feed = _DirectFeed(feed)
+        self.downloads: list[str] = []
+        self._simulator = feed
         self._storage = MemoryStorage()
         self._passes = 0
         if story.before is not None:
@@ -50,7 +54,7 @@ class InMemoryPasses:
         self._storage = MemoryStorage()
         self._storage.put(self.consumer, self._start)
         self.commands.clear()
-        self.feed.fetched = 0
+        self.downloads.clear()
         self._passes = 1
 
     def run(self, fault: Fault | None = None) -> Ended:
@@ -62,7 +66,7 @@ class InMemoryPasses:
         try:
             run_pass(
                 self.consumer,
-                feed=faults_ports.feed_with(self.feed, effects),
+                feed=faults_ports.feed_with(_DirectFeed(self._simulator, self.downloads), effects),
                 store=faults_ports.store_with(store, effects),
                 commands=faults_ports.commands_with(self, effects),
                 clock=clock,
@@ -96,14 +100,21 @@ class InMemoryPasses:
 class _DirectFeed:
     """`ports.Feed` on what the simulated server would answer, without a network and without a disk."""
 
-    def __init__(self, simulator: FeedSimulator) -> None:
+    def __init__(self, simulator: FeedSimulator, downloads: list[str]) -> None:
         self._simulator = simulator
-        self.fetched = 0
+        self._downloads = downloads
+        self._ahead = Ahead(self._fetch_changes, at_once)
 
     def consumer_info(self) -> ConsumerInfo:
         return wire.consumer_info(self._ask("info", self._simulator.consumer_path))
 
     def changes(self, wanted: OffsetRange) -> list[Change]:
+        return self._ahead.changes(wanted)
+
+    def ask_ahead(self, wanted: OffsetRange) -> None:
+        self._ahead.ask(wanted)
+
+    def _fetch_changes(self, wanted: OffsetRange) -> list[Change]:
         query = {"from_offset": str(wanted.after), "to_offset": str(wanted.to)}
         reply = self._ask("changes", self._simulator.consumer_path + "/changes", query)
         return [wire.change(item) for item in reply["data"]]
@@ -111,7 +122,7 @@ class _DirectFeed:
     def fetch_snapshot(
         self, snapshot: Snapshot, refused: RefusedSnapshot | None, keep_alive: Callable[[], None]
     ) -> SnapshotFile:
-        self.fetched += 1
+        self._downloads.append(snapshot.link)
         keep_alive()
         return _DirectFile(self._simulator.files[urlsplit(snapshot.link).path].body)
 

@@ -91,7 +91,7 @@ def wrong_after_an_error(passes: InMemoryPasses, effect: Effect, fault: Fault, w
     if code in (passes.story.exit_code, 8) and passes.lines() != whole.lines:
         wrong.append(f"it ends with {code}, and the content is another one")
     wrong += whole.unlike(passes, passes.run().code)
-    if passes.story.name == "update" and passes.feed.fetched:
+    if passes.story.name == "update" and passes.downloads:
         wrong.append("it was initialised again")
     return wrong
 

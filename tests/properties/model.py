@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from ctisync.core.model import Consumer, Snapshot
+from ctisync.core.model import Consumer, OffsetRange, Snapshot
 from ctisync.core.state import ConsumerState
 from ctisync.errors import CommandNotAccepted, EmptyStore
 from ctisync.ports import Store
@@ -40,6 +40,7 @@ class Model:
     def __init__(self, server: MemoryServer, told: ToldReaders) -> None:
         self._server = server
         self._told = told
+        self._asked_from: dict[tuple[Process, OffsetRange], History] = {}
         self._fetched_from: dict[Process, History] = {}
         self._known: dict[tuple[History, int], list[Json]] = {}
         self._same: set[tuple[History, int, bytes]] = set()
@@ -63,8 +64,11 @@ class Model:
         self.lineage, self.stands_at, self.mixed = offered.history, offered.offset, False
         self._told_before = len(self._told.offsets)
 
-    def changes_fetched(self, process: Process) -> None:
-        self._fetched_from[process] = self._server.history
+    def asked_ahead(self, process: Process, wanted: OffsetRange) -> None:
+        self._asked_from[process, wanted] = self._server.history
+
+    def changes_fetched(self, process: Process, wanted: OffsetRange) -> None:
+        self._fetched_from[process] = self._asked_from.pop((process, wanted), self._server.history)
 
     def applied(self, process: Process, after: ConsumerState) -> None:
         assert after.offset > self.stands_at

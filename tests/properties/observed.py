@@ -29,7 +29,9 @@ class Witness(Protocol):
 
     def applied(self, process: "Process", after: ConsumerState) -> None: ...
 
-    def changes_fetched(self, process: "Process") -> None: ...
+    def asked_ahead(self, process: "Process", wanted: OffsetRange) -> None: ...
+
+    def changes_fetched(self, process: "Process", wanted: OffsetRange) -> None: ...
 
 
 class Process:
@@ -172,7 +174,11 @@ class ObservedFeed:
 
     def changes(self, wanted: OffsetRange) -> list[Change]:
         told = self._process.witness.changes_fetched
-        return self._process.around(lambda: self._inner.changes(wanted), lambda: told(self._process))
+        return self._process.around(lambda: self._inner.changes(wanted), lambda: told(self._process, wanted))
+
+    def ask_ahead(self, wanted: OffsetRange) -> None:
+        told = self._process.witness.asked_ahead
+        self._process.around(lambda: self._inner.ask_ahead(wanted), lambda: told(self._process, wanted))
 
     def fetch_snapshot(
         self, snapshot: Snapshot, refused: RefusedSnapshot | None, keep_alive: Callable[[], None]

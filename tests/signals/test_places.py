@@ -11,8 +11,10 @@ import pytest
 from tests.cli.conftest import Ctisync
 from tests.signals.passes import PROMISED, Ended, OpenSearchPasses, SqlitePasses, awaited, stopped
 from tests.support import feed_failures
+from tests.support.feed_failures import Failure
 
 TERM, INT = signal.SIGTERM, signal.SIGINT
+RETRY = {"Retry-After": "50"}
 
 
 def assert_stopped(ended: Ended, number: signal.Signals) -> None:
@@ -65,8 +67,25 @@ def test_in_a_range_that_does_not_come(sqlite: SqlitePasses) -> None:
     assert_goes_on(sqlite)
 
 
+@pytest.mark.parametrize(
+    "how", [feed_failures.stall(60, after=0.5), feed_failures.status(503, RETRY)], ids=["stalls", "retries"]
+)
+def test_in_the_wait_for_a_range_that_was_asked_for_ahead(sqlite: SqlitePasses, how: Failure) -> None:
+    first = sqlite.snapshot_offset + 1000
+    sqlite.feed.fail(lambda asked: asked.kind == "changes" and asked.range[0] == first, how)
+    running = sqlite.start()
+    awaited(lambda: len(sqlite.feed.asked("changes")) == 2)
+    awaited(lambda: sqlite.content()[0] == first)
+
+    assert_stopped(stopped(running, TERM), TERM)
+
+    assert sqlite.content() == (first, sqlite.comparable_at(first))
+    assert sqlite.is_unlocked()
+    assert_goes_on(sqlite)
+
+
 def test_in_the_wait_before_another_try(sqlite: SqlitePasses) -> None:
-    sqlite.feed.fail("changes", feed_failures.status(503, {"Retry-After": "50"}))
+    sqlite.feed.fail("changes", feed_failures.status(503, RETRY))
     running = sqlite.start()
     awaited(lambda: sqlite.feed.asked("changes"))
     time.sleep(0.3)

@@ -31,19 +31,19 @@ import msgspec
 
 import ctisync.command_manager
 import ctisync.commands.passes
-import ctisync.feed.client
 import ctisync.stores.opensearch_http
 import ctisync.stores.sqlite
 import ctisync.sync.run_pass  # noqa: F401  # all that a pass needs is loaded before the forks
 from ctisync.cli import main as ctisync_main
 from ctisync.clock import SystemClock
 from ctisync.errors import FeedUnreachable
-from ctisync.feed import archive
+from ctisync.feed import archive, client
 from ctisync.stores import sqlite_load, sqlite_writer
 from ctisync.stores.opensearch_http import HttpTransport
 from tests.support import faults_files, faults_http, faults_sql
 from tests.support.clock import FakeClock
 from tests.support.faults import Effects, Fault, How, When
+from tests.support.memory_feed import at_once
 
 HANGS: Final = 60
 """Seconds after which a pass is killed by SIGALRM, which no fault does."""
@@ -71,6 +71,7 @@ def install(effects: Effects, folder: Path, later: float) -> None:
         (SystemClock, "now", clock.now),
         (SystemClock, "monotonic", clock.monotonic),
         (SystemClock, "sleep", clock.sleep),
+        (client, "on_a_thread", at_once),  # so that the effects have one order
         (archive, "_BATCH_BYTES", 4096),  # so that a small snapshot is loaded in several transactions
         (sqlite_load, "PACKED_AT_ONCE", 4096),
         (sqlite_load, "WRITTEN_AT_ONCE", 4096),

@@ -14,6 +14,7 @@ from ctisync.core import wire
 from ctisync.core.model import Change, ConsumerInfo, OffsetRange, Record, Snapshot
 from ctisync.core.state import RefusedSnapshot
 from ctisync.errors import AccessRefused, CtisyncError, FeedRefused, SnapshotChanged, SnapshotRefused
+from ctisync.feed.ahead import Ahead
 from tests.support.feed_history import History
 
 Json = Any
@@ -100,16 +101,29 @@ class MemoryServer:
             raise self.failure
 
 
+def at_once(job: Callable[[], None]) -> None:
+    """`ahead.Start` without a thread, so that all that happens has one order."""
+    job()
+
+
 class MemoryFeed:
-    """`ctisync.ports.Feed` on a MemoryServer, for one pass."""
+    """`ctisync.ports.Feed` on a MemoryServer, for one pass. What is asked for ahead is fetched at once."""
 
     def __init__(self, server: MemoryServer) -> None:
         self._server = server
+        self._ahead = Ahead(self._fetch_changes, at_once)
 
     def consumer_info(self) -> ConsumerInfo:
+        self._ahead.drop()
         return wire.consumer_info(self._server.consumer())
 
     def changes(self, wanted: OffsetRange) -> list[Change]:
+        return self._ahead.changes(wanted)
+
+    def ask_ahead(self, wanted: OffsetRange) -> None:
+        self._ahead.ask(wanted)
+
+    def _fetch_changes(self, wanted: OffsetRange) -> list[Change]:
         found: list[Change] = []
         after, asked_before = wanted.after, False
         while after < wanted.to:
@@ -127,6 +141,7 @@ class MemoryFeed:
     def fetch_snapshot(
         self, snapshot: Snapshot, refused: RefusedSnapshot | None, keep_alive: Callable[[], None]
     ) -> "MemorySnapshot":
+        self._ahead.drop()
         keep_alive()
         if refused is not None and refused.link == snapshot.link:
             raise SnapshotRefused(f"{snapshot.link} was refused before: {refused.reason}")

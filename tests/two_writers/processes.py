@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 
 from ctisync.clock import SystemClock
-from ctisync.core.model import Consumer, Snapshot
+from ctisync.core.model import Consumer, OffsetRange, Snapshot
 from ctisync.core.state import ConsumerState
 from ctisync.core.steps import Policy
 from ctisync.errors import CtisyncError
@@ -202,7 +202,9 @@ class Nobody:
 
     def applied(self, process: Process, after: ConsumerState) -> None: ...
 
-    def changes_fetched(self, process: Process) -> None: ...
+    def asked_ahead(self, process: Process, wanted: OffsetRange) -> None: ...
+
+    def changes_fetched(self, process: Process, wanted: OffsetRange) -> None: ...
 
 
 class ToldFile:

@@ -3,6 +3,7 @@
 import io
 import json
 from datetime import UTC, datetime, timedelta
+from threading import Thread
 
 import pytest
 
@@ -146,6 +147,31 @@ def test_a_secret_is_masked_wherever_it_comes_from(log_format: Format) -> None:
 
     assert "canary" not in stream.getvalue()
     assert "***" in stream.getvalue()
+
+
+class _Torn(io.StringIO):
+    """A stream on which another thread writes whenever one has written."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.other: Thread | None = None
+
+    def write(self, text: str) -> int:
+        written = super().write(text[:5])
+        if self.other is not None:
+            other, self.other = self.other, None
+            other.start()
+            other.join(0.2)
+        return written + super().write(text[5:])
+
+
+def test_lines_of_two_threads_are_told_one_after_the_other() -> None:
+    stream = _Torn()
+    console = Console(stream, FakeClock())
+    stream.other = other = Thread(target=console.event, args=("info", "retry"))
+    console.event("info", "range-applied")
+    other.join()
+    assert [line.split()[2] for line in stream.getvalue().splitlines()] == ["range-applied", "retry"]
 
 
 def test_a_stream_that_is_gone_is_no_reason_to_fail() -> None:

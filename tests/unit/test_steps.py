@@ -21,6 +21,7 @@ from ctisync.core.steps import (
     Step,
     may_interrupt,
     next_step,
+    range_ahead,
 )
 
 NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
@@ -309,3 +310,20 @@ def test_a_change_that_failed_before_is_tried_before_another_snapshot_is_loaded_
     ahead = state(1000, failed=replace(FAILED, reinitialised=True))
     offered = ConsumerInfo(last_offset=5000, snapshot=NEWER)
     assert decide(ahead, offered) == ApplyRange(OffsetRange(1000, 2000))
+
+
+AHEAD = {
+    "the next thousand": (OffsetRange(1000, 2000), state(2000, last_offset=5000), OffsetRange(2000, 3000)),
+    "what is left of them": (OffsetRange(1000, 2000), state(2000, last_offset=2001), OffsetRange(2000, 2001)),
+    "nothing behind the feed's last offset": (OffsetRange(1000, 2000), state(2000, last_offset=2000), None),
+    "nothing while it is not known": (OffsetRange(1000, 2000), state(2000), None),
+    "nothing when it would be too much": (OffsetRange(1000, 2000), state(1500, last_offset=5000), None),
+}
+
+
+@pytest.mark.parametrize("name", AHEAD)
+def test_what_is_asked_ahead_is_the_next_steps_range_and_no_other(name: str) -> None:
+    applied, after, ahead = AHEAD[name]
+    assert range_ahead(ApplyRange(applied), after) == ahead
+    if ahead is not None:
+        assert decide(after, ConsumerInfo(after.last_offset, None)) == ApplyRange(ahead)

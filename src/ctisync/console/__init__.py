@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
+from threading import Lock
 from typing import Any, Final, Literal, TextIO, assert_never
 
 import msgspec
@@ -42,6 +43,7 @@ class Console:
         self._bars = False
         self._above_bar: Any = None
         self._masked = Mask()
+        self._writing = Lock()
 
     def configure(self, *, least: Level, log_format: Format) -> None:
         """`least` is the lowest level that is shown; bars are for the text format at a terminal."""
@@ -111,9 +113,9 @@ class Console:
 
     def _write(self, line: str) -> None:
         line = self._masked(line)
-        with suppress(OSError, ValueError):  # ValueError: the stream is closed
-            if self._above_bar is not None:
-                self._above_bar.print_above(line)
+        with self._writing, suppress(OSError, ValueError):  # ValueError: the stream is closed
+            if (bar := self._above_bar) is not None:
+                bar.print_above(line)
             else:
                 self._stream.write(line + "\n")
                 self._stream.flush()

@@ -157,6 +157,17 @@ def _content_step(
     return End("up-to-date", f"content stands at the feed's last offset {info.last_offset}")
 
 
+def range_ahead(step: ApplyRange, after: ConsumerState) -> OffsetRange | None:
+    """The range to ask for while what `step` has fetched is written; `after` is the state that follows.
+
+    That of the next step, if there is one. None, too, when the step's range could not be had at once: of
+    replies that large, two are not held at a time.
+    """
+    if after.offset != step.range.to or after.last_offset is None or after.offset >= after.last_offset:
+        return None
+    return next_range(after, after.last_offset, MAX_RANGE)
+
+
 def _operators_initialisation(state: ConsumerState, info: ConsumerInfo, so_far: SoFar) -> Step:
     if so_far.initialised:
         return End("initialised", f"content stands at the snapshot's offset {state.offset}")

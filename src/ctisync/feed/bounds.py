@@ -16,6 +16,10 @@ class Bounds:
         self._clock = clock
         self._end = clock.monotonic() + (limits.pass_seconds or float("inf"))
 
+    def end(self) -> None:
+        """The pass has had its time, however much was left: whoever still asks something for it gives up."""
+        self._end = float("-inf")
+
     @property
     def seconds_left(self) -> float:
         return self._end - self._clock.monotonic()

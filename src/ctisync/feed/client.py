@@ -14,6 +14,7 @@ from ctisync.core.model import MAX_RANGE, Change, Consumer, ConsumerInfo, Json, 
 from ctisync.core.state import RefusedSnapshot
 from ctisync.errors import FeedRefused, ReplyTooLarge, UsageError
 from ctisync.feed import json_stream
+from ctisync.feed.ahead import Ahead, on_a_thread
 from ctisync.feed.bodies import decoded
 from ctisync.feed.bounds import Bounds, Room
 from ctisync.feed.links import Origin, Reach, has_login, origin, shown, snapshot_url
@@ -24,6 +25,9 @@ from ctisync.feed.transport import DEFAULT_TIMEOUTS, Timeouts, Transport
 from ctisync.ports import Clock, Report
 
 _ASK_FOR_JSON: Final = {"Accept": "application/json", "Accept-Encoding": "gzip"}
+
+_MOMENT: Final = 0.5
+"""Seconds that the end of a pass waits for an answer that nobody needs any more."""
 
 
 class _Taken:
@@ -71,6 +75,7 @@ class CtiFeed:
         self._reach = Reach(self._base_url, allowed_hosts)
         self._patience = Patience(retry_budget, cooldown, self._bounds, clock, report)
         self._spool = Spool(spool_dir, consumer, self._transport, self._patience, self._bounds, report)
+        self._ahead = Ahead(self._fetch_changes, on_a_thread)
 
     def __enter__(self) -> Self:
         return self
@@ -79,7 +84,10 @@ class CtiFeed:
         self.close()
 
     def close(self) -> None:
-        self._transport.close()
+        if self._ahead.has_ended(within=_MOMENT):
+            self._transport.close()
+        else:  # the connection is in use, and stays to the end of the process; nothing more is asked with it
+            self._bounds.end()
         self._report.event(
             "debug", "feed-left", consumer=str(self._consumer), received=self._transport.received
         )
@@ -90,9 +98,16 @@ class CtiFeed:
         return f"{self._base_url}/catalog/contexts/{context}/consumers/{name}"
 
     def consumer_info(self) -> ConsumerInfo:
+        self._ahead.drop()
         return wire.consumer_info(self._patience.persist(self._read_info))
 
     def changes(self, wanted: OffsetRange) -> list[Change]:
+        return self._ahead.changes(wanted)
+
+    def ask_ahead(self, wanted: OffsetRange) -> None:
+        self._ahead.ask(wanted)
+
+    def _fetch_changes(self, wanted: OffsetRange) -> list[Change]:
         """All changes of the range. A reply that stops short may be truncated: it is asked for again
         from its last offset, and only an empty answer to that confirms a gap (API fact).
 
@@ -113,6 +128,7 @@ class CtiFeed:
     def fetch_snapshot(
         self, snapshot: Snapshot, refused: RefusedSnapshot | None, keep_alive: Callable[[], None]
     ) -> LocalSnapshot:
+        self._ahead.drop()
         url = snapshot_url(snapshot.address or snapshot.link, self._base_url)
         file = self._spool.fetch(snapshot.link, url, refused, keep_alive, self._reach)
         self.check_room(file)
@@ -123,6 +139,7 @@ class CtiFeed:
     ) -> LocalSnapshot:
         if not self._load_while_downloading:
             return self.fetch_snapshot(snapshot, refused, keep_alive)
+        self._ahead.drop()
         url = snapshot_url(snapshot.address or snapshot.link, self._base_url)
         file = self._spool.open(snapshot.link, url, refused, keep_alive, self._reach)
         try:
@@ -138,6 +155,7 @@ class CtiFeed:
             self._room.check(file.unpacked_size, file.to_come)
 
     def tidy(self) -> None:
+        self._ahead.drop()
         self._spool.tidy()
 
     def fetch_given(self, url: str, keep_alive: Callable[[], None]) -> LocalSnapshot:

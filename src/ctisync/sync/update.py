@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from ctisync.core.fold import CannotApply, Folded, fold, touched
 from ctisync.core.model import Change, Consumer, OffsetRange
 from ctisync.core.state import ConsumerState, FailedChange, advanced, blocked, interrupted
-from ctisync.core.steps import ApplyRange, Policy, SoFar, may_interrupt
+from ctisync.core.steps import ApplyRange, Policy, SoFar, may_interrupt, range_ahead
 from ctisync.errors import ReplyTooLarge
 from ctisync.ports import Clock, Feed, Report, Writer
 
@@ -36,8 +36,13 @@ def update(
             writer.save(interrupted(writer.state, failed, clock.now()))
             return so_far.after(interrupted=True)
         return _block(failed, changes, consumer, writer, clock, report, so_far, policy)
-    writer.apply(folded.writes, advanced(writer.state, wanted.to, clock.now()))
-    _say_applied(wanted, changes, folded, consumer, report)
+    number = len(changes)
+    del changes  # makes room for the next ones, which come in while these are written
+    after = advanced(writer.state, wanted.to, clock.now())
+    if (ahead := range_ahead(step, after)) is not None:
+        feed.ask_ahead(ahead)
+    writer.apply(folded.writes, after)
+    _say_applied(wanted, number, folded, consumer, report)
     return so_far.after(advanced=True)
 
 
@@ -89,7 +94,7 @@ def _block(
             last_good = error.failed.offset - 1
             continue
         writer.apply(folded.writes, _blocked(advanced(state, last_good, clock.now()), failed, so_far))
-        _say_applied(OffsetRange(state.offset, last_good), good, folded, consumer, report)
+        _say_applied(OffsetRange(state.offset, last_good), len(good), folded, consumer, report)
         return so_far.after(blocked=True, advanced=True)
     if state != (after := _blocked(state, failed, so_far)):
         writer.save(after)
@@ -101,7 +106,7 @@ def _blocked(state: ConsumerState, failed: FailedChange, so_far: SoFar) -> Consu
 
 
 def _say_applied(
-    applied: OffsetRange, changes: Sequence[Change], folded: Folded, consumer: Consumer, report: Report
+    applied: OffsetRange, changes: int, folded: Folded, consumer: Consumer, report: Report
 ) -> None:
     report.event(
         "info",
@@ -109,7 +114,7 @@ def _say_applied(
         consumer=str(consumer),
         range=str(applied),
         offset=applied.to,
-        changes=len(changes),
+        changes=changes,
         records=len(folded.writes),
         skipped=folded.skipped,
     )

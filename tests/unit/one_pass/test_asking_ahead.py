@@ -1,0 +1,161 @@
+"""The next range is asked for while the last one is written: once, none too many, and nothing shows early."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from ctisync.core.model import Change, OffsetRange, Write
+from ctisync.core.state import ConsumerState, Cooldown
+from ctisync.errors import CtisyncError, FeedRefused, FeedUnreachable, ReplyTooLarge, StoreUnavailable
+from tests.support.memory_feed import MemoryFeed
+from tests.support.memory_store import MemoryWriter
+from tests.unit.one_pass.stage import CONSUMER, Stage
+from tests.unit.one_pass.test_feed_trouble import too_large_above
+
+
+@pytest.fixture
+def behind(following: Stage) -> Stage:
+    """Two whole ranges and a part of one behind, with an update in each that can be done but once."""
+    for number in range(2):
+        once = {"op": "test", "path": "/n", "value": number}
+        following.server.history.update("CVE-1", [once, {"op": "replace", "path": "/n", "value": number + 1}])
+        following.server.history.gap(999)
+    following.server.history.create("CVE-3")
+    return following
+
+
+def asked(stage: Stage) -> list[tuple[int, int]]:
+    """The ranges that the server is asked for from now on; a gap at the end of one asks again from there."""
+    found = []
+    answered = stage.server.changes
+
+    def changes(after: int, to: int) -> list[Any]:
+        found.append((after, to))
+        return answered(after, to)
+
+    stage.server.changes = changes  # type: ignore[method-assign]
+    return found
+
+
+def test_each_range_is_asked_for_once_and_none_beyond_the_feeds_last_offset(behind: Stage) -> None:
+    ranges = asked(behind)
+    behind.run()
+    assert ranges == [(3, 1003), (4, 1003), (1003, 2003), (1004, 2003), (2003, 2004)]
+    assert behind.state.offset == 2004
+    assert list(behind.store.export(CONSUMER)) == sorted(behind.server.history.expected_records().values())
+
+
+def test_the_next_range_is_asked_for_when_the_last_one_is_folded_and_not_written_yet(behind: Stage) -> None:
+    behind.run()
+    first = behind.effects.index("changes")
+    assert behind.effects[first : first + 11] == [
+        *("changes", "read", "ask_ahead", "apply") * 2,
+        *("changes", "read", "apply"),
+    ]
+
+
+def refused_above(stage: Stage, offset: int, failure: CtisyncError) -> None:
+    answered = stage.server.changes
+
+    def changes(after: int, to: int) -> list[Any]:
+        if after >= offset:
+            raise failure
+        return answered(after, to)
+
+    stage.server.changes = changes  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("failure", [FeedUnreachable("429", come_back_in=3600.0), FeedRefused("no JSON")])
+def test_what_stands_in_its_way_is_told_after_the_range_before_it_is_stored_and_sent(
+    behind: Stage, failure: CtisyncError
+) -> None:
+    refused_above(behind, 1003, failure)
+    with pytest.raises(type(failure)) as raised:
+        behind.run()
+    assert raised.value is failure
+    assert behind.state.offset == 1003
+    assert behind.told.offsets == [1003]
+
+
+def test_a_feed_that_wants_to_be_left_alone_is_left_alone_although_it_said_so_early(behind: Stage) -> None:
+    refused_above(behind, 1003, FeedUnreachable("429", come_back_in=3600.0))
+    with pytest.raises(FeedUnreachable):
+        behind.run()
+    assert behind.state.cooldown == Cooldown(behind.clock.now() + timedelta(hours=1), "429")
+
+
+def test_a_range_that_cannot_be_stored_is_what_the_pass_ends_with(
+    behind: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Be the feed in trouble as well: who looks into the feed's trouble would look in the wrong place."""
+    refused_above(behind, 1003, FeedUnreachable("429", come_back_in=3600.0))
+    monkeypatch.setattr(MemoryWriter, "apply", _full)
+    with pytest.raises(StoreUnavailable):
+        behind.run()
+    assert (behind.state.offset, behind.state.cooldown) == (3, None)
+
+
+def _full(_self: MemoryWriter, _writes: Sequence[Write], _after: ConsumerState) -> None:
+    raise StoreUnavailable("no space left")
+
+
+def test_after_a_range_that_was_too_large_nothing_is_asked_ahead(behind: Stage) -> None:
+    too_large_above(behind, 600)
+    behind.run()
+    assert behind.state.offset == 2004
+    assert "ask_ahead" not in behind.effects
+    assert [fields["range"] for fields in behind.report.named("range-halved")] == [
+        "(3, 503]",
+        "(503, 1003]",
+        "(1003, 1503]",
+    ]
+
+
+def test_a_range_that_is_too_large_ahead_is_halved_when_its_turn_comes(behind: Stage) -> None:
+    answered = behind.server.changes
+    ranges = []
+
+    def changes(after: int, to: int) -> list[Any]:
+        ranges.append((after, to))
+        if after >= 1003 and to - after > 600:
+            raise ReplyTooLarge("too much")
+        return answered(after, to)
+
+    behind.server.changes = changes  # type: ignore[method-assign]
+    behind.run()
+    assert behind.state.offset == 2004
+    assert [fields["range"] for fields in behind.report.named("range-halved")] == ["(1003, 1503]"]
+    assert ranges[2:] == [(1003, 2003), (1003, 1503), (1004, 1503), (1503, 2004)]
+
+
+class Reply(list[Change]):
+    """Changes of which can be told whether anybody still holds them."""
+
+
+def test_while_a_range_is_written_no_changes_are_held_but_the_next_ones(
+    behind: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Decoded, they take a multiple of the reply's bytes."""
+    replies: list[weakref.ref[Reply]] = []
+    held: list[int] = []
+    written = MemoryWriter.apply
+
+    class CountedFeed(MemoryFeed):
+        def _fetch_changes(self, wanted: OffsetRange) -> list[Change]:
+            reply = Reply(super()._fetch_changes(wanted))
+            replies.append(weakref.ref(reply))
+            return reply
+
+    def apply(self: MemoryWriter, writes: Sequence[Write], after: ConsumerState) -> None:
+        held.append(sum(reply() is not None for reply in replies))
+        written(self, writes, after)
+
+    monkeypatch.setattr("tests.unit.one_pass.stage.MemoryFeed", CountedFeed)
+    monkeypatch.setattr(MemoryWriter, "apply", apply)
+    behind.run()
+    assert held == [1, 1, 0]

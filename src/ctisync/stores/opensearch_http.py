@@ -7,6 +7,7 @@ the credentials go to the given origins alone. This module costs 0.2 s to import
 import base64
 import ssl
 from collections.abc import Sequence
+from itertools import count
 from typing import Any
 from urllib.parse import SplitResult
 
@@ -46,6 +47,21 @@ class _SilentConnection(opensearchpy.Urllib3HttpConnection):
         """Servers warn of what their administrators do; a good pass of ours writes nothing to stderr."""
 
 
+class _InTurn(opensearchpy.ConnectionSelector):
+    """Each request goes to the next node, whichever thread sends it.
+
+    The library's own selector counts in each thread from the start, and every bulk of a load is sent by a
+    thread of its own: all of them would go to the same node.
+    """
+
+    def __init__(self, opts: Sequence[tuple[opensearchpy.Connection, Any]]) -> None:
+        super().__init__(opts)
+        self._turn = count()
+
+    def select(self, connections: Sequence[opensearchpy.Connection]) -> Any:
+        return connections[next(self._turn) % len(connections)]
+
+
 class _AsItIs(Serializer):
     """Bodies are encoded and decoded by who knows their types, so that no number is touched."""
 
@@ -70,6 +86,7 @@ class HttpTransport:
         self._transport = opensearchpy.Transport(
             [_host(url) for url in urls],
             connection_class=_SilentConnection,
+            selector_class=_InTurn,
             serializer=_AsItIs(),
             max_retries=0,
             retry_on_timeout=True,  # never done, but only so is a node that hangs left alone for a while

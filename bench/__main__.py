@@ -1,9 +1,12 @@
 """Runs benches: `python -m bench COMMAND [options]`.
 
     load-opensearch, load-sqlite, update-opensearch, update-sqlite, idle, export, memory, overlap, disk
-    all       every bench, at full size
+    all       every one of these, at full size
+    scale     loads and updates up to the size of the real feed, on a cluster, too: an hour
+    settings  what each setting that is about speed or size changes
     quick     every bench, small: under two minutes
     guard     the same as quick, and 1 as exit code when a figure is beyond its limit
+    performance   measures what docs/performance.md shows; picture: draws it anew (--help after either)
 
 Each prints a table and a line of JSON. Figures are worth what the machine is: two cores, otherwise idle.
 Exit codes: 0 done, 1 beyond a limit (guard), 2 something did not do its work.
@@ -14,9 +17,9 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
-from bench import guard
+from bench import guard, machine
 from bench.commands import (
     disk,
     export,
@@ -25,14 +28,19 @@ from bench.commands import (
     load_sqlite,
     memory,
     overlap,
+    scale,
+    settings,
     update_opensearch,
     update_sqlite,
 )
+from bench.page import making
 from bench.places import DATA
 from bench.processes import BenchFailed
-from bench.report import Outcome, say, say_load, show
-from bench.workshop import STORES, Options, Workshop
+from bench.report import Outcome, say, show
+from bench.workshop import ALL_STORES, STORES, Options, Workshop
 from tests.support.opensearch_download import OpenSearchUnavailableError
+
+Json = Any
 
 COMMANDS: Final[dict[str, Callable[[Workshop], Outcome]]] = {
     "load-opensearch": load_opensearch.measure,
@@ -45,6 +53,12 @@ COMMANDS: Final[dict[str, Callable[[Workshop], Outcome]]] = {
     "overlap": overlap.measure,
     "disk": disk.measure,
 }
+LONG: Final[dict[str, Callable[[Workshop], Outcome]]] = {
+    "scale": scale.measure,
+    "settings": settings.measure,
+}
+"""Part of no set: they take long, or a cluster."""
+
 SETS: Final = ("all", "quick", "guard")
 SMALL: Final = ("quick", "guard")
 
@@ -56,9 +70,12 @@ CHANGES: Final = 1000
 FEW_CHANGES: Final = 500
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
+def main(arguments: Sequence[str]) -> int:
+    if arguments and arguments[0] in making.COMMANDS:
+        return making.main(arguments)
     parser = _parser()
     asked = parser.parse_args(arguments)
+    asked.stores = asked.stores or (ALL_STORES if asked.command in LONG else STORES)
     if asked.command in COMMANDS and not _fits(asked.command, asked.stores):
         parser.error(f"--stores {' '.join(asked.stores)} leaves {asked.command} out")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the servers end, too
@@ -68,13 +85,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "changes": options.changes,
         "pairs": options.pairs,
         "seed": options.seed,
-        "load_average": say_load(),
+        **_machine(),
     }
     found: dict[str, Outcome] = {}
     try:
         with Workshop(options) as workshop:
             for name in _chosen(asked.command, asked.stores):
-                found[name] = COMMANDS[name](workshop)
+                found[name] = (COMMANDS | LONG)[name](workshop)
                 show(name, found[name], facts)
     except KeyboardInterrupt:
         say("interrupted")
@@ -89,11 +106,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if verdict.figures else 0
 
 
+def _machine() -> dict[str, Json]:
+    facts = machine.facts()
+    say(f"{facts['cores']} cores, of which {facts['busy_cores']} are busy before it begins")
+    if not facts["idle"]:
+        say("WARNING: this machine is busy with something else: these figures are worth nothing.")
+    return facts
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("command", choices=(*COMMANDS, *SETS), metavar="COMMAND")
+    parser.add_argument("command", choices=(*COMMANDS, *LONG, *SETS), metavar="COMMAND")
     parser.add_argument("--records", type=int, help=f"in the feed ({RECORDS}; quick: {FEW_RECORDS})")
     parser.add_argument("--pairs", type=int, help=f"how often each is run ({PAIRS}; quick: {FEW_PAIRS})")
     parser.add_argument("--changes", type=int, help=f"in one update ({CHANGES}; quick: {FEW_CHANGES})")
@@ -101,10 +126,14 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--sizes",
         type=_numbers,
-        help="records for `memory`, at least two (a fourth, half and all of --records)",
+        help="records for `memory` and `scale`, at least two (a fourth, half and all of --records;"
+        f" scale: {','.join(map(str, scale.SIZES))})",
     )
     parser.add_argument(
-        "--stores", nargs="+", choices=STORES, default=STORES, help="leave out the benches of the other"
+        "--stores",
+        nargs="+",
+        choices=ALL_STORES,
+        help=f"leave out the benches of the others ({' '.join(STORES)}; scale, settings: the cluster, too)",
     )
     parser.add_argument("--folder", type=Path, default=DATA, help="keeps feeds, some GB (%(default)s)")
     return parser
@@ -118,7 +147,8 @@ def _options(asked: argparse.Namespace) -> Options:
         changes=asked.changes or (FEW_CHANGES if small else CHANGES),
         pairs=asked.pairs or (FEW_PAIRS if small else PAIRS),
         seed=asked.seed,
-        sizes=asked.sizes or (records // 4, records // 2, records),
+        sizes=asked.sizes
+        or (scale.SIZES if asked.command == "scale" else (records // 4, records // 2, records)),
         stores=tuple(asked.stores),
         folder=asked.folder.absolute(),
     )
@@ -139,4 +169,4 @@ def _numbers(text: str) -> tuple[int, ...]:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(sys.argv[1:]))

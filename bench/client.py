@@ -1,22 +1,29 @@
 """ctisync as its users run it: a whole process with a cold start, an empty home, settings as variables."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.feed.served import ServedFeed
 from bench.places import SOURCES
 from bench.processes import BenchFailed, Run, run_python
+from ctisync.settings.sources import variable
 from tests.cli.conftest import Ctisync
 
 Json = Any
 
 
 class Client:
-    """A home with a store of its own in it, or with `store_url`; it follows the feed."""
+    """A home with a store of its own in it, or with `store_url`; it follows the feed. `settings` by name."""
 
-    def __init__(self, home: Path, feed: ServedFeed, store_url: str | None = None) -> None:
+    def __init__(
+        self,
+        home: Path,
+        feed: ServedFeed,
+        store_url: str | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
         self.home = home
         self._feed = feed
         self._ctisync = Ctisync(home)
@@ -26,6 +33,7 @@ class Client:
             "CTISYNC_CTI__URL": feed.url,
             "CTISYNC_STORE__URL": store_url or f"sqlite:///{self.database}",
             "CTISYNC_COMMAND_MANAGER__ENABLED": "false",
+            **{variable(name): value for name, value in (settings or {}).items()},
         }
 
     def load(self) -> Run:

@@ -1,7 +1,6 @@
 """What a bench found: a table for people, and one line of JSON for programs."""
 
 import json
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
@@ -16,8 +15,6 @@ from bench.rounds import Rounds
 Json = Any
 
 _WIDTH: Final = 130
-_IDLE: Final = 1.0
-"""A load average above this belongs to somebody else."""
 
 
 class Outcome(NamedTuple):
@@ -69,15 +66,6 @@ def spread_document(found: Spread) -> Json:
         "spread": round(found.width, 4),
         "values": [round(value, 4) for value in found.values],
     }
-
-
-def say_load() -> float:
-    """Tell the load average of the last minute, loudly when somebody else is at work. Returns it."""
-    load = os.getloadavg()[0]
-    say(f"load average {load:.2f}, {os.cpu_count()} processors")
-    if load > _IDLE:
-        say("WARNING: this machine is busy with something else: these figures are worth nothing.")
-    return load
 
 
 def show(name: str, outcome: Outcome, facts: Mapping[str, Json]) -> None:

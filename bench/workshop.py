@@ -2,8 +2,9 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Final, Literal, NamedTuple, Self
@@ -12,12 +13,24 @@ from bench.client import Client
 from bench.feed import files
 from bench.feed.files import Changes, Snapshot
 from bench.feed.served import ServedFeed, served
-from tests.support.opensearch_node import OpenSearchNode, start_node
+from tests.support.opensearch_node import OpenSearchNode, restartable_nodes, start_node
 
-Store = Literal["sqlite", "opensearch"]
+Store = Literal["sqlite", "opensearch", "cluster"]
 
 STORES: Final[tuple[Store, ...]] = ("sqlite", "opensearch")
+"""What every bench is for when nobody says otherwise."""
+
+ALL_STORES: Final[tuple[Store, ...]] = (*STORES, "cluster")
 OPENSEARCH: Final = "2.19.1"
+NODES: Final = 3
+"""Of the cluster; each is a process of its own."""
+
+_USUAL: Final[Mapping[Store, Mapping[str, str]]] = {
+    "sqlite": {},
+    "opensearch": {},
+    "cluster": {"store.shards": str(NODES), "store.replicas": "1"},
+}
+"""Settings of ctisync: what one who has that store sets."""
 
 
 class Options(NamedTuple):
@@ -56,26 +69,47 @@ class Workshop:
         """Started when first asked for."""
         return self._parts.enter_context(start_node(OPENSEARCH))
 
+    @cached_property
+    def cluster(self) -> OpenSearchNode:
+        """Started when first asked for. What is sent to it goes to its first node; `urls` are all of them."""
+        nodes = [each.node for each in self._parts.enter_context(restartable_nodes(OPENSEARCH, NODES))]
+        return replace(nodes[0], urls=tuple(node.url for node in nodes))
+
+    def node_of(self, store: Store) -> OpenSearchNode:
+        """For a store that is one."""
+        return self.cluster if store == "cluster" else self.node
+
     def snapshot(self, records: int | None = None) -> Snapshot:
         return files.snapshot(self.options.folder, records or self.options.records, self.options.seed)
 
-    def changes(self, steps: int) -> Changes:
-        """So many times as many changes as one run applies."""
+    def changes(self, steps: int, records: int | None = None, changes: int | None = None) -> Changes:
+        """So many times as many changes as one run applies; to a feed of so many records."""
         options = self.options
-        return files.changes(options.folder, options.records, options.seed, steps, options.changes)
+        records, changes = records or options.records, changes or options.changes
+        return files.changes(options.folder, records, options.seed, steps, changes)
 
     @contextmanager
-    def feed(self, *, records: int | None = None, steps: int = 0) -> Iterator[ServedFeed]:
-        with served(self.snapshot(records), self.changes(steps) if steps else None) as feed:
+    def feed(
+        self, *, records: int | None = None, steps: int = 0, changes: int | None = None
+    ) -> Iterator[ServedFeed]:
+        with served(self.snapshot(records), self.changes(steps, records, changes) if steps else None) as feed:
             yield feed
 
     @contextmanager
-    def client(self, store: Store, feed: ServedFeed) -> Iterator[Client]:
-        """With an empty home, and nothing in the store."""
+    def client(
+        self, store: Store, feed: ServedFeed, settings: Mapping[str, str] | None = None
+    ) -> Iterator[Client]:
+        """With an empty home, and nothing in the store. `settings` (default: what is usual for the store) by
+        their names: `store.senders`."""
+        chosen = _USUAL[store] if settings is None else settings
         with self.new_folder() as home:
-            if store == "opensearch":
-                self.node.wipe()
-            yield Client(home, feed, self.node.url if store == "opensearch" else None)
+            if store == "sqlite":
+                yield Client(home, feed, None, chosen)
+            else:
+                node = self.node_of(store)
+                node.wipe()
+                hosts = ",".join(url.removeprefix("http://") for url in node.urls)
+                yield Client(home, feed, f"http://{hosts}", chosen)
 
     @contextmanager
     def new_folder(self) -> Iterator[Path]:

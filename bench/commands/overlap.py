@@ -1,9 +1,11 @@
 """A load over a link that takes as long for the download as the store takes for the load.
 
-The ideal is the longer of the two; one after the other takes twice that.
+The ideal is the longer of the two; one after the other, as without `cti.load_while_downloading`, takes twice
+that.
 """
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Final
 
 from bench.processes import Run
 from bench.report import Outcome, rounds_outcome
@@ -12,6 +14,8 @@ from bench.workshop import Store, Workshop
 
 Json = Any
 
+_ONE_AFTER_THE_OTHER: Final = {"cti.load_while_downloading": "false"}
+
 
 def measure(workshop: Workshop) -> Outcome:
     runs: dict[str, list[Run]] = {}
@@ -19,11 +23,12 @@ def measure(workshop: Workshop) -> Outcome:
     links: dict[str, Json] = {}
     for store in workshop.options.stores:
         limited, ideal = f"{store}, limited link", f"{store}, the longer of both"
-        rounds, links[store] = _rounds(workshop, store, limited)
+        sequential = f"{store}, one after the other"
+        rounds, links[store] = _rounds(workshop, store, limited, sequential)
         download = links[store]["download_seconds"]
         rounds.runs[ideal] = [Run(max(download, run.wall)) for run in rounds.runs[store]]
         runs |= rounds.runs
-        ratios.append((limited, ideal))
+        ratios += [(limited, ideal), (sequential, ideal)]
     megabytes = workshop.snapshot().facts.unzipped_bytes / 1e6
     title = f"overlap: {workshop.options.records} records, {megabytes:.0f} MB"
     outcome = rounds_outcome(title, Rounds(runs), ratios, ("MB", megabytes))
@@ -31,12 +36,12 @@ def measure(workshop: Workshop) -> Outcome:
     return outcome
 
 
-def _rounds(workshop: Workshop, store: Store, limited: str) -> tuple[Rounds, Json]:
+def _rounds(workshop: Workshop, store: Store, limited: str, sequential: str) -> tuple[Rounds, Json]:
     with workshop.feed() as feed:
 
-        def load(bytes_per_second: float | None) -> Run:
+        def load(bytes_per_second: float | None, settings: Mapping[str, str] | None = None) -> Run:
             feed.tell(bytes_per_second=bytes_per_second)
-            with workshop.client(store, feed) as client:
+            with workshop.client(store, feed, settings) as client:
                 return client.load()
 
         load(None)
@@ -45,6 +50,7 @@ def _rounds(workshop: Workshop, store: Store, limited: str) -> tuple[Rounds, Jso
         contenders = [
             Contender(store, lambda: load(None), warm_up=False),
             Contender(limited, lambda: load(rate), warm_up=False),
+            Contender(sequential, lambda: load(rate, _ONE_AFTER_THE_OTHER), warm_up=False),
         ]
         rounds = play(contenders, workshop.options.pairs)
     return rounds, {"bytes_per_second": round(rate), "download_seconds": seconds}

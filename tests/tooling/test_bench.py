@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 
+from bench.commands.settings import TRIALS
 from bench.commands.updating import WITHOUT_START
 from bench.feed.records import MOST_BYTES, Records
 from bench.guard import LIMITS, judge
 from bench.report import Outcome, new_table
 from bench.workshop import STORES, Options, Workshop
+from ctisync.settings import Settings
+from ctisync.settings.sources import leaves
 
 ROOT = Path(__file__).parents[2]
 
@@ -31,6 +34,29 @@ def test_a_bench_ends_with_its_figures_as_a_line_of_json(tmp_path: Path) -> None
     assert not list(tmp_path.glob("work-*")), "what a run has worked with is gone"
 
 
+def test_the_bench_of_scale_measures_both_steps_at_each_size_and_tells_how_they_grow(tmp_path: Path) -> None:
+    code, [found] = run_bench("scale", tmp_path, "--sizes", "20,60")
+    assert code == 0
+    assert (found["records"], found["sizes"]) == (60, [20, 60])
+    assert isinstance(found["idle"], bool)
+    store = found["stores"]["sqlite"]
+    for records, changes in ((20, 2), (60, 6)):
+        each = store["sizes"][str(records)]
+        assert each["update"]["changes"] == changes
+        assert each["disk_bytes"] > 0
+        assert all(each[step]["seconds"] > 0 and each[step]["peak_mb"] > 10 for step in ("load", "update"))
+    assert store["lines"]["load"].keys() == {"slope", "intercept", "r_squared"}
+    assert not list(tmp_path.glob("work-*")), "what a size was stored in is gone"
+
+
+@pytest.mark.long
+def test_every_setting_that_the_bench_of_settings_tries_is_one(tmp_path: Path) -> None:
+    code, [found] = run_bench("settings", tmp_path)
+    assert code == 0
+    assert found["stores"]["sqlite"]["store.compression = none"]["disk_ratio"] > 1
+    assert {name for trials in TRIALS.values() for trial in trials for name in trial} <= set(leaves(Settings))
+
+
 @pytest.mark.long
 def test_every_bench_that_needs_no_server_has_the_figures_that_the_guard_limits(tmp_path: Path) -> None:
     code, found = run_bench("guard", tmp_path)
@@ -39,11 +65,11 @@ def test_every_bench_that_needs_no_server_has_the_figures_that_the_guard_limits(
     assert found[-1]["kept"] is (code == 0)
 
 
-def run_bench(command: str, folder: Path) -> tuple[int, list[dict[str, Any]]]:
+def run_bench(command: str, folder: Path, *more: str) -> tuple[int, list[dict[str, Any]]]:
     """Its exit code, and its lines of JSON. So few records may well be beyond a limit: 1."""
     size = ["--stores", "sqlite", "--records", "40", "--changes", "30", "--pairs", "1"]
     done = subprocess.run(
-        [sys.executable, "-m", "bench", command, *size, "--folder", str(folder)],
+        [sys.executable, "-m", "bench", command, *size, *more, "--folder", str(folder)],
         cwd=ROOT,
         capture_output=True,
         text=True,

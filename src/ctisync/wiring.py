@@ -102,13 +102,13 @@ def _room(settings: Settings, consumer: Consumer) -> "Room | None":
 def command_manager(settings: Settings, clock: Clock) -> CommandManager | None:
     """Who is told of new content; None when nobody is to be told."""
     wanted, store, place = settings.command_manager, settings.store, settings.place
-    own = place.urls if isinstance(place, OpenSearchPlace) else ()
-    urls = (wanted.url,) if wanted.url is not None else own
-    if wanted.enabled is False or not urls:
+    urls = settings.command_manager_urls
+    if not urls:
         return None
     from ctisync.command_manager import CommandManagerClient
 
     # The store's credentials and TLS files go to the store's own origin, and nowhere else.
+    own = place.urls if isinstance(place, OpenSearchPlace) else ()
     same = all(origin_of(url) in own for url in urls)
     login = wanted if wanted.username is not None or not same else store
     tls = wanted if wanted.ca_file is not None or not same else store

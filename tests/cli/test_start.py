@@ -12,7 +12,12 @@ HEAVY = {"httpx", "opensearchpy", "ijson", "jsonpatch", "rich"}
 
 @pytest.mark.parametrize(
     ("arguments", "unwanted"),
-    [(["--version"], HEAVY | {"sqlite3"}), (["status", "--json"], HEAVY), (["status", "--check"], HEAVY)],
+    [
+        (["--version"], HEAVY | {"sqlite3"}),
+        (["status", "--json"], HEAVY),
+        (["status", "--check"], HEAVY),
+        *((["config", *words], HEAVY | {"sqlite3"}) for words in (["show"], ["check"], ["init"], ["schema"])),
+    ],
 )
 def test_a_command_loads_only_what_it_needs(
     ctisync: Ctisync, arguments: list[str], unwanted: set[str]

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from ctisync.core.audit import Kind
-from ctisync.settings import Settings, load
-from ctisync.settings.sources import leaves
-from tests.docs import page
+from ctisync.settings import load
+from tests.docs import page, settings_table
 from tests.docs.shell import ROOT, path_with, run, tools
 from tests.support.feed_history import churn, populate
 from tests.support.feed_simulator import FeedSimulator
@@ -50,7 +49,13 @@ def test_the_readmes_commands_do_what_it_says(
     (snapshot,) = feed.files.values()
     (tmp_path / "1901695_1746459961.zip").write_bytes(snapshot.body)
     found = [line for script in blocks("sh") for line in page.commands(script)]
-    assert [line.split()[1] for line in found] == ["sync", "status", "export", "init-snapshot"]
+    assert [line.split()[1] for line in found] == [
+        "sync",
+        "status",
+        "export",
+        "init-snapshot",
+        *["config"] * 3,
+    ]
     for line in found:
         result = run(line, environment, tmp_path)
         assert result.returncode == 0, f"{line}\n{result.stderr}"
@@ -75,19 +80,8 @@ def test_the_readmes_settings_are_settings(tmp_path: Path) -> None:
     assert load(file, {"HOME": str(tmp_path)}, system_file=tmp_path / "none").store.password is not None
 
 
-def test_each_setting_is_in_the_readme_and_each_there_exists() -> None:
-    table = README.split("## Settings")[1].split("\n## ")[0]
-    shown: set[str] = set()
-    for row in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE):
-        names = re.findall(r"`([^`]+)`", row)
-        section = names[0].rpartition(".")[0]
-        shown |= {section + name if name.startswith(".") else name for name in names}
-    exist = {
-        name if name != "consumers" else f"consumers[].{field}"
-        for name in leaves(Settings)
-        for field in (["context", "consumer", "index", "resources"] if name == "consumers" else [""])
-    }
-    assert shown == exist
+def test_the_readmes_table_is_what_the_settings_say_of_themselves() -> None:
+    assert settings_table.in_readme() == settings_table.table(), "python -m tests.docs.settings_table"
 
 
 def test_the_crontab_line_runs_silently_in_crons_bare_environment(

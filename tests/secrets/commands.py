@@ -53,6 +53,9 @@ COMMANDS: Final = {
     "init-snapshot --from URL": _with_snapshot(
         _url, "init-snapshot", "--from", asks="store manager elsewhere"
     ),
+    "config show": _command("config", "show", asks=""),
+    "config show --json": _command("config", "show", "--json", asks=""),
+    "config check": _command("config", "check", asks=""),
     "demo": _command("demo", asks=""),
 }
 

@@ -1,8 +1,9 @@
 """Secrets on their way in: every form works, none is lost sight of, and no mistake around one shows it."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 import typer
@@ -30,9 +31,15 @@ def test_every_setting_that_is_a_secret_is_known_to_be_one_and_shows_itself_nowh
     assert not any(canary.codes[0] in f"{settings!r} {settings}" for canary in SECRETS.values())
 
 
+def commands(command: Any) -> Iterator[Any]:
+    yield command
+    for each in getattr(command, "commands", {}).values():
+        yield from commands(each)
+
+
 def test_no_command_takes_a_secret_as_an_option() -> None:
     words = {name.rpartition(".")[2] for name in SECRETS}
-    for command in typer.main.get_command(app).commands.values():  # type: ignore[attr-defined]
+    for command in commands(typer.main.get_command(app)):
         for option in command.params:
             assert not {*option.name.split("_")} & words, f"{command.name} {option.name}"
 

@@ -3,7 +3,7 @@
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import msgspec
 import typer
@@ -12,7 +12,7 @@ from ctisync.clock import SystemClock
 from ctisync.console import Console, Format
 from ctisync.core.model import Consumer
 from ctisync.errors import UsageError
-from ctisync.settings import Settings, load
+from ctisync.settings import Found, Settings, find
 from ctisync.settings.proxies import proxy_secrets
 
 CLOCK: Final = SystemClock()
@@ -23,6 +23,7 @@ ConfigOption = Annotated[
 ConsumerOption = Annotated[
     str | None, typer.Option("--consumer", metavar="NAME", help="Only this one of the configured consumers.")
 ]
+JsonOption = Annotated[bool, typer.Option("--json", help="For programs.")]
 VerboseOption = Annotated[
     bool, typer.Option("--verbose", "-v", help="Show details, and tracebacks of errors.")
 ]
@@ -64,9 +65,15 @@ def call_of(
     log_format: Format,
 ) -> Call:
     console = console_of(context, verbose, quiet, log_format)
-    settings = load(config)
-    console.mask((*settings.secrets, *proxy_secrets(os.environ)))
+    settings = found_settings(config, console).settings
     return Call(settings, _chosen(settings, consumer), console)
+
+
+def found_settings(config: Path | None, console: Console) -> Found:
+    """The settings and where they come from; from here on `console` shows none of their secrets."""
+    found = find(config)
+    console.mask((*found.settings.secrets, *proxy_secrets(os.environ)))
+    return found
 
 
 def console_of(context: typer.Context, verbose: bool, quiet: bool, log_format: Format) -> Console:
@@ -92,3 +99,7 @@ def _chosen(settings: Settings, wanted: str | None) -> tuple[Consumer, ...]:
 
 def print_result(text: str) -> None:
     sys.stdout.write(text + "\n")
+
+
+def print_document(document: Any) -> None:
+    print_result(msgspec.json.format(msgspec.json.encode(document)).decode())

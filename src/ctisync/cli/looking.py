@@ -4,7 +4,6 @@ import sys
 from pathlib import Path
 from typing import Annotated
 
-import msgspec
 import typer
 
 from ctisync.cli.app import app
@@ -12,10 +11,12 @@ from ctisync.cli.call import (
     CLOCK,
     ConfigOption,
     ConsumerOption,
+    JsonOption,
     LogFormatOption,
     QuietOption,
     VerboseOption,
     call_of,
+    print_document,
     print_result,
 )
 from ctisync.console import Console
@@ -41,7 +42,7 @@ def status(
     crit_age: Annotated[
         str | None, typer.Option("--crit-age", metavar="TIME", help="CRITICAL when not in step for longer.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: JsonOption = False,
     config: ConfigOption = None,
     consumer: ConsumerOption = None,
     verbose: VerboseOption = False,
@@ -67,7 +68,7 @@ def status(
     if check:
         return print_check(context, *checking.check(found, CLOCK.now(), limits))
     if as_json:
-        print_result(msgspec.json.format(msgspec.json.encode(command.as_document(found))).decode())
+        print_document(command.as_document(found))
         return DONE
     from ctisync.commands.status_table import as_table
 
@@ -102,7 +103,7 @@ def verify(
     against: Annotated[
         str | None, typer.Option("--against", metavar="FILE_OR_URL", help="Compare with this snapshot.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="For programs.")] = False,
+    as_json: JsonOption = False,
     config: ConfigOption = None,
     consumer: ConsumerOption = None,
     verbose: VerboseOption = False,
@@ -119,7 +120,7 @@ def verify(
         one = call.only_consumer("--against compares")
         found = command.verify_against(call.settings, one, against, CLOCK, call.console, deep=deep)
     if as_json:
-        print_result(msgspec.json.format(msgspec.json.encode(command.as_document(found))).decode())
+        print_document(command.as_document(found))
     else:
         print_result(command.as_text(found))
     command.raise_bad_end(found)

@@ -1,9 +1,25 @@
-"""What the variables that name proxies hold of secrets; the HTTP library reads them, and may tell of them."""
+"""The variables that name proxies, and the secrets in them; the HTTP library reads them, and may tell."""
 
 import base64
 import re
 from collections.abc import Iterator, Mapping
+from typing import Final
 from urllib.parse import unquote
+
+_NAMES: Final = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+_SCHEME: Final = re.compile("^[a-z0-9+.-]*://", re.IGNORECASE)
+
+
+def proxies(environ: Mapping[str, str]) -> dict[str, str]:
+    """Those that count, by their variables, without user and password. In small letters it counts more."""
+    found: dict[str, str] = {}
+    for name in _NAMES:
+        chosen = name if name in environ else name.upper()
+        if value := environ.get(chosen):
+            before, _, address = value.rpartition("@")
+            scheme = _SCHEME.match(before)
+            found[chosen] = (scheme[0] if scheme else "") + address
+    return found
 
 
 def proxy_secrets(environ: Mapping[str, str]) -> Iterator[str]:
@@ -14,7 +30,7 @@ def proxy_secrets(environ: Mapping[str, str]) -> Iterator[str]:
     for name, value in environ.items():
         address, _, _ = value.rpartition("@")
         if address and name.lower().endswith("_proxy"):
-            login = re.sub("^[a-z0-9+.-]*://", "", address, flags=re.IGNORECASE)
+            login = _SCHEME.sub("", address)
             user, _, password = login.partition(":")
             yield password or user
             yield unquote(password or user)

@@ -2,18 +2,19 @@
 
 `gather` walks each source along the types of the settings themselves, so that a name that is not
 there, or a value of the wrong kind, is told with the place it stands in and the nearest valid name.
+An empty text counts as not set in each of them, since TOML and the environment have no other word for it.
 No message here repeats a value: it may be a secret.
 """
 
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from types import NoneType
 from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 import msgspec
 
 from ctisync.errors import ConfigurationError
+from ctisync.settings.described import is_section, kinds, without_none
 
 ENVIRONMENT_PREFIX: Final = "CTISYNC_"
 
@@ -50,10 +51,14 @@ class Secret:
 
 
 class Given(msgspec.Struct, frozen=True):
-    """One setting that somebody set, and where: `config.toml: cti.url` or `CTISYNC_CTI__URL`."""
+    """One setting that somebody set, and where: `config.toml: cti.url` or `CTISYNC_CTI__URL`.
+
+    `file` is the one that the value itself stands in.
+    """
 
     value: Any
     origin: str
+    file: Path | None = None
 
 
 def gather(
@@ -74,11 +79,11 @@ def gather(
 def leaves(schema: type[msgspec.Struct], prefix: str = "") -> dict[str, Any]:
     """The type of every setting by its dotted name."""
     found: dict[str, Any] = {}
-    for field in msgspec.structs.fields(schema):
-        if _is_struct(field.type):
-            found.update(leaves(field.type, f"{prefix}{field.name}."))
+    for name, kind in kinds(schema).items():
+        if is_section(kind):
+            found.update(leaves(kind, f"{prefix}{name}."))
         else:
-            found[prefix + field.name] = field.type
+            found[prefix + name] = kind
     return found
 
 
@@ -110,20 +115,21 @@ def _from_file(schema: type[msgspec.Struct], path: Path, needed: bool) -> dict[s
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{path} is not valid TOML: {error}", hint=f"edit {path}") from error
-    return dict(_from_table(schema, raw, str(path), ""))
+    return dict(_from_table(schema, raw, path, ""))
 
 
 def _from_table(
-    schema: type[msgspec.Struct], raw: Mapping[str, Any], file: str, prefix: str
+    schema: type[msgspec.Struct], raw: Mapping[str, Any], file: Path, prefix: str
 ) -> Iterator[tuple[str, Given]]:
-    types = {field.name: field.type for field in msgspec.structs.fields(schema)}
+    types = kinds(schema)
     for key, value in raw.items():
         name = prefix + key
         if key not in types:
             raise _unknown(f"{file}: there is no setting {name}", name, _all_names(schema, prefix))
         origin = f"{file}: {name}"
-        if not _is_struct(types[key]):
-            yield name, Given(_typed(types[key], value, origin), origin)
+        if not is_section(types[key]):
+            if value != "":
+                yield name, Given(_typed(types[key], value, origin), origin, file)
         elif isinstance(value, dict):
             yield from _from_table(types[key], value, file, f"{name}.")
         else:
@@ -136,9 +142,9 @@ def _from_credentials(schema: type[msgspec.Struct], environ: Mapping[str, str]) 
     found: dict[str, Given] = {}
     for name, kind in leaves(schema).items() if folder else ():
         path = Path(folder or "", name)
-        if _without_none(kind) is Secret and path.exists():
+        if without_none(kind) is Secret and path.exists():
             origin = f"credential {name}"
-            found[name] = Given(secret_of(read_text_file(path, origin), origin), origin)
+            found[name] = Given(secret_of(read_text_file(path, origin), origin), origin, path)
     return found
 
 
@@ -151,7 +157,7 @@ def secret_of(text: str, origin: str) -> Secret:
 
 
 def _from_environment(schema: type[msgspec.Struct], environ: Mapping[str, str]) -> dict[str, Given]:
-    """CTISYNC_* variables; an empty one counts as not set."""
+    """CTISYNC_* variables."""
     types = leaves(schema)
     names = {variable(name): name for name in types}
     found: dict[str, Given] = {}
@@ -176,21 +182,22 @@ def _typed(kind: Any, value: Any, origin: str, strict: bool = True) -> Any:
     if get_origin(kind) is tuple:
         inner = get_args(kind)[0]
         if not isinstance(value, list):
-            raise ConfigurationError(f"{origin}: expected {_expected(kind)}")
+            raise ConfigurationError(f"{origin}: expected {expected(kind)}")
         return tuple(_typed(inner, item, f"{origin}[{index}]") for index, item in enumerate(value))
-    if _is_struct(kind):
+    if is_section(kind):
         if not isinstance(value, dict):
-            raise ConfigurationError(f"{origin}: expected {_expected(kind)}")
-        types = {field.name: field.type for field in msgspec.structs.fields(kind)}
+            raise ConfigurationError(f"{origin}: expected {expected(kind)}")
+        types = kinds(kind)
         for key in value:
             if key not in types:
                 raise _unknown(f"{origin}: there is no setting {key}", key, list(types))
-        return kind(**{key: _typed(types[key], item, f"{origin}.{key}") for key, item in value.items()})
+        given = {key: item for key, item in value.items() if item != ""}
+        return kind(**{key: _typed(types[key], item, f"{origin}.{key}") for key, item in given.items()})
     try:
         return msgspec.convert(value, kind, strict=strict, dec_hook=_from_str)
     except (msgspec.ValidationError, RuntimeError):  # RuntimeError: a ~user whom nobody knows
         # Not from it: the library may repeat the value, which somebody has set in the wrong place.
-        raise ConfigurationError(f"{origin}: expected {_expected(kind)}") from None
+        raise ConfigurationError(f"{origin}: expected {expected(kind)}") from None
 
 
 def _from_str(kind: type, value: Any) -> Any:
@@ -201,8 +208,9 @@ def _from_str(kind: type, value: Any) -> Any:
     raise TypeError
 
 
-def _expected(kind: Any) -> str:
-    kind = _without_none(kind)
+def expected(kind: Any) -> str:
+    """The values that a setting of this type takes, in words."""
+    kind = without_none(kind)
     if get_origin(kind) is Annotated:
         base, meta = get_args(kind)
         bounds = [
@@ -214,9 +222,9 @@ def _expected(kind: Any) -> str:
     if get_origin(kind) is Literal:
         return " or ".join(f'"{choice}"' for choice in get_args(kind))
     if get_origin(kind) is tuple:
-        return f"a list, each of it {_expected(get_args(kind)[0])}"
-    if _is_struct(kind):
-        return "a table with " + ", ".join(field.name for field in msgspec.structs.fields(kind))
+        return f"a list, each of it {expected(get_args(kind)[0])}"
+    if is_section(kind):
+        return "a table with " + ", ".join(kinds(kind))
     return _WORDS.get(kind, "a text")
 
 
@@ -230,17 +238,8 @@ def _unknown(message: str, name: str, valid: list[str]) -> ConfigurationError:
 
 
 def _all_names(schema: type[msgspec.Struct], prefix: str) -> list[str]:
-    sections = [prefix + field.name for field in msgspec.structs.fields(schema)]
+    sections = [prefix + name for name in kinds(schema)]
     return sections + [name for name in leaves(schema, prefix) if name not in sections]
-
-
-def _is_struct(kind: Any) -> bool:
-    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
-
-
-def _without_none(kind: Any) -> Any:
-    kinds = [part for part in get_args(kind) if part is not NoneType]
-    return kinds[0] if NoneType in get_args(kind) else kind
 
 
 def home_config_file(environ: Mapping[str, str]) -> Path:

@@ -1,0 +1,113 @@
+"""The commands about the settings themselves: none of them asks a feed or a store."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ctisync.cli.app import app
+from ctisync.cli.call import (
+    ConfigOption,
+    JsonOption,
+    LogFormatOption,
+    QuietOption,
+    VerboseOption,
+    console_of,
+    found_settings,
+    print_document,
+    print_result,
+)
+from ctisync.errors import DONE, UsageError
+
+config = typer.Typer(
+    help="Show, check and begin the settings.",
+    rich_markup_mode=None,
+    add_completion=False,
+    no_args_is_help=False,
+)
+app.add_typer(config, name="config")
+
+
+@config.callback(invoke_without_command=True)
+def _no_command(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        raise UsageError("a command is missing", hint="ctisync config --help")
+
+
+@config.command()
+def show(
+    context: typer.Context,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+    log_format: LogFormatOption = "text",
+) -> int:
+    """Show each setting, its value and where that comes from. Secrets are not shown."""
+    from ctisync.commands import config_show as command
+
+    console = console_of(context, verbose, quiet, log_format)
+    found = found_settings(config, console)
+    if as_json:
+        print_document(command.as_document(found, os.environ))
+    else:
+        print_result(console.masked(command.as_text(found, os.environ)))
+    return DONE
+
+
+@config.command()
+def check(
+    context: typer.Context,
+    config: ConfigOption = None,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+    log_format: LogFormatOption = "text",
+) -> int:
+    """Check the settings as any command would, and warn of what is hardly meant."""
+    from ctisync.settings.doubts import doubts
+
+    console = console_of(context, verbose, quiet, log_format)
+    for doubt in doubts(found_settings(config, console)):
+        console.event("warning", "settings", message=doubt.message, hint=doubt.hint)
+    if not quiet:
+        print_result("the settings can be used")
+    return DONE
+
+
+@config.command()
+def init(
+    context: typer.Context,
+    output: Annotated[
+        Path | None, typer.Option("--output", metavar="FILE", help="A new file; none is written over.")
+    ] = None,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+    log_format: LogFormatOption = "text",
+) -> int:
+    """Print a settings file to begin with: all settings, explained, with their defaults."""
+    from ctisync.settings.toml_text import sample
+
+    console_of(context, verbose, quiet, log_format)
+    if output is None:
+        print_result(sample().rstrip("\n"))
+        return DONE
+    from ctisync.commands.config_init import write
+
+    write(sample(), output)
+    return DONE
+
+
+@config.command()
+def schema(
+    context: typer.Context,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+    log_format: LogFormatOption = "text",
+) -> int:
+    """Print the JSON Schema of a settings file, for editors."""
+    from ctisync.commands.config_schema import schema as command
+
+    console_of(context, verbose, quiet, log_format)
+    print_document(command())
+    return DONE

@@ -1,0 +1,38 @@
+"""`config schema`: the settings as a JSON Schema, with which editors complete and check a settings file."""
+
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from ctisync.settings.model import Settings
+from ctisync.settings.sources import Secret
+
+_DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
+
+
+def schema() -> dict[str, Any]:
+    return {"$schema": _DRAFT, **_as_toml_has_it(msgspec.json.schema(Settings, schema_hook=_text))}
+
+
+def _text(kind: type) -> dict[str, Any]:
+    if kind in (Path, Secret):
+        return {"type": "string"}
+    raise NotImplementedError
+
+
+def _as_toml_has_it(node: Any) -> Any:
+    """TOML knows no null: where nothing is set stands the empty text. A section needs no default."""
+    match node:
+        case {"type": "null"}:
+            return {"const": ""}
+        case {"default": None}:
+            return _as_toml_has_it({**node, "default": ""})
+        case {"$ref": _, "default": dict()}:
+            return {"$ref": node["$ref"]}
+        case dict():
+            return {key: _as_toml_has_it(value) for key, value in node.items()}
+        case list():
+            return [_as_toml_has_it(value) for value in node]
+        case _:
+            return node

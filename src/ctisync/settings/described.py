@@ -1,0 +1,59 @@
+"""What the settings' structs say of each of their fields: the one place from which all documents take it.
+
+A description is a `Meta(description=...)` on the field's type; the bounds are Metas of their own.
+"""
+
+from collections.abc import Iterator
+from types import NoneType
+from typing import Annotated, Any, get_args, get_origin
+
+import msgspec
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """One field. `kind` is its type with its bounds, without the description; a struct is a section."""
+
+    name: str
+    kind: Any
+    default: Any
+    about: str
+
+
+def settings_of(schema: type[msgspec.Struct]) -> Iterator[Setting]:
+    for field in msgspec.structs.fields(schema):
+        kind, about = _taken_apart(field.type)
+        made = field.default_factory
+        default = field.default if made is msgspec.NODEFAULT else made()
+        yield Setting(field.name, kind, default, about)
+
+
+def kinds(schema: type[msgspec.Struct]) -> dict[str, Any]:
+    """The type of every field."""
+    return {setting.name: setting.kind for setting in settings_of(schema)}
+
+
+def is_section(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
+
+
+def listed_section(kind: Any) -> type[msgspec.Struct] | None:
+    """The struct of which `kind` is a list, if it is one."""
+    if get_origin(kind) is tuple and is_section(get_args(kind)[0]):
+        section: type[msgspec.Struct] = get_args(kind)[0]
+        return section
+    return None
+
+
+def without_none(kind: Any) -> Any:
+    """The type of a setting that may be left unset."""
+    parts = [part for part in get_args(kind) if part is not NoneType]
+    return parts[0] if NoneType in get_args(kind) else kind
+
+
+def _taken_apart(annotation: Any) -> tuple[Any, str]:
+    if get_origin(annotation) is not Annotated:
+        return annotation, ""
+    kind, *metas = get_args(annotation)
+    bounds = [meta for meta in metas if meta.description is None and meta.extra_json_schema is None]
+    about = " ".join(meta.description for meta in metas if meta.description is not None)
+    return (Annotated[(kind, *bounds)] if bounds else kind), about

@@ -1,0 +1,68 @@
+"""What is no mistake in the settings, and yet hardly meant: secrets that others can read, vain settings."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from ctisync.settings import Found
+from ctisync.settings.checks import SqlitePlace
+from ctisync.settings.sources import Secret
+
+_OF_OTHERS: Final = 0o077
+
+_FOR_TLS: Final = frozenset({"ca_file", "client_cert", "client_key"})
+_FOR_OPENSEARCH: Final = frozenset(
+    {"username", "password", "password_file", "shards", "replicas", "codec", "senders", "bulk_bytes"}
+)
+
+
+class Doubt(msgspec.Struct, frozen=True):
+    message: str
+    hint: str
+
+
+def doubts(found: Found) -> list[Doubt]:
+    """What a person should look at, the files first."""
+    return [*_readable_secrets(found), *_in_vain(found)]
+
+
+def _readable_secrets(found: Found) -> Iterator[Doubt]:
+    held: dict[Path, list[str]] = {}
+    for name, one in sorted(found.given.items()):
+        if isinstance(one.value, Secret) and one.file is not None:
+            held.setdefault(one.file, []).append(name)
+        elif name.endswith(".client_key"):
+            held.setdefault(one.value, []).append(name)
+    for file, names in held.items():
+        if file.stat().st_mode & _OF_OTHERS:
+            holds = " and ".join(names)
+            yield Doubt(f"{file} holds {holds}, and others than its owner may use it", f"chmod 600 {file}")
+
+
+def _in_vain(found: Found) -> Iterator[Doubt]:
+    """Settings that somebody gave, and that nothing looks at."""
+    for name, one in found.given.items():
+        if f"{name}_file" in found.given:
+            continue  # that is what was given
+        reason = _why_in_vain(found, *name.rpartition(".")[::2])
+        if reason is not None:
+            yield Doubt(f"{one.origin} has no effect: {reason}", "remove it")
+
+
+def _why_in_vain(found: Found, section: str, key: str) -> str | None:
+    settings = found.settings
+    on_sqlite = isinstance(settings.place, SqlitePlace)
+    match section:
+        case "store" if on_sqlite and key in _FOR_OPENSEARCH | _FOR_TLS:
+            return "the store is a SQLite file"
+        case "store" if not on_sqlite and key == "compression":
+            return "the store is OpenSearch; store.codec is for that"
+        case "command_manager" if not settings.command_manager_urls and key != "enabled":
+            return "nobody is told of new content"
+        case "cti" if key in _FOR_TLS and settings.cti.url.startswith("http:"):
+            return "cti.url is without TLS"
+        case "store" if key in _FOR_TLS and settings.store.url.startswith("http:"):
+            return "store.url is without TLS"
+    return None

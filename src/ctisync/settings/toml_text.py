@@ -1,0 +1,101 @@
+"""Settings as TOML: one value, and the whole file with every setting commented out."""
+
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from ctisync.settings.described import Setting, is_section, listed_section, settings_of, without_none
+from ctisync.settings.model import Settings
+from ctisync.settings.sources import Secret, expected
+
+_COLUMNS: Final = 104
+_ANY_NUMBER: Final = 2**63 - 1
+_UNITS: Final = {1 << 30: "GiB", 1 << 20: "MiB"}
+
+_HEAD: Final = """\
+The settings of ctisync. What is commented out is the default: take away the "#" to set it.
+An empty text counts as not set.
+
+ctisync reads /etc/ctisync/config.toml, then $XDG_CONFIG_HOME/ctisync/config.toml (or --config FILE),
+then systemd's credentials, then the environment (cti.url is CTISYNC_CTI__URL); later ones win.
+
+What is set, and where: ctisync config show
+Whether it can be used: ctisync config check
+"""
+
+
+def as_toml(value: Any) -> str:
+    """A setting's value; None and an empty path are the empty text."""
+    match value:
+        case None:
+            return '""'
+        case bool():
+            return "true" if value else "false"
+        case int():
+            return f"{value:_}" if value >= 10_000 else str(value)
+        case float():
+            return as_toml(int(value)) if value.is_integer() else repr(value)
+        case tuple():
+            return f"[{', '.join(map(as_toml, value))}]"
+        case Secret():
+            return '"***"'
+        case Path():
+            return as_toml("" if value == Path() else str(value))
+        case _:
+            return msgspec.json.encode(value).decode()
+
+
+def in_units(value: Any) -> str:
+    """A size in MiB or GiB when that is shorter to read; else nothing."""
+    for size, unit in _UNITS.items() if type(value) is int else ():
+        if value and value % size == 0:
+            return f"{value // size} {unit}"
+    return ""
+
+
+def sample() -> str:
+    """Every setting with its meaning and its default, commented out: loading it sets nothing, and so does
+    loading it with each `#` before a name, or before `[[`, taken away."""
+    lines = [*_prose(_HEAD), *_lines(settings_of(Settings))]
+    return "\n".join(lines) + "\n"
+
+
+def _lines(settings: Iterator[Setting]) -> Iterator[str]:
+    """What is no section comes first: TOML knows no way back from a section."""
+    sections = []
+    for setting in settings:
+        if is_section(setting.kind):
+            sections.append((f"[{setting.name}]", setting.kind))
+        elif (listed := listed_section(setting.kind)) is not None:
+            sections.append((f"#[[{setting.name}]]", listed))
+        else:
+            yield from _one(setting)
+    for head, section in sections:
+        yield ""
+        yield head
+        yield from _prose(section.__doc__ or "")
+        if head.startswith("#"):
+            yield from _prose("Take away the # above, too; for another one, write the section again.")
+        yield from _lines(settings_of(section))
+
+
+def _one(setting: Setting) -> Iterator[str]:
+    size = in_units(setting.default)
+    yield ""
+    yield from _prose(setting.about)
+    yield from _prose(_choice(setting.kind))
+    yield f"#{setting.name} = {as_toml(setting.default)}" + (f"  # {size}" if size else "")
+
+
+def _choice(kind: Any) -> str:
+    """What it may be, where that is not any text."""
+    told = expected(without_none(kind)).removesuffix(f" and at most {_ANY_NUMBER}")
+    return "" if told == "a text" else f"{told[0].upper()}{told[1:]}."
+
+
+def _prose(text: str) -> Iterator[str]:
+    for line in text.replace("`", '"').splitlines():
+        yield from (f"# {part}" for part in textwrap.wrap(line, _COLUMNS - 2)) if line else ("#",)

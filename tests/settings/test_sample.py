@@ -1,0 +1,100 @@
+"""The settings file to begin with and the schema for editors say what the settings themselves are."""
+
+import json
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ctisync.commands.config_schema import schema
+from ctisync.errors import ConfigurationError
+from ctisync.settings import Found, Settings, find
+from ctisync.settings.toml_text import sample
+from tests.docs import settings_table
+from tests.support.json_schema import mistakes
+
+UNCOMMENTED = re.sub(r"(?m)^#(?=[^# ])", "", sample())
+
+
+def found(text: str, tmp_path: Path) -> Found:
+    file = tmp_path / "config.toml"
+    file.write_text(text)
+    return find(file, {"HOME": str(tmp_path)}, system_file=tmp_path / "none")
+
+
+def test_the_printed_file_sets_nothing(tmp_path: Path) -> None:
+    assert found(sample(), tmp_path).given == {}
+    assert found(sample(), tmp_path).settings == found("", tmp_path).settings
+
+
+def test_the_printed_file_has_the_defaults_when_each_line_is_uncommented(tmp_path: Path) -> None:
+    assert UNCOMMENTED.count("\n#") < sample().count("\n#")
+    assert found(UNCOMMENTED, tmp_path).settings == found("", tmp_path).settings
+
+
+def test_the_printed_file_holds_every_setting() -> None:
+    def names(section: dict[str, Any]) -> set[str]:
+        (consumer,) = section.pop("consumers")
+        section["consumers[]"] = consumer
+        return {
+            f"{key}.{inner}" if isinstance(value, dict) else key
+            for key, value in section.items()
+            for inner in (value if isinstance(value, dict) else [""])
+        }
+
+    assert names(tomllib.loads(UNCOMMENTED)) == {name for name, _ in settings_table.every(Settings)}
+
+
+@pytest.mark.parametrize(
+    "line", re.findall(r"(?m)^#(\w+ = .*)$", sample().split("#[[consumers]]")[1].split("\n[")[0])
+)
+def test_a_consumers_setting_without_its_heading_is_told(tmp_path: Path, line: str) -> None:
+    """It would else become one of the section above."""
+    with pytest.raises(ConfigurationError, match="there is no setting cti"):
+        found(sample().replace(f"#{line}", line), tmp_path)
+
+
+def test_every_setting_is_explained() -> None:
+    assert [name for name, one in settings_table.every(Settings) if not one.about] == []
+
+
+def test_no_line_of_the_printed_file_is_too_long_to_read() -> None:
+    assert max(map(len, sample().splitlines())) <= 104
+
+
+def test_the_schema_takes_the_printed_file_with_each_line_uncommented() -> None:
+    assert mistakes(schema(), tomllib.loads(UNCOMMENTED)) == []
+    assert mistakes(schema(), tomllib.loads(sample())) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ("[cti]\nurll = 'x'", "cti.urll"),
+        ("[ctii]", "ctii"),
+        ("[store]\nshards = 0", "store.shards"),
+        ("[store]\nshards = 1025", "store.shards"),
+        ("[store]\nshards = '1'", "store.shards"),
+        ("[cti]\nretry_budget = 0", "cti.retry_budget"),
+        ("on_feed_reset = 'ask'", "on_feed_reset"),
+        ("[command_manager]\nenabled = 'yes'", "command_manager.enabled"),
+        ("[[consumers]]\nresources = [1]", "consumers[0].resources[0]"),
+    ],
+)
+def test_the_schema_refuses_what_the_settings_refuse(tmp_path: Path, text: str, where: str) -> None:
+    assert any(where in mistake for mistake in mistakes(schema(), tomllib.loads(text))), mistakes(
+        schema(), tomllib.loads(text)
+    )
+    with pytest.raises(ConfigurationError, match=r"expected|there is no setting"):
+        found(text, tmp_path)
+
+
+def test_the_schema_tells_meaning_and_default_of_every_setting() -> None:
+    sections = schema()["$defs"]
+    for name, section in sections.items():
+        for key, node in section["properties"].items():
+            assert "$ref" in node or ("default" in node and node["description"]), f"{name}.{key}"
+    assert sections["CtiSettings"]["properties"]["retry_budget"]["default"] == 300
+    json.dumps(schema())

@@ -1,0 +1,57 @@
+"""As much of JSON Schema as the settings' own has: what a document gets wrong, with its place."""
+
+import operator
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+_TYPES: Final[dict[str, Any]] = {
+    "string": str,
+    "boolean": bool,
+    "integer": int,
+    "number": int | float,
+    "array": list,
+    "object": dict,
+}
+_BOUNDS: Final[dict[str, Callable[[Any, Any], bool]]] = {
+    "minimum": operator.ge,
+    "maximum": operator.le,
+    "exclusiveMinimum": operator.gt,
+    "const": operator.eq,
+    "enum": lambda value, choices: value in choices,
+}
+_WORDS: Final = frozenset({"$schema", "$defs", "title", "description", "default", "required"})
+_INNER: Final = frozenset({"$ref", "type", "anyOf", "items", "properties", "additionalProperties"})
+
+
+def mistakes(schema: dict[str, Any], value: Any) -> list[str]:
+    """`store.shards: minimum 1`; nothing when the schema takes the value."""
+    return list(_looked_at(schema, schema["$defs"], value, ""))
+
+
+def _looked_at(node: dict[str, Any], sections: Any, value: Any, where: str) -> Iterator[str]:
+    assert node.keys() <= _WORDS | _INNER | _BOUNDS.keys(), f"the checker does not know all of {node}"
+    if "$ref" in node:
+        yield from _looked_at(sections[node["$ref"].rpartition("/")[2]], sections, value, where)
+    elif "anyOf" in node:
+        if all(list(_looked_at(each, sections, value, where)) for each in node["anyOf"]):
+            yield f"{where}: none of these"
+    elif "type" in node and not isinstance(value, _TYPES[node["type"]]):
+        yield f"{where}: type {node['type']}"
+    else:
+        for word in _BOUNDS.keys() & node.keys():
+            if not _BOUNDS[word](value, node[word]):
+                yield f"{where}: {word} {node[word]}"
+        yield from _inside(node, sections, value, where)
+
+
+def _inside(node: dict[str, Any], sections: Any, value: Any, where: str) -> Iterator[str]:
+    if isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _looked_at(node["items"], sections, item, f"{where}[{index}]")
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            place = f"{where}.{key}".lstrip(".")
+            if key in node["properties"]:
+                yield from _looked_at(node["properties"][key], sections, item, place)
+            elif node["additionalProperties"] is False:
+                yield f"{place}: not known"

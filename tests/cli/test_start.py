@@ -17,6 +17,7 @@ HEAVY = {"httpx", "opensearchpy", "ijson", "jsonpatch", "rich"}
         (["status", "--json"], HEAVY),
         (["status", "--check"], HEAVY),
         *((["config", *words], HEAVY | {"sqlite3"}) for words in (["show"], ["check"], ["init"], ["schema"])),
+        (["examples"], HEAVY | {"sqlite3"}),
     ],
 )
 def test_a_command_loads_only_what_it_needs(

@@ -49,13 +49,8 @@ def test_the_readmes_commands_do_what_it_says(
     (snapshot,) = feed.files.values()
     (tmp_path / "1901695_1746459961.zip").write_bytes(snapshot.body)
     found = [line for script in blocks("sh") for line in page.commands(script)]
-    assert [line.split()[1] for line in found] == [
-        "sync",
-        "status",
-        "export",
-        "init-snapshot",
-        *["config"] * 3,
-    ]
+    typed = [line.split()[1] for line in found]
+    assert typed == ["sync", "status", "export", "init-snapshot", "examples", "config", "config", "config"]
     for line in found:
         result = run(line, environment, tmp_path)
         assert result.returncode == 0, f"{line}\n{result.stderr}"

@@ -74,6 +74,8 @@ def test_the_schema_takes_the_printed_file_with_each_line_uncommented() -> None:
     [
         ("[cti]\nurll = 'x'", "cti.urll"),
         ("[ctii]", "ctii"),
+        ("[limits]\nratios = 1", "limits.ratios"),
+        ("[[consumers]]\nname = 'x'", "consumers[0].name"),
         ("[store]\nshards = 0", "store.shards"),
         ("[store]\nshards = 1025", "store.shards"),
         ("[store]\nshards = '1'", "store.shards"),

@@ -1,4 +1,4 @@
-"""The demo: a command of its own, which needs no settings."""
+"""What somebody types who is new to it: the demo and the examples. Neither needs settings."""
 
 import sys
 from pathlib import Path
@@ -7,7 +7,15 @@ from typing import Annotated
 import typer
 
 from ctisync.cli.app import app
-from ctisync.cli.call import CLOCK, LogFormatOption, QuietOption, VerboseOption, console_of
+from ctisync.cli.call import (
+    CLOCK,
+    LogFormatOption,
+    QuietOption,
+    VerboseOption,
+    console_of,
+    print_result,
+)
+from ctisync.errors import DONE
 
 
 @app.command()
@@ -24,3 +32,28 @@ def demo(
     from ctisync.demo.run import play
 
     return play(keep, CLOCK, console_of(context, verbose, quiet, log_format), sys.stdout)
+
+
+@app.command()
+def examples(
+    context: typer.Context,
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="The one to print; else they are listed.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", metavar="DIR", help="Write it, or all, there; no file is written over."),
+    ] = None,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+    log_format: LogFormatOption = "text",
+) -> int:
+    """List, print or copy the examples: crontab, systemd units."""
+    from ctisync.commands import examples as command
+
+    console_of(context, verbose, quiet, log_format)
+    if output is not None:
+        command.write(name, output)
+    else:
+        print_result(command.listed() if name is None else command.printed(name))
+    return DONE

@@ -1,0 +1,71 @@
+"""`examples`: files to begin with that come along with the program, so that no clone is needed for them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from ctisync.errors import UsageError
+
+_PACKAGE: Final = Path(__file__).parents[1]
+
+_FOLDER: Final = next(
+    folder for folder in (_PACKAGE / "examples", _PACKAGE.parents[1] / "examples") if folder.is_dir()
+)
+"""In a wheel they are in the package; the package of a clone has them beside its sources."""
+
+
+def listed() -> str:
+    """A line a file: its name, and what it says of itself in its first line."""
+    names = [_name(path) for path in _files(_FOLDER)]
+    width = max(map(len, names))
+    return "\n".join(f"{name:<{width}}  {_about(_FOLDER / name)}" for name in names)
+
+
+def printed(name: str) -> str:
+    """The text of an example; before each file of a folder stands its name."""
+    chosen = _chosen(name)
+    if chosen.is_file():
+        return chosen.read_text(encoding="utf-8").rstrip("\n")
+    return "\n\n".join(f"# {_name(path)}\n{printed(_name(path))}" for path in _files(chosen))
+
+
+def write(name: str | None, folder: Path) -> None:
+    """Copy one example, or all, into `folder`, which is made when it is missing. Raises UsageError, and has
+    written nothing, when one of the files is there already."""
+    chosen = _FOLDER if name is None else _chosen(name)
+    base = chosen.parent if chosen.is_file() else chosen
+    targets = {path: folder / path.relative_to(base) for path in _files(chosen)}
+    there = [str(target) for target in targets.values() if target.exists()]
+    if there:
+        raise UsageError(f"{there[0]} is there already, and stays as it is", hint="--output ANOTHER_FOLDER")
+    for path, target in targets.items():
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("x", encoding="utf-8") as stream:
+                stream.write(path.read_text(encoding="utf-8"))
+        except OSError as error:
+            raise UsageError(
+                f"cannot write to {target}: {error.strerror}", hint="--output ANOTHER_FOLDER"
+            ) from error
+
+
+def _chosen(name: str) -> Path:
+    """The file or folder of that name."""
+    known = [path for each in _files(_FOLDER) for path in (each, each.parent) if path != _FOLDER]
+    for path in known:
+        if _name(path) == name.rstrip("/"):
+            return path
+    raise UsageError(f"there is no example {name}", hint="ctisync examples")
+
+
+def _files(place: Path) -> Iterator[Path]:
+    yield from [place] if place.is_file() else sorted(path for path in place.rglob("*") if path.is_file())
+
+
+def _name(path: Path) -> str:
+    return path.relative_to(_FOLDER).as_posix()
+
+
+def _about(path: Path) -> str:
+    """Its first line, which is a comment."""
+    return path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")

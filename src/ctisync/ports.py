@@ -210,6 +210,10 @@ class Inspection(Protocol):
     def lookup(self, names: Collection[str]) -> dict[str, Record]:
         """Those of these records that the live content holds."""
 
+    def neighbours(self, name: str, most: int) -> list[str]:
+        """At most so many names of the live content before `name`, and as many behind it, in their order
+        (by UTF-8 bytes); not `name` itself."""
+
 
 class Store(Protocol):
     """Where content and state are kept."""

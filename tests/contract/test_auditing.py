@@ -49,6 +49,21 @@ def test_nothing_stored_is_empty_and_no_fault(store: Store, consumer: Consumer) 
     assert (found.is_empty, found.findings, found.records) == (True, (), None)
 
 
+def test_the_names_beside_a_name_are_found_whether_it_is_there_or_not(
+    store: Store, consumer: Consumer
+) -> None:
+    """Who has mistyped one is shown what is near."""
+    with store.inspect(consumer) as seen:
+        assert seen.neighbours("CVE-2", 2) == []
+    names = ["A", "CVE-1", "CVE-2", "CVE-20", "CVE-3", "é", "\N{MUSICAL SYMBOL G CLEF}"]
+    passes.initialise(store, consumer, [record(name, at) for at, name in enumerate(names, 1)], 50)
+    with store.inspect(consumer) as seen:
+        assert seen.neighbours("CVE-2", 2) == ["A", "CVE-1", "CVE-20", "CVE-3"]
+        assert seen.neighbours("CVE-21", 1) == ["CVE-20", "CVE-3"]
+        assert seen.neighbours("", 3) == names[:3]
+        assert seen.neighbours("\uffff", 2) == ["CVE-3", "é", names[-1]]
+
+
 def test_an_inspection_hands_out_every_record_and_each_by_its_name(store: Store, consumer: Consumer) -> None:
     records = by_name([*awkward(), *made_up(300, first_offset=1000)])
     passes.initialise(store, consumer, records, 2000)

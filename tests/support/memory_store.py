@@ -100,6 +100,12 @@ class MemoryInspection:
         content = self._kept.content or {}
         return {name: content[name] for name in names if name in content}
 
+    def neighbours(self, name: str, most: int) -> list[str]:
+        names = sorted(self._kept.content or {}, key=str.encode)
+        before = [each for each in names if each.encode() < name.encode()]
+        behind = [each for each in names if each.encode() > name.encode()]
+        return before[-most:] + behind[:most]
+
 
 class MemoryWriter:
     """Taking the lease is being the last who took it: no other writer can be alive on this host."""

@@ -97,6 +97,26 @@ def export(
 
 
 @app.command()
+def show(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the record: CVE-2024-3094.")],
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    consumer: ConsumerOption = None,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+    log_format: LogFormatOption = "text",
+) -> int:
+    """Show one record: title, severity, what is affected, references."""
+    from ctisync.commands import show as command
+
+    call = call_of(context, config, consumer, verbose, quiet, log_format)
+    line = command.find(call.settings, call.only_consumer("show looks into"), name, CLOCK)
+    print_result(command.as_json(line) if as_json else call.console.harmless(command.as_text(line)))
+    return DONE
+
+
+@app.command()
 def verify(
     context: typer.Context,
     deep: Annotated[bool, typer.Option("--deep", help="Decode every record.")] = False,

@@ -59,6 +59,11 @@ class Console:
         """A text as it may be written elsewhere."""
         return self._masked(text)
 
+    @staticmethod
+    def harmless(text: str) -> str:
+        """Lines of a text that somebody else has written, without what a terminal obeys."""
+        return "\n".join(map(_harmless, text.split("\n")))
+
     @property
     def verbose(self) -> bool:
         return self._least == "debug"

@@ -135,6 +135,13 @@ class OpenSearchInspection:
             found |= {hit.id: hit.record for hit in hits}
         return found
 
+    def neighbours(self, name: str, most: int) -> list[str]:
+        if self._pit is None:
+            return []
+        before = self._search(size=most, sort=[{"name": "desc"}], query={"range": {"name": {"lt": name}}})
+        behind = self._search(size=most, sort=[{"name": "asc"}], query={"range": {"name": {"gt": name}}})
+        return [*reversed([hit.id for hit in before.hits]), *(hit.id for hit in behind.hits)]
+
     def _not_the_stored_one(self) -> Iterator[Finding]:
         live, entry = self._inventory.live, self._entry
         if entry.swap is None and entry.state.content and live != entry.generation:

@@ -21,6 +21,8 @@ _AS_RECORD: Final = (
     "SELECT ifnull(CAST(name AS TEXT), ''), ifnull(CAST(offset AS INTEGER), -1),"
     " ifnull(CAST(line AS BLOB), ''), CAST(packed AS BLOB) FROM records WHERE "
 )
+_BEFORE: Final = "SELECT name FROM records WHERE generation = ? AND name < ? ORDER BY name DESC LIMIT ?"
+_BEHIND: Final = "SELECT name FROM records WHERE generation = ? AND name > ? ORDER BY name LIMIT ?"
 
 
 class SqliteInspection:
@@ -70,6 +72,17 @@ class SqliteInspection:
         with named_errors(self._path):
             found = [record(row) for row in rows if row is not None]
         return {record.name: record for record in found}
+
+    def neighbours(self, name: str, most: int) -> list[str]:
+        if (live := self._live) is None:
+            return []
+        connection, generation = live
+        with named_errors(self._path):
+            before, behind = (
+                [found.decode() for (found,) in connection.execute(query, (generation, name, most))]
+                for query in (_BEFORE, _BEHIND)
+            )
+        return [*reversed(before), *behind]
 
     @property
     def _live(self) -> tuple[sqlite3.Connection, int] | None:

@@ -1,0 +1,37 @@
+"""The command that needs neither settings nor a store: two files are all it knows."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ctisync.cli.app import app
+from ctisync.cli.call import LogFormatOption, QuietOption, VerboseOption, console_of, print_result
+from ctisync.errors import DONE, AuditFailed
+
+
+@app.command()
+def diff(
+    context: typer.Context,
+    old: Annotated[Path, typer.Argument(metavar="OLD", help="What `export` has written.")],
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="The same, later.")],
+    as_json: Annotated[bool, typer.Option("--json", help="For programs: a line each.")] = False,
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="End with 9 when there are differences.")
+    ] = False,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+    log_format: LogFormatOption = "text",
+) -> int:
+    """Tell which records two exports have not in common, and what has changed in the others."""
+    from ctisync.commands import diff as command
+
+    console = console_of(context, verbose, quiet, log_format)
+    counted: Counter[str] = Counter()
+    for found in command.compare(old, new):
+        counted[found.what] += 1
+        print_result(command.as_json(found) if as_json else console.harmless(command.as_text(found)))
+    if not as_json:
+        print_result(command.summary(counted))
+    return AuditFailed.exit_code if exit_code and counted else DONE

@@ -1,0 +1,105 @@
+"""`show`: one record, for people or as it is."""
+
+import textwrap
+from difflib import SequenceMatcher
+from typing import Final
+
+import msgspec
+
+from ctisync.core.advisory import Advisory, advisory
+from ctisync.core.model import Consumer
+from ctisync.errors import EmptyStore, UsageError
+from ctisync.ports import Clock, Inspection
+from ctisync.settings import Settings
+from ctisync.wiring import opened_store
+
+_WIDTH: Final = 100
+_MOST_ROWS: Final = 20
+"""Of what is affected, and of references; a kernel's CVE has hundreds."""
+
+_NEAR: Final = 3
+_LOOKED_AT: Final = 10
+
+
+def find(settings: Settings, consumer: Consumer, name: str, clock: Clock) -> bytes:
+    """The record's line. In other letters, or without its `CVE-`, it is found as well.
+
+    Raises EmptyStore without a content, UsageError with the nearest names when it is not in there.
+    """
+    meant = dict.fromkeys((name, name.upper(), f"CVE-{name}"))
+    with opened_store(settings, clock, host_lock_held=False) as store, store.inspect(consumer) as seen:
+        if seen.count() is None:
+            raise EmptyStore(f"{store.name} holds no content of {consumer} yet", hint="ctisync sync")
+        found = seen.lookup(meant)
+        for each in meant:
+            if each in found:
+                return found[each].line
+        near = _nearest(name, seen)
+    raise UsageError(
+        f"{consumer} has no record {name}",
+        hint=f"the nearest are {', '.join(near)}" if near else None,
+    )
+
+
+def _nearest(name: str, seen: Inspection) -> list[str]:
+    """Of the names that stand beside it; the most alike first."""
+    found = dict.fromkeys(
+        near for each in (name, name.upper(), f"CVE-{name}") for near in seen.neighbours(each, _LOOKED_AT)
+    )
+    return sorted(found, key=lambda each: -SequenceMatcher(None, name.upper(), each).ratio())[:_NEAR]
+
+
+def as_json(line: bytes) -> str:
+    """The record as it is stored, numbers digit by digit, in lines for people."""
+    return msgspec.json.format(line).decode()
+
+
+def as_text(line: bytes) -> str:
+    """What a person wants to know first."""
+    record = advisory(line)
+    head = [f"{record.name}   offset {record.offset:,}"]
+    if record.version is not None:
+        head.append(f"version {record.version}")
+    if record.inserted_at:
+        head.append(f"in the feed since {record.inserted_at[:10]}")
+    rows = [row for label, texts in _labelled(record) for row in _rows(label, texts)]
+    return "\n".join([", ".join(head), *rows])
+
+
+def _labelled(record: Advisory) -> list[tuple[str, tuple[str, ...]]]:
+    dates = [
+        f"{word} {date[:10]}"
+        for word, date in (("published", record.published), ("updated", record.updated))
+        if date
+    ]
+    found = [
+        ("title", (record.title,)),
+        ("state", (", ".join([record.state, *dates]).removeprefix(", "),)),
+        ("severity", record.severities),
+        ("weakness", record.weaknesses),
+        ("description", (record.description,)),
+        ("affected", _not_too_many(record.affected, record.name)),
+        ("references", _not_too_many(record.references, record.name)),
+    ]
+    if not any(any(texts) for _, texts in found):
+        found = [
+            ("holds", (", ".join(record.members),)),
+            ("all of it", (f"ctisync show {record.name} --json",)),
+        ]
+    return found
+
+
+def _not_too_many(texts: tuple[str, ...], name: str) -> tuple[str, ...]:
+    if len(texts) <= _MOST_ROWS:
+        return texts
+    return (*texts[:_MOST_ROWS], f"and {len(texts) - _MOST_ROWS} more: ctisync show {name} --json")
+
+
+def _rows(label: str, texts: tuple[str, ...]) -> list[str]:
+    """Each text below the other, behind the label of the first."""
+    lines = [
+        line
+        for text in texts
+        for line in textwrap.wrap(text, _WIDTH, break_long_words=False, break_on_hyphens=False)
+    ]
+    return [f"  {label if number == 0 else '':<11}  {line}" for number, line in enumerate(lines)]

@@ -1,0 +1,135 @@
+"""A record in the words of people, as far as its payload is a CVE record (CVE JSON 5.x).
+
+Nothing in it is relied on: what has another shape than expected is passed over.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+
+from ctisync.core import wire
+from ctisync.core.model import Json
+
+_SCORES: Final = {"cvssV4_0": "4.0", "cvssV3_1": "3.1", "cvssV3_0": "3.0", "cvssV2_0": "2.0"}
+
+_BOUNDS: Final = (("lessThan", "<"), ("lessThanOrEqual", "<="))
+
+
+class Advisory(msgspec.Struct, frozen=True):
+    """What a record says. Empty where it says nothing; `members` are the payload's own."""
+
+    name: str
+    offset: int
+    version: int | None
+    inserted_at: str
+    title: str
+    state: str
+    published: str
+    updated: str
+    description: str
+    severities: tuple[str, ...]
+    weaknesses: tuple[str, ...]
+    affected: tuple[str, ...]
+    references: tuple[str, ...]
+    members: tuple[str, ...]
+
+
+def advisory(line: bytes) -> Advisory:
+    """Of a record's line. Raises ValueError when it is no JSON object."""
+    record = _object(wire.decode(line))
+    payload = _object(record.get("payload"))
+    about = _object(payload.get("cveMetadata"))
+    said = list(_containers(_object(payload.get("containers"))))
+    first = said[0] if said else {}
+    version = record.get("version")
+    return Advisory(
+        name=_text(record.get("name")),
+        offset=record["offset"],
+        version=version if isinstance(version, int) else None,
+        inserted_at=_text(record.get("inserted_at")),
+        title=_text(first.get("title")),
+        state=_text(about.get("state")),
+        published=_text(about.get("datePublished")),
+        updated=_text(about.get("dateUpdated")),
+        description=_english(first.get("descriptions")) or _english(first.get("rejectedReasons")),
+        severities=_once(_severities(said)),
+        weaknesses=_once(text for each in said for text in _weaknesses(each)),
+        affected=_once(text for each in said for text in _affected(each)),
+        references=_once(
+            _text(link.get("url")) for each in said for link in _objects(each.get("references"))
+        ),
+        members=tuple(payload),
+    )
+
+
+def _containers(containers: dict[str, Json]) -> Iterator[dict[str, Json]]:
+    """That of who assigned the CVE first, then what others have added."""
+    cna = _object(containers.get("cna"))
+    if cna:
+        yield cna
+    yield from _objects(containers.get("adp"))
+
+
+def _severities(containers: list[dict[str, Json]]) -> Iterator[str]:
+    """The newest kind of score first."""
+    metrics = [metric for each in containers for metric in _objects(each.get("metrics"))]
+    for key, kind in _SCORES.items():
+        for score in (_object(metric.get(key)) for metric in metrics):
+            number, vector = score.get("baseScore"), _text(score.get("vectorString"))
+            if number is not None or vector:
+                said = " ".join(str(part) for part in (number, score.get("baseSeverity")) if part is not None)
+                how = ", ".join(
+                    part for part in (f"CVSS {kind}", vector.removeprefix(f"CVSS:{kind}/")) if part
+                )
+                yield f"{said or 'no score'} ({how})"
+
+
+def _weaknesses(container: dict[str, Json]) -> Iterator[str]:
+    for kind in _objects(container.get("problemTypes")):
+        for described in _objects(kind.get("descriptions")):
+            number, words = _text(described.get("cweId")), _text(described.get("description"))
+            yield words if words.startswith(number) else f"{number} {words}"
+
+
+def _affected(container: dict[str, Json]) -> Iterator[str]:
+    for product in _objects(container.get("affected")):
+        name = " ".join(_text(product.get(key)) for key in ("vendor", "product")).strip()
+        versions = [each for each in _objects(product.get("versions")) if each.get("status") == "affected"]
+        ranges = ", ".join(_once(_range(each) for each in versions))
+        if ranges or product.get("defaultStatus") == "affected" or "versions" not in product:
+            yield f"{name}: {ranges}" if ranges else name
+
+
+def _range(version: dict[str, Json]) -> str:
+    """`1.2`, `< 1.3`, `1.2 to < 1.3`; a version of 0, or none, is the beginning."""
+    begin = _text(version.get("version"))
+    for key, sign in _BOUNDS:
+        if end := _text(version.get(key)):
+            return f"{sign} {end}" if begin in ("", "0", "*", "n/a") else f"{begin} to {sign} {end}"
+    return begin
+
+
+def _english(texts: Json) -> str:
+    """The first English text, else the first."""
+    found = [(_text(each.get("lang")), _text(each.get("value"))) for each in _objects(texts)]
+    english = [value for lang, value in found if lang.lower().startswith("en")]
+    return next(iter([*english, *(value for _, value in found)]), "")
+
+
+def _once(texts: Iterator[str]) -> tuple[str, ...]:
+    """In their order, none empty, none twice."""
+    return tuple(dict.fromkeys(text for text in texts if text))
+
+
+def _object(value: Json) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _objects(value: Json) -> list[dict[str, Any]]:
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
+
+
+def _text(value: Json) -> str:
+    """On one line."""
+    return " ".join(value.split()) if isinstance(value, str) else ""

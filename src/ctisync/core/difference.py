@@ -1,0 +1,102 @@
+"""What became of each record between two exports, which are sorted by name: a merge in constant memory."""
+
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Final, Literal
+
+import msgspec
+
+from ctisync.core import wire
+from ctisync.core.model import Json, Record
+from ctisync.core.patch import equal
+
+MOST_FIELDS: Final = 1000
+"""Of one record; who has changed more has changed altogether."""
+
+_ALWAYS: Final = ("/offset", "/version")
+"""What each change alters: told only when nothing else differs."""
+
+_ABSENT: Final = object()
+"""Equal to no value of JSON."""
+
+
+class Difference(msgspec.Struct, frozen=True):
+    """`fields` are JSON Pointers (RFC 6901) into the record's line, of what was changed; offsets are None
+    where the record is not."""
+
+    name: str
+    what: Literal["added", "removed", "changed"]
+    fields: tuple[str, ...] = ()
+    old_offset: int | None = None
+    new_offset: int | None = None
+
+
+class NoExport(ValueError):
+    """A line is no record, or its name does not ascend.
+
+    `which` is 0 for the old lines, 1 for the new ones; `number` counts lines from 1.
+    """
+
+    def __init__(self, which: int, number: int, why: str) -> None:
+        super().__init__(why)
+        self.which = which
+        self.number = number
+
+
+def differences(old: Iterable[bytes], new: Iterable[bytes]) -> Iterator[Difference]:
+    """By name. Lines that are equal in value make none. Raises NoExport."""
+    olds, news = _records(old, 0), _records(new, 1)
+    one, other = next(olds, None), next(news, None)
+    while one is not None or other is not None:
+        if other is None or (one is not None and one.name.encode() < other.name.encode()):
+            assert one is not None  # else the loop would have ended
+            yield Difference(one.name, "removed", old_offset=one.offset)
+            one = next(olds, None)
+        elif one is None or other.name.encode() < one.name.encode():
+            yield Difference(other.name, "added", new_offset=other.offset)
+            other = next(news, None)
+        else:
+            if one.line != other.line and (fields := _changed(one, other)):
+                yield Difference(one.name, "changed", fields, one.offset, other.offset)
+            one, other = next(olds, None), next(news, None)
+
+
+def _records(lines: Iterable[bytes], which: int) -> Iterator[Record]:
+    before = b""
+    for number, line in enumerate(lines, start=1):
+        try:
+            record = wire.record(line.strip())
+        except wire.NotARecord as error:
+            raise NoExport(which, number, f"this is no record: {error}") from None
+        name = record.name.encode()
+        if name <= before:
+            raise NoExport(which, number, f"{record.name} stands behind {before.decode()}")
+        before = name
+        yield record
+
+
+def _changed(one: Record, other: Record) -> tuple[str, ...]:
+    try:
+        found = tuple(islice(_unlike(wire.decode(one.line), wire.decode(other.line)), MOST_FIELDS))
+    except ValueError:  # deeper, or with numbers larger, than can be looked at
+        return ("/payload",)
+    return tuple(each for each in found if each not in _ALWAYS) or found
+
+
+def _unlike(one: Json, other: Json) -> Iterator[str]:
+    """Where two values differ. Of arrays of different length, the array as a whole."""
+    pending = [("", one, other)]
+    while pending:
+        pointer, left, right = pending.pop()
+        if isinstance(left, dict) and isinstance(right, dict):
+            for key in sorted(left.keys() | right.keys(), reverse=True):
+                below = f"{pointer}/{key.replace('~', '~0').replace('/', '~1')}"
+                if key in left and key in right:
+                    pending.append((below, left[key], right[key]))
+                else:
+                    pending.append((below, None, _ABSENT))
+        elif isinstance(left, list) and isinstance(right, list) and len(left) == len(right):
+            pairs = list(zip(left, right, strict=True))
+            pending += [(f"{pointer}/{index}", *pair) for index, pair in reversed(list(enumerate(pairs)))]
+        elif not equal(left, right):
+            yield pointer

@@ -1,0 +1,103 @@
+"""`show` and `diff` as people and programs use them."""
+
+import json
+
+import pytest
+
+from tests.cli.conftest import Ctisync
+from tests.support.feed_history import churn
+from tests.support.feed_simulator import FeedSimulator
+from tests.support.records import comparable, record
+
+
+def test_a_record_is_shown_as_it_is_stored(ctisync: Ctisync, feed: FeedSimulator) -> None:
+    ctisync.run("sync", "-q")
+    wanted = feed.expected_lines()[3]
+    name = json.loads(wanted)["name"]
+    shown = ctisync.run("show", name, "--json")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert comparable(shown.stdout.encode()) == comparable(wanted)
+    assert ctisync.run("show", name).stdout.startswith(f"{name}   offset ")
+
+
+def test_a_name_may_be_written_as_people_do(ctisync: Ctisync, feed: FeedSimulator) -> None:
+    ctisync.run("sync", "-q")
+    name = next(each for each in map(_name, feed.expected_lines()) if each.startswith("CVE-"))
+    for written in (name.lower(), name.removeprefix("CVE-")):
+        assert ctisync.run("show", written).stdout.startswith(name)
+
+
+def test_a_name_that_is_not_there_is_told_with_those_that_are_near(
+    ctisync: Ctisync, feed: FeedSimulator
+) -> None:
+    ctisync.run("sync", "-q")
+    name = next(each for each in map(_name, feed.expected_lines()) if each.startswith("CVE-"))
+    shown = ctisync.run("show", f"{name}0")
+    assert shown.returncode == 2
+    assert f"has no record {name}0" in shown.stderr
+    assert name in shown.stderr.splitlines()[-1]
+
+
+def test_without_a_content_there_is_nothing_to_show(ctisync: Ctisync) -> None:
+    shown = ctisync.run("show", "CVE-1")
+    assert (shown.returncode, shown.stdout) == (10, "")
+    assert "ctisync sync" in shown.stderr
+
+
+def test_what_a_feed_has_written_moves_no_cursor(ctisync: Ctisync, feed: FeedSimulator) -> None:
+    feed.history.create("CVE-X", {"containers": {"cna": {"title": "red \x1b[31m alert \x07"}}})
+    ctisync.run("sync", "-q")
+    shown = ctisync.run("show", "CVE-X")
+    assert "red \\u001b[31m alert \\u0007" in shown.stdout
+
+
+def test_two_exports_are_compared(ctisync: Ctisync, feed: FeedSimulator) -> None:
+    ctisync.run("sync", "-q")
+    old, new = ctisync.home / "old.ndjson", ctisync.home / "new.ndjson"
+    ctisync.run("export", "--output", str(old))
+    before = {_name(line): line for line in feed.expected_lines()}
+    churn(feed.history, 30)
+    feed.history.delete(min(before))
+    ctisync.run("sync", "-q")
+    ctisync.run("export", "--output", str(new))
+    after = {_name(line): line for line in feed.expected_lines()}
+    expected = dict.fromkeys(before.keys() - after.keys(), "removed")
+    expected |= dict.fromkeys(after.keys() - before.keys(), "added")
+    expected |= {name: "changed" for name in before.keys() & after.keys() if before[name] != after[name]}
+    assert set(expected.values()) == {"added", "removed", "changed"}
+
+    told = ctisync.run("diff", str(old), str(new))
+    assert (told.returncode, told.stderr) == (0, "")
+    signs = {"added": "+", "removed": "-", "changed": "~"}
+    shown = {line.split()[1]: line.split()[0] for line in told.stdout.splitlines()[:-1]}
+    assert shown == {name: signs[what] for name, what in expected.items()}
+    assert told.stdout.splitlines()[-1].endswith(" changed")
+    lines = ctisync.run("diff", str(old), str(new), "--json").stdout.splitlines()
+    documents = [json.loads(line) for line in lines]
+    assert {each["name"]: each["what"] for each in documents} == expected
+    assert ctisync.run("diff", str(old), str(new), "--exit-code").returncode == 9
+    same = ctisync.run("diff", str(new), str(new), "--exit-code")
+    assert (same.returncode, same.stdout) == (0, "0 added, 0 removed, 0 changed\n")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (None, "cannot be read: No such file or directory"),
+        (b"<html>\n", "line 1: this is no record: it is no JSON"),
+        (record("B", 1).line + b"\n" + record("A", 2).line, "line 2: A stands behind B"),
+    ],
+)
+def test_what_cannot_be_compared_is_named(ctisync: Ctisync, content: bytes | None, words: str) -> None:
+    good, bad = ctisync.home / "good.ndjson", ctisync.home / "bad.ndjson"
+    good.write_bytes(b"")
+    if content is not None:
+        bad.write_bytes(content)
+    told = ctisync.run("diff", str(good), str(bad))
+    assert told.returncode == 2
+    assert f"{bad}" in told.stderr
+    assert words in told.stderr
+
+
+def _name(line: bytes) -> str:
+    return str(json.loads(line)["name"])

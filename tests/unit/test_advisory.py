@@ -1,0 +1,119 @@
+"""What a person reads of a record; whatever its shape, nothing in it is a reason to fail."""
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given, seed
+
+from ctisync.commands import show
+from ctisync.core.advisory import advisory
+from tests.support.records import SAMPLE, encode, line
+
+CVE = {
+    "cveMetadata": {
+        "state": "PUBLISHED",
+        "datePublished": "2024-02-13T18:02:20Z",
+        "dateUpdated": "2024-11-21T00:00:00Z",
+    },
+    "containers": {
+        "cna": {
+            "title": "A hole\nin the wall",
+            "descriptions": [{"lang": "es", "value": "Un agujero"}, {"lang": "en", "value": "A hole."}],
+            "metrics": [
+                {"cvssV2_0": {"baseScore": 5, "vectorString": "AV:N/AC:L"}},
+                {"cvssV3_1": {"baseScore": 7.5, "baseSeverity": "HIGH", "vectorString": "CVSS:3.1/AV:N"}},
+                {"other": {}},
+            ],
+            "problemTypes": [{"descriptions": [{"cweId": "CWE-400", "description": "CWE-400"}]}],
+            "affected": [
+                {
+                    "vendor": "acme",
+                    "product": "wall",
+                    "versions": [
+                        {"version": "0", "lessThan": "1.2", "status": "affected"},
+                        {"version": "2.0", "lessThanOrEqual": "2.3", "status": "affected"},
+                        {"version": "3.0", "status": "affected"},
+                        {"version": "4.0", "status": "unaffected"},
+                    ],
+                },
+                {"vendor": "acme", "product": "door", "defaultStatus": "unaffected", "versions": []},
+                {"vendor": "acme", "product": "roof"},
+            ],
+            "references": [{"url": "https://acme.example/1"}, {"url": "https://acme.example/1"}],
+        },
+        "adp": [
+            {
+                "problemTypes": [{"descriptions": [{"cweId": "CWE-20", "description": "Bad input"}]}],
+                "references": [{"url": "https://other.example/2"}],
+            }
+        ],
+    },
+}
+
+TABLE = """\
+CVE-2024-1   offset 1,200, version 1, in the feed since 2024-02-29
+  title        A hole in the wall
+  state        PUBLISHED, published 2024-02-13, updated 2024-11-21
+  severity     7.5 HIGH (CVSS 3.1, AV:N)
+               5 (CVSS 2.0, AV:N/AC:L)
+  weakness     CWE-400
+               CWE-20 Bad input
+  description  A hole.
+  affected     acme wall: < 1.2, 2.0 to <= 2.3, 3.0
+               acme roof
+  references   https://acme.example/1
+               https://other.example/2"""
+
+
+def test_a_cve_is_told_by_what_people_ask_first() -> None:
+    assert show.as_text(line("CVE-2024-1", 1200, encode(CVE))) == TABLE
+
+
+def test_another_kind_of_record_says_what_it_holds_and_how_to_see_it() -> None:
+    text = show.as_text(line("TID-0039", 7, b'{"action":"x","target":{}}'))
+    assert "  holds        action, target\n" in text
+    assert "ctisync show TID-0039 --json" in text
+
+
+def test_long_lists_are_cut_and_say_so() -> None:
+    many = {"containers": {"cna": {"references": [{"url": f"https://h/{n}"} for n in range(25)]}}}
+    text = show.as_text(line("CVE-1", 7, encode(many)))
+    assert "https://h/19" in text
+    assert "https://h/20" not in text
+    assert "and 5 more: ctisync show CVE-1 --json" in text
+
+
+KEYS = [
+    *("containers", "cna", "adp", "metrics", "cvssV3_1"),
+    *("affected", "versions", "references", "descriptions", "title"),
+]
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(KEYS),
+            inner,
+            max_size=4,
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@seed(6)
+@given(st.dictionaries(st.sampled_from(["containers", "cveMetadata", "x"]), anything, max_size=3))
+def test_no_shape_of_a_payload_is_a_reason_to_fail(payload: dict[str, object]) -> None:
+    assert show.as_text(line("CVE-1", 7, encode(payload))).startswith("CVE-1   offset 7")
+
+
+@pytest.mark.skipif(not SAMPLE.exists(), reason="the sample of real records lies beside a checkout only")
+def test_real_records_have_a_severity_and_what_is_affected() -> None:
+    found = [advisory(each) for each in SAMPLE.read_bytes().splitlines()]
+    cves = [each for each in found if each.name.startswith("CVE-")]
+    assert len(cves) == 5
+    for each in cves:
+        assert each.state == "PUBLISHED"
+        assert each.affected
+        assert each.severities
+        assert each.references

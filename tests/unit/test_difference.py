@@ -1,0 +1,87 @@
+"""Two exports are compared record by record, by value, whatever stands in which of them."""
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import given, seed
+
+from ctisync.core.difference import MOST_FIELDS, Difference, NoExport, differences
+from tests.support.records import line
+
+names = st.text("AéZ09-\U0001d11e", min_size=1, max_size=3)
+contents = st.dictionaries(names, st.integers(1, 3), max_size=8)
+
+
+def exported(content: dict[str, int]) -> list[bytes]:
+    return [line(name, content[name], b"{}") + b"\n" for name in sorted(content, key=str.encode)]
+
+
+@seed(5)
+@given(contents, contents)
+def test_each_record_that_is_not_the_same_in_both_is_told_once(
+    old: dict[str, int], new: dict[str, int]
+) -> None:
+    found = list(differences(exported(old), exported(new)))
+    assert [each.name for each in found] == sorted((each.name for each in found), key=str.encode)
+    assert {each.name for each in found if each.what == "added"} == new.keys() - old.keys()
+    assert {each.name for each in found if each.what == "removed"} == old.keys() - new.keys()
+    changed = {name for name in old.keys() & new.keys() if old[name] != new[name]}
+    assert {each.name for each in found if each.what == "changed"} == changed
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fields"),
+    [
+        (b'{"a":1}', b'{"a":2}', ("/payload/a",)),
+        (b'{"a":1}', b'{"a":1.0}', ()),
+        (b'{"a":1}', b'{"a":true}', ("/payload/a",)),
+        (b'{"a":null}', b"{}", ("/payload/a",)),
+        (b'{"a":{"b/c":[1,2]}}', b'{"a":{"b/c":[1,3]}}', ("/payload/a/b~1c/1",)),
+        (b'{"a":[1,2]}', b'{"a":[1,2,3]}', ("/payload/a",)),
+        (b'{"a":{"x":1},"b":2}', b'{"b":3,"a":[]}', ("/payload/a", "/payload/b")),
+        (b'{"score":9.30}', b'{"score":9.3}', ()),
+        (b'{"a":12345678901234567890}', b'{"a":12345678901234567891}', ("/payload/a",)),
+    ],
+)
+def test_what_was_changed_is_told_by_its_place_and_equal_values_are_no_change(
+    old: bytes, new: bytes, fields: tuple[str, ...]
+) -> None:
+    found = list(differences([line("CVE-1", 7, old)], [line("CVE-1", 9, new)]))
+    expected = fields or ("/offset",)
+    assert found == [Difference("CVE-1", "changed", expected, 7, 9)]
+
+
+def test_the_same_value_in_other_words_is_no_difference() -> None:
+    assert list(differences([line("CVE-1", 7, b'{"a":1}')], [line("CVE-1", 7, b'{ "a" : 1.0 }')])) == []
+
+
+def test_a_record_that_has_changed_altogether_is_told_up_to_a_limit() -> None:
+    old, new = (
+        b"{%s}" % b",".join(b'"k%d":%d' % (key, key + more) for key in range(2000)) for more in (0, 1)
+    )
+    (found,) = differences([line("CVE-1", 7, old)], [line("CVE-1", 8, new)])
+    assert MOST_FIELDS - 2 <= len(found.fields) <= MOST_FIELDS
+
+
+def test_a_record_that_cannot_be_looked_into_is_told_as_changed() -> None:
+    beyond = b'{"a":1e999999999999999999999}'
+    (found,) = differences([line("CVE-1", 7, b"{}")], [line("CVE-1", 8, beyond)])
+    assert found.fields == ("/payload",)
+
+
+@pytest.mark.parametrize(
+    ("lines", "number", "words"),
+    [
+        ([line("B", 1), line("A", 2)], 2, "A stands behind B"),
+        ([line("A", 1), line("A", 2)], 2, "A stands behind A"),
+        ([b"nonsense"], 1, "this is no record: it is no JSON"),
+        ([line("A", 1), b""], 2, "this is no record"),
+    ],
+)
+@pytest.mark.parametrize("which", [0, 1])
+def test_what_is_no_export_is_told_with_its_line(
+    lines: list[bytes], number: int, words: str, which: int
+) -> None:
+    both = [[line("Z", 9)], lines] if which else [lines, [line("Z", 9)]]
+    with pytest.raises(NoExport, match=words) as told:
+        list(differences(*both))
+    assert (told.value.which, told.value.number) == (which, number)

@@ -14,6 +14,7 @@
 #                   (ARGS="--records 100000 --pairs 3"; one bench alone: BENCH=idle)
 #   make bench-quick  the same, small: under two minutes; fails when a figure is beyond its limit
 #   make node       a real OpenSearch to play with, until Ctrl-C   (ARGS="--version 3.3.2")
+#   make dist       source archive and wheel, into dist/
 #   make lock       requirements/*.txt anew from pyproject.toml and *.in   (UPGRADE=1 takes newer versions)
 #   make clean      removes what the targets above made here
 
@@ -31,7 +32,7 @@ PIP_COMPILE := .venv-lock/bin/pip-compile --quiet --generate-hashes --strip-extr
 	--annotation-style line --constraint requirements/constraints.in $(if $(UPGRADE),--upgrade)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test check coverage test-long planted mutants soak bench bench-quick node lock clean
+.PHONY: help demo test check coverage test-long planted mutants soak bench bench-quick node dist lock clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -73,6 +74,11 @@ bench-quick: .venv/.project .venv-run/.project
 
 node: .venv/.project
 	@.venv/bin/python -m tests.support.play_node $(ARGS)
+
+# The wheel is made from the archive, so that what the archive lacks shows.
+dist: .venv/.project
+	rm -rf dist
+	.venv/bin/python -m build --no-isolation $(ARGS)
 
 # runtime.txt first: the others take its versions, so that what is tested is what is installed. What is asked for with
 # extras stands with them in dev.txt: else pip takes the newest version for those, which no hash is there for.

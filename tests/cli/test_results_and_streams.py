@@ -46,7 +46,9 @@ def lines(text: str) -> list[Any]:
 def test_the_version_is_a_result(ctisync: Ctisync) -> None:
     ended = ctisync.run("--version")
 
-    assert re.fullmatch(r"ctisync \d+\.\d+\.\d+\n", ended.stdout)
+    first, *others = ended.stdout.splitlines()
+    assert re.fullmatch(r"ctisync \d+\.\d+\.\d+", first)
+    assert [line.split()[0] for line in others[:3]] == ["Python", "SQLite", "httpx"]
     assert ended.stderr == ""
 
 

@@ -13,7 +13,7 @@ HEAVY = {"httpx", "opensearchpy", "ijson", "jsonpatch", "rich"}
 @pytest.mark.parametrize(
     ("arguments", "unwanted"),
     [
-        (["--version"], HEAVY | {"sqlite3"}),
+        (["--version"], HEAVY),
         (["status", "--json"], HEAVY),
         (["status", "--check"], HEAVY),
         *((["config", *words], HEAVY | {"sqlite3"}) for words in (["show"], ["check"], ["init"], ["schema"])),

@@ -1,29 +1,35 @@
-"""The run-time set, alone in a fresh virtual environment, is enough for ctisync to start and work."""
+"""What `make dist` makes, with the run-time set alone in a fresh environment, is enough to start and work."""
 
 import os
+import re
 import subprocess
 import sys
+import tarfile
 import venv
 from pathlib import Path
 
 import pytest
 
 import ctisync
+from tests.tooling.test_tree import texts
 
 ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def built(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `make dist` makes: the source archive, and the wheel that is made from it."""
+    folder = tmp_path_factory.mktemp("dist")
+    # By the locked backend of the environment that the tests run in.
+    _run(ROOT, sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(ROOT))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory, built: Path) -> Path:
     """The `bin` folder of a fresh environment with requirements/runtime.txt and ctisync's wheel, no more."""
     folder = tmp_path_factory.mktemp("runtime")
-    wheels = folder / "wheels"
-    # The wheel is built by the locked backend of the environment that the tests run in.
-    _pip(
-        Path(sys.executable),
-        *("wheel", "--no-build-isolation", "--no-deps", "--wheel-dir", str(wheels), str(ROOT)),
-    )
-    (wheel,) = wheels.glob("ctisync-*.whl")
+    (wheel,) = built.glob("ctisync-*.whl")
     venv.create(folder / "venv", with_pip=True)
     python = folder / "venv" / "bin" / "python"
     _pip(python, "install", "--require-hashes", "--requirement", str(ROOT / "requirements" / "runtime.txt"))
@@ -31,8 +37,27 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return python.parent
 
 
+def test_the_source_archive_holds_all_that_is_needed_to_build_and_test(built: Path) -> None:
+    (archive,) = built.glob("ctisync-*.tar.gz")
+    with tarfile.open(archive) as opened:
+        held = {name.partition("/")[2] for name in opened.getnames()}
+    folders = {name for name in texts() if "/" in name and not name.startswith(".ci/")}
+    files = {"CHANGELOG.md", "LICENSE", "Makefile", "README.md", "pyproject.toml"}
+    assert (folders | files) - held == set()
+
+
 def test_the_command_starts_with_nothing_but_the_run_time_set(installed: Path, tmp_path: Path) -> None:
-    assert ctisync.__version__ in _run(tmp_path, str(installed / "ctisync"), "--version")
+    lines = _run(tmp_path, str(installed / "ctisync"), "--version").splitlines()
+    assert lines[0] == f"ctisync {ctisync.__version__}"
+    assert {line.split()[0] for line in lines} >= {"Python", "SQLite", "httpx", "msgspec", "opensearch-py"}
+    assert all(re.fullmatch(r"[\w.-]+ [\w.+-]+", line) for line in lines)
+
+
+def test_the_examples_come_along(installed: Path, tmp_path: Path) -> None:
+    _run(tmp_path, str(installed / "ctisync"), "examples", "--output", "examples")
+    held = {path.name: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
+    assert held == {path.name: path.read_text() for path in (ROOT / "examples").rglob("*") if path.is_file()}
+    assert held
 
 
 def test_python_dash_m_is_the_same_command(installed: Path, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from typing import Annotated
 
 import typer
 
-from ctisync import __version__
 from ctisync.cli.call import print_result
 from ctisync.errors import DONE, UsageError
 
@@ -23,10 +22,12 @@ app = typer.Typer(
 @app.callback(invoke_without_command=True)
 def _no_command(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Show the version.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Show the versions of it all.")] = False,
 ) -> int:
     if version:
-        print_result(f"ctisync {__version__}")
+        from ctisync.commands.version import as_text
+
+        print_result(as_text())
         raise typer.Exit(DONE)
     if context.invoked_subcommand is None:
         raise UsageError("a command is missing", hint="ctisync --help")

@@ -95,14 +95,6 @@ def test_the_crontab_line_runs_silently_in_crons_bare_environment(
     assert (tmp_path / "state" / "ctisync.db").exists()
 
 
-def test_the_units_command_runs(environment: dict[str, str], tmp_path: Path) -> None:
-    unit = (ROOT / "examples" / "systemd-timer" / "ctisync.service").read_text()
-    (start,) = re.findall(r"^ExecStart=/usr/local/bin/(.*)$", unit, re.MULTILINE)
-    result = run(start, environment, tmp_path)
-    assert result.returncode == 0
-    assert all(re.match(r"<[0-7]>", line) for line in result.stderr.splitlines())
-
-
 @pytest.mark.parametrize("document", DOCUMENTS, ids=[str(path.relative_to(ROOT)) for path in DOCUMENTS])
 def test_links_between_documents_lead_somewhere(document: Path) -> None:
     links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", document.read_text())

@@ -132,6 +132,19 @@ def test_a_whole_range_of_records_is_written(store: Store, content: Consumer) ->
     assert passes.contents(store, content) == lines(*kept)
 
 
+def test_ranges_after_a_load_see_its_records_and_not_what_ranges_before_it_have_written(
+    store: Store, content: Consumer
+) -> None:
+    loaded = record("CVE-1", 12, {"loaded": True})
+    with store.writer(content) as writer:
+        passes.apply(writer, [record("CVE-1", 11), Delete("CVE-2", 12), record("CVE-4", 13)], to=20)
+        passes.load(writer, content, [loaded, B], 30)
+        assert writer.read(["CVE-1", "CVE-2", "CVE-4"]) == {"CVE-1": loaded, "CVE-2": B}
+        passes.apply(writer, [Delete("CVE-1", 31)], to=40)
+
+    assert passes.contents(store, content) == lines(B)
+
+
 def test_what_was_applied_is_there_after_the_process_was_killed(
     make_store: MakeStore, content: Consumer, killed: ExitStack
 ) -> None:

@@ -33,10 +33,11 @@ class Stored(msgspec.Struct, frozen=True):
 
 
 class Sent(msgspec.Struct):
-    """What became of a bulk: how many records are new, which actions met another version, and how often a
-    busy node turned some away before it took them."""
+    """What became of a bulk: how many records are new, how each that was written now stands (None: it is
+    gone), which actions met another version, and how often a busy node turned some away first."""
 
     created: int = 0
+    stands: dict[str, Stored | None] = {}
     conflicts: list[Action] = []
     turned_away: int = 0
 

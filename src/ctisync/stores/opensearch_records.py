@@ -21,8 +21,8 @@ from ctisync.stores.opensearch_senders import USUAL, Pace, Senders
 # A node waits so long for a shard that is away, and then says so: well within the client's time-out.
 _BULK_QUERY: Final = (
     "require_alias=true&timeout=10s&filter_path="
-    "items.*._id,items.*.status,items.*._version,items.*.error.type,items.*.error.reason,"
-    "items.*.error.caused_by.reason"
+    "items.*._id,items.*.status,items.*._version,items.*._seq_no,items.*._primary_term,"
+    "items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"
 )
 _NAMES_A_READ: Final = 500
 _PAUSES: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 8.0)
@@ -33,6 +33,8 @@ class _Item(msgspec.Struct, frozen=True):
     status: int
     id: str = msgspec.field(name="_id")
     version: int | None = msgspec.field(name="_version", default=None)
+    seq_no: int = msgspec.field(name="_seq_no", default=0)
+    primary_term: int = msgspec.field(name="_primary_term", default=0)
     error: Problem | None = None
 
 
@@ -148,8 +150,9 @@ class Records:
                 raise StoreUnavailable(
                     f"OpenSearch did not confirm record {action.name}: status {item.status}"
                 )
-            elif action.kind == "index" and item.status == 201:
-                sent.created += 1
+            else:
+                sent.stands[action.name] = _stands(action, item)
+                sent.created += action.kind == "index" and item.status == 201
         return busy
 
     def _is_conflict(self, action: Action, status: int, problem: Problem) -> bool:
@@ -213,6 +216,12 @@ def _is_confirmed(action: Action, item: _Item) -> bool:
     if action.kind == "delete":
         return item.status in (200, 404)
     return item.status in (200, 201) and item.version == action.offset
+
+
+def _stands(action: Action, item: _Item) -> Stored | None:
+    if action.kind == "delete":
+        return None
+    return Stored(version=action.offset, seq_no=item.seq_no, primary_term=item.primary_term)
 
 
 def _halves(actions: Sequence[Action]) -> list[Sequence[Action]]:

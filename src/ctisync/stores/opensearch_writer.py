@@ -16,6 +16,7 @@ from ctisync.stores.opensearch_client import Client, path
 from ctisync.stores.opensearch_generations import Generations
 from ctisync.stores.opensearch_lease import HeldLease
 from ctisync.stores.opensearch_load import OpenSearchLoad
+from ctisync.stores.opensearch_recent import Recent, remembered
 from ctisync.stores.opensearch_records import Records, fence_is_gone
 from ctisync.stores.opensearch_state import Entry, Swap
 from ctisync.stores.opensearch_takeover import Hold
@@ -52,6 +53,7 @@ class OpenSearchWriter:
         self._records = records
         self._hold = Hold(lease, generations, consumer)
         self._seen: dict[str, Stored | None] = {}
+        self._recent: Recent = {}
         self._replaced: list[str] = []
 
     def take_over(self) -> None:
@@ -77,18 +79,23 @@ class OpenSearchWriter:
     def read(self, names: Collection[str]) -> dict[str, Record]:
         if self._hold.live is None:
             return {}
-        found = self._records.read(self._live_fence(), names)
+        unknown = [name for name in names if name not in self._recent]
+        found = self._records.read(self._live_fence(), unknown)
+        found |= {name: known for name in names if (known := self._recent.get(name)) is not None}
         self._seen |= {name: found[name][1] if name in found else None for name in names}
         return {name: record for name, (record, _) in found.items()}
 
     def apply(self, writes: Sequence[Write], after: ConsumerState) -> None:
         """The model's rng, b1, done: remember the range's end, write and check each item, advance."""
         guards.check_apply(self.state, writes, after)
+        recent, self._recent = self._recent, {}
         self._commit_state(msgspec.structs.replace(self.state, range_to=after.offset))
         fence = self._live_fence()
-        self._write(fence, self._actions(fence, writes))
+        sent = self._write(fence, self._actions(fence, writes))
+        self._explain(fence, sent, recent)
         self._commit_state(after)
         self._seen = {}
+        self._recent = remembered(writes, sent)
 
     def make_searchable(self) -> None:
         if self._hold.live is not None:
@@ -117,6 +124,7 @@ class OpenSearchWriter:
     def publish(self, to: str, after: ConsumerState) -> None:
         """The model's intent, swap, fin. `to` is complete, checked, and fenced."""
         live = self._hold.live
+        self._recent = {}
         self._lease.commit(lambda entry: _intent(entry, to, after))
         if not self._hold.swap(to):
             self._lease.look()
@@ -175,20 +183,22 @@ class OpenSearchWriter:
             if stored is not None and stored.version < write.offset:
                 yield delete(write.name, write.offset, stored)
 
-    def _write(self, fence: str, actions: Iterable[Action]) -> None:
+    def _write(self, fence: str, actions: Iterable[Action]) -> list[Sent]:
         senders = self._records.senders(fence, self.keep_alive)
+        sent = []
         try:
             for bulk in bulks(actions, self._records.pace.bulk_bytes):
                 self.keep_alive()
-                self._explain(fence, senders.submit(bulk))
-            self._explain(fence, senders.drain())
+                sent += senders.submit(bulk)
+            return sent + senders.drain()
         finally:
             senders.stop(HURRY)
 
-    def _explain(self, fence: str, replies: Sequence[Sent]) -> None:
+    def _explain(self, fence: str, sent: Sequence[Sent], recent: Recent) -> None:
         """A conflict at the very offset is a write of this range, done before. Where another version stands,
-        or nothing that should, somebody else has written: stop."""
-        conflicts = [action for sent in replies for action in sent.conflicts]
+        or nothing that should, somebody else has written: stop. Somebody else may also have written the very
+        version of a `recent` record, which was not read for this range: reading it now tells."""
+        conflicts = [action for each in sent for action in each.conflicts]
         stored = self._records.versions(fence, [action.name for action in conflicts])
         for action in conflicts:
             found = stored.get(action.name)
@@ -200,6 +210,7 @@ class OpenSearchWriter:
                     f"is to be written, {'nothing' if found is None else found.version} stands there",
                     hint="stop the other program, then: ctisync init-snapshot",
                 )
+        self._records.read(fence, [action.name for action in conflicts if action.name in recent])
 
 
 def _intent(entry: Entry, to: str, after: ConsumerState) -> Entry:

@@ -1,0 +1,168 @@
+"""What a range has written the next one need not read; and nobody else's writing is missed for that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+
+import msgspec
+import pytest
+
+from ctisync.core.model import Delete, Put, Record, Write
+from ctisync.errors import AnotherPass, StoreUnavailable
+from ctisync.stores import opensearch_recent
+from ctisync.stores.opensearch import OpenSearchStore
+from ctisync.stores.opensearch_actions import Sent, Stored
+from ctisync.stores.opensearch_client import NoReply, Reply, Transport
+from ctisync.stores.opensearch_recent import remembered
+from tests.stores import opensearch_kit as kit
+from tests.support.opensearch_node import OpenSearchNode
+from tests.support.records import record
+
+A, B, C = record("CVE-1", 1), record("CVE-2", 2), record("CVE-3", 3)
+CONSUMER = kit.new_consumer()
+
+
+class Counted:
+    """Keeps which records were read, request by request; `lost` bulks are done, but their replies lost."""
+
+    def __init__(self, inner: Transport) -> None:
+        self._inner = inner
+        self.timeout = inner.timeout
+        self.read: list[list[str]] = []
+        self.bulks = 0
+        self.lost = 0
+
+    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> Reply:
+        if "_mget" in target:
+            self.read.append(msgspec.json.decode(body or b"")["ids"])
+        reply = self._inner.send(method, target, body, timeout)
+        if "_bulk" in target:
+            self.bulks += 1
+            if self.lost:
+                self.lost -= 1
+                raise NoReply("timed out")
+        return reply
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+@pytest.fixture
+def store(opensearch_2: OpenSearchNode) -> Iterator[OpenSearchStore]:
+    """With a content of three records at offset 10."""
+    opensearch_2.wipe()
+    with closing(kit.open_store(opensearch_2)) as store:
+        kit.initialise(store, CONSUMER, [A, B, C], 10)
+        yield store
+
+
+@pytest.fixture
+def sent(store: OpenSearchStore) -> Counted:
+    transport = Counted(store._client._transport)
+    store._client._transport = transport
+    return transport
+
+
+def test_only_what_the_last_range_has_not_written_is_read(store: OpenSearchStore, sent: Counted) -> None:
+    first, second = record("CVE-1", 14, {"at": 14}), record("CVE-1", 24, {"at": 24})
+    with store.writer(CONSUMER) as writer:
+        kit.apply(writer, [Delete("CVE-3", 13), Put(first)], 20)
+        assert writer.read(["CVE-1", "CVE-2", "CVE-3", "CVE-4"]) == {"CVE-1": first, "CVE-2": B}
+        kit.apply(writer, [Put(second), Put(record("CVE-3", 25))], 30)
+        assert writer.read(["CVE-1"]) == {"CVE-1": second}
+    assert sent.read == [["CVE-3", "CVE-1"], ["CVE-2", "CVE-4"]]
+    assert sent.bulks == 2
+
+
+def test_it_is_known_for_one_range_and_no_longer(store: OpenSearchStore, sent: Counted) -> None:
+    """What is kept is bounded, and lines are kept for what is likely to be touched."""
+    with store.writer(CONSUMER) as writer:
+        kit.apply_unread(writer, [Put(record("CVE-1", 14))], 20)
+        kit.apply_unread(writer, [Put(record("CVE-2", 24))], 30)
+        writer.read(["CVE-1", "CVE-2"])
+    assert sent.read == [["CVE-1"]]
+
+
+def test_what_is_remembered_can_be_deleted_without_reading_it(store: OpenSearchStore, sent: Counted) -> None:
+    with store.writer(CONSUMER) as writer:
+        kit.apply_unread(writer, [Put(record("CVE-1", 14)), Put(record("CVE-9", 15))], 20)
+        kit.apply(writer, [Delete("CVE-1", 21), Delete("CVE-9", 22)], 30)
+        writer.make_searchable()
+    assert sent.read == []
+    assert kit.lines(store, CONSUMER) == [B.line, C.line]
+
+
+def test_a_record_that_another_program_has_altered_since_is_not_deleted(
+    opensearch_2: OpenSearchNode, store: OpenSearchStore
+) -> None:
+    with store.writer(CONSUMER) as writer:
+        kit.apply_unread(writer, [Put(record("CVE-1", 14))], 20)
+        opensearch_2.request("PUT", f"/{CONSUMER.index}/_doc/CVE-1", {"theirs": 1})
+        with pytest.raises(StoreUnavailable, match="another program writes to the content: offset 21"):
+            kit.apply(writer, [Delete("CVE-1", 21)], 30)
+    assert store.look(CONSUMER).offset == 20
+
+
+def test_a_record_that_another_program_has_put_at_the_very_next_offset_is_no_write_of_ours(
+    opensearch_2: OpenSearchNode, store: OpenSearchStore
+) -> None:
+    """Its version is one higher than ours was, which is what our next write would have made of it."""
+    with store.writer(CONSUMER) as writer:
+        kit.apply_unread(writer, [Put(record("CVE-1", 20))], 20)
+        opensearch_2.request("PUT", f"/{CONSUMER.index}/_doc/CVE-1", {"theirs": 1})
+        with pytest.raises(StoreUnavailable, match="CVE-1 was altered by another program"):
+            kit.apply(writer, [Put(record("CVE-1", 21))], 30)
+    assert store.look(CONSUMER).offset == 20
+
+
+def test_a_write_whose_reply_was_lost_is_read_again(store: OpenSearchStore, sent: Counted) -> None:
+    """Whether it was ours that came first nobody has told."""
+    sent.lost = 1
+    written = record("CVE-1", 14)
+    with store.writer(CONSUMER) as writer:
+        kit.apply_unread(writer, [Put(written)], 20)
+        assert writer.read(["CVE-1"]) == {"CVE-1": written}
+    assert sent.read == [["CVE-1"]] * 2, "why it is a conflict, and then the record"
+
+
+def test_after_an_error_nothing_is_known_any_more(
+    opensearch_2: OpenSearchNode, store: OpenSearchStore, sent: Counted
+) -> None:
+    with store.writer(CONSUMER) as writer:
+        kit.apply_unread(writer, [Put(record("CVE-1", 14))], 20)
+        path = f"/{CONSUMER.index}/_doc/CVE-2?version=77&version_type=external"
+        opensearch_2.request("PUT", path, {"theirs": 1})
+        with pytest.raises(StoreUnavailable, match="offset 22 of record CVE-2"):
+            kit.apply_unread(writer, [Put(record("CVE-1", 21)), Put(record("CVE-2", 22))], 30)
+        sent.read.clear()
+        assert writer.read(["CVE-1"]) == {"CVE-1": record("CVE-1", 21)}
+    assert sent.read == [["CVE-1"]]
+
+
+def test_a_writer_that_was_taken_over_from_writes_nothing_of_what_it_remembers(
+    opensearch_2: OpenSearchNode, store: OpenSearchStore
+) -> None:
+    theirs = record("CVE-1", 24, {"theirs": True})
+    with store.writer(CONSUMER) as writer, closing(kit.open_store(opensearch_2)) as other:
+        kit.apply_unread(writer, [Put(record("CVE-1", 14))], 20)
+        with other.writer(CONSUMER) as taker:
+            kit.apply(taker, [Put(theirs)], 30)
+            with pytest.raises(AnotherPass):
+                kit.apply(writer, [Put(record("CVE-1", 34))], 40)
+            assert taker.read(["CVE-1"]) == {"CVE-1": theirs}
+
+
+def test_the_last_writes_are_remembered_as_far_as_they_may_take_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    records: list[Record] = [record(f"CVE-{number}", number) for number in range(1, 6)]
+    stands: dict[str, Stored | None] = {each.name: Stored(each.offset, 7, 1) for each in records}
+    monkeypatch.setattr(opensearch_recent, "MOST_BYTES", 2 * len(A.line))
+    writes: list[Write] = [*map(Put, records), Delete("CVE-7", 7), Put(record("CVE-8", 8))]
+    found = remembered(writes, [Sent(stands=stands), Sent(stands={"CVE-7": None})])
+    assert found == {
+        "CVE-7": None,
+        "CVE-5": (records[4], Stored(5, 7, 1)),
+        "CVE-4": (records[3], Stored(4, 7, 1)),
+    }

@@ -44,13 +44,14 @@ def measure(workshop: Workshop) -> Outcome:
     options = workshop.options
     table = new_table(
         f"settings: loads of {options.records} records",
-        *("", "median s", "of the default's", "spread", "CPU s", "peak MB", "disk MB", "of the default's"),
+        *("", "median s", "ratio", "spread", "CPU s", "peak MB", "disk MB", "disk ratio"),
     )
     document: dict[str, Json] = {}
     for store in options.stores:
         document[store] = _tried(workshop, store)
+        table.add_row(store)
         for name, row in document[store].items():
-            table.add_row(f"{store}, {name}", *_cells(row))
+            table.add_row(f"  {name}", *_cells(row))
         table.add_section()
     figures = {
         f"{store}, {name}": row["ratio"]["median"]

@@ -67,15 +67,35 @@ def _lines(found: Json) -> str:
     return _table(["store", "", "s for 100,000 records more", "R²", "peak MB, least to most"], rows)
 
 
-def _nodes(found: Json) -> str:
-    head = ["node", "records sent to it", "bulk bytes sent to it", "records indexed by it", "connections"]
-    *_, (_, _, last) = [point for point in _points(found) if len(point[2]["nodes"]) > 1] or [
-        ("", 0, {"nodes": []})
-    ]
-    totals = {field: max(1, sum(node[field] for node in last["nodes"])) for field in _SHARED}
+def _bounds(found: Json) -> str:
     rows = [
-        [str(number), *(_share(node[field], totals[field]) for field in _SHARED), str(node["connections"])]
-        for number, node in enumerate(last["nodes"], start=1)
+        [STORES[store], name, f"{each[step]['cpu_seconds'] / each[step]['seconds']:.2f}"]
+        for store, _, each in _largest(found)
+        for step, name in _STEPS.items()
+    ]
+    return _table(["store", "", "CPU s a second"], rows)
+
+
+def _nodes(found: Json) -> str:
+    head = [
+        "node",
+        "records sent to it",
+        "bulk bytes sent to it",
+        "records indexed by it",
+        "connections",
+        "bulks refused",
+    ]
+    clusters = [each["nodes"] for _, _, each in _largest(found) if len(each["nodes"]) > 1]
+    nodes = clusters[0] if clusters else []
+    totals = {field: max(1, sum(node[field] for node in nodes)) for field in _SHARED}
+    rows = [
+        [
+            str(number),
+            *(_share(node[field], totals[field]) for field in _SHARED),
+            str(node["connections"]),
+            str(node["rejected"]),
+        ]
+        for number, node in enumerate(nodes, start=1)
     ]
     return _table(head, rows)
 
@@ -187,6 +207,7 @@ _PLACES: Final[Mapping[str, tuple[str, Callable[[Json], str]]]] = {
     "scale": ("scale", _scale),
     "lines": ("scale", _lines),
     "nodes": ("scale", _nodes),
+    "bounds": ("scale", _bounds),
     "disk-a-record": ("scale", _disk_a_record),
     "estimate": ("scale", _estimate),
     "settings": ("settings", _settings),

@@ -1,8 +1,6 @@
 """The places of docs/performance.md that are made from figures; all else is written by hand.
 
-<!-- figures: scale -->
-…
-<!-- end -->
+It stands between `<!-- figures: scale -->` and `<!-- end -->`.
 """
 
 import re
@@ -21,4 +19,4 @@ def places(page: str) -> list[str]:
 def filled(page: str, results: Results) -> str:
     """The page with what the figures say now. Raises KeyError for a place that no set has figures for."""
     made = tables(results)
-    return _PLACE.sub(lambda found: f"{found[1]}{made[found[2]]}\n{found[3]}", page)
+    return _PLACE.sub(lambda found: f"{found[1]}\n{made[found[2]]}\n\n{found[3]}", page)

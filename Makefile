@@ -18,6 +18,7 @@
 #                   (ARGS="--sets scale overlap"; BENCH=picture: only its tables and picture, from performance.json)
 #   make node       a real OpenSearch to play with, until Ctrl-C   (ARGS="--version 3.3.2")
 #   make dist       source archive and wheel, into dist/
+#   make release-check  whether this tree can be released: committed, in the changelog, check, test, dist
 #   make lock       requirements/*.txt anew from pyproject.toml and *.in   (UPGRADE=1 takes newer versions)
 #   make clean      removes what the targets above made here
 
@@ -35,7 +36,7 @@ PIP_COMPILE := .venv-lock/bin/pip-compile --quiet --generate-hashes --strip-extr
 	--annotation-style line --constraint requirements/constraints.in $(if $(UPGRADE),--upgrade)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test check coverage test-long planted mutants soak bench bench-quick node dist lock clean
+.PHONY: help demo test check coverage test-long planted mutants soak bench bench-quick node dist release-check lock clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -82,6 +83,13 @@ node: .venv/.project
 dist: .venv/.project
 	rm -rf dist
 	.venv/bin/python -m build --no-isolation $(ARGS)
+
+release-check:
+	@test -z "$$(git status --porcelain)" || { echo "release-check: there are changes that are not committed"; exit 1; }
+	@version="$$(sed -n 's/^__version__ = "\(.*\)"$$/\1/p' src/ctisync/__init__.py)"; \
+	grep -q "^## \[$$version\] - 20" CHANGELOG.md || \
+	{ echo "release-check: CHANGELOG.md has no heading: ## [$$version] - DATE"; exit 1; }
+	$(MAKE) check test dist
 
 # runtime.txt first: the others take its versions, so that what is tested is what is installed. What is asked for with
 # extras stands with them in dev.txt: else pip takes the newest version for those, which no hash is there for.

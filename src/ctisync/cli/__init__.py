@@ -7,8 +7,8 @@ in `sync.run_pass`.
 # In the order in which `ctisync --help` lists the commands.
 from ctisync.cli import passes  # isort: skip
 from ctisync.cli import looking  # isort: skip
-from ctisync.cli import comparing, configuring, playing
+from ctisync.cli import comparing, completing, configuring, playing
 from ctisync.cli.app import app
 from ctisync.cli.running import main
 
-__all__ = ["app", "comparing", "configuring", "looking", "main", "passes", "playing"]
+__all__ = ["app", "comparing", "completing", "configuring", "looking", "main", "passes", "playing"]

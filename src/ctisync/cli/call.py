@@ -11,17 +11,33 @@ import typer
 from ctisync.clock import SystemClock
 from ctisync.console import Console, Format
 from ctisync.core.model import Consumer
-from ctisync.errors import UsageError
+from ctisync.errors import CtisyncError, UsageError
 from ctisync.settings import Found, Settings, find
 from ctisync.settings.proxies import proxy_secrets
 
 CLOCK: Final = SystemClock()
 
+
+def _names_of_consumers(context: typer.Context) -> list[str]:
+    """For the shell; nothing where the settings cannot be read."""
+    config = context.params.get("config")
+    try:
+        return [each.name for each in find(None if config is None else Path(config)).settings.followed]
+    except CtisyncError:
+        return []
+
+
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="Settings, instead of the user's own file.")
 ]
 ConsumerOption = Annotated[
-    str | None, typer.Option("--consumer", metavar="NAME", help="Only this one of the configured consumers.")
+    str | None,
+    typer.Option(
+        "--consumer",
+        metavar="NAME",
+        help="Only this one of the configured consumers.",
+        autocompletion=_names_of_consumers,
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="For programs.")]
 VerboseOption = Annotated[

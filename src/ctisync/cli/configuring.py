@@ -19,6 +19,8 @@ from ctisync.cli.call import (
     print_result,
 )
 from ctisync.errors import DONE, UsageError
+from ctisync.settings import Settings
+from ctisync.settings.sources import leaves
 
 config = typer.Typer(
     help="Show, check and begin the settings.",
@@ -35,9 +37,19 @@ def _no_command(context: typer.Context) -> None:
         raise UsageError("a command is missing", hint="ctisync config --help")
 
 
+def _names_of_settings() -> list[str]:
+    return list(leaves(Settings))
+
+
 @config.command()
 def show(
     context: typer.Context,
+    name: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="[NAME]", help="One setting, or a section: cti.", autocompletion=_names_of_settings
+        ),
+    ] = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
     verbose: VerboseOption = False,
@@ -50,9 +62,9 @@ def show(
     console = console_of(context, verbose, quiet, log_format)
     found = found_settings(config, console)
     if as_json:
-        print_document(command.as_document(found, os.environ))
+        print_document(command.as_document(found, os.environ, name))
     else:
-        print_result(console.masked(command.as_text(found, os.environ)))
+        print_result(console.masked(command.as_text(found, os.environ, name)))
     return DONE
 
 

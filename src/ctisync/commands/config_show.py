@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from ctisync.errors import UsageError
 from ctisync.settings import Found, Settings
 from ctisync.settings.proxies import proxies
 from ctisync.settings.sources import Secret, leaves
@@ -23,18 +24,22 @@ class Shown(msgspec.Struct, frozen=True):
     origin: str | None
 
 
-def shown(found: Found) -> Iterator[Shown]:
-    for name in leaves(Settings):
+def shown(found: Found, wanted: str | None = None) -> Iterator[Shown]:
+    """All, or the setting or section of that name. Raises UsageError when there is none."""
+    names = [name for name in leaves(Settings) if wanted is None or f"{name}.".startswith(f"{wanted}.")]
+    if not names:
+        raise UsageError(f"there is no setting {wanted}", hint="ctisync config show (lists them all)")
+    for name in names:
         given = found.given.get(name)
         yield Shown(name, attrgetter(name)(found.settings), None if given is None else given.origin)
 
 
-def as_text(found: Found, environ: Mapping[str, str]) -> str:
+def as_text(found: Found, environ: Mapping[str, str], wanted: str | None = None) -> str:
     """In the words of a settings file, each line with its place behind a `#`."""
     files = [f"# {path}: {'read' if path.exists() else 'not there'}" for path in found.files]
     rows = [
         (f"{name} = {as_toml(value)}", one.origin or "default")
-        for one in shown(found)
+        for one in shown(found, wanted)
         for name, value in _lines(one)
     ]
     width = max(len(left) for left, _ in rows if len(left) <= _WIDEST)
@@ -44,7 +49,7 @@ def as_text(found: Found, environ: Mapping[str, str]) -> str:
     return "\n".join([*files, *lines, *told, *spared])
 
 
-def as_document(found: Found, environ: Mapping[str, str]) -> dict[str, Any]:
+def as_document(found: Found, environ: Mapping[str, str], wanted: str | None = None) -> dict[str, Any]:
     """Secrets are `***`; an `origin` of null is the default."""
     return {
         "files": [{"path": str(path), "read": path.exists()} for path in found.files],
@@ -54,7 +59,7 @@ def as_document(found: Found, environ: Mapping[str, str]) -> dict[str, Any]:
                 "value": msgspec.to_builtins(one.value, enc_hook=_plain),
                 "origin": one.origin,
             }
-            for one in shown(found)
+            for one in shown(found, wanted)
         ],
         "proxies": proxies(environ),
     }

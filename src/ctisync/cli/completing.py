@@ -1,0 +1,37 @@
+"""What a shell offers at Tab: commands, options, the names of consumers and settings."""
+
+from typing import Annotated, Any, Final, Literal
+
+import typer
+
+from ctisync.cli.app import app
+from ctisync.cli.call import print_result
+from ctisync.errors import DONE
+
+VARIABLE: Final = "_CTISYNC_COMPLETE"
+"""In which a shell's script says that it only asks what could be typed, and how it wants that told."""
+
+
+@app.command()
+def completion(
+    shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument()],
+) -> int:
+    """Print the script that lets a shell complete what is typed.
+
+    \b
+    bash:  ctisync completion bash > ~/.local/share/bash-completion/completions/ctisync
+    zsh:   ctisync completion zsh > ~/.zfunc/_ctisync
+    fish:  ctisync completion fish > ~/.config/fish/completions/ctisync.fish
+    """
+    from typer.completion import get_completion_script  # type: ignore[attr-defined]
+
+    print_result(get_completion_script(prog_name="ctisync", complete_var=VARIABLE, shell=shell))
+    return DONE
+
+
+def answer(command: Any, instruction: str) -> int:
+    """Tell the shell what could be typed; the exit code. Nothing else is run, and no error is told."""
+    from typer.completion import completion_init, shell_complete  # type: ignore[attr-defined]
+
+    completion_init()
+    return shell_complete(command, {}, "ctisync", VARIABLE, instruction)

@@ -1,6 +1,7 @@
 """What others run, and what contributors are told to type, are targets that there are."""
 
 import re
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -27,9 +28,12 @@ def test_the_workflow_begins_with_the_oldest_python_that_is_supported() -> None:
 
 def test_a_tree_with_changes_is_no_release(tmp_path: Path) -> None:
     (tmp_path / "Makefile").write_bytes((ROOT / "Makefile").read_bytes())
-    subprocess.run(["git", "init", "-q", str(tmp_path)], check=True)
+    git, make = shutil.which("git"), shutil.which("make")
+    assert git is not None
+    assert make is not None
+    subprocess.run([git, "init", "-q", str(tmp_path)], check=True)
     told = subprocess.run(
-        ["make", "-C", str(tmp_path), "release-check"], capture_output=True, text=True, check=False
+        [make, "-C", str(tmp_path), "release-check"], capture_output=True, text=True, check=False
     )
     assert told.returncode != 0
     assert "changes that are not committed" in told.stdout

@@ -28,7 +28,7 @@ def measure(workshop: Workshop) -> Outcome:
         download = links[store]["download_seconds"]
         rounds.runs[ideal] = [Run(max(download, run.wall)) for run in rounds.runs[store]]
         runs |= rounds.runs
-        ratios += [(limited, ideal), (sequential, ideal)]
+        ratios += [(limited, ideal), (sequential, ideal), (limited, sequential)]
     megabytes = workshop.snapshot().facts.unzipped_bytes / 1e6
     title = f"overlap: {workshop.options.records} records, {megabytes:.0f} MB"
     outcome = rounds_outcome(title, Rounds(runs), ratios, ("MB", megabytes))

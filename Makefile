@@ -13,8 +13,9 @@
 #   make bench      how fast and small it is, next to what it is compared with, on an idle machine: 20 minutes
 #                   (ARGS="--records 100000 --pairs 3"; one bench alone: BENCH=idle)
 #   make bench-quick  the same, small: under two minutes; fails when a figure is beyond its limit
-#   make bench BENCH=scale        up to the size of the real feed, on three nodes, too: an hour (ARGS="--sizes 2000,4000")
-#   make bench BENCH=performance  measures docs/performance.md anew, on an idle machine: two hours
+#   make bench BENCH=scale        up to the size of the real feed, on three nodes, too: half an hour
+#                   (ARGS="--sizes 2000,4000 --stores sqlite")
+#   make bench BENCH=performance  measures docs/performance.md anew, on an idle machine: an hour
 #                   (ARGS="--sets scale overlap"; BENCH=picture: only its tables and picture, from performance.json)
 #   make node       a real OpenSearch to play with, until Ctrl-C   (ARGS="--version 3.3.2")
 #   make dist       source archive and wheel, into dist/

@@ -2,7 +2,7 @@
 
     load-opensearch, load-sqlite, update-opensearch, update-sqlite, idle, export, memory, overlap, disk
     all       every one of these, at full size
-    scale     loads and updates up to the size of the real feed, on a cluster, too: an hour
+    scale     loads and updates up to the size of the real feed, on a cluster, too: half an hour
     settings  what each setting that is about speed or size changes
     quick     every bench, small: under two minutes
     guard     the same as quick, and 1 as exit code when a figure is beyond its limit

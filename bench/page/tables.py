@@ -15,6 +15,9 @@ STORES: Final = {
 TEN_TIMES: Final = 3_000_000
 """Records of ten feeds."""
 
+_ON_THE_LINE: Final = 0.95
+"""R² of times that may be told for sizes that were not measured."""
+
 _STEPS: Final = {"load": "load", "update": "update of a tenth"}
 
 
@@ -123,7 +126,7 @@ def _estimate(found: Json) -> str:
     rows = []
     for store, records, each in _largest(found):
         lines, peaks = found["stores"][store]["lines"], found["stores"][store]["peak_mb"]
-        minutes = [f"{_at(lines[step], TEN_TIMES) / 60:.0f}" for step in _STEPS]
+        minutes = [_minutes(lines[step]) for step in _STEPS]
         disk, packed = (TEN_TIMES * each[size] / records / 1e9 for size in ("disk_bytes", "zip_bytes"))
         peak = max(max(peaks[step]) for step in _STEPS)
         rows.append(
@@ -132,8 +135,11 @@ def _estimate(found: Json) -> str:
     return _table(head, rows)
 
 
-def _at(line: Json, size: int) -> float:
-    return float(line["intercept"] + line["slope"] * size)
+def _minutes(line: Json) -> str:
+    """At ten times the feed; nothing when the points do not lie on the line."""
+    if line["r_squared"] < _ON_THE_LINE:
+        return "-"
+    return f"{(line['intercept'] + line['slope'] * TEN_TIMES) / 60:.0f}"
 
 
 def _points(found: Json) -> Iterator[tuple[str, int, Json]]:

@@ -60,7 +60,7 @@ TESTS: Final[dict[str, Stages]] = {
     "sync/send_command": (_ONE_PASS, _PASSES),
     "sync/update": (_ONE_PASS, _PASSES),
     "sync/verify": (("tests/unit/test_verify.py",), _AUDITS),
-    "stores/opensearch_actions": (("tests/stores/test_opensearch_actions.py",), _BULKS),
+    "stores/opensearch_actions": (_BULKS,),
     "stores/opensearch_records": (_BULKS,),
     "stores/opensearch_lease": (("tests/stores/test_lease_conflicts.py",), _TAKEN_OVER),
     "stores/opensearch_takeover": (("tests/stores/test_takeover.py",), _TAKEN_OVER),

@@ -12,12 +12,12 @@ from ctisync.core.model import Delete, Put, Record, Write
 from ctisync.errors import AnotherPass, StoreUnavailable
 from ctisync.stores import opensearch_recent
 from ctisync.stores.opensearch import OpenSearchStore
-from ctisync.stores.opensearch_actions import Sent, Stored
+from ctisync.stores.opensearch_actions import Sent, Stored, index
 from ctisync.stores.opensearch_client import NoReply, Reply, Transport
 from ctisync.stores.opensearch_recent import remembered
 from tests.stores import opensearch_kit as kit
 from tests.support.opensearch_node import OpenSearchNode
-from tests.support.records import record
+from tests.support.records import made_up, record
 
 A, B, C = record("CVE-1", 1), record("CVE-2", 2), record("CVE-3", 3)
 CONSUMER = kit.new_consumer()
@@ -73,6 +73,18 @@ def test_only_what_the_last_range_has_not_written_is_read(store: OpenSearchStore
         assert writer.read(["CVE-1"]) == {"CVE-1": second}
     assert sent.read == [["CVE-3", "CVE-1"], ["CVE-2", "CVE-4"]]
     assert sent.bulks == 2
+
+
+def test_a_whole_range_is_read_by_one_request_and_written_by_as_few_as_its_bytes_need(
+    store: OpenSearchStore, sent: Counted
+) -> None:
+    records = made_up(1000, first_offset=11)
+    bulk_bytes = store._pace.bulk_bytes
+    with store.writer(CONSUMER) as writer:
+        kit.apply(writer, [Put(each) for each in records], 1010)
+    assert [len(names) for names in sent.read] == [1000]
+    size = sum(index(each).size for each in records)
+    assert sent.bulks == -(-size // bulk_bytes)
 
 
 def test_it_is_known_for_one_range_and_no_longer(store: OpenSearchStore, sent: Counted) -> None:

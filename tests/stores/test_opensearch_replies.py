@@ -84,6 +84,13 @@ def test_a_reply_that_accounts_for_every_item_is_believed() -> None:
     assert transport.bodies == [body([A, B, GONE])]
 
 
+def test_how_a_record_stands_after_a_write_is_what_the_reply_says_of_it() -> None:
+    written = item(A, _seq_no=17, _primary_term=3)
+    sent, transport, _ = send([A, GONE, B], items(written, item(GONE, 200), item(B, 409, CONFLICT)))
+    assert sent.stands == {"CVE-1": Stored(version=1, seq_no=17, primary_term=3), "CVE-4": None}
+    assert "items.*._seq_no,items.*._primary_term," in transport.targets[0]
+
+
 def test_nothing_to_write_is_no_request() -> None:
     """An empty bulk is an error on the node."""
     sent, transport, _ = send([])

@@ -71,6 +71,53 @@ def waiting(senders: Senders, *names: str) -> Iterator[None]:
     assert not thread.is_alive()
 
 
+ACTIONS = bulk(*(f"CVE-{number}" for number in range(1, 6)))
+BYTES = ACTIONS[0].size
+
+
+@pytest.mark.parametrize(
+    ("most", "counts"),
+    [
+        (5 * BYTES, [5]),
+        (5 * BYTES - 1, [4, 1]),
+        (2 * BYTES, [2, 2, 1]),
+        (2 * BYTES - 1, [1, 1, 1, 1, 1]),
+        (1, [1, 1, 1, 1, 1]),
+    ],
+)
+def test_each_bulk_is_as_large_as_it_may_be_and_an_action_that_is_too_large_goes_alone(
+    most: int, counts: list[int]
+) -> None:
+    sent: list[Sequence[Action]] = []
+    kept_alive: list[int] = []
+
+    def send(actions: Sequence[Action]) -> Sent:
+        sent.append(actions)
+        return Sent(created=len(actions))
+
+    pace = Pace(senders=1, bulk_bytes=most)
+    senders = Senders(send, pace, FakeClock(), lambda: kept_alive.append(len(sent)))
+    replies = senders.add(ACTIONS[:2]) + senders.add(ACTIONS[2:]) + senders.drain()
+    assert [reply.created for reply in replies] == counts
+    assert [action for actions in sent for action in actions] == ACTIONS
+    assert len(kept_alive) == len(counts)
+    assert senders.drain() == []
+
+
+def test_nothing_to_do_is_no_bulk(node: Node) -> None:
+    """An empty one is an error on the node."""
+    senders = node.senders(Pace())
+    assert senders.add([]) + senders.drain() == []
+    assert node.came.empty()
+
+
+def test_what_is_gathered_when_a_load_is_given_up_is_not_sent(node: Node) -> None:
+    senders = node.senders(Pace())
+    senders.add(ACTIONS)
+    senders.stop(A_MOMENT)
+    assert node.came.empty()
+
+
 def test_two_lines_of_one_record_are_never_under_way_together(node: Node) -> None:
     """The second one could come first, and then stay, though its offset is no higher."""
     senders = node.senders(Pace())

@@ -1,6 +1,6 @@
 """What is done to records: the items of a bulk, and what became of them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from itertools import chain
 from typing import Literal
 
@@ -57,17 +57,3 @@ def delete(name: str, offset: int, stored: Stored) -> Action:
 def body(actions: Iterable[Action]) -> bytes:
     """What is sent of these."""
     return b"".join(chain.from_iterable(action.parts for action in actions))
-
-
-def bulks(actions: Iterable[Action], most_bytes: int) -> Iterator[list[Action]]:
-    """The actions in bulks of at most so many bytes, or of one action."""
-    bulk: list[Action] = []
-    size = 0
-    for action in actions:
-        if bulk and size + action.size > most_bytes:
-            yield bulk
-            bulk, size = [], 0
-        bulk.append(action)
-        size += action.size
-    if bulk:
-        yield bulk

@@ -33,23 +33,16 @@ class OpenSearchLoad:
         self._generation = generation
         self._fence = fence
         self._senders = records.senders(fence, writer.keep_alive)
-        self._bulk: list[Action] = []
-        self._size = 0
         self._created = 0
         self._unclear = 0
         self.intended = False
 
     def add(self, records: Sequence[Record]) -> None:
         """The model's load."""
-        for action in map(index, records):
-            if self._bulk and self._size + action.size > self._senders.bulk_bytes:
-                self._submit()
-            self._bulk.append(action)
-            self._size += action.size
+        self._account_for(self._senders.add(map(index, records)))
 
     def publish(self, after: ConsumerState) -> int:
         guards.check_publish(after)
-        self._submit()
         self._account_for(self._senders.drain())
         count = self._writer.prepare(self._fence)
         if not self._created <= count <= self._created + self._unclear:
@@ -64,12 +57,6 @@ class OpenSearchLoad:
     def stop(self, seconds: float) -> None:
         """Nothing more is sent. What is under way is waited for, but no longer than that."""
         self._senders.stop(seconds)
-
-    def _submit(self) -> None:
-        if self._bulk:
-            self._writer.keep_alive()
-            bulk, self._bulk, self._size = self._bulk, [], 0
-            self._account_for(self._senders.submit(bulk))
 
     def _account_for(self, replies: Sequence[Sent]) -> None:
         for sent in replies:

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from ctisync.core.model import Record
+from ctisync.core.model import MAX_RANGE, Record
 from ctisync.errors import AccessRefused, AnotherPass, StoreUnavailable
 from ctisync.ports import Clock
 from ctisync.stores.opensearch_actions import Action, Sent, Stored, body
@@ -24,7 +24,8 @@ _BULK_QUERY: Final = (
     "items.*._id,items.*.status,items.*._version,items.*._seq_no,items.*._primary_term,"
     "items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"
 )
-_NAMES_A_READ: Final = 500
+_NAMES_A_READ: Final = MAX_RANGE
+"""So that a range is read by one request."""
 _PAUSES: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 8.0)
 """Seconds before what a busy node turned away is sent again, in smaller bodies."""
 

@@ -5,7 +5,7 @@ are ever under way together. How many there are, and how large, follows what the
 """
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Final, NamedTuple
 
@@ -45,7 +45,7 @@ class Senders:
     """For use by one thread, which gets each error and each reply at one of its next calls.
 
     `send` sends a bulk, from any thread, within `pace`; `bulk_bytes` is how large the next one should be.
-    `meanwhile` is called every second of waiting.
+    `meanwhile` is called for each bulk that was gathered, and every second of waiting.
     """
 
     def __init__(
@@ -63,8 +63,21 @@ class Senders:
         self._quiet = 0
         self._under_way = 0
         self._names: set[str] = set()
+        self._gathered: list[Action] = []
+        self._size = 0
         self._back: SimpleQueue[_Back] = SimpleQueue()
         self.bulk_bytes = pace.bulk_bytes
+
+    def add(self, actions: Iterable[Action]) -> list[Sent]:
+        """Gather these into bulks of `bulk_bytes`, or of one action, and send each that is full; the replies
+        that have come in."""
+        replies = []
+        for action in actions:
+            if self._size + action.size > self.bulk_bytes:
+                replies += self._submit_gathered()
+            self._gathered.append(action)
+            self._size += action.size
+        return replies
 
     def submit(self, actions: Sequence[Action]) -> list[Sent]:
         """Send a bulk as soon as it may go; the replies to others that have come in."""
@@ -79,8 +92,8 @@ class Senders:
         return replies
 
     def drain(self) -> list[Sent]:
-        """The replies to all that is under way."""
-        replies = []
+        """Send what is gathered; the replies to it and to all that is under way."""
+        replies = self._submit_gathered()
         while self._under_way:
             replies.append(self._next())
         return replies
@@ -94,6 +107,13 @@ class Senders:
             except Empty:
                 return
             self._under_way -= 1
+
+    def _submit_gathered(self) -> list[Sent]:
+        if not self._gathered:
+            return []
+        self._meanwhile()
+        bulk, self._gathered, self._size = self._gathered, [], 0
+        return self.submit(bulk)
 
     def _run(self, actions: Sequence[Action], names: frozenset[str]) -> None:
         began = self._clock.monotonic()

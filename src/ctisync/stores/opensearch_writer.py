@@ -11,7 +11,7 @@ from ctisync.core.state import ConsumerState, load_abandoned, load_begun
 from ctisync.errors import AnotherPass, ConfigurationError, StoreUnavailable
 from ctisync.stores import guards
 from ctisync.stores.endings import HURRY
-from ctisync.stores.opensearch_actions import Action, Sent, Stored, bulks, delete, index
+from ctisync.stores.opensearch_actions import Action, Sent, Stored, delete, index
 from ctisync.stores.opensearch_client import Client, path
 from ctisync.stores.opensearch_generations import Generations
 from ctisync.stores.opensearch_lease import HeldLease
@@ -185,12 +185,8 @@ class OpenSearchWriter:
 
     def _write(self, fence: str, actions: Iterable[Action]) -> list[Sent]:
         senders = self._records.senders(fence, self.keep_alive)
-        sent = []
         try:
-            for bulk in bulks(actions, self._records.pace.bulk_bytes):
-                self.keep_alive()
-                sent += senders.submit(bulk)
-            return sent + senders.drain()
+            return senders.add(actions) + senders.drain()
         finally:
             senders.stop(HURRY)
 

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from ctisync.core.health import Verdict, failed, ok
 from ctisync.core.model import Consumer
 from ctisync.errors import AnotherPass, ConfigurationError, StoreUnavailable
 from ctisync.ports import Clock
@@ -98,6 +99,20 @@ def at_work(path: Path) -> str | None:
     except (OSError, OverflowError):  # nobody is, or has been; or no process has such a number
         return None
     return f"{holder.command}, process {holder.pid}"
+
+
+def examine(path: Path) -> Verdict:
+    """Whether a pass of this user can take the lock file, by looking at it alone."""
+    if path.is_symlink() or (path.exists() and not path.is_file()):
+        return failed("lock", f"{path} is no file that a pass can lock", f"ls -ld {path}")
+    if path.exists() and not os.access(path, os.R_OK | os.W_OK):
+        return failed(
+            "lock",
+            f"{path} is another user's, whose passes alone can take it",
+            f"ls -l {path}; run ctisync as its owner",
+        )
+    holder = at_work(path)
+    return ok("lock", "free" if holder is None else f"held by a pass at work: {holder}")
 
 
 def _who_holds(file: int, path: Path) -> str:

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from ctisync.core.audit import Finding
+from ctisync.core.health import Verdict
 from ctisync.core.model import Change, Consumer, ConsumerInfo, OffsetRange, Record, Snapshot, Write
 from ctisync.core.state import ConsumerState, RefusedSnapshot
 
@@ -251,5 +252,12 @@ class Store(Protocol):
     def inspect(self, consumer: Consumer) -> AbstractContextManager[Inspection]:
         """Look closely at what is stored, without a lease and without a write. Raises as `look` does;
         what `look` would refuse for its meaning, but can be read, is for the findings to tell."""
+
+    def examine(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
+        """Whether passes over these consumers can do with the store as it is: reached, ours, of a version
+        that we know, writable as far as looking tells. Nothing is written, made or migrated.
+
+        What is wrong is a verdict, not an error, and hides nothing that can be looked at without it.
+        """
 
     def close(self) -> None: ...

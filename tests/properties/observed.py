@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Protocol, TypeVar
 
+from ctisync.core.health import Verdict
 from ctisync.core.model import Change, Consumer, ConsumerInfo, OffsetRange, Record, Snapshot, Write
 from ctisync.core.state import ConsumerState, RefusedSnapshot
 from ctisync.core.steps import Mode
@@ -109,6 +110,9 @@ class ObservedStore:
 
     def inspect(self, consumer: Consumer) -> AbstractContextManager[Inspection]:
         return self._inner.inspect(consumer)
+
+    def examine(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
+        return self._inner.examine(consumers)
 
     def close(self) -> None:
         self._inner.close()

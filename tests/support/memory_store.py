@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 import msgspec
 
 from ctisync.core.audit import Finding
+from ctisync.core.health import Verdict, ok
 from ctisync.core.model import Consumer, Put, Record, Snapshot, Write
 from ctisync.core.state import ConsumerState, load_abandoned, load_begun
 from ctisync.errors import AnotherPass, EmptyStore
@@ -73,6 +74,9 @@ class MemoryStore:
     @contextmanager
     def inspect(self, consumer: Consumer) -> Iterator["MemoryInspection"]:
         yield MemoryInspection(self._storage.get(consumer))
+
+    def examine(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
+        yield ok("store", f"{self.name} is always there")
 
     def close(self) -> None:
         pass

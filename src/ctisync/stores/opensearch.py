@@ -13,6 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
+from ctisync.core.health import Verdict
 from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState
 from ctisync.errors import ConfigurationError, EmptyStore, StoreUnavailable
@@ -156,6 +157,12 @@ class OpenSearchStore:
     def inspect(self, consumer: Consumer) -> AbstractContextManager[OpenSearchInspection]:
         document, generations = self._document(consumer), self._generations(consumer)
         return inspecting(self._client, consumer, document, generations, self._lease_ttl)
+
+    def examine(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
+        from ctisync.stores.opensearch_examination import Parts, examine
+
+        parts = [Parts(each, self._document(each), self._generations(each)) for each in consumers]
+        return examine(self._client, parts, self._layout.replicas, self._lease_ttl)
 
     def close(self) -> None:
         self._client.close()

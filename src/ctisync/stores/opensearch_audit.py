@@ -234,7 +234,7 @@ def inspecting(
             entry = document.read().entry
             if tries_left and not _same(before, entry):
                 continue
-            holder = _holder(entry, server_time(client), ttl)
+            holder = holder_of(entry, server_time(client), ttl)
             yield OpenSearchInspection(client, consumer, entry, inventory, generations, pit, holder=holder)
             return
 
@@ -259,7 +259,8 @@ def _same(before: Entry, after: Entry) -> bool:
     return (before.state, before.generation, before.swap) == (after.state, after.generation, after.swap)
 
 
-def _holder(entry: Entry, now: int, ttl: float) -> str | None:
+def holder_of(entry: Entry, now: int, ttl: float) -> str | None:
+    """The writer that is alive, for people; `now` by the server's clock."""
     lease = entry.lease
     if lease is None or may_be_taken(lease, now, ttl, None):
         return None

@@ -140,6 +140,16 @@ class Client:
         )
 
     @contextmanager
+    def bounded(self, seconds: float) -> Iterator[None]:
+        """All requests in the block must be done in so many seconds, tries included."""
+        end = self._end
+        self._end_within(seconds)
+        try:
+            yield
+        finally:
+            self._end = end
+
+    @contextmanager
     def hurried_by_a_stop(self) -> Iterator[None]:
         """When a signal ends the block, all requests after it must be done in a short time, tries included:
         the server may be the very thing that hangs."""

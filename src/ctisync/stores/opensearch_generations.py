@@ -136,7 +136,7 @@ class Generations:
         # Sent again after a lost reply, the request finds what it has made.
         if reply.status == 400 and reply.problem.type != "resource_already_exists_exception":
             raise ConfigurationError(
-                f"index {name} cannot be created: {reply.problem}", hint=self._mend_template(name)
+                f"index {name} cannot be created: {reply.problem}", hint=self.mend_template(name)
             )
         self._check_inheritance(name, fence)
 
@@ -173,6 +173,11 @@ class Generations:
         """Whether it has an alias that is no writer's."""
         return any(not alias.startswith(self._fences()) for alias in generation.aliases)
 
+    def mend_template(self, index: str) -> str:
+        """What a person does about a template that alters such an index."""
+        found, pattern = templates_for(self._client, index), f"{self._prefix}ctisync-*"
+        return f"exclude {pattern} from {found}: curl {self._client.url}/_index_template (or /_template)"
+
     def _fences(self) -> str:
         return f"ctisync-w-{self._key}-"
 
@@ -205,7 +210,7 @@ class Generations:
         strange = sorted(found.aliases.keys() - {fence})
         if not strange and not alters(found.mappings, MAPPING):
             return
-        hint = self._mend_template(name)
+        hint = self.mend_template(name)
         self.change_aliases([{"remove_index": {"index": name}}])
         what = f"the alias {', '.join(strange)}" if strange else "another mapping"
         raise ConfigurationError(
@@ -213,10 +218,6 @@ class Generations:
             "content would be altered, or seen half loaded",
             hint=hint,
         )
-
-    def _mend_template(self, index: str) -> str:
-        found, pattern = templates_for(self._client, index), f"{self._prefix}ctisync-*"
-        return f"exclude {pattern} from {found}: curl {self._client.url}/_index_template (or /_template)"
 
     def _foreign(self, what: str) -> ForeignIndex:
         alias, url = self._consumer.index, self._client.url

@@ -1,6 +1,6 @@
 """What index templates of other programs do to a new index of ours: what alters content, and whose it is."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 from typing import Any, Final
 
@@ -31,9 +31,14 @@ def alters(found: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
     """Whether an index that was made with the mapping `ours` has another one, so that records would come out
     otherwise than they went in, or not at all. Fields that no record has may be there."""
     properties = found.get("properties", {})
-    rest = found.keys() - _HARMLESS - {"dynamic", "properties"}
+    rest = altering(found)
     kept = all(properties.get(name) == kind for name, kind in ours["properties"].items())
     return bool(rest) or not kept or str(found.get("dynamic")).lower() != str(ours["dynamic"]).lower()
+
+
+def altering(mapping: Mapping[str, Any]) -> set[str]:
+    """What a mapping has beside fields that alters records; `dynamic` is judged by itself."""
+    return mapping.keys() - _HARMLESS - {"dynamic", "properties"}
 
 
 def templates_for(client: Client, index: str) -> str:
@@ -55,4 +60,8 @@ def templates_for(client: Client, index: str) -> str:
 
 
 def _fitting(name: str, template: _Patterns, index: str) -> set[str]:
-    return {name} if any(fnmatchcase(index, pattern) for pattern in template.index_patterns) else set()
+    return {name} if fits(template.index_patterns, index) else set()
+
+
+def fits(patterns: Iterable[str], index: str) -> bool:
+    return any(fnmatchcase(index, pattern) for pattern in patterns)

@@ -18,7 +18,7 @@ def room_in(database: Path) -> int:
         raise StoreUnavailable(
             f"the disk of {database} cannot be looked at: {error.strerror}", hint=f"ls -ld {database.parent}"
         ) from error
-    with reading(database) as connection:
+    with reading(database, untouched=True) as connection:
         if connection is None:
             return free
         (pages,) = connection.execute("PRAGMA freelist_count").fetchone()

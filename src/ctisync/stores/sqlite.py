@@ -5,10 +5,11 @@ committed piece by piece into a generation that nobody reads, and goes live toge
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
+from ctisync.core.health import Verdict
 from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState
 from ctisync.errors import EmptyStore
@@ -29,21 +30,29 @@ class SqliteStore:
     """
 
     def __init__(
-        self, path: Path, clock: Clock, patience: float = PATIENCE, compression: Compression = "zstd"
+        self,
+        path: Path,
+        clock: Clock,
+        patience: float = PATIENCE,
+        compression: Compression = "zstd",
+        *,
+        untouched: bool = False,
     ) -> None:
         """`patience`: seconds to wait for another program's lock. `compression`: of what is written from
-        now on; either kind is read."""
+        now on; either kind is read. `untouched`: `look` neither migrates the file of an older ctisync nor
+        leaves SQLite's own files beside it."""
         self._path = path
         self._clock = clock
         self._patience = patience
         self._compression = compression
+        self._untouched = untouched
 
     @property
     def name(self) -> str:
         return f"sqlite:///{self._path}"
 
     def look(self, consumer: Consumer) -> ConsumerState:
-        with reading(self._path, self._patience) as connection:
+        with reading(self._path, self._patience, untouched=self._untouched) as connection:
             row = None if connection is None else rows.find_consumer(connection, consumer)
             return ConsumerState() if row is None else row.state
 
@@ -75,6 +84,11 @@ class SqliteStore:
         with reading(self._path, self._patience) as connection:
             row = None if connection is None else rows.find_consumer(connection, consumer)
             yield SqliteInspection(connection, self._path, row)
+
+    def examine(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
+        from ctisync.stores.sqlite_examination import examine
+
+        return examine(self._path)
 
     def close(self) -> None:
         """Nothing is held open between two calls."""

@@ -41,23 +41,32 @@ PATIENCE: Final = 30.0
 _WAL_TRIES: Final = 100
 """Each is lost to another process that tries the same, and the first to succeed has done it for all."""
 
+_Mode = Literal["ro", "ro&immutable=1", "rw"]
+
 DAMAGED: Final = "restore the file from a backup, or move it away and run: ctisync init-snapshot"
 
 
 @contextmanager
 def reading(
-    path: Path, patience: float = PATIENCE, migrations: Sequence[Migration] = MIGRATIONS
+    path: Path,
+    patience: float = PATIENCE,
+    migrations: Sequence[Migration] = MIGRATIONS,
+    *,
+    untouched: bool = False,
 ) -> Iterator[sqlite3.Connection | None]:
     """A connection that sees one moment and writes nothing; None while nothing is stored.
 
     The one exception: a file of an older ctisync is migrated first, since a pass looks before it writes.
+    Not so if all is to stay `untouched`: the connection is then to a file of whatever version, and SQLite
+    leaves no file beside it.
     """
     if not _exists(path):
         yield None
         return
     with named_errors(path):
-        connection, version = _open_reader(path, patience, migrations)
-        if 0 < version < len(migrations):
+        mode = _quiet_mode(path) if untouched else "ro"
+        connection, version = _open_reader(path, patience, migrations, mode)
+        if 0 < version < len(migrations) and not untouched:
             connection.close()
             open_writable(path, patience, migrations).close()
             connection, version = _open_reader(path, patience, migrations)
@@ -162,11 +171,17 @@ def _migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[Mi
                 connection.execute(f"PRAGMA user_version = {number}")
 
 
+def _quiet_mode(path: Path) -> _Mode:
+    """Without a log beside the file nobody writes, and then it can be opened so that none is made."""
+    beside = (path.with_name(f"{path.name}{end}") for end in ("-wal", "-shm"))
+    return "ro" if all(each.exists() for each in beside) else "ro&immutable=1"
+
+
 def _open_reader(
-    path: Path, patience: float, migrations: Sequence[Migration]
+    path: Path, patience: float, migrations: Sequence[Migration], mode: _Mode = "ro"
 ) -> tuple[sqlite3.Connection, int]:
     """A connection that cannot write, in a transaction, and the schema version that it finds."""
-    connection = _connect(path, "ro", patience)
+    connection = _connect(path, mode, patience)
     try:
         connection.execute("BEGIN")
         version = version_of(connection, path)
@@ -177,13 +192,18 @@ def _open_reader(
     return connection, version
 
 
-def _connect(path: Path, mode: Literal["ro", "rw"], patience: float) -> sqlite3.Connection:
+def check_library() -> None:
+    """Raises ConfigurationError when Python's SQLite is too old."""
     if sqlite3.sqlite_version_info < OLDEST:
         needed = ".".join(map(str, OLDEST))
         raise ConfigurationError(
             f"Python's SQLite is {sqlite3.sqlite_version}, ctisync needs {needed} or later",
             hint="run ctisync with a Python that was built with a newer SQLite",
         )
+
+
+def _connect(path: Path, mode: _Mode, patience: float) -> sqlite3.Connection:
+    check_library()
     uri = f"file:{quote(os.fsencode(path.absolute()))}?mode={mode}"
     connection = sqlite3.connect(uri, uri=True, timeout=patience, isolation_level=None)
     connection.text_factory = bytes  # a line is handed out as it came in

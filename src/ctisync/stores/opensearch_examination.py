@@ -1,0 +1,205 @@
+"""OpenSearch, for an examination: the server, what it takes from us, and who stands under our names.
+
+Nothing but GET requests. Whether the user may write cannot be asked so; the server's own answer to who he is
+must do.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from ctisync.core.health import Verdict, failed, guarded, ok, warning
+from ctisync.core.model import Consumer
+from ctisync.stores.opensearch_audit import holder_of
+from ctisync.stores.opensearch_client import Client, path
+from ctisync.stores.opensearch_foreseen import clashes
+from ctisync.stores.opensearch_generations import MAPPING, Generations
+from ctisync.stores.opensearch_lease import server_time
+from ctisync.stores.opensearch_state import INDEX, StateDocument
+
+_LONGEST: Final = 20.0
+"""Seconds for all requests of an examination."""
+
+_KNOWN: Final = (2, 3)
+_NEARLY_FULL: Final = 90
+"""Percent of a disk: OpenSearch's usual high watermark, beyond which it moves shards away."""
+
+
+class Parts(msgspec.Struct, frozen=True):
+    """What a store has for one consumer."""
+
+    consumer: Consumer
+    document: StateDocument
+    generations: Generations
+
+
+class _Version(msgspec.Struct, frozen=True):
+    number: str
+    distribution: str = ""
+
+
+class _Root(msgspec.Struct, frozen=True):
+    version: _Version
+
+
+class _WhoAmI(msgspec.Struct, frozen=True):
+    user_name: str | None = None
+    roles: list[str] = []
+
+
+class _ClusterHealth(msgspec.Struct, frozen=True):
+    status: str
+    number_of_nodes: int
+
+
+class _Settings(msgspec.Struct, frozen=True):
+    settings: dict[str, Any] = {}
+
+
+class _Allocation(msgspec.Struct, frozen=True):
+    node: str
+    percent: str | None = msgspec.field(name="disk.percent", default=None)
+
+
+def examine(client: Client, parts: Sequence[Parts], replicas: int, lease_ttl: float) -> Iterator[Verdict]:
+    with client.bounded(_LONGEST):
+        found = list(_examine(client, parts, replicas, lease_ttl))
+    yield from found
+
+
+def _examine(client: Client, parts: Sequence[Parts], replicas: int, lease_ttl: float) -> Iterator[Verdict]:
+    """The server first: one that does not answer, or lets us not in, need not be asked for the rest."""
+    server = list(guarded("store", lambda: _server(client)))
+    yield from server
+    if any(each.health == "failed" for each in server):
+        return
+    yield from guarded("store-user", lambda: _user(client))
+    yield from guarded("store-cluster", lambda: _cluster(client, replicas))
+    yield from guarded("store-disk", lambda: _disk(client), fault="warning")
+    yield from guarded("store-blocks", lambda: _blocks(client, parts))
+    for part in parts:
+        yield from _consumer(client, part, lease_ttl)
+
+
+def _consumer(client: Client, part: Parts, lease_ttl: float) -> Iterator[Verdict]:
+    about = part.consumer
+    yield from guarded("store-alias", lambda: _alias(part), about=about)
+    yield from guarded("store-templates", lambda: _templates(client, part), about=about, fault="warning")
+    yield from guarded("store-lease", lambda: _lease(client, part, lease_ttl), about=about)
+
+
+def _server(client: Client) -> Iterator[Verdict]:
+    reply = client.call("GET", "/", allow={403})
+    if reply.status == 403:
+        yield warning("store", f"{client.url} answers, and does not tell its version: {reply.problem}")
+        return
+    version = client.read(reply, _Root).version
+    major = version.number.partition(".")[0]
+    told = f"{client.url} is {version.distribution or 'a server without a name'} {version.number}"
+    known = " and ".join(f"{each}.x" for each in _KNOWN)
+    if version.distribution != "opensearch" or not major.isdecimal() or int(major) < min(_KNOWN):
+        yield failed("store", f"{told}; ctisync needs OpenSearch {known}", f"curl {client.url}")
+    elif int(major) > max(_KNOWN):
+        yield warning("store", f"{told}; ctisync was tried with {known}")
+    else:
+        yield ok("store", told)
+
+
+def _user(client: Client) -> Iterator[Verdict]:
+    reply = client.call("GET", path("_plugins", "_security", "authinfo"), allow={400, 403, 404, 405})
+    if reply.status != 200:
+        yield ok("store-user", "there is no security plugin that would tell who we are")
+        return
+    user = client.read(reply, _WhoAmI)
+    roles = ", ".join(sorted(user.roles)) or "none"
+    yield ok("store-user", f"{user.user_name}, roles: {roles}; what he may write shows in the first pass")
+
+
+def _cluster(client: Client, replicas: int) -> Iterator[Verdict]:
+    reply = client.call("GET", path("_cluster", "health"))
+    health = client.read(reply, _ClusterHealth)
+    nodes = f"{health.number_of_nodes} node{'s' if health.number_of_nodes != 1 else ''}"
+    told = f"the cluster is {health.status}, {nodes}"
+    if health.status == "red":
+        yield failed("store-cluster", told, f"curl '{client.url}/_cat/indices?health=red'")
+    elif health.status == "yellow" and replicas >= health.number_of_nodes:
+        hint = f"set store.replicas to less than the {nodes}"
+        yield warning("store-cluster", f"{told}; store.replicas is {replicas}", hint)
+    elif health.status == "yellow" and replicas:
+        yield warning("store-cluster", told, f"curl '{client.url}/_cat/indices?health=yellow'")
+    else:
+        yield ok("store-cluster", told)
+
+
+def _disk(client: Client) -> Iterator[Verdict]:
+    target = path("_cat", "allocation", query="format=json&h=node,disk.percent")
+    reply = client.call("GET", target)
+    disks = client.read(reply, list[_Allocation])
+    used = {each.node: int(each.percent) for each in disks if each.percent}
+    fullest = max(used, key=used.__getitem__, default=None)
+    if fullest is None:
+        yield ok("store-disk", "the nodes do not tell how full they are")
+        return
+    told = f"the fullest node, {fullest}, uses {used[fullest]} % of its disk"
+    if used[fullest] >= _NEARLY_FULL:
+        hint = f"free disk space; curl '{client.url}/_cat/allocation?v'"
+        yield warning("store-disk", f"{told}; at 95 % OpenSearch usually takes no writes", hint)
+    else:
+        yield ok("store-disk", told)
+
+
+def _blocks(client: Client, parts: Sequence[Parts]) -> Iterator[Verdict]:
+    """Of the cluster, and of the indices that passes write to; one that they make anew has none."""
+    found: list[str] = []
+    reply = client.call("GET", path("_cluster", "settings", query="flat_settings=true"), allow={403})
+    if reply.status == 200:
+        for values in client.read(reply, dict[str, dict[str, Any]]).values():
+            found += [name for name, value in values.items() if _is_block(name, value)]
+    names = ",".join([INDEX, *(part.consumer.index for part in parts)])
+    query = "flat_settings=true&ignore_unavailable=true&allow_no_indices=true&expand_wildcards=all"
+    reply = client.call("GET", path(names, "_settings", query=query))
+    for index, held in client.read(reply, dict[str, _Settings]).items():
+        found += [f"{name} of {index}" for name, value in held.settings.items() if _is_block(name, value)]
+    if found:
+        yield failed(
+            "store-blocks",
+            f"these stop passes: {', '.join(sorted(found))}",
+            f"free disk space if it is full, then look at: curl '{client.url}/_all/_settings"
+            "?filter_path=*.*.*.blocks'",
+        )
+    else:
+        yield ok("store-blocks", "no block on writes")
+
+
+def _is_block(name: str, value: object) -> bool:
+    return name.startswith(("index.blocks.", "cluster.blocks.")) and str(value).lower() == "true"
+
+
+def _alias(part: Parts) -> Iterator[Verdict]:
+    live = part.generations.inventory().live
+    alias = part.consumer.index
+    told = f"{alias} is free" if live is None else f"{alias} leads to {live}"
+    yield ok("store-alias", told, about=part.consumer)
+
+
+def _templates(client: Client, part: Parts) -> Iterator[Verdict]:
+    name = part.generations.new_name()
+    wrong, doubtful = clashes(client, name, MAPPING)
+    hint = part.generations.mend_template(name) if wrong or doubtful else None
+    if wrong:
+        told = f"an index template gives new indices like {name} {', '.join(wrong)}: a load is refused"
+        yield failed("store-templates", told, hint, about=part.consumer)
+    elif doubtful:
+        told = f"an index template sets {', '.join(doubtful)} for new indices like {name}: a load may fail"
+        yield warning("store-templates", told, hint, about=part.consumer)
+    else:
+        told = "no index template alters what a load makes"
+        yield ok("store-templates", told, about=part.consumer)
+
+
+def _lease(client: Client, part: Parts, ttl: float) -> Iterator[Verdict]:
+    entry = part.document.read().entry
+    holder = holder_of(entry, server_time(client), ttl)
+    told = "free" if holder is None else f"held by a pass at work: {holder}"
+    yield ok("store-lease", told, about=part.consumer)

@@ -1,0 +1,61 @@
+"""Every store: an examination of what is in order finds nothing wrong, and changes nothing."""
+
+from collections.abc import Callable
+
+from ctisync.core.health import Verdict, worst
+from ctisync.core.model import Consumer
+from ctisync.ports import Store
+from tests.contract import passes
+from tests.support.records import made_up
+from tests.support.stores import MakeStore
+
+
+def examined(store: Store, *consumers: Consumer) -> list[Verdict]:
+    found = list(store.examine(consumers))
+    assert found
+    assert all(each.said and each.what == each.what.lower() for each in found)
+    assert all(each.hint for each in found if each.health != "ok")
+    return found
+
+
+def test_what_is_in_order_is_found_to_be_so_before_the_first_pass_and_after_it(
+    store: Store, consumer: Consumer
+) -> None:
+    before = examined(store, consumer)
+    passes.initialise(store, consumer, made_up(3), 10)
+    after = examined(store, consumer)
+
+    assert [each.what for each in before] == [each.what for each in after]
+    assert {worst(before), worst(after)} == {"ok"}
+
+
+def test_an_examination_changes_nothing(store: Store, consumer: Consumer) -> None:
+    examined(store, consumer)
+    assert store.count(consumer) is None
+    passes.initialise(store, consumer, made_up(3), 10)
+    before = (store.look(consumer), passes.contents(store, consumer))
+    examined(store, consumer)
+
+    assert (store.look(consumer), passes.contents(store, consumer)) == before
+
+
+def test_beside_a_pass_at_work_nothing_is_wrong_and_the_pass_goes_on(
+    make_store: MakeStore, consumer: Consumer
+) -> None:
+    with make_store().writer(consumer) as writer:
+        passes.load(writer, consumer, made_up(3), 10)
+        assert worst(examined(make_store(), consumer)) == "ok"
+        passes.load(writer, consumer, made_up(5), 20)
+
+    assert make_store().look(consumer).offset == 20
+
+
+def test_each_consumer_is_told_of_and_the_store_once(
+    store: Store, new_consumer: Callable[[], Consumer]
+) -> None:
+    consumers = [new_consumer(), new_consumer()]
+    found = examined(store, *consumers)
+
+    told = [(each.what, each.about) for each in found]
+    assert len(told) == len(set(told))
+    assert {each.about for each in found} <= {None, *map(str, consumers)}

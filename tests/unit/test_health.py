@@ -1,0 +1,91 @@
+"""The judgement of an examination: what is worth a warning, what ends passes, what counts in the end."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from ctisync.core.health import (
+    LEAST_ROOM,
+    Health,
+    Verdict,
+    failed,
+    guarded,
+    judge_clocks,
+    judge_room,
+    ok,
+    warning,
+    worst,
+)
+from ctisync.errors import StoreUnavailable
+
+NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "expected"),
+    [
+        ([], "ok"),
+        ([ok("a", "")], "ok"),
+        ([ok("a", ""), warning("b", ""), ok("c", "")], "warning"),
+        ([warning("a", ""), failed("b", ""), ok("c", "")], "failed"),
+    ],
+)
+def test_the_worst_verdict_is_that_of_the_whole(verdicts: list[Verdict], expected: Health) -> None:
+    assert worst(verdicts) == expected
+
+
+def test_an_error_ends_its_own_look_alone_and_keeps_what_that_had_found() -> None:
+    def look() -> Iterator[Verdict]:
+        yield ok("store", "it answers")
+        raise StoreUnavailable("it is full", hint="df -h")
+
+    assert list(guarded("disk", look, about="a/b")) == [
+        ok("store", "it answers"),
+        failed("disk", "it is full", "df -h", about="a/b"),
+    ]
+    (_, told) = guarded("disk", look, fault="warning")
+    assert told.health == "warning"
+
+
+def test_a_bug_is_not_told_as_a_verdict() -> None:
+    with pytest.raises(ZeroDivisionError):
+        list(guarded("disk", lambda: [ok("disk", str(1 // 0))]))
+
+
+@pytest.mark.parametrize(
+    ("apart", "health", "words"),
+    [
+        (timedelta(), "ok", "within 5 minutes"),
+        (timedelta(minutes=5), "ok", "within 5 minutes"),
+        (timedelta(minutes=-5), "ok", "within 5 minutes"),
+        (timedelta(minutes=6), "warning", "6 minutes ahead of"),
+        (timedelta(minutes=-90), "warning", "90 minutes behind"),
+    ],
+)
+def test_clocks_more_than_five_minutes_apart_are_worth_a_warning(
+    apart: timedelta, health: Health, words: str
+) -> None:
+    found = judge_clocks(NOW - apart, NOW)
+    assert (found.health, words in found.said) == (health, True)
+
+
+@pytest.mark.parametrize(
+    ("free", "snapshot", "share", "filled", "health"),
+    [
+        (GIB, None, None, False, "ok"),
+        (LEAST_ROOM - 1, None, None, True, "warning"),
+        (GIB, GIB, None, False, "ok"),
+        (GIB - 1, GIB, None, False, "failed"),
+        (GIB - 1, GIB, None, True, "warning"),
+        (3 * GIB, GIB, 0.25, False, "ok"),
+        (3 * GIB - 1, GIB, 0.25, False, "failed"),
+        (9 * GIB - 1, GIB, 1.0, False, "failed"),
+        (LEAST_ROOM - 1, 1, None, False, "warning"),
+    ],
+)
+def test_too_little_room_for_a_load_fails_where_the_next_pass_has_to_load(
+    free: int, snapshot: int | None, share: float | None, filled: bool, health: Health
+) -> None:
+    assert judge_room("/state", free, snapshot, share, filled=filled).health == health

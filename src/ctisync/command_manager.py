@@ -8,21 +8,25 @@ and only a 2xx with an answer in the plugin's own words is an acceptance.
 
 import ssl
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
 from ctisync import __version__
+from ctisync.core.health import Verdict, failed, ok, warning
 from ctisync.errors import CommandNotAccepted, ConfigurationError
 from ctisync.ports import Clock
 
 if TYPE_CHECKING:
     import httpx
 
+_T = TypeVar("_T")
+
 _PATH: Final = "/_plugins/_command_manager/commands"
 _MOST_REPLY: Final = 65_536
+_WHAT: Final = "command-manager"
 _PAUSE: Final = 0.5
 _TRIES: Final = 2
 
@@ -58,11 +62,25 @@ class CommandManagerClient:
 
     def send_update(self, index: str, offset: int) -> None:
         """See the port. `timeout` bounds the whole of it, whatever the server does."""
+        body = self._body(index, offset)
+        self._within_timeout(lambda deadline: self._send(body, deadline))
+
+    def examine(self) -> Iterator[Verdict]:
+        """Whether somebody there takes commands, by what two GET requests are answered: none is sent."""
+        found: list[Verdict] = []
+        try:
+            self._within_timeout(lambda deadline: found.append(self._probe(deadline)))
+        except CommandNotAccepted as error:
+            found = [failed(_WHAT, error.message, "look at command_manager.url, and whether it runs")]
+        yield from found
+
+    def _within_timeout(self, work: Callable[[float], None]) -> None:
+        """Do it, in time: it is told until when (by the clock's monotonic seconds)."""
         outcome: list[Exception] = []
 
         def attempt() -> None:
             try:
-                self._send(self._body(index, offset), self._clock.monotonic() + self._timeout)
+                work(self._clock.monotonic() + self._timeout)
             except Exception as error:  # noqa: BLE001  # handed on to the caller's thread
                 outcome.append(error)
 
@@ -92,6 +110,20 @@ class CommandManagerClient:
 
     def _send(self, body: bytes, deadline: float) -> None:
         """POST to the first URL that can be connected to: only what was certainly not sent is tried again."""
+        self._first(lambda client, url, timeout: _post(client, url, body, timeout), deadline)
+
+    def _probe(self, deadline: float) -> Verdict:
+        """GET of what takes only POST: OpenSearch answers 405 when it is there, and that it has no handler
+        for it when it isn't, before it looks who asks. That is seen at its root."""
+
+        def ask(client: "httpx.Client", url: str, timeout: float) -> Verdict:
+            root, _ = _exchanged(client, "GET", url.removesuffix(_PATH) + "/", None, timeout)
+            status, text = _exchanged(client, "GET", url, None, timeout)
+            return _judged(url, root, status, text)
+
+        return self._first(ask, deadline)
+
+    def _first(self, ask: "Callable[[httpx.Client, str, float], _T]", deadline: float) -> _T:
         import httpx
 
         tries = self._urls if len(self._urls) >= _TRIES else self._urls * _TRIES
@@ -100,8 +132,7 @@ class CommandManagerClient:
         ) as client:
             for number, url in enumerate(tries, start=1):
                 try:
-                    _post(client, url, body, max(0.1, deadline - self._clock.monotonic()))
-                    return
+                    return ask(client, url, max(0.1, deadline - self._clock.monotonic()))
                 except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                     if number == len(tries):
                         raise CommandNotAccepted(
@@ -110,6 +141,7 @@ class CommandManagerClient:
                     self._clock.sleep(_PAUSE)
                 except httpx.HTTPError as error:
                     raise CommandNotAccepted(f"{url}: {_words(error)}", hint=_STILL_OWED) from error
+        raise AssertionError("the last try returns or raises")
 
 
 _STILL_OWED: Final = "ctisync sync (the content is kept, and the command is sent again)"
@@ -129,12 +161,19 @@ def _tls_context(ca_file: Path | None, client_cert: Path | None, client_key: Pat
 
 
 def _post(client: "httpx.Client", url: str, body: bytes, timeout: float) -> None:
-    headers = {
-        "Accept-Encoding": "identity",
-        "Content-Type": "application/json",
-        "User-Agent": f"ctisync/{__version__}",
-    }
-    with client.stream("POST", url, content=body, headers=headers, timeout=timeout) as reply:
+    status, text = _exchanged(client, "POST", url, body, timeout)
+    if not 200 <= status < 300 or not _accepts(text):
+        raise CommandNotAccepted(f"{url} answered {status}, {_excerpt(text)}", hint=_what_to_do(status, text))
+
+
+def _exchanged(
+    client: "httpx.Client", method: str, url: str, body: bytes | None, timeout: float
+) -> tuple[int, bytes]:
+    """Status and body of an answer, of which the beginning will do."""
+    headers = {"Accept-Encoding": "identity", "User-Agent": f"ctisync/{__version__}"}
+    if body is not None:
+        headers["Content-Type"] = "application/json"
+    with client.stream(method, url, content=body, headers=headers, timeout=timeout) as reply:
         found = bytearray()
         # As it comes: httpx would unpack a few kB into any amount of memory, in one piece.
         for part in reply.iter_raw():
@@ -145,12 +184,26 @@ def _post(client: "httpx.Client", url: str, body: bytes, timeout: float) -> None
         raise CommandNotAccepted(
             f"{url} answered {reply.status_code}, encoded, although that was not asked for", hint=_STILL_OWED
         )
-    text = bytes(found)
-    if not reply.is_success or not _accepts(text):
-        raise CommandNotAccepted(
-            f"{url} answered {reply.status_code}, {_excerpt(text)}",
-            hint=_what_to_do(reply.status_code, text),
+    return reply.status_code, bytes(found)
+
+
+def _judged(url: str, root: int, status: int, text: bytes) -> Verdict:
+    """`root` and `status`: the answers to GET of the server's root, and of the commands' place."""
+    if 401 in (root, status):
+        told = f"{url} refuses our user (401)"
+        return failed(_WHAT, told, _what_to_do(401, text))
+    if status == 405:
+        return ok(_WHAT, f"{url} takes commands; whether from us shows when one is sent")
+    if status == 403:
+        return warning(
+            _WHAT, f"{url} answers 403 to a look; a command may be refused, too", _what_to_do(403, text)
         )
+    if b"no handler found" in text or status == 404:
+        return failed(_WHAT, f"{url}: there is no Command Manager", _what_to_do(404, text))
+    if 200 <= status < 500:
+        told = f"{url} answers {status} to a look, as no Command Manager does, {_excerpt(text)}"
+        return warning(_WHAT, told, "look at command_manager.url")
+    return failed(_WHAT, f"{url} answers {status}, {_excerpt(text)}", "look at its log")
 
 
 def _accepts(text: bytes) -> bool:

@@ -26,11 +26,13 @@ class Command:
 
 
 class CommandManagerStandIn:
-    """`commands` holds what was accepted, `requests` every body and header set that arrived."""
+    """`commands` holds what was accepted, `requests` every body and header set that arrived by POST, `looks`
+    the path of every GET. Those are answered as OpenSearch does, which looks who asks for its root alone."""
 
     def __init__(self, *, username: str | None = None, password: str = "") -> None:
         self.commands: list[Command] = []
         self.requests: list[tuple[dict[str, str], Any]] = []
+        self.looks: list[str] = []
         self.failures: list[Failure] = []
         self.credentials = None if username is None else (username, password)
         self.stopping = threading.Event()
@@ -112,6 +114,20 @@ class _Handler(BaseHTTPRequestHandler):
                 args = command["action"]["args"]
                 stand_in.commands.append(Command(args["index"], args["offset"]))
             self._answer(200, {"_index": "wazuh-commands", "orders": [{"_id": "1"}], "result": "OK"})
+
+    def do_GET(self) -> None:
+        stand_in = self.server.stand_in
+        stand_in.looks.append(self.path)
+        if stand_in.failures:
+            self._fail(stand_in.failures.pop(0))
+        elif self.path == PATH:
+            self._answer(405, {"error": f"Incorrect HTTP method for uri [{PATH}] and method [GET]"})
+        elif self.path != "/":
+            self._answer(400, {"error": f"no handler found for uri [{self.path}] and method [GET]"})
+        elif not self._may_enter():
+            self._answer(401, {"error": "Unauthorized"})
+        else:
+            self._answer(200, {"version": {"distribution": "opensearch", "number": "2.19.1"}})
 
     def _may_enter(self) -> bool:
         wanted = self.server.stand_in.credentials

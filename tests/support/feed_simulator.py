@@ -305,14 +305,16 @@ def _file(file: File, asked: dict[str, str]) -> Reply:
     headers = {"Content-Type": file.content_type, "Accept-Ranges": "bytes"}
     if file.etag is not None:
         headers["ETag"] = file.etag
-    wanted = re.fullmatch(r"bytes=(\d+)-", asked.get("range", ""))
+    wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", asked.get("range", ""))
     same = asked.get("if-range") in (None, file.etag) and not (asked.get("if-range") or "").startswith("W/")
     if wanted is None or not same:
         return Reply(200, file.body, headers)
     start, total = int(wanted[1]), len(file.body)
     if start >= total:
         return Reply(416, b"", {**headers, "Content-Range": f"bytes */{total}"})
-    return Reply(206, file.body[start:], {**headers, "Content-Range": f"bytes {start}-{total - 1}/{total}"})
+    end = min(int(wanted[2] or total), total - 1)
+    part = file.body[start : end + 1]
+    return Reply(206, part, {**headers, "Content-Range": f"bytes {start}-{end}/{total}"})
 
 
 class _Server(ThreadingHTTPServer):
@@ -354,7 +356,7 @@ class _Handler(BaseHTTPRequestHandler):
         if reply.cut == 0 and reply.how_cut == "reset":
             self._reset()
             return
-        self.send_response(reply.status)
+        (self.send_response_only if "Date" in reply.headers else self.send_response)(reply.status)
         for name, value in reply.headers.items():
             self.send_header(name, value)
         body = reply.body

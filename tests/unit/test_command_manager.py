@@ -8,8 +8,9 @@ import pytest
 
 from ctisync.clock import SystemClock
 from ctisync.command_manager import CommandManagerClient
+from ctisync.core.health import Verdict
 from ctisync.errors import CommandNotAccepted, ConfigurationError
-from tests.support.command_manager import Command, CommandManagerStandIn, Failure, refusal
+from tests.support.command_manager import PATH, Command, CommandManagerStandIn, Failure, refusal
 from tests.support.feed_simulator import unused_port
 
 
@@ -140,3 +141,49 @@ def test_a_ca_file_that_is_none_is_a_mistake_in_the_settings(tmp_path: Path) -> 
 
     with pytest.raises(ConfigurationError, match="CA file or client certificate"):
         client("https://h:9200", ca_file=tmp_path / "ca.pem")
+
+
+def looked(*urls: str, timeout: float = 5.0, **credentials: Any) -> Verdict:
+    (verdict,) = client(*urls, timeout=timeout, **credentials).examine()
+    assert verdict.health == "ok" or verdict.hint
+    return verdict
+
+
+def test_a_look_finds_the_command_manager_and_sends_no_command(manager: CommandManagerStandIn) -> None:
+    assert looked(manager.url).health == "ok"
+    assert manager.looks == ["/", PATH]
+    assert manager.requests == []
+
+
+def test_a_look_at_a_server_without_the_plugin_says_so(manager: CommandManagerStandIn) -> None:
+    found = looked(f"{manager.url}/elsewhere")
+    assert found.health == "failed"
+    assert "no Command Manager" in found.said
+    assert "enabled = false" in str(found.hint)
+
+
+def test_a_look_tells_a_wrong_password_from_a_right_one() -> None:
+    with CommandManagerStandIn(username="admin", password="p:w") as guarded:
+        assert looked(guarded.url, username="admin", password="p:w").health == "ok"
+        found = looked(guarded.url, username="admin", password="wrong")
+    assert found.health == "failed"
+    assert "password_file" in str(found.hint)
+    assert "wrong" not in found.said
+
+
+@pytest.mark.parametrize(
+    ("failure", "health"),
+    [("html", "warning"), (403, "warning"), (500, "failed"), ("redirect", "warning"), ("stall", "failed")],
+)
+def test_a_look_at_what_answers_otherwise_is_not_taken_for_a_command_manager(
+    manager: CommandManagerStandIn, failure: Failure, health: str
+) -> None:
+    manager.fail(failure, 2)
+    assert looked(manager.url, timeout=0.5).health == health
+
+
+def test_a_look_goes_to_the_next_url_when_nobody_is_at_the_first(manager: CommandManagerStandIn) -> None:
+    nobody = f"http://127.0.0.1:{unused_port()}"
+    assert looked(nobody, manager.url).health == "ok"
+    found = looked(nobody)
+    assert (found.health, "cannot connect" in found.said) == ("failed", True)

@@ -1,9 +1,9 @@
 """The CTI API for one consumer: its information, its changes, its snapshot."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, Self
+from typing import TYPE_CHECKING, Final, Self
 from urllib.parse import quote, urlsplit
 from urllib.request import url2pathname
 
@@ -23,6 +23,9 @@ from ctisync.feed.snapshot_file import LocalSnapshot, open_given
 from ctisync.feed.spool import Spool
 from ctisync.feed.transport import DEFAULT_TIMEOUTS, Timeouts, Transport
 from ctisync.ports import Clock, Report
+
+if TYPE_CHECKING:
+    from ctisync.feed.probe import Probed
 
 _ASK_FOR_JSON: Final = {"Accept": "application/json", "Accept-Encoding": "gzip"}
 
@@ -67,6 +70,7 @@ class CtiFeed:
         ones; without `room` any."""
         self._base_url = base_url.rstrip("/")
         self._consumer = consumer
+        self._clock = clock
         self._report = report
         self._room = room
         self._load_while_downloading = load_while_downloading
@@ -177,10 +181,32 @@ class CtiFeed:
             )
         return self._spool.fetch(public_link(url), url, None, keep_alive, None)
 
+    def probe(self) -> "Probed":
+        """How it answers, asked once: for an examination, which waits for nothing."""
+        from ctisync.feed.probe import Probe
+
+        self._ahead.drop()
+        url = shown(self._url)
+        return Probe(self._consumer, self._clock, url, self._dated_info, self._snapshot_bytes).probed()
+
+    def _dated_info(self) -> tuple[ConsumerInfo, str | None]:
+        """With what the server's clock says."""
+        with self._asked(self._url) as (body, headers):
+            return wire.consumer_info(self._decoded_info(b"".join(body))), headers.get("date")
+
+    def _snapshot_bytes(self, snapshot: Snapshot) -> int | None:
+        from ctisync.feed.probe import ONE_BYTE, size_told
+
+        url = snapshot_url(snapshot.address or snapshot.link, self._base_url)
+        with self._transport.follow(url, headers=ONE_BYTE, accept=(200, 206), reach=self._reach) as reply:
+            return size_told(reply)
+
     def _read_info(self) -> Json:
+        with self._asked(self._url) as (body, _):
+            return self._decoded_info(b"".join(body))
+
+    def _decoded_info(self, content: bytes) -> Json:
         limits = self._bounds.limits
-        with self._asked(self._url) as body:
-            content = b"".join(body)
         try:
             check(content, limits.json_depth + 3, limits.json_values)
             return wire.decode(content)
@@ -215,7 +241,7 @@ class CtiFeed:
         limits = self._bounds.limits
         # A payload stands in its change, that in `data`, and that in the reply.
         scan = Scan(limits.json_depth + 3, limits.json_values - taken.values)
-        with self._asked(url + query, taken.bytes) as body:
+        with self._asked(url + query, taken.bytes) as (body, _):
             try:
                 data = dict(json_stream.members(scan.checked(body))).get("data")
             except TooDeep:
@@ -232,7 +258,9 @@ class CtiFeed:
         return data
 
     @contextmanager
-    def _asked(self, url: str, already: int = 0) -> Iterator[Iterator[bytes]]:
+    def _asked(self, url: str, already: int = 0) -> Iterator[tuple[Iterator[bytes], Mapping[str, str]]]:
+        """The decoded body, and the answer's headers."""
         with self._transport.get(url, headers=_ASK_FOR_JSON) as reply:
             encoding = reply.headers.get("content-encoding", "")
-            yield decoded(reply.chunks, encoding, self._bounds.limits.reply_bytes, already)
+            body = decoded(reply.chunks, encoding, self._bounds.limits.reply_bytes, already)
+            yield body, reply.headers

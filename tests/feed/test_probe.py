@@ -1,0 +1,161 @@
+"""What an examination tells of the feed: one look, whatever answers, and nothing but a look."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from email.utils import format_datetime
+from pathlib import Path
+
+import pytest
+
+from ctisync.core.health import Verdict
+from ctisync.core.limits import Limits
+from ctisync.feed.bounds import Bounds
+from ctisync.feed.transport import Timeouts
+from tests.feed.conftest import MakeFeed
+from tests.support import feed_failures as failures
+from tests.support.clock import FakeClock
+from tests.support.feed_history import populate
+from tests.support.feed_simulator import ABSENT, FeedSimulator, unused_port
+
+SOON = Timeouts(0.3, 0.3)
+
+
+@pytest.fixture(autouse=True)
+def _offered(sim: FeedSimulator) -> None:
+    populate(sim.history, 20)
+    sim.publish_snapshot()
+
+
+def by_what(found: list[Verdict]) -> dict[str, Verdict]:
+    assert len(found) == len({each.what for each in found})
+    return {each.what: each for each in found}
+
+
+def test_a_feed_that_is_well_is_asked_twice_and_no_snapshot_is_fetched(
+    make_feed: MakeFeed, sim: FeedSimulator, clock: FakeClock, tmp_path: Path
+) -> None:
+    found = make_feed(clock=AtTheFeeds()).probe()
+
+    assert [(each.what, each.health) for each in found.verdicts] == [
+        ("feed", "ok"),
+        ("clock", "ok"),
+        ("snapshot", "ok"),
+    ]
+    (file,) = sim.files.values()
+    assert found.snapshot_bytes == len(file.body)
+    assert [(request.kind, request.method) for request in sim.requests] == [
+        ("info", "GET"),
+        ("snapshot", "GET"),
+    ]
+    assert sim.requests[1].headers["range"] == "bytes=0-0"
+    assert not (tmp_path / "spool").exists()
+
+
+class AtTheFeeds(FakeClock):
+    """The real time, as the simulator sends it."""
+
+    def __init__(self) -> None:
+        from ctisync.clock import SystemClock
+
+        super().__init__()
+        self.now = SystemClock().now  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize(("apart", "health"), [(0, "ok"), (299, "ok"), (301, "warning"), (-301, "warning")])
+def test_the_clocks_are_compared_by_the_date_that_the_server_sends(
+    make_feed: MakeFeed, sim: FeedSimulator, clock: FakeClock, apart: int, health: str
+) -> None:
+    date = format_datetime(clock.now() + timedelta(seconds=apart), usegmt=True)
+    sim.fail("info", failures.headers(Date=date))
+    assert by_what(make_feed().probe().verdicts)["clock"].health == health
+
+
+@pytest.mark.parametrize("date", ["", "yesterday", "Thu, 99 Foo 2026 99:99:99 GMT"])
+def test_a_date_that_is_none_is_no_reason_to_say_anything(
+    make_feed: MakeFeed, sim: FeedSimulator, date: str
+) -> None:
+    sim.fail("info", failures.headers(Date=date))
+    found = by_what(make_feed().probe().verdicts)
+    assert set(found) == {"feed", "snapshot"}
+
+
+HOSTILE: dict[str, tuple[failures.Failure, str, str]] = {
+    "a page in HTML": (
+        failures.html(),
+        "is no JSON",
+        "sign-in page",
+    ),
+    "401": (failures.status(401), "401", "cti.token"),
+    "403": (failures.status(403), "403", "subscription"),
+    "404": (failures.status(404), "404", "cti.url"),
+    "429": (failures.status(429, {"Retry-After": "60"}), "429", "60 s"),
+    "500": (failures.status(500), "500", "curl"),
+    "hanging": (failures.stall(60), "does not answer in time", "curl"),
+    "another document": (failures.body(b"[1]"), "", "nothing was changed"),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_what_answers_otherwise_has_failed_and_says_what_to_type_at_once(
+    make_feed: MakeFeed, sim: FeedSimulator, clock: FakeClock, name: str
+) -> None:
+    failure, said, hint = HOSTILE[name]
+    sim.fail("info", failure, times=None)
+    (verdict,) = make_feed(timeouts=SOON).probe().verdicts
+
+    assert (verdict.what, verdict.health) == ("feed", "failed")
+    assert said in verdict.said
+    assert hint in str(verdict.hint)
+    assert "retry_budget" not in verdict.said
+    assert (len(sim.requests), clock.slept) == (1, [])
+
+
+def test_a_server_that_never_comes_to_an_end_is_left_in_time(make_feed: MakeFeed, sim: FeedSimulator) -> None:
+    from ctisync.clock import SystemClock
+
+    sim.fail("info", failures.stall(60))
+    clock = SystemClock()
+    bounds = Bounds(clock, Limits(pass_seconds=0.3))
+    (verdict,) = make_feed(clock=clock, bounds=bounds).probe().verdicts
+    assert verdict.health == "failed"
+    assert "pass_seconds" not in verdict.said
+
+
+def test_nobody_there_has_failed(make_feed: MakeFeed) -> None:
+    (verdict,) = make_feed(base_url=f"http://127.0.0.1:{unused_port()}/api/v1").probe().verdicts
+    assert verdict.health == "failed"
+    assert "cannot be reached" in verdict.said
+
+
+@pytest.mark.parametrize(
+    ("arrange", "health", "said"),
+    [
+        (lambda sim: sim.info.update(last_snapshot_link=ABSENT), "warning", "offers none"),
+        (lambda sim: sim.files.clear(), "failed", "404"),
+        (lambda sim: sim.fail("snapshot", failures.status(503)), "failed", "503"),
+        (
+            lambda sim: sim.info.update(last_snapshot_link="http://169.254.1.1/1_1.zip"),
+            "failed",
+            "169.254.1.1",
+        ),
+    ],
+)
+def test_a_snapshot_that_cannot_be_had_is_told_beside_a_feed_that_is_well(
+    make_feed: MakeFeed, sim: FeedSimulator, arrange: Callable[[FeedSimulator], None], health: str, said: str
+) -> None:
+    sim.info["last_snapshot_offset"] = ABSENT if health == "warning" else sim.history.last_offset
+    arrange(sim)
+    found = make_feed().probe()
+
+    verdicts = by_what(found.verdicts)
+    assert verdicts["feed"].health == "ok"
+    assert verdicts["snapshot"].health == health
+    assert said in verdicts["snapshot"].said
+    assert found.snapshot_bytes is None
+
+
+def test_a_feed_that_does_not_tell_its_last_offset_is_worth_a_warning(
+    make_feed: MakeFeed, sim: FeedSimulator
+) -> None:
+    sim.info["last_offset"] = None
+    assert by_what(make_feed().probe().verdicts)["feed"].health == "warning"

@@ -4,7 +4,7 @@ Libraries come in with the adapters that need them, so that `status` on SQLite l
 """
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -14,12 +14,13 @@ from ctisync.core.model import Consumer
 from ctisync.core.steps import Mode, Policy
 from ctisync.errors import ConfigurationError, StoreUnavailable
 from ctisync.locks import host_lock, lock_beside, lock_for_server
-from ctisync.ports import Clock, CommandManager, Report, Store
+from ctisync.ports import Clock, Report, Store
 from ctisync.settings import Settings
 from ctisync.settings.checks import OpenSearchPlace, SqlitePlace, origin_of
 from ctisync.settings.sources import Secret
 
 if TYPE_CHECKING:
+    from ctisync.command_manager import CommandManagerClient
     from ctisync.feed.bounds import Room
     from ctisync.feed.client import CtiFeed
 
@@ -28,22 +29,25 @@ _PACKED_SHARE: Final = 0.25
 
 
 @contextmanager
-def opened_store(settings: Settings, clock: Clock, *, host_lock_held: bool) -> Iterator[Store]:
-    """The configured store; `host_lock_held` says whether the caller may write."""
-    store = _store(settings, clock, host_lock_held=host_lock_held)
+def opened_store(
+    settings: Settings, clock: Clock, *, host_lock_held: bool, untouched: bool = False
+) -> Iterator[Store]:
+    """The configured store; `host_lock_held` says whether the caller may write. `untouched`: to look at the
+    state is not even to migrate it."""
+    store = _store(settings, clock, host_lock_held=host_lock_held, untouched=untouched)
     try:
         yield store
     finally:
         store.close()
 
 
-def _store(settings: Settings, clock: Clock, *, host_lock_held: bool) -> Store:
+def _store(settings: Settings, clock: Clock, *, host_lock_held: bool, untouched: bool) -> Store:
     place, wanted = settings.place, settings.store
     if isinstance(place, SqlitePlace):
         from ctisync.stores.sqlite import SqliteStore
 
         _check_folder(place.path.parent, settings)
-        return SqliteStore(place.path, clock, compression=wanted.compression)
+        return SqliteStore(place.path, clock, compression=wanted.compression, untouched=untouched)
     from ctisync.stores.opensearch import OpenSearchStore
     from ctisync.stores.opensearch_generations import Layout
     from ctisync.stores.opensearch_senders import Pace
@@ -74,7 +78,7 @@ def opened_feed(settings: Settings, consumer: Consumer, clock: Clock, report: Re
         token=_revealed(settings.cti.token),
         ca_file=_text(settings.cti.ca_file),
         retry_budget=settings.cti.retry_budget,
-        spool_dir=_spool_folder(settings),
+        spool_dir=spool_folder(settings),
         clock=clock,
         report=report,
         cooldown=settings.cti.cooldown,
@@ -95,11 +99,30 @@ def _room(settings: Settings, consumer: Consumer) -> "Room | None":
     place = settings.place
     if not isinstance(place, SqlitePlace) or consumer.resources != ("*",):
         return None
-    share = _PACKED_SHARE if settings.store.compression == "zstd" else 1.0
-    return Room(str(place.path.parent), partial(room_in, place.path), share)
+    return Room(str(place.path.parent), partial(room_in, place.path), _share(settings))
 
 
-def command_manager(settings: Settings, clock: Clock) -> CommandManager | None:
+def share_of_records(settings: Settings) -> float | None:
+    """What a byte of records comes to beside the downloads; None when they go to another machine."""
+    return _share(settings) if isinstance(settings.place, SqlitePlace) else None
+
+
+def _share(settings: Settings) -> float:
+    return _PACKED_SHARE if settings.store.compression == "zstd" else 1.0
+
+
+def free_room(settings: Settings) -> int:
+    """Bytes for downloads and, with SQLite, records. Raises StoreUnavailable when that cannot be told."""
+    from ctisync.stores.room import free_in, nearest, room_in
+
+    place, folder = settings.place, spool_folder(settings)
+    if isinstance(place, SqlitePlace):
+        with suppress(ConfigurationError, StoreUnavailable):  # no folder yet, or a file in trouble of its own
+            return room_in(place.path)
+    return free_in(nearest(folder))
+
+
+def command_manager(settings: Settings, clock: Clock) -> "CommandManagerClient | None":
     """Who is told of new content; None when nobody is to be told."""
     wanted, store, place = settings.command_manager, settings.store, settings.place
     urls = settings.command_manager_urls
@@ -131,17 +154,20 @@ def consumer_lock(
     settings: Settings, consumer: Consumer, clock: Clock, command: str
 ) -> AbstractContextManager[None]:
     """This host's lock for the consumer; the state folder is made when it is missing."""
-    place = settings.place
-    if isinstance(place, SqlitePlace):
-        path = lock_beside(place.path, consumer)
-    else:
-        path = lock_for_server(settings.state_dir, place.urls, consumer)
+    path = lock_path(settings, consumer)
     if path.parent == settings.state_dir:
         _make_folder(settings.state_dir)
     return host_lock(path, clock, command)
 
 
-def _spool_folder(settings: Settings) -> Path:
+def lock_path(settings: Settings, consumer: Consumer) -> Path:
+    place = settings.place
+    if isinstance(place, SqlitePlace):
+        return lock_beside(place.path, consumer)
+    return lock_for_server(settings.state_dir, place.urls, consumer)
+
+
+def spool_folder(settings: Settings) -> Path:
     """Where downloads lie: beside the state, which is on the disk that was chosen to be large enough."""
     place = settings.place
     return place.path.parent if isinstance(place, SqlitePlace) else settings.state_dir

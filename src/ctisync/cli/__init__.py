@@ -7,8 +7,19 @@ in `sync.run_pass`.
 # In the order in which `ctisync --help` lists the commands.
 from ctisync.cli import passes  # isort: skip
 from ctisync.cli import looking  # isort: skip
+from ctisync.cli import examining  # isort: skip
 from ctisync.cli import comparing, completing, configuring, playing
 from ctisync.cli.app import app
 from ctisync.cli.running import main
 
-__all__ = ["app", "comparing", "completing", "configuring", "looking", "main", "passes", "playing"]
+__all__ = [
+    "app",
+    "comparing",
+    "completing",
+    "configuring",
+    "examining",
+    "looking",
+    "main",
+    "passes",
+    "playing",
+]

@@ -82,7 +82,7 @@ def call_of(
 ) -> Call:
     console = console_of(context, verbose, quiet, log_format)
     settings = found_settings(config, console).settings
-    return Call(settings, _chosen(settings, consumer), console)
+    return Call(settings, chosen(settings, consumer), console)
 
 
 def found_settings(config: Path | None, console: Console) -> Found:
@@ -100,7 +100,7 @@ def console_of(context: typer.Context, verbose: bool, quiet: bool, log_format: F
     return console
 
 
-def _chosen(settings: Settings, wanted: str | None) -> tuple[Consumer, ...]:
+def chosen(settings: Settings, wanted: str | None) -> tuple[Consumer, ...]:
     """All consumers, or the one of that name (or `context/name`)."""
     followed = settings.followed
     if wanted is None:

@@ -94,3 +94,17 @@ def ago(then: datetime | None, now: datetime) -> str:
             count = seconds // size
             return f"{count} {unit}{'s' if count > 1 else ''} ago"
     return "just now"
+
+
+def what_to_type(one: Seen) -> str | None:
+    """What a person does next, if anything."""
+    state = one.state
+    if one.settings_differ:
+        return "the settings differ from those of the stored content: ctisync init-snapshot"
+    if state.phase == "blocked":
+        return "ctisync sync, once the feed offers another change or a new snapshot"
+    if state.last_offset is not None and state.offset > state.last_offset:
+        return "ctisync init-snapshot"
+    if state.phase != "ready" or state.owed is not None or state.behind:
+        return "ctisync sync"
+    return None

@@ -72,7 +72,7 @@ def duration(text: str) -> timedelta:
 
 def check(status: Status, now: datetime, limits: Thresholds = USUAL) -> tuple[str, int]:
     """The line and the exit code."""
-    judged = [(one, *_judge(one, limits, now)) for one in status.seen]
+    judged = [(one, *judge(one, limits, now)) for one in status.seen]
     codes = {code for _, code, _ in judged}
     worst = next(code for code in _WORST_FIRST if code in codes)
     words = "; ".join(f"{one.consumer}: {why}" for one, _, why in judged)
@@ -85,7 +85,8 @@ def check_failed(error: CtisyncError) -> tuple[str, int]:
     return f"CTISYNC UNKNOWN - {' '.join(error.message.split())}", UNKNOWN
 
 
-def _judge(one: Seen, limits: Thresholds, now: datetime) -> tuple[int, str]:
+def judge(one: Seen, limits: Thresholds, now: datetime) -> tuple[int, str]:
+    """The exit code that one consumer comes to, and why."""
     state = one.state
     if state.phase == "blocked" and state.failed is not None:
         return CRITICAL, f"blocked by change {state.failed.offset} of {state.failed.resource}"

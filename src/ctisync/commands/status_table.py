@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ctisync.commands.status import Seen, Status, ago
+from ctisync.commands.status import Seen, Status, ago, what_to_type
 from ctisync.console import rfc3339
 from ctisync.core.state import ConsumerState
 
@@ -57,7 +57,7 @@ def _rows(one: Seen, now: datetime) -> Iterator[tuple[str, str]]:
         yield label, f"{change}: {state.failed.reason}"
     if state.refused is not None:
         yield "refused", f"the snapshot {state.refused.link}: {state.refused.reason}"
-    todo = _what_to_type(one)
+    todo = what_to_type(one)
     if todo is not None:
         yield "to do", todo
 
@@ -79,16 +79,3 @@ def _records(one: Seen, now: datetime) -> str:
 
 def _times(count: int) -> str:
     return {0: "not at all", 1: "once"}.get(count, f"{count} times")
-
-
-def _what_to_type(one: Seen) -> str | None:
-    state = one.state
-    if one.settings_differ:
-        return "the settings differ from those of the stored content: ctisync init-snapshot"
-    if state.phase == "blocked":
-        return "ctisync sync, once the feed offers another change or a new snapshot"
-    if state.last_offset is not None and state.offset > state.last_offset:
-        return "ctisync init-snapshot"
-    if state.phase != "ready" or state.owed is not None or state.behind:
-        return "ctisync sync"
-    return None

@@ -93,9 +93,9 @@ class Console:
             self.event("error", "failed", message=message, hint=hint, traceback=trace)
             return
         priority = "<3>" if self._format == "journal" else ""
-        self._write(f"{priority}ctisync: {_one_line(message)}")
+        self._write(f"{priority}ctisync: {one_line(message)}")
         if hint:
-            self._write(f"{priority}  try: {_one_line(hint)}")
+            self._write(f"{priority}  try: {one_line(hint)}")
         if trace:
             self._write(trace)
 
@@ -170,7 +170,8 @@ def _quoted(value: Any) -> str:
     return _harmless(msgspec.json.encode(text).decode()) if _NEEDS_QUOTES.search(text) else text
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """Without what moves a terminal's cursor."""
     return _harmless(" ".join(text.split()))
 
 

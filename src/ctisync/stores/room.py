@@ -1,8 +1,11 @@
-"""How much a database file can still take."""
+"""How much a folder, and a database file in it, can still take, and whether they can be written at all."""
 
+import os
+import shlex
 import shutil
 from pathlib import Path
 
+from ctisync.core.health import Verdict, failed, ok
 from ctisync.errors import StoreUnavailable
 from ctisync.stores.sqlite_file import reading
 
@@ -12,15 +15,40 @@ def room_in(database: Path) -> int:
 
     Raises StoreUnavailable when neither can be told.
     """
-    try:
-        free = shutil.disk_usage(database.parent).free
-    except OSError as error:
-        raise StoreUnavailable(
-            f"the disk of {database} cannot be looked at: {error.strerror}", hint=f"ls -ld {database.parent}"
-        ) from error
+    free = free_in(database.parent)
     with reading(database, untouched=True) as connection:
         if connection is None:
             return free
         (pages,) = connection.execute("PRAGMA freelist_count").fetchone()
         (page_size,) = connection.execute("PRAGMA page_size").fetchone()
         return free + int(pages) * int(page_size)
+
+
+def free_in(folder: Path) -> int:
+    """Bytes that are free on a folder's disk. Raises StoreUnavailable when that cannot be told."""
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError as error:
+        raise StoreUnavailable(
+            f"the disk of {folder} cannot be looked at: {error.strerror}", hint=f"ls -ld {folder}"
+        ) from error
+
+
+def examine_folder(folder: Path, *, is_made: bool) -> Verdict:
+    """Whether locks, downloads and a database can be written there, by looking at it; `is_made`: a pass makes
+    it when it is missing."""
+    there = nearest(folder)
+    hint = f"ls -ld {shlex.quote(str(there))}; set state_dir, or run ctisync as the folder's owner"
+    if there != folder and not is_made:
+        return failed("folder", f"{folder} does not exist", f"mkdir -p {shlex.quote(str(folder))}")
+    if not there.is_dir():
+        return failed("folder", f"{there} is no folder", hint)
+    if not os.access(there, os.R_OK | os.W_OK | os.X_OK):
+        what = "cannot be written to" if there == folder else f"cannot be made: {there} cannot be written to"
+        return failed("folder", f"{folder} {what}", hint)
+    return ok("folder", f"{folder} {'can be written to' if there == folder else 'is made by the first pass'}")
+
+
+def nearest(folder: Path) -> Path:
+    """The folder, or the nearest one above it that there is."""
+    return next(each for each in (folder, *folder.parents) if os.path.lexists(each))

@@ -29,7 +29,7 @@ def _library() -> Iterator[Verdict]:
 def _file(path: Path) -> Iterator[Verdict]:
     with reading(path, _MOMENT, untouched=True) as connection:
         if connection is None:
-            yield ok("store", f"{path} is made by the first pass", "ctisync sync")
+            yield ok("store", f"{path} is made by the first pass")
         elif not all(os.access(each, os.R_OK | os.W_OK) for each in (path, path.parent)):
             shown = shlex.quote(str(path))
             yield failed(

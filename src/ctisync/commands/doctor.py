@@ -1,0 +1,198 @@
+"""`doctor`: whether a pass will find what it needs, as lines for people and a document for programs."""
+
+import platform
+from collections.abc import Iterator, Sequence
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+
+from ctisync import __version__
+from ctisync.commands import status_check
+from ctisync.commands.status import Seen, what_to_type
+from ctisync.commands.status_check import CRITICAL, OK, UNKNOWN, USUAL, WARNING
+from ctisync.console import Console, one_line, rfc3339
+from ctisync.core.health import Verdict, failed, guarded, judge_room, ok, warning, worst
+from ctisync.core.model import Consumer
+from ctisync.errors import CtisyncError
+from ctisync.locks import examine as examine_lock
+from ctisync.ports import Clock, Store
+from ctisync.settings import Found, Settings
+from ctisync.settings.doubts import doubts
+from ctisync.wiring import (
+    command_manager,
+    free_room,
+    lock_path,
+    opened_feed,
+    opened_store,
+    share_of_records,
+    spool_folder,
+)
+
+LONGEST: Final = 20.0
+"""Seconds for the feed, and for the Command Manager; the store has its own."""
+
+_CODES: Final = {"ok": OK, "warning": WARNING, "failed": CRITICAL}
+
+
+def examine(found: Found, consumers: Sequence[Consumer], clock: Clock, console: Console) -> list[Verdict]:
+    """Look at everything that passes over these consumers need. Nothing is written anywhere.
+
+    No secret is in the verdicts, and no character that a terminal obeys.
+    """
+    settings = _hurried(found.settings)
+    feeds, snapshot_bytes = _feeds(settings, consumers, clock, console)
+    stores, seen = _store(settings, consumers, clock)
+    verdicts = [
+        *_host(found, consumers),
+        *guarded("disk", lambda: _disk(settings, snapshot_bytes, seen)),
+        *feeds,
+        *stores,
+        *(each for one in seen for each in _content(one, clock)),
+        *guarded("command-manager", lambda: _command_manager(settings, clock)),
+    ]
+    return [_fit_to_show(each, console) for each in verdicts]
+
+
+def without_settings(error: CtisyncError, console: Console) -> list[Verdict]:
+    """When there are none, nothing else can be looked at."""
+    return [_versions(), _fit_to_show(failed("settings", error.message, error.hint), console)]
+
+
+def exit_code(verdicts: Sequence[Verdict], *, settings: bool) -> int:
+    """As `status --check` has them; UNKNOWN without `settings`."""
+    return _CODES[worst(verdicts)] if settings else UNKNOWN
+
+
+def as_document(verdicts: Sequence[Verdict]) -> dict[str, Any]:
+    """The contract of `doctor --json`."""
+    checks = [
+        {
+            "check": each.what,
+            "consumer": each.about,
+            "health": each.health,
+            "said": each.said,
+            "to_do": each.hint,
+        }
+        for each in verdicts
+    ]
+    return {"health": worst(verdicts), "checks": checks}
+
+
+def as_text(verdicts: Sequence[Verdict], *, quiet: bool) -> str:
+    """A line a check, and below it what to type; `quiet`: only those that are not ok."""
+    lines = []
+    for each in verdicts:
+        if quiet and each.health == "ok":
+            continue
+        about = "" if each.about is None else f"{each.about}: "
+        lines.append(f"{each.health:<8} {each.what:<16} {about}{each.said}")
+        if each.hint is not None:
+            lines.append(f"{'':<8} {'try:':>16} {each.hint}")
+    return "\n".join(lines)
+
+
+def _hurried(settings: Settings) -> Settings:
+    """Nobody who looks waits as long as a pass does."""
+    limits, manager = settings.limits, settings.command_manager
+    return msgspec.structs.replace(
+        settings,
+        limits=msgspec.structs.replace(limits, pass_seconds=min(limits.pass_seconds or LONGEST, LONGEST)),
+        command_manager=msgspec.structs.replace(manager, timeout=min(manager.timeout, LONGEST)),
+    )
+
+
+def _fit_to_show(verdict: Verdict, console: Console) -> Verdict:
+    hint = None if verdict.hint is None else one_line(console.masked(verdict.hint))
+    return msgspec.structs.replace(verdict, said=one_line(console.masked(verdict.said)), hint=hint)
+
+
+def _versions() -> Verdict:
+    return ok("versions", f"ctisync {__version__}, Python {platform.python_version()}, {platform.platform()}")
+
+
+def _host(found: Found, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
+    from ctisync.stores.room import examine_folder
+
+    settings = found.settings
+    yield _versions()
+    doubtful = [warning("settings", each.message, each.hint) for each in doubts(found)]
+    read = [str(file) for file in found.files if file.exists()]
+    yield from doubtful or [ok("settings", f"{len(found.given)} are set; files: {', '.join(read) or 'none'}")]
+    folder = spool_folder(settings)
+    yield examine_folder(folder, is_made=folder == settings.state_dir)
+    for each in consumers:
+        yield msgspec.structs.replace(examine_lock(lock_path(settings, each)), about=str(each))
+
+
+def _disk(settings: Settings, snapshot_bytes: int | None, seen: Sequence[Seen]) -> Iterator[Verdict]:
+    filled = bool(seen) and all(one.state.content for one in seen)
+    place, share = str(spool_folder(settings)), share_of_records(settings)
+    yield judge_room(place, free_room(settings), snapshot_bytes, share, filled=filled)
+
+
+def _feeds(
+    settings: Settings, consumers: Sequence[Consumer], clock: Clock, console: Console
+) -> tuple[list[Verdict], int | None]:
+    """What the feed says of each, and the bytes of the largest snapshot; its clock is told once."""
+    verdicts: list[Verdict] = []
+    sizes: list[int] = []
+
+    def look(consumer: Consumer) -> Iterator[Verdict]:
+        with opened_feed(settings, consumer, clock, console) as feed:
+            found = feed.probe()
+        if found.snapshot_bytes is not None:
+            sizes.append(found.snapshot_bytes)
+        yield from found.verdicts
+
+    for consumer in consumers:
+        told = {each.what for each in verdicts if each.about is None}
+        found = list(guarded("feed", partial(look, consumer), about=consumer))
+        verdicts += [each for each in found if each.what not in told]
+    return verdicts, max(sizes, default=None)
+
+
+def _store(
+    settings: Settings, consumers: Sequence[Consumer], clock: Clock
+) -> tuple[list[Verdict], list[Seen]]:
+    """What there is to say of the store, and each consumer's state, as far as it can be read."""
+    seen: list[Seen] = []
+
+    def look() -> Iterator[Verdict]:
+        with opened_store(settings, clock, host_lock_held=False, untouched=True) as store:
+            found = list(store.examine(consumers))
+            yield from found
+            if any(each.what == "store" and each.health == "failed" for each in found):
+                return
+            for consumer in consumers:
+                yield from guarded("content", partial(see, store, consumer), about=consumer)
+
+    def see(store: Store, consumer: Consumer) -> Iterator[Verdict]:
+        """No verdict but for what keeps it from being seen."""
+        seen.append(Seen(consumer, store.look(consumer), None))
+        yield from ()
+
+    return list(guarded("store", look)), seen
+
+
+def _content(one: Seen, clock: Clock) -> Iterator[Verdict]:
+    now, state = clock.now(), one.state
+    code, why = status_check.judge(one, USUAL, now)
+    hint = what_to_type(one) or "ctisync sync"
+    if code == OK:
+        yield ok("content", why, about=one.consumer)
+    elif code == CRITICAL and state.phase == "blocked":
+        yield failed("content", why, hint, about=one.consumer)
+    else:
+        yield warning("content", why, hint, about=one.consumer)
+    if (cooldown := state.cooldown_at(now)) is not None:
+        told = f"passes leave the feed alone until {rfc3339(cooldown.until)}: {cooldown.reason}"
+        yield warning("cooldown", told, "wait for it; the next pass then asks again", about=one.consumer)
+
+
+def _command_manager(settings: Settings, clock: Clock) -> Iterator[Verdict]:
+    manager = command_manager(settings, clock)
+    if manager is None:
+        yield ok("command-manager", "nobody is told of new content, as it is set")
+    else:
+        yield from manager.examine()

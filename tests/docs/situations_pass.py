@@ -166,3 +166,9 @@ def _(stage: Stage) -> Printed:
     running.send_signal(signal.SIGTERM)
     _, told = running.communicate(timeout=30)
     return Printed(running.returncode, told.decode())
+
+
+@situation("doctor")
+def _(stage: Stage) -> Printed:
+    stage.feed.required_token = "another"
+    return stage.run("doctor", "-q")

@@ -172,9 +172,19 @@ def _migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[Mi
 
 
 def _quiet_mode(path: Path) -> _Mode:
-    """Without a log beside the file nobody writes, and then it can be opened so that none is made."""
+    """To read a file in WAL mode SQLite makes a log beside it, and leaves that there. Without one nobody
+    writes, so that the file can be taken for one that does not change."""
     beside = (path.with_name(f"{path.name}{end}") for end in ("-wal", "-shm"))
-    return "ro" if all(each.exists() for each in beside) else "ro&immutable=1"
+    return "ro&immutable=1" if _is_wal(path) and not all(each.exists() for each in beside) else "ro"
+
+
+def _is_wal(path: Path) -> bool:
+    """By the file's header (https://www.sqlite.org/fileformat.html, 1.3.3)."""
+    try:
+        with path.open("rb") as file:
+            return file.read(20)[18:] == b"\x02\x02"
+    except OSError:  # which SQLite will meet, too, and tell
+        return False
 
 
 def _open_reader(

@@ -1,0 +1,174 @@
+"""What an examination tells of an OpenSearch that passes cannot do with; it asks by GET alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from typing import Any, Final
+
+import msgspec
+import pytest
+
+from ctisync.core.health import Verdict, worst
+from ctisync.core.model import Consumer
+from ctisync.stores.opensearch import OpenSearchStore
+from ctisync.stores.opensearch_client import NoReply, Problem, Reply
+from ctisync.stores.opensearch_generations import Layout
+from tests.stores import opensearch_kit as kit
+from tests.support.clock import FakeClock
+from tests.support.opensearch_node import OpenSearchNode
+from tests.support.records import record
+
+HERE: Final = "http://opensearch.example:9200"
+
+WELL: Final[dict[str, Any]] = {
+    "/": {"version": {"distribution": "opensearch", "number": "2.19.1"}},
+    "/_plugins/_security/authinfo": {"user_name": "ctisync", "roles": ["writers", "readers"]},
+    "/_cluster/health": {"status": "green", "number_of_nodes": 3},
+    "/_cat/allocation": [
+        {"node": "one", "disk.percent": "40"},
+        {"node": "two", "disk.percent": "89"},
+        {"node": "UNASSIGNED", "disk.percent": None},
+    ],
+    "/_cluster/settings": {"persistent": {}, "transient": {}},
+    "/_settings": {},
+    "/_index_template": {"index_templates": []},
+    "/_template": {},
+    "/_cat/health": [{"epoch": "1772366400"}],
+    "/inventory": {},
+    "/wazuh-context/_doc/vd_1.0.0": 404,
+}
+
+
+class Node:
+    """Answers by the beginning of the target; a number is a status, an exception is raised."""
+
+    def __init__(self, **changed: Any) -> None:
+        self.timeout = 60.0
+        self.answers = WELL | {name.replace("__", "/"): answer for name, answer in changed.items()}
+        self.asked: list[tuple[str, str]] = []
+
+    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> Reply:
+        self.asked.append((method, target))
+        assert (method, body) == ("GET", None), "an examination changes nothing"
+        answer = self.answers[self._name(target)]
+        if isinstance(answer, Exception):
+            raise answer
+        if isinstance(answer, int):
+            return Reply(answer, problem=Problem("security_exception", "no permissions for [some:action]"))
+        return Reply(200, msgspec.json.encode(answer).decode())
+
+    def _name(self, target: str) -> str:
+        path = target.partition("?")[0]
+        if path.endswith("/_settings"):
+            return "/_settings"
+        return path if path in self.answers else "/inventory"
+
+    def close(self) -> None:
+        pass
+
+
+def examined(node: Node, replicas: int = 0, **store: Any) -> dict[str, Verdict]:
+    with closing(OpenSearchStore([HERE], FakeClock(), layout=Layout(replicas=replicas), **store)) as opened:
+        opened._client._transport = node
+        found = list(opened.examine([Consumer()]))
+    assert all(each.hint for each in found if each.health == "failed")
+    assert len(found) == len({each.what for each in found})
+    return {each.what: each for each in found}
+
+
+def test_one_that_is_well_is_ok_throughout() -> None:
+    found = examined(Node())
+    assert worst(found.values()) == "ok"
+    assert list(found) == [
+        "store",
+        "store-user",
+        "store-cluster",
+        "store-disk",
+        "store-blocks",
+        "store-alias",
+        "store-templates",
+        "store-lease",
+    ]
+    assert "readers, writers" in found["store-user"].said
+
+
+BLOCKED: Final = {"wazuh-cve": {"settings": {"index.blocks.read_only_allow_delete": "true"}}}
+READ_ONLY: Final = {"persistent": {"cluster.blocks.read_only": "true"}, "transient": {}}
+FULL: Final = [{"node": "one", "disk.percent": "90"}]
+RED: Final = {"status": "red", "number_of_nodes": 3}
+YELLOW: Final = {"status": "yellow", "number_of_nodes": 2}
+STRANGE: Final[dict[str, Any]] = {"wazuh-cve": {"aliases": {}, "mappings": {}}}
+OLD_1: Final = {"version": {"distribution": "opensearch", "number": "1.3.20"}}
+NEW_4: Final = {"version": {"distribution": "opensearch", "number": "4.0.0"}}
+ELASTIC: Final = {"version": {"number": "8.1.0"}}
+
+
+@pytest.mark.parametrize(
+    ("changed", "replicas", "what", "health", "said"),
+    [
+        ({"__": OLD_1}, 0, "store", "failed", "1.3.20"),
+        ({"__": NEW_4}, 0, "store", "warning", "4.0.0"),
+        ({"__": ELASTIC}, 0, "store", "failed", "8.1.0"),
+        ({"__": 403}, 0, "store", "warning", "no permissions"),
+        ({"___plugins___security__authinfo": 400}, 0, "store-user", "ok", "no security plugin"),
+        ({"___cluster__health": RED}, 0, "store-cluster", "failed", "red"),
+        ({"___cluster__health": YELLOW}, 0, "store-cluster", "ok", "yellow"),
+        ({"___cluster__health": YELLOW}, 1, "store-cluster", "warning", "yellow"),
+        ({"___cluster__health": YELLOW}, 2, "store-cluster", "warning", "store.replicas is 2"),
+        ({"___cluster__health": 403}, 0, "store-cluster", "failed", "no permissions"),
+        ({"___cat__allocation": FULL}, 0, "store-disk", "warning", "90 %"),
+        ({"___cat__allocation": 403}, 0, "store-disk", "warning", "no permissions"),
+        ({"___settings": BLOCKED}, 0, "store-blocks", "failed", "read_only_allow_delete of wazuh-cve"),
+        ({"___cluster__settings": READ_ONLY}, 0, "store-blocks", "failed", "cluster.blocks.read_only"),
+        ({"___cluster__settings": 403}, 0, "store-blocks", "ok", "no block"),
+        ({"__inventory": STRANGE}, 0, "store-alias", "failed", "wazuh-cve is an index"),
+        ({"___index_template": 403}, 0, "store-templates", "warning", "no permissions"),
+        ({"___cat__health": 403}, 0, "store-lease", "failed", "no permissions"),
+        ({"__wazuh-context__doc__vd_1.0.0": 403}, 0, "store-lease", "failed", "no permissions"),
+    ],
+)
+def test_what_is_not_well_is_told_and_hides_nothing(
+    changed: dict[str, Any], replicas: int, what: str, health: str, said: str
+) -> None:
+    changed = {name.replace("context__doc", "context___doc"): answer for name, answer in changed.items()}
+    found = examined(Node(**changed), replicas)
+    assert found[what].health == health
+    assert said in found[what].said
+    if what != "store" or health != "failed":
+        assert {each for each in found if found[each].health != "ok"} <= {what}
+        assert len(found) == 8
+
+
+@pytest.mark.parametrize("answer", [401, 500, NoReply("connection refused"), {"tagline": "hello"}])
+def test_a_server_that_does_not_answer_or_let_us_in_is_told_once_and_soon(answer: Any) -> None:
+    node = Node(__=answer)
+    found = examined(node)
+    assert list(found) == ["store"]
+    assert found["store"].health == "failed"
+    assert {target for _, target in node.asked} == {"/"}
+
+
+@pytest.fixture
+def node(opensearch_2: OpenSearchNode) -> Iterator[OpenSearchNode]:
+    opensearch_2.wipe()
+    yield opensearch_2
+    opensearch_2.wipe()
+
+
+def test_on_a_real_node_lease_foreign_index_and_block_are_seen(node: OpenSearchNode) -> None:
+    consumer, other = kit.new_consumer(), kit.new_consumer()
+    with closing(kit.open_store(node)) as store:
+        kit.initialise(store, consumer, [record("CVE-1", 1)], 10)
+        node.request("PUT", f"/{other.index}")
+        node.request("PUT", f"/{consumer.index}/_settings", {"index.blocks.read_only_allow_delete": True})
+        now = int(node.request("GET", "/_cat/health?h=epoch&format=json")[0]["epoch"])
+        kit.put_lease(node, consumer, until=now + 600)
+        told = list(store.examine([consumer, other]))
+        kit.put_lease(node, consumer)
+
+    found = {(each.what, each.about): each for each in told}
+    assert "root on other-host" in found["store-lease", str(consumer)].said
+    assert found["store-alias", str(other)].health == "failed"
+    assert found["store-alias", str(consumer)].health == "ok"
+    assert found["store-blocks", None].health == "failed"

@@ -1,0 +1,127 @@
+"""What an examination tells of a SQLite file that passes cannot do with, and that it leaves it as it is."""
+
+import os
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from ctisync.clock import SystemClock
+from ctisync.core.health import Verdict
+from ctisync.core.model import Consumer
+from ctisync.stores import sqlite_file
+from ctisync.stores.room import examine_folder
+from ctisync.stores.sqlite import SqliteStore
+from ctisync.stores.sqlite_file import open_writable
+from ctisync.stores.sqlite_schema import MIGRATIONS
+from tests.contract import passes
+from tests.support.records import made_up
+
+
+def examined(path: Path) -> dict[str, Verdict]:
+    found = list(SqliteStore(path, SystemClock(), patience=0.1).examine([Consumer()]))
+    assert all(each.hint for each in found if each.health != "ok")
+    return {each.what: each for each in found}
+
+
+def altered(path: Path, statement: str) -> None:
+    open_writable(path).close()
+    with closing(sqlite3.connect(path)) as other:
+        other.execute(statement)
+        other.commit()
+
+
+def cut(path: Path) -> None:
+    open_writable(path).close()
+    os.truncate(path, 100)
+
+
+SICK: dict[str, tuple[Callable[[Path], object], str]] = {
+    "another program's": (lambda path: path.write_bytes(b"nonsense" * 1000), "no SQLite database"),
+    "a folder": (lambda path: path.mkdir(), "no file"),
+    "newer": (lambda path: altered(path, "PRAGMA user_version = 99"), "schema version 99"),
+    "another application": (lambda path: altered(path, "PRAGMA application_id = 1"), "another program's"),
+    "cut off": (cut, "damaged|read or written"),
+}
+
+
+@pytest.mark.parametrize("name", SICK)
+def test_a_file_that_is_no_good_has_failed_beside_a_library_that_is_well(tmp_path: Path, name: str) -> None:
+    path = tmp_path / "ctisync.db"
+    arrange, said = SICK[name]
+    arrange(path)
+    before = sorted(each.name for each in tmp_path.iterdir())
+    found = examined(path)
+
+    assert (found["sqlite"].health, found["store"].health) == ("ok", "failed")
+    assert any(words in found["store"].said for words in said.split("|")), found["store"].said
+    assert sorted(each.name for each in tmp_path.iterdir()) == before
+
+
+def test_a_library_that_is_too_old_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_file, "OLDEST", (99, 0, 0))
+    assert examined(tmp_path / "ctisync.db")["sqlite"].health == "failed"
+
+
+def test_a_file_that_another_program_holds_for_itself_is_told_soon(tmp_path: Path) -> None:
+    path = tmp_path / "ctisync.db"
+    open_writable(path).close()
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("PRAGMA journal_mode = DELETE")
+        other.execute("BEGIN EXCLUSIVE")
+        found = examined(path)["store"]
+    assert (found.health, "locked by another program" in found.said) == ("failed", True)
+
+
+def test_neither_a_look_nor_an_examination_leaves_sqlites_own_files_or_a_newer_version(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "ctisync.db"
+    open_writable(path, migrations=MIGRATIONS[:1]).close()
+    before = path.read_bytes()
+    store = SqliteStore(path, SystemClock(), untouched=True)
+    store.look(Consumer())
+    list(store.examine([Consumer()]))
+
+    assert [each.name for each in tmp_path.iterdir()] == ["ctisync.db"]
+    assert path.read_bytes() == before
+
+
+def test_beside_a_writer_the_state_is_the_one_that_he_has_written_last(tmp_path: Path) -> None:
+    """It is in the log only: the file itself does not hold it yet."""
+    path = tmp_path / "ctisync.db"
+    with SqliteStore(path, SystemClock()).writer(Consumer()) as writer:
+        passes.load(writer, Consumer(), made_up(3), 10)
+        assert SqliteStore(path, SystemClock(), untouched=True).look(Consumer()).offset == 10
+
+
+def test_a_folder_is_judged_by_whether_a_pass_would_make_it(tmp_path: Path) -> None:
+    assert examine_folder(tmp_path, is_made=False).health == "ok"
+    missing = tmp_path / "a" / "b"
+    assert examine_folder(missing, is_made=True).health == "ok"
+    assert examine_folder(missing, is_made=False).hint == f"mkdir -p {missing.parent.parent}/a/b"
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        assert examine_folder(folder, is_made=True).health == "failed"
+
+
+def test_a_folder_that_may_not_be_written_to_has_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tests may run as root, to whom nothing is forbidden."""
+    monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
+    found = examine_folder(tmp_path, is_made=True)
+    assert (found.health, "cannot be written to" in found.said) == ("failed", True)
+    found = examine_folder(tmp_path / "new", is_made=True)
+    assert (found.health, "cannot be made" in found.said) == ("failed", True)
+
+
+def test_a_file_that_may_be_read_and_not_written_has_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "ctisync.db"
+    open_writable(path).close()
+    monkeypatch.setattr(os, "access", lambda each, mode: each != path)
+    assert examined(path)["store"].health == "failed"

@@ -86,3 +86,33 @@ def test_a_content_on_opensearch_is_verified_and_compared_with_a_snapshot(
     bad = ctisync.run("verify", "--against", str(snapshot))
     assert bad.returncode == 9
     assert f"against-missing      {name}" in bad.stdout
+
+
+def test_doctor_looks_at_a_node_and_sends_it_nothing_that_alters_anything(
+    ctisync: Ctisync, feed: FeedSimulator, node: OpenSearchNode, tmp_path: Path
+) -> None:
+    ctisync.environ |= {
+        "CTISYNC_STORE__URL": node.url,
+        "CTISYNC_CONSUMERS": json.dumps([{"index": INDEX}]),
+    }
+    with CommandManagerStandIn() as manager:
+        ctisync.environ["CTISYNC_COMMAND_MANAGER__URL"] = manager.url
+        fresh = ctisync.run("doctor", "-q")
+        assert (fresh.returncode, "no content yet" in fresh.stdout) == (1, True), fresh.stdout
+        assert node.request("GET", "/_alias") == {}
+        assert not (tmp_path / "state").exists()
+
+        assert ctisync.run("sync", "-q").returncode == 0
+        before = node.request("GET", "/_stats/indexing")["_all"]
+        followed = ctisync.run("doctor", "-q")
+        assert (followed.returncode, followed.stdout, followed.stderr) == (0, "", "")
+        after = node.request("GET", "/_stats/indexing")["_all"]
+    assert after["primaries"]["indexing"]["index_total"] == before["primaries"]["indexing"]["index_total"]
+
+    without = ctisync.run("doctor", "-q", CTISYNC_COMMAND_MANAGER__URL=node.url)
+    assert without.returncode == 2
+    assert "there is no Command Manager" in without.stdout
+    template = {"index_patterns": ["*ctisync-*"], "template": {"aliases": {"everything": {}}}, "priority": 9}
+    node.request("PUT", "/_index_template/theirs", template)
+    clash = ctisync.run("doctor", "-q", CTISYNC_COMMAND_MANAGER__ENABLED="false")
+    assert (clash.returncode, "index template theirs" in clash.stdout) == (2, True)

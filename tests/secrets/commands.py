@@ -49,6 +49,8 @@ COMMANDS: Final = {
     "verify --deep": _command("verify", "--deep", "--json"),
     "verify --against FILE": _with_snapshot(_file, "verify", "--against", asks="store"),
     "verify --against URL": _with_snapshot(_url, "verify", "--against", asks="store elsewhere"),
+    "doctor": _command("doctor", asks="store feed manager"),
+    "doctor --json": _command("doctor", "--json", asks="store feed manager"),
     "init-snapshot --from FILE": _with_snapshot(_file, "init-snapshot", "--from", asks="store manager"),
     "init-snapshot --from URL": _with_snapshot(
         _url, "init-snapshot", "--from", asks="store manager elsewhere"

@@ -124,11 +124,17 @@ class CommandManagerClient:
         return self._first(ask, deadline)
 
     def _first(self, ask: "Callable[[httpx.Client, str, float], _T]", deadline: float) -> _T:
+        from http.cookiejar import CookieJar, DefaultCookiePolicy
+
         import httpx
 
         tries = self._urls if len(self._urls) >= _TRIES else self._urls * _TRIES
         with httpx.Client(
-            auth=self._auth, verify=self._tls, trust_env=False, follow_redirects=False
+            auth=self._auth,
+            verify=self._tls,
+            trust_env=False,
+            follow_redirects=False,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
         ) as client:
             for number, url in enumerate(tries, start=1):
                 try:

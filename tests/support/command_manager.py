@@ -27,12 +27,15 @@ class Command:
 
 class CommandManagerStandIn:
     """`commands` holds what was accepted, `requests` every body and header set that arrived by POST, `looks`
-    the path of every GET. Those are answered as OpenSearch does, which looks who asks for its root alone."""
+    the path of every GET, `cookies` what each of those brought. They are answered as OpenSearch does, which looks
+    who asks for its root alone. `cookie` is set by every answer."""
 
     def __init__(self, *, username: str | None = None, password: str = "") -> None:
         self.commands: list[Command] = []
         self.requests: list[tuple[dict[str, str], Any]] = []
         self.looks: list[str] = []
+        self.cookie: str | None = None
+        self.cookies: list[str | None] = []
         self.failures: list[Failure] = []
         self.credentials = None if username is None else (username, password)
         self.stopping = threading.Event()
@@ -118,6 +121,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         stand_in = self.server.stand_in
         stand_in.looks.append(self.path)
+        stand_in.cookies.append(self.headers.get("Cookie"))
         if stand_in.failures:
             self._fail(stand_in.failures.pop(0))
         elif self.path == PATH:
@@ -163,6 +167,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)
+        if self.server.stand_in.cookie is not None:
+            self.send_header("Set-Cookie", self.server.stand_in.cookie)
         for name, value in headers.items():
             self.send_header(name, value)
         self.send_header("Content-Length", str(len(body)))

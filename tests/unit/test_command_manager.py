@@ -187,3 +187,10 @@ def test_a_look_goes_to_the_next_url_when_nobody_is_at_the_first(manager: Comman
     assert looked(nobody, manager.url).health == "ok"
     found = looked(nobody)
     assert (found.health, "cannot connect" in found.said) == ("failed", True)
+
+
+def test_a_look_hands_back_nothing_that_the_server_gave(manager: CommandManagerStandIn) -> None:
+    """Its two requests share a client, and a cookie may be somebody's session."""
+    manager.cookie = "session=canary"
+    assert looked(manager.url).health == "ok"
+    assert manager.cookies == [None, None]

@@ -191,8 +191,18 @@ def test_a_block_has_failed_and_an_owed_command_is_a_warning(ctisync: Ctisync, s
     assert "blocked" in doctor(ctisync, 2)["content"]["said"]
 
 
-@pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
-def test_a_folder_without_the_right_to_write_has_failed(ctisync: Ctisync, stored: FeedSimulator) -> None:
+NO_OVERRIDE = (
+    "import ctypes, os, sys; ctypes.CDLL(None).prctl(24, 1, 0, 0, 0);"
+    "os.execv(sys.executable, [sys.executable, *sys.argv[1:]])"
+)
+"""Runs Python without root's right to write everywhere: PR_CAPBSET_DROP, CAP_DAC_OVERRIDE."""
+
+
+def test_a_folder_without_the_right_to_write_has_failed(
+    ctisync: Ctisync, stored: FeedSimulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called = ctisync.command("doctor", "--json")
+    monkeypatch.setattr(ctisync, "command", lambda *_: [called[0], "-c", NO_OVERRIDE, *called[1:]])
     ctisync.database.parent.chmod(0o500)
     try:
         found = doctor(ctisync, 2)

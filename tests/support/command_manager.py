@@ -27,8 +27,8 @@ class Command:
 
 class CommandManagerStandIn:
     """`commands` holds what was accepted, `requests` every body and header set that arrived by POST, `looks`
-    the path of every GET, `cookies` what each of those brought. They are answered as OpenSearch does, which looks
-    who asks for its root alone. `cookie` is set by every answer."""
+    the path of every GET, `cookies` what each of those brought. They are answered as OpenSearch does, which
+    looks who asks for its root alone. `cookie` is set by every answer."""
 
     def __init__(self, *, username: str | None = None, password: str = "") -> None:
         self.commands: list[Command] = []

@@ -71,7 +71,9 @@ class CommandManagerClient:
         try:
             self._within_timeout(lambda deadline: found.append(self._probe(deadline)))
         except CommandNotAccepted as error:
-            found = [failed(_WHAT, error.message, "look at command_manager.url, and whether it runs")]
+            tls = "certificate" in error.message
+            hint = "look at ca_file of command_manager (or store)" if tls else _NOBODY_THERE
+            found = [failed(_WHAT, error.message, hint)]
         yield from found
 
     def _within_timeout(self, work: Callable[[float], None]) -> None:
@@ -150,6 +152,7 @@ class CommandManagerClient:
         raise AssertionError("the last try returns or raises")
 
 
+_NOBODY_THERE: Final = "look at command_manager.url, and whether it runs"
 _STILL_OWED: Final = "ctisync sync (the content is kept, and the command is sent again)"
 
 

@@ -6,6 +6,7 @@ from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
+import trustme
 
 from ctisync.core.health import Verdict
 from ctisync.core.limits import Limits
@@ -16,6 +17,7 @@ from tests.support import feed_failures as failures
 from tests.support.clock import FakeClock
 from tests.support.feed_history import populate
 from tests.support.feed_simulator import ABSENT, FeedSimulator, unused_port
+from tests.support.tls_proxy import tls_proxy
 
 SOON = Timeouts(0.3, 0.3)
 
@@ -159,3 +161,11 @@ def test_a_feed_that_does_not_tell_its_last_offset_is_worth_a_warning(
 ) -> None:
     sim.info["last_offset"] = None
     assert by_what(make_feed().probe().verdicts)["feed"].health == "warning"
+
+
+def test_a_certificate_that_nobody_vouches_for_has_failed(make_feed: MakeFeed, sim: FeedSimulator) -> None:
+    with tls_proxy(sim.origin, trustme.CA().issue_cert("localhost")) as proxy:
+        (verdict,) = make_feed(base_url=f"https://localhost:{proxy.port}/api/v1").probe().verdicts
+    assert (verdict.health, "certificate" in verdict.said) == ("failed", True)
+    assert "cti.ca_file" in str(verdict.hint)
+    assert sim.requests == []

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from ctisync.clock import SystemClock
 from ctisync.command_manager import CommandManagerClient
@@ -12,6 +13,7 @@ from ctisync.core.health import Verdict
 from ctisync.errors import CommandNotAccepted, ConfigurationError
 from tests.support.command_manager import PATH, Command, CommandManagerStandIn, Failure, refusal
 from tests.support.feed_simulator import unused_port
+from tests.support.tls_proxy import tls_proxy
 
 
 @pytest.fixture
@@ -194,3 +196,11 @@ def test_a_look_hands_back_nothing_that_the_server_gave(manager: CommandManagerS
     manager.cookie = "session=canary"
     assert looked(manager.url).health == "ok"
     assert manager.cookies == [None, None]
+
+
+def test_a_look_refuses_a_certificate_that_nobody_vouches_for(manager: CommandManagerStandIn) -> None:
+    with tls_proxy(manager.url, trustme.CA().issue_cert("localhost")) as proxy:
+        found = looked(f"https://localhost:{proxy.port}")
+    assert (found.health, "certificate verify failed" in found.said) == ("failed", True)
+    assert "ca_file" in str(found.hint)
+    assert manager.looks == []

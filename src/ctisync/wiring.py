@@ -118,7 +118,7 @@ def free_room(settings: Settings) -> int:
     place, folder = settings.place, spool_folder(settings)
     if isinstance(place, SqlitePlace):
         with suppress(ConfigurationError, StoreUnavailable):  # no folder yet, or a file in trouble of its own
-            return room_in(place.path)
+            return room_in(place.path, untouched=True)
     return free_in(nearest(folder))
 
 

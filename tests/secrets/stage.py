@@ -13,7 +13,7 @@ from urllib.parse import quote, urlsplit
 from tests.cli.conftest import DEADLINE, Ctisync
 from tests.secrets import canaries
 from tests.secrets.canaries import Canary, found
-from tests.secrets.door import Door, door
+from tests.secrets.door import Answer, Door, door
 from tests.secrets.settings import SECRETS, Form, given
 from tests.support.command_manager import CommandManagerStandIn
 from tests.support.feed_history import churn, populate
@@ -36,6 +36,7 @@ RECEIVERS: Final = {
     "cti.token": "feed",
     "store.password": "store",
     "command_manager.password": "manager",
+    "ping_url": "ping",
 }
 """Who may be told a secret: nobody else."""
 
@@ -77,7 +78,9 @@ class Stage:
             "feed": self.door(self.feed.origin),
             "manager": self.door(self.manager.url, f"{MANAGERS_USER}:{password}"),
             "elsewhere": self.door(self.feed.origin),
+            "ping": self.door(None),
         }
+        self.doors["ping"].spoil = lambda _: Answer()
         for each in self.doors.values():
             each.cookie = COOKIE.text
         self.ctisync = Ctisync(self.home)
@@ -91,7 +94,7 @@ class Stage:
             "CTISYNC_STORE__USERNAME": USER,
             "CTISYNC_COMMAND_MANAGER__URL": self.doors["manager"].url,
             "CTISYNC_COMMAND_MANAGER__USERNAME": MANAGERS_USER,
-            **given(form, folder / "given"),
+            **given(form, folder / "given", self.doors["ping"].url),
         }
         if node is not None:
             credentials = f"{USER}:{SECRETS['store.password'].text}"

@@ -108,16 +108,18 @@ def test_a_manager_elsewhere_gets_no_password_but_its_own(on_opensearch: MakeSta
 
 
 def test_a_proxy_is_told_its_password_and_what_goes_through_it(on_opensearch: MakeStage) -> None:
-    """The feed's requests go through it, in this test unencrypted; those to store and manager do not."""
+    """The feed's requests and the pings go through it, in this test unencrypted; those to store and manager
+    do not."""
     stage = on_opensearch()
     proxy = stage.proxied()
 
     ended = stage.run("sync", "-v")
 
     assert ended.code == 0, ended.stderr.decode()
-    assert all(request.target.startswith(stage.doors["feed"].url) for request in proxy.received)
+    through = tuple(stage.doors[name].url for name in ("feed", "ping"))
+    assert all(request.target.startswith(through) for request in proxy.received)
     assert PROXY.text in proxy.received[0].credentials
-    assert stage.strays(proxy=[PROXY, SECRETS["cti.token"], LINK]) == []
+    assert stage.strays(proxy=[PROXY, SECRETS["cti.token"], SECRETS["ping_url"], LINK]) == []
     assert ended.leaks() == []
 
 

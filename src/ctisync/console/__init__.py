@@ -139,6 +139,8 @@ def rfc3339(time: datetime) -> str:
 def silence_libraries() -> None:
     """Their logs hold URLs and bodies, and what they know reaches the operator as an error of ours."""
     logging.getLogger().addHandler(logging.NullHandler())
+    for name in ("httpx", "httpcore"):  # they log each address, and one may be a secret
+        logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(capture=True)
 
 

@@ -6,6 +6,7 @@ The descriptions are what `ctisync config init`, `ctisync config schema` and the
 import base64
 from pathlib import Path
 from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -14,6 +15,9 @@ from ctisync.core.limits import Limits
 from ctisync.core.model import Consumer
 from ctisync.settings.checks import OpenSearchPlace, Place, parse_store_url
 from ctisync.settings.sources import Secret
+
+_TELLING: Final = 8
+"""Characters: a shorter path may stand in any text."""
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 
@@ -240,5 +244,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ]
         token = () if self.cti.token is None else (self.cti.token.reveal(),)
         sent = (base64.b64encode(f"{user}:{password}".encode()).decode() for user, password in logins)
-        ping = () if self.ping_url is None else (self.ping_url.reveal(),)
+        ping = () if self.ping_url is None else _of_an_address(self.ping_url.reveal())
         return (*token, *ping, *(password for _, password in logins), *sent)
+
+
+def _of_an_address(url: str) -> tuple[str, ...]:
+    """An address that is a secret, and what makes it one: a server knows itself by its path alone."""
+    path = urlsplit(url).path.strip("/")
+    return (url, path) if len(path) >= _TELLING else (url,)

@@ -10,13 +10,13 @@ from ctisync.errors import StoreUnavailable
 from ctisync.stores.sqlite_file import reading
 
 
-def room_in(database: Path) -> int:
+def room_in(database: Path, *, untouched: bool = False) -> int:
     """Bytes: what is free on its disk, and its own pages that earlier contents have left empty.
 
-    Raises StoreUnavailable when neither can be told.
+    `untouched`: as in `sqlite_file.reading`. Raises StoreUnavailable when neither can be told.
     """
     free = free_in(database.parent)
-    with reading(database, untouched=True) as connection:
+    with reading(database, untouched=untouched) as connection:
         if connection is None:
             return free
         (pages,) = connection.execute("PRAGMA freelist_count").fetchone()

@@ -1,6 +1,7 @@
 """The commands with a real OpenSearch as the store."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,9 +17,11 @@ INDEX = "cli-cve"
 
 
 @pytest.fixture
-def node(opensearch_2: OpenSearchNode) -> OpenSearchNode:
+def node(opensearch_2: OpenSearchNode) -> Iterator[OpenSearchNode]:
+    """Wiped before and after: others use the node, and a template that is left would meet them."""
     opensearch_2.wipe()
-    return opensearch_2
+    yield opensearch_2
+    opensearch_2.wipe()
 
 
 def test_a_whole_life_on_opensearch_from_the_first_sync_to_the_export(

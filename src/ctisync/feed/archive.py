@@ -14,7 +14,7 @@ from ctisync.core.model import Record
 from ctisync.errors import SnapshotRefused
 from ctisync.feed import json_stream
 from ctisync.feed.member import PIECE, Member
-from ctisync.feed.member_head import pieces_by_head, read_head
+from ctisync.feed.member_head import check_head, pieces_by_head, read_head
 
 T = TypeVar("T")
 
@@ -56,8 +56,21 @@ def records(
     """As `ports.SnapshotFile.records`; a batch holds about 1 MiB of lines, and none when all are blank.
 
     `whole`: all of the file is here, so that what is wrong with a ZIP's directory is found first, not last.
+    Otherwise raises SnapshotChanged, too: what was handed out is not what the directory names.
     """
-    first, pieces = _opened(_limited(_pieces(file, limits, whole), limits))
+    if whole:
+        yield from _records(_pieces(file, limits), highest_offset, limits)
+        return
+    try:
+        yield from _records(_coming_pieces(file, limits), highest_offset, limits)
+    except SnapshotRefused:
+        if is_zip(file):
+            check_head(file, limits)
+        raise
+
+
+def _records(pieces: Iterator[bytes], highest_offset: int, limits: Limits) -> Iterator[list[Record]]:
+    first, pieces = _opened(_limited(pieces, limits))
     if first == b"<":
         raise SnapshotRefused("the snapshot is a web page (HTML), no archive")
     batches = (
@@ -73,9 +86,15 @@ def records(
         raise SnapshotRefused("the snapshot holds no record" if first else "the snapshot is empty")
 
 
-def _pieces(file: BinaryIO, limits: Limits, whole: bool) -> Iterator[bytes]:
-    if is_zip(file):
-        return Member(file, limits).pieces() if whole else pieces_by_head(file, limits)
+def _pieces(file: BinaryIO, limits: Limits) -> Iterator[bytes]:
+    return Member(file, limits).pieces() if is_zip(file) else _plain(file)
+
+
+def _coming_pieces(file: BinaryIO, limits: Limits) -> Iterator[bytes]:
+    return pieces_by_head(file, limits) if is_zip(file) else _plain(file)
+
+
+def _plain(file: BinaryIO) -> Iterator[bytes]:
     file.seek(0)
     return iter(lambda: file.read(PIECE), b"")
 

@@ -106,13 +106,9 @@ class Member:
                 f"{self._info.CRC:08x}"
             )
 
-    def confirm_inflated(self, content: "Content") -> None:
-        """The same, where the content was inflated before the directory was known."""
-        if self._data_start() != content.start or self._info.compress_type != zipfile.ZIP_DEFLATED:
-            raise SnapshotRefused(
-                f"the snapshot is damaged: {self.name} is not what the ZIP's first entry says"
-            )
-        self.confirm(content)
+    def begins_at(self, start: int) -> bool:
+        """Whether its packed bytes begin there, and are inflated. Raises SnapshotRefused for damage."""
+        return self._data_start() == start and self._info.compress_type == zipfile.ZIP_DEFLATED
 
     def _data_start(self) -> int:
         """Where the packed bytes begin: behind the local header, whose own lengths count."""

@@ -6,9 +6,11 @@ The first entry is inflated on its own word; the directory is held against what 
 import struct
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import BinaryIO, Final, NamedTuple
 
 from ctisync.core.limits import Limits
+from ctisync.errors import SnapshotChanged, SnapshotRefused
 from ctisync.feed.codecs import BEST, Codec
 from ctisync.feed.member import ENCRYPTED, Content, Member, is_content, zip64_field
 
@@ -50,11 +52,27 @@ def read_head(file: BinaryIO) -> Head | None:
 
 def pieces_by_head(file: BinaryIO, limits: Limits, codec: Codec = BEST) -> Iterator[bytes]:
     """As `Member.pieces`, as far as possible before the whole file is here; what the directory shows to be
-    wrong is raised at the end."""
+    wrong is raised at the end: SnapshotChanged, when it names another entry than the first one."""
     head = read_head(file)
     if head is None:
         yield from Member(file, limits, codec).pieces()
         return
     content = Content(file, head.name, head.start, limits.ratio, codec)
     yield from content.inflated()
-    Member(file, limits, codec).confirm_inflated(content)
+    member = Member(file, limits, codec)
+    _check_begin(member, head)
+    member.confirm(content)
+
+
+def check_head(file: BinaryIO, limits: Limits) -> None:
+    """Raises SnapshotChanged when the first entry is not the one that the directory names, so that it doesn't
+    matter what is wrong with it. Waits for the whole file."""
+    if (head := read_head(file)) is None:
+        return
+    with suppress(SnapshotRefused):  # a directory that is no good either has no other entry to offer
+        _check_begin(Member(file, limits), head)
+
+
+def _check_begin(member: Member, head: Head) -> None:
+    if not member.begins_at(head.start):
+        raise SnapshotChanged("the ZIP's directory names another entry than the first one")

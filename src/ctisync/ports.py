@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
+from ctisync.core.account import Account
 from ctisync.core.audit import Finding
 from ctisync.core.health import Verdict
 from ctisync.core.model import Change, Consumer, ConsumerInfo, OffsetRange, Record, Snapshot, Write
@@ -259,5 +260,16 @@ class Store(Protocol):
 
         What is wrong is a verdict, not an error, and hides nothing that can be looked at without it.
         """
+
+    def remember(self, account: Account, keep: int, within: float) -> None:
+        """Add a pass that has ended to its consumer's history, of which the `keep` newest stay.
+
+        State and content have nothing to do with it, no lease is needed, and it may fail: within so many
+        seconds, and a pass that was remembered twice is there once.
+        """
+
+    def passes(self, consumer: Consumer, most: int, *, touched: bool = False) -> Iterator[Account]:
+        """At most so many passes over this consumer, the one that was remembered last first; without what
+        they `touched`, unless asked for. None at all where there is no history."""
 
     def close(self) -> None: ...

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 
 import msgspec
 
+from ctisync.core.account import Account
 from ctisync.core.audit import Finding
 from ctisync.core.health import Verdict, ok
 from ctisync.core.model import Consumer, Put, Record, Snapshot, Write
@@ -32,6 +33,7 @@ class MemoryStorage:
 
     def __init__(self) -> None:
         self._kept: dict[tuple[str, str], Kept] = {}
+        self.passes: list[Account] = []
 
     def get(self, consumer: Consumer) -> Kept:
         return self._kept.get((consumer.context, consumer.name), Kept())
@@ -77,6 +79,17 @@ class MemoryStore:
 
     def examine(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
         yield ok("store", f"{self.name} is always there")
+
+    def remember(self, account: Account, keep: int, within: float) -> None:
+        others = [each for each in self._storage.passes if each.pass_id != account.pass_id]
+        of_it = [each for each in others if each.consumer == account.consumer]
+        dropped = of_it[: max(0, len(of_it) + 1 - keep)]
+        self._storage.passes = [each for each in others if each not in dropped] + [account]
+
+    def passes(self, consumer: Consumer, most: int, *, touched: bool = False) -> Iterator[Account]:
+        found = [each for each in reversed(self._storage.passes) if each.consumer == str(consumer)]
+        for each in found[:most]:
+            yield each if touched else msgspec.structs.replace(each, touched=())
 
     def close(self) -> None:
         pass

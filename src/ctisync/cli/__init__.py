@@ -7,6 +7,7 @@ in `sync.run_pass`.
 # In the order in which `ctisync --help` lists the commands.
 from ctisync.cli import passes  # isort: skip
 from ctisync.cli import looking  # isort: skip
+from ctisync.cli import remembering  # isort: skip
 from ctisync.cli import examining  # isort: skip
 from ctisync.cli import comparing, completing, configuring, playing
 from ctisync.cli.app import app
@@ -22,4 +23,5 @@ __all__ = [
     "main",
     "passes",
     "playing",
+    "remembering",
 ]

@@ -1,21 +1,41 @@
-"""A pass for each consumer in turn, and whoever is told of it afterwards: hooks, metrics, a ping."""
+"""A pass for each consumer in turn, and who is told of it afterwards: the history, hooks, metrics, a ping."""
 
 import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
+
+import msgspec
 
 from ctisync.console import Console
 from ctisync.core.account import Account, Accounting
 from ctisync.core.model import Consumer
 from ctisync.core.steps import Mode
-from ctisync.errors import DONE, AnotherPass, CtisyncError, HookFailed, UsageError, worst
+from ctisync.errors import (
+    DONE,
+    AnotherPass,
+    CtisyncError,
+    HookFailed,
+    Stopped,
+    StoreUnavailable,
+    UsageError,
+    worst,
+)
 from ctisync.ports import Clock, Level, Progress, Report
+from ctisync.process import StopAsked
 from ctisync.settings import Settings
+from ctisync.wiring import opened_store
 
 Pass = Callable[[Consumer, Report], None]
+
+PATIENCE: Final = 10.0
+HURRIED: Final = 1.0
+"""Seconds that the history may take; the second when a signal has ended the pass."""
+
+_LONGEST_WHY: Final = 1000
+"""Characters in the history: what servers say may be long."""
 
 
 def passes_told(
@@ -48,29 +68,54 @@ def _ended(
     settings: Settings, consumer: Consumer, mode: Mode, clock: Clock, console: Console, one_pass: Pass
 ) -> tuple[int, Account | None]:
     """The exit code of the pass and of its hooks, and what it came to."""
-    accounting, error = Accounting(), None
+    pass_id = os.urandom(6).hex()
+    accounting = Accounting()
+    error: CtisyncError | None = None
     began_at, began = clock.now(), clock.monotonic()
-    try:
-        one_pass(consumer, _Counted(console, accounting))
-    except AnotherPass as another:
-        console.error(_naming(consumer, another))
-        return another.exit_code, None
-    except CtisyncError as caught:
-        error = _naming(consumer, caught)
-        console.error(error)
-    account = accounting.account(
-        error,
-        pass_id=os.urandom(6).hex(),
-        command=mode,
-        consumer=str(consumer),
-        index=consumer.index,
-        began_at=began_at,
-        seconds=clock.monotonic() - began,
-    )
-    hooks_are_good = _run_hooks(settings, account, console)
+
+    def account_of(error: CtisyncError | None) -> Account:
+        return accounting.account(
+            error,
+            pass_id=pass_id,
+            command=mode,
+            consumer=str(consumer),
+            index=consumer.index,
+            began_at=began_at,
+            seconds=clock.monotonic() - began,
+        )
+
+    with console.in_pass(pass_id):
+        try:
+            one_pass(consumer, _Counted(console, accounting))
+        except AnotherPass as another:
+            console.error(_naming(consumer, another))
+            return another.exit_code, None
+        except CtisyncError as caught:
+            error = _naming(consumer, caught)
+            console.error(error)
+        except StopAsked as stop:
+            stopped = Stopped(stop.signal_number)
+            _remember(settings, account_of(stopped), clock, console, HURRIED)
+            raise
+        account = account_of(error)
+        _remember(settings, account, clock, console, PATIENCE)
+        hooks_are_good = _run_hooks(settings, account, console)
     if account.exit_code == DONE and not hooks_are_good:
         return HookFailed.exit_code, account
     return account.exit_code, account
+
+
+def _remember(settings: Settings, account: Account, clock: Clock, console: Console, within: float) -> None:
+    """Add the pass to the history. What goes wrong with that is told, and has no other effect: a store that
+    the pass has not got to look at, or that has failed it, is not asked again."""
+    if not settings.history or account.phase is None or account.exit_code == StoreUnavailable.exit_code:
+        return
+    try:
+        with opened_store(settings, clock, host_lock_held=False) as store:
+            why = console.masked(account.why)[:_LONGEST_WHY]
+            store.remember(msgspec.structs.replace(account, why=why), settings.history, within)
+    except CtisyncError as error:
+        console.event("warning", "history-not-written", consumer=account.consumer, why=error.message)
 
 
 def _run_hooks(settings: Settings, account: Account, console: Console) -> bool:

@@ -4,8 +4,9 @@
     json     {"time":"2026-11-24T07:30:00Z","level":"info","event":"range-applied","consumer":...}
     journal  <6>range-applied consumer=vd_1.0.0/vd_4.8.0 range="(1, 2]"
 
-The field names are the same in all three. Nothing here is a reason for a pass to fail: a stream
-that cannot be written to is written to no more.
+The field names are the same in all three. In the journal itself each is one to filter by, too:
+CTISYNC_EVENT=range-applied, CTISYNC_CONSUMER=... (see `journal`). Nothing here is a reason for a pass to
+fail: a stream that cannot be written to is written to no more.
 """
 
 import logging
@@ -19,6 +20,7 @@ from typing import Any, Final, Literal, TextIO, assert_never
 
 import msgspec
 
+from ctisync.console.journal import Journal, journal_of
 from ctisync.console.masking import Mask
 from ctisync.errors import CtisyncError
 from ctisync.ports import Clock, Level, Progress
@@ -41,14 +43,17 @@ class Console:
         self._least: Level = "info"
         self._format: Format = "text"
         self._bars = False
+        self._journal: Journal | None = None
         self._above_bar: Any = None
         self._masked = Mask()
+        self._pass: dict[str, Any] = {}
         self._writing = Lock()
 
     def configure(self, *, least: Level, log_format: Format) -> None:
         """`least` is the lowest level that is shown; bars are for the text format at a terminal."""
         self._least = least
         self._format = log_format
+        self._journal = journal_of(self._stream) if log_format == "journal" else None
         self._bars = log_format == "text" and least != "warning" and self._stream.isatty()
 
     def mask(self, secrets: Iterable[str]) -> None:
@@ -64,6 +69,15 @@ class Console:
         """Lines of a text that somebody else has written, without what a terminal obeys."""
         return "\n".join(map(_harmless, text.split("\n")))
 
+    @contextmanager
+    def in_pass(self, pass_id: str) -> Iterator[None]:
+        """Lines for programs say which pass they belong to; a person sees that of one which begins."""
+        self._pass = {"pass_id": pass_id}
+        try:
+            yield
+        finally:
+            self._pass = {}
+
     @property
     def verbose(self) -> bool:
         return self._least == "debug"
@@ -71,11 +85,14 @@ class Console:
     def event(self, level: Level, event: str, **fields: Any) -> None:
         if _ORDER[level] < _ORDER[self._least]:
             return
+        if self._format != "text" or event == "pass-begun":
+            fields = {**self._pass, **fields}
         match self._format:
             case "json":
                 line = _as_json(self._time(), level, event, fields)
             case "journal":
-                line = f"<{_JOURNAL_PRIORITY[level]}>{event}{_as_pairs(fields, ' ')}"
+                self._to_journal(level, f"{event}{_as_pairs(fields, ' ')}", {"event": event, **fields})
+                return
             case "text":
                 line = f"{self._time()} {level:<7} {event}{_as_pairs(fields, '  ')}"
             case _:
@@ -92,10 +109,14 @@ class Console:
         if self._format == "json":
             self.event("error", "failed", message=message, hint=hint, traceback=trace)
             return
-        priority = "<3>" if self._format == "journal" else ""
-        self._write(f"{priority}ctisync: {one_line(message)}")
-        if hint:
-            self._write(f"{priority}  try: {one_line(hint)}")
+        words = [f"ctisync: {one_line(message)}", *([f"  try: {one_line(hint)}"] if hint else [])]
+        if self._format == "journal":
+            self._to_journal("error", words[0], {"event": "failed", **self._pass, "hint": hint})
+            for further in words[1:]:
+                self._to_journal("error", further, {"event": "hint", **self._pass})
+        else:
+            for line in words:
+                self._write(line)
         if trace:
             self._write(trace)
 
@@ -112,6 +133,17 @@ class Console:
                 yield bar
             finally:
                 self._above_bar = None
+
+    def _to_journal(self, level: Level, message: str, fields: dict[str, Any]) -> None:
+        """To the journal itself, or as a line that it takes for a message of that priority."""
+        priority = _JOURNAL_PRIORITY[level]
+        told = {"PRIORITY": str(priority), "SYSLOG_IDENTIFIER": "ctisync", "MESSAGE": message}
+        told |= {
+            f"CTISYNC_{name.upper()}": _as_text(value) for name, value in fields.items() if value is not None
+        }
+        masked = {name: self._masked(value) for name, value in told.items()}
+        if self._journal is None or not self._journal.send(masked):
+            self._write(f"<{priority}>{message}")
 
     def _time(self) -> str:
         return rfc3339(self._clock.now())
@@ -163,12 +195,17 @@ def _plain(value: Any) -> Any:
 
 
 def _as_pairs(fields: dict[str, Any], before: str) -> str:
-    pairs = [f"{key}={_quoted(_plain(value))}" for key, value in fields.items() if value is not None]
+    pairs = [f"{key}={_quoted(value)}" for key, value in fields.items() if value is not None]
     return before + " ".join(pairs) if pairs else ""
 
 
+def _as_text(value: Any) -> str:
+    plain = _plain(value)
+    return {True: "true", False: "false"}[plain] if isinstance(plain, bool) else str(plain)
+
+
 def _quoted(value: Any) -> str:
-    text = {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
+    text = _as_text(value)
     return _harmless(msgspec.json.encode(text).decode()) if _NEEDS_QUOTES.search(text) else text
 
 

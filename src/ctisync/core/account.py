@@ -1,5 +1,6 @@
 """What one pass came to, for those who are told of it afterwards: metrics, hooks, the history."""
 
+from collections import deque
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final, Literal
@@ -14,6 +15,21 @@ STALE: Final = timedelta(hours=24)
 """A content that was last known to be in step longer ago than this is stale."""
 
 Reason = Literal["update", "error", "stale"]
+How = Literal["created", "updated", "deleted", "loaded"]
+
+MOST_TOUCHED: Final = 10_000
+"""Of a pass, for the history: a MB at most. Of more, the last ones are kept."""
+
+
+class Touched(msgspec.Struct, frozen=True, array_like=True):
+    """What a pass has done to a record, and the offset that it then stood at.
+
+    `loaded`: all records are those of a snapshot of that offset; `resource` is empty.
+    """
+
+    offset: int
+    how: How
+    resource: str
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,7 +38,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     `outcome` is one of `core.steps.End`, or the kind of error that ended the pass, in kebab-case; `why` says
     it in a line. `offset` is where the content stood when it began (`from_offset`) and when it ended; None
     when the store could not be looked at, as are `phase` and the times. `records` were written, `changes`
-    applied, `received` bytes came from the feed.
+    applied, `received` bytes came from the feed. `touched`, in this order: the records that were changed, or
+    the last of them; `untold` is how many were left out.
     """
 
     pass_id: str
@@ -46,6 +63,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     retries: int = 0
     checked_at: datetime | None = None
     updated_at: datetime | None = None
+    untold: int = 0
+    touched: tuple[Touched, ...] = ()
 
     @property
     def ended_at(self) -> datetime:
@@ -87,6 +106,8 @@ class Accounting:
         self._stands: Mapping[str, Any] = {}
         self._ended: Mapping[str, Any] = {}
         self._sums = dict.fromkeys(("initialisations", "changes", "records", "received", "retries"), 0)
+        self._touched: deque[Touched] = deque(maxlen=MOST_TOUCHED)
+        self._all_touched = 0
 
     def event(self, event: str, fields: Mapping[str, Any]) -> None:
         match event:
@@ -98,8 +119,11 @@ class Accounting:
                 self._ended = fields
             case "initialised":
                 self._add(initialisations=1, records=fields["records"])
+                self._touch(fields["offset"], "loaded", "")
             case "range-applied":
                 self._add(changes=fields["changes"], records=fields["records"])
+            case "record-changed":
+                self._touch(fields["offset"], fields["how"], fields["resource"])
             case "feed-left":
                 self._add(received=fields["received"])
             case "retry":
@@ -108,6 +132,10 @@ class Accounting:
     def _add(self, **amounts: int) -> None:
         for name, amount in amounts.items():
             self._sums[name] += amount
+
+    def _touch(self, offset: int, how: How, resource: str) -> None:
+        self._touched.append(Touched(offset, how, resource))
+        self._all_touched += 1
 
     def account(self, error: CtisyncError | None, **known: Any) -> Account:
         """The account of the pass, which `error` ended; `known` are the fields that no event tells."""
@@ -124,6 +152,8 @@ class Accounting:
             command_owed=stands.get("owed") is not None,
             checked_at=stands.get("checked_at"),
             updated_at=stands.get("updated_at"),
+            untold=self._all_touched - len(self._touched),
+            touched=tuple(self._touched),
             **facts,
         )
 

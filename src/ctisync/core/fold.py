@@ -40,6 +40,8 @@ class Folded(msgspec.Struct, frozen=True):
     writes: list[Write]
     skipped: int
     """Changes that the records had already seen."""
+    created: frozenset[str] = frozenset()
+    """The names of the records that were not there before."""
 
 
 def touched(changes: Sequence[Change], consumer: Consumer) -> dict[str, list[Change]]:
@@ -77,8 +79,9 @@ def fold(
             writes.append(write)
     if failures:
         raise CannotApply(min(failures, key=lambda failed: failed.offset))
-    writes.sort(key=_offset)
-    return Folded(writes, skipped)
+    writes.sort(key=offset_of)
+    created = (each.record.name for each in writes if isinstance(each, Put))
+    return Folded(writes, skipped, frozenset(name for name in created if name not in records))
 
 
 def _one_write(name: str, changes: Sequence[Change], record: Record | None, limits: Limits) -> Write | None:
@@ -148,5 +151,6 @@ def digest(change: Change) -> str:
     return hashlib.sha256(_canonical.encode(change)).hexdigest()[:16]
 
 
-def _offset(write: Write) -> int:
+def offset_of(write: Write) -> int:
+    """Where the record of this write stands afterwards."""
     return write.offset if isinstance(write, Delete) else write.record.offset

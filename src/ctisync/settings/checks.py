@@ -14,7 +14,11 @@ from ctisync.core.model import Consumer
 from ctisync.errors import ConfigurationError
 
 DEFAULT_PORT: Final = 9200
-STATE_INDEX: Final = "wazuh-context"
+OUR_INDICES: Final = ("wazuh-context", "ctisync-history")
+"""Of states, and of the passes of the past."""
+
+MOST_PASSES: Final = 10_000
+"""That a history may keep: what OpenSearch finds in one search (`index.max_result_window`)."""
 
 _STORE_URLS: Final = "sqlite:///relative, sqlite:////absolute or http(s)://host:9200[,host2:9200]"
 _CATALOG_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -174,10 +178,12 @@ def _check_consumer(consumer: Consumer, where: str) -> None:
                 f"{where}: {name!r} is no name of a context or consumer", hint="write a name such as vd_4.8.0"
             )
     index = consumer.index
-    if not _INDEX_NAME.fullmatch(index) or len(index.encode()) > 255 or index in (".", "..", STATE_INDEX):
+    is_taken = index in (".", "..", *OUR_INDICES)
+    if not _INDEX_NAME.fullmatch(index) or len(index.encode()) > 255 or is_taken:
         raise ConfigurationError(
             f"{where}: {index!r} cannot be the index of {consumer}",
-            hint=f'write lower-case letters, digits, ".", "-" or "_", as in "wazuh-cve"; not {STATE_INDEX}',
+            hint='write lower-case letters, digits, ".", "-" or "_", as in "wazuh-cve"; '
+            f"not {' or '.join(OUR_INDICES)}",
         )
     if not consumer.resources or "" in consumer.resources:
         raise ConfigurationError(

@@ -13,7 +13,7 @@ from msgspec import Meta
 
 from ctisync.core.limits import Limits
 from ctisync.core.model import Consumer
-from ctisync.settings.checks import OpenSearchPlace, Place, parse_store_url
+from ctisync.settings.checks import MOST_PASSES, OpenSearchPlace, Place, parse_store_url
 from ctisync.settings.sources import Secret
 
 _TELLING: Final = 8
@@ -193,6 +193,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Meta(description="Is told that a run begins (`/start`) and how it has ended (itself, or `/fail`)."),
     ] = None
     ping_url_file: Annotated[Path | None, Meta(description="A file with the `ping_url`.")] = None
+    history: Annotated[
+        int,
+        Meta(ge=0, le=MOST_PASSES),
+        Meta(description="The passes over a consumer that are remembered in the store; 0: none."),
+    ] = 1000
     on_feed_reset: Annotated[
         Literal["refuse", "init"],
         Meta(

@@ -3,7 +3,8 @@
 Read on: `opensearch_writer` (what a writer does, in which order), `opensearch_takeover` (what it settles
 first), `opensearch_lease` and `opensearch_state` (the document), `opensearch_generations` (the indices),
 `opensearch_load` and `opensearch_senders` (a new content, several bulks at once), `opensearch_records`
-(bulks and reads), `opensearch_client` and `opensearch_http` (requests).
+(bulks and reads), `opensearch_history` (the passes of the past), `opensearch_client` and `opensearch_http`
+(requests).
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,6 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
+from ctisync.core.account import Account
 from ctisync.core.health import Verdict
 from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState
@@ -23,6 +25,7 @@ from ctisync.stores.endings import HURRY
 from ctisync.stores.opensearch_audit import OpenSearchInspection, inspecting
 from ctisync.stores.opensearch_client import Client, path
 from ctisync.stores.opensearch_generations import ONE_SHARD, Generations, Layout
+from ctisync.stores.opensearch_history import History
 from ctisync.stores.opensearch_lease import HeldLease, is_of, may_be_taken, myself, server_time
 from ctisync.stores.opensearch_records import Records
 from ctisync.stores.opensearch_senders import USUAL, Pace
@@ -163,6 +166,13 @@ class OpenSearchStore:
 
         parts = [Parts(each, self._document(each), self._generations(each)) for each in consumers]
         return examine(self._client, parts, self._layout.replicas, self._lease_ttl)
+
+    def remember(self, account: Account, keep: int, within: float) -> None:
+        with self._client.bounded(within):
+            History(self._client, self._layout.replicas).remember(account, keep)
+
+    def passes(self, consumer: Consumer, most: int, *, touched: bool = False) -> Iterator[Account]:
+        return History(self._client, self._layout.replicas).passes(consumer, most, touched=touched)
 
     def close(self) -> None:
         self._client.close()

@@ -9,12 +9,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
+from ctisync.core.account import Account
 from ctisync.core.health import Verdict
 from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState
 from ctisync.errors import EmptyStore
 from ctisync.ports import Clock, Writer
-from ctisync.stores import guards
+from ctisync.stores import guards, sqlite_history
 from ctisync.stores import sqlite_rows as rows
 from ctisync.stores.sqlite_audit import SqliteInspection
 from ctisync.stores.sqlite_file import PATIENCE, named_errors, open_writable, reading, transaction
@@ -89,6 +90,20 @@ class SqliteStore:
         from ctisync.stores.sqlite_examination import examine
 
         return examine(self._path)
+
+    def remember(self, account: Account, keep: int, within: float) -> None:
+        patience = min(self._patience, within)
+        with (
+            closing(open_writable(self._path, patience)) as connection,
+            named_errors(self._path),
+            transaction(connection),
+        ):
+            sqlite_history.remember(connection, account, keep)
+
+    def passes(self, consumer: Consumer, most: int, *, touched: bool = False) -> Iterator[Account]:
+        with reading(self._path, self._patience) as connection:
+            if connection is not None:
+                yield from sqlite_history.passes(connection, consumer, most, touched=touched)
 
     def close(self) -> None:
         """Nothing is held open between two calls."""

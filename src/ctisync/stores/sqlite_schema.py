@@ -88,6 +88,36 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
         FROM consumers JOIN records ON records.generation = consumers.generation
         """,
     ),
+    # A pass may fail before its consumer is known to the file, so it has the name and not the number.
+    (
+        """
+        CREATE TABLE passes (
+            id INTEGER PRIMARY KEY,
+            pass_id TEXT NOT NULL UNIQUE,
+            context TEXT NOT NULL,
+            consumer TEXT NOT NULL,
+            account TEXT NOT NULL,
+            touched TEXT NOT NULL
+        )
+        """,
+        "CREATE INDEX passes_by_consumer ON passes (context, consumer, id)",
+        """
+        CREATE VIEW history AS
+        SELECT context, consumer, pass_id,
+            json_extract(account, '$.began_at') AS began_at,
+            json_extract(account, '$.seconds') AS seconds,
+            json_extract(account, '$.command') AS command,
+            json_extract(account, '$.exit_code') AS exit_code,
+            json_extract(account, '$.outcome') AS outcome,
+            json_extract(account, '$.why') AS why,
+            json_extract(account, '$.from_offset') AS from_offset,
+            json_extract(account, '$.offset') AS offset,
+            json_extract(account, '$.last_offset') AS last_offset,
+            json_extract(account, '$.changes') AS changes,
+            json_extract(account, '$.records') AS records
+        FROM passes
+        """,
+    ),
 )
 
 

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from ctisync.core.fold import CannotApply, Folded, fold, touched
-from ctisync.core.model import Change, Consumer, OffsetRange
+from ctisync.core.fold import CannotApply, Folded, fold, offset_of, touched
+from ctisync.core.model import Change, Consumer, Delete, OffsetRange
 from ctisync.core.state import ConsumerState, FailedChange, advanced, blocked, interrupted
 from ctisync.core.steps import ApplyRange, Policy, SoFar, may_interrupt, range_ahead
 from ctisync.errors import ReplyTooLarge
@@ -118,6 +118,17 @@ def _say_applied(
         records=len(folded.writes),
         skipped=folded.skipped,
     )
+    for write in folded.writes:
+        name = write.name if isinstance(write, Delete) else write.record.name
+        how = "deleted" if isinstance(write, Delete) else "created" if name in folded.created else "updated"
+        report.event(
+            "debug",
+            "record-changed",
+            consumer=str(consumer),
+            offset=offset_of(write),
+            resource=name,
+            how=how,
+        )
 
 
 def _say_failed(failed: FailedChange, consumer: Consumer, report: Report) -> None:

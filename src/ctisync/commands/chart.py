@@ -1,0 +1,109 @@
+"""Small charts over time: numbers in, the coordinates of an SVG out. How they look is the template's part."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from math import floor, log10
+from typing import Final, NamedTuple
+
+WIDTH: Final = 720
+HEIGHT: Final = 160
+LEFT: Final = 64
+TOP: Final = 8
+_INNER_WIDTH: Final = WIDTH - LEFT - 8
+_INNER_HEIGHT: Final = HEIGHT - TOP - 24
+_DAY: Final = 86_400.0
+
+Values = Sequence[tuple[datetime, float]]
+
+
+class Mark(NamedTuple):
+    """Something at a place, with what is said about it."""
+
+    x: float
+    y: float
+    text: str
+
+
+class Bar(NamedTuple):
+    x: float
+    y: float
+    width: float
+    height: float
+    text: str
+
+
+class Chart(NamedTuple):
+    """All in the pixels of a picture of WIDTH by HEIGHT. `line` is a polyline's points, empty when there is
+    nothing to show."""
+
+    title: str
+    what: str
+    line: str
+    dots: list[Mark]
+    bars: list[Bar]
+    failures: list[float]
+    across: list[Mark]
+    below: list[Mark]
+
+
+def steps(title: str, what: str, values: Values, failed: Sequence[datetime]) -> Chart:
+    """A line from value to value, and an upright one at each time of `failed`."""
+    if not values:
+        return Chart(title, what, "", [], [], [], [], [])
+    scale = _Scale(values)
+    points = [(scale.x(time), scale.y(value)) for time, value in values]
+    dots = [
+        Mark(x, y, f"{time:%Y-%m-%d %H:%M}: {value:,.6g}")
+        for (x, y), (time, value) in zip(points, values, strict=True)
+    ]
+    line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
+    inside = [round(scale.x(time), 1) for time in failed if scale.first <= time.timestamp() <= scale.last]
+    return Chart(title, what, line, dots, [], inside, scale.across(), scale.below())
+
+
+def bars(title: str, what: str, days: Values) -> Chart:
+    """One bar a day, which stands between its beginning and its end."""
+    if not days:
+        return Chart(title, what, "", [], [], [], [], [])
+    scale = _Scale(days, behind=_DAY)
+    width = max(1.0, _INNER_WIDTH * _DAY / (scale.last - scale.first) - 1)
+    bottom = scale.y(0)
+    found = [
+        Bar(scale.x(day), scale.y(value), width, bottom - scale.y(value), f"{day:%Y-%m-%d}: {value:,.0f}")
+        for day, value in days
+    ]
+    return Chart(title, what, "", [], found, [], scale.across(), scale.below())
+
+
+class _Scale:
+    """From times and values to pixels. Values begin at 0; `behind`: seconds that the last one lasts."""
+
+    def __init__(self, values: Values, behind: float = 0) -> None:
+        self.first = values[0][0].timestamp()
+        self.last = max(values[-1][0].timestamp() + behind, self.first + 60)
+        self._most = nice(max(value for _, value in values))
+
+    def x(self, time: datetime) -> float:
+        return LEFT + _INNER_WIDTH * (time.timestamp() - self.first) / (self.last - self.first)
+
+    def y(self, value: float) -> float:
+        return TOP + _INNER_HEIGHT * (1 - value / self._most)
+
+    def across(self) -> list[Mark]:
+        """Lines across, with their values."""
+        return [Mark(LEFT, self.y(value), f"{value:,.4g}") for value in (0.0, self._most / 2, self._most)]
+
+    def below(self) -> list[Mark]:
+        """Times below: the first, one half-way, the last."""
+        form = "%Y-%m-%d" if self.last - self.first > 3 * _DAY else "%m-%d %H:%M"
+        times = (self.first, (self.first + self.last) / 2, self.last)
+        moments = [datetime.fromtimestamp(time, UTC) for time in times]
+        return [Mark(self.x(moment), HEIGHT - 6, moment.strftime(form)) for moment in moments]
+
+
+def nice(most: float) -> float:
+    """The least of 1, 2, 4, 5, 6, 8, 10 and their multiples of ten that is not below it."""
+    if most <= 0:
+        return 1.0
+    size = 10.0 ** floor(log10(most))
+    return next(step * size for step in (1, 2, 4, 5, 6, 8, 10, 20) if step * size >= most)

@@ -1,0 +1,85 @@
+"""`history` and `log`: what the passes of the past came to, and which records they touched."""
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from ctisync.console import rfc3339
+from ctisync.core.account import Account
+from ctisync.core.history import Entry, entries
+from ctisync.core.model import Consumer
+from ctisync.ports import Clock
+from ctisync.settings import Settings
+from ctisync.settings.checks import MOST_PASSES
+from ctisync.wiring import opened_store
+
+SCHEMA: Final = 1
+"""Of the JSON documents: new members may come at any time, none is taken away or changes its meaning."""
+
+
+class Passes(NamedTuple):
+    """The newest passes over a consumer, the newest first."""
+
+    consumer: Consumer
+    accounts: list[Account]
+
+
+class History(NamedTuple):
+    """`store` is its name without secrets."""
+
+    store: str
+    consumers: list[Passes]
+
+
+def look(settings: Settings, consumers: Sequence[Consumer], clock: Clock, most: int) -> History:
+    with opened_store(settings, clock, host_lock_held=False) as store:
+        return History(store.name, [Passes(each, list(store.passes(each, most))) for each in consumers])
+
+
+def touched(
+    settings: Settings, consumers: Sequence[Consumer], clock: Clock, resource: str | None, most: int
+) -> Iterator[tuple[Consumer, Entry]]:
+    """At most so many entries of the log of each consumer, the newest first."""
+    with opened_store(settings, clock, host_lock_held=False) as store:
+        for each in consumers:
+            passes = store.passes(each, MOST_PASSES, touched=True)
+            for entry in islice(entries(passes, resource), most):
+                yield each, entry
+
+
+def as_document(found: History) -> Any:
+    """`history --json`: the accounts as they are kept, with what can be told from them."""
+    return {
+        "schema": SCHEMA,
+        "store": found.store,
+        "consumers": [
+            {"consumer": str(consumer), "passes": [_told(account) for account in accounts]}
+            for consumer, accounts in found.consumers
+        ],
+    }
+
+
+def _told(account: Account) -> Any:
+    told = msgspec.to_builtins(account)
+    del told["consumer"], told["touched"], told["untold"]
+    return told | {"ended_at": account.ended_at, "behind": account.behind, "in_step_at": account.in_step_at}
+
+
+def entry_as_json(consumer: Consumer, entry: Entry) -> str:
+    """`log --json`: one line an entry."""
+    told = {"consumer": str(consumer)} | msgspec.to_builtins(entry)
+    return msgspec.json.encode({name: value for name, value in told.items() if value is not None}).decode()
+
+
+def entry_as_text(entry: Entry) -> str:
+    at, offset = rfc3339(entry.at), f"{entry.offset:>12,}"
+    match entry.how:
+        case "loaded":
+            what = f"all records, as in the snapshot of offset {entry.offset:,}"
+        case "untold":
+            what = f"what the offsets behind {entry.from_offset or 0:,} have changed is not in the history"
+        case _:
+            what = entry.resource
+    return f"{at}  {offset}  {entry.how:<8} {what}"

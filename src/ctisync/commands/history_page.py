@@ -1,0 +1,93 @@
+"""`history --html`: one page that holds all that it shows, for those who would rather look than read.
+
+No script, and nothing is fetched: it may be mailed, or lie on a web server with the strictest of policies.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from ctisync import __version__
+from ctisync.commands.chart import Chart, bars, steps
+from ctisync.commands.history import History
+from ctisync.commands.history_table import duration
+from ctisync.core.account import Account
+from ctisync.errors import DONE
+
+_HOUR: Final = 3600.0
+_MOST_ROWS: Final = 50
+
+
+def as_page(found: History, now: datetime) -> str:
+    environment = Environment(
+        loader=PackageLoader("ctisync.commands"),
+        autoescape=select_autoescape(default=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"moment": _moment, "number": _number, "duration": duration}
+    return environment.get_template("history.html").render(
+        consumers=[_of(consumer.index, str(consumer), accounts) for consumer, accounts in found.consumers],
+        store=found.store,
+        now=now,
+        version=__version__,
+    )
+
+
+def _of(index: str, name: str, newest_first: Sequence[Account]) -> dict[str, Any]:
+    accounts = list(reversed(newest_first))
+    failures = [each for each in newest_first if each.exit_code != DONE]
+    return {
+        "name": name,
+        "index": index,
+        "passes": len(accounts),
+        "first": accounts[0] if accounts else None,
+        "last": accounts[-1] if accounts else None,
+        "failures": failures[:_MOST_ROWS],
+        "reasons": Counter(each.outcome for each in failures).most_common(),
+        "initialisations": sum(each.initialisations for each in accounts),
+        "changes": sum(each.changes for each in accounts),
+        "charts": _charts(accounts) if accounts else [],
+        "newest": newest_first[:_MOST_ROWS],
+    }
+
+
+def _charts(accounts: Sequence[Account]) -> list[Chart]:
+    failed = [each.ended_at for each in accounts if each.exit_code != DONE]
+    lag = [(each.ended_at, float(each.behind)) for each in accounts if each.behind is not None]
+    ages = [
+        (each.ended_at, (each.ended_at - each.in_step_at).total_seconds() / _HOUR)
+        for each in accounts
+        if each.in_step_at is not None
+    ]
+    took = [(each.ended_at, each.seconds) for each in accounts]
+    days: Counter[datetime] = Counter()
+    for each in accounts:
+        day = each.ended_at.replace(hour=0, minute=0, second=0, microsecond=0)
+        days[day] += each.changes
+    return [
+        steps("Lag", "offsets behind the feed, at the end of each pass", lag, failed),
+        steps("Age", "hours since the content was known to be in step", ages, failed),
+        bars(
+            "Changes", "applied on each day (UTC)", sorted((day, float(sum_)) for day, sum_ in days.items())
+        ),
+        steps("Duration", "seconds of each pass", took, failed),
+    ]
+
+
+def _moment(time: datetime | None) -> str:
+    return "never" if time is None else f"{time:%Y-%m-%d %H:%M:%S}"
+
+
+def _number(value: float | None) -> str:
+    return "?" if value is None else f"{value:,}"
+
+
+def write_page(page: str, path: Path) -> None:
+    """Raises OSError."""
+    path.write_text(page, encoding="utf-8")

@@ -1,0 +1,51 @@
+"""What the passes of the past tell, when they are laid side by side: newest first, as they are kept."""
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from ctisync.core.account import Account, How
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """One line of the log: what has become of a record (or of all, when `resource` is empty), by which pass.
+
+    `how` is `untold` for offsets up to `offset` of which nobody has told: a pass that was killed, or one
+    with more than it could tell.
+    """
+
+    at: datetime
+    offset: int
+    how: How | Literal["untold"]
+    resource: str = ""
+    pass_id: str | None = None
+    from_offset: int | None = None
+
+
+def entries(passes: Iterable[Account], resource: str | None = None) -> Iterator[Entry]:
+    """What the passes have touched, newest first; of one `resource` alone, when it is named.
+
+    A snapshot that was loaded, and what is not told, may be about any record: they are always there.
+    """
+    newer: Account | None = None
+    for account in passes:
+        if account.offset is None:
+            continue  # it never got to look at the store
+        if newer is not None:
+            yield from _between(account, newer)
+        for touched in reversed(account.touched):
+            if resource is None or touched.resource in ("", resource):
+                yield Entry(account.ended_at, touched.offset, touched.how, touched.resource, account.pass_id)
+        if account.untold:
+            to = account.touched[0].offset if account.touched else account.offset
+            yield Entry(account.ended_at, to, "untold", "", account.pass_id, account.from_offset)
+        newer = account
+
+
+def _between(older: Account, newer: Account) -> Iterator[Entry]:
+    """Whether content has changed between two passes that stand beside each other in the history."""
+    was, is_now = older.offset, newer.from_offset
+    if was is not None and is_now is not None and was != is_now:
+        yield Entry(newer.began_at, is_now, "untold", from_offset=was)

@@ -1,0 +1,124 @@
+"""The passes of the past on OpenSearch: index `ctisync-history`, one document a pass, its id the pass's.
+
+    {"consumer": "vd_1.0.0/vd_4.8.0", "began_at": "2026-…Z", "exit_code": 0, "behind": 0, …, "touched": […]}
+
+What dashboards search by is mapped, `touched` is only kept.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+
+from ctisync.core.account import Account
+from ctisync.core.model import Consumer
+from ctisync.errors import ConfigurationError
+from ctisync.stores.opensearch_client import Client, Reply, path
+
+INDEX: Final = "ctisync-history"
+
+_PAGE: Final = 200
+_PAGE_TOUCHED: Final = 20
+"""Passes: one may have touched what comes to a MB."""
+
+_WORDS: Final = ("pass_id", "consumer", "index", "command", "outcome", "phase")
+_NUMBERS: Final = (
+    *("exit_code", "from_offset", "offset", "last_offset", "behind"),
+    *("initialisations", "changes", "records", "received", "retries"),
+)
+_TIMES: Final = ("began_at", "ended_at", "checked_at", "updated_at")
+_MAPPING: Final[dict[str, Any]] = {
+    "dynamic": False,
+    "properties": {
+        **{name: {"type": "keyword", "ignore_above": 1024} for name in _WORDS},
+        **{name: {"type": "long"} for name in _NUMBERS},
+        **{name: {"type": "date"} for name in _TIMES},
+        "seconds": {"type": "double"},
+        "why": {"type": "text"},
+        "command_owed": {"type": "boolean"},
+        "touched": {"type": "object", "enabled": False},
+    },
+}
+
+_NEWEST_FIRST: Final = [{"began_at": "desc"}, {"pass_id": "desc"}]
+
+
+class _Hit(msgspec.Struct, frozen=True):
+    source: Account = msgspec.field(name="_source")
+    sort: list[Any]
+
+
+class _Oldest(msgspec.Struct, frozen=True):
+    sort: list[Any]
+
+
+class _Hits(msgspec.Struct, frozen=True):
+    hits: list[_Hit]
+
+
+class _OldestHits(msgspec.Struct, frozen=True):
+    hits: list[_Oldest]
+
+
+class _Page(msgspec.Struct, frozen=True):
+    hits: _Hits
+
+
+class _OldestPage(msgspec.Struct, frozen=True):
+    hits: _OldestHits
+
+
+class History:
+    def __init__(self, client: Client, replicas: int) -> None:
+        self._client = client
+        self._replicas = replicas
+
+    def remember(self, account: Account, keep: int) -> None:
+        """Add the pass, and remove what is older than the `keep` newest of its consumer."""
+        beyond = self._search(account.consumer, {"size": 1, "from": max(0, keep - 1), "_source": False})
+        if beyond.status == 404:
+            self._create()
+        else:
+            self._remove(account, self._client.read(beyond, _OldestPage).hits.hits)
+        document = msgspec.to_builtins(account) | {"behind": account.behind, "ended_at": account.ended_at}
+        # The id is the pass's own, so that a request which is sent again adds nothing.
+        target = path(INDEX, "_doc", account.pass_id, query="refresh=true")
+        self._client.call("PUT", target, msgspec.json.encode(document))
+
+    def passes(self, consumer: Consumer, most: int, *, touched: bool) -> Iterator[Account]:
+        """The newest first."""
+        excluded = [] if touched else ["touched"]
+        after: dict[str, Any] = {}
+        while most > 0:
+            size = min(most, _PAGE_TOUCHED if touched else _PAGE)
+            reply = self._search(str(consumer), {"size": size, "_source": {"excludes": excluded}, **after})
+            if reply.status == 404:
+                return
+            hits = self._client.read(reply, _Page).hits.hits
+            yield from (hit.source for hit in hits)
+            if len(hits) < size:
+                return
+            most -= size
+            after = {"search_after": hits[-1].sort}
+
+    def _search(self, consumer: str, wanted: dict[str, Any]) -> Reply:
+        query = {"query": {"term": {"consumer": consumer}}, "sort": _NEWEST_FIRST, "track_total_hits": False}
+        return self._client.call("POST", path(INDEX, "_search"), query | wanted, allow={404})
+
+    def _remove(self, account: Account, beyond: list[_Oldest]) -> None:
+        """The oldest one that is too many, and all before it."""
+        if not beyond:
+            return
+        of_it = {"term": {"consumer": account.consumer}}
+        old = {"range": {"began_at": {"lte": beyond[0].sort[0], "format": "epoch_millis"}}}
+        target = path(INDEX, "_delete_by_query", query="conflicts=proceed")
+        self._client.call("POST", target, {"query": {"bool": {"filter": [of_it, old]}}})
+
+    def _create(self) -> None:
+        body = {
+            "settings": {"index": {"number_of_shards": 1, "number_of_replicas": self._replicas}},
+            "mappings": _MAPPING,
+        }
+        reply = self._client.call("PUT", path(INDEX), body, allow={400})
+        if reply.status == 400 and reply.problem.type != "resource_already_exists_exception":
+            raise ConfigurationError(f"index {INDEX} cannot be created: {reply.problem}")

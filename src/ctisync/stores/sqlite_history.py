@@ -1,0 +1,47 @@
+"""The passes of the past in a SQLite file: one row each, the account as JSON, what it touched beside it."""
+
+import sqlite3
+from collections.abc import Iterator
+
+import msgspec
+
+from ctisync.core.account import Account, Touched
+from ctisync.core.model import Consumer
+from ctisync.errors import StoreUnavailable
+
+
+def remember(connection: sqlite3.Connection, account: Account, keep: int) -> None:
+    """Within a transaction: add the pass, and remove its consumer's oldest beyond `keep`."""
+    context, _, name = account.consumer.partition("/")
+    told = msgspec.json.encode(msgspec.structs.replace(account, touched=())).decode()
+    touched = msgspec.json.encode(account.touched).decode()
+    connection.execute(
+        "INSERT INTO passes (pass_id, context, consumer, account, touched) VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT DO NOTHING",
+        (account.pass_id, context, name, told, touched),
+    )
+    connection.execute(
+        "DELETE FROM passes WHERE context = ? AND consumer = ? AND id <= "
+        "(SELECT id FROM passes WHERE context = ? AND consumer = ? ORDER BY id DESC LIMIT 1 OFFSET ?)",
+        (context, name, context, name, keep),
+    )
+
+
+def passes(
+    connection: sqlite3.Connection, consumer: Consumer, most: int, *, touched: bool
+) -> Iterator[Account]:
+    """The newest first. Raises StoreUnavailable for one that cannot be read."""
+    column = "touched" if touched else "'[]'"
+    rows = connection.execute(
+        f"SELECT account, {column} FROM passes WHERE context = ? AND consumer = ? ORDER BY id DESC LIMIT ?",  # noqa: S608
+        (consumer.context, consumer.name, most),
+    )
+    for account, of_it in rows:
+        try:
+            found = msgspec.json.decode(account, type=Account)
+            yield msgspec.structs.replace(found, touched=msgspec.json.decode(of_it, type=tuple[Touched, ...]))
+        except msgspec.DecodeError as error:
+            raise StoreUnavailable(
+                f"the history of {consumer} cannot be read: {error}",
+                hint="the ctisync that wrote it can read it; passes go on without",
+            ) from error

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Protocol, TypeVar
 
+from ctisync.core.account import Account
 from ctisync.core.health import Verdict
 from ctisync.core.model import Change, Consumer, ConsumerInfo, OffsetRange, Record, Snapshot, Write
 from ctisync.core.state import ConsumerState, RefusedSnapshot
@@ -113,6 +114,12 @@ class ObservedStore:
 
     def examine(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
         return self._inner.examine(consumers)
+
+    def remember(self, account: Account, keep: int, within: float) -> None:
+        self._inner.remember(account, keep, within)
+
+    def passes(self, consumer: Consumer, most: int, *, touched: bool = False) -> Iterator[Account]:
+        return self._inner.passes(consumer, most, touched=touched)
 
     def close(self) -> None:
         self._inner.close()

@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from ctisync.core.account import Account, Accounting
+from ctisync.core.account import Account, Accounting, Touched
 from ctisync.core.state import LONGEST_COOLDOWN
 from ctisync.errors import Blocked, FeedUnreachable
 
@@ -74,6 +74,7 @@ def test_what_the_events_tell_is_summed_up() -> None:
         retries=1,
         checked_at=NOW,
         updated_at=NOW,
+        touched=(Touched(3, "loaded", ""),),
     )
     assert (account.behind, account.ended_at) == (5, NOW + timedelta(seconds=2.5))
 

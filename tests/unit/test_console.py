@@ -69,6 +69,34 @@ def test_a_json_line_has_the_same_field_names_and_keeps_numbers() -> None:
     }
 
 
+@pytest.mark.parametrize("log_format", ["json", "journal"])
+def test_lines_for_programs_say_which_pass_they_belong_to(log_format: Format) -> None:
+    console, stream = told(log_format)
+
+    with console.in_pass("abc"):
+        console.event("info", "feed-asked")
+        if log_format == "json":
+            console.error(FeedUnreachable("no"))
+    console.event("info", "hook-done")
+
+    *within, after = stream.getvalue().splitlines()
+    assert within
+    assert all("pass_id" in line and "abc" in line for line in within)
+    assert "pass_id" not in after
+
+
+def test_a_person_sees_the_pass_where_it_begins() -> None:
+    console, stream = told(least="debug")
+
+    with console.in_pass("abc"):
+        console.event("debug", "pass-begun", offset=3)
+        console.event("info", "feed-asked", offset=3)
+
+    begun, asked = stream.getvalue().splitlines()
+    assert begun.endswith("pass-begun  pass_id=abc offset=3")
+    assert asked.endswith("feed-asked  offset=3")
+
+
 @pytest.mark.parametrize(("level", "priority"), [("debug", 7), ("info", 6), ("warning", 4), ("error", 3)])
 def test_a_journal_line_begins_with_the_priority_and_has_no_time(level: Level, priority: int) -> None:
     console, stream = told("journal", "debug")

@@ -16,7 +16,7 @@ from ctisync.commands.chart import Chart, bars, steps
 from ctisync.commands.history import History
 from ctisync.commands.history_table import duration
 from ctisync.core.account import Account
-from ctisync.errors import DONE
+from ctisync.errors import DONE, UsageError
 
 _HOUR: Final = 3600.0
 _MOST_ROWS: Final = 50
@@ -89,5 +89,8 @@ def _number(value: float | None) -> str:
 
 
 def write_page(page: str, path: Path) -> None:
-    """Raises OSError."""
-    path.write_text(page, encoding="utf-8")
+    """Raises UsageError."""
+    try:
+        path.write_text(page, encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"--html: {path} cannot be written: {error.strerror}") from error

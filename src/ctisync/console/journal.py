@@ -17,14 +17,14 @@ class Journal:
     """Never a reason to fail, and never waited for: `send` says whether the message was taken."""
 
     def __init__(self, place: Path) -> None:
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.settimeout(0)
         self._place = str(place)
 
     def send(self, fields: Mapping[str, str]) -> bool:
         message = b"".join(_line(name, value.encode(errors="replace")) for name, value in fields.items())
         try:
-            self._socket.sendto(message, self._place)
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+                sender.settimeout(0)
+                sender.sendto(message, self._place)
         except OSError:  # nobody is there, has time, or takes one of that size
             return False
         return True

@@ -1,0 +1,101 @@
+"""Every store: passes that were remembered come back, the newest first, and no more than are to be kept."""
+
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+
+from ctisync.core.account import Account, Touched
+from ctisync.core.model import Consumer
+from ctisync.ports import Store
+from tests.contract import passes
+from tests.support.records import made_up
+from tests.support.stores import MakeStore
+
+BEGAN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
+WITHIN = 30.0
+
+
+def account(consumer: Consumer, number: int) -> Account:
+    return Account(
+        pass_id=f"{consumer.index[-12:]}{number:03}",
+        command="sync",
+        consumer=str(consumer),
+        index=consumer.index,
+        began_at=BEGAN + timedelta(hours=number),
+        seconds=1.25,
+        exit_code=5 if number % 2 else 0,
+        outcome="feed-unreachable" if number % 2 else "up-to-date",
+        why="odd \u2028 \U0001f41e 'text'; --",
+        from_offset=number,
+        offset=number + 1,
+        last_offset=2**63 - 1,
+        phase="ready",
+        checked_at=BEGAN,
+        records=3,
+        untold=1,
+        touched=(Touched(7, "loaded", ""), Touched(8, "deleted", "CVE-1"), Touched(9, "created", "\uffff")),
+    )
+
+
+def without_touched(account: Account) -> Account:
+    return msgspec.structs.replace(account, touched=())
+
+
+def test_nothing_is_remembered_at_first(store: Store, consumer: Consumer) -> None:
+    assert list(store.passes(consumer, 10)) == []
+
+
+def test_passes_come_back_as_they_were_the_newest_first(store: Store, consumer: Consumer) -> None:
+    accounts = [account(consumer, number) for number in range(3)]
+    for each in accounts:
+        store.remember(each, 10, WITHIN)
+    assert list(store.passes(consumer, 10, touched=True)) == accounts[::-1]
+    assert list(store.passes(consumer, 2)) == [without_touched(each) for each in accounts[:0:-1]]
+
+
+def test_only_the_newest_are_kept_of_each_consumer(store: Store, consumer: Consumer) -> None:
+    other = Consumer(consumer.context, "another", f"{consumer.index}-2")
+    store.remember(account(other, 0), 3, WITHIN)
+    for number in range(6):
+        store.remember(account(consumer, number), 3, WITHIN)
+    assert [each.from_offset for each in store.passes(consumer, 10)] == [5, 4, 3]
+    assert [each.consumer for each in store.passes(other, 10)] == [str(other)]
+
+
+def test_fewer_are_kept_once_fewer_are_wanted(store: Store, consumer: Consumer) -> None:
+    for number in range(4):
+        store.remember(account(consumer, number), 10, WITHIN)
+    store.remember(account(consumer, 4), 1, WITHIN)
+    assert [each.from_offset for each in store.passes(consumer, 10)] == [4]
+
+
+def test_a_pass_that_is_remembered_twice_is_there_once(store: Store, consumer: Consumer) -> None:
+    """A request whose reply was lost is sent again."""
+    store.remember(account(consumer, 1), 10, WITHIN)
+    store.remember(account(consumer, 1), 10, WITHIN)
+    assert len(list(store.passes(consumer, 10))) == 1
+
+
+def test_many_are_read_to_the_end(store: Store, consumer: Consumer) -> None:
+    for number in range(45):
+        store.remember(account(consumer, number), 100, WITHIN)
+    found = [each.from_offset for each in store.passes(consumer, 100, touched=True)]
+    assert found == list(range(44, -1, -1))
+    assert len(list(store.passes(consumer, 41, touched=True))) == 41
+
+
+@pytest.mark.parametrize("lease", ["nobody's", "another's"])
+def test_content_and_state_have_nothing_to_do_with_it(
+    make_store: MakeStore, consumer: Consumer, lease: str
+) -> None:
+    store = make_store()
+    with store.writer(consumer) as writer:
+        passes.load(writer, consumer, made_up(3), 50)
+        if lease == "another's":
+            make_store().remember(account(consumer, 1), 10, WITHIN)
+            passes.apply(writer, made_up(1, first_offset=51), to=51)
+    before = store.look(consumer)
+    store.remember(account(consumer, 2), 10, WITHIN)
+    assert store.look(consumer) == before
+    assert store.count(consumer) == len(passes.contents(store, consumer))

@@ -31,13 +31,14 @@ _TAKEN_OVER: Final = (
 Stages = tuple[tuple[str, ...], ...]
 
 TESTS: Final[dict[str, Stages]] = {
-    "core/account": (("tests/unit/test_account.py",),),
+    "core/account": (("tests/unit/test_account.py", "tests/unit/test_history.py"),),
     "core/advisory": (("tests/unit/test_advisory.py",),),
     "core/audit": (("tests/unit/test_audit.py",), _AUDITS),
     "core/comparison": (("tests/unit/test_comparison.py",), _AUDITS),
     "core/difference": (("tests/unit/test_difference.py",),),
     "core/fold": (("tests/unit/test_fold.py",), _ONE_PASS, _PASSES),
     "core/health": (("tests/unit/test_health.py",),),
+    "core/history": (("tests/unit/test_history.py",),),
     "core/json_text": (("tests/unit/test_json_text.py",), ("tests/unit/test_wire.py",)),
     "core/limits": (("tests/unit/test_defaults.py", "tests/settings"),),
     "core/links": (("tests/unit/test_links.py",),),

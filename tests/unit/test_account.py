@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from ctisync.core.account import Account, Accounting, Touched
+from ctisync.core.account import MOST_TOUCHED, Account, Accounting, Touched
 from ctisync.core.state import LONGEST_COOLDOWN
 from ctisync.errors import Blocked, FeedUnreachable
 
@@ -115,3 +115,30 @@ def test_what_is_stale_is_for_the_operator_to_say() -> None:
     account = but(checked_at=NOW - timedelta(hours=2))
     assert account.reasons(timedelta(hours=2)) == ["stale"]
     assert account.reasons(timedelta(hours=3)) == []
+
+
+def test_a_pass_of_which_nothing_was_told_has_done_nothing() -> None:
+    made = Account(**KNOWN, exit_code=7, outcome="store-unavailable", why="")
+    assert not made.command_owed
+    assert (made.initialisations, made.changes, made.records, made.received, made.retries) == (0,) * 5
+    assert (made.untold, made.touched, made.behind, made.in_step_at) == (0, (), None, None)
+
+
+@pytest.mark.parametrize(
+    ("offset", "last_offset", "behind"),
+    [(3, 5, 2), (5, 5, 0), (9, 5, 0), (None, 5, None), (3, None, None)],
+)
+def test_how_far_behind_is_known_only_when_both_ends_are(
+    offset: int | None, last_offset: int | None, behind: int | None
+) -> None:
+    assert but(offset=offset, last_offset=last_offset).behind == behind
+
+
+def test_ten_thousand_records_are_told_of() -> None:
+    assert MOST_TOUCHED == 10_000
+
+
+def test_a_content_is_stale_only_beyond_the_time() -> None:
+    at_once = but(checked_at=NOW + timedelta(seconds=2.5) - timedelta(hours=1))
+    assert "stale" not in at_once.reasons(timedelta(hours=1))
+    assert "stale" in at_once.reasons(timedelta(minutes=59))

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, seed
 
 from ctisync.commands import show
-from ctisync.core.advisory import advisory
+from ctisync.core.advisory import Advisory, advisory
 from tests.support.records import SAMPLE, encode, line
 
 CVE = {
@@ -80,6 +80,57 @@ def test_long_lists_are_cut_and_say_so() -> None:
     assert "https://h/19" in text
     assert "https://h/20" not in text
     assert "and 5 more: ctisync show CVE-1 --json" in text
+
+
+def told(**cna: object) -> Advisory:
+    return advisory(line("CVE-1", 7, encode({"containers": {"cna": cna}})))
+
+
+def test_each_kind_of_score_is_known_and_the_newest_comes_first() -> None:
+    kinds = {"cvssV2_0": "2.0", "cvssV3_0": "3.0", "cvssV3_1": "3.1", "cvssV4_0": "4.0"}
+    metrics = [{key: {"baseScore": 5, "vectorString": f"CVSS:{kind}/AV:N"}} for key, kind in kinds.items()]
+    found = told(metrics=metrics).severities
+    assert found == tuple(f"5 (CVSS {kind}, AV:N)" for kind in ("4.0", "3.1", "3.0", "2.0"))
+
+
+def test_half_a_score_is_shown_and_none_is_not() -> None:
+    halves = [{"cvssV3_1": {"baseScore": 5}}, {"cvssV3_1": {"vectorString": "AV:L"}}, {"cvssV3_1": {"x": 1}}]
+    assert told(metrics=halves).severities == ("5 (CVSS 3.1)", "no score (CVSS 3.1, AV:L)")
+
+
+def test_a_rejected_record_says_why_it_was_rejected() -> None:
+    assert told(rejectedReasons=[{"lang": "en", "value": "a double"}]).description == "a double"
+
+
+@pytest.mark.parametrize(
+    ("texts", "shown"),
+    [
+        ([("de", "Loch"), ("EN-us", "hole")], "hole"),
+        ([("de", "Loch"), ("es", "agujero")], "Loch"),
+        ([], ""),
+    ],
+)
+def test_english_is_shown_or_else_whatever_there_is(texts: list[tuple[str, str]], shown: str) -> None:
+    assert told(descriptions=[{"lang": lang, "value": value} for lang, value in texts]).description == shown
+
+
+@pytest.mark.parametrize("begin", ["", "0", "*", "n/a"])
+def test_a_range_that_has_no_beginning_has_only_an_end(begin: str) -> None:
+    version = {"version": begin, "lessThan": "2", "status": "affected"}
+    assert told(affected=[{"product": "wall", "versions": [version]}]).affected == ("wall: < 2",)
+
+
+def test_a_product_that_is_affected_unless_told_otherwise_is_shown() -> None:
+    products = [
+        {"vendor": "acme", "product": "wall", "defaultStatus": "affected", "versions": []},
+        {"vendor": "acme", "product": "door", "defaultStatus": "unknown", "versions": []},
+    ]
+    assert told(affected=products).affected == ("acme wall",)
+
+
+def test_a_version_that_is_no_number_is_left_out() -> None:
+    odd = b'{"name":"CVE-1","offset":7,"version":"1","inserted_at":"","payload":{}}'
+    assert advisory(odd).version is None
 
 
 KEYS = [

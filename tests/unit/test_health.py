@@ -17,6 +17,7 @@ from ctisync.core.health import (
     warning,
     worst,
 )
+from ctisync.core.model import Consumer
 from ctisync.errors import StoreUnavailable
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -89,3 +90,34 @@ def test_too_little_room_for_a_load_fails_where_the_next_pass_has_to_load(
     free: int, snapshot: int | None, share: float | None, filled: bool, health: Health
 ) -> None:
     assert judge_room("/state", free, snapshot, share, filled=filled).health == health
+
+
+def test_what_is_said_of_room_and_clocks_names_the_place_the_figures_and_what_to_type() -> None:
+    assert judge_room("/state", 300 << 20, None, None, filled=False) == ok(
+        "disk", "/state has room for 300 MiB"
+    )
+    assert judge_room("/state", 1 << 20, None, None, filled=False) == warning(
+        "disk", "/state has room for 1 MiB", "df -h /state"
+    )
+    assert judge_room("/state", 3 * GIB, GIB, 0.25, filled=False) == ok(
+        "disk", "/state has room for 3,072 MiB, a load of the snapshot takes some 3,072 MiB"
+    )
+    assert judge_room("/state", GIB, GIB, 0.25, filled=False) == failed(
+        "disk", "/state has room for 1,024 MiB, a load of the snapshot takes some 3,072 MiB", "df -h /state"
+    )
+    assert judge_clocks(NOW, NOW) == ok("clock", "within 5 minutes of the feed's")
+    assert judge_clocks(NOW + timedelta(minutes=7), NOW) == warning(
+        "clock", "this host's clock is 7 minutes behind the feed's", "timedatectl"
+    )
+
+
+def test_less_than_256_mib_is_worth_a_look() -> None:
+    assert LEAST_ROOM == 256 << 20
+    assert judge_room("/", LEAST_ROOM, None, None, filled=False).health == "ok"
+    assert judge_room("/", LEAST_ROOM, LEAST_ROOM, None, filled=False).health == "ok"
+    assert judge_room("/", 100, 100, None, filled=False).health == "warning", "it would do, but only just"
+    assert judge_room("/", 99, 100, None, filled=False).health == "failed"
+
+
+def test_a_verdict_is_about_a_consumer_or_about_all() -> None:
+    assert (ok("a", "").about, warning("a", "", about=Consumer()).about) == (None, "vd_1.0.0/vd_4.8.0")

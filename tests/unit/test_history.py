@@ -94,3 +94,14 @@ def test_what_has_become_of_each_record_is_told_by_name() -> None:
         None, pass_id="p", command="sync", consumer="a/b", index="i", began_at=BEGAN, seconds=1.0
     )
     assert made.touched == (Touched(3, "loaded", ""), Touched(4, "deleted", "A"))
+
+
+def test_a_pass_with_nothing_but_untold_records_says_up_to_where() -> None:
+    found = list(entries([account(1, 3, 9, untold=7)]))
+    assert [(each.how, each.resource, each.from_offset, each.offset) for each in found] == [
+        ("untold", "", 3, 9)
+    ]
+
+
+def test_a_pass_whose_beginning_is_not_known_leaves_no_gap() -> None:
+    assert told([account(1, 0, 7), account(2, None, 9)]) == []

@@ -63,6 +63,7 @@ def test_what_a_pass_did_that_left_no_line_is_a_gap_and_not_silence() -> None:
 
 def test_a_pass_that_never_looked_at_the_store_leaves_no_gap() -> None:
     assert told([LATER, account(3, None, None), account(4, 7, 7)]) == told([LATER])
+    assert told([LATER, account(3, None, None), account(4, 9, 9)])[0] == (9, "untold", ""), "nor hides one"
 
 
 def test_of_more_than_can_be_kept_the_last_ones_stay_and_the_rest_is_owned_up_to() -> None:

@@ -46,6 +46,6 @@ def entries(passes: Iterable[Account], resource: str | None = None) -> Iterator[
 
 def _between(older: Account, newer: Account) -> Iterator[Entry]:
     """Whether content has changed between two passes that stand beside each other in the history."""
-    was, is_now = older.offset, newer.from_offset
-    if was is not None and is_now is not None and was != is_now:
-        yield Entry(newer.began_at, is_now, "untold", from_offset=was)
+    is_now = newer.from_offset
+    if is_now is not None and is_now != older.offset:
+        yield Entry(newer.began_at, is_now, "untold", from_offset=older.offset)

@@ -3,7 +3,6 @@
 One file for all consumers: those that this run did not pass over keep the figures that they had.
 """
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -17,6 +16,7 @@ from prometheus_client.registry import Collector
 from ctisync import __version__
 from ctisync.core.account import Account
 from ctisync.errors import DONE
+from ctisync.whole_file import replacing
 
 LAST_SUCCESS: Final = "ctisync_last_success_timestamp_seconds"
 
@@ -91,13 +91,9 @@ def write(accounts: Sequence[Account], path: Path) -> None:
     """
     registry = CollectorRegistry()
     registry.register(_Figures(accounts, _before(path)))
-    new = path.with_name(f"{path.name}.new")
-    with new.open("wb") as file:
-        os.fchmod(file.fileno(), 0o644)  # whatever the umask: the collector is another user
-        file.write(generate_latest(registry))
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
+    figures = generate_latest(registry)
+    with replacing(path, mode=0o644) as file:  # the collector is another user
+        file.write(figures)
 
 
 class _Figures(Collector):

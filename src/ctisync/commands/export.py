@@ -1,9 +1,8 @@
 """`export`: the content as NDJSON, to standard output or, whole or not at all, to a file."""
 
-import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -11,6 +10,7 @@ from ctisync.core.model import Consumer
 from ctisync.errors import UsageError
 from ctisync.ports import Clock, Report, Store
 from ctisync.settings import Settings
+from ctisync.whole_file import replacing
 from ctisync.wiring import opened_store
 
 _PIECE: Final = 256 << 10
@@ -23,7 +23,7 @@ def export(settings: Settings, consumer: Consumer, output: Path | None, clock: C
         if output is None:
             _write(store, consumer, sys.stdout.buffer, "standard output", report)
             return
-        with _replacing(output) as file:
+        with _told(str(output)), replacing(output) as file:
             _write(store, consumer, file, str(output), report)
 
 
@@ -40,39 +40,6 @@ def _write(store: Store, consumer: Consumer, target: BinaryIO, name: str, report
                 progress.reached(number)
         target.write(piece)
         target.flush()
-
-
-@contextmanager
-def _replacing(output: Path) -> Iterator[BinaryIO]:
-    """A file beside `output` that takes its place at the end, when nothing went wrong.
-
-    A device or a pipe is written to as it is: it cannot be replaced without doing harm.
-    """
-    if output.exists() and not output.is_file():
-        with _told(str(output)), output.open("wb") as file:
-            yield file
-        return
-    place = output.resolve()  # what a link points to is replaced, not the link
-    beside = place.with_name(f".{place.name}.{os.getpid()}.part")
-    try:
-        with _told(str(output)):
-            with beside.open("wb") as file:
-                yield file
-                file.flush()
-                os.fsync(file.fileno())
-            beside.replace(place)
-            _sync_folder(place.parent)
-    finally:
-        with suppress(FileNotFoundError):
-            beside.unlink()
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 @contextmanager

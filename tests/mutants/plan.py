@@ -52,7 +52,11 @@ TESTS: Final[dict[str, Stages]] = {
         ("tests/unit/test_patch.py", "tests/unit/test_patch_limits.py", "tests/unit/test_patch_reason.py"),
     ),
     "core/retry": (("tests/unit/test_retry.py",), ("tests/feed/test_patience.py",)),
-    "core/state": (("tests/unit/test_state.py", "tests/unit/test_steps.py"), _ONE_PASS, _PASSES),
+    "core/state": (
+        ("tests/unit/test_state.py", "tests/unit/test_steps.py", "tests/unit/test_account.py"),
+        _ONE_PASS,
+        _PASSES,
+    ),
     "core/steps": (("tests/unit/test_steps.py", "tests/unit/test_defaults.py"), _ONE_PASS, _PASSES),
     "core/tally": (("tests/unit/test_tally.py",), _AUDITS),
     "core/wire": (

@@ -7,8 +7,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from ctisync.commands.status import Seen, Status, ago
-from ctisync.core.account import STALE
-from ctisync.core.state import ConsumerState
+from ctisync.core.state import STALE, ConsumerState
 from ctisync.errors import CtisyncError, UsageError
 
 STANDSTILL: Final = timedelta(days=14)

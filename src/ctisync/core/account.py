@@ -3,16 +3,13 @@
 from collections import deque
 from collections.abc import Mapping
 from datetime import datetime, timedelta
-from typing import Any, Final, Literal
+from typing import Any, Literal
 
 import msgspec
 
-from ctisync.core.state import Phase, in_step_at
+from ctisync.core.state import STALE, Phase, in_step_at
 from ctisync.core.steps import Mode
 from ctisync.errors import DONE, CtisyncError
-
-STALE: Final = timedelta(hours=24)
-"""A content that was last known to be in step longer ago than this is stale."""
 
 Reason = Literal["update", "error", "stale"]
 How = Literal["created", "updated", "deleted", "loaded"]

@@ -121,6 +121,10 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fal
         return cooldown if lasts else None
 
 
+STALE: Final = timedelta(hours=24)
+"""A content that was last known to be in step longer ago than this is stale, if nobody says otherwise."""
+
+
 def in_step_at(
     behind: int | None, checked_at: datetime | None, updated_at: datetime | None
 ) -> datetime | None:

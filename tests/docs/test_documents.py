@@ -79,22 +79,6 @@ def test_the_readmes_table_is_what_the_settings_say_of_themselves() -> None:
     assert settings_table.in_readme() == settings_table.table(), "python -m tests.docs.settings_table"
 
 
-def test_the_crontab_line_runs_silently_in_crons_bare_environment(
-    environment: dict[str, str], tmp_path: Path
-) -> None:
-    lines = (ROOT / "examples" / "crontab").read_text().splitlines()
-    entries = [line for line in lines if re.match(r"[0-9*]", line)]
-    assert len(entries) == 1
-    _, _, _, _, _, user, command = entries[0].split(maxsplit=6)
-    assert user == "ctisync"
-    assert "%" not in command, "cron would end the command there"
-    bare = {**environment, "STATE_DIRECTORY": str(tmp_path / "state")}
-    (tmp_path / "state").mkdir()
-    result = run(command, bare, tmp_path)
-    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
-    assert (tmp_path / "state" / "ctisync.db").exists()
-
-
 @pytest.mark.parametrize("document", DOCUMENTS, ids=[str(path.relative_to(ROOT)) for path in DOCUMENTS])
 def test_links_between_documents_lead_somewhere(document: Path) -> None:
     links = re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", document.read_text())

@@ -42,4 +42,4 @@ def test_the_rules_watch_metrics_that_are_written() -> None:
 
 def test_each_call_shown_is_understood() -> None:
     for arguments in page.ctisync_calls(PAGE):
-        assert arguments[0] in ("sync", "status"), arguments
+        assert arguments[0] in ("sync", "status", "examples"), arguments

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from ctisync.errors import UsageError
 
 _PACKAGE: Final = Path(__file__).parents[1]
@@ -15,7 +17,7 @@ _FOLDER: Final = next(
 
 
 def listed() -> str:
-    """A line a file: its name, and what it says of itself in its first line."""
+    """A line a file: its name, and what it says of itself."""
     names = [_name(path) for path in _files(_FOLDER)]
     width = max(map(len, names))
     return "\n".join(f"{name:<{width}}  {_about(_FOLDER / name)}" for name in names)
@@ -67,5 +69,8 @@ def _name(path: Path) -> str:
 
 
 def _about(path: Path) -> str:
-    """Its first line, which is a comment."""
-    return path.read_text(encoding="utf-8").partition("\n")[0].removeprefix("# ")
+    """Its first line, which is a comment; JSON has none, but a description."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix == ".json":
+        return str(msgspec.json.decode(text)["description"])
+    return text.partition("\n")[0].removeprefix("# ")

@@ -17,6 +17,7 @@
 #                   (ARGS="--sizes 2000,4000 --stores sqlite")
 #   make bench BENCH=performance  measures docs/performance.md anew, on an idle machine: an hour
 #                   (ARGS="--sets scale overlap"; BENCH=picture: only its tables and picture, from performance.json)
+#   make pictures   draws the pictures of README.md and docs/ anew, from what the program does
 #   make node       a real OpenSearch to play with, until Ctrl-C   (ARGS="--version 3.3.2")
 #   make dist       source archive and wheel, into dist/
 #   make release-check  whether this tree can be released: committed, in the changelog, check, test, dist
@@ -37,7 +38,7 @@ PIP_COMPILE := .venv-lock/bin/pip-compile --quiet --generate-hashes --strip-extr
 	--annotation-style line --constraint requirements/constraints.in $(if $(UPGRADE),--upgrade)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test check coverage test-long planted mutants soak bench bench-quick node dist release-check lock clean
+.PHONY: help demo test check coverage test-long planted mutants soak bench bench-quick pictures node dist release-check lock clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -77,6 +78,9 @@ bench: .venv/.project .venv-run/.project
 bench-quick: .venv/.project .venv-run/.project
 	@.venv/bin/python -m bench guard $(ARGS)
 
+pictures: .venv/.project
+	@.venv/bin/python -m tools.pictures
+
 node: .venv/.project
 	@.venv/bin/python -m tests.support.play_node $(ARGS)
 
@@ -104,7 +108,7 @@ lock: .venv-lock/.packages
 clean:
 	rm -rf .venv .venv-run .venv-lock build dist htmlcov .coverage .hypothesis
 	rm -rf .bench .import_linter_cache .mutants .mypy_cache .pytest_cache .ruff_cache
-	find src tests bench -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src tests bench tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A virtual environment holds exactly its lock files: when one of them changes, it is made anew.
 .venv/.packages: requirements/dev.txt requirements/build.txt

@@ -1,0 +1,181 @@
+"""What commands print, as it looks at a terminal: the made-up feed of `ctisync demo`, at fixed times."""
+
+import io
+import os
+import re
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import rich.console
+from rich.text import Text
+
+from ctisync.commands.passes import run_passes
+from ctisync.commands.status import look
+from ctisync.commands.status_table import as_table
+from ctisync.console import Console
+from ctisync.demo.made_up import MadeUpFeed
+from ctisync.demo.run import CHANGES_LATER, CHANGES_SINCE_SNAPSHOT, RECORDS
+from ctisync.demo.server import served
+from ctisync.settings import CtiSettings, Settings, StoreSettings
+
+_BEGIN: Final = datetime(2026, 11, 24, 7, 30, tzinfo=UTC)
+_A_LINE: Final = 0.3
+"""Seconds that pass while a line is written: none pass otherwise."""
+
+_FOLDER: Final = "/var/lib/ctisync"
+"""Is shown where the files are in a temporary folder."""
+
+_SCALE: Final = 0.65
+"""Of rich's letters, which are 20 pixels high."""
+
+_TERMINAL: Final = {"COLUMNS": "100", "LINES": "40", "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+_LOOPBACK: Final = {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+_OTHERS_WISHES: Final = ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
+
+# As rich's own, but for its fonts, which it fetches from elsewhere.
+_SVG: Final = """\
+<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" role="img">
+<style>
+.{unique_id}-matrix {{
+  font-family: ui-monospace, Menlo, Consolas, "DejaVu Sans Mono", monospace;
+  font-size: {char_height}px;
+}}
+.{unique_id}-title {{ font: bold 16px ui-sans-serif, system-ui, "Segoe UI", Helvetica, Arial, sans-serif; }}
+{styles}
+</style>
+<defs>
+<clipPath id="{unique_id}-clip-terminal">
+<rect x="0" y="0" width="{terminal_width}" height="{terminal_height}"/>
+</clipPath>
+{lines}
+</defs>
+{chrome}
+<g transform="translate({terminal_x}, {terminal_y})" clip-path="url(#{unique_id}-clip-terminal)">
+{backgrounds}
+<g class="{unique_id}-matrix">
+{matrix}
+</g>
+</g>
+</svg>
+"""
+
+
+class _Clock:
+    """Time that passes only when it is told to."""
+
+    def __init__(self) -> None:
+        self._passed = 0.0
+
+    def now(self) -> datetime:
+        return _BEGIN + timedelta(seconds=self._passed)
+
+    def monotonic(self) -> float:
+        return self._passed
+
+    def sleep(self, seconds: float) -> None:
+        self._passed += seconds
+
+
+class _Screen(io.StringIO):
+    """What is written takes its time."""
+
+    def __init__(self, clock: _Clock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def write(self, text: str) -> int:
+        self._clock.sleep(_A_LINE)
+        return super().write(text)
+
+
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+Table = Callable[[Settings, _Clock, Console], str]
+"""What a command prints that shows something of what is stored."""
+
+
+def _status(settings: Settings, clock: _Clock, console: Console) -> str:
+    found = look(settings, settings.followed, clock, console, remote=False)
+    return as_table(found, _Terminal(), clock.now())
+
+
+_TABLES: Final[Mapping[str, Table]] = {"status": _status}
+"""A command that shows a table has its line here: its name, and what prints it."""
+
+
+def drawn() -> dict[str, str]:
+    """An SVG for each command."""
+    with _environment():
+        return {name: _as_svg(name, text) for name, text in _printed().items()}
+
+
+def _printed() -> dict[str, str]:
+    """What each command prints: `sync` twice, an hour lies between; then those that show what is stored."""
+    clock = _Clock()
+    screen = _Screen(clock)
+    console = Console(screen, clock)
+    feed = MadeUpFeed(RECORDS)
+    feed.publish_snapshot()
+    feed.live_on(CHANGES_SINCE_SNAPSHOT)
+    with tempfile.TemporaryDirectory() as folder, served(feed) as url:
+        settings = Settings(
+            cti=CtiSettings(url=url),
+            store=StoreSettings(url=f"sqlite:///{folder}/ctisync.db"),
+            state_dir=Path(folder),
+        )
+        passes = []
+        for changes, seconds in ((CHANGES_LATER, 3600), (0, 1200)):
+            if run_passes(settings, settings.followed, "sync", clock, console):
+                raise AssertionError(f"a pass over the made-up feed has failed:\n{screen.getvalue()}")
+            passes.append(screen.getvalue())
+            screen.seek(0)
+            screen.truncate()
+            feed.live_on(changes)
+            clock.sleep(seconds)
+        printed = {"sync": f"\n{_prompt('sync')}".join(passes)}
+        printed |= {name: table(settings, clock, console) for name, table in _TABLES.items()}
+    return {name: text.replace(folder, _FOLDER) for name, text in printed.items()}
+
+
+def _prompt(command: str) -> str:
+    return f"\033[1;32m$\033[0m \033[1mctisync {command}\033[0m\n"
+
+
+def _as_svg(name: str, text: str) -> str:
+    shown = Text.from_ansi((_prompt(name) + text).rstrip("\n"))
+    width = max(len(line) for line in shown.plain.splitlines()) + 1
+    console = rich.console.Console(
+        record=True, file=io.StringIO(), width=width, height=40, force_terminal=True, color_system="truecolor"
+    )
+    console.print(shown, highlight=False)
+    svg = console.export_svg(title=f"ctisync {name}", code_format=_SVG, unique_id=f"ctisync-{name}")
+    return "\n".join(line.rstrip() for line in _sized(svg).splitlines()) + "\n"
+
+
+def _sized(svg: str) -> str:
+    """With letters about as large as a page's, wherever there is room for it."""
+    found = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
+    assert found is not None
+    width, height = (round(float(number) * _SCALE) for number in found.groups())
+    return svg.replace(found[0], f'{found[0]} width="{width}" height="{height}"', 1)
+
+
+@contextmanager
+def _environment() -> Iterator[None]:
+    """That of a terminal of known size and colours, whose loopback is reached without a proxy."""
+    before = dict(os.environ)
+    os.environ.update(_TERMINAL | _LOOPBACK)
+    for name in _OTHERS_WISHES:
+        os.environ.pop(name, None)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

@@ -1,0 +1,212 @@
+"""Which step follows which: `next_step` itself is asked, in every situation that a small world can come to.
+
+In that world offsets are few. Its feed gives one of six answers; each step ends in each way that the pass
+knows of; a pass may die within any of them, and what it leaves behind is what the next one begins with, in
+each mode. So no situation is made up: all come from "nothing is stored", by the transitions of `core.state`.
+
+`init-snapshot --from` is left out: it brings the feed's answer along, and does without AskFeed.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Final, NamedTuple
+
+from msgspec.structs import replace
+
+from ctisync.core import state as transitions
+from ctisync.core.limits import Limits
+from ctisync.core.model import Consumer, ConsumerInfo, Snapshot
+from ctisync.core.state import ConsumerState, Cooldown, FailedChange
+from ctisync.core.steps import (
+    ApplyRange,
+    AskFeed,
+    End,
+    Initialise,
+    Policy,
+    SendCommand,
+    Settle,
+    SoFar,
+    Step,
+    may_interrupt,
+    next_step,
+)
+
+START: Final = "start"
+"""Stands where the name of a step does, before the first one."""
+
+_NOW: Final = datetime(2026, 1, 1, tzinfo=UTC)
+_CONSUMER: Final = Consumer()
+_ANOTHER: Final = Consumer(index="another")
+_COOLDOWN: Final = Cooldown(datetime(2026, 1, 1, 1, tzinfo=UTC), "answers 429")
+
+_LIMITS: Final = Limits(offsets_ahead=10_000)
+_POLICIES: Final = (
+    Policy("sync", limits=_LIMITS),
+    Policy("sync", on_feed_reset="init", limits=_LIMITS),
+    Policy("update", limits=_LIMITS),
+    Policy("init-snapshot", limits=_LIMITS),
+)
+
+_OLD: Final = Snapshot("https://cti.example/1000_1.zip", 1000)
+_NEW: Final = Snapshot("https://cti.example/2000_2.zip", 2000)
+_ANSWERS: Final = (
+    ConsumerInfo(None, _OLD),
+    ConsumerInfo(1000, _OLD),
+    ConsumerInfo(2000, None),
+    ConsumerInfo(2000, _OLD),
+    ConsumerInfo(3000, _NEW),
+    ConsumerInfo(90_000, _OLD),
+)
+
+
+class Situation(NamedTuple):
+    """What `next_step` is asked about."""
+
+    state: ConsumerState
+    info: ConsumerInfo | None
+    so_far: SoFar
+    policy: Policy
+
+    def then(self, state: ConsumerState, **been_through: bool) -> "Situation":
+        """After a step. Without what no decision depends on: times, and how often a command was refused."""
+        plain = replace(
+            state,
+            last_offset=None,
+            last_snapshot_link=None,
+            snapshot_offset=None,
+            owed=state.owed and replace(state.owed, attempts=0),
+            checked_at=None,
+            updated_at=None,
+        )
+        return self._replace(state=plain, so_far=self.so_far.after(**been_through))
+
+
+class Effect(NamedTuple):
+    """A way in which a step ends, in a word or two, and the situation after it."""
+
+    name: str
+    after: Situation
+
+
+class Machine(NamedTuple):
+    """`effects` by step: all its ways to end. `follows` by two steps: the ways of the first to end after
+    which the second comes. `ends` by step: the outcomes with which the pass may end right after it.
+    `reasons` are those of an initialisation, N for any number."""
+
+    effects: dict[str, set[str]]
+    follows: dict[tuple[str, str], set[str]]
+    ends: dict[str, set[str]]
+    reasons: list[str]
+
+
+def walked() -> Machine:
+    """The whole machine."""
+    found = Machine(defaultdict(set), defaultdict(set), defaultdict(set), [])
+    to_begin_with = [ConsumerState()]
+    known = set(to_begin_with)
+    seen: set[tuple[str, Situation]] = set()
+    while to_begin_with:
+        for situation in _passes(to_begin_with.pop()):
+            for left in _pass(situation, found, seen):
+                if left not in known:
+                    known.add(left)
+                    to_begin_with.append(left)
+    found.reasons.sort()
+    return found
+
+
+def _passes(state: ConsumerState) -> Iterator[Situation]:
+    """Every pass that can begin with it: at once, a day later, in a cool-down, with other settings."""
+    begun = {state, replace(state, reinitialised_at=None), replace(state, cooldown=_COOLDOWN)}
+    if state.stored_for is not None:
+        begun.add(replace(state, stored_for=_ANOTHER))
+    for policy in _POLICIES:
+        for one in begun:
+            yield Situation(one, None, SoFar(), policy)
+
+
+def _pass(begun: Situation, found: Machine, seen: set[tuple[str, Situation]]) -> Iterator[ConsumerState]:
+    """Go every way from here, write down which step follows which, and give what passes leave behind."""
+    ways = [(START, "", begun)]
+    while ways:
+        before, effect, situation = ways.pop()
+        found.effects[before].add(effect)
+        step = next_step(situation.state, situation.info, _CONSUMER, situation.so_far, situation.policy, _NOW)
+        name = type(step).__name__
+        if isinstance(step, End):
+            found.ends[before].add(step.outcome)
+            continue
+        found.follows[before, name].add(effect)
+        if isinstance(step, Initialise) and (why := re.sub(r"\d+", "N", step.why)) not in found.reasons:
+            found.reasons.append(why)
+        if (name, situation) in seen:
+            continue
+        seen.add((name, situation))
+        yield from map(_left, _left_by_the_dead(step, situation))
+        for end, after in _effects(step, situation):
+            yield _left(after.state)
+            ways.append((name, end, after))
+
+
+def _left(state: ConsumerState) -> ConsumerState:
+    """Without what `_passes` adds."""
+    return replace(state, cooldown=None, stored_for=_CONSUMER if state.stored_for else None)
+
+
+def _left_by_the_dead(step: Step, now: Situation) -> Iterator[ConsumerState]:
+    match step:
+        case Initialise(snapshot):
+            yield transitions.load_begun(now.state)
+            yield replace(now.state, unsettled=True, offset=min(now.state.offset, snapshot.offset))
+        case ApplyRange(wanted):
+            yield replace(now.state, range_to=wanted.to)
+
+
+def _effects(step: Step, now: Situation) -> Iterator[Effect]:
+    state = now.state
+    match step:
+        case Settle():
+            yield from _settled(now)
+        case SendCommand():
+            yield Effect("accepted", now.then(transitions.command_accepted(state)))
+            yield Effect("refused", now.then(transitions.command_refused(state), command_refused=True))
+        case AskFeed():
+            for answer in _ANSWERS:
+                looked = now.then(transitions.looked(state, answer, _NOW))
+                yield Effect(repr(answer), looked._replace(info=answer))
+        case Initialise(snapshot):
+            loaded = transitions.initialised(state, snapshot, _CONSUMER, _NOW)
+            yield Effect("loaded", now.then(loaded, initialised=True, advanced=True))
+        case ApplyRange():
+            yield from _applied(step, now)
+        case _:
+            raise NotImplementedError(f"tell tools/pictures/walk.py how {type(step).__name__} ends")
+
+
+def _settled(now: Situation) -> Iterator[Effect]:
+    as_it_was = replace(now.state, unsettled=False, loading=False)
+    yield Effect("given up", now.then(as_it_was))
+    if now.state.unsettled:
+        yield Effect("finished", now.then(transitions.initialised(as_it_was, _OLD, _CONSUMER, _NOW)))
+        yield Effect("lost", now.then(replace(as_it_was, offset=0, content=False)))
+
+
+def _applied(step: ApplyRange, now: Situation) -> Iterator[Effect]:
+    """As `sync.update` does it. The change that fails is the first one of a range that has begun or is short,
+    else one in its middle."""
+    state, after, to = now.state, step.range.after, step.range.to
+    yield Effect("applied", now.then(transitions.advanced(state, to, _NOW), advanced=True))
+    good = after + 500 if state.range_to is None and to - after > 500 else after
+    failed = FailedChange(good + 1, "CVE-1", None, "it does not fit", digest=f"of {good + 1}")
+    failed = failed.while_offered(now.info.snapshot.link if now.info and now.info.snapshot else None)
+    if may_interrupt(state, failed, now.so_far, now.policy, _NOW):
+        yield Effect(
+            "a change cannot be applied: offset := 0",
+            now.then(transitions.interrupted(state, failed, _NOW), interrupted=True),
+        )
+        return
+    kept = transitions.advanced(state, good, _NOW) if good > after else state
+    blocked = transitions.blocked(kept, failed, initialised_now=now.so_far.initialised)
+    yield Effect("a change blocks", now.then(blocked, blocked=True, advanced=good > after))

@@ -13,6 +13,8 @@ from typing import Final
 import rich.console
 from rich.text import Text
 
+from ctisync.commands import history
+from ctisync.commands.history_table import as_table as history_table
 from ctisync.commands.passes import run_passes
 from ctisync.commands.status import look
 from ctisync.commands.status_table import as_table
@@ -32,7 +34,7 @@ _FOLDER: Final = "/var/lib/ctisync"
 _SCALE: Final = 0.65
 """Of rich's letters, which are 20 pixels high."""
 
-_TERMINAL: Final = {"COLUMNS": "100", "LINES": "40", "TERM": "xterm-256color", "COLORTERM": "truecolor"}
+_TERMINAL: Final = {"COLUMNS": "130", "LINES": "40", "TERM": "xterm-256color", "COLORTERM": "truecolor"}
 _LOOPBACK: Final = {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
 _OTHERS_WISHES: Final = ("NO_COLOR", "FORCE_COLOR", "TTY_COMPATIBLE", "TTY_INTERACTIVE")
 
@@ -97,16 +99,20 @@ class _Terminal(io.StringIO):
         return True
 
 
-Table = Callable[[Settings, _Clock, Console], str]
+Table = Callable[[Settings, _Clock], str]
 """What a command prints that shows something of what is stored."""
 
 
-def _status(settings: Settings, clock: _Clock, console: Console) -> str:
-    found = look(settings, settings.followed, clock, console, remote=False)
+def _status(settings: Settings, clock: _Clock) -> str:
+    found = look(settings, settings.followed, clock, Console(io.StringIO(), clock), remote=False)
     return as_table(found, _Terminal(), clock.now())
 
 
-_TABLES: Final[Mapping[str, Table]] = {"status": _status}
+def _history(settings: Settings, clock: _Clock) -> str:
+    return history_table(history.look(settings, settings.followed, clock, most=20), _Terminal())
+
+
+_TABLES: Final[Mapping[str, Table]] = {"status": _status, "history": _history}
 """A command that shows a table has its line here: its name, and what prints it."""
 
 
@@ -140,7 +146,7 @@ def _printed() -> dict[str, str]:
             feed.live_on(changes)
             clock.sleep(seconds)
         printed = {"sync": f"\n{_prompt('sync')}".join(passes)}
-        printed |= {name: table(settings, clock, console) for name, table in _TABLES.items()}
+        printed |= {name: table(settings, clock) for name, table in _TABLES.items()}
     return {name: text.replace(folder, _FOLDER) for name, text in printed.items()}
 
 

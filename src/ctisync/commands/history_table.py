@@ -1,7 +1,7 @@
 """The table of `history` for people: a line a pass, with bars for what grows when something is wrong."""
 
-from collections.abc import Sequence
-from typing import Final, TextIO
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, TextIO
 
 from rich.console import Console
 from rich.table import Table
@@ -25,36 +25,65 @@ def as_table(found: History, stream: TextIO) -> str:
             if number:
                 console.print()
             console.print(Text(str(consumer), style="bold"))
-            console.print(_table(accounts) if accounts else Text("  no pass is remembered yet"))
+            console.print(
+                _table(accounts, console.width) if accounts else Text("  no pass is remembered yet")
+            )
     return "\n".join(line.rstrip() for line in captured.get().splitlines())
 
 
-def _table(accounts: Sequence[Account]) -> Table:
+class _Column(NamedTuple):
+    """`title` may be empty; `spared`: the higher, the sooner it is left out where room is short."""
+
+    title: str
+    cell: Callable[[Account], Text]
+    spared: int = 0
+    left: bool = False
+
+
+def _table(accounts: Sequence[Account], width: int) -> Table:
+    columns = _columns(accounts)
+    cells = {column: [column.cell(account) for account in accounts] for column in columns}
+    widths = {
+        column: max(len(column.title), *(each.cell_len for each in found)) + 2
+        for column, found in cells.items()
+    }
+    while sum(widths[column] for column in columns) > width and (spare := max(columns, key=_spared)).spared:
+        columns.remove(spare)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_edge=False)
-    for name, justify in (
-        *(("  began", "left"), ("command", "left"), ("outcome", "left"), ("exit", "right")),
-        *(("offset", "right"), ("changes", "right"), ("records", "right"), ("received", "right")),
-        *(("took", "right"), ("", "left"), ("behind", "right"), ("", "left")),
-    ):
-        table.add_column(name, justify=justify, no_wrap=True, header_style="dim")  # type: ignore[arg-type]
+    for column in columns:
+        table.add_column(
+            column.title, justify="left" if column.left else "right", no_wrap=True, header_style="dim"
+        )
+    for row in zip(*(cells[column] for column in columns), strict=True):
+        table.add_row(*row)
+    return table
+
+
+def _columns(accounts: Sequence[Account]) -> list[_Column]:
     longest = max(account.seconds for account in accounts)
     furthest = max(account.behind or 0 for account in accounts)
-    for account in accounts:
-        table.add_row(
-            f"  {account.began_at:%Y-%m-%d %H:%M:%S}",
-            account.command,
-            Text(account.outcome, style="" if account.exit_code == DONE else "red"),
-            str(account.exit_code),
-            _offsets(account),
-            _amount(account.changes),
-            _amount(account.records),
-            _size(account.received),
-            duration(account.seconds),
-            Text(bar(account.seconds, longest), style="blue"),
-            "?" if account.behind is None else f"{account.behind:,}",
-            Text(bar(account.behind or 0, furthest), style="yellow"),
-        )
-    return table
+    return [
+        _Column("  began", lambda one: Text(f"  {one.began_at:%Y-%m-%d %H:%M:%S}"), left=True),
+        _Column("command", lambda one: Text(one.command), 2, left=True),
+        _Column(
+            "outcome",
+            lambda one: Text(one.outcome, style="" if one.exit_code == DONE else "red"),
+            left=True,
+        ),
+        _Column("exit", lambda one: Text(str(one.exit_code))),
+        _Column("offset", lambda one: Text(_offsets(one)), 1),
+        _Column("changes", lambda one: Text(_amount(one.changes)), 3),
+        _Column("records", lambda one: Text(_amount(one.records)), 4),
+        _Column("received", lambda one: Text(_size(one.received)), 5),
+        _Column("took", lambda one: Text(duration(one.seconds))),
+        _Column("", lambda one: Text(bar(one.seconds, longest), style="blue"), 6, left=True),
+        _Column("behind", lambda one: Text("?" if one.behind is None else f"{one.behind:,}")),
+        _Column("", lambda one: Text(bar(one.behind or 0, furthest), style="yellow"), 7, left=True),
+    ]
+
+
+def _spared(column: _Column) -> int:
+    return column.spared
 
 
 def bar(value: float, most: float) -> str:

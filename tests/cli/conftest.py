@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from ctisync.cli.teaching import COMMANDS, Taught
 from tests.support.feed_history import populate
 from tests.support.feed_simulator import FeedSimulator
 
@@ -34,7 +35,8 @@ class Ctisync:
         return [sys.executable, "-m", "ctisync", *arguments]
 
     def run(self, *arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]":
-        return subprocess.run(
+        """To its end, which is one of those that the command's help names."""
+        ended = subprocess.run(
             self.command(*arguments),
             env={**self.environ, **environ},
             cwd=self.home,
@@ -43,10 +45,22 @@ class Ctisync:
             timeout=DEADLINE,
             check=False,
         )
+        taught = taught_of(arguments)
+        assert ended.returncode in taught.codes, (
+            f"{arguments}: {ended.returncode} is in no help\n{ended.stderr}"
+        )
+        return ended
 
     def start(self, *arguments: str, **options: Any) -> "subprocess.Popen[bytes]":
         given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
         return subprocess.Popen(self.command(*arguments), env=self.environ, cwd=self.home, **given)
+
+
+def taught_of(arguments: Sequence[str]) -> Taught:
+    """What the help teaches of the command that is called; `config show` is one of them."""
+    words = [*arguments[:2], "", ""]
+    names = (f"{words[0]} {words[1]}", words[0], "")
+    return next(COMMANDS[name] for name in names if name in COMMANDS)
 
 
 @pytest.fixture

@@ -266,8 +266,8 @@ def test_every_exit_code_stands_in_the_tree_of_errors_and_in_the_help(ctisync: C
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_a_page_that_lists_the_exit_codes_lists_them_all(page: Path) -> None:
     text = page.read_text()
-    if "xit codes" not in text:
+    if "## Exit codes" not in text:
         return
-    section = text.split("xit codes", 1)[1].split("\n#", 1)[0]
+    section = text.split("## Exit codes", 1)[1].split("\n#", 1)[0]
     words = section.replace("|", " ").replace("`", " ").replace("/", " ").replace(",", " ").split()
     assert _all_codes() <= {int(word) for word in words if word.isdigit()}

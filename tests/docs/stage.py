@@ -92,7 +92,7 @@ class Stage:
             feed.origin: FEED,
             manager.url: INDEXER,
         }
-        self.ctisync = _Hurried(home)
+        self.ctisync = Hurried(home)
         for name in ("CTISYNC_CTI__RETRY_BUDGET", "CTISYNC_CTI__COOLDOWN", "XDG_STATE_HOME"):
             del self.ctisync.environ[name]
         self.environ = self.ctisync.environ
@@ -160,6 +160,8 @@ class Stage:
         return text
 
 
-class _Hurried(Ctisync):
+class Hurried(Ctisync):
+    """It sleeps never: `tests.docs.hurried`."""
+
     def command(self, *arguments: str) -> Sequence[str]:
         return [sys.executable, "-m", "tests.docs.hurried", *arguments]

@@ -1,20 +1,49 @@
 """What `ctisync` alone and `ctisync --version` do. The commands add themselves to `app`."""
 
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.models import CommandFunctionType
 
 from ctisync.cli.call import print_result
 from ctisync.errors import DONE, UsageError
 
-app = typer.Typer(
+
+class _Command(TyperCommand):
+    """Its help ends with examples and exit codes."""
+
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        _teach(ctx.command_path, formatter)
+
+
+class _Group(TyperGroup):
+    def format_epilog(self, ctx: Any, formatter: Any) -> None:
+        _teach(ctx.command_path, formatter)
+
+
+def _teach(path: str, formatter: Any) -> None:
+    from ctisync.cli.teaching import write  # only who asks for help pays for it
+
+    write(path, formatter)
+
+
+class Teaching(typer.Typer):
+    """Commands, and groups of them, whose helps end with what `teaching` knows of them."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(cls=_Group, add_completion=False, rich_markup_mode=None, **options)
+
+    def command(
+        self, name: str | None = None, **options: Any
+    ) -> Callable[[CommandFunctionType], CommandFunctionType]:
+        return super().command(name, **{"cls": _Command, **options})
+
+
+app = Teaching(
     name="ctisync",
     help="Keeps a local copy of Wazuh's CTI vulnerability feed in step, on SQLite or OpenSearch.",
-    epilog="Exit codes: 0 done, 1 a bug, 2 usage, 3 settings or access, 4 another pass is running, "
-    "5 feed not reachable, 6 feed refused or blocked, 7 store not reachable or full, "
-    "8 command not accepted, 9 audit, 10 no content, 11 a hook failed, 130/143 stopped.",
-    add_completion=False,
-    rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
 

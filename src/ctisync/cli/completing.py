@@ -14,15 +14,11 @@ VARIABLE: Final = "_CTISYNC_COMPLETE"
 
 @app.command()
 def completion(
-    shell: Annotated[Literal["bash", "zsh", "fish"], typer.Argument()],
+    shell: Annotated[
+        Literal["bash", "zsh", "fish"], typer.Argument(metavar="SHELL", help="bash, zsh or fish.")
+    ],
 ) -> int:
-    """Print the script that lets a shell complete what is typed.
-
-    \b
-    bash:  ctisync completion bash > ~/.local/share/bash-completion/completions/ctisync
-    zsh:   ctisync completion zsh > ~/.zfunc/_ctisync
-    fish:  ctisync completion fish > ~/.config/fish/completions/ctisync.fish
-    """
+    """Print the script that lets a shell complete what is typed."""
     from typer.completion import get_completion_script  # type: ignore[attr-defined]
 
     print_result(get_completion_script(prog_name="ctisync", complete_var=VARIABLE, shell=shell))

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ctisync.cli.app import app
+from ctisync.cli.app import Teaching, app
 from ctisync.cli.call import (
     ConfigOption,
     JsonOption,
@@ -22,12 +22,7 @@ from ctisync.errors import DONE, UsageError
 from ctisync.settings import Settings
 from ctisync.settings.sources import leaves
 
-config = typer.Typer(
-    help="Show, check and begin the settings.",
-    rich_markup_mode=None,
-    add_completion=False,
-    no_args_is_help=False,
-)
+config = Teaching(help="Show, check and begin the settings.", no_args_is_help=False)
 app.add_typer(config, name="config")
 
 
@@ -47,7 +42,7 @@ def show(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="[NAME]", help="One setting, or a section: cti.", autocompletion=_names_of_settings
+            metavar="NAME", help="One setting, or a section: cti.", autocompletion=_names_of_settings
         ),
     ] = None,
     as_json: JsonOption = False,

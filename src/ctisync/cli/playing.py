@@ -38,7 +38,7 @@ def demo(
 def examples(
     context: typer.Context,
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="The one to print; else they are listed.")
+        str | None, typer.Argument(metavar="NAME", help="The one to print; else they are listed.")
     ] = None,
     output: Annotated[
         Path | None,

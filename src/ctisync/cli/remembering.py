@@ -65,9 +65,7 @@ def history(
 @app.command()
 def log(
     context: typer.Context,
-    name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="Of one record: CVE-2024-3094.")
-    ] = None,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Of one record: CVE-2024-3094.")] = None,
     last: Annotated[int, typer.Option("--last", metavar="N", min=1, help="At most so many lines.")] = 100,
     as_json: Annotated[bool, typer.Option("--json", help="For programs: a line each.")] = False,
     config: ConfigOption = None,

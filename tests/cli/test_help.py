@@ -1,0 +1,95 @@
+"""What `--help` teaches: each command ends with examples that it understands, and with how it can end."""
+
+import re
+import shlex
+
+import pytest
+import typer
+
+from ctisync.cli.teaching import COMMANDS, EXIT_CODES
+from tests.cli.conftest import Ctisync
+from tests.docs.command_tree import Command, commands, parse, root
+
+FOUND = commands()
+EXAMPLES = [(each.path, example.typed) for each in FOUND for example in each.taught.examples]
+
+NARROW = 80
+"""Columns of a terminal that shows an example in one line."""
+
+
+def help_of(ctisync: Ctisync, path: str) -> str:
+    ended = ctisync.run(*path.split(), "--help")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    return ended.stdout
+
+
+def test_each_command_is_taught_and_nothing_else_is() -> None:
+    assert {each.path for each in FOUND} == COMMANDS.keys()
+
+
+@pytest.mark.parametrize("command", FOUND, ids=lambda each: each.call)
+def test_a_help_ends_with_examples_and_with_the_codes_that_the_command_can_give(
+    ctisync: Ctisync, command: Command
+) -> None:
+    before, taught = help_of(ctisync, command.path).split("\nExamples:\n")
+    examples, *endings = re.split(r"\n(Exit codes.*):\n", taught)
+
+    assert "Options:" in before
+    shown = [line.strip() for line in examples.splitlines() if line.startswith("  ctisync ")]
+    assert shown == [example.typed for example in command.taught.examples]
+    assert endings[0] == "Exit codes"
+    rows = re.findall(r"(?m)^  (\d+(?:, \d+)*)  ", endings[1])
+    codes = {int(code) for row in rows for code in row.split(", ")}
+    assert codes == command.taught.codes
+    assert len(endings) == (2 if command.taught.with_option is None else 4)
+
+
+def test_what_else_an_option_makes_of_the_codes_is_told(ctisync: Ctisync) -> None:
+    told = help_of(ctisync, "status").split("Exit codes with --check:\n")[1]
+    assert [line.split() for line in told.splitlines()] == [
+        ["0", "OK"],
+        ["1", "WARNING"],
+        ["2", "CRITICAL"],
+        ["3", "UNKNOWN"],
+    ]
+
+
+@pytest.mark.parametrize(("path", "typed"), EXAMPLES, ids=map(": ".join, EXAMPLES))
+def test_an_example_is_understood_by_the_command_that_it_is_for(path: str, typed: str) -> None:
+    program, *words = shlex.split(typed)
+    assert program == "ctisync"
+    assert words[: len(path.split())] == path.split() or path == "config"
+    parse(words)
+    assert len(typed) < NARROW - 2, "a terminal would break it"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["sync", "--no-such-option"], ["synk"], ["show"], ["config", "shew"], ["status", "--warn-behind", "x"]],
+)
+def test_an_example_that_is_not_understood_would_be_noticed(words: list[str]) -> None:
+    with pytest.raises(AssertionError):
+        parse(words)
+
+
+def test_a_narrow_terminal_breaks_no_example() -> None:
+    command = root().commands["init-snapshot"]
+    context = typer.Context(command, info_name="ctisync init-snapshot", terminal_width=40)
+    lines = command.get_help(context).splitlines()
+    assert {example.typed for example in COMMANDS["init-snapshot"].examples} <= {
+        line.strip() for line in lines
+    }
+
+
+def test_every_exit_code_is_explained_once() -> None:
+    codes = [code for each in EXIT_CODES for code in each.codes]
+    assert codes == sorted(set(codes))
+    assert all(each.codes <= set(codes) for each in COMMANDS.values())
+    assert all(each.own.keys() <= each.codes for each in COMMANDS.values())
+
+
+def test_a_command_that_nobody_has_taught_still_has_a_help() -> None:
+    command = root().commands["sync"]
+    told = command.get_help(typer.Context(command, info_name="ctisync unheard-of"))
+    assert "Options:" in told
+    assert "Examples:" not in told

@@ -1,0 +1,44 @@
+"""The examples that `--help` and the manual show are run, on a host where there is what they are about."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from ctisync.cli.teaching import COMMANDS
+from tests.docs.shell import path_with, run, tools
+from tests.docs.stage import LAST_OFFSET, RECORDS, Stage
+from tests.support.command_manager import CommandManagerStandIn
+from tests.support.feed_simulator import FeedSimulator
+
+FOLDERS = (".local/share/bash-completion/completions", ".zfunc", ".config/fish/completions")
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    """The files that the examples name, and a content with the record that they name."""
+    with FeedSimulator(first_offset=LAST_OFFSET - RECORDS) as feed, CommandManagerStandIn() as manager:
+        host = Stage(tmp_path, feed, manager, None)
+        (snapshot,) = feed.files.values()
+        lines = b"\n".join(feed.expected_lines())
+        files = {
+            "1901695_1746459961.zip": snapshot.body,
+            **dict.fromkeys(("snapshot.ndjson", "old.ndjson"), lines),
+            "new.ndjson": b"\n".join(feed.expected_lines()[1:]),
+            "new.toml": b"",
+        }
+        for name, body in files.items():
+            (tmp_path / name).write_bytes(body)
+        for folder in FOLDERS:
+            (tmp_path / folder).mkdir(parents=True)
+        feed.history.create("CVE-2024-3094")
+        host.follow()
+        yield host
+
+
+@pytest.mark.parametrize("path", COMMANDS, ids=lambda path: f"ctisync {path}".strip())
+def test_each_example_does_what_it_says(stage: Stage, path: str) -> None:
+    on_path = path_with(tools(stage.home / "bin", "tests.docs.hurried"))
+    for example in COMMANDS[path].examples:
+        ended = run(example.typed, {**stage.environ, "PATH": on_path}, stage.home)
+        assert ended.returncode == example.code, f"{example.typed}\n{ended.stdout}{ended.stderr}"

@@ -18,6 +18,7 @@
 #   make bench BENCH=performance  measures docs/performance.md anew, on an idle machine: an hour
 #                   (ARGS="--sets scale overlap"; BENCH=picture: only its tables and picture, from performance.json)
 #   make pictures   draws the pictures of README.md and docs/ anew, from what the program does
+#   make man        docs/man/ctisync.1, docs/commands.md and the README's tables anew, from the program itself
 #   make node       a real OpenSearch to play with, until Ctrl-C   (ARGS="--version 3.3.2")
 #   make dist       source archive and wheel, into dist/
 #   make release-check  whether this tree can be released: committed, in the changelog, check, test, dist
@@ -38,7 +39,7 @@ PIP_COMPILE := .venv-lock/bin/pip-compile --quiet --generate-hashes --strip-extr
 	--annotation-style line --constraint requirements/constraints.in $(if $(UPGRADE),--upgrade)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test check coverage test-long planted mutants soak bench bench-quick pictures node dist release-check lock clean
+.PHONY: help demo test check coverage test-long planted mutants soak bench bench-quick pictures man node dist release-check lock clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -80,6 +81,9 @@ bench-quick: .venv/.project .venv-run/.project
 
 pictures: .venv/.project
 	@.venv/bin/python -m tools.pictures
+
+man: .venv/.project
+	.venv/bin/python -m tests.docs.generated
 
 node: .venv/.project
 	@.venv/bin/python -m tests.support.play_node $(ARGS)

@@ -1,7 +1,4 @@
-"""The README's table of settings, from what the settings say of themselves.
-
-`python -m tests.docs.settings_table` writes it there.
-"""
+"""The README's table of settings, from what the settings say of themselves."""
 
 import re
 from collections.abc import Iterator
@@ -23,7 +20,7 @@ def in_readme() -> str:
 
 
 def table() -> str:
-    rows = [f"| `{name}` | {_shown(one.default)} | {one.about} |" for name, one in every(Settings)]
+    rows = [f"| `{name}` | {shown(one.default)} | {one.about} |" for name, one in every(Settings)]
     return "\n".join(["| setting | default | meaning |", "|---|---|---|", *rows]) + "\n"
 
 
@@ -39,7 +36,7 @@ def every(schema: Any, prefix: str = "") -> Iterator[tuple[str, Setting]]:
             yield name, setting
 
 
-def _shown(default: Any) -> str:
+def shown(default: Any) -> str:
     if default in (None, "", Path()):
         return "not set"
     if isinstance(default, str):
@@ -49,5 +46,6 @@ def _shown(default: Any) -> str:
     return in_units(default) or as_toml(default).replace("_", "")
 
 
-if __name__ == "__main__":
-    README.write_text(_TABLE.sub(lambda _: table(), README.read_text()))
+def renewed(text: str) -> str:
+    """The README's text with the table as it should be."""
+    return _TABLE.sub(lambda _: table(), text)

@@ -76,7 +76,7 @@ def test_the_readmes_settings_are_settings(tmp_path: Path) -> None:
 
 
 def test_the_readmes_table_is_what_the_settings_say_of_themselves() -> None:
-    assert settings_table.in_readme() == settings_table.table(), "python -m tests.docs.settings_table"
+    assert settings_table.in_readme() == settings_table.table(), "make man"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=[str(path.relative_to(ROOT)) for path in DOCUMENTS])

@@ -53,6 +53,11 @@ def test_the_command_starts_with_nothing_but_the_run_time_set(installed: Path, t
     assert all(re.fullmatch(r"[\w.-]+ [\w.+-]+", line) for line in lines)
 
 
+def test_the_manual_lies_where_man_looks_for_it(installed: Path) -> None:
+    there = installed.parent / "share" / "man" / "man1" / "ctisync.1"
+    assert there.read_text() == (ROOT / "docs" / "man" / "ctisync.1").read_text()
+
+
 def test_the_examples_come_along(installed: Path, tmp_path: Path) -> None:
     _run(tmp_path, str(installed / "ctisync"), "examples", "--output", "examples")
     held = {path.name: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}

@@ -1,0 +1,63 @@
+"""docs/commands.md, from what the program says of its commands itself."""
+
+from collections.abc import Iterator, Sequence
+
+from tests.docs.command_tree import Command, Row, commands, shared
+
+_HEAD = """\
+# Commands
+
+What `ctisync COMMAND --help` says, and `man ctisync`, on one page. It is made of the program's own words
+(`make man`).
+
+What each exit code asks of you: [operations.md](operations.md#exit-codes). Settings:
+[README](../README.md#settings).
+
+## Options that several commands take
+"""
+
+
+def page() -> str:
+    found = commands()
+    common = shared(found)
+    lines = [_HEAD, *_table(("option", "meaning"), common)]
+    for each in found:
+        lines += ["", *_section(each, common)]
+    return "\n".join(lines) + "\n"
+
+
+def _section(command: Command, common: Sequence[Row]) -> Iterator[str]:
+    yield f"## {command.call}"
+    yield ""
+    yield command.about
+    yield ""
+    yield f"```text\n{command.usage}\n```"
+    own, taken = command.apart(common)
+    if own:
+        yield ""
+        yield from _table(("argument or option" if command.arguments else "option", "meaning"), own)
+    yield ""
+    yield f"{'It also takes' if own else 'It takes'} {', '.join(map(_code, taken))}."
+    yield ""
+    yield "```sh"
+    yield "\n\n".join(f"# {example.why}\n{example.typed}" for example in command.taught.examples)
+    yield "```"
+    for heading, rows in command.taught.endings():
+        yield ""
+        yield from _table((heading.lower().replace("codes", "code"), "meaning"), rows, code=False)
+
+
+def _table(head: Row, rows: Sequence[Row], *, code: bool = True) -> Iterator[str]:
+    yield f"| {head[0]} | {head[1]} |"
+    yield "|---|---|"
+    for first, second in rows:
+        yield f"| {_code(first) if code else first} | {_cell(second)} |"
+
+
+def _code(text: str) -> str:
+    return f"`{_cell(text)}`"
+
+
+def _cell(text: str) -> str:
+    """A table ends its cells at each bar, also within code."""
+    return text.replace("|", "\\|")

@@ -1,0 +1,202 @@
+"""docs/man/ctisync.1, from what the program says of its commands, exit codes and settings itself.
+
+One page for all commands: who is called at night finds everything with one search.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from ctisync.cli.teaching import EXIT_CODES, ExitCode, Taught
+from ctisync.errors import _WORST_FIRST
+from ctisync.settings import Settings
+from ctisync.settings.sources import variable
+from tests.docs import settings_table
+from tests.docs.command_tree import Command, Row, commands, root, shared
+
+DESCRIPTION: Final = """\
+The content, some 300,000 CVE records, is loaded once from a snapshot; then the changes are applied that the
+feed numbers by offset. Each run is one pass that ends by itself, so that cron, a systemd timer or a person
+can start it. The copy lies in a SQLite file or in OpenSearch, which is what a Wazuh indexer is.
+
+Without any setting, `ctisync sync` keeps a SQLite file in the user's state folder in step. Results go to
+standard output, events and errors to standard error. A pass that is killed leaves nothing to clean up: the
+next one goes on.
+"""
+
+SETTINGS: Final = """\
+Defaults, then the files below, then systemd credentials, then the environment; later ones win, and an empty
+text counts as not set. `ctisync config init` prints a file to begin with; `ctisync config show` tells what is
+set, and where. `consumers` is a list of tables in a file, and JSON in the environment: CTISYNC_CONSUMERS.
+"""
+
+ENVIRONMENT: Final[Sequence[Row]] = (
+    ("CTISYNC_...", "A setting each, as listed above; it counts more than the files do."),
+    (
+        "CREDENTIALS_DIRECTORY",
+        "A folder with secrets, as systemd hands them over: files named like their settings.",
+    ),
+    (
+        "STATE_DIRECTORY",
+        "Where locks, downloads and the SQLite file lie, unless `state_dir` is set; systemd sets it.",
+    ),
+    (
+        "JOURNAL_STREAM",
+        "Whether the log goes to systemd's journal, whose fields it then fills; systemd sets it.",
+    ),
+    ("XDG_STATE_HOME", "Where else the state folder is; not set: ~/.local/state."),
+    ("XDG_CONFIG_HOME", "Where the user's own settings are; not set: ~/.config."),
+    (
+        "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY",
+        "How the feed is asked; store and Command Manager never are. In small letters they count more.",
+    ),
+)
+
+FILES: Final[Sequence[Row]] = (
+    ("/etc/ctisync/config.toml", "The settings of the host."),
+    (
+        "~/.config/ctisync/config.toml",
+        "The user's own, which count more. `--config` names another file instead.",
+    ),
+    ("~/.local/state/ctisync/ctisync.db", "The content and its state, unless `store.url` says otherwise."),
+    ("~/.local/state/ctisync/*.lock", "Held by the pass at work. Never delete one."),
+)
+
+
+def page() -> str:
+    """The page in roff, by the macros of man(7)."""
+    found = commands()
+    (top, *others) = found
+    lines = [
+        '.\\" Made of the program itself: make man',
+        '.TH CTISYNC 1 "" ctisync "User commands"',
+        ".SH NAME",
+        f"ctisync \\- {prose(_as_name(root().help))}",
+        ".SH SYNOPSIS",
+        *_lines(f".B {code(each.usage)}" for each in others if not each.is_group),
+        ".SH DESCRIPTION",
+        *_paragraphs(DESCRIPTION),
+        ".SH OPTIONS",
+        *_rows(top.options),
+        ".SH COMMANDS",
+        *_commands(others, shared(found)),
+        ".SH COMMON OPTIONS",
+        "Each command says which of these it takes.",
+        *_rows(shared(found)),
+        ".SH EXIT STATUS",
+        *_exit_codes(),
+        f"With several consumers the worst code wins, in the order {worst_first()}.",
+        ".SH SETTINGS",
+        *_paragraphs(SETTINGS),
+        *_settings(),
+        ".SH ENVIRONMENT",
+        *_rows(ENVIRONMENT),
+        ".SH FILES",
+        *_rows(FILES),
+        ".SH EXAMPLES",
+        *_examples(top.taught),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def worst_first() -> str:
+    """Of the exit codes of passes; a signal ends them all."""
+    return ", ".join(str(code) for code in _WORST_FIRST if code not in (130, 143))
+
+
+def _as_name(about: str) -> str:
+    return about[0].lower() + about[1:].rstrip(".")
+
+
+def _commands(found: Sequence[Command], common: Sequence[Row]) -> Iterator[str]:
+    for each in found:
+        if each.is_group:
+            continue
+        yield f".SS {quoted(each.call)}"
+        yield f".B {code(each.usage)}"
+        yield ".PP"
+        yield prose(each.about)
+        own, taken = each.apart(common)
+        yield from _rows(own)
+        yield ".PP"
+        yield f"Common options: {', '.join(map(code, taken))}."
+        yield ".PP"
+        yield "Examples:"
+        yield from _examples(each.taught)
+        yield from _ends(each.taught)
+
+
+def _examples(taught: Taught) -> Iterator[str]:
+    yield from _rows([(example.typed, example.why) for example in taught.examples])
+
+
+def _ends(taught: Taught) -> Iterator[str]:
+    """The codes alone, and what is said of them here only: EXIT STATUS has the rest."""
+    (_, rows), *more = taught.endings()
+    usual = {each.shown: each.meaning for each in EXIT_CODES}
+    told = [shown if meaning == usual[shown] else f"{shown} ({meaning})" for shown, meaning in rows]
+    yield ".PP"
+    yield f"Exit codes: {prose('; '.join(told))}."
+    for heading, others in more:
+        yield f"{prose(heading)}: {prose('; '.join(f'{shown} ({meaning})' for shown, meaning in others))}."
+
+
+def _exit_codes() -> Iterator[str]:
+    yield from _rows([(each.shown, _sentences(each)) for each in EXIT_CODES])
+    yield ".PP"
+
+
+def _sentences(each: ExitCode) -> str:
+    meaning = f"{each.meaning[0].upper()}{each.meaning[1:]}."
+    return f"{meaning} To do: {each.to_do}." if each.to_do else meaning
+
+
+def _settings() -> Iterator[str]:
+    """Those of a list of sections have no variable: all of the list stands in one."""
+    for name, setting in settings_table.every(Settings):
+        default = settings_table.shown(setting.default)
+        about = setting.about if default == "not set" else f"{setting.about} Default: {default}."
+        yield from _rows([(name if "[]" in name else f"{name}, {variable(name)}", about)])
+
+
+def _rows(rows: Sequence[Row]) -> Iterator[str]:
+    for written, about in rows:
+        yield ".TP"
+        yield f".B {code(written)}"
+        yield prose(about)
+
+
+def _lines(lines: Iterator[str]) -> Iterator[str]:
+    for number, line in enumerate(lines):
+        if number:
+            yield ".br"
+        yield line
+
+
+def _paragraphs(text: str) -> Iterator[str]:
+    for number, paragraph in enumerate(text.strip().split("\n\n")):
+        if number:
+            yield ".PP"
+        yield from map(prose, paragraph.splitlines())
+
+
+def prose(text: str) -> str:
+    """A line of text; what stands in backticks is set as code."""
+    parts = re.split(r"`([^`]*)`", text)
+    shown = "".join(f"\\fB{code(part)}\\fR" if odd % 2 else _escaped(part) for odd, part in enumerate(parts))
+    return f"\\&{shown}" if shown[:1] in {".", "'"} else shown
+
+
+def code(text: str) -> str:
+    """What can be copied from the page and typed: no character becomes a finer one."""
+    told = {"-": "\\-", "'": "\\(aq", "`": "\\(ga", "~": "\\(ti", "^": "\\(ha", '"': "\\(dq"}
+    shown = "".join(told.get(each, each) for each in text.replace("\\", "\\e"))
+    return f"\\&{shown}" if shown[:1] in {".", "'"} else shown
+
+
+def quoted(text: str) -> str:
+    return f'"{code(text)}"'
+
+
+def _escaped(text: str) -> str:
+    return text.replace("\\", "\\e").replace("--", "\\-\\-").replace("~", "\\(ti").replace("^", "\\(ha")

@@ -41,12 +41,16 @@ def ctisync_calls(page: str) -> Iterator[list[str]]:
                 words = shlex.split(part, comments=True)
                 if "ctisync" in words:
                     yield words[words.index("ctisync") + 1 :]
-    for call in re.findall(r"`ctisync( [^`]*)`", _FENCE.sub("", page)):
+    for call in re.findall(r"`ctisync( [^`]*)`", without_blocks(page)):
         yield shlex.split(call)
 
 
+def without_blocks(page: str) -> str:
+    return _FENCE.sub("", page)
+
+
 def headings(page: str) -> list[str]:
-    return [found[2] for found in _HEADING.finditer(_FENCE.sub("", page))]
+    return [found[2] for found in _HEADING.finditer(without_blocks(page))]
 
 
 def anchor(heading: str) -> str:

@@ -103,6 +103,25 @@ def test_how_far_behind_is_unknown_until_the_feed_was_asked() -> None:
     assert ConsumerState(offset=9, last_offset=5).behind == 0
 
 
+def test_what_is_up_to_date_is_known_to_be_in_step_since_the_feed_last_answered() -> None:
+    stored = ConsumerState(offset=9, last_offset=9, checked_at=NOW, updated_at=NOW - timedelta(days=9))
+    assert stored.in_step_at == NOW
+
+
+def test_what_is_behind_was_in_step_when_it_last_changed_and_no_later_than_the_feed_answered() -> None:
+    changed = NOW - timedelta(hours=2)
+    stored = ConsumerState(offset=9, last_offset=10, checked_at=NOW, updated_at=changed)
+    assert stored.in_step_at == changed
+    assert msgspec.structs.replace(stored, checked_at=changed, updated_at=NOW).in_step_at == changed
+    assert msgspec.structs.replace(stored, updated_at=None).in_step_at is None
+
+
+@pytest.mark.parametrize("unknown", ["last_offset", "checked_at"])
+def test_what_the_feed_has_not_said_nobody_takes_for_in_step(unknown: str) -> None:
+    stored = ConsumerState(offset=9, last_offset=10, checked_at=NOW, updated_at=NOW)
+    assert msgspec.structs.replace(stored, **{unknown: None}).in_step_at is None
+
+
 def test_a_refused_snapshot_is_remembered() -> None:
     refused = RefusedSnapshot("l", '"e"', 5, "no ZIP")
     assert transitions.snapshot_refused(READY, refused).refused == refused

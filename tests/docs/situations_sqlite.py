@@ -9,6 +9,7 @@ from contextlib import closing
 from ctisync.core.model import Consumer
 from ctisync.locks import lock_beside
 from ctisync.stores.sqlite_file import PAGE_SIZE
+from ctisync.stores.sqlite_schema import MIGRATIONS
 from tests.docs.situations import situation
 from tests.docs.stage import Printed, Stage
 from tests.support.feed_history import populate
@@ -31,7 +32,7 @@ def _(stage: Stage) -> Printed:
 @situation("newer-database")
 def _(stage: Stage) -> Printed:
     stage.follow()
-    stage.alter_database("PRAGMA user_version = 3")
+    stage.alter_database(f"PRAGMA user_version = {len(MIGRATIONS) + 1}")
     return stage.run("sync", "-q")
 
 

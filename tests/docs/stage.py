@@ -52,6 +52,7 @@ VARIABLE: Final = {
     r"(records'=|limits\.pass_seconds, )\d+": r"\1N",
     r"just now|\d+ (second|minute|hour|day)s? ago": "AGO",
     r"age'=\d+s": "age'=Ns",
+    r"(pass_id\W+)[0-9a-f]{12}": r"\1ID",
 }
 """What differs from call to call: a pattern, and what stands for it."""
 

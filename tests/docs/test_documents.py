@@ -86,6 +86,26 @@ def test_links_between_documents_lead_somewhere(document: Path) -> None:
     assert missing == []
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=[str(path.relative_to(ROOT)) for path in DOCUMENTS])
+def test_links_to_a_heading_lead_to_one(document: Path) -> None:
+    """As a checkout's pages name them; the site has its own test."""
+    links = re.findall(r"\]\(([^):#]*\.md)?#([^)]+)\)", document.read_text())
+    missing = []
+    for path, place in links:
+        target = document.parent / path if path else document
+        if place not in map(page.anchor, page.headings(target.read_text())):
+            missing.append((path, place))
+    assert missing == []
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=[str(path.relative_to(ROOT)) for path in DOCUMENTS])
+def test_links_elsewhere_look_like_links(document: Path) -> None:
+    """Nobody is asked whether they lead somewhere: the tests need no network."""
+    links = re.findall(r"\]\((\w+:[^)]*)\)", document.read_text())
+    form = re.compile(r"https://[a-z0-9-]+(\.[a-z0-9-]+)+(/[\w./~%+#?=&-]*)?")
+    assert [link for link in links if not form.fullmatch(link)] == []
+
+
 def test_each_decision_is_in_the_index() -> None:
     folder = ROOT / "docs" / "adr"
     index = (folder / "README.md").read_text()

@@ -39,7 +39,7 @@ TEXTS: Final = {
     if path.name != "CHANGELOG.md"  # tells what there was
 }
 
-PLACEHOLDERS: Final = {"N": "1", "SHELL": "bash", "...": ""}
+PLACEHOLDERS: Final = {"N": "1", "$offset": "1", "SHELL": "bash", "...": ""}
 """What stands in the documents for what a person puts there, where not any text will do."""
 
 NAMES: Final = {"", "COMMAND --help", *(each.path for each in FOUND)}

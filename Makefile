@@ -19,6 +19,7 @@
 #                   (ARGS="--sets scale overlap"; BENCH=picture: only its tables and picture, from performance.json)
 #   make pictures   draws the pictures of README.md and docs/ anew, from what the program does
 #   make man        docs/man/ctisync.1, docs/commands.md and the README's tables anew, from the program itself
+#   make docs       the site of docs/, into site/; a broken link or a page that no menu names ends it
 #   make node       a real OpenSearch to play with, until Ctrl-C   (ARGS="--version 3.3.2")
 #   make dist       source archive and wheel, into dist/
 #   make release-check  whether this tree can be released: committed, in the changelog, check, test, dist
@@ -39,7 +40,7 @@ PIP_COMPILE := .venv-lock/bin/pip-compile --quiet --generate-hashes --strip-extr
 	--annotation-style line --constraint requirements/constraints.in $(if $(UPGRADE),--upgrade)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test check coverage test-long planted mutants soak bench bench-quick pictures man node dist release-check lock clean
+.PHONY: help demo test check coverage test-long planted mutants soak bench bench-quick docs pictures man node dist release-check lock clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -85,6 +86,10 @@ pictures: .venv/.project
 man: .venv/.project
 	.venv/bin/python -m tests.docs.generated
 
+docs: .venv/.project
+	.venv/bin/mkdocs build --strict $(ARGS)
+	@echo "read it: site/index.html"
+
 node: .venv/.project
 	@.venv/bin/python -m tests.support.play_node $(ARGS)
 
@@ -110,7 +115,7 @@ lock: .venv-lock/.packages
 	$(PIP_COMPILE) requirements/lock.in --output-file requirements/lock.txt
 
 clean:
-	rm -rf .venv .venv-run .venv-lock build dist htmlcov .coverage .hypothesis
+	rm -rf .venv .venv-run .venv-lock build dist site htmlcov .coverage .hypothesis
 	rm -rf .bench .import_linter_cache .mutants .mypy_cache .pytest_cache .ruff_cache
 	find src tests bench tools -name __pycache__ -type d -prune -exec rm -rf {} +
 

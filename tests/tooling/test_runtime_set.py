@@ -42,7 +42,8 @@ def test_the_source_archive_holds_all_that_is_needed_to_build_and_test(built: Pa
     with tarfile.open(archive) as opened:
         held = {name.partition("/")[2] for name in opened.getnames()}
     folders = {name for name in texts() if "/" in name and not name.startswith(".ci/")}
-    files = {"CHANGELOG.md", "LICENSE", "Makefile", "README.md", "pyproject.toml"}
+    files = {"CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md", "SECURITY.md"}
+    files |= {"mkdocs.yml", "pyproject.toml"}
     assert (folders | files) - held == set()
 
 

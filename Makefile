@@ -2,7 +2,7 @@
 #
 #   make demo       two passes against a built-in feed, in seconds, without network or services
 #   make test       all tests, a real OpenSearch included          (ARGS="-k words" narrows it)
-#   make check      ruff, formatting, mypy --strict, import-linter
+#   make check      ruff, formatting, mypy --strict, import-linter; that documents and pictures say what the program does
 #   make coverage   branch coverage of the core and of the pass    (ARGS="tests/unit" narrows it)
 #   make test-long  all tests, the long ones included; 100,000 patches, 10,000 sequences of the model machine,
 #                   1,000 schedules of several writers: some hours
@@ -42,6 +42,9 @@ PIP_COMPILE := .venv-lock/bin/pip-compile --quiet --generate-hashes --strip-extr
 .DELETE_ON_ERROR:
 .PHONY: help demo test check coverage test-long planted mutants soak bench bench-quick docs pictures man node dist release-check lock clean
 
+# What the program has is documented, what is documented is there, and what is made of the program is not stale.
+PROOFS := $(addprefix tests/docs/test_,everything_is_documented.py manual.py pictures.py site.py)
+
 help:
 	@sed -n 's/^#   //p' Makefile
 
@@ -56,6 +59,7 @@ check: .venv/.project
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 	.venv/bin/lint-imports --no-logo
+	.venv/bin/python -m pytest --quiet $(PROOFS)
 
 coverage: .venv/.project
 	.venv/bin/python -m pytest --cov --cov-report=term-missing:skip-covered $(ARGS)

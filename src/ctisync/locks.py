@@ -57,15 +57,19 @@ def host_lock(path: Path, clock: Clock, command: str) -> Iterator[None]:
             ) from error
         holder = Holder(os.getpid(), clock.now().isoformat(timespec="seconds"), command)
         try:
-            os.ftruncate(file, 0)
-            os.pwrite(file, msgspec.json.encode(holder), 0)
-        except OSError as error:
-            raise _not_writable(path, error) from error
-        try:
+            _write(holder, file, path)  # a signal that comes meanwhile is heard right behind it
             yield
         finally:
             with suppress(OSError):
                 os.ftruncate(file, 0)
+
+
+def _write(holder: Holder, file: int, path: Path) -> None:
+    try:
+        os.ftruncate(file, 0)
+        os.pwrite(file, msgspec.json.encode(holder), 0)
+    except OSError as error:
+        raise _not_writable(path, error) from error
 
 
 @contextmanager

@@ -29,9 +29,11 @@ _LAST_WORDS: Final = 0.5
 class StopAsked(BaseException):
     """A signal came. No `Exception`, so that no library takes it for an error of its own and tries again."""
 
-    def __init__(self, signal_number: int) -> None:
+    def __init__(self, signal_number: int, at: float) -> None:
+        """`at`: when, in seconds of the clock that `stopping_on_signals` was given."""
         super().__init__(signal_number)
         self.signal_number = signal_number
+        self.at = at
 
 
 def stop_behind(error: BaseException) -> StopAsked | None:
@@ -44,7 +46,7 @@ def stop_behind(error: BaseException) -> StopAsked | None:
 
 
 @contextmanager
-def stopping_on_signals(tell_ended: Callable[[int], None]) -> Iterator[None]:
+def stopping_on_signals(tell_ended: Callable[[int], None], monotonic: Callable[[], float]) -> Iterator[None]:
     """SIGTERM and SIGINT raise StopAsked, once, wherever the block stands; what it has begun it undoes, or
     leaves to the next pass, on its way out.
 
@@ -59,7 +61,7 @@ def stopping_on_signals(tell_ended: Callable[[int], None]) -> Iterator[None]:
     def stop(number: int, _frame: FrameType | None) -> None:
         for each in heeded:
             signal.signal(each, _heard)
-        raise StopAsked(number)
+        raise StopAsked(number, monotonic())
 
     def raise_lost(lost: "sys.UnraisableHookArgs") -> None:
         """What is raised in a destructor, or in a callback of a weak reference, goes no further."""

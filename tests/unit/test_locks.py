@@ -12,6 +12,7 @@ import pytest
 from ctisync.core.model import Consumer
 from ctisync.errors import AnotherPass, ConfigurationError, StoreUnavailable
 from ctisync.locks import at_work, host_lock, lock_beside, lock_for_server
+from ctisync.process import StopAsked
 from tests.support.clock import FakeClock
 
 
@@ -55,6 +56,23 @@ def test_the_lock_of_a_killed_process_is_free_at_once(tmp_path: Path) -> None:
 
     with host_lock(path, FakeClock(), "ctisync sync"):
         assert json.loads(path.read_text())["pid"] == os.getpid()
+
+
+def test_a_signal_that_comes_while_the_holder_is_written_leaves_no_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a disk that is slow to write, a signal is heard right behind the call."""
+    path, really = tmp_path / "x.lock", os.pwrite
+
+    def stopped(file: int, content: bytes, offset: int) -> int:
+        really(file, content, offset)
+        raise StopAsked(15, 0.0)
+
+    monkeypatch.setattr(os, "pwrite", stopped)
+    with pytest.raises(StopAsked), host_lock(path, FakeClock(), "ctisync sync"):
+        raise AssertionError("the lock was not taken")
+
+    assert path.read_bytes() == b""
 
 
 def test_a_lock_that_was_let_go_names_nobody(tmp_path: Path) -> None:

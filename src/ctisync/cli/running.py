@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.failure(f"{stop.message}; it was ended at once", None, stop)
 
     try:
-        with process.stopping_on_signals(tell_ended):
+        with process.stopping_on_signals(tell_ended, CLOCK.monotonic):
             code = _told(sys.argv[1:] if arguments is None else arguments, console)
     except process.StopAsked as error:
         stop = Stopped(error.signal_number)

@@ -34,6 +34,9 @@ PATIENCE: Final = 10.0
 HURRIED: Final = 1.0
 """Seconds that the history may take; the second when a signal has ended the pass."""
 
+_QUICK: Final = 0.5
+"""Seconds: a way out that took longer has met a store that does not answer. It is not asked again."""
+
 _LONGEST_WHY: Final = 1000
 """Characters in the history: what servers say may be long."""
 
@@ -94,8 +97,8 @@ def _ended(
             error = _naming(consumer, caught)
             console.error(error)
         except StopAsked as stop:
-            stopped = Stopped(stop.signal_number)
-            _remember(settings, account_of(stopped), clock, console, HURRIED)
+            if clock.monotonic() - stop.at < _QUICK:
+                _remember(settings, account_of(Stopped(stop.signal_number)), clock, console, HURRIED)
             raise
         account = account_of(error)
         _remember(settings, account, clock, console, PATIENCE)

@@ -38,6 +38,22 @@ def but(**changes: object) -> ConsumerState:
     return msgspec.structs.replace(READY, **changes)
 
 
+BROUGHT = but(last_offset=None, checked_at=None)
+
+
+@pytest.mark.parametrize(
+    ("warn", "crit", "code"), [("31h", None, 0), ("29h", None, 1), ("1h", "29h", 2), (None, "31h", 1)]
+)
+def test_where_no_feed_can_be_asked_an_age_that_is_asked_for_counts_from_the_load(
+    warn: str | None, crit: str | None, code: int
+) -> None:
+    """Behind an air gap somebody brings a snapshot every week, and monitoring tells when he has not."""
+    line, found = check(status(BROUGHT), NOW, thresholds(None, None, warn, crit))
+    assert found == code
+    assert "offset 100, the feed was never asked, last changed 30 hours ago" in line
+    assert "'vd_1.0.0/c0 age'=108000s" in line
+
+
 @pytest.mark.parametrize(
     ("state", "code", "words"),
     [

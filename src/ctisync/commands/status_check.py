@@ -27,12 +27,14 @@ _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
     """From where on a content is a warning, or critical: offsets that it is behind the feed, and how long ago
-    it was last known to be in step. None: never for that."""
+    it was last known to be in step. None: never for that. `age_is_asked_for`: then that of a content that
+    somebody brought counts as well, of which nobody knows whether it is in step."""
 
     warn_behind: int | None = None
     crit_behind: int | None = None
     warn_age: timedelta | None = STALE
     crit_age: timedelta | None = None
+    age_is_asked_for: bool = False
 
     def __post_init__(self) -> None:
         for name in ("behind", "age"):
@@ -58,6 +60,7 @@ def thresholds(
         crit_behind=crit_behind,
         warn_age=usual if warn_age is None else duration(warn_age),
         crit_age=crit,
+        age_is_asked_for=warn_age is not None or crit_age is not None,
     )
 
 
@@ -96,12 +99,27 @@ def judge(one: Seen, limits: Thresholds, now: datetime) -> tuple[int, str]:
     if state.offset == 0 or state.loading:
         return WARNING, "waits to be initialised again; readers have the old content"
     if state.last_offset is None or state.checked_at is None:
-        return UNKNOWN, f"offset {state.offset}, the feed was never asked"
+        return _judge_given(state, limits, now)
     if state.offset > state.last_offset:
         return WARNING, f"the feed went back to {state.last_offset}, the content stands at {state.offset}"
     if state.owed is not None:
         return WARNING, f"the command for offset {state.owed.offset} is not accepted yet"
     return _judge_lag(state, limits, now)
+
+
+def _judge_given(state: ConsumerState, limits: Thresholds, now: datetime) -> tuple[int, str]:
+    """A content that somebody brought, to where no feed can be asked."""
+    said = f"offset {state.offset}, the feed was never asked"
+    loaded = _age_begins(state, limits)
+    if loaded is None:
+        return UNKNOWN, said
+    code = _level(now - loaded, limits.warn_age, limits.crit_age)
+    return code, f"{said}, last changed {ago(loaded, now)}"
+
+
+def _age_begins(state: ConsumerState, limits: Thresholds) -> datetime | None:
+    never_asked = state.last_offset is None or state.checked_at is None
+    return state.updated_at if never_asked and limits.age_is_asked_for else state.in_step_at
 
 
 def _judge_lag(state: ConsumerState, limits: Thresholds, now: datetime) -> tuple[int, str]:
@@ -132,7 +150,7 @@ def _figures(one: Seen, limits: Thresholds, now: datetime) -> str:
         "behind": _figure(state.behind, "", limits.warn_behind, limits.crit_behind),
         "records": _figure(one.records, ""),
         "age": _figure(
-            _seconds(state.in_step_at, now), "s", _whole(limits.warn_age), _whole(limits.crit_age)
+            _seconds(_age_begins(state, limits), now), "s", _whole(limits.warn_age), _whole(limits.crit_age)
         ),
         "checked_age": _figure(_seconds(state.checked_at, now), "s"),
     }

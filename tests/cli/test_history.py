@@ -135,6 +135,20 @@ def test_a_history_that_cannot_be_written_fails_no_pass(ctisync: Ctisync, feed: 
     assert len(passes(ctisync)) == 1
 
 
+def test_a_pass_that_the_store_has_failed_is_there_once_the_store_takes_it(
+    ctisync: Ctisync, feed: FeedSimulator
+) -> None:
+    ctisync.run("sync", "-q")
+    feed.history.create("CVE-NEW")
+    with sqlite3.connect(ctisync.database) as database:
+        database.execute(
+            "CREATE TRIGGER full BEFORE INSERT ON records BEGIN SELECT RAISE(ABORT, 'no room'); END"
+        )
+    assert ctisync.run("sync", "-q").returncode == 7
+    failed, _ = passes(ctisync)
+    assert (failed["exit_code"], failed["outcome"]) == (7, "store-unavailable")
+
+
 def test_a_pass_that_is_stopped_is_in_the_history_too(ctisync: Ctisync, feed: FeedSimulator) -> None:
     ctisync.run("sync", "-q")
     feed.history.create("CVE-NEW")

@@ -32,7 +32,7 @@ Pass = Callable[[Consumer, Report], None]
 
 PATIENCE: Final = 10.0
 HURRIED: Final = 1.0
-"""Seconds that the history may take; the second when a signal has ended the pass."""
+"""Seconds that the history may take; the second when a signal or the store itself has ended the pass."""
 
 _QUICK: Final = 0.5
 """Seconds: a way out that took longer has met a store that does not answer. It is not asked again."""
@@ -109,16 +109,19 @@ def _ended(
 
 
 def _remember(settings: Settings, account: Account, clock: Clock, console: Console, within: float) -> None:
-    """Add the pass to the history. What goes wrong with that is told, and has no other effect: a store that
-    the pass has not got to look at, or that has failed it, is not asked again."""
-    if not settings.history or account.phase is None or account.exit_code == StoreUnavailable.exit_code:
+    """Add the pass to the history. What goes wrong with that is told, and has no other effect. A store that
+    the pass has not got to look at is not asked again; one that has failed it is, once and briefly."""
+    if not settings.history or account.phase is None:
         return
+    store_failed = account.exit_code == StoreUnavailable.exit_code
     try:
         with opened_store(settings, clock, host_lock_held=False) as store:
             why = console.masked(account.why)[:_LONGEST_WHY]
-            store.remember(msgspec.structs.replace(account, why=why), settings.history, within)
+            told = msgspec.structs.replace(account, why=why)
+            store.remember(told, settings.history, HURRIED if store_failed else within)
     except CtisyncError as error:
-        console.event("warning", "history-not-written", consumer=account.consumer, why=error.message)
+        if not store_failed:  # else it was told already
+            console.event("warning", "history-not-written", consumer=account.consumer, why=error.message)
 
 
 def _run_hooks(settings: Settings, account: Account, console: Console) -> bool:

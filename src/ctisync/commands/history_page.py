@@ -17,6 +17,7 @@ from ctisync.commands.history import History
 from ctisync.commands.history_table import duration
 from ctisync.core.account import Account
 from ctisync.errors import DONE, UsageError
+from ctisync.whole_file import replacing
 
 _HOUR: Final = 3600.0
 _MOST_ROWS: Final = 50
@@ -89,8 +90,9 @@ def _number(value: float | None) -> str:
 
 
 def write_page(page: str, path: Path) -> None:
-    """Raises UsageError."""
+    """Whole or not at all. Raises UsageError."""
     try:
-        path.write_text(page, encoding="utf-8")
+        with replacing(path) as file:
+            file.write(page.encode())
     except OSError as error:
         raise UsageError(f"--html: {path} cannot be written: {error.strerror}") from error

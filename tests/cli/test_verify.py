@@ -270,3 +270,16 @@ def test_a_state_that_cannot_be_read_is_7(ctisync: Ctisync) -> None:
     ended = ctisync.run("verify")
 
     assert (ended.returncode, ended.stdout) == (7, "")
+
+
+@pytest.mark.usefixtures("stored")
+def test_a_consumer_that_cannot_be_audited_hides_no_finding_about_another(ctisync: Ctisync) -> None:
+    plant(ctisync, "UPDATE records SET offset = 100000 WHERE id = 3")
+    plant(ctisync, "INSERT INTO consumers (context, name, state) VALUES ('vd_1.0.0', 'damaged', '{')")
+    both = [{"consumer": "damaged", "index": "damaged"}, {"consumer": "vd_4.8.0"}]
+    for consumers in (both, both[::-1]):
+        ended = ctisync.run("verify", CTISYNC_CONSUMERS=json.dumps(consumers))
+        assert ended.returncode == 7
+        assert "holds a state that cannot be read" in ended.stderr
+        assert "vd_1.0.0/vd_4.8.0" in ended.stdout
+        assert "record-mislabelled   CVE-2002-10002" in ended.stdout

@@ -12,7 +12,7 @@ from ctisync.console import Console
 from ctisync.core.comparison import Reference
 from ctisync.core.model import Consumer
 from ctisync.core.tally import Audit, Checked
-from ctisync.errors import AuditFailed, EmptyStore
+from ctisync.errors import AuditFailed, CtisyncError, EmptyStore
 from ctisync.locks import at_work, lock_beside
 from ctisync.ports import Clock, SnapshotFile, Store
 from ctisync.settings import Settings
@@ -22,27 +22,32 @@ from ctisync.wiring import consumer_lock, opened_feed, opened_store
 
 
 class Verified(msgspec.Struct, frozen=True):
+    """`failed` is what has ended the audit of a consumer; those of the others are complete."""
+
     store: str
     audits: tuple[Audit, ...]
+    failed: CtisyncError | None = None
 
 
 def verify(
     settings: Settings, consumers: Sequence[Consumer], clock: Clock, console: Console, *, deep: bool
 ) -> Verified:
-    """Audit these consumers, one after the other. Nothing is written anywhere."""
+    """Audit these consumers, one after the other; one that cannot be hides none of the others. Nothing is
+    written anywhere."""
+    audits: list[Audit] = []
+    failed: CtisyncError | None = None
     with opened_store(settings, clock, host_lock_held=False) as store:
-        audits = [
-            audit(
-                each,
-                store=store,
-                report=console,
-                deep=deep,
-                against=None,
-                at_work=_at_work(settings, each),
-            )
-            for each in consumers
-        ]
-        return Verified(store.name, tuple(audits))
+        for each in consumers:
+            try:
+                at_work = _at_work(settings, each)
+                audits.append(
+                    audit(each, store=store, report=console, deep=deep, against=None, at_work=at_work)
+                )
+            except CtisyncError as error:
+                if len(consumers) == 1:
+                    raise
+                failed = failed or error
+        return Verified(store.name, tuple(audits), failed)
 
 
 def verify_against(
@@ -70,7 +75,9 @@ def verify_against(
 
 
 def raise_bad_end(verified: Verified) -> None:
-    """Raises AuditFailed for differences, EmptyStore when there was nothing to look at."""
+    """Raises what has ended an audit, AuditFailed for differences, EmptyStore when nothing is stored."""
+    if verified.failed is not None:
+        raise verified.failed
     for one in verified.audits:
         if one.differences:
             wrong = [each for each in one.checks if each.differences]

@@ -24,8 +24,16 @@ def undisturbed(passes: SqlitePasses) -> tuple[tuple[Effect, ...], Kept]:
     assert passes.holds(passes.last_offset)
     assert passes.commands()[-1:] == [passes.last_offset]
     kept = passes.kept()
+    assert any(effect.name == "INSERT passes" for effect in ended.effects)
     assert (kept.generations, kept.rows) == (1, len(kept.lines))
-    return ended.effects, kept
+    return _told_apart(ended.effects), kept
+
+
+def _told_apart(effects: Sequence[Effect]) -> tuple[Effect, ...]:
+    """The pass is over when it has let go of its lock: the history comes behind it."""
+    end = max(at for at, effect in enumerate(effects) if effect.name == "ftruncate lock")
+    history = (effect._replace(place="history") for effect in effects[end + 1 :])
+    return (*effects[: end + 1], *history)
 
 
 def sweep(

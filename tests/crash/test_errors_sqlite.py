@@ -6,6 +6,7 @@
 | the Command Manager     | reset, time-out, 429, 503 | done, or 8        | 8        |
 | a statement of SQLite   | EIO, ENOSPC               | 7                 | 7        |
 | a file (lock, spool)    | EIO, ENOSPC               | 7                 | 7        |
+| a statement for history | EIO, ENOSPC               | done              | done     |
 
 "Done" is how the story ends undisturbed. Cleaning up is best effort: a pass may also be done when what
 failed there is left to the next one; whenever a pass says that it is done, its content is.
@@ -80,7 +81,10 @@ def errors_of(effect: Effect) -> tuple[How, ...]:
 
 def allowed(story: Story, effect: Effect, fault: Fault) -> set[int]:
     """The exit codes that tell the truth."""
-    done, failed = story.exit_code, CODES[effect.place]
+    done = story.exit_code
+    if effect.place == "history":
+        return {done}
+    failed = CODES[effect.place]
     match effect.place:
         case "feed":
             return {failed} if fault.lasting else {done}

@@ -15,7 +15,7 @@ import msgspec
 
 T = TypeVar("T")
 
-Place = Literal["feed", "commands", "database", "files", "node", "store"]
+Place = Literal["feed", "commands", "database", "files", "node", "store", "history"]
 """What fails together when it fails for good: a server, a disk."""
 
 When = Literal["before", "after"]

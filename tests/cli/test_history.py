@@ -188,7 +188,9 @@ def test_what_a_server_says_of_a_secret_is_masked_in_the_history(
 
 def test_without_a_history_there_is_nothing_and_no_error(ctisync: Ctisync) -> None:
     assert "no pass is remembered yet" in ctisync.run("history").stdout
-    assert ctisync.run("log").stdout == ""
+    assert ctisync.run("log").stdout == "no pass is remembered that touched any record\n"
+    assert ctisync.run("log", "CVE-1").stdout == "no pass is remembered that touched CVE-1\n"
+    assert ctisync.run("log", "--json").stdout == ""
     assert passes(ctisync) == []
 
 

@@ -78,10 +78,14 @@ def log(
     from ctisync.commands import history as command
 
     call = call_of(context, config, consumer, verbose, quiet, log_format)
+    told = False
     for one, entry in command.touched(call.settings, call.consumers, CLOCK, name, last):
+        told = True
         if as_json:
             print_result(command.entry_as_json(one, entry))
         else:
             several = f"{one}  " if len(call.consumers) > 1 else ""
             print_result(several + call.console.harmless(command.entry_as_text(entry)))
+    if not told and not as_json:
+        print_result("no pass is remembered that touched " + ("any record" if name is None else name))
     return DONE

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
+from ctisync.stores.opensearch_history import INDEX as HISTORY
 from ctisync.stores.sqlite_lines import register
 from tests.support.opensearch_node import OpenSearchNode
 
@@ -158,7 +159,7 @@ class OpenSearchPlace:
         generations = {
             name: sorted(index["aliases"])
             for name, index in self._node.request("GET", "/_all/_alias").items()
-            if name.startswith("ctisync-")
+            if name.startswith("ctisync-") and name != HISTORY
         }
         others = {name: aliases for name, aliases in generations.items() if aliases != [INDEX]}
         if len(generations) - len(others) != 1 or any(others.values()):

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-from ctisync.core.model import Consumer, Put, Record, Snapshot, Write
+from ctisync.core.model import Consumer, Record, Snapshot, Write
 from ctisync.core.state import ConsumerState, advanced, initialised
 from ctisync.ports import Store, Writer
 from ctisync.stores.opensearch import OpenSearchStore
@@ -111,22 +111,18 @@ def initialise(store: Store, consumer: Consumer, records: Collection[Record], of
 
 def apply(writer: Writer, writes: Collection[Write], to: int) -> None:
     """Apply a range as a pass does: what stands at a write's offset already is not written again."""
-    names = [write.record.name if isinstance(write, Put) else write.name for write in writes]
+    names = [write.name for write in writes]
     standing = writer.read(names)
     due = [
         write
         for write, name in zip(writes, names, strict=True)
-        if name not in standing or standing[name].offset < _offset(write)
+        if name not in standing or standing[name].offset < write.offset
     ]
     apply_unread(writer, due, to)
 
 
 def apply_unread(writer: Writer, writes: Sequence[Write], to: int) -> None:
     writer.apply(writes, advanced(writer.state, to, NOW))
-
-
-def _offset(write: Write) -> int:
-    return write.record.offset if isinstance(write, Put) else write.offset
 
 
 def lines(store: Store, consumer: Consumer) -> list[bytes]:

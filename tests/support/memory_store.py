@@ -163,7 +163,7 @@ class MemoryWriter:
         for write in writes:
             name = write.record.name if isinstance(write, Put) else write.name
             stored = content.get(name)
-            if stored is not None and stored.offset >= guards.offset_of(write):
+            if stored is not None and stored.offset >= write.offset:
                 continue
             if isinstance(write, Put):
                 content[name] = write.record

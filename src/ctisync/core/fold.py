@@ -79,8 +79,8 @@ def fold(
             writes.append(write)
     if failures:
         raise CannotApply(min(failures, key=lambda failed: failed.offset))
-    writes.sort(key=offset_of)
-    created = (each.record.name for each in writes if isinstance(each, Put))
+    writes.sort(key=lambda write: write.offset)
+    created = (write.name for write in writes if isinstance(write, Put))
     return Folded(writes, skipped, frozenset(name for name in created if name not in records))
 
 
@@ -149,8 +149,3 @@ def _failed(change: Change, operation: int | None, reason: str) -> FailedChange:
 def digest(change: Change) -> str:
     """A short fingerprint of a change, to tell whether the feed still offers the same one."""
     return hashlib.sha256(_canonical.encode(change)).hexdigest()[:16]
-
-
-def offset_of(write: Write) -> int:
-    """Where the record of this write stands afterwards."""
-    return write.offset if isinstance(write, Delete) else write.record.offset

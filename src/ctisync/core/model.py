@@ -109,6 +109,14 @@ class Put(msgspec.Struct, frozen=True):
 
     record: Record
 
+    @property
+    def name(self) -> str:
+        return self.record.name
+
+    @property
+    def offset(self) -> int:
+        return self.record.offset
+
 
 class Delete(msgspec.Struct, frozen=True):
     """Remove the record of this name; `offset` is that of the deleting change."""

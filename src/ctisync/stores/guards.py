@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ctisync.core.model import Delete, Write
+from ctisync.core.model import Write
 from ctisync.core.state import ConsumerState
 
 
@@ -20,7 +20,7 @@ def check_apply(stored: ConsumerState, writes: Sequence[Write], after: ConsumerS
         raise ValueError("there is no content to apply a range to")
     if after.offset <= stored.offset:
         raise ValueError(f"cannot apply a range that ends at {after.offset}, content is at {stored.offset}")
-    highest = max((offset_of(write) for write in writes), default=0)
+    highest = max((write.offset for write in writes), default=0)
     if highest > after.offset:
         raise ValueError(f"a write of offset {highest} lies beyond the range's end {after.offset}")
 
@@ -42,7 +42,3 @@ def only_looked(stored: ConsumerState, state: ConsumerState) -> bool:
         cooldown=state.cooldown,
     )
     return seen == state
-
-
-def offset_of(write: Write) -> int:
-    return write.offset if isinstance(write, Delete) else write.record.offset

@@ -22,15 +22,14 @@ def remembered(writes: Sequence[Write], sent: Sequence[Sent]) -> Recent:
     recent: Recent = {}
     size = 0
     for write in reversed(writes):
-        name = write.record.name if isinstance(write, Put) else write.name
-        if name not in stands:
+        if write.name not in stands:
             continue
-        stored = stands[name]
+        stored = stands[write.name]
         if stored is None or not isinstance(write, Put):
-            recent[name] = None
+            recent[write.name] = None
             continue
         size += len(write.record.line)
         if size > MOST_BYTES:
             break
-        recent[name] = write.record, stored
+        recent[write.name] = write.record, stored
     return recent

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ctisync.core.fold import CannotApply, Folded, fold, offset_of, touched
+from ctisync.core.fold import CannotApply, Folded, fold, touched
 from ctisync.core.model import Change, Consumer, Delete, OffsetRange
 from ctisync.core.state import ConsumerState, FailedChange, advanced, blocked, interrupted
 from ctisync.core.steps import ApplyRange, Policy, SoFar, may_interrupt, range_ahead
@@ -118,16 +118,12 @@ def _say_applied(
         records=len(folded.writes),
         skipped=folded.skipped,
     )
+    said = str(consumer)
     for write in folded.writes:
-        name = write.name if isinstance(write, Delete) else write.record.name
-        how = "deleted" if isinstance(write, Delete) else "created" if name in folded.created else "updated"
+        is_new = write.name in folded.created
+        how = "deleted" if isinstance(write, Delete) else "created" if is_new else "updated"
         report.event(
-            "debug",
-            "record-changed",
-            consumer=str(consumer),
-            offset=offset_of(write),
-            resource=name,
-            how=how,
+            "debug", "record-changed", consumer=said, offset=write.offset, resource=write.name, how=how
         )
 
 

@@ -12,8 +12,7 @@ import msgspec
 
 from ctisync.core.account import Account
 from ctisync.core.model import Consumer
-from ctisync.errors import ConfigurationError
-from ctisync.stores.opensearch_client import Client, Reply, path
+from ctisync.stores.opensearch_client import Client, create_index, path
 
 INDEX: Final = "ctisync-history"
 
@@ -44,28 +43,18 @@ _NEWEST_FIRST: Final = [{"began_at": "desc"}, {"pass_id": "desc"}]
 
 
 class _Hit(msgspec.Struct, frozen=True):
-    source: Account = msgspec.field(name="_source")
-    sort: list[Any]
+    """`source`: None when only the place in the order was asked for."""
 
-
-class _Oldest(msgspec.Struct, frozen=True):
     sort: list[Any]
+    source: Account | None = msgspec.field(name="_source", default=None)
 
 
 class _Hits(msgspec.Struct, frozen=True):
     hits: list[_Hit]
 
 
-class _OldestHits(msgspec.Struct, frozen=True):
-    hits: list[_Oldest]
-
-
 class _Page(msgspec.Struct, frozen=True):
     hits: _Hits
-
-
-class _OldestPage(msgspec.Struct, frozen=True):
-    hits: _OldestHits
 
 
 class History:
@@ -76,10 +65,10 @@ class History:
     def remember(self, account: Account, keep: int) -> None:
         """Add the pass, and remove what is older than the `keep` newest of its consumer."""
         beyond = self._search(account.consumer, {"size": 1, "from": max(0, keep - 1), "_source": False})
-        if beyond.status == 404:
-            self._create()
-        else:
-            self._remove(account, self._client.read(beyond, _OldestPage).hits.hits)
+        if beyond is None:
+            create_index(self._client, INDEX, self._replicas, _MAPPING)
+        elif beyond:
+            self._remove(account.consumer, beyond[0].sort[0])
         document = msgspec.to_builtins(account) | {"behind": account.behind, "ended_at": account.ended_at}
         # The id is the pass's own, so that a request which is sent again adds nothing.
         target = path(INDEX, "_doc", account.pass_id, query="refresh=true")
@@ -91,34 +80,23 @@ class History:
         after: dict[str, Any] = {}
         while most > 0:
             size = min(most, _PAGE_TOUCHED if touched else _PAGE)
-            reply = self._search(str(consumer), {"size": size, "_source": {"excludes": excluded}, **after})
-            if reply.status == 404:
-                return
-            hits = self._client.read(reply, _Page).hits.hits
-            yield from (hit.source for hit in hits)
+            wanted = {"size": size, "_source": {"excludes": excluded}, **after}
+            hits = self._search(str(consumer), wanted) or []
+            yield from (hit.source for hit in hits if hit.source is not None)
             if len(hits) < size:
                 return
             most -= size
             after = {"search_after": hits[-1].sort}
 
-    def _search(self, consumer: str, wanted: dict[str, Any]) -> Reply:
+    def _search(self, consumer: str, wanted: dict[str, Any]) -> list[_Hit] | None:
+        """None when there is no such index yet."""
         query = {"query": {"term": {"consumer": consumer}}, "sort": _NEWEST_FIRST, "track_total_hits": False}
-        return self._client.call("POST", path(INDEX, "_search"), query | wanted, allow={404})
+        reply = self._client.call("POST", path(INDEX, "_search"), query | wanted, allow={404})
+        return None if reply.status == 404 else self._client.read(reply, _Page).hits.hits
 
-    def _remove(self, account: Account, beyond: list[_Oldest]) -> None:
-        """The oldest one that is too many, and all before it."""
-        if not beyond:
-            return
-        of_it = {"term": {"consumer": account.consumer}}
-        old = {"range": {"began_at": {"lte": beyond[0].sort[0], "format": "epoch_millis"}}}
+    def _remove(self, consumer: str, began_at: int) -> None:
+        """What began then (in ms), and all before it."""
+        of_it = {"term": {"consumer": consumer}}
+        old = {"range": {"began_at": {"lte": began_at, "format": "epoch_millis"}}}
         target = path(INDEX, "_delete_by_query", query="conflicts=proceed")
         self._client.call("POST", target, {"query": {"bool": {"filter": [of_it, old]}}})
-
-    def _create(self) -> None:
-        body = {
-            "settings": {"index": {"number_of_shards": 1, "number_of_replicas": self._replicas}},
-            "mappings": _MAPPING,
-        }
-        reply = self._client.call("PUT", path(INDEX), body, allow={400})
-        if reply.status == 400 and reply.problem.type != "resource_already_exists_exception":
-            raise ConfigurationError(f"index {INDEX} cannot be created: {reply.problem}")

@@ -16,7 +16,7 @@ import msgspec
 from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState
 from ctisync.errors import ConfigurationError
-from ctisync.stores.opensearch_client import Client, decode, path
+from ctisync.stores.opensearch_client import Client, create_index, decode, path
 
 INDEX: Final = "wazuh-context"
 SCHEMA: Final = 1
@@ -142,7 +142,7 @@ class StateDocument:
         reply = self._client.call("GET", path(INDEX, "_mapping"), allow={404})
         mapped: dict[str, Any] = {}
         if reply.status == 404:
-            self._create_index()
+            create_index(self._client, INDEX, self._replicas, {"dynamic": False})
         else:
             # One index, or an alias of one.
             for index in self._client.read(reply, dict[str, dict[str, Any]]).values():
@@ -160,15 +160,6 @@ class StateDocument:
                     f"index {INDEX} has no place for the state of {self._consumer}: {reply.problem}",
                     hint=f"look at its mapping: curl {self._client.url}/{INDEX}/_mapping",
                 )
-
-    def _create_index(self) -> None:
-        body = {
-            "settings": {"index": {"number_of_shards": 1, "number_of_replicas": self._replicas}},
-            "mappings": {"dynamic": False},
-        }
-        reply = self._client.call("PUT", path(INDEX), body, allow={400})
-        if reply.status == 400 and reply.problem.type != "resource_already_exists_exception":
-            raise ConfigurationError(f"index {INDEX} cannot be created: {reply.problem}")
 
 
 def _decode_field(field: msgspec.Raw, consumer: Consumer) -> dict[str, msgspec.Raw]:

@@ -40,6 +40,7 @@ ConsumerOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="For programs.")]
+JsonLinesOption = Annotated[bool, typer.Option("--json", help="For programs: a line each.")]
 VerboseOption = Annotated[
     bool, typer.Option("--verbose", "-v", help="Show details, and tracebacks of errors.")
 ]

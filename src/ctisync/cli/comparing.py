@@ -7,7 +7,14 @@ from typing import Annotated
 import typer
 
 from ctisync.cli.app import app
-from ctisync.cli.call import LogFormatOption, QuietOption, VerboseOption, console_of, print_result
+from ctisync.cli.call import (
+    JsonLinesOption,
+    LogFormatOption,
+    QuietOption,
+    VerboseOption,
+    console_of,
+    print_result,
+)
 from ctisync.errors import DONE, AuditFailed
 
 
@@ -16,7 +23,7 @@ def diff(
     context: typer.Context,
     old: Annotated[Path, typer.Argument(metavar="OLD", help="What `export` has written.")],
     new: Annotated[Path, typer.Argument(metavar="NEW", help="The same, later.")],
-    as_json: Annotated[bool, typer.Option("--json", help="For programs: a line each.")] = False,
+    as_json: JsonLinesOption = False,
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="End with 9 when there are differences.")
     ] = False,

@@ -8,19 +8,19 @@ from rich.table import Table
 from rich.text import Text
 
 from ctisync.commands.history import History
+from ctisync.commands.printing import drawn
 from ctisync.core.account import Account
 from ctisync.errors import DONE
 
 _BAR: Final = 8
 """Characters of the longest."""
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
-_WIDTH_OFF_TERMINAL: Final = 200
 
 
 def as_table(found: History, stream: TextIO) -> str:
     """One table a consumer, as wide and colourful as `stream` can show it."""
-    console = Console(file=stream, width=None if stream.isatty() else _WIDTH_OFF_TERMINAL, highlight=False)
-    with console.capture() as captured:
+
+    def draw(console: Console) -> None:
         for number, (consumer, accounts) in enumerate(found.consumers):
             if number:
                 console.print()
@@ -28,7 +28,8 @@ def as_table(found: History, stream: TextIO) -> str:
             console.print(
                 _table(accounts, console.width) if accounts else Text("  no pass is remembered yet")
             )
-    return "\n".join(line.rstrip() for line in captured.get().splitlines())
+
+    return drawn(stream, draw)
 
 
 class _Column(NamedTuple):

@@ -8,23 +8,24 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from ctisync.commands.printing import drawn
 from ctisync.commands.status import Seen, Status, ago, what_to_type
 from ctisync.console import rfc3339
 from ctisync.core.state import ConsumerState
 
 _COLOURS: Final = {"ready": "green", "loading": "yellow", "empty": "yellow", "blocked": "red"}
-_WIDTH_OFF_TERMINAL: Final = 200
 
 
 def as_table(status: Status, stream: TextIO, now: datetime) -> str:
     """One block a consumer, as wide and colourful as `stream` can show it."""
-    console = Console(file=stream, width=None if stream.isatty() else _WIDTH_OFF_TERMINAL, highlight=False)
-    with console.capture() as captured:
+
+    def draw(console: Console) -> None:
         console.print(Text(f"store  {status.store}"))
         for one in status.seen:
             console.print()
             console.print(_block(one, now))
-    return "\n".join(line.rstrip() for line in captured.get().splitlines())
+
+    return drawn(stream, draw)
 
 
 def _block(one: Seen, now: datetime) -> Table:

@@ -3,7 +3,6 @@
 import re
 import sqlite3
 import tomllib
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
@@ -12,8 +11,7 @@ import pytest
 from ctisync.core.audit import Kind
 from ctisync.settings import load
 from tests.docs import page, settings_table
-from tests.docs.shell import ROOT, path_with, run, tools
-from tests.support.feed_history import churn, populate
+from tests.docs.shell import ROOT, run
 from tests.support.feed_simulator import FeedSimulator
 
 README = (ROOT / "README.md").read_text()
@@ -22,25 +20,6 @@ DOCUMENTS = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").rglob("*.md"))]
 
 def blocks(language: str) -> list[str]:
     return [block.text for block in page.blocks(README, language)]
-
-
-@pytest.fixture
-def feed() -> Iterator[FeedSimulator]:
-    with FeedSimulator() as simulator:
-        populate(simulator.history, 20)
-        simulator.publish_snapshot()
-        churn(simulator.history, 30)
-        yield simulator
-
-
-@pytest.fixture
-def environment(tmp_path: Path, feed: FeedSimulator) -> dict[str, str]:
-    """That of a person with an empty home, `ctisync` on the PATH, and a `sleep` that does not wait."""
-    return {
-        "HOME": str(tmp_path),
-        "PATH": path_with(tools(tmp_path / "bin", "ctisync")),
-        "CTISYNC_CTI__URL": feed.url,
-    }
 
 
 def test_the_readmes_commands_do_what_it_says(

@@ -3,7 +3,6 @@
 import json
 import re
 import sqlite3
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -11,9 +10,8 @@ from typing import Any
 import pytest
 
 from tests.docs import page
-from tests.docs.shell import ROOT, path_with, run, tools
+from tests.docs.shell import ROOT, run
 from tests.support import feed_failures as failures
-from tests.support.feed_history import churn, populate
 from tests.support.feed_simulator import FeedSimulator
 from tests.support.json_schema import mistakes
 
@@ -22,23 +20,9 @@ SCHEMA = json.loads((ROOT / "docs" / "log-line.schema.json").read_text())
 
 
 @pytest.fixture
-def feed() -> Iterator[FeedSimulator]:
-    with FeedSimulator() as simulator:
-        populate(simulator.history, 20)
-        simulator.publish_snapshot()
-        churn(simulator.history, 30)
-        yield simulator
-
-
-@pytest.fixture
-def environment(tmp_path: Path, feed: FeedSimulator) -> dict[str, str]:
-    return {
-        "HOME": str(tmp_path),
-        "PATH": path_with(tools(tmp_path / "bin", "ctisync")),
-        "CTISYNC_CTI__URL": feed.url,
-        "CTISYNC_CTI__RETRY_BUDGET": "0.2",
-        "CTISYNC_CTI__COOLDOWN": "0",
-    }
+def environment(environment: dict[str, str]) -> dict[str, str]:
+    """One that gives up soon."""
+    return environment | {"CTISYNC_CTI__RETRY_BUDGET": "0.2", "CTISYNC_CTI__COOLDOWN": "0"}
 
 
 def test_each_command_shown_does_what_it_says(environment: dict[str, str], tmp_path: Path) -> None:

@@ -78,7 +78,7 @@ def opened_feed(settings: Settings, consumer: Consumer, clock: Clock, report: Re
         token=_revealed(settings.cti.token),
         ca_file=_text(settings.cti.ca_file),
         retry_budget=settings.cti.retry_budget,
-        spool_dir=spool_folder(settings),
+        lock=lock_path(settings, consumer),
         clock=clock,
         report=report,
         cooldown=settings.cti.cooldown,
@@ -168,7 +168,7 @@ def lock_path(settings: Settings, consumer: Consumer) -> Path:
 
 
 def spool_folder(settings: Settings) -> Path:
-    """Where downloads lie: beside the state, which is on the disk that was chosen to be large enough."""
+    """Where locks and downloads lie: beside the state, on the disk that was chosen to be large enough."""
     place = settings.place
     return place.path.parent if isinstance(place, SqlitePlace) else settings.state_dir
 

@@ -195,7 +195,7 @@ def test_an_address_is_downloaded_compared_and_removed_beside_a_pass_that_is_run
     """It neither needs the pass's lock nor touches the part that the pass may be downloading."""
     stored.publish_snapshot()
     url = f"{stored.url}/{next(reversed(stored.files))}".replace("/api/v1/", "/")
-    part = ctisync.database.with_name("vd_1.0.0-vd_4.8.0-0123456789abcdef.part")
+    part = ctisync.database.with_name("ctisync.db.vd_1.0.0.vd_4.8.0-0123456789abcdef.part")
     part.write_bytes(b"half a snapshot")
     clock = SystemClock()
     with host_lock(lock_beside(ctisync.database, Consumer()), clock, "ctisync sync"):

@@ -9,6 +9,7 @@ import pytest
 
 from ctisync.core.model import Consumer, Snapshot
 from ctisync.feed.client import CtiFeed
+from ctisync.locks import lock_beside
 from tests.support.clock import FakeClock
 from tests.support.feed_history import populate
 from tests.support.feed_simulator import FeedSimulator
@@ -45,7 +46,7 @@ def make_feed(sim: FeedSimulator, clock: FakeClock, report: KeptReport, tmp_path
                 "token": None,
                 "ca_file": None,
                 "retry_budget": 60.0,
-                "spool_dir": tmp_path / "spool",
+                "lock": lock_beside(tmp_path / "spool" / "ctisync.db", changed.get("consumer", Consumer())),
                 "clock": clock,
                 "report": report,
             }

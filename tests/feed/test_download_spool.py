@@ -1,6 +1,7 @@
 """What lies on the disk of a download: this user's alone, removed in time, never another's."""
 
 import errno
+import os
 import shutil
 import stat
 from pathlib import Path
@@ -10,8 +11,10 @@ import pytest
 from ctisync.core.model import Consumer, Snapshot
 from ctisync.errors import AnotherPass, StoreUnavailable
 from ctisync.feed.client import CtiFeed
+from ctisync.locks import lock_for_server
 from tests.feed.conftest import MakeFeed
 from tests.feed.downloads import nothing, served, spooled
+from tests.support.clock import FakeClock
 from tests.support.feed_simulator import FeedSimulator
 from tests.support.report import KeptReport
 
@@ -27,7 +30,7 @@ def test_a_snapshot_is_downloaded_whole_for_this_user_alone(
     assert file.position == file.size
     assert stat.S_IMODE((tmp_path / "spool").stat().st_mode) == 0o700
     assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "spool").iterdir()} == {0o600}
-    assert file.path.name.startswith("vd_1.0.0-vd_4.8.0-")
+    assert file.path.name.startswith("ctisync.db.vd_1.0.0.vd_4.8.0-")
     assert alive
     (bar,) = report.bars
     assert (bar.step, bar.total, bar.amounts[-1]) == ("download", file.size, file.size)
@@ -78,6 +81,49 @@ def test_what_a_dead_pass_left_is_removed_by_one_that_needs_no_snapshot(
     assert spooled(tmp_path) == []
 
 
+def test_two_servers_in_one_state_folder_download_one_snapshot_at_the_same_time_and_get_it_whole(
+    sim: FeedSimulator, make_feed: MakeFeed, snapshot: Snapshot, tmp_path: Path
+) -> None:
+    one, other = (
+        make_feed(lock=lock_for_server(tmp_path / "spool", (f"https://{host}:9200",), Consumer()))
+        for host in ("one", "other")
+    )
+    others: list[bytes] = []
+
+    def meanwhile() -> None:
+        """At the first piece of the one."""
+        if not others:
+            others.append(other.fetch_snapshot(snapshot, None, nothing).path.read_bytes())
+
+    ones = one.fetch_snapshot(snapshot, None, meanwhile).path.read_bytes()
+
+    assert [ones, *others] == [served(sim).body] * 2
+    one.tidy()
+    assert spooled(tmp_path) == [".json", ".part"], "it belongs to the other server"
+
+
+@pytest.mark.parametrize("suffix", [".part", ".json", ".json.new"])
+def test_what_an_earlier_version_left_is_removed_once_no_pass_of_it_can_be_at_work(
+    feed: CtiFeed, clock: FakeClock, tmp_path: Path, suffix: str
+) -> None:
+    """Under its names all stores of a folder shared one file."""
+    (tmp_path / "spool").mkdir()
+    ours, another = (
+        tmp_path / "spool" / f"vd_1.0.0-{consumer}-0123456789abcdef{suffix}"
+        for consumer in ("vd_4.8.0", "vd_4.8.0%2Dx")
+    )
+    now = clock.now().timestamp()
+    for path in (ours, another):
+        path.write_bytes(b"half a snapshot")
+        os.utime(path, (now, now - 86_300))
+    feed.tidy()
+    assert (ours.exists(), another.exists()) == (True, True)
+    for path in (ours, another):
+        os.utime(path, (now, now - 86_500))
+    feed.tidy()
+    assert (ours.exists(), another.exists()) == (False, True)
+
+
 def test_a_lost_lease_ends_the_download_and_keeps_the_part(
     feed: CtiFeed, snapshot: Snapshot, tmp_path: Path
 ) -> None:
@@ -114,7 +160,7 @@ def test_a_folder_that_cannot_be_made_is_the_stores_failure(
 ) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreUnavailable, match="cannot be kept in"):
-        make_feed(spool_dir=tmp_path / "file" / "spool").fetch_snapshot(snapshot, None, nothing)
+        make_feed(lock=tmp_path / "file" / "spool" / "x.lock").fetch_snapshot(snapshot, None, nothing)
 
 
 def test_a_planted_link_is_not_written_through(

@@ -49,7 +49,7 @@ def client(simulator: FeedSimulator, folder: Path) -> CtiFeed:
         token=None,
         ca_file=None,
         retry_budget=30.0,
-        spool_dir=folder,
+        lock=folder / "ctisync.lock",
         clock=FakeClock(),
         report=KeptReport(),
     )

@@ -1,6 +1,7 @@
 """What a simulated server can be told to do wrong. Each is a function from the true reply to a worse one."""
 
 import json
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -13,7 +14,10 @@ Json = Any
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer on its way out. The body is cut after `cut` bytes (the announced length stays)."""
+    """An answer on its way out. The body is cut after `cut` bytes (the announced length stays).
+
+    `until`: instead of that, the rest follows once the event is set.
+    """
 
     status: int
     body: bytes = b""
@@ -21,6 +25,7 @@ class Reply:
     cut: int | None = None
     how_cut: Literal["close", "reset"] = "close"
     stall: float = 0.0
+    until: threading.Event | None = None
     framing: Literal["length", "chunked", "close"] = "length"
 
 
@@ -70,6 +75,11 @@ def reset(after: int | float = 0) -> Failure:
 def stall(seconds: float, after: int | float = 0) -> Failure:
     """Silence of this many seconds, then the connection closes."""
     return lambda reply: replace(reply, cut=_amount(after, reply), how_cut="close", stall=seconds)
+
+
+def paused(until: threading.Event, after: int | float) -> Failure:
+    """The rest of the body comes when the event is set."""
+    return lambda reply: replace(reply, cut=_amount(after, reply), until=until)
 
 
 def undelimited(cut: int | float = 1.0) -> Failure:

@@ -34,6 +34,8 @@ Json = Any
 Kind = Literal["info", "changes", "snapshot", "other"]
 SnapshotKind = Literal["zip", "ndjson", "array"]
 
+_LONGEST_PAUSE = 60.0
+
 ABSENT = object()
 """In `info`: the field is left out of the reply."""
 
@@ -370,7 +372,11 @@ class _Handler(BaseHTTPRequestHandler):
                 self.send_header("Connection", "close")
         self.end_headers()
         self.wfile.write(body if reply.cut is None else body[: reply.cut])
-        if reply.cut is not None:
+        if reply.until is not None:
+            self.wfile.flush()
+            reply.until.wait(_LONGEST_PAUSE)
+            self.wfile.write(body[reply.cut :])
+        elif reply.cut is not None:
             self.close_connection = True
             self.wfile.flush()
             if reply.stall:

@@ -13,6 +13,7 @@ from ctisync.core.steps import Mode, Policy
 from ctisync.errors import CtisyncError
 from ctisync.feed.bounds import Bounds
 from ctisync.feed.client import CtiFeed
+from ctisync.locks import lock_beside
 from ctisync.ports import Store
 from ctisync.sync.run_pass import run_pass
 from tests.support.clock import FakeClock
@@ -54,7 +55,7 @@ class World:
             token=None,
             ca_file=None,
             retry_budget=30.0,
-            spool_dir=self.spool,
+            lock=lock_beside(self.spool / "ctisync.db", self.consumer),
             clock=self.clock,
             report=self.report,
             cooldown=self.cooldown,

@@ -56,7 +56,7 @@ class CtiFeed:
         token: str | None,
         ca_file: str | None,
         retry_budget: float,
-        spool_dir: Path,
+        lock: Path,
         clock: Clock,
         report: Report,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
@@ -66,8 +66,8 @@ class CtiFeed:
         room: Room | None = None,
         load_while_downloading: bool = True,
     ) -> None:
-        """`cooldown`, `allowed_hosts`, `load_while_downloading`: the settings. Without `bounds` the usual
-        ones; without `room` any."""
+        """`lock`: what the pass holds; downloads lie beside it. `cooldown`, `allowed_hosts`,
+        `load_while_downloading`: the settings. Without `bounds` the usual ones; without `room` any."""
         self._base_url = base_url.rstrip("/")
         self._consumer = consumer
         self._clock = clock
@@ -78,7 +78,7 @@ class CtiFeed:
         self._transport = Transport(self._base_url, token, ca_file, timeouts, self._bounds, clock)
         self._reach = Reach(self._base_url, allowed_hosts)
         self._patience = Patience(retry_budget, cooldown, self._bounds, clock, report)
-        self._spool = Spool(spool_dir, consumer, self._transport, self._patience, self._bounds, report)
+        self._spool = Spool(lock, consumer, clock, self._transport, self._patience, self._bounds, report)
         self._ahead = Ahead(self._fetch_changes, on_a_thread)
 
     def __enter__(self) -> Self:

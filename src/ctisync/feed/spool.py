@@ -1,7 +1,8 @@
 """Where the snapshots of one consumer lie while they are downloaded and loaded.
 
-Beside the state: `<context>-<consumer>-<16 hex of the link>.part`, and a `.json` that says what the
-part is a part of. There is one writer, since the pass holds the host's lock.
+Beside the lock file and under its name: `<name>-<16 hex of the link>.part`, and a `.json` that says what
+the part is a part of. So there is one writer, the pass that holds that lock, whichever stores share the
+folder.
 """
 
 import hashlib
@@ -9,6 +10,7 @@ import re
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
+from typing import Final
 from urllib.parse import quote
 
 from ctisync.core.model import Consumer
@@ -21,7 +23,10 @@ from ctisync.feed.links import Reach
 from ctisync.feed.patience import Again, Patience
 from ctisync.feed.snapshot_file import LocalSnapshot
 from ctisync.feed.transport import Transport
-from ctisync.ports import Progress, Report
+from ctisync.ports import Clock, Progress, Report
+
+_OLD: Final = 86_400
+"""Seconds: longer than any pass takes. A file that has not changed for so long is in nobody's use."""
 
 
 class Spool:
@@ -29,17 +34,19 @@ class Spool:
 
     def __init__(
         self,
-        folder: Path,
+        lock: Path,
         consumer: Consumer,
+        clock: Clock,
         transport: Transport,
         patience: Patience,
         bounds: Bounds,
         report: Report,
     ) -> None:
-        self._folder = folder
-        # A hyphen within a name must not look like the one between names.
-        parts = (quote(part, safe="").replace("-", "%2D") for part in (consumer.context, consumer.name))
-        self._prefix = "-".join(parts)
+        """`lock` is what the pass over this consumer's content in its store holds."""
+        self._folder = lock.parent
+        self._prefix = lock.stem
+        self._earlier = _names_of_earlier_versions(consumer)
+        self._clock = clock
         self._transport = transport
         self._patience = patience
         self._bounds = bounds
@@ -154,10 +161,16 @@ class Spool:
                 self._remove_all_but(None)
 
     def _remove_all_but(self, stem: str | None) -> None:
-        ours = re.compile(re.escape(self._prefix) + r"-[0-9a-f]{16}\.(part|json|json\.new)")
+        ours = _named(self._prefix)
         for path in self._folder.iterdir():
-            if ours.fullmatch(path.name) and path.stem != stem:
+            other = ours.fullmatch(path.name) and path.stem != stem
+            if other or (self._earlier.fullmatch(path.name) and self._is_old(path)):
                 path.unlink(missing_ok=True)
+
+    def _is_old(self, path: Path) -> bool:
+        """Under the names of earlier versions, which all stores of a folder shared, a pass of such a version
+        may still be at work for another store."""
+        return self._clock.now().timestamp() - path.stat().st_mtime > _OLD
 
     @contextmanager
     def _usable_folder(self) -> Iterator[None]:
@@ -168,3 +181,12 @@ class Spool:
                 f"the snapshot cannot be kept in {self._folder}: {error.strerror or error}",
                 hint=f"it must be writable and have room for the snapshot; look with: df -h {self._folder}",
             ) from error
+
+
+def _named(prefix: str) -> re.Pattern[str]:
+    return re.compile(re.escape(prefix) + r"-[0-9a-f]{16}\.(part|json|json\.new)")
+
+
+def _names_of_earlier_versions(consumer: Consumer) -> re.Pattern[str]:
+    parts = (quote(part, safe="").replace("-", "%2D") for part in (consumer.context, consumer.name))
+    return _named("-".join(parts))

@@ -25,7 +25,8 @@ from tests.soak.feed import MovingFeed
 from tests.soak.figures import Figures
 from tests.soak.places import OpenSearchPlace, Place, SqlitePlace
 from tests.soak.processes import Failed
-from tests.soak.rounds import Rounds
+from tests.soak.rounds import BUDGET, Rounds
+from tests.soak.sides import Side
 from tests.support.command_manager import CommandManagerStandIn
 from tests.support.opensearch_node import OpenSearchNode, start_node
 
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     stores = STORES if options.store == "both" else (options.store,)
     _say(f"soak of {', '.join(stores)}: {options.minutes:g} minutes, seed {options.seed}, in {folder}")
     with ExitStack() as parts:
-        soak = Soak(options, [_rounds(store, options.seed, folder, parts) for store in stores])
+        soak = Soak(options, [_rounds(store, options, folder, parts) for store in stores])
         ended = soak.run()
         soak.tell(ended)
         if ended == "failed":
@@ -132,6 +133,12 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--store", choices=(*STORES, "both"), default="both")
+    parser.add_argument(
+        "--databases",
+        type=int,
+        default=2,
+        help="SQLite files that share a folder and a feed, and whose passes run at the same time",
+    )
     parser.add_argument("--pause", type=float, default=0.2, help="seconds between rounds")
     parser.add_argument("--folder", type=Path, help="where to work (default: the folder for temporary files)")
     parser.add_argument(
@@ -140,18 +147,24 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     return parser.parse_args(arguments)
 
 
-def _rounds(store: str, seed: int, folder: Path, parts: ExitStack) -> Rounds:
+def _rounds(store: str, options: argparse.Namespace, folder: Path, parts: ExitStack) -> Rounds:
     home = folder / store
     home.mkdir()
     feed = parts.enter_context(MovingFeed())
-    manager = parts.enter_context(CommandManagerStandIn())
-    place: Place
+    places: list[Place]
     if store == "sqlite":
-        place, sized = SqlitePlace(home), SqlitePlace.sized
+        names = ["ctisync.db", *(f"beside-{number}.db" for number in range(1, options.databases))]
+        places, sized = [SqlitePlace(home, name) for name in names], SqlitePlace.sized
     else:
         node: OpenSearchNode = parts.enter_context(start_node(OPENSEARCH))
-        place, sized = OpenSearchPlace(home, node, feed.context, feed.consumer), OpenSearchPlace.sized
-    rounds = Rounds(seed, home, place, feed, manager, Figures(store, sized))
+        places, sized = [OpenSearchPlace(home, node, feed.context, feed.consumer)], OpenSearchPlace.sized
+    sides = []
+    for number, place in enumerate(places):
+        sessions = home / f"sessions-{number}"
+        sessions.mkdir()
+        manager = parts.enter_context(CommandManagerStandIn())
+        sides.append(Side(sessions, place, feed, manager, BUDGET))
+    rounds = Rounds(options.seed, sides, feed, Figures(store, sized))
     parts.callback(rounds.end)
     return rounds
 

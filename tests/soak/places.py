@@ -50,25 +50,24 @@ class Place(Protocol):
 
 
 class SqlitePlace:
-    """A file. What must not grow is its size, in KB."""
+    """A file, in a folder that it may share with others. What must not grow is its size, in KB."""
 
     sized: Final = "database KB"
 
-    def __init__(self, home: Path) -> None:
+    def __init__(self, home: Path, name: str = "ctisync.db") -> None:
         self.state = home / "state"
+        self._name = name
         self._copy = home / "copy"
-        self.state.mkdir()
+        self.state.mkdir(exist_ok=True)
 
     def environ(self) -> dict[str, str]:
-        return {"CTISYNC_STORE__URL": f"sqlite:///{self.state}/ctisync.db"}
+        return {"CTISYNC_STORE__URL": f"sqlite:///{self.state}/{self._name}"}
 
     def seen(self) -> Seen:
-        """On a copy: a look would remove what a killed pass has left."""
-        shutil.rmtree(self._copy, ignore_errors=True)
-        shutil.copytree(self.state, self._copy)
-        if not (self._copy / "ctisync.db").exists():
+        copy = self._copied()
+        if not copy.exists():
             return Seen(0, None)
-        with closing(sqlite3.connect(self._copy / "ctisync.db")) as database:
+        with closing(sqlite3.connect(copy)) as database:
             if not database.execute("PRAGMA user_version").fetchone()[0]:
                 return Seen(0, None)
             offsets = database.execute("SELECT offset FROM consumer_state").fetchall()
@@ -80,10 +79,8 @@ class SqlitePlace:
         return Seen(offsets[0][0], {name: line.encode() for name, line in lines})
 
     def leftovers(self, *, wrote: bool) -> list[str]:
-        found = _files(self.state, "ctisync.db")
-        shutil.rmtree(self._copy, ignore_errors=True)
-        shutil.copytree(self.state, self._copy)
-        with closing(sqlite3.connect(self._copy / "ctisync.db")) as database:
+        found = _files(self.state, kept=".db")
+        with closing(sqlite3.connect(self._copied())) as database:
             dead = database.execute(
                 "SELECT id FROM generations WHERE id NOT IN (SELECT ifnull(generation, 0) FROM consumers)"
             ).fetchall()
@@ -96,14 +93,22 @@ class SqlitePlace:
             found.append(f"{orphans} records of no generation")
         return found
 
+    def _copied(self) -> Path:
+        """The file and what SQLite keeps beside it: a look would remove what a killed pass has left."""
+        shutil.rmtree(self._copy, ignore_errors=True)
+        self._copy.mkdir()
+        for path in self.state.glob(f"{self._name}*"):
+            shutil.copy2(path, self._copy)
+        return self._copy / self._name
+
     def size(self) -> int:
-        return (self.state / "ctisync.db").stat().st_size // 1024
+        return (self.state / self._name).stat().st_size // 1024
 
     def keep_evidence(self, folder: Path) -> None:
         """All of it is in the state folder."""
 
     def alter_a_record(self) -> None:
-        with closing(sqlite3.connect(self.state / "ctisync.db")) as database, database:
+        with closing(sqlite3.connect(self.state / self._name)) as database, database:
             register(database)
             database.execute(
                 "UPDATE records SET packed = NULL,"
@@ -208,10 +213,10 @@ class OpenSearchPlace:
         return found
 
 
-def _files(state: Path, *kept: str) -> list[str]:
-    """What lies in a state folder, but for what is kept and for lock files that nobody holds."""
+def _files(state: Path, kept: str | None = None) -> list[str]:
+    """What lies in a state folder, but for files with the suffix `kept` and for lock files that are free."""
     return [
         path.name
         for path in sorted(state.iterdir())
-        if path.name not in kept and not (path.suffix == ".lock" and path.stat().st_size == 0)
+        if path.suffix != kept and not (path.suffix == ".lock" and path.stat().st_size == 0)
     ]

@@ -7,14 +7,14 @@ the machine.
 import random
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
 from tests.soak.feed import COOLDOWN, MovingFeed, ask_to_be_left_alone, fail_transiently
 from tests.soak.figures import Figures
-from tests.soak.places import Place
-from tests.soak.processes import Ended, Failed, Running, Sessions, wait_until
-from tests.support.command_manager import CommandManagerStandIn
+from tests.soak.processes import Ended, Failed, Running, wait_until
+from tests.soak.sides import Side
 from tests.support.command_manager import Failure as Refusal
 from tests.support.records import comparable
 
@@ -35,6 +35,8 @@ MANNERS: Final[tuple[tuple[signal.Signals, ...], ...]] = (
     (signal.SIGTERM, signal.SIGTERM),
 )
 COMMANDS: Final = (*["sync"] * 10, "update", "init-snapshot", "init-snapshot")
+BESIDE: Final = ("sync", "sync", "init-snapshot")
+"""What the other stores of the folder do meanwhile."""
 
 DISTURBANCES: Final = (1, 1, 1, 2, 3)
 """Passes of a round that something happens to, one after the other."""
@@ -46,39 +48,17 @@ NEVER: Final = "31536000"
 
 
 class Rounds:
-    """The soak of one store: its feed, its readers, its sessions."""
+    """The soak of stores that follow one feed at the same time, each a side; mostly there is one."""
 
-    def __init__(
-        self,
-        seed: int,
-        home: Path,
-        place: Place,
-        feed: MovingFeed,
-        manager: CommandManagerStandIn,
-        figures: Figures,
-    ) -> None:
+    def __init__(self, seed: int, sides: Sequence[Side], feed: MovingFeed, figures: Figures) -> None:
+        """What is measured is of the first side."""
         self._seed = seed
-        self._place = place
+        self._sides = sides
         self._feed = feed
-        self._manager = manager
         self.figures = figures
         self.number = 0
         self.step = ""
         self._began = time.monotonic()
-        self._sessions = Sessions(
-            home,
-            {
-                "CTISYNC_CTI__URL": feed.url,
-                "CTISYNC_CTI__RETRY_BUDGET": BUDGET,
-                "CTISYNC_STATE_DIR": str(place.state),
-                "CTISYNC_COMMAND_MANAGER__URL": manager.url,
-                "CTISYNC_COMMAND_MANAGER__TIMEOUT": "5",
-                **place.environ(),
-            },
-        )
-        self._offset = 0
-        self._has_content = False
-        self._last_command = 0
         self._poisoned_for = 0
         self._led_past = 0  # where the last change stands that a snapshot leads past
         self._reinit_interval = "0"
@@ -93,7 +73,8 @@ class Rounds:
         must_mend = self._live_on(choose)
         for _ in range(choose.choice(DISTURBANCES)):
             self._disturb(choose)
-            self._look()
+            for side in self._sides:
+                self._look(side)
         if must_mend or sabotage or choose.random() < 0.85 or self.number % VERIFY_EVERY == 0:
             self._mend(sabotage=sabotage)
             if self.number % VERIFY_EVERY == 0:
@@ -131,7 +112,8 @@ class Rounds:
         """What a pass that died has not met is forgotten."""
         self._feed.heal()
         self._feed.requests.clear()
-        self._manager.failures.clear()
+        for side in self._sides:
+            side.manager.failures.clear()
 
     def _turn(self, choose: random.Random) -> bool:
         """Something begins, or nothing."""
@@ -167,8 +149,9 @@ class Rounds:
         if operator:
             self.step = "the operator's init-snapshot"
             self._heal()
-            ended = self._whole("init-snapshot")
-            self._expect(ended.code == 0, f"it ended with {ended.code}: {ended.events}")
+            for side in self._sides:
+                ended = self._whole(side, "init-snapshot")
+                self._expect(ended.code == 0, f"it ended with {ended.code}: {ended.events}")
         return True
 
     def _tell(self, weather: str) -> None:
@@ -180,14 +163,17 @@ class Rounds:
         self._heal()
         command, signals = choose.choice(COMMANDS), choose.choice(MANNERS)
         self.step = f"a {command} that gets {'+'.join(each.name for each in signals) or 'no signal'}"
+        side = choose.choice(self._sides)
         environ = {"CTISYNC_REINIT_INTERVAL": self._reinit_interval}
-        allowed = self._allowed(command, choose, environ)
+        allowed = self._allowed(side, command, choose, environ)
         second = choose.random() < 0.12
-        passes = [self._start(command, environ)]
+        others = (each for each in self._sides if each is not side)
+        passes = [self._start(side, command, environ)]
+        passes += [self._start(other, choose.choice(BESIDE), environ) for other in others]
         if second:
             self.step += ", with another sync beside it"
             time.sleep(choose.uniform(0.0, 0.5) * self._usual_seconds)
-            passes.append(self._start("sync", environ))
+            passes.append(self._start(side, "sync", environ))
             allowed |= {4}
         at_work = choose.random() < 0.75
         moment = choose.uniform(0.0, 0.5 if at_work else 1.1) * self._usual_seconds
@@ -207,7 +193,7 @@ class Rounds:
                 f"pass {number + 1} ended with {ended.code}, not one of {sorted(allowed)}: {ended.events}",
             )
 
-    def _allowed(self, command: str, choose: random.Random, environ: dict[str, str]) -> set[int]:
+    def _allowed(self, side: Side, command: str, choose: random.Random, environ: dict[str, str]) -> set[int]:
         """The exit codes for a pass that gets no signal, in the trouble that is made here."""
         allowed = {0}
         if choose.random() < 0.25:
@@ -225,20 +211,20 @@ class Rounds:
         if choose.random() < 0.15:
             allowed |= {8}
             refusal, times = choose.choice(REFUSALS), choose.randint(1, 5)
-            self._manager.fail(refusal, times)
+            side.manager.fail(refusal, times)
             self._tell("command refused")
             self.step += f"; the Command Manager: {refusal} times {times}"
         if self._feed.poison is not None:
             allowed |= {6}
-        if command == "update" and (self._offset == 0 or self._feed.poison is not None):
+        if command == "update" and (side.offset == 0 or self._feed.poison is not None):
             allowed |= {10}
-        if command == "update" and self._offset < self._led_past:
+        if command == "update" and side.offset < self._led_past:
             allowed |= {6, 10}  # it never takes the snapshot that leads past the change
         return allowed
 
-    def _start(self, command: str, environ: dict[str, str]) -> Running:
+    def _start(self, side: Side, command: str, environ: dict[str, str]) -> Running:
         self.figures.passes += 1
-        return self._sessions.start(command, "--log-format", "json", **environ)
+        return side.sessions.start(command, "--log-format", "json", **environ)
 
     def _signal(self, running: Running, signals: tuple[signal.Signals, ...]) -> None:
         began = time.monotonic()
@@ -259,15 +245,14 @@ class Rounds:
 
     # What must be so.
 
-    def _look(self) -> None:
+    def _look(self, side: Side) -> None:
         """Whatever has happened, readers find what the offset says."""
-        self.step = f"what readers find after {self.step}"
-        seen = self._place.seen()
-        self._offset = seen.offset
+        self.step = f"what readers find after {self.step.removeprefix('what readers find after ')}"
+        seen = side.seen()
         if seen.lines is None:
-            self._expect(not self._has_content, "the content is gone")
+            self._expect(not side.has_content, "the content is gone")
             return
-        self._has_content = True
+        side.has_content = True
         if seen.offset and seen.settled:
             self._compare(seen.lines, seen.offset)
 
@@ -276,35 +261,45 @@ class Rounds:
         before = self.step
         self._heal()
         self.step = f"the whole pass after {before}"
-        ended = self._whole("sync")
-        blocked = self._feed.poison is not None
+        environ = {"CTISYNC_REINIT_INTERVAL": self._reinit_interval}
+        first, *others = self._sides
+        beside = [self._start(side, "sync", environ) for side in others]
+        passes = [self._whole(first, "sync")]
+        for side, running in zip(others, beside, strict=True):
+            ended = self._count(running.ended())
+            passes.append(ended if ended.code != 5 else self._whole(side, "sync"))
+        if sabotage:
+            first.place.alter_a_record()
+        before = self.step
+        for side, ended in zip(self._sides, passes, strict=True):
+            self.step = f"what is left by {before}"
+            self._mended(side, ended)
+        self._feed.forget_before(self._feed.reachable_offset)
+
+    def _mended(self, side: Side, ended: Ended) -> None:
+        """What one whole pass has come to."""
+        blocked, wanted = self._feed.poison is not None, self._feed.reachable_offset
         self.figures.blocked += blocked
         self._expect(ended.code == (6 if blocked else 0), f"it ended with {ended.code}: {ended.events}")
-
-        self.step = f"what is left by {self.step}"
         wrote = ended.count("range-applied") > 0 and not ended.count("initialised")
-        leftovers = self._place.leftovers(wrote=wrote)
+        leftovers = side.place.leftovers(wrote=wrote)
         self._expect(not leftovers, f"left over: {', '.join(leftovers)}")
-        if sabotage:
-            self._place.alter_a_record()
-        seen, wanted = self._place.seen(), self._feed.reachable_offset
-        self._offset = seen.offset
+        seen = side.seen()
         self._expect(seen.offset == wanted, f"the content stands at {seen.offset}, not at {wanted}")
         self._compare(seen.lines or {}, wanted)
-        if self._manager.commands:
-            self._last_command = int(self._manager.commands[-1].offset)
+        told = side.told_command()
         self._expect(
-            self._last_command == wanted,
-            f"the last command that was accepted is of {self._last_command}, the content stands at {wanted}",
+            told == wanted,
+            f"the last command that was accepted is of {told}, the content stands at {wanted}",
         )
-        self._forget(wanted)
+        side.forget()
 
-    def _whole(self, command: str) -> Ended:
+    def _whole(self, side: Side, command: str) -> Ended:
         """A pass that nobody disturbs. It may have to wait for a cool-down that was asked for before."""
         while True:
             self.figures.passes += 1
             began = time.monotonic()
-            ended = self._sessions.run(
+            ended = side.sessions.run(
                 command, "--log-format", "json", CTISYNC_REINIT_INTERVAL=self._reinit_interval
             )
             self._count(ended)
@@ -312,21 +307,23 @@ class Rounds:
                 self._expect(began < self._left_alone_until, f"the cool-down does not end: {ended.events}")
                 time.sleep(0.5)
                 continue
-            self._measure(ended, time.monotonic() - began)
+            if side is self._sides[0]:
+                self._measure(ended, time.monotonic() - began)
             return ended
 
     def _measure(self, ended: Ended, seconds: float) -> None:
         hours = (time.monotonic() - self._began) / 3600
         assert ended.peak is not None
         self.figures.peaks.append((hours, ended.peak))
-        self.figures.sizes.append((hours, self._place.size()))
+        self.figures.sizes.append((hours, self._sides[0].place.size()))
         self._usual_seconds = 0.8 * self._usual_seconds + 0.2 * seconds
 
     def _verify(self, option: str) -> None:
         self.step = f"ctisync verify {option}"
-        ended = self._sessions.run("verify", option)
-        self._expect(ended.code == 0, f"it ended with {ended.code}:\n{ended.words}")
-        self.figures.verified += 1
+        for side in self._sides:
+            ended = side.sessions.run("verify", option)
+            self._expect(ended.code == 0, f"it ended with {ended.code}:\n{ended.words}")
+            self.figures.verified += 1
 
     def _compare(self, found: dict[str, bytes], offset: int) -> None:
         expected = self._feed.expected_records(offset)
@@ -349,14 +346,10 @@ class Rounds:
             self.figures.divergences += 1
             raise Failed(otherwise)
 
-    def _forget(self, offset: int) -> None:
-        self._feed.forget_before(offset)
-        self._manager.commands.clear()
-        self._manager.requests.clear()
-
     def end(self) -> None:
         """Nothing is left running."""
-        self._sessions.end()
+        for side in self._sides:
+            side.sessions.end()
 
     def keep_evidence(self, folder: Path) -> None:
         """What should be there, the changes that led to it, and whatever the store can show."""
@@ -364,7 +357,8 @@ class Rounds:
         lines = self._feed.expected_lines(self._feed.reachable_offset)
         (folder / "expected.ndjson").write_bytes(b"\n".join(lines))
         (folder / "changes.txt").write_text("\n".join(map(repr, history.entries)))
-        self._place.keep_evidence(folder)
+        for side in self._sides:
+            side.place.keep_evidence(folder)
 
 
 def _short(line: bytes) -> str:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
+_decoder: Final = msgspec.json.Decoder()
+
 _PATH: Final = "/_plugins/_command_manager/commands"
 _MOST_REPLY: Final = 65_536
 _WHAT: Final = "command-manager"
@@ -218,7 +220,7 @@ def _judged(url: str, root: int, status: int, text: bytes) -> Verdict:
 def _accepts(text: bytes) -> bool:
     """Whether this is the plugin's acceptance; a page of a proxy, say, is none."""
     try:
-        reply: Any = msgspec.json.decode(text)
+        reply: Any = _decoder.decode(text)
     except (msgspec.DecodeError, RecursionError):
         return False
     if not isinstance(reply, dict) or reply.get("error"):

@@ -27,6 +27,9 @@ class Holder(msgspec.Struct, frozen=True):
     command: str
 
 
+_holder_decoder: Final = msgspec.json.Decoder(Holder)
+
+
 def lock_beside(database: Path, consumer: Consumer) -> Path:
     """The lock file for a consumer in a SQLite database."""
     return database.with_name(f"{database.name}.{consumer.context}.{consumer.name}.lock")
@@ -128,7 +131,7 @@ def _who_holds(file: int, path: Path) -> str:
 
 def _named_in(text: bytes) -> Holder | None:
     try:
-        return msgspec.json.decode(text, type=Holder)
+        return _holder_decoder.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 

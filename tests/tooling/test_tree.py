@@ -1,6 +1,8 @@
 """What the tree never holds: places of one machine or registry, and files too long for one sitting."""
 
+import ast
 import re
+from collections.abc import Iterator
 from importlib.metadata import distributions
 from pathlib import Path
 
@@ -65,6 +67,34 @@ def test_every_source_file_can_be_read_in_one_sitting() -> None:
     lengths = {path: len(path.read_text().splitlines()) for path in (ROOT / "src").rglob("*.py")}
     assert lengths
     assert {str(path.relative_to(ROOT)): count for path, count in lengths.items() if count > LINES} == {}
+
+
+def in_functions(tree: ast.AST) -> Iterator[ast.expr]:
+    """What the functions of a module call."""
+    functions = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.Lambda))
+    return (node.func for each in functions for node in ast.walk(each) if isinstance(node, ast.Call))
+
+
+def test_no_decoder_is_built_by_a_function_where_two_threads_could_build_it_at_once_and_die() -> None:
+    """msgspec keeps what it knows of a type beside the type, and builds that with the first decoder. ruff
+    forbids the calls that build one in passing (`msgspec.json.decode`, `msgspec.convert`)."""
+    trees = {path: ast.parse(path.read_text()) for path in (ROOT / "src").rglob("*.py")}
+    built = [
+        ast.unparse(call.func)
+        for tree in trees.values()
+        for call in ast.walk(tree)
+        if isinstance(call, ast.Call)
+    ]
+    assert built.count("msgspec.json.Decoder") > 10, "nothing is looked at"
+
+    late = {
+        path.name
+        for path, tree in trees.items()
+        for call in in_functions(tree)
+        if "Decoder" in ast.unparse(call)
+    }
+
+    assert late == set()
 
 
 def test_what_a_package_asks_for_with_extras_is_locked_with_them() -> None:

@@ -8,6 +8,8 @@ import msgspec
 
 from ctisync.errors import UsageError
 
+_decoder: Final = msgspec.json.Decoder()
+
 _PACKAGE: Final = Path(__file__).parents[1]
 
 _FOLDER: Final = next(
@@ -72,5 +74,5 @@ def _about(path: Path) -> str:
     """Its first line, which is a comment; JSON has none, but a description."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".json":
-        return str(msgspec.json.decode(text)["description"])
+        return str(_decoder.decode(text)["description"])
     return text.partition("\n")[0].removeprefix("# ")

@@ -13,6 +13,7 @@ A change deletes one record, so there can be no more such deletes than offsets b
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Final
 
 import msgspec
 
@@ -33,6 +34,9 @@ class Reference(msgspec.Struct, frozen=True):
 class _Versioned(msgspec.Struct, frozen=True):
     payload: msgspec.Raw
     version: int | None = None
+
+
+_versioned_decoder: Final = msgspec.json.Decoder(_Versioned)
 
 
 class Comparison:
@@ -139,7 +143,7 @@ def _unlike(record: Record, stored: Record) -> str | None:
     if record.line == stored.line:
         return None
     try:
-        one, other = (msgspec.json.decode(each.line, type=_Versioned) for each in (record, stored))
+        one, other = (_versioned_decoder.decode(each.line) for each in (record, stored))
         if one.version != other.version:
             return f"it is version {other.version}, in the snapshot {one.version}"
         if bytes(one.payload) == bytes(other.payload):

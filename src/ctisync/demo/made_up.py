@@ -15,6 +15,8 @@ CONTEXT: Final = "vd_1.0.0"
 CONSUMER: Final = "vd_4.8.0"
 FIRST_OFFSET: Final = 100_000
 
+_decoder: Final = msgspec.json.Decoder()
+
 _SEED: Final = 20_26
 _VENDORS: Final = ("acme", "globex", "initech", "umbrella", "tyrell", "wonka")
 _PRODUCTS: Final = ("parser", "gateway", "kernel", "viewer", "agent", "mailer", "storage")
@@ -70,7 +72,7 @@ class MadeUpFeed:
         payload = self._payload(name)
         change = self._log("create", name, payload=payload)
         # Through bytes: the log's payload must not change when the record does.
-        self.records[name] = msgspec.json.decode(
+        self.records[name] = _decoder.decode(
             msgspec.json.encode(
                 {
                     "name": name,

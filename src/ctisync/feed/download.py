@@ -43,6 +43,9 @@ class Offer(msgspec.Struct, frozen=True):
         return self.etag if self.etag is not None and self.etag.startswith('"') else None
 
 
+_offer_decoder: Final = msgspec.json.Decoder(Offer)
+
+
 class Download:
     """One snapshot on its way into its part file. `got_on` is called whenever it really gets on.
 
@@ -221,7 +224,7 @@ class Download:
 
     def _noted(self) -> Offer | None:
         try:
-            noted = msgspec.json.decode(self.note.read_bytes(), type=Offer)
+            noted = _offer_decoder.decode(self.note.read_bytes())
         except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError):
             return None
         return noted if noted.link == self._link else None

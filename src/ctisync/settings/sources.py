@@ -18,6 +18,8 @@ from ctisync.settings.described import is_section, kinds, without_none
 
 ENVIRONMENT_PREFIX: Final = "CTISYNC_"
 
+_decoder: Final = msgspec.json.Decoder()
+
 _WORDS: Final = {
     bool: "true or false",
     int: "a whole number",
@@ -170,7 +172,7 @@ def _from_environment(schema: type[msgspec.Struct], environ: Mapping[str, str]) 
         value: Any = text
         if get_origin(kind) is tuple:
             try:
-                value = msgspec.json.decode(text)
+                value = _decoder.decode(text)
             except msgspec.DecodeError as error:
                 raise ConfigurationError(f"{key} is not valid JSON: {error}") from error
         found[names[key]] = Given(_typed(kind, value, key, strict=value is not text), key)
@@ -194,7 +196,8 @@ def _typed(kind: Any, value: Any, origin: str, strict: bool = True) -> Any:
         given = {key: item for key, item in value.items() if item != ""}
         return kind(**{key: _typed(types[key], item, f"{origin}.{key}") for key, item in given.items()})
     try:
-        return msgspec.convert(value, kind, strict=strict, dec_hook=_from_str)
+        # What one setting takes is no Struct, and no thread runs yet.
+        return msgspec.convert(value, kind, strict=strict, dec_hook=_from_str)  # noqa: TID251
     except (msgspec.ValidationError, RuntimeError):  # RuntimeError: a ~user whom nobody knows
         # Not from it: the library may repeat the value, which somebody has set in the wrong place.
         raise ConfigurationError(f"{origin}: expected {expected(kind)}") from None

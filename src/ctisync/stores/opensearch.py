@@ -30,7 +30,7 @@ from ctisync.stores.opensearch_lease import HeldLease, is_of, may_be_taken, myse
 from ctisync.stores.opensearch_records import Records
 from ctisync.stores.opensearch_senders import USUAL, Pace
 from ctisync.stores.opensearch_state import StateDocument
-from ctisync.stores.opensearch_writer import OpenSearchWriter, ShardsReply
+from ctisync.stores.opensearch_writer import OpenSearchWriter, ShardsReply, shards_decoder
 
 _PIT_KEEP_ALIVE: Final = "30m"
 _PAGE_BYTES: Final = 4_000_000
@@ -54,6 +54,10 @@ class _Hits(msgspec.Struct, frozen=True):
 class _Page(ShardsReply, frozen=True, kw_only=True):
     hits: _Hits
     timed_out: bool
+
+
+_pit_decoder: Final = msgspec.json.Decoder(_Pit)
+_page_decoder: Final = msgspec.json.Decoder(_Page)
 
 
 class OpenSearchStore:
@@ -147,7 +151,7 @@ class OpenSearchStore:
         live = self._generations(consumer).inventory().live
         if live is None:
             return None
-        reply = self._client.read(self._client.call("GET", path(consumer.index, "_count")), ShardsReply)
+        reply = self._client.read(self._client.call("GET", path(consumer.index, "_count")), shards_decoder)
         _check_shards(reply)
         return reply.count
 
@@ -180,7 +184,7 @@ class OpenSearchStore:
     def _lines(self, alias: str) -> Iterator[bytes]:
         """All lines by name, from one point in time; a keyword sorts by its UTF-8 bytes."""
         begin = path(alias, "_search", "point_in_time", query=f"keep_alive={_PIT_KEEP_ALIVE}")
-        pit = self._client.read(self._client.call("POST", begin), _Pit).pit_id
+        pit = self._client.read(self._client.call("POST", begin), _pit_decoder).pit_id
         try:
             after: list[str] | None = None
             size = _FIRST_PAGE
@@ -209,7 +213,7 @@ class OpenSearchStore:
                 f"OpenSearch has given up the export: nothing was read from it for {_PIT_KEEP_ALIVE}",
                 hint="write it to a file: ctisync export --output FILE",
             )
-        page = self._client.read(reply, _Page)
+        page = self._client.read(reply, _page_decoder)
         _check_shards(page)
         if page.timed_out:
             raise StoreUnavailable(f"OpenSearch at {self._client.url} ran out of time in a search")

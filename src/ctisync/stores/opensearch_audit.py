@@ -70,6 +70,12 @@ class _Made(msgspec.Struct, frozen=True):
     settings: dict[str, Any]
 
 
+_pit_decoder: Final = msgspec.json.Decoder(_Pit)
+_found_decoder: Final = msgspec.json.Decoder(_Found)
+_made_decoder: Final = msgspec.json.Decoder(dict[str, _Made])
+_object_decoder: Final = msgspec.json.Decoder(dict[str, Any])
+
+
 class OpenSearchInspection:
     """`ports.Inspection`. `pit` is a point in time of the live generation, None when there is none."""
 
@@ -170,7 +176,7 @@ class OpenSearchInspection:
         """When each generation was made, by the server's clock, which names do not tell."""
         names = ",".join(self._inventory.generations)
         target = path(names, "_settings", query="flat_settings=true&ignore_unavailable=true")
-        found = self._client.read(self._client.call("GET", target), dict[str, _Made])
+        found = self._client.read(self._client.call("GET", target), _made_decoder)
         return {name: int(made.settings["index.creation_date"]) for name, made in found.items()}
 
     def _fences(self) -> Iterator[Finding]:
@@ -186,7 +192,7 @@ class OpenSearchInspection:
     def _make(self, live: str) -> Iterator[Finding]:
         """How the live generation was made, and what somebody has made of it."""
         query = "flat_settings=true&filter_path=*.mappings,*.settings"
-        reply = self._client.read(self._client.call("GET", path(live, query=query)), dict[str, Any])
+        reply = self._client.read(self._client.call("GET", path(live, query=query)), _object_decoder)
         index = reply.get(live, {})
         mappings, settings = index.get("mappings", {}), index.get("settings", {})
         if str(mappings.get("dynamic")).lower() != "false":
@@ -213,7 +219,7 @@ class OpenSearchInspection:
 
     def _search(self, **what: Any) -> _Hits:
         body = {"pit": {"id": self._pit, "keep_alive": _KEEP_ALIVE}, "version": True, **what}
-        found = self._client.read(self._client.call("POST", path("_search"), body), _Found)
+        found = self._client.read(self._client.call("POST", path("_search"), body), _found_decoder)
         if found.shards.failed or found.timed_out:
             raise StoreUnavailable(f"OpenSearch at {self._client.url} answered a search only in part")
         return found.hits
@@ -248,7 +254,7 @@ def _point_in_time(client: Client, live: str | None) -> Iterator[str | None]:
     client.call("POST", path(live, "_refresh"), allow={403})
     query = f"keep_alive={_KEEP_ALIVE}&allow_partial_pit_creation=false"
     begun = client.call("POST", path(live, "_search", "point_in_time", query=query))
-    pit = client.read(begun, _Pit).pit_id
+    pit = client.read(begun, _pit_decoder).pit_id
     try:
         yield pit
     finally:

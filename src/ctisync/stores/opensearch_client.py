@@ -129,9 +129,12 @@ class Client:
             self._clock.sleep(pause)
         raise AssertionError("the last round returns or raises")
 
-    def read(self, reply: Reply, kind: type[T]) -> T:
-        """The body of a reply as a typed value; raises StoreUnavailable when it isn't one."""
-        return decode(reply.body, kind, f"a reply of OpenSearch at {self.url}")
+    def read(self, reply: Reply, decoder: msgspec.json.Decoder[T]) -> T:
+        """The body of a reply as a typed value; raises StoreUnavailable when it isn't one.
+
+        A decoder, not a type: what knows the type was built before any thread was started (ADR 30).
+        """
+        return decode(reply.body, decoder, f"a reply of OpenSearch at {self.url}")
 
     def blocked(self, problem: Problem) -> StoreUnavailable:
         return StoreUnavailable(
@@ -218,10 +221,10 @@ def create_index(client: Client, name: str, replicas: int, mappings: Mapping[str
         raise ConfigurationError(f"index {name} cannot be created: {reply.problem}")
 
 
-def decode(text: str | bytes, kind: type[T], what: str) -> T:
+def decode(text: str | bytes, decoder: msgspec.json.Decoder[T], what: str) -> T:
     """JSON as a typed value; raises StoreUnavailable, naming `what` was read."""
     try:
-        return msgspec.json.decode(text, type=kind)
+        return decoder.decode(text)
     except (msgspec.DecodeError, UnicodeError) as error:
         raise StoreUnavailable(f"{what} cannot be read: {error}") from error
 

@@ -62,6 +62,14 @@ class _Allocation(msgspec.Struct, frozen=True):
     percent: str | None = msgspec.field(name="disk.percent", default=None)
 
 
+_root_decoder: Final = msgspec.json.Decoder(_Root)
+_who_decoder: Final = msgspec.json.Decoder(_WhoAmI)
+_health_decoder: Final = msgspec.json.Decoder(_ClusterHealth)
+_disks_decoder: Final = msgspec.json.Decoder(list[_Allocation])
+_settings_decoder: Final = msgspec.json.Decoder(dict[str, dict[str, Any]])
+_index_settings_decoder: Final = msgspec.json.Decoder(dict[str, _Settings])
+
+
 def examine(client: Client, parts: Sequence[Parts], replicas: int, lease_ttl: float) -> Iterator[Verdict]:
     with client.bounded(_LONGEST):
         found = list(_examine(client, parts, replicas, lease_ttl))
@@ -94,7 +102,7 @@ def _server(client: Client) -> Iterator[Verdict]:
     if reply.status == 403:
         yield warning("store", f"{client.url} answers, and does not tell its version: {reply.problem}")
         return
-    version = client.read(reply, _Root).version
+    version = client.read(reply, _root_decoder).version
     major = version.number.partition(".")[0]
     told = f"{client.url} is {version.distribution or 'a server without a name'} {version.number}"
     known = " and ".join(f"{each}.x" for each in _KNOWN)
@@ -111,14 +119,14 @@ def _user(client: Client) -> Iterator[Verdict]:
     if reply.status != 200:
         yield ok("store-user", "there is no security plugin that would tell who we are")
         return
-    user = client.read(reply, _WhoAmI)
+    user = client.read(reply, _who_decoder)
     roles = ", ".join(sorted(user.roles)) or "none"
     yield ok("store-user", f"{user.user_name}, roles: {roles}; what he may write shows in the first pass")
 
 
 def _cluster(client: Client, replicas: int) -> Iterator[Verdict]:
     reply = client.call("GET", path("_cluster", "health"))
-    health = client.read(reply, _ClusterHealth)
+    health = client.read(reply, _health_decoder)
     nodes = f"{health.number_of_nodes} node{'s' if health.number_of_nodes != 1 else ''}"
     told = f"the cluster is {health.status}, {nodes}"
     if health.status == "red":
@@ -135,7 +143,7 @@ def _cluster(client: Client, replicas: int) -> Iterator[Verdict]:
 def _disk(client: Client) -> Iterator[Verdict]:
     target = path("_cat", "allocation", query="format=json&h=node,disk.percent")
     reply = client.call("GET", target)
-    disks = client.read(reply, list[_Allocation])
+    disks = client.read(reply, _disks_decoder)
     used = {each.node: int(each.percent) for each in disks if each.percent}
     fullest = max(used, key=used.__getitem__, default=None)
     if fullest is None:
@@ -154,12 +162,12 @@ def _blocks(client: Client, parts: Sequence[Parts]) -> Iterator[Verdict]:
     found: list[str] = []
     reply = client.call("GET", path("_cluster", "settings", query="flat_settings=true"), allow={403})
     if reply.status == 200:
-        for values in client.read(reply, dict[str, dict[str, Any]]).values():
+        for values in client.read(reply, _settings_decoder).values():
             found += [name for name, value in values.items() if _is_block(name, value)]
     names = ",".join([INDEX, *(part.consumer.index for part in parts)])
     query = "flat_settings=true&ignore_unavailable=true&allow_no_indices=true&expand_wildcards=all"
     reply = client.call("GET", path(names, "_settings", query=query))
-    for index, held in client.read(reply, dict[str, _Settings]).items():
+    for index, held in client.read(reply, _index_settings_decoder).items():
         found += [f"{name} of {index}" for name, value in held.settings.items() if _is_block(name, value)]
     if found:
         yield failed(

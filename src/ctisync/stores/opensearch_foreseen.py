@@ -55,20 +55,25 @@ class _AllComponents(msgspec.Struct, frozen=True):
     component_templates: list[_NamedComponent] = []
 
 
+_composed_decoder: Final = msgspec.json.Decoder(_AllComposed)
+_old_decoder: Final = msgspec.json.Decoder(dict[str, _Old])
+_components_decoder: Final = msgspec.json.Decoder(_AllComponents)
+
+
 def clashes(client: Client, index: str, ours: Mapping[str, Any]) -> tuple[list[str], list[str]]:
     """What templates would give an index of that name, made with the mapping `ours`, so that a load of it is
     refused, and so that it may be. Raises AccessRefused when we may not ask."""
     composed = client.call("GET", path("_index_template"))
     fitting = [
         each.index_template
-        for each in client.read(composed, _AllComposed).index_templates
+        for each in client.read(composed, _composed_decoder).index_templates
         if fits(each.index_template.index_patterns, index)
     ]
     if fitting:
         chosen = max(fitting, key=lambda each: each.priority)
         templates: Sequence[_Template] = [*_components(client, chosen.composed_of), chosen.template]
     else:
-        old = client.read(client.call("GET", path("_template")), dict[str, _Old])
+        old = client.read(client.call("GET", path("_template")), _old_decoder)
         templates = [each for each in old.values() if fits(each.index_patterns, index)]
     wrong, doubtful = set[str](), set[str]()
     for each in templates:
@@ -84,7 +89,7 @@ def _components(client: Client, names: Sequence[str]) -> list[_Template]:
     if not names:
         return []
     reply = client.call("GET", path("_component_template"))
-    found = client.read(reply, _AllComponents).component_templates
+    found = client.read(reply, _components_decoder).component_templates
     return [each.component_template.template for each in found if each.name in names]
 
 

@@ -78,6 +78,10 @@ class _Acknowledged(msgspec.Struct, frozen=True):
     acknowledged: bool
 
 
+_indices_decoder: Final = msgspec.json.Decoder(dict[str, _Index])
+_acknowledged_decoder: Final = msgspec.json.Decoder(_Acknowledged)
+
+
 class Generations:
     """The generations of one consumer."""
 
@@ -100,7 +104,7 @@ class Generations:
         target = path(
             f"{self._prefix}ctisync-*-{self._key}-*,{alias}", query=f"{_WHATEVER_THERE_IS}&{_FACTS}"
         )
-        found = self._client.read(self._client.call("GET", target), dict[str, _Index])
+        found = self._client.read(self._client.call("GET", target), _indices_decoder)
         pointed_at = [name for name, index in found.items() if alias in index.aliases or name == alias]
         ours = {
             name: Generation(name=name, aliases=frozenset(index.aliases))
@@ -156,7 +160,7 @@ class Generations:
         if not actions:
             return True
         reply = self._client.call("POST", path("_aliases"), {"actions": actions}, allow={404})
-        return reply.status != 404 and self._client.read(reply, _Acknowledged).acknowledged
+        return reply.status != 404 and self._client.read(reply, _acknowledged_decoder).acknowledged
 
     def configure_for_reading(self, fence: str) -> bool:
         """From loading to being read: refresh and replicas as configured; False without the fence."""
@@ -206,7 +210,7 @@ class Generations:
         reply = self._client.call("GET", path(name), allow={404})
         if reply.status == 404:  # whoever takes over drops what he finds half loaded
             raise AnotherPass("another pass has taken over; the content that this one had begun is gone")
-        found = self._client.read(reply, dict[str, _Index])[name]
+        found = self._client.read(reply, _indices_decoder)[name]
         strange = sorted(found.aliases.keys() - {fence})
         if not strange and not alters(found.mappings, MAPPING):
             return

@@ -57,6 +57,9 @@ class _Page(msgspec.Struct, frozen=True):
     hits: _Hits
 
 
+_page_decoder: Final = msgspec.json.Decoder(_Page)
+
+
 class History:
     def __init__(self, client: Client, replicas: int) -> None:
         self._client = client
@@ -92,7 +95,7 @@ class History:
         """None when there is no such index yet."""
         query = {"query": {"term": {"consumer": consumer}}, "sort": _NEWEST_FIRST, "track_total_hits": False}
         reply = self._client.call("POST", path(INDEX, "_search"), query | wanted, allow={404})
-        return None if reply.status == 404 else self._client.read(reply, _Page).hits.hits
+        return None if reply.status == 404 else self._client.read(reply, _page_decoder).hits.hits
 
     def _remove(self, consumer: str, began_at: int) -> None:
         """What began then (in ms), and all before it."""

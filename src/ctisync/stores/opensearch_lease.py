@@ -31,6 +31,9 @@ class _Health(msgspec.Struct, frozen=True):
     epoch: str
 
 
+_health_decoder: Final = msgspec.json.Decoder(list[_Health])
+
+
 class Myself(msgspec.Struct, frozen=True):
     """Who holds a lease. `owner` and `host` together are who may hold one lock file of this host."""
 
@@ -55,7 +58,7 @@ def myself() -> Myself:
 def server_time(client: Client) -> int:
     """Seconds since the epoch by the server's clock, which is one for all writers."""
     reply = client.call("GET", path("_cat", "health", query="h=epoch&format=json"))
-    return int(client.read(reply, list[_Health])[0].epoch)
+    return int(client.read(reply, _health_decoder)[0].epoch)
 
 
 def may_be_taken(lease: Lease | None, now: int, ttl: float, taker: Myself | None) -> bool:

@@ -66,6 +66,11 @@ class _Head(msgspec.Struct, frozen=True):
     offset: int
 
 
+_bulk_decoder: Final = msgspec.json.Decoder(_BulkReply)
+_multi_get_decoder: Final = msgspec.json.Decoder(_MultiGetReply)
+_head_decoder: Final = msgspec.json.Decoder(_Head)
+
+
 class Records:
     """The records of a generation, reached through the fence that each call names.
 
@@ -124,7 +129,7 @@ class Records:
                 raise self._client.blocked(reply.problem)
             busy = list(part)
             if reply.status != 429:
-                busy = self._check(part, self._client.read(reply, _BulkReply), sent)
+                busy = self._check(part, self._client.read(reply, _bulk_decoder), sent)
             if busy:
                 sent.turned_away += 1
                 self._wait(pauses)
@@ -193,7 +198,7 @@ class Records:
             reply = self._client.call("POST", path(fence, "_mget", query=query), {"ids": some}, allow={404})
             if reply.status == 404:
                 raise fence_is_gone()
-            docs = self._client.read(reply, _MultiGetReply).docs
+            docs = self._client.read(reply, _multi_get_decoder).docs
             if [doc.id for doc in docs] != some:
                 raise StoreUnavailable("OpenSearch's reply to a read does not account for each record")
             for doc in docs:
@@ -206,7 +211,7 @@ class Records:
 
     def _head(self, record: Record) -> _Head:
         try:
-            return msgspec.json.decode(record.line, type=_Head)
+            return _head_decoder.decode(record.line)
         except msgspec.DecodeError as error:
             raise StoreUnavailable(
                 f"record {record.name} was altered by another program: {error}", hint="ctisync init-snapshot"

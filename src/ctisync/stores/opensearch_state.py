@@ -88,6 +88,15 @@ class _Written(msgspec.Struct, frozen=True):
     primary_term: int = msgspec.field(name="_primary_term")
 
 
+_document_decoder: Final = msgspec.json.Decoder(_Document)
+_written_decoder: Final = msgspec.json.Decoder(_Written)
+_mappings_decoder: Final = msgspec.json.Decoder(dict[str, dict[str, Any]])
+_field_decoder: Final = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
+_ours_decoder: Final = msgspec.json.Decoder(dict[str, Any])
+_entry_decoder: Final = msgspec.json.Decoder(Entry)
+_any_decoder: Final = msgspec.json.Decoder()
+
+
 class StateDocument:
     def __init__(self, client: Client, consumer: Consumer, replicas: int) -> None:
         self._client = client
@@ -99,7 +108,7 @@ class StateDocument:
         reply = self._client.call("GET", path(INDEX, "_doc", self._consumer.context), allow={404})
         if reply.status == 404:
             return Seen(entry=Entry(), known=False, fields={}, consumer_fields={}, version=None)
-        document = self._client.read(reply, _Document)
+        document = self._client.read(reply, _document_decoder)
         field = document.fields.get(self._consumer.name)
         consumer_fields = {} if field is None else _decode_field(field, self._consumer)
         ours = consumer_fields.get(_OURS)
@@ -125,7 +134,7 @@ class StateDocument:
         reply = self._client.call("PUT", target, msgspec.json.encode(fields), allow={409})
         if reply.status == 409:
             return None
-        written = self._client.read(reply, _Written)
+        written = self._client.read(reply, _written_decoder)
         return Seen(
             entry=entry,
             known=True,
@@ -145,7 +154,7 @@ class StateDocument:
             create_index(self._client, INDEX, self._replicas, {"dynamic": False})
         else:
             # One index, or an alias of one.
-            for index in self._client.read(reply, dict[str, dict[str, Any]]).values():
+            for index in self._client.read(reply, _mappings_decoder).values():
                 mapped = index.get("mappings", {})
         # OpenSearch takes the dots of a field's name for levels.
         for level in self._consumer.name.split("."):
@@ -164,13 +173,13 @@ class StateDocument:
 
 def _decode_field(field: msgspec.Raw, consumer: Consumer) -> dict[str, msgspec.Raw]:
     try:
-        return msgspec.json.decode(field, type=dict[str, msgspec.Raw] | None) or {}
+        return _field_decoder.decode(field) or {}
     except msgspec.DecodeError as error:
         raise _damaged(consumer, error) from error
 
 
 def _decode_entry(ours: msgspec.Raw, consumer_fields: Mapping[str, msgspec.Raw], consumer: Consumer) -> Entry:
-    found = decode(bytes(ours), dict[str, Any], f"the state of {consumer} in {INDEX}")
+    found = decode(bytes(ours), _ours_decoder, f"the state of {consumer} in {INDEX}")
     schema = found.get("schema")
     if not isinstance(schema, int) or schema > SCHEMA:
         raise ConfigurationError(
@@ -182,11 +191,11 @@ def _decode_entry(ours: msgspec.Raw, consumer_fields: Mapping[str, msgspec.Raw],
         found = _MIGRATIONS[step](found)
     try:
         state = found["state"] | {
-            "offset": msgspec.json.decode(consumer_fields["offset"]),
-            "last_snapshot_link": msgspec.json.decode(consumer_fields["last_snapshot_link"]),
+            "offset": _any_decoder.decode(consumer_fields["offset"]),
+            "last_snapshot_link": _any_decoder.decode(consumer_fields["last_snapshot_link"]),
         }
-        return msgspec.convert(found | {"state": state}, Entry)
-    except (KeyError, TypeError, msgspec.DecodeError, msgspec.ValidationError) as error:
+        return _entry_decoder.decode(msgspec.json.encode(found | {"state": state}))
+    except (KeyError, TypeError, OverflowError, msgspec.MsgspecError) as error:
         raise _damaged(consumer, error) from error
 
 

@@ -27,6 +27,10 @@ class _Composable(msgspec.Struct, frozen=True):
     index_templates: list[_Named] = []
 
 
+_composable_decoder: Final = msgspec.json.Decoder(_Composable)
+_patterns_decoder: Final = msgspec.json.Decoder(dict[str, _Patterns])
+
+
 def alters(found: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
     """Whether an index that was made with the mapping `ours` has another one, so that records would come out
     otherwise than they went in, or not at all. Fields that no record has may be there."""
@@ -50,11 +54,11 @@ def templates_for(client: Client, index: str) -> str:
         allow={401, 403},
     )
     if reply.status == 200:
-        for each in client.read(reply, _Composable).index_templates:
+        for each in client.read(reply, _composable_decoder).index_templates:
             names |= _fitting(each.name, each.index_template, index)
     reply = client.call("GET", path("_template", query="filter_path=*.index_patterns"), allow={401, 403})
     if reply.status == 200:
-        for name, patterns in client.read(reply, dict[str, _Patterns]).items():
+        for name, patterns in client.read(reply, _patterns_decoder).items():
             names |= _fitting(name, patterns, index)
     return f"index template {', '.join(sorted(names))}" if names else "an index template"
 

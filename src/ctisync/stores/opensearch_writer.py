@@ -36,6 +36,9 @@ class ShardsReply(msgspec.Struct, frozen=True):
     count: int = 0
 
 
+shards_decoder: Final = msgspec.json.Decoder(ShardsReply)
+
+
 class OpenSearchWriter:
     """What is written goes through the fence on the live generation, the state through the lease."""
 
@@ -149,7 +152,7 @@ class OpenSearchWriter:
         reply = self._client.call(method, path(fence, what), allow={404})
         if reply.status == 404:
             raise fence_is_gone()
-        found = self._client.read(reply, ShardsReply)
+        found = self._client.read(reply, shards_decoder)
         if found.shards.failed:
             raise StoreUnavailable(f"{found.shards.failed} shards of OpenSearch did not answer to {what}")
         return found

@@ -2,12 +2,16 @@
 
 import sqlite3
 from collections.abc import Iterator
+from typing import Final
 
 import msgspec
 
 from ctisync.core.account import Account, Touched
 from ctisync.core.model import Consumer
 from ctisync.errors import StoreUnavailable
+
+_account_decoder: Final = msgspec.json.Decoder(Account)
+_touched_decoder: Final = msgspec.json.Decoder(tuple[Touched, ...])
 
 
 def remember(connection: sqlite3.Connection, account: Account, keep: int) -> None:
@@ -38,8 +42,8 @@ def passes(
     )
     for account, of_it in rows:
         try:
-            found = msgspec.json.decode(account, type=Account)
-            yield msgspec.structs.replace(found, touched=msgspec.json.decode(of_it, type=tuple[Touched, ...]))
+            found = _account_decoder.decode(account)
+            yield msgspec.structs.replace(found, touched=_touched_decoder.decode(of_it))
         except msgspec.DecodeError as error:
             raise StoreUnavailable(
                 f"the history of {consumer} cannot be read: {error}",

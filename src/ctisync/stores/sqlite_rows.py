@@ -16,6 +16,8 @@ from ctisync.stores.sqlite_packing import Packing
 _NAMES_AT_ONCE: Final = 500
 """SQLite before 3.32 takes 999 parameters in a statement."""
 
+_state_decoder: Final = msgspec.json.Decoder(ConsumerState)
+
 _INSERT: Final = (
     "INSERT INTO records (generation, name, offset, line, packed) VALUES (?, ?, ?, CAST(? AS TEXT), ?)"
 )
@@ -57,7 +59,7 @@ def find_consumer(connection: sqlite3.Connection, consumer: Consumer) -> Consume
     if row is None:
         return None
     number, generation, state = row
-    return ConsumerRow(number, generation, msgspec.json.decode(state, type=ConsumerState))
+    return ConsumerRow(number, generation, _state_decoder.decode(state))
 
 
 def add_consumer(connection: sqlite3.Connection, consumer: Consumer) -> ConsumerRow:

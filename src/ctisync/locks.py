@@ -4,6 +4,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,14 +20,24 @@ from ctisync.ports import Clock
 _MOST_TEXT: Final = 4096
 
 
+class Identity(msgspec.Struct, frozen=True):
+    """The first line of a lock file, which stays: a random id, and the file that it was made for. In a copy
+    of that file, or in one restored from a backup, it counts for nothing."""
+
+    id: str
+    device: int
+    inode: int
+
+
 class Holder(msgspec.Struct, frozen=True):
-    """What a lock file says of the pass that holds it."""
+    """The line after it, while a pass holds the lock. Files of earlier versions have this one alone."""
 
     pid: int
     since: str
     command: str
 
 
+_identity_decoder: Final = msgspec.json.Decoder(Identity)
 _holder_decoder: Final = msgspec.json.Decoder(Holder)
 
 
@@ -42,8 +53,9 @@ def lock_for_server(folder: Path, urls: tuple[str, ...], consumer: Consumer) -> 
 
 
 @contextmanager
-def host_lock(path: Path, clock: Clock, command: str) -> Iterator[None]:
-    """Hold the lock file for as long as the block runs; it is never waited for.
+def host_lock(path: Path, clock: Clock, command: str) -> Iterator[str]:
+    """Hold the lock file for as long as the block runs; it is never waited for. Yields the id of this very
+    file: what was done under the same id was done by the same lock's holder, who is gone.
 
     The kernel lets it go when the process ends, however it ends, so what the file says counts only
     while somebody holds it. The file stays: removing it would let two passes hold two files of one name.
@@ -59,18 +71,40 @@ def host_lock(path: Path, clock: Clock, command: str) -> Iterator[None]:
                 f"cannot lock {path}: {error.strerror}", hint=f"df -T {path.parent} (it must support flock)"
             ) from error
         holder = Holder(os.getpid(), clock.now().isoformat(timespec="seconds"), command)
+        with _writing(path):
+            identity, end = _identified(file)
         try:
-            _write(holder, file, path)  # a signal that comes meanwhile is heard right behind it
-            yield
+            with _writing(path):  # a signal that comes meanwhile is heard right behind it
+                _write(msgspec.json.encode(holder), end, file)
+            yield identity
         finally:
             with suppress(OSError):
-                os.ftruncate(file, 0)
+                os.ftruncate(file, end)
 
 
-def _write(holder: Holder, file: int, path: Path) -> None:
+def _identified(file: int) -> tuple[str, int]:
+    """The file's id, made if it has none of its own, and where its line ends."""
+    found = os.fstat(file)
+    line, newline, _ = os.pread(file, _MOST_TEXT, 0).partition(b"\n")
+    with suppress(msgspec.DecodeError, UnicodeDecodeError):
+        known = _identity_decoder.decode(line)
+        if newline and (known.device, known.inode) == (found.st_dev, found.st_ino):
+            return known.id, len(line) + 1
+    made = Identity(secrets.token_hex(16), found.st_dev, found.st_ino)
+    line = msgspec.json.encode(made) + b"\n"
+    _write(line, 0, file)
+    return made.id, len(line)
+
+
+def _write(line: bytes, at: int, file: int) -> None:
+    os.ftruncate(file, at)
+    os.pwrite(file, line, at)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
     try:
-        os.ftruncate(file, 0)
-        os.pwrite(file, msgspec.json.encode(holder), 0)
+        yield
     except OSError as error:
         raise _not_writable(path, error) from error
 
@@ -131,7 +165,7 @@ def _who_holds(file: int, path: Path) -> str:
 
 def _named_in(text: bytes) -> Holder | None:
     try:
-        return _holder_decoder.decode(text)
+        return _holder_decoder.decode(text.rpartition(b"\n")[2])
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 

@@ -30,18 +30,18 @@ _PACKED_SHARE: Final = 0.25
 
 @contextmanager
 def opened_store(
-    settings: Settings, clock: Clock, *, host_lock_held: bool, untouched: bool = False
+    settings: Settings, clock: Clock, *, host_lock: str | None = None, untouched: bool = False
 ) -> Iterator[Store]:
-    """The configured store; `host_lock_held` says whether the caller may write. `untouched`: to look at the
-    state is not even to migrate it."""
-    store = _store(settings, clock, host_lock_held=host_lock_held, untouched=untouched)
+    """The configured store; `host_lock`: the id of the lock that the caller holds, so that it may write.
+    `untouched`: to look at the state is not even to migrate it."""
+    store = _store(settings, clock, host_lock=host_lock, untouched=untouched)
     try:
         yield store
     finally:
         store.close()
 
 
-def _store(settings: Settings, clock: Clock, *, host_lock_held: bool, untouched: bool) -> Store:
+def _store(settings: Settings, clock: Clock, *, host_lock: str | None, untouched: bool) -> Store:
     place, wanted = settings.place, settings.store
     if isinstance(place, SqlitePlace):
         from ctisync.stores.sqlite import SqliteStore
@@ -55,7 +55,7 @@ def _store(settings: Settings, clock: Clock, *, host_lock_held: bool, untouched:
     return OpenSearchStore(
         place.urls,
         clock,
-        host_lock_held=host_lock_held,
+        host_lock=host_lock,
         username=wanted.username,
         password=_revealed(wanted.password),
         ca_file=_text(wanted.ca_file),
@@ -152,8 +152,8 @@ def command_manager(settings: Settings, clock: Clock) -> "CommandManagerClient |
 
 def consumer_lock(
     settings: Settings, consumer: Consumer, clock: Clock, command: str
-) -> AbstractContextManager[None]:
-    """This host's lock for the consumer; the state folder is made when it is missing."""
+) -> AbstractContextManager[str]:
+    """This host's lock for the consumer, and its id; the state folder is made when it is missing."""
     path = lock_path(settings, consumer)
     if path.parent == settings.state_dir:
         _make_folder(settings.state_dir)

@@ -86,7 +86,7 @@ class Passes:
 
     def is_unlocked(self) -> bool:
         """Whether no lock file names a holder."""
-        return all(path.stat().st_size == 0 for path in self.folder.glob("*.lock"))
+        return all(b"pid" not in path.read_bytes() for path in self.folder.glob("*.lock"))
 
 
 def stopped(running: "subprocess.Popen[bytes]", *numbers: signal.Signals, pause: float = 0.0) -> Ended:

@@ -115,7 +115,7 @@ def test_while_another_program_locks_the_database(sqlite: SqlitePasses) -> None:
     with closing(sqlite3.connect(sqlite.database, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         running = sqlite.start("init-snapshot", "-q")
-        awaited(lambda: any(path.stat().st_size for path in sqlite.folder.glob("*.lock")))
+        awaited(lambda: not sqlite.is_unlocked())
         time.sleep(1)
 
         assert_ended_at_once(stopped(running, TERM), TERM)

@@ -218,5 +218,5 @@ def _files(state: Path, kept: str | None = None) -> list[str]:
     return [
         path.name
         for path in sorted(state.iterdir())
-        if path.suffix != kept and not (path.suffix == ".lock" and path.stat().st_size == 0)
+        if path.suffix != kept and not (path.suffix == ".lock" and b"pid" not in path.read_bytes())
     ]

@@ -15,6 +15,7 @@ from ctisync.stores.opensearch_client import NoReply, Reply, Transport
 from tests.support.clock import FakeClock
 from tests.support.opensearch_node import OpenSearchNode
 
+LOCK = "the id of this host's lock file"
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 
 
@@ -75,7 +76,8 @@ def new_consumer() -> Consumer:
 
 
 def open_store(node: OpenSearchNode, clock: FakeClock | None = None, **settings: Any) -> OpenSearchStore:
-    return OpenSearchStore([node.url], clock or FakeClock(), **settings)
+    """By default all of them hold one lock: each takes a lease over from any other at once."""
+    return OpenSearchStore([node.url], clock or FakeClock(), **{"host_lock": LOCK, **settings})
 
 
 def mortal_store(node: OpenSearchNode, writes: int) -> OpenSearchStore:

@@ -24,6 +24,8 @@ from tests.support.clock import FakeClock
 CONSUMER = Consumer()
 EPOCH = 1_780_000_000
 TTL = 900.0
+LOCK = "0123456789abcdef0123456789abcdef"
+"""The id of a lock file."""
 
 Json = Any
 OURS = {"mappings": {"_meta": {"ctisync": {"context": CONSUMER.context, "consumer": CONSUMER.name}}}}
@@ -145,11 +147,11 @@ class _Aside:
 class Holder:
     """Somebody who may take the lease."""
 
-    def __init__(self, node: SmallNode, *, host_lock_held: bool = True, ttl: float = TTL) -> None:
+    def __init__(self, node: SmallNode, *, host_lock: str | None = LOCK, ttl: float = TTL) -> None:
         self.node = node
         client = Client(node, "http://127.0.0.1:9200", node.clock)
         document = StateDocument(client, CONSUMER, 0)
-        self.lease = HeldLease(client, document, node.clock, ttl, host_lock_held=host_lock_held)
+        self.lease = HeldLease(client, document, node.clock, ttl, host_lock=host_lock)
         self.generations = Generations(client, CONSUMER, node.clock)
         self.hold = Hold(self.lease, self.generations, CONSUMER)
 

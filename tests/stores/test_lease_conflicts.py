@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from ctisync.core.state import ConsumerState
 from ctisync.errors import AnotherPass, StoreUnavailable
@@ -17,10 +18,10 @@ from ctisync.stores import opensearch_lease
 from ctisync.stores.opensearch_client import NoReply, Reply
 from ctisync.stores.opensearch_lease import Myself, may_be_taken, myself
 from ctisync.stores.opensearch_state import Entry, Lease
-from tests.stores.small_node import EPOCH, TTL, Holder, SmallNode, lease
+from tests.stores.small_node import EPOCH, LOCK, TTL, Holder, SmallNode, lease
 
 WRITE = "PUT /wazuh-context/_doc"
-ME = Myself(owner="root", host="other-host", pid=1)
+ME = Myself(owner="root", host="other-host", pid=1, lock=LOCK)
 
 
 @pytest.fixture
@@ -42,10 +43,11 @@ def unchanged(entry: Entry) -> Entry:
         (EPOCH, True),
         (EPOCH + 1, False),
         (EPOCH + 900, False),
-        (EPOCH + 901, True),
+        (EPOCH + 1800, False),
+        (EPOCH + 1801, True),
     ],
 )
-def test_a_lease_is_held_from_now_to_its_end_and_no_longer_than_one_can_last(until: int, free: bool) -> None:
+def test_a_lease_is_held_from_now_to_its_end_and_no_longer_than_two_can_last(until: int, free: bool) -> None:
     assert may_be_taken(lease(until=until), EPOCH, TTL, None) is free
 
 
@@ -58,14 +60,23 @@ def test_nobodys_lease_may_be_taken() -> None:
     [
         (None, False),
         (ME, True),
-        (Myself(owner="another", host="other-host", pid=4711), False),
-        (Myself(owner="root", host="yet-another-host", pid=4711), False),
+        (replace(ME, lock=None), False),
+        (replace(ME, lock="f" * 32), False),
+        (replace(ME, owner="another"), False),
+        (replace(ME, host="yet-another-host"), False),
     ],
 )
-def test_a_live_lease_is_given_up_to_who_holds_the_lock_of_its_host_and_owner(
+def test_a_live_lease_is_given_up_to_who_holds_the_very_lock_under_which_it_was_taken(
     taker: Myself | None, free: bool
 ) -> None:
-    assert may_be_taken(lease(), EPOCH, TTL, taker) is free
+    """A lock file's number of another host is a copy, and one of another user can't be."""
+    assert may_be_taken(lease(lock=LOCK), EPOCH, TTL, taker) is free
+
+
+@pytest.mark.parametrize("taker", [ME, replace(ME, lock=None)])
+def test_a_lease_that_names_no_lock_file_is_waited_for(taker: Myself) -> None:
+    """An earlier version's."""
+    assert may_be_taken(lease(), EPOCH, TTL, taker) is False
 
 
 def test_two_clones_of_one_machine_are_two_hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -79,7 +90,7 @@ def test_two_clones_of_one_machine_are_two_hosts(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(opensearch_lease, "_MACHINE_ID", machine_id)
     short = hashlib.sha256(b"one").hexdigest()[:8]
     assert myself() == Myself(
-        owner=getpass.getuser(), host=f"{socket.gethostname()} (machine {short})", pid=os.getpid()
+        owner=getpass.getuser(), host=f"{socket.gethostname()} (machine {short})", pid=os.getpid(), lock=None
     )
     machine_id.unlink()
     assert myself().host == f"{socket.gethostname()} (machine unknown)"
@@ -108,6 +119,7 @@ def test_the_lease_says_until_when_by_the_servers_clock(node: SmallNode) -> None
     assert taken is not None
     assert (taken.token, taken.until) == (holder.lease.token, EPOCH + 5000 + 60 + 900)
     assert (taken.owner, taken.host, taken.pid) == (myself().owner, myself().host, os.getpid())
+    assert taken.lock == LOCK
 
 
 def test_a_lease_of_another_host_is_found_to_be_over_by_the_servers_clock(node: SmallNode) -> None:
@@ -121,12 +133,13 @@ def test_a_lease_of_another_host_is_found_to_be_over_by_the_servers_clock(node: 
     assert node.entry().lease != lease()
 
 
-def test_only_who_holds_the_hosts_lock_takes_a_lease_of_this_host(node: SmallNode) -> None:
+def test_only_who_holds_its_lock_takes_a_live_lease(node: SmallNode) -> None:
     me = myself()
-    ours = lease(owner=me.owner, host=me.host)
+    ours = lease(owner=me.owner, host=me.host, lock=LOCK)
     node.put(lambda entry: msgspec.structs.replace(entry, lease=ours))
-    with pytest.raises(AnotherPass):
-        Holder(node, host_lock_held=False).lease.acquire(unchanged)
+    for other in (None, "f" * 32):
+        with pytest.raises(AnotherPass):
+            Holder(node, host_lock=other).lease.acquire(unchanged)
     assert node.entry().lease == ours
     Holder(node).lease.acquire(unchanged)
 
@@ -268,7 +281,7 @@ def test_a_lease_that_was_let_go_is_free_for_any_other(node: SmallNode) -> None:
     holder.lease.release()
     assert node.entry().lease is None
     node.clock.advance(seconds=1)
-    Holder(node, host_lock_held=False).lease.acquire(unchanged)
+    Holder(node, host_lock=None).lease.acquire(unchanged)
 
 
 @pytest.mark.parametrize("before", [None, lease(until=EPOCH - 1)], ids=["nobody's", "a dead one's"])

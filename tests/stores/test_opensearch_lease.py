@@ -42,6 +42,13 @@ def in_(seconds: float) -> int:
     return int(time.time() + seconds)
 
 
+def put_own_lease(node: OpenSearchNode, consumer: Consumer, **changes: object) -> None:
+    """As a killed pass leaves it that held the lock of `kit.open_store`."""
+    me = myself()
+    left = {"owner": me.owner, "host": me.host, "lock": kit.LOCK, "until": in_(600)}
+    kit.put_lease(node, consumer, **left | changes)
+
+
 def test_a_lease_says_who_holds_it_and_is_gone_after_the_pass(
     store: OpenSearchStore, consumer: Consumer, opensearch_2: OpenSearchNode
 ) -> None:
@@ -70,7 +77,9 @@ def test_a_live_lease_of_another_host_ends_the_pass_at_once_and_is_left_alone(
     assert kit.document(opensearch_2, consumer) == before
 
 
-@pytest.mark.parametrize("until", [-1, TTL + 3600], ids=["expired", "further away than any lease"])
+@pytest.mark.parametrize(
+    "until", [-1, 2 * TTL + 3600], ids=["expired", "further away than any clock's mistake"]
+)
 def test_a_lease_that_nobody_can_hold_is_taken(
     store: OpenSearchStore, consumer: Consumer, opensearch_2: OpenSearchNode, until: float
 ) -> None:
@@ -80,13 +89,12 @@ def test_a_lease_that_nobody_can_hold_is_taken(
     assert store.look(consumer).offset == 20
 
 
-def test_a_lease_of_this_host_is_a_dead_ones_for_who_holds_the_hosts_lock(
+def test_a_lease_is_a_dead_ones_for_who_holds_the_lock_under_which_it_was_taken(
     store: OpenSearchStore, consumer: Consumer, opensearch_2: OpenSearchNode
 ) -> None:
-    me = myself()
-    kit.put_lease(opensearch_2, consumer, until=in_(600), host=me.host, owner=me.owner)
+    put_own_lease(opensearch_2, consumer)
     with (
-        closing(kit.open_store(opensearch_2, host_lock_held=False)) as without_lock,
+        closing(kit.open_store(opensearch_2, host_lock=None)) as without_lock,
         pytest.raises(AnotherPass),
         without_lock.writer(consumer),
     ):
@@ -100,12 +108,14 @@ def test_a_lease_that_a_killed_pass_left_makes_the_next_pass_settle_also_with_no
 ) -> None:
     """Else it keeps other hosts away until it expires, and its document tells of a holder for ever."""
     assert not store.look(consumer).unsettled
-    kit.put_lease(opensearch_2, consumer, owner=myself().owner, host=myself().host, until=in_(600))
+    put_own_lease(opensearch_2, consumer)
     assert store.look(consumer).unsettled
-    with closing(kit.open_store(opensearch_2, host_lock_held=False)) as unlocked:
+    with closing(kit.open_store(opensearch_2, host_lock=None)) as unlocked:
         assert not unlocked.look(consumer).unsettled, "it may be alive"
     kit.put_lease(opensearch_2, consumer, until=in_(600))
     assert not store.look(consumer).unsettled, "another host's is not ours to judge"
+    put_own_lease(opensearch_2, consumer, lock="another lock file's")
+    assert not store.look(consumer).unsettled, "nor is one of this host that was taken under another lock"
 
 
 def test_a_fence_that_was_put_up_after_its_pass_had_gone_makes_the_next_pass_settle(
@@ -118,7 +128,7 @@ def test_a_fence_that_was_put_up_after_its_pass_had_gone_makes_the_next_pass_set
     assert store.look(consumer).unsettled
     kit.put_lease(opensearch_2, consumer, until=in_(600))
     assert not store.look(consumer).unsettled, "it is its holder's, who may be alive"
-    kit.put_lease(opensearch_2, consumer, owner=myself().owner, host=myself().host, until=in_(600))
+    put_own_lease(opensearch_2, consumer)
     with store.writer(consumer):
         pass
     assert kit.aliases(opensearch_2, consumer) == {live: {consumer.index}}
@@ -129,7 +139,7 @@ def test_a_lease_of_another_user_of_this_host_is_not_ours_to_take(
     store: OpenSearchStore, consumer: Consumer, opensearch_2: OpenSearchNode
 ) -> None:
     """He has a lock file of his own."""
-    kit.put_lease(opensearch_2, consumer, until=in_(600), host=myself().host, owner="somebody-else")
+    put_own_lease(opensearch_2, consumer, owner="somebody-else")
     with pytest.raises(AnotherPass, match="somebody-else"), store.writer(consumer):
         pass
 

@@ -47,4 +47,6 @@ def _opensearch(node: OpenSearchNode) -> Store:
     from ctisync.stores.opensearch_senders import Pace
 
     # Bulks of a few records, several under way at once: so small contents go in as large ones do.
-    return OpenSearchStore([node.url], SystemClock(), pace=Pace(senders=3, bulk_bytes=500))
+    return OpenSearchStore(
+        [node.url], SystemClock(), host_lock="the lock", pace=Pace(senders=3, bulk_bytes=500)
+    )

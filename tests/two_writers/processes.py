@@ -7,7 +7,8 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,12 +20,13 @@ from ctisync.core.model import Consumer, OffsetRange, Snapshot
 from ctisync.core.state import ConsumerState
 from ctisync.core.steps import Policy
 from ctisync.errors import CtisyncError
+from ctisync.locks import host_lock
 from ctisync.ports import Store
 from ctisync.stores.opensearch_client import Reply, Transport
 from ctisync.stores.sqlite import SqliteStore
 from ctisync.sync.run_pass import run_pass
 from tests.properties.observed import ObservedStore, Process
-from tests.stores.opensearch_kit import alters
+from tests.stores.opensearch_kit import LOCK, alters
 from tests.support.clock import FakeClock
 from tests.support.memory_feed import MemoryFeed
 from tests.support.report import KeptReport
@@ -38,20 +40,30 @@ PATIENCE = 60.0
 
 
 class Place(NamedTuple):
-    """Where the content is kept: a node's URL or a SQLite file. `steals`: the caller says that he holds this
-    host's lock, so that he takes a lease of this host over at once; `ttl` is the lease's, in seconds."""
+    """Where the content is kept: a node's URL or a SQLite file. `lock`: the lock file that a pass holds.
+    Without one, `steals`: each pass says that it holds one and the same, so that it takes the lease over at
+    once. `ttl` is the lease's, in seconds."""
 
     url: str
     consumer: Consumer
     steals: bool = True
     ttl: float = 900.0
+    lock: Path | None = None
 
-    def open(self) -> Store:
+    @contextmanager
+    def locked(self) -> Iterator[Store]:
+        """As a pass opens it."""
+        with ExitStack() as ends:
+            held = None if self.lock is None else ends.enter_context(host_lock(self.lock, FakeTime(), "test"))
+            yield ends.enter_context(closing(self.open(held)))
+
+    def open(self, held: str | None = None) -> Store:
         if not self.url.startswith("http"):
             return SqliteStore(Path(self.url), SystemClock())
         from ctisync.stores.opensearch import OpenSearchStore
 
-        return OpenSearchStore([self.url], FakeTime(), host_lock_held=self.steals, lease_ttl=self.ttl)
+        stolen = LOCK if self.steals and self.lock is None else None
+        return OpenSearchStore([self.url], FakeTime(), host_lock=held or stolen, lease_ttl=self.ttl)
 
 
 class FakeTime(SystemClock):
@@ -225,21 +237,19 @@ def run_here(
     place: Place, seed: int, told: Path, wrap: Callable[[Store], Store] = lambda store: store
 ) -> tuple[int, str]:
     """One pass in this process; its exit code and what it says of it."""
-    store = place.open()
     try:
-        run_pass(
-            place.consumer,
-            feed=MemoryFeed(feeds.made_up(seed)),
-            store=wrap(store),
-            commands=ToldFile(told),
-            clock=FakeClock(),
-            report=KeptReport(),
-            policy=Policy(),
-        )
+        with place.locked() as store:
+            run_pass(
+                place.consumer,
+                feed=MemoryFeed(feeds.made_up(seed)),
+                store=wrap(store),
+                commands=ToldFile(told),
+                clock=FakeClock(),
+                report=KeptReport(),
+                policy=Policy(),
+            )
     except CtisyncError as error:
         return error.exit_code, error.message
-    finally:
-        store.close()
     return 0, ""
 
 

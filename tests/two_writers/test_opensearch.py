@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from collections.abc import Callable
 from contextlib import closing
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from ctisync.errors import AnotherPass
+from ctisync.locks import lock_for_server
 from ctisync.stores.opensearch_client import Reply, Transport
 from tests.stores import opensearch_kit as kit
 from tests.support.figures import figure
@@ -81,6 +83,53 @@ def test_a_lease_that_ran_out_while_its_holder_was_stopped_is_taken_and_he_notic
     finally:
         first.kill()
     assert_made_good(place, moment, told)
+
+
+def test_a_live_pass_keeps_its_lease_from_a_pass_of_the_same_host_that_holds_another_lock(
+    opensearch_2: OpenSearchNode, tmp_path: Path
+) -> None:
+    """As in another state folder, with another spelling of the URLs, or in another container."""
+    consumer, url, told = kit.new_consumer(), opensearch_2.url, tmp_path / "told"
+    own = lock_for_server(made(tmp_path / "state"), (url,), consumer)
+    others = [
+        lock_for_server(made(tmp_path / "another state"), (url,), consumer),
+        lock_for_server(made(tmp_path / "state"), (url, f"{url}/"), consumer),
+    ]
+    place = Place(url, consumer, lock=own)
+    first = Pass(place, 19, told, stops_at=19)
+    assert first.stopped()
+    try:
+        for lock in others:
+            code, said = run_here(place._replace(lock=lock), 19, told)
+            assert code == AnotherPass.exit_code
+            assert f"process {first.pid}, lease until" in said
+        first.go_on()
+        assert first.ended().code == 0
+    finally:
+        first.kill()
+    assert_made_good(place, 19, told)
+
+
+def test_a_killed_passs_lease_is_taken_at_once_under_its_own_lock_and_under_no_other(
+    opensearch_2: OpenSearchNode, tmp_path: Path
+) -> None:
+    """A copy of its lock file is another one."""
+    consumer, told = kit.new_consumer(), tmp_path / "told"
+    place = Place(opensearch_2.url, consumer, lock=tmp_path / "x.lock")
+    first = Pass(place, 19, told, stops_at=19)
+    assert first.stopped()
+    first.kill()
+    assert holder(opensearch_2, place) == first.pid
+    copied = tmp_path / "copied.lock"
+    shutil.copy2(tmp_path / "x.lock", copied)
+    assert run_here(place._replace(lock=copied), 19, told)[0] == AnotherPass.exit_code
+    assert run_here(place, 19, told) == DONE
+    assert_made_good(place, 19, told)
+
+
+def made(folder: Path) -> Path:
+    folder.mkdir(exist_ok=True)
+    return folder
 
 
 @pytest.mark.parametrize("steals", [False, True], ids=["leases are kept", "leases are stolen all the time"])

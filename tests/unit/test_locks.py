@@ -3,7 +3,9 @@
 import json
 import multiprocessing
 import os
+import shutil
 import stat
+from collections.abc import Callable
 from multiprocessing.synchronize import Event
 from pathlib import Path
 
@@ -55,7 +57,7 @@ def test_the_lock_of_a_killed_process_is_free_at_once(tmp_path: Path) -> None:
     holder.join()
 
     with host_lock(path, FakeClock(), "ctisync sync"):
-        assert json.loads(path.read_text())["pid"] == os.getpid()
+        assert json.loads(path.read_text().splitlines()[-1])["pid"] == os.getpid()
 
 
 def test_a_signal_that_comes_while_the_holder_is_written_leaves_no_name(
@@ -66,20 +68,76 @@ def test_a_signal_that_comes_while_the_holder_is_written_leaves_no_name(
 
     def stopped(file: int, content: bytes, offset: int) -> int:
         really(file, content, offset)
-        raise StopAsked(15, 0.0)
+        if b"pid" in content:
+            raise StopAsked(15, 0.0)
+        return len(content)
 
     monkeypatch.setattr(os, "pwrite", stopped)
     with pytest.raises(StopAsked), host_lock(path, FakeClock(), "ctisync sync"):
         raise AssertionError("the lock was not taken")
 
-    assert path.read_bytes() == b""
+    assert at_work(path) is None
+    assert b"pid" not in path.read_bytes()
 
 
 def test_a_lock_that_was_let_go_names_nobody(tmp_path: Path) -> None:
     path = tmp_path / "x.lock"
     with host_lock(path, FakeClock(), "ctisync sync"):
         pass
-    assert path.read_bytes() == b""
+    assert at_work(path) is None
+    assert b"pid" not in path.read_bytes()
+
+
+def identity(path: Path) -> str:
+    with host_lock(path, FakeClock(), "ctisync sync") as found:
+        return found
+
+
+def test_a_lock_file_keeps_the_id_that_it_got_when_it_was_made(tmp_path: Path) -> None:
+    one, other = tmp_path / "x.lock", tmp_path / "y.lock"
+    made = identity(one)
+    assert [identity(one), identity(one)] == [made, made]
+    assert identity(other) != made
+    one.rename(tmp_path / "z.lock")
+    assert identity(tmp_path / "z.lock") == made, "it is the same lock under another name"
+
+
+def test_a_copied_or_restored_lock_file_is_another_lock(tmp_path: Path) -> None:
+    """Two passes can hold both, so neither may take the other for dead."""
+    path, copied = tmp_path / "x.lock", tmp_path / "copied.lock"
+    made = identity(path)
+    shutil.copy2(path, copied)
+    assert identity(copied) != made
+    restored = copied.read_bytes()
+    path.unlink()
+    path.write_bytes(restored)
+    assert identity(path) not in (made, identity(copied))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [lambda text: b"", lambda text: text[:10], lambda text: text[:-1], lambda text: b"\xff" + text],
+    ids=["emptied", "torn", "without its end", "no text"],
+)
+def test_a_lock_file_whose_id_is_damaged_gets_another_that_stays(
+    tmp_path: Path, damage: Callable[[bytes], bytes]
+) -> None:
+    path = tmp_path / "x.lock"
+    made = identity(path)
+    path.write_bytes(damage(path.read_bytes()))
+    found = identity(path)
+    assert found != made
+    assert identity(path) == found
+
+
+def test_the_lock_file_of_an_earlier_version_is_taken_and_gets_an_id(tmp_path: Path) -> None:
+    """It names its holder and nothing else, or says nothing."""
+    path = tmp_path / "x.lock"
+    path.write_text(f'{{"pid": {os.getpid()}, "since": "", "command": "ctisync sync"}}')
+    assert at_work(path) == f"ctisync sync, process {os.getpid()}"
+    found = identity(path)
+    assert identity(path) == found
+    assert at_work(path) is None
 
 
 def test_an_error_within_the_block_lets_the_lock_go(tmp_path: Path) -> None:

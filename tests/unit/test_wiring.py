@@ -110,7 +110,7 @@ def test_a_folder_that_somebody_configured_is_not_made(tmp_path: Path) -> None:
     found = settings(tmp_path, CTISYNC_STORE__URL=f"sqlite:///{tmp_path}/typo/x.db")
     with (
         pytest.raises(ConfigurationError) as caught,
-        opened_store(found, SystemClock(), host_lock_held=False),
+        opened_store(found, SystemClock()),
     ):
         pass
     assert caught.value.hint == f"mkdir -p {tmp_path}/typo"

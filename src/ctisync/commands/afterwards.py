@@ -115,7 +115,7 @@ def _remember(settings: Settings, account: Account, clock: Clock, console: Conso
         return
     store_failed = account.exit_code == StoreUnavailable.exit_code
     try:
-        with opened_store(settings, clock, host_lock_held=False) as store:
+        with opened_store(settings, clock) as store:
             why = console.masked(account.why)[:_LONGEST_WHY]
             told = msgspec.structs.replace(account, why=why)
             store.remember(told, settings.history, HURRIED if store_failed else within)

@@ -159,7 +159,7 @@ def _store(
     seen: list[Seen] = []
 
     def look() -> Iterator[Verdict]:
-        with opened_store(settings, clock, host_lock_held=False, untouched=True) as store:
+        with opened_store(settings, clock, untouched=True) as store:
             found = list(store.examine(consumers))
             yield from found
             if any(each.what == "store" and each.health == "failed" for each in found):

@@ -19,7 +19,7 @@ _PIECE: Final = 256 << 10
 
 def export(settings: Settings, consumer: Consumer, output: Path | None, clock: Clock, report: Report) -> None:
     """Write every line of the live content, sorted by name. Raises EmptyStore when there is none."""
-    with opened_store(settings, clock, host_lock_held=False) as store:
+    with opened_store(settings, clock) as store:
         if output is None:
             _write(store, consumer, sys.stdout.buffer, "standard output", report)
             return

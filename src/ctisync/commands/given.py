@@ -38,8 +38,8 @@ def load_from(
     def one(consumer: Consumer, report: Report) -> None:
         with (
             named_refusals(source, "--from"),
-            consumer_lock(settings, consumer, clock, "ctisync init-snapshot --from"),
-            opened_store(settings, clock, host_lock_held=True) as store,
+            consumer_lock(settings, consumer, clock, "ctisync init-snapshot --from") as host_lock,
+            opened_store(settings, clock, host_lock=host_lock) as store,
             opened_feed(settings, consumer, clock, report) as feed,
         ):
             file = here or feed.fetch_given(source, keep_alive=lambda: None)

@@ -34,7 +34,7 @@ class History(NamedTuple):
 
 
 def look(settings: Settings, consumers: Sequence[Consumer], clock: Clock, most: int) -> History:
-    with opened_store(settings, clock, host_lock_held=False) as store:
+    with opened_store(settings, clock) as store:
         return History(store.name, [Passes(each, list(store.passes(each, most))) for each in consumers])
 
 
@@ -42,7 +42,7 @@ def touched(
     settings: Settings, consumers: Sequence[Consumer], clock: Clock, resource: str | None, most: int
 ) -> Iterator[tuple[Consumer, Entry]]:
     """At most so many entries of the log of each consumer, the newest first."""
-    with opened_store(settings, clock, host_lock_held=False) as store:
+    with opened_store(settings, clock) as store:
         for each in consumers:
             passes = store.passes(each, MOST_PASSES, touched=True)
             for entry in islice(entries(passes, resource), most):

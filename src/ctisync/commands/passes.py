@@ -28,8 +28,8 @@ def run_passes(
         from ctisync.sync.run_pass import run_pass
 
         with (
-            consumer_lock(settings, consumer, clock, f"ctisync {mode}"),
-            opened_store(settings, clock, host_lock_held=True) as store,
+            consumer_lock(settings, consumer, clock, f"ctisync {mode}") as host_lock,
+            opened_store(settings, clock, host_lock=host_lock) as store,
             opened_feed(settings, consumer, clock, report) as feed,
         ):
             run_pass(

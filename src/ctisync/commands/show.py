@@ -27,7 +27,7 @@ def find(settings: Settings, consumer: Consumer, name: str, clock: Clock) -> byt
     Raises EmptyStore without a content, UsageError with the nearest names when it is not in there.
     """
     meant = dict.fromkeys((name, name.upper(), f"CVE-{name}"))
-    with opened_store(settings, clock, host_lock_held=False) as store, store.inspect(consumer) as seen:
+    with opened_store(settings, clock) as store, store.inspect(consumer) as seen:
         if seen.count() is None:
             raise EmptyStore(f"{store.name} holds no content of {consumer} yet", hint="ctisync sync")
         found = seen.lookup(meant)

@@ -36,7 +36,7 @@ def look(
     settings: Settings, consumers: Sequence[Consumer], clock: Clock, console: Console, *, remote: bool
 ) -> Status:
     """Read the state of these consumers; `remote` asks the feed too. Nothing is written anywhere."""
-    with opened_store(settings, clock, host_lock_held=False) as store:
+    with opened_store(settings, clock) as store:
         seen = [Seen(each, store.look(each), store.count(each)) for each in consumers]
         name = store.name
     if remote:

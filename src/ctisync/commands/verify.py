@@ -36,7 +36,7 @@ def verify(
     written anywhere."""
     audits: list[Audit] = []
     failed: CtisyncError | None = None
-    with opened_store(settings, clock, host_lock_held=False) as store:
+    with opened_store(settings, clock) as store:
         for each in consumers:
             try:
                 at_work = _at_work(settings, each)
@@ -58,7 +58,7 @@ def verify_against(
     Raises EmptyStore before anything is downloaded, UsageError and SnapshotRefused as a load of it does.
     """
     with (
-        opened_store(settings, clock, host_lock_held=False) as store,
+        opened_store(settings, clock) as store,
         named_refusals(source, "--against"),
     ):
         _refuse_empty(store, consumer)

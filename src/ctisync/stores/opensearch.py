@@ -26,7 +26,7 @@ from ctisync.stores.opensearch_audit import OpenSearchInspection, inspecting
 from ctisync.stores.opensearch_client import Client, path
 from ctisync.stores.opensearch_generations import ONE_SHARD, Generations, Layout
 from ctisync.stores.opensearch_history import History
-from ctisync.stores.opensearch_lease import HeldLease, is_of, may_be_taken, myself, server_time
+from ctisync.stores.opensearch_lease import HeldLease, is_dead, may_be_taken, myself, server_time
 from ctisync.stores.opensearch_records import Records
 from ctisync.stores.opensearch_senders import USUAL, Pace
 from ctisync.stores.opensearch_state import StateDocument
@@ -63,7 +63,8 @@ _page_decoder: Final = msgspec.json.Decoder(_Page)
 class OpenSearchStore:
     """A cluster that answers at `urls`; user, password and certificates go to these origins alone.
 
-    `host_lock_held`: the caller holds this host's lock, so a lease of this host and user is a dead one's.
+    `host_lock`: the id of the lock file that the caller holds (`locks.host_lock`), so that a lease which was
+    taken under the same one is known to be a dead pass's; None: it holds none.
     `lease_ttl` and `timeout` (of one request) are in seconds.
     """
 
@@ -72,7 +73,7 @@ class OpenSearchStore:
         urls: Sequence[str],
         clock: Clock,
         *,
-        host_lock_held: bool = True,
+        host_lock: str | None = None,
         username: str | None = None,
         password: str | None = None,
         ca_file: str | None = None,
@@ -91,7 +92,7 @@ class OpenSearchStore:
         self._name = ",".join(origin.geturl() for origin in origins)
         self._client = Client(HttpTransport(origins, access, timeout), origins[0].geturl(), clock, username)
         self._clock = clock
-        self._host_lock_held = host_lock_held
+        self._host_lock = host_lock
         self._layout = layout
         self._pace = pace
         self._lease_ttl = lease_ttl
@@ -113,8 +114,7 @@ class OpenSearchStore:
             # done after its pass had gone.
             left = any(map(generations.fences, inventory.generations.values()))
         else:
-            # We hold the host's lock, so whoever took a lease under it is dead.
-            left = self._host_lock_held and is_of(entry.lease, myself())
+            left = is_dead(entry.lease, myself(self._host_lock))
         return msgspec.structs.replace(entry.state, unsettled=entry.swap is not None or missing or left)
 
     def checked(self, consumer: Consumer, state: ConsumerState) -> None:
@@ -136,7 +136,7 @@ class OpenSearchStore:
             self._document(consumer),
             self._clock,
             self._lease_ttl,
-            host_lock_held=self._host_lock_held,
+            host_lock=self._host_lock,
         )
         records = Records(self._client, self._clock, self._pace)
         writer = OpenSearchWriter(self._client, consumer, lease, generations, records)

@@ -35,14 +35,15 @@ _health_decoder: Final = msgspec.json.Decoder(list[_Health])
 
 
 class Myself(msgspec.Struct, frozen=True):
-    """Who holds a lease. `owner` and `host` together are who may hold one lock file of this host."""
+    """Who holds a lease. `lock`: the id of the lock file that is held; None: none is."""
 
     owner: str
     host: str
     pid: int
+    lock: str | None
 
 
-def myself() -> Myself:
+def myself(lock: str | None = None) -> Myself:
     """Hosts that share a name, as cloned ones do, are told apart by their machine id."""
     try:
         machine = hashlib.sha256(_MACHINE_ID.read_bytes().strip()).hexdigest()[:8]
@@ -52,11 +53,12 @@ def myself() -> Myself:
         owner = getpass.getuser()
     except (KeyError, OSError):  # a container's user id need not have a name
         owner = f"uid {os.getuid()}"
-    return Myself(owner=owner, host=f"{socket.gethostname()} (machine {machine})", pid=os.getpid())
+    host = f"{socket.gethostname()} (machine {machine})"
+    return Myself(owner=owner, host=host, pid=os.getpid(), lock=lock)
 
 
 def server_time(client: Client) -> int:
-    """Seconds since the epoch by the server's clock, which is one for all writers."""
+    """Seconds since the epoch by the clock of the node that answers; another's may be seconds away."""
     reply = client.call("GET", path("_cat", "health", query="h=epoch&format=json"))
     return int(client.read(reply, _health_decoder)[0].epoch)
 
@@ -64,31 +66,35 @@ def server_time(client: Client) -> int:
 def may_be_taken(lease: Lease | None, now: int, ttl: float, taker: Myself | None) -> bool:
     """Whether nobody alive holds this lease.
 
-    An end further away than a whole lease is a clock's mistake. `taker` is somebody who holds this
-    host's lock: then whoever held the lease here before is dead.
+    An end further away than two whole leases is a clock's mistake; one that was taken just now may end
+    later than `now + ttl`, when another node's clock is ahead of the one that told `now`.
     """
-    if lease is None or not now < lease.until <= now + ttl:
+    if lease is None or not now < lease.until <= now + 2 * ttl:
         return True
-    return taker is not None and is_of(lease, taker)
+    return taker is not None and is_dead(lease, taker)
 
 
-def is_of(lease: Lease, who: Myself) -> bool:
-    """Whether it was taken under the lock of this user on this host, by whatever process."""
-    return (lease.owner, lease.host) == (who.owner, who.host)
+def is_dead(lease: Lease, found_by: Myself) -> bool:
+    """Whether it was taken under the very lock that its finder holds, so that its holder is gone.
+
+    Neither user nor host tells that: passes of one host have other locks in another state folder or with
+    another list of URLs, and containers may share a host's name and its machine id.
+    """
+    theirs, ours = (lease.lock, lease.owner, lease.host), (found_by.lock, found_by.owner, found_by.host)
+    return lease.lock is not None and theirs == ours
 
 
 class HeldLease:
     """A lease from `acquire` to `release`; `entry` is what was last seen in the document."""
 
     def __init__(
-        self, client: Client, document: StateDocument, clock: Clock, ttl: float, *, host_lock_held: bool
+        self, client: Client, document: StateDocument, clock: Clock, ttl: float, *, host_lock: str | None
     ) -> None:
         self._client = client
         self._document = document
         self._clock = clock
         self._ttl = ttl
-        self._host_lock_held = host_lock_held
-        self._me = myself()
+        self._me = myself(host_lock)
         self.token = secrets.token_hex(8)
         self._seen = document.read()
         self._server_ahead = server_time(client) - clock.monotonic()
@@ -100,10 +106,9 @@ class HeldLease:
 
     def acquire(self, change: Callable[[Entry], Entry]) -> None:
         """The model's `acq`. Raises AnotherPass while somebody else holds the lease."""
-        taker = self._me if self._host_lock_held else None
         for _ in range(_CONFLICTS):
             lease = self.entry.lease
-            if lease is not None and not may_be_taken(lease, self._server_now(), self._ttl, taker):
+            if lease is not None and not may_be_taken(lease, self._server_now(), self._ttl, self._me):
                 raise AnotherPass(
                     _held_by(lease),
                     hint="wait for it; if that host has died, the first call after that time takes over",
@@ -155,6 +160,7 @@ class HeldLease:
             host=self._me.host,
             pid=self._me.pid,
             until=int(self._server_now() + self._ttl),
+            lock=self._me.lock,
         )
         write_id = secrets.token_hex(8)
         entry = change(msgspec.structs.replace(self.entry, lease=lease, write_id=write_id))

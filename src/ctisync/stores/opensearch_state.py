@@ -36,13 +36,15 @@ _MIGRATIONS: Final[Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {
 
 class Lease(msgspec.Struct, frozen=True):
     """The right to write, by the name of its holder's token; `until` in seconds since the epoch, the
-    server's time. `owner` and `host` say who and where; a `pid` is for people."""
+    server's time. `owner` and `host` say who and where, `lock` under which lock file of that host (None:
+    under none, or by an earlier version); a `pid` is for people."""
 
     token: str
     owner: str
     host: str
     pid: int
     until: int
+    lock: str | None = None
 
 
 class Swap(msgspec.Struct, frozen=True):

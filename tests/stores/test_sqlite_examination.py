@@ -85,7 +85,7 @@ def test_neither_a_look_nor_an_examination_leaves_sqlites_own_files_or_a_newer_v
     store.look(Consumer())
     list(store.examine([Consumer()]))
 
-    assert [each.name for each in tmp_path.iterdir()] == ["ctisync.db"]
+    assert {each.name for each in tmp_path.iterdir()} == {"ctisync.db", "ctisync.db.lock"}
     assert path.read_bytes() == before
 
 

@@ -62,7 +62,8 @@ def states() -> dict[Consumer, ConsumerState]:
 def path(tmp_path: Path) -> Path:
     """A file as the first ctisync wrote it, statement for statement."""
     path = tmp_path / "ctisync.db"
-    with closing(open_writable(path, migrations=OF_VERSION_1)) as connection:
+    with closing(open_writable(path, migrations=OF_VERSION_1)) as file:
+        connection = file.connection
         connection.execute("BEGIN")
         for consumer, state in states().items():
             connection.execute(
@@ -134,8 +135,8 @@ def test_a_migrated_file_is_like_a_new_one(path: Path, tmp_path: Path) -> None:
 
 def test_a_migration_touches_no_record(path: Path) -> None:
     """So that it takes no longer for 300,000 of them: a few pages are written, whatever there is."""
-    with closing(open_writable(path, migrations=OF_VERSION_1)) as connection:
-        connection.execute("INSERT INTO records VALUES (77, 77, 'big', 1, hex(zeroblob(10000000)))")
+    with closing(open_writable(path, migrations=OF_VERSION_1)) as file:
+        file.connection.execute("INSERT INTO records VALUES (77, 77, 'big', 1, hex(zeroblob(10000000)))")
     log = path.with_name("ctisync.db-wal")
     with reading(path, migrations=OF_VERSION_1), closing(open_writable(path)):
         pages = log.stat().st_size // 16384

@@ -334,10 +334,10 @@ def test_a_range_that_finds_no_room_is_neither_stored_nor_believed(
 
 
 def test_a_full_disk_is_called_that(path: Path) -> None:
-    with closing(open_writable(path)) as connection:
-        connection.execute("PRAGMA max_page_count = 20")
+    with closing(open_writable(path)) as file:
+        file.connection.execute("PRAGMA max_page_count = 20")
         with pytest.raises(StoreUnavailable, match="cannot grow: the disk is full"), named_errors(path):
-            connection.execute("CREATE TABLE big AS SELECT zeroblob(1000000)")
+            file.connection.execute("CREATE TABLE big AS SELECT zeroblob(1000000)")
 
 
 def test_damage_is_told_also_in_the_middle_of_an_export(path: Path) -> None:

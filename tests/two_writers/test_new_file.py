@@ -23,9 +23,9 @@ def _open_each(folder: Path, all_there: Barrier, parent: Connection) -> None:
     for number in range(FILES):
         all_there.wait(60)
         try:
-            with closing(open_writable(folder / f"{number}.db")) as connection:
+            with closing(open_writable(folder / f"{number}.db")) as file:
                 mode, version = (
-                    connection.execute(f"PRAGMA {name}").fetchone()[0]
+                    file.connection.execute(f"PRAGMA {name}").fetchone()[0]
                     for name in ("journal_mode", "user_version")
                 )
                 if (mode, version) != (b"wal", len(MIGRATIONS)):

@@ -18,7 +18,7 @@ from ctisync.ports import Clock, Writer
 from ctisync.stores import guards, sqlite_history
 from ctisync.stores import sqlite_rows as rows
 from ctisync.stores.sqlite_audit import SqliteInspection
-from ctisync.stores.sqlite_file import PATIENCE, named_errors, open_writable, reading, transaction
+from ctisync.stores.sqlite_file import PATIENCE, named_errors, open_writable, reading
 from ctisync.stores.sqlite_packing import Compression
 from ctisync.stores.sqlite_writer import writing
 
@@ -59,13 +59,14 @@ class SqliteStore:
 
     def checked(self, consumer: Consumer, state: ConsumerState) -> None:
         with (
-            closing(open_writable(self._path, self._patience)) as connection,
+            closing(open_writable(self._path, self._patience)) as file,
             named_errors(self._path),
-            transaction(connection),
+            file.transaction(),
         ):
-            row = rows.find_consumer(connection, consumer) or rows.add_consumer(connection, consumer)
+            found = rows.find_consumer(file.connection, consumer)
+            row = found or rows.add_consumer(file.connection, consumer)
             if guards.only_looked(row.state, state):
-                rows.set_state(connection, row.id, state)
+                rows.set_state(file.connection, row.id, state)
 
     def writer(self, consumer: Consumer) -> AbstractContextManager[Writer]:
         return writing(self._path, self._patience, consumer, self._clock, self._compression)
@@ -94,11 +95,11 @@ class SqliteStore:
     def remember(self, account: Account, keep: int, within: float) -> None:
         patience = min(self._patience, within)
         with (
-            closing(open_writable(self._path, patience)) as connection,
+            closing(open_writable(self._path, patience)) as file,
             named_errors(self._path),
-            transaction(connection),
+            file.transaction(),
         ):
-            sqlite_history.remember(connection, account, keep)
+            sqlite_history.remember(file.connection, account, keep)
 
     def passes(self, consumer: Consumer, most: int, *, touched: bool = False) -> Iterator[Account]:
         with reading(self._path, self._patience) as connection:

@@ -1,6 +1,7 @@
 """The database file: how it comes to be, how it is opened, and what its errors mean to an operator.
 
-There is one connection that writes (the pass holds this host's lock) and any number that only read.
+Any number of connections read it, and one at a time writes: a consumer's pass holds this host's lock for it,
+and whatever else writes (another consumer's pass, the history of one that has ended) takes turns with it.
 The file is in WAL mode, so that readers keep the moment at which they began while a pass writes.
 """
 
@@ -20,6 +21,7 @@ import msgspec
 from ctisync.errors import ConfigurationError, CtisyncError, StoreUnavailable
 from ctisync.stores.sqlite_lines import Unreadable
 from ctisync.stores.sqlite_schema import MIGRATIONS, Migration, not_ours, refuse_newer, version_of
+from ctisync.stores.sqlite_turn import Turn
 
 OLDEST: Final = (3, 24, 0)
 """The first SQLite that knows upserts; RHEL 8 and 9, which have Python 3.11, come with 3.26 and 3.34."""
@@ -76,10 +78,43 @@ def reading(
             connection.close()
 
 
+class Writable:
+    """The connection of a writer, and what it needs to write to the file that stands at the path."""
+
+    def __init__(self, path: Path, patience: float) -> None:
+        self.path = path
+        identity = _identity(path)
+        self.connection = _connect(path, "rw", patience)
+        try:
+            self._turn = Turn(path, patience)
+        except OSError as error:
+            self.connection.close()
+            raise _no_access(Path(error.filename), error) from error
+        # Which file SQLite has opened shows in nothing but that it was the same before and after.
+        self._identity = identity if identity == _identity(path) else None
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of it or nothing. When this ends it is on the disk, in the file at the path; else it raises
+        StoreUnavailable."""
+        with self._turn.taken():
+            with _transaction(self.connection):
+                yield
+            if self._identity is None or self._identity != _identity(self.path):
+                raise StoreUnavailable(
+                    f"{self.path} was replaced or removed while ctisync wrote to it, and does not hold that",
+                    hint="ctisync sync",
+                )
+
+    def close(self) -> None:
+        self.connection.close()
+        self._turn.close()
+
+
 def open_writable(
     path: Path, patience: float = PATIENCE, migrations: Sequence[Migration] = MIGRATIONS
-) -> sqlite3.Connection:
-    """The connection of a writer, to a file of the newest schema version that is created when missing.
+) -> Writable:
+    """To write to a file of the newest schema version, which is created when missing.
 
     What is not ours is refused through a connection that cannot write.
     """
@@ -88,7 +123,8 @@ def open_writable(
             _create(path)
         reader, version = _open_reader(path, patience, migrations)
         reader.close()
-        connection = _connect(path, "rw", patience)
+        file = Writable(path, patience)
+        connection = file.connection
         try:
             _enter_wal(connection, new=version == 0)
             connection.execute("PRAGMA synchronous = FULL")
@@ -96,16 +132,15 @@ def open_writable(
             connection.execute(f"PRAGMA cache_size = {-CACHE_BYTES >> 10}")
             connection.execute(f"PRAGMA wal_autocheckpoint = {LOG_BYTES // PAGE_SIZE}")
             if version < len(migrations):
-                _migrate(connection, path, migrations)
+                _migrate(file, migrations)
         except BaseException:
-            connection.close()
+            file.close()
             raise
-        return connection
+        return file
 
 
 @contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[None]:
-    """All of it or nothing; it is on the disk when this ends."""
+def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
     try:
         connection.execute("BEGIN IMMEDIATE")
         yield
@@ -162,13 +197,13 @@ def _try_wal(connection: sqlite3.Connection, *, new: bool) -> None:
     connection.execute("PRAGMA journal_mode = WAL")
 
 
-def _migrate(connection: sqlite3.Connection, path: Path, migrations: Sequence[Migration]) -> None:
+def _migrate(file: Writable, migrations: Sequence[Migration]) -> None:
     for number, statements in enumerate(migrations, start=1):
-        with transaction(connection):
-            if version_of(connection, path) < number:
+        with file.transaction():
+            if version_of(file.connection, file.path) < number:
                 for statement in statements:
-                    connection.execute(statement)
-                connection.execute(f"PRAGMA user_version = {number}")
+                    file.connection.execute(statement)
+                file.connection.execute(f"PRAGMA user_version = {number}")
 
 
 def _quiet_mode(path: Path) -> _Mode:
@@ -218,6 +253,15 @@ def _connect(path: Path, mode: _Mode, patience: float) -> sqlite3.Connection:
     connection = sqlite3.connect(uri, uri=True, timeout=patience, isolation_level=None)
     connection.text_factory = bytes  # a line is handed out as it came in
     return connection
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    """Which file stands there now, by device and inode."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _exists(path: Path) -> bool:

@@ -5,7 +5,6 @@ consumer's row.
 """
 
 import math
-import sqlite3
 import uuid
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
@@ -19,7 +18,7 @@ from ctisync.ports import Clock
 from ctisync.stores import guards
 from ctisync.stores import sqlite_rows as rows
 from ctisync.stores.endings import HURRY, finish, is_stop
-from ctisync.stores.sqlite_file import named_errors, open_writable, transaction
+from ctisync.stores.sqlite_file import Writable, named_errors, open_writable
 from ctisync.stores.sqlite_load import SqliteLoad
 from ctisync.stores.sqlite_packing import AsText, Compression, Packer, Packing
 
@@ -31,30 +30,31 @@ DROPPED_AT_ONCE: Final = 10_000
 def writing(
     path: Path, patience: float, consumer: Consumer, clock: Clock, compression: Compression
 ) -> Iterator["SqliteWriter"]:
-    with closing(open_writable(path, patience)) as connection:
-        yield SqliteWriter(connection, path, consumer, clock, compression)
+    with closing(open_writable(path, patience)) as file:
+        yield SqliteWriter(file, consumer, clock, compression)
 
 
 class SqliteWriter:
     def __init__(
         self,
-        connection: sqlite3.Connection,
-        path: Path,
+        file: Writable,
         consumer: Consumer,
         clock: Clock,
         compression: Compression,
     ) -> None:
         """Become the writer, and remove what a killed one left."""
-        self._connection = connection
-        self.path = path
+        self._file = file
+        self._connection = file.connection
+        self.path = file.path
         self._consumer = consumer
         self._clock = clock
         self._compression = compression
         self._packing: tuple[int, Packing] | None = None
         self._token = uuid.uuid4().hex
-        with named_errors(path), transaction(connection):
-            row = rows.find_consumer(connection, consumer) or rows.add_consumer(connection, consumer)
-            rows.set_writer(connection, row.id, self._token)
+        with named_errors(self.path), file.transaction():
+            found = rows.find_consumer(self._connection, consumer)
+            row = found or rows.add_consumer(self._connection, consumer)
+            rows.set_writer(self._connection, row.id, self._token)
         self._row = row
         self._settle()
 
@@ -120,7 +120,7 @@ class SqliteWriter:
         """All of it or nothing, and nothing once another writer has begun. What we know goes with it."""
         before = self._row
         try:
-            with named_errors(self.path), transaction(self._connection):
+            with named_errors(self.path), self._file.transaction():
                 self._still_mine()
                 yield
         except BaseException:

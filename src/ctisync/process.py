@@ -4,7 +4,6 @@ import os
 import select
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -12,6 +11,7 @@ from types import FrameType
 from typing import Final, TextIO
 
 from ctisync.errors import UsageError
+from ctisync.threads import beside
 
 LONGEST_STOP: Final = 4.0
 """Seconds in which a run that was asked to stop ends by itself; then it is ended."""
@@ -68,7 +68,7 @@ def stopping_on_signals(tell_ended: Callable[[int], None], monotonic: Callable[[
         if isinstance(lost.exc_value, StopAsked):
             number = lost.exc_value.signal_number
             signal.signal(number, stop)
-            threading.Timer(_MOMENT, os.kill, (os.getpid(), number)).start()
+            beside(lambda: _signal_again(number), "signal-again")
         else:
             sys.__unraisablehook__(lost)
 
@@ -90,6 +90,11 @@ def stopping_on_signals(tell_ended: Callable[[int], None], monotonic: Callable[[
             sys.unraisablehook = sys.__unraisablehook__
 
 
+def _signal_again(number: int) -> None:
+    select.select((), (), (), _MOMENT)
+    os.kill(os.getpid(), number)
+
+
 def _heard(_number: int, _frame: FrameType | None) -> None:
     """Nothing: a handler must stand there for the watch to be woken."""
 
@@ -101,11 +106,14 @@ def _watch_signals(heeded: Sequence[signal.Signals], tell_ended: Callable[[int],
     """
     arrived, arrive = os.pipe()
     os.set_blocking(arrive, False)
-    watch = threading.Thread(target=_end_process, args=(arrived, tell_ended), daemon=True, name="signals")
     # A signal that this thread took would not wake the main thread from what it waits for.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, heeded)
-    watch.start()
+    watch = beside(lambda: _end_process(arrived, tell_ended), "signals")
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    if watch is None:  # a signal is heard all the same, but for where no handler runs
+        os.close(arrive)
+        os.close(arrived)
+        return lambda: None
     signal.set_wakeup_fd(arrive, warn_on_full_buffer=False)
 
     def end() -> None:
@@ -127,9 +135,8 @@ def _end_process(arrived: int, tell_ended: Callable[[int], None]) -> None:
         os.read(arrived, 100)
     select.select([arrived], [], [], LONGEST_STOP - _ONE_REQUEST)
     number = first[0]
-    words = threading.Thread(target=tell_ended, args=(number,), daemon=True)
-    words.start()
-    words.join(_LAST_WORDS)
+    if words := beside(lambda: tell_ended(number), "last-words"):
+        words.join(_LAST_WORDS)
     os._exit(128 + number)
 
 

@@ -247,3 +247,22 @@ def test_a_load_that_is_given_up_waits_for_what_is_under_way_but_not_for_ever(no
     node.take().answer.put(Sent())
     senders.stop(PATIENCE)
     assert senders.drain() == []
+
+
+def no_thread(_: threading.Thread) -> None:
+    raise RuntimeError("can't start new thread")
+
+
+def test_a_stop_that_comes_while_a_bulk_is_sent_without_a_thread_is_raised_at_once(
+    node: Node, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not after the bulks that follow."""
+    senders = Senders(stopped, Pace(), node.clock, lambda: None)
+    monkeypatch.setattr(threading.Thread, "start", no_thread)
+
+    with pytest.raises(KeyboardInterrupt):
+        senders.submit(bulk("CVE-1"))
+
+
+def stopped(_: Sequence[Action]) -> Sent:
+    raise KeyboardInterrupt

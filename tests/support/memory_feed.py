@@ -101,9 +101,10 @@ class MemoryServer:
             raise self.failure
 
 
-def at_once(job: Callable[[], None]) -> None:
+def at_once(job: Callable[[], None]) -> bool:
     """`ahead.Start` without a thread, so that all that happens has one order."""
     job()
+    return True
 
 
 class MemoryFeed:

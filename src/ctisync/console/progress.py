@@ -33,7 +33,7 @@ class Bar:
         now = self._progress.get_time()
         if now >= self._next_update:
             self._next_update = now + 0.1
-            self._progress.update(self._task, completed=amount)
+            self._progress.update(self._task, completed=amount, refresh=True)
 
     def print_above(self, line: str) -> None:
         """Show a line without smudging the bar."""
@@ -47,7 +47,9 @@ def drawn(stream: TextIO, step: str, total: int | None, unit: Unit) -> Iterator[
     if unit == "bytes":
         amounts = [DownloadColumn(), TransferSpeedColumn()]
     columns = (TextColumn("{task.description}"), BarColumn(), *amounts, TimeRemainingColumn())
-    with Progress(*columns, console=Console(file=stream), transient=True) as progress:
+    # No thread that draws: a bar that stands still needs none, and the system may allow none.
+    console = Console(file=stream)
+    with Progress(*columns, console=console, transient=True, auto_refresh=False) as progress:
         yield Bar(progress, step, total)
 
 

@@ -6,17 +6,16 @@ end of what is under way.
 
 from collections.abc import Callable
 from concurrent.futures import Future, wait
-from threading import Thread
 
 from ctisync.core.model import Change, OffsetRange
+from ctisync.threads import beside
 
-Start = Callable[[Callable[[], None]], None]
-"""Runs a job: at once, or beside what its caller does next."""
+Start = Callable[[Callable[[], None]], bool]
+"""Runs a job, at once or beside what its caller does next; False when it cannot."""
 
 
-def on_a_thread(job: Callable[[], None]) -> None:
-    # A daemon, so that a server which hangs does not keep the process from ending.
-    Thread(target=job, daemon=True, name="asking-ahead").start()
+def on_a_thread(job: Callable[[], None]) -> bool:
+    return beside(job, "asking-ahead") is not None
 
 
 class Ahead:
@@ -28,7 +27,7 @@ class Ahead:
         self._asked: tuple[OffsetRange, Future[list[Change]]] | None = None
 
     def ask(self, wanted: OffsetRange) -> None:
-        """Begin to fetch these changes. What stands in their way `changes` raises."""
+        """Begin to fetch these changes, where that can be. What stands in their way `changes` raises."""
         self.drop()
         answer: Future[list[Change]] = Future()
         self._asked = wanted, answer
@@ -39,7 +38,8 @@ class Ahead:
             except BaseException as error:  # noqa: BLE001  # handed on to the caller's thread
                 answer.set_exception(error)
 
-        self._start(fetch)
+        if not self._start(fetch):
+            self._asked = None
 
     def changes(self, wanted: OffsetRange) -> list[Change]:
         """The answer to `ask`, if it was for this range, or what is fetched now."""

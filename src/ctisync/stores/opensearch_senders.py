@@ -1,16 +1,17 @@
-"""Bulks that are under way at once, each on a thread of its own.
+"""Bulks that are under way at once, each on a thread of its own; one by one where there are no threads.
 
 Of two lines with one name the first one sent may decide, so that no two bulks which have a name in common
 are ever under way together. How many there are, and how large, follows what the node takes.
 """
 
-import threading
 from collections.abc import Callable, Iterable, Sequence
 from queue import Empty, SimpleQueue
 from typing import Final, NamedTuple
 
 from ctisync.ports import Clock
+from ctisync.stores.endings import is_stop
 from ctisync.stores.opensearch_actions import Action, Sent
+from ctisync.threads import beside
 
 SMALLEST: Final = 500_000
 """Bytes: a bulk is not made smaller than that for a busy node's sake."""
@@ -87,8 +88,11 @@ class Senders:
             replies.append(self._next())
         self._under_way += 1
         self._names |= names
-        # Daemons, so that a node which hangs does not keep the process from ending.
-        threading.Thread(target=self._run, args=(actions, names), daemon=True).start()
+        if beside(lambda: self._back.put(self._over(actions, names)), "sender") is None:
+            back = self._over(actions, names)
+            if back.error is not None and is_stop(back.error):
+                raise back.error
+            self._back.put(back)
         return replies
 
     def drain(self) -> list[Sent]:
@@ -115,14 +119,14 @@ class Senders:
         bulk, self._gathered, self._size = self._gathered, [], 0
         return self.submit(bulk)
 
-    def _run(self, actions: Sequence[Action], names: frozenset[str]) -> None:
+    def _over(self, actions: Sequence[Action], names: frozenset[str]) -> _Back:
         began = self._clock.monotonic()
         sent, error = Sent(), None
         try:
             sent = self._send(actions)
         except BaseException as raised:  # noqa: BLE001  # handed on to the caller's thread
             error = raised
-        self._back.put(_Back(names, sent, error, self._clock.monotonic() - began))
+        return _Back(names, sent, error, self._clock.monotonic() - began)
 
     def _next(self) -> Sent:
         back = self._waited_for()

@@ -2,7 +2,7 @@
 
 import sqlite3
 from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final, Protocol, Self
@@ -13,6 +13,7 @@ from ctisync.errors import StoreUnavailable
 from ctisync.stores import guards
 from ctisync.stores import sqlite_rows as rows
 from ctisync.stores.sqlite_packing import AsText, Compression, Packer, Packing, number_of, trained
+from ctisync.threads import beside
 
 PACKED_AT_ONCE: Final = 2 << 20
 """Bytes of lines. A first piece of this size is plenty to train a dictionary on."""
@@ -50,7 +51,6 @@ class SqliteLoad:
         self._generation = generation
         self._packing: Packing | None = AsText() if compression == "none" else None
         self._dictionary: bytes | None = None
-        self._helper = ThreadPoolExecutor(1, "ctisync-packing")
         self._begun: list[Record] = []
         self._begun_bytes = 0
         self._packed: Future[list[rows.RecordRow]] | None = None
@@ -62,7 +62,8 @@ class SqliteLoad:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._helper.shutdown()
+        if self._packed is not None:
+            wait([self._packed])
 
     def add(self, records: Sequence[Record]) -> None:
         self._begun += records
@@ -90,9 +91,19 @@ class SqliteLoad:
 
     def _pack(self) -> None:
         """Have packed what was added, and take over what was packed meanwhile."""
-        before, self._packed = self._packed, self._helper.submit(self._rows, self._begun)
+        self._take(self._packed)
+        packed, records = Future[list[rows.RecordRow]](), self._begun
+        self._packed = packed
         self._begun, self._begun_bytes = [], 0
-        self._take(before)
+
+        def pack() -> None:
+            try:
+                packed.set_result(self._rows(records))
+            except BaseException as error:  # noqa: BLE001  # handed on to the caller's thread
+                packed.set_exception(error)
+
+        if beside(pack, "packing") is None:
+            packed.set_result(self._rows(records))
 
     def _rows(self, records: list[Record]) -> list[rows.RecordRow]:
         """The thread's work."""

@@ -116,6 +116,74 @@ def test_without_a_strong_etag_a_part_is_thrown_away(
     assert _ranges(sim) == [None, None, None]
 
 
+UNFIT = {
+    "not ASCII": '"caf\xe9"',
+    "of other bytes": '"\xc2\x80\xff"',
+    "an escape": '"\x1b[2J"',
+    "a space": '"a b"',
+    "a quote within": '"a"b"',
+    "unquoted": "abc",
+    "half": '"abc',
+    "two": '"a", "b"',
+    "90 kB": f'"{"x" * 90_000}"',
+}
+"""What no `If-Range` can hold, or no server takes (RFC 9110, 8.8.3)."""
+
+
+@pytest.mark.parametrize("etag", UNFIT.values(), ids=UNFIT.keys())
+def test_an_etag_that_no_request_can_hold_is_none_and_ends_no_pass(
+    sim: FeedSimulator, make_feed: MakeFeed, snapshot: Snapshot, etag: str
+) -> None:
+    served(sim).etag = etag
+    sim.fail("snapshot", failures.cut_off(0.5))
+    with pytest.raises(FeedUnreachable):
+        make_feed(retry_budget=0.0).fetch_snapshot(snapshot, None, nothing)
+
+    file = make_feed().fetch_snapshot(snapshot, None, nothing)
+
+    assert file.path.read_bytes() == served(sim).body
+    assert file.as_refused("").etag is None
+    assert _ranges(sim) == [None, None]
+
+
+@pytest.mark.parametrize("etag", UNFIT.values(), ids=UNFIT.keys())
+def test_a_note_whose_etag_no_request_can_hold_is_dropped(
+    sim: FeedSimulator, make_feed: MakeFeed, snapshot: Snapshot, tmp_path: Path, etag: str
+) -> None:
+    """As earlier versions have left them."""
+    sim.fail("snapshot", failures.cut_off(0.5))
+    with pytest.raises(FeedUnreachable):
+        make_feed(retry_budget=0.0).fetch_snapshot(snapshot, None, nothing)
+    (note,) = (tmp_path / "spool").glob("*.json")
+    note.write_text(json.dumps({**json.loads(note.read_text()), "etag": etag}))
+
+    file = make_feed().fetch_snapshot(snapshot, None, nothing)
+
+    assert file.path.read_bytes() == served(sim).body
+    assert _ranges(sim) == [None, None]
+
+
+@pytest.mark.parametrize("status", [400, 412, 413, 431])
+def test_a_server_that_refuses_to_be_asked_for_the_rest_is_asked_for_all(
+    sim: FeedSimulator, make_feed: MakeFeed, snapshot: Snapshot, status: int
+) -> None:
+    sim.fail("snapshot", failures.cut_off(0.5))
+    sim.fail(_is_late, failures.status(status), times=ALWAYS)
+    file = make_feed().fetch_snapshot(snapshot, None, nothing)
+    assert file.path.read_bytes() == served(sim).body
+    assert [request.status for request in sim.asked("snapshot")] == [200, status, 200]
+
+
+def test_a_part_that_comes_with_an_etag_which_is_none_is_not_joined(
+    sim: FeedSimulator, feed: CtiFeed, snapshot: Snapshot
+) -> None:
+    sim.fail("snapshot", failures.cut_off(0.5))
+    sim.fail("snapshot", failures.headers(etag=UNFIT["not ASCII"]))
+    file = feed.fetch_snapshot(snapshot, None, nothing)
+    assert file.path.read_bytes() == served(sim).body
+    assert [request.status for request in sim.asked("snapshot")] == [200, 206, 200]
+
+
 @pytest.mark.parametrize(
     "lie", ["bytes 0-9/10", "bytes 5-99/100", "bytes */5", "items 1-2/3", None, "bytes 99999999-1/2"]
 )
@@ -167,7 +235,8 @@ def test_a_part_longer_than_the_file_is_started_again(
 
 
 @pytest.mark.parametrize(
-    "note", [b"", b"{", b"[]", b"\xff", b'{"link": "another", "etag": "\\"x\\"", "size": 5}']
+    "note",
+    [b"", b"{", b"[]", b"\xff", b'{"link": "another", "etag": "\\"x\\"", "size": 5}', b'{"x":' + b"[" * 9999],
 )
 def test_a_torn_or_foreign_note_starts_again(
     sim: FeedSimulator, make_feed: MakeFeed, snapshot: Snapshot, note: bytes

@@ -11,9 +11,10 @@ import shutil
 import zipfile
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import BinaryIO, Final, cast
+from typing import Annotated, BinaryIO, Final, cast
 
 import msgspec
+from msgspec import Meta
 
 from ctisync.core.state import RefusedSnapshot
 from ctisync.errors import SnapshotChanged, SnapshotRefused
@@ -30,12 +31,22 @@ _PART: Final = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19})")
 """A Content-Range whose numbers are those of a file."""
 
 
+_LONGEST_ETAG: Final = 512
+"""Characters: far more than any server's own, far less than what one refuses in a request."""
+
+_ETAG: Final = re.compile(r'^(W/)?"[\x21\x23-\x7e]*"\Z')
+"""An entity-tag (RFC 9110, 8.8.3), but for obs-text: no two programs read that alike."""
+
+
 class Offer(msgspec.Struct, frozen=True):
-    """What a server hands out under a link: its ETag and its size in bytes, as far as it says."""
+    """What a server hands out under a link: its ETag and its size in bytes, as far as it says.
+
+    The ETag goes into later requests, so one that no request can hold counts as none.
+    """
 
     link: str
-    etag: str | None
-    size: int | None
+    etag: Annotated[str, Meta(max_length=_LONGEST_ETAG, pattern=_ETAG.pattern)] | None
+    size: Annotated[int, Meta(ge=0)] | None
 
     @property
     def validator(self) -> str | None:
@@ -115,7 +126,7 @@ class Download:
             raise self._too_large(f"the snapshot has {offer.size} bytes", body=None)
         here = self._is_here(offer)
         if start == 0 and not here:
-            self._start_anew()
+            self.start_anew()
             self._remember(offer)
         if self._offer is None or start == 0:
             self._offer = offer
@@ -129,7 +140,8 @@ class Download:
         """What the reply's headers announce, and the position at which its body begins."""
         etag = reply.headers.get("etag")
         if reply.status == 200:
-            return Offer(self._link, etag, _number(reply.headers.get("content-length"))), 0
+            usable = etag if etag is not None and _is_usable(etag) else None
+            return Offer(self._link, usable, _number(reply.headers.get("content-length"))), 0
         have, known = self.have, self._known
         if known is None or known.validator is None or not have:
             raise SnapshotRefused(
@@ -144,7 +156,7 @@ class Download:
                 first, last, size = map(int, part.groups())
                 if first == have and last == size - 1 and known.size in (None, size):
                     return Offer(self._link, known.etag, size), have
-        self._start_anew()
+        self.start_anew()
         raise Again(f"the server answers {reply.status}, and its Content-Range does not fit what is here")
 
     def _not_refused_before(self, offer: Offer) -> None:
@@ -211,7 +223,7 @@ class Download:
                     raise Again("the snapshot was cut off; the server does not say how long it is")
             self._report.event("info", "snapshot-size-unknown", link=self._link, size=self.have)
 
-    def _start_anew(self) -> None:
+    def start_anew(self) -> None:
         """From the first byte: what is here is of another file, or nobody can tell."""
         self._start_again()
         if self.in_use:
@@ -225,7 +237,7 @@ class Download:
     def _noted(self) -> Offer | None:
         try:
             noted = _offer_decoder.decode(self.note.read_bytes())
-        except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError):
+        except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
         return noted if noted.link == self._link else None
 
@@ -249,6 +261,10 @@ def _private(path: Path, how: int) -> BinaryIO:
     """The file, opened for writing, for this user alone and never through a planted link."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | how, 0o600)
     return cast(BinaryIO, os.fdopen(descriptor, "wb"))
+
+
+def _is_usable(etag: str) -> bool:
+    return len(etag) <= _LONGEST_ETAG and _ETAG.match(etag) is not None
 
 
 def _number(text: str | None) -> int | None:

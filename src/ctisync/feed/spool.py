@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from ctisync.core.model import Consumer
 from ctisync.core.state import RefusedSnapshot
-from ctisync.errors import StoreUnavailable
+from ctisync.errors import FeedRefused, SnapshotRefused, StoreUnavailable
 from ctisync.feed.arriving import Arriving
 from ctisync.feed.bounds import Bounds
 from ctisync.feed.download import Download
@@ -118,8 +118,8 @@ class Spool:
         self._patience.begin()
         with self._usable_folder():
             while True:
+                question = download.question()
                 try:
-                    question = download.question()
                     with (
                         self._transport.follow(url, headers=question, accept=accept, reach=reach) as reply,
                         closing(download.take(reply)) as pieces,
@@ -128,6 +128,10 @@ class Spool:
                             with self._patience.set_aside():
                                 yield
                     return
+                except FeedRefused as refusal:
+                    if "Range" not in question or isinstance(refusal, SnapshotRefused):
+                        raise
+                    download.start_anew()  # it may be the question for the rest that the server refuses
                 except Again as failure:
                     # A cut-off download is gone on with later: the feed was unreachable, its data is not
                     # refused.

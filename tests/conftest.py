@@ -18,6 +18,8 @@ from tests.support.stores import OPENSEARCH
 
 OPENSEARCH_FIXTURES = {"opensearch_2": "2.19.1", "opensearch_3": "3.3.2"}
 
+os.umask(0o022)  # folders that a group may write to are refused
+
 hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None, database=None)
 hypothesis.settings.load_profile("fixed")
 

@@ -5,6 +5,7 @@ import fcntl
 import hashlib
 import os
 import secrets
+import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -15,6 +16,7 @@ import msgspec
 from ctisync.core.health import Verdict, failed, ok
 from ctisync.core.model import Consumer
 from ctisync.errors import AnotherPass, ConfigurationError, StoreUnavailable
+from ctisync.own_files import Unfit, opened, unfit
 from ctisync.ports import Clock
 
 _MOST_TEXT: Final = 4096
@@ -112,7 +114,12 @@ def _writing(path: Path) -> Iterator[None]:
 @contextmanager
 def _opened(path: Path) -> Iterator[int]:
     try:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        file = opened(path, os.O_RDWR | os.O_CREAT)
+    except Unfit as error:
+        raise StoreUnavailable(
+            f"cannot use the lock file {path}: {error.strerror}",
+            hint=f"ls -l {shlex.quote(str(path))}; if ctisync has not made it, remove it while no pass runs",
+        ) from error
     except OSError as error:
         if not path.parent.exists():
             raise ConfigurationError(
@@ -131,7 +138,7 @@ def at_work(path: Path) -> str | None:
     Only looked at, not locked: a pass that begins just now is not to be turned away.
     """
     try:
-        holder = _named_in(path.read_bytes())
+        holder = _named_in(_text_of(path))
         if holder is None:
             return None
         os.kill(holder.pid, 0)
@@ -142,15 +149,23 @@ def at_work(path: Path) -> str | None:
     return f"{holder.command}, process {holder.pid}"
 
 
+def _text_of(path: Path) -> bytes:
+    """Whoever's file it is: nothing is believed of it but who to look for."""
+    file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        return os.pread(file, _MOST_TEXT, 0)
+    finally:
+        os.close(file)
+
+
 def examine(path: Path) -> Verdict:
     """Whether a pass of this user can take the lock file, by looking at it alone."""
-    if path.is_symlink() or (path.exists() and not path.is_file()):
-        return failed("lock", f"{path} is no file that a pass can lock", f"ls -ld {path}")
-    if path.exists() and not os.access(path, os.R_OK | os.W_OK):
+    why = unfit(path.lstat()) if os.path.lexists(path) else None
+    if why is not None or (path.exists() and not os.access(path, os.R_OK | os.W_OK)):
         return failed(
             "lock",
-            f"{path} is another user's, whose passes alone can take it",
-            f"ls -l {path}; run ctisync as its owner",
+            f"a pass cannot use {path}: {why or 'it may not be written to'}",
+            f"ls -ld {shlex.quote(str(path))}; run ctisync as the owner of its folder",
         )
     holder = at_work(path)
     return ok("lock", "free" if holder is None else f"held by a pass at work: {holder}")

@@ -14,6 +14,7 @@ from ctisync.core.model import Consumer
 from ctisync.core.steps import Mode, Policy
 from ctisync.errors import ConfigurationError, StoreUnavailable
 from ctisync.locks import host_lock, lock_beside, lock_for_server
+from ctisync.own_files import fault_of
 from ctisync.ports import Clock, Report, Store
 from ctisync.settings import Settings
 from ctisync.settings.checks import OpenSearchPlace, SqlitePlace, origin_of
@@ -153,10 +154,15 @@ def command_manager(settings: Settings, clock: Clock) -> "CommandManagerClient |
 def consumer_lock(
     settings: Settings, consumer: Consumer, clock: Clock, command: str
 ) -> AbstractContextManager[str]:
-    """This host's lock for the consumer, and its id; the state folder is made when it is missing."""
+    """This host's lock for the consumer, and its id; the state folder is made when it is missing.
+
+    Raises ConfigurationError for a folder in which others could change what a pass relies on, too.
+    """
     path = lock_path(settings, consumer)
     if path.parent == settings.state_dir:
         _make_folder(settings.state_dir)
+    if (fault := fault_of(path.parent)) is not None:
+        raise ConfigurationError(fault.said, hint=fault.hint)
     return host_lock(path, clock, command)
 
 

@@ -83,3 +83,10 @@ def _(stage: Stage) -> Printed:
     lock_beside(stage.database, Consumer()).mkdir()
     stage.names["Is a directory"] = "Permission denied"
     return stage.run("sync", "-q")
+
+
+@situation("shared-folder")
+def _(stage: Stage) -> Printed:
+    stage.follow()
+    stage.state.chmod(0o775)
+    return stage.run("sync", "-q")

@@ -4,16 +4,18 @@ import errno
 import os
 import shutil
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ctisync.core.model import Consumer, Snapshot
-from ctisync.errors import AnotherPass, StoreUnavailable
+from ctisync.errors import AnotherPass, FeedUnreachable, StoreUnavailable
 from ctisync.feed.client import CtiFeed
 from ctisync.locks import lock_for_server
 from tests.feed.conftest import MakeFeed
 from tests.feed.downloads import nothing, served, spooled
+from tests.support import feed_failures as failures
 from tests.support.clock import FakeClock
 from tests.support.feed_simulator import FeedSimulator
 from tests.support.report import KeptReport
@@ -163,14 +165,67 @@ def test_a_folder_that_cannot_be_made_is_the_stores_failure(
         make_feed(lock=tmp_path / "file" / "spool" / "x.lock").fetch_snapshot(snapshot, None, nothing)
 
 
-def test_a_planted_link_is_not_written_through(
-    make_feed: MakeFeed, snapshot: Snapshot, tmp_path: Path
+def _link(path: Path, precious: Path) -> None:
+    path.symlink_to(precious)
+
+
+def _hard_link(path: Path, precious: Path) -> None:
+    path.hardlink_to(precious)
+
+
+def _pipe(path: Path, _: Path) -> None:
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize("suffix", [".part", ".json", ".json.new"])
+@pytest.mark.parametrize("plant", [_link, _hard_link, _pipe])
+def test_what_is_planted_under_our_names_is_not_used_and_the_download_begins_anew(
+    sim: FeedSimulator,
+    make_feed: MakeFeed,
+    snapshot: Snapshot,
+    tmp_path: Path,
+    plant: Callable[[Path, Path], None],
+    suffix: str,
 ) -> None:
     precious = tmp_path / "precious"
-    precious.write_text("precious")
+    sim.fail("snapshot", failures.cut_off(0.5))
+    with pytest.raises(FeedUnreachable):
+        make_feed(retry_budget=0.0).fetch_snapshot(snapshot, None, nothing)
+    (note,) = (tmp_path / "spool").glob("*.json")
+    planted = note.with_suffix(suffix)
+    precious.write_bytes(planted.read_bytes() if planted.exists() else b"precious")
+    before = precious.read_bytes()
+    planted.unlink(missing_ok=True)
+    plant(planted, precious)
+
     file = make_feed().fetch_snapshot(snapshot, None, nothing)
-    file.path.unlink()
-    file.path.symlink_to(precious)
-    with pytest.raises(StoreUnavailable):
-        make_feed().fetch_snapshot(snapshot, None, nothing)
-    assert precious.read_text() == "precious"
+
+    assert file.path.read_bytes() == served(sim).body
+    assert precious.read_bytes() == before
+    assert {stat.S_IFMT(path.lstat().st_mode) for path in (tmp_path / "spool").iterdir()} == {stat.S_IFREG}
+
+
+def test_a_part_and_its_note_that_another_user_has_planted_are_not_taken(
+    sim: FeedSimulator, make_feed: MakeFeed, snapshot: Snapshot
+) -> None:
+    """Whole and with the right ETag, so that nothing would be asked of the server but headers."""
+    part = make_feed().fetch_snapshot(snapshot, None, nothing).path
+    part.write_bytes(b"x" * len(served(sim).body))
+    if os.geteuid() != 0:
+        pytest.skip("only root can make another user's files")
+    for path in (part, part.with_suffix(".json")):
+        os.chown(path, 12345, -1)
+
+    file = make_feed().fetch_snapshot(snapshot, None, nothing)
+
+    assert file.path.read_bytes() == served(sim).body
+
+
+def test_what_is_put_in_place_of_a_part_is_not_read(
+    feed: CtiFeed, snapshot: Snapshot, tmp_path: Path
+) -> None:
+    file = feed.fetch_snapshot(snapshot, None, nothing)
+    file.path.rename(tmp_path / "elsewhere")
+    file.path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StoreUnavailable, match="symbolic link"):
+        list(file.records(snapshot.offset))

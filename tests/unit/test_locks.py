@@ -165,6 +165,27 @@ def test_a_link_planted_under_the_name_is_not_followed(tmp_path: Path) -> None:
     assert not (tmp_path / "victim").exists()
 
 
+def test_a_file_that_has_another_name_is_neither_locked_nor_emptied(tmp_path: Path) -> None:
+    """One of this user's own that somebody has linked under the lock's name."""
+    victim, path = tmp_path / "victim", tmp_path / "x.lock"
+    victim.write_text("precious")
+    path.hardlink_to(victim)
+    with (
+        pytest.raises(StoreUnavailable, match=r"cannot use the lock file .* names") as caught,
+        host_lock(path, FakeClock(), "a"),
+    ):
+        pass
+    assert victim.read_text() == "precious"
+    assert str(path) in str(caught.value.hint)
+
+
+def test_a_pipe_under_the_name_keeps_nobody_waiting(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "x.lock")
+    with pytest.raises(StoreUnavailable), host_lock(tmp_path / "x.lock", FakeClock(), "a"):
+        pass
+    assert at_work(tmp_path / "x.lock") is None
+
+
 def test_a_missing_folder_is_told_with_the_command_that_makes_it(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as caught, host_lock(tmp_path / "no" / "x.lock", FakeClock(), "a"):
         pass

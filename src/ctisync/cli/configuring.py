@@ -72,10 +72,11 @@ def check(
     log_format: LogFormatOption = "text",
 ) -> int:
     """Check the settings as any command would, and warn of what is hardly meant."""
-    from ctisync.settings.doubts import doubts
+    from ctisync.settings.doubts import doubts, folder_doubts
 
     console = console_of(context, verbose, quiet, log_format)
-    for doubt in doubts(found_settings(config, console)):
+    found = found_settings(config, console)
+    for doubt in (*doubts(found), *folder_doubts(found.settings)):
         console.event("warning", "settings", message=doubt.message, hint=doubt.hint)
     if not quiet:
         print_result("the settings can be used")

@@ -68,7 +68,7 @@ def _folder(keep: Path | None) -> Iterator[Path]:
     if (folder / _DATABASE).exists():
         raise UsageError(f"{folder / _DATABASE} is there already", hint="ctisync demo --keep ANOTHER_DIR")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise UsageError(f"cannot make {folder}: {error.strerror}", hint="ctisync demo --keep DIR") from error
     yield folder

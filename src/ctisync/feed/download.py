@@ -21,6 +21,7 @@ from ctisync.errors import SnapshotChanged, SnapshotRefused
 from ctisync.feed.archive import is_zip
 from ctisync.feed.patience import Again
 from ctisync.feed.transport import Reply
+from ctisync.own_files import opened, reading, unfit
 from ctisync.ports import Report
 
 _GOT_ON: Final = 1 << 20
@@ -30,6 +31,9 @@ _GOT_ON: Final = 1 << 20
 _PART: Final = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19})")
 """A Content-Range whose numbers are those of a file."""
 
+
+_LONGEST_NOTE: Final = 1 << 16
+"""Bytes: a link, an ETag and a number."""
 
 _LONGEST_ETAG: Final = 512
 """Characters: far more than any server's own, far less than what one refuses in a request."""
@@ -83,6 +87,7 @@ class Download:
         self._got_on = got_on
         self._offer: Offer | None = None
         self.in_use = False
+        self._drop_what_is_unfit()
         self._known = self._noted()
         if self._known is None:
             self._start_again()
@@ -97,7 +102,10 @@ class Download:
     @property
     def have(self) -> int:
         """Bytes of it that are here."""
-        return self.part.stat().st_size if self.part.exists() else 0
+        try:
+            return self.part.lstat().st_size
+        except FileNotFoundError:
+            return 0
 
     def question(self) -> dict[str, str]:
         """The request's headers: for the rest of what is here.
@@ -183,7 +191,7 @@ class Download:
         if offer.size is not None and shutil.disk_usage(self.part.parent).free < offer.size - start:
             raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)} for {offer.size} bytes")
         have, counted = start, start
-        with _private(self.part, os.O_APPEND) as file:
+        with _writing(self.part, os.O_APPEND) as file:
             try:
                 yield
                 for chunk in reply.chunks:
@@ -218,7 +226,7 @@ class Download:
                 raise Again(f"the snapshot was cut off after {have} of {offer.size} bytes")
         elif "transfer-encoding" not in reply.headers:
             # The end of the connection is the end of the body: only what is in it tells whether all came.
-            with self.part.open("rb") as file:
+            with reading(self.part) as file:
                 if is_zip(file) and not zipfile.is_zipfile(file):
                     raise Again("the snapshot was cut off; the server does not say how long it is")
             self._report.event("info", "snapshot-size-unknown", link=self._link, size=self.have)
@@ -234,17 +242,29 @@ class Download:
         self.note.unlink(missing_ok=True)
         self._known = None
 
+    @property
+    def _new_note(self) -> Path:
+        return self.note.with_suffix(".json.new")
+
+    def _drop_what_is_unfit(self) -> None:
+        """What bears our names and is no file of ours is not used; only the name of it goes."""
+        for path in (self.part, self.note, self._new_note):
+            if os.path.lexists(path) and unfit(path.lstat()) is not None:
+                path.unlink()
+
     def _noted(self) -> Offer | None:
         try:
-            noted = _offer_decoder.decode(self.note.read_bytes())
+            with reading(self.note) as file:
+                noted = _offer_decoder.decode(file.read(_LONGEST_NOTE))
         except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return None
         return noted if noted.link == self._link else None
 
     def _remember(self, offer: Offer) -> None:
         """Written whole or not at all: a torn note would join parts of two files."""
-        new = self.note.with_suffix(".json.new")
-        with _private(new, os.O_TRUNC) as file:
+        new = self._new_note
+        new.unlink(missing_ok=True)
+        with _writing(new, os.O_EXCL) as file:
             file.write(msgspec.json.encode(offer))
             file.flush()
             os.fsync(file.fileno())
@@ -257,10 +277,8 @@ class Download:
         self._known = offer
 
 
-def _private(path: Path, how: int) -> BinaryIO:
-    """The file, opened for writing, for this user alone and never through a planted link."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | how, 0o600)
-    return cast(BinaryIO, os.fdopen(descriptor, "wb"))
+def _writing(path: Path, how: int) -> BinaryIO:
+    return cast(BinaryIO, os.fdopen(opened(path, os.O_WRONLY | os.O_CREAT | how), "wb"))
 
 
 def _is_usable(etag: str) -> bool:

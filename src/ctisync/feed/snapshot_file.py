@@ -1,6 +1,7 @@
 """A snapshot on this machine's disk: one that was downloaded or still comes in, or one that a person gave."""
 
 import io
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ from ctisync.feed import archive
 from ctisync.feed.arriving import Arriving, ArrivingFile
 from ctisync.feed.bounds import Bounds
 from ctisync.feed.member import Member
+from ctisync.own_files import reading
 
 OffsetSource = Literal["file name", "member name", "highest line"]
 
@@ -42,8 +44,8 @@ class LocalSnapshot:
         self._bounds = bounds
         self._arriving = arriving
         self._position = 0
-        with self._opened():
-            self._have = path.stat().st_size
+        with self._on_disk() as file:
+            self._have = os.fstat(file.fileno()).st_size
 
     @property
     def size(self) -> int | None:
@@ -96,9 +98,14 @@ class LocalSnapshot:
 
     @contextmanager
     def _opened(self) -> Iterator[BinaryIO]:
+        with self._on_disk() as file:
+            yield file if self._arriving is None else cast(BinaryIO, ArrivingFile(file, self._arriving))
+
+    @contextmanager
+    def _on_disk(self) -> Iterator[BinaryIO]:
         try:
-            with self.path.open("rb") as file:
-                yield file if self._arriving is None else cast(BinaryIO, ArrivingFile(file, self._arriving))
+            with reading(self.path) if self._ours else self.path.open("rb") as file:
+                yield file
         except OSError as error:
             said = f"the snapshot {self.path} cannot be read: {error.strerror or error}"
             if self._ours:

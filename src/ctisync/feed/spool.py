@@ -174,7 +174,7 @@ class Spool:
     def _is_old(self, path: Path) -> bool:
         """Under the names of earlier versions, which all stores of a folder shared, a pass of such a version
         may still be at work for another store."""
-        return self._clock.now().timestamp() - path.stat().st_mtime > _OLD
+        return self._clock.now().timestamp() - path.lstat().st_mtime > _OLD
 
     @contextmanager
     def _usable_folder(self) -> Iterator[None]:

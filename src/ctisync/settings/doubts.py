@@ -6,7 +6,8 @@ from typing import Final
 
 import msgspec
 
-from ctisync.settings import Found
+from ctisync.own_files import fault_of
+from ctisync.settings import Found, Settings
 from ctisync.settings.checks import SqlitePlace
 from ctisync.settings.sources import Secret
 
@@ -26,6 +27,14 @@ class Doubt(msgspec.Struct, frozen=True):
 def doubts(found: Found) -> list[Doubt]:
     """What a person should look at, the files first."""
     return [*_readable_secrets(found), *_in_vain(found)]
+
+
+def folder_doubts(settings: Settings) -> list[Doubt]:
+    """Why passes would refuse the folder of locks and downloads, and of a SQLite file, if it is there."""
+    place = settings.place
+    folder = place.path.parent if isinstance(place, SqlitePlace) else settings.state_dir
+    fault = fault_of(folder)
+    return [] if fault is None else [Doubt(*fault)]
 
 
 def _readable_secrets(found: Found) -> Iterator[Doubt]:

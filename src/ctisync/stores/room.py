@@ -7,6 +7,7 @@ from pathlib import Path
 
 from ctisync.core.health import Verdict, failed, ok
 from ctisync.errors import StoreUnavailable
+from ctisync.own_files import fault_of
 from ctisync.stores.sqlite_file import reading
 
 
@@ -35,8 +36,8 @@ def free_in(folder: Path) -> int:
 
 
 def examine_folder(folder: Path, *, is_made: bool) -> Verdict:
-    """Whether locks, downloads and a database can be written there, by looking at it; `is_made`: a pass makes
-    it when it is missing."""
+    """Whether locks, downloads and a database can be written there, and by this user alone, by looking at it;
+    `is_made`: a pass makes it when it is missing."""
     there = nearest(folder)
     hint = f"ls -ld {shlex.quote(str(there))}; set state_dir, or run ctisync as the folder's owner"
     if there != folder and not is_made:
@@ -46,6 +47,8 @@ def examine_folder(folder: Path, *, is_made: bool) -> Verdict:
     if not os.access(there, os.R_OK | os.W_OK | os.X_OK):
         what = "cannot be written to" if there == folder else f"cannot be made: {there} cannot be written to"
         return failed("folder", f"{folder} {what}", hint)
+    if there == folder and (fault := fault_of(folder)) is not None:
+        return failed("folder", *fault)
     return ok("folder", f"{folder} {'can be written to' if there == folder else 'is made by the first pass'}")
 
 

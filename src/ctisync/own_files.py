@@ -1,0 +1,113 @@
+"""Whether files and folders are this user's alone: nothing that others have planted is opened or followed.
+
+As sshd looks at its files (StrictModes): who may write to a folder may put anything there under any name.
+"""
+
+import errno
+import os
+import shlex
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Final, NamedTuple
+
+_OF_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
+
+_ELSEWHERE: Final = "set store.url (or state_dir) to a place in a folder of your own"
+
+
+class Unfit(OSError):
+    """What lies there is no regular file of this user with one name."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(errno.EPERM, why, str(path))
+
+
+class Fault(NamedTuple):
+    """Why a folder is not this user's alone, and what to type."""
+
+    said: str
+    hint: str
+
+
+def opened(path: Path, flags: int) -> int:
+    """A descriptor of a regular file of this user that has no other name. One that is made is for this user
+    alone.
+
+    Neither a link is followed nor a pipe waited for; nothing is truncated before it was looked at, so
+    `flags` are without O_TRUNC. Raises Unfit, and OSError as `os.open` does.
+    """
+    try:
+        file = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise Unfit(path, "it is a symbolic link") from error
+        raise
+    if (why := unfit(os.fstat(file))) is not None:
+        os.close(file)
+        raise Unfit(path, why)
+    return file
+
+
+def reading(path: Path) -> BinaryIO:
+    """The file, opened so."""
+    return os.fdopen(opened(path, os.O_RDONLY), "rb")
+
+
+def unfit(found: os.stat_result) -> str | None:
+    """What keeps a file, not followed, from being used as our own; None when nothing does."""
+    if stat.S_ISLNK(found.st_mode):
+        return "it is a symbolic link"
+    if not stat.S_ISREG(found.st_mode):
+        return "it is no regular file"
+    if found.st_uid != os.geteuid():
+        return f"it is the file of another user ({found.st_uid})"
+    if found.st_nlink > 1:
+        return f"it has {found.st_nlink} names (hard links)"
+    return None
+
+
+def fault_of(folder: Path) -> Fault | None:
+    """What lets others change what lies in the folder; None when nothing does, or when it can't be looked at.
+
+    A folder above it counts when all users may rename there what is not theirs. Who owns it, and whether
+    a group may write to it, does not count: another folder put in place of ours would have another owner.
+    """
+    try:
+        found, quoted = folder.stat(), shlex.quote(str(folder))
+    except OSError:  # told when it is to be used
+        return None
+    if found.st_uid not in (os.geteuid(), 0):
+        return Fault(
+            f"{folder} belongs to another user ({found.st_uid}), who can change what a pass relies on",
+            f"run ctisync as that user, or {_ELSEWHERE}",
+        )
+    if found.st_mode & _OF_OTHERS:
+        mend = f"chmod go-w {quoted}; or " if found.st_uid == os.geteuid() and not _is_sticky(found) else ""
+        return Fault(
+            f"others may write to {folder} ({_mode(found)}), and so change what a pass relies on",
+            mend + _ELSEWHERE,
+        )
+    for each in _above(folder):
+        found = each.stat()
+        if found.st_mode & stat.S_IWOTH and not _is_sticky(found):
+            return Fault(
+                f"{folder} lies in {each}, where others may rename it ({_mode(found)})",
+                f"chmod o-w {shlex.quote(str(each))}; or {_ELSEWHERE}",
+            )
+    return None
+
+
+def _above(folder: Path) -> Iterator[Path]:
+    """The folders that lead to it, by its name and, where links are in that, by its place."""
+    yield from folder.absolute().parents
+    if (place := folder.resolve()) != folder.absolute():
+        yield from place.parents
+
+
+def _is_sticky(found: os.stat_result) -> bool:
+    return bool(found.st_mode & stat.S_ISVTX)
+
+
+def _mode(found: os.stat_result) -> str:
+    return f"mode {stat.S_IMODE(found.st_mode):04o}"

@@ -1,0 +1,142 @@
+"""Only files and folders of this user alone are used; whatever others have planted stays as it is."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from ctisync.own_files import Unfit, fault_of, opened, reading
+
+STRANGER = 12345
+FLAGS = {"read": os.O_RDONLY, "write": os.O_WRONLY | os.O_CREAT, "append": os.O_WRONLY | os.O_APPEND}
+
+
+def _link(path: Path, precious: Path) -> None:
+    path.symlink_to(precious)
+
+
+def _hard_link(path: Path, precious: Path) -> None:
+    path.hardlink_to(precious)
+
+
+def _pipe(path: Path, _: Path) -> None:
+    os.mkfifo(path)
+
+
+def _folder(path: Path, _: Path) -> None:
+    path.mkdir()
+
+
+PLANTED = {
+    "it is a symbolic link": _link,
+    "it has 2 names": _hard_link,
+    "it is no regular file": _pipe,
+    "s a directory|no regular file": _folder,
+}
+
+
+@pytest.mark.parametrize("flags", FLAGS.values(), ids=FLAGS.keys())
+@pytest.mark.parametrize(("why", "plant"), PLANTED.items(), ids=[each.__name__ for each in PLANTED.values()])
+def test_what_is_planted_is_refused_and_neither_followed_nor_waited_for(
+    tmp_path: Path, why: str, plant: Callable[[Path, Path], None], flags: int
+) -> None:
+    precious, path = tmp_path / "precious", tmp_path / "ours"
+    precious.write_text("precious")
+    plant(path, precious)
+    with pytest.raises(OSError, match=f"{why}|No such device"):
+        opened(path, flags)
+    assert precious.read_text() == "precious"
+
+
+def test_a_link_that_leads_nowhere_makes_no_file(tmp_path: Path) -> None:
+    (tmp_path / "ours").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(Unfit, match="symbolic link"):
+        opened(tmp_path / "ours", FLAGS["write"])
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_the_file_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "theirs"
+    path.write_text("theirs")
+    monkeypatch.setattr(os, "geteuid", lambda: STRANGER)
+    with pytest.raises(Unfit, match="another user"):
+        reading(path)
+
+
+def test_a_file_that_is_made_is_for_this_user_alone_and_can_be_read(tmp_path: Path) -> None:
+    path, before = tmp_path / "ours", os.umask(0)
+    try:
+        os.close(opened(path, FLAGS["write"]))
+    finally:
+        os.umask(before)
+    assert path.stat().st_mode & 0o777 == 0o600
+    with reading(path) as file:
+        assert file.read() == b""
+
+
+@pytest.mark.parametrize("mode", [0o700, 0o755, 0o750, 0o2755])
+def test_a_folder_that_others_may_only_read_has_no_fault(tmp_path: Path, mode: int) -> None:
+    folder = tmp_path / "state"
+    folder.mkdir()
+    folder.chmod(mode)
+    assert fault_of(folder) is None
+
+
+@pytest.mark.parametrize("mode", [0o770, 0o775, 0o707, 0o777, 0o720, 0o2775])
+def test_a_folder_that_others_may_write_to_is_told_with_its_mode_and_what_to_type(
+    tmp_path: Path, mode: int
+) -> None:
+    folder = tmp_path / "the state"
+    folder.mkdir()
+    folder.chmod(mode)
+    fault = fault_of(folder)
+    assert fault is not None
+    assert f"{folder} (mode {mode:04o})" in fault.said
+    assert fault.hint.startswith(f"chmod go-w '{folder}'")
+    assert "state_dir" in fault.hint
+
+
+def test_a_sticky_folder_for_all_is_refused_too_and_not_to_be_taken_from_all(tmp_path: Path) -> None:
+    folder = tmp_path / "tmp"
+    folder.mkdir()
+    folder.chmod(0o1777)
+    fault = fault_of(folder)
+    assert fault is not None
+    assert "mode 1777" in fault.said
+    assert "chmod" not in fault.hint
+
+
+def test_a_folder_of_another_user_is_refused_and_one_of_root_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "geteuid", lambda: STRANGER)
+    assert fault_of(Path("/usr")) is None
+    owner = tmp_path.stat().st_uid
+    if owner == 0:
+        os.chown(tmp_path, STRANGER + 1, -1)
+    fault = fault_of(tmp_path)
+    assert fault is not None
+    assert "belongs to another user" in fault.said
+
+
+@pytest.mark.parametrize(
+    ("mode", "safe"), [(0o777, False), (0o1777, True), (0o775, True), (0o755, True)], ids=oct
+)
+def test_a_folder_above_counts_when_all_users_may_rename_ours(tmp_path: Path, mode: int, safe: bool) -> None:
+    above = tmp_path / "above"
+    folder = above / "between" / "state"
+    folder.mkdir(mode=0o700, parents=True)
+    above.chmod(mode)
+    fault = fault_of(folder)
+    assert (fault is None) == safe
+    if fault is not None:
+        assert fault.hint.startswith(f"chmod o-w {above}")
+
+
+def test_a_folder_behind_a_link_is_looked_at_where_it_is(tmp_path: Path) -> None:
+    above = tmp_path / "above"
+    (above / "state").mkdir(mode=0o700, parents=True)
+    above.chmod(0o777)
+    (tmp_path / "link").symlink_to(above / "state")
+    assert fault_of(tmp_path / "link") is not None

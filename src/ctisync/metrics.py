@@ -16,7 +16,11 @@ from prometheus_client.registry import Collector
 from ctisync import __version__
 from ctisync.core.account import Account
 from ctisync.errors import DONE
+from ctisync.own_files import Unfit, reading
 from ctisync.whole_file import replacing
+
+_LONGEST: Final = 1 << 20
+"""Bytes of a file with the figures of some thousand consumers."""
 
 LAST_SUCCESS: Final = "ctisync_last_success_timestamp_seconds"
 
@@ -123,10 +127,15 @@ class _Figures(Collector):
 
 
 def _before(path: Path) -> dict[str, dict[str, float]]:
-    """The figures in the file, by name and consumer; none when it isn't there, or isn't one of ours."""
+    """The figures in the file, by name and consumer; none when it isn't there, or isn't one of ours: what
+    others have put into a folder that they may write to is not believed."""
     try:
-        families = list(text_string_to_metric_families(path.read_text(encoding="utf-8")))
-    except (FileNotFoundError, ValueError):
+        with reading(path) as file:
+            text = file.read(_LONGEST + 1)
+        if len(text) > _LONGEST:
+            return {}
+        families = list(text_string_to_metric_families(text.decode()))
+    except (FileNotFoundError, Unfit, ValueError):
         return {}
     return {
         family.name: {sample.labels.get("consumer", ""): sample.value for sample in family.samples}

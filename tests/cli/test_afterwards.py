@@ -85,6 +85,42 @@ def test_a_file_that_is_no_textfile_is_replaced(ctisync: Ctisync, feed: FeedSimu
     assert figure(file, "ctisync_pass_exit_code") == 0
 
 
+def test_a_link_that_is_planted_for_metrics_does_not_lead_them_into_the_database(
+    ctisync: Ctisync, feed: FeedSimulator, tmp_path: Path
+) -> None:
+    assert ctisync.run("sync", "-q").returncode == 0
+    collected = tmp_path / "collected"
+    collected.mkdir()
+    collected.chmod(0o1777)
+    file = collected / "ctisync.prom"
+    file.symlink_to(ctisync.database)
+
+    assert ctisync.run("sync", "-q", "--metrics", str(file)).returncode == 0
+
+    assert ctisync.run("export").stdout.encode().splitlines() == feed.expected_lines()
+    assert not file.is_symlink()
+    assert figure(file, "ctisync_pass_exit_code") == 0
+
+
+def test_figures_that_this_user_has_not_written_are_not_gone_on_with(
+    ctisync: Ctisync, feed: FeedSimulator, tmp_path: Path
+) -> None:
+    file, others = tmp_path / "ctisync.prom", tmp_path / "others.prom"
+    planted = b'# TYPE ctisync_offset gauge\nctisync_offset{consumer="planted"} 1\n'
+    others.write_bytes(planted)
+    for plant in (
+        lambda: file.symlink_to(others),
+        lambda: file.hardlink_to(others),
+        lambda: file.write_bytes(planted + b"#" * (2 << 20)),
+    ):
+        file.unlink(missing_ok=True)
+        plant()
+        ctisync.run("sync", "-q", "--metrics", str(file))
+        assert figures(file)["ctisync_offset"].keys() == {"vd_1.0.0/vd_4.8.0"}
+    assert others.read_bytes() == planted
+    assert feed.asked("info")
+
+
 def test_metrics_that_have_no_place_to_go_are_told_before_the_pass(
     ctisync: Ctisync, feed: FeedSimulator
 ) -> None:

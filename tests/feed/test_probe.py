@@ -72,7 +72,10 @@ def test_the_clocks_are_compared_by_the_date_that_the_server_sends(
     assert by_what(make_feed().probe().verdicts)["clock"].health == health
 
 
-@pytest.mark.parametrize("date", ["", "yesterday", "Thu, 99 Foo 2026 99:99:99 GMT"])
+@pytest.mark.parametrize(
+    "date",
+    ["", "yesterday", "Thu, 99 Foo 2026 99:99:99 GMT", "Thu, 31 Dec 99999999999999999999 23:59:59 GMT"],
+)
 def test_a_date_that_is_none_is_no_reason_to_say_anything(
     make_feed: MakeFeed, sim: FeedSimulator, date: str
 ) -> None:

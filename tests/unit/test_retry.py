@@ -3,8 +3,10 @@
 from datetime import UTC, datetime
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
-from ctisync.core.retry import LONGEST_DELAY, next_delay, retry_after
+from ctisync.core.retry import LONGEST_DELAY, http_date, next_delay, retry_after
 
 NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 
@@ -32,6 +34,43 @@ def test_retry_after_is_read_in_both_forms_and_nonsense_is_ignored(
     header: str | None, seconds: float | None
 ) -> None:
     assert retry_after(header, NOW) == seconds
+
+
+ABSURD = [
+    "Fri, 31 Dec 99999999999999999999 23:59:59 GMT",
+    "Fri, 31 Dec 9999 23:59:59 +99999999999999999999",
+    "Fri, 31 Dec 2026 23:59:59 -9999",
+    "Fri, 31 Dec 2026 99999999999999999999:00:00 GMT",
+    "Mon, 01 Jan 0001 00:00:00 +2300",
+    "Fri, 31 Dec 9999 23:59:59 -2300",
+    "Fri, 31 Dec " + "9" * 5000 + " 23:59:59 GMT",
+    ",",
+    " , ",
+    "Fri",
+    "\0",
+]
+
+
+@pytest.mark.parametrize("header", ABSURD)
+def test_an_absurd_date_is_no_wish_or_one_that_can_be_counted(header: str) -> None:
+    wish = retry_after(header, NOW)
+    assert wish is None or 0 <= wish < 10_000 * 366 * 86_400
+
+
+DATE_LIKE = st.lists(
+    st.sampled_from(
+        ["Fri", ",", " ", "31", "Dec", "2026", "23:59:59", "GMT", "+", "-", "9" * 30, ":", "T", "."]
+    )
+    | st.integers(0, 10**25).map(str)
+).map("".join)
+
+
+@given(DATE_LIKE | st.text())
+@example(ABSURD[0])
+def test_whatever_a_server_calls_a_date_ends_in_one_or_in_none(text: str) -> None:
+    found = http_date(text)
+    assert found is None or found.tzinfo is not None
+    retry_after(text, NOW)
 
 
 def test_what_the_server_asks_for_is_never_shortened() -> None:

@@ -152,6 +152,7 @@ def test_a_critical_age_below_the_usual_warning_needs_no_other() -> None:
         ((None, None, "2h", "1h"), "--crit-age lies below --warn-age"),
         ((None, None, "soon", None), "soon is no length of time"),
         ((None, None, "-5m", None), "-5m is no length of time"),
+        ((None, None, "999999999w", None), "999999999w is no length of time"),
     ],
 )
 def test_limits_that_make_no_sense_are_told(given: tuple[Any, Any, Any, Any], words: str) -> None:

@@ -66,7 +66,7 @@ def thresholds(
 
 def duration(text: str) -> timedelta:
     """`90`, `90s`, `15m`, `36h`, `7d` or `2w`. Raises UsageError."""
-    found = re.fullmatch(r"([0-9]{1,9})([smhdw]?)", text)
+    found = re.fullmatch(r"([0-9]{1,8})([smhdw]?)", text)
     if found is None:
         raise UsageError(f"{text} is no length of time", hint="write 90s, 15m, 36h, 7d or 2w")
     return timedelta(seconds=int(found[1]) * _UNITS[found[2] or "s"])
@@ -77,14 +77,15 @@ def check(status: Status, now: datetime, limits: Thresholds = USUAL) -> tuple[st
     judged = [(one, *judge(one, limits, now)) for one in status.seen]
     codes = {code for _, code, _ in judged}
     worst = next(code for code in _WORST_FIRST if code in codes)
-    words = "; ".join(f"{one.consumer}: {why}" for one, _, why in judged)
+    # Behind a bar, a monitoring plugin's line has its figures.
+    words = "; ".join(f"{one.consumer}: {why}" for one, _, why in judged).replace("|", "/")
     figures = " ".join(_figures(one, limits, now) for one in status.seen)
     return f"CTISYNC {_NAMES[worst]} - {words} | {figures}", worst
 
 
 def check_failed(error: CtisyncError) -> tuple[str, int]:
     """The same when nothing could be read."""
-    return f"CTISYNC UNKNOWN - {' '.join(error.message.split())}", UNKNOWN
+    return f"CTISYNC UNKNOWN - {error.message.replace('|', '/')}", UNKNOWN
 
 
 def judge(one: Seen, limits: Thresholds, now: datetime) -> tuple[int, str]:

@@ -19,13 +19,21 @@ def retry_after(header: str | None, now: datetime) -> float | None:
     text = header.strip()
     if re.fullmatch(r"[0-9]{1,9}", text):
         return float(text)
+    when = http_date(text)
+    return None if when is None else max(0.0, (when - now).total_seconds())
+
+
+def http_date(text: str) -> datetime | None:
+    """The moment that an HTTP date tells (RFC 9110, 5.6.7), or None for a text that tells none.
+
+    The standard library's parser raises more than ValueError: OverflowError for numbers beyond a C
+    integer, and, by version, IndexError or TypeError for texts that stop half-way.
+    """
     try:
         when = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError, IndexError, TypeError):
         return None
-    if when.tzinfo is None:
-        when = when.replace(tzinfo=UTC)
-    return max(0.0, (when - now).total_seconds())
+    return when if when.tzinfo is not None else when.replace(tzinfo=UTC)
 
 
 def next_delay(attempt: int, asked_for: float | None, left: float, jitter: float) -> float | None:

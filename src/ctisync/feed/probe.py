@@ -2,12 +2,11 @@
 
 import re
 from collections.abc import Callable, Iterable, Iterator
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 from typing import Final, NamedTuple
 
 from ctisync.core.health import Verdict, failed, guarded, judge_clocks, mib, ok, warning
 from ctisync.core.model import Consumer, ConsumerInfo, Snapshot
+from ctisync.core.retry import http_date
 from ctisync.errors import FeedUnreachable
 from ctisync.feed.patience import Again
 from ctisync.feed.transport import Reply
@@ -84,11 +83,8 @@ class Probe:
         yield from self._clocks(date)
 
     def _clocks(self, date: str | None) -> Iterator[Verdict]:
-        try:
-            theirs = parsedate_to_datetime(date or "")
-        except ValueError:
-            return
-        yield judge_clocks(theirs if theirs.tzinfo else theirs.replace(tzinfo=UTC), self._clock.now())
+        if (theirs := http_date(date or "")) is not None:
+            yield judge_clocks(theirs, self._clock.now())
 
     def _offered(self) -> Iterator[Verdict]:
         about, snapshot = self._consumer, self._snapshot

@@ -15,9 +15,9 @@ import msgspec
 
 from ctisync import __version__
 from ctisync.core.health import Verdict, failed, ok, warning
+from ctisync.deadline import within
 from ctisync.errors import CommandNotAccepted, ConfigurationError
 from ctisync.ports import Clock
-from ctisync.threads import beside
 
 if TYPE_CHECKING:
     import httpx
@@ -80,27 +80,12 @@ class CommandManagerClient:
 
     def _within_timeout(self, work: Callable[[float], None]) -> None:
         """Do it, in time: it is told until when (by the clock's monotonic seconds)."""
-        outcome: list[Exception] = []
-
-        def attempt() -> None:
-            try:
-                work(self._clock.monotonic() + self._timeout)
-            except Exception as error:  # noqa: BLE001  # handed on to the caller's thread
-                outcome.append(error)
-
-        # A thread, since no HTTP client bounds a reply that comes byte by byte. Where the system allows none,
-        # the command counts for more than the bound.
-        sender = beside(attempt, "command-manager")
-        if sender is None:
-            attempt()
-        else:
-            sender.join(self._timeout)
-        if sender is not None and sender.is_alive():
-            raise CommandNotAccepted(
-                f"{self._urls[0]}: no whole answer within {self._timeout:g} s", hint=_STILL_OWED
-            )
-        if outcome:
-            raise outcome[0]
+        until = self._clock.monotonic() + self._timeout
+        try:
+            within(self._timeout, lambda: work(until), "command-manager")
+        except TimeoutError:
+            told = f"{self._urls[0]}: no whole answer within {self._timeout:g} s"
+            raise CommandNotAccepted(told, hint=_STILL_OWED) from None
 
     def _body(self, index: str, offset: int) -> bytes:
         command = {
@@ -224,7 +209,7 @@ def _accepts(text: bytes) -> bool:
     """Whether this is the plugin's acceptance; a page of a proxy, say, is none."""
     try:
         reply: Any = _decoder.decode(text)
-    except (msgspec.DecodeError, RecursionError):
+    except (ValueError, RecursionError):
         return False
     if not isinstance(reply, dict) or reply.get("error"):
         return False

@@ -1,31 +1,39 @@
 """Tells a service such as healthchecks that a run has begun, and how it has ended; silence is its alarm.
 
-GET {url}/start        POST {url}, {url}/fail (a line that says why)
+POST {url}/start, {url}, {url}/fail (a line that says why)
 """
 
 from typing import Final, Literal
 
 from ctisync import __version__
-from ctisync.ports import Report
+from ctisync.deadline import within
 
-_TIMEOUT: Final = 10.0
+LONGEST: Final = 10.0
+"""Seconds from the look-up of the name to the head of the answer. Its body is not read."""
 
 _PATHS: Final = {"start": "/start", "success": "", "fail": "/fail"}
 
 
-def ping(url: str, what: Literal["start", "success", "fail"], said: str, report: Report) -> None:
-    """Best effort: a service that does not answer is a warning and no more."""
+def ping(
+    url: str, what: Literal["start", "success", "fail"], said: str, longest: float = LONGEST
+) -> str | None:
+    """Why the service was not told, in a few words; None when it was. Redirects are not followed."""
     import httpx
 
-    try:
-        reply = httpx.post(
+    def told() -> int:
+        with httpx.stream(
+            "POST",
             url.rstrip("/") + _PATHS[what],
-            content=said.encode(),
+            content=said.encode(errors="replace"),
             headers={"User-Agent": f"ctisync/{__version__}", "Content-Type": "text/plain; charset=utf-8"},
-            timeout=_TIMEOUT,
-        )
-        reply.raise_for_status()
-    except httpx.HTTPStatusError as error:
-        report.event("warning", "ping-failed", ping=what, why=f"it answers {error.response.status_code}")
-    except (httpx.HTTPError, OSError) as error:
-        report.event("warning", "ping-failed", ping=what, why=str(error) or type(error).__name__)
+            timeout=longest,
+        ) as reply:
+            return reply.status_code
+
+    try:
+        status = within(longest, told, "ping")
+    except TimeoutError:
+        return f"no answer within {longest:g} s"
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
+        return str(error) or type(error).__name__
+    return None if 200 <= status < 300 else f"it answers {status}"

@@ -18,14 +18,18 @@
     ├── AuditFailed           9  an audit found differences
     ├── EmptyStore           10  the store holds no content yet
     ├── HookFailed           11  the pass was good, what was to run after it was not
+    ├── Unexpected            1  a bug: anything that is none of these
     └── Stopped         130/143  a signal ended the pass
 
 Each error answers three questions: can it be tried again (`transient`), what should the person
-type (`hint`), which exit code (`exit_code`). Anything else that escapes is a bug: exit code 1.
+type (`hint`), which exit code (`exit_code`). Anything else that escapes is a bug, told as Unexpected.
 """
 
 from collections.abc import Iterable
 from typing import ClassVar, Final
+
+from ctisync import __version__
+from ctisync.harmless import harmless, one_line
 
 DONE: Final = 0
 BUG: Final = 1
@@ -35,7 +39,11 @@ _WORST_FIRST: Final = (130, 143, BUG, 7, 3, 6, 5, 8, 4, 10, 11)
 
 
 class CtisyncError(Exception):
-    """What an operator is told: `message` says what and why, `hint` what to type (None: `usual_hint`)."""
+    """What an operator is told: `message` says what and why, `hint` what to type (None: `usual_hint`).
+
+    Both are one line of harmless text, whatever servers and files have put in; a path or a name in a hint
+    is `quoted`.
+    """
 
     exit_code: ClassVar[int]
     transient: ClassVar[bool] = False
@@ -43,8 +51,8 @@ class CtisyncError(Exception):
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
-        self.message = message
-        self.hint = self.usual_hint if hint is None else hint
+        self.message = one_line(message)
+        self.hint = self.usual_hint if hint is None else harmless(hint)
 
 
 class UsageError(CtisyncError):
@@ -138,6 +146,22 @@ class EmptyStore(CtisyncError):
 class HookFailed(CtisyncError):
     exit_code = 11
     usual_hint = "run it by hand; the pass itself is done, and a hook is not run again for it"
+
+
+class Unexpected(CtisyncError):
+    """What is no CtisyncError has ended a command, or the pass over one consumer; it is the `__cause__`."""
+
+    exit_code = BUG
+    usual_hint = "the same command with -v, and report what it shows"
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(f"a bug in ctisync {__version__}: {in_words(error)}")
+        self.__cause__ = error
+
+
+def in_words(error: BaseException) -> str:
+    """What kind of error it is, and what it says, if anything."""
+    return f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
 class Stopped(CtisyncError):

@@ -10,6 +10,7 @@ from typing import Final
 
 from ctisync.core.account import Account, Reason
 from ctisync.errors import HookFailed
+from ctisync.harmless import harmless
 
 _LAST_WORDS: Final = 1.0
 """Seconds that a hook gets to end by itself once it was asked to."""
@@ -32,6 +33,8 @@ def run_hook(argv: Sequence[str], reason: Reason, account: Account, timeout: flo
         )
     except OSError as error:
         raise HookFailed(f"{name}: {argv[0]} cannot be started: {error.strerror}") from error
+    except ValueError as error:  # what no program can be given, such as a null character
+        raise HookFailed(f"{name}: {argv[0]} cannot be started: {error}") from error
     try:
         code = process.wait(timeout)
     except BaseException as error:
@@ -61,7 +64,7 @@ def variables(reason: Reason, account: Account) -> Mapping[str, str]:
         "CHANGES": account.changes,
         "RECORDS": account.records,
     }
-    return {f"HOOK_{name}": "" if value is None else str(value) for name, value in told.items()}
+    return {f"HOOK_{name}": "" if value is None else harmless(str(value)) for name, value in told.items()}
 
 
 def _end_group(process: "subprocess.Popen[bytes]") -> None:

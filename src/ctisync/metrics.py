@@ -16,6 +16,7 @@ from prometheus_client.registry import Collector
 from ctisync import __version__
 from ctisync.core.account import Account
 from ctisync.errors import DONE
+from ctisync.harmless import harmless
 from ctisync.own_files import Unfit, reading
 from ctisync.whole_file import replacing
 
@@ -122,7 +123,7 @@ class _Figures(Collector):
                 found.pop(account.consumer, None)
         family = GaugeMetricFamily(gauge.name, gauge.meaning, labels=["consumer"])
         for consumer, value in sorted(found.items()):
-            family.add_metric([consumer], value)
+            family.add_metric([harmless(consumer)], value)
         return family
 
 

@@ -6,11 +6,13 @@ import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
 from typing import Final, TextIO
 
-from ctisync.errors import UsageError
+from ctisync.errors import CtisyncError, Unexpected, UsageError
+from ctisync.harmless import ERRORS, Drawn, in_json, lines
 from ctisync.threads import beside
 
 LONGEST_STOP: Final = 4.0
@@ -43,6 +45,24 @@ def stop_behind(error: BaseException) -> StopAsked | None:
     while found is not None and not isinstance(found, StopAsked):
         found = found.__cause__ or found.__context__
     return found
+
+
+def told_as(error: Exception) -> CtisyncError:
+    """The error as an operator is told of it: itself, or Unexpected. Raises the StopAsked behind it."""
+    if isinstance(error, CtisyncError):
+        return error
+    if stop := stop_behind(error):
+        raise stop from None
+    return Unexpected(error)
+
+
+@contextmanager
+def no_other_errors() -> Iterator[None]:
+    """Nothing leaves the block but a CtisyncError, or a StopAsked."""
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001  # a bug must not take along what comes after the block
+        raise told_as(error)  # noqa: B904  # its cause is set
 
 
 @contextmanager
@@ -140,10 +160,29 @@ def _end_process(arrived: int, tell_ended: Callable[[int], None]) -> None:
     os._exit(128 + number)
 
 
-def open_missing_streams() -> None:
-    """A caller may have closed them; what is written to them is then for nobody."""
+def open_streams() -> None:
+    """A caller may have closed them; what is written to them is then for nobody. What their encoding lacks
+    is no reason to fail."""
     sys.stdout = sys.stdout or _nowhere()
     sys.stderr = sys.stderr or _nowhere()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors=ERRORS)
+
+
+def print_result(text: str) -> None:
+    """Lines for standard output. What outsiders have put in is obeyed by no terminal, wherever it came in."""
+    sys.stdout.write(lines(text) + "\n")
+
+
+def print_json(text: str) -> None:
+    """The same of JSON: its values stay what they are."""
+    sys.stdout.write(in_json(text) + "\n")
+
+
+def print_drawn(drawn: Drawn) -> None:
+    """The same of what has colours of its own."""
+    sys.stdout.write(drawn + "\n")
 
 
 def flush_results() -> None:

@@ -7,8 +7,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.models import CommandFunctionType
 
-from ctisync.cli.call import print_result
 from ctisync.errors import DONE, UsageError
+from ctisync.process import print_result
 
 
 class _Command(TyperCommand):

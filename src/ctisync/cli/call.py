@@ -1,7 +1,6 @@
 """The options that all commands have in common, and what they come to."""
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -12,6 +11,8 @@ from ctisync.clock import SystemClock
 from ctisync.console import Console, Format
 from ctisync.core.model import Consumer
 from ctisync.errors import CtisyncError, UsageError
+from ctisync.harmless import json_of
+from ctisync.process import print_json
 from ctisync.settings import Found, Settings, find
 from ctisync.settings.proxies import proxy_secrets
 
@@ -114,9 +115,5 @@ def chosen(settings: Settings, wanted: str | None) -> tuple[Consumer, ...]:
     raise UsageError(f"{what}; configured: {names}", hint=f"--consumer {followed[0]}")
 
 
-def print_result(text: str) -> None:
-    sys.stdout.write(text + "\n")
-
-
 def print_document(document: Any) -> None:
-    print_result(msgspec.json.format(msgspec.json.encode(document)).decode())
+    print_json(msgspec.json.format(json_of(document)))

@@ -13,9 +13,10 @@ from ctisync.cli.call import (
     QuietOption,
     VerboseOption,
     console_of,
-    print_result,
 )
 from ctisync.errors import DONE, AuditFailed
+from ctisync.harmless import harmless
+from ctisync.process import print_json, print_result
 
 
 @app.command()
@@ -34,11 +35,14 @@ def diff(
     """Tell which records two exports have not in common, and what has changed in the others."""
     from ctisync.commands import diff as command
 
-    console = console_of(context, verbose, quiet, log_format)
+    console_of(context, verbose, quiet, log_format)
     counted: Counter[str] = Counter()
     for found in command.compare(old, new):
         counted[found.what] += 1
-        print_result(command.as_json(found) if as_json else console.harmless(command.as_text(found)))
+        if as_json:
+            print_json(command.as_json(found))
+        else:
+            print_result(harmless(command.as_text(found)))
     if not as_json:
         print_result(command.summary(counted))
     return AuditFailed.exit_code if exit_code and counted else DONE

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Final, Literal
 import typer
 
 from ctisync.cli.app import app
-from ctisync.cli.call import print_result
 from ctisync.errors import DONE
+from ctisync.process import print_result
 
 VARIABLE: Final = "_CTISYNC_COMPLETE"
 """In which a shell's script says that it only asks what could be typed, and how it wants that told."""

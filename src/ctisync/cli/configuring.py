@@ -16,9 +16,9 @@ from ctisync.cli.call import (
     console_of,
     found_settings,
     print_document,
-    print_result,
 )
 from ctisync.errors import DONE, UsageError
+from ctisync.process import print_result
 from ctisync.settings import Settings
 from ctisync.settings.sources import leaves
 

@@ -15,9 +15,9 @@ from ctisync.cli.call import (
     console_of,
     found_settings,
     print_document,
-    print_result,
 )
 from ctisync.errors import CtisyncError
+from ctisync.process import print_result
 
 
 @app.command()

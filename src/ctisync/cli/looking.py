@@ -17,10 +17,11 @@ from ctisync.cli.call import (
     VerboseOption,
     call_of,
     print_document,
-    print_result,
 )
 from ctisync.console import Console
 from ctisync.errors import DONE, CtisyncError, UsageError
+from ctisync.harmless import harmless
+from ctisync.process import print_drawn, print_json, print_result
 
 
 @app.command()
@@ -72,7 +73,7 @@ def status(
         return DONE
     from ctisync.commands.status_table import as_table
 
-    print_result(as_table(found, sys.stdout, CLOCK.now()))
+    print_drawn(as_table(found, sys.stdout, CLOCK.now()))
     return DONE
 
 
@@ -112,7 +113,10 @@ def show(
 
     call = call_of(context, config, consumer, verbose, quiet, log_format)
     line = command.find(call.settings, call.only_consumer("show looks into"), name, CLOCK)
-    print_result(command.as_json(line) if as_json else call.console.harmless(command.as_text(line)))
+    if as_json:
+        print_json(command.as_json(line))
+    else:
+        print_result(command.as_text(line))
     return DONE
 
 
@@ -150,5 +154,5 @@ def verify(
 def print_check(context: typer.Context, line: str, code: int) -> int:
     """What a server says may be in the line."""
     console: Console = context.obj
-    print_result(console.masked(line))
+    print_result(harmless(console.masked(line)))
     return code

@@ -1,6 +1,5 @@
 """What somebody types who is new to it: the demo and the examples. Neither needs settings."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -13,9 +12,9 @@ from ctisync.cli.call import (
     QuietOption,
     VerboseOption,
     console_of,
-    print_result,
 )
 from ctisync.errors import DONE
+from ctisync.process import print_result
 
 
 @app.command()
@@ -31,7 +30,7 @@ def demo(
     """Watch two whole passes against a built-in feed: no network, no services, in seconds."""
     from ctisync.demo.run import play
 
-    return play(keep, CLOCK, console_of(context, verbose, quiet, log_format), sys.stdout)
+    return play(keep, CLOCK, console_of(context, verbose, quiet, log_format))
 
 
 @app.command()

@@ -18,9 +18,10 @@ from ctisync.cli.call import (
     VerboseOption,
     call_of,
     print_document,
-    print_result,
 )
 from ctisync.errors import DONE, UsageError
+from ctisync.harmless import harmless
+from ctisync.process import print_drawn, print_json, print_result
 from ctisync.settings.checks import MOST_PASSES
 
 
@@ -59,7 +60,7 @@ def history(
     else:
         from ctisync.commands.history_table import as_table
 
-        print_result(as_table(found, sys.stdout))
+        print_drawn(as_table(found, sys.stdout))
     return DONE
 
 
@@ -83,10 +84,10 @@ def log(
     for one, entry in command.touched(call.settings, call.consumers, CLOCK, name, last):
         told = True
         if as_json:
-            print_result(command.entry_as_json(one, entry))
+            print_json(command.entry_as_json(one, entry))
         else:
             several = f"{one}  " if len(call.consumers) > 1 else ""
-            print_result(several + call.console.harmless(command.entry_as_text(entry)))
+            print_result(several + harmless(command.entry_as_text(entry)))
     if not told and not as_json:
         print_result("no pass is remembered that touched " + ("any record" if name is None else name))
     return DONE

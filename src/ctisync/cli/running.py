@@ -7,12 +7,12 @@ from typing import Any, Final
 
 import typer
 
-from ctisync import __version__, process
+from ctisync import process
 from ctisync.cli import completing
 from ctisync.cli.app import app
 from ctisync.cli.call import CLOCK
 from ctisync.console import Console, silence_libraries
-from ctisync.errors import BUG, DONE, CtisyncError, Stopped, UsageError
+from ctisync.errors import DONE, Stopped, UsageError
 
 # typer's own click, or the one beside it: the class from which all errors of a command line come.
 _CommandLineError: Final[type[Exception]] = typer.BadParameter.__mro__[1]
@@ -20,7 +20,7 @@ _CommandLineError: Final[type[Exception]] = typer.BadParameter.__mro__[1]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code. Whatever goes wrong is told here, in two lines."""
-    process.open_missing_streams()
+    process.open_streams()
     console = Console(sys.stderr, CLOCK)
     silence_libraries()
 
@@ -45,22 +45,14 @@ def _told(arguments: Sequence[str], console: Console) -> int:
     try:
         code = _run(arguments, console)
         process.flush_results()
-    except CtisyncError as error:
-        console.error(error)
-        code = error.exit_code
     except _CommandLineError as error:
         code = _told_usage(error, console)
     except BrokenPipeError:  # our reader has seen enough
         code = DONE
     except Exception as error:  # noqa: BLE001  # the last place to tell it
-        if stop := process.stop_behind(error):
-            raise stop from None
-        console.failure(
-            f"a bug in ctisync {__version__}: {type(error).__name__}: {error}",
-            "the same command with -v, and report what it shows",
-            error,
-        )
-        code = BUG
+        told = process.told_as(error)
+        console.error(told)
+        code = told.exit_code
     return code
 
 

@@ -1,8 +1,8 @@
 """A pass for each consumer in turn, and who is told of it afterwards: the history, hooks, metrics, a ping."""
 
 import os
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -24,7 +24,7 @@ from ctisync.errors import (
     worst,
 )
 from ctisync.ports import Clock, Level, Progress, Report
-from ctisync.process import StopAsked
+from ctisync.process import StopAsked, no_other_errors
 from ctisync.settings import Settings
 from ctisync.wiring import opened_store
 
@@ -36,9 +36,6 @@ HURRIED: Final = 1.0
 
 _QUICK: Final = 0.5
 """Seconds: a way out that took longer has met a store that does not answer. It is not asked again."""
-
-_LONGEST_WHY: Final = 1000
-"""Characters in the history: what servers say may be long."""
 
 
 def passes_told(
@@ -77,7 +74,7 @@ def _ended(
     began_at, began = clock.now(), clock.monotonic()
 
     def account_of(error: CtisyncError | None) -> Account:
-        return accounting.account(
+        account = accounting.account(
             error,
             pass_id=pass_id,
             command=mode,
@@ -86,10 +83,12 @@ def _ended(
             began_at=began_at,
             seconds=clock.monotonic() - began,
         )
+        return msgspec.structs.replace(account, why=console.public(account.why))
 
     with console.in_pass(pass_id):
         try:
-            one_pass(consumer, _Counted(console, accounting))
+            with no_other_errors():
+                one_pass(consumer, _Counted(console, accounting))
         except AnotherPass as another:
             console.error(_naming(consumer, another))
             return another.exit_code, None
@@ -115,10 +114,8 @@ def _remember(settings: Settings, account: Account, clock: Clock, console: Conso
         return
     store_failed = account.exit_code == StoreUnavailable.exit_code
     try:
-        with opened_store(settings, clock) as store:
-            why = console.masked(account.why)[:_LONGEST_WHY]
-            told = msgspec.structs.replace(account, why=why)
-            store.remember(told, settings.history, HURRIED if store_failed else within)
+        with no_other_errors(), opened_store(settings, clock) as store:
+            store.remember(account, settings.history, HURRIED if store_failed else within)
     except CtisyncError as error:
         if not store_failed:  # else it was told already
             console.event("warning", "history-not-written", consumer=account.consumer, why=error.message)
@@ -135,8 +132,9 @@ def _run_hooks(settings: Settings, account: Account, console: Console) -> bool:
         from ctisync.hooks import run_hook
 
         try:
-            run_hook(wanted[reason], reason, account, hooks.timeout)
-        except HookFailed as error:
+            with no_other_errors():
+                run_hook(wanted[reason], reason, account, hooks.timeout)
+        except CtisyncError as error:
             console.error(error)
             good = False
         else:
@@ -152,17 +150,30 @@ def _check_folder(folder: Path) -> None:
 def _write_metrics(accounts: Sequence[Account], path: Path, console: Console) -> None:
     from ctisync.metrics import write
 
-    try:
+    with _warning_of(console, "metrics-not-written", file=path):
         write(accounts, path)
-    except OSError as error:
-        console.event("warning", "metrics-not-written", file=path, why=error.strerror or str(error))
 
 
 def _ping(settings: Settings, what: Literal["start", "success", "fail"], said: str, console: Console) -> None:
     if settings.ping_url is not None:
         from ctisync.ping import ping
 
-        ping(settings.ping_url.reveal(), what, console.masked(said), console)
+        with _warning_of(console, "ping-failed", ping=what):
+            why = ping(settings.ping_url.reveal(), what, said)
+            if why is not None:
+                console.event("warning", "ping-failed", ping=what, why=why)
+
+
+@contextmanager
+def _warning_of(console: Console, event: str, **fields: Any) -> Iterator[None]:
+    """What goes wrong in the block is told as this event, and has no other effect."""
+    try:
+        with no_other_errors():
+            yield
+    except CtisyncError as error:
+        cause = error.__cause__
+        told = cause.strerror if isinstance(cause, OSError) and cause.strerror else error.message
+        console.event("warning", event, **fields, why=told)
 
 
 class _Counted:

@@ -7,6 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from ctisync.errors import UsageError
+from ctisync.harmless import harmless
 from ctisync.settings import Found, Settings
 from ctisync.settings.proxies import proxies
 from ctisync.settings.sources import Secret, leaves
@@ -46,7 +47,7 @@ def as_text(found: Found, environ: Mapping[str, str], wanted: str | None = None)
     lines = [f"{left:<{width}}  # {right}" for left, right in rows]
     told = [f"# {name}: the feed is asked through {url}" for name, url in _asked_through(environ)]
     spared = [f"# {name}: but not for {hosts}" for name, hosts in _spared(environ)]
-    return "\n".join([*files, *lines, *told, *spared])
+    return "\n".join(map(harmless, [*files, *lines, *told, *spared]))
 
 
 def as_document(found: Found, environ: Mapping[str, str], wanted: str | None = None) -> dict[str, Any]:

@@ -6,10 +6,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from ctisync.core.difference import Difference, NoExport, differences
 from ctisync.errors import UsageError
+from ctisync.harmless import json_of
 
 _MOST_SHOWN: Final = 5
 """Fields of a record, for people."""
@@ -34,7 +33,7 @@ def compare(old: Path, new: Path) -> Iterator[Difference]:
 
 
 def as_json(found: Difference) -> str:
-    return msgspec.json.encode(found).decode()
+    return json_of(found)
 
 
 def as_text(found: Difference) -> str:

@@ -11,10 +11,11 @@ from ctisync import __version__
 from ctisync.commands import status_check
 from ctisync.commands.status import Seen, what_to_type
 from ctisync.commands.status_check import CRITICAL, OK, UNKNOWN, USUAL, WARNING
-from ctisync.console import Console, one_line, rfc3339
+from ctisync.console import Console, rfc3339
 from ctisync.core.health import Verdict, failed, guarded, judge_room, ok, warning, worst
 from ctisync.core.model import Consumer
 from ctisync.errors import CtisyncError
+from ctisync.harmless import harmless, one_line
 from ctisync.locks import examine as examine_lock
 from ctisync.ports import Clock, Store
 from ctisync.settings import Found, Settings
@@ -103,7 +104,7 @@ def _hurried(settings: Settings) -> Settings:
 
 
 def _fit_to_show(verdict: Verdict, console: Console) -> Verdict:
-    hint = None if verdict.hint is None else one_line(console.masked(verdict.hint))
+    hint = None if verdict.hint is None else harmless(console.masked(verdict.hint))
     return msgspec.structs.replace(verdict, said=one_line(console.masked(verdict.said)), hint=hint)
 
 

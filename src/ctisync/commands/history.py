@@ -10,6 +10,7 @@ from ctisync.console import rfc3339
 from ctisync.core.account import Account
 from ctisync.core.history import Entry, entries
 from ctisync.core.model import Consumer
+from ctisync.harmless import json_of
 from ctisync.ports import Clock
 from ctisync.settings import Settings
 from ctisync.settings.checks import MOST_PASSES
@@ -70,7 +71,7 @@ def _told(account: Account) -> Any:
 def entry_as_json(consumer: Consumer, entry: Entry) -> str:
     """`log --json`: one line an entry."""
     told = {"consumer": str(consumer)} | msgspec.to_builtins(entry)
-    return msgspec.json.encode({name: value for name, value in told.items() if value is not None}).decode()
+    return json_of({name: value for name, value in told.items() if value is not None})
 
 
 def entry_as_text(entry: Entry) -> str:

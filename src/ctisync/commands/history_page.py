@@ -17,6 +17,7 @@ from ctisync.commands.history import History
 from ctisync.commands.history_table import duration
 from ctisync.core.account import Account
 from ctisync.errors import DONE, UsageError
+from ctisync.harmless import lines
 from ctisync.whole_file import replacing
 
 _HOUR: Final = 3600.0
@@ -32,12 +33,13 @@ def as_page(found: History, now: datetime) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"moment": _moment, "number": _number, "duration": duration}
-    return environment.get_template("history.html").render(
+    page = environment.get_template("history.html").render(
         consumers=[_of(consumer.index, str(consumer), accounts) for consumer, accounts in found.consumers],
         store=found.store,
         now=now,
         version=__version__,
     )
+    return lines(page)
 
 
 def _of(index: str, name: str, newest_first: Sequence[Account]) -> dict[str, Any]:

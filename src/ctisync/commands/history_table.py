@@ -8,16 +8,17 @@ from rich.table import Table
 from rich.text import Text
 
 from ctisync.commands.history import History
-from ctisync.commands.printing import drawn
+from ctisync.commands.printing import cell, drawn
 from ctisync.core.account import Account
 from ctisync.errors import DONE
+from ctisync.harmless import Drawn
 
 _BAR: Final = 8
 """Characters of the longest."""
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
 
 
-def as_table(found: History, stream: TextIO) -> str:
+def as_table(found: History, stream: TextIO) -> Drawn:
     """One table a consumer, as wide and colourful as `stream` can show it."""
 
     def draw(console: Console) -> None:
@@ -65,10 +66,10 @@ def _columns(accounts: Sequence[Account]) -> list[_Column]:
     furthest = max(account.behind or 0 for account in accounts)
     return [
         _Column("  began", lambda one: Text(f"  {one.began_at:%Y-%m-%d %H:%M:%S}"), left=True),
-        _Column("command", lambda one: Text(one.command), 2, left=True),
+        _Column("command", lambda one: cell(one.command), 2, left=True),
         _Column(
             "outcome",
-            lambda one: Text(one.outcome, style="" if one.exit_code == DONE else "red"),
+            lambda one: cell(one.outcome, "" if one.exit_code == DONE else "red"),
             left=True,
         ),
         _Column("exit", lambda one: Text(str(one.exit_code))),

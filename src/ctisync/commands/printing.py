@@ -1,16 +1,45 @@
 """What rich draws, as the text of a result."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, TextIO
 
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook
+from rich.segment import Segment
+from rich.text import Text
+
+from ctisync.harmless import Drawn, harmless, lines
 
 _WIDTH_OFF_TERMINAL: Final = 200
 
 
-def drawn(stream: TextIO, draw: Callable[[Console], None]) -> str:
-    """What `draw` prints, as wide and colourful as `stream` can show it, no line with blanks at its end."""
+def drawn(stream: TextIO, draw: Callable[[Console], None]) -> Drawn:
+    """What `draw` prints, as wide and colourful as `stream` can show it, no line with blanks at its end.
+
+    Texts of others are put in as a `cell`.
+    """
     console = Console(file=stream, width=None if stream.isatty() else _WIDTH_OFF_TERMINAL, highlight=False)
+    console.push_render_hook(_Harmless())
     with console.capture() as captured:
         draw(console)
-    return "\n".join(line.rstrip() for line in captured.get().splitlines())
+    return Drawn("\n".join(line.rstrip() for line in captured.get().split("\n")).rstrip("\n"))
+
+
+def cell(text: str, style: str = "") -> Text:
+    """A text that others have a part in: it begins no row of its own."""
+    return Text(harmless(text), style)
+
+
+class _Harmless(RenderHook):
+    """Whatever the cells hold, no text of theirs reaches the terminal as an order."""
+
+    def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
+        return [_Cleaned(each) for each in renderables]
+
+
+class _Cleaned:
+    def __init__(self, inner: ConsoleRenderable) -> None:
+        self._inner = inner
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        for segment in console.render(self._inner, options):
+            yield Segment(lines(segment.text), segment.style)

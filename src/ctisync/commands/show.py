@@ -9,6 +9,7 @@ import msgspec
 from ctisync.core.advisory import Advisory, advisory
 from ctisync.core.model import Consumer
 from ctisync.errors import EmptyStore, UsageError
+from ctisync.harmless import harmless
 from ctisync.ports import Clock, Inspection
 from ctisync.settings import Settings
 from ctisync.wiring import opened_store
@@ -63,7 +64,7 @@ def as_text(line: bytes) -> str:
     if record.inserted_at:
         head.append(f"in the feed since {record.inserted_at[:10]}")
     rows = [row for label, texts in _labelled(record) for row in _rows(label, texts)]
-    return "\n".join([", ".join(head), *rows])
+    return "\n".join(map(harmless, [", ".join(head), *rows]))
 
 
 def _labelled(record: Advisory) -> list[tuple[str, tuple[str, ...]]]:

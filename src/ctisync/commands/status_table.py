@@ -8,19 +8,20 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ctisync.commands.printing import drawn
+from ctisync.commands.printing import cell, drawn
 from ctisync.commands.status import Seen, Status, ago, what_to_type
 from ctisync.console import rfc3339
 from ctisync.core.state import ConsumerState
+from ctisync.harmless import Drawn
 
 _COLOURS: Final = {"ready": "green", "loading": "yellow", "empty": "yellow", "blocked": "red"}
 
 
-def as_table(status: Status, stream: TextIO, now: datetime) -> str:
+def as_table(status: Status, stream: TextIO, now: datetime) -> Drawn:
     """One block a consumer, as wide and colourful as `stream` can show it."""
 
     def draw(console: Console) -> None:
-        console.print(Text(f"store  {status.store}"))
+        console.print(cell(f"store  {status.store}"))
         for one in status.seen:
             console.print()
             console.print(_block(one, now))
@@ -33,7 +34,7 @@ def _block(one: Seen, now: datetime) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_row(Text(str(one.consumer), style="bold"), Text(phase, style=_COLOURS[phase]))
     for name, words in _rows(one, now):
-        table.add_row(Text(f"  {name}"), Text(words))
+        table.add_row(Text(f"  {name}"), cell(words))
     return table
 
 

@@ -13,6 +13,7 @@ from ctisync.core.comparison import Reference
 from ctisync.core.model import Consumer
 from ctisync.core.tally import Audit, Checked
 from ctisync.errors import AuditFailed, CtisyncError, EmptyStore
+from ctisync.harmless import harmless
 from ctisync.locks import at_work, lock_beside
 from ctisync.ports import Clock, SnapshotFile, Store
 from ctisync.settings import Settings
@@ -103,7 +104,7 @@ def as_text(verified: Verified) -> str:
         for each in one.checks:
             lines.append(f"  {each.check:<12} {_ended(each)}".rstrip())
             lines += _told(one, each)
-    return "\n".join(lines)
+    return "\n".join(map(harmless, lines))
 
 
 def _consumer_document(one: Audit) -> dict[str, Any]:
@@ -154,15 +155,10 @@ def _told(one: Audit, check: Checked) -> Iterator[str]:
     """The findings of a check; they are sorted by kind."""
     own = [finding for finding in one.findings if finding.kind.check == check.check]
     for kind, findings in groupby(own, key=lambda finding: finding.kind):
-        shown = [f"    {kind.label:<20} {_one_line(f'{each.subject}: {each.detail}')}" for each in findings]
+        shown = [f"    {kind.label:<20} {each.subject}: {each.detail}" for each in findings]
         yield from shown
         if (more := one.counts[kind] - len(shown)) > 0:
             yield f"    {kind.label:<20} and {more:,} more"
-
-
-def _one_line(text: str) -> str:
-    """Names come from outside: nothing in them is to move a terminal's cursor."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)
 
 
 def _refuse_empty(store: Store, consumer: Consumer) -> None:

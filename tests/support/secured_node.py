@@ -1,0 +1,182 @@
+"""An OpenSearch with its security plugin for the length of a `with`: TLS, users, roles, client certificates.
+
+Set up as a Wazuh indexer is, but for two things: nobody has a right from the start (the plugin's own default
+lets every user do anything with an index that bears his name), and client certificates let in.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import ssl
+import tempfile
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Final
+
+import httpx
+
+from tests.support import opensearch_process as process
+from tests.support.authority import Authority, KeyPair, distinguished_name
+from tests.support.opensearch_download import class_path, security_plugin
+from tests.support.opensearch_node import CLUSTER_SETTINGS, OpenSearchNode, answers
+
+VERSION: Final = "2.19.1"
+
+_EXAMPLES: Final = Path(__file__).parents[2] / "examples" / "opensearch"
+_SECURITY: Final = "/_plugins/_security/api"
+_SETTINGS: Final = """\
+discovery.type: single-node
+network.host: 127.0.0.1
+plugins.security.ssl.transport.pemcert_filepath: certs/node.pem
+plugins.security.ssl.transport.pemkey_filepath: certs/node-key.pem
+plugins.security.ssl.transport.pemtrustedcas_filepath: certs/ca.pem
+plugins.security.ssl.transport.enforce_hostname_verification: false
+plugins.security.ssl.http.enabled: true
+plugins.security.ssl.http.clientauth_mode: OPTIONAL
+plugins.security.ssl.http.pemcert_filepath: certs/node.pem
+plugins.security.ssl.http.pemkey_filepath: certs/node-key.pem
+plugins.security.ssl.http.pemtrustedcas_filepath: certs/ca.pem
+plugins.security.authcz.admin_dn: ["{admin}"]
+plugins.security.nodes_dn: ["{node}"]
+plugins.security.system_indices.enabled: true
+plugins.security.check_snapshot_restore_write_privileges: true
+plugins.security.enable_snapshot_restore_privilege: true
+plugins.security.allow_default_init_securityindex: true
+"""
+
+# The plugin's own files stay for all else; these have demo users and the rights that everybody has.
+_CONFIGURED: Final = {
+    "internal_users.yml": "_meta: {type: internalusers, config_version: 2}\n",
+    "roles_mapping.yml": "_meta: {type: rolesmapping, config_version: 2}\n",
+    "config.yml": """\
+_meta: {type: config, config_version: 2}
+config:
+  dynamic:
+    http: {anonymous_auth_enabled: false, xff: {enabled: false}}
+    authc:
+      clientcert:
+        http_enabled: true
+        order: 1
+        http_authenticator: {type: clientcert, challenge: false, config: {username_attribute: cn}}
+        authentication_backend: {type: noop}
+      basic_internal:
+        http_enabled: true
+        order: 4
+        http_authenticator: {type: basic, challenge: true}
+        authentication_backend: {type: intern}
+    authz: {}
+""",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SecuredNode(OpenSearchNode):
+    """`client` and `request` show the administrator's certificate, and may do everything.
+
+    `authority` signs more certificates: the common name of one is the name of its user.
+    """
+
+    authority: Authority
+    admin: KeyPair
+
+    # What the plugin keeps users and roles in.
+    wiped: ClassVar[str] = "*,-.opendistro_security"
+
+    def put_role(self, name: str, role: Mapping[str, Any] | None = None) -> None:
+        """Makes a role, or another of one (default: the example of that name); in force at once."""
+        self.request("PUT", f"{_SECURITY}/roles/{name}", role or example_role(name))
+
+    def user(self, name: str, *roles: str) -> dict[str, str]:
+        """Makes a user that has these roles and no others, or another of one; settings to come in as him."""
+        password = secrets.token_urlsafe(24)
+        body = {"password": password, "opendistro_security_roles": roles}
+        self.request("PUT", f"{_SECURITY}/internalusers/{name}", body)
+        file = self.authority.folder / f"{name}.password"
+        file.write_text(password)
+        return self._settings(username=name, password_file=file)
+
+    def holder(self, name: str, role: str) -> dict[str, str]:
+        """Gives a role to who shows a certificate of that name; settings to come in as him."""
+        self.request("PUT", f"{_SECURITY}/rolesmapping/{role}", {"users": [name]})
+        shown = self.authority.issue(name)
+        return self._settings(client_cert=shown.certificate, client_key=shown.key)
+
+    def delete_user(self, name: str) -> None:
+        self.request("DELETE", f"{_SECURITY}/internalusers/{name}")
+
+    def _settings(self, **access: object) -> dict[str, str]:
+        """As environment variables of ctisync."""
+        held = {"url": self.url, "ca_file": self.authority.file, **access}
+        return {f"CTISYNC_STORE__{name.upper()}": str(value) for name, value in held.items()}
+
+
+def example_role(name: str) -> Any:
+    """A role that comes along with ctisync."""
+    return json.loads((_EXAMPLES / f"{name}.json").read_text())
+
+
+@contextmanager
+def start_secured_node(settings: str = "") -> Iterator[SecuredNode]:
+    """Starts an OpenSearch whose security plugin is on; at the end stops it and removes its data.
+
+    `settings` are further lines of `opensearch.yml`. Raises OpenSearchUnavailableError as `start_node` does.
+    """
+    plugin = security_plugin(VERSION)
+    jars = [*class_path(VERSION), *sorted(plugin.glob("*.jar"))]
+    with ExitStack() as ends:
+        folder = Path(tempfile.mkdtemp(prefix="ctisync-opensearch-"))
+        ends.callback(shutil.rmtree, folder, ignore_errors=True)
+        authority = Authority(folder / "certs")
+        admin = authority.issue("admin")
+        _configure(folder / "node_1" / "config", plugin, authority, settings)
+        with process.one_start_at_a_time():
+            cluster = f"ctisync-{uuid.uuid4().hex[:12]}"
+            [port] = process.free_ports(1)
+            command = process.command(
+                VERSION, jars, folder, cluster, [port],
+                "-pluginTypes", "org.opensearch.security.OpenSearchSecurityPlugin",
+            )  # fmt: skip
+            ends.callback(process.stop, process.launch(command, folder))
+            url = f"https://127.0.0.1:{port}"
+            client = ends.enter_context(
+                httpx.Client(base_url=url, verify=_as(authority, admin), trust_env=False, timeout=60)
+            )
+            node = SecuredNode(url, VERSION, (url,), client, authority, admin)
+            process.await_start(lambda: _is_up(node, cluster), f"OpenSearch {VERSION} at {url}", folder)
+        node.request("PUT", "/_cluster/settings", {"persistent": CLUSTER_SETTINGS})
+        yield node
+
+
+def _configure(folder: Path, plugin: Path, authority: Authority, settings: str) -> None:
+    """The node's configuration, certificates and the plugin's first users and roles."""
+    node = authority.issue("node-1")
+    shutil.copytree(plugin / "config", folder / "opensearch-security")
+    for name, text in _CONFIGURED.items():
+        (folder / "opensearch-security" / name).write_text(text)
+    shown = folder / "certs"
+    shown.mkdir()
+    shutil.copy(authority.file, shown / "ca.pem")
+    shutil.copy(node.certificate, shown / "node.pem")
+    shutil.copy(node.key, shown / "node-key.pem")
+    names = {"admin": distinguished_name("admin"), "node": distinguished_name("node-1")}
+    (folder / "opensearch.yml").write_text(_SETTINGS.format(**names) + settings)
+
+
+def _as(authority: Authority, who: KeyPair) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=authority.file)
+    context.load_cert_chain(who.certificate, who.key)
+    return context
+
+
+def _is_up(node: SecuredNode, cluster: str) -> bool:
+    """Whether the plugin has made its index, without which it lets nobody in."""
+    try:
+        health = node.request("GET", "/_plugins/_security/health?mode=strict")
+    except (httpx.HTTPError, ValueError):
+        return False
+    return health["status"] == "UP" and answers(node, cluster)

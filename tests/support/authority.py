@@ -57,6 +57,7 @@ class Authority:
         issued.cert_chain_pems[0].write_to_path(str(pair.certificate))
         key = load_pem_private_key(issued.private_key_pem.bytes(), None)
         locked = BestAvailableEncryption(passphrase) if passphrase else NoEncryption()
+        pair.key.touch(0o600)  # who looks after permissions shall find nothing to say
         pair.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, locked))
         return pair
 

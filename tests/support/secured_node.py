@@ -97,6 +97,7 @@ class SecuredNode(OpenSearchNode):
         body = {"password": password, "opendistro_security_roles": roles}
         self.request("PUT", f"{_SECURITY}/internalusers/{name}", body)
         file = self.authority.folder / f"{name}.password"
+        file.touch(0o600)
         file.write_text(password)
         return self._settings(username=name, password_file=file)
 

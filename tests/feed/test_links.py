@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
+import httpcore
 import pytest
 
 from ctisync.core.model import Snapshot
-from ctisync.errors import FeedUnreachable, SnapshotRefused, UsageError
+from ctisync.errors import ConfigurationError, FeedUnreachable, SnapshotRefused, UsageError
 from ctisync.feed.bounds import Bounds
 from ctisync.feed.links import Reach, hop, is_public, snapshot_url
 from ctisync.feed.transport import DEFAULT_TIMEOUTS, Transport
@@ -261,6 +262,58 @@ def test_a_proxy_inside_is_no_address_of_the_link(
     with pytest.raises(SnapshotRefused, match="not a public one"):
         _ask(transport, "http://127.0.0.1/x", reach)
     transport.close()
+
+
+def rename(monkeypatch: pytest.MonkeyPatch, old: str, new: str) -> None:
+    """As a later httpcore might: it promises no names of the steps that it tells."""
+    really = httpcore._trace.Trace.trace
+
+    def trace(self: httpcore._trace.Trace, name: str, info: dict[str, object]) -> None:
+        really(self, name.replace(old, new), info)
+
+    monkeypatch.setattr(httpcore._trace.Trace, "trace", trace)
+
+
+def test_a_connection_that_nothing_was_seen_of_gets_no_byte(
+    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a name could lead inside, unseen, once httpx is another version."""
+    monkeypatch.setenv("NO_PROXY", "*")
+    rename(monkeypatch, "connect_tcp", "dial")
+    transport = _transport(clock)
+    with _listening() as inside:
+        place = _place(inside, "localhost")
+        with pytest.raises(ConfigurationError, match="does not see which address"):
+            _ask(transport, f"http://{place}/x", Reach(BASE, [place]))
+        connection, _ = inside.accept()
+        with connection:
+            assert connection.recv(1) == b""
+    transport.close()
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["the first", "one that an API request left open"])
+def test_an_answer_over_a_connection_that_nothing_was_seen_of_is_not_believed(
+    sim: FeedSimulator, make_feed: MakeFeed, monkeypatch: pytest.MonkeyPatch, known: bool
+) -> None:
+    """Not even when no step at all has its name any more."""
+    populate(sim.history, 5)
+    link = sim.publish_snapshot()
+    feed = make_feed()
+    if known:
+        feed.consumer_info()
+    rename(monkeypatch, ".", "_")
+    with pytest.raises(ConfigurationError, match="does not see which address"):
+        feed.fetch_snapshot(Snapshot(link, 1005), None, nothing)
+
+
+def test_the_api_is_asked_over_no_connection_whose_time_nothing_bounds(
+    sim: FeedSimulator, make_feed: MakeFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is seen of a connection also says how long its server may drip."""
+    rename(monkeypatch, "connect_tcp", "dial")
+    with pytest.raises(ConfigurationError, match="does not see which address"):
+        make_feed().consumer_info()
+    assert sim.requests == []
 
 
 def test_a_person_may_lead_anywhere_but_from_https_to_http(sim: FeedSimulator, make_feed: MakeFeed) -> None:

@@ -5,11 +5,10 @@ httpx is imported when the first pass needs it (0.08 s that `ctisync status` sha
 
 import logging
 import ssl
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
-from ipaddress import ip_address
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from ctisync import __version__
 from ctisync.core.retry import retry_after
@@ -18,6 +17,7 @@ from ctisync.feed.bounds import Bounds
 from ctisync.feed.links import Origin, Reach, hop, origin, shown
 from ctisync.feed.patience import Again
 from ctisync.feed.waiting import Waiting
+from ctisync.feed.watch import Watch
 from ctisync.ports import Clock
 
 if TYPE_CHECKING:
@@ -83,16 +83,21 @@ class Transport:
         self._timeouts = timeouts
         self._waiting = Waiting(timeouts.read, bounds, clock)
         self._client = _client(ca_file)
+        self._is_seen = False  # a connection of the client, which keeps it for its next requests
+        self._ca_file = ca_file
+        self._following: httpx.Client | None = None
         self.received = 0
         """Bytes of all bodies so far, as they came."""
 
     def close(self) -> None:
         self._client.close()
+        if self._following is not None:
+            self._following.close()
 
     @contextmanager
     def get(self, url: str, *, headers: Mapping[str, str]) -> Iterator[Reply]:
         """The API's reply. A redirect is refused: it would be a setting that is wrong."""
-        with self._open(url, headers, None) as reply:
+        with self._open(self._client, url, headers, None) as reply:
             if reply.status != 200:
                 self._refuse(reply, _API_HINTS, quoting=True)
             yield reply
@@ -103,12 +108,15 @@ class Transport:
     ) -> Iterator[Reply]:
         """A snapshot's reply, with one of the statuses in `accept`, through up to five redirects.
 
-        Each hop is looked at anew, also for the token. `reach` is None for an address that a person gave.
+        Each hop is looked at anew, also for the token, and has a connection of its own. `reach` is None for
+        an address that a person gave.
         """
+        if self._following is None:
+            self._following = _client(self._ca_file, keep_alive=False)
         for _ in range(MOST_REDIRECTS + 1):
             if reach is not None:
                 reach.check(url)
-            with self._open(url, headers, reach) as reply:
+            with self._open(self._following, url, headers, reach) as reply:
                 if reply.status not in _REDIRECTS:
                     if reply.status not in accept:
                         # A query may be a signature, which a server that refuses it likes to repeat.
@@ -119,7 +127,9 @@ class Transport:
         raise FeedRefused(f"more than {MOST_REDIRECTS} redirects, the last one to {shown(url)}")
 
     @contextmanager
-    def _open(self, url: str, headers: Mapping[str, str], reach: Reach | None) -> Iterator[Reply]:
+    def _open(
+        self, client: "httpx.Client", url: str, headers: Mapping[str, str], reach: Reach | None
+    ) -> Iterator[Reply]:
         import httpx
 
         self._bounds.check_time()
@@ -129,10 +139,11 @@ class Transport:
         timeout = httpx.Timeout(self._timeouts.read, connect=connect)
         self._waiting.begin()
         try:
-            trace = {"trace": _watch(url, self._waiting, reach)}
-            with self._client.stream(
-                "GET", url, headers=headers, timeout=timeout, extensions=trace
-            ) as response:
+            watch = Watch(url, self._waiting, reach, known=client is self._client and self._is_seen)
+            trace = {"trace": watch.step}
+            with client.stream("GET", url, headers=headers, timeout=timeout, extensions=trace) as response:
+                watch.check()
+                self._is_seen = self._is_seen or client is self._client
                 in_body = True
                 yield Reply(
                     url,
@@ -195,33 +206,6 @@ class Transport:
         return f": {line}" if (line := _one_line(text[:_MOST_LOOKED_AT])) else ""
 
 
-def _watch(url: str, waiting: Waiting, reach: Reach | None) -> Callable[[str, dict[str, Any]], None]:
-    """What httpx calls at each step of a request: a connection that stands is looked at before it is used.
-
-    One to another host than the address names is one to a proxy.
-    """
-    import httpx
-
-    host = httpx.URL(url).raw_host.decode("ascii")
-    connecting_to = ""
-
-    def step(name: str, info: dict[str, Any]) -> None:
-        nonlocal connecting_to
-        if name == "connection.connect_tcp.started":
-            connecting_to = info["host"]
-        elif name == "connection.connect_tcp.complete" and reach is not None and connecting_to == host:
-            stream = info["return_value"]
-            try:
-                reach.check_address(host, ip_address(stream.get_extra_info("server_addr")[0]))
-            except BaseException:
-                stream.close()
-                raise
-        if name.endswith((".connect_tcp.complete", ".start_tls.complete")):
-            waiting.watch(info["return_value"])
-
-    return step
-
-
 _PROXY_HINT: Final = "the proxy wants a password: put it into HTTPS_PROXY, or name the host in NO_PROXY"
 
 _API_HINTS: Final = {
@@ -258,7 +242,7 @@ def _checked(token: str | None) -> str | None:
     return token
 
 
-def _client(ca_file: str | None) -> "httpx.Client":
+def _client(ca_file: str | None, *, keep_alive: bool = True) -> "httpx.Client":
     import httpx
 
     def keep_location(response: httpx.Response) -> None:
@@ -274,6 +258,7 @@ def _client(ca_file: str | None) -> "httpx.Client":
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             follow_redirects=False,
             event_hooks={"response": [keep_location]},
+            limits=httpx.Limits(max_connections=100, max_keepalive_connections=20 if keep_alive else 0),
         )
     except OSError as error:  # ssl.SSLError is one
         raise ConfigurationError(

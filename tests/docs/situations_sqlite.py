@@ -1,4 +1,4 @@
-"""What the page shows of a SQLite file: another program's, newer, full, damaged, locked."""
+"""What the page shows of a SQLite file: another program's, newer, full, damaged, locked, gone."""
 
 import io
 import sqlite3
@@ -12,7 +12,8 @@ from ctisync.stores.sqlite_file import PAGE_SIZE
 from ctisync.stores.sqlite_schema import MIGRATIONS
 from tests.docs.situations import situation
 from tests.docs.stage import Printed, Stage
-from tests.support.feed_history import populate
+from tests.support.feed_failures import Reply
+from tests.support.feed_history import churn, populate
 
 
 def damage(stage: Stage) -> None:
@@ -41,6 +42,19 @@ def _(stage: Stage) -> Printed:
     stage.follow()
     populate(stage.feed.history, 500, first=5000)
     return stage.run("sync", "-q", HURRIED_PAGES="30")
+
+
+@situation("replaced")
+def _(stage: Stage) -> Printed:
+    stage.follow()
+    churn(stage.feed.history, 30)
+
+    def answer(reply: Reply) -> Reply:
+        stage.database.unlink()
+        return reply
+
+    stage.feed.fail("changes", answer)
+    return stage.run("sync", "-q")
 
 
 @situation("no-room")

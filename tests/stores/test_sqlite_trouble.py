@@ -274,6 +274,7 @@ def test_a_file_that_may_only_be_read_is_told(forbidden: Path, ordinary_user: Ca
     passes.initialise(store, CONSUMER, [A], 10)
     forbidden.chmod(0o777)
     (forbidden / "ctisync.db").chmod(0o444)
+    (forbidden / "ctisync.db.lock").unlink()
     ordinary_user()
     assert store.look(CONSUMER).offset == 10
     with pytest.raises(StoreUnavailable, match=r"ctisync.db cannot be read or written: .*readonly"):

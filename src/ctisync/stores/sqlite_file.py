@@ -21,7 +21,7 @@ import msgspec
 from ctisync.errors import ConfigurationError, CtisyncError, StoreUnavailable
 from ctisync.stores.sqlite_lines import Unreadable
 from ctisync.stores.sqlite_schema import MIGRATIONS, Migration, not_ours, refuse_newer, version_of
-from ctisync.stores.sqlite_turn import Turn
+from ctisync.stores.sqlite_turn import turn
 
 OLDEST: Final = (3, 24, 0)
 """The first SQLite that knows upserts; RHEL 8 and 9, which have Python 3.11, come with 3.26 and 3.34."""
@@ -83,13 +83,9 @@ class Writable:
 
     def __init__(self, path: Path, patience: float) -> None:
         self.path = path
+        self._patience = patience
         identity = _identity(path)
         self.connection = _connect(path, "rw", patience)
-        try:
-            self._turn = Turn(path, patience)
-        except OSError as error:
-            self.connection.close()
-            raise _no_access(Path(error.filename), error) from error
         # Which file SQLite has opened shows in nothing but that it was the same before and after.
         self._identity = identity if identity == _identity(path) else None
 
@@ -97,7 +93,7 @@ class Writable:
     def transaction(self) -> Iterator[None]:
         """All of it or nothing. When this ends it is on the disk, in the file at the path; else it raises
         StoreUnavailable."""
-        with self._turn.taken():
+        with turn(self.path, self._patience):
             with _transaction(self.connection):
                 yield
             if self._identity is None or self._identity != _identity(self.path):
@@ -108,7 +104,6 @@ class Writable:
 
     def close(self) -> None:
         self.connection.close()
-        self._turn.close()
 
 
 def open_writable(

@@ -9,7 +9,7 @@ import os
 import select
 import shlex
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -19,42 +19,37 @@ _STEP: Final = 0.01
 """Seconds until a lock that another one holds is tried again. A waiting flock would have no time-out."""
 
 
-class Turn:
-    """A lock file beside the database, which stays: the kernel lets the lock go when its holder ends."""
+@contextmanager
+def turn(database: Path, patience: float) -> Iterator[None]:
+    """Hold the lock file beside the database, which stays: the kernel lets it go when its holder ends.
 
-    def __init__(self, database: Path, patience: float) -> None:
-        """`patience`: seconds to wait for it. Raises OSError, its `filename` the lock file's."""
-        self._database = database
-        self._path = database.with_name(f"{database.name}.lock")
-        self._tries = max(1, round(patience / _STEP))
-        flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
-        self._file = os.open(self._path, flags, 0o600)
+    `patience`: seconds to wait for it. Raises StoreUnavailable when it does not come, or cannot.
+    """
+    path = database.with_name(f"{database.name}.lock")
+    try:
+        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    except OSError as error:
+        raise _cannot_lock(path, error) from error
+    try:
+        if not _locked(file, path, max(1, round(patience / _STEP))):
+            hint = f"fuser -v {shlex.quote(str(path))}"
+            raise StoreUnavailable(f"{database} is locked by another program", hint=hint)
+        yield
+    finally:
+        os.close(file)
 
-    @contextmanager
-    def taken(self) -> Iterator[None]:
-        """Raises StoreUnavailable when it does not come in time, or cannot come at all."""
-        self._take()
+
+def _locked(file: int, path: Path, tries: int) -> bool:
+    for _ in range(tries):
         try:
-            yield
-        finally:
-            with suppress(OSError):  # closing the file lets it go, too
-                fcntl.flock(self._file, fcntl.LOCK_UN)
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            select.select((), (), (), _STEP)
+        except OSError as error:
+            raise _cannot_lock(path, error) from error
+    return False
 
-    def close(self) -> None:
-        os.close(self._file)
 
-    def _take(self) -> None:
-        for _ in range(self._tries):
-            try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                select.select((), (), (), _STEP)
-            except OSError as error:
-                raise StoreUnavailable(
-                    f"cannot lock {self._path}: {error.strerror}",
-                    hint=f"df -T {shlex.quote(str(self._path.parent))} (it must support flock)",
-                ) from error
-        raise StoreUnavailable(
-            f"{self._database} is locked by another program", hint=f"fuser -v {shlex.quote(str(self._path))}"
-        )
+def _cannot_lock(path: Path, error: OSError) -> StoreUnavailable:
+    return StoreUnavailable(f"cannot lock {path}: {error.strerror}", hint=f"ls -l {shlex.quote(str(path))}")

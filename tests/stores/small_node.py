@@ -16,6 +16,7 @@ from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState
 from ctisync.stores.opensearch_client import Client, Problem, Reply
 from ctisync.stores.opensearch_generations import Generations
+from ctisync.stores.opensearch_indices import to_mend
 from ctisync.stores.opensearch_lease import HeldLease
 from ctisync.stores.opensearch_state import Entry, Lease, StateDocument, Swap
 from ctisync.stores.opensearch_takeover import Hold
@@ -28,7 +29,10 @@ LOCK = "0123456789abcdef0123456789abcdef"
 """The id of a lock file."""
 
 Json = Any
-OURS = {"mappings": {"_meta": {"ctisync": {"context": CONSUMER.context, "consumer": CONSUMER.name}}}}
+OURS = {
+    "mappings": {"_meta": {"ctisync": {"context": CONSUMER.context, "consumer": CONSUMER.name}}},
+    "settings": to_mend({}),
+}
 
 
 class SmallNode:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shlex
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any, Final
@@ -86,6 +88,7 @@ def test_one_that_is_well_is_ok_throughout() -> None:
         "store-cluster",
         "store-disk",
         "store-blocks",
+        "store-settings",
         "store-alias",
         "store-templates",
         "store-lease",
@@ -94,6 +97,11 @@ def test_one_that_is_well_is_ok_throughout() -> None:
 
 
 BLOCKED: Final = {"wazuh-cve": {"settings": {"index.blocks.read_only_allow_delete": "true"}}}
+ASYNC: Final = {"wazuh-context": {"settings": {"index.translog.durability": "ASYNC"}}}
+PIPED: Final = {"wazuh-cve": {"settings": {"index.search.default_pipeline": "theirs"}}}
+SAFE: Final = {
+    "wazuh-cve": {"settings": {"index.translog.durability": "REQUEST", "index.final_pipeline": "_none"}}
+}
 READ_ONLY: Final = {"persistent": {"cluster.blocks.read_only": "true"}, "transient": {}}
 FULL: Final = [{"node": "one", "disk.percent": "90"}]
 RED: Final = {"status": "red", "number_of_nodes": 3}
@@ -122,6 +130,9 @@ ELASTIC: Final = {"version": {"number": "8.1.0"}}
         ({"___settings": BLOCKED}, 0, "store-blocks", "failed", "read_only_allow_delete of wazuh-cve"),
         ({"___cluster__settings": READ_ONLY}, 0, "store-blocks", "failed", "cluster.blocks.read_only"),
         ({"___cluster__settings": 403}, 0, "store-blocks", "ok", "no block"),
+        ({"___settings": ASYNC}, 0, "store-settings", "warning", "durability = ASYNC of wazuh-context"),
+        ({"___settings": PIPED}, 0, "store-settings", "warning", "default_pipeline = theirs of wazuh-cve"),
+        ({"___settings": SAFE}, 0, "store-settings", "ok", "on the disk"),
         ({"__inventory": STRANGE}, 0, "store-alias", "failed", "wazuh-cve is an index"),
         ({"___index_template": 403}, 0, "store-templates", "warning", "no permissions"),
         ({"___cat__health": 403}, 0, "store-lease", "failed", "no permissions"),
@@ -137,7 +148,7 @@ def test_what_is_not_well_is_told_and_hides_nothing(
     assert said in found[what].said
     if what != "store" or health != "failed":
         assert {each for each in found if found[each].health != "ok"} <= {what}
-        assert len(found) == 8
+        assert len(found) == 9
 
 
 @pytest.mark.parametrize("answer", [401, 500, NoReply("connection refused"), {"tagline": "hello"}])
@@ -172,3 +183,17 @@ def test_on_a_real_node_lease_foreign_index_and_block_are_seen(node: OpenSearchN
     assert found["store-alias", str(other)].health == "failed"
     assert found["store-alias", str(consumer)].health == "ok"
     assert found["store-blocks", None].health == "failed"
+
+
+def test_what_to_type_takes_back_what_may_lose_a_confirmed_write(node: OpenSearchNode) -> None:
+    """On an index of other software, which is not ours to alter."""
+    settings = {"index.translog.durability": "async", "index.default_pipeline": "theirs"}
+    node.request("PUT", "/wazuh-context", {"settings": settings})
+    with closing(kit.open_store(node)) as store:
+        found = {each.what: each for each in store.examine([kit.new_consumer()])}
+        hint = found["store-settings"].hint
+        assert hint is not None
+        _, _, _, url, _, _, _, body = shlex.split(hint)
+        node.request("PUT", url.removeprefix(node.url), json.loads(body))
+        again = {each.what: each for each in store.examine([kit.new_consumer()])}
+    assert (found["store-settings"].health, again["store-settings"].health) == ("warning", "ok")

@@ -6,9 +6,9 @@ all of them are sent again after a lost connection, a time-out or a busy node.
 """
 
 import math
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -207,18 +207,6 @@ class Client:
             f"OpenSearch at {self.url} refuses a request ({status}): {problem}",
             hint=f"look at: curl {self.url}/_cluster/health, and at its log; then: ctisync sync",
         )
-
-
-def create_index(client: Client, name: str, replicas: int, mappings: Mapping[str, Any]) -> None:
-    """A small index of our own, of one shard; one that is there already, such as of a request that was sent
-    again, is left as it is. Raises ConfigurationError when OpenSearch does not want it."""
-    body = {
-        "settings": {"index": {"number_of_shards": 1, "number_of_replicas": replicas}},
-        "mappings": mappings,
-    }
-    reply = client.call("PUT", path(name), body, allow={400})
-    if reply.status == 400 and reply.problem.type != "resource_already_exists_exception":
-        raise ConfigurationError(f"index {name} cannot be created: {reply.problem}")
 
 
 def decode(text: str | bytes, decoder: msgspec.json.Decoder[T], what: str) -> T:

@@ -4,7 +4,8 @@ Nothing but GET requests. Whether the user may write cannot be asked so; the ser
 must do.
 """
 
-from collections.abc import Iterator, Sequence
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 import msgspec
@@ -15,11 +16,19 @@ from ctisync.stores.opensearch_audit import holder_of
 from ctisync.stores.opensearch_client import Client, path
 from ctisync.stores.opensearch_foreseen import clashes
 from ctisync.stores.opensearch_generations import MAPPING, Generations
+from ctisync.stores.opensearch_indices import PINNED
 from ctisync.stores.opensearch_lease import server_time
 from ctisync.stores.opensearch_state import INDEX, StateDocument
 
 _LONGEST: Final = 20.0
 """Seconds for all requests of an examination."""
+
+_LOOKED_AT: Final = (
+    "index.translog.durability",
+    "index.default_pipeline",
+    "index.final_pipeline",
+    "index.search.default_pipeline",
+)
 
 _KNOWN: Final = (2, 3)
 _NEARLY_FULL: Final = 90
@@ -86,6 +95,7 @@ def _examine(client: Client, parts: Sequence[Parts], replicas: int, lease_ttl: f
     yield from guarded("store-cluster", lambda: _cluster(client, replicas))
     yield from guarded("store-disk", lambda: _disk(client), fault="warning")
     yield from guarded("store-blocks", lambda: _blocks(client, parts))
+    yield from guarded("store-settings", lambda: _altering(client, parts), fault="warning")
     for part in parts:
         yield from _consumer(client, part, lease_ttl)
 
@@ -164,11 +174,8 @@ def _blocks(client: Client, parts: Sequence[Parts]) -> Iterator[Verdict]:
     if reply.status == 200:
         for values in client.read(reply, _settings_decoder).values():
             found += [name for name, value in values.items() if _is_block(name, value)]
-    names = ",".join([INDEX, *(part.consumer.index for part in parts)])
-    query = "flat_settings=true&ignore_unavailable=true&allow_no_indices=true&expand_wildcards=all"
-    reply = client.call("GET", path(names, "_settings", query=query))
-    for index, held in client.read(reply, _index_settings_decoder).items():
-        found += [f"{name} of {index}" for name, value in held.settings.items() if _is_block(name, value)]
+    for index, settings in _indices(client, parts).items():
+        found += [f"{name} of {index}" for name, value in settings.items() if _is_block(name, value)]
     if found:
         yield failed(
             "store-blocks",
@@ -178,6 +185,41 @@ def _blocks(client: Client, parts: Sequence[Parts]) -> Iterator[Verdict]:
         )
     else:
         yield ok("store-blocks", "no block on writes")
+
+
+def _altering(client: Client, parts: Sequence[Parts]) -> Iterator[Verdict]:
+    """Settings that ctisync gives to what it makes; an index of other software has what its maker gave it."""
+    found = {
+        index: {name: settings[name] for name in _LOOKED_AT if not _is_ours(settings.get(name), name)}
+        for index, settings in sorted(_indices(client, parts).items())
+    }
+    told = [f"{name} = {value} of {index}" for index in found for name, value in found[index].items()]
+    if told:
+        yield warning(
+            "store-settings",
+            f"what is confirmed may be lost, or altered on its way: {', '.join(told)}",
+            "; ".join(_taken_back(client, index, names) for index, names in found.items() if names),
+        )
+    else:
+        yield ok("store-settings", "what is confirmed is on the disk, and no pipeline alters it")
+
+
+def _is_ours(value: object, name: str) -> bool:
+    return value is None or str(value).lower() == PINNED[name.removeprefix("index.")]
+
+
+def _taken_back(client: Client, index: str, names: Iterable[str]) -> str:
+    body = msgspec.json.encode(dict.fromkeys(names)).decode()
+    where = shlex.quote(f"{client.url}/{index}/_settings")
+    return f"curl -X PUT {where} -H 'Content-Type: application/json' -d {shlex.quote(body)}"
+
+
+def _indices(client: Client, parts: Sequence[Parts]) -> dict[str, dict[str, Any]]:
+    """The settings of the indices that there are already, by their flat names."""
+    names = ",".join([INDEX, *(part.consumer.index for part in parts)])
+    query = "flat_settings=true&ignore_unavailable=true&allow_no_indices=true&expand_wildcards=all"
+    reply = client.read(client.call("GET", path(names, "_settings", query=query)), _index_settings_decoder)
+    return {index: held.settings for index, held in reply.items()}
 
 
 def _is_block(name: str, value: object) -> bool:

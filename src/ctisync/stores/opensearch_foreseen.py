@@ -11,6 +11,7 @@ from typing import Any, Final
 import msgspec
 
 from ctisync.stores.opensearch_client import Client, path
+from ctisync.stores.opensearch_indices import PINNED
 from ctisync.stores.opensearch_templates import altering, fits
 
 _MAY_REFUSE: Final = ("mapping.", "sort.")
@@ -80,7 +81,9 @@ def clashes(client: Client, index: str, ours: Mapping[str, Any]) -> tuple[list[s
         wrong |= {f"the alias {alias}" for alias in each.aliases}
         wrong |= {f"its own {name}" for name in _altered(each.mappings, ours, leaves_give_way=bool(fitting))}
         doubtful |= {
-            f"{name} = {value}" for name, value in _flat(each.settings) if name.startswith(_MAY_REFUSE)
+            f"{name} = {value}"
+            for name, value in _flat(each.settings)
+            if name.startswith(_MAY_REFUSE) and name not in PINNED
         }
     return sorted(wrong), sorted(doubtful)
 

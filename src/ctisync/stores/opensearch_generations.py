@@ -17,13 +17,14 @@ from ctisync.core.model import Consumer, Snapshot
 from ctisync.errors import AnotherPass, ConfigurationError, ForeignIndex
 from ctisync.ports import Clock
 from ctisync.stores.opensearch_client import Client, path
+from ctisync.stores.opensearch_indices import put_index, to_mend
 from ctisync.stores.opensearch_templates import alters, templates_for
 
 Action = dict[str, dict[str, Any]]
 """One action of an `_aliases` call."""
 
 _META_SCHEMA: Final = 1
-_FACTS: Final = "filter_path=*.aliases,*.mappings._meta,*.settings.index.uuid"
+_FACTS: Final = "flat_settings=true&filter_path=*.aliases,*.mappings._meta,*.settings"
 _WHATEVER_THERE_IS: Final = "ignore_unavailable=true&allow_no_indices=true&expand_wildcards=all"
 
 _UNDER_WAY: Final = (0.1, 0.2, 0.4)
@@ -56,10 +57,11 @@ ONE_SHARD: Final = Layout()
 
 
 class Generation(msgspec.Struct, frozen=True):
-    """An index of ours: its name and every alias that points at it."""
+    """An index of ours: its name, every alias that points at it, and its settings by their flat names."""
 
     name: str
     aliases: frozenset[str]
+    settings: dict[str, Any]
 
 
 class Inventory(msgspec.Struct, frozen=True):
@@ -72,6 +74,7 @@ class Inventory(msgspec.Struct, frozen=True):
 class _Index(msgspec.Struct, frozen=True):
     aliases: dict[str, Any] = {}
     mappings: dict[str, Any] = {}
+    settings: dict[str, Any] = {}
 
 
 class _Acknowledged(msgspec.Struct, frozen=True):
@@ -107,7 +110,7 @@ class Generations:
         found = self._client.read(self._client.call("GET", target), _indices_decoder)
         pointed_at = [name for name, index in found.items() if alias in index.aliases or name == alias]
         ours = {
-            name: Generation(name=name, aliases=frozenset(index.aliases))
+            name: Generation(name, frozenset(index.aliases), index.settings)
             for name, index in found.items()
             if self._is_ours(index)
         }
@@ -133,10 +136,9 @@ class Generations:
         }
         body = {
             "aliases": {fence: {}},
-            "settings": {"index": self._loading_settings()},
             "mappings": MAPPING | {"_meta": {"ctisync": meta}},
         }
-        reply = self._client.call("PUT", path(name), body, allow={400})
+        reply = put_index(self._client, name, body, self._loading_settings())
         # Sent again after a lost reply, the request finds what it has made.
         if reply.status == 400 and reply.problem.type != "resource_already_exists_exception":
             raise ConfigurationError(
@@ -167,6 +169,11 @@ class Generations:
         settings = {"index": {"refresh_interval": None, "number_of_replicas": self._layout.replicas}}
         return self._client.call("PUT", path(fence, "_settings"), settings, allow={404}).status != 404
 
+    def mend(self, generation: Generation, fence: str) -> None:
+        """Give a generation of an earlier version what ours have by which nothing confirmed is lost."""
+        if wrong := to_mend(generation.settings):
+            self._client.call("PUT", path(fence, "_settings"), wrong, allow={404})
+
     def new_fence(self, token: str, number: int) -> str:
         return f"{self._fences()}{token}-{number}"
 
@@ -191,12 +198,6 @@ class Generations:
             "number_of_replicas": 0,
             "refresh_interval": "-1",
             "codec": self._layout.codec,
-            # A pipeline that a template for all indices sets would alter records on their way in.
-            "default_pipeline": "_none",
-            "final_pipeline": "_none",
-            # Nor may one make its pages shorter than ours, or forbid to write.
-            "max_result_window": 10_000,
-            "blocks": {"write": False, "read": False, "read_only": False, "metadata": False},
         }
 
     def _is_ours(self, index: _Index) -> bool:

@@ -12,7 +12,8 @@ import msgspec
 
 from ctisync.core.account import Account
 from ctisync.core.model import Consumer
-from ctisync.stores.opensearch_client import Client, create_index, path
+from ctisync.stores.opensearch_client import Client, path
+from ctisync.stores.opensearch_indices import create_index
 
 INDEX: Final = "ctisync-history"
 

@@ -16,7 +16,8 @@ import msgspec
 from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState
 from ctisync.errors import ConfigurationError
-from ctisync.stores.opensearch_client import Client, create_index, decode, path
+from ctisync.stores.opensearch_client import Client, decode, path
+from ctisync.stores.opensearch_indices import create_index
 
 INDEX: Final = "wazuh-context"
 SCHEMA: Final = 1

@@ -40,6 +40,7 @@ class Hold:
         if not _agrees(self._lease.entry, inventory):
             self._lease.commit(_zeroed)
         if self.live is not None:
+            self._generations.mend(inventory.generations[self.live], self.fence(self.live))
             self.drop_strays(self.live)
 
     def fence(self, generation: str) -> str:

@@ -9,9 +9,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from ctisync.core.model import Consumer
 from ctisync.core.steps import Mode, Policy
+from ctisync.errors import SettingsChanged
 from ctisync.stores.opensearch_client import Reply, Transport
 from ctisync.sync.run_pass import run_pass
 from tests.properties.model import ToldReaders
@@ -51,6 +53,17 @@ def test_no_interleaving_of_two_writers_breaks_a_promise(scenario: str, snapshot
             "the alias leads to two contents",
         ),
         ("swap_announced", "an operator's init-snapshot and a sync", "a late create brought a record back"),
+        ("elsewhere_kept", "an init-snapshot under another alias, and a sync", "was loaded anew"),
+        (
+            "elsewhere_spared",
+            "an init-snapshot under an alias of before, and a sync",
+            "an offset without content",
+        ),
+        (
+            "foreign_swap_undone",
+            "an init-snapshot under another alias, and a sync",
+            "an offset without content",
+        ),
         (
             "offset_lowered",
             "an operator's init-snapshot and a sync",
@@ -174,10 +187,11 @@ class Cluster:
         self._server.history.create("A", {"n": 0})
         self._server.offer_snapshot()
 
-    def run(self, mode: Mode, dies_after: int | None = None) -> list[str]:
+    def run(self, mode: Mode, dies_after: int | None = None, *, alias: str = "A") -> list[str]:
         """The steps of one pass, which may be killed right after one of them."""
         store = kit.open_store(self._node)
-        steps = StepsSeen(store._client._transport, self.consumer, dies_after)
+        consumer = self.consumer if alias == "A" else replace(self.consumer, index=f"{self.consumer.index}-b")
+        steps = StepsSeen(store._client._transport, consumer, dies_after)
         store._client._transport = steps
 
         class Commands(ToldReaders):
@@ -185,9 +199,9 @@ class Cluster:
                 super().send_update(index, offset)
                 steps.saw("post")
 
-        with closing(store), suppress(kit.Killed):
+        with closing(store), suppress(kit.Killed, SettingsChanged):
             run_pass(
-                self.consumer,
+                consumer,
                 feed=MemoryFeed(self._server),
                 store=store,
                 commands=Commands(),
@@ -223,6 +237,7 @@ CASES: dict[str, tuple[Server, Writer, Mode]] = {
     "first pass": (NOTHING, Writer("a"), "sync"),
     "a range": (LOADED, Writer("a"), "sync"),
     "init-snapshot": (LOADED, Writer("a", wants_snapshot=True), "init-snapshot"),
+    "another alias": (LOADED, Writer("a", wants_snapshot=True, alias="B"), "init-snapshot"),
 }
 
 
@@ -239,10 +254,10 @@ def test_the_store_takes_the_models_steps_in_the_models_order(
     opensearch_2: OpenSearchNode, case: str
 ) -> None:
     before, writer, mode = CASES[case]
-    assert begin(opensearch_2, before).run(mode) == names(expected(before, writer))
+    assert begin(opensearch_2, before).run(mode, alias=writer.alias) == names(expected(before, writer))
 
 
-@pytest.mark.parametrize("case", ["first pass", "init-snapshot"])
+@pytest.mark.parametrize("case", ["first pass", "init-snapshot", "another alias"])
 def test_after_a_kill_at_each_step_the_next_pass_takes_the_models_steps(
     opensearch_2: OpenSearchNode, case: str
 ) -> None:
@@ -250,16 +265,18 @@ def test_after_a_kill_at_each_step_the_next_pass_takes_the_models_steps(
     whole = names(expected(before, writer))
     for killed_after in range(1, len(whole)):
         cluster = begin(opensearch_2, before)
-        assert cluster.run(mode, killed_after) == whole[:killed_after]
+        assert cluster.run(mode, killed_after, alias=writer.alias) == whole[:killed_after]
         after = after_steps(before, writer, killed_after)
         taken = cluster.run("sync")
         assert taken == the_next_ones(after), f"{taken} after {whole[killed_after - 1]}"
 
 
 def the_next_ones(server: Server) -> list[str]:
-    """The next pass's steps; one that finds nothing to do takes no lease."""
+    """The next pass's steps under alias A; one that finds nothing to do, or settings that differ, takes no
+    lease."""
     document = server.document
-    if (document.offset, document.owed, document.swap, document.lease) == (LAST, None, None, None):
+    is_done = (document.offset, document.owed) == (LAST, None) or document.alias == "B"
+    if is_done and (document.swap, document.lease) == (None, None):
         return []
     return names(expected(server, Writer("b")))
 

@@ -6,6 +6,7 @@ Dying before a write is dying after the write before it, and reads change nothin
 from collections.abc import Callable
 from contextlib import closing
 
+import msgspec
 import pytest
 
 from ctisync.core.model import Consumer, Delete, Put, Record, Write
@@ -154,3 +155,45 @@ def test_a_pass_that_must_send_every_write_twice_ends_as_any_other(
         whole_pass(forgetful, consumer)
         take_over(forgetful, consumer)
         assert_the_next_pass_makes_it_good(store, consumer, opensearch_2)
+
+
+def init_snapshot_elsewhere(store: Store, consumer: Consumer) -> None:
+    """What the operator's command does after the setting `index` was changed."""
+    init_snapshot(store, elsewhere(consumer))
+
+
+def elsewhere(consumer: Consumer) -> Consumer:
+    return msgspec.structs.replace(consumer, index=f"{consumer.index}-new")
+
+
+def test_killed_after_any_write_under_another_alias_the_old_content_stands_where_it_stood(
+    opensearch_2: OpenSearchNode,
+) -> None:
+    """When the settings are then as before; unless the new content is live already, under the new alias."""
+    kept = 0
+    with closing(kit.open_store(opensearch_2)) as store:
+        writes, died = 0, True
+        while died:
+            writes += 1
+            consumer = kit.new_consumer()
+            kit.initialise(store, consumer, NEWER, 60)
+            died = dies(opensearch_2, consumer, init_snapshot_elsewhere, writes)
+            take_over(store, consumer)
+            state = store.look(consumer)
+            assert kit.lines(store, consumer) == [each.line for each in NEWER]
+            assert (state.content, state.loading, state.unsettled) == (True, False, False)
+            if state.stored_for == consumer:
+                kept += 1
+                assert state.offset == 60
+                assert set(kit.aliases(opensearch_2, consumer)) == {
+                    store._generations(consumer).inventory().live
+                }
+            else:
+                assert state.offset == 20
+                assert kit.lines(store, elsewhere(consumer)) == [each.line for each in SNAPSHOT]
+            init_snapshot_elsewhere(store, consumer)
+            take_over(store, elsewhere(consumer))
+            assert store.look(elsewhere(consumer)).offset == 20
+            assert [*kit.aliases(opensearch_2, consumer).values()] == [{elsewhere(consumer).index}]
+        assert writes - kept > 1, "the swap was never done"
+        assert kept > 5

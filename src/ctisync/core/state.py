@@ -104,6 +104,15 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fal
             return "ready"
         return "loading" if self.loading or self.content else "empty"
 
+    def index_elsewhere(self, consumer: Consumer) -> str | None:
+        """The name under which this content is read, when it was stored for another one than `consumer`'s."""
+        index = None if self.stored_for is None else self.stored_for.index
+        return None if index == consumer.index else index
+
+    def owed_for(self, consumer: Consumer) -> Owed | None:
+        """The command that is owed, unless it is for another name: there is no such content there yet."""
+        return self.owed if self.index_elsewhere(consumer) is None else None
+
     @property
     def behind(self) -> int | None:
         """How many offsets the content is behind the feed as last seen."""

@@ -117,7 +117,7 @@ def next_step(
         return Settle()
     if state.stored_for not in (None, consumer) and policy.mode != "init-snapshot":
         return End("settings", _settings_differ(state.stored_for, consumer))
-    owed = state.owed if not so_far.command_refused else None
+    owed = state.owed_for(consumer) if not so_far.command_refused else None
     if owed is not None and not so_far.advanced:
         return SendCommand(owed.offset)
     if policy.mode == "update" and state.offset == 0 and not so_far.interrupted:

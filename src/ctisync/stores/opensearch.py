@@ -105,10 +105,9 @@ class OpenSearchStore:
         entry = self._document(consumer).read().entry
         generations = self._generations(consumer)
         inventory = generations.inventory()
-        made_for = entry.state.stored_for
         # One that was made for another alias stands under that, where the inventory doesn't look.
-        elsewhere = made_for is not None and made_for.index != consumer.index
-        missing = entry.state.content and not elsewhere and inventory.live != entry.generation
+        here = entry.state.index_elsewhere(consumer) is None
+        missing = entry.state.content and here and inventory.live != entry.generation
         if entry.lease is None:
             # Whoever puts up a fence has a lease; one that stays without it was put up by a request that was
             # done after its pass had gone.

@@ -37,7 +37,7 @@ class Hold:
         self._lease.acquire(_took_over)
         self._revoke()
         inventory = self._settled()
-        if not _agrees(self._lease.entry, inventory):
+        if not self._agrees(inventory):
             self._lease.commit(_zeroed)
         if self.live is not None:
             self._generations.mend(inventory.generations[self.live], self.fence(self.live))
@@ -62,12 +62,14 @@ class Hold:
     def drop_strays(self, fenced: str, spare: Collection[str] = ()) -> None:
         """Remove all generations but the live one, `fenced` and `spare`; asserts our fence on `fenced`.
 
-        While a new content is being built, nothing goes that is read under another alias: the settings may
-        have given it a new one, under which there is nothing yet.
+        Nothing goes that is read under another alias while the state speaks of such a content, or while a new
+        one is being built: the settings may have given it a new alias, under which there is nothing yet.
         """
         for _ in range(_RACES):
             inventory = self._generations.inventory()
-            strays = self._strays(inventory, {fenced, *spare}, building=fenced != inventory.live)
+            elsewhere = self._lease.entry.state.index_elsewhere(self._consumer) is not None
+            careful = elsewhere or fenced != inventory.live
+            strays = self._strays(inventory, {fenced, *spare}, careful=careful)
             if not strays:
                 return
             actions = [*asserted(fenced, self.fence(fenced)), *map(dropped, sorted(strays))]
@@ -79,12 +81,12 @@ class Hold:
             self._lease.look()
         raise _too_many_races()
 
-    def _strays(self, inventory: Inventory, kept: Collection[str], *, building: bool) -> set[str]:
+    def _strays(self, inventory: Inventory, kept: Collection[str], *, careful: bool) -> set[str]:
         return {
             name
             for name, generation in inventory.generations.items()
             if name not in kept and name != inventory.live
-            if not (building and self._generations.is_read(generation))
+            if not (careful and self._generations.is_read(generation))
         }
 
     def let_go(self) -> None:
@@ -112,6 +114,17 @@ class Hold:
                 return
         raise _too_many_races()
 
+    def _agrees(self, inventory: Inventory) -> bool:
+        """Whether the state speaks of the generation that is live, or of no content where there is none; or
+        of one that is live under another alias, which stays true until a content of this one is live."""
+        entry = self._lease.entry
+        elsewhere = entry.state.index_elsewhere(self._consumer)
+        if elsewhere is not None and entry.generation in inventory.generations:
+            return elsewhere in inventory.generations[entry.generation].aliases
+        if inventory.live is not None:
+            return inventory.live == entry.generation
+        return entry.generation is None and entry.state.offset == 0 and not entry.state.content
+
     def _settled(self) -> Inventory:
         """What there is, once no swap is half done: its writer died, it is finished or undone here."""
         for _ in range(_RACES):
@@ -121,9 +134,11 @@ class Hold:
             swap = self._lease.entry.swap
             if swap is None:
                 return inventory
-            if inventory.live == swap.to:
+            to = inventory.generations.get(swap.to)
+            elsewhere = swap.after.index_elsewhere(self._consumer)
+            if to is not None and (elsewhere or self._consumer.index) in to.aliases:
                 self._lease.commit(_finished)
-            elif swap.to not in inventory.generations:
+            elif to is None or elsewhere is not None:  # gone, or for an alias that the settings have no more
                 self._lease.commit(_undone)
             elif self._generations.change_aliases([added(swap.to, self.fence(swap.to))]):
                 # A fence that was put up after somebody had taken over keeps nobody out, but us in.
@@ -134,13 +149,6 @@ class Hold:
 
 def _took_over(entry: Entry) -> Entry:
     return msgspec.structs.replace(entry, state=load_abandoned(entry.state))
-
-
-def _agrees(entry: Entry, inventory: Inventory) -> bool:
-    """Whether the state speaks of the generation that is live, or of no content where there is none."""
-    if inventory.live is not None:
-        return inventory.live == entry.generation
-    return entry.generation is None and entry.state.offset == 0 and not entry.state.content
 
 
 def _zeroed(entry: Entry) -> Entry:

@@ -128,8 +128,9 @@ class _Pass:
         except (FeedUnreachable, FeedRefused) as error:
             if isinstance(error, FeedUnreachable) and error.come_back_in is not None:
                 self._begin_cooldown(error.come_back_in, error.message)
-            if self.writer is not None and self.state.owed is not None and not self.so_far.command_refused:
-                self._send(self.writer, self.state.owed.offset)
+            owed = self.state.owed_for(self.consumer)
+            if self.writer is not None and owed is not None and not self.so_far.command_refused:
+                self._send(self.writer, owed.offset)
             raise
 
     def _begin_cooldown(self, seconds: float, reason: str) -> None:

@@ -20,6 +20,12 @@ class Rules(NamedTuple):
     """Between fencing the content of a dead writer's swap and going on with it: is the lease ours still?"""
     swap_announced: bool = True
     """The state names the swap and the state before it, so that the next one can finish or undo it."""
+    elsewhere_kept: bool = True
+    """A state that speaks of a content under another alias is true as long as that leads there."""
+    elsewhere_spared: bool = True
+    """What is read under another alias is not dropped while the state speaks of it."""
+    foreign_swap_undone: bool = True
+    """A dead writer's swap of another alias is not gone on with."""
     offset_lowered: bool = True
     """And the offset is not above the snapshot's from then on."""
     snapshot: int = SNAPSHOT
@@ -30,12 +36,15 @@ class Swap(NamedTuple):
     to: str
     was: int
     offset: int
+    alias: str = "A"
 
 
 class Document(NamedTuple):
-    """The state and the lease; `version` stands for `if_seq_no` and `if_primary_term`."""
+    """The state and the lease; `version` stands for `if_seq_no` and `if_primary_term`, `alias` is the one
+    that the content was stored for."""
 
     version: int = 0
+    alias: str | None = None
     offset: int = 0
     generation: str | None = None
     swap: Swap | None = None
@@ -53,12 +62,20 @@ class Generation(NamedTuple):
 
 
 class Server(NamedTuple):
-    """`told`: the last command was sent for what is indexed now."""
+    """`live` and `live_b`: where the aliases A and B lead. `told`: the last command was sent for what is
+    indexed now."""
 
     document: Document
     generations: tuple[tuple[str, Generation], ...] = ()
     live: str | None = None
+    live_b: str | None = None
     told: bool = True
+
+    def live_of(self, alias: str | None) -> str | None:
+        return self.live_b if alias == "B" else self.live
+
+    def swapped(self, alias: str, to: str | None) -> "Server":
+        return self._replace(live_b=to) if alias == "B" else self._replace(live=to)
 
     def get(self, name: str | None) -> Generation | None:
         return next((generation for known, generation in self.generations if known == name), None)
@@ -85,10 +102,12 @@ class Server(NamedTuple):
 
 
 class Writer(NamedTuple):
-    """A pass: its `next` step, and what it knows. `seen` is the document as it last read or wrote it."""
+    """A pass: its `next` step, and what it knows. `seen` is the document as it last read or wrote it, `alias`
+    is the one that its settings name."""
 
     token: str
     wants_snapshot: bool = False
+    alias: str = "A"
     next: str = "acquire"
     seen: Document = Document()
     settled: bool = False
@@ -100,6 +119,11 @@ class Writer(NamedTuple):
     to: str | None = None
     range: tuple[int, int] = (0, 0)
     bodies: int = 0
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether the state speaks of a content under the other alias."""
+        return self.seen.alias not in (None, self.alias)
 
     def then(self, step: str, **known: object) -> "Writer":
         return self._replace(next=step, **known)  # type: ignore[arg-type]

@@ -21,28 +21,52 @@ from tests.support.write_order.steps import STEPS, performed
 def violation(server: Server) -> str | None:
     """What no reader and no later pass may ever meet."""
     document = server.document
-    if server.live is None:
+    for name in (server.live, server.live_b):
+        live = server.get(name)
+        if name is not None and live is None:
+            return "the live generation was dropped"
+        if live is not None and live.holds is None:
+            return "a half-loaded generation is live"
+        if live is not None and live.damage:
+            return f"the live content is damaged: {live.damage}"
+    stored = server.get(server.live_of(document.alias))
+    if stored is None:
         return "an offset without content" if document.offset > 0 else None
-    live = server.get(server.live)
-    if live is None:
-        return "the live generation was dropped"
-    if live.holds is None:
-        return "a half-loaded generation is live"
-    if live.damage:
-        return f"the live content is damaged: {live.damage}"
-    if document.offset > live.holds:
+    if stored.holds is not None and document.offset > stored.holds:
         return "the stored offset is above the content"
     return None
 
 
-def wrong_in_the_end(server: Server, rules: Rules) -> str | None:
-    """Two passes that nobody disturbs, the second to drop what the first has replaced."""
-    for token in ("y", "z"):
-        for _, after in performed(server, Writer(token), rules):
+def wrong_in_the_end(server: Server, rules: Rules, *, renamed: bool) -> str | None:
+    """Passes that are not disturbed. `renamed`: some writer's settings named another alias, which may be
+    undone, or done again."""
+    if not renamed:
+        return _wrong_after(server, rules, SYNCS_AT_LAST)
+    return _wrong_when_undone(server, rules) or _wrong_after(server, rules, RENAMED_AT_LAST)
+
+
+def _wrong_when_undone(server: Server, rules: Rules) -> str | None:
+    """The old content goes on from where it stood, unless the new one is there already."""
+    steps = []
+    for step, after in performed(server, Writer("y"), rules):
+        steps.append(step)
+        if (wrong := violation(after)) is not None:
+            return f"in an undisturbed pass: {wrong}"
+        server = after
+    if "create" in steps:
+        return "the old content was loaded anew"
+    arrived = server.document.offset == LAST or server.document.alias == "B"
+    return None if arrived else "undone settings do not go on"
+
+
+def _wrong_after(server: Server, rules: Rules, passes: tuple[Writer, ...]) -> str | None:
+    """The last pass is to drop what the one before has replaced."""
+    for writer in passes:
+        for _, after in performed(server, writer, rules):
             if (wrong := violation(after)) is not None:
                 return f"in an undisturbed pass: {wrong}"
             server = after
-    live = server.get(server.live)
+    live = server.get(server.live_of(passes[-1].alias))
     if live is None or (live.holds, server.document.offset) != (LAST, LAST):
         return "undisturbed passes do not reach the feed's last offset"
     if server.document.owed is not None or not server.told:
@@ -68,13 +92,14 @@ def search(server: Server, writers: tuple[Writer, ...], rules: Rules) -> Found:
     waiting = deque([start])
     violations: dict[str, State] = {}
     verdicts: dict[Server, str | None] = {}
+    renamed = any(writer.alias == "B" for writer in writers)
     ends = 0
     while waiting:
         state = waiting.popleft()
         if all(writer.next == ENDED for writer in state[1]):
             ends += 1
             if state[0] not in verdicts:
-                verdicts[state[0]] = wrong_in_the_end(state[0], rules)
+                verdicts[state[0]] = wrong_in_the_end(state[0], rules, renamed=renamed)
             if (wrong := verdicts[state[0]]) is not None:
                 violations.setdefault(wrong, state)
         for move, reached in _moves(state, rules):
@@ -110,11 +135,24 @@ def _way(came_from: dict[State, tuple[State, str] | None], state: State) -> list
 
 
 NOTHING = Server(Document())
-LOADED = Server(Document(offset=500, generation="old"), (("old", Generation(holds=500)),), live="old")
+LOADED = Server(
+    Document(alias="A", offset=500, generation="old"), (("old", Generation(holds=500)),), live="old"
+)
+LOADED_TWICE = LOADED._replace(
+    generations=(("b0", Generation(holds=300)), ("old", Generation(holds=500))), live_b="b0"
+)
 HALF_WRITTEN = LOADED._replace(document=LOADED.document._replace(range_to=LAST))
 
 SYNCS = (Writer("a"), Writer("b"))
 OPERATOR = (Writer("a", wants_snapshot=True), Writer("b"))
+SYNCS_AT_LAST = (Writer("y"), Writer("z"))
+RENAMED = (Writer("a", wants_snapshot=True, alias="B"), Writer("b"))
+RENAMED_TWICE = (Writer("a", wants_snapshot=True, alias="B"), Writer("b", wants_snapshot=True))
+RENAMED_AT_LAST = (
+    Writer("x", wants_snapshot=True, alias="B"),
+    Writer("y", alias="B"),
+    Writer("z", alias="B"),
+)
 OPERATORS = (Writer("a", wants_snapshot=True), Writer("b", wants_snapshot=True))
 
 FIRST_SWAP = Server(
@@ -129,5 +167,8 @@ SCENARIOS: dict[str, tuple[Server, tuple[Writer, ...]]] = {
     "two operators' init-snapshots": (LOADED, OPERATORS),
     "two syncs": (LOADED, SYNCS),
     "a first swap announced, then a sync and an init-snapshot": (FIRST_SWAP, OPERATOR),
+    "an init-snapshot under another alias, and a sync": (LOADED, RENAMED),
+    "an init-snapshot under another alias, and one under the old": (LOADED, RENAMED_TWICE),
+    "an init-snapshot under an alias of before, and a sync": (LOADED_TWICE, RENAMED),
     "a range half written, then a sync and an init-snapshot": (HALF_WRITTEN, OPERATOR),
 }

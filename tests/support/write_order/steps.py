@@ -31,8 +31,9 @@ def list_fences(server: Server, writer: Writer, rules: Rules) -> After:
         for name, generation in server.generations
         for fence in sorted(generation.fences - {writer.token})
     )
-    step = "revoke" if listed or server.live is not None else "look"
-    return server, writer.then(step, listed=listed, live=server.live)
+    live = server.live_of(writer.alias)
+    step = "revoke" if listed or live is not None else "look"
+    return server, writer.then(step, listed=listed, live=live)
 
 
 def revoke(server: Server, writer: Writer, rules: Rules) -> After:
@@ -40,7 +41,7 @@ def revoke(server: Server, writer: Writer, rules: Rules) -> After:
     for name, fence in writer.listed:
         if not server.is_fenced(name, fence):
             return server, writer.then("list_fences")
-    if server.live != writer.live:
+    if server.live_of(writer.alias) != writer.live:
         return server, writer.then("list_fences")
     for name, fence in writer.listed:
         server = server.remove_fence(name, fence)
@@ -54,27 +55,37 @@ def look(server: Server, writer: Writer, rules: Rules) -> After:
     document = server.document
     if document.version != writer.seen.version:
         return server, writer.end()
-    writer = writer._replace(live=server.live)
-    live = server.get(server.live)
+    live = server.live_of(writer.alias)
+    writer = writer._replace(live=live)
     if document.swap is not None:
-        if server.live == document.swap.to:
-            return server, writer.then("finish_found", to=server.live)
-        step = "undo" if server.get(document.swap.to) is None else "fence_found"
-        return server, writer.then(step, to=document.swap.to)
-    if not rules.swap_announced and live is not None and server.live != document.generation:
-        return server, writer.then("finish_found", to=server.live)
-    if server.live != document.generation or (server.live is None and document.offset > 0):
-        return server, writer.then("zero")
-    return server, _settled(writer)
+        return server, writer.then(_found(document.swap, server, writer, rules), to=document.swap.to)
+    if rules.elsewhere_kept and writer.is_elsewhere and server.get(document.generation) is not None:
+        agrees = server.live_of(document.alias) == document.generation
+    else:
+        if not rules.swap_announced and server.get(live) is not None and live != document.generation:
+            return server, writer.then("finish_found", to=live)
+        agrees = live == document.generation and (live is not None or document.offset == 0)
+    return server, _settled(writer) if agrees else writer.then("zero")
+
+
+def _found(swap: Swap, server: Server, writer: Writer, rules: Rules) -> str:
+    """What becomes of a dead writer's swap."""
+    alias = swap.alias if rules.foreign_swap_undone else writer.alias
+    if server.live_of(alias) == swap.to:
+        return "finish_found"
+    return "undo" if server.get(swap.to) is None or alias != writer.alias else "fence_found"
 
 
 def finish_found(server: Server, writer: Writer, rules: Rules) -> After:
     """A dead writer's swap was done: his state after it."""
     swap = writer.seen.swap
     offset = rules.snapshot if swap is None else swap.offset
-    return _commit(
-        server, writer, "look", offset=offset, generation=writer.to, swap=None, range_to=None, owed=offset
-    )
+    alias = writer.alias if swap is None else swap.alias
+    return _commit(server, writer, "look", alias=alias, generation=writer.to, **_swapped(offset))
+
+
+def _swapped(offset: int) -> dict[str, object]:
+    return {"offset": offset, "swap": None, "range_to": None, "owed": offset}
 
 
 def fence_found(server: Server, writer: Writer, rules: Rules) -> After:
@@ -111,7 +122,10 @@ def _settled(writer: Writer) -> Writer:
 
 
 def list_strays(server: Server, writer: Writer, rules: Rules) -> After:
-    strays = tuple(name for name, _ in server.generations if name not in (server.live, writer.to))
+    kept = {server.live_of(writer.alias), writer.to}
+    if writer.to is not None or (rules.elsewhere_spared and writer.is_elsewhere):
+        kept |= {server.live, server.live_b}  # what is read under another alias is not ours to remove yet
+    strays = tuple(name for name, _ in server.generations if name not in kept)
     if strays:
         return server, writer.then("drop_strays", strays=strays)
     return server, _after_strays(writer)
@@ -124,8 +138,11 @@ def drop_strays(server: Server, writer: Writer, rules: Rules) -> After:
         return server, writer.end()
     if any(server.get(name) is None for name in writer.strays):
         return server, writer.then("list_strays")
+    other = "A" if writer.alias == "B" else "B"
     for name in writer.strays:
         server = server.put(name, None)
+        if name == server.live_of(other):  # the alias goes with it
+            server = server.swapped(other, None)
     return server, _after_strays(writer)
 
 
@@ -138,6 +155,8 @@ def _decided(writer: Writer) -> Writer:
     """core.steps.next_step, as far as the order of writes goes: a command that is owed from before goes out
     first, one for what this pass has done when there is nothing left to do."""
     state = writer.seen
+    if writer.is_elsewhere:  # a command for the other alias is none of ours
+        return writer.then("create" if writer.wants_snapshot and not writer.initialised else "unfence")
     if state.owed is not None and not writer.advanced:
         return writer.then("refresh")
     wants_snapshot = writer.wants_snapshot or state.generation is None or state.offset == 0
@@ -185,7 +204,7 @@ def announce_swap(server: Server, writer: Writer, rules: Rules) -> After:
     """The offset is lowered before the swap: it never claims more than what may be live from here on."""
     assert writer.to is not None
     was = writer.seen.offset
-    swap = Swap(writer.to, was, rules.snapshot) if rules.swap_announced else None
+    swap = Swap(writer.to, was, rules.snapshot, writer.alias) if rules.swap_announced else None
     offset = min(was, rules.snapshot) if rules.offset_lowered else was
     return _commit(server, writer, "swap", swap=swap, offset=offset)
 
@@ -194,21 +213,22 @@ def swap(server: Server, writer: Writer, rules: Rules) -> After:
     """Hold.swap: one call that asserts the own fence on the new generation and moves the alias."""
     if server.get(writer.to) is None or (rules.fenced and not server.is_fenced(writer.to, writer.token)):
         return server, writer.end()
-    if rules.fenced and writer.live is not None and server.live != writer.live:
+    live = server.live_of(writer.alias)
+    if rules.fenced and writer.live is not None and live != writer.live:
         return server, writer.end()  # the alias is removed with `must_exist`
-    if server.live not in (writer.live, writer.to):  # nothing was live, and so nothing is removed
+    if live not in (writer.live, writer.to):  # nothing was live, and so nothing is removed
         generation = server.get(writer.to)
         assert writer.to is not None
         assert generation is not None
         server = server.put(writer.to, generation._replace(damage="the alias leads to two contents"))
     step = "finish_swap" if writer.settled else "look"  # taking over, it is looked at first what came of it
-    return server._replace(live=writer.to, told=False), writer.then(step, live=writer.to)
+    return server.swapped(writer.alias, writer.to)._replace(told=False), writer.then(step, live=writer.to)
 
 
 def finish_swap(server: Server, writer: Writer, rules: Rules) -> After:
     offset = rules.snapshot
     server, writer = _commit(
-        server, writer, "decide", offset=offset, generation=writer.to, swap=None, range_to=None, owed=offset
+        server, writer, "decide", alias=writer.alias, generation=writer.to, **_swapped(offset)
     )
     if writer.next == ENDED:
         return server, writer
@@ -248,7 +268,7 @@ def bulk(server: Server, writer: Writer, rules: Rules) -> After:
         server = server.put(writer.live, generation._replace(damage="a late create brought a record back"))
     elif generation.holds < to and writer.bodies == 1:
         server = server.put(writer.live, generation._replace(holds=to))
-        server = server._replace(told=server.told and server.live != writer.live)
+        server = server._replace(told=server.told and server.live_of(writer.alias) != writer.live)
     return server, writer.then("bulk" if writer.bodies > 1 else "advance", bodies=writer.bodies - 1)
 
 
@@ -273,7 +293,7 @@ def refresh(server: Server, writer: Writer, rules: Rules) -> After:
 
 def post(server: Server, writer: Writer, rules: Rules) -> After:
     """The one write that nothing fences: an older offset may be told after a newer one."""
-    live = server.get(server.live)
+    live = server.get(server.live_of(writer.alias))
     right = live is not None and live.holds == writer.seen.offset
     return server._replace(told=server.told or right), writer.then("accept")
 

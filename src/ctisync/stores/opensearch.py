@@ -15,7 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from ctisync.core.account import Account
-from ctisync.core.health import Verdict
+from ctisync.core.health import Verdict, guarded, ok
 from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState
 from ctisync.errors import ConfigurationError, EmptyStore, StoreUnavailable
@@ -24,6 +24,7 @@ from ctisync.stores import guards
 from ctisync.stores.endings import HURRY
 from ctisync.stores.opensearch_audit import OpenSearchInspection, inspecting
 from ctisync.stores.opensearch_client import Client, path
+from ctisync.stores.opensearch_cluster import check_one_cluster
 from ctisync.stores.opensearch_generations import ONE_SHARD, Generations, Layout
 from ctisync.stores.opensearch_history import History
 from ctisync.stores.opensearch_lease import HeldLease, is_dead, may_be_taken, myself, server_time
@@ -87,10 +88,12 @@ class OpenSearchStore:
         # Costs 0.2 s, which only those should pay who have an OpenSearch.
         from ctisync.stores.opensearch_http import Access, HttpTransport
 
-        origins = [_origin(url) for url in urls]
+        self._origins = origins = [_origin(url) for url in urls]
         access = Access(username, password, ca_file, client_cert, client_key)
         self._name = ",".join(origin.geturl() for origin in origins)
         self._client = Client(HttpTransport(origins, access, timeout), origins[0].geturl(), clock, username)
+        self._connect = lambda url: HttpTransport([url], access, timeout)
+        self._is_one_cluster = len(origins) == 1
         self._clock = clock
         self._host_lock = host_lock
         self._layout = layout
@@ -117,6 +120,7 @@ class OpenSearchStore:
         return msgspec.structs.replace(entry.state, unsettled=entry.swap is not None or missing or left)
 
     def checked(self, consumer: Consumer, state: ConsumerState) -> None:
+        self._check_cluster()
         document = self._document(consumer)
         seen = document.read()
         lease = seen.entry.lease
@@ -128,6 +132,7 @@ class OpenSearchStore:
 
     @contextmanager
     def writer(self, consumer: Consumer) -> Iterator[OpenSearchWriter]:
+        self._check_cluster()
         generations = self._generations(consumer)
         generations.inventory()  # a foreign index is refused before anything is written
         lease = HeldLease(
@@ -167,11 +172,14 @@ class OpenSearchStore:
     def examine(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
         from ctisync.stores.opensearch_examination import Parts, examine
 
+        if len(self._origins) > 1:
+            yield from guarded("store-nodes", self._examine_nodes)
         parts = [Parts(each, self._document(each), self._generations(each)) for each in consumers]
-        return examine(self._client, parts, self._layout.replicas, self._lease_ttl)
+        yield from examine(self._client, parts, self._layout.replicas, self._lease_ttl)
 
     def remember(self, account: Account, keep: int, within: float) -> None:
         with self._client.bounded(within):
+            self._check_cluster()
             History(self._client, self._layout.replicas).remember(account, keep)
 
     def passes(self, consumer: Consumer, most: int, *, touched: bool = False) -> Iterator[Account]:
@@ -217,6 +225,18 @@ class OpenSearchStore:
         if page.timed_out:
             raise StoreUnavailable(f"OpenSearch at {self._client.url} ran out of time in a search")
         return page.hits.hits
+
+    def _check_cluster(self) -> None:
+        """Once, before anything is written."""
+        if not self._is_one_cluster:
+            check_one_cluster(self._origins, self._connect)
+            self._is_one_cluster = True
+
+    def _examine_nodes(self) -> Iterator[Verdict]:
+        told, listed = check_one_cluster(self._origins, self._connect), len(self._origins)
+        yield ok(
+            "store-nodes", f"{told} of the {listed} nodes in store.url say of which cluster they are: one"
+        )
 
     def _document(self, consumer: Consumer) -> StateDocument:
         return StateDocument(self._client, consumer, self._layout.replicas)

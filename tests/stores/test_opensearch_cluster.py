@@ -1,0 +1,105 @@
+"""Nodes of two clusters in `store.url`: state and content are not torn apart."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from urllib.parse import SplitResult, urlsplit
+
+import pytest
+
+from ctisync.core.state import ConsumerState
+from ctisync.errors import ConfigurationError
+from ctisync.stores.opensearch import OpenSearchStore
+from ctisync.stores.opensearch_client import NoReply, Problem, Reply
+from ctisync.stores.opensearch_cluster import check_one_cluster
+from tests.contract.test_history import WITHIN, account
+from tests.stores import opensearch_kit as kit
+from tests.support.clock import FakeClock
+from tests.support.opensearch_node import OpenSearchNode
+from tests.support.records import record
+
+ONE, OTHER, THIRD = (urlsplit(f"https://{host}:9200") for host in ("one", "other", "third"))
+
+
+class Root:
+    """A node that answers so to `GET /`."""
+
+    timeout = 60.0
+
+    def __init__(self, answer: Reply | NoReply) -> None:
+        self._answer = answer
+
+    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> Reply:
+        assert (method, target, body) == ("GET", "/", None)
+        assert timeout <= 5
+        if isinstance(self._answer, NoReply):
+            raise self._answer
+        return self._answer
+
+    def close(self) -> None:
+        pass
+
+
+def of(uuid: str) -> Reply:
+    return Reply(200, f'{{"cluster_name": "x", "cluster_uuid": "{uuid}"}}')
+
+
+def checked(*answers: Reply | NoReply) -> int:
+    nodes: dict[SplitResult, Root] = dict(zip((ONE, OTHER, THIRD), map(Root, answers), strict=False))
+    return check_one_cluster(list(nodes), nodes.__getitem__)
+
+
+def test_two_clusters_are_told_by_a_node_of_each() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        checked(of("a"), of("a"), of("b"))
+    assert "https://one:9200 and https://third:9200" in caught.value.message
+    assert caught.value.exit_code == 3
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        NoReply("connection refused"),
+        Reply(403, problem=Problem("security_exception")),
+        Reply(503),
+        Reply(200, "<html>"),
+        of("_na_"),
+    ],
+    ids=["not reachable", "not permitted", "busy", "no OpenSearch", "without a cluster yet"],
+)
+def test_a_node_that_does_not_say_of_which_cluster_it_is_keeps_no_pass_from_its_work(
+    answer: Reply | NoReply,
+) -> None:
+    assert checked(of("a"), answer, of("a")) == 2
+
+
+def test_nothing_is_written_to_either_of_two_clusters(
+    opensearch_2: OpenSearchNode, opensearch_3: OpenSearchNode
+) -> None:
+    """Each answers well; a pass would put the state into one and the content into the other."""
+    for node in (opensearch_2, opensearch_3):
+        node.wipe()
+    consumer = kit.new_consumer()
+    both = [opensearch_2.url, opensearch_3.url]
+    with closing(OpenSearchStore(both, FakeClock())) as store:
+        refused = pytest.raises(ConfigurationError, match="different clusters")
+        with refused:
+            kit.initialise(store, consumer, [record("CVE-1", 1)], 10)
+        with refused:
+            store.checked(consumer, ConsumerState(last_offset=7))
+        with refused:
+            store.remember(account(consumer, 1), keep=10, within=WITHIN)
+        (verdict,) = [each for each in store.examine([consumer]) if each.what == "store-nodes"]
+    assert verdict.health == "failed"
+    assert all(url in verdict.said for url in both)
+    for node in (opensearch_2, opensearch_3):
+        assert node.request("GET", "/_cat/indices?format=json") == []
+
+
+def test_one_cluster_under_two_names_is_one(opensearch_2: OpenSearchNode) -> None:
+    names = [opensearch_2.url, opensearch_2.url.replace("127.0.0.1", "localhost")]
+    consumer = kit.new_consumer()
+    with closing(OpenSearchStore(names, FakeClock())) as store:
+        kit.initialise(store, consumer, [record("CVE-1", 1)], 10)
+        (verdict,) = [each for each in store.examine([consumer]) if each.what == "store-nodes"]
+    assert (verdict.health, verdict.said[:8]) == ("ok", "2 of the")

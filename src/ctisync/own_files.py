@@ -1,6 +1,7 @@
 """Whether files and folders are this user's alone: nothing that others have planted is opened or followed.
 
 As sshd looks at its files (StrictModes): who may write to a folder may put anything there under any name.
+Hosts that share a disk are others, too: what a lock means there is told.
 """
 
 import errno
@@ -10,6 +11,10 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
+
+from ctisync.core.mounts import network_kind
+
+MOUNTS: Final = Path("/proc/self/mountinfo")
 
 _OF_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
 
@@ -96,6 +101,21 @@ def fault_of(folder: Path) -> Fault | None:
                 f"chmod o-w {shlex.quote(str(each))}; or {_ELSEWHERE}",
             )
     return None
+
+
+def network_fault_of(folder: Path) -> Fault | None:
+    """What may go wrong in a folder on a network disk; None when it is on none that is known."""
+    try:
+        kind = network_kind(str(folder.resolve()), os.fsdecode(MOUNTS.read_bytes()))
+    except OSError:  # not Linux, or no /proc
+        return None
+    if kind is None:
+        return None
+    return Fault(
+        f"{folder} is on a network disk ({kind}): a lock there may not keep two hosts apart, and SQLite is "
+        "not made for it",
+        "set store.url (or state_dir) to a place on a local disk",
+    )
 
 
 def _above(folder: Path) -> Iterator[Path]:

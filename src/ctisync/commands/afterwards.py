@@ -23,10 +23,11 @@ from ctisync.errors import (
     UsageError,
     worst,
 )
+from ctisync.own_files import network_fault_of
 from ctisync.ports import Clock, Level, Progress, Report
 from ctisync.process import StopAsked, no_other_errors
 from ctisync.settings import Settings
-from ctisync.wiring import opened_store
+from ctisync.wiring import opened_store, spool_folder
 
 Pass = Callable[[Consumer, Report], None]
 
@@ -53,6 +54,8 @@ def passes_told(
     """
     if metrics is not None:
         _check_folder(metrics.absolute().parent)
+    if (doubt := network_fault_of(spool_folder(settings))) is not None:
+        console.event("warning", "network-disk", why=doubt.said, hint=doubt.hint)
     _ping(settings, "start", mode, console)
     ended = [_ended(settings, consumer, mode, clock, console, one_pass) for consumer in consumers]
     accounts = [account for _, account in ended if account is not None]

@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from ctisync.own_files import fault_of
+from ctisync.own_files import fault_of, network_fault_of
 from ctisync.settings import Found, Settings
 from ctisync.settings.checks import SqlitePlace
 from ctisync.settings.sources import Secret
@@ -30,11 +30,10 @@ def doubts(found: Found) -> list[Doubt]:
 
 
 def folder_doubts(settings: Settings) -> list[Doubt]:
-    """Why passes would refuse the folder of locks and downloads, and of a SQLite file, if it is there."""
+    """Why passes would refuse or doubt the folder of locks and downloads, and of a SQLite file."""
     place = settings.place
     folder = place.path.parent if isinstance(place, SqlitePlace) else settings.state_dir
-    fault = fault_of(folder)
-    return [] if fault is None else [Doubt(*fault)]
+    return [Doubt(*each) for each in (fault_of(folder), network_fault_of(folder)) if each is not None]
 
 
 def _readable_secrets(found: Found) -> Iterator[Doubt]:

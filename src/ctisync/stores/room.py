@@ -5,9 +5,9 @@ import shlex
 import shutil
 from pathlib import Path
 
-from ctisync.core.health import Verdict, failed, ok
+from ctisync.core.health import Verdict, failed, ok, warning
 from ctisync.errors import StoreUnavailable
-from ctisync.own_files import fault_of
+from ctisync.own_files import fault_of, network_fault_of
 from ctisync.stores.sqlite_file import reading
 
 
@@ -37,7 +37,7 @@ def free_in(folder: Path) -> int:
 
 def examine_folder(folder: Path, *, is_made: bool) -> Verdict:
     """Whether locks, downloads and a database can be written there, and by this user alone, by looking at it;
-    `is_made`: a pass makes it when it is missing."""
+    `is_made`: a pass makes it when it is missing. A network disk is a warning."""
     there = nearest(folder)
     hint = f"ls -ld {shlex.quote(str(there))}; set state_dir, or run ctisync as the folder's owner"
     if there != folder and not is_made:
@@ -49,6 +49,8 @@ def examine_folder(folder: Path, *, is_made: bool) -> Verdict:
         return failed("folder", f"{folder} {what}", hint)
     if there == folder and (fault := fault_of(folder)) is not None:
         return failed("folder", *fault)
+    if (doubt := network_fault_of(there)) is not None:
+        return warning("folder", *doubt)
     return ok("folder", f"{folder} {'can be written to' if there == folder else 'is made by the first pass'}")
 
 

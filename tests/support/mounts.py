@@ -13,7 +13,8 @@ from pathlib import Path
 def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
     """`folder`, made, with so much room and no more."""
     folder.mkdir()
-    _system("mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder))
+    # Without a mode it is for all to write to, as /tmp is, and no pass would use it.
+    _system("mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0700", "tmpfs", str(folder))
     try:
         yield folder
     finally:

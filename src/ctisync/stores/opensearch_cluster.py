@@ -25,7 +25,7 @@ class _Root(msgspec.Struct, frozen=True):
     cluster_uuid: str = _NOT_FORMED
 
 
-_ROOT: Final = msgspec.json.Decoder(_Root)
+_root_decoder: Final = msgspec.json.Decoder(_Root)
 
 
 def check_one_cluster(urls: Sequence[SplitResult], connect: Callable[[SplitResult], Transport]) -> int:
@@ -52,7 +52,7 @@ def check_one_cluster(urls: Sequence[SplitResult], connect: Callable[[SplitResul
 def _cluster_uuid(transport: Transport) -> str | None:
     try:
         reply = transport.send("GET", "/", None, min(_LONGEST, transport.timeout))
-        uuid = _ROOT.decode(reply.body).cluster_uuid if reply.status == 200 else _NOT_FORMED
+        uuid = _root_decoder.decode(reply.body).cluster_uuid if reply.status == 200 else _NOT_FORMED
     except (NoReply, msgspec.DecodeError):
         return None
     return None if uuid == _NOT_FORMED else uuid

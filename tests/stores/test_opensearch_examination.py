@@ -109,6 +109,7 @@ YELLOW: Final = {"status": "yellow", "number_of_nodes": 2}
 STRANGE: Final[dict[str, Any]] = {"wazuh-cve": {"aliases": {}, "mappings": {}}}
 OLD_1: Final = {"version": {"distribution": "opensearch", "number": "1.3.20"}}
 NEW_4: Final = {"version": {"distribution": "opensearch", "number": "4.0.0"}}
+AS_7: Final = {"version": {"number": "7.10.2"}, "tagline": "The OpenSearch Project: https://opensearch.org/"}
 ELASTIC: Final = {"version": {"number": "8.1.0"}}
 
 
@@ -117,6 +118,7 @@ ELASTIC: Final = {"version": {"number": "8.1.0"}}
     [
         ({"__": OLD_1}, 0, "store", "failed", "1.3.20"),
         ({"__": NEW_4}, 0, "store", "warning", "4.0.0"),
+        ({"__": AS_7}, 0, "store", "ok", "is OpenSearch"),
         ({"__": ELASTIC}, 0, "store", "failed", "8.1.0"),
         ({"__": 403}, 0, "store", "warning", "no permissions"),
         ({"___plugins___security__authinfo": 400}, 0, "store-user", "ok", "no security plugin"),
@@ -165,6 +167,18 @@ def node(opensearch_2: OpenSearchNode) -> Iterator[OpenSearchNode]:
     opensearch_2.wipe()
     yield opensearch_2
     opensearch_2.wipe()
+
+
+def test_a_node_that_gives_itself_out_for_an_older_one_is_looked_at_like_any_other(
+    node: OpenSearchNode,
+) -> None:
+    setting = {"compatibility.override_main_response_version": True}
+    node.request("PUT", "/_cluster/settings", {"persistent": setting})
+    assert node.request("GET", "/")["version"]["number"] == "7.10.2"
+    with closing(kit.open_store(node)) as store:
+        told = list(store.examine([kit.new_consumer()]))
+    assert [each.what for each in told if each.health != "ok"] == []
+    assert len(told) == 8
 
 
 def test_on_a_real_node_lease_foreign_index_and_block_are_seen(node: OpenSearchNode) -> None:

@@ -31,6 +31,8 @@ _LOOKED_AT: Final = (
 )
 
 _KNOWN: Final = (2, 3)
+_TAGLINE: Final = "The OpenSearch Project"
+"""All that tells its name with `compatibility.override_main_response_version`, which Wazuh 4.x sets."""
 _NEARLY_FULL: Final = 90
 """Percent of a disk: OpenSearch's usual high watermark, beyond which it moves shards away."""
 
@@ -50,6 +52,7 @@ class _Version(msgspec.Struct, frozen=True):
 
 class _Root(msgspec.Struct, frozen=True):
     version: _Version
+    tagline: str = ""
 
 
 class _WhoAmI(msgspec.Struct, frozen=True):
@@ -112,7 +115,12 @@ def _server(client: Client) -> Iterator[Verdict]:
     if reply.status == 403:
         yield warning("store", f"{client.url} answers, and does not tell its version: {reply.problem}")
         return
-    version = client.read(reply, _root_decoder).version
+    root = client.read(reply, _root_decoder)
+    version = root.version
+    if root.tagline.startswith(_TAGLINE) and not version.distribution:
+        told = f"for the sake of old programs it calls itself {version.number}"
+        yield ok("store", f"{client.url} is OpenSearch; {told}")
+        return
     major = version.number.partition(".")[0]
     told = f"{client.url} is {version.distribution or 'a server without a name'} {version.number}"
     known = " and ".join(f"{each}.x" for each in _KNOWN)

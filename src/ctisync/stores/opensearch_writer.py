@@ -67,9 +67,16 @@ class OpenSearchWriter:
         self._client.finish(self._let_go)
 
     def _let_go(self) -> None:
-        with suppress(*_OUT_OF_REACH):
+        """Each step whatever becomes of the other: an alias that stays is found by the next pass, a lease
+        that stays keeps other hosts away."""
+        try:
             self._hold.let_go()
-            self._lease.release()
+        except _OUT_OF_REACH:
+            with suppress(*_OUT_OF_REACH), self._client.bounded(HURRY):
+                self._lease.release()
+        else:
+            with suppress(*_OUT_OF_REACH):
+                self._lease.release()
 
     @property
     def state(self) -> ConsumerState:

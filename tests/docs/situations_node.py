@@ -64,17 +64,20 @@ def fill_up(stage: Stage) -> None:
     stage.node.request("PUT", "/_all/_settings", {"index.blocks.read_only_allow_delete": True})
 
 
-@situation("store-401")
-def _(stage: Stage) -> Printed:
+def login(stage: Stage) -> dict[str, str]:
     password = stage.settings / "password"
     password.write_text("another")
-    login = {"CTISYNC_STORE__USERNAME": "ctisync", "CTISYNC_STORE__PASSWORD_FILE": str(password)}
-    return refused_by_all(stage, "401 Unauthorized", {}, **login)
+    return {"CTISYNC_STORE__USERNAME": "ctisync", "CTISYNC_STORE__PASSWORD_FILE": str(password)}
+
+
+@situation("store-401")
+def _(stage: Stage) -> Printed:
+    return refused_by_all(stage, "401 Unauthorized", {}, **login(stage))
 
 
 @situation("store-403")
 def _(stage: Stage) -> Printed:
-    return refused_by_all(stage, "403 Forbidden", NOT_PERMITTED)
+    return refused_by_all(stage, "403 Forbidden", NOT_PERMITTED, **login(stage))
 
 
 @situation("store-tls")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import signal
 import socket
@@ -15,6 +16,7 @@ import trustme
 
 from ctisync.errors import AccessRefused, ConfigurationError, Stopped, StoreUnavailable
 from ctisync.stores.opensearch import OpenSearchStore
+from tests.secrets.door import Answer, door
 from tests.stores import opensearch_kit as kit
 from tests.support.clock import FakeClock
 from tests.support.opensearch_node import OpenSearchNode
@@ -136,6 +138,19 @@ def test_a_certificate_that_cannot_be_read_is_a_setting_to_mend(tmp_path: Path, 
             opened(9200, **{setting: str(file)}),
         ):
             pass
+
+
+def test_what_only_parts_of_a_request_were_refused_for_is_told() -> None:
+    """A delete by query answers so: no error of its own, but one of each shard."""
+    cause = {"type": "security_exception", "reason": "no permissions for [some:action[s]] and User [x]"}
+    answer = json.dumps({"deleted": 0, "failures": [{"index": "i", "cause": cause, "status": 403}]})
+    with door(None) as server:
+        server.spoil = lambda _: Answer(403, answer.encode(), {"Content-Type": "application/json"})
+        with (
+            closing(OpenSearchStore([server.url], FakeClock())) as store,
+            pytest.raises(AccessRefused, match=r"no permissions for \[some:action"),
+        ):
+            store.look(kit.new_consumer())
 
 
 def test_a_redirect_is_not_followed_so_that_no_password_goes_elsewhere(

@@ -33,7 +33,9 @@ MISSING = Problem(
     "index_not_found_exception", "no such index [ctisync-w-1] and [require_alias] request flag is"
 )
 CONFLICT = Problem("version_conflict_engine_exception", "[CVE-1]: version conflict")
-FORBIDDEN = Problem("security_exception", "no permissions for [indices:data/write/bulk]")
+FORBIDDEN = Problem(
+    "security_exception", "no permissions for [indices:data/write/bulk[s]] and User [name=ctisync, roles=[]]"
+)
 
 
 class Scripted:
@@ -172,8 +174,9 @@ def test_a_refused_record_is_named_with_the_reason() -> None:
 
 
 def test_a_missing_privilege_is_named() -> None:
-    with pytest.raises(AccessRefused, match=r"CVE-1.*indices:data/write/bulk"):
+    with pytest.raises(AccessRefused, match=r"POST /ctisync-w-1/_bulk .*indices:data/write/bulk") as refused:
         send([A], items(item(A, 403, FORBIDDEN)))
+    assert "lacks indices:data/write/bulk*)" in str(refused.value.hint)
 
 
 @pytest.mark.parametrize("action", [A, GONE])
@@ -254,6 +257,15 @@ def test_a_record_is_missing_only_when_the_reply_says_so() -> None:
 def test_a_read_that_failed_is_never_a_missing_record(docs: list[dict[str, Any]]) -> None:
     with pytest.raises(StoreUnavailable):
         read(*docs)
+
+
+def test_a_read_that_no_role_permits_is_told_as_that() -> None:
+    reason = "no permissions for [indices:data/read/mget[shard]] and User [name=ctisync, roles=[]]"
+    refused = {"_id": "CVE-2", "error": {"type": "security_exception", "reason": reason}}
+    with pytest.raises(AccessRefused, match="POST /ctisync-w-1/_mget ") as told:
+        read(found("CVE-1", 1), refused)
+    assert "ctisync examples opensearch" in str(told.value.hint)
+    assert "lacks indices:data/read/mget*)" in str(told.value.hint)
 
 
 def test_a_read_through_a_fence_that_is_gone_is_another_pass() -> None:

@@ -195,7 +195,7 @@ class OpenSearchStore:
         try:
             after: list[str] | None = None
             size = _FIRST_PAGE
-            while hits := self._page(pit, size, after):
+            while hits := self._page(alias, pit, size, after):
                 yield from (bytes(hit.source) for hit in hits)
                 after = hits[-1].sort
                 a_line = sum(len(bytes(hit.source)) for hit in hits) // len(hits)
@@ -203,9 +203,9 @@ class OpenSearchStore:
         finally:
             with suppress(StoreUnavailable):  # it expires by itself
                 end = path("_search", "point_in_time")
-                self._client.call("DELETE", end, {"pit_id": [pit]}, allow={404}, within=HURRY)
+                self._client.call("DELETE", end, {"pit_id": [pit]}, allow={403, 404}, within=HURRY)
 
-    def _page(self, pit: str, size: int, after: list[str] | None) -> list[_Hit]:
+    def _page(self, alias: str, pit: str, size: int, after: list[str] | None) -> list[_Hit]:
         search: dict[str, object] = {
             "pit": {"id": pit, "keep_alive": _PIT_KEEP_ALIVE},
             "sort": [{"name": "asc"}],
@@ -214,7 +214,7 @@ class OpenSearchStore:
         }
         if after is not None:
             search["search_after"] = after
-        reply = self._client.call("POST", path("_search"), search, allow={404})
+        reply = self._client.call("POST", path("_search"), search, allow={404}, on=[alias])
         if reply.status == 404:
             raise StoreUnavailable(
                 f"OpenSearch has given up the export: nothing was read from it for {_PIT_KEEP_ALIVE}",

@@ -219,7 +219,9 @@ class OpenSearchInspection:
 
     def _search(self, **what: Any) -> _Hits:
         body = {"pit": {"id": self._pit, "keep_alive": _KEEP_ALIVE}, "version": True, **what}
-        found = self._client.read(self._client.call("POST", path("_search"), body), _found_decoder)
+        found = self._client.read(
+            self._client.call("POST", path("_search"), body, on=[self._consumer.index]), _found_decoder
+        )
         if found.shards.failed or found.timed_out:
             raise StoreUnavailable(f"OpenSearch at {self._client.url} answered a search only in part")
         return found.hits
@@ -258,7 +260,8 @@ def _point_in_time(client: Client, live: str | None) -> Iterator[str | None]:
     try:
         yield pit
     finally:
-        client.call("DELETE", path("_search", "point_in_time"), {"pit_id": [pit]}, allow={404})
+        # Who may not end it has read all the same; it expires by itself.
+        client.call("DELETE", path("_search", "point_in_time"), {"pit_id": [pit]}, allow={403, 404})
 
 
 def _same(before: Entry, after: Entry) -> bool:

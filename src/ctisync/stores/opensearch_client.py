@@ -6,10 +6,11 @@ all of them are sent again after a lost connection, a time-out or a busy node.
 """
 
 import math
-from collections.abc import Callable, Collection, Iterator
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final, Protocol, TypeVar
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 import msgspec
 
@@ -27,6 +28,11 @@ _LEAST: Final = 0.05
 
 _MAY_PASS: Final = frozenset({429, 502, 503, 504})
 _REASON_CHARACTERS: Final = 300
+
+_LACKED: Final = re.compile(r"no permissions for \[(.+?)\] and User")
+"""How the security plugin names the actions that no role of the user permits."""
+_PART: Final = re.compile(r"\[\w+\]$")
+"""Of an action: what is done on one shard bears the action's name and `[s]` or `[shard]`."""
 
 
 class Cause(msgspec.Struct, frozen=True):
@@ -46,6 +52,17 @@ class Problem(msgspec.Struct, frozen=True):
     def is_block(self) -> bool:
         """A block stops writes until a person lifts it or disk space is freed; waiting does not help."""
         return self.type == "cluster_block_exception" and "SERVICE_UNAVAILABLE" not in (self.reason or "")
+
+    @property
+    def is_refusal(self) -> bool:
+        """What one item of a reply may say while the others are done: a role permits no more."""
+        return self.type == "security_exception"
+
+    @property
+    def lacked(self) -> str:
+        """The privileges that are missing, as a role gives them; empty when none is named."""
+        found = _LACKED.search(self.reason or "")
+        return ", ".join(_PART.sub("*", action) for action in found[1].split(", ")) if found else ""
 
     @property
     def is_missing_index(self) -> bool:
@@ -99,12 +116,13 @@ class Client:
         *,
         allow: Collection[int] = (),
         within: float = math.inf,
+        on: Iterable[str] = (),
     ) -> Reply:
         """The reply to a request whose status is a success or one of `allow`.
 
         `target` is path and query, ready to be sent (see `path`); a `body` that isn't bytes is sent as
-        JSON; `within`: seconds for all tries. Raises StoreUnavailable, AccessRefused or ConfigurationError
-        otherwise.
+        JSON; `within`: seconds for all tries; `on`: the indices that are asked for, where the target names
+        none. Raises StoreUnavailable, AccessRefused or ConfigurationError otherwise.
         """
         sent = body if isinstance(body, bytes | None) else msgspec.json.encode(body)
         end = min(self._end, self._clock.monotonic() + within)
@@ -125,7 +143,7 @@ class Client:
                 if 200 <= reply.status < 300 or reply.status in allow:
                     return reply
                 if pause is None or reply.status not in _MAY_PASS or reply.problem.is_block:
-                    raise self._refusal(reply)
+                    raise self._refusal(reply, method, target, on)
             self._clock.sleep(pause)
         raise AssertionError("the last round returns or raises")
 
@@ -140,6 +158,19 @@ class Client:
         return StoreUnavailable(
             f"OpenSearch at {self.url} takes no writes, its disk is probably full: {problem}",
             hint=f"free disk space, then look at: curl {self.url}/_all/_settings?filter_path=*.*.*.blocks",
+        )
+
+    def not_permitted(
+        self, problem: Problem, method: str, target: str, on: Iterable[str] = ()
+    ) -> AccessRefused:
+        """A 403, of a reply or of one of its items: which request, for which indices, and what is missing."""
+        asked = unquote(target.partition("?")[0])
+        named = f" on {', '.join(sorted(set(on)))}" if on else ""
+        lacked = problem.lacked or "what is named here"
+        user = f"user {self._username}" if self._username else "your user"
+        return AccessRefused(
+            f"OpenSearch at {self.url} does not permit {method} {asked}{named} (403): {problem}",
+            hint=f"ctisync examples opensearch --output roles (gives what is needed; {user} lacks {lacked})",
         )
 
     @contextmanager
@@ -178,7 +209,7 @@ class Client:
     def _end_within(self, seconds: float) -> None:
         self._end = min(self._end, self._clock.monotonic() + seconds)
 
-    def _refusal(self, reply: Reply) -> CtisyncError:
+    def _refusal(self, reply: Reply, method: str, target: str, on: Iterable[str]) -> CtisyncError:
         status, problem = reply.status, reply.problem
         if problem.is_block:
             return self.blocked(problem)
@@ -189,10 +220,7 @@ class Client:
                 hint="check store.username and store.password_file",
             )
         if status == 403:
-            return AccessRefused(
-                f"OpenSearch at {self.url} does not permit this (403): {problem}",
-                hint="give the user of store.username the privilege that is named here",
-            )
+            return self.not_permitted(problem, method, target, on)
         if status in (404, 405):
             return AccessRefused(
                 f"{self.url} does not answer like OpenSearch ({status}): {problem}",

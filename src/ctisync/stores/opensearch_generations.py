@@ -161,7 +161,9 @@ class Generations:
         """
         if not actions:
             return True
-        reply = self._client.call("POST", path("_aliases"), {"actions": actions}, allow={404})
+        about = [what for each in actions for what in each.values()]
+        named = {what["index"] for what in about} | {what["alias"] for what in about if "alias" in what}
+        reply = self._client.call("POST", path("_aliases"), {"actions": actions}, allow={404}, on=named)
         return reply.status != 404 and self._client.read(reply, _acknowledged_decoder).acknowledged
 
     def configure_for_reading(self, fence: str) -> bool:

@@ -174,9 +174,16 @@ def _no_reply(error: opensearchpy.ConnectionError | opensearchpy.SerializationEr
     return NoReply(str(error.error))
 
 
+def _first_failure(info: dict[str, Any]) -> object:
+    """Of a request that the server does in many parts, such as a delete by query."""
+    failures = info.get("failures")
+    first = failures[0] if isinstance(failures, list) and failures else None
+    return first.get("cause") if isinstance(first, dict) else None
+
+
 def _problem(error: opensearchpy.TransportError) -> Problem:
     info = error.info if isinstance(error.info, dict) else {}
-    described = info.get("error")
+    described = info.get("error") or _first_failure(info)
     if isinstance(described, dict):
         return Problem(type=str(described.get("type") or ""), reason=str(described.get("reason") or ""))
     return Problem(reason=str(described) if described else None)

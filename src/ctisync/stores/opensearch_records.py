@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from ctisync.core.model import MAX_RANGE, Record
-from ctisync.errors import AccessRefused, AnotherPass, StoreUnavailable
+from ctisync.errors import AnotherPass, StoreUnavailable
 from ctisync.ports import Clock
 from ctisync.stores.opensearch_actions import Action, Sent, Stored, body
 from ctisync.stores.opensearch_client import Client, Problem, path
@@ -129,14 +129,14 @@ class Records:
                 raise self._client.blocked(reply.problem)
             busy = list(part)
             if reply.status != 429:
-                busy = self._check(part, self._client.read(reply, _bulk_decoder), sent)
+                busy = self._check(fence, part, self._client.read(reply, _bulk_decoder), sent)
             if busy:
                 sent.turned_away += 1
                 self._wait(pauses)
                 waiting.extendleft(reversed(_halves(busy)))
         return sent
 
-    def _check(self, actions: Sequence[Action], reply: _BulkReply, sent: Sent) -> list[Action]:
+    def _check(self, fence: str, actions: Sequence[Action], reply: _BulkReply, sent: Sent) -> list[Action]:
         """Adds to `sent` what the reply confirms; the actions that a busy node has turned away."""
         if len(reply.items) != len(actions):
             raise StoreUnavailable(
@@ -148,7 +148,7 @@ class Records:
             if item is None or len(answered) != 1 or item.id != action.name:
                 raise StoreUnavailable(f"OpenSearch's reply to a bulk does not account for {action.name}")
             if item.error is not None:
-                if self._is_conflict(action, item.status, item.error):
+                if self._is_conflict(fence, action, item.status, item.error):
                     sent.conflicts.append(action)
                 else:
                     busy.append(action)
@@ -161,17 +161,14 @@ class Records:
                 sent.created += action.kind == "index" and item.status == 201
         return busy
 
-    def _is_conflict(self, action: Action, status: int, problem: Problem) -> bool:
+    def _is_conflict(self, fence: str, action: Action, status: int, problem: Problem) -> bool:
         """True for a conflict, False for a busy node; anything else is raised."""
         if problem.is_missing_index:
             raise fence_is_gone()
         if problem.is_block:
             raise self._client.blocked(problem)
         if status == 403:
-            raise AccessRefused(
-                f"OpenSearch does not permit to write record {action.name}: {problem}",
-                hint="give the user of store.username the privilege that is named here",
-            )
+            raise self._client.not_permitted(problem, "POST", path(fence, "_bulk"))
         if status == 409:
             return True
         if status in (429, 503):
@@ -204,6 +201,8 @@ class Records:
             for doc in docs:
                 if doc.error is not None and doc.error.is_missing_index:
                     raise fence_is_gone()
+                if doc.error is not None and doc.error.is_refusal:
+                    raise self._client.not_permitted(doc.error, "POST", path(fence, "_mget"))
                 if doc.found is None:
                     raise StoreUnavailable(f"OpenSearch cannot read record {doc.id}: {doc.error}")
                 if doc.found:

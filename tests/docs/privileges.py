@@ -27,7 +27,8 @@ class Row(NamedTuple):
 
 
 class Privileges(NamedTuple):
-    """What a user may: on the cluster, on contents and history, on the state."""
+    """What a user may: on the cluster, on contents and history, on the state. On the alias's own name less
+    than on contents."""
 
     cluster: frozenset[str]
     contents: frozenset[str]
@@ -64,12 +65,23 @@ def role(name: str) -> Any:
 def given(name: str) -> Privileges:
     """What the role of that name gives."""
     held = role(name)
-    contents, state = held["index_permissions"]
-    assert contents["index_patterns"] == [ALIAS, "ctisync-*"]
-    assert state["index_patterns"] == [STATE]
+    alias, contents, state = held["index_permissions"]
+    assert [each["index_patterns"] for each in (alias, contents, state)] == [[ALIAS], ["ctisync-*"], [STATE]]
     lists = (held["cluster_permissions"], contents["allowed_actions"], state["allowed_actions"])
     assert all(each == sorted(set(each)) for each in lists)
+    assert set(alias["allowed_actions"]) < set(contents["allowed_actions"])
     return Privileges(*map(frozenset, lists))
+
+
+def on_the_alias(name: str) -> set[str]:
+    """What the role of that name gives on the alias's own name."""
+    return set(role(name)["index_permissions"][0]["allowed_actions"])
+
+
+def on_the_alias_it_says() -> set[str]:
+    """What the page says that is asked for there."""
+    [sentence] = [each for each in PAGE.split("\n\n") if each.startswith("On the alias's own name")]
+    return set(re.findall(r"`(indices:[^`]+)`", sentence))
 
 
 def pattern(method: str, target: str) -> str:

@@ -14,7 +14,17 @@ from ctisync.settings import load
 from tests.cli.conftest import Ctisync
 from tests.docs import page
 from tests.docs.indexer import asked, indexer
-from tests.docs.privileges import PAGE, ROLES, actions_in, given, role, rows, wanted
+from tests.docs.privileges import (
+    PAGE,
+    ROLES,
+    actions_in,
+    given,
+    on_the_alias,
+    on_the_alias_it_says,
+    role,
+    rows,
+    wanted,
+)
 from tests.docs.reader import Reader
 from tests.secrets.door import Answer, door
 from tests.support.feed_history import churn, populate
@@ -145,6 +155,11 @@ def test_the_role_permits_nothing_that_is_not_needed(seen: Seen) -> None:
 @pytest.mark.parametrize(("name", "readers"), [("ctisync", False), ("ctisync_reader", True)])
 def test_the_roles_give_what_the_table_says_and_no_more(name: str, readers: bool) -> None:
     assert given(name) == wanted([row for row in rows() if row.readers or not readers])
+
+
+def test_on_the_alias_the_roles_give_what_the_page_says_so_that_no_index_of_that_name_is_lost() -> None:
+    assert on_the_alias("ctisync") == on_the_alias_it_says()
+    assert on_the_alias("ctisync_reader") == {"indices:admin/get"}
 
 
 @pytest.mark.parametrize("version", DISTRIBUTIONS)

@@ -15,6 +15,7 @@ import msgspec
 
 from ctisync import __version__
 from ctisync.core.health import Verdict, failed, ok, warning
+from ctisync.core.wire import UNDECODABLE
 from ctisync.deadline import within
 from ctisync.errors import CommandNotAccepted, ConfigurationError
 from ctisync.ports import Clock
@@ -209,7 +210,7 @@ def _accepts(text: bytes) -> bool:
     """Whether this is the plugin's acceptance; a page of a proxy, say, is none."""
     try:
         reply: Any = _decoder.decode(text)
-    except (ValueError, RecursionError):
+    except UNDECODABLE:
         return False
     if not isinstance(reply, dict) or reply.get("error"):
         return False

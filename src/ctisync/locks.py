@@ -15,6 +15,7 @@ import msgspec
 
 from ctisync.core.health import Verdict, failed, ok
 from ctisync.core.model import Consumer
+from ctisync.core.wire import UNDECODABLE
 from ctisync.errors import AnotherPass, ConfigurationError, StoreUnavailable
 from ctisync.own_files import Unfit, opened, unfit
 from ctisync.ports import Clock
@@ -88,7 +89,7 @@ def _identified(file: int) -> tuple[str, int]:
     """The file's id, made if it has none of its own, and where its line ends."""
     found = os.fstat(file)
     line, newline, _ = os.pread(file, _MOST_TEXT, 0).partition(b"\n")
-    with suppress(msgspec.DecodeError, UnicodeDecodeError):
+    with suppress(*UNDECODABLE):
         known = _identity_decoder.decode(line)
         if newline and (known.device, known.inode) == (found.st_dev, found.st_ino):
             return known.id, len(line) + 1
@@ -181,7 +182,7 @@ def _who_holds(file: int, path: Path) -> str:
 def _named_in(text: bytes) -> Holder | None:
     try:
         return _holder_decoder.decode(text.rpartition(b"\n")[2])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNDECODABLE:
         return None
 
 

@@ -1,6 +1,7 @@
 """SQLite only: files that cannot be used, each with what an operator is told; what was stored stays."""
 
 import os
+import re
 import resource
 import sqlite3
 import tempfile
@@ -20,6 +21,7 @@ from ctisync.stores.sqlite_file import named_errors, open_writable, reading
 from ctisync.stores.sqlite_schema import MIGRATIONS
 from tests.contract import passes
 from tests.contract.passes import lines
+from tests.contract.test_history import account
 from tests.support.records import long_record, made_up, record
 
 CONSUMER = Consumer()
@@ -355,16 +357,51 @@ def test_damage_is_told_also_in_the_middle_of_an_export(path: Path) -> None:
 
 
 @pytest.mark.parametrize("call", [look, write])
-@pytest.mark.parametrize("state", ["{", '{"offset": "many"}'])
+@pytest.mark.parametrize(
+    "state",
+    [
+        b"{",
+        b'{"offset": "many"}',
+        b'{"last_snapshot_link": "\xff"}',
+        b'{"more": ' + b"[" * 2000,
+        b'{"cooldown": {"until": "2026-03-01T12:00:00", "reason": ""}}',
+    ],
+    ids=["torn", "no number", "no text", "without a bottom", "a time of no zone"],
+)
 def test_a_state_that_cannot_be_read_is_never_taken_for_an_empty_one(
-    store: Store, path: Path, state: str, call: Call
+    store: Store, path: Path, state: bytes, call: Call
 ) -> None:
     passes.initialise(store, CONSUMER, [A], 10)
     with closing(sqlite3.connect(path)) as other:
-        other.execute("UPDATE consumers SET state = ?", (state,))
+        other.execute("UPDATE consumers SET state = CAST(? AS TEXT)", (state,))
         other.commit()
     with pytest.raises(StoreUnavailable, match=f"{path} holds a state that cannot be read"):
         call(store)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        b"{",
+        b'{"why": "\xff"}',
+        b'{"more": ' + b"[" * 2000,
+        b'"2026-03-01T12:00:00"',
+        b"1e300",
+    ],
+    ids=["torn", "no text", "without a bottom", "a time of no zone", "a pass without end"],
+)
+def test_a_pass_of_the_past_that_cannot_be_read_is_told(store: Store, path: Path, damage: bytes) -> None:
+    write(store)
+    store.remember(account(CONSUMER, 1), 10, within=1.0)
+    with closing(sqlite3.connect(path)) as other:
+        ((told,),) = other.execute("SELECT CAST(account AS BLOB) FROM passes").fetchall()
+        values = {b'"': rb'(?<="began_at":)"[^"]*"', b"1": rb'(?<="seconds":)[0-9.]+'}
+        place = values.get(damage[:1])
+        worse = damage if place is None else re.sub(place, damage, told)
+        other.execute("UPDATE passes SET account = CAST(? AS TEXT)", (worse,))
+        other.commit()
+    with pytest.raises(StoreUnavailable, match=f"the history of {CONSUMER} cannot be read"):
+        list(store.passes(CONSUMER, 10))
 
 
 def test_tables_that_somebody_removed_are_told(store: Store, path: Path) -> None:

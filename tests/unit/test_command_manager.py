@@ -8,7 +8,7 @@ import pytest
 import trustme
 
 from ctisync.clock import SystemClock
-from ctisync.command_manager import CommandManagerClient
+from ctisync.command_manager import CommandManagerClient, _accepts
 from ctisync.core.health import Verdict
 from ctisync.errors import CommandNotAccepted, ConfigurationError
 from tests.support.command_manager import PATH, Command, CommandManagerStandIn, Failure, refusal
@@ -98,6 +98,11 @@ def test_whatever_is_not_an_acceptance_is_told_and_sent_only_once(
     assert caught.value.hint is not None
     assert manager.commands == []
     assert len(manager.requests) == 1
+
+
+@pytest.mark.parametrize("answer", [b'{"result":"\xff"}', b"\xff", b"[" * 5000, b"null", b'"OK"', b"{}"])
+def test_an_answer_that_nobody_can_read_is_no_acceptance_and_no_crash(answer: bytes) -> None:
+    assert not _accepts(answer)
 
 
 def test_a_server_that_is_not_there_is_told() -> None:

@@ -7,6 +7,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from ctisync.core.model import Moment
 from ctisync.core.state import STALE, Phase, in_step_at
 from ctisync.core.steps import Mode
 from ctisync.errors import DONE, CtisyncError
@@ -43,7 +44,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     command: Mode
     consumer: str
     index: str
-    began_at: datetime
+    began_at: Moment
     seconds: float
     exit_code: int
     outcome: str
@@ -58,8 +59,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     records: int = 0
     received: int = 0
     retries: int = 0
-    checked_at: datetime | None = None
-    updated_at: datetime | None = None
+    checked_at: Moment | None = None
+    updated_at: Moment | None = None
     untold: int = 0
     touched: tuple[Touched, ...] = ()
 

@@ -5,8 +5,9 @@ a *snapshot* holds all of them as of one *offset*, a *change* alters one *resour
 that name) and has the next offset.
 """
 
+from datetime import datetime
 from fnmatch import fnmatchcase
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -14,6 +15,9 @@ from ctisync.core.links import public_link
 
 Json = Any
 """A decoded JSON value: dict, list, str, int (exact), Decimal (never float), bool or None."""
+
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+"""A time that says what it is relative to: one that does not can be compared with none that does."""
 
 MAX_RANGE: Final = 1000
 """The most offsets that the API hands out in one request (it answers 422 beyond)."""

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from ctisync.core.model import Consumer, ConsumerInfo, OffsetRange, Snapshot
+from ctisync.core.model import Consumer, ConsumerInfo, Moment, OffsetRange, Snapshot
 
 Phase = Literal["empty", "loading", "ready", "blocked"]
 
@@ -66,7 +66,7 @@ class RefusedSnapshot(msgspec.Struct, frozen=True):
 class Cooldown(msgspec.Struct, frozen=True):
     """The feed is not asked before `until`; `reason` is one line, what was wrong when it was asked last."""
 
-    until: datetime
+    until: Moment
     reason: str
 
 
@@ -91,9 +91,9 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fal
     failed: FailedChange | None = None
     refused: RefusedSnapshot | None = None
     stored_for: Consumer | None = None
-    checked_at: datetime | None = None
-    updated_at: datetime | None = None
-    reinitialised_at: datetime | None = None
+    checked_at: Moment | None = None
+    updated_at: Moment | None = None
+    reinitialised_at: Moment | None = None
     cooldown: Cooldown | None = None
 
     @property

@@ -26,6 +26,9 @@ from ctisync.errors import FeedRefused
 _decoder: Final = msgspec.json.Decoder(float_hook=Decimal)
 _encoder: Final = msgspec.json.Encoder(decimal_format="number")
 
+UNDECODABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
+"""What msgspec raises for a text that is not the JSON that it should be."""
+
 _OPENING_BRACE: Final = ord("{")
 
 # `1901695_1746459961.zip` and `vd_1.0.0_vd_4.8.0_1901695_1746459961.json`: offset, unix time.
@@ -54,7 +57,7 @@ def decode(data: bytes) -> Json:
         return _decoder.decode(data)
     except ArithmeticError:
         raise ValueError("a number's exponent is beyond all bounds") from None
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except UNDECODABLE as error:
         raise ValueError(str(error)) from None
 
 
@@ -152,7 +155,7 @@ def record(line: bytes) -> Record:
         head = _line_decoder.decode(line)
         if not line.isascii():
             line.decode()  # msgspec does not look into what it skips
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except UNDECODABLE as error:
         raise NotARecord(_in_plain_words(error)) from None
     if not 0 <= head.offset <= MAX_OFFSET:
         raise NotARecord(f"its offset {head.offset} is out of range")

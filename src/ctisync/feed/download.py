@@ -17,6 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from ctisync.core.state import RefusedSnapshot
+from ctisync.core.wire import UNDECODABLE
 from ctisync.errors import SnapshotChanged, SnapshotRefused
 from ctisync.feed.archive import is_zip
 from ctisync.feed.patience import Again
@@ -256,7 +257,7 @@ class Download:
         try:
             with reading(self.note) as file:
                 noted = _offer_decoder.decode(file.read(_LONGEST_NOTE))
-        except (FileNotFoundError, msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        except (FileNotFoundError, *UNDECODABLE):
             return None
         return noted if noted.link == self._link else None
 

@@ -14,6 +14,7 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
+from ctisync.core.wire import UNDECODABLE
 from ctisync.errors import AccessRefused, ConfigurationError, CtisyncError, StoreUnavailable
 from ctisync.ports import Clock
 from ctisync.stores.endings import HURRY, finish, is_stop
@@ -241,7 +242,7 @@ def decode(text: str | bytes, decoder: msgspec.json.Decoder[T], what: str) -> T:
     """JSON as a typed value; raises StoreUnavailable, naming `what` was read."""
     try:
         return decoder.decode(text)
-    except (msgspec.DecodeError, UnicodeError) as error:
+    except UNDECODABLE as error:
         raise StoreUnavailable(f"{what} cannot be read: {error}") from error
 
 

@@ -15,6 +15,7 @@ import msgspec
 
 from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState
+from ctisync.core.wire import UNDECODABLE
 from ctisync.errors import ConfigurationError
 from ctisync.stores.opensearch_client import Client, decode, path
 from ctisync.stores.opensearch_indices import create_index
@@ -177,7 +178,7 @@ class StateDocument:
 def _decode_field(field: msgspec.Raw, consumer: Consumer) -> dict[str, msgspec.Raw]:
     try:
         return _field_decoder.decode(field) or {}
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNDECODABLE as error:
         raise _damaged(consumer, error) from error
 
 
@@ -198,7 +199,7 @@ def _decode_entry(ours: msgspec.Raw, consumer_fields: Mapping[str, msgspec.Raw],
             "last_snapshot_link": _any_decoder.decode(consumer_fields["last_snapshot_link"]),
         }
         return _entry_decoder.decode(msgspec.json.encode(found | {"state": state}))
-    except (KeyError, TypeError, OverflowError, msgspec.MsgspecError, UnicodeError) as error:
+    except (KeyError, TypeError, OverflowError, *UNDECODABLE) as error:
         raise _damaged(consumer, error) from error
 
 

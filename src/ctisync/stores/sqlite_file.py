@@ -16,10 +16,8 @@ from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import quote
 
-import msgspec
-
 from ctisync.errors import ConfigurationError, CtisyncError, StoreUnavailable
-from ctisync.stores.sqlite_lines import Unreadable
+from ctisync.stores.sqlite_lines import Unreadable, UnreadableState
 from ctisync.stores.sqlite_schema import MIGRATIONS, Migration, not_ours, refuse_newer, version_of
 from ctisync.stores.sqlite_turn import turn
 
@@ -157,7 +155,7 @@ def named_errors(path: Path) -> Iterator[None]:
         if code is None:  # not SQLite's but the caller's mistake
             raise
         raise _meaning(code & 0xFF, str(error), path) from error
-    except msgspec.MsgspecError as error:
+    except UnreadableState as error:
         raise StoreUnavailable(f"{path} holds a state that cannot be read: {error}", hint=DAMAGED) from error
     except Unreadable as error:
         raise StoreUnavailable(f"{path} is damaged: {error}", hint=DAMAGED) from error

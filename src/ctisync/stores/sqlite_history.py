@@ -8,6 +8,7 @@ import msgspec
 
 from ctisync.core.account import Account, Touched
 from ctisync.core.model import Consumer
+from ctisync.core.wire import UNDECODABLE
 from ctisync.errors import StoreUnavailable
 
 _account_decoder: Final = msgspec.json.Decoder(Account)
@@ -43,9 +44,11 @@ def passes(
     for account, of_it in rows:
         try:
             found = _account_decoder.decode(account)
-            yield msgspec.structs.replace(found, touched=_touched_decoder.decode(of_it))
-        except msgspec.DecodeError as error:
+            found = msgspec.structs.replace(found, touched=_touched_decoder.decode(of_it))
+            found.ended_at  # noqa: B018  # it may lie beyond all calendars
+        except (*UNDECODABLE, OverflowError) as error:
             raise StoreUnavailable(
                 f"the history of {consumer} cannot be read: {error}",
                 hint="the ctisync that wrote it can read it; passes go on without",
             ) from error
+        yield found

@@ -22,6 +22,10 @@ class Unreadable(ValueError):
     """A frame that cannot be unpacked; the text says why."""
 
 
+class UnreadableState(ValueError):
+    """What is stored of a consumer is no state."""
+
+
 class Unpacker:
     """Unpacks the frames of one database. Its dictionaries are read when a frame first names them."""
 

@@ -10,7 +10,8 @@ from zstandard import BufferSegment
 
 from ctisync.core.model import Consumer, Delete, Record, Snapshot
 from ctisync.core.state import ConsumerState
-from ctisync.stores.sqlite_lines import Unpacker, Unreadable
+from ctisync.core.wire import UNDECODABLE
+from ctisync.stores.sqlite_lines import Unpacker, Unreadable, UnreadableState
 from ctisync.stores.sqlite_packing import Packing
 
 _NAMES_AT_ONCE: Final = 500
@@ -51,7 +52,7 @@ class ConsumerRow(NamedTuple):
 
 
 def find_consumer(connection: sqlite3.Connection, consumer: Consumer) -> ConsumerRow | None:
-    """Raises msgspec.MsgspecError when the stored state cannot be read."""
+    """Raises UnreadableState."""
     row = connection.execute(
         "SELECT id, generation, state FROM consumers WHERE context = ? AND name = ?",
         (consumer.context, consumer.name),
@@ -59,7 +60,10 @@ def find_consumer(connection: sqlite3.Connection, consumer: Consumer) -> Consume
     if row is None:
         return None
     number, generation, state = row
-    return ConsumerRow(number, generation, _state_decoder.decode(state))
+    try:
+        return ConsumerRow(number, generation, _state_decoder.decode(state))
+    except UNDECODABLE as error:
+        raise UnreadableState(str(error)) from error
 
 
 def add_consumer(connection: sqlite3.Connection, consumer: Consumer) -> ConsumerRow:

@@ -38,6 +38,10 @@ def test_a_link_without_secrets_is_shown_as_it_is(link: str) -> None:
         ("//me:canary@host.example/1.zip", "//host.example/1.zip"),
         ("https://me:\udc80canary@host.example/1.zip", "https://host.example/1.zip"),
         ("?canary", ""),
+        ("htt\nps:\t//me:canary@host.example/1.zip", "https://host.example/1.zip"),
+        (" \x00https://me:canary@host.example/1.zip", "https://host.example/1.zip"),
+        ("x@https://me:canary@host.example/1.zip", "https://host.example/1.zip"),
+        ("https:x@//me:canary@host.example/1.zip", "//host.example/1.zip"),
     ],
 )
 def test_of_a_link_with_secrets_a_digest_is_shown(link: str, shown: str) -> None:

@@ -13,6 +13,11 @@ _PIECE: Final = 8
 """Characters that are blotted out also when the rest of the secret is missing: messages are cut."""
 
 
+_BY_NUMBER: Final = (
+    r"%(?:25)*[0-9a-f]{2}|\\+(?:[fv]|x[0-9a-f]{2}|u[0-9a-f]{4})|&(?:amp;)*#x?[0-9a-f]+;|[^\x00-\x7f]"
+)
+
+
 class Mask:
     """Replaces each of the secrets by `***`, raw or escaped as in JSON, Python, addresses and HTML.
 
@@ -45,7 +50,11 @@ def _spelt(text: str) -> str:
     if text.isascii() and text.isalnum():
         return text
     if text[0].isspace():
-        return r"(?i:\s|\+|%(?:25)*(?:20|09|0a|0d)|\\+[tnr]|&nbsp;)+"
+        usual = r"\s|\+|%(?:25)*(?:20|09|0a|0d)|\\+[tnr]|&nbsp;"
+        if set(text) <= set(" \t\n\r"):
+            return f"(?i:{usual})+"
+        # A space of another kind, by its number or its octets.
+        return f"(?i:{usual}|{_BY_NUMBER})+"
     code, octets = ord(text), text.encode(errors="surrogatepass")
     spellings = [
         "".join(f"%(?:25)*{octet:02x}" for octet in octets),

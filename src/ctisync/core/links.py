@@ -4,7 +4,10 @@ import hashlib
 import re
 from typing import Final
 
-_LOGIN: Final = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*://|//)?[^/]*@")
+_BEGIN: Final = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*://|//)?")
+_LOGIN: Final = re.compile(r"[^/]*@")
+_PASSED_OVER: Final = re.compile(r"^[\x00-\x20]+|[\t\r\n]")
+"""What `urllib.parse` passes over in an address, so that a login behind it is one all the same."""
 
 
 def public_link(link: str) -> str:
@@ -20,4 +23,18 @@ def public_link(link: str) -> str:
 
 def place_of(link: str, login: str = "") -> str:
     """A link without query and fragment, and with `login` instead of user and password."""
-    return _LOGIN.sub(rf"\1{login}", re.split("[?#]", link, maxsplit=1)[0])
+    place = _PASSED_OVER.sub("", re.split("[?#]", link, maxsplit=1)[0])
+    begin, found = _taken_apart(place)
+    while found is not None:
+        place = _PASSED_OVER.sub("", begin + place[found.end() :])
+        begin, found = _taken_apart(place)
+        if found is None:
+            return begin + login + place[len(begin) :]
+    return place
+
+
+def _taken_apart(place: str) -> tuple[str, re.Match[str] | None]:
+    """How it begins, and the login behind that."""
+    begin = _BEGIN.match(place)
+    assert begin is not None  # it may be empty
+    return begin[0], _LOGIN.match(place, begin.end())

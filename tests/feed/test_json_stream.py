@@ -136,3 +136,11 @@ def test_a_change_that_no_store_can_hold_is_refused_and_not_altered(
     sim.fail("changes", failures.body(b'{"data":[' + change + b"]}"), times=None)
     with pytest.raises(FeedRefused, match="no JSON"):
         make_feed(retry_budget=0.0).changes(OffsetRange(1000, 1001))
+
+
+@pytest.mark.parametrize("rest", [b'"', b' "and more', b'"\\"', b"7", b"tru", b"-"])
+def test_a_text_with_something_begun_behind_its_end_is_no_json(rest: bytes) -> None:
+    with pytest.raises(json_stream.NotJson):
+        list(json_stream.elements(iter([b'[{"a":1}]', rest])))
+    with pytest.raises(json_stream.NotJson):
+        list(json_stream.members(iter([b'{"data":[]}', rest])))

@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
-from ctisync.feed.member_head import read_head
+from ctisync.core.limits import USUAL
+from ctisync.errors import SnapshotChanged
+from ctisync.feed.member_head import pieces_by_head, read_head
+from tests.feed.crafted_zip import Entry, assembled
 
 CONTENT = b"x" * 100_000
 
@@ -63,3 +66,10 @@ def test_the_first_entry_tells_its_size_where_it_has_it(file: io.BytesIO, size: 
 )
 def test_what_only_the_directory_tells_is_not_begun_before_it_is_here(file: io.BytesIO) -> None:
     assert read_head(file) is None
+
+
+def test_what_the_directory_alone_calls_encrypted_is_not_taken_for_the_content() -> None:
+    """Else the same file is loaded while it comes in, and refused when all of it is here."""
+    file = io.BytesIO(assembled([Entry(CONTENT, central={"flags": 1})]))
+    with pytest.raises(SnapshotChanged):
+        list(pieces_by_head(file, USUAL))

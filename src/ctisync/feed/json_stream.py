@@ -5,6 +5,7 @@ variable would choose between them. What it bears badly does not reach it: see `
 """
 
 from collections.abc import Callable, Iterator
+from itertools import chain
 from types import ModuleType
 from typing import Any
 
@@ -25,7 +26,7 @@ def members(chunks: Iterator[bytes]) -> Iterator[tuple[str, Json]]:
 
 
 def elements(chunks: Iterator[bytes]) -> Iterator[Json]:
-    """The elements of the outermost array; nothing when the text is no array. Raises NotJson."""
+    """The elements of the outermost array, of a text that begins with one. Raises NotJson."""
     parser = _parser()
     return _translated(parser, lambda: parser.items(_File(chunks), "item"))
 
@@ -34,7 +35,8 @@ class _File:
     """Chunks as the file that ijson wants; it takes more or less than it asked for."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = paired(bearable(chunks))
+        # A string that has no end shows where a line ends, which none may hold.
+        self._chunks = chain(paired(bearable(chunks)), (b"\n",))
 
     def read(self, size: int = -1) -> bytes:
         return b"" if size == 0 else next((chunk for chunk in self._chunks if chunk), b"")

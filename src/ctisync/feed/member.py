@@ -107,8 +107,11 @@ class Member:
             )
 
     def begins_at(self, start: int) -> bool:
-        """Whether its packed bytes begin there, and are inflated. Raises SnapshotRefused for damage."""
-        return self._data_start() == start and self._info.compress_type == zipfile.ZIP_DEFLATED
+        """Whether its packed bytes begin there, and are inflated as they are. Raises SnapshotRefused for
+        damage."""
+        info = self._info
+        as_they_are = info.compress_type == zipfile.ZIP_DEFLATED and not info.flag_bits & ENCRYPTED
+        return as_they_are and self._data_start() == start
 
     def _data_start(self) -> int:
         """Where the packed bytes begin: behind the local header, whose own lengths count."""

@@ -23,6 +23,7 @@ def sent(login: str) -> str:
         ("HTTP://me:can@ary://b@proxy:3128", {"can@ary://b", sent("me:can@ary://b")}),
         ("me:canary@proxy:3128", {"canary", sent("me:canary")}),
         ("http://me:can#ary@proxy", {"can#ary", sent("me:can#ary")}),
+        ("http://me:can\udcffary@proxy", {"can\udcffary", base64.b64encode(b"me:can\xffary").decode()}),
     ],
 )
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "https_proxy", "ALL_PROXY"])

@@ -159,6 +159,14 @@ def test_an_error_in_json_is_one_json_line() -> None:
     assert (line["event"], line["message"], line["hint"]) == ("failed", "not reachable", "ctisync sync")
 
 
+@pytest.mark.parametrize("log_format", ["text", "json", "journal"])
+def test_a_file_name_that_is_no_text_is_told_all_the_same(log_format: Format) -> None:
+    console, stream = told(log_format)
+    console.event("warning", "met", why="/x/\udcff y")
+    console.failure("cannot read /x/\udcff", None, ValueError())
+    assert len(stream.getvalue().encode(errors="backslashreplace").splitlines()) == 2
+
+
 def test_a_traceback_is_shown_only_when_details_are() -> None:
     for least in ("debug", "info"):
         console, stream = told(least=least)

@@ -63,7 +63,13 @@ def _sqlite_place(url: str, where: str) -> SqlitePlace:
             f"{where}: {_shown(url)} names no file",
             hint="write sqlite:///relative/to/here.db, or four slashes: sqlite:////var/lib/ctisync/ctisync.db",
         )
-    return SqlitePlace(Path(path).expanduser().absolute())
+    try:
+        return SqlitePlace(Path(path).expanduser().absolute())
+    except RuntimeError:
+        raise ConfigurationError(
+            f"{where}: {_shown(url)} begins with the home of a user, and there is no user of this name",
+            hint="write the whole path: sqlite:////var/lib/ctisync/ctisync.db",
+        ) from None
 
 
 def _origin(scheme: str, host: str, where: str) -> str:

@@ -34,4 +34,5 @@ def proxy_secrets(environ: Mapping[str, str]) -> Iterator[str]:
             user, _, password = login.partition(":")
             yield password or user
             yield unquote(password or user)
-            yield base64.b64encode(f"{unquote(user)}:{unquote(password)}".encode()).decode()
+            sent = f"{unquote(user)}:{unquote(password)}".encode(errors="surrogateescape")
+            yield base64.b64encode(sent).decode()

@@ -6,6 +6,7 @@ An empty text counts as not set in each of them, since TOML and the environment 
 No message here repeats a value: it may be a secret.
 """
 
+import re
 import tomllib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -168,6 +169,8 @@ def _from_environment(schema: type[msgspec.Struct], environ: Mapping[str, str]) 
             continue
         if key not in names:
             raise _unknown(f"there is no setting for the variable {key}", key, list(names))
+        if not _is_utf8(text):
+            raise ConfigurationError(f"{key} is not UTF-8 text")
         kind = types[names[key]]
         value: Any = text
         if get_origin(kind) is tuple:
@@ -177,6 +180,11 @@ def _from_environment(schema: type[msgspec.Struct], environ: Mapping[str, str]) 
                 raise ConfigurationError(f"{key} is not valid JSON: {error}") from error
         found[names[key]] = Given(_typed(kind, value, key, strict=value is not text), key)
     return found
+
+
+def _is_utf8(text: str) -> bool:
+    """Other bytes of the environment are half characters in Python."""
+    return text.isascii() or not re.search("[\ud800-\udfff]", text)
 
 
 def _typed(kind: Any, value: Any, origin: str, strict: bool = True) -> Any:

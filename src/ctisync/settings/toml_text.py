@@ -45,7 +45,8 @@ def as_toml(value: Any) -> str:
         case Path():
             return as_toml("" if value == Path() else str(value))
         case _:
-            return msgspec.json.encode(value).decode()
+            # A folder's name may hold what is no text.
+            return msgspec.json.encode(value.encode(errors="backslashreplace").decode()).decode()
 
 
 def in_units(value: Any) -> str:

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
+WORKFLOW = (ROOT / ".github" / "workflows" / "ci.yml").read_text()
 TARGETS = set(re.findall(r"(?m)^([a-z-]+):", (ROOT / "Makefile").read_text()))
 
 
@@ -46,3 +47,17 @@ def test_the_files_of_the_worked_example_are_there() -> None:
     assert len(named) >= 5
     places = [ROOT / name if name.startswith("tests/") else ROOT / "src" / "ctisync" / name for name in named]
     assert [str(place) for place in places if not place.exists()] == []
+
+
+def test_no_action_changes_because_somebody_has_moved_a_tag() -> None:
+    used = re.findall(r"(?m)^\s*(?:- )?uses: *(.*)$", WORKFLOW)
+    assert used
+    pinned = r"[\w-]+/[\w/-]+@[0-9a-f]{40}  # v\d+\.\d+\.\d+"
+    assert [each for each in used if not re.fullmatch(pinned, each)] == []
+
+
+def test_what_runs_there_can_alter_nothing_in_the_repository() -> None:
+    granted = re.findall(r"(?m)^permissions:\n((?:  .*\n)+)", WORKFLOW)
+    assert granted == ["  contents: read\n"]
+    assert not re.search(r"(?m)^\s+permissions:", WORKFLOW), "a job of its own"
+    assert WORKFLOW.count("persist-credentials: false") == WORKFLOW.count("actions/checkout@")

@@ -1,6 +1,5 @@
 """The made-up feed over real HTTP, on the loopback."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,6 +9,8 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from ctisync.demo.made_up import CONSUMER, CONTEXT, MadeUpFeed
+from ctisync.errors import UsageError
+from ctisync.threads import beside
 
 _CONSUMER_PATH: Final = f"/api/v1/catalog/contexts/{CONTEXT}/consumers/{CONSUMER}"
 _MOST_OFFSETS: Final = 1000
@@ -17,10 +18,17 @@ _MOST_OFFSETS: Final = 1000
 
 @contextmanager
 def served(feed: MadeUpFeed) -> Iterator[str]:
-    """Serve the feed while the block runs; gives what `cti.url` is set to."""
+    """Serve the feed while the block runs; gives what `cti.url` is set to.
+
+    Raises UsageError where the system allows no thread.
+    """
     server = _Server(feed)
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
+    thread = beside(lambda: server.serve_forever(0.05), "feed")
+    if thread is None:
+        server.server_close()
+        raise UsageError(
+            "the demo serves its feed from a thread of its own, and the system allows none", hint="ulimit -u"
+        )
     try:
         yield f"{server.origin}/api/v1"
     finally:

@@ -229,6 +229,19 @@ def test_a_refused_command_is_not_repeated_until_the_content_moves_on() -> None:
     assert decide(state(5000, owed=Owed(5000)), FEED, moved) == SendCommand(5000)
 
 
+def test_a_command_owed_for_another_index_waits_for_the_settings_to_name_that_again() -> None:
+    """Under the new name there is nothing yet that it could tell of."""
+    elsewhere = state(owed=Owed(1000), stored_for=replace(CONSUMER, index="wazuh-cve-old"))
+    init = Policy("init-snapshot")
+    assert decide(elsewhere, None, policy=init) == AskFeed()
+    assert isinstance(decide(elsewhere, policy=init), Initialise)
+    assert (
+        ends(decide(elsewhere, ConsumerInfo(last_offset=5000, snapshot=None), policy=init)) == "no-snapshot"
+    )
+    other_records = state(owed=Owed(1000), stored_for=replace(CONSUMER, resources=("CVE-2020-*",)))
+    assert decide(other_records, None, policy=init) == SendCommand(1000)
+
+
 def test_a_command_owed_for_a_blocked_content_goes_out() -> None:
     so_far = SoFar(blocked=True, advanced=True)
     assert decide(state(1500, failed=BLOCKED, owed=Owed(1500)), FEED, so_far) == SendCommand(1500)

@@ -89,6 +89,21 @@ def test_the_state_folder_is_made_for_its_user_only(tmp_path: Path) -> None:
         assert [path.name for path in (tmp_path / "state").iterdir()] == ["ctisync.db.vd_1.0.0.vd_4.8.0.lock"]
 
 
+@pytest.mark.parametrize("store", ["sqlite:///{}/x.db", "http://h:9200"])
+def test_no_lock_is_taken_in_a_folder_that_others_may_write_to(tmp_path: Path, store: str) -> None:
+    folder = tmp_path / "state"
+    folder.mkdir()
+    folder.chmod(0o775)
+    found = settings(tmp_path, CTISYNC_STORE__URL=store.format(folder))
+    with (
+        pytest.raises(ConfigurationError, match="others may write") as caught,
+        consumer_lock(found, Consumer(), SystemClock(), "test"),
+    ):
+        pass
+    assert f"chmod go-w {folder}" in str(caught.value.hint)
+    assert list(folder.iterdir()) == []
+
+
 def test_the_lock_for_a_server_lies_in_the_state_folder(tmp_path: Path) -> None:
     with consumer_lock(
         settings(tmp_path, CTISYNC_STORE__URL="http://h:9200"), Consumer(), SystemClock(), "test"

@@ -5,7 +5,6 @@ import fcntl
 import hashlib
 import os
 import secrets
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ from ctisync.core.health import Verdict, failed, ok
 from ctisync.core.model import Consumer
 from ctisync.core.wire import UNDECODABLE
 from ctisync.errors import AnotherPass, ConfigurationError, StoreUnavailable
+from ctisync.harmless import quoted
 from ctisync.own_files import Unfit, opened, unfit
 from ctisync.ports import Clock
 
@@ -71,7 +71,8 @@ def host_lock(path: Path, clock: Clock, command: str) -> Iterator[str]:
             raise AnotherPass(_who_holds(file, path)) from error
         except OSError as error:  # a network disk without locks, say
             raise StoreUnavailable(
-                f"cannot lock {path}: {error.strerror}", hint=f"df -T {path.parent} (it must support flock)"
+                f"cannot lock {path}: {error.strerror}",
+                hint=f"df -T {quoted(path.parent)} (it must support flock)",
             ) from error
         holder = Holder(os.getpid(), clock.now().isoformat(timespec="seconds"), command)
         with _writing(path):
@@ -119,12 +120,12 @@ def _opened(path: Path) -> Iterator[int]:
     except Unfit as error:
         raise StoreUnavailable(
             f"cannot use the lock file {path}: {error.strerror}",
-            hint=f"ls -l {shlex.quote(str(path))}; if ctisync has not made it, remove it while no pass runs",
+            hint=f"ls -l {quoted(path)}; if ctisync has not made it, remove it while no pass runs",
         ) from error
     except OSError as error:
         if not path.parent.exists():
             raise ConfigurationError(
-                f"the folder {path.parent} does not exist", hint=f"mkdir -p {path.parent}"
+                f"the folder {path.parent} does not exist", hint=f"mkdir -p {quoted(path.parent)}"
             ) from error
         raise _not_writable(path, error) from error
     try:
@@ -166,7 +167,7 @@ def examine(path: Path) -> Verdict:
         return failed(
             "lock",
             f"a pass cannot use {path}: {why or 'it may not be written to'}",
-            f"ls -ld {shlex.quote(str(path))}; run ctisync as the owner of its folder",
+            f"ls -ld {quoted(path)}; run ctisync as the owner of its folder",
         )
     holder = at_work(path)
     return ok("lock", "free" if holder is None else f"held by a pass at work: {holder}")
@@ -187,5 +188,5 @@ def _named_in(text: bytes) -> Holder | None:
 
 
 def _not_writable(path: Path, error: OSError) -> StoreUnavailable:
-    hint = "free some space there" if error.errno == errno.ENOSPC else f"ls -ld {path.parent}"
+    hint = "free some space there" if error.errno == errno.ENOSPC else f"ls -ld {quoted(path.parent)}"
     return StoreUnavailable(f"cannot write the lock file {path}: {error.strerror}", hint=hint)

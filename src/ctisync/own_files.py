@@ -6,13 +6,13 @@ Hosts that share a disk are others, too: what a lock means there is told.
 
 import errno
 import os
-import shlex
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
 from ctisync.core.mounts import network_kind
+from ctisync.harmless import quoted
 
 MOUNTS: Final = Path("/proc/self/mountinfo")
 
@@ -79,7 +79,7 @@ def fault_of(folder: Path) -> Fault | None:
     a group may write to it, does not count: another folder put in place of ours would have another owner.
     """
     try:
-        found, quoted = folder.stat(), shlex.quote(str(folder))
+        found = folder.stat()
     except OSError:  # told when it is to be used
         return None
     if found.st_uid not in (os.geteuid(), 0):
@@ -88,7 +88,11 @@ def fault_of(folder: Path) -> Fault | None:
             f"run ctisync as that user, or {_ELSEWHERE}",
         )
     if found.st_mode & _OF_OTHERS:
-        mend = f"chmod go-w {quoted}; or " if found.st_uid == os.geteuid() and not _is_sticky(found) else ""
+        mend = (
+            f"chmod go-w {quoted(folder)}; or "
+            if found.st_uid == os.geteuid() and not _is_sticky(found)
+            else ""
+        )
         return Fault(
             f"others may write to {folder} ({_mode(found)}), and so change what a pass relies on",
             mend + _ELSEWHERE,
@@ -98,7 +102,7 @@ def fault_of(folder: Path) -> Fault | None:
         if found.st_mode & stat.S_IWOTH and not _is_sticky(found):
             return Fault(
                 f"{folder} lies in {each}, where others may rename it ({_mode(found)})",
-                f"chmod o-w {shlex.quote(str(each))}; or {_ELSEWHERE}",
+                f"chmod o-w {quoted(each)}; or {_ELSEWHERE}",
             )
     return None
 

@@ -167,7 +167,8 @@ def open_streams() -> None:
     sys.stderr = sys.stderr or _nowhere()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors=ERRORS)
+            with suppress(OSError):  # what it leads to cannot be asked where it stands
+                stream.reconfigure(errors=ERRORS)
 
 
 def print_result(text: str) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 from ctisync.core.model import Consumer
 from ctisync.core.steps import Mode, Policy
 from ctisync.errors import ConfigurationError, StoreUnavailable
+from ctisync.harmless import quoted
 from ctisync.locks import host_lock, lock_beside, lock_for_server
 from ctisync.own_files import fault_of
 from ctisync.ports import Clock, Report, Store
@@ -193,7 +194,9 @@ def policy(settings: Settings, mode: Mode, *, tolerate_cooldown: bool = False) -
 def _check_folder(folder: Path, settings: Settings) -> None:
     """A folder that somebody configured must be there: a typing error is not to start a second database."""
     if folder != settings.state_dir and not folder.is_dir():
-        raise ConfigurationError(f"store.url: the folder {folder} does not exist", hint=f"mkdir -p {folder}")
+        raise ConfigurationError(
+            f"store.url: the folder {folder} does not exist", hint=f"mkdir -p {quoted(folder)}"
+        )
 
 
 def _make_folder(folder: Path) -> None:

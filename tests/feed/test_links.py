@@ -157,6 +157,29 @@ def test_a_redirect_from_https_never_leads_to_http_or_to_a_login(target: str) ->
         ("2002:0a00:0001::1", False),
         ("2002:7f00:0001::1", False),
         ("64:ff9b::169.254.169.254", False),
+        # Special-purpose nets (IANA), which `is_global` judges one way or the other, by version of Python.
+        ("192.0.0.1", False),
+        ("192.0.0.9", False),
+        ("192.0.2.1", False),
+        ("192.88.99.1", False),
+        ("198.18.0.1", False),
+        ("198.51.100.1", False),
+        ("203.0.113.1", False),
+        ("64:ff9b:1::1", False),
+        ("100::1", False),
+        ("100:0:0:1::1", False),
+        ("2001::1", False),
+        ("2001:2::1", False),
+        ("2001:10::1", False),
+        ("2001:20::1", False),
+        ("2001:db8::1", False),
+        ("3fff::1", False),
+        ("5f00::1", False),
+        ("fec0::1", False),
+        ("feff::1", False),
+        ("4000::1", False),
+        ("::127.0.0.1", False),
+        ("::ffff:0:127.0.0.1", False),
     ],
 )
 def test_an_address_is_one_of_the_internet_or_it_is_not(address: str, public: bool) -> None:
@@ -339,3 +362,10 @@ def test_a_feed_whose_host_is_not_there_is_unreachable_as_ever(make_feed: MakeFe
     feed = make_feed(base_url="http://no.such.host.invalid", retry_budget=0.0)
     with pytest.raises(FeedUnreachable):
         feed.fetch_snapshot(Snapshot("http://no.such.host.invalid/5_1746459961.zip", 5), None, nothing)
+
+
+@pytest.mark.parametrize("host", ['a"', "a$(id)", "a'b", "bücher.example", "a`b", "a;b"])
+def test_a_host_that_a_settings_file_or_a_shell_would_read_otherwise_is_in_no_hint(host: str) -> None:
+    with pytest.raises(SnapshotRefused, match="is not the feed's host") as caught:
+        Reach("https://cti.example/api").check(f"https://{host}/1.zip")
+    assert caught.value.hint == SnapshotRefused.usual_hint

@@ -119,3 +119,46 @@ def test_a_password_in_vain_is_told_by_the_setting_that_was_given(tmp_path: Path
 )
 def test_settings_that_have_an_effect_are_no_doubt(tmp_path: Path, environ: dict[str, str]) -> None:
     assert told(tmp_path, environ) == []
+
+
+FAR = "http://elsewhere.example:9200"
+
+
+@pytest.mark.parametrize(
+    ("environ", "name", "hint"),
+    [
+        ({"CTISYNC_CTI__URL": FAR, "CTISYNC_CTI__TOKEN": "t"}, "cti.token", "cti.url to"),
+        (
+            {
+                "CTISYNC_STORE__URL": "http://127.0.0.1:9200,elsewhere.example",
+                "CTISYNC_STORE__USERNAME": "me",
+                "CTISYNC_STORE__PASSWORD": "secret",
+            },
+            "store.password",
+            "store.url to",
+        ),
+        (
+            {
+                "CTISYNC_COMMAND_MANAGER__URL": FAR,
+                "CTISYNC_COMMAND_MANAGER__USERNAME": "me",
+                "CTISYNC_COMMAND_MANAGER__PASSWORD": "secret",
+            },
+            "command_manager.password",
+            "command_manager.url to",
+        ),
+        ({"CTISYNC_PING_URL": "http://192.0.2.7/uuid"}, "ping_url", "it to"),
+    ],
+)
+def test_a_secret_that_goes_to_another_machine_without_tls_is_told(
+    tmp_path: Path, environ: dict[str, str], name: str, hint: str
+) -> None:
+    assert told(tmp_path, environ) == [
+        (f"{name} goes over the network without TLS", f"set {hint} an https address")
+    ]
+    for here in ("127.0.0.1", "localhost", "[::1]"):
+        at_home = {
+            key: value.replace("elsewhere.example", here).replace("192.0.2.7", here)
+            for key, value in environ.items()
+        }
+        assert told(tmp_path, at_home) == []
+    assert told(tmp_path, {key: value.replace("http:", "https:") for key, value in environ.items()}) == []

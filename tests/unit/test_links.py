@@ -25,6 +25,15 @@ def test_a_link_without_secrets_is_shown_as_it_is(link: str) -> None:
     assert Snapshot.announced(link, 1) == Snapshot(link, 1)
 
 
+@pytest.mark.parametrize("link", [f"{PLACE}/{'x' * 100_000}", f"{PLACE}\x1b[2J\n\u202e", f"{PLACE}\udc9b"])
+def test_of_a_link_that_cannot_be_used_a_part_is_kept_that_harms_nobody(link: str) -> None:
+    kept = public_link(link)
+    assert kept.isprintable()
+    assert len(kept) < 8100
+    assert kept != public_link(f"{link}s")
+    assert Snapshot.announced(link, 1).address == link, "it is refused when it is wanted"
+
+
 @pytest.mark.parametrize(
     ("link", "shown"),
     [

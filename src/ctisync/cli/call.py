@@ -11,7 +11,7 @@ from ctisync.clock import SystemClock
 from ctisync.console import Console, Format
 from ctisync.core.model import Consumer
 from ctisync.errors import CtisyncError, UsageError
-from ctisync.harmless import json_of
+from ctisync.harmless import json_of, quoted
 from ctisync.process import print_json
 from ctisync.settings import Found, Settings, find
 from ctisync.settings.proxies import proxy_secrets
@@ -112,7 +112,7 @@ def chosen(settings: Settings, wanted: str | None) -> tuple[Consumer, ...]:
         return found
     names = ", ".join(str(each) for each in followed)
     what = f"no consumer {wanted} is configured" if not found else f"several consumers are named {wanted}"
-    raise UsageError(f"{what}; configured: {names}", hint=f"--consumer {followed[0]}")
+    raise UsageError(f"{what}; configured: {names}", hint=f"--consumer {quoted(followed[0])}")
 
 
 def print_document(document: Any) -> None:

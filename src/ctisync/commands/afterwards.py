@@ -23,6 +23,7 @@ from ctisync.errors import (
     UsageError,
     worst,
 )
+from ctisync.harmless import quoted
 from ctisync.own_files import network_fault_of
 from ctisync.ports import Clock, Level, Progress, Report
 from ctisync.process import StopAsked, no_other_errors
@@ -147,7 +148,9 @@ def _run_hooks(settings: Settings, account: Account, console: Console) -> bool:
 
 def _check_folder(folder: Path) -> None:
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise UsageError(f"--metrics: the folder {folder} cannot be written to", hint=f"ls -ld {folder}")
+        raise UsageError(
+            f"--metrics: the folder {folder} cannot be written to", hint=f"ls -ld {quoted(folder)}"
+        )
 
 
 def _write_metrics(accounts: Sequence[Account], path: Path, console: Console) -> None:

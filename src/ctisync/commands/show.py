@@ -9,7 +9,7 @@ import msgspec
 from ctisync.core.advisory import Advisory, advisory
 from ctisync.core.model import Consumer
 from ctisync.errors import EmptyStore, UsageError
-from ctisync.harmless import harmless
+from ctisync.harmless import harmless, quoted
 from ctisync.ports import Clock, Inspection
 from ctisync.settings import Settings
 from ctisync.wiring import opened_store
@@ -38,7 +38,7 @@ def find(settings: Settings, consumer: Consumer, name: str, clock: Clock) -> byt
         near = _nearest(name, seen)
     raise UsageError(
         f"{consumer} has no record {name}",
-        hint=f"the nearest are {', '.join(near)}" if near else None,
+        hint=f"the nearest are {', '.join(map(quoted, near))}" if near else None,
     )
 
 
@@ -85,7 +85,7 @@ def _labelled(record: Advisory) -> list[tuple[str, tuple[str, ...]]]:
     if not any(any(texts) for _, texts in found):
         found = [
             ("holds", (", ".join(record.members),)),
-            ("all of it", (f"ctisync show {record.name} --json",)),
+            ("all of it", (f"ctisync show {quoted(record.name)} --json",)),
         ]
     return found
 
@@ -93,7 +93,7 @@ def _labelled(record: Advisory) -> list[tuple[str, tuple[str, ...]]]:
 def _not_too_many(texts: tuple[str, ...], name: str) -> tuple[str, ...]:
     if len(texts) <= _MOST_ROWS:
         return texts
-    return (*texts[:_MOST_ROWS], f"and {len(texts) - _MOST_ROWS} more: ctisync show {name} --json")
+    return (*texts[:_MOST_ROWS], f"and {len(texts) - _MOST_ROWS} more: ctisync show {quoted(name)} --json")
 
 
 def _rows(label: str, texts: tuple[str, ...]) -> list[str]:

@@ -7,6 +7,7 @@ from typing import Final, Literal
 import msgspec
 
 from ctisync.errors import CtisyncError
+from ctisync.harmless import quoted
 
 Health = Literal["ok", "warning", "failed"]
 
@@ -78,7 +79,7 @@ def judge_room(place: str, free: int, snapshot: int | None, share: float | None,
     to there, None when they are stored elsewhere; `filled`: there is a content, so that no load may come.
     """
     told = f"{place} has room for {mib(free)}"
-    hint = f"df -h {place}"
+    hint = f"df -h {quoted(place)}"
     if snapshot is None:
         return (warning if free < LEAST_ROOM else ok)("disk", told, hint if free < LEAST_ROOM else None)
     needed = snapshot if share is None else int(snapshot * (1 + UNPACKED * share))

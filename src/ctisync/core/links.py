@@ -4,6 +4,11 @@ import hashlib
 import re
 from typing import Final
 
+from ctisync.harmless import harmless
+
+LONGEST: Final = 8000
+"""Characters: what every server takes (RFC 9110, 4.1); httpx fails for very much longer ones."""
+
 _BEGIN: Final = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*://|//)?")
 _LOGIN: Final = re.compile(r"[^/]*@")
 _PASSED_OVER: Final = re.compile(r"^[\x00-\x20]+|[\t\r\n]")
@@ -11,11 +16,11 @@ _PASSED_OVER: Final = re.compile(r"^[\x00-\x20]+|[\t\r\n]")
 
 
 def public_link(link: str) -> str:
-    """A link without user, password, query and fragment.
+    """A link without user, password, query and fragment, harmless, and no longer than any that can be used.
 
-    A digest stands in their place, so that two are alike exactly when the links are.
+    A digest stands in the place of what is missing, so that two are alike exactly when the links are.
     """
-    place = place_of(link)
+    place = harmless(place_of(link)[:LONGEST])
     if place == link:
         return link
     return f"{place}#{hashlib.sha256(link.encode(errors='surrogatepass')).hexdigest()[:16]}"

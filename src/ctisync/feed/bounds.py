@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from ctisync.core.limits import USUAL, Limits
 from ctisync.errors import FeedUnreachable, StoreUnavailable
+from ctisync.harmless import quoted
 from ctisync.ports import Clock
 
 
@@ -49,5 +50,5 @@ class Room(NamedTuple):
             raise StoreUnavailable(
                 f"the snapshot's records take about {needed >> 20} MiB{beside}, and {self.place} has room "
                 f"for {free >> 20} MiB",
-                hint=f"make room (what was downloaded is kept); look with: df -h {self.place}",
+                hint=f"make room (what was downloaded is kept); look with: df -h {quoted(self.place)}",
             )

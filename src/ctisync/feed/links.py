@@ -1,19 +1,29 @@
 """Addresses: which are the feed's own, where a snapshot's link may lead, what may be shown of them."""
 
 import ipaddress
+import re
 import socket
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Final, NamedTuple
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
+from ctisync.core.links import LONGEST
 from ctisync.errors import SnapshotRefused
 
 _PORTS: Final = {"http": 80, "https": 443}
-_LONGEST: Final = 8000
-"""Characters: what every server takes (RFC 9110, 4.1); httpx fails for very much longer ones."""
+_NAME: Final = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
+"""Of hosts that `cti.allowed_hosts` can name: a name's letters, or an address."""
 
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
+_GLOBAL: Final = ipaddress.IPv6Network("2000::/3")
+_NOT_PUBLIC: Final = tuple(
+    map(
+        ipaddress.ip_network,
+        ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "2001:db8::/32", "3fff::/20"),
+    )
+)
+"""Special-purpose nets (IANA) that `is_global` takes for public, be it in one version of Python alone."""
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -66,7 +76,7 @@ def hop(current: str, target: str) -> str:
     except ValueError:
         there = Origin("", "", None)
         url = ""
-    unclear = not url.isprintable() or " " in url or "\\" in url or len(url) > _LONGEST
+    unclear = not url.isprintable() or " " in url or "\\" in url or len(url) > LONGEST
     if there.scheme not in _PORTS or not there.host or unclear:
         raise SnapshotRefused(
             f"the snapshot's link leads to {shown(target)[:200]!r}, which is no http(s) address"
@@ -102,7 +112,9 @@ class Reach:
                 entry += f":{there.port}"
             raise SnapshotRefused(
                 f"the snapshot's link leads to {entry}, which is not the feed's host",
-                hint=f'if that is right, set cti.allowed_hosts = ["{entry}"]',
+                hint=f'if that is right, set cti.allowed_hosts = ["{entry}"]'
+                if _NAME.fullmatch(there.host)
+                else None,
             )
         try:
             spelt_out = ipaddress.ip_address(there.host)
@@ -145,12 +157,19 @@ def _fits(host: str, pattern: str) -> bool:
 
 
 def is_public(address: IpAddress) -> bool:
-    """Whether an address is one of the internet, not a private, shared, link-local, loopback, multicast,
-    reserved or unspecified one. What stands for an IPv4 address is looked at as that."""
+    """Whether an address is one of the internet, not a private, shared, link-local, site-local, loopback,
+    multicast, reserved or unspecified one. What stands for an IPv4 address is looked at as that.
+
+    Of IPv6, IANA has given out 2000::/3 alone as global unicast; the rest has some use of its own, or none.
+    """
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour
         if inner is None and address in _NAT64:
             inner = ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
         if inner is not None:
             return is_public(inner)
+        if address not in _GLOBAL:
+            return False
+    if any(address in net for net in _NOT_PUBLIC if net.version == address.version):
+        return False
     return address.is_global and not address.is_multicast and not address.is_reserved

@@ -10,6 +10,7 @@ from ctisync.core.retry import http_date
 from ctisync.errors import FeedUnreachable
 from ctisync.feed.patience import Again
 from ctisync.feed.transport import Reply
+from ctisync.harmless import quoted
 from ctisync.ports import Clock
 
 ONE_BYTE: Final = {"Accept-Encoding": "identity", "Range": "bytes=0-0"}
@@ -55,7 +56,7 @@ class Probe:
         try:
             yield from guarded(what, lambda: self._in_time(what, look), about=self._consumer)
         except Again as failure:
-            hint = f"curl -i '{self._url}'"
+            hint = f"curl -i {quoted(self._url)}"
             if failure.asked_for is not None:
                 hint = f"ask nothing for {failure.asked_for:.0f} s, as it wants"
             elif failure.bad_data:
@@ -68,7 +69,7 @@ class Probe:
             yield from look()
         except FeedUnreachable:
             told = f"{self._url} does not answer in the time that there is for a look"
-            yield failed(what, told, f"curl -i '{self._url}'", about=self._consumer)
+            yield failed(what, told, f"curl -i {quoted(self._url)}", about=self._consumer)
 
     def _feed(self) -> Iterator[Verdict]:
         about = self._consumer

@@ -15,6 +15,7 @@ from ctisync.feed import archive
 from ctisync.feed.arriving import Arriving, ArrivingFile
 from ctisync.feed.bounds import Bounds
 from ctisync.feed.member import Member
+from ctisync.harmless import quoted
 from ctisync.own_files import reading
 
 OffsetSource = Literal["file name", "member name", "highest line"]
@@ -110,7 +111,7 @@ class LocalSnapshot:
             said = f"the snapshot {self.path} cannot be read: {error.strerror or error}"
             if self._ours:
                 raise StoreUnavailable(
-                    said, hint=f"look at the disk and the rights of {self.path.parent}"
+                    said, hint=f"look at the disk and the rights of {quoted(self.path.parent)}"
                 ) from error
             raise UsageError(said, hint="give --from a file that can be read, or an address") from error
 

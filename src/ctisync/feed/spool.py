@@ -23,6 +23,7 @@ from ctisync.feed.links import Reach
 from ctisync.feed.patience import Again, Patience
 from ctisync.feed.snapshot_file import LocalSnapshot
 from ctisync.feed.transport import Transport
+from ctisync.harmless import quoted
 from ctisync.ports import Clock, Progress, Report
 
 _OLD: Final = 86_400
@@ -183,7 +184,8 @@ class Spool:
         except OSError as error:
             raise StoreUnavailable(
                 f"the snapshot cannot be kept in {self._folder}: {error.strerror or error}",
-                hint=f"it must be writable and have room for the snapshot; look with: df -h {self._folder}",
+                hint="it must be writable and have room for the snapshot; look with: "
+                f"df -h {quoted(self._folder)}",
             ) from error
 
 

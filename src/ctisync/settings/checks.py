@@ -12,6 +12,7 @@ import msgspec
 from ctisync.core.links import place_of
 from ctisync.core.model import Consumer
 from ctisync.errors import ConfigurationError
+from ctisync.harmless import quoted
 
 DEFAULT_PORT: Final = 9200
 OUR_INDICES: Final = ("wazuh-context", "ctisync-history")
@@ -154,7 +155,7 @@ def check_readable(path: Path, where: str) -> None:
         path.open("rb").close()
     except OSError as error:
         raise ConfigurationError(
-            f"{where}: cannot read {path}: {error.strerror}", hint=f"ls -l {path}"
+            f"{where}: cannot read {path}: {error.strerror}", hint=f"ls -l {quoted(path)}"
         ) from error
 
 

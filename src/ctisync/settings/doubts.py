@@ -1,11 +1,14 @@
 """What is no mistake in the settings, and yet hardly meant: secrets that others can read, vain settings."""
 
 from collections.abc import Iterator
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
+from urllib.parse import urlsplit
 
 import msgspec
 
+from ctisync.harmless import quoted
 from ctisync.own_files import fault_of, network_fault_of
 from ctisync.settings import Found, Settings
 from ctisync.settings.checks import SqlitePlace
@@ -26,7 +29,7 @@ class Doubt(msgspec.Struct, frozen=True):
 
 def doubts(found: Found) -> list[Doubt]:
     """What a person should look at, the files first."""
-    return [*_readable_secrets(found), *_in_vain(found)]
+    return [*_readable_secrets(found), *_in_the_clear(found.settings), *_in_vain(found)]
 
 
 def folder_doubts(settings: Settings) -> list[Doubt]:
@@ -46,7 +49,41 @@ def _readable_secrets(found: Found) -> Iterator[Doubt]:
     for file, names in held.items():
         if file.stat().st_mode & _OF_OTHERS:
             holds = " and ".join(names)
-            yield Doubt(f"{file} holds {holds}, and others than its owner may use it", f"chmod 600 {file}")
+            yield Doubt(
+                f"{file} holds {holds}, and others than its owner may use it", f"chmod 600 {quoted(file)}"
+            )
+
+
+def _in_the_clear(settings: Settings) -> Iterator[Doubt]:
+    """Secrets that go to another machine without TLS: who is on the way reads them."""
+    place, manager = settings.place, settings.command_manager
+    sent: list[tuple[str, object, tuple[str, ...]]] = [
+        ("cti.token", settings.cti.token, (settings.cti.url,)),
+        ("store.password", settings.store.password, () if isinstance(place, SqlitePlace) else place.urls),
+        (
+            "command_manager.password",
+            manager.password,
+            settings.command_manager_urls,
+        ),
+    ]
+    if settings.ping_url is not None:
+        sent.append(("ping_url", settings.ping_url, (settings.ping_url.reveal(),)))
+    for name, secret, urls in sent:
+        if secret is not None and any(map(_is_in_the_clear, urls)):
+            section = name.partition(".")[0]
+            url = "it" if name == section else f"{section}.url"
+            yield Doubt(f"{name} goes over the network without TLS", f"set {url} to an https address")
+
+
+def _is_in_the_clear(url: str) -> bool:
+    """Whether it leads to another machine, by http."""
+    parts = urlsplit(url)
+    if parts.scheme != "http" or parts.hostname == "localhost":
+        return False
+    try:
+        return not ip_address(parts.hostname or "").is_loopback
+    except ValueError:
+        return True
 
 
 def _in_vain(found: Found) -> Iterator[Doubt]:

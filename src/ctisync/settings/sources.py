@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, Literal, get_args, get_origin
 import msgspec
 
 from ctisync.errors import ConfigurationError
+from ctisync.harmless import quoted
 from ctisync.settings.described import is_section, kinds, without_none
 
 ENVIRONMENT_PREFIX: Final = "CTISYNC_"
@@ -101,7 +102,7 @@ def read_text_file(path: Path, origin: str) -> str:
         return path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigurationError(
-            f"{origin}: cannot read {path}: {error.strerror}", hint=f"ls -l {path}"
+            f"{origin}: cannot read {path}: {error.strerror}", hint=f"ls -l {quoted(path)}"
         ) from error
     except UnicodeDecodeError as error:
         raise ConfigurationError(f"{origin}: {path} is not UTF-8 text") from error
@@ -117,7 +118,7 @@ def _from_file(schema: type[msgspec.Struct], path: Path, needed: bool) -> dict[s
     try:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{path} is not valid TOML: {error}", hint=f"edit {path}") from error
+        raise ConfigurationError(f"{path} is not valid TOML: {error}", hint=f"edit {quoted(path)}") from error
     return dict(_from_table(schema, raw, path, ""))
 
 

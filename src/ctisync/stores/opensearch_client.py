@@ -16,6 +16,7 @@ import msgspec
 
 from ctisync.core.wire import UNDECODABLE
 from ctisync.errors import AccessRefused, ConfigurationError, CtisyncError, StoreUnavailable
+from ctisync.harmless import quoted
 from ctisync.ports import Clock
 from ctisync.stores.endings import HURRY, finish, is_stop
 
@@ -138,7 +139,7 @@ class Client:
                 if pause is None:
                     raise StoreUnavailable(
                         f"OpenSearch at {self.url} cannot be reached: {failure}",
-                        hint=f"check that it runs and that store.url is right: curl {self.url}",
+                        hint=f"check that it runs and that store.url is right: curl {quoted(self.url)}",
                     ) from failure
             else:
                 if 200 <= reply.status < 300 or reply.status in allow:
@@ -158,7 +159,8 @@ class Client:
     def blocked(self, problem: Problem) -> StoreUnavailable:
         return StoreUnavailable(
             f"OpenSearch at {self.url} takes no writes, its disk is probably full: {problem}",
-            hint=f"free disk space, then look at: curl {self.url}/_all/_settings?filter_path=*.*.*.blocks",
+            hint="free disk space, then look at: curl "
+            + quoted(f"{self.url}/_all/_settings?filter_path=*.*.*.blocks"),
         )
 
     def not_permitted(
@@ -225,7 +227,7 @@ class Client:
         if status in (404, 405):
             return AccessRefused(
                 f"{self.url} does not answer like OpenSearch ({status}): {problem}",
-                hint=f"check store.url: curl {self.url}",
+                hint=f"check store.url: curl {quoted(self.url)}",
             )
         if 300 <= status < 400:
             return ConfigurationError(
@@ -234,7 +236,7 @@ class Client:
             )
         return StoreUnavailable(
             f"OpenSearch at {self.url} refuses a request ({status}): {problem}",
-            hint=f"look at: curl {self.url}/_cluster/health, and at its log; then: ctisync sync",
+            hint=f"look at: curl {quoted(self.url)}/_cluster/health, and at its log; then: ctisync sync",
         )
 
 

@@ -3,7 +3,6 @@
 Requests go to them in turn, so of two clusters one would get the state and the other one the content.
 """
 
-import shlex
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from typing import Final
@@ -12,6 +11,7 @@ from urllib.parse import SplitResult
 import msgspec
 
 from ctisync.errors import ConfigurationError
+from ctisync.harmless import quoted
 from ctisync.stores.opensearch_client import NoReply, Transport
 
 _LONGEST: Final = 5.0
@@ -44,7 +44,7 @@ def check_one_cluster(urls: Sequence[SplitResult], connect: Callable[[SplitResul
         raise ConfigurationError(
             f"store.url lists nodes of different clusters: {one} and {other}; "
             "one of them would get the state, the other one the content",
-            hint=f"list nodes of one cluster in store.url; each tells its own: curl {shlex.quote(one)}",
+            hint=f"list nodes of one cluster in store.url; each tells its own: curl {quoted(one)}",
         )
     return told
 

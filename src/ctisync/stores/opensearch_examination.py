@@ -4,7 +4,6 @@ Nothing but GET requests. Whether the user may write cannot be asked so; the ser
 must do.
 """
 
-import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
@@ -12,6 +11,7 @@ import msgspec
 
 from ctisync.core.health import Verdict, failed, guarded, ok, warning
 from ctisync.core.model import Consumer
+from ctisync.harmless import quoted
 from ctisync.stores.opensearch_audit import holder_of
 from ctisync.stores.opensearch_client import Client, path
 from ctisync.stores.opensearch_foreseen import clashes
@@ -125,7 +125,7 @@ def _server(client: Client) -> Iterator[Verdict]:
     told = f"{client.url} is {version.distribution or 'a server without a name'} {version.number}"
     known = " and ".join(f"{each}.x" for each in _KNOWN)
     if version.distribution != "opensearch" or not major.isdecimal() or int(major) < min(_KNOWN):
-        yield failed("store", f"{told}; ctisync needs OpenSearch {known}", f"curl {client.url}")
+        yield failed("store", f"{told}; ctisync needs OpenSearch {known}", f"curl {quoted(client.url)}")
     elif int(major) > max(_KNOWN):
         yield warning("store", f"{told}; ctisync was tried with {known}")
     else:
@@ -148,12 +148,12 @@ def _cluster(client: Client, replicas: int) -> Iterator[Verdict]:
     nodes = f"{health.number_of_nodes} node{'s' if health.number_of_nodes != 1 else ''}"
     told = f"the cluster is {health.status}, {nodes}"
     if health.status == "red":
-        yield failed("store-cluster", told, f"curl '{client.url}/_cat/indices?health=red'")
+        yield failed("store-cluster", told, f"curl {quoted(f'{client.url}/_cat/indices?health=red')}")
     elif health.status == "yellow" and replicas >= health.number_of_nodes:
         hint = f"set store.replicas to less than the {nodes}"
         yield warning("store-cluster", f"{told}; store.replicas is {replicas}", hint)
     elif health.status == "yellow" and replicas:
-        yield warning("store-cluster", told, f"curl '{client.url}/_cat/indices?health=yellow'")
+        yield warning("store-cluster", told, f"curl {quoted(f'{client.url}/_cat/indices?health=yellow')}")
     else:
         yield ok("store-cluster", told)
 
@@ -169,7 +169,7 @@ def _disk(client: Client) -> Iterator[Verdict]:
         return
     told = f"the fullest node, {fullest}, uses {used[fullest]} % of its disk"
     if used[fullest] >= _NEARLY_FULL:
-        hint = f"free disk space; curl '{client.url}/_cat/allocation?v'"
+        hint = f"free disk space; curl {quoted(f'{client.url}/_cat/allocation?v')}"
         yield warning("store-disk", f"{told}; at 95 % OpenSearch usually takes no writes", hint)
     else:
         yield ok("store-disk", told)
@@ -188,8 +188,8 @@ def _blocks(client: Client, parts: Sequence[Parts]) -> Iterator[Verdict]:
         yield failed(
             "store-blocks",
             f"these stop passes: {', '.join(sorted(found))}",
-            f"free disk space if it is full, then look at: curl '{client.url}/_all/_settings"
-            "?filter_path=*.*.*.blocks'",
+            "free disk space if it is full, then look at: curl "
+            + quoted(f"{client.url}/_all/_settings?filter_path=*.*.*.blocks"),
         )
     else:
         yield ok("store-blocks", "no block on writes")
@@ -218,8 +218,8 @@ def _is_ours(value: object, name: str) -> bool:
 
 def _taken_back(client: Client, index: str, names: Iterable[str]) -> str:
     body = msgspec.json.encode(dict.fromkeys(names)).decode()
-    where = shlex.quote(f"{client.url}/{index}/_settings")
-    return f"curl -X PUT {where} -H 'Content-Type: application/json' -d {shlex.quote(body)}"
+    where = quoted(f"{client.url}/{index}/_settings")
+    return f"curl -X PUT {where} -H 'Content-Type: application/json' -d {quoted(body)}"
 
 
 def _indices(client: Client, parts: Sequence[Parts]) -> dict[str, dict[str, Any]]:

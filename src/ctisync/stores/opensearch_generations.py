@@ -15,6 +15,7 @@ import msgspec
 
 from ctisync.core.model import Consumer, Snapshot
 from ctisync.errors import AnotherPass, ConfigurationError, ForeignIndex
+from ctisync.harmless import quoted
 from ctisync.ports import Clock
 from ctisync.stores.opensearch_client import Client, path
 from ctisync.stores.opensearch_indices import put_index, to_mend
@@ -189,7 +190,9 @@ class Generations:
     def mend_template(self, index: str) -> str:
         """What a person does about a template that alters such an index."""
         found, pattern = templates_for(self._client, index), f"{self._prefix}ctisync-*"
-        return f"exclude {pattern} from {found}: curl {self._client.url}/_index_template (or /_template)"
+        return (
+            f"exclude {pattern} from {found}: curl {quoted(self._client.url)}/_index_template (or /_template)"
+        )
 
     def _fences(self) -> str:
         return f"ctisync-w-{self._key}-"
@@ -231,7 +234,8 @@ class Generations:
         return ForeignIndex(
             f"{what}; it is left untouched",
             hint=f"set consumers[].index to another name, or remove what is there: "
-            f"curl -X DELETE '{url}/{alias}' (an alias: curl -X DELETE '{url}/INDEX/_alias/{alias}')",
+            f"curl -X DELETE {quoted(f'{url}/{alias}')} "
+            f"(an alias: curl -X DELETE {quoted(f'{url}/INDEX/_alias/{alias}')})",
         )
 
 

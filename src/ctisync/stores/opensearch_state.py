@@ -17,6 +17,7 @@ from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState
 from ctisync.core.wire import UNDECODABLE
 from ctisync.errors import ConfigurationError
+from ctisync.harmless import quoted
 from ctisync.stores.opensearch_client import Client, decode, path
 from ctisync.stores.opensearch_indices import create_index
 
@@ -171,7 +172,7 @@ class StateDocument:
             if reply.status == 400:
                 raise ConfigurationError(
                     f"index {INDEX} has no place for the state of {self._consumer}: {reply.problem}",
-                    hint=f"look at its mapping: curl {self._client.url}/{INDEX}/_mapping",
+                    hint=f"look at its mapping: curl {quoted(self._client.url)}/{INDEX}/_mapping",
                 )
 
 

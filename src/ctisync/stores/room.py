@@ -1,12 +1,12 @@
 """How much a folder, and a database file in it, can still take, and whether they can be written at all."""
 
 import os
-import shlex
 import shutil
 from pathlib import Path
 
 from ctisync.core.health import Verdict, failed, ok, warning
 from ctisync.errors import StoreUnavailable
+from ctisync.harmless import quoted
 from ctisync.own_files import fault_of, network_fault_of
 from ctisync.stores.sqlite_file import reading
 
@@ -31,7 +31,7 @@ def free_in(folder: Path) -> int:
         return shutil.disk_usage(folder).free
     except OSError as error:
         raise StoreUnavailable(
-            f"the disk of {folder} cannot be looked at: {error.strerror}", hint=f"ls -ld {folder}"
+            f"the disk of {folder} cannot be looked at: {error.strerror}", hint=f"ls -ld {quoted(folder)}"
         ) from error
 
 
@@ -39,9 +39,9 @@ def examine_folder(folder: Path, *, is_made: bool) -> Verdict:
     """Whether locks, downloads and a database can be written there, and by this user alone, by looking at it;
     `is_made`: a pass makes it when it is missing. A network disk is a warning."""
     there = nearest(folder)
-    hint = f"ls -ld {shlex.quote(str(there))}; set state_dir, or run ctisync as the folder's owner"
+    hint = f"ls -ld {quoted(there)}; set state_dir, or run ctisync as the folder's owner"
     if there != folder and not is_made:
-        return failed("folder", f"{folder} does not exist", f"mkdir -p {shlex.quote(str(folder))}")
+        return failed("folder", f"{folder} does not exist", f"mkdir -p {quoted(folder)}")
     if not there.is_dir():
         return failed("folder", f"{there} is no folder", hint)
     if not os.access(there, os.R_OK | os.W_OK | os.X_OK):

@@ -1,13 +1,13 @@
 """SQLite, for an examination: whether a pass can read and write the file, by looking at it."""
 
 import os
-import shlex
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 from ctisync.core.health import Verdict, failed, guarded, ok
+from ctisync.harmless import quoted
 from ctisync.stores.sqlite_file import check_library, reading
 from ctisync.stores.sqlite_schema import MIGRATIONS, version_of
 
@@ -31,11 +31,11 @@ def _file(path: Path) -> Iterator[Verdict]:
         if connection is None:
             yield ok("store", f"{path} is made by the first pass")
         elif not all(os.access(each, os.R_OK | os.W_OK) for each in (path, path.parent)):
-            shown = shlex.quote(str(path))
+            shown = quoted(path)
             yield failed(
                 "store",
                 f"{path} can be read and not written: the file and its folder must both be writable",
-                f"ls -ld {shlex.quote(str(path.parent))} {shown}",
+                f"ls -ld {quoted(path.parent)} {shown}",
             )
         else:
             version = version_of(connection, path)

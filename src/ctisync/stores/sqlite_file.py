@@ -7,7 +7,6 @@ The file is in WAL mode, so that readers keep the moment at which they began whi
 
 import errno
 import os
-import shlex
 import sqlite3
 import stat
 from collections.abc import Iterator, Sequence
@@ -17,6 +16,7 @@ from typing import Final, Literal
 from urllib.parse import quote
 
 from ctisync.errors import ConfigurationError, CtisyncError, StoreUnavailable
+from ctisync.harmless import quoted
 from ctisync.stores.sqlite_lines import Unreadable, UnreadableState
 from ctisync.stores.sqlite_schema import MIGRATIONS, Migration, not_ours, refuse_newer, version_of
 from ctisync.stores.sqlite_turn import turn
@@ -279,7 +279,7 @@ def _create(path: Path) -> None:
     except FileNotFoundError as error:
         folder = path.absolute().parent
         raise ConfigurationError(
-            f"the folder {folder} of the store does not exist", hint=f"mkdir -p {shlex.quote(str(folder))}"
+            f"the folder {folder} of the store does not exist", hint=f"mkdir -p {quoted(folder)}"
         ) from error
     except OSError as error:
         raise _no_access(path, error) from error
@@ -288,29 +288,29 @@ def _create(path: Path) -> None:
 def _no_access(path: Path, error: OSError) -> CtisyncError:
     reason = f"{path} cannot be opened: {error.strerror}"
     if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO}:
-        return StoreUnavailable(reason, hint=f"df -h {shlex.quote(str(path.parent))}")
-    return ConfigurationError(reason, hint=f"ls -ld {shlex.quote(str(path.parent))}")
+        return StoreUnavailable(reason, hint=f"df -h {quoted(path.parent)}")
+    return ConfigurationError(reason, hint=f"ls -ld {quoted(path.parent)}")
 
 
 def _meaning(code: int, reason: str, path: Path) -> CtisyncError:
     """What an SQLite result code (its lowest byte, https://www.sqlite.org/rescode.html) says of the file."""
-    quoted = shlex.quote(str(path))
+    file = quoted(path)
     match code:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return StoreUnavailable(f"{path} is locked by another program", hint=f"fuser -v {quoted}")
+            return StoreUnavailable(f"{path} is locked by another program", hint=f"fuser -v {file}")
         case sqlite3.SQLITE_FULL:
-            return StoreUnavailable(f"{path} cannot grow: the disk is full", hint=f"df -h {quoted}")
+            return StoreUnavailable(f"{path} cannot grow: the disk is full", hint=f"df -h {file}")
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_IOERR:
-            return StoreUnavailable(f"{path} cannot be read or written: {reason}", hint=f"ls -l {quoted}")
+            return StoreUnavailable(f"{path} cannot be read or written: {reason}", hint=f"ls -l {file}")
         case sqlite3.SQLITE_CORRUPT:
             return StoreUnavailable(f"{path} is damaged: {reason}", hint=DAMAGED)
         case sqlite3.SQLITE_NOTADB:
             return not_ours(path, "no SQLite database")
         case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
-            folder = shlex.quote(str(path.parent))
+            folder = quoted(path.parent)
             return ConfigurationError(
                 f"{path} cannot be opened; it must be a file that this user may write, in a folder likewise",
-                hint=f"ls -ld {folder} {quoted}",
+                hint=f"ls -ld {folder} {file}",
             )
         case _:
             return StoreUnavailable(f"{path} cannot be used: {reason}")

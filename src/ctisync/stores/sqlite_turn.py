@@ -7,13 +7,13 @@ damage the file when another connection commits just then (https://www.sqlite.or
 import fcntl
 import os
 import select
-import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from ctisync.errors import StoreUnavailable
+from ctisync.harmless import quoted
 
 _STEP: Final = 0.01
 """Seconds until a lock that another one holds is tried again. A waiting flock would have no time-out."""
@@ -32,7 +32,7 @@ def turn(database: Path, patience: float) -> Iterator[None]:
         raise _cannot_lock(path, error) from error
     try:
         if not _locked(file, path, max(1, round(patience / _STEP))):
-            hint = f"fuser -v {shlex.quote(str(path))}"
+            hint = f"fuser -v {quoted(path)}"
             raise StoreUnavailable(f"{database} is locked by another program", hint=hint)
         yield
     finally:
@@ -52,4 +52,4 @@ def _locked(file: int, path: Path, tries: int) -> bool:
 
 
 def _cannot_lock(path: Path, error: OSError) -> StoreUnavailable:
-    return StoreUnavailable(f"cannot lock {path}: {error.strerror}", hint=f"ls -l {shlex.quote(str(path))}")
+    return StoreUnavailable(f"cannot lock {path}: {error.strerror}", hint=f"ls -l {quoted(path)}")

@@ -50,8 +50,8 @@ class CtisyncError(Exception):
     usual_hint: ClassVar[str | None] = None
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
-        super().__init__(message)
         self.message = one_line(message)
+        super().__init__(self.message)
         self.hint = self.usual_hint if hint is None else harmless(hint)
 
 

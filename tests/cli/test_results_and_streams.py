@@ -375,3 +375,29 @@ def test_what_ctisync_keeps_is_for_its_user_only(ctisync: Ctisync) -> None:
     assert stat.S_IMODE(ctisync.database.parent.stat().st_mode) == 0o700
     for path in ctisync.database.parent.iterdir():
         assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+
+
+@pytest.mark.parametrize("encoding", ["ascii:strict", "utf-8:surrogateescape"])
+def test_a_stream_that_cannot_hold_a_character_gets_its_escape(
+    ctisync: Ctisync, feed: FeedSimulator, encoding: str
+) -> None:
+    title = "Zürich 日本 \U0001f600"
+    feed.history.create("CVE-2026-9", {"containers": {"cna": {"title": title}}})
+    feed.publish_snapshot()
+    ctisync.environ["PYTHONIOENCODING"] = encoding
+
+    assert ctisync.run("sync", "-q").returncode == 0
+    told = ctisync.run("show", "CVE-2026-9", "--json")
+
+    assert (told.returncode, told.stderr) == (0, "")
+    assert json.loads(told.stdout)["payload"]["containers"]["cna"]["title"] == title
+    refused = ctisync.run("show", "日本")
+    assert refused.returncode == 2
+    assert "has no record" in refused.stderr
+
+
+def test_a_file_whose_name_is_no_text_can_be_told_of(ctisync: Ctisync) -> None:
+    for stream in ("utf-8:surrogateescape", "ascii:strict"):
+        ended = ctisync.run("init-snapshot", "--from", "\udc9b2J\udcff.zip", PYTHONIOENCODING=stream)
+        assert ended.returncode == 2
+        assert "\\udc9b2J\\udcff.zip" in ended.stderr

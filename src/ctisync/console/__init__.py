@@ -11,6 +11,7 @@ fail: a stream that cannot be written to is written to no more.
 
 import logging
 import re
+import textwrap
 import traceback
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -117,8 +118,8 @@ class Console:
         else:
             for line in words:
                 self._write(line)
-        if trace:
-            self._write(trace)
+        if trace:  # what an error of others says may have lines, which are to look like none of ours
+            self._write(textwrap.indent(trace, "  ", lambda _: True))
 
     @contextmanager
     def progress(self, step: str, total: int | None, unit: Unit) -> Iterator[Progress]:

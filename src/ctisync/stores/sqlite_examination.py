@@ -31,11 +31,11 @@ def _file(path: Path) -> Iterator[Verdict]:
         if connection is None:
             yield ok("store", f"{path} is made by the first pass")
         elif not all(os.access(each, os.R_OK | os.W_OK) for each in (path, path.parent)):
-            shown = quoted(path)
+            quoted_path = quoted(path)
             yield failed(
                 "store",
                 f"{path} can be read and not written: the file and its folder must both be writable",
-                f"ls -ld {quoted(path.parent)} {shown}",
+                f"ls -ld {quoted(path.parent)} {quoted_path}",
             )
         else:
             version = version_of(connection, path)

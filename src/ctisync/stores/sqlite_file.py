@@ -294,23 +294,25 @@ def _no_access(path: Path, error: OSError) -> CtisyncError:
 
 def _meaning(code: int, reason: str, path: Path) -> CtisyncError:
     """What an SQLite result code (its lowest byte, https://www.sqlite.org/rescode.html) says of the file."""
-    file = quoted(path)
+    quoted_db = quoted(path)
     match code:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
-            return StoreUnavailable(f"{path} is locked by another program", hint=f"fuser -v {file}")
+            return StoreUnavailable(f"{path} is locked by another program", hint=f"fuser -v {quoted_db}")
         case sqlite3.SQLITE_FULL:
-            return StoreUnavailable(f"{path} cannot grow: the disk is full", hint=f"df -h {file}")
+            return StoreUnavailable(f"{path} cannot grow: the disk is full", hint=f"df -h {quoted_db}")
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_IOERR:
-            return StoreUnavailable(f"{path} cannot be read or written: {reason}", hint=f"ls -l {file}")
+            return StoreUnavailable(
+                f"{path} cannot be read or written: {reason}", hint=f"ls -l {quoted_db}"
+            )
         case sqlite3.SQLITE_CORRUPT:
             return StoreUnavailable(f"{path} is damaged: {reason}", hint=DAMAGED)
         case sqlite3.SQLITE_NOTADB:
             return not_ours(path, "no SQLite database")
         case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
-            folder = quoted(path.parent)
+            quoted_folder = quoted(path.parent)
             return ConfigurationError(
                 f"{path} cannot be opened; it must be a file that this user may write, in a folder likewise",
-                hint=f"ls -ld {folder} {file}",
+                hint=f"ls -ld {quoted_folder} {quoted_db}",
             )
         case _:
             return StoreUnavailable(f"{path} cannot be used: {reason}")

@@ -1,0 +1,78 @@
+"""A hint is typed as it stands: each path, name and address in one is quoted, by whoever writes the next."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import ctisync
+
+SOURCES: Final = Path(ctisync.__file__).parent
+
+PLACE_OF_HINT: Final = {"failed": 2, "warning": 2, "Verdict": 3, "Doubt": 1}
+"""Calls that take a hint by place."""
+
+OURS: Final = {
+    "quoted": "a word for a shell, or a name for one",
+    "', '.join(map(quoted, near))": "the same",
+    "' or '.join(OUR_INDICES)": "names of our own",
+    "INDEX": "an index's name of our own",
+    "_STORE_URLS": "a text of our own",
+    "context.command_path": "words of our own command line",
+    "path": "the same",
+    "scheme": "http or https",
+    "instead": "names of settings",
+    "limit": "the same",
+    "near[0]": "the nearest of our settings",
+    "name": "the same",
+    "option": "of our command line",
+    "entry": "matches links._NAME",
+    "consumer.context": "matches checks._CATALOG_NAME",
+    "consumer.name": "the same",
+    "when": "a time",
+    "failure.asked_for": "a number",
+    "nodes": "a number",
+    "url": "a name of a setting",
+}
+"""What may stand in a hint as it is, by how its expression begins."""
+
+
+def hints() -> Iterator[tuple[str, ast.expr]]:
+    """Each expression that is a hint, or becomes one, with its place."""
+    for file in sorted(SOURCES.rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text())):
+            match node:
+                case ast.Call():
+                    at = PLACE_OF_HINT.get(ast.unparse(node.func), len(node.args))
+                    found = [each.value for each in node.keywords if each.arg == "hint"] + node.args[
+                        at : at + 1
+                    ]
+                case ast.Assign(targets=[ast.Name("hint")]):
+                    found = [node.value]
+                case _:
+                    continue
+            yield from ((f"{file.relative_to(SOURCES)}:{each.lineno}", each) for each in found)
+
+
+def put_in(hint: ast.AST) -> Iterator[str]:
+    """What an f-string in it has between braces; what is quoted is looked at no further."""
+    if isinstance(hint, ast.FormattedValue):
+        yield ast.unparse(hint.value)
+    elif not (isinstance(hint, ast.Call) and ast.unparse(hint.func) == "quoted"):
+        for inner in ast.iter_child_nodes(hint):
+            yield from put_in(inner)
+
+
+def is_ours(expression: str) -> bool:
+    return expression in OURS or re.match(r"quoted(\(|_\w+$)", expression) is not None
+
+
+def test_what_is_put_into_a_hint_is_quoted_or_our_own() -> None:
+    found = {f"{place}: {each}" for place, hint in hints() for each in put_in(hint)}
+    assert sorted(each for each in found if not is_ours(each.partition(": ")[2])) == []
+
+
+def test_hints_are_found() -> None:
+    assert len(list(hints())) > 150
+    assert sum("quoted(" in each for _, hint in hints() for each in put_in(hint)) > 20

@@ -10,6 +10,8 @@
 #   make mutants    plants every small fault into the core, the pass, the bulk checker and the lease, one by
 #                   one: about an hour, then only what has changed   (ARGS="core/fold sync" narrows it)
 #   make soak       passes against a moving feed, killed at random (ARGS="--minutes 120 --seed 1")
+#   make fuzz       bytes that nobody has thought of, for whatever reads something from outside; a minute a target
+#                   (ARGS="--seconds 600 links archives"; needs Linux on x86-64 and Python 3.11 to 3.13)
 #   make bench      how fast and small it is, next to what it is compared with, on an idle machine: 20 minutes
 #                   (ARGS="--records 100000 --pairs 3"; one bench alone: BENCH=idle)
 #   make bench-quick  the same, small: under two minutes; fails when a figure is beyond its limit
@@ -21,7 +23,7 @@
 #   make man        docs/man/ctisync.1, docs/commands.md and the README's tables anew, from the program itself
 #   make docs       the site of docs/, into site/; a broken link or a page that no menu names ends it
 #   make node       a real OpenSearch to play with, until Ctrl-C   (ARGS="--version 3.3.2", or ARGS=--secured)
-#   make dist       source archive and wheel, into dist/
+#   make dist       source archive and wheel, into dist/, with requirements, a list of parts (SBOM) and hashes
 #   make release-check  whether this tree can be released: committed, in the changelog, check, test, dist
 #   make lock       requirements/*.txt anew from pyproject.toml and *.in   (UPGRADE=1 takes newer versions)
 #   make clean      removes what the targets above made here
@@ -40,7 +42,7 @@ PIP_COMPILE := .venv-lock/bin/pip-compile --quiet --generate-hashes --strip-extr
 	--annotation-style line --constraint requirements/constraints.in $(if $(UPGRADE),--upgrade)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test check coverage test-long planted mutants soak bench bench-quick docs pictures man node dist release-check lock clean
+.PHONY: help demo test check coverage test-long planted mutants soak fuzz bench bench-quick docs pictures man node dist release-check lock clean
 
 # What the program has is documented, what is documented is there, and what is made of the program is not stale.
 PROOFS := $(addprefix tests/docs/test_,everything_is_documented.py manual.py pictures.py site.py)
@@ -94,6 +96,9 @@ docs: .venv/.project
 	.venv/bin/mkdocs build --strict $(ARGS)
 	@echo "read it: site/index.html"
 
+fuzz: .venv-fuzz/.project
+	@.venv-fuzz/bin/python -m tests.fuzz $(ARGS)
+
 node: .venv/.project
 	@.venv/bin/python -m tests.support.play_node $(ARGS)
 
@@ -101,6 +106,7 @@ node: .venv/.project
 dist: .venv/.project
 	rm -rf dist
 	.venv/bin/python -m build --no-isolation $(ARGS)
+	.venv/bin/python -m tools.release_files dist
 
 release-check:
 	@test -z "$$(git status --porcelain)" || { echo "release-check: there are changes that are not committed"; exit 1; }
@@ -117,18 +123,20 @@ lock: .venv-lock/.packages
 	$(PIP_COMPILE) --no-strip-extras --constraint requirements/runtime.txt --constraint requirements/build.txt \
 		pyproject.toml requirements/dev.in --output-file requirements/dev.txt
 	$(PIP_COMPILE) requirements/lock.in --output-file requirements/lock.txt
+	$(PIP_COMPILE) requirements/fuzz.in --output-file requirements/fuzz.txt
 
 clean:
-	rm -rf .venv .venv-run .venv-lock build dist site htmlcov .coverage .hypothesis
-	rm -rf .bench .import_linter_cache .mutants .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv .venv-run .venv-lock .venv-fuzz build dist site htmlcov .coverage .hypothesis
+	rm -rf .bench .fuzz .import_linter_cache .mutants .mypy_cache .pytest_cache .ruff_cache
 	find src tests bench tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A virtual environment holds exactly its lock files: when one of them changes, it is made anew.
 .venv/.packages: requirements/dev.txt requirements/build.txt
 .venv-run/.packages: requirements/runtime.txt requirements/build.txt
 .venv-lock/.packages: requirements/lock.txt
+.venv-fuzz/.packages: requirements/runtime.txt requirements/build.txt requirements/fuzz.txt
 .venv-lock/.packages: PYTHON = $(LOCK_PYTHON)
-.venv/.packages .venv-run/.packages .venv-lock/.packages:
+.venv/.packages .venv-run/.packages .venv-lock/.packages .venv-fuzz/.packages:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "ctisync needs Python 3.11 or later, with venv; '$(PYTHON)' is:" \
 			"$$($(PYTHON) --version 2>&1). Name another: make PYTHON=python3.12" >&2; exit 1; }
@@ -137,6 +145,6 @@ clean:
 	@touch $@
 
 # ctisync itself, editable: the sources here are what runs.
-.venv/.project .venv-run/.project: %/.project: %/.packages pyproject.toml
+.venv/.project .venv-run/.project .venv-fuzz/.project: %/.project: %/.packages pyproject.toml
 	$*/bin/python $(PIP_INSTALL) --no-build-isolation --no-deps --editable .
 	@touch $@

@@ -1,0 +1,172 @@
+"""Settings as people write them: taken, or refused with what to write instead; never a crash."""
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from ctisync import settings
+from ctisync.errors import ConfigurationError
+from ctisync.settings import checks
+from ctisync.settings.doubts import doubts
+from ctisync.settings.model import Settings
+from ctisync.settings.proxies import proxies, proxy_secrets
+from ctisync.settings.sources import Secret, leaves, variable
+from ctisync.settings.toml_text import as_toml, sample
+from tests.fuzz.place import folder
+from tests.fuzz.target import target
+from tests.fuzz.told import refusing
+
+NAMES: Final = tuple(leaves(Settings))
+
+
+def _used(file: Path | None, environ: Mapping[str, str]) -> None:
+    with refusing(ConfigurationError):
+        found = settings.find(file, environ, system_file=folder() / "none")
+        found.settings.place  # noqa: B018  # it must be one that can be told
+        found.settings.command_manager_urls  # noqa: B018
+        list(doubts(found))
+        for name, one in found.given.items():
+            if not isinstance(one.value, Secret) and name != "consumers" and str(one.value).isprintable():
+                again = tomllib.loads(f"x = {as_toml(one.value)}")["x"]
+                assert again == _plain(one.value), f"{name} = {as_toml(one.value)}"
+
+
+def _home() -> dict[str, str]:
+    return {"HOME": str(folder()), "XDG_CONFIG_HOME": str(folder() / "none")}
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, tuple):
+        return list(value)
+    return str(value) if isinstance(value, Path) else value
+
+
+@target(
+    seeds=[
+        sample().replace("#[[", "[[").encode()[:1900],
+        b'[cti]\nurl = "https://a.example/api"\nretry_budget = 5\nallowed_hosts = ["b.example:8443"]\n',
+        b'[[consumers]]\nconsumer = "x"\nresources = ["CVE-*"]\n[store]\nurl = "https://[::1]:9200,b"\n',
+        b'store.url = "sqlite:////tmp/x.db"\nhistory = 5\nhooks.on_error = ["true"]\nping_url = "https://p/x"\n',
+        b'[limits]\njson_depth = 801\n[store]\ncompression = "zst"\n',
+        b'on_feed_reset = "init"\nstate_dir = "~nobody-knows/x"\n"a\\u001b[2J" = 1\n',
+    ],
+    tokens=[
+        *(f"{name} = ".encode() for name in NAMES),
+        *(
+            b"[cti]\n",
+            b"[store]\n",
+            b"[[consumers]]\n",
+            b"[limits]\n",
+            b"[hooks]\n",
+            b"[command_manager]\n",
+            b'""',
+            b"true",
+            b"nan",
+        ),
+        *(
+            b"-inf",
+            b"0x7fffffffffffffff",
+            b"1e999",
+            b"1979-05-27",
+            b"[[]]",
+            b"{a=1}",
+            b"'''",
+            b"\\u0000",
+            b"\\ud800",
+            b"\xff",
+        ),
+        *(b'"https://', b'"sqlite:///', b":9200", b"~", b"@", b"?", b"#", b"\\n", b"\\u001b", b"9" * 30),
+    ],
+)
+def toml_files(data: bytes) -> None:
+    """A file of settings."""
+    path = folder() / "config.toml"
+    path.write_bytes(data)
+    _used(path, _home())
+
+
+@target(
+    seeds=[
+        b"CTISYNC_CTI__URL=https://a.example\0CTISYNC_STORE__URL=sqlite:///x\0CTISYNC_HISTORY=0",
+        b'CTISYNC_CONSUMERS=[{"consumer":"x"}]\0HTTPS_PROXY=http://u:pass%20word@p:3128\0no_proxy=*',
+        b"CTISYNC_HISTORY=\xff\0HTTP_PROXY=http://u:\xff@p",
+        b"CTISYNC_CTI__TOKEN=\x1b[2J\0CTISYNC_CTI__ALLOWED_HOSTS=[]\0STATE_DIRECTORY=/a:/b",
+    ],
+    tokens=[
+        *(f"\0{variable(name)}=".encode() for name in NAMES),
+        *(
+            b"\0HTTPS_PROXY=",
+            b"\0all_proxy=",
+            b"\0STATE_DIRECTORY=",
+            b"\0CREDENTIALS_DIRECTORY=",
+            b"\0XDG_CONFIG_HOME=",
+        ),
+        *(
+            b"true",
+            b"1e999",
+            b"[",
+            b'["*"]',
+            b"nan",
+            b"-1",
+            b"@",
+            b"://",
+            b"\xff",
+            b"\xc3\xa9",
+            b"~",
+            b"{}",
+            b"[" * 1200,
+        ),
+    ],
+)
+def environments(data: bytes) -> None:
+    """An environment, as a process may be given one."""
+    environ = _home()
+    for entry in data.split(b"\0"):
+        name, _, value = os.fsdecode(entry).partition("=")
+        if name:
+            environ[name] = value
+    _used(None, environ)
+    told = proxies(environ)
+    secrets = [each for each in proxy_secrets(environ) if len(each) > 5]
+    for name, value in told.items():
+        assert "@" not in value, f"{name} is shown with its login"
+        hidden = [each for each in secrets if each in value and environ[name].count(each) == 1]
+        assert not hidden, f"{name} is shown with its password"
+
+
+@target(
+    seeds=[
+        *(b"sqlite:///x.db", b"sqlite:////var/x.db", b"https://a:9200,b", b"https://u:p@a", b"http://[::1]"),
+        *(b"https://a.example/path?q", b"[::1]:9200", b"https://a:99999", b"*.example:8443"),
+    ],
+    tokens=[
+        *(b"sqlite:///", b"https://", b"http://", b",", b":9200", b"@", b"[::1]", b"?", b"#", b"\0", b"~"),
+        *(b"\xc4\xb1", b"*."),
+    ],
+    most_bytes=200,
+)
+def setting_urls(data: bytes) -> None:
+    """An address of a store, a server or a host. One that is taken bears no login and has one meaning."""
+    text = data.decode("utf-8", "replace")
+    with refusing(ConfigurationError):
+        place = checks.parse_store_url(text, "store.url")
+        if isinstance(place, checks.OpenSearchPlace):
+            for url in place.urls:
+                parts = urlsplit(url)
+                assert parts.scheme in ("http", "https")
+                assert parts.hostname
+                assert parts.port is not None
+                assert "@" not in url
+                assert checks.origin_of(url) == url
+        else:
+            assert place.path.is_absolute()
+    with refusing(ConfigurationError):
+        checks.check_url(text, "cti.url", "cti.token_file")
+        assert "@" not in text
+        assert urlsplit(text).hostname
+    with refusing(ConfigurationError):
+        checks.check_hosts([text], "cti.allowed_hosts")
+        assert text.isascii()

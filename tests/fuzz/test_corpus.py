@@ -1,0 +1,115 @@
+"""What fuzzing has found, and what it began with, through the same oracles; and whether these bite."""
+
+import re
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.fuzz.place import folder
+from tests.fuzz.target import CORPUS, TARGETS, kept
+from tests.fuzz.targets import ALL
+
+MOST_BYTES = 12_000
+
+
+@pytest.fixture(autouse=True)
+def _a_folder_for_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folder.cache_clear()
+    yield
+    folder.cache_clear()
+
+
+def failed(name: str) -> list[str]:
+    """The inputs at which the target's check fails, and how."""
+    found = []
+    for data in TARGETS[name].inputs():
+        try:
+            TARGETS[name].check(data)
+        except Exception as error:  # noqa: BLE001  # whatever it is
+            found.append(f"{data!r}: {type(error).__name__}: {error}")
+    return found
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_at_no_input_that_was_ever_found_a_promise_is_broken(name: str) -> None:
+    assert failed(name) == []
+
+
+def nothing(*_: Any, **__: Any) -> None:
+    """A check that checks nothing."""
+
+
+def passed_on(chunks: Any) -> Any:
+    """A filter that filters nothing."""
+    return chunks
+
+
+def always(*_: Any) -> bool:
+    return True
+
+
+def never(*_: Any) -> bool:
+    return False
+
+
+def attempted(_: object, attempt: Callable[[], Any]) -> Any:
+    return attempt()
+
+
+FAULTS: dict[str, tuple[str, Any]] = {
+    "archives": ("ctisync.feed.archive.check_head", nothing),
+    "members": ("ctisync.feed.member_head._check_begin", nothing),
+    "scans": ("ctisync.core.json_text._is_shallow", always),
+    "digits": ("tests.fuzz.on_json.bearable", passed_on),
+    "surrogates": ("tests.fuzz.on_json.paired", passed_on),
+    "streams": ("ctisync.feed.json_stream.paired", passed_on),
+    "records": ("ctisync.core.wire._wrong_name", nothing),
+    "consumers": ("ctisync.core.wire._offset_or_none", lambda data, field: data.get(field)),
+    "changes": ("ctisync.core.wire._wrong_name", nothing),
+    "links": ("ctisync.feed.links.has_login", never),
+    "shown_links": ("ctisync.core.links._LOGIN", re.compile("(?!)")),
+    "addresses": ("tests.fuzz.on_links.is_public", always),
+    "dates": ("tests.fuzz.on_replies.next_delay", lambda *_: 0.0),
+    "bodies": ("ctisync.feed.bodies._at_most", lambda most, already, chunks: chunks),
+    "downloads": ("ctisync.feed.download.Download._is_here", always),
+    "feeds": ("ctisync.feed.patience.Patience.persist", attempted),
+    "accepted_commands": ("ctisync.command_manager.UNDECODABLE", msgspec.DecodeError),
+    "told_sizes": ("ctisync.feed.probe._OF_ALL", re.compile("bytes 0-0/(.*)")),
+    "sqlite_states": ("ctisync.stores.sqlite_rows.UNDECODABLE", msgspec.MsgspecError),
+    "opensearch_states": ("ctisync.stores.opensearch_client.UNDECODABLE", msgspec.MsgspecError),
+    "notes": ("ctisync.feed.download.UNDECODABLE", (msgspec.MsgspecError,)),
+    "lock_files": ("ctisync.locks.UNDECODABLE", msgspec.MsgspecError),
+    "metric_files": ("ctisync.metrics.text_string_to_metric_families", lambda text: 1 / 0),
+    "histories": ("ctisync.stores.sqlite_history.UNDECODABLE", (msgspec.MsgspecError,)),
+    "patches": ("ctisync.core.patch.equal", lambda one, other: one == other),
+    "toml_files": ("ctisync.settings.check_login", lambda *_: 1 / 0),
+    "environments": ("ctisync.settings.sources._is_utf8", always),
+    "setting_urls": ("ctisync.settings.checks._refuse_credentials", nothing),
+    "events": ("ctisync.console._harmless", str),
+    "journal": ("tests.fuzz.on_words._line", lambda name, value: b"%s=%s\n" % (name.encode(), value)),
+    "masks": ("ctisync.console.masking._spelt", re.escape),
+    "shown_records": ("ctisync.console._harmless", str),
+    "compared_exports": ("ctisync.core.difference._ALWAYS", 7),
+}
+"""By target: what is put where, so that a promise is broken."""
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_fault_that_breaks_a_promise_is_seen_by_the_targets_check(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place, fault = FAULTS[name]
+    monkeypatch.setattr(place, fault)
+    assert failed(name)
+
+
+def test_the_corpora_stay_small_and_belong_to_targets() -> None:
+    sizes = {path.stem: path.stat().st_size for path in CORPUS.iterdir()}
+    assert sizes.keys() <= set(ALL)
+    assert {name: size for name, size in sizes.items() if size > MOST_BYTES} == {}
+    assert all(isinstance(each, bytes) for name in sizes for each in kept(name))

@@ -1,12 +1,14 @@
 """A download goes on where it was cut off, never joins two files, and is complete when it ends."""
 
 import json
+import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ctisync.core.model import ConsumerInfo, Snapshot
-from ctisync.errors import FeedUnreachable
+from ctisync.errors import FeedUnreachable, SnapshotRefused
 from ctisync.feed import download
 from ctisync.feed.client import CtiFeed
 from tests.feed.conftest import MakeFeed
@@ -262,6 +264,17 @@ def test_a_body_that_ends_by_closing_too_early_is_asked_for_again(
     sim.fail("snapshot", failures.undelimited(0.5))
     file = feed.fetch_snapshot(snapshot, None, nothing)
     assert file.path.read_bytes() == served(sim).body
+
+
+def test_an_archive_of_unknown_length_whose_end_makes_no_sense_is_refused_when_it_is_read(
+    sim: FeedSimulator, feed: CtiFeed, snapshot: Snapshot
+) -> None:
+    archive, mark, end = served(sim).body.partition(b"PK\x05\x06")
+    several_disks = b"PK\x06\x07" + struct.pack("<LQL", 0, 0, 2)
+    lies = archive + several_disks + mark + end
+    sim.fail("snapshot", lambda reply: replace(reply, body=lies, framing="close"))
+    with pytest.raises(SnapshotRefused, match="no usable directory"):
+        list(feed.fetch_snapshot(snapshot, None, nothing).records(snapshot.offset))
 
 
 def test_a_body_that_tells_its_own_end_needs_no_length(

@@ -228,7 +228,7 @@ class Download:
         elif "transfer-encoding" not in reply.headers:
             # The end of the connection is the end of the body: only what is in it tells whether all came.
             with reading(self.part) as file:
-                if is_zip(file) and not zipfile.is_zipfile(file):
+                if is_zip(file) and not _has_end(file):
                     raise Again("the snapshot was cut off; the server does not say how long it is")
             self._report.event("info", "snapshot-size-unknown", link=self._link, size=self.have)
 
@@ -284,6 +284,14 @@ def _writing(path: Path, how: int) -> BinaryIO:
 
 def _is_usable(etag: str) -> bool:
     return len(etag) <= _LONGEST_ETAG and _ETAG.match(etag) is not None
+
+
+def _has_end(file: BinaryIO) -> bool:
+    """Whether the record is there with which a ZIP ends, sensible or not."""
+    try:
+        return zipfile.is_zipfile(file)
+    except zipfile.BadZipFile:
+        return True
 
 
 def _number(text: str | None) -> int | None:

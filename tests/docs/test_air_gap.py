@@ -132,7 +132,7 @@ def test_pip_has_the_options_that_bring_the_program(block: str, command: str) ->
     known = subprocess.run(
         [sys.executable, "-m", "pip", command, "--help"], capture_output=True, text=True, check=True
     ).stdout
-    lines = [line for line in TYPED[block].replace("\\\n", "").splitlines() if f"pip {command}" in line]
+    lines = [line for line in TYPED[block].splitlines() if f"pip {command}" in line]
     assert lines
     for line in lines:
         options = re.findall(r"--[a-z-]+", line)

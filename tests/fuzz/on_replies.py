@@ -249,14 +249,14 @@ def feeds(data: bytes) -> None:
     spool = folder() / "spool"
     shutil.rmtree(spool, ignore_errors=True)
     with (
-        patch.object(transport, "_client", lambda _: _client_of(answer)),
+        patch.object(transport, "_client", lambda *_, **__: _client_of(answer)),
         CtiFeed(
             base_url="https://192.0.2.7/api/v1",
             consumer=Consumer(),
             token="to-ken",
             ca_file=None,
             retry_budget=2.0,
-            spool_dir=spool,
+            lock=spool / "ctisync.lock",
             clock=clock,
             report=KeptReport(),
             cooldown=60.0,

@@ -13,6 +13,7 @@ from ctisync.console.journal import _line
 from ctisync.console.masking import Mask
 from ctisync.core import wire
 from ctisync.core.difference import NoExport, differences
+from ctisync.harmless import lines
 from tests.fuzz.drawing import Drawn
 from tests.fuzz.on_json import WORDS
 from tests.fuzz.on_wire import RECORDS
@@ -140,7 +141,7 @@ def shown_records(data: bytes) -> None:
         wire.decode(line)
     except ValueError:
         return
-    for row in Console.harmless(show.as_text(line)).split("\n"):
+    for row in lines(show.as_text(line)).split("\n"):
         assert harmless(row), repr(row)
     assert wire.decode(show.as_json(line).encode()) == wire.decode(line)
 

@@ -301,9 +301,7 @@ def _meaning(code: int, reason: str, path: Path) -> CtisyncError:
         case sqlite3.SQLITE_FULL:
             return StoreUnavailable(f"{path} cannot grow: the disk is full", hint=f"df -h {quoted_db}")
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_IOERR:
-            return StoreUnavailable(
-                f"{path} cannot be read or written: {reason}", hint=f"ls -l {quoted_db}"
-            )
+            return StoreUnavailable(f"{path} cannot be read or written: {reason}", hint=f"ls -l {quoted_db}")
         case sqlite3.SQLITE_CORRUPT:
             return StoreUnavailable(f"{path} is damaged: {reason}", hint=DAMAGED)
         case sqlite3.SQLITE_NOTADB:

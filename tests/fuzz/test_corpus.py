@@ -90,10 +90,10 @@ FAULTS: dict[str, tuple[str, Any]] = {
     "toml_files": ("ctisync.settings.check_login", lambda *_: 1 / 0),
     "environments": ("ctisync.settings.sources._is_utf8", always),
     "setting_urls": ("ctisync.settings.checks._refuse_credentials", nothing),
-    "events": ("ctisync.console._harmless", str),
+    "events": ("ctisync.harmless._escaped", str),
     "journal": ("tests.fuzz.on_words._line", lambda name, value: b"%s=%s\n" % (name.encode(), value)),
     "masks": ("ctisync.console.masking._spelt", re.escape),
-    "shown_records": ("ctisync.console._harmless", str),
+    "shown_records": ("ctisync.harmless._escaped", str),
     "compared_exports": ("ctisync.core.difference._ALWAYS", 7),
 }
 """By target: what is put where, so that a promise is broken."""

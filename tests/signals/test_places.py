@@ -1,10 +1,12 @@
 """A signal where a pass waits for somebody: it ends in time, and what it holds is let go if that can be."""
 
 import json
+import os
 import signal
 import sqlite3
 import time
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -115,7 +117,9 @@ def test_while_another_program_locks_the_database(sqlite: SqlitePasses) -> None:
     with closing(sqlite3.connect(sqlite.database, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
         running = sqlite.start("init-snapshot", "-q")
-        awaited(lambda: not sqlite.is_unlocked())
+        # It opens this one to begin to write.
+        lock, opened = f"{sqlite.database}.lock", Path(f"/proc/{running.pid}/fd")
+        awaited(lambda: lock in map(os.path.realpath, opened.iterdir()))
         time.sleep(1)
 
         assert_ended_at_once(stopped(running, TERM), TERM)

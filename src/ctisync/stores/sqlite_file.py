@@ -91,14 +91,13 @@ class Writable:
     def transaction(self) -> Iterator[None]:
         """All of it or nothing. When this ends it is on the disk, in the file at the path; else it raises
         StoreUnavailable."""
-        with turn(self.path, self._patience):
-            with _transaction(self.connection):
-                yield
-            if self._identity is None or self._identity != _identity(self.path):
-                raise StoreUnavailable(
-                    f"{self.path} was replaced or removed while ctisync wrote to it, and does not hold that",
-                    hint="ctisync sync",
-                )
+        with turn(self.path, self._patience), _transaction(self.connection):
+            yield
+        if self._identity is None or self._identity != _identity(self.path):
+            raise StoreUnavailable(
+                f"{self.path} was replaced or removed while ctisync wrote to it, and does not hold that",
+                hint="ctisync sync",
+            )
 
     def close(self) -> None:
         self.connection.close()

@@ -156,30 +156,33 @@ def _check_folder(folder: Path) -> None:
 def _write_metrics(accounts: Sequence[Account], path: Path, console: Console) -> None:
     from ctisync.metrics import write
 
-    with _warning_of(console, "metrics-not-written", file=path):
+    with _telling(lambda why: console.event("warning", "metrics-not-written", file=path, why=why)):
         write(accounts, path)
 
 
 def _ping(settings: Settings, what: Literal["start", "success", "fail"], said: str, console: Console) -> None:
-    if settings.ping_url is not None:
-        from ctisync.ping import ping
+    if settings.ping_url is None:
+        return
+    from ctisync.ping import ping
 
-        with _warning_of(console, "ping-failed", ping=what):
-            why = ping(settings.ping_url.reveal(), what, said)
-            if why is not None:
-                console.event("warning", "ping-failed", ping=what, why=why)
+    def failed(why: str) -> None:
+        console.event("warning", "ping-failed", ping=what, why=why)
+
+    with _telling(failed):
+        why = ping(settings.ping_url.reveal(), what, said)
+        if why is not None:
+            failed(why)
 
 
 @contextmanager
-def _warning_of(console: Console, event: str, **fields: Any) -> Iterator[None]:
-    """What goes wrong in the block is told as this event, and has no other effect."""
+def _telling(failed: Callable[[str], None]) -> Iterator[None]:
+    """What goes wrong in the block is told, in words, and has no other effect."""
     try:
         with no_other_errors():
             yield
     except CtisyncError as error:
         cause = error.__cause__
-        told = cause.strerror if isinstance(cause, OSError) and cause.strerror else error.message
-        console.event("warning", event, **fields, why=told)
+        failed(cause.strerror if isinstance(cause, OSError) and cause.strerror else error.message)
 
 
 class _Counted:

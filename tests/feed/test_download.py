@@ -11,6 +11,8 @@ from ctisync.core.model import ConsumerInfo, Snapshot
 from ctisync.errors import FeedUnreachable, SnapshotRefused
 from ctisync.feed import download
 from ctisync.feed.client import CtiFeed
+from ctisync.feed.patience import Again
+from ctisync.feed.transport import Reply
 from tests.feed.conftest import MakeFeed
 from tests.feed.downloads import ALWAYS, nothing, served, spooled
 from tests.support import feed_failures as failures
@@ -228,6 +230,24 @@ def test_nothing_beyond_what_is_here_means_that_it_is_complete(
     sim: FeedSimulator, make_feed: MakeFeed, snapshot: Snapshot
 ) -> None:
     assert _replies_to_a_part(sim, make_feed, snapshot, extra=b"") == [416]
+
+
+@pytest.mark.parametrize(
+    ("status", "says"), [(416, "bytes */6"), (206, "bytes 6-6/7")], ids=["nothing more", "a shorter rest"]
+)
+def test_the_end_that_the_server_told_first_is_the_end_of_the_file(
+    tmp_path: Path, status: int, says: str
+) -> None:
+    """Else lines that were cut off in between are taken for all of them: nothing else tells where they end."""
+    part = tmp_path / "x.part"
+    part.write_bytes(b"old!")
+    part.with_suffix(".json").write_text(json.dumps({"link": "x", "etag": '"a"', "size": None}))
+    taken = download.Download(part, "x", None, 100, KeptReport(), nothing, nothing)
+    first = {"etag": '"a"', "content-range": "bytes 4-8/9"}
+    with pytest.raises(Again, match="cut off after 6 of 9"):
+        list(taken.take(Reply("x", 206, first, "", iter([b"ne"]))))
+    with pytest.raises(Again, match="does not fit what is here"):
+        list(taken.take(Reply("x", status, {"etag": '"a"', "content-range": says}, "", iter([b"!"]))))
 
 
 def test_a_part_longer_than_the_file_is_started_again(

@@ -121,7 +121,7 @@ HEADERS: Final = (
     ("content-length", ("0", "5", "12", "-1", "1" * 30, "\u0665", "5, 5")),
     (
         "content-range",
-        ("bytes 4-8/9", "bytes 4-9/9", "bytes */4", "bytes 0-3/4", "bytes 4-8/*", "bytes 4-3/4", ""),
+        ("bytes 4-8/9", "bytes 4-9/9", "bytes */4", "bytes */6", "bytes 6-8/9", "bytes 6-7/8", "bytes 0-3/4", "bytes 4-8/*", "bytes 4-3/4", ""),
     ),
     ("content-encoding", ("identity", "gzip", "")),
     ("transfer-encoding", ("chunked",)),
@@ -158,9 +158,11 @@ def downloads(data: bytes) -> None:
         try:
             for _ in download.take(reply):
                 pass
-        except (SnapshotRefused, SnapshotChanged, Again):
+        except Again:
             assert not part.exists() or part.stat().st_size <= 20, "more than limits.snapshot_bytes is kept"
             continue
+        except (SnapshotRefused, SnapshotChanged):
+            return
         made, offer = part.read_bytes() if part.exists() else b"", download.offer
         assert len(made) <= 20
         assert offer.size in (None, len(made)), f"{len(made)} bytes are called the whole of {offer}"
@@ -169,7 +171,7 @@ def downloads(data: bytes) -> None:
             assert made == body or same, f"{made!r} of {body!r}"
         elif status == 206:
             assert asked_part, "a part was not asked for"
-            assert made == begun + body
+            assert made == begun + body or (made == begun and offer.size == len(begun))
             assert question["If-Range"] == offer.etag
             assert headers.get("etag") in (None, offer.etag)
         else:

@@ -139,6 +139,7 @@ class Download:
             self._remember(offer)
         if self._offer is None or start == 0:
             self._offer = offer
+        self._known = offer
         if here:
             yield
             return
@@ -158,7 +159,7 @@ class Download:
             )
         said = reply.headers.get("content-range", "")
         if etag in (None, known.etag):
-            if reply.status == 416 and said == f"bytes */{have}":
+            if reply.status == 416 and said == f"bytes */{have}" and known.size in (None, have):
                 return Offer(self._link, known.etag, have), have
             part = _PART.fullmatch(said)
             if reply.status == 206 and part is not None:

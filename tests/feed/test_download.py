@@ -238,7 +238,7 @@ def test_nothing_beyond_what_is_here_means_that_it_is_complete(
 def test_the_end_that_the_server_told_first_is_the_end_of_the_file(
     tmp_path: Path, status: int, says: str
 ) -> None:
-    """Else lines that were cut off in between are taken for all of them: nothing else tells where they end."""
+    """Else lines that were cut off in between are taken for all: nothing else tells where they end."""
     part = tmp_path / "x.part"
     part.write_bytes(b"old!")
     part.with_suffix(".json").write_text(json.dumps({"link": "x", "etag": '"a"', "size": None}))

@@ -122,16 +122,8 @@ HEADERS: Final = (
     (
         "content-range",
         (
-            "bytes 4-8/9",
-            "bytes 4-9/9",
-            "bytes */4",
-            "bytes */6",
-            "bytes 6-8/9",
-            "bytes 6-7/8",
-            "bytes 0-3/4",
-            "bytes 4-8/*",
-            "bytes 4-3/4",
-            "",
+            *("bytes 4-8/9", "bytes 4-9/9", "bytes */4", "bytes */6", "bytes 6-8/9", "bytes 6-7/8"),
+            *("bytes 0-3/4", "bytes 4-8/*", "bytes 4-3/4", ""),
         ),
     ),
     ("content-encoding", ("identity", "gzip", "")),

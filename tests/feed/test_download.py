@@ -250,6 +250,18 @@ def test_the_end_that_the_server_told_first_is_the_end_of_the_file(
         list(taken.take(Reply("x", status, {"etag": '"a"', "content-range": says}, "", iter([b"!"]))))
 
 
+@pytest.mark.parametrize(("status", "says"), [(206, "bytes 4-3/4"), (416, "bytes */4")])
+def test_a_part_is_no_answer_to_who_asks_for_the_whole(tmp_path: Path, status: int, says: str) -> None:
+    """All of it is here: only a whole answer tells whether the server still has this one."""
+    part = tmp_path / "x.part"
+    part.write_bytes(b"old!")
+    part.with_suffix(".json").write_text(json.dumps({"link": "x", "etag": '"a"', "size": 4}))
+    taken = download.Download(part, "x", None, 100, KeptReport(), nothing, nothing)
+    assert "Range" not in taken.question()
+    with pytest.raises(SnapshotRefused, match="although the whole snapshot was asked for"):
+        list(taken.take(Reply("x", status, {"content-range": says}, "", iter(()))))
+
+
 def test_a_part_longer_than_the_file_is_started_again(
     sim: FeedSimulator, make_feed: MakeFeed, snapshot: Snapshot
 ) -> None:

@@ -114,9 +114,8 @@ class Download:
         When all of it is here already, the reply's headers will tell whether it is still offered.
         """
         headers = {"Accept-Encoding": "identity"}
-        have = self.have
-        if self._known is not None and self._known.validator is not None and 0 < have != self._known.size:
-            headers |= {"Range": f"bytes={have}-", "If-Range": self._known.validator}
+        if (known := self._continued) is not None:
+            headers |= {"Range": f"bytes={self.have}-", "If-Range": known.validator or ""}
         return headers
 
     def take(self, reply: Reply) -> Generator[None]:
@@ -152,14 +151,14 @@ class Download:
         if reply.status == 200:
             usable = etag if etag is not None and _is_usable(etag) else None
             return Offer(self._link, usable, _number(reply.headers.get("content-length"))), 0
-        have, known = self.have, self._known
-        if known is None or known.validator is None or not have:
+        have, known = self.have, self._continued
+        if known is None:
             raise SnapshotRefused(
                 f"the server answers {reply.status} although the whole snapshot was asked for"
             )
         said = reply.headers.get("content-range", "")
         if etag in (None, known.etag):
-            if reply.status == 416 and said == f"bytes */{have}" and known.size in (None, have):
+            if reply.status == 416 and said == f"bytes */{have}" and known.size is None:
                 return Offer(self._link, known.etag, have), have
             part = _PART.fullmatch(said)
             if reply.status == 206 and part is not None:
@@ -168,6 +167,13 @@ class Download:
                     return Offer(self._link, known.etag, size), have
         self.start_anew()
         raise Again(f"the server answers {reply.status}, and its Content-Range does not fit what is here")
+
+    @property
+    def _continued(self) -> Offer | None:
+        """What is here a part of, when that can be gone on with; None: all of it is asked for."""
+        known = self._known
+        usable = known is not None and known.validator is not None and 0 < self.have != known.size
+        return known if usable else None
 
     def _not_refused_before(self, offer: Offer) -> None:
         refused = self._refused

@@ -203,7 +203,11 @@ def _damaged(stage: Stage) -> None:
     (stage.home / ORDER / f"{ORDER}.db").write_bytes(b"SQLite format 3\0" + b"x" * 4000)
 
 
-TOML: Final = json.dumps(ORDER)
+def _toml(text: str) -> str:
+    return '"' + "".join(char if char.isalnum() else f"\\U{ord(char):08x}" for char in text) + '"'
+
+
+TOML: Final = _toml(ORDER)
 PATH: Final = "/no/" + ORDER
 NOT_UTF_8: Final = "/no/\udc9b2J\udcff"
 
@@ -279,7 +283,8 @@ OF_OPENSEARCH: Final = {
     "store: what it calls itself": Field(
         _answers(
             "store", Answer(200, json.dumps({"version": {"distribution": ORDER, "number": ORDER}}).encode())
-        )
+        ),
+        shown=False,
     ),
 }
 
@@ -326,12 +331,12 @@ OF_PERSON: Final = {
     "settings: an index that hides": Field(
         _file_of_settings(f'[[consumers]]\nindex = "i{HIDING[3:]}"\n'), shown=False
     ),
-    "settings: no TOML": Field(_file_of_settings(ORDER)),
-    "settings: a file": Field(_file_of_settings(f"[cti]\nca_file = {json.dumps(PATH)}\n")),
+    "settings: no TOML": Field(_file_of_settings(ORDER), shown=False),
+    "settings: a file": Field(_file_of_settings(f"[cti]\nca_file = {_toml(PATH)}\n")),
     "settings: a hook": Field(_file_of_settings(f"[hooks]\non_error = [{TOML}]\non_update = [{TOML}]\n")),
-    "environment: an unknown name": Field(_environ(**{f"CTISYNC_{ORDER}": "1"})),
+    "environment: an unknown name": Field(_environ(**{f"CTISYNC_{ORDER.replace('=', '')}": "1"})),
     "environment: a value": Field(_environ(CTISYNC_LIMITS__OFFSETS_AHEAD=ORDER), shown=False),
-    "environment: consumers": Field(_environ(CTISYNC_CONSUMERS=ORDER)),
+    "environment: consumers": Field(_environ(CTISYNC_CONSUMERS=ORDER), shown=False),
     "environment: a store": Field(_environ(CTISYNC_STORE__URL=f"http://{ORDER}:1")),
     "environment: a state's folder": Field(_environ(CTISYNC_STATE_DIR=PATH)),
     "environment: what is no text": Field(_environ(CTISYNC_STATE_DIR=NOT_UTF_8), shown=False),

@@ -110,7 +110,8 @@ def test_no_field_is_an_order(
     ]
     looks = [*looks_at(name), ["history", "--html", str(files[2])], *FIELDS[name].calls]
 
-    played = player.play(stage, [*passes, *looks])
+    # A pass may put another text in the place of what a database holds.
+    played = player.play(stage, [*looks, *passes] if name in OF_SQLITE else [*passes, *looks])
     screens = player.play(stage, [*DRAWN, *(FIELDS[name].calls if LONG else ())], at_terminal=True)
 
     outside = told_outside(stage, *files)

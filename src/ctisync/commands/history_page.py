@@ -17,7 +17,7 @@ from ctisync.commands.history import History
 from ctisync.commands.history_table import duration
 from ctisync.core.account import Account
 from ctisync.errors import DONE, UsageError
-from ctisync.harmless import lines
+from ctisync.harmless import harmless
 from ctisync.whole_file import replacing
 
 _HOUR: Final = 3600.0
@@ -29,17 +29,22 @@ def as_page(found: History, now: datetime) -> str:
         loader=PackageLoader("ctisync.commands"),
         autoescape=select_autoescape(default=True),
         undefined=StrictUndefined,
+        finalize=_put_in,
         trim_blocks=True,
         lstrip_blocks=True,
     )
     environment.filters |= {"moment": _moment, "number": _number, "duration": duration}
-    page = environment.get_template("history.html").render(
+    return environment.get_template("history.html").render(
         consumers=[_of(consumer.index, str(consumer), accounts) for consumer, accounts in found.consumers],
         store=found.store,
         now=now,
         version=__version__,
     )
-    return lines(page)
+
+
+def _put_in(value: Any) -> Any:
+    """Each text that comes to the page from elsewhere; what the template itself has made is none."""
+    return harmless(value) if type(value) is str else value
 
 
 def _of(index: str, name: str, newest_first: Sequence[Account]) -> dict[str, Any]:

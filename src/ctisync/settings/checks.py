@@ -186,7 +186,8 @@ def _check_consumer(consumer: Consumer, where: str) -> None:
             )
     index = consumer.index
     is_taken = index in (".", "..", *OUR_INDICES)
-    if not _INDEX_NAME.fullmatch(index) or len(index.encode()) > 255 or is_taken:
+    unclear = not _INDEX_NAME.fullmatch(index) or not index.isprintable()
+    if unclear or len(index.encode()) > 255 or is_taken:
         raise ConfigurationError(
             f"{where}: {index!r} cannot be the index of {consumer}",
             hint='write lower-case letters, digits, ".", "-" or "_", as in "wazuh-cve"; '

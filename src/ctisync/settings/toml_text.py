@@ -5,8 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-import msgspec
-
+from ctisync.harmless import json_of
 from ctisync.settings.described import Setting, is_section, listed_section, settings_of, without_none
 from ctisync.settings.model import Settings
 from ctisync.settings.sources import Secret, expected
@@ -45,8 +44,7 @@ def as_toml(value: Any) -> str:
         case Path():
             return as_toml("" if value == Path() else str(value))
         case _:
-            # A folder's name may hold what is no text.
-            return msgspec.json.encode(value.encode(errors="backslashreplace").decode()).decode()
+            return json_of(value)
 
 
 def in_units(value: Any) -> str:

@@ -163,9 +163,10 @@ def test_the_state_of_a_newer_ctisync_is_neither_read_nor_overwritten(
         {"offset": None},
         {"ctisync": {"schema": 1}},
         {"ctisync": {"schema": "1"}},
+        {"ctisync": {"schema": 0, "state": {}}},
         {"ctisync": {"schema": 1, "state": {"checked_at": "2026-03-01T12:00:00"}}},
     ],
-    ids=["no offset", "no state", "no schema", "a time of no zone"],
+    ids=["no offset", "no state", "no schema", "a schema before the first", "a time of no zone"],
 )
 def test_a_damaged_state_is_an_error_and_no_reason_to_begin_anew(
     store: OpenSearchStore, opensearch_2: OpenSearchNode, damage: dict[str, object]

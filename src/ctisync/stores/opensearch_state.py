@@ -192,9 +192,9 @@ def _decode_entry(ours: msgspec.Raw, consumer_fields: Mapping[str, msgspec.Raw],
             f"(schema {schema}, known {SCHEMA})",
             hint="install that version of ctisync, or a newer one",
         )
-    for step in range(schema, SCHEMA):
-        found = _MIGRATIONS[step](found)
     try:
+        for step in range(schema, SCHEMA):
+            found = _MIGRATIONS[step](found)
         state = found["state"] | {
             "offset": _any_decoder.decode(consumer_fields["offset"]),
             "last_snapshot_link": _any_decoder.decode(consumer_fields["last_snapshot_link"]),

@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
 
@@ -33,9 +33,12 @@ class Identity(msgspec.Struct, frozen=True):
 
 
 class Holder(msgspec.Struct, frozen=True):
-    """The line after it, while a pass holds the lock. Files of earlier versions have this one alone."""
+    """The line after it, while a pass holds the lock. Files of earlier versions have this one alone.
 
-    pid: int
+    No process has a number below 1: to the kernel these are groups of processes.
+    """
+
+    pid: Annotated[int, msgspec.Meta(ge=1)]
     since: str
     command: str
 

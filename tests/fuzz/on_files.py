@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import sqlite3
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -240,6 +241,8 @@ def lock_files(data: bytes) -> None:
     path = folder() / "x.lock"
     path.write_bytes(data)
     locks.examine(path)
+    said = locks.at_work(path)
+    assert said is None or not re.search(r"process (0|-)", said), said
     with locks.host_lock(path, SystemClock(), "ctisync sync"):
         path.write_bytes(data)
         with refusing(AnotherPass), locks.host_lock(path, SystemClock(), "ctisync sync"):

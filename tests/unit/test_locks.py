@@ -234,17 +234,14 @@ def test_who_is_at_work_can_be_seen_without_taking_the_lock(tmp_path: Path) -> N
         b"\xff",
         b'{"pid": "1", "since": "", "command": "\xff"}',
         b'{"pid": 7, "since": "", "command": "ctisync sync", "more": ' + b"[" * 2000,
+        b'{"pid": 0, "since": "", "command": "ctisync sync"}',
+        b'{"pid": -1, "since": "", "command": "ctisync sync"}',
         b'{"pid": 99999999999999999999, "since": "", "command": "ctisync sync"}',
         b'{"pid": 999999999999, "since": "", "command": "ctisync sync"}',
     ],
     ids=[
-        "empty",
-        "torn",
-        "no text",
-        "no text within",
-        "without a bottom",
-        "a number beyond all",
-        "no process's number",
+        *("empty", "torn", "no text", "no text within", "without a bottom", "our own group", "all processes"),
+        *("a number beyond all", "no process's number"),
     ],
 )
 def test_a_lock_file_that_says_nothing_sensible_is_nobodys(tmp_path: Path, text: bytes) -> None:

@@ -276,7 +276,7 @@ OF_MANAGER: Final = {
 OF_OPENSEARCH: Final = {
     **{f"store: {status}": Field(_answers("store", _error(status))) for status in (400, 403, 500)},
     "store: 404": Field(_answers("store", _error(404)), shown=False),
-    "store: text": Field(_answers("store", _plain(400))),
+    "store: text": Field(_answers("store", _plain(400)), shown=False),
     "store: a redirect": Field(
         _answers("store", _plain(302, Location=f"https://h/{IN_HEADER}")), shown=False
     ),

@@ -62,23 +62,12 @@ DEEP: Final = b'{"offset":1,"x":' + b"[" * 1200
 
 NAMES: Final = tuple(f'"{name}":'.encode() for name in ConsumerState.__struct_fields__)
 TOKENS: Final = (
-    *(
-        *NAMES,
-        *WORDS,
-        b'"2026-03-01T12:00:00"',
-        b'"2026-03-01T12:00:00Z"',
-        b'"9999-12-31T23:59:59.9Z"',
-        b'"0001-01-01T00:00:00Z"',
-    ),
-    *(
-        b"-1",
-        b"9223372036854775808",
-        b'"until":',
-        b'"reason":',
-        b"null",
-        b'"2026-03-01T12:00:00+23:59"',
-        b'"schema":',
-    ),
+    *b'"2026-03-01T12:00:00" "2026-03-01T12:00:00Z" "9999-12-31T23:59:59.9Z"'.split(),
+    b'"0001-01-01T00:00:00Z"',
+    *NAMES,
+    *WORDS,
+    *b"-1 9223372036854775808 null".split(),
+    *b'"until": "reason": "2026-03-01T12:00:00+23:59" "schema":'.split(),
 )
 
 

@@ -19,44 +19,11 @@ from tests.fuzz.target import target
 from tests.fuzz.told import harmless
 
 WORDS: Final = (
-    *(
-        b"true",
-        b"false",
-        b"null",
-        b"NaN",
-        b"Infinity",
-        b"-",
-        b"0.",
-        b"1e5",
-        b"1E-7",
-        b"-0",
-        b"18446744073709551616",
-    ),
-    *(
-        b'\\"',
-        b"\\\\",
-        b"\\u",
-        b"\\ud83d",
-        b"\\udc1e",
-        b"\\u0000",
-        b"\\/",
-        b'":',
-        b'"',
-        b"[[",
-        b"]]",
-        b"{}",
-        b"},{",
-    ),
-    *(
-        b"\xc3\xa9",
-        b"\xed\xa0\x80",
-        b"\xef\xbb\xbf",
-        b"\xf0\x9f\x90\x9e",
-        b"1e9999999999999999999",
-        b"\x7f",
-        b"//",
-        b"/*",
-    ),
+    *b"true false null NaN Infinity - 0. 1e5 1E-7 -0 18446744073709551616".split(),
+    *b'\\" ": "'.split(),
+    *b"\\\\ \\u \\ud83d \\udc1e \\u0000 \\/ [[ ]] {} },{".split(),
+    *b"\xc3\xa9 \xef\xbb\xbf \xf0\x9f\x90\x9e 1e9999999999999999999 \x7f // /*".split(),
+    b"\xed\xa0\x80",
 )
 
 TEXTS: Final = (
@@ -213,11 +180,8 @@ def _joined(pieces: Iterable[bytes], refusal: type[ValueError]) -> bytes | None:
 @target(
     seeds=[
         *(b"\2\5\7" + text for text in TEXTS),
-        *(
-            b"\0[1\xff\xff\xff\xff]",
-            b'\0["1\xff\xff\xff\xff\xff"]',
-            b'\0{"1\xff\xff\xff\xff\xff":1\xff\xff\xff1,"":2}',
-        ),
+        b"\0[1\xff\xff\xff\xff]",
+        *b'\0["1\xff\xff\xff\xff\xff"] \0{"1\xff\xff\xff\xff\xff":1\xff\xff\xff1,"":2}'.split(),
         b"\5\7\1\1\1\1[123\xff\xff\xff\xff,4.5\xff\xff\xff\xff]",
     ],
     tokens=[*WORDS, b"1\xff\xff\xff\xff", b"\xff"],
@@ -244,12 +208,7 @@ def digits(data: bytes) -> None:
 @target(
     seeds=[
         *(b"\2\5\7" + text for text in TEXTS),
-        *(
-            b'\0"\\ud83d"',
-            b'\1\4"\\udc1e"',
-            b'\3\1\1\1"\\ud83d\\ud83d\\udc1e"',
-            b'\0"\\\\ud83d\\uD83D\\uDC1E"',
-        ),
+        *b'\0"\\ud83d" \1\4"\\udc1e" \3\1\1\1"\\ud83d\\ud83d\\udc1e" \0"\\\\ud83d\\uD83D\\uDC1E"'.split(),
     ],
     tokens=WORDS,
 )

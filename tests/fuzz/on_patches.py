@@ -21,39 +21,12 @@ SEEDS: Final = (
 )
 
 TOKENS: Final = (
-    *(
-        b'{"op":"add","path":"',
-        b'{"op":"remove","path":"',
-        b'{"op":"replace","path":"',
-        b'"value":',
-        b'"from":"',
-    ),
-    *(
-        b'{"op":"move","from":"',
-        b'{"op":"copy","from":"',
-        b'{"op":"test","path":"',
-        b"/-",
-        b"/0",
-        b"/a",
-        b"~0",
-        b"~1",
-        b"~2",
-    ),
-    *(
-        b'"},',
-        b"},",
-        b"/00",
-        b"/1e0",
-        b"/\xd9\xa1",
-        b"/-1",
-        b"1.0",
-        b"true",
-        b"\n[",
-        b"null",
-        b'""',
-        b"[[]]",
-        b"\\u0000",
-    ),
+    *b'{"op":"add","path":" {"op":"remove","path":" {"op":"replace","path":" "value": "from":"'.split(),
+    *b'{"op":"move","from":" {"op":"copy","from":" {"op":"test","path":"'.split(),
+    *b"/- /0 /a ~0 ~1 ~2".split(),
+    *b'"}, ""'.split(),
+    *b"}, /00 /1e0 /\xd9\xa1 /-1 1.0 true null [[]] \\u0000".split(),
+    b"\n[",
 )
 
 _OWN_REFUSALS: Final = ("limits.json_depth", "copies have grown", "operations, more than")

@@ -22,31 +22,14 @@ from tests.fuzz.told import FORMATS, harmless
 from tests.support.clock import FakeClock
 
 TOKENS: Final = (
-    *(
-        b"\x1b[2J",
-        b"\x9b",
-        b"\xc2\x9b",
-        b"\r",
-        b"\n",
-        b"\xe2\x80\xae",
-        b"\xe2\x80\xa8",
-        b"\x07",
-        b'"',
-        b"=",
-        b"\\",
-        b" ",
-    ),
-    *(
-        b"\xc2\x85",
-        b"\x00",
-        b"\x7f",
-        b"\xe2\x81\xa6",
-        b"\xed\xa0\x80",
-        b"\xf0\x9f\x90\x9e",
-        b"%",
-        b"&#x41;",
-        b"\\u0041",
-    ),
+    *b"\x1b[2J \x9b \xc2\x9b \xe2\x80\xae \xe2\x80\xa8 \x07 = \\".split(),
+    b'"',
+    b"\r",
+    b"\n",
+    b" ",
+    *b"\x00 \x7f \xe2\x81\xa6 \xf0\x9f\x90\x9e % &#x41; \\u0041".split(),
+    b"\xc2\x85",
+    b"\xed\xa0\x80",
 )
 
 

@@ -204,6 +204,10 @@ def _typed(kind: Any, value: Any, origin: str, strict: bool = True) -> Any:
                 raise _unknown(f"{origin}: there is no setting {key}", key, list(types))
         given = {key: item for key, item in value.items() if item != ""}
         return kind(**{key: _typed(types[key], item, f"{origin}.{key}") for key, item in given.items()})
+    if isinstance(value, str) and "\0" in value:
+        raise ConfigurationError(
+            f"{origin}: holds a NUL character", hint="remove it: no name or password has one"
+        )
     try:
         # What one setting takes is no Struct, and no thread runs yet.
         return msgspec.convert(value, kind, strict=strict, dec_hook=_from_str)  # noqa: TID251

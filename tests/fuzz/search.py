@@ -8,15 +8,19 @@ import sys
 import tempfile
 import traceback
 from pathlib import Path
+from typing import Final
 
 import atheris
 
 from tests.fuzz.target import TARGETS, Check, Target
 
 
+_ALSO: Final = ("email", "jsonpatch", "jsonpointer", "prometheus_client", "tomllib", "urllib", "zipfile")
+"""What reads something for ctisync, and leads the search by its branches, too."""
+
+
 def main(name: str, seconds: str, seed: str, folder: str) -> None:
-    # Parts of the standard library that read what is from outside lead the search by their branches, too.
-    with atheris.instrument_imports(include=["ctisync", "email", "tomllib", "urllib", "zipfile"]):
+    with atheris.instrument_imports(include=["ctisync", *_ALSO]):
         from tests.fuzz import targets  # noqa: F401  # imports what is fuzzed
 
     target = TARGETS[name]

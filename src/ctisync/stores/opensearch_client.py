@@ -31,8 +31,8 @@ _LEAST: Final = 0.05
 _MAY_PASS: Final = frozenset({429, 502, 503, 504})
 _REASON_CHARACTERS: Final = 300
 
-_LACKED: Final = re.compile(r"no permissions for \[(.+?)\] and User")
-"""How the security plugin names the actions that no role of the user permits."""
+_LACKED: Final = re.compile(r"no permissions for \[([\w:/*, \[\]]+?)\] and User", re.ASCII)
+"""How the security plugin names what no role of the user permits, in characters that an action may have."""
 _PART: Final = re.compile(r"\[\w+\]$")
 """Of an action: what is done on one shard bears the action's name and `[s]` or `[shard]`."""
 
@@ -170,7 +170,7 @@ class Client:
         asked = unquote(target.partition("?")[0])
         named = f" on {', '.join(sorted(set(on)))}" if on else ""
         lacked = problem.lacked or "what is named here"
-        user = f"user {self._username}" if self._username else "your user"
+        user = f"user {quoted(self._username)}" if self._username else "your user"
         return AccessRefused(
             f"OpenSearch at {self.url} does not permit {method} {asked}{named} (403): {problem}",
             hint=f"ctisync examples opensearch --output roles (gives what is needed; {user} lacks {lacked})",

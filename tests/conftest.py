@@ -15,7 +15,7 @@ from tests.support.long import LONG
 from tests.support.mounts import may_mount
 from tests.support.opensearch_download import OpenSearchUnavailableError, class_path, security_plugin
 from tests.support.opensearch_node import OpenSearchNode, start_node
-from tests.support.stores import OPENSEARCH
+from tests.support.stores import OPENSEARCH, SECURED
 
 OPENSEARCH_FIXTURES = {"opensearch_2": "2.19.1", "opensearch_3": "3.3.2", "secured_node": secured.VERSION}
 
@@ -79,9 +79,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     if session.config.option.collectonly:
         return
     asked = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    servers = OPENSEARCH | SECURED
     for item in session.items:  # a store's fixture asks for its server only when the test runs
         chosen = item.callspec.params.values() if hasattr(item, "callspec") else ()
-        asked.update(OPENSEARCH[kind] for kind in chosen if isinstance(kind, str) and kind in OPENSEARCH)
+        asked.update(servers[kind] for kind in chosen if isinstance(kind, str) and kind in servers)
     try:
         for name in sorted(asked & OPENSEARCH_FIXTURES.keys()):
             class_path(OPENSEARCH_FIXTURES[name])

@@ -9,10 +9,29 @@ import pytest
 
 from ctisync.core.model import Consumer
 from ctisync.ports import Store
-from tests.support.stores import OPENSEARCH, MakeStore, stores_of
+from ctisync.settings import load
+from tests.support.secured_node import SecuredNode, example_role
+from tests.support.stores import OPENSEARCH, SECURED, MakeStore, stores_of
 
 
-@pytest.fixture(params=["memory", "sqlite", *OPENSEARCH])
+@pytest.fixture(scope="session")
+def least_privilege(secured_node: SecuredNode) -> dict[str, str]:
+    """How to come in as a user with the role of the passes, written for the aliases of these tests."""
+    role = example_role("ctisync")
+    role["index_permissions"][0]["index_patterns"] = ["wazuh-cve-*"]
+    secured_node.put_role("contract", role)
+    found = load(environ=secured_node.user("contract", "contract")).store
+    assert found.username is not None
+    assert found.password is not None
+    return {
+        "url": secured_node.url,
+        "ca_file": str(found.ca_file),
+        "username": found.username,
+        "password": found.password.reveal(),
+    }
+
+
+@pytest.fixture(params=["memory", "sqlite", *OPENSEARCH, *SECURED])
 def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeStore]:
     with stores_of(request.param, tmp_path, request) as make:
         yield make

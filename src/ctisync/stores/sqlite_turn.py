@@ -14,6 +14,7 @@ from typing import Final
 
 from ctisync.errors import StoreUnavailable
 from ctisync.harmless import quoted
+from ctisync.own_files import opened
 
 _STEP: Final = 0.01
 """Seconds until a lock that another one holds is tried again. A waiting flock would have no time-out."""
@@ -27,7 +28,7 @@ def turn(database: Path, patience: float) -> Iterator[None]:
     """
     path = database.with_name(f"{database.name}.lock")
     try:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        file = opened(path, os.O_RDWR | os.O_CREAT)
     except OSError as error:
         raise _cannot_lock(path, error) from error
     try:

@@ -96,7 +96,13 @@ docs: .venv/.project
 	.venv/bin/mkdocs build --strict $(ARGS)
 	@echo "read it: site/index.html"
 
-fuzz: .venv-fuzz/.project
+# Asked before the environment is made: pip would only say that it finds no such package.
+fuzz:
+	@$(PYTHON) -c 'import platform, sys; sys.exit((sys.platform, platform.machine()) != ("linux", "x86_64") \
+		or not (3, 11) <= sys.version_info[:2] <= (3, 13))' || { \
+		echo "make fuzz needs Atheris, which has wheels for Linux on x86-64 and Python 3.11 to 3.13; '$(PYTHON)' is:" \
+			"$$($(PYTHON) --version 2>&1). Name another: make fuzz PYTHON=python3.12" >&2; exit 1; }
+	@$(MAKE) --no-print-directory .venv-fuzz/.project
 	@.venv-fuzz/bin/python -m tests.fuzz $(ARGS)
 
 node: .venv/.project

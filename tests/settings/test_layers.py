@@ -8,7 +8,7 @@ import pytest
 from ctisync.core.limits import Limits
 from ctisync.core.model import Consumer
 from ctisync.errors import ConfigurationError
-from ctisync.settings import Settings, load
+from ctisync.settings import Settings, find, load
 
 Load = Callable[..., Settings]
 
@@ -163,3 +163,10 @@ def test_limits_and_hosts_are_set_like_everything_else(settings: Load) -> None:
 )
 def test_what_names_a_host_is_taken(settings: Load, host: str) -> None:
     assert settings(CTISYNC_CTI__ALLOWED_HOSTS=f'["{host}"]').cti.allowed_hosts == (host,)
+
+
+def test_a_list_of_state_folders_that_begins_with_none_does_not_mean_the_folder_one_stands_in(
+    tmp_path: Path,
+) -> None:
+    environ = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path), "STATE_DIRECTORY": ":/a"}
+    assert find(None, environ, system_file=tmp_path / "none").given == {}

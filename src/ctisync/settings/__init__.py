@@ -87,9 +87,9 @@ def find(
     given = _with_secret_files(
         gather(Settings, {system_file: False, own_file: config_file is not None}, environ)
     )
-    if "state_dir" not in given and environ.get("STATE_DIRECTORY"):
-        folder = Path(environ["STATE_DIRECTORY"].split(":")[0])  # systemd lists them with colons
-        given["state_dir"] = Given(folder, "STATE_DIRECTORY")
+    folder, *_ = environ.get("STATE_DIRECTORY", "").split(":")  # systemd lists them with colons
+    if "state_dir" not in given and folder:
+        given["state_dir"] = Given(Path(folder), "STATE_DIRECTORY")
     settings = _built({name: one.value for name, one in given.items()})
     settings = _with_folders(settings, chosen="state_dir" in given)
     _check(settings, given)

@@ -33,8 +33,6 @@ def run_hook(argv: Sequence[str], reason: Reason, account: Account, timeout: flo
         )
     except OSError as error:
         raise HookFailed(f"{name}: {argv[0]} cannot be started: {error.strerror}") from error
-    except ValueError as error:  # what no program can be given, such as a null character
-        raise HookFailed(f"{name}: {argv[0]} cannot be started: {error}") from error
     try:
         code = process.wait(timeout)
     except BaseException as error:

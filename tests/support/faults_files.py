@@ -14,6 +14,8 @@ from typing import Any, Final, NoReturn
 from tests.support.faults import Effect, Effects, How, When
 
 _NAMED: Final = {".lock": "lock", ".part": "part", ".json": "note", ".new": "new note", ".db": "database"}
+_TURN: Final = ".db.lock"
+"""Its writers take turns by it: a part of each of the database's transactions."""
 
 # Functions of `os` that are told a path or a descriptor first, but for `open`.
 _BY_FIRST_ARGUMENT: Final = ("fsync", "ftruncate", "pwrite", "unlink", "replace", "rename", "mkdir")
@@ -76,6 +78,8 @@ class _Watched:
 
     def _effect(self, name: str, file: Any) -> Effect | None:
         path = self._path(file)
+        if path is not None and path.endswith(_TURN):
+            return Effect("database", f"{name} turn")
         return None if path is None else Effect("files", f"{name} {_what(path)}")
 
     def _path(self, file: Any) -> str | None:

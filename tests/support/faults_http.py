@@ -5,8 +5,9 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
+import httpcore
 import httpx
 
 from ctisync.stores.opensearch_client import NoReply, Problem, Reply
@@ -30,7 +31,7 @@ def handling(inner: HandleRequest, effects: Effects) -> HandleRequest:
 
     def handle_request(transport: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
         effect = _asked(request)
-        response = effects.around(effect, lambda: inner(transport, request), _spoilt_reply)
+        response = effects.around(effect, lambda: inner(transport, request), partial(_spoilt_reply, request))
         if not isinstance(response.stream, httpx.SyncByteStream) or _SPOILT in response.extensions:
             return response
         return httpx.Response(
@@ -68,7 +69,21 @@ def _asked(request: httpx.Request) -> Effect:
     return Effect(place, "POST command" if place == "commands" else f"GET {what}")
 
 
-def _spoilt_reply(how: How, when: When) -> httpx.Response:
+class _Connection(httpcore.MockStream):
+    """One to the address that was asked for."""
+
+    def get_extra_info(self, info: str) -> Any:
+        return ("127.0.0.1", 0) if info == "server_addr" else None
+
+
+def _connect(request: httpx.Request) -> None:
+    """Tell of a connection as httpcore does: an answer without one is not believed."""
+    if (trace := request.extensions.get("trace")) is not None:
+        trace("connection.connect_tcp.started", {"host": request.url.host})
+        trace("connection.connect_tcp.complete", {"return_value": _Connection([])})
+
+
+def _spoilt_reply(request: httpx.Request, how: How, when: When) -> httpx.Response:
     match how, when:
         case "reset", "before":
             raise httpx.ConnectError(_RESET)
@@ -77,6 +92,8 @@ def _spoilt_reply(how: How, when: When) -> httpx.Response:
         case (("reset" | "timeout"), _):
             return _spoilt_body_as_reply(how)
         case (("429" | "503"), _):
+            if when == "before":
+                _connect(request)
             body = httpx.ByteStream(b"Too much to do")
             return httpx.Response(int(how), stream=body, extensions={_SPOILT: True})
     raise AssertionError(f"{how} is no failure of a request")

@@ -214,21 +214,22 @@ def test_export_gives_the_records_sorted_by_name(ctisync: Ctisync, feed: FeedSim
     assert "\x1b" not in ended.stderr
 
 
-def test_export_to_a_file_replaces_it_at_once_and_leaves_nothing_beside_it(
+def test_export_to_a_file_takes_the_place_of_a_link_at_once_and_leaves_nothing_beside_it(
     ctisync: Ctisync, feed: FeedSimulator
 ) -> None:
     ctisync.run("sync", "-q")
-    target, link = ctisync.home / "out" / "cve.ndjson", ctisync.home / "link"
-    target.parent.mkdir()
-    target.write_text("old")
-    link.symlink_to(target)
+    pointed_at, file = ctisync.home / "other.ndjson", ctisync.home / "out" / "cve.ndjson"
+    file.parent.mkdir()
+    pointed_at.write_text("another's")
+    file.symlink_to(pointed_at)
 
-    ended = ctisync.run("export", "-q", "--output", str(link))
+    ended = ctisync.run("export", "-q", "--output", str(file))
 
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
-    assert link.is_symlink()
-    assert lines(target.read_text()) == [records.comparable(line) for line in feed.expected_lines()]
-    assert list(target.parent.iterdir()) == [target]
+    assert not file.is_symlink()
+    assert lines(file.read_text()) == [records.comparable(line) for line in feed.expected_lines()]
+    assert list(file.parent.iterdir()) == [file]
+    assert pointed_at.read_text() == "another's"
 
 
 def test_an_export_that_fails_leaves_the_old_file_alone(ctisync: Ctisync) -> None:

@@ -15,7 +15,7 @@ from ctisync.console import Console
 from ctisync.demo.made_up import MadeUpFeed
 from ctisync.demo.server import served
 from ctisync.errors import UsageError
-from ctisync.harmless import quoted
+from ctisync.harmless import harmless, quoted
 from ctisync.ports import Clock
 from ctisync.process import flush_results, print_drawn, print_result
 from ctisync.settings import CtiSettings, Settings, StoreSettings
@@ -55,7 +55,7 @@ def play(keep: Path | None, clock: Clock, console: Console) -> int:
         if keep is None:
             say("The database was a temporary one. To keep it: ctisync demo --keep DIR")
         else:
-            say(f"The database is {folder / _DATABASE}. To look into it:")
+            say(f"The database is {harmless(str(folder / _DATABASE))}. To look into it:")
             print_result(f"  CTISYNC_STORE__URL={quoted(settings.store.url)} ctisync export | head -n 3")
         say("For the real feed: ctisync sync")
     return code

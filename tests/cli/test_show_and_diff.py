@@ -27,6 +27,13 @@ def test_a_name_may_be_written_as_people_do(ctisync: Ctisync, feed: FeedSimulato
         assert ctisync.run("show", written).stdout.startswith(name)
 
 
+def test_bytes_that_are_no_text_are_no_name_and_no_bug(ctisync: Ctisync, feed: FeedSimulator) -> None:
+    ctisync.run("sync", "-q")
+    shown = ctisync.run("show", "CVE-\udc9b\udcff")
+    assert shown.returncode == 2
+    assert r"CVE-\udc9b\udcff is no text" in shown.stderr
+
+
 def test_a_name_that_is_not_there_is_told_with_those_that_are_near(
     ctisync: Ctisync, feed: FeedSimulator
 ) -> None:

@@ -27,6 +27,12 @@ def find(settings: Settings, consumer: Consumer, name: str, clock: Clock) -> byt
 
     Raises EmptyStore without a content, UsageError with the nearest names when it is not in there.
     """
+    try:
+        name.encode()
+    except (
+        UnicodeEncodeError
+    ):  # bytes of the command line that are not UTF-8, which a store could not look up
+        raise UsageError(f"{name} is no text, and so no name of a record") from None
     meant = dict.fromkeys((name, name.upper(), f"CVE-{name}"))
     with opened_store(settings, clock) as store, store.inspect(consumer) as seen:
         if seen.count() is None:

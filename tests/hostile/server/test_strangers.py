@@ -15,6 +15,8 @@ from tests.hostile.server.tally import Tally
 
 ALLOW: Final = "set cti.allowed_hosts = "
 HOST: Final = End(6, "leads to [^ ]+, which is not the feed's host", ALLOW)
+NOT_NAMED: Final = refused("leads to [^ ]+, which is not the feed's host")
+"""In characters that no setting takes, so that the hint is none of those to paste."""
 NO_ADDRESS: Final = refused("leads to .*, which is no http")
 LOGIN: Final = refused("holds a user name or password: it leads to http://127.0.0.2:")
 
@@ -29,8 +31,8 @@ WAYS: Final[Mapping[str, tuple[str, End]]] = {
     "as IPv6": ("http://[::ffff:127.0.0.2]:{port}/x.zip", HOST),
     "as IPv6 in hexadecimal": ("http://[::ffff:7f00:2]:{port}/x.zip", HOST),
     "with a dot behind it": ("http://127.0.0.2.:{port}/x.zip", HOST),
-    "in wide digits": ("http://\uff11\uff12\uff17.0.0.2:{port}/x.zip", HOST),
-    "with other dots": ("http://127\u30020\u30020\u30022:{port}/x.zip", HOST),
+    "in wide digits": ("http://\uff11\uff12\uff17.0.0.2:{port}/x.zip", NOT_NAMED),
+    "with other dots": ("http://127\u30020\u30020\u30022:{port}/x.zip", NOT_NAMED),
     "a name of this machine": ("http://localhost:{port}/x.zip", HOST),
     "another port of the feed's host": ("http://127.0.0.1:{port}/x.zip", HOST),
     "with a login": ("http://me:word@127.0.0.2:{port}/x.zip", LOGIN),

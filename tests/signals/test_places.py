@@ -187,8 +187,7 @@ def test_while_opensearch_answers_no_more(opensearch: OpenSearchPasses) -> None:
 
     assert_stopped(stopped(running, TERM), TERM)
 
-    opensearch.node_proxy.go_on()
-    assert opensearch.lease() is not None
+    opensearch.node_proxy.go_on()  # and what was sent on the way out may arrive: the lease is let go, or not
     assert_goes_on(opensearch)
     assert opensearch.lease() is None
     assert list(opensearch.aliases().values()) == [{opensearch.index}]

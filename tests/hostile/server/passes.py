@@ -130,7 +130,9 @@ class Passes:
         store = SqliteStore(copy / "ctisync.db", SystemClock())
         lines, state = tuple(store.export(self.consumer)), store.look(self.consumer)
         shutil.rmtree(copy)
-        beside = (path for path in folder.iterdir() if not path.name.startswith("ctisync.db"))
+        beside = (
+            path for path in folder.iterdir() if path.suffix not in (".db", ".db-wal", ".db-shm", ".lock")
+        )
         files = {path.name: path.stat().st_size for path in beside}
         everything = b"".join(path.read_bytes() for path in home.rglob("*") if path.is_file())
         return Kept(lines, state, files, secrets_in(everything.decode("utf-8", "replace")))

@@ -108,7 +108,10 @@ SECOND: Final[Mapping[str, tuple[Lie, End]]] = {
     "another rest under the same ETag": (_part(_true, _garbled), NO_ZIP),
     "a rest with too little in it": (_part(_true, lambda text: _rest(text)[:-9]), NOT_ASKED_FOR),
     "a rest with too much in it": (_too_much, refused("the server sends more than the")),
-    "that there is nothing more": (_unsatisfied(lambda have, _: f"bytes */{have}"), NO_ZIP),
+    "that there is nothing more": (
+        _unsatisfied(lambda have, _: f"bytes */{have}"),
+        refused("answers 416 although the whole"),
+    ),
     "that nothing can be had": (_unsatisfied(lambda *_: ""), refused("answers 416 although the whole")),
 }
 

@@ -34,6 +34,8 @@ OURS: Final = {
     "failure.asked_for": "a number",
     "nodes": "a number",
     "url": "a name of a setting",
+    "user": "a name that is quoted there, or words of our own",
+    "lacked": "matches opensearch_client._LACKED, or words of our own",
 }
 """What may stand in a hint as it is, by how its expression begins."""
 

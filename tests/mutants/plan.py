@@ -47,6 +47,7 @@ TESTS: Final[dict[str, Stages]] = {
         _ONE_PASS,
         _PASSES,
     ),
+    "core/mounts": (("tests/unit/test_mounts.py",),),
     "core/patch": (
         ("tests/unit/test_patch_suite.py", "tests/unit/test_fold.py"),
         ("tests/unit/test_patch.py", "tests/unit/test_patch_limits.py", "tests/unit/test_patch_reason.py"),

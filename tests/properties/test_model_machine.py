@@ -36,6 +36,18 @@ def test_whatever_happens_in_whatever_order_the_promises_hold_in_memory() -> Non
     run(lambda: ModelMachine(partial(MemoryStore, MemoryStorage()), Consumer()), 1000)
 
 
+def test_of_two_changes_that_hide_each_other_neither_has_the_snapshot_fetched_again_and_again() -> None:
+    """Seen by the machine: from the snapshot on, the first one fails; with the delete behind it in the same
+    range, only the second one does."""
+    machine = ModelMachine(partial(MemoryStore, MemoryStorage()), Consumer())
+    machine.begin(reset="refuse", hours=0, late=False)
+    machine.feed_lives_on_and_a_pass_runs(kinds=["create"], mode="sync", name="a", pick=0)
+    machine.feed_lives_on(kinds=["far gap", "create", "far gap", "delete"], name="A", pick=0)
+    machine.feed_poisons_its_past(pick=0)
+    machine.feed_lives_on_and_a_pass_runs(kinds=["poison"], mode="sync", name="A", pick=0)
+    machine.a_blocked_content_is_looked_at_again()
+
+
 def test_whatever_happens_in_whatever_order_the_promises_hold_on_sqlite(tmp_path: Path) -> None:
     def make() -> ModelMachine:
         path = Path(tempfile.mkdtemp(dir=tmp_path)) / "ctisync.db"

@@ -153,6 +153,17 @@ def test_a_change_is_tried_once_it_has_led_to_an_initialisation_and_not_when_it_
     assert not FAILED.is_tried(msgspec.structs.replace(FAILED, reinitialised=True, digest="d2"))
 
 
+def test_a_change_behind_one_that_blocks_was_tried_with_it() -> None:
+    """A range that passes over the one and meets the other would else fetch the snapshot in every pass."""
+    behind = msgspec.structs.replace(FAILED, offset=FAILED.offset + 1, digest="d2")
+    waiting = msgspec.structs.replace(FAILED, reinitialised=True, blocked=True)
+    assert behind.is_tried(waiting)
+    assert not behind.is_tried(msgspec.structs.replace(waiting, blocked=False))
+    assert not behind.is_tried(msgspec.structs.replace(waiting, reinitialised=False))
+    assert not behind.is_tried(msgspec.structs.replace(waiting, snapshot_link="another"))
+    assert not msgspec.structs.replace(behind, offset=FAILED.offset).is_tried(waiting)
+
+
 def test_a_content_that_begins_again_is_neither_blocked_nor_within_a_range() -> None:
     stuck = msgspec.structs.replace(transitions.blocked(READY, FAILED), range_to=1600)
     interrupted = transitions.interrupted(stuck, msgspec.structs.replace(FAILED, blocked=True), NOW)

@@ -264,10 +264,12 @@ def test_a_pass_never_takes_two_snapshots() -> None:
 def test_another_failing_change_waits_for_the_interval() -> None:
     other = FailedChange(1700, "CVE-2024-2", None, "no such record", "d2", snapshot_link=SNAPSHOT.link)
     policy = Policy(reinit_interval=timedelta(hours=24))
-    recent = state(1699, failed=BLOCKED, reinitialised_at=NOW - timedelta(hours=23))
+    recent = state(1699, failed=None, reinitialised_at=NOW - timedelta(hours=23))
     assert not may_interrupt(recent, other, SoFar(), policy, NOW)
-    earlier = state(1699, failed=BLOCKED, reinitialised_at=NOW - timedelta(hours=24))
+    earlier = state(1699, failed=None, reinitialised_at=NOW - timedelta(hours=24))
     assert may_interrupt(earlier, other, SoFar(), policy, NOW)
+    waiting = state(1500, failed=BLOCKED, reinitialised_at=NOW - timedelta(hours=24))
+    assert not may_interrupt(waiting, other, SoFar(), policy, NOW), "the snapshot leads back to the first"
 
 
 def test_a_clock_that_was_wrong_once_does_not_forbid_initialising_for_years() -> None:

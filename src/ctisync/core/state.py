@@ -46,12 +46,15 @@ class FailedChange(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, snapshot_link=snapshot_link)
 
     def is_tried(self, known: "FailedChange | None") -> bool:
-        """Whether `known` is this very change, and has led to an initialisation from the same snapshot."""
-        return (
-            known is not None
-            and known.reinitialised
-            and (known.digest, known.snapshot_link) == (self.digest, self.snapshot_link)
-        )
+        """Whether an initialisation from the same snapshot was in vain already: because of this very change,
+        or of one before it, where the content that came of it still waits.
+
+        A range may pass over that one, when a delete behind it makes it unimportant, and meet the next: each
+        would have the other tried for ever.
+        """
+        if known is None or not known.reinitialised or known.snapshot_link != self.snapshot_link:
+            return False
+        return known.digest == self.digest or (known.blocked and known.offset < self.offset)
 
 
 class RefusedSnapshot(msgspec.Struct, frozen=True):

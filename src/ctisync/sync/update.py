@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from ctisync.core.fold import CannotApply, Folded, fold, touched
 from ctisync.core.model import Change, Consumer, Delete, OffsetRange
-from ctisync.core.state import ConsumerState, FailedChange, advanced, blocked, interrupted
+from ctisync.core.state import FailedChange, advanced, blocked, interrupted
 from ctisync.core.steps import ApplyRange, Policy, SoFar, may_interrupt, range_ahead
 from ctisync.errors import ReplyTooLarge
 from ctisync.ports import Clock, Feed, Report, Writer
@@ -85,6 +85,7 @@ def _block(
     its past, and what stands is the only thing known to be consistent.
     """
     state = writer.state
+    tried = so_far.initialised or failed.is_tried(state.failed)
     last_good = failed.offset - 1 if state.range_to is None else state.offset
     while last_good > state.offset:
         try:
@@ -93,16 +94,13 @@ def _block(
         except CannotApply as error:  # a later create or delete had made this one unimportant
             last_good = error.failed.offset - 1
             continue
-        writer.apply(folded.writes, _blocked(advanced(state, last_good, clock.now()), failed, so_far))
+        after = advanced(state, last_good, clock.now())
+        writer.apply(folded.writes, blocked(after, failed, initialised_now=tried))
         _say_applied(OffsetRange(state.offset, last_good), len(good), folded, consumer, report)
         return so_far.after(blocked=True, advanced=True)
-    if state != (after := _blocked(state, failed, so_far)):
+    if state != (after := blocked(state, failed, initialised_now=tried)):
         writer.save(after)
     return so_far.after(blocked=True)
-
-
-def _blocked(state: ConsumerState, failed: FailedChange, so_far: SoFar) -> ConsumerState:
-    return blocked(state, failed, initialised_now=so_far.initialised)
 
 
 def _say_applied(

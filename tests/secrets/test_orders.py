@@ -68,7 +68,7 @@ def counted() -> Iterator[dict[str, list[str]]]:
     runs: dict[str, list[str]] = {}
     yield runs
     calls = [call for each in runs.values() for call in each]
-    figure(f"T12 orders: {len(runs)} fields by {len(set(calls))} commands, {len(calls)} runs, 0 escapes")
+    figure(f"T14 orders: {len(runs)} fields by {len(set(calls))} commands, {len(calls)} runs, 0 escapes")
 
 
 def arranged(stage: Stage, name: str) -> tuple[Path, Path, Path]:

@@ -53,6 +53,7 @@ def test_every_field_of_a_state_comes_back(make_store: MakeStore, consumer: Cons
             range_to=20,
             owed=Owed(offset=10, attempts=3),
             failed=FAILED,
+            in_vain="https://cti.example.org/store/11.zip",
             refused=REFUSED,
             stored_for=msgspec.structs.replace(consumer, resources=("CVE-*", "TID-[0-9]*")),
             checked_at=passes.NOW,

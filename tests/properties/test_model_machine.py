@@ -48,6 +48,19 @@ def test_of_two_changes_that_hide_each_other_neither_has_the_snapshot_fetched_ag
     machine.a_blocked_content_is_looked_at_again()
 
 
+def test_nor_when_the_second_change_lies_in_a_later_range_than_the_delete_that_hides_the_first() -> None:
+    """The content then advances over the first one, and what was tried because of it is still known."""
+    machine = ModelMachine(partial(MemoryStore, MemoryStorage()), Consumer())
+    machine.begin(reset="refuse", hours=0, late=False)
+    machine.feed_lives_on_and_a_pass_runs(kinds=["create"], mode="sync", name="a", pick=0)
+    for kind in ("far gap", "poison"):
+        machine.feed_lives_on(kinds=[kind], name="A", pick=0)
+    machine.a_pass_runs("sync")
+    for kind in ("far gap", "delete", "far gap", "poison"):
+        machine.feed_lives_on(kinds=[kind], name="A", pick=0)
+    machine.a_blocked_content_is_looked_at_again()
+
+
 def test_whatever_happens_in_whatever_order_the_promises_hold_on_sqlite(tmp_path: Path) -> None:
     def make() -> ModelMachine:
         path = Path(tempfile.mkdtemp(dir=tmp_path)) / "ctisync.db"

@@ -153,15 +153,20 @@ def test_a_change_is_tried_once_it_has_led_to_an_initialisation_and_not_when_it_
     assert not FAILED.is_tried(msgspec.structs.replace(FAILED, reinitialised=True, digest="d2"))
 
 
-def test_a_change_behind_one_that_blocks_was_tried_with_it() -> None:
-    """A range that passes over the one and meets the other would else fetch the snapshot in every pass."""
+def test_what_was_tried_in_vain_is_known_until_another_snapshot_is_loaded() -> None:
+    """A range that passes over the change and meets the next else fetches the snapshot each time."""
     behind = msgspec.structs.replace(FAILED, offset=FAILED.offset + 1, digest="d2")
-    waiting = msgspec.structs.replace(FAILED, reinitialised=True, blocked=True)
-    assert behind.is_tried(waiting)
-    assert not behind.is_tried(msgspec.structs.replace(waiting, blocked=False))
-    assert not behind.is_tried(msgspec.structs.replace(waiting, reinitialised=False))
-    assert not behind.is_tried(msgspec.structs.replace(waiting, snapshot_link="another"))
-    assert not msgspec.structs.replace(behind, offset=FAILED.offset).is_tried(waiting)
+    assert not transitions.blocked(READY, FAILED).has_tried(behind), "it only waits"
+    waiting = transitions.blocked(READY, FAILED, initialised_now=True)
+    passed = transitions.advanced(waiting, FAILED.offset, NOW)
+    assert passed.failed is None
+    for state in (waiting, passed, transitions.blocked(passed, behind)):
+        assert state.has_tried(behind)
+        assert not state.has_tried(msgspec.structs.replace(behind, snapshot_link="another"))
+        assert not state.has_tried(msgspec.structs.replace(behind, snapshot_link=None))
+    same = Snapshot(FAILED.snapshot_link or "", 700)
+    assert transitions.initialised(passed, same, Consumer(), NOW).in_vain == same.link
+    assert transitions.initialised(passed, Snapshot("another", 700), Consumer(), NOW).in_vain is None
 
 
 def test_a_content_that_begins_again_is_neither_blocked_nor_within_a_range() -> None:

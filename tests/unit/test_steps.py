@@ -268,7 +268,7 @@ def test_another_failing_change_waits_for_the_interval() -> None:
     assert not may_interrupt(recent, other, SoFar(), policy, NOW)
     earlier = state(1699, failed=None, reinitialised_at=NOW - timedelta(hours=24))
     assert may_interrupt(earlier, other, SoFar(), policy, NOW)
-    waiting = state(1500, failed=BLOCKED, reinitialised_at=NOW - timedelta(hours=24))
+    waiting = state(1500, failed=BLOCKED, in_vain=SNAPSHOT.link, reinitialised_at=NOW - timedelta(hours=24))
     assert not may_interrupt(waiting, other, SoFar(), policy, NOW), "the snapshot leads back to the first"
 
 

@@ -46,15 +46,12 @@ class FailedChange(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, snapshot_link=snapshot_link)
 
     def is_tried(self, known: "FailedChange | None") -> bool:
-        """Whether an initialisation from the same snapshot was in vain already: because of this very change,
-        or of one before it, where the content that came of it still waits.
-
-        A range may pass over that one, when a delete behind it makes it unimportant, and meet the next: each
-        would have the other tried for ever.
-        """
-        if known is None or not known.reinitialised or known.snapshot_link != self.snapshot_link:
-            return False
-        return known.digest == self.digest or (known.blocked and known.offset < self.offset)
+        """Whether `known` is this very change, and has led to an initialisation from the same snapshot."""
+        return (
+            known is not None
+            and known.reinitialised
+            and (known.digest, known.snapshot_link) == (self.digest, self.snapshot_link)
+        )
 
 
 class RefusedSnapshot(msgspec.Struct, frozen=True):
@@ -79,7 +76,8 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fal
     `content`: there is a live content. `loading`: a new one was begun and not published. `range_to`:
     the end of a range whose writes may have begun (stores without transactions). `unsettled`: the
     last writer died within a swap, or the live content is not the stored one; taking the lease
-    settles it. Times are UTC.
+    settles it. `in_vain`: the link of a snapshot that led to a change that could not be applied, after
+    such a change had caused the initialisation. Times are UTC.
     """
 
     offset: int = 0
@@ -92,6 +90,7 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fal
     unsettled: bool = False
     owed: Owed | None = None
     failed: FailedChange | None = None
+    in_vain: str | None = None
     refused: RefusedSnapshot | None = None
     stored_for: Consumer | None = None
     checked_at: Moment | None = None
@@ -115,6 +114,17 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fal
     def owed_for(self, consumer: Consumer) -> Owed | None:
         """The command that is owed, unless it is for another name: there is no such content there yet."""
         return self.owed if self.index_elsewhere(consumer) is None else None
+
+    def has_tried(self, failed: FailedChange) -> bool:
+        """Whether to initialise from the snapshot that `failed` names would be in vain, as it was before.
+
+        Because of this very change, or of another one: a range may pass over a change that cannot be applied,
+        when a delete behind it makes it unimportant, and a later range meets the next. From the same snapshot
+        on, each would have the other tried for ever.
+        """
+        return failed.is_tried(self.failed) or (
+            failed.snapshot_link is not None and failed.snapshot_link == self.in_vain
+        )
 
     @property
     def behind(self) -> int | None:
@@ -195,6 +205,7 @@ def initialised(state: ConsumerState, snapshot: Snapshot, consumer: Consumer, no
         range_to=None,
         owed=_owe(state, snapshot.offset),
         failed=failed,
+        in_vain=state.in_vain if state.in_vain == snapshot.link else None,
         refused=None,
         stored_for=consumer,
         updated_at=now,
@@ -227,9 +238,11 @@ def blocked(state: ConsumerState, failed: FailedChange, *, initialised_now: bool
 
     `initialised_now`: it comes from the snapshot on offer, so that this need not be tried again.
     """
-    tried = initialised_now or failed.is_tried(state.failed)
+    tried = initialised_now or state.has_tried(failed)
     return msgspec.structs.replace(
-        state, failed=msgspec.structs.replace(failed, blocked=True, reinitialised=tried)
+        state,
+        failed=msgspec.structs.replace(failed, blocked=True, reinitialised=tried),
+        in_vain=failed.snapshot_link if tried else state.in_vain,
     )
 
 

@@ -235,9 +235,9 @@ def may_interrupt(
 ) -> bool:
     """Whether a change that cannot be applied leads to an initialisation (else the content is blocked).
 
-    It does not when this very change has already led to one from the snapshot on offer.
+    It does not when one from the snapshot on offer was in vain already.
     """
-    return not failed.is_tried(state.failed) and _may_initialise_again(state, so_far, policy, now)
+    return not state.has_tried(failed) and _may_initialise_again(state, so_far, policy, now)
 
 
 def _blocked(failed: FailedChange) -> str:

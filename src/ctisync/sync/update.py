@@ -85,7 +85,7 @@ def _block(
     its past, and what stands is the only thing known to be consistent.
     """
     state = writer.state
-    tried = so_far.initialised or failed.is_tried(state.failed)
+    tried = so_far.initialised or state.has_tried(failed)
     last_good = failed.offset - 1 if state.range_to is None else state.offset
     while last_good > state.offset:
         try:

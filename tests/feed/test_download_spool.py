@@ -16,6 +16,7 @@ from ctisync.locks import lock_for_server
 from tests.feed.conftest import MakeFeed
 from tests.feed.downloads import nothing, served, spooled
 from tests.support import feed_failures as failures
+from tests.support import odd_files
 from tests.support.clock import FakeClock
 from tests.support.feed_simulator import FeedSimulator
 from tests.support.report import KeptReport
@@ -165,20 +166,8 @@ def test_a_folder_that_cannot_be_made_is_the_stores_failure(
         make_feed(lock=tmp_path / "file" / "spool" / "x.lock").fetch_snapshot(snapshot, None, nothing)
 
 
-def _link(path: Path, precious: Path) -> None:
-    path.symlink_to(precious)
-
-
-def _hard_link(path: Path, precious: Path) -> None:
-    path.hardlink_to(precious)
-
-
-def _pipe(path: Path, _: Path) -> None:
-    os.mkfifo(path)
-
-
 @pytest.mark.parametrize("suffix", [".part", ".json", ".json.new"])
-@pytest.mark.parametrize("plant", [_link, _hard_link, _pipe])
+@pytest.mark.parametrize("plant", [odd_files.link, odd_files.hard_link, odd_files.pipe])
 def test_what_is_planted_under_our_names_is_not_used_and_the_download_begins_anew(
     sim: FeedSimulator,
     make_feed: MakeFeed,

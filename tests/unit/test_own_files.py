@@ -7,32 +7,17 @@ from pathlib import Path
 import pytest
 
 from ctisync.own_files import Unfit, fault_of, opened, reading
+from tests.support import odd_files
 
 STRANGER = 12345
 FLAGS = {"read": os.O_RDONLY, "write": os.O_WRONLY | os.O_CREAT, "append": os.O_WRONLY | os.O_APPEND}
 
 
-def _link(path: Path, precious: Path) -> None:
-    path.symlink_to(precious)
-
-
-def _hard_link(path: Path, precious: Path) -> None:
-    path.hardlink_to(precious)
-
-
-def _pipe(path: Path, _: Path) -> None:
-    os.mkfifo(path)
-
-
-def _folder(path: Path, _: Path) -> None:
-    path.mkdir()
-
-
 PLANTED = {
-    "it is a symbolic link": _link,
-    "it has 2 names": _hard_link,
-    "it is no regular file": _pipe,
-    "s a directory|no regular file": _folder,
+    "it is a symbolic link": odd_files.link,
+    "it has 2 names": odd_files.hard_link,
+    "it is no regular file": odd_files.pipe,
+    "s a directory|no regular file": odd_files.folder,
 }
 
 

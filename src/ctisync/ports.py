@@ -182,7 +182,8 @@ class Writer(Protocol):
         """
 
     def make_searchable(self) -> None:
-        """Afterwards readers find all that was written: called before a command is sent."""
+        """Afterwards readers find all that was written: called before a command is sent, or would be. A
+        writer that lets go without it tries the same, so that a pass which failed half-way hides nothing."""
 
     def keep_alive(self) -> None:
         """Renew the lease if it is due; called while a long step writes nothing."""

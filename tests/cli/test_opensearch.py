@@ -1,6 +1,7 @@
 """The commands with a real OpenSearch as the store."""
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 from tests.cli.conftest import Ctisync
 from tests.support import records
 from tests.support.command_manager import Command, CommandManagerStandIn
-from tests.support.feed_history import churn
+from tests.support.feed_history import churn, populate
 from tests.support.feed_simulator import FeedSimulator
 from tests.support.opensearch_node import OpenSearchNode
 
@@ -119,3 +120,24 @@ def test_doctor_looks_at_a_node_and_sends_it_nothing_that_alters_anything(
     node.request("PUT", "/_index_template/theirs", template)
     clash = ctisync.run("doctor", "-q", CTISYNC_COMMAND_MANAGER__ENABLED="false")
     assert (clash.returncode, "index template theirs" in clash.stdout) == (2, True)
+
+
+def test_when_nobody_is_told_a_hook_finds_all_that_its_pass_wrote(
+    ctisync: Ctisync, feed: FeedSimulator, node: OpenSearchNode, tmp_path: Path
+) -> None:
+    """The index refreshes nothing by itself, and no command makes the pass ask for it."""
+    counted = tmp_path / "counted"
+    program = "import sys, urllib.request as u; open(sys.argv[2], 'wb').write(u.urlopen(sys.argv[1]).read())"
+    hook = [sys.executable, "-c", program, f"{node.url}/{INDEX}/_count", str(counted)]
+    ctisync.environ |= {
+        "CTISYNC_STORE__URL": node.url,
+        "CTISYNC_CONSUMERS": json.dumps([{"index": INDEX}]),
+        "CTISYNC_COMMAND_MANAGER__ENABLED": "false",
+        "CTISYNC_HOOKS__ON_UPDATE": json.dumps(hook),
+    }
+    assert ctisync.run("sync", "-q").returncode == 0
+    node.request("PUT", f"/{INDEX}/_settings", {"index": {"refresh_interval": "-1"}})
+    populate(feed.history, 7, first=7000)
+
+    assert ctisync.run("sync", "-q").returncode == 0
+    assert json.loads(counted.read_bytes())["count"] == len(feed.expected_lines())

@@ -152,17 +152,21 @@ class OpenSearchStore:
             writer.let_go()
 
     def count(self, consumer: Consumer) -> int | None:
-        live = self._generations(consumer).inventory().live
+        generations = self._generations(consumer)
+        live = generations.inventory().live
         if live is None:
             return None
+        generations.show_all(live)
         reply = self._client.read(self._client.call("GET", path(consumer.index, "_count")), shards_decoder)
         _check_shards(reply)
         return reply.count
 
     def export(self, consumer: Consumer) -> Iterator[bytes]:
-        live = self._generations(consumer).inventory().live
+        generations = self._generations(consumer)
+        live = generations.inventory().live
         if live is None:
             raise EmptyStore(f"{self.name} holds no content of {consumer} yet", hint="ctisync sync")
+        generations.show_all(live)
         return self._lines(consumer.index)
 
     def inspect(self, consumer: Consumer) -> AbstractContextManager[OpenSearchInspection]:

@@ -238,6 +238,8 @@ def inspecting(
     for tries_left in reversed(range(_LOOKS)):
         before = document.read().entry
         inventory = generations.inventory()
+        if inventory.live is not None:
+            generations.show_all(inventory.live)
         with _point_in_time(client, inventory.live) as pit:
             entry = document.read().entry
             if tries_left and not _same(before, entry):
@@ -252,8 +254,6 @@ def _point_in_time(client: Client, live: str | None) -> Iterator[str | None]:
     if live is None:
         yield None
         return
-    # Then it holds what was written just now; whoever may only read sees it a second later.
-    client.call("POST", path(live, "_refresh"), allow={403})
     query = f"keep_alive={_KEEP_ALIVE}&allow_partial_pit_creation=false"
     begun = client.call("POST", path(live, "_search", "point_in_time", query=query))
     pit = client.read(begun, _pit_decoder).pit_id

@@ -172,6 +172,10 @@ class Generations:
         settings = {"index": {"refresh_interval": None, "number_of_replicas": self._layout.replicas}}
         return self._client.call("PUT", path(fence, "_settings"), settings, allow={404}).status != 404
 
+    def show_all(self, generation: str) -> None:
+        """Have searches find all that is confirmed. Whoever may only read finds it a second later."""
+        self._client.call("POST", path(generation, "_refresh"), allow={403, 404})
+
     def mend(self, generation: Generation, fence: str) -> None:
         """Give a generation of an earlier version what ours have by which nothing confirmed is lost."""
         if wrong := to_mend(generation.settings):

@@ -58,6 +58,7 @@ class OpenSearchWriter:
         self._seen: dict[str, Stored | None] = {}
         self._recent: Recent = {}
         self._replaced: list[str] = []
+        self._unsearchable = False
 
     def take_over(self) -> None:
         self._hold.take_over()
@@ -69,6 +70,9 @@ class OpenSearchWriter:
     def _let_go(self) -> None:
         """Each step whatever becomes of the other: an alias that stays is found by the next pass, a lease
         that stays keeps other hosts away."""
+        if self._unsearchable:
+            with suppress(*_OUT_OF_REACH), self._client.bounded(HURRY):
+                self.make_searchable()
         try:
             self._hold.let_go()
         except _OUT_OF_REACH:
@@ -110,6 +114,7 @@ class OpenSearchWriter:
     def make_searchable(self) -> None:
         if self._hold.live is not None:
             self.refresh(self._live_fence())
+        self._unsearchable = False
 
     def keep_alive(self) -> None:
         self._lease.renew_if_due()
@@ -194,6 +199,7 @@ class OpenSearchWriter:
                 yield delete(write.name, write.offset, stored)
 
     def _write(self, fence: str, actions: Iterable[Action]) -> list[Sent]:
+        self._unsearchable = True
         senders = self._records.senders(fence, self.keep_alive)
         try:
             return senders.add(actions) + senders.drain()

@@ -13,10 +13,10 @@ def send_command(
 
     A refusal is remembered and reported, not raised: the content is worth going on with.
     """
+    writer.make_searchable()  # whoever gets the command, and a hook, must find the content by search
     if commands is None:
         writer.save(command_accepted(writer.state))
         return True
-    writer.make_searchable()  # who gets the command must find the content by search
     try:
         commands.send_update(consumer.index, offset)
     except CommandNotAccepted as error:

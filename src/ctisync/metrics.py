@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 
 from ctisync import __version__
 from ctisync.core.account import Account
+from ctisync.core.state import believed
 from ctisync.errors import DONE
 from ctisync.harmless import harmless
 from ctisync.own_files import Unfit, reading
@@ -69,12 +70,12 @@ GAUGES: Final = (
     Gauge(
         "ctisync_updated_timestamp_seconds",
         "When the content last changed",
-        lambda each: _moment(each.updated_at),
+        lambda each: _moment(believed(each.updated_at, each.ended_at)),
     ),
     Gauge(
         "ctisync_checked_timestamp_seconds",
         "When the feed last answered",
-        lambda each: _moment(each.checked_at),
+        lambda each: _moment(believed(each.checked_at, each.ended_at)),
     ),
     Gauge(
         "ctisync_command_owed",

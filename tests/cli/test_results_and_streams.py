@@ -28,6 +28,7 @@ CONSUMER_KEYS = {
     "checked_at",
     "updated_at",
     "blocked_by",
+    "error",
 }
 
 
@@ -155,6 +156,7 @@ def test_status_in_json_is_the_contracts(ctisync: Ctisync, feed: FeedSimulator) 
         "records": 20,
         "pending_command": None,
         "blocked_by": None,
+        "error": None,
     }
 
 

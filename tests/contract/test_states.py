@@ -120,6 +120,20 @@ def test_a_pass_that_finds_nothing_to_do_remembers_what_the_feed_said(
     assert passes.contents(make_store(), consumer) == lines(A, B)
 
 
+def test_a_pass_that_finds_nothing_to_do_mends_times_that_lie_in_the_future(
+    make_store: MakeStore, consumer: Consumer
+) -> None:
+    """Stored by a pass whose clock was ahead."""
+    ahead = datetime(2036, 3, 1, tzinfo=UTC)
+    passes.initialise(make_store(), consumer, [A, B], 10)
+    with make_store().writer(consumer) as writer:
+        writer.save(msgspec.structs.replace(writer.state, checked_at=ahead, updated_at=ahead))
+    make_store().checked(consumer, looked(make_store().look(consumer), SEEN, LATER))
+
+    found = make_store().look(consumer)
+    assert (found.checked_at, found.updated_at) == (LATER, LATER)
+
+
 def test_what_the_feed_said_is_remembered_before_there_is_a_content(store: Store, consumer: Consumer) -> None:
     state = looked(ConsumerState(), SEEN, LATER)
     store.checked(consumer, state)

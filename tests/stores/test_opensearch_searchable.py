@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Final
 
 import pytest
@@ -18,7 +17,7 @@ NEW: Final = record("CVE-2026-1", 30)
 
 
 @pytest.fixture
-def node(opensearch_2: OpenSearchNode) -> Iterator[OpenSearchNode]:
+def node(opensearch_2: OpenSearchNode) -> OpenSearchNode:
     return opensearch_2
 
 

@@ -9,6 +9,7 @@ import pytest
 from ctisync.core.account import MOST_TOUCHED, Account, Accounting, Touched
 from ctisync.core.state import LONGEST_COOLDOWN
 from ctisync.errors import Blocked, FeedUnreachable
+from ctisync.metrics import GAUGES
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 STANDS = {
@@ -109,6 +110,18 @@ def test_an_error_is_the_outcome_even_where_the_pass_came_to_its_end() -> None:
 )
 def test_who_may_want_to_be_told(account: Account, reasons: list[str]) -> None:
     assert account.reasons() == reasons
+
+
+@pytest.mark.parametrize("behind", [0, 7])
+def test_a_time_in_the_future_is_no_sign_that_a_content_is_in_step(behind: int) -> None:
+    """Metrics and hooks would take a stale content for a current one for years."""
+    ahead = NOW + timedelta(days=3650)
+    account = but(exit_code=5, last_offset=5 + behind, checked_at=ahead, updated_at=ahead)
+    assert account.in_step_at is None
+    assert account.reasons() == ["error", "stale"]
+    figures = {gauge.name: gauge.of(account) for gauge in GAUGES}
+    for time in ("in_step", "checked", "updated"):
+        assert figures[f"ctisync_{time}_timestamp_seconds"] is None
 
 
 def test_what_is_stale_is_for_the_operator_to_say() -> None:

@@ -116,6 +116,17 @@ def test_what_is_behind_was_in_step_when_it_last_changed_and_no_later_than_the_f
     assert msgspec.structs.replace(stored, updated_at=None).in_step_at is None
 
 
+def test_when_the_feed_answers_no_time_stays_that_lies_in_the_future() -> None:
+    """A pass whose clock was ahead has stored it; monitoring would count from it for years."""
+    ahead = NOW + timedelta(days=3650)
+    stored = ConsumerState(offset=9, last_offset=9, checked_at=ahead, updated_at=ahead)
+    mended = transitions.looked(stored, ConsumerInfo(9, None), NOW)
+    assert (mended.checked_at, mended.updated_at) == (NOW, NOW)
+    earlier = NOW - timedelta(days=1)
+    kept = msgspec.structs.replace(stored, updated_at=earlier)
+    assert transitions.looked(kept, ConsumerInfo(9, None), NOW).updated_at == earlier
+
+
 @pytest.mark.parametrize("unknown", ["last_offset", "checked_at"])
 def test_what_the_feed_has_not_said_nobody_takes_for_in_step(unknown: str) -> None:
     stored = ConsumerState(offset=9, last_offset=10, checked_at=NOW, updated_at=NOW)

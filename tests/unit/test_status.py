@@ -1,6 +1,7 @@
 """How a state is judged for monitoring and put into words for people."""
 
 import io
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -85,6 +86,59 @@ def test_each_state_has_its_judgement(state: ConsumerState, code: int, words: st
     assert found == code
     assert words in line
     assert line.startswith(f"CTISYNC {('OK', 'WARNING', 'CRITICAL', 'UNKNOWN')[code]} - ")
+
+
+def test_a_content_that_is_gone_is_critical_whatever_else_there_is_to_say() -> None:
+    for state in (READY, but(failed=FAILED), but(owed=Owed(100)), but(checked_at=None), but(offset=0)):
+        line, code = check(Status("s", (Seen(Consumer(), state, None),)), NOW)
+        assert (code, "the content is gone" in line, "ctisync sync" in line) == (2, True, True)
+    elsewhere = but(stored_for=Consumer(index="before"))
+    assert check(Status("s", (Seen(Consumer(), elsewhere, None),)), NOW)[1] == 1, "it is under its old name"
+
+
+def test_a_content_without_a_record_is_critical() -> None:
+    line, code = check(Status("s", (Seen(Consumer(), READY, 0),)), NOW)
+    assert (code, "holds no record" in line, "ctisync init-snapshot" in line) == (2, True, True)
+
+
+AHEAD = NOW + timedelta(days=3650)
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        but(checked_at=AHEAD),
+        but(checked_at=AHEAD, updated_at=AHEAD),
+        but(updated_at=AHEAD),
+        but(last_offset=300, checked_at=AHEAD, updated_at=AHEAD),
+        but(last_offset=None, checked_at=None, updated_at=AHEAD),
+        but(checked_at=NOW + timedelta(minutes=6)),
+    ],
+)
+@pytest.mark.parametrize("limits", [Thresholds(), thresholds(None, None, "1h", "2h")])
+def test_a_time_in_the_future_proves_nothing(state: ConsumerState, limits: Thresholds) -> None:
+    """A clock that was ahead once would keep a stale content OK for years."""
+    line, code = check(status(state), NOW, limits)
+    assert (code, "a clock" in line) == (3, True), line
+    assert "ctisync sync" in line
+    assert not re.search(r"age'=-", line), line
+
+
+def test_what_is_worse_than_a_time_in_the_future_is_told_instead() -> None:
+    limits = Thresholds(crit_behind=100)
+    assert check(status(but(last_offset=300, checked_at=AHEAD)), NOW, limits)[1] == 2
+    assert check(status(but(failed=FAILED, checked_at=AHEAD)), NOW)[1] == 2
+
+
+def test_a_clock_that_is_a_little_ahead_is_none_of_monitorings_business() -> None:
+    line, code = check(status(but(checked_at=NOW + timedelta(minutes=4))), NOW)
+    assert (code, "age'=0s" in line) == (0, True), line
+
+
+def test_people_are_told_of_a_time_in_the_future_and_what_mends_it() -> None:
+    table = as_table(status(but(checked_at=AHEAD)), io.StringIO(), NOW)
+    assert "in the future (a clock is wrong)" in table
+    assert "ctisync sync" in table
 
 
 def test_of_several_consumers_the_worst_counts_and_all_are_told() -> None:

@@ -101,6 +101,11 @@ ROWS: dict[str, tuple[ConsumerState, ConsumerInfo | None, Step]] = {
         FEED,
         Initialise(SNAPSHOT, "nothing is stored yet"),
     ),
+    "there was a content, and somebody has removed it: initialise, and say so": (
+        state(0, snapshot_offset=700, stored_for=CONSUMER, failed=FAILED),
+        FEED,
+        Initialise(SNAPSHOT, "the content that was stored is gone"),
+    ),
     "offset 0 after a failed change and a snapshot: initialise again": (
         state(0, content=True, stored_for=CONSUMER, failed=FAILED),
         FEED,

@@ -70,10 +70,12 @@ def status(
         return print_check(context, *checking.check(found, CLOCK.now(), limits))
     if as_json:
         print_document(command.as_document(found))
-        return DONE
-    from ctisync.commands.status_table import as_table
+    else:
+        from ctisync.commands.status_table import as_table
 
-    print_drawn(as_table(found, sys.stdout, CLOCK.now()))
+        print_drawn(as_table(found, sys.stdout, CLOCK.now()))
+    if found.unseen:
+        raise found.unseen[0].error
     return DONE
 
 

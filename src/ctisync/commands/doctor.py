@@ -170,7 +170,7 @@ def _store(
 
     def see(store: Store, consumer: Consumer) -> Iterator[Verdict]:
         """No verdict but for what keeps it from being seen."""
-        seen.append(Seen(consumer, store.look(consumer), None))
+        seen.append(Seen(consumer, store.look(consumer), store.count(consumer)))
         yield from ()
 
     return list(guarded("store", look)), seen
@@ -179,10 +179,10 @@ def _store(
 def _content(one: Seen, clock: Clock) -> Iterator[Verdict]:
     now, state = clock.now(), one.state
     code, why = status_check.judge(one, USUAL, now)
-    hint = what_to_type(one) or "ctisync sync"
+    hint = what_to_type(one, now) or "ctisync sync"
     if code == OK:
         yield ok("content", why, about=one.consumer)
-    elif code == CRITICAL and state.phase == "blocked":
+    elif code == CRITICAL and (state.content or state.phase == "blocked"):
         yield failed("content", why, hint, about=one.consumer)
     else:
         yield warning("content", why, hint, about=one.consumer)

@@ -8,10 +8,11 @@ import msgspec
 
 from ctisync.core.advisory import Advisory, advisory
 from ctisync.core.model import Consumer
-from ctisync.errors import EmptyStore, UsageError
+from ctisync.errors import UsageError
 from ctisync.harmless import harmless, quoted
 from ctisync.ports import Clock, Inspection
 from ctisync.settings import Settings
+from ctisync.stores.guards import no_content
 from ctisync.wiring import opened_store
 
 _WIDTH: Final = 100
@@ -36,7 +37,7 @@ def find(settings: Settings, consumer: Consumer, name: str, clock: Clock) -> byt
     meant = dict.fromkeys((name, name.upper(), f"CVE-{name}"))
     with opened_store(settings, clock) as store, store.inspect(consumer) as seen:
         if seen.count() is None:
-            raise EmptyStore(f"{store.name} holds no content of {consumer} yet", hint="ctisync sync")
+            raise no_content(store.name, consumer, seen.state)
         found = seen.lookup(meant)
         for each in meant:
             if each in found:

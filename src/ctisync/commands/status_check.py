@@ -6,9 +6,9 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from ctisync.commands.status import Seen, Status, ago
-from ctisync.core.state import STALE, ConsumerState
-from ctisync.errors import CtisyncError, UsageError
+from ctisync.commands.status import Seen, Status, Unseen, ago, ahead
+from ctisync.core.state import STALE, ConsumerState, believed
+from ctisync.errors import CtisyncError, FeedRefused, FeedUnreachable, ForeignIndex, UsageError
 
 STANDSTILL: Final = timedelta(days=14)
 """The feed changes every day; one that does not for so long is worth a warning, though we have all of it."""
@@ -22,6 +22,12 @@ _WORST_FIRST: Final = (CRITICAL, UNKNOWN, WARNING, OK)
 
 
 _T = TypeVar("_T", int, timedelta)
+_AHEAD: Final = (
+    "a time of the state lies in the future: a clock was wrong, and nobody knows how old the content is; "
+    "ctisync sync mends it"
+)
+"""As unknown as where the feed was never asked: a warning would claim that the content is only a bit old."""
+
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
@@ -73,24 +79,38 @@ def duration(text: str) -> timedelta:
 
 
 def check(status: Status, now: datetime, limits: Thresholds = USUAL) -> tuple[str, int]:
-    """The line and the exit code."""
-    judged = [(one, *judge(one, limits, now)) for one in status.seen]
+    """The line and the exit code. What cannot be looked at comes first."""
+    judged = [
+        *((one.consumer, *_judge_unseen(one)) for one in status.unseen),
+        *((one.consumer, *judge(one, limits, now)) for one in status.seen),
+    ]
     codes = {code for _, code, _ in judged}
     worst = next(code for code in _WORST_FIRST if code in codes)
     # Behind a bar, a monitoring plugin's line has its figures.
-    words = "; ".join(f"{one.consumer}: {why}" for one, _, why in judged).replace("|", "/")
+    words = "; ".join(f"{consumer}: {why}" for consumer, _, why in judged).replace("|", "/")
     figures = " ".join(_figures(one, limits, now) for one in status.seen)
-    return f"CTISYNC {_NAMES[worst]} - {words} | {figures}", worst
+    return f"CTISYNC {_NAMES[worst]} - {words} | {figures}".removesuffix(" | "), worst
 
 
 def check_failed(error: CtisyncError) -> tuple[str, int]:
-    """The same when nothing could be read."""
-    return f"CTISYNC UNKNOWN - {error.message.replace('|', '/')}", UNKNOWN
+    """The same when nothing could be read: nobody knows, unless readers find what is another program's."""
+    code = CRITICAL if isinstance(error, ForeignIndex) else UNKNOWN
+    return f"CTISYNC {_NAMES[code]} - {error.message.replace('|', '/')}", code
+
+
+def _judge_unseen(one: Unseen) -> tuple[int, str]:
+    """The store answers for others. A feed that does not (`--remote`) leaves it open how things are."""
+    code = UNKNOWN if isinstance(one.error, FeedUnreachable | FeedRefused) else CRITICAL
+    return code, one.error.message
 
 
 def judge(one: Seen, limits: Thresholds, now: datetime) -> tuple[int, str]:
     """The exit code that one consumer comes to, and why."""
     state = one.state
+    if one.gone:
+        return CRITICAL, "the content is gone: somebody has removed it; ctisync sync loads it anew"
+    if one.records == 0:
+        return CRITICAL, "the content holds no record; ctisync init-snapshot loads it anew"
     if state.phase == "blocked" and state.failed is not None:
         return CRITICAL, f"blocked by change {state.failed.offset} of {state.failed.resource}"
     if not state.content:
@@ -110,6 +130,8 @@ def judge(one: Seen, limits: Thresholds, now: datetime) -> tuple[int, str]:
 
 def _judge_given(state: ConsumerState, limits: Thresholds, now: datetime) -> tuple[int, str]:
     """A content that somebody brought, to where no feed can be asked."""
+    if ahead(state, now):
+        return UNKNOWN, _AHEAD
     said = f"offset {state.offset}, the feed was never asked"
     loaded = _age_begins(state, limits)
     if loaded is None:
@@ -124,12 +146,12 @@ def _age_begins(state: ConsumerState, limits: Thresholds) -> datetime | None:
 
 
 def _judge_lag(state: ConsumerState, limits: Thresholds, now: datetime) -> tuple[int, str]:
+    lag = _level(state.behind or 0, limits.warn_behind, limits.crit_behind)
+    if lag != CRITICAL and ahead(state, now):
+        return UNKNOWN, _AHEAD
     in_step = state.in_step_at
     age = timedelta.max if in_step is None else now - in_step
-    code = max(
-        _level(age, limits.warn_age, limits.crit_age),
-        _level(state.behind or 0, limits.warn_behind, limits.crit_behind),
-    )
+    code = max(_level(age, limits.warn_age, limits.crit_age), lag)
     if code != OK and state.behind:
         return code, f"{state.behind} offsets behind, last changed {ago(state.updated_at, now)}"
     if code != OK:
@@ -168,7 +190,8 @@ def _figure(value: int | None, unit: str, warn: int | None = None, crit: int | N
 
 
 def _seconds(then: datetime | None, now: datetime) -> int | None:
-    return None if then is None else int((now - then).total_seconds())
+    found = believed(then, now)
+    return None if found is None else max(0, int((now - found).total_seconds()))
 
 
 def _whole(length: timedelta | None) -> int | None:

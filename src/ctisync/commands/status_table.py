@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ctisync.commands.printing import cell, drawn
-from ctisync.commands.status import Seen, Status, ago, what_to_type
+from ctisync.commands.status import Seen, Status, Unseen, ago, what_to_type
 from ctisync.console import rfc3339
 from ctisync.core.state import ConsumerState
 from ctisync.harmless import Drawn
@@ -22,6 +22,9 @@ def as_table(status: Status, stream: TextIO, now: datetime) -> Drawn:
 
     def draw(console: Console) -> None:
         console.print(cell(f"store  {status.store}"))
+        for broken in status.unseen:
+            console.print()
+            console.print(_broken(broken))
         for one in status.seen:
             console.print()
             console.print(_block(one, now))
@@ -29,8 +32,17 @@ def as_table(status: Status, stream: TextIO, now: datetime) -> Drawn:
     return drawn(stream, draw)
 
 
+def _broken(one: Unseen) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_row(Text(str(one.consumer), style="bold"), Text("not to be seen", style="red"))
+    table.add_row(Text("  error"), cell(one.error.message))
+    if one.error.hint is not None:
+        table.add_row(Text("  to do"), cell(one.error.hint))
+    return table
+
+
 def _block(one: Seen, now: datetime) -> Table:
-    phase = one.state.phase
+    phase = one.phase
     table = Table.grid(padding=(0, 2))
     table.add_row(Text(str(one.consumer), style="bold"), Text(phase, style=_COLOURS[phase]))
     for name, words in _rows(one, now):
@@ -40,7 +52,7 @@ def _block(one: Seen, now: datetime) -> Table:
 
 def _rows(one: Seen, now: datetime) -> Iterator[tuple[str, str]]:
     state = one.state
-    yield "offset", _offset(state)
+    yield "offset", f"{state.offset:,} when it was there last" if one.gone else _offset(state)
     yield "records", _records(one, now)
     yield "feed asked", ago(state.checked_at, now)
     if (cooldown := state.cooldown_at(now)) is not None:
@@ -59,7 +71,7 @@ def _rows(one: Seen, now: datetime) -> Iterator[tuple[str, str]]:
         yield label, f"{change}: {state.failed.reason}"
     if state.refused is not None:
         yield "refused", f"the snapshot {state.refused.link}: {state.refused.reason}"
-    todo = what_to_type(one)
+    todo = what_to_type(one, now)
     if todo is not None:
         yield "to do", todo
 
@@ -74,6 +86,8 @@ def _offset(state: ConsumerState) -> str:
 
 
 def _records(one: Seen, now: datetime) -> str:
+    if one.gone:
+        return "none: the content is gone, somebody has removed it"
     if one.records is None:
         return "none yet"
     return f"{one.records:,} as {one.consumer.index}, last changed {ago(one.state.updated_at, now)}"

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 import msgspec
 
 from ctisync.core.model import Moment
-from ctisync.core.state import STALE, Phase, in_step_at
+from ctisync.core.state import STALE, Phase, believed, in_step_at
 from ctisync.core.steps import Mode
 from ctisync.errors import DONE, CtisyncError
 
@@ -78,7 +78,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def in_step_at(self) -> datetime | None:
         """When the content was last known to be all that the feed has. None: never, or nobody knows."""
-        return in_step_at(self.behind, self.checked_at, self.updated_at)
+        end = self.ended_at
+        return in_step_at(self.behind, believed(self.checked_at, end), believed(self.updated_at, end))
 
     @property
     def updated(self) -> bool:

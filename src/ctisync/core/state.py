@@ -9,6 +9,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from ctisync.core.health import CLOCKS_APART
 from ctisync.core.model import Consumer, ConsumerInfo, Moment, OffsetRange, Snapshot
 
 Phase = Literal["empty", "loading", "ready", "blocked"]
@@ -158,13 +159,20 @@ def in_step_at(
     return None if updated_at is None else min(checked_at, updated_at)
 
 
+def believed(time: datetime | None, now: datetime) -> datetime | None:
+    """None for a time that lies in the future, which proves nothing: the clock that told it was wrong."""
+    return None if time is not None and time - now > CLOCKS_APART else time
+
+
 def looked(state: ConsumerState, info: ConsumerInfo, now: datetime) -> ConsumerState:
-    """The feed has answered. What it left out is kept: a null says nothing."""
+    """The feed has answered. What it left out is kept: a null says nothing. No time stays that lies in the
+    future."""
     return msgspec.structs.replace(
         state,
         last_offset=state.last_offset if info.last_offset is None else info.last_offset,
         last_snapshot_link=state.last_snapshot_link if info.snapshot is None else info.snapshot.link,
         checked_at=now,
+        updated_at=None if state.updated_at is None else min(state.updated_at, now),
         cooldown=None,
     )
 
@@ -185,6 +193,11 @@ def load_begun(state: ConsumerState) -> ConsumerState:
 def load_abandoned(state: ConsumerState) -> ConsumerState:
     """What was being built is gone; the live content is what it was."""
     return msgspec.structs.replace(state, loading=False)
+
+
+def content_gone(state: ConsumerState) -> ConsumerState:
+    """The store does not hold the content of which the state speaks: somebody has removed it."""
+    return msgspec.structs.replace(state, offset=0, content=False, range_to=None)
 
 
 def initialised(state: ConsumerState, snapshot: Snapshot, consumer: Consumer, now: datetime) -> ConsumerState:

@@ -185,6 +185,8 @@ def _initialise_or_say_why_not(state: ConsumerState, info: ConsumerInfo, policy:
                 "blocked", _blocked(state.failed) + "; the feed offers no snapshot to start again from"
             )
         return End("no-snapshot", "the feed offers no snapshot yet")
+    if not state.content and state.snapshot_offset is not None:
+        return Initialise(info.snapshot, "the content that was stored is gone")
     if state.failed is not None:
         return Initialise(info.snapshot, f"change {state.failed.offset} could not be applied")
     return Initialise(info.snapshot, "nothing is stored yet")

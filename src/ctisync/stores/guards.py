@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from ctisync.core.model import Write
+from ctisync.core.model import Consumer, Write
 from ctisync.core.state import ConsumerState
+from ctisync.errors import EmptyStore
 
 
 def check_save(stored: ConsumerState, state: ConsumerState) -> None:
@@ -32,13 +33,22 @@ def check_publish(after: ConsumerState) -> None:
 
 
 def only_looked(stored: ConsumerState, state: ConsumerState) -> bool:
-    """Whether `state` is `stored` but for what the feed said and when, and how long it is left alone: then
-    it may replace it unleased."""
+    """Whether `state` is `stored` but for what the feed said and when, how long it is left alone, and a time
+    that lay in the future: then it may replace it unleased."""
+    mended = state.updated_at is not None and state.updated_at == state.checked_at
     seen = msgspec.structs.replace(
         stored,
         last_offset=state.last_offset,
         last_snapshot_link=state.last_snapshot_link,
         checked_at=state.checked_at,
+        updated_at=state.updated_at if mended else stored.updated_at,
         cooldown=state.cooldown,
     )
     return seen == state
+
+
+def no_content(store: str, consumer: Consumer, state: ConsumerState) -> EmptyStore:
+    """Nothing is stored yet, or what was is gone; `state` says which."""
+    if state.content and state.index_elsewhere(consumer) is None:
+        return EmptyStore(f"the content of {consumer} is gone from {store}", hint="ctisync sync")
+    return EmptyStore(f"{store} holds no content of {consumer} yet", hint="ctisync sync")

@@ -18,7 +18,7 @@ from ctisync.core.account import Account
 from ctisync.core.health import Verdict, guarded, ok
 from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState
-from ctisync.errors import ConfigurationError, EmptyStore, StoreUnavailable
+from ctisync.errors import ConfigurationError, StoreUnavailable
 from ctisync.ports import Clock
 from ctisync.stores import guards
 from ctisync.stores.endings import HURRY
@@ -165,7 +165,7 @@ class OpenSearchStore:
         generations = self._generations(consumer)
         live = generations.inventory().live
         if live is None:
-            raise EmptyStore(f"{self.name} holds no content of {consumer} yet", hint="ctisync sync")
+            raise guards.no_content(self.name, consumer, self._document(consumer).read().entry.state)
         generations.show_all(live)
         return self._lines(consumer.index)
 

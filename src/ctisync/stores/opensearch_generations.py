@@ -9,12 +9,13 @@ import hashlib
 import re
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from ctisync.core.model import Consumer, Snapshot
-from ctisync.errors import AnotherPass, ConfigurationError, ForeignIndex
+from ctisync.errors import AnotherPass, ConfigurationError, ForeignIndex, StoreUnavailable
 from ctisync.harmless import quoted
 from ctisync.ports import Clock
 from ctisync.stores.opensearch_client import Client, path
@@ -27,6 +28,9 @@ Action = dict[str, dict[str, Any]]
 _META_SCHEMA: Final = 1
 _FACTS: Final = "flat_settings=true&filter_path=*.aliases,*.mappings._meta,*.settings"
 _WHATEVER_THERE_IS: Final = "ignore_unavailable=true&allow_no_indices=true&expand_wildcards=all"
+
+_REFRESH: Final = 5.0
+"""Seconds that a reader waits for one."""
 
 _UNDER_WAY: Final = (0.1, 0.2, 0.4)
 """Seconds before a generation that isn't there, but was asked for, is looked for again."""
@@ -173,8 +177,10 @@ class Generations:
         return self._client.call("PUT", path(fence, "_settings"), settings, allow={404}).status != 404
 
     def show_all(self, generation: str) -> None:
-        """Have searches find all that is confirmed. Whoever may only read finds it a second later."""
-        self._client.call("POST", path(generation, "_refresh"), allow={403, 404})
+        """Have searches find all that is confirmed. Whoever may only read finds it a second later; an index
+        that is not whole has a search say so, which would else wait for it."""
+        with suppress(StoreUnavailable):
+            self._client.call("POST", path(generation, "_refresh"), allow={403, 404}, within=_REFRESH)
 
     def mend(self, generation: Generation, fence: str) -> None:
         """Give a generation of an earlier version what ours have by which nothing confirmed is lost."""

@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from ctisync.core.model import Consumer
-from ctisync.core.state import load_abandoned
+from ctisync.core.state import content_gone, load_abandoned
 from ctisync.errors import StoreUnavailable
 from ctisync.stores.opensearch_generations import Generations, Inventory, added, asserted, dropped, removed
 from ctisync.stores.opensearch_lease import HeldLease
@@ -152,8 +152,7 @@ def _took_over(entry: Entry) -> Entry:
 
 
 def _zeroed(entry: Entry) -> Entry:
-    state = msgspec.structs.replace(entry.state, offset=0, content=False, range_to=None)
-    return msgspec.structs.replace(entry, state=state, generation=None)
+    return msgspec.structs.replace(entry, state=content_gone(entry.state), generation=None)
 
 
 def _undone(entry: Entry) -> Entry:

@@ -9,11 +9,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
+import msgspec
+
 from ctisync.core.account import Account
 from ctisync.core.health import Verdict
 from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState
-from ctisync.errors import EmptyStore
 from ctisync.ports import Clock, Writer
 from ctisync.stores import guards, sqlite_history
 from ctisync.stores import sqlite_rows as rows
@@ -40,8 +41,8 @@ class SqliteStore:
         untouched: bool = False,
     ) -> None:
         """`patience`: seconds to wait for another program's lock. `compression`: of what is written from
-        now on; either kind is read. `untouched`: `look` neither migrates the file of an older ctisync nor
-        leaves SQLite's own files beside it."""
+        now on; either kind is read. `untouched`: `look` and `count` neither migrate the file of an older
+        ctisync nor leave SQLite's own files beside it."""
         self._path = path
         self._clock = clock
         self._patience = patience
@@ -55,7 +56,10 @@ class SqliteStore:
     def look(self, consumer: Consumer) -> ConsumerState:
         with reading(self._path, self._patience, untouched=self._untouched) as connection:
             row = None if connection is None else rows.find_consumer(connection, consumer)
-            return ConsumerState() if row is None else row.state
+            if connection is None or row is None:
+                return ConsumerState()
+            gone = row.state.content and rows.live_generation(connection, row) is None
+            return msgspec.structs.replace(row.state, unsettled=gone)
 
     def checked(self, consumer: Consumer, state: ConsumerState) -> None:
         with (
@@ -78,7 +82,7 @@ class SqliteStore:
     def export(self, consumer: Consumer) -> Iterator[bytes]:
         with self._live(consumer) as live:
             if live is None:
-                raise EmptyStore(f"{self.name} holds no content of {consumer} yet", hint="ctisync sync")
+                raise guards.no_content(self.name, consumer, self.look(consumer))
             yield from rows.lines_by_name(*live)
 
     @contextmanager
@@ -112,9 +116,7 @@ class SqliteStore:
     @contextmanager
     def _live(self, consumer: Consumer) -> Iterator[tuple[sqlite3.Connection, int] | None]:
         """The consumer's live generation, and where to read it as it is now; None when there is none."""
-        with reading(self._path, self._patience) as connection:
+        with reading(self._path, self._patience, untouched=self._untouched) as connection:
             row = None if connection is None else rows.find_consumer(connection, consumer)
-            if connection is None or row is None or row.generation is None:
-                yield None
-            else:
-                yield connection, row.generation
+            live = None if connection is None or row is None else rows.live_generation(connection, row)
+            yield None if connection is None or live is None else (connection, live)

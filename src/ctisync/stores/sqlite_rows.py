@@ -115,6 +115,12 @@ def dead_generations(connection: sqlite3.Connection, consumer_id: int) -> list[i
     return [generation for (generation,) in rows]
 
 
+def live_generation(connection: sqlite3.Connection, row: ConsumerRow) -> int | None:
+    """None when there is none, or it is gone."""
+    found = connection.execute("SELECT id FROM generations WHERE id = ?", (row.generation,)).fetchone()
+    return None if found is None else int(found[0])
+
+
 def drop_records(connection: sqlite3.Connection, generation: int, after: int, most: int) -> int | None:
     """Remove up to so many records whose id is above `after`; the last one's id, None when there are no more.
 

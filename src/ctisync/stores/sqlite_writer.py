@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from ctisync.core.model import Consumer, Delete, Put, Record, Snapshot, Write
-from ctisync.core.state import ConsumerState, load_abandoned, load_begun
+from ctisync.core.state import ConsumerState, content_gone, load_abandoned, load_begun
 from ctisync.errors import AnotherPass, StoreUnavailable
 from ctisync.ports import Clock
 from ctisync.stores import guards
@@ -153,6 +153,9 @@ class SqliteWriter:
             self._row = rows.find_consumer(self._connection, self._consumer) or self._row
             if self.state.loading:
                 self._set_state(load_abandoned(self.state))
+            if self.state.content and rows.live_generation(self._connection, self._row) is None:
+                self._row = self._row._replace(generation=None)
+                self._set_state(content_gone(self.state))
             dead = rows.dead_generations(self._connection, self._row.id)
         for generation in dead:
             self._drop(generation, end)

@@ -185,6 +185,15 @@ class _Pass:
 
     def _take_lease(self) -> None:
         self.writer = self.lease.enter_context(self.store.writer(self.consumer))
+        if self.seen.content and not self.writer.state.content:
+            self.report.event(
+                "warning",
+                "content-gone",
+                consumer=str(self.consumer),
+                offset=self.seen.offset,
+                why=f"the store does not hold the content of {self.consumer.index} any more: somebody has "
+                "removed it",
+            )
         if self.heard is not None and self.writer.state.offset != self.seen.offset:
             # Another pass came between: next to its content, what the feed said before is an old word.
             self.info = self.heard = None

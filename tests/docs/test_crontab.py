@@ -38,9 +38,11 @@ class Host:
     def __init__(self, folder: Path, feed: FeedSimulator) -> None:
         self.folder = folder
         self.bin = tools(folder / "bin", "ctisync")
-        awk = shutil.which("awk")
-        assert awk is not None
-        (self.bin / "awk").symlink_to(awk)
+        for tool in ("awk", "cksum"):
+            found = shutil.which(tool)
+            assert found is not None
+            (self.bin / tool).symlink_to(found)
+        self.is_called("alpha")
         self.has("sleep", f'#!/bin/sh\necho "$1" >> {folder}/slept\n')
         self.state = folder / "state"
         self.state.mkdir()
@@ -56,6 +58,10 @@ class Host:
     def has(self, name: str, script: str) -> None:
         (self.bin / name).write_text(script)
         (self.bin / name).chmod(0o755)
+
+    def is_called(self, name: str) -> None:
+        """`uname -n` says so."""
+        self.has("uname", f'#!/bin/sh\ntest "$*" = -n && echo {name}\n')
 
     def has_timer(self, ends_with: int | None) -> None:
         if ends_with is None:
@@ -104,6 +110,30 @@ def test_a_pass_is_run_where_no_timer_is_active_and_a_good_one_mails_nothing(
     assert host.passed
     (seconds,) = host.slept
     assert 0 <= seconds < 600
+
+
+def test_hosts_and_users_do_not_ask_the_feed_in_the_same_second(host: Host) -> None:
+    """A random number that begins with the time is the same one on all hosts whose clocks are right."""
+    host.has_timer(None)
+    host.has("ctisync", "#!/bin/sh\n")
+    for name, user in [("alpha", "ctisync"), ("alpha", "ctisync"), ("beta", "ctisync"), ("alpha", "other")]:
+        host.is_called(name)
+        host.environ["LOGNAME"] = user
+        assert host.cron() == ""
+    first, again, *others = host.slept
+    assert first == again, "one host keeps its minute"
+    assert len({first, *others}) == 3
+
+
+def test_many_hosts_are_spread_over_the_whole_ten_minutes(host: Host) -> None:
+    host.has_timer(None)
+    host.has("ctisync", "#!/bin/sh\n")
+    for number in range(40):
+        host.is_called(f"web-{number:02}")
+        host.cron()
+    assert len(host.slept) == 40
+    assert min(host.slept) < 100
+    assert 500 <= max(host.slept) < 600
 
 
 def test_cron_stands_aside_where_the_timer_is_active(host: Host, feed: FeedSimulator) -> None:

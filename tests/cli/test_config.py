@@ -154,9 +154,3 @@ def test_a_settings_file_that_cannot_be_written_is_told(ctisync: Ctisync) -> Non
 
 def test_the_schema_is_json(ctisync: Ctisync) -> None:
     assert json.loads(ctisync.run("config", "schema").stdout)["$ref"] == "#/$defs/Settings"
-
-
-def test_config_alone_says_what_is_missing(ctisync: Ctisync) -> None:
-    ended = ctisync.run("config")
-    assert (ended.returncode, ended.stdout) == (2, "")
-    assert "ctisync config --help" in ended.stderr

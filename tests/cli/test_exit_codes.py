@@ -65,7 +65,7 @@ def test_a_bug_is_1_and_asks_for_a_report(ctisync: Ctisync) -> None:
     ("arguments", "message", "hint"),
     [
         (["synk"], "No such command 'synk'", "ctisync --help"),
-        ([], "a command is missing", "ctisync --help"),
+        (["help", "synk"], "there is no command synk", "ctisync help sync"),
         (["sync", "--foo"], "No such option: --foo", "ctisync sync --help"),
         (["sync", "-v", "-q"], "-v and -q contradict each other", "ctisync sync -v"),
         (["sync", "--log-format", "xml"], "--log-format", "ctisync sync --help"),

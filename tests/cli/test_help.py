@@ -2,6 +2,7 @@
 
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 import typer
@@ -9,6 +10,7 @@ import typer
 from ctisync.cli.teaching import COMMANDS, EXIT_CODES
 from tests.cli.conftest import Ctisync
 from tests.docs.command_tree import Command, commands, parse, root
+from tests.docs.shell import ROOT
 
 FOUND = commands()
 EXAMPLES = [(each.path, example.typed) for each in FOUND for example in each.taught.examples]
@@ -21,6 +23,68 @@ def help_of(ctisync: Ctisync, path: str) -> str:
     ended = ctisync.run(*path.split(), "--help")
     assert (ended.returncode, ended.stderr) == (0, "")
     return ended.stdout
+
+
+def test_a_name_alone_lists_the_commands_and_is_no_mistake(ctisync: Ctisync) -> None:
+    for words, listed in (([], ["sync", "config", "help"]), (["config"], ["show", "check", "init"])):
+        ended = ctisync.run(*words)
+        assert (ended.returncode, ended.stderr) == (0, "")
+        commands = ended.stdout.split("Commands:\n")[1].split("\n\n")[0]
+        assert set(listed) <= {line.split()[0] for line in commands.splitlines()}
+        assert f"ctisync help {' '.join([*words, 'COMMAND'])}" in ended.stdout
+
+
+@pytest.mark.parametrize("path", ["", "config"])
+def test_no_summary_in_a_list_of_commands_is_cut(ctisync: Ctisync, path: str) -> None:
+    inner = [each for each in FOUND if each.path.startswith(path) and each.path.count(" ") == bool(path)]
+    listed = " ".join(help_of(ctisync, path).split("Commands:\n")[1].split("\n\n")[0].split())
+    for each in inner:
+        if each.path not in ("", path):
+            assert f"{each.about.split('. ')[0].rstrip('.')}." in listed
+    assert "..." not in listed
+
+
+@pytest.mark.parametrize("words", [["-h"], ["sync", "-h"], ["config", "-h"], ["config", "show", "-h"]])
+def test_the_short_option_shows_the_same_help(ctisync: Ctisync, words: list[str]) -> None:
+    ended = ctisync.run(*words)
+    assert (ended.returncode, ended.stdout) == (0, help_of(ctisync, " ".join(words[:-1])))
+
+
+def test_the_short_option_tells_the_same_version(ctisync: Ctisync) -> None:
+    assert ctisync.run("-V").stdout == ctisync.run("--version").stdout != ""
+
+
+@pytest.mark.parametrize("path", ["", "sync", "config", "config show", "help"])
+def test_help_is_a_command_too(ctisync: Ctisync, path: str) -> None:
+    ended = ctisync.run("help", *path.split())
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert ended.stdout == help_of(ctisync, path)
+
+
+@pytest.mark.parametrize(
+    ("words", "said", "hint"),
+    [
+        (["synk"], "there is no command synk", "ctisync help sync"),
+        (["config", "shw"], "there is no command config shw", "ctisync help config show"),
+        (["sync", "now"], "there is no command sync now", "ctisync help sync"),
+        (["frobnicate"], "there is no command frobnicate", "ctisync help"),
+        (["--man", "sync"], "--man", "ctisync help --man"),
+    ],
+)
+def test_help_for_what_is_not_there_says_what_is(
+    ctisync: Ctisync, words: list[str], said: str, hint: str
+) -> None:
+    ended = ctisync.run("help", *words)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    first, second = ended.stderr.splitlines()
+    assert said in first
+    assert second == f"  try: {hint}"
+
+
+def test_help_says_where_the_manual_lies(ctisync: Ctisync) -> None:
+    ended = ctisync.run("help", "--man")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert Path(ended.stdout.strip()).read_text() == (ROOT / "docs" / "man" / "ctisync.1").read_text()
 
 
 def test_each_command_is_taught_and_nothing_else_is() -> None:

@@ -74,7 +74,7 @@ def parse(words: Sequence[str]) -> None:
     try:
         command.make_context(name, list(rest))  # it takes away what it has understood
     except typer.Exit:  # it shows a help, or its version
-        assert {"--help", "--version"} & set(rest)
+        assert {"-h", "--help", "-V", "--version"} & set(rest)
     except _CommandLineError as error:
         raise AssertionError(str(error)) from error
 
@@ -86,7 +86,7 @@ def _long_name(written: str) -> str:
 
 def _walked(command: Any, path: str, parent: Any) -> Iterator[Command]:
     name = path.rpartition(" ")[2] or "ctisync"
-    context = typer.Context(command, info_name=name, parent=parent)
+    context = typer.Context(command, info_name=name, parent=parent, **command.context_settings)
     kinds: dict[str, list[Row]] = {"argument": [], "option": []}
     names: set[str] = set()
     usage = [context.command_path, "[OPTIONS]"]
@@ -96,7 +96,8 @@ def _walked(command: Any, path: str, parent: Any) -> Iterator[Command]:
             names.update(param.opts)
         else:
             written = param.metavar or param.name.upper()
-            usage.append(written if param.required else f"[{written}]")
+            several = "..." if param.nargs == -1 else ""
+            usage.append((written if param.required else f"[{written}]") + several)
         kinds[param.param_type_name].append((written, " ".join(about.split())))
     inner = getattr(command, "commands", None)
     if inner is not None:

@@ -67,7 +67,7 @@ def test_what_is_made_of_the_program_is_what_the_program_says_now(path: Path) ->
 
 def test_each_command_has_its_row_in_the_readme_and_each_row_is_a_command() -> None:
     table = README.split("## Commands")[1].split("\n\nEach takes")[0]
-    calls = re.findall(r"^\| `ctisync ([a-z -]+?)(?: [A-Z \[\]]+)?` \|", table, re.MULTILINE)
+    calls = re.findall(r"^\| `ctisync ([a-z -]+?)(?: [A-Z \[\].]+)?` \|", table, re.MULTILINE)
     assert sorted(calls) == sorted(each.path for each in FOUND if not each.is_group)
 
 
@@ -79,7 +79,9 @@ def test_each_command_and_each_of_its_options_is_in_the_page_of_commands() -> No
     explained = text.split("## Options that several commands take\n")[1].split("\n## ")[0]
     for each in FOUND:
         section = text.split(f"## {each.call}\n")[1].split("\n## ")[0]
-        options = set(re.findall(r"(?<![\w-])(--?[a-z][a-z-]*)", " ".join(re.findall(r"`([^`]*)`", section))))
+        options = set(
+            re.findall(r"(?<![\w-])(--?[a-zA-Z][a-z-]*)", " ".join(re.findall(r"`([^`]*)`", section)))
+        )
         common = {name for name in each.names if name in explained}
         assert each.names <= options | common, each.call
         assert all(name in options for name in each.names if name.startswith("--")), each.call

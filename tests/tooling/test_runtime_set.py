@@ -54,8 +54,9 @@ def test_the_command_starts_with_nothing_but_the_run_time_set(installed: Path, t
     assert all(re.fullmatch(r"[\w.-]+ [\w.+-]+", line) for line in lines)
 
 
-def test_the_manual_lies_where_man_looks_for_it(installed: Path) -> None:
+def test_the_manual_lies_where_man_looks_for_it_and_where_help_says(installed: Path, tmp_path: Path) -> None:
     there = installed.parent / "share" / "man" / "man1" / "ctisync.1"
+    assert _run(tmp_path, str(installed / "ctisync"), "help", "--man") == f"{there}\n"
     assert there.read_text() == (ROOT / "docs" / "man" / "ctisync.1").read_text()
 
 

@@ -1,24 +1,35 @@
 """What `ctisync` alone and `ctisync --version` do. The commands add themselves to `app`."""
 
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.models import CommandFunctionType
 
-from ctisync.errors import DONE, UsageError
+from ctisync.errors import DONE
 from ctisync.process import print_result
+
+_WHOLE: Final = 1000
+"""Characters of a summary in a list of commands, which is broken into lines instead of being cut."""
+
+_HELP: Final = {"help_option_names": ["-h", "--help"]}
 
 
 class _Command(TyperCommand):
     """Its help ends with examples and exit codes."""
+
+    def get_short_help_str(self, limit: int = _WHOLE) -> str:
+        return super().get_short_help_str(_WHOLE)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         _teach(ctx.command_path, formatter)
 
 
 class _Group(TyperGroup):
+    def get_short_help_str(self, limit: int = _WHOLE) -> str:
+        return super().get_short_help_str(_WHOLE)
+
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
         _teach(ctx.command_path, formatter)
 
@@ -33,12 +44,19 @@ class Teaching(typer.Typer):
     """Commands, and groups of them, whose helps end with what `teaching` knows of them."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(cls=_Group, add_completion=False, rich_markup_mode=None, **options)
+        super().__init__(
+            cls=_Group,
+            context_settings=_HELP,
+            add_completion=False,
+            rich_markup_mode=None,
+            invoke_without_command=True,
+            **options,
+        )
 
     def command(
         self, name: str | None = None, **options: Any
     ) -> Callable[[CommandFunctionType], CommandFunctionType]:
-        return super().command(name, **{"cls": _Command, **options})
+        return super().command(name, **{"cls": _Command, "context_settings": _HELP, **options})
 
 
 app = Teaching(
@@ -48,10 +66,28 @@ app = Teaching(
 )
 
 
-@app.callback(invoke_without_command=True)
+def list_commands(context: typer.Context) -> None:
+    """What a group that is called without a command prints: what could be typed next."""
+    command: Any = context.command
+    formatter = context.make_formatter()
+    command.format_usage(context, formatter)
+    command.format_help_text(context, formatter)
+    command.format_commands(context, formatter)
+    inner = context.command_path.partition(" ")[2]
+    with formatter.section("More"):
+        formatter.write_dl(
+            [
+                (" ".join(filter(None, ("ctisync help", inner, "COMMAND"))), "its options, with examples"),
+                (f"{context.command_path} --help", "this list with options, examples and exit codes"),
+            ]
+        )
+    print_result(formatter.getvalue().rstrip("\n"))
+
+
+@app.callback()
 def _no_command(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", help="Show the versions of it all.")] = False,
+    version: Annotated[bool, typer.Option("--version", "-V", help="Show the versions of it all.")] = False,
 ) -> int:
     if version:
         from ctisync.commands.version import as_text
@@ -59,5 +95,5 @@ def _no_command(
         print_result(as_text())
         raise typer.Exit(DONE)
     if context.invoked_subcommand is None:
-        raise UsageError("a command is missing", hint="ctisync --help")
+        list_commands(context)
     return DONE

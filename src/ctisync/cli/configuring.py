@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from ctisync.cli.app import Teaching, app
+from ctisync.cli.app import Teaching, app, list_commands
 from ctisync.cli.call import (
     ConfigOption,
     JsonOption,
@@ -17,19 +17,19 @@ from ctisync.cli.call import (
     found_settings,
     print_document,
 )
-from ctisync.errors import DONE, UsageError
+from ctisync.errors import DONE
 from ctisync.process import print_result
 from ctisync.settings import Settings
 from ctisync.settings.sources import leaves
 
-config = Teaching(help="Show, check and begin the settings.", no_args_is_help=False)
+config = Teaching(help="Show, check and begin the settings.")
 app.add_typer(config, name="config")
 
 
-@config.callback(invoke_without_command=True)
+@config.callback()
 def _no_command(context: typer.Context) -> None:
     if context.invoked_subcommand is None:
-        raise UsageError("a command is missing", hint="ctisync config --help")
+        list_commands(context)
 
 
 def _names_of_settings() -> list[str]:

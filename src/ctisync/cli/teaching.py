@@ -96,7 +96,7 @@ COMMANDS: Final[Mapping[str, Taught]] = {
             Example("ctisync doctor", "before the first pass: is all there that it needs?"),
             Example("ctisync sync", "bring the content in step with the feed"),
             Example("ctisync status", "what is stored, how old it is, what is wrong if anything is"),
-            Example("ctisync sync --help", "one command: its options, examples and exit codes"),
+            Example("ctisync help sync", "one command: its options, examples and exit codes"),
         ),
         frozenset(code for each in EXIT_CODES for code in each.codes),
     ),
@@ -242,6 +242,18 @@ COMMANDS: Final[Mapping[str, Taught]] = {
             Example("ctisync examples --output ctisync-examples", "copies all of them into a folder"),
         ),
         _ends_with(),
+    ),
+    "help": Taught(
+        (
+            Example("ctisync help sync", "as ctisync sync --help does"),
+            Example("ctisync help config show", "of a command within a command"),
+            Example(
+                "ctisync help --man",
+                'where the manual lies, if man ctisync does not find it: man "$(ctisync help --man)"',
+            ),
+        ),
+        _ends_with(),
+        own={2: "the command line makes no sense, or there is no such command"},
     ),
     "config": Taught(
         (

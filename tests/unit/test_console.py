@@ -7,7 +7,7 @@ from threading import Thread
 
 import pytest
 
-from ctisync.console import Console, Format
+from ctisync.console import Console, Form, Format
 from ctisync.core.model import OffsetRange
 from ctisync.errors import CtisyncError, FeedUnreachable
 from ctisync.ports import Level
@@ -17,7 +17,7 @@ TIME = "2026-03-01T12:00:00Z"
 
 
 def told(
-    log_format: Format = "text", least: Level = "info", secrets: tuple[str, ...] = ()
+    log_format: Form | None = "text", least: Level = "info", secrets: tuple[str, ...] = ()
 ) -> tuple[Console, io.StringIO]:
     stream = io.StringIO()
     console = Console(stream, FakeClock())
@@ -31,6 +31,13 @@ def raised(error: CtisyncError) -> CtisyncError:
     with pytest.raises(type(error)) as caught:
         raise error
     return caught.value
+
+
+def test_off_a_terminal_text_is_what_nobody_asked_for() -> None:
+    console, stream = told(None)
+    console.event("info", "pass-ended", outcome="up-to-date")
+    console.close_pass("nothing new")
+    assert stream.getvalue() == f"{TIME} info    pass-ended  outcome=up-to-date\n"
 
 
 def test_a_text_line_holds_time_level_event_and_fields() -> None:
@@ -106,8 +113,8 @@ def test_a_journal_line_begins_with_the_priority_and_has_no_time(level: Level, p
     assert stream.getvalue() == f"<{priority}>feed-asked offset=3\n"
 
 
-@pytest.mark.parametrize("log_format", ["text", "json", "journal"])
-def test_a_field_cannot_begin_a_line_of_its_own(log_format: Format) -> None:
+@pytest.mark.parametrize("log_format", ["sentences", "text", "json", "journal"])
+def test_a_field_cannot_begin_a_line_of_its_own(log_format: Form) -> None:
     console, stream = told(log_format)
 
     console.event("info", "odd", why='a "b"\nERROR faked=1\u2028\x1b[31m', empty="")
@@ -159,8 +166,8 @@ def test_an_error_in_json_is_one_json_line() -> None:
     assert (line["event"], line["message"], line["hint"]) == ("failed", "not reachable", "ctisync sync")
 
 
-@pytest.mark.parametrize("log_format", ["text", "json", "journal"])
-def test_a_file_name_that_is_no_text_is_told_all_the_same(log_format: Format) -> None:
+@pytest.mark.parametrize("log_format", ["sentences", "text", "json", "journal"])
+def test_a_file_name_that_is_no_text_is_told_all_the_same(log_format: Form) -> None:
     console, stream = told(log_format)
     console.event("warning", "met", why="/x/\udcff y")
     console.failure("cannot read /x/\udcff", None, ValueError())
@@ -174,8 +181,8 @@ def test_a_traceback_is_shown_only_when_details_are() -> None:
         assert ("Traceback" in stream.getvalue()) == (least == "debug")
 
 
-@pytest.mark.parametrize("log_format", ["text", "json", "journal"])
-def test_a_secret_is_masked_wherever_it_comes_from(log_format: Format) -> None:
+@pytest.mark.parametrize("log_format", ["sentences", "text", "json", "journal"])
+def test_a_secret_is_masked_wherever_it_comes_from(log_format: Form) -> None:
     console, stream = told(log_format, "debug", secrets=("canary-7",))
 
     console.event("info", "asked", url="https://h/canary-7")

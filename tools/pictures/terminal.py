@@ -131,6 +131,7 @@ def _printed() -> dict[str, str]:
     clock = _Clock()
     screen = _Screen(clock)
     console = Console(screen, clock)
+    console.configure(least="info", log_format="sentences")
     feed = MadeUpFeed(RECORDS)
     feed.publish_snapshot()
     feed.snapshot = _not_packed(feed.snapshot)

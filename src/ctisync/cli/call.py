@@ -55,7 +55,14 @@ MetricsOption = Annotated[
     Path | None,
     typer.Option("--metrics", metavar="FILE", help="Write figures of the pass as a Prometheus textfile."),
 ]
-LogFormatOption = Annotated[Format, typer.Option("--log-format", help="How events are written.")]
+LogFormatOption = Annotated[
+    Format,
+    typer.Option(
+        "--log-format",
+        help="How events are written.",
+        show_default="sentences at a terminal, text elsewhere",
+    ),
+]
 
 
 class Call(msgspec.Struct, frozen=True):
@@ -98,7 +105,11 @@ def console_of(context: typer.Context, verbose: bool, quiet: bool, log_format: F
     console: Console = context.obj
     if verbose and quiet:
         raise UsageError("-v and -q contradict each other", hint=f"{context.command_path} -v")
-    console.configure(least="debug" if verbose else "warning" if quiet else "info", log_format=log_format)
+    given: Any = context.get_parameter_source("log_format")
+    console.configure(
+        least="debug" if verbose else "warning" if quiet else "info",
+        log_format=None if given.name == "DEFAULT" else log_format,
+    )
     return console
 
 

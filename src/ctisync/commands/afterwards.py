@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from ctisync.commands.closing import closing
 from ctisync.console import Console
 from ctisync.core.account import Account, Accounting
 from ctisync.core.model import Consumer
@@ -104,6 +105,8 @@ def _ended(
                 _remember(settings, account_of(Stopped(stop.signal_number)), clock, console, HURRIED)
             raise
         account = account_of(error)
+        if (said := closing(account)) is not None:
+            console.close_pass(said)
         _remember(settings, account, clock, console, PATIENCE)
         hooks_are_good = _run_hooks(settings, account, console)
     if account.exit_code == DONE and not hooks_are_good:

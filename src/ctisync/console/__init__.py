@@ -1,10 +1,12 @@
 """What the operator sees on standard error: one line an event, two an error, bars at a terminal.
 
+    (a terminal) vd_1.0.0/vd_4.8.0: 2 changes applied in 3 s; up to date at offset 2.
     text     2026-11-24T07:30:00Z info  range-applied  consumer=vd_1.0.0/vd_4.8.0 range="(1, 2]"
     json     {"time":"2026-11-24T07:30:00Z","level":"info","event":"range-applied","consumer":...}
     journal  <6>range-applied consumer=vd_1.0.0/vd_4.8.0 range="(1, 2]"
 
-The field names are the same in all three. In the journal itself each is one to filter by, too:
+At a terminal a person reads sentences (see `sentences`), unless a format is asked for. The field names are
+the same in the three formats. In the journal itself each is one to filter by, too:
 CTISYNC_EVENT=range-applied, CTISYNC_CONSUMER=... (see `journal`). Nothing here is a reason for a pass to
 fail: a stream that cannot be written to is written to no more.
 """
@@ -26,6 +28,7 @@ from ctisync.harmless import harmless, in_json, json_of, lines, one_line
 from ctisync.ports import Clock, Level, Progress
 
 Format = Literal["text", "json", "journal"]
+Form = Format | Literal["sentences"]
 Unit = Literal["bytes", "records", "offsets"]
 
 _ORDER: Final[dict[Level, int]] = {"debug": 0, "info": 1, "warning": 2, "error": 3}
@@ -43,7 +46,7 @@ class Console:
         self._stream = stream
         self._clock = clock
         self._least: Level = "info"
-        self._format: Format = "text"
+        self._format: Form = "text"
         self._bars = False
         self._journal: Journal | None = None
         self._above_bar: Any = None
@@ -51,12 +54,14 @@ class Console:
         self._pass: dict[str, Any] = {}
         self._writing = Lock()
 
-    def configure(self, *, least: Level, log_format: Format) -> None:
-        """`least` is the lowest level that is shown; bars are for the text format at a terminal."""
+    def configure(self, *, least: Level, log_format: Form | None) -> None:
+        """`least` is the lowest level that is shown. `log_format`: None, which is sentences at a terminal and
+        text elsewhere. Bars are for people at a terminal."""
+        at_terminal = self._stream.isatty()
         self._least = least
-        self._format = log_format
+        self._format = log_format or ("sentences" if at_terminal else "text")
         self._journal = journal_of(self._stream) if log_format == "journal" else None
-        self._bars = log_format == "text" and least != "warning" and self._stream.isatty()
+        self._bars = self._format in ("sentences", "text") and least != "warning" and at_terminal
 
     def mask(self, secrets: Iterable[str]) -> None:
         """Never write these texts, whoever passes them in."""
@@ -86,9 +91,12 @@ class Console:
     def event(self, level: Level, event: str, **fields: Any) -> None:
         if _ORDER[level] < _ORDER[self._least]:
             return
-        if self._format != "text" or event == "pass-begun":
+        if self._format in ("json", "journal") or event == "pass-begun":
             fields = {**self._pass, **fields}
         match self._format:
+            case "sentences":
+                self._say(level, event, fields)
+                return
             case "json":
                 line = _as_json(self._time(), level, event, fields)
             case "journal":
@@ -100,6 +108,19 @@ class Console:
                 assert_never(self._format)
         self._write(line)
 
+    def _say(self, level: Level, event: str, fields: dict[str, Any]) -> None:
+        from ctisync.console.sentences import sentence
+
+        if (said := sentence(level, event, fields, verbose=self.verbose)) is not None:
+            self._write(said)
+            if level == "warning" and fields.get("hint"):
+                self._write(_try(fields["hint"]))
+
+    def close_pass(self, said: str) -> None:
+        """The last line of a good pass, for a person; others have its last event."""
+        if self._format == "sentences" and self._least != "warning":
+            self._write(said)
+
     def error(self, error: CtisyncError) -> None:
         """What went wrong and what to type. A traceback only when details were asked for."""
         self.failure(error.message, error.hint, error)
@@ -110,7 +131,7 @@ class Console:
         if self._format == "json":
             self.event("error", "failed", message=message, hint=hint, traceback=trace)
             return
-        words = [f"ctisync: {one_line(message)}", *([f"  try: {harmless(hint)}"] if hint else [])]
+        words = [f"ctisync: {one_line(message)}", *([_try(hint)] if hint else [])]
         if self._format == "journal":
             self._to_journal("error", words[0], {"event": "failed", **self._pass, "hint": hint})
             for further in words[1:]:
@@ -167,6 +188,10 @@ class _NoBar:
 def rfc3339(time: datetime) -> str:
     """UTC, to the second: 2026-11-24T07:30:00Z."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _try(hint: str) -> str:
+    return f"  try: {harmless(hint)}"
 
 
 def silence_libraries() -> None:

@@ -1,0 +1,127 @@
+"""What a person at a terminal reads of a pass; a pipe, a file and a journal get lines for programs."""
+
+import os
+import pty
+import re
+from collections.abc import Sequence
+
+import pytest
+
+from tests.cli.conftest import Ctisync
+from tests.support import feed_failures as failures
+from tests.support.command_manager import CommandManagerStandIn
+from tests.support.feed_history import churn
+from tests.support.feed_simulator import FeedSimulator
+
+PAIR = re.compile(r"\b[a-z_]+=\S")
+ORDERS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def read(ctisync: Ctisync, *arguments: str) -> tuple[int, list[str]]:
+    """The exit code, and the lines of a terminal that shows both streams, without the bars' own orders."""
+    ours, its = pty.openpty()
+    running = ctisync.start(*arguments, stdin=its, stdout=its, stderr=its)
+    os.close(its)
+    told = b""
+    while piece := _read(ours):
+        told += piece
+    os.close(ours)
+    lines = ORDERS.sub("", told.decode()).replace("\r", "\n").split("\n")
+    return running.wait(60), [line.strip() for line in lines if line.strip()]
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 65536)
+    except OSError:  # the other end is closed
+        return b""
+
+
+@pytest.fixture(autouse=True)
+def dumb(ctisync: Ctisync) -> None:
+    """A terminal on which no bar is drawn: what is looked at are the lines."""
+    ctisync.environ["TERM"] = "dumb"
+
+
+def closing(lines: Sequence[str]) -> str:
+    return re.sub(r" in [\d.]+ s;", " in 3 s;", lines[-1])
+
+
+def test_a_person_reads_sentences_and_one_line_that_closes_the_pass(
+    ctisync: Ctisync, feed: FeedSimulator
+) -> None:
+    offset = feed.history.last_offset
+    code, first = read(ctisync, "sync")
+    assert code == 0
+    assert f"vd_1.0.0/vd_4.8.0: 20 records loaded, as of offset {offset:,}." in first
+    assert closing(first) == (
+        f"vd_1.0.0/vd_4.8.0: a snapshot loaded in 3 s; up to date at offset {offset:,}."
+    )
+    churn(feed.history, 1234)
+    code, second = read(ctisync, "sync")
+    assert code == 0
+    assert closing(second) == (
+        f"vd_1.0.0/vd_4.8.0: 1,234 changes applied in 3 s; up to date at offset {feed.history.last_offset:,}."
+    )
+    code, third = read(ctisync, "sync")
+    assert (code, third) == (
+        0, [f"vd_1.0.0/vd_4.8.0: nothing new; up to date at offset {feed.history.last_offset:,}."]
+    )  # fmt: skip
+    feed.history.create("CVE-NEW")
+    assert "1 change applied" in closing(read(ctisync, "update")[1])
+    for line in (*first, *second):
+        assert not PAIR.search(line), line
+
+
+def test_an_initialisation_says_how_far_the_feed_is_ahead(ctisync: Ctisync, feed: FeedSimulator) -> None:
+    offset = feed.history.last_offset
+    feed.history.create("CVE-NEW")
+    _, lines = read(ctisync, "init-snapshot")
+    assert closing(lines) == (
+        f"vd_1.0.0/vd_4.8.0: a snapshot loaded in 3 s; at offset {offset:,}, 1 offset behind the feed."
+    )
+
+
+def test_with_v_a_person_reads_details_and_with_q_nothing(ctisync: Ctisync, feed: FeedSimulator) -> None:
+    _, lines = read(ctisync, "sync", "-v")
+    assert any("the feed stands at offset" in line for line in lines)
+    assert [line for line in lines if PAIR.search(line)] == []
+    feed.history.create("CVE-NEW")
+    assert read(ctisync, "sync", "-q") == (0, [])
+
+
+def test_a_warning_is_a_sentence_with_what_to_type(ctisync: Ctisync, feed: FeedSimulator) -> None:
+    read(ctisync, "sync", "-q")
+    feed.history.create("CVE-NEW")
+    with CommandManagerStandIn() as manager:
+        manager.fail(500, times=9)
+        ctisync.environ["CTISYNC_COMMAND_MANAGER__URL"] = manager.url
+        code, lines = read(ctisync, "sync", "-q")
+    assert code == 8
+    assert lines[0].startswith("warning: vd_1.0.0/vd_4.8.0: the command for offset ")
+    assert [line for line in lines if PAIR.search(line)] == []
+
+
+def test_a_feed_that_offers_nothing_is_told_once(ctisync: Ctisync, feed: FeedSimulator) -> None:
+    with FeedSimulator() as empty:
+        ctisync.environ["CTISYNC_CTI__URL"] = empty.url
+        empty.history.create("CVE-1")
+        code, lines = read(ctisync, "sync")
+    assert (code, lines) == (0, ["warning: vd_1.0.0/vd_4.8.0: the feed offers no snapshot yet."])
+
+
+def test_a_pass_that_fails_is_not_told_as_a_good_one(ctisync: Ctisync, feed: FeedSimulator) -> None:
+    feed.fail("info", failures.status(503), times=100)
+    code, lines = read(ctisync, "sync")
+    assert code == 5
+    assert lines[-2].startswith("ctisync: vd_1.0.0/vd_4.8.0: ")
+    assert not any("up to date" in line for line in lines)
+
+
+@pytest.mark.parametrize("log_format", ["text", "json", "journal"])
+def test_a_format_that_is_asked_for_is_written_at_a_terminal_too(
+    ctisync: Ctisync, feed: FeedSimulator, log_format: str
+) -> None:
+    _, lines = read(ctisync, "sync", "--log-format", log_format)
+    assert "pass-ended" in lines[-1]
+    assert "up-to-date" in lines[-1]

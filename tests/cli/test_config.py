@@ -154,3 +154,197 @@ def test_a_settings_file_that_cannot_be_written_is_told(ctisync: Ctisync) -> Non
 
 def test_the_schema_is_json(ctisync: Ctisync) -> None:
     assert json.loads(ctisync.run("config", "schema").stdout)["$ref"] == "#/$defs/Settings"
+
+
+MISTAKEN = """
+[cti]
+urll = "https://cti.example"
+retry_budget = "long"
+[store]
+shards = 0
+[limits]
+members = 0
+[[consumers]]
+indx = "a"
+context = 7
+[[consumers]]
+consumer = "../x"
+"""
+
+
+def test_all_mistakes_are_told_at_once(ctisync: Ctisync) -> None:
+    file = written(ctisync, MISTAKEN)
+    ended = ctisync.run("config", "check", CTISYNC_STORE__CODEC="zip", CTISYNC_STORRE__URL="x")
+
+    assert (ended.returncode, ended.stdout) == (3, "")
+    told = [line for line in ended.stderr.splitlines() if line.startswith("ctisync: ")]
+    assert [
+        word
+        for word in (
+            f"{file}: there is no setting cti.urll",
+            f"{file}: cti.retry_budget: expected",
+            f"{file}: store.shards: expected",
+            f"{file}: limits.members: expected",
+            f"{file}: consumers[0]: there is no setting indx",
+            f"{file}: consumers[0].context: expected",
+            "CTISYNC_STORE__CODEC: expected",
+            "there is no setting for the variable CTISYNC_STORRE__URL",
+        )
+        if not any(word in line for line in told)
+    ] == []
+    assert len(told) == 8
+
+
+def test_what_does_not_fit_together_is_told_beside_what_is_no_value(ctisync: Ctisync) -> None:
+    file = written(
+        ctisync,
+        '[cti]\nurl = "ftp://h"\nallowed_hosts = ["a b"]\n[store]\npassword = "canary"\n'
+        '[command_manager]\nurl = "nonsense"\nclient_key = "/no/such"\n[[consumers]]\nindex = "A"\n'
+        '[[consumers]]\nconsumer = "b"\nindex = "B"\nresources = []\n',
+    )
+    ended = ctisync.run("config", "check", "--log-format", "json")
+
+    assert ended.returncode == 3
+    told = [json.loads(line)["message"].removeprefix(f"{file}: ") for line in ended.stderr.splitlines()]
+    assert [message.partition(": ")[0] for message in told] == [
+        "cti.url",
+        "cti.allowed_hosts",
+        "command_manager.url",
+        "command_manager.client_key",
+        "store.password",
+        "command_manager.client_key",
+        "consumers",
+        "consumers",
+        "consumers",
+    ]
+    assert "canary" not in ended.stderr
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[store]\nurll = "https://h:9200"\n[command_manager]\nenabled = true\n',
+        "[store]\nurl = 7\n[command_manager]\nenabled = true\n",
+        '[store]\nusernamee = "me"\npassword = "x"\n',
+        '[store]\nusername = 7\npassword = "x"\n',
+    ],
+)
+def test_what_only_follows_from_a_mistake_is_not_told_as_another(ctisync: Ctisync, text: str) -> None:
+    written(ctisync, text)
+    ended = ctisync.run("config", "check")
+    assert ended.returncode == 3
+    assert ended.stderr.count("ctisync: ") == 1
+
+
+def test_a_file_that_cannot_be_read_does_not_hide_mistakes_elsewhere(ctisync: Ctisync) -> None:
+    written(ctisync, "[cti\n")
+    ended = ctisync.run("config", "check", CTISYNC_CTI__RETRY_BUDGET="long")
+    assert ended.stderr.count("ctisync: ") == 2
+    assert "is not valid TOML" in ended.stderr
+    assert "CTISYNC_CTI__RETRY_BUDGET: expected" in ended.stderr
+
+
+def test_any_other_command_tells_one_mistake_and_where_the_others_are_told(ctisync: Ctisync) -> None:
+    written(ctisync, MISTAKEN)
+    for words in (["status"], ["config", "show"]):
+        told, hint = ctisync.run(*words).stderr.splitlines()
+        assert "there is no setting cti.urll; the nearest is cti.url" in told
+        assert told.endswith("; ctisync config check tells 5 more mistakes")
+        assert hint == "  try: rename it to cti.url"
+
+
+def test_doctor_tells_all_mistakes(ctisync: Ctisync) -> None:
+    written(ctisync, MISTAKEN)
+    document = json.loads(ctisync.run("doctor", "--json").stdout)
+    assert [each["check"] for each in document["checks"]].count("settings") == 6
+
+
+LISTED = """
+[cti]
+allowed_hosts = ["a.example", "b.example"]
+[store]
+url = "sqlite:////tmp/x.db"
+[[consumers]]
+index = "one"
+[[consumers]]
+consumer = "other"
+index = "two"
+resources = ["CVE-2024-*", "CVE-2025-*"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("cti.url", "https://cti.example/api"),
+        ("store.url", "sqlite:////tmp/x.db"),
+        ("store.shards", "1"),
+        ("limits.snapshot_bytes", "68719476736"),
+        ("cti.load_while_downloading", "true"),
+        ("cti.retry_budget", "0.2"),
+        ("cti.token_file", ""),
+        ("cti.allowed_hosts", "a.example\nb.example"),
+        ("cti.allowed_hosts[1]", "b.example"),
+        ("consumers[0].index", "one"),
+        ("consumers[1].consumer", "other"),
+        ("consumers[1].resources", "CVE-2024-*\nCVE-2025-*"),
+        ("consumers[1].resources[0]", "CVE-2024-*"),
+        ("hooks.on_update", ""),
+    ],
+)
+def test_the_value_of_a_setting_is_all_that_get_prints(ctisync: Ctisync, name: str, value: str) -> None:
+    written(ctisync, LISTED)
+    ended = ctisync.run("config", "get", name, CTISYNC_CTI__URL="https://cti.example/api")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, f"{value}\n", "")
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "hint"),
+    [
+        ("cti", "cti is no single setting", "ctisync config show cti"),
+        ("consumers", "consumers is no single setting", "ctisync config show consumers"),
+        ("consumers[0]", "consumers[0] is no single setting", "ctisync config show 'consumers[0]'"),
+        ("cti.urll", "there is no setting cti.urll", "ctisync config get cti.url"),
+        ("consumers[2].index", "there is no setting", "ctisync config get 'consumers[1].index'"),
+        ("consumers[0].indx", "there is no setting", "ctisync config get 'consumers[0].index'"),
+        ("cti.allowed_hosts[x]", "there is no setting", "ctisync config get 'cti.allowed_hosts[1]'"),
+        ("zzz", "there is no setting zzz", "ctisync config show (lists them all)"),
+        ("cti.token", "cti.token is a secret", "ctisync config show cti.token"),
+    ],
+)  # fmt: skip
+def test_what_get_cannot_print_is_told_with_what_can_be_typed(
+    ctisync: Ctisync, name: str, said: str, hint: str
+) -> None:
+    written(ctisync, LISTED)
+    ended = ctisync.run("config", "get", name, CTISYNC_CTI__TOKEN="canary")
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert said in ended.stderr
+    assert f"  try: {hint}" in ended.stderr
+    assert "canary" not in ended.stderr
+
+
+def test_one_setting_of_a_list_is_shown(ctisync: Ctisync) -> None:
+    file = written(ctisync, LISTED)
+    for name, lines in (
+        ("consumers[1].index", ['consumers[1].index = "two"']),
+        ("consumers[0].resources[0]", ['consumers[0].resources[0] = "*"']),
+        ("cti.allowed_hosts[0]", ['cti.allowed_hosts[0] = "a.example"']),
+        ("consumers[0]", [
+            'consumers[0].context = "vd_1.0.0"', 'consumers[0].consumer = "vd_4.8.0"',
+            'consumers[0].index = "one"', 'consumers[0].resources = ["*"]',
+        ]),
+    ):  # fmt: skip
+        told = ctisync.run("config", "show", name).stdout.splitlines()
+        shown = [line.partition("  #") for line in told if not line.startswith("#")]
+        assert [before.rstrip() for before, _, _ in shown] == lines
+        assert {after.strip() for _, _, after in shown} == {f"{file}: {name.partition('[')[0]}"}
+    document = json.loads(ctisync.run("config", "show", "consumers[1].index", "--json").stdout)
+    assert document["settings"] == [
+        {"setting": "consumers[1].index", "value": "two", "origin": f"{file}: consumers"}
+    ]
+    document = json.loads(ctisync.run("config", "show", "consumers[1]", "--json").stdout)
+    assert [each["setting"] for each in document["settings"]] == [
+        f"consumers[1].{name}" for name in ("context", "consumer", "index", "resources")
+    ]
+    ended = ctisync.run("config", "show", "consumers[7]")
+    assert (ended.returncode, ended.stdout) == (2, "")

@@ -27,7 +27,12 @@ Play = Callable[[Ctisync, FeedSimulator, list[str]], int]
 
 EVERYWHERE: Final = frozenset((0, 1, 130, 143))
 
-ARGUMENTS: Final = {"show": ["CVE-1"], "diff": ["old.ndjson", "new.ndjson"], "completion": ["bash"]}
+ARGUMENTS: Final = {
+    "show": ["CVE-1"],
+    "diff": ["old.ndjson", "new.ndjson"],
+    "completion": ["bash"],
+    "config get": ["cti.url"],
+}
 """Without which the command makes no sense."""
 
 PROMISED: Final = [

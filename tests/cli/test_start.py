@@ -16,7 +16,10 @@ HEAVY = {"httpx", "opensearchpy", "ijson", "jsonpatch", "rich", "ctisync.cli.tea
         (["--version"], HEAVY),
         (["status", "--json"], HEAVY),
         (["status", "--check"], HEAVY),
-        *((["config", *words], HEAVY | {"sqlite3"}) for words in (["show"], ["check"], ["init"], ["schema"])),
+        *(
+            (["config", *words], HEAVY | {"sqlite3"})
+            for words in (["show"], ["get", "cti.url"], ["check"], ["init"], ["schema"])
+        ),
         (["examples"], HEAVY | {"sqlite3"}),
     ],
 )

@@ -20,6 +20,7 @@ from ctisync.cli.call import (
 from ctisync.errors import DONE
 from ctisync.process import print_result
 from ctisync.settings import Settings
+from ctisync.settings.mistakes import Several
 from ctisync.settings.sources import leaves
 
 config = Teaching(help="Show, check and begin the settings.")
@@ -42,7 +43,9 @@ def show(
     name: Annotated[
         str | None,
         typer.Argument(
-            metavar="NAME", help="One setting, or a section: cti.", autocompletion=_names_of_settings
+            metavar="NAME",
+            help="One setting, or a section: cti.url, cti, consumers[0].index.",
+            autocompletion=_names_of_settings,
         ),
     ] = None,
     as_json: JsonOption = False,
@@ -64,6 +67,30 @@ def show(
 
 
 @config.command()
+def get(
+    context: typer.Context,
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="One setting: cti.url, or consumers[0].index.",
+            autocompletion=_names_of_settings,
+        ),
+    ],
+    config: ConfigOption = None,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+    log_format: LogFormatOption = "text",
+) -> int:
+    """Print the value of one setting and nothing else, for scripts; of a list, a line each."""
+    from ctisync.commands import config_show as command
+
+    console = console_of(context, verbose, quiet, log_format)
+    print_result(console.masked(command.as_value(found_settings(config, console), name)))
+    return DONE
+
+
+@config.command()
 def check(
     context: typer.Context,
     config: ConfigOption = None,
@@ -71,11 +98,16 @@ def check(
     quiet: QuietOption = False,
     log_format: LogFormatOption = "text",
 ) -> int:
-    """Check the settings as any command would, and warn of what is hardly meant."""
+    """Check the settings, tell all that is wrong with them, and warn of what is hardly meant."""
     from ctisync.settings.doubts import doubts, folder_doubts
 
     console = console_of(context, verbose, quiet, log_format)
-    found = found_settings(config, console)
+    try:
+        found = found_settings(config, console)
+    except Several as several:
+        for each in several.errors:
+            console.error(each)
+        return several.exit_code
     for doubt in (*doubts(found), *folder_doubts(found.settings)):
         console.event("warning", "settings", message=doubt.message, hint=doubt.hint)
     if not quiet:

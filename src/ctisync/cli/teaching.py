@@ -271,13 +271,22 @@ COMMANDS: Final[Mapping[str, Taught]] = {
             Example("ctisync config show", "all settings; secrets are not shown"),
             Example("ctisync config show store", "those of one section"),
             Example("ctisync config show cti.url --json", "one, for programs"),
+            Example("ctisync config show 'consumers[0].index'", "one of a list"),
         ),
         _ends_with(3),
         own={2: "the command line makes no sense, or there is no such setting"},
     ),
+    "config get": Taught(
+        (
+            Example("ctisync config get store.url", "the value alone: no quotes, no place"),
+            Example("ctisync config get 'consumers[0].index'", "one of a list"),
+        ),
+        _ends_with(3),
+        own={2: "the command line makes no sense, or there is no such setting, or it is a secret"},
+    ),
     "config check": Taught(
         (
-            Example("ctisync config check", "what any command would say of them, and what is hardly meant"),
+            Example("ctisync config check", "all that is wrong with them, and what is hardly meant"),
             Example("ctisync config check --config new.toml", "a file, before it takes its place"),
         ),
         _ends_with(3),

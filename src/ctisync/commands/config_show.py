@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from ctisync.errors import UsageError
-from ctisync.harmless import harmless
+from ctisync.harmless import harmless, quoted
 from ctisync.settings import Found, Settings
 from ctisync.settings.proxies import proxies
 from ctisync.settings.sources import Secret, leaves
@@ -25,14 +25,83 @@ class Shown(msgspec.Struct, frozen=True):
     origin: str | None
 
 
-def shown(found: Found, wanted: str | None = None) -> Iterator[Shown]:
-    """All, or the setting or section of that name. Raises UsageError when there is none."""
-    names = [name for name in leaves(Settings) if wanted is None or f"{name}.".startswith(f"{wanted}.")]
-    if not names:
-        raise UsageError(f"there is no setting {wanted}", hint="ctisync config show (lists them all)")
-    for name in names:
-        given = found.given.get(name)
-        yield Shown(name, attrgetter(name)(found.settings), None if given is None else given.origin)
+def shown(found: Found, wanted: str | None = None, command: str = "show") -> list[Shown]:
+    """All, or the setting, section or part of a list of that name: `cti`, `cti.url`, `consumers[0].index`.
+
+    Raises UsageError when there is none; `command` is the one that the hint repeats with a name that is near.
+    """
+    all_ = [_one(found, name) for name in leaves(Settings)]
+    if wanted is None:
+        return all_
+    chosen = [one for one in all_ if f"{one.name}.".startswith(f"{wanted}.")]
+    chosen = chosen or [part for one in all_ for part in _parts(one) if _is_in(part.name, wanted)]
+    if not chosen:
+        known = [one.name for one in all_] + [part.name for one in all_ for part in _parts(one)]
+        raise _unknown(wanted, known, command)
+    return chosen
+
+
+def as_value(found: Found, wanted: str) -> str:
+    """The value of one setting, for a script; a list has a line for each of its values. Raises UsageError for
+    what is no single setting, and for a secret."""
+    one, *others = shown(found, wanted, "get")
+    if others or one.name != wanted or _is_list_of_sections(one.value):
+        raise UsageError(f"{wanted} is no single setting", hint=f"ctisync config show {quoted(wanted)}")
+    if isinstance(one.value, Secret):
+        raise UsageError(
+            f"{wanted} is a secret, which is not shown",
+            hint=f"ctisync config show {wanted} (tells where it comes from)",
+        )
+    values = one.value if isinstance(one.value, tuple) else (one.value,)
+    return "\n".join(harmless(_as_word(value)) for value in values)
+
+
+def _as_word(value: Any) -> str:
+    match value:
+        case None:
+            return ""
+        case bool():
+            return "true" if value else "false"
+        case float():
+            return str(int(value)) if value.is_integer() else repr(value)
+        case _:
+            return str(value)
+
+
+def _one(found: Found, name: str) -> Shown:
+    given = found.given.get(name)
+    return Shown(name, attrgetter(name)(found.settings), None if given is None else given.origin)
+
+
+def _parts(one: Shown) -> Iterator[Shown]:
+    """What is in a list, and what is in that; sections are no part, but what is in them."""
+    if isinstance(one.value, tuple):
+        for index, value in enumerate(one.value):
+            part = Shown(f"{one.name}[{index}]", value, one.origin)
+            if isinstance(value, msgspec.Struct):
+                for key, held in _fields(value):
+                    inner = Shown(f"{part.name}.{key}", held, one.origin)
+                    yield inner
+                    yield from _parts(inner)
+            else:
+                yield part
+
+
+def _is_in(name: str, wanted: str) -> bool:
+    """Whether it is what is wanted, or a setting of a section that is; values of a list stand with it."""
+    return name == wanted or (name.startswith(f"{wanted}.") and not name.endswith("]"))
+
+
+def _is_list_of_sections(value: Any) -> bool:
+    return isinstance(value, tuple) and bool(value) and isinstance(value[0], msgspec.Struct)
+
+
+def _unknown(wanted: str, known: list[str], command: str) -> UsageError:
+    from difflib import get_close_matches
+
+    near = get_close_matches(wanted, known, n=1)
+    hint = f"ctisync config {command} {quoted(near[0])}" if near else "ctisync config show (lists them all)"
+    return UsageError(f"there is no setting {wanted}", hint=hint)
 
 
 def as_text(found: Found, environ: Mapping[str, str], wanted: str | None = None) -> str:
@@ -68,7 +137,7 @@ def as_document(found: Found, environ: Mapping[str, str], wanted: str | None = N
 
 def _lines(one: Shown) -> Iterator[tuple[str, Any]]:
     """A list of sections has a line for each of their settings."""
-    if not (isinstance(one.value, tuple) and one.value and isinstance(one.value[0], msgspec.Struct)):
+    if not _is_list_of_sections(one.value):
         yield one.name, one.value
         return
     for index, section in enumerate(one.value):

@@ -20,6 +20,7 @@ from ctisync.locks import examine as examine_lock
 from ctisync.ports import Clock, Store
 from ctisync.settings import Found, Settings
 from ctisync.settings.doubts import doubts
+from ctisync.settings.mistakes import Several
 from ctisync.wiring import (
     command_manager,
     free_room,
@@ -57,7 +58,9 @@ def examine(found: Found, consumers: Sequence[Consumer], clock: Clock, console: 
 
 def without_settings(error: CtisyncError, console: Console) -> list[Verdict]:
     """When there are none, nothing else can be looked at."""
-    return [_versions(), _fit_to_show(failed("settings", error.message, error.hint), console)]
+    errors = error.errors if isinstance(error, Several) else (error,)
+    told = [failed("settings", each.message, each.hint) for each in errors]
+    return [_versions(), *(_fit_to_show(each, console) for each in told)]
 
 
 def exit_code(verdicts: Sequence[Verdict], *, settings: bool) -> int:

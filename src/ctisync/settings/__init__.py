@@ -16,7 +16,7 @@ credentials < environment CTISYNC_* (two underscores between levels; CTISYNC_CON
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +35,7 @@ from ctisync.settings.checks import (
     parse_store_url,
 )
 from ctisync.settings.described import kinds
+from ctisync.settings.mistakes import Mistakes
 from ctisync.settings.model import CtiSettings, Settings, StoreSettings
 from ctisync.settings.sources import (
     Given,
@@ -69,7 +70,8 @@ def load(
     *,
     system_file: Path = SYSTEM_FILE,
 ) -> Settings:
-    """Put the settings together and check them. Raises ConfigurationError.
+    """Put the settings together and check them. Raises ConfigurationError; `mistakes.Several` when there is
+    more than one thing wrong.
 
     `config_file` takes the place of the user's own file, and must then be there.
     """
@@ -84,30 +86,32 @@ def find(
 ) -> Found:
     """As `load`, with where they come from."""
     own_file = config_file or home_config_file(environ)
-    given = _with_secret_files(
-        gather(Settings, {system_file: False, own_file: config_file is not None}, environ)
-    )
+    mistakes = Mistakes()
+    files = {system_file: False, own_file: config_file is not None}
+    given = _with_secret_files(gather(Settings, files, environ, mistakes), mistakes)
     folder, *_ = environ.get("STATE_DIRECTORY", "").split(":")  # systemd lists them with colons
     if "state_dir" not in given and folder:
         given["state_dir"] = Given(Path(folder), "STATE_DIRECTORY")
     settings = _built({name: one.value for name, one in given.items()})
     settings = _with_folders(settings, chosen="state_dir" in given)
-    _check(settings, given)
+    _check(settings, given, mistakes)
+    mistakes.raise_any()
     return Found(settings, given, (system_file, own_file))
 
 
-def _with_secret_files(given: dict[str, Given]) -> dict[str, Given]:
+def _with_secret_files(given: dict[str, Given], mistakes: Mistakes) -> dict[str, Given]:
     """Read what `*_file` settings name, into the secrets that they stand for."""
     read = dict(given)
     for name in leaves(Settings):
         file = given.get(f"{name}_file")
         if file is None:
             continue
-        if name in given:
-            where = f"by {given[name].origin} and by {file.origin}"
-            raise ConfigurationError(f"{name} is set twice: {where}", hint="remove one of them")
-        secret = secret_of(read_text_file(file.value, file.origin), file.origin)
-        read[name] = Given(secret, file.origin, file.value)
+        with mistakes.noted(name):
+            if name in given:
+                where = f"by {given[name].origin} and by {file.origin}"
+                raise ConfigurationError(f"{name} is set twice: {where}", hint="remove one of them")
+            secret = secret_of(read_text_file(file.value, file.origin), file.origin)
+            read[name] = Given(secret, file.origin, file.value)
     return read
 
 
@@ -136,29 +140,52 @@ def _with_folders(settings: Settings, *, chosen: bool) -> Settings:
     return msgspec.structs.replace(settings, state_dir=folder, store=store)
 
 
-def _check(settings: Settings, given: dict[str, Given]) -> None:
+def _check(settings: Settings, given: dict[str, Given], mistakes: Mistakes) -> None:
     def where(name: str) -> str:
         return given[name].origin if name in given else name
 
-    commands, store = settings.command_manager, settings.store
-    check_url(settings.cti.url, where("cti.url"), f"cti.token_file or {variable('cti.token')}")
-    check_hosts(settings.cti.allowed_hosts, where("cti.allowed_hosts"))
-    place = parse_store_url(store.url, where("store.url"))
-    if commands.url is not None:
-        instead = f"command_manager.username and {variable('command_manager.password')}"
-        check_url(commands.url, where("command_manager.url"), instead)
-    elif commands.enabled and not isinstance(place, OpenSearchPlace):
-        raise ConfigurationError(
-            f"{where('command_manager.enabled')}: with a SQLite store there is no Command Manager to guess",
-            hint="set command_manager.url, or command_manager.enabled = false",
-        )
-    if settings.ping_url is not None:
-        check_secret_url(settings.ping_url.reveal(), where("ping_url"))
+    _check_values(settings, where, mistakes)
+    known = leaves(Settings)
     for name, one in given.items():
-        if isinstance(one.value, Path) and name != "state_dir":
-            check_readable(one.value, one.origin)
+        was_read = name.endswith("_file") and name.removesuffix("_file") in known  # a secret's
+        if isinstance(one.value, Path) and name != "state_dir" and not was_read:
+            with mistakes.noted(name):
+                check_readable(one.value, one.origin)
     for name in ("store", "command_manager"):
         section = getattr(settings, name)
-        check_login(section.username, section.password, where(f"{name}.password"))
-        check_key_pair(section.client_cert, section.client_key, where(f"{name}.client_key"))
-    check_consumers(settings.followed, where("consumers"))
+        if mistakes.spare(f"{name}.username", f"{name}.password", f"{name}.password_file"):
+            with mistakes.noted(f"{name}.password"):
+                check_login(section.username, section.password, where(f"{name}.password"))
+        if mistakes.spare(f"{name}.client_cert"):
+            with mistakes.noted(f"{name}.client_key"):
+                check_key_pair(section.client_cert, section.client_key, where(f"{name}.client_key"))
+    if mistakes.spare("consumers"):
+        with mistakes.noted("consumers"):
+            check_consumers(settings.followed, where("consumers"))
+
+
+def _check_values(settings: Settings, where: Callable[[str], str], mistakes: Mistakes) -> None:
+    commands = settings.command_manager
+    with mistakes.noted("cti.url"):
+        check_url(settings.cti.url, where("cti.url"), f"cti.token_file or {variable('cti.token')}")
+    with mistakes.noted("cti.allowed_hosts"):
+        check_hosts(settings.cti.allowed_hosts, where("cti.allowed_hosts"))
+    with mistakes.noted("store.url"):
+        parse_store_url(settings.store.url, where("store.url"))
+    with mistakes.noted("command_manager.url", "command_manager.enabled"):
+        if commands.url is not None:
+            instead = f"command_manager.username and {variable('command_manager.password')}"
+            check_url(commands.url, where("command_manager.url"), instead)
+        elif (
+            commands.enabled
+            and mistakes.spare("store.url", "command_manager.url")
+            and not isinstance(settings.place, OpenSearchPlace)
+        ):
+            enabled = where("command_manager.enabled")
+            raise ConfigurationError(
+                f"{enabled}: with a SQLite store there is no Command Manager to guess",
+                hint="set command_manager.url, or command_manager.enabled = false",
+            )
+    with mistakes.noted("ping_url"):
+        if settings.ping_url is not None:
+            check_secret_url(settings.ping_url.reveal(), where("ping_url"))

@@ -13,6 +13,7 @@ from ctisync.core.links import place_of
 from ctisync.core.model import Consumer
 from ctisync.errors import ConfigurationError
 from ctisync.harmless import quoted
+from ctisync.settings.mistakes import Mistakes
 
 DEFAULT_PORT: Final = 9200
 OUR_INDICES: Final = ("wazuh-context", "ctisync-history")
@@ -172,18 +173,30 @@ def check_key_pair(certificate: Path | None, key: Path | None, where: str) -> No
 def check_consumers(consumers: Sequence[Consumer], where: str) -> None:
     if not consumers:
         raise ConfigurationError(f"{where}: no consumer to follow", hint="add one, or leave the setting out")
+    mistakes = Mistakes()
     for consumer in consumers:
-        _check_consumer(consumer, where)
-    _check_once("the consumer", [str(consumer) for consumer in consumers], where)
-    _check_once("the index", [consumer.index for consumer in consumers], where)
+        for name in (consumer.context, consumer.name):
+            with mistakes.noted():
+                _check_name(name, where)
+        with mistakes.noted():
+            _check_index(consumer, where)
+        with mistakes.noted():
+            _check_resources(consumer, where)
+    with mistakes.noted():
+        _check_once("the consumer", [str(consumer) for consumer in consumers], where)
+    with mistakes.noted():
+        _check_once("the index", [consumer.index for consumer in consumers], where)
+    mistakes.raise_any()
 
 
-def _check_consumer(consumer: Consumer, where: str) -> None:
-    for name in (consumer.context, consumer.name):
-        if not _CATALOG_NAME.fullmatch(name):
-            raise ConfigurationError(
-                f"{where}: {name!r} is no name of a context or consumer", hint="write a name such as vd_4.8.0"
-            )
+def _check_name(name: str, where: str) -> None:
+    if not _CATALOG_NAME.fullmatch(name):
+        raise ConfigurationError(
+            f"{where}: {name!r} is no name of a context or consumer", hint="write a name such as vd_4.8.0"
+        )
+
+
+def _check_index(consumer: Consumer, where: str) -> None:
     index = consumer.index
     is_taken = index in (".", "..", *OUR_INDICES)
     unclear = not _INDEX_NAME.fullmatch(index) or not index.isprintable()
@@ -193,6 +206,9 @@ def _check_consumer(consumer: Consumer, where: str) -> None:
             hint='write lower-case letters, digits, ".", "-" or "_", as in "wazuh-cve"; '
             f"not {' or '.join(OUR_INDICES)}",
         )
+
+
+def _check_resources(consumer: Consumer, where: str) -> None:
     if not consumer.resources or "" in consumer.resources:
         raise ConfigurationError(
             f"{where}: {consumer} wants no resources at all", hint='write resources = ["*"], or leave it out'

@@ -8,7 +8,7 @@ No message here repeats a value: it may be a secret.
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
@@ -17,6 +17,7 @@ import msgspec
 from ctisync.errors import ConfigurationError
 from ctisync.harmless import quoted
 from ctisync.settings.described import is_section, kinds, without_none
+from ctisync.settings.mistakes import Mistakes
 
 ENVIRONMENT_PREFIX: Final = "CTISYNC_"
 
@@ -66,17 +67,18 @@ class Given(msgspec.Struct, frozen=True):
 
 
 def gather(
-    schema: type[msgspec.Struct], files: Mapping[Path, bool], environ: Mapping[str, str]
+    schema: type[msgspec.Struct], files: Mapping[Path, bool], environ: Mapping[str, str], mistakes: Mistakes
 ) -> dict[str, Given]:
-    """Every setting that is set, by its dotted name; later sources win.
+    """Every setting that is set, by its dotted name; later sources win. What is wrong goes to `mistakes`.
 
-    `files` says of each path, the weightiest last, whether it must be there. Raises ConfigurationError.
+    `files` says of each path, the weightiest last, whether it must be there.
     """
     found: dict[str, Given] = {}
     for path, needed in files.items():
-        found.update(_from_file(schema, path, needed))
-    found.update(_from_credentials(schema, environ))
-    found.update(_from_environment(schema, environ))
+        with mistakes.noted():
+            found.update(_from_table(schema, _table_of(path, needed), path, "", mistakes))
+    found.update(_from_credentials(schema, environ, mistakes))
+    found.update(_from_environment(schema, environ, mistakes))
     return found
 
 
@@ -108,7 +110,7 @@ def read_text_file(path: Path, origin: str) -> str:
         raise ConfigurationError(f"{origin}: {path} is not UTF-8 text") from error
 
 
-def _from_file(schema: type[msgspec.Struct], path: Path, needed: bool) -> dict[str, Given]:
+def _table_of(path: Path, needed: bool) -> dict[str, Any]:
     try:
         if not needed and not path.exists():
             return {}
@@ -116,31 +118,35 @@ def _from_file(schema: type[msgspec.Struct], path: Path, needed: bool) -> dict[s
         pass  # a folder that may not be entered: reading says so
     text = read_text_file(path, "settings")
     try:
-        raw = tomllib.loads(text)
+        return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigurationError(f"{path} is not valid TOML: {error}", hint=f"edit {quoted(path)}") from error
-    return dict(_from_table(schema, raw, path, ""))
 
 
 def _from_table(
-    schema: type[msgspec.Struct], raw: Mapping[str, Any], file: Path, prefix: str
+    schema: type[msgspec.Struct], raw: Mapping[str, Any], file: Path, prefix: str, mistakes: Mistakes
 ) -> Iterator[tuple[str, Given]]:
     types = kinds(schema)
     for key, value in raw.items():
         name = prefix + key
-        if key not in types:
-            raise _unknown(f"{file}: there is no setting {name}", name, _all_names(schema, prefix))
         origin = f"{file}: {name}"
-        if not is_section(types[key]):
-            if value != "":
-                yield name, Given(_typed(types[key], value, origin), origin, file)
+        if key not in types:
+            with mistakes.noted():
+                raise _unknown(f"{file}: there is no setting {name}", name, _all_names(schema, prefix))
+        elif not is_section(types[key]):
+            with mistakes.noted(name):
+                if value != "":
+                    yield name, Given(_typed(types[key], value, origin), origin, file)
         elif isinstance(value, dict):
-            yield from _from_table(types[key], value, file, f"{name}.")
+            yield from _from_table(types[key], value, file, f"{name}.", mistakes)
         else:
-            raise ConfigurationError(f"{origin}: expected a table", hint=f"write [{name}] as a line")
+            with mistakes.noted():
+                raise ConfigurationError(f"{origin}: expected a table", hint=f"write [{name}] as a line")
 
 
-def _from_credentials(schema: type[msgspec.Struct], environ: Mapping[str, str]) -> dict[str, Given]:
+def _from_credentials(
+    schema: type[msgspec.Struct], environ: Mapping[str, str], mistakes: Mistakes
+) -> dict[str, Given]:
     """Secrets as systemd hands them over: files named like the setting (LoadCredential=cti.token:...)."""
     folder = environ.get("CREDENTIALS_DIRECTORY")
     found: dict[str, Given] = {}
@@ -148,7 +154,8 @@ def _from_credentials(schema: type[msgspec.Struct], environ: Mapping[str, str]) 
         path = Path(folder or "", name)
         if without_none(kind) is Secret and path.exists():
             origin = f"credential {name}"
-            found[name] = Given(secret_of(read_text_file(path, origin), origin), origin, path)
+            with mistakes.noted(name):
+                found[name] = Given(secret_of(read_text_file(path, origin), origin), origin, path)
     return found
 
 
@@ -160,7 +167,9 @@ def secret_of(text: str, origin: str) -> Secret:
     return Secret(secret)
 
 
-def _from_environment(schema: type[msgspec.Struct], environ: Mapping[str, str]) -> dict[str, Given]:
+def _from_environment(
+    schema: type[msgspec.Struct], environ: Mapping[str, str], mistakes: Mistakes
+) -> dict[str, Given]:
     """CTISYNC_* variables."""
     types = leaves(schema)
     names = {variable(name): name for name in types}
@@ -169,18 +178,24 @@ def _from_environment(schema: type[msgspec.Struct], environ: Mapping[str, str]) 
         if not key.startswith(ENVIRONMENT_PREFIX) or text == "":
             continue
         if key not in names:
-            raise _unknown(f"there is no setting for the variable {key}", key, list(names))
-        if not _is_utf8(text):
-            raise ConfigurationError(f"{key} is not UTF-8 text")
-        kind = types[names[key]]
-        value: Any = text
-        if get_origin(kind) is tuple:
-            try:
-                value = _decoder.decode(text)
-            except msgspec.DecodeError as error:
-                raise ConfigurationError(f"{key} is not valid JSON: {error}") from error
-        found[names[key]] = Given(_typed(kind, value, key, strict=value is not text), key)
+            with mistakes.noted():
+                raise _unknown(f"there is no setting for the variable {key}", key, list(names))
+        else:
+            with mistakes.noted(names[key]):
+                found[names[key]] = Given(_of_variable(types[names[key]], key, text), key)
     return found
+
+
+def _of_variable(kind: Any, key: str, text: str) -> Any:
+    if not _is_utf8(text):
+        raise ConfigurationError(f"{key} is not UTF-8 text")
+    value: Any = text
+    if get_origin(kind) is tuple:
+        try:
+            value = _decoder.decode(text)
+        except msgspec.DecodeError as error:
+            raise ConfigurationError(f"{key} is not valid JSON: {error}") from error
+    return _typed(kind, value, key, strict=value is not text)
 
 
 def _is_utf8(text: str) -> bool:
@@ -194,16 +209,11 @@ def _typed(kind: Any, value: Any, origin: str, strict: bool = True) -> Any:
         inner = get_args(kind)[0]
         if not isinstance(value, list):
             raise ConfigurationError(f"{origin}: expected {expected(kind)}")
-        return tuple(_typed(inner, item, f"{origin}[{index}]") for index, item in enumerate(value))
+        return tuple(_each_typed((inner, item, f"{origin}[{index}]") for index, item in enumerate(value)))
     if is_section(kind):
         if not isinstance(value, dict):
             raise ConfigurationError(f"{origin}: expected {expected(kind)}")
-        types = kinds(kind)
-        for key in value:
-            if key not in types:
-                raise _unknown(f"{origin}: there is no setting {key}", key, list(types))
-        given = {key: item for key, item in value.items() if item != ""}
-        return kind(**{key: _typed(types[key], item, f"{origin}.{key}") for key, item in given.items()})
+        return _section(kind, value, origin)
     if isinstance(value, str) and "\0" in value:
         raise ConfigurationError(
             f"{origin}: holds a NUL character", hint="remove it: no name or password has one"
@@ -214,6 +224,28 @@ def _typed(kind: Any, value: Any, origin: str, strict: bool = True) -> Any:
     except (msgspec.ValidationError, RuntimeError):  # RuntimeError: a ~user whom nobody knows
         # Not from it: the library may repeat the value, which somebody has set in the wrong place.
         raise ConfigurationError(f"{origin}: expected {expected(kind)}") from None
+
+
+def _each_typed(each: Iterable[tuple[Any, Any, str]]) -> list[Any]:
+    """Values as their types. Raises what is wrong with all of them."""
+    mistakes, typed = Mistakes(), []
+    for kind, value, origin in each:
+        with mistakes.noted():
+            typed.append(_typed(kind, value, origin))
+    mistakes.raise_any()
+    return typed
+
+
+def _section(kind: Any, value: dict[str, Any], origin: str) -> Any:
+    types, mistakes = kinds(kind), Mistakes()
+    for key in (key for key in value if key not in types):
+        with mistakes.noted():
+            raise _unknown(f"{origin}: there is no setting {key}", key, list(types))
+    given = {key: item for key, item in value.items() if item != "" and key in types}
+    with mistakes.noted():
+        typed = _each_typed((types[key], item, f"{origin}.{key}") for key, item in given.items())
+    mistakes.raise_any()
+    return kind(**dict(zip(given, typed, strict=True)))
 
 
 def _from_str(kind: type, value: Any) -> Any:

@@ -95,9 +95,28 @@ def test_the_log_tells_what_became_of_each_record(ctisync: Ctisync, feed: FeedSi
     of_it = [(last + 2, "deleted"), (last + 1, "updated"), (last, "created")]
     assert logged(ctisync, "CVE-STAYS") == [(*each, "CVE-STAYS") for each in of_it] + [loaded]
     assert logged(ctisync, "--last", "1") == [(last + 2, "deleted", "CVE-STAYS")]
-    assert logged(ctisync, "CVE-1999-0001") == [loaded]
+    untouched = json.loads(feed.expected_lines()[0])["name"]
+    assert logged(ctisync, untouched) == [loaded]
+    assert (
+        logged(ctisync, "cve-stays") == logged(ctisync, "STAYS") == logged(ctisync, "CVE-STAYS") != [loaded]
+    )
     first = ctisync.run("log").stdout.splitlines()[0]
     assert re.fullmatch(rf"\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\dZ +{last + 2:,}  deleted  CVE-STAYS", first)
+
+
+def test_a_name_that_nothing_knows_is_no_record_of_which_nothing_is_remembered(
+    ctisync: Ctisync, feed: FeedSimulator
+) -> None:
+    eventful(ctisync, feed)
+    for form in ((), ("--json",)):
+        ended = ctisync.run("log", "CVE-STAY", *form)
+        assert (ended.returncode, ended.stdout) == (2, "")
+        told, hint = ended.stderr.splitlines()
+        assert "vd_1.0.0/vd_4.8.0 has no record CVE-STAY, and no pass is remembered that touched it" in told
+        assert "CVE-STAYS" in hint
+    feed.history.delete("CVE-STAYS")
+    ctisync.run("sync", "-q")
+    assert ctisync.run("log", "CVE-STAYS").returncode == 0, "it is gone, but not unknown"
 
 
 def test_lines_of_the_log_history_and_hook_name_the_same_pass(ctisync: Ctisync, feed: FeedSimulator) -> None:

@@ -45,6 +45,30 @@ def test_a_name_that_is_not_there_is_told_with_those_that_are_near(
     assert name in shown.stderr.splitlines()[-1]
 
 
+def test_several_records_are_shown_one_below_the_other(ctisync: Ctisync, feed: FeedSimulator) -> None:
+    ctisync.run("sync", "-q")
+    lines = feed.expected_lines()
+    names = [_name(lines[5]), _name(lines[2])]
+    shown = ctisync.run("show", *names)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    first, second = shown.stdout.split("\n\n")
+    assert [first.split("   ")[0], second.split("   ")[0]] == names
+    documents = ctisync.run("show", *names, "--json").stdout
+    found, end = json.JSONDecoder().raw_decode(documents)
+    assert [found["name"], json.loads(documents[end:])["name"]] == names
+
+
+def test_what_of_several_is_not_there_is_told_beside_those_that_are(
+    ctisync: Ctisync, feed: FeedSimulator
+) -> None:
+    ctisync.run("sync", "-q")
+    name = _name(feed.expected_lines()[3])
+    shown = ctisync.run("show", "CVE-NOWHERE", name, "CVE-NEVER")
+    assert shown.returncode == 2
+    assert shown.stdout.startswith(f"{name}   offset ")
+    assert "has no record CVE-NOWHERE, nor CVE-NEVER" in shown.stderr
+
+
 def test_without_a_content_there_is_nothing_to_show(ctisync: Ctisync) -> None:
     shown = ctisync.run("show", "CVE-1")
     assert (shown.returncode, shown.stdout) == (10, "")

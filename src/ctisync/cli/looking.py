@@ -102,7 +102,9 @@ def export(
 @app.command()
 def show(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(metavar="NAME", help="Of the record: CVE-2024-3094.")],
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME", help="Of the record: CVE-2024-3094; of several.")
+    ],
     as_json: JsonOption = False,
     config: ConfigOption = None,
     consumer: ConsumerOption = None,
@@ -110,15 +112,18 @@ def show(
     quiet: QuietOption = False,
     log_format: LogFormatOption = "text",
 ) -> int:
-    """Show one record: title, severity, what is affected, references."""
+    """Show records: title, severity, what is affected, references."""
     from ctisync.commands import show as command
 
     call = call_of(context, config, consumer, verbose, quiet, log_format)
-    line = command.find(call.settings, call.only_consumer("show looks into"), name, CLOCK)
-    if as_json:
-        print_json(command.as_json(line))
-    else:
-        print_result(command.as_text(line))
+    lines, missing = command.find(call.settings, call.only_consumer("show looks into"), names, CLOCK)
+    for number, line in enumerate(lines):
+        if as_json:
+            print_json(command.as_json(line))
+        else:
+            print_result("\n" * (number > 0) + command.as_text(line))
+    if missing is not None:
+        raise missing
     return DONE
 
 

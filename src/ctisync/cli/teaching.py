@@ -157,7 +157,7 @@ COMMANDS: Final[Mapping[str, Taught]] = {
     "show": Taught(
         (
             Example("ctisync show CVE-2024-3094", "what is affected, how severe it is, where to read on"),
-            Example("ctisync show 2024-3094 --json", "all of it, as it is stored"),
+            Example("ctisync show 2024-3094 --json", "all of it, as it is stored; of several, one by one"),
         ),
         _ends_with(3, 7, 10),
         own={2: "the command line makes no sense, or there is no such record"},
@@ -177,6 +177,7 @@ COMMANDS: Final[Mapping[str, Taught]] = {
             Example("ctisync log --last 1000 --json", "for programs: a line each"),
         ),
         _ends_with(3, 7),
+        own={2: "the command line makes no sense, or nothing is known of such a record"},
     ),
     "verify": Taught(
         (

@@ -1,6 +1,7 @@
 """`show`: one record, for people or as it is."""
 
 import textwrap
+from collections.abc import Sequence
 from difflib import SequenceMatcher
 from typing import Final
 
@@ -23,38 +24,41 @@ _NEAR: Final = 3
 _LOOKED_AT: Final = 10
 
 
-def find(settings: Settings, consumer: Consumer, name: str, clock: Clock) -> bytes:
-    """The record's line. In other letters, or without its `CVE-`, it is found as well.
+def find(
+    settings: Settings, consumer: Consumer, names: Sequence[str], clock: Clock
+) -> tuple[list[bytes], UsageError | None]:
+    """The records' lines, and what to tell of those that are not there, with the nearest names.
 
-    Raises EmptyStore without a content, UsageError with the nearest names when it is not in there.
+    Raises EmptyStore without a content.
     """
-    try:
-        name.encode()
-    except (
-        UnicodeEncodeError
-    ):  # bytes of the command line that are not UTF-8, which a store could not look up
-        raise UsageError(f"{name} is no text, and so no name of a record") from None
-    meant = dict.fromkeys((name, name.upper(), f"CVE-{name}"))
+    meant = {name: spellings(name) for name in names}
     with opened_store(settings, clock) as store, store.inspect(consumer) as seen:
         if seen.count() is None:
             raise no_content(store.name, consumer, seen.state)
-        found = seen.lookup(meant)
-        for each in meant:
-            if each in found:
-                return found[each].line
-        near = _nearest(name, seen)
-    raise UsageError(
-        f"{consumer} has no record {name}",
-        hint=f"the nearest are {', '.join(map(quoted, near))}" if near else None,
-    )
+        held = seen.lookup({each for spelled in meant.values() for each in spelled})
+        found = {name: next((each for each in meant[name] if each in held), None) for name in meant}
+        lines = [held[each].line for each in found.values() if each is not None]
+        missing = [name for name, each in found.items() if each is None]
+        hint = nearest(missing[0], seen) if missing else None
+    said = f"{consumer} has no record {', nor '.join(missing)}"
+    return lines, UsageError(said, hint=hint) if missing else None
 
 
-def _nearest(name: str, seen: Inspection) -> list[str]:
-    """Of the names that stand beside it; the most alike first."""
-    found = dict.fromkeys(
-        near for each in (name, name.upper(), f"CVE-{name}") for near in seen.neighbours(each, _LOOKED_AT)
-    )
-    return sorted(found, key=lambda each: -SequenceMatcher(None, name.upper(), each).ratio())[:_NEAR]
+def spellings(name: str) -> tuple[str, ...]:
+    """What a person may have meant by it: other letters, a name without its `CVE-`. Raises UsageError for
+    bytes of the command line that are not UTF-8, which a store could not look up."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{name} is no text, and so no name of a record") from None
+    return tuple(dict.fromkeys((name, name.upper(), f"CVE-{name.upper()}")))
+
+
+def nearest(name: str, seen: Inspection) -> str | None:
+    """A hint with some of the names that stand beside it; the most alike first."""
+    found = dict.fromkeys(near for each in spellings(name) for near in seen.neighbours(each, _LOOKED_AT))
+    near = sorted(found, key=lambda each: -SequenceMatcher(None, name.upper(), each).ratio())[:_NEAR]
+    return f"the nearest are {', '.join(map(quoted, near))}" if near else None
 
 
 def as_json(line: bytes) -> str:

@@ -12,7 +12,16 @@ from typing import Any, Literal, Protocol
 from ctisync.core.account import Account
 from ctisync.core.audit import Finding
 from ctisync.core.health import Verdict
-from ctisync.core.model import Change, Consumer, ConsumerInfo, OffsetRange, Record, Snapshot, Write
+from ctisync.core.model import (
+    Change,
+    Consumer,
+    ConsumerInfo,
+    Holding,
+    OffsetRange,
+    Record,
+    Snapshot,
+    Write,
+)
 from ctisync.core.state import ConsumerState, RefusedSnapshot
 
 Level = Literal["debug", "info", "warning", "error"]
@@ -272,5 +281,21 @@ class Store(Protocol):
     def passes(self, consumer: Consumer, most: int, *, touched: bool = False) -> Iterator[Account]:
         """At most so many passes over this consumer, the one that was remembered last first; without what
         they `touched`, unless asked for. None at all where there is no history."""
+
+    def consumers(self) -> list[Consumer]:
+        """Those of which a content is stored, be it only begun, in the order of their names; also those that
+        no setting names. Context and name are right, the rest is the default."""
+
+    def holding(self, consumer: Consumer) -> Holding:
+        """What `forget` would remove. Nothing is written, or migrated."""
+
+    def forget(self, consumer: Consumer) -> None:
+        """Remove content, state, history and lease of this consumer, and nothing of another's. It is known by
+        its context and name alone: its index need not be that of the stored content.
+
+        The lease is taken first: raises AnotherPass when somebody else holds it. Where nothing is held,
+        nothing is written. Killed at any point, it has left the old content with its state, or none that
+        readers find and a state without offset; the next call, or a pass, then finishes it.
+        """
 
     def close(self) -> None: ...

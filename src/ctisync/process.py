@@ -186,6 +186,15 @@ def print_drawn(drawn: Drawn) -> None:
     sys.stdout.write(drawn + "\n")
 
 
+def confirmed(told: str, question: str) -> bool | None:
+    """Whether a person at the terminal says yes to the question below `told`; None where there is none."""
+    if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
+        return None
+    sys.stderr.write(f"{lines(told)}\n{question}")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
 def flush_results() -> None:
     """Write out what standard output holds. Raises UsageError when it cannot be written."""
     try:

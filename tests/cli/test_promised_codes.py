@@ -32,6 +32,7 @@ ARGUMENTS: Final = {
     "diff": ["old.ndjson", "new.ndjson"],
     "completion": ["bash"],
     "config get": ["cti.url"],
+    "forget": ["--consumer", "vd_4.8.0"],
 }
 """Without which the command makes no sense."""
 

@@ -16,6 +16,9 @@ ALIAS: Final = "wazuh-cve"
 STATE: Final = "wazuh-context"
 HISTORY: Final = "ctisync-history"
 
+_BY_ITSELF: Final = ("internal:", "indices:admin/seq_no/", "retention_lease_")
+"""How the names of actions begin that a node performs for itself."""
+
 
 class Row(NamedTuple):
     """`cluster` and `indices` are privileges; `readers`: a reader's commands send it too."""
@@ -102,13 +105,13 @@ def actions_in(log: Path, since: int) -> set[str]:
     with log.open(encoding="utf-8", errors="replace") as stream:
         stream.seek(since)
         begun = re.findall(r"register \d+ \[\w+\] \[([^\]\[]+)(?:\[[^\]]*\])*\]", stream.read())
-    return {action for action in begun if not action.startswith(("internal:", "indices:admin/seq_no/"))}
+    return {action for action in begun if not action.startswith(_BY_ITSELF)}
 
 
 def _kind(name: str) -> str:
     if name in (STATE, HISTORY):
         return name
-    return "CONTENT" if name == ALIAS or name.startswith("ctisync-") else name
+    return "CONTENT" if name == ALIAS or name.startswith(("ctisync-", "of-ctisync-")) else name
 
 
 def _touches(row: Row, *, state: bool) -> bool:

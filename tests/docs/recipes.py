@@ -178,6 +178,15 @@ def _(stage: Stage) -> Iterator[None]:
     assert snapshots(stage) == 1, "the backup is gone on from"
 
 
+@recipe("forget")
+def _(stage: Stage) -> Iterator[None]:
+    stage.follow(30)
+    stage.environ["CTISYNC_CONSUMERS"] = '[{"consumer": "another"}]'
+    yield
+    assert "not configured" not in stage.run("status").text
+    assert not any(b"CVE-" in file.read_bytes() for file in stage.database.parent.glob("ctisync.db*"))
+
+
 @recipe("move-to-opensearch", node=True)
 def _(stage: Stage) -> Iterator[None]:
     del stage.environ["CTISYNC_STORE__URL"]

@@ -104,3 +104,10 @@ def _(stage: Stage) -> Printed:
     stage.follow()
     stage.state.chmod(0o775)
     return stage.run("sync", "-q")
+
+
+@situation("not-configured")
+def _(stage: Stage) -> Printed:
+    stage.follow()
+    printed = stage.run("status", CTISYNC_CONSUMERS='[{"consumer": "another"}]')
+    return printed._replace(text=printed.text.splitlines()[-1])

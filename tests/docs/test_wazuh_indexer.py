@@ -95,6 +95,8 @@ def live(ctisync: Ctisync, feed: FeedSimulator, node: OpenSearchNode) -> None:
     node.request("DELETE", "/_component_template/theirs")
     churn(feed.history, 30, seed=2)
     run(ctisync, "sync", "-q")
+    run(ctisync, "forget", "--consumer", "vd_4.8.0", "--dry-run")
+    run(ctisync, "forget", "--consumer", "vd_4.8.0", "--yes")
 
 
 def read(ctisync: Ctisync) -> None:

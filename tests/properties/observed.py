@@ -10,7 +10,16 @@ from typing import Protocol, TypeVar
 
 from ctisync.core.account import Account
 from ctisync.core.health import Verdict
-from ctisync.core.model import Change, Consumer, ConsumerInfo, OffsetRange, Record, Snapshot, Write
+from ctisync.core.model import (
+    Change,
+    Consumer,
+    ConsumerInfo,
+    Holding,
+    OffsetRange,
+    Record,
+    Snapshot,
+    Write,
+)
 from ctisync.core.state import ConsumerState, RefusedSnapshot
 from ctisync.core.steps import Mode
 from ctisync.ports import CommandManager, Feed, Inspection, Load, SnapshotFile, Store, Writer
@@ -120,6 +129,15 @@ class ObservedStore:
 
     def passes(self, consumer: Consumer, most: int, *, touched: bool = False) -> Iterator[Account]:
         return self._inner.passes(consumer, most, touched=touched)
+
+    def consumers(self) -> list[Consumer]:
+        return self._inner.consumers()
+
+    def holding(self, consumer: Consumer) -> Holding:
+        return self._inner.holding(consumer)
+
+    def forget(self, consumer: Consumer) -> None:
+        self._inner.forget(consumer)
 
     def close(self) -> None:
         self._inner.close()

@@ -47,6 +47,12 @@ def test_the_role_for_passes_is_enough_for_a_whole_life(
     done(ctisync, "doctor", "-q")
     [told] = json.loads(done(ctisync, "history", "--json"))["consumers"]
     assert len(told["passes"]) == 2
+    held = done(ctisync, "forget", "--consumer", "vd_4.8.0", "--dry-run")
+    assert "records, " in held
+    assert "B: ctisync-wazuh-cve-" in held, "how large it is"
+    done(ctisync, "forget", "--consumer", "vd_4.8.0", "--yes")
+    assert "nothing" in done(ctisync, "forget", "--consumer", "vd_4.8.0", "--yes")
+    assert ctisync.run("export").returncode == 10
 
 
 def test_the_role_for_readers_is_enough_to_read_everything_and_to_write_nothing(

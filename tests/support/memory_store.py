@@ -12,7 +12,7 @@ import msgspec
 from ctisync.core.account import Account
 from ctisync.core.audit import Finding
 from ctisync.core.health import Verdict, ok
-from ctisync.core.model import Consumer, Put, Record, Snapshot, Write
+from ctisync.core.model import Consumer, Holding, Put, Record, Snapshot, Write
 from ctisync.core.state import ConsumerState, load_abandoned, load_begun
 from ctisync.errors import AnotherPass, EmptyStore
 from ctisync.stores import guards
@@ -40,6 +40,12 @@ class MemoryStorage:
 
     def put(self, consumer: Consumer, kept: Kept) -> None:
         self._kept[consumer.context, consumer.name] = kept
+
+    def drop(self, consumer: Consumer) -> None:
+        self._kept.pop((consumer.context, consumer.name), None)
+
+    def consumers(self) -> list[Consumer]:
+        return [Consumer(*names) for names, kept in sorted(self._kept.items()) if kept.content is not None]
 
 
 class MemoryStore:
@@ -90,6 +96,24 @@ class MemoryStore:
         found = [each for each in reversed(self._storage.passes) if each.consumer == str(consumer)]
         for each in found[:most]:
             yield each if touched else msgspec.structs.replace(each, touched=())
+
+    def consumers(self) -> list[Consumer]:
+        return self._storage.consumers()
+
+    def holding(self, consumer: Consumer) -> Holding:
+        kept = self._storage.get(consumer)
+        content, known = kept.content or {}, kept != Kept()
+        return Holding(
+            places=(self.name,) if content else (),
+            records=self.count(consumer),
+            bytes=sum(len(record.line) for record in content.values()),
+            passes=sum(each.consumer == str(consumer) for each in self._storage.passes),
+            state=known,
+        )
+
+    def forget(self, consumer: Consumer) -> None:
+        self._storage.drop(consumer)
+        self._storage.passes = [each for each in self._storage.passes if each.consumer != str(consumer)]
 
     def close(self) -> None:
         pass

@@ -9,7 +9,7 @@ from ctisync.cli import passes  # isort: skip
 from ctisync.cli import looking  # isort: skip
 from ctisync.cli import remembering  # isort: skip
 from ctisync.cli import examining  # isort: skip
-from ctisync.cli import comparing, completing, configuring, helping, playing
+from ctisync.cli import comparing, completing, configuring, forgetting, helping, playing
 from ctisync.cli.app import app
 from ctisync.cli.running import main
 
@@ -19,6 +19,7 @@ __all__ = [
     "completing",
     "configuring",
     "examining",
+    "forgetting",
     "helping",
     "looking",
     "main",

@@ -51,6 +51,7 @@ QuietOption = Annotated[
 TolerateCooldownOption = Annotated[
     bool, typer.Option("--tolerate-cooldown", help="Exit 0 while the feed is left alone; for cron.")
 ]
+DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
 MetricsOption = Annotated[
     Path | None,
     typer.Option("--metrics", metavar="FILE", help="Write figures of the pass as a Prometheus textfile."),

@@ -209,6 +209,22 @@ COMMANDS: Final[Mapping[str, Taught]] = {
             3: "UNKNOWN: the settings cannot be used, so that nothing else was looked at",
         },
     ),
+    "forget": Taught(
+        (
+            Example(
+                "ctisync forget --consumer vd_1.0.0/vd_4.7.0 --dry-run",
+                "what is stored of it; removes nothing",
+            ),
+            Example("ctisync forget --consumer vd_1.0.0/vd_4.7.0", "shows the same, asks, and removes it"),
+            Example("ctisync forget --consumer vd_1.0.0/vd_4.7.0 --yes", "for scripts: does not ask"),
+        ),
+        _ends_with(3, 4, 7),
+        own={
+            0: "nothing of it is stored any more, or ever was",
+            2: "the command line makes no sense, or you did not say y",
+            4: "a pass is at work on it",
+        },
+    ),
     "diff": Taught(
         (
             Example("ctisync diff old.ndjson new.ndjson", "what has changed between two exports"),

@@ -8,7 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ctisync.commands.history import History
-from ctisync.commands.printing import cell, drawn
+from ctisync.commands.printing import bytes_as_text, cell, drawn
 from ctisync.core.account import Account
 from ctisync.errors import DONE
 from ctisync.harmless import Drawn
@@ -76,7 +76,7 @@ def _columns(accounts: Sequence[Account]) -> list[_Column]:
         _Column("offset", lambda one: Text(_offsets(one)), 1),
         _Column("changes", lambda one: Text(_amount(one.changes)), 3),
         _Column("records", lambda one: Text(_amount(one.records)), 4),
-        _Column("received", lambda one: Text(_size(one.received)), 5),
+        _Column("received", lambda one: Text(bytes_as_text(one.received) if one.received else ""), 5),
         _Column("took", lambda one: Text(duration(one.seconds))),
         _Column("", lambda one: Text(bar(one.seconds, longest), style="blue"), 6, left=True),
         _Column("behind", lambda one: Text("?" if one.behind is None else f"{one.behind:,}")),
@@ -105,12 +105,6 @@ def _offsets(account: Account) -> str:
 
 def _amount(number: int) -> str:
     return f"{number:,}" if number else ""
-
-
-def _size(number: int) -> str:
-    if number < 10_000:
-        return f"{number:,} B" if number else ""
-    return f"{number / 1e6:,.1f} MB" if number >= 1_000_000 else f"{number / 1e3:,.0f} kB"
 
 
 def duration(seconds: float) -> str:

@@ -29,6 +29,13 @@ def cell(text: str, style: str = "") -> Text:
     return Text(harmless(text), style)
 
 
+def bytes_as_text(number: int) -> str:
+    """In the unit that fits."""
+    if number < 10_000:
+        return f"{number:,} B"
+    return f"{number / 1e6:,.1f} MB" if number >= 1_000_000 else f"{number / 1e3:,.0f} kB"
+
+
 class _Harmless(RenderHook):
     """Whatever the cells hold, no text of theirs reaches the terminal as an order."""
 

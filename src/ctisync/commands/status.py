@@ -11,6 +11,7 @@ from ctisync.core.health import CLOCKS_APART
 from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState, Phase, believed, looked
 from ctisync.errors import CtisyncError, StoreUnavailable
+from ctisync.harmless import quoted
 from ctisync.ports import Clock, Store
 from ctisync.settings import Settings
 from ctisync.wiring import opened_feed, opened_store
@@ -47,10 +48,11 @@ class Unseen(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """All consumers, in the order of the settings."""
+    """All consumers, in the order of the settings. `unnamed`: those with a content that no setting names."""
 
     store: str
     found: tuple[Seen | Unseen, ...]
+    unnamed: tuple[Consumer, ...] = ()
 
     @property
     def seen(self) -> list[Seen]:
@@ -78,7 +80,9 @@ def look(
                 if len(consumers) == 1 or _is_the_stores(error, found):
                     raise
                 found.append(Unseen(each, error))
-        return Status(store.name, tuple(found))
+        named = {str(each) for each in settings.followed}
+        unnamed = tuple(each for each in store.consumers() if str(each) not in named)
+        return Status(store.name, tuple(found), unnamed)
 
 
 def _seen(
@@ -110,6 +114,7 @@ def as_document(status: Status) -> dict[str, Any]:
             _consumer_document(one) if isinstance(one, Seen) else _unseen_document(one)
             for one in status.found
         ],
+        "not_configured": [{"context": each.context, "consumer": each.name} for each in status.unnamed],
     }
 
 
@@ -164,6 +169,11 @@ def ago(then: datetime | None, now: datetime) -> str:
             count = seconds // size
             return f"{count} {unit}{'s' if count > 1 else ''} ago"
     return "just now"
+
+
+def how_to_forget(consumer: Consumer) -> str:
+    """What a person types about a content that no setting names."""
+    return f"ctisync forget --consumer {quoted(consumer)}"
 
 
 def ahead(state: ConsumerState, now: datetime) -> bool:

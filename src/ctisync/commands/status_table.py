@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ctisync.commands.printing import cell, drawn
-from ctisync.commands.status import Seen, Status, Unseen, ago, what_to_type
+from ctisync.commands.status import Seen, Status, Unseen, ago, how_to_forget, what_to_type
 from ctisync.console import rfc3339
 from ctisync.core.state import ConsumerState
 from ctisync.harmless import Drawn
@@ -28,6 +28,9 @@ def as_table(status: Status, stream: TextIO, now: datetime) -> Drawn:
         for one in status.seen:
             console.print()
             console.print(_block(one, now))
+        for each in status.unnamed:
+            console.print()
+            console.print(cell(f"{each} is stored, but not configured; to remove it: {how_to_forget(each)}"))
 
     return drawn(stream, draw)
 

@@ -69,6 +69,21 @@ class ConsumerInfo(msgspec.Struct, frozen=True):
     snapshot: Snapshot | None
 
 
+class Holding(msgspec.Struct, frozen=True):
+    """What a store holds of one consumer: nothing, by default.
+
+    `places`: the indices, or the file, that its contents lie in; `records` of the live content, None without
+    one; `bytes` of all contents as they are stored, None when the store does not tell; `passes`: how many the
+    history has; `state`: whether there is one.
+    """
+
+    places: tuple[str, ...] = ()
+    records: int | None = None
+    bytes: int | None = 0
+    passes: int = 0
+    state: bool = False
+
+
 class OffsetRange(msgspec.Struct, frozen=True):
     """The offsets (after, to]: `after` is exclusive, `to` inclusive, as in the API."""
 

@@ -189,6 +189,20 @@ class Spool:
             ) from error
 
 
+def downloads(lock: Path) -> list[Path]:
+    """What the holders of this lock have left of snapshots that they downloaded. Raises StoreUnavailable."""
+    ours = _named(lock.stem)
+    try:
+        return sorted(path for path in lock.parent.iterdir() if ours.fullmatch(path.name))
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise StoreUnavailable(
+            f"the folder {lock.parent} cannot be read: {error.strerror}",
+            hint=f"ls -ld {quoted(lock.parent)}",
+        ) from error
+
+
 def _named(prefix: str) -> re.Pattern[str]:
     return re.compile(re.escape(prefix) + r"-[0-9a-f]{16}\.(part|json|json\.new)")
 

@@ -3,8 +3,8 @@
 Read on: `opensearch_writer` (what a writer does, in which order), `opensearch_takeover` (what it settles
 first), `opensearch_lease` and `opensearch_state` (the document), `opensearch_generations` (the indices),
 `opensearch_load` and `opensearch_senders` (a new content, several bulks at once), `opensearch_records`
-(bulks and reads), `opensearch_history` (the passes of the past), `opensearch_client` and `opensearch_http`
-(requests).
+(bulks and reads), `opensearch_history` (the passes of the past), `opensearch_forget` (a consumer goes),
+`opensearch_client` and `opensearch_http` (requests).
 """
 
 from collections.abc import Iterator, Sequence
@@ -16,16 +16,16 @@ import msgspec
 
 from ctisync.core.account import Account
 from ctisync.core.health import Verdict, guarded, ok
-from ctisync.core.model import Consumer
+from ctisync.core.model import Consumer, Holding
 from ctisync.core.state import ConsumerState
-from ctisync.errors import ConfigurationError, StoreUnavailable
+from ctisync.errors import AnotherPass, ConfigurationError, StoreUnavailable
 from ctisync.ports import Clock
-from ctisync.stores import guards
+from ctisync.stores import guards, opensearch_forget
 from ctisync.stores.endings import HURRY
 from ctisync.stores.opensearch_audit import OpenSearchInspection, inspecting
 from ctisync.stores.opensearch_client import Client, path
 from ctisync.stores.opensearch_cluster import check_one_cluster
-from ctisync.stores.opensearch_generations import ONE_SHARD, Generations, Layout
+from ctisync.stores.opensearch_generations import ONE_SHARD, Generations, Layout, consumers
 from ctisync.stores.opensearch_history import History
 from ctisync.stores.opensearch_lease import HeldLease, is_dead, may_be_taken, myself, server_time
 from ctisync.stores.opensearch_records import Records
@@ -135,13 +135,7 @@ class OpenSearchStore:
         self._check_cluster()
         generations = self._generations(consumer)
         generations.inventory()  # a foreign index is refused before anything is written
-        lease = HeldLease(
-            self._client,
-            self._document(consumer),
-            self._clock,
-            self._lease_ttl,
-            host_lock=self._host_lock,
-        )
+        lease = self._lease(consumer)
         records = Records(self._client, self._clock, self._pace)
         writer = OpenSearchWriter(self._client, consumer, lease, generations, records)
         try:
@@ -184,10 +178,34 @@ class OpenSearchStore:
     def remember(self, account: Account, keep: int, within: float) -> None:
         with self._client.bounded(within):
             self._check_cluster()
-            History(self._client, self._layout.replicas).remember(account, keep)
+            self._history().remember(account, keep)
 
     def passes(self, consumer: Consumer, most: int, *, touched: bool = False) -> Iterator[Account]:
-        return History(self._client, self._layout.replicas).passes(consumer, most, touched=touched)
+        return self._history().passes(consumer, most, touched=touched)
+
+    def consumers(self) -> list[Consumer]:
+        return consumers(self._client)
+
+    def holding(self, consumer: Consumer) -> Holding:
+        return opensearch_forget.holding(
+            self._client, consumer, self._document(consumer), self._generations(consumer), self._history()
+        )
+
+    def forget(self, consumer: Consumer) -> None:
+        generations, history = self._generations(consumer), self._history()
+        known = self._document(consumer).read().known
+        if not (known or generations.own() or history.count(consumer)):
+            return
+        self._check_cluster()
+        lease = self._lease(consumer)
+        try:
+            with self._client.hurried_by_a_stop():
+                opensearch_forget.forget(lease, consumer, generations, history)
+        except BaseException:
+            # What is left is settled by the next who takes the lease; he need not wait for it.
+            with suppress(AnotherPass, StoreUnavailable, ConfigurationError):
+                self._client.finish(lease.release)
+            raise
 
     def close(self) -> None:
         self._client.close()
@@ -241,6 +259,13 @@ class OpenSearchStore:
         yield ok(
             "store-nodes", f"{told} of the {listed} nodes in store.url say of which cluster they are: one"
         )
+
+    def _lease(self, consumer: Consumer) -> HeldLease:
+        document = self._document(consumer)
+        return HeldLease(self._client, document, self._clock, self._lease_ttl, host_lock=self._host_lock)
+
+    def _history(self) -> History:
+        return History(self._client, self._layout.replicas)
 
     def _document(self, consumer: Consumer) -> StateDocument:
         return StateDocument(self._client, consumer, self._layout.replicas)

@@ -32,6 +32,9 @@ _WHATEVER_THERE_IS: Final = "ignore_unavailable=true&allow_no_indices=true&expan
 _REFRESH: Final = 5.0
 """Seconds that a reader waits for one."""
 
+_PREFIXES: Final = ("", "of-")
+"""Of a generation's name: the second where the alias's name would be a beginning of it."""
+
 _UNDER_WAY: Final = (0.1, 0.2, 0.4)
 """Seconds before a generation that isn't there, but was asked for, is looked for again."""
 
@@ -103,27 +106,26 @@ class Generations:
         readable = re.sub(r"[^a-z0-9]+", "-", consumer.index.lower()).strip("-")[:60] or "content"
         stem = f"ctisync-{readable}-{self._key}-"
         # No template that was made for the alias's name may apply to what lies behind it.
-        self._prefix = "of-" if stem.startswith(consumer.index) else ""
+        self._prefix = _PREFIXES[stem.startswith(consumer.index)]
         self._stem = f"{self._prefix}{stem}"
 
     def inventory(self) -> Inventory:
         """Raises ForeignIndex when what stands under the alias's name isn't a generation of ours."""
         alias = self._consumer.index
-        target = path(
-            f"{self._prefix}ctisync-*-{self._key}-*,{alias}", query=f"{_WHATEVER_THERE_IS}&{_FACTS}"
-        )
-        found = self._client.read(self._client.call("GET", target), _indices_decoder)
+        found = _found(self._client, f"{self._prefix}ctisync-*-{self._key}-*,{alias}")
         pointed_at = [name for name, index in found.items() if alias in index.aliases or name == alias]
-        ours = {
-            name: Generation(name, frozenset(index.aliases), index.settings)
-            for name, index in found.items()
-            if self._is_ours(index)
-        }
+        ours = self._ours(found)
         if alias in found:
             raise self._foreign(f"{alias} is an index, and ctisync needs that name for an alias")
         if len(pointed_at) > 1 or not ours.keys() >= set(pointed_at):
             raise self._foreign(f"alias {alias} points at what is not ctisync's: {', '.join(pointed_at)}")
         return Inventory(live=pointed_at[0] if pointed_at else None, generations=ours)
+
+    def own(self) -> dict[str, Generation]:
+        """All generations of the consumer by name, whatever its alias is and whatever stands under that."""
+        return self._ours(
+            _found(self._client, ",".join(f"{each}ctisync-*-{self._key}-*" for each in _PREFIXES))
+        )
 
     def new_name(self) -> str:
         """A name for one generation, used once; it never begins with the alias's name."""
@@ -195,7 +197,11 @@ class Generations:
 
     def is_read(self, generation: Generation) -> bool:
         """Whether it has an alias that is no writer's."""
-        return any(not alias.startswith(self._fences()) for alias in generation.aliases)
+        return bool(self.read_as(generation))
+
+    def read_as(self, generation: Generation) -> frozenset[str]:
+        """Its aliases that are no writer's."""
+        return generation.aliases.difference(self.fences(generation))
 
     def mend_template(self, index: str) -> str:
         """What a person does about a template that alters such an index."""
@@ -215,11 +221,13 @@ class Generations:
             "codec": self._layout.codec,
         }
 
-    def _is_ours(self, index: _Index) -> bool:
-        meta = index.mappings.get("_meta")
-        mark = meta.get("ctisync") if isinstance(meta, dict) else None
+    def _ours(self, found: dict[str, _Index]) -> dict[str, Generation]:
         wanted = (self._consumer.context, self._consumer.name)
-        return isinstance(mark, dict) and (mark.get("context"), mark.get("consumer")) == wanted
+        return {
+            name: Generation(name, frozenset(index.aliases), index.settings)
+            for name, index in found.items()
+            if _marked_for(index) == wanted
+        }
 
     def _check_inheritance(self, name: str, fence: str) -> None:
         """A template for all indices may have added an alias or altered the mapping: then it's refused."""
@@ -247,6 +255,28 @@ class Generations:
             f"curl -X DELETE {quoted(f'{url}/{alias}')} "
             f"(an alias: curl -X DELETE {quoted(f'{url}/INDEX/_alias/{alias}')})",
         )
+
+
+def consumers(client: Client) -> list[Consumer]:
+    """Those that have a generation, live or not, in the order of their names."""
+    found = _found(client, ",".join(f"{each}ctisync-*" for each in _PREFIXES))
+    marks = {mark for index in found.values() if (mark := _marked_for(index)) is not None}
+    return [Consumer(*names) for names in sorted(marks)]
+
+
+def _found(client: Client, names: str) -> dict[str, _Index]:
+    target = path(names, query=f"{_WHATEVER_THERE_IS}&{_FACTS}")
+    return client.read(client.call("GET", target), _indices_decoder)
+
+
+def _marked_for(index: _Index) -> tuple[str, str] | None:
+    """Context and name of the consumer whose generation it is; None for what is no generation."""
+    meta = index.mappings.get("_meta")
+    mark = meta.get("ctisync") if isinstance(meta, dict) else None
+    if not isinstance(mark, dict):
+        return None
+    context, name = mark.get("context"), mark.get("consumer")
+    return (context, name) if isinstance(context, str) and isinstance(name, str) else None
 
 
 def asserted(generation: str, alias: str) -> list[Action]:

@@ -50,8 +50,13 @@ class _Hit(msgspec.Struct, frozen=True):
     source: Account | None = msgspec.field(name="_source", default=None)
 
 
+class _Total(msgspec.Struct, frozen=True):
+    value: int
+
+
 class _Hits(msgspec.Struct, frozen=True):
     hits: list[_Hit]
+    total: _Total = _Total(0)
 
 
 class _Page(msgspec.Struct, frozen=True):
@@ -92,15 +97,30 @@ class History:
             most -= size
             after = {"search_after": hits[-1].sort}
 
+    def count(self, consumer: Consumer) -> int:
+        found = self._searched(str(consumer), {"size": 0, "track_total_hits": True})
+        return 0 if found is None else found.total.value
+
+    def forget(self, consumer: Consumer) -> None:
+        """Remove all passes of the consumer."""
+        if self._search(str(consumer), {"size": 1, "_source": False}):
+            self._delete(str(consumer))
+
     def _search(self, consumer: str, wanted: dict[str, Any]) -> list[_Hit] | None:
         """None when there is no such index yet."""
+        found = self._searched(consumer, wanted)
+        return None if found is None else found.hits
+
+    def _searched(self, consumer: str, wanted: dict[str, Any]) -> _Hits | None:
         query = {"query": {"term": {"consumer": consumer}}, "sort": _NEWEST_FIRST, "track_total_hits": False}
         reply = self._client.call("POST", path(INDEX, "_search"), query | wanted, allow={404})
-        return None if reply.status == 404 else self._client.read(reply, _page_decoder).hits.hits
+        return None if reply.status == 404 else self._client.read(reply, _page_decoder).hits
 
     def _remove(self, consumer: str, began_at: int) -> None:
         """What began then (in ms), and all before it."""
+        self._delete(consumer, {"range": {"began_at": {"lte": began_at, "format": "epoch_millis"}}})
+
+    def _delete(self, consumer: str, *which: dict[str, Any]) -> None:
         of_it = {"term": {"consumer": consumer}}
-        old = {"range": {"began_at": {"lte": began_at, "format": "epoch_millis"}}}
-        target = path(INDEX, "_delete_by_query", query="conflicts=proceed")
-        self._client.call("POST", target, {"query": {"bool": {"filter": [of_it, old]}}})
+        target = path(INDEX, "_delete_by_query", query="conflicts=proceed&refresh=true")
+        self._client.call("POST", target, {"query": {"bool": {"filter": [of_it, *which]}}})

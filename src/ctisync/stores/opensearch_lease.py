@@ -146,6 +146,18 @@ class HeldLease:
             self.look()
         self.commit(lambda entry: msgspec.structs.replace(entry, lease=None))
 
+    def vanish(self) -> None:
+        """Remove all that is stored in the document of this consumer, the lease with it. Nothing is written
+        after this."""
+        for _ in range(_CONFLICTS):
+            self._check_token()
+            if self._document.remove(self._seen):
+                return
+            self._seen = self._document.read()
+            if not self._seen.known:  # done by a request whose reply was lost
+                return
+        raise _never_quiet()
+
     def lost(self) -> AnotherPass:
         lease = self.entry.lease
         by = "" if lease is None or lease.token == self.token else f"; now {_held_by(lease)}"

@@ -18,7 +18,7 @@ from ctisync.core.state import ConsumerState
 from ctisync.core.wire import UNDECODABLE
 from ctisync.errors import ConfigurationError
 from ctisync.harmless import quoted
-from ctisync.stores.opensearch_client import Client, decode, path
+from ctisync.stores.opensearch_client import Client, Reply, decode, path
 from ctisync.stores.opensearch_indices import create_index
 
 INDEX: Final = "wazuh-context"
@@ -131,12 +131,7 @@ class StateDocument:
             self._prepare_index()
         consumer_fields = seen.consumer_fields | _encode_entry(entry)
         fields = seen.fields | {self._consumer.name: msgspec.Raw(msgspec.json.encode(consumer_fields))}
-        if seen.version is None:
-            target = path(INDEX, "_create", self._consumer.context)
-        else:
-            condition = "if_seq_no={}&if_primary_term={}".format(*seen.version)
-            target = path(INDEX, "_doc", self._consumer.context, query=condition)
-        reply = self._client.call("PUT", target, msgspec.json.encode(fields), allow={409})
+        reply = self._put(seen.version, fields)
         if reply.status == 409:
             return None
         written = self._client.read(reply, _written_decoder)
@@ -147,6 +142,27 @@ class StateDocument:
             consumer_fields=consumer_fields,
             version=(written.seq_no, written.primary_term),
         )
+
+    def remove(self, seen: Seen) -> bool:
+        """Remove what is ours from what was `seen`; False when the document has changed meanwhile. It stays,
+        be it empty: to remove a document is a privilege that nothing else needs."""
+        if seen.version is None:
+            return True
+        name = self._consumer.name
+        others = {field: value for field, value in seen.consumer_fields.items() if field not in _PUBLIC_TYPES}
+        fields = {field: value for field, value in seen.fields.items() if field != name}
+        if others:
+            fields[name] = msgspec.Raw(msgspec.json.encode(others))
+        return self._put(seen.version, fields).status != 409
+
+    def _put(self, version: tuple[int, int] | None, fields: Mapping[str, msgspec.Raw]) -> Reply:
+        """The reply to the document being written over this version of it; its status may be 409."""
+        if version is None:
+            target = path(INDEX, "_create", self._consumer.context)
+        else:
+            condition = "if_seq_no={}&if_primary_term={}".format(*version)
+            target = path(INDEX, "_doc", self._consumer.context, query=condition)
+        return self._client.call("PUT", target, msgspec.json.encode(fields), allow={409})
 
     def _prepare_index(self) -> None:
         """Make the index if need be, and a place in its mapping, whatever mapping it has.

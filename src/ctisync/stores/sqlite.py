@@ -13,7 +13,7 @@ import msgspec
 
 from ctisync.core.account import Account
 from ctisync.core.health import Verdict
-from ctisync.core.model import Consumer
+from ctisync.core.model import Consumer, Holding
 from ctisync.core.state import ConsumerState
 from ctisync.ports import Clock, Writer
 from ctisync.stores import guards, sqlite_history
@@ -109,6 +109,34 @@ class SqliteStore:
         with reading(self._path, self._patience) as connection:
             if connection is not None:
                 yield from sqlite_history.passes(connection, consumer, most, touched=touched)
+
+    def consumers(self) -> list[Consumer]:
+        with reading(self._path, self._patience, untouched=True) as connection:
+            return [] if connection is None else rows.consumers_with_content(connection)
+
+    def holding(self, consumer: Consumer) -> Holding:
+        with reading(self._path, self._patience, untouched=True) as connection:
+            if connection is None:
+                return Holding()
+            row = rows.find_consumer(connection, consumer)
+            stored = None if row is None else rows.bytes_of_contents(connection, row.id)
+            live = None if row is None else row.generation
+            return Holding(
+                places=() if stored is None else (str(self._path),),
+                records=None if live is None else rows.count_records(connection, live),
+                bytes=stored or 0,
+                passes=sqlite_history.count(connection, consumer),
+                state=row is not None,
+            )
+
+    def forget(self, consumer: Consumer) -> None:
+        with reading(self._path, self._patience, untouched=True) as connection:
+            if connection is None or not (
+                rows.find_consumer(connection, consumer) or sqlite_history.count(connection, consumer)
+            ):
+                return
+        with writing(self._path, self._patience, consumer, self._clock, self._compression) as writer:
+            writer.forget()
 
     def close(self) -> None:
         """Nothing is held open between two calls."""

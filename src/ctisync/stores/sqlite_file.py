@@ -7,6 +7,7 @@ The file is in WAL mode, so that readers keep the moment at which they began whi
 
 import errno
 import os
+import shutil
 import sqlite3
 import stat
 from collections.abc import Iterator, Sequence
@@ -40,6 +41,9 @@ PATIENCE: Final = 30.0
 
 _WAL_TRIES: Final = 100
 """Each is lost to another process that tries the same, and the first to succeed has done it for all."""
+
+_ROOM_TO_SHRINK: Final = 4
+"""Times what stays in the file: twice written, and as much again for others."""
 
 _Mode = Literal["ro", "ro&immutable=1", "rw"]
 
@@ -98,6 +102,20 @@ class Writable:
                 f"{self.path} was replaced or removed while ctisync wrote to it, and does not hold that",
                 hint="ctisync sync",
             )
+
+    def shrink(self) -> None:
+        """Give pages that are free back to the disk, best effort: they are used again otherwise.
+
+        SQLite writes what stays anew, into a temporary file and into the log: not where that could fill the
+        disk.
+        """
+        with suppress(sqlite3.Error, StoreUnavailable), turn(self.path, self._patience):
+            (pages,) = self.connection.execute("PRAGMA page_count").fetchone()
+            (free,) = self.connection.execute("PRAGMA freelist_count").fetchone()
+            (size,) = self.connection.execute("PRAGMA page_size").fetchone()
+            if shutil.disk_usage(self.path.parent).free > _ROOM_TO_SHRINK * (pages - free) * size:
+                self.connection.execute("VACUUM")
+            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def close(self) -> None:
         self.connection.close()

@@ -32,6 +32,23 @@ def remember(connection: sqlite3.Connection, account: Account, keep: int) -> Non
     )
 
 
+def count(connection: sqlite3.Connection, consumer: Consumer) -> int:
+    """How many passes are remembered; none in a file of before the history."""
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'passes'").fetchone():
+        return 0
+    (number,) = connection.execute(
+        "SELECT count(*) FROM passes WHERE context = ? AND consumer = ?", (consumer.context, consumer.name)
+    ).fetchone()
+    return int(number)
+
+
+def forget(connection: sqlite3.Connection, consumer: Consumer) -> None:
+    """Within a transaction: remove all passes of the consumer."""
+    connection.execute(
+        "DELETE FROM passes WHERE context = ? AND consumer = ?", (consumer.context, consumer.name)
+    )
+
+
 def passes(
     connection: sqlite3.Connection, consumer: Consumer, most: int, *, touched: bool
 ) -> Iterator[Account]:

@@ -90,7 +90,38 @@ def is_writer(connection: sqlite3.Connection, consumer_id: int, token: str) -> b
     return connection.execute(query, (consumer_id, token)).fetchone() is not None
 
 
-def set_live(connection: sqlite3.Connection, consumer_id: int, generation: int) -> None:
+def drop_consumer(connection: sqlite3.Connection, consumer_id: int) -> None:
+    connection.execute("DELETE FROM consumers WHERE id = ?", (consumer_id,))
+
+
+def consumers_with_content(connection: sqlite3.Connection) -> list[Consumer]:
+    """Those that have a generation, live or not, in the order of their names."""
+    found = connection.execute(
+        "SELECT DISTINCT context, name FROM consumers JOIN generations ON generations.consumer = consumers.id"
+        " ORDER BY context, name"
+    )
+    return [Consumer(context.decode(), name.decode()) for context, name in found]
+
+
+def bytes_of_contents(connection: sqlite3.Connection, consumer_id: int) -> int | None:
+    """Of all lines as they are stored, live or not; None where there is no generation."""
+    # A file of before the packing has no such column.
+    packed = any(row[1] == b"packed" for row in connection.execute("PRAGMA table_info(records)"))
+    size = "length(CAST(line AS BLOB))" + (" + ifnull(length(packed), 0)" if packed else "")
+    (generations,) = connection.execute(
+        "SELECT count(*) FROM generations WHERE consumer = ?", (consumer_id,)
+    ).fetchone()
+    if not generations:
+        return None
+    (total,) = connection.execute(
+        f"SELECT ifnull(sum({size}), 0) FROM records"  # noqa: S608  # a constant
+        " WHERE generation IN (SELECT id FROM generations WHERE consumer = ?)",
+        (consumer_id,),
+    ).fetchone()
+    return int(total)
+
+
+def set_live(connection: sqlite3.Connection, consumer_id: int, generation: int | None) -> None:
     connection.execute("UPDATE consumers SET generation = ? WHERE id = ?", (generation, consumer_id))
 
 

@@ -15,7 +15,7 @@ from ctisync.core.model import Consumer, Delete, Put, Record, Snapshot, Write
 from ctisync.core.state import ConsumerState, content_gone, load_abandoned, load_begun
 from ctisync.errors import AnotherPass, StoreUnavailable
 from ctisync.ports import Clock
-from ctisync.stores import guards
+from ctisync.stores import guards, sqlite_history
 from ctisync.stores import sqlite_rows as rows
 from ctisync.stores.endings import HURRY, finish, is_stop
 from ctisync.stores.sqlite_file import Writable, named_errors, open_writable
@@ -102,6 +102,18 @@ class SqliteWriter:
             rows.put_records(self._connection, generation, put_rows)
             rows.delete_records(self._connection, generation, deletes)
             self._set_state(after)
+
+    def forget(self) -> None:
+        """Remove the consumer from the file. Readers find no content from the first transaction on, so that
+        the next writer removes what is left of it, as after any swap."""
+        with self.transaction():
+            rows.set_live(self._connection, self._row.id, None)
+            self._set_state(ConsumerState())
+        self._settle()
+        with self.transaction():
+            sqlite_history.forget(self._connection, self._consumer)
+            rows.drop_consumer(self._connection, self._row.id)
+        self._file.shrink()
 
     def make_searchable(self) -> None:
         """What is committed is found."""

@@ -1,0 +1,67 @@
+"""The command that removes what is stored of a consumer."""
+
+from typing import Annotated
+
+import typer
+
+from ctisync.cli.app import app
+from ctisync.cli.call import (
+    CLOCK,
+    ConfigOption,
+    DryRunOption,
+    LogFormatOption,
+    QuietOption,
+    VerboseOption,
+    console_of,
+    found_settings,
+)
+from ctisync.errors import DONE, UsageError
+from ctisync.harmless import quoted
+from ctisync.process import confirmed, print_result
+
+
+@app.command()
+def forget(
+    context: typer.Context,
+    consumer: Annotated[
+        str | None,
+        typer.Option("--consumer", metavar="NAME", help="This one; also one that is configured no more."),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    dry_run: DryRunOption = False,
+    config: ConfigOption = None,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+    log_format: LogFormatOption = "text",
+) -> int:
+    """Remove a consumer from the store: content, state, history, lease, downloads."""
+    from ctisync.commands import forget as command
+
+    console = console_of(context, verbose, quiet, log_format)
+    settings = found_settings(config, console).settings
+    if consumer is None:
+        names = ", ".join(map(str, settings.followed))
+        raise UsageError(
+            f"forget removes the one consumer that you name; configured: {names}",
+            hint=f"ctisync forget --consumer {quoted(settings.followed[0])}",
+        )
+    held = command.look(settings, consumer, CLOCK)
+    if dry_run:
+        print_result(command.nothing(held) if held.is_empty else command.as_text(held))
+        return DONE
+    command.refuse_while_at_work(settings, held)
+    if held.is_empty:
+        if not quiet:
+            print_result(command.nothing(held))
+        return DONE
+    if not yes:
+        typed = f"ctisync forget --consumer {quoted(held.consumer)} --yes"
+        answer = confirmed(command.as_text(held), "Remove all of this for good? [y/N] ")
+        if answer is None:
+            raise UsageError("forget asks before it removes, and there is no terminal to ask at", hint=typed)
+        if not answer:
+            raise UsageError("nothing was removed, since you did not say y", hint=typed)
+    command.forget(settings, held, CLOCK)
+    if not quiet:
+        print_result(command.removed(held))
+    return DONE

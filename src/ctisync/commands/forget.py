@@ -1,0 +1,125 @@
+"""`forget`: what a store holds of one consumer, and its end."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import msgspec
+
+from ctisync.commands.printing import bytes_as_text
+from ctisync.core.model import Consumer, Holding
+from ctisync.errors import AnotherPass, ConfigurationError, StoreUnavailable, UsageError
+from ctisync.harmless import harmless, quoted
+from ctisync.locks import at_work
+from ctisync.ports import Clock
+from ctisync.settings import Settings
+from ctisync.settings.checks import check_consumers
+from ctisync.wiring import consumer_lock, lock_path, opened_store
+
+
+class Held(msgspec.Struct, frozen=True):
+    """All that `forget` removes: what the store holds, and what passes have begun to download."""
+
+    store: str
+    consumer: Consumer
+    holding: Holding
+    downloads: tuple[Path, ...]
+    is_configured: bool
+
+    @property
+    def is_empty(self) -> bool:
+        return self.holding == Holding() and not self.downloads
+
+
+def look(settings: Settings, wanted: str, clock: Clock) -> Held:
+    """What is held of the consumer that `wanted` names. Nothing is written."""
+    from ctisync.feed.spool import downloads
+
+    with opened_store(settings, clock, untouched=True) as store:
+        consumer = _meant(wanted, settings, store.consumers())
+        return Held(
+            store.name,
+            consumer,
+            store.holding(consumer),
+            tuple(downloads(lock_path(settings, consumer))),
+            consumer in settings.followed,
+        )
+
+
+def refuse_while_at_work(settings: Settings, held: Held) -> None:
+    """Raises AnotherPass, before a person is asked or told that there is nothing."""
+    if (who := at_work(lock_path(settings, held.consumer))) is not None:
+        raise AnotherPass(f"{held.consumer}: another pass is running: {who}")
+
+
+def forget(settings: Settings, held: Held, clock: Clock) -> None:
+    """Remove it all. Raises AnotherPass while a pass is at work, here or on another host."""
+    with (
+        consumer_lock(settings, held.consumer, clock, "ctisync forget") as host_lock,
+        opened_store(settings, clock, host_lock=host_lock) as store,
+    ):
+        store.forget(held.consumer)
+        for path in held.downloads:
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise StoreUnavailable(
+                    f"cannot remove {path}: {error.strerror}", hint=f"ls -ld {quoted(path.parent)}"
+                ) from error
+
+
+def as_text(held: Held) -> str:
+    return "\n".join(map(harmless, _lines(held)))
+
+
+def nothing(held: Held) -> str:
+    return harmless(f"{held.store} holds nothing of {held.consumer}")
+
+
+def removed(held: Held) -> str:
+    again = "; it is still in the settings, so that the next pass loads it anew" * held.is_configured
+    return harmless(f"removed {held.consumer} from {held.store}{again}")
+
+
+def _lines(held: Held) -> Iterator[str]:
+    found = held.holding
+    yield f"{held.consumer} in {held.store}"
+    if found.places:
+        records = (
+            "begun, not loaded" if found.records is None else _so_many(found.records, "record", "records")
+        )
+        size = "" if found.bytes is None else f", {bytes_as_text(found.bytes)}"
+        yield f"  content    {records}{size}: {', '.join(found.places)}"
+    if found.state:
+        yield "  state      offset, lease, command owed"
+    if found.passes:
+        yield f"  history    {_so_many(found.passes, 'pass', 'passes')}"
+    if held.downloads:
+        taken = sum(path.lstat().st_size for path in held.downloads if path.exists())
+        files = _so_many(len(held.downloads), "file", "files")
+        yield f"  downloads  {files}, {bytes_as_text(taken)}: {held.downloads[0].parent}"
+
+
+def _so_many(number: int, one: str, more: str) -> str:
+    return f"{number:,} {one if number == 1 else more}"
+
+
+def _meant(wanted: str, settings: Settings, stored: Sequence[Consumer]) -> Consumer:
+    """A consumer of the settings or of the store, by its name or as context/name. One that is in neither is
+    taken for gone already; its context is then the usual one, if none is named."""
+    followed = settings.followed
+    known = {str(each): each for each in (*stored, *followed)}
+    found = [each for each in known.values() if wanted in (each.name, str(each))]
+    if len(found) > 1:
+        raise UsageError(
+            f"several consumers are named {wanted}: {', '.join(map(str, found))}",
+            hint=f"ctisync forget --consumer {quoted(found[0])}",
+        )
+    if found:
+        return found[0]
+    context, slash, name = wanted.partition("/")
+    consumer = Consumer(context, name) if slash else Consumer(name=wanted)
+    try:
+        check_consumers((consumer,), "--consumer")
+    except ConfigurationError as error:
+        raise UsageError(error.message, hint=f"ctisync forget --consumer {quoted(followed[0])}") from error
+    return consumer

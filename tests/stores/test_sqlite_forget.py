@@ -1,0 +1,149 @@
+"""SQLite only: a consumer that is forgotten gives its room back, and a kill leaves no half of its content."""
+
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing, suppress
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from ctisync.clock import SystemClock
+from ctisync.core.model import Consumer, Holding
+from ctisync.core.state import ConsumerState
+from ctisync.ports import Store
+from ctisync.stores import sqlite_file, sqlite_writer
+from ctisync.stores.sqlite import SqliteStore
+from tests.contract import passes
+from tests.contract.test_history import WITHIN, account
+from tests.support.faults import Effect, Effects
+from tests.support.faults_sql import CLOSE, connecting
+from tests.support.records import made_up
+
+FORGOTTEN, OTHER = Consumer(name="old"), Consumer(name="other", index="wazuh-cve-2")
+RECORDS = made_up(40)
+
+
+class Killed(BaseException):
+    """No handler of ours catches this, as none runs after a SIGKILL."""
+
+
+class Mortal:
+    """Dies before the `statements`-th statement; from then on none is run."""
+
+    def __init__(self, statements: int) -> None:
+        self.left = statements
+
+    def around(self, effect: Effect, do: Callable[[], Any], spoil: object) -> Any:
+        if effect.name == CLOSE:  # the kernel does as much
+            return do()
+        if self.left == 0:
+            raise Killed
+        self.left -= 1
+        return do()
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Path:
+    """A file with two consumers, of which the first has a history, too."""
+    path = tmp_path / "start.db"
+    store = SqliteStore(path, SystemClock())
+    for each in (FORGOTTEN, OTHER):
+        passes.initialise(store, each, RECORDS, 50)
+        store.remember(account(each, 1), 10, WITHIN)
+    return path
+
+
+@pytest.fixture
+def killed_in(tmp_path: Path, start: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Store | None]:
+    """Copies of the file in which `forget` died before its n-th statement; None when it has fewer."""
+    monkeypatch.setattr(sqlite_writer, "DROPPED_AT_ONCE", 7)
+    path = tmp_path / "ctisync.db"
+    connect = sqlite3.connect
+
+    def forget(statements: int) -> Store | None:
+        shutil.copy(start, path)
+        for end in ("-wal", "-shm"):
+            path.with_name(path.name + end).unlink(missing_ok=True)
+        mortal = Mortal(statements)
+        with monkeypatch.context() as patched:
+            patched.setattr(sqlite3, "connect", connecting(connect, cast(Effects, mortal)))
+            with suppress(Killed):
+                SqliteStore(path, SystemClock()).forget(FORGOTTEN)
+                if mortal.left:
+                    return None
+        return SqliteStore(path, SystemClock())
+
+    return forget
+
+
+def test_killed_before_any_statement_no_half_of_a_content_is_told_as_whole(
+    killed_in: Callable[[int], Store | None],
+) -> None:
+    lines = sorted(record.line for record in RECORDS)
+    points = found_whole = 0
+    while (store := killed_in(points)) is not None:
+        points += 1
+        state = store.look(FORGOTTEN)
+        if store.count(FORGOTTEN) is None:
+            assert state == ConsumerState()
+        else:
+            found_whole += 1
+            assert state.offset == 50
+            assert sorted(store.export(FORGOTTEN)) == lines
+
+        store.forget(FORGOTTEN)
+
+        assert store.holding(FORGOTTEN) == Holding()
+        assert sorted(store.export(OTHER)) == lines
+    assert points > found_whole > 0
+
+
+def test_killed_before_any_statement_the_next_pass_begins_anew(
+    killed_in: Callable[[int], Store | None],
+) -> None:
+    points = 0
+    while (store := killed_in(points)) is not None:
+        points += 1
+        passes.initialise(store, FORGOTTEN, RECORDS[:3], 60)
+        assert store.look(FORGOTTEN).offset == 60
+        assert len(passes.contents(store, FORGOTTEN)) == 3
+    assert points
+
+
+def test_the_room_goes_back_to_the_disk(tmp_path: Path) -> None:
+    path = tmp_path / "ctisync.db"
+    store = SqliteStore(path, SystemClock(), compression="none")
+    passes.initialise(store, FORGOTTEN, made_up(5_000), 30_000)
+    passes.initialise(store, OTHER, RECORDS, 50)
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    before = path.stat().st_size
+
+    store.forget(FORGOTTEN)
+
+    after = sum(each.stat().st_size for each in (path, path.with_name("ctisync.db-wal")) if each.exists())
+    assert after < before / 4
+    assert len(passes.contents(store, OTHER)) == len(RECORDS)
+
+
+def test_on_a_disk_without_room_the_pages_stay_for_other_contents(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To shrink the file SQLite writes it anew: that must not fill the disk."""
+    store = SqliteStore(tmp_path / "ctisync.db", SystemClock())
+    for each in (FORGOTTEN, OTHER):
+        passes.initialise(store, each, RECORDS, 50)
+    monkeypatch.setattr(sqlite_file, "_ROOM_TO_SHRINK", 1 << 50)
+    store.forget(FORGOTTEN)
+    with closing(sqlite3.connect(tmp_path / "ctisync.db")) as connection:
+        assert connection.execute("PRAGMA freelist_count").fetchone() > (0,)
+    assert store.holding(FORGOTTEN) == Holding()
+
+
+def test_a_file_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    store = SqliteStore(tmp_path / "ctisync.db", SystemClock())
+    store.forget(FORGOTTEN)
+    assert (store.consumers(), store.holding(FORGOTTEN)) == ([], Holding())
+    assert list(tmp_path.iterdir()) == []

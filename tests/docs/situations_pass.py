@@ -29,6 +29,12 @@ shown_by("no-record-fits", "sync", "-q", CTISYNC_CONSUMERS='[{"resources": ["cve
 shown_by("feed-404", "sync", "-q", CTISYNC_CONSUMERS='[{"consumer": "vd_4.9.0"}]')
 
 
+@situation("dry-run")
+def _(stage: Stage) -> Printed:
+    stage.follow(35)
+    return stage.run("sync", "-q", "--dry-run")
+
+
 @situation("hook")
 def _(stage: Stage) -> Printed:
     return stage.run("sync", "-q", CTISYNC_HOOKS__ON_UPDATE='["/bin/false"]')

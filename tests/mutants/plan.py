@@ -36,6 +36,7 @@ TESTS: Final[dict[str, Stages]] = {
     "core/audit": (("tests/unit/test_audit.py",), _AUDITS),
     "core/comparison": (("tests/unit/test_comparison.py",), _AUDITS),
     "core/difference": (("tests/unit/test_difference.py",),),
+    "core/foresight": (("tests/unit/test_foresight.py",),),
     "core/fold": (("tests/unit/test_fold.py",), _ONE_PASS, _PASSES),
     "core/health": (("tests/unit/test_health.py",),),
     "core/history": (("tests/unit/test_history.py",),),

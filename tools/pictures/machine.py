@@ -12,8 +12,8 @@ from xml.sax.saxutils import escape
 from ctisync.core import steps
 from ctisync.core.model import Consumer
 from ctisync.core.steps import End, Policy
-from ctisync.errors import DONE, CtisyncError
-from ctisync.sync.run_pass import _raise_bad_end
+from ctisync.errors import DONE
+from ctisync.sync.run_pass import bad_end
 from tools.pictures.walk import START, Machine
 
 ORDER: Final = (START, "Settle", "SendCommand", "AskFeed", "Initialise", "ApplyRange")
@@ -171,11 +171,8 @@ def _pill(outcome: str) -> _Pill:
 
 
 def _exit_code(outcome: str) -> int:
-    try:
-        _raise_bad_end(End(outcome, ""), Consumer(), Policy())  # type: ignore[arg-type]  # one of its words
-    except CtisyncError as error:
-        return error.exit_code
-    return DONE
+    error = bad_end(End(outcome, ""), Consumer(), Policy())  # type: ignore[arg-type]  # one of its words
+    return DONE if error is None else error.exit_code
 
 
 def _straight(upper: _Box, lower: _Box) -> Iterator[str]:

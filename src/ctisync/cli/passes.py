@@ -11,6 +11,7 @@ from ctisync.cli.call import (
     Call,
     ConfigOption,
     ConsumerOption,
+    DryRunOption,
     LogFormatOption,
     MetricsOption,
     QuietOption,
@@ -19,7 +20,8 @@ from ctisync.cli.call import (
     call_of,
 )
 from ctisync.core.steps import Mode
-from ctisync.errors import UsageError
+from ctisync.errors import DONE, UsageError
+from ctisync.process import print_result
 
 
 @app.command()
@@ -27,6 +29,7 @@ def sync(
     context: typer.Context,
     tolerate_cooldown: TolerateCooldownOption = False,
     metrics: MetricsOption = None,
+    dry_run: DryRunOption = False,
     config: ConfigOption = None,
     consumer: ConsumerOption = None,
     verbose: VerboseOption = False,
@@ -35,6 +38,8 @@ def sync(
 ) -> int:
     """Bring the content in step with the feed: initialise, update, or nothing to do."""
     call = call_of(context, config, consumer, verbose, quiet, log_format)
+    if dry_run:
+        return _dry_run(context, call, "sync", tolerate_cooldown, metrics)
     return _passes(call, "sync", tolerate_cooldown, metrics)
 
 
@@ -43,6 +48,7 @@ def update(
     context: typer.Context,
     tolerate_cooldown: TolerateCooldownOption = False,
     metrics: MetricsOption = None,
+    dry_run: DryRunOption = False,
     config: ConfigOption = None,
     consumer: ConsumerOption = None,
     verbose: VerboseOption = False,
@@ -51,6 +57,8 @@ def update(
 ) -> int:
     """Apply the feed's changes; never initialises."""
     call = call_of(context, config, consumer, verbose, quiet, log_format)
+    if dry_run:
+        return _dry_run(context, call, "update", tolerate_cooldown, metrics)
     return _passes(call, "update", tolerate_cooldown, metrics)
 
 
@@ -69,6 +77,7 @@ def init_snapshot(
     ] = None,
     tolerate_cooldown: TolerateCooldownOption = False,
     metrics: MetricsOption = None,
+    dry_run: DryRunOption = False,
     config: ConfigOption = None,
     consumer: ConsumerOption = None,
     verbose: VerboseOption = False,
@@ -80,7 +89,11 @@ def init_snapshot(
     if source is None:
         if offset is not None:
             raise UsageError("--offset goes with --from", hint="ctisync init-snapshot --from FILE --offset N")
+        if dry_run:
+            return _dry_run(context, call, "init-snapshot", tolerate_cooldown, metrics)
         return _passes(call, "init-snapshot", tolerate_cooldown, metrics)
+    if dry_run:
+        return _dry_run(context, call, "init-snapshot", tolerate_cooldown, metrics, source, offset)
     from ctisync.commands.given import load_from
 
     one = call.only_consumer("--from loads")
@@ -99,3 +112,26 @@ def _passes(call: Call, mode: Mode, tolerate_cooldown: bool, metrics: Path | Non
         metrics=metrics,
         tolerate_cooldown=tolerate_cooldown,
     )
+
+
+def _dry_run(
+    context: typer.Context,
+    call: Call,
+    mode: Mode,
+    tolerate_cooldown: bool,
+    metrics: Path | None,
+    source: str | None = None,
+    offset: int | None = None,
+) -> int:
+    from ctisync.commands import dry_run as command
+
+    if metrics is not None:
+        raise UsageError(
+            "--dry-run writes nothing, and --metrics a file", hint=f"{context.command_path} --dry-run"
+        )
+    if source is None:
+        policy = command.policy(call.settings, mode, tolerate_cooldown=tolerate_cooldown)
+        return command.dry_run(call.settings, call.consumers, policy, CLOCK, call.console, print_result)
+    one = call.only_consumer("--from loads")
+    print_result(command.dry_load(call.settings, one, source, offset, CLOCK, call.console))
+    return DONE

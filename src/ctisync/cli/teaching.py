@@ -108,6 +108,7 @@ COMMANDS: Final[Mapping[str, Taught]] = {
                 "for cron: a good pass prints nothing, and a feed that wants to be left alone is no error",
             ),
             Example("ctisync sync --metrics ctisync.prom", "with figures of the pass for Prometheus"),
+            Example("ctisync sync --dry-run", "what it would do: steps, offsets, bytes; nothing is written"),
         ),
         _ends_with(*_PASS),
     ),

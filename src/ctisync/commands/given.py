@@ -44,7 +44,7 @@ def load_from(
         ):
             file = here or feed.fetch_given(source, keep_alive=lambda: None)
             feed.check_room(file)
-            found = _offset(file, source, report) if offset is None else offset
+            found = offset_of(file, source, report) if offset is None else offset
             load_given(
                 consumer,
                 file,
@@ -84,7 +84,8 @@ def named_refusals(source: str, option: str) -> Iterator[None]:
         ) from error
 
 
-def _offset(file: "LocalSnapshot", source: str, report: Report) -> int:
+def offset_of(file: "LocalSnapshot", source: str, report: Report) -> int:
+    """What its records stand for, as far as names and lines tell; how that is known is reported."""
     from ctisync.feed.snapshot_file import given_offset
 
     try:

@@ -12,7 +12,7 @@ from ctisync.core.json_text import Excess, Scan, TooDeep, TooMany, check
 from ctisync.core.links import public_link
 from ctisync.core.model import MAX_RANGE, Change, Consumer, ConsumerInfo, Json, OffsetRange, Snapshot
 from ctisync.core.state import RefusedSnapshot
-from ctisync.errors import FeedRefused, ReplyTooLarge, UsageError
+from ctisync.errors import CtisyncError, FeedRefused, ReplyTooLarge, UsageError
 from ctisync.feed import json_stream
 from ctisync.feed.ahead import Ahead, on_a_thread
 from ctisync.feed.bodies import decoded
@@ -180,6 +180,13 @@ class CtiFeed:
                 hint="download the snapshot with another program, and give the file",
             )
         return self._spool.fetch(public_link(url), url, None, keep_alive, None)
+
+    def snapshot_bytes(self, snapshot: Snapshot) -> int | None:
+        """Its size, asked once; None when its server does not tell."""
+        try:
+            return self._snapshot_bytes(snapshot)
+        except (Again, CtisyncError):
+            return None
 
     def probe(self) -> "Probed":
         """How it answers, asked once: for an examination, which waits for nothing."""

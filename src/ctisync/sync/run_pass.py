@@ -62,7 +62,8 @@ def run_pass(
         # With -q, too: while the feed says nothing, nobody knows how old the content is, or gets one.
         level: Level = "warning" if end.outcome in ("nothing-known", "no-snapshot") else "info"
         report.event(level, "pass-ended", consumer=str(consumer), outcome=end.outcome, why=end.why)
-        _raise_bad_end(end, consumer, policy)
+        if (error := bad_end(end, consumer, policy)) is not None:
+            raise error
     if this.so_far.command_refused:
         raise CommandNotAccepted(
             f"{consumer}: the content is current, but the update command was not accepted",
@@ -233,27 +234,27 @@ class _Pass:
         self.update_bar = None
 
 
-def _raise_bad_end(end: End, consumer: Consumer, policy: Policy) -> None:
-    error: CtisyncError
+def bad_end(end: End, consumer: Consumer, policy: Policy) -> CtisyncError | None:
+    """What a pass that ends so raises; None when it has ended well."""
     match end.outcome:
         case "went-back":
-            error = FeedRefused(
+            return FeedRefused(
                 f"{consumer}: {end.why}; nothing was changed",
                 hint="ctisync init-snapshot (starts again from the feed's snapshot; or set "
                 'on_feed_reset = "init")',
             )
         case "too-far":
-            error = FeedRefused(
+            return FeedRefused(
                 f"{consumer}: {end.why}; nothing was changed",
                 hint="if that is right: raise limits.offsets_ahead, or: ctisync init-snapshot",
             )
         case "settings":
-            error = SettingsChanged(
+            return SettingsChanged(
                 f"{consumer}: {end.why}",
                 hint="ctisync init-snapshot (loads the content anew with these settings), or undo the change",
             )
         case "blocked":
-            error = Blocked(
+            return Blocked(
                 f"{consumer}: {end.why}",
                 hint="ctisync sync (it may initialise, update never does); ctisync status shows what blocks"
                 if policy.mode == "update"
@@ -261,12 +262,11 @@ def _raise_bad_end(end: End, consumer: Consumer, policy: Policy) -> None:
                 "change or a new snapshot",
             )
         case "empty":
-            error = EmptyStore(f"{consumer}: {end.why}", hint="ctisync sync")
+            return EmptyStore(f"{consumer}: {end.why}", hint="ctisync sync")
         case "cooldown" if not policy.tolerate_cooldown:
-            error = FeedUnreachable(
+            return FeedUnreachable(
                 f"{consumer}: {end.why}",
                 hint="run the same command after that; for cron, --tolerate-cooldown makes it exit code 0",
             )
         case _:
-            return
-    raise error
+            return None

@@ -1,0 +1,120 @@
+"""`--dry-run`: what a pass would do now, from what is stored and what the feed says. Nothing is written."""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+
+from ctisync.commands.given import file_here, named_refusals, offset_of
+from ctisync.commands.printing import bytes_as_text
+from ctisync.console import Console
+from ctisync.core.foresight import Foreseen, foresee
+from ctisync.core.model import Consumer, ConsumerInfo, Snapshot
+from ctisync.core.state import ConsumerState
+from ctisync.core.steps import ApplyRange, AskFeed, End, Initialise, Policy, SendCommand, Settle
+from ctisync.errors import CtisyncError, UsageError, worst
+from ctisync.harmless import harmless
+from ctisync.locks import at_work
+from ctisync.ports import Clock
+from ctisync.settings import Settings
+from ctisync.sync.run_pass import bad_end
+from ctisync.wiring import lock_path, opened_feed, opened_store, policy
+
+__all__ = ["dry_load", "dry_run", "policy"]
+
+_SizeOf = Callable[[Snapshot], int | None]
+
+
+def dry_run(
+    settings: Settings,
+    consumers: Sequence[Consumer],
+    wanted: Policy,
+    clock: Clock,
+    console: Console,
+    tell: Callable[[str], None],
+) -> int:
+    """Tell of each consumer in turn. One that cannot be told of does not keep the next from it."""
+    codes = []
+    for each in consumers:
+        try:
+            with opened_feed(settings, each, clock, console) as feed:
+                state = _stored(settings, each, clock)
+                steps = foresee(state, each, wanted, clock.now(), feed.consumer_info)
+                said = _lines(settings, each, wanted, state, steps, feed.snapshot_bytes)
+                tell("\n".join(map(harmless, said)))
+        except CtisyncError as error:
+            if str(each) not in error.message:
+                error.message = f"{each}: {error.message}"
+            console.error(error)
+            codes.append(error.exit_code)
+    return worst(codes)
+
+
+def dry_load(
+    settings: Settings, consumer: Consumer, source: str, offset: int | None, clock: Clock, console: Console
+) -> str:
+    """The same for a snapshot that is here. Raises UsageError for one that would have to be downloaded."""
+    here = file_here(source, settings, clock)
+    if here is None:
+        raise UsageError(
+            "--dry-run downloads nothing, so that it can look into a file alone",
+            hint="ctisync init-snapshot --from FILE --dry-run",
+        )
+    with closing(here) as file, named_refusals(source, "--from"):
+        snapshot = Snapshot(source, offset_of(file, source, console) if offset is None else offset)
+        state, wanted = _stored(settings, consumer, clock), Policy(mode="init-snapshot")
+        offered = ConsumerInfo(last_offset=None, snapshot=snapshot)
+        steps = foresee(state, consumer, wanted, clock.now(), lambda: offered, offered)
+        said = _lines(settings, consumer, wanted, state, steps, lambda _: file.size)
+        return "\n".join(map(harmless, said))
+
+
+def _stored(settings: Settings, consumer: Consumer, clock: Clock) -> ConsumerState:
+    with opened_store(settings, clock, untouched=True) as store:
+        return store.look(consumer)
+
+
+def _lines(
+    settings: Settings,
+    consumer: Consumer,
+    wanted: Policy,
+    state: ConsumerState,
+    steps: Iterator[Foreseen],
+    size_of: _SizeOf,
+) -> Iterator[str]:
+    yield f"{consumer}: the content stands at offset {state.offset:,}; a pass would now"
+    if (who := at_work(lock_path(settings, consumer))) is not None:
+        yield f"  end at once (exit code 4) while this one works: {who}; after that, as things stand,"
+    for each in steps:
+        yield from _step(settings, consumer, wanted, each, size_of)
+
+
+def _step(
+    settings: Settings, consumer: Consumer, wanted: Policy, foreseen: Foreseen, size_of: _SizeOf
+) -> Iterator[str]:
+    match foreseen.step:
+        case AskFeed():
+            last = foreseen.state.last_offset
+            told = "does not say how far it is" if last is None else f"is at offset {last:,}"
+            yield f"  ask the feed, which {told}"
+        case Settle():
+            yield "  settle what a dead pass has left, which may change what follows"
+        case SendCommand(offset):
+            if settings.command_manager_urls:
+                yield f"  send the update command for offset {offset:,}"
+        case Initialise(snapshot, why):
+            size = size_of(snapshot)
+            bytes_ = "of unknown size" if size is None else f"of {bytes_as_text(size)}"
+            yield f"  load the snapshot of offset {snapshot.offset:,}, {bytes_}: {why}"
+            if wanted.mode == "sync" and (refused := foreseen.refused_before) is not None:
+                yield f"    it was refused before, and is only tried if it has changed: {refused.reason}"
+        case ApplyRange(of):
+            count = of.to - of.after
+            yield f"  apply the changes of {count:,} offsets, {of.after + 1:,} to {of.to:,}"
+        case End():
+            yield from _ending(foreseen.step, consumer, wanted)
+
+
+def _ending(end: End, consumer: Consumer, wanted: Policy) -> Iterator[str]:
+    error = bad_end(end, consumer, wanted)
+    yield f"  end with exit code {0 if error is None else error.exit_code}: {end.why}"
+    if error is not None and error.hint is not None:
+        yield f"    try: {error.hint}"

@@ -1,0 +1,199 @@
+"""What a dry run foresees is what the pass then does."""
+
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+
+import msgspec
+import pytest
+
+from ctisync.core.foresight import foresee
+from ctisync.core.model import Consumer, ConsumerInfo, OffsetRange, Snapshot
+from ctisync.core.state import ConsumerState, Cooldown, FailedChange, RefusedSnapshot
+from ctisync.core.steps import (
+    ApplyRange,
+    AskFeed,
+    End,
+    Initialise,
+    Policy,
+    SendCommand,
+    Settle,
+    Step,
+    next_step,
+)
+from ctisync.errors import CommandNotAccepted, EmptyStore, FeedRefused, FeedUnreachable
+from ctisync.sync import run_pass as running
+from tests.support.memory_feed import MemoryFeed
+from tests.unit.one_pass.stage import CONSUMER, Stage
+
+
+@pytest.fixture
+def stage() -> Stage:
+    """A feed with three records in a snapshot of offset 3, and an empty store."""
+    made = Stage()
+    for name in ("CVE-1", "CVE-2", "TID-1"):
+        made.server.history.create(name, {"n": 0})
+    made.server.offer_snapshot()
+    return made
+
+
+def nothing_stored(stage: Stage) -> None:
+    pass
+
+
+def in_step(stage: Stage) -> None:
+    stage.run()
+
+
+def behind(stage: Stage) -> None:
+    stage.run()
+    for _ in range(3):  # offsets of more than one range
+        stage.server.history.gap(900)
+        stage.server.history.update("CVE-1", [{"op": "replace", "path": "/n", "value": 1}])
+
+
+def behind_from_the_start(stage: Stage) -> None:
+    behind(stage)
+    stage.storage.drop(CONSUMER)
+
+
+def with_a_command_owed(stage: Stage) -> None:
+    stage.told.refusals = 9
+    with pytest.raises(CommandNotAccepted):
+        stage.run()
+    stage.told.refusals = 0
+
+
+def half_loaded(stage: Stage) -> None:
+    stage.put(loading=True)
+
+
+def left_alone(stage: Stage) -> None:
+    stage.run()
+    stage.put(cooldown=Cooldown(stage.clock.now() + timedelta(hours=1), "429"))
+
+
+def blocked(stage: Stage) -> None:
+    stage.run()
+    failed = FailedChange(4, "CVE-1", 0, "no", "d", "elsewhere", reinitialised=True, blocked=True)
+    stage.put(failed=failed)
+    stage.server.history.update("CVE-1", [{"op": "replace", "path": "/n", "value": 1}])
+    stage.server.offer_snapshot()
+
+
+def ahead_of_the_feed(stage: Stage) -> None:
+    stage.run()
+    stage.put(offset=99)
+
+
+SITUATIONS = [
+    nothing_stored,
+    in_step,
+    behind,
+    behind_from_the_start,
+    with_a_command_owed,
+    half_loaded,
+    left_alone,
+    blocked,
+    ahead_of_the_feed,
+]
+
+
+def seen_before(stage: Stage, policy: Policy, consumer: Consumer = CONSUMER) -> list[Step]:
+    feed = MemoryFeed(stage.server)
+    found = foresee(stage.state, consumer, policy, stage.clock.now(), feed.consumer_info)
+    return [each.step for each in found]
+
+
+def done(stage: Stage, monkeypatch: pytest.MonkeyPatch, policy: Policy) -> list[Step]:
+    """The decisions of a pass: once each, though they are made again when the lease was taken."""
+    made: list[Step] = []
+
+    def decide(*about: object) -> Step:
+        step = next_step(*about)  # type: ignore[arg-type]
+        if not (isinstance(step, AskFeed) or (made and made[-1] == step)):
+            made.append(step)
+        return step
+
+    monkeypatch.setattr(running, "next_step", decide)
+    with suppress(FeedRefused, FeedUnreachable, EmptyStore):  # so some end
+        stage.run(**msgspec.structs.asdict(policy))
+    assert isinstance(made[-1], End)
+    return made
+
+
+def as_one(steps: list[Step]) -> list[Step]:
+    joined: list[Step] = []
+    for step in steps:
+        last = joined[-1] if joined else None
+        if isinstance(step, ApplyRange) and isinstance(last, ApplyRange):
+            joined[-1] = ApplyRange(OffsetRange(last.range.after, step.range.to))
+        elif not isinstance(step, AskFeed):
+            joined.append(step)
+    return joined
+
+
+@pytest.mark.parametrize("mode", ["sync", "update", "init-snapshot"])
+@pytest.mark.parametrize("situation", SITUATIONS)
+def test_a_pass_then_does_what_was_foreseen(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, situation: Callable[[Stage], None], mode: str
+) -> None:
+    situation(stage)
+    policy = Policy(mode=mode, reinit_interval=timedelta(0))  # type: ignore[arg-type]
+    before = stage.state
+
+    foreseen = seen_before(stage, policy)
+
+    assert stage.state == before, "only looked at"
+    assert as_one(foreseen) == as_one(done(stage, monkeypatch, policy))
+
+
+def test_it_says_where_the_content_would_stand(stage: Stage) -> None:
+    behind(stage)
+    feed = MemoryFeed(stage.server)
+    *_, last = foresee(stage.state, CONSUMER, Policy(), stage.clock.now(), feed.consumer_info)
+    assert last.state.offset == stage.server.history.last_offset
+    assert isinstance(last.step, End)
+    assert last.step.outcome == "up-to-date"
+
+
+def test_all_ranges_are_told_as_one(stage: Stage) -> None:
+    behind_from_the_start(stage)
+    last = stage.server.history.last_offset
+    assert last > 2000
+    first, second, third, fourth, end = seen_before(stage, Policy())
+    assert isinstance(first, AskFeed)
+    assert isinstance(second, Initialise)
+    assert third == ApplyRange(OffsetRange(3, last))
+    assert fourth == SendCommand(last)
+    assert isinstance(end, End)
+
+
+def test_what_a_dead_pass_has_left_comes_first() -> None:
+    state = ConsumerState(unsettled=True)
+    first, *_ = foresee(state, CONSUMER, Policy(), Stage().clock.now(), lambda: ConsumerInfo(None, None))
+    assert first.step == Settle()
+    assert not first.state.unsettled
+
+
+def test_the_feed_is_not_asked_where_its_word_is_given(stage: Stage) -> None:
+    def ask() -> ConsumerInfo:
+        raise AssertionError
+
+    snapshot = Snapshot("given.zip", 7)
+    given = ConsumerInfo(None, snapshot)
+    policy = Policy(mode="init-snapshot")
+    steps = [each.step for each in foresee(stage.state, CONSUMER, policy, stage.clock.now(), ask, given)]
+    assert steps[0] == Initialise(snapshot, "asked for by the operator")
+    assert isinstance(steps[-1], End)
+
+
+def test_a_snapshot_that_was_refused_before_is_told_as_such(stage: Stage) -> None:
+    feed = MemoryFeed(stage.server)
+    link = feed.consumer_info().snapshot.link  # type: ignore[union-attr]
+    for known in (link, "another"):
+        refused = RefusedSnapshot(known, None, None, "cut off")
+        stage.put(refused=refused)
+        _, load, *_ = foresee(stage.state, CONSUMER, Policy(), stage.clock.now(), feed.consumer_info)
+        assert isinstance(load.step, Initialise)
+        assert load.refused_before == (refused if known == link else None)

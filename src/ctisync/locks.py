@@ -7,11 +7,13 @@ import os
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Final
 
 import msgspec
 
+from ctisync.core.account import Work
 from ctisync.core.health import Verdict, failed, ok
 from ctisync.core.model import Consumer
 from ctisync.core.wire import UNDECODABLE
@@ -138,7 +140,13 @@ def _opened(path: Path) -> Iterator[int]:
 
 
 def at_work(path: Path) -> str | None:
-    """The pass of this host that holds the lock file, by what the file says; None when nobody does.
+    """The pass of this host that holds the lock file, by what the file says; None when nobody does."""
+    found = work_under(path)
+    return None if found is None else found.who
+
+
+def work_under(path: Path) -> Work | None:
+    """The same, with since when.
 
     Only looked at, not locked: a pass that begins just now is not to be turned away.
     """
@@ -148,10 +156,27 @@ def at_work(path: Path) -> str | None:
             return None
         os.kill(holder.pid, 0)
     except PermissionError:  # another user's process, or another user's file
-        return "a pass of another user"
+        return Work("a pass of another user")
     except (OSError, OverflowError):  # nobody is, or has been; or no process has such a number
         return None
-    return f"{holder.command}, process {holder.pid}"
+    since = None
+    with suppress(ValueError):  # a text of somebody else's
+        since = datetime.fromisoformat(holder.since)
+    return Work(f"{holder.command}, process {holder.pid}", since if since and since.tzinfo else None)
+
+
+def last_held(path: Path) -> tuple[str, datetime] | None:
+    """The lock file's id, and when a pass of this host has last taken it or let it go; None when none has, or
+    nobody can tell."""
+    try:
+        line = _text_of(path).partition(b"\n")[0]
+        found = path.lstat()
+        known = _identity_decoder.decode(line)
+    except (OSError, *UNDECODABLE):
+        return None
+    if (known.device, known.inode) != (found.st_dev, found.st_ino):
+        return None
+    return known.id, datetime.fromtimestamp(found.st_mtime, UTC)
 
 
 def _text_of(path: Path) -> bytes:

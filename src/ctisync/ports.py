@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-from ctisync.core.account import Account
+from ctisync.core.account import Account, Work
 from ctisync.core.audit import Finding
 from ctisync.core.health import Verdict
 from ctisync.core.model import (
@@ -270,6 +270,13 @@ class Store(Protocol):
 
         What is wrong is a verdict, not an error, and hides nothing that can be looked at without it.
         """
+
+    def refusals(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
+        """What keeps passes over these consumers from writing, as far as looking tells: failed verdicts
+        alone. What cannot be looked at, such as for want of a privilege, is none. Nothing is written."""
+
+    def work(self, consumer: Consumer) -> Work | None:
+        """The pass that works on this consumer now, as far as the store knows; it may have died."""
 
     def remember(self, account: Account, keep: int, within: float) -> None:
         """Add a pass that has ended to its consumer's history, of which the `keep` newest stay.

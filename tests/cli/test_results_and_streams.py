@@ -28,6 +28,8 @@ CONSUMER_KEYS = {
     "checked_at",
     "updated_at",
     "blocked_by",
+    "at_work",
+    "last_failure",
     "error",
 }
 
@@ -139,7 +141,8 @@ def test_status_in_json_is_the_contracts(ctisync: Ctisync, feed: FeedSimulator) 
     consumer = document["consumers"][0]
 
     assert document["store"] == f"sqlite:///{ctisync.database}"
-    assert document.keys() == {"store", "consumers"}
+    assert document.keys() == {"store", "consumers", "refuses_writes"}
+    assert document["refuses_writes"] == []
     assert consumer.keys() == CONSUMER_KEYS
     for key in ("checked_at", "updated_at"):
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", consumer.pop(key))
@@ -156,6 +159,8 @@ def test_status_in_json_is_the_contracts(ctisync: Ctisync, feed: FeedSimulator) 
         "records": 20,
         "pending_command": None,
         "blocked_by": None,
+        "at_work": None,
+        "last_failure": None,
         "error": None,
     }
 

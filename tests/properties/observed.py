@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Protocol, TypeVar
 
-from ctisync.core.account import Account
+from ctisync.core.account import Account, Work
 from ctisync.core.health import Verdict
 from ctisync.core.model import (
     Change,
@@ -123,6 +123,12 @@ class ObservedStore:
 
     def examine(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
         return self._inner.examine(consumers)
+
+    def refusals(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
+        return self._inner.refusals(consumers)
+
+    def work(self, consumer: Consumer) -> Work | None:
+        return self._inner.work(consumer)
 
     def remember(self, account: Account, keep: int, within: float) -> None:
         self._inner.remember(account, keep, within)

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 
 import msgspec
 
-from ctisync.core.account import Account
+from ctisync.core.account import Account, Work
 from ctisync.core.audit import Finding
 from ctisync.core.health import Verdict, ok
 from ctisync.core.model import Consumer, Holding, Put, Record, Snapshot, Write
@@ -85,6 +85,12 @@ class MemoryStore:
 
     def examine(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
         yield ok("store", f"{self.name} is always there")
+
+    def refusals(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
+        return iter(())
+
+    def work(self, consumer: Consumer) -> Work | None:
+        return None
 
     def remember(self, account: Account, keep: int, within: float) -> None:
         others = [each for each in self._storage.passes if each.pass_id != account.pass_id]

@@ -92,6 +92,24 @@ def test_too_little_room_for_a_load_fails_where_the_next_pass_has_to_load(
     assert judge_room("/state", free, snapshot, share, filled=filled).health == health
 
 
+@pytest.mark.parametrize(
+    ("on_disk", "share", "health"),
+    [
+        (32 << 20, 0.25, "warning"),
+        ((32 << 20) - 1, 0.25, "failed"),
+        (1 << 20, None, "warning"),
+        (0, None, "failed"),
+    ],
+)
+def test_a_disk_too_full_for_a_pass_has_failed_whatever_the_database_has_left(
+    on_disk: int, share: float | None, health: Health
+) -> None:
+    free = LEAST_ROOM - 1  # in empty pages, of which the log can make no use
+    for snapshot in (None, 1):
+        found = judge_room("/state", free, snapshot, share, filled=True, on_disk=on_disk)
+        assert (found.health, found.hint) == (health, "df -h /state")
+
+
 def test_what_is_said_of_room_and_clocks_names_the_place_the_figures_and_what_to_type() -> None:
     assert judge_room("/state", 300 << 20, None, None, filled=False) == ok(
         "disk", "/state has room for 300 MiB"

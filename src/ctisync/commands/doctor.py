@@ -130,9 +130,12 @@ def _host(found: Found, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
 
 
 def _disk(settings: Settings, snapshot_bytes: int | None, seen: Sequence[Seen]) -> Iterator[Verdict]:
+    from ctisync.stores.room import free_in, nearest
+
     filled = bool(seen) and all(one.state.content for one in seen)
-    place, share = str(spool_folder(settings)), share_of_records(settings)
-    yield judge_room(place, free_room(settings), snapshot_bytes, share, filled=filled)
+    folder, share = spool_folder(settings), share_of_records(settings)
+    on_disk = free_in(nearest(folder))
+    yield judge_room(str(folder), free_room(settings), snapshot_bytes, share, filled=filled, on_disk=on_disk)
 
 
 def _feeds(
@@ -173,7 +176,8 @@ def _store(
 
     def see(store: Store, consumer: Consumer) -> Iterator[Verdict]:
         """No verdict but for what keeps it from being seen."""
-        seen.append(Seen(consumer, store.look(consumer), store.count(consumer)))
+        tells = settings.command_manager.enabled is not False
+        seen.append(Seen(consumer, store.look(consumer), store.count(consumer), tells))
         yield from ()
 
     return list(guarded("store", look)), seen

@@ -1,28 +1,52 @@
 """`status`: what is stored, and the document of it for programs."""
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any, Final
 
 import msgspec
 
 from ctisync.console import Console, rfc3339
-from ctisync.core.health import CLOCKS_APART
+from ctisync.core.account import Account, Work
+from ctisync.core.health import CLOCKS_APART, Verdict
 from ctisync.core.model import Consumer
-from ctisync.core.state import ConsumerState, Phase, believed, looked
-from ctisync.errors import CtisyncError, StoreUnavailable
+from ctisync.core.state import ConsumerState, Owed, Phase, believed, looked
+from ctisync.errors import DONE, CtisyncError, StoreUnavailable
 from ctisync.harmless import quoted
+from ctisync.locks import last_held, work_under
 from ctisync.ports import Clock, Store
 from ctisync.settings import Settings
-from ctisync.wiring import opened_feed, opened_store
+from ctisync.wiring import lock_path, opened_feed, opened_store
+
+_SOON: Final = timedelta(minutes=1)
+"""A pass is remembered when it has let go of its lock, and file systems tell time by a clock of their own."""
 
 
 class Seen(msgspec.Struct, frozen=True):
-    """One consumer as it stands in the store; `records` is None when there is no content."""
+    """One consumer as it stands in the store; `records` is None when there is no content.
+
+    `tells`: whether a Command Manager is to be told of new content; `work`: the pass at work; `failure`: the
+    last pass that is remembered, if it failed; `forgotten_at`: when a later one ended that is not remembered.
+    """
 
     consumer: Consumer
     state: ConsumerState
     records: int | None
+    tells: bool = True
+    work: Work | None = None
+    failure: Account | None = None
+    forgotten_at: datetime | None = None
+
+    @property
+    def owed(self) -> Owed | None:
+        """The command that somebody waits for."""
+        return self.state.owed if self.tells else None
+
+    @property
+    def why_failed(self) -> str:
+        """Of the last pass, without the consumer's name, which stands beside it already."""
+        return "" if self.failure is None else self.failure.why.removeprefix(f"{self.consumer}: ")
 
     @property
     def settings_differ(self) -> bool:
@@ -48,11 +72,13 @@ class Unseen(msgspec.Struct, frozen=True):
 
 
 class Status(msgspec.Struct, frozen=True):
-    """All consumers, in the order of the settings. `unnamed`: those with a content that no setting names."""
+    """All consumers, in the order of the settings. `unnamed`: those with a content that no setting names;
+    `refusals`: what keeps passes from writing to the store."""
 
     store: str
     found: tuple[Seen | Unseen, ...]
     unnamed: tuple[Consumer, ...] = ()
+    refusals: tuple[Verdict, ...] = ()
 
     @property
     def seen(self) -> list[Seen]:
@@ -82,18 +108,59 @@ def look(
                 found.append(Unseen(each, error))
         named = {str(each) for each in settings.followed}
         unnamed = tuple(each for each in store.consumers() if str(each) not in named)
-        return Status(store.name, tuple(found), unnamed)
+        refusals: list[Verdict] = []
+        with suppress(CtisyncError):
+            refusals += store.refusals(consumers)
+        return Status(store.name, tuple(found), unnamed, tuple(refusals))
 
 
 def _seen(
     store: Store, consumer: Consumer, settings: Settings, clock: Clock, console: Console, *, remote: bool
 ) -> Seen:
-    one = Seen(consumer, store.look(consumer), store.count(consumer))
+    path = lock_path(settings, consumer)
+    held = last_held(path)
+    # Before the state: a pass that ends in between is at work then, and no dead one.
+    work = _at_work(work_under(path), store.work(consumer), held)
+    state = store.look(consumer)
+    last = _last_pass(store, consumer)
+    one = Seen(
+        consumer,
+        state,
+        store.count(consumer),
+        tells=settings.command_manager.enabled is not False,
+        work=work,
+        failure=last if last is not None and last.exit_code != DONE else None,
+        forgotten_at=_forgotten_at(last, held, clock.now()) if settings.history and work is None else None,
+    )
     if not remote:
         return one
     with opened_feed(settings, consumer, clock, console) as feed:
         info = feed.consumer_info()
     return msgspec.structs.replace(one, state=looked(one.state, info, clock.now()))
+
+
+def _at_work(here: Work | None, stored: Work | None, held: tuple[str, datetime] | None) -> Work | None:
+    """By this host's lock, and by the store. What a lease says whose lock is held no more has died."""
+    if here is not None:
+        return here if stored is None else msgspec.structs.replace(here, records=stored.records)
+    is_dead = stored is None or stored.who is None or (held is not None and stored.lock == held[0])
+    return None if is_dead else stored
+
+
+def _last_pass(store: Store, consumer: Consumer) -> Account | None:
+    """The one that was remembered last; a history that cannot be read hides nothing else."""
+    try:
+        return next(store.passes(consumer, 1), None)
+    except CtisyncError:
+        return None
+
+
+def _forgotten_at(last: Account | None, held: tuple[str, datetime] | None, now: datetime) -> datetime | None:
+    """When this host's lock was let go, or was held by a pass that was killed, after the last pass that is
+    remembered: a store that refuses writes, or a full disk, has taken nothing down of it."""
+    if held is None or now - held[1] < _SOON or (last is not None and held[1] - last.ended_at < _SOON):
+        return None
+    return held[1]
 
 
 def _is_the_stores(error: CtisyncError, found: Sequence[Seen | Unseen]) -> bool:
@@ -115,6 +182,7 @@ def as_document(status: Status) -> dict[str, Any]:
             for one in status.found
         ],
         "not_configured": [{"context": each.context, "consumer": each.name} for each in status.unnamed],
+        "refuses_writes": [{"why": each.said, "to_do": each.hint} for each in status.refusals],
     }
 
 
@@ -126,6 +194,19 @@ def _unseen_document(one: Unseen) -> dict[str, Any]:
         "context": one.consumer.context,
         "consumer": one.consumer.name,
         "error": {"message": one.error.message, "to_do": one.error.hint},
+    }
+
+
+def _work_document(work: Work) -> dict[str, Any]:
+    return {"who": work.who, "since": work.since and rfc3339(work.since), "records": work.records}
+
+
+def _failure_document(failure: Account) -> dict[str, Any]:
+    return {
+        "ended_at": rfc3339(failure.ended_at),
+        "exit_code": failure.exit_code,
+        "outcome": failure.outcome,
+        "why": failure.why,
     }
 
 
@@ -153,8 +234,18 @@ def _consumer_document(one: Seen) -> dict[str, Any]:
             "operation": failed.operation,
             "reason": failed.reason,
         },
+        "at_work": one.work and _work_document(one.work),
+        "last_failure": one.failure and _failure_document(one.failure),
         "error": None,
     }
+
+
+def at_work(work: Work, now: datetime) -> str:
+    """In a line."""
+    words = work.who or "a pass"
+    if work.since is not None:
+        words += f", since {ago(work.since, now).removesuffix(' ago')}"
+    return words if work.records is None else f"{words}, {work.records:,} records loaded so far"
 
 
 def ago(then: datetime | None, now: datetime) -> str:
@@ -187,6 +278,8 @@ def ahead(state: ConsumerState, now: datetime) -> bool:
 def what_to_type(one: Seen, now: datetime) -> str | None:
     """What a person does next, if anything."""
     state = one.state
+    if one.work is not None and not one.settings_differ:
+        return None
     if one.settings_differ:
         return "the settings differ from those of the stored content: ctisync init-snapshot"
     if one.gone:
@@ -197,6 +290,8 @@ def what_to_type(one: Seen, now: datetime) -> str | None:
         return "ctisync sync, once the feed offers another change or a new snapshot"
     if state.last_offset is not None and state.offset > state.last_offset:
         return "ctisync init-snapshot"
-    if state.phase != "ready" or state.owed is not None or state.behind or ahead(state, now):
+    if state.phase != "ready" or one.owed is not None or state.behind or ahead(state, now):
         return "ctisync sync"
+    if one.forgotten_at is not None:
+        return "look at the log of that pass, then: ctisync sync"
     return None

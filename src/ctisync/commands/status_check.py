@@ -6,9 +6,16 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from ctisync.commands.status import Seen, Status, Unseen, ago, ahead
+from ctisync.commands.status import Seen, Status, Unseen, ago, ahead, at_work
 from ctisync.core.state import STALE, ConsumerState, believed
-from ctisync.errors import CtisyncError, FeedRefused, FeedUnreachable, ForeignIndex, UsageError
+from ctisync.errors import (
+    CtisyncError,
+    FeedRefused,
+    FeedUnreachable,
+    ForeignIndex,
+    StoreUnavailable,
+    UsageError,
+)
 
 STANDSTILL: Final = timedelta(days=14)
 """The feed changes every day; one that does not for so long is worth a warning, though we have all of it."""
@@ -79,15 +86,16 @@ def duration(text: str) -> timedelta:
 
 
 def check(status: Status, now: datetime, limits: Thresholds = USUAL) -> tuple[str, int]:
-    """The line and the exit code. What cannot be looked at comes first."""
-    judged = [
+    """The line and the exit code. What the store refuses and what cannot be looked at come first."""
+    judged: list[tuple[object, int, str]] = [
+        *(("no pass can write", CRITICAL, f"{each.said}; {each.hint}") for each in status.refusals),
         *((one.consumer, *_judge_unseen(one)) for one in status.unseen),
-        *((one.consumer, *judge(one, limits, now)) for one in status.seen),
+        *((one.consumer, *_judge(one, limits, now)) for one in status.seen),
     ]
     codes = {code for _, code, _ in judged}
     worst = next(code for code in _WORST_FIRST if code in codes)
     # Behind a bar, a monitoring plugin's line has its figures.
-    words = "; ".join(f"{consumer}: {why}" for consumer, _, why in judged).replace("|", "/")
+    words = "; ".join(f"{what}: {why}" for what, _, why in judged).replace("|", "/")
     figures = " ".join(_figures(one, limits, now) for one in status.seen)
     return f"CTISYNC {_NAMES[worst]} - {words} | {figures}".removesuffix(" | "), worst
 
@@ -104,6 +112,13 @@ def _judge_unseen(one: Unseen) -> tuple[int, str]:
     return code, one.error.message
 
 
+def _judge(one: Seen, limits: Thresholds, now: datetime) -> tuple[int, str]:
+    code, why = judge(one, limits, now)
+    if code != OK and one.work is not None:
+        return code, f"{why} (at work: {at_work(one.work, now)})"
+    return code, why
+
+
 def judge(one: Seen, limits: Thresholds, now: datetime) -> tuple[int, str]:
     """The exit code that one consumer comes to, and why."""
     state = one.state
@@ -117,15 +132,29 @@ def judge(one: Seen, limits: Thresholds, now: datetime) -> tuple[int, str]:
         return CRITICAL, "no content yet"
     if one.settings_differ:
         return WARNING, "the settings differ from those of the stored content"
-    if state.offset == 0 or state.loading:
+    if state.offset == 0 or (state.loading and one.work is None):
         return WARNING, "waits to be initialised again; readers have the old content"
     if state.last_offset is None or state.checked_at is None:
         return _judge_given(state, limits, now)
     if state.offset > state.last_offset:
         return WARNING, f"the feed went back to {state.last_offset}, the content stands at {state.offset}"
-    if state.owed is not None:
-        return WARNING, f"the command for offset {state.owed.offset} is not accepted yet"
-    return _judge_lag(state, limits, now)
+    if one.owed is not None:
+        return WARNING, f"the command for offset {one.owed.offset} is not accepted yet"
+    code, why = _judge_lag(state, limits, now)
+    return (code, why) if code != OK else _judge_last_pass(one, now) or (OK, why)
+
+
+def _judge_last_pass(one: Seen, now: datetime) -> tuple[int, str] | None:
+    """A feed that does not answer is a matter of age; a store that takes nothing down is one at once."""
+    if one.forgotten_at is not None:
+        told = f"of a pass that worked {ago(one.forgotten_at, now)} nothing is remembered"
+        return (
+            WARNING,
+            f"{told}: it was killed, or nothing could be written; look at its log, then: ctisync sync",
+        )
+    if one.failure is not None and one.failure.exit_code == StoreUnavailable.exit_code:
+        return WARNING, f"the last pass failed {ago(one.failure.ended_at, now)}: {one.why_failed}"
+    return None
 
 
 def _judge_given(state: ConsumerState, limits: Thresholds, now: datetime) -> tuple[int, str]:

@@ -9,7 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ctisync.commands.printing import cell, drawn
-from ctisync.commands.status import Seen, Status, Unseen, ago, how_to_forget, what_to_type
+from ctisync.commands.status import Seen, Status, Unseen, ago, at_work, how_to_forget, what_to_type
 from ctisync.console import rfc3339
 from ctisync.core.state import ConsumerState
 from ctisync.harmless import Drawn
@@ -22,6 +22,9 @@ def as_table(status: Status, stream: TextIO, now: datetime) -> Drawn:
 
     def draw(console: Console) -> None:
         console.print(cell(f"store  {status.store}"))
+        for each in status.refusals:
+            console.print(cell(f"  takes no writes: {each.said}", "red"))
+            console.print(cell(f"  to do: {each.hint}"))
         for broken in status.unseen:
             console.print()
             console.print(_broken(broken))
@@ -62,10 +65,10 @@ def _rows(one: Seen, now: datetime) -> Iterator[tuple[str, str]]:
         yield "left alone", f"until {rfc3339(cooldown.until)}: {cooldown.reason}"
     if state.snapshot_offset is not None:
         yield "initialised from", f"a snapshot of offset {state.snapshot_offset:,}"
-    if state.owed is not None:
+    if one.owed is not None:
         yield (
             "command owed",
-            f"for offset {state.owed.offset:,}, refused {_times(state.owed.attempts)} so far",
+            f"for offset {one.owed.offset:,}, refused {_times(one.owed.attempts)} so far",
         )
     if state.failed is not None:
         operation = "" if state.failed.operation is None else f", operation {state.failed.operation}"
@@ -74,6 +77,13 @@ def _rows(one: Seen, now: datetime) -> Iterator[tuple[str, str]]:
         yield label, f"{change}: {state.failed.reason}"
     if state.refused is not None:
         yield "refused", f"the snapshot {state.refused.link}: {state.refused.reason}"
+    if one.failure is not None:
+        failure = one.failure
+        yield "last pass", f"failed {ago(failure.ended_at, now)} with {failure.exit_code}: {one.why_failed}"
+    if one.forgotten_at is not None:
+        yield "forgotten", f"a pass that worked {ago(one.forgotten_at, now)}: it could not be remembered"
+    if one.work is not None:
+        yield "at work", at_work(one.work, now)
     todo = what_to_type(one, now)
     if todo is not None:
         yield "to do", todo

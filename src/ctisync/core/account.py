@@ -97,6 +97,16 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
         return self.in_step_at is None or self.ended_at - self.in_step_at > after
 
 
+class Work(msgspec.Struct, frozen=True):
+    """A pass that is at work now: `who` it is, for people, `since` when, and how many `records` its load has
+    taken in so far, as far as that is known. `lock`: the id of the lock file under which it has its lease."""
+
+    who: str | None = None
+    since: datetime | None = None
+    records: int | None = None
+    lock: str | None = None
+
+
 class Accounting:
     """Takes the events of a pass, as `ports.Report` has them, and makes its account of them."""
 

@@ -23,6 +23,13 @@ LEAST_ROOM: Final = 256 << 20
 """Bytes: less is worth a look even where nothing large is to come."""
 
 
+ROOM_FOR_A_RANGE: Final = 32 << 20
+"""Bytes that SQLite's log takes while a range is written: with less, a pass fails."""
+
+ROOM_FOR_A_LOCK: Final = 1 << 20
+"""Bytes, where nothing but locks and downloads are written."""
+
+
 class Verdict(msgspec.Struct, frozen=True):
     """`what` was looked at, in one or two words in kebab-case, `about` for which consumer (None: for all);
     what there is to be `said` of it, and what to type, if anything."""
@@ -72,14 +79,25 @@ def judge_clocks(theirs: datetime, ours: datetime) -> Verdict:
     )
 
 
-def judge_room(place: str, free: int, snapshot: int | None, share: float | None, *, filled: bool) -> Verdict:
-    """Whether a load has room in a folder of which `free` bytes may be filled.
+def judge_room(
+    place: str,
+    free: int,
+    snapshot: int | None,
+    share: float | None,
+    *,
+    filled: bool,
+    on_disk: int | None = None,
+) -> Verdict:
+    """Whether a pass, and a load, has room in a folder of which `free` bytes may be filled.
 
+    `on_disk`: those of them that are no empty pages of the database, in which its log has no place;
     `snapshot`: bytes of the one on offer, None when nobody knows; `share`: what a byte of its records comes
     to there, None when they are stored elsewhere; `filled`: there is a content, so that no load may come.
     """
     told = f"{place} has room for {mib(free)}"
     hint = f"df -h {quoted(place)}"
+    if on_disk is not None and on_disk < (ROOM_FOR_A_LOCK if share is None else ROOM_FOR_A_RANGE):
+        return failed("disk", f"the disk of {place} has {mib(on_disk)} left, too little for a pass", hint)
     if snapshot is None:
         return (warning if free < LEAST_ROOM else ok)("disk", told, hint if free < LEAST_ROOM else None)
     needed = snapshot if share is None else int(snapshot * (1 + UNPACKED * share))

@@ -9,12 +9,12 @@ first), `opensearch_lease` and `opensearch_state` (the document), `opensearch_ge
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
-from ctisync.core.account import Account
+from ctisync.core.account import Account, Work
 from ctisync.core.health import Verdict, guarded, ok
 from ctisync.core.model import Consumer, Holding
 from ctisync.core.state import ConsumerState
@@ -32,6 +32,9 @@ from ctisync.stores.opensearch_records import Records
 from ctisync.stores.opensearch_senders import USUAL, Pace
 from ctisync.stores.opensearch_state import StateDocument
 from ctisync.stores.opensearch_writer import OpenSearchWriter, ShardsReply, shards_decoder
+
+if TYPE_CHECKING:
+    from ctisync.stores.opensearch_examination import Parts
 
 _PIT_KEEP_ALIVE: Final = "30m"
 _PAGE_BYTES: Final = 4_000_000
@@ -168,12 +171,23 @@ class OpenSearchStore:
         return inspecting(self._client, consumer, document, generations, self._lease_ttl)
 
     def examine(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
-        from ctisync.stores.opensearch_examination import Parts, examine
+        from ctisync.stores.opensearch_examination import examine
 
         if len(self._origins) > 1:
             yield from guarded("store-nodes", self._examine_nodes)
-        parts = [Parts(each, self._document(each), self._generations(each)) for each in consumers]
+        parts = self._parts(consumers)
         yield from examine(self._client, parts, self._layout.replicas, self._lease_ttl)
+
+    def refusals(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
+        from ctisync.stores.opensearch_examination import refusals
+
+        return refusals(self._client, self._parts(consumers))
+
+    def work(self, consumer: Consumer) -> Work | None:
+        lease = self._document(consumer).read().entry.lease
+        if lease is None or may_be_taken(lease, server_time(self._client), self._lease_ttl, None):
+            return None
+        return lease.work
 
     def remember(self, account: Account, keep: int, within: float) -> None:
         with self._client.bounded(within):
@@ -266,6 +280,11 @@ class OpenSearchStore:
 
     def _history(self) -> History:
         return History(self._client, self._layout.replicas)
+
+    def _parts(self, consumers: Sequence[Consumer]) -> "list[Parts]":
+        from ctisync.stores.opensearch_examination import Parts
+
+        return [Parts(each, self._document(each), self._generations(each)) for each in consumers]
 
     def _document(self, consumer: Consumer) -> StateDocument:
         return StateDocument(self._client, consumer, self._layout.replicas)

@@ -5,12 +5,14 @@ must do.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from typing import Any, Final
 
 import msgspec
 
 from ctisync.core.health import Verdict, failed, guarded, ok, warning
 from ctisync.core.model import Consumer
+from ctisync.errors import AccessRefused, ForeignIndex
 from ctisync.harmless import quoted
 from ctisync.stores.opensearch_audit import holder_of
 from ctisync.stores.opensearch_client import Client, path
@@ -86,6 +88,13 @@ def examine(client: Client, parts: Sequence[Parts], replicas: int, lease_ttl: fl
     with client.bounded(_LONGEST):
         found = list(_examine(client, parts, replicas, lease_ttl))
     yield from found
+
+
+def refusals(client: Client, parts: Sequence[Parts]) -> Iterator[Verdict]:
+    """The blocks on what passes write to. Who may only read sees those on the contents alone."""
+    with client.bounded(_LONGEST):
+        found = list(guarded("store-blocks", lambda: _blocks(client, parts), fault="warning"))
+    yield from (each for each in found if each.health == "failed")
 
 
 def _examine(client: Client, parts: Sequence[Parts], replicas: int, lease_ttl: float) -> Iterator[Verdict]:
@@ -182,7 +191,7 @@ def _blocks(client: Client, parts: Sequence[Parts]) -> Iterator[Verdict]:
     if reply.status == 200:
         for values in client.read(reply, _settings_decoder).values():
             found += [name for name, value in values.items() if _is_block(name, value)]
-    for index, settings in _indices(client, parts).items():
+    for index, settings in _writable(client, parts).items():
         found += [f"{name} of {index}" for name, value in settings.items() if _is_block(name, value)]
     if found:
         yield failed(
@@ -228,6 +237,18 @@ def _indices(client: Client, parts: Sequence[Parts]) -> dict[str, dict[str, Any]
     query = "flat_settings=true&ignore_unavailable=true&allow_no_indices=true&expand_wildcards=all"
     reply = client.read(client.call("GET", path(names, "_settings", query=query)), _index_settings_decoder)
     return {index: held.settings for index, held in reply.items()}
+
+
+def _writable(client: Client, parts: Sequence[Parts]) -> dict[str, dict[str, Any]]:
+    try:
+        return _indices(client, parts)
+    except AccessRefused:
+        found: dict[str, dict[str, Any]] = {}
+        for part in parts:
+            with suppress(ForeignIndex):
+                inventory = part.generations.inventory()
+                found |= {name: each.settings for name, each in inventory.generations.items()}
+        return found
 
 
 def _is_block(name: str, value: object) -> bool:

@@ -23,6 +23,9 @@ from ctisync.stores.opensearch_state import INDEX, Entry, Lease, StateDocument
 
 _MACHINE_ID: Final = Path("/etc/machine-id")
 
+_TOLD_EVERY: Final = 30.0
+"""Seconds after which a load says again how far it is."""
+
 _CONFLICTS: Final = 20
 """Consumers of one context share a document, so a few conflicts in a row are nothing unusual."""
 
@@ -99,6 +102,8 @@ class HeldLease:
         self._seen = document.read()
         self._server_ahead = server_time(client) - clock.monotonic()
         self._renewed_at = clock.monotonic()
+        self._since: int | None = None
+        self.records: int | None = None  # that a load has taken in; None: nothing is being loaded
 
     @property
     def entry(self) -> Entry:
@@ -106,6 +111,7 @@ class HeldLease:
 
     def acquire(self, change: Callable[[Entry], Entry]) -> None:
         """The model's `acq`. Raises AnotherPass while somebody else holds the lease."""
+        self._since = self._server_now()
         for _ in range(_CONFLICTS):
             lease = self.entry.lease
             if lease is not None and not may_be_taken(lease, self._server_now(), self._ttl, self._me):
@@ -137,7 +143,8 @@ class HeldLease:
         self._check_token()
 
     def renew_if_due(self) -> None:
-        if self._clock.monotonic() - self._renewed_at > self._ttl / 3:
+        due = self._ttl / 3 if self.records is None else min(_TOLD_EVERY, self._ttl / 3)
+        if self._clock.monotonic() - self._renewed_at > due:
             self.commit(lambda entry: entry)
 
     def release(self) -> None:
@@ -173,6 +180,8 @@ class HeldLease:
             pid=self._me.pid,
             until=int(self._server_now() + self._ttl),
             lock=self._me.lock,
+            since=self._since,
+            records=self.records,
         )
         write_id = secrets.token_hex(8)
         entry = change(msgspec.structs.replace(self.entry, lease=lease, write_id=write_id))

@@ -16,6 +16,8 @@ class Publisher(Protocol):
 
     def keep_alive(self) -> None: ...
 
+    def taken_in(self, records: int) -> None: ...
+
     def prepare(self, fence: str) -> int: ...
 
     def publish(self, to: str, after: ConsumerState) -> None: ...
@@ -62,6 +64,7 @@ class OpenSearchLoad:
         for sent in replies:
             self._created += sent.created
             self._look_at(sent.conflicts)
+        self._writer.taken_in(self._created)
 
     def _look_at(self, conflicts: Sequence[Action]) -> None:
         """A higher version is a record's other line; an equal one is another line or this one, sent twice.

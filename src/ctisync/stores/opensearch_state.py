@@ -9,10 +9,12 @@ document belongs to others and is written back as the bytes that were read.
 """
 
 from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
 
+from ctisync.core.account import Work
 from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState
 from ctisync.core.wire import UNDECODABLE
@@ -40,7 +42,8 @@ _MIGRATIONS: Final[Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {
 class Lease(msgspec.Struct, frozen=True):
     """The right to write, by the name of its holder's token; `until` in seconds since the epoch, the
     server's time. `owner` and `host` say who and where, `lock` under which lock file of that host (None:
-    under none, or by an earlier version); a `pid` is for people."""
+    under none, or by an earlier version). A `pid` is for people, and so are `since` when it was taken, and
+    how many `records` a load has taken in by the last renewal."""
 
     token: str
     owner: str
@@ -48,6 +51,13 @@ class Lease(msgspec.Struct, frozen=True):
     pid: int
     until: int
     lock: str | None = None
+    since: int | None = None
+    records: int | None = None
+
+    @property
+    def work(self) -> Work:
+        since = None if self.since is None else datetime.fromtimestamp(self.since, UTC)
+        return Work(f"{self.owner} on {self.host}, process {self.pid}", since, self.records, self.lock)
 
 
 class Swap(msgspec.Struct, frozen=True):

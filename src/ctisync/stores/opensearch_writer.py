@@ -119,6 +119,10 @@ class OpenSearchWriter:
     def keep_alive(self) -> None:
         self._lease.renew_if_due()
 
+    def taken_in(self, records: int) -> None:
+        """How far a load is; the next renewal of the lease tells it."""
+        self._lease.records = records
+
     @contextmanager
     def load(self, snapshot: Snapshot) -> Iterator[OpenSearchLoad]:
         """The model's mk, reg, strays: a fenced generation, then the lease is seen to be ours still,
@@ -129,10 +133,12 @@ class OpenSearchWriter:
         try:
             with self._client.hurried_by_a_stop():
                 self._generations.create(to, snapshot, fence)
+                self.taken_in(0)
                 self._commit_state(load_begun(self.state))
                 self._hold.drop_strays(to, spare=self._replaced)
                 yield load
         finally:
+            self._lease.records = None
             if not load.intended:
                 self._client.finish(lambda: self._abandon(to, load))
 

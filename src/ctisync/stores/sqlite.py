@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from ctisync.core.account import Account
+from ctisync.core.account import Account, Work
 from ctisync.core.health import Verdict
 from ctisync.core.model import Consumer, Holding
 from ctisync.core.state import ConsumerState
@@ -41,8 +41,8 @@ class SqliteStore:
         untouched: bool = False,
     ) -> None:
         """`patience`: seconds to wait for another program's lock. `compression`: of what is written from
-        now on; either kind is read. `untouched`: `look` and `count` neither migrate the file of an older
-        ctisync nor leave SQLite's own files beside it."""
+        now on; either kind is read. `untouched`: to look neither migrates the file of an older
+        ctisync nor leaves SQLite's own files beside it."""
         self._path = path
         self._clock = clock
         self._patience = patience
@@ -95,6 +95,18 @@ class SqliteStore:
         from ctisync.stores.sqlite_examination import examine
 
         return examine(self._path)
+
+    def refusals(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
+        from ctisync.stores.sqlite_examination import refusals
+
+        return refusals(self._path)
+
+    def work(self, consumer: Consumer) -> Work | None:
+        with reading(self._path, self._patience, untouched=self._untouched) as connection:
+            row = None if connection is None else rows.find_consumer(connection, consumer)
+            if connection is None or row is None or not row.state.loading:
+                return None
+            return rows.load_under_way(connection, row)
 
     def remember(self, account: Account, keep: int, within: float) -> None:
         patience = min(self._patience, within)

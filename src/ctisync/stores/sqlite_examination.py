@@ -1,12 +1,15 @@
 """SQLite, for an examination: whether a pass can read and write the file, by looking at it."""
 
 import os
+import shutil
 import sqlite3
+import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from ctisync.core.health import Verdict, failed, guarded, ok
+from ctisync.core.health import ROOM_FOR_A_RANGE, Verdict, failed, guarded, mib, ok
 from ctisync.harmless import quoted
 from ctisync.stores.sqlite_file import check_library, reading
 from ctisync.stores.sqlite_schema import MIGRATIONS, version_of
@@ -21,6 +24,34 @@ def examine(path: Path) -> Iterator[Verdict]:
     yield from guarded("store", lambda: _file(path))
 
 
+def refusals(path: Path) -> Iterator[Verdict]:
+    """What keeps the file's owner, as whom passes run, from writing to it; who looks may be another user."""
+    with suppress(OSError):  # what cannot be looked at is not told
+        if not _owner_can_write(path):
+            yield _unwritable(path)
+        elif (free := shutil.disk_usage(path.parent).free) < ROOM_FOR_A_RANGE:
+            told = f"the disk of {path} has {mib(free)} left, too little for a pass"
+            yield failed("store-disk", told, f"df -h {quoted(path.parent)}")
+
+
+def _owner_can_write(path: Path) -> bool:
+    file, folder = path.stat(), path.parent.stat()
+    is_seen = os.geteuid() in (0, file.st_uid)
+    if is_seen and not all(os.access(each, os.R_OK | os.W_OK) for each in (path, path.parent)):
+        return False
+    modes = [each.st_mode for each in (file, folder) if each.st_uid == file.st_uid]
+    wanted = stat.S_IRUSR | stat.S_IWUSR
+    return file.st_uid == 0 or all(mode & wanted == wanted for mode in modes)
+
+
+def _unwritable(path: Path) -> Verdict:
+    return failed(
+        "store",
+        f"{path} can be read and not written: the file and its folder must both be writable",
+        f"ls -ld {quoted(path.parent)} {quoted(path)}",
+    )
+
+
 def _library() -> Iterator[Verdict]:
     check_library()
     yield ok("sqlite", f"the library is {sqlite3.sqlite_version}")
@@ -31,12 +62,7 @@ def _file(path: Path) -> Iterator[Verdict]:
         if connection is None:
             yield ok("store", f"{path} is made by the first pass")
         elif not all(os.access(each, os.R_OK | os.W_OK) for each in (path, path.parent)):
-            quoted_path = quoted(path)
-            yield failed(
-                "store",
-                f"{path} can be read and not written: the file and its folder must both be writable",
-                f"ls -ld {quoted(path.parent)} {quoted_path}",
-            )
+            yield _unwritable(path)
         else:
             version = version_of(connection, path)
             older = "" if version == len(MIGRATIONS) else ", which the next pass makes a newer one"

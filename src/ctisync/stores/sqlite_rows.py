@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 import msgspec
 from zstandard import BufferSegment
 
+from ctisync.core.account import Work
 from ctisync.core.model import Consumer, Delete, Record, Snapshot
 from ctisync.core.state import ConsumerState
 from ctisync.core.wire import UNDECODABLE
@@ -150,6 +151,18 @@ def live_generation(connection: sqlite3.Connection, row: ConsumerRow) -> int | N
     """None when there is none, or it is gone."""
     found = connection.execute("SELECT id FROM generations WHERE id = ?", (row.generation,)).fetchone()
     return None if found is None else int(found[0])
+
+
+def load_under_way(connection: sqlite3.Connection, row: ConsumerRow) -> Work | None:
+    """What the newest generation holds that is not live."""
+    found = connection.execute(
+        "SELECT id, begun_at FROM generations WHERE consumer = ? AND id IS NOT ? ORDER BY id DESC LIMIT 1",
+        (row.id, row.generation),
+    ).fetchone()
+    if found is None:
+        return None
+    since = datetime.fromisoformat(found[1].decode())
+    return Work(since=since, records=count_records(connection, found[0]))
 
 
 def drop_records(connection: sqlite3.Connection, generation: int, after: int, most: int) -> int | None:

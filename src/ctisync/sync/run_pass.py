@@ -117,7 +117,7 @@ class _Pass:
             phase=state.phase,
             offset=state.offset,
             last_offset=state.last_offset,
-            owed=None if state.owed is None else state.owed.offset,
+            owed=None if state.owed is None or self.commands is None else state.owed.offset,
             checked_at=state.checked_at,
             updated_at=state.updated_at,
         )

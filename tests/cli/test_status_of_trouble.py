@@ -1,0 +1,176 @@
+"""What keeps passes from their work, and what they are at, is in `status` before any limit has passed."""
+
+import json
+import os
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ctisync.core.model import Consumer
+from ctisync.locks import lock_beside
+from tests.cli.conftest import Ctisync
+from tests.docs.indexer import indexer
+from tests.docs.privileges import rows
+from tests.support import feed_failures as failures
+from tests.support.feed_simulator import FeedSimulator, unused_port
+from tests.support.mounts import small_disk
+from tests.support.opensearch_node import OpenSearchNode
+
+INDEX = "wazuh-cve"
+
+
+@pytest.fixture
+def stored(ctisync: Ctisync, feed: FeedSimulator) -> FeedSimulator:
+    assert ctisync.run("sync", "-q").returncode == 0
+    assert ctisync.run("status", "--check").returncode == 0
+    return feed
+
+
+@pytest.fixture
+def node(ctisync: Ctisync, feed: FeedSimulator, opensearch_2: OpenSearchNode) -> Iterator[OpenSearchNode]:
+    opensearch_2.wipe()
+    ctisync.environ |= {
+        "CTISYNC_CTI__URL": feed.url,
+        "CTISYNC_STORE__URL": opensearch_2.url,
+        "CTISYNC_CONSUMERS": json.dumps([{"index": INDEX}]),
+        "CTISYNC_COMMAND_MANAGER__ENABLED": "false",
+    }
+    assert ctisync.run("sync", "-q").returncode == 0
+    yield opensearch_2
+    opensearch_2.wipe()
+
+
+def consumer_of(ctisync: Ctisync) -> dict[str, Any]:
+    [consumer] = json.loads(ctisync.run("status", "--json").stdout)["consumers"]
+    assert isinstance(consumer, dict)
+    return consumer
+
+
+def assert_no_pass_can_write(ctisync: Ctisync, words: str) -> None:
+    checked = ctisync.run("status", "--check")
+    assert checked.returncode == 2, checked.stdout
+    assert checked.stdout.startswith("CTISYNC CRITICAL - no pass can write: "), checked.stdout
+    assert words in checked.stdout
+    assert words in ctisync.run("status").stdout
+    [refusal] = json.loads(ctisync.run("status", "--json").stdout)["refuses_writes"]
+    assert (words in refusal["why"], bool(refusal["to_do"])) == (True, True)
+
+
+@pytest.mark.parametrize("which", ["file", "folder"])
+@pytest.mark.usefixtures("stored")
+def test_a_file_that_its_owner_cannot_write_is_critical(ctisync: Ctisync, which: str) -> None:
+    """Whoever looks: monitoring is another user than the one of the passes, or root."""
+    path = ctisync.database if which == "file" else ctisync.database.parent
+    if os.geteuid() == 0:
+        for each in (ctisync.database, ctisync.database.parent):
+            os.chown(each, 4711, -1)
+    path.chmod(0o400 if which == "file" else 0o500)
+    try:
+        assert_no_pass_can_write(ctisync, "can be read and not written")
+    finally:
+        path.chmod(0o700)
+
+
+@pytest.mark.mounts
+def test_a_disk_with_too_little_room_for_a_pass_is_critical_and_has_failed(
+    ctisync: Ctisync, feed: FeedSimulator, tmp_path: Path
+) -> None:
+    with small_disk(tmp_path / "small", 48) as disk:
+        ctisync.environ |= {
+            "CTISYNC_CTI__URL": feed.url,
+            "CTISYNC_STORE__URL": f"sqlite:///{disk}/ctisync.db",
+        }
+        assert ctisync.run("sync", "-q").returncode == 0
+        assert ctisync.run("status", "--check").returncode == 0
+        (disk / "ballast").write_bytes(bytes(30 << 20))
+        assert_no_pass_can_write(ctisync, "too little for a pass")
+        [room] = [
+            each
+            for each in json.loads(ctisync.run("doctor", "--json").stdout)["checks"]
+            if each["check"] == "disk"
+        ]
+        assert (room["health"], "too little for a pass" in room["said"]) == ("failed", True)
+
+
+def test_a_flood_stage_is_critical_for_the_user_of_the_passes_and_for_readers(
+    ctisync: Ctisync, node: OpenSearchNode
+) -> None:
+    assert ctisync.run("status", "--check").returncode == 0
+    node.request("PUT", "/_all/_settings", {"index.blocks.read_only_allow_delete": True})
+    assert_no_pass_can_write(ctisync, "index.blocks.read_only_allow_delete of ctisync-")
+    readers = {request for row in rows() if row.readers for request in row.requests}
+    with indexer(node, lambda request: request in readers) as opened:
+        ctisync.environ["CTISYNC_STORE__URL"] = opened.url
+        assert_no_pass_can_write(ctisync, "index.blocks.read_only_allow_delete of ctisync-")
+
+
+def test_a_pass_of_which_nothing_is_remembered_is_a_warning_until_one_is(
+    ctisync: Ctisync, feed: FeedSimulator
+) -> None:
+    """As where it was killed, or the disk was so full that nothing could be taken down."""
+    assert ctisync.run("sync", "-q", CTISYNC_HISTORY="0").returncode == 0
+    earlier = time.time() - 300
+    os.utime(lock_beside(ctisync.database, Consumer()), (earlier, earlier))
+
+    checked = ctisync.run("status", "--check")
+    assert (checked.returncode, "a pass that worked 5 minutes ago" in checked.stdout) == (1, True), checked
+    assert "could not be remembered" in ctisync.run("status").stdout
+    assert ctisync.run("status", "--check", CTISYNC_HISTORY="0").returncode == 0, "none is to be"
+    assert ctisync.run("sync", "-q").returncode == 0
+    assert ctisync.run("status", "--check").returncode == 0
+
+
+def test_a_command_that_nobody_waits_for_is_no_warning(ctisync: Ctisync, feed: FeedSimulator) -> None:
+    nobody = f"http://127.0.0.1:{unused_port()}"
+    assert ctisync.run("sync", "-q", CTISYNC_COMMAND_MANAGER__URL=nobody).returncode == 8
+    owed = ctisync.run("status", "--check", CTISYNC_COMMAND_MANAGER__URL=nobody)
+    assert (owed.returncode, "is not accepted yet" in owed.stdout) == (1, True)
+
+    without = {"CTISYNC_COMMAND_MANAGER__ENABLED": "false"}
+    assert ctisync.run("status", "--check", **without).returncode == 0
+    table = ctisync.run("status", **without).stdout
+    assert "command owed" not in table
+    assert "to do" not in table
+
+
+def test_while_a_pass_is_at_work_status_says_who_and_since_when_instead_of_what_to_type(
+    ctisync: Ctisync, feed: FeedSimulator
+) -> None:
+    feed.fail("snapshot", failures.stall(120, after=0.5))
+    running = ctisync.start("sync", "-q")
+    try:
+        while not list(ctisync.database.parent.glob("*.part")):
+            assert running.poll() is None
+        table = ctisync.run("status").stdout
+        assert re.search(rf"at work +ctisync sync, process {running.pid}, since", table), table
+        assert "to do" not in table
+        work = consumer_of(ctisync)["at_work"]
+        assert work["who"] == f"ctisync sync, process {running.pid}"
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", work["since"])
+        assert f"at work: ctisync sync, process {running.pid}" in ctisync.run("status", "--check").stdout
+    finally:
+        running.kill()
+        running.communicate(timeout=30)
+    assert consumer_of(ctisync)["at_work"] is None, "it is dead"
+    assert "ctisync sync" in ctisync.run("status").stdout
+
+
+def test_why_the_last_pass_failed_is_told_until_one_is_good(ctisync: Ctisync, stored: FeedSimulator) -> None:
+    stored.fail("info", failures.status(503), times=None)
+    assert ctisync.run("sync", "-q").returncode == 5
+    table = ctisync.run("status").stdout
+    assert re.search(r"last pass +failed just now with 5: .*503", table), table
+    failure = consumer_of(ctisync)["last_failure"]
+    assert (failure["exit_code"], failure["outcome"]) == (5, "feed-unreachable")
+    assert "503" in failure["why"]
+    [told] = json.loads(ctisync.run("history", "--last", "1", "--json").stdout)["consumers"]
+    assert told["passes"][0]["why"] == failure["why"]
+
+    stored.heal()
+    assert ctisync.run("sync", "-q").returncode == 0
+    assert consumer_of(ctisync)["last_failure"] is None
+    assert "last pass" not in ctisync.run("status").stdout

@@ -6,19 +6,20 @@ The body and the replies are those of the plugin: `offset` must be a JSON string
 and only a 2xx with an answer in the plugin's own words is an acceptance.
 """
 
-import ssl
 from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import msgspec
 
-from ctisync import __version__
+from ctisync import __version__, tls
 from ctisync.core.health import Verdict, failed, ok, warning
 from ctisync.core.wire import UNDECODABLE
 from ctisync.deadline import within
-from ctisync.errors import CommandNotAccepted, ConfigurationError
+from ctisync.errors import CommandNotAccepted
 from ctisync.ports import Clock
+from ctisync.tls import Files
 
 if TYPE_CHECKING:
     import httpx
@@ -61,7 +62,8 @@ class CommandManagerClient:
         self._target_id = target_id
         self._timeout = timeout
         self._auth = (username, password or "") if username is not None else None
-        self._tls = _tls_context(ca_file, client_cert, client_key) if "https:" in "".join(urls) else True
+        self._files = Files("command_manager", _text(ca_file), _text(client_cert), _text(client_key))
+        self._tls = tls.context(self._files) if "https:" in "".join(urls) else True
 
     def send_update(self, index: str, offset: int) -> None:
         """See the port. `timeout` bounds the whole of it, whatever the server does."""
@@ -74,10 +76,13 @@ class CommandManagerClient:
         try:
             self._within_timeout(lambda deadline: found.append(self._probe(deadline)))
         except CommandNotAccepted as error:
-            tls = "certificate" in error.message
-            hint = "look at ca_file of command_manager (or store)" if tls else _NOBODY_THERE
+            hint = _NOBODY_THERE if error.hint == _STILL_OWED else error.hint
             found = [failed(_WHAT, error.message, hint)]
         yield from found
+
+    def certificates(self) -> Iterator[tuple[str, datetime]]:
+        """As of a store."""
+        return tls.ends([url.removesuffix(_PATH) for url in self._urls], self._files.client_cert)
 
     def _within_timeout(self, work: Callable[[float], None]) -> None:
         """Do it, in time: it is told until when (by the clock's monotonic seconds)."""
@@ -133,31 +138,25 @@ class CommandManagerClient:
                 try:
                     return ask(client, url, max(0.1, deadline - self._clock.monotonic()))
                 except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+                    if (told := tls.refusal(error, url.removesuffix(_PATH), self._files)) is not None:
+                        raise CommandNotAccepted(told.said, hint=told.hint) from error
                     if number == len(tries):
                         raise CommandNotAccepted(
                             f"{url}: cannot connect: {_words(error)}", hint=_STILL_OWED
                         ) from error
                     self._clock.sleep(_PAUSE)
                 except httpx.HTTPError as error:
+                    told = tls.refusal(error, url.removesuffix(_PATH), self._files)
+                    if told is None and isinstance(error, httpx.RemoteProtocolError | httpx.ReadError):
+                        told = tls.speaks_tls(url.removesuffix(_PATH), self._files)
+                    if told is not None:
+                        raise CommandNotAccepted(told.said, hint=told.hint) from error
                     raise CommandNotAccepted(f"{url}: {_words(error)}", hint=_STILL_OWED) from error
         raise AssertionError("the last try returns or raises")
 
 
 _NOBODY_THERE: Final = "look at command_manager.url, and whether it runs"
 _STILL_OWED: Final = "ctisync sync (the content is kept, and the command is sent again)"
-
-
-def _tls_context(ca_file: Path | None, client_cert: Path | None, client_key: Path | None) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=ca_file)
-        if client_cert is not None:
-            context.load_cert_chain(client_cert, client_key)
-    except (ssl.SSLError, OSError) as error:
-        raise ConfigurationError(
-            f"the CA file or client certificate for the Command Manager cannot be used: {error}",
-            hint="look at ca_file, client_cert and client_key of command_manager (or store)",
-        ) from error
-    return context
 
 
 def _post(client: "httpx.Client", url: str, body: bytes, timeout: float) -> None:
@@ -230,6 +229,10 @@ def _what_to_do(status: int, text: bytes) -> str:
     if status == 404 or b"no handler found" in text:  # OpenSearch without the plugin answers 400
         return "look at command_manager.url; without the plugin: command_manager.enabled = false"
     return _STILL_OWED
+
+
+def _text(path: Path | None) -> str | None:
+    return None if path is None else str(path)
 
 
 def _words(error: Exception) -> str:

@@ -144,7 +144,10 @@ def _(stage: Stage) -> Printed:
     trustme.CA().issue_cert("localhost").configure_cert(context)
     with LyingFeed(stage.feed, {}, tls=context) as feed:
         url = feed.url.replace("127.0.0.1", "localhost")
-        stage.names[url.removesuffix("/api/v1")] = FEED
+        origin = url.removesuffix("/api/v1")
+        stage.names[origin] = FEED
+        stage.names[origin.removeprefix("https://")] = "cti.wazuh.com:443"
+        stage.names["-servername localhost"] = "-servername cti.wazuh.com"
         return stage.run("sync", "-q", CTISYNC_CTI__URL=url)
 
 

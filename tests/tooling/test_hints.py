@@ -10,7 +10,7 @@ import ctisync
 
 SOURCES: Final = Path(ctisync.__file__).parent
 
-PLACE_OF_HINT: Final = {"failed": 2, "warning": 2, "Verdict": 3, "Doubt": 1}
+PLACE_OF_HINT: Final = {"failed": 2, "warning": 2, "Verdict": 3, "Doubt": 1, "Told": 1}
 """Calls that take a hint by place."""
 
 OURS: Final = {
@@ -34,7 +34,12 @@ OURS: Final = {
     "failure.asked_for": "a number",
     "nodes": "a number",
     "url": "a name of a setting",
-    "user": "a name that is quoted there, or words of our own",
+    "files.section": "the same",
+    "section": "the same",
+    "setting": "the same",
+    "settings": "the same",
+    "_MEANT[setting]": "a text of our own",
+    "self.user": "a name that is quoted there, or words of our own",
     "lacked": "matches opensearch_client._LACKED, or words of our own",
 }
 """What may stand in a hint as it is, by how its expression begins."""
@@ -67,7 +72,7 @@ def put_in(hint: ast.AST) -> Iterator[str]:
 
 
 def is_ours(expression: str) -> bool:
-    return expression in OURS or re.match(r"quoted(\(|_\w+$)", expression) is not None
+    return expression in OURS or re.match(r"(quoted|_look)\(|quoted_\w+$", expression) is not None
 
 
 def test_what_is_put_into_a_hint_is_quoted_or_our_own() -> None:

@@ -146,7 +146,7 @@ def test_a_proxy_of_the_environment_does_not_get_it(
 def test_a_ca_file_that_is_none_is_a_mistake_in_the_settings(tmp_path: Path) -> None:
     (tmp_path / "ca.pem").write_text("not a certificate")
 
-    with pytest.raises(ConfigurationError, match="CA file or client certificate"):
+    with pytest.raises(ConfigurationError, match=r"ca_file .* cannot be used"):
         client("https://h:9200", ca_file=tmp_path / "ca.pem")
 
 
@@ -206,6 +206,6 @@ def test_a_look_hands_back_nothing_that_the_server_gave(manager: CommandManagerS
 def test_a_look_refuses_a_certificate_that_nobody_vouches_for(manager: CommandManagerStandIn) -> None:
     with tls_proxy(manager.url, trustme.CA().issue_cert("localhost")) as proxy:
         found = looked(f"https://localhost:{proxy.port}")
-    assert (found.health, "certificate verify failed" in found.said) == ("failed", True)
+    assert (found.health, "another authority" in found.said) == ("failed", True)
     assert "ca_file" in str(found.hint)
     assert manager.looks == []

@@ -4,13 +4,12 @@ httpx is imported when the first pass needs it (0.08 s that `ctisync status` sha
 """
 
 import logging
-import ssl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
-from ctisync import __version__
+from ctisync import __version__, tls
 from ctisync.core.retry import retry_after
 from ctisync.errors import AccessRefused, ConfigurationError, FeedRefused
 from ctisync.feed.bounds import Bounds
@@ -19,6 +18,7 @@ from ctisync.feed.patience import Again
 from ctisync.feed.waiting import Waiting
 from ctisync.feed.watch import Watch
 from ctisync.ports import Clock
+from ctisync.tls import Files
 
 if TYPE_CHECKING:
     import httpx
@@ -77,6 +77,7 @@ class Transport:
         clock: Clock,
     ) -> None:
         self._origin = _configured_origin(base_url)
+        self._base_url = base_url
         self._token = _checked(token)
         self._bounds = bounds
         self._clock = clock
@@ -154,7 +155,18 @@ class Transport:
                 )
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
             self._bounds.check_time()
-            raise _meaning(error, url, in_body) from error
+            raise self._meaning(error, url, in_body) from error
+
+    def _meaning(self, error: Exception, url: str, in_body: bool) -> Exception:
+        import httpx
+
+        files = Files("cti", self._ca_file)
+        own = origin(url) == self._origin
+        told = tls.refusal(error, self._base_url if own else url, files)
+        broken = isinstance(error, httpx.RemoteProtocolError | httpx.ReadError) and not in_body
+        if told is None and broken and own:
+            told = tls.speaks_tls(self._base_url, files)
+        return _meaning(error, url, in_body) if told is None else AccessRefused(told.said, hint=told.hint)
 
     def _authorization(self, url: str) -> dict[str, str]:
         if self._token is None or origin(url) != self._origin:
@@ -253,18 +265,13 @@ def _client(ca_file: str | None, *, keep_alive: bool = True) -> "httpx.Client":
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
         return httpx.Client(
-            verify=True if ca_file is None else ssl.create_default_context(cafile=ca_file),
+            verify=True if ca_file is None else tls.context(Files("cti", ca_file)),
             headers={"User-Agent": USER_AGENT},
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             follow_redirects=False,
             event_hooks={"response": [keep_location]},
             limits=httpx.Limits(max_connections=100, max_keepalive_connections=20 if keep_alive else 0),
         )
-    except OSError as error:  # ssl.SSLError is one
-        raise ConfigurationError(
-            f"cti.ca_file {ca_file} cannot be used: {error.strerror or error}",
-            hint="set cti.ca_file to a PEM file with the certificate of the feed's authority",
-        ) from error
     except (ValueError, ImportError, httpx.InvalidURL):
         raise ConfigurationError(
             "the proxy in HTTP_PROXY, HTTPS_PROXY or ALL_PROXY cannot be used",
@@ -277,11 +284,6 @@ def _meaning(error: Exception, url: str, in_body: bool) -> Exception:
     import httpx
 
     where = shown(url)
-    if (refusal := _tls_refusal(error)) is not None:
-        return AccessRefused(
-            f"the TLS connection to {where} is refused: {refusal}",
-            hint="if the feed has a private certificate, set cti.ca_file; else look at cti.url and the clock",
-        )
     match error:
         case httpx.ProxyError() if str(error).startswith("407"):
             return AccessRefused(f"the proxy refuses the connection to {where}: {error}", hint=_PROXY_HINT)
@@ -298,19 +300,6 @@ def _meaning(error: Exception, url: str, in_body: bool) -> Exception:
             return Again(f"{where} does not answer in time")
         case _:
             return Again(f"{where} cannot be reached: {_one_line(str(error)) or type(error).__name__}")
-
-
-def _tls_refusal(error: BaseException | None) -> str | None:
-    """Why a TLS handshake failed for good, from the chain of causes; a mere break is none."""
-    while error is not None:
-        if isinstance(error, ssl.SSLCertVerificationError):
-            return error.verify_message
-        if isinstance(error, ssl.SSLError) and not isinstance(
-            error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ssl.SSLSyscallError
-        ):
-            return error.reason or "handshake failed"
-        error = error.__cause__ or error.__context__
-    return None
 
 
 def _one_line(text: str) -> str:

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
+from os import geteuid
 from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
@@ -155,9 +156,10 @@ def check_readable(path: Path, where: str) -> None:
     try:
         path.open("rb").close()
     except OSError as error:
-        raise ConfigurationError(
-            f"{where}: cannot read {path}: {error.strerror}", hint=f"ls -l {quoted(path)}"
-        ) from error
+        copy = Path("/etc/ctisync", path.name)
+        placed = f"sudo install -D -m 400 -o {geteuid()} {quoted(path)} {quoted(copy)}; then name that file"
+        hint = placed if isinstance(error, PermissionError) else f"ls -l {quoted(path)}"
+        raise ConfigurationError(f"{where}: cannot read {path}: {error.strerror}", hint=hint) from error
 
 
 def check_login(username: str | None, password: object, where: str) -> None:

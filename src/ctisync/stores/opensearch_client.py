@@ -103,10 +103,18 @@ class Transport(Protocol):
 
 
 class Client:
-    def __init__(self, transport: Transport, url: str, clock: Clock, username: str | None = None) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        url: str,
+        clock: Clock,
+        username: str | None = None,
+        client_cert: str | None = None,
+    ) -> None:
         self._transport = transport
         self._clock = clock
         self._username = username
+        self._client_cert = client_cert
         self._end = math.inf
         self.url = url
 
@@ -145,9 +153,14 @@ class Client:
                 if 200 <= reply.status < 300 or reply.status in allow:
                     return reply
                 if pause is None or reply.status not in _MAY_PASS or reply.problem.is_block:
-                    raise self._refusal(reply, method, target, on)
+                    raise self.refusal(reply, method, target, on)
             self._clock.sleep(pause)
         raise AssertionError("the last round returns or raises")
+
+    @property
+    def user(self) -> str:
+        """As whom we come, in a sentence."""
+        return f"user {quoted(self._username)}" if self._username else "your user"
 
     def read(self, reply: Reply, decoder: msgspec.json.Decoder[T]) -> T:
         """The body of a reply as a typed value; raises StoreUnavailable when it isn't one.
@@ -170,10 +183,10 @@ class Client:
         asked = unquote(target.partition("?")[0])
         named = f" on {', '.join(sorted(set(on)))}" if on else ""
         lacked = problem.lacked or "what is named here"
-        user = f"user {quoted(self._username)}" if self._username else "your user"
         return AccessRefused(
             f"OpenSearch at {self.url} does not permit {method} {asked}{named} (403): {problem}",
-            hint=f"ctisync examples opensearch --output roles (gives what is needed; {user} lacks {lacked})",
+            hint="ctisync examples opensearch --output roles "
+            f"(gives what is needed; {self.user} lacks {lacked})",
         )
 
     @contextmanager
@@ -212,10 +225,17 @@ class Client:
     def _end_within(self, seconds: float) -> None:
         self._end = min(self._end, self._clock.monotonic() + seconds)
 
-    def _refusal(self, reply: Reply, method: str, target: str, on: Iterable[str]) -> CtisyncError:
+    def refusal(self, reply: Reply, method: str, target: str, on: Iterable[str] = ()) -> CtisyncError:
+        """What a reply means that is no success."""
         status, problem = reply.status, reply.problem
         if problem.is_block:
             return self.blocked(problem)
+        if status == 401 and self._client_cert is not None and self._username is None:
+            return AccessRefused(
+                f"OpenSearch at {self.url} lets nobody in by client certificate {self._client_cert} (401)",
+                hint="have its security plugin's clientcert domain turned on, or set store.username "
+                "and store.password_file",
+            )
         if status == 401:
             who = f"user {self._username}" if self._username else "a request without user and password"
             return AccessRefused(

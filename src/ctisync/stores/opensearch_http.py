@@ -5,7 +5,6 @@ the credentials go to the given origins alone. This module costs 0.2 s to import
 """
 
 import base64
-import ssl
 from collections.abc import Sequence
 from itertools import count
 from typing import Any
@@ -14,9 +13,12 @@ from urllib.parse import SplitResult
 import msgspec
 import opensearchpy
 from opensearchpy.serializer import Serializer
+from urllib3.exceptions import ProtocolError
 
-from ctisync.errors import AccessRefused, ConfigurationError, CtisyncError
+from ctisync import tls
+from ctisync.errors import AccessRefused, CtisyncError
 from ctisync.stores.opensearch_client import NoReply, Problem, Reply
+from ctisync.tls import Files, Told
 
 _HTTP_ERRORS_WITHOUT_STATUS = (opensearchpy.ConnectionError, opensearchpy.SerializationError)
 
@@ -78,7 +80,10 @@ class HttpTransport:
     """Sends to one of `urls` (nodes of one cluster), another one after a lost connection."""
 
     def __init__(self, urls: Sequence[SplitResult], access: Access, timeout: float) -> None:
-        context = _tls(access) if any(url.scheme == "https" for url in urls) else None
+        self._files = Files("store", access.ca_file, access.client_cert, access.client_key)
+        self._urls = [url.geturl() for url in urls]
+        self._plain = [url for url in self._urls if url.startswith("http:")]
+        context = tls.context(self._files) if any(url.scheme == "https" for url in urls) else None
         headers = {}
         if access.username is not None:
             pair = f"{access.username}:{access.password or ''}".encode()
@@ -99,17 +104,45 @@ class HttpTransport:
     def send(self, method: str, target: str, body: bytes | None, timeout: float) -> Reply:
         try:
             text = self._transport.perform_request(method, target, body=body, timeout=timeout)
-        except opensearchpy.SSLError as error:
-            raise _tls_refusal(error) from error
         except _HTTP_ERRORS_WITHOUT_STATUS as error:
-            raise _no_reply(error) from error
+            raise self._no_reply(error) from error
         except opensearchpy.TransportError as error:
+            # A server that speaks TLS may say so, without it.
+            if error.status_code == 400 and not isinstance(error.info, dict) and (told := self._of_plain()):
+                raise AccessRefused(told.said, hint=told.hint) from error
             return Reply(status=int(error.status_code), body="", problem=_problem(error))
         # The library tells a status only of a failure.
         return Reply(status=200, body=text or "")
 
     def close(self) -> None:
         self._transport.close()
+
+    def _no_reply(self, error: opensearchpy.ConnectionError | opensearchpy.SerializationError) -> Exception:
+        # The library wraps whatever is raised while it waits, even the error that a signal's handler raised.
+        if isinstance(error, opensearchpy.ConnectionError) and isinstance(error.info, CtisyncError):
+            return error.info
+        if (told := self._of_tls(error)) is not None:
+            return AccessRefused(told.said, hint=told.hint)
+        if isinstance(error, opensearchpy.SerializationError):
+            return NoReply("what answers there does not speak JSON")
+        return NoReply(str(error.error))
+
+    def _of_tls(self, error: Exception) -> Told | None:
+        """The library does not tell which of several nodes it was."""
+        secured = [url for url in self._urls if url.startswith("https:")]
+        if secured and (told := tls.refusal(error, secured[0], self._files)) is not None:
+            return told
+        if secured and isinstance(error, opensearchpy.SSLError):
+            return tls.broken_off(secured[0], self._files)
+        if isinstance(error, opensearchpy.ConnectionError) and not isinstance(error.info, ProtocolError):
+            return None  # nothing was connected to
+        return self._of_plain()
+
+    def _of_plain(self) -> Told | None:
+        """Whether a node that is asked without TLS speaks it; looked at once."""
+        urls, self._plain = self._plain, []
+        found = (tls.speaks_tls(url, self._files) for url in urls)
+        return next((told for told in found if told is not None), None)
 
 
 def _host(url: SplitResult) -> dict[str, object]:
@@ -120,58 +153,6 @@ def _host(url: SplitResult) -> dict[str, object]:
         "use_ssl": secure,
         "url_prefix": url.path.strip("/"),
     }
-
-
-def _tls(access: Access) -> ssl.SSLContext:
-    try:
-        context = ssl.create_default_context(cafile=access.ca_file)
-    except OSError as error:
-        raise ConfigurationError(
-            f"store.ca_file {access.ca_file} cannot be used: {error}",
-            hint="name a file with the certificate authority's certificate in PEM",
-        ) from error
-    if access.client_cert is not None:
-        try:
-            context.load_cert_chain(access.client_cert, access.client_key, password=_no_passphrase)
-        except OSError as error:
-            raise ConfigurationError(
-                f"store.client_cert {access.client_cert} cannot be used: {error}",
-                hint="name PEM files in store.client_cert and store.client_key that belong together",
-            ) from error
-    return context
-
-
-def _no_passphrase() -> str:
-    # Without this, OpenSSL would ask at the terminal, and a cron job would wait for ever.
-    return ""
-
-
-def _tls_refusal(error: opensearchpy.SSLError) -> AccessRefused:
-    reason = str(error.error)
-    if any(sign in reason for sign in ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE")):
-        return AccessRefused(
-            f"no TLS connection to OpenSearch: {reason}",
-            hint="check store.url: an OpenSearch without TLS answers at http://",
-        )
-    if "certificate" in reason.lower() and "alert" not in reason:
-        return AccessRefused(
-            f"the certificate of OpenSearch is refused: {reason}",
-            hint="check store.ca_file, and that store.url names the host as its certificate does",
-        )
-    # The other side has ended the handshake, or the connection right after it, with or without an alert.
-    return AccessRefused(
-        f"OpenSearch refuses our TLS connection: {reason}",
-        hint="check store.client_cert and store.client_key",
-    )
-
-
-def _no_reply(error: opensearchpy.ConnectionError | opensearchpy.SerializationError) -> Exception:
-    if isinstance(error, opensearchpy.SerializationError):
-        return NoReply("what answers there does not speak JSON")
-    # The library wraps whatever is raised while it waits, even the error that a signal's handler raised.
-    if isinstance(error.info, CtisyncError):
-        return error.info
-    return NoReply(str(error.error))
 
 
 def _first_failure(info: dict[str, Any]) -> object:

@@ -1,0 +1,322 @@
+"""TLS to the store, the feed and the Command Manager: its files, and what a refusal means.
+
+The library's own words (`CERTIFICATE_VERIFY_FAILED`, `TLSV1_ALERT_UNKNOWN_CA`) name neither a file nor what
+to do.
+"""
+
+import socket
+import ssl
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+
+from ctisync.errors import ConfigurationError
+from ctisync.harmless import quoted
+
+_LONGEST: Final = 3.0
+"""Seconds for a look at a server that was to be talked to anyway."""
+
+_EXPIRED, _NOT_YET = 10, 9
+_OF_ANOTHER_NAME: Final = (62, 64)
+_OF_ANOTHER_AUTHORITY: Final = (2, 18, 19, 20, 21, 27)
+"""Numbers that OpenSSL has for what it finds in a certificate (X509_V_ERR_…)."""
+
+_PLAIN: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNEXPECTED_MESSAGE")
+_WANTED: Final = ("CERTIFICATE_REQUIRED", "HANDSHAKE_FAILURE")
+_NOT_TAKEN: Final = ("UNKNOWN_CA", "BAD_CERTIFICATE", "CERTIFICATE_UNKNOWN", "CERTIFICATE_REVOKED")
+"""In what OpenSSL calls an alert, or a reply that is none."""
+
+_CLOSED: Final = "it is closed"
+
+_BEGIN: Final = b"-----BEGIN CERTIFICATE-----"
+_KEY: Final = b"PRIVATE KEY-----"
+_LOCKED: Final = (b"BEGIN ENCRYPTED PRIVATE KEY", b"Proc-Type: 4,ENCRYPTED")
+
+
+class Files(NamedTuple):
+    """What the settings of `section` name; None: the system's authorities, no certificate of ours."""
+
+    section: str
+    ca_file: str | None = None
+    client_cert: str | None = None
+    client_key: str | None = None
+
+
+class Told(NamedTuple):
+    """What is wrong, and what to type."""
+
+    said: str
+    hint: str
+
+
+def context(files: Files) -> ssl.SSLContext:
+    """For connections to servers. Raises ConfigurationError for a file that is no good."""
+    if files.ca_file is not None:
+        _check_certificate(files.section, "ca_file", files.ca_file)
+    try:
+        made = ssl.create_default_context(cafile=files.ca_file)
+    except OSError as error:
+        raise _unusable(files.section, "ca_file", files.ca_file, _NO_CERTIFICATE) from error
+    if files.client_cert is not None:
+        _check_certificate(files.section, "client_cert", files.client_cert)
+        _load_pair(made, files, files.client_cert)
+    return made
+
+
+def refusal(error: BaseException, url: str, files: Files) -> Told | None:
+    """Why a TLS connection to `url` has failed for good, from an error, its causes and its arguments; None
+    for a mere break."""
+    found = _of_tls(error, set())
+    if found is None:
+        return None
+    server, host = _server(url)
+    if isinstance(found, ssl.SSLCertVerificationError):
+        return _of_their_certificate(found, server, host, files)
+    reason = found.reason or "no reason given"
+    if any(each in reason for each in _PLAIN):
+        return _no_tls(url, files)
+    return _of_our_certificate(reason, server, files)
+
+
+def broken_off(url: str, files: Files) -> Told:
+    """What a connection means that the other side has ended within the handshake, or right behind it."""
+    return _of_our_certificate(_CLOSED, _server(url)[0], files)
+
+
+def speaks_tls(url: str, files: Files) -> Told | None:
+    """What is wrong when an `http://` address leads to a server that speaks TLS: such a one answers with
+    nothing, or with what is no HTTP. None when it is something else."""
+    parts = urlsplit(url)
+    if parts.scheme != "http" or parts.hostname is None or not _is_tls(parts.hostname, parts.port or 80):
+        return None
+    where = f"{parts.hostname}:{parts.port or 80}"
+    secured = parts._replace(scheme="https", netloc=where).geturl()
+    return Told(
+        f"{where} speaks TLS, and {files.section}.url begins with http://",
+        f"write {quoted(secured)} in {files.section}.url",
+    )
+
+
+def ends(urls: Sequence[str], client_cert: str | None = None) -> Iterator[tuple[str, datetime]]:
+    """Each certificate that these servers and we show, by its name for people, and until when it is valid."""
+    for url in urls:
+        if (end := end_of_theirs(url)) is not None:
+            yield f"the certificate of {_server(url)[0]}", end
+    if client_cert is not None and (end := end_of_ours(client_cert)) is not None:
+        yield f"the client certificate {client_cert}", end
+
+
+def end_of_theirs(url: str) -> datetime | None:
+    """Until when the certificate that a server shows is valid; None for a server without TLS, or one that
+    cannot be reached."""
+    parts = urlsplit(url)
+    if parts.scheme != "https" or parts.hostname is None:
+        return None
+    with suppress(OSError, ValueError):
+        if (shown := _shown(parts.hostname, parts.port or 443)) is not None:
+            return _valid_until(shown)
+    return None
+
+
+def end_of_ours(client_cert: str) -> datetime | None:
+    """The same of a certificate in a file."""
+    with suppress(OSError, ValueError):
+        text = Path(client_cert).read_text("ascii", "replace")
+        first = text[text.index(ssl.PEM_HEADER) :].partition(ssl.PEM_FOOTER)
+        return _valid_until(ssl.PEM_cert_to_DER_cert("".join(first[:2])))
+    return None
+
+
+def _is_tls(host: str, port: int) -> bool:
+    try:
+        return _shown(host, port) is not None
+    except ssl.SSLError as error:  # an alert is TLS, too
+        return "ALERT" in (error.reason or "")
+    except OSError:
+        return False
+
+
+def _shown(host: str, port: int) -> bytes | None:
+    """The certificate that a server shows, whatever it is worth: nothing is sent to it."""
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.check_hostname = False
+    made.verify_mode = ssl.CERT_NONE
+    with (
+        socket.create_connection((host, port), timeout=_LONGEST) as plain,
+        made.wrap_socket(plain, server_hostname=host) as secured,
+    ):
+        return secured.getpeercert(binary_form=True)
+
+
+def _check_certificate(section: str, setting: str, file: str) -> None:
+    if _BEGIN not in _read(section, setting, file):
+        raise _unusable(section, setting, file, _NO_CERTIFICATE)
+
+
+def _load_pair(made: ssl.SSLContext, files: Files, client_cert: str) -> None:
+    setting = "client_cert" if files.client_key is None else "client_key"
+    key = files.client_key or client_cert
+    text = _read(files.section, setting, key)
+    if any(each in text for each in _LOCKED):
+        raise ConfigurationError(
+            f"the key in {key} ({files.section}.{setting}) is encrypted, and ctisync asks for no passphrase",
+            hint=f"(umask 077; openssl pkey -in {quoted(key)} -out {quoted(f'{key}.open')}), "
+            f"then: {files.section}.client_key = {quoted(f'{key}.open')}",
+        )
+    if _KEY not in text:
+        raise _unusable(files.section, setting, key, "it holds no private key in PEM")
+    try:
+        # Without a password, OpenSSL would ask at the terminal, and a cron job would wait for ever.
+        made.load_cert_chain(client_cert, files.client_key, password="")
+    except ssl.SSLError as error:
+        if error.reason == "KEY_VALUES_MISMATCH":
+            raise ConfigurationError(
+                f"the key in {key} does not belong to the certificate in {client_cert}",
+                hint=f"these print the same for a pair: openssl pkey -pubout -in {quoted(key)}; "
+                f"openssl x509 -noout -pubkey -in {quoted(client_cert)}",
+            ) from error
+        raise _unusable(files.section, setting, key, error.reason or "OpenSSL cannot read it") from error
+
+
+def _read(section: str, setting: str, file: str) -> bytes:
+    try:
+        return Path(file).read_bytes()
+    except OSError as error:
+        raise _unusable(section, setting, file, error.strerror or "it cannot be read") from error
+
+
+_NO_CERTIFICATE: Final = "it holds no certificate in PEM"
+
+_MEANT: Final = {
+    "ca_file": "the certificate, in PEM, of the authority that has signed the server's",
+    "client_cert": "the certificate, in PEM, that ctisync shows to the server",
+    "client_key": "the key, in PEM, of the certificate in client_cert",
+}
+
+
+def _unusable(section: str, setting: str, file: str | None, why: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{section}.{setting} {file} cannot be used: {why}",
+        hint=f"set {section}.{setting} to a file with {_MEANT[setting]}",
+    )
+
+
+def _server(url: str) -> tuple[str, str]:
+    """`https://host:port`, as far as it is there, and the host, of an address that may hold more."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    port = "" if parts.port is None else f":{parts.port}"
+    return f"{parts.scheme}://{host}{port}", host
+
+
+def _of_tls(error: BaseException | object, seen: set[int]) -> ssl.SSLError | None:
+    """The TLS library's own error, wherever others have wrapped it. A mere break is none."""
+    if not isinstance(error, BaseException) or id(error) in seen:
+        return None
+    seen.add(id(error))
+    if isinstance(error, ssl.SSLError) and not isinstance(
+        error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ssl.SSLSyscallError
+    ):
+        return error
+    for inner in (error.__cause__, error.__context__, getattr(error, "reason", None), *error.args):
+        if (found := _of_tls(inner, seen)) is not None:
+            return found
+    return None
+
+
+def _of_their_certificate(error: ssl.SSLCertVerificationError, server: str, host: str, files: Files) -> Told:
+    code, section = error.verify_code, files.section
+    if code == _EXPIRED:
+        return Told(f"the certificate of {server} has expired", f"renew it there; {_look(server, '-dates')}")
+    if code == _NOT_YET:
+        told = f"the certificate of {server} is not valid yet"
+        return Told(told, f"timedatectl (is this host's clock right?); {_look(server, '-dates')}")
+    if code in _OF_ANOTHER_NAME:
+        told = f"the certificate of {server} is for other names than {host}"
+        return Told(told, f"write a name of it into {section}.url; {_look(server, '-ext subjectAltName')}")
+    if code in _OF_ANOTHER_AUTHORITY:
+        known = "the system's" if files.ca_file is None else f"the one in {files.ca_file}"
+        told = f"the certificate of {server} is from another authority than {known}"
+        return Told(
+            told,
+            f"set {section}.ca_file to the certificate, in PEM, of the authority that has signed it; "
+            f"{_look(server, '-issuer')}",
+        )
+    told = f"the certificate of {server} is refused: {error.verify_message}"
+    return Told(told, _look(server, "-text"))
+
+
+def _look(server: str, what: str) -> str:
+    """The command that shows what stands in a certificate."""
+    parts = urlsplit(server)
+    where, name = quoted(f"{parts.hostname}:{parts.port or 443}"), quoted(parts.hostname or "")
+    shown = f"openssl s_client -connect {where} -servername {name} </dev/null"
+    return f"look: {shown} | openssl x509 -noout {what}"
+
+
+def _no_tls(url: str, files: Files) -> Told:
+    parts = urlsplit(url)
+    where = f"{parts.hostname}:{parts.port or 443}"
+    plain = parts._replace(scheme="http", netloc=where).geturl()
+    return Told(
+        f"{where} speaks no TLS, and {files.section}.url begins with https://",
+        f"turn TLS on there; or, on a network of your own, write {quoted(plain)} in {files.section}.url",
+    )
+
+
+def _of_our_certificate(reason: str, server: str, files: Files) -> Told:
+    shown, section = files.client_cert, files.section
+    closed = reason == _CLOSED
+    settings = f"{section}.client_cert and {section}.client_key"
+    if shown is None:
+        if closed or any(each in reason for each in (*_WANTED, *_NOT_TAKEN)):
+            perhaps = "ends TLS connections at once, and probably wants" if closed else "wants"
+            return Told(
+                f"{server} {perhaps} a client certificate",
+                f"set {settings} to one, and its key, that an authority of that server has signed",
+            )
+    elif "CERTIFICATE_EXPIRED" in reason:
+        return Told(
+            f"{server} does not take the client certificate {shown}: it has expired",
+            f"renew it; its dates: openssl x509 -noout -dates -in {quoted(shown)}",
+        )
+    elif closed or any(each in reason for each in (*_WANTED, *_NOT_TAKEN)):
+        perhaps = "ends our TLS connections at once, and probably does not" if closed else "does not"
+        return Told(
+            f"{server} {perhaps} take the client certificate {shown}",
+            f"set {settings} to one that is valid and that an authority of that server has signed; this one: "
+            f"openssl x509 -noout -issuer -dates -in {quoted(shown)}",
+        )
+    return Told(f"{server} ends the TLS connection: {reason}", f"look at its log, and at {settings}")
+
+
+def _valid_until(der: bytes) -> datetime:
+    """`notAfter` of a certificate: the second time of its `validity` (RFC 5280, 4.1)."""
+    certificate, _ = _element(der)
+    body, _ = _element(certificate)
+    fields = body
+    if fields[0] == 0xA0:  # the version, which may be absent
+        _, fields = _element(fields)
+    for _ in ("serialNumber", "signature", "issuer"):
+        _, fields = _element(fields)
+    validity, _ = _element(fields)
+    _, after = _element(validity)
+    text = _element(after)[0].decode("ascii")
+    form = "%y%m%d%H%M%SZ" if after[0] == 0x17 else "%Y%m%d%H%M%SZ"
+    return datetime.strptime(text, form).replace(tzinfo=UTC)
+
+
+def _element(der: bytes) -> tuple[bytes, bytes]:
+    """What the first element holds, and what follows it. Raises ValueError when it is cut off."""
+    if len(der) < 2:
+        raise ValueError("cut off")
+    size, start = der[1], 2
+    if size & 0x80:
+        start = 2 + (size & 0x7F)
+        size = int.from_bytes(der[2:start], "big")
+    if len(der) < start + size:
+        raise ValueError("cut off")
+    return der[start : start + size], der[start + size :]

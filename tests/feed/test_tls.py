@@ -1,0 +1,263 @@
+"""What is wrong with TLS is told in a sentence of its own, with what to type: of the store, of the feed and
+of the Command Manager."""
+
+from __future__ import annotations
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+import pytest
+import trustme
+
+from ctisync import tls
+from ctisync.clock import SystemClock
+from ctisync.core.model import Consumer
+from ctisync.errors import CommandNotAccepted, ConfigurationError, CtisyncError, StoreUnavailable
+from ctisync.settings import find
+from ctisync.wiring import command_manager, opened_feed, opened_store
+from tests.secrets.door import door
+from tests.support.authority import Authority, KeyPair
+from tests.support.report import KeptReport
+from tests.support.tls_proxy import tls_proxy
+
+NOW: Final = datetime.now(UTC)
+PARTS: Final = ["store", "cti", "command_manager"]
+WITH_CERTIFICATE: Final = ["store", "command_manager"]
+
+
+@pytest.fixture
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def ca_file(authority: trustme.CA, tmp_path: Path) -> Path:
+    file = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(file))
+    return file
+
+
+def asked(part: str, given: dict[str, str]) -> None:
+    clock, consumer = SystemClock(), Consumer()
+    found = find(None, given).settings
+    if part == "store":
+        with opened_store(found, clock) as store:
+            store.look(consumer)
+    elif part == "cti":
+        with opened_feed(found, consumer, clock, KeptReport()) as feed:
+            feed.consumer_info()
+    else:
+        manager = command_manager(found, clock)
+        assert manager is not None
+        manager.send_update("wazuh-cve", 1)
+
+
+def typed(command: str) -> str:
+    """What a shell prints for it."""
+    return subprocess.check_output(["/bin/sh", "-c", command], text=True)
+
+
+def ended(part: str, url: str, home: Path, **settings: object) -> CtisyncError:
+    """How the first request of that part of a pass ends, with these settings of it."""
+    given = {f"CTISYNC_{part.upper()}__{name.upper()}": str(value) for name, value in settings.items()}
+    given |= dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"), str(home))
+    given |= {f"CTISYNC_{part.upper()}__URL": url, "CTISYNC_CTI__RETRY_BUDGET": "0.2"}
+    with pytest.raises(CtisyncError) as raised:
+        asked(part, given)
+    error = raised.value
+    assert error.exit_code == (
+        8 if part == "command_manager" and isinstance(error, CommandNotAccepted) else 3
+    )
+    assert not any(word in f"{error.message}{error.hint}" for word in ("_ssl.c", "SSLError", "ALERT"))
+    assert error.hint is not None
+    return error
+
+
+@contextmanager
+def served(certificate: trustme.LeafCert, client_authority: trustme.CA | None = None) -> Iterator[int]:
+    with door(None) as behind, tls_proxy(behind.url, certificate, client_authority=client_authority) as proxy:
+        yield proxy.port
+
+
+def in_days(days: int) -> datetime:
+    return NOW + timedelta(days=days)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_an_expired_certificate(part: str, authority: trustme.CA, ca_file: Path, tmp_path: Path) -> None:
+    issued = authority.issue_cert("localhost", not_before=in_days(-9), not_after=in_days(-1))
+    with served(issued) as port:
+        error = ended(part, f"https://localhost:{port}", tmp_path, ca_file=ca_file)
+        assert error.message == f"the certificate of https://localhost:{port} has expired"
+        shown = typed(str(error.hint).partition("look: ")[2])
+    assert "notAfter=" in shown, "the hint is typed as it stands"
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_certificate_of_tomorrow(part: str, authority: trustme.CA, ca_file: Path, tmp_path: Path) -> None:
+    with served(authority.issue_cert("localhost", not_before=in_days(1), not_after=in_days(9))) as port:
+        error = ended(part, f"https://localhost:{port}", tmp_path, ca_file=ca_file)
+    assert error.message == f"the certificate of https://localhost:{port} is not valid yet"
+    assert str(error.hint).startswith("timedatectl")
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("known", [True, False])
+def test_a_certificate_from_a_foreign_authority(
+    part: str, known: bool, ca_file: Path, tmp_path: Path
+) -> None:
+    with served(trustme.CA().issue_cert("localhost")) as port:
+        given = {"ca_file": ca_file} if known else {}
+        error = ended(part, f"https://localhost:{port}", tmp_path, **given)
+    other = f"the one in {ca_file}" if known else "the system's"
+    said = f"the certificate of https://localhost:{port} is from another authority than {other}"
+    assert error.message == said
+    assert f"set {part}.ca_file to" in str(error.hint)
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_wrong_host_name(part: str, authority: trustme.CA, ca_file: Path, tmp_path: Path) -> None:
+    with served(authority.issue_cert("indexer.example")) as port:
+        error = ended(part, f"https://localhost:{port}", tmp_path, ca_file=ca_file)
+        said = f"the certificate of https://localhost:{port} is for other names than localhost"
+        assert error.message == said
+        assert f"write a name of it into {part}.url" in str(error.hint)
+        shown = typed(str(error.hint).partition("look: ")[2])
+    assert "DNS:indexer.example" in shown
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_plain_http_to_a_port_with_tls(
+    part: str, authority: trustme.CA, ca_file: Path, tmp_path: Path
+) -> None:
+    with served(authority.issue_cert("localhost")) as port:
+        error = ended(part, f"http://localhost:{port}", tmp_path, ca_file=ca_file)
+    assert error.message == f"localhost:{port} speaks TLS, and {part}.url begins with http://"
+    assert error.hint == f"write https://localhost:{port} in {part}.url"
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_https_to_a_port_without_tls(part: str, ca_file: Path, tmp_path: Path) -> None:
+    with door(None) as plain:
+        port = plain.url.rpartition(":")[2]
+        error = ended(part, f"https://localhost:{port}", tmp_path, ca_file=ca_file)
+    assert error.message == f"localhost:{port} speaks no TLS, and {part}.url begins with https://"
+    assert f"write http://localhost:{port} in {part}.url" in str(error.hint)
+
+
+@pytest.mark.parametrize("part", WITH_CERTIFICATE)
+def test_a_client_certificate_that_is_wanted_or_not_taken(
+    part: str, authority: trustme.CA, ca_file: Path, tmp_path: Path
+) -> None:
+    foreign = Authority(tmp_path / "foreign").issue("ctisync")
+    old = authority.issue_cert("old", not_before=in_days(-9), not_after=in_days(-1))
+    expired = KeyPair(tmp_path / "old.pem", tmp_path / "old.key")
+    old.cert_chain_pems[0].write_to_path(str(expired.certificate))
+    old.private_key_pem.write_to_path(str(expired.key))
+    with served(authority.issue_cert("localhost"), authority) as port:
+        url = f"https://localhost:{port}"
+        wanted = ended(part, url, tmp_path, ca_file=ca_file)
+        refused, late = (
+            ended(part, url, tmp_path, ca_file=ca_file, client_cert=pair.certificate, client_key=pair.key)
+            for pair in (foreign, expired)
+        )
+    # Whether the alert arrives before the connection ends is the network's to decide.
+    assert re.fullmatch(rf"{url} (ends .*)?wants a client certificate", wanted.message)
+    assert f"set {part}.client_cert and {part}.client_key" in str(wanted.hint)
+    for error, pair in ((refused, foreign), (late, expired)):
+        assert re.match(
+            rf"{url} (ends .*)?does not take the client certificate {pair.certificate}", error.message
+        )
+        assert re.search(rf"openssl x509 -noout .*-dates -in {pair.certificate}", str(error.hint))
+
+
+@pytest.mark.parametrize("part", WITH_CERTIFICATE)
+def test_an_encrypted_key_is_named_and_the_hint_opens_it(part: str, tmp_path: Path) -> None:
+    """Without a terminal OpenSSL would ask at, and the pass would wait for ever."""
+    locked = Authority(tmp_path).issue("ctisync", passphrase=b"canary")
+    given = {"client_cert": locked.certificate, "client_key": locked.key}
+    error = ended(part, "https://localhost:9", tmp_path, **given)
+    assert error.message.startswith(f"the key in {locked.key} ({part}.client_key) is encrypted")
+    opening = str(error.hint).partition(", then: ")[0]
+    typed(opening.replace("openssl pkey", "openssl pkey -passin pass:canary"))
+    opened = Path(f"{locked.key}.open")
+    assert opened.stat().st_mode & 0o077 == 0
+    tls.context(tls.Files(part, None, str(locked.certificate), str(opened)))
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("setting", ["ca_file", "client_cert", "client_key"])
+def test_a_file_that_holds_something_else(part: str, setting: str, tmp_path: Path) -> None:
+    if part == "cti" and setting != "ca_file":
+        return
+    pair = Authority(tmp_path).issue("ctisync")
+    nonsense = tmp_path / "nonsense.pem"
+    nonsense.write_text("nonsense")
+    why = "it holds no private key in PEM" if setting == "client_key" else "it holds no certificate in PEM"
+    given: dict[str, Path] = {setting: nonsense}
+    if setting != "ca_file":
+        given = {"client_cert": pair.certificate, "client_key": pair.key, setting: nonsense}
+    error = ended(part, "https://localhost:9", tmp_path, **given)
+    assert error.message == f"{part}.{setting} {nonsense} cannot be used: {why}"
+    assert f"set {part}.{setting} to" in str(error.hint)
+
+
+def test_a_key_that_belongs_to_another_certificate(tmp_path: Path) -> None:
+    one, other = (Authority(tmp_path / name).issue(name) for name in ("one", "other"))
+    with pytest.raises(ConfigurationError, match="does not belong to the certificate") as raised:
+        tls.context(tls.Files("store", None, str(one.certificate), str(other.key)))
+    keys = typed(str(raised.value.hint).partition(": ")[2]).split("-----END PUBLIC KEY-----")
+    assert keys[0].strip() != keys[1].strip()
+
+
+UNREADABLE: Final = """
+import os, sys
+from pathlib import Path
+from ctisync.errors import ConfigurationError
+from ctisync.settings.checks import check_readable
+os.setuid(65534)
+try:
+    check_readable(Path(sys.argv[1]), "store.client_key")
+except ConfigurationError as error:
+    print(error.message, error.hint, sep="\\n")
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="becomes another user")
+def test_a_key_that_the_user_may_not_read(tmp_path: Path) -> None:
+    pair = Authority(tmp_path).issue("ctisync")
+    said, hint = subprocess.check_output([sys.executable, "-c", UNREADABLE, pair.key], text=True).splitlines()
+    assert said == f"store.client_key: cannot read {pair.key}: Permission denied"
+    placed = f"{pair.key} /etc/ctisync/{pair.key.name}; then name that file"
+    assert hint == f"sudo install -D -m 400 -o 65534 {placed}"
+
+
+def test_a_server_that_is_gone_is_not_taken_for_one_with_tls(tmp_path: Path) -> None:
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        files = tls.Files("store")
+        assert tls.speaks_tls(f"http://127.0.0.1:{unused.getsockname()[1]}", files) is None
+    with door(None) as plain:
+        assert tls.speaks_tls(plain.url, files) is None
+    assert not issubclass(StoreUnavailable, ConfigurationError)
+
+
+def test_the_end_of_a_certificate_is_read(authority: trustme.CA, tmp_path: Path) -> None:
+    for days in (5, 40_000):  # in either of the two forms that a certificate has for times
+        ends = in_days(days).replace(microsecond=0)
+        issued = authority.issue_cert("localhost", not_after=ends)
+        file = tmp_path / "c.pem"
+        file.write_bytes(b"# text\n" + issued.cert_chain_pems[0].bytes())
+        assert tls.end_of_ours(str(file)) == ends
+        with served(issued) as port:
+            assert tls.end_of_theirs(f"https://localhost:{port}") == ends
+            assert tls.end_of_theirs(f"http://localhost:{port}") is None
+    assert tls.end_of_ours(str(tmp_path / "absent")) is None

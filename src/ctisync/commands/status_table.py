@@ -22,9 +22,9 @@ def as_table(status: Status, stream: TextIO, now: datetime) -> Drawn:
 
     def draw(console: Console) -> None:
         console.print(cell(f"store  {status.store}"))
-        for each in status.refusals:
-            console.print(cell(f"  takes no writes: {each.said}", "red"))
-            console.print(cell(f"  to do: {each.hint}"))
+        for refusal in status.refusals:
+            console.print(cell(f"  takes no writes: {refusal.said}", "red"))
+            console.print(cell(f"  to do: {refusal.hint}"))
         for broken in status.unseen:
             console.print()
             console.print(_broken(broken))

@@ -193,10 +193,11 @@ def policy(settings: Settings, mode: Mode, *, tolerate_cooldown: bool = False) -
 
 def _check_folder(folder: Path, settings: Settings) -> None:
     """A folder that somebody configured must be there: a typing error is not to start a second database."""
-    if folder != settings.state_dir and not folder.is_dir():
-        raise ConfigurationError(
-            f"store.url: the folder {folder} does not exist", hint=f"mkdir -p {quoted(folder)}"
-        )
+    with suppress(PermissionError):  # the store says what is closed
+        if folder != settings.state_dir and not folder.is_dir():
+            raise ConfigurationError(
+                f"store.url: the folder {folder} does not exist", hint=f"mkdir -p {quoted(folder)}"
+            )
 
 
 def _make_folder(folder: Path) -> None:

@@ -13,11 +13,12 @@ import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final
 from urllib.parse import quote
 
 from ctisync.errors import ConfigurationError, CtisyncError, StoreUnavailable
 from ctisync.harmless import quoted
+from ctisync.stores.sqlite_access import Access, Mode, beside, lacks_an_index, may_write, to_open
 from ctisync.stores.sqlite_lines import Unreadable, UnreadableState
 from ctisync.stores.sqlite_schema import MIGRATIONS, Migration, not_ours, refuse_newer, version_of
 from ctisync.stores.sqlite_turn import turn
@@ -45,8 +46,6 @@ _WAL_TRIES: Final = 100
 _ROOM_TO_SHRINK: Final = 4
 """Times what stays in the file: twice written, and as much again for others."""
 
-_Mode = Literal["ro", "ro&immutable=1", "rw"]
-
 DAMAGED: Final = "restore the file from a backup, or move it away and run: ctisync init-snapshot"
 
 
@@ -68,16 +67,49 @@ def reading(
         yield None
         return
     with named_errors(path):
-        mode = _quiet_mode(path) if untouched else "ro"
-        connection, version = _open_reader(path, patience, migrations, mode)
+        access = Access(path, untouched=untouched)
+        try:
+            connection, version = _open_reader(path, patience, migrations, access.mode)
+        except sqlite3.OperationalError:
+            access, before = Access(path, untouched=untouched), access.mode
+            if access.mode == before:
+                raise
+            # The last pass has ended meanwhile, and removed what was beside the file.
+            connection, version = _open_reader(path, patience, migrations, access.mode)
         if 0 < version < len(migrations) and not untouched:
             connection.close()
+            if not may_write(path):
+                raise ConfigurationError(
+                    f"{path} was written by an older ctisync, and is to be taken over before it is read",
+                    hint="as the owner of it: ctisync status",
+                )
             open_writable(path, patience, migrations).close()
             connection, version = _open_reader(path, patience, migrations)
         try:
-            yield connection if version else None
+            with _undisturbed(access, path):
+                yield connection if version else None
         finally:
             connection.close()
+
+
+@contextmanager
+def _undisturbed(access: Access, path: Path) -> Iterator[None]:
+    """What is read counts only if the file stayed as it was, where SQLite does not see to that."""
+    try:
+        yield
+    except (sqlite3.Error, Unreadable) as error:
+        if access.was_disturbed():
+            raise _disturbed(path) from error
+        raise
+    if access.was_disturbed():
+        raise _disturbed(path)
+
+
+def _disturbed(path: Path) -> StoreUnavailable:
+    return StoreUnavailable(
+        f"{path} was written to while it was read, by a pass that has just begun",
+        hint="the same command again; it reads beside a pass that is at work",
+    )
 
 
 class Writable:
@@ -216,24 +248,8 @@ def _migrate(file: Writable, migrations: Sequence[Migration]) -> None:
                 file.connection.execute(f"PRAGMA user_version = {number}")
 
 
-def _quiet_mode(path: Path) -> _Mode:
-    """To read a file in WAL mode SQLite makes a log beside it, and leaves that there. Without one nobody
-    writes, so that the file can be taken for one that does not change."""
-    beside = (path.with_name(f"{path.name}{end}") for end in ("-wal", "-shm"))
-    return "ro&immutable=1" if _is_wal(path) and not all(each.exists() for each in beside) else "ro"
-
-
-def _is_wal(path: Path) -> bool:
-    """By the file's header (https://www.sqlite.org/fileformat.html, 1.3.3)."""
-    try:
-        with path.open("rb") as file:
-            return file.read(20)[18:] == b"\x02\x02"
-    except OSError:  # which SQLite will meet, too, and tell
-        return False
-
-
 def _open_reader(
-    path: Path, patience: float, migrations: Sequence[Migration], mode: _Mode = "ro"
+    path: Path, patience: float, migrations: Sequence[Migration], mode: Mode = "ro"
 ) -> tuple[sqlite3.Connection, int]:
     """A connection that cannot write, in a transaction, and the schema version that it finds."""
     connection = _connect(path, mode, patience)
@@ -257,7 +273,7 @@ def check_library() -> None:
         )
 
 
-def _connect(path: Path, mode: _Mode, patience: float) -> sqlite3.Connection:
+def _connect(path: Path, mode: Mode, patience: float) -> sqlite3.Connection:
     check_library()
     uri = f"file:{quote(os.fsencode(path.absolute()))}?mode={mode}"
     connection = sqlite3.connect(uri, uri=True, timeout=patience, isolation_level=None)
@@ -306,7 +322,21 @@ def _no_access(path: Path, error: OSError) -> CtisyncError:
     reason = f"{path} cannot be opened: {error.strerror}"
     if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO}:
         return StoreUnavailable(reason, hint=f"df -h {quoted(path.parent)}")
-    return ConfigurationError(reason, hint=f"ls -ld {quoted(path.parent)}")
+    return ConfigurationError(reason, hint=to_open(path) or f"ls -ld {quoted(path.parent)}")
+
+
+def _closed(path: Path) -> ConfigurationError:
+    if lacks_an_index(path):
+        return ConfigurationError(
+            f"{path} cannot be opened by a user who may only read it: {path}-wal has no index beside it",
+            hint="as the owner of it: ctisync status",
+        )
+    quoted_files = " ".join(quoted(each) for each in (path.parent, path, *beside(path)) if each.exists())
+    return ConfigurationError(
+        f"{path} cannot be opened; this user must be allowed to read it and what lies beside it; a pass must "
+        "be allowed to write, too, also to the folder",
+        hint=to_open(path) or f"ls -ld {quoted_files}",
+    )
 
 
 def _meaning(code: int, reason: str, path: Path) -> CtisyncError:
@@ -324,10 +354,6 @@ def _meaning(code: int, reason: str, path: Path) -> CtisyncError:
         case sqlite3.SQLITE_NOTADB:
             return not_ours(path, "no SQLite database")
         case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
-            quoted_folder = quoted(path.parent)
-            return ConfigurationError(
-                f"{path} cannot be opened; it must be a file that this user may write, in a folder likewise",
-                hint=f"ls -ld {quoted_folder} {quoted_db}",
-            )
+            return _closed(path)
         case _:
             return StoreUnavailable(f"{path} cannot be used: {reason}")

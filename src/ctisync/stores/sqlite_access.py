@@ -1,0 +1,104 @@
+"""How a file may be read by who need not be its owner, and what the owner has to type where it may not be.
+
+To read a file in WAL mode SQLite needs the log and its index beside it, and makes them where they are
+missing. A user who may not write there reads the file by itself, as long as its log is empty and no pass
+writes.
+"""
+
+import os
+from pathlib import Path
+from typing import Final, Literal
+
+from ctisync.harmless import quoted
+
+Mode = Literal["ro", "ro&immutable=1", "rw"]
+
+OF_SYSTEMD: Final = Path("/var/lib/private")
+"""Where the state folders of units with DynamicUser= are. Whenever one starts, this is closed again."""
+
+_BESIDE: Final = ("-wal", "-shm")
+
+
+class Access:
+    """One reading of the file: `mode` is how SQLite opens it."""
+
+    def __init__(self, path: Path, *, untouched: bool) -> None:
+        """`untouched`: nothing is to be made beside it even by who may."""
+        self._path = path
+        may_make = may_write(path.parent) and not untouched
+        self._seen = _seen(path)
+        needs_files = (
+            _is_wal(path) and not all(each.exists() for each in beside(path)) and not _log_is_used(path)
+        )
+        self.mode: Mode = "ro&immutable=1" if needs_files and not may_make else "ro"
+
+    def was_disturbed(self) -> bool:
+        """Whether the file was written to while SQLite took it for one that does not change: what was read
+        may be of two moments."""
+        return self.mode != "ro" and _seen(self._path) != self._seen
+
+
+def beside(path: Path) -> list[Path]:
+    """What SQLite makes beside a file in WAL mode: the log and its index."""
+    return [path.with_name(f"{path.name}{end}") for end in _BESIDE]
+
+
+def lacks_an_index(path: Path) -> bool:
+    """Whether there is a log in use that this user can make no index of."""
+    return _log_is_used(path) and not beside(path)[1].exists() and not may_write(path.parent)
+
+
+def may_write(path: Path) -> bool:
+    return _may(path, os.W_OK)
+
+
+def to_open(path: Path) -> str | None:
+    """What is done so that this user may read the file and what lies beside it, now and later; None when that
+    is not what is missing."""
+    path = Path(os.path.realpath(path))
+    folders = list(reversed(path.parents))
+    closed = next((at for at, folder in enumerate(folders) if not _may(folder, os.X_OK)), len(folders))
+    if closed < len(folders) and folders[closed] == OF_SYSTEMD:
+        return (
+            f"run this as root: systemd keeps {OF_SYSTEMD} for itself; or give the unit a User= instead of "
+            "DynamicUser="
+        )
+    if closed < len(folders):  # what lies in there cannot be told
+        shut, seen = [*folders[closed:], path], folders[closed : closed + 1]
+    else:
+        shut = seen = [each for each in (path, *beside(path)) if each.exists() and not _may(each, os.R_OK)]
+    if not shut or not all(each.exists() for each in seen):
+        return None
+    groups = {os.getegid(), *os.getgroups()}
+    who = "g" if all(each.stat().st_gid in groups for each in seen) else "o"
+    return f"as the owner of it: chmod {who}+rX {' '.join(map(quoted, shut))}"
+
+
+def _may(path: Path, how: int) -> bool:
+    if os.access in os.supports_effective_ids:
+        return os.access(path, how, effective_ids=True)
+    return os.access(path, how)
+
+
+def _log_is_used(path: Path) -> bool:
+    try:
+        return beside(path)[0].stat().st_size > 0
+    except OSError:
+        return False
+
+
+def _seen(path: Path) -> tuple[int, ...] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def _is_wal(path: Path) -> bool:
+    """By the file's header (https://www.sqlite.org/fileformat.html, 1.3.3)."""
+    try:
+        with path.open("rb") as file:
+            return file.read(20)[18:] == b"\x02\x02"
+    except OSError:  # which SQLite will meet, too, and tell
+        return False

@@ -132,8 +132,9 @@ def test_another_pass_at_work_is_4_and_is_named(ctisync: Ctisync, feed: FeedSimu
     before = len(feed.requests)
 
     with host_lock(lock_beside(ctisync.database, Consumer()), SystemClock(), "ctisync sync"):
-        ended = ctisync.run("sync")
+        ended, quiet = ctisync.run("sync"), ctisync.run("sync", "-q")
 
+    assert (quiet.returncode, quiet.stdout, quiet.stderr) == (4, "", ""), "cron mails each line"
     assert ended.returncode == 4
     assert_two_lines(ended.stderr, f"ctisync sync, process {os.getpid()}, since", "wait for it")
     assert len(feed.requests) == before

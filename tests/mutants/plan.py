@@ -65,6 +65,7 @@ TESTS: Final[dict[str, Stages]] = {
         ("tests/unit/test_wire.py", "tests/unit/test_fold.py"),
         ("tests/feed/test_changes.py", "tests/feed/test_consumer_info.py"),
     ),
+    "core/words": (("tests/unit/test_words.py",),),
     "sync/init_snapshot": (_ONE_PASS, _PASSES),
     "sync/load_given": (_ONE_PASS, ("tests/scenarios/test_real_records.py",)),
     "sync/run_pass": (_ONE_PASS, _PASSES),

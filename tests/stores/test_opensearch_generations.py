@@ -200,7 +200,7 @@ def test_a_content_that_lost_a_record_while_it_was_loaded_never_goes_live(
     consumer = kit.new_consumer()
     kit.initialise(store, consumer, [A], 10)
     with store.writer(consumer) as writer:
-        with pytest.raises(StoreUnavailable, match="holds 1 records after 2 were written"):
+        with pytest.raises(StoreUnavailable, match="holds 1 record after 2 were written"):
             load_and_lose_one(node, writer, consumer)
         assert (writer.state.offset, writer.state.loading) == (10, False)
     assert kit.lines(store, consumer) == [A.line]

@@ -27,6 +27,7 @@ OURS: Final = {
     "near[0]": "the nearest of our settings",
     "name": "the same",
     "option": "of our command line",
+    "command": "the same",
     "entry": "matches links._NAME",
     "consumer.context": "matches checks._CATALOG_NAME",
     "consumer.name": "the same",

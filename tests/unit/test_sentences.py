@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from ctisync.console.sentences import _SENTENCES, sentence
-from ctisync.core.words import counted, lasting
 from tests.docs import log_events
 
 WRITTEN = log_events.written()
@@ -43,27 +42,3 @@ def test_a_sentence_is_made_of_fields_that_the_event_has(event: str) -> None:
 )  # fmt: skip
 def test_what_an_event_says(event: str, fields: dict[str, Any], said: str) -> None:
     assert sentence("info", event, fields, verbose=True) == said
-
-
-def test_one_is_one() -> None:
-    assert [counted(number, "record") for number in (0, 1, 2, 1234)] == [
-        "0 records", "1 record", "2 records", "1,234 records",
-    ]  # fmt: skip
-    assert counted(1, "entry", "entries") == "1 entry"
-    assert counted(2, "entry", "entries") == "2 entries"
-
-
-@pytest.mark.parametrize(
-    ("seconds", "said"),
-    [
-        (0.0, "0.1 s"),
-        (0.42, "0.4 s"),
-        (0.96, "1 s"),
-        (3.4, "3 s"),
-        (119, "119 s"),
-        (130, "2 min"),
-        (7200, "2.0 h"),
-    ],
-)
-def test_how_long_is_as_exact_as_a_person_wants_it(seconds: float, said: str) -> None:
-    assert lasting(seconds) == said

@@ -162,7 +162,7 @@ def test_what_differs_from_a_snapshot_is_in_the_audit(
 def test_what_only_all_records_together_tell_is_in_the_audit_as_well() -> None:
     behind = msgspec.structs.replace(SOUND, offset=4, snapshot_offset=4)
     found = audit(Shown(behind, RECORDS[:4], 4), against=RECORDS)
-    assert met(found) == [(Kind.AGAINST_NOT_JUDGED, "1 records")]
+    assert met(found) == [(Kind.AGAINST_NOT_JUDGED, "1 record")]
 
 
 def test_a_pass_that_is_at_work_is_told_and_explains_what_is_not_live() -> None:

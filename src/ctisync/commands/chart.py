@@ -1,7 +1,7 @@
 """Small charts over time: numbers in, the coordinates of an SVG out. How they look is the template's part."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from math import floor, log10
 from typing import Final, NamedTuple
 
@@ -14,6 +14,8 @@ _INNER_HEIGHT: Final = HEIGHT - TOP - 24
 _DAY: Final = 86_400.0
 
 Values = Sequence[tuple[datetime, float]]
+Span = tuple[datetime, datetime]
+"""Of the time axis: where it begins and ends."""
 
 
 class Mark(NamedTuple):
@@ -46,14 +48,14 @@ class Chart(NamedTuple):
     below: list[Mark]
 
 
-def steps(title: str, what: str, values: Values, failed: Sequence[datetime]) -> Chart:
+def steps(title: str, what: str, values: Values, failed: Sequence[datetime], span: Span) -> Chart:
     """A line from value to value, and an upright one at each time of `failed`."""
     if not values:
         return Chart(title, what, "", [], [], [], [], [])
-    scale = _Scale(values)
+    scale = _Scale(values, span)
     points = [(scale.x(time), scale.y(value)) for time, value in values]
     dots = [
-        Mark(x, y, f"{time:%Y-%m-%d %H:%M}: {value:,.6g}")
+        Mark(x, y, f"{time:%Y-%m-%d %H:%M}: {in_digits(value)}")
         for (x, y), (time, value) in zip(points, values, strict=True)
     ]
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
@@ -61,37 +63,38 @@ def steps(title: str, what: str, values: Values, failed: Sequence[datetime]) -> 
     return Chart(title, what, line, dots, [], inside, scale.across(), scale.below())
 
 
-def bars(title: str, what: str, days: Values) -> Chart:
-    """One bar a day, which stands between its beginning and its end."""
+def bars(title: str, what: str, days: Values, span: Span) -> Chart:
+    """One bar a day, which stands between its beginning and its end, as far as the axis reaches."""
     if not days:
         return Chart(title, what, "", [], [], [], [], [])
-    scale = _Scale(days, behind=_DAY)
-    width = max(1.0, _INNER_WIDTH * _DAY / (scale.last - scale.first) - 1)
+    scale = _Scale(days, span)
     bottom = scale.y(0)
-    found = [
-        Bar(scale.x(day), scale.y(value), width, bottom - scale.y(value), f"{day:%Y-%m-%d}: {value:,.0f}")
-        for day, value in days
-    ]
+    found = []
+    for day, value in days:
+        begin, end = scale.x(day), scale.x(day + timedelta(days=1))
+        text = f"{day:%Y-%m-%d}: {value:,.0f}"
+        found.append(Bar(begin, scale.y(value), max(1.0, end - begin - 1), bottom - scale.y(value), text))
     return Chart(title, what, "", [], found, [], scale.across(), scale.below())
 
 
 class _Scale:
-    """From times and values to pixels. Values begin at 0; `behind`: seconds that the last one lasts."""
+    """From times and values to pixels. Values begin at 0; a time beyond the axis is at its end."""
 
-    def __init__(self, values: Values, behind: float = 0) -> None:
-        self.first = values[0][0].timestamp()
-        self.last = max(values[-1][0].timestamp() + behind, self.first + 60)
+    def __init__(self, values: Values, span: Span) -> None:
+        self.first = span[0].timestamp()
+        self.last = max(span[1].timestamp(), self.first + 60)
         self._most = nice(max(value for _, value in values))
 
     def x(self, time: datetime) -> float:
-        return LEFT + _INNER_WIDTH * (time.timestamp() - self.first) / (self.last - self.first)
+        inside = min(max(time.timestamp(), self.first), self.last)
+        return LEFT + _INNER_WIDTH * (inside - self.first) / (self.last - self.first)
 
     def y(self, value: float) -> float:
         return TOP + _INNER_HEIGHT * (1 - value / self._most)
 
     def across(self) -> list[Mark]:
         """Lines across, with their values."""
-        return [Mark(LEFT, self.y(value), f"{value:,.4g}") for value in (0.0, self._most / 2, self._most)]
+        return [Mark(LEFT, self.y(value), in_digits(value)) for value in (0.0, self._most / 2, self._most)]
 
     def below(self) -> list[Mark]:
         """Times below: the first, one half-way, the last."""
@@ -99,6 +102,13 @@ class _Scale:
         times = (self.first, (self.first + self.last) / 2, self.last)
         moments = [datetime.fromtimestamp(time, UTC) for time in times]
         return [Mark(self.x(moment), HEIGHT - 6, moment.strftime(form)) for moment in moments]
+
+
+def in_digits(value: float) -> str:
+    """To four digits or the whole number, and never with an exponent."""
+    decimals = 0 if value == 0 else max(0, 3 - floor(log10(value)))
+    text = f"{value:,.{decimals}f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def nice(most: float) -> float:

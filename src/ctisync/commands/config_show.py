@@ -50,7 +50,7 @@ def as_value(found: Found, wanted: str) -> str:
     if isinstance(one.value, Secret):
         raise UsageError(
             f"{wanted} is a secret, which is not shown",
-            hint=f"ctisync config show {wanted} (tells where it comes from)",
+            hint=f"ctisync config show {quoted(wanted)} (tells where it comes from)",
         )
     values = one.value if isinstance(one.value, tuple) else (one.value,)
     return "\n".join(harmless(_as_word(value)) for value in values)
@@ -100,7 +100,7 @@ def _unknown(wanted: str, known: list[str], command: str) -> UsageError:
     from difflib import get_close_matches
 
     near = get_close_matches(wanted, known, n=1)
-    hint = f"ctisync config {command} {quoted(near[0])}" if near else "ctisync config show (lists them all)"
+    hint = f"ctisync config {quoted(command)} {quoted(near[0])}" if near else "ctisync config show (lists them all)"
     return UsageError(f"there is no setting {wanted}", hint=hint)
 
 

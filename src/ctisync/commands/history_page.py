@@ -12,10 +12,12 @@ from typing import Any, Final
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from ctisync import __version__
-from ctisync.commands.chart import Chart, bars, steps
+from ctisync.commands.chart import Chart, Span, bars, steps
 from ctisync.commands.history import History
 from ctisync.commands.history_table import duration
 from ctisync.core.account import Account
+from ctisync.core.model import Consumer
+from ctisync.core.words import noun_for
 from ctisync.errors import DONE, UsageError
 from ctisync.harmless import harmless
 from ctisync.whole_file import replacing
@@ -33,9 +35,11 @@ def as_page(found: History, now: datetime) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"moment": _moment, "number": _number, "duration": duration}
+    environment.filters |= {"moment": _moment, "number": _number, "duration": duration, "noun": noun_for}
+    moments = [account.ended_at for _, accounts in found.consumers for account in accounts]
+    span = (min(moments, default=now), max(moments, default=now))
     return environment.get_template("history.html").render(
-        consumers=[_of(consumer.index, str(consumer), accounts) for consumer, accounts in found.consumers],
+        consumers=[_of(each.consumer, each.accounts, span) for each in found.consumers],
         store=found.store,
         now=now,
         version=__version__,
@@ -47,12 +51,12 @@ def _put_in(value: Any) -> Any:
     return harmless(value) if type(value) is str else value
 
 
-def _of(index: str, name: str, newest_first: Sequence[Account]) -> dict[str, Any]:
+def _of(consumer: Consumer, newest_first: Sequence[Account], span: Span) -> dict[str, Any]:
     accounts = list(reversed(newest_first))
     failures = [each for each in newest_first if each.exit_code != DONE]
     return {
-        "name": name,
-        "index": index,
+        "name": str(consumer),
+        "index": consumer.index,
         "passes": len(accounts),
         "first": accounts[0] if accounts else None,
         "last": accounts[-1] if accounts else None,
@@ -60,12 +64,12 @@ def _of(index: str, name: str, newest_first: Sequence[Account]) -> dict[str, Any
         "reasons": Counter(each.outcome for each in failures).most_common(),
         "initialisations": sum(each.initialisations for each in accounts),
         "changes": sum(each.changes for each in accounts),
-        "charts": _charts(accounts) if accounts else [],
+        "charts": _charts(accounts, span) if accounts else [],
         "newest": newest_first[:_MOST_ROWS],
     }
 
 
-def _charts(accounts: Sequence[Account]) -> list[Chart]:
+def _charts(accounts: Sequence[Account], span: Span) -> list[Chart]:
     failed = [each.ended_at for each in accounts if each.exit_code != DONE]
     lag = [(each.ended_at, float(each.behind)) for each in accounts if each.behind is not None]
     ages = [
@@ -79,12 +83,15 @@ def _charts(accounts: Sequence[Account]) -> list[Chart]:
         day = each.ended_at.replace(hour=0, minute=0, second=0, microsecond=0)
         days[day] += each.changes
     return [
-        steps("Lag", "offsets behind the feed, at the end of each pass", lag, failed),
-        steps("Age", "hours since the content was known to be in step", ages, failed),
+        steps("Lag", "offsets behind the feed, at the end of each pass", lag, failed, span),
+        steps("Age", "hours since the content was known to be in step", ages, failed, span),
         bars(
-            "Changes", "applied on each day (UTC)", sorted((day, float(sum_)) for day, sum_ in days.items())
+            "Changes",
+            "applied on each day (UTC)",
+            sorted((day, float(sum_)) for day, sum_ in days.items()),
+            span,
         ),
-        steps("Duration", "seconds of each pass", took, failed),
+        steps("Duration", "seconds of each pass", took, failed, span),
     ]
 
 

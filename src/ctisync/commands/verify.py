@@ -12,6 +12,7 @@ from ctisync.console import Console
 from ctisync.core.comparison import Reference
 from ctisync.core.model import Consumer
 from ctisync.core.tally import Audit, Checked
+from ctisync.core.words import counted
 from ctisync.errors import AuditFailed, CtisyncError, EmptyStore
 from ctisync.harmless import harmless
 from ctisync.locks import at_work, lock_beside
@@ -83,7 +84,8 @@ def raise_bad_end(verified: Verified) -> None:
         if one.differences:
             wrong = [each for each in one.checks if each.differences]
             named = ", ".join(f"{each.check} {each.differences}" for each in wrong)
-            raise AuditFailed(f"{one.consumer}: {one.differences} differences ({named})", hint=wrong[0].to_do)
+            found = counted(one.differences, "difference")
+            raise AuditFailed(f"{one.consumer}: {found} ({named})", hint=wrong[0].to_do)
     for one in verified.audits:
         if one.is_empty:
             raise _empty(verified.store, one.consumer)
@@ -141,7 +143,7 @@ def _consumer_document(one: Audit) -> dict[str, Any]:
 def _standing(one: Audit) -> str:
     if one.records is None:
         return "no content yet" if one.is_empty else f"offset {one.state.offset:,}, no content"
-    return f"offset {one.state.offset:,}, {one.records:,} records"
+    return f"offset {one.state.offset:,}, {counted(one.records, 'record')}"
 
 
 def _ended(each: Checked) -> str:

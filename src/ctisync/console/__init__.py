@@ -23,7 +23,7 @@ from typing import Any, Final, Literal, TextIO, assert_never
 
 from ctisync.console.journal import Journal, journal_of
 from ctisync.console.masking import Mask
-from ctisync.errors import CtisyncError
+from ctisync.errors import AnotherPass, CtisyncError
 from ctisync.harmless import harmless, in_json, json_of, lines, one_line
 from ctisync.ports import Clock, Level, Progress
 
@@ -122,7 +122,10 @@ class Console:
             self._write(said)
 
     def error(self, error: CtisyncError) -> None:
-        """What went wrong and what to type. A traceback only when details were asked for."""
+        """What went wrong and what to type. A traceback only when details were asked for. With -q, another
+        pass at work is no trouble: cron, which would mail each line, starts the next one."""
+        if isinstance(error, AnotherPass) and self._least == "warning":
+            return
         self.failure(error.message, error.hint, error)
 
     def failure(self, message: str, hint: str | None, cause: BaseException) -> None:

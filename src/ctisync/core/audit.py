@@ -15,6 +15,7 @@ from ctisync.core import wire
 from ctisync.core.limits import USUAL
 from ctisync.core.model import MAX_OFFSET, MAX_RANGE, Consumer, Json, Record
 from ctisync.core.state import ConsumerState
+from ctisync.core.words import counted
 
 MOST_DEPTH: Final = USUAL.json_depth + 1
 """Containers inside one another, the line itself included; real records have about ten."""
@@ -112,7 +113,7 @@ def check_count(state: ConsumerState, count: int | None) -> Iterator[Finding]:
     if state.content and count is None:
         yield Finding(Kind.COUNT_WRONG, "content", "the state tells of a live content, and there is none")
     if not state.content and count is not None:
-        told = f"{count} records are live of which the state knows nothing"
+        told = f"the state knows nothing of {counted(count, 'live record')}"
         yield Finding(Kind.COUNT_WRONG, "content", told)
     if state.content and count == 0 and state.offset == state.snapshot_offset:
         yield Finding(Kind.COUNT_WRONG, "content", "it is empty, just as a snapshot was loaded into it")

@@ -22,6 +22,7 @@ from ctisync.core.audit import Finding, Kind, highest_offset
 from ctisync.core.model import MAX_OFFSET, Record
 from ctisync.core.patch import equal
 from ctisync.core.state import ConsumerState
+from ctisync.core.words import counted
 
 
 class Reference(msgspec.Struct, frozen=True):
@@ -89,13 +90,14 @@ class Comparison:
         offset = self._reference.offset
         since, ahead = max(0, self._most - offset), max(0, offset - self._least)
         if self._missing > since:
-            told = f"the content does not have them, and can have seen {since} deletes since the snapshot"
-            yield Finding(Kind.AGAINST_MISSING, f"{self._missing} records", told)
+            deletes = counted(since, "delete")
+            told = f"the content does not have them, and can have seen {deletes} since the snapshot"
+            yield Finding(Kind.AGAINST_MISSING, counted(self._missing, "record"), told)
         elif self._missing:
             yield _not_judged(self._missing, "only in the snapshot, may have been deleted since")
         if self._extra > ahead and self._reference.exact:
-            told = f"the snapshot does not have them, and holds {ahead} changes more at most"
-            yield Finding(Kind.AGAINST_EXTRA, f"{self._extra} records", told)
+            told = f"the snapshot does not have them, and holds {counted(ahead, 'more change')} at most"
+            yield Finding(Kind.AGAINST_EXTRA, counted(self._extra, "record"), told)
         elif self._extra:
             yield _not_judged(self._extra, "only in the content, may be deleted by changes yet to come")
         if self._not_come_yet:
@@ -154,4 +156,4 @@ def _unlike(record: Record, stored: Record) -> str | None:
 
 
 def _not_judged(count: int, why: str) -> Finding:
-    return Finding(Kind.AGAINST_NOT_JUDGED, f"{count} records", why)
+    return Finding(Kind.AGAINST_NOT_JUDGED, counted(count, "record"), why)

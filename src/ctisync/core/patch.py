@@ -14,6 +14,7 @@ from jsonpointer import JsonPointer, JsonPointerException
 
 from ctisync.core.limits import USUAL, Limits
 from ctisync.core.model import Json
+from ctisync.core.words import counted
 
 _MAX_REASON: Final = 200
 
@@ -151,7 +152,7 @@ class _Operation(PatchOperation):
         elif isinstance(key, int) and key <= len(container):
             container.insert(key, value)
         else:
-            raise JsonPatchConflict(f"the array has only {len(container)} elements")
+            raise JsonPatchConflict(f"the array has only {counted(len(container), 'element')}")
         return document
 
 

@@ -3,7 +3,11 @@
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:
     """`1 record`, `1,234 records`."""
-    return f"{number:,} {noun if number == 1 else plural or noun + 's'}"
+    return f"{number:,} {noun_for(number, noun, plural)}"
+
+
+def noun_for(number: int, noun: str, plural: str | None = None) -> str:
+    return noun if number == 1 else plural or f"{noun}s"
 
 
 def lasting(seconds: float) -> str:

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from ctisync.core.retry import next_delay
 from ctisync.core.state import LONGEST_COOLDOWN
+from ctisync.core.words import counted
 from ctisync.errors import CtisyncError, FeedRefused, FeedUnreachable
 from ctisync.feed.bounds import Bounds
 from ctisync.ports import Clock, Report
@@ -99,7 +100,7 @@ class Patience:
     def _given_up(self, failure: Again) -> CtisyncError:
         if failure.bad_data:
             return FeedRefused(
-                f"{failure.reason}, and so after {self._tries} tries",
+                f"{failure.reason}, and so after {counted(self._tries, 'try', 'tries')}",
                 hint="look at what answers under cti.url (a proxy, a sign-in page?), then try again",
             )
         if failure.asked_for is not None and failure.asked_for > self._left:
@@ -110,7 +111,7 @@ class Patience:
                 come_back_in=failure.asked_for,
             )
         return FeedUnreachable(
-            f"{failure.reason}; given up after {self._tries} tries "
+            f"{failure.reason}; given up after {counted(self._tries, 'try', 'tries')} "
             f"(cti.retry_budget is {self._budget:.0f} s)",
             hint="run the same command later; nothing is lost",
             come_back_in=failure.asked_for or self._cooldown or None,

@@ -18,6 +18,7 @@ from ctisync.core.account import Account, Work
 from ctisync.core.health import Verdict, guarded, ok
 from ctisync.core.model import Consumer, Holding
 from ctisync.core.state import ConsumerState
+from ctisync.core.words import counted
 from ctisync.errors import AnotherPass, ConfigurationError, StoreUnavailable
 from ctisync.ports import Clock
 from ctisync.stores import guards, opensearch_forget
@@ -295,7 +296,7 @@ class OpenSearchStore:
 
 def _check_shards(reply: ShardsReply) -> None:
     if reply.shards.failed:
-        raise StoreUnavailable(f"{reply.shards.failed} shards of OpenSearch did not answer")
+        raise StoreUnavailable(f"{counted(reply.shards.failed, 'shard')} of OpenSearch did not answer")
 
 
 def _origin(url: str) -> SplitResult:

@@ -5,6 +5,7 @@ from typing import Protocol
 
 from ctisync.core.model import Record
 from ctisync.core.state import ConsumerState
+from ctisync.core.words import counted
 from ctisync.errors import StoreUnavailable
 from ctisync.stores import guards
 from ctisync.stores.opensearch_actions import Action, Sent, index
@@ -49,7 +50,7 @@ class OpenSearchLoad:
         count = self._writer.prepare(self._fence)
         if not self._created <= count <= self._created + self._unclear:
             raise StoreUnavailable(
-                f"OpenSearch holds {count} records after {self._created} were written; "
+                f"OpenSearch holds {counted(count, 'record')} after {self._created} were written; "
                 "the old content stays live"
             )
         self.intended = True

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from ctisync.core.model import MAX_RANGE, Record
+from ctisync.core.words import counted
 from ctisync.errors import AnotherPass, StoreUnavailable
 from ctisync.ports import Clock
 from ctisync.stores.opensearch_actions import Action, Sent, Stored, body
@@ -140,7 +141,8 @@ class Records:
         """Adds to `sent` what the reply confirms; the actions that a busy node has turned away."""
         if len(reply.items) != len(actions):
             raise StoreUnavailable(
-                f"OpenSearch answered {len(reply.items)} items to a bulk of {len(actions)}; none is believed"
+                f"OpenSearch answered {counted(len(reply.items), 'item')} to a bulk of {len(actions)}; "
+                "none is believed"
             )
         busy = []
         for action, answered in zip(actions, reply.items, strict=True):

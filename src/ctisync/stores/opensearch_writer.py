@@ -8,6 +8,7 @@ import msgspec
 
 from ctisync.core.model import Consumer, Put, Record, Snapshot, Write
 from ctisync.core.state import ConsumerState, load_abandoned, load_begun
+from ctisync.core.words import counted
 from ctisync.errors import AnotherPass, ConfigurationError, StoreUnavailable
 from ctisync.stores import guards
 from ctisync.stores.endings import HURRY
@@ -172,7 +173,8 @@ class OpenSearchWriter:
             raise fence_is_gone()
         found = self._client.read(reply, shards_decoder)
         if found.shards.failed:
-            raise StoreUnavailable(f"{found.shards.failed} shards of OpenSearch did not answer to {what}")
+            shards = counted(found.shards.failed, "shard")
+            raise StoreUnavailable(f"{shards} of OpenSearch did not answer to {what}")
         return found
 
     def _abandon(self, generation: str, load: OpenSearchLoad) -> None:

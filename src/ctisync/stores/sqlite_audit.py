@@ -9,6 +9,7 @@ from typing import Final
 from ctisync.core.audit import Finding, Kind
 from ctisync.core.model import Record
 from ctisync.core.state import ConsumerState
+from ctisync.core.words import counted
 from ctisync.stores.sqlite_file import named_errors
 from ctisync.stores.sqlite_lines import Unpacker, Unreadable
 from ctisync.stores.sqlite_rows import ConsumerRow, count_records
@@ -126,7 +127,7 @@ class SqliteInspection:
             " GROUP BY generation"
         )
         for generation, count in records:
-            told = f"{count} records belong to it, and there is no such generation"
+            told = f"it has {counted(count, 'record')}, and there is no such generation"
             yield Finding(Kind.STORE_ORPHANS, f"generation {generation}", told)
         generations = connection.execute(
             "SELECT id, consumer FROM generations WHERE consumer NOT IN (SELECT id FROM consumers)"

@@ -9,6 +9,7 @@ from typing import Final, Protocol, Self
 
 from ctisync.core.model import Record
 from ctisync.core.state import ConsumerState
+from ctisync.core.words import counted
 from ctisync.errors import StoreUnavailable
 from ctisync.stores import guards
 from ctisync.stores import sqlite_rows as rows
@@ -82,8 +83,8 @@ class SqliteLoad:
             held = rows.count_records(self._connection, self._generation)
             if held != self._taken:
                 raise StoreUnavailable(
-                    f"{self._writer.path} holds {held} records of the new content, it took {self._taken};"
-                    " the old content stays",
+                    f"{self._writer.path} holds {counted(held, 'record')} of the new content, "
+                    f"it took {self._taken}; the old content stays",
                     hint="ctisync sync",
                 )
             self._writer.swap(self._generation, after)

@@ -6,6 +6,7 @@ from contextlib import closing
 from ctisync.core.model import Consumer, Snapshot
 from ctisync.core.state import RefusedSnapshot, initialised, snapshot_refused
 from ctisync.core.steps import Initialise
+from ctisync.core.words import counted
 from ctisync.errors import ConfigurationError, SnapshotChanged, SnapshotRefused
 from ctisync.ports import Clock, Feed, Report, SnapshotFile, Writer
 
@@ -91,8 +92,8 @@ def _load(
             progress.reached(file.position)
         if kept == 0:
             raise ConfigurationError(
-                f"{consumer}: none of the snapshot's {found} records has a name that fits resources = "
-                f"{list(consumer.resources)}",
+                f"{consumer}: none of the snapshot's {counted(found, 'record')} has a name that fits "
+                f"resources = {list(consumer.resources)}",
                 hint="mend `resources` of this consumer in the settings, then: ctisync init-snapshot",
             )
         return load.publish(initialised(writer.state, step.snapshot, consumer, clock.now()))

@@ -16,6 +16,7 @@ from ctisync.core.audit import (
 from ctisync.core.comparison import Comparison, Reference
 from ctisync.core.model import MAX_OFFSET, Consumer
 from ctisync.core.tally import Audit, Tally
+from ctisync.core.words import counted
 from ctisync.errors import StoreUnavailable
 from ctisync.ports import Inspection, Report, SnapshotFile, Store
 
@@ -84,7 +85,7 @@ def _check_content(
     if comparison is not None:
         tally.add(comparison.end())
     if number != count:
-        told = f"the store counts {count} records and hands out {number}"
+        told = f"the store counts {counted(count, 'record')} and hands out {number:,}"
         tally.add([Finding(Kind.COUNT_WRONG, "content", told)])
 
 

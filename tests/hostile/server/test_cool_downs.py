@@ -110,5 +110,5 @@ def test_a_refusal_that_names_no_time_is_none_that_time_mends(passes: Passes, ju
 
 
 def test_words_that_are_no_time_leave_it_to_the_budget(passes: Passes, judge: Judge) -> None:
-    case = Case({"info": body(b"", "Retry-After: soon", status=429)}, End(5, "given up after 1 tries", LATER))
+    case = Case({"info": body(b"", "Retry-After: soon", status=429)}, End(5, "given up after 1 try", LATER))
     judge(case, passes.play("429 soon", case))

@@ -111,3 +111,10 @@ def _(stage: Stage) -> Printed:
     stage.follow()
     printed = stage.run("status", CTISYNC_CONSUMERS='[{"consumer": "another"}]')
     return printed._replace(text=printed.text.splitlines()[-1])
+
+
+@situation("gone")
+def _(stage: Stage) -> Printed:
+    stage.follow()
+    stage.alter_database("UPDATE consumers SET generation = NULL")
+    return stage.run("export", "-q")

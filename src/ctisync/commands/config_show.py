@@ -100,7 +100,9 @@ def _unknown(wanted: str, known: list[str], command: str) -> UsageError:
     from difflib import get_close_matches
 
     near = get_close_matches(wanted, known, n=1)
-    hint = f"ctisync config {quoted(command)} {quoted(near[0])}" if near else "ctisync config show (lists them all)"
+    hint = "ctisync config show (lists them all)"
+    if near:
+        hint = f"ctisync config {quoted(command)} {quoted(near[0])}"
     return UsageError(f"there is no setting {wanted}", hint=hint)
 
 

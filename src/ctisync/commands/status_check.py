@@ -148,10 +148,7 @@ def _judge_last_pass(one: Seen, now: datetime) -> tuple[int, str] | None:
     """A feed that does not answer is a matter of age; a store that takes nothing down is one at once."""
     if one.forgotten_at is not None:
         told = f"of a pass that worked {ago(one.forgotten_at, now)} nothing is remembered"
-        return (
-            WARNING,
-            f"{told}: it was killed, or nothing could be written; look at its log, then: ctisync sync",
-        )
+        return WARNING, f"{told}; look at its log, then: ctisync sync"
     if one.failure is not None and one.failure.exit_code == StoreUnavailable.exit_code:
         return WARNING, f"the last pass failed {ago(one.failure.ended_at, now)}: {one.why_failed}"
     return None

@@ -13,6 +13,11 @@ _HARMLESS: Final = frozenset(
     {"_meta", "dynamic_templates", "date_detection", "numeric_detection", "dynamic_date_formats"}
 )
 
+_USUAL: Final[Mapping[str, Mapping[str, Any]]] = {
+    "_source": {"enabled": True, "includes": [], "excludes": []},
+    "_routing": {"required": False},
+}
+
 
 class _Patterns(msgspec.Struct, frozen=True):
     index_patterns: list[str] = []
@@ -42,7 +47,16 @@ def alters(found: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
 
 def altering(mapping: Mapping[str, Any]) -> set[str]:
     """What a mapping has beside fields that alters records; `dynamic` is judged by itself."""
-    return mapping.keys() - _HARMLESS - {"dynamic", "properties"}
+    beside = mapping.keys() - _HARMLESS - {"dynamic", "properties"}
+    return {name for name in beside if not _is_usual(name, mapping[name])}
+
+
+def _is_usual(name: str, value: object) -> bool:
+    """Whether it says no more than what is so anyway. A template may have true as a text."""
+    if name not in _USUAL or not isinstance(value, dict):
+        return False
+    usual = _USUAL[name]
+    return all(key in usual and str(usual[key]).lower() == str(value[key]).lower() for key in value)
 
 
 def templates_for(client: Client, index: str) -> str:

@@ -256,6 +256,14 @@ class Store(Protocol):
     def count(self, consumer: Consumer) -> int | None:
         """Records in the live content; None when there is none."""
 
+    def hidden(self, consumer: Consumer) -> str | None:
+        """What the store hides of the live content from its user, so that counts, lines and audits speak of
+        the rest alone; None when there is no sign of it."""
+
+    def certificates(self) -> Iterator[tuple[str, datetime]]:
+        """Those that the store and its user show each other, by their names for people, and until when they
+        are valid; as far as that can be told."""
+
     def export(self, consumer: Consumer) -> Iterator[bytes]:
         """The live content's lines without newlines, ascending by name (by UTF-8 bytes), from one
         moment: a swap meanwhile does not show. Raises EmptyStore when there is no content."""

@@ -11,6 +11,7 @@ from tests.secrets.door import Answer, Door, Received, Spoil, door
 from tests.support.opensearch_node import OpenSearchNode
 
 _COMMANDS: Final = "/_plugins/_command_manager/commands"
+_WHO: Final = "/_plugins/_security/authinfo"
 _JSON: Final = {"Content-Type": "application/json"}
 
 
@@ -32,6 +33,8 @@ def _answers(permitted: Callable[[str], bool]) -> Spoil:
         if not permitted(pattern(request.method, request.target)):
             reason = f"no permissions for [{request.method} {request.target}]"
             return _answer(403, {"error": {"type": "security_exception", "reason": reason}, "status": 403})
+        if request.target == _WHO:
+            return _answer(200, {"user_name": "ctisync", "roles": ["ctisync"]})
         if request.target == _COMMANDS:
             if request.method == "POST":
                 return _answer(200, {"_index": "wazuh-commands", "orders": [{"_id": "1"}], "result": "OK"})

@@ -85,7 +85,10 @@ def _(stage: Stage) -> Printed:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     trustme.CA().issue_cert("localhost").configure_cert(context)
     with RawServer(lambda line, heard: None, tls=context) as server:
-        stage.use_store(server.origin.replace("127.0.0.1", "localhost"))
+        url = server.origin.replace("127.0.0.1", "localhost")
+        stage.use_store(url)
+        stage.names[url.removeprefix("https://")] = "indexer.example:9200"
+        stage.names["-servername localhost"] = "-servername indexer.example"
         return stage.run("sync", "-q")
 
 
@@ -139,9 +142,18 @@ def _(stage: Stage) -> Printed:
 def _(stage: Stage) -> Printed:
     stage.follow()
     populate(stage.feed.history, 1, first=7000)
-    with answering(stage.node.url, "_bulk", 413, "{}") as url:
+    with answering(stage.node.url, "filter_path=items", 413, "{}") as url:
         stage.names[url] = INDEXER
         return stage.run("sync", "-q", CTISYNC_STORE__URL=url)
+
+
+@situation("store-hidden", node=True)
+def _(stage: Stage) -> Printed:
+    reason = "Update is not supported when FLS or DLS or Fieldmasking is activated"
+    body = {"error": {"type": "security_exception", "reason": reason}, "status": 500}
+    with answering(stage.node.url, "_bulk", 500, json.dumps(body)) as url:
+        stage.names[url] = INDEXER
+        return stage.run("sync", "-q", CTISYNC_STORE__URL=url, **login(stage))
 
 
 @situation("newer-state", node=True)

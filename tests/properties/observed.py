@@ -6,6 +6,7 @@ what was written the moment it was.
 
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
+from datetime import datetime
 from typing import Protocol, TypeVar
 
 from ctisync.core.account import Account, Work
@@ -114,6 +115,12 @@ class ObservedStore:
 
     def count(self, consumer: Consumer) -> int | None:
         return self._inner.count(consumer)
+
+    def hidden(self, consumer: Consumer) -> str | None:
+        return self._inner.hidden(consumer)
+
+    def certificates(self) -> Iterator[tuple[str, datetime]]:
+        return self._inner.certificates()
 
     def export(self, consumer: Consumer) -> Iterator[bytes]:
         return self._inner.export(consumer)

@@ -125,7 +125,7 @@ class StepsSeen:
             case "PUT", str(), [] if first != "wazuh-context":
                 self._loading = True
                 return "create"
-            case "POST", _, ["_bulk"]:
+            case "POST", _, ["_bulk"] if body is None or not body.startswith(b'{"update"'):
                 return "load" if self._loading else "bulk"
             case "POST", _, ["_mget"]:
                 return "read"

@@ -96,6 +96,12 @@ def read(environ: Mapping[str, str]) -> Iterator[AccessRefused]:
                 pass
 
 
+def hidden(environ: Mapping[str, str]) -> str | None:
+    """What a reader is told that he does not see."""
+    with opened_store(find(None, environ).settings, SystemClock()) as store:
+        return store.hidden(CONSUMER)
+
+
 def _status(store: Store) -> None:
     store.look(CONSUMER)
     store.count(CONSUMER)
@@ -116,22 +122,31 @@ def _history(store: Store) -> None:
     list(store.passes(CONSUMER, 10))
 
 
-def assert_intact(node: SecuredNode, feed: FeedSimulator) -> None:
+def assert_intact(node: SecuredNode, feed: FeedSimulator, *, leased: bool | None = False) -> None:
     """As the administrator sees it: each record is as the feed held it at the stored offset or has held it
-    since, none is missing, and no lease is left."""
-    state, lines, leased = _stored(node)
+    since, none is missing, and no lease is left (None: either will do)."""
+    state, lines, held = _stored(node)
     before = [comparable(line) for line in feed.expected_lines(state.offset)] if state.content else []
     since = [comparable(line) for line in feed.expected_lines()]
     found = [comparable(line) for line in lines]
     assert all(line in before or line in since for line in found), "a record is as the feed never had it"
     assert all(line in found for line in before if line in since), "a record is gone"
-    assert not leased, "other hosts would have to wait for the lease to run out"
+    assert leased is None or held == leased, "other hosts would have to wait for the lease to run out"
 
 
 def assert_in_step(node: SecuredNode, feed: FeedSimulator) -> None:
     state, lines, _ = _stored(node)
     assert state.offset == feed.history.last_offset
     assert [comparable(line) for line in lines] == [comparable(line) for line in feed.expected_lines()]
+
+
+def stored_documents(node: SecuredNode) -> dict[str, Any]:
+    """State and contents as the administrator sees them, by index and id."""
+    wanted = "/ctisync-*,-ctisync-history,wazuh-context"
+    node.request("POST", f"{wanted}/_refresh")
+    query = "size=10000&version=true&filter_path=hits.hits"
+    found = node.request("GET", f"{wanted}/_search?{query}").get("hits", {"hits": []})["hits"]
+    return {f"{each['_index']}/{each['_id']}": each for each in found}
 
 
 def _stored(node: SecuredNode) -> tuple[ConsumerState, list[bytes], bool]:

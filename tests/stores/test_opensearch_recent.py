@@ -37,7 +37,7 @@ class Counted:
         if "_mget" in target:
             self.read.append(msgspec.json.decode(body or b"")["ids"])
         reply = self._inner.send(method, target, body, timeout)
-        if "_bulk" in target:
+        if "_bulk" in target and "filter_path=items" in target:
             self.bulks += 1
             if self.lost:
                 self.lost -= 1

@@ -6,6 +6,7 @@ goes on reading what it began with.
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from datetime import datetime
 
 import msgspec
 
@@ -71,6 +72,12 @@ class MemoryStore:
     def count(self, consumer: Consumer) -> int | None:
         content = self._storage.get(consumer).content
         return None if content is None else len(content)
+
+    def hidden(self, consumer: Consumer) -> None:
+        """Memory hides nothing."""
+
+    def certificates(self) -> Iterator[tuple[str, datetime]]:
+        yield from ()
 
     def export(self, consumer: Consumer) -> Iterator[bytes]:
         content = self._storage.get(consumer).content

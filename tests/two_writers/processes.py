@@ -201,7 +201,7 @@ def _had_effect(target: str, reply: Reply) -> bool:
         return False
     if "_bulk" not in target:
         return True
-    items = msgspec.json.decode(reply.body)["items"]
+    items = msgspec.json.decode(reply.body).get("items", [])
     return any(item["status"] < 300 for answered in items for item in answered.values())
 
 

@@ -97,7 +97,7 @@ class TornBulk:
     def send(self, method: str, target: str, body: bytes | None, timeout: float) -> Reply:
         if self.whole:
             raise kit.Killed
-        if "_bulk" not in target or body is None:
+        if "_bulk" not in target or "filter_path=items" not in target or body is None:
             return self._inner.send(method, target, body, timeout)
         self._bulks += 1
         if self._bulks == 1:  # the snapshot's

@@ -40,6 +40,9 @@ class Shown:
     asked_deep: bool | None = None
     name: str = "shown:"
 
+    def hidden(self, consumer: Consumer) -> str | None:
+        return None
+
     @contextmanager
     def inspect(self, consumer: Consumer) -> Iterator[Shown]:
         assert consumer == CONSUMER

@@ -61,7 +61,9 @@ def status(
         if limits != checking.USUAL and not check:
             raise UsageError("--warn-... and --crit-... go with --check", hint="ctisync status --check")
         call = call_of(context, config, consumer, verbose, quiet, log_format)
-        found = command.look(call.settings, call.consumers, CLOCK, call.console, remote=remote)
+        found = command.look(
+            call.settings, call.consumers, CLOCK, call.console, remote=remote, certificates=check
+        )
     except CtisyncError as error:
         if not check:
             raise
@@ -116,7 +118,8 @@ def show(
     from ctisync.commands import show as command
 
     call = call_of(context, config, consumer, verbose, quiet, log_format)
-    lines, missing = command.find(call.settings, call.only_consumer("show looks into"), names, CLOCK)
+    into = call.only_consumer("show looks into")
+    lines, missing = command.find(call.settings, into, names, CLOCK, call.console)
     for number, line in enumerate(lines):
         if as_json:
             print_json(command.as_json(line))

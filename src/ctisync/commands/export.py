@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from ctisync.commands.hidden import tell_hidden
 from ctisync.core.model import Consumer
 from ctisync.errors import UsageError
 from ctisync.ports import Clock, Report, Store
@@ -28,6 +29,7 @@ def export(settings: Settings, consumer: Consumer, output: Path | None, clock: C
 
 
 def _write(store: Store, consumer: Consumer, target: BinaryIO, name: str, report: Report) -> None:
+    tell_hidden(store, consumer, report)
     total = store.count(consumer)
     piece = bytearray()
     with report.progress("export", total, "records") as progress, _told(name):

@@ -73,12 +73,14 @@ class Unseen(msgspec.Struct, frozen=True):
 
 class Status(msgspec.Struct, frozen=True):
     """All consumers, in the order of the settings. `unnamed`: those with a content that no setting names;
-    `refusals`: what keeps passes from writing to the store."""
+    `refusals`: what keeps passes from writing to the store; `ends`: certificates that were looked at, and
+    until when they are valid."""
 
     store: str
     found: tuple[Seen | Unseen, ...]
     unnamed: tuple[Consumer, ...] = ()
     refusals: tuple[Verdict, ...] = ()
+    ends: tuple[tuple[str, datetime], ...] = ()
 
     @property
     def seen(self) -> list[Seen]:
@@ -90,9 +92,16 @@ class Status(msgspec.Struct, frozen=True):
 
 
 def look(
-    settings: Settings, consumers: Sequence[Consumer], clock: Clock, console: Console, *, remote: bool
+    settings: Settings,
+    consumers: Sequence[Consumer],
+    clock: Clock,
+    console: Console,
+    *,
+    remote: bool,
+    certificates: bool = False,
 ) -> Status:
-    """Read the state of these consumers; `remote` asks the feed too. Nothing is written anywhere.
+    """Read the state of these consumers; `remote` asks the feed too, `certificates` looks at those of what is
+    asked. Nothing is written anywhere.
 
     One of several that cannot be looked at hides none of the others. Raises what keeps the only one from it,
     and StoreUnavailable when that keeps two from it, one after the other.
@@ -111,12 +120,18 @@ def look(
         refusals: list[Verdict] = []
         with suppress(CtisyncError):
             refusals += store.refusals(consumers)
-        return Status(store.name, tuple(found), unnamed, tuple(refusals))
+        ends = list(store.certificates()) if certificates else []
+        if remote and certificates:
+            from ctisync import tls
+
+            ends += tls.ends([settings.cti.url])
+        return Status(store.name, tuple(found), unnamed, tuple(refusals), tuple(ends))
 
 
 def _seen(
     store: Store, consumer: Consumer, settings: Settings, clock: Clock, console: Console, *, remote: bool
 ) -> Seen:
+    tell_hidden(store, consumer, console)
     path = lock_path(settings, consumer)
     held = last_held(path)
     # Before the state: a pass that ends in between is at work then, and no dead one.

@@ -9,6 +9,7 @@ import msgspec
 
 from ctisync.commands.given import file_here, named_refusals
 from ctisync.console import Console
+from ctisync.core.audit import Kind
 from ctisync.core.comparison import Reference
 from ctisync.core.model import Consumer
 from ctisync.core.tally import Audit, Checked
@@ -85,7 +86,9 @@ def raise_bad_end(verified: Verified) -> None:
             wrong = [each for each in one.checks if each.differences]
             named = ", ".join(f"{each.check} {each.differences}" for each in wrong)
             found = counted(one.differences, "difference")
-            raise AuditFailed(f"{one.consumer}: {found} ({named})", hint=wrong[0].to_do)
+            hidden = Kind.STORE_HIDDEN  # then nothing but that is known to be wrong
+            hint = hidden.to_do if hidden in one.counts else wrong[0].to_do
+            raise AuditFailed(f"{one.consumer}: {found} ({named})", hint=hint)
     for one in verified.audits:
         if one.is_empty:
             raise _empty(verified.store, one.consumer)

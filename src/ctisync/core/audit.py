@@ -26,6 +26,7 @@ Check = Literal[
 ]  # fmt: skip
 Weight = Literal["difference", "note"]
 
+_SHOW_ALL: Final = "give the user a role that hides nothing (ctisync doctor); then: ctisync verify"
 _LOAD_ANEW: Final = "ctisync init-snapshot"
 _GO_ON: Final = "ctisync sync"
 _LEFT_BEHIND: Final = "ctisync sync; the next pass that has something to write removes it"
@@ -39,6 +40,7 @@ class Kind(Enum):
 
     STORE_DAMAGED = ("store-damaged", "store", "difference", _MEND_STORE)
     STORE_SCHEMA = ("store-schema", "store", "difference", _MEND_STORE)
+    STORE_HIDDEN = ("store-hidden", "store", "note", _SHOW_ALL)
     STORE_ORPHANS = ("store-orphans", "store", "difference", _MEND_STORE)
     STATE_WRONG = ("state-wrong", "state", "difference", _LOAD_ANEW)
     STATE_UNSETTLED = ("state-unsettled", "state", "note", _GO_ON)

@@ -9,11 +9,13 @@ first), `opensearch_lease` and `opensearch_state` (the document), `opensearch_ge
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
+from ctisync import tls
 from ctisync.core.account import Account, Work
 from ctisync.core.health import Verdict, guarded, ok
 from ctisync.core.model import Consumer, Holding
@@ -27,6 +29,7 @@ from ctisync.stores.opensearch_audit import OpenSearchInspection, inspecting
 from ctisync.stores.opensearch_client import Client, path
 from ctisync.stores.opensearch_cluster import check_one_cluster
 from ctisync.stores.opensearch_generations import ONE_SHARD, Generations, Layout, consumers
+from ctisync.stores.opensearch_hidden import check_nothing_hidden, check_order, hidden_from_reader
 from ctisync.stores.opensearch_history import History
 from ctisync.stores.opensearch_lease import HeldLease, is_dead, may_be_taken, myself, server_time
 from ctisync.stores.opensearch_records import Records
@@ -49,7 +52,7 @@ class _Pit(msgspec.Struct, frozen=True):
 
 class _Hit(msgspec.Struct, frozen=True):
     source: msgspec.Raw = msgspec.field(name="_source")
-    sort: list[str]
+    sort: list[str | None]
 
 
 class _Hits(msgspec.Struct, frozen=True):
@@ -95,11 +98,13 @@ class OpenSearchStore:
         self._origins = origins = [_origin(url) for url in urls]
         access = Access(username, password, ca_file, client_cert, client_key)
         self._name = ",".join(origin.geturl() for origin in origins)
-        self._client = Client(HttpTransport(origins, access, timeout), origins[0].geturl(), clock, username)
+        transport = HttpTransport(origins, access, timeout)
+        self._client = Client(transport, origins[0].geturl(), clock, username, client_cert)
         self._connect = lambda url: HttpTransport([url], access, timeout)
         self._is_one_cluster = len(origins) == 1
         self._clock = clock
         self._host_lock = host_lock
+        self._client_cert = client_cert
         self._layout = layout
         self._pace = pace
         self._lease_ttl = lease_ttl
@@ -138,7 +143,9 @@ class OpenSearchStore:
     def writer(self, consumer: Consumer) -> Iterator[OpenSearchWriter]:
         self._check_cluster()
         generations = self._generations(consumer)
-        generations.inventory()  # a foreign index is refused before anything is written
+        # A foreign index, and one that our user does not see as it is, is refused before anything is written.
+        if (live := generations.inventory().live) is not None:
+            check_nothing_hidden(self._client, live)
         lease = self._lease(consumer)
         records = Records(self._client, self._clock, self._pace)
         writer = OpenSearchWriter(self._client, consumer, lease, generations, records)
@@ -166,6 +173,13 @@ class OpenSearchStore:
             raise guards.no_content(self.name, consumer, self._document(consumer).read().entry.state)
         generations.show_all(live)
         return self._lines(consumer.index)
+
+    def hidden(self, consumer: Consumer) -> str | None:
+        live = self._generations(consumer).inventory().live
+        return None if live is None else hidden_from_reader(self._client, live)
+
+    def certificates(self) -> Iterator[tuple[str, datetime]]:
+        yield from tls.ends([origin.geturl() for origin in self._origins], self._client_cert)
 
     def inspect(self, consumer: Consumer) -> AbstractContextManager[OpenSearchInspection]:
         document, generations = self._document(consumer), self._generations(consumer)
@@ -230,9 +244,10 @@ class OpenSearchStore:
         begin = path(alias, "_search", "point_in_time", query=f"keep_alive={_PIT_KEEP_ALIVE}")
         pit = self._client.read(self._client.call("POST", begin), _pit_decoder).pit_id
         try:
-            after: list[str] | None = None
+            after: list[str | None] | None = None
             size = _FIRST_PAGE
             while hits := self._page(alias, pit, size, after):
+                check_order(after, hits[0].sort, alias)
                 yield from (bytes(hit.source) for hit in hits)
                 after = hits[-1].sort
                 a_line = sum(len(bytes(hit.source)) for hit in hits) // len(hits)
@@ -242,7 +257,7 @@ class OpenSearchStore:
                 end = path("_search", "point_in_time")
                 self._client.call("DELETE", end, {"pit_id": [pit]}, allow={403, 404}, within=HURRY)
 
-    def _page(self, alias: str, pit: str, size: int, after: list[str] | None) -> list[_Hit]:
+    def _page(self, alias: str, pit: str, size: int, after: list[str | None] | None) -> list[_Hit]:
         search: dict[str, object] = {
             "pit": {"id": pit, "keep_alive": _PIT_KEEP_ALIVE},
             "sort": [{"name": "asc"}],

@@ -15,6 +15,7 @@ from ctisync.core.state import ConsumerState
 from ctisync.errors import StoreUnavailable
 from ctisync.stores.opensearch_client import Client, path
 from ctisync.stores.opensearch_generations import MAPPING, Generations, Inventory
+from ctisync.stores.opensearch_hidden import check_order
 from ctisync.stores.opensearch_lease import may_be_taken, server_time
 from ctisync.stores.opensearch_state import Entry, StateDocument
 
@@ -127,6 +128,7 @@ class OpenSearchInspection:
         size = _FIRST_PAGE
         after: dict[str, Any] = {}
         while hits := self._search(size=size, sort=_IN_PLACE, track_total_hits=False, **after).hits:
+            check_order(after.get("search_after"), hits[0].sort, self._consumer.index)
             yield from (hit.record for hit in hits)
             after = {"search_after": hits[-1].sort}
             a_line = sum(len(bytes(hit.source)) for hit in hits) // len(hits)

@@ -19,6 +19,7 @@ from ctisync.errors import AnotherPass, ConfigurationError, ForeignIndex, StoreU
 from ctisync.harmless import quoted
 from ctisync.ports import Clock
 from ctisync.stores.opensearch_client import Client, path
+from ctisync.stores.opensearch_hidden import check_nothing_hidden
 from ctisync.stores.opensearch_indices import put_index, to_mend
 from ctisync.stores.opensearch_templates import alters, templates_for
 
@@ -132,8 +133,11 @@ class Generations:
         return f"{self._stem}{self._clock.now():%Y%m%d%H%M%S}-{secrets.token_hex(4)}"
 
     def create(self, name: str, snapshot: Snapshot, fence: str) -> None:
-        """A new, empty generation that is reached through `fence`. Raises ConfigurationError when an index
-        template stands in the way, AnotherPass when somebody has taken over just now."""
+        """A new, empty generation that is reached through `fence`.
+
+        Raises ConfigurationError when an index template stands in the way, AccessRefused when something of it
+        is hidden from us, AnotherPass when somebody has taken over just now.
+        """
         meta = {
             "schema": _META_SCHEMA,
             "context": self._consumer.context,
@@ -151,6 +155,7 @@ class Generations:
             raise ConfigurationError(
                 f"index {name} cannot be created: {reply.problem}", hint=self.mend_template(name)
             )
+        check_nothing_hidden(self._client, name)  # a field that is hidden is not in the mapping either
         self._check_inheritance(name, fence)
 
     def drop_begun(self, name: str) -> None:

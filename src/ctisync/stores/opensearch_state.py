@@ -21,6 +21,7 @@ from ctisync.core.wire import UNDECODABLE
 from ctisync.errors import ConfigurationError
 from ctisync.harmless import quoted
 from ctisync.stores.opensearch_client import Client, Reply, decode, path
+from ctisync.stores.opensearch_hidden import check_nothing_hidden, explain_damage
 from ctisync.stores.opensearch_indices import create_index
 
 INDEX: Final = "wazuh-context"
@@ -117,10 +118,24 @@ class StateDocument:
         self._client = client
         self._consumer = consumer
         self._replicas = replicas
+        self._is_whole = False
+        """Nothing in it is hidden from us, as far as we have asked."""
 
     def read(self) -> Seen:
-        """Raises ConfigurationError for what a newer ctisync, or nobody who knows us, has written."""
-        reply = self._client.call("GET", path(INDEX, "_doc", self._consumer.context), allow={404})
+        """Raises ConfigurationError for what a newer ctisync, or nobody who knows us, has written, and for
+        what our user may see only in part."""
+        try:
+            return self._read()
+        except ConfigurationError:
+            explain_damage(self._client, INDEX)
+            raise
+
+    def _read(self) -> Seen:
+        target = path(INDEX, "_doc", self._consumer.context)
+        reply = self._client.call("GET", target, allow={404, 500})
+        if reply.status == 500:  # also what a document is whose every field is masked
+            explain_damage(self._client, INDEX)
+            raise self._client.refusal(reply, "GET", target)
         if reply.status == 404:
             return Seen(entry=Entry(), known=False, fields={}, consumer_fields={}, version=None)
         document = self._client.read(reply, _document_decoder)
@@ -136,9 +151,17 @@ class StateDocument:
         )
 
     def write(self, seen: Seen, entry: Entry) -> Seen | None:
-        """Write `entry` over what was `seen`; None when the document has changed meanwhile."""
+        """Write `entry` over what was `seen`; None when the document has changed meanwhile.
+
+        Raises AccessRefused when a part of the document is hidden from us, which would be lost.
+        """
+        if not self._is_whole:
+            check_nothing_hidden(self._client, INDEX, of_records=False)
         if not seen.known:
             self._prepare_index()
+        if not self._is_whole and seen.version is None:  # its index may be new
+            check_nothing_hidden(self._client, INDEX, of_records=False)
+        self._is_whole = True
         consumer_fields = seen.consumer_fields | _encode_entry(entry)
         fields = seen.fields | {self._consumer.name: msgspec.Raw(msgspec.json.encode(consumer_fields))}
         reply = self._put(seen.version, fields)

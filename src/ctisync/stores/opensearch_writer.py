@@ -15,6 +15,7 @@ from ctisync.stores.endings import HURRY
 from ctisync.stores.opensearch_actions import Action, Sent, Stored, delete, index
 from ctisync.stores.opensearch_client import Client, path
 from ctisync.stores.opensearch_generations import Generations
+from ctisync.stores.opensearch_hidden import check_nothing_hidden
 from ctisync.stores.opensearch_lease import HeldLease
 from ctisync.stores.opensearch_load import OpenSearchLoad
 from ctisync.stores.opensearch_recent import Recent, remembered
@@ -96,6 +97,8 @@ class OpenSearchWriter:
             return {}
         unknown = [name for name in names if name not in self._recent]
         found = self._records.read(self._live_fence(), unknown)
+        if unknown:  # a rule may have come since the pass began
+            check_nothing_hidden(self._client, self._hold.live)
         found |= {name: known for name in names if (known := self._recent.get(name)) is not None}
         self._seen |= {name: found[name][1] if name in found else None for name in names}
         return {name: record for name, (record, _) in found.items()}

@@ -7,6 +7,7 @@ committed piece by piece into a generation that nobody reads, and goes live toge
 import sqlite3
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, closing, contextmanager
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -78,6 +79,12 @@ class SqliteStore:
     def count(self, consumer: Consumer) -> int | None:
         with self._live(consumer) as live:
             return None if live is None else rows.count_records(*live)
+
+    def hidden(self, consumer: Consumer) -> None:
+        """A file is read whole or not at all."""
+
+    def certificates(self) -> Iterator[tuple[str, datetime]]:
+        yield from ()
 
     def export(self, consumer: Consumer) -> Iterator[bytes]:
         with self._live(consumer) as live:

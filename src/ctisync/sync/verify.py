@@ -40,6 +40,9 @@ def verify(
     if at_work is not None:
         told = "what is not live may be its work, and is no difference"
         tally.add([Finding(Kind.WRITER_AT_WORK, at_work, told)])
+    if (hidden := store.hidden(consumer)) is not None:
+        told = f"your user may not see {hidden}; counts and records are those that it may see"
+        tally.add([Finding(Kind.STORE_HIDDEN, store.name, told)])
     with store.inspect(consumer) as seen:
         tally.add(check_state(seen.state))
         tally.add(check_settings(seen.state, consumer))

@@ -1,0 +1,15 @@
+"""What is said when the store does not show its user the whole content."""
+
+from ctisync.core.model import Consumer
+from ctisync.ports import Report, Store
+
+
+def tell_hidden(store: Store, consumer: Consumer, report: Report) -> None:
+    if (what := store.hidden(consumer)) is not None:
+        report.event(
+            "warning",
+            "content-hidden",
+            consumer=str(consumer),
+            why=f"your user may not see {what}: counts and records are those that it may see",
+            hint="ctisync doctor",
+        )

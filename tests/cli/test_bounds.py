@@ -66,26 +66,24 @@ def test_cron_is_not_bothered_by_it(cooling: Ctisync, feed: FeedSimulator, comma
     assert feed.requests == []
 
 
-def test_status_shows_it_and_its_document_does_not_change(cooling: Ctisync) -> None:
+def test_status_shows_it_and_its_document_keeps_what_other_software_reads(cooling: Ctisync) -> None:
     assert "left alone" in cooling.run("status").stdout
     (consumer,) = json.loads(cooling.run("status", "--json").stdout)["consumers"]
-    assert sorted(consumer) == sorted(
-        [
-            "context",
-            "consumer",
-            "phase",
-            "offset",
-            "last_offset",
-            "behind",
-            "last_snapshot_link",
-            "snapshot_offset",
-            "records",
-            "pending_command",
-            "checked_at",
-            "updated_at",
-            "blocked_by",
-        ]
-    )
+    assert consumer.keys() >= {
+        "context",
+        "consumer",
+        "phase",
+        "offset",
+        "last_offset",
+        "behind",
+        "last_snapshot_link",
+        "snapshot_offset",
+        "records",
+        "pending_command",
+        "checked_at",
+        "updated_at",
+        "blocked_by",
+    }
 
 
 def test_a_snapshot_that_a_person_brings_is_not_held_back(cooling: Ctisync, feed: FeedSimulator) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import pytest
 
+from ctisync.core.health import Verdict
 from tests.secured.removal import (
     Ended,
     Privilege,
@@ -18,6 +19,7 @@ from tests.secured.removal import (
     passed,
     privileges,
     read,
+    stored_documents,
     without,
 )
 from tests.support.feed_history import churn
@@ -30,6 +32,9 @@ READER: Final = example_role("ctisync_reader")
 
 BEST_EFFORT: Final = {"indices:data/read/scroll/clear", "indices:data/read/point_in_time/delete"}
 """What is begun ends by itself after some minutes: the lack shows on the node alone."""
+
+WITHIN_AN_INDEX: Final = {"indices:data/write/bulk*"}
+"""What is asked for within an index alone: before there is one, nothing tells whether it is given."""
 
 _table: Final[list[str]] = []
 
@@ -69,18 +74,24 @@ def test_a_pass_without_one_privilege_harms_nothing_and_says_what_it_lacks(
     node.put_role("ctisync", without(ROLE, lost))
     doubts = foretold(environ)
     passes = [passed(environ)]
+    if lost.action not in WITHIN_AN_INDEX:
+        assert_foretold(doubts, passes, lost)
     assert_intact(node, feed)
     node.put_role("ctisync")
     assert_mended(node, feed, environ)
 
     node.request("DELETE", "/_index_template/*")
     node.put_role("ctisync", without(ROLE, lost))
-    doubts += foretold(environ)
+    before = stored_documents(node)
+    later = foretold(environ)
+    assert stored_documents(node) == before, "an examination writes nothing"
+    doubts += later
     passes.append(passed(environ, "init-snapshot"))
     assert_intact(node, feed)
     refused = list(read(environ))  # beside the content that was replaced, which the next pass removes
     churn(feed.history, 40)
     passes.append(passed(environ))
+    assert_foretold(later, passes[1:], lost)
     assert_intact(node, feed)
     node.put_role("ctisync")
     assert_mended(node, feed, environ)
@@ -117,6 +128,15 @@ def test_a_reader_without_one_privilege_is_told_what_he_lacks(
 def assert_mended(node: SecuredNode, feed: FeedSimulator, environ: Mapping[str, str]) -> None:
     assert passed(environ) == Ended(0, "")
     assert_in_step(node, feed)
+
+
+def assert_foretold(doubts: Sequence[Verdict], passes: Sequence[Ended], lost: Privilege) -> None:
+    """`doctor` has said what ended a pass, and called nothing a failure that did not."""
+    action = lost.action.removesuffix("*")
+    told = [each for each in doubts if each.health == "failed" and action in each.said]
+    if any(each.code for each in passes):
+        assert told, f"not foretold: {passes}"
+    assert not [each for each in doubts if each.what == "store-rights" and action not in each.said]
 
 
 def assert_told(ended: Ended, lost: Privilege) -> None:

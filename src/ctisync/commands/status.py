@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
+from ctisync.commands.hidden import tell_hidden
 from ctisync.console import Console, rfc3339
 from ctisync.core.account import Account, Work
 from ctisync.core.health import CLOCKS_APART, Verdict

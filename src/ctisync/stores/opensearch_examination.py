@@ -1,7 +1,6 @@
 """OpenSearch, for an examination: the server, what it takes from us, and who stands under our names.
 
-Nothing but GET requests. Whether the user may write cannot be asked so; the server's own answer to who he is
-must do.
+Nothing that has an effect.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,15 +11,17 @@ import msgspec
 
 from ctisync.core.health import Verdict, failed, guarded, ok, warning
 from ctisync.core.model import Consumer
-from ctisync.errors import AccessRefused, ForeignIndex
+from ctisync.errors import AccessRefused, CtisyncError, ForeignIndex
 from ctisync.harmless import quoted
 from ctisync.stores.opensearch_audit import holder_of
 from ctisync.stores.opensearch_client import Client, path
 from ctisync.stores.opensearch_foreseen import clashes
 from ctisync.stores.opensearch_generations import MAPPING, Generations
+from ctisync.stores.opensearch_hidden import check_nothing_hidden
 from ctisync.stores.opensearch_indices import PINNED
 from ctisync.stores.opensearch_lease import server_time
-from ctisync.stores.opensearch_state import INDEX, StateDocument
+from ctisync.stores.opensearch_rights import refused
+from ctisync.stores.opensearch_state import INDEX, Seen, StateDocument
 
 _LONGEST: Final = 20.0
 """Seconds for all requests of an examination."""
@@ -103,11 +104,12 @@ def _examine(client: Client, parts: Sequence[Parts], replicas: int, lease_ttl: f
     yield from server
     if any(each.health == "failed" for each in server):
         return
-    yield from guarded("store-user", lambda: _user(client))
+    yield from guarded("store-user", lambda: _user(client, parts))
     yield from guarded("store-cluster", lambda: _cluster(client, replicas))
     yield from guarded("store-disk", lambda: _disk(client), fault="warning")
     yield from guarded("store-blocks", lambda: _blocks(client, parts))
     yield from guarded("store-settings", lambda: _altering(client, parts), fault="warning")
+    yield from guarded("store-hidden", lambda: _hidden(client, parts))
     for part in parts:
         yield from _consumer(client, part, lease_ttl)
 
@@ -141,14 +143,38 @@ def _server(client: Client) -> Iterator[Verdict]:
         yield ok("store", told)
 
 
-def _user(client: Client) -> Iterator[Verdict]:
+def _rights(client: Client, parts: Sequence[Parts]) -> Iterator[Verdict]:
+    live, seen = _live(parts), list[Seen]()
+    for part in parts:
+        with suppress(CtisyncError):  # told elsewhere
+            seen.append(part.document.read())
+    found = refused(
+        client,
+        [part.generations.new_name() for part in parts],
+        live,
+        state=any(each.version is not None for each in seen),
+        known=all(each.known for each in seen),
+    )
+    if found:
+        told = f"{client.user} may not send what passes send: {', '.join(found)}"
+        yield failed(
+            "store-rights", told, "ctisync examples opensearch --output roles (gives what is needed)"
+        )
+    elif len(live) < len(parts):
+        yield ok("store-rights", "as far as shows before there is a content, no request of a pass is refused")
+    else:
+        yield ok("store-rights", "no request of a pass is refused")
+
+
+def _user(client: Client, parts: Sequence[Parts]) -> Iterator[Verdict]:
     reply = client.call("GET", path("_plugins", "_security", "authinfo"), allow={400, 403, 404, 405})
     if reply.status != 200:
         yield ok("store-user", "there is no security plugin that would tell who we are")
         return
     user = client.read(reply, _who_decoder)
     roles = ", ".join(sorted(user.roles)) or "none"
-    yield ok("store-user", f"{user.user_name}, roles: {roles}; what he may write shows in the first pass")
+    yield ok("store-user", f"{user.user_name}, roles: {roles}")
+    yield from guarded("store-rights", lambda: _rights(client, parts))
 
 
 def _cluster(client: Client, replicas: int) -> Iterator[Verdict]:
@@ -253,6 +279,24 @@ def _writable(client: Client, parts: Sequence[Parts]) -> dict[str, dict[str, Any
 
 def _is_block(name: str, value: object) -> bool:
     return name.startswith(("index.blocks.", "cluster.blocks.")) and str(value).lower() == "true"
+
+
+def _hidden(client: Client, parts: Sequence[Parts]) -> Iterator[Verdict]:
+    """A content that is not there yet has no index that could be asked for."""
+    check_nothing_hidden(client, INDEX, of_records=False)
+    for live in _live(parts):
+        check_nothing_hidden(client, live)
+    yield ok("store-hidden", "no role hides a part of what is stored")
+
+
+def _live(parts: Sequence[Parts]) -> list[str]:
+    """The contents that there are."""
+    found: list[str] = []
+    for part in parts:
+        with suppress(CtisyncError):  # told elsewhere
+            live = part.generations.inventory().live
+            found += [] if live is None else [live]
+    return found
 
 
 def _alias(part: Parts) -> Iterator[Verdict]:

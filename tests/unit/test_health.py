@@ -12,6 +12,7 @@ from ctisync.core.health import (
     failed,
     guarded,
     judge_clocks,
+    judge_end,
     judge_room,
     ok,
     warning,
@@ -135,6 +136,25 @@ def test_less_than_256_mib_is_worth_a_look() -> None:
     assert judge_room("/", LEAST_ROOM, LEAST_ROOM, None, filled=False).health == "ok"
     assert judge_room("/", 100, 100, None, filled=False).health == "warning", "it would do, but only just"
     assert judge_room("/", 99, 100, None, filled=False).health == "failed"
+
+
+@pytest.mark.parametrize(
+    ("left", "health", "words"),
+    [
+        (timedelta(days=30, seconds=1), "ok", "is valid until"),
+        (timedelta(days=30), "warning", "in 30 days"),
+        (timedelta(days=1, hours=1), "warning", "in 1 day"),
+        (timedelta(hours=5), "warning", "today or tomorrow"),
+        (timedelta(0), "failed", "has ended on"),
+    ],
+)
+def test_a_certificate_is_worth_a_warning_thirty_days_before_its_end(
+    left: timedelta, health: Health, words: str
+) -> None:
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    found = judge_end("store-certificate", "the certificate of x", now + left, now)
+    assert (found.health, found.hint) == (health, None if health == "ok" else "renew it")
+    assert words in found.said
 
 
 def test_a_verdict_is_about_a_consumer_or_about_all() -> None:

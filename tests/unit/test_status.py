@@ -150,6 +150,16 @@ def test_of_several_consumers_the_worst_counts_and_all_are_told() -> None:
     assert check(status(READY, but(owed=Owed(100))), NOW)[1] == 1
 
 
+def test_a_certificate_that_ends_soon_is_a_warning_beside_a_good_content() -> None:
+    late = ("the certificate of https://indexer.example:9200", NOW + timedelta(days=3, hours=1))
+    later = ("the client certificate /c.pem", NOW + timedelta(days=40))
+    line, code = check(msgspec.structs.replace(status(READY), ends=(late, later)), NOW)
+    assert code == 1
+    assert "none behind" in line
+    assert f"; the certificate of https://indexer.example:9200 ends on {late[1]:%Y-%m-%d}, in 3 days" in line
+    assert "/c.pem" not in line
+
+
 def test_figures_that_are_not_known_are_u() -> None:
     assert (
         "'vd_1.0.0/c0 behind'=U 'vd_1.0.0/c0 records'=U 'vd_1.0.0/c0 age'=U;86400 'vd_1.0.0/c0 checked_age'=U"

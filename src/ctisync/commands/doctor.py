@@ -1,18 +1,19 @@
 """`doctor`: whether a pass will find what it needs, as lines for people and a document for programs."""
 
 import platform
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
 from functools import partial
 from typing import Any, Final
 
 import msgspec
 
-from ctisync import __version__
+from ctisync import __version__, tls
 from ctisync.commands import status_check
 from ctisync.commands.status import Seen, what_to_type
 from ctisync.commands.status_check import CRITICAL, OK, UNKNOWN, USUAL, WARNING
 from ctisync.console import Console, rfc3339
-from ctisync.core.health import Verdict, failed, guarded, judge_room, ok, warning, worst
+from ctisync.core.health import Verdict, failed, guarded, judge_end, judge_room, ok, warning, worst
 from ctisync.core.model import Consumer
 from ctisync.errors import CtisyncError
 from ctisync.harmless import harmless, one_line
@@ -49,6 +50,7 @@ def examine(found: Found, consumers: Sequence[Consumer], clock: Clock, console: 
         *_host(found, consumers),
         *guarded("disk", lambda: _disk(settings, snapshot_bytes, seen)),
         *feeds,
+        *_ends("feed-certificate", tls.ends([settings.cti.url]), clock),
         *stores,
         *(each for one in seen for each in _content(one, clock)),
         *guarded("command-manager", lambda: _command_manager(settings, clock)),
@@ -169,6 +171,7 @@ def _store(
         with opened_store(settings, clock, untouched=True) as store:
             found = list(store.examine(consumers))
             yield from found
+            yield from _ends("store-certificate", store.certificates(), clock)
             if any(each.what == "store" and each.health == "failed" for each in found):
                 return
             for consumer in consumers:
@@ -204,3 +207,9 @@ def _command_manager(settings: Settings, clock: Clock) -> Iterator[Verdict]:
         yield ok("command-manager", "nobody is told of new content, as it is set")
     else:
         yield from manager.examine()
+        yield from _ends("command-manager-certificate", manager.certificates(), clock)
+
+
+def _ends(what: str, certificates: Iterable[tuple[str, datetime]], clock: Clock) -> Iterator[Verdict]:
+    for named, ends in certificates:
+        yield judge_end(what, named, ends, clock.now())

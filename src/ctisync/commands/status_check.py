@@ -7,6 +7,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from ctisync.commands.status import Seen, Status, Unseen, ago, ahead, at_work
+from ctisync.core.health import judge_end
 from ctisync.core.state import STALE, ConsumerState, believed
 from ctisync.errors import (
     CtisyncError,
@@ -86,16 +87,19 @@ def duration(text: str) -> timedelta:
 
 
 def check(status: Status, now: datetime, limits: Thresholds = USUAL) -> tuple[str, int]:
-    """The line and the exit code. What the store refuses and what cannot be looked at come first."""
+    """The line and the exit code. What the store refuses and what cannot be looked at come first, the ends of
+    certificates last."""
     judged: list[tuple[object, int, str]] = [
         *(("no pass can write", CRITICAL, f"{each.said}; {each.hint}") for each in status.refusals),
         *((one.consumer, *_judge_unseen(one)) for one in status.unseen),
         *((one.consumer, *_judge(one, limits, now)) for one in status.seen),
     ]
-    codes = {code for _, code, _ in judged}
+    verdicts = [judge_end("certificate", named, ends, now) for named, ends in status.ends]
+    late = [each.said for each in verdicts if each.health != "ok"]
+    codes = {code for _, code, _ in judged} | {WARNING for _ in late}
     worst = next(code for code in _WORST_FIRST if code in codes)
     # Behind a bar, a monitoring plugin's line has its figures.
-    words = "; ".join(f"{what}: {why}" for what, _, why in judged).replace("|", "/")
+    words = "; ".join([*(f"{what}: {why}" for what, _, why in judged), *late]).replace("|", "/")
     figures = " ".join(_figures(one, limits, now) for one in status.seen)
     return f"CTISYNC {_NAMES[worst]} - {words} | {figures}".removesuffix(" | "), worst
 

@@ -19,6 +19,9 @@ CLOCKS_APART: Final = timedelta(minutes=5)
 UNPACKED: Final = 8
 """What a byte of a snapshot's ZIP comes to in records."""
 
+SOON: Final = timedelta(days=30)
+"""Before its end, a certificate is worth a warning: whoever renews it has other work, too."""
+
 LEAST_ROOM: Final = 256 << 20
 """Bytes: less is worth a look even where nothing large is to come."""
 
@@ -77,6 +80,17 @@ def judge_clocks(theirs: datetime, ours: datetime) -> Verdict:
     return warning(
         "clock", f"this host's clock is {_minutes(abs(apart))} {direction} the feed's", "timedatectl"
     )
+
+
+def judge_end(what: str, named: str, ends: datetime, now: datetime) -> Verdict:
+    """Of a certificate."""
+    if ends - now > SOON:
+        return ok(what, f"{named} is valid until {ends:%Y-%m-%d}")
+    if ends <= now:
+        return failed(what, f"{named} has ended on {ends:%Y-%m-%d}", "renew it")
+    left = (ends - now).days
+    days = "today or tomorrow" if left == 0 else "in 1 day" if left == 1 else f"in {left} days"
+    return warning(what, f"{named} ends on {ends:%Y-%m-%d}, {days}", "renew it")
 
 
 def judge_room(

@@ -216,7 +216,7 @@ def test_the_settings_and_the_commands_after_them_lead_to_a_content(
     tmp_path: Path, feed: FeedSimulator, node: OpenSearchNode
 ) -> None:
     person = Reader(tmp_path, feed)
-    (block,) = page.blocks(PAGE, "toml")
+    block, _ = page.blocks(PAGE, "toml")
     for name in ("password", "root-ca.pem"):
         (person.place("/etc/ctisync") / name).write_text("x")
     with indexer(node) as opened:

@@ -11,6 +11,8 @@ from typing import Any, Final
 
 import pytest
 
+from ctisync.stores.opensearch_client import Reply
+from ctisync.stores.opensearch_http import HttpTransport
 from tests.cli.conftest import Ctisync
 from tests.secured.removal import Ended, assert_in_step, assert_intact, hidden, passed, stored_documents
 from tests.support.feed_history import churn, populate
@@ -127,6 +129,30 @@ def assert_healed(node: SecuredNode, feed: FeedSimulator, environ: Mapping[str, 
     node.put_role("ctisync")
     assert passed(environ) == Ended(0, "")
     assert_in_step(node, feed)
+
+
+@pytest.mark.parametrize("rule", ["fls excludes the payload", "dls hides documents"])
+def test_a_rule_that_comes_within_a_pass_is_noticed_before_records_are_written_back(
+    node: SecuredNode,
+    feed: FeedSimulator,
+    environ: Mapping[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    rule: str,
+) -> None:
+    assert passed(environ) == Ended(0, "")
+    churn(feed.history, 40)
+    node.request("POST", "/ctisync-*/_refresh")
+    inner = HttpTransport.send
+
+    def send(self: HttpTransport, method: str, target: str, body: bytes | None, timeout: float) -> Reply:
+        if "_mget" in target:
+            node.put_role("ctisync", ruled(CONTENTS, RULES[rule]))
+        return inner(self, method, target, body, timeout)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(HttpTransport, "send", send)
+        assert_told(passed(environ), "index ctisync-wazuh-cve-")
+    assert_healed(node, feed, environ)
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)

@@ -1,5 +1,6 @@
 """Each exit code of the contract, as the shell sees it, with its one or two lines for the operator."""
 
+import json
 import os
 import signal
 import subprocess
@@ -97,6 +98,33 @@ def test_where_one_consumer_is_needed_several_are_2_and_are_named(
 
     assert ended.returncode == 2
     assert_two_lines(ended.stderr, "vd_1.0.0/one, vd_1.0.0/two", "--consumer NAME")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["export"], ["show", "CVE-1"], ["init-snapshot", "--from", __file__], ["verify", "--against", __file__]],
+)
+def test_where_one_consumer_is_needed_and_several_are_named_it_is_2(
+    ctisync: Ctisync, arguments: list[str]
+) -> None:
+    named = ["--consumer", "two", "--consumer", "vd_1.0.0/one"]
+    ended = ctisync.run(*arguments, *named, CTISYNC_CONSUMERS=TWO_CONSUMERS)
+
+    assert ended.returncode == 2
+    assert_two_lines(ended.stderr, "several are given: vd_1.0.0/two, vd_1.0.0/one", "one --consumer NAME")
+
+
+@pytest.mark.parametrize("command", ["sync", "update", "init-snapshot", "status", "history", "verify"])
+def test_each_consumer_that_is_named_is_passed_over(ctisync: Ctisync, command: str) -> None:
+    """The first of two names would be dropped without a word, and its content grow old."""
+    consumers = json.dumps([{"consumer": each, "index": each} for each in ("one", "two", "three")])
+    named = ["--consumer", "three", "--consumer", "one", "--consumer", "vd_1.0.0/three"]
+    gone = f"http://127.0.0.1:{unused_port()}"
+    ended = ctisync.run(command, *named, CTISYNC_CONSUMERS=consumers, CTISYNC_CTI__URL=gone)
+
+    told = ended.stdout + ended.stderr
+    assert told.index("vd_1.0.0/three") < told.index("vd_1.0.0/one")
+    assert "vd_1.0.0/two" not in told
 
 
 @pytest.mark.parametrize(

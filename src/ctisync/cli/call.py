@@ -1,6 +1,7 @@
 """The options that all commands have in common, and what they come to."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -32,11 +33,11 @@ ConfigOption = Annotated[
     Path | None, typer.Option("--config", metavar="FILE", help="Settings, instead of the user's own file.")
 ]
 ConsumerOption = Annotated[
-    str | None,
+    list[str] | None,
     typer.Option(
         "--consumer",
         metavar="NAME",
-        help="Only this one of the configured consumers.",
+        help="Only this one of the configured consumers; may be given again for another.",
         autocompletion=_names_of_consumers,
     ),
 ]
@@ -52,6 +53,7 @@ TolerateCooldownOption = Annotated[
     bool, typer.Option("--tolerate-cooldown", help="Exit 0 while the feed is left alone; for cron.")
 ]
 DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
+NowOption = Annotated[bool, typer.Option("--now", help="Ask the feed, even if it is to be left alone.")]
 MetricsOption = Annotated[
     Path | None,
     typer.Option("--metrics", metavar="FILE", help="Write figures of the pass as a Prometheus textfile."),
@@ -72,27 +74,29 @@ class Call(msgspec.Struct, frozen=True):
     settings: Settings
     consumers: tuple[Consumer, ...]
     console: Console
+    named: bool
+    """Whether the consumers were named on the command line."""
 
     def only_consumer(self, why: str) -> Consumer:
         if len(self.consumers) > 1:
             names = ", ".join(str(each) for each in self.consumers)
-            raise UsageError(
-                f"{why} one consumer, and several are configured: {names}", hint="add --consumer NAME"
-            )
+            told = "given" if self.named else "configured"
+            hint = "give one --consumer NAME alone" if self.named else "add --consumer NAME"
+            raise UsageError(f"{why} one consumer, and several are {told}: {names}", hint=hint)
         return self.consumers[0]
 
 
 def call_of(
     context: typer.Context,
     config: Path | None,
-    consumer: str | None,
+    consumers: Sequence[str] | None,
     verbose: bool,
     quiet: bool,
     log_format: Format,
 ) -> Call:
     console = console_of(context, verbose, quiet, log_format)
     settings = found_settings(config, console).settings
-    return Call(settings, chosen(settings, consumer), console)
+    return Call(settings, chosen(settings, consumers), console, named=bool(consumers))
 
 
 def found_settings(config: Path | None, console: Console) -> Found:
@@ -114,14 +118,17 @@ def console_of(context: typer.Context, verbose: bool, quiet: bool, log_format: F
     return console
 
 
-def chosen(settings: Settings, wanted: str | None) -> tuple[Consumer, ...]:
-    """All consumers, or the one of that name (or `context/name`)."""
-    followed = settings.followed
-    if wanted is None:
-        return followed
+def chosen(settings: Settings, wanted: Sequence[str] | None) -> tuple[Consumer, ...]:
+    """All consumers, or those of these names (or `context/name`), in this order, each once."""
+    if not wanted:
+        return settings.followed
+    return tuple(dict.fromkeys(_named(settings.followed, each) for each in wanted))
+
+
+def _named(followed: Sequence[Consumer], wanted: str) -> Consumer:
     found = tuple(each for each in followed if wanted in (each.name, str(each)))
     if len(found) == 1:
-        return found
+        return found[0]
     names = ", ".join(str(each) for each in followed)
     what = f"no consumer {wanted} is configured" if not found else f"several consumers are named {wanted}"
     raise UsageError(f"{what}; configured: {names}", hint=f"--consumer {quoted(followed[0])}")

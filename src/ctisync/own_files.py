@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, NamedTuple
 
 from ctisync.core.mounts import network_kind
+from ctisync.errors import UsageError
 from ctisync.harmless import quoted
 
 MOUNTS: Final = Path("/proc/self/mountinfo")
@@ -33,6 +34,17 @@ class Fault(NamedTuple):
 
     said: str
     hint: str
+
+
+def own_path(path: Path, option: str) -> Path:
+    """The path that was given with this option, where `~` is a user's home. Raises UsageError without one."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise UsageError(
+            f"{option}: {path} begins with the home of a user, and there is none of that name",
+            hint="write the whole path",
+        ) from None
 
 
 def opened(path: Path, flags: int) -> int:

@@ -5,10 +5,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import msgspec
+
 from ctisync.commands.afterwards import passes_told
 from ctisync.console import Console
 from ctisync.core.model import Consumer, Snapshot
-from ctisync.errors import SnapshotRefused, UsageError
+from ctisync.errors import FeedRefused, SnapshotRefused, UsageError
+from ctisync.own_files import own_path
 from ctisync.ports import Clock, Report
 from ctisync.settings import Settings
 from ctisync.wiring import command_manager, consumer_lock, opened_feed, opened_store
@@ -37,7 +40,7 @@ def load_from(
 
     def one(consumer: Consumer, report: Report) -> None:
         with (
-            named_refusals(source, "--from"),
+            named_refusals(source, "--from", offset),
             consumer_lock(settings, consumer, clock, "ctisync init-snapshot --from") as host_lock,
             opened_store(settings, clock, host_lock=host_lock) as store,
             opened_feed(settings, consumer, clock, report) as feed,
@@ -45,10 +48,12 @@ def load_from(
             file = here or feed.fetch_given(source, keep_alive=lambda: None)
             feed.check_room(file)
             found = offset_of(file, source, report) if offset is None else offset
+            _check_offset(found, store.look(consumer).last_offset, settings)
+            snapshot = Snapshot.announced(source, found) if here is None else Snapshot(source, found)
             load_given(
                 consumer,
                 file,
-                Snapshot.announced(source, found) if here is None else Snapshot(source, found),
+                msgspec.structs.replace(snapshot, exact=offset is not None),
                 store=store,
                 commands=command_manager(settings, clock),
                 clock=clock,
@@ -64,11 +69,11 @@ def file_here(source: str, settings: Settings, clock: Clock) -> "LocalSnapshot |
     from ctisync.feed.snapshot_file import open_given
 
     bounds = Bounds(clock, settings.limits)
-    return None if "://" in source else open_given(Path(source).expanduser(), bounds)
+    return None if "://" in source else open_given(own_path(Path(source), "--from"), bounds)
 
 
 @contextmanager
-def named_refusals(source: str, option: str) -> Iterator[None]:
+def named_refusals(source: str, option: str, offset: int | None = None) -> Iterator[None]:
     """A snapshot that a person gave with `option` is refused by its name, with what to give instead."""
     from ctisync.feed.links import shown
 
@@ -78,10 +83,22 @@ def named_refusals(source: str, option: str) -> Iterator[None]:
         hint = None if error.hint is None else error.hint.replace("--from", option)
         raise UsageError(error.message.replace("--from", option), hint=hint) from error
     except SnapshotRefused as error:
-        raise SnapshotRefused(
-            f"{shown(source)}: {error.message}",
-            hint=f"give {option} a whole snapshot: a ZIP, NDJSON lines, or a JSON array of records",
-        ) from error
+        hint = f"give {option} a whole snapshot: a ZIP, NDJSON lines, or a JSON array of records"
+        if offset is not None:
+            hint += "; --offset N is the highest of its records, or above"
+        raise SnapshotRefused(f"{shown(source)}: {error.message}", hint=hint) from error
+
+
+def _check_offset(offset: int, last_known: int | None, settings: Settings) -> None:
+    """Raises FeedRefused for one that the feed can hardly have come to: changes up to it would be missed."""
+    most = settings.limits.offsets_ahead
+    if last_known is not None and offset > last_known + most:
+        raise FeedRefused(
+            f"the snapshot is said to stand for offset {offset}, more than {most} above the feed's last "
+            f"known {last_known}",
+            hint="say which it stands for: ctisync init-snapshot --from FILE --offset N; if that is right: "
+            "raise limits.offsets_ahead",
+        )
 
 
 def offset_of(file: "LocalSnapshot", source: str, report: Report) -> int:

@@ -48,12 +48,14 @@ class Consumer(msgspec.Struct, frozen=True):
 class Snapshot(msgspec.Struct, frozen=True):
     """A snapshot: its link, as it may be stored and shown, and the offset that it stands for.
 
-    `address` is where it lies when the link keeps something back; it is neither stored nor shown.
+    `address` is where it lies when the link keeps something back; it is neither stored nor shown. `exact`:
+    none of its records is newer, as a person says.
     """
 
     link: str
     offset: int
     address: str = ""
+    exact: bool = False
 
     @classmethod
     def announced(cls, link: str, offset: int) -> "Snapshot":

@@ -79,7 +79,8 @@ def _load(
 ) -> int:
     # A feed that goes on while it writes a snapshot may put a record into it that is newer than the
     # snapshot's offset; one that is newer than the feed itself is an error.
-    highest = max(step.snapshot.offset, writer.state.last_offset or 0)
+    known = 0 if step.snapshot.exact else writer.state.last_offset or 0
+    highest = max(step.snapshot.offset, known)
     found = kept = 0
     with (
         writer.load(step.snapshot) as load,

@@ -165,14 +165,26 @@ def in_words(error: BaseException) -> str:
 
 
 class Stopped(CtisyncError):
-    """A signal ended the pass; `exit_code` is 128 + the signal's number."""
+    """A signal ended the command; `exit_code` is 128 + the signal's number. `then`: how it goes on, if it
+    does."""
 
     exit_code = 130
     transient = True
 
-    def __init__(self, signal_number: int) -> None:
-        super().__init__(f"stopped by signal {signal_number}; the next pass goes on from here")
+    def __init__(self, signal_number: int, then: str = "") -> None:
+        super().__init__(f"stopped by signal {signal_number}" + (f"; {then}" if then else ""))
         self.exit_code = 128 + signal_number  # type: ignore[misc]  # one class, two signals
+
+
+_GOES_ON: Final = "the next pass goes on from here"
+
+AFTER_STOP: Final = {"sync": _GOES_ON, "update": _GOES_ON, "init-snapshot": "run the same command again"}
+"""What is true after a stop, from a command's first moment on; of other commands nothing is left to go on."""
+
+
+def after_asked(consumer: object) -> str:
+    """The same once an initialisation is stored as asked for."""
+    return f"the next ctisync sync goes on to initialise {consumer}, or gives that up with --keep"
 
 
 def worst(codes: Iterable[int]) -> int:

@@ -10,7 +10,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from ctisync.core.links import public_link
 from ctisync.core.model import Consumer
+from ctisync.core.state import ConsumerState, cooldown_ended
 from ctisync.core.steps import Mode, Policy
 from ctisync.errors import ConfigurationError, StoreUnavailable
 from ctisync.harmless import quoted
@@ -180,7 +182,14 @@ def spool_folder(settings: Settings) -> Path:
     return place.path.parent if isinstance(place, SqlitePlace) else settings.state_dir
 
 
-def policy(settings: Settings, mode: Mode, *, tolerate_cooldown: bool = False) -> Policy:
+def policy(
+    settings: Settings,
+    mode: Mode,
+    *,
+    tolerate_cooldown: bool = False,
+    now: bool = False,
+    keep: bool = False,
+) -> Policy:
     """What the settings allow a pass of this mode."""
     return Policy(
         mode,
@@ -188,7 +197,16 @@ def policy(settings: Settings, mode: Mode, *, tolerate_cooldown: bool = False) -
         timedelta(seconds=settings.reinit_interval),
         settings.limits,
         tolerate_cooldown,
+        server=public_link(settings.cti.url.rstrip("/")),
+        now=now,
+        keep=keep,
+        cooldowns=settings.cti.cooldown > 0,
     )
+
+
+def as_it_holds(state: ConsumerState, settings: Settings, clock: Clock) -> ConsumerState:
+    """The state without a cool-down that holds back no pass with these settings."""
+    return state if policy(settings, "sync").cooldown_of(state, clock.now()) else cooldown_ended(state)
 
 
 def _check_folder(folder: Path, settings: Settings) -> None:

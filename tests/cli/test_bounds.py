@@ -37,6 +37,7 @@ def cooling(ctisync: Ctisync, feed: FeedSimulator) -> Ctisync:
     """A content that is behind a feed which has asked to be left alone for an hour."""
     assert ctisync.run("sync", "-q").returncode == 0
     churn(feed.history, 30)
+    ctisync.environ["CTISYNC_CTI__COOLDOWN"] = "600"
     feed.fail("info", BUSY)
     assert ctisync.run("sync", "-q").returncode == 5
     feed.requests.clear()
@@ -54,7 +55,33 @@ def test_a_pass_inside_a_cooldown_asks_nothing_and_says_until_when(
         ended.stderr, "vd_1.0.0/vd_4.8.0: the feed is not asked before 20", "--tolerate-cooldown"
     )
     assert "answers 429" in ended.stderr
+    assert f"or at once: ctisync {command} --now" in ended.stderr
     assert feed.requests == []
+
+
+@pytest.mark.parametrize("command", ["sync", "update", "init-snapshot"])
+def test_an_operator_ends_it_with_now(cooling: Ctisync, feed: FeedSimulator, command: str) -> None:
+    assert cooling.run(command, "-q", "--now").returncode == 0
+    assert feed.asked("info")
+    assert "left alone" not in cooling.run("status").stdout
+
+
+def test_it_is_the_servers_that_asked_for_it_and_no_others(cooling: Ctisync, feed: FeedSimulator) -> None:
+    """A way round a feed that is down for a day would be no way round."""
+    mirror = feed.url.replace("127.0.0.1", "localhost")
+    assert "left alone" not in cooling.run("status", CTISYNC_CTI__URL=mirror).stdout
+    assert cooling.run("sync", "-q", CTISYNC_CTI__URL=mirror).returncode == 0
+
+
+def test_the_setting_that_wants_none_ends_it(cooling: Ctisync, feed: FeedSimulator) -> None:
+    assert "left alone" not in cooling.run("status", CTISYNC_CTI__COOLDOWN="0").stdout
+    assert cooling.run("sync", "-q", CTISYNC_CTI__COOLDOWN="0").returncode == 0
+
+
+def test_status_and_doctor_say_how_to_end_it(cooling: Ctisync) -> None:
+    ended = cooling.run("doctor")
+    assert "ctisync sync --now" in ended.stdout
+    assert "--now" in cooling.run("status").stdout
 
 
 @pytest.mark.parametrize("command", ["sync", "update", "init-snapshot"])
@@ -95,6 +122,7 @@ def test_a_snapshot_that_a_person_brings_is_not_held_back(cooling: Ctisync, feed
 def test_an_owed_command_goes_out_inside_it(ctisync: Ctisync, feed: FeedSimulator) -> None:
     with CommandManagerStandIn() as manager:
         ctisync.environ["CTISYNC_COMMAND_MANAGER__URL"] = manager.url
+        ctisync.environ["CTISYNC_CTI__COOLDOWN"] = "600"
         manager.fail(400, times=2)
         assert ctisync.run("sync", "-q").returncode == 8
         feed.fail("info", BUSY)
@@ -115,7 +143,7 @@ def test_a_spent_budget_is_remembered_unless_the_setting_says_no(
     assert ctisync.run("sync", "-q", CTISYNC_CTI__COOLDOWN="600").returncode == 5
     feed.heal()
     feed.requests.clear()
-    ended = ctisync.run("sync", "-q")
+    ended = ctisync.run("sync", "-q", CTISYNC_CTI__COOLDOWN="600")
     assert ended.returncode == 5
     assert "not asked before" in ended.stderr
     assert feed.requests == []

@@ -8,6 +8,7 @@ import pytest
 
 from ctisync.core.model import MAX_OFFSET, Consumer, ConsumerInfo
 from ctisync.core.state import (
+    Asked,
     ConsumerState,
     Cooldown,
     FailedChange,
@@ -59,7 +60,8 @@ def test_every_field_of_a_state_comes_back(make_store: MakeStore, consumer: Cons
             checked_at=passes.NOW,
             updated_at=LATER,
             reinitialised_at=LATER,
-            cooldown=Cooldown(until=LATER, reason="429"),
+            cooldown=Cooldown(until=LATER, reason="429", server="https://cti.example.org/api/v1"),
+            asked=Asked(msgspec.structs.replace(consumer, resources=("CVE-*",)), LATER),
         )
         writer.save(state)
         assert writer.state == state

@@ -173,6 +173,14 @@ class ModelMachine(RuleBasedStateMachine):
     def a_pass_runs(self, mode: Mode) -> None:
         self._undisturbed(mode)
 
+    @precondition(lambda self: self.reader.look(self.consumer).asked is not None)
+    @rule()
+    def an_operator_gives_up_what_was_asked_for(self) -> None:
+        policy, self.policy = self.policy, msgspec.structs.replace(self.policy, keep=True)
+        self._undisturbed("sync")
+        self.policy = policy
+        assert self.reader.look(self.consumer).asked is None
+
     @precondition(lambda self: self.reader.look(self.consumer).phase == "blocked")
     @rule()
     def a_blocked_content_is_looked_at_again(self) -> None:
@@ -298,6 +306,9 @@ class ModelMachine(RuleBasedStateMachine):
                 offered = None if server.offered is None else server.offered.offset
                 assert offered in (None, self.model.stands_at)
             case None:
+                refused = state.refused is not None and state.refused.link == server.link
+                waits = mode == "update" or server.link is None or refused
+                assert state.asked is None or waits, "what an operator has asked for is forgotten"
                 nothing_yet = state.offset == 0 and server.link is None
                 assert state.offset == server.told_offset or nothing_yet
             case FeedUnreachable():

@@ -58,7 +58,9 @@ class Model:
         offered = self._server.snapshots[snapshot.link]
         assert not offered.damaged, "a damaged snapshot went live"
         assert snapshot.offset == offered.offset
-        by_itself = process.mode == "sync" and before.failed is None and not self.mixed
+        by_itself = (
+            process.mode == "sync" and (before.failed, before.asked) == (None, None) and not self.mixed
+        )
         if by_itself and offered.history is self.lineage:
             assert offered.offset >= self.stands_at, "the content went back by itself"
         self.lineage, self.stands_at, self.mixed = offered.history, offered.offset, False

@@ -52,7 +52,11 @@ def test_no_interleaving_of_two_writers_breaks_a_promise(scenario: str, snapshot
             "a first swap announced, then a sync and an init-snapshot",
             "the alias leads to two contents",
         ),
-        ("swap_announced", "an operator's init-snapshot and a sync", "a late create brought a record back"),
+        (
+            "swap_announced",
+            "an init-snapshot, and a sync that gives it up",
+            "a late create brought a record back",
+        ),
         ("elsewhere_kept", "an init-snapshot under another alias, and a sync", "was loaded anew"),
         (
             "elsewhere_spared",
@@ -150,6 +154,8 @@ class StepsSeen:
             undone = after["generation"] == before["generation"]
             return "undo" if undone else "finish_swap" if self._announced else "finish_found"
         state, was = after["state"], before["state"]
+        if state["asked"] != was["asked"]:
+            return "remember_asked"
         if state["loading"] != was["loading"]:
             return "begin_load"
         if after["generation"] != before["generation"]:
@@ -276,7 +282,7 @@ def the_next_ones(server: Server) -> list[str]:
     lease."""
     document = server.document
     is_done = (document.offset, document.owed) == (LAST, None) or document.alias == "B"
-    if is_done and (document.swap, document.lease) == (None, None):
+    if is_done and document.asked != "A" and (document.swap, document.lease) == (None, None):
         return []
     return names(expected(server, Writer("b")))
 

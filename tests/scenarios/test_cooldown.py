@@ -123,3 +123,73 @@ def test_a_clock_that_jumps_back_for_years_does_not_stop_the_updates(following: 
     following.clock.advance(days=-3650)
     assert following.run() is None
     assert following.holds()
+
+
+def test_another_feed_is_asked_at_once_and_so_is_the_first_one_when_the_settings_lead_back_to_it(
+    following: World,
+) -> None:
+    """A mirror has not asked for anything: its content would come an hour late, or a day."""
+    following.policy = msgspec.structs.replace(following.policy, server="https://cti.example/api/v1")
+    following.feed.fail("info", BUSY)
+    assert isinstance(following.run(), FeedUnreachable)
+    assert isinstance(following.run(), FeedUnreachable)
+    assert asked(following) == 1
+
+    following.policy = msgspec.structs.replace(following.policy, server="https://mirror.example/api/v1")
+    assert following.run() is None
+    assert following.holds()
+    assert following.state.cooldown is None
+
+
+def test_a_mirror_that_asks_to_be_left_alone_as_well_is_left_alone(following: World) -> None:
+    following.policy = msgspec.structs.replace(following.policy, server="https://cti.example/api/v1")
+    following.feed.fail("info", BUSY, times=2)
+    following.run()
+    following.policy = msgspec.structs.replace(following.policy, server="https://mirror.example/api/v1")
+    following.clock.advance(minutes=30)
+    assert isinstance(following.run(), FeedUnreachable)
+    assert asked(following) == 2
+    held = following.run()
+    assert held is not None
+    assert "not asked before 2026-03-01T13:30:00Z" in held.message
+    assert asked(following) == 2
+
+
+def test_a_cool_down_that_an_earlier_version_has_stored_holds_for_any_server(following: World) -> None:
+    following.feed.fail("info", BUSY)
+    following.run()
+    following.policy = msgspec.structs.replace(following.policy, server="https://mirror.example/api/v1")
+    assert isinstance(following.run(), FeedUnreachable)
+    assert asked(following) == 1
+
+
+def test_an_operator_who_knows_better_asks_now_and_the_feeds_new_word_counts(following: World) -> None:
+    following.feed.fail("info", BUSY, times=2)
+    following.run()
+    following.clock.advance(minutes=30)
+    following.policy = msgspec.structs.replace(following.policy, now=True)
+    again = following.run()
+    assert isinstance(again, FeedUnreachable)
+    assert asked(following) == 2
+    assert again.hint is not None
+    assert "after 2026-03-01T13:30:00Z" in again.hint
+    assert "ctisync sync --now" in again.hint
+    following.policy = msgspec.structs.replace(following.policy, now=False)
+    assert isinstance(following.run(), FeedUnreachable)
+    following.policy = msgspec.structs.replace(following.policy, now=True)
+    assert following.run() is None
+    assert following.holds()
+
+
+def test_where_no_cool_down_is_wanted_none_is_kept_and_none_holds(following: World) -> None:
+    following.feed.fail("info", BUSY)
+    following.run()
+    following.policy = msgspec.structs.replace(following.policy, cooldowns=False)
+    following.feed.fail("info", BUSY)
+    refused = following.run()
+    assert isinstance(refused, FeedUnreachable)
+    assert asked(following) == 2
+    assert refused.hint is not None
+    assert "--now" not in refused.hint, "the next pass asks anyway"
+    assert following.run() is None
+    assert following.state.cooldown is None

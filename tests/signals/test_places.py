@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import sqlite3
+import subprocess
 import time
 from contextlib import closing
 from pathlib import Path
@@ -19,14 +20,18 @@ TERM, INT = signal.SIGTERM, signal.SIGINT
 RETRY = {"Retry-After": "50"}
 
 
-def assert_stopped(ended: Ended, number: signal.Signals) -> None:
-    assert ended.told == f"ctisync: stopped by signal {number:d}; the next pass goes on from here\n"
+def assert_stopped(
+    ended: Ended, number: signal.Signals, then: str = "; the next pass goes on from here"
+) -> None:
+    assert ended.told == f"ctisync: stopped by signal {number:d}{then}\n"
     assert ended.code == 128 + number
     assert ended.seconds <= PROMISED
 
 
-def assert_ended_at_once(ended: Ended, number: signal.Signals) -> None:
-    told = f"ctisync: stopped by signal {number:d}; the next pass goes on from here; it was ended at once\n"
+def assert_ended_at_once(
+    ended: Ended, number: signal.Signals, then: str = "the next pass goes on from here"
+) -> None:
+    told = f"ctisync: stopped by signal {number:d}; {then}; it was ended at once\n"
     assert (ended.told, ended.code) == (told, 128 + number)
     assert ended.seconds <= PROMISED
 
@@ -122,13 +127,13 @@ def test_while_another_program_locks_the_database(sqlite: SqlitePasses) -> None:
         awaited(lambda: lock in map(os.path.realpath, opened.iterdir()))
         time.sleep(1)
 
-        assert_ended_at_once(stopped(running, TERM), TERM)
+        assert_ended_at_once(stopped(running, TERM), TERM, "run the same command again")
 
     assert sqlite.run().returncode == 0
     assert sqlite.content() == (sqlite.last_offset, sqlite.expected)
 
 
-def test_a_killed_load_of_a_content_that_was_current_is_forgotten_by_the_next_pass(
+def test_what_a_killed_load_of_a_content_that_was_current_has_left_is_gone_after_the_next_pass(
     sqlite: SqlitePasses,
 ) -> None:
     """The next pass has nothing to write, and `status` would say `loading` for ever."""
@@ -171,7 +176,7 @@ def test_an_export_to_a_file_leaves_the_file_that_was_there(opensearch: OpenSear
     awaited(lambda: len(opensearch.files()) == 2)
     opensearch.node_proxy.hang()
 
-    assert_stopped(stopped(slow, TERM), TERM)
+    assert_stopped(stopped(slow, TERM), TERM, then="")
 
     opensearch.node_proxy.go_on()
     assert opensearch.files() == {output.name}
@@ -245,3 +250,67 @@ class _TimedCtisync(Ctisync):
 
     def command(self, *arguments: str) -> list[str]:
         return ["timeout", "6", *super().command(*arguments)]
+
+
+def download_under_way(passes: SqlitePasses, *command: str) -> "subprocess.Popen[bytes]":
+    """Half of the snapshot is here, the rest does not come."""
+    passes.feed.fail("snapshot", feed_failures.stall(60, after=0.5))
+    running = passes.start(*command)
+    awaited(lambda: any(path.stat().st_size for path in passes.folder.glob("*.part")))
+    return running
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, INT])
+def test_an_init_snapshot_that_was_stopped_is_done_by_the_next_sync(
+    sqlite: SqlitePasses, number: signal.Signals
+) -> None:
+    """An operator who has asked for it would find the old content, and `status` would be content with it."""
+    assert sqlite.run().returncode == 0
+    sqlite.publish()
+    ended = stopped(download_under_way(sqlite, "init-snapshot", "-q"), number)
+    if number == INT:
+        assert ended.told == (
+            "ctisync: stopped by signal 2; the next ctisync sync goes on to initialise vd_1.0.0/vd_4.8.0, or "
+            "gives that up with --keep\n"
+        )
+    waiting = sqlite.run("status").stdout
+    assert "to be initialised again" in waiting
+    assert "ctisync sync --keep" in waiting
+    assert "waits to be initialised again" in sqlite.ctisync.run("status", "--check").stdout
+    sqlite.feed.heal()
+    sqlite.feed.requests.clear()
+
+    assert_goes_on(sqlite)
+
+    (asked,) = sqlite.feed.asked("snapshot")
+    assert asked.headers["range"].startswith("bytes="), "the half download is gone on with"
+    assert "asked for" not in sqlite.run("status").stdout
+
+
+def test_what_was_asked_for_and_stopped_is_given_up_with_keep(sqlite: SqlitePasses) -> None:
+    assert sqlite.run().returncode == 0
+    sqlite.publish()
+    stopped(download_under_way(sqlite, "init-snapshot", "-q"), TERM)
+    sqlite.feed.requests.clear()
+
+    assert sqlite.run("sync", "-q", "--keep").returncode == 0
+
+    assert sqlite.feed.asked("snapshot") == []
+    assert list(sqlite.folder.glob("*.part")) == []
+    assert "asked for" not in sqlite.run("status").stdout
+
+
+def test_a_snapshot_that_somebody_gave_is_nothing_that_a_later_pass_goes_on_with(
+    sqlite: SqlitePasses,
+) -> None:
+    assert sqlite.run().returncode == 0
+    given = str(sqlite.feed.publish_snapshot("ndjson"))
+    ended = stopped(download_under_way(sqlite, "init-snapshot", "-q", "--from", given), INT)
+    assert ended.told == "ctisync: stopped by signal 2; run the same command again\n"
+
+
+def test_what_is_no_pass_promises_no_pass(sqlite: SqlitePasses) -> None:
+    sqlite.feed.fail("info", feed_failures.stall(60, after=0.5))
+    running = sqlite.start("status", "--remote")
+    awaited(lambda: sqlite.feed.asked("info"))
+    assert stopped(running, INT).told == "ctisync: stopped by signal 2\n"

@@ -9,7 +9,7 @@ import pytest
 
 from ctisync.core.foresight import foresee
 from ctisync.core.model import Consumer, ConsumerInfo, OffsetRange, Snapshot
-from ctisync.core.state import ConsumerState, Cooldown, FailedChange, RefusedSnapshot
+from ctisync.core.state import Asked, ConsumerState, Cooldown, FailedChange, RefusedSnapshot
 from ctisync.core.steps import (
     ApplyRange,
     AskFeed,
@@ -86,6 +86,11 @@ def ahead_of_the_feed(stage: Stage) -> None:
     stage.put(offset=99)
 
 
+def asked_to_begin_again(stage: Stage) -> None:
+    stage.run()
+    stage.put(asked=Asked(CONSUMER, stage.clock.now()))
+
+
 SITUATIONS = [
     nothing_stored,
     in_step,
@@ -96,6 +101,7 @@ SITUATIONS = [
     left_alone,
     blocked,
     ahead_of_the_feed,
+    asked_to_begin_again,
 ]
 
 

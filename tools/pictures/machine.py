@@ -11,12 +11,13 @@ from xml.sax.saxutils import escape
 
 from ctisync.core import steps
 from ctisync.core.model import Consumer
+from ctisync.core.state import ConsumerState
 from ctisync.core.steps import End, Policy
 from ctisync.errors import DONE
 from ctisync.sync.run_pass import bad_end
 from tools.pictures.walk import START, Machine
 
-ORDER: Final = (START, "Settle", "SendCommand", "AskFeed", "Initialise", "ApplyRange")
+ORDER: Final = (START, "Settle", "NoteAsked", "SendCommand", "AskFeed", "Initialise", "ApplyRange")
 """The place of each step, from top to bottom."""
 
 _BOX: Final = 440
@@ -171,7 +172,7 @@ def _pill(outcome: str) -> _Pill:
 
 
 def _exit_code(outcome: str) -> int:
-    error = bad_end(End(outcome, ""), Consumer(), Policy())  # type: ignore[arg-type]  # one of its words
+    error = bad_end(End(outcome, ""), Consumer(), Policy(), ConsumerState())  # type: ignore[arg-type]  # one of its words
     return DONE if error is None else error.exit_code
 
 

@@ -24,6 +24,7 @@ from ctisync.core.steps import (
     AskFeed,
     End,
     Initialise,
+    NoteAsked,
     Policy,
     SendCommand,
     Settle,
@@ -45,6 +46,7 @@ _LIMITS: Final = Limits(offsets_ahead=10_000)
 _POLICIES: Final = (
     Policy("sync", limits=_LIMITS),
     Policy("sync", on_feed_reset="init", limits=_LIMITS),
+    Policy("sync", keep=True, limits=_LIMITS),
     Policy("update", limits=_LIMITS),
     Policy("init-snapshot", limits=_LIMITS),
 )
@@ -169,6 +171,9 @@ def _effects(step: Step, now: Situation) -> Iterator[Effect]:
     match step:
         case Settle():
             yield from _settled(now)
+        case NoteAsked(wanted):
+            asked = transitions.initialisation_asked(state, _CONSUMER, _NOW)
+            yield Effect("noted", now.then(asked if wanted else transitions.initialisation_given_up(state)))
         case SendCommand():
             yield Effect("accepted", now.then(transitions.command_accepted(state)))
             yield Effect("refused", now.then(transitions.command_refused(state), command_refused=True))

@@ -12,7 +12,7 @@ from ctisync.cli import completing
 from ctisync.cli.app import app
 from ctisync.cli.call import CLOCK
 from ctisync.console import Console, silence_libraries
-from ctisync.errors import DONE, Stopped, UsageError
+from ctisync.errors import AFTER_STOP, DONE, Stopped, UsageError
 
 # typer's own click, or the one beside it: the class from which all errors of a command line come.
 _CommandLineError: Final[type[Exception]] = typer.BadParameter.__mro__[1]
@@ -24,15 +24,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console(sys.stderr, CLOCK)
     silence_libraries()
 
+    typed = sys.argv[1:] if arguments is None else arguments
+    console.after_stop = AFTER_STOP.get(typed[0], "") if typed else ""
+
     def tell_ended(number: int) -> None:
-        stop = Stopped(number)
+        stop = Stopped(number, console.after_stop)
         console.failure(f"{stop.message}; it was ended at once", None, stop)
 
     try:
         with process.stopping_on_signals(tell_ended, CLOCK.monotonic):
-            code = _told(sys.argv[1:] if arguments is None else arguments, console)
+            code = _told(typed, console)
     except process.StopAsked as error:
-        stop = Stopped(error.signal_number)
+        stop = Stopped(error.signal_number, console.after_stop)
         console.failure(stop.message, None, error)
         process.drop_results()
         return stop.exit_code

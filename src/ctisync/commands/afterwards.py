@@ -15,6 +15,7 @@ from ctisync.core.account import Account, Accounting
 from ctisync.core.model import Consumer
 from ctisync.core.steps import Mode
 from ctisync.errors import (
+    AFTER_STOP,
     DONE,
     AnotherPass,
     CtisyncError,
@@ -22,6 +23,7 @@ from ctisync.errors import (
     Stopped,
     StoreUnavailable,
     UsageError,
+    after_asked,
     worst,
 )
 from ctisync.harmless import quoted
@@ -102,7 +104,13 @@ def _ended(
             console.error(error)
         except StopAsked as stop:
             if clock.monotonic() - stop.at < _QUICK:
-                _remember(settings, account_of(Stopped(stop.signal_number)), clock, console, HURRIED)
+                _remember(
+                    settings,
+                    account_of(Stopped(stop.signal_number, console.after_stop)),
+                    clock,
+                    console,
+                    HURRIED,
+                )
             raise
         account = account_of(error)
         if (said := closing(account)) is not None:
@@ -197,6 +205,9 @@ class _Counted:
 
     def event(self, level: Level, event: str, **fields: Any) -> None:
         self._accounting.event(event, fields)
+        if self._console.after_stop and event in ("initialise-asked", "initialised"):
+            asked = event == "initialise-asked"
+            self._console.after_stop = after_asked(fields["consumer"]) if asked else AFTER_STOP["sync"]
         self._console.event(level, event, **fields)
 
     def progress(

@@ -23,6 +23,7 @@ from ctisync.settings import Found, Settings
 from ctisync.settings.doubts import doubts
 from ctisync.settings.mistakes import Several
 from ctisync.wiring import (
+    as_it_holds,
     command_manager,
     free_room,
     lock_path,
@@ -180,7 +181,8 @@ def _store(
     def see(store: Store, consumer: Consumer) -> Iterator[Verdict]:
         """No verdict but for what keeps it from being seen."""
         tells = settings.command_manager.enabled is not False
-        seen.append(Seen(consumer, store.look(consumer), store.count(consumer), tells))
+        state = as_it_holds(store.look(consumer), settings, clock)
+        seen.append(Seen(consumer, state, store.count(consumer), tells))
         yield from ()
 
     return list(guarded("store", look)), seen
@@ -198,7 +200,7 @@ def _content(one: Seen, clock: Clock) -> Iterator[Verdict]:
         yield warning("content", why, hint, about=one.consumer)
     if (cooldown := state.cooldown_at(now)) is not None:
         told = f"passes leave the feed alone until {rfc3339(cooldown.until)}: {cooldown.reason}"
-        yield warning("cooldown", told, "wait for it; the next pass then asks again", about=one.consumer)
+        yield warning("cooldown", told, "wait for it, or: ctisync sync --now", about=one.consumer)
 
 
 def _command_manager(settings: Settings, clock: Clock) -> Iterator[Verdict]:

@@ -9,7 +9,7 @@ from ctisync.console import Console
 from ctisync.core.foresight import Foreseen, foresee
 from ctisync.core.model import Consumer, ConsumerInfo, Snapshot
 from ctisync.core.state import ConsumerState
-from ctisync.core.steps import ApplyRange, AskFeed, End, Initialise, Policy, SendCommand, Settle
+from ctisync.core.steps import ApplyRange, AskFeed, End, Initialise, NoteAsked, Policy, SendCommand, Settle
 from ctisync.errors import CtisyncError, UsageError, worst
 from ctisync.harmless import harmless
 from ctisync.locks import at_work
@@ -97,6 +97,12 @@ def _step(
             yield f"  ask the feed, which {told}"
         case Settle():
             yield "  settle what a dead pass has left, which may change what follows"
+        case NoteAsked(asked_for):
+            yield (
+                "  remember that an initialisation is asked for, until it is done"
+                if asked_for
+                else "  give up the initialisation that was asked for"
+            )
         case SendCommand(offset):
             if settings.command_manager_urls:
                 yield f"  send the update command for offset {offset:,}"
@@ -110,11 +116,11 @@ def _step(
             count = of.to - of.after
             yield f"  apply the changes of {count:,} offsets, {of.after + 1:,} to {of.to:,}"
         case End():
-            yield from _ending(foreseen.step, consumer, wanted)
+            yield from _ending(foreseen.step, consumer, wanted, foreseen.state)
 
 
-def _ending(end: End, consumer: Consumer, wanted: Policy) -> Iterator[str]:
-    error = bad_end(end, consumer, wanted)
+def _ending(end: End, consumer: Consumer, wanted: Policy, state: ConsumerState) -> Iterator[str]:
+    error = bad_end(end, consumer, wanted, state)
     yield f"  end with exit code {0 if error is None else error.exit_code}: {end.why}"
     if error is not None and error.hint is not None:
         yield f"    try: {error.hint}"

@@ -21,8 +21,11 @@ def run_passes(
     *,
     metrics: Path | None = None,
     tolerate_cooldown: bool = False,
+    now: bool = False,
+    keep: bool = False,
 ) -> int:
     """The exit code of `afterwards.passes_told`."""
+    allowed = policy(settings, mode, tolerate_cooldown=tolerate_cooldown, now=now, keep=keep)
 
     def one(consumer: Consumer, report: Report) -> None:
         from ctisync.sync.run_pass import run_pass
@@ -39,7 +42,7 @@ def run_passes(
                 commands=command_manager(settings, clock),
                 clock=clock,
                 report=report,
-                policy=policy(settings, mode, tolerate_cooldown=tolerate_cooldown),
+                policy=allowed,
             )
 
     return passes_told(settings, consumers, mode, clock, console, metrics, one)

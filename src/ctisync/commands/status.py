@@ -18,7 +18,7 @@ from ctisync.harmless import quoted
 from ctisync.locks import last_held, work_under
 from ctisync.ports import Clock, Store
 from ctisync.settings import Settings
-from ctisync.wiring import lock_path, opened_feed, opened_store
+from ctisync.wiring import as_it_holds, lock_path, opened_feed, opened_store
 
 _SOON: Final = timedelta(minutes=1)
 """A pass is remembered when it has let go of its lock, and file systems tell time by a clock of their own."""
@@ -137,7 +137,7 @@ def _seen(
     held = last_held(path)
     # Before the state: a pass that ends in between is at work then, and no dead one.
     work = _at_work(work_under(path), store.work(consumer), held)
-    state = store.look(consumer)
+    state = as_it_holds(store.look(consumer), settings, clock)
     last = _last_pass(store, consumer)
     one = Seen(
         consumer,
@@ -296,6 +296,8 @@ def what_to_type(one: Seen, now: datetime) -> str | None:
     state = one.state
     if one.work is not None and not one.settings_differ:
         return None
+    if state.content and state.asked_with(one.consumer):
+        return "ctisync sync (initialises again, as was asked for; ctisync sync --keep gives that up)"
     if one.settings_differ:
         return "the settings differ from those of the stored content: ctisync init-snapshot"
     if one.gone:

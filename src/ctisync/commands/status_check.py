@@ -136,7 +136,7 @@ def judge(one: Seen, limits: Thresholds, now: datetime) -> tuple[int, str]:
         return CRITICAL, "no content yet"
     if one.settings_differ:
         return WARNING, "the settings differ from those of the stored content"
-    if state.offset == 0 or (state.loading and one.work is None):
+    if state.offset == 0 or (state.loading and one.work is None) or state.asked_with(one.consumer):
         return WARNING, "waits to be initialised again; readers have the old content"
     if state.last_offset is None or state.checked_at is None:
         return _judge_given(state, limits, now)

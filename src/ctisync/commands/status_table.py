@@ -62,14 +62,29 @@ def _rows(one: Seen, now: datetime) -> Iterator[tuple[str, str]]:
     yield "records", _records(one, now)
     yield "feed asked", ago(state.checked_at, now)
     if (cooldown := state.cooldown_at(now)) is not None:
-        yield "left alone", f"until {rfc3339(cooldown.until)}: {cooldown.reason}"
+        yield (
+            "left alone",
+            f"until {rfc3339(cooldown.until)}: {cooldown.reason} (to ask now: ctisync sync --now)",
+        )
     if state.snapshot_offset is not None:
         yield "initialised from", f"a snapshot of offset {state.snapshot_offset:,}"
+    if state.asked is not None:
+        yield "asked for", f"to be initialised again, {ago(state.asked.at, now)}"
     if one.owed is not None:
         yield (
             "command owed",
             f"for offset {one.owed.offset:,}, refused {_times(one.owed.attempts)} so far",
         )
+    yield from _troubles(one, now)
+    if one.work is not None:
+        yield "at work", at_work(one.work, now)
+    if (todo := what_to_type(one, now)) is not None:
+        yield "to do", todo
+
+
+def _troubles(one: Seen, now: datetime) -> Iterator[tuple[str, str]]:
+    """What has kept passes from their work."""
+    state = one.state
     if state.failed is not None:
         operation = "" if state.failed.operation is None else f", operation {state.failed.operation}"
         label = "blocked by" if state.failed.blocked else "failed before"
@@ -82,11 +97,6 @@ def _rows(one: Seen, now: datetime) -> Iterator[tuple[str, str]]:
         yield "last pass", f"failed {ago(failure.ended_at, now)} with {failure.exit_code}: {one.why_failed}"
     if one.forgotten_at is not None:
         yield "forgotten", f"a pass that worked {ago(one.forgotten_at, now)}: it could not be remembered"
-    if one.work is not None:
-        yield "at work", at_work(one.work, now)
-    todo = what_to_type(one, now)
-    if todo is not None:
-        yield "to do", todo
 
 
 def _offset(state: ConsumerState) -> str:

@@ -53,6 +53,8 @@ class Console:
         self._masked = Mask()
         self._pass: dict[str, Any] = {}
         self._writing = Lock()
+        self.after_stop = ""
+        """How it goes on when a signal ends the command now."""
 
     def configure(self, *, least: Level, log_format: Form | None) -> None:
         """`least` is the lowest level that is shown. `log_format`: None, which is sentences at a terminal and

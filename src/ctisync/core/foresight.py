@@ -11,6 +11,8 @@ from ctisync.core.state import (
     RefusedSnapshot,
     advanced,
     command_accepted,
+    initialisation_asked,
+    initialisation_given_up,
     initialised,
     load_abandoned,
     looked,
@@ -20,6 +22,7 @@ from ctisync.core.steps import (
     AskFeed,
     End,
     Initialise,
+    NoteAsked,
     Policy,
     SendCommand,
     Settle,
@@ -56,6 +59,9 @@ def foresee(
         match step:
             case Settle():
                 state = msgspec.structs.replace(load_abandoned(state), unsettled=False)
+            case NoteAsked(wanted):
+                asked = initialisation_asked(state, consumer, now)
+                state = asked if wanted else initialisation_given_up(state)
             case SendCommand():
                 state = command_accepted(state)
             case AskFeed():

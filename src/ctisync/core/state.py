@@ -65,10 +65,19 @@ class RefusedSnapshot(msgspec.Struct, frozen=True):
 
 
 class Cooldown(msgspec.Struct, frozen=True):
-    """The feed is not asked before `until`; `reason` is one line, what was wrong when it was asked last."""
+    """The feed at `server` is not asked before `until`; `reason` is one line, what was wrong when it was
+    asked last. Without a `server`, as earlier versions store it, it holds for any."""
 
     until: Moment
     reason: str
+    server: str | None = None
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """An operator has asked, at this time, for an initialisation with these settings. It is not done yet."""
+
+    consumer: Consumer
+    at: Moment
 
 
 class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
@@ -98,6 +107,7 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fal
     updated_at: Moment | None = None
     reinitialised_at: Moment | None = None
     cooldown: Cooldown | None = None
+    asked: Asked | None = None
 
     @property
     def phase(self) -> Phase:
@@ -111,6 +121,14 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fal
         """The name under which this content is read, when it was stored for another one than `consumer`'s."""
         index = None if self.stored_for is None else self.stored_for.index
         return None if index == consumer.index else index
+
+    def asked_with(self, consumer: Consumer) -> bool:
+        """Whether an initialisation with `consumer`'s settings is asked for."""
+        return self.asked is not None and self.asked.consumer == consumer
+
+    def is_refused(self, snapshot: Snapshot) -> bool:
+        """Whether this snapshot could not be used when it was tried last."""
+        return self.refused is not None and self.refused.link == snapshot.link
 
     def owed_for(self, consumer: Consumer) -> Owed | None:
         """The command that is owed, unless it is for another name: there is no such content there yet."""
@@ -137,11 +155,13 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fal
         """When the content was last known to be all that the feed has. None: never."""
         return in_step_at(self.behind, self.checked_at, self.updated_at)
 
-    def cooldown_at(self, now: datetime) -> Cooldown | None:
-        """The cool-down, while it lasts. One that ends later than any may is a clock's mistake."""
+    def cooldown_at(self, now: datetime, server: str | None = None) -> Cooldown | None:
+        """The cool-down, while it lasts; of this server, if one is given. One that ends later than any may is
+        a clock's mistake."""
         cooldown = self.cooldown
-        lasts = cooldown is not None and now < cooldown.until <= now + LONGEST_COOLDOWN
-        return cooldown if lasts else None
+        if cooldown is None or not now < cooldown.until <= now + LONGEST_COOLDOWN:
+            return None
+        return cooldown if server is None or cooldown.server in (None, server) else None
 
 
 STALE: Final = timedelta(hours=24)
@@ -177,12 +197,29 @@ def looked(state: ConsumerState, info: ConsumerInfo, now: datetime) -> ConsumerS
     )
 
 
-def cooldown_begun(state: ConsumerState, seconds: float, reason: str, now: datetime) -> ConsumerState:
-    """The feed is left alone for so long. One that lasts already stays as it is."""
-    if state.cooldown_at(now) is not None:
+def cooldown_begun(
+    state: ConsumerState, seconds: float, reason: str, now: datetime, server: str | None = None
+) -> ConsumerState:
+    """The feed at `server` is left alone for so long. One of its that lasts already stays as it is."""
+    if state.cooldown_at(now, server) is not None:
         return state
     until = now + min(timedelta(seconds=seconds), LONGEST_COOLDOWN)
-    return msgspec.structs.replace(state, cooldown=Cooldown(until, reason))
+    return msgspec.structs.replace(state, cooldown=Cooldown(until, reason, server))
+
+
+def cooldown_ended(state: ConsumerState) -> ConsumerState:
+    """The feed may be asked."""
+    return msgspec.structs.replace(state, cooldown=None)
+
+
+def initialisation_asked(state: ConsumerState, consumer: Consumer, now: datetime) -> ConsumerState:
+    """It stays asked for until it is done or given up; a snapshot that was refused is tried for it again."""
+    return msgspec.structs.replace(state, asked=Asked(consumer, now), refused=None)
+
+
+def initialisation_given_up(state: ConsumerState) -> ConsumerState:
+    """The content stays what it is."""
+    return msgspec.structs.replace(state, asked=None)
 
 
 def load_begun(state: ConsumerState) -> ConsumerState:
@@ -222,6 +259,7 @@ def initialised(state: ConsumerState, snapshot: Snapshot, consumer: Consumer, no
         refused=None,
         stored_for=consumer,
         updated_at=now,
+        asked=None,
     )
 
 

@@ -18,13 +18,26 @@ Mode = Literal["sync", "init-snapshot", "update"]
 
 class Policy(msgspec.Struct, frozen=True):
     """What the caller allows: the subcommand, the two settings that decide about initialising, how much a
-    feed may ask of us, and whether a pass that a cool-down ends is a good one."""
+    feed may ask of us, and whether a pass that a cool-down ends is a good one.
+
+    `server` is the feed, as a cool-down names it. No cool-down holds back a pass that runs `now`, nor any
+    pass without `cooldowns`, which begins none either. `keep`: an initialisation that was asked for is given
+    up.
+    """
 
     mode: Mode = "sync"
     on_feed_reset: Literal["refuse", "init"] = "refuse"
     reinit_interval: timedelta = timedelta(hours=24)
     limits: Limits = USUAL
     tolerate_cooldown: bool = False
+    server: str | None = None
+    now: bool = False
+    cooldowns: bool = True
+    keep: bool = False
+
+    def cooldown_of(self, state: ConsumerState, now: datetime) -> Cooldown | None:
+        """The cool-down that holds back this pass."""
+        return None if self.now or not self.cooldowns else state.cooldown_at(now, self.server)
 
 
 class SoFar(msgspec.Struct, frozen=True):
@@ -58,6 +71,13 @@ class SoFar(msgspec.Struct, frozen=True):
 class Settle(msgspec.Struct, frozen=True):
     """Take the lease: that finishes a swap which was begun, looks at what is really live, and gives up a load
     whose pass has died."""
+
+
+class NoteAsked(msgspec.Struct, frozen=True):
+    """Store that an operator asks for an initialisation, so that a later pass does it if this one cannot; or
+    asks for it no more."""
+
+    wanted: bool
 
 
 class SendCommand(msgspec.Struct, frozen=True):
@@ -101,7 +121,7 @@ class End(msgspec.Struct, frozen=True):
     why: str
 
 
-Step = Settle | SendCommand | AskFeed | Initialise | ApplyRange | End
+Step = Settle | NoteAsked | SendCommand | AskFeed | Initialise | ApplyRange | End
 
 
 def next_step(
@@ -115,7 +135,11 @@ def next_step(
     """The next step of a pass. `info` is None until the feed has been asked."""
     if state.unsettled or state.loading:
         return Settle()
-    if state.stored_for not in (None, consumer) and policy.mode != "init-snapshot":
+    if (note := _to_note(state, info, consumer, policy)) is not None:
+        return note
+    asked = policy.mode == "sync" and state.asked_with(consumer)
+    differ = policy.mode != "init-snapshot" and state.stored_for not in (None, consumer)
+    if differ and not asked:
         return End("settings", _settings_differ(state.stored_for, consumer))
     owed = state.owed_for(consumer) if not so_far.command_refused else None
     if owed is not None and not so_far.advanced:
@@ -123,12 +147,31 @@ def next_step(
     if policy.mode == "update" and state.offset == 0 and not so_far.interrupted:
         return End("empty", "there is no content to update from: the stored offset is 0")
     if info is None:
-        cooldown = state.cooldown_at(now)
+        cooldown = policy.cooldown_of(state, now)
         return AskFeed() if cooldown is None else End("cooldown", _left_alone(cooldown))
-    work = _content_step(state, info, so_far, policy, now)
+    if asked and info.snapshot is not None and not state.is_refused(info.snapshot):
+        return Initialise(info.snapshot, "asked for by the operator, and not done yet")
+    work = (
+        End("settings", _settings_differ(state.stored_for, consumer))
+        if differ
+        else _content_step(state, info, so_far, policy, now)
+    )
     if isinstance(work, End) and owed is not None:
         return SendCommand(owed.offset)
     return work
+
+
+def _to_note(
+    state: ConsumerState, info: ConsumerInfo | None, consumer: Consumer, policy: Policy
+) -> NoteAsked | None:
+    """What an operator has asked for with this pass, unless it is stored already. A snapshot that the feed
+    did not offer (`info` is there from the beginning) can be loaded by no later pass."""
+    if policy.keep and state.asked is not None:
+        return NoteAsked(wanted=False)
+    known = state.asked_with(consumer) and state.refused is None
+    if policy.mode == "init-snapshot" and info is None and not known:
+        return NoteAsked(wanted=True)
+    return None
 
 
 def _content_step(
@@ -248,7 +291,11 @@ def _blocked(failed: FailedChange) -> str:
 
 
 def _left_alone(cooldown: Cooldown) -> str:
-    return f"the feed is not asked before {cooldown.until:%Y-%m-%dT%H:%M:%SZ}: {cooldown.reason}"
+    return f"the feed is not asked before {told_until(cooldown)}: {cooldown.reason}"
+
+
+def told_until(cooldown: Cooldown) -> str:
+    return f"{cooldown.until:%Y-%m-%dT%H:%M:%SZ}"
 
 
 def _settings_differ(stored: Consumer | None, wanted: Consumer) -> str:

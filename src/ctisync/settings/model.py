@@ -39,7 +39,7 @@ class CtiSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         Meta(ge=0, le=86_400),
         Meta(
             description="Seconds for which the feed is left alone once the `retry_budget` is spent and it "
-            "does not say itself; 0: not at all."
+            "does not say itself; 0: not at all, whatever it says."
         ),
     ] = 600.0
     allowed_hosts: Annotated[

@@ -8,17 +8,26 @@ the store's lease; one that has keeps it to its end.
 from contextlib import ExitStack
 
 from ctisync.core.model import Consumer, ConsumerInfo
-from ctisync.core.state import ConsumerState, cooldown_begun, looked
+from ctisync.core.state import (
+    ConsumerState,
+    cooldown_begun,
+    cooldown_ended,
+    initialisation_asked,
+    initialisation_given_up,
+    looked,
+)
 from ctisync.core.steps import (
     ApplyRange,
     AskFeed,
     End,
     Initialise,
+    NoteAsked,
     Policy,
     SendCommand,
     Settle,
     SoFar,
     next_step,
+    told_until,
 )
 from ctisync.errors import (
     Blocked,
@@ -62,7 +71,7 @@ def run_pass(
         # With -q, too: while the feed says nothing, nobody knows how old the content is, or gets one.
         level: Level = "warning" if end.outcome in ("nothing-known", "no-snapshot") else "info"
         report.event(level, "pass-ended", consumer=str(consumer), outcome=end.outcome, why=end.why)
-        if (error := bad_end(end, consumer, policy)) is not None:
+        if (error := bad_end(end, consumer, policy, this.state)) is not None:
             raise error
     if this.so_far.command_refused:
         raise CommandNotAccepted(
@@ -127,25 +136,32 @@ class _Pass:
         try:
             return self._steps()
         except (FeedUnreachable, FeedRefused) as error:
-            if isinstance(error, FeedUnreachable) and error.come_back_in is not None:
-                self._begin_cooldown(error.come_back_in, error.message)
+            if (
+                isinstance(error, FeedUnreachable)
+                and error.come_back_in is not None
+                and self.policy.cooldowns
+            ):
+                self._begin_cooldown(error.come_back_in, error)
             owed = self.state.owed_for(self.consumer)
             if self.writer is not None and owed is not None and not self.so_far.command_refused:
                 self._send(self.writer, owed.offset)
             raise
 
-    def _begin_cooldown(self, seconds: float, reason: str) -> None:
+    def _begin_cooldown(self, seconds: float, error: FeedUnreachable) -> None:
         """Remember to leave the feed alone. Best effort: it is the feed's failure that ends this pass."""
-        state = cooldown_begun(self.state, seconds, reason, self.clock.now())
+        before = cooldown_ended(self.state) if self.policy.now else self.state
+        state = cooldown_begun(before, seconds, error.message, self.clock.now(), self.policy.server)
         try:
             if self.writer is not None:
                 self.writer.save(state)
             else:
                 self.store.checked(self.consumer, state)
-        except CtisyncError as error:
+        except CtisyncError as failure:
             self.report.event(
-                "warning", "cooldown-not-remembered", consumer=str(self.consumer), why=error.message
+                "warning", "cooldown-not-remembered", consumer=str(self.consumer), why=failure.message
             )
+        else:
+            error.hint = _after_cooldown(state, self.policy)
 
     def _steps(self) -> End:
         while True:
@@ -154,13 +170,14 @@ class _Pass:
             match step:
                 case End():
                     self._remember_idle_look()
-                    if self.state.offset > 0 and step.outcome in ("up-to-date", "initialised", "blocked"):
-                        self.feed.tidy()
+                    self._tidy(step)
                     return step
                 case AskFeed():
                     self._ask_feed()
                 case _ if self.writer is None:
                     self._take_lease()  # and decide again: another writer may have been at work
+                case NoteAsked(wanted):
+                    self._note_asked(self.writer, wanted)
                 case SendCommand(offset):
                     self._send(self.writer, offset)
                 case Initialise():
@@ -205,6 +222,20 @@ class _Pass:
         if self.heard is not None and self.writer is None:
             self.store.checked(self.consumer, self.seen)
 
+    def _tidy(self, end: End) -> None:
+        """A half download is of no use any more, unless an initialisation is still asked for."""
+        done = end.outcome in ("up-to-date", "initialised", "blocked")
+        if done and self.state.offset > 0 and self.state.asked is None:
+            self.feed.tidy()
+
+    def _note_asked(self, writer: Writer, wanted: bool) -> None:
+        if wanted:
+            writer.save(initialisation_asked(writer.state, self.consumer, self.clock.now()))
+            self.report.event("debug", "initialise-asked", consumer=str(self.consumer))
+        else:
+            writer.save(initialisation_given_up(writer.state))
+            self.report.event("info", "initialise-given-up", consumer=str(self.consumer))
+
     def _send(self, writer: Writer, offset: int) -> None:
         accepted = send_command(offset, self.consumer, writer, self.commands, self.report)
         self.so_far = self.so_far.after(command_refused=not accepted)
@@ -212,7 +243,13 @@ class _Pass:
     def _initialise(self, writer: Writer, step: Initialise) -> None:
         self._end_update_bar()
         by_itself = self.policy.mode == "sync"
-        init_snapshot(step, self.consumer, writer, self.feed, self.clock, self.report, by_itself=by_itself)
+        try:
+            init_snapshot(
+                step, self.consumer, writer, self.feed, self.clock, self.report, by_itself=by_itself
+            )
+        except CtisyncError as error:
+            error.hint = _or_keep(error.hint, writer.state)
+            raise
         self.so_far = self.so_far.after(initialised=True, advanced=True)
 
     def _apply(self, writer: Writer, step: ApplyRange) -> None:
@@ -234,7 +271,25 @@ class _Pass:
         self.update_bar = None
 
 
-def bad_end(end: End, consumer: Consumer, policy: Policy) -> CtisyncError | None:
+def _after_cooldown(state: ConsumerState, policy: Policy) -> str | None:
+    """What to type while the feed is left alone."""
+    when = "that" if state.cooldown is None else told_until(state.cooldown)
+    return _or_keep(
+        f"run the same command after {when}, or at once: ctisync {policy.mode} --now; "
+        "for cron, --tolerate-cooldown makes it exit code 0",
+        state,
+    )
+
+
+def _or_keep(hint: str | None, state: ConsumerState) -> str | None:
+    """An initialisation that was asked for and cannot be done is to keep nobody from the updates."""
+    if state.asked is None or state.offset == 0:
+        return hint
+    give_up = "to give up the initialisation that was asked for: ctisync sync --keep"
+    return give_up if hint is None else f"{hint}; {give_up}"
+
+
+def bad_end(end: End, consumer: Consumer, policy: Policy, state: ConsumerState) -> CtisyncError | None:
     """What a pass that ends so raises; None when it has ended well."""
     match end.outcome:
         case "went-back":
@@ -264,9 +319,6 @@ def bad_end(end: End, consumer: Consumer, policy: Policy) -> CtisyncError | None
         case "empty":
             return EmptyStore(f"{consumer}: {end.why}", hint="ctisync sync")
         case "cooldown" if not policy.tolerate_cooldown:
-            return FeedUnreachable(
-                f"{consumer}: {end.why}",
-                hint="run the same command after that; for cron, --tolerate-cooldown makes it exit code 0",
-            )
+            return FeedUnreachable(f"{consumer}: {end.why}", hint=_after_cooldown(state, policy))
         case _:
             return None

@@ -41,7 +41,7 @@ class Swap(NamedTuple):
 
 class Document(NamedTuple):
     """The state and the lease; `version` stands for `if_seq_no` and `if_primary_term`, `alias` is the one
-    that the content was stored for."""
+    that the content was stored for, `asked` the one for which an operator has asked for a new content."""
 
     version: int = 0
     alias: str | None = None
@@ -50,6 +50,7 @@ class Document(NamedTuple):
     swap: Swap | None = None
     range_to: int | None = None
     owed: int | None = None
+    asked: str | None = None
     lease: str | None = None
 
 
@@ -103,10 +104,11 @@ class Server(NamedTuple):
 
 class Writer(NamedTuple):
     """A pass: its `next` step, and what it knows. `seen` is the document as it last read or wrote it, `alias`
-    is the one that its settings name."""
+    is the one that its settings name; `keeps`: it gives up a content that was asked for."""
 
     token: str
     wants_snapshot: bool = False
+    keeps: bool = False
     alias: str = "A"
     next: str = "acquire"
     seen: Document = Document()

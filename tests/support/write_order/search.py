@@ -47,13 +47,14 @@ def wrong_in_the_end(server: Server, rules: Rules, *, renamed: bool) -> str | No
 
 def _wrong_when_undone(server: Server, rules: Rules) -> str | None:
     """The old content goes on from where it stood, unless the new one is there already."""
+    asked = server.document.asked == "A"
     steps = []
     for step, after in performed(server, Writer("y"), rules):
         steps.append(step)
         if (wrong := violation(after)) is not None:
             return f"in an undisturbed pass: {wrong}"
         server = after
-    if "create" in steps:
+    if "create" in steps and not asked:
         return "the old content was loaded anew"
     arrived = server.document.offset == LAST or server.document.alias == "B"
     return None if arrived else "undone settings do not go on"
@@ -69,6 +70,8 @@ def _wrong_after(server: Server, rules: Rules, passes: tuple[Writer, ...]) -> st
     live = server.get(server.live_of(passes[-1].alias))
     if live is None or (live.holds, server.document.offset) != (LAST, LAST):
         return "undisturbed passes do not reach the feed's last offset"
+    if server.document.asked == passes[-1].alias:
+        return "what an operator has asked for is not done"
     if server.document.owed is not None or not server.told:
         return "a command is missed"
     return "a stray generation stays" if len(server.generations) > 1 else None
@@ -145,6 +148,7 @@ HALF_WRITTEN = LOADED._replace(document=LOADED.document._replace(range_to=LAST))
 
 SYNCS = (Writer("a"), Writer("b"))
 OPERATOR = (Writer("a", wants_snapshot=True), Writer("b"))
+GIVEN_UP = (Writer("a", wants_snapshot=True), Writer("b", keeps=True))
 SYNCS_AT_LAST = (Writer("y"), Writer("z"))
 RENAMED = (Writer("a", wants_snapshot=True, alias="B"), Writer("b"))
 RENAMED_TWICE = (Writer("a", wants_snapshot=True, alias="B"), Writer("b", wants_snapshot=True))
@@ -166,6 +170,7 @@ SCENARIOS: dict[str, tuple[Server, tuple[Writer, ...]]] = {
     "an operator's init-snapshot and a sync": (LOADED, OPERATOR),
     "two operators' init-snapshots": (LOADED, OPERATORS),
     "two syncs": (LOADED, SYNCS),
+    "an init-snapshot, and a sync that gives it up": (LOADED, GIVEN_UP),
     "a first swap announced, then a sync and an init-snapshot": (FIRST_SWAP, OPERATOR),
     "an init-snapshot under another alias, and a sync": (LOADED, RENAMED),
     "an init-snapshot under another alias, and one under the old": (LOADED, RENAMED_TWICE),

@@ -85,7 +85,7 @@ def finish_found(server: Server, writer: Writer, rules: Rules) -> After:
 
 
 def _swapped(offset: int) -> dict[str, object]:
-    return {"offset": offset, "swap": None, "range_to": None, "owed": offset}
+    return {"offset": offset, "swap": None, "range_to": None, "owed": offset, "asked": None}
 
 
 def fence_found(server: Server, writer: Writer, rules: Rules) -> After:
@@ -155,11 +155,16 @@ def _decided(writer: Writer) -> Writer:
     """core.steps.next_step, as far as the order of writes goes: a command that is owed from before goes out
     first, one for what this pass has done when there is nothing left to do."""
     state = writer.seen
+    if writer.keeps and state.asked is not None:
+        return writer.then("give_up_asked")
+    asked = state.asked == writer.alias
+    if writer.wants_snapshot and not writer.initialised and not asked:
+        return writer.then("remember_asked")
     if writer.is_elsewhere:  # a command for the other alias is none of ours
-        return writer.then("create" if writer.wants_snapshot and not writer.initialised else "unfence")
+        return writer.then("create" if asked and not writer.initialised else "unfence")
     if state.owed is not None and not writer.advanced:
         return writer.then("refresh")
-    wants_snapshot = writer.wants_snapshot or state.generation is None or state.offset == 0
+    wants_snapshot = asked or writer.wants_snapshot or state.generation is None or state.offset == 0
     if wants_snapshot and not writer.initialised:
         return writer.then("create")
     if state.offset < LAST and not writer.wants_snapshot:
@@ -168,6 +173,18 @@ def _decided(writer: Writer) -> Writer:
 
 
 # A new content (OpenSearchWriter.load and publish).
+
+
+def remember_asked(server: Server, writer: Writer, rules: Rules) -> After:
+    """An operator's wish is stored before anything is done for it: a later pass may be what does it."""
+    server, writer = _commit(server, writer, "decide", asked=writer.alias)
+    return (server, writer) if writer.next == ENDED else (server, _decided(writer))
+
+
+def give_up_asked(server: Server, writer: Writer, rules: Rules) -> After:
+    """`sync --keep`: the content that is there goes on from where it stands."""
+    server, writer = _commit(server, writer, "decide", asked=None)
+    return (server, writer) if writer.next == ENDED else (server, _decided(writer))
 
 
 def create(server: Server, writer: Writer, rules: Rules) -> After:
@@ -319,8 +336,8 @@ STEPS: dict[str, Step] = {
     step.__name__: step
     for step in (
         acquire, list_fences, revoke, look, finish_found, fence_found, see_lease, undo, zero, list_strays,
-        drop_strays, create, begin_load, load, check_count, announce_swap, swap, finish_swap,
-        read, announce_range, bulk, advance, refresh, post, accept, unfence, release,
+        drop_strays, remember_asked, give_up_asked, create, begin_load, load, check_count, announce_swap,
+        swap, finish_swap, read, announce_range, bulk, advance, refresh, post, accept, unfence, release,
     )
 }  # fmt: skip
 LOOKS = frozenset({"list_fences", "look", "see_lease", "list_strays"})

@@ -29,6 +29,15 @@ def test_what_is_in_order_is_found_to_be_so_before_the_first_pass_and_after_it(
     assert {worst(before), worst(after)} == {"ok"}
 
 
+def test_nothing_keeps_passes_from_a_store_that_is_in_order_and_none_is_at_work_when_it_has_let_go(
+    store: Store, consumer: Consumer
+) -> None:
+    for _ in range(2):
+        assert list(store.refusals([consumer])) == []
+        assert store.work(consumer) is None
+        passes.initialise(store, consumer, made_up(3), 10)
+
+
 def test_an_examination_changes_nothing(store: Store, consumer: Consumer) -> None:
     examined(store, consumer)
     assert store.count(consumer) is None

@@ -92,6 +92,10 @@ class Status(msgspec.Struct, frozen=True):
         return [one for one in self.found if isinstance(one, Unseen)]
 
 
+_LOOKED_THROUGH: Final = 20
+"""Passes, for one that no wrong clock has dated."""
+
+
 def look(
     settings: Settings,
     consumers: Sequence[Consumer],
@@ -138,7 +142,7 @@ def _seen(
     # Before the state: a pass that ends in between is at work then, and no dead one.
     work = _at_work(work_under(path), store.work(consumer), held)
     state = as_it_holds(store.look(consumer), settings, clock)
-    last = _last_pass(store, consumer)
+    last = _last_pass(store, consumer, clock.now())
     one = Seen(
         consumer,
         state,
@@ -163,10 +167,12 @@ def _at_work(here: Work | None, stored: Work | None, held: tuple[str, datetime] 
     return None if is_dead else stored
 
 
-def _last_pass(store: Store, consumer: Consumer) -> Account | None:
-    """The one that was remembered last; a history that cannot be read hides nothing else."""
+def _last_pass(store: Store, consumer: Consumer, now: datetime) -> Account | None:
+    """The newest that is remembered, but for those that a wrong clock has put into the future. A history that
+    cannot be read hides nothing else."""
     try:
-        return next(store.passes(consumer, 1), None)
+        passes = store.passes(consumer, _LOOKED_THROUGH)
+        return next((each for each in passes if believed(each.began_at, now) is not None), None)
     except CtisyncError:
         return None
 

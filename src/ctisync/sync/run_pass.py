@@ -209,8 +209,8 @@ class _Pass:
                 "content-gone",
                 consumer=str(self.consumer),
                 offset=self.seen.offset,
-                why=f"the store does not hold the content of {self.consumer.index} any more: somebody has "
-                "removed it",
+                why=f"what is stored as {self.consumer.index} is not the content that the state speaks of: "
+                "somebody has removed or replaced it",
             )
         if self.heard is not None and self.writer.state.offset != self.seen.offset:
             # Another pass came between: next to its content, what the feed said before is an old word.

@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
-from typing import Final, TextIO
+from typing import BinaryIO, Final, TextIO
 
 from ctisync.errors import CtisyncError, Unexpected, UsageError
 from ctisync.harmless import ERRORS, Drawn, in_json, lines
@@ -169,6 +169,13 @@ def open_streams() -> None:
         if isinstance(stream, TextIOWrapper):
             with suppress(OSError):  # what it leads to cannot be asked where it stands
                 stream.reconfigure(errors=ERRORS)
+
+
+def standard_input() -> BinaryIO:
+    """Raises UsageError when there is none."""
+    if sys.stdin is None:  # a caller has closed it
+        raise UsageError("standard input is closed", hint="give a file instead of -")
+    return sys.stdin.buffer
 
 
 def print_result(text: str) -> None:

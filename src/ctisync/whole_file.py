@@ -9,6 +9,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
+STDOUT: Final = Path("-")
+"""A name that stands for standard output."""
+
 _OLD: Final = 86_400
 """Seconds: a file that has not grown for so long is of a run that died."""
 
@@ -47,6 +50,8 @@ def replacing(target: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
 
 def _opened_special(target: Path) -> BinaryIO | None:
     """What stands under the name, opened, when it must be written to as it is."""
+    if target == STDOUT:
+        return os.fdopen(os.dup(1), "wb")
     if _SYSTEM.fullmatch(os.path.realpath(target.absolute().parent)):
         return target.open("wb")
     try:

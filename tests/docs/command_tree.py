@@ -14,7 +14,7 @@ from ctisync.cli.teaching import COMMANDS, Taught
 Row = tuple[str, str]
 """How an argument or option is written, and what it is for."""
 
-_SHELL: Final = frozenset((">", ">>", "|", "&&", ";", "&"))
+_SHELL: Final = frozenset((">", ">>", "<", "|", "&&", ";", "&"))
 
 _SHARED: Final = 4
 """An option that so many commands take alike is explained once for all of them."""

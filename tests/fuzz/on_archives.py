@@ -1,5 +1,6 @@
 """Archives: whatever a file holds, records come out or the file is refused, whichever way it is read."""
 
+import gzip
 import io
 import json
 import zipfile
@@ -7,6 +8,8 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import BinaryIO, Final, cast
+
+import zstandard
 
 from ctisync.core.limits import Limits
 from ctisync.core.model import MAX_NAME_BYTES, Record
@@ -66,6 +69,7 @@ def outcome(data: bytes, *, whole: bool) -> Outcome:
 
 @target(
     seeds=(
+        *(gzip.compress(LINES, mtime=0), zstandard.ZstdCompressor().compress(LINES)),
         *(LINES, ARRAY, packed(LINES), packed(ARRAY), b"<html>", b"[]", b"PK\x05\x06" + b"\0" * 18),
         assembled([Entry(b"readme", name=b"README"), Entry(LINES), Entry(b"", name=b"folder/", method=0)]),
         assembled([Entry(LINES, method=0)]),

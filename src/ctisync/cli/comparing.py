@@ -22,8 +22,8 @@ from ctisync.process import print_json, print_result
 @app.command()
 def diff(
     context: typer.Context,
-    old: Annotated[Path, typer.Argument(metavar="OLD", help="What `export` has written.")],
-    new: Annotated[Path, typer.Argument(metavar="NEW", help="The same, later.")],
+    old: Annotated[Path, typer.Argument(metavar="OLD", help="What `export` has written; -: standard input.")],
+    new: Annotated[Path, typer.Argument(metavar="NEW", help="The same, later; one of the two may be -.")],
     as_json: JsonLinesOption = False,
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="End with 9 when there are differences.")

@@ -22,6 +22,7 @@ from ctisync.process import print_result
 from ctisync.settings import Settings
 from ctisync.settings.mistakes import Several
 from ctisync.settings.sources import leaves
+from ctisync.whole_file import STDOUT
 
 config = Teaching(help="Show, check and begin the settings.")
 app.add_typer(config, name="config")
@@ -129,7 +130,7 @@ def init(
     from ctisync.settings.toml_text import sample
 
     console_of(context, verbose, quiet, log_format)
-    if output is None:
+    if output is None or output == STDOUT:
         print_result(sample().rstrip("\n"))
         return DONE
     from ctisync.commands.config_init import write

@@ -85,7 +85,8 @@ def status(
 def export(
     context: typer.Context,
     output: Annotated[
-        Path | None, typer.Option("--output", metavar="FILE", help="Written whole or not at all.")
+        Path | None,
+        typer.Option("--output", metavar="FILE", help="Written whole or not at all; -: standard output."),
     ] = None,
     config: ConfigOption = None,
     consumer: ConsumerOption = None,
@@ -135,7 +136,10 @@ def verify(
     context: typer.Context,
     deep: Annotated[bool, typer.Option("--deep", help="Decode every record.")] = False,
     against: Annotated[
-        str | None, typer.Option("--against", metavar="FILE_OR_URL", help="Compare with this snapshot.")
+        str | None,
+        typer.Option(
+            "--against", metavar="FILE_OR_URL", help="Compare with this snapshot; -: standard input."
+        ),
     ] = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,

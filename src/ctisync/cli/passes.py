@@ -74,7 +74,11 @@ def init_snapshot(
     context: typer.Context,
     source: Annotated[
         str | None,
-        typer.Option("--from", metavar="FILE_OR_URL", help="A snapshot that is here; the feed is not asked."),
+        typer.Option(
+            "--from",
+            metavar="FILE_OR_URL",
+            help="A snapshot that is here, packed or not (-: standard input); the feed is not asked.",
+        ),
     ] = None,
     offset: Annotated[
         int | None,

@@ -130,7 +130,11 @@ COMMANDS: Final[Mapping[str, Taught]] = {
             ),
             Example(
                 "ctisync init-snapshot --from snapshot.ndjson --offset 1901695",
-                "the same where the name does not tell it",
+                "the same where the name does not tell it; it may be packed with gzip or zstd",
+            ),
+            Example(
+                "ctisync init-snapshot --from - --offset 1901695 < snapshot.ndjson",
+                "from standard input, such as what another program unpacks or fetches",
             ),
         ),
         _ends_with(*_PASS),
@@ -229,6 +233,7 @@ COMMANDS: Final[Mapping[str, Taught]] = {
     "diff": Taught(
         (
             Example("ctisync diff old.ndjson new.ndjson", "what has changed between two exports"),
+            Example("ctisync diff old.ndjson - < new.ndjson", "the new one from standard input"),
             Example("ctisync diff old.ndjson new.ndjson --json", "for programs: a line a record"),
             Example("ctisync diff old.ndjson new.ndjson --exit-code", "for scripts", code=9),
         ),

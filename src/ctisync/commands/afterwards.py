@@ -31,6 +31,7 @@ from ctisync.own_files import network_fault_of
 from ctisync.ports import Clock, Level, Progress, Report
 from ctisync.process import StopAsked, no_other_errors
 from ctisync.settings import Settings
+from ctisync.whole_file import STDOUT
 from ctisync.wiring import opened_store, spool_folder
 
 Pass = Callable[[Consumer, Report], None]
@@ -56,7 +57,7 @@ def passes_told(
 
     `metrics`: where their figures go. A pass that finds another one at work is none: nobody is told of it.
     """
-    if metrics is not None:
+    if metrics is not None and metrics != STDOUT:
         _check_folder(metrics.absolute().parent)
     if (doubt := network_fault_of(spool_folder(settings))) is not None:
         console.event("warning", "network-disk", why=doubt.said, hint=doubt.hint)

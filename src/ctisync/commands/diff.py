@@ -9,23 +9,31 @@ from typing import Final
 from ctisync.core.difference import Difference, NoExport, differences
 from ctisync.errors import UsageError
 from ctisync.harmless import json_of
+from ctisync.process import standard_input
 
 _MOST_SHOWN: Final = 5
 """Fields of a record, for people."""
+
+_STDIN: Final = Path("-")
 
 _SIGNS: Final = {"added": "+", "removed": "-", "changed": "~"}
 
 
 def compare(old: Path, new: Path) -> Iterator[Difference]:
-    """Raises UsageError for a file that cannot be read, or is no export."""
+    """`-` is standard input. Raises UsageError for a file that cannot be read, or is no export."""
     both = (old, new)
+    if old == new == _STDIN:
+        raise UsageError("only one of the two can be standard input", hint="ctisync diff - NEW")
+    names = ["standard input" if path == _STDIN else str(path) for path in both]
     with ExitStack() as opened:
         try:
-            files = [opened.enter_context(path.open("rb")) for path in both]
+            files = [
+                standard_input() if path == _STDIN else opened.enter_context(path.open("rb")) for path in both
+            ]
             yield from differences(*files)
         except NoExport as error:
             raise UsageError(
-                f"{both[error.which]}, line {error.number}: {error}",
+                f"{names[error.which]}, line {error.number}: {error}",
                 hint="compare two files that `ctisync export --output FILE` has written",
             ) from error
         except OSError as error:

@@ -11,7 +11,7 @@ from ctisync.core.model import Consumer
 from ctisync.errors import UsageError
 from ctisync.ports import Clock, Report, Store
 from ctisync.settings import Settings
-from ctisync.whole_file import replacing
+from ctisync.whole_file import STDOUT, replacing
 from ctisync.wiring import opened_store
 
 _PIECE: Final = 256 << 10
@@ -21,7 +21,7 @@ _PIECE: Final = 256 << 10
 def export(settings: Settings, consumer: Consumer, output: Path | None, clock: Clock, report: Report) -> None:
     """Write every line of the live content, sorted by name. Raises EmptyStore when there is none."""
     with opened_store(settings, clock) as store:
-        if output is None:
+        if output is None or output == STDOUT:
             _write(store, consumer, sys.stdout.buffer, "standard output", report)
             return
         with _told(str(output)), replacing(output) as file:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
@@ -13,11 +13,15 @@ from ctisync.core.model import Consumer, Snapshot
 from ctisync.errors import FeedRefused, SnapshotRefused, UsageError
 from ctisync.own_files import own_path
 from ctisync.ports import Clock, Report
+from ctisync.process import standard_input
 from ctisync.settings import Settings
 from ctisync.wiring import command_manager, consumer_lock, opened_feed, opened_store
 
 if TYPE_CHECKING:
+    from ctisync.feed.client import CtiFeed
     from ctisync.feed.snapshot_file import LocalSnapshot
+
+STDIN: Final = "-"
 
 
 def load_from(
@@ -31,6 +35,7 @@ def load_from(
 ) -> int:
     """Make the records of `source`, a file or an address, the live content; the pass's exit code.
 
+    `source` is standard input when it is `-`.
     `offset` is what they stand for; None: what the file's or member's name says, else the highest
     offset of its lines. Raises UsageError for a file that cannot be read.
     """
@@ -45,7 +50,7 @@ def load_from(
             opened_store(settings, clock, host_lock=host_lock) as store,
             opened_feed(settings, consumer, clock, report) as feed,
         ):
-            file = here or feed.fetch_given(source, keep_alive=lambda: None)
+            file = here or fetched(feed, source)
             feed.check_room(file)
             found = offset_of(file, source, report) if offset is None else offset
             _check_offset(found, store.look(consumer).last_offset, settings)
@@ -64,12 +69,22 @@ def load_from(
 
 
 def file_here(source: str, settings: Settings, clock: Clock) -> "LocalSnapshot | None":
-    """The snapshot, when it is a file; None for an address. Raises UsageError when it cannot be read."""
+    """The snapshot, when it is a file; None for an address and for standard input. Raises UsageError when it
+    cannot be read."""
     from ctisync.feed.bounds import Bounds
     from ctisync.feed.snapshot_file import open_given
 
     bounds = Bounds(clock, settings.limits)
-    return None if "://" in source else open_given(own_path(Path(source), "--from"), bounds)
+    if source == STDIN or "://" in source:
+        return None
+    return open_given(own_path(Path(source), "--from"), bounds)
+
+
+def fetched(feed: "CtiFeed", source: str) -> "LocalSnapshot":
+    """The snapshot that is not here as a file yet."""
+    if source == STDIN:
+        return feed.take_in(standard_input(), source)
+    return feed.fetch_given(source, keep_alive=lambda: None)
 
 
 @contextmanager
@@ -83,10 +98,14 @@ def named_refusals(source: str, option: str, offset: int | None = None) -> Itera
         hint = None if error.hint is None else error.hint.replace("--from", option)
         raise UsageError(error.message.replace("--from", option), hint=hint) from error
     except SnapshotRefused as error:
-        hint = f"give {option} a whole snapshot: a ZIP, NDJSON lines, or a JSON array of records"
+        hint = (
+            f"give {option} a whole snapshot: a ZIP, NDJSON lines, or a JSON array of records; "
+            "the latter two may be packed with gzip or zstd"
+        )
         if offset is not None:
             hint += "; --offset N is the highest of its records, or above"
-        raise SnapshotRefused(f"{shown(source)}: {error.message}", hint=hint) from error
+        named = "standard input" if source == STDIN else shown(source)
+        raise SnapshotRefused(f"{named}: {error.message}", hint=hint) from error
 
 
 def _check_offset(offset: int, last_known: int | None, settings: Settings) -> None:

@@ -108,5 +108,7 @@ def write_page(page: str, path: Path) -> None:
     try:
         with replacing(path) as file:
             file.write(page.encode())
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise UsageError(f"--html: {path} cannot be written: {error.strerror}") from error

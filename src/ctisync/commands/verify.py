@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from ctisync.commands.given import file_here, named_refusals
+from ctisync.commands.given import fetched, file_here, named_refusals
 from ctisync.console import Console
 from ctisync.core.audit import Kind
 from ctisync.core.comparison import Reference
@@ -189,7 +189,7 @@ def _opened_snapshot(
             spooled = msgspec.structs.replace(consumer, name=f"{consumer.name} verify")
             opened.enter_context(consumer_lock(settings, spooled, clock, "ctisync verify --against"))
             feed = opened.enter_context(opened_feed(settings, spooled, clock, console))
-            file = feed.fetch_given(source, keep_alive=lambda: None)
+            file = fetched(feed, source)
             opened.callback(file.discard)
         offset, told_by = given_offset(file, source)
         console.event("info", "offset-found", offset=offset, told_by=told_by)

@@ -32,7 +32,7 @@ UNDECODABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
 _OPENING_BRACE: Final = ord("{")
 
 # `1901695_1746459961.zip` and `vd_1.0.0_vd_4.8.0_1901695_1746459961.json`: offset, unix time.
-_NAMED_OFFSET: Final = re.compile(r"(?:^|[/_])([0-9]{1,19})_[0-9]{9,12}\.[a-z]+$")
+_NAMED_OFFSET: Final = re.compile(r"(?:^|[/_])([0-9]{1,19})_[0-9]{9,12}\.[a-z]+(?:\.(?:gz|zst))?$")
 
 
 class NotARecord(ValueError):

@@ -1,6 +1,7 @@
 """From a snapshot's bytes to its records, whatever they are packed in.
 
-What a file is, its content decides: `PK` is a ZIP, a first `[` a JSON array, anything else NDJSON.
+What a file is, its content decides: `PK` is a ZIP, others begin as gzip or zstd do, and what is in them, or
+in the file itself, is a JSON array when it begins with `[`, else NDJSON.
 Nothing is ever unpacked to disk.
 """
 
@@ -15,6 +16,7 @@ from ctisync.errors import SnapshotRefused
 from ctisync.feed import json_stream
 from ctisync.feed.member import PIECE, Member
 from ctisync.feed.member_head import check_head, pieces_by_head, read_head
+from ctisync.feed.packed import is_packed, unpacked
 
 T = TypeVar("T")
 
@@ -34,7 +36,7 @@ def unpacked_size(file: BinaryIO, size: int) -> int:
     """About the bytes of the records in a file of so many bytes: what a ZIP declares is too low when it
     has wrapped at 4 GiB."""
     if not is_zip(file):
-        return size
+        return size * _USUAL_RATIO if is_packed(file) else size
     try:
         declared = Member(file).declared_size
     except SnapshotRefused:  # reading it says why
@@ -45,7 +47,7 @@ def unpacked_size(file: BinaryIO, size: int) -> int:
 def unpacked_size_by_head(file: BinaryIO, size: int) -> int:
     """The same of a file of which only the first bytes are here."""
     if not is_zip(file):
-        return size
+        return size * _USUAL_RATIO if is_packed(file) else size
     head = read_head(file)
     return max(0 if head is None else head.declared_size, size * _USUAL_RATIO)
 
@@ -87,14 +89,16 @@ def _records(pieces: Iterator[bytes], highest_offset: int, limits: Limits) -> It
 
 
 def _pieces(file: BinaryIO, limits: Limits) -> Iterator[bytes]:
-    return Member(file, limits).pieces() if is_zip(file) else _plain(file)
+    return Member(file, limits).pieces() if is_zip(file) else _plain_or_packed(file, limits)
 
 
 def _coming_pieces(file: BinaryIO, limits: Limits) -> Iterator[bytes]:
-    return pieces_by_head(file, limits) if is_zip(file) else _plain(file)
+    return pieces_by_head(file, limits) if is_zip(file) else _plain_or_packed(file, limits)
 
 
-def _plain(file: BinaryIO) -> Iterator[bytes]:
+def _plain_or_packed(file: BinaryIO, limits: Limits) -> Iterator[bytes]:
+    if is_packed(file):
+        return unpacked(file, limits)
     file.seek(0)
     return iter(lambda: file.read(PIECE), b"")
 

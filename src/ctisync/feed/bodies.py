@@ -1,13 +1,10 @@
 """The body of an API reply, decoded within bounds."""
 
-import zlib
 from collections.abc import Iterator
 
 from ctisync.errors import ReplyTooLarge
+from ctisync.feed.packed import Damaged, gunzipped
 from ctisync.feed.patience import Again
-
-_PIECE = 1 << 20
-_GZIP = zlib.MAX_WBITS | 16
 
 
 def decoded(chunks: Iterator[bytes], encoding: str, most: int, already: int = 0) -> Iterator[bytes]:
@@ -39,17 +36,7 @@ def _at_most(most: int, already: int, chunks: Iterator[bytes]) -> Iterator[bytes
 
 
 def _inflated(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """What is in the gzip members, which may be several and hold nothing (RFC 1952, 2.2)."""
-    inflater = zlib.decompressobj(_GZIP)
     try:
-        for chunk in chunks:
-            rest = chunk
-            while rest:
-                if inflater.eof:
-                    inflater = zlib.decompressobj(_GZIP)
-                yield inflater.decompress(rest, _PIECE)
-                rest = inflater.unconsumed_tail or inflater.unused_data
-    except zlib.error:
-        raise Again("the reply's gzip is damaged", bad_data=True) from None
-    if not inflater.eof:
-        raise Again("the reply's gzip is incomplete", bad_data=True)
+        yield from gunzipped(chunks)
+    except Damaged as error:
+        raise Again(f"the reply's gzip is {error}", bad_data=True) from None

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, BinaryIO, Final, Self
 from urllib.parse import quote, urlsplit
 from urllib.request import url2pathname
 
@@ -187,6 +187,10 @@ class CtiFeed:
             return self._snapshot_bytes(snapshot)
         except (Again, CtisyncError):
             return None
+
+    def take_in(self, stream: BinaryIO, link: str) -> LocalSnapshot:
+        """A snapshot that comes on a pipe: it is read more than once, so it is kept until it is discarded."""
+        return self._spool.take_in(stream, link)
 
     def probe(self) -> "Probed":
         """How it answers, asked once: for an examination, which waits for nothing."""

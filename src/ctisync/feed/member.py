@@ -19,7 +19,7 @@ PIECE: Final = 1 << 20
 """The most bytes that come out in one piece, however well they were packed."""
 
 _READ: Final = 128 << 10
-_FREE: Final = 100 << 20
+FREE: Final = 100 << 20
 """Bytes that may come out whatever went in: a few packed ones say nothing of a ratio."""
 _MOST_OF_ENTRY: Final = 1024
 """Bytes of one entry in a ZIP's directory, on average: it takes 46 and its name."""
@@ -182,7 +182,7 @@ class Content:
     def _counted(self, piece: bytes) -> bytes:
         self.crc = self._codec.crc32(piece, self.crc)
         self.size += len(piece)
-        if self.size > _FREE and self.size > self._ratio * self.packed:
+        if self.size > FREE and self.size > self._ratio * self.packed:
             raise SnapshotRefused(
                 f"{self._name} in the snapshot's ZIP comes to more than {self._ratio} bytes for each one "
                 "(limits.ratio)",

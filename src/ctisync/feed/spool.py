@@ -6,11 +6,12 @@ folder.
 """
 
 import hashlib
+import os
 import re
 from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 from urllib.parse import quote
 
 from ctisync.core.model import Consumer
@@ -24,7 +25,10 @@ from ctisync.feed.patience import Again, Patience
 from ctisync.feed.snapshot_file import LocalSnapshot
 from ctisync.feed.transport import Transport
 from ctisync.harmless import quoted
+from ctisync.own_files import opened
 from ctisync.ports import Clock, Progress, Report
+
+_PIECE: Final = 1 << 20
 
 _OLD: Final = 86_400
 """Seconds: longer than any pass takes. A file that has not changed for so long is in nobody's use."""
@@ -73,6 +77,33 @@ class Spool:
                 bar = bar or shown.enter_context(self._progress(download))
                 bar.reached(download.have)
         return self._file(download, None)
+
+    def take_in(self, stream: BinaryIO, link: str) -> LocalSnapshot:
+        """What comes from `stream`, to its end. Raises StoreUnavailable when the folder cannot take it,
+        SnapshotRefused when it is more than the limits allow."""
+        with self._usable_folder(), self._report.progress("read", None, "bytes") as progress:
+            part = self._begin(link)
+            try:
+                with os.fdopen(opened(part, os.O_WRONLY | os.O_CREAT), "wb") as file:
+                    file.truncate()
+                    self._copy(stream, file, progress)
+            except BaseException:
+                part.unlink(missing_ok=True)
+                raise
+        return LocalSnapshot(part, link=link, etag=None, announced=None, ours=(part,), bounds=self._bounds)
+
+    def _copy(self, stream: BinaryIO, file: BinaryIO, progress: Progress) -> None:
+        most, size = self._bounds.limits.snapshot_bytes, 0
+        while piece := stream.read(_PIECE):
+            size += len(piece)
+            if size > most:
+                raise SnapshotRefused(
+                    f"it is larger than {most} bytes, which limits.snapshot_bytes is",
+                    hint="if that is right: raise limits.snapshot_bytes",
+                )
+            file.write(piece)
+            progress.reached(size)
+            self._bounds.check_time()
 
     def open(
         self,

@@ -218,6 +218,27 @@ def _(stage: Stage) -> Iterator[None]:
     assert kit.document(stage.node, CONSUMER)["of others"] == {"offset": 7}
 
 
+@recipe("remove-from-opensearch", node=True)
+def _(stage: Stage) -> Iterator[None]:
+    stage.follow(30)
+    content = kit.document(stage.node, CONSUMER) | {"of others": {"offset": 7}}
+    kit.put_document(stage.node, CONSUMER, content)
+    yield
+    left = str(stage.node.request("GET", "/_alias?expand_wildcards=all"))
+    assert "wazuh-context" in left
+    assert "wazuh-cve" not in left
+    assert "ctisync-history" not in left
+    assert kit.document(stage.node, CONSUMER)["of others"] == {"offset": 7}
+    assert "empty" in stage.run("status").text
+
+
+@recipe("remove-files")
+def _(stage: Stage) -> Iterator[None]:
+    stage.follow()
+    yield
+    assert not stage.state.exists()
+
+
 @recipe("without-a-network")
 def _(stage: Stage) -> Iterator[None]:
     (snapshot,) = stage.feed.files.values()

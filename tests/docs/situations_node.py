@@ -113,7 +113,7 @@ def _(stage: Stage) -> Printed:
     stage.follow(30)
     until = int(time.time()) + 600
     kit.put_lease(stage.node, CONSUMER, owner="ctisync", host="node-2 (machine 3f9a1c27)", until=until)
-    return stage.run("sync", "-q")
+    return stage.run("sync").last(2)
 
 
 @situation("flood-stage", node=True)

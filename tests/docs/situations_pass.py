@@ -155,7 +155,7 @@ def _(stage: Stage) -> Printed:
 def _(stage: Stage) -> Printed:
     stage.follow()
     with host_lock(lock_beside(stage.database, Consumer()), SystemClock(), "ctisync sync"):
-        return stage.run("sync", "-q")
+        return stage.run("sync").last(2)
 
 
 @situation("verify-differs")

@@ -136,6 +136,8 @@ def test_a_dash_is_standard_output_wherever_a_file_is_written(ctisync: Ctisync, 
     ):
         assert ctisync.run(*words).stdout == ctisync.run(*other).stdout != ""
     assert ctisync.run("history", "--html", "-").stdout.startswith("<!DOCTYPE html>")
+    folder = ctisync.run("examples", "--output", "-")
+    assert (folder.returncode, folder.stdout) == (2, "")
     assert not (ctisync.home / "-").exists()
     with (ctisync.home / "full").open("w") as target:
         os.dup2(os.open("/dev/full", os.O_WRONLY), target.fileno())

@@ -13,8 +13,9 @@ from ctisync.cli.call import (
     VerboseOption,
     console_of,
 )
-from ctisync.errors import DONE
+from ctisync.errors import DONE, UsageError
 from ctisync.process import print_result
+from ctisync.whole_file import STDOUT
 
 
 @app.command()
@@ -51,6 +52,8 @@ def examples(
     from ctisync.commands import examples as command
 
     console_of(context, verbose, quiet, log_format)
+    if output == STDOUT:
+        raise UsageError("--output names a folder here", hint="ctisync examples NAME (prints one)")
     if output is not None:
         command.write(name, output)
     else:

@@ -55,6 +55,9 @@ COMMANDS: Final = {
     "init-snapshot --from URL": _with_snapshot(
         _url, "init-snapshot", "--from", asks="store manager elsewhere"
     ),
+    "sync --dry-run": _command("sync", "--dry-run", asks="store feed"),
+    "forget --dry-run": _command("forget", "--consumer", "vd_4.8.0", "--dry-run"),
+    "forget": _command("forget", "--consumer", "vd_4.8.0", "--yes"),
     "config show": _command("config", "show", asks=""),
     "config show --json": _command("config", "show", "--json", asks=""),
     "config check": _command("config", "check", asks=""),

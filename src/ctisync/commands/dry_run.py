@@ -10,6 +10,7 @@ from ctisync.core.foresight import Foreseen, foresee
 from ctisync.core.model import Consumer, ConsumerInfo, Snapshot
 from ctisync.core.state import ConsumerState
 from ctisync.core.steps import ApplyRange, AskFeed, End, Initialise, NoteAsked, Policy, SendCommand, Settle
+from ctisync.core.words import counted
 from ctisync.errors import CtisyncError, UsageError, worst
 from ctisync.harmless import harmless
 from ctisync.locks import at_work
@@ -113,8 +114,8 @@ def _step(
             if wanted.mode == "sync" and (refused := foreseen.refused_before) is not None:
                 yield f"    it was refused before, and is only tried if it has changed: {refused.reason}"
         case ApplyRange(of):
-            count = of.to - of.after
-            yield f"  apply the changes of {count:,} offsets, {of.after + 1:,} to {of.to:,}"
+            offsets = counted(of.to - of.after, "offset")
+            yield f"  apply the changes of {offsets}, {of.after + 1:,} to {of.to:,}"
         case End():
             yield from _ending(foreseen.step, consumer, wanted, foreseen.state)
 

@@ -13,6 +13,7 @@ from ctisync.core.account import Account, Work
 from ctisync.core.health import CLOCKS_APART, Verdict
 from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState, Owed, Phase, believed, looked
+from ctisync.core.words import counted
 from ctisync.errors import DONE, CtisyncError, StoreUnavailable
 from ctisync.harmless import quoted
 from ctisync.locks import last_held, work_under
@@ -267,7 +268,7 @@ def at_work(work: Work, now: datetime) -> str:
     words = work.who or "a pass"
     if work.since is not None:
         words += f", since {ago(work.since, now).removesuffix(' ago')}"
-    return words if work.records is None else f"{words}, {work.records:,} records loaded so far"
+    return words if work.records is None else f"{words}, {counted(work.records, 'record')} loaded so far"
 
 
 def ago(then: datetime | None, now: datetime) -> str:

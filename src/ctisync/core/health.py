@@ -6,6 +6,7 @@ from typing import Final, Literal
 
 import msgspec
 
+from ctisync.core.words import counted
 from ctisync.errors import CtisyncError
 from ctisync.harmless import quoted
 
@@ -89,7 +90,7 @@ def judge_end(what: str, named: str, ends: datetime, now: datetime) -> Verdict:
     if ends <= now:
         return failed(what, f"{named} has ended on {ends:%Y-%m-%d}", "renew it")
     left = (ends - now).days
-    days = "today or tomorrow" if left == 0 else "in 1 day" if left == 1 else f"in {left} days"
+    days = "today or tomorrow" if left == 0 else f"in {counted(left, 'day')}"
     return warning(what, f"{named} ends on {ends:%Y-%m-%d}, {days}", "renew it")
 
 

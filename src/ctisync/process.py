@@ -160,11 +160,42 @@ def _end_process(arrived: int, tell_ended: Callable[[int], None]) -> None:
     os._exit(128 + number)
 
 
+class _Results(TextIOWrapper):
+    """Standard output, which raises UsageError when it cannot be written, whoever writes: an OSError of it
+    would look like one of the program's own. A reader that went away stays a BrokenPipeError."""
+
+    def __init__(self, stream: TextIOWrapper) -> None:
+        encoding, buffering, through = stream.encoding, stream.line_buffering, stream.write_through
+        super().__init__(stream.detach(), encoding, line_buffering=buffering, write_through=through)
+
+    def write(self, text: str) -> int:
+        with _told_unwritable():
+            return super().write(text)
+
+    def flush(self) -> None:
+        with _told_unwritable():
+            super().flush()
+
+
+@contextmanager
+def _told_unwritable() -> Iterator[None]:
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UsageError(
+            f"cannot write to standard output: {error.strerror}", hint="let it lead to where there is room"
+        ) from error
+
+
 def open_streams() -> None:
     """A caller may have closed them; what is written to them is then for nobody. What their encoding lacks
     is no reason to fail."""
     sys.stdout = sys.stdout or _nowhere()
     sys.stderr = sys.stderr or _nowhere()
+    if type(sys.stdout) is TextIOWrapper:
+        sys.stdout = _Results(sys.stdout)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             with suppress(OSError):  # what it leads to cannot be asked where it stands
@@ -204,19 +235,15 @@ def confirmed(told: str, question: str) -> bool | None:
 
 def flush_results() -> None:
     """Write out what standard output holds. Raises UsageError when it cannot be written."""
-    try:
+    with _told_unwritable():
         sys.stdout.flush()
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise UsageError(f"cannot write to standard output: {error.strerror}") from error
 
 
 def forget_unwritten_results() -> None:
     """What could not be written has been told; the interpreter is not to try, and complain, at its end."""
     try:
         sys.stdout.flush()
-    except OSError:
+    except (OSError, UsageError):
         drop_results()
 
 

@@ -114,7 +114,7 @@ def as_text(found: Found, environ: Mapping[str, str], wanted: str | None = None)
         for one in shown(found, wanted)
         for name, value in _lines(one)
     ]
-    width = max(len(left) for left, _ in rows if len(left) <= _WIDEST)
+    width = max((len(left) for left, _ in rows if len(left) <= _WIDEST), default=0)
     lines = [f"{left:<{width}}  # {right}" for left, right in rows]
     told = [f"# {name}: the feed is asked through {url}" for name, url in _asked_through(environ)]
     spared = [f"# {name}: but not for {hosts}" for name, hosts in _spared(environ)]

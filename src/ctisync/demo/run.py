@@ -16,6 +16,7 @@ from ctisync.demo.made_up import MadeUpFeed
 from ctisync.demo.server import served
 from ctisync.errors import UsageError
 from ctisync.harmless import harmless, quoted
+from ctisync.own_files import own_path
 from ctisync.ports import Clock
 from ctisync.process import flush_results, print_drawn, print_result
 from ctisync.settings import CtiSettings, Settings, StoreSettings
@@ -67,7 +68,7 @@ def _folder(keep: Path | None) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="ctisync-demo-") as name:
             yield Path(name)
         return
-    folder = keep.expanduser().absolute()
+    folder = own_path(keep, "--keep").absolute()
     if (folder / _DATABASE).exists():
         raise UsageError(f"{folder / _DATABASE} is there already", hint="ctisync demo --keep ANOTHER_DIR")
     try:

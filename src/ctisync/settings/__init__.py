@@ -17,6 +17,7 @@ credentials < environment CTISYNC_* (two underscores between levels; CTISYNC_CON
 
 import os
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ import msgspec
 from ctisync.errors import ConfigurationError
 from ctisync.settings.checks import (
     OpenSearchPlace,
+    SqlitePlace,
     check_consumers,
     check_hosts,
     check_key_pair,
@@ -87,7 +89,9 @@ def find(
     """As `load`, with where they come from."""
     own_file = config_file or home_config_file(environ)
     mistakes = Mistakes()
-    files = {system_file: False, own_file: config_file is not None}
+    files = (
+        {system_file: False} if own_file is None else {system_file: False, own_file: config_file is not None}
+    )
     given = _with_secret_files(gather(Settings, files, environ, mistakes), mistakes)
     folder, *_ = environ.get("STATE_DIRECTORY", "").split(":")  # systemd lists them with colons
     if "state_dir" not in given and folder:
@@ -96,7 +100,7 @@ def find(
     settings = _with_folders(settings, chosen="state_dir" in given)
     _check(settings, given, mistakes)
     mistakes.raise_any()
-    return Found(settings, given, (system_file, own_file))
+    return Found(settings, given, tuple(files))
 
 
 def _with_secret_files(given: dict[str, Given], mistakes: Mistakes) -> dict[str, Given]:
@@ -127,17 +131,29 @@ def _built(values: dict[str, Any]) -> Settings:
 
 
 def _with_folders(settings: Settings, *, chosen: bool) -> Settings:
-    if chosen:
-        folder = settings.state_dir
-    else:
-        from platformdirs import user_state_dir
-
-        folder = Path(user_state_dir("ctisync", appauthor=False))
-    folder = folder.absolute()
     store = settings.store
+    folder = (settings.state_dir if chosen else _own_state_folder(store.url)).absolute()
     if not store.url:
         store = msgspec.structs.replace(store, url=f"sqlite:///{folder / 'ctisync.db'}")
     return msgspec.structs.replace(settings, state_dir=folder, store=store)
+
+
+def _own_state_folder(store_url: str) -> Path:
+    """Of the user; for one without a home, that of the SQLite file, beside which all of it lies then."""
+    from platformdirs import user_state_dir
+
+    with suppress(RuntimeError):  # neither HOME is set nor has the user an entry; some versions leave the `~`
+        folder = Path(user_state_dir("ctisync", appauthor=False))
+        if folder.parts[:1] != ("~",):
+            return folder
+    if store_url.startswith("sqlite:"):
+        place = parse_store_url(store_url, "store.url")
+        assert isinstance(place, SqlitePlace)
+        return place.path.parent
+    raise ConfigurationError(
+        "there is no place for the state: HOME is not set, and the user who runs this has no home",
+        hint="set state_dir (or CTISYNC_STATE_DIR) to a folder that may be written",
+    )
 
 
 def _check(settings: Settings, given: dict[str, Given], mistakes: Mistakes) -> None:

@@ -290,7 +290,11 @@ def _all_names(schema: type[msgspec.Struct], prefix: str) -> list[str]:
     return sections + [name for name in leaves(schema, prefix) if name not in sections]
 
 
-def home_config_file(environ: Mapping[str, str]) -> Path:
-    """The user's own file, by the XDG rule that a relative folder counts as none."""
+def home_config_file(environ: Mapping[str, str]) -> Path | None:
+    """The user's own file, by the XDG rule that a relative folder counts as none. None for a user without a
+    home, as there are in containers."""
     folder = Path(environ.get("XDG_CONFIG_HOME", ""))
-    return (folder if folder.is_absolute() else Path.home() / ".config") / "ctisync" / "config.toml"
+    try:
+        return (folder if folder.is_absolute() else Path.home() / ".config") / "ctisync" / "config.toml"
+    except RuntimeError:  # neither HOME is set nor has the user an entry
+        return None

@@ -1,0 +1,111 @@
+"""A machine without homes, with a full disk or with long names is no bug in ctisync."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import pytest
+
+from tests.cli.conftest import DEADLINE, Ctisync
+from tests.cli.test_exit_codes import assert_two_lines
+
+ROOT: Final = Path(__file__).parents[2]
+
+NOBODY: Final = 4_242
+"""A user id without a name, and so without a home."""
+
+
+class Ended(NamedTuple):
+    returncode: int
+    stderr: str
+
+
+def as_nobody(ctisync: Ctisync, folder: Path, *arguments: str, **environ: str) -> Ended:
+    """In a container that was started with `--user 4242`."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can be another user")
+    names = ("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME")
+    kept = {name: value for name, value in ctisync.environ.items() if name not in names}
+    job = {
+        "arguments": arguments,
+        "environ": {**kept, **environ},
+        "folder": str(folder),
+        "user": NOBODY,
+        "streams": ["/dev/null", "out", "err"],
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.support.forked"],
+        input=json.dumps([job]),
+        env={**ctisync.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    [code] = json.loads(done.stdout)
+    return Ended(code, (folder / "err").read_text())
+
+
+@pytest.fixture
+def reachable(tmp_path: Path) -> Iterator[Path]:
+    """A folder that every user gets to, and that is NOBODY's."""
+    folder = Path("/tmp") / f"ctisync-test-{tmp_path.name}-{os.getpid()}"  # noqa: S108  # pytest's own are root's
+    folder.mkdir()
+    if os.geteuid() == 0:
+        os.chown(folder, NOBODY, NOBODY)
+    yield folder
+    shutil.rmtree(folder)
+
+
+def test_one_setting_is_shown_however_long_it_is(ctisync: Ctisync) -> None:
+    shown = ctisync.run("config", "show", "store.url", XDG_STATE_HOME="/" + "x" * 150)
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "x" * 150 in shown.stdout
+
+
+def test_a_user_without_a_home_is_told_what_to_set(ctisync: Ctisync, reachable: Path) -> None:
+    ended = as_nobody(ctisync, reachable, "status")
+    assert ended.returncode == 3
+    assert_two_lines(ended.stderr, "HOME is not set", "CTISYNC_STATE_DIR")
+
+
+def test_a_state_folder_is_all_that_a_user_without_a_home_needs(ctisync: Ctisync, reachable: Path) -> None:
+    state = reachable / "state"
+    for command in (["status"], ["config", "show"]):
+        ended = as_nobody(ctisync, reachable, *command, CTISYNC_STATE_DIR=str(state))
+        assert (ended.returncode, ended.stderr) == (0, ""), command
+
+
+def test_so_is_a_database(ctisync: Ctisync, reachable: Path) -> None:
+    ended = as_nobody(ctisync, reachable, "status", CTISYNC_STORE__URL=f"sqlite:///{reachable}/ctisync.db")
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
+def test_a_home_that_there_is_not_in_a_name_that_was_given_is_a_wrong_name(ctisync: Ctisync) -> None:
+    for command in (["init-snapshot", "--from"], ["demo", "--keep"]):
+        ended = ctisync.run(*command, "~nobody-of-this-name/given.zip")
+        assert ended.returncode == 2
+        assert_two_lines(ended.stderr, f"{command[1]}: ~nobody-of-this-name", "write the whole path")
+
+
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("command", ["status", "config show", "--help", "doctor --json"])
+def test_an_output_that_is_full_is_told(ctisync: Ctisync, command: str, unbuffered: str) -> None:
+    with Path("/dev/full").open("wb") as full:
+        running = subprocess.run(
+            ctisync.command(*command.split()),
+            env={**ctisync.environ, "PYTHONUNBUFFERED": unbuffered},
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=DEADLINE,
+            check=False,
+        )
+    assert running.returncode == 2
+    assert_two_lines(running.stderr, "cannot write to standard output: No space left", "where there is room")

@@ -190,8 +190,10 @@ def _text_of(path: Path) -> bytes:
 
 def examine(path: Path) -> Verdict:
     """Whether a pass of this user can take the lock file, by looking at it alone."""
+    folder = path.parent  # of one that may not be entered, nothing in it seems to be there
+    closed = os.access(folder, os.F_OK) and not os.access(folder, os.X_OK)
     why = unfit(path.lstat()) if os.path.lexists(path) else None
-    if why is not None or (path.exists() and not os.access(path, os.R_OK | os.W_OK)):
+    if closed or why is not None or (os.access(path, os.F_OK) and not os.access(path, os.R_OK | os.W_OK)):
         return failed(
             "lock",
             f"a pass cannot use {path}: {why or 'it may not be written to'}",

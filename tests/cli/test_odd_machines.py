@@ -82,6 +82,14 @@ def test_a_state_folder_is_all_that_a_user_without_a_home_needs(ctisync: Ctisync
         assert (ended.returncode, ended.stderr) == (0, ""), command
 
 
+def test_a_folder_that_may_not_be_entered_is_a_verdict_of_doctor(ctisync: Ctisync, reachable: Path) -> None:
+    state = reachable / "state"
+    state.mkdir(mode=0o000)
+    ended = as_nobody(ctisync, reachable, "doctor", CTISYNC_STATE_DIR=str(state))
+    assert (ended.returncode, ended.stderr) == (2, "")
+    assert "lock             vd_1.0.0/vd_4.8.0: a pass cannot use" in (reachable / "out").read_text()
+
+
 def test_so_is_a_database(ctisync: Ctisync, reachable: Path) -> None:
     ended = as_nobody(ctisync, reachable, "status", CTISYNC_STORE__URL=f"sqlite:///{reachable}/ctisync.db")
     assert (ended.returncode, ended.stderr) == (0, "")

@@ -23,6 +23,7 @@ from ctisync.own_files import Unfit, opened, unfit
 from ctisync.ports import Clock
 
 _MOST_TEXT: Final = 4096
+_OF_ANOTHER: Final = Work("a pass of another user")
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -151,16 +152,34 @@ def work_under(path: Path) -> Work | None:
     Only looked at, not locked: a pass that begins just now is not to be turned away.
     """
     try:
-        holder = _named_in(_text_of(path))
-        if holder is None:
-            return None
+        return _at_work(_text_of(path))
+    except PermissionError:  # another user's file, which may be held
+        return _OF_ANOTHER
+    except OSError:  # none is, or has been
+        return None
+
+
+def known_at_work(path: Path) -> str | None:
+    """As `at_work`; None also when the file may not be read, so that nothing is known."""
+    try:
+        found = _at_work(_text_of(path))
+    except OSError:
+        return None
+    return None if found is None else found.who
+
+
+def _at_work(text: bytes) -> Work | None:
+    holder = _named_in(text)
+    if holder is None:
+        return None
+    try:
         os.kill(holder.pid, 0)
-    except PermissionError:  # another user's process, or another user's file
-        return Work("a pass of another user")
-    except (OSError, OverflowError):  # nobody is, or has been; or no process has such a number
+    except PermissionError:  # another user's process
+        return _OF_ANOTHER
+    except (OSError, OverflowError):  # there is none, or no process has such a number
         return None
     since = None
-    with suppress(ValueError):  # a text of somebody else's
+    with suppress(ValueError):  # the text of another program
         since = datetime.fromisoformat(holder.since)
     return Work(f"{holder.command}, process {holder.pid}", since if since and since.tzinfo else None)
 

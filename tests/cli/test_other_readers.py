@@ -17,10 +17,13 @@ import pytest
 from ctisync.cli import main
 from ctisync.clock import SystemClock
 from ctisync.core.model import Consumer
+from ctisync.locks import lock_beside
 from ctisync.stores import sqlite_access
 from ctisync.stores.sqlite import SqliteStore
 from ctisync.stores.sqlite_schema import MIGRATIONS
 from tests.contract import passes
+from tests.support.feed_history import populate
+from tests.support.feed_simulator import FeedSimulator
 from tests.support.records import made_up
 
 RECORDS: Final = made_up(30)
@@ -334,3 +337,20 @@ def test_a_log_that_holds_something_is_read_by_who_is_to_leave_no_file(tmp_path:
         for end in ("", "-wal"):
             shutil.copy(f"{path}{end}", f"{copy}{end}")
     assert SqliteStore(copy, SystemClock(), untouched=True).look(Consumer()).offset == 77
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_a_lock_file_that_may_not_be_read_is_no_pass_at_work(
+    reader: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A pass leaves it, for its user alone: that nothing is known of a pass is not that there is one."""
+    lock_beside(reader.database, Consumer()).touch(mode=0o600)
+    with FeedSimulator() as feed:
+        populate(feed.history, 3)
+        monkeypatch.setenv("CTISYNC_CTI__URL", feed.url)
+        told = reader.run("update", "--dry-run")
+    assert told.code == 0
+    assert "works" not in told.out
+    ended = reader.run("forget", "--consumer", "vd_4.8.0", "--yes")
+    assert ended.code == 7
+    assert "another pass" not in ended.err

@@ -9,7 +9,7 @@ from ctisync.commands.printing import bytes_as_text
 from ctisync.core.model import Consumer, Holding
 from ctisync.errors import AnotherPass, ConfigurationError, StoreUnavailable, UsageError
 from ctisync.harmless import harmless, quoted
-from ctisync.locks import at_work
+from ctisync.locks import known_at_work
 from ctisync.ports import Clock
 from ctisync.settings import Settings
 from ctisync.settings.checks import check_consumers
@@ -47,7 +47,7 @@ def look(settings: Settings, wanted: str, clock: Clock) -> Held:
 
 def refuse_while_at_work(settings: Settings, held: Held) -> None:
     """Raises AnotherPass, before a person is asked or told that there is nothing."""
-    if (who := at_work(lock_path(settings, held.consumer))) is not None:
+    if (who := known_at_work(lock_path(settings, held.consumer))) is not None:
         raise AnotherPass(f"{held.consumer}: another pass is running: {who}")
 
 

@@ -1,0 +1,232 @@
+"""Whatever a machine is like, no command takes it for a bug in ctisync: the table of what each comes to."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import pytest
+
+from ctisync import __version__
+from tests.cli.conftest import Ctisync, taught_of
+from tests.support.feed_history import populate
+from tests.support.feed_simulator import FeedSimulator, unused_port
+
+ROOT: Final = Path(__file__).parents[2]
+
+NOBODY: Final = 4_242
+"""A user id without a name, and so without a home."""
+
+CALLS: Final = (
+    "sync", "sync --log-format json", "update", "init-snapshot", "init-snapshot --from {given}",
+    "init-snapshot --from ~/none.zip", "status", "status --json", "status --check", "export",
+    "export --output {out}", "show CVE-2003-10003", "history", "history --html {out}", "log", "verify",
+    "verify --against {given}", "doctor", "doctor --json", "diff {given} {given}",
+    "completion bash", "examples", "examples crontab", "config show",
+    "config show store.url", "config show --json", "config check", "config init",
+    "config init --output {out}", "--version", "--help", "demo --keep ~nobody-of-this-name/demo",
+)  # fmt: skip
+
+CHEAP: Final = ("diff ", "completion ", "examples ", "--version ", "--help ", "config ", "demo ")
+"""Calls that look at no store: they end with 0, or as `OTHERS` says."""
+
+
+class Found(NamedTuple):
+    """Where things are for one call."""
+
+    state: Path
+    settings: Path
+    given: Path
+
+    @property
+    def database(self) -> Path:
+        return self.state / "ctisync.db"
+
+
+def a_folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+class Place(NamedTuple):
+    """What a command finds. `codes`: how the calls that look at a store, or at what was given, may end there;
+    `streams`: where input, output and errors lead; `nobody`: it runs as a user without a name."""
+
+    codes: frozenset[int]
+    environ: Mapping[str, str] = {}
+    streams: tuple[str, str, str] = ("/dev/null", "out", "err")
+    nobody: bool = False
+    prepare: Callable[[Found], object] = lambda found: None
+
+
+def ends(*codes: int) -> frozenset[int]:
+    return frozenset(codes)
+
+
+HOMELESS: Final = {"HOME": "", "XDG_STATE_HOME": "", "XDG_CONFIG_HOME": "", "CTISYNC_STATE_DIR": ""}
+STATE: Final = {"CTISYNC_STATE_DIR": "{state}"}
+WELL: Final = ends(0, 2)
+"""2: of `~/none.zip`, which there is not."""
+ODD: Final = {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "CTISYNC_STATE_DIR": "{odd}"}
+
+PLACES: Final[Mapping[str, Place]] = {
+    "as usual": Place(WELL),
+    "no home, no name": Place(ends(2, 3), HOMELESS, nobody=True),
+    "no home, no name, a state folder": Place(WELL, {**HOMELESS, **STATE}, nobody=True),
+    "no home, no name, a database": Place(
+        WELL, {**HOMELESS, "CTISYNC_STORE__URL": "sqlite:///{state}/ctisync.db"}, nobody=True
+    ),
+    "no home, no name, OpenSearch": Place(
+        ends(2, 3), {**HOMELESS, "CTISYNC_STORE__URL": "{nowhere}"}, nobody=True
+    ),
+    "LANG=C": Place(WELL, {"LC_ALL": "C", **ODD, **STATE}),
+    "Latin-1": Place(WELL, {"LC_ALL": "xx_XX.ISO-8859-1", "LOCPATH": "{locales}", **ODD}),
+    "no standard output": Place(WELL, streams=("/dev/null", "closed", "err")),
+    "no standard error": Place(WELL, streams=("/dev/null", "out", "closed")),
+    "no streams at all": Place(WELL, streams=("closed", "closed", "closed")),
+    "a full standard output": Place(WELL, streams=("/dev/null", "/dev/full", "err")),
+    "the same, unbuffered": Place(WELL, {"PYTHONUNBUFFERED": "1"}, ("/dev/null", "/dev/full", "err")),
+    "a full standard error": Place(WELL, streams=("/dev/null", "out", "/dev/full")),
+    "a state folder of mode 000": Place(
+        ends(2, 3, 7), STATE, nobody=True, prepare=lambda found: found.state.chmod(0)
+    ),
+    "a database of mode 000": Place(
+        ends(2, 3, 7), STATE, nobody=True, prepare=lambda found: found.database.chmod(0)
+    ),
+    "a folder for a database": Place(ends(2, 3, 7), STATE, prepare=lambda found: a_folder(found.database)),
+    "a text for a database": Place(
+        ends(2, 3, 7), STATE, prepare=lambda found: found.database.write_text("no SQLite\n" * 900)
+    ),
+    "settings of mode 000": Place(
+        ends(2, 3),
+        {"XDG_CONFIG_HOME": "{settings}"},
+        nobody=True,
+        prepare=lambda found: found.settings.chmod(0),
+    ),
+    "settings that are a folder": Place(
+        ends(2, 3), {"XDG_CONFIG_HOME": "{settings}"}, prepare=lambda found: a_folder(found.settings)
+    ),
+}
+
+
+class Machine:
+    """A folder with a filled store, copied for each call, and a feed."""
+
+    def __init__(self, folder: Path, feed: FeedSimulator) -> None:
+        self.folder = folder
+        ctisync = Ctisync(folder / "home")
+        ctisync.home.mkdir()
+        ctisync.environ["CTISYNC_CTI__URL"] = feed.url
+        self.environ = ctisync.environ
+        assert ctisync.run("sync", "-q").returncode == 0
+        self.filled = ctisync.database.parent
+        self.given = folder / "given.ndjson"
+        assert ctisync.run("export", "--output", str(self.given)).returncode == 0
+        self.locales = folder / "locales"
+        self.locales.mkdir()
+        if shutil.which("localedef"):  # else the locale is C
+            command = ["localedef", "-i", "en_US", "-f", "ISO-8859-1", str(self.locales / "xx_XX.ISO-8859-1")]
+            subprocess.run(command, capture_output=True, check=False)
+
+    def run(self, place: Place, folder: Path, calls: Sequence[str]) -> Iterator[tuple[str, int, str]]:
+        """Each call in a copy of the place: how it ended, and what it printed."""
+        jobs: list[dict[str, Any]] = []
+        for number, call in enumerate(calls):
+            names = self._prepared(place, folder / str(number))
+            environ = {"CTISYNC_STATE_DIR": names["state"], **self.environ}
+            environ |= {key: text.format(**names) for key, text in place.environ.items()}
+            jobs.append(
+                {
+                    "arguments": call.format(**names).split(),
+                    "environ": {key: value for key, value in environ.items() if value},
+                    "folder": names["folder"],
+                    "user": NOBODY if place.nobody else None,
+                    "streams": place.streams,
+                }
+            )
+        ended = subprocess.run(
+            [sys.executable, "-m", "tests.support.forked"],
+            input=json.dumps(jobs),
+            env={**os.environ, **jobs[0]["environ"], "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"},
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=240,
+            check=False,
+        )
+        assert ended.returncode == 0, ended.stderr
+        for number, (call, code) in enumerate(zip(calls, json.loads(ended.stdout), strict=True)):
+            printed = (folder / str(number) / name for name in ("out", "err"))
+            yield (
+                call,
+                code,
+                "".join(path.read_bytes().decode("utf-8", "replace") for path in printed if path.exists()),
+            )
+
+    def _prepared(self, place: Place, folder: Path) -> dict[str, str]:
+        folder.mkdir(parents=True)
+        odd = folder / "st\xe4te"
+        found = Found(
+            folder / "state", folder / "settings" / "ctisync" / "config.toml", folder / "given.ndjson"
+        )
+        shutil.copytree(self.filled, found.state)
+        shutil.copytree(self.filled, odd)
+        shutil.copy(self.given, found.given)
+        found.settings.parent.mkdir(parents=True)
+        found.settings.write_text('on_feed_reset = "init"\n')
+        if place.nobody:
+            for path in (folder, *folder.rglob("*")):
+                os.chown(path, NOBODY, NOBODY)
+        place.prepare(found)
+        return {
+            "folder": str(folder),
+            "state": str(found.state),
+            "odd": str(odd),
+            "settings": str(found.settings.parents[1]),
+            "given": str(found.given),
+            "out": str(folder / "written"),
+            "locales": str(self.locales),
+            "nowhere": f"http://127.0.0.1:{unused_port()}",
+        }
+
+
+@pytest.fixture(scope="module")
+def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
+    folder = tmp_path_factory.mktemp("machine")
+    for path in (folder, *folder.parents):  # for a user without a name to get there
+        if os.geteuid() == 0 and path.stat().st_uid == 0:
+            path.chmod(path.stat().st_mode | 0o011)
+    with FeedSimulator() as feed:
+        populate(feed.history, 20)
+        feed.publish_snapshot()
+        yield Machine(folder, feed)
+
+
+def wrong(place: Place, call: str, code: int, printed: str) -> bool:
+    judged = "--check" in call or call.startswith("doctor")
+    taught = taught_of(call.split())
+    known = taught.codes | (
+        taught.with_option[1].keys() if taught.with_option and "--check" in call else set()
+    )
+    may_be = place.codes | {0, 2} if f"{call} ".startswith(CHEAP) else place.codes
+    is_bug = f"a bug in ctisync {__version__}" in printed or ("Traceback" in printed and "-v" not in call)
+    return is_bug or code not in known or not (judged or code in may_be)
+
+
+@pytest.mark.parametrize("name", PLACES)
+def test_no_command_takes_it_for_a_bug(machine: Machine, name: str) -> None:
+    place = PLACES[name]
+    if place.nobody and os.geteuid() != 0:
+        pytest.skip("only root can be another user")
+    folder = machine.folder / str(list(PLACES).index(name))
+    found = [
+        f"{call}: {code}\n{printed[-700:]}"
+        for call, code, printed in machine.run(place, folder, CALLS)
+        if wrong(place, call, code, printed)
+    ]
+    assert not found, "\n\n".join(found)

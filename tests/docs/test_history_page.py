@@ -25,7 +25,10 @@ def environment(environment: dict[str, str]) -> dict[str, str]:
     return environment | {"CTISYNC_CTI__RETRY_BUDGET": "0.2", "CTISYNC_CTI__COOLDOWN": "0"}
 
 
-def test_each_command_shown_does_what_it_says(environment: dict[str, str], tmp_path: Path) -> None:
+def test_each_command_shown_does_what_it_says(
+    environment: dict[str, str], tmp_path: Path, feed: FeedSimulator
+) -> None:
+    feed.history.create("CVE-2024-3094")
     assert run("ctisync sync -q", environment, tmp_path).stderr == ""
     lines = [line for block in page.blocks(PAGE, "sh") for line in page.commands(block.text)]
     assert len(lines) == 7

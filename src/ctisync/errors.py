@@ -38,8 +38,15 @@ BUG: Final = 1
 _WORST_FIRST: Final = (130, 143, BUG, 7, 3, 6, 5, 8, 4, 10, 11)
 
 
+LOAD_ANEW: Final = "ctisync init-snapshot && ctisync sync"
+"""In a hint: the first puts readers back to the snapshot's offset, the second takes them on to the feed's."""
+
+
 class CtisyncError(Exception):
     """What an operator is told: `message` says what and why, `hint` what to type (None: `usual_hint`).
+
+    A command in a hint stands between words and `: `, `; ` or `, `, with a remark in brackets behind it, so
+    that it can be told from the words (`tests/docs/hinted.py`).
 
     Both are one line of harmless text, whatever servers and files have put in; a path or a name in a hint
     is `quoted`.
@@ -98,16 +105,14 @@ class SnapshotChanged(FeedUnreachable):
 
 class FeedRefused(CtisyncError):
     exit_code = 6
-    usual_hint = "ctisync sync later; nothing was changed, and only the feed can mend this"
+    usual_hint = "later: ctisync sync (nothing was changed, and only the feed can mend this)"
 
 
 class SnapshotRefused(FeedRefused):
     """`body`: ETag and size, as announced, of what was downloaded only to be found no good, so that it can
     be recognised; None when that shows without reading a body."""
 
-    usual_hint = (
-        "ctisync sync later takes another snapshot by itself; to try this one again: ctisync init-snapshot"
-    )
+    usual_hint = f"later: ctisync sync (takes another snapshot by itself); to try this one again: {LOAD_ANEW}"
 
     def __init__(
         self, message: str, *, hint: str | None = None, body: tuple[str | None, int | None] | None = None

@@ -19,7 +19,7 @@ from ctisync.core.model import Consumer
 from ctisync.core.wire import UNDECODABLE
 from ctisync.errors import AnotherPass, ConfigurationError, StoreUnavailable
 from ctisync.harmless import quoted
-from ctisync.own_files import Unfit, opened, unfit
+from ctisync.own_files import Unfit, claimed, opened, unfit
 from ctisync.ports import Clock
 
 _MOST_TEXT: Final = 4096
@@ -126,7 +126,7 @@ def _opened(path: Path) -> Iterator[int]:
     except Unfit as error:
         raise StoreUnavailable(
             f"cannot use the lock file {path}: {error.strerror}",
-            hint=f"ls -l {quoted(path)}; if ctisync has not made it, remove it while no pass runs",
+            hint=claimed(path) or f"while no pass runs: rm {quoted(path)}; then: ctisync sync",
         ) from error
     except OSError as error:
         if not path.parent.exists():
@@ -216,7 +216,7 @@ def examine(path: Path) -> Verdict:
         return failed(
             "lock",
             f"a pass cannot use {path}: {why or 'it may not be written to'}",
-            f"ls -ld {quoted(path)}; run ctisync as the owner of its folder",
+            claimed(path) or f"ls -ld {quoted(path)}; run ctisync as the owner of its folder",
         )
     holder = at_work(path)
     return ok("lock", "free" if holder is None else f"held by a pass at work: {holder}")
@@ -237,5 +237,7 @@ def _named_in(text: bytes) -> Holder | None:
 
 
 def _not_writable(path: Path, error: OSError) -> StoreUnavailable:
-    hint = "free some space there" if error.errno == errno.ENOSPC else f"ls -ld {quoted(path.parent)}"
+    hint = "free some space there"
+    if error.errno != errno.ENOSPC:
+        hint = claimed(path) or f"ls -ld {quoted(path.parent)}"
     return StoreUnavailable(f"cannot write the lock file {path}: {error.strerror}", hint=hint)

@@ -84,6 +84,27 @@ def unfit(found: os.stat_result) -> str | None:
     return None
 
 
+def claimed(path: Path) -> str | None:
+    """What to type to get back the file at the path, and what lies beside it under the same beginning of a
+    name, where another user has made any of them: a pass was once run as root. None when that is not so."""
+    try:
+        beside = list(path.parent.iterdir())
+        # A lock or a log is named as what it belongs to, with more behind a dot.
+        named = [each.name for each in beside if path.name.startswith(f"{each.name}.")]
+        first = min([*named, path.name.removesuffix(".lock")])
+        others = [each for each in beside if each.name.startswith(first) and _is_of_another(each.lstat())]
+    except OSError:
+        return None
+    if not others:
+        return None
+    names = " ".join(quoted(each) for each in sorted(others))
+    return f"sudo chown {os.geteuid()}:{os.getegid()} {names}; then: ctisync sync"
+
+
+def _is_of_another(found: os.stat_result) -> bool:
+    return stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_uid != os.geteuid()
+
+
 def fault_of(folder: Path) -> Fault | None:
     """What lets others change what lies in the folder; None when nothing does, or when it can't be looked at.
 

@@ -2,9 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator
 from fnmatch import fnmatch
-from pathlib import Path
 from typing import Any, Final
 
 import pytest
@@ -14,12 +12,9 @@ from ctisync.cli import app
 from tests.docs import page, recipes, situations_feed, situations_node, situations_pass, situations_sqlite
 from tests.docs.shell import ROOT
 from tests.docs.situations import RECIPES, SITUATIONS
-from tests.docs.stage import LAST_OFFSET, RECORDS, Stage, generalised
+from tests.docs.stage import Stage, generalised
 from tests.support import feed_failures as failures
-from tests.support.command_manager import CommandManagerStandIn
-from tests.support.feed_simulator import FeedSimulator
 from tests.support.figures import figure
-from tests.support.opensearch_node import OpenSearchNode
 
 REGISTERED: Final = (situations_pass, situations_feed, situations_sqlite, situations_node, recipes)
 """Importing them fills the registries."""
@@ -28,31 +23,6 @@ PAGE: Final = (ROOT / "docs" / "operations.md").read_text()
 SHOWN: Final = page.blocks(PAGE, "text")
 TYPED: Final = page.blocks(PAGE, "sh")
 CALLS: Final = sorted({tuple(arguments) for arguments in page.ctisync_calls(PAGE)})
-
-
-@pytest.fixture
-def feed() -> Iterator[FeedSimulator]:
-    with FeedSimulator(first_offset=LAST_OFFSET - RECORDS) as simulator:
-        yield simulator
-
-
-@pytest.fixture
-def manager() -> Iterator[CommandManagerStandIn]:
-    with CommandManagerStandIn() as stand_in:
-        yield stand_in
-
-
-@pytest.fixture
-def stage(tmp_path: Path, feed: FeedSimulator, manager: CommandManagerStandIn) -> Stage:
-    return Stage(tmp_path, feed, manager, None)
-
-
-@pytest.fixture
-def indexer(
-    tmp_path: Path, feed: FeedSimulator, manager: CommandManagerStandIn, opensearch_2: OpenSearchNode
-) -> Stage:
-    opensearch_2.wipe()
-    return Stage(tmp_path, feed, manager, opensearch_2)
 
 
 def each_of(registry: dict[str, Any], *, node: bool) -> pytest.MarkDecorator:

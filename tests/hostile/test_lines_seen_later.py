@@ -54,7 +54,9 @@ def test_verify_deep_names_what_the_load_let_pass(in_use: InUse, row: str) -> No
     deep = in_use.command("verify", "--deep")
     assert deep.code == 9
     assert_told(
-        deep.stderr, r"1 difference \(deep 1\)", "ctisync init-snapshot, once the feed's snapshot is mended"
+        deep.stderr,
+        r"1 difference \(deep 1\)",
+        "ctisync init-snapshot && ctisync sync (once the feed's snapshot is mended)",
     )
 
 

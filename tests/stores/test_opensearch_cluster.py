@@ -12,6 +12,7 @@ from ctisync.errors import ConfigurationError
 from ctisync.stores.opensearch import OpenSearchStore
 from ctisync.stores.opensearch_client import NoReply, Problem, Reply
 from ctisync.stores.opensearch_cluster import check_one_cluster
+from ctisync.stores.opensearch_curl import Curl
 from tests.contract.test_history import WITHIN, account
 from tests.stores import opensearch_kit as kit
 from tests.support.clock import FakeClock
@@ -46,7 +47,7 @@ def of(uuid: str) -> Reply:
 
 def checked(*answers: Reply | NoReply) -> int:
     nodes: dict[SplitResult, Root] = dict(zip((ONE, OTHER, THIRD), map(Root, answers), strict=False))
-    return check_one_cluster(list(nodes), nodes.__getitem__)
+    return check_one_cluster(list(nodes), nodes.__getitem__, Curl("https://one:9200"))
 
 
 def test_two_clusters_are_told_by_a_node_of_each() -> None:

@@ -140,7 +140,7 @@ def test_an_index_that_stands_where_the_alias_belongs_is_never_touched(
 
     with pytest.raises(ForeignIndex, match="is an index, and ctisync needs that name") as refused:
         store.look(consumer)
-    assert f"curl -X DELETE {node.url}/{consumer.index} " in str(refused.value.hint)
+    assert f"curl -X DELETE {node.url}/{consumer.index}; then" in str(refused.value.hint)
     with pytest.raises(ForeignIndex):
         kit.initialise(store, consumer, [A], 10)
 

@@ -353,7 +353,7 @@ def test_damage_is_told_also_in_the_middle_of_an_export(path: Path) -> None:
         export(store)
 
     assert told.value.hint is not None
-    assert "ctisync init-snapshot" in told.value.hint
+    assert "load anew: mkdir -p" in told.value.hint
 
 
 @pytest.mark.parametrize("call", [look, write])

@@ -17,7 +17,9 @@ OURS: Final = {
     "quoted": "a word for a shell, or a name for one",
     "', '.join(map(quoted, near))": "the same",
     "' or '.join(OUR_INDICES)": "names of our own",
-    "INDEX": "an index's name of our own",
+    "LOAD_ANEW": "a text of our own",
+    "SYNC": "the same",
+    "typed": "what Curl writes, which quotes",
     "_STORE_URLS": "a text of our own",
     "context.command_path": "words of our own command line",
     "path": "the same",
@@ -44,6 +46,8 @@ OURS: Final = {
     "lacked": "matches opensearch_client._LACKED, or words of our own",
 }
 """What may stand in a hint as it is, by how its expression begins."""
+
+QUOTED: Final = re.compile(r"(quoted|_look)\(|quoted_\w+$|[\w.]*\bcurl(\._replace\(.*\))?\.(looks|mends)\(")
 
 
 def hints() -> Iterator[tuple[str, ast.expr]]:
@@ -73,7 +77,7 @@ def put_in(hint: ast.AST) -> Iterator[str]:
 
 
 def is_ours(expression: str) -> bool:
-    return expression in OURS or re.match(r"(quoted|_look)\(|quoted_\w+$", expression) is not None
+    return expression in OURS or QUOTED.match(expression) is not None
 
 
 def test_what_is_put_into_a_hint_is_quoted_or_our_own() -> None:

@@ -14,7 +14,7 @@ from ctisync.core.health import CLOCKS_APART, Verdict
 from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState, Owed, Phase, believed, looked
 from ctisync.core.words import counted
-from ctisync.errors import DONE, CtisyncError, StoreUnavailable
+from ctisync.errors import DONE, LOAD_ANEW, CtisyncError, StoreUnavailable
 from ctisync.harmless import quoted
 from ctisync.locks import last_held, work_under
 from ctisync.ports import Clock, Store
@@ -306,15 +306,15 @@ def what_to_type(one: Seen, now: datetime) -> str | None:
     if state.content and state.asked_with(one.consumer):
         return "ctisync sync (initialises again, as was asked for; ctisync sync --keep gives that up)"
     if one.settings_differ:
-        return "the settings differ from those of the stored content: ctisync init-snapshot"
+        return f"the settings differ from those of the stored content: {LOAD_ANEW}"
     if one.gone:
         return "ctisync sync (it loads the content anew)"
     if one.records == 0:
-        return "ctisync init-snapshot"
+        return LOAD_ANEW
     if state.phase == "blocked":
         return "ctisync sync, once the feed offers another change or a new snapshot"
     if state.last_offset is not None and state.offset > state.last_offset:
-        return "ctisync init-snapshot"
+        return LOAD_ANEW
     if state.phase != "ready" or one.owed is not None or state.behind or ahead(state, now):
         return "ctisync sync"
     if one.forgotten_at is not None:

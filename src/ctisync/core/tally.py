@@ -94,4 +94,8 @@ class Tally:
         numbers: Counter[str] = Counter()
         for kind in met:
             numbers[kind.weight] += self._counts[kind]
-        return Checked(check, numbers["difference"], numbers["note"], met[0].to_do if met else None)
+        return Checked(check, numbers["difference"], numbers["note"], self._to_do(met[0]) if met else None)
+
+    def _to_do(self, kind: Kind) -> str:
+        own = (finding.to_do for finding in self._kept if finding.kind is kind and finding.to_do)
+        return next(own, kind.to_do)

@@ -12,7 +12,7 @@ from ctisync.core import wire
 from ctisync.core.json_text import Excess, Scan, TooDeep, check_line
 from ctisync.core.limits import USUAL, Limits
 from ctisync.core.model import Record
-from ctisync.errors import SnapshotRefused
+from ctisync.errors import LOAD_ANEW, SnapshotRefused
 from ctisync.feed import json_stream
 from ctisync.feed.member import PIECE, Member
 from ctisync.feed.member_head import check_head, pieces_by_head, read_head
@@ -115,7 +115,7 @@ def _limited(pieces: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
 def _beyond(limit: str, what: str) -> SnapshotRefused:
     return SnapshotRefused(
         f"{what} (limits.{limit})",
-        hint=f"if that is right: raise limits.{limit}, then: ctisync init-snapshot",
+        hint=f"if that is right: raise limits.{limit}, then: {LOAD_ANEW}",
     )
 
 

@@ -18,7 +18,7 @@ from msgspec import Meta
 
 from ctisync.core.state import RefusedSnapshot
 from ctisync.core.wire import UNDECODABLE
-from ctisync.errors import SnapshotChanged, SnapshotRefused
+from ctisync.errors import LOAD_ANEW, SnapshotChanged, SnapshotRefused
 from ctisync.feed.archive import is_zip
 from ctisync.feed.patience import Again
 from ctisync.feed.transport import Reply
@@ -185,7 +185,7 @@ class Download:
             self._start_again()
             raise SnapshotRefused(
                 f"the feed still offers the snapshot that was refused: {refused.reason}",
-                hint="a new one is taken by itself; to try this one again: ctisync init-snapshot",
+                hint=f"a new one is taken by itself; to try this one again: {LOAD_ANEW}",
             )
 
     def _is_here(self, offer: Offer) -> bool:
@@ -224,7 +224,7 @@ class Download:
         self._start_again()
         return SnapshotRefused(
             f"{what}, limits.snapshot_bytes is {self._most_bytes}",
-            hint="if the feed has grown so: raise limits.snapshot_bytes, then: ctisync init-snapshot",
+            hint=f"if the feed has grown so: raise limits.snapshot_bytes, then: {LOAD_ANEW}",
             body=body,
         )
 

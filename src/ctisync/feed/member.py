@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import BinaryIO, Final, cast
 
 from ctisync.core.limits import USUAL, Limits
-from ctisync.errors import SnapshotRefused
+from ctisync.errors import LOAD_ANEW, SnapshotRefused
 from ctisync.feed.codecs import BEST, Codec
 
 PIECE: Final = 1 << 20
@@ -186,7 +186,7 @@ class Content:
             raise SnapshotRefused(
                 f"{self._name} in the snapshot's ZIP comes to more than {self._ratio} bytes for each one "
                 "(limits.ratio)",
-                hint="if that is right: raise limits.ratio, then: ctisync init-snapshot",
+                hint=f"if that is right: raise limits.ratio, then: {LOAD_ANEW}",
             )
         return piece
 
@@ -211,7 +211,7 @@ class _Directory:
 def _too_many(members: int) -> SnapshotRefused:
     return SnapshotRefused(
         f"the snapshot's ZIP has more than {members} entries (limits.members)",
-        hint="if that is right: raise limits.members, then: ctisync init-snapshot",
+        hint=f"if that is right: raise limits.members, then: {LOAD_ANEW}",
     )
 
 

@@ -25,7 +25,7 @@ from ctisync.feed.patience import Again, Patience
 from ctisync.feed.snapshot_file import LocalSnapshot
 from ctisync.feed.transport import Transport
 from ctisync.harmless import quoted
-from ctisync.own_files import opened
+from ctisync.own_files import claimed, opened
 from ctisync.ports import Clock, Progress, Report
 
 _PIECE: Final = 1 << 20
@@ -215,7 +215,8 @@ class Spool:
         except OSError as error:
             raise StoreUnavailable(
                 f"the snapshot cannot be kept in {self._folder}: {error.strerror or error}",
-                hint="it must be writable and have room for the snapshot; look with: "
+                hint=claimed(self._folder / self._prefix)
+                or "it must be writable and have room for the snapshot; look with: "
                 f"df -h {quoted(self._folder)}",
             ) from error
 

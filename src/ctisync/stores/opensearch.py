@@ -21,13 +21,14 @@ from ctisync.core.health import Verdict, guarded, ok
 from ctisync.core.model import Consumer, Holding
 from ctisync.core.state import ConsumerState
 from ctisync.core.words import counted
-from ctisync.errors import AnotherPass, ConfigurationError, StoreUnavailable
+from ctisync.errors import LOAD_ANEW, AnotherPass, ConfigurationError, CtisyncError, StoreUnavailable
 from ctisync.ports import Clock
 from ctisync.stores import guards, opensearch_forget
 from ctisync.stores.endings import HURRY
 from ctisync.stores.opensearch_audit import OpenSearchInspection, inspecting
 from ctisync.stores.opensearch_client import Client, path
 from ctisync.stores.opensearch_cluster import check_one_cluster
+from ctisync.stores.opensearch_curl import Curl
 from ctisync.stores.opensearch_generations import ONE_SHARD, Generations, Layout, consumers
 from ctisync.stores.opensearch_hidden import check_nothing_hidden, check_order, hidden_from_reader
 from ctisync.stores.opensearch_history import History
@@ -51,6 +52,7 @@ class _Pit(msgspec.Struct, frozen=True):
 
 
 class _Hit(msgspec.Struct, frozen=True):
+    id: str = msgspec.field(name="_id")
     source: msgspec.Raw = msgspec.field(name="_source")
     sort: list[str | None]
 
@@ -98,8 +100,8 @@ class OpenSearchStore:
         self._origins = origins = [_origin(url) for url in urls]
         access = Access(username, password, ca_file, client_cert, client_key)
         self._name = ",".join(origin.geturl() for origin in origins)
-        transport = HttpTransport(origins, access, timeout)
-        self._client = Client(transport, origins[0].geturl(), clock, username, client_cert)
+        self._curl = Curl(origins[0].geturl(), username, ca_file, client_cert, client_key)
+        self._client = Client(HttpTransport(origins, access, timeout), self._curl.url, clock, self._curl)
         self._connect = lambda url: HttpTransport([url], access, timeout)
         self._is_one_cluster = len(origins) == 1
         self._clock = clock
@@ -248,7 +250,7 @@ class OpenSearchStore:
             size = _FIRST_PAGE
             while hits := self._page(alias, pit, size, after):
                 check_order(after, hits[0].sort, alias)
-                yield from (bytes(hit.source) for hit in hits)
+                yield from map(_line, hits)
                 after = hits[-1].sort
                 a_line = sum(len(bytes(hit.source)) for hit in hits) // len(hits)
                 size = max(1, min(_LARGEST_PAGE, _PAGE_BYTES // max(1, a_line)))
@@ -281,11 +283,11 @@ class OpenSearchStore:
     def _check_cluster(self) -> None:
         """Once, before anything is written."""
         if not self._is_one_cluster:
-            check_one_cluster(self._origins, self._connect)
+            check_one_cluster(self._origins, self._connect, self._curl)
             self._is_one_cluster = True
 
     def _examine_nodes(self) -> Iterator[Verdict]:
-        told, listed = check_one_cluster(self._origins, self._connect), len(self._origins)
+        told, listed = check_one_cluster(self._origins, self._connect, self._curl), len(self._origins)
         yield ok(
             "store-nodes", f"{told} of the {listed} nodes in store.url say of which cluster they are: one"
         )
@@ -306,7 +308,20 @@ class OpenSearchStore:
         return StateDocument(self._client, consumer, self._layout.replicas)
 
     def _generations(self, consumer: Consumer) -> Generations:
-        return Generations(self._client, consumer, self._clock, self._layout)
+        def stored() -> str | None:
+            with suppress(CtisyncError):
+                return self._document(consumer).read().entry.generation
+            return None
+
+        return Generations(self._client, consumer, self._clock, self._layout, stored)
+
+
+def _line(hit: _Hit) -> bytes:
+    if hit.sort != [hit.id]:
+        raise StoreUnavailable(
+            f"record {hit.id} was written by another program: its name is {hit.sort[0]}", hint=LOAD_ANEW
+        )
+    return bytes(hit.source)
 
 
 def _check_shards(reply: ShardsReply) -> None:

@@ -13,6 +13,7 @@ from ctisync.core.audit import Finding, Kind
 from ctisync.core.model import Consumer, Record
 from ctisync.core.state import ConsumerState
 from ctisync.errors import StoreUnavailable
+from ctisync.stores import opensearch_blocks as blocks
 from ctisync.stores.opensearch_client import Client, path
 from ctisync.stores.opensearch_generations import MAPPING, Generations, Inventory
 from ctisync.stores.opensearch_hidden import check_order
@@ -203,9 +204,12 @@ class OpenSearchInspection:
             if (found := mappings.get("properties", {}).get(field)) != wanted:
                 told = f"{field} is mapped as {found}, ctisync makes it {wanted}"
                 yield Finding(Kind.GENERATION_WRONG, live, told)
-        for name, value in settings.items():
-            if name.startswith("index.blocks.") and str(value).lower() == "true":
-                yield Finding(Kind.GENERATION_WRONG, live, f"{name} is set: it takes no writes or no reads")
+        set_here = [name for name, value in settings.items() if blocks.is_block(name, value)]
+        to_do = blocks.lifted(self._client.curl, set_here) if set_here else None
+        for name in set_here:
+            yield Finding(
+                Kind.GENERATION_WRONG, live, f"{name} is set: it takes no writes or no reads", to_do
+            )
         if settings.get("index.refresh_interval") == "-1":
             yield Finding(
                 Kind.GENERATION_WRONG, live, "its refresh is off: readers do not see what is written"

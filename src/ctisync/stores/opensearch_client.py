@@ -18,7 +18,9 @@ from ctisync.core.wire import UNDECODABLE
 from ctisync.errors import AccessRefused, ConfigurationError, CtisyncError, StoreUnavailable
 from ctisync.harmless import quoted
 from ctisync.ports import Clock
+from ctisync.stores import opensearch_blocks as blocks
 from ctisync.stores.endings import HURRY, finish, is_stop
+from ctisync.stores.opensearch_curl import SYNC, Curl
 
 T = TypeVar("T")
 
@@ -28,6 +30,7 @@ _PAUSES: Final = (0.5, 1.0, 2.0, 4.0)
 _LEAST: Final = 0.05
 """Seconds: with less time left a request isn't worth a try."""
 
+_BLOCKS: Final = ("cluster_block_exception", "index_create_block_exception")
 _MAY_PASS: Final = frozenset({429, 502, 503, 504})
 _REASON_CHARACTERS: Final = 300
 
@@ -53,7 +56,7 @@ class Problem(msgspec.Struct, frozen=True):
     @property
     def is_block(self) -> bool:
         """A block stops writes until a person lifts it or disk space is freed; waiting does not help."""
-        return self.type == "cluster_block_exception" and "SERVICE_UNAVAILABLE" not in (self.reason or "")
+        return self.type in _BLOCKS and "SERVICE_UNAVAILABLE" not in (self.reason or "")
 
     @property
     def is_refusal(self) -> bool:
@@ -103,20 +106,14 @@ class Transport(Protocol):
 
 
 class Client:
-    def __init__(
-        self,
-        transport: Transport,
-        url: str,
-        clock: Clock,
-        username: str | None = None,
-        client_cert: str | None = None,
-    ) -> None:
+    """`curl`: how a person asks the same node."""
+
+    def __init__(self, transport: Transport, url: str, clock: Clock, curl: Curl | None = None) -> None:
         self._transport = transport
         self._clock = clock
-        self._username = username
-        self._client_cert = client_cert
         self._end = math.inf
         self.url = url
+        self.curl = curl or Curl(url)
 
     def call(
         self,
@@ -147,7 +144,7 @@ class Client:
                 if pause is None:
                     raise StoreUnavailable(
                         f"OpenSearch at {self.url} cannot be reached: {failure}",
-                        hint=f"check that it runs and that store.url is right: curl {quoted(self.url)}",
+                        hint=f"check that it runs and that store.url is right: {self.curl.looks()}",
                     ) from failure
             else:
                 if 200 <= reply.status < 300 or reply.status in allow:
@@ -160,7 +157,7 @@ class Client:
     @property
     def user(self) -> str:
         """As whom we come, in a sentence."""
-        return f"user {quoted(self._username)}" if self._username else "your user"
+        return f"user {quoted(self.curl.username)}" if self.curl.username else "your user"
 
     def read(self, reply: Reply, decoder: msgspec.json.Decoder[T]) -> T:
         """The body of a reply as a typed value; raises StoreUnavailable when it isn't one.
@@ -170,11 +167,14 @@ class Client:
         return decode(reply.body, decoder, f"a reply of OpenSearch at {self.url}")
 
     def blocked(self, problem: Problem) -> StoreUnavailable:
-        return StoreUnavailable(
-            f"OpenSearch at {self.url} takes no writes, its disk is probably full: {problem}",
-            hint="free disk space, then look at: curl "
-            + quoted(f"{self.url}/_all/_settings?filter_path=*.*.*.blocks"),
-        )
+        names = blocks.in_words(problem.reason)
+        told = "is blocked by a setting"
+        hint = blocks.lifted(self.curl, names)
+        if not names or blocks.of_a_full_disk(names):
+            told = "takes no writes, its disk is probably full"
+        if not names:
+            hint = f"look at: {self.curl.looks('/_all/_settings?filter_path=*.*.*.blocks')}"
+        return StoreUnavailable(f"OpenSearch at {self.url} {told}: {problem}", hint=hint)
 
     def not_permitted(
         self, problem: Problem, method: str, target: str, on: Iterable[str] = ()
@@ -230,14 +230,15 @@ class Client:
         status, problem = reply.status, reply.problem
         if problem.is_block:
             return self.blocked(problem)
-        if status == 401 and self._client_cert is not None and self._username is None:
+        if status == 401 and self.curl.client_cert is not None and self.curl.username is None:
             return AccessRefused(
-                f"OpenSearch at {self.url} lets nobody in by client certificate {self._client_cert} (401)",
+                f"OpenSearch at {self.url} takes no client certificate {self.curl.client_cert} (401)",
                 hint="have its security plugin's clientcert domain turned on, or set store.username "
                 "and store.password_file",
             )
         if status == 401:
-            who = f"user {self._username}" if self._username else "a request without user and password"
+            user = self.curl.username
+            who = f"user {user}" if user else "a request without user and password"
             return AccessRefused(
                 f"OpenSearch at {self.url} refuses {who} (401)",
                 hint="check store.username and store.password_file",
@@ -247,7 +248,7 @@ class Client:
         if status in (404, 405):
             return AccessRefused(
                 f"{self.url} does not answer like OpenSearch ({status}): {problem}",
-                hint=f"check store.url: curl {quoted(self.url)}",
+                hint=f"check store.url: {self.curl.looks()}",
             )
         if 300 <= status < 400:
             return ConfigurationError(
@@ -256,7 +257,7 @@ class Client:
             )
         return StoreUnavailable(
             f"OpenSearch at {self.url} refuses a request ({status}): {problem}",
-            hint=f"look at: curl {quoted(self.url)}/_cluster/health, and at its log; then: ctisync sync",
+            hint=f"look at its log, and at: {self.curl.looks('/_cluster/health')}{SYNC}",
         )
 
 

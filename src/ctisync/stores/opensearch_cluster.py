@@ -11,8 +11,8 @@ from urllib.parse import SplitResult
 import msgspec
 
 from ctisync.errors import ConfigurationError
-from ctisync.harmless import quoted
 from ctisync.stores.opensearch_client import NoReply, Transport
+from ctisync.stores.opensearch_curl import Curl
 
 _LONGEST: Final = 5.0
 """Seconds for a node's answer; one that does not give it is asked again by the next pass."""
@@ -28,7 +28,9 @@ class _Root(msgspec.Struct, frozen=True):
 _root_decoder: Final = msgspec.json.Decoder(_Root)
 
 
-def check_one_cluster(urls: Sequence[SplitResult], connect: Callable[[SplitResult], Transport]) -> int:
+def check_one_cluster(
+    urls: Sequence[SplitResult], connect: Callable[[SplitResult], Transport], curl: Curl
+) -> int:
     """How many of the nodes have said of which cluster they are; raises ConfigurationError when that is not
     the same for all of them. A node that cannot be reached, or does not say it, is left out."""
     found: dict[str, str] = {}
@@ -44,7 +46,8 @@ def check_one_cluster(urls: Sequence[SplitResult], connect: Callable[[SplitResul
         raise ConfigurationError(
             f"store.url lists nodes of different clusters: {one} and {other}; "
             "one of them would get the state, the other one the content",
-            hint=f"list nodes of one cluster in store.url; each tells its own: curl {quoted(one)}",
+            hint="list nodes of one cluster in store.url; each tells its own: "
+            f"{curl._replace(url=one).looks()}; {curl._replace(url=other).looks()}",
         )
     return told
 

@@ -12,7 +12,7 @@ import msgspec
 from ctisync.core.health import Verdict, failed, guarded, ok, warning
 from ctisync.core.model import Consumer
 from ctisync.errors import AccessRefused, CtisyncError, ForeignIndex
-from ctisync.harmless import quoted
+from ctisync.stores import opensearch_blocks as blocks
 from ctisync.stores.opensearch_audit import holder_of
 from ctisync.stores.opensearch_client import Client, path
 from ctisync.stores.opensearch_foreseen import clashes
@@ -22,6 +22,7 @@ from ctisync.stores.opensearch_indices import PINNED
 from ctisync.stores.opensearch_lease import server_time
 from ctisync.stores.opensearch_rights import refused
 from ctisync.stores.opensearch_state import INDEX, Seen, StateDocument
+from ctisync.stores.opensearch_templates import mended
 
 _LONGEST: Final = 20.0
 """Seconds for all requests of an examination."""
@@ -136,7 +137,7 @@ def _server(client: Client) -> Iterator[Verdict]:
     told = f"{client.url} is {version.distribution or 'a server without a name'} {version.number}"
     known = " and ".join(f"{each}.x" for each in _KNOWN)
     if version.distribution != "opensearch" or not major.isdecimal() or int(major) < min(_KNOWN):
-        yield failed("store", f"{told}; ctisync needs OpenSearch {known}", f"curl {quoted(client.url)}")
+        yield failed("store", f"{told}; ctisync needs OpenSearch {known}", client.curl.looks())
     elif int(major) > max(_KNOWN):
         yield warning("store", f"{told}; ctisync was tried with {known}")
     else:
@@ -183,12 +184,12 @@ def _cluster(client: Client, replicas: int) -> Iterator[Verdict]:
     nodes = f"{health.number_of_nodes} node{'s' if health.number_of_nodes != 1 else ''}"
     told = f"the cluster is {health.status}, {nodes}"
     if health.status == "red":
-        yield failed("store-cluster", told, f"curl {quoted(f'{client.url}/_cat/indices?health=red')}")
+        yield failed("store-cluster", told, client.curl.looks("/_cat/indices?health=red"))
     elif health.status == "yellow" and replicas >= health.number_of_nodes:
         hint = f"set store.replicas to less than the {nodes}"
         yield warning("store-cluster", f"{told}; store.replicas is {replicas}", hint)
     elif health.status == "yellow" and replicas:
-        yield warning("store-cluster", told, f"curl {quoted(f'{client.url}/_cat/indices?health=yellow')}")
+        yield warning("store-cluster", told, client.curl.looks("/_cat/indices?health=yellow"))
     else:
         yield ok("store-cluster", told)
 
@@ -204,7 +205,7 @@ def _disk(client: Client) -> Iterator[Verdict]:
         return
     told = f"the fullest node, {fullest}, uses {used[fullest]} % of its disk"
     if used[fullest] >= _NEARLY_FULL:
-        hint = f"free disk space; curl {quoted(f'{client.url}/_cat/allocation?v')}"
+        hint = f"free disk space; {client.curl.looks('/_cat/allocation?v')}"
         yield warning("store-disk", f"{told}; at 95 % OpenSearch usually takes no writes", hint)
     else:
         yield ok("store-disk", told)
@@ -212,20 +213,17 @@ def _disk(client: Client) -> Iterator[Verdict]:
 
 def _blocks(client: Client, parts: Sequence[Parts]) -> Iterator[Verdict]:
     """Of the cluster, and of the indices that passes write to; one that they make anew has none."""
-    found: list[str] = []
+    found: dict[str, str] = {}
     reply = client.call("GET", path("_cluster", "settings", query="flat_settings=true"), allow={403})
     if reply.status == 200:
         for values in client.read(reply, _settings_decoder).values():
-            found += [name for name, value in values.items() if _is_block(name, value)]
+            found |= {name: name for name, value in values.items() if blocks.is_block(name, value)}
     for index, settings in _writable(client, parts).items():
-        found += [f"{name} of {index}" for name, value in settings.items() if _is_block(name, value)]
+        set_here = [name for name, value in settings.items() if blocks.is_block(name, value)]
+        found |= {f"{name} of {index}": name for name in set_here}
     if found:
-        yield failed(
-            "store-blocks",
-            f"these stop passes: {', '.join(sorted(found))}",
-            "free disk space if it is full, then look at: curl "
-            + quoted(f"{client.url}/_all/_settings?filter_path=*.*.*.blocks"),
-        )
+        hint = blocks.lifted(client.curl, found.values())
+        yield failed("store-blocks", f"these stop passes: {', '.join(sorted(found))}", hint)
     else:
         yield ok("store-blocks", "no block on writes")
 
@@ -252,9 +250,7 @@ def _is_ours(value: object, name: str) -> bool:
 
 
 def _taken_back(client: Client, index: str, names: Iterable[str]) -> str:
-    body = msgspec.json.encode(dict.fromkeys(names)).decode()
-    where = quoted(f"{client.url}/{index}/_settings")
-    return f"curl -X PUT {where} -H 'Content-Type: application/json' -d {quoted(body)}"
+    return client.curl.mends("PUT", f"/{index}/_settings", dict.fromkeys(names))
 
 
 def _indices(client: Client, parts: Sequence[Parts]) -> dict[str, dict[str, Any]]:
@@ -275,10 +271,6 @@ def _writable(client: Client, parts: Sequence[Parts]) -> dict[str, dict[str, Any
                 inventory = part.generations.inventory()
                 found |= {name: each.settings for name, each in inventory.generations.items()}
         return found
-
-
-def _is_block(name: str, value: object) -> bool:
-    return name.startswith(("index.blocks.", "cluster.blocks.")) and str(value).lower() == "true"
 
 
 def _hidden(client: Client, parts: Sequence[Parts]) -> Iterator[Verdict]:
@@ -309,7 +301,7 @@ def _alias(part: Parts) -> Iterator[Verdict]:
 def _templates(client: Client, part: Parts) -> Iterator[Verdict]:
     name = part.generations.new_name()
     wrong, doubtful = clashes(client, name, MAPPING)
-    hint = part.generations.mend_template(name) if wrong or doubtful else None
+    hint = mended(client, name) if wrong or doubtful else None
     if wrong:
         told = f"an index template gives new indices like {name} {', '.join(wrong)}: a load is refused"
         yield failed("store-templates", told, hint, about=part.consumer)

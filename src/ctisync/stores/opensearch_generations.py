@@ -8,7 +8,7 @@ fences, and a change of aliases asserts one's own, so nothing that a former hold
 import hashlib
 import re
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
@@ -16,12 +16,12 @@ import msgspec
 
 from ctisync.core.model import Consumer, Snapshot
 from ctisync.errors import AnotherPass, ConfigurationError, ForeignIndex, StoreUnavailable
-from ctisync.harmless import quoted
 from ctisync.ports import Clock
 from ctisync.stores.opensearch_client import Client, path
+from ctisync.stores.opensearch_curl import SYNC
 from ctisync.stores.opensearch_hidden import check_nothing_hidden
 from ctisync.stores.opensearch_indices import put_index, to_mend
-from ctisync.stores.opensearch_templates import alters, templates_for
+from ctisync.stores.opensearch_templates import alters, mended
 
 Action = dict[str, dict[str, Any]]
 """One action of an `_aliases` call."""
@@ -97,8 +97,17 @@ _acknowledged_decoder: Final = msgspec.json.Decoder(_Acknowledged)
 class Generations:
     """The generations of one consumer."""
 
-    def __init__(self, client: Client, consumer: Consumer, clock: Clock, layout: Layout = ONE_SHARD) -> None:
+    def __init__(
+        self,
+        client: Client,
+        consumer: Consumer,
+        clock: Clock,
+        layout: Layout = ONE_SHARD,
+        stored: Callable[[], str | None] = lambda: None,
+    ) -> None:
+        """`stored`: the name of the generation that the state speaks of, if it can be read."""
         self._client = client
+        self._stored = stored
         self._consumer = consumer
         self._clock = clock
         self._layout = layout
@@ -117,9 +126,9 @@ class Generations:
         pointed_at = [name for name, index in found.items() if alias in index.aliases or name == alias]
         ours = self._ours(found)
         if alias in found:
-            raise self._foreign(f"{alias} is an index, and ctisync needs that name for an alias")
+            raise self._taken()
         if len(pointed_at) > 1 or not ours.keys() >= set(pointed_at):
-            raise self._foreign(f"alias {alias} points at what is not ctisync's: {', '.join(pointed_at)}")
+            raise self._misled(pointed_at, ours)
         return Inventory(live=pointed_at[0] if pointed_at else None, generations=ours)
 
     def own(self) -> dict[str, Generation]:
@@ -153,7 +162,7 @@ class Generations:
         # Sent again after a lost reply, the request finds what it has made.
         if reply.status == 400 and reply.problem.type != "resource_already_exists_exception":
             raise ConfigurationError(
-                f"index {name} cannot be created: {reply.problem}", hint=self.mend_template(name)
+                f"index {name} cannot be created: {reply.problem}", hint=mended(self._client, name)
             )
         check_nothing_hidden(self._client, name)  # a field that is hidden is not in the mapping either
         self._check_inheritance(name, fence)
@@ -208,13 +217,6 @@ class Generations:
         """Its aliases that are no writer's."""
         return generation.aliases.difference(self.fences(generation))
 
-    def mend_template(self, index: str) -> str:
-        """What a person does about a template that alters such an index."""
-        found, pattern = templates_for(self._client, index), f"{self._prefix}ctisync-*"
-        return (
-            f"exclude {pattern} from {found}: curl {quoted(self._client.url)}/_index_template (or /_template)"
-        )
-
     def _fences(self) -> str:
         return f"ctisync-w-{self._key}-"
 
@@ -243,7 +245,7 @@ class Generations:
         strange = sorted(found.aliases.keys() - {fence})
         if not strange and not alters(found.mappings, MAPPING):
             return
-        hint = self.mend_template(name)
+        hint = mended(self._client, name)
         self.change_aliases([{"remove_index": {"index": name}}])
         what = f"the alias {', '.join(strange)}" if strange else "another mapping"
         raise ConfigurationError(
@@ -252,13 +254,30 @@ class Generations:
             hint=hint,
         )
 
-    def _foreign(self, what: str) -> ForeignIndex:
-        alias, url = self._consumer.index, self._client.url
+    def _taken(self) -> ForeignIndex:
+        alias = self._consumer.index
         return ForeignIndex(
-            f"{what}; it is left untouched",
-            hint=f"set consumers[].index to another name, or remove what is there: "
-            f"curl -X DELETE {quoted(f'{url}/{alias}')} "
-            f"(an alias: curl -X DELETE {quoted(f'{url}/INDEX/_alias/{alias}')})",
+            f"{alias} is an index, and ctisync needs that name for an alias; it is left untouched",
+            hint="set consumers[].index to another name, or remove what is there: "
+            f"{self._client.curl.mends('DELETE', path(alias))}{SYNC}",
+        )
+
+    def _misled(self, pointed_at: Sequence[str], ours: Collection[str]) -> ForeignIndex:
+        """The alias goes back to the generation that the state speaks of; else to the newest that it has."""
+        alias, strange = self._consumer.index, sorted(set(pointed_at) - set(ours))
+        right = self._stored()
+        if right not in ours:
+            right = max(set(pointed_at) & set(ours), default=None)
+        actions = [removed(each, alias) for each in sorted(pointed_at) if each != right]
+        if right is not None and right not in pointed_at:
+            actions.append(added(right, alias))
+        typed = self._client.curl.mends("POST", "/_aliases", {"actions": actions}) + SYNC
+        if not strange:
+            told = f"alias {alias} points at {len(pointed_at)} generations: {', '.join(sorted(pointed_at))}"
+            return ForeignIndex(f"{told}; readers find records more than once", hint=typed)
+        return ForeignIndex(
+            f"alias {alias} points at what is not ctisync's: {', '.join(strange)}; it is left untouched",
+            hint=f"set consumers[].index to another name, or give the alias back to ctisync: {typed}",
         )
 
 

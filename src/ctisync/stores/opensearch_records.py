@@ -13,7 +13,7 @@ import msgspec
 
 from ctisync.core.model import MAX_RANGE, Record
 from ctisync.core.words import counted
-from ctisync.errors import AnotherPass, StoreUnavailable
+from ctisync.errors import LOAD_ANEW, AnotherPass, StoreUnavailable
 from ctisync.ports import Clock
 from ctisync.stores.opensearch_actions import Action, Sent, Stored, body
 from ctisync.stores.opensearch_client import Client, Problem, path
@@ -93,7 +93,7 @@ class Records:
                 raise StoreUnavailable(
                     f"record {record.name} was altered by another program: it says offset {head.offset}, "
                     f"version {record.offset} is stored",
-                    hint="ctisync init-snapshot",
+                    hint=LOAD_ANEW,
                 )
             found[each.id] = (record, each.stored)
         return found
@@ -177,9 +177,7 @@ class Records:
             return False
         raise StoreUnavailable(
             f"OpenSearch refuses record {action.name} ({status}): {problem}",
-            hint="ctisync init-snapshot (it loads into a new index with ctisync's own mapping)"
-            if status == 400
-            else None,
+            hint=f"{LOAD_ANEW} (into a new index with ctisync's own mapping)" if status == 400 else None,
         )
 
     def _wait(self, pauses: Iterator[float]) -> None:
@@ -205,6 +203,8 @@ class Records:
                     raise fence_is_gone()
                 if doc.error is not None and doc.error.is_refusal:
                     raise self._client.not_permitted(doc.error, "POST", path(fence, "_mget"))
+                if doc.error is not None and doc.error.is_block:
+                    raise self._client.blocked(doc.error)
                 if doc.found is None:
                     raise StoreUnavailable(f"OpenSearch cannot read record {doc.id}: {doc.error}")
                 if doc.found:
@@ -215,7 +215,7 @@ class Records:
             return _head_decoder.decode(record.line)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise StoreUnavailable(
-                f"record {record.name} was altered by another program: {error}", hint="ctisync init-snapshot"
+                f"record {record.name} was altered by another program: {error}", hint=LOAD_ANEW
             ) from error
 
 

@@ -19,8 +19,8 @@ from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState
 from ctisync.core.wire import UNDECODABLE
 from ctisync.errors import ConfigurationError
-from ctisync.harmless import quoted
-from ctisync.stores.opensearch_client import Client, Reply, decode, path
+from ctisync.stores.opensearch_client import Client, Reply, path
+from ctisync.stores.opensearch_curl import SYNC
 from ctisync.stores.opensearch_hidden import check_nothing_hidden, explain_damage
 from ctisync.stores.opensearch_indices import create_index
 
@@ -140,10 +140,10 @@ class StateDocument:
             return Seen(entry=Entry(), known=False, fields={}, consumer_fields={}, version=None)
         document = self._client.read(reply, _document_decoder)
         field = document.fields.get(self._consumer.name)
-        consumer_fields = {} if field is None else _decode_field(field, self._consumer)
+        consumer_fields = {} if field is None else self._decode_field(field)
         ours = consumer_fields.get(_OURS)
         return Seen(
-            entry=Entry() if ours is None else _decode_entry(ours, consumer_fields, self._consumer),
+            entry=Entry() if ours is None else self._decode_entry(ours, consumer_fields),
             known=ours is not None,
             fields=document.fields,
             consumer_fields=consumer_fields,
@@ -221,36 +221,43 @@ class StateDocument:
             if reply.status == 400:
                 raise ConfigurationError(
                     f"index {INDEX} has no place for the state of {self._consumer}: {reply.problem}",
-                    hint=f"look at its mapping: curl {quoted(self._client.url)}/{INDEX}/_mapping",
+                    hint=f"look at its mapping: {self._client.curl.looks(path(INDEX, '_mapping'))}",
                 )
 
+    def _decode_field(self, field: msgspec.Raw) -> dict[str, msgspec.Raw]:
+        try:
+            return _field_decoder.decode(field) or {}
+        except UNDECODABLE as error:
+            raise self._damaged(error) from error
 
-def _decode_field(field: msgspec.Raw, consumer: Consumer) -> dict[str, msgspec.Raw]:
-    try:
-        return _field_decoder.decode(field) or {}
-    except UNDECODABLE as error:
-        raise _damaged(consumer, error) from error
+    def _decode_entry(self, ours: msgspec.Raw, consumer_fields: Mapping[str, msgspec.Raw]) -> Entry:
+        try:
+            found = _ours_decoder.decode(ours)
+            schema = found["schema"]
+            if schema > SCHEMA:
+                raise ConfigurationError(
+                    f"the state of {self._consumer} in {INDEX} was written by a newer ctisync "
+                    f"(schema {schema}, known {SCHEMA})",
+                    hint="install that version of ctisync, or a newer one",
+                )
+            for step in range(schema, SCHEMA):
+                found = _MIGRATIONS[step](found)
+            state = found["state"] | {
+                "offset": _any_decoder.decode(consumer_fields["offset"]),
+                "last_snapshot_link": _any_decoder.decode(consumer_fields["last_snapshot_link"]),
+            }
+            return _entry_decoder.decode(msgspec.json.encode(found | {"state": state}))
+        except (KeyError, TypeError, OverflowError, *UNDECODABLE) as error:
+            raise self._damaged(error) from error
 
-
-def _decode_entry(ours: msgspec.Raw, consumer_fields: Mapping[str, msgspec.Raw], consumer: Consumer) -> Entry:
-    found = decode(bytes(ours), _ours_decoder, f"the state of {consumer} in {INDEX}")
-    schema = found.get("schema")
-    if not isinstance(schema, int) or schema > SCHEMA:
-        raise ConfigurationError(
-            f"the state of {consumer} in {INDEX} was written by a newer ctisync "
-            f"(schema {schema}, known {SCHEMA})",
-            hint="install that version of ctisync, or a newer one",
+    def _damaged(self, error: Exception) -> ConfigurationError:
+        """What others keep in the document stays."""
+        forgotten = {"doc": {self._consumer.name: None}}
+        typed = self._client.curl.mends("POST", path(INDEX, "_update", self._consumer.context), forgotten)
+        return ConfigurationError(
+            f"the state of {self._consumer} in {INDEX} is damaged: {error!r}",
+            hint=f"{typed}{SYNC} (loads the content anew)",
         )
-    try:
-        for step in range(schema, SCHEMA):
-            found = _MIGRATIONS[step](found)
-        state = found["state"] | {
-            "offset": _any_decoder.decode(consumer_fields["offset"]),
-            "last_snapshot_link": _any_decoder.decode(consumer_fields["last_snapshot_link"]),
-        }
-        return _entry_decoder.decode(msgspec.json.encode(found | {"state": state}))
-    except (KeyError, TypeError, OverflowError, *UNDECODABLE) as error:
-        raise _damaged(consumer, error) from error
 
 
 def _encode_entry(entry: Entry) -> dict[str, msgspec.Raw]:
@@ -270,11 +277,3 @@ def _encode_entry(entry: Entry) -> dict[str, msgspec.Raw]:
         _OURS: ours,
     }
     return {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in values.items()}
-
-
-def _damaged(consumer: Consumer, error: Exception) -> ConfigurationError:
-    return ConfigurationError(
-        f"the state of {consumer} in {INDEX} is damaged: {error!r}",
-        hint=f"curl -X POST URL/{INDEX}/_update/{consumer.context} -H 'Content-Type: application/json' "
-        f"""-d '{{"doc": {{"{consumer.name}": null}}}}'; the next ctisync sync initialises""",
-    )

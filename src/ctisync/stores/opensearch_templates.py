@@ -1,4 +1,4 @@
-"""What index templates of other programs do to a new index of ours: what alters content, and whose it is."""
+"""What index templates of other programs do to a new index of ours: what alters content, and what helps."""
 
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
@@ -6,7 +6,9 @@ from typing import Any, Final
 
 import msgspec
 
+from ctisync.harmless import quoted
 from ctisync.stores.opensearch_client import Client, path
+from ctisync.stores.opensearch_curl import SYNC
 
 _HARMLESS: Final = frozenset(
     # These govern fields that are mapped by themselves, and nothing is.
@@ -18,9 +20,14 @@ _USUAL: Final[Mapping[str, Mapping[str, Any]]] = {
     "_routing": {"required": False},
 }
 
+_OWN: Final = "ctisync"
+_OURS: Final = ("ctisync-*", "of-ctisync-*")
+_HIGH: Final = 1_000_000
+
 
 class _Patterns(msgspec.Struct, frozen=True):
     index_patterns: list[str] = []
+    priority: int = 0
 
 
 class _Named(msgspec.Struct, frozen=True):
@@ -59,26 +66,26 @@ def _is_usual(name: str, value: object) -> bool:
     return all(key in usual and str(usual[key]).lower() == str(value[key]).lower() for key in value)
 
 
-def templates_for(client: Client, index: str) -> str:
-    """Who they are, for a message: `index template a, b`. Not who, when we may not ask."""
+def mended(client: Client, index: str) -> str:
+    """What to type so that no template of others applies to such an index: a template of ctisync's own that
+    says nothing, and goes before all others. Where the settings' user may not ask which others there are,
+    its priority is a high one."""
+    asked = "filter_path=*.name,*.index_template.index_patterns,*.index_template.priority"
     names: set[str] = set()
-    reply = client.call(
-        "GET",
-        path("_index_template", query="filter_path=*.name,*.index_template.index_patterns"),
-        allow={401, 403},
-    )
+    highest = _HIGH
+    reply = client.call("GET", path("_index_template", query=asked), allow={401, 403})
     if reply.status == 200:
-        for each in client.read(reply, _composable_decoder).index_templates:
-            names |= _fitting(each.name, each.index_template, index)
+        found = client.read(reply, _composable_decoder).index_templates
+        names |= {each.name for each in found if fits(each.index_template.index_patterns, index)}
+        highest = max((each.index_template.priority for each in found), default=0)
     reply = client.call("GET", path("_template", query="filter_path=*.index_patterns"), allow={401, 403})
     if reply.status == 200:
-        for name, patterns in client.read(reply, _patterns_decoder).items():
-            names |= _fitting(name, patterns, index)
-    return f"index template {', '.join(sorted(names))}" if names else "an index template"
-
-
-def _fitting(name: str, template: _Patterns, index: str) -> set[str]:
-    return {name} if fits(template.index_patterns, index) else set()
+        old = client.read(reply, _patterns_decoder)
+        names |= {name for name, template in old.items() if fits(template.index_patterns, index)}
+    who = f"index template {', '.join(map(quoted, sorted(names)))}" if names else "an index template"
+    body = {"index_patterns": list(_OURS), "priority": highest + 1}
+    typed = client.curl.mends("PUT", f"/_index_template/{_OWN}", body)
+    return f"put a template of ctisync's own before {who}: {typed}{SYNC}"
 
 
 def fits(patterns: Iterable[str], index: str) -> bool:

@@ -9,7 +9,7 @@ import msgspec
 from ctisync.core.model import Consumer, Put, Record, Snapshot, Write
 from ctisync.core.state import ConsumerState, load_abandoned, load_begun
 from ctisync.core.words import counted
-from ctisync.errors import AnotherPass, ConfigurationError, StoreUnavailable
+from ctisync.errors import LOAD_ANEW, AnotherPass, ConfigurationError, StoreUnavailable
 from ctisync.stores import guards
 from ctisync.stores.endings import HURRY
 from ctisync.stores.opensearch_actions import Action, Sent, Stored, delete, index
@@ -231,7 +231,7 @@ class OpenSearchWriter:
                 raise StoreUnavailable(
                     f"another program writes to the content: offset {action.offset} of record {action.name} "
                     f"is to be written, {'nothing' if found is None else found.version} stands there",
-                    hint="stop the other program, then: ctisync init-snapshot",
+                    hint=f"stop the other program, then: {LOAD_ANEW}",
                 )
         self._records.read(fence, [action.name for action in conflicts if action.name in recent])
 

@@ -3,14 +3,17 @@
 import sqlite3
 from collections.abc import Collection, Iterator
 from contextlib import closing
+from itertools import chain
 from pathlib import Path
 from typing import Final
+
+import msgspec
 
 from ctisync.core.audit import Finding, Kind
 from ctisync.core.model import Record
 from ctisync.core.state import ConsumerState
 from ctisync.core.words import counted
-from ctisync.stores.sqlite_file import named_errors
+from ctisync.stores.sqlite_file import named_errors, set_aside
 from ctisync.stores.sqlite_lines import Unpacker, Unreadable
 from ctisync.stores.sqlite_rows import ConsumerRow, count_records
 from ctisync.stores.sqlite_schema import MIGRATIONS
@@ -42,9 +45,9 @@ class SqliteInspection:
         if self._connection is None:
             return
         with named_errors(self._path):
-            yield from self._damage(self._connection, deep=deep)
-            yield from self._schema(self._connection)
-            yield from self._orphans(self._connection)
+            damage = self._damage(self._connection, deep=deep)
+            for found in chain(damage, self._schema(self._connection), self._orphans(self._connection)):
+                yield msgspec.structs.replace(found, to_do=set_aside(self._path))
             if self._row is not None:
                 yield from self._generations(self._connection, self._row)
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from ctisync.core.health import ROOM_FOR_A_RANGE, Verdict, failed, guarded, mib, ok
 from ctisync.harmless import quoted
+from ctisync.own_files import claimed
 from ctisync.stores.sqlite_file import check_library, reading
 from ctisync.stores.sqlite_schema import MIGRATIONS, version_of
 
@@ -48,7 +49,7 @@ def _unwritable(path: Path) -> Verdict:
     return failed(
         "store",
         f"{path} can be read and not written: the file and its folder must both be writable",
-        f"ls -ld {quoted(path.parent)} {quoted(path)}",
+        claimed(path) or f"ls -ld {quoted(path.parent)} {quoted(path)}",
     )
 
 

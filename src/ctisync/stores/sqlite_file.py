@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 from ctisync.errors import ConfigurationError, CtisyncError, StoreUnavailable
 from ctisync.harmless import quoted
+from ctisync.own_files import claimed
 from ctisync.stores.sqlite_access import Access, Mode, beside, lacks_an_index, may_write, to_open
 from ctisync.stores.sqlite_lines import Unreadable, UnreadableState
 from ctisync.stores.sqlite_schema import MIGRATIONS, Migration, not_ours, refuse_newer, version_of
@@ -46,7 +47,12 @@ _WAL_TRIES: Final = 100
 _ROOM_TO_SHRINK: Final = 4
 """Times what stays in the file: twice written, and as much again for others."""
 
-DAMAGED: Final = "restore the file from a backup, or move it away and run: ctisync init-snapshot"
+
+def set_aside(path: Path) -> str:
+    """What to type when the file cannot be used any more."""
+    folder = quoted(path.with_name(f"damaged-{path.name}"))
+    moved = f"mkdir -p {folder} && mv {quoted(path)}* {folder}"
+    return f"restore the file from a backup, or load anew: {moved}; then: ctisync sync"
 
 
 @contextmanager
@@ -205,9 +211,11 @@ def named_errors(path: Path) -> Iterator[None]:
             raise
         raise _meaning(code & 0xFF, str(error), path) from error
     except UnreadableState as error:
-        raise StoreUnavailable(f"{path} holds a state that cannot be read: {error}", hint=DAMAGED) from error
+        raise StoreUnavailable(
+            f"{path} holds a state that cannot be read: {error}", hint=set_aside(path)
+        ) from error
     except Unreadable as error:
-        raise StoreUnavailable(f"{path} is damaged: {error}", hint=DAMAGED) from error
+        raise StoreUnavailable(f"{path} is damaged: {error}", hint=set_aside(path)) from error
 
 
 def _enter_wal(connection: sqlite3.Connection, *, new: bool) -> None:
@@ -322,7 +330,7 @@ def _no_access(path: Path, error: OSError) -> CtisyncError:
     reason = f"{path} cannot be opened: {error.strerror}"
     if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO}:
         return StoreUnavailable(reason, hint=f"df -h {quoted(path.parent)}")
-    return ConfigurationError(reason, hint=to_open(path) or f"ls -ld {quoted(path.parent)}")
+    return ConfigurationError(reason, hint=to_open(path) or claimed(path) or f"ls -ld {quoted(path.parent)}")
 
 
 def _closed(path: Path) -> ConfigurationError:
@@ -335,7 +343,7 @@ def _closed(path: Path) -> ConfigurationError:
     return ConfigurationError(
         f"{path} cannot be opened; this user must be allowed to read it and what lies beside it; a pass must "
         "be allowed to write, too, also to the folder",
-        hint=to_open(path) or f"ls -ld {quoted_files}",
+        hint=to_open(path) or claimed(path) or f"ls -ld {quoted_files}",
     )
 
 
@@ -348,9 +356,11 @@ def _meaning(code: int, reason: str, path: Path) -> CtisyncError:
         case sqlite3.SQLITE_FULL:
             return StoreUnavailable(f"{path} cannot grow: the disk is full", hint=f"df -h {quoted_db}")
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_IOERR:
-            return StoreUnavailable(f"{path} cannot be read or written: {reason}", hint=f"ls -l {quoted_db}")
+            return StoreUnavailable(
+                f"{path} cannot be read or written: {reason}", hint=claimed(path) or f"ls -l {quoted_db}"
+            )
         case sqlite3.SQLITE_CORRUPT:
-            return StoreUnavailable(f"{path} is damaged: {reason}", hint=DAMAGED)
+            return StoreUnavailable(f"{path} is damaged: {reason}", hint=set_aside(path))
         case sqlite3.SQLITE_NOTADB:
             return not_ours(path, "no SQLite database")
         case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:

@@ -14,7 +14,7 @@ from typing import Final
 
 from ctisync.errors import StoreUnavailable
 from ctisync.harmless import quoted
-from ctisync.own_files import opened
+from ctisync.own_files import claimed, opened
 
 _STEP: Final = 0.01
 """Seconds until a lock that another one holds is tried again. A waiting flock would have no time-out."""
@@ -53,4 +53,5 @@ def _locked(file: int, path: Path, tries: int) -> bool:
 
 
 def _cannot_lock(path: Path, error: OSError) -> StoreUnavailable:
-    return StoreUnavailable(f"cannot lock {path}: {error.strerror}", hint=f"ls -l {quoted(path)}")
+    hint = claimed(path) or f"ls -l {quoted(path)}"
+    return StoreUnavailable(f"cannot lock {path}: {error.strerror}", hint=hint)

@@ -7,7 +7,7 @@ from ctisync.core.model import Consumer, Snapshot
 from ctisync.core.state import RefusedSnapshot, initialised, snapshot_refused
 from ctisync.core.steps import Initialise
 from ctisync.core.words import counted
-from ctisync.errors import ConfigurationError, SnapshotChanged, SnapshotRefused
+from ctisync.errors import LOAD_ANEW, ConfigurationError, SnapshotChanged, SnapshotRefused
 from ctisync.ports import Clock, Feed, Report, SnapshotFile, Writer
 
 _Get = Callable[[Snapshot, RefusedSnapshot | None, Callable[[], None]], SnapshotFile]
@@ -95,6 +95,6 @@ def _load(
             raise ConfigurationError(
                 f"{consumer}: none of the snapshot's {counted(found, 'record')} has a name that fits "
                 f"resources = {list(consumer.resources)}",
-                hint="mend `resources` of this consumer in the settings, then: ctisync init-snapshot",
+                hint=f"mend `resources` of this consumer in the settings, then: {LOAD_ANEW}",
             )
         return load.publish(initialised(writer.state, step.snapshot, consumer, clock.now()))

@@ -30,6 +30,7 @@ from ctisync.core.steps import (
     told_until,
 )
 from ctisync.errors import (
+    LOAD_ANEW,
     Blocked,
     CommandNotAccepted,
     CtisyncError,
@@ -295,18 +296,17 @@ def bad_end(end: End, consumer: Consumer, policy: Policy, state: ConsumerState) 
         case "went-back":
             return FeedRefused(
                 f"{consumer}: {end.why}; nothing was changed",
-                hint="ctisync init-snapshot (starts again from the feed's snapshot; or set "
-                'on_feed_reset = "init")',
+                hint=f'{LOAD_ANEW} (starts again from the feed\'s snapshot; or set on_feed_reset = "init")',
             )
         case "too-far":
             return FeedRefused(
                 f"{consumer}: {end.why}; nothing was changed",
-                hint="if that is right: raise limits.offsets_ahead, or: ctisync init-snapshot",
+                hint=f"if that is right: raise limits.offsets_ahead, or: {LOAD_ANEW}",
             )
         case "settings":
             return SettingsChanged(
                 f"{consumer}: {end.why}",
-                hint="ctisync init-snapshot (loads the content anew with these settings), or undo the change",
+                hint=f"{LOAD_ANEW} (loads the content anew with these settings), or undo the change",
             )
         case "blocked":
             return Blocked(

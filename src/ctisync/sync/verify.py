@@ -57,7 +57,7 @@ def verify(
             if not tally.has(Kind.STORE_DAMAGED):
                 raise
             told = f"the records were not read to the end: {error.message}"
-            tally.add([Finding(Kind.STORE_DAMAGED, store.name, told)])
+            tally.add([Finding(Kind.STORE_DAMAGED, store.name, told, error.hint)])
         asked = frozenset(["deep"] * deep + ["against"] * (against is not None))
         return tally.audit(consumer, seen.state, records, asked=asked)
 

@@ -24,7 +24,7 @@ OVER: Final = End(
 CUT_OFF: Final = End(5, "the reply of [^ ]* is incomplete", LATER)
 INCOMPLETE: Final = End(6, "the reply of [^ ]* is incomplete", LOOK)
 NO_JSON: Final = End(6, "the reply of [^ ]* is no JSON", LOOK)
-NO_ZIP: Final = End(6, "the snapshot is (a ZIP that is )?(truncated|damaged)", "ctisync sync later")
+NO_ZIP: Final = End(6, "the snapshot is (a ZIP that is )?(truncated|damaged)", "later: ctisync sync")
 NO_ANSWER: Final = End(5, "gives no proper HTTP answer: Server disconnected", LATER)
 REPLY_TOO_LARGE: Final = End(6, "limits.reply_bytes is", "raise limits.reply_bytes")
 SNAPSHOT_TOO_LARGE: Final = End(6, "limits.snapshot_bytes is", "raise limits.snapshot_bytes")
@@ -36,4 +36,4 @@ def no_http(why: str) -> End:
 
 def refused(why: str) -> End:
     """The feed's data cannot be used, and nobody can do anything about it here."""
-    return End(6, why, "ctisync sync later")
+    return End(6, why, "later: ctisync sync")

@@ -1,12 +1,14 @@
-"""As much of curl as the documents use, for machines that have none: `-X METHOD -H HEADER -d DATA URL`.
+"""As much of curl as documents and hints use, for machines that have none: `-X METHOD -H HEADER -d DATA URL`.
 
-`-d @FILE` sends a file. Whom it trusts (`--cacert`) is used for https. A user (`-u`) has no password here:
-where the environment has CURL_CERTIFICATE and CURL_KEY, that certificate is shown in its place. Unlike curl
-it ends with 1 when the server refuses.
+`-d @FILE` sends a file. Over TLS the server must show a certificate of `--cacert`, and is shown `--cert` and
+`--key`. The password of `--user`, for which curl asks, is that of the environment's CURL_PASSWORD; where that
+has CURL_CERTIFICATE and CURL_KEY, this certificate is shown in its place. Unlike curl it ends with 1 when the
+server refuses.
 """
 
 import argparse
 import os
+import re
 import ssl
 import sys
 from pathlib import Path
@@ -22,21 +24,34 @@ def main() -> int:
     parser.add_argument("-X", dest="method", default="GET")
     parser.add_argument("-H", dest="headers", action="append", default=[])
     parser.add_argument("-d", dest="data")
-    parser.add_argument("-u", dest="user")
+    parser.add_argument("-u", "--user")
     parser.add_argument("--cacert")
+    parser.add_argument("--cert")
+    parser.add_argument("--key")
     parser.add_argument("url")
     given = parser.parse_args()
     data = given.data
     if data is not None and data.startswith("@"):
         data = Path(data[1:]).read_text()
     headers = dict(header.split(": ", 1) for header in given.headers)
-    tls: ssl.SSLContext | bool = True
+    cert, key, password = given.cert, given.key, os.environ.get("CURL_PASSWORD")
+    if given.user is not None and "CURL_CERTIFICATE" in os.environ:
+        cert, key = os.environ["CURL_CERTIFICATE"], os.environ["CURL_KEY"]
+    context: ssl.SSLContext | bool = False
     if given.url.startswith("https:"):
-        tls = context = ssl.create_default_context(cafile=given.cacert)
-        if given.user is not None and "CURL_CERTIFICATE" in os.environ:
-            context.load_cert_chain(os.environ["CURL_CERTIFICATE"], os.environ["CURL_KEY"])
-    with httpx.Client(verify=tls, timeout=_DEADLINE, trust_env=False) as client:
-        reply = client.request(given.method, given.url, headers=headers, content=data)
+        context = ssl.create_default_context(cafile=given.cacert)
+        if cert is not None:
+            context.load_cert_chain(re.sub(r"\\(.)", r"\1", cert), key)
+    reply = httpx.request(
+        given.method,
+        given.url,
+        headers=headers,
+        content=data,
+        auth=None if given.user is None or password is None else (given.user, password),
+        verify=context,
+        timeout=_DEADLINE,
+        trust_env=False,
+    )
     sys.stdout.write(reply.text)
     return int(reply.is_error)
 

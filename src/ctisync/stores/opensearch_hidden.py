@@ -98,7 +98,7 @@ def how_to_lift(client: Client, index: str) -> str:
     named = f" ({', '.join(map(quoted, sorted(roles)))})" if roles else ""
     return (
         f"take dls, fls and masked_fields for {index} out of the roles of {client.user}{named}: "
-        f"curl -u admin {quoted(client.url + role)}; "
+        f"{client.curl.mends('GET', role)}; "
         "the role in ctisync examples opensearch --output roles hides nothing"
     )
 

@@ -1,0 +1,155 @@
+"""A hint is what you type: each trouble is brought about, what is printed is typed, and all is well again."""
+
+import ast
+import re
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from ctisync.stores.opensearch_curl import Curl
+from tests.docs.hint_sites import NOT_TYPED, TYPED
+from tests.docs.hinted import commands
+from tests.docs.stage import Printed, Stage
+from tests.docs.troubles import IN_A_FILE, ON_A_NODE, unblock
+from tests.support.command_manager import CommandManagerStandIn
+from tests.support.feed_simulator import FeedSimulator
+from tests.support.figures import figure
+from tests.support.secured_node import SecuredNode
+from tests.tooling.test_hints import hints
+
+HOLDS_A_COMMAND: Final = re.compile(
+    r"\b(ctisync (?!that|with|--)|curl|mkdir|chmod|chown|rm |mv |ls -|df -|fuser|pip |timedatectl"
+    r"|LOAD_ANEW|SYNC|claimed|set_aside|lifted|mended|typed|what_to_type)"
+)
+"""An expression that is a hint, and has something to type."""
+
+
+def hint_of(printed: Printed) -> str:
+    """The last one that was printed for people."""
+    hints = re.findall(r"(?: try:|  to do ) +(.*)", printed.text)
+    assert hints, printed.text
+    return str(hints[-1])
+
+
+def assert_healed(stage: Stage, printed: Printed) -> None:
+    hint = hint_of(printed)
+    typed = commands(hint)
+    assert typed, hint
+    stage.type("\n".join(typed))
+    assert stage.passes() == 0
+    verified = stage.run("verify")
+    assert verified.code == 0, verified.text
+
+
+@pytest.mark.parametrize(
+    ("name", "command"), [(name, command) for name, (_, told) in ON_A_NODE.items() for command in told]
+)
+def test_what_an_opensearch_in_trouble_has_printed_heals_it_when_typed(
+    indexer: Stage, name: str, command: str
+) -> None:
+    indexer.follow(30)
+    bring_about, _ = ON_A_NODE[name]
+    bring_about(indexer)
+    try:
+        assert_healed(indexer, indexer.run(command, "-q"))
+    finally:
+        unblock(indexer)
+
+
+@pytest.fixture
+def spaced(tmp_path: Path, feed_of_the_page: FeedSimulator, manager: CommandManagerStandIn) -> Stage:
+    """A host whose folders have names that a shell would take apart."""
+    home = tmp_path / "it's a place; $HOME (of mine)"
+    home.mkdir()
+    return Stage(home, feed_of_the_page, manager, None)
+
+
+@pytest.mark.parametrize(
+    ("name", "command"), [(name, command) for name, (_, told) in IN_A_FILE.items() for command in told]
+)
+def test_what_a_file_in_trouble_has_printed_heals_it_when_typed(
+    spaced: Stage, name: str, command: str
+) -> None:
+    spaced.follow(30)
+    bring_about, _ = IN_A_FILE[name]
+    bring_about(spaced)
+    assert_healed(spaced, spaced.run(*command.split(), "-q"))
+
+
+@pytest.fixture
+def administrated(secured_node: SecuredNode) -> dict[str, str]:
+    """The settings of ctisync's own user, who may do what it needs; and the administrator's password, for
+    which curl asks."""
+    secured_node.wipe()
+    secured_node.put_role("ctisync")
+    administrator = secured_node.user("admin", "all_access")
+    password = Path(administrator["CTISYNC_STORE__PASSWORD_FILE"]).read_text()
+    return {**secured_node.user("ctisync", "ctisync"), "CURL_PASSWORD": password}
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["the alias moved elsewhere", "a template adds an alias", "the state is no object", "no new indices"],
+)
+def test_what_is_printed_heals_where_there_are_tls_and_users(
+    tmp_path: Path,
+    feed_of_the_page: FeedSimulator,
+    manager: CommandManagerStandIn,
+    secured_node: SecuredNode,
+    administrated: dict[str, str],
+    name: str,
+) -> None:
+    stage = Stage(tmp_path, feed_of_the_page, manager, secured_node)
+    stage.environ |= administrated
+    stage.follow(30)
+    bring_about, _ = ON_A_NODE[name]
+    bring_about(stage)
+    try:
+        printed = stage.run("sync", "-q")
+        assert f"--cacert {secured_node.authority.file} --user admin" in hint_of(printed)
+        assert administrated["CURL_PASSWORD"] not in printed.text
+        assert_healed(stage, printed)
+    finally:
+        unblock(stage)
+
+
+def test_a_look_is_taken_as_ctisyncs_own_user_or_with_its_certificate(
+    tmp_path: Path,
+    feed_of_the_page: FeedSimulator,
+    manager: CommandManagerStandIn,
+    secured_node: SecuredNode,
+    administrated: dict[str, str],
+) -> None:
+    stage = Stage(tmp_path, feed_of_the_page, manager, secured_node)
+    own = Path(administrated["CTISYNC_STORE__PASSWORD_FILE"]).read_text()
+    holder = secured_node.holder("ctisync: its certificate", "ctisync")
+    stage.environ["CURL_PASSWORD"] = own
+    looks = [
+        Curl(
+            secured_node.url,
+            access.get("CTISYNC_STORE__USERNAME"),
+            access["CTISYNC_STORE__CA_FILE"],
+            access.get("CTISYNC_STORE__CLIENT_CERT"),
+            access.get("CTISYNC_STORE__CLIENT_KEY"),
+        ).looks("/_cluster/health")
+        for access in (administrated, holder)
+    ]
+    assert ["--user ctisync " in each for each in looks] == [True, False]
+    stage.type("\n".join(looks))
+    assert stage.typed.count('"cluster_name"') == len(looks)
+
+
+def test_each_hint_with_a_command_is_typed_here_or_has_a_reason_why_not() -> None:
+    sites = {f"{place.partition(':')[0]}: {ast.unparse(hint)}" for place, hint in hints()}
+    sites = {each for each in sites if HOLDS_A_COMMAND.search(each)}
+    typed = {each for each in sites if each.startswith(tuple(TYPED))}
+    reasoned = {each for each in sites if each.startswith(tuple(NOT_TYPED))}
+
+    assert sorted(sites - typed - reasoned) == []
+    assert sorted(typed & reasoned) == []
+    assert [key for key in (*TYPED, *NOT_TYPED) if not any(each.startswith(key) for each in sites)] == []
+    assert set(TYPED.values()) <= {*ON_A_NODE, *IN_A_FILE}
+    figure(
+        f"hints with a command: {len(typed)} typed, {len(reasoned)} with a reason why not, of {len(sites)}"
+    )

@@ -23,6 +23,7 @@ MORE_THAN_ONE: Final = {
     "_MOST_OFFSETS": "1000",
     "RECORDS:,": "3000",
     "_CONFLICTS": "more than one",
+    "len(pointed_at)": "the same",
     "listed": "of the nodes that are listed, some are not heard of",
     "times": "told when it is more than one",
     "count": "`times` tells 0 and 1 in other words",

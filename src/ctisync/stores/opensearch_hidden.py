@@ -30,7 +30,6 @@ _LOOKED_AT: Final = 5
 
 
 class _Hit(msgspec.Struct, frozen=True):
-    id: str = msgspec.field(name="_id")
     source: msgspec.Raw = msgspec.field(name="_source", default=msgspec.Raw(b"{}"))
 
 
@@ -49,7 +48,6 @@ class _WhoAmI(msgspec.Struct, frozen=True):
 _found_decoder: Final = msgspec.json.Decoder(_Found)
 _mapping_decoder: Final = msgspec.json.Decoder(dict[str, dict[str, Any]])
 _line_decoder: Final = msgspec.json.Decoder(dict[str, msgspec.Raw])
-_text_decoder: Final = msgspec.json.Decoder(str)
 _who_decoder: Final = msgspec.json.Decoder(_WhoAmI)
 
 
@@ -150,12 +148,10 @@ def _is_altered(hit: _Hit) -> bool:
     """Whether the plugin has written the record anew. It gives the fields the order of its hash table, in
     which the payload comes before the name; in no line of a feed, or of ours, does it."""
     try:
-        line = _line_decoder.decode(hit.source)
-        name = _text_decoder.decode(line["name"])
-    except (KeyError, *UNDECODABLE):
-        return True
-    fields = list(line)
-    return name != hit.id or ("payload" in fields and fields.index("payload") < fields.index("name"))
+        fields = list(_line_decoder.decode(hit.source))
+    except UNDECODABLE:  # of another program
+        return False
+    return "payload" in fields and "name" in fields and fields.index("payload") < fields.index("name")
 
 
 def _is_ruled(reply: Reply) -> bool:

@@ -3,9 +3,11 @@
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -15,6 +17,7 @@ from ctisync import __version__
 from tests.cli.conftest import Ctisync, taught_of
 from tests.support.feed_history import populate
 from tests.support.feed_simulator import FeedSimulator, unused_port
+from tests.support.opensearch_node import OpenSearchNode
 
 ROOT: Final = Path(__file__).parents[2]
 
@@ -29,9 +32,11 @@ CALLS: Final = (
     "completion bash", "examples", "examples crontab", "config show",
     "config show store.url", "config show --json", "config check", "config init",
     "config init --output {out}", "--version", "--help", "demo --keep ~nobody-of-this-name/demo",
+    "sync --dry-run", "init-snapshot --from {given} --dry-run", "forget --consumer vd_4.8.0 --yes",
+    "forget --consumer vd_4.8.0 --dry-run", "log CVE-2003-10003", "help sync", "config get cti.url",
 )  # fmt: skip
 
-CHEAP: Final = ("diff ", "completion ", "examples ", "--version ", "--help ", "config ", "demo ")
+CHEAP: Final = ("diff ", "completion ", "examples ", "--version ", "--help ", "config ", "demo ", "help ")
 """Calls that look at no store: they end with 0, or as `OTHERS` says."""
 
 
@@ -47,9 +52,26 @@ class Found(NamedTuple):
         return self.state / "ctisync.db"
 
 
+def replaced(database: Path) -> None:
+    database.unlink()
+    with closing(sqlite3.connect(database)) as other, other:
+        other.execute("CREATE TABLE consumers (theirs TEXT)")
+
+
+def altered(database: Path, statement: str) -> None:
+    with closing(sqlite3.connect(database)) as other, other:
+        other.execute(statement)
+
+
 def a_folder(path: Path) -> None:
     path.unlink()
     path.mkdir()
+
+
+def huge(database: Path) -> None:
+    most = 2**63 - 1
+    offsets = f"'$.offset', {most}, '$.last_offset', {most}"
+    altered(database, f"UPDATE consumers SET state = json_set(state, {offsets})")  # noqa: S608  # a number
 
 
 class Place(NamedTuple):
@@ -83,6 +105,9 @@ PLACES: Final[Mapping[str, Place]] = {
     "no home, no name, OpenSearch": Place(
         ends(2, 3), {**HOMELESS, "CTISYNC_STORE__URL": "{nowhere}"}, nobody=True
     ),
+    "no home, no name, OpenSearch, a state folder": Place(
+        ends(2, 3, 7), {**HOMELESS, **STATE, "CTISYNC_STORE__URL": "{nowhere}"}, nobody=True
+    ),
     "LANG=C": Place(WELL, {"LC_ALL": "C", **ODD, **STATE}),
     "Latin-1": Place(WELL, {"LC_ALL": "xx_XX.ISO-8859-1", "LOCPATH": "{locales}", **ODD}),
     "no standard output": Place(WELL, streams=("/dev/null", "closed", "err")),
@@ -101,6 +126,14 @@ PLACES: Final[Mapping[str, Place]] = {
     "a text for a database": Place(
         ends(2, 3, 7), STATE, prepare=lambda found: found.database.write_text("no SQLite\n" * 900)
     ),
+    "an empty database": Place(ends(0, 2, 10), STATE, prepare=lambda found: found.database.write_bytes(b"")),
+    "another program's database": Place(ends(2, 3, 7), STATE, prepare=lambda found: replaced(found.database)),
+    "a state that is no state": Place(
+        ends(0, 2, 3, 7, 9),
+        STATE,
+        prepare=lambda found: altered(found.database, "UPDATE consumers SET state = '[]'"),
+    ),
+    "the highest offset": Place(ends(0, 2, 6, 9), STATE, prepare=lambda found: huge(found.database)),
     "settings of mode 000": Place(
         ends(2, 3),
         {"XDG_CONFIG_HOME": "{settings}"},
@@ -110,7 +143,28 @@ PLACES: Final[Mapping[str, Place]] = {
     "settings that are a folder": Place(
         ends(2, 3), {"XDG_CONFIG_HOME": "{settings}"}, prepare=lambda found: a_folder(found.settings)
     ),
+    "settings in Latin-1": Place(
+        ends(2, 3),
+        {"XDG_CONFIG_HOME": "{settings}"},
+        prepare=lambda found: found.settings.write_bytes(b'ping_url = "http://h\xf6st"\n'),
+    ),
+    "a given file that is a folder": Place(WELL, STATE, prepare=lambda found: a_folder(found.given)),
+    "a given file of mode 000": Place(WELL, STATE, nobody=True, prepare=lambda found: found.given.chmod(0)),
+    "a given file of another kind": Place(
+        ends(0, 2, 6), STATE, prepare=lambda found: found.given.write_bytes(bytes(range(256)) * 50)
+    ),
 }
+
+FOREIGN: Final = (
+    {"hello": "world"},
+    {"name": 5},
+    {"name": ["CVE-1", "CVE-2"], "offset": 7, "payload": {}},
+    {"name": "CVE-2003-10003", "offset": -1, "payload": {}},
+    {"name": "CVE-3", "offset": 1 << 62, "version": "no", "payload": None},
+)
+"""Documents of other programs, as an index with our mapping takes them."""
+
+WRITERS: Final = ("sync", "update", "init-snapshot", "forget")
 
 
 class Machine:
@@ -229,4 +283,35 @@ def test_no_command_takes_it_for_a_bug(machine: Machine, name: str) -> None:
         for call, code, printed in machine.run(place, folder, CALLS)
         if wrong(place, call, code, printed)
     ]
+    assert not found, "\n\n".join(found)
+
+
+def test_nor_does_one_take_documents_of_another_program_in_the_index_for_a_bug(
+    machine: Machine, opensearch_2: OpenSearchNode
+) -> None:
+    opensearch_2.wipe()
+    index = "no-bug-cve"
+    environ = {
+        "CTISYNC_STORE__URL": opensearch_2.url,
+        "CTISYNC_CONSUMERS": json.dumps([{"index": index}]),
+        "CTISYNC_COMMAND_MANAGER__ENABLED": "false",
+    }
+    ctisync = Ctisync(machine.folder / "home")
+    ctisync.environ = machine.environ | environ
+    ctisync.environ["CTISYNC_STATE_DIR"] = str(machine.folder / "beside")
+    literal = {name: value.replace("{", "{{").replace("}", "}}") for name, value in environ.items()}
+    place = Place(ends(0, 2, 6, 7, 9), {**literal, **STATE})
+    writers = [call for call in CALLS if call.startswith(WRITERS) and "dry-run" not in call]
+    readers = [call for call in CALLS if call not in writers]
+    found: list[str] = []
+    for number, calls in enumerate((readers, *([each] for each in writers))):
+        assert ctisync.run("init-snapshot", "-q").returncode == 0
+        for name, document in enumerate(FOREIGN):
+            opensearch_2.request("PUT", f"/{index}/_doc/{name}?refresh=true", document)
+        found += [
+            f"{call}: {code}\n{printed[-700:]}"
+            for call, code, printed in machine.run(place, machine.folder / f"foreign-{number}", calls)
+            if wrong(place, call, code, printed)
+        ]
+    opensearch_2.wipe()
     assert not found, "\n\n".join(found)

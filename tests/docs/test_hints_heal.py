@@ -25,17 +25,17 @@ HOLDS_A_COMMAND: Final = re.compile(
 """An expression that is a hint, and has something to type."""
 
 
-def hint_of(printed: Printed) -> str:
-    """The last one that was printed for people."""
+def hints_of(printed: Printed) -> list[str]:
+    """All that were printed for people, in their order."""
     hints = re.findall(r"(?: try:|  to do ) +(.*)", printed.text)
     assert hints, printed.text
-    return str(hints[-1])
+    return [str(each) for each in hints]
 
 
 def assert_healed(stage: Stage, printed: Printed) -> None:
-    hint = hint_of(printed)
-    typed = commands(hint)
-    assert typed, hint
+    hints = hints_of(printed)
+    typed = [command for hint in hints for command in commands(hint)]
+    assert typed, hints
     stage.type("\n".join(typed))
     assert stage.passes() == 0
     verified = stage.run("verify")
@@ -107,7 +107,7 @@ def test_what_is_printed_heals_where_there_are_tls_and_users(
     bring_about(stage)
     try:
         printed = stage.run("sync", "-q")
-        assert f"--cacert {secured_node.authority.file} --user admin" in hint_of(printed)
+        assert f"--cacert {secured_node.authority.file} --user admin" in hints_of(printed)[-1]
         assert administrated["CURL_PASSWORD"] not in printed.text
         assert_healed(stage, printed)
     finally:

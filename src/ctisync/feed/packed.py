@@ -96,7 +96,7 @@ def unpacked(file: BinaryIO, limits: Limits) -> Iterator[bytes]:
                 raise SnapshotRefused(
                     f"the snapshot's {name} comes to more than {limits.ratio} bytes for each one "
                     "(limits.ratio)",
-                    hint="if that is right: raise limits.ratio, then: ctisync init-snapshot",
+                    hint="if that is right: raise limits.ratio, and run the same command again",
                 )
             if piece:
                 yield piece

@@ -28,6 +28,7 @@ CONSUMER_KEYS = {
     "checked_at",
     "updated_at",
     "blocked_by",
+    "asked_at",
     "at_work",
     "last_failure",
     "error",
@@ -141,7 +142,7 @@ def test_status_in_json_is_the_contracts(ctisync: Ctisync, feed: FeedSimulator) 
     consumer = document["consumers"][0]
 
     assert document["store"] == f"sqlite:///{ctisync.database}"
-    assert document.keys() == {"store", "consumers", "refuses_writes"}
+    assert document.keys() == {"store", "consumers", "not_configured", "refuses_writes"}
     assert document["refuses_writes"] == []
     assert consumer.keys() == CONSUMER_KEYS
     for key in ("checked_at", "updated_at"):
@@ -159,6 +160,7 @@ def test_status_in_json_is_the_contracts(ctisync: Ctisync, feed: FeedSimulator) 
         "records": 20,
         "pending_command": None,
         "blocked_by": None,
+        "asked_at": None,
         "at_work": None,
         "last_failure": None,
         "error": None,

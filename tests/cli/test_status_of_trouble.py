@@ -186,3 +186,19 @@ def test_why_the_last_pass_failed_is_told_until_one_is_good(ctisync: Ctisync, st
     assert ctisync.run("sync", "-q").returncode == 0
     assert consumer_of(ctisync)["last_failure"] is None
     assert "last pass" not in ctisync.run("status").stdout
+
+
+def test_an_initialisation_that_is_asked_for_is_told_until_it_is_done(
+    ctisync: Ctisync, stored: FeedSimulator
+) -> None:
+    assert consumer_of(ctisync)["asked_at"] is None
+    stored.publish_snapshot()
+    stored.fail("snapshot", failures.status(503), times=None)
+    assert ctisync.run("init-snapshot", "-q").returncode == 5
+    asked_at = consumer_of(ctisync)["asked_at"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", asked_at), asked_at
+    assert "asked for" in ctisync.run("status").stdout
+
+    stored.heal()
+    assert ctisync.run("sync", "-q").returncode == 0
+    assert consumer_of(ctisync)["asked_at"] is None

@@ -257,6 +257,7 @@ def _consumer_document(one: Seen) -> dict[str, Any]:
             "operation": failed.operation,
             "reason": failed.reason,
         },
+        "asked_at": state.asked and rfc3339(state.asked.at),
         "at_work": one.work and _work_document(one.work),
         "last_failure": one.failure and _failure_document(one.failure),
         "error": None,

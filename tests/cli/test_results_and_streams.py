@@ -280,7 +280,9 @@ def test_a_result_that_cannot_be_written_is_told(ctisync: Ctisync, command: list
         _, told = running.communicate(timeout=60)
 
     assert running.returncode == 2
-    assert told == b"ctisync: cannot write to standard output: No space left on device\n"
+    message, _, hint = told.partition(b"\n")
+    assert message == b"ctisync: cannot write to standard output: No space left on device"
+    assert hint == b"  try: let it lead to where there is room\n"
 
 
 @pytest.mark.usefixtures("feed")

@@ -292,7 +292,7 @@ def how_to_forget(consumer: Consumer) -> str:
 
 
 def ahead(state: ConsumerState, now: datetime) -> bool:
-    """Whether a time lies in the future, so that nobody knows how old the content is."""
+    """Whether a time lies in the future, so that the age of the content is not known."""
     return (believed(state.checked_at, now), believed(state.updated_at, now)) != (
         state.checked_at,
         state.updated_at,

@@ -31,7 +31,7 @@ _WORST_FIRST: Final = (CRITICAL, UNKNOWN, WARNING, OK)
 
 _T = TypeVar("_T", int, timedelta)
 _AHEAD: Final = (
-    "a time of the state lies in the future: a clock was wrong, and nobody knows how old the content is; "
+    "a time of the state lies in the future: a clock was wrong, and the age of the content is not known; "
     "ctisync sync mends it"
 )
 """As unknown as where the feed was never asked: a warning would claim that the content is only a bit old."""
@@ -42,7 +42,7 @@ _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
     """From where on a content is a warning, or critical: offsets that it is behind the feed, and how long ago
     it was last known to be in step. None: never for that. `age_is_asked_for`: then that of a content that
-    somebody brought counts as well, of which nobody knows whether it is in step."""
+    somebody brought counts as well, of which it is not known whether it is in step."""
 
     warn_behind: int | None = None
     crit_behind: int | None = None
@@ -105,7 +105,7 @@ def check(status: Status, now: datetime, limits: Thresholds = USUAL) -> tuple[st
 
 
 def check_failed(error: CtisyncError) -> tuple[str, int]:
-    """The same when nothing could be read: nobody knows, unless readers find what is another program's."""
+    """The same when nothing could be read: not known, unless readers find what is another program's."""
     code = CRITICAL if isinstance(error, ForeignIndex) else UNKNOWN
     return f"CTISYNC {_NAMES[code]} - {error.message.replace('|', '/')}", code
 

@@ -77,7 +77,7 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def in_step_at(self) -> datetime | None:
-        """When the content was last known to be all that the feed has. None: never, or nobody knows."""
+        """When the content was last known to be all that the feed has. None: never, or not known."""
         end = self.ended_at
         return in_step_at(self.behind, believed(self.checked_at, end), believed(self.updated_at, end))
 

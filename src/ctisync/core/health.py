@@ -21,7 +21,7 @@ UNPACKED: Final = 8
 """What a byte of a snapshot's ZIP comes to in records."""
 
 SOON: Final = timedelta(days=30)
-"""Before its end, a certificate is worth a warning: whoever renews it has other work, too."""
+"""Before its end, a certificate is worth a warning: its renewal takes planning."""
 
 LEAST_ROOM: Final = 256 << 20
 """Bytes: less is worth a look even where nothing large is to come."""
@@ -106,7 +106,7 @@ def judge_room(
     """Whether a pass, and a load, has room in a folder of which `free` bytes may be filled.
 
     `on_disk`: those of them that are no empty pages of the database, in which its log has no place;
-    `snapshot`: bytes of the one on offer, None when nobody knows; `share`: what a byte of its records comes
+    `snapshot`: bytes of the one on offer, None when not known; `share`: what a byte of its records comes
     to there, None when they are stored elsewhere; `filled`: there is a content, so that no load may come.
     """
     told = f"{place} has room for {mib(free)}"

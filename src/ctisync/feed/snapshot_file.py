@@ -59,7 +59,7 @@ class LocalSnapshot:
 
     @property
     def unpacked_size(self) -> int:
-        """About the bytes of its records; 0 while nobody knows."""
+        """About the bytes of its records; 0 while that is not known."""
         if self.size is None:
             return 0
         with self._opened() as file:

@@ -233,7 +233,7 @@ class OpenSearchStore:
             with self._client.hurried_by_a_stop():
                 opensearch_forget.forget(lease, consumer, generations, history)
         except BaseException:
-            # What is left is settled by the next who takes the lease; he need not wait for it.
+            # What is left is settled by the next pass that takes the lease; it need not wait.
             with suppress(AnotherPass, StoreUnavailable, ConfigurationError):
                 self._client.finish(lease.release)
             raise

@@ -82,7 +82,7 @@ def _drop(lease: HeldLease, generations: Generations) -> None:
             generations.change_aliases([*theirs, added(kept, fence)])
         elif readers or others:
             generations.change_aliases([*asserted(kept, fence), *readers, *others])
-        else:  # whoever takes over finds no content, and a generation that no pass makes live
+        else:  # the next holder finds no content, and a generation that no pass makes live
             generations.change_aliases([dropped(kept)])
     raise StoreUnavailable("the aliases of OpenSearch changed too often while being read; try again later")
 

@@ -1,6 +1,6 @@
 """What the security plugin hides from our user in an index: documents, fields, values that it masks.
 
-It leaves them out of each reply without a word. Whoever writes back a record that was read so loses them.
+It leaves them out of each reply without a word. A record that was read so and is written back loses them.
 
 A writer asks for it by an update that has no effect. Where a rule applies to the index, the plugin refuses
 each update before anything else looks at it; where none does, `require_alias` keeps it from an index. A

@@ -283,7 +283,7 @@ def _after_cooldown(state: ConsumerState, policy: Policy) -> str | None:
 
 
 def _or_keep(hint: str | None, state: ConsumerState) -> str | None:
-    """An initialisation that was asked for and cannot be done is to keep nobody from the updates."""
+    """An initialisation that was asked for and cannot be done must not keep you from the updates."""
     if state.asked is None or state.offset == 0:
         return hint
     give_up = "to give up the initialisation that was asked for: ctisync sync --keep"

@@ -193,8 +193,8 @@ class Generations:
         return self._client.call("PUT", path(fence, "_settings"), settings, allow={404}).status != 404
 
     def show_all(self, generation: str) -> None:
-        """Have searches find all that is confirmed. Readers without the right find it a second later; an index
-        that is not whole has a search say so, which would else wait for it."""
+        """Have searches find all that is confirmed. A reader without the right finds it a second later; an
+        index that is not whole has a search say so, which would else wait for it."""
         with suppress(StoreUnavailable):
             self._client.call("POST", path(generation, "_refresh"), allow={403, 404}, within=_REFRESH)
 

@@ -66,7 +66,8 @@ class ForgetfulTransport:
 
 
 def alters(method: str, target: str) -> bool:
-    reads = ("_mget", "_search", "_count", "_refresh")
+    """The last of these is how a writer asks whether something is hidden from it."""
+    reads = ("_mget", "_search", "_count", "_refresh", "_bulk?require_alias=true&filter_path=errors")
     return method != "GET" and not any(read in target for read in reads)
 
 

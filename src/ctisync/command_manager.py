@@ -148,7 +148,8 @@ class CommandManagerClient:
                 except httpx.HTTPError as error:
                     told = tls.refusal(error, url.removesuffix(_PATH), self._files)
                     if told is None and isinstance(error, httpx.RemoteProtocolError | httpx.ReadError):
-                        told = tls.speaks_tls(url.removesuffix(_PATH), self._files)
+                        left = deadline - self._clock.monotonic()
+                        told = tls.speaks_tls(url.removesuffix(_PATH), self._files, within=left / 4)
                     if told is not None:
                         raise CommandNotAccepted(told.said, hint=told.hint) from error
                     raise CommandNotAccepted(f"{url}: {_words(error)}", hint=_STILL_OWED) from error

@@ -86,11 +86,13 @@ def broken_off(url: str, files: Files) -> Told:
     return _of_our_certificate(_CLOSED, _server(url)[0], files)
 
 
-def speaks_tls(url: str, files: Files) -> Told | None:
+def speaks_tls(url: str, files: Files, within: float = _LONGEST) -> Told | None:
     """What is wrong when an `http://` address leads to a server that speaks TLS: such a one answers with
-    nothing, or with what is no HTTP. None when it is something else."""
+    nothing, or with what is no HTTP. None when it is something else, or not told `within` so many seconds."""
     parts = urlsplit(url)
-    if parts.scheme != "http" or parts.hostname is None or not _is_tls(parts.hostname, parts.port or 80):
+    if parts.scheme != "http" or parts.hostname is None:
+        return None
+    if not _is_tls(parts.hostname, parts.port or 80, min(within, _LONGEST)):
         return None
     where = f"{parts.hostname}:{parts.port or 80}"
     secured = parts._replace(scheme="https", netloc=where).geturl()
@@ -130,22 +132,22 @@ def end_of_ours(client_cert: str) -> datetime | None:
     return None
 
 
-def _is_tls(host: str, port: int) -> bool:
+def _is_tls(host: str, port: int, within: float) -> bool:
     try:
-        return _shown(host, port) is not None
+        return _shown(host, port, within) is not None
     except ssl.SSLError as error:  # an alert is TLS, too
         return "ALERT" in (error.reason or "")
     except OSError:
         return False
 
 
-def _shown(host: str, port: int) -> bytes | None:
+def _shown(host: str, port: int, within: float = _LONGEST) -> bytes | None:
     """The certificate that a server shows, whatever it is worth: nothing is sent to it."""
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.check_hostname = False
     made.verify_mode = ssl.CERT_NONE
     with (
-        socket.create_connection((host, port), timeout=_LONGEST) as plain,
+        socket.create_connection((host, port), timeout=within) as plain,
         made.wrap_socket(plain, server_hostname=host) as secured,
     ):
         return secured.getpeercert(binary_form=True)

@@ -18,7 +18,7 @@ from ctisync.core.account import Work
 from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState
 from ctisync.core.wire import UNDECODABLE
-from ctisync.errors import ConfigurationError
+from ctisync.errors import AccessRefused, ConfigurationError
 from ctisync.stores.opensearch_client import Client, Reply, path
 from ctisync.stores.opensearch_curl import SYNC
 from ctisync.stores.opensearch_hidden import check_nothing_hidden, explain_damage
@@ -126,6 +126,8 @@ class StateDocument:
         what our user may see only in part."""
         try:
             return self._read()
+        except AccessRefused:
+            raise
         except ConfigurationError:
             explain_damage(self._client, INDEX)
             raise

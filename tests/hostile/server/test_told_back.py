@@ -27,6 +27,9 @@ def _said(status: int, words: str) -> bytes:
 
 
 # Enough that the token lies where a line of words ends.
+AT_ONCE: Final = "ctisync sync --now"
+"""A cool-down begins, which these cases have."""
+
 FILLED: Final = "x" * (200 - len("Bearer canary"))
 
 CASES: Final[Mapping[str, Case]] = {
@@ -43,11 +46,11 @@ CASES: Final[Mapping[str, Case]] = {
         ),
         "in the status": (
             lambda token, _: b"HTTP/1.1 " + token.encode() + b"\r\n\r\n",
-            no_http("illegal status line"),
+            no_http("illegal status line")._replace(advises=AT_ONCE),
         ),
         "in a header that is none": (
             lambda token, _: head(200, f"X: {token}\0"),
-            no_http("illegal header line"),
+            no_http("illegal header line")._replace(advises=AT_ONCE),
         ),
         "as an encoding": (
             lambda token, _: head(200, f"Content-Encoding: {token}"),

@@ -234,6 +234,7 @@ class Machine:
         found.settings.parent.mkdir(parents=True)
         found.settings.write_text('on_feed_reset = "init"\n')
         if place.nobody:
+            folder.parent.chmod(0o755)
             for path in (folder, *folder.rglob("*")):
                 os.chown(path, NOBODY, NOBODY)
         place.prepare(found)

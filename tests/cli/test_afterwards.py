@@ -34,8 +34,11 @@ def figure(file: Path, name: str, consumer: str = "vd_1.0.0/vd_4.8.0") -> float 
 def test_the_figures_of_a_pass_are_read_by_a_collector(ctisync: Ctisync, feed: FeedSimulator) -> None:
     file = ctisync.home / "ctisync.prom"
     began = time.time()
-    os.umask(0o077)
-    assert ctisync.run("sync", "-q", "--metrics", str(file)).returncode == 0
+    before = os.umask(0o077)
+    try:
+        assert ctisync.run("sync", "-q", "--metrics", str(file)).returncode == 0
+    finally:
+        os.umask(before)
     feed.history.gap(7)
     feed.fail("info", failures.status(503), times=1)
     ctisync.environ["CTISYNC_CTI__RETRY_BUDGET"] = "30"

@@ -7,6 +7,7 @@ import msgspec
 
 from ctisync.commands.printing import bytes_as_text
 from ctisync.core.model import Consumer, Holding
+from ctisync.core.words import counted
 from ctisync.errors import AnotherPass, ConfigurationError, StoreUnavailable, UsageError
 from ctisync.harmless import harmless, quoted
 from ctisync.locks import known_at_work
@@ -84,23 +85,17 @@ def _lines(held: Held) -> Iterator[str]:
     found = held.holding
     yield f"{held.consumer} in {held.store}"
     if found.places:
-        records = (
-            "begun, not loaded" if found.records is None else _so_many(found.records, "record", "records")
-        )
+        records = "begun, not loaded" if found.records is None else counted(found.records, "record")
         size = "" if found.bytes is None else f", {bytes_as_text(found.bytes)}"
         yield f"  content    {records}{size}: {', '.join(found.places)}"
     if found.state:
         yield "  state      offset, lease, command owed"
     if found.passes:
-        yield f"  history    {_so_many(found.passes, 'pass', 'passes')}"
+        yield f"  history    {counted(found.passes, 'pass', 'passes')}"
     if held.downloads:
         taken = sum(path.lstat().st_size for path in held.downloads if path.exists())
-        files = _so_many(len(held.downloads), "file", "files")
+        files = counted(len(held.downloads), "file")
         yield f"  downloads  {files}, {bytes_as_text(taken)}: {held.downloads[0].parent}"
-
-
-def _so_many(number: int, one: str, more: str) -> str:
-    return f"{number:,} {one if number == 1 else more}"
 
 
 def _meant(wanted: str, settings: Settings, stored: Sequence[Consumer]) -> Consumer:

@@ -7,6 +7,7 @@ from collections import Counter
 
 import pytest
 
+from ctisync.errors import AFTER_STOP
 from tests.signals.passes import PROMISED, Ended, OpenSearchPasses, SqlitePasses, stopped
 from tests.support.figures import figure
 from tests.support.interpreter import is_pythons_own_end
@@ -27,11 +28,13 @@ def moments(count: int, seed: int, longest: float) -> list[tuple[float, signal.S
     return [(chance.uniform(0.05, longest), both[number % 2]) for number in range(count)]
 
 
-def ended_rightly(ended: Ended, number: signal.Signals, *, asked: bool, complete: bool) -> str:
+def ended_rightly(
+    ended: Ended, number: signal.Signals, *, asked: bool, complete: bool, command: str = "sync"
+) -> str:
     """In which way: before there was anything to stop, with the signal's code, or when it was done."""
     assert ended.seconds <= PROMISED
     if ended.code == 128 + number:
-        assert ended.told == f"ctisync: stopped by signal {number:d}; the next pass goes on from here\n"
+        assert ended.told == f"ctisync: stopped by signal {number:d}; {AFTER_STOP[command]}\n"
         return "stopped"
     if ended.code == 0:
         assert complete
@@ -65,7 +68,9 @@ def test_a_pass_on_sqlite_that_gets_a_signal_leaves_nothing_and_loses_nothing(
 
         slowest = max(slowest, ended.seconds)
         complete = len(sqlite.commands()) > 0
-        ways[ended_rightly(ended, number, asked=bool(sqlite.feed.requests), complete=complete)] += 1
+        asked = bool(sqlite.feed.requests)
+        way = ended_rightly(ended, number, asked=asked, complete=complete, command=command[0])
+        ways[way] += 1
         assert {name for name in sqlite.files() if not name.endswith(SPOOL)} <= {"ctisync.db", *LOOKED}, (
             moment
         )

@@ -90,8 +90,11 @@ class CommandManagerClient:
         try:
             within(self._timeout, lambda: work(until), "command-manager")
         except TimeoutError:
-            told = f"{self._urls[0]}: no whole answer within {self._timeout:g} s"
-            raise CommandNotAccepted(told, hint=_STILL_OWED) from None
+            raise self._late(self._urls[0]) from None
+
+    def _late(self, url: str) -> CommandNotAccepted:
+        told = f"{url}: no whole answer within {self._timeout:g} s"
+        return CommandNotAccepted(told, hint=_STILL_OWED)
 
     def _body(self, index: str, offset: int) -> bytes:
         command = {
@@ -145,6 +148,8 @@ class CommandManagerClient:
                             f"{url}: cannot connect: {_words(error)}", hint=_STILL_OWED
                         ) from error
                     self._clock.sleep(_PAUSE)
+                except httpx.TimeoutException:
+                    raise self._late(url) from None
                 except httpx.HTTPError as error:
                     told = tls.refusal(error, url.removesuffix(_PATH), self._files)
                     if told is None and isinstance(error, httpx.RemoteProtocolError | httpx.ReadError):

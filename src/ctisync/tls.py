@@ -146,11 +146,21 @@ def _shown(host: str, port: int, within: float = _LONGEST) -> bytes | None:
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.check_hostname = False
     made.verify_mode = ssl.CERT_NONE
-    with (
-        socket.create_connection((host, port), timeout=within) as plain,
-        made.wrap_socket(plain, server_hostname=host) as secured,
-    ):
-        return secured.getpeercert(binary_form=True)
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    for left, (family, kind, protocol, _, address) in zip(range(len(found) - 1, -1, -1), found, strict=True):
+        # Wrapped before it is connected: of a connection that is reset in between, Python closes nothing.
+        with made.wrap_socket(socket.socket(family, kind, protocol), server_hostname=host) as secured:
+            secured.settimeout(within)
+            try:
+                secured.connect(address)
+            except ssl.SSLError:
+                raise
+            except OSError:
+                if left:
+                    continue
+                raise
+            return secured.getpeercert(binary_form=True)
+    return None
 
 
 def _check_certificate(section: str, setting: str, file: str) -> None:

@@ -5,7 +5,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
@@ -14,6 +14,28 @@ from tests.support.feed_history import populate
 from tests.support.feed_simulator import FeedSimulator
 
 DEADLINE = 120
+
+
+CONSUMER_KEYS: Final = {
+    "context",
+    "consumer",
+    "phase",
+    "offset",
+    "last_offset",
+    "behind",
+    "last_snapshot_link",
+    "snapshot_offset",
+    "records",
+    "pending_command",
+    "checked_at",
+    "updated_at",
+    "blocked_by",
+    "asked_at",
+    "at_work",
+    "last_failure",
+    "error",
+}
+"""Of each consumer in `status --json`."""
 
 
 class Ctisync:

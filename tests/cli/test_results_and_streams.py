@@ -9,30 +9,10 @@ from typing import Any
 
 import pytest
 
-from tests.cli.conftest import Ctisync
+from tests.cli.conftest import CONSUMER_KEYS, Ctisync
 from tests.support import records
 from tests.support.feed_history import churn
 from tests.support.feed_simulator import FeedSimulator, unused_port, zipped
-
-CONSUMER_KEYS = {
-    "context",
-    "consumer",
-    "phase",
-    "offset",
-    "last_offset",
-    "behind",
-    "last_snapshot_link",
-    "snapshot_offset",
-    "records",
-    "pending_command",
-    "checked_at",
-    "updated_at",
-    "blocked_by",
-    "asked_at",
-    "at_work",
-    "last_failure",
-    "error",
-}
 
 
 def status(ctisync: Ctisync, *arguments: str) -> dict[str, Any]:

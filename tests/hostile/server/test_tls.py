@@ -12,7 +12,9 @@ from tests.hostile.server.lying_feed import head
 from tests.hostile.server.passes import Case, Outcome, Passes, at_once
 from tests.hostile.server.raw_server import RawServer, Script
 
-NO_TLS: Final = End(3, r"speaks no TLS, and cti\.url begins with https://", "in cti.url")
+NO_TLS: Final = End(
+    3, r"speaks no TLS, and cti\.url begins with https://", "or, on a network of your own, write http://"
+)
 RECORD: Final = b"\x16\x03\x03\x40\x00"
 """A handshake record of 16 KiB begins."""
 

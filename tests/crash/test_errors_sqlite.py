@@ -36,12 +36,8 @@ _ONLY_READ: Final = ("SELECT", "PRAGMA", "BEGIN", "read", "open folder")
 # ... and what else needs no space.
 _NEEDS_NO_SPACE: Final = (*_ONLY_READ, "flock", "unlink", "fsync folder", "ROLLBACK")
 
-# What is left to the next pass when it fails, or is not needed: a folder that is there already, a look into
-# the header of the database before SQLite opens it.
-_BEST_EFFORT: Final = (
-    *("unlink part", "unlink note", "ftruncate lock", "mkdir folder"),
-    *("open database", "read database"),
-)
+# What is left to the next pass when it fails, or is not needed: a folder that is there already.
+_BEST_EFFORT: Final = ("unlink part", "unlink note", "ftruncate lock", "mkdir folder")
 
 
 # "blocked" has no effect that these have not.

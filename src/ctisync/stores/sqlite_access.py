@@ -27,10 +27,7 @@ class Access:
         self._path = path
         may_make = may_write(path.parent) and not untouched
         self._seen = _seen(path)
-        needs_files = (
-            _is_wal(path) and not all(each.exists() for each in beside(path)) and not _log_is_used(path)
-        )
-        self.mode: Mode = "ro&immutable=1" if needs_files and not may_make else "ro"
+        self.mode: Mode = "ro" if may_make or not _needs_files(path) else "ro&immutable=1"
 
     def was_disturbed(self) -> bool:
         """Whether the file was written to while SQLite took it for one that does not change: what was read
@@ -78,6 +75,11 @@ def _may(path: Path, how: int) -> bool:
     if os.access in os.supports_effective_ids:
         return os.access(path, how, effective_ids=True)
     return os.access(path, how)
+
+
+def _needs_files(path: Path) -> bool:
+    """Whether SQLite would make files beside it to read it."""
+    return _is_wal(path) and not all(each.exists() for each in beside(path)) and not _log_is_used(path)
 
 
 def _log_is_used(path: Path) -> bool:

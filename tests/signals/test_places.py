@@ -1,13 +1,11 @@
 """A signal where a pass waits for somebody: it ends in time, and what it holds is let go if that can be."""
 
 import json
-import os
 import signal
 import sqlite3
 import subprocess
 import time
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
@@ -15,6 +13,7 @@ from tests.cli.conftest import Ctisync
 from tests.signals.passes import PROMISED, Ended, OpenSearchPasses, SqlitePasses, awaited, stopped
 from tests.support import feed_failures
 from tests.support.feed_failures import Failure
+from tests.support.opened import has_open
 
 TERM, INT = signal.SIGTERM, signal.SIGINT
 RETRY = {"Retry-After": "50"}
@@ -123,8 +122,7 @@ def test_while_another_program_locks_the_database(sqlite: SqlitePasses) -> None:
         other.execute("BEGIN IMMEDIATE")
         running = sqlite.start("init-snapshot", "-q")
         # It opens this one to begin to write.
-        lock, opened = f"{sqlite.database}.lock", Path(f"/proc/{running.pid}/fd")
-        awaited(lambda: lock in map(os.path.realpath, opened.iterdir()))
+        awaited(lambda: has_open(running.pid, f"{sqlite.database}.lock"))
         time.sleep(1)
 
         assert_ended_at_once(stopped(running, TERM), TERM, "run the same command again")

@@ -28,6 +28,7 @@ from tests.contract.passes import lines
 from tests.support.feed_failures import Failure, Reply
 from tests.support.feed_history import churn, populate
 from tests.support.feed_simulator import FeedSimulator
+from tests.support.opened import has_open
 from tests.support.records import comparable, made_up, record
 
 CONSUMER = Consumer()
@@ -154,8 +155,7 @@ def test_a_signal_ends_a_pass_that_waits_for_its_turn(ctisync: Ctisync, path: Pa
             "CTISYNC_CONSUMERS": '[{"consumer": "vd_5.0.0", "index": "other"}]',
         }
         waiting = ctisync.start("sync", "-q")
-        opened = Path(f"/proc/{waiting.pid}/fd")
-        while not any(os.path.realpath(each) == f"{path}.lock" for each in opened.iterdir()):
+        while not has_open(waiting.pid, f"{path}.lock"):
             assert waiting.poll() is None
 
         waiting.terminate()

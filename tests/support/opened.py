@@ -1,0 +1,15 @@
+"""What another process has open."""
+
+from pathlib import Path
+
+
+def has_open(pid: int, path: Path | str) -> bool:
+    """Whether the process has the file open. A descriptor that it closes meanwhile is none."""
+    for descriptor in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            target = descriptor.readlink()
+        except FileNotFoundError:
+            continue
+        if target == Path(path):
+            return True
+    return False

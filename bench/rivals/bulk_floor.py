@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 from bench.processes import BenchFailed, Run
 from bench.rivals.plain_http import Connection, connected
 from bench.rivals.prebaked import Prebaked
-from ctisync.stores.opensearch_generations import MAPPING
+from ctisync.stores.opensearch.generations import MAPPING
 from tests.support.opensearch_node import OpenSearchNode
 
 BODY_BYTES: Final = (2_000_000, 6_000_000, 12_000_000)

@@ -14,7 +14,7 @@ from typing import Final
 from bench.feed.files import RangeWork
 from bench.processes import Run
 from bench.rivals.prebaked import Prebaked
-from ctisync.stores.sqlite_file import PAGE_SIZE
+from ctisync.stores.sqlite.connection import PAGE_SIZE
 
 _TABLE: Final = """
     CREATE TABLE records (

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from ctisync.core.account import Account, Work
-from ctisync.core.audit import Finding
+from ctisync.core.findings import Finding
 from ctisync.core.health import Verdict
 from ctisync.core.model import (
     Change,

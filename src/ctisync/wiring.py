@@ -25,8 +25,8 @@ from ctisync.settings.sources import Secret
 
 if TYPE_CHECKING:
     from ctisync.command_manager import CommandManagerClient
-    from ctisync.feed.bounds import Room
     from ctisync.feed.client import CtiFeed
+    from ctisync.feed.http.pass_limits import Room
 
 _PACKED_SHARE: Final = 0.25
 """What a byte of records comes to in a SQLite file that packs them: a sixth, and some more to be safe."""
@@ -48,13 +48,13 @@ def opened_store(
 def _store(settings: Settings, clock: Clock, *, host_lock: str | None, untouched: bool) -> Store:
     place, wanted = settings.place, settings.store
     if isinstance(place, SqlitePlace):
-        from ctisync.stores.sqlite import SqliteStore
+        from ctisync.stores.sqlite.store import SqliteStore
 
         _check_folder(place.path.parent, settings)
         return SqliteStore(place.path, clock, compression=wanted.compression, untouched=untouched)
-    from ctisync.stores.opensearch import OpenSearchStore
-    from ctisync.stores.opensearch_generations import Layout
-    from ctisync.stores.opensearch_senders import Pace
+    from ctisync.stores.opensearch.bulk_pool import Pace
+    from ctisync.stores.opensearch.generations import Layout
+    from ctisync.stores.opensearch.store import OpenSearchStore
 
     return OpenSearchStore(
         place.urls,
@@ -73,8 +73,8 @@ def _store(settings: Settings, clock: Clock, *, host_lock: str | None, untouched
 @contextmanager
 def opened_feed(settings: Settings, consumer: Consumer, clock: Clock, report: Report) -> Iterator["CtiFeed"]:
     """The configured feed for one consumer, within one pass."""
-    from ctisync.feed.bounds import Bounds
     from ctisync.feed.client import CtiFeed
+    from ctisync.feed.http.pass_limits import Bounds
 
     with CtiFeed(
         base_url=settings.cti.url,
@@ -97,8 +97,8 @@ def opened_feed(settings: Settings, consumer: Consumer, clock: Clock, report: Re
 def _room(settings: Settings, consumer: Consumer) -> "Room | None":
     """What the store's disk can take. Another machine's is its own business, and how many records a filter
     leaves nobody knows before they are read."""
-    from ctisync.feed.bounds import Room
-    from ctisync.stores.room import room_in
+    from ctisync.feed.http.pass_limits import Room
+    from ctisync.stores.sqlite.store import room_in
 
     place = settings.place
     if not isinstance(place, SqlitePlace) or consumer.resources != ("*",):
@@ -117,7 +117,8 @@ def _share(settings: Settings) -> float:
 
 def free_room(settings: Settings) -> int:
     """Bytes for downloads and, with SQLite, records. Raises StoreUnavailable when that cannot be told."""
-    from ctisync.stores.room import free_in, nearest, room_in
+    from ctisync.stores.disk_space import free_in, nearest
+    from ctisync.stores.sqlite.store import room_in
 
     place, folder = settings.place, spool_folder(settings)
     if isinstance(place, SqlitePlace):

@@ -12,8 +12,8 @@ import pytest
 from ctisync.clock import SystemClock
 from ctisync.core.model import Consumer
 from ctisync.locks import host_lock, lock_beside
-from ctisync.stores.sqlite_file import open_writable
-from ctisync.stores.sqlite_schema import MIGRATIONS
+from ctisync.stores.sqlite.connection import open_writable
+from ctisync.stores.sqlite.schema import MIGRATIONS
 from tests.cli.conftest import Ctisync
 from tests.support import feed_failures as failures
 from tests.support.command_manager import CommandManagerStandIn

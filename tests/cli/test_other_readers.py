@@ -18,9 +18,9 @@ from ctisync.cli import main
 from ctisync.clock import SystemClock
 from ctisync.core.model import Consumer
 from ctisync.locks import lock_beside
-from ctisync.stores import sqlite_access
-from ctisync.stores.sqlite import SqliteStore
-from ctisync.stores.sqlite_schema import MIGRATIONS
+from ctisync.stores.sqlite import access as sqlite_access
+from ctisync.stores.sqlite.schema import MIGRATIONS
+from ctisync.stores.sqlite.store import SqliteStore
 from tests.contract import passes
 from tests.support.feed_history import populate
 from tests.support.feed_simulator import FeedSimulator

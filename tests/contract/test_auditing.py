@@ -5,12 +5,13 @@ from contextlib import ExitStack
 
 import pytest
 
-from ctisync.core.audit import MOST_DEPTH, Finding, Kind
+from ctisync.core.findings import Finding, Kind
 from ctisync.core.model import Consumer, Delete, Record
 from ctisync.core.state import ConsumerState, FailedChange, interrupted
-from ctisync.core.tally import Audit
 from ctisync.ports import Store
-from ctisync.sync.verify import verify
+from ctisync.verify.rules import MOST_DEPTH
+from ctisync.verify.run import verify
+from ctisync.verify.tally import Audit
 from tests.contract import passes
 from tests.support.records import awkward, made_up, record
 from tests.support.report import KeptReport

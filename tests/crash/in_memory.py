@@ -10,8 +10,8 @@ from ctisync.core.model import Change, Consumer, ConsumerInfo, Json, OffsetRange
 from ctisync.core.state import ConsumerState, RefusedSnapshot
 from ctisync.core.steps import Policy
 from ctisync.errors import CtisyncError
-from ctisync.feed import archive
-from ctisync.feed.ahead import Ahead
+from ctisync.feed.prefetch import Ahead
+from ctisync.feed.snapshot import records as archive
 from ctisync.ports import SnapshotFile
 from ctisync.sync.run_pass import run_pass
 from tests.crash.stories import Story

@@ -14,7 +14,7 @@ import msgspec
 from ctisync.clock import SystemClock
 from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState
-from ctisync.stores.sqlite import SqliteStore
+from ctisync.stores.sqlite.store import SqliteStore
 from tests.crash.stories import Story
 from tests.support.command_manager import CommandManagerStandIn
 from tests.support.doomed import Call

@@ -31,7 +31,7 @@ def hurry() -> None:
     SystemClock.sleep = lambda *_: None  # type: ignore[method-assign]
     sqlite3.connect = _impatient  # type: ignore[assignment]
     if _WINDOW is not None:
-        from ctisync.feed import transport
+        from ctisync.feed.http import transport
 
         transport._WINDOW = float(_WINDOW)  # type: ignore[misc]
 

@@ -8,8 +8,8 @@ from contextlib import closing
 
 from ctisync.core.model import Consumer
 from ctisync.locks import lock_beside
-from ctisync.stores.sqlite_file import PAGE_SIZE
-from ctisync.stores.sqlite_schema import MIGRATIONS
+from ctisync.stores.sqlite.connection import PAGE_SIZE
+from ctisync.stores.sqlite.schema import MIGRATIONS
 from tests.docs.situations import situation
 from tests.docs.stage import Printed, Stage
 from tests.support.feed_failures import Reply

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from ctisync.clock import SystemClock
-from ctisync.commands.passes import run_passes
+from ctisync.commands.sync import run_passes
 from ctisync.console import Console
 from ctisync.core.steps import Mode
 from ctisync.settings import load

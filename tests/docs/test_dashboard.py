@@ -7,7 +7,7 @@ from itertools import product
 from typing import Any
 
 from ctisync.errors import BUG, DONE, CtisyncError, Stopped
-from ctisync.metrics import GAUGES
+from ctisync.notifications.metrics import GAUGES
 from tests.docs.shell import ROOT
 
 Json = Any

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ctisync.core.audit import Kind
+from ctisync.core.findings import Kind
 from ctisync.settings import load
 from tests.docs import page, settings_table
 from tests.docs.shell import ROOT, run

@@ -13,7 +13,7 @@ import pytest
 
 from ctisync.cli.teaching import EXIT_CODES
 from ctisync.core.steps import End
-from ctisync.metrics import GAUGES
+from ctisync.notifications.metrics import GAUGES
 from ctisync.settings import Settings
 from ctisync.settings.sources import leaves, variable
 from tests.cli.test_exit_codes import _all_codes

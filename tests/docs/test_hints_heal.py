@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from ctisync.stores.opensearch_curl import Curl
+from ctisync.stores.opensearch.curl import Curl
 from tests.docs.hint_sites import NOT_TYPED, TYPED
 from tests.docs.hinted import commands
 from tests.docs.stage import Printed, Stage

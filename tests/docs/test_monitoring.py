@@ -5,8 +5,8 @@ import tomllib
 from pathlib import Path
 
 from ctisync.core.account import Account
-from ctisync.hooks import variables
-from ctisync.metrics import GAUGES
+from ctisync.notifications.hooks import variables
+from ctisync.notifications.metrics import GAUGES
 from ctisync.settings import load
 from tests.docs import page
 from tests.docs.shell import ROOT

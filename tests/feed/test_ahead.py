@@ -8,9 +8,9 @@ import pytest
 
 from ctisync.core.model import Change, OffsetRange, Snapshot
 from ctisync.errors import FeedUnreachable, ReplyTooLarge
-from ctisync.feed.ahead import Ahead, on_a_thread
-from ctisync.feed.bounds import Bounds
 from ctisync.feed.client import CtiFeed
+from ctisync.feed.http.pass_limits import Bounds
+from ctisync.feed.prefetch import Ahead, on_a_thread
 from tests.feed.conftest import MakeFeed
 from tests.support import feed_failures
 from tests.support.clock import FakeClock
@@ -84,7 +84,7 @@ def test_a_reply_that_is_too_large_shows_when_the_range_is_wanted(
     make_feed: MakeFeed, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     feed = make_feed(bounds=Bounds(clock))
-    monkeypatch.setattr("ctisync.feed.bodies._at_most", _too_much)
+    monkeypatch.setattr("ctisync.feed.http.content_encoding._at_most", _too_much)
     feed.ask_ahead(FIRST)
     with pytest.raises(ReplyTooLarge):
         feed.changes(FIRST)

@@ -13,8 +13,8 @@ from ctisync.clock import SystemClock
 from ctisync.core.limits import USUAL, Limits
 from ctisync.core.model import MAX_OFFSET, Record
 from ctisync.errors import SnapshotRefused, StoreUnavailable, UsageError
-from ctisync.feed.bounds import Bounds
-from ctisync.feed.snapshot_file import LocalSnapshot, given_offset, open_given
+from ctisync.feed.http.pass_limits import Bounds
+from ctisync.feed.snapshot.file import LocalSnapshot, given_offset, open_given
 from tests.feed.crafted_zip import MEMBER, patched
 from tests.support.feed_simulator import zipped
 from tests.support.records import awkward, comparable, line, made_up, sample_lines

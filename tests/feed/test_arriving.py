@@ -13,10 +13,10 @@ import pytest
 from ctisync.core.limits import Limits
 from ctisync.core.model import Record, Snapshot
 from ctisync.errors import FeedUnreachable, SnapshotChanged, SnapshotRefused, StoreUnavailable
-from ctisync.feed import transport
-from ctisync.feed.bounds import Bounds, Room
 from ctisync.feed.client import CtiFeed
-from ctisync.feed.snapshot_file import LocalSnapshot
+from ctisync.feed.http import transport
+from ctisync.feed.http.pass_limits import Bounds, Room
+from ctisync.feed.snapshot.file import LocalSnapshot
 from tests.feed.conftest import MakeFeed
 from tests.feed.crafted_zip import MEMBER, patched
 from tests.feed.downloads import ALWAYS, nothing, served, spooled
@@ -219,7 +219,7 @@ def test_a_slow_store_is_not_taken_for_a_slow_server_nor_for_one_that_does_not_a
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """An hour for each batch, and then a cut: neither takes from the budget, or looks like a trickle."""
-    monkeypatch.setattr("ctisync.feed.download._GOT_ON", HIGHEST * HIGHEST)
+    monkeypatch.setattr("ctisync.feed.snapshot.download._GOT_ON", HIGHEST * HIGHEST)
     monkeypatch.setattr(transport, "_WINDOW", 1.0)
     sim.fail("snapshot", failures.cut_off(0.6))
     feed = make_feed(retry_budget=10.0, bounds=Bounds(clock, Limits(min_rate=100_000.0, pass_seconds=0)))

@@ -8,8 +8,8 @@ import pytest
 
 from ctisync.core.model import OffsetRange
 from ctisync.errors import ConfigurationError, FeedRefused
-from ctisync.feed import json_stream
 from ctisync.feed.client import CtiFeed
+from ctisync.feed.snapshot import json_stream
 from tests.support import feed_failures as failures
 from tests.support.clock import FakeClock
 from tests.support.feed_simulator import FeedSimulator

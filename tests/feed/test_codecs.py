@@ -8,8 +8,9 @@ import pytest
 
 from ctisync.core.limits import USUAL
 from ctisync.errors import SnapshotRefused
-from ctisync.feed.codecs import BEST, ISAL, ZLIB, Codec
-from ctisync.feed.member import PIECE, Member
+from ctisync.feed.http.pass_limits import PIECE
+from ctisync.feed.snapshot.inflate import BEST, ISAL, ZLIB, Codec
+from ctisync.feed.snapshot.zip_stream import Member
 from tests.feed.crafted_zip import MEMBER
 from tests.support.feed_simulator import zipped
 from tests.support.records import made_up

@@ -9,10 +9,10 @@ import pytest
 
 from ctisync.core.model import ConsumerInfo, Snapshot
 from ctisync.errors import FeedUnreachable, SnapshotRefused
-from ctisync.feed import download
 from ctisync.feed.client import CtiFeed
-from ctisync.feed.patience import Again
-from ctisync.feed.transport import Reply
+from ctisync.feed.http.retry_budget import Again
+from ctisync.feed.http.transport import Reply
+from ctisync.feed.snapshot import download
 from tests.feed.conftest import MakeFeed
 from tests.feed.downloads import ALWAYS, nothing, served, spooled
 from tests.support import feed_failures as failures

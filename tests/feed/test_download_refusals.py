@@ -10,9 +10,9 @@ from ctisync.core.limits import Limits
 from ctisync.core.model import Snapshot
 from ctisync.core.state import RefusedSnapshot
 from ctisync.errors import AccessRefused, FeedRefused, SnapshotRefused
-from ctisync.feed import links
-from ctisync.feed.bounds import Bounds
 from ctisync.feed.client import CtiFeed
+from ctisync.feed.http import url_policy as links
+from ctisync.feed.http.pass_limits import Bounds
 from tests.feed.conftest import MakeFeed
 from tests.feed.downloads import ALWAYS, nothing, served, spooled
 from tests.support import feed_failures as failures

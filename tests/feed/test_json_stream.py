@@ -9,9 +9,8 @@ import pytest
 
 from ctisync.core.model import OffsetRange
 from ctisync.errors import FeedRefused
-from ctisync.feed import json_stream
-from ctisync.feed.digits import MOST_DIGITS, TooManyDigits, bearable
-from ctisync.feed.surrogates import Unpaired, paired
+from ctisync.feed.snapshot import json_stream
+from ctisync.feed.snapshot.json_stream import MOST_DIGITS, TooManyDigits, Unpaired, bearable, paired
 from tests.feed.conftest import MakeFeed
 from tests.support import feed_failures as failures
 from tests.support.feed_simulator import FeedSimulator

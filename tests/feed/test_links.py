@@ -11,9 +11,9 @@ import pytest
 
 from ctisync.core.model import Snapshot
 from ctisync.errors import ConfigurationError, FeedUnreachable, SnapshotRefused, UsageError
-from ctisync.feed.bounds import Bounds
-from ctisync.feed.links import Reach, hop, is_public, snapshot_url
-from ctisync.feed.transport import DEFAULT_TIMEOUTS, Transport
+from ctisync.feed.http.pass_limits import Bounds
+from ctisync.feed.http.transport import DEFAULT_TIMEOUTS, Transport
+from ctisync.feed.http.url_policy import Reach, hop, is_public, snapshot_url
 from tests.feed.conftest import MakeFeed
 from tests.feed.downloads import nothing
 from tests.support import feed_failures as failures

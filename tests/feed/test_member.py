@@ -12,9 +12,9 @@ from ctisync.clock import SystemClock
 from ctisync.core.limits import Limits
 from ctisync.core.model import MAX_OFFSET
 from ctisync.errors import SnapshotRefused
-from ctisync.feed.bounds import Bounds
-from ctisync.feed.member import PIECE, Member, _has_zip64, same_size, stored_size
-from ctisync.feed.snapshot_file import open_given
+from ctisync.feed.http.pass_limits import PIECE, Bounds
+from ctisync.feed.snapshot.file import open_given
+from ctisync.feed.snapshot.zip_stream import Member, _has_zip64, same_size, stored_size
 from tests.feed.crafted_zip import MEMBER, patched, write_wrapped
 from tests.support.feed_simulator import zipped
 from tests.support.records import made_up, record

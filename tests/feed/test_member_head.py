@@ -9,7 +9,7 @@ import pytest
 
 from ctisync.core.limits import USUAL
 from ctisync.errors import SnapshotChanged
-from ctisync.feed.member_head import pieces_by_head, read_head
+from ctisync.feed.snapshot.zip_head import pieces_by_head, read_head
 from tests.feed.crafted_zip import Entry, assembled
 
 CONTENT = b"x" * 100_000

@@ -12,9 +12,10 @@ import zstandard
 from ctisync.core import wire
 from ctisync.core.limits import USUAL, Limits
 from ctisync.errors import SnapshotRefused
-from ctisync.feed import archive
-from ctisync.feed.member import PIECE
-from ctisync.feed.packed import Damaged, gunzipped, is_packed, unpacked
+from ctisync.feed.http.content_encoding import Damaged, gunzipped
+from ctisync.feed.http.pass_limits import PIECE
+from ctisync.feed.snapshot import records as archive
+from ctisync.feed.snapshot.compressed import is_packed, unpacked
 from tests.support.records import made_up
 
 LINES: Final = b"\n".join(record.line for record in made_up(200))

@@ -5,8 +5,8 @@ import pytest
 from ctisync.core.limits import Limits
 from ctisync.core.model import Snapshot
 from ctisync.errors import AccessRefused, FeedRefused, FeedUnreachable
-from ctisync.feed.bounds import Bounds
 from ctisync.feed.client import CtiFeed
+from ctisync.feed.http.pass_limits import Bounds
 from tests.feed.conftest import MakeFeed
 from tests.support import feed_failures as failures
 from tests.support.clock import FakeClock

@@ -10,8 +10,8 @@ import trustme
 
 from ctisync.core.health import Verdict
 from ctisync.core.limits import Limits
-from ctisync.feed.bounds import Bounds
-from ctisync.feed.transport import Timeouts
+from ctisync.feed.http.pass_limits import Bounds
+from ctisync.feed.http.transport import Timeouts
 from tests.feed.conftest import MakeFeed
 from tests.support import feed_failures as failures
 from tests.support.clock import FakeClock

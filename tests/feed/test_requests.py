@@ -25,11 +25,12 @@ from ctisync.errors import (
     FeedRefused,
     FeedUnreachable,
 )
-from ctisync.feed import bodies, transport
-from ctisync.feed.bounds import Bounds
 from ctisync.feed.client import CtiFeed
-from ctisync.feed.patience import Again, Patience
-from ctisync.feed.transport import Timeouts
+from ctisync.feed.http import content_encoding as bodies
+from ctisync.feed.http import transport
+from ctisync.feed.http.pass_limits import Bounds
+from ctisync.feed.http.retry_budget import Again, Patience
+from ctisync.feed.http.transport import Timeouts
 from tests.feed.conftest import MakeFeed
 from tests.support import feed_failures as failures
 from tests.support.clock import FakeClock

@@ -6,7 +6,7 @@ import pytest
 
 from ctisync.core.model import Snapshot
 from ctisync.errors import StoreUnavailable
-from ctisync.feed.bounds import Room
+from ctisync.feed.http.pass_limits import Room
 from tests.feed.conftest import MakeFeed
 from tests.support.feed_history import populate
 from tests.support.feed_simulator import FeedSimulator

@@ -14,10 +14,11 @@ import zstandard
 from ctisync.core.limits import Limits
 from ctisync.core.model import MAX_NAME_BYTES, Record
 from ctisync.errors import SnapshotChanged, SnapshotRefused
-from ctisync.feed import archive
-from ctisync.feed.codecs import ISAL, ZLIB, Codec
-from ctisync.feed.member import ENCRYPTED, PIECE, Member
-from ctisync.feed.member_head import pieces_by_head
+from ctisync.feed.http.pass_limits import PIECE
+from ctisync.feed.snapshot import records as archive
+from ctisync.feed.snapshot.inflate import ISAL, ZLIB, Codec
+from ctisync.feed.snapshot.zip_head import pieces_by_head
+from ctisync.feed.snapshot.zip_stream import ENCRYPTED, Member
 from tests.feed.crafted_zip import Entry, assembled, deflated
 from tests.fuzz.drawing import Drawn
 from tests.fuzz.target import target

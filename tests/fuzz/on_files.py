@@ -13,20 +13,22 @@ import httpx
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
-from ctisync import locks, metrics
+from ctisync import locks
 from ctisync.clock import SystemClock
-from ctisync.commands import status_check, status_table
-from ctisync.commands.status import Seen, Status, as_document
+from ctisync.commands.status import check as status_check
+from ctisync.commands.status import table as status_table
+from ctisync.commands.status.look import Seen, Status, as_document
 from ctisync.core.account import Account, Touched
 from ctisync.core.history import entries
 from ctisync.core.model import Consumer, ConsumerInfo, Snapshot
 from ctisync.core.state import ConsumerState, Cooldown, FailedChange, Owed, RefusedSnapshot
 from ctisync.core.steps import Policy, SoFar, next_step
 from ctisync.errors import AnotherPass, ConfigurationError, CtisyncError, StoreUnavailable
-from ctisync.feed.download import Download
-from ctisync.stores.opensearch_client import Client, Reply
-from ctisync.stores.opensearch_state import Entry, Lease, StateDocument, Swap
-from ctisync.stores.sqlite import SqliteStore
+from ctisync.feed.snapshot.download import Download
+from ctisync.notifications import metrics
+from ctisync.stores.opensearch.client import Client, Reply
+from ctisync.stores.opensearch.state_document import Entry, Lease, StateDocument, Swap
+from ctisync.stores.sqlite.store import SqliteStore
 from tests.fuzz.drawing import Drawn
 from tests.fuzz.on_json import WORDS
 from tests.fuzz.place import folder

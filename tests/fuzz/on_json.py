@@ -11,9 +11,8 @@ from typing import Any, Final
 
 from ctisync.core import json_text
 from ctisync.core.model import Json
-from ctisync.feed import json_stream
-from ctisync.feed.digits import MOST_DIGITS, TooManyDigits, bearable
-from ctisync.feed.surrogates import Unpaired, paired
+from ctisync.feed.snapshot import json_stream
+from ctisync.feed.snapshot.json_stream import MOST_DIGITS, TooManyDigits, Unpaired, bearable, paired
 from tests.fuzz.drawing import Drawn
 from tests.fuzz.target import target
 from tests.fuzz.told import harmless

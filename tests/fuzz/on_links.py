@@ -10,7 +10,7 @@ import httpx
 
 from ctisync.core.links import place_of, public_link
 from ctisync.errors import SnapshotRefused
-from ctisync.feed.links import Origin, Reach, hop, is_public, origin, shown, snapshot_url
+from ctisync.feed.http.url_policy import Origin, Reach, hop, is_public, origin, shown, snapshot_url
 from tests.fuzz.drawing import Drawn
 from tests.fuzz.target import target
 from tests.fuzz.told import harmless, refusing

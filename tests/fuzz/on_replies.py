@@ -20,14 +20,14 @@ from ctisync.core.limits import Limits
 from ctisync.core.model import MAX_OFFSET, Consumer, OffsetRange, Snapshot
 from ctisync.core.retry import next_delay, retry_after
 from ctisync.errors import CtisyncError, ReplyTooLarge, SnapshotChanged, SnapshotRefused
-from ctisync.feed import transport
-from ctisync.feed.bodies import decoded
-from ctisync.feed.bounds import Bounds
 from ctisync.feed.client import CtiFeed
-from ctisync.feed.download import Download
-from ctisync.feed.patience import Again
-from ctisync.feed.probe import Probe, size_told
-from ctisync.feed.transport import Reply
+from ctisync.feed.diagnose import Probe, size_told
+from ctisync.feed.http import transport
+from ctisync.feed.http.content_encoding import decoded
+from ctisync.feed.http.pass_limits import Bounds
+from ctisync.feed.http.retry_budget import Again
+from ctisync.feed.http.transport import Reply
+from ctisync.feed.snapshot.download import Download
 from tests.fuzz.drawing import Drawn
 from tests.fuzz.on_archives import LINES, packed
 from tests.fuzz.on_json import in_chunks

@@ -5,7 +5,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final
 
-from ctisync.stores.sqlite_lines import register
+from ctisync.stores.sqlite.compression import register
 from tests.cli.conftest import Ctisync
 from tests.hostile import lines
 from tests.hostile.in_use import UNIX_TIME

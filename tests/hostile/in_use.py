@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from ctisync.clock import SystemClock
-from ctisync.core.audit import Kind
+from ctisync.core.findings import Kind
 from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState
-from ctisync.stores.sqlite import SqliteStore
-from ctisync.stores.sqlite_lines import register
-from ctisync.sync.verify import verify
+from ctisync.stores.sqlite.compression import register
+from ctisync.stores.sqlite.store import SqliteStore
+from ctisync.verify.run import verify
 from tests.crash.passes import LATER, Ended, Forks
 from tests.support.command_manager import CommandManagerStandIn
 from tests.support.feed_history import churn, populate

@@ -7,10 +7,10 @@ from typing import Final, NamedTuple
 
 from ctisync.core.model import Consumer, Snapshot
 from ctisync.errors import SnapshotRefused
-from ctisync.feed.bounds import Bounds
-from ctisync.feed.snapshot_file import given_offset, open_given
-from ctisync.stores.sqlite import SqliteStore
-from ctisync.stores.sqlite_lines import register
+from ctisync.feed.http.pass_limits import Bounds
+from ctisync.feed.snapshot.file import given_offset, open_given
+from ctisync.stores.sqlite.compression import register
+from ctisync.stores.sqlite.store import SqliteStore
 from ctisync.sync.load_given import load_given
 from tests.hostile.in_use import UNIX_TIME
 from tests.support.clock import FakeClock

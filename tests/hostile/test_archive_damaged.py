@@ -15,8 +15,8 @@ from typing import Final
 
 import pytest
 
-from ctisync.feed import archive
-from ctisync.stores import sqlite_load
+from ctisync.feed.snapshot import records as archive
+from ctisync.stores.sqlite import load as sqlite_load
 from tests.feed.crafted_zip import MEMBER
 from tests.hostile import lines
 from tests.hostile.judged import in_order

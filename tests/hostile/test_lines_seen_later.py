@@ -13,7 +13,7 @@ from typing import Final
 
 import pytest
 
-from ctisync.core.audit import Kind
+from ctisync.core.findings import Kind
 from tests.feed.crafted_zip import MEMBER
 from tests.hostile.in_use import InUse, content_in_use
 from tests.hostile.judged import assert_told

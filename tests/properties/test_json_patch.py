@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from ctisync.core import patch
 from ctisync.core.model import Json
-from ctisync.feed import json_stream
+from ctisync.feed.snapshot import json_stream
 from tests.support import rfc6902
 from tests.support.figures import figure
 from tests.support.long import LONG

@@ -14,7 +14,7 @@ from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from ctisync.core.model import Consumer
-from ctisync.stores.sqlite import SqliteStore
+from ctisync.stores.sqlite.store import SqliteStore
 from tests.properties.machine import ModelMachine
 from tests.properties.model import at
 from tests.stores import opensearch_kit as kit

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from ctisync.core.model import Consumer
 from ctisync.core.steps import Mode, Policy
 from ctisync.errors import SettingsChanged
-from ctisync.stores.opensearch_client import Reply, Transport
+from ctisync.stores.opensearch.client import Reply, Transport
 from ctisync.sync.run_pass import run_pass
 from tests.properties.model import ToldReaders
 from tests.stores import opensearch_kit as kit

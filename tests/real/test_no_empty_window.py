@@ -17,9 +17,9 @@ from ctisync.clock import SystemClock
 from ctisync.core.model import Consumer, Record
 from ctisync.errors import EmptyStore
 from ctisync.ports import Store
-from ctisync.stores.opensearch import OpenSearchStore
-from ctisync.stores.sqlite import SqliteStore
-from ctisync.stores.sqlite_lines import register
+from ctisync.stores.opensearch.store import OpenSearchStore
+from ctisync.stores.sqlite.compression import register
+from ctisync.stores.sqlite.store import SqliteStore
 from tests.contract import passes
 from tests.real.readers import Reader, Seen
 from tests.support.figures import figure

@@ -11,8 +11,8 @@ import pytest
 
 from ctisync.clock import SystemClock
 from ctisync.core.model import Json, Snapshot
-from ctisync.feed.bounds import Bounds
-from ctisync.feed.snapshot_file import given_offset, open_given
+from ctisync.feed.http.pass_limits import Bounds
+from ctisync.feed.snapshot.file import given_offset, open_given
 from ctisync.sync.load_given import load_given
 from tests.support import records
 from tests.support.feed_history import History

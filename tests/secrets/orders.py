@@ -39,9 +39,10 @@ def obeyed(content: bytes, *, terminal: bool = False) -> list[str]:
 
 _PROGRAM: Final = """
 import gc, json, os, pty, sys
-import ctisync.commands.passes, ctisync.commands.status_table, ctisync.commands.history_table
-import ctisync.commands.history_page, ctisync.commands.doctor, ctisync.commands.verify, ctisync.stores.sqlite
-import ctisync.sync.run_pass, ctisync.sync.verify, ctisync.feed.client, ctisync.hooks, ctisync.metrics, httpx
+import ctisync.commands.sync, ctisync.commands.status.table, ctisync.commands.history.table
+import ctisync.commands.history.page, ctisync.commands.doctor, ctisync.commands.verify
+import ctisync.stores.sqlite.store, ctisync.sync.run_pass, ctisync.verify.run, ctisync.feed.client
+import ctisync.notifications.hooks, ctisync.notifications.metrics, httpx
 from ctisync import cli
 
 def play(arguments, environ, home):

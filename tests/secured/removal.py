@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from ctisync.clock import SystemClock
 from ctisync.commands import doctor
-from ctisync.commands.passes import run_passes
+from ctisync.commands.sync import run_passes
 from ctisync.console import Console
 from ctisync.core.health import Verdict
 from ctisync.core.model import Consumer
@@ -19,7 +19,7 @@ from ctisync.core.steps import Mode
 from ctisync.errors import AccessRefused, EmptyStore
 from ctisync.ports import Store
 from ctisync.settings import find
-from ctisync.stores.opensearch import OpenSearchStore
+from ctisync.stores.opensearch.store import OpenSearchStore
 from ctisync.wiring import opened_store
 from tests.support.feed_simulator import FeedSimulator
 from tests.support.records import comparable

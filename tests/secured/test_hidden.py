@@ -11,8 +11,8 @@ from typing import Any, Final
 
 import pytest
 
-from ctisync.stores.opensearch_client import Reply
-from ctisync.stores.opensearch_http import HttpTransport
+from ctisync.stores.opensearch.client import Reply
+from ctisync.stores.opensearch.transport import HttpTransport
 from tests.cli.conftest import Ctisync
 from tests.secured.removal import Ended, assert_in_step, assert_intact, hidden, passed, stored_documents
 from tests.support.feed_history import churn, populate

@@ -10,8 +10,8 @@ from typing import Final
 import pytest
 
 from ctisync.core.steps import Mode
-from ctisync.stores.opensearch_client import Reply
-from ctisync.stores.opensearch_http import HttpTransport
+from ctisync.stores.opensearch.client import Reply
+from ctisync.stores.opensearch.transport import HttpTransport
 from tests.secured.removal import (
     Ended,
     Privilege,

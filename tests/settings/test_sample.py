@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ctisync.commands.config_schema import schema
+from ctisync.commands.config.schema import schema
 from ctisync.errors import ConfigurationError
 from ctisync.settings import Found, Settings, find
 from ctisync.settings.toml_text import sample

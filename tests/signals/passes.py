@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
-from ctisync.stores.sqlite_lines import register
+from ctisync.stores.sqlite.compression import register
 from tests.cli.conftest import Ctisync
 from tests.support.command_manager import CommandManagerStandIn
 from tests.support.feed_history import churn, populate

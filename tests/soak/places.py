@@ -9,8 +9,8 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
-from ctisync.stores.opensearch_history import INDEX as HISTORY
-from ctisync.stores.sqlite_lines import register
+from ctisync.stores.opensearch.history import INDEX as HISTORY
+from ctisync.stores.sqlite.compression import register
 from tests.support.opensearch_node import OpenSearchNode
 
 INDEX: Final = "soak-cve"

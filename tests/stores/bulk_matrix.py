@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ctisync.stores.opensearch_client import Problem, Reply
+from ctisync.stores.opensearch.client import Problem, Reply
 
 BUSY: Final = Problem(
     "opensearch_rejected_execution_exception", "rejected execution of coordinating operation"

@@ -10,8 +10,8 @@ from typing import Any
 from ctisync.core.model import Consumer, Record, Snapshot, Write
 from ctisync.core.state import ConsumerState, advanced, initialised
 from ctisync.ports import Store, Writer
-from ctisync.stores.opensearch import OpenSearchStore
-from ctisync.stores.opensearch_client import NoReply, Reply, Transport
+from ctisync.stores.opensearch.client import NoReply, Reply, Transport
+from ctisync.stores.opensearch.store import OpenSearchStore
 from tests.support.clock import FakeClock
 from tests.support.opensearch_node import OpenSearchNode
 

@@ -14,12 +14,12 @@ import msgspec
 
 from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState
-from ctisync.stores.opensearch_client import Client, Problem, Reply
-from ctisync.stores.opensearch_generations import Generations
-from ctisync.stores.opensearch_indices import to_mend
-from ctisync.stores.opensearch_lease import HeldLease
-from ctisync.stores.opensearch_state import Entry, Lease, StateDocument, Swap
-from ctisync.stores.opensearch_takeover import Hold
+from ctisync.stores.opensearch.client import Client, Problem, Reply
+from ctisync.stores.opensearch.fencing import Hold
+from ctisync.stores.opensearch.generations import Generations
+from ctisync.stores.opensearch.indices import to_mend
+from ctisync.stores.opensearch.lease import HeldLease
+from ctisync.stores.opensearch.state_document import Entry, Lease, StateDocument, Swap
 from tests.support.clock import FakeClock
 
 CONSUMER = Consumer()

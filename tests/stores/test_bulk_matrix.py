@@ -13,12 +13,12 @@ import pytest
 from ctisync.core.model import Consumer, Delete, Put, Snapshot, Write
 from ctisync.core.state import ConsumerState, advanced
 from ctisync.errors import AnotherPass, CtisyncError
-from ctisync.stores.opensearch_client import Client
-from ctisync.stores.opensearch_generations import Generations, Inventory
-from ctisync.stores.opensearch_lease import HeldLease
-from ctisync.stores.opensearch_records import Records
-from ctisync.stores.opensearch_state import Entry
-from ctisync.stores.opensearch_writer import OpenSearchWriter
+from ctisync.stores.opensearch.bulk import Records
+from ctisync.stores.opensearch.client import Client
+from ctisync.stores.opensearch.generations import Generations, Inventory
+from ctisync.stores.opensearch.lease import HeldLease
+from ctisync.stores.opensearch.state_document import Entry
+from ctisync.stores.opensearch.writer import OpenSearchWriter
 from tests.stores import opensearch_kit as kit
 from tests.stores.bulk_matrix import AS_A_WHOLE, Cell, Cluster, cells
 from tests.support.clock import FakeClock

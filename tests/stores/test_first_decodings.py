@@ -10,9 +10,9 @@ ROUNDS = 30
 FOUR_SENDERS = """
 import sys, threading
 from ctisync.clock import SystemClock
-from ctisync.stores.opensearch_actions import index
-from ctisync.stores.opensearch_client import Client, Problem
-from ctisync.stores.opensearch_records import Records
+from ctisync.stores.opensearch.bulk_actions import index
+from ctisync.stores.opensearch.client import Client, Problem
+from ctisync.stores.opensearch.bulk import Records
 from tests.support.records import record
 
 REPLY = '{"items": [{"index": {"_id": "CVE-1", "status": 201, "_version": 1}}]}'

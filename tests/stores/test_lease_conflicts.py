@@ -14,10 +14,10 @@ from msgspec.structs import replace
 
 from ctisync.core.state import ConsumerState
 from ctisync.errors import AnotherPass, StoreUnavailable
-from ctisync.stores import opensearch_lease
-from ctisync.stores.opensearch_client import NoReply, Reply
-from ctisync.stores.opensearch_lease import Myself, may_be_taken, myself
-from ctisync.stores.opensearch_state import Entry, Lease
+from ctisync.stores.opensearch import lease as opensearch_lease
+from ctisync.stores.opensearch.client import NoReply, Reply
+from ctisync.stores.opensearch.lease import Myself, may_be_taken, myself
+from ctisync.stores.opensearch.state_document import Entry, Lease
 from tests.stores.small_node import EPOCH, LOCK, TTL, Holder, SmallNode, lease
 
 WRITE = "PUT /wazuh-context/_doc"

@@ -15,7 +15,7 @@ import pytest
 import trustme
 
 from ctisync.errors import AccessRefused, ConfigurationError, Stopped, StoreUnavailable
-from ctisync.stores.opensearch import OpenSearchStore
+from ctisync.stores.opensearch.store import OpenSearchStore
 from tests.secrets.door import Answer, door
 from tests.stores import opensearch_kit as kit
 from tests.support.clock import FakeClock

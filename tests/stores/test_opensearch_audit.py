@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from ctisync.core.audit import Kind
+from ctisync.core.findings import Kind
 from ctisync.core.model import Consumer, Put
-from ctisync.core.tally import Audit
-from ctisync.stores.opensearch import OpenSearchStore
-from ctisync.sync.verify import verify
+from ctisync.stores.opensearch.store import OpenSearchStore
+from ctisync.verify.run import verify
+from ctisync.verify.tally import Audit
 from tests.stores import opensearch_kit as kit
 from tests.support.opensearch_node import OpenSearchNode
 from tests.support.records import made_up, record

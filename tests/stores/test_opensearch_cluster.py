@@ -9,10 +9,10 @@ import pytest
 
 from ctisync.core.state import ConsumerState
 from ctisync.errors import ConfigurationError
-from ctisync.stores.opensearch import OpenSearchStore
-from ctisync.stores.opensearch_client import NoReply, Problem, Reply
-from ctisync.stores.opensearch_cluster import check_one_cluster
-from ctisync.stores.opensearch_curl import Curl
+from ctisync.stores.opensearch.client import NoReply, Problem, Reply
+from ctisync.stores.opensearch.cluster import check_one_cluster
+from ctisync.stores.opensearch.curl import Curl
+from ctisync.stores.opensearch.store import OpenSearchStore
 from tests.contract.test_history import WITHIN, account
 from tests.stores import opensearch_kit as kit
 from tests.support.clock import FakeClock

@@ -13,9 +13,9 @@ import pytest
 
 from ctisync.core.health import Verdict, worst
 from ctisync.core.model import Consumer
-from ctisync.stores.opensearch import OpenSearchStore
-from ctisync.stores.opensearch_client import NoReply, Problem, Reply
-from ctisync.stores.opensearch_generations import Layout
+from ctisync.stores.opensearch.client import NoReply, Problem, Reply
+from ctisync.stores.opensearch.generations import Layout
+from ctisync.stores.opensearch.store import OpenSearchStore
 from tests.stores import opensearch_kit as kit
 from tests.support.clock import FakeClock
 from tests.support.opensearch_node import OpenSearchNode

@@ -11,7 +11,7 @@ from ctisync.core.model import Consumer, Holding
 from ctisync.core.state import ConsumerState
 from ctisync.errors import AnotherPass
 from ctisync.ports import Store
-from ctisync.stores.opensearch_client import Reply, Transport
+from ctisync.stores.opensearch.client import Reply, Transport
 from tests.contract.test_history import WITHIN, account
 from tests.stores import opensearch_kit as kit
 from tests.support.clock import FakeClock

@@ -13,9 +13,9 @@ import pytest
 from ctisync.core.model import Consumer, Delete, Put
 from ctisync.core.state import ConsumerState
 from ctisync.errors import ConfigurationError, ForeignIndex, StoreUnavailable
-from ctisync.stores.opensearch import OpenSearchStore
-from ctisync.stores.opensearch_generations import Layout
-from ctisync.stores.opensearch_writer import OpenSearchWriter
+from ctisync.stores.opensearch.generations import Layout
+from ctisync.stores.opensearch.store import OpenSearchStore
+from ctisync.stores.opensearch.writer import OpenSearchWriter
 from tests.stores import opensearch_kit as kit
 from tests.support.opensearch_node import OpenSearchNode
 from tests.support.records import record

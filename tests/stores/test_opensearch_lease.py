@@ -12,9 +12,9 @@ import pytest
 from ctisync.core.model import Consumer, Delete, Put
 from ctisync.core.state import advanced
 from ctisync.errors import AnotherPass
-from ctisync.stores.opensearch import OpenSearchStore
-from ctisync.stores.opensearch_actions import Stored, delete, index
-from ctisync.stores.opensearch_lease import myself
+from ctisync.stores.opensearch.bulk_actions import Stored, delete, index
+from ctisync.stores.opensearch.lease import myself
+from ctisync.stores.opensearch.store import OpenSearchStore
 from tests.stores import opensearch_kit as kit
 from tests.support.clock import FakeClock
 from tests.support.opensearch_node import OpenSearchNode

@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from urllib.parse import urlsplit
 
-from ctisync.stores.opensearch_http import Access, HttpTransport
+from ctisync.stores.opensearch.transport import Access, HttpTransport
 
 
 class CountedNode(ThreadingHTTPServer):

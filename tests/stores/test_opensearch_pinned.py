@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from ctisync.core.model import Delete, Put
-from ctisync.stores.opensearch import OpenSearchStore
-from ctisync.stores.opensearch_actions import index
-from ctisync.stores.opensearch_client import Problem, Reply, Transport
-from ctisync.stores.opensearch_indices import PINNED
-from ctisync.sync.verify import verify
+from ctisync.stores.opensearch.bulk_actions import index
+from ctisync.stores.opensearch.client import Problem, Reply, Transport
+from ctisync.stores.opensearch.indices import PINNED
+from ctisync.stores.opensearch.store import OpenSearchStore
+from ctisync.verify.run import verify
 from tests.contract.test_history import WITHIN, account, without_touched
 from tests.stores import opensearch_kit as kit
 from tests.stores.index_settings import HOSTILE, KNOWN, MAY_BE_SET, OURS, PINNED_AGAINST

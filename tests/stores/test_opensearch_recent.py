@@ -10,11 +10,11 @@ import pytest
 
 from ctisync.core.model import Delete, Put, Record, Write
 from ctisync.errors import AnotherPass, StoreUnavailable
-from ctisync.stores import opensearch_recent
-from ctisync.stores.opensearch import OpenSearchStore
-from ctisync.stores.opensearch_actions import Sent, Stored, index
-from ctisync.stores.opensearch_client import NoReply, Reply, Transport
-from ctisync.stores.opensearch_recent import remembered
+from ctisync.stores.opensearch import writer as opensearch_writer
+from ctisync.stores.opensearch.bulk_actions import Sent, Stored, index
+from ctisync.stores.opensearch.client import NoReply, Reply, Transport
+from ctisync.stores.opensearch.store import OpenSearchStore
+from ctisync.stores.opensearch.writer import remembered
 from tests.stores import opensearch_kit as kit
 from tests.support.opensearch_node import OpenSearchNode
 from tests.support.records import made_up, record
@@ -170,7 +170,7 @@ def test_the_last_writes_are_remembered_as_far_as_they_may_take_memory(
 ) -> None:
     records: list[Record] = [record(f"CVE-{number}", number) for number in range(1, 6)]
     stands: dict[str, Stored | None] = {each.name: Stored(each.offset, 7, 1) for each in records}
-    monkeypatch.setattr(opensearch_recent, "MOST_BYTES", 2 * len(A.line))
+    monkeypatch.setattr(opensearch_writer, "RECENT_BYTES", 2 * len(A.line))
     writes: list[Write] = [*map(Put, records), Delete("CVE-7", 7), Put(record("CVE-8", 8))]
     found = remembered(writes, [Sent(stands=stands), Sent(stands={"CVE-7": None})])
     assert found == {

@@ -11,9 +11,9 @@ import pytest
 
 from ctisync.core.model import Record
 from ctisync.errors import AccessRefused, AnotherPass, StoreUnavailable
-from ctisync.stores.opensearch_actions import Action, Stored, body, delete, index
-from ctisync.stores.opensearch_client import Client, NoReply, Problem, Reply
-from ctisync.stores.opensearch_records import Records
+from ctisync.stores.opensearch.bulk import Records
+from ctisync.stores.opensearch.bulk_actions import Action, Stored, body, delete, index
+from ctisync.stores.opensearch.client import Client, NoReply, Problem, Reply
 from tests.stores import opensearch_kit as kit
 from tests.support.clock import FakeClock
 from tests.support.opensearch_node import OpenSearchNode

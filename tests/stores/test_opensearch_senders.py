@@ -9,8 +9,8 @@ from typing import NamedTuple
 import pytest
 
 from ctisync.errors import AnotherPass
-from ctisync.stores.opensearch_actions import Action, Sent, index
-from ctisync.stores.opensearch_senders import SMALLEST, Pace, Senders
+from ctisync.stores.opensearch.bulk_actions import Action, Sent, index
+from ctisync.stores.opensearch.bulk_pool import SMALLEST, Pace, Senders
 from tests.support.clock import FakeClock
 from tests.support.records import record
 

@@ -10,7 +10,7 @@ import pytest
 from ctisync.core.model import Consumer, ConsumerInfo, Put, Snapshot
 from ctisync.core.state import ConsumerState, looked
 from ctisync.errors import ConfigurationError
-from ctisync.stores.opensearch import OpenSearchStore
+from ctisync.stores.opensearch.store import OpenSearchStore
 from tests.stores import opensearch_kit as kit
 from tests.support.opensearch_node import OpenSearchNode
 from tests.support.records import record

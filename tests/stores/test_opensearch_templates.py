@@ -9,7 +9,7 @@ import pytest
 
 from ctisync.core.model import Consumer, Put
 from ctisync.errors import ConfigurationError
-from ctisync.stores.opensearch import OpenSearchStore
+from ctisync.stores.opensearch.store import OpenSearchStore
 from tests.stores import opensearch_kit as kit
 from tests.support.figures import figure
 from tests.support.opensearch_node import OpenSearchNode

@@ -11,8 +11,7 @@ from ctisync.clock import SystemClock
 from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState
 from ctisync.errors import StoreUnavailable
-from ctisync.stores.room import room_in
-from ctisync.stores.sqlite import SqliteStore
+from ctisync.stores.sqlite.store import SqliteStore, room_in
 
 
 @pytest.fixture(autouse=True)

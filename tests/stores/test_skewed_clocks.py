@@ -7,7 +7,7 @@ import random
 import pytest
 
 from ctisync.errors import AnotherPass
-from ctisync.stores.opensearch_client import Reply
+from ctisync.stores.opensearch.client import Reply
 from tests.stores.small_node import TTL, Holder, SmallNode
 from tests.stores.test_lease_conflicts import unchanged
 from tests.support.figures import figure

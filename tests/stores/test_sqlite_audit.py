@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from ctisync.clock import SystemClock
-from ctisync.core.audit import Kind
+from ctisync.core.findings import Kind
 from ctisync.core.model import Consumer
-from ctisync.core.tally import MOST_SHOWN, Audit
 from ctisync.errors import StoreUnavailable
-from ctisync.stores.sqlite import SqliteStore
-from ctisync.stores.sqlite_file import PAGE_SIZE
-from ctisync.sync.verify import verify
+from ctisync.stores.sqlite.connection import PAGE_SIZE
+from ctisync.stores.sqlite.store import SqliteStore
+from ctisync.verify.run import verify
+from ctisync.verify.tally import MOST_SHOWN, Audit
 from tests.contract import passes
 from tests.support.records import made_up, record
 from tests.support.report import KeptReport

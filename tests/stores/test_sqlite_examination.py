@@ -11,11 +11,11 @@ import pytest
 from ctisync.clock import SystemClock
 from ctisync.core.health import Verdict
 from ctisync.core.model import Consumer
-from ctisync.stores import sqlite_file
-from ctisync.stores.room import examine_folder
-from ctisync.stores.sqlite import SqliteStore
-from ctisync.stores.sqlite_file import open_writable
-from ctisync.stores.sqlite_schema import MIGRATIONS
+from ctisync.stores.disk_space import examine_folder
+from ctisync.stores.sqlite import connection as sqlite_file
+from ctisync.stores.sqlite.connection import open_writable
+from ctisync.stores.sqlite.schema import MIGRATIONS
+from ctisync.stores.sqlite.store import SqliteStore
 from tests.contract import passes
 from tests.support.records import made_up
 

@@ -13,8 +13,9 @@ from ctisync.clock import SystemClock
 from ctisync.core.model import Consumer, Holding
 from ctisync.core.state import ConsumerState
 from ctisync.ports import Store
-from ctisync.stores import sqlite_file, sqlite_writer
-from ctisync.stores.sqlite import SqliteStore
+from ctisync.stores.sqlite import connection as sqlite_file
+from ctisync.stores.sqlite import writer as sqlite_writer
+from ctisync.stores.sqlite.store import SqliteStore
 from tests.contract import passes
 from tests.contract.test_history import WITHIN, account
 from tests.support.faults import Effect, Effects

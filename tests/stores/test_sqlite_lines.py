@@ -9,13 +9,13 @@ import pytest
 import zstandard
 
 from ctisync.clock import SystemClock
-from ctisync.core.audit import Kind
+from ctisync.core.findings import Kind
 from ctisync.core.model import Consumer, Record
 from ctisync.errors import StoreUnavailable
 from ctisync.ports import Store
-from ctisync.stores.sqlite import SqliteStore
-from ctisync.stores.sqlite_lines import MOST_UNPACKED, register
-from ctisync.sync.verify import verify
+from ctisync.stores.sqlite.compression import MOST_UNPACKED, register
+from ctisync.stores.sqlite.store import SqliteStore
+from ctisync.verify.run import verify
 from tests.contract import passes
 from tests.contract.passes import lines
 from tests.support.figures import figure

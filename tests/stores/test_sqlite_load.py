@@ -13,8 +13,9 @@ from ctisync.clock import SystemClock
 from ctisync.core.model import Consumer, Record
 from ctisync.errors import StoreUnavailable
 from ctisync.ports import Load, Store
-from ctisync.stores import sqlite_load, sqlite_writer
-from ctisync.stores.sqlite import SqliteStore
+from ctisync.stores.sqlite import load as sqlite_load
+from ctisync.stores.sqlite import writer as sqlite_writer
+from ctisync.stores.sqlite.store import SqliteStore
 from tests.contract import passes
 from tests.contract.passes import lines
 from tests.support.records import long_record, made_up, record
@@ -79,8 +80,8 @@ import os, signal, sys
 from pathlib import Path
 from ctisync.clock import SystemClock
 from ctisync.core.model import Consumer
-from ctisync.stores import sqlite_load
-from ctisync.stores.sqlite import SqliteStore
+from ctisync.stores.sqlite import load as sqlite_load
+from ctisync.stores.sqlite.store import SqliteStore
 from tests.contract.passes import snapshot
 from tests.support.records import made_up
 

@@ -15,10 +15,10 @@ from ctisync.clock import SystemClock
 from ctisync.core.model import Consumer, Record
 from ctisync.core.state import ConsumerState, FailedChange, advanced, blocked, initialised, load_begun
 from ctisync.errors import ConfigurationError
-from ctisync.stores.sqlite import SqliteStore
-from ctisync.stores.sqlite_file import open_writable, reading
-from ctisync.stores.sqlite_schema import MIGRATIONS
-from ctisync.sync.verify import verify
+from ctisync.stores.sqlite.connection import open_writable, reading
+from ctisync.stores.sqlite.schema import MIGRATIONS
+from ctisync.stores.sqlite.store import SqliteStore
+from ctisync.verify.run import verify
 from tests.contract import passes
 from tests.contract.passes import lines
 from tests.crash.passes import Forks

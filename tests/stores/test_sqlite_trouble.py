@@ -16,9 +16,9 @@ from ctisync.core.model import Consumer, ConsumerInfo
 from ctisync.core.state import ConsumerState, looked
 from ctisync.errors import ConfigurationError, StoreUnavailable
 from ctisync.ports import Store
-from ctisync.stores.sqlite import SqliteStore
-from ctisync.stores.sqlite_file import named_errors, open_writable, reading
-from ctisync.stores.sqlite_schema import MIGRATIONS
+from ctisync.stores.sqlite.connection import named_errors, open_writable, reading
+from ctisync.stores.sqlite.schema import MIGRATIONS
+from ctisync.stores.sqlite.store import SqliteStore
 from tests.contract import passes
 from tests.contract.passes import lines
 from tests.contract.test_history import account

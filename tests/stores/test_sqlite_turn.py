@@ -20,8 +20,8 @@ from ctisync.core.model import Consumer, ConsumerInfo
 from ctisync.core.state import ConsumerState, looked
 from ctisync.errors import StoreUnavailable
 from ctisync.ports import Store, Writer
-from ctisync.stores.sqlite import SqliteStore
-from ctisync.stores.sqlite_file import open_writable
+from ctisync.stores.sqlite.connection import open_writable
+from ctisync.stores.sqlite.store import SqliteStore
 from tests.cli.conftest import Ctisync
 from tests.contract import passes
 from tests.contract.passes import lines

@@ -9,7 +9,7 @@ import pytest
 
 from ctisync.core.state import ConsumerState, Cooldown
 from ctisync.errors import AnotherPass, StoreUnavailable
-from ctisync.stores.opensearch_state import Entry
+from ctisync.stores.opensearch.state_document import Entry
 from tests.stores.small_node import CONSUMER, Holder, SmallNode, lease, swap, with_content
 
 ALIASES = "POST /_aliases"

@@ -9,8 +9,8 @@ import msgspec
 
 from ctisync.clock import SystemClock
 from ctisync.core.model import Consumer
-from ctisync.stores.opensearch_senders import Pace
-from ctisync.stores.sqlite import SqliteStore
+from ctisync.stores.opensearch.bulk_pool import Pace
+from ctisync.stores.sqlite.store import SqliteStore
 from tests.contract import passes
 from tests.stores import opensearch_kit as kit
 from tests.support.clock import FakeClock

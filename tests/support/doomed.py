@@ -30,16 +30,18 @@ import ijson  # noqa: F401
 import msgspec
 
 import ctisync.command_manager
-import ctisync.commands.passes
-import ctisync.stores.opensearch_http
-import ctisync.stores.sqlite
+import ctisync.commands.sync
+import ctisync.stores.opensearch.transport
+import ctisync.stores.sqlite.store
 import ctisync.sync.run_pass  # noqa: F401  # all that a pass needs is loaded before the forks
 from ctisync.cli import main as ctisync_main
 from ctisync.clock import SystemClock
 from ctisync.errors import FeedUnreachable
-from ctisync.feed import archive, client
-from ctisync.stores import sqlite_load, sqlite_writer
-from ctisync.stores.opensearch_http import HttpTransport
+from ctisync.feed import client
+from ctisync.feed.snapshot import records as archive
+from ctisync.stores.opensearch.transport import HttpTransport
+from ctisync.stores.sqlite import load as sqlite_load
+from ctisync.stores.sqlite import writer as sqlite_writer
 from tests.support import faults_files, faults_http, faults_sql
 from tests.support.clock import FakeClock
 from tests.support.faults import Effects, Fault, How, When

@@ -10,8 +10,8 @@ from typing import Any, Final
 import httpcore
 import httpx
 
-from ctisync.stores.opensearch_client import NoReply, Problem, Reply
-from ctisync.stores.opensearch_http import HttpTransport
+from ctisync.stores.opensearch.client import NoReply, Problem, Reply
+from ctisync.stores.opensearch.transport import HttpTransport
 from tests.support.faults import Effect, Effects, How, Place, When
 
 PIECE: Final = 4096

@@ -14,7 +14,7 @@ from ctisync.core import wire
 from ctisync.core.model import Change, ConsumerInfo, OffsetRange, Record, Snapshot
 from ctisync.core.state import RefusedSnapshot
 from ctisync.errors import AccessRefused, CtisyncError, FeedRefused, SnapshotChanged, SnapshotRefused
-from ctisync.feed.ahead import Ahead
+from ctisync.feed.prefetch import Ahead
 from tests.support.feed_history import History
 
 Json = Any

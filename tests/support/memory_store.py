@@ -11,12 +11,12 @@ from datetime import datetime
 import msgspec
 
 from ctisync.core.account import Account, Work
-from ctisync.core.audit import Finding
+from ctisync.core.findings import Finding
 from ctisync.core.health import Verdict, ok
 from ctisync.core.model import Consumer, Holding, Put, Record, Snapshot, Write
 from ctisync.core.state import ConsumerState, load_abandoned, load_begun
 from ctisync.errors import AnotherPass, EmptyStore
-from ctisync.stores import guards
+from ctisync.stores import invariants
 
 Content = Mapping[str, Record]
 
@@ -62,7 +62,7 @@ class MemoryStore:
 
     def checked(self, consumer: Consumer, state: ConsumerState) -> None:
         kept = self._storage.get(consumer)
-        if guards.only_looked(kept.state, state):
+        if invariants.only_looked(kept.state, state):
             self._storage.put(consumer, msgspec.structs.replace(kept, state=state))
 
     @contextmanager
@@ -175,7 +175,7 @@ class MemoryWriter:
         return self.mine().state
 
     def save(self, state: ConsumerState) -> None:
-        guards.check_save(self.state, state)
+        invariants.check_save(self.state, state)
         self.keep(state, self.mine().content)
 
     @contextmanager
@@ -195,7 +195,7 @@ class MemoryWriter:
 
     def apply(self, writes: Sequence[Write], after: ConsumerState) -> None:
         kept = self.mine()
-        guards.check_apply(kept.state, writes, after)
+        invariants.check_apply(kept.state, writes, after)
         content = dict(kept.content or {})
         for write in writes:
             name = write.record.name if isinstance(write, Put) else write.name
@@ -239,7 +239,7 @@ class MemoryLoad:
                 self._built[record.name] = record
 
     def publish(self, after: ConsumerState) -> int:
-        guards.check_publish(after)
+        invariants.check_publish(after)
         self._writer.keep(after, self._built)
         self.published = True
         return len(self._built)

@@ -10,7 +10,7 @@ import pytest
 
 from ctisync.clock import SystemClock
 from ctisync.ports import Store
-from ctisync.stores.sqlite import SqliteStore
+from ctisync.stores.sqlite.store import SqliteStore
 from tests.support.memory_store import MemoryStorage, MemoryStore
 from tests.support.opensearch_node import OpenSearchNode
 
@@ -49,8 +49,8 @@ def stores_of(kind: str, folder: Path, request: pytest.FixtureRequest) -> Iterat
 
 
 def _opensearch(url: str, **access: Any) -> Store:
-    from ctisync.stores.opensearch import OpenSearchStore
-    from ctisync.stores.opensearch_senders import Pace
+    from ctisync.stores.opensearch.bulk_pool import Pace
+    from ctisync.stores.opensearch.store import OpenSearchStore
 
     # Bulks of a few records, several under way at once: so small contents go in as large ones do.
     return OpenSearchStore(

@@ -11,8 +11,8 @@ from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState
 from ctisync.core.steps import Mode, Policy
 from ctisync.errors import CtisyncError
-from ctisync.feed.bounds import Bounds
 from ctisync.feed.client import CtiFeed
+from ctisync.feed.http.pass_limits import Bounds
 from ctisync.locks import lock_beside
 from ctisync.ports import Store
 from ctisync.sync.run_pass import run_pass

@@ -43,7 +43,7 @@ OURS: Final = {
     "settings": "the same",
     "_MEANT[setting]": "a text of our own",
     "self.user": "a name that is quoted there, or words of our own",
-    "lacked": "matches opensearch_client._LACKED, or words of our own",
+    "lacked": "matches client._LACKED, or words of our own",
 }
 """What may stand in a hint as it is, by how its expression begins."""
 

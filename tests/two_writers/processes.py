@@ -22,8 +22,8 @@ from ctisync.core.steps import Policy
 from ctisync.errors import CtisyncError
 from ctisync.locks import host_lock
 from ctisync.ports import Store
-from ctisync.stores.opensearch_client import Reply, Transport
-from ctisync.stores.sqlite import SqliteStore
+from ctisync.stores.opensearch.client import Reply, Transport
+from ctisync.stores.sqlite.store import SqliteStore
 from ctisync.sync.run_pass import run_pass
 from tests.properties.observed import ObservedStore, Process
 from tests.stores.opensearch_kit import LOCK, alters
@@ -60,7 +60,7 @@ class Place(NamedTuple):
     def open(self, held: str | None = None) -> Store:
         if not self.url.startswith("http"):
             return SqliteStore(Path(self.url), SystemClock())
-        from ctisync.stores.opensearch import OpenSearchStore
+        from ctisync.stores.opensearch.store import OpenSearchStore
 
         stolen = LOCK if self.steals and self.lock is None else None
         return OpenSearchStore([self.url], FakeTime(), host_lock=held or stolen, lease_ttl=self.ttl)
@@ -93,7 +93,7 @@ class Pass:
 
     def __init__(self, place: Place, seed: int, told: Path, stops_at: int | None = None) -> None:
         context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["tests.two_writers.processes", "ctisync.stores.opensearch_http"])
+        context.set_forkserver_preload(["tests.two_writers.processes", "ctisync.stores.opensearch.transport"])
         self._from_it, its = context.Pipe(duplex=False)
         self.process = context.Process(target=_play, args=(place, seed, told, stops_at, its))
         self.process.start()

@@ -10,8 +10,8 @@ from typing import Final
 import pytest
 
 from ctisync.errors import CtisyncError
-from ctisync.stores.sqlite_file import open_writable
-from ctisync.stores.sqlite_schema import MIGRATIONS
+from ctisync.stores.sqlite.connection import open_writable
+from ctisync.stores.sqlite.schema import MIGRATIONS
 from tests.support.long import LONG
 
 PROCESSES: Final = 6

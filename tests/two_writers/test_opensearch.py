@@ -16,7 +16,7 @@ import pytest
 
 from ctisync.errors import AnotherPass
 from ctisync.locks import lock_for_server
-from ctisync.stores.opensearch_client import Reply, Transport
+from ctisync.stores.opensearch.client import Reply, Transport
 from tests.stores import opensearch_kit as kit
 from tests.support.figures import figure
 from tests.support.opensearch_node import OpenSearchNode

@@ -14,8 +14,8 @@ from ctisync.core.fold import fold, touched
 from ctisync.core.model import Change, Consumer, OffsetRange
 from ctisync.core.state import advanced
 from ctisync.ports import Store
-from ctisync.stores.opensearch import OpenSearchStore
-from ctisync.stores.opensearch_client import Reply, Transport
+from ctisync.stores.opensearch.client import Reply, Transport
+from ctisync.stores.opensearch.store import OpenSearchStore
 from tests.stores import opensearch_kit as kit
 from tests.support.memory_feed import MemoryFeed
 from tests.support.opensearch_node import OpenSearchNode

@@ -9,7 +9,7 @@ import pytest
 from ctisync.core.account import MOST_TOUCHED, Account, Accounting, Touched
 from ctisync.core.state import LONGEST_COOLDOWN
 from ctisync.errors import Blocked, FeedUnreachable
-from ctisync.metrics import GAUGES
+from ctisync.notifications.metrics import GAUGES
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 STANDS = {

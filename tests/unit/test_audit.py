@@ -10,8 +10,11 @@ import msgspec
 import pytest
 
 from ctisync.core import state as transitions
-from ctisync.core.audit import (
-    Kind,
+from ctisync.core.findings import Kind
+from ctisync.core.limits import USUAL
+from ctisync.core.model import MAX_OFFSET, MAX_RANGE, Consumer, ConsumerInfo, Record, Snapshot
+from ctisync.core.state import ConsumerState, FailedChange, Owed
+from ctisync.verify.rules import (
     RecordRules,
     check_count,
     check_offsets,
@@ -19,9 +22,6 @@ from ctisync.core.audit import (
     check_state,
     highest_offset,
 )
-from ctisync.core.limits import USUAL
-from ctisync.core.model import MAX_OFFSET, MAX_RANGE, Consumer, ConsumerInfo, Record, Snapshot
-from ctisync.core.state import ConsumerState, FailedChange, Owed
 from tests.support.records import awkward, made_up, record
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ctisync.commands.chart import LEFT, WIDTH, bars, in_digits, steps
+from ctisync.commands.history.chart import LEFT, WIDTH, bars, in_digits, steps
 
 BEGIN = datetime(2026, 11, 20, 6, tzinfo=UTC)
 SPAN = (BEGIN, BEGIN + timedelta(days=4))

@@ -8,10 +8,10 @@ import msgspec
 import pytest
 
 from ctisync.core import wire
-from ctisync.core.audit import Finding, Kind
-from ctisync.core.comparison import Comparison, Reference
+from ctisync.core.findings import Finding, Kind
 from ctisync.core.model import Consumer, Record
 from ctisync.core.state import ConsumerState, FailedChange, Owed
+from ctisync.verify.comparison import Comparison, Reference
 from tests.support.feed_history import History, churn, populate
 from tests.support.records import NUMBERS, record
 

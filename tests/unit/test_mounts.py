@@ -17,7 +17,7 @@ from ctisync.ports import Report
 from ctisync.settings import Settings
 from ctisync.settings.doubts import folder_doubts
 from ctisync.settings.model import StoreSettings
-from ctisync.stores.room import examine_folder
+from ctisync.stores.disk_space import examine_folder
 from tests.support.clock import FakeClock
 
 MOUNTS = r"""22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw

@@ -8,7 +8,7 @@ import pytest
 from ctisync.core import state as transitions
 from ctisync.core.model import Consumer, ConsumerInfo, OffsetRange, Snapshot
 from ctisync.core.state import ConsumerState, Cooldown, FailedChange, Owed, RefusedSnapshot
-from ctisync.stores import guards
+from ctisync.stores import invariants
 
 NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 SNAPSHOT = Snapshot("link-700", 700)
@@ -225,5 +225,5 @@ def test_a_feed_that_answers_is_left_alone_no_more() -> None:
 
 def test_a_cooldown_may_be_remembered_without_a_lease_but_nothing_else_along_with_it() -> None:
     cooling = transitions.cooldown_begun(READY, 90, "answers 429", NOW)
-    assert guards.only_looked(READY, cooling)
-    assert not guards.only_looked(READY, transitions.load_begun(cooling))
+    assert invariants.only_looked(READY, cooling)
+    assert not invariants.only_looked(READY, transitions.load_begun(cooling))

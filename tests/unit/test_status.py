@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from ctisync.commands.status import Seen, Status, ago, as_document
-from ctisync.commands.status_check import Thresholds, check, duration, thresholds
-from ctisync.commands.status_table import as_table
+from ctisync.commands.status.check import Thresholds, check, duration, thresholds
+from ctisync.commands.status.look import Seen, Status, ago, as_document
+from ctisync.commands.status.table import as_table
 from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState, Cooldown, FailedChange, Owed, RefusedSnapshot
 from ctisync.errors import UsageError

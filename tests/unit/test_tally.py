@@ -4,10 +4,10 @@ from collections.abc import Iterable
 
 import pytest
 
-from ctisync.core.audit import Check, Finding, Kind
+from ctisync.core.findings import Check, Finding, Kind
 from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState
-from ctisync.core.tally import Audit, Checked, Tally
+from ctisync.verify.tally import Audit, Checked, Tally
 
 
 def audit(

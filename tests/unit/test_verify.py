@@ -10,14 +10,14 @@ from typing import cast
 import msgspec
 import pytest
 
-from ctisync.core.audit import Finding, Kind
-from ctisync.core.comparison import Reference
+from ctisync.core.findings import Finding, Kind
 from ctisync.core.model import Consumer, Record
 from ctisync.core.state import ConsumerState, Owed
-from ctisync.core.tally import Audit
 from ctisync.errors import SnapshotRefused, StoreUnavailable
 from ctisync.ports import Store
-from ctisync.sync.verify import verify
+from ctisync.verify.comparison import Reference
+from ctisync.verify.run import verify
+from ctisync.verify.tally import Audit
 from tests.support.feed_history import History
 from tests.support.memory_feed import MemorySnapshot, Offered
 from tests.support.records import record

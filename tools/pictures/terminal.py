@@ -14,11 +14,11 @@ from typing import Final
 import rich.console
 from rich.text import Text
 
-from ctisync.commands import history
-from ctisync.commands.history_table import as_table as history_table
-from ctisync.commands.passes import run_passes
-from ctisync.commands.status import look
-from ctisync.commands.status_table import as_table
+from ctisync.commands.history import look as history
+from ctisync.commands.history.table import as_table as history_table
+from ctisync.commands.status.look import look
+from ctisync.commands.status.table import as_table
+from ctisync.commands.sync import run_passes
 from ctisync.console import Console
 from ctisync.demo.made_up import MadeUpFeed
 from ctisync.demo.run import CHANGES_LATER, CHANGES_SINCE_SNAPSHOT, RECORDS

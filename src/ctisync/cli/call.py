@@ -12,8 +12,8 @@ from ctisync.clock import SystemClock
 from ctisync.console import Console, Format
 from ctisync.core.model import Consumer
 from ctisync.errors import CtisyncError, UsageError
-from ctisync.harmless import json_of, quoted
-from ctisync.process import print_json
+from ctisync.harmless import harmless, json_of, quoted
+from ctisync.process import print_json, print_result
 from ctisync.settings import Found, Settings, find
 from ctisync.settings.proxies import proxy_secrets
 
@@ -136,3 +136,10 @@ def _named(followed: Sequence[Consumer], wanted: str) -> Consumer:
 
 def print_document(document: Any) -> None:
     print_json(msgspec.json.format(json_of(document)))
+
+
+def print_check(context: typer.Context, line: str, code: int) -> int:
+    """What a server says may be in the line."""
+    console: Console = context.obj
+    print_result(harmless(console.masked(line)))
+    return code

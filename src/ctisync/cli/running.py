@@ -8,7 +8,7 @@ from typing import Any, Final
 import typer
 
 from ctisync import process
-from ctisync.cli import completing
+from ctisync.cli import completion
 from ctisync.cli.app import app
 from ctisync.cli.call import CLOCK
 from ctisync.console import Console, silence_libraries
@@ -62,8 +62,8 @@ def _told(arguments: Sequence[str], console: Console) -> int:
 def _run(arguments: Sequence[str], console: Console) -> int:
     """Parse and run. Not by click's own `main`, which has its own mind about signals and broken pipes."""
     command = typer.main.get_command(app)
-    if instruction := os.environ.get(completing.VARIABLE):
-        return completing.answer(command, instruction)
+    if instruction := os.environ.get(completion.VARIABLE):
+        return completion.answer(command, instruction)
     try:
         with command.make_context("ctisync", list(arguments), obj=console) as context:
             return int(command.invoke(context) or DONE)

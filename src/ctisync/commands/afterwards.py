@@ -145,7 +145,7 @@ def _run_hooks(settings: Settings, account: Account, console: Console) -> bool:
     for reason in account.reasons(timedelta(seconds=hooks.stale_after)):
         if not wanted[reason]:
             continue
-        from ctisync.hooks import run_hook
+        from ctisync.notifications.hooks import run_hook
 
         try:
             with no_other_errors():
@@ -166,7 +166,7 @@ def _check_folder(folder: Path) -> None:
 
 
 def _write_metrics(accounts: Sequence[Account], path: Path, console: Console) -> None:
-    from ctisync.metrics import write
+    from ctisync.notifications.metrics import write
 
     with _telling(lambda why: console.event("warning", "metrics-not-written", file=path, why=why)):
         write(accounts, path)
@@ -175,7 +175,7 @@ def _write_metrics(accounts: Sequence[Account], path: Path, console: Console) ->
 def _ping(settings: Settings, what: Literal["start", "success", "fail"], said: str, console: Console) -> None:
     if settings.ping_url is None:
         return
-    from ctisync.ping import ping
+    from ctisync.notifications.ping import ping
 
     def failed(why: str) -> None:
         console.event("warning", "ping-failed", ping=what, why=why)

@@ -9,9 +9,9 @@ from typing import Any, Final
 import msgspec
 
 from ctisync import __version__, tls
-from ctisync.commands import status_check
-from ctisync.commands.status import Seen, what_to_type
-from ctisync.commands.status_check import CRITICAL, OK, UNKNOWN, USUAL, WARNING
+from ctisync.commands.status import check as status_check
+from ctisync.commands.status.check import CRITICAL, OK, UNKNOWN, USUAL, WARNING
+from ctisync.commands.status.look import Seen, what_to_type
 from ctisync.console import Console, rfc3339
 from ctisync.core.health import Verdict, failed, guarded, judge_end, judge_room, ok, warning, worst
 from ctisync.core.model import Consumer
@@ -119,7 +119,7 @@ def _versions() -> Verdict:
 
 
 def _host(found: Found, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
-    from ctisync.stores.room import examine_folder
+    from ctisync.stores.disk_space import examine_folder
 
     settings = found.settings
     yield _versions()
@@ -133,7 +133,7 @@ def _host(found: Found, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
 
 
 def _disk(settings: Settings, snapshot_bytes: int | None, seen: Sequence[Seen]) -> Iterator[Verdict]:
-    from ctisync.stores.room import free_in, nearest
+    from ctisync.stores.disk_space import free_in, nearest
 
     filled = bool(seen) and all(one.state.content for one in seen)
     folder, share = spool_folder(settings), share_of_records(settings)

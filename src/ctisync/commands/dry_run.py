@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 
-from ctisync.commands.given import file_here, named_refusals, offset_of
+from ctisync.commands.init_snapshot import file_here, named_refusals, offset_of
 from ctisync.commands.printing import bytes_as_text
 from ctisync.console import Console
 from ctisync.core.foresight import Foreseen, foresee

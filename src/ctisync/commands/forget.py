@@ -33,7 +33,7 @@ class Held(msgspec.Struct, frozen=True):
 
 def look(settings: Settings, wanted: str, clock: Clock) -> Held:
     """What is held of the consumer that `wanted` names. Nothing is written."""
-    from ctisync.feed.spool import downloads
+    from ctisync.feed.snapshot.spool import downloads
 
     with opened_store(settings, clock, untouched=True) as store:
         consumer = _meant(wanted, settings, store.consumers())

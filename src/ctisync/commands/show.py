@@ -14,7 +14,7 @@ from ctisync.errors import UsageError
 from ctisync.harmless import harmless, quoted
 from ctisync.ports import Clock, Inspection, Report
 from ctisync.settings import Settings
-from ctisync.stores.guards import no_content
+from ctisync.stores.invariants import no_content
 from ctisync.wiring import opened_store
 
 _WIDTH: Final = 100

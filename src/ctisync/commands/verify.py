@@ -7,12 +7,10 @@ from typing import Any
 
 import msgspec
 
-from ctisync.commands.given import fetched, file_here, named_refusals
+from ctisync.commands.init_snapshot import fetched, file_here, named_refusals
 from ctisync.console import Console
-from ctisync.core.audit import Kind
-from ctisync.core.comparison import Reference
+from ctisync.core.findings import Kind
 from ctisync.core.model import Consumer
-from ctisync.core.tally import Audit, Checked
 from ctisync.core.words import counted
 from ctisync.errors import AuditFailed, CtisyncError, EmptyStore
 from ctisync.harmless import harmless
@@ -20,7 +18,9 @@ from ctisync.locks import at_work, lock_beside
 from ctisync.ports import Clock, SnapshotFile, Store
 from ctisync.settings import Settings
 from ctisync.settings.checks import SqlitePlace
-from ctisync.sync.verify import verify as audit
+from ctisync.verify.comparison import Reference
+from ctisync.verify.run import verify as audit
+from ctisync.verify.tally import Audit, Checked
 from ctisync.wiring import consumer_lock, opened_feed, opened_store
 
 
@@ -180,7 +180,7 @@ def _opened_snapshot(
     settings: Settings, consumer: Consumer, source: str, clock: Clock, console: Console
 ) -> Iterator[tuple[SnapshotFile, Reference]]:
     """The snapshot and what it stands for. One that had to be downloaded is removed at the end."""
-    from ctisync.feed.snapshot_file import given_offset
+    from ctisync.feed.snapshot.file import given_offset
 
     file = file_here(source, settings, clock)
     with ExitStack() as opened:

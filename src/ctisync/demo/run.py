@@ -8,9 +8,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from ctisync.commands.passes import run_passes
-from ctisync.commands.status import look
-from ctisync.commands.status_table import as_table
+from ctisync.commands.status.look import look
+from ctisync.commands.status.table import as_table
+from ctisync.commands.sync import run_passes
 from ctisync.console import Console
 from ctisync.demo.made_up import MadeUpFeed
 from ctisync.demo.server import served

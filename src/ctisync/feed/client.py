@@ -13,19 +13,19 @@ from ctisync.core.links import public_link
 from ctisync.core.model import MAX_RANGE, Change, Consumer, ConsumerInfo, Json, OffsetRange, Snapshot
 from ctisync.core.state import RefusedSnapshot
 from ctisync.errors import CtisyncError, FeedRefused, ReplyTooLarge, UsageError
-from ctisync.feed import json_stream
-from ctisync.feed.ahead import Ahead, on_a_thread
-from ctisync.feed.bodies import decoded
-from ctisync.feed.bounds import Bounds, Room
-from ctisync.feed.links import Origin, Reach, has_login, origin, shown, snapshot_url
-from ctisync.feed.patience import Again, Patience
-from ctisync.feed.snapshot_file import LocalSnapshot, open_given
-from ctisync.feed.spool import Spool
-from ctisync.feed.transport import DEFAULT_TIMEOUTS, Timeouts, Transport
+from ctisync.feed.http.content_encoding import decoded
+from ctisync.feed.http.pass_limits import Bounds, Room
+from ctisync.feed.http.retry_budget import Again, Patience
+from ctisync.feed.http.transport import DEFAULT_TIMEOUTS, Timeouts, Transport
+from ctisync.feed.http.url_policy import Origin, Reach, has_login, origin, shown, snapshot_url
+from ctisync.feed.prefetch import Ahead, on_a_thread
+from ctisync.feed.snapshot import json_stream
+from ctisync.feed.snapshot.file import LocalSnapshot, open_given
+from ctisync.feed.snapshot.spool import Spool
 from ctisync.ports import Clock, Report
 
 if TYPE_CHECKING:
-    from ctisync.feed.probe import Probed
+    from ctisync.feed.diagnose import Probed
 
 _ASK_FOR_JSON: Final = {"Accept": "application/json", "Accept-Encoding": "gzip"}
 
@@ -194,7 +194,7 @@ class CtiFeed:
 
     def probe(self) -> "Probed":
         """How it answers, asked once: for an examination, which waits for nothing."""
-        from ctisync.feed.probe import Probe
+        from ctisync.feed.diagnose import Probe
 
         self._ahead.drop()
         url = shown(self._url)
@@ -206,7 +206,7 @@ class CtiFeed:
             return wire.consumer_info(self._decoded_info(b"".join(body))), headers.get("date")
 
     def _snapshot_bytes(self, snapshot: Snapshot) -> int | None:
-        from ctisync.feed.probe import ONE_BYTE, size_told
+        from ctisync.feed.diagnose import ONE_BYTE, size_told
 
         url = snapshot_url(snapshot.address or snapshot.link, self._base_url)
         with self._transport.follow(url, headers=ONE_BYTE, accept=(200, 206), reach=self._reach) as reply:

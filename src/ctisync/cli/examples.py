@@ -1,0 +1,44 @@
+"""`ctisync examples`: files to begin with. It needs no settings."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ctisync.cli.app import app
+from ctisync.cli.call import (
+    LogFormatOption,
+    QuietOption,
+    VerboseOption,
+    console_of,
+)
+from ctisync.errors import DONE, UsageError
+from ctisync.process import print_result
+from ctisync.whole_file import STDOUT
+
+
+@app.command()
+def examples(
+    context: typer.Context,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="The one to print; else they are listed.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", metavar="DIR", help="Write it, or all, there; no file is written over."),
+    ] = None,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+    log_format: LogFormatOption = "text",
+) -> int:
+    """List, print or copy the examples: crontab, systemd units."""
+    from ctisync.commands import examples as command
+
+    console_of(context, verbose, quiet, log_format)
+    if output == STDOUT:
+        raise UsageError("--output names a folder here", hint="ctisync examples NAME (prints one)")
+    if output is not None:
+        command.write(name, output)
+    else:
+        print_result(command.listed() if name is None else command.printed(name))
+    return DONE

@@ -1,0 +1,62 @@
+"""`ctisync history`: what the last passes came to."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ctisync.cli.app import app
+from ctisync.cli.call import (
+    CLOCK,
+    ConfigOption,
+    ConsumerOption,
+    JsonOption,
+    LogFormatOption,
+    QuietOption,
+    VerboseOption,
+    call_of,
+    print_document,
+)
+from ctisync.errors import DONE, UsageError
+from ctisync.process import print_drawn
+from ctisync.settings.checks import MOST_PASSES
+
+
+@app.command()
+def history(
+    context: typer.Context,
+    last: Annotated[
+        int | None,
+        typer.Option("--last", metavar="N", min=1, max=MOST_PASSES, help="So many passes; 20 in a table."),
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Write a page with charts; nothing else is needed."),
+    ] = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    consumer: ConsumerOption = None,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+    log_format: LogFormatOption = "text",
+) -> int:
+    """Show what the last passes came to, the newest first: how long they took, how far behind they ended."""
+    from ctisync.commands.history import look as command
+
+    if html is not None and as_json:
+        raise UsageError("--html and --json contradict each other", hint="ctisync history --json")
+    call = call_of(context, config, consumer, verbose, quiet, log_format)
+    most = last or (20 if html is None and not as_json else MOST_PASSES)
+    found = command.look(call.settings, call.consumers, CLOCK, most)
+    if html is not None:
+        from ctisync.commands.history.page import as_page, write_page
+
+        write_page(as_page(found, CLOCK.now()), html)
+    elif as_json:
+        print_document(command.as_document(found))
+    else:
+        from ctisync.commands.history.table import as_table
+
+        print_drawn(as_table(found, sys.stdout))
+    return DONE

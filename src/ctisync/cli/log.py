@@ -1,0 +1,49 @@
+"""`ctisync log`: the records that the last passes changed."""
+
+from typing import Annotated
+
+import typer
+
+from ctisync.cli.app import app
+from ctisync.cli.call import (
+    CLOCK,
+    ConfigOption,
+    ConsumerOption,
+    JsonLinesOption,
+    LogFormatOption,
+    QuietOption,
+    VerboseOption,
+    call_of,
+)
+from ctisync.errors import DONE
+from ctisync.harmless import harmless
+from ctisync.process import print_json, print_result
+
+
+@app.command()
+def log(
+    context: typer.Context,
+    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Of one record: CVE-2024-3094.")] = None,
+    last: Annotated[int, typer.Option("--last", metavar="N", min=1, help="At most so many lines.")] = 100,
+    as_json: JsonLinesOption = False,
+    config: ConfigOption = None,
+    consumer: ConsumerOption = None,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+    log_format: LogFormatOption = "text",
+) -> int:
+    """List the records that the last passes created, updated and deleted, the newest first."""
+    from ctisync.commands import log as command
+
+    call = call_of(context, config, consumer, verbose, quiet, log_format)
+    told = False
+    for one, entry in command.touched(call.settings, call.consumers, CLOCK, name, last):
+        told = True
+        if as_json:
+            print_json(command.entry_as_json(one, entry))
+        else:
+            several = f"{one}  " if len(call.consumers) > 1 else ""
+            print_result(several + harmless(command.entry_as_text(entry)))
+    if not told and not as_json:
+        print_result("no pass is remembered that touched " + ("any record" if name is None else name))
+    return DONE

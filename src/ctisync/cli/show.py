@@ -1,0 +1,48 @@
+"""`ctisync show`: records, for people or as they are stored."""
+
+from typing import Annotated
+
+import typer
+
+from ctisync.cli.app import app
+from ctisync.cli.call import (
+    CLOCK,
+    ConfigOption,
+    ConsumerOption,
+    JsonOption,
+    LogFormatOption,
+    QuietOption,
+    VerboseOption,
+    call_of,
+)
+from ctisync.errors import DONE
+from ctisync.process import print_json, print_result
+
+
+@app.command()
+def show(
+    context: typer.Context,
+    names: Annotated[
+        list[str], typer.Argument(metavar="NAME", help="Of the record: CVE-2024-3094; of several.")
+    ],
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    consumer: ConsumerOption = None,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+    log_format: LogFormatOption = "text",
+) -> int:
+    """Show records: title, severity, what is affected, references."""
+    from ctisync.commands import show as command
+
+    call = call_of(context, config, consumer, verbose, quiet, log_format)
+    into = call.only_consumer("show looks into")
+    lines, missing = command.find(call.settings, into, names, CLOCK, call.console)
+    for number, line in enumerate(lines):
+        if as_json:
+            print_json(command.as_json(line))
+        else:
+            print_result("\n" * (number > 0) + command.as_text(line))
+    if missing is not None:
+        raise missing
+    return DONE

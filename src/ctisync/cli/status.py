@@ -1,0 +1,79 @@
+"""`ctisync status`: what is stored, how old it is and what is wrong."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from ctisync.cli.app import app
+from ctisync.cli.call import (
+    CLOCK,
+    ConfigOption,
+    ConsumerOption,
+    JsonOption,
+    LogFormatOption,
+    QuietOption,
+    VerboseOption,
+    call_of,
+    print_check,
+    print_document,
+)
+from ctisync.errors import DONE, CtisyncError, UsageError
+from ctisync.process import print_drawn
+
+
+@app.command()
+def status(
+    context: typer.Context,
+    remote: Annotated[bool, typer.Option("--remote", help="Ask the feed too.")] = False,
+    check: Annotated[bool, typer.Option("--check", help="One line and exit code for monitoring.")] = False,
+    warn_behind: Annotated[
+        int | None,
+        typer.Option("--warn-behind", metavar="N", min=0, help="With --check: WARNING beyond N offsets."),
+    ] = None,
+    crit_behind: Annotated[
+        int | None, typer.Option("--crit-behind", metavar="N", min=0, help="CRITICAL beyond N offsets.")
+    ] = None,
+    warn_age: Annotated[
+        str | None,
+        typer.Option("--warn-age", metavar="TIME", help="WARNING when not in step for longer: 90m, 24h, 7d."),
+    ] = None,
+    crit_age: Annotated[
+        str | None, typer.Option("--crit-age", metavar="TIME", help="CRITICAL when not in step for longer.")
+    ] = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    consumer: ConsumerOption = None,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+    log_format: LogFormatOption = "text",
+) -> int:
+    """Show what is stored, how old it is and what is wrong. Changes nothing."""
+    from ctisync.commands.status import check as checking
+    from ctisync.commands.status import look as command
+
+    if check and as_json:
+        raise UsageError("--check and --json contradict each other", hint="ctisync status --json")
+    try:
+        limits = checking.thresholds(warn_behind, crit_behind, warn_age, crit_age)
+        if limits != checking.USUAL and not check:
+            raise UsageError("--warn-... and --crit-... go with --check", hint="ctisync status --check")
+        call = call_of(context, config, consumer, verbose, quiet, log_format)
+        found = command.look(
+            call.settings, call.consumers, CLOCK, call.console, remote=remote, certificates=check
+        )
+    except CtisyncError as error:
+        if not check:
+            raise
+        return print_check(context, *checking.check_failed(error))
+    if check:
+        return print_check(context, *checking.check(found, CLOCK.now(), limits))
+    if as_json:
+        print_document(command.as_document(found))
+    else:
+        from ctisync.commands.status.table import as_table
+
+        print_drawn(as_table(found, sys.stdout, CLOCK.now()))
+    if found.unseen:
+        raise found.unseen[0].error
+    return DONE

@@ -1,0 +1,38 @@
+"""`ctisync update`: apply the changes of the feed."""
+
+import typer
+
+from ctisync.cli.app import app
+from ctisync.cli.call import (
+    ConfigOption,
+    ConsumerOption,
+    DryRunOption,
+    LogFormatOption,
+    MetricsOption,
+    NowOption,
+    QuietOption,
+    TolerateCooldownOption,
+    VerboseOption,
+    call_of,
+)
+from ctisync.cli.passes import foretell, run
+
+
+@app.command()
+def update(
+    context: typer.Context,
+    now: NowOption = False,
+    tolerate_cooldown: TolerateCooldownOption = False,
+    metrics: MetricsOption = None,
+    dry_run: DryRunOption = False,
+    config: ConfigOption = None,
+    consumer: ConsumerOption = None,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+    log_format: LogFormatOption = "text",
+) -> int:
+    """Apply the feed's changes; never initialises."""
+    call = call_of(context, config, consumer, verbose, quiet, log_format)
+    if dry_run:
+        return foretell(context, call, "update", now, tolerate_cooldown, metrics)
+    return run(call, "update", now, tolerate_cooldown, metrics)

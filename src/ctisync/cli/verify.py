@@ -1,0 +1,54 @@
+"""`ctisync verify`: whether what is stored is what it says."""
+
+from typing import Annotated
+
+import typer
+
+from ctisync.cli.app import app
+from ctisync.cli.call import (
+    CLOCK,
+    ConfigOption,
+    ConsumerOption,
+    JsonOption,
+    LogFormatOption,
+    QuietOption,
+    VerboseOption,
+    call_of,
+    print_document,
+)
+from ctisync.errors import DONE
+from ctisync.process import print_result
+
+
+@app.command()
+def verify(
+    context: typer.Context,
+    deep: Annotated[bool, typer.Option("--deep", help="Decode every record.")] = False,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against", metavar="FILE_OR_URL", help="Compare with this snapshot; -: standard input."
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+    consumer: ConsumerOption = None,
+    verbose: VerboseOption = False,
+    quiet: QuietOption = False,
+    log_format: LogFormatOption = "text",
+) -> int:
+    """Check that what is stored is what it says. Changes nothing."""
+    from ctisync.commands import verify as command
+
+    call = call_of(context, config, consumer, verbose, quiet, log_format)
+    if against is None:
+        found = command.verify(call.settings, call.consumers, CLOCK, call.console, deep=deep)
+    else:
+        one = call.only_consumer("--against compares")
+        found = command.verify_against(call.settings, one, against, CLOCK, call.console, deep=deep)
+    if as_json:
+        print_document(command.as_document(found))
+    else:
+        print_result(command.as_text(found))
+    command.raise_bad_end(found)
+    return DONE

@@ -1,0 +1,1 @@
+"""`config`: the settings themselves. None of its commands asks a feed or a store."""

@@ -1,0 +1,52 @@
+"""`history`: what the passes of the past came to."""
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+
+from ctisync.core.account import Account
+from ctisync.core.model import Consumer
+from ctisync.ports import Clock
+from ctisync.settings import Settings
+from ctisync.wiring import opened_store
+
+SCHEMA: Final = 1
+"""Of the JSON documents: new members may come at any time, none is taken away or changes its meaning."""
+
+
+class Passes(NamedTuple):
+    """The newest passes over a consumer, the newest first."""
+
+    consumer: Consumer
+    accounts: list[Account]
+
+
+class History(NamedTuple):
+    """`store` is its name without secrets."""
+
+    store: str
+    consumers: list[Passes]
+
+
+def look(settings: Settings, consumers: Sequence[Consumer], clock: Clock, most: int) -> History:
+    with opened_store(settings, clock) as store:
+        return History(store.name, [Passes(each, list(store.passes(each, most))) for each in consumers])
+
+
+def as_document(found: History) -> Any:
+    """`history --json`: the accounts as they are kept, with what can be told from them."""
+    return {
+        "schema": SCHEMA,
+        "store": found.store,
+        "consumers": [
+            {"consumer": str(consumer), "passes": [_told(account) for account in accounts]}
+            for consumer, accounts in found.consumers
+        ],
+    }
+
+
+def _told(account: Account) -> Any:
+    told = msgspec.to_builtins(account)
+    del told["consumer"], told["touched"], told["untold"]
+    return told | {"ended_at": account.ended_at, "behind": account.behind, "in_step_at": account.in_step_at}

@@ -1,0 +1,114 @@
+"""`history --html`: one page that holds all that it shows, for those who would rather look than read.
+
+No script, and nothing is fetched: it may be mailed, or lie on a web server with the strictest of policies.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from ctisync import __version__
+from ctisync.commands.history.chart import Chart, Span, bars, steps
+from ctisync.commands.history.look import History
+from ctisync.commands.history.table import duration
+from ctisync.core.account import Account
+from ctisync.core.model import Consumer
+from ctisync.core.words import noun_for
+from ctisync.errors import DONE, UsageError
+from ctisync.harmless import harmless
+from ctisync.whole_file import replacing
+
+_HOUR: Final = 3600.0
+_MOST_ROWS: Final = 50
+
+
+def as_page(found: History, now: datetime) -> str:
+    environment = Environment(
+        loader=PackageLoader("ctisync.commands.history"),
+        autoescape=select_autoescape(default=True),
+        undefined=StrictUndefined,
+        finalize=_put_in,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"moment": _moment, "number": _number, "duration": duration, "noun": noun_for}
+    moments = [account.ended_at for _, accounts in found.consumers for account in accounts]
+    span = (min(moments, default=now), max(moments, default=now))
+    return environment.get_template("history.html").render(
+        consumers=[_of(each.consumer, each.accounts, span) for each in found.consumers],
+        store=found.store,
+        now=now,
+        version=__version__,
+    )
+
+
+def _put_in(value: Any) -> Any:
+    """Each text that comes to the page from elsewhere; what the template itself has made is none."""
+    return harmless(value) if type(value) is str else value
+
+
+def _of(consumer: Consumer, newest_first: Sequence[Account], span: Span) -> dict[str, Any]:
+    accounts = list(reversed(newest_first))
+    failures = [each for each in newest_first if each.exit_code != DONE]
+    return {
+        "name": str(consumer),
+        "index": consumer.index,
+        "passes": len(accounts),
+        "first": accounts[0] if accounts else None,
+        "last": accounts[-1] if accounts else None,
+        "failures": failures[:_MOST_ROWS],
+        "reasons": Counter(each.outcome for each in failures).most_common(),
+        "initialisations": sum(each.initialisations for each in accounts),
+        "changes": sum(each.changes for each in accounts),
+        "charts": _charts(accounts, span) if accounts else [],
+        "newest": newest_first[:_MOST_ROWS],
+    }
+
+
+def _charts(accounts: Sequence[Account], span: Span) -> list[Chart]:
+    failed = [each.ended_at for each in accounts if each.exit_code != DONE]
+    lag = [(each.ended_at, float(each.behind)) for each in accounts if each.behind is not None]
+    ages = [
+        (each.ended_at, (each.ended_at - each.in_step_at).total_seconds() / _HOUR)
+        for each in accounts
+        if each.in_step_at is not None
+    ]
+    took = [(each.ended_at, each.seconds) for each in accounts]
+    days: Counter[datetime] = Counter()
+    for each in accounts:
+        day = each.ended_at.replace(hour=0, minute=0, second=0, microsecond=0)
+        days[day] += each.changes
+    return [
+        steps("Lag", "offsets behind the feed, at the end of each pass", lag, failed, span),
+        steps("Age", "hours since the content was known to be in step", ages, failed, span),
+        bars(
+            "Changes",
+            "applied on each day (UTC)",
+            sorted((day, float(sum_)) for day, sum_ in days.items()),
+            span,
+        ),
+        steps("Duration", "seconds of each pass", took, failed, span),
+    ]
+
+
+def _moment(time: datetime | None) -> str:
+    return "never" if time is None else f"{time:%Y-%m-%d %H:%M:%S}"
+
+
+def _number(value: float | None) -> str:
+    return "?" if value is None else f"{value:,}"
+
+
+def write_page(page: str, path: Path) -> None:
+    """Whole or not at all. Raises UsageError."""
+    try:
+        with replacing(path) as file:
+            file.write(page.encode())
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UsageError(f"--html: {path} cannot be written: {error.strerror}") from error

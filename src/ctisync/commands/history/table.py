@@ -1,0 +1,114 @@
+"""The table of `history` for people: a line a pass, with bars for what grows when something is wrong."""
+
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple, TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ctisync.commands.history.look import History
+from ctisync.commands.printing import bytes_as_text, cell, drawn
+from ctisync.core.account import Account
+from ctisync.errors import DONE
+from ctisync.harmless import Drawn
+
+_BAR: Final = 8
+"""Characters of the longest."""
+_EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
+
+
+def as_table(found: History, stream: TextIO) -> Drawn:
+    """One table a consumer, as wide and colourful as `stream` can show it."""
+
+    def draw(console: Console) -> None:
+        for number, (consumer, accounts) in enumerate(found.consumers):
+            if number:
+                console.print()
+            console.print(Text(str(consumer), style="bold"))
+            console.print(
+                _table(accounts, console.width) if accounts else Text("  no pass is remembered yet")
+            )
+
+    return drawn(stream, draw)
+
+
+class _Column(NamedTuple):
+    """`title` may be empty; `spared`: the higher, the sooner it is left out where room is short."""
+
+    title: str
+    cell: Callable[[Account], Text]
+    spared: int = 0
+    left: bool = False
+
+
+def _table(accounts: Sequence[Account], width: int) -> Table:
+    columns = _columns(accounts)
+    cells = {column: [column.cell(account) for account in accounts] for column in columns}
+    widths = {
+        column: max(len(column.title), *(each.cell_len for each in found)) + 2
+        for column, found in cells.items()
+    }
+    while sum(widths[column] for column in columns) > width and (spare := max(columns, key=_spared)).spared:
+        columns.remove(spare)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_edge=False)
+    for column in columns:
+        table.add_column(
+            column.title, justify="left" if column.left else "right", no_wrap=True, header_style="dim"
+        )
+    for row in zip(*(cells[column] for column in columns), strict=True):
+        table.add_row(*row)
+    return table
+
+
+def _columns(accounts: Sequence[Account]) -> list[_Column]:
+    longest = max(account.seconds for account in accounts)
+    furthest = max(account.behind or 0 for account in accounts)
+    return [
+        _Column("  began", lambda one: Text(f"  {one.began_at:%Y-%m-%d %H:%M:%S}"), left=True),
+        _Column("command", lambda one: cell(one.command), 2, left=True),
+        _Column(
+            "outcome",
+            lambda one: cell(one.outcome, "" if one.exit_code == DONE else "red"),
+            left=True,
+        ),
+        _Column("exit", lambda one: Text(str(one.exit_code))),
+        _Column("offset", lambda one: Text(_offsets(one)), 1),
+        _Column("changes", lambda one: Text(_amount(one.changes)), 3),
+        _Column("records", lambda one: Text(_amount(one.records)), 4),
+        _Column("received", lambda one: Text(bytes_as_text(one.received) if one.received else ""), 5),
+        _Column("took", lambda one: Text(duration(one.seconds))),
+        _Column("", lambda one: Text(bar(one.seconds, longest), style="blue"), 6, left=True),
+        _Column("behind", lambda one: Text("?" if one.behind is None else f"{one.behind:,}")),
+        _Column("", lambda one: Text(bar(one.behind or 0, furthest), style="yellow"), 7, left=True),
+    ]
+
+
+def _spared(column: _Column) -> int:
+    return column.spared
+
+
+def bar(value: float, most: float) -> str:
+    """In eighths of a character; something as long as there is something."""
+    eighths = max(1, round(8 * _BAR * value / most)) if value > 0 else 0
+    full, rest = divmod(eighths, 8)
+    return ("█" * full + _EIGHTHS[rest]).rstrip()
+
+
+def _offsets(account: Account) -> str:
+    if account.offset is None:
+        return "?"
+    if account.from_offset in (None, account.offset):
+        return f"{account.offset:,}"
+    return f"{account.from_offset:,} → {account.offset:,}"
+
+
+def _amount(number: int) -> str:
+    return f"{number:,}" if number else ""
+
+
+def duration(seconds: float) -> str:
+    """In the unit that fits."""
+    if seconds < 120:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"

@@ -1,0 +1,142 @@
+"""`init-snapshot --from`: load a snapshot that is already here, without a word to the feed."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import msgspec
+
+from ctisync.commands.afterwards import passes_told
+from ctisync.console import Console
+from ctisync.core.model import Consumer, Snapshot
+from ctisync.errors import FeedRefused, SnapshotRefused, UsageError
+from ctisync.own_files import own_path
+from ctisync.ports import Clock, Report
+from ctisync.process import standard_input
+from ctisync.settings import Settings
+from ctisync.wiring import command_manager, consumer_lock, opened_feed, opened_store
+
+if TYPE_CHECKING:
+    from ctisync.feed.client import CtiFeed
+    from ctisync.feed.snapshot.file import LocalSnapshot
+
+STDIN: Final = "-"
+
+
+def load_from(
+    settings: Settings,
+    consumer: Consumer,
+    source: str,
+    offset: int | None,
+    clock: Clock,
+    console: Console,
+    metrics: Path | None,
+) -> int:
+    """Make the records of `source`, a file or an address, the live content; the pass's exit code.
+
+    `source` is standard input when it is `-`.
+    `offset` is what they stand for; None: what the file's or member's name says, else the highest
+    offset of its lines. Raises UsageError for a file that cannot be read.
+    """
+    from ctisync.sync.load_given import load_given
+
+    here = file_here(source, settings, clock)
+
+    def one(consumer: Consumer, report: Report) -> None:
+        with (
+            named_refusals(source, "--from", offset),
+            consumer_lock(settings, consumer, clock, "ctisync init-snapshot --from") as host_lock,
+            opened_store(settings, clock, host_lock=host_lock) as store,
+            opened_feed(settings, consumer, clock, report) as feed,
+        ):
+            file = here or fetched(feed, source)
+            feed.check_room(file)
+            found = offset_of(file, source, report) if offset is None else offset
+            _check_offset(found, store.look(consumer).last_offset, settings)
+            snapshot = Snapshot.announced(source, found) if here is None else Snapshot(source, found)
+            load_given(
+                consumer,
+                file,
+                msgspec.structs.replace(snapshot, exact=offset is not None),
+                store=store,
+                commands=command_manager(settings, clock),
+                clock=clock,
+                report=report,
+            )
+
+    return passes_told(settings, (consumer,), "init-snapshot", clock, console, metrics, one)
+
+
+def file_here(source: str, settings: Settings, clock: Clock) -> "LocalSnapshot | None":
+    """The snapshot, when it is a file; None for an address and for standard input. Raises UsageError when it
+    cannot be read."""
+    from ctisync.feed.http.pass_limits import Bounds
+    from ctisync.feed.snapshot.file import open_given
+
+    bounds = Bounds(clock, settings.limits)
+    if source == STDIN or "://" in source:
+        return None
+    return open_given(own_path(Path(source), "--from"), bounds)
+
+
+def fetched(feed: "CtiFeed", source: str) -> "LocalSnapshot":
+    """The snapshot that is not here as a file yet."""
+    if source == STDIN:
+        return feed.take_in(standard_input(), source)
+    return feed.fetch_given(source, keep_alive=lambda: None)
+
+
+@contextmanager
+def named_refusals(source: str, option: str, offset: int | None = None) -> Iterator[None]:
+    """A snapshot that a person gave with `option` is refused by its name, with what to give instead."""
+    from ctisync.feed.http.url_policy import shown
+
+    try:
+        yield
+    except UsageError as error:  # the feed knows the first option that came to take a snapshot
+        hint = None if error.hint is None else error.hint.replace("--from", option)
+        raise UsageError(error.message.replace("--from", option), hint=hint) from error
+    except SnapshotRefused as error:
+        hint = (
+            f"give {option} a whole snapshot: a ZIP, NDJSON lines, or a JSON array of records; "
+            "the latter two may be packed with gzip or zstd"
+        )
+        if offset is not None:
+            hint += "; --offset N is the highest of its records, or above"
+        named = "standard input" if source == STDIN else shown(source)
+        raise SnapshotRefused(f"{named}: {error.message}", hint=hint) from error
+
+
+def _check_offset(offset: int, last_known: int | None, settings: Settings) -> None:
+    """Raises FeedRefused for one that the feed can hardly have come to: changes up to it would be missed."""
+    most = settings.limits.offsets_ahead
+    if last_known is not None and offset > last_known + most:
+        raise FeedRefused(
+            f"the snapshot is said to stand for offset {offset}, more than {most} above the feed's last "
+            f"known {last_known}",
+            hint="say which it stands for: ctisync init-snapshot --from FILE --offset N; if that is right: "
+            "raise limits.offsets_ahead",
+        )
+
+
+def offset_of(file: "LocalSnapshot", source: str, report: Report) -> int:
+    """What its records stand for, as far as names and lines tell; how that is known is reported."""
+    from ctisync.feed.snapshot.file import given_offset
+
+    try:
+        offset, told_by = given_offset(file, source)
+    except SnapshotRefused:
+        file.discard()
+        raise
+    if told_by == "highest line":
+        report.event(
+            "warning",
+            "offset-guessed",
+            offset=offset,
+            why="no name tells it, so it is the highest of the lines, which is too low when the last changes "
+            "were deletes; --offset N tells it",
+        )
+    else:
+        report.event("info", "offset-found", offset=offset, told_by=told_by)
+    return offset

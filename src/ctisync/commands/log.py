@@ -1,0 +1,78 @@
+"""`log`: which records the passes of the past touched."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from itertools import islice
+
+import msgspec
+
+from ctisync.commands.show import nearest, spellings
+from ctisync.console import rfc3339
+from ctisync.core.account import Account
+from ctisync.core.history import Entry, entries
+from ctisync.core.model import Consumer
+from ctisync.errors import UsageError
+from ctisync.harmless import json_of
+from ctisync.ports import Clock, Store
+from ctisync.settings import Settings
+from ctisync.settings.checks import MOST_PASSES
+from ctisync.wiring import opened_store
+
+
+def touched(
+    settings: Settings, consumers: Sequence[Consumer], clock: Clock, resource: str | None, most: int
+) -> Iterator[tuple[Consumer, Entry]]:
+    """At most so many entries of the log of each consumer, the newest first. Raises UsageError for a
+    `resource` that neither a content nor a history has."""
+    with opened_store(settings, clock) as store:
+        known: dict[Consumer, str | None] = dict.fromkeys(consumers)
+        if resource is not None:
+            known = _known_as(store, consumers, resource)
+        for each, name in known.items():
+            passes = store.passes(each, MOST_PASSES, touched=True)
+            for entry in islice(entries(passes, name), most):
+                yield each, entry
+
+
+def _known_as(store: Store, consumers: Sequence[Consumer], name: str) -> dict[Consumer, str | None]:
+    """How the consumers that know a record of that name write it; where there is no content, all may."""
+    meant, known, hint = spellings(name), dict[Consumer, str | None](), None
+    for consumer in consumers:
+        with store.inspect(consumer) as seen:
+            held = seen.lookup(meant)
+            found = next((each for each in meant if each in held), None)
+            found = found or _touched_as(meant, store.passes(consumer, MOST_PASSES, touched=True))
+            if found is not None:
+                known[consumer] = found
+            elif seen.count() is None:
+                known[consumer] = name
+            else:
+                hint = hint or nearest(name, seen)
+    if not known:
+        names = " and ".join(map(str, consumers))
+        have = "has" if len(consumers) == 1 else "have"
+        said = f"{names} {have} no record {name}, and no pass is remembered that touched it"
+        raise UsageError(said, hint=hint)
+    return known
+
+
+def _touched_as(meant: Collection[str], passes: Iterable[Account]) -> str | None:
+    touched = (each.resource for account in passes for each in account.touched)
+    return next((each for each in touched if each in meant), None)
+
+
+def entry_as_json(consumer: Consumer, entry: Entry) -> str:
+    """`log --json`: one line an entry."""
+    told = {"consumer": str(consumer)} | msgspec.to_builtins(entry)
+    return json_of({name: value for name, value in told.items() if value is not None})
+
+
+def entry_as_text(entry: Entry) -> str:
+    at, offset = rfc3339(entry.at), f"{entry.offset:>12,}"
+    match entry.how:
+        case "loaded":
+            what = f"all records, as in the snapshot of offset {entry.offset:,}"
+        case "untold":
+            what = f"what the offsets behind {entry.from_offset or 0:,} have changed is not in the history"
+        case _:
+            what = entry.resource
+    return f"{at}  {offset}  {entry.how:<8} {what}"

@@ -1,0 +1,1 @@
+"""`status`: what is stored, for people, for programs and for monitoring."""

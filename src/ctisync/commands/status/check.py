@@ -1,0 +1,228 @@
+"""`status --check`: the line and the exit code for monitoring, as monitoring plugins have them."""
+
+import re
+from datetime import datetime, timedelta
+from typing import Final, TypeVar
+
+import msgspec
+
+from ctisync.commands.status.look import Seen, Status, Unseen, ago, ahead, at_work
+from ctisync.core.health import judge_end
+from ctisync.core.state import STALE, ConsumerState, believed
+from ctisync.errors import (
+    CtisyncError,
+    FeedRefused,
+    FeedUnreachable,
+    ForeignIndex,
+    StoreUnavailable,
+    UsageError,
+)
+
+STANDSTILL: Final = timedelta(days=14)
+"""The feed changes every day; one that does not for so long is worth a warning, though we have all of it."""
+
+OK: Final = 0
+WARNING: Final = 1
+CRITICAL: Final = 2
+UNKNOWN: Final = 3
+_NAMES: Final = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
+_WORST_FIRST: Final = (CRITICAL, UNKNOWN, WARNING, OK)
+
+
+_T = TypeVar("_T", int, timedelta)
+_AHEAD: Final = (
+    "a time of the state lies in the future: a clock was wrong, and the age of the content is not known; "
+    "ctisync sync mends it"
+)
+"""As unknown as where the feed was never asked: a warning would claim that the content is only a bit old."""
+
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
+
+
+class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
+    """From where on a content is a warning, or critical: offsets that it is behind the feed, and how long ago
+    it was last known to be in step. None: never for that. `age_is_asked_for`: then that of a content that
+    somebody brought counts as well, of which it is not known whether it is in step."""
+
+    warn_behind: int | None = None
+    crit_behind: int | None = None
+    warn_age: timedelta | None = STALE
+    crit_age: timedelta | None = None
+    age_is_asked_for: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("behind", "age"):
+            warn, crit = getattr(self, f"warn_{name}"), getattr(self, f"crit_{name}")
+            if warn is not None and crit is not None and crit < warn:
+                raise UsageError(
+                    f"--crit-{name} lies below --warn-{name}",
+                    hint=f"give --crit-{name} the larger of the two",
+                )
+
+
+USUAL: Final = Thresholds()
+
+
+def thresholds(
+    warn_behind: int | None, crit_behind: int | None, warn_age: str | None, crit_age: str | None
+) -> Thresholds:
+    """From what the command line says. Raises UsageError."""
+    crit = None if crit_age is None else duration(crit_age)
+    usual = STALE if crit is None else min(STALE, crit)
+    return Thresholds(
+        warn_behind=warn_behind,
+        crit_behind=crit_behind,
+        warn_age=usual if warn_age is None else duration(warn_age),
+        crit_age=crit,
+        age_is_asked_for=warn_age is not None or crit_age is not None,
+    )
+
+
+def duration(text: str) -> timedelta:
+    """`90`, `90s`, `15m`, `36h`, `7d` or `2w`. Raises UsageError."""
+    found = re.fullmatch(r"([0-9]{1,8})([smhdw]?)", text)
+    if found is None:
+        raise UsageError(f"{text} is no length of time", hint="write 90s, 15m, 36h, 7d or 2w")
+    return timedelta(seconds=int(found[1]) * _UNITS[found[2] or "s"])
+
+
+def check(status: Status, now: datetime, limits: Thresholds = USUAL) -> tuple[str, int]:
+    """The line and the exit code. What the store refuses and what cannot be looked at come first, the ends of
+    certificates last."""
+    judged: list[tuple[object, int, str]] = [
+        *(("no pass can write", CRITICAL, f"{each.said}; {each.hint}") for each in status.refusals),
+        *((one.consumer, *_judge_unseen(one)) for one in status.unseen),
+        *((one.consumer, *_judge(one, limits, now)) for one in status.seen),
+    ]
+    verdicts = [judge_end("certificate", named, ends, now) for named, ends in status.ends]
+    late = [each.said for each in verdicts if each.health != "ok"]
+    codes = {code for _, code, _ in judged} | {WARNING for _ in late}
+    worst = next(code for code in _WORST_FIRST if code in codes)
+    # Behind a bar, a monitoring plugin's line has its figures.
+    words = "; ".join([*(f"{what}: {why}" for what, _, why in judged), *late]).replace("|", "/")
+    figures = " ".join(_figures(one, limits, now) for one in status.seen)
+    return f"CTISYNC {_NAMES[worst]} - {words} | {figures}".removesuffix(" | "), worst
+
+
+def check_failed(error: CtisyncError) -> tuple[str, int]:
+    """The same when nothing could be read: not known, unless readers find what is another program's."""
+    code = CRITICAL if isinstance(error, ForeignIndex) else UNKNOWN
+    return f"CTISYNC {_NAMES[code]} - {error.message.replace('|', '/')}", code
+
+
+def _judge_unseen(one: Unseen) -> tuple[int, str]:
+    """The store answers for others. A feed that does not (`--remote`) leaves it open how things are."""
+    code = UNKNOWN if isinstance(one.error, FeedUnreachable | FeedRefused) else CRITICAL
+    return code, one.error.message
+
+
+def _judge(one: Seen, limits: Thresholds, now: datetime) -> tuple[int, str]:
+    code, why = judge(one, limits, now)
+    if code != OK and one.work is not None:
+        return code, f"{why} (at work: {at_work(one.work, now)})"
+    return code, why
+
+
+def judge(one: Seen, limits: Thresholds, now: datetime) -> tuple[int, str]:
+    """The exit code that one consumer comes to, and why."""
+    state = one.state
+    if one.gone:
+        return CRITICAL, "the content is gone: somebody has removed it; ctisync sync loads it anew"
+    if one.records == 0:
+        return CRITICAL, "the content holds no record; ctisync init-snapshot loads it anew"
+    if state.phase == "blocked" and state.failed is not None:
+        return CRITICAL, f"blocked by change {state.failed.offset} of {state.failed.resource}"
+    if not state.content:
+        return CRITICAL, "no content yet"
+    if one.settings_differ:
+        return WARNING, "the settings differ from those of the stored content"
+    if state.offset == 0 or (state.loading and one.work is None) or state.asked_with(one.consumer):
+        return WARNING, "waits to be initialised again; readers have the old content"
+    if state.last_offset is None or state.checked_at is None:
+        return _judge_given(state, limits, now)
+    if state.offset > state.last_offset:
+        return WARNING, f"the feed went back to {state.last_offset}, the content stands at {state.offset}"
+    if one.owed is not None:
+        return WARNING, f"the command for offset {one.owed.offset} is not accepted yet"
+    code, why = _judge_lag(state, limits, now)
+    return (code, why) if code != OK else _judge_last_pass(one, now) or (OK, why)
+
+
+def _judge_last_pass(one: Seen, now: datetime) -> tuple[int, str] | None:
+    """A feed that does not answer is a matter of age; a store that takes nothing down is one at once."""
+    if one.forgotten_at is not None:
+        told = f"of a pass that worked {ago(one.forgotten_at, now)} nothing is remembered"
+        return WARNING, f"{told}; look at its log, then: ctisync sync"
+    if one.failure is not None and one.failure.exit_code == StoreUnavailable.exit_code:
+        return WARNING, f"the last pass failed {ago(one.failure.ended_at, now)}: {one.why_failed}"
+    return None
+
+
+def _judge_given(state: ConsumerState, limits: Thresholds, now: datetime) -> tuple[int, str]:
+    """A content that somebody brought, to where no feed can be asked."""
+    if ahead(state, now):
+        return UNKNOWN, _AHEAD
+    said = f"offset {state.offset}, the feed was never asked"
+    loaded = _age_begins(state, limits)
+    if loaded is None:
+        return UNKNOWN, said
+    code = _level(now - loaded, limits.warn_age, limits.crit_age)
+    return code, f"{said}, last changed {ago(loaded, now)}"
+
+
+def _age_begins(state: ConsumerState, limits: Thresholds) -> datetime | None:
+    never_asked = state.last_offset is None or state.checked_at is None
+    return state.updated_at if never_asked and limits.age_is_asked_for else state.in_step_at
+
+
+def _judge_lag(state: ConsumerState, limits: Thresholds, now: datetime) -> tuple[int, str]:
+    lag = _level(state.behind or 0, limits.warn_behind, limits.crit_behind)
+    if lag != CRITICAL and ahead(state, now):
+        return UNKNOWN, _AHEAD
+    in_step = state.in_step_at
+    age = timedelta.max if in_step is None else now - in_step
+    code = max(_level(age, limits.warn_age, limits.crit_age), lag)
+    if code != OK and state.behind:
+        return code, f"{state.behind} offsets behind, last changed {ago(state.updated_at, now)}"
+    if code != OK:
+        return code, f"offset {state.offset}, the feed was last asked {ago(state.checked_at, now)}"
+    if state.updated_at is not None and now - state.updated_at > STANDSTILL:
+        return WARNING, f"the feed stands still at {state.offset}, last changed {ago(state.updated_at, now)}"
+    return OK, f"offset {state.offset}, {state.behind or 'none'} behind"
+
+
+def _level(value: _T, warn: _T | None, crit: _T | None) -> int:
+    if crit is not None and value > crit:
+        return CRITICAL
+    return WARNING if warn is not None and value > warn else OK
+
+
+def _figures(one: Seen, limits: Thresholds, now: datetime) -> str:
+    state = one.state
+    figures = {
+        "behind": _figure(state.behind, "", limits.warn_behind, limits.crit_behind),
+        "records": _figure(one.records, ""),
+        "age": _figure(
+            _seconds(_age_begins(state, limits), now), "s", _whole(limits.warn_age), _whole(limits.crit_age)
+        ),
+        "checked_age": _figure(_seconds(state.checked_at, now), "s"),
+    }
+    return " ".join(f"'{one.consumer} {name}'={figure}" for name, figure in figures.items())
+
+
+def _figure(value: int | None, unit: str, warn: int | None = None, crit: int | None = None) -> str:
+    """`value[unit];warn;crit`, as far as they are there."""
+    shown = [
+        "U" if value is None else f"{value}{unit}",
+        *("" if limit is None else str(limit) for limit in (warn, crit)),
+    ]
+    return ";".join(shown).rstrip(";")
+
+
+def _seconds(then: datetime | None, now: datetime) -> int | None:
+    found = believed(then, now)
+    return None if found is None else max(0, int((now - found).total_seconds()))
+
+
+def _whole(length: timedelta | None) -> int | None:
+    return None if length is None else int(length.total_seconds())

@@ -1,0 +1,120 @@
+"""The table of `status` for people: what stands, how old it is, what is wrong and what to type."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final, TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from ctisync.commands.printing import cell, drawn
+from ctisync.commands.status.look import Seen, Status, Unseen, ago, at_work, how_to_forget, what_to_type
+from ctisync.console import rfc3339
+from ctisync.core.state import ConsumerState
+from ctisync.harmless import Drawn
+
+_COLOURS: Final = {"ready": "green", "loading": "yellow", "empty": "yellow", "blocked": "red"}
+
+
+def as_table(status: Status, stream: TextIO, now: datetime) -> Drawn:
+    """One block a consumer, as wide and colourful as `stream` can show it."""
+
+    def draw(console: Console) -> None:
+        console.print(cell(f"store  {status.store}"))
+        for refusal in status.refusals:
+            console.print(cell(f"  takes no writes: {refusal.said}", "red"))
+            console.print(cell(f"  to do: {refusal.hint}"))
+        for broken in status.unseen:
+            console.print()
+            console.print(_broken(broken))
+        for one in status.seen:
+            console.print()
+            console.print(_block(one, now))
+        for each in status.unnamed:
+            console.print()
+            console.print(cell(f"{each} is stored, but not configured; to remove it: {how_to_forget(each)}"))
+
+    return drawn(stream, draw)
+
+
+def _broken(one: Unseen) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_row(Text(str(one.consumer), style="bold"), Text("not to be seen", style="red"))
+    table.add_row(Text("  error"), cell(one.error.message))
+    if one.error.hint is not None:
+        table.add_row(Text("  to do"), cell(one.error.hint))
+    return table
+
+
+def _block(one: Seen, now: datetime) -> Table:
+    phase = one.phase
+    table = Table.grid(padding=(0, 2))
+    table.add_row(Text(str(one.consumer), style="bold"), Text(phase, style=_COLOURS[phase]))
+    for name, words in _rows(one, now):
+        table.add_row(Text(f"  {name}"), cell(words))
+    return table
+
+
+def _rows(one: Seen, now: datetime) -> Iterator[tuple[str, str]]:
+    state = one.state
+    yield "offset", f"{state.offset:,} when it was there last" if one.gone else _offset(state)
+    yield "records", _records(one, now)
+    yield "feed asked", ago(state.checked_at, now)
+    if (cooldown := state.cooldown_at(now)) is not None:
+        yield (
+            "left alone",
+            f"until {rfc3339(cooldown.until)}: {cooldown.reason} (to ask now: ctisync sync --now)",
+        )
+    if state.snapshot_offset is not None:
+        yield "initialised from", f"a snapshot of offset {state.snapshot_offset:,}"
+    if state.asked is not None:
+        yield "asked for", f"to be initialised again, {ago(state.asked.at, now)}"
+    if one.owed is not None:
+        yield (
+            "command owed",
+            f"for offset {one.owed.offset:,}, refused {_times(one.owed.attempts)} so far",
+        )
+    yield from _troubles(one, now)
+    if one.work is not None:
+        yield "at work", at_work(one.work, now)
+    if (todo := what_to_type(one, now)) is not None:
+        yield "to do", todo
+
+
+def _troubles(one: Seen, now: datetime) -> Iterator[tuple[str, str]]:
+    """What has kept passes from their work."""
+    state = one.state
+    if state.failed is not None:
+        operation = "" if state.failed.operation is None else f", operation {state.failed.operation}"
+        label = "blocked by" if state.failed.blocked else "failed before"
+        change = f"change {state.failed.offset:,} of {state.failed.resource}{operation}"
+        yield label, f"{change}: {state.failed.reason}"
+    if state.refused is not None:
+        yield "refused", f"the snapshot {state.refused.link}: {state.refused.reason}"
+    if one.failure is not None:
+        failure = one.failure
+        yield "last pass", f"failed {ago(failure.ended_at, now)} with {failure.exit_code}: {one.why_failed}"
+    if one.forgotten_at is not None:
+        yield "forgotten", f"a pass that worked {ago(one.forgotten_at, now)}: it could not be remembered"
+
+
+def _offset(state: ConsumerState) -> str:
+    if state.last_offset is None:
+        return f"{state.offset:,}, the feed's is not known"
+    if state.offset > state.last_offset:
+        return f"{state.offset:,}, beyond the feed's {state.last_offset:,}: the feed went back"
+    behind = f"{state.behind:,} behind" if state.behind else "up to date"
+    return f"{state.offset:,} of {state.last_offset:,}, {behind}"
+
+
+def _records(one: Seen, now: datetime) -> str:
+    if one.gone:
+        return "none: the content is gone, somebody has removed it"
+    if one.records is None:
+        return "none yet"
+    return f"{one.records:,} as {one.consumer.index}, last changed {ago(one.state.updated_at, now)}"
+
+
+def _times(count: int) -> str:
+    return {0: "not at all", 1: "once"}.get(count, f"{count} times")

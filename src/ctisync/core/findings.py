@@ -1,0 +1,75 @@
+"""What `verify` finds.
+
+A *difference* is something that must not be; a *note* is something that an operator should know, or
+that cannot be judged from what is stored.
+"""
+
+from enum import Enum
+from typing import Final, Literal
+
+import msgspec
+
+from ctisync.errors import LOAD_ANEW
+
+Check = Literal[
+    "store", "state", "command", "settings", "generations", "writers", "count", "offsets", "records",
+    "deep", "against",
+]  # fmt: skip
+Weight = Literal["difference", "note"]
+
+_SHOW_ALL: Final = "give the user a role that hides nothing (ctisync doctor); then: ctisync verify"
+_GO_ON: Final = "ctisync sync"
+_LEFT_BEHIND: Final = "ctisync sync; the next pass that has something to write removes it"
+_MEND_STORE: Final = "restore the store from a backup, or move it away; then: ctisync sync"
+_MENDED: Final = f"{LOAD_ANEW} (once the feed's snapshot is mended)"
+_AGAIN: Final = "ctisync verify, once that pass has ended"
+
+
+class Kind(Enum):
+    """A kind of finding: its name for programs, the check that looks for it, its weight, what to type."""
+
+    STORE_DAMAGED = ("store-damaged", "store", "difference", _MEND_STORE)
+    STORE_SCHEMA = ("store-schema", "store", "difference", _MEND_STORE)
+    STORE_HIDDEN = ("store-hidden", "store", "note", _SHOW_ALL)
+    STORE_ORPHANS = ("store-orphans", "store", "difference", _MEND_STORE)
+    STATE_WRONG = ("state-wrong", "state", "difference", LOAD_ANEW)
+    STATE_UNSETTLED = ("state-unsettled", "state", "note", _GO_ON)
+    COMMAND_WRONG = ("command-wrong", "command", "difference", LOAD_ANEW)
+    SETTINGS_DIFFER = ("settings-differ", "settings", "note", LOAD_ANEW)
+    GENERATION_WRONG = ("generation-wrong", "generations", "difference", LOAD_ANEW)
+    GENERATION_STRAY = ("generation-stray", "generations", "difference", _LEFT_BEHIND)
+    GENERATION_LEFT = ("generation-left", "generations", "note", _LEFT_BEHIND)
+    WRITER_DEAD = ("writer-dead", "writers", "difference", _LEFT_BEHIND)
+    WRITER_AT_WORK = ("writer-at-work", "writers", "note", _AGAIN)
+    COUNT_WRONG = ("count-wrong", "count", "difference", LOAD_ANEW)
+    OFFSET_TOO_HIGH = ("offset-too-high", "offsets", "difference", LOAD_ANEW)
+    OFFSET_AHEAD = ("offset-ahead", "offsets", "note", _GO_ON)
+    OFFSET_NOT_JUDGED = ("offset-not-judged", "offsets", "note", _GO_ON)
+    RECORD_UNREADABLE = ("record-unreadable", "records", "difference", LOAD_ANEW)
+    RECORD_MISLABELLED = ("record-mislabelled", "records", "difference", LOAD_ANEW)
+    RECORD_UNWANTED = ("record-unwanted", "records", "difference", LOAD_ANEW)
+    PAYLOAD_UNREADABLE = ("payload-unreadable", "deep", "difference", _MENDED)
+    PAYLOAD_TWICE = ("payload-key-twice", "deep", "difference", _MENDED)
+    PAYLOAD_DEEP = ("payload-too-deep", "deep", "difference", _MENDED)
+    AGAINST_MISSING = ("against-missing", "against", "difference", LOAD_ANEW)
+    AGAINST_EXTRA = ("against-extra", "against", "difference", LOAD_ANEW)
+    AGAINST_OLDER = ("against-older", "against", "difference", LOAD_ANEW)
+    AGAINST_NEWER = ("against-newer", "against", "difference", LOAD_ANEW)
+    AGAINST_DIFFERENT = ("against-different", "against", "difference", LOAD_ANEW)
+    AGAINST_NOT_JUDGED = ("against-not-judged", "against", "note", _GO_ON)
+
+    def __init__(self, label: str, check: Check, weight: Weight, to_do: str) -> None:
+        self.label = label
+        self.check = check
+        self.weight = weight
+        self.to_do = to_do
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """Something that an audit has met: of which kind, what it is about (a record, a field), how it is, and
+    what to type where that is not what all of the kind have (None)."""
+
+    kind: Kind
+    subject: str
+    detail: str
+    to_do: str | None = None

@@ -1,0 +1,107 @@
+"""How the feed answers, for an examination: asked once, without patience."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, NamedTuple
+
+from ctisync.core.health import Verdict, failed, guarded, judge_clocks, mib, ok, warning
+from ctisync.core.model import Consumer, ConsumerInfo, Snapshot
+from ctisync.core.retry import http_date
+from ctisync.errors import FeedUnreachable
+from ctisync.feed.http.retry_budget import Again
+from ctisync.feed.http.transport import Reply
+from ctisync.harmless import quoted
+from ctisync.ports import Clock
+
+ONE_BYTE: Final = {"Accept-Encoding": "identity", "Range": "bytes=0-0"}
+_OF_ALL: Final = re.compile(r"bytes 0-0/([0-9]{1,19})")
+
+
+class Probed(NamedTuple):
+    """`snapshot_bytes`: of the snapshot on offer; None when there is none, or nobody says."""
+
+    verdicts: list[Verdict]
+    snapshot_bytes: int | None
+
+
+class Probe:
+    """One round of questions. `ask_info` gives the information and the answer's Date header, `ask_size` the
+    bytes of a snapshot, as far as its server tells; both raise Again, too."""
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        clock: Clock,
+        url: str,
+        ask_info: Callable[[], tuple[ConsumerInfo, str | None]],
+        ask_size: Callable[[Snapshot], int | None],
+    ) -> None:
+        self._consumer = consumer
+        self._clock = clock
+        self._url = url
+        self._ask_info = ask_info
+        self._ask_size = ask_size
+        self._snapshot: Snapshot | None = None
+        self._answered = False
+        self._size: int | None = None
+
+    def probed(self) -> Probed:
+        found = list(self._told("feed", self._feed))
+        if self._answered:
+            found += self._told("snapshot", self._offered)
+        return Probed(found, self._size)
+
+    def _told(self, what: str, look: Callable[[], Iterable[Verdict]]) -> Iterator[Verdict]:
+        """Its verdicts, and what it failed at."""
+        try:
+            yield from guarded(what, lambda: self._in_time(what, look), about=self._consumer)
+        except Again as failure:
+            hint = f"curl -i {quoted(self._url)}"
+            if failure.asked_for is not None:
+                hint = f"ask nothing for {failure.asked_for:.0f} s, as it wants"
+            elif failure.bad_data:
+                hint = "look at what answers under cti.url (a proxy, a sign-in page?)"
+            yield failed(what, failure.reason, hint, about=self._consumer)
+
+    def _in_time(self, what: str, look: Callable[[], Iterable[Verdict]]) -> Iterator[Verdict]:
+        """Only what sends on and on, and comes to no end, takes longer than a pass may."""
+        try:
+            yield from look()
+        except FeedUnreachable:
+            told = f"{self._url} does not answer in the time that there is for a look"
+            yield failed(what, told, f"curl -i {quoted(self._url)}", about=self._consumer)
+
+    def _feed(self) -> Iterator[Verdict]:
+        about = self._consumer
+        info, date = self._ask_info()
+        self._answered = True
+        self._snapshot = info.snapshot
+        if info.last_offset is None:
+            told = f"{self._url} answers, and does not tell its last offset: passes can do nothing"
+            yield warning("feed", told, "ask whoever runs the feed, if it lasts", about=about)
+        else:
+            yield ok("feed", f"{self._url} answers, its last offset is {info.last_offset:,}", about=about)
+        yield from self._clocks(date)
+
+    def _clocks(self, date: str | None) -> Iterator[Verdict]:
+        if (theirs := http_date(date or "")) is not None:
+            yield judge_clocks(theirs, self._clock.now())
+
+    def _offered(self) -> Iterator[Verdict]:
+        about, snapshot = self._consumer, self._snapshot
+        if snapshot is None:
+            told = "the feed offers none: there is nothing to initialise from"
+            yield warning("snapshot", told, "ctisync init-snapshot --from FILE_OR_URL", about=about)
+            return
+        self._size = self._ask_size(snapshot)
+        size = "of unknown size" if self._size is None else f"of {mib(self._size)}"
+        yield ok("snapshot", f"one of offset {snapshot.offset:,} is offered, {size}", about=about)
+
+
+def size_told(reply: Reply) -> int | None:
+    """The bytes of a whole file, by the head of an answer to ONE_BYTE."""
+    if reply.status == 206:
+        found = _OF_ALL.fullmatch(reply.headers.get("content-range", ""))
+        return None if found is None else int(found[1])
+    length = reply.headers.get("content-length", "")
+    return int(length) if re.fullmatch("[0-9]{1,19}", length) else None

@@ -1,0 +1,62 @@
+"""What is seen of a request's connection: it is looked at when it stands, before a byte is sent.
+
+httpx tells each step of a request to the `trace` function of its extensions, and promises the steps' names to
+nobody (https://www.python-httpx.org/advanced/extensions/). So what was not seen is not trusted.
+"""
+
+from ipaddress import ip_address
+from typing import Any, Final
+
+from ctisync.errors import ConfigurationError
+from ctisync.feed.http.read_deadline import Waiting
+from ctisync.feed.http.url_policy import Reach, shown
+
+_CONNECTING: Final = ".connect_tcp.started"
+_CONNECTED: Final = ".connect_tcp.complete"
+_ENCRYPTED: Final = ".start_tls.complete"
+_SENDING: Final = ".send_request_headers.started"
+
+
+class Watch:
+    """Of one request. A connection to another host than its address names is one to a proxy."""
+
+    def __init__(self, url: str, waiting: Waiting, reach: Reach | None, *, known: bool) -> None:
+        """`known`: the request may go over a connection that was seen before."""
+        import httpx
+
+        self._url = url
+        self._host = httpx.URL(url).raw_host.decode("ascii")
+        self._waiting = waiting
+        self._reach = reach
+        self._connecting_to = ""
+        self._seen = known
+
+    def step(self, name: str, info: dict[str, Any]) -> None:
+        """Raises SnapshotRefused for an address that is out of reach, and what `check` does."""
+        if name.endswith(_CONNECTING):
+            self._connecting_to = info["host"]
+        elif name.endswith(_CONNECTED):
+            self._look_at(info["return_value"])
+            self._seen = True
+        elif name.endswith(_SENDING):
+            self.check()
+        if name.endswith((_CONNECTED, _ENCRYPTED)):
+            self._waiting.watch(info["return_value"])
+
+    def check(self) -> None:
+        """Raises ConfigurationError when the request's connection has not been seen."""
+        if not self._seen:
+            raise ConfigurationError(
+                f"ctisync does not see which address {shown(self._url)} leads to, and asks nothing there: "
+                "it does not know the installed httpx and httpcore",
+                hint="pip install --requirement requirements/runtime.txt (of the release that is installed)",
+            )
+
+    def _look_at(self, stream: Any) -> None:
+        if self._reach is None or self._connecting_to != self._host:
+            return
+        try:
+            self._reach.check_address(self._host, ip_address(stream.get_extra_info("server_addr")[0]))
+        except BaseException:
+            stream.close()
+            raise

@@ -1,0 +1,1 @@
+"""A snapshot: its download, its file, and the way from its bytes to records."""

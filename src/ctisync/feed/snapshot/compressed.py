@@ -1,0 +1,83 @@
+"""A snapshot that somebody has packed with gzip or zstd, unpacked as a stream.
+
+The bounds are those of a ZIP's member: what comes out in one piece, and out of one packed byte.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, Final
+
+from ctisync.core.limits import Limits
+from ctisync.errors import SnapshotRefused
+from ctisync.feed.http.content_encoding import Damaged, gunzipped
+from ctisync.feed.http.pass_limits import PIECE
+from ctisync.feed.snapshot.zip_stream import FREE
+
+_READ: Final = 128 << 10
+_ZSTD_READ: Final = 1 << 10
+"""Bytes: zstd hands out all that its input gives, up to 32 kB for each one."""
+_ZSTD_WINDOW: Final = 128 << 20
+"""Bytes that zstd may look back, and so keep: what its own command line takes without --long."""
+
+
+def _unzstd(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The same of zstd frames (RFC 8878, 3.1)."""
+    import zstandard
+
+    decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
+    frame = decompressor.decompressobj()
+    try:
+        for chunk in chunks:
+            for begin in range(0, len(chunk), _ZSTD_READ):
+                rest = chunk[begin : begin + _ZSTD_READ]
+                while rest:
+                    if frame.eof:
+                        frame = decompressor.decompressobj()
+                    piece = frame.decompress(rest)
+                    yield from (piece[at : at + PIECE] for at in range(0, len(piece), PIECE))
+                    rest = frame.unused_data
+    except zstandard.ZstdError:
+        raise Damaged("damaged") from None
+    if not frame.eof:
+        raise Damaged("incomplete")
+
+
+_WAYS: Final[dict[bytes, tuple[str, Callable[[Iterator[bytes]], Iterator[bytes]]]]] = {
+    b"\x1f\x8b": ("gzip", gunzipped),
+    b"\x28\xb5\x2f\xfd": ("zstd", _unzstd),
+}
+"""By the first bytes."""
+
+
+def is_packed(file: BinaryIO) -> bool:
+    file.seek(0)
+    return file.read(4).startswith(tuple(_WAYS))
+
+
+def unpacked(file: BinaryIO, limits: Limits) -> Iterator[bytes]:
+    """The content of a packed file, in pieces of at most `PIECE` bytes. Raises SnapshotRefused for damage and
+    for a bomb."""
+    file.seek(0)
+    head = file.read(4)
+    name, way = next(each for magic, each in _WAYS.items() if head.startswith(magic))
+    file.seek(0)
+    went_in = came_out = 0
+
+    def chunks() -> Iterator[bytes]:
+        nonlocal went_in
+        while chunk := file.read(_READ):
+            went_in += len(chunk)
+            yield chunk
+
+    try:
+        for piece in way(chunks()):
+            came_out += len(piece)
+            if came_out > FREE and came_out > limits.ratio * went_in:
+                raise SnapshotRefused(
+                    f"the snapshot's {name} comes to more than {limits.ratio} bytes for each one "
+                    "(limits.ratio)",
+                    hint="if that is right: raise limits.ratio, and run the same command again",
+                )
+            if piece:
+                yield piece
+    except Damaged as error:
+        raise SnapshotRefused(f"the snapshot's {name} is {error}") from None

@@ -1,0 +1,143 @@
+"""JSON from a stream, by ijson on its C library: integers exact, fractions as Decimal.
+
+The backend is pinned: the others are slower and see less of what is wrong, and an environment
+variable would choose between them. What it bears badly does not reach it: see `bearable`, `paired`.
+"""
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from itertools import chain
+from types import ModuleType
+from typing import Any, Final
+
+from ctisync.core.model import Json
+from ctisync.errors import ConfigurationError
+
+MOST_DIGITS: Final = min(sys.get_int_max_str_digits() or 4300, 4300)
+
+_BEARABLE: Final = re.compile(
+    rb'(?:[^"0-9]++|"(?:[^"\\]++|\\.)*+"|[0-9]{1,%d}+(?=[^0-9]))*+' % MOST_DIGITS, re.DOTALL
+)
+_REST_OF_STRING: Final = re.compile(rb'(?:[^"\\]++|\\.)*+("?)', re.DOTALL)
+
+_PAIR: Final = rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_PAIRED: Final = re.compile(rb"(?:[^\\]++|\\[^u]|\\u[^dD]|\\u[dD][0-7]|" + _PAIR + rb")*+")
+_HALF: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+_PAIR_BYTES: Final = 12
+
+
+class NotJson(ValueError):
+    """The stream is not the JSON text that it should be, or it ends too early."""
+
+
+def members(chunks: Iterator[bytes]) -> Iterator[tuple[str, Json]]:
+    """Key and value of the outermost object; nothing when the text is no object. Raises NotJson."""
+    parser = _parser()
+    return _translated(parser, lambda: parser.kvitems(_File(chunks), ""))
+
+
+def elements(chunks: Iterator[bytes]) -> Iterator[Json]:
+    """The elements of the outermost array, of a text that begins with one. Raises NotJson."""
+    parser = _parser()
+    return _translated(parser, lambda: parser.items(_File(chunks), "item"))
+
+
+class _File:
+    """Chunks as the file that ijson wants; it takes more or less than it asked for."""
+
+    def __init__(self, chunks: Iterator[bytes]) -> None:
+        # A string that has no end shows where a line ends, which none may hold.
+        self._chunks = chain(paired(bearable(chunks)), (b"\n",))
+
+    def read(self, size: int = -1) -> bytes:
+        return b"" if size == 0 else next((chunk for chunk in self._chunks if chunk), b"")
+
+
+def _parser() -> ModuleType:
+    import ijson
+
+    try:
+        backend: ModuleType = ijson.get_backend("yajl2_c")
+    except ImportError:
+        raise ConfigurationError(
+            "ijson has no yajl2_c backend here",
+            hint="install its wheel: pip install --force-reinstall --only-binary ijson ijson",
+        ) from None
+    return backend
+
+
+def _translated(parser: ModuleType, parse: Callable[[], Iterator[Any]]) -> Iterator[Any]:
+    try:
+        yield from parse()
+    except ArithmeticError:
+        raise NotJson("a number's exponent is beyond all bounds") from None
+    # Besides JSONError: what `_File` refuses, and text that is no UTF-8.
+    except (parser.common.JSONError, ValueError, RecursionError) as error:
+        raise NotJson(" ".join(str(error).split())[:120]) from None
+
+
+class TooManyDigits(ValueError):
+    """A number is longer than any that means something."""
+
+
+def bearable(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    """The chunks of a JSON text, as far as their numbers have at most `MOST_DIGITS` digits in a row.
+
+    ijson's C library ends the process at an integer of more digits than Python converts (a crash, no
+    exception). Digits in strings are text. Raises TooManyDigits.
+    """
+    rest = b""
+    in_string = False
+    for chunk in chunks:
+        text = rest + chunk
+        end = 0
+        if in_string:
+            end, in_string = _end_of_string(text, 0)
+        if not in_string:
+            seen = _BEARABLE.match(text, end)
+            assert seen is not None  # it may be empty
+            end = seen.end()
+            # What is left is a string that goes on in the next chunk, or digits that may.
+            if text[end : end + 1] == b'"':
+                end, in_string = _end_of_string(text, end + 1)
+            elif len(text) - end > MOST_DIGITS:
+                raise TooManyDigits(f"a number has more than {MOST_DIGITS} digits")
+        rest = text[end:]
+        yield text[:end]
+    yield rest
+
+
+def _end_of_string(text: bytes, start: int) -> tuple[int, bool]:
+    """Where what has come of a string ends, and whether it goes on."""
+    rest = _REST_OF_STRING.match(text, start)
+    assert rest is not None  # it may be empty
+    return rest.end(), not rest[1]
+
+
+class Unpaired(ValueError):
+    """The text escapes one half of a character alone."""
+
+
+def paired(chunks: Iterator[bytes]) -> Iterator[bytes]:
+    r"""The chunks of a JSON text, as far as they hold whole characters. Raises Unpaired.
+
+    A character beyond U+FFFF is escaped as a pair (`\ud83d\udc1e`). Of a half without its other half ijson's
+    C library makes a question mark, and of two first halves a character that stands nowhere in the text.
+    """
+    rest = b""
+    for chunk in chunks:
+        text = rest + chunk
+        whole = _PAIRED.match(text)
+        assert whole is not None  # it may be empty
+        rest = text[whole.end() :]
+        if len(rest) >= _PAIR_BYTES:  # else it may be a pair that goes on in the next chunk
+            raise _unpaired(rest)
+        yield text[: whole.end()]
+    if _HALF.match(rest):
+        raise _unpaired(rest)
+    yield rest
+
+
+def _unpaired(rest: bytes) -> Unpaired:
+    return Unpaired(f"{rest[:6].decode('ascii', 'replace')} is half a character")

@@ -1,0 +1,225 @@
+"""From a snapshot's bytes to its records, whatever they are packed in.
+
+What a file is, its content decides: `PK` is a ZIP, others begin as gzip or zstd do, and what is in them, or
+in the file itself, is a JSON array when it begins with `[`, else NDJSON.
+Nothing is ever unpacked to disk.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import BinaryIO, Final, TypeVar
+
+from ctisync.core import wire
+from ctisync.core.json_text import Excess, Scan, TooDeep, check_line
+from ctisync.core.limits import USUAL, Limits
+from ctisync.core.model import Record
+from ctisync.errors import LOAD_ANEW, SnapshotRefused
+from ctisync.feed.http.pass_limits import PIECE
+from ctisync.feed.snapshot import json_stream
+from ctisync.feed.snapshot.compressed import is_packed, unpacked
+from ctisync.feed.snapshot.zip_head import check_head, pieces_by_head, read_head
+from ctisync.feed.snapshot.zip_stream import Member
+
+T = TypeVar("T")
+
+_BATCH_BYTES: Final = 1 << 20
+_USUAL_RATIO: Final = 6
+"""What a packed byte of the feed's records comes to, at the least."""
+_BOM: Final = b"\xef\xbb\xbf"
+_BLANK: Final = b" \t\r\n"
+
+
+def is_zip(file: BinaryIO) -> bool:
+    file.seek(0)
+    return file.read(2) == b"PK"
+
+
+def unpacked_size(file: BinaryIO, size: int) -> int:
+    """About the bytes of the records in a file of so many bytes: what a ZIP declares is too low when it
+    has wrapped at 4 GiB."""
+    if not is_zip(file):
+        return size * _USUAL_RATIO if is_packed(file) else size
+    try:
+        declared = Member(file).declared_size
+    except SnapshotRefused:  # reading it says why
+        declared = 0
+    return max(declared, size * _USUAL_RATIO)
+
+
+def unpacked_size_by_head(file: BinaryIO, size: int) -> int:
+    """The same of a file of which only the first bytes are here."""
+    if not is_zip(file):
+        return size * _USUAL_RATIO if is_packed(file) else size
+    head = read_head(file)
+    return max(0 if head is None else head.declared_size, size * _USUAL_RATIO)
+
+
+def records(
+    file: BinaryIO, highest_offset: int, limits: Limits = USUAL, *, whole: bool = True
+) -> Iterator[list[Record]]:
+    """As `ports.SnapshotFile.records`; a batch holds about 1 MiB of lines, and none when all are blank.
+
+    `whole`: all of the file is here, so that what is wrong with a ZIP's directory is found first, not last.
+    Otherwise raises SnapshotChanged, too: what was handed out is not what the directory names.
+    """
+    if whole:
+        yield from _records(_pieces(file, limits), highest_offset, limits)
+        return
+    try:
+        yield from _records(_coming_pieces(file, limits), highest_offset, limits)
+    except SnapshotRefused:
+        if is_zip(file):
+            check_head(file, limits)
+        raise
+
+
+def _records(pieces: Iterator[bytes], highest_offset: int, limits: Limits) -> Iterator[list[Record]]:
+    first, pieces = _opened(_limited(pieces, limits))
+    if first == b"<":
+        raise SnapshotRefused("the snapshot is a web page (HTML), no archive")
+    batches = (
+        _array_batches(pieces, highest_offset, limits)
+        if first == b"["
+        else _line_batches(pieces, highest_offset, limits)
+    )
+    empty = True
+    for batch in batches:
+        empty = empty and not batch
+        yield batch
+    if empty:
+        raise SnapshotRefused("the snapshot holds no record" if first else "the snapshot is empty")
+
+
+def _pieces(file: BinaryIO, limits: Limits) -> Iterator[bytes]:
+    return Member(file, limits).pieces() if is_zip(file) else _plain_or_packed(file, limits)
+
+
+def _coming_pieces(file: BinaryIO, limits: Limits) -> Iterator[bytes]:
+    return pieces_by_head(file, limits) if is_zip(file) else _plain_or_packed(file, limits)
+
+
+def _plain_or_packed(file: BinaryIO, limits: Limits) -> Iterator[bytes]:
+    if is_packed(file):
+        return unpacked(file, limits)
+    file.seek(0)
+    return iter(lambda: file.read(PIECE), b"")
+
+
+def _limited(pieces: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        if size > limits.unzipped_bytes:
+            raise _beyond("unzipped_bytes", f"the snapshot holds more than {limits.unzipped_bytes} bytes")
+        yield piece
+
+
+def _beyond(limit: str, what: str) -> SnapshotRefused:
+    return SnapshotRefused(
+        f"{what} (limits.{limit})",
+        hint=f"if that is right: raise limits.{limit}, then: {LOAD_ANEW}",
+    )
+
+
+def _excessive(what: str, error: Excess, limits: Limits) -> SnapshotRefused:
+    deep = isinstance(error, TooDeep)
+    told = "is nested too deeply" if deep else f"has more than {limits.json_values} values"
+    return _beyond(error.limit, f"{what} {told}")
+
+
+def _opened(pieces: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    """The first byte that is not blank (empty: none near the start), and the pieces without a BOM."""
+    head = b""
+    for piece in pieces:
+        head += piece
+        if len(head) >= PIECE or (len(head) > len(_BOM) and head.strip(_BLANK)):
+            break
+    head = head.removeprefix(_BOM)
+    return head.lstrip(_BLANK)[:1], _preceded(head, pieces)
+
+
+def _preceded(head: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
+    yield head
+    yield from pieces
+
+
+def _line_batches(pieces: Iterator[bytes], highest_offset: int, limits: Limits) -> Iterator[list[Record]]:
+    number = 0
+    for lines in _lines(pieces, limits.line_bytes):
+        batch = []
+        for line in lines:
+            number += 1
+            if text := line.strip(_BLANK):
+                batch.append(_accepted(wire.record, text, highest_offset, limits, "line", number))
+        yield batch
+
+
+def _lines(pieces: Iterator[bytes], most: int) -> Iterator[list[bytes]]:
+    """The lines that each piece completes. Only a newline ends one: U+2028 and U+0085 are text."""
+    begun: list[bytes] = []
+    size = 0
+    for piece in pieces:
+        *lines, rest = piece.split(b"\n")
+        if lines:
+            lines[0] = b"".join((*begun, lines[0]))
+            begun, size = [], 0
+            yield lines
+        begun.append(rest)
+        size += len(rest)
+        if size > most:
+            raise _beyond("line_bytes", f"the snapshot has a line of more than {most} bytes")
+    yield [b"".join(begun)]
+
+
+def _array_batches(pieces: Iterator[bytes], highest_offset: int, limits: Limits) -> Iterator[list[Record]]:
+    begun = 0  # bytes since the last element
+
+    def counted() -> Iterator[bytes]:
+        nonlocal begun
+        for piece in pieces:
+            begun += len(piece)
+            if begun > limits.line_bytes + PIECE:
+                what = f"the snapshot has an element of more than {limits.line_bytes} bytes"
+                raise _beyond("line_bytes", what)
+            yield piece
+
+    # A payload stands within its element, and that within the array; a piece may hold many elements.
+    scan = Scan(limits.json_depth + 2, limits.json_values + PIECE)
+    batch: list[Record] = []
+    size = number = 0
+    try:
+        for element in json_stream.elements(scan.checked(counted())):
+            begun = scan.values = 0
+            number += 1
+            record = _accepted(wire.record_of, element, highest_offset, limits, "element", number)
+            batch.append(record)
+            size += len(record.line)
+            if size >= _BATCH_BYTES:
+                yield batch
+                batch, size = [], 0
+    except json_stream.NotJson as error:
+        raise SnapshotRefused(f"the snapshot is a JSON array that is damaged or cut off: {error}") from None
+    except Excess as error:
+        raise _excessive(f"an element of the snapshot, behind the first {number},", error, limits) from None
+    yield batch
+
+
+def _accepted(
+    read: Callable[[T], Record], source: T, highest_offset: int, limits: Limits, what: str, number: int
+) -> Record:
+    """The record of a line or an element, which an error names by its number."""
+    try:
+        record = read(source)
+    except wire.NotARecord as error:
+        raise SnapshotRefused(f"{what} {number} of the snapshot is no record: {error}") from None
+    if len(record.line) > limits.line_bytes:
+        raise _beyond("line_bytes", f"{what} {number} of the snapshot has {len(record.line)} bytes")
+    try:
+        check_line(record.line, limits)
+    except Excess as error:
+        raise _excessive(f"{what} {number} of the snapshot", error, limits) from None
+    if record.offset > highest_offset:
+        raise SnapshotRefused(
+            f"{what} {number} of the snapshot ({record.name}) has offset {record.offset}, "
+            f"above the snapshot's own {highest_offset}"
+        )
+    return record

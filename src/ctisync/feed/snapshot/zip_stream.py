@@ -1,0 +1,253 @@
+"""The one member of a snapshot's ZIP, inflated as a stream.
+
+`zipfile` finds the member, but does not read it: it stops at the declared size, and real snapshots
+are over 4 GiB without zip64 fields, their sizes wrapped to 32 bits.
+"""
+
+import errno
+import io
+import struct
+import zipfile
+from collections.abc import Iterator
+from typing import BinaryIO, Final, cast
+
+from ctisync.core.limits import USUAL, Limits
+from ctisync.errors import LOAD_ANEW, SnapshotRefused
+from ctisync.feed.http.pass_limits import PIECE
+from ctisync.feed.snapshot.inflate import BEST, Codec
+
+_READ: Final = 128 << 10
+FREE: Final = 100 << 20
+"""Bytes that may come out whatever went in: a few packed ones say nothing of a ratio."""
+_MOST_OF_ENTRY: Final = 1024
+"""Bytes of one entry in a ZIP's directory, on average: it takes 46 and its name."""
+_LONGEST_NAME: Final = 128 << 10
+"""Bytes of a name, or of the comment at the end."""
+_WRAP: Final = 1 << 32
+_LOCAL_HEADER: Final = struct.Struct("<4s22xHH")
+# What zipfile raises for an archive that is damaged, besides EINVAL from a seek to nowhere.
+_NO_DIRECTORY: Final = (
+    zipfile.BadZipFile,
+    struct.error,
+    NotImplementedError,
+    ValueError,
+    OverflowError,
+    EOFError,
+)
+ENCRYPTED: Final = 0x1 | 0x40
+_ZIP64: Final = 0x0001
+
+
+class Member:
+    """The snapshot inside of a ZIP: the only member whose name ends with .json or .ndjson.
+
+    Folders and other files (a readme) are left alone. Raises SnapshotRefused when there is no such
+    member or more than one, for a ZIP that cannot be read, and for one beyond `limits`.
+    """
+
+    def __init__(self, file: BinaryIO, limits: Limits = USUAL, codec: Codec = BEST) -> None:
+        self._file = file
+        self._codec = codec
+        self._ratio = limits.ratio
+        try:
+            with zipfile.ZipFile(cast(BinaryIO, _Directory(file, limits.members))) as archive:
+                members = archive.infolist()
+                self._directory = archive.start_dir
+            self._end = file.seek(0, io.SEEK_END)
+        except (*_NO_DIRECTORY, OSError) as error:
+            # zipfile hides a disk's failure behind its own BadZipFile; EINVAL is a seek to nowhere.
+            failure = error if isinstance(error, OSError) else error.__context__
+            if isinstance(failure, OSError) and failure.errno != errno.EINVAL:
+                raise failure from None  # the disk's failure, not the archive's
+            raise SnapshotRefused(
+                f"the snapshot is a ZIP that is truncated or damaged: it has no usable directory ({error})"
+            ) from None
+        if len(members) > limits.members:
+            raise _too_many(limits.members)
+        self._info = _only_one(members)
+        self._starts = [info.header_offset for info in members]
+
+    @property
+    def name(self) -> str:
+        return self._info.filename
+
+    @property
+    def declared_size(self) -> int:
+        """Bytes of the content as the ZIP has it: in 32 bits, when it was written without zip64 fields."""
+        return self._info.file_size
+
+    def pieces(self) -> Iterator[bytes]:
+        """The content, in pieces of at most `PIECE` bytes. Raises SnapshotRefused for damage and for a
+        bomb, and *at the end* for a CRC or a size that is not the declared one."""
+        if self._info.flag_bits & ENCRYPTED:
+            raise SnapshotRefused(f"the snapshot's member {self.name} is encrypted")
+        content = Content(self._file, self.name, self._data_start(), self._ratio, self._codec)
+        match self._info.compress_type:
+            case zipfile.ZIP_DEFLATED:
+                yield from content.inflated()
+            case zipfile.ZIP_STORED:
+                yield from content.stored(self._stored_size(content.start))
+            case other:
+                raise SnapshotRefused(
+                    f"the snapshot's member {self.name} is packed by method {other}, "
+                    "which ctisync does not understand (only 0 and 8)"
+                )
+        self.confirm(content)
+
+    def confirm(self, content: "Content") -> None:
+        """Hold what came out against what the directory says. Raises SnapshotRefused for damage."""
+        self._check("packed size", self._info.compress_size, content.packed)
+        self._check("size", self._info.file_size, content.size)
+        if content.crc != self._info.CRC:
+            raise SnapshotRefused(
+                f"the snapshot is damaged: {self.name} has CRC {content.crc:08x}, declared is "
+                f"{self._info.CRC:08x}"
+            )
+
+    def begins_at(self, start: int) -> bool:
+        """Whether its packed bytes begin there, and are inflated as they are. Raises SnapshotRefused for
+        damage."""
+        info = self._info
+        as_they_are = info.compress_type == zipfile.ZIP_DEFLATED and not info.flag_bits & ENCRYPTED
+        return as_they_are and self._data_start() == start
+
+    def _data_start(self) -> int:
+        """Where the packed bytes begin: behind the local header, whose own lengths count."""
+        offset = self._info.header_offset
+        # zipfile takes a wrapped offset for bytes put in front; a damaged one may lie anywhere.
+        for place in (offset, offset % _WRAP):
+            if not 0 <= place < self._end:
+                continue
+            self._file.seek(place)
+            header = self._file.read(_LOCAL_HEADER.size)
+            if len(header) == _LOCAL_HEADER.size and header[:4] == b"PK\x03\x04":
+                _, name_length, extra_length = _LOCAL_HEADER.unpack(header)
+                return place + _LOCAL_HEADER.size + int(name_length) + int(extra_length)
+        raise SnapshotRefused(f"the snapshot is damaged: {self.name} is not where the ZIP's directory says")
+
+    def _stored_size(self, start: int) -> int:
+        """A stored member's end is told by its size alone: a wrapped one reaches as far as there is room."""
+        end = min((place for place in self._starts if place > start), default=self._directory)
+        return stored_size(self._info.compress_size, end - start, _has_zip64(self._info.extra))
+
+    def _check(self, what: str, declared: int, actual: int) -> None:
+        if not same_size(declared, actual, _has_zip64(self._info.extra)):
+            raise SnapshotRefused(
+                f"the snapshot is damaged: the {what} of {self.name} is {actual}, declared is {declared}"
+            )
+
+
+class Content:
+    """A member's bytes on their way out of the file, from `start` on; what they came to is counted."""
+
+    def __init__(self, file: BinaryIO, name: str, start: int, ratio: int, codec: Codec) -> None:
+        self._file = file
+        self._name = name
+        self._ratio = ratio
+        self._codec = codec
+        self.start = start
+        self.packed = 0
+        self.size = 0
+        self.crc = 0
+
+    def inflated(self) -> Iterator[bytes]:
+        inflater = self._codec.inflater()
+        self._file.seek(self.start)
+        while not inflater.eof:
+            packed = self._read(_READ)
+            while packed and not inflater.eof:
+                try:
+                    piece = inflater.decompress(packed, PIECE)
+                except self._codec.error as error:
+                    raise SnapshotRefused(f"the snapshot is damaged: {self._name}: {error}") from None
+                packed = inflater.unconsumed_tail
+                if piece:
+                    yield self._counted(piece)
+        self.packed -= len(inflater.unused_data)
+
+    def stored(self, size: int) -> Iterator[bytes]:
+        self._file.seek(self.start)
+        while self.packed < size:
+            yield self._counted(self._read(min(PIECE, size - self.packed)))
+
+    def _read(self, size: int) -> bytes:
+        found = self._file.read(size)
+        if not found:
+            raise SnapshotRefused(f"the snapshot is truncated: {self._name} ends in the middle")
+        self.packed += len(found)
+        return found
+
+    def _counted(self, piece: bytes) -> bytes:
+        self.crc = self._codec.crc32(piece, self.crc)
+        self.size += len(piece)
+        if self.size > FREE and self.size > self._ratio * self.packed:
+            raise SnapshotRefused(
+                f"{self._name} in the snapshot's ZIP comes to more than {self._ratio} bytes for each one "
+                "(limits.ratio)",
+                hint=f"if that is right: raise limits.ratio, then: {LOAD_ANEW}",
+            )
+        return piece
+
+
+class _Directory:
+    """The file for zipfile, which reads a directory in one piece, however large it is."""
+
+    def __init__(self, file: BinaryIO, members: int) -> None:
+        self._file = file
+        self._members = members
+        self.seek = file.seek
+        self.tell = file.tell
+
+    def read(self, size: int = -1) -> bytes:
+        most = self._members * _MOST_OF_ENTRY + _LONGEST_NAME
+        found = self._file.read(min(size, most + 1) if size >= 0 else most + 1)
+        if len(found) > most:
+            raise _too_many(self._members)
+        return found
+
+
+def _too_many(members: int) -> SnapshotRefused:
+    return SnapshotRefused(
+        f"the snapshot's ZIP has more than {members} entries (limits.members)",
+        hint=f"if that is right: raise limits.members, then: {LOAD_ANEW}",
+    )
+
+
+def same_size(declared: int, actual: int, zip64: bool) -> bool:
+    """Whether a member has the size that its ZIP declares: to the byte, or, without zip64 fields,
+    in the 32 bits that there were (real snapshots over 4 GiB are written so)."""
+    return declared == actual or (not zip64 and declared == actual % _WRAP)
+
+
+def stored_size(declared: int, room: int, zip64: bool) -> int:
+    """The true size of a stored member that has `room` bytes at most: of those it can wrap, the largest."""
+    return declared if zip64 or room < declared else declared + (room - declared) // _WRAP * _WRAP
+
+
+def is_content(name: str) -> bool:
+    """Whether a member of that name is what the snapshot is about; folders and a readme are not."""
+    return name.lower().endswith((".json", ".ndjson"))
+
+
+def _only_one(members: list[zipfile.ZipInfo]) -> zipfile.ZipInfo:
+    found = [info for info in members if is_content(info.filename)]
+    if len(found) == 1:
+        return found[0]
+    names = ", ".join(repr(info.filename[:80]) for info in (found or members)[:5]) or "nothing"
+    raise SnapshotRefused(
+        f"the snapshot's ZIP must hold one .json or .ndjson file, it holds {len(found)} (in it: {names})"
+    )
+
+
+def zip64_field(extra: bytes) -> bytes | None:
+    """What the zip64 one of an entry's extra fields holds (APPNOTE 4.5.3), if there is one."""
+    while len(extra) >= 4:
+        kind, length = struct.unpack_from("<HH", extra)
+        if kind == _ZIP64:
+            return extra[4 : 4 + length]
+        extra = extra[4 + length :]
+    return None
+
+
+def _has_zip64(extra: bytes) -> bool:
+    return zip64_field(extra) is not None

@@ -1,0 +1,1 @@
+"""What follows a pass: metrics, hooks and a ping."""

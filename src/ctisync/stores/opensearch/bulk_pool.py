@@ -1,0 +1,158 @@
+"""Bulks that are under way at once, each on a thread of its own; one by one where there are no threads.
+
+Of two lines with one name the first one sent may decide, so that no two bulks which have a name in common
+are ever under way together. How many there are, and how large, follows what the node takes.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from queue import Empty, SimpleQueue
+from typing import Final, NamedTuple
+
+from ctisync.ports import Clock
+from ctisync.stores.opensearch.bulk_actions import Action, Sent
+from ctisync.stores.shutdown import is_stop
+from ctisync.threads import beside
+
+SMALLEST: Final = 500_000
+"""Bytes: a bulk is not made smaller than that for a busy node's sake."""
+
+_AT_FIRST: Final = 2
+_SLOW: Final = 10.0
+"""Seconds: a node that takes longer for a bulk has too much to do."""
+_A_WHILE: Final = 1.0
+"""Seconds of waiting before what has to be done meanwhile is done."""
+
+
+class Pace(NamedTuple):
+    """The most bulks that are under way at once, and the bytes of one."""
+
+    senders: int = 4
+    bulk_bytes: int = 3_000_000
+
+
+USUAL: Final = Pace()
+
+
+class _Back(NamedTuple):
+    """A bulk that is over: its reply, or what was raised."""
+
+    names: frozenset[str]
+    sent: Sent
+    error: BaseException | None
+    seconds: float
+
+
+class Senders:
+    """For use by one thread, which gets each error and each reply at one of its next calls.
+
+    `send` sends a bulk, from any thread, within `pace`; `bulk_bytes` is how large the next one should be.
+    `meanwhile` is called for each bulk that was gathered, and every second of waiting.
+    """
+
+    def __init__(
+        self,
+        send: Callable[[Sequence[Action]], Sent],
+        pace: Pace,
+        clock: Clock,
+        meanwhile: Callable[[], None],
+    ) -> None:
+        self._send = send
+        self._pace = pace
+        self._clock = clock
+        self._meanwhile = meanwhile
+        self._allowed = min(_AT_FIRST, pace.senders)
+        self._quiet = 0
+        self._under_way = 0
+        self._names: set[str] = set()
+        self._gathered: list[Action] = []
+        self._size = 0
+        self._back: SimpleQueue[_Back] = SimpleQueue()
+        self.bulk_bytes = pace.bulk_bytes
+
+    def add(self, actions: Iterable[Action]) -> list[Sent]:
+        """Gather these into bulks of `bulk_bytes`, or of one action, and send each that is full; the replies
+        that have come in."""
+        replies = []
+        for action in actions:
+            if self._size + action.size > self.bulk_bytes:
+                replies += self._submit_gathered()
+            self._gathered.append(action)
+            self._size += action.size
+        return replies
+
+    def submit(self, actions: Sequence[Action]) -> list[Sent]:
+        """Send a bulk as soon as it may go; the replies to others that have come in."""
+        names = frozenset(action.name for action in actions)
+        replies = []
+        while self._under_way >= self._allowed or not self._names.isdisjoint(names):
+            replies.append(self._next())
+        self._under_way += 1
+        self._names |= names
+        if beside(lambda: self._back.put(self._over(actions, names)), "sender") is None:
+            back = self._over(actions, names)
+            if back.error is not None and is_stop(back.error):
+                raise back.error
+            self._back.put(back)
+        return replies
+
+    def drain(self) -> list[Sent]:
+        """Send what is gathered; the replies to it and to all that is under way."""
+        replies = self._submit_gathered()
+        while self._under_way:
+            replies.append(self._next())
+        return replies
+
+    def stop(self, seconds: float) -> None:
+        """Wait at most so long for what is under way; what became of it is of no interest."""
+        end = self._clock.monotonic() + seconds
+        while self._under_way and (left := end - self._clock.monotonic()) > 0:
+            try:
+                self._back.get(timeout=left)
+            except Empty:
+                return
+            self._under_way -= 1
+
+    def _submit_gathered(self) -> list[Sent]:
+        if not self._gathered:
+            return []
+        self._meanwhile()
+        bulk, self._gathered, self._size = self._gathered, [], 0
+        return self.submit(bulk)
+
+    def _over(self, actions: Sequence[Action], names: frozenset[str]) -> _Back:
+        began = self._clock.monotonic()
+        sent, error = Sent(), None
+        try:
+            sent = self._send(actions)
+        except BaseException as raised:  # noqa: BLE001  # handed on to the caller's thread
+            error = raised
+        return _Back(names, sent, error, self._clock.monotonic() - began)
+
+    def _next(self) -> Sent:
+        back = self._waited_for()
+        self._under_way -= 1
+        self._names -= back.names
+        if back.error is not None:
+            raise back.error
+        self._follow(is_busy=back.sent.turned_away > 0 or back.seconds > _SLOW)
+        return back.sent
+
+    def _waited_for(self) -> _Back:
+        while True:
+            try:
+                return self._back.get(timeout=_A_WHILE)
+            except Empty:
+                self._meanwhile()
+
+    def _follow(self, *, is_busy: bool) -> None:
+        """Half as much when the node is busy, and carefully more when it is not."""
+        if is_busy:
+            self._allowed = max(1, self._allowed // 2)
+            self.bulk_bytes = max(min(SMALLEST, self._pace.bulk_bytes), self.bulk_bytes // 2)
+            self._quiet = 0
+            return
+        self._quiet += 1
+        if self._quiet >= self._allowed:
+            self._quiet = 0
+            self._allowed = min(self._pace.senders, self._allowed + 1)
+            self.bulk_bytes = min(self._pace.bulk_bytes, self.bulk_bytes + SMALLEST)

@@ -1,0 +1,275 @@
+"""Requests to OpenSearch: sent again while that helps, answered with a reply or with one of our errors.
+
+Every request of the store may be sent twice: writes of the state carry `if_seq_no`, records an external
+version, deletes `if_seq_no`, and after a change of aliases a GET, not the reply, says what happened. So
+all of them are sent again after a lost connection, a time-out or a busy node.
+"""
+
+import math
+import re
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Final, Protocol, TypeVar
+from urllib.parse import quote, unquote
+
+import msgspec
+
+from ctisync.core.wire import UNDECODABLE
+from ctisync.errors import AccessRefused, ConfigurationError, CtisyncError, StoreUnavailable
+from ctisync.harmless import quoted
+from ctisync.ports import Clock
+from ctisync.stores.opensearch import blocks
+from ctisync.stores.opensearch.curl import SYNC, Curl
+from ctisync.stores.shutdown import HURRY, finish, is_stop
+
+T = TypeVar("T")
+
+_PAUSES: Final = (0.5, 1.0, 2.0, 4.0)
+"""Seconds before a request is sent again."""
+
+_LEAST: Final = 0.05
+"""Seconds: with less time left a request isn't worth a try."""
+
+_BLOCKS: Final = ("cluster_block_exception", "index_create_block_exception")
+_MAY_PASS: Final = frozenset({429, 502, 503, 504})
+_REASON_CHARACTERS: Final = 300
+
+_LACKED: Final = re.compile(r"no permissions for \[([\w:/*, \[\]]+?)\] and User", re.ASCII)
+"""How the security plugin names what no role of the user permits, in characters that an action may have."""
+_PART: Final = re.compile(r"\[\w+\]$")
+"""Of an action: what is done on one shard bears the action's name and `[s]` or `[shard]`."""
+
+
+class Cause(msgspec.Struct, frozen=True):
+    """What lies behind a problem; of a refused record it says what is wrong with which field."""
+
+    reason: str | None = None
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """The `error` object of a reply or of one of its items."""
+
+    type: str = ""
+    reason: str | None = None
+    caused_by: Cause | None = None
+
+    @property
+    def is_block(self) -> bool:
+        """A block stops writes until a person lifts it or disk space is freed; waiting does not help."""
+        return self.type in _BLOCKS and "SERVICE_UNAVAILABLE" not in (self.reason or "")
+
+    @property
+    def is_refusal(self) -> bool:
+        """What one item of a reply may say while the others are done: a role permits no more."""
+        return self.type == "security_exception"
+
+    @property
+    def lacked(self) -> str:
+        """The privileges that are missing, as a role gives them; empty when none is named."""
+        found = _LACKED.search(self.reason or "")
+        return ", ".join(_PART.sub("*", action) for action in found[1].split(", ")) if found else ""
+
+    @property
+    def is_missing_index(self) -> bool:
+        return self.type == "index_not_found_exception"
+
+    def __str__(self) -> str:
+        cause = self.caused_by.reason if self.caused_by else None
+        text = ": ".join(part for part in (self.type, self.reason, cause) if part) or "no reason given"
+        return text if len(text) <= _REASON_CHARACTERS else text[:_REASON_CHARACTERS] + "…"
+
+
+class Reply(msgspec.Struct, frozen=True):
+    """What the node answered: the body when it is a success, the problem when it is none."""
+
+    status: int
+    body: str = ""
+    problem: Problem = Problem()
+
+
+class NoReply(Exception):
+    """The request got no usable answer; whether the node acted on it is not known."""
+
+
+class Transport(Protocol):
+    """One request, sent once, from any thread. Raises NoReply, or AccessRefused for what TLS refuses.
+
+    `timeout`: seconds to wait for a connection, and for the next bytes of an answer; the transport's own
+    is the longest.
+    """
+
+    timeout: float
+
+    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> Reply: ...
+
+    def close(self) -> None: ...
+
+
+class Client:
+    """`curl`: how a person asks the same node."""
+
+    def __init__(self, transport: Transport, url: str, clock: Clock, curl: Curl | None = None) -> None:
+        self._transport = transport
+        self._clock = clock
+        self._end = math.inf
+        self.url = url
+        self.curl = curl or Curl(url)
+
+    def call(
+        self,
+        method: str,
+        target: str,
+        body: object = None,
+        *,
+        allow: Collection[int] = (),
+        within: float = math.inf,
+        on: Iterable[str] = (),
+    ) -> Reply:
+        """The reply to a request whose status is a success or one of `allow`.
+
+        `target` is path and query, ready to be sent (see `path`); a `body` that isn't bytes is sent as
+        JSON; `within`: seconds for all tries; `on`: the indices that are asked for, where the target names
+        none. Raises StoreUnavailable, AccessRefused or ConfigurationError otherwise.
+        """
+        sent = body if isinstance(body, bytes | None) else msgspec.json.encode(body)
+        end = min(self._end, self._clock.monotonic() + within)
+        for wait in (*_PAUSES, None):
+            left = end - self._clock.monotonic()
+            pause = None if wait is None or wait + _LEAST > left else wait
+            try:
+                reply = self._transport.send(
+                    method, target, sent, max(_LEAST, min(self._transport.timeout, left))
+                )
+            except NoReply as failure:
+                if pause is None:
+                    raise StoreUnavailable(
+                        f"OpenSearch at {self.url} cannot be reached: {failure}",
+                        hint=f"check that it runs and that store.url is right: {self.curl.looks()}",
+                    ) from failure
+            else:
+                if 200 <= reply.status < 300 or reply.status in allow:
+                    return reply
+                if pause is None or reply.status not in _MAY_PASS or reply.problem.is_block:
+                    raise self.refusal(reply, method, target, on)
+            self._clock.sleep(pause)
+        raise AssertionError("the last round returns or raises")
+
+    @property
+    def user(self) -> str:
+        """As whom we come, in a sentence."""
+        return f"user {quoted(self.curl.username)}" if self.curl.username else "your user"
+
+    def read(self, reply: Reply, decoder: msgspec.json.Decoder[T]) -> T:
+        """The body of a reply as a typed value; raises StoreUnavailable when it isn't one.
+
+        A decoder, not a type: what knows the type was built before any thread was started (ADR 21).
+        """
+        return decode(reply.body, decoder, f"a reply of OpenSearch at {self.url}")
+
+    def blocked(self, problem: Problem) -> StoreUnavailable:
+        names = blocks.in_words(problem.reason)
+        told = "is blocked by a setting"
+        hint = blocks.lifted(self.curl, names)
+        if not names or blocks.of_a_full_disk(names):
+            told = "takes no writes, its disk is probably full"
+        if not names:
+            hint = f"look at: {self.curl.looks('/_all/_settings?filter_path=*.*.*.blocks')}"
+        return StoreUnavailable(f"OpenSearch at {self.url} {told}: {problem}", hint=hint)
+
+    def not_permitted(
+        self, problem: Problem, method: str, target: str, on: Iterable[str] = ()
+    ) -> AccessRefused:
+        """A 403, of a reply or of one of its items: which request, for which indices, and what is missing."""
+        asked = unquote(target.partition("?")[0])
+        named = f" on {', '.join(sorted(set(on)))}" if on else ""
+        lacked = problem.lacked or "what is named here"
+        return AccessRefused(
+            f"OpenSearch at {self.url} does not permit {method} {asked}{named} (403): {problem}",
+            hint="ctisync examples opensearch --output roles "
+            f"(gives what is needed; {self.user} lacks {lacked})",
+        )
+
+    @contextmanager
+    def bounded(self, seconds: float) -> Iterator[None]:
+        """All requests in the block must be done in so many seconds, tries included."""
+        end = self._end
+        self._end_within(seconds)
+        try:
+            yield
+        finally:
+            self._end = end
+
+    @contextmanager
+    def hurried_by_a_stop(self) -> Iterator[None]:
+        """When a signal ends the block, all requests after it must be done in a short time, tries included:
+        the server may be the very thing that hangs."""
+        try:
+            yield
+        except BaseException as error:
+            if is_stop(error):
+                self._end_within(HURRY)
+            raise
+
+    def finish(self, work: Callable[[], None]) -> None:
+        """Do work that can be done twice. A signal that comes meanwhile has it begun again, in a hurry."""
+
+        def within(seconds: float) -> None:
+            self._end_within(seconds)
+            work()
+
+        finish(within)
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def _end_within(self, seconds: float) -> None:
+        self._end = min(self._end, self._clock.monotonic() + seconds)
+
+    def refusal(self, reply: Reply, method: str, target: str, on: Iterable[str] = ()) -> CtisyncError:
+        """What a reply means that is no success."""
+        status, problem = reply.status, reply.problem
+        if problem.is_block:
+            return self.blocked(problem)
+        if status == 401 and self.curl.client_cert is not None and self.curl.username is None:
+            return AccessRefused(
+                f"OpenSearch at {self.url} takes no client certificate {self.curl.client_cert} (401)",
+                hint="have its security plugin's clientcert domain turned on, or set store.username "
+                "and store.password_file",
+            )
+        if status == 401:
+            user = self.curl.username
+            who = f"user {user}" if user else "a request without user and password"
+            return AccessRefused(
+                f"OpenSearch at {self.url} refuses {who} (401)",
+                hint="check store.username and store.password_file",
+            )
+        if status == 403:
+            return self.not_permitted(problem, method, target, on)
+        if status in (404, 405):
+            return AccessRefused(
+                f"{self.url} does not answer like OpenSearch ({status}): {problem}",
+                hint=f"check store.url: {self.curl.looks()}",
+            )
+        if 300 <= status < 400:
+            return ConfigurationError(
+                f"{self.url} answers with a redirect ({status}), which is not followed",
+                hint="set store.url to where OpenSearch itself answers",
+            )
+        return StoreUnavailable(
+            f"OpenSearch at {self.url} refuses a request ({status}): {problem}",
+            hint=f"look at its log, and at: {self.curl.looks('/_cluster/health')}{SYNC}",
+        )
+
+
+def decode(text: str | bytes, decoder: msgspec.json.Decoder[T], what: str) -> T:
+    """JSON as a typed value; raises StoreUnavailable, naming `what` was read."""
+    try:
+        return decoder.decode(text)
+    except UNDECODABLE as error:
+        raise StoreUnavailable(f"{what} cannot be read: {error}") from error
+
+
+def path(*parts: str, query: str = "") -> str:
+    """A request's target. Parts are escaped but for what separates and matches index names."""
+    joined = "".join(f"/{quote(part, safe='*,')}" for part in parts)
+    return f"{joined}?{query}" if query else joined

@@ -1,0 +1,320 @@
+"""OpenSearch, for an examination: the server, what it takes from us, and who stands under our names.
+
+Nothing that has an effect.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from typing import Any, Final
+
+import msgspec
+
+from ctisync.core.health import Verdict, failed, guarded, ok, warning
+from ctisync.core.model import Consumer
+from ctisync.errors import AccessRefused, CtisyncError, ForeignIndex
+from ctisync.stores.opensearch import blocks
+from ctisync.stores.opensearch.client import Client, path
+from ctisync.stores.opensearch.generations import MAPPING, Generations
+from ctisync.stores.opensearch.hidden import check_nothing_hidden
+from ctisync.stores.opensearch.index_templates import mended
+from ctisync.stores.opensearch.indices import PINNED
+from ctisync.stores.opensearch.lease import server_time
+from ctisync.stores.opensearch.rights import refused
+from ctisync.stores.opensearch.state_document import INDEX, Seen, StateDocument
+from ctisync.stores.opensearch.template_simulation import clashes
+from ctisync.stores.opensearch.verify import holder_of
+
+_LONGEST: Final = 20.0
+"""Seconds for all requests of an examination."""
+
+_LOOKED_AT: Final = (
+    "index.translog.durability",
+    "index.default_pipeline",
+    "index.final_pipeline",
+    "index.search.default_pipeline",
+)
+
+_KNOWN: Final = (2, 3)
+_TAGLINE: Final = "The OpenSearch Project"
+"""All that tells its name with `compatibility.override_main_response_version`, which Wazuh 4.x sets."""
+_NEARLY_FULL: Final = 90
+"""Percent of a disk: OpenSearch's usual high watermark, beyond which it moves shards away."""
+
+
+class Parts(msgspec.Struct, frozen=True):
+    """What a store has for one consumer."""
+
+    consumer: Consumer
+    document: StateDocument
+    generations: Generations
+
+
+class _Version(msgspec.Struct, frozen=True):
+    number: str
+    distribution: str = ""
+
+
+class _Root(msgspec.Struct, frozen=True):
+    version: _Version
+    tagline: str = ""
+
+
+class _WhoAmI(msgspec.Struct, frozen=True):
+    user_name: str | None = None
+    roles: list[str] = []
+
+
+class _ClusterHealth(msgspec.Struct, frozen=True):
+    status: str
+    number_of_nodes: int
+
+
+class _Settings(msgspec.Struct, frozen=True):
+    settings: dict[str, Any] = {}
+
+
+class _Allocation(msgspec.Struct, frozen=True):
+    node: str
+    percent: str | None = msgspec.field(name="disk.percent", default=None)
+
+
+_root_decoder: Final = msgspec.json.Decoder(_Root)
+_who_decoder: Final = msgspec.json.Decoder(_WhoAmI)
+_health_decoder: Final = msgspec.json.Decoder(_ClusterHealth)
+_disks_decoder: Final = msgspec.json.Decoder(list[_Allocation])
+_settings_decoder: Final = msgspec.json.Decoder(dict[str, dict[str, Any]])
+_index_settings_decoder: Final = msgspec.json.Decoder(dict[str, _Settings])
+
+
+def examine(client: Client, parts: Sequence[Parts], replicas: int, lease_ttl: float) -> Iterator[Verdict]:
+    with client.bounded(_LONGEST):
+        found = list(_examine(client, parts, replicas, lease_ttl))
+    yield from found
+
+
+def refusals(client: Client, parts: Sequence[Parts]) -> Iterator[Verdict]:
+    """The blocks on what passes write to. Who may only read sees those on the contents alone."""
+    with client.bounded(_LONGEST):
+        found = list(guarded("store-blocks", lambda: _blocks(client, parts), fault="warning"))
+    yield from (each for each in found if each.health == "failed")
+
+
+def _examine(client: Client, parts: Sequence[Parts], replicas: int, lease_ttl: float) -> Iterator[Verdict]:
+    """The server first: one that does not answer, or lets us not in, need not be asked for the rest."""
+    server = list(guarded("store", lambda: _server(client)))
+    yield from server
+    if any(each.health == "failed" for each in server):
+        return
+    yield from guarded("store-user", lambda: _user(client, parts))
+    yield from guarded("store-cluster", lambda: _cluster(client, replicas))
+    yield from guarded("store-disk", lambda: _disk(client), fault="warning")
+    yield from guarded("store-blocks", lambda: _blocks(client, parts))
+    yield from guarded("store-settings", lambda: _altering(client, parts), fault="warning")
+    yield from guarded("store-hidden", lambda: _hidden(client, parts))
+    for part in parts:
+        yield from _consumer(client, part, lease_ttl)
+
+
+def _consumer(client: Client, part: Parts, lease_ttl: float) -> Iterator[Verdict]:
+    about = part.consumer
+    yield from guarded("store-alias", lambda: _alias(part), about=about)
+    yield from guarded("store-templates", lambda: _templates(client, part), about=about, fault="warning")
+    yield from guarded("store-lease", lambda: _lease(client, part, lease_ttl), about=about)
+
+
+def _server(client: Client) -> Iterator[Verdict]:
+    reply = client.call("GET", "/", allow={403})
+    if reply.status == 403:
+        yield warning("store", f"{client.url} answers, and does not tell its version: {reply.problem}")
+        return
+    root = client.read(reply, _root_decoder)
+    version = root.version
+    if root.tagline.startswith(_TAGLINE) and not version.distribution:
+        told = f"for the sake of old programs it calls itself {version.number}"
+        yield ok("store", f"{client.url} is OpenSearch; {told}")
+        return
+    major = version.number.partition(".")[0]
+    told = f"{client.url} is {version.distribution or 'a server without a name'} {version.number}"
+    known = " and ".join(f"{each}.x" for each in _KNOWN)
+    if version.distribution != "opensearch" or not major.isdecimal() or int(major) < min(_KNOWN):
+        yield failed("store", f"{told}; ctisync needs OpenSearch {known}", client.curl.looks())
+    elif int(major) > max(_KNOWN):
+        yield warning("store", f"{told}; ctisync was tried with {known}")
+    else:
+        yield ok("store", told)
+
+
+def _rights(client: Client, parts: Sequence[Parts]) -> Iterator[Verdict]:
+    live, seen = _live(parts), list[Seen]()
+    for part in parts:
+        with suppress(CtisyncError):  # told elsewhere
+            seen.append(part.document.read())
+    found = refused(
+        client,
+        [part.generations.new_name() for part in parts],
+        live,
+        state=any(each.version is not None for each in seen),
+        known=all(each.known for each in seen),
+    )
+    if found:
+        told = f"{client.user} may not send what passes send: {', '.join(found)}"
+        yield failed(
+            "store-rights", told, "ctisync examples opensearch --output roles (gives what is needed)"
+        )
+    elif len(live) < len(parts):
+        yield ok("store-rights", "as far as shows before there is a content, no request of a pass is refused")
+    else:
+        yield ok("store-rights", "no request of a pass is refused")
+
+
+def _user(client: Client, parts: Sequence[Parts]) -> Iterator[Verdict]:
+    reply = client.call("GET", path("_plugins", "_security", "authinfo"), allow={400, 403, 404, 405})
+    if reply.status != 200:
+        yield ok("store-user", "there is no security plugin that would tell who we are")
+        return
+    user = client.read(reply, _who_decoder)
+    roles = ", ".join(sorted(user.roles)) or "none"
+    yield ok("store-user", f"{user.user_name}, roles: {roles}")
+    yield from guarded("store-rights", lambda: _rights(client, parts))
+
+
+def _cluster(client: Client, replicas: int) -> Iterator[Verdict]:
+    reply = client.call("GET", path("_cluster", "health"))
+    health = client.read(reply, _health_decoder)
+    nodes = f"{health.number_of_nodes} node{'s' if health.number_of_nodes != 1 else ''}"
+    told = f"the cluster is {health.status}, {nodes}"
+    if health.status == "red":
+        yield failed("store-cluster", told, client.curl.looks("/_cat/indices?health=red"))
+    elif health.status == "yellow" and replicas >= health.number_of_nodes:
+        hint = f"set store.replicas to less than the {nodes}"
+        yield warning("store-cluster", f"{told}; store.replicas is {replicas}", hint)
+    elif health.status == "yellow" and replicas:
+        yield warning("store-cluster", told, client.curl.looks("/_cat/indices?health=yellow"))
+    else:
+        yield ok("store-cluster", told)
+
+
+def _disk(client: Client) -> Iterator[Verdict]:
+    target = path("_cat", "allocation", query="format=json&h=node,disk.percent")
+    reply = client.call("GET", target)
+    disks = client.read(reply, _disks_decoder)
+    used = {each.node: int(each.percent) for each in disks if each.percent}
+    fullest = max(used, key=used.__getitem__, default=None)
+    if fullest is None:
+        yield ok("store-disk", "the nodes do not tell how full they are")
+        return
+    told = f"the fullest node, {fullest}, uses {used[fullest]} % of its disk"
+    if used[fullest] >= _NEARLY_FULL:
+        hint = f"free disk space; {client.curl.looks('/_cat/allocation?v')}"
+        yield warning("store-disk", f"{told}; at 95 % OpenSearch usually takes no writes", hint)
+    else:
+        yield ok("store-disk", told)
+
+
+def _blocks(client: Client, parts: Sequence[Parts]) -> Iterator[Verdict]:
+    """Of the cluster, and of the indices that passes write to; one that they make anew has none."""
+    found: dict[str, str] = {}
+    reply = client.call("GET", path("_cluster", "settings", query="flat_settings=true"), allow={403})
+    if reply.status == 200:
+        for values in client.read(reply, _settings_decoder).values():
+            found |= {name: name for name, value in values.items() if blocks.is_block(name, value)}
+    for index, settings in _writable(client, parts).items():
+        set_here = [name for name, value in settings.items() if blocks.is_block(name, value)]
+        found |= {f"{name} of {index}": name for name in set_here}
+    if found:
+        hint = blocks.lifted(client.curl, found.values())
+        yield failed("store-blocks", f"these stop passes: {', '.join(sorted(found))}", hint)
+    else:
+        yield ok("store-blocks", "no block on writes")
+
+
+def _altering(client: Client, parts: Sequence[Parts]) -> Iterator[Verdict]:
+    """Settings that ctisync gives to what it makes; an index of other software has what its maker gave it."""
+    found = {
+        index: {name: settings[name] for name in _LOOKED_AT if not _is_ours(settings.get(name), name)}
+        for index, settings in sorted(_indices(client, parts).items())
+    }
+    told = [f"{name} = {value} of {index}" for index in found for name, value in found[index].items()]
+    if told:
+        yield warning(
+            "store-settings",
+            f"what is confirmed may be lost, or altered on its way: {', '.join(told)}",
+            "; ".join(_taken_back(client, index, names) for index, names in found.items() if names),
+        )
+    else:
+        yield ok("store-settings", "what is confirmed is on the disk, and no pipeline alters it")
+
+
+def _is_ours(value: object, name: str) -> bool:
+    return value is None or str(value).lower() == PINNED[name.removeprefix("index.")]
+
+
+def _taken_back(client: Client, index: str, names: Iterable[str]) -> str:
+    return client.curl.mends("PUT", f"/{index}/_settings", dict.fromkeys(names))
+
+
+def _indices(client: Client, parts: Sequence[Parts]) -> dict[str, dict[str, Any]]:
+    """The settings of the indices that there are already, by their flat names."""
+    names = ",".join([INDEX, *(part.consumer.index for part in parts)])
+    query = "flat_settings=true&ignore_unavailable=true&allow_no_indices=true&expand_wildcards=all"
+    reply = client.read(client.call("GET", path(names, "_settings", query=query)), _index_settings_decoder)
+    return {index: held.settings for index, held in reply.items()}
+
+
+def _writable(client: Client, parts: Sequence[Parts]) -> dict[str, dict[str, Any]]:
+    try:
+        return _indices(client, parts)
+    except AccessRefused:
+        found: dict[str, dict[str, Any]] = {}
+        for part in parts:
+            with suppress(ForeignIndex):
+                inventory = part.generations.inventory()
+                found |= {name: each.settings for name, each in inventory.generations.items()}
+        return found
+
+
+def _hidden(client: Client, parts: Sequence[Parts]) -> Iterator[Verdict]:
+    """A content that is not there yet has no index that could be asked for."""
+    check_nothing_hidden(client, INDEX, of_records=False)
+    for live in _live(parts):
+        check_nothing_hidden(client, live)
+    yield ok("store-hidden", "no role hides a part of what is stored")
+
+
+def _live(parts: Sequence[Parts]) -> list[str]:
+    """The contents that there are."""
+    found: list[str] = []
+    for part in parts:
+        with suppress(CtisyncError):  # told elsewhere
+            live = part.generations.inventory().live
+            found += [] if live is None else [live]
+    return found
+
+
+def _alias(part: Parts) -> Iterator[Verdict]:
+    live = part.generations.inventory().live
+    alias = part.consumer.index
+    told = f"{alias} is free" if live is None else f"{alias} leads to {live}"
+    yield ok("store-alias", told, about=part.consumer)
+
+
+def _templates(client: Client, part: Parts) -> Iterator[Verdict]:
+    name = part.generations.new_name()
+    wrong, doubtful = clashes(client, name, MAPPING)
+    hint = mended(client, name) if wrong or doubtful else None
+    if wrong:
+        told = f"an index template gives new indices like {name} {', '.join(wrong)}: a load is refused"
+        yield failed("store-templates", told, hint, about=part.consumer)
+    elif doubtful:
+        told = f"an index template sets {', '.join(doubtful)} for new indices like {name}: a load may fail"
+        yield warning("store-templates", told, hint, about=part.consumer)
+    else:
+        told = "no index template alters what a load makes"
+        yield ok("store-templates", told, about=part.consumer)
+
+
+def _lease(client: Client, part: Parts, ttl: float) -> Iterator[Verdict]:
+    entry = part.document.read().entry
+    holder = holder_of(entry, server_time(client), ttl)
+    told = "free" if holder is None else f"held by a pass at work: {holder}"
+    yield ok("store-lease", told, about=part.consumer)

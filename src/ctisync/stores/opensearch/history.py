@@ -1,0 +1,126 @@
+"""The passes of the past on OpenSearch: index `ctisync-history`, one document a pass, its id the pass's.
+
+    {"consumer": "vd_1.0.0/vd_4.8.0", "began_at": "2026-…Z", "exit_code": 0, "behind": 0, …, "touched": […]}
+
+What dashboards search by is mapped, `touched` is only kept.
+"""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import msgspec
+
+from ctisync.core.account import Account
+from ctisync.core.model import Consumer
+from ctisync.stores.opensearch.client import Client, path
+from ctisync.stores.opensearch.indices import create_index
+
+INDEX: Final = "ctisync-history"
+
+_PAGE: Final = 200
+_PAGE_TOUCHED: Final = 20
+"""Passes: one may have touched what comes to a MB."""
+
+_WORDS: Final = ("pass_id", "consumer", "index", "command", "outcome", "phase")
+_NUMBERS: Final = (
+    *("exit_code", "from_offset", "offset", "last_offset", "behind"),
+    *("initialisations", "changes", "records", "received", "retries"),
+)
+_TIMES: Final = ("began_at", "ended_at", "checked_at", "updated_at")
+_MAPPING: Final[dict[str, Any]] = {
+    "dynamic": False,
+    "properties": {
+        **{name: {"type": "keyword", "ignore_above": 1024} for name in _WORDS},
+        **{name: {"type": "long"} for name in _NUMBERS},
+        **{name: {"type": "date"} for name in _TIMES},
+        "seconds": {"type": "double"},
+        "why": {"type": "text"},
+        "command_owed": {"type": "boolean"},
+        "touched": {"type": "object", "enabled": False},
+    },
+}
+
+_NEWEST_FIRST: Final = [{"began_at": "desc"}, {"pass_id": "desc"}]
+
+
+class _Hit(msgspec.Struct, frozen=True):
+    """`source`: None when only the place in the order was asked for."""
+
+    sort: list[Any]
+    source: Account | None = msgspec.field(name="_source", default=None)
+
+
+class _Total(msgspec.Struct, frozen=True):
+    value: int
+
+
+class _Hits(msgspec.Struct, frozen=True):
+    hits: list[_Hit]
+    total: _Total = _Total(0)
+
+
+class _Page(msgspec.Struct, frozen=True):
+    hits: _Hits
+
+
+_page_decoder: Final = msgspec.json.Decoder(_Page)
+
+
+class History:
+    def __init__(self, client: Client, replicas: int) -> None:
+        self._client = client
+        self._replicas = replicas
+
+    def remember(self, account: Account, keep: int) -> None:
+        """Add the pass, and remove what is older than the `keep` newest of its consumer."""
+        beyond = self._search(account.consumer, {"size": 1, "from": max(0, keep - 1), "_source": False})
+        if beyond is None:
+            create_index(self._client, INDEX, self._replicas, _MAPPING)
+        elif beyond:
+            self._remove(account.consumer, beyond[0].sort[0])
+        document = msgspec.to_builtins(account) | {"behind": account.behind, "ended_at": account.ended_at}
+        # The id is the pass's own, so that a request which is sent again adds nothing.
+        target = path(INDEX, "_doc", account.pass_id, query="refresh=true")
+        self._client.call("PUT", target, msgspec.json.encode(document))
+
+    def passes(self, consumer: Consumer, most: int, *, touched: bool) -> Iterator[Account]:
+        """The newest first."""
+        excluded = [] if touched else ["touched"]
+        after: dict[str, Any] = {}
+        while most > 0:
+            size = min(most, _PAGE_TOUCHED if touched else _PAGE)
+            wanted = {"size": size, "_source": {"excludes": excluded}, **after}
+            hits = self._search(str(consumer), wanted) or []
+            yield from (hit.source for hit in hits if hit.source is not None)
+            if len(hits) < size:
+                return
+            most -= size
+            after = {"search_after": hits[-1].sort}
+
+    def count(self, consumer: Consumer) -> int:
+        found = self._searched(str(consumer), {"size": 0, "track_total_hits": True})
+        return 0 if found is None else found.total.value
+
+    def forget(self, consumer: Consumer) -> None:
+        """Remove all passes of the consumer."""
+        if self._search(str(consumer), {"size": 1, "_source": False}):
+            self._delete(str(consumer))
+
+    def _search(self, consumer: str, wanted: dict[str, Any]) -> list[_Hit] | None:
+        """None when there is no such index yet."""
+        found = self._searched(consumer, wanted)
+        return None if found is None else found.hits
+
+    def _searched(self, consumer: str, wanted: dict[str, Any]) -> _Hits | None:
+        query = {"query": {"term": {"consumer": consumer}}, "sort": _NEWEST_FIRST, "track_total_hits": False}
+        reply = self._client.call("POST", path(INDEX, "_search"), query | wanted, allow={404})
+        return None if reply.status == 404 else self._client.read(reply, _page_decoder).hits
+
+    def _remove(self, consumer: str, began_at: int) -> None:
+        """What began then (in ms), and all before it."""
+        self._delete(consumer, {"range": {"began_at": {"lte": began_at, "format": "epoch_millis"}}})
+
+    def _delete(self, consumer: str, *which: dict[str, Any]) -> None:
+        of_it = {"term": {"consumer": consumer}}
+        target = path(INDEX, "_delete_by_query", query="conflicts=proceed&refresh=true")
+        self._client.call("POST", target, {"query": {"bool": {"filter": [of_it, *which]}}})

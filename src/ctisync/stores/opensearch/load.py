@@ -1,0 +1,80 @@
+"""A content on its way into a generation that nobody reads yet."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from ctisync.core.model import Record
+from ctisync.core.state import ConsumerState
+from ctisync.core.words import counted
+from ctisync.errors import StoreUnavailable
+from ctisync.stores import invariants
+from ctisync.stores.opensearch.bulk import Records
+from ctisync.stores.opensearch.bulk_actions import Action, Sent, index
+
+
+class Publisher(Protocol):
+    """What a load needs of the writer that it belongs to."""
+
+    def keep_alive(self) -> None: ...
+
+    def taken_in(self, records: int) -> None: ...
+
+    def prepare(self, fence: str) -> int: ...
+
+    def publish(self, to: str, after: ConsumerState) -> None: ...
+
+
+class OpenSearchLoad:
+    """A generation that is being filled; `intended`: its swap was announced and may be finished later.
+
+    What is wrong with a record may be raised by a later call than the one that took it in.
+    """
+
+    def __init__(self, writer: Publisher, records: Records, generation: str, fence: str) -> None:
+        self._writer = writer
+        self._records = records
+        self._generation = generation
+        self._fence = fence
+        self._senders = records.senders(fence, writer.keep_alive)
+        self._created = 0
+        self._unclear = 0
+        self.intended = False
+
+    def add(self, records: Sequence[Record]) -> None:
+        """The model's load."""
+        self._account_for(self._senders.add(map(index, records)))
+
+    def publish(self, after: ConsumerState) -> int:
+        invariants.check_publish(after)
+        self._account_for(self._senders.drain())
+        count = self._writer.prepare(self._fence)
+        if not self._created <= count <= self._created + self._unclear:
+            raise StoreUnavailable(
+                f"OpenSearch holds {counted(count, 'record')} after {self._created} were written; "
+                "the old content stays live"
+            )
+        self.intended = True
+        self._writer.publish(self._generation, after)
+        return count
+
+    def stop(self, seconds: float) -> None:
+        """Nothing more is sent. What is under way is waited for, but no longer than that."""
+        self._senders.stop(seconds)
+
+    def _account_for(self, replies: Sequence[Sent]) -> None:
+        for sent in replies:
+            self._created += sent.created
+            self._look_at(sent.conflicts)
+        self._writer.taken_in(self._created)
+
+    def _look_at(self, conflicts: Sequence[Action]) -> None:
+        """A higher version is a record's other line; an equal one is another line or this one, sent twice.
+
+        Which of the two an equal one is cannot be told, so it counts as a new record perhaps.
+        """
+        stored = self._records.versions(self._fence, list({action.name for action in conflicts}))
+        for action in conflicts:
+            found = stored.get(action.name)
+            if found is None or found.version < action.offset:
+                raise StoreUnavailable(f"OpenSearch neither takes nor holds record {action.name}")
+            self._unclear += found.version == action.offset

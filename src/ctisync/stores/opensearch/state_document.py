@@ -1,0 +1,281 @@
+"""The document that holds a consumer's state and its lease.
+
+Index `wazuh-context`, id = context, one field per consumer, which other software reads:
+
+    {"vd_4.8.0": {"offset": 7, "last_offset": 9, "last_snapshot_link": "https://…", "ctisync": {…}}}
+
+The first three are public and keep their names and types; `ctisync` is ours. Whatever else stands in the
+document belongs to others and is written back as the bytes that were read.
+"""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from ctisync.core.account import Work
+from ctisync.core.model import Consumer
+from ctisync.core.state import ConsumerState
+from ctisync.core.wire import UNDECODABLE
+from ctisync.errors import AccessRefused, ConfigurationError
+from ctisync.stores.opensearch.client import Client, Reply, path
+from ctisync.stores.opensearch.curl import SYNC
+from ctisync.stores.opensearch.hidden import check_nothing_hidden, explain_damage
+from ctisync.stores.opensearch.indices import create_index
+
+INDEX: Final = "wazuh-context"
+SCHEMA: Final = 1
+
+_OURS: Final = "ctisync"
+_PUBLIC_TYPES: Final = {
+    "offset": {"type": "long"},
+    "last_offset": {"type": "long"},
+    "last_snapshot_link": {"type": "keyword"},
+    # Not parsed: no value of ours can ever clash with a type that somebody's mapping has guessed.
+    _OURS: {"type": "object", "enabled": False},
+}
+
+_MIGRATIONS: Final[Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {}
+"""From a schema to the next one, on our sub-object."""
+
+
+class Lease(msgspec.Struct, frozen=True):
+    """The right to write, by the name of its holder's token; `until` in seconds since the epoch, the
+    server's time. `owner` and `host` say who and where, `lock` under which lock file of that host (None:
+    under none, or by an earlier version). A `pid` is for people, and so are `since` when it was taken, and
+    how many `records` a load has taken in by the last renewal."""
+
+    token: str
+    owner: str
+    host: str
+    pid: int
+    until: int
+    lock: str | None = None
+    since: int | None = None
+    records: int | None = None
+
+    @property
+    def work(self) -> Work:
+        since = None if self.since is None else datetime.fromtimestamp(self.since, UTC)
+        return Work(f"{self.owner} on {self.host}, process {self.pid}", since, self.records, self.lock)
+
+
+class Swap(msgspec.Struct, frozen=True):
+    """A swap that was begun: the generation that goes live, the offset before, the state after."""
+
+    to: str
+    was: int
+    after: ConsumerState
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """What is remembered of a consumer. `generation` is the live one's name as far as state knows."""
+
+    state: ConsumerState = ConsumerState()
+    lease: Lease | None = None
+    write_id: str = ""
+    generation: str | None = None
+    swap: Swap | None = None
+
+
+class Seen(msgspec.Struct, frozen=True):
+    """The document as read or written: our entry, everything else, and which version it was.
+
+    `version` is (sequence number, primary term), None when there is no document yet.
+    `known`: the consumer's field already holds a sub-object of ours.
+    """
+
+    entry: Entry
+    known: bool
+    fields: dict[str, msgspec.Raw]
+    consumer_fields: dict[str, msgspec.Raw]
+    version: tuple[int, int] | None
+
+
+class _Document(msgspec.Struct, frozen=True):
+    fields: dict[str, msgspec.Raw] = msgspec.field(name="_source")
+    seq_no: int = msgspec.field(name="_seq_no")
+    primary_term: int = msgspec.field(name="_primary_term")
+
+
+class _Written(msgspec.Struct, frozen=True):
+    seq_no: int = msgspec.field(name="_seq_no")
+    primary_term: int = msgspec.field(name="_primary_term")
+
+
+_document_decoder: Final = msgspec.json.Decoder(_Document)
+_written_decoder: Final = msgspec.json.Decoder(_Written)
+_mappings_decoder: Final = msgspec.json.Decoder(dict[str, dict[str, Any]])
+_field_decoder: Final = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
+_ours_decoder: Final = msgspec.json.Decoder(dict[str, Any])
+_entry_decoder: Final = msgspec.json.Decoder(Entry)
+_any_decoder: Final = msgspec.json.Decoder()
+
+
+class StateDocument:
+    def __init__(self, client: Client, consumer: Consumer, replicas: int) -> None:
+        self._client = client
+        self._consumer = consumer
+        self._replicas = replicas
+        self._is_whole = False
+        """Nothing in it is hidden from us, as far as we have asked."""
+
+    def read(self) -> Seen:
+        """Raises ConfigurationError for what a newer ctisync, or nobody who knows us, has written, and for
+        what our user may see only in part."""
+        try:
+            return self._read()
+        except AccessRefused:
+            raise
+        except ConfigurationError:
+            explain_damage(self._client, INDEX)
+            raise
+
+    def _read(self) -> Seen:
+        target = path(INDEX, "_doc", self._consumer.context)
+        reply = self._client.call("GET", target, allow={404, 500})
+        if reply.status == 500:  # also what a document is whose every field is masked
+            explain_damage(self._client, INDEX)
+            raise self._client.refusal(reply, "GET", target)
+        if reply.status == 404:
+            return Seen(entry=Entry(), known=False, fields={}, consumer_fields={}, version=None)
+        document = self._client.read(reply, _document_decoder)
+        field = document.fields.get(self._consumer.name)
+        consumer_fields = {} if field is None else self._decode_field(field)
+        ours = consumer_fields.get(_OURS)
+        return Seen(
+            entry=Entry() if ours is None else self._decode_entry(ours, consumer_fields),
+            known=ours is not None,
+            fields=document.fields,
+            consumer_fields=consumer_fields,
+            version=(document.seq_no, document.primary_term),
+        )
+
+    def write(self, seen: Seen, entry: Entry) -> Seen | None:
+        """Write `entry` over what was `seen`; None when the document has changed meanwhile.
+
+        Raises AccessRefused when a part of the document is hidden from us, which would be lost.
+        """
+        if not self._is_whole:
+            check_nothing_hidden(self._client, INDEX, of_records=False)
+        if not seen.known:
+            self._prepare_index()
+        if not self._is_whole and seen.version is None:  # its index may be new
+            check_nothing_hidden(self._client, INDEX, of_records=False)
+        self._is_whole = True
+        consumer_fields = seen.consumer_fields | _encode_entry(entry)
+        fields = seen.fields | {self._consumer.name: msgspec.Raw(msgspec.json.encode(consumer_fields))}
+        reply = self._put(seen.version, fields)
+        if reply.status == 409:
+            return None
+        written = self._client.read(reply, _written_decoder)
+        return Seen(
+            entry=entry,
+            known=True,
+            fields=fields,
+            consumer_fields=consumer_fields,
+            version=(written.seq_no, written.primary_term),
+        )
+
+    def remove(self, seen: Seen) -> bool:
+        """Remove what is ours from what was `seen`; False when the document has changed meanwhile. It stays,
+        be it empty: to remove a document is a privilege that nothing else needs."""
+        if seen.version is None:
+            return True
+        name = self._consumer.name
+        others = {field: value for field, value in seen.consumer_fields.items() if field not in _PUBLIC_TYPES}
+        fields = {field: value for field, value in seen.fields.items() if field != name}
+        if others:
+            fields[name] = msgspec.Raw(msgspec.json.encode(others))
+        return self._put(seen.version, fields).status != 409
+
+    def _put(self, version: tuple[int, int] | None, fields: Mapping[str, msgspec.Raw]) -> Reply:
+        """The reply to the document being written over this version of it; its status may be 409."""
+        if version is None:
+            target = path(INDEX, "_create", self._consumer.context)
+        else:
+            condition = "if_seq_no={}&if_primary_term={}".format(*version)
+            target = path(INDEX, "_doc", self._consumer.context, query=condition)
+        return self._client.call("PUT", target, msgspec.json.encode(fields), allow={409})
+
+    def _prepare_index(self) -> None:
+        """Make the index if need be, and a place in its mapping, whatever mapping it has.
+
+        Only what is missing is added: types that stand there are other software's.
+        """
+        reply = self._client.call("GET", path(INDEX, "_mapping"), allow={404})
+        mapped: dict[str, Any] = {}
+        if reply.status == 404:
+            create_index(self._client, INDEX, self._replicas, {"dynamic": False})
+        else:
+            # One index, or an alias of one.
+            for index in self._client.read(reply, _mappings_decoder).values():
+                mapped = index.get("mappings", {})
+        # OpenSearch takes the dots of a field's name for levels.
+        for level in self._consumer.name.split("."):
+            mapped = mapped.get("properties", {}).get(level, {})
+        known = mapped.get("properties", {})
+        missing = {name: kind for name, kind in _PUBLIC_TYPES.items() if name not in known}
+        if missing:
+            addition = {"properties": {self._consumer.name: {"properties": missing}}}
+            reply = self._client.call("PUT", path(INDEX, "_mapping"), addition, allow={400})
+            if reply.status == 400:
+                raise ConfigurationError(
+                    f"index {INDEX} has no place for the state of {self._consumer}: {reply.problem}",
+                    hint=f"look at its mapping: {self._client.curl.looks(path(INDEX, '_mapping'))}",
+                )
+
+    def _decode_field(self, field: msgspec.Raw) -> dict[str, msgspec.Raw]:
+        try:
+            return _field_decoder.decode(field) or {}
+        except UNDECODABLE as error:
+            raise self._damaged(error) from error
+
+    def _decode_entry(self, ours: msgspec.Raw, consumer_fields: Mapping[str, msgspec.Raw]) -> Entry:
+        try:
+            found = _ours_decoder.decode(ours)
+            schema = found["schema"]
+            if schema > SCHEMA:
+                raise ConfigurationError(
+                    f"the state of {self._consumer} in {INDEX} was written by a newer ctisync "
+                    f"(schema {schema}, known {SCHEMA})",
+                    hint="install that version of ctisync, or a newer one",
+                )
+            for step in range(schema, SCHEMA):
+                found = _MIGRATIONS[step](found)
+            state = found["state"] | {
+                "offset": _any_decoder.decode(consumer_fields["offset"]),
+                "last_snapshot_link": _any_decoder.decode(consumer_fields["last_snapshot_link"]),
+            }
+            return _entry_decoder.decode(msgspec.json.encode(found | {"state": state}))
+        except (KeyError, TypeError, OverflowError, *UNDECODABLE) as error:
+            raise self._damaged(error) from error
+
+    def _damaged(self, error: Exception) -> ConfigurationError:
+        """What others keep in the document stays."""
+        forgotten = {"doc": {self._consumer.name: None}}
+        typed = self._client.curl.mends("POST", path(INDEX, "_update", self._consumer.context), forgotten)
+        return ConfigurationError(
+            f"the state of {self._consumer} in {INDEX} is damaged: {error!r}",
+            hint=f"{typed}{SYNC} (loads the content anew)",
+        )
+
+
+def _encode_entry(entry: Entry) -> dict[str, msgspec.Raw]:
+    """The consumer's fields that are ours to write. What is public is not stored twice, but for
+    `last_offset`, which is 0 there when it is not known."""
+    state = msgspec.structs.replace(entry.state, unsettled=False)
+    ours = msgspec.to_builtins(entry) | {"schema": SCHEMA}
+    ours["state"] = {
+        name: value
+        for name, value in msgspec.to_builtins(state).items()
+        if name not in ("offset", "last_snapshot_link", "unsettled")
+    }
+    values = {
+        "offset": state.offset,
+        "last_offset": state.last_offset or 0,
+        "last_snapshot_link": state.last_snapshot_link,
+        _OURS: ours,
+    }
+    return {name: msgspec.Raw(msgspec.json.encode(value)) for name, value in values.items()}

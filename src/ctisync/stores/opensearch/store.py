@@ -1,0 +1,350 @@
+"""OpenSearch 2.x and 3.x as a store: content behind an alias, state and lease in one document.
+
+Read on: `writer` (what a writer does, in which order), `fencing` (what it settles first), `lease` and
+`state_document`, `generations` (the indices), `load` and `bulk_pool` (a new content, several bulks at once),
+`bulk` (writes and reads), `history` (the passes of the past), `forget` (a consumer goes), `client` and
+`transport` (requests).
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, suppress
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
+from urllib.parse import SplitResult, urlsplit
+
+import msgspec
+
+from ctisync import tls
+from ctisync.core.account import Account, Work
+from ctisync.core.health import Verdict, guarded, ok
+from ctisync.core.model import Consumer, Holding
+from ctisync.core.state import ConsumerState
+from ctisync.core.words import counted
+from ctisync.errors import LOAD_ANEW, AnotherPass, ConfigurationError, CtisyncError, StoreUnavailable
+from ctisync.ports import Clock
+from ctisync.stores import invariants
+from ctisync.stores.opensearch import forget
+from ctisync.stores.opensearch.bulk import Records
+from ctisync.stores.opensearch.bulk_pool import USUAL, Pace
+from ctisync.stores.opensearch.client import Client, path
+from ctisync.stores.opensearch.cluster import check_one_cluster
+from ctisync.stores.opensearch.curl import Curl
+from ctisync.stores.opensearch.generations import ONE_SHARD, Generations, Layout, consumers
+from ctisync.stores.opensearch.hidden import check_nothing_hidden, check_order, hidden_from_reader
+from ctisync.stores.opensearch.history import History
+from ctisync.stores.opensearch.lease import HeldLease, is_dead, may_be_taken, myself, server_time
+from ctisync.stores.opensearch.state_document import StateDocument
+from ctisync.stores.opensearch.verify import OpenSearchInspection, inspecting
+from ctisync.stores.opensearch.writer import OpenSearchWriter, ShardsReply, shards_decoder
+from ctisync.stores.shutdown import HURRY
+
+if TYPE_CHECKING:
+    from ctisync.stores.opensearch.diagnose import Parts
+
+_PIT_KEEP_ALIVE: Final = "30m"
+_PAGE_BYTES: Final = 4_000_000
+_FIRST_PAGE: Final = 100
+_LARGEST_PAGE: Final = 2_000
+
+
+class _Pit(msgspec.Struct, frozen=True):
+    pit_id: str
+
+
+class _Hit(msgspec.Struct, frozen=True):
+    id: str = msgspec.field(name="_id")
+    source: msgspec.Raw = msgspec.field(name="_source")
+    sort: list[str | None]
+
+
+class _Hits(msgspec.Struct, frozen=True):
+    hits: list[_Hit]
+
+
+class _Page(ShardsReply, frozen=True, kw_only=True):
+    hits: _Hits
+    timed_out: bool
+
+
+_pit_decoder: Final = msgspec.json.Decoder(_Pit)
+_page_decoder: Final = msgspec.json.Decoder(_Page)
+
+
+class OpenSearchStore:
+    """A cluster that answers at `urls`; user, password and certificates go to these origins alone.
+
+    `host_lock`: the id of the lock file that the caller holds (`locks.host_lock`), so that a lease which was
+    taken under the same one is known to be a dead pass's; None: it holds none.
+    `lease_ttl` and `timeout` (of one request) are in seconds.
+    """
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        clock: Clock,
+        *,
+        host_lock: str | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        ca_file: str | None = None,
+        client_cert: str | None = None,
+        client_key: str | None = None,
+        layout: Layout = ONE_SHARD,
+        pace: Pace = USUAL,
+        lease_ttl: float = 900,
+        timeout: float = 60,
+    ) -> None:
+        # Costs 0.2 s, which only those should pay who have an OpenSearch.
+        from ctisync.stores.opensearch.transport import Access, HttpTransport
+
+        self._origins = origins = [_origin(url) for url in urls]
+        access = Access(username, password, ca_file, client_cert, client_key)
+        self._name = ",".join(origin.geturl() for origin in origins)
+        self._curl = Curl(origins[0].geturl(), username, ca_file, client_cert, client_key)
+        self._client = Client(HttpTransport(origins, access, timeout), self._curl.url, clock, self._curl)
+        self._connect = lambda url: HttpTransport([url], access, timeout)
+        self._is_one_cluster = len(origins) == 1
+        self._clock = clock
+        self._host_lock = host_lock
+        self._client_cert = client_cert
+        self._layout = layout
+        self._pace = pace
+        self._lease_ttl = lease_ttl
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    def look(self, consumer: Consumer) -> ConsumerState:
+        entry = self._document(consumer).read().entry
+        generations = self._generations(consumer)
+        inventory = generations.inventory()
+        # One that was made for another alias stands under that, where the inventory doesn't look.
+        here = entry.state.index_elsewhere(consumer) is None
+        missing = entry.state.content and here and inventory.live != entry.generation
+        if entry.lease is None:
+            # Whoever puts up a fence has a lease; one that stays without it was put up by a request that was
+            # done after its pass had gone.
+            left = any(map(generations.fences, inventory.generations.values()))
+        else:
+            left = is_dead(entry.lease, myself(self._host_lock))
+        return msgspec.structs.replace(entry.state, unsettled=entry.swap is not None or missing or left)
+
+    def checked(self, consumer: Consumer, state: ConsumerState) -> None:
+        self._check_cluster()
+        document = self._document(consumer)
+        seen = document.read()
+        lease = seen.entry.lease
+        free = lease is None or may_be_taken(lease, server_time(self._client), self._lease_ttl, None)
+        stored = msgspec.structs.replace(seen.entry.state, unsettled=state.unsettled)
+        if free and invariants.only_looked(stored, state):
+            # The write_id stays: a writer that looks for his own must go on finding it.
+            document.write(seen, msgspec.structs.replace(seen.entry, state=state))
+
+    @contextmanager
+    def writer(self, consumer: Consumer) -> Iterator[OpenSearchWriter]:
+        self._check_cluster()
+        generations = self._generations(consumer)
+        # A foreign index, and one that our user does not see as it is, is refused before anything is written.
+        if (live := generations.inventory().live) is not None:
+            check_nothing_hidden(self._client, live)
+        lease = self._lease(consumer)
+        records = Records(self._client, self._clock, self._pace)
+        writer = OpenSearchWriter(self._client, consumer, lease, generations, records)
+        try:
+            with self._client.hurried_by_a_stop():
+                writer.take_over()
+                yield writer
+        finally:
+            writer.let_go()
+
+    def count(self, consumer: Consumer) -> int | None:
+        generations = self._generations(consumer)
+        live = generations.inventory().live
+        if live is None:
+            return None
+        generations.show_all(live)
+        reply = self._client.read(self._client.call("GET", path(consumer.index, "_count")), shards_decoder)
+        _check_shards(reply)
+        return reply.count
+
+    def export(self, consumer: Consumer) -> Iterator[bytes]:
+        generations = self._generations(consumer)
+        live = generations.inventory().live
+        if live is None:
+            raise invariants.no_content(self.name, consumer, self._document(consumer).read().entry.state)
+        generations.show_all(live)
+        return self._lines(consumer.index)
+
+    def hidden(self, consumer: Consumer) -> str | None:
+        live = self._generations(consumer).inventory().live
+        return None if live is None else hidden_from_reader(self._client, live)
+
+    def certificates(self) -> Iterator[tuple[str, datetime]]:
+        yield from tls.ends([origin.geturl() for origin in self._origins], self._client_cert)
+
+    def inspect(self, consumer: Consumer) -> AbstractContextManager[OpenSearchInspection]:
+        document, generations = self._document(consumer), self._generations(consumer)
+        return inspecting(self._client, consumer, document, generations, self._lease_ttl)
+
+    def examine(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
+        from ctisync.stores.opensearch.diagnose import examine
+
+        if len(self._origins) > 1:
+            yield from guarded("store-nodes", self._examine_nodes)
+        parts = self._parts(consumers)
+        yield from examine(self._client, parts, self._layout.replicas, self._lease_ttl)
+
+    def refusals(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
+        from ctisync.stores.opensearch.diagnose import refusals
+
+        return refusals(self._client, self._parts(consumers))
+
+    def work(self, consumer: Consumer) -> Work | None:
+        lease = self._document(consumer).read().entry.lease
+        if lease is None or may_be_taken(lease, server_time(self._client), self._lease_ttl, None):
+            return None
+        return lease.work
+
+    def remember(self, account: Account, keep: int, within: float) -> None:
+        with self._client.bounded(within):
+            self._check_cluster()
+            self._history().remember(account, keep)
+
+    def passes(self, consumer: Consumer, most: int, *, touched: bool = False) -> Iterator[Account]:
+        return self._history().passes(consumer, most, touched=touched)
+
+    def consumers(self) -> list[Consumer]:
+        return consumers(self._client)
+
+    def holding(self, consumer: Consumer) -> Holding:
+        return forget.holding(
+            self._client, consumer, self._document(consumer), self._generations(consumer), self._history()
+        )
+
+    def forget(self, consumer: Consumer) -> None:
+        generations, history = self._generations(consumer), self._history()
+        known = self._document(consumer).read().known
+        if not (known or generations.own() or history.count(consumer)):
+            return
+        self._check_cluster()
+        lease = self._lease(consumer)
+        try:
+            with self._client.hurried_by_a_stop():
+                forget.forget(lease, consumer, generations, history)
+        except BaseException:
+            # What is left is settled by the next pass that takes the lease; it need not wait.
+            with suppress(AnotherPass, StoreUnavailable, ConfigurationError):
+                self._client.finish(lease.release)
+            raise
+
+    def close(self) -> None:
+        self._client.close()
+
+    def _lines(self, alias: str) -> Iterator[bytes]:
+        """All lines by name, from one point in time; a keyword sorts by its UTF-8 bytes."""
+        begin = path(alias, "_search", "point_in_time", query=f"keep_alive={_PIT_KEEP_ALIVE}")
+        pit = self._client.read(self._client.call("POST", begin), _pit_decoder).pit_id
+        try:
+            after: list[str | None] | None = None
+            size = _FIRST_PAGE
+            while hits := self._page(alias, pit, size, after):
+                check_order(after, hits[0].sort, alias)
+                yield from map(_line, hits)
+                after = hits[-1].sort
+                a_line = sum(len(bytes(hit.source)) for hit in hits) // len(hits)
+                size = max(1, min(_LARGEST_PAGE, _PAGE_BYTES // max(1, a_line)))
+        finally:
+            with suppress(StoreUnavailable):  # it expires by itself
+                end = path("_search", "point_in_time")
+                self._client.call("DELETE", end, {"pit_id": [pit]}, allow={403, 404}, within=HURRY)
+
+    def _page(self, alias: str, pit: str, size: int, after: list[str | None] | None) -> list[_Hit]:
+        search: dict[str, object] = {
+            "pit": {"id": pit, "keep_alive": _PIT_KEEP_ALIVE},
+            "sort": [{"name": "asc"}],
+            "size": size,
+            "track_total_hits": False,
+        }
+        if after is not None:
+            search["search_after"] = after
+        reply = self._client.call("POST", path("_search"), search, allow={404}, on=[alias])
+        if reply.status == 404:
+            raise StoreUnavailable(
+                f"OpenSearch has given up the export: nothing was read from it for {_PIT_KEEP_ALIVE}",
+                hint="write it to a file: ctisync export --output FILE",
+            )
+        page = self._client.read(reply, _page_decoder)
+        _check_shards(page)
+        if page.timed_out:
+            raise StoreUnavailable(f"OpenSearch at {self._client.url} ran out of time in a search")
+        return page.hits.hits
+
+    def _check_cluster(self) -> None:
+        """Once, before anything is written."""
+        if not self._is_one_cluster:
+            check_one_cluster(self._origins, self._connect, self._curl)
+            self._is_one_cluster = True
+
+    def _examine_nodes(self) -> Iterator[Verdict]:
+        told, listed = check_one_cluster(self._origins, self._connect, self._curl), len(self._origins)
+        yield ok(
+            "store-nodes", f"{told} of the {listed} nodes in store.url say of which cluster they are: one"
+        )
+
+    def _lease(self, consumer: Consumer) -> HeldLease:
+        document = self._document(consumer)
+        return HeldLease(self._client, document, self._clock, self._lease_ttl, host_lock=self._host_lock)
+
+    def _history(self) -> History:
+        return History(self._client, self._layout.replicas)
+
+    def _parts(self, consumers: Sequence[Consumer]) -> "list[Parts]":
+        from ctisync.stores.opensearch.diagnose import Parts
+
+        return [Parts(each, self._document(each), self._generations(each)) for each in consumers]
+
+    def _document(self, consumer: Consumer) -> StateDocument:
+        return StateDocument(self._client, consumer, self._layout.replicas)
+
+    def _generations(self, consumer: Consumer) -> Generations:
+        def stored() -> str | None:
+            with suppress(CtisyncError):
+                return self._document(consumer).read().entry.generation
+            return None
+
+        return Generations(self._client, consumer, self._clock, self._layout, stored)
+
+
+def _line(hit: _Hit) -> bytes:
+    if hit.sort != [hit.id]:
+        raise StoreUnavailable(
+            f"record {hit.id} was written by another program: its name is {hit.sort[0]}", hint=LOAD_ANEW
+        )
+    return bytes(hit.source)
+
+
+def _check_shards(reply: ShardsReply) -> None:
+    if reply.shards.failed:
+        raise StoreUnavailable(f"{counted(reply.shards.failed, 'shard')} of OpenSearch did not answer")
+
+
+def _origin(url: str) -> SplitResult:
+    """Scheme, host, port and path prefix of a node's URL; anything else in it is refused."""
+    try:
+        parts = urlsplit(url)
+        known = (
+            parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
+        )
+    except ValueError:
+        raise ConfigurationError("store.url holds a URL that cannot be read", hint=_URL_HINT) from None
+    if "@" in parts.netloc:
+        raise ConfigurationError(
+            "store.url holds a user or a password", hint="use store.username and store.password_file instead"
+        )
+    if not known or parts.query or parts.fragment:
+        raise ConfigurationError(f"store.url: {url} names no OpenSearch", hint=_URL_HINT)
+    return parts._replace(path=parts.path.rstrip("/"))
+
+
+_URL_HINT: Final = "it looks like https://host:9200 or https://host:9200,https://host2:9200"

@@ -1,0 +1,283 @@
+"""OpenSearch, for an audit: a content from one point in time, with the state that was stored before and
+after it; and whether generations, aliases and lease belong together.
+"""
+
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from ctisync.core.findings import Finding, Kind
+from ctisync.core.model import Consumer, Record
+from ctisync.core.state import ConsumerState
+from ctisync.errors import StoreUnavailable
+from ctisync.stores.opensearch import blocks
+from ctisync.stores.opensearch.client import Client, path
+from ctisync.stores.opensearch.generations import MAPPING, Generations, Inventory
+from ctisync.stores.opensearch.hidden import check_order
+from ctisync.stores.opensearch.lease import may_be_taken, server_time
+from ctisync.stores.opensearch.state_document import Entry, StateDocument
+
+_KEEP_ALIVE: Final = "30m"
+_LOOKS: Final = 5
+"""How often state and content are read again because a writer has written in between."""
+
+_NAMES_A_SEARCH: Final = 500
+_FIRST_PAGE: Final = 100
+_LARGEST_PAGE: Final = 2_000
+_PAGE_BYTES: Final = 4_000_000
+
+# A record's place in its shard, which is about the order in which it lies on the disk. Across shards
+# places may be equal, names are not.
+_IN_PLACE: Final = ({"_seq_no": "asc"}, {"name": "asc"})
+
+
+class _Pit(msgspec.Struct, frozen=True):
+    pit_id: str
+
+
+class _Hit(msgspec.Struct, frozen=True):
+    id: str = msgspec.field(name="_id")
+    version: int = msgspec.field(name="_version")
+    source: msgspec.Raw = msgspec.field(name="_source", default=msgspec.Raw(b""))
+    sort: list[Any] = []
+
+    @property
+    def record(self) -> Record:
+        return Record(self.id, self.version, bytes(self.source))
+
+
+class _Total(msgspec.Struct, frozen=True):
+    value: int
+
+
+class _Hits(msgspec.Struct, frozen=True):
+    hits: list[_Hit]
+    total: _Total | None = None
+
+
+class _Shards(msgspec.Struct, frozen=True):
+    failed: int
+
+
+class _Found(msgspec.Struct, frozen=True):
+    hits: _Hits
+    timed_out: bool
+    shards: _Shards = msgspec.field(name="_shards")
+
+
+class _Made(msgspec.Struct, frozen=True):
+    settings: dict[str, Any]
+
+
+_pit_decoder: Final = msgspec.json.Decoder(_Pit)
+_found_decoder: Final = msgspec.json.Decoder(_Found)
+_made_decoder: Final = msgspec.json.Decoder(dict[str, _Made])
+_object_decoder: Final = msgspec.json.Decoder(dict[str, Any])
+
+
+class OpenSearchInspection:
+    """`ports.Inspection`. `pit` is a point in time of the live generation, None when there is none."""
+
+    def __init__(
+        self,
+        client: Client,
+        consumer: Consumer,
+        entry: Entry,
+        inventory: Inventory,
+        generations: Generations,
+        pit: str | None,
+        *,
+        holder: str | None,
+    ) -> None:
+        self._client = client
+        self._consumer = consumer
+        self._entry = entry
+        self._inventory = inventory
+        self._generations = generations
+        self._pit = pit
+        self._holder = holder
+
+    @property
+    def state(self) -> ConsumerState:
+        entry, live = self._entry, self._inventory.live
+        missing = entry.state.content and live != entry.generation
+        return msgspec.structs.replace(entry.state, unsettled=entry.swap is not None or missing)
+
+    def findings(self, *, deep: bool) -> Iterator[Finding]:
+        """`deep` asks no more: records lie in checksummed files, which OpenSearch looks after itself."""
+        if self._holder is not None:
+            told = "what is not live may be its work, and the state may lag behind it"
+            yield Finding(Kind.WRITER_AT_WORK, self._holder, told)
+        yield from self._not_the_stored_one()
+        yield from self._not_live()
+        yield from self._fences()
+        if self._inventory.live is not None:
+            yield from self._make(self._inventory.live)
+
+    def count(self) -> int | None:
+        if self._pit is None:
+            return None
+        total = self._search(size=0, track_total_hits=True).total
+        return 0 if total is None else total.value
+
+    def scan(self) -> Iterator[Record]:
+        if self._pit is None:
+            return
+        size = _FIRST_PAGE
+        after: dict[str, Any] = {}
+        while hits := self._search(size=size, sort=_IN_PLACE, track_total_hits=False, **after).hits:
+            check_order(after.get("search_after"), hits[0].sort, self._consumer.index)
+            yield from (hit.record for hit in hits)
+            after = {"search_after": hits[-1].sort}
+            a_line = sum(len(bytes(hit.source)) for hit in hits) // len(hits)
+            size = max(1, min(_LARGEST_PAGE, _PAGE_BYTES // max(1, a_line)))
+
+    def lookup(self, names: Collection[str]) -> dict[str, Record]:
+        found: dict[str, Record] = {}
+        wanted = list(names) if self._pit is not None else []
+        for start in range(0, len(wanted), _NAMES_A_SEARCH):
+            some = wanted[start : start + _NAMES_A_SEARCH]
+            hits = self._search(size=len(some), query={"ids": {"values": some}}).hits
+            found |= {hit.id: hit.record for hit in hits}
+        return found
+
+    def neighbours(self, name: str, most: int) -> list[str]:
+        if self._pit is None:
+            return []
+        before = self._search(size=most, sort=[{"name": "desc"}], query={"range": {"name": {"lt": name}}})
+        behind = self._search(size=most, sort=[{"name": "asc"}], query={"range": {"name": {"gt": name}}})
+        return [*reversed([hit.id for hit in before.hits]), *(hit.id for hit in behind.hits)]
+
+    def _not_the_stored_one(self) -> Iterator[Finding]:
+        live, entry = self._inventory.live, self._entry
+        if entry.swap is None and entry.state.content and live != entry.generation:
+            told = f"the state speaks of generation {entry.generation}, live is {live or 'none'}"
+            yield Finding(Kind.GENERATION_WRONG, live or self._consumer.index, told)
+
+    def _not_live(self) -> Iterator[Finding]:
+        """A lease that was not given back explains what its holder, alive or dead, has left; without
+        one there can only be the generation that was replaced last, for those who still read it."""
+        live, entry = self._inventory.live, self._entry
+        others = sorted(self._inventory.generations.keys() - {live})
+        if entry.lease is not None or entry.state.loading or entry.swap is not None:
+            for name in others:
+                told = "it belongs to a pass that is under way or was killed"
+                yield Finding(Kind.GENERATION_LEFT, name, told)
+            return
+        created = self._created() if others else {}
+        newest = 0 if live is None else created.get(live, 0)
+        replaced = [name for name in others if created.get(name, 0) <= newest]
+        for name in others:
+            if [name] != replaced:
+                told = "it is neither live nor the one that was replaced, and nothing is being loaded"
+                yield Finding(Kind.GENERATION_STRAY, name, told)
+
+    def _created(self) -> dict[str, int]:
+        """When each generation was made, by the server's clock, which names do not tell."""
+        names = ",".join(self._inventory.generations)
+        target = path(names, "_settings", query="flat_settings=true&ignore_unavailable=true")
+        found = self._client.read(self._client.call("GET", target), _made_decoder)
+        return {name: int(made.settings["index.creation_date"]) for name, made in found.items()}
+
+    def _fences(self) -> Iterator[Finding]:
+        """Whoever was fenced before the lease's holder must be locked out, or he could still write."""
+        lease = self._entry.lease
+        own = None if lease is None else self._generations.new_fence(lease.token, 0).removesuffix("0")
+        for generation in self._inventory.generations.values():
+            for fence in self._generations.fences(generation):
+                if own is None or not fence.startswith(own):
+                    told = f"it leads to {generation.name}, and its holder does not have the lease"
+                    yield Finding(Kind.WRITER_DEAD, fence, told)
+
+    def _make(self, live: str) -> Iterator[Finding]:
+        """How the live generation was made, and what somebody has made of it."""
+        query = "flat_settings=true&filter_path=*.mappings,*.settings"
+        reply = self._client.read(self._client.call("GET", path(live, query=query)), _object_decoder)
+        index = reply.get(live, {})
+        mappings, settings = index.get("mappings", {}), index.get("settings", {})
+        if str(mappings.get("dynamic")).lower() != "false":
+            yield Finding(Kind.GENERATION_WRONG, live, "its mapping is not `dynamic: false` any more")
+        for field, wanted in MAPPING["properties"].items():
+            if (found := mappings.get("properties", {}).get(field)) != wanted:
+                told = f"{field} is mapped as {found}, ctisync makes it {wanted}"
+                yield Finding(Kind.GENERATION_WRONG, live, told)
+        set_here = [name for name, value in settings.items() if blocks.is_block(name, value)]
+        to_do = blocks.lifted(self._client.curl, set_here) if set_here else None
+        for name in set_here:
+            yield Finding(
+                Kind.GENERATION_WRONG, live, f"{name} is set: it takes no writes or no reads", to_do
+            )
+        if settings.get("index.refresh_interval") == "-1":
+            yield Finding(
+                Kind.GENERATION_WRONG, live, "its refresh is off: readers do not see what is written"
+            )
+        yield from self._origin(live, mappings.get("_meta", {}).get("ctisync", {}))
+
+    def _origin(self, live: str, meta: dict[str, Any]) -> Iterator[Finding]:
+        """A swap that is not finished yet has the state before it."""
+        said, state = meta.get("snapshot_offset"), self._entry.state
+        if state.content and self._entry.swap is None and said != state.snapshot_offset:
+            told = f"it came from a snapshot of {said}, the state says {state.snapshot_offset}"
+            yield Finding(Kind.GENERATION_WRONG, live, told)
+
+    def _search(self, **what: Any) -> _Hits:
+        body = {"pit": {"id": self._pit, "keep_alive": _KEEP_ALIVE}, "version": True, **what}
+        found = self._client.read(
+            self._client.call("POST", path("_search"), body, on=[self._consumer.index]), _found_decoder
+        )
+        if found.shards.failed or found.timed_out:
+            raise StoreUnavailable(f"OpenSearch at {self._client.url} answered a search only in part")
+        return found.hits
+
+
+@contextmanager
+def inspecting(
+    client: Client, consumer: Consumer, document: StateDocument, generations: Generations, ttl: float
+) -> Iterator[OpenSearchInspection]:
+    """State, aliases and content that were stored together, if need be after a few tries.
+
+    While a writer never stops they are as close as the last try got them; then the findings tell of him.
+    """
+    for tries_left in reversed(range(_LOOKS)):
+        before = document.read().entry
+        inventory = generations.inventory()
+        if inventory.live is not None:
+            generations.show_all(inventory.live)
+        with _point_in_time(client, inventory.live) as pit:
+            entry = document.read().entry
+            if tries_left and not _same(before, entry):
+                continue
+            holder = holder_of(entry, server_time(client), ttl)
+            yield OpenSearchInspection(client, consumer, entry, inventory, generations, pit, holder=holder)
+            return
+
+
+@contextmanager
+def _point_in_time(client: Client, live: str | None) -> Iterator[str | None]:
+    if live is None:
+        yield None
+        return
+    query = f"keep_alive={_KEEP_ALIVE}&allow_partial_pit_creation=false"
+    begun = client.call("POST", path(live, "_search", "point_in_time", query=query))
+    pit = client.read(begun, _pit_decoder).pit_id
+    try:
+        yield pit
+    finally:
+        # Who may not end it has read all the same; it expires by itself.
+        client.call("DELETE", path("_search", "point_in_time"), {"pit_id": [pit]}, allow={403, 404})
+
+
+def _same(before: Entry, after: Entry) -> bool:
+    return (before.state, before.generation, before.swap) == (after.state, after.generation, after.swap)
+
+
+def holder_of(entry: Entry, now: int, ttl: float) -> str | None:
+    """The writer that is alive, for people; `now` by the server's clock."""
+    lease = entry.lease
+    if lease is None or may_be_taken(lease, now, ttl, None):
+        return None
+    until = datetime.fromtimestamp(lease.until, UTC).isoformat(sep=" ", timespec="seconds")
+    return f"{lease.owner} on {lease.host}, process {lease.pid}, lease until {until}"

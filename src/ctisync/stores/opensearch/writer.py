@@ -1,0 +1,272 @@
+"""A writer of one consumer: ranges, and whole contents; the order of its writes is the design."""
+
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Final
+
+import msgspec
+
+from ctisync.core.model import Consumer, Put, Record, Snapshot, Write
+from ctisync.core.state import ConsumerState, load_abandoned, load_begun
+from ctisync.core.words import counted
+from ctisync.errors import LOAD_ANEW, AnotherPass, ConfigurationError, StoreUnavailable
+from ctisync.stores import invariants
+from ctisync.stores.opensearch.bulk import Records, fence_is_gone
+from ctisync.stores.opensearch.bulk_actions import Action, Sent, Stored, delete, index
+from ctisync.stores.opensearch.client import Client, path
+from ctisync.stores.opensearch.fencing import Hold
+from ctisync.stores.opensearch.generations import Generations
+from ctisync.stores.opensearch.hidden import check_nothing_hidden
+from ctisync.stores.opensearch.lease import HeldLease
+from ctisync.stores.opensearch.load import OpenSearchLoad
+from ctisync.stores.opensearch.state_document import Entry, Swap
+from ctisync.stores.shutdown import HURRY
+
+_OUT_OF_REACH: Final = (AnotherPass, StoreUnavailable, ConfigurationError)
+"""Why tidying up may fail; the next pass does it then. A signal is none of them."""
+
+
+RECENT_BYTES: Final = 8_000_000
+"""Of lines: half of a large range, and the later half, which is the likelier one to be touched again."""
+
+Recent = dict[str, tuple[Record, Stored] | None]
+"""By name: the record and its version, or None for one that is gone."""
+
+
+class _Shards(msgspec.Struct, frozen=True):
+    failed: int
+
+
+class ShardsReply(msgspec.Struct, frozen=True):
+    """A reply that tells whether all shards took part; `count` where there is one."""
+
+    shards: _Shards = msgspec.field(name="_shards")
+    count: int = 0
+
+
+shards_decoder: Final = msgspec.json.Decoder(ShardsReply)
+
+
+class OpenSearchWriter:
+    """What is written goes through the fence on the live generation, the state through the lease."""
+
+    def __init__(
+        self,
+        client: Client,
+        consumer: Consumer,
+        lease: HeldLease,
+        generations: Generations,
+        records: Records,
+    ) -> None:
+        self._client = client
+        self._lease = lease
+        self._generations = generations
+        self._records = records
+        self._hold = Hold(lease, generations, consumer)
+        self._seen: dict[str, Stored | None] = {}
+        self._recent: Recent = {}
+        self._replaced: list[str] = []
+        self._unsearchable = False
+
+    def take_over(self) -> None:
+        self._hold.take_over()
+
+    def let_go(self) -> None:
+        """Best effort: what stays behind is taken over by this host's next pass, or expires."""
+        self._client.finish(self._let_go)
+
+    def _let_go(self) -> None:
+        """Each step whatever becomes of the other: an alias that stays is found by the next pass, a lease
+        that stays keeps other hosts away."""
+        if self._unsearchable:
+            with suppress(*_OUT_OF_REACH), self._client.bounded(HURRY):
+                self.make_searchable()
+        try:
+            self._hold.let_go()
+        except _OUT_OF_REACH:
+            with suppress(*_OUT_OF_REACH), self._client.bounded(HURRY):
+                self._lease.release()
+        else:
+            with suppress(*_OUT_OF_REACH):
+                self._lease.release()
+
+    @property
+    def state(self) -> ConsumerState:
+        return self._lease.entry.state
+
+    def save(self, state: ConsumerState) -> None:
+        invariants.check_save(self.state, state)
+        self._commit_state(state)
+
+    def read(self, names: Collection[str]) -> dict[str, Record]:
+        if self._hold.live is None:
+            return {}
+        unknown = [name for name in names if name not in self._recent]
+        found = self._records.read(self._live_fence(), unknown)
+        if unknown:  # a rule may have come since the pass began
+            check_nothing_hidden(self._client, self._hold.live)
+        found |= {name: known for name in names if (known := self._recent.get(name)) is not None}
+        self._seen |= {name: found[name][1] if name in found else None for name in names}
+        return {name: record for name, (record, _) in found.items()}
+
+    def apply(self, writes: Sequence[Write], after: ConsumerState) -> None:
+        """The model's rng, b1, done: remember the range's end, write and check each item, advance."""
+        invariants.check_apply(self.state, writes, after)
+        recent, self._recent = self._recent, {}
+        self._commit_state(msgspec.structs.replace(self.state, range_to=after.offset))
+        fence = self._live_fence()
+        sent = self._write(fence, self._actions(fence, writes))
+        self._explain(fence, sent, recent)
+        self._commit_state(after)
+        self._seen = {}
+        self._recent = remembered(writes, sent)
+
+    def make_searchable(self) -> None:
+        if self._hold.live is not None:
+            self.refresh(self._live_fence())
+        self._unsearchable = False
+
+    def keep_alive(self) -> None:
+        self._lease.renew_if_due()
+
+    def taken_in(self, records: int) -> None:
+        """How far a load is; the next renewal of the lease tells it."""
+        self._lease.records = records
+
+    @contextmanager
+    def load(self, snapshot: Snapshot) -> Iterator[OpenSearchLoad]:
+        """The model's mk, reg, strays: a fenced generation, then the lease is seen to be ours still,
+        then what dead writers have left is removed."""
+        to = self._generations.new_name()
+        fence = self._hold.fence(to)
+        load = OpenSearchLoad(self, self._records, to, fence)
+        try:
+            with self._client.hurried_by_a_stop():
+                self._generations.create(to, snapshot, fence)
+                self.taken_in(0)
+                self._commit_state(load_begun(self.state))
+                self._hold.drop_strays(to, spare=self._replaced)
+                yield load
+        finally:
+            self._lease.records = None
+            if not load.intended:
+                self._client.finish(lambda: self._abandon(to, load))
+
+    def publish(self, to: str, after: ConsumerState) -> None:
+        """The model's intent, swap, fin. `to` is complete, checked, and fenced."""
+        live = self._hold.live
+        self._recent = {}
+        self._lease.commit(lambda entry: _intent(entry, to, after))
+        if not self._hold.swap(to):
+            self._lease.look()
+            raise StoreUnavailable("the swap of contents was not done; the next pass finishes it")
+        self._replaced += [live] if live is not None else []
+        self._seen = {}
+        self._lease.commit(
+            lambda entry: msgspec.structs.replace(entry, state=after, generation=to, swap=None)
+        )
+
+    def prepare(self, fence: str) -> int:
+        """Give a loaded generation its settings for reading; how many records readers would find."""
+        if not self._generations.configure_for_reading(fence):
+            raise fence_is_gone()
+        self.refresh(fence)
+        return self._shards_reply("GET", fence, "_count").count
+
+    def refresh(self, fence: str) -> None:
+        self._shards_reply("POST", fence, "_refresh")
+
+    def _shards_reply(self, method: str, fence: str, what: str) -> ShardsReply:
+        reply = self._client.call(method, path(fence, what), allow={404})
+        if reply.status == 404:
+            raise fence_is_gone()
+        found = self._client.read(reply, shards_decoder)
+        if found.shards.failed:
+            shards = counted(found.shards.failed, "shard")
+            raise StoreUnavailable(f"{shards} of OpenSearch did not answer to {what}")
+        return found
+
+    def _abandon(self, generation: str, load: OpenSearchLoad) -> None:
+        """Nobody can have made it live: no swap to it was ever announced."""
+        load.stop(HURRY)
+        with suppress(*_OUT_OF_REACH):
+            self._generations.drop_begun(generation)
+            self._hold.forget(generation)
+            self._commit_state(load_abandoned(self.state))
+
+    def _live_fence(self) -> str:
+        live = self._hold.live
+        if live is None:
+            raise ValueError("there is no live content")
+        return self._hold.fence(live)
+
+    def _commit_state(self, state: ConsumerState) -> None:
+        self._lease.commit(lambda entry: msgspec.structs.replace(entry, state=state))
+
+    def _actions(self, fence: str, writes: Sequence[Write]) -> Iterator[Action]:
+        deletes = [write.name for write in writes if not isinstance(write, Put)]
+        unread = [name for name in deletes if name not in self._seen]
+        found = self._records.versions(fence, unread) if unread else {}
+        for write in writes:
+            if isinstance(write, Put):
+                yield index(write.record)
+                continue
+            stored = self._seen.get(write.name) or found.get(write.name)
+            if stored is not None and stored.version < write.offset:
+                yield delete(write.name, write.offset, stored)
+
+    def _write(self, fence: str, actions: Iterable[Action]) -> list[Sent]:
+        self._unsearchable = True
+        senders = self._records.senders(fence, self.keep_alive)
+        try:
+            return senders.add(actions) + senders.drain()
+        finally:
+            senders.stop(HURRY)
+
+    def _explain(self, fence: str, sent: Sequence[Sent], recent: Recent) -> None:
+        """A conflict at the very offset is a write of this range, done before. Where another version stands,
+        or nothing that should, somebody else has written: stop. Somebody else may also have written the very
+        version of a `recent` record, which was not read for this range: reading it now tells."""
+        conflicts = [action for each in sent for action in each.conflicts]
+        stored = self._records.versions(fence, [action.name for action in conflicts])
+        for action in conflicts:
+            found = stored.get(action.name)
+            if found is None and action.kind == "delete":
+                continue
+            if found is None or found.version != action.offset:
+                raise StoreUnavailable(
+                    f"another program writes to the content: offset {action.offset} of record {action.name} "
+                    f"is to be written, {'nothing' if found is None else found.version} stands there",
+                    hint=f"stop the other program, then: {LOAD_ANEW}",
+                )
+        self._records.read(fence, [action.name for action in conflicts if action.name in recent])
+
+
+def _intent(entry: Entry, to: str, after: ConsumerState) -> Entry:
+    """The offset is lowered before the swap, so that it never claims more than what may be live."""
+    swap = Swap(to=to, was=entry.state.offset, after=after)
+    state = msgspec.structs.replace(entry.state, offset=min(entry.state.offset, after.offset))
+    return msgspec.structs.replace(entry, state=state, swap=swap)
+
+
+def remembered(writes: Sequence[Write], sent: Sequence[Sent]) -> Recent:
+    """Of a range's writes, the last ones whose replies tell how the record now stands.
+
+    The next range often touches the same records, and need not read them. What is known from the replies to
+    our own writes is good for one range: whatever comes between forgets it.
+    """
+    stands = {name: stored for each in sent for name, stored in each.stands.items()}
+    recent: Recent = {}
+    size = 0
+    for write in reversed(writes):
+        if write.name not in stands:
+            continue
+        stored = stands[write.name]
+        if stored is None or not isinstance(write, Put):
+            recent[write.name] = None
+            continue
+        size += len(write.record.line)
+        if size > RECENT_BYTES:
+            break
+        recent[write.name] = write.record, stored
+    return recent

@@ -1,0 +1,157 @@
+"""How a record's line is stored and read back: as text, or as a zstd frame made with a dictionary.
+
+Lines repeat each other more than themselves: a dictionary of what many have in common makes a frame of one
+line as small as its share of a ZIP. It is trained on the first lines of a load and serves that generation.
+
+A frame says which dictionary it was made with, how long its line is, and holds a checksum of it. For SQL
+there is a function: after `register(connection)`, `ctisync_line(line)` gives the text of either kind.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Final, Literal, NamedTuple, Protocol
+
+import zstandard
+from zstandard import BufferSegment
+
+MOST_UNPACKED: Final = 16 << 20
+"""Bytes of a line. A longer one is stored as text, so that no damaged or foreign frame takes more memory."""
+
+_NO_DICTIONARY: Final = 0
+
+Value = str | bytes | int | float | None
+"""Of SQL, as Python has it."""
+
+Compression = Literal["zstd", "none"]
+
+_LEVEL: Final = 1
+_DICTIONARY_BYTES: Final = 64 << 10
+_SEGMENT_BYTES: Final = 2048
+"""Pieces of lines of which the dictionary is made. Without this figure zstd tries some, takes three times as
+long, and on records that are much alike may choose so badly that twice as many bytes are left."""
+_COMPARED_BYTES: Final = 8
+_LEAST_TRAINED_ON: Final = 1 << 20
+"""Bytes of lines. A content that has fewer gains too little to be worth a dictionary."""
+_MOST_TRAINED_ON: Final = 2 << 20
+"""More packs no better, and each byte takes nine of memory."""
+_LONGEST_SAMPLE: Final = 256 << 10
+_OWN_NUMBERS: Final = 1 << 15
+"""Lower ones are reserved for dictionaries that everybody knows."""
+
+
+class Stored(NamedTuple):
+    """The two columns of a line. When there is a frame, the text is empty."""
+
+    text: bytes
+    frame: BufferSegment | None
+
+
+class Packing(Protocol):
+    """How the lines of one generation are stored."""
+
+    def pack(self, lines: Sequence[bytes]) -> list[Stored]: ...
+
+
+class AsText:
+    """For those who read the file with nothing but SQL."""
+
+    def pack(self, lines: Sequence[bytes]) -> list[Stored]:
+        return [Stored(line, None) for line in lines]
+
+
+class Packer:
+    """A zstd frame a line, with its length and checksum."""
+
+    def __init__(self, dictionary: bytes | None) -> None:
+        if dictionary is None:
+            self._compressor = zstandard.ZstdCompressor(level=_LEVEL, write_checksum=True)
+            return
+        prepared = zstandard.ZstdCompressionDict(dictionary, zstandard.DICT_TYPE_FULLDICT)
+        prepared.precompute_compress(level=_LEVEL)
+        self._compressor = zstandard.ZstdCompressor(level=_LEVEL, dict_data=prepared, write_checksum=True)
+
+    def pack(self, lines: Sequence[bytes]) -> list[Stored]:
+        """All of them in one call, during which other threads run."""
+        frames = iter(self._frames([line for line in lines if len(line) <= MOST_UNPACKED]))
+        return [
+            Stored(b"", next(frames)) if len(line) <= MOST_UNPACKED else Stored(line, None) for line in lines
+        ]
+
+    def _frames(self, lines: "list[bytes | bytearray | memoryview[int]]") -> list[BufferSegment]:
+        if not lines:
+            return []
+        packed = self._compressor.multi_compress_to_buffer(lines)
+        return [packed[number] for number in range(len(packed))]
+
+
+def number_of(generation: int) -> int:
+    """The dictionary's, which stands in each of its frames. Both kinds of numbers are used once in a file."""
+    return _OWN_NUMBERS + generation
+
+
+def trained(lines: Sequence[bytes], number: int) -> bytes | None:
+    """A dictionary of what these lines have in common; None when they are too few."""
+    samples: list[bytes | bytearray | memoryview[int]] = []
+    size = 0
+    for line in lines:
+        if len(line) <= _LONGEST_SAMPLE and size < _MOST_TRAINED_ON:
+            samples.append(line)
+            size += len(line)
+    if size < _LEAST_TRAINED_ON:
+        return None
+    try:
+        dictionary = zstandard.train_dictionary(
+            _DICTIONARY_BYTES, samples, k=_SEGMENT_BYTES, d=_COMPARED_BYTES, dict_id=number
+        )
+    except zstandard.ZstdError:  # so few that nothing can be told of what they have in common
+        return None
+    return dictionary.as_bytes()
+
+
+class Unreadable(ValueError):
+    """A frame that cannot be unpacked; the text says why."""
+
+
+class UnreadableState(ValueError):
+    """What is stored of a consumer is no state."""
+
+
+class Unpacker:
+    """Unpacks the frames of one database. Its dictionaries are read when a frame first names them."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._by_dictionary = {_NO_DICTIONARY: zstandard.ZstdDecompressor()}
+
+    def line(self, frame: bytes) -> bytes:
+        """Raises Unreadable."""
+        try:
+            told = zstandard.get_frame_parameters(frame)
+            if told.content_size > MOST_UNPACKED:  # or does not say: that is the highest number of all
+                raise Unreadable(f"it claims to be longer than {MOST_UNPACKED} bytes")
+            unpacking = self._by_dictionary.get(told.dict_id) or self._with_dictionary(told.dict_id)
+            return unpacking.decompress(frame, allow_extra_data=False)
+        except zstandard.ZstdError as error:
+            raise Unreadable(str(error)) from None
+
+    def _with_dictionary(self, number: int) -> zstandard.ZstdDecompressor:
+        query = "SELECT CAST(content AS BLOB) FROM dictionaries WHERE id = ?"
+        found = self._connection.execute(query, (number,)).fetchone()
+        if found is None:
+            raise Unreadable(f"its dictionary {number} is missing")
+        dictionary = zstandard.ZstdCompressionDict(found[0], zstandard.DICT_TYPE_FULLDICT)
+        self._by_dictionary[number] = zstandard.ZstdDecompressor(dict_data=dictionary)
+        return self._by_dictionary[number]
+
+
+def register(connection: sqlite3.Connection) -> None:
+    """Give the connection the SQL function `ctisync_line`: the text of the view `content`'s column `line`.
+
+    A statement that meets a line which cannot be unpacked fails with sqlite3.OperationalError.
+    """
+    unpacker = Unpacker(connection)
+
+    def line(stored: Value) -> Value:
+        return unpacker.line(stored).decode() if isinstance(stored, bytes) else stored
+
+    connection.create_function("ctisync_line", 1, line, deterministic=True)

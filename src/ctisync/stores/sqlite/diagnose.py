@@ -1,0 +1,73 @@
+"""SQLite, for an examination: whether a pass can read and write the file, by looking at it."""
+
+import os
+import shutil
+import sqlite3
+import stat
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from ctisync.core.health import ROOM_FOR_A_RANGE, Verdict, failed, guarded, mib, ok
+from ctisync.harmless import quoted
+from ctisync.own_files import claimed
+from ctisync.stores.sqlite.connection import check_library, reading
+from ctisync.stores.sqlite.schema import MIGRATIONS, version_of
+
+_MOMENT: Final = 1.0
+"""Seconds to wait for another program's lock: nobody who examines waits for a backup to end."""
+
+
+def examine(path: Path) -> Iterator[Verdict]:
+    """The library, then the file; the one that is not there yet is as good as its folder is."""
+    yield from guarded("sqlite", _library)
+    yield from guarded("store", lambda: _file(path))
+
+
+def refusals(path: Path) -> Iterator[Verdict]:
+    """What keeps the file's owner, as whom passes run, from writing to it; who looks may be another user."""
+    with suppress(OSError):  # what cannot be looked at is not told
+        if not _owner_can_write(path):
+            yield _unwritable(path)
+        elif (free := shutil.disk_usage(path.parent).free) < ROOM_FOR_A_RANGE:
+            told = f"the disk of {path} has {mib(free)} left, too little for a pass"
+            yield failed("store-disk", told, f"df -h {quoted(path.parent)}")
+
+
+def _owner_can_write(path: Path) -> bool:
+    file, folder = path.stat(), path.parent.stat()
+    is_seen = os.geteuid() in (0, file.st_uid)
+    if is_seen and not all(os.access(each, os.R_OK | os.W_OK) for each in (path, path.parent)):
+        return False
+    modes = [each.st_mode for each in (file, folder) if each.st_uid == file.st_uid]
+    wanted = stat.S_IRUSR | stat.S_IWUSR
+    return file.st_uid == 0 or all(mode & wanted == wanted for mode in modes)
+
+
+def _unwritable(path: Path) -> Verdict:
+    return failed(
+        "store",
+        f"{path} can be read and not written: the file and its folder must both be writable",
+        claimed(path) or f"ls -ld {quoted(path.parent)} {quoted(path)}",
+    )
+
+
+def _library() -> Iterator[Verdict]:
+    check_library()
+    yield ok("sqlite", f"the library is {sqlite3.sqlite_version}")
+
+
+def _file(path: Path) -> Iterator[Verdict]:
+    with reading(path, _MOMENT, untouched=True) as connection:
+        if connection is None:
+            yield ok("store", f"{path} is made by the first pass")
+        elif not all(os.access(each, os.R_OK | os.W_OK) for each in (path, path.parent)):
+            yield _unwritable(path)
+        else:
+            version = version_of(connection, path)
+            older = "" if version == len(MIGRATIONS) else ", which the next pass makes a newer one"
+            yield ok(
+                "store",
+                f"{path} can be read and written, its schema version is {version}{older}",
+            )

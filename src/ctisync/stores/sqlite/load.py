@@ -1,0 +1,136 @@
+"""A new content on its way into the file: packed piece by piece, written in few transactions."""
+
+import sqlite3
+from collections.abc import Sequence
+from concurrent.futures import Future, wait
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Final, Protocol, Self
+
+from ctisync.core.model import Record
+from ctisync.core.state import ConsumerState
+from ctisync.core.words import counted
+from ctisync.errors import StoreUnavailable
+from ctisync.stores import invariants
+from ctisync.stores.sqlite import tables
+from ctisync.stores.sqlite.compression import AsText, Compression, Packer, Packing, number_of, trained
+from ctisync.threads import beside
+
+PACKED_AT_ONCE: Final = 2 << 20
+"""Bytes of lines. A first piece of this size is plenty to train a dictionary on."""
+
+WRITTEN_AT_ONCE: Final = 4 << 20
+"""Bytes as they are stored, in one transaction: each waits for the disk, and its rows for that in memory."""
+
+
+class LoadingWriter(Protocol):
+    """What a load needs of the writer that has begun it."""
+
+    path: Path
+
+    def transaction(self) -> AbstractContextManager[None]: ...
+
+    def swap(self, generation: int, after: ConsumerState) -> None: ...
+
+
+class SqliteLoad:
+    """A `ports.Load`: a generation that no consumer's row points to yet.
+
+    While one piece is packed by a thread, which touches no database, the next is read. It is for few large
+    pieces that a thread pays: for each record, the two would wait for each other.
+    """
+
+    def __init__(
+        self,
+        writer: LoadingWriter,
+        connection: sqlite3.Connection,
+        generation: int,
+        compression: Compression,
+    ) -> None:
+        self._writer = writer
+        self._connection = connection
+        self._generation = generation
+        self._packing: Packing | None = AsText() if compression == "none" else None
+        self._dictionary: bytes | None = None
+        self._begun: list[Record] = []
+        self._begun_bytes = 0
+        self._packed: Future[list[tables.RecordRow]] | None = None
+        self._waiting: list[tables.RecordRow] = []
+        self._waiting_bytes = 0
+        self._taken = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._packed is not None:
+            wait([self._packed])
+
+    def add(self, records: Sequence[Record]) -> None:
+        self._begun += records
+        self._begun_bytes += sum(len(record.line) for record in records)
+        if self._begun_bytes >= PACKED_AT_ONCE:
+            self._pack()
+            if self._waiting_bytes >= WRITTEN_AT_ONCE:
+                self._write()
+
+    def publish(self, after: ConsumerState) -> int:
+        invariants.check_publish(after)
+        self._pack()
+        self._take(self._packed)
+        self._write()
+        with self._writer.transaction():
+            held = tables.count_records(self._connection, self._generation)
+            if held != self._taken:
+                raise StoreUnavailable(
+                    f"{self._writer.path} holds {counted(held, 'record')} of the new content, "
+                    f"it took {self._taken}; the old content stays",
+                    hint="ctisync sync",
+                )
+            self._writer.swap(self._generation, after)
+        return held
+
+    def _pack(self) -> None:
+        """Have packed what was added, and take over what was packed meanwhile."""
+        self._take(self._packed)
+        packed, records = Future[list[tables.RecordRow]](), self._begun
+        self._packed = packed
+        self._begun, self._begun_bytes = [], 0
+
+        def pack() -> None:
+            try:
+                packed.set_result(self._rows(records))
+            except BaseException as error:  # noqa: BLE001  # handed on to the caller's thread
+                packed.set_exception(error)
+
+        if beside(pack, "packing") is None:
+            packed.set_result(self._rows(records))
+
+    def _rows(self, records: list[Record]) -> list[tables.RecordRow]:
+        """The thread's work."""
+        if self._packing is None:
+            self._dictionary = trained([record.line for record in records], number_of(self._generation))
+            self._packing = Packer(self._dictionary)
+        return tables.as_rows(records, self._packing)
+
+    def _take(self, packed: Future[list[tables.RecordRow]] | None) -> None:
+        if packed is not None:
+            found = packed.result()
+            self._waiting += found
+            self._waiting_bytes += sum(row.size for row in found)
+
+    def _write(self) -> None:
+        """In the order of their names, in which the index and an export have them; what has the same name
+        stays in the order in which it came."""
+        self._waiting.sort(key=_name)
+        dictionary, self._dictionary = self._dictionary, None
+        with self._writer.transaction():
+            if dictionary is not None:
+                number = number_of(self._generation)
+                tables.add_dictionary(self._connection, number, self._generation, dictionary)
+            self._taken += tables.add_records(self._connection, self._generation, self._waiting)
+        self._waiting, self._waiting_bytes = [], 0
+
+
+def _name(row: tables.RecordRow) -> str:
+    return row.name

@@ -1,0 +1,184 @@
+"""SQLite: one file, one writer, each step of a pass one transaction.
+
+Content rows belong to a generation and each consumer's row points to the live one. A new content is
+committed piece by piece into a generation that nobody reads, and goes live together with its state.
+"""
+
+import sqlite3
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from ctisync.core.account import Account, Work
+from ctisync.core.health import Verdict
+from ctisync.core.model import Consumer, Holding
+from ctisync.core.state import ConsumerState
+from ctisync.ports import Clock, Writer
+from ctisync.stores import invariants
+from ctisync.stores.disk_space import free_in
+from ctisync.stores.sqlite import history, tables
+from ctisync.stores.sqlite.compression import Compression
+from ctisync.stores.sqlite.connection import PATIENCE, named_errors, open_writable, reading
+from ctisync.stores.sqlite.verify import SqliteInspection
+from ctisync.stores.sqlite.writer import writing
+
+
+class SqliteStore:
+    """A `ctisync.ports.Store` in the file `path`, which the first write creates (its folder must exist).
+
+    Raises ConfigurationError for a path that cannot be opened and for a file that is not ctisync's or
+    a newer ctisync's, StoreUnavailable for a lock, a full disk and damage. For use by one thread.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        clock: Clock,
+        patience: float = PATIENCE,
+        compression: Compression = "zstd",
+        *,
+        untouched: bool = False,
+    ) -> None:
+        """`patience`: seconds to wait for another program's lock. `compression`: of what is written from
+        now on; either kind is read. `untouched`: to look neither migrates the file of an older
+        ctisync nor leaves SQLite's own files beside it."""
+        self._path = path
+        self._clock = clock
+        self._patience = patience
+        self._compression = compression
+        self._untouched = untouched
+
+    @property
+    def name(self) -> str:
+        return f"sqlite:///{self._path}"
+
+    def look(self, consumer: Consumer) -> ConsumerState:
+        with reading(self._path, self._patience, untouched=self._untouched) as connection:
+            row = None if connection is None else tables.find_consumer(connection, consumer)
+            if connection is None or row is None:
+                return ConsumerState()
+            gone = row.state.content and tables.live_generation(connection, row) is None
+            return msgspec.structs.replace(row.state, unsettled=gone)
+
+    def checked(self, consumer: Consumer, state: ConsumerState) -> None:
+        with (
+            closing(open_writable(self._path, self._patience)) as file,
+            named_errors(self._path),
+            file.transaction(),
+        ):
+            found = tables.find_consumer(file.connection, consumer)
+            row = found or tables.add_consumer(file.connection, consumer)
+            if invariants.only_looked(row.state, state):
+                tables.set_state(file.connection, row.id, state)
+
+    def writer(self, consumer: Consumer) -> AbstractContextManager[Writer]:
+        return writing(self._path, self._patience, consumer, self._clock, self._compression)
+
+    def count(self, consumer: Consumer) -> int | None:
+        with self._live(consumer) as live:
+            return None if live is None else tables.count_records(*live)
+
+    def hidden(self, consumer: Consumer) -> None:
+        """A file is read whole or not at all."""
+
+    def certificates(self) -> Iterator[tuple[str, datetime]]:
+        yield from ()
+
+    def export(self, consumer: Consumer) -> Iterator[bytes]:
+        with self._live(consumer) as live:
+            if live is None:
+                raise invariants.no_content(self.name, consumer, self.look(consumer))
+            yield from tables.lines_by_name(*live)
+
+    @contextmanager
+    def inspect(self, consumer: Consumer) -> Iterator[SqliteInspection]:
+        with reading(self._path, self._patience) as connection:
+            row = None if connection is None else tables.find_consumer(connection, consumer)
+            yield SqliteInspection(connection, self._path, row)
+
+    def examine(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
+        from ctisync.stores.sqlite.diagnose import examine
+
+        return examine(self._path)
+
+    def refusals(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
+        from ctisync.stores.sqlite.diagnose import refusals
+
+        return refusals(self._path)
+
+    def work(self, consumer: Consumer) -> Work | None:
+        with reading(self._path, self._patience, untouched=self._untouched) as connection:
+            row = None if connection is None else tables.find_consumer(connection, consumer)
+            if connection is None or row is None or not row.state.loading:
+                return None
+            return tables.load_under_way(connection, row)
+
+    def remember(self, account: Account, keep: int, within: float) -> None:
+        patience = min(self._patience, within)
+        with (
+            closing(open_writable(self._path, patience)) as file,
+            named_errors(self._path),
+            file.transaction(),
+        ):
+            history.remember(file.connection, account, keep)
+
+    def passes(self, consumer: Consumer, most: int, *, touched: bool = False) -> Iterator[Account]:
+        with reading(self._path, self._patience) as connection:
+            if connection is not None:
+                yield from history.passes(connection, consumer, most, touched=touched)
+
+    def consumers(self) -> list[Consumer]:
+        with reading(self._path, self._patience, untouched=True) as connection:
+            return [] if connection is None else tables.consumers_with_content(connection)
+
+    def holding(self, consumer: Consumer) -> Holding:
+        with reading(self._path, self._patience, untouched=True) as connection:
+            if connection is None:
+                return Holding()
+            row = tables.find_consumer(connection, consumer)
+            stored = None if row is None else tables.bytes_of_contents(connection, row.id)
+            live = None if row is None else row.generation
+            return Holding(
+                places=() if stored is None else (str(self._path),),
+                records=None if live is None else tables.count_records(connection, live),
+                bytes=stored or 0,
+                passes=history.count(connection, consumer),
+                state=row is not None,
+            )
+
+    def forget(self, consumer: Consumer) -> None:
+        with reading(self._path, self._patience, untouched=True) as connection:
+            if connection is None or not (
+                tables.find_consumer(connection, consumer) or history.count(connection, consumer)
+            ):
+                return
+        with writing(self._path, self._patience, consumer, self._clock, self._compression) as writer:
+            writer.forget()
+
+    def close(self) -> None:
+        """Nothing is held open between two calls."""
+
+    @contextmanager
+    def _live(self, consumer: Consumer) -> Iterator[tuple[sqlite3.Connection, int] | None]:
+        """The consumer's live generation, and where to read it as it is now; None when there is none."""
+        with reading(self._path, self._patience, untouched=self._untouched) as connection:
+            row = None if connection is None else tables.find_consumer(connection, consumer)
+            live = None if connection is None or row is None else tables.live_generation(connection, row)
+            yield None if connection is None or live is None else (connection, live)
+
+
+def room_in(database: Path, *, untouched: bool = False) -> int:
+    """Bytes: what is free on its disk, and its own pages that earlier contents have left empty.
+
+    `untouched`: as in `connection.reading`. Raises StoreUnavailable when neither can be told.
+    """
+    free = free_in(database.parent)
+    with reading(database, untouched=untouched) as connection:
+        if connection is None:
+            return free
+        (pages,) = connection.execute("PRAGMA freelist_count").fetchone()
+        (page_size,) = connection.execute("PRAGMA page_size").fetchone()
+        return free + int(pages) * int(page_size)

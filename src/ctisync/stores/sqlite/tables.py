@@ -1,0 +1,278 @@
+"""The statements on the tables, a function each. Those that write belong within a transaction."""
+
+import sqlite3
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import datetime
+from typing import Final, NamedTuple
+
+import msgspec
+from zstandard import BufferSegment
+
+from ctisync.core.account import Work
+from ctisync.core.model import Consumer, Delete, Record, Snapshot
+from ctisync.core.state import ConsumerState
+from ctisync.core.wire import UNDECODABLE
+from ctisync.stores.sqlite.compression import Packing, Unpacker, Unreadable, UnreadableState
+
+_NAMES_AT_ONCE: Final = 500
+"""SQLite before 3.32 takes 999 parameters in a statement."""
+
+_state_decoder: Final = msgspec.json.Decoder(ConsumerState)
+
+_INSERT: Final = (
+    "INSERT INTO records (generation, name, offset, line, packed) VALUES (?, ?, ?, CAST(? AS TEXT), ?)"
+)
+
+
+class RecordRow(NamedTuple):
+    """A record with its line as it is stored."""
+
+    name: str
+    offset: int
+    text: bytes
+    frame: BufferSegment | None
+
+    @property
+    def size(self) -> int:
+        """Bytes of the line, as it is stored."""
+        return len(self.text) if self.frame is None else len(self.frame)
+
+
+def as_rows(records: Sequence[Record], packing: Packing) -> list[RecordRow]:
+    lines = packing.pack([record.line for record in records])
+    return [RecordRow(record.name, record.offset, *line) for record, line in zip(records, lines, strict=True)]
+
+
+class ConsumerRow(NamedTuple):
+    """What is stored of a consumer, and which generation of its content is live."""
+
+    id: int
+    generation: int | None
+    state: ConsumerState
+
+
+def find_consumer(connection: sqlite3.Connection, consumer: Consumer) -> ConsumerRow | None:
+    """Raises UnreadableState."""
+    row = connection.execute(
+        "SELECT id, generation, state FROM consumers WHERE context = ? AND name = ?",
+        (consumer.context, consumer.name),
+    ).fetchone()
+    if row is None:
+        return None
+    number, generation, state = row
+    try:
+        return ConsumerRow(number, generation, _state_decoder.decode(state))
+    except UNDECODABLE as error:
+        raise UnreadableState(str(error)) from error
+
+
+def add_consumer(connection: sqlite3.Connection, consumer: Consumer) -> ConsumerRow:
+    """Nothing is known of it so far."""
+    state = ConsumerState()
+    added = connection.execute(
+        "INSERT INTO consumers (context, name, state) VALUES (?, ?, ?)",
+        (consumer.context, consumer.name, _encode(state)),
+    )
+    assert added.lastrowid is not None  # an INSERT has been run
+    return ConsumerRow(added.lastrowid, None, state)
+
+
+def set_state(connection: sqlite3.Connection, consumer_id: int, state: ConsumerState) -> None:
+    connection.execute("UPDATE consumers SET state = ? WHERE id = ?", (_encode(state), consumer_id))
+
+
+def set_writer(connection: sqlite3.Connection, consumer_id: int, token: str) -> None:
+    connection.execute("UPDATE consumers SET writer = ? WHERE id = ?", (token, consumer_id))
+
+
+def is_writer(connection: sqlite3.Connection, consumer_id: int, token: str) -> bool:
+    query = "SELECT 1 FROM consumers WHERE id = ? AND writer = ?"
+    return connection.execute(query, (consumer_id, token)).fetchone() is not None
+
+
+def drop_consumer(connection: sqlite3.Connection, consumer_id: int) -> None:
+    connection.execute("DELETE FROM consumers WHERE id = ?", (consumer_id,))
+
+
+def consumers_with_content(connection: sqlite3.Connection) -> list[Consumer]:
+    """Those that have a generation, live or not, in the order of their names."""
+    found = connection.execute(
+        "SELECT DISTINCT context, name FROM consumers JOIN generations ON generations.consumer = consumers.id"
+        " ORDER BY context, name"
+    )
+    return [Consumer(context.decode(), name.decode()) for context, name in found]
+
+
+def bytes_of_contents(connection: sqlite3.Connection, consumer_id: int) -> int | None:
+    """Of all lines as they are stored, live or not; None where there is no generation."""
+    # A file of before the packing has no such column.
+    packed = any(row[1] == b"packed" for row in connection.execute("PRAGMA table_info(records)"))
+    size = "length(CAST(line AS BLOB))" + (" + ifnull(length(packed), 0)" if packed else "")
+    (generations,) = connection.execute(
+        "SELECT count(*) FROM generations WHERE consumer = ?", (consumer_id,)
+    ).fetchone()
+    if not generations:
+        return None
+    (total,) = connection.execute(
+        f"SELECT ifnull(sum({size}), 0) FROM records"  # noqa: S608  # a constant
+        " WHERE generation IN (SELECT id FROM generations WHERE consumer = ?)",
+        (consumer_id,),
+    ).fetchone()
+    return int(total)
+
+
+def set_live(connection: sqlite3.Connection, consumer_id: int, generation: int | None) -> None:
+    connection.execute("UPDATE consumers SET generation = ? WHERE id = ?", (generation, consumer_id))
+
+
+def add_generation(
+    connection: sqlite3.Connection, consumer_id: int, snapshot: Snapshot, begun_at: datetime
+) -> int:
+    added = connection.execute(
+        "INSERT INTO generations (consumer, snapshot_offset, snapshot_link, begun_at) VALUES (?, ?, ?, ?)",
+        (consumer_id, snapshot.offset, snapshot.link, begun_at.isoformat()),
+    )
+    assert added.lastrowid is not None  # an INSERT has been run
+    return added.lastrowid
+
+
+def dead_generations(connection: sqlite3.Connection, consumer_id: int) -> list[int]:
+    """The generations of a consumer that are not live: replaced ones, and what killed loads left."""
+    rows = connection.execute(
+        "SELECT generations.id FROM generations JOIN consumers ON consumers.id = generations.consumer"
+        " WHERE consumers.id = ? AND generations.id IS NOT consumers.generation",
+        (consumer_id,),
+    )
+    return [generation for (generation,) in rows]
+
+
+def live_generation(connection: sqlite3.Connection, row: ConsumerRow) -> int | None:
+    """None when there is none, or it is gone."""
+    found = connection.execute("SELECT id FROM generations WHERE id = ?", (row.generation,)).fetchone()
+    return None if found is None else int(found[0])
+
+
+def load_under_way(connection: sqlite3.Connection, row: ConsumerRow) -> Work | None:
+    """What the newest generation holds that is not live."""
+    found = connection.execute(
+        "SELECT id, begun_at FROM generations WHERE consumer = ? AND id IS NOT ? ORDER BY id DESC LIMIT 1",
+        (row.id, row.generation),
+    ).fetchone()
+    if found is None:
+        return None
+    since = datetime.fromisoformat(found[1].decode())
+    return Work(since=since, records=count_records(connection, found[0]))
+
+
+def drop_records(connection: sqlite3.Connection, generation: int, after: int, most: int) -> int | None:
+    """Remove up to so many records whose id is above `after`; the last one's id, None when there are no more.
+
+    By id is how they lie in the file (the `+` keeps SQLite off the index): whole pages become free at once.
+    """
+    ids = connection.execute(
+        "SELECT id FROM records WHERE id > ? AND +generation = ? ORDER BY id LIMIT ?",
+        (after, generation, most),
+    ).fetchall()
+    if not ids:
+        return None
+    [first], [last] = ids[0], ids[-1]
+    connection.execute(
+        "DELETE FROM records WHERE id BETWEEN ? AND ? AND +generation = ?", (first, last, generation)
+    )
+    return int(last)
+
+
+def drop_generation(connection: sqlite3.Connection, generation: int) -> None:
+    connection.execute("DELETE FROM dictionaries WHERE generation = ?", (generation,))
+    connection.execute("DELETE FROM generations WHERE id = ?", (generation,))
+
+
+def add_dictionary(connection: sqlite3.Connection, number: int, generation: int, content: bytes) -> None:
+    connection.execute("INSERT INTO dictionaries VALUES (?, ?, ?)", (number, generation, content))
+
+
+def find_dictionary(connection: sqlite3.Connection, generation: int) -> bytes | None:
+    row = connection.execute(
+        "SELECT content FROM dictionaries WHERE generation = ?", (generation,)
+    ).fetchone()
+    return None if row is None else row[0]
+
+
+def add_records(connection: sqlite3.Connection, generation: int, rows: Sequence[RecordRow]) -> int:
+    """Store these records unless one with an offset as high stands there; how many have a new name.
+
+    Texts are bound as bytes and cast, which stores them without decoding them here.
+    """
+    new = connection.executemany(
+        f"{_INSERT} ON CONFLICT (generation, name) DO NOTHING",
+        ((generation, *row) for row in rows),
+    ).rowcount
+    if new < len(rows):
+        put_records(connection, generation, rows)
+    return new
+
+
+def put_records(connection: sqlite3.Connection, generation: int, rows: Iterable[RecordRow]) -> None:
+    """Store these records unless one with an offset as high stands there."""
+    connection.executemany(
+        f"{_INSERT} ON CONFLICT (generation, name) DO UPDATE"
+        " SET offset = excluded.offset, line = excluded.line, packed = excluded.packed"
+        " WHERE excluded.offset > records.offset",
+        ((generation, *row) for row in rows),
+    )
+
+
+def delete_records(connection: sqlite3.Connection, generation: int, deletes: Iterable[Delete]) -> None:
+    """Remove these records unless one with an offset as high stands there."""
+    connection.executemany(
+        "DELETE FROM records WHERE generation = ? AND name = ? AND offset < ?",
+        ((generation, delete.name, delete.offset) for delete in deletes),
+    )
+
+
+def find_records(connection: sqlite3.Connection, generation: int, names: Collection[str]) -> Iterator[Record]:
+    """Those of these records that are there. Raises Unreadable."""
+    unpacker = Unpacker(connection)
+    every = list(names)
+    for start in range(0, len(every), _NAMES_AT_ONCE):
+        some = every[start : start + _NAMES_AT_ONCE]
+        found = connection.execute(
+            "SELECT name, offset, line, CAST(packed AS BLOB) FROM records"  # noqa: S608  # question marks
+            f" WHERE generation = ? AND name IN ({', '.join('?' * len(some))})",
+            (generation, *some),
+        )
+        for name, offset, text, frame in found:
+            yield Record(name.decode(), offset, _line(unpacker, name, text, frame))
+
+
+def count_records(connection: sqlite3.Connection, generation: int) -> int:
+    (number,) = connection.execute(
+        "SELECT count(*) FROM records WHERE generation = ?", (generation,)
+    ).fetchone()
+    return int(number)
+
+
+def lines_by_name(connection: sqlite3.Connection, generation: int) -> Iterator[bytes]:
+    """Ascending by the names' UTF-8 bytes: that is how SQLite compares text by itself.
+
+    Raises Unreadable.
+    """
+    unpacker = Unpacker(connection)
+    rows = connection.execute(
+        "SELECT name, line, CAST(packed AS BLOB) FROM records WHERE generation = ? ORDER BY name",
+        (generation,),
+    )
+    return (_line(unpacker, name, text, frame) for name, text, frame in rows)
+
+
+def _line(unpacker: Unpacker, name: bytes, text: bytes, frame: bytes | None) -> bytes:
+    if frame is None:
+        return text
+    try:
+        return unpacker.line(frame)
+    except Unreadable as error:
+        raise Unreadable(f"record {name.decode('utf-8', 'replace')} cannot be unpacked: {error}") from None
+
+
+def _encode(state: ConsumerState) -> str:
+    return msgspec.json.encode(state).decode()

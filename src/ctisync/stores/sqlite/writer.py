@@ -1,0 +1,187 @@
+"""One pass's right to change a consumer's tables. Content, offset and owed command change together.
+
+Each transaction first makes sure that no later pass has begun: that one's token would stand in the
+consumer's row.
+"""
+
+import math
+import uuid
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+from typing import Final
+
+from ctisync.core.model import Consumer, Delete, Put, Record, Snapshot, Write
+from ctisync.core.state import ConsumerState, content_gone, load_abandoned, load_begun
+from ctisync.errors import AnotherPass, StoreUnavailable
+from ctisync.ports import Clock
+from ctisync.stores import invariants
+from ctisync.stores.shutdown import HURRY, finish, is_stop
+from ctisync.stores.sqlite import history, tables
+from ctisync.stores.sqlite.compression import AsText, Compression, Packer, Packing
+from ctisync.stores.sqlite.connection import Writable, named_errors, open_writable
+from ctisync.stores.sqlite.load import SqliteLoad
+
+DROPPED_AT_ONCE: Final = 10_000
+"""Records removed in one transaction, so that the write-ahead log stays small."""
+
+
+@contextmanager
+def writing(
+    path: Path, patience: float, consumer: Consumer, clock: Clock, compression: Compression
+) -> Iterator["SqliteWriter"]:
+    with closing(open_writable(path, patience)) as file:
+        yield SqliteWriter(file, consumer, clock, compression)
+
+
+class SqliteWriter:
+    def __init__(
+        self,
+        file: Writable,
+        consumer: Consumer,
+        clock: Clock,
+        compression: Compression,
+    ) -> None:
+        """Become the writer, and remove what a killed one left."""
+        self._file = file
+        self._connection = file.connection
+        self.path = file.path
+        self._consumer = consumer
+        self._clock = clock
+        self._compression = compression
+        self._packing: tuple[int, Packing] | None = None
+        self._token = uuid.uuid4().hex
+        with named_errors(self.path), file.transaction():
+            found = tables.find_consumer(self._connection, consumer)
+            row = found or tables.add_consumer(self._connection, consumer)
+            tables.set_writer(self._connection, row.id, self._token)
+        self._row = row
+        self._settle()
+
+    @property
+    def state(self) -> ConsumerState:
+        return self._row.state
+
+    def save(self, state: ConsumerState) -> None:
+        invariants.check_save(self.state, state)
+        with self.transaction():
+            self._set_state(state)
+
+    @contextmanager
+    def load(self, snapshot: Snapshot) -> Iterator[SqliteLoad]:
+        stopped = False
+        try:
+            with self.transaction():
+                generation = tables.add_generation(
+                    self._connection, self._row.id, snapshot, self._clock.now()
+                )
+                self._set_state(load_begun(self.state))
+            with SqliteLoad(self, self._connection, generation, self._compression) as load:
+                yield load
+        except BaseException as error:
+            stopped = is_stop(error)
+            raise
+        finally:
+            # Whatever cannot be removed now, the next writer removes.
+            with suppress(AnotherPass, StoreUnavailable):
+                finish(lambda seconds: self._settle(HURRY if stopped else seconds))
+
+    def read(self, names: Collection[str]) -> dict[str, Record]:
+        generation = self._row.generation
+        if generation is None:
+            return {}
+        with self.transaction():
+            return {
+                record.name: record for record in tables.find_records(self._connection, generation, names)
+            }
+
+    def apply(self, writes: Sequence[Write], after: ConsumerState) -> None:
+        invariants.check_apply(self.state, writes, after)
+        generation = self._row.generation
+        assert generation is not None  # for the state says that there is content
+        puts = [write.record for write in writes if isinstance(write, Put)]
+        put_rows = tables.as_rows(puts, self._packing_of(generation))
+        deletes = [write for write in writes if isinstance(write, Delete)]
+        with self.transaction():
+            tables.put_records(self._connection, generation, put_rows)
+            tables.delete_records(self._connection, generation, deletes)
+            self._set_state(after)
+
+    def forget(self) -> None:
+        """Remove the consumer from the file. Readers find no content from the first transaction on, so that
+        the next writer removes what is left of it, as after any swap."""
+        with self.transaction():
+            tables.set_live(self._connection, self._row.id, None)
+            self._set_state(ConsumerState())
+        self._settle()
+        with self.transaction():
+            history.forget(self._connection, self._consumer)
+            tables.drop_consumer(self._connection, self._row.id)
+        self._file.shrink()
+
+    def make_searchable(self) -> None:
+        """What is committed is found."""
+
+    def keep_alive(self) -> None:
+        """The lease is this host's lock, which does not expire."""
+
+    def swap(self, generation: int, after: ConsumerState) -> None:
+        """Make this generation the live one; a part of a `transaction`."""
+        tables.set_live(self._connection, self._row.id, generation)
+        self._row = self._row._replace(generation=generation)
+        self._set_state(after)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """All of it or nothing, and nothing once another writer has begun. What we know goes with it."""
+        before = self._row
+        try:
+            with named_errors(self.path), self._file.transaction():
+                self._still_mine()
+                yield
+        except BaseException:
+            self._row = before
+            raise
+
+    def _packing_of(self, generation: int) -> Packing:
+        """With the dictionary that the generation was loaded with."""
+        if self._compression == "none":
+            return AsText()
+        if self._packing is None or self._packing[0] != generation:
+            with named_errors(self.path):
+                dictionary = tables.find_dictionary(self._connection, generation)
+            self._packing = generation, Packer(dictionary)
+        return self._packing[1]
+
+    def _still_mine(self) -> None:
+        if not tables.is_writer(self._connection, self._row.id, self._token):
+            raise AnotherPass(f"another pass has begun to work on {self._consumer} in {self.path}")
+
+    def _set_state(self, state: ConsumerState) -> None:
+        tables.set_state(self._connection, self._row.id, state)
+        self._row = self._row._replace(state=state)
+
+    def _settle(self, seconds: float = math.inf) -> None:
+        """Go on from what is stored, without what a load left that did not publish; within so many seconds
+        as much of it as can be removed."""
+        end = self._clock.monotonic() + seconds
+        with self.transaction():
+            self._row = tables.find_consumer(self._connection, self._consumer) or self._row
+            if self.state.loading:
+                self._set_state(load_abandoned(self.state))
+            if self.state.content and tables.live_generation(self._connection, self._row) is None:
+                self._row = self._row._replace(generation=None)
+                self._set_state(content_gone(self.state))
+            dead = tables.dead_generations(self._connection, self._row.id)
+        for generation in dead:
+            self._drop(generation, end)
+
+    def _drop(self, generation: int, end: float) -> None:
+        last: int | None = 0
+        while last is not None:
+            if self._clock.monotonic() >= end:
+                return
+            with self.transaction():
+                last = tables.drop_records(self._connection, generation, last, DROPPED_AT_ONCE)
+        with self.transaction():
+            tables.drop_generation(self._connection, generation)

@@ -1,0 +1,1 @@
+"""`ctisync verify`: what is stored, held against the rules and against a snapshot."""

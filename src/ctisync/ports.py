@@ -45,7 +45,7 @@ class Progress(Protocol):
     def reached(self, amount: int) -> None: ...
 
 
-class Report(Protocol):
+class Log(Protocol):
     """Where a pass says what it decided and why; never a reason to fail."""
 
     def event(self, level: Level, event: str, **fields: Any) -> None:

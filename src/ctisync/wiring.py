@@ -18,7 +18,7 @@ from ctisync.errors import ConfigurationError, StoreUnavailable
 from ctisync.harmless import quoted
 from ctisync.locks import host_lock, lock_beside, lock_for_server
 from ctisync.own_files import fault_of
-from ctisync.ports import Clock, Report, Store
+from ctisync.ports import Clock, Log, Store
 from ctisync.settings import Settings
 from ctisync.settings.checks import OpenSearchPlace, SqlitePlace, origin_of
 from ctisync.settings.sources import Secret
@@ -71,7 +71,7 @@ def _store(settings: Settings, clock: Clock, *, host_lock: str | None, untouched
 
 
 @contextmanager
-def opened_feed(settings: Settings, consumer: Consumer, clock: Clock, report: Report) -> Iterator["CtiFeed"]:
+def opened_feed(settings: Settings, consumer: Consumer, clock: Clock, log: Log) -> Iterator["CtiFeed"]:
     """The configured feed for one consumer, within one pass."""
     from ctisync.feed.client import CtiFeed
     from ctisync.feed.http.pass_limits import Bounds
@@ -84,7 +84,7 @@ def opened_feed(settings: Settings, consumer: Consumer, clock: Clock, report: Re
         retry_budget=settings.cti.retry_budget,
         lock=lock_path(settings, consumer),
         clock=clock,
-        report=report,
+        log=log,
         cooldown=settings.cti.cooldown,
         allowed_hosts=settings.cti.allowed_hosts,
         bounds=Bounds(clock, settings.limits),

@@ -14,7 +14,7 @@ from ctisync.commands.afterwards import passes_told
 from ctisync.console import Console
 from ctisync.core.model import Consumer
 from ctisync.errors import BUG
-from ctisync.ports import Report
+from ctisync.ports import Log
 from ctisync.process import StopAsked
 from ctisync.settings.model import HookSettings, Settings, StoreSettings
 from tests.cli.conftest import DEADLINE, Ctisync
@@ -109,7 +109,7 @@ def test_a_signal_within_an_import_is_told_as_a_signal_and_not_as_a_bug(tmp_path
         state_dir=tmp_path,
     )
 
-    def stopped(_consumer: Consumer, _report: Report) -> None:
+    def stopped(_consumer: Consumer, _log: Log) -> None:
         raise RuntimeError("Error calling __set_name__") from StopAsked(15, 0.0)
 
     console = Console(sys.stderr, SystemClock())

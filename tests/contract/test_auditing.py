@@ -13,13 +13,13 @@ from ctisync.verify.rules import MOST_DEPTH
 from ctisync.verify.run import verify
 from ctisync.verify.tally import Audit
 from tests.contract import passes
+from tests.support.log import KeptLog
 from tests.support.records import awkward, made_up, record
-from tests.support.report import KeptReport
 from tests.support.stores import MakeStore
 
 
 def audited(store: Store, consumer: Consumer, *, deep: bool = True) -> Audit:
-    return verify(consumer, store=store, report=KeptReport(), deep=deep, against=None, at_work=None)
+    return verify(consumer, store=store, log=KeptLog(), deep=deep, against=None, at_work=None)
 
 
 def differences(audit: Audit) -> list[Finding]:

@@ -19,9 +19,9 @@ from tests.support import faults_ports
 from tests.support.clock import FakeClock
 from tests.support.faults import Effect, Effects, Fault, Killed
 from tests.support.feed_simulator import FeedSimulator, Kind, Request
+from tests.support.log import KeptLog
 from tests.support.memory_feed import at_once
 from tests.support.memory_store import Kept, MemoryStorage, MemoryStore
-from tests.support.report import KeptReport
 
 KILLED = -9
 LATER = 7200.0
@@ -70,7 +70,7 @@ class InMemoryPasses:
                 store=faults_ports.store_with(store, effects),
                 commands=faults_ports.commands_with(self, effects),
                 clock=clock,
-                report=KeptReport(),
+                log=KeptLog(),
                 policy=Policy(),
             )
         except CtisyncError as error:

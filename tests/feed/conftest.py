@@ -13,7 +13,7 @@ from ctisync.locks import lock_beside
 from tests.support.clock import FakeClock
 from tests.support.feed_history import populate
 from tests.support.feed_simulator import FeedSimulator
-from tests.support.report import KeptReport
+from tests.support.log import KeptLog
 
 MakeFeed = Callable[..., CtiFeed]
 
@@ -30,12 +30,12 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-def report() -> KeptReport:
-    return KeptReport()
+def log() -> KeptLog:
+    return KeptLog()
 
 
 @pytest.fixture
-def make_feed(sim: FeedSimulator, clock: FakeClock, report: KeptReport, tmp_path: Path) -> Iterator[MakeFeed]:
+def make_feed(sim: FeedSimulator, clock: FakeClock, log: KeptLog, tmp_path: Path) -> Iterator[MakeFeed]:
     """A client as a new pass has it; the spool stays the same. Arguments replace the usual ones."""
     with ExitStack() as open_feeds:
 
@@ -48,7 +48,7 @@ def make_feed(sim: FeedSimulator, clock: FakeClock, report: KeptReport, tmp_path
                 "retry_budget": 60.0,
                 "lock": lock_beside(tmp_path / "spool" / "ctisync.db", changed.get("consumer", Consumer())),
                 "clock": clock,
-                "report": report,
+                "log": log,
             }
             return open_feeds.enter_context(CtiFeed(**{**usual, **changed}))
 

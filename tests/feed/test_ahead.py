@@ -17,7 +17,7 @@ from tests.support.clock import FakeClock
 from tests.support.feed_failures import Failure, Reply
 from tests.support.feed_history import churn, populate
 from tests.support.feed_simulator import FeedSimulator
-from tests.support.report import KeptReport
+from tests.support.log import KeptLog
 
 FIRST, SECOND = OffsetRange(1000, 1005), OffsetRange(1005, 1010)
 
@@ -101,12 +101,12 @@ def test_what_is_no_range_shows_when_it_is_wanted(feed: CtiFeed) -> None:
 
 
 def test_it_is_tried_again_within_the_budget_and_that_is_told(
-    sim: FeedSimulator, feed: CtiFeed, report: KeptReport, clock: FakeClock
+    sim: FeedSimulator, feed: CtiFeed, log: KeptLog, clock: FakeClock
 ) -> None:
     sim.fail("changes", feed_failures.status(503), times=2)
     feed.ask_ahead(FIRST)
     assert len(feed.changes(FIRST)) == 5
-    assert [event["attempt"] for event in report.named("retry")] == [1, 2]
+    assert [event["attempt"] for event in log.named("retry")] == [1, 2]
     assert len(clock.slept) == 2
 
 
@@ -177,7 +177,7 @@ def test_no_two_ranges_are_fetched_at_the_same_time() -> None:
 
 
 def test_the_end_of_a_pass_waits_for_no_server_and_nothing_more_is_asked_or_told(
-    sim: FeedSimulator, make_feed: MakeFeed, report: KeptReport
+    sim: FeedSimulator, make_feed: MakeFeed, log: KeptLog
 ) -> None:
     arrived = Event()
     sim.fail("changes", told(arrived, feed_failures.stall(3600, after=0.5)), times=None)
@@ -192,7 +192,7 @@ def test_the_end_of_a_pass_waits_for_no_server_and_nothing_more_is_asked_or_told
     thread.join(30)
     assert not thread.is_alive()
     assert len(asked(sim)) == 1
-    assert report.named("retry") == []
+    assert log.named("retry") == []
 
 
 def test_an_answer_that_comes_in_a_moment_is_waited_for_so_that_the_connections_are_closed(

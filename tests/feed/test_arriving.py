@@ -23,8 +23,8 @@ from tests.feed.downloads import ALWAYS, nothing, served, spooled
 from tests.support import feed_failures as failures
 from tests.support.clock import FakeClock
 from tests.support.feed_simulator import FeedSimulator, zipped
+from tests.support.log import KeptLog
 from tests.support.records import line
-from tests.support.report import KeptReport
 
 SEED: Final = 20
 COUNT: Final = 200
@@ -215,7 +215,7 @@ def test_a_slow_store_is_not_taken_for_a_slow_server_nor_for_one_that_does_not_a
     make_feed: MakeFeed,
     large: Snapshot,
     clock: FakeClock,
-    report: KeptReport,
+    log: KeptLog,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """An hour for each batch, and then a cut: neither takes from the budget, or looks like a trickle."""
@@ -229,7 +229,7 @@ def test_a_slow_store_is_not_taken_for_a_slow_server_nor_for_one_that_does_not_a
             found += batch
             clock.advance(seconds=3600)
     assert _told(found) == LINES
-    assert len(report.named("retry")) == 1
+    assert len(log.named("retry")) == 1
 
 
 def test_the_room_for_the_rest_of_the_download_is_not_counted_as_room_for_records(
@@ -247,11 +247,11 @@ def test_the_room_for_the_rest_of_the_download_is_not_counted_as_room_for_record
 
 
 def test_by_its_setting_a_load_waits_for_the_whole_download(
-    sim: FeedSimulator, make_feed: MakeFeed, large: Snapshot, report: KeptReport
+    sim: FeedSimulator, make_feed: MakeFeed, large: Snapshot, log: KeptLog
 ) -> None:
     file = _open(make_feed(load_while_downloading=False), large)
     assert file.path.read_bytes() == served(sim).body
-    assert [bar.step for bar in report.bars] == ["download"]
+    assert [bar.step for bar in log.bars] == ["download"]
 
 
 def test_a_lease_is_kept_alive_while_the_snapshot_comes(

@@ -19,7 +19,7 @@ from tests.support import feed_failures as failures
 from tests.support.clock import FakeClock
 from tests.support.feed_history import populate
 from tests.support.feed_simulator import FeedSimulator, Request
-from tests.support.report import KeptReport
+from tests.support.log import KeptLog
 
 
 def _ranges(sim: FeedSimulator) -> list[str | None]:
@@ -28,7 +28,7 @@ def _ranges(sim: FeedSimulator) -> list[str | None]:
 
 @pytest.mark.parametrize("cut", [failures.cut_off(0.4), failures.reset(0.4)], ids=["closed", "reset"])
 def test_a_cut_off_download_goes_on_within_the_pass(
-    sim: FeedSimulator, feed: CtiFeed, snapshot: Snapshot, cut: failures.Failure, report: KeptReport
+    sim: FeedSimulator, feed: CtiFeed, snapshot: Snapshot, cut: failures.Failure, log: KeptLog
 ) -> None:
     sim.fail("snapshot", cut, times=2)
     file = feed.fetch_snapshot(snapshot, None, nothing)
@@ -37,7 +37,7 @@ def test_a_cut_off_download_goes_on_within_the_pass(
     assert first.status == 200
     assert (second.status, third.status) == (206, 206)
     assert second.headers["if-range"] == served(sim).etag
-    assert len(report.named("retry")) == 2
+    assert len(log.named("retry")) == 2
 
 
 def test_a_later_pass_goes_on_where_an_earlier_one_gave_up(
@@ -80,15 +80,15 @@ def test_the_budget_is_not_spent_by_a_download_that_gets_on(
 
 
 def test_a_complete_file_of_a_killed_pass_is_not_downloaded_again(
-    sim: FeedSimulator, make_feed: MakeFeed, snapshot: Snapshot, report: KeptReport
+    sim: FeedSimulator, make_feed: MakeFeed, snapshot: Snapshot, log: KeptLog
 ) -> None:
     make_feed().fetch_snapshot(snapshot, None, nothing)
-    report.bars.clear()
+    log.bars.clear()
     sim.fail("snapshot", failures.cut_off(0))  # headers alone: a body that is read would fail
     file = make_feed().fetch_snapshot(snapshot, None, nothing)
     assert file.path.read_bytes() == served(sim).body
-    assert report.bars == []
-    assert report.named("retry") == []
+    assert log.bars == []
+    assert log.named("retry") == []
 
 
 @pytest.mark.parametrize("complete", [False, True])
@@ -242,7 +242,7 @@ def test_the_end_that_the_server_told_first_is_the_end_of_the_file(
     part = tmp_path / "x.part"
     part.write_bytes(b"old!")
     part.with_suffix(".json").write_text(json.dumps({"link": "x", "etag": '"a"', "size": None}))
-    taken = download.Download(part, "x", None, 100, KeptReport(), nothing, nothing)
+    taken = download.Download(part, "x", None, 100, KeptLog(), nothing, nothing)
     first = {"etag": '"a"', "content-range": "bytes 4-8/9"}
     with pytest.raises(Again, match="cut off after 6 of 9"):
         list(taken.take(Reply("x", 206, first, "", iter([b"ne"]))))
@@ -256,7 +256,7 @@ def test_a_part_is_no_answer_to_who_asks_for_the_whole(tmp_path: Path, status: i
     part = tmp_path / "x.part"
     part.write_bytes(b"old!")
     part.with_suffix(".json").write_text(json.dumps({"link": "x", "etag": '"a"', "size": 4}))
-    taken = download.Download(part, "x", None, 100, KeptReport(), nothing, nothing)
+    taken = download.Download(part, "x", None, 100, KeptLog(), nothing, nothing)
     assert "Range" not in taken.question()
     with pytest.raises(SnapshotRefused, match="although the whole snapshot was asked for"):
         list(taken.take(Reply("x", status, {"content-range": says}, "", iter(()))))
@@ -282,12 +282,12 @@ def test_a_torn_or_foreign_note_starts_again(
 
 
 def test_a_server_that_ends_the_body_by_closing_is_believed_when_the_archive_is_whole(
-    sim: FeedSimulator, feed: CtiFeed, snapshot: Snapshot, report: KeptReport
+    sim: FeedSimulator, feed: CtiFeed, snapshot: Snapshot, log: KeptLog
 ) -> None:
     sim.fail("snapshot", failures.undelimited())
     file = feed.fetch_snapshot(snapshot, None, nothing)
     assert file.path.read_bytes() == served(sim).body
-    assert report.named("snapshot-size-unknown")
+    assert log.named("snapshot-size-unknown")
 
 
 def test_a_body_that_ends_by_closing_too_early_is_asked_for_again(
@@ -310,12 +310,12 @@ def test_an_archive_of_unknown_length_whose_end_makes_no_sense_is_refused_when_i
 
 
 def test_a_body_that_tells_its_own_end_needs_no_length(
-    sim: FeedSimulator, feed: CtiFeed, snapshot: Snapshot, report: KeptReport
+    sim: FeedSimulator, feed: CtiFeed, snapshot: Snapshot, log: KeptLog
 ) -> None:
     sim.fail("snapshot", failures.chunked())
     file = feed.fetch_snapshot(snapshot, None, nothing)
     assert file.path.read_bytes() == served(sim).body
-    assert report.bars[0].total is None
+    assert log.bars[0].total is None
 
 
 def test_a_part_with_less_than_it_announces_is_gone_on_with(

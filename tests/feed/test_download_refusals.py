@@ -18,7 +18,7 @@ from tests.feed.downloads import ALWAYS, nothing, served, spooled
 from tests.support import feed_failures as failures
 from tests.support.clock import FakeClock
 from tests.support.feed_simulator import FeedSimulator
-from tests.support.report import KeptReport
+from tests.support.log import KeptLog
 
 
 def _refused(sim: FeedSimulator, snapshot: Snapshot) -> RefusedSnapshot:
@@ -27,13 +27,13 @@ def _refused(sim: FeedSimulator, snapshot: Snapshot) -> RefusedSnapshot:
 
 
 def test_a_refused_snapshot_is_not_downloaded_again(
-    sim: FeedSimulator, feed: CtiFeed, snapshot: Snapshot, report: KeptReport
+    sim: FeedSimulator, feed: CtiFeed, snapshot: Snapshot, log: KeptLog
 ) -> None:
     with pytest.raises(SnapshotRefused, match="its CRC is wrong") as caught:
         feed.fetch_snapshot(snapshot, _refused(sim, snapshot), nothing)
     assert caught.value.hint is not None
     assert "init-snapshot" in caught.value.hint
-    assert report.bars == []
+    assert log.bars == []
 
 
 @pytest.mark.parametrize("changed", ["etag", "size", "link"])
@@ -70,12 +70,12 @@ def test_a_body_without_end_is_refused(
 
 
 def test_a_snapshot_that_is_announced_too_large_is_refused_before_its_body(
-    sim: FeedSimulator, make_feed: MakeFeed, snapshot: Snapshot, clock: FakeClock, report: KeptReport
+    sim: FeedSimulator, make_feed: MakeFeed, snapshot: Snapshot, clock: FakeClock, log: KeptLog
 ) -> None:
     size = len(served(sim).body)
     with pytest.raises(SnapshotRefused, match=rf"has {size} bytes, limits\.snapshot_bytes is 1000"):
         make_feed(bounds=Bounds(clock, Limits(snapshot_bytes=1000))).fetch_snapshot(snapshot, None, nothing)
-    assert report.bars == []
+    assert log.bars == []
     exactly = Bounds(clock, Limits(snapshot_bytes=size))
     assert make_feed(bounds=exactly).fetch_snapshot(snapshot, None, nothing).size == size
 

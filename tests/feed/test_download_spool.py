@@ -19,11 +19,11 @@ from tests.support import feed_failures as failures
 from tests.support import odd_files
 from tests.support.clock import FakeClock
 from tests.support.feed_simulator import FeedSimulator
-from tests.support.report import KeptReport
+from tests.support.log import KeptLog
 
 
 def test_a_snapshot_is_downloaded_whole_for_this_user_alone(
-    sim: FeedSimulator, feed: CtiFeed, snapshot: Snapshot, tmp_path: Path, report: KeptReport
+    sim: FeedSimulator, feed: CtiFeed, snapshot: Snapshot, tmp_path: Path, log: KeptLog
 ) -> None:
     alive = []
     file = feed.fetch_snapshot(snapshot, None, lambda: alive.append(1))
@@ -35,7 +35,7 @@ def test_a_snapshot_is_downloaded_whole_for_this_user_alone(
     assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "spool").iterdir()} == {0o600}
     assert file.path.name.startswith("ctisync.db.vd_1.0.0.vd_4.8.0-")
     assert alive
-    (bar,) = report.bars
+    (bar,) = log.bars
     assert (bar.step, bar.total, bar.amounts[-1]) == ("download", file.size, file.size)
     assert sim.asked("snapshot")[0].headers["accept-encoding"] == "identity"
 

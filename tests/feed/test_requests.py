@@ -36,7 +36,7 @@ from tests.support import feed_failures as failures
 from tests.support.clock import FakeClock
 from tests.support.feed_failures import Failure
 from tests.support.feed_simulator import FeedSimulator, unused_port
-from tests.support.report import KeptReport
+from tests.support.log import KeptLog
 
 TRANSIENT: dict[str, Failure] = {
     "429": failures.status(429),
@@ -66,7 +66,7 @@ TRANSIENT: dict[str, Failure] = {
 @pytest.mark.parametrize("kind", ["info", "changes"])
 @pytest.mark.parametrize("failure", TRANSIENT.values(), ids=TRANSIENT.keys())
 def test_what_may_be_gone_later_is_asked_for_again(
-    sim: FeedSimulator, feed: CtiFeed, report: KeptReport, clock: FakeClock, kind: str, failure: Failure
+    sim: FeedSimulator, feed: CtiFeed, log: KeptLog, clock: FakeClock, kind: str, failure: Failure
 ) -> None:
     sim.history.create("CVE-2024-1")
     sim.fail("info" if kind == "info" else "changes", failure, times=2)
@@ -74,7 +74,7 @@ def test_what_may_be_gone_later_is_asked_for_again(
         assert feed.consumer_info().last_offset == 1001
     else:
         assert [change.offset for change in feed.changes(OffsetRange(1000, 1001))] == [1001]
-    retries = report.named("retry")
+    retries = log.named("retry")
     assert [retry["attempt"] for retry in retries] == [1, 2]
     assert [retry["wait"] for retry in retries] == [round(wait, 1) for wait in clock.slept]
     assert all(retry["reason"] for retry in retries)
@@ -128,13 +128,13 @@ def test_the_budget_is_one_for_the_whole_pass(sim: FeedSimulator, feed: CtiFeed,
     assert len(clock.slept) == 1
 
 
-def test_time_that_a_failed_try_took_is_taken_from_the_budget(clock: FakeClock, report: KeptReport) -> None:
+def test_time_that_a_failed_try_took_is_taken_from_the_budget(clock: FakeClock, log: KeptLog) -> None:
     def slow_failure() -> None:
         clock.advance(seconds=40)
         raise Again("slow")
 
     with pytest.raises(FeedUnreachable, match="slow"):
-        Patience(60, 0, Bounds(clock), clock, report).persist(slow_failure)
+        Patience(60, 0, Bounds(clock), clock, log).persist(slow_failure)
     assert len(clock.slept) == 1
 
 

@@ -26,7 +26,7 @@ from ctisync.settings import find
 from ctisync.wiring import command_manager, opened_feed, opened_store
 from tests.secrets.door import door
 from tests.support.authority import Authority, KeyPair
-from tests.support.report import KeptReport
+from tests.support.log import KeptLog
 from tests.support.tls_proxy import tls_proxy
 
 NOW: Final = datetime.now(UTC)
@@ -53,7 +53,7 @@ def asked(part: str, given: dict[str, str]) -> None:
         with opened_store(found, clock) as store:
             store.look(consumer)
     elif part == "cti":
-        with opened_feed(found, consumer, clock, KeptReport()) as feed:
+        with opened_feed(found, consumer, clock, KeptLog()) as feed:
             feed.consumer_info()
     else:
         manager = command_manager(found, clock)

@@ -35,7 +35,7 @@ from tests.fuzz.place import folder
 from tests.fuzz.target import target
 from tests.fuzz.told import harmless, refusing
 from tests.support.clock import FakeClock
-from tests.support.report import KeptReport
+from tests.support.log import KeptLog
 
 NOW: Final = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 CONSUMER: Final = Consumer()
@@ -208,8 +208,8 @@ def notes(data: bytes) -> None:
     part = folder() / "note.part"
     part.write_bytes(b"x" * have)
     part.with_suffix(".json").write_bytes(drawn.rest())
-    report = KeptReport()
-    download = Download(part, "https://a.example/7.zip", None, 100, report, lambda: None, lambda: None)
+    log = KeptLog()
+    download = Download(part, "https://a.example/7.zip", None, 100, log, lambda: None, lambda: None)
     headers = download.question()
     asked = httpx.Request("GET", "https://a.example/7.zip", headers=headers)
     for name, value in asked.headers.raw:

@@ -36,7 +36,7 @@ from tests.fuzz.place import folder
 from tests.fuzz.target import target
 from tests.fuzz.told import harmless, refusing
 from tests.support.clock import FakeClock
-from tests.support.report import KeptReport
+from tests.support.log import KeptLog
 
 NOW: Final = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 LINK: Final = "https://192.0.2.7/7.zip"
@@ -140,15 +140,15 @@ def downloads(data: bytes) -> None:
     known_etag = drawn.choice(['"a"', 'W/"a"', None, '"b"'])
     known_size = drawn.choice([9, None, 4, 2])
     before = b"old!"[: drawn.number(5)]
-    report = KeptReport()
-    download = Download(part, LINK, None, 20, report, lambda: None, lambda: None)
+    log = KeptLog()
+    download = Download(part, LINK, None, 20, log, lambda: None, lambda: None)
     if before:
         part.write_bytes(before)
         note = {"link": LINK, "etag": known_etag, "size": known_size}
         part.with_suffix(".json").write_text(
             str(note).replace("'", "\0").replace('"', '\\"').replace("\0", '"').replace("None", "null")
         )
-        download = Download(part, LINK, None, 20, report, lambda: None, lambda: None)
+        download = Download(part, LINK, None, 20, log, lambda: None, lambda: None)
     download.in_use = drawn.number(4) == 1
     for _ in range(1 + drawn.number(3)):
         question = download.question()
@@ -249,7 +249,7 @@ def feeds(data: bytes) -> None:
             retry_budget=2.0,
             lock=spool / "ctisync.lock",
             clock=clock,
-            report=KeptReport(),
+            log=KeptLog(),
             cooldown=60.0,
             bounds=bounds,
             load_while_downloading=bool(answer) and answer[-1] % 2 == 0,

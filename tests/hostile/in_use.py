@@ -18,7 +18,7 @@ from tests.crash.passes import LATER, Ended, Forks
 from tests.support.command_manager import CommandManagerStandIn
 from tests.support.feed_history import churn, populate
 from tests.support.feed_simulator import FeedSimulator
-from tests.support.report import KeptReport
+from tests.support.log import KeptLog
 
 UNIX_TIME: Final = 1746459961
 
@@ -124,7 +124,7 @@ class InUse:
     def audited(self, *, deep: bool) -> dict[Kind, int]:
         """What `verify` finds."""
         found = verify(
-            self.consumer, store=self._store(), report=KeptReport(), deep=deep, against=None, at_work=None
+            self.consumer, store=self._store(), log=KeptLog(), deep=deep, against=None, at_work=None
         )
         return found.counts
 

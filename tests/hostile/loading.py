@@ -14,7 +14,7 @@ from ctisync.stores.sqlite.store import SqliteStore
 from ctisync.sync.load_given import load_given
 from tests.hostile.in_use import UNIX_TIME
 from tests.support.clock import FakeClock
-from tests.support.report import KeptReport
+from tests.support.log import KeptLog
 
 OFFSET: Final = 1000
 """What each file's name says that it stands for."""
@@ -54,7 +54,7 @@ class Loading:
                     store=store,
                     commands=None,
                     clock=clock,
-                    report=KeptReport(),
+                    log=KeptLog(),
                 )
         except SnapshotRefused as error:
             return error

@@ -29,8 +29,8 @@ from ctisync.sync.run_pass import run_pass
 from tests.properties.model import Model, ToldReaders, at, no_moment
 from tests.properties.observed import Died, ObservedCommands, ObservedFeed, ObservedStore, Process
 from tests.support.clock import FakeClock
+from tests.support.log import KeptLog
 from tests.support.memory_feed import MemoryFeed, MemoryServer, Spoil
-from tests.support.report import KeptReport
 
 Json = Any
 
@@ -275,7 +275,7 @@ class ModelMachine(RuleBasedStateMachine):
                 store=ObservedStore(self.make_store(), process),
                 commands=ObservedCommands(self.told, process),
                 clock=self.clock,
-                report=KeptReport(),
+                log=KeptLog(),
                 policy=msgspec.structs.replace(self.policy, mode=mode),
             )
         except CtisyncError as error:

@@ -16,8 +16,8 @@ from tests.support import feed_failures as failures
 from tests.support.clock import FakeClock
 from tests.support.feed_history import History, churn, populate
 from tests.support.feed_simulator import FeedSimulator
+from tests.support.log import KeptLog
 from tests.support.memory_feed import MemoryFeed, MemoryServer
-from tests.support.report import KeptReport
 
 
 def outcome(question: Callable[[], Any]) -> Any:
@@ -51,7 +51,7 @@ def client(simulator: FeedSimulator, folder: Path) -> CtiFeed:
         retry_budget=30.0,
         lock=folder / "ctisync.lock",
         clock=FakeClock(),
-        report=KeptReport(),
+        log=KeptLog(),
     )
 
 

@@ -20,9 +20,9 @@ from tests.properties.model import ToldReaders
 from tests.stores import opensearch_kit as kit
 from tests.support.clock import FakeClock
 from tests.support.feed_history import History
+from tests.support.log import KeptLog
 from tests.support.memory_feed import MemoryFeed, MemoryServer
 from tests.support.opensearch_node import OpenSearchNode
-from tests.support.report import KeptReport
 from tests.support.write_order.model import LAST, Rules, Server, Writer
 from tests.support.write_order.search import LOADED, NOTHING, SCENARIOS, search
 from tests.support.write_order.steps import LOOKS, performed
@@ -212,7 +212,7 @@ class Cluster:
                 store=store,
                 commands=Commands(),
                 clock=FakeClock(),
-                report=KeptReport(),
+                log=KeptLog(),
                 policy=Policy(mode=mode),
             )
         return steps.seen

@@ -34,7 +34,7 @@ def cut_off(world: World) -> CtisyncError | None:
 
 
 def loads(world: World) -> int:
-    return len(world.report.named("initialised"))
+    return len(world.log.named("initialised"))
 
 
 def test_the_next_sync_does_it_and_goes_on_with_the_half_download(current: World) -> None:
@@ -69,7 +69,7 @@ def test_it_is_given_up_where_the_operator_says_so(current: World) -> None:
     current.policy = msgspec.structs.replace(current.policy, keep=True)
     assert current.run() is None
     assert loads(current) == 0
-    assert len(current.report.named("initialise-given-up")) == 1
+    assert len(current.log.named("initialise-given-up")) == 1
     assert not list(current.spool.glob("*.part"))
     current.policy = msgspec.structs.replace(current.policy, keep=False)
     assert current.run() is None
@@ -79,7 +79,7 @@ def test_it_is_given_up_where_the_operator_says_so(current: World) -> None:
 def test_to_give_up_what_nobody_has_asked_for_is_a_pass_like_any(current: World) -> None:
     current.policy = msgspec.structs.replace(current.policy, keep=True)
     assert current.run() is None
-    assert current.report.named("initialise-given-up") == []
+    assert current.log.named("initialise-given-up") == []
 
 
 def test_it_is_asked_for_although_the_feed_did_not_answer_a_word(current: World) -> None:

@@ -99,9 +99,9 @@ def test_cron_may_take_it_for_a_good_pass_but_not_the_failure_itself(following: 
     following.feed.fail("info", BUSY)
     assert isinstance(following.run(), FeedUnreachable)
     assert following.run() is None
-    (ended,) = following.report.named("pass-ended")
+    (ended,) = following.log.named("pass-ended")
     assert ended["outcome"] == "cooldown"
-    assert {event.level for event in following.report.events} == {"info", "debug"}
+    assert {event.level for event in following.log.events} == {"info", "debug"}
 
 
 def test_a_spent_budget_is_a_reason_as_well(following: World) -> None:

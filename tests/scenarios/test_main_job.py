@@ -65,7 +65,7 @@ def test_changes_are_fetched_in_ranges_of_at_most_1000_from_the_stored_offset(cu
     assert ranges[0] == (stood_at, stood_at + 1000)
     assert max(to - after for after, to in ranges) <= 1000
     assert ranges[-1][1] == last
-    (bar,) = current.report.bars
+    (bar,) = current.log.bars
     assert (bar.step, bar.total, bar.amounts[-1]) == ("update", last - stood_at, last - stood_at)
     assert len(bar.amounts) == 3, "one bar over all ranges"
     assert not current.feed.asked("snapshot")[1:], "no second snapshot"
@@ -102,7 +102,7 @@ def test_a_feed_that_tells_no_last_offset_changes_nothing(current: World) -> Non
     assert current.run() is None
     assert current.state.offset == before.offset
     assert current.state.last_offset == before.last_offset
-    assert current.report.named("pass-ended")[0]["outcome"] == "nothing-known"
+    assert current.log.named("pass-ended")[0]["outcome"] == "nothing-known"
 
 
 def test_a_feed_that_went_back_is_refused_until_an_operator_answers(current: World) -> None:
@@ -230,7 +230,7 @@ def test_a_range_that_is_too_large_for_one_question_is_applied_in_parts(started:
     started.policy = Policy(limits=Limits(json_values=6_000))
     assert started.run() is None
     assert started.holds()
-    assert len([event for event in started.report.events if event.name == "range-halved"]) >= 2
+    assert len([event for event in started.log.events if event.name == "range-halved"]) >= 2
 
 
 def test_one_change_that_is_too_large_is_refused_with_the_setting(started: World) -> None:

@@ -55,7 +55,7 @@ def test_real_records_from_a_file_are_exported_value_for_value(
         store=store,
         commands=None,
         clock=world.clock,
-        report=world.report,
+        log=world.log,
     )
     assert [records.comparable(line) for line in world.lines()] == by_name(LINES)
     assert world.state.offset == offset == max(int(record["offset"]) for record in by_name(LINES))

@@ -14,9 +14,9 @@ from ctisync.stores.opensearch.store import OpenSearchStore
 from ctisync.verify.run import verify
 from ctisync.verify.tally import Audit
 from tests.stores import opensearch_kit as kit
+from tests.support.log import KeptLog
 from tests.support.opensearch_node import OpenSearchNode
 from tests.support.records import made_up, record
-from tests.support.report import KeptReport
 
 RECORDS = made_up(40)
 SOME = RECORDS[2]
@@ -42,7 +42,7 @@ def consumer(store: OpenSearchStore) -> Consumer:
 
 
 def audited(store: OpenSearchStore, consumer: Consumer) -> Audit:
-    return verify(consumer, store=store, report=KeptReport(), deep=True, against=None, at_work=None)
+    return verify(consumer, store=store, log=KeptLog(), deep=True, against=None, at_work=None)
 
 
 def live_of(node: OpenSearchNode, consumer: Consumer) -> str:

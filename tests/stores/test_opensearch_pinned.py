@@ -18,9 +18,9 @@ from tests.contract.test_history import WITHIN, account, without_touched
 from tests.stores import opensearch_kit as kit
 from tests.stores.index_settings import HOSTILE, KNOWN, MAY_BE_SET, OURS, PINNED_AGAINST
 from tests.support.figures import figure
+from tests.support.log import KeptLog
 from tests.support.opensearch_node import OpenSearchNode
 from tests.support.records import made_up, record
-from tests.support.report import KeptReport
 from tests.support.stores import OPENSEARCH
 
 RECORDS = made_up(40)
@@ -74,7 +74,7 @@ def test_a_template_that_sets_every_setting_alters_nothing_that_is_promised(node
         lines = [each.line for each in RECORDS[1:]] + [changed.line]
         assert sorted(kit.lines(store, consumer)) == sorted(lines)
         assert store.count(consumer) == len(lines)
-        audit = verify(consumer, store=store, report=KeptReport(), deep=True, against=None, at_work=None)
+        audit = verify(consumer, store=store, log=KeptLog(), deep=True, against=None, at_work=None)
         assert audit.counts == {}
         passes = [account(consumer, number) for number in range(3)]
         for each in passes:

@@ -16,8 +16,8 @@ from ctisync.stores.sqlite.store import SqliteStore
 from ctisync.verify.run import verify
 from ctisync.verify.tally import MOST_SHOWN, Audit
 from tests.contract import passes
+from tests.support.log import KeptLog
 from tests.support.records import made_up, record
-from tests.support.report import KeptReport
 
 CONSUMER = Consumer()
 
@@ -35,9 +35,7 @@ def store_of(path: Path) -> SqliteStore:
 
 
 def audited(path: Path, *, deep: bool = False, at_work: str | None = None) -> Audit:
-    return verify(
-        CONSUMER, store=store_of(path), report=KeptReport(), deep=deep, against=None, at_work=at_work
-    )
+    return verify(CONSUMER, store=store_of(path), log=KeptLog(), deep=deep, against=None, at_work=at_work)
 
 
 def plant(path: Path, *statements: str) -> None:

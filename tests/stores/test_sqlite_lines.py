@@ -19,8 +19,8 @@ from ctisync.verify.run import verify
 from tests.contract import passes
 from tests.contract.passes import lines
 from tests.support.figures import figure
+from tests.support.log import KeptLog
 from tests.support.records import awkward, long_record, made_up, record, sample_lines
-from tests.support.report import KeptReport
 
 CONSUMER = Consumer()
 A, B = record("CVE-1", 1, {"score": 1}), record("CVE-2", 2)
@@ -171,7 +171,7 @@ def test_a_frame_that_cannot_be_unpacked_is_named_and_never_taken_for_a_record(
         assert writer.read(["CVE-1"]) == {"CVE-1": A}
         with pytest.raises(StoreUnavailable, match="record CVE-2 cannot be unpacked"):
             writer.read(["CVE-1", "CVE-2"])
-    audit = verify(CONSUMER, store=store, report=KeptReport(), deep=True, against=None, at_work=None)
+    audit = verify(CONSUMER, store=store, log=KeptLog(), deep=True, against=None, at_work=None)
     assert [(each.kind, each.subject) for each in audit.findings] == [(Kind.RECORD_UNREADABLE, "CVE-2")]
 
 
@@ -182,7 +182,7 @@ def test_a_content_that_has_lost_its_dictionary_is_found_to_be_unreadable(path: 
 
     with pytest.raises(StoreUnavailable, match=r"its dictionary [0-9]+ is missing"):
         list(store.export(CONSUMER))
-    audit = verify(CONSUMER, store=store, report=KeptReport(), deep=False, against=None, at_work=None)
+    audit = verify(CONSUMER, store=store, log=KeptLog(), deep=False, against=None, at_work=None)
     assert audit.counts[Kind.RECORD_UNREADABLE] == len(MANY)
 
 

@@ -24,8 +24,8 @@ from tests.contract.passes import lines
 from tests.crash.passes import Forks
 from tests.support.faults import Fault, When
 from tests.support.figures import figure
+from tests.support.log import KeptLog
 from tests.support.records import awkward, made_up, record
-from tests.support.report import KeptReport
 
 OF_VERSION_1: Final = MIGRATIONS[:1]
 
@@ -127,9 +127,7 @@ def test_a_migrated_file_is_like_a_new_one(path: Path, tmp_path: Path) -> None:
     assert query(path, schema) == query(new, schema)
     assert query(path, "PRAGMA integrity_check") == [("ok",)]
     for consumer in (FOLLOWED, STUCK):
-        audit = verify(
-            consumer, store=store_of(path), report=KeptReport(), deep=True, against=None, at_work=None
-        )
+        audit = verify(consumer, store=store_of(path), log=KeptLog(), deep=True, against=None, at_work=None)
         assert audit.is_good, audit.findings
 
 

@@ -19,8 +19,8 @@ from ctisync.sync.run_pass import run_pass
 from tests.support.clock import FakeClock
 from tests.support.command_manager import CommandManagerStandIn
 from tests.support.feed_simulator import FeedSimulator
+from tests.support.log import KeptLog
 from tests.support.records import comparable
-from tests.support.report import KeptReport
 
 
 class World:
@@ -42,12 +42,12 @@ class World:
         self.policy = Policy()
         self.cooldown = 0.0
         self.allowed_hosts: tuple[str, ...] = ()
-        self.report = KeptReport()
+        self.log = KeptLog()
         self.store = make_store
 
     def run(self, mode: Mode = "sync") -> CtisyncError | None:
         """One pass; the error that it ended with, if any."""
-        self.report = KeptReport()
+        self.log = KeptLog()
         store = self.store()
         feed = CtiFeed(
             base_url=self.feed.url,
@@ -57,7 +57,7 @@ class World:
             retry_budget=30.0,
             lock=lock_beside(self.spool / "ctisync.db", self.consumer),
             clock=self.clock,
-            report=self.report,
+            log=self.log,
             cooldown=self.cooldown,
             allowed_hosts=self.allowed_hosts,
             bounds=Bounds(self.clock, self.policy.limits),
@@ -69,7 +69,7 @@ class World:
                 store=store,
                 commands=self._commands(),
                 clock=self.clock,
-                report=self.report,
+                log=self.log,
                 policy=msgspec.structs.replace(self.policy, mode=mode),
             )
         except CtisyncError as error:

@@ -28,8 +28,8 @@ from ctisync.sync.run_pass import run_pass
 from tests.properties.observed import ObservedStore, Process
 from tests.stores.opensearch_kit import LOCK, alters
 from tests.support.clock import FakeClock
+from tests.support.log import KeptLog
 from tests.support.memory_feed import MemoryFeed
-from tests.support.report import KeptReport
 from tests.two_writers import feeds
 
 DONE = (0, "")
@@ -245,7 +245,7 @@ def run_here(
                 store=wrap(store),
                 commands=ToldFile(told),
                 clock=FakeClock(),
-                report=KeptReport(),
+                log=KeptLog(),
                 policy=Policy(),
             )
     except CtisyncError as error:

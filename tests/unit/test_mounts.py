@@ -13,7 +13,7 @@ from ctisync.core.model import Consumer
 from ctisync.core.mounts import network_kind
 from ctisync.errors import AnotherPass
 from ctisync.own_files import network_fault_of
-from ctisync.ports import Report
+from ctisync.ports import Log
 from ctisync.settings import Settings
 from ctisync.settings.doubts import folder_doubts
 from ctisync.settings.model import StoreSettings
@@ -91,7 +91,7 @@ def test_it_is_told_by_config_check_by_doctor_and_once_before_passes(disk: Path,
     settings = Settings(store=StoreSettings(url=store), state_dir=disk)
     log, passed = io.StringIO(), []
 
-    def one(consumer: Consumer, _: Report) -> None:
+    def one(consumer: Consumer, _: Log) -> None:
         passed.append(consumer)
         raise AnotherPass("it is at work")
 

@@ -19,9 +19,9 @@ from ctisync.verify.comparison import Reference
 from ctisync.verify.run import verify
 from ctisync.verify.tally import Audit
 from tests.support.feed_history import History
+from tests.support.log import KeptLog
 from tests.support.memory_feed import MemorySnapshot, Offered
 from tests.support.records import record
-from tests.support.report import KeptReport
 
 CONSUMER = Consumer()
 RECORDS = [record(f"CVE-{number}", number, {"n": number}) for number in range(1, 6)]
@@ -70,7 +70,7 @@ def audit(
     deep: bool = False,
     against: list[Record] | None = None,
     at_work: str | None = None,
-    report: KeptReport | None = None,
+    log: KeptLog | None = None,
 ) -> Audit:
     snapshot = None
     if against is not None:
@@ -82,7 +82,7 @@ def audit(
     return verify(
         CONSUMER,
         store=cast(Store, shown),
-        report=report or KeptReport(),
+        log=log or KeptLog(),
         deep=deep,
         against=snapshot,
         at_work=at_work,
@@ -210,10 +210,10 @@ def test_a_store_without_a_content_is_empty_and_neither_good_nor_bad() -> None:
 
 
 def test_a_person_sees_how_far_the_comparison_and_the_reading_are() -> None:
-    report = KeptReport()
-    audit(Shown(), against=RECORDS, report=report)
-    assert [(bar.step, bar.unit) for bar in report.bars] == [("compare", "bytes"), ("verify", "records")]
-    compare, read = report.bars
+    log = KeptLog()
+    audit(Shown(), against=RECORDS, log=log)
+    assert [(bar.step, bar.unit) for bar in log.bars] == [("compare", "bytes"), ("verify", "records")]
+    compare, read = log.bars
     assert compare.total == sum(len(each.line) for each in RECORDS)
     assert 0 < compare.amounts[-1] < compare.total, "as far as the last batch that was handed out"
     assert (read.total, read.amounts) == (5, [1, 2, 3, 4, 5])

@@ -28,13 +28,13 @@ from ctisync.errors import (
 )
 from ctisync.harmless import quoted
 from ctisync.own_files import network_fault_of
-from ctisync.ports import Clock, Level, Progress, Report
+from ctisync.ports import Clock, Level, Log, Progress
 from ctisync.process import StopAsked, no_other_errors
 from ctisync.settings import Settings
 from ctisync.whole_file import STDOUT
 from ctisync.wiring import opened_store, spool_folder
 
-Pass = Callable[[Consumer, Report], None]
+Pass = Callable[[Consumer, Log], None]
 
 PATIENCE: Final = 10.0
 HURRIED: Final = 1.0
@@ -198,7 +198,7 @@ def _telling(failed: Callable[[str], None]) -> Iterator[None]:
 
 
 class _Counted:
-    """A `Report` that goes to the console and into the account."""
+    """A `Log` that goes to the console and into the account."""
 
     def __init__(self, console: Console, accounting: Accounting) -> None:
         self._console = console

@@ -9,7 +9,7 @@ from typing import BinaryIO, Final
 from ctisync.commands.hidden import tell_hidden
 from ctisync.core.model import Consumer
 from ctisync.errors import UsageError
-from ctisync.ports import Clock, Report, Store
+from ctisync.ports import Clock, Log, Store
 from ctisync.settings import Settings
 from ctisync.whole_file import STDOUT, replacing
 from ctisync.wiring import opened_store
@@ -18,21 +18,21 @@ _PIECE: Final = 256 << 10
 """Bytes that are worth a call of the system."""
 
 
-def export(settings: Settings, consumer: Consumer, output: Path | None, clock: Clock, report: Report) -> None:
+def export(settings: Settings, consumer: Consumer, output: Path | None, clock: Clock, log: Log) -> None:
     """Write every line of the live content, sorted by name. Raises EmptyStore when there is none."""
     with opened_store(settings, clock) as store:
         if output is None or output == STDOUT:
-            _write(store, consumer, sys.stdout.buffer, "standard output", report)
+            _write(store, consumer, sys.stdout.buffer, "standard output", log)
             return
         with _told(str(output)), replacing(output) as file:
-            _write(store, consumer, file, str(output), report)
+            _write(store, consumer, file, str(output), log)
 
 
-def _write(store: Store, consumer: Consumer, target: BinaryIO, name: str, report: Report) -> None:
-    tell_hidden(store, consumer, report)
+def _write(store: Store, consumer: Consumer, target: BinaryIO, name: str, log: Log) -> None:
+    tell_hidden(store, consumer, log)
     total = store.count(consumer)
     piece = bytearray()
-    with report.progress("export", total, "records") as progress, _told(name):
+    with log.progress("export", total, "records") as progress, _told(name):
         for number, line in enumerate(store.export(consumer), start=1):
             piece += line
             piece += b"\n"

@@ -1,12 +1,12 @@
 """What is said when the store does not show its user the whole content."""
 
 from ctisync.core.model import Consumer
-from ctisync.ports import Report, Store
+from ctisync.ports import Log, Store
 
 
-def tell_hidden(store: Store, consumer: Consumer, report: Report) -> None:
+def tell_hidden(store: Store, consumer: Consumer, log: Log) -> None:
     if (what := store.hidden(consumer)) is not None:
-        report.event(
+        log.event(
             "warning",
             "content-hidden",
             consumer=str(consumer),

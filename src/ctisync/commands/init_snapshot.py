@@ -12,7 +12,7 @@ from ctisync.console import Console
 from ctisync.core.model import Consumer, Snapshot
 from ctisync.errors import FeedRefused, SnapshotRefused, UsageError
 from ctisync.own_files import own_path
-from ctisync.ports import Clock, Report
+from ctisync.ports import Clock, Log
 from ctisync.process import standard_input
 from ctisync.settings import Settings
 from ctisync.wiring import command_manager, consumer_lock, opened_feed, opened_store
@@ -43,16 +43,16 @@ def load_from(
 
     here = file_here(source, settings, clock)
 
-    def one(consumer: Consumer, report: Report) -> None:
+    def one(consumer: Consumer, log: Log) -> None:
         with (
             named_refusals(source, "--from", offset),
             consumer_lock(settings, consumer, clock, "ctisync init-snapshot --from") as host_lock,
             opened_store(settings, clock, host_lock=host_lock) as store,
-            opened_feed(settings, consumer, clock, report) as feed,
+            opened_feed(settings, consumer, clock, log) as feed,
         ):
             file = here or fetched(feed, source)
             feed.check_room(file)
-            found = offset_of(file, source, report) if offset is None else offset
+            found = offset_of(file, source, log) if offset is None else offset
             _check_offset(found, store.look(consumer).last_offset, settings)
             snapshot = Snapshot.announced(source, found) if here is None else Snapshot(source, found)
             load_given(
@@ -62,7 +62,7 @@ def load_from(
                 store=store,
                 commands=command_manager(settings, clock),
                 clock=clock,
-                report=report,
+                log=log,
             )
 
     return passes_told(settings, (consumer,), "init-snapshot", clock, console, metrics, one)
@@ -120,7 +120,7 @@ def _check_offset(offset: int, last_known: int | None, settings: Settings) -> No
         )
 
 
-def offset_of(file: "LocalSnapshot", source: str, report: Report) -> int:
+def offset_of(file: "LocalSnapshot", source: str, log: Log) -> int:
     """What its records stand for, as far as names and lines tell; how that is known is reported."""
     from ctisync.feed.snapshot.file import given_offset
 
@@ -130,7 +130,7 @@ def offset_of(file: "LocalSnapshot", source: str, report: Report) -> int:
         file.discard()
         raise
     if told_by == "highest line":
-        report.event(
+        log.event(
             "warning",
             "offset-guessed",
             offset=offset,
@@ -138,5 +138,5 @@ def offset_of(file: "LocalSnapshot", source: str, report: Report) -> int:
             "were deletes; --offset N tells it",
         )
     else:
-        report.event("info", "offset-found", offset=offset, told_by=told_by)
+        log.event("info", "offset-found", offset=offset, told_by=told_by)
     return offset

@@ -12,7 +12,7 @@ from ctisync.core.advisory import Advisory, advisory
 from ctisync.core.model import Consumer
 from ctisync.errors import UsageError
 from ctisync.harmless import harmless, quoted
-from ctisync.ports import Clock, Inspection, Report
+from ctisync.ports import Clock, Inspection, Log
 from ctisync.settings import Settings
 from ctisync.stores.invariants import no_content
 from ctisync.wiring import opened_store
@@ -26,7 +26,7 @@ _LOOKED_AT: Final = 10
 
 
 def find(
-    settings: Settings, consumer: Consumer, names: Sequence[str], clock: Clock, report: Report
+    settings: Settings, consumer: Consumer, names: Sequence[str], clock: Clock, log: Log
 ) -> tuple[list[bytes], UsageError | None]:
     """The records' lines, and what to tell of those that are not there, with the nearest names.
 
@@ -36,7 +36,7 @@ def find(
     with opened_store(settings, clock) as store, store.inspect(consumer) as seen:
         if seen.count() is None:
             raise no_content(store.name, consumer, seen.state)
-        tell_hidden(store, consumer, report)
+        tell_hidden(store, consumer, log)
         held = seen.lookup({each for spelled in meant.values() for each in spelled})
         found = {name: next((each for each in meant[name] if each in held), None) for name in meant}
         lines = [held[each].line for each in found.values() if each is not None]

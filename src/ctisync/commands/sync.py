@@ -7,7 +7,7 @@ from ctisync.commands.afterwards import passes_told
 from ctisync.console import Console
 from ctisync.core.model import Consumer
 from ctisync.core.steps import Mode
-from ctisync.ports import Clock, Report
+from ctisync.ports import Clock, Log
 from ctisync.settings import Settings
 from ctisync.wiring import command_manager, consumer_lock, opened_feed, opened_store, policy
 
@@ -27,13 +27,13 @@ def run_passes(
     """The exit code of `afterwards.passes_told`."""
     allowed = policy(settings, mode, tolerate_cooldown=tolerate_cooldown, now=now, keep=keep)
 
-    def one(consumer: Consumer, report: Report) -> None:
+    def one(consumer: Consumer, log: Log) -> None:
         from ctisync.sync.run_pass import run_pass
 
         with (
             consumer_lock(settings, consumer, clock, f"ctisync {mode}") as host_lock,
             opened_store(settings, clock, host_lock=host_lock) as store,
-            opened_feed(settings, consumer, clock, report) as feed,
+            opened_feed(settings, consumer, clock, log) as feed,
         ):
             run_pass(
                 consumer,
@@ -41,7 +41,7 @@ def run_passes(
                 store=store,
                 commands=command_manager(settings, clock),
                 clock=clock,
-                report=report,
+                log=log,
                 policy=allowed,
             )
 

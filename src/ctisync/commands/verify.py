@@ -43,9 +43,7 @@ def verify(
         for each in consumers:
             try:
                 at_work = _at_work(settings, each)
-                audits.append(
-                    audit(each, store=store, report=console, deep=deep, against=None, at_work=at_work)
-                )
+                audits.append(audit(each, store=store, log=console, deep=deep, against=None, at_work=at_work))
             except CtisyncError as error:
                 if len(consumers) == 1:
                     raise
@@ -69,7 +67,7 @@ def verify_against(
             found = audit(
                 consumer,
                 store=store,
-                report=console,
+                log=console,
                 deep=deep,
                 against=snapshot,
                 at_work=_at_work(settings, consumer),

@@ -40,7 +40,7 @@ _LONGEST_TOLD: Final = 1000
 
 
 class Console:
-    """The `Report` of a run, and where its errors are told."""
+    """The `Log` of a run, and where its errors are told."""
 
     def __init__(self, stream: TextIO, clock: Clock) -> None:
         self._stream = stream

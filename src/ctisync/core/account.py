@@ -108,7 +108,7 @@ class Work(msgspec.Struct, frozen=True):
 
 
 class Accounting:
-    """Takes the events of a pass, as `ports.Report` has them, and makes its account of them."""
+    """Takes the events of a pass, as `ports.Log` has them, and makes its account of them."""
 
     def __init__(self) -> None:
         self._begun: Mapping[str, Any] = {}

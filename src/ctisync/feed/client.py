@@ -22,7 +22,7 @@ from ctisync.feed.prefetch import Ahead, on_a_thread
 from ctisync.feed.snapshot import json_stream
 from ctisync.feed.snapshot.file import LocalSnapshot, open_given
 from ctisync.feed.snapshot.spool import Spool
-from ctisync.ports import Clock, Report
+from ctisync.ports import Clock, Log
 
 if TYPE_CHECKING:
     from ctisync.feed.diagnose import Probed
@@ -58,7 +58,7 @@ class CtiFeed:
         retry_budget: float,
         lock: Path,
         clock: Clock,
-        report: Report,
+        log: Log,
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
         cooldown: float = 0.0,
         allowed_hosts: Sequence[str] = (),
@@ -71,14 +71,14 @@ class CtiFeed:
         self._base_url = base_url.rstrip("/")
         self._consumer = consumer
         self._clock = clock
-        self._report = report
+        self._log = log
         self._room = room
         self._load_while_downloading = load_while_downloading
         self._bounds = Bounds(clock) if bounds is None else bounds
         self._transport = Transport(self._base_url, token, ca_file, timeouts, self._bounds, clock)
         self._reach = Reach(self._base_url, allowed_hosts)
-        self._patience = Patience(retry_budget, cooldown, self._bounds, clock, report)
-        self._spool = Spool(lock, consumer, clock, self._transport, self._patience, self._bounds, report)
+        self._patience = Patience(retry_budget, cooldown, self._bounds, clock, log)
+        self._spool = Spool(lock, consumer, clock, self._transport, self._patience, self._bounds, log)
         self._ahead = Ahead(self._fetch_changes, on_a_thread)
 
     def __enter__(self) -> Self:
@@ -92,9 +92,7 @@ class CtiFeed:
             self._transport.close()
         else:  # the connection is in use, and stays to the end of the process; nothing more is asked with it
             self._bounds.end()
-        self._report.event(
-            "debug", "feed-left", consumer=str(self._consumer), received=self._transport.received
-        )
+        self._log.event("debug", "feed-left", consumer=str(self._consumer), received=self._transport.received)
 
     @property
     def _url(self) -> str:

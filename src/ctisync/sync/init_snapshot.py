@@ -8,7 +8,7 @@ from ctisync.core.state import RefusedSnapshot, initialised, snapshot_refused
 from ctisync.core.steps import Initialise
 from ctisync.core.words import counted
 from ctisync.errors import LOAD_ANEW, ConfigurationError, SnapshotChanged, SnapshotRefused
-from ctisync.ports import Clock, Feed, Report, SnapshotFile, Writer
+from ctisync.ports import Clock, Feed, Log, SnapshotFile, Writer
 
 _Get = Callable[[Snapshot, RefusedSnapshot | None, Callable[[], None]], SnapshotFile]
 """A feed's way to hand out a snapshot: when it has come, or while it comes."""
@@ -20,7 +20,7 @@ def init_snapshot(
     writer: Writer,
     feed: Feed,
     clock: Clock,
-    report: Report,
+    log: Log,
     *,
     by_itself: bool,
 ) -> None:
@@ -30,17 +30,17 @@ def init_snapshot(
     Raises SnapshotRefused, after remembering which one it was; the live content is then unchanged.
     """
     snapshot = step.snapshot
-    report.event("info", "initialise", consumer=str(consumer), snapshot_offset=snapshot.offset, why=step.why)
+    log.event("info", "initialise", consumer=str(consumer), snapshot_offset=snapshot.offset, why=step.why)
 
     def taken_in(get: _Get) -> int:
-        return _taken_in(get, step, consumer, writer, clock, report, by_itself=by_itself)
+        return _taken_in(get, step, consumer, writer, clock, log, by_itself=by_itself)
 
     try:
         records = taken_in(feed.open_snapshot)
     except SnapshotChanged as error:
-        report.event("info", "load-begun-anew", consumer=str(consumer), why=error.message)
+        log.event("info", "load-begun-anew", consumer=str(consumer), why=error.message)
         records = taken_in(feed.fetch_snapshot)
-    report.event("info", "initialised", consumer=str(consumer), offset=snapshot.offset, records=records)
+    log.event("info", "initialised", consumer=str(consumer), offset=snapshot.offset, records=records)
 
 
 def _taken_in(
@@ -49,7 +49,7 @@ def _taken_in(
     consumer: Consumer,
     writer: Writer,
     clock: Clock,
-    report: Report,
+    log: Log,
     *,
     by_itself: bool,
 ) -> int:
@@ -65,7 +65,7 @@ def _taken_in(
         raise
     with closing(file):
         try:
-            records = _load(step, consumer, writer, file, clock, report)
+            records = _load(step, consumer, writer, file, clock, log)
         except SnapshotRefused as error:
             writer.save(snapshot_refused(writer.state, file.as_refused(error.message)))
             file.discard()
@@ -75,7 +75,7 @@ def _taken_in(
 
 
 def _load(
-    step: Initialise, consumer: Consumer, writer: Writer, file: SnapshotFile, clock: Clock, report: Report
+    step: Initialise, consumer: Consumer, writer: Writer, file: SnapshotFile, clock: Clock, log: Log
 ) -> int:
     # A feed that goes on while it writes a snapshot may put a record into it that is newer than the
     # snapshot's offset; one that is newer than the feed itself is an error.
@@ -84,7 +84,7 @@ def _load(
     found = kept = 0
     with (
         writer.load(step.snapshot) as load,
-        report.progress("load", file.size, "bytes") as progress,
+        log.progress("load", file.size, "bytes") as progress,
     ):
         for batch in file.records(highest):
             wanted = [record for record in batch if consumer.wants(record.name)]

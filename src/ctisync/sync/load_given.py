@@ -5,7 +5,7 @@ from collections.abc import Callable
 from ctisync.core.model import Change, Consumer, ConsumerInfo, OffsetRange, Snapshot
 from ctisync.core.state import RefusedSnapshot
 from ctisync.core.steps import Policy
-from ctisync.ports import Clock, CommandManager, Report, SnapshotFile, Store
+from ctisync.ports import Clock, CommandManager, Log, SnapshotFile, Store
 from ctisync.sync.run_pass import run_pass
 
 
@@ -17,7 +17,7 @@ def load_given(
     store: Store,
     commands: CommandManager | None,
     clock: Clock,
-    report: Report,
+    log: Log,
 ) -> None:
     """Make the records of `file` the live content, standing at `snapshot.offset`. Raises as run_pass does."""
     run_pass(
@@ -26,7 +26,7 @@ def load_given(
         store=store,
         commands=commands,
         clock=clock,
-        report=report,
+        log=log,
         policy=Policy(mode="init-snapshot"),
         offered=ConsumerInfo(last_offset=None, snapshot=snapshot),
     )

@@ -39,7 +39,7 @@ from ctisync.errors import (
     FeedUnreachable,
     SettingsChanged,
 )
-from ctisync.ports import Clock, CommandManager, Feed, Level, Progress, Report, Store, Writer
+from ctisync.ports import Clock, CommandManager, Feed, Level, Log, Progress, Store, Writer
 from ctisync.sync.init_snapshot import init_snapshot
 from ctisync.sync.send_command import send_command
 from ctisync.sync.update import update
@@ -52,7 +52,7 @@ def run_pass(
     store: Store,
     commands: CommandManager | None,
     clock: Clock,
-    report: Report,
+    log: Log,
     policy: Policy,
     offered: ConsumerInfo | None = None,
 ) -> None:
@@ -63,7 +63,7 @@ def run_pass(
     it could not get there. Whatever was stored until then is complete; the next pass goes on from it.
     """
     with ExitStack() as lease:
-        this = _Pass(consumer, feed, store, commands, clock, report, policy, offered, lease)
+        this = _Pass(consumer, feed, store, commands, clock, log, policy, offered, lease)
         this.say_where("pass-begun")
         try:
             end = this.run()
@@ -71,7 +71,7 @@ def run_pass(
             this.say_where("pass-stands")
         # With -q, too: while the feed says nothing, nobody knows how old the content is, or gets one.
         level: Level = "warning" if end.outcome in ("nothing-known", "no-snapshot") else "info"
-        report.event(level, "pass-ended", consumer=str(consumer), outcome=end.outcome, why=end.why)
+        log.event(level, "pass-ended", consumer=str(consumer), outcome=end.outcome, why=end.why)
         if (error := bad_end(end, consumer, policy, this.state)) is not None:
             raise error
     if this.so_far.command_refused:
@@ -91,7 +91,7 @@ class _Pass:
         store: Store,
         commands: CommandManager | None,
         clock: Clock,
-        report: Report,
+        log: Log,
         policy: Policy,
         offered: ConsumerInfo | None,
         lease: ExitStack,
@@ -101,7 +101,7 @@ class _Pass:
         self.store = store
         self.commands = commands
         self.clock = clock
-        self.report = report
+        self.log = log
         self.policy = policy
         self.info = offered
         self.heard: ConsumerInfo | None = None
@@ -120,7 +120,7 @@ class _Pass:
     def say_where(self, event: str) -> None:
         """Where the content stands, for those who are told of the pass afterwards."""
         state = self.state
-        self.report.event(
+        self.log.event(
             "debug",
             event,
             consumer=str(self.consumer),
@@ -158,7 +158,7 @@ class _Pass:
             else:
                 self.store.checked(self.consumer, state)
         except CtisyncError as failure:
-            self.report.event(
+            self.log.event(
                 "warning", "cooldown-not-remembered", consumer=str(self.consumer), why=failure.message
             )
         else:
@@ -193,7 +193,7 @@ class _Pass:
         self.seen = looked(self.seen, self.heard, self.clock.now())
         if self.writer is not None:
             self.writer.save(looked(self.writer.state, self.heard, self.clock.now()))
-        self.report.event(
+        self.log.event(
             "info",
             "feed-asked",
             consumer=str(self.consumer),
@@ -205,7 +205,7 @@ class _Pass:
     def _take_lease(self) -> None:
         self.writer = self.lease.enter_context(self.store.writer(self.consumer))
         if self.seen.content and not self.writer.state.content:
-            self.report.event(
+            self.log.event(
                 "warning",
                 "content-gone",
                 consumer=str(self.consumer),
@@ -232,22 +232,20 @@ class _Pass:
     def _note_asked(self, writer: Writer, wanted: bool) -> None:
         if wanted:
             writer.save(initialisation_asked(writer.state, self.consumer, self.clock.now()))
-            self.report.event("debug", "initialise-asked", consumer=str(self.consumer))
+            self.log.event("debug", "initialise-asked", consumer=str(self.consumer))
         else:
             writer.save(initialisation_given_up(writer.state))
-            self.report.event("info", "initialise-given-up", consumer=str(self.consumer))
+            self.log.event("info", "initialise-given-up", consumer=str(self.consumer))
 
     def _send(self, writer: Writer, offset: int) -> None:
-        accepted = send_command(offset, self.consumer, writer, self.commands, self.report)
+        accepted = send_command(offset, self.consumer, writer, self.commands, self.log)
         self.so_far = self.so_far.after(command_refused=not accepted)
 
     def _initialise(self, writer: Writer, step: Initialise) -> None:
         self._end_update_bar()
         by_itself = self.policy.mode == "sync"
         try:
-            init_snapshot(
-                step, self.consumer, writer, self.feed, self.clock, self.report, by_itself=by_itself
-            )
+            init_snapshot(step, self.consumer, writer, self.feed, self.clock, self.log, by_itself=by_itself)
         except CtisyncError as error:
             error.hint = _or_keep(error.hint, writer.state)
             raise
@@ -257,14 +255,14 @@ class _Pass:
         bar = self.update_bar or self._begin_update_bar(writer.state)
         link = self.info.snapshot.link if self.info is not None and self.info.snapshot is not None else None
         self.so_far = update(
-            step, self.consumer, writer, self.feed, self.clock, self.report, self.so_far, self.policy, link
+            step, self.consumer, writer, self.feed, self.clock, self.log, self.so_far, self.policy, link
         )
         bar.reached(writer.state.offset - self.update_began)
 
     def _begin_update_bar(self, state: ConsumerState) -> Progress:
         """One bar for all ranges of the pass."""
         self.update_began = state.offset
-        self.update_bar = self.bars.enter_context(self.report.progress("update", state.behind, "offsets"))
+        self.update_bar = self.bars.enter_context(self.log.progress("update", state.behind, "offsets"))
         return self.update_bar
 
     def _end_update_bar(self) -> None:

@@ -3,11 +3,11 @@
 from ctisync.core.model import Consumer
 from ctisync.core.state import command_accepted, command_refused
 from ctisync.errors import CommandNotAccepted
-from ctisync.ports import CommandManager, Report, Writer
+from ctisync.ports import CommandManager, Log, Writer
 
 
 def send_command(
-    offset: int, consumer: Consumer, writer: Writer, commands: CommandManager | None, report: Report
+    offset: int, consumer: Consumer, writer: Writer, commands: CommandManager | None, log: Log
 ) -> bool:
     """Send the owed command for the content indexed at `offset`; whether it was accepted.
 
@@ -22,7 +22,7 @@ def send_command(
     except CommandNotAccepted as error:
         refused = command_refused(writer.state)
         writer.save(refused)
-        report.event(
+        log.event(
             "warning",
             "command-not-accepted",
             consumer=str(consumer),
@@ -33,5 +33,5 @@ def send_command(
         )
         return False
     writer.save(command_accepted(writer.state))
-    report.event("info", "command-accepted", consumer=str(consumer), index=consumer.index, offset=offset)
+    log.event("info", "command-accepted", consumer=str(consumer), index=consumer.index, offset=offset)
     return True

@@ -7,7 +7,7 @@ from ctisync.core.model import Change, Consumer, Delete, OffsetRange
 from ctisync.core.state import FailedChange, advanced, blocked, interrupted
 from ctisync.core.steps import ApplyRange, Policy, SoFar, may_interrupt, range_ahead
 from ctisync.errors import ReplyTooLarge
-from ctisync.ports import Clock, Feed, Report, Writer
+from ctisync.ports import Clock, Feed, Log, Writer
 
 
 def update(
@@ -16,7 +16,7 @@ def update(
     writer: Writer,
     feed: Feed,
     clock: Clock,
-    report: Report,
+    log: Log,
     so_far: SoFar,
     policy: Policy,
     snapshot_link: str | None,
@@ -26,28 +26,28 @@ def update(
     A change that cannot be applied sets the offset to 0, so that the pass initialises again, or
     blocks the content just before that change when initialising has not helped or must wait.
     """
-    wanted, changes = _fetched(step.range, consumer, writer, feed, report)
+    wanted, changes = _fetched(step.range, consumer, writer, feed, log)
     try:
         folded = _fold(changes, consumer, writer, policy)
     except CannotApply as error:
         failed = error.failed.while_offered(snapshot_link)
-        _say_failed(failed, consumer, report)
+        _say_failed(failed, consumer, log)
         if may_interrupt(writer.state, failed, so_far, policy, clock.now()):
             writer.save(interrupted(writer.state, failed, clock.now()))
             return so_far.after(interrupted=True)
-        return _block(failed, changes, consumer, writer, clock, report, so_far, policy)
+        return _block(failed, changes, consumer, writer, clock, log, so_far, policy)
     number = len(changes)
     del changes  # makes room for the next ones, which come in while these are written
     after = advanced(writer.state, wanted.to, clock.now())
     if (ahead := range_ahead(step, after)) is not None:
         feed.ask_ahead(ahead)
     writer.apply(folded.writes, after)
-    _say_applied(wanted, number, folded, consumer, report)
+    _say_applied(wanted, number, folded, consumer, log)
     return so_far.after(advanced=True)
 
 
 def _fetched(
-    wanted: OffsetRange, consumer: Consumer, writer: Writer, feed: Feed, report: Report
+    wanted: OffsetRange, consumer: Consumer, writer: Writer, feed: Feed, log: Log
 ) -> tuple[OffsetRange, list[Change]]:
     """The changes of the range; when they are too large to be had at once, of its first half, or half of
     that.
@@ -61,7 +61,7 @@ def _fetched(
             if writer.state.range_to is not None or wanted == wanted.first_half:
                 raise
             wanted = wanted.first_half
-            report.event("info", "range-halved", consumer=str(consumer), range=str(wanted), why=error.message)
+            log.event("info", "range-halved", consumer=str(consumer), range=str(wanted), why=error.message)
 
 
 def _fold(changes: Sequence[Change], consumer: Consumer, writer: Writer, policy: Policy) -> Folded:
@@ -75,7 +75,7 @@ def _block(
     consumer: Consumer,
     writer: Writer,
     clock: Clock,
-    report: Report,
+    log: Log,
     so_far: SoFar,
     policy: Policy,
 ) -> SoFar:
@@ -96,17 +96,15 @@ def _block(
             continue
         after = advanced(state, last_good, clock.now())
         writer.apply(folded.writes, blocked(after, failed, initialised_now=tried))
-        _say_applied(OffsetRange(state.offset, last_good), len(good), folded, consumer, report)
+        _say_applied(OffsetRange(state.offset, last_good), len(good), folded, consumer, log)
         return so_far.after(blocked=True, advanced=True)
     if state != (after := blocked(state, failed, initialised_now=tried)):
         writer.save(after)
     return so_far.after(blocked=True)
 
 
-def _say_applied(
-    applied: OffsetRange, changes: int, folded: Folded, consumer: Consumer, report: Report
-) -> None:
-    report.event(
+def _say_applied(applied: OffsetRange, changes: int, folded: Folded, consumer: Consumer, log: Log) -> None:
+    log.event(
         "info",
         "range-applied",
         consumer=str(consumer),
@@ -120,13 +118,11 @@ def _say_applied(
     for write in folded.writes:
         is_new = write.name in folded.created
         how = "deleted" if isinstance(write, Delete) else "created" if is_new else "updated"
-        report.event(
-            "debug", "record-changed", consumer=said, offset=write.offset, resource=write.name, how=how
-        )
+        log.event("debug", "record-changed", consumer=said, offset=write.offset, resource=write.name, how=how)
 
 
-def _say_failed(failed: FailedChange, consumer: Consumer, report: Report) -> None:
-    report.event(
+def _say_failed(failed: FailedChange, consumer: Consumer, log: Log) -> None:
+    log.event(
         "warning",
         "change-failed",
         consumer=str(consumer),

@@ -8,7 +8,7 @@ from ctisync.core.findings import Finding, Kind
 from ctisync.core.model import MAX_OFFSET, Consumer
 from ctisync.core.words import counted
 from ctisync.errors import StoreUnavailable
-from ctisync.ports import Inspection, Report, SnapshotFile, Store
+from ctisync.ports import Inspection, Log, SnapshotFile, Store
 from ctisync.verify.comparison import Comparison, Reference
 from ctisync.verify.rules import RecordRules, check_count, check_offsets, check_settings, check_state
 from ctisync.verify.tally import Audit, Tally
@@ -18,7 +18,7 @@ def verify(
     consumer: Consumer,
     *,
     store: Store,
-    report: Report,
+    log: Log,
     deep: bool,
     against: tuple[SnapshotFile, Reference] | None,
     at_work: str | None,
@@ -45,7 +45,7 @@ def verify(
             records = seen.count()
             tally.add(check_count(seen.state, records))
             if records is not None:
-                _check_content(seen, records, tally, report, deep=deep, against=against)
+                _check_content(seen, records, tally, log, deep=deep, against=against)
         except StoreUnavailable as error:
             if not tally.has(Kind.STORE_DAMAGED):
                 raise
@@ -59,7 +59,7 @@ def _check_content(
     seen: Inspection,
     count: int,
     tally: Tally,
-    report: Report,
+    log: Log,
     *,
     deep: bool,
     against: tuple[SnapshotFile, Reference] | None,
@@ -68,11 +68,11 @@ def _check_content(
     if against is not None:
         file, reference = against
         comparison = Comparison(reference, seen.state)
-        _check_snapshot(seen, file, comparison, tally, report)
+        _check_snapshot(seen, file, comparison, tally, log)
     tally.add(check_offsets(seen.state))
     rules = RecordRules(seen.state, deep=deep)
     number = 0
-    with report.progress("verify", count, "records") as progress:
+    with log.progress("verify", count, "records") as progress:
         for number, stored in enumerate(seen.scan(), start=1):
             tally.add(rules.check(stored))
             if comparison is not None:
@@ -86,9 +86,9 @@ def _check_content(
 
 
 def _check_snapshot(
-    seen: Inspection, file: SnapshotFile, comparison: Comparison, tally: Tally, report: Report
+    seen: Inspection, file: SnapshotFile, comparison: Comparison, tally: Tally, log: Log
 ) -> None:
-    with report.progress("compare", file.size, "bytes") as progress:
+    with log.progress("compare", file.size, "bytes") as progress:
         for batch in file.records(MAX_OFFSET):
             wanted = comparison.wanted(batch)
             tally.add(comparison.of_snapshot(wanted, seen.lookup([record.name for record in wanted])))

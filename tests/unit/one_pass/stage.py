@@ -16,9 +16,9 @@ from tests.support import faults_ports
 from tests.support.clock import FakeClock
 from tests.support.faults import Effects
 from tests.support.feed_history import History
+from tests.support.log import Event, KeptLog
 from tests.support.memory_feed import MemoryFeed, MemoryServer
 from tests.support.memory_store import MemoryStorage, MemoryStore
-from tests.support.report import Event, KeptReport
 
 CONSUMER = Consumer()
 SAID = {"consumer": "vd_1.0.0/vd_4.8.0"}
@@ -45,11 +45,11 @@ class Stage:
         self.store = MemoryStore(self.storage)
         self.told = Told()
         self.clock = FakeClock()
-        self.report = KeptReport()
+        self.log = KeptLog()
         self.effects: list[str] = []
 
     def run(self, commands: bool = True, consumer: Consumer = CONSUMER, **policy: Any) -> None:
-        self.report = KeptReport()
+        self.log = KeptLog()
         effects = Effects()
         told: CommandManager = faults_ports.commands_with(self.told, effects)
         try:
@@ -59,7 +59,7 @@ class Stage:
                 store=faults_ports.store_with(self.store, effects),
                 commands=told if commands else None,
                 clock=self.clock,
-                report=self.report,
+                log=self.log,
                 policy=Policy(**policy),
             )
         finally:
@@ -84,8 +84,8 @@ class Stage:
     @property
     def shown(self) -> list[Event]:
         """What a person reads who doesn't ask for details."""
-        return [event for event in self.report.events if event.level != "debug"]
+        return [event for event in self.log.events if event.level != "debug"]
 
     def ended(self) -> dict[str, Any]:
-        (fields,) = self.report.named("pass-ended")
+        (fields,) = self.log.named("pass-ended")
         return fields

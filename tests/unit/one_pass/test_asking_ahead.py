@@ -109,7 +109,7 @@ def test_after_a_range_that_was_too_large_nothing_is_asked_ahead(behind: Stage) 
     behind.run()
     assert behind.state.offset == 2004
     assert "ask_ahead" not in behind.effects
-    assert [fields["range"] for fields in behind.report.named("range-halved")] == [
+    assert [fields["range"] for fields in behind.log.named("range-halved")] == [
         "(3, 503]",
         "(503, 1003]",
         "(1003, 1503]",
@@ -129,7 +129,7 @@ def test_a_range_that_is_too_large_ahead_is_halved_when_its_turn_comes(behind: S
     behind.server.changes = changes  # type: ignore[method-assign]
     behind.run()
     assert behind.state.offset == 2004
-    assert [fields["range"] for fields in behind.report.named("range-halved")] == ["(1003, 1503]"]
+    assert [fields["range"] for fields in behind.log.named("range-halved")] == ["(1003, 1503]"]
     assert ranges[2:] == [(1003, 2003), (1003, 1503), (1004, 1503), (1503, 2004)]
 
 

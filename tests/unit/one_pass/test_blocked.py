@@ -16,13 +16,13 @@ def test_a_change_that_cannot_be_applied_is_told_with_all_that_names_it(followin
     following.server.history.create("CVE-9")
     following.server.offer_snapshot()
     following.run()
-    (event,) = [event for event in following.report.events if event.name == "change-failed"]
+    (event,) = [event for event in following.log.events if event.name == "change-failed"]
     assert event.level == "warning"
     why = event.fields.pop("why")
     assert event.fields == SAID | {"offset": 4, "resource": "CVE-1", "operation": 0}
     assert "there is no" in why
     assert following.state.reinitialised_at == following.clock.now()
-    assert following.report.named("initialise")[0]["why"] == "change 4 could not be applied"
+    assert following.log.named("initialise")[0]["why"] == "change 4 could not be applied"
 
 
 def test_a_blocked_content_keeps_what_lies_before_the_change_and_says_so_to_readers(following: Stage) -> None:

@@ -85,7 +85,7 @@ def test_a_range_too_large_to_be_had_at_once_is_halved_until_it_can(following: S
     too_large_above(following, 2)
     following.run()
     assert following.state.offset == 11
-    halved = [event for event in following.report.events if event.name == "range-halved"]
+    halved = [event for event in following.log.events if event.name == "range-halved"]
     assert halved[0] == ("info", "range-halved", SAID | {"range": "(3, 7]", "why": "too much"})
     assert halved[1].fields["range"] == "(3, 5]"
 
@@ -106,7 +106,7 @@ def test_a_range_that_may_be_half_written_is_not_halved(following: Stage) -> Non
     too_large_above(following, 0)
     with pytest.raises(ReplyTooLarge):
         following.run()
-    assert following.report.named("range-halved") == []
+    assert following.log.named("range-halved") == []
 
 
 @pytest.mark.parametrize(
@@ -150,6 +150,6 @@ def test_a_feed_that_does_not_tell_where_it_stands_is_a_warning_and_changes_noth
     before = following.state
     following.server.consumer = lambda: {"data": {"last_offset": None}}  # type: ignore[method-assign]
     following.run()
-    (event,) = [event for event in following.report.events if event.name == "pass-ended"]
+    (event,) = [event for event in following.log.events if event.name == "pass-ended"]
     assert (event.level, event.fields["outcome"]) == ("warning", "nothing-known")
     assert (following.state.offset, following.state.last_offset) == (before.offset, before.last_offset)

@@ -7,5 +7,5 @@ def test_that_the_feed_offers_no_snapshot_yet_is_a_warning(stage: Stage) -> None
     """Nobody else says that there will be no content until it does."""
     stage.server.link = None
     stage.run()
-    (event,) = [event for event in stage.report.events if event.name == "pass-ended"]
+    (event,) = [event for event in stage.log.events if event.name == "pass-ended"]
     assert (event.level, event.fields["outcome"]) == ("warning", "no-snapshot")

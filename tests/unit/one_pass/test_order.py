@@ -150,11 +150,9 @@ def test_a_refused_command_is_told_counted_and_the_end_of_the_pass(stage: Stage)
     stage.told.refusals = 1
     with pytest.raises(CommandNotAccepted, match="the content is current, but"):
         stage.run()
-    (fields,) = stage.report.named("command-not-accepted")
+    (fields,) = stage.log.named("command-not-accepted")
     assert fields == SAID | {"offset": 3, "attempts": 1, "why": "told to refuse", "hint": None}
-    assert [event.level for event in stage.report.events if event.name == "command-not-accepted"] == [
-        "warning"
-    ]
+    assert [event.level for event in stage.log.events if event.name == "command-not-accepted"] == ["warning"]
     assert stage.state.owed == Owed(3, attempts=1)
     assert stage.ended()["outcome"] == "up-to-date"
     stage.run()
@@ -204,7 +202,7 @@ def test_where_the_content_stands_is_told_at_the_beginning_and_at_any_end(follow
     before = following.state
     with pytest.raises(CommandNotAccepted):
         following.run()
-    begun, stands = following.report.named("pass-begun"), following.report.named("pass-stands")
+    begun, stands = following.log.named("pass-begun"), following.log.named("pass-stands")
     common = SAID | {"phase": "ready", "checked_at": following.clock.now()}
     assert begun == [common | {"offset": 3, "last_offset": 3, "owed": None, "updated_at": before.updated_at}]
     assert stands == [
@@ -213,7 +211,7 @@ def test_where_the_content_stands_is_told_at_the_beginning_and_at_any_end(follow
     following.server.failure = FeedUnreachable("gone")
     with pytest.raises(FeedUnreachable):
         following.run()
-    assert following.report.named("pass-stands")[0]["offset"] == 4
+    assert following.log.named("pass-stands")[0]["offset"] == 4
 
 
 def test_a_person_sees_one_bar_for_the_load_and_one_for_all_ranges(stage: Stage) -> None:
@@ -221,8 +219,8 @@ def test_a_person_sees_one_bar_for_the_load_and_one_for_all_ranges(stage: Stage)
     stage.server.offer_snapshot()
     stage.server.history.gap(1500)
     stage.run()
-    load, update = stage.report.bars
-    assert [(bar.step, bar.unit) for bar in stage.report.bars] == [("load", "bytes"), ("update", "offsets")]
+    load, update = stage.log.bars
+    assert [(bar.step, bar.unit) for bar in stage.log.bars] == [("load", "bytes"), ("update", "offsets")]
     assert load.total is not None
     assert 0 < load.amounts[-1] < load.total, "as far as the last batch that was handed out"
     assert (update.total, update.amounts) == (1500, [1000, 1500])
@@ -235,10 +233,10 @@ def test_the_bar_of_the_ranges_ends_before_a_load_begins(following: Stage) -> No
     following.server.offer_snapshot()
     following.server.history.create("CVE-9")
     following.run()
-    assert [(bar.step, bar.total) for bar in following.report.bars] == [
+    assert [(bar.step, bar.total) for bar in following.log.bars] == [
         ("update", 1002),
-        ("load", following.report.bars[1].total),
+        ("load", following.log.bars[1].total),
         ("update", 1),
     ]
-    assert [bar.amounts for bar in following.report.bars[::2]] == [[1000, -3], [1]]
-    assert following.report.most_bars_at_once == 1
+    assert [bar.amounts for bar in following.log.bars[::2]] == [[1000, -3], [1]]
+    assert following.log.most_bars_at_once == 1

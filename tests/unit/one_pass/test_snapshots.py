@@ -52,7 +52,7 @@ def test_a_load_whose_snapshot_is_exchanged_meanwhile_begins_anew_with_the_whole
     stage.run()
     assert stage.state.offset == 3
     assert stage.told.offsets == [3]
-    assert stage.report.named("load-begun-anew") == [{**SAID, "why": "it is another file now"}]
+    assert stage.log.named("load-begun-anew") == [{**SAID, "why": "it is another file now"}]
     of_the_file = {"open_snapshot", "leave load", "close", "fetch_snapshot", "publish", "discard"}
     assert [name for name in stage.effects if name in of_the_file] == [
         *("open_snapshot", "leave load", "close"),
@@ -114,7 +114,7 @@ def test_resources_that_fit_nothing_in_the_snapshot_leave_the_store_as_it_is(sta
 
 def test_only_what_is_wanted_is_loaded_and_counted(stage: Stage) -> None:
     stage.run(consumer=msgspec.structs.replace(CONSUMER, resources=("CVE-*",)))
-    assert stage.report.named("initialised")[0]["records"] == 2
+    assert stage.log.named("initialised")[0]["records"] == 2
     assert stage.store.count(CONSUMER) == 2
 
 
@@ -128,7 +128,7 @@ def load_file(stage: Stage, store: MemoryStore, commands: CommandManager | None)
         store=store,
         commands=commands,
         clock=stage.clock,
-        report=stage.report,
+        log=stage.log,
     )
 
 

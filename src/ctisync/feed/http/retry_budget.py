@@ -11,7 +11,7 @@ from ctisync.core.state import LONGEST_COOLDOWN
 from ctisync.core.words import counted
 from ctisync.errors import CtisyncError, FeedRefused, FeedUnreachable
 from ctisync.feed.http.pass_limits import Bounds
-from ctisync.ports import Clock, Report
+from ctisync.ports import Clock, Log
 
 T = TypeVar("T")
 
@@ -42,7 +42,7 @@ class Patience:
         cooldown: float,
         bounds: Bounds,
         clock: Clock,
-        report: Report,
+        log: Log,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         """`cooldown`: seconds for which the feed is to be left alone once the budget is spent; 0 for none."""
@@ -51,7 +51,7 @@ class Patience:
         self._bounds = bounds
         self._left = seconds
         self._clock = clock
-        self._report = report
+        self._log = log
         self._jitter = jitter
         self.begin()
 
@@ -80,7 +80,7 @@ class Patience:
         wait = next_delay(self._tries, failure.asked_for, left, self._jitter())
         if wait is None:
             raise self._given_up(failure) from failure
-        self._report.event("info", "retry", attempt=self._tries, wait=round(wait, 1), reason=failure.reason)
+        self._log.event("info", "retry", attempt=self._tries, wait=round(wait, 1), reason=failure.reason)
         self._clock.sleep(wait)
         self._left -= wait
         self._since = self._clock.monotonic()

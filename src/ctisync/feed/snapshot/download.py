@@ -23,7 +23,7 @@ from ctisync.feed.http.retry_budget import Again
 from ctisync.feed.http.transport import Reply
 from ctisync.feed.snapshot.records import is_zip
 from ctisync.own_files import opened, reading, unfit
-from ctisync.ports import Report
+from ctisync.ports import Log
 
 _GOT_ON: Final = 1 << 20
 """Bytes that count as getting on, so that the time for them is not taken from the budget."""
@@ -74,7 +74,7 @@ class Download:
         link: str,
         refused: RefusedSnapshot | None,
         most_bytes: int,
-        report: Report,
+        log: Log,
         keep_alive: Callable[[], None],
         got_on: Callable[[], None],
     ) -> None:
@@ -83,7 +83,7 @@ class Download:
         self._link = link
         self._refused = refused
         self._most_bytes = most_bytes
-        self._report = report
+        self._log = log
         self._keep_alive = keep_alive
         self._got_on = got_on
         self._offer: Offer | None = None
@@ -237,7 +237,7 @@ class Download:
             with reading(self.part) as file:
                 if is_zip(file) and not _has_end(file):
                     raise Again("the snapshot was cut off; the server does not say how long it is")
-            self._report.event("info", "snapshot-size-unknown", link=self._link, size=self.have)
+            self._log.event("info", "snapshot-size-unknown", link=self._link, size=self.have)
 
     def start_anew(self) -> None:
         """From the first byte: what is here is of another file, or nobody can tell."""

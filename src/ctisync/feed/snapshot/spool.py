@@ -26,7 +26,7 @@ from ctisync.feed.snapshot.file import LocalSnapshot
 from ctisync.feed.snapshot.partial_file import Arriving
 from ctisync.harmless import quoted
 from ctisync.own_files import claimed, opened
-from ctisync.ports import Clock, Progress, Report
+from ctisync.ports import Clock, Log, Progress
 
 _PIECE: Final = 1 << 20
 
@@ -45,7 +45,7 @@ class Spool:
         transport: Transport,
         patience: Patience,
         bounds: Bounds,
-        report: Report,
+        log: Log,
     ) -> None:
         """`lock` is what the pass over this consumer's content in its store holds."""
         self._folder = lock.parent
@@ -55,7 +55,7 @@ class Spool:
         self._transport = transport
         self._patience = patience
         self._bounds = bounds
-        self._report = report
+        self._log = log
 
     def fetch(
         self,
@@ -81,7 +81,7 @@ class Spool:
     def take_in(self, stream: BinaryIO, link: str) -> LocalSnapshot:
         """What comes from `stream`, to its end. Raises StoreUnavailable when the folder cannot take it,
         SnapshotRefused when it is more than the limits allow."""
-        with self._usable_folder(), self._report.progress("read", None, "bytes") as progress:
+        with self._usable_folder(), self._log.progress("read", None, "bytes") as progress:
             part = self._begin(link)
             try:
                 with os.fdopen(opened(part, os.O_WRONLY | os.O_CREAT), "wb") as file:
@@ -138,7 +138,7 @@ class Spool:
                 link,
                 refused,
                 self._bounds.limits.snapshot_bytes,
-                self._report,
+                self._log,
                 keep_alive,
                 self._patience.progressed,
             )
@@ -170,7 +170,7 @@ class Spool:
                     self._patience.failed(Again(failure.reason, asked_for=failure.asked_for))
 
     def _progress(self, download: Download) -> AbstractContextManager[Progress]:
-        return self._report.progress("download", download.offer.size, "bytes")
+        return self._log.progress("download", download.offer.size, "bytes")
 
     def _file(self, download: Download, arriving: Arriving | None) -> LocalSnapshot:
         return LocalSnapshot(

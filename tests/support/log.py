@@ -1,4 +1,4 @@
-"""A `Report` that keeps what it is told."""
+"""A `Log` that keeps what it is told."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ class Bar:
         self.amounts.append(amount)
 
 
-class KeptReport:
+class KeptLog:
     def __init__(self) -> None:
         self.events: list[Event] = []
         self.bars: list[Bar] = []

@@ -25,6 +25,7 @@ Each error answers three questions: can it be tried again (`transient`), what sh
 type (`hint`), which exit code (`exit_code`). Anything else that escapes is a bug, told as Unexpected.
 """
 
+import re
 from collections.abc import Iterable
 from typing import ClassVar, Final
 
@@ -40,6 +41,8 @@ _WORST_FIRST: Final = (130, 143, BUG, 7, 3, 6, 5, 8, 4, 10, 11)
 
 LOAD_ANEW: Final = "ctisync init-snapshot && ctisync sync"
 """In a hint: the first puts readers back to the snapshot's offset, the second takes them on to the feed's."""
+
+_EACH_CAPITAL: Final = re.compile(r"(?<!^)(?=[A-Z])")
 
 
 class CtisyncError(Exception):
@@ -60,6 +63,15 @@ class CtisyncError(Exception):
         self.message = one_line(message)
         super().__init__(self.message)
         self.hint = self.usual_hint if hint is None else harmless(hint)
+
+    @property
+    def kind(self) -> str:
+        """The class's name in kebab-case, for programs: "store-unavailable"."""
+        return _EACH_CAPITAL.sub("-", type(self).__name__).lower()
+
+    def about(self, subject: object) -> str:
+        """The message with what it is about before it, unless it names that already."""
+        return self.message if str(subject) in self.message else one_line(f"{subject}: {self.message}")
 
 
 class UsageError(CtisyncError):

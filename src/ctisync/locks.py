@@ -13,9 +13,9 @@ from typing import Annotated, Final
 
 import msgspec
 
-from ctisync.core.account import Work
 from ctisync.core.health import Verdict, failed, ok
 from ctisync.core.model import Consumer
+from ctisync.core.pass_report import Work
 from ctisync.core.wire import UNDECODABLE
 from ctisync.errors import AnotherPass, ConfigurationError, StoreUnavailable
 from ctisync.harmless import quoted

@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
-from ctisync.core.account import Account, Work
 from ctisync.core.findings import Finding
 from ctisync.core.health import Verdict
 from ctisync.core.model import (
@@ -22,6 +21,7 @@ from ctisync.core.model import (
     Snapshot,
     Write,
 )
+from ctisync.core.pass_report import PassReport, Traffic, Work
 from ctisync.core.state import ConsumerState, RefusedSnapshot
 
 Level = Literal["debug", "info", "warning", "error"]
@@ -88,7 +88,7 @@ class SnapshotFile(Protocol):
         """Remove it, when it is ours to remove: it was loaded, or it is no good. Best effort."""
 
 
-class Feed(Protocol):
+class Feed(Traffic, Protocol):
     """The CTI API for one consumer, within one pass (its time budget is the pass's).
 
     Raises FeedUnreachable for what may be gone later (after retries within the budget),
@@ -227,12 +227,8 @@ class Inspection(Protocol):
         (by UTF-8 bytes); not `name` itself."""
 
 
-class Store(Protocol):
-    """Where content and state are kept."""
-
-    @property
-    def name(self) -> str:
-        """Its URL without credentials, for people."""
+class PassStore(Protocol):
+    """A store as a pass needs it."""
 
     def look(self, consumer: Consumer) -> ConsumerState:
         """What is stored, without a lease and without a write; an empty state when nothing is.
@@ -244,33 +240,34 @@ class Store(Protocol):
         """Remember `state`, which differs from what `look` gave only in what the feed said and when, and
         in how long it is to be left alone.
 
-        Best effort, without a lease: when another writer is at work, it is his to remember.
+        Best effort, without a lease: when another writer is at work, the other writer stores it.
         """
 
     def writer(self, consumer: Consumer) -> AbstractContextManager[Writer]:
         """Take the lease, settle what a dead writer left, clean up; let it go at the end.
 
-        Raises AnotherPass when somebody else holds it.
+        Raises AnotherPass when another writer holds it.
         """
 
-    def count(self, consumer: Consumer) -> int | None:
-        """Records in the live content; None when there is none."""
 
-    def hidden(self, consumer: Consumer) -> str | None:
-        """What the store hides of the live content from its user, so that counts, lines and audits speak of
-        the rest alone; None when there is no sign of it."""
+class InspectedStore(Protocol):
+    """A store as `verify`, and commands that look up records, need it."""
 
-    def certificates(self) -> Iterator[tuple[str, datetime]]:
-        """Those that the store and its user show each other, by their names for people, and until when they
-        are valid; as far as that can be told."""
-
-    def export(self, consumer: Consumer) -> Iterator[bytes]:
-        """The live content's lines without newlines, ascending by name (by UTF-8 bytes), from one
-        moment: a swap meanwhile does not show. Raises EmptyStore when there is no content."""
+    @property
+    def name(self) -> str:
+        """Its URL without credentials, for people."""
 
     def inspect(self, consumer: Consumer) -> AbstractContextManager[Inspection]:
         """Look closely at what is stored, without a lease and without a write. Raises as `look` does;
         what `look` would refuse for its meaning, but can be read, is for the findings to tell."""
+
+    def hidden(self, consumer: Consumer) -> str | None:
+        """What the store hides of the live content from its user, so that counts, lines and findings speak
+        of the rest alone; None when there is no sign of it."""
+
+
+class DiagnosedStore(Protocol):
+    """A store as `doctor` and `status` need it: whether passes find what they need there."""
 
     def examine(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
         """Whether passes over these consumers can do with the store as it is: reached, ours, of a version
@@ -283,19 +280,38 @@ class Store(Protocol):
         """What keeps passes over these consumers from writing, as far as looking tells: failed verdicts
         alone. What cannot be looked at, such as for want of a privilege, is none. Nothing is written."""
 
+    def certificates(self) -> Iterator[tuple[str, datetime]]:
+        """Those that the store and its user show each other, by their names for people, and until when they
+        are valid; as far as that can be told."""
+
     def work(self, consumer: Consumer) -> Work | None:
         """The pass that works on this consumer now, as far as the store knows; it may have died."""
 
-    def remember(self, account: Account, keep: int, within: float) -> None:
+
+class HistoryStore(Protocol):
+    """Where the reports of passes are kept."""
+
+    def remember(self, report: PassReport, keep: int, within: float) -> None:
         """Add a pass that has ended to its consumer's history, of which the `keep` newest stay.
 
         State and content have nothing to do with it, no lease is needed, and it may fail: within so many
         seconds, and a pass that was remembered twice is there once.
         """
 
-    def passes(self, consumer: Consumer, most: int, *, touched: bool = False) -> Iterator[Account]:
+    def passes(self, consumer: Consumer, most: int, *, touched: bool = False) -> Iterator[PassReport]:
         """At most so many passes over this consumer, the one that was remembered last first; without what
         they `touched`, unless asked for. None at all where there is no history."""
+
+
+class Store(PassStore, InspectedStore, DiagnosedStore, HistoryStore, Protocol):
+    """Where content, state and history are kept."""
+
+    def count(self, consumer: Consumer) -> int | None:
+        """Records in the live content; None when there is none."""
+
+    def export(self, consumer: Consumer) -> Iterator[bytes]:
+        """The live content's lines without newlines, ascending by name (by UTF-8 bytes), from one
+        moment: a swap meanwhile does not show. Raises EmptyStore when there is no content."""
 
     def consumers(self) -> list[Consumer]:
         """Those of which a content is stored, be it only begun, in the order of their names; also those that
@@ -308,7 +324,7 @@ class Store(Protocol):
         """Remove content, state, history and lease of this consumer, and nothing of another's. It is known by
         its context and name alone: its index need not be that of the stored content.
 
-        The lease is taken first: raises AnotherPass when somebody else holds it. Where nothing is held,
+        The lease is taken first: raises AnotherPass when another writer holds it. Where nothing is held,
         nothing is written. Killed at any point, it has left the old content with its state, or none that
         readers find and a state without offset; the next call, or a pass, then finishes it.
         """

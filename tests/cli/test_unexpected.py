@@ -10,11 +10,11 @@ from typing import Final
 import pytest
 
 from ctisync.clock import SystemClock
-from ctisync.commands.afterwards import passes_told
+from ctisync.commands.passes import Run, run_passes
 from ctisync.console import Console
-from ctisync.core.model import Consumer
+from ctisync.core.pass_report import Ended
+from ctisync.core.steps import Policy
 from ctisync.errors import BUG
-from ctisync.ports import Log
 from ctisync.process import StopAsked
 from ctisync.settings.model import HookSettings, Settings, StoreSettings
 from tests.cli.conftest import DEADLINE, Ctisync
@@ -109,10 +109,17 @@ def test_a_signal_within_an_import_is_told_as_a_signal_and_not_as_a_bug(tmp_path
         state_dir=tmp_path,
     )
 
-    def stopped(_consumer: Consumer, _log: Log) -> None:
+    def stopped(*_: object) -> Ended:
         raise RuntimeError("Error calling __set_name__") from StopAsked(15, 0.0)
 
     console = Console(sys.stderr, SystemClock())
+    call = Run(
+        settings=settings,
+        command="ctisync sync",
+        policy=Policy(),
+        clock=SystemClock(),
+        console=console,
+    )
     with pytest.raises(StopAsked):
-        passes_told(settings, settings.followed, "sync", SystemClock(), console, None, stopped)
+        run_passes(call, settings.followed, stopped)
     assert not mark.exists()

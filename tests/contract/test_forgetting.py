@@ -11,7 +11,7 @@ from ctisync.errors import AnotherPass, EmptyStore
 from ctisync.ports import Store, Writer
 from tests.contract import passes
 from tests.contract.passes import at, lines
-from tests.contract.test_history import WITHIN, account
+from tests.contract.test_history import WITHIN, report
 from tests.support.records import made_up, record
 from tests.support.stores import MakeStore
 
@@ -36,7 +36,7 @@ def test_of_what_never_was_nothing_is_held_and_nothing_is_forgotten(store: Store
 def test_what_is_held_is_told_before_it_is_forgotten(store: Store, consumer: Consumer) -> None:
     passes.initialise(store, consumer, made_up(7), 50)
     for number in range(3):
-        store.remember(account(consumer, number), 10, WITHIN)
+        store.remember(report(consumer, number), 10, WITHIN)
 
     held = store.holding(consumer)
 
@@ -50,7 +50,7 @@ def test_what_is_held_is_told_before_it_is_forgotten(store: Store, consumer: Con
 def test_content_state_and_history_are_gone(make_store: MakeStore, consumer: Consumer) -> None:
     store = make_store()
     passes.initialise(store, consumer, [A, B], 10)
-    store.remember(account(consumer, 1), 10, WITHIN)
+    store.remember(report(consumer, 1), 10, WITHIN)
     make_store().forget(consumer)
     assert_nothing_is_left(make_store(), consumer)
     make_store().forget(consumer)
@@ -70,7 +70,7 @@ def test_other_consumers_keep_all_that_is_theirs(make_store: MakeStore, consumer
     store = make_store()
     for each, offset in ((consumer, 10), (other, 20)):
         passes.initialise(store, each, [A, B], offset)
-        store.remember(account(each, 1), 10, WITHIN)
+        store.remember(report(each, 1), 10, WITHIN)
     before = store.look(other)
 
     store.forget(consumer)

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from ctisync.core.account import Account, Touched
 from ctisync.core.model import Consumer
+from ctisync.core.pass_report import PassReport, Touched
 from ctisync.ports import Store
 from tests.contract import passes
 from tests.support.records import made_up
@@ -16,8 +16,8 @@ BEGAN = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 WITHIN = 30.0
 
 
-def account(consumer: Consumer, number: int) -> Account:
-    return Account(
+def report(consumer: Consumer, number: int) -> PassReport:
+    return PassReport(
         pass_id=f"{consumer.index[-12:]}{number:03}",
         command="sync",
         consumer=str(consumer),
@@ -38,8 +38,8 @@ def account(consumer: Consumer, number: int) -> Account:
     )
 
 
-def without_touched(account: Account) -> Account:
-    return msgspec.structs.replace(account, touched=())
+def without_touched(report: PassReport) -> PassReport:
+    return msgspec.structs.replace(report, touched=())
 
 
 def test_nothing_is_remembered_at_first(store: Store, consumer: Consumer) -> None:
@@ -47,39 +47,39 @@ def test_nothing_is_remembered_at_first(store: Store, consumer: Consumer) -> Non
 
 
 def test_passes_come_back_as_they_were_the_newest_first(store: Store, consumer: Consumer) -> None:
-    accounts = [account(consumer, number) for number in range(3)]
-    for each in accounts:
+    reports = [report(consumer, number) for number in range(3)]
+    for each in reports:
         store.remember(each, 10, WITHIN)
-    assert list(store.passes(consumer, 10, touched=True)) == accounts[::-1]
-    assert list(store.passes(consumer, 2)) == [without_touched(each) for each in accounts[:0:-1]]
+    assert list(store.passes(consumer, 10, touched=True)) == reports[::-1]
+    assert list(store.passes(consumer, 2)) == [without_touched(each) for each in reports[:0:-1]]
 
 
 def test_only_the_newest_are_kept_of_each_consumer(store: Store, consumer: Consumer) -> None:
     other = Consumer(consumer.context, "another", f"{consumer.index}-2")
-    store.remember(account(other, 0), 3, WITHIN)
+    store.remember(report(other, 0), 3, WITHIN)
     for number in range(6):
-        store.remember(account(consumer, number), 3, WITHIN)
+        store.remember(report(consumer, number), 3, WITHIN)
     assert [each.from_offset for each in store.passes(consumer, 10)] == [5, 4, 3]
     assert [each.consumer for each in store.passes(other, 10)] == [str(other)]
 
 
 def test_fewer_are_kept_once_fewer_are_wanted(store: Store, consumer: Consumer) -> None:
     for number in range(4):
-        store.remember(account(consumer, number), 10, WITHIN)
-    store.remember(account(consumer, 4), 1, WITHIN)
+        store.remember(report(consumer, number), 10, WITHIN)
+    store.remember(report(consumer, 4), 1, WITHIN)
     assert [each.from_offset for each in store.passes(consumer, 10)] == [4]
 
 
 def test_a_pass_that_is_remembered_twice_is_there_once(store: Store, consumer: Consumer) -> None:
     """A request whose reply was lost is sent again."""
-    store.remember(account(consumer, 1), 10, WITHIN)
-    store.remember(account(consumer, 1), 10, WITHIN)
+    store.remember(report(consumer, 1), 10, WITHIN)
+    store.remember(report(consumer, 1), 10, WITHIN)
     assert len(list(store.passes(consumer, 10))) == 1
 
 
 def test_many_are_read_to_the_end(store: Store, consumer: Consumer) -> None:
     for number in range(45):
-        store.remember(account(consumer, number), 100, WITHIN)
+        store.remember(report(consumer, number), 100, WITHIN)
     found = [each.from_offset for each in store.passes(consumer, 100, touched=True)]
     assert found == list(range(44, -1, -1))
     assert len(list(store.passes(consumer, 41, touched=True))) == 41
@@ -93,9 +93,9 @@ def test_content_and_state_have_nothing_to_do_with_it(
     with store.writer(consumer) as writer:
         passes.load(writer, consumer, made_up(3), 50)
         if lease == "another's":
-            make_store().remember(account(consumer, 1), 10, WITHIN)
+            make_store().remember(report(consumer, 1), 10, WITHIN)
             passes.apply(writer, made_up(1, first_offset=51), to=51)
     before = store.look(consumer)
-    store.remember(account(consumer, 2), 10, WITHIN)
+    store.remember(report(consumer, 2), 10, WITHIN)
     assert store.look(consumer) == before
     assert store.count(consumer) == len(passes.contents(store, consumer))

@@ -13,7 +13,6 @@ from ctisync.errors import CtisyncError
 from ctisync.feed.prefetch import Ahead
 from ctisync.feed.snapshot import records as archive
 from ctisync.ports import SnapshotFile
-from ctisync.sync.run_pass import run_pass
 from tests.crash.stories import Story
 from tests.support import faults_ports
 from tests.support.clock import FakeClock
@@ -22,6 +21,7 @@ from tests.support.feed_simulator import FeedSimulator, Kind, Request
 from tests.support.log import KeptLog
 from tests.support.memory_feed import at_once
 from tests.support.memory_store import Kept, MemoryStorage, MemoryStore
+from tests.support.one_pass import parts_of, passed
 
 KILLED = -9
 LATER = 7200.0
@@ -64,14 +64,16 @@ class InMemoryPasses:
         clock.advance(seconds=self._passes * LATER)
         store = MemoryStore(faults_ports.MortalStorage(self._storage, effects))
         try:
-            run_pass(
-                self.consumer,
-                feed=faults_ports.feed_with(_DirectFeed(self._simulator, self.downloads), effects),
-                store=faults_ports.store_with(store, effects),
-                commands=faults_ports.commands_with(self, effects),
-                clock=clock,
-                log=KeptLog(),
-                policy=Policy(),
+            passed(
+                parts_of(
+                    self.consumer,
+                    feed=faults_ports.feed_with(_DirectFeed(self._simulator, self.downloads), effects),
+                    store=faults_ports.store_with(store, effects),
+                    commands=faults_ports.commands_with(self, effects),
+                    clock=clock,
+                    log=KeptLog(),
+                    policy=Policy(),
+                )
             )
         except CtisyncError as error:
             return Ended(error.exit_code, tuple(effects.seen))
@@ -99,6 +101,8 @@ class InMemoryPasses:
 
 class _DirectFeed:
     """`ports.Feed` on what the simulated server would answer, without a network and without a disk."""
+
+    received = retries = 0
 
     def __init__(self, simulator: FeedSimulator, downloads: list[str]) -> None:
         self._simulator = simulator

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from ctisync.clock import SystemClock
-from ctisync.commands.sync import run_passes
+from ctisync.commands.passes import Run
+from ctisync.commands.sync import sync
 from ctisync.console import Console
 from ctisync.core.steps import Mode
 from ctisync.settings import load
@@ -133,7 +134,7 @@ class Stage:
         """The exit code of a pass that nobody looks at: without the start of a process."""
         clock = SystemClock()
         settings = load(None, {**self.environ, **environ})
-        return run_passes(settings, settings.followed, mode, clock, Console(io.StringIO(), clock))
+        return sync(Run.of(settings, mode, clock, Console(io.StringIO(), clock)), settings.followed)
 
     def follow(self, changes: int = 0) -> None:
         """A content that is in step with the feed, which has gone on by so many changes since."""

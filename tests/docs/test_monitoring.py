@@ -4,13 +4,13 @@ import re
 import tomllib
 from pathlib import Path
 
-from ctisync.core.account import Account
+from ctisync.core.pass_report import PassReport
 from ctisync.notifications.hooks import variables
 from ctisync.notifications.metrics import GAUGES
 from ctisync.settings import load
 from tests.docs import page
 from tests.docs.shell import ROOT
-from tests.unit.test_account import GOOD
+from tests.unit.test_pass_report import GOOD
 
 PAGE = (ROOT / "docs" / "monitoring.md").read_text()
 RULES = (ROOT / "examples" / "prometheus" / "alerts.yml").read_text()
@@ -22,8 +22,8 @@ def test_each_metric_is_in_the_table_and_each_there_is_written() -> None:
 
 
 def test_hooks_are_told_what_the_page_says() -> None:
-    account: Account = GOOD
-    assert set(re.findall(r"`(HOOK_\w+)`", PAGE)) == set(variables("update", account))
+    report: PassReport = GOOD
+    assert set(re.findall(r"`(HOOK_\w+)`", PAGE)) == set(variables("update", report))
 
 
 def test_the_settings_shown_are_settings(tmp_path: Path) -> None:

@@ -18,9 +18,9 @@ from ctisync.clock import SystemClock
 from ctisync.commands.status import check as status_check
 from ctisync.commands.status import table as status_table
 from ctisync.commands.status.look import Seen, Status, as_document
-from ctisync.core.account import Account, Touched
 from ctisync.core.history import entries
 from ctisync.core.model import Consumer, ConsumerInfo, Snapshot
+from ctisync.core.pass_report import PassReport, Touched
 from ctisync.core.state import ConsumerState, Cooldown, FailedChange, Owed, RefusedSnapshot
 from ctisync.core.steps import Policy, SoFar, next_step
 from ctisync.errors import AnotherPass, ConfigurationError, CtisyncError, StoreUnavailable
@@ -240,8 +240,8 @@ def lock_files(data: bytes) -> None:
             raise AssertionError("two hold one lock")
 
 
-def _account(consumer: str) -> Account:
-    return Account(
+def _report(consumer: str) -> PassReport:
+    return PassReport(
         pass_id="1",
         command="sync",
         consumer=consumer,
@@ -261,7 +261,7 @@ def _account(consumer: str) -> Account:
 
 def _figures() -> bytes:
     path = folder() / "seed.prom"
-    metrics.write([_account("a/b"), _account('c"/\\d')], path)
+    metrics.write([_report("a/b"), _report('c"/\\d')], path)
     return path.read_bytes()
 
 
@@ -289,7 +289,7 @@ def metric_files(data: bytes) -> None:
     """Figures are written over whatever the file holds, and read back; the same ones make the same file."""
     path = folder() / "x.prom"
     path.write_bytes(data)
-    metrics.write([_account("a/b")], path)
+    metrics.write([_report("a/b")], path)
     first = path.read_bytes()
     families = list(text_string_to_metric_families(first.decode()))
     offsets = [each for each in families if each.name == "ctisync_offset"]
@@ -297,13 +297,13 @@ def metric_files(data: bytes) -> None:
     assert ours == 7
     for line in first.decode().removesuffix("\n").split("\n"):
         assert harmless(line) or not harmless(data.decode("utf-8", "replace").replace("\n", "")), line
-    metrics.write([_account("a/b")], path)
+    metrics.write([_report("a/b")], path)
     assert path.read_bytes() == first, "the same figures make another file"
 
 
 @target(
     seeds=[
-        msgspec.json.encode(_account("vd_1.0.0/vd_4.8.0"))
+        msgspec.json.encode(_report("vd_1.0.0/vd_4.8.0"))
         + b"\n"
         + msgspec.json.encode((Touched(1, "created", "CVE-1"),)),
         b"{}\n[]",
@@ -323,7 +323,7 @@ def metric_files(data: bytes) -> None:
 )
 def histories(data: bytes) -> None:
     """A pass of the past, in a row of SQLite: told as unreadable, or shown."""
-    account, _, touched = data.partition(b"\n")
+    report, _, touched = data.partition(b"\n")
     path = folder() / "states.db"
     if not path.exists():
         _database()
@@ -334,7 +334,7 @@ def histories(data: bytes) -> None:
         connection.execute(
             "INSERT INTO passes (pass_id, context, consumer, account, touched) "
             "VALUES ('1', ?, ?, CAST(? AS TEXT), CAST(? AS TEXT))",
-            (CONSUMER.context, CONSUMER.name, account, touched),
+            (CONSUMER.context, CONSUMER.name, report, touched),
         )
     with refusing(CtisyncError):
         found = list(store.passes(CONSUMER, 10, touched=True))

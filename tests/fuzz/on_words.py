@@ -13,6 +13,7 @@ from ctisync.console.journal import _line
 from ctisync.console.masking import Mask
 from ctisync.core import wire
 from ctisync.core.difference import NoExport, differences
+from ctisync.errors import UsageError
 from ctisync.harmless import lines
 from tests.fuzz.drawing import Drawn
 from tests.fuzz.on_json import WORDS
@@ -45,7 +46,9 @@ def events(data: bytes) -> None:
         console = Console(stream, FakeClock())
         console.configure(least="info", log_format=form)
         console.event("warning", "met", why=text, number=number, absent=None)
-        console.failure(text, text, ValueError())
+        error = UsageError("")
+        error.message, error.hint = text, text  # as if they had not been cleaned where they came in
+        console.error(error)
         lines = stream.getvalue().removesuffix("\n").split("\n")
         assert len(lines) == (2 if form == "json" else 3 if text else 2), lines
         for line in lines:

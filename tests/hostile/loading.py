@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from ctisync.core.model import Consumer, Snapshot
+from ctisync.core.steps import Policy
 from ctisync.errors import SnapshotRefused
 from ctisync.feed.http.pass_limits import Bounds
 from ctisync.feed.snapshot.file import given_offset, open_given
@@ -14,7 +15,10 @@ from ctisync.stores.sqlite.store import SqliteStore
 from ctisync.sync.load_given import load_given
 from tests.hostile.in_use import UNIX_TIME
 from tests.support.clock import FakeClock
+from tests.support.feed_history import History
 from tests.support.log import KeptLog
+from tests.support.memory_feed import MemoryFeed, MemoryServer
+from tests.support.one_pass import good, parts_of
 
 OFFSET: Final = 1000
 """What each file's name says that it stands for."""
@@ -47,15 +51,16 @@ class Loading:
         try:
             offset, _ = given_offset(file, self._given.name)
             with closing(SqliteStore(self._database, clock)) as store:
-                load_given(
+                parts = parts_of(
                     Consumer(),
-                    file,
-                    Snapshot(str(self._given), offset),
+                    feed=MemoryFeed(MemoryServer(History(Consumer().context))),
                     store=store,
                     commands=None,
                     clock=clock,
                     log=KeptLog(),
+                    policy=Policy(mode="init-snapshot"),
                 )
+                good(load_given(parts, file, Snapshot(str(self._given), offset)))
         except SnapshotRefused as error:
             return error
         return None

@@ -25,12 +25,12 @@ from ctisync.errors import (
     SnapshotRefused,
 )
 from ctisync.ports import Store
-from ctisync.sync.run_pass import run_pass
 from tests.properties.model import Model, ToldReaders, at, no_moment
 from tests.properties.observed import Died, ObservedCommands, ObservedFeed, ObservedStore, Process
 from tests.support.clock import FakeClock
 from tests.support.log import KeptLog
 from tests.support.memory_feed import MemoryFeed, MemoryServer, Spoil
+from tests.support.one_pass import parts_of, passed
 
 Json = Any
 
@@ -269,14 +269,16 @@ class ModelMachine(RuleBasedStateMachine):
         process = Process(self.model, moment, mode)
         self.processes.append(process)
         try:
-            run_pass(
-                self.consumer,
-                feed=ObservedFeed(MemoryFeed(self.server), process),
-                store=ObservedStore(self.make_store(), process),
-                commands=ObservedCommands(self.told, process),
-                clock=self.clock,
-                log=KeptLog(),
-                policy=msgspec.structs.replace(self.policy, mode=mode),
+            passed(
+                parts_of(
+                    self.consumer,
+                    feed=ObservedFeed(MemoryFeed(self.server), process),
+                    store=ObservedStore(self.make_store(), process),
+                    commands=ObservedCommands(self.told, process),
+                    clock=self.clock,
+                    log=KeptLog(),
+                    policy=msgspec.structs.replace(self.policy, mode=mode),
+                )
             )
         except CtisyncError as error:
             return error

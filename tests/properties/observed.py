@@ -9,7 +9,6 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import datetime
 from typing import Protocol, TypeVar
 
-from ctisync.core.account import Account, Work
 from ctisync.core.health import Verdict
 from ctisync.core.model import (
     Change,
@@ -21,6 +20,7 @@ from ctisync.core.model import (
     Snapshot,
     Write,
 )
+from ctisync.core.pass_report import PassReport, Work
 from ctisync.core.state import ConsumerState, RefusedSnapshot
 from ctisync.core.steps import Mode
 from ctisync.ports import CommandManager, Feed, Inspection, Load, SnapshotFile, Store, Writer
@@ -137,10 +137,10 @@ class ObservedStore:
     def work(self, consumer: Consumer) -> Work | None:
         return self._inner.work(consumer)
 
-    def remember(self, account: Account, keep: int, within: float) -> None:
-        self._inner.remember(account, keep, within)
+    def remember(self, report: PassReport, keep: int, within: float) -> None:
+        self._inner.remember(report, keep, within)
 
-    def passes(self, consumer: Consumer, most: int, *, touched: bool = False) -> Iterator[Account]:
+    def passes(self, consumer: Consumer, most: int, *, touched: bool = False) -> Iterator[PassReport]:
         return self._inner.passes(consumer, most, touched=touched)
 
     def consumers(self) -> list[Consumer]:
@@ -207,6 +207,8 @@ class ObservedLoad:
 
 
 class ObservedFeed:
+    received = retries = 0
+
     def __init__(self, inner: Feed, process: Process) -> None:
         self._inner = inner
         self._process = process

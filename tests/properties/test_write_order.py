@@ -15,13 +15,13 @@ from ctisync.core.model import Consumer
 from ctisync.core.steps import Mode, Policy
 from ctisync.errors import SettingsChanged
 from ctisync.stores.opensearch.client import Reply, Transport
-from ctisync.sync.run_pass import run_pass
 from tests.properties.model import ToldReaders
 from tests.stores import opensearch_kit as kit
 from tests.support.clock import FakeClock
 from tests.support.feed_history import History
 from tests.support.log import KeptLog
 from tests.support.memory_feed import MemoryFeed, MemoryServer
+from tests.support.one_pass import parts_of, passed
 from tests.support.opensearch_node import OpenSearchNode
 from tests.support.write_order.model import LAST, Rules, Server, Writer
 from tests.support.write_order.search import LOADED, NOTHING, SCENARIOS, search
@@ -206,14 +206,16 @@ class Cluster:
                 steps.saw("post")
 
         with closing(store), suppress(kit.Killed, SettingsChanged):
-            run_pass(
-                consumer,
-                feed=MemoryFeed(self._server),
-                store=store,
-                commands=Commands(),
-                clock=FakeClock(),
-                log=KeptLog(),
-                policy=Policy(mode=mode),
+            passed(
+                parts_of(
+                    consumer,
+                    feed=MemoryFeed(self._server),
+                    store=store,
+                    commands=Commands(),
+                    clock=FakeClock(),
+                    log=KeptLog(),
+                    policy=Policy(mode=mode),
+                )
             )
         return steps.seen
 

@@ -11,12 +11,15 @@ import pytest
 
 from ctisync.clock import SystemClock
 from ctisync.core.model import Json, Snapshot
+from ctisync.core.steps import Policy
 from ctisync.feed.http.pass_limits import Bounds
 from ctisync.feed.snapshot.file import given_offset, open_given
 from ctisync.sync.load_given import load_given
 from tests.support import records
 from tests.support.feed_history import History
 from tests.support.feed_simulator import SnapshotKind, zipped
+from tests.support.memory_feed import MemoryFeed, MemoryServer
+from tests.support.one_pass import good, parts_of
 from tests.support.world import World
 
 LINES = records.sample_lines()
@@ -48,15 +51,16 @@ def test_real_records_from_a_file_are_exported_value_for_value(
     offset, how = given_offset(file, path.name)
     assert how == "highest line"
     store = world.store()
-    load_given(
+    parts = parts_of(
         world.consumer,
-        file,
-        Snapshot(str(path), offset),
+        feed=MemoryFeed(MemoryServer(History(world.consumer.context))),
         store=store,
         commands=None,
         clock=world.clock,
         log=world.log,
+        policy=Policy(mode="init-snapshot"),
     )
+    good(load_given(parts, file, Snapshot(str(path), offset)))
     assert [records.comparable(line) for line in world.lines()] == by_name(LINES)
     assert world.state.offset == offset == max(int(record["offset"]) for record in by_name(LINES))
     assert path.exists(), "a given file is never removed"

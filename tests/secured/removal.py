@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 
 from ctisync.clock import SystemClock
 from ctisync.commands import doctor
-from ctisync.commands.sync import run_passes
+from ctisync.commands.passes import Run
+from ctisync.commands.sync import sync
 from ctisync.console import Console
 from ctisync.core.health import Verdict
 from ctisync.core.model import Consumer
@@ -71,7 +72,7 @@ def passed(environ: Mapping[str, str], mode: Mode = "sync") -> Ended:
     console = Console(stream, clock)
     console.configure(least="warning", log_format="text")
     settings = find(None, environ).settings
-    code = run_passes(settings, settings.followed, mode, clock, console)
+    code = sync(Run.of(settings, mode, clock, console), settings.followed)
     return Ended(code, stream.getvalue())
 
 

@@ -13,7 +13,7 @@ from ctisync.stores.opensearch.client import NoReply, Problem, Reply
 from ctisync.stores.opensearch.cluster import check_one_cluster
 from ctisync.stores.opensearch.curl import Curl
 from ctisync.stores.opensearch.store import OpenSearchStore
-from tests.contract.test_history import WITHIN, account
+from tests.contract.test_history import WITHIN, report
 from tests.stores import opensearch_kit as kit
 from tests.support.clock import FakeClock
 from tests.support.opensearch_node import OpenSearchNode
@@ -89,7 +89,7 @@ def test_nothing_is_written_to_either_of_two_clusters(
         with refused:
             store.checked(consumer, ConsumerState(last_offset=7))
         with refused:
-            store.remember(account(consumer, 1), keep=10, within=WITHIN)
+            store.remember(report(consumer, 1), keep=10, within=WITHIN)
         (verdict,) = [each for each in store.examine([consumer]) if each.what == "store-nodes"]
     assert verdict.health == "failed"
     assert all(url in verdict.said for url in both)

@@ -12,7 +12,7 @@ from ctisync.core.state import ConsumerState
 from ctisync.errors import AnotherPass
 from ctisync.ports import Store
 from ctisync.stores.opensearch.client import Reply, Transport
-from tests.contract.test_history import WITHIN, account
+from tests.contract.test_history import WITHIN, report
 from tests.stores import opensearch_kit as kit
 from tests.support.clock import FakeClock
 from tests.support.opensearch_node import OpenSearchNode
@@ -31,7 +31,7 @@ def initialised(node: OpenSearchNode) -> Consumer:
     consumer = kit.new_consumer()
     store = kit.open_store(node)
     kit.initialise(store, consumer, OLD, 20)
-    store.remember(account(consumer, 1), 10, WITHIN)
+    store.remember(report(consumer, 1), 10, WITHIN)
     return consumer
 
 

@@ -14,7 +14,7 @@ from ctisync.stores.opensearch.client import Problem, Reply, Transport
 from ctisync.stores.opensearch.indices import PINNED
 from ctisync.stores.opensearch.store import OpenSearchStore
 from ctisync.verify.run import verify
-from tests.contract.test_history import WITHIN, account, without_touched
+from tests.contract.test_history import WITHIN, report, without_touched
 from tests.stores import opensearch_kit as kit
 from tests.stores.index_settings import HOSTILE, KNOWN, MAY_BE_SET, OURS, PINNED_AGAINST
 from tests.support.figures import figure
@@ -76,7 +76,7 @@ def test_a_template_that_sets_every_setting_alters_nothing_that_is_promised(node
         assert store.count(consumer) == len(lines)
         audit = verify(consumer, store=store, log=KeptLog(), deep=True, against=None, at_work=None)
         assert audit.counts == {}
-        passes = [account(consumer, number) for number in range(3)]
+        passes = [report(consumer, number) for number in range(3)]
         for each in passes:
             store.remember(each, keep=2, within=WITHIN)
         assert list(store.passes(consumer, 10)) == [*map(without_touched, reversed(passes[1:]))]

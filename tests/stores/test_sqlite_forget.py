@@ -17,7 +17,7 @@ from ctisync.stores.sqlite import connection as sqlite_file
 from ctisync.stores.sqlite import writer as sqlite_writer
 from ctisync.stores.sqlite.store import SqliteStore
 from tests.contract import passes
-from tests.contract.test_history import WITHIN, account
+from tests.contract.test_history import WITHIN, report
 from tests.support.faults import Effect, Effects
 from tests.support.faults_sql import CLOSE, connecting
 from tests.support.records import made_up
@@ -52,7 +52,7 @@ def start(tmp_path: Path) -> Path:
     store = SqliteStore(path, SystemClock())
     for each in (FORGOTTEN, OTHER):
         passes.initialise(store, each, RECORDS, 50)
-        store.remember(account(each, 1), 10, WITHIN)
+        store.remember(report(each, 1), 10, WITHIN)
     return path
 
 

@@ -21,7 +21,7 @@ from ctisync.stores.sqlite.schema import MIGRATIONS
 from ctisync.stores.sqlite.store import SqliteStore
 from tests.contract import passes
 from tests.contract.passes import lines
-from tests.contract.test_history import account
+from tests.contract.test_history import report
 from tests.support.records import long_record, made_up, record
 
 CONSUMER = Consumer()
@@ -392,7 +392,7 @@ def test_a_state_that_cannot_be_read_is_never_taken_for_an_empty_one(
 )
 def test_a_pass_of_the_past_that_cannot_be_read_is_told(store: Store, path: Path, damage: bytes) -> None:
     write(store)
-    store.remember(account(CONSUMER, 1), 10, within=1.0)
+    store.remember(report(CONSUMER, 1), 10, within=1.0)
     with closing(sqlite3.connect(path)) as other:
         ((told,),) = other.execute("SELECT CAST(account AS BLOB) FROM passes").fetchall()
         values = {b'"': rb'(?<="began_at":)"[^"]*"', b"1": rb'(?<="seconds":)[0-9.]+'}

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from ctisync.clock import SystemClock
-from ctisync.core.account import Accounting
 from ctisync.core.model import Consumer, ConsumerInfo
+from ctisync.core.pass_report import Draft
 from ctisync.core.state import ConsumerState, looked
 from ctisync.errors import StoreUnavailable
 from ctisync.ports import Store, Writer
@@ -60,16 +60,8 @@ def checked(store: Store) -> None:
 
 
 def remember(store: Store) -> None:
-    account = Accounting().account(
-        StoreUnavailable("it was away"),
-        pass_id="0123456789ab",
-        command="sync",
-        consumer=str(OTHER),
-        index=OTHER.index,
-        began_at=passes.NOW,
-        seconds=1.0,
-    )
-    store.remember(account, 10, 0.2)
+    draft = Draft(OTHER, "sync", pass_id="0123456789ab", began_at=passes.NOW, began=0.0)
+    store.remember(draft.ended(StoreUnavailable("it was away"), now=1.0).report, 10, 0.2)
 
 
 WRITES = [write, checked, remember]

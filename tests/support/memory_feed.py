@@ -3,7 +3,7 @@
 server = MemoryServer()
 server.history.create("CVE-1", {})
 server.offer_snapshot()
-run_pass(consumer, feed=MemoryFeed(server), ...)
+passed(parts_of(consumer, feed=MemoryFeed(server), ...))
 """
 
 from collections.abc import Callable, Iterator
@@ -109,6 +109,8 @@ def at_once(job: Callable[[], None]) -> bool:
 
 class MemoryFeed:
     """`ctisync.ports.Feed` on a MemoryServer, for one pass. What is asked for ahead is fetched at once."""
+
+    received = retries = 0
 
     def __init__(self, server: MemoryServer) -> None:
         self._server = server

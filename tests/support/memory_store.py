@@ -10,10 +10,10 @@ from datetime import datetime
 
 import msgspec
 
-from ctisync.core.account import Account, Work
 from ctisync.core.findings import Finding
 from ctisync.core.health import Verdict, ok
 from ctisync.core.model import Consumer, Holding, Put, Record, Snapshot, Write
+from ctisync.core.pass_report import PassReport, Work
 from ctisync.core.state import ConsumerState, load_abandoned, load_begun
 from ctisync.errors import AnotherPass, EmptyStore
 from ctisync.stores import invariants
@@ -34,7 +34,7 @@ class MemoryStorage:
 
     def __init__(self) -> None:
         self._kept: dict[tuple[str, str], Kept] = {}
-        self.passes: list[Account] = []
+        self.passes: list[PassReport] = []
 
     def get(self, consumer: Consumer) -> Kept:
         return self._kept.get((consumer.context, consumer.name), Kept())
@@ -99,13 +99,13 @@ class MemoryStore:
     def work(self, consumer: Consumer) -> Work | None:
         return None
 
-    def remember(self, account: Account, keep: int, within: float) -> None:
-        others = [each for each in self._storage.passes if each.pass_id != account.pass_id]
-        of_it = [each for each in others if each.consumer == account.consumer]
+    def remember(self, report: PassReport, keep: int, within: float) -> None:
+        others = [each for each in self._storage.passes if each.pass_id != report.pass_id]
+        of_it = [each for each in others if each.consumer == report.consumer]
         dropped = of_it[: max(0, len(of_it) + 1 - keep)]
-        self._storage.passes = [each for each in others if each not in dropped] + [account]
+        self._storage.passes = [each for each in others if each not in dropped] + [report]
 
-    def passes(self, consumer: Consumer, most: int, *, touched: bool = False) -> Iterator[Account]:
+    def passes(self, consumer: Consumer, most: int, *, touched: bool = False) -> Iterator[PassReport]:
         found = [each for each in reversed(self._storage.passes) if each.consumer == str(consumer)]
         for each in found[:most]:
             yield each if touched else msgspec.structs.replace(each, touched=())

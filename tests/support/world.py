@@ -15,11 +15,11 @@ from ctisync.feed.client import CtiFeed
 from ctisync.feed.http.pass_limits import Bounds
 from ctisync.locks import lock_beside
 from ctisync.ports import Store
-from ctisync.sync.run_pass import run_pass
 from tests.support.clock import FakeClock
 from tests.support.command_manager import CommandManagerStandIn
 from tests.support.feed_simulator import FeedSimulator
 from tests.support.log import KeptLog
+from tests.support.one_pass import parts_of, passed
 from tests.support.records import comparable
 
 
@@ -63,14 +63,16 @@ class World:
             bounds=Bounds(self.clock, self.policy.limits),
         )
         try:
-            run_pass(
-                self.consumer,
-                feed=feed,
-                store=store,
-                commands=self._commands(),
-                clock=self.clock,
-                log=self.log,
-                policy=msgspec.structs.replace(self.policy, mode=mode),
+            passed(
+                parts_of(
+                    self.consumer,
+                    feed=feed,
+                    store=store,
+                    commands=self._commands(),
+                    clock=self.clock,
+                    log=self.log,
+                    policy=msgspec.structs.replace(self.policy, mode=mode),
+                )
             )
         except CtisyncError as error:
             return error

@@ -24,12 +24,12 @@ from ctisync.locks import host_lock
 from ctisync.ports import Store
 from ctisync.stores.opensearch.client import Reply, Transport
 from ctisync.stores.sqlite.store import SqliteStore
-from ctisync.sync.run_pass import run_pass
 from tests.properties.observed import ObservedStore, Process
 from tests.stores.opensearch_kit import LOCK, alters
 from tests.support.clock import FakeClock
 from tests.support.log import KeptLog
 from tests.support.memory_feed import MemoryFeed
+from tests.support.one_pass import parts_of, passed
 from tests.two_writers import feeds
 
 DONE = (0, "")
@@ -239,14 +239,16 @@ def run_here(
     """One pass in this process; its exit code and what it says of it."""
     try:
         with place.locked() as store:
-            run_pass(
-                place.consumer,
-                feed=MemoryFeed(feeds.made_up(seed)),
-                store=wrap(store),
-                commands=ToldFile(told),
-                clock=FakeClock(),
-                log=KeptLog(),
-                policy=Policy(),
+            passed(
+                parts_of(
+                    place.consumer,
+                    feed=MemoryFeed(feeds.made_up(seed)),
+                    store=wrap(store),
+                    commands=ToldFile(told),
+                    clock=FakeClock(),
+                    log=KeptLog(),
+                    policy=Policy(),
+                )
             )
     except CtisyncError as error:
         return error.exit_code, error.message

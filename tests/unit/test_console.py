@@ -9,7 +9,7 @@ import pytest
 
 from ctisync.console import Console, Form, Format
 from ctisync.core.model import OffsetRange
-from ctisync.errors import CtisyncError, FeedUnreachable
+from ctisync.errors import CtisyncError, FeedUnreachable, UsageError
 from ctisync.ports import Level
 from tests.support.clock import FakeClock
 
@@ -80,7 +80,7 @@ def test_a_json_line_has_the_same_field_names_and_keeps_numbers() -> None:
 def test_lines_for_programs_say_which_pass_they_belong_to(log_format: Format) -> None:
     console, stream = told(log_format)
 
-    with console.in_pass("abc"):
+    with console.in_pass("abc", str):
         console.event("info", "feed-asked")
         if log_format == "json":
             console.error(FeedUnreachable("no"))
@@ -95,7 +95,7 @@ def test_lines_for_programs_say_which_pass_they_belong_to(log_format: Format) ->
 def test_a_person_sees_the_pass_where_it_begins() -> None:
     console, stream = told(least="debug")
 
-    with console.in_pass("abc"):
+    with console.in_pass("abc", str):
         console.event("debug", "pass-begun", offset=3)
         console.event("info", "feed-asked", offset=3)
 
@@ -164,13 +164,14 @@ def test_an_error_in_json_is_one_json_line() -> None:
 
     line = json.loads(stream.getvalue())
     assert (line["event"], line["message"], line["hint"]) == ("failed", "not reachable", "ctisync sync")
+    assert (line["error"], line["exit_code"]) == ("feed-unreachable", 5)
 
 
 @pytest.mark.parametrize("log_format", ["sentences", "text", "json", "journal"])
 def test_a_file_name_that_is_no_text_is_told_all_the_same(log_format: Form) -> None:
     console, stream = told(log_format)
     console.event("warning", "met", why="/x/\udcff y")
-    console.failure("cannot read /x/\udcff", None, ValueError())
+    console.error(UsageError("cannot read /x/\udcff"))
     assert len(stream.getvalue().encode(errors="backslashreplace").splitlines()) == 2
 
 

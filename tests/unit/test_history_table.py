@@ -10,7 +10,7 @@ import pytest
 from ctisync.commands.history.look import History, Passes
 from ctisync.commands.history.table import as_table, bar, duration
 from ctisync.core.model import Consumer
-from tests.unit.test_account import GOOD
+from tests.unit.test_pass_report import GOOD
 
 FAILED = msgspec.structs.replace(
     GOOD,

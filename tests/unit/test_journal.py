@@ -68,7 +68,7 @@ def console(listener: Listener, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 
 
 def test_each_field_of_an_event_is_one_to_filter_by(console: Console, listener: Listener) -> None:
-    with console.in_pass("abc"):
+    with console.in_pass("abc", str):
         console.event("warning", "range-applied", consumer="a/b", records=3, done=True, none=None)
     assert listener.heard() == {
         "PRIORITY": "4",
@@ -83,7 +83,7 @@ def test_each_field_of_an_event_is_one_to_filter_by(console: Console, listener: 
 
 
 def test_an_error_and_what_to_type_are_found_by_the_pass(console: Console, listener: Listener) -> None:
-    with console.in_pass("abc"):
+    with console.in_pass("abc", str):
         console.error(FeedUnreachable("not reachable", hint="ctisync sync"))
     error, hint = listener.heard(), listener.heard()
     assert (error["PRIORITY"], error["MESSAGE"]) == ("3", "ctisync: not reachable")

@@ -7,17 +7,19 @@ from pathlib import Path
 import pytest
 
 from ctisync import own_files
-from ctisync.commands.afterwards import passes_told
+from ctisync.commands.passes import Run, run_passes
 from ctisync.console import Console
 from ctisync.core.model import Consumer
 from ctisync.core.mounts import network_kind
+from ctisync.core.pass_report import Ended
+from ctisync.core.steps import Policy
 from ctisync.errors import AnotherPass
 from ctisync.own_files import network_fault_of
-from ctisync.ports import Log
 from ctisync.settings import Settings
 from ctisync.settings.doubts import folder_doubts
 from ctisync.settings.model import StoreSettings
 from ctisync.stores.disk_space import examine_folder
+from ctisync.sync.parts import Parts
 from tests.support.clock import FakeClock
 
 MOUNTS = r"""22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
@@ -91,14 +93,21 @@ def test_it_is_told_by_config_check_by_doctor_and_once_before_passes(disk: Path,
     settings = Settings(store=StoreSettings(url=store), state_dir=disk)
     log, passed = io.StringIO(), []
 
-    def one(consumer: Consumer, _: Log) -> None:
-        passed.append(consumer)
+    def one(parts: Parts, *_: object) -> Ended:
+        passed.append(parts.consumer)
         raise AnotherPass("it is at work")
 
     (doubt,) = folder_doubts(settings)
     verdict = examine_folder(disk, is_made=False)
     twice = (Consumer(name="one"), Consumer(name="other"))
-    passes_told(settings, twice, "sync", FakeClock(), Console(log, FakeClock()), None, one)
+    run = Run(
+        settings=settings,
+        command="ctisync sync",
+        policy=Policy(),
+        clock=FakeClock(),
+        console=Console(log, FakeClock()),
+    )
+    run_passes(run, twice, one)
 
     assert "(nfs4)" in doubt.message
     assert (verdict.health, verdict.said) == ("warning", doubt.message)

@@ -16,9 +16,10 @@ from rich.text import Text
 
 from ctisync.commands.history import look as history
 from ctisync.commands.history.table import as_table as history_table
+from ctisync.commands.passes import Run
 from ctisync.commands.status.look import look
 from ctisync.commands.status.table import as_table
-from ctisync.commands.sync import run_passes
+from ctisync.commands.sync import sync
 from ctisync.console import Console
 from ctisync.demo.made_up import MadeUpFeed
 from ctisync.demo.run import CHANGES_LATER, CHANGES_SINCE_SNAPSHOT, RECORDS
@@ -145,7 +146,7 @@ def _printed() -> dict[str, str]:
         for changes in _CHANGES:
             clock.sleep(3600)
             feed.live_on(changes)
-            if run_passes(settings, settings.followed, "sync", clock, console):
+            if sync(Run.of(settings, "sync", clock, console), settings.followed):
                 raise AssertionError(f"a pass over the made-up feed has failed:\n{screen.getvalue()}")
             passes.append(screen.getvalue())
             screen.seek(0)

@@ -6,7 +6,6 @@ import typer
 
 from ctisync.cli.app import app
 from ctisync.cli.call import (
-    CLOCK,
     ConfigOption,
     ConsumerOption,
     DryRunOption,
@@ -18,7 +17,7 @@ from ctisync.cli.call import (
     VerboseOption,
     call_of,
 )
-from ctisync.cli.passes import foretell, run
+from ctisync.cli.passes import load_or_foretell, sync_or_foretell
 from ctisync.core.model import MAX_OFFSET
 from ctisync.errors import UsageError
 
@@ -56,15 +55,11 @@ def init_snapshot(
 ) -> int:
     """Load a snapshot, whatever is stored, and stop there."""
     call = call_of(context, config, consumer, verbose, quiet, log_format)
-    if source is None:
-        if offset is not None:
-            raise UsageError("--offset goes with --from", hint="ctisync init-snapshot --from FILE --offset N")
-        if dry_run:
-            return foretell(context, call, "init-snapshot", now, tolerate_cooldown, metrics)
-        return run(call, "init-snapshot", now, tolerate_cooldown, metrics)
-    if dry_run:
-        return foretell(context, call, "init-snapshot", now, tolerate_cooldown, metrics, source, offset)
-    from ctisync.commands.init_snapshot import load_from
+    if source is not None:
+        return load_or_foretell(context, call, source, offset, metrics, dry_run=dry_run)
+    if offset is not None:
+        raise UsageError("--offset goes with --from", hint="ctisync init-snapshot --from FILE --offset N")
+    from ctisync.wiring import policy
 
-    one = call.only_consumer("--from loads")
-    return load_from(call.settings, one, source, offset, CLOCK, call.console, metrics)
+    allowed = policy(call.settings, "init-snapshot", tolerate_cooldown=tolerate_cooldown, now=now)
+    return sync_or_foretell(context, call, allowed, metrics, dry_run=dry_run)

@@ -1,57 +1,73 @@
 """What `sync`, `update` and `init-snapshot` share: a pass for each consumer, or what it would do."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
-from ctisync.cli.call import (
-    CLOCK,
-    Call,
-)
-from ctisync.core.steps import Mode
+from ctisync.cli.call import CLOCK, Call
 from ctisync.errors import DONE, UsageError
 from ctisync.process import print_result
 
+if TYPE_CHECKING:
+    from ctisync.commands.passes import Run
+    from ctisync.core.steps import Policy
 
-def run(
-    call: Call, mode: Mode, now: bool, tolerate_cooldown: bool, metrics: Path | None, *, keep: bool = False
-) -> int:
-    from ctisync.commands.sync import run_passes
 
-    return run_passes(
-        call.settings,
-        call.consumers,
-        mode,
-        CLOCK,
-        call.console,
+def run_of(call: Call, policy: "Policy", metrics: Path | None, command: str) -> "Run":
+    """What the passes of this call have in common. `command`: how other passes see it at work."""
+    from ctisync.commands.passes import Run
+
+    return Run(
+        settings=call.settings,
+        command=f"ctisync {command}",
+        policy=policy,
+        clock=CLOCK,
+        console=call.console,
         metrics=metrics,
-        tolerate_cooldown=tolerate_cooldown,
-        now=now,
-        keep=keep,
     )
 
 
-def foretell(
+def sync_or_foretell(
+    context: typer.Context, call: Call, policy: "Policy", metrics: Path | None, *, dry_run: bool
+) -> int:
+    """A pass for each consumer as `policy` allows it, or what it would do; the exit code."""
+    if dry_run:
+        refuse_metrics(context, metrics)
+        from ctisync.commands import dry_run as foretelling
+
+        return foretelling.dry_run(call.settings, call.consumers, policy, CLOCK, call.console, print_result)
+    from ctisync.commands.sync import sync
+
+    return sync(run_of(call, policy, metrics, policy.mode), call.consumers)
+
+
+def load_or_foretell(
     context: typer.Context,
     call: Call,
-    mode: Mode,
-    now: bool,
-    tolerate_cooldown: bool,
+    source: str,
+    offset: int | None,
     metrics: Path | None,
-    source: str | None = None,
-    offset: int | None = None,
     *,
-    keep: bool = False,
+    dry_run: bool,
 ) -> int:
-    from ctisync.commands import dry_run as command
+    """The same for a snapshot that a person gave."""
+    one = call.only_consumer("--from loads")
+    if dry_run:
+        refuse_metrics(context, metrics)
+        from ctisync.commands import dry_run as foretelling
 
+        print_result(foretelling.dry_load(call.settings, one, source, offset, CLOCK, call.console))
+        return DONE
+    from ctisync.commands.init_snapshot import load_from
+    from ctisync.core.steps import Policy
+
+    policy = Policy(mode="init-snapshot")
+    return load_from(run_of(call, policy, metrics, "init-snapshot --from"), one, source, offset)
+
+
+def refuse_metrics(context: typer.Context, metrics: Path | None) -> None:
     if metrics is not None:
         raise UsageError(
             "--dry-run writes nothing, and --metrics a file", hint=f"{context.command_path} --dry-run"
         )
-    if source is None:
-        policy = command.policy(call.settings, mode, tolerate_cooldown=tolerate_cooldown, now=now, keep=keep)
-        return command.dry_run(call.settings, call.consumers, policy, CLOCK, call.console, print_result)
-    one = call.only_consumer("--from loads")
-    print_result(command.dry_load(call.settings, one, source, offset, CLOCK, call.console))
-    return DONE

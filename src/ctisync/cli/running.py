@@ -25,18 +25,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     silence_libraries()
 
     typed = sys.argv[1:] if arguments is None else arguments
-    console.after_stop = AFTER_STOP.get(typed[0], "") if typed else ""
+    console.after_stop = lambda: AFTER_STOP.get(typed[0], "") if typed else ""
 
     def tell_ended(number: int) -> None:
-        stop = Stopped(number, console.after_stop)
-        console.failure(f"{stop.message}; it was ended at once", None, stop)
+        stop = Stopped(number, console.after_stop())
+        stop.message += "; it was ended at once"
+        console.error(stop)
 
     try:
         with process.stopping_on_signals(tell_ended, CLOCK.monotonic):
             code = _told(typed, console)
     except process.StopAsked as error:
-        stop = Stopped(error.signal_number, console.after_stop)
-        console.failure(stop.message, None, error)
+        stop = Stopped(error.signal_number, console.after_stop())
+        console.failure(stop, error)
         process.drop_results()
         return stop.exit_code
     process.forget_unwritten_results()
@@ -75,5 +76,5 @@ def _told_usage(error: Exception, console: Console) -> int:
     told: Any = error
     path = told.ctx.command_path if getattr(told, "ctx", None) else "ctisync"
     usage = UsageError(told.format_message(), hint=f"{path} --help")
-    console.failure(usage.message, usage.hint, error)
+    console.failure(usage, error)
     return usage.exit_code

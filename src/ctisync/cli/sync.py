@@ -17,7 +17,7 @@ from ctisync.cli.call import (
     VerboseOption,
     call_of,
 )
-from ctisync.cli.passes import foretell, run
+from ctisync.cli.passes import sync_or_foretell
 
 
 @app.command()
@@ -38,6 +38,7 @@ def sync(
 ) -> int:
     """Bring the content in step with the feed: initialise, update, or nothing to do."""
     call = call_of(context, config, consumer, verbose, quiet, log_format)
-    if dry_run:
-        return foretell(context, call, "sync", now, tolerate_cooldown, metrics, keep=keep)
-    return run(call, "sync", now, tolerate_cooldown, metrics, keep=keep)
+    from ctisync.wiring import policy
+
+    allowed = policy(call.settings, "sync", tolerate_cooldown=tolerate_cooldown, now=now, keep=keep)
+    return sync_or_foretell(context, call, allowed, metrics, dry_run=dry_run)

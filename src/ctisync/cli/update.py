@@ -15,7 +15,7 @@ from ctisync.cli.call import (
     VerboseOption,
     call_of,
 )
-from ctisync.cli.passes import foretell, run
+from ctisync.cli.passes import sync_or_foretell
 
 
 @app.command()
@@ -33,6 +33,7 @@ def update(
 ) -> int:
     """Apply the feed's changes; never initialises."""
     call = call_of(context, config, consumer, verbose, quiet, log_format)
-    if dry_run:
-        return foretell(context, call, "update", now, tolerate_cooldown, metrics)
-    return run(call, "update", now, tolerate_cooldown, metrics)
+    from ctisync.wiring import policy
+
+    allowed = policy(call.settings, "update", tolerate_cooldown=tolerate_cooldown, now=now)
+    return sync_or_foretell(context, call, allowed, metrics, dry_run=dry_run)

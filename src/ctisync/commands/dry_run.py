@@ -17,9 +17,7 @@ from ctisync.locks import known_at_work
 from ctisync.ports import Clock
 from ctisync.settings import Settings
 from ctisync.sync.run_pass import bad_end
-from ctisync.wiring import lock_path, opened_feed, opened_store, policy
-
-__all__ = ["dry_load", "dry_run", "policy"]
+from ctisync.wiring import lock_path, opened_feed, opened_store
 
 _SizeOf = Callable[[Snapshot], int | None]
 
@@ -42,8 +40,7 @@ def dry_run(
                 said = _lines(settings, each, wanted, state, steps, feed.snapshot_bytes)
                 tell("\n".join(map(harmless, said)))
         except CtisyncError as error:
-            if str(each) not in error.message:
-                error.message = f"{each}: {error.message}"
+            error.message = error.about(each)
             console.error(error)
             codes.append(error.exit_code)
     return worst(codes)

@@ -1,10 +1,10 @@
 """What is said when the store does not show its user the whole content."""
 
 from ctisync.core.model import Consumer
-from ctisync.ports import Log, Store
+from ctisync.ports import InspectedStore, Log
 
 
-def tell_hidden(store: Store, consumer: Consumer, log: Log) -> None:
+def tell_hidden(store: InspectedStore, consumer: Consumer, log: Log) -> None:
     if (what := store.hidden(consumer)) is not None:
         log.event(
             "warning",

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ctisync.commands.afterwards import passes_told
-from ctisync.console import Console
+from ctisync.commands.passes import Run, run_passes
 from ctisync.core.model import Consumer, Snapshot
+from ctisync.core.pass_report import Ended
 from ctisync.errors import FeedRefused, SnapshotRefused, UsageError
 from ctisync.own_files import own_path
 from ctisync.ports import Clock, Log
 from ctisync.process import standard_input
 from ctisync.settings import Settings
-from ctisync.wiring import command_manager, consumer_lock, opened_feed, opened_store
+from ctisync.sync.parts import Parts
 
 if TYPE_CHECKING:
     from ctisync.feed.client import CtiFeed
@@ -24,15 +24,7 @@ if TYPE_CHECKING:
 STDIN: Final = "-"
 
 
-def load_from(
-    settings: Settings,
-    consumer: Consumer,
-    source: str,
-    offset: int | None,
-    clock: Clock,
-    console: Console,
-    metrics: Path | None,
-) -> int:
+def load_from(run: Run, consumer: Consumer, source: str, offset: int | None) -> int:
     """Make the records of `source`, a file or an address, the live content; the pass's exit code.
 
     `source` is standard input when it is `-`.
@@ -41,31 +33,22 @@ def load_from(
     """
     from ctisync.sync.load_given import load_given
 
-    here = file_here(source, settings, clock)
+    here = file_here(source, run.settings, run.clock)
 
-    def one(consumer: Consumer, log: Log) -> None:
-        with (
-            named_refusals(source, "--from", offset),
-            consumer_lock(settings, consumer, clock, "ctisync init-snapshot --from") as host_lock,
-            opened_store(settings, clock, host_lock=host_lock) as store,
-            opened_feed(settings, consumer, clock, log) as feed,
-        ):
+    def one_pass(parts: Parts, feed: "CtiFeed") -> Ended:
+        parts.report.counts(feed)
+        with named_refusals(source, "--from", offset):
             file = here or fetched(feed, source)
             feed.check_room(file)
-            found = offset_of(file, source, log) if offset is None else offset
-            _check_offset(found, store.look(consumer).last_offset, settings)
+            found = offset_of(file, source, parts.log) if offset is None else offset
+            _check_offset(found, parts.store.look(consumer).last_offset, run.settings)
             snapshot = Snapshot.announced(source, found) if here is None else Snapshot(source, found)
-            load_given(
-                consumer,
-                file,
-                msgspec.structs.replace(snapshot, exact=offset is not None),
-                store=store,
-                commands=command_manager(settings, clock),
-                clock=clock,
-                log=log,
-            )
+            ended = load_given(parts, file, msgspec.structs.replace(snapshot, exact=offset is not None))
+            if ended.error is not None:
+                raise ended.error
+        return ended
 
-    return passes_told(settings, (consumer,), "init-snapshot", clock, console, metrics, one)
+    return run_passes(run, (consumer,), one_pass)
 
 
 def file_here(source: str, settings: Settings, clock: Clock) -> "LocalSnapshot | None":

@@ -7,9 +7,9 @@ import msgspec
 
 from ctisync.commands.show import nearest, spellings
 from ctisync.console import rfc3339
-from ctisync.core.account import Account
 from ctisync.core.history import Entry, entries
 from ctisync.core.model import Consumer
+from ctisync.core.pass_report import PassReport
 from ctisync.errors import UsageError
 from ctisync.harmless import json_of
 from ctisync.ports import Clock, Store
@@ -55,8 +55,8 @@ def _known_as(store: Store, consumers: Sequence[Consumer], name: str) -> dict[Co
     return known
 
 
-def _touched_as(meant: Collection[str], passes: Iterable[Account]) -> str | None:
-    touched = (each.resource for account in passes for each in account.touched)
+def _touched_as(meant: Collection[str], passes: Iterable[PassReport]) -> str | None:
+    touched = (each.resource for report in passes for each in report.touched)
     return next((each for each in touched if each in meant), None)
 
 

@@ -15,7 +15,7 @@ import logging
 import re
 import textwrap
 import traceback
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from threading import Lock
@@ -53,7 +53,7 @@ class Console:
         self._masked = Mask()
         self._pass: dict[str, Any] = {}
         self._writing = Lock()
-        self.after_stop = ""
+        self.after_stop: Callable[[], str] = lambda: ""
         """How it goes on when a signal ends the command now."""
 
     def configure(self, *, least: Level, log_format: Form | None) -> None:
@@ -78,9 +78,10 @@ class Console:
         return one_line(self.masked(text), _LONGEST_TOLD)
 
     @contextmanager
-    def in_pass(self, pass_id: str) -> Iterator[None]:
-        """Lines for programs say which pass they belong to; a person sees that of one which begins."""
-        self._pass = {"pass_id": pass_id}
+    def in_pass(self, pass_id: str, after_stop: Callable[[], str]) -> Iterator[None]:
+        """Lines for programs say which pass they belong to; a person sees that of one which begins. From now
+        on a signal is answered with what `after_stop` gives."""
+        self._pass, self.after_stop = {"pass_id": pass_id}, after_stop
         try:
             yield
         finally:
@@ -128,17 +129,27 @@ class Console:
         pass at work is no trouble: cron, which would mail each line, starts the next one."""
         if isinstance(error, AnotherPass) and self._least == "warning":
             return
-        self.failure(error.message, error.hint, error)
+        self.failure(error, error)
 
-    def failure(self, message: str, hint: str | None, cause: BaseException) -> None:
-        """The same in plain words, for what is no CtisyncError."""
+    def failure(self, error: CtisyncError, cause: BaseException) -> None:
+        """The same for an error that stands for another one, `cause`, whose traceback is shown."""
+        message, hint = error.message, error.hint
         trace = "".join(traceback.format_exception(cause)).rstrip("\n") if self.verbose else None
+        known = {"error": error.kind, "exit_code": error.exit_code}
         if self._format == "json":
-            self.event("error", "failed", message=message, hint=hint, traceback=trace)
+            self.event(
+                "error",
+                "failed",
+                message=message,
+                hint=hint,
+                error=error.kind,
+                exit_code=error.exit_code,
+                traceback=trace,
+            )
             return
         words = [f"ctisync: {one_line(message)}", *([_try(hint)] if hint else [])]
         if self._format == "journal":
-            self._to_journal("error", words[0], {"event": "failed", **self._pass, "hint": hint})
+            self._to_journal("error", words[0], {"event": "failed", **self._pass, **known, "hint": hint})
             for further in words[1:]:
                 self._to_journal("error", further, {"event": "hint", **self._pass})
         else:

@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-from ctisync.core.account import Account, How
+from ctisync.core.pass_report import How, PassReport
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -24,27 +24,27 @@ class Entry(msgspec.Struct, frozen=True):
     from_offset: int | None = None
 
 
-def entries(passes: Iterable[Account], resource: str | None = None) -> Iterator[Entry]:
+def entries(passes: Iterable[PassReport], resource: str | None = None) -> Iterator[Entry]:
     """What the passes have touched, newest first; of one `resource` alone, when it is named.
 
     A snapshot that was loaded, and what is not told, may be about any record: they are always there.
     """
-    newer: Account | None = None
-    for account in passes:
-        if account.offset is None:
+    newer: PassReport | None = None
+    for report in passes:
+        if report.offset is None:
             continue  # it never got to look at the store
         if newer is not None:
-            yield from _between(account, newer)
-        for touched in reversed(account.touched):
+            yield from _between(report, newer)
+        for touched in reversed(report.touched):
             if resource is None or touched.resource in ("", resource):
-                yield Entry(account.ended_at, touched.offset, touched.how, touched.resource, account.pass_id)
-        if account.untold:
-            to = account.touched[0].offset if account.touched else account.offset
-            yield Entry(account.ended_at, to, "untold", "", account.pass_id, account.from_offset)
-        newer = account
+                yield Entry(report.ended_at, touched.offset, touched.how, touched.resource, report.pass_id)
+        if report.untold:
+            to = report.touched[0].offset if report.touched else report.offset
+            yield Entry(report.ended_at, to, "untold", "", report.pass_id, report.from_offset)
+        newer = report
 
 
-def _between(older: Account, newer: Account) -> Iterator[Entry]:
+def _between(older: PassReport, newer: PassReport) -> Iterator[Entry]:
     """Whether content has changed between two passes that stand beside each other in the history."""
     is_now = newer.from_offset
     if is_now is not None and is_now != older.offset:

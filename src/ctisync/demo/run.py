@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from ctisync.commands.passes import Run
 from ctisync.commands.status.look import look
 from ctisync.commands.status.table import as_table
-from ctisync.commands.sync import run_passes
+from ctisync.commands.sync import sync
 from ctisync.console import Console
 from ctisync.demo.made_up import MadeUpFeed
 from ctisync.demo.server import served
@@ -44,12 +45,13 @@ def play(keep: Path | None, clock: Clock, console: Console) -> int:
             store=StoreSettings(url=f"sqlite:///{folder / _DATABASE}"),
             state_dir=folder,
         )
+        run = Run.of(settings, "sync", clock, console)
         say(f"A made-up feed is at {url}: a snapshot of {RECORDS:,} records, and some changes since.")
         say("ctisync sync: nothing is stored yet, so this pass loads the snapshot, then the changes.")
-        code = run_passes(settings, settings.followed, "sync", clock, console)
+        code = sync(run, settings.followed)
         feed.live_on(CHANGES_LATER)
         say(f"The feed moves on to offset {feed.last_offset:,}. ctisync sync: this pass applies the changes.")
-        code = code or run_passes(settings, settings.followed, "sync", clock, console)
+        code = code or sync(run, settings.followed)
         say("ctisync status")
         found = look(settings, settings.followed, clock, console, remote=False)
         print_drawn(as_table(found, sys.stdout, clock.now()))

@@ -92,7 +92,15 @@ class CtiFeed:
             self._transport.close()
         else:  # the connection is in use, and stays to the end of the process; nothing more is asked with it
             self._bounds.end()
-        self._log.event("debug", "feed-left", consumer=str(self._consumer), received=self._transport.received)
+        self._log.event("debug", "feed-left", consumer=str(self._consumer), received=self.received)
+
+    @property
+    def received(self) -> int:
+        return self._transport.received
+
+    @property
+    def retries(self) -> int:
+        return self._patience.retries
 
     @property
     def _url(self) -> str:

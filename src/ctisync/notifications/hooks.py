@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
-from ctisync.core.account import Account, Reason
+from ctisync.core.pass_report import PassReport, Reason
 from ctisync.errors import HookFailed
 from ctisync.harmless import harmless
 
@@ -16,17 +16,17 @@ _LAST_WORDS: Final = 1.0
 """Seconds that a hook gets to end by itself once it was asked to."""
 
 
-def run_hook(argv: Sequence[str], reason: Reason, account: Account, timeout: float) -> None:
+def run_hook(argv: Sequence[str], reason: Reason, report: PassReport, timeout: float) -> None:
     """Run `argv` to its end, in our environment and with what `variables` tells; its output goes to our
     standard error. Raises HookFailed when it cannot be started, fails, or takes more than `timeout` s.
 
     When its time is up, or we are stopped, it is ended with all that it has started.
     """
-    name = f"{account.consumer}: hooks.on_{reason}"
+    name = f"{report.consumer}: hooks.on_{reason}"
     try:
         process = subprocess.Popen(
             argv,
-            env={**os.environ, **variables(reason, account)},
+            env={**os.environ, **variables(reason, report)},
             stdin=subprocess.DEVNULL,
             stdout=sys.stderr,
             start_new_session=True,
@@ -45,22 +45,22 @@ def run_hook(argv: Sequence[str], reason: Reason, account: Account, timeout: flo
         raise HookFailed(f"{name}: {argv[0]} ended with {how}")
 
 
-def variables(reason: Reason, account: Account) -> Mapping[str, str]:
+def variables(reason: Reason, report: PassReport) -> Mapping[str, str]:
     """What a hook is told. Not CTISYNC_*: those are settings, and a hook may run ctisync itself."""
     told = {
         "REASON": reason,
-        "PASS": account.pass_id,
-        "COMMAND": account.command,
-        "CONSUMER": account.consumer,
-        "INDEX": account.index,
-        "EXIT_CODE": account.exit_code,
-        "OUTCOME": account.outcome,
-        "WHY": account.why,
-        "FROM_OFFSET": account.from_offset,
-        "OFFSET": account.offset,
-        "LAST_OFFSET": account.last_offset,
-        "CHANGES": account.changes,
-        "RECORDS": account.records,
+        "PASS": report.pass_id,
+        "COMMAND": report.command,
+        "CONSUMER": report.consumer,
+        "INDEX": report.index,
+        "EXIT_CODE": report.exit_code,
+        "OUTCOME": report.outcome,
+        "WHY": report.why,
+        "FROM_OFFSET": report.from_offset,
+        "OFFSET": report.offset,
+        "LAST_OFFSET": report.last_offset,
+        "CHANGES": report.changes,
+        "RECORDS": report.records,
     }
     return {f"HOOK_{name}": "" if value is None else harmless(str(value)) for name, value in told.items()}
 

@@ -14,7 +14,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
 
 from ctisync import __version__
-from ctisync.core.account import Account
+from ctisync.core.pass_report import PassReport
 from ctisync.core.state import believed
 from ctisync.errors import DONE
 from ctisync.harmless import harmless
@@ -32,7 +32,7 @@ class Gauge(NamedTuple):
 
     name: str
     meaning: str
-    of: Callable[[Account], float | None]
+    of: Callable[[PassReport], float | None]
 
 
 GAUGES: Final = (
@@ -90,21 +90,21 @@ GAUGES: Final = (
 )
 
 
-def write(accounts: Sequence[Account], path: Path) -> None:
+def write(reports: Sequence[PassReport], path: Path) -> None:
     """Put the figures of these passes into the file, whole or not at all, for everybody to read.
 
     Raises OSError.
     """
     registry = CollectorRegistry()
-    registry.register(_Figures(accounts, _before(path)))
+    registry.register(_Figures(reports, _before(path)))
     figures = generate_latest(registry)
     with replacing(path, mode=0o644) as file:  # the collector is another user
         file.write(figures)
 
 
 class _Figures(Collector):
-    def __init__(self, accounts: Sequence[Account], before: dict[str, dict[str, float]]) -> None:
-        self._accounts = accounts
+    def __init__(self, reports: Sequence[PassReport], before: dict[str, dict[str, float]]) -> None:
+        self._reports = reports
         self._before = before
 
     def collect(self) -> Iterator[Metric]:
@@ -116,12 +116,12 @@ class _Figures(Collector):
 
     def _family(self, gauge: Gauge) -> Metric:
         found = dict(self._before.get(gauge.name, {}))
-        for account in self._accounts:
-            value = gauge.of(account)
+        for report in self._reports:
+            value = gauge.of(report)
             if value is not None:
-                found[account.consumer] = float(value)
+                found[report.consumer] = float(value)
             elif gauge.name != LAST_SUCCESS:
-                found.pop(account.consumer, None)
+                found.pop(report.consumer, None)
         family = GaugeMetricFamily(gauge.name, gauge.meaning, labels=["consumer"])
         for consumer, value in sorted(found.items()):
             family.add_metric([harmless(consumer)], value)

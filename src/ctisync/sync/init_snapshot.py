@@ -3,59 +3,39 @@
 from collections.abc import Callable
 from contextlib import closing
 
-from ctisync.core.model import Consumer, Snapshot
+from ctisync.core.model import Snapshot
 from ctisync.core.state import RefusedSnapshot, initialised, snapshot_refused
 from ctisync.core.steps import Initialise
 from ctisync.core.words import counted
 from ctisync.errors import LOAD_ANEW, ConfigurationError, SnapshotChanged, SnapshotRefused
-from ctisync.ports import Clock, Feed, Log, SnapshotFile, Writer
+from ctisync.ports import SnapshotFile, Writer
+from ctisync.sync.parts import Parts
 
 _Get = Callable[[Snapshot, RefusedSnapshot | None, Callable[[], None]], SnapshotFile]
 """A feed's way to hand out a snapshot: when it has come, or while it comes."""
 
 
-def init_snapshot(
-    step: Initialise,
-    consumer: Consumer,
-    writer: Writer,
-    feed: Feed,
-    clock: Clock,
-    log: Log,
-    *,
-    by_itself: bool,
-) -> None:
+def init_snapshot(parts: Parts, writer: Writer, step: Initialise) -> None:
     """Fetch the snapshot and make it the live content.
 
-    `by_itself`: nobody asked for it, so a snapshot that was refused before is not fetched again.
+    A `sync` decides by itself to initialise, so it does not fetch a snapshot again that was refused before.
     Raises SnapshotRefused, after remembering which one it was; the live content is then unchanged.
     """
-    snapshot = step.snapshot
-    log.event("info", "initialise", consumer=str(consumer), snapshot_offset=snapshot.offset, why=step.why)
-
-    def taken_in(get: _Get) -> int:
-        return _taken_in(get, step, consumer, writer, clock, log, by_itself=by_itself)
-
+    said, offset = str(parts.consumer), step.snapshot.offset
+    parts.log.event("info", "initialise", consumer=said, snapshot_offset=offset, why=step.why)
     try:
-        records = taken_in(feed.open_snapshot)
+        records = _taken_in(parts, writer, step, parts.feed.open_snapshot)
     except SnapshotChanged as error:
-        log.event("info", "load-begun-anew", consumer=str(consumer), why=error.message)
-        records = taken_in(feed.fetch_snapshot)
-    log.event("info", "initialised", consumer=str(consumer), offset=snapshot.offset, records=records)
+        parts.log.event("info", "load-begun-anew", consumer=said, why=error.message)
+        records = _taken_in(parts, writer, step, parts.feed.fetch_snapshot)
+    parts.log.event("info", "initialised", consumer=said, offset=offset, records=records)
+    parts.report.initialised(offset, records)
 
 
-def _taken_in(
-    get: _Get,
-    step: Initialise,
-    consumer: Consumer,
-    writer: Writer,
-    clock: Clock,
-    log: Log,
-    *,
-    by_itself: bool,
-) -> int:
+def _taken_in(parts: Parts, writer: Writer, step: Initialise, get: _Get) -> int:
     """The number of records; what `get` gives is loaded, and remembered when it is no good."""
     snapshot = step.snapshot
-    refused_before = writer.state.refused if by_itself else None
+    refused_before = writer.state.refused if parts.policy.mode == "sync" else None
     try:
         file = get(snapshot, refused_before, writer.keep_alive)
     except SnapshotRefused as error:
@@ -65,7 +45,7 @@ def _taken_in(
         raise
     with closing(file):
         try:
-            records = _load(step, consumer, writer, file, clock, log)
+            records = _load(parts, writer, step, file)
         except SnapshotRefused as error:
             writer.save(snapshot_refused(writer.state, file.as_refused(error.message)))
             file.discard()
@@ -74,9 +54,8 @@ def _taken_in(
     return records
 
 
-def _load(
-    step: Initialise, consumer: Consumer, writer: Writer, file: SnapshotFile, clock: Clock, log: Log
-) -> int:
+def _load(parts: Parts, writer: Writer, step: Initialise, file: SnapshotFile) -> int:
+    consumer = parts.consumer
     # A feed that goes on while it writes a snapshot may put a record into it that is newer than the
     # snapshot's offset; one that is newer than the feed itself is an error.
     known = 0 if step.snapshot.exact else writer.state.last_offset or 0
@@ -84,7 +63,7 @@ def _load(
     found = kept = 0
     with (
         writer.load(step.snapshot) as load,
-        log.progress("load", file.size, "bytes") as progress,
+        parts.log.progress("load", file.size, "bytes") as progress,
     ):
         for batch in file.records(highest):
             wanted = [record for record in batch if consumer.wants(record.name)]
@@ -97,4 +76,4 @@ def _load(
                 f"resources = {list(consumer.resources)}",
                 hint=f"mend `resources` of this consumer in the settings, then: {LOAD_ANEW}",
             )
-        return load.publish(initialised(writer.state, step.snapshot, consumer, clock.now()))
+        return load.publish(initialised(writer.state, step.snapshot, consumer, parts.clock.now()))

@@ -1,42 +1,41 @@
 """Initialise from a snapshot that is already here, without a word to the feed."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
-from ctisync.core.model import Change, Consumer, ConsumerInfo, OffsetRange, Snapshot
+from ctisync.core.model import Change, ConsumerInfo, OffsetRange, Snapshot
+from ctisync.core.pass_report import Ended, Traffic
 from ctisync.core.state import RefusedSnapshot
-from ctisync.core.steps import Policy
-from ctisync.ports import Clock, CommandManager, Log, SnapshotFile, Store
+from ctisync.ports import SnapshotFile
+from ctisync.sync.parts import Parts
 from ctisync.sync.run_pass import run_pass
 
 
-def load_given(
-    consumer: Consumer,
-    file: SnapshotFile,
-    snapshot: Snapshot,
-    *,
-    store: Store,
-    commands: CommandManager | None,
-    clock: Clock,
-    log: Log,
-) -> None:
-    """Make the records of `file` the live content, standing at `snapshot.offset`. Raises as run_pass does."""
-    run_pass(
-        consumer,
-        feed=_NoFeed(file),
-        store=store,
-        commands=commands,
-        clock=clock,
-        log=log,
-        policy=Policy(mode="init-snapshot"),
-        offered=ConsumerInfo(last_offset=None, snapshot=snapshot),
+def load_given(parts: Parts, file: SnapshotFile, snapshot: Snapshot) -> Ended:
+    """Make the records of `file` the live content, standing at `snapshot.offset`; returns as run_pass does.
+
+    The feed of `parts` is asked nothing; what it has cost until now is the pass's.
+    """
+    return run_pass(
+        replace(parts, feed=_NoFeed(file, parts.feed)),
+        ConsumerInfo(last_offset=None, snapshot=snapshot),
     )
 
 
 class _NoFeed:
     """Stands where the feed stands in a pass; hands out the given file and answers nothing else."""
 
-    def __init__(self, file: SnapshotFile) -> None:
+    def __init__(self, file: SnapshotFile, feed: Traffic) -> None:
         self._file = file
+        self._feed = feed
+
+    @property
+    def received(self) -> int:
+        return self._feed.received
+
+    @property
+    def retries(self) -> int:
+        return self._feed.retries
 
     def fetch_snapshot(
         self, snapshot: Snapshot, refused: RefusedSnapshot | None, keep_alive: Callable[[], None]

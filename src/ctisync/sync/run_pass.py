@@ -8,6 +8,7 @@ the store's lease; one that has keeps it to its end.
 from contextlib import ExitStack
 
 from ctisync.core.model import Consumer, ConsumerInfo
+from ctisync.core.pass_report import Ended
 from ctisync.core.state import (
     ConsumerState,
     cooldown_begun,
@@ -39,39 +40,42 @@ from ctisync.errors import (
     FeedUnreachable,
     SettingsChanged,
 )
-from ctisync.ports import Clock, CommandManager, Feed, Level, Log, Progress, Store, Writer
+from ctisync.ports import Level, Progress, Writer
 from ctisync.sync.init_snapshot import init_snapshot
+from ctisync.sync.parts import Parts
 from ctisync.sync.send_command import send_command
 from ctisync.sync.update import update
 
 
-def run_pass(
-    consumer: Consumer,
-    *,
-    feed: Feed,
-    store: Store,
-    commands: CommandManager | None,
-    clock: Clock,
-    log: Log,
-    policy: Policy,
-    offered: ConsumerInfo | None = None,
-) -> None:
-    """Bring the stored content of `consumer` in step with the feed, as far as `policy` allows.
+def run_pass(parts: Parts, offered: ConsumerInfo | None = None) -> Ended:
+    """Bring the stored content of `parts.consumer` in step with the feed, as far as `parts.policy` allows.
 
-    `commands` is None when nobody is to be told. `offered` replaces the feed's word when the feed is
-    not to be asked. Returns when there is nothing left to do; raises the CtisyncError that says why
-    it could not get there. Whatever was stored until then is complete; the next pass goes on from it.
+    `offered` replaces the feed's word when the feed is not to be asked. Returns the report of the pass, with
+    the CtisyncError that says why it could not get there, if it could not: none is raised. Whatever was
+    stored until then is complete; the next pass goes on from it.
     """
+    error: CtisyncError | None = None
+    parts.report.counts(parts.feed)
+    try:
+        _run_pass(parts, offered)
+    except CtisyncError as caught:
+        error = caught
+    return parts.report.ended(error, parts.clock.monotonic())
+
+
+def _run_pass(parts: Parts, offered: ConsumerInfo | None) -> None:
+    consumer, policy = parts.consumer, parts.policy
     with ExitStack() as lease:
-        this = _Pass(consumer, feed, store, commands, clock, log, policy, offered, lease)
+        this = _Pass(parts, offered, lease)
         this.say_where("pass-begun")
         try:
             end = this.run()
         finally:
             this.say_where("pass-stands")
-        # With -q, too: while the feed says nothing, nobody knows how old the content is, or gets one.
+        # With -q, too: while the feed says nothing, the age of the content is not known, or there is none.
         level: Level = "warning" if end.outcome in ("nothing-known", "no-snapshot") else "info"
-        log.event(level, "pass-ended", consumer=str(consumer), outcome=end.outcome, why=end.why)
+        parts.log.event(level, "pass-ended", consumer=str(consumer), outcome=end.outcome, why=end.why)
+        parts.report.came_to(end)
         if (error := bad_end(end, consumer, policy, this.state)) is not None:
             raise error
     if this.so_far.command_refused:
@@ -84,25 +88,14 @@ def run_pass(
 class _Pass:
     """What one pass knows: the state as last read or written, the feed's word, what was done so far."""
 
-    def __init__(
-        self,
-        consumer: Consumer,
-        feed: Feed,
-        store: Store,
-        commands: CommandManager | None,
-        clock: Clock,
-        log: Log,
-        policy: Policy,
-        offered: ConsumerInfo | None,
-        lease: ExitStack,
-    ) -> None:
-        self.consumer = consumer
-        self.feed = feed
-        self.store = store
-        self.commands = commands
-        self.clock = clock
-        self.log = log
-        self.policy = policy
+    def __init__(self, parts: Parts, offered: ConsumerInfo | None, lease: ExitStack) -> None:
+        self.parts = parts
+        self.consumer = parts.consumer
+        self.feed = parts.feed
+        self.store = parts.store
+        self.clock = parts.clock
+        self.log = parts.log
+        self.policy = parts.policy
         self.info = offered
         self.heard: ConsumerInfo | None = None
         self.so_far = SoFar()
@@ -111,15 +104,16 @@ class _Pass:
         self.bars = lease.enter_context(ExitStack())
         self.update_bar: Progress | None = None
         self.update_began = 0
-        self.seen = store.look(consumer)
+        self.seen = parts.store.look(parts.consumer)
 
     @property
     def state(self) -> ConsumerState:
         return self.seen if self.writer is None else self.writer.state
 
     def say_where(self, event: str) -> None:
-        """Where the content stands, for those who are told of the pass afterwards."""
+        """Where the content stands, in the log and in the report."""
         state = self.state
+        self.report_where()
         self.log.event(
             "debug",
             event,
@@ -127,10 +121,13 @@ class _Pass:
             phase=state.phase,
             offset=state.offset,
             last_offset=state.last_offset,
-            owed=None if state.owed is None or self.commands is None else state.owed.offset,
+            owed=None if state.owed is None or self.parts.commands is None else state.owed.offset,
             checked_at=state.checked_at,
             updated_at=state.updated_at,
         )
+
+    def report_where(self) -> None:
+        self.parts.report.stands(self.state, commands=self.parts.commands is not None)
 
     def run(self) -> End:
         """Step after step to the end. A feed that fails half-way doesn't hold back an owed command."""
@@ -166,6 +163,7 @@ class _Pass:
 
     def _steps(self) -> End:
         while True:
+            self.report_where()
             now = self.clock.now()
             step = next_step(self.state, self.info, self.consumer, self.so_far, self.policy, now)
             match step:
@@ -238,14 +236,13 @@ class _Pass:
             self.log.event("info", "initialise-given-up", consumer=str(self.consumer))
 
     def _send(self, writer: Writer, offset: int) -> None:
-        accepted = send_command(offset, self.consumer, writer, self.commands, self.log)
+        accepted = send_command(self.parts, writer, offset)
         self.so_far = self.so_far.after(command_refused=not accepted)
 
     def _initialise(self, writer: Writer, step: Initialise) -> None:
         self._end_update_bar()
-        by_itself = self.policy.mode == "sync"
         try:
-            init_snapshot(step, self.consumer, writer, self.feed, self.clock, self.log, by_itself=by_itself)
+            init_snapshot(self.parts, writer, step)
         except CtisyncError as error:
             error.hint = _or_keep(error.hint, writer.state)
             raise
@@ -254,9 +251,7 @@ class _Pass:
     def _apply(self, writer: Writer, step: ApplyRange) -> None:
         bar = self.update_bar or self._begin_update_bar(writer.state)
         link = self.info.snapshot.link if self.info is not None and self.info.snapshot is not None else None
-        self.so_far = update(
-            step, self.consumer, writer, self.feed, self.clock, self.log, self.so_far, self.policy, link
-        )
+        self.so_far = update(self.parts, writer, step, self.so_far, link)
         bar.reached(writer.state.offset - self.update_began)
 
     def _begin_update_bar(self, state: ConsumerState) -> Progress:

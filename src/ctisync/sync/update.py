@@ -3,52 +3,41 @@
 from collections.abc import Sequence
 
 from ctisync.core.fold import CannotApply, Folded, fold, touched
-from ctisync.core.model import Change, Consumer, Delete, OffsetRange
+from ctisync.core.model import Change, OffsetRange
 from ctisync.core.state import FailedChange, advanced, blocked, interrupted
-from ctisync.core.steps import ApplyRange, Policy, SoFar, may_interrupt, range_ahead
+from ctisync.core.steps import ApplyRange, SoFar, may_interrupt, range_ahead
 from ctisync.errors import ReplyTooLarge
-from ctisync.ports import Clock, Feed, Log, Writer
+from ctisync.ports import Writer
+from ctisync.sync.parts import Parts
 
 
-def update(
-    step: ApplyRange,
-    consumer: Consumer,
-    writer: Writer,
-    feed: Feed,
-    clock: Clock,
-    log: Log,
-    so_far: SoFar,
-    policy: Policy,
-    snapshot_link: str | None,
-) -> SoFar:
+def update(parts: Parts, writer: Writer, step: ApplyRange, so_far: SoFar, snapshot_link: str | None) -> SoFar:
     """Apply the range and advance the offset to its end; what the pass has been through then.
 
     A change that cannot be applied sets the offset to 0, so that the pass initialises again, or
     blocks the content just before that change when initialising has not helped or must wait.
     """
-    wanted, changes = _fetched(step.range, consumer, writer, feed, log)
+    wanted, changes = _fetched(parts, writer, step.range)
     try:
-        folded = _fold(changes, consumer, writer, policy)
+        folded = _fold(parts, writer, changes)
     except CannotApply as error:
         failed = error.failed.while_offered(snapshot_link)
-        _say_failed(failed, consumer, log)
-        if may_interrupt(writer.state, failed, so_far, policy, clock.now()):
-            writer.save(interrupted(writer.state, failed, clock.now()))
+        _say_failed(parts, failed)
+        if may_interrupt(writer.state, failed, so_far, parts.policy, parts.clock.now()):
+            writer.save(interrupted(writer.state, failed, parts.clock.now()))
             return so_far.after(interrupted=True)
-        return _block(failed, changes, consumer, writer, clock, log, so_far, policy)
+        return _block(parts, writer, changes, failed, so_far)
     number = len(changes)
     del changes  # makes room for the next ones, which come in while these are written
-    after = advanced(writer.state, wanted.to, clock.now())
+    after = advanced(writer.state, wanted.to, parts.clock.now())
     if (ahead := range_ahead(step, after)) is not None:
-        feed.ask_ahead(ahead)
+        parts.feed.ask_ahead(ahead)
     writer.apply(folded.writes, after)
-    _say_applied(wanted, number, folded, consumer, log)
+    _say_applied(parts, wanted, number, folded)
     return so_far.after(advanced=True)
 
 
-def _fetched(
-    wanted: OffsetRange, consumer: Consumer, writer: Writer, feed: Feed, log: Log
-) -> tuple[OffsetRange, list[Change]]:
+def _fetched(parts: Parts, writer: Writer, wanted: OffsetRange) -> tuple[OffsetRange, list[Change]]:
     """The changes of the range; when they are too large to be had at once, of its first half, or half of
     that.
 
@@ -56,28 +45,23 @@ def _fetched(
     """
     while True:
         try:
-            return wanted, feed.changes(wanted)
+            return wanted, parts.feed.changes(wanted)
         except ReplyTooLarge as error:
             if writer.state.range_to is not None or wanted == wanted.first_half:
                 raise
             wanted = wanted.first_half
-            log.event("info", "range-halved", consumer=str(consumer), range=str(wanted), why=error.message)
+            parts.log.event(
+                "info", "range-halved", consumer=str(parts.consumer), range=str(wanted), why=error.message
+            )
 
 
-def _fold(changes: Sequence[Change], consumer: Consumer, writer: Writer, policy: Policy) -> Folded:
-    per_resource = touched(changes, consumer)
-    return fold(per_resource, writer.read(per_resource.keys()), policy.limits)
+def _fold(parts: Parts, writer: Writer, changes: Sequence[Change]) -> Folded:
+    per_resource = touched(changes, parts.consumer)
+    return fold(per_resource, writer.read(per_resource.keys()), parts.policy.limits)
 
 
 def _block(
-    failed: FailedChange,
-    changes: Sequence[Change],
-    consumer: Consumer,
-    writer: Writer,
-    clock: Clock,
-    log: Log,
-    so_far: SoFar,
-    policy: Policy,
+    parts: Parts, writer: Writer, changes: Sequence[Change], failed: FailedChange, so_far: SoFar
 ) -> SoFar:
     """Keep what lies before the failed change and stay there.
 
@@ -90,42 +74,47 @@ def _block(
     while last_good > state.offset:
         try:
             good = [change for change in changes if change.offset <= last_good]
-            folded = _fold(good, consumer, writer, policy)
+            folded = _fold(parts, writer, good)
         except CannotApply as error:  # a later create or delete had made this one unimportant
             last_good = error.failed.offset - 1
             continue
-        after = advanced(state, last_good, clock.now())
+        after = advanced(state, last_good, parts.clock.now())
         writer.apply(folded.writes, blocked(after, failed, initialised_now=tried))
-        _say_applied(OffsetRange(state.offset, last_good), len(good), folded, consumer, log)
+        _say_applied(parts, OffsetRange(state.offset, last_good), len(good), folded)
         return so_far.after(blocked=True, advanced=True)
     if state != (after := blocked(state, failed, initialised_now=tried)):
         writer.save(after)
     return so_far.after(blocked=True)
 
 
-def _say_applied(applied: OffsetRange, changes: int, folded: Folded, consumer: Consumer, log: Log) -> None:
-    log.event(
+def _say_applied(parts: Parts, applied: OffsetRange, changes: int, folded: Folded) -> None:
+    said = str(parts.consumer)
+    parts.log.event(
         "info",
         "range-applied",
-        consumer=str(consumer),
+        consumer=said,
         range=str(applied),
         offset=applied.to,
         changes=changes,
         records=len(folded.writes),
         skipped=folded.skipped,
     )
-    said = str(consumer)
-    for write in folded.writes:
-        is_new = write.name in folded.created
-        how = "deleted" if isinstance(write, Delete) else "created" if is_new else "updated"
-        log.event("debug", "record-changed", consumer=said, offset=write.offset, resource=write.name, how=how)
+    for each in parts.report.applied(changes, folded):
+        parts.log.event(
+            "debug",
+            "record-changed",
+            consumer=said,
+            offset=each.offset,
+            resource=each.resource,
+            how=each.how,
+        )
 
 
-def _say_failed(failed: FailedChange, consumer: Consumer, log: Log) -> None:
-    log.event(
+def _say_failed(parts: Parts, failed: FailedChange) -> None:
+    parts.log.event(
         "warning",
         "change-failed",
-        consumer=str(consumer),
+        consumer=str(parts.consumer),
         offset=failed.offset,
         resource=failed.resource,
         operation=failed.operation,

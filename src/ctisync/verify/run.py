@@ -8,7 +8,7 @@ from ctisync.core.findings import Finding, Kind
 from ctisync.core.model import MAX_OFFSET, Consumer
 from ctisync.core.words import counted
 from ctisync.errors import StoreUnavailable
-from ctisync.ports import Inspection, Log, SnapshotFile, Store
+from ctisync.ports import InspectedStore, Inspection, Log, SnapshotFile
 from ctisync.verify.comparison import Comparison, Reference
 from ctisync.verify.rules import RecordRules, check_count, check_offsets, check_settings, check_state
 from ctisync.verify.tally import Audit, Tally
@@ -17,7 +17,7 @@ from ctisync.verify.tally import Audit, Tally
 def verify(
     consumer: Consumer,
     *,
-    store: Store,
+    store: InspectedStore,
     log: Log,
     deep: bool,
     against: tuple[SnapshotFile, Reference] | None,

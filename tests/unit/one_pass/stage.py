@@ -10,7 +10,6 @@ from ctisync.core.model import Consumer, Record
 from ctisync.core.state import ConsumerState
 from ctisync.core.steps import Policy
 from ctisync.ports import CommandManager
-from ctisync.sync.run_pass import run_pass
 from tests.properties.model import ToldReaders
 from tests.support import faults_ports
 from tests.support.clock import FakeClock
@@ -19,6 +18,7 @@ from tests.support.feed_history import History
 from tests.support.log import Event, KeptLog
 from tests.support.memory_feed import MemoryFeed, MemoryServer
 from tests.support.memory_store import MemoryStorage, MemoryStore
+from tests.support.one_pass import parts_of, passed
 
 CONSUMER = Consumer()
 SAID = {"consumer": "vd_1.0.0/vd_4.8.0"}
@@ -53,14 +53,16 @@ class Stage:
         effects = Effects()
         told: CommandManager = faults_ports.commands_with(self.told, effects)
         try:
-            run_pass(
-                consumer,
-                feed=faults_ports.feed_with(MemoryFeed(self.server), effects),
-                store=faults_ports.store_with(self.store, effects),
-                commands=told if commands else None,
-                clock=self.clock,
-                log=self.log,
-                policy=Policy(**policy),
+            passed(
+                parts_of(
+                    consumer,
+                    feed=faults_ports.feed_with(MemoryFeed(self.server), effects),
+                    store=faults_ports.store_with(self.store, effects),
+                    commands=told if commands else None,
+                    clock=self.clock,
+                    log=self.log,
+                    policy=Policy(**policy),
+                )
             )
         finally:
             self.effects = [effect.name for effect in effects.seen]

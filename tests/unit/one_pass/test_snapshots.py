@@ -9,11 +9,13 @@ import pytest
 
 from ctisync.core.model import Consumer, Snapshot
 from ctisync.core.state import ConsumerState, RefusedSnapshot
+from ctisync.core.steps import Policy
 from ctisync.errors import ConfigurationError, SnapshotRefused
 from ctisync.ports import CommandManager
 from ctisync.sync.load_given import load_given
-from tests.support.memory_feed import MemorySnapshot
+from tests.support.memory_feed import MemoryFeed, MemorySnapshot
 from tests.support.memory_store import MemoryStore
+from tests.support.one_pass import good, parts_of
 from tests.unit.one_pass.stage import CONSUMER, SAID, Stage
 
 
@@ -121,15 +123,16 @@ def test_only_what_is_wanted_is_loaded_and_counted(stage: Stage) -> None:
 def load_file(stage: Stage, store: MemoryStore, commands: CommandManager | None) -> None:
     """What the feed offers, given as a file that stands at offset 3."""
     assert stage.server.offered is not None
-    load_given(
+    parts = parts_of(
         CONSUMER,
-        MemorySnapshot("file:3.zip", stage.server.offered),
-        Snapshot("file:3.zip", 3),
+        feed=MemoryFeed(stage.server),
         store=store,
         commands=commands,
         clock=stage.clock,
         log=stage.log,
+        policy=Policy(mode="init-snapshot"),
     )
+    good(load_given(parts, MemorySnapshot("file:3.zip", stage.server.offered), Snapshot("file:3.zip", 3)))
 
 
 def test_a_given_file_is_loaded_without_a_word_to_the_feed_and_left_where_it_lies(stage: Stage) -> None:

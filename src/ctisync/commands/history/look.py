@@ -5,8 +5,8 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from ctisync.core.account import Account
 from ctisync.core.model import Consumer
+from ctisync.core.pass_report import PassReport
 from ctisync.ports import Clock
 from ctisync.settings import Settings
 from ctisync.wiring import opened_store
@@ -19,7 +19,7 @@ class Passes(NamedTuple):
     """The newest passes over a consumer, the newest first."""
 
     consumer: Consumer
-    accounts: list[Account]
+    reports: list[PassReport]
 
 
 class History(NamedTuple):
@@ -35,18 +35,18 @@ def look(settings: Settings, consumers: Sequence[Consumer], clock: Clock, most: 
 
 
 def as_document(found: History) -> Any:
-    """`history --json`: the accounts as they are kept, with what can be told from them."""
+    """`history --json`: the reports as they are kept, with what can be told from them."""
     return {
         "schema": SCHEMA,
         "store": found.store,
         "consumers": [
-            {"consumer": str(consumer), "passes": [_told(account) for account in accounts]}
-            for consumer, accounts in found.consumers
+            {"consumer": str(consumer), "passes": [_told(report) for report in reports]}
+            for consumer, reports in found.consumers
         ],
     }
 
 
-def _told(account: Account) -> Any:
-    told = msgspec.to_builtins(account)
+def _told(report: PassReport) -> Any:
+    told = msgspec.to_builtins(report)
     del told["consumer"], told["touched"], told["untold"]
-    return told | {"ended_at": account.ended_at, "behind": account.behind, "in_step_at": account.in_step_at}
+    return told | {"ended_at": report.ended_at, "behind": report.behind, "in_step_at": report.in_step_at}

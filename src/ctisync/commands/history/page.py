@@ -15,8 +15,8 @@ from ctisync import __version__
 from ctisync.commands.history.chart import Chart, Span, bars, steps
 from ctisync.commands.history.look import History
 from ctisync.commands.history.table import duration
-from ctisync.core.account import Account
 from ctisync.core.model import Consumer
+from ctisync.core.pass_report import PassReport
 from ctisync.core.words import noun_for
 from ctisync.errors import DONE, UsageError
 from ctisync.harmless import harmless
@@ -36,10 +36,10 @@ def as_page(found: History, now: datetime) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"moment": _moment, "number": _number, "duration": duration, "noun": noun_for}
-    moments = [account.ended_at for _, accounts in found.consumers for account in accounts]
+    moments = [report.ended_at for _, reports in found.consumers for report in reports]
     span = (min(moments, default=now), max(moments, default=now))
     return environment.get_template("history.html").render(
-        consumers=[_of(each.consumer, each.accounts, span) for each in found.consumers],
+        consumers=[_of(each.consumer, each.reports, span) for each in found.consumers],
         store=found.store,
         now=now,
         version=__version__,
@@ -51,35 +51,35 @@ def _put_in(value: Any) -> Any:
     return harmless(value) if type(value) is str else value
 
 
-def _of(consumer: Consumer, newest_first: Sequence[Account], span: Span) -> dict[str, Any]:
-    accounts = list(reversed(newest_first))
+def _of(consumer: Consumer, newest_first: Sequence[PassReport], span: Span) -> dict[str, Any]:
+    reports = list(reversed(newest_first))
     failures = [each for each in newest_first if each.exit_code != DONE]
     return {
         "name": str(consumer),
         "index": consumer.index,
-        "passes": len(accounts),
-        "first": accounts[0] if accounts else None,
-        "last": accounts[-1] if accounts else None,
+        "passes": len(reports),
+        "first": reports[0] if reports else None,
+        "last": reports[-1] if reports else None,
         "failures": failures[:_MOST_ROWS],
         "reasons": Counter(each.outcome for each in failures).most_common(),
-        "initialisations": sum(each.initialisations for each in accounts),
-        "changes": sum(each.changes for each in accounts),
-        "charts": _charts(accounts, span) if accounts else [],
+        "initialisations": sum(each.initialisations for each in reports),
+        "changes": sum(each.changes for each in reports),
+        "charts": _charts(reports, span) if reports else [],
         "newest": newest_first[:_MOST_ROWS],
     }
 
 
-def _charts(accounts: Sequence[Account], span: Span) -> list[Chart]:
-    failed = [each.ended_at for each in accounts if each.exit_code != DONE]
-    lag = [(each.ended_at, float(each.behind)) for each in accounts if each.behind is not None]
+def _charts(reports: Sequence[PassReport], span: Span) -> list[Chart]:
+    failed = [each.ended_at for each in reports if each.exit_code != DONE]
+    lag = [(each.ended_at, float(each.behind)) for each in reports if each.behind is not None]
     ages = [
         (each.ended_at, (each.ended_at - each.in_step_at).total_seconds() / _HOUR)
-        for each in accounts
+        for each in reports
         if each.in_step_at is not None
     ]
-    took = [(each.ended_at, each.seconds) for each in accounts]
+    took = [(each.ended_at, each.seconds) for each in reports]
     days: Counter[datetime] = Counter()
-    for each in accounts:
+    for each in reports:
         day = each.ended_at.replace(hour=0, minute=0, second=0, microsecond=0)
         days[day] += each.changes
     return [

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from ctisync.commands.history.look import History
 from ctisync.commands.printing import bytes_as_text, cell, drawn
-from ctisync.core.account import Account
+from ctisync.core.pass_report import PassReport
 from ctisync.errors import DONE
 from ctisync.harmless import Drawn
 
@@ -22,13 +22,11 @@ def as_table(found: History, stream: TextIO) -> Drawn:
     """One table a consumer, as wide and colourful as `stream` can show it."""
 
     def draw(console: Console) -> None:
-        for number, (consumer, accounts) in enumerate(found.consumers):
+        for number, (consumer, reports) in enumerate(found.consumers):
             if number:
                 console.print()
             console.print(Text(str(consumer), style="bold"))
-            console.print(
-                _table(accounts, console.width) if accounts else Text("  no pass is remembered yet")
-            )
+            console.print(_table(reports, console.width) if reports else Text("  no pass is remembered yet"))
 
     return drawn(stream, draw)
 
@@ -37,14 +35,14 @@ class _Column(NamedTuple):
     """`title` may be empty; `spared`: the higher, the sooner it is left out where room is short."""
 
     title: str
-    cell: Callable[[Account], Text]
+    cell: Callable[[PassReport], Text]
     spared: int = 0
     left: bool = False
 
 
-def _table(accounts: Sequence[Account], width: int) -> Table:
-    columns = _columns(accounts)
-    cells = {column: [column.cell(account) for account in accounts] for column in columns}
+def _table(reports: Sequence[PassReport], width: int) -> Table:
+    columns = _columns(reports)
+    cells = {column: [column.cell(report) for report in reports] for column in columns}
     widths = {
         column: max(len(column.title), *(each.cell_len for each in found)) + 2
         for column, found in cells.items()
@@ -61,9 +59,9 @@ def _table(accounts: Sequence[Account], width: int) -> Table:
     return table
 
 
-def _columns(accounts: Sequence[Account]) -> list[_Column]:
-    longest = max(account.seconds for account in accounts)
-    furthest = max(account.behind or 0 for account in accounts)
+def _columns(reports: Sequence[PassReport]) -> list[_Column]:
+    longest = max(report.seconds for report in reports)
+    furthest = max(report.behind or 0 for report in reports)
     return [
         _Column("  began", lambda one: Text(f"  {one.began_at:%Y-%m-%d %H:%M:%S}"), left=True),
         _Column("command", lambda one: cell(one.command), 2, left=True),
@@ -95,12 +93,12 @@ def bar(value: float, most: float) -> str:
     return ("█" * full + _EIGHTHS[rest]).rstrip()
 
 
-def _offsets(account: Account) -> str:
-    if account.offset is None:
+def _offsets(report: PassReport) -> str:
+    if report.offset is None:
         return "?"
-    if account.from_offset in (None, account.offset):
-        return f"{account.offset:,}"
-    return f"{account.from_offset:,} → {account.offset:,}"
+    if report.from_offset in (None, report.offset):
+        return f"{report.offset:,}"
+    return f"{report.from_offset:,} → {report.offset:,}"
 
 
 def _amount(number: int) -> str:

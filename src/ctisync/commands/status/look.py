@@ -9,15 +9,15 @@ import msgspec
 
 from ctisync.commands.hidden import tell_hidden
 from ctisync.console import Console, rfc3339
-from ctisync.core.account import Account, Work
 from ctisync.core.health import CLOCKS_APART, Verdict
 from ctisync.core.model import Consumer
+from ctisync.core.pass_report import PassReport, Work
 from ctisync.core.state import ConsumerState, Owed, Phase, believed, looked
 from ctisync.core.words import counted
 from ctisync.errors import DONE, LOAD_ANEW, CtisyncError, StoreUnavailable
 from ctisync.harmless import quoted
 from ctisync.locks import last_held, work_under
-from ctisync.ports import Clock, Store
+from ctisync.ports import Clock, HistoryStore, Store
 from ctisync.settings import Settings
 from ctisync.wiring import as_it_holds, lock_path, opened_feed, opened_store
 
@@ -37,7 +37,7 @@ class Seen(msgspec.Struct, frozen=True):
     records: int | None
     tells: bool = True
     work: Work | None = None
-    failure: Account | None = None
+    failure: PassReport | None = None
     forgotten_at: datetime | None = None
 
     @property
@@ -168,7 +168,7 @@ def _at_work(here: Work | None, stored: Work | None, held: tuple[str, datetime] 
     return None if is_dead else stored
 
 
-def _last_pass(store: Store, consumer: Consumer, now: datetime) -> Account | None:
+def _last_pass(store: HistoryStore, consumer: Consumer, now: datetime) -> PassReport | None:
     """The newest that is remembered, but for those that a wrong clock has put into the future. A history that
     cannot be read hides nothing else."""
     try:
@@ -178,7 +178,9 @@ def _last_pass(store: Store, consumer: Consumer, now: datetime) -> Account | Non
         return None
 
 
-def _forgotten_at(last: Account | None, held: tuple[str, datetime] | None, now: datetime) -> datetime | None:
+def _forgotten_at(
+    last: PassReport | None, held: tuple[str, datetime] | None, now: datetime
+) -> datetime | None:
     """When this host's lock was let go, or was held by a pass that was killed, after the last pass that is
     remembered: a store that refuses writes, or a full disk, has taken nothing down of it."""
     if held is None or now - held[1] < _SOON or (last is not None and held[1] - last.ended_at < _SOON):
@@ -224,7 +226,7 @@ def _work_document(work: Work) -> dict[str, Any]:
     return {"who": work.who, "since": work.since and rfc3339(work.since), "records": work.records}
 
 
-def _failure_document(failure: Account) -> dict[str, Any]:
+def _failure_document(failure: PassReport) -> dict[str, Any]:
     return {
         "ended_at": rfc3339(failure.ended_at),
         "exit_code": failure.exit_code,

@@ -53,6 +53,7 @@ class Patience:
         self._clock = clock
         self._log = log
         self._jitter = jitter
+        self.retries = 0
         self.begin()
 
     def persist(self, attempt: Callable[[], T]) -> T:
@@ -81,6 +82,7 @@ class Patience:
         if wait is None:
             raise self._given_up(failure) from failure
         self._log.event("info", "retry", attempt=self._tries, wait=round(wait, 1), reason=failure.reason)
+        self.retries += 1
         self._clock.sleep(wait)
         self._left -= wait
         self._since = self._clock.monotonic()

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import msgspec
 
-from ctisync.core.account import Account
 from ctisync.core.model import Consumer
+from ctisync.core.pass_report import PassReport
 from ctisync.stores.opensearch.client import Client, path
 from ctisync.stores.opensearch.indices import create_index
 
@@ -47,7 +47,7 @@ class _Hit(msgspec.Struct, frozen=True):
     """`source`: None when only the place in the order was asked for."""
 
     sort: list[Any]
-    source: Account | None = msgspec.field(name="_source", default=None)
+    source: PassReport | None = msgspec.field(name="_source", default=None)
 
 
 class _Total(msgspec.Struct, frozen=True):
@@ -71,19 +71,19 @@ class History:
         self._client = client
         self._replicas = replicas
 
-    def remember(self, account: Account, keep: int) -> None:
+    def remember(self, report: PassReport, keep: int) -> None:
         """Add the pass, and remove what is older than the `keep` newest of its consumer."""
-        beyond = self._search(account.consumer, {"size": 1, "from": max(0, keep - 1), "_source": False})
+        beyond = self._search(report.consumer, {"size": 1, "from": max(0, keep - 1), "_source": False})
         if beyond is None:
             create_index(self._client, INDEX, self._replicas, _MAPPING)
         elif beyond:
-            self._remove(account.consumer, beyond[0].sort[0])
-        document = msgspec.to_builtins(account) | {"behind": account.behind, "ended_at": account.ended_at}
+            self._remove(report.consumer, beyond[0].sort[0])
+        document = msgspec.to_builtins(report) | {"behind": report.behind, "ended_at": report.ended_at}
         # The id is the pass's own, so that a request which is sent again adds nothing.
-        target = path(INDEX, "_doc", account.pass_id, query="refresh=true")
+        target = path(INDEX, "_doc", report.pass_id, query="refresh=true")
         self._client.call("PUT", target, msgspec.json.encode(document))
 
-    def passes(self, consumer: Consumer, most: int, *, touched: bool) -> Iterator[Account]:
+    def passes(self, consumer: Consumer, most: int, *, touched: bool) -> Iterator[PassReport]:
         """The newest first."""
         excluded = [] if touched else ["touched"]
         after: dict[str, Any] = {}

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 import msgspec
 
-from ctisync.core.account import Work
 from ctisync.core.model import Consumer
+from ctisync.core.pass_report import Work
 from ctisync.core.state import ConsumerState
 from ctisync.core.wire import UNDECODABLE
 from ctisync.errors import AccessRefused, ConfigurationError

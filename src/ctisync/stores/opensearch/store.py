@@ -15,9 +15,9 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from ctisync import tls
-from ctisync.core.account import Account, Work
 from ctisync.core.health import Verdict, guarded, ok
 from ctisync.core.model import Consumer, Holding
+from ctisync.core.pass_report import PassReport, Work
 from ctisync.core.state import ConsumerState
 from ctisync.core.words import counted
 from ctisync.errors import LOAD_ANEW, AnotherPass, ConfigurationError, CtisyncError, StoreUnavailable
@@ -206,12 +206,12 @@ class OpenSearchStore:
             return None
         return lease.work
 
-    def remember(self, account: Account, keep: int, within: float) -> None:
+    def remember(self, report: PassReport, keep: int, within: float) -> None:
         with self._client.bounded(within):
             self._check_cluster()
-            self._history().remember(account, keep)
+            self._history().remember(report, keep)
 
-    def passes(self, consumer: Consumer, most: int, *, touched: bool = False) -> Iterator[Account]:
+    def passes(self, consumer: Consumer, most: int, *, touched: bool = False) -> Iterator[PassReport]:
         return self._history().passes(consumer, most, touched=touched)
 
     def consumers(self) -> list[Consumer]:

@@ -1,4 +1,4 @@
-"""The passes of the past in a SQLite file: one row each, the account as JSON, what it touched beside it."""
+"""The passes of the past in a SQLite file: one row each, the report as JSON, what it touched beside it."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -6,24 +6,24 @@ from typing import Final
 
 import msgspec
 
-from ctisync.core.account import Account, Touched
 from ctisync.core.model import Consumer
+from ctisync.core.pass_report import PassReport, Touched
 from ctisync.core.wire import UNDECODABLE
 from ctisync.errors import StoreUnavailable
 
-_account_decoder: Final = msgspec.json.Decoder(Account)
+_report_decoder: Final = msgspec.json.Decoder(PassReport)
 _touched_decoder: Final = msgspec.json.Decoder(tuple[Touched, ...])
 
 
-def remember(connection: sqlite3.Connection, account: Account, keep: int) -> None:
+def remember(connection: sqlite3.Connection, report: PassReport, keep: int) -> None:
     """Within a transaction: add the pass, and remove its consumer's oldest beyond `keep`."""
-    context, _, name = account.consumer.partition("/")
-    told = msgspec.json.encode(msgspec.structs.replace(account, touched=())).decode()
-    touched = msgspec.json.encode(account.touched).decode()
+    context, _, name = report.consumer.partition("/")
+    told = msgspec.json.encode(msgspec.structs.replace(report, touched=())).decode()
+    touched = msgspec.json.encode(report.touched).decode()
     connection.execute(
         "INSERT INTO passes (pass_id, context, consumer, account, touched) VALUES (?, ?, ?, ?, ?) "
         "ON CONFLICT DO NOTHING",
-        (account.pass_id, context, name, told, touched),
+        (report.pass_id, context, name, told, touched),
     )
     connection.execute(
         "DELETE FROM passes WHERE context = ? AND consumer = ? AND id <= "
@@ -51,16 +51,16 @@ def forget(connection: sqlite3.Connection, consumer: Consumer) -> None:
 
 def passes(
     connection: sqlite3.Connection, consumer: Consumer, most: int, *, touched: bool
-) -> Iterator[Account]:
+) -> Iterator[PassReport]:
     """The newest first. Raises StoreUnavailable for one that cannot be read."""
     column = "touched" if touched else "'[]'"
     rows = connection.execute(
         f"SELECT account, {column} FROM passes WHERE context = ? AND consumer = ? ORDER BY id DESC LIMIT ?",  # noqa: S608
         (consumer.context, consumer.name, most),
     )
-    for account, of_it in rows:
+    for report, of_it in rows:
         try:
-            found = _account_decoder.decode(account)
+            found = _report_decoder.decode(report)
             found = msgspec.structs.replace(found, touched=_touched_decoder.decode(of_it))
             found.ended_at  # noqa: B018  # it may lie beyond all calendars
         except (*UNDECODABLE, OverflowError) as error:

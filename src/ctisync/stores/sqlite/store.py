@@ -12,9 +12,9 @@ from pathlib import Path
 
 import msgspec
 
-from ctisync.core.account import Account, Work
 from ctisync.core.health import Verdict
 from ctisync.core.model import Consumer, Holding
+from ctisync.core.pass_report import PassReport, Work
 from ctisync.core.state import ConsumerState
 from ctisync.ports import Clock, Writer
 from ctisync.stores import invariants
@@ -116,16 +116,16 @@ class SqliteStore:
                 return None
             return tables.load_under_way(connection, row)
 
-    def remember(self, account: Account, keep: int, within: float) -> None:
+    def remember(self, report: PassReport, keep: int, within: float) -> None:
         patience = min(self._patience, within)
         with (
             closing(open_writable(self._path, patience)) as file,
             named_errors(self._path),
             file.transaction(),
         ):
-            history.remember(file.connection, account, keep)
+            history.remember(file.connection, report, keep)
 
-    def passes(self, consumer: Consumer, most: int, *, touched: bool = False) -> Iterator[Account]:
+    def passes(self, consumer: Consumer, most: int, *, touched: bool = False) -> Iterator[PassReport]:
         with reading(self._path, self._patience) as connection:
             if connection is not None:
                 yield from history.passes(connection, consumer, most, touched=touched)

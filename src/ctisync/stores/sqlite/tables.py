@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 import msgspec
 from zstandard import BufferSegment
 
-from ctisync.core.account import Work
 from ctisync.core.model import Consumer, Delete, Record, Snapshot
+from ctisync.core.pass_report import Work
 from ctisync.core.state import ConsumerState
 from ctisync.core.wire import UNDECODABLE
 from ctisync.stores.sqlite.compression import Packing, Unpacker, Unreadable, UnreadableState

@@ -1,0 +1,215 @@
+"""A pass for each consumer in turn, and what follows it: the history, hooks, metrics, a ping."""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
+
+from ctisync.console import Console
+from ctisync.console.closing import closing
+from ctisync.core.model import Consumer
+from ctisync.core.pass_report import Draft, Ended, PassReport
+from ctisync.core.steps import Mode, Policy
+from ctisync.errors import DONE, AnotherPass, CtisyncError, HookFailed, Stopped, UsageError, worst
+from ctisync.harmless import quoted
+from ctisync.notifications.history import HURRIED, remember
+from ctisync.own_files import network_fault_of
+from ctisync.ports import Clock
+from ctisync.process import StopAsked, no_other_errors
+from ctisync.settings import Settings
+from ctisync.sync.parts import Parts
+from ctisync.whole_file import STDOUT
+from ctisync.wiring import command_manager, consumer_lock, opened_feed, opened_store, policy, spool_folder
+
+if TYPE_CHECKING:
+    from ctisync.feed.client import CtiFeed
+    from ctisync.ports import Store
+
+_QUICK: Final = 0.5
+"""Seconds: a way out that took longer has met a store that does not answer. It is not asked again."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Run:
+    """One call of `command`, and what its passes have in common. `metrics`: the file of their figures."""
+
+    settings: Settings
+    command: str
+    policy: Policy
+    clock: Clock
+    console: Console
+    metrics: Path | None = None
+
+    @classmethod
+    def of(cls, settings: Settings, mode: Mode, clock: Clock, console: Console) -> "Run":
+        """A call of the subcommand `mode` without options."""
+        return cls(
+            settings=settings,
+            command=f"ctisync {mode}",
+            policy=policy(settings, mode),
+            clock=clock,
+            console=console,
+        )
+
+
+OnePass = Callable[[Parts, "CtiFeed"], Ended]
+"""What a command does in a pass, with the lock held, the store and the feed opened. The feed is that of the
+parts, for a command that asks more of it than a pass does."""
+
+
+def run_passes(run: Run, consumers: Sequence[Consumer], one_pass: OnePass) -> int:
+    """One pass a consumer. One that fails is shown and does not stop the next; the worst exit code wins.
+
+    A pass that finds another one at work is none: nothing follows it.
+    """
+    if run.metrics is not None and run.metrics != STDOUT:
+        _check_folder(run.metrics.absolute().parent)
+    if (doubt := network_fault_of(spool_folder(run.settings))) is not None:
+        run.console.event("warning", "network-disk", why=doubt.said, hint=doubt.hint)
+    _ping(run, "start", run.policy.mode)
+    ended = [_one(run, consumer, one_pass) for consumer in consumers]
+    reports = [report for _, report in ended if report is not None]
+    if reports and run.metrics is not None:
+        _write_metrics(run, reports, run.metrics)
+    if reports:
+        bad = [report.why for report in reports if report.exit_code != DONE]
+        _ping(run, "fail" if bad else "success", "; ".join(bad) or reports[0].why)
+    return worst([code for code, _ in ended])
+
+
+def _one(run: Run, consumer: Consumer, one_pass: OnePass) -> tuple[int, PassReport | None]:
+    """The exit code of the pass and of its hooks, and its report."""
+    clock, console = run.clock, run.console
+    draft = Draft(
+        consumer,
+        run.policy.mode,
+        pass_id=os.urandom(6).hex(),
+        began_at=clock.now(),
+        began=clock.monotonic(),
+    )
+    with console.in_pass(draft.pass_id, lambda: draft.after_stop):
+        try:
+            with (
+                no_other_errors(),
+                consumer_lock(run.settings, consumer, clock, run.command) as host_lock,
+                opened_store(run.settings, clock, host_lock=host_lock) as store,
+            ):
+                ended = _with_store(run, consumer, draft, store, one_pass)
+        except CtisyncError as error:  # the lock, or the store, before there was a pass
+            ended = draft.ended(error, clock.monotonic())
+            _show(console, ended)
+        if isinstance(ended.error, AnotherPass):
+            return ended.error.exit_code, None
+        report = _public(run, ended)
+        hooks_are_good = _run_hooks(run, report)
+    if report.exit_code == DONE and not hooks_are_good:
+        return HookFailed.exit_code, report
+    return report.exit_code, report
+
+
+def _with_store(run: Run, consumer: Consumer, draft: Draft, store: "Store", one_pass: OnePass) -> Ended:
+    """Run the pass, show how it ended, and remember it while the store is open."""
+    clock, console, keep = run.clock, run.console, run.settings.history
+    try:
+        with no_other_errors(), opened_feed(run.settings, consumer, clock, console) as feed:
+            parts = Parts(
+                consumer=consumer,
+                feed=feed,
+                store=store,
+                commands=command_manager(run.settings, clock),
+                clock=clock,
+                log=console,
+                policy=run.policy,
+                report=draft,
+            )
+            ended = one_pass(parts, feed)
+    except CtisyncError as error:
+        ended = draft.ended(error, clock.monotonic())
+    except StopAsked as stop:
+        if clock.monotonic() - stop.at < _QUICK:
+            stopped = Stopped(stop.signal_number, draft.after_stop)
+            report = _public(run, draft.ended(stopped, clock.monotonic()))
+            remember(store, report, keep, console, HURRIED)
+        raise
+    _show(console, ended)
+    if not isinstance(ended.error, AnotherPass):
+        remember(store, _public(run, ended), keep, console)
+    return ended
+
+
+def _show(console: Console, ended: Ended) -> None:
+    if ended.error is not None:
+        ended.error.message = ended.report.why  # it says which of several consumers it was
+        console.error(ended.error)
+    elif (said := closing(ended.report)) is not None:
+        console.close_pass(said)
+
+
+def _public(run: Run, ended: Ended) -> PassReport:
+    """The report as others may read it."""
+    return msgspec.structs.replace(ended.report, why=run.console.public(ended.report.why))
+
+
+def _run_hooks(run: Run, report: PassReport) -> bool:
+    """Each that has a reason, whatever became of the others. Whether all went well."""
+    hooks = run.settings.hooks
+    wanted = {"update": hooks.on_update, "error": hooks.on_error, "stale": hooks.on_stale}
+    good = True
+    for reason in report.reasons(timedelta(seconds=hooks.stale_after)):
+        if not wanted[reason]:
+            continue
+        from ctisync.notifications.hooks import run_hook
+
+        try:
+            with no_other_errors():
+                run_hook(wanted[reason], reason, report, hooks.timeout)
+        except CtisyncError as error:
+            run.console.error(error)
+            good = False
+        else:
+            run.console.event("info", "hook-done", consumer=report.consumer, hook=f"on_{reason}")
+    return good
+
+
+def _check_folder(folder: Path) -> None:
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(
+            f"--metrics: the folder {folder} cannot be written to", hint=f"ls -ld {quoted(folder)}"
+        )
+
+
+def _write_metrics(run: Run, reports: Sequence[PassReport], path: Path) -> None:
+    from ctisync.notifications.metrics import write
+
+    with _telling(lambda why: run.console.event("warning", "metrics-not-written", file=path, why=why)):
+        write(reports, path)
+
+
+def _ping(run: Run, what: Literal["start", "success", "fail"], said: str) -> None:
+    if run.settings.ping_url is None:
+        return
+    from ctisync.notifications.ping import ping
+
+    def failed(why: str) -> None:
+        run.console.event("warning", "ping-failed", ping=what, why=why)
+
+    with _telling(failed):
+        why = ping(run.settings.ping_url.reveal(), what, said)
+        if why is not None:
+            failed(why)
+
+
+@contextmanager
+def _telling(failed: Callable[[str], None]) -> Iterator[None]:
+    """What goes wrong in the block is told, in words, and has no other effect."""
+    try:
+        with no_other_errors():
+            yield
+    except CtisyncError as error:
+        cause = error.__cause__
+        failed(cause.strerror if isinstance(cause, OSError) and cause.strerror else error.message)

@@ -1,0 +1,45 @@
+"""One pass with parts of the test's own."""
+
+from ctisync.core.model import Consumer, ConsumerInfo
+from ctisync.core.pass_report import Draft, Ended, PassReport
+from ctisync.core.steps import Policy
+from ctisync.ports import Clock, CommandManager, Feed, Log, PassStore
+from ctisync.sync.parts import Parts
+from ctisync.sync.run_pass import run_pass
+
+
+def parts_of(
+    consumer: Consumer,
+    *,
+    feed: Feed,
+    store: PassStore,
+    commands: CommandManager | None,
+    clock: Clock,
+    log: Log,
+    policy: Policy,
+) -> Parts:
+    draft = Draft(
+        consumer, policy.mode, pass_id="0123456789ab", began_at=clock.now(), began=clock.monotonic()
+    )
+    return Parts(
+        consumer=consumer,
+        feed=feed,
+        store=store,
+        commands=commands,
+        clock=clock,
+        log=log,
+        policy=policy,
+        report=draft,
+    )
+
+
+def passed(parts: Parts, offered: ConsumerInfo | None = None) -> PassReport:
+    """The report of the pass. Raises what ended it."""
+    return good(run_pass(parts, offered))
+
+
+def good(ended: Ended) -> PassReport:
+    """Raises what ended the pass, if anything did."""
+    if ended.error is not None:
+        raise ended.error
+    return ended.report

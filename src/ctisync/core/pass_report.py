@@ -128,7 +128,7 @@ class Ended(NamedTuple):
 
 
 class Draft:
-    """The report of a pass that is still at work. The caller of the pass makes it, the steps of the pass fill it."""
+    """The report of a pass that is still at work: its caller makes it, its steps fill it."""
 
     def __init__(
         self, consumer: Consumer, command: Mode, *, pass_id: str, began_at: datetime, began: float

@@ -30,44 +30,16 @@ from ctisync.stores.opensearch.client import Client, path
 from ctisync.stores.opensearch.cluster import check_one_cluster
 from ctisync.stores.opensearch.curl import Curl
 from ctisync.stores.opensearch.generations import ONE_SHARD, Generations, Layout, consumers
-from ctisync.stores.opensearch.hidden import check_nothing_hidden, check_order, hidden_from_reader
+from ctisync.stores.opensearch.hidden import check_nothing_hidden, hidden_from_reader
 from ctisync.stores.opensearch.history import History
 from ctisync.stores.opensearch.lease import HeldLease, is_dead, may_be_taken, myself, server_time
+from ctisync.stores.opensearch.point_in_time import BY_NAME, Hit, point_in_time
 from ctisync.stores.opensearch.state_document import StateDocument
 from ctisync.stores.opensearch.verify import OpenSearchInspection, inspecting
 from ctisync.stores.opensearch.writer import OpenSearchWriter, ShardsReply, shards_decoder
-from ctisync.stores.shutdown import HURRY
 
 if TYPE_CHECKING:
     from ctisync.stores.opensearch.diagnose import Parts
-
-_PIT_KEEP_ALIVE: Final = "30m"
-_PAGE_BYTES: Final = 4_000_000
-_FIRST_PAGE: Final = 100
-_LARGEST_PAGE: Final = 2_000
-
-
-class _Pit(msgspec.Struct, frozen=True):
-    pit_id: str
-
-
-class _Hit(msgspec.Struct, frozen=True):
-    id: str = msgspec.field(name="_id")
-    source: msgspec.Raw = msgspec.field(name="_source")
-    sort: list[str | None]
-
-
-class _Hits(msgspec.Struct, frozen=True):
-    hits: list[_Hit]
-
-
-class _Page(ShardsReply, frozen=True, kw_only=True):
-    hits: _Hits
-    timed_out: bool
-
-
-_pit_decoder: Final = msgspec.json.Decoder(_Pit)
-_page_decoder: Final = msgspec.json.Decoder(_Page)
 
 
 class OpenSearchStore:
@@ -242,43 +214,10 @@ class OpenSearchStore:
         self._client.close()
 
     def _lines(self, alias: str) -> Iterator[bytes]:
-        """All lines by name, from one point in time; a keyword sorts by its UTF-8 bytes."""
-        begin = path(alias, "_search", "point_in_time", query=f"keep_alive={_PIT_KEEP_ALIVE}")
-        pit = self._client.read(self._client.call("POST", begin), _pit_decoder).pit_id
-        try:
-            after: list[str | None] | None = None
-            size = _FIRST_PAGE
-            while hits := self._page(alias, pit, size, after):
-                check_order(after, hits[0].sort, alias)
+        """All lines by name, from one point in time."""
+        with point_in_time(self._client, alias, alias) as point:
+            for hits in point.pages(BY_NAME):
                 yield from map(_line, hits)
-                after = hits[-1].sort
-                a_line = sum(len(bytes(hit.source)) for hit in hits) // len(hits)
-                size = max(1, min(_LARGEST_PAGE, _PAGE_BYTES // max(1, a_line)))
-        finally:
-            with suppress(StoreUnavailable):  # it expires by itself
-                end = path("_search", "point_in_time")
-                self._client.call("DELETE", end, {"pit_id": [pit]}, allow={403, 404}, within=HURRY)
-
-    def _page(self, alias: str, pit: str, size: int, after: list[str | None] | None) -> list[_Hit]:
-        search: dict[str, object] = {
-            "pit": {"id": pit, "keep_alive": _PIT_KEEP_ALIVE},
-            "sort": [{"name": "asc"}],
-            "size": size,
-            "track_total_hits": False,
-        }
-        if after is not None:
-            search["search_after"] = after
-        reply = self._client.call("POST", path("_search"), search, allow={404}, on=[alias])
-        if reply.status == 404:
-            raise StoreUnavailable(
-                f"OpenSearch has given up the export: nothing was read from it for {_PIT_KEEP_ALIVE}",
-                hint="write it to a file: ctisync export --output FILE",
-            )
-        page = self._client.read(reply, _page_decoder)
-        _check_shards(page)
-        if page.timed_out:
-            raise StoreUnavailable(f"OpenSearch at {self._client.url} ran out of time in a search")
-        return page.hits.hits
 
     def _check_cluster(self) -> None:
         """Once, before anything is written."""
@@ -316,7 +255,7 @@ class OpenSearchStore:
         return Generations(self._client, consumer, self._clock, self._layout, stored)
 
 
-def _line(hit: _Hit) -> bytes:
+def _line(hit: Hit) -> bytes:
     if hit.sort != [hit.id]:
         raise StoreUnavailable(
             f"record {hit.id} was written by another program: its name is {hit.sort[0]}", hint=LOAD_ANEW

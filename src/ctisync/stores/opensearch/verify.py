@@ -3,8 +3,9 @@ after it; and whether generations, aliases and lease belong together.
 """
 
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -12,74 +13,29 @@ import msgspec
 from ctisync.core.findings import Finding, Kind
 from ctisync.core.model import Consumer, Record
 from ctisync.core.state import ConsumerState
-from ctisync.errors import StoreUnavailable
 from ctisync.stores.opensearch import blocks
 from ctisync.stores.opensearch.client import Client, path
 from ctisync.stores.opensearch.generations import MAPPING, Generations, Inventory
-from ctisync.stores.opensearch.hidden import check_order
 from ctisync.stores.opensearch.lease import may_be_taken, server_time
+from ctisync.stores.opensearch.point_in_time import BY_PLACE, Hit, PointInTime, point_in_time
 from ctisync.stores.opensearch.state_document import Entry, StateDocument
 
-_KEEP_ALIVE: Final = "30m"
 _LOOKS: Final = 5
 """How often state and content are read again because a writer has written in between."""
 
 _NAMES_A_SEARCH: Final = 500
-_FIRST_PAGE: Final = 100
-_LARGEST_PAGE: Final = 2_000
-_PAGE_BYTES: Final = 4_000_000
-
-# A record's place in its shard, which is about the order in which it lies on the disk. Across shards
-# places may be equal, names are not.
-_IN_PLACE: Final = ({"_seq_no": "asc"}, {"name": "asc"})
-
-
-class _Pit(msgspec.Struct, frozen=True):
-    pit_id: str
-
-
-class _Hit(msgspec.Struct, frozen=True):
-    id: str = msgspec.field(name="_id")
-    version: int = msgspec.field(name="_version")
-    source: msgspec.Raw = msgspec.field(name="_source", default=msgspec.Raw(b""))
-    sort: list[Any] = []
-
-    @property
-    def record(self) -> Record:
-        return Record(self.id, self.version, bytes(self.source))
-
-
-class _Total(msgspec.Struct, frozen=True):
-    value: int
-
-
-class _Hits(msgspec.Struct, frozen=True):
-    hits: list[_Hit]
-    total: _Total | None = None
-
-
-class _Shards(msgspec.Struct, frozen=True):
-    failed: int
-
-
-class _Found(msgspec.Struct, frozen=True):
-    hits: _Hits
-    timed_out: bool
-    shards: _Shards = msgspec.field(name="_shards")
 
 
 class _Made(msgspec.Struct, frozen=True):
     settings: dict[str, Any]
 
 
-_pit_decoder: Final = msgspec.json.Decoder(_Pit)
-_found_decoder: Final = msgspec.json.Decoder(_Found)
 _made_decoder: Final = msgspec.json.Decoder(dict[str, _Made])
 _object_decoder: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 class OpenSearchInspection:
-    """`ports.Inspection`. `pit` is a point in time of the live generation, None when there is none."""
+    """`ports.Inspection`. `point`: the live generation at one moment, None when there is none."""
 
     def __init__(
         self,
@@ -88,7 +44,7 @@ class OpenSearchInspection:
         entry: Entry,
         inventory: Inventory,
         generations: Generations,
-        pit: str | None,
+        point: PointInTime | None,
         *,
         holder: str | None,
     ) -> None:
@@ -97,7 +53,7 @@ class OpenSearchInspection:
         self._entry = entry
         self._inventory = inventory
         self._generations = generations
-        self._pit = pit
+        self._point = point
         self._holder = holder
 
     @property
@@ -118,37 +74,32 @@ class OpenSearchInspection:
             yield from self._make(self._inventory.live)
 
     def count(self) -> int | None:
-        if self._pit is None:
+        if self._point is None:
             return None
-        total = self._search(size=0, track_total_hits=True).total
+        total = self._point.search(size=0, track_total_hits=True).total
         return 0 if total is None else total.value
 
     def scan(self) -> Iterator[Record]:
-        if self._pit is None:
-            return
-        size = _FIRST_PAGE
-        after: dict[str, Any] = {}
-        while hits := self._search(size=size, sort=_IN_PLACE, track_total_hits=False, **after).hits:
-            check_order(after.get("search_after"), hits[0].sort, self._consumer.index)
-            yield from (hit.record for hit in hits)
-            after = {"search_after": hits[-1].sort}
-            a_line = sum(len(bytes(hit.source)) for hit in hits) // len(hits)
-            size = max(1, min(_LARGEST_PAGE, _PAGE_BYTES // max(1, a_line)))
+        if self._point is not None:
+            for hits in self._point.pages(BY_PLACE, version=True):
+                yield from map(_record, hits)
 
     def lookup(self, names: Collection[str]) -> dict[str, Record]:
         found: dict[str, Record] = {}
-        wanted = list(names) if self._pit is not None else []
-        for start in range(0, len(wanted), _NAMES_A_SEARCH):
-            some = wanted[start : start + _NAMES_A_SEARCH]
-            hits = self._search(size=len(some), query={"ids": {"values": some}}).hits
-            found |= {hit.id: hit.record for hit in hits}
+        if self._point is not None:
+            wanted = list(names)
+            for start in range(0, len(wanted), _NAMES_A_SEARCH):
+                some = wanted[start : start + _NAMES_A_SEARCH]
+                hits = self._point.search(size=len(some), query={"ids": {"values": some}}, version=True).hits
+                found |= {hit.id: _record(hit) for hit in hits}
         return found
 
     def neighbours(self, name: str, most: int) -> list[str]:
-        if self._pit is None:
+        if self._point is None:
             return []
-        before = self._search(size=most, sort=[{"name": "desc"}], query={"range": {"name": {"lt": name}}})
-        behind = self._search(size=most, sort=[{"name": "asc"}], query={"range": {"name": {"gt": name}}})
+        search = partial(self._point.search, size=most)
+        before = search(sort=[{"name": "desc"}], query={"range": {"name": {"lt": name}}})
+        behind = search(sort=[{"name": "asc"}], query={"range": {"name": {"gt": name}}})
         return [*reversed([hit.id for hit in before.hits]), *(hit.id for hit in behind.hits)]
 
     def _not_the_stored_one(self) -> Iterator[Finding]:
@@ -223,15 +174,6 @@ class OpenSearchInspection:
             told = f"it came from a snapshot of {said}, the state says {state.snapshot_offset}"
             yield Finding(Kind.GENERATION_WRONG, live, told)
 
-    def _search(self, **what: Any) -> _Hits:
-        body = {"pit": {"id": self._pit, "keep_alive": _KEEP_ALIVE}, "version": True, **what}
-        found = self._client.read(
-            self._client.call("POST", path("_search"), body, on=[self._consumer.index]), _found_decoder
-        )
-        if found.shards.failed or found.timed_out:
-            raise StoreUnavailable(f"OpenSearch at {self._client.url} answered a search only in part")
-        return found.hits
-
 
 @contextmanager
 def inspecting(
@@ -246,28 +188,23 @@ def inspecting(
         inventory = generations.inventory()
         if inventory.live is not None:
             generations.show_all(inventory.live)
-        with _point_in_time(client, inventory.live) as pit:
+        with _point_of(client, consumer, inventory.live) as point:
             entry = document.read().entry
             if tries_left and not _same(before, entry):
                 continue
             holder = holder_of(entry, server_time(client), ttl)
-            yield OpenSearchInspection(client, consumer, entry, inventory, generations, pit, holder=holder)
+            yield OpenSearchInspection(client, consumer, entry, inventory, generations, point, holder=holder)
             return
 
 
-@contextmanager
-def _point_in_time(client: Client, live: str | None) -> Iterator[str | None]:
-    if live is None:
-        yield None
-        return
-    query = f"keep_alive={_KEEP_ALIVE}&allow_partial_pit_creation=false"
-    begun = client.call("POST", path(live, "_search", "point_in_time", query=query))
-    pit = client.read(begun, _pit_decoder).pit_id
-    try:
-        yield pit
-    finally:
-        # Who may not end it has read all the same; it expires by itself.
-        client.call("DELETE", path("_search", "point_in_time"), {"pit_id": [pit]}, allow={403, 404})
+def _point_of(
+    client: Client, consumer: Consumer, live: str | None
+) -> AbstractContextManager[PointInTime | None]:
+    return nullcontext() if live is None else point_in_time(client, live, consumer.index)
+
+
+def _record(hit: Hit) -> Record:
+    return Record(hit.id, hit.version, bytes(hit.source))
 
 
 def _same(before: Entry, after: Entry) -> bool:

@@ -1,19 +1,35 @@
-"""Unified diffs as the planted bugs use them: a hunk fits where its old lines stand, once in a file."""
+"""The planted bugs: files in the likeness of a diff whose hunks name functions, not files and lines.
+
+    Breaks: what is lost, in words
+    Tests: what must notice, as pytest is told
+
+    @@ SqliteWriter.transaction @@
+     with named_errors(self.path), self._file.transaction():
+    -    self._still_mine()
+         yield
+
+A hunk fits where its old lines stand in what has that qualified name, once in all of src/ctisync. How far a
+hunk is indented as a whole does not matter.
+"""
 
 import re
 import shlex
+import textwrap
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.planted.places import Place, Source, places, sources
+
 
 class DoesNotFit(Exception):
-    """The code has moved on: the patch must be made anew."""
+    """The code has moved on: the hunk must be made anew."""
 
 
 class Hunk(NamedTuple):
-    path: str
-    old: str
-    new: str
+    name: str
+    """Qualified, of what holds the old lines."""
+    old: list[str]
+    new: list[str]
 
 
 class Patch(NamedTuple):
@@ -27,12 +43,11 @@ class Patch(NamedTuple):
 
 def read(path: Path) -> Patch:
     """Two lines of words (`Breaks: …`, `Tests: …`), then hunks."""
-    text = path.read_text(encoding="utf-8")
-    breaks, tests, rest = text.split("\n", 2)
-    hunks = []
-    for part in re.split(r"^--- a/.*\n", rest, flags=re.MULTILINE)[1:]:
-        target, body = re.match(r"\+\+\+ b/(\S+)\n(.*)", part, flags=re.DOTALL).groups()  # type: ignore[union-attr]
-        hunks += [_hunk(target, lines) for lines in re.split(r"^@@.*@@.*\n", body, flags=re.MULTILINE)[1:]]
+    breaks, tests, rest = path.read_text(encoding="utf-8").split("\n", 2)
+    before, *parts = re.split(r"^@@ (\S+) @@\n", rest, flags=re.MULTILINE)
+    if before.strip():
+        raise ValueError(f"{path.name}: before its first `@@ NAME @@` stands {before.strip()!r}")
+    hunks = [_hunk(name, lines) for name, lines in zip(parts[::2], parts[1::2], strict=True)]
     return Patch(
         path.stem, breaks.removeprefix("Breaks: "), shlex.split(tests.removeprefix("Tests: ")), hunks
     )
@@ -45,18 +60,64 @@ def all_patches() -> list[Patch]:
 def apply(patch: Patch, root: Path) -> None:
     """Alter the tree below `root`. Raises DoesNotFit."""
     for hunk in patch.hunks:
-        path = root / hunk.path
-        path.write_text(applied(hunk, path.read_text(encoding="utf-8")), encoding="utf-8")
+        try:
+            source, text = broken(hunk, sources(root))
+        except DoesNotFit as error:
+            raise DoesNotFit(f"planted bug {patch.name}: {error}") from error
+        source.path.write_text(text, encoding="utf-8")
 
 
-def applied(hunk: Hunk, text: str) -> str:
-    if text.count(hunk.old) != 1:
-        raise DoesNotFit(f"{hunk.path} holds {text.count(hunk.old)} times, not once:\n{hunk.old}")
-    return text.replace(hunk.old, hunk.new)
+def broken(hunk: Hunk, among: list[Source]) -> tuple[Source, str]:
+    """The module that the hunk alters, and its text with the bug. Raises DoesNotFit."""
+    found = places(among, hunk.name)
+    fitting = [(place, at) for place in found for at in _where(hunk.old, place.lines)]
+    if len(fitting) != 1:
+        raise DoesNotFit(_why_not(hunk, found, [place for place, _ in fitting], among))
+    ((place, at),) = fitting
+    at += place.first
+    lines = place.source.lines
+    shift = _depth(lines[at]) - _depth(hunk.old[0])
+    lines[at : at + len(hunk.old)] = [" " * shift + line for line in hunk.new]
+    return place.source, "\n".join(lines)
 
 
-def _hunk(path: str, lines: str) -> Hunk:
-    kept = [line for line in lines.splitlines() if not line.startswith("\\")]
-    old = "".join(line[1:] + "\n" for line in kept if line[:1] != "+")
-    new = "".join(line[1:] + "\n" for line in kept if line[:1] != "-")
-    return Hunk(path, old, new)
+def _where(old: list[str], lines: list[str]) -> list[int]:
+    """The numbers of the lines, from 0 on, at which the old ones begin."""
+    wanted = textwrap.dedent("\n".join(old))
+    return [
+        at
+        for at in range(len(lines) - len(old) + 1)
+        if textwrap.dedent("\n".join(lines[at : at + len(old)])) == wanted
+    ]
+
+
+def _why_not(hunk: Hunk, found: list[Place], fitting: list[Place], among: list[Source]) -> str:
+    elsewhere = _modules([source for source in among if _where(hunk.old, source.lines)])
+    if fitting:
+        modules = _modules([place.source for place in fitting])
+        said = f"`{hunk.name}` holds these lines {len(fitting)} times, not once, in {modules}"
+    elif found:
+        said = f"`{hunk.name}` in {_modules([place.source for place in found])} does not hold these lines"
+    else:
+        said = f"nothing in src/ctisync is called `{hunk.name}`"
+    if not fitting:
+        said += f"; they stand in {elsewhere}" if elsewhere else "; they stand nowhere"
+    return said + ":\n" + textwrap.indent("\n".join(hunk.old), "    ")
+
+
+def _modules(found: list[Source]) -> str:
+    return " and ".join(sorted({source.module for source in found}))
+
+
+def _depth(line: str) -> int:
+    return len(line) - len(line.lstrip())
+
+
+def _hunk(name: str, text: str) -> Hunk:
+    marked = text.rstrip("\n").split("\n")
+    lines = textwrap.dedent("\n".join(line[1:] for line in marked)).split("\n")
+    pairs = [(line[:1] or " ", code) for line, code in zip(marked, lines, strict=True)]
+    old = [code for mark, code in pairs if mark in " -"]
+    if not old or any(mark not in " -+" for mark, _ in pairs):
+        raise ValueError(f"`{name}` needs lines that stand there, each line after a space, - or +:\n{text}")
+    return Hunk(name, old, [code for mark, code in pairs if mark in " +"])

@@ -1,14 +1,17 @@
 """The planted bugs fit the code of today, say what they break, and name tests that exist."""
 
+import textwrap
 from pathlib import Path
 
 import pytest
 
 from tests.planted import patching
-from tests.planted.patching import Patch
+from tests.planted.patching import DoesNotFit, Patch
+from tests.planted.places import places, sources
 
 ROOT = Path(__file__).resolve().parents[2]
 PATCHES = patching.all_patches()
+SOURCES = sources(ROOT)
 
 
 def test_there_are_twenty_of_them() -> None:
@@ -20,20 +23,144 @@ def test_a_planted_bug_fits_says_what_it_breaks_and_names_its_tests(patch: Patch
     assert len(patch.breaks.split()) >= 8
     assert patch.hunks
     for hunk in patch.hunks:
-        text = (ROOT / hunk.path).read_text(encoding="utf-8")
-        broken = patching.applied(hunk, text)
-        assert broken != text
-        compile(broken, hunk.path, "exec")
+        try:
+            source, text = patching.broken(hunk, SOURCES)
+        except DoesNotFit as error:
+            pytest.fail(f"planted bug {patch.name}: {error}", pytrace=False)
+        assert text != source.text
+        compile(text, source.path, "exec")
     paths = [word for word in patch.tests if word.startswith("tests/")]
     assert paths
     assert all((ROOT / path).exists() for path in paths)
 
 
-def test_a_patch_that_does_not_fit_any_more_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "code.py").write_text("one\ntwo\ntwo\n")
-    patch = tmp_path / "x.patch"
-    patch.write_text(
-        "Breaks: nothing\nTests: none\n--- a/code.py\n+++ b/code.py\n@@ -1,1 +1,1 @@\n-two\n+three\n"
-    )
-    with pytest.raises(patching.DoesNotFit, match="2 times"):
-        patching.apply(patching.read(patch), tmp_path)
+CODE = """\
+import os as system
+
+LIMIT: int = 1
+if LIMIT:
+    LOW, HIGH = 0, 9
+
+
+class Writer:
+    @property
+    def state(self):
+        return 1
+
+    def apply(self):
+        def inner():
+            return 2
+
+        return inner
+"""
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    write(tmp_path, "stores/writer.py", CODE)
+    return tmp_path
+
+
+def write(tree: Path, path: str, code: str) -> Path:
+    file = tree / "src" / "ctisync" / path
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(code)
+    return file
+
+
+def planted(tree: Path, hunks: str) -> None:
+    patch = tree / "a_bug.patch"
+    patch.write_text(f"Breaks: nothing\nTests: none\n\n{hunks}")
+    patching.apply(patching.read(patch), tree)
+
+
+@pytest.mark.parametrize(
+    ("name", "lines"),
+    [
+        ("Writer", "class Writer:"),
+        ("Writer.state", "    @property"),
+        ("Writer.apply", "    def apply(self):"),
+        ("Writer.apply.inner", "        def inner():"),
+        ("LIMIT", "LIMIT: int = 1"),
+        ("HIGH", "    LOW, HIGH = 0, 9"),
+        ("system", "import os as system"),
+    ],
+)
+def test_what_has_a_name_is_found_by_it(tree: Path, name: str, lines: str) -> None:
+    (place,) = places(sources(tree), name)
+    assert place.source.module == "ctisync.stores.writer"
+    assert place.lines[0] == lines
+
+
+def test_a_planted_bug_fits_wherever_its_function_lies_and_however_deep(tree: Path) -> None:
+    (tree / "src/ctisync/stores/writer.py").unlink()
+    file = write(tree, "elsewhere/__init__.py", "if True:\n" + textwrap.indent(CODE, "    "))
+    planted(tree, "@@ Writer.apply.inner @@\n def inner():\n-    return 2\n+    x = 2\n+    return 3\n")
+    assert "            def inner():\n                x = 2\n                return 3\n" in file.read_text()
+    assert "return 2" not in file.read_text()
+
+
+def test_all_places_of_a_planted_bug_are_altered_also_in_one_module(tree: Path) -> None:
+    planted(tree, "@@ LIMIT @@\n-LIMIT: int = 1\n+LIMIT: int = 7\n@@ Writer.state @@\n-return 1\n+return 7\n")
+    expected = CODE.replace("return 1", "return 7").replace("int = 1", "int = 7")
+    assert (tree / "src/ctisync/stores/writer.py").read_text() == expected
+
+
+def test_of_two_functions_with_one_name_that_is_meant_which_holds_the_lines(tree: Path) -> None:
+    other = write(tree, "other.py", "class Writer:\n    def apply(self):\n        return 5\n")
+    planted(tree, "@@ Writer.apply @@\n-return 5\n+return 6\n")
+    assert "return 6" in other.read_text()
+    assert (tree / "src/ctisync/stores/writer.py").read_text() == CODE
+
+
+@pytest.mark.parametrize(
+    ("hunk", "said"),
+    [
+        (
+            "@@ Reader.apply @@\n-return 1\n+return 3\n",
+            "a_bug: nothing in src/ctisync is called `Reader.apply`; they stand in ctisync.stores.writer:",
+        ),
+        (
+            "@@ Writer.apply @@\n-return 1\n+return 3\n",
+            "a_bug: `Writer.apply` in ctisync.stores.writer does not hold these lines; they stand in ",
+        ),
+        ("@@ Writer.apply @@\n-return 9\n+return 3\n", "these lines; they stand nowhere:\n    return 9"),
+        ("@@ Writer.state @@\n-turn 1\n+return 3\n", "they stand nowhere"),
+    ],
+)
+def test_a_planted_bug_that_does_not_fit_any_more_is_refused_by_name(
+    tree: Path, hunk: str, said: str
+) -> None:
+    with pytest.raises(DoesNotFit) as refused:
+        planted(tree, hunk)
+    assert said in str(refused.value)
+    assert (tree / "src/ctisync/stores/writer.py").read_text() == CODE
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "said"),
+    [
+        ("other.py", CODE, "2 times, not once, in ctisync.other and ctisync.stores.writer"),
+        ("stores/writer.py", CODE + "\n    def apply(self):\n        return 2\n", "2 times, not once, in "),
+    ],
+)
+def test_a_planted_bug_that_fits_in_two_places_is_refused_and_names_their_modules(
+    tree: Path, path: str, code: str, said: str
+) -> None:
+    write(tree, path, code)
+    with pytest.raises(DoesNotFit, match=f"a_bug: `Writer.apply` holds these lines {said}"):
+        planted(tree, "@@ Writer.apply @@\n-return 2\n+return 3\n")
+
+
+@pytest.mark.parametrize(
+    "hunks",
+    [
+        "@@ Writer.apply @@\n+return 3\n",
+        "@@ Writer.apply @@\nreturn 2\n+return 3\n",
+        "@@ -1,2 +1,2 @@\n-return 2\n+return 3\n",
+    ],
+    ids=["nothing that stands there", "a line without its mark", "a place by number"],
+)
+def test_what_is_no_hunk_is_refused(tree: Path, hunks: str) -> None:
+    with pytest.raises(ValueError, match=r"lines that stand there|a_bug\.patch: before its first"):
+        planted(tree, hunks)

@@ -2,6 +2,7 @@
 
     python -m tests.mutants                     all modules
     python -m tests.mutants core/fold sync      those whose name begins with one of these words
+    python -m tests.mutants HeldLease           the one that the plan knows by this name
     python -m tests.mutants --afresh --jobs 2   as if nothing were known, two at a time
 
 What was killed is remembered in `.mutants` and not tried again while its function stays as it is;
@@ -23,7 +24,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from tests.mutants.plan import MACHINE_SEQUENCES, ROOT, WITH_A_SERVER, Module, modules
+from tests.mutants.plan import MACHINE_SEQUENCES, ROOT, Module, modules
 from tests.mutants.planting import Mutant, mutants_of
 from tests.mutants.survivors import PAGE, known
 from tests.mutants.trial import Planted, Trial, Verdict, ended, prepare
@@ -45,9 +46,9 @@ class Bench(NamedTuple):
     def begin(self, mutant: Mutant | None, name: str, most_seconds: float) -> Trial:
         planted = None
         if mutant is not None:
-            path = self.module.path
+            source = self.module.source
             with mutant.planted() as tree:
-                planted = Planted(self.module.imported_as, path, compile(tree, path, "exec"))
+                planted = Planted(source.module, source.path, compile(tree, source.path, "exec"))
         return Trial(planted, self.module.stages, self.scratch / name, self.node, most_seconds)
 
     def seconds_unharmed(self) -> float:
@@ -110,12 +111,12 @@ def main(arguments: list[str]) -> int:
     counts = {}
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ctisync-mutants-")))
-        needs_server = WITH_A_SERVER.intersection(module.name for module in chosen)
+        needs_server = any(module.with_a_server for module in chosen)
         node = stack.enter_context(start_node("2.19.1")) if needs_server else None
         for module in chosen:
-            lent = node if module.name in WITH_A_SERVER else None
+            lent = node if module.with_a_server else None
             bench = Bench(module, scratch, lent, asked.jobs)
-            counts[module.name] = _told(module, _judged(bench, verdicts))
+            counts[module.name] = _told(_judged(bench, verdicts))
     _say_figures(counts)
     total = sum(counts.values(), Counter[str]())
     return 0 if total["known"] == total["survived"] and _per_cent(total) >= WANTED else 1
@@ -124,7 +125,7 @@ def main(arguments: list[str]) -> int:
 def _judged(bench: Bench, verdicts: Verdicts) -> Iterator[tuple[Mutant, str]]:
     """Each mutant with its outcome, in the order of the lines."""
     module = bench.module
-    mutants = mutants_of(module.source)
+    mutants = mutants_of(module.source.text)
     waiting = [mutant for mutant in mutants if verdicts.outcome(module, mutant) in (None, "survived")]
     if waiting:
         began = time.monotonic()
@@ -135,9 +136,9 @@ def _judged(bench: Bench, verdicts: Verdicts) -> Iterator[tuple[Mutant, str]]:
         yield mutant, verdicts.outcome(module, mutant) or ""
 
 
-def _told(module: Module, outcomes: Iterable[tuple[Mutant, str]]) -> Counter[str]:
+def _told(outcomes: Iterable[tuple[Mutant, str]]) -> Counter[str]:
     """Says what was not expected, and counts."""
-    allowed = {each.name for each in known(PAGE.read_text(encoding="utf-8")) if each.module == module.name}
+    allowed = {each.name for each in known(PAGE.read_text(encoding="utf-8"))}
     count = Counter[str]()
     for mutant, outcome in outcomes:
         count[outcome] += 1
@@ -164,7 +165,8 @@ def _per_cent(count: Counter[str]) -> float:
 
 
 def _key(module: Module, mutant: Mutant) -> str:
-    return f"{module.name}: {mutant.name}"
+    """Not the module's name: what has only moved stays known."""
+    return f"{module.known_by}: {mutant.name}"
 
 
 def _digest(mutant: Mutant) -> str:

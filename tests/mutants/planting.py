@@ -5,12 +5,15 @@ decorators, assertions, and what only a bug could reach.
 """
 
 import ast
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, NamedTuple
 
 from tests.mutants.operators import Fault, Where, faults, is_text
+from tests.planted.places import names_of
 
+_IMPORTS: Final = re.compile(r"^ *(import|from) .*\n?", re.MULTILINE)
 _NOT_LOOKED_INTO: Final = ("annotation", "returns", "decorator_list", "bases")
 
 
@@ -18,7 +21,9 @@ class Mutant(NamedTuple):
     """One fault. Its name holds as long as its line of code does, wherever that moves."""
 
     name: str
+    """The function, or what the module's code gives a name to, both qualified; the line; the change."""
     function_text: str
+    """Without imports, so that it stays the same when other modules move."""
     tree: ast.Module
     put: Callable[[ast.AST], None]
     old: ast.AST
@@ -59,9 +64,11 @@ class _Module:
 
     def _below(self, node: ast.AST, function: str, scope: ast.AST) -> Iterator[Mutant]:
         if isinstance(node, ast.FunctionDef | ast.ClassDef):
-            function = node.name if function == "module" else f"{function}.{node.name}"
+            function = node.name if scope is self._tree else f"{function}.{node.name}"
             scope = node
         for field, child, put in _children(node):
+            if scope is self._tree and isinstance(child, ast.stmt):
+                function = next(iter(names_of(child)), "module")
             where = Where(scope, is_test=field in ("test", "ifs"))
             if not _is_left_alone(child):
                 for fault in faults(child, where):
@@ -76,8 +83,7 @@ class _Module:
         number = self._named[name] = self._named.get(name, 0) + 1
         scope = place.where.scope
         if scope not in self._texts:
-            self._texts[scope] = ast.unparse(scope)
-
+            self._texts[scope] = _IMPORTS.sub("", ast.unparse(scope))
         new = ast.fix_missing_locations(ast.copy_location(fault.new, node))
         name = f"{name} ({number})" if number > 1 else name
         return Mutant(name, self._texts[scope], self._tree, place.put, node, new)

@@ -9,20 +9,19 @@ _NAME: Final = re.compile(r"- (`[^`]*`, `[^`]*`, `[^`]*`(?: \(\d+\))?)")
 
 
 class Known(NamedTuple):
-    module: str
     name: str
     why: str
 
 
 def known(page: str) -> list[Known]:
-    """All that a page lists: a heading a module, a reason, and after it those that it holds for."""
+    """All that a page lists: a reason, and after it those that it holds for. Headings are for people."""
     found = []
-    module, why, listing = "", "", False
+    why, listing = "", False
     for line in page.splitlines():
         if line.startswith("## "):
-            module, why, listing = line.removeprefix("## "), "", False
+            why, listing = "", False
         elif match := _NAME.fullmatch(line):
-            found.append(Known(module, match[1], why))
+            found.append(Known(match[1], why))
             listing = True
         elif line:
             why = line if listing else f"{why} {line}".strip()

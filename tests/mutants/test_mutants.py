@@ -1,15 +1,18 @@
 """The mutants: what is planted, that every module is looked at, and that the list of survivors is true."""
 
 import ast
+from contextlib import nullcontext
+from pathlib import Path
 
 import pytest
 
 from tests.mutants import plan
-from tests.mutants.plan import ROOT, Module
+from tests.mutants.plan import ROOT
 from tests.mutants.planting import mutants_of
 from tests.mutants.survivors import PAGE, Known, known
 
 KNOWN = known(PAGE.read_text(encoding="utf-8"))
+A_RULE, A_STEP = plan.WHOLE
 
 
 def changed(source: str) -> set[str]:
@@ -94,13 +97,94 @@ def test_text_for_people_and_what_no_promise_rests_on_stay_as_they_are(code: str
 
 
 def test_two_mutants_of_one_line_have_different_names() -> None:
-    for name in plan.TESTS:
-        names = [mutant.name for mutant in mutants_of(Module(name).source)]
+    for module in plan.modules():
+        names = [mutant.name for mutant in mutants_of(module.source.text)]
         assert len(set(names)) == len(names)
+
+
+def test_code_of_a_module_is_named_by_what_it_gives_a_name_to() -> None:
+    code = "LIMIT = f(a=1)\nif x:\n  LOW: int = 2\n  class C:\n    y = 3\n    def f(self): g()\nh(4)\n"
+    names = {mutant.name.partition(",")[0] for mutant in mutants_of(code)}
+    assert names == {"`LIMIT`", "`LOW`", "`C`", "`C.f`", "`module`"}
+
+
+def test_what_is_known_of_a_mutant_stays_known_when_only_imports_change() -> None:
+    code = "from a.b import c\nx = 1\ndef f():\n    from d import e\n    return e(2)\n"
+    texts = [mutant.function_text for mutant in mutants_of(code)]
+    moved = code.replace("from a.b import", "from a.h.b import").replace("from d import", "from g import")
+    assert [mutant.function_text for mutant in mutants_of(moved)] == texts
+    changed = [mutant.function_text for mutant in mutants_of(moved.replace("e(2)", "e(3)"))]
+    assert not set(changed) & set(texts)
 
 
 def test_no_module_of_the_core_or_of_the_pass_is_forgotten() -> None:
     assert plan.unplanned() == set()
+
+
+def test_modules_that_moved_are_in_the_plan_and_new_ones_are_missed(tree: Path) -> None:
+    core, sync = tree / "core", tree / "sync"
+    (core / "rules").mkdir()
+    (core / f"of_{A_RULE}.py").rename(core / "rules" / "steps.py")
+    (core / "new.py").touch()
+    (core / "rules" / "new.py").touch()
+    (core / "rules" / "__init__.py").touch()
+    (tree / "stores" / "new.py").touch()
+    (sync / f"of_{A_STEP}.py").rename(sync / "__init__.py")
+    sync.rename(tree / "one_pass")
+    (tree / "one_pass/new.py").touch()
+    modules = {module.known_by: module for module in plan.modules(root=tree.parents[1])}
+    assert modules.keys() == plan.TESTS.keys()
+    assert modules[A_RULE].name == "core/rules/steps"
+    assert modules[A_STEP].name == "one_pass"
+    assert [each.known_by for each in plan.modules(["core/rules", A_STEP], tree.parents[1])] == [
+        A_RULE,
+        A_STEP,
+    ]
+    missed = {"ctisync.core.new", "ctisync.core.rules.new", "ctisync.one_pass.new"}
+    assert plan.unplanned(tree.parents[1]) == missed
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "said"),
+    [
+        (f"core/of_{A_RULE}.py", "", f"knows a module by its `{A_RULE}`, but no module defines that"),
+        (f"core/of_{A_RULE}.py", f"from a import {A_RULE}", f"its `{A_RULE}`, but no module defines that"),
+        (
+            "new.py",
+            f"def {A_RULE}(): ...",
+            rf"`{A_RULE}`, but ctisync\.core\.\w+ and ctisync\.new define that",
+        ),
+        ("new.py", f"from a import {A_RULE}", None),
+        ("new.py", f"class C:\n    def {A_RULE}(): ...", None),
+        (
+            f"core/of_{A_RULE}.py",
+            f"class {A_RULE}: ...\nclass {A_STEP}: ...",
+            f"`{A_STEP}`, but ctisync.core.of_{A_RULE} and ctisync.sync.of_{A_STEP} define that",
+        ),
+    ],
+)
+def test_a_name_must_tell_one_module(tree: Path, path: str, code: str, said: str | None) -> None:
+    (tree / path).write_text(code)
+    with pytest.raises(plan.Unplanned, match=said) if said else nullcontext():
+        plan.modules(root=tree.parents[1])
+
+
+def test_a_module_that_the_plan_has_twice_is_refused(tree: Path) -> None:
+    (tree / f"core/of_{A_RULE}.py").write_text(f"class {A_RULE}: ...\nclass {A_STEP}: ...")
+    (tree / f"sync/of_{A_STEP}.py").unlink()
+    with pytest.raises(plan.Unplanned, match=f"of_{A_RULE} twice, by its `{A_RULE}` and `{A_STEP}`"):
+        plan.modules(root=tree.parents[1])
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """A module for each name of the plan."""
+    package = tmp_path / "src" / "ctisync"
+    for name in plan.TESTS:
+        room = package / {A_RULE: "core", A_STEP: "sync"}.get(name, "stores")
+        room.mkdir(parents=True, exist_ok=True)
+        (room / f"of_{name}.py").write_text(f"class {name}: ...\n")
+    return package
 
 
 def test_the_tests_that_are_planned_exist() -> None:
@@ -108,13 +192,36 @@ def test_the_tests_that_are_planned_exist() -> None:
     assert [path for path in paths if not (ROOT / path.partition("::")[0]).exists()] == []
     for path, _, name in (path.partition("::") for path in paths if "::" in path):
         assert f"def {name}(" in (ROOT / path).read_text(encoding="utf-8")
+    assert plan.TESTS.keys() >= plan.WITH_A_SERVER
 
 
-@pytest.mark.parametrize("module", sorted({each.module for each in KNOWN}))
-def test_a_mutant_that_is_known_to_live_still_can_be_planted(module: str) -> None:
-    """Otherwise the code has moved on: run `make mutants` for this module and look at what it says."""
-    names = {mutant.name for mutant in mutants_of(Module(module).source)}
-    assert [each.name for each in KNOWN if each.module == module and each.name not in names] == []
+def test_a_mutant_that_is_known_to_live_still_can_be_planted_in_one_module() -> None:
+    """Otherwise the code has moved on: run `make mutants` for its module and look at what it says."""
+    assert misfits(KNOWN, {each.source.module: each.source.text for each in plan.modules()}) == []
+
+
+def test_a_known_mutant_that_fits_nowhere_or_in_two_modules_is_named() -> None:
+    gone, kept = "`f`, `return a`, `return a → return None`", "`g`, `return b`, `return b → return None`"
+    listed = [Known(gone, "why"), Known(kept, "why")]
+    two = "def g():\n    return b\n"
+    assert misfits(listed, {"ctisync.one": two, "ctisync.two": "def f():\n    return a\n"}) == []
+    assert misfits(listed, {"ctisync.one": two, "ctisync.two": two}) == [
+        f"{gone}: in no module of the plan",
+        f"{kept}: in ctisync.one and ctisync.two",
+    ]
+
+
+def misfits(listed: list[Known], texts: dict[str, str]) -> list[str]:
+    """Those of the listed that are not in one module alone, and in which they are."""
+    where: dict[str, list[str]] = {}
+    for module, text in texts.items():
+        for mutant in mutants_of(text):
+            where.setdefault(mutant.name, []).append(module)
+    return [
+        f"{each.name}: in {' and '.join(where.get(each.name, ['no module of the plan']))}"
+        for each in listed
+        if len(where.get(each.name, [])) != 1
+    ]
 
 
 def test_each_mutant_that_is_known_to_live_has_a_reason() -> None:
@@ -124,11 +231,12 @@ def test_each_mutant_that_is_known_to_live_has_a_reason() -> None:
 
 def test_a_reason_holds_for_the_mutants_that_follow_it() -> None:
     page = (
-        "# Title\n\nWords.\n\n## core/a\n\nOne reason,\nin two lines.\n- `f`, `x = 1`, `1 → 2`\n"
-        "- `f`, `x = 1`, `1 → 0` (2)\n\nAnother.\n- `g`, `y`, `left out`\n"
+        "# Title\n\nWords.\n\n## A heading\n\nOne reason,\nin two lines.\n- `f`, `x = 1`, `1 → 2`\n"
+        "- `f`, `x = 1`, `1 → 0` (2)\n\nAnother.\n- `g`, `y`, `left out`\n\n## More\n- `h`, `y`, `left out`\n"
     )
     assert known(page) == [
-        Known("core/a", "`f`, `x = 1`, `1 → 2`", "One reason, in two lines."),
-        Known("core/a", "`f`, `x = 1`, `1 → 0` (2)", "One reason, in two lines."),
-        Known("core/a", "`g`, `y`, `left out`", "Another."),
+        Known("`f`, `x = 1`, `1 → 2`", "One reason, in two lines."),
+        Known("`f`, `x = 1`, `1 → 0` (2)", "One reason, in two lines."),
+        Known("`g`, `y`, `left out`", "Another."),
+        Known("`h`, `y`, `left out`", ""),
     ]

@@ -34,6 +34,13 @@ def test_a_planted_bug_fits_says_what_it_breaks_and_names_its_tests(patch: Patch
     assert all((ROOT / path).exists() for path in paths)
 
 
+def test_the_one_that_contributors_are_shown_is_one_of_them() -> None:
+    shown = (
+        (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("```diff\n")[2].partition("```")[0]
+    )
+    assert shown in [path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.patch")]
+
+
 CODE = """\
 import os as system
 

@@ -12,7 +12,7 @@ from tests.mutants.planting import mutants_of
 from tests.mutants.survivors import PAGE, Known, known
 
 KNOWN = known(PAGE.read_text(encoding="utf-8"))
-A_RULE, A_STEP = plan.WHOLE
+A_RULE, A_STEP, AN_AUDIT = plan.WHOLE
 
 
 def changed(source: str) -> set[str]:
@@ -181,7 +181,7 @@ def tree(tmp_path: Path) -> Path:
     """A module for each name of the plan."""
     package = tmp_path / "src" / "ctisync"
     for name in plan.TESTS:
-        room = package / {A_RULE: "core", A_STEP: "sync"}.get(name, "stores")
+        room = package / {A_RULE: "core", A_STEP: "sync", AN_AUDIT: "verify"}.get(name, "stores")
         room.mkdir(parents=True, exist_ok=True)
         (room / f"of_{name}.py").write_text(f"class {name}: ...\n")
     return package

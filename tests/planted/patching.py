@@ -93,15 +93,14 @@ def _where(old: list[str], lines: list[str]) -> list[int]:
 
 def _why_not(hunk: Hunk, found: list[Place], fitting: list[Place], among: list[Source]) -> str:
     elsewhere = _modules([source for source in among if _where(hunk.old, source.lines)])
+    stand = f"stand in {elsewhere}" if elsewhere else "stand nowhere"
+    there = _modules([place.source for place in fitting or found])
     if fitting:
-        modules = _modules([place.source for place in fitting])
-        said = f"`{hunk.name}` holds these lines {len(fitting)} times, not once, in {modules}"
+        said = f"`{hunk.name}` holds its lines {len(fitting)} times, not once, in {there}"
     elif found:
-        said = f"`{hunk.name}` in {_modules([place.source for place in found])} does not hold these lines"
+        said = f"`{hunk.name}` in {there} does not hold its lines, which {stand}"
     else:
-        said = f"nothing in src/ctisync is called `{hunk.name}`"
-    if not fitting:
-        said += f"; they stand in {elsewhere}" if elsewhere else "; they stand nowhere"
+        said = f"nothing in src/ctisync is called `{hunk.name}`; its lines {stand}"
     return said + ":\n" + textwrap.indent("\n".join(hunk.old), "    ")
 
 

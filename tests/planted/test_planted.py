@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from tests.planted import patching
-from tests.planted.patching import DoesNotFit, Patch
-from tests.planted.places import places, sources
+from tests.planted.patching import DoesNotFit, Hunk, Patch
+from tests.planted.places import Source, places, sources
 
 ROOT = Path(__file__).resolve().parents[2]
 PATCHES = patching.all_patches()
@@ -23,15 +23,22 @@ def test_a_planted_bug_fits_says_what_it_breaks_and_names_its_tests(patch: Patch
     assert len(patch.breaks.split()) >= 8
     assert patch.hunks
     for hunk in patch.hunks:
-        try:
-            source, text = patching.broken(hunk, SOURCES)
-        except DoesNotFit as error:
-            pytest.fail(f"planted bug {patch.name}: {error}", pytrace=False)
+        source, text = fitted(patch, hunk)
         assert text != source.text
         compile(text, source.path, "exec")
     paths = [word for word in patch.tests if word.startswith("tests/")]
     assert paths
     assert all((ROOT / path).exists() for path in paths)
+
+
+def fitted(patch: Patch, hunk: Hunk) -> tuple[Source, str]:
+    """Fails with nothing but what does not fit."""
+    said = ""
+    try:
+        return patching.broken(hunk, SOURCES)
+    except DoesNotFit as error:
+        said = f"planted bug {patch.name}: {error}"
+    pytest.fail(said, pytrace=False)
 
 
 def test_the_one_that_contributors_are_shown_is_one_of_them() -> None:
@@ -125,14 +132,14 @@ def test_of_two_functions_with_one_name_that_is_meant_which_holds_the_lines(tree
     [
         (
             "@@ Reader.apply @@\n-return 1\n+return 3\n",
-            "a_bug: nothing in src/ctisync is called `Reader.apply`; they stand in ctisync.stores.writer:",
+            "a_bug: nothing in src/ctisync is called `Reader.apply`; its lines stand in ctisync.stores",
         ),
         (
             "@@ Writer.apply @@\n-return 1\n+return 3\n",
-            "a_bug: `Writer.apply` in ctisync.stores.writer does not hold these lines; they stand in ",
+            "a_bug: `Writer.apply` in ctisync.stores.writer does not hold its lines, which stand in ",
         ),
-        ("@@ Writer.apply @@\n-return 9\n+return 3\n", "these lines; they stand nowhere:\n    return 9"),
-        ("@@ Writer.state @@\n-turn 1\n+return 3\n", "they stand nowhere"),
+        ("@@ Writer.apply @@\n-return 9\n+return 3\n", "its lines, which stand nowhere:\n    return 9"),
+        ("@@ Writer.state @@\n-turn 1\n+return 3\n", "its lines, which stand nowhere"),
     ],
 )
 def test_a_planted_bug_that_does_not_fit_any_more_is_refused_by_name(
@@ -155,7 +162,7 @@ def test_a_planted_bug_that_fits_in_two_places_is_refused_and_names_their_module
     tree: Path, path: str, code: str, said: str
 ) -> None:
     write(tree, path, code)
-    with pytest.raises(DoesNotFit, match=f"a_bug: `Writer.apply` holds these lines {said}"):
+    with pytest.raises(DoesNotFit, match=f"a_bug: `Writer.apply` holds its lines {said}"):
         planted(tree, "@@ Writer.apply @@\n-return 2\n+return 3\n")
 
 

@@ -41,7 +41,7 @@ _NEARLY_FULL: Final = 90
 """Percent of a disk: OpenSearch's usual high watermark, beyond which it moves shards away."""
 
 
-class Parts(msgspec.Struct, frozen=True):
+class Subject(msgspec.Struct, frozen=True):
     """What a store has for one consumer."""
 
     consumer: Consumer
@@ -86,40 +86,44 @@ _settings_decoder: Final = msgspec.json.Decoder(dict[str, dict[str, Any]])
 _index_settings_decoder: Final = msgspec.json.Decoder(dict[str, _Settings])
 
 
-def examine(client: Client, parts: Sequence[Parts], replicas: int, lease_ttl: float) -> Iterator[Verdict]:
+def examine(
+    client: Client, subjects: Sequence[Subject], replicas: int, lease_ttl: float
+) -> Iterator[Verdict]:
     with client.bounded(_LONGEST):
-        found = list(_examine(client, parts, replicas, lease_ttl))
+        found = list(_examine(client, subjects, replicas, lease_ttl))
     yield from found
 
 
-def refusals(client: Client, parts: Sequence[Parts]) -> Iterator[Verdict]:
+def refusals(client: Client, subjects: Sequence[Subject]) -> Iterator[Verdict]:
     """The blocks on what passes write to. Who may only read sees those on the contents alone."""
     with client.bounded(_LONGEST):
-        found = list(guarded("store-blocks", lambda: _blocks(client, parts), fault="warning"))
+        found = list(guarded("store-blocks", lambda: _blocks(client, subjects), fault="warning"))
     yield from (each for each in found if each.health == "failed")
 
 
-def _examine(client: Client, parts: Sequence[Parts], replicas: int, lease_ttl: float) -> Iterator[Verdict]:
+def _examine(
+    client: Client, subjects: Sequence[Subject], replicas: int, lease_ttl: float
+) -> Iterator[Verdict]:
     """The server first: one that does not answer, or lets us not in, need not be asked for the rest."""
     server = list(guarded("store", lambda: _server(client)))
     yield from server
     if any(each.health == "failed" for each in server):
         return
-    yield from guarded("store-user", lambda: _user(client, parts))
+    yield from guarded("store-user", lambda: _user(client, subjects))
     yield from guarded("store-cluster", lambda: _cluster(client, replicas))
     yield from guarded("store-disk", lambda: _disk(client), fault="warning")
-    yield from guarded("store-blocks", lambda: _blocks(client, parts))
-    yield from guarded("store-settings", lambda: _altering(client, parts), fault="warning")
-    yield from guarded("store-hidden", lambda: _hidden(client, parts))
-    for part in parts:
-        yield from _consumer(client, part, lease_ttl)
+    yield from guarded("store-blocks", lambda: _blocks(client, subjects))
+    yield from guarded("store-settings", lambda: _altering(client, subjects), fault="warning")
+    yield from guarded("store-hidden", lambda: _hidden(client, subjects))
+    for subject in subjects:
+        yield from _consumer(client, subject, lease_ttl)
 
 
-def _consumer(client: Client, part: Parts, lease_ttl: float) -> Iterator[Verdict]:
-    about = part.consumer
-    yield from guarded("store-alias", lambda: _alias(part), about=about)
-    yield from guarded("store-templates", lambda: _templates(client, part), about=about, fault="warning")
-    yield from guarded("store-lease", lambda: _lease(client, part, lease_ttl), about=about)
+def _consumer(client: Client, subject: Subject, lease_ttl: float) -> Iterator[Verdict]:
+    about = subject.consumer
+    yield from guarded("store-alias", lambda: _alias(subject), about=about)
+    yield from guarded("store-templates", lambda: _templates(client, subject), about=about, fault="warning")
+    yield from guarded("store-lease", lambda: _lease(client, subject, lease_ttl), about=about)
 
 
 def _server(client: Client) -> Iterator[Verdict]:
@@ -144,14 +148,14 @@ def _server(client: Client) -> Iterator[Verdict]:
         yield ok("store", told)
 
 
-def _rights(client: Client, parts: Sequence[Parts]) -> Iterator[Verdict]:
-    live, seen = _live(parts), list[Seen]()
-    for part in parts:
+def _rights(client: Client, subjects: Sequence[Subject]) -> Iterator[Verdict]:
+    live, seen = _live(subjects), list[Seen]()
+    for subject in subjects:
         with suppress(CtisyncError):  # told elsewhere
-            seen.append(part.document.read())
+            seen.append(subject.document.read())
     found = refused(
         client,
-        [part.generations.new_name() for part in parts],
+        [subject.generations.new_name() for subject in subjects],
         live,
         state=any(each.version is not None for each in seen),
         known=all(each.known for each in seen),
@@ -161,13 +165,13 @@ def _rights(client: Client, parts: Sequence[Parts]) -> Iterator[Verdict]:
         yield failed(
             "store-rights", told, "ctisync examples opensearch --output roles (gives what is needed)"
         )
-    elif len(live) < len(parts):
+    elif len(live) < len(subjects):
         yield ok("store-rights", "as far as shows before there is a content, no request of a pass is refused")
     else:
         yield ok("store-rights", "no request of a pass is refused")
 
 
-def _user(client: Client, parts: Sequence[Parts]) -> Iterator[Verdict]:
+def _user(client: Client, subjects: Sequence[Subject]) -> Iterator[Verdict]:
     reply = client.call("GET", path("_plugins", "_security", "authinfo"), allow={400, 403, 404, 405})
     if reply.status != 200:
         yield ok("store-user", "there is no security plugin that would tell who we are")
@@ -175,7 +179,7 @@ def _user(client: Client, parts: Sequence[Parts]) -> Iterator[Verdict]:
     user = client.read(reply, _who_decoder)
     roles = ", ".join(sorted(user.roles)) or "none"
     yield ok("store-user", f"{user.user_name}, roles: {roles}")
-    yield from guarded("store-rights", lambda: _rights(client, parts))
+    yield from guarded("store-rights", lambda: _rights(client, subjects))
 
 
 def _cluster(client: Client, replicas: int) -> Iterator[Verdict]:
@@ -211,14 +215,14 @@ def _disk(client: Client) -> Iterator[Verdict]:
         yield ok("store-disk", told)
 
 
-def _blocks(client: Client, parts: Sequence[Parts]) -> Iterator[Verdict]:
+def _blocks(client: Client, subjects: Sequence[Subject]) -> Iterator[Verdict]:
     """Of the cluster, and of the indices that passes write to; one that they make anew has none."""
     found: dict[str, str] = {}
     reply = client.call("GET", path("_cluster", "settings", query="flat_settings=true"), allow={403})
     if reply.status == 200:
         for values in client.read(reply, _settings_decoder).values():
             found |= {name: name for name, value in values.items() if blocks.is_block(name, value)}
-    for index, settings in _writable(client, parts).items():
+    for index, settings in _writable(client, subjects).items():
         set_here = [name for name, value in settings.items() if blocks.is_block(name, value)]
         found |= {f"{name} of {index}": name for name in set_here}
     if found:
@@ -228,11 +232,11 @@ def _blocks(client: Client, parts: Sequence[Parts]) -> Iterator[Verdict]:
         yield ok("store-blocks", "no block on writes")
 
 
-def _altering(client: Client, parts: Sequence[Parts]) -> Iterator[Verdict]:
+def _altering(client: Client, subjects: Sequence[Subject]) -> Iterator[Verdict]:
     """Settings that ctisync gives to what it makes; an index of other software has what its maker gave it."""
     found = {
         index: {name: settings[name] for name in _LOOKED_AT if not _is_ours(settings.get(name), name)}
-        for index, settings in sorted(_indices(client, parts).items())
+        for index, settings in sorted(_indices(client, subjects).items())
     }
     told = [f"{name} = {value} of {index}" for index in found for name, value in found[index].items()]
     if told:
@@ -253,68 +257,68 @@ def _taken_back(client: Client, index: str, names: Iterable[str]) -> str:
     return client.curl.mends("PUT", f"/{index}/_settings", dict.fromkeys(names))
 
 
-def _indices(client: Client, parts: Sequence[Parts]) -> dict[str, dict[str, Any]]:
+def _indices(client: Client, subjects: Sequence[Subject]) -> dict[str, dict[str, Any]]:
     """The settings of the indices that there are already, by their flat names."""
-    names = ",".join([INDEX, *(part.consumer.index for part in parts)])
+    names = ",".join([INDEX, *(subject.consumer.index for subject in subjects)])
     query = "flat_settings=true&ignore_unavailable=true&allow_no_indices=true&expand_wildcards=all"
     reply = client.read(client.call("GET", path(names, "_settings", query=query)), _index_settings_decoder)
     return {index: held.settings for index, held in reply.items()}
 
 
-def _writable(client: Client, parts: Sequence[Parts]) -> dict[str, dict[str, Any]]:
+def _writable(client: Client, subjects: Sequence[Subject]) -> dict[str, dict[str, Any]]:
     try:
-        return _indices(client, parts)
+        return _indices(client, subjects)
     except AccessRefused:
         found: dict[str, dict[str, Any]] = {}
-        for part in parts:
+        for subject in subjects:
             with suppress(ForeignIndex):
-                inventory = part.generations.inventory()
+                inventory = subject.generations.inventory()
                 found |= {name: each.settings for name, each in inventory.generations.items()}
         return found
 
 
-def _hidden(client: Client, parts: Sequence[Parts]) -> Iterator[Verdict]:
+def _hidden(client: Client, subjects: Sequence[Subject]) -> Iterator[Verdict]:
     """A content that is not there yet has no index that could be asked for."""
     check_nothing_hidden(client, INDEX, of_records=False)
-    for live in _live(parts):
+    for live in _live(subjects):
         check_nothing_hidden(client, live)
     yield ok("store-hidden", "no role hides a part of what is stored")
 
 
-def _live(parts: Sequence[Parts]) -> list[str]:
+def _live(subjects: Sequence[Subject]) -> list[str]:
     """The contents that there are."""
     found: list[str] = []
-    for part in parts:
+    for subject in subjects:
         with suppress(CtisyncError):  # told elsewhere
-            live = part.generations.inventory().live
+            live = subject.generations.inventory().live
             found += [] if live is None else [live]
     return found
 
 
-def _alias(part: Parts) -> Iterator[Verdict]:
-    live = part.generations.inventory().live
-    alias = part.consumer.index
+def _alias(subject: Subject) -> Iterator[Verdict]:
+    live = subject.generations.inventory().live
+    alias = subject.consumer.index
     told = f"{alias} is free" if live is None else f"{alias} leads to {live}"
-    yield ok("store-alias", told, about=part.consumer)
+    yield ok("store-alias", told, about=subject.consumer)
 
 
-def _templates(client: Client, part: Parts) -> Iterator[Verdict]:
-    name = part.generations.new_name()
+def _templates(client: Client, subject: Subject) -> Iterator[Verdict]:
+    name = subject.generations.new_name()
     wrong, doubtful = clashes(client, name, MAPPING)
     hint = mended(client, name) if wrong or doubtful else None
     if wrong:
         told = f"an index template gives new indices like {name} {', '.join(wrong)}: a load is refused"
-        yield failed("store-templates", told, hint, about=part.consumer)
+        yield failed("store-templates", told, hint, about=subject.consumer)
     elif doubtful:
         told = f"an index template sets {', '.join(doubtful)} for new indices like {name}: a load may fail"
-        yield warning("store-templates", told, hint, about=part.consumer)
+        yield warning("store-templates", told, hint, about=subject.consumer)
     else:
         told = "no index template alters what a load makes"
-        yield ok("store-templates", told, about=part.consumer)
+        yield ok("store-templates", told, about=subject.consumer)
 
 
-def _lease(client: Client, part: Parts, ttl: float) -> Iterator[Verdict]:
-    entry = part.document.read().entry
+def _lease(client: Client, subject: Subject, ttl: float) -> Iterator[Verdict]:
+    entry = subject.document.read().entry
     holder = holder_of(entry, server_time(client), ttl)
     told = "free" if holder is None else f"held by a pass at work: {holder}"
-    yield ok("store-lease", told, about=part.consumer)
+    yield ok("store-lease", told, about=subject.consumer)

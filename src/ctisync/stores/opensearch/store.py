@@ -39,7 +39,7 @@ from ctisync.stores.opensearch.verify import OpenSearchInspection, inspecting
 from ctisync.stores.opensearch.writer import OpenSearchWriter, ShardsReply, shards_decoder
 
 if TYPE_CHECKING:
-    from ctisync.stores.opensearch.diagnose import Parts
+    from ctisync.stores.opensearch.diagnose import Subject
 
 
 class OpenSearchStore:
@@ -164,13 +164,13 @@ class OpenSearchStore:
 
         if len(self._origins) > 1:
             yield from guarded("store-nodes", self._examine_nodes)
-        parts = self._parts(consumers)
-        yield from examine(self._client, parts, self._layout.replicas, self._lease_ttl)
+        subjects = self._subjects(consumers)
+        yield from examine(self._client, subjects, self._layout.replicas, self._lease_ttl)
 
     def refusals(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
         from ctisync.stores.opensearch.diagnose import refusals
 
-        return refusals(self._client, self._parts(consumers))
+        return refusals(self._client, self._subjects(consumers))
 
     def work(self, consumer: Consumer) -> Work | None:
         lease = self._document(consumer).read().entry.lease
@@ -238,10 +238,10 @@ class OpenSearchStore:
     def _history(self) -> History:
         return History(self._client, self._layout.replicas)
 
-    def _parts(self, consumers: Sequence[Consumer]) -> "list[Parts]":
-        from ctisync.stores.opensearch.diagnose import Parts
+    def _subjects(self, consumers: Sequence[Consumer]) -> "list[Subject]":
+        from ctisync.stores.opensearch.diagnose import Subject
 
-        return [Parts(each, self._document(each), self._generations(each)) for each in consumers]
+        return [Subject(each, self._document(each), self._generations(each)) for each in consumers]
 
     def _document(self, consumer: Consumer) -> StateDocument:
         return StateDocument(self._client, consumer, self._layout.replicas)

@@ -20,7 +20,7 @@
 #   make bench BENCH=performance  measures docs/performance.md anew, on an idle machine: an hour
 #                   (ARGS="--sets scale overlap"; BENCH=picture: only its tables and picture, from performance.json)
 #   make pictures   draws the pictures of README.md and docs/ anew, from what the program does
-#   make man        docs/man/ctisync.1, docs/commands.md and the README's tables anew, from the program itself
+#   make man        docs/man/ctisync.1, docs/commands.md and the tables of settings and exit codes anew, from the program
 #   make docs       the site of docs/, into site/; a broken link or a page that no menu names ends it
 #   make node       a real OpenSearch to play with, until Ctrl-C   (ARGS="--version 3.3.2", or ARGS=--secured)
 #   make dist       source archive and wheel, into dist/, with requirements, a list of parts (SBOM) and hashes

@@ -1,9 +1,9 @@
 """What MkDocs is told, so that pages which are written for a plain checkout make a site as well.
 
-Pages link to files outside docs/, as the README or an example: these become pages of the site, and links to
-them lead there. A link to anything else is left as it is, and MkDocs warns of it. The words behind a fence's
-language are names for the tests; MkDocs would not take such a fence for one, nor a list right below a line of
-text for a list.
+Pages link to files outside docs/, such as CHANGELOG.md or an example: these become pages of the site, and
+links to them lead there. A link to anything else is left as it is, and MkDocs warns of it. The words behind a
+fence's language are names for the tests; MkDocs would not take such a fence for one, nor a list right below a
+line of text for a list.
 """
 
 import posixpath
@@ -18,7 +18,6 @@ from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
 ADOPTED: Final = {
-    "README.md": "commands-and-settings.md",
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "security.md",

@@ -23,7 +23,7 @@ from tests.support.feed_simulator import FeedSimulator, unused_port
 
 PAGES: Final = [
     path
-    for name in ("README.md", "docs/architecture.md", "docs/operations.md")
+    for name in ("docs/exit-codes.md", "docs/architecture.md", "docs/operations.md")
     if (path := Path(__file__).resolve().parents[2] / name).exists()
 ]
 

@@ -7,20 +7,21 @@ from tests.docs.command_tree import Command, Row, commands, shared
 _HEAD = """\
 # Commands
 
-What `ctisync COMMAND --help` says, and `man ctisync`, on one page. It is made of the program's own words
-(`make man`).
+All commands on one page, as `ctisync help COMMAND` and `man ctisync` show them. If `man` does not find the
+page, for example after pipx, type `man "$(ctisync help --man)"`.
 
-What each exit code asks of you: [operations.md](operations.md#exit-codes). Settings:
-[README](../README.md#settings).
+Results go to standard output, logs and progress to standard error.
 
-## Options that several commands take
+See also [Exit codes](exit-codes.md), [Settings](settings.md) and [Log events](events.md).
 """
 
 
 def page() -> str:
     found = commands()
     common = shared(found)
-    lines = [_HEAD, *_table(("option", "meaning"), common)]
+    listed = [(each.call, each.about) for each in found if not each.is_group]
+    lines = [_HEAD, *_table(("command", "what it does"), listed)]
+    lines += ["", "## Options that several commands take", "", *_table(("option", "meaning"), common)]
     for each in found:
         lines += ["", *_section(each, common)]
     return "\n".join(lines) + "\n"

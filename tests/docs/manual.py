@@ -1,6 +1,6 @@
 """docs/man/ctisync.1, from what the program says of its commands, exit codes and settings itself.
 
-One page for all commands: who is called at night finds everything with one search.
+One page for all commands, so that an operator finds everything with one search.
 """
 
 import re
@@ -15,51 +15,52 @@ from tests.docs import settings_table
 from tests.docs.command_tree import Command, Row, commands, root, shared
 
 DESCRIPTION: Final = """\
-The content, some 300,000 CVE records, is loaded once from a snapshot; then the changes are applied that the
-feed numbers by offset. Each run is one pass that ends by itself, so that cron, a systemd timer or a person
-can start it. The copy lies in a SQLite file or in OpenSearch, which is what a Wazuh indexer is.
+ctisync loads the content, about 300,000 CVE records, once from a snapshot. Then it applies the changes, which
+the feed numbers by offset. Each run is one pass that ends by itself, so you can start it from cron, from a
+systemd timer or by hand. The copy is stored in a SQLite file, or in OpenSearch such as a Wazuh indexer.
 
-Without any setting, `ctisync sync` keeps a SQLite file in the user's state folder in step. Results go to
-standard output, events and errors to standard error. A pass that is killed leaves nothing to clean up: the
-next one goes on.
+Without settings, `ctisync sync` keeps a SQLite file in your state folder in step. Results go to standard
+output, events and errors to standard error. After a kill there is nothing to clean up: the next pass
+continues.
 """
 
 SETTINGS: Final = """\
-Defaults, then the files below, then systemd credentials, then the environment; later ones win, and an empty
-text counts as not set. `ctisync config init` prints a file to begin with; `ctisync config show` tells what is
-set, and where. `consumers` is a list of tables in a file, and JSON in the environment: CTISYNC_CONSUMERS.
+ctisync reads the defaults, the files below, systemd credentials and the environment, in this order. A later
+source overrides an earlier one; an empty text counts as not set. `ctisync config init` prints a template;
+`ctisync config show` prints each value and its source. `consumers` is a list of tables in a file, and JSON in
+the environment variable CTISYNC_CONSUMERS.
 """
 
 ENVIRONMENT: Final[Sequence[Row]] = (
-    ("CTISYNC_...", "A setting each, as listed above; it counts more than the files do."),
+    ("CTISYNC_...", "One setting each, as listed above; overrides the files."),
     (
         "CREDENTIALS_DIRECTORY",
-        "A folder with secrets, as systemd hands them over: files named like their settings.",
+        "Folder with secrets from systemd: files named like their settings.",
     ),
     (
         "STATE_DIRECTORY",
-        "Where locks, downloads and the SQLite file lie, unless `state_dir` is set; systemd sets it.",
+        "Folder for locks, downloads and the SQLite file, unless `state_dir` is set; systemd sets it.",
     ),
     (
         "JOURNAL_STREAM",
-        "Whether the log goes to systemd's journal, whose fields it then fills; systemd sets it.",
+        "Tells ctisync that its log goes to systemd's journal, so that it can fill fields; systemd sets it.",
     ),
-    ("XDG_STATE_HOME", "Where else the state folder is; not set: ~/.local/state."),
-    ("XDG_CONFIG_HOME", "Where the user's own settings are; not set: ~/.config."),
+    ("XDG_STATE_HOME", "Parent of the state folder otherwise; not set: ~/.local/state."),
+    ("XDG_CONFIG_HOME", "Parent of the folder of your own settings; not set: ~/.config."),
     (
         "HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, NO_PROXY",
-        "How the feed is asked; store and Command Manager never are. In small letters they count more.",
+        "Proxies for the feed, not for the store or the Command Manager. Lower-case names take precedence.",
     ),
 )
 
 FILES: Final[Sequence[Row]] = (
-    ("/etc/ctisync/config.toml", "The settings of the host."),
+    ("/etc/ctisync/config.toml", "Settings of the host."),
     (
         "~/.config/ctisync/config.toml",
-        "The user's own, which count more. `--config` names another file instead.",
+        "Your own settings, which override those of the host. `--config` replaces this file.",
     ),
-    ("~/.local/state/ctisync/ctisync.db", "The content and its state, unless `store.url` says otherwise."),
-    ("~/.local/state/ctisync/*.lock", "Held by the pass at work. Never delete one."),
+    ("~/.local/state/ctisync/ctisync.db", "Content and state, unless `store.url` is set."),
+    ("~/.local/state/ctisync/*.lock", "Lock of the running pass. Never delete one."),
 )
 
 
@@ -81,7 +82,7 @@ def page() -> str:
         ".SH COMMANDS",
         *_commands(others, shared(found)),
         ".SH COMMON OPTIONS",
-        "Each command says which of these it takes.",
+        "Each command lists which of these it takes.",
         *_rows(shared(found)),
         ".SH EXIT STATUS",
         *_exit_codes(),

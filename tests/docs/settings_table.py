@@ -1,4 +1,4 @@
-"""The README's table of settings, from what the settings say of themselves."""
+"""The table of docs/settings.md, from the descriptions of the settings."""
 
 import re
 from collections.abc import Iterator
@@ -10,13 +10,8 @@ from ctisync.settings.described import Setting, is_section, listed_section, sett
 from ctisync.settings.toml_text import as_toml, in_units
 from tests.docs.shell import ROOT
 
-README: Final = ROOT / "README.md"
+PAGE: Final = ROOT / "docs" / "settings.md"
 _TABLE: Final = re.compile(r"^\| setting \|.*\n(?:\|.*\n)*", re.MULTILINE)
-
-
-def in_readme() -> str:
-    (table,) = _TABLE.findall(README.read_text())
-    return str(table)
 
 
 def table() -> str:
@@ -46,6 +41,8 @@ def shown(default: Any) -> str:
     return in_units(default) or as_toml(default).replace("_", "")
 
 
-def renewed(text: str) -> str:
-    """The README's text with the table as it should be."""
-    return _TABLE.sub(lambda _: table(), text)
+def page() -> str:
+    """The page with its table made anew."""
+    text, tables = _TABLE.subn(lambda _: table(), PAGE.read_text())
+    assert tables == 1
+    return text

@@ -10,7 +10,7 @@ import pytest
 
 from ctisync.core.findings import Kind
 from ctisync.settings import load
-from tests.docs import page, settings_table
+from tests.docs import page
 from tests.docs.shell import ROOT, run
 from tests.support.feed_simulator import FeedSimulator
 
@@ -22,15 +22,16 @@ def blocks(language: str) -> list[str]:
     return [block.text for block in page.blocks(README, language)]
 
 
-def test_the_readmes_commands_do_what_it_says(
+def test_the_commands_of_the_readme_and_of_the_settings_page_do_what_they_say(
     environment: dict[str, str], feed: FeedSimulator, tmp_path: Path
 ) -> None:
     (snapshot,) = feed.files.values()
     (tmp_path / "1901695_1746459961.zip").write_bytes(snapshot.body)
     found = [line for script in blocks("sh") for line in page.commands(script)]
     typed = [line.split()[1] for line in found]
-    assert typed == ["sync", "status", "export", "init-snapshot", "examples", "config", "config", "config"]
-    for line in found:
+    assert typed == ["sync", "status", "export", "init-snapshot", "examples"]
+    settings = page.blocks((ROOT / "docs" / "settings.md").read_text(), "sh")
+    for line in [*found, *(line for block in settings for line in page.commands(block.text))]:
         result = run(line, environment, tmp_path)
         assert result.returncode == 0, f"{line}\n{result.stderr}"
     assert len((tmp_path / "cve.ndjson").read_bytes().splitlines()) == len(feed.expected_lines())
@@ -64,10 +65,6 @@ def test_the_readmes_settings_are_settings(tmp_path: Path) -> None:
     file.write_text(text.replace("/etc/ctisync/", f"{tmp_path}/"))
     assert tomllib.loads(text)["store"]["username"] == "ctisync"
     assert load(file, {"HOME": str(tmp_path)}, system_file=tmp_path / "none").store.password is not None
-
-
-def test_the_readmes_table_is_what_the_settings_say_of_themselves() -> None:
-    assert settings_table.in_readme() == settings_table.table(), "make man"
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=[str(path.relative_to(ROOT)) for path in DOCUMENTS])

@@ -40,7 +40,7 @@ def test_the_pictures_are_what_the_program_does_today(anew: dict[str, str]) -> N
 
 
 def test_each_picture_is_shown() -> None:
-    texts = [path.read_text() for path in (ROOT / "README.md", ROOT / "docs" / "architecture.md")]
+    texts = [path.read_text() for path in (ROOT / "README.md", *FOLDER.glob("*.md"))]
     shown = {name for text in texts for name in re.findall(r"!\[[^\]]+\]\((?:docs/)?([\w-]+\.svg)\)", text)}
     assert set(DRAWN) <= shown
 

@@ -1,4 +1,4 @@
-"""What is used when nobody says anything is what the README tells."""
+"""What is used when nobody says anything is what docs/settings.md says."""
 
 import re
 from datetime import timedelta
@@ -11,14 +11,14 @@ from ctisync.core.limits import Limits
 from ctisync.core.model import Consumer
 from ctisync.core.steps import Policy
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = Path(__file__).parents[2] / "docs" / "settings.md"
 UNITS = {"MiB": 1 << 20, "GiB": 1 << 30}
 
 
 def documented() -> dict[str, float]:
-    """The limits in the README's table; a row may tell of two, with one default or with two."""
+    """The limits in the table; a row may tell of two, with one default or with two."""
     told: dict[str, float] = {}
-    for names, figures in re.findall(r"^\| (`limits\.[^|]*) \| ([^|]*) \|", README.read_text(), re.MULTILINE):
+    for names, figures in re.findall(r"^\| (`limits\.[^|]*) \| ([^|]*) \|", PAGE.read_text(), re.MULTILINE):
         limits = re.findall(r"`limits\.(\w+)`", names)
         numbers = [
             int(number) * UNITS.get(unit, 1) for number, unit in re.findall(r"(\d+)(?: (\w+))?", figures)

@@ -87,7 +87,12 @@ def list_commands(context: typer.Context) -> None:
 @app.callback()
 def _no_command(
     context: typer.Context,
-    version: Annotated[bool, typer.Option("--version", "-V", help="Show the versions of it all.")] = False,
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", "-V", help="Show the versions of ctisync, Python, SQLite and the libraries."
+        ),
+    ] = False,
 ) -> int:
     if version:
         from ctisync.commands.version import as_text

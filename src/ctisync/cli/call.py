@@ -30,19 +30,22 @@ def _names_of_consumers(context: typer.Context) -> list[str]:
 
 
 ConfigOption = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="Settings, instead of the user's own file.")
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="Settings file to read instead of your own one."),
 ]
 ConsumerOption = Annotated[
     list[str] | None,
     typer.Option(
         "--consumer",
         metavar="NAME",
-        help="Only this one of the configured consumers; may be given again for another.",
+        help="Only this configured consumer; repeat the option for more.",
         autocompletion=_names_of_consumers,
     ),
 ]
-JsonOption = Annotated[bool, typer.Option("--json", help="For programs.")]
-JsonLinesOption = Annotated[bool, typer.Option("--json", help="For programs: a line each.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+JsonLinesOption = Annotated[
+    bool, typer.Option("--json", help="Print JSON, one object per line, for programs.")
+]
 VerboseOption = Annotated[
     bool, typer.Option("--verbose", "-v", help="Show details, and tracebacks of errors.")
 ]
@@ -50,19 +53,23 @@ QuietOption = Annotated[
     bool, typer.Option("--quiet", "-q", help="Show warnings and errors only, no progress.")
 ]
 TolerateCooldownOption = Annotated[
-    bool, typer.Option("--tolerate-cooldown", help="Exit 0 while the feed is left alone; for cron.")
+    bool, typer.Option("--tolerate-cooldown", help="Exit with 0 during a cool-down of the feed; for cron.")
 ]
-DryRunOption = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
-NowOption = Annotated[bool, typer.Option("--now", help="Ask the feed, even if it is to be left alone.")]
+DryRunOption = Annotated[
+    bool, typer.Option("--dry-run", help="Print what ctisync would do, and change nothing.")
+]
+NowOption = Annotated[
+    bool, typer.Option("--now", help="Send requests to the feed even during its cool-down.")
+]
 MetricsOption = Annotated[
     Path | None,
-    typer.Option("--metrics", metavar="FILE", help="Write figures of the pass as a Prometheus textfile."),
+    typer.Option("--metrics", metavar="FILE", help="Write metrics of the pass as a Prometheus textfile."),
 ]
 LogFormatOption = Annotated[
     Format,
     typer.Option(
         "--log-format",
-        help="How events are written.",
+        help="Format of log lines.",
         show_default="sentences at a terminal, text elsewhere",
     ),
 ]

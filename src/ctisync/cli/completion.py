@@ -18,7 +18,7 @@ def completion(
         Literal["bash", "zsh", "fish"], typer.Argument(metavar="SHELL", help="bash, zsh or fish.")
     ],
 ) -> int:
-    """Print the script that lets a shell complete what is typed."""
+    """Print the completion script for a shell."""
     from typer.completion import get_completion_script  # type: ignore[attr-defined]
 
     print_result(get_completion_script(prog_name="ctisync", complete_var=VARIABLE, shell=shell))

@@ -24,7 +24,7 @@ from ctisync.settings.mistakes import Several
 from ctisync.settings.sources import leaves
 from ctisync.whole_file import STDOUT
 
-config = Teaching(help="Show, check and begin the settings.")
+config = Teaching(help="Show and check the settings, or create a settings file.")
 app.add_typer(config, name="config")
 
 
@@ -45,7 +45,7 @@ def show(
         str | None,
         typer.Argument(
             metavar="NAME",
-            help="One setting, or a section: cti.url, cti, consumers[0].index.",
+            help="A setting or a section: cti.url, cti, consumers[0].index.",
             autocompletion=_names_of_settings,
         ),
     ] = None,
@@ -55,7 +55,7 @@ def show(
     quiet: QuietOption = False,
     log_format: LogFormatOption = "text",
 ) -> int:
-    """Show each setting, its value and where that comes from. Secrets are not shown."""
+    """Show each setting, its value and its source. Secrets stay hidden."""
     from ctisync.commands.config import show as command
 
     console = console_of(context, verbose, quiet, log_format)
@@ -74,7 +74,7 @@ def get(
         str,
         typer.Argument(
             metavar="NAME",
-            help="One setting: cti.url, or consumers[0].index.",
+            help="A setting: cti.url, consumers[0].index.",
             autocompletion=_names_of_settings,
         ),
     ],
@@ -83,7 +83,7 @@ def get(
     quiet: QuietOption = False,
     log_format: LogFormatOption = "text",
 ) -> int:
-    """Print the value of one setting and nothing else, for scripts; of a list, a line each."""
+    """Print only the value of one setting, for scripts; a list is printed one entry per line."""
     from ctisync.commands.config import show as command
 
     console = console_of(context, verbose, quiet, log_format)
@@ -99,7 +99,7 @@ def check(
     quiet: QuietOption = False,
     log_format: LogFormatOption = "text",
 ) -> int:
-    """Check the settings, tell all that is wrong with them, and warn of what is hardly meant."""
+    """Check the settings, report all mistakes at once, and warn of likely ones."""
     from ctisync.settings.doubts import doubts, folder_doubts
 
     console = console_of(context, verbose, quiet, log_format)
@@ -120,13 +120,14 @@ def check(
 def init(
     context: typer.Context,
     output: Annotated[
-        Path | None, typer.Option("--output", metavar="FILE", help="A new file; none is written over.")
+        Path | None,
+        typer.Option("--output", metavar="FILE", help="File to create; ctisync never overwrites one."),
     ] = None,
     verbose: VerboseOption = False,
     quiet: QuietOption = False,
     log_format: LogFormatOption = "text",
 ) -> int:
-    """Print a settings file to begin with: all settings, explained, with their defaults."""
+    """Print a template for a settings file: all settings with their defaults and meanings."""
     from ctisync.settings.toml_text import sample
 
     console_of(context, verbose, quiet, log_format)

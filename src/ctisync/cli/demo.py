@@ -19,13 +19,13 @@ from ctisync.cli.call import (
 def demo(
     context: typer.Context,
     keep: Annotated[
-        Path | None, typer.Option("--keep", metavar="DIR", help="Keep the database there, to look into.")
+        Path | None, typer.Option("--keep", metavar="DIR", help="Keep the database in this folder.")
     ] = None,
     verbose: VerboseOption = False,
     quiet: QuietOption = False,
     log_format: LogFormatOption = "text",
 ) -> int:
-    """Watch two whole passes against a built-in feed: no network, no services, in seconds."""
+    """Run two passes against a built-in feed: no network, no services, a few seconds."""
     from ctisync.demo.run import play
 
     return play(keep, CLOCK, console_of(context, verbose, quiet, log_format))

@@ -22,17 +22,19 @@ from ctisync.process import print_json, print_result
 @app.command()
 def diff(
     context: typer.Context,
-    old: Annotated[Path, typer.Argument(metavar="OLD", help="What `export` has written; -: standard input.")],
-    new: Annotated[Path, typer.Argument(metavar="NEW", help="The same, later; one of the two may be -.")],
+    old: Annotated[Path, typer.Argument(metavar="OLD", help="The older export; -: standard input.")],
+    new: Annotated[
+        Path, typer.Argument(metavar="NEW", help="The newer export; only one of the two can be -.")
+    ],
     as_json: JsonLinesOption = False,
     exit_code: Annotated[
-        bool, typer.Option("--exit-code", help="End with 9 when there are differences.")
+        bool, typer.Option("--exit-code", help="Exit with 9 if there are differences.")
     ] = False,
     verbose: VerboseOption = False,
     quiet: QuietOption = False,
     log_format: LogFormatOption = "text",
 ) -> int:
-    """Tell which records two exports have not in common, and what has changed in the others."""
+    """Compare two exports: records that only one of them has, and records that differ."""
     from ctisync.commands import diff as command
 
     console_of(context, verbose, quiet, log_format)

@@ -30,7 +30,7 @@ def doctor(
     quiet: QuietOption = False,
     log_format: LogFormatOption = "text",
 ) -> int:
-    """Look whether passes find all that they need, and say what to type. Changes nothing."""
+    """Check everything that a pass needs, and print what to type. Changes nothing."""
     from ctisync.commands import doctor as command
 
     console = console_of(context, verbose, quiet, log_format)

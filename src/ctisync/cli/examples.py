@@ -21,17 +21,17 @@ from ctisync.whole_file import STDOUT
 def examples(
     context: typer.Context,
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="The one to print; else they are listed.")
+        str | None, typer.Argument(metavar="NAME", help="Example to print; without it, ctisync lists all.")
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", metavar="DIR", help="Write it, or all, there; no file is written over."),
+        typer.Option("--output", metavar="DIR", help="Folder to copy to; ctisync overwrites no file."),
     ] = None,
     verbose: VerboseOption = False,
     quiet: QuietOption = False,
     log_format: LogFormatOption = "text",
 ) -> int:
-    """List, print or copy the examples: crontab, systemd units."""
+    """List, print or copy the examples: schedules, alert rules, roles."""
     from ctisync.commands import examples as command
 
     console_of(context, verbose, quiet, log_format)

@@ -23,7 +23,7 @@ def export(
     context: typer.Context,
     output: Annotated[
         Path | None,
-        typer.Option("--output", metavar="FILE", help="Written whole or not at all; -: standard output."),
+        typer.Option("--output", metavar="FILE", help="File to write, atomically; -: standard output."),
     ] = None,
     config: ConfigOption = None,
     consumer: ConsumerOption = None,

@@ -25,9 +25,11 @@ def forget(
     context: typer.Context,
     consumer: Annotated[
         str | None,
-        typer.Option("--consumer", metavar="NAME", help="This one; also one that is configured no more."),
+        typer.Option(
+            "--consumer", metavar="NAME", help="The consumer to remove; it need not be configured any more."
+        ),
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     dry_run: DryRunOption = False,
     config: ConfigOption = None,
     verbose: VerboseOption = False,

@@ -30,12 +30,12 @@ def help_(
     command: Annotated[
         list[str] | None,
         typer.Argument(
-            metavar="COMMAND", help="Which one, such as sync or config show.", autocompletion=_names
+            metavar="COMMAND", help="The command, for example sync or config show.", autocompletion=_names
         ),
     ] = None,
-    man: Annotated[bool, typer.Option("--man", help="Print where the manual lies, for man to show.")] = False,
+    man: Annotated[bool, typer.Option("--man", help="Print the path of the manual page, for man.")] = False,
 ) -> int:
-    """Show the help of ctisync or of a command, or where the manual is."""
+    """Show the help of ctisync or of a command, or the path of the manual page."""
     if man and command:
         raise UsageError("--man is about no single command: the manual has all", hint="ctisync help --man")
     print_result(str(_manual()) if man else _asked_for(context, command or ()).get_help())

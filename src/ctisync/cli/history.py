@@ -28,11 +28,13 @@ def history(
     context: typer.Context,
     last: Annotated[
         int | None,
-        typer.Option("--last", metavar="N", min=1, max=MOST_PASSES, help="So many passes; 20 in a table."),
+        typer.Option(
+            "--last", metavar="N", min=1, max=MOST_PASSES, help="Number of passes; 20 by default in a table."
+        ),
     ] = None,
     html: Annotated[
         Path | None,
-        typer.Option("--html", metavar="FILE", help="Write a page with charts; nothing else is needed."),
+        typer.Option("--html", metavar="FILE", help="Write a self-contained HTML page with charts."),
     ] = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
@@ -41,7 +43,7 @@ def history(
     quiet: QuietOption = False,
     log_format: LogFormatOption = "text",
 ) -> int:
-    """Show what the last passes came to, the newest first: how long they took, how far behind they ended."""
+    """Show the last passes, newest first: result, duration, and offsets behind."""
     from ctisync.commands.history import look as command
 
     if html is not None and as_json:

@@ -30,7 +30,7 @@ def init_snapshot(
         typer.Option(
             "--from",
             metavar="FILE_OR_URL",
-            help="A snapshot that is here, packed or not (-: standard input); the feed is not asked.",
+            help="Snapshot to load, compressed or not (-: standard input); the feed is not asked.",
         ),
     ] = None,
     offset: Annotated[
@@ -40,7 +40,7 @@ def init_snapshot(
             metavar="N",
             min=1,
             max=MAX_OFFSET,
-            help="With --from: the offset that the snapshot stands for.",
+            help="With --from: the offset of the snapshot.",
         ),
     ] = None,
     now: NowOption = False,
@@ -53,7 +53,7 @@ def init_snapshot(
     quiet: QuietOption = False,
     log_format: LogFormatOption = "text",
 ) -> int:
-    """Load a snapshot, whatever is stored, and stop there."""
+    """Load a snapshot, replace the content, and stop."""
     call = call_of(context, config, consumer, verbose, quiet, log_format)
     if source is not None:
         return load_or_foretell(context, call, source, offset, metrics, dry_run=dry_run)

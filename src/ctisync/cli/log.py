@@ -23,8 +23,10 @@ from ctisync.process import print_json, print_result
 @app.command()
 def log(
     context: typer.Context,
-    name: Annotated[str | None, typer.Argument(metavar="NAME", help="Of one record: CVE-2024-3094.")] = None,
-    last: Annotated[int, typer.Option("--last", metavar="N", min=1, help="At most so many lines.")] = 100,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Only this record: CVE-2024-3094.")
+    ] = None,
+    last: Annotated[int, typer.Option("--last", metavar="N", min=1, help="Maximum number of lines.")] = 100,
     as_json: JsonLinesOption = False,
     config: ConfigOption = None,
     consumer: ConsumerOption = None,
@@ -32,7 +34,7 @@ def log(
     quiet: QuietOption = False,
     log_format: LogFormatOption = "text",
 ) -> int:
-    """List the records that the last passes created, updated and deleted, the newest first."""
+    """List the records that the last passes created, updated and deleted, newest first."""
     from ctisync.commands import log as command
 
     call = call_of(context, config, consumer, verbose, quiet, log_format)

@@ -23,7 +23,7 @@ from ctisync.process import print_json, print_result
 def show(
     context: typer.Context,
     names: Annotated[
-        list[str], typer.Argument(metavar="NAME", help="Of the record: CVE-2024-3094; of several.")
+        list[str], typer.Argument(metavar="NAME", help="Name of a record: CVE-2024-3094; repeat for more.")
     ],
     as_json: JsonOption = False,
     config: ConfigOption = None,

@@ -25,21 +25,26 @@ from ctisync.process import print_drawn
 @app.command()
 def status(
     context: typer.Context,
-    remote: Annotated[bool, typer.Option("--remote", help="Ask the feed too.")] = False,
-    check: Annotated[bool, typer.Option("--check", help="One line and exit code for monitoring.")] = False,
+    remote: Annotated[bool, typer.Option("--remote", help="Also ask the feed.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Print one line, and exit as a monitoring plugin does.")
+    ] = False,
     warn_behind: Annotated[
         int | None,
-        typer.Option("--warn-behind", metavar="N", min=0, help="With --check: WARNING beyond N offsets."),
+        typer.Option(
+            "--warn-behind", metavar="N", min=0, help="With --check: WARNING if more than N offsets behind."
+        ),
     ] = None,
     crit_behind: Annotated[
-        int | None, typer.Option("--crit-behind", metavar="N", min=0, help="CRITICAL beyond N offsets.")
+        int | None,
+        typer.Option("--crit-behind", metavar="N", min=0, help="CRITICAL if more than N offsets behind."),
     ] = None,
     warn_age: Annotated[
         str | None,
-        typer.Option("--warn-age", metavar="TIME", help="WARNING when not in step for longer: 90m, 24h, 7d."),
+        typer.Option("--warn-age", metavar="TIME", help="WARNING if out of step for longer: 90m, 24h, 7d."),
     ] = None,
     crit_age: Annotated[
-        str | None, typer.Option("--crit-age", metavar="TIME", help="CRITICAL when not in step for longer.")
+        str | None, typer.Option("--crit-age", metavar="TIME", help="CRITICAL if out of step for longer.")
     ] = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
@@ -48,7 +53,7 @@ def status(
     quiet: QuietOption = False,
     log_format: LogFormatOption = "text",
 ) -> int:
-    """Show what is stored, how old it is and what is wrong. Changes nothing."""
+    """Show what is stored, how old it is, and problems. Changes nothing."""
     from ctisync.commands.status import check as checking
     from ctisync.commands.status import look as command
 

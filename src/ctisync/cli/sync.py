@@ -24,7 +24,7 @@ from ctisync.cli.passes import sync_or_foretell
 def sync(
     context: typer.Context,
     keep: Annotated[
-        bool, typer.Option("--keep", help="Give up an init-snapshot that is not done yet.")
+        bool, typer.Option("--keep", help="Cancel an unfinished init-snapshot and keep the content.")
     ] = False,
     now: NowOption = False,
     tolerate_cooldown: TolerateCooldownOption = False,
@@ -36,7 +36,7 @@ def sync(
     quiet: QuietOption = False,
     log_format: LogFormatOption = "text",
 ) -> int:
-    """Bring the content in step with the feed: initialise, update, or nothing to do."""
+    """Bring the content in step with the feed: initialise or update as needed."""
     call = call_of(context, config, consumer, verbose, quiet, log_format)
     from ctisync.wiring import policy
 

@@ -1,7 +1,7 @@
 """What `--help` teaches beside the options: what to type, and how the command can end.
 
-The one source of it: the help, docs/commands.md, the manual page and the README's table of exit codes are
-made of what stands here (`make man`). It is loaded when a help is shown, not before.
+The only source of it: `make man` generates docs/commands.md, docs/exit-codes.md and the manual page from this
+module. It is loaded when a help is shown, not before.
 """
 
 from collections.abc import Iterator, Mapping
@@ -22,34 +22,34 @@ class ExitCode(NamedTuple):
 
 EXIT_CODES: Final = (
     ExitCode((0,), "done, or nothing to do", ""),
-    ExitCode((1,), "a bug in ctisync", "report it with what `-v` shows"),
+    ExitCode((1,), "a bug in ctisync", "report it, with the output of `-v`"),
     ExitCode(
         (2,),
-        "the command line makes no sense, or a file that it names cannot be read or written",
+        "a mistake in the command line, or a file in it that cannot be read or written",
         "`ctisync COMMAND --help`",
     ),
     ExitCode(
         (3,),
-        "settings, or a refusal that only a person can lift (401, 403, 404, TLS, another program's index)",
-        "do what the message says",
+        "wrong settings, or a refusal that needs you (401, 403, 404, TLS, another program's index)",
+        "follow the message",
     ),
-    ExitCode((4,), "another pass is running", "nothing; or look at the process that the message names"),
-    ExitCode((5,), "the feed is not reachable for now", "nothing: the next pass tries again"),
+    ExitCode((4,), "another pass is running", "nothing, or check the process that the message names"),
+    ExitCode((5,), "the feed is temporarily unreachable", "nothing: the next pass tries again"),
     ExitCode((6,), "the feed's data cannot be used, or a change cannot be applied", "`ctisync status`"),
     ExitCode(
         (7,),
-        "the store is not reachable, refuses writes, or is full",
-        "mend the store; the next pass goes on",
+        "the store is unreachable, refuses writes, or is full",
+        "repair the store; the next pass continues",
     ),
     ExitCode(
         (8,),
-        "the content is current, but the update command was not accepted",
+        "the content is current, but the Command Manager did not accept the update command",
         "nothing: the next pass sends it again",
     ),
-    ExitCode((9,), "`ctisync verify` found differences", "what it says beside each check"),
+    ExitCode((9,), "`ctisync verify` found differences", "what it prints beside each check"),
     ExitCode((10,), "the store holds no content yet", "`ctisync sync`"),
-    ExitCode((11,), "the pass was good, a hook after it was not", "try the hook by hand"),
-    ExitCode((130, 143), "stopped by Ctrl-C or by TERM", "nothing: the next pass goes on from there"),
+    ExitCode((11,), "the pass succeeded, but a hook after it failed", "run the hook by hand"),
+    ExitCode((130, 143), "stopped by Ctrl-C or by TERM", "nothing: the next pass continues from there"),
 )
 
 CHECK: Final = {0: "OK", 1: "WARNING", 2: "CRITICAL", 3: "UNKNOWN"}
@@ -92,10 +92,10 @@ _PASS: Final = (3, 4, 5, 6, 7, 8, 11)
 COMMANDS: Final[Mapping[str, Taught]] = {
     "": Taught(
         (
-            Example("ctisync demo", "watch it work: no network, no services, some seconds"),
-            Example("ctisync doctor", "before the first pass: is all there that it needs?"),
+            Example("ctisync demo", "see it work: no network, no services, a few seconds"),
+            Example("ctisync doctor", "before the first pass: check everything that it needs"),
             Example("ctisync sync", "bring the content in step with the feed"),
-            Example("ctisync status", "what is stored, how old it is, what is wrong if anything is"),
+            Example("ctisync status", "what is stored, how old it is, and problems"),
             Example("ctisync help sync", "one command: its options, examples and exit codes"),
         ),
         frozenset(code for each in EXIT_CODES for code in each.codes),
@@ -105,48 +105,49 @@ COMMANDS: Final[Mapping[str, Taught]] = {
             Example("ctisync sync", "the first pass loads the snapshot, the next ones apply changes"),
             Example(
                 "ctisync sync -q --tolerate-cooldown",
-                "for cron: a good pass prints nothing, and a feed that wants to be left alone is no error",
+                "for cron: a successful pass prints nothing, and a cool-down of the feed is no error",
             ),
-            Example("ctisync sync --metrics ctisync.prom", "with figures of the pass for Prometheus"),
-            Example("ctisync sync --dry-run", "what it would do: steps, offsets, bytes; nothing is written"),
+            Example("ctisync sync --metrics ctisync.prom", "with metrics of the pass for Prometheus"),
+            Example("ctisync sync --dry-run", "print what it would do: steps, offsets, bytes; write nothing"),
         ),
         _ends_with(*_PASS),
     ),
     "update": Taught(
         (
-            Example("ctisync update", "apply what is new; a store without content is exit code 10"),
-            Example("ctisync update -q --consumer vd_4.8.0", "for one of several consumers"),
+            Example("ctisync update", "apply new changes; exit with 10 if the store has no content"),
+            Example("ctisync update -q --consumer vd_4.8.0", "only one of several consumers"),
         ),
         _ends_with(*_PASS, 10),
     ),
     "init-snapshot": Taught(
         (
             Example(
-                "ctisync init-snapshot", "start again from the feed's snapshot; readers notice the swap only"
+                "ctisync init-snapshot",
+                "load the feed's snapshot again; readers keep the old content until the swap",
             ),
             Example(
                 "ctisync init-snapshot --from 1901695_1746459961.zip",
-                "without a network: a snapshot that somebody brought, whose name tells its offset",
+                "without a network: load a snapshot file; its name contains the offset",
             ),
             Example(
                 "ctisync init-snapshot --from snapshot.ndjson --offset 1901695",
-                "the same where the name does not tell it; it may be packed with gzip or zstd",
+                "the same if the name has no offset; gzip or zstd compression is fine",
             ),
             Example(
                 "ctisync init-snapshot --from - --offset 1901695 < snapshot.ndjson",
-                "from standard input, such as what another program unpacks or fetches",
+                "from standard input, for example from a program that downloads it",
             ),
         ),
         _ends_with(*_PASS),
     ),
     "status": Taught(
         (
-            Example("ctisync status", "what is stored, and what to type if something is wrong"),
-            Example("ctisync status --remote", "asks the feed too how far it is"),
+            Example("ctisync status", "what is stored, and what to type if there is a problem"),
+            Example("ctisync status --remote", "also ask the feed for its last offset"),
             Example("ctisync status --json", "for programs"),
             Example(
                 "ctisync status --check --warn-age 6h --crit-age 2d",
-                "for monitoring: one line; a warning when not in step for six hours",
+                "for monitoring: one line; WARNING if out of step for six hours",
             ),
         ),
         _ends_with(3, 5, 6, 7),
@@ -154,87 +155,87 @@ COMMANDS: Final[Mapping[str, Taught]] = {
     ),
     "export": Taught(
         (
-            Example("ctisync export --output cve.ndjson", "a file that is written whole or not at all"),
+            Example("ctisync export --output cve.ndjson", "to a file, which is written atomically"),
             Example("ctisync export | gzip > cve.ndjson.gz", "for another program"),
         ),
         _ends_with(3, 7, 10),
     ),
     "show": Taught(
         (
-            Example("ctisync show CVE-2024-3094", "what is affected, how severe it is, where to read on"),
-            Example("ctisync show 2024-3094 --json", "all of it, as it is stored; of several, one by one"),
+            Example("ctisync show CVE-2024-3094", "what is affected, how severe it is, references"),
+            Example("ctisync show 2024-3094 --json", "the whole record as stored; of several, one by one"),
         ),
         _ends_with(3, 7, 10),
-        own={2: "the command line makes no sense, or there is no such record"},
+        own={2: "a mistake in the command line, or an unknown record"},
     ),
     "history": Taught(
         (
-            Example("ctisync history", "the last 20 passes: how long they took, how far behind they ended"),
+            Example("ctisync history", "the last 20 passes: result, duration, offsets behind"),
             Example("ctisync history --last 100 --json", "for programs"),
-            Example("ctisync history --html history.html", "a page with charts, to look at or to mail"),
+            Example(
+                "ctisync history --html history.html", "a self-contained page with charts, to view or mail"
+            ),
         ),
         _ends_with(3, 7),
     ),
     "log": Taught(
         (
-            Example("ctisync log", "which records the last passes have changed"),
-            Example("ctisync log CVE-2024-3094", "what became of one of them"),
-            Example("ctisync log --last 1000 --json", "for programs: a line each"),
+            Example("ctisync log", "the records that the last passes changed"),
+            Example("ctisync log CVE-2024-3094", "the changes of one record"),
+            Example("ctisync log --last 1000 --json", "for programs: one object per line"),
         ),
         _ends_with(3, 7),
-        own={2: "the command line makes no sense, or nothing is known of such a record"},
+        own={2: "a mistake in the command line, or neither content nor history has that record"},
     ),
     "verify": Taught(
         (
-            Example("ctisync verify", "whether state, generations, offsets and lines are in order"),
-            Example("ctisync verify --deep", "decodes each record too"),
-            Example(
-                "ctisync verify --against 1901695_1746459961.zip", "compares with a snapshot that is here"
-            ),
+            Example("ctisync verify", "check state, generations, offsets and records"),
+            Example("ctisync verify --deep", "also decode each record"),
+            Example("ctisync verify --against 1901695_1746459961.zip", "compare with a snapshot file"),
         ),
         _ends_with(3, 4, 5, 6, 7, 9, 10),
         own={
-            4: "the same --against address is being downloaded",
-            5: "the --against address is not reachable for now",
+            4: "another process is downloading the same --against address",
+            5: "the --against address is temporarily unreachable",
             6: "the --against snapshot cannot be used",
-            9: "something differs",
+            9: "there are differences",
         },
     ),
     "doctor": Taught(
         (
-            Example("ctisync doctor", "settings, folders, room, clock, feed, store: a line each"),
-            Example("ctisync doctor -q", "only what is not in order"),
+            Example("ctisync doctor", "check settings, folders, free disk space, clock, feed and store"),
+            Example("ctisync doctor -q", "print only the problems"),
             Example("ctisync doctor --json", "for programs"),
         ),
         _ends_with(3),
         own={
-            0: "OK: a pass finds all that it needs",
-            1: "WARNING: it works, but look at the line; or a bug in ctisync",
-            2: "CRITICAL: a pass would fail; or the command line makes no sense",
-            3: "UNKNOWN: the settings cannot be used, so that nothing else was looked at",
+            0: "OK: a pass has everything that it needs",
+            1: "WARNING: a pass works, but check the line; or a bug in ctisync",
+            2: "CRITICAL: a pass would fail; or a mistake in the command line",
+            3: "UNKNOWN: the settings are invalid, so ctisync checked nothing else",
         },
     ),
     "forget": Taught(
         (
             Example(
                 "ctisync forget --consumer vd_1.0.0/vd_4.7.0 --dry-run",
-                "what is stored of it; removes nothing",
+                "show what would be removed",
             ),
-            Example("ctisync forget --consumer vd_1.0.0/vd_4.7.0", "shows the same, asks, and removes it"),
-            Example("ctisync forget --consumer vd_1.0.0/vd_4.7.0 --yes", "for scripts: does not ask"),
+            Example("ctisync forget --consumer vd_1.0.0/vd_4.7.0", "show the same, ask, and remove it"),
+            Example("ctisync forget --consumer vd_1.0.0/vd_4.7.0 --yes", "for scripts: do not ask"),
         ),
         _ends_with(3, 4, 7),
         own={
-            0: "nothing of it is stored any more, or ever was",
-            2: "the command line makes no sense, or you did not say y",
-            4: "a pass is at work on it",
+            0: "removed, or never stored",
+            2: "a mistake in the command line, or you did not answer y",
+            4: "a pass over this consumer is running",
         },
     ),
     "diff": Taught(
         (
-            Example("ctisync diff old.ndjson new.ndjson", "what has changed between two exports"),
-            Example("ctisync diff old.ndjson - < new.ndjson", "the new one from standard input"),
-            Example("ctisync diff old.ndjson new.ndjson --json", "for programs: a line a record"),
+            Example("ctisync diff old.ndjson new.ndjson", "the differences between two exports"),
+            Example("ctisync diff old.ndjson - < new.ndjson", "read the newer one from standard input"),
+            Example("ctisync diff old.ndjson new.ndjson --json", "for programs: one line per record"),
             Example("ctisync diff old.ndjson new.ndjson --exit-code", "for scripts", code=9),
         ),
         _ends_with(9),
@@ -244,85 +245,88 @@ COMMANDS: Final[Mapping[str, Taught]] = {
         (
             Example(
                 "ctisync completion bash > ~/.local/share/bash-completion/completions/ctisync",
-                "bash; a new shell has it",
+                "bash; start a new shell to use it",
             ),
-            Example("ctisync completion zsh > ~/.zfunc/_ctisync", "zsh, when ~/.zfunc is in its fpath"),
+            Example("ctisync completion zsh > ~/.zfunc/_ctisync", "zsh, if ~/.zfunc is in its fpath"),
             Example("ctisync completion fish > ~/.config/fish/completions/ctisync.fish", "fish"),
         ),
         _ends_with(),
     ),
     "demo": Taught(
         (
-            Example("ctisync demo", "a snapshot, then changes; nothing is left behind"),
-            Example("ctisync demo --keep ctisync-demo", "keeps the database, to look into it"),
+            Example("ctisync demo", "load a snapshot, then apply changes; leaves no files"),
+            Example("ctisync demo --keep ctisync-demo", "keep the database"),
         ),
         _ends_with(4, 7),
     ),
     "examples": Taught(
         (
-            Example("ctisync examples", "which there are"),
-            Example("ctisync examples crontab", "prints one"),
-            Example("ctisync examples --output ctisync-examples", "copies all of them into a folder"),
+            Example("ctisync examples", "list them"),
+            Example("ctisync examples crontab", "print one"),
+            Example("ctisync examples --output ctisync-examples", "copy all of them into a folder"),
         ),
         _ends_with(),
     ),
     "help": Taught(
         (
-            Example("ctisync help sync", "as ctisync sync --help does"),
-            Example("ctisync help config show", "of a command within a command"),
+            Example("ctisync help sync", "the same as ctisync sync --help"),
+            Example("ctisync help config show", "a command of a group"),
             Example(
                 "ctisync help --man",
-                'where the manual lies, if man ctisync does not find it: man "$(ctisync help --man)"',
+                'the path of the manual, if man ctisync does not find it: man "$(ctisync help --man)"',
             ),
         ),
         _ends_with(),
-        own={2: "the command line makes no sense, or there is no such command"},
+        own={2: "a mistake in the command line, or an unknown command"},
     ),
     "config": Taught(
         (
             Example(
                 "ctisync config init --output ~/.config/ctisync/config.toml",
-                "a file to begin with: all settings, explained; it sets nothing yet",
+                "create a settings file: all settings, explained, as comments",
             ),
-            Example("ctisync config check", "can they be used?"),
-            Example("ctisync config show", "what is set, and where"),
+            Example("ctisync config check", "check them"),
+            Example("ctisync config show", "show each value and its source"),
         ),
         _ends_with(3),
     ),
     "config show": Taught(
         (
-            Example("ctisync config show", "all settings; secrets are not shown"),
-            Example("ctisync config show store", "those of one section"),
-            Example("ctisync config show cti.url --json", "one, for programs"),
-            Example("ctisync config show 'consumers[0].index'", "one of a list"),
+            Example("ctisync config show", "all settings; secrets stay hidden"),
+            Example("ctisync config show store", "one section"),
+            Example("ctisync config show cti.url --json", "one setting, for programs"),
+            Example("ctisync config show 'consumers[0].index'", "an entry of a list"),
         ),
         _ends_with(3),
-        own={2: "the command line makes no sense, or there is no such setting"},
+        own={2: "a mistake in the command line, or an unknown setting"},
     ),
     "config get": Taught(
         (
-            Example("ctisync config get store.url", "the value alone: no quotes, no place"),
-            Example("ctisync config get 'consumers[0].index'", "one of a list"),
+            Example("ctisync config get store.url", "the value alone: no quotes, no source"),
+            Example("ctisync config get 'consumers[0].index'", "an entry of a list"),
         ),
         _ends_with(3),
-        own={2: "the command line makes no sense, or there is no such setting, or it is a secret"},
+        own={2: "a mistake in the command line, an unknown setting, or a secret"},
     ),
     "config check": Taught(
         (
-            Example("ctisync config check", "all that is wrong with them, and what is hardly meant"),
-            Example("ctisync config check --config new.toml", "a file, before it takes its place"),
+            Example("ctisync config check", "report all mistakes and likely mistakes"),
+            Example("ctisync config check --config new.toml", "check a file before you install it"),
         ),
         _ends_with(3),
     ),
     "config init": Taught(
         (
-            Example("ctisync config init --output ~/.config/ctisync/config.toml", "overwrites nothing"),
-            Example("ctisync config init", "prints it"),
+            Example(
+                "ctisync config init --output ~/.config/ctisync/config.toml",
+                "create it; ctisync overwrites no file",
+            ),
+            Example("ctisync config init", "print it"),
         ),
         _ends_with(),
     ),
     "config schema": Taught(
-        (Example("ctisync config schema > ctisync.schema.json", "for an editor that knows JSON Schema"),),
+        (Example("ctisync config schema > ctisync.schema.json", "for editors that support JSON Schema"),),
         _ends_with(),
     ),
 }

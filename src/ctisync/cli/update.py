@@ -31,7 +31,7 @@ def update(
     quiet: QuietOption = False,
     log_format: LogFormatOption = "text",
 ) -> int:
-    """Apply the feed's changes; never initialises."""
+    """Apply the changes of the feed; never initialise."""
     call = call_of(context, config, consumer, verbose, quiet, log_format)
     from ctisync.wiring import policy
 

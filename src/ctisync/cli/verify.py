@@ -37,7 +37,7 @@ def verify(
     quiet: QuietOption = False,
     log_format: LogFormatOption = "text",
 ) -> int:
-    """Check that what is stored is what it says. Changes nothing."""
+    """Check the stored content and state for errors. Changes nothing."""
     from ctisync.commands import verify as command
 
     call = call_of(context, config, consumer, verbose, quiet, log_format)

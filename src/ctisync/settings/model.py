@@ -1,6 +1,6 @@
 """Every setting with its type, default and meaning.
 
-The descriptions are what `ctisync config init`, `ctisync config schema` and the README's table say.
+`ctisync config init`, `ctisync config schema` and docs/settings.md show the descriptions.
 """
 
 import base64
@@ -21,52 +21,58 @@ _TELLING: Final = 8
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 
-_TRUST: Final = "a PEM file with the authorities to trust; not set: the system's."
+_TRUST: Final = "PEM file with the certificate authorities to trust; not set: those of the system."
 
 
 class CtiSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The feed."""
 
-    url: Annotated[str, Meta(description="The CTI API.")] = "https://cti.wazuh.com/api/v1"
-    token: Annotated[Secret | None, Meta(description="Sent as Bearer to the URL's host alone.")] = None
-    token_file: Annotated[Path | None, Meta(description="A file with the token.")] = None
-    ca_file: Annotated[Path | None, Meta(description=f"For the feed, {_TRUST}")] = None
+    url: Annotated[str, Meta(description="Base URL of the CTI API.")] = "https://cti.wazuh.com/api/v1"
+    token: Annotated[
+        Secret | None, Meta(description="Bearer token; ctisync sends it only to the host of `cti.url`.")
+    ] = None
+    token_file: Annotated[Path | None, Meta(description="File that contains the token.")] = None
+    ca_file: Annotated[Path | None, Meta(description=f"For the feed: {_TRUST}")] = None
     retry_budget: Annotated[
-        Seconds, Meta(description="Seconds that a pass waits, in all, for what is transient.")
+        Seconds,
+        Meta(
+            description="Retry budget: seconds that a pass spends in total on failed requests and on waiting "
+            "to retry them."
+        ),
     ] = 300.0
     cooldown: Annotated[
         float,
         Meta(ge=0, le=86_400),
         Meta(
-            description="Seconds for which the feed is left alone once the `retry_budget` is spent and it "
-            "does not say itself; 0: not at all, whatever it says."
+            description="Cool-down: seconds without a request once the retry budget is spent and the feed "
+            "has not sent `Retry-After`; 0: no cool-down, even if the feed asks for one."
         ),
     ] = 600.0
     allowed_hosts: Annotated[
         tuple[str, ...],
         Meta(
-            description="Other hosts that a snapshot's link may lead to: `host`, `*.domain`, either with "
-            "`:port`."
+            description="Other hosts that the link to a snapshot may point to: `host` or `*.domain`, with or "
+            "without `:port`."
         ),
     ] = ()
     load_while_downloading: Annotated[
         bool,
         Meta(
-            description="Records are loaded while their snapshot still comes in; false: once all of it is "
-            "here."
+            description="Load records while the snapshot is still being downloaded; false: download all of "
+            "it first."
         ),
     ] = True
 
 
 class ConsumerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """One thing to follow, and the name under which readers find it."""
+    """A consumer to follow, and the name under which readers find its content."""
 
-    context: Annotated[str, Meta(description="What is followed: the context in the API.")] = "vd_1.0.0"
-    consumer: Annotated[str, Meta(description="What is followed: the consumer in it.")] = "vd_4.8.0"
-    index: Annotated[str, Meta(description="The name under which readers find the content.")] = "wazuh-cve"
+    context: Annotated[str, Meta(description="Context in the CTI API.")] = "vd_1.0.0"
+    consumer: Annotated[str, Meta(description="Consumer within that context.")] = "vd_4.8.0"
+    index: Annotated[str, Meta(description="Name under which readers find the content.")] = "wazuh-cve"
     resources: Annotated[
         tuple[str, ...],
-        Meta(description="Shell-style patterns of the names of the records that are wanted."),
+        Meta(description="Shell-style patterns; ctisync keeps the records whose name matches one of them."),
     ] = ("*",)
 
     def consumer_of_core(self) -> Consumer:
@@ -74,7 +80,7 @@ class ConsumerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
 
 
 class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the content is kept, and how to get in."""
+    """Where ctisync stores the content, and how it logs in."""
 
     url: Annotated[
         str,
@@ -84,95 +90,107 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         ),
     ] = ""
     username: Annotated[
-        str | None, Meta(description="For Basic authentication, sent to the store alone.")
+        str | None,
+        Meta(description="User name for Basic authentication; ctisync sends it only to the store."),
     ] = None
-    password: Annotated[Secret | None, Meta(description="Goes with the username.")] = None
-    password_file: Annotated[Path | None, Meta(description="A file with the password.")] = None
-    ca_file: Annotated[Path | None, Meta(description=f"For the store, {_TRUST}")] = None
+    password: Annotated[Secret | None, Meta(description="Password for that user name.")] = None
+    password_file: Annotated[Path | None, Meta(description="File that contains the password.")] = None
+    ca_file: Annotated[Path | None, Meta(description=f"For the store: {_TRUST}")] = None
     client_cert: Annotated[
-        Path | None, Meta(description="A PEM file with the certificate that is shown to the store.")
+        Path | None, Meta(description="PEM file with the client certificate for the store.")
     ] = None
     client_key: Annotated[
         Path | None,
-        Meta(description="A PEM file with its private key; not set: that stands with the certificate."),
+        Meta(description="PEM file with its private key; not set: the key is in the certificate file."),
     ] = None
-    shards: Annotated[int, Meta(ge=1, le=1024), Meta(description="Shards of the content's index.")] = 1
-    replicas: Annotated[int, Meta(ge=0, le=1000), Meta(description="Replicas of the content's index.")] = 0
+    shards: Annotated[
+        int, Meta(ge=1, le=1024), Meta(description="Number of primary shards of the content index.")
+    ] = 1
+    replicas: Annotated[
+        int, Meta(ge=0, le=1000), Meta(description="Number of replicas of the content index.")
+    ] = 0
     compression: Annotated[
         Literal["zstd", "none"],
         Meta(
-            description="Of the records in a SQLite file, as they are written from now on; `none` stores "
-            "plain text, eight times as large, for who reads with nothing but SQL."
+            description="Compression of records in a SQLite file, for records written from now on; `none` "
+            "stores plain text, eight times as large, which you can read with SQL alone."
         ),
     ] = "zstd"
     codec: Annotated[
         Literal["default", "best_compression"],
-        Meta(description="`best_compression` packs the records of the next load tighter on OpenSearch."),
+        Meta(
+            description="Codec of the OpenSearch index, from the next load on; `best_compression` saves disk "
+            "space."
+        ),
     ] = "default"
     senders: Annotated[
         int,
         Meta(ge=1, le=32),
         Meta(
-            description="The most bulks that a load sends to OpenSearch at once; less while nodes are busy."
+            description="Maximum number of bulks that a load sends to OpenSearch in parallel; fewer while "
+            "nodes are busy."
         ),
     ] = 4
     bulk_bytes: Annotated[
         int,
         Meta(ge=100_000, le=100_000_000),
-        Meta(description="The most bytes that a load sends to OpenSearch in one bulk."),
+        Meta(description="Maximum size of one bulk that a load sends to OpenSearch, in bytes."),
     ] = 3_000_000
 
 
-_AS_THE_STORE: Final = "not set: the store's, at the store's own origin only."
+_AS_THE_STORE: Final = "not set: that of the store, if both have the same origin."
 
 
 class CommandManagerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who is told of new content."""
+    """The Command Manager, which gets a command after new content."""
 
     enabled: Annotated[
         bool | None,
-        Meta(
-            description="Whether anybody is told; not set: yes when the store is OpenSearch, or `url` is set."
-        ),
+        Meta(description="Send the update command; not set: yes if the store is OpenSearch or `url` is set."),
     ] = None
-    url: Annotated[str | None, Meta(description="Where the Command Manager is; not set: at the store's.")] = (
-        None
-    )
-    version: Annotated[str, Meta(description="As the command says it.")] = "5.0.0"
-    target_id: Annotated[str, Meta(description="As the command says it.")] = "vulnerability-detector"
-    timeout: Annotated[Seconds, Meta(description="Seconds for a command, in all.")] = 30.0
-    username: Annotated[str | None, Meta(description=f"For Basic authentication; {_AS_THE_STORE}")] = None
-    password: Annotated[Secret | None, Meta(description="Goes with the username.")] = None
-    password_file: Annotated[Path | None, Meta(description="A file with the password.")] = None
+    url: Annotated[
+        str | None, Meta(description="URL of the Command Manager; not set: that of the store.")
+    ] = None
+    version: Annotated[str, Meta(description="Version that the command names.")] = "5.0.0"
+    target_id: Annotated[str, Meta(description="Target that the command names.")] = "vulnerability-detector"
+    timeout: Annotated[Seconds, Meta(description="Seconds for sending a command, in total.")] = 30.0
+    username: Annotated[
+        str | None, Meta(description=f"User name for Basic authentication; {_AS_THE_STORE}")
+    ] = None
+    password: Annotated[Secret | None, Meta(description="Password for that user name.")] = None
+    password_file: Annotated[Path | None, Meta(description="File that contains the password.")] = None
     ca_file: Annotated[
-        Path | None, Meta(description=f"A PEM file with the authorities to trust; {_AS_THE_STORE}")
+        Path | None, Meta(description=f"PEM file with the certificate authorities to trust; {_AS_THE_STORE}")
     ] = None
     client_cert: Annotated[
-        Path | None, Meta(description=f"A PEM file with the certificate that is shown; {_AS_THE_STORE}")
+        Path | None, Meta(description=f"PEM file with the client certificate; {_AS_THE_STORE}")
     ] = None
     client_key: Annotated[
         Path | None,
-        Meta(description="A PEM file with its private key; not set: that stands with the certificate."),
+        Meta(description="PEM file with its private key; not set: the key is in the certificate file."),
     ] = None
 
 
 class HookSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is run after a pass: a program and its arguments, without a shell."""
+    """Commands that ctisync runs after a pass: a program and its arguments, without a shell."""
 
     on_update: Annotated[
-        tuple[str, ...], Meta(description="What is run when readers have another content than before.")
+        tuple[str, ...], Meta(description="Command to run after the content for readers has changed.")
     ] = ()
-    on_error: Annotated[tuple[str, ...], Meta(description="What is run when the exit code is not 0.")] = ()
+    on_error: Annotated[tuple[str, ...], Meta(description="Command to run if the exit code is not 0.")] = ()
     on_stale: Annotated[
         tuple[str, ...],
-        Meta(description="What is run when the content has been out of step for longer than `stale_after`."),
+        Meta(description="Command to run if the content has been out of step for longer than `stale_after`."),
     ] = ()
     stale_after: Annotated[
         float,
         Meta(gt=0, le=31_536_000),
-        Meta(description="Seconds since the content was last known to be in step, after which it is stale."),
+        Meta(
+            description="Seconds after which the content is stale, counted from when it was last known to be "
+            "in step."
+        ),
     ] = 86_400.0
-    timeout: Annotated[Seconds, Meta(description="Seconds for each hook; then it is ended.")] = 60.0
+    timeout: Annotated[Seconds, Meta(description="Seconds for each hook; ctisync then stops it.")] = 60.0
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -181,7 +199,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     # As `load` returns them, `*_file` secrets are read and the folders are filled in.
 
     cti: CtiSettings = CtiSettings()
-    consumers: Annotated[tuple[ConsumerSettings, ...], Meta(description="What is followed.")] = (
+    consumers: Annotated[tuple[ConsumerSettings, ...], Meta(description="Consumers to follow.")] = (
         ConsumerSettings(),
     )
     store: StoreSettings = StoreSettings()
@@ -190,32 +208,37 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     hooks: HookSettings = HookSettings()
     ping_url: Annotated[
         Secret | None,
-        Meta(description="Is told that a run begins (`/start`) and how it has ended (itself, or `/fail`)."),
+        Meta(
+            description="Monitoring URL to ping: `/start` when a run starts, the URL itself on success, "
+            "`/fail` on failure."
+        ),
     ] = None
-    ping_url_file: Annotated[Path | None, Meta(description="A file with the `ping_url`.")] = None
+    ping_url_file: Annotated[Path | None, Meta(description="File that contains the `ping_url`.")] = None
     history: Annotated[
         int,
         Meta(ge=0, le=MOST_PASSES),
-        Meta(description="The passes over a consumer that are remembered in the store; 0: none."),
+        Meta(description="Number of passes per consumer that the store keeps in its history; 0: no history."),
     ] = 1000
     on_feed_reset: Annotated[
         Literal["refuse", "init"],
         Meta(
-            description="What `sync` does when the feed's last offset lies below ours; `init`: it starts "
-            "again by itself."
+            description="What `sync` does if the feed's last offset is lower than the stored one; `refuse`: "
+            "stop; `init`: load the snapshot again."
         ),
     ] = "refuse"
     reinit_interval: Annotated[
         float,
         Meta(ge=0, le=31_536_000),
-        Meta(description="Seconds between two initialisations that a failed change causes."),
+        Meta(
+            description="Minimum seconds between two initialisations after a change that cannot be applied."
+        ),
     ] = 86_400.0
     # Made, not given: JSON Schema knows no paths.
     state_dir: Annotated[
         Path,
         Meta(
-            description="Where this host keeps locks, downloads and the SQLite file; not set: "
-            "`$STATE_DIRECTORY`, else your state folder."
+            description="Folder of this host for locks, downloads and the SQLite file; not set: "
+            "`$STATE_DIRECTORY`, or else your state folder."
         ),
         Meta(extra_json_schema={"default": ""}),
     ] = msgspec.field(default_factory=Path)

@@ -11,16 +11,7 @@ from typing import Any, Literal, Protocol
 
 from ctisync.core.findings import Finding
 from ctisync.core.health import Verdict
-from ctisync.core.model import (
-    Change,
-    Consumer,
-    ConsumerInfo,
-    Holding,
-    OffsetRange,
-    Record,
-    Snapshot,
-    Write,
-)
+from ctisync.core.model import Change, Consumer, ConsumerInfo, Holding, OffsetRange, Record, Snapshot, Write
 from ctisync.core.pass_report import PassReport, Traffic, Work
 from ctisync.core.state import ConsumerState, RefusedSnapshot
 

@@ -55,7 +55,10 @@ def words_of(text: str, before: str, until: str = "\n## ") -> list[str]:
     return re.findall(r"^\| `([\w.\[\]-]+)` \|", table, re.MULTILINE)
 
 
-FIELDS: Final = {*words_of(EVENTS, "in each line", "\nThe others"), *words_of(EVENTS, "\nThe others:\n")}
+FIELDS: Final = {
+    *words_of(EVENTS, "\nEach line has these fields", "\nThe others"),
+    *words_of(EVENTS, "\nThe others:\n"),
+}
 
 
 @pytest.mark.parametrize("path", GENERATED, ids=lambda path: path.name)
@@ -183,7 +186,10 @@ def test_what_passes_write_is_what_the_page_says(stage: Stage) -> None:
         churn(stage.feed.history, 30)
     lines += stage.run("init-snapshot", "--log-format", "json", CTISYNC_CTI__URL="nonsense").text.splitlines()
     told = [json.loads(line) for line in lines]
-    documented, each_line = log_events.documented(), words_of(EVENTS, "in each line", "\nThe others")
+    documented, each_line = (
+        log_events.documented(),
+        words_of(EVENTS, "\nEach line has these fields", "\nThe others"),
+    )
 
     assert {"retry", "initialised", "range-applied", "command-not-accepted", "failed"} <= {
         line["event"] for line in told

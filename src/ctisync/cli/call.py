@@ -1,7 +1,8 @@
 """The options that all commands have in common, and what they come to."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -18,6 +19,8 @@ from ctisync.settings import Found, Settings, find
 from ctisync.settings.proxies import proxy_secrets
 
 CLOCK: Final = SystemClock()
+
+Command = Callable[..., int]
 
 
 def _names_of_consumers(context: typer.Context) -> list[str]:
@@ -93,43 +96,92 @@ class Call(msgspec.Struct, frozen=True):
         return self.consumers[0]
 
 
-def call_of(
-    context: typer.Context,
-    config: Path | None,
-    consumers: Sequence[str] | None,
-    verbose: bool,
-    quiet: bool,
-    log_format: Format,
-) -> Call:
-    console = console_of(context, verbose, quiet, log_format)
-    settings = found_settings(config, console).settings
-    return Call(settings, chosen(settings, consumers), console, named=bool(consumers))
+class Given:
+    """A command's call: its context, and the options that `common` adds to each command."""
+
+    def __init__(
+        self,
+        context: typer.Context,
+        *,
+        verbose: bool,
+        quiet: bool,
+        log_format: Format,
+        config: Path | None = None,
+        consumer: Sequence[str] | None = None,
+    ) -> None:
+        self.context = context
+        self.quiet = quiet
+        self._verbose = verbose
+        self._log_format = log_format
+        self._config = config
+        self._consumer = consumer
+
+    def console(self) -> Console:
+        """Raises UsageError for -v with -q."""
+        console: Console = self.context.obj
+        if self._verbose and self.quiet:
+            raise UsageError("-v and -q contradict each other", hint=f"{self.context.command_path} -v")
+        given: Any = self.context.get_parameter_source("log_format")
+        console.configure(
+            least="debug" if self._verbose else "warning" if self.quiet else "info",
+            log_format=None if given.name == "DEFAULT" else self._log_format,
+        )
+        return console
+
+    def found(self) -> Found:
+        """The settings and where they come from; from here on the console shows none of their secrets."""
+        console, found = self.console(), find(self._config)
+        console.mask((*found.settings.secrets, *proxy_secrets(os.environ)))
+        return found
+
+    def consumers(self, settings: Settings) -> tuple[Consumer, ...]:
+        """All that are followed, or those that the options name, in this order, once each."""
+        if not self._consumer:
+            return settings.followed
+        return tuple(dict.fromkeys(_named(settings.followed, each) for each in self._consumer))
+
+    def call(self) -> Call:
+        """With settings and consumers."""
+        settings = self.found().settings
+        return Call(settings, self.consumers(settings), self.console(), named=bool(self._consumer))
 
 
-def found_settings(config: Path | None, console: Console) -> Found:
-    """The settings and where they come from; from here on `console` shows none of their secrets."""
-    found = find(config)
-    console.mask((*found.settings.secrets, *proxy_secrets(os.environ)))
-    return found
+def _parameter(name: str, annotation: Any, default: Any = None) -> Parameter:
+    return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
 
 
-def console_of(context: typer.Context, verbose: bool, quiet: bool, log_format: Format) -> Console:
-    console: Console = context.obj
-    if verbose and quiet:
-        raise UsageError("-v and -q contradict each other", hint=f"{context.command_path} -v")
-    given: Any = context.get_parameter_source("log_format")
-    console.configure(
-        least="debug" if verbose else "warning" if quiet else "info",
-        log_format=None if given.name == "DEFAULT" else log_format,
-    )
-    return console
+_CONFIG: Final = _parameter("config", ConfigOption)
+_CONSUMER: Final = _parameter("consumer", ConsumerOption)
+_ALWAYS: Final = (
+    _parameter("verbose", VerboseOption, default=False),
+    _parameter("quiet", QuietOption, default=False),
+    _parameter("log_format", LogFormatOption, default="text"),
+)
 
 
-def chosen(settings: Settings, wanted: Sequence[str] | None) -> tuple[Consumer, ...]:
-    """All consumers, or those of these names (or `context/name`), in this order, each once."""
-    if not wanted:
-        return settings.followed
-    return tuple(dict.fromkeys(_named(settings.followed, each) for each in wanted))
+def common(*, config: bool = True, consumer: bool = True) -> Callable[[Command], Command]:
+    """Adds the options that commands share behind a command's own; it gets them as its first argument.
+
+    `config`, `consumer`: whether it takes these, too.
+    """
+    shared = [*[_CONFIG] * config, *[_CONSUMER] * consumer, *_ALWAYS]
+
+    def with_common(command: Command) -> Command:
+        own = list(signature(command, eval_str=True).parameters.values())[1:]
+
+        def called(context: typer.Context, **options: Any) -> int:
+            given = Given(context, **{each.name: options.pop(each.name) for each in shared})
+            return command(given, **options)
+
+        # Typer reads what a command takes from its signature.
+        context = Parameter("context", Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
+        takes = [context, *(each.replace(kind=Parameter.KEYWORD_ONLY) for each in own), *shared]
+        called.__signature__ = Signature(takes)  # type: ignore[attr-defined]
+        called.__annotations__ = {each.name: each.annotation for each in takes}
+        called.__name__, called.__doc__ = command.__name__, command.__doc__
+        return called
+
+    return with_common
 
 
 def _named(followed: Sequence[Consumer], wanted: str) -> Consumer:

@@ -7,16 +7,7 @@ from typing import Annotated
 import typer
 
 from ctisync.cli.app import Teaching, app, list_commands
-from ctisync.cli.call import (
-    ConfigOption,
-    JsonOption,
-    LogFormatOption,
-    QuietOption,
-    VerboseOption,
-    console_of,
-    found_settings,
-    print_document,
-)
+from ctisync.cli.call import Given, JsonOption, common, print_document
 from ctisync.errors import DONE
 from ctisync.process import print_result
 from ctisync.settings import Settings
@@ -39,8 +30,9 @@ def _names_of_settings() -> list[str]:
 
 
 @config.command()
+@common(consumer=False)
 def show(
-    context: typer.Context,
+    given: Given,
     name: Annotated[
         str | None,
         typer.Argument(
@@ -50,16 +42,12 @@ def show(
         ),
     ] = None,
     as_json: JsonOption = False,
-    config: ConfigOption = None,
-    verbose: VerboseOption = False,
-    quiet: QuietOption = False,
-    log_format: LogFormatOption = "text",
 ) -> int:
     """Show each setting, its value and its source. Secrets stay hidden."""
     from ctisync.commands.config import show as command
 
-    console = console_of(context, verbose, quiet, log_format)
-    found = found_settings(config, console)
+    console = given.console()
+    found = given.found()
     if as_json:
         print_document(command.as_document(found, os.environ, name))
     else:
@@ -68,8 +56,9 @@ def show(
 
 
 @config.command()
+@common(consumer=False)
 def get(
-    context: typer.Context,
+    given: Given,
     name: Annotated[
         str,
         typer.Argument(
@@ -78,59 +67,50 @@ def get(
             autocompletion=_names_of_settings,
         ),
     ],
-    config: ConfigOption = None,
-    verbose: VerboseOption = False,
-    quiet: QuietOption = False,
-    log_format: LogFormatOption = "text",
 ) -> int:
     """Print only the value of one setting, for scripts; a list is printed one entry per line."""
     from ctisync.commands.config import show as command
 
-    console = console_of(context, verbose, quiet, log_format)
-    print_result(console.masked(command.as_value(found_settings(config, console), name)))
+    console = given.console()
+    print_result(console.masked(command.as_value(given.found(), name)))
     return DONE
 
 
 @config.command()
+@common(consumer=False)
 def check(
-    context: typer.Context,
-    config: ConfigOption = None,
-    verbose: VerboseOption = False,
-    quiet: QuietOption = False,
-    log_format: LogFormatOption = "text",
+    given: Given,
 ) -> int:
     """Check the settings, report all mistakes at once, and warn of likely ones."""
     from ctisync.settings.doubts import doubts, folder_doubts
 
-    console = console_of(context, verbose, quiet, log_format)
+    console = given.console()
     try:
-        found = found_settings(config, console)
+        found = given.found()
     except Several as several:
         for each in several.errors:
             console.error(each)
         return several.exit_code
     for doubt in (*doubts(found), *folder_doubts(found.settings)):
         console.event("warning", "settings", message=doubt.message, hint=doubt.hint)
-    if not quiet:
+    if not given.quiet:
         print_result("the settings can be used")
     return DONE
 
 
 @config.command()
+@common(config=False, consumer=False)
 def init(
-    context: typer.Context,
+    given: Given,
     output: Annotated[
         Path | None,
         typer.Option("--output", metavar="FILE", help="File to create; ctisync never overwrites one."),
     ] = None,
-    verbose: VerboseOption = False,
-    quiet: QuietOption = False,
-    log_format: LogFormatOption = "text",
 ) -> int:
     """Print a template for a settings file: all settings with their defaults and meanings."""
     from ctisync.settings.toml_text import sample
 
-    console_of(context, verbose, quiet, log_format)
+    given.console()
     if output is None or output == STDOUT:
         print_result(sample().rstrip("\n"))
         return DONE
@@ -141,15 +121,13 @@ def init(
 
 
 @config.command()
+@common(config=False, consumer=False)
 def schema(
-    context: typer.Context,
-    verbose: VerboseOption = False,
-    quiet: QuietOption = False,
-    log_format: LogFormatOption = "text",
+    given: Given,
 ) -> int:
     """Print the JSON Schema of a settings file, for editors."""
     from ctisync.commands.config.schema import schema as command
 
-    console_of(context, verbose, quiet, log_format)
+    given.console()
     print_document(command())
     return DONE

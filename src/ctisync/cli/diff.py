@@ -7,21 +7,16 @@ from typing import Annotated
 import typer
 
 from ctisync.cli.app import app
-from ctisync.cli.call import (
-    JsonLinesOption,
-    LogFormatOption,
-    QuietOption,
-    VerboseOption,
-    console_of,
-)
+from ctisync.cli.call import Given, JsonLinesOption, common
 from ctisync.errors import DONE, AuditFailed
 from ctisync.harmless import harmless
 from ctisync.process import print_json, print_result
 
 
 @app.command()
+@common(config=False, consumer=False)
 def diff(
-    context: typer.Context,
+    given: Given,
     old: Annotated[Path, typer.Argument(metavar="OLD", help="The older export; -: standard input.")],
     new: Annotated[
         Path, typer.Argument(metavar="NEW", help="The newer export; only one of the two can be -.")
@@ -30,14 +25,11 @@ def diff(
     exit_code: Annotated[
         bool, typer.Option("--exit-code", help="Exit with 9 if there are differences.")
     ] = False,
-    verbose: VerboseOption = False,
-    quiet: QuietOption = False,
-    log_format: LogFormatOption = "text",
 ) -> int:
     """Compare two exports: records that only one of them has, and records that differ."""
     from ctisync.commands import diff as command
 
-    console_of(context, verbose, quiet, log_format)
+    given.console()
     counted: Counter[str] = Counter()
     for found in command.compare(old, new):
         counted[found.what] += 1

@@ -6,20 +6,16 @@ from typing import Annotated
 import typer
 
 from ctisync.cli.app import app
-from ctisync.cli.call import (
-    LogFormatOption,
-    QuietOption,
-    VerboseOption,
-    console_of,
-)
+from ctisync.cli.call import Given, common
 from ctisync.errors import DONE, UsageError
 from ctisync.process import print_result
 from ctisync.whole_file import STDOUT
 
 
 @app.command()
+@common(config=False, consumer=False)
 def examples(
-    context: typer.Context,
+    given: Given,
     name: Annotated[
         str | None, typer.Argument(metavar="NAME", help="Example to print; without it, ctisync lists all.")
     ] = None,
@@ -27,14 +23,11 @@ def examples(
         Path | None,
         typer.Option("--output", metavar="DIR", help="Folder to copy to; ctisync overwrites no file."),
     ] = None,
-    verbose: VerboseOption = False,
-    quiet: QuietOption = False,
-    log_format: LogFormatOption = "text",
 ) -> int:
     """List, print or copy the examples: schedules, alert rules, roles."""
     from ctisync.commands import examples as command
 
-    console_of(context, verbose, quiet, log_format)
+    given.console()
     if output == STDOUT:
         raise UsageError("--output names a folder here", hint="ctisync examples NAME (prints one)")
     if output is not None:

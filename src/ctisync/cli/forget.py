@@ -5,24 +5,16 @@ from typing import Annotated
 import typer
 
 from ctisync.cli.app import app
-from ctisync.cli.call import (
-    CLOCK,
-    ConfigOption,
-    DryRunOption,
-    LogFormatOption,
-    QuietOption,
-    VerboseOption,
-    console_of,
-    found_settings,
-)
+from ctisync.cli.call import CLOCK, DryRunOption, Given, common
 from ctisync.errors import DONE, UsageError
 from ctisync.harmless import quoted
 from ctisync.process import confirmed, print_result
 
 
 @app.command()
+@common(consumer=False)
 def forget(
-    context: typer.Context,
+    given: Given,
     consumer: Annotated[
         str | None,
         typer.Option(
@@ -31,16 +23,11 @@ def forget(
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
     dry_run: DryRunOption = False,
-    config: ConfigOption = None,
-    verbose: VerboseOption = False,
-    quiet: QuietOption = False,
-    log_format: LogFormatOption = "text",
 ) -> int:
     """Remove a consumer from the store: content, state, history, lease, downloads."""
     from ctisync.commands import forget as command
 
-    console = console_of(context, verbose, quiet, log_format)
-    settings = found_settings(config, console).settings
+    settings = given.found().settings
     if consumer is None:
         names = ", ".join(map(str, settings.followed))
         raise UsageError(
@@ -53,7 +40,7 @@ def forget(
         return DONE
     command.refuse_while_at_work(settings, held)
     if held.is_empty:
-        if not quiet:
+        if not given.quiet:
             print_result(command.nothing(held))
         return DONE
     if not yes:
@@ -64,6 +51,6 @@ def forget(
         if not answer:
             raise UsageError("nothing was removed, since you did not say y", hint=typed)
     command.forget(settings, held, CLOCK)
-    if not quiet:
+    if not given.quiet:
         print_result(command.removed(held))
     return DONE

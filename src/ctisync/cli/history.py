@@ -7,25 +7,16 @@ from typing import Annotated
 import typer
 
 from ctisync.cli.app import app
-from ctisync.cli.call import (
-    CLOCK,
-    ConfigOption,
-    ConsumerOption,
-    JsonOption,
-    LogFormatOption,
-    QuietOption,
-    VerboseOption,
-    call_of,
-    print_document,
-)
+from ctisync.cli.call import CLOCK, Given, JsonOption, common, print_document
 from ctisync.errors import DONE, UsageError
 from ctisync.process import print_drawn
 from ctisync.settings.checks import MOST_PASSES
 
 
 @app.command()
+@common()
 def history(
-    context: typer.Context,
+    given: Given,
     last: Annotated[
         int | None,
         typer.Option(
@@ -37,18 +28,13 @@ def history(
         typer.Option("--html", metavar="FILE", help="Write a self-contained HTML page with charts."),
     ] = None,
     as_json: JsonOption = False,
-    config: ConfigOption = None,
-    consumer: ConsumerOption = None,
-    verbose: VerboseOption = False,
-    quiet: QuietOption = False,
-    log_format: LogFormatOption = "text",
 ) -> int:
     """Show the last passes, newest first: result, duration, and offsets behind."""
     from ctisync.commands.history import look as command
 
     if html is not None and as_json:
         raise UsageError("--html and --json contradict each other", hint="ctisync history --json")
-    call = call_of(context, config, consumer, verbose, quiet, log_format)
+    call = given.call()
     most = last or (20 if html is None and not as_json else MOST_PASSES)
     found = command.look(call.settings, call.consumers, CLOCK, most)
     if html is not None:

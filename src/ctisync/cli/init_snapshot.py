@@ -5,26 +5,16 @@ from typing import Annotated
 import typer
 
 from ctisync.cli.app import app
-from ctisync.cli.call import (
-    ConfigOption,
-    ConsumerOption,
-    DryRunOption,
-    LogFormatOption,
-    MetricsOption,
-    NowOption,
-    QuietOption,
-    TolerateCooldownOption,
-    VerboseOption,
-    call_of,
-)
+from ctisync.cli.call import DryRunOption, Given, MetricsOption, NowOption, TolerateCooldownOption, common
 from ctisync.cli.passes import load_or_foretell, sync_or_foretell
 from ctisync.core.model import MAX_OFFSET
 from ctisync.errors import UsageError
 
 
 @app.command("init-snapshot")
+@common()
 def init_snapshot(
-    context: typer.Context,
+    given: Given,
     source: Annotated[
         str | None,
         typer.Option(
@@ -47,19 +37,14 @@ def init_snapshot(
     tolerate_cooldown: TolerateCooldownOption = False,
     metrics: MetricsOption = None,
     dry_run: DryRunOption = False,
-    config: ConfigOption = None,
-    consumer: ConsumerOption = None,
-    verbose: VerboseOption = False,
-    quiet: QuietOption = False,
-    log_format: LogFormatOption = "text",
 ) -> int:
     """Load a snapshot, replace the content, and stop."""
-    call = call_of(context, config, consumer, verbose, quiet, log_format)
+    call = given.call()
     if source is not None:
-        return load_or_foretell(context, call, source, offset, metrics, dry_run=dry_run)
+        return load_or_foretell(given.context, call, source, offset, metrics, dry_run=dry_run)
     if offset is not None:
         raise UsageError("--offset goes with --from", hint="ctisync init-snapshot --from FILE --offset N")
     from ctisync.wiring import policy
 
     allowed = policy(call.settings, "init-snapshot", tolerate_cooldown=tolerate_cooldown, now=now)
-    return sync_or_foretell(context, call, allowed, metrics, dry_run=dry_run)
+    return sync_or_foretell(given.context, call, allowed, metrics, dry_run=dry_run)

@@ -5,39 +5,26 @@ from typing import Annotated
 import typer
 
 from ctisync.cli.app import app
-from ctisync.cli.call import (
-    CLOCK,
-    ConfigOption,
-    ConsumerOption,
-    JsonLinesOption,
-    LogFormatOption,
-    QuietOption,
-    VerboseOption,
-    call_of,
-)
+from ctisync.cli.call import CLOCK, Given, JsonLinesOption, common
 from ctisync.errors import DONE
 from ctisync.harmless import harmless
 from ctisync.process import print_json, print_result
 
 
 @app.command()
+@common()
 def log(
-    context: typer.Context,
+    given: Given,
     name: Annotated[
         str | None, typer.Argument(metavar="NAME", help="Only this record: CVE-2024-3094.")
     ] = None,
     last: Annotated[int, typer.Option("--last", metavar="N", min=1, help="Maximum number of lines.")] = 100,
     as_json: JsonLinesOption = False,
-    config: ConfigOption = None,
-    consumer: ConsumerOption = None,
-    verbose: VerboseOption = False,
-    quiet: QuietOption = False,
-    log_format: LogFormatOption = "text",
 ) -> int:
     """List the records that the last passes created, updated and deleted, newest first."""
     from ctisync.commands import log as command
 
-    call = call_of(context, config, consumer, verbose, quiet, log_format)
+    call = given.call()
     told = False
     for one, entry in command.touched(call.settings, call.consumers, CLOCK, name, last):
         told = True

@@ -5,37 +5,24 @@ from typing import Annotated
 import typer
 
 from ctisync.cli.app import app
-from ctisync.cli.call import (
-    CLOCK,
-    ConfigOption,
-    ConsumerOption,
-    JsonOption,
-    LogFormatOption,
-    QuietOption,
-    VerboseOption,
-    call_of,
-)
+from ctisync.cli.call import CLOCK, Given, JsonOption, common
 from ctisync.errors import DONE
 from ctisync.process import print_json, print_result
 
 
 @app.command()
+@common()
 def show(
-    context: typer.Context,
+    given: Given,
     names: Annotated[
         list[str], typer.Argument(metavar="NAME", help="Name of a record: CVE-2024-3094; repeat for more.")
     ],
     as_json: JsonOption = False,
-    config: ConfigOption = None,
-    consumer: ConsumerOption = None,
-    verbose: VerboseOption = False,
-    quiet: QuietOption = False,
-    log_format: LogFormatOption = "text",
 ) -> int:
     """Show records: title, severity, what is affected, references."""
     from ctisync.commands import show as command
 
-    call = call_of(context, config, consumer, verbose, quiet, log_format)
+    call = given.call()
     into = call.only_consumer("show looks into")
     lines, missing = command.find(call.settings, into, names, CLOCK, call.console)
     for number, line in enumerate(lines):

@@ -6,25 +6,15 @@ from typing import Annotated
 import typer
 
 from ctisync.cli.app import app
-from ctisync.cli.call import (
-    CLOCK,
-    ConfigOption,
-    ConsumerOption,
-    JsonOption,
-    LogFormatOption,
-    QuietOption,
-    VerboseOption,
-    call_of,
-    print_check,
-    print_document,
-)
+from ctisync.cli.call import CLOCK, Given, JsonOption, common, print_check, print_document
 from ctisync.errors import DONE, CtisyncError, UsageError
 from ctisync.process import print_drawn
 
 
 @app.command()
+@common()
 def status(
-    context: typer.Context,
+    given: Given,
     remote: Annotated[bool, typer.Option("--remote", help="Also ask the feed.")] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Print one line, and exit as a monitoring plugin does.")
@@ -47,11 +37,6 @@ def status(
         str | None, typer.Option("--crit-age", metavar="TIME", help="CRITICAL if out of step for longer.")
     ] = None,
     as_json: JsonOption = False,
-    config: ConfigOption = None,
-    consumer: ConsumerOption = None,
-    verbose: VerboseOption = False,
-    quiet: QuietOption = False,
-    log_format: LogFormatOption = "text",
 ) -> int:
     """Show what is stored, how old it is, and problems. Changes nothing."""
     from ctisync.commands.status import check as checking
@@ -63,16 +48,16 @@ def status(
         limits = checking.thresholds(warn_behind, crit_behind, warn_age, crit_age)
         if limits != checking.USUAL and not check:
             raise UsageError("--warn-... and --crit-... go with --check", hint="ctisync status --check")
-        call = call_of(context, config, consumer, verbose, quiet, log_format)
+        call = given.call()
         found = command.look(
             call.settings, call.consumers, CLOCK, call.console, remote=remote, certificates=check
         )
     except CtisyncError as error:
         if not check:
             raise
-        return print_check(context, *checking.check_failed(error))
+        return print_check(given.context, *checking.check_failed(error))
     if check:
-        return print_check(context, *checking.check(found, CLOCK.now(), limits))
+        return print_check(given.context, *checking.check(found, CLOCK.now(), limits))
     if as_json:
         print_document(command.as_document(found))
     else:

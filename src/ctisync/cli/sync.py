@@ -5,24 +5,14 @@ from typing import Annotated
 import typer
 
 from ctisync.cli.app import app
-from ctisync.cli.call import (
-    ConfigOption,
-    ConsumerOption,
-    DryRunOption,
-    LogFormatOption,
-    MetricsOption,
-    NowOption,
-    QuietOption,
-    TolerateCooldownOption,
-    VerboseOption,
-    call_of,
-)
+from ctisync.cli.call import DryRunOption, Given, MetricsOption, NowOption, TolerateCooldownOption, common
 from ctisync.cli.passes import sync_or_foretell
 
 
 @app.command()
+@common()
 def sync(
-    context: typer.Context,
+    given: Given,
     keep: Annotated[
         bool, typer.Option("--keep", help="Cancel an unfinished init-snapshot and keep the content.")
     ] = False,
@@ -30,15 +20,10 @@ def sync(
     tolerate_cooldown: TolerateCooldownOption = False,
     metrics: MetricsOption = None,
     dry_run: DryRunOption = False,
-    config: ConfigOption = None,
-    consumer: ConsumerOption = None,
-    verbose: VerboseOption = False,
-    quiet: QuietOption = False,
-    log_format: LogFormatOption = "text",
 ) -> int:
     """Bring the content in step with the feed: initialise or update as needed."""
-    call = call_of(context, config, consumer, verbose, quiet, log_format)
     from ctisync.wiring import policy
 
+    call = given.call()
     allowed = policy(call.settings, "sync", tolerate_cooldown=tolerate_cooldown, now=now, keep=keep)
-    return sync_or_foretell(context, call, allowed, metrics, dry_run=dry_run)
+    return sync_or_foretell(given.context, call, allowed, metrics, dry_run=dry_run)

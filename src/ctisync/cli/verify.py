@@ -5,24 +5,15 @@ from typing import Annotated
 import typer
 
 from ctisync.cli.app import app
-from ctisync.cli.call import (
-    CLOCK,
-    ConfigOption,
-    ConsumerOption,
-    JsonOption,
-    LogFormatOption,
-    QuietOption,
-    VerboseOption,
-    call_of,
-    print_document,
-)
+from ctisync.cli.call import CLOCK, Given, JsonOption, common, print_document
 from ctisync.errors import DONE
 from ctisync.process import print_result
 
 
 @app.command()
+@common()
 def verify(
-    context: typer.Context,
+    given: Given,
     deep: Annotated[bool, typer.Option("--deep", help="Decode every record.")] = False,
     against: Annotated[
         str | None,
@@ -31,16 +22,11 @@ def verify(
         ),
     ] = None,
     as_json: JsonOption = False,
-    config: ConfigOption = None,
-    consumer: ConsumerOption = None,
-    verbose: VerboseOption = False,
-    quiet: QuietOption = False,
-    log_format: LogFormatOption = "text",
 ) -> int:
     """Check the stored content and state for errors. Changes nothing."""
     from ctisync.commands import verify as command
 
-    call = call_of(context, config, consumer, verbose, quiet, log_format)
+    call = given.call()
     if against is None:
         found = command.verify(call.settings, call.consumers, CLOCK, call.console, deep=deep)
     else:

@@ -3,15 +3,17 @@
 from collections import deque
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
 
 import msgspec
 
-from ctisync.core.fold import Folded
 from ctisync.core.model import Consumer, Delete, Moment
 from ctisync.core.state import STALE, ConsumerState, Phase, believed, in_step_at
 from ctisync.core.steps import End, Mode
 from ctisync.errors import AFTER_STOP, DONE, CtisyncError, after_asked
+
+if TYPE_CHECKING:  # it brings the JSON libraries along, which reading a history does not need
+    from ctisync.core.fold import Folded
 
 Reason = Literal["update", "error", "stale"]
 How = Literal["created", "updated", "deleted", "loaded"]
@@ -165,7 +167,7 @@ class Draft:
         self._records += records
         self._touch(Touched(offset, "loaded", ""))
 
-    def applied(self, changes: int, folded: Folded) -> Iterator[Touched]:
+    def applied(self, changes: int, folded: "Folded") -> Iterator[Touched]:
         """A range of so many changes is in the content; what it did to each record, in order."""
         self._changes += changes
         self._records += len(folded.writes)

@@ -12,15 +12,7 @@ from typing import Final, NoReturn
 import msgspec
 
 from ctisync.core.links import public_link
-from ctisync.core.model import (
-    MAX_NAME_BYTES,
-    MAX_OFFSET,
-    Change,
-    ConsumerInfo,
-    Json,
-    Record,
-    Snapshot,
-)
+from ctisync.core.model import MAX_NAME_BYTES, MAX_OFFSET, Change, ConsumerInfo, Json, Record, Snapshot
 from ctisync.errors import FeedRefused
 
 _decoder: Final = msgspec.json.Decoder(float_hook=Decimal)

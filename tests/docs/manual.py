@@ -69,7 +69,7 @@ def page() -> str:
     found = commands()
     (top, *others) = found
     lines = [
-        '.\\" Made of the program itself: make man',
+        '.\\" Generated from the program: make man',
         '.TH CTISYNC 1 "" ctisync "User commands"',
         ".SH NAME",
         f"ctisync \\- {prose(_as_name(root().help))}",

@@ -13,7 +13,7 @@ from ctisync.core.findings import Finding
 from ctisync.core.health import Verdict
 from ctisync.core.model import Change, Consumer, ConsumerInfo, Holding, OffsetRange, Record, Snapshot, Write
 from ctisync.core.pass_report import PassReport, Traffic, Work
-from ctisync.core.state import ConsumerState, RefusedSnapshot
+from ctisync.core.state import ConsumerState, RefusedSnapshot, Standing
 
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -296,6 +296,10 @@ class HistoryStore(Protocol):
 
 class Store(PassStore, InspectedStore, DiagnosedStore, HistoryStore, Protocol):
     """Where content, state and history are kept."""
+
+    def standing(self, consumer: Consumer) -> Standing:
+        """What `look`, `count` and `hidden` tell, for little more than one of them costs, and whether readers
+        have another content than the one that the state speaks of."""
 
     def count(self, consumer: Consumer) -> int | None:
         """Records in the live content; None when there is none."""

@@ -33,6 +33,7 @@ CONSUMER_KEYS: Final = {
     "asked_at",
     "at_work",
     "last_failure",
+    "alias_moved",
     "error",
 }
 """Of each consumer in `status --json`."""

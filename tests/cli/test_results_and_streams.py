@@ -143,6 +143,7 @@ def test_status_in_json_is_the_contracts(ctisync: Ctisync, feed: FeedSimulator) 
         "asked_at": None,
         "at_work": None,
         "last_failure": None,
+        "alias_moved": None,
         "error": None,
     }
 

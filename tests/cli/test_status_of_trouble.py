@@ -202,3 +202,46 @@ def test_an_initialisation_that_is_asked_for_is_told_until_it_is_done(
     stored.heal()
     assert ctisync.run("sync", "-q").returncode == 0
     assert consumer_of(ctisync)["asked_at"] is None
+
+
+def test_an_alias_that_was_moved_to_another_generation_is_critical_until_a_pass_gives_it_back(
+    ctisync: Ctisync, node: OpenSearchNode
+) -> None:
+    """Readers have a content that no offset speaks of, and its records are counted as if all were well."""
+    [stored] = node.request("GET", f"/_alias/{INDEX}")
+    assert ctisync.run("init-snapshot", "-q").returncode == 0
+    [live] = node.request("GET", f"/_alias/{INDEX}")
+    moves = [
+        {"remove": {"index": live, "alias": INDEX}},
+        {"add": {"index": stored, "alias": INDEX}},
+    ]
+    assert consumer_of(ctisync)["alias_moved"] is None
+    node.request("POST", "/_aliases", {"actions": moves})
+
+    checked = ctisync.run("status", "--check")
+    assert (checked.returncode, f"alias {INDEX} was moved to {stored}" in checked.stdout) == (2, True), (
+        checked
+    )
+    table = ctisync.run("status").stdout
+    assert re.search(rf"moved +alias {INDEX} leads to {stored}", table), table
+    assert re.search(r"to do +ctisync sync", table), table
+    assert consumer_of(ctisync)["alias_moved"] == {"to": stored, "from": live}
+    [content] = [
+        each
+        for each in json.loads(ctisync.run("doctor", "--json").stdout)["checks"]
+        if each["check"] == "content"
+    ]
+    assert (content["health"], "was moved to" in content["said"]) == ("failed", True), content
+
+    assert ctisync.run("sync", "-q").returncode == 0
+    assert consumer_of(ctisync)["alias_moved"] is None
+    assert ctisync.run("status", "--check").returncode == 0
+
+
+def test_status_asks_once_which_generations_a_consumer_has(ctisync: Ctisync, node: OpenSearchNode) -> None:
+    """Each such request has a busy cluster tell the settings of every generation."""
+    with indexer(node) as opened:
+        ctisync.environ["CTISYNC_STORE__URL"] = opened.url
+        assert ctisync.run("status").returncode == 0
+        asked = [each.target for each in opened.received if f"-*,{INDEX}?" in each.target.replace("%2C", ",")]
+    assert len(asked) == 1, asked

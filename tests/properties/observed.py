@@ -21,7 +21,7 @@ from ctisync.core.model import (
     Write,
 )
 from ctisync.core.pass_report import PassReport, Work
-from ctisync.core.state import ConsumerState, RefusedSnapshot
+from ctisync.core.state import ConsumerState, RefusedSnapshot, Standing
 from ctisync.core.steps import Mode
 from ctisync.ports import CommandManager, Feed, Inspection, Load, SnapshotFile, Store, Writer
 
@@ -112,6 +112,9 @@ class ObservedStore:
     def writer(self, consumer: Consumer) -> Iterator["ObservedWriter"]:
         with self._process.within(lambda: self._inner.writer(consumer)) as writer:
             yield ObservedWriter(writer, self._process)
+
+    def standing(self, consumer: Consumer) -> Standing:
+        return self._inner.standing(consumer)
 
     def count(self, consumer: Consumer) -> int | None:
         return self._inner.count(consumer)

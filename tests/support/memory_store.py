@@ -14,7 +14,7 @@ from ctisync.core.findings import Finding
 from ctisync.core.health import Verdict, ok
 from ctisync.core.model import Consumer, Holding, Put, Record, Snapshot, Write
 from ctisync.core.pass_report import PassReport, Work
-from ctisync.core.state import ConsumerState, load_abandoned, load_begun
+from ctisync.core.state import ConsumerState, Standing, load_abandoned, load_begun
 from ctisync.errors import AnotherPass, EmptyStore
 from ctisync.stores import invariants
 
@@ -68,6 +68,9 @@ class MemoryStore:
     @contextmanager
     def writer(self, consumer: Consumer) -> Iterator["MemoryWriter"]:
         yield MemoryWriter(self._storage, consumer)
+
+    def standing(self, consumer: Consumer) -> Standing:
+        return Standing(self.look(consumer), self.count(consumer))
 
     def count(self, consumer: Consumer) -> int | None:
         content = self._storage.get(consumer).content

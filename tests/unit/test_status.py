@@ -12,7 +12,7 @@ from ctisync.commands.status.check import Thresholds, check, duration, threshold
 from ctisync.commands.status.look import Seen, Status, ago, as_document
 from ctisync.commands.status.table import as_table
 from ctisync.core.model import Consumer
-from ctisync.core.state import ConsumerState, Cooldown, FailedChange, Owed, RefusedSnapshot
+from ctisync.core.state import ConsumerState, Cooldown, FailedChange, Moved, Owed, RefusedSnapshot
 from ctisync.errors import UsageError
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -303,3 +303,13 @@ def test_the_table_says_until_when_the_feed_is_left_alone_and_the_document_stays
     assert "until 2026-03-01T12:05:00Z: https://feed answers 429" in told
     assert "left alone" not in as_table(status(cooling), io.StringIO(), NOW + timedelta(minutes=5))
     assert as_document(status(cooling)) == as_document(status(READY))
+
+
+def test_readers_who_have_another_content_than_the_state_are_told_of_whatever_else_there_is() -> None:
+    moved = Moved(to="ctisync-old", was="ctisync-new")
+    for state in (READY, but(failed=FAILED), but(owed=Owed(100)), but(checked_at=None)):
+        one = Seen(Consumer(), state, 7, moved=moved)
+        line, code = check(Status("s", (one,)), NOW)
+        assert (code, "was moved to ctisync-old" in line, "ctisync sync" in line) == (2, True, True)
+        [told] = as_document(Status("s", (one,)))["consumers"]
+        assert told["alias_moved"] == {"to": "ctisync-old", "from": "ctisync-new"}

@@ -181,8 +181,9 @@ def _store(
     def see(store: Store, consumer: Consumer) -> Iterator[Verdict]:
         """No verdict but for what keeps it from being seen."""
         tells = settings.command_manager.enabled is not False
-        state = as_it_holds(store.look(consumer), settings, clock)
-        seen.append(Seen(consumer, state, store.count(consumer), tells))
+        found = store.standing(consumer)
+        state = as_it_holds(found.state, settings, clock)
+        seen.append(Seen(consumer, state, found.records, tells, moved=found.moved))
         yield from ()
 
     return list(guarded("store", look)), seen

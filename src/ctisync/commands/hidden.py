@@ -5,7 +5,12 @@ from ctisync.ports import InspectedStore, Log
 
 
 def tell_hidden(store: InspectedStore, consumer: Consumer, log: Log) -> None:
-    if (what := store.hidden(consumer)) is not None:
+    tell(store.hidden(consumer), consumer, log)
+
+
+def tell(what: str | None, consumer: Consumer, log: Log) -> None:
+    """`what`: what `ports.InspectedStore.hidden` says."""
+    if what is not None:
         log.event(
             "warning",
             "content-hidden",

@@ -164,6 +164,23 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fal
         return cooldown if server is None or cooldown.server in (None, server) else None
 
 
+class Moved(msgspec.Struct, frozen=True):
+    """Readers have content `to` under their name; the state speaks of content `was`."""
+
+    to: str
+    was: str | None
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """What a store has of a consumer, as one look finds it: `records` of the live content, None without one;
+    what is `hidden` of it from the user; `moved` if readers have another content than the state's."""
+
+    state: ConsumerState
+    records: int | None
+    hidden: str | None = None
+    moved: Moved | None = None
+
+
 STALE: Final = timedelta(hours=24)
 """A content that was last known to be in step longer ago than this is stale, if nobody says otherwise."""
 

@@ -126,10 +126,8 @@ def _judge(one: Seen, limits: Thresholds, now: datetime) -> tuple[int, str]:
 def judge(one: Seen, limits: Thresholds, now: datetime) -> tuple[int, str]:
     """The exit code that one consumer comes to, and why."""
     state = one.state
-    if one.gone:
-        return CRITICAL, "the content is gone: somebody has removed it; ctisync sync loads it anew"
-    if one.records == 0:
-        return CRITICAL, "the content holds no record; ctisync init-snapshot loads it anew"
+    if (why := _not_the_content(one)) is not None:
+        return CRITICAL, why
     if state.phase == "blocked" and state.failed is not None:
         return CRITICAL, f"blocked by change {state.failed.offset} of {state.failed.resource}"
     if not state.content:
@@ -146,6 +144,18 @@ def judge(one: Seen, limits: Thresholds, now: datetime) -> tuple[int, str]:
         return WARNING, f"the command for offset {one.owed.offset} is not accepted yet"
     code, why = _judge_lag(state, limits, now)
     return (code, why) if code != OK else _judge_last_pass(one, now) or (OK, why)
+
+
+def _not_the_content(one: Seen) -> str | None:
+    """Why readers do not have what the state speaks of."""
+    if one.gone:
+        return "the content is gone: it was removed; ctisync sync loads it anew"
+    if one.moved is not None:
+        moved = f"alias {one.consumer.index} was moved to {one.moved.to}, of which the state does not speak"
+        return f"{moved}; ctisync sync loads the content anew"
+    if one.records == 0:
+        return "the content holds no record; ctisync init-snapshot loads it anew"
+    return None
 
 
 def _judge_last_pass(one: Seen, now: datetime) -> tuple[int, str] | None:

@@ -7,12 +7,12 @@ from typing import Any, Final
 
 import msgspec
 
-from ctisync.commands.hidden import tell_hidden
+from ctisync.commands import hidden
 from ctisync.console import Console, rfc3339
 from ctisync.core.health import CLOCKS_APART, Verdict
 from ctisync.core.model import Consumer
 from ctisync.core.pass_report import PassReport, Work
-from ctisync.core.state import ConsumerState, Owed, Phase, believed, looked
+from ctisync.core.state import ConsumerState, Moved, Owed, Phase, believed, looked
 from ctisync.core.words import counted
 from ctisync.errors import DONE, LOAD_ANEW, CtisyncError, StoreUnavailable
 from ctisync.harmless import quoted
@@ -29,7 +29,8 @@ class Seen(msgspec.Struct, frozen=True):
     """One consumer as it stands in the store; `records` is None when there is no content.
 
     `tells`: whether a Command Manager is to be told of new content; `work`: the pass at work; `failure`: the
-    last pass that is remembered, if it failed; `forgotten_at`: when a later one ended that is not remembered.
+    last pass that is remembered, if it failed; `forgotten_at`: when a later one ended that is not remembered;
+    `moved`: readers have another content than the one that the state speaks of.
     """
 
     consumer: Consumer
@@ -39,10 +40,11 @@ class Seen(msgspec.Struct, frozen=True):
     work: Work | None = None
     failure: PassReport | None = None
     forgotten_at: datetime | None = None
+    moved: Moved | None = None
 
     @property
     def owed(self) -> Owed | None:
-        """The command that somebody waits for."""
+        """The command that a Command Manager waits for."""
         return self.state.owed if self.tells else None
 
     @property
@@ -57,7 +59,7 @@ class Seen(msgspec.Struct, frozen=True):
 
     @property
     def gone(self) -> bool:
-        """Whether somebody has removed the content of which the state speaks."""
+        """Whether the content of which the state speaks was removed."""
         here = self.state.index_elsewhere(self.consumer) is None
         return self.state.content and self.records is None and here
 
@@ -137,21 +139,22 @@ def look(
 def _seen(
     store: Store, consumer: Consumer, settings: Settings, clock: Clock, console: Console, *, remote: bool
 ) -> Seen:
-    tell_hidden(store, consumer, console)
     path = lock_path(settings, consumer)
     held = last_held(path)
     # Before the state: a pass that ends in between is at work then, and no dead one.
     work = _at_work(work_under(path), store.work(consumer), held)
-    state = as_it_holds(store.look(consumer), settings, clock)
+    standing = store.standing(consumer)
+    hidden.tell(standing.hidden, consumer, console)
     last = _last_pass(store, consumer, clock.now())
     one = Seen(
         consumer,
-        state,
-        store.count(consumer),
+        as_it_holds(standing.state, settings, clock),
+        standing.records,
         tells=settings.command_manager.enabled is not False,
         work=work,
         failure=last if last is not None and last.exit_code != DONE else None,
         forgotten_at=_forgotten_at(last, held, clock.now()) if settings.history and work is None else None,
+        moved=standing.moved,
     )
     if not remote:
         return one
@@ -262,6 +265,7 @@ def _consumer_document(one: Seen) -> dict[str, Any]:
         "asked_at": state.asked and rfc3339(state.asked.at),
         "at_work": one.work and _work_document(one.work),
         "last_failure": one.failure and _failure_document(one.failure),
+        "alias_moved": one.moved and {"to": one.moved.to, "from": one.moved.was},
         "error": None,
     }
 
@@ -310,7 +314,7 @@ def what_to_type(one: Seen, now: datetime) -> str | None:
         return "ctisync sync (initialises again, as was asked for; ctisync sync --keep gives that up)"
     if one.settings_differ:
         return f"the settings differ from those of the stored content: {LOAD_ANEW}"
-    if one.gone:
+    if one.gone or one.moved is not None:
         return "ctisync sync (it loads the content anew)"
     if one.records == 0:
         return LOAD_ANEW

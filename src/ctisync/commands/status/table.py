@@ -83,8 +83,11 @@ def _rows(one: Seen, now: datetime) -> Iterator[tuple[str, str]]:
 
 
 def _troubles(one: Seen, now: datetime) -> Iterator[tuple[str, str]]:
-    """What has kept passes from their work."""
+    """What has kept passes from their work, or readers from its result."""
     state = one.state
+    if one.moved is not None:
+        told = f"alias {one.consumer.index} leads to {one.moved.to}, the state speaks of {one.moved.was}"
+        yield "moved", f"{told}: readers have another content"
     if state.failed is not None:
         operation = "" if state.failed.operation is None else f", operation {state.failed.operation}"
         label = "blocked by" if state.failed.blocked else "failed before"
@@ -110,7 +113,7 @@ def _offset(state: ConsumerState) -> str:
 
 def _records(one: Seen, now: datetime) -> str:
     if one.gone:
-        return "none: the content is gone, somebody has removed it"
+        return "none: the content is gone, it was removed"
     if one.records is None:
         return "none yet"
     return f"{one.records:,} as {one.consumer.index}, last changed {ago(one.state.updated_at, now)}"

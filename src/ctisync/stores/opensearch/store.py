@@ -18,7 +18,7 @@ from ctisync import tls
 from ctisync.core.health import Verdict, guarded, ok
 from ctisync.core.model import Consumer, Holding
 from ctisync.core.pass_report import PassReport, Work
-from ctisync.core.state import ConsumerState
+from ctisync.core.state import ConsumerState, Moved, Standing
 from ctisync.core.words import counted
 from ctisync.errors import LOAD_ANEW, AnotherPass, ConfigurationError, CtisyncError, StoreUnavailable
 from ctisync.ports import Clock
@@ -29,12 +29,12 @@ from ctisync.stores.opensearch.bulk_pool import USUAL, Pace
 from ctisync.stores.opensearch.client import Client, path
 from ctisync.stores.opensearch.cluster import check_one_cluster
 from ctisync.stores.opensearch.curl import Curl
-from ctisync.stores.opensearch.generations import ONE_SHARD, Generations, Layout, consumers
+from ctisync.stores.opensearch.generations import ONE_SHARD, Generations, Inventory, Layout, consumers
 from ctisync.stores.opensearch.hidden import check_nothing_hidden, hidden_from_reader
 from ctisync.stores.opensearch.history import History
 from ctisync.stores.opensearch.lease import HeldLease, is_dead, may_be_taken, myself, server_time
 from ctisync.stores.opensearch.point_in_time import BY_NAME, Hit, point_in_time
-from ctisync.stores.opensearch.state_document import StateDocument
+from ctisync.stores.opensearch.state_document import Entry, StateDocument
 from ctisync.stores.opensearch.verify import OpenSearchInspection, inspecting
 from ctisync.stores.opensearch.writer import OpenSearchWriter, ShardsReply, shards_decoder
 
@@ -89,11 +89,27 @@ class OpenSearchStore:
 
     def look(self, consumer: Consumer) -> ConsumerState:
         entry = self._document(consumer).read().entry
+        return self._state(consumer, entry, self._generations(consumer).inventory())
+
+    def standing(self, consumer: Consumer) -> Standing:
+        document = self._document(consumer)
+        entry = document.read().entry
+        inventory = self._generations(consumer).inventory()
+        if _is_another(consumer, entry, inventory):  # or a pass has swapped in between
+            entry = document.read().entry
+        live, moved = inventory.live, None
+        if live is not None and entry.swap is None and _is_another(consumer, entry, inventory):
+            moved = Moved(to=live, was=entry.generation)
+        return Standing(
+            self._state(consumer, entry, inventory),
+            None if live is None else self._count(consumer, live),
+            None if live is None else hidden_from_reader(self._client, live),
+            moved,
+        )
+
+    def _state(self, consumer: Consumer, entry: Entry, inventory: Inventory) -> ConsumerState:
         generations = self._generations(consumer)
-        inventory = generations.inventory()
-        # One that was made for another alias stands under that, where the inventory doesn't look.
-        here = entry.state.index_elsewhere(consumer) is None
-        missing = entry.state.content and here and inventory.live != entry.generation
+        missing = _is_another(consumer, entry, inventory)
         if entry.lease is None:
             # Whoever puts up a fence has a lease; one that stays without it was put up by a request that was
             # done after its pass had gone.
@@ -131,11 +147,11 @@ class OpenSearchStore:
             writer.let_go()
 
     def count(self, consumer: Consumer) -> int | None:
-        generations = self._generations(consumer)
-        live = generations.inventory().live
-        if live is None:
-            return None
-        generations.show_all(live)
+        live = self._generations(consumer).inventory().live
+        return None if live is None else self._count(consumer, live)
+
+    def _count(self, consumer: Consumer, live: str) -> int:
+        self._generations(consumer).show_all(live)
         reply = self._client.read(self._client.call("GET", path(consumer.index, "_count")), shards_decoder)
         _check_shards(reply)
         return reply.count
@@ -253,6 +269,13 @@ class OpenSearchStore:
             return None
 
         return Generations(self._client, consumer, self._clock, self._layout, stored)
+
+
+def _is_another(consumer: Consumer, entry: Entry, inventory: Inventory) -> bool:
+    """Whether the alias leads to none, or another content than the state speaks of. One that was made for
+    another alias stands under that, where the inventory doesn't look."""
+    here = entry.state.index_elsewhere(consumer) is None
+    return entry.state.content and here and inventory.live != entry.generation
 
 
 def _line(hit: Hit) -> bytes:

@@ -15,7 +15,7 @@ import msgspec
 from ctisync.core.health import Verdict
 from ctisync.core.model import Consumer, Holding
 from ctisync.core.pass_report import PassReport, Work
-from ctisync.core.state import ConsumerState
+from ctisync.core.state import ConsumerState, Standing
 from ctisync.ports import Clock, Writer
 from ctisync.stores import invariants
 from ctisync.stores.disk_space import free_in
@@ -76,6 +76,10 @@ class SqliteStore:
 
     def writer(self, consumer: Consumer) -> AbstractContextManager[Writer]:
         return writing(self._path, self._patience, consumer, self._clock, self._compression)
+
+    def standing(self, consumer: Consumer) -> Standing:
+        """State and pointer to the live content stand in one row: readers have no other one."""
+        return Standing(self.look(consumer), self.count(consumer))
 
     def count(self, consumer: Consumer) -> int | None:
         with self._live(consumer) as live:

@@ -283,7 +283,7 @@ class HistoryStore(Protocol):
     """Where the reports of passes are kept."""
 
     def remember(self, report: PassReport, keep: int, within: float) -> None:
-        """Add a pass that has ended to its consumer's history, of which the `keep` newest stay.
+        """Add a pass that has ended to its consumer's history; the `keep` that were remembered last stay.
 
         State and content have nothing to do with it, no lease is needed, and it may fail: within so many
         seconds, and a pass that was remembered twice is there once.

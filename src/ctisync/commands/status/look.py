@@ -95,10 +95,6 @@ class Status(msgspec.Struct, frozen=True):
         return [one for one in self.found if isinstance(one, Unseen)]
 
 
-_LOOKED_THROUGH: Final = 20
-"""Passes, for one that no wrong clock has dated."""
-
-
 def look(
     settings: Settings,
     consumers: Sequence[Consumer],
@@ -145,7 +141,7 @@ def _seen(
     work = _at_work(work_under(path), store.work(consumer), held)
     standing = store.standing(consumer)
     hidden.tell(standing.hidden, consumer, console)
-    last = _last_pass(store, consumer, clock.now())
+    last = _last_pass(store, consumer)
     one = Seen(
         consumer,
         as_it_holds(standing.state, settings, clock),
@@ -171,12 +167,10 @@ def _at_work(here: Work | None, stored: Work | None, held: tuple[str, datetime] 
     return None if is_dead else stored
 
 
-def _last_pass(store: HistoryStore, consumer: Consumer, now: datetime) -> PassReport | None:
-    """The newest that is remembered, but for those that a wrong clock has put into the future. A history that
-    cannot be read hides nothing else."""
+def _last_pass(store: HistoryStore, consumer: Consumer) -> PassReport | None:
+    """The one that was remembered last. A history that cannot be read hides nothing else."""
     try:
-        passes = store.passes(consumer, _LOOKED_THROUGH)
-        return next((each for each in passes if believed(each.began_at, now) is not None), None)
+        return next(iter(store.passes(consumer, 1)), None)
     except CtisyncError:
         return None
 

@@ -40,7 +40,8 @@ _MAPPING: Final[dict[str, Any]] = {
     },
 }
 
-_NEWEST_FIRST: Final = [{"began_at": "desc"}, {"pass_id": "desc"}]
+# The order in which the one shard has taken them. A time may be that of a wrong clock.
+_LAST_FIRST: Final = [{"_seq_no": "desc"}, {"pass_id": "desc"}]
 
 
 class _Hit(msgspec.Struct, frozen=True):
@@ -72,7 +73,7 @@ class History:
         self._replicas = replicas
 
     def remember(self, report: PassReport, keep: int) -> None:
-        """Add the pass, and remove what is older than the `keep` newest of its consumer."""
+        """Add the pass, and remove what its consumer has beyond the `keep` that were remembered last."""
         beyond = self._search(report.consumer, {"size": 1, "from": max(0, keep - 1), "_source": False})
         if beyond is None:
             create_index(self._client, INDEX, self._replicas, _MAPPING)
@@ -84,7 +85,7 @@ class History:
         self._client.call("PUT", target, msgspec.json.encode(document))
 
     def passes(self, consumer: Consumer, most: int, *, touched: bool) -> Iterator[PassReport]:
-        """The newest first."""
+        """The one that was remembered last first."""
         excluded = [] if touched else ["touched"]
         after: dict[str, Any] = {}
         while most > 0:
@@ -112,13 +113,13 @@ class History:
         return None if found is None else found.hits
 
     def _searched(self, consumer: str, wanted: dict[str, Any]) -> _Hits | None:
-        query = {"query": {"term": {"consumer": consumer}}, "sort": _NEWEST_FIRST, "track_total_hits": False}
+        query = {"query": {"term": {"consumer": consumer}}, "sort": _LAST_FIRST, "track_total_hits": False}
         reply = self._client.call("POST", path(INDEX, "_search"), query | wanted, allow={404})
         return None if reply.status == 404 else self._client.read(reply, _page_decoder).hits
 
-    def _remove(self, consumer: str, began_at: int) -> None:
-        """What began then (in ms), and all before it."""
-        self._delete(consumer, {"range": {"began_at": {"lte": began_at, "format": "epoch_millis"}}})
+    def _remove(self, consumer: str, number: int) -> None:
+        """The one that was taken under this number, and all before it."""
+        self._delete(consumer, {"range": {"_seq_no": {"lte": number}}})
 
     def _delete(self, consumer: str, *which: dict[str, Any]) -> None:
         of_it = {"term": {"consumer": consumer}}

@@ -52,7 +52,7 @@ def forget(connection: sqlite3.Connection, consumer: Consumer) -> None:
 def passes(
     connection: sqlite3.Connection, consumer: Consumer, most: int, *, touched: bool
 ) -> Iterator[PassReport]:
-    """The newest first. Raises StoreUnavailable for one that cannot be read."""
+    """The one that was remembered last first. Raises StoreUnavailable for one that cannot be read."""
     column = "touched" if touched else "'[]'"
     rows = connection.execute(
         f"SELECT account, {column} FROM passes WHERE context = ? AND consumer = ? ORDER BY id DESC LIMIT ?",  # noqa: S608

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 
@@ -23,7 +23,6 @@ from ctisync.own_files import Unfit, claimed, opened, unfit
 from ctisync.ports import Clock
 
 _MOST_TEXT: Final = 4096
-_OF_ANOTHER: Final = Work("a pass of another user")
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -67,7 +66,7 @@ def host_lock(path: Path, clock: Clock, command: str) -> Iterator[str]:
     file: what was done under the same id was done by the same lock's holder, who is gone.
 
     The kernel lets it go when the process ends, however it ends, so what the file says counts only
-    while somebody holds it. The file stays: removing it would let two passes hold two files of one name.
+    while the lock is held. The file stays: removing it would let two passes hold two files of one name.
     Raises AnotherPass, ConfigurationError (no such folder), StoreUnavailable (no write, no lock).
     """
     with _opened(path) as file:
@@ -140,53 +139,49 @@ def _opened(path: Path) -> Iterator[int]:
         os.close(file)
 
 
-def at_work(path: Path) -> str | None:
-    """The pass of this host that holds the lock file, by what the file says; None when nobody does."""
-    found = work_under(path)
-    return None if found is None else found.who
+class Watched(NamedTuple):
+    """What a lock file tells: the pass of this host that holds it; or, in `unread`, why it cannot be read,
+    so that nothing is known of a pass."""
+
+    work: Work | None = None
+    unread: str | None = None
+
+    @property
+    def who(self) -> str | None:
+        return None if self.work is None else self.work.who
 
 
-def work_under(path: Path) -> Work | None:
-    """The same, with since when.
-
-    Only looked at, not locked: a pass that begins just now is not to be turned away.
-    """
+def watched(path: Path) -> Watched:
+    """Only looked at, not locked: a pass that begins just now is not to be turned away."""
     try:
-        return _at_work(_text_of(path))
-    except PermissionError:  # another user's file, which may be held
-        return _OF_ANOTHER
-    except OSError:  # none is, or has been
-        return None
+        return Watched(work_in(_text_of(path)))
+    except (FileNotFoundError, NotADirectoryError):  # no pass has ever run here
+        return Watched()
+    except OSError as error:
+        return Watched(unread=f"it cannot be read ({error.strerror})")
 
 
-def known_at_work(path: Path) -> str | None:
-    """As `at_work`; None also when the file may not be read, so that nothing is known."""
-    try:
-        found = _at_work(_text_of(path))
-    except OSError:
-        return None
-    return None if found is None else found.who
-
-
-def _at_work(text: bytes) -> Work | None:
+def work_in(text: bytes) -> Work | None:
+    """The pass that a lock file names, if there is such a process."""
     holder = _named_in(text)
     if holder is None:
         return None
+    who = f"{holder.command}, process {holder.pid}"
     try:
         os.kill(holder.pid, 0)
-    except PermissionError:  # another user's process
-        return _OF_ANOTHER
+    except PermissionError:
+        who += " of another user"
     except (OSError, OverflowError):  # there is none, or no process has such a number
         return None
     since = None
     with suppress(ValueError):  # the text of another program
         since = datetime.fromisoformat(holder.since)
-    return Work(f"{holder.command}, process {holder.pid}", since if since and since.tzinfo else None)
+    return Work(who, since if since and since.tzinfo else None)
 
 
 def last_held(path: Path) -> tuple[str, datetime] | None:
     """The lock file's id, and when a pass of this host has last taken it or let it go; None when none has, or
-    nobody can tell."""
+    that cannot be told."""
     try:
         line = _text_of(path).partition(b"\n")[0]
         found = path.lstat()
@@ -199,7 +194,7 @@ def last_held(path: Path) -> tuple[str, datetime] | None:
 
 
 def _text_of(path: Path) -> bytes:
-    """Whoever's file it is: nothing is believed of it but who to look for."""
+    """Of any user's file: nothing is believed of it but which process to look for."""
     file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         return os.pread(file, _MOST_TEXT, 0)
@@ -211,15 +206,15 @@ def examine(path: Path) -> Verdict:
     """Whether a pass of this user can take the lock file, by looking at it alone."""
     folder = path.parent  # of one that may not be entered, nothing in it seems to be there
     closed = os.access(folder, os.F_OK) and not os.access(folder, os.X_OK)
-    why = unfit(path.lstat()) if os.path.lexists(path) else None
+    found = watched(path)
+    why = (unfit(path.lstat()) if os.path.lexists(path) else None) or found.unread
     if closed or why is not None or (os.access(path, os.F_OK) and not os.access(path, os.R_OK | os.W_OK)):
         return failed(
             "lock",
             f"a pass cannot use {path}: {why or 'it may not be written to'}",
             claimed(path) or f"ls -ld {quoted(path)}; run ctisync as the owner of its folder",
         )
-    holder = at_work(path)
-    return ok("lock", "free" if holder is None else f"held by a pass at work: {holder}")
+    return ok("lock", "free" if found.who is None else f"held by a pass at work: {found.who}")
 
 
 def _who_holds(file: int, path: Path) -> str:

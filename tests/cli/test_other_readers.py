@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -16,9 +17,10 @@ import pytest
 
 from ctisync.cli import main
 from ctisync.clock import SystemClock
-from ctisync.core.model import Consumer
-from ctisync.locks import lock_beside
+from ctisync.core.model import Consumer, Snapshot
+from ctisync.locks import host_lock, lock_beside
 from ctisync.stores.sqlite import access as sqlite_access
+from ctisync.stores.sqlite import tables
 from ctisync.stores.sqlite.schema import MIGRATIONS
 from ctisync.stores.sqlite.store import SqliteStore
 from tests.contract import passes
@@ -39,6 +41,7 @@ READS: Final = {
     "dry-run": ["update", "--dry-run"],
 }
 NOBODY: Final = 65534
+BEGAN: Final = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 class Ended(NamedTuple):
@@ -354,3 +357,36 @@ def test_a_lock_file_that_may_not_be_read_is_no_pass_at_work(
     ended = reader.run("forget", "--consumer", "vd_4.8.0", "--yes")
     assert ended.code == 7
     assert "another pass" not in ended.err
+    [one] = json.loads(reader.run("status", "--json").out)["consumers"]
+    assert one["at_work"] is None
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_a_lock_file_that_may_not_be_read_is_told_as_what_it_is(reader: Reader) -> None:
+    """Whether a pass is at work is then not known, and what it would explain is no difference."""
+    lock = lock_beside(reader.database, Consumer())
+    lock.touch(mode=0o600)
+    with closing(sqlite3.connect(reader.database)) as connection, connection:
+        tables.add_generation(connection, 1, Snapshot(link="https://a.example/1.zip", offset=1), BEGAN)
+    audited = reader.run("verify")
+    assert audited.code == 0, audited.out
+    assert f"{lock}: it cannot be read (Permission denied)" in audited.out
+    assert "pass of another user" not in audited.out
+    assert "writer-at-work" not in audited.out
+    examined = reader.run("doctor")
+    assert f"a pass cannot use {lock}: it is the file of another user (0)" in examined.out
+    assert "held by" not in examined.out
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
+def test_a_load_whose_lock_file_may_not_be_read_is_at_work_as_the_store_tells(reader: Reader) -> None:
+    store = SqliteStore(reader.database, SystemClock())
+    with (
+        host_lock(lock_beside(reader.database, Consumer()), SystemClock(), "ctisync sync"),
+        store.writer(Consumer()) as writer,
+        writer.load(Snapshot(link="https://a.example/9.zip", offset=90)) as load,
+    ):
+        load.add(made_up(5))
+        [one] = json.loads(reader.run("status", "--json").out)["consumers"]
+    assert one["at_work"] is not None
+    assert one["at_work"]["who"] is None

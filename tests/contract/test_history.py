@@ -68,12 +68,12 @@ def test_passes_that_a_wrong_clock_dated_into_the_future_crowd_out_no_later_one(
 ) -> None:
     """They would be the newest for years, and with `keep` of them no real pass would stay."""
     ahead = [
-        msgspec.structs.replace(account(consumer, number), began_at=BEGAN + timedelta(days=3650))
+        msgspec.structs.replace(report(consumer, number), began_at=BEGAN + timedelta(days=3650))
         for number in range(2)
     ]
     for each in ahead:
         store.remember(each, 2, WITHIN)
-    real = [account(consumer, number) for number in range(2, 5)]
+    real = [report(consumer, number) for number in range(2, 5)]
     store.remember(real[0], 2, WITHIN)
     assert [each.from_offset for each in store.passes(consumer, 10)] == [2, 1]
     for each in real[1:]:
@@ -85,8 +85,8 @@ def test_of_passes_that_began_at_once_the_one_that_was_remembered_last_is_first(
     store: Store, consumer: Consumer
 ) -> None:
     """Where a clock stands still, or was set back; ids say nothing of the order."""
-    accounts = [account(consumer, number) for number in (2, 0, 1)]
-    for each in accounts:
+    reports = [report(consumer, number) for number in (2, 0, 1)]
+    for each in reports:
         store.remember(msgspec.structs.replace(each, began_at=BEGAN), 2, WITHIN)
     assert [each.from_offset for each in store.passes(consumer, 10)] == [1, 0]
 

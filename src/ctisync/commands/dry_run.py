@@ -13,7 +13,7 @@ from ctisync.core.steps import ApplyRange, AskFeed, End, Initialise, NoteAsked, 
 from ctisync.core.words import counted
 from ctisync.errors import CtisyncError, UsageError, worst
 from ctisync.harmless import harmless
-from ctisync.locks import known_at_work
+from ctisync.locks import watched
 from ctisync.ports import Clock
 from ctisync.settings import Settings
 from ctisync.sync.run_pass import bad_end
@@ -79,7 +79,7 @@ def _lines(
     size_of: _SizeOf,
 ) -> Iterator[str]:
     yield f"{consumer}: the content stands at offset {state.offset:,}; a pass would now"
-    if (who := known_at_work(lock_path(settings, consumer))) is not None:
+    if (who := watched(lock_path(settings, consumer)).who) is not None:
         yield f"  end at once (exit code 4) while this one works: {who}; after that, as things stand,"
     for each in steps:
         yield from _step(settings, consumer, wanted, each, size_of)

@@ -10,7 +10,7 @@ from ctisync.core.model import Consumer, Holding
 from ctisync.core.words import counted
 from ctisync.errors import AnotherPass, ConfigurationError, StoreUnavailable, UsageError
 from ctisync.harmless import harmless, quoted
-from ctisync.locks import known_at_work
+from ctisync.locks import watched
 from ctisync.ports import Clock
 from ctisync.settings import Settings
 from ctisync.settings.checks import check_consumers
@@ -48,7 +48,7 @@ def look(settings: Settings, wanted: str, clock: Clock) -> Held:
 
 def refuse_while_at_work(settings: Settings, held: Held) -> None:
     """Raises AnotherPass, before a person is asked or told that there is nothing."""
-    if (who := known_at_work(lock_path(settings, held.consumer))) is not None:
+    if (who := watched(lock_path(settings, held.consumer)).who) is not None:
         raise AnotherPass(f"{held.consumer}: another pass is running: {who}")
 
 

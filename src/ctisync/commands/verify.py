@@ -14,14 +14,14 @@ from ctisync.core.model import Consumer
 from ctisync.core.words import counted
 from ctisync.errors import AuditFailed, CtisyncError, EmptyStore
 from ctisync.harmless import harmless
-from ctisync.locks import at_work, lock_beside
+from ctisync.locks import Watched, watched
 from ctisync.ports import Clock, SnapshotFile, Store
 from ctisync.settings import Settings
 from ctisync.settings.checks import SqlitePlace
 from ctisync.verify.comparison import Reference
 from ctisync.verify.run import verify as audit
 from ctisync.verify.tally import Audit, Checked
-from ctisync.wiring import consumer_lock, opened_feed, opened_store
+from ctisync.wiring import consumer_lock, lock_path, opened_feed, opened_store
 
 
 class Verified(msgspec.Struct, frozen=True):
@@ -42,8 +42,7 @@ def verify(
     with opened_store(settings, clock) as store:
         for each in consumers:
             try:
-                at_work = _at_work(settings, each)
-                audits.append(audit(each, store=store, log=console, deep=deep, against=None, at_work=at_work))
+                audits.append(_audited(settings, each, store, console, deep=deep, against=None))
             except CtisyncError as error:
                 if len(consumers) == 1:
                     raise
@@ -64,14 +63,7 @@ def verify_against(
     ):
         _refuse_empty(store, consumer)
         with _opened_snapshot(settings, consumer, source, clock, console) as snapshot:
-            found = audit(
-                consumer,
-                store=store,
-                log=console,
-                deep=deep,
-                against=snapshot,
-                at_work=_at_work(settings, consumer),
-            )
+            found = _audited(settings, consumer, store, console, deep=deep, against=snapshot)
         return Verified(store.name, (found,))
 
 
@@ -194,7 +186,24 @@ def _opened_snapshot(
         yield file, Reference(offset, exact=told_by != "highest line")
 
 
-def _at_work(settings: Settings, consumer: Consumer) -> str | None:
-    """The pass that is writing to the SQLite file. OpenSearch itself knows who holds its lease."""
-    place = settings.place
-    return at_work(lock_beside(place.path, consumer)) if isinstance(place, SqlitePlace) else None
+def _audited(
+    settings: Settings,
+    consumer: Consumer,
+    store: Store,
+    console: Console,
+    *,
+    deep: bool,
+    against: tuple[SnapshotFile, Reference] | None,
+) -> Audit:
+    path = lock_path(settings, consumer)
+    # OpenSearch itself knows who holds its lease.
+    lock = watched(path) if isinstance(settings.place, SqlitePlace) else Watched()
+    return audit(
+        consumer,
+        store=store,
+        log=console,
+        deep=deep,
+        against=against,
+        at_work=lock.who,
+        unread=None if lock.unread is None else f"{path}: {lock.unread}",
+    )

@@ -23,6 +23,7 @@ _LEFT_BEHIND: Final = "ctisync sync; the next pass that has something to write r
 _MEND_STORE: Final = "restore the store from a backup, or move it away; then: ctisync sync"
 _MENDED: Final = f"{LOAD_ANEW} (once the feed's snapshot is mended)"
 _AGAIN: Final = "ctisync verify, once that pass has ended"
+_AS_OWNER: Final = "as the user of the passes: ctisync verify"
 
 
 class Kind(Enum):
@@ -41,6 +42,7 @@ class Kind(Enum):
     GENERATION_LEFT = ("generation-left", "generations", "note", _LEFT_BEHIND)
     WRITER_DEAD = ("writer-dead", "writers", "difference", _LEFT_BEHIND)
     WRITER_AT_WORK = ("writer-at-work", "writers", "note", _AGAIN)
+    WRITER_UNKNOWN = ("writer-unknown", "writers", "note", _AS_OWNER)
     COUNT_WRONG = ("count-wrong", "count", "difference", LOAD_ANEW)
     OFFSET_TOO_HIGH = ("offset-too-high", "offsets", "difference", LOAD_ANEW)
     OFFSET_AHEAD = ("offset-ahead", "offsets", "note", _GO_ON)

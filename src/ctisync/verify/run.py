@@ -22,17 +22,22 @@ def verify(
     deep: bool,
     against: tuple[SnapshotFile, Reference] | None,
     at_work: str | None,
+    unread: str | None = None,
 ) -> Audit:
     """Audit what is stored of `consumer`.
 
     `deep` decodes every record, `against` is a snapshot and what it stands for, `at_work` the pass that
-    is known to be writing. Raises StoreUnavailable or ConfigurationError when the store cannot be
-    looked at, SnapshotRefused when the snapshot is no good: nothing is then known of the content.
+    is known to be writing, `unread` the lock file that does not tell, and why. Raises StoreUnavailable or
+    ConfigurationError when the store cannot be looked at, SnapshotRefused when the snapshot is no good:
+    nothing is then known of the content.
     """
     tally = Tally()
     if at_work is not None:
         told = "what is not live may be its work, and is no difference"
         tally.add([Finding(Kind.WRITER_AT_WORK, at_work, told)])
+    if unread is not None:
+        told = "whether a pass is at work is not known; what is not live may be its work"
+        tally.add([Finding(Kind.WRITER_UNKNOWN, unread, told)])
     if (hidden := store.hidden(consumer)) is not None:
         told = f"your user may not see {hidden}; counts and records are those that it may see"
         tally.add([Finding(Kind.STORE_HIDDEN, store.name, told)])

@@ -83,8 +83,9 @@ class Tally:
             self._kept.append(finding)
 
     def _excused(self, finding: Finding) -> Finding:
-        """While a writer is at work, what is not live yet or any more is his."""
-        if finding.kind is Kind.GENERATION_STRAY and self.has(Kind.WRITER_AT_WORK):
+        """While a writer is at work, or may be, what is not live yet or any more is its work."""
+        writing = self.has(Kind.WRITER_AT_WORK) or self.has(Kind.WRITER_UNKNOWN)
+        if finding.kind is Kind.GENERATION_STRAY and writing:
             return msgspec.structs.replace(finding, kind=Kind.GENERATION_LEFT)
         return finding
 

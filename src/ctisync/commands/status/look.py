@@ -16,7 +16,7 @@ from ctisync.core.state import ConsumerState, Moved, Owed, Phase, believed, look
 from ctisync.core.words import counted
 from ctisync.errors import DONE, LOAD_ANEW, CtisyncError, StoreUnavailable
 from ctisync.harmless import quoted
-from ctisync.locks import last_held, work_under
+from ctisync.locks import Watched, last_held, watched
 from ctisync.ports import Clock, HistoryStore, Store
 from ctisync.settings import Settings
 from ctisync.wiring import as_it_holds, lock_path, opened_feed, opened_store
@@ -138,7 +138,7 @@ def _seen(
     path = lock_path(settings, consumer)
     held = last_held(path)
     # Before the state: a pass that ends in between is at work then, and no dead one.
-    work = _at_work(work_under(path), store.work(consumer), held)
+    work = _at_work(watched(path), store.work(consumer), held)
     standing = store.standing(consumer)
     hidden.tell(standing.hidden, consumer, console)
     last = _last_pass(store, consumer)
@@ -159,10 +159,13 @@ def _seen(
     return msgspec.structs.replace(one, state=looked(one.state, info, clock.now()))
 
 
-def _at_work(here: Work | None, stored: Work | None, held: tuple[str, datetime] | None) -> Work | None:
-    """By this host's lock, and by the store. What a lease says whose lock is held no more has died."""
-    if here is not None:
-        return here if stored is None else msgspec.structs.replace(here, records=stored.records)
+def _at_work(lock: Watched, stored: Work | None, held: tuple[str, datetime] | None) -> Work | None:
+    """By this host's lock, and by the store. What a lease says whose lock is held no more has died; where the
+    lock cannot be read, the store alone tells."""
+    if lock.work is not None:
+        return lock.work if stored is None else msgspec.structs.replace(lock.work, records=stored.records)
+    if lock.unread is not None:
+        return stored
     is_dead = stored is None or stored.who is None or (held is not None and stored.lock == held[0])
     return None if is_dead else stored
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from ctisync.core.account import Work
+from ctisync.core.pass_report import Work
 from ctisync.core.model import Consumer
 from ctisync.errors import AnotherPass, ConfigurationError, StoreUnavailable
 from ctisync.locks import host_lock, lock_beside, lock_for_server, watched, work_in

@@ -43,7 +43,7 @@ TYPED: Final = {
 
 NOT_TYPED: Final = {
     "cli/": HELP,
-    "commands/afterwards.py: f'ls -ld": LOOK,
+    "commands/passes.py: f'ls -ld": LOOK,
     "commands/config/init.py: 'ctisync config init": CHOICE,
     "commands/config/show.py: 'ctisync config show": HELP,
     "commands/config/show.py: f'ctisync config": HELP,

@@ -70,7 +70,7 @@ class CommandManagerClient:
         body = self._body(index, offset)
         self._within_timeout(lambda deadline: self._send(body, deadline))
 
-    def examine(self) -> Iterator[Verdict]:
+    def diagnose(self) -> Iterator[Verdict]:
         """Whether somebody there takes commands, by what two GET requests are answered: none is sent."""
         found: list[Verdict] = []
         try:

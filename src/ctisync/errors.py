@@ -15,7 +15,7 @@
     │   └── Blocked           6  a change cannot be applied, and initialising again did not help
     ├── StoreUnavailable      7  the store is unreachable, refuses writes, or is full
     ├── CommandNotAccepted    8  the content is current, the command is still owed
-    ├── AuditFailed           9  an audit found differences
+    ├── AuditFailed           9  verify found differences
     ├── EmptyStore           10  the store holds no content yet
     ├── HookFailed           11  the pass was good, what was to run after it was not
     ├── Unexpected            1  a bug: anything that is none of these

@@ -202,7 +202,7 @@ def _text_of(path: Path) -> bytes:
         os.close(file)
 
 
-def examine(path: Path) -> Verdict:
+def diagnose(path: Path) -> Verdict:
     """Whether a pass of this user can take the lock file, by looking at it alone."""
     folder = path.parent  # of one that may not be entered, nothing in it seems to be there
     closed = os.access(folder, os.F_OK) and not os.access(folder, os.X_OK)

@@ -190,7 +190,7 @@ class Writer(Protocol):
 
 
 class Inspection(Protocol):
-    """One consumer's state and live content as they are kept, for an audit: read only, and from one moment
+    """One consumer's state and live content as they are kept, for `verify`: read only, and from one moment
     as far as the store has such. A record's name and offset are those that the store keeps beside the line;
     they are not compared with the line, and nobody has looked into it."""
 
@@ -260,7 +260,7 @@ class InspectedStore(Protocol):
 class DiagnosedStore(Protocol):
     """A store as `doctor` and `status` need it: whether passes find what they need there."""
 
-    def examine(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
+    def diagnose(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
         """Whether passes over these consumers can do with the store as it is: reached, ours, of a version
         that we know, writable as far as looking tells. Nothing is written, made or migrated.
 

@@ -21,7 +21,7 @@ LONGEST_STOP: Final = 4.0
 _ONE_REQUEST: Final = 0.3
 """Seconds within which a further signal asks for nothing new: `timeout`, for one, sends each one twice."""
 
-_MOMENT: Final = 0.02
+_RAISE_AGAIN_AFTER: Final = 0.02
 """Seconds after which a StopAsked that was lost is raised again."""
 
 _LAST_WORDS: Final = 0.5
@@ -111,7 +111,7 @@ def stopping_on_signals(tell_ended: Callable[[int], None], monotonic: Callable[[
 
 
 def _signal_again(number: int) -> None:
-    select.select((), (), (), _MOMENT)
+    select.select((), (), (), _RAISE_AGAIN_AFTER)
     os.kill(os.getpid(), number)
 
 

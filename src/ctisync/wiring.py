@@ -26,7 +26,7 @@ from ctisync.settings.sources import Secret
 if TYPE_CHECKING:
     from ctisync.command_manager import CommandManagerClient
     from ctisync.feed.client import CtiFeed
-    from ctisync.feed.http.pass_limits import Room
+    from ctisync.feed.http.pass_limits import FreeDiskSpace
 
 _PACKED_SHARE: Final = 0.25
 """What a byte of records comes to in a SQLite file that packs them: a sixth, and some more to be safe."""
@@ -74,7 +74,7 @@ def _store(settings: Settings, clock: Clock, *, host_lock: str | None, untouched
 def opened_feed(settings: Settings, consumer: Consumer, clock: Clock, log: Log) -> Iterator["CtiFeed"]:
     """The configured feed for one consumer, within one pass."""
     from ctisync.feed.client import CtiFeed
-    from ctisync.feed.http.pass_limits import Bounds
+    from ctisync.feed.http.pass_limits import PassLimits
 
     with CtiFeed(
         base_url=settings.cti.url,
@@ -87,23 +87,23 @@ def opened_feed(settings: Settings, consumer: Consumer, clock: Clock, log: Log) 
         log=log,
         cooldown=settings.cti.cooldown,
         allowed_hosts=settings.cti.allowed_hosts,
-        bounds=Bounds(clock, settings.limits),
-        room=_room(settings, consumer),
+        pass_limits=PassLimits(clock, settings.limits),
+        room=_free_disk_space(settings, consumer),
         load_while_downloading=settings.cti.load_while_downloading,
     ) as feed:
         yield feed
 
 
-def _room(settings: Settings, consumer: Consumer) -> "Room | None":
+def _free_disk_space(settings: Settings, consumer: Consumer) -> "FreeDiskSpace | None":
     """What the store's disk can take. Another machine's is its own business, and how many records a filter
     leaves nobody knows before they are read."""
-    from ctisync.feed.http.pass_limits import Room
-    from ctisync.stores.sqlite.store import room_in
+    from ctisync.feed.http.pass_limits import FreeDiskSpace
+    from ctisync.stores.sqlite.store import free_space_in
 
     place = settings.place
     if not isinstance(place, SqlitePlace) or consumer.resources != ("*",):
         return None
-    return Room(str(place.path.parent), partial(room_in, place.path), _share(settings))
+    return FreeDiskSpace(str(place.path.parent), partial(free_space_in, place.path), _share(settings))
 
 
 def share_of_records(settings: Settings) -> float | None:
@@ -115,15 +115,15 @@ def _share(settings: Settings) -> float:
     return _PACKED_SHARE if settings.store.compression == "zstd" else 1.0
 
 
-def free_room(settings: Settings) -> int:
+def free_disk_space(settings: Settings) -> int:
     """Bytes for downloads and, with SQLite, records. Raises StoreUnavailable when that cannot be told."""
     from ctisync.stores.disk_space import free_in, nearest
-    from ctisync.stores.sqlite.store import room_in
+    from ctisync.stores.sqlite.store import free_space_in
 
     place, folder = settings.place, spool_folder(settings)
     if isinstance(place, SqlitePlace):
         with suppress(ConfigurationError, StoreUnavailable):  # no folder yet, or a file in trouble of its own
-            return room_in(place.path, untouched=True)
+            return free_space_in(place.path, untouched=True)
     return free_in(nearest(folder))
 
 

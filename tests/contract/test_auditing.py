@@ -11,18 +11,18 @@ from ctisync.core.state import ConsumerState, FailedChange, interrupted
 from ctisync.ports import Store
 from ctisync.verify.rules import MOST_DEPTH
 from ctisync.verify.run import verify
-from ctisync.verify.tally import Audit
+from ctisync.verify.tally import Verification
 from tests.contract import passes
 from tests.support.log import KeptLog
 from tests.support.records import awkward, made_up, record
 from tests.support.stores import MakeStore
 
 
-def audited(store: Store, consumer: Consumer, *, deep: bool = True) -> Audit:
+def audited(store: Store, consumer: Consumer, *, deep: bool = True) -> Verification:
     return verify(consumer, store=store, log=KeptLog(), deep=deep, against=None, at_work=None)
 
 
-def differences(audit: Audit) -> list[Finding]:
+def differences(audit: Verification) -> list[Finding]:
     return [each for each in audit.findings if each.kind.weight == "difference"]
 
 

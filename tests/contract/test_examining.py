@@ -11,7 +11,7 @@ from tests.support.stores import MakeStore
 
 
 def examined(store: Store, *consumers: Consumer) -> list[Verdict]:
-    found = list(store.examine(consumers))
+    found = list(store.diagnose(consumers))
     assert found
     assert all(each.said and each.what == each.what.lower() for each in found)
     assert all(each.hint for each in found if each.health != "ok")

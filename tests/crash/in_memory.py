@@ -10,7 +10,7 @@ from ctisync.core.model import Change, Consumer, ConsumerInfo, Json, OffsetRange
 from ctisync.core.state import ConsumerState, RefusedSnapshot
 from ctisync.core.steps import Policy
 from ctisync.errors import CtisyncError
-from ctisync.feed.prefetch import Ahead
+from ctisync.feed.prefetch import Prefetch
 from ctisync.feed.snapshot import records as archive
 from ctisync.ports import SnapshotFile
 from tests.crash.stories import Story
@@ -107,7 +107,7 @@ class _DirectFeed:
     def __init__(self, simulator: FeedSimulator, downloads: list[str]) -> None:
         self._simulator = simulator
         self._downloads = downloads
-        self._ahead = Ahead(self._fetch_changes, at_once)
+        self._ahead = Prefetch(self._fetch_changes, at_once)
 
     def consumer_info(self) -> ConsumerInfo:
         return wire.consumer_info(self._ask("info", self._simulator.consumer_path))

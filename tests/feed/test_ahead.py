@@ -9,8 +9,8 @@ import pytest
 from ctisync.core.model import Change, OffsetRange, Snapshot
 from ctisync.errors import FeedUnreachable, ReplyTooLarge
 from ctisync.feed.client import CtiFeed
-from ctisync.feed.http.pass_limits import Bounds
-from ctisync.feed.prefetch import Ahead, on_a_thread
+from ctisync.feed.http.pass_limits import PassLimits
+from ctisync.feed.prefetch import Prefetch, on_a_thread
 from tests.feed.conftest import MakeFeed
 from tests.support import feed_failures
 from tests.support.clock import FakeClock
@@ -83,7 +83,7 @@ def test_a_refusal_shows_when_the_range_is_wanted_and_says_how_long_to_stay_away
 def test_a_reply_that_is_too_large_shows_when_the_range_is_wanted(
     make_feed: MakeFeed, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    feed = make_feed(bounds=Bounds(clock))
+    feed = make_feed(pass_limits=PassLimits(clock))
     monkeypatch.setattr("ctisync.feed.http.content_encoding._at_most", _too_much)
     feed.ask_ahead(FIRST)
     with pytest.raises(ReplyTooLarge):
@@ -166,7 +166,7 @@ def test_no_two_ranges_are_fetched_at_the_same_time() -> None:
         under_way -= 1
         return []
 
-    ahead = Ahead(fetch, on_a_thread)
+    ahead = Prefetch(fetch, on_a_thread)
     ahead.ask(FIRST)
     Timer(0.1, release.set).start()
     ahead.changes(SECOND)

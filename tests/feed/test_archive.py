@@ -10,10 +10,10 @@ import pytest
 import zstandard
 
 from ctisync.clock import SystemClock
-from ctisync.core.limits import USUAL, Limits
+from ctisync.core.limits import USUAL_LIMITS, Limits
 from ctisync.core.model import MAX_OFFSET, Record
 from ctisync.errors import SnapshotRefused, StoreUnavailable, UsageError
-from ctisync.feed.http.pass_limits import Bounds
+from ctisync.feed.http.pass_limits import PassLimits
 from ctisync.feed.snapshot.file import LocalSnapshot, given_offset, open_given
 from tests.feed.crafted_zip import MEMBER, patched
 from tests.support.feed_simulator import zipped
@@ -47,10 +47,12 @@ PACKINGS: dict[str, Callable[[list[bytes]], bytes]] = {
 }
 
 
-def _given(tmp_path: Path, content: bytes, name: str = "snapshot", limits: Limits = USUAL) -> LocalSnapshot:
+def _given(
+    tmp_path: Path, content: bytes, name: str = "snapshot", limits: Limits = USUAL_LIMITS
+) -> LocalSnapshot:
     path = tmp_path / name
     path.write_bytes(content)
-    return open_given(path, Bounds(SystemClock(), limits))
+    return open_given(path, PassLimits(SystemClock(), limits))
 
 
 def _records(file: LocalSnapshot, highest: int = MAX_OFFSET) -> list[Record]:
@@ -286,14 +288,16 @@ def test_a_given_file_is_never_removed(tmp_path: Path) -> None:
 def test_a_given_file_that_cannot_be_read_is_a_wrong_command(tmp_path: Path) -> None:
     for path in (tmp_path / "missing", tmp_path):
         with pytest.raises(UsageError, match="cannot be read") as caught:
-            open_given(path, Bounds(SystemClock()))
+            open_given(path, PassLimits(SystemClock()))
         assert caught.value.hint is not None
 
 
 def test_a_downloaded_file_that_has_gone_is_the_stores_failure(tmp_path: Path) -> None:
     path = tmp_path / "x.part"
     path.write_bytes(b"x")
-    file = LocalSnapshot(path, link="x", etag=None, announced=1, ours=(path,), bounds=Bounds(SystemClock()))
+    file = LocalSnapshot(
+        path, link="x", etag=None, announced=1, ours=(path,), pass_limits=PassLimits(SystemClock())
+    )
     path.unlink()
     with pytest.raises(StoreUnavailable):
         _records(file)

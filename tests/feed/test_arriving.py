@@ -15,7 +15,7 @@ from ctisync.core.model import Record, Snapshot
 from ctisync.errors import FeedUnreachable, SnapshotChanged, SnapshotRefused, StoreUnavailable
 from ctisync.feed.client import CtiFeed
 from ctisync.feed.http import transport
-from ctisync.feed.http.pass_limits import Bounds, Room
+from ctisync.feed.http.pass_limits import FreeDiskSpace, PassLimits
 from ctisync.feed.snapshot.file import LocalSnapshot
 from tests.feed.conftest import MakeFeed
 from tests.feed.crafted_zip import MEMBER, patched
@@ -204,9 +204,9 @@ def test_more_than_the_limit_is_refused_while_it_comes(
     sim: FeedSimulator, make_feed: MakeFeed, large: Snapshot, clock: FakeClock, tmp_path: Path
 ) -> None:
     sim.fail("snapshot", failures.undelimited())
-    few = Bounds(clock, Limits(snapshot_bytes=300_000))
+    few = PassLimits(clock, Limits(snapshot_bytes=300_000))
     with pytest.raises(SnapshotRefused, match=r"limits\.snapshot_bytes is 300000"):
-        _records(_open(make_feed(bounds=few), large))
+        _records(_open(make_feed(pass_limits=few), large))
     assert spooled(tmp_path) == []
 
 
@@ -222,7 +222,9 @@ def test_a_slow_store_is_not_taken_for_a_slow_server_nor_for_one_that_does_not_a
     monkeypatch.setattr("ctisync.feed.snapshot.download._GOT_ON", HIGHEST * HIGHEST)
     monkeypatch.setattr(transport, "_WINDOW", 1.0)
     sim.fail("snapshot", failures.cut_off(0.6))
-    feed = make_feed(retry_budget=10.0, bounds=Bounds(clock, Limits(min_rate=100_000.0, pass_seconds=0)))
+    feed = make_feed(
+        retry_budget=10.0, pass_limits=PassLimits(clock, Limits(min_rate=100_000.0, pass_seconds=0))
+    )
     found = []
     with closing(_open(feed, large)) as file:
         for batch in file.records(HIGHEST):
@@ -238,11 +240,11 @@ def test_the_room_for_the_rest_of_the_download_is_not_counted_as_room_for_record
     body = len(served(sim).body)
     room = max(len(CONTENT), 6 * body) + body
     with pytest.raises(StoreUnavailable, match="beside 1 MiB that are still to be downloaded") as caught:
-        _open(make_feed(room=Room("/data", lambda: room - 1)), large)
+        _open(make_feed(room=FreeDiskSpace("/data", lambda: room - 1)), large)
     assert "df -h /data" in str(caught.value.hint)
     assert spooled(tmp_path) == [".json", ".part"]
-    assert _told(_records(_open(make_feed(room=Room("/data", lambda: room)), large))) == LINES
-    kept = make_feed(room=Room("/data", lambda: room - body))
+    assert _told(_records(_open(make_feed(room=FreeDiskSpace("/data", lambda: room)), large))) == LINES
+    kept = make_feed(room=FreeDiskSpace("/data", lambda: room - body))
     assert _told(_records(_open(kept, large))) == LINES, "all of it was here already"
 
 

@@ -11,7 +11,7 @@ from ctisync.core.model import ConsumerInfo, Snapshot
 from ctisync.errors import FeedUnreachable, SnapshotRefused
 from ctisync.feed.client import CtiFeed
 from ctisync.feed.http.retry_budget import Again
-from ctisync.feed.http.transport import Reply
+from ctisync.feed.http.transport import FeedReply
 from ctisync.feed.snapshot import download
 from tests.feed.conftest import MakeFeed
 from tests.feed.downloads import ALWAYS, nothing, served, spooled
@@ -245,9 +245,9 @@ def test_the_end_that_the_server_told_first_is_the_end_of_the_file(
     taken = download.Download(part, "x", None, 100, KeptLog(), nothing, nothing)
     first = {"etag": '"a"', "content-range": "bytes 4-8/9"}
     with pytest.raises(Again, match="cut off after 6 of 9"):
-        list(taken.take(Reply("x", 206, first, "", iter([b"ne"]))))
+        list(taken.take(FeedReply("x", 206, first, "", iter([b"ne"]))))
     with pytest.raises(Again, match="does not fit what is here"):
-        list(taken.take(Reply("x", status, {"etag": '"a"', "content-range": says}, "", iter([b"!"]))))
+        list(taken.take(FeedReply("x", status, {"etag": '"a"', "content-range": says}, "", iter([b"!"]))))
 
 
 @pytest.mark.parametrize(("status", "says"), [(206, "bytes 4-3/4"), (416, "bytes */4")])
@@ -259,7 +259,7 @@ def test_a_part_is_no_answer_to_who_asks_for_the_whole(tmp_path: Path, status: i
     taken = download.Download(part, "x", None, 100, KeptLog(), nothing, nothing)
     assert "Range" not in taken.question()
     with pytest.raises(SnapshotRefused, match="although the whole snapshot was asked for"):
-        list(taken.take(Reply("x", status, {"content-range": says}, "", iter(()))))
+        list(taken.take(FeedReply("x", status, {"content-range": says}, "", iter(()))))
 
 
 def test_a_part_longer_than_the_file_is_started_again(

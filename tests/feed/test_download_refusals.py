@@ -12,7 +12,7 @@ from ctisync.core.state import RefusedSnapshot
 from ctisync.errors import AccessRefused, FeedRefused, SnapshotRefused
 from ctisync.feed.client import CtiFeed
 from ctisync.feed.http import url_policy as links
-from ctisync.feed.http.pass_limits import Bounds
+from ctisync.feed.http.pass_limits import PassLimits
 from tests.feed.conftest import MakeFeed
 from tests.feed.downloads import ALWAYS, nothing, served, spooled
 from tests.support import feed_failures as failures
@@ -62,10 +62,10 @@ def test_how_a_file_is_refused_is_how_it_is_recognised(make_feed: MakeFeed, snap
 def test_a_body_without_end_is_refused(
     sim: FeedSimulator, make_feed: MakeFeed, snapshot: Snapshot, clock: FakeClock, tmp_path: Path
 ) -> None:
-    small = Bounds(clock, Limits(snapshot_bytes=1000))
+    small = PassLimits(clock, Limits(snapshot_bytes=1000))
     sim.fail("snapshot", failures.undelimited())
     with pytest.raises(SnapshotRefused, match=r"more than 1000 bytes, limits\.snapshot_bytes is 1000"):
-        make_feed(bounds=small).fetch_snapshot(snapshot, None, nothing)
+        make_feed(pass_limits=small).fetch_snapshot(snapshot, None, nothing)
     assert spooled(tmp_path) == [], "what nobody wants to have does not fill the disk"
 
 
@@ -74,10 +74,12 @@ def test_a_snapshot_that_is_announced_too_large_is_refused_before_its_body(
 ) -> None:
     size = len(served(sim).body)
     with pytest.raises(SnapshotRefused, match=rf"has {size} bytes, limits\.snapshot_bytes is 1000"):
-        make_feed(bounds=Bounds(clock, Limits(snapshot_bytes=1000))).fetch_snapshot(snapshot, None, nothing)
+        make_feed(pass_limits=PassLimits(clock, Limits(snapshot_bytes=1000))).fetch_snapshot(
+            snapshot, None, nothing
+        )
     assert log.bars == []
-    exactly = Bounds(clock, Limits(snapshot_bytes=size))
-    assert make_feed(bounds=exactly).fetch_snapshot(snapshot, None, nothing).size == size
+    exactly = PassLimits(clock, Limits(snapshot_bytes=size))
+    assert make_feed(pass_limits=exactly).fetch_snapshot(snapshot, None, nothing).size == size
 
 
 def test_a_snapshot_sent_in_another_encoding_is_refused(

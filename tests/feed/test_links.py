@@ -11,8 +11,8 @@ import pytest
 
 from ctisync.core.model import Snapshot
 from ctisync.errors import ConfigurationError, FeedUnreachable, SnapshotRefused, UsageError
-from ctisync.feed.http.pass_limits import Bounds
-from ctisync.feed.http.transport import DEFAULT_TIMEOUTS, Transport
+from ctisync.feed.http.pass_limits import PassLimits
+from ctisync.feed.http.transport import DEFAULT_TIMEOUTS, FeedTransport
 from ctisync.feed.http.url_policy import Reach, hop, is_public, snapshot_url
 from tests.feed.conftest import MakeFeed
 from tests.feed.downloads import nothing
@@ -249,11 +249,11 @@ def test_an_allowed_host_is_asked_without_the_token(sim: FeedSimulator, make_fee
         assert "s3cret" not in str(other.requests)
 
 
-def _transport(clock: FakeClock) -> Transport:
-    return Transport(BASE, None, None, DEFAULT_TIMEOUTS, Bounds(clock), clock)
+def _transport(clock: FakeClock) -> FeedTransport:
+    return FeedTransport(BASE, None, None, DEFAULT_TIMEOUTS, PassLimits(clock), clock)
 
 
-def _ask(transport: Transport, url: str, reach: Reach) -> bytes:
+def _ask(transport: FeedTransport, url: str, reach: Reach) -> bytes:
     with transport.follow(url, headers={}, accept=(200,), reach=reach) as reply:
         return b"".join(reply.chunks)
 

@@ -10,7 +10,7 @@ import pytest
 import zstandard
 
 from ctisync.core import wire
-from ctisync.core.limits import USUAL, Limits
+from ctisync.core.limits import USUAL_LIMITS, Limits
 from ctisync.errors import SnapshotRefused
 from ctisync.feed.http.content_encoding import Damaged, gunzipped
 from ctisync.feed.http.pass_limits import PIECE
@@ -33,7 +33,7 @@ PACK: Final[dict[str, Callable[[bytes], bytes]]] = {"gzip": gzip.compress, "zstd
 both = pytest.mark.parametrize("name", PACK)
 
 
-def content_of(packed: bytes, limits: Limits = USUAL) -> bytes:
+def content_of(packed: bytes, limits: Limits = USUAL_LIMITS) -> bytes:
     file = io.BytesIO(packed)
     assert is_packed(file)
     return b"".join(unpacked(file, limits))
@@ -75,7 +75,7 @@ def test_a_bomb_is_refused_by_its_ratio_long_before_its_end(name: str) -> None:
     packed = PACK[name](bytes(300 << 20))
     pieces: list[int] = []
     with pytest.raises(SnapshotRefused, match=r"more than 200 bytes for each one \(limits.ratio\)") as caught:
-        pieces.extend(map(len, unpacked(io.BytesIO(packed), USUAL)))
+        pieces.extend(map(len, unpacked(io.BytesIO(packed), USUAL_LIMITS)))
     assert sum(pieces) <= 100 << 20
     assert max(pieces) <= PIECE
     assert "raise limits.ratio" in (caught.value.hint or "")

@@ -6,7 +6,7 @@ from ctisync.core.limits import Limits
 from ctisync.core.model import Snapshot
 from ctisync.errors import AccessRefused, FeedRefused, FeedUnreachable
 from ctisync.feed.client import CtiFeed
-from ctisync.feed.http.pass_limits import Bounds
+from ctisync.feed.http.pass_limits import PassLimits
 from tests.feed.conftest import MakeFeed
 from tests.support import feed_failures as failures
 from tests.support.clock import FakeClock
@@ -60,14 +60,14 @@ def test_data_that_is_refused_leads_to_none(sim: FeedSimulator, make_feed: MakeF
         make_feed(cooldown=600.0).consumer_info()
 
 
-def _hurried(clock: FakeClock, seconds: float) -> Bounds:
-    return Bounds(clock, Limits(pass_seconds=seconds))
+def _hurried(clock: FakeClock, seconds: float) -> PassLimits:
+    return PassLimits(clock, Limits(pass_seconds=seconds))
 
 
 def test_a_pass_that_has_had_its_time_asks_nothing_more(
     sim: FeedSimulator, make_feed: MakeFeed, clock: FakeClock
 ) -> None:
-    feed = make_feed(cooldown=600.0, bounds=_hurried(clock, 100))
+    feed = make_feed(cooldown=600.0, pass_limits=_hurried(clock, 100))
     feed.consumer_info()
     clock.advance(seconds=100)
     with pytest.raises(FeedUnreachable, match=r"longer than limits\.pass_seconds, 100 s") as caught:
@@ -77,7 +77,7 @@ def test_a_pass_that_has_had_its_time_asks_nothing_more(
 
 
 def test_without_a_limit_a_pass_takes_as_long_as_it_takes(make_feed: MakeFeed, clock: FakeClock) -> None:
-    feed = make_feed(bounds=_hurried(clock, 0))
+    feed = make_feed(pass_limits=_hurried(clock, 0))
     clock.advance(days=365)
     assert feed.consumer_info().last_offset == 1000
 
@@ -87,7 +87,7 @@ def test_no_wait_goes_beyond_the_end_of_the_pass(
 ) -> None:
     sim.fail("info", failures.status(500), times=ALWAYS)
     with pytest.raises(FeedUnreachable):
-        make_feed(retry_budget=1e6, bounds=_hurried(clock, 30)).consumer_info()
+        make_feed(retry_budget=1e6, pass_limits=_hurried(clock, 30)).consumer_info()
     assert clock.monotonic() <= 30
 
 
@@ -97,7 +97,9 @@ def test_a_download_ends_with_the_pass_and_is_gone_on_with_by_the_next(
     populate(sim.history, 3000)
     snapshot = Snapshot(sim.publish_snapshot(), sim.history.last_offset)
     with pytest.raises(FeedUnreachable, match="pass_seconds"):
-        make_feed(bounds=_hurried(clock, 1)).fetch_snapshot(snapshot, None, lambda: clock.advance(seconds=1))
+        make_feed(pass_limits=_hurried(clock, 1)).fetch_snapshot(
+            snapshot, None, lambda: clock.advance(seconds=1)
+        )
     assert make_feed().fetch_snapshot(snapshot, None, lambda: None).size == len(
         next(iter(sim.files.values())).body
     )
@@ -107,7 +109,7 @@ def test_a_download_ends_with_the_pass_and_is_gone_on_with_by_the_next(
 def test_a_load_ends_with_the_pass(sim: FeedSimulator, make_feed: MakeFeed, clock: FakeClock) -> None:
     populate(sim.history, 3000)
     snapshot = Snapshot(sim.publish_snapshot(), sim.history.last_offset)
-    file = make_feed(bounds=_hurried(clock, 100)).fetch_snapshot(snapshot, None, lambda: None)
+    file = make_feed(pass_limits=_hurried(clock, 100)).fetch_snapshot(snapshot, None, lambda: None)
     batches = file.records(snapshot.offset)
     assert next(batches)
     clock.advance(seconds=100)

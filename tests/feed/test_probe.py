@@ -10,7 +10,7 @@ import trustme
 
 from ctisync.core.health import Verdict
 from ctisync.core.limits import Limits
-from ctisync.feed.http.pass_limits import Bounds
+from ctisync.feed.http.pass_limits import PassLimits
 from ctisync.feed.http.transport import Timeouts
 from tests.feed.conftest import MakeFeed
 from tests.support import feed_failures as failures
@@ -120,8 +120,8 @@ def test_a_server_that_never_comes_to_an_end_is_left_in_time(make_feed: MakeFeed
 
     sim.fail("info", failures.stall(60))
     clock = SystemClock()
-    bounds = Bounds(clock, Limits(pass_seconds=0.3))
-    (verdict,) = make_feed(clock=clock, bounds=bounds).probe().verdicts
+    pass_limits = PassLimits(clock, Limits(pass_seconds=0.3))
+    (verdict,) = make_feed(clock=clock, pass_limits=pass_limits).probe().verdicts
     assert verdict.health == "failed"
     assert "pass_seconds" not in verdict.said
 

@@ -7,7 +7,7 @@ import pytest
 from ctisync.core.limits import Limits
 from ctisync.core.model import OffsetRange
 from ctisync.errors import FeedRefused, ReplyTooLarge
-from ctisync.feed.http.pass_limits import Bounds
+from ctisync.feed.http.pass_limits import PassLimits
 from tests.feed.conftest import MakeFeed
 from tests.support import feed_failures as failures
 from tests.support.clock import FakeClock
@@ -24,7 +24,7 @@ def _payload(depth: int) -> Any:
 def test_a_change_may_be_as_deep_as_the_limit_says_and_no_deeper(
     sim: FeedSimulator, make_feed: MakeFeed, clock: FakeClock
 ) -> None:
-    feed = make_feed(bounds=Bounds(clock, Limits(json_depth=20)))
+    feed = make_feed(pass_limits=PassLimits(clock, Limits(json_depth=20)))
     sim.history.create("CVE-2024-1", _payload(20))
     assert len(feed.changes(OffsetRange(1000, 1001))) == 1
     sim.history.create("CVE-2024-2", _payload(21))
@@ -65,7 +65,7 @@ def test_replies_that_stop_short_count_together(
 ) -> None:
     for number in range(20):
         sim.history.create(f"CVE-2024-{number}", {"text": "x" * 200, "list": list(range(10))})
-    feed = make_feed(bounds=Bounds(clock, limits))
+    feed = make_feed(pass_limits=PassLimits(clock, limits))
     assert len(feed.changes(OffsetRange(1000, 1003))) == 3, "one question's end is the next one's beginning"
     assert len(feed.changes(OffsetRange(1003, 1006))) == 3
     sim.fail("changes", failures.only_first(1), times=None)

@@ -28,8 +28,8 @@ from ctisync.errors import (
 from ctisync.feed.client import CtiFeed
 from ctisync.feed.http import content_encoding as bodies
 from ctisync.feed.http import transport
-from ctisync.feed.http.pass_limits import Bounds
-from ctisync.feed.http.retry_budget import Again, Patience
+from ctisync.feed.http.pass_limits import PassLimits
+from ctisync.feed.http.retry_budget import Again, RetryBudget
 from ctisync.feed.http.transport import Timeouts
 from tests.feed.conftest import MakeFeed
 from tests.support import feed_failures as failures
@@ -134,7 +134,7 @@ def test_time_that_a_failed_try_took_is_taken_from_the_budget(clock: FakeClock, 
         raise Again("slow")
 
     with pytest.raises(FeedUnreachable, match="slow"):
-        Patience(60, 0, Bounds(clock), clock, log).persist(slow_failure)
+        RetryBudget(60, 0, PassLimits(clock), clock, log).persist(slow_failure)
     assert len(clock.slept) == 1
 
 
@@ -267,15 +267,15 @@ def test_a_reply_larger_than_allowed_is_refused(
     sim: FeedSimulator, make_feed: MakeFeed, clock: FakeClock
 ) -> None:
     sim.history.create("CVE-2024-1", {"text": "x" * 3_000_000})
-    small = Bounds(clock, Limits(reply_bytes=2 << 20))
+    small = PassLimits(clock, Limits(reply_bytes=2 << 20))
     with pytest.raises(FeedRefused, match="larger than 2097152 bytes") as caught:
-        make_feed(bounds=small).changes(OffsetRange(1000, 1001))
+        make_feed(pass_limits=small).changes(OffsetRange(1000, 1001))
     assert "limits.reply_bytes" in str(caught.value.hint)
 
 
-def _transport(clock: FakeClock) -> transport.Transport:
-    return transport.Transport(
-        "http://127.0.0.1/", None, None, transport.DEFAULT_TIMEOUTS, Bounds(clock), clock
+def _transport(clock: FakeClock) -> transport.FeedTransport:
+    return transport.FeedTransport(
+        "http://127.0.0.1/", None, None, transport.DEFAULT_TIMEOUTS, PassLimits(clock), clock
     )
 
 

@@ -17,7 +17,7 @@ from ctisync import locks
 from ctisync.clock import SystemClock
 from ctisync.commands.status import check as status_check
 from ctisync.commands.status import table as status_table
-from ctisync.commands.status.look import Seen, Status, as_document
+from ctisync.commands.status.look import ConsumerStatus, Status, as_document
 from ctisync.core.history import entries
 from ctisync.core.model import Consumer, ConsumerInfo, Snapshot
 from ctisync.core.pass_report import PassReport, Touched
@@ -26,8 +26,8 @@ from ctisync.core.steps import Policy, SoFar, next_step
 from ctisync.errors import AnotherPass, ConfigurationError, CtisyncError, StoreUnavailable
 from ctisync.feed.snapshot.download import Download
 from ctisync.notifications import metrics
-from ctisync.stores.opensearch.client import Client, Reply
-from ctisync.stores.opensearch.state_document import Entry, Lease, StateDocument, Swap
+from ctisync.stores.opensearch.client import Client, OpenSearchReply
+from ctisync.stores.opensearch.state_document import Lease, StateDocument, StateEntry, Swap
 from ctisync.stores.sqlite.store import SqliteStore
 from tests.fuzz.drawing import Drawn
 from tests.fuzz.on_json import WORDS
@@ -77,7 +77,7 @@ def used(state: ConsumerState) -> None:
     """What passes and commands do with a state: they decide by it, and show it."""
     for info in (None, ConsumerInfo(9, Snapshot("https://a.example/9.zip", 9))):
         next_step(state, info, CONSUMER, SoFar(), Policy(), NOW)
-    status = Status("sqlite:///x", (Seen(CONSUMER, state, 3),))
+    status = Status("sqlite:///x", (ConsumerStatus(CONSUMER, state, 3),))
     json.dumps(as_document(status))
     status_table.as_table(status, io.StringIO(), NOW)
     status_check.check(status, NOW)
@@ -124,22 +124,22 @@ class _OneAnswer:
         self._body = body
         self.written = b""
 
-    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> Reply:
+    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> OpenSearchReply:
         if method == "GET":
-            return Reply(200, self._body)
+            return OpenSearchReply(200, self._body)
         self.written = body or b""
-        return Reply(200, '{"_seq_no":2,"_primary_term":1}')
+        return OpenSearchReply(200, '{"_seq_no":2,"_primary_term":1}')
 
     def close(self) -> None:
         pass
 
 
-ENTRY: Final = Entry(
+ENTRY: Final = StateEntry(
     STATE, Lease("t", "o", "h", 7, 1_800_000_000), "w", "wazuh-cve-1", Swap("wazuh-cve-2", 5, STATE)
 )
 
 
-def _as_stored(entry: Entry) -> bytes:
+def _as_stored(entry: StateEntry) -> bytes:
     ours = msgspec.to_builtins(entry) | {"schema": 1}
     public = {"offset": 7, "last_offset": 9, "last_snapshot_link": "https://a.example/7.zip", "ctisync": ours}
     return msgspec.json.encode(public)
@@ -231,7 +231,7 @@ def lock_files(data: bytes) -> None:
     """What a lock file says of its holder is told, or passed over; it never stops the one who reads it."""
     path = folder() / "x.lock"
     path.write_bytes(data)
-    locks.examine(path)
+    locks.diagnose(path)
     said = locks.watched(path).who
     assert said is None or not re.search(r"process (0|-)", said), said
     with locks.host_lock(path, SystemClock(), "ctisync sync"):

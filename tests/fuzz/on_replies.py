@@ -24,9 +24,9 @@ from ctisync.feed.client import CtiFeed
 from ctisync.feed.diagnose import Probe, size_told
 from ctisync.feed.http import transport
 from ctisync.feed.http.content_encoding import decoded
-from ctisync.feed.http.pass_limits import Bounds
+from ctisync.feed.http.pass_limits import PassLimits
 from ctisync.feed.http.retry_budget import Again
-from ctisync.feed.http.transport import Reply
+from ctisync.feed.http.transport import FeedReply
 from ctisync.feed.snapshot.download import Download
 from tests.fuzz.drawing import Drawn
 from tests.fuzz.on_archives import LINES, packed
@@ -157,7 +157,7 @@ def downloads(data: bytes) -> None:
         headers = {name: drawn.choice(values) for name, values in HEADERS if drawn.number(2)}
         status = drawn.choice([200, 206, 416, 206])
         body = drawn.taken(drawn.number(24))
-        reply = Reply(LINK, status, headers, "", iter(in_chunks(drawn.taken(3), body)))
+        reply = FeedReply(LINK, status, headers, "", iter(in_chunks(drawn.taken(3), body)))
         try:
             for _ in download.take(reply):
                 pass
@@ -236,7 +236,9 @@ def feeds(data: bytes) -> None:
     """A server that may say anything, asked over HTTP as a pass does: an answer, or an error of ours."""
     question, answer = data[:1], data[1:]
     clock = FakeClock(NOW)
-    bounds = Bounds(clock, Limits(reply_bytes=4000, snapshot_bytes=4000, json_values=1000, json_depth=20))
+    pass_limits = PassLimits(
+        clock, Limits(reply_bytes=4000, snapshot_bytes=4000, json_values=1000, json_depth=20)
+    )
     spool = folder() / "spool"
     shutil.rmtree(spool, ignore_errors=True)
     with (
@@ -251,7 +253,7 @@ def feeds(data: bytes) -> None:
             clock=clock,
             log=KeptLog(),
             cooldown=60.0,
-            bounds=bounds,
+            pass_limits=pass_limits,
             load_while_downloading=bool(answer) and answer[-1] % 2 == 0,
         ) as feed,
     ):
@@ -349,5 +351,5 @@ def told_sizes(data: bytes) -> None:
     """The size of a snapshot by the head of an answer: a number of bytes, or none."""
     status, text = int.from_bytes(data[:2], "little"), data[2:].decode("latin-1")
     headers: dict[str, Any] = {"content-range": text, "content-length": text}
-    size = size_told(Reply(LINK, status, headers, "", iter(())))
+    size = size_told(FeedReply(LINK, status, headers, "", iter(())))
     assert size is None or (0 <= size < 10**19 and re.search(r"[0-9]$", text))

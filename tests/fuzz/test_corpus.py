@@ -77,7 +77,7 @@ FAULTS: dict[str, tuple[str, Any]] = {
     "dates": ("tests.fuzz.on_replies.next_delay", lambda *_: 0.0),
     "bodies": ("ctisync.feed.http.content_encoding._at_most", lambda most, already, chunks: chunks),
     "downloads": ("ctisync.feed.snapshot.download.Download._is_here", always),
-    "feeds": ("ctisync.feed.http.retry_budget.Patience.persist", attempted),
+    "feeds": ("ctisync.feed.http.retry_budget.RetryBudget.persist", attempted),
     "accepted_commands": ("ctisync.command_manager.UNDECODABLE", msgspec.DecodeError),
     "told_sizes": ("ctisync.feed.diagnose._OF_ALL", re.compile("bytes 0-0/(.*)")),
     "sqlite_states": ("ctisync.stores.sqlite.tables.UNDECODABLE", msgspec.MsgspecError),

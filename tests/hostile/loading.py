@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from ctisync.core.model import Consumer, Snapshot
 from ctisync.core.steps import Policy
 from ctisync.errors import SnapshotRefused
-from ctisync.feed.http.pass_limits import Bounds
+from ctisync.feed.http.pass_limits import PassLimits
 from ctisync.feed.snapshot.file import given_offset, open_given
 from ctisync.stores.sqlite.compression import register
 from ctisync.stores.sqlite.store import SqliteStore
@@ -47,7 +47,7 @@ class Loading:
         """Why it was refused. Anything else that goes wrong is raised."""
         self._given.write_bytes(content)
         clock = FakeClock()
-        file = open_given(self._given, Bounds(clock))
+        file = open_given(self._given, PassLimits(clock))
         try:
             offset, _ = given_offset(file, self._given.name)
             with closing(SqliteStore(self._database, clock)) as store:

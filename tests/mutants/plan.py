@@ -80,10 +80,10 @@ TESTS: Final[dict[str, Stages]] = {
     "Sent": (_BULKS,),
     "Records": (_BULKS,),
     "HeldLease": (("tests/stores/test_lease_conflicts.py",), _TAKEN_OVER),
-    "Hold": (("tests/stores/test_takeover.py",), _TAKEN_OVER),
+    "FencedLease": (("tests/stores/test_takeover.py",), _TAKEN_OVER),
 }
 """A module is known by a function or class that it alone defines: it may move, and get another name."""
-WITH_A_SERVER: Final = frozenset({"HeldLease", "Hold"})
+WITH_A_SERVER: Final = frozenset({"HeldLease", "FencedLease"})
 WHOLE: Final = ("next_step", "run_pass", "RecordRules")
 """By what the packages are known of which no module may be left out: the core's, the pass's and verify's."""
 

@@ -131,8 +131,8 @@ class ObservedStore:
     def inspect(self, consumer: Consumer) -> AbstractContextManager[Inspection]:
         return self._inner.inspect(consumer)
 
-    def examine(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
-        return self._inner.examine(consumers)
+    def diagnose(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
+        return self._inner.diagnose(consumers)
 
     def refusals(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
         return self._inner.refusals(consumers)

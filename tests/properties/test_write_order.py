@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from ctisync.core.model import Consumer
 from ctisync.core.steps import Mode, Policy
 from ctisync.errors import SettingsChanged
-from ctisync.stores.opensearch.client import Reply, Transport
+from ctisync.stores.opensearch.client import OpenSearchReply, Transport
 from tests.properties.model import ToldReaders
 from tests.stores import opensearch_kit as kit
 from tests.support.clock import FakeClock
@@ -96,7 +96,7 @@ class StepsSeen:
         self._loading = self._announced = self._dead = False
         self.seen: list[str] = []
 
-    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> Reply:
+    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> OpenSearchReply:
         if self._dead:
             raise kit.Killed
         reply = self._inner.send(method, target, body, timeout)

@@ -12,7 +12,7 @@ import pytest
 from ctisync.clock import SystemClock
 from ctisync.core.model import Json, Snapshot
 from ctisync.core.steps import Policy
-from ctisync.feed.http.pass_limits import Bounds
+from ctisync.feed.http.pass_limits import PassLimits
 from ctisync.feed.snapshot.file import given_offset, open_given
 from ctisync.sync.load_given import load_given
 from tests.support import records
@@ -47,7 +47,7 @@ def test_real_records_from_a_file_are_exported_value_for_value(
 ) -> None:
     path = tmp_path / "sample"
     path.write_bytes(packed(LINES, kind))
-    file = open_given(path, Bounds(SystemClock()))
+    file = open_given(path, PassLimits(SystemClock()))
     offset, how = given_offset(file, path.name)
     assert how == "highest line"
     store = world.store()

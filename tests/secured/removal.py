@@ -80,7 +80,7 @@ def foretold(environ: Mapping[str, str]) -> list[Verdict]:
     """What `ctisync doctor` says of the store that is not well."""
     clock = SystemClock()
     found = find(None, environ)
-    verdicts = doctor.examine(found, found.settings.followed, clock, Console(io.StringIO(), clock))
+    verdicts = doctor.diagnose(found, found.settings.followed, clock, Console(io.StringIO(), clock))
     return [each for each in verdicts if each.what.startswith("store") and each.health != "ok"]
 
 

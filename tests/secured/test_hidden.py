@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import pytest
 
-from ctisync.stores.opensearch.client import Reply
+from ctisync.stores.opensearch.client import OpenSearchReply
 from ctisync.stores.opensearch.transport import HttpTransport
 from tests.cli.conftest import Ctisync
 from tests.secured.removal import Ended, assert_in_step, assert_intact, hidden, passed, stored_documents
@@ -144,7 +144,9 @@ def test_a_rule_that_comes_within_a_pass_is_noticed_before_records_are_written_b
     node.request("POST", "/ctisync-*/_refresh")
     inner = HttpTransport.send
 
-    def send(self: HttpTransport, method: str, target: str, body: bytes | None, timeout: float) -> Reply:
+    def send(
+        self: HttpTransport, method: str, target: str, body: bytes | None, timeout: float
+    ) -> OpenSearchReply:
         if "_mget" in target:
             node.put_role("ctisync", ruled(CONTENTS, RULES[rule]))
         return inner(self, method, target, body, timeout)

@@ -10,7 +10,7 @@ from typing import Final
 import pytest
 
 from ctisync.core.steps import Mode
-from ctisync.stores.opensearch.client import Reply
+from ctisync.stores.opensearch.client import OpenSearchReply
 from ctisync.stores.opensearch.transport import HttpTransport
 from tests.secured.removal import (
     Ended,
@@ -111,7 +111,9 @@ def test_what_is_taken_away_within_a_pass_harms_nothing_and_the_next_one_goes_on
     sent: list[str] = []
     inner = HttpTransport.send
 
-    def send(self: HttpTransport, method: str, target: str, body: bytes | None, timeout: float) -> Reply:
+    def send(
+        self: HttpTransport, method: str, target: str, body: bytes | None, timeout: float
+    ) -> OpenSearchReply:
         if not taken and moment.due(method, target, body or b"", sent):
             taken.append(target)
             if what == "the user":

@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
-from ctisync.stores.opensearch.history import INDEX as HISTORY
+from ctisync.stores.opensearch.history import HISTORY_INDEX as HISTORY
 from ctisync.stores.sqlite.compression import register
 from tests.support.opensearch_node import OpenSearchNode
 

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ctisync.stores.opensearch.client import Problem, Reply
+from ctisync.stores.opensearch.client import OpenSearchReply, Problem
 
 BUSY: Final = Problem(
     "opensearch_rejected_execution_exception", "rejected execution of coordinating operation"
@@ -87,7 +87,7 @@ class Cluster:
     bulks: int = 0
     sequence: int = 100
 
-    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> Reply:
+    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> OpenSearchReply:
         if target.endswith(("_refresh", "_count")):
             shards = {"total": 1, "successful": 1, "failed": 0}
             return _encoded({"_shards": shards, "count": len(self.records)})
@@ -99,7 +99,7 @@ class Cluster:
         operations = _operations(body or b"")
         if spoiled and self.cell.telling == AS_A_WHOLE:
             status, problem = STATUSES[self.cell.status]
-            return Reply(status, problem=problem or Problem())
+            return OpenSearchReply(status, problem=problem or Problem())
         spoiled_places = _places(self.cell.position, len(operations)) if spoiled else set()
         items = [self._done(operation, place in spoiled_places) for place, operation in enumerate(operations)]
         return self._told(items, spoiled)
@@ -135,7 +135,7 @@ class Cluster:
         self.records[name] = (version, self._next())
         return {"_id": name, "status": 201 if found is None else 200, "_version": version}
 
-    def _told(self, items: list[dict[str, Any]], spoiled: bool) -> Reply:
+    def _told(self, items: list[dict[str, Any]], spoiled: bool) -> OpenSearchReply:
         failed = any("error" in answered for item in items for answered in item.values())
         reply: dict[str, Any] = {"errors": failed, "items": items}
         match self.cell.telling if spoiled else "complete":
@@ -151,7 +151,7 @@ class Cluster:
                 reply["errors"] = not failed
         return _encoded(reply)
 
-    def _mget(self, names: list[str]) -> Reply:
+    def _mget(self, names: list[str]) -> OpenSearchReply:
         docs = []
         for name in names:
             if name in self.records:
@@ -167,8 +167,8 @@ class Cluster:
         return self.sequence
 
 
-def _encoded(reply: dict[str, Any]) -> Reply:
-    return Reply(200, msgspec.json.encode(reply).decode())
+def _encoded(reply: dict[str, Any]) -> OpenSearchReply:
+    return OpenSearchReply(200, msgspec.json.encode(reply).decode())
 
 
 def _refused(name: str, status: int, problem: Problem) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 from ctisync.core.model import Consumer, Record, Snapshot, Write
 from ctisync.core.state import ConsumerState, advanced, initialised
 from ctisync.ports import Store, Writer
-from ctisync.stores.opensearch.client import NoReply, Reply, Transport
+from ctisync.stores.opensearch.client import NoReply, OpenSearchReply, Transport
 from ctisync.stores.opensearch.store import OpenSearchStore
 from tests.support.clock import FakeClock
 from tests.support.opensearch_node import OpenSearchNode
@@ -32,7 +32,7 @@ class MortalTransport:
         self._left = writes
         self.dead = False
 
-    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> Reply:
+    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> OpenSearchReply:
         if self.dead:
             raise Killed
         reply = self._inner.send(method, target, body, timeout)
@@ -54,7 +54,7 @@ class ForgetfulTransport:
         self.timeout = inner.timeout
         self._done_once = False
 
-    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> Reply:
+    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> OpenSearchReply:
         reply = self._inner.send(method, target, body, timeout)
         self._done_once = alters(method, target) and not self._done_once
         if self._done_once:

@@ -14,12 +14,12 @@ import msgspec
 
 from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState
-from ctisync.stores.opensearch.client import Client, Problem, Reply
-from ctisync.stores.opensearch.fencing import Hold
+from ctisync.stores.opensearch.client import Client, OpenSearchReply, Problem
+from ctisync.stores.opensearch.fencing import FencedLease
 from ctisync.stores.opensearch.generations import Generations
 from ctisync.stores.opensearch.indices import to_mend
 from ctisync.stores.opensearch.lease import HeldLease
-from ctisync.stores.opensearch.state_document import Entry, Lease, StateDocument, Swap
+from ctisync.stores.opensearch.state_document import Lease, StateDocument, StateEntry, Swap
 from tests.support.clock import FakeClock
 
 CONSUMER = Consumer()
@@ -52,7 +52,7 @@ class SmallNode:
     def close(self) -> None:
         pass
 
-    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> Reply:
+    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> OpenSearchReply:
         where = target.partition("?")[0]
         if where.endswith("/_bulk"):
             return self.answer(method, target, body)
@@ -63,7 +63,7 @@ class SmallNode:
             self.sent.append(f"{method} {where}")
         return self.answer(method, target, body)
 
-    def answer(self, method: str, target: str, body: bytes | None) -> Reply:
+    def answer(self, method: str, target: str, body: bytes | None) -> OpenSearchReply:
         where, _, query = target.partition("?")
         if where.endswith("/_bulk"):  # whether anything is hidden, which has no effect
             return _done({"errors": True})
@@ -85,14 +85,14 @@ class SmallNode:
                 return _done({name: self._facts(name) for name in self.generations})
         raise AssertionError(f"no test has asked for {method} {target} yet")
 
-    def entry(self) -> Entry:
+    def entry(self) -> StateEntry:
         return self.document().read().entry
 
     def document(self) -> StateDocument:
         """As somebody else reads and writes it."""
         return StateDocument(Client(_Aside(self), "http://other", self.clock), CONSUMER, 0)
 
-    def put(self, change: Callable[[Entry], Entry]) -> None:
+    def put(self, change: Callable[[StateEntry], StateEntry]) -> None:
         """Somebody else writes the consumer's entry."""
         document = self.document()
         assert document.write(document.read(), change(document.read().entry)) is not None
@@ -102,15 +102,15 @@ class SmallNode:
         self.fields = (self.fields or {}) | {"another": {"offset": self.version}}
         self.version += 1
 
-    def _read(self) -> Reply:
+    def _read(self) -> OpenSearchReply:
         if self.fields is None:
-            return Reply(404)
+            return OpenSearchReply(404)
         return _done({"_source": self.fields, "_seq_no": self.version, "_primary_term": 1})
 
-    def _write(self, fields: dict[str, Json], query: str) -> Reply:
+    def _write(self, fields: dict[str, Json], query: str) -> OpenSearchReply:
         expected = f"if_seq_no={self.version}&if_primary_term=1" if self.fields is not None else ""
         if query != expected:
-            return Reply(409, problem=Problem("version_conflict_engine_exception"))
+            return OpenSearchReply(409, problem=Problem("version_conflict_engine_exception"))
         self.fields = fields
         self.version += 1
         return _done({"_seq_no": self.version, "_primary_term": 1})
@@ -118,13 +118,13 @@ class SmallNode:
     def _facts(self, name: str) -> dict[str, Json]:
         return {"aliases": {alias: {} for alias in self.generations[name]}} | OURS
 
-    def _change_aliases(self, actions: list[dict[str, dict[str, Json]]]) -> Reply:
+    def _change_aliases(self, actions: list[dict[str, dict[str, Json]]]) -> OpenSearchReply:
         changed = {name: set(aliases) for name, aliases in self.generations.items()}
         for action in actions:
             [(kind, what)] = action.items()
             name = what["index"]
             if name not in changed:
-                return Reply(404, problem=Problem("index_not_found_exception"))
+                return OpenSearchReply(404, problem=Problem("index_not_found_exception"))
             if kind == "remove_index":
                 del changed[name]
             elif kind == "add":
@@ -132,7 +132,7 @@ class SmallNode:
             elif what["alias"] in changed[name]:
                 changed[name].remove(what["alias"])
             else:
-                return Reply(404, problem=Problem("aliases_not_found_exception"))
+                return OpenSearchReply(404, problem=Problem("aliases_not_found_exception"))
         self.generations = changed
         return _done({"acknowledged": True})
 
@@ -145,7 +145,7 @@ class _Aside:
     def __init__(self, node: SmallNode) -> None:
         self._node = node
 
-    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> Reply:
+    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> OpenSearchReply:
         return self._node.answer(method, target, body)
 
     def close(self) -> None:
@@ -161,7 +161,7 @@ class Holder:
         document = StateDocument(client, CONSUMER, 0)
         self.lease = HeldLease(client, document, node.clock, ttl, host_lock=host_lock)
         self.generations = Generations(client, CONSUMER, node.clock)
-        self.hold = Hold(self.lease, self.generations, CONSUMER)
+        self.hold = FencedLease(self.lease, self.generations, CONSUMER)
 
 
 def lease(**changes: Json) -> Lease:
@@ -180,7 +180,7 @@ def with_content(node: SmallNode, generation: str = "ctisync-one", **changes: Js
     return state
 
 
-def swap(to: str, was: int, after: ConsumerState) -> Callable[[Entry], Entry]:
+def swap(to: str, was: int, after: ConsumerState) -> Callable[[StateEntry], StateEntry]:
     """The entry of a writer who has announced a swap, and died."""
     lowered = min(was, after.offset)
     return lambda entry: msgspec.structs.replace(
@@ -190,5 +190,5 @@ def swap(to: str, was: int, after: ConsumerState) -> Callable[[Entry], Entry]:
     )
 
 
-def _done(body: Json) -> Reply:
-    return Reply(200, msgspec.json.encode(body).decode())
+def _done(body: Json) -> OpenSearchReply:
+    return OpenSearchReply(200, msgspec.json.encode(body).decode())

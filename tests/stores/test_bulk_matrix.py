@@ -17,7 +17,7 @@ from ctisync.stores.opensearch.bulk import Records
 from ctisync.stores.opensearch.client import Client
 from ctisync.stores.opensearch.generations import Generations, Inventory
 from ctisync.stores.opensearch.lease import HeldLease
-from ctisync.stores.opensearch.state_document import Entry
+from ctisync.stores.opensearch.state_document import StateEntry
 from ctisync.stores.opensearch.writer import OpenSearchWriter
 from tests.stores import opensearch_kit as kit
 from tests.stores.bulk_matrix import AS_A_WHOLE, Cell, Cluster, cells
@@ -42,10 +42,10 @@ class OurLease:
     """A lease that nobody else wants."""
 
     def __init__(self, state: ConsumerState) -> None:
-        self.entry = Entry(state=state, generation=LIVE)
+        self.entry = StateEntry(state=state, generation=LIVE)
         self.token = "ours"
 
-    def commit(self, change: Callable[[Entry], Entry]) -> None:
+    def commit(self, change: Callable[[StateEntry], StateEntry]) -> None:
         self.entry = change(self.entry)
 
     def look(self) -> None:
@@ -102,7 +102,7 @@ class Played:
             cast(Generations, self.generations),
             Records(client, self.clock),
         )
-        self.writer._hold.live = LIVE
+        self.writer._fenced.live = LIVE
 
     @property
     def state(self) -> ConsumerState:

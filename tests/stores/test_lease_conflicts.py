@@ -15,9 +15,9 @@ from msgspec.structs import replace
 from ctisync.core.state import ConsumerState
 from ctisync.errors import AnotherPass, StoreUnavailable
 from ctisync.stores.opensearch import lease as opensearch_lease
-from ctisync.stores.opensearch.client import NoReply, Reply
+from ctisync.stores.opensearch.client import NoReply, OpenSearchReply
 from ctisync.stores.opensearch.lease import Myself, may_be_taken, myself
-from ctisync.stores.opensearch.state_document import Entry, Lease
+from ctisync.stores.opensearch.state_document import Lease, StateEntry
 from tests.stores.small_node import EPOCH, LOCK, TTL, Holder, SmallNode, lease
 
 WRITE = "PUT /wazuh-context/_doc"
@@ -32,7 +32,7 @@ def node() -> SmallNode:
     return made
 
 
-def unchanged(entry: Entry) -> Entry:
+def unchanged(entry: StateEntry) -> StateEntry:
     return entry
 
 
@@ -179,7 +179,7 @@ def test_a_document_that_never_rests_ends_the_pass_at_last(node: SmallNode, work
     assert len(node.sent) == 20
 
 
-def moved_on(entry: Entry) -> Entry:
+def moved_on(entry: StateEntry) -> StateEntry:
     state = msgspec.structs.replace(entry.state, offset=entry.state.offset + 1)
     return msgspec.structs.replace(entry, state=state)
 
@@ -208,7 +208,7 @@ def test_a_write_whose_reply_was_lost_is_recognised_and_not_done_again(node: Sma
     holder.lease.acquire(unchanged)
     once = node.answer
 
-    def lossy(method: str, target: str, body: bytes | None) -> Reply:
+    def lossy(method: str, target: str, body: bytes | None) -> OpenSearchReply:
         reply = once(method, target, body)
         if method == "PUT":
             node.answer = once  # type: ignore[method-assign]
@@ -293,7 +293,7 @@ def test_a_lease_that_was_taken_without_our_knowing_is_let_go_as_well(
     holder = Holder(node)
     once = node.answer
 
-    def stopped(method: str, target: str, body: bytes | None) -> Reply:
+    def stopped(method: str, target: str, body: bytes | None) -> OpenSearchReply:
         reply = once(method, target, body)
         if method == "PUT":
             node.answer = once  # type: ignore[method-assign]

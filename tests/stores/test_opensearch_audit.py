@@ -12,7 +12,7 @@ from ctisync.core.findings import Kind
 from ctisync.core.model import Consumer, Put
 from ctisync.stores.opensearch.store import OpenSearchStore
 from ctisync.verify.run import verify
-from ctisync.verify.tally import Audit
+from ctisync.verify.tally import Verification
 from tests.stores import opensearch_kit as kit
 from tests.support.log import KeptLog
 from tests.support.opensearch_node import OpenSearchNode
@@ -41,7 +41,7 @@ def consumer(store: OpenSearchStore) -> Consumer:
     return consumer
 
 
-def audited(store: OpenSearchStore, consumer: Consumer) -> Audit:
+def audited(store: OpenSearchStore, consumer: Consumer) -> Verification:
     return verify(consumer, store=store, log=KeptLog(), deep=True, against=None, at_work=None)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from ctisync.core.state import ConsumerState
 from ctisync.errors import ConfigurationError
-from ctisync.stores.opensearch.client import NoReply, Problem, Reply
+from ctisync.stores.opensearch.client import NoReply, OpenSearchReply, Problem
 from ctisync.stores.opensearch.cluster import check_one_cluster
 from ctisync.stores.opensearch.curl import Curl
 from ctisync.stores.opensearch.store import OpenSearchStore
@@ -27,10 +27,10 @@ class Root:
 
     timeout = 60.0
 
-    def __init__(self, answer: Reply | NoReply) -> None:
+    def __init__(self, answer: OpenSearchReply | NoReply) -> None:
         self._answer = answer
 
-    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> Reply:
+    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> OpenSearchReply:
         assert (method, target, body) == ("GET", "/", None)
         assert timeout <= 5
         if isinstance(self._answer, NoReply):
@@ -41,11 +41,11 @@ class Root:
         pass
 
 
-def of(uuid: str) -> Reply:
-    return Reply(200, f'{{"cluster_name": "x", "cluster_uuid": "{uuid}"}}')
+def of(uuid: str) -> OpenSearchReply:
+    return OpenSearchReply(200, f'{{"cluster_name": "x", "cluster_uuid": "{uuid}"}}')
 
 
-def checked(*answers: Reply | NoReply) -> int:
+def checked(*answers: OpenSearchReply | NoReply) -> int:
     nodes: dict[SplitResult, Root] = dict(zip((ONE, OTHER, THIRD), map(Root, answers), strict=False))
     return check_one_cluster(list(nodes), nodes.__getitem__, Curl("https://one:9200"))
 
@@ -61,15 +61,15 @@ def test_two_clusters_are_told_by_a_node_of_each() -> None:
     "answer",
     [
         NoReply("connection refused"),
-        Reply(403, problem=Problem("security_exception")),
-        Reply(503),
-        Reply(200, "<html>"),
+        OpenSearchReply(403, problem=Problem("security_exception")),
+        OpenSearchReply(503),
+        OpenSearchReply(200, "<html>"),
         of("_na_"),
     ],
     ids=["not reachable", "not permitted", "busy", "no OpenSearch", "without a cluster yet"],
 )
 def test_a_node_that_does_not_say_of_which_cluster_it_is_keeps_no_pass_from_its_work(
-    answer: Reply | NoReply,
+    answer: OpenSearchReply | NoReply,
 ) -> None:
     assert checked(of("a"), answer, of("a")) == 2
 
@@ -90,7 +90,7 @@ def test_nothing_is_written_to_either_of_two_clusters(
             store.checked(consumer, ConsumerState(last_offset=7))
         with refused:
             store.remember(report(consumer, 1), keep=10, within=WITHIN)
-        (verdict,) = [each for each in store.examine([consumer]) if each.what == "store-nodes"]
+        (verdict,) = [each for each in store.diagnose([consumer]) if each.what == "store-nodes"]
     assert verdict.health == "failed"
     assert all(url in verdict.said for url in both)
     for node in (opensearch_2, opensearch_3):
@@ -102,5 +102,5 @@ def test_one_cluster_under_two_names_is_one(opensearch_2: OpenSearchNode) -> Non
     consumer = kit.new_consumer()
     with closing(OpenSearchStore(names, FakeClock())) as store:
         kit.initialise(store, consumer, [record("CVE-1", 1)], 10)
-        (verdict,) = [each for each in store.examine([consumer]) if each.what == "store-nodes"]
+        (verdict,) = [each for each in store.diagnose([consumer]) if each.what == "store-nodes"]
     assert (verdict.health, verdict.said[:8]) == ("ok", "2 of the")

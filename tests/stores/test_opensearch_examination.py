@@ -13,7 +13,7 @@ import pytest
 
 from ctisync.core.health import Verdict, worst
 from ctisync.core.model import Consumer
-from ctisync.stores.opensearch.client import NoReply, Problem, Reply
+from ctisync.stores.opensearch.client import NoReply, OpenSearchReply, Problem
 from ctisync.stores.opensearch.generations import Layout
 from ctisync.stores.opensearch.store import OpenSearchStore
 from tests.stores import opensearch_kit as kit
@@ -50,16 +50,18 @@ class Node:
         self.answers = WELL | {name.replace("__", "/"): answer for name, answer in changed.items()}
         self.asked: list[tuple[str, str]] = []
 
-    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> Reply:
+    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> OpenSearchReply:
         self.asked.append((method, target))
         if (method, body) != ("GET", None):  # tests/secured: such requests have no effect
-            return Reply(200, "{}") if "_bulk" in target else Reply(404)
+            return OpenSearchReply(200, "{}") if "_bulk" in target else OpenSearchReply(404)
         answer = self.answers[self._name(target)]
         if isinstance(answer, Exception):
             raise answer
         if isinstance(answer, int):
-            return Reply(answer, problem=Problem("security_exception", "no permissions for [some:action]"))
-        return Reply(200, msgspec.json.encode(answer).decode())
+            return OpenSearchReply(
+                answer, problem=Problem("security_exception", "no permissions for [some:action]")
+            )
+        return OpenSearchReply(200, msgspec.json.encode(answer).decode())
 
     def _name(self, target: str) -> str:
         path = target.partition("?")[0]
@@ -74,7 +76,7 @@ class Node:
 def examined(node: Node, replicas: int = 0, **store: Any) -> dict[str, Verdict]:
     with closing(OpenSearchStore([HERE], FakeClock(), layout=Layout(replicas=replicas), **store)) as opened:
         opened._client._transport = node
-        found = list(opened.examine([Consumer()]))
+        found = list(opened.diagnose([Consumer()]))
     assert all(each.hint for each in found if each.health == "failed")
     assert len(found) == len({each.what for each in found})
     return {each.what: each for each in found}
@@ -179,7 +181,7 @@ def test_a_node_that_gives_itself_out_for_an_older_one_is_looked_at_like_any_oth
     node.request("PUT", "/_cluster/settings", {"persistent": setting})
     assert node.request("GET", "/")["version"]["number"] == "7.10.2"
     with closing(kit.open_store(node)) as store:
-        told = list(store.examine([kit.new_consumer()]))
+        told = list(store.diagnose([kit.new_consumer()]))
     assert [each.what for each in told if each.health != "ok"] == []
     assert {"store-cluster", "store-blocks", "store-templates", "store-lease"} <= {each.what for each in told}
 
@@ -192,7 +194,7 @@ def test_on_a_real_node_lease_foreign_index_and_block_are_seen(node: OpenSearchN
         node.request("PUT", f"/{consumer.index}/_settings", {"index.blocks.read_only_allow_delete": True})
         now = int(node.request("GET", "/_cat/health?h=epoch&format=json")[0]["epoch"])
         kit.put_lease(node, consumer, until=now + 600)
-        told = list(store.examine([consumer, other]))
+        told = list(store.diagnose([consumer, other]))
         kit.put_lease(node, consumer)
 
     found = {(each.what, each.about): each for each in told}
@@ -207,10 +209,10 @@ def test_what_to_type_takes_back_what_may_lose_a_confirmed_write(node: OpenSearc
     settings = {"index.translog.durability": "async", "index.default_pipeline": "theirs"}
     node.request("PUT", "/wazuh-context", {"settings": settings})
     with closing(kit.open_store(node)) as store:
-        found = {each.what: each for each in store.examine([kit.new_consumer()])}
+        found = {each.what: each for each in store.diagnose([kit.new_consumer()])}
         hint = found["store-settings"].hint
         assert hint is not None
         _, _, _, url, _, _, _, body = shlex.split(hint)
         node.request("PUT", url.removeprefix(node.url), json.loads(body))
-        again = {each.what: each for each in store.examine([kit.new_consumer()])}
+        again = {each.what: each for each in store.diagnose([kit.new_consumer()])}
     assert (found["store-settings"].health, again["store-settings"].health) == ("warning", "ok")

@@ -11,7 +11,7 @@ from ctisync.core.model import Consumer, Holding
 from ctisync.core.state import ConsumerState
 from ctisync.errors import AnotherPass
 from ctisync.ports import Store
-from ctisync.stores.opensearch.client import Reply, Transport
+from ctisync.stores.opensearch.client import OpenSearchReply, Transport
 from tests.contract.test_history import WITHIN, report
 from tests.stores import opensearch_kit as kit
 from tests.support.clock import FakeClock
@@ -97,7 +97,7 @@ class Interrupting:
         self._left = writes
         self._work = work
 
-    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> Reply:
+    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> OpenSearchReply:
         if kit.alters(method, target):
             self._left -= 1
             if self._left == 0:

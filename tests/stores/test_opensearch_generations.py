@@ -210,7 +210,7 @@ def test_a_content_that_lost_a_record_while_it_was_loaded_never_goes_live(
 def load_and_lose_one(node: OpenSearchNode, writer: OpenSearchWriter, consumer: Consumer) -> None:
     with writer.load(kit.snapshot(20)) as load:
         load.add([B, C])
-        load._account_for(load._senders.drain())
+        load._account_for(load._pool.drain())
         node.request("DELETE", f"/{load._generation}/_doc/CVE-3")
         load.publish(kit.loaded(writer.state, consumer, 20))
 

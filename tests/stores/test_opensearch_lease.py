@@ -12,7 +12,7 @@ import pytest
 from ctisync.core.model import Consumer, Delete, Put
 from ctisync.core.state import advanced
 from ctisync.errors import AnotherPass
-from ctisync.stores.opensearch.bulk_actions import Stored, delete, index
+from ctisync.stores.opensearch.bulk_actions import RecordVersion, delete, index
 from ctisync.stores.opensearch.lease import myself
 from ctisync.stores.opensearch.store import OpenSearchStore
 from tests.stores import opensearch_kit as kit
@@ -189,7 +189,7 @@ def test_who_has_lost_the_lease_changes_nothing_any_more(
         new = stack.enter_context(store.writer(consumer))
         before = (kit.document(opensearch_2, consumer), kit.aliases(opensearch_2, consumer))
 
-        fence, live = lost._live_fence(), lost._hold.live
+        fence, live = lost._live_fence(), lost._fenced.live
         assert live is not None
         for attempt in (
             lambda: lost.save(lost.state),
@@ -198,14 +198,14 @@ def test_who_has_lost_the_lease_changes_nothing_any_more(
             lambda: lost.apply([Put(C)], advanced(lost.state, 20, kit.NOW)),
             lambda: lost._records.send(fence, [index(C)]),
             lambda: lost._records.send(
-                fence, [delete("CVE-1", 15, Stored(version=1, seq_no=0, primary_term=1))]
+                fence, [delete("CVE-1", 15, RecordVersion(version=1, seq_no=0, primary_term=1))]
             ),
             lambda: load.publish(after),
             lost.make_searchable,
         ):
             with pytest.raises(AnotherPass):
                 attempt()
-        assert not lost._hold.swap(load._generation)
+        assert not lost._fenced.swap(load._generation)
         assert (kit.document(opensearch_2, consumer), kit.aliases(opensearch_2, consumer)) == before
         assert new.read(["CVE-1", "CVE-2", "CVE-3"]) == {"CVE-1": A, "CVE-2": B}
 
@@ -226,14 +226,14 @@ def test_who_has_lost_the_lease_of_a_first_load_neither_shows_nor_removes_a_gene
         new = stack.enter_context(store.writer(consumer))
         assert his._generation in kit.aliases(opensearch_2, consumer)
 
-        assert not lost._hold.swap(his._generation)
+        assert not lost._fenced.swap(his._generation)
         assert store.count(consumer) is None
 
         with new.load(kit.snapshot(10)) as load:
             load.add([A])
             before = kit.aliases(opensearch_2, consumer)
             with pytest.raises(AnotherPass):
-                lost._hold.drop_strays(his._generation)
+                lost._fenced.drop_strays(his._generation)
             assert kit.aliases(opensearch_2, consumer) == before
             load.publish(kit.loaded(new.state, consumer, 10))
     assert kit.lines(store, consumer) == [A.line]

@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from urllib.parse import urlsplit
 
-from ctisync.stores.opensearch.transport import Access, HttpTransport
+from ctisync.stores.opensearch.transport import Credentials, HttpTransport
 
 
 class CountedNode(ThreadingHTTPServer):
@@ -53,7 +53,7 @@ def test_bulks_from_threads_of_their_own_go_to_every_node_alike() -> None:
     with ExitStack() as parts:
         nodes = [parts.enter_context(counted_node()) for _ in range(3)]
         urls = [urlsplit(node.url) for node in nodes]
-        transport = parts.enter_context(closing(HttpTransport(urls, Access(), timeout=10)))
+        transport = parts.enter_context(closing(HttpTransport(urls, Credentials(), timeout=10)))
         for _ in range(12):
             bulk = Thread(target=transport.send, args=("POST", "/x/_bulk", b"{}", 10))
             bulk.start()

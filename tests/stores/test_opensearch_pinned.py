@@ -10,7 +10,7 @@ import pytest
 
 from ctisync.core.model import Delete, Put
 from ctisync.stores.opensearch.bulk_actions import index
-from ctisync.stores.opensearch.client import Problem, Reply, Transport
+from ctisync.stores.opensearch.client import OpenSearchReply, Problem, Transport
 from ctisync.stores.opensearch.indices import PINNED
 from ctisync.stores.opensearch.store import OpenSearchStore
 from ctisync.verify.run import verify
@@ -109,12 +109,12 @@ class OldNode:
         self._unknown = unknown
         self.refused = 0
 
-    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> Reply:
+    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> OpenSearchReply:
         for name in sorted(self._unknown):
             if method == "PUT" and body is not None and f'"index.{name}"'.encode() in body:
                 self.refused += 1
                 told = f"unknown setting [index.{name}] please check that any required plugins are installed"
-                return Reply(400, problem=Problem("illegal_argument_exception", told))
+                return OpenSearchReply(400, problem=Problem("illegal_argument_exception", told))
         return self._inner.send(method, target, body, timeout)
 
     def close(self) -> None:
@@ -181,7 +181,7 @@ def test_a_content_of_an_earlier_version_is_mended_by_the_next_writer_and_asked_
     puts: list[str] = []
     inner = store._client._transport.send
 
-    def kept(method: str, target: str, body: bytes | None, timeout: float) -> Reply:
+    def kept(method: str, target: str, body: bytes | None, timeout: float) -> OpenSearchReply:
         puts.extend([target] if method == "PUT" and target.endswith("/_settings") else [])
         return inner(method, target, body, timeout)
 

@@ -11,8 +11,8 @@ import pytest
 from ctisync.core.model import Delete, Put, Record, Write
 from ctisync.errors import AnotherPass, StoreUnavailable
 from ctisync.stores.opensearch import writer as opensearch_writer
-from ctisync.stores.opensearch.bulk_actions import Sent, Stored, index
-from ctisync.stores.opensearch.client import NoReply, Reply, Transport
+from ctisync.stores.opensearch.bulk_actions import RecordVersion, Sent, index
+from ctisync.stores.opensearch.client import NoReply, OpenSearchReply, Transport
 from ctisync.stores.opensearch.store import OpenSearchStore
 from ctisync.stores.opensearch.writer import remembered
 from tests.stores import opensearch_kit as kit
@@ -33,7 +33,7 @@ class Counted:
         self.bulks = 0
         self.lost = 0
 
-    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> Reply:
+    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> OpenSearchReply:
         if "_mget" in target:
             self.read.append(msgspec.json.decode(body or b"")["ids"])
         reply = self._inner.send(method, target, body, timeout)
@@ -169,12 +169,14 @@ def test_the_last_writes_are_remembered_as_far_as_they_may_take_memory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     records: list[Record] = [record(f"CVE-{number}", number) for number in range(1, 6)]
-    stands: dict[str, Stored | None] = {each.name: Stored(each.offset, 7, 1) for each in records}
+    stands: dict[str, RecordVersion | None] = {
+        each.name: RecordVersion(each.offset, 7, 1) for each in records
+    }
     monkeypatch.setattr(opensearch_writer, "RECENT_BYTES", 2 * len(A.line))
     writes: list[Write] = [*map(Put, records), Delete("CVE-7", 7), Put(record("CVE-8", 8))]
     found = remembered(writes, [Sent(stands=stands), Sent(stands={"CVE-7": None})])
     assert found == {
         "CVE-7": None,
-        "CVE-5": (records[4], Stored(5, 7, 1)),
-        "CVE-4": (records[3], Stored(4, 7, 1)),
+        "CVE-5": (records[4], RecordVersion(5, 7, 1)),
+        "CVE-4": (records[3], RecordVersion(4, 7, 1)),
     }

@@ -12,15 +12,15 @@ import pytest
 from ctisync.core.model import Record
 from ctisync.errors import AccessRefused, AnotherPass, StoreUnavailable
 from ctisync.stores.opensearch.bulk import Records
-from ctisync.stores.opensearch.bulk_actions import Action, Stored, body, delete, index
-from ctisync.stores.opensearch.client import Client, NoReply, Problem, Reply
+from ctisync.stores.opensearch.bulk_actions import BulkAction, RecordVersion, body, delete, index
+from ctisync.stores.opensearch.client import Client, NoReply, OpenSearchReply, Problem
 from tests.stores import opensearch_kit as kit
 from tests.support.clock import FakeClock
 from tests.support.opensearch_node import OpenSearchNode
 from tests.support.records import record
 
 A, B, C = (index(record(f"CVE-{number}", number)) for number in (1, 2, 3))
-GONE = delete("CVE-4", 4, Stored(version=1, seq_no=7, primary_term=1))
+GONE = delete("CVE-4", 4, RecordVersion(version=1, seq_no=7, primary_term=1))
 
 BUSY = Problem("opensearch_rejected_execution_exception", "rejected execution of coordinating operation")
 FULL = Problem(
@@ -41,13 +41,13 @@ FORBIDDEN = Problem(
 class Scripted:
     """Answers each request with the next of the replies, and keeps what was sent."""
 
-    def __init__(self, *replies: Reply | NoReply) -> None:
+    def __init__(self, *replies: OpenSearchReply | NoReply) -> None:
         self._replies = list(replies)
         self.timeout = 60.0
         self.bodies: list[bytes] = []
         self.targets: list[str] = []
 
-    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> Reply:
+    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> OpenSearchReply:
         assert target.startswith(("/ctisync-w-1/_bulk?require_alias=true&", "/ctisync-w-1/_mget"))
         assert method == "POST"
         self.bodies.append(body or b"")
@@ -62,7 +62,7 @@ class Scripted:
 
 
 def item(
-    action: Action, status: int = 201, error: Problem | None = None, **changes: object
+    action: BulkAction, status: int = 201, error: Problem | None = None, **changes: object
 ) -> dict[str, Any]:
     answered: dict[str, object] = {"_id": action.name, "status": status, "_version": action.offset}
     if error is not None:
@@ -70,11 +70,13 @@ def item(
     return {action.kind: answered | changes}
 
 
-def items(*answered: dict[str, Any]) -> Reply:
-    return Reply(200, msgspec.json.encode({"errors": False, "items": answered}).decode())
+def items(*answered: dict[str, Any]) -> OpenSearchReply:
+    return OpenSearchReply(200, msgspec.json.encode({"errors": False, "items": answered}).decode())
 
 
-def send(actions: Sequence[Action], *replies: Reply | NoReply) -> tuple[Any, Scripted, FakeClock]:
+def send(
+    actions: Sequence[BulkAction], *replies: OpenSearchReply | NoReply
+) -> tuple[Any, Scripted, FakeClock]:
     transport, clock = Scripted(*replies), FakeClock()
     client = Client(transport, "http://127.0.0.1:9200", clock)
     return Records(client, clock).send("ctisync-w-1", actions), transport, clock
@@ -89,7 +91,7 @@ def test_a_reply_that_accounts_for_every_item_is_believed() -> None:
 def test_how_a_record_stands_after_a_write_is_what_the_reply_says_of_it() -> None:
     written = item(A, _seq_no=17, _primary_term=3)
     sent, transport, _ = send([A, GONE, B], items(written, item(GONE, 200), item(B, 409, CONFLICT)))
-    assert sent.stands == {"CVE-1": Stored(version=1, seq_no=17, primary_term=3), "CVE-4": None}
+    assert sent.stands == {"CVE-1": RecordVersion(version=1, seq_no=17, primary_term=3), "CVE-4": None}
     assert "items.*._seq_no,items.*._primary_term," in transport.targets[0]
 
 
@@ -121,14 +123,16 @@ def test_a_delete_of_what_is_gone_is_done() -> None:
         pytest.param(items(item(A), item(B, _version=7)), id="wrong version"),
         pytest.param(items(item(A), item(B, 201, STRICT)), id="success with an error"),
         pytest.param(items(item(A), item(B, 500, Problem("null_pointer_exception"))), id="failure"),
-        pytest.param(Reply(200, '{"errors":false}'), id="errors false and nothing else"),
-        pytest.param(Reply(200, '{"items":[{"index":{"_id":"CVE-1","stat'), id="cut off"),
-        pytest.param(Reply(200, ""), id="empty"),
-        pytest.param(Reply(200, "<html>"), id="no JSON"),
-        pytest.param(Reply(400, problem=Problem("illegal_argument_exception")), id="refused as a whole"),
+        pytest.param(OpenSearchReply(200, '{"errors":false}'), id="errors false and nothing else"),
+        pytest.param(OpenSearchReply(200, '{"items":[{"index":{"_id":"CVE-1","stat'), id="cut off"),
+        pytest.param(OpenSearchReply(200, ""), id="empty"),
+        pytest.param(OpenSearchReply(200, "<html>"), id="no JSON"),
+        pytest.param(
+            OpenSearchReply(400, problem=Problem("illegal_argument_exception")), id="refused as a whole"
+        ),
     ],
 )
-def test_a_reply_that_does_not_account_for_every_item_is_not_believed(reply: Reply) -> None:
+def test_a_reply_that_does_not_account_for_every_item_is_not_believed(reply: OpenSearchReply) -> None:
     with pytest.raises(StoreUnavailable):
         send([A, B], reply)
 
@@ -145,7 +149,7 @@ def test_what_a_busy_node_turned_away_is_sent_again_alone_after_a_pause(position
 
 
 def test_a_busy_node_gets_smaller_bodies_and_in_the_end_no_more() -> None:
-    busy = Reply(429, problem=BUSY)
+    busy = OpenSearchReply(429, problem=BUSY)
     sent, transport, _ = send([A, B], busy, items(item(A)), items(item(B)))
     assert (sent.created, sent.turned_away) == (2, 1)
     assert transport.bodies[1:] == [body([A]), body([B])]
@@ -158,9 +162,9 @@ def test_a_busy_node_gets_smaller_bodies_and_in_the_end_no_more() -> None:
 
 
 @pytest.mark.parametrize(
-    "reply", [items(item(A, 429, FULL)), Reply(429, problem=FULL), items(item(A, 403, FULL))]
+    "reply", [items(item(A, 429, FULL)), OpenSearchReply(429, problem=FULL), items(item(A, 403, FULL))]
 )
-def test_a_full_disk_ends_the_pass_at_once(reply: Reply) -> None:
+def test_a_full_disk_ends_the_pass_at_once(reply: OpenSearchReply) -> None:
     transport, clock = Scripted(reply), FakeClock()
     client = Client(transport, "http://127.0.0.1:9200", clock)
     with pytest.raises(StoreUnavailable, match="takes no writes, its disk is probably full"):
@@ -180,7 +184,7 @@ def test_a_missing_privilege_is_named() -> None:
 
 
 @pytest.mark.parametrize("action", [A, GONE])
-def test_a_fence_that_is_gone_is_another_pass(action: Action) -> None:
+def test_a_fence_that_is_gone_is_another_pass(action: BulkAction) -> None:
     with pytest.raises(AnotherPass):
         send([action], items(item(action, 404, MISSING)))
 
@@ -191,14 +195,14 @@ def test_a_conflict_is_handed_back_to_be_looked_at() -> None:
 
 
 def test_a_body_that_is_too_large_is_halved_and_a_record_that_is_too_large_is_named() -> None:
-    sent, transport, _ = send([A, B], Reply(413), items(item(A)), items(item(B)))
+    sent, transport, _ = send([A, B], OpenSearchReply(413), items(item(A)), items(item(B)))
     assert (sent.created, transport.bodies[1:]) == (2, [body([A]), body([B])])
     with pytest.raises(StoreUnavailable, match="record CVE-1 has"):
-        send([A], Reply(413))
+        send([A], OpenSearchReply(413))
 
 
 def test_a_lost_reply_is_asked_for_again() -> None:
-    sent, transport, clock = send([A], NoReply("connection reset"), Reply(503), items(item(A)))
+    sent, transport, clock = send([A], NoReply("connection reset"), OpenSearchReply(503), items(item(A)))
     assert (sent.created, len(transport.bodies), clock.slept) == (1, 3, [0.5, 1.0])
 
 
@@ -221,7 +225,7 @@ UNREADABLE = {"_id": "CVE-2", "error": {"type": "no_shard_available_action_excep
 
 def read(*docs: dict[str, Any]) -> dict[str, Any]:
     clock = FakeClock()
-    reply = Reply(200, msgspec.json.encode({"docs": docs}).decode())
+    reply = OpenSearchReply(200, msgspec.json.encode({"docs": docs}).decode())
     client = Client(Scripted(reply), "http://127.0.0.1:9200", clock)
     return Records(client, clock).read("ctisync-w-1", ["CVE-1", "CVE-2"])
 
@@ -229,11 +233,15 @@ def read(*docs: dict[str, Any]) -> dict[str, Any]:
 def test_versions_are_read_without_the_records_themselves() -> None:
     """A conflict of a whole range would else bring all of its records back."""
     docs = [found("CVE-1", 1), {"_id": "CVE-2", "found": False}]
-    transport = Scripted(*[Reply(200, msgspec.json.encode({"docs": docs}).decode())] * 2)
+    transport = Scripted(*[OpenSearchReply(200, msgspec.json.encode({"docs": docs}).decode())] * 2)
     records = Records(Client(transport, "http://127.0.0.1:9200", FakeClock()), FakeClock())
     names = ["CVE-1", "CVE-2"]
-    assert records.versions("ctisync-w-1", names) == {"CVE-1": Stored(version=1, seq_no=3, primary_term=1)}
-    assert records.read("ctisync-w-1", names)["CVE-1"][1] == Stored(version=1, seq_no=3, primary_term=1)
+    assert records.versions("ctisync-w-1", names) == {
+        "CVE-1": RecordVersion(version=1, seq_no=3, primary_term=1)
+    }
+    assert records.read("ctisync-w-1", names)["CVE-1"][1] == RecordVersion(
+        version=1, seq_no=3, primary_term=1
+    )
     assert transport.targets == ["/ctisync-w-1/_mget?_source=false", "/ctisync-w-1/_mget"]
     assert [msgspec.json.decode(body) for body in transport.bodies] == [{"ids": names}] * 2
 
@@ -275,7 +283,9 @@ def test_a_read_through_a_fence_that_is_gone_is_another_pass() -> None:
 
 
 def test_a_read_through_an_alias_that_is_no_more_is_another_pass_as_a_whole() -> None:
-    records = Records(Client(Scripted(Reply(404)), "http://127.0.0.1:9200", FakeClock()), FakeClock())
+    records = Records(
+        Client(Scripted(OpenSearchReply(404)), "http://127.0.0.1:9200", FakeClock()), FakeClock()
+    )
     with pytest.raises(AnotherPass):
         records.read("ctisync-w-1", ["CVE-1"])
 

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import pytest
 
 from ctisync.errors import AnotherPass
-from ctisync.stores.opensearch.bulk_actions import Action, Sent, index
-from ctisync.stores.opensearch.bulk_pool import SMALLEST, Pace, Senders
+from ctisync.stores.opensearch.bulk_actions import BulkAction, Sent, index
+from ctisync.stores.opensearch.bulk_pool import SMALLEST, BulkPool, Pace
 from tests.support.clock import FakeClock
 from tests.support.records import record
 
@@ -35,7 +35,7 @@ class Node:
         self.clock.advance(days=3)  # as a machine that has run for a while
         self.came: SimpleQueue[Asked] = SimpleQueue()
 
-    def send(self, actions: Sequence[Action]) -> Sent:
+    def send(self, actions: Sequence[BulkAction]) -> Sent:
         asked = Asked(actions[0].name, SimpleQueue())
         self.came.put(asked)
         answer = asked.answer.get(timeout=PATIENCE)
@@ -46,8 +46,8 @@ class Node:
     def take(self) -> Asked:
         return self.came.get(timeout=PATIENCE)
 
-    def senders(self, pace: Pace) -> Senders:
-        return Senders(self.send, pace, self.clock, lambda: None)
+    def senders(self, pace: Pace) -> BulkPool:
+        return BulkPool(self.send, pace, self.clock, lambda: None)
 
 
 @pytest.fixture
@@ -55,12 +55,12 @@ def node() -> Node:
     return Node()
 
 
-def bulk(*names: str) -> list[Action]:
+def bulk(*names: str) -> list[BulkAction]:
     return [index(record(name, 1)) for name in names]
 
 
 @contextmanager
-def waiting(senders: Senders, *names: str) -> Iterator[None]:
+def waiting(senders: BulkPool, *names: str) -> Iterator[None]:
     """A bulk that cannot go yet, and has gone at the end."""
     thread = threading.Thread(target=senders.submit, args=(bulk(*names),), daemon=True)
     thread.start()
@@ -88,15 +88,15 @@ BYTES = ACTIONS[0].size
 def test_each_bulk_is_as_large_as_it_may_be_and_an_action_that_is_too_large_goes_alone(
     most: int, counts: list[int]
 ) -> None:
-    sent: list[Sequence[Action]] = []
+    sent: list[Sequence[BulkAction]] = []
     kept_alive: list[int] = []
 
-    def send(actions: Sequence[Action]) -> Sent:
+    def send(actions: Sequence[BulkAction]) -> Sent:
         sent.append(actions)
         return Sent(created=len(actions))
 
     pace = Pace(senders=1, bulk_bytes=most)
-    senders = Senders(send, pace, FakeClock(), lambda: kept_alive.append(len(sent)))
+    senders = BulkPool(send, pace, FakeClock(), lambda: kept_alive.append(len(sent)))
     replies = senders.add(ACTIONS[:2]) + senders.add(ACTIONS[2:]) + senders.drain()
     assert [reply.created for reply in replies] == counts
     assert [action for actions in sent for action in actions] == ACTIONS
@@ -231,7 +231,7 @@ def test_settings_below_the_smallest_bulk_hold(node: Node) -> None:
 
 def test_the_lease_is_renewed_while_a_node_takes_long(node: Node) -> None:
     renewed = threading.Event()
-    senders = Senders(node.send, Pace(senders=1), node.clock, renewed.set)
+    senders = BulkPool(node.send, Pace(senders=1), node.clock, renewed.set)
     senders.submit(bulk("CVE-1"))
     with waiting(senders, "CVE-2"):
         assert renewed.wait(PATIENCE)
@@ -257,12 +257,12 @@ def test_a_stop_that_comes_while_a_bulk_is_sent_without_a_thread_is_raised_at_on
     node: Node, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not after the bulks that follow."""
-    senders = Senders(stopped, Pace(), node.clock, lambda: None)
+    senders = BulkPool(stopped, Pace(), node.clock, lambda: None)
     monkeypatch.setattr(threading.Thread, "start", no_thread)
 
     with pytest.raises(KeyboardInterrupt):
         senders.submit(bulk("CVE-1"))
 
 
-def stopped(_: Sequence[Action]) -> Sent:
+def stopped(_: Sequence[BulkAction]) -> Sent:
     raise KeyboardInterrupt

@@ -123,7 +123,7 @@ def test_a_template_that_fits_our_indices_alters_nothing_and_is_named(
 
 def foreseen(store: OpenSearchStore, consumer: Consumer) -> bool:
     """Whether an examination, which makes no index, finds nothing in the way of a load."""
-    (verdict,) = [each for each in store.examine([consumer]) if each.what == "store-templates"]
+    (verdict,) = [each for each in store.diagnose([consumer]) if each.what == "store-templates"]
     assert verdict.health == "ok" or "index template theirs" in str(verdict.hint)
     return verdict.health == "ok"
 

@@ -7,7 +7,7 @@ import random
 import pytest
 
 from ctisync.errors import AnotherPass
-from ctisync.stores.opensearch.client import Reply
+from ctisync.stores.opensearch.client import OpenSearchReply
 from tests.stores.small_node import TTL, Holder, SmallNode
 from tests.stores.test_lease_conflicts import unchanged
 from tests.support.figures import figure
@@ -27,7 +27,7 @@ class SkewedNodes(SmallNode):
         self._choose = choose
         self.put(unchanged)
 
-    def answer(self, method: str, target: str, body: bytes | None) -> Reply:
+    def answer(self, method: str, target: str, body: bytes | None) -> OpenSearchReply:
         if not target.startswith("/_cat/health"):
             return super().answer(method, target, body)
         skew = self._choose.uniform(-SKEW, SKEW)

@@ -14,7 +14,7 @@ from ctisync.errors import StoreUnavailable
 from ctisync.stores.sqlite.connection import PAGE_SIZE
 from ctisync.stores.sqlite.store import SqliteStore
 from ctisync.verify.run import verify
-from ctisync.verify.tally import MOST_SHOWN, Audit
+from ctisync.verify.tally import MOST_SHOWN, Verification
 from tests.contract import passes
 from tests.support.log import KeptLog
 from tests.support.records import made_up, record
@@ -34,7 +34,7 @@ def store_of(path: Path) -> SqliteStore:
     return SqliteStore(path, SystemClock(), patience=0)
 
 
-def audited(path: Path, *, deep: bool = False, at_work: str | None = None) -> Audit:
+def audited(path: Path, *, deep: bool = False, at_work: str | None = None) -> Verification:
     return verify(CONSUMER, store=store_of(path), log=KeptLog(), deep=deep, against=None, at_work=at_work)
 
 
@@ -44,7 +44,7 @@ def plant(path: Path, *statements: str) -> None:
             connection.execute(statement)
 
 
-def found(audit: Audit) -> list[tuple[Kind, str]]:
+def found(audit: Verification) -> list[tuple[Kind, str]]:
     return [(each.kind, each.subject) for each in audit.findings]
 
 

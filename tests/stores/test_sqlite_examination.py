@@ -11,7 +11,7 @@ import pytest
 from ctisync.clock import SystemClock
 from ctisync.core.health import Verdict
 from ctisync.core.model import Consumer
-from ctisync.stores.disk_space import examine_folder
+from ctisync.stores.disk_space import diagnose_folder
 from ctisync.stores.sqlite import connection as sqlite_file
 from ctisync.stores.sqlite.connection import open_writable
 from ctisync.stores.sqlite.schema import MIGRATIONS
@@ -21,7 +21,7 @@ from tests.support.records import made_up
 
 
 def examined(path: Path) -> dict[str, Verdict]:
-    found = list(SqliteStore(path, SystemClock(), patience=0.1).examine([Consumer()]))
+    found = list(SqliteStore(path, SystemClock(), patience=0.1).diagnose([Consumer()]))
     assert all(each.hint for each in found if each.health != "ok")
     return {each.what: each for each in found}
 
@@ -83,7 +83,7 @@ def test_neither_a_look_nor_an_examination_leaves_sqlites_own_files_or_a_newer_v
     before = path.read_bytes()
     store = SqliteStore(path, SystemClock(), untouched=True)
     store.look(Consumer())
-    list(store.examine([Consumer()]))
+    list(store.diagnose([Consumer()]))
 
     assert {each.name for each in tmp_path.iterdir()} == {"ctisync.db", "ctisync.db.lock"}
     assert path.read_bytes() == before
@@ -98,13 +98,13 @@ def test_beside_a_writer_the_state_is_the_one_that_he_has_written_last(tmp_path:
 
 
 def test_a_folder_is_judged_by_whether_a_pass_would_make_it(tmp_path: Path) -> None:
-    assert examine_folder(tmp_path, is_made=False).health == "ok"
+    assert diagnose_folder(tmp_path, is_made=False).health == "ok"
     missing = tmp_path / "a" / "b"
-    assert examine_folder(missing, is_made=True).health == "ok"
-    assert examine_folder(missing, is_made=False).hint == f"mkdir -p {missing.parent.parent}/a/b"
+    assert diagnose_folder(missing, is_made=True).health == "ok"
+    assert diagnose_folder(missing, is_made=False).hint == f"mkdir -p {missing.parent.parent}/a/b"
     (tmp_path / "file").write_text("")
     for folder in (tmp_path / "file", tmp_path / "file" / "below"):
-        assert examine_folder(folder, is_made=True).health == "failed"
+        assert diagnose_folder(folder, is_made=True).health == "failed"
 
 
 def test_a_folder_that_may_not_be_written_to_has_failed(
@@ -112,9 +112,9 @@ def test_a_folder_that_may_not_be_written_to_has_failed(
 ) -> None:
     """Tests may run as root, to whom nothing is forbidden."""
     monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
-    found = examine_folder(tmp_path, is_made=True)
+    found = diagnose_folder(tmp_path, is_made=True)
     assert (found.health, "cannot be written to" in found.said) == ("failed", True)
-    found = examine_folder(tmp_path / "new", is_made=True)
+    found = diagnose_folder(tmp_path / "new", is_made=True)
     assert (found.health, "cannot be made" in found.said) == ("failed", True)
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from ctisync.core.state import ConsumerState, Cooldown
 from ctisync.errors import AnotherPass, StoreUnavailable
-from ctisync.stores.opensearch.state_document import Entry
+from ctisync.stores.opensearch.state_document import StateEntry
 from tests.stores.small_node import CONSUMER, Holder, SmallNode, lease, swap, with_content
 
 ALIASES = "POST /_aliases"
@@ -136,13 +136,15 @@ def test_a_state_that_speaks_of_another_content_than_the_live_one_is_set_to_0(no
 @pytest.mark.parametrize(
     "left",
     [
-        Entry(state=ConsumerState(), generation=ONE),
-        Entry(state=ConsumerState(offset=10)),
-        Entry(state=ConsumerState(content=True)),
+        StateEntry(state=ConsumerState(), generation=ONE),
+        StateEntry(state=ConsumerState(offset=10)),
+        StateEntry(state=ConsumerState(content=True)),
     ],
     ids=["a generation", "an offset", "a content"],
 )
-def test_whatever_a_state_claims_without_a_live_content_is_set_to_0(node: SmallNode, left: Entry) -> None:
+def test_whatever_a_state_claims_without_a_live_content_is_set_to_0(
+    node: SmallNode, left: StateEntry
+) -> None:
     node.put(lambda entry: left)
     Holder(node).hold.take_over()
     entry = node.entry()

@@ -10,7 +10,7 @@ from typing import Any, Final
 import httpcore
 import httpx
 
-from ctisync.stores.opensearch.client import NoReply, Problem, Reply
+from ctisync.stores.opensearch.client import NoReply, OpenSearchReply, Problem
 from ctisync.stores.opensearch.transport import HttpTransport
 from tests.support.faults import Effect, Effects, How, Place, When
 
@@ -23,7 +23,7 @@ _SPOILT: Final = "tests.spoilt"
 """Marks a reply, among its extensions, whose body is no effect of its own."""
 
 HandleRequest = Callable[[httpx.HTTPTransport, httpx.Request], httpx.Response]
-Send = Callable[[HttpTransport, str, str, bytes | None, float], Reply]
+Send = Callable[[HttpTransport, str, str, bytes | None, float], OpenSearchReply]
 
 
 def handling(inner: HandleRequest, effects: Effects) -> HandleRequest:
@@ -116,7 +116,9 @@ def _spoilt_body(how: How, _when: When) -> bytes:
 def sending(inner: Send, effects: Effects) -> Send:
     """In the place of `HttpTransport.send` of the OpenSearch store: each request to a node."""
 
-    def send(transport: HttpTransport, method: str, target: str, body: bytes | None, timeout: float) -> Reply:
+    def send(
+        transport: HttpTransport, method: str, target: str, body: bytes | None, timeout: float
+    ) -> OpenSearchReply:
         effect = Effect("node", kind_of_request(method, target, body))
         return effects.around(effect, lambda: inner(transport, method, target, body, timeout), _spoilt_node)
 
@@ -138,12 +140,14 @@ def _says(body: bytes) -> list[str]:
     return sorted(word.decode() for word in actions | announced)
 
 
-def _spoilt_node(how: How, _when: When) -> Reply:
+def _spoilt_node(how: How, _when: When) -> OpenSearchReply:
     match how:
         case "reset":
             raise NoReply(_RESET)
         case "timeout":
             raise NoReply("timed out")
         case "429" | "503":
-            return Reply(int(how), problem=Problem("rejected_execution_exception", "too much to do"))
+            return OpenSearchReply(
+                int(how), problem=Problem("rejected_execution_exception", "too much to do")
+            )
     raise AssertionError(f"{how} is no failure of a node")

@@ -14,7 +14,7 @@ from ctisync.core import wire
 from ctisync.core.model import Change, ConsumerInfo, OffsetRange, Record, Snapshot
 from ctisync.core.state import RefusedSnapshot
 from ctisync.errors import AccessRefused, CtisyncError, FeedRefused, SnapshotChanged, SnapshotRefused
-from ctisync.feed.prefetch import Ahead
+from ctisync.feed.prefetch import Prefetch
 from tests.support.feed_history import History
 
 Json = Any
@@ -114,7 +114,7 @@ class MemoryFeed:
 
     def __init__(self, server: MemoryServer) -> None:
         self._server = server
-        self._ahead = Ahead(self._fetch_changes, at_once)
+        self._ahead = Prefetch(self._fetch_changes, at_once)
 
     def consumer_info(self) -> ConsumerInfo:
         self._ahead.drop()

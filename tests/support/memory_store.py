@@ -93,7 +93,7 @@ class MemoryStore:
     def inspect(self, consumer: Consumer) -> Iterator["MemoryInspection"]:
         yield MemoryInspection(self._storage.get(consumer))
 
-    def examine(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
+    def diagnose(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
         yield ok("store", f"{self.name} is always there")
 
     def refusals(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:

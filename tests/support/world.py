@@ -12,7 +12,7 @@ from ctisync.core.state import ConsumerState
 from ctisync.core.steps import Mode, Policy
 from ctisync.errors import CtisyncError
 from ctisync.feed.client import CtiFeed
-from ctisync.feed.http.pass_limits import Bounds
+from ctisync.feed.http.pass_limits import PassLimits
 from ctisync.locks import lock_beside
 from ctisync.ports import Store
 from tests.support.clock import FakeClock
@@ -60,7 +60,7 @@ class World:
             log=self.log,
             cooldown=self.cooldown,
             allowed_hosts=self.allowed_hosts,
-            bounds=Bounds(self.clock, self.policy.limits),
+            pass_limits=PassLimits(self.clock, self.policy.limits),
         )
         try:
             passed(

@@ -22,7 +22,7 @@ from ctisync.core.steps import Policy
 from ctisync.errors import CtisyncError
 from ctisync.locks import host_lock
 from ctisync.ports import Store
-from ctisync.stores.opensearch.client import Reply, Transport
+from ctisync.stores.opensearch.client import OpenSearchReply, Transport
 from ctisync.stores.sqlite.store import SqliteStore
 from tests.properties.observed import ObservedStore, Process
 from tests.stores.opensearch_kit import LOCK, alters
@@ -169,7 +169,7 @@ class StoppingTransport:
         self._made: set[str] = set()
         self.after_stop: list[Sent] = []
 
-    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> Reply:
+    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> OpenSearchReply:
         if not alters(method, target):
             return self._inner.send(method, target, body, timeout)
         self._stops.moment()
@@ -196,7 +196,7 @@ class StoppingTransport:
         self._inner.close()
 
 
-def _had_effect(target: str, reply: Reply) -> bool:
+def _had_effect(target: str, reply: OpenSearchReply) -> bool:
     if reply.status >= 300:
         return False
     if "_bulk" not in target:

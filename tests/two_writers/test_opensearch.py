@@ -16,7 +16,7 @@ import pytest
 
 from ctisync.errors import AnotherPass
 from ctisync.locks import lock_for_server
-from ctisync.stores.opensearch.client import Reply, Transport
+from ctisync.stores.opensearch.client import OpenSearchReply, Transport
 from tests.stores import opensearch_kit as kit
 from tests.support.figures import figure
 from tests.support.opensearch_node import OpenSearchNode
@@ -153,7 +153,7 @@ class TakenOverBeforeTheLook:
         self._take_over = take_over
         self._made: str | None = None
 
-    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> Reply:
+    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> OpenSearchReply:
         if method == "GET" and target == self._made:
             self._made = None
             self._take_over()

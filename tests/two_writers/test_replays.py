@@ -14,7 +14,7 @@ from ctisync.core.fold import fold, touched
 from ctisync.core.model import Change, Consumer, OffsetRange
 from ctisync.core.state import advanced
 from ctisync.ports import Store
-from ctisync.stores.opensearch.client import Reply, Transport
+from ctisync.stores.opensearch.client import OpenSearchReply, Transport
 from ctisync.stores.opensearch.store import OpenSearchStore
 from tests.stores import opensearch_kit as kit
 from tests.support.memory_feed import MemoryFeed
@@ -94,7 +94,7 @@ class TornBulk:
         self._bulks = 0
         self.whole = 0
 
-    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> Reply:
+    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> OpenSearchReply:
         if self.whole:
             raise kit.Killed
         if "_bulk" not in target or "filter_path=items" not in target or body is None:

@@ -11,7 +11,7 @@ import pytest
 
 from ctisync.core import state as transitions
 from ctisync.core.findings import Kind
-from ctisync.core.limits import USUAL
+from ctisync.core.limits import USUAL_LIMITS
 from ctisync.core.model import MAX_OFFSET, MAX_RANGE, Consumer, ConsumerInfo, Record, Snapshot
 from ctisync.core.state import ConsumerState, FailedChange, Owed
 from ctisync.verify.rules import (
@@ -282,8 +282,8 @@ def nested(depth: int) -> bytes:
         (b'{"a":1,"b":[{"a":1},{"a":1}]}', []),
         (b'{"a":{"b":[{"c":1,"d":2,"c":3}]}}', [Kind.PAYLOAD_TWICE]),
         (b'{"a":1,"\\u0061":1}', [Kind.PAYLOAD_TWICE]),
-        (nested(USUAL.json_depth), []),
-        (nested(USUAL.json_depth + 1), [Kind.PAYLOAD_DEEP]),
+        (nested(USUAL_LIMITS.json_depth), []),
+        (nested(USUAL_LIMITS.json_depth + 1), [Kind.PAYLOAD_DEEP]),
         (nested(100_000), [Kind.PAYLOAD_UNREADABLE]),
         (b'{"a":18446744073709551617}', []),
         (b'{"a":1e400,"b":-0.0}', []),

@@ -151,7 +151,7 @@ def test_a_ca_file_that_is_none_is_a_mistake_in_the_settings(tmp_path: Path) -> 
 
 
 def looked(*urls: str, timeout: float = 60.0, **credentials: Any) -> Verdict:
-    (verdict,) = client(*urls, timeout=timeout, **credentials).examine()
+    (verdict,) = client(*urls, timeout=timeout, **credentials).diagnose()
     assert verdict.health == "ok" or verdict.hint
     return verdict
 

@@ -12,8 +12,8 @@ from ctisync.core.health import (
     failed,
     guarded,
     judge_clocks,
+    judge_disk_space,
     judge_end,
-    judge_room,
     ok,
     warning,
     worst,
@@ -90,7 +90,7 @@ def test_clocks_more_than_five_minutes_apart_are_worth_a_warning(
 def test_too_little_room_for_a_load_fails_where_the_next_pass_has_to_load(
     free: int, snapshot: int | None, share: float | None, filled: bool, health: Health
 ) -> None:
-    assert judge_room("/state", free, snapshot, share, filled=filled).health == health
+    assert judge_disk_space("/state", free, snapshot, share, filled=filled).health == health
 
 
 @pytest.mark.parametrize(
@@ -107,21 +107,21 @@ def test_a_disk_too_full_for_a_pass_has_failed_whatever_the_database_has_left(
 ) -> None:
     free = LEAST_ROOM - 1  # in empty pages, of which the log can make no use
     for snapshot in (None, 1):
-        found = judge_room("/state", free, snapshot, share, filled=True, on_disk=on_disk)
+        found = judge_disk_space("/state", free, snapshot, share, filled=True, on_disk=on_disk)
         assert (found.health, found.hint) == (health, "df -h /state")
 
 
 def test_what_is_said_of_room_and_clocks_names_the_place_the_figures_and_what_to_type() -> None:
-    assert judge_room("/state", 300 << 20, None, None, filled=False) == ok(
+    assert judge_disk_space("/state", 300 << 20, None, None, filled=False) == ok(
         "disk", "/state has room for 300 MiB"
     )
-    assert judge_room("/state", 1 << 20, None, None, filled=False) == warning(
+    assert judge_disk_space("/state", 1 << 20, None, None, filled=False) == warning(
         "disk", "/state has room for 1 MiB", "df -h /state"
     )
-    assert judge_room("/state", 3 * GIB, GIB, 0.25, filled=False) == ok(
+    assert judge_disk_space("/state", 3 * GIB, GIB, 0.25, filled=False) == ok(
         "disk", "/state has room for 3,072 MiB, a load of the snapshot takes some 3,072 MiB"
     )
-    assert judge_room("/state", GIB, GIB, 0.25, filled=False) == failed(
+    assert judge_disk_space("/state", GIB, GIB, 0.25, filled=False) == failed(
         "disk", "/state has room for 1,024 MiB, a load of the snapshot takes some 3,072 MiB", "df -h /state"
     )
     assert judge_clocks(NOW, NOW) == ok("clock", "within 5 minutes of the feed's")
@@ -132,10 +132,12 @@ def test_what_is_said_of_room_and_clocks_names_the_place_the_figures_and_what_to
 
 def test_less_than_256_mib_is_worth_a_look() -> None:
     assert LEAST_ROOM == 256 << 20
-    assert judge_room("/", LEAST_ROOM, None, None, filled=False).health == "ok"
-    assert judge_room("/", LEAST_ROOM, LEAST_ROOM, None, filled=False).health == "ok"
-    assert judge_room("/", 100, 100, None, filled=False).health == "warning", "it would do, but only just"
-    assert judge_room("/", 99, 100, None, filled=False).health == "failed"
+    assert judge_disk_space("/", LEAST_ROOM, None, None, filled=False).health == "ok"
+    assert judge_disk_space("/", LEAST_ROOM, LEAST_ROOM, None, filled=False).health == "ok"
+    assert judge_disk_space("/", 100, 100, None, filled=False).health == "warning", (
+        "it would do, but only just"
+    )
+    assert judge_disk_space("/", 99, 100, None, filled=False).health == "failed"
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ctisync.core.fold import Folded
-from ctisync.core.history import Entry, entries
+from ctisync.core.history import LogEntry, entries
 from ctisync.core.model import Consumer, Delete, Put, Write
 from ctisync.core.pass_report import MOST_TOUCHED, Draft, PassReport, Touched
 from ctisync.core.state import ConsumerState
@@ -64,7 +64,7 @@ def test_a_snapshot_may_be_about_every_record() -> None:
 
 def test_an_entry_says_when_and_by_which_pass() -> None:
     newest = next(entries([LATER]))
-    assert newest == Entry(BEGAN + timedelta(hours=2, minutes=1), 7, "deleted", "A", "p2")
+    assert newest == LogEntry(BEGAN + timedelta(hours=2, minutes=1), 7, "deleted", "A", "p2")
 
 
 def test_what_a_pass_did_that_left_no_line_is_a_gap_and_not_silence() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from ctisync.core.json_text import Excess, Scan, TooDeep, TooMany, check, check_line
-from ctisync.core.limits import USUAL, Limits
+from ctisync.core.limits import USUAL_LIMITS, Limits
 
 TEXTS = ['a"b', "\\", "[[[", '}]"{\\"', "é\\\\", '\\"', "\\\\\\", "", ",,,"]
 ANY = 1 << 40
@@ -86,7 +86,7 @@ def test_a_text_that_goes_too_far_names_the_setting_that_lets_it(text: bytes, se
     with pytest.raises(Excess) as caught:
         check(text, 1, 3)
     assert caught.value.limit == setting
-    assert hasattr(USUAL, setting)
+    assert hasattr(USUAL_LIMITS, setting)
 
 
 NESTED = {

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from ctisync.core.pass_report import Work
 from ctisync.core.model import Consumer
+from ctisync.core.pass_report import Work
 from ctisync.errors import AnotherPass, ConfigurationError, StoreUnavailable
 from ctisync.locks import host_lock, lock_beside, lock_for_server, watched, work_in
 from ctisync.process import StopAsked

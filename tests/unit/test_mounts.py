@@ -18,7 +18,7 @@ from ctisync.own_files import network_fault_of
 from ctisync.settings import Settings
 from ctisync.settings.doubts import folder_doubts
 from ctisync.settings.model import StoreSettings
-from ctisync.stores.disk_space import examine_folder
+from ctisync.stores.disk_space import diagnose_folder
 from ctisync.sync.parts import Parts
 from tests.support.clock import FakeClock
 
@@ -98,7 +98,7 @@ def test_it_is_told_by_config_check_by_doctor_and_once_before_passes(disk: Path,
         raise AnotherPass("it is at work")
 
     (doubt,) = folder_doubts(settings)
-    verdict = examine_folder(disk, is_made=False)
+    verdict = diagnose_folder(disk, is_made=False)
     twice = (Consumer(name="one"), Consumer(name="other"))
     run = Run(
         settings=settings,

@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from ctisync.commands.status.check import Thresholds, check, duration, thresholds
-from ctisync.commands.status.look import Seen, Status, ago, as_document
+from ctisync.commands.status.look import ConsumerStatus, Status, ago, as_document
 from ctisync.commands.status.table import as_table
 from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState, Cooldown, FailedChange, Moved, Owed, RefusedSnapshot
@@ -29,7 +29,7 @@ FAILED = FailedChange(101, "CVE-2024-1", 2, "there is no /x", "digest", blocked=
 
 def status(*states: ConsumerState) -> Status:
     seen = [
-        Seen(Consumer(name=f"c{number}"), state, 7 if state.content else None)
+        ConsumerStatus(Consumer(name=f"c{number}"), state, 7 if state.content else None)
         for number, state in enumerate(states)
     ]
     return Status("sqlite:////s/ctisync.db", tuple(seen))
@@ -90,14 +90,16 @@ def test_each_state_has_its_judgement(state: ConsumerState, code: int, words: st
 
 def test_a_content_that_is_gone_is_critical_whatever_else_there_is_to_say() -> None:
     for state in (READY, but(failed=FAILED), but(owed=Owed(100)), but(checked_at=None), but(offset=0)):
-        line, code = check(Status("s", (Seen(Consumer(), state, None),)), NOW)
+        line, code = check(Status("s", (ConsumerStatus(Consumer(), state, None),)), NOW)
         assert (code, "the content is gone" in line, "ctisync sync" in line) == (2, True, True)
     elsewhere = but(stored_for=Consumer(index="before"))
-    assert check(Status("s", (Seen(Consumer(), elsewhere, None),)), NOW)[1] == 1, "it is under its old name"
+    assert check(Status("s", (ConsumerStatus(Consumer(), elsewhere, None),)), NOW)[1] == 1, (
+        "it is under its old name"
+    )
 
 
 def test_a_content_without_a_record_is_critical() -> None:
-    line, code = check(Status("s", (Seen(Consumer(), READY, 0),)), NOW)
+    line, code = check(Status("s", (ConsumerStatus(Consumer(), READY, 0),)), NOW)
     assert (code, "holds no record" in line, "ctisync init-snapshot" in line) == (2, True, True)
 
 
@@ -275,7 +277,7 @@ def test_people_read_what_stands_and_what_to_type(state: ConsumerState, words: l
 
 
 def test_a_good_state_asks_for_nothing() -> None:
-    found = Status("s", (Seen(Consumer(), READY, 7),))
+    found = Status("s", (ConsumerStatus(Consumer(), READY, 7),))
     assert "to do" not in as_table(found, io.StringIO(), NOW)
 
 
@@ -308,7 +310,7 @@ def test_the_table_says_until_when_the_feed_is_left_alone_and_the_document_stays
 def test_readers_who_have_another_content_than_the_state_are_told_of_whatever_else_there_is() -> None:
     moved = Moved(to="ctisync-old", was="ctisync-new")
     for state in (READY, but(failed=FAILED), but(owed=Owed(100)), but(checked_at=None)):
-        one = Seen(Consumer(), state, 7, moved=moved)
+        one = ConsumerStatus(Consumer(), state, 7, moved=moved)
         line, code = check(Status("s", (one,)), NOW)
         assert (code, "was moved to ctisync-old" in line, "ctisync sync" in line) == (2, True, True)
         [told] = as_document(Status("s", (one,)))["consumers"]

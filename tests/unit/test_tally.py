@@ -7,22 +7,22 @@ import pytest
 from ctisync.core.findings import Check, Finding, Kind
 from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState
-from ctisync.verify.tally import Audit, Checked, Tally
+from ctisync.verify.tally import Checked, Tally, Verification
 
 
 def audit(
     findings: Iterable[Finding], *, records: int | None = 5, asked: frozenset[str] = frozenset()
-) -> Audit:
+) -> Verification:
     tally = Tally()
     tally.add(findings)
-    return tally.audit(Consumer(), ConsumerState(), records, asked=asked)
+    return tally.verification(Consumer(), ConsumerState(), records, asked=asked)
 
 
 def some(kind: Kind, count: int = 1) -> list[Finding]:
     return [Finding(kind, f"{number}", "so it is") for number in range(count)]
 
 
-def checked(found: Audit, check: Check) -> Checked:
+def checked(found: Verification, check: Check) -> Checked:
     (only,) = (each for each in found.checks if each.check == check)
     return only
 

@@ -17,7 +17,7 @@ from ctisync.errors import SnapshotRefused, StoreUnavailable
 from ctisync.ports import Store
 from ctisync.verify.comparison import Reference
 from ctisync.verify.run import verify
-from ctisync.verify.tally import Audit
+from ctisync.verify.tally import Verification
 from tests.support.feed_history import History
 from tests.support.log import KeptLog
 from tests.support.memory_feed import MemorySnapshot, Offered
@@ -71,7 +71,7 @@ def audit(
     against: list[Record] | None = None,
     at_work: str | None = None,
     log: KeptLog | None = None,
-) -> Audit:
+) -> Verification:
     snapshot = None
     if against is not None:
         lines = [each.line for each in against]
@@ -89,7 +89,7 @@ def audit(
     )
 
 
-def met(found: Audit) -> list[tuple[Kind, str]]:
+def met(found: Verification) -> list[tuple[Kind, str]]:
     return [(each.kind, each.subject) for each in found.findings]
 
 

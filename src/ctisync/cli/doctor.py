@@ -22,7 +22,7 @@ def doctor(
     except CtisyncError as error:
         verdicts, known = command.without_settings(error, console), False
     else:
-        verdicts, known = command.examine(found, consumers, CLOCK, console), True
+        verdicts, known = command.diagnose(found, consumers, CLOCK, console), True
     if as_json:
         print_document(command.as_document(verdicts))
     elif text := command.as_text(verdicts, quiet=given.quiet):

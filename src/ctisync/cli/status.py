@@ -46,7 +46,7 @@ def status(
         raise UsageError("--check and --json contradict each other", hint="ctisync status --json")
     try:
         limits = checking.thresholds(warn_behind, crit_behind, warn_age, crit_age)
-        if limits != checking.USUAL and not check:
+        if limits != checking.USUAL_THRESHOLDS and not check:
             raise UsageError("--warn-... and --crit-... go with --check", hint="ctisync status --check")
         call = given.call()
         found = command.look(

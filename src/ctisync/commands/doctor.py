@@ -10,14 +10,14 @@ import msgspec
 
 from ctisync import __version__, tls
 from ctisync.commands.status import check as status_check
-from ctisync.commands.status.check import CRITICAL, OK, UNKNOWN, USUAL, WARNING
-from ctisync.commands.status.look import Seen, what_to_type
+from ctisync.commands.status.check import CRITICAL, OK, UNKNOWN, USUAL_THRESHOLDS, WARNING
+from ctisync.commands.status.look import ConsumerStatus, what_to_type
 from ctisync.console import Console, rfc3339
-from ctisync.core.health import Verdict, failed, guarded, judge_end, judge_room, ok, warning, worst
+from ctisync.core.health import Verdict, failed, guarded, judge_disk_space, judge_end, ok, warning, worst
 from ctisync.core.model import Consumer
 from ctisync.errors import CtisyncError
 from ctisync.harmless import harmless, one_line
-from ctisync.locks import examine as examine_lock
+from ctisync.locks import diagnose as examine_lock
 from ctisync.ports import Clock, Store
 from ctisync.settings import Found, Settings
 from ctisync.settings.doubts import doubts
@@ -25,7 +25,7 @@ from ctisync.settings.mistakes import Several
 from ctisync.wiring import (
     as_it_holds,
     command_manager,
-    free_room,
+    free_disk_space,
     lock_path,
     opened_feed,
     opened_store,
@@ -33,13 +33,13 @@ from ctisync.wiring import (
     spool_folder,
 )
 
-LONGEST: Final = 20.0
+LONGEST_CHECK: Final = 20.0
 """Seconds for the feed, and for the Command Manager; the store has its own."""
 
 _CODES: Final = {"ok": OK, "warning": WARNING, "failed": CRITICAL}
 
 
-def examine(found: Found, consumers: Sequence[Consumer], clock: Clock, console: Console) -> list[Verdict]:
+def diagnose(found: Found, consumers: Sequence[Consumer], clock: Clock, console: Console) -> list[Verdict]:
     """Look at everything that passes over these consumers need. Nothing is written anywhere.
 
     No secret is in the verdicts, and no character that a terminal obeys.
@@ -104,8 +104,10 @@ def _hurried(settings: Settings) -> Settings:
     limits, manager = settings.limits, settings.command_manager
     return msgspec.structs.replace(
         settings,
-        limits=msgspec.structs.replace(limits, pass_seconds=min(limits.pass_seconds or LONGEST, LONGEST)),
-        command_manager=msgspec.structs.replace(manager, timeout=min(manager.timeout, LONGEST)),
+        limits=msgspec.structs.replace(
+            limits, pass_seconds=min(limits.pass_seconds or LONGEST_CHECK, LONGEST_CHECK)
+        ),
+        command_manager=msgspec.structs.replace(manager, timeout=min(manager.timeout, LONGEST_CHECK)),
     )
 
 
@@ -119,7 +121,7 @@ def _versions() -> Verdict:
 
 
 def _host(found: Found, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
-    from ctisync.stores.disk_space import examine_folder
+    from ctisync.stores.disk_space import diagnose_folder
 
     settings = found.settings
     yield _versions()
@@ -127,18 +129,22 @@ def _host(found: Found, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
     read = [str(file) for file in found.files if file.exists()]
     yield from doubtful or [ok("settings", f"{len(found.given)} are set; files: {', '.join(read) or 'none'}")]
     folder = spool_folder(settings)
-    yield examine_folder(folder, is_made=folder == settings.state_dir)
+    yield diagnose_folder(folder, is_made=folder == settings.state_dir)
     for each in consumers:
         yield msgspec.structs.replace(examine_lock(lock_path(settings, each)), about=str(each))
 
 
-def _disk(settings: Settings, snapshot_bytes: int | None, seen: Sequence[Seen]) -> Iterator[Verdict]:
+def _disk(
+    settings: Settings, snapshot_bytes: int | None, seen: Sequence[ConsumerStatus]
+) -> Iterator[Verdict]:
     from ctisync.stores.disk_space import free_in, nearest
 
     filled = bool(seen) and all(one.state.content for one in seen)
     folder, share = spool_folder(settings), share_of_records(settings)
     on_disk = free_in(nearest(folder))
-    yield judge_room(str(folder), free_room(settings), snapshot_bytes, share, filled=filled, on_disk=on_disk)
+    yield judge_disk_space(
+        str(folder), free_disk_space(settings), snapshot_bytes, share, filled=filled, on_disk=on_disk
+    )
 
 
 def _feeds(
@@ -164,13 +170,13 @@ def _feeds(
 
 def _store(
     settings: Settings, consumers: Sequence[Consumer], clock: Clock
-) -> tuple[list[Verdict], list[Seen]]:
+) -> tuple[list[Verdict], list[ConsumerStatus]]:
     """What there is to say of the store, and each consumer's state, as far as it can be read."""
-    seen: list[Seen] = []
+    seen: list[ConsumerStatus] = []
 
     def look() -> Iterator[Verdict]:
         with opened_store(settings, clock, untouched=True) as store:
-            found = list(store.examine(consumers))
+            found = list(store.diagnose(consumers))
             yield from found
             yield from _ends("store-certificate", store.certificates(), clock)
             if any(each.what == "store" and each.health == "failed" for each in found):
@@ -183,15 +189,15 @@ def _store(
         tells = settings.command_manager.enabled is not False
         found = store.standing(consumer)
         state = as_it_holds(found.state, settings, clock)
-        seen.append(Seen(consumer, state, found.records, tells, moved=found.moved))
+        seen.append(ConsumerStatus(consumer, state, found.records, tells, moved=found.moved))
         yield from ()
 
     return list(guarded("store", look)), seen
 
 
-def _content(one: Seen, clock: Clock) -> Iterator[Verdict]:
+def _content(one: ConsumerStatus, clock: Clock) -> Iterator[Verdict]:
     now, state = clock.now(), one.state
-    code, why = status_check.judge(one, USUAL, now)
+    code, why = status_check.judge(one, USUAL_THRESHOLDS, now)
     hint = what_to_type(one, now) or "ctisync sync"
     if code == OK:
         yield ok("content", why, about=one.consumer)
@@ -209,7 +215,7 @@ def _command_manager(settings: Settings, clock: Clock) -> Iterator[Verdict]:
     if manager is None:
         yield ok("command-manager", "nobody is told of new content, as it is set")
     else:
-        yield from manager.examine()
+        yield from manager.diagnose()
         yield from _ends("command-manager-certificate", manager.certificates(), clock)
 
 

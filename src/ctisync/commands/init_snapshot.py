@@ -54,13 +54,13 @@ def load_from(run: Run, consumer: Consumer, source: str, offset: int | None) -> 
 def file_here(source: str, settings: Settings, clock: Clock) -> "LocalSnapshot | None":
     """The snapshot, when it is a file; None for an address and for standard input. Raises UsageError when it
     cannot be read."""
-    from ctisync.feed.http.pass_limits import Bounds
+    from ctisync.feed.http.pass_limits import PassLimits
     from ctisync.feed.snapshot.file import open_given
 
-    bounds = Bounds(clock, settings.limits)
+    pass_limits = PassLimits(clock, settings.limits)
     if source == STDIN or "://" in source:
         return None
-    return open_given(own_path(Path(source), "--from"), bounds)
+    return open_given(own_path(Path(source), "--from"), pass_limits)
 
 
 def fetched(feed: "CtiFeed", source: str) -> "LocalSnapshot":

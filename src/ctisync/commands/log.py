@@ -7,7 +7,7 @@ import msgspec
 
 from ctisync.commands.show import nearest, spellings
 from ctisync.console import rfc3339
-from ctisync.core.history import Entry, entries
+from ctisync.core.history import LogEntry, entries
 from ctisync.core.model import Consumer
 from ctisync.core.pass_report import PassReport
 from ctisync.errors import UsageError
@@ -20,7 +20,7 @@ from ctisync.wiring import opened_store
 
 def touched(
     settings: Settings, consumers: Sequence[Consumer], clock: Clock, resource: str | None, most: int
-) -> Iterator[tuple[Consumer, Entry]]:
+) -> Iterator[tuple[Consumer, LogEntry]]:
     """At most so many entries of the log of each consumer, the newest first. Raises UsageError for a
     `resource` that neither a content nor a history has."""
     with opened_store(settings, clock) as store:
@@ -60,13 +60,13 @@ def _touched_as(meant: Collection[str], passes: Iterable[PassReport]) -> str | N
     return next((each for each in touched if each in meant), None)
 
 
-def entry_as_json(consumer: Consumer, entry: Entry) -> str:
+def entry_as_json(consumer: Consumer, entry: LogEntry) -> str:
     """`log --json`: one line an entry."""
     told = {"consumer": str(consumer)} | msgspec.to_builtins(entry)
     return json_of({name: value for name, value in told.items() if value is not None})
 
 
-def entry_as_text(entry: Entry) -> str:
+def entry_as_text(entry: LogEntry) -> str:
     at, offset = rfc3339(entry.at), f"{entry.offset:>12,}"
     match entry.how:
         case "loaded":

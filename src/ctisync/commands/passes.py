@@ -17,7 +17,7 @@ from ctisync.core.pass_report import Draft, Ended, PassReport
 from ctisync.core.steps import Mode, Policy
 from ctisync.errors import DONE, AnotherPass, CtisyncError, HookFailed, Stopped, UsageError, worst
 from ctisync.harmless import quoted
-from ctisync.notifications.history import HURRIED, remember
+from ctisync.notifications.history import HURRIED_SECONDS, remember
 from ctisync.own_files import network_fault_of
 from ctisync.ports import Clock
 from ctisync.process import StopAsked, no_other_errors
@@ -134,7 +134,7 @@ def _with_store(run: Run, consumer: Consumer, draft: Draft, store: "Store", one_
         if clock.monotonic() - stop.at < _QUICK:
             stopped = Stopped(stop.signal_number, draft.after_stop)
             report = _public(run, draft.ended(stopped, clock.monotonic()))
-            remember(store, report, keep, console, HURRIED)
+            remember(store, report, keep, console, HURRIED_SECONDS)
         raise
     _show(console, ended)
     if not isinstance(ended.error, AnotherPass):

@@ -19,35 +19,37 @@ from ctisync.ports import Clock, SnapshotFile, Store
 from ctisync.settings import Settings
 from ctisync.settings.checks import SqlitePlace
 from ctisync.verify.comparison import Reference
-from ctisync.verify.run import verify as audit
-from ctisync.verify.tally import Audit, Checked
+from ctisync.verify.run import verify as verified
+from ctisync.verify.tally import Checked, Verification
 from ctisync.wiring import consumer_lock, lock_path, opened_feed, opened_store
 
 
 class Verified(msgspec.Struct, frozen=True):
-    """`failed` is what has ended the audit of a consumer; those of the others are complete."""
+    """`failed` is what has ended the verification of a consumer; those of the others are complete."""
 
     store: str
-    audits: tuple[Audit, ...]
+    verifications: tuple[Verification, ...]
     failed: CtisyncError | None = None
 
 
 def verify(
     settings: Settings, consumers: Sequence[Consumer], clock: Clock, console: Console, *, deep: bool
 ) -> Verified:
-    """Audit these consumers, one after the other; one that cannot be hides none of the others. Nothing is
+    """Verify these consumers, one after the other; one that cannot be hides none of the others. Nothing is
     written anywhere."""
-    audits: list[Audit] = []
+    verifications: list[Verification] = []
     failed: CtisyncError | None = None
     with opened_store(settings, clock) as store:
         for each in consumers:
             try:
-                audits.append(_audited(settings, each, store, console, deep=deep, against=None))
+                verifications.append(
+                    _verification_of(settings, each, store, console, deep=deep, against=None)
+                )
             except CtisyncError as error:
                 if len(consumers) == 1:
                     raise
                 failed = failed or error
-        return Verified(store.name, tuple(audits), failed)
+        return Verified(store.name, tuple(verifications), failed)
 
 
 def verify_against(
@@ -63,15 +65,15 @@ def verify_against(
     ):
         _refuse_empty(store, consumer)
         with _opened_snapshot(settings, consumer, source, clock, console) as snapshot:
-            found = _audited(settings, consumer, store, console, deep=deep, against=snapshot)
+            found = _verification_of(settings, consumer, store, console, deep=deep, against=snapshot)
         return Verified(store.name, (found,))
 
 
 def raise_bad_end(verified: Verified) -> None:
-    """Raises what has ended an audit, AuditFailed for differences, EmptyStore when nothing is stored."""
+    """Raises what has ended a verification, AuditFailed for differences, EmptyStore when nothing is there."""
     if verified.failed is not None:
         raise verified.failed
-    for one in verified.audits:
+    for one in verified.verifications:
         if one.differences:
             wrong = [each for each in one.checks if each.differences]
             named = ", ".join(f"{each.check} {each.differences}" for each in wrong)
@@ -79,20 +81,20 @@ def raise_bad_end(verified: Verified) -> None:
             hidden = Kind.STORE_HIDDEN  # then nothing but that is known to be wrong
             hint = hidden.to_do if hidden in one.counts else wrong[0].to_do
             raise AuditFailed(f"{one.consumer}: {found} ({named})", hint=hint)
-    for one in verified.audits:
+    for one in verified.verifications:
         if one.is_empty:
             raise _empty(verified.store, one.consumer)
 
 
 def as_document(verified: Verified) -> dict[str, Any]:
     """The contract of `verify --json`."""
-    return {"store": verified.store, "consumers": [_consumer_document(one) for one in verified.audits]}
+    return {"store": verified.store, "consumers": [_consumer_document(one) for one in verified.verifications]}
 
 
 def as_text(verified: Verified) -> str:
     """A line a check, and below it the findings, so many of each kind."""
     lines = [f"store  {verified.store}"]
-    for one in verified.audits:
+    for one in verified.verifications:
         lines += ["", f"{one.consumer}  {_standing(one)}"]
         if one.records is None and not one.differences:
             continue
@@ -102,7 +104,7 @@ def as_text(verified: Verified) -> str:
     return "\n".join(map(harmless, lines))
 
 
-def _consumer_document(one: Audit) -> dict[str, Any]:
+def _consumer_document(one: Verification) -> dict[str, Any]:
     return {
         "context": one.consumer.context,
         "consumer": one.consumer.name,
@@ -133,7 +135,7 @@ def _consumer_document(one: Audit) -> dict[str, Any]:
     }
 
 
-def _standing(one: Audit) -> str:
+def _standing(one: Verification) -> str:
     if one.records is None:
         return "no content yet" if one.is_empty else f"offset {one.state.offset:,}, no content"
     return f"offset {one.state.offset:,}, {counted(one.records, 'record')}"
@@ -146,7 +148,7 @@ def _ended(each: Checked) -> str:
     return words if each.to_do is None else f"{words:<28} to do: {each.to_do}"
 
 
-def _told(one: Audit, check: Checked) -> Iterator[str]:
+def _told(one: Verification, check: Checked) -> Iterator[str]:
     """The findings of a check; they are sorted by kind."""
     own = [finding for finding in one.findings if finding.kind.check == check.check]
     for kind, findings in groupby(own, key=lambda finding: finding.kind):
@@ -186,7 +188,7 @@ def _opened_snapshot(
         yield file, Reference(offset, exact=told_by != "highest line")
 
 
-def _audited(
+def _verification_of(
     settings: Settings,
     consumer: Consumer,
     store: Store,
@@ -194,11 +196,11 @@ def _audited(
     *,
     deep: bool,
     against: tuple[SnapshotFile, Reference] | None,
-) -> Audit:
+) -> Verification:
     path = lock_path(settings, consumer)
     # OpenSearch itself knows who holds its lease.
     lock = watched(path) if isinstance(settings.place, SqlitePlace) else Watched()
-    return audit(
+    return verified(
         consumer,
         store=store,
         log=console,

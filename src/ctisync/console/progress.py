@@ -20,7 +20,7 @@ from rich.text import Text
 Unit = Literal["bytes", "records", "offsets"]
 
 
-class Bar:
+class TerminalBar:
     """The `Progress` of the ports, drawn."""
 
     def __init__(self, progress: Progress, step: str, total: int | None) -> None:
@@ -41,7 +41,7 @@ class Bar:
 
 
 @contextmanager
-def drawn(stream: TextIO, step: str, total: int | None, unit: Unit) -> Iterator[Bar]:
+def drawn(stream: TextIO, step: str, total: int | None, unit: Unit) -> Iterator[TerminalBar]:
     """One bar on `stream`, gone when the block ends."""
     amounts: list[ProgressColumn] = [_Amount(unit), _Rate(unit)]
     if unit == "bytes":
@@ -50,7 +50,7 @@ def drawn(stream: TextIO, step: str, total: int | None, unit: Unit) -> Iterator[
     # No thread that draws: a bar that stands still needs none, and the system may allow none.
     console = Console(file=stream)
     with Progress(*columns, console=console, transient=True, auto_refresh=False) as progress:
-        yield Bar(progress, step, total)
+        yield TerminalBar(progress, step, total)
 
 
 class _Amount(ProgressColumn):

@@ -68,7 +68,7 @@ class Kind(Enum):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """Something that an audit has met: of which kind, what it is about (a record, a field), how it is, and
+    """Something that `verify` has found: of which kind, what it is about (a record, a field), how it is, and
     what to type where that is not what all of the kind have (None)."""
 
     kind: Kind

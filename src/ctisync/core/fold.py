@@ -17,7 +17,7 @@ import msgspec
 
 from ctisync.core import wire
 from ctisync.core.json_text import Excess, check_line
-from ctisync.core.limits import USUAL, Limits
+from ctisync.core.limits import USUAL_LIMITS, Limits
 from ctisync.core.model import Change, Consumer, Delete, Json, Put, Record, Write
 from ctisync.core.patch import PatchError, Working
 from ctisync.core.state import FailedChange
@@ -56,7 +56,7 @@ def touched(changes: Sequence[Change], consumer: Consumer) -> dict[str, list[Cha
 
 
 def fold(
-    per_resource: Mapping[str, Sequence[Change]], records: Mapping[str, Record], limits: Limits = USUAL
+    per_resource: Mapping[str, Sequence[Change]], records: Mapping[str, Record], limits: Limits = USUAL_LIMITS
 ) -> Folded:
     """Apply `touched` changes to the `records` of those names (absent: there is none), within `limits`.
 

@@ -1,4 +1,4 @@
-"""What an examination tells of one thing after the other: whether passes can do with it as it is."""
+"""What `doctor` says of one thing after the other: whether passes can work with it as it is."""
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
@@ -94,7 +94,7 @@ def judge_end(what: str, named: str, ends: datetime, now: datetime) -> Verdict:
     return warning(what, f"{named} ends on {ends:%Y-%m-%d}, {days}", "renew it")
 
 
-def judge_room(
+def judge_disk_space(
     place: str,
     free: int,
     snapshot: int | None,

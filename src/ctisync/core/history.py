@@ -9,7 +9,7 @@ import msgspec
 from ctisync.core.pass_report import How, PassReport
 
 
-class Entry(msgspec.Struct, frozen=True):
+class LogEntry(msgspec.Struct, frozen=True):
     """One line of the log: what has become of a record (or of all, when `resource` is empty), by which pass.
 
     `how` is `untold` for offsets up to `offset` of which nobody has told: a pass that was killed, or one
@@ -24,7 +24,7 @@ class Entry(msgspec.Struct, frozen=True):
     from_offset: int | None = None
 
 
-def entries(passes: Iterable[PassReport], resource: str | None = None) -> Iterator[Entry]:
+def entries(passes: Iterable[PassReport], resource: str | None = None) -> Iterator[LogEntry]:
     """What the passes have touched, newest first; of one `resource` alone, when it is named.
 
     A snapshot that was loaded, and what is not told, may be about any record: they are always there.
@@ -37,15 +37,15 @@ def entries(passes: Iterable[PassReport], resource: str | None = None) -> Iterat
             yield from _between(report, newer)
         for touched in reversed(report.touched):
             if resource is None or touched.resource in ("", resource):
-                yield Entry(report.ended_at, touched.offset, touched.how, touched.resource, report.pass_id)
+                yield LogEntry(report.ended_at, touched.offset, touched.how, touched.resource, report.pass_id)
         if report.untold:
             to = report.touched[0].offset if report.touched else report.offset
-            yield Entry(report.ended_at, to, "untold", "", report.pass_id, report.from_offset)
+            yield LogEntry(report.ended_at, to, "untold", "", report.pass_id, report.from_offset)
         newer = report
 
 
-def _between(older: PassReport, newer: PassReport) -> Iterator[Entry]:
+def _between(older: PassReport, newer: PassReport) -> Iterator[LogEntry]:
     """Whether content has changed between two passes that stand beside each other in the history."""
     is_now = newer.from_offset
     if is_now is not None and is_now != older.offset:
-        yield Entry(newer.began_at, is_now, "untold", from_offset=older.offset)
+        yield LogEntry(newer.began_at, is_now, "untold", from_offset=older.offset)

@@ -80,4 +80,4 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     ] = 1000.0
 
 
-USUAL: Final = Limits()
+USUAL_LIMITS: Final = Limits()

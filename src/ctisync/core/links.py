@@ -6,7 +6,7 @@ from typing import Final
 
 from ctisync.harmless import harmless
 
-LONGEST: Final = 8000
+LONGEST_LINK: Final = 8000
 """Characters: what every server takes (RFC 9110, 4.1); httpx fails for very much longer ones."""
 
 _BEGIN: Final = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*://|//)?")
@@ -20,7 +20,7 @@ def public_link(link: str) -> str:
 
     A digest stands in the place of what is missing, so that two are alike exactly when the links are.
     """
-    place = harmless(place_of(link)[:LONGEST])
+    place = harmless(place_of(link)[:LONGEST_LINK])
     if place == link:
         return link
     return f"{place}#{hashlib.sha256(link.encode(errors='surrogatepass')).hexdigest()[:16]}"

@@ -12,7 +12,7 @@ from typing import Final
 from jsonpatch import InvalidJsonPatch, JsonPatchConflict, JsonPatchException, PatchOperation, RemoveOperation
 from jsonpointer import JsonPointer, JsonPointerException
 
-from ctisync.core.limits import USUAL, Limits
+from ctisync.core.limits import USUAL_LIMITS, Limits
 from ctisync.core.model import Json
 from ctisync.core.words import counted
 
@@ -29,7 +29,7 @@ class PatchError(Exception):
         self.reason = reason
 
 
-def apply(document: Json, operations: object, limits: Limits = USUAL) -> Json:
+def apply(document: Json, operations: object, limits: Limits = USUAL_LIMITS) -> Json:
     """The document that the operations (a JSON Patch: an array of objects) make of this one.
 
     It shares nothing with the arguments, and these are never altered. Raises PatchError.
@@ -49,7 +49,7 @@ class Working:
     document may be before, while and after it is patched.
     """
 
-    def __init__(self, document: Json, limits: Limits = USUAL, *, owned: bool = False) -> None:
+    def __init__(self, document: Json, limits: Limits = USUAL_LIMITS, *, owned: bool = False) -> None:
         self._document = document
         self._max_operations = limits.patch_operations
         self._max_depth = limits.json_depth
@@ -114,7 +114,7 @@ class _Pointer(JsonPointer):
 
 
 class _Operation(PatchOperation):
-    max_depth = USUAL.json_depth
+    max_depth = USUAL_LIMITS.json_depth
 
     copied = 0
     """What this operation has copied within the document, as `_size` counts."""

@@ -9,7 +9,7 @@ from typing import Literal
 
 import msgspec
 
-from ctisync.core.limits import USUAL, Limits
+from ctisync.core.limits import USUAL_LIMITS, Limits
 from ctisync.core.model import MAX_RANGE, Consumer, ConsumerInfo, OffsetRange, Snapshot
 from ctisync.core.state import ConsumerState, Cooldown, FailedChange, next_range
 
@@ -28,7 +28,7 @@ class Policy(msgspec.Struct, frozen=True):
     mode: Mode = "sync"
     on_feed_reset: Literal["refuse", "init"] = "refuse"
     reinit_interval: timedelta = timedelta(hours=24)
-    limits: Limits = USUAL
+    limits: Limits = USUAL_LIMITS
     tolerate_cooldown: bool = False
     server: str | None = None
     now: bool = False

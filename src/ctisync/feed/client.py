@@ -14,11 +14,11 @@ from ctisync.core.model import MAX_RANGE, Change, Consumer, ConsumerInfo, Json, 
 from ctisync.core.state import RefusedSnapshot
 from ctisync.errors import CtisyncError, FeedRefused, ReplyTooLarge, UsageError
 from ctisync.feed.http.content_encoding import decoded
-from ctisync.feed.http.pass_limits import Bounds, Room
-from ctisync.feed.http.retry_budget import Again, Patience
-from ctisync.feed.http.transport import DEFAULT_TIMEOUTS, Timeouts, Transport
+from ctisync.feed.http.pass_limits import FreeDiskSpace, PassLimits
+from ctisync.feed.http.retry_budget import Again, RetryBudget
+from ctisync.feed.http.transport import DEFAULT_TIMEOUTS, FeedTransport, Timeouts
 from ctisync.feed.http.url_policy import Origin, Reach, has_login, origin, shown, snapshot_url
-from ctisync.feed.prefetch import Ahead, on_a_thread
+from ctisync.feed.prefetch import Prefetch, on_a_thread
 from ctisync.feed.snapshot import json_stream
 from ctisync.feed.snapshot.file import LocalSnapshot, open_given
 from ctisync.feed.snapshot.spool import Spool
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _ASK_FOR_JSON: Final = {"Accept": "application/json", "Accept-Encoding": "gzip"}
 
-_MOMENT: Final = 0.5
+_LAST_ANSWER_WITHIN: Final = 0.5
 """Seconds that the end of a pass waits for an answer that nobody needs any more."""
 
 
@@ -62,8 +62,8 @@ class CtiFeed:
         timeouts: Timeouts = DEFAULT_TIMEOUTS,
         cooldown: float = 0.0,
         allowed_hosts: Sequence[str] = (),
-        bounds: Bounds | None = None,
-        room: Room | None = None,
+        pass_limits: PassLimits | None = None,
+        room: FreeDiskSpace | None = None,
         load_while_downloading: bool = True,
     ) -> None:
         """`lock`: what the pass holds; downloads lie beside it. `cooldown`, `allowed_hosts`,
@@ -74,12 +74,14 @@ class CtiFeed:
         self._log = log
         self._room = room
         self._load_while_downloading = load_while_downloading
-        self._bounds = Bounds(clock) if bounds is None else bounds
-        self._transport = Transport(self._base_url, token, ca_file, timeouts, self._bounds, clock)
+        self._pass_limits = PassLimits(clock) if pass_limits is None else pass_limits
+        self._transport = FeedTransport(self._base_url, token, ca_file, timeouts, self._pass_limits, clock)
         self._reach = Reach(self._base_url, allowed_hosts)
-        self._patience = Patience(retry_budget, cooldown, self._bounds, clock, log)
-        self._spool = Spool(lock, consumer, clock, self._transport, self._patience, self._bounds, log)
-        self._ahead = Ahead(self._fetch_changes, on_a_thread)
+        self._retry_budget = RetryBudget(retry_budget, cooldown, self._pass_limits, clock, log)
+        self._spool = Spool(
+            lock, consumer, clock, self._transport, self._retry_budget, self._pass_limits, log
+        )
+        self._prefetch = Prefetch(self._fetch_changes, on_a_thread)
 
     def __enter__(self) -> Self:
         return self
@@ -88,10 +90,10 @@ class CtiFeed:
         self.close()
 
     def close(self) -> None:
-        if self._ahead.has_ended(within=_MOMENT):
+        if self._prefetch.has_ended(within=_LAST_ANSWER_WITHIN):
             self._transport.close()
         else:  # the connection is in use, and stays to the end of the process; nothing more is asked with it
-            self._bounds.end()
+            self._pass_limits.end()
         self._log.event("debug", "feed-left", consumer=str(self._consumer), received=self.received)
 
     @property
@@ -100,7 +102,7 @@ class CtiFeed:
 
     @property
     def retries(self) -> int:
-        return self._patience.retries
+        return self._retry_budget.retries
 
     @property
     def _url(self) -> str:
@@ -108,14 +110,14 @@ class CtiFeed:
         return f"{self._base_url}/catalog/contexts/{context}/consumers/{name}"
 
     def consumer_info(self) -> ConsumerInfo:
-        self._ahead.drop()
-        return wire.consumer_info(self._patience.persist(self._read_info))
+        self._prefetch.drop()
+        return wire.consumer_info(self._retry_budget.persist(self._read_info))
 
     def changes(self, wanted: OffsetRange) -> list[Change]:
-        return self._ahead.changes(wanted)
+        return self._prefetch.changes(wanted)
 
     def ask_ahead(self, wanted: OffsetRange) -> None:
-        self._ahead.ask(wanted)
+        self._prefetch.ask(wanted)
 
     def _fetch_changes(self, wanted: OffsetRange) -> list[Change]:
         """All changes of the range. A reply that stops short may be truncated: it is asked for again
@@ -138,7 +140,7 @@ class CtiFeed:
     def fetch_snapshot(
         self, snapshot: Snapshot, refused: RefusedSnapshot | None, keep_alive: Callable[[], None]
     ) -> LocalSnapshot:
-        self._ahead.drop()
+        self._prefetch.drop()
         url = snapshot_url(snapshot.address or snapshot.link, self._base_url)
         file = self._spool.fetch(snapshot.link, url, refused, keep_alive, self._reach)
         self.check_room(file)
@@ -149,7 +151,7 @@ class CtiFeed:
     ) -> LocalSnapshot:
         if not self._load_while_downloading:
             return self.fetch_snapshot(snapshot, refused, keep_alive)
-        self._ahead.drop()
+        self._prefetch.drop()
         url = snapshot_url(snapshot.address or snapshot.link, self._base_url)
         file = self._spool.open(snapshot.link, url, refused, keep_alive, self._reach)
         try:
@@ -165,7 +167,7 @@ class CtiFeed:
             self._room.check(file.unpacked_size, file.to_come)
 
     def tidy(self) -> None:
-        self._ahead.drop()
+        self._prefetch.drop()
         self._spool.tidy()
 
     def fetch_given(self, url: str, keep_alive: Callable[[], None]) -> LocalSnapshot:
@@ -175,7 +177,7 @@ class CtiFeed:
         except ValueError:
             address = Origin("", "", None)
         if address.scheme == "file":
-            return open_given(Path(url2pathname(urlsplit(url).path)), self._bounds)
+            return open_given(Path(url2pathname(urlsplit(url).path)), self._pass_limits)
         if address.scheme not in ("http", "https") or not address.host:
             raise UsageError(
                 f"{shown(url)!r} is no http, https or file address", hint="give --from FILE or an address"
@@ -199,10 +201,10 @@ class CtiFeed:
         return self._spool.take_in(stream, link)
 
     def probe(self) -> "Probed":
-        """How it answers, asked once: for an examination, which waits for nothing."""
+        """How it answers, asked once without a retry, for `doctor`."""
         from ctisync.feed.diagnose import Probe
 
-        self._ahead.drop()
+        self._prefetch.drop()
         url = shown(self._url)
         return Probe(self._consumer, self._clock, url, self._dated_info, self._snapshot_bytes).probed()
 
@@ -223,7 +225,7 @@ class CtiFeed:
             return self._decoded_info(b"".join(body))
 
     def _decoded_info(self, content: bytes) -> Json:
-        limits = self._bounds.limits
+        limits = self._pass_limits.limits
         try:
             check(content, limits.json_depth + 3, limits.json_values)
             return wire.decode(content)
@@ -234,7 +236,7 @@ class CtiFeed:
 
     def _changes_once(self, wanted: OffsetRange, taken: _Taken) -> list[Change]:
         """One reply, checked for itself."""
-        data = self._patience.persist(lambda: self._read_changes(wanted, taken))
+        data = self._retry_budget.persist(lambda: self._read_changes(wanted, taken))
         if not isinstance(data, list):
             raise FeedRefused(f"the feed's reply for changes {wanted} has no `data` array")
         try:
@@ -255,7 +257,7 @@ class CtiFeed:
         """What stands under `data`, or None (the path `data.item` would make an empty list of nothing)."""
         query = f"?from_offset={wanted.after}&to_offset={wanted.to}&with_empties=true"
         url = f"{self._url}/changes"
-        limits = self._bounds.limits
+        limits = self._pass_limits.limits
         # A payload stands in its change, that in `data`, and that in the reply.
         scan = Scan(limits.json_depth + 3, limits.json_values - taken.values)
         with self._asked(url + query, taken.bytes) as (body, _):
@@ -279,5 +281,5 @@ class CtiFeed:
         """The decoded body, and the answer's headers."""
         with self._transport.get(url, headers=_ASK_FOR_JSON) as reply:
             encoding = reply.headers.get("content-encoding", "")
-            body = decoded(reply.chunks, encoding, self._bounds.limits.reply_bytes, already)
+            body = decoded(reply.chunks, encoding, self._pass_limits.limits.reply_bytes, already)
             yield body, reply.headers

@@ -1,4 +1,4 @@
-"""How the feed answers, for an examination: asked once, without patience."""
+"""How the feed answers, for `doctor`: asked once, without a retry."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -9,7 +9,7 @@ from ctisync.core.model import Consumer, ConsumerInfo, Snapshot
 from ctisync.core.retry import http_date
 from ctisync.errors import FeedUnreachable
 from ctisync.feed.http.retry_budget import Again
-from ctisync.feed.http.transport import Reply
+from ctisync.feed.http.transport import FeedReply
 from ctisync.harmless import quoted
 from ctisync.ports import Clock
 
@@ -98,7 +98,7 @@ class Probe:
         yield ok("snapshot", f"one of offset {snapshot.offset:,} is offered, {size}", about=about)
 
 
-def size_told(reply: Reply) -> int | None:
+def size_told(reply: FeedReply) -> int | None:
     """The bytes of a whole file, by the head of an answer to ONE_BYTE."""
     if reply.status == 206:
         found = _OF_ALL.fullmatch(reply.headers.get("content-range", ""))

@@ -18,7 +18,7 @@ def on_a_thread(job: Callable[[], None]) -> bool:
     return beside(job, "asking-ahead") is not None
 
 
-class Ahead:
+class Prefetch:
     """At most one range that was asked for ahead. For use by one thread; `start` says where `fetch` runs."""
 
     def __init__(self, fetch: Callable[[OffsetRange], list[Change]], start: Start) -> None:

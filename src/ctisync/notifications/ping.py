@@ -8,14 +8,14 @@ from typing import Final, Literal
 from ctisync import __version__
 from ctisync.deadline import within
 
-LONGEST: Final = 10.0
+LONGEST_PING: Final = 10.0
 """Seconds from the look-up of the name to the head of the answer. Its body is not read."""
 
 _PATHS: Final = {"start": "/start", "success": "", "fail": "/fail"}
 
 
 def ping(
-    url: str, what: Literal["start", "success", "fail"], said: str, longest: float = LONGEST
+    url: str, what: Literal["start", "success", "fail"], said: str, longest: float = LONGEST_PING
 ) -> str | None:
     """Why the service was not told, in a few words; None when it was. Redirects are not followed."""
     import httpx

@@ -40,7 +40,7 @@ from ctisync.settings.described import kinds
 from ctisync.settings.mistakes import Mistakes
 from ctisync.settings.model import CtiSettings, Settings, StoreSettings
 from ctisync.settings.sources import (
-    Given,
+    SetValue,
     gather,
     home_config_file,
     leaves,
@@ -62,7 +62,7 @@ class Found(msgspec.Struct, frozen=True):
     """
 
     settings: Settings
-    given: dict[str, Given]
+    given: dict[str, SetValue]
     files: tuple[Path, ...]
 
 
@@ -95,7 +95,7 @@ def find(
     given = _with_secret_files(gather(Settings, files, environ, mistakes), mistakes)
     folder, *_ = environ.get("STATE_DIRECTORY", "").split(":")  # systemd lists them with colons
     if "state_dir" not in given and folder:
-        given["state_dir"] = Given(Path(folder), "STATE_DIRECTORY")
+        given["state_dir"] = SetValue(Path(folder), "STATE_DIRECTORY")
     settings = _built({name: one.value for name, one in given.items()})
     settings = _with_folders(settings, chosen="state_dir" in given)
     _check(settings, given, mistakes)
@@ -103,7 +103,7 @@ def find(
     return Found(settings, given, tuple(files))
 
 
-def _with_secret_files(given: dict[str, Given], mistakes: Mistakes) -> dict[str, Given]:
+def _with_secret_files(given: dict[str, SetValue], mistakes: Mistakes) -> dict[str, SetValue]:
     """Read what `*_file` settings name, into the secrets that they stand for."""
     read = dict(given)
     for name in leaves(Settings):
@@ -115,7 +115,7 @@ def _with_secret_files(given: dict[str, Given], mistakes: Mistakes) -> dict[str,
                 where = f"by {given[name].origin} and by {file.origin}"
                 raise ConfigurationError(f"{name} is set twice: {where}", hint="remove one of them")
             secret = secret_of(read_text_file(file.value, file.origin), file.origin)
-            read[name] = Given(secret, file.origin, file.value)
+            read[name] = SetValue(secret, file.origin, file.value)
     return read
 
 
@@ -156,7 +156,7 @@ def _own_state_folder(store_url: str) -> Path:
     )
 
 
-def _check(settings: Settings, given: dict[str, Given], mistakes: Mistakes) -> None:
+def _check(settings: Settings, given: dict[str, SetValue], mistakes: Mistakes) -> None:
     def where(name: str) -> str:
         return given[name].origin if name in given else name
 

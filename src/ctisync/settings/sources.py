@@ -55,7 +55,7 @@ class Secret:
         return hash(self._text)
 
 
-class Given(msgspec.Struct, frozen=True):
+class SetValue(msgspec.Struct, frozen=True):
     """One setting that somebody set, and where: `config.toml: cti.url` or `CTISYNC_CTI__URL`.
 
     `file` is the one that the value itself stands in.
@@ -68,12 +68,12 @@ class Given(msgspec.Struct, frozen=True):
 
 def gather(
     schema: type[msgspec.Struct], files: Mapping[Path, bool], environ: Mapping[str, str], mistakes: Mistakes
-) -> dict[str, Given]:
+) -> dict[str, SetValue]:
     """Every setting that is set, by its dotted name; later sources win. What is wrong goes to `mistakes`.
 
     `files` says of each path, the weightiest last, whether it must be there.
     """
-    found: dict[str, Given] = {}
+    found: dict[str, SetValue] = {}
     for path, needed in files.items():
         with mistakes.noted():
             found.update(_from_table(schema, _table_of(path, needed), path, "", mistakes))
@@ -125,7 +125,7 @@ def _table_of(path: Path, needed: bool) -> dict[str, Any]:
 
 def _from_table(
     schema: type[msgspec.Struct], raw: Mapping[str, Any], file: Path, prefix: str, mistakes: Mistakes
-) -> Iterator[tuple[str, Given]]:
+) -> Iterator[tuple[str, SetValue]]:
     types = kinds(schema)
     for key, value in raw.items():
         name = prefix + key
@@ -136,7 +136,7 @@ def _from_table(
         elif not is_section(types[key]):
             with mistakes.noted(name):
                 if value != "":
-                    yield name, Given(_typed(types[key], value, origin), origin, file)
+                    yield name, SetValue(_typed(types[key], value, origin), origin, file)
         elif isinstance(value, dict):
             yield from _from_table(types[key], value, file, f"{name}.", mistakes)
         else:
@@ -146,16 +146,16 @@ def _from_table(
 
 def _from_credentials(
     schema: type[msgspec.Struct], environ: Mapping[str, str], mistakes: Mistakes
-) -> dict[str, Given]:
+) -> dict[str, SetValue]:
     """Secrets as systemd hands them over: files named like the setting (LoadCredential=cti.token:...)."""
     folder = environ.get("CREDENTIALS_DIRECTORY")
-    found: dict[str, Given] = {}
+    found: dict[str, SetValue] = {}
     for name, kind in leaves(schema).items() if folder else ():
         path = Path(folder or "", name)
         if without_none(kind) is Secret and path.exists():
             origin = f"credential {name}"
             with mistakes.noted(name):
-                found[name] = Given(secret_of(read_text_file(path, origin), origin), origin, path)
+                found[name] = SetValue(secret_of(read_text_file(path, origin), origin), origin, path)
     return found
 
 
@@ -169,11 +169,11 @@ def secret_of(text: str, origin: str) -> Secret:
 
 def _from_environment(
     schema: type[msgspec.Struct], environ: Mapping[str, str], mistakes: Mistakes
-) -> dict[str, Given]:
+) -> dict[str, SetValue]:
     """CTISYNC_* variables."""
     types = leaves(schema)
     names = {variable(name): name for name in types}
-    found: dict[str, Given] = {}
+    found: dict[str, SetValue] = {}
     for key, text in environ.items():
         if not key.startswith(ENVIRONMENT_PREFIX) or text == "":
             continue
@@ -182,7 +182,7 @@ def _from_environment(
                 raise _unknown(f"there is no setting for the variable {key}", key, list(names))
         else:
             with mistakes.noted(names[key]):
-                found[names[key]] = Given(_of_variable(types[names[key]], key, text), key)
+                found[names[key]] = SetValue(_of_variable(types[names[key]], key, text), key)
     return found
 
 

@@ -20,7 +20,7 @@ def free_in(folder: Path) -> int:
         ) from error
 
 
-def examine_folder(folder: Path, *, is_made: bool) -> Verdict:
+def diagnose_folder(folder: Path, *, is_made: bool) -> Verdict:
     """Whether locks, downloads and a database can be written there, and by this user alone, by looking at it;
     `is_made`: a pass makes it when it is missing. A network disk is a warning."""
     there = nearest(folder)

@@ -6,12 +6,12 @@ from typing import Final
 
 from ctisync.core import wire
 from ctisync.core.findings import Finding, Kind
-from ctisync.core.limits import USUAL
+from ctisync.core.limits import USUAL_LIMITS
 from ctisync.core.model import MAX_OFFSET, MAX_RANGE, Consumer, Json, Record
 from ctisync.core.state import ConsumerState
 from ctisync.core.words import counted
 
-MOST_DEPTH: Final = USUAL.json_depth + 1
+MOST_DEPTH: Final = USUAL_LIMITS.json_depth + 1
 """Containers inside one another, the line itself included; real records have about ten."""
 
 

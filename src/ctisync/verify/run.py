@@ -11,7 +11,7 @@ from ctisync.errors import StoreUnavailable
 from ctisync.ports import InspectedStore, Inspection, Log, SnapshotFile
 from ctisync.verify.comparison import Comparison, Reference
 from ctisync.verify.rules import RecordRules, check_count, check_offsets, check_settings, check_state
-from ctisync.verify.tally import Audit, Tally
+from ctisync.verify.tally import Tally, Verification
 
 
 def verify(
@@ -23,8 +23,8 @@ def verify(
     against: tuple[SnapshotFile, Reference] | None,
     at_work: str | None,
     unread: str | None = None,
-) -> Audit:
-    """Audit what is stored of `consumer`.
+) -> Verification:
+    """Verification what is stored of `consumer`.
 
     `deep` decodes every record, `against` is a snapshot and what it stands for, `at_work` the pass that
     is known to be writing, `unread` the lock file that does not tell, and why. Raises StoreUnavailable or
@@ -57,7 +57,7 @@ def verify(
             told = f"the records were not read to the end: {error.message}"
             tally.add([Finding(Kind.STORE_DAMAGED, store.name, told, error.hint)])
         asked = frozenset(["deep"] * deep + ["against"] * (against is not None))
-        return tally.audit(consumer, seen.state, records, asked=asked)
+        return tally.verification(consumer, seen.state, records, asked=asked)
 
 
 def _check_content(

@@ -1,4 +1,4 @@
-"""What an audit comes to: findings counted in full, and so many of each kind kept to be shown."""
+"""What `verify` comes to: findings counted in full, and so many of each kind kept to be shown."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -25,8 +25,8 @@ class Checked(msgspec.Struct, frozen=True):
     to_do: str | None
 
 
-class Audit(msgspec.Struct, frozen=True):
-    """One consumer's audit. `findings` are the first of each kind, `counts` says how many there were."""
+class Verification(msgspec.Struct, frozen=True):
+    """What `verify` found of one consumer: `findings` the first of each kind, `counts` their full number."""
 
     consumer: Consumer
     state: ConsumerState
@@ -50,7 +50,7 @@ class Audit(msgspec.Struct, frozen=True):
 
 
 class Tally:
-    """Counts findings on their way to an `Audit`."""
+    """Counts findings on their way to an `Verification`."""
 
     def __init__(self) -> None:
         self._counts: Counter[Kind] = Counter()
@@ -63,12 +63,12 @@ class Tally:
     def has(self, kind: Kind) -> bool:
         return self._counts[kind] > 0
 
-    def audit(
+    def verification(
         self, consumer: Consumer, state: ConsumerState, records: int | None, *, asked: frozenset[str]
-    ) -> Audit:
+    ) -> Verification:
         """The result; of the checks that are made on request, those that were `asked` for."""
         wanted = [check for check in get_args(Check) if check in asked or check not in _ON_REQUEST]
-        return Audit(
+        return Verification(
             consumer=consumer,
             state=state,
             records=records,

@@ -11,7 +11,7 @@ from ctisync.ports import Clock
 from ctisync.settings import Settings
 from ctisync.wiring import opened_store
 
-SCHEMA: Final = 1
+HISTORY_SCHEMA: Final = 1
 """Of the JSON documents: new members may come at any time, none is taken away or changes its meaning."""
 
 
@@ -37,7 +37,7 @@ def look(settings: Settings, consumers: Sequence[Consumer], clock: Clock, most: 
 def as_document(found: History) -> Any:
     """`history --json`: the reports as they are kept, with what can be told from them."""
     return {
-        "schema": SCHEMA,
+        "schema": HISTORY_SCHEMA,
         "store": found.store,
         "consumers": [
             {"consumer": str(consumer), "passes": [_told(report) for report in reports]}

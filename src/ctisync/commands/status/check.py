@@ -6,7 +6,7 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from ctisync.commands.status.look import Seen, Status, Unseen, ago, ahead, at_work
+from ctisync.commands.status.look import ConsumerStatus, FailedStatus, Status, ago, ahead, at_work
 from ctisync.core.health import judge_end
 from ctisync.core.state import STALE, ConsumerState, believed
 from ctisync.errors import (
@@ -60,7 +60,7 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
                 )
 
 
-USUAL: Final = Thresholds()
+USUAL_THRESHOLDS: Final = Thresholds()
 
 
 def thresholds(
@@ -86,7 +86,7 @@ def duration(text: str) -> timedelta:
     return timedelta(seconds=int(found[1]) * _UNITS[found[2] or "s"])
 
 
-def check(status: Status, now: datetime, limits: Thresholds = USUAL) -> tuple[str, int]:
+def check(status: Status, now: datetime, limits: Thresholds = USUAL_THRESHOLDS) -> tuple[str, int]:
     """The line and the exit code. What the store refuses and what cannot be looked at come first, the ends of
     certificates last."""
     judged: list[tuple[object, int, str]] = [
@@ -110,20 +110,20 @@ def check_failed(error: CtisyncError) -> tuple[str, int]:
     return f"CTISYNC {_NAMES[code]} - {error.message.replace('|', '/')}", code
 
 
-def _judge_unseen(one: Unseen) -> tuple[int, str]:
+def _judge_unseen(one: FailedStatus) -> tuple[int, str]:
     """The store answers for others. A feed that does not (`--remote`) leaves it open how things are."""
     code = UNKNOWN if isinstance(one.error, FeedUnreachable | FeedRefused) else CRITICAL
     return code, one.error.message
 
 
-def _judge(one: Seen, limits: Thresholds, now: datetime) -> tuple[int, str]:
+def _judge(one: ConsumerStatus, limits: Thresholds, now: datetime) -> tuple[int, str]:
     code, why = judge(one, limits, now)
     if code != OK and one.work is not None:
         return code, f"{why} (at work: {at_work(one.work, now)})"
     return code, why
 
 
-def judge(one: Seen, limits: Thresholds, now: datetime) -> tuple[int, str]:
+def judge(one: ConsumerStatus, limits: Thresholds, now: datetime) -> tuple[int, str]:
     """The exit code that one consumer comes to, and why."""
     state = one.state
     if (why := _not_the_content(one)) is not None:
@@ -146,7 +146,7 @@ def judge(one: Seen, limits: Thresholds, now: datetime) -> tuple[int, str]:
     return (code, why) if code != OK else _judge_last_pass(one, now) or (OK, why)
 
 
-def _not_the_content(one: Seen) -> str | None:
+def _not_the_content(one: ConsumerStatus) -> str | None:
     """Why readers do not have what the state speaks of."""
     if one.gone:
         return "the content is gone: it was removed; ctisync sync loads it anew"
@@ -158,7 +158,7 @@ def _not_the_content(one: Seen) -> str | None:
     return None
 
 
-def _judge_last_pass(one: Seen, now: datetime) -> tuple[int, str] | None:
+def _judge_last_pass(one: ConsumerStatus, now: datetime) -> tuple[int, str] | None:
     """A feed that does not answer is a matter of age; a store that takes nothing down is one at once."""
     if one.forgotten_at is not None:
         told = f"of a pass that worked {ago(one.forgotten_at, now)} nothing is remembered"
@@ -207,7 +207,7 @@ def _level(value: _T, warn: _T | None, crit: _T | None) -> int:
     return WARNING if warn is not None and value > warn else OK
 
 
-def _figures(one: Seen, limits: Thresholds, now: datetime) -> str:
+def _figures(one: ConsumerStatus, limits: Thresholds, now: datetime) -> str:
     state = one.state
     figures = {
         "behind": _figure(state.behind, "", limits.warn_behind, limits.crit_behind),

@@ -25,7 +25,7 @@ _SOON: Final = timedelta(minutes=1)
 """A pass is remembered when it has let go of its lock, and file systems tell time by a clock of their own."""
 
 
-class Seen(msgspec.Struct, frozen=True):
+class ConsumerStatus(msgspec.Struct, frozen=True):
     """One consumer as it stands in the store; `records` is None when there is no content.
 
     `tells`: whether a Command Manager is to be told of new content; `work`: the pass at work; `failure`: the
@@ -68,7 +68,7 @@ class Seen(msgspec.Struct, frozen=True):
         return "empty" if self.gone else self.state.phase
 
 
-class Unseen(msgspec.Struct, frozen=True):
+class FailedStatus(msgspec.Struct, frozen=True):
     """One consumer that cannot be looked at, which `error` explains: another index under its alias, say."""
 
     consumer: Consumer
@@ -81,18 +81,18 @@ class Status(msgspec.Struct, frozen=True):
     until when they are valid."""
 
     store: str
-    found: tuple[Seen | Unseen, ...]
+    found: tuple[ConsumerStatus | FailedStatus, ...]
     unnamed: tuple[Consumer, ...] = ()
     refusals: tuple[Verdict, ...] = ()
     ends: tuple[tuple[str, datetime], ...] = ()
 
     @property
-    def seen(self) -> list[Seen]:
-        return [one for one in self.found if isinstance(one, Seen)]
+    def seen(self) -> list[ConsumerStatus]:
+        return [one for one in self.found if isinstance(one, ConsumerStatus)]
 
     @property
-    def unseen(self) -> list[Unseen]:
-        return [one for one in self.found if isinstance(one, Unseen)]
+    def unseen(self) -> list[FailedStatus]:
+        return [one for one in self.found if isinstance(one, FailedStatus)]
 
 
 def look(
@@ -110,7 +110,7 @@ def look(
     One of several that cannot be looked at hides none of the others. Raises what keeps the only one from it,
     and StoreUnavailable when that keeps two from it, one after the other.
     """
-    found: list[Seen | Unseen] = []
+    found: list[ConsumerStatus | FailedStatus] = []
     with opened_store(settings, clock) as store:
         for each in consumers:
             try:
@@ -118,7 +118,7 @@ def look(
             except CtisyncError as error:
                 if len(consumers) == 1 or _is_the_stores(error, found):
                     raise
-                found.append(Unseen(each, error))
+                found.append(FailedStatus(each, error))
         named = {str(each) for each in settings.followed}
         unnamed = tuple(each for each in store.consumers() if str(each) not in named)
         refusals: list[Verdict] = []
@@ -134,7 +134,7 @@ def look(
 
 def _seen(
     store: Store, consumer: Consumer, settings: Settings, clock: Clock, console: Console, *, remote: bool
-) -> Seen:
+) -> ConsumerStatus:
     path = lock_path(settings, consumer)
     held = last_held(path)
     # Before the state: a pass that ends in between is at work then, and no dead one.
@@ -142,7 +142,7 @@ def _seen(
     standing = store.standing(consumer)
     hidden.tell(standing.hidden, consumer, console)
     last = _last_pass(store, consumer)
-    one = Seen(
+    one = ConsumerStatus(
         consumer,
         as_it_holds(standing.state, settings, clock),
         standing.records,
@@ -188,12 +188,12 @@ def _forgotten_at(
     return held[1]
 
 
-def _is_the_stores(error: CtisyncError, found: Sequence[Seen | Unseen]) -> bool:
+def _is_the_stores(error: CtisyncError, found: Sequence[ConsumerStatus | FailedStatus]) -> bool:
     """Whether the store has failed the consumer before as well: the next ones need not wait for it."""
     last = found[-1] if found else None
     return (
         isinstance(error, StoreUnavailable)
-        and isinstance(last, Unseen)
+        and isinstance(last, FailedStatus)
         and last.error.message == error.message
     )
 
@@ -203,7 +203,7 @@ def as_document(status: Status) -> dict[str, Any]:
     return {
         "store": status.store,
         "consumers": [
-            _consumer_document(one) if isinstance(one, Seen) else _unseen_document(one)
+            _consumer_document(one) if isinstance(one, ConsumerStatus) else _unseen_document(one)
             for one in status.found
         ],
         "not_configured": [{"context": each.context, "consumer": each.name} for each in status.unnamed],
@@ -211,9 +211,9 @@ def as_document(status: Status) -> dict[str, Any]:
     }
 
 
-def _unseen_document(one: Unseen) -> dict[str, Any]:
+def _unseen_document(one: FailedStatus) -> dict[str, Any]:
     """All that a consumer has, as not known, and why."""
-    names = _consumer_document(Seen(one.consumer, ConsumerState(), None))
+    names = _consumer_document(ConsumerStatus(one.consumer, ConsumerState(), None))
     return {
         **dict.fromkeys(names),
         "context": one.consumer.context,
@@ -235,7 +235,7 @@ def _failure_document(failure: PassReport) -> dict[str, Any]:
     }
 
 
-def _consumer_document(one: Seen) -> dict[str, Any]:
+def _consumer_document(one: ConsumerStatus) -> dict[str, Any]:
     state = one.state
     owed = state.owed
     failed = state.failed if state.phase == "blocked" else None
@@ -302,7 +302,7 @@ def ahead(state: ConsumerState, now: datetime) -> bool:
     )
 
 
-def what_to_type(one: Seen, now: datetime) -> str | None:
+def what_to_type(one: ConsumerStatus, now: datetime) -> str | None:
     """What a person does next, if anything."""
     state = one.state
     if one.work is not None and not one.settings_differ:

@@ -9,7 +9,15 @@ from rich.table import Table
 from rich.text import Text
 
 from ctisync.commands.printing import cell, drawn
-from ctisync.commands.status.look import Seen, Status, Unseen, ago, at_work, how_to_forget, what_to_type
+from ctisync.commands.status.look import (
+    ConsumerStatus,
+    FailedStatus,
+    Status,
+    ago,
+    at_work,
+    how_to_forget,
+    what_to_type,
+)
 from ctisync.console import rfc3339
 from ctisync.core.state import ConsumerState
 from ctisync.harmless import Drawn
@@ -38,7 +46,7 @@ def as_table(status: Status, stream: TextIO, now: datetime) -> Drawn:
     return drawn(stream, draw)
 
 
-def _broken(one: Unseen) -> Table:
+def _broken(one: FailedStatus) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_row(Text(str(one.consumer), style="bold"), Text("not to be seen", style="red"))
     table.add_row(Text("  error"), cell(one.error.message))
@@ -47,7 +55,7 @@ def _broken(one: Unseen) -> Table:
     return table
 
 
-def _block(one: Seen, now: datetime) -> Table:
+def _block(one: ConsumerStatus, now: datetime) -> Table:
     phase = one.phase
     table = Table.grid(padding=(0, 2))
     table.add_row(Text(str(one.consumer), style="bold"), Text(phase, style=_COLOURS[phase]))
@@ -56,7 +64,7 @@ def _block(one: Seen, now: datetime) -> Table:
     return table
 
 
-def _rows(one: Seen, now: datetime) -> Iterator[tuple[str, str]]:
+def _rows(one: ConsumerStatus, now: datetime) -> Iterator[tuple[str, str]]:
     state = one.state
     yield "offset", f"{state.offset:,} when it was there last" if one.gone else _offset(state)
     yield "records", _records(one, now)
@@ -82,7 +90,7 @@ def _rows(one: Seen, now: datetime) -> Iterator[tuple[str, str]]:
         yield "to do", todo
 
 
-def _troubles(one: Seen, now: datetime) -> Iterator[tuple[str, str]]:
+def _troubles(one: ConsumerStatus, now: datetime) -> Iterator[tuple[str, str]]:
     """What has kept passes from their work, or readers from its result."""
     state = one.state
     if one.moved is not None:
@@ -111,7 +119,7 @@ def _offset(state: ConsumerState) -> str:
     return f"{state.offset:,} of {state.last_offset:,}, {behind}"
 
 
-def _records(one: Seen, now: datetime) -> str:
+def _records(one: ConsumerStatus, now: datetime) -> str:
     if one.gone:
         return "none: the content is gone, it was removed"
     if one.records is None:

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from typing import Any, Final
 
 from ctisync.errors import ConfigurationError
-from ctisync.feed.http.read_deadline import Waiting
+from ctisync.feed.http.read_deadline import ReadDeadline
 from ctisync.feed.http.url_policy import Reach, shown
 
 _CONNECTING: Final = ".connect_tcp.started"
@@ -17,16 +17,16 @@ _ENCRYPTED: Final = ".start_tls.complete"
 _SENDING: Final = ".send_request_headers.started"
 
 
-class Watch:
+class ConnectionWatch:
     """Of one request. A connection to another host than its address names is one to a proxy."""
 
-    def __init__(self, url: str, waiting: Waiting, reach: Reach | None, *, known: bool) -> None:
+    def __init__(self, url: str, deadline: ReadDeadline, reach: Reach | None, *, known: bool) -> None:
         """`known`: the request may go over a connection that was seen before."""
         import httpx
 
         self._url = url
         self._host = httpx.URL(url).raw_host.decode("ascii")
-        self._waiting = waiting
+        self._deadline = deadline
         self._reach = reach
         self._connecting_to = ""
         self._seen = known
@@ -41,7 +41,7 @@ class Watch:
         elif name.endswith(_SENDING):
             self.check()
         if name.endswith((_CONNECTED, _ENCRYPTED)):
-            self._waiting.watch(info["return_value"])
+            self._deadline.watch(info["return_value"])
 
     def check(self) -> None:
         """Raises ConfigurationError when the request's connection has not been seen."""

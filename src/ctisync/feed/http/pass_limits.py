@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from ctisync.core.limits import USUAL, Limits
+from ctisync.core.limits import USUAL_LIMITS, Limits
 from ctisync.errors import FeedUnreachable, StoreUnavailable
 from ctisync.harmless import quoted
 from ctisync.ports import Clock
@@ -12,10 +12,10 @@ PIECE: Final = 1 << 20
 """The most bytes that come out in one piece, however well they were packed."""
 
 
-class Bounds:
+class PassLimits:
     """The settings' limits, and the pass's time, which runs from here on."""
 
-    def __init__(self, clock: Clock, limits: Limits = USUAL) -> None:
+    def __init__(self, clock: Clock, limits: Limits = USUAL_LIMITS) -> None:
         self.limits = limits
         self._clock = clock
         self._end = clock.monotonic() + (limits.pass_seconds or float("inf"))
@@ -37,7 +37,7 @@ class Bounds:
             )
 
 
-class Room(NamedTuple):
+class FreeDiskSpace(NamedTuple):
     """Where a load's records go, how many more bytes fit there, and what a byte of them comes to."""
 
     place: str

@@ -7,16 +7,16 @@ without end what is no part of the answer (interim responses, chunk extensions, 
 from collections.abc import Iterator
 from typing import Any
 
-from ctisync.feed.http.pass_limits import Bounds
+from ctisync.feed.http.pass_limits import PassLimits
 from ctisync.ports import Clock
 
 
-class Waiting:
+class ReadDeadline:
     """The wait for the next part, at most `seconds`, and no longer than the pass has time."""
 
-    def __init__(self, seconds: float, bounds: Bounds, clock: Clock) -> None:
+    def __init__(self, seconds: float, pass_limits: PassLimits, clock: Clock) -> None:
         self._seconds = seconds
-        self._bounds = bounds
+        self._pass_limits = pass_limits
         self._clock = clock
         self._end = 0.0
 
@@ -34,15 +34,15 @@ class Waiting:
     def watch(self, stream: Any) -> None:
         """Bound the reads of an httpx network stream by what is left of the wait, then and later.
 
-        They raise httpx.ReadTimeout, or what `Bounds.check_time` does.
+        They raise httpx.ReadTimeout, or what `PassLimits.check_time` does.
         """
         import httpx
 
         read = stream.read
 
         def bounded(max_bytes: int, timeout: float | None = None) -> bytes:
-            self._bounds.check_time()
-            left = min(self._end - self._clock.monotonic(), self._bounds.seconds_left)
+            self._pass_limits.check_time()
+            left = min(self._end - self._clock.monotonic(), self._pass_limits.seconds_left)
             if left <= 0:
                 raise httpx.ReadTimeout("a part of the answer takes too long")
             found: bytes = read(max_bytes, left if timeout is None else min(timeout, left))

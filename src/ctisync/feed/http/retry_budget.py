@@ -10,7 +10,7 @@ from ctisync.core.retry import next_delay
 from ctisync.core.state import LONGEST_COOLDOWN
 from ctisync.core.words import counted
 from ctisync.errors import CtisyncError, FeedRefused, FeedUnreachable
-from ctisync.feed.http.pass_limits import Bounds
+from ctisync.feed.http.pass_limits import PassLimits
 from ctisync.ports import Clock, Log
 
 T = TypeVar("T")
@@ -30,7 +30,7 @@ class Again(Exception):
         self.bad_data = bad_data
 
 
-class Patience:
+class RetryBudget:
     """What is left of a pass's budget: the seconds spent on tries that failed and on waiting.
 
     Work that gets on is not counted, so a snapshot may take hours and still be resumed.
@@ -40,7 +40,7 @@ class Patience:
         self,
         seconds: float,
         cooldown: float,
-        bounds: Bounds,
+        pass_limits: PassLimits,
         clock: Clock,
         log: Log,
         jitter: Callable[[], float] = random.random,
@@ -48,7 +48,7 @@ class Patience:
         """`cooldown`: seconds for which the feed is to be left alone once the budget is spent; 0 for none."""
         self._budget = seconds
         self._cooldown = cooldown
-        self._bounds = bounds
+        self._pass_limits = pass_limits
         self._left = seconds
         self._clock = clock
         self._log = log
@@ -77,7 +77,7 @@ class Patience:
     def failed(self, failure: Again) -> None:
         """Wait before the next try, which then begins. Raises as `persist` does."""
         self._left -= self._clock.monotonic() - self._since
-        left = min(self._left, self._bounds.seconds_left)
+        left = min(self._left, self._pass_limits.seconds_left)
         wait = next_delay(self._tries, failure.asked_for, left, self._jitter())
         if wait is None:
             raise self._given_up(failure) from failure

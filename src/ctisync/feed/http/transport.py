@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 from ctisync import __version__, tls
 from ctisync.core.retry import retry_after
 from ctisync.errors import AccessRefused, ConfigurationError, FeedRefused
-from ctisync.feed.http.connection_watch import Watch
-from ctisync.feed.http.pass_limits import Bounds
-from ctisync.feed.http.read_deadline import Waiting
+from ctisync.feed.http.connection_watch import ConnectionWatch
+from ctisync.feed.http.pass_limits import PassLimits
+from ctisync.feed.http.read_deadline import ReadDeadline
 from ctisync.feed.http.retry_budget import Again
 from ctisync.feed.http.url_policy import Origin, Reach, hop, origin, shown
 from ctisync.ports import Clock
@@ -51,7 +51,7 @@ class Timeouts(NamedTuple):
 DEFAULT_TIMEOUTS: Final = Timeouts(connect=10.0, read=60.0)
 
 
-class Reply(NamedTuple):
+class FeedReply(NamedTuple):
     """An answer whose body has not been read: `chunks` are its raw bytes, still in their encoding.
 
     `location`: where a redirect leads, as it came; empty when the answer does not say.
@@ -64,7 +64,7 @@ class Reply(NamedTuple):
     chunks: Iterator[bytes]
 
 
-class Transport:
+class FeedTransport:
     """Sends GET requests; every failure leaves as Again or as a `CtisyncError`, while a body is read, too."""
 
     def __init__(
@@ -73,16 +73,16 @@ class Transport:
         token: str | None,
         ca_file: str | None,
         timeouts: Timeouts,
-        bounds: Bounds,
+        pass_limits: PassLimits,
         clock: Clock,
     ) -> None:
         self._origin = _configured_origin(base_url)
         self._base_url = base_url
         self._token = _checked(token)
-        self._bounds = bounds
+        self._pass_limits = pass_limits
         self._clock = clock
         self._timeouts = timeouts
-        self._waiting = Waiting(timeouts.read, bounds, clock)
+        self._deadline = ReadDeadline(timeouts.read, pass_limits, clock)
         self._client = _client(ca_file)
         self._is_seen = False  # a connection of the client, which keeps it for its next requests
         self._ca_file = ca_file
@@ -96,7 +96,7 @@ class Transport:
             self._following.close()
 
     @contextmanager
-    def get(self, url: str, *, headers: Mapping[str, str]) -> Iterator[Reply]:
+    def get(self, url: str, *, headers: Mapping[str, str]) -> Iterator[FeedReply]:
         """The API's reply. A redirect is refused: it would be a setting that is wrong."""
         with self._open(self._client, url, headers, None) as reply:
             if reply.status != 200:
@@ -106,7 +106,7 @@ class Transport:
     @contextmanager
     def follow(
         self, url: str, *, headers: Mapping[str, str], accept: tuple[int, ...], reach: Reach | None
-    ) -> Iterator[Reply]:
+    ) -> Iterator[FeedReply]:
         """A snapshot's reply, with one of the statuses in `accept`, through up to five redirects.
 
         Each hop is looked at anew, also for the token, and has a connection of its own. `reach` is None for
@@ -130,23 +130,25 @@ class Transport:
     @contextmanager
     def _open(
         self, client: "httpx.Client", url: str, headers: Mapping[str, str], reach: Reach | None
-    ) -> Iterator[Reply]:
+    ) -> Iterator[FeedReply]:
         import httpx
 
-        self._bounds.check_time()
+        self._pass_limits.check_time()
         in_body = False
         headers = {**headers, **self._authorization(url)}
-        connect = min(self._timeouts.connect, max(_LEAST, self._bounds.seconds_left))
+        connect = min(self._timeouts.connect, max(_LEAST, self._pass_limits.seconds_left))
         timeout = httpx.Timeout(self._timeouts.read, connect=connect)
-        self._waiting.begin()
+        self._deadline.begin()
         try:
-            watch = Watch(url, self._waiting, reach, known=client is self._client and self._is_seen)
+            watch = ConnectionWatch(
+                url, self._deadline, reach, known=client is self._client and self._is_seen
+            )
             trace = {"trace": watch.step}
             with client.stream("GET", url, headers=headers, timeout=timeout, extensions=trace) as response:
                 watch.check()
                 self._is_seen = self._is_seen or client is self._client
                 in_body = True
-                yield Reply(
+                yield FeedReply(
                     url,
                     response.status_code,
                     response.headers,
@@ -154,7 +156,7 @@ class Transport:
                     self._steady(response.iter_raw(), url),
                 )
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
-            self._bounds.check_time()
+            self._pass_limits.check_time()
             raise self._meaning(error, url, in_body) from error
 
     def _meaning(self, error: Exception, url: str, in_body: bool) -> Exception:
@@ -177,20 +179,20 @@ class Transport:
         """The chunks. Whoever takes them may be slow (a store that loads them); the server may not."""
         waited, amount = 0.0, 0
         since = self._clock.monotonic()
-        for chunk in self._waiting.for_each(chunks):
-            self._bounds.check_time()
+        for chunk in self._deadline.for_each(chunks):
+            self._pass_limits.check_time()
             amount += len(chunk)
             self.received += len(chunk)
             waited += self._clock.monotonic() - since
             if waited >= _WINDOW:
-                slowest = self._bounds.limits.min_rate
+                slowest = self._pass_limits.limits.min_rate
                 if amount < slowest * waited:
                     raise Again(f"{shown(url)} sends less than {slowest:.0f} bytes a second")
                 waited, amount = 0.0, 0
             yield chunk
             since = self._clock.monotonic()
 
-    def _refuse(self, reply: Reply, hints: Mapping[int, str], *, quoting: bool) -> NoReturn:
+    def _refuse(self, reply: FeedReply, hints: Mapping[int, str], *, quoting: bool) -> NoReturn:
         said = f"{shown(reply.url)} answers {reply.status}"
         asked_for = retry_after(reply.headers.get("retry-after"), self._clock.now())
         blocked_for_now = reply.status == 403 and asked_for is not None
@@ -208,7 +210,7 @@ class Transport:
             raise Again(f"{said}, which is no answer to the question", bad_data=True)
         raise FeedRefused(said + words)
 
-    def _words(self, reply: Reply) -> str:
+    def _words(self, reply: FeedReply) -> str:
         """What the server says, when it is meant for people: `: words`, one short line."""
         if "html" in reply.headers.get("content-type", "").lower() or "content-encoding" in reply.headers:
             return ""

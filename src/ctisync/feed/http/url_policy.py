@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import Final, NamedTuple
 from urllib.parse import SplitResult, urljoin, urlsplit, urlunsplit
 
-from ctisync.core.links import LONGEST
+from ctisync.core.links import LONGEST_LINK
 from ctisync.errors import SnapshotRefused
 
 _PORTS: Final = {"http": 80, "https": 443}
@@ -76,7 +76,7 @@ def hop(current: str, target: str) -> str:
     except ValueError:
         there = Origin("", "", None)
         url = ""
-    unclear = not url.isprintable() or " " in url or "\\" in url or len(url) > LONGEST
+    unclear = not url.isprintable() or " " in url or "\\" in url or len(url) > LONGEST_LINK
     if there.scheme not in _PORTS or not there.host or unclear:
         raise SnapshotRefused(
             f"the snapshot's link leads to {shown(target)[:200]!r}, which is no http(s) address"

@@ -20,7 +20,7 @@ from ctisync.core.state import RefusedSnapshot
 from ctisync.core.wire import UNDECODABLE
 from ctisync.errors import LOAD_ANEW, SnapshotChanged, SnapshotRefused
 from ctisync.feed.http.retry_budget import Again
-from ctisync.feed.http.transport import Reply
+from ctisync.feed.http.transport import FeedReply
 from ctisync.feed.snapshot.records import is_zip
 from ctisync.own_files import opened, reading, unfit
 from ctisync.ports import Log
@@ -118,7 +118,7 @@ class Download:
             headers |= {"Range": f"bytes={self.have}-", "If-Range": known.validator or ""}
         return headers
 
-    def take(self, reply: Reply) -> Generator[None]:
+    def take(self, reply: FeedReply) -> Generator[None]:
         """Take the body in, unless the headers tell that there is no need to: yields once when the headers
         were accepted, before any body is read, then after each piece.
 
@@ -145,7 +145,7 @@ class Download:
         yield from self._append(reply, offer, start)
         self._check_end(reply, offer)
 
-    def _offered(self, reply: Reply) -> tuple[Offer, int]:
+    def _offered(self, reply: FeedReply) -> tuple[Offer, int]:
         """What the reply's headers announce, and the position at which its body begins."""
         etag = reply.headers.get("etag")
         if reply.status == 200:
@@ -194,7 +194,7 @@ class Download:
         same = known is not None and offer.validator is not None and offer.etag == known.etag
         return same and offer.size is not None and offer.size == self.have
 
-    def _append(self, reply: Reply, offer: Offer, start: int) -> Generator[None]:
+    def _append(self, reply: FeedReply, offer: Offer, start: int) -> Generator[None]:
         most = self._most_bytes if offer.size is None else offer.size
         if offer.size is not None and shutil.disk_usage(self.part.parent).free < offer.size - start:
             raise OSError(errno.ENOSPC, f"{os.strerror(errno.ENOSPC)} for {offer.size} bytes")
@@ -228,7 +228,7 @@ class Download:
             body=body,
         )
 
-    def _check_end(self, reply: Reply, offer: Offer) -> None:
+    def _check_end(self, reply: FeedReply, offer: Offer) -> None:
         if offer.size is not None:
             if (have := self.have) < offer.size:
                 raise Again(f"the snapshot was cut off after {have} of {offer.size} bytes")

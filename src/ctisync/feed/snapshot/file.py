@@ -11,9 +11,9 @@ from ctisync.core import wire
 from ctisync.core.model import MAX_OFFSET, Record
 from ctisync.core.state import RefusedSnapshot
 from ctisync.errors import SnapshotRefused, StoreUnavailable, UsageError
-from ctisync.feed.http.pass_limits import Bounds
+from ctisync.feed.http.pass_limits import PassLimits
 from ctisync.feed.snapshot import records as archive
-from ctisync.feed.snapshot.partial_file import Arriving, ArrivingFile
+from ctisync.feed.snapshot.partial_file import PartialFile, PartialReader
 from ctisync.feed.snapshot.zip_stream import Member
 from ctisync.harmless import quoted
 from ctisync.own_files import reading
@@ -34,15 +34,15 @@ class LocalSnapshot:
         etag: str | None,
         announced: int | None,
         ours: tuple[Path, ...],
-        bounds: Bounds,
-        arriving: Arriving | None = None,
+        pass_limits: PassLimits,
+        arriving: PartialFile | None = None,
     ) -> None:
         self.path = path
         self._link = link
         self._etag = etag
         self._announced = announced
         self._ours = ours
-        self._bounds = bounds
+        self._pass_limits = pass_limits
         self._arriving = arriving
         self._position = 0
         with self._on_disk() as file:
@@ -74,8 +74,8 @@ class LocalSnapshot:
     def records(self, highest_offset: int) -> Iterator[list[Record]]:
         whole = self._arriving is None
         with self._opened() as file:
-            for batch in archive.records(file, highest_offset, self._bounds.limits, whole=whole):
-                self._bounds.check_time()
+            for batch in archive.records(file, highest_offset, self._pass_limits.limits, whole=whole):
+                self._pass_limits.check_time()
                 self._position = file.tell()
                 yield batch
             self._position = file.seek(0, io.SEEK_END)
@@ -83,7 +83,7 @@ class LocalSnapshot:
     def member_name(self) -> str | None:
         """The name of the member that holds the records, when the file is a ZIP."""
         with self._opened() as file:
-            return Member(file, self._bounds.limits).name if archive.is_zip(file) else None
+            return Member(file, self._pass_limits.limits).name if archive.is_zip(file) else None
 
     def close(self) -> None:
         if self._arriving is not None:
@@ -100,7 +100,7 @@ class LocalSnapshot:
     @contextmanager
     def _opened(self) -> Iterator[BinaryIO]:
         with self._on_disk() as file:
-            yield file if self._arriving is None else cast(BinaryIO, ArrivingFile(file, self._arriving))
+            yield file if self._arriving is None else cast(BinaryIO, PartialReader(file, self._arriving))
 
     @contextmanager
     def _on_disk(self) -> Iterator[BinaryIO]:
@@ -116,9 +116,9 @@ class LocalSnapshot:
             raise UsageError(said, hint="give --from a file that can be read, or an address") from error
 
 
-def open_given(path: Path, bounds: Bounds) -> LocalSnapshot:
+def open_given(path: Path, pass_limits: PassLimits) -> LocalSnapshot:
     """A snapshot file that a person gave; it is never removed. Raises UsageError when it cannot be read."""
-    return LocalSnapshot(path, link=str(path), etag=None, announced=None, ours=(), bounds=bounds)
+    return LocalSnapshot(path, link=str(path), etag=None, announced=None, ours=(), pass_limits=pass_limits)
 
 
 def given_offset(file: LocalSnapshot, name: str) -> tuple[int, OffsetSource]:

@@ -13,7 +13,7 @@ from typing import BinaryIO
 from ctisync.errors import StoreUnavailable
 
 
-class Arriving:
+class PartialFile:
     """The rest of a download. `coming` yields after each piece that it has written, and ends with the
     last."""
 
@@ -37,10 +37,10 @@ class Arriving:
             self._coming.close()
 
 
-class ArrivingFile:
+class PartialReader:
     """What of a BinaryIO a snapshot's reader needs, over the file that the download is written to."""
 
-    def __init__(self, file: BinaryIO, rest: Arriving) -> None:
+    def __init__(self, file: BinaryIO, rest: PartialFile) -> None:
         self._file = file
         self._rest = rest
 

@@ -10,7 +10,7 @@ from typing import BinaryIO, Final, TypeVar
 
 from ctisync.core import wire
 from ctisync.core.json_text import Excess, Scan, TooDeep, check_line
-from ctisync.core.limits import USUAL, Limits
+from ctisync.core.limits import USUAL_LIMITS, Limits
 from ctisync.core.model import Record
 from ctisync.errors import LOAD_ANEW, SnapshotRefused
 from ctisync.feed.http.pass_limits import PIECE
@@ -54,7 +54,7 @@ def unpacked_size_by_head(file: BinaryIO, size: int) -> int:
 
 
 def records(
-    file: BinaryIO, highest_offset: int, limits: Limits = USUAL, *, whole: bool = True
+    file: BinaryIO, highest_offset: int, limits: Limits = USUAL_LIMITS, *, whole: bool = True
 ) -> Iterator[list[Record]]:
     """As `ports.SnapshotFile.records`; a batch holds about 1 MiB of lines, and none when all are blank.
 

@@ -17,13 +17,13 @@ from urllib.parse import quote
 from ctisync.core.model import Consumer
 from ctisync.core.state import RefusedSnapshot
 from ctisync.errors import FeedRefused, SnapshotRefused, StoreUnavailable
-from ctisync.feed.http.pass_limits import Bounds
-from ctisync.feed.http.retry_budget import Again, Patience
-from ctisync.feed.http.transport import Transport
+from ctisync.feed.http.pass_limits import PassLimits
+from ctisync.feed.http.retry_budget import Again, RetryBudget
+from ctisync.feed.http.transport import FeedTransport
 from ctisync.feed.http.url_policy import Reach
 from ctisync.feed.snapshot.download import Download
 from ctisync.feed.snapshot.file import LocalSnapshot
-from ctisync.feed.snapshot.partial_file import Arriving
+from ctisync.feed.snapshot.partial_file import PartialFile
 from ctisync.harmless import quoted
 from ctisync.own_files import claimed, opened
 from ctisync.ports import Clock, Log, Progress
@@ -42,9 +42,9 @@ class Spool:
         lock: Path,
         consumer: Consumer,
         clock: Clock,
-        transport: Transport,
-        patience: Patience,
-        bounds: Bounds,
+        transport: FeedTransport,
+        retry_budget: RetryBudget,
+        pass_limits: PassLimits,
         log: Log,
     ) -> None:
         """`lock` is what the pass over this consumer's content in its store holds."""
@@ -53,8 +53,8 @@ class Spool:
         self._earlier = _names_of_earlier_versions(consumer)
         self._clock = clock
         self._transport = transport
-        self._patience = patience
-        self._bounds = bounds
+        self._retry_budget = retry_budget
+        self._pass_limits = pass_limits
         self._log = log
 
     def fetch(
@@ -90,10 +90,12 @@ class Spool:
             except BaseException:
                 part.unlink(missing_ok=True)
                 raise
-        return LocalSnapshot(part, link=link, etag=None, announced=None, ours=(part,), bounds=self._bounds)
+        return LocalSnapshot(
+            part, link=link, etag=None, announced=None, ours=(part,), pass_limits=self._pass_limits
+        )
 
     def _copy(self, stream: BinaryIO, file: BinaryIO, progress: Progress) -> None:
-        most, size = self._bounds.limits.snapshot_bytes, 0
+        most, size = self._pass_limits.limits.snapshot_bytes, 0
         while piece := stream.read(_PIECE):
             size += len(piece)
             if size > most:
@@ -103,7 +105,7 @@ class Spool:
                 )
             file.write(piece)
             progress.reached(size)
-            self._bounds.check_time()
+            self._pass_limits.check_time()
 
     def open(
         self,
@@ -117,7 +119,7 @@ class Spool:
         download, coming = self._begun(link, url, refused, keep_alive, reach)
         next(coming)
         download.in_use = True
-        rest = Arriving(coming)
+        rest = PartialFile(coming)
         try:
             return self._file(download, rest)
         except BaseException:
@@ -137,17 +139,17 @@ class Spool:
                 self._begin(link),
                 link,
                 refused,
-                self._bounds.limits.snapshot_bytes,
+                self._pass_limits.limits.snapshot_bytes,
                 self._log,
                 keep_alive,
-                self._patience.progressed,
+                self._retry_budget.progressed,
             )
         return download, self._coming_in(download, url, reach)
 
     def _coming_in(self, download: Download, url: str, reach: Reach | None) -> Generator[None]:
         """Yields once when there is something to come, then after each piece of it; ends when all is here."""
         accept = (200, 206, 416)
-        self._patience.begin()
+        self._retry_budget.begin()
         with self._usable_folder():
             while True:
                 question = download.question()
@@ -157,7 +159,7 @@ class Spool:
                         closing(download.take(reply)) as pieces,
                     ):
                         for _ in pieces:
-                            with self._patience.set_aside():
+                            with self._retry_budget.set_aside():
                                 yield
                     return
                 except FeedRefused as refusal:
@@ -167,19 +169,19 @@ class Spool:
                 except Again as failure:
                     # A cut-off download is gone on with later: the feed was unreachable, its data is not
                     # refused.
-                    self._patience.failed(Again(failure.reason, asked_for=failure.asked_for))
+                    self._retry_budget.failed(Again(failure.reason, asked_for=failure.asked_for))
 
     def _progress(self, download: Download) -> AbstractContextManager[Progress]:
         return self._log.progress("download", download.offer.size, "bytes")
 
-    def _file(self, download: Download, arriving: Arriving | None) -> LocalSnapshot:
+    def _file(self, download: Download, arriving: PartialFile | None) -> LocalSnapshot:
         return LocalSnapshot(
             download.part,
             link=download.offer.link,
             etag=download.offer.etag,
             announced=download.offer.size,
             ours=(download.part, download.note),
-            bounds=self._bounds,
+            pass_limits=self._pass_limits,
             arriving=arriving,
         )
 

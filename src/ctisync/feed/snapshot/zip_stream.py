@@ -11,7 +11,7 @@ import zipfile
 from collections.abc import Iterator
 from typing import BinaryIO, Final, cast
 
-from ctisync.core.limits import USUAL, Limits
+from ctisync.core.limits import USUAL_LIMITS, Limits
 from ctisync.errors import LOAD_ANEW, SnapshotRefused
 from ctisync.feed.http.pass_limits import PIECE
 from ctisync.feed.snapshot.inflate import BEST, Codec
@@ -45,7 +45,7 @@ class Member:
     member or more than one, for a ZIP that cannot be read, and for one beyond `limits`.
     """
 
-    def __init__(self, file: BinaryIO, limits: Limits = USUAL, codec: Codec = BEST) -> None:
+    def __init__(self, file: BinaryIO, limits: Limits = USUAL_LIMITS, codec: Codec = BEST) -> None:
         self._file = file
         self._codec = codec
         self._ratio = limits.ratio

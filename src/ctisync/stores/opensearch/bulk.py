@@ -15,8 +15,8 @@ from ctisync.core.model import MAX_RANGE, Record
 from ctisync.core.words import counted
 from ctisync.errors import LOAD_ANEW, AnotherPass, StoreUnavailable
 from ctisync.ports import Clock
-from ctisync.stores.opensearch.bulk_actions import Action, Sent, Stored, body
-from ctisync.stores.opensearch.bulk_pool import USUAL, Pace, Senders
+from ctisync.stores.opensearch.bulk_actions import BulkAction, RecordVersion, Sent, body
+from ctisync.stores.opensearch.bulk_pool import USUAL_PACE, BulkPool, Pace
 from ctisync.stores.opensearch.client import Client, Problem, path
 
 # A node waits so long for a shard that is away, and then says so: well within the client's time-out.
@@ -54,8 +54,8 @@ class _Found(msgspec.Struct, frozen=True):
     source: msgspec.Raw = msgspec.field(name="_source", default=msgspec.Raw())
 
     @property
-    def stored(self) -> Stored:
-        return Stored(version=self.version, seq_no=self.seq_no, primary_term=self.primary_term)
+    def stored(self) -> RecordVersion:
+        return RecordVersion(version=self.version, seq_no=self.seq_no, primary_term=self.primary_term)
 
 
 class _MultiGetReply(msgspec.Struct, frozen=True):
@@ -78,12 +78,12 @@ class Records:
     Raises AnotherPass when the fence is gone: somebody has taken over, nothing was written.
     """
 
-    def __init__(self, client: Client, clock: Clock, pace: Pace = USUAL) -> None:
+    def __init__(self, client: Client, clock: Clock, pace: Pace = USUAL_PACE) -> None:
         self._client = client
         self._clock = clock
         self.pace = pace
 
-    def read(self, fence: str, names: Collection[str]) -> dict[str, tuple[Record, Stored]]:
+    def read(self, fence: str, names: Collection[str]) -> dict[str, tuple[Record, RecordVersion]]:
         """Those of these records that there are, as last written, and which version each of them is."""
         found = {}
         for each in self._get(fence, names, ""):
@@ -98,15 +98,15 @@ class Records:
             found[each.id] = (record, each.stored)
         return found
 
-    def versions(self, fence: str, names: Collection[str]) -> dict[str, Stored]:
+    def versions(self, fence: str, names: Collection[str]) -> dict[str, RecordVersion]:
         """Which version of these records there is, for those that there are."""
         return {each.id: each.stored for each in self._get(fence, names, "_source=false")}
 
-    def senders(self, fence: str, meanwhile: Callable[[], None]) -> Senders:
+    def senders(self, fence: str, meanwhile: Callable[[], None]) -> BulkPool:
         """To send many bulks, several at once; `meanwhile` is called every second of waiting for them."""
-        return Senders(lambda actions: self.send(fence, actions), self.pace, self._clock, meanwhile)
+        return BulkPool(lambda actions: self.send(fence, actions), self.pace, self._clock, meanwhile)
 
-    def send(self, fence: str, actions: Sequence[Action]) -> Sent:
+    def send(self, fence: str, actions: Sequence[BulkAction]) -> Sent:
         """Send a bulk and check each item; what a busy node turns away is sent again.
 
         Raises StoreUnavailable for anything that the reply doesn't confirm, naming the record.
@@ -137,7 +137,9 @@ class Records:
                 waiting.extendleft(reversed(_halves(busy)))
         return sent
 
-    def _check(self, fence: str, actions: Sequence[Action], reply: _BulkReply, sent: Sent) -> list[Action]:
+    def _check(
+        self, fence: str, actions: Sequence[BulkAction], reply: _BulkReply, sent: Sent
+    ) -> list[BulkAction]:
         """Adds to `sent` what the reply confirms; the actions that a busy node has turned away."""
         if len(reply.items) != len(actions):
             raise StoreUnavailable(
@@ -163,7 +165,7 @@ class Records:
                 sent.created += action.kind == "index" and item.status == 201
         return busy
 
-    def _is_conflict(self, fence: str, action: Action, status: int, problem: Problem) -> bool:
+    def _is_conflict(self, fence: str, action: BulkAction, status: int, problem: Problem) -> bool:
         """True for a conflict, False for a busy node; anything else is raised."""
         if problem.is_missing_index:
             raise fence_is_gone()
@@ -219,19 +221,19 @@ class Records:
             ) from error
 
 
-def _is_confirmed(action: Action, item: _Item) -> bool:
+def _is_confirmed(action: BulkAction, item: _Item) -> bool:
     if action.kind == "delete":
         return item.status in (200, 404)
     return item.status in (200, 201) and item.version == action.offset
 
 
-def _stands(action: Action, item: _Item) -> Stored | None:
+def _stands(action: BulkAction, item: _Item) -> RecordVersion | None:
     if action.kind == "delete":
         return None
-    return Stored(version=action.offset, seq_no=item.seq_no, primary_term=item.primary_term)
+    return RecordVersion(version=action.offset, seq_no=item.seq_no, primary_term=item.primary_term)
 
 
-def _halves(actions: Sequence[Action]) -> list[Sequence[Action]]:
+def _halves(actions: Sequence[BulkAction]) -> list[Sequence[BulkAction]]:
     middle = len(actions) // 2
     return [half for half in (actions[:middle], actions[middle:]) if half]
 

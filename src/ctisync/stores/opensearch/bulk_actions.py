@@ -9,7 +9,7 @@ import msgspec
 from ctisync.core.model import Record
 
 
-class Action(msgspec.Struct, frozen=True):
+class BulkAction(msgspec.Struct, frozen=True):
     """One item of a bulk. `parts` are its line, or its two lines, with newlines: a record's own line is the
     largest by far, and copied only when the bulk is sent."""
 
@@ -24,7 +24,7 @@ class Action(msgspec.Struct, frozen=True):
         return sum(map(len, self.parts))
 
 
-class Stored(msgspec.Struct, frozen=True):
+class RecordVersion(msgspec.Struct, frozen=True):
     """Which version of a record stands in the store; `version` is the record's offset."""
 
     version: int
@@ -37,23 +37,23 @@ class Sent(msgspec.Struct):
     gone), which actions met another version, and how often a busy node turned some away first."""
 
     created: int = 0
-    stands: dict[str, Stored | None] = {}
-    conflicts: list[Action] = []
+    stands: dict[str, RecordVersion | None] = {}
+    conflicts: list[BulkAction] = []
     turned_away: int = 0
 
 
-def index(record: Record) -> Action:
+def index(record: Record) -> BulkAction:
     head = b'{"index":{"_id":%b,"version":%d,"version_type":"external"}}\n'
     line = head % (msgspec.json.encode(record.name), record.offset)
-    return Action("index", record.name, record.offset, (line, record.line, b"\n"))
+    return BulkAction("index", record.name, record.offset, (line, record.line, b"\n"))
 
 
-def delete(name: str, offset: int, stored: Stored) -> Action:
+def delete(name: str, offset: int, stored: RecordVersion) -> BulkAction:
     head = b'{"delete":{"_id":%b,"if_seq_no":%d,"if_primary_term":%d}}\n'
     line = head % (msgspec.json.encode(name), stored.seq_no, stored.primary_term)
-    return Action("delete", name, offset, (line,))
+    return BulkAction("delete", name, offset, (line,))
 
 
-def body(actions: Iterable[Action]) -> bytes:
+def body(actions: Iterable[BulkAction]) -> bytes:
     """What is sent of these."""
     return b"".join(chain.from_iterable(action.parts for action in actions))

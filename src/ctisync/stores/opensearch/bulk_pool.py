@@ -9,7 +9,7 @@ from queue import Empty, SimpleQueue
 from typing import Final, NamedTuple
 
 from ctisync.ports import Clock
-from ctisync.stores.opensearch.bulk_actions import Action, Sent
+from ctisync.stores.opensearch.bulk_actions import BulkAction, Sent
 from ctisync.stores.shutdown import is_stop
 from ctisync.threads import beside
 
@@ -30,7 +30,7 @@ class Pace(NamedTuple):
     bulk_bytes: int = 3_000_000
 
 
-USUAL: Final = Pace()
+USUAL_PACE: Final = Pace()
 
 
 class _Back(NamedTuple):
@@ -42,7 +42,7 @@ class _Back(NamedTuple):
     seconds: float
 
 
-class Senders:
+class BulkPool:
     """For use by one thread, which gets each error and each reply at one of its next calls.
 
     `send` sends a bulk, from any thread, within `pace`; `bulk_bytes` is how large the next one should be.
@@ -51,7 +51,7 @@ class Senders:
 
     def __init__(
         self,
-        send: Callable[[Sequence[Action]], Sent],
+        send: Callable[[Sequence[BulkAction]], Sent],
         pace: Pace,
         clock: Clock,
         meanwhile: Callable[[], None],
@@ -64,12 +64,12 @@ class Senders:
         self._quiet = 0
         self._under_way = 0
         self._names: set[str] = set()
-        self._gathered: list[Action] = []
+        self._gathered: list[BulkAction] = []
         self._size = 0
         self._back: SimpleQueue[_Back] = SimpleQueue()
         self.bulk_bytes = pace.bulk_bytes
 
-    def add(self, actions: Iterable[Action]) -> list[Sent]:
+    def add(self, actions: Iterable[BulkAction]) -> list[Sent]:
         """Gather these into bulks of `bulk_bytes`, or of one action, and send each that is full; the replies
         that have come in."""
         replies = []
@@ -80,7 +80,7 @@ class Senders:
             self._size += action.size
         return replies
 
-    def submit(self, actions: Sequence[Action]) -> list[Sent]:
+    def submit(self, actions: Sequence[BulkAction]) -> list[Sent]:
         """Send a bulk as soon as it may go; the replies to others that have come in."""
         names = frozenset(action.name for action in actions)
         replies = []
@@ -119,7 +119,7 @@ class Senders:
         bulk, self._gathered, self._size = self._gathered, [], 0
         return self.submit(bulk)
 
-    def _over(self, actions: Sequence[Action], names: frozenset[str]) -> _Back:
+    def _over(self, actions: Sequence[BulkAction], names: frozenset[str]) -> _Back:
         began = self._clock.monotonic()
         sent, error = Sent(), None
         try:

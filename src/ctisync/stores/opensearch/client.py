@@ -79,7 +79,7 @@ class Problem(msgspec.Struct, frozen=True):
         return text if len(text) <= _REASON_CHARACTERS else text[:_REASON_CHARACTERS] + "…"
 
 
-class Reply(msgspec.Struct, frozen=True):
+class OpenSearchReply(msgspec.Struct, frozen=True):
     """What the node answered: the body when it is a success, the problem when it is none."""
 
     status: int
@@ -100,7 +100,7 @@ class Transport(Protocol):
 
     timeout: float
 
-    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> Reply: ...
+    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> OpenSearchReply: ...
 
     def close(self) -> None: ...
 
@@ -124,7 +124,7 @@ class Client:
         allow: Collection[int] = (),
         within: float = math.inf,
         on: Iterable[str] = (),
-    ) -> Reply:
+    ) -> OpenSearchReply:
         """The reply to a request whose status is a success or one of `allow`.
 
         `target` is path and query, ready to be sent (see `path`); a `body` that isn't bytes is sent as
@@ -159,7 +159,7 @@ class Client:
         """As whom we come, in a sentence."""
         return f"user {quoted(self.curl.username)}" if self.curl.username else "your user"
 
-    def read(self, reply: Reply, decoder: msgspec.json.Decoder[T]) -> T:
+    def read(self, reply: OpenSearchReply, decoder: msgspec.json.Decoder[T]) -> T:
         """The body of a reply as a typed value; raises StoreUnavailable when it isn't one.
 
         A decoder, not a type: what knows the type was built before any thread was started (ADR 21).
@@ -225,7 +225,9 @@ class Client:
     def _end_within(self, seconds: float) -> None:
         self._end = min(self._end, self._clock.monotonic() + seconds)
 
-    def refusal(self, reply: Reply, method: str, target: str, on: Iterable[str] = ()) -> CtisyncError:
+    def refusal(
+        self, reply: OpenSearchReply, method: str, target: str, on: Iterable[str] = ()
+    ) -> CtisyncError:
         """What a reply means that is no success."""
         status, problem = reply.status, reply.problem
         if problem.is_block:

@@ -1,4 +1,4 @@
-"""OpenSearch, for an examination: the server, what it takes from us, and who stands under our names.
+"""OpenSearch, for `doctor`: the server, what it accepts, and whose indices have our names.
 
 Nothing that has an effect.
 """
@@ -20,12 +20,12 @@ from ctisync.stores.opensearch.index_templates import mended
 from ctisync.stores.opensearch.indices import PINNED
 from ctisync.stores.opensearch.lease import server_time
 from ctisync.stores.opensearch.rights import refused
-from ctisync.stores.opensearch.state_document import INDEX, Seen, StateDocument
+from ctisync.stores.opensearch.state_document import STATE_INDEX, SeenDocument, StateDocument
 from ctisync.stores.opensearch.template_simulation import clashes
 from ctisync.stores.opensearch.verify import holder_of
 
 _LONGEST: Final = 20.0
-"""Seconds for all requests of an examination."""
+"""Seconds for all requests of `doctor`."""
 
 _LOOKED_AT: Final = (
     "index.translog.durability",
@@ -86,7 +86,7 @@ _settings_decoder: Final = msgspec.json.Decoder(dict[str, dict[str, Any]])
 _index_settings_decoder: Final = msgspec.json.Decoder(dict[str, _Settings])
 
 
-def examine(
+def diagnose(
     client: Client, subjects: Sequence[Subject], replicas: int, lease_ttl: float
 ) -> Iterator[Verdict]:
     with client.bounded(_LONGEST):
@@ -149,7 +149,7 @@ def _server(client: Client) -> Iterator[Verdict]:
 
 
 def _rights(client: Client, subjects: Sequence[Subject]) -> Iterator[Verdict]:
-    live, seen = _live(subjects), list[Seen]()
+    live, seen = _live(subjects), list[SeenDocument]()
     for subject in subjects:
         with suppress(CtisyncError):  # told elsewhere
             seen.append(subject.document.read())
@@ -259,7 +259,7 @@ def _taken_back(client: Client, index: str, names: Iterable[str]) -> str:
 
 def _indices(client: Client, subjects: Sequence[Subject]) -> dict[str, dict[str, Any]]:
     """The settings of the indices that there are already, by their flat names."""
-    names = ",".join([INDEX, *(subject.consumer.index for subject in subjects)])
+    names = ",".join([STATE_INDEX, *(subject.consumer.index for subject in subjects)])
     query = "flat_settings=true&ignore_unavailable=true&allow_no_indices=true&expand_wildcards=all"
     reply = client.read(client.call("GET", path(names, "_settings", query=query)), _index_settings_decoder)
     return {index: held.settings for index, held in reply.items()}
@@ -279,7 +279,7 @@ def _writable(client: Client, subjects: Sequence[Subject]) -> dict[str, dict[str
 
 def _hidden(client: Client, subjects: Sequence[Subject]) -> Iterator[Verdict]:
     """A content that is not there yet has no index that could be asked for."""
-    check_nothing_hidden(client, INDEX, of_records=False)
+    check_nothing_hidden(client, STATE_INDEX, of_records=False)
     for live in _live(subjects):
         check_nothing_hidden(client, live)
     yield ok("store-hidden", "no role hides a part of what is stored")

@@ -15,13 +15,13 @@ from ctisync.core.state import content_gone, load_abandoned
 from ctisync.errors import StoreUnavailable
 from ctisync.stores.opensearch.generations import Generations, Inventory, added, asserted, dropped, removed
 from ctisync.stores.opensearch.lease import HeldLease
-from ctisync.stores.opensearch.state_document import Entry
+from ctisync.stores.opensearch.state_document import StateEntry
 
 _RACES: Final = 10
 """How often a list that was out of date when it was acted on is made again."""
 
 
-class Hold:
+class FencedLease:
     """One writer's hold of a consumer: its lease, and its fences on generations."""
 
     def __init__(self, lease: HeldLease, generations: Generations, consumer: Consumer) -> None:
@@ -147,22 +147,22 @@ class Hold:
         raise _too_many_races()
 
 
-def _took_over(entry: Entry) -> Entry:
+def _took_over(entry: StateEntry) -> StateEntry:
     return msgspec.structs.replace(entry, state=load_abandoned(entry.state))
 
 
-def _zeroed(entry: Entry) -> Entry:
+def _zeroed(entry: StateEntry) -> StateEntry:
     return msgspec.structs.replace(entry, state=content_gone(entry.state), generation=None)
 
 
-def _undone(entry: Entry) -> Entry:
+def _undone(entry: StateEntry) -> StateEntry:
     if entry.swap is None:
         return entry
     state = msgspec.structs.replace(entry.state, offset=entry.swap.was)
     return msgspec.structs.replace(entry, state=state, swap=None)
 
 
-def _finished(entry: Entry) -> Entry:
+def _finished(entry: StateEntry) -> StateEntry:
     """The state that the swap was for, with what the feed has said since then."""
     if entry.swap is None:
         return entry

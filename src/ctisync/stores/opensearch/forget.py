@@ -17,9 +17,9 @@ from ctisync.core.state import ConsumerState
 from ctisync.errors import StoreUnavailable
 from ctisync.stores.opensearch.client import Client, path
 from ctisync.stores.opensearch.generations import Generation, Generations, added, asserted, dropped, removed
-from ctisync.stores.opensearch.history import History
+from ctisync.stores.opensearch.history import HistoryIndex
 from ctisync.stores.opensearch.lease import HeldLease
-from ctisync.stores.opensearch.state_document import Entry, StateDocument
+from ctisync.stores.opensearch.state_document import StateDocument, StateEntry
 from ctisync.stores.opensearch.writer import shards_decoder
 
 _RACES: Final = 10
@@ -38,7 +38,11 @@ _nodes_decoder: Final = msgspec.json.Decoder(_Nodes)
 
 
 def holding(
-    client: Client, consumer: Consumer, document: StateDocument, generations: Generations, history: History
+    client: Client,
+    consumer: Consumer,
+    document: StateDocument,
+    generations: Generations,
+    history: HistoryIndex,
 ) -> Holding:
     seen, own = document.read(), generations.own()
     live = seen.entry.generation if seen.entry.generation in own else None
@@ -52,7 +56,7 @@ def holding(
     )
 
 
-def forget(lease: HeldLease, consumer: Consumer, generations: Generations, history: History) -> None:
+def forget(lease: HeldLease, consumer: Consumer, generations: Generations, history: HistoryIndex) -> None:
     """See `ports.Store.forget`. Something is held, or was a moment ago."""
     lease.acquire(_emptied)
     _drop(lease, generations)
@@ -87,7 +91,7 @@ def _drop(lease: HeldLease, generations: Generations) -> None:
     raise StoreUnavailable("the aliases of OpenSearch changed too often while being read; try again later")
 
 
-def _emptied(entry: Entry) -> Entry:
+def _emptied(entry: StateEntry) -> StateEntry:
     return msgspec.structs.replace(entry, state=ConsumerState(), generation=None, swap=None)
 
 

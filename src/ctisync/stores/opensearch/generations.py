@@ -23,7 +23,7 @@ from ctisync.stores.opensearch.hidden import check_nothing_hidden
 from ctisync.stores.opensearch.index_templates import alters, mended
 from ctisync.stores.opensearch.indices import put_index, to_mend
 
-Action = dict[str, dict[str, Any]]
+AliasAction = dict[str, dict[str, Any]]
 """One action of an `_aliases` call."""
 
 _META_SCHEMA: Final = 1
@@ -174,7 +174,7 @@ class Generations:
                 return
             self._clock.sleep(pause)
 
-    def change_aliases(self, actions: Sequence[Action]) -> bool:
+    def change_aliases(self, actions: Sequence[AliasAction]) -> bool:
         """All or none of the actions; False when something that they assert is not so (any more).
 
         False may also follow what was done: of a request that was sent twice, or that not every node
@@ -303,7 +303,7 @@ def _marked_for(index: _Index) -> tuple[str, str] | None:
     return (context, name) if isinstance(context, str) and isinstance(name, str) else None
 
 
-def asserted(generation: str, alias: str) -> list[Action]:
+def asserted(generation: str, alias: str) -> list[AliasAction]:
     """Actions that do nothing but fail when the alias doesn't point at the generation."""
     return [
         {"remove": {"index": generation, "alias": alias, "must_exist": True}},
@@ -311,13 +311,13 @@ def asserted(generation: str, alias: str) -> list[Action]:
     ]
 
 
-def removed(generation: str, alias: str) -> Action:
+def removed(generation: str, alias: str) -> AliasAction:
     return {"remove": {"index": generation, "alias": alias, "must_exist": True}}
 
 
-def added(generation: str, alias: str) -> Action:
+def added(generation: str, alias: str) -> AliasAction:
     return {"add": {"index": generation, "alias": alias}}
 
 
-def dropped(generation: str) -> Action:
+def dropped(generation: str) -> AliasAction:
     return {"remove_index": {"index": generation}}

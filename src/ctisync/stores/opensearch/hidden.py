@@ -16,7 +16,7 @@ import msgspec
 from ctisync.core.wire import UNDECODABLE
 from ctisync.errors import AccessRefused, CtisyncError, StoreUnavailable
 from ctisync.harmless import quoted
-from ctisync.stores.opensearch.client import Client, Reply, path
+from ctisync.stores.opensearch.client import Client, OpenSearchReply, path
 
 _FIELDS: Final = {"name", "offset", "version", "inserted_at", "payload"}
 """Of a record; each is in the mapping of its index."""
@@ -101,7 +101,7 @@ def how_to_lift(client: Client, index: str) -> str:
     )
 
 
-def _asked(client: Client, index: str) -> Reply:
+def _asked(client: Client, index: str) -> OpenSearchReply:
     target = path(index, "_bulk", query="require_alias=true&filter_path=errors")
     return client.call("POST", target, _NO_EFFECT, allow={401, 403, 500})
 
@@ -154,5 +154,5 @@ def _is_altered(hit: _Hit) -> bool:
     return "payload" in fields and "name" in fields and fields.index("payload") < fields.index("name")
 
 
-def _is_ruled(reply: Reply) -> bool:
+def _is_ruled(reply: OpenSearchReply) -> bool:
     return reply.problem.is_refusal and _RULED in (reply.problem.reason or "")

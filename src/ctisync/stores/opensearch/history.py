@@ -15,7 +15,7 @@ from ctisync.core.pass_report import PassReport
 from ctisync.stores.opensearch.client import Client, path
 from ctisync.stores.opensearch.indices import create_index
 
-INDEX: Final = "ctisync-history"
+HISTORY_INDEX: Final = "ctisync-history"
 
 _PAGE: Final = 200
 _PAGE_TOUCHED: Final = 20
@@ -67,7 +67,7 @@ class _Page(msgspec.Struct, frozen=True):
 _page_decoder: Final = msgspec.json.Decoder(_Page)
 
 
-class History:
+class HistoryIndex:
     def __init__(self, client: Client, replicas: int) -> None:
         self._client = client
         self._replicas = replicas
@@ -76,12 +76,12 @@ class History:
         """Add the pass, and remove what its consumer has beyond the `keep` that were remembered last."""
         beyond = self._search(report.consumer, {"size": 1, "from": max(0, keep - 1), "_source": False})
         if beyond is None:
-            create_index(self._client, INDEX, self._replicas, _MAPPING)
+            create_index(self._client, HISTORY_INDEX, self._replicas, _MAPPING)
         elif beyond:
             self._remove(report.consumer, beyond[0].sort[0])
         document = msgspec.to_builtins(report) | {"behind": report.behind, "ended_at": report.ended_at}
         # The id is the pass's own, so that a request which is sent again adds nothing.
-        target = path(INDEX, "_doc", report.pass_id, query="refresh=true")
+        target = path(HISTORY_INDEX, "_doc", report.pass_id, query="refresh=true")
         self._client.call("PUT", target, msgspec.json.encode(document))
 
     def passes(self, consumer: Consumer, most: int, *, touched: bool) -> Iterator[PassReport]:
@@ -114,7 +114,7 @@ class History:
 
     def _searched(self, consumer: str, wanted: dict[str, Any]) -> _Hits | None:
         query = {"query": {"term": {"consumer": consumer}}, "sort": _LAST_FIRST, "track_total_hits": False}
-        reply = self._client.call("POST", path(INDEX, "_search"), query | wanted, allow={404})
+        reply = self._client.call("POST", path(HISTORY_INDEX, "_search"), query | wanted, allow={404})
         return None if reply.status == 404 else self._client.read(reply, _page_decoder).hits
 
     def _remove(self, consumer: str, number: int) -> None:
@@ -123,5 +123,5 @@ class History:
 
     def _delete(self, consumer: str, *which: dict[str, Any]) -> None:
         of_it = {"term": {"consumer": consumer}}
-        target = path(INDEX, "_delete_by_query", query="conflicts=proceed&refresh=true")
+        target = path(HISTORY_INDEX, "_delete_by_query", query="conflicts=proceed&refresh=true")
         self._client.call("POST", target, {"query": {"bool": {"filter": [of_it, *which]}}})

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from ctisync.errors import ConfigurationError
-from ctisync.stores.opensearch.client import Client, Reply, path
+from ctisync.stores.opensearch.client import Client, OpenSearchReply, path
 
 _GC_DELETES: Final = "12h"
 """For so long OpenSearch remembers the version of a deleted record, by which it refuses an older write.
@@ -49,7 +49,9 @@ _MENDED: Final = ("translog.durability", "gc_deletes")
 _UNKNOWN: Final = re.compile(r"unknown setting \[index\.([^\]]+)\]")
 
 
-def put_index(client: Client, name: str, body: Mapping[str, Any], settings: Mapping[str, Any]) -> Reply:
+def put_index(
+    client: Client, name: str, body: Mapping[str, Any], settings: Mapping[str, Any]
+) -> OpenSearchReply:
     """The reply to an index being made with `settings` (named without `index.`) and all that is pinned, but
     for what this OpenSearch does not know. Its status is 400 when that is refused, or the index is there."""
     wanted = {**PINNED, **settings}

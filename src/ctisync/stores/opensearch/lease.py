@@ -19,7 +19,7 @@ import msgspec
 from ctisync.errors import AnotherPass, StoreUnavailable
 from ctisync.ports import Clock
 from ctisync.stores.opensearch.client import Client, path
-from ctisync.stores.opensearch.state_document import INDEX, Entry, Lease, StateDocument
+from ctisync.stores.opensearch.state_document import STATE_INDEX, Lease, StateDocument, StateEntry
 
 _MACHINE_ID: Final = Path("/etc/machine-id")
 
@@ -106,10 +106,10 @@ class HeldLease:
         self.records: int | None = None  # that a load has taken in; None: nothing is being loaded
 
     @property
-    def entry(self) -> Entry:
+    def entry(self) -> StateEntry:
         return self._seen.entry
 
-    def acquire(self, change: Callable[[Entry], Entry]) -> None:
+    def acquire(self, change: Callable[[StateEntry], StateEntry]) -> None:
         """The model's `acq`. Raises AnotherPass while somebody else holds the lease."""
         self._since = self._server_now()
         for _ in range(_CONFLICTS):
@@ -123,7 +123,7 @@ class HeldLease:
                 return
         raise _never_quiet()
 
-    def commit(self, change: Callable[[Entry], Entry]) -> None:
+    def commit(self, change: Callable[[StateEntry], StateEntry]) -> None:
         """The model's C: a conditional write of the changed entry, which also renews the lease.
 
         On a conflict the document is read again: our own write_id says that it was done, our own
@@ -170,7 +170,7 @@ class HeldLease:
         by = "" if lease is None or lease.token == self.token else f"; now {_held_by(lease)}"
         return AnotherPass(f"another pass has taken over the lease of this one{by}")
 
-    def _write(self, change: Callable[[Entry], Entry]) -> bool:
+    def _write(self, change: Callable[[StateEntry], StateEntry]) -> bool:
         """Write the changed entry; False after a conflict, with what was found then as `entry`."""
         began = self._clock.monotonic()
         lease = Lease(
@@ -209,4 +209,6 @@ def _held_by(lease: Lease) -> str:
 
 
 def _never_quiet() -> StoreUnavailable:
-    return StoreUnavailable(f"{INDEX} changed {_CONFLICTS} times while it was being written; try again later")
+    return StoreUnavailable(
+        f"{STATE_INDEX} changed {_CONFLICTS} times while it was being written; try again later"
+    )

@@ -9,7 +9,7 @@ from ctisync.core.words import counted
 from ctisync.errors import StoreUnavailable
 from ctisync.stores import invariants
 from ctisync.stores.opensearch.bulk import Records
-from ctisync.stores.opensearch.bulk_actions import Action, Sent, index
+from ctisync.stores.opensearch.bulk_actions import BulkAction, Sent, index
 
 
 class Publisher(Protocol):
@@ -35,18 +35,18 @@ class OpenSearchLoad:
         self._records = records
         self._generation = generation
         self._fence = fence
-        self._senders = records.senders(fence, writer.keep_alive)
+        self._pool = records.senders(fence, writer.keep_alive)
         self._created = 0
         self._unclear = 0
         self.intended = False
 
     def add(self, records: Sequence[Record]) -> None:
         """The model's load."""
-        self._account_for(self._senders.add(map(index, records)))
+        self._account_for(self._pool.add(map(index, records)))
 
     def publish(self, after: ConsumerState) -> int:
         invariants.check_publish(after)
-        self._account_for(self._senders.drain())
+        self._account_for(self._pool.drain())
         count = self._writer.prepare(self._fence)
         if not self._created <= count <= self._created + self._unclear:
             raise StoreUnavailable(
@@ -59,7 +59,7 @@ class OpenSearchLoad:
 
     def stop(self, seconds: float) -> None:
         """Nothing more is sent. What is under way is waited for, but no longer than that."""
-        self._senders.stop(seconds)
+        self._pool.stop(seconds)
 
     def _account_for(self, replies: Sequence[Sent]) -> None:
         for sent in replies:
@@ -67,7 +67,7 @@ class OpenSearchLoad:
             self._look_at(sent.conflicts)
         self._writer.taken_in(self._created)
 
-    def _look_at(self, conflicts: Sequence[Action]) -> None:
+    def _look_at(self, conflicts: Sequence[BulkAction]) -> None:
         """A higher version is a record's other line; an equal one is another line or this one, sent twice.
 
         Which of the two an equal one is cannot be told, so it counts as a new record perhaps.

@@ -12,8 +12,8 @@ from urllib.parse import unquote
 import msgspec
 
 from ctisync.core.wire import UNDECODABLE
-from ctisync.stores.opensearch.client import Client, Problem, Reply, path
-from ctisync.stores.opensearch.state_document import INDEX as STATE
+from ctisync.stores.opensearch.client import Client, OpenSearchReply, Problem, path
+from ctisync.stores.opensearch.state_document import STATE_INDEX as STATE
 
 _NO_SETTING: Final = {"settings": {"index.ctisync_looks_at_its_rights": True}}
 _NO_TYPE: Final = {"properties": {"ctisync_looks_at_its_rights": {"type": "none"}}}
@@ -95,7 +95,7 @@ def _for_contents(new_names: Iterable[str], live: Iterable[str]) -> Iterator[_As
         yield _Ask("POST", path(name, "_mget"), {"ids": [_NO_ID]})
 
 
-def _problems(reply: Reply) -> Iterator[Problem]:
+def _problems(reply: OpenSearchReply) -> Iterator[Problem]:
     """Of the whole, and of its items."""
     yield reply.problem
     try:

@@ -19,13 +19,13 @@ from ctisync.core.pass_report import Work
 from ctisync.core.state import ConsumerState
 from ctisync.core.wire import UNDECODABLE
 from ctisync.errors import AccessRefused, ConfigurationError
-from ctisync.stores.opensearch.client import Client, Reply, path
+from ctisync.stores.opensearch.client import Client, OpenSearchReply, path
 from ctisync.stores.opensearch.curl import SYNC
 from ctisync.stores.opensearch.hidden import check_nothing_hidden, explain_damage
 from ctisync.stores.opensearch.indices import create_index
 
-INDEX: Final = "wazuh-context"
-SCHEMA: Final = 1
+STATE_INDEX: Final = "wazuh-context"
+STATE_SCHEMA: Final = 1
 
 _OURS: Final = "ctisync"
 _PUBLIC_TYPES: Final = {
@@ -69,7 +69,7 @@ class Swap(msgspec.Struct, frozen=True):
     after: ConsumerState
 
 
-class Entry(msgspec.Struct, frozen=True):
+class StateEntry(msgspec.Struct, frozen=True):
     """What is remembered of a consumer. `generation` is the live one's name as far as state knows."""
 
     state: ConsumerState = ConsumerState()
@@ -79,14 +79,14 @@ class Entry(msgspec.Struct, frozen=True):
     swap: Swap | None = None
 
 
-class Seen(msgspec.Struct, frozen=True):
+class SeenDocument(msgspec.Struct, frozen=True):
     """The document as read or written: our entry, everything else, and which version it was.
 
     `version` is (sequence number, primary term), None when there is no document yet.
     `known`: the consumer's field already holds a sub-object of ours.
     """
 
-    entry: Entry
+    entry: StateEntry
     known: bool
     fields: dict[str, msgspec.Raw]
     consumer_fields: dict[str, msgspec.Raw]
@@ -109,7 +109,7 @@ _written_decoder: Final = msgspec.json.Decoder(_Written)
 _mappings_decoder: Final = msgspec.json.Decoder(dict[str, dict[str, Any]])
 _field_decoder: Final = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
 _ours_decoder: Final = msgspec.json.Decoder(dict[str, Any])
-_entry_decoder: Final = msgspec.json.Decoder(Entry)
+_entry_decoder: Final = msgspec.json.Decoder(StateEntry)
 _any_decoder: Final = msgspec.json.Decoder()
 
 
@@ -121,7 +121,7 @@ class StateDocument:
         self._is_whole = False
         """Nothing in it is hidden from us, as far as we have asked."""
 
-    def read(self) -> Seen:
+    def read(self) -> SeenDocument:
         """Raises ConfigurationError for what a newer ctisync, or nobody who knows us, has written, and for
         what our user may see only in part."""
         try:
@@ -129,40 +129,40 @@ class StateDocument:
         except AccessRefused:
             raise
         except ConfigurationError:
-            explain_damage(self._client, INDEX)
+            explain_damage(self._client, STATE_INDEX)
             raise
 
-    def _read(self) -> Seen:
-        target = path(INDEX, "_doc", self._consumer.context)
+    def _read(self) -> SeenDocument:
+        target = path(STATE_INDEX, "_doc", self._consumer.context)
         reply = self._client.call("GET", target, allow={404, 500})
         if reply.status == 500:  # also what a document is whose every field is masked
-            explain_damage(self._client, INDEX)
+            explain_damage(self._client, STATE_INDEX)
             raise self._client.refusal(reply, "GET", target)
         if reply.status == 404:
-            return Seen(entry=Entry(), known=False, fields={}, consumer_fields={}, version=None)
+            return SeenDocument(entry=StateEntry(), known=False, fields={}, consumer_fields={}, version=None)
         document = self._client.read(reply, _document_decoder)
         field = document.fields.get(self._consumer.name)
         consumer_fields = {} if field is None else self._decode_field(field)
         ours = consumer_fields.get(_OURS)
-        return Seen(
-            entry=Entry() if ours is None else self._decode_entry(ours, consumer_fields),
+        return SeenDocument(
+            entry=StateEntry() if ours is None else self._decode_entry(ours, consumer_fields),
             known=ours is not None,
             fields=document.fields,
             consumer_fields=consumer_fields,
             version=(document.seq_no, document.primary_term),
         )
 
-    def write(self, seen: Seen, entry: Entry) -> Seen | None:
+    def write(self, seen: SeenDocument, entry: StateEntry) -> SeenDocument | None:
         """Write `entry` over what was `seen`; None when the document has changed meanwhile.
 
         Raises AccessRefused when a part of the document is hidden from us, which would be lost.
         """
         if not self._is_whole:
-            check_nothing_hidden(self._client, INDEX, of_records=False)
+            check_nothing_hidden(self._client, STATE_INDEX, of_records=False)
         if not seen.known:
             self._prepare_index()
         if not self._is_whole and seen.version is None:  # its index may be new
-            check_nothing_hidden(self._client, INDEX, of_records=False)
+            check_nothing_hidden(self._client, STATE_INDEX, of_records=False)
         self._is_whole = True
         consumer_fields = seen.consumer_fields | _encode_entry(entry)
         fields = seen.fields | {self._consumer.name: msgspec.Raw(msgspec.json.encode(consumer_fields))}
@@ -170,7 +170,7 @@ class StateDocument:
         if reply.status == 409:
             return None
         written = self._client.read(reply, _written_decoder)
-        return Seen(
+        return SeenDocument(
             entry=entry,
             known=True,
             fields=fields,
@@ -178,7 +178,7 @@ class StateDocument:
             version=(written.seq_no, written.primary_term),
         )
 
-    def remove(self, seen: Seen) -> bool:
+    def remove(self, seen: SeenDocument) -> bool:
         """Remove what is ours from what was `seen`; False when the document has changed meanwhile. It stays,
         be it empty: to remove a document is a privilege that nothing else needs."""
         if seen.version is None:
@@ -190,13 +190,13 @@ class StateDocument:
             fields[name] = msgspec.Raw(msgspec.json.encode(others))
         return self._put(seen.version, fields).status != 409
 
-    def _put(self, version: tuple[int, int] | None, fields: Mapping[str, msgspec.Raw]) -> Reply:
+    def _put(self, version: tuple[int, int] | None, fields: Mapping[str, msgspec.Raw]) -> OpenSearchReply:
         """The reply to the document being written over this version of it; its status may be 409."""
         if version is None:
-            target = path(INDEX, "_create", self._consumer.context)
+            target = path(STATE_INDEX, "_create", self._consumer.context)
         else:
             condition = "if_seq_no={}&if_primary_term={}".format(*version)
-            target = path(INDEX, "_doc", self._consumer.context, query=condition)
+            target = path(STATE_INDEX, "_doc", self._consumer.context, query=condition)
         return self._client.call("PUT", target, msgspec.json.encode(fields), allow={409})
 
     def _prepare_index(self) -> None:
@@ -204,10 +204,10 @@ class StateDocument:
 
         Only what is missing is added: types that stand there are other software's.
         """
-        reply = self._client.call("GET", path(INDEX, "_mapping"), allow={404})
+        reply = self._client.call("GET", path(STATE_INDEX, "_mapping"), allow={404})
         mapped: dict[str, Any] = {}
         if reply.status == 404:
-            create_index(self._client, INDEX, self._replicas, {"dynamic": False})
+            create_index(self._client, STATE_INDEX, self._replicas, {"dynamic": False})
         else:
             # One index, or an alias of one.
             for index in self._client.read(reply, _mappings_decoder).values():
@@ -219,11 +219,11 @@ class StateDocument:
         missing = {name: kind for name, kind in _PUBLIC_TYPES.items() if name not in known}
         if missing:
             addition = {"properties": {self._consumer.name: {"properties": missing}}}
-            reply = self._client.call("PUT", path(INDEX, "_mapping"), addition, allow={400})
+            reply = self._client.call("PUT", path(STATE_INDEX, "_mapping"), addition, allow={400})
             if reply.status == 400:
                 raise ConfigurationError(
-                    f"index {INDEX} has no place for the state of {self._consumer}: {reply.problem}",
-                    hint=f"look at its mapping: {self._client.curl.looks(path(INDEX, '_mapping'))}",
+                    f"index {STATE_INDEX} has no place for the state of {self._consumer}: {reply.problem}",
+                    hint=f"look at its mapping: {self._client.curl.looks(path(STATE_INDEX, '_mapping'))}",
                 )
 
     def _decode_field(self, field: msgspec.Raw) -> dict[str, msgspec.Raw]:
@@ -232,17 +232,17 @@ class StateDocument:
         except UNDECODABLE as error:
             raise self._damaged(error) from error
 
-    def _decode_entry(self, ours: msgspec.Raw, consumer_fields: Mapping[str, msgspec.Raw]) -> Entry:
+    def _decode_entry(self, ours: msgspec.Raw, consumer_fields: Mapping[str, msgspec.Raw]) -> StateEntry:
         try:
             found = _ours_decoder.decode(ours)
             schema = found["schema"]
-            if schema > SCHEMA:
+            if schema > STATE_SCHEMA:
                 raise ConfigurationError(
-                    f"the state of {self._consumer} in {INDEX} was written by a newer ctisync "
-                    f"(schema {schema}, known {SCHEMA})",
+                    f"the state of {self._consumer} in {STATE_INDEX} was written by a newer ctisync "
+                    f"(schema {schema}, known {STATE_SCHEMA})",
                     hint="install that version of ctisync, or a newer one",
                 )
-            for step in range(schema, SCHEMA):
+            for step in range(schema, STATE_SCHEMA):
                 found = _MIGRATIONS[step](found)
             state = found["state"] | {
                 "offset": _any_decoder.decode(consumer_fields["offset"]),
@@ -255,18 +255,20 @@ class StateDocument:
     def _damaged(self, error: Exception) -> ConfigurationError:
         """What others keep in the document stays."""
         forgotten = {"doc": {self._consumer.name: None}}
-        typed = self._client.curl.mends("POST", path(INDEX, "_update", self._consumer.context), forgotten)
+        typed = self._client.curl.mends(
+            "POST", path(STATE_INDEX, "_update", self._consumer.context), forgotten
+        )
         return ConfigurationError(
-            f"the state of {self._consumer} in {INDEX} is damaged: {error!r}",
+            f"the state of {self._consumer} in {STATE_INDEX} is damaged: {error!r}",
             hint=f"{typed}{SYNC} (loads the content anew)",
         )
 
 
-def _encode_entry(entry: Entry) -> dict[str, msgspec.Raw]:
+def _encode_entry(entry: StateEntry) -> dict[str, msgspec.Raw]:
     """The consumer's fields that are ours to write. What is public is not stored twice, but for
     `last_offset`, which is 0 there when it is not known."""
     state = msgspec.structs.replace(entry.state, unsettled=False)
-    ours = msgspec.to_builtins(entry) | {"schema": SCHEMA}
+    ours = msgspec.to_builtins(entry) | {"schema": STATE_SCHEMA}
     ours["state"] = {
         name: value
         for name, value in msgspec.to_builtins(state).items()

@@ -25,16 +25,16 @@ from ctisync.ports import Clock
 from ctisync.stores import invariants
 from ctisync.stores.opensearch import forget
 from ctisync.stores.opensearch.bulk import Records
-from ctisync.stores.opensearch.bulk_pool import USUAL, Pace
+from ctisync.stores.opensearch.bulk_pool import USUAL_PACE, Pace
 from ctisync.stores.opensearch.client import Client, path
 from ctisync.stores.opensearch.cluster import check_one_cluster
 from ctisync.stores.opensearch.curl import Curl
 from ctisync.stores.opensearch.generations import ONE_SHARD, Generations, Inventory, Layout, consumers
 from ctisync.stores.opensearch.hidden import check_nothing_hidden, hidden_from_reader
-from ctisync.stores.opensearch.history import History
+from ctisync.stores.opensearch.history import HistoryIndex
 from ctisync.stores.opensearch.lease import HeldLease, is_dead, may_be_taken, myself, server_time
 from ctisync.stores.opensearch.point_in_time import BY_NAME, Hit, point_in_time
-from ctisync.stores.opensearch.state_document import Entry, StateDocument
+from ctisync.stores.opensearch.state_document import StateDocument, StateEntry
 from ctisync.stores.opensearch.verify import OpenSearchInspection, inspecting
 from ctisync.stores.opensearch.writer import OpenSearchWriter, ShardsReply, shards_decoder
 
@@ -62,15 +62,15 @@ class OpenSearchStore:
         client_cert: str | None = None,
         client_key: str | None = None,
         layout: Layout = ONE_SHARD,
-        pace: Pace = USUAL,
+        pace: Pace = USUAL_PACE,
         lease_ttl: float = 900,
         timeout: float = 60,
     ) -> None:
         # Costs 0.2 s, which only those should pay who have an OpenSearch.
-        from ctisync.stores.opensearch.transport import Access, HttpTransport
+        from ctisync.stores.opensearch.transport import Credentials, HttpTransport
 
         self._origins = origins = [_origin(url) for url in urls]
-        access = Access(username, password, ca_file, client_cert, client_key)
+        access = Credentials(username, password, ca_file, client_cert, client_key)
         self._name = ",".join(origin.geturl() for origin in origins)
         self._curl = Curl(origins[0].geturl(), username, ca_file, client_cert, client_key)
         self._client = Client(HttpTransport(origins, access, timeout), self._curl.url, clock, self._curl)
@@ -107,7 +107,7 @@ class OpenSearchStore:
             moved,
         )
 
-    def _state(self, consumer: Consumer, entry: Entry, inventory: Inventory) -> ConsumerState:
+    def _state(self, consumer: Consumer, entry: StateEntry, inventory: Inventory) -> ConsumerState:
         generations = self._generations(consumer)
         missing = _is_another(consumer, entry, inventory)
         if entry.lease is None:
@@ -175,13 +175,13 @@ class OpenSearchStore:
         document, generations = self._document(consumer), self._generations(consumer)
         return inspecting(self._client, consumer, document, generations, self._lease_ttl)
 
-    def examine(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
-        from ctisync.stores.opensearch.diagnose import examine
+    def diagnose(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
+        from ctisync.stores.opensearch.diagnose import diagnose
 
         if len(self._origins) > 1:
             yield from guarded("store-nodes", self._examine_nodes)
         subjects = self._subjects(consumers)
-        yield from examine(self._client, subjects, self._layout.replicas, self._lease_ttl)
+        yield from diagnose(self._client, subjects, self._layout.replicas, self._lease_ttl)
 
     def refusals(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
         from ctisync.stores.opensearch.diagnose import refusals
@@ -251,8 +251,8 @@ class OpenSearchStore:
         document = self._document(consumer)
         return HeldLease(self._client, document, self._clock, self._lease_ttl, host_lock=self._host_lock)
 
-    def _history(self) -> History:
-        return History(self._client, self._layout.replicas)
+    def _history(self) -> HistoryIndex:
+        return HistoryIndex(self._client, self._layout.replicas)
 
     def _subjects(self, consumers: Sequence[Consumer]) -> "list[Subject]":
         from ctisync.stores.opensearch.diagnose import Subject
@@ -271,7 +271,7 @@ class OpenSearchStore:
         return Generations(self._client, consumer, self._clock, self._layout, stored)
 
 
-def _is_another(consumer: Consumer, entry: Entry, inventory: Inventory) -> bool:
+def _is_another(consumer: Consumer, entry: StateEntry, inventory: Inventory) -> bool:
     """Whether the alias leads to none, or another content than the state speaks of. One that was made for
     another alias stands under that, where the inventory doesn't look."""
     here = entry.state.index_elsewhere(consumer) is None

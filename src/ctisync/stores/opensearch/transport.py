@@ -17,13 +17,13 @@ from urllib3.exceptions import ProtocolError
 
 from ctisync import tls
 from ctisync.errors import AccessRefused, CtisyncError
-from ctisync.stores.opensearch.client import NoReply, Problem, Reply
+from ctisync.stores.opensearch.client import NoReply, OpenSearchReply, Problem
 from ctisync.tls import Files, Told
 
 _HTTP_ERRORS_WITHOUT_STATUS = (opensearchpy.ConnectionError, opensearchpy.SerializationError)
 
 
-class Access(msgspec.Struct, frozen=True):
+class Credentials(msgspec.Struct, frozen=True):
     """How to get in; None means: not needed, or the system's own certificate authorities."""
 
     username: str | None = None
@@ -33,7 +33,7 @@ class Access(msgspec.Struct, frozen=True):
     client_key: str | None = None
 
     def __repr__(self) -> str:
-        return f"Access(username={self.username!r})"
+        return f"Credentials(username={self.username!r})"
 
 
 class _SilentConnection(opensearchpy.Urllib3HttpConnection):
@@ -79,7 +79,7 @@ class _AsItIs(Serializer):
 class HttpTransport:
     """Sends to one of `urls` (nodes of one cluster), another one after a lost connection."""
 
-    def __init__(self, urls: Sequence[SplitResult], access: Access, timeout: float) -> None:
+    def __init__(self, urls: Sequence[SplitResult], access: Credentials, timeout: float) -> None:
         self._files = Files("store", access.ca_file, access.client_cert, access.client_key)
         self._urls = [url.geturl() for url in urls]
         self._plain = [url for url in self._urls if url.startswith("http:")]
@@ -101,7 +101,7 @@ class HttpTransport:
         )
         self.timeout = timeout
 
-    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> Reply:
+    def send(self, method: str, target: str, body: bytes | None, timeout: float) -> OpenSearchReply:
         try:
             text = self._transport.perform_request(method, target, body=body, timeout=timeout)
         except _HTTP_ERRORS_WITHOUT_STATUS as error:
@@ -110,9 +110,9 @@ class HttpTransport:
             # A server that speaks TLS may say so, without it.
             if error.status_code == 400 and not isinstance(error.info, dict) and (told := self._of_plain()):
                 raise AccessRefused(told.said, hint=told.hint) from error
-            return Reply(status=int(error.status_code), body="", problem=_problem(error))
+            return OpenSearchReply(status=int(error.status_code), body="", problem=_problem(error))
         # The library tells a status only of a failure.
-        return Reply(status=200, body=text or "")
+        return OpenSearchReply(status=200, body=text or "")
 
     def close(self) -> None:
         self._transport.close()

@@ -1,4 +1,4 @@
-"""OpenSearch, for an audit: a content from one point in time, with the state that was stored before and
+"""OpenSearch, for `verify`: a content from one point in time, with the state that was stored before and
 after it; and whether generations, aliases and lease belong together.
 """
 
@@ -18,7 +18,7 @@ from ctisync.stores.opensearch.client import Client, path
 from ctisync.stores.opensearch.generations import MAPPING, Generations, Inventory
 from ctisync.stores.opensearch.lease import may_be_taken, server_time
 from ctisync.stores.opensearch.point_in_time import BY_PLACE, Hit, PointInTime, point_in_time
-from ctisync.stores.opensearch.state_document import Entry, StateDocument
+from ctisync.stores.opensearch.state_document import StateDocument, StateEntry
 
 _LOOKS: Final = 5
 """How often state and content are read again because a writer has written in between."""
@@ -41,7 +41,7 @@ class OpenSearchInspection:
         self,
         client: Client,
         consumer: Consumer,
-        entry: Entry,
+        entry: StateEntry,
         inventory: Inventory,
         generations: Generations,
         point: PointInTime | None,
@@ -207,11 +207,11 @@ def _record(hit: Hit) -> Record:
     return Record(hit.id, hit.version, bytes(hit.source))
 
 
-def _same(before: Entry, after: Entry) -> bool:
+def _same(before: StateEntry, after: StateEntry) -> bool:
     return (before.state, before.generation, before.swap) == (after.state, after.generation, after.swap)
 
 
-def holder_of(entry: Entry, now: int, ttl: float) -> str | None:
+def holder_of(entry: StateEntry, now: int, ttl: float) -> str | None:
     """The writer that is alive, for people; `now` by the server's clock."""
     lease = entry.lease
     if lease is None or may_be_taken(lease, now, ttl, None):

@@ -12,14 +12,14 @@ from ctisync.core.words import counted
 from ctisync.errors import LOAD_ANEW, AnotherPass, ConfigurationError, StoreUnavailable
 from ctisync.stores import invariants
 from ctisync.stores.opensearch.bulk import Records, fence_is_gone
-from ctisync.stores.opensearch.bulk_actions import Action, Sent, Stored, delete, index
+from ctisync.stores.opensearch.bulk_actions import BulkAction, RecordVersion, Sent, delete, index
 from ctisync.stores.opensearch.client import Client, path
-from ctisync.stores.opensearch.fencing import Hold
+from ctisync.stores.opensearch.fencing import FencedLease
 from ctisync.stores.opensearch.generations import Generations
 from ctisync.stores.opensearch.hidden import check_nothing_hidden
 from ctisync.stores.opensearch.lease import HeldLease
 from ctisync.stores.opensearch.load import OpenSearchLoad
-from ctisync.stores.opensearch.state_document import Entry, Swap
+from ctisync.stores.opensearch.state_document import StateEntry, Swap
 from ctisync.stores.shutdown import HURRY
 
 _OUT_OF_REACH: Final = (AnotherPass, StoreUnavailable, ConfigurationError)
@@ -29,7 +29,7 @@ _OUT_OF_REACH: Final = (AnotherPass, StoreUnavailable, ConfigurationError)
 RECENT_BYTES: Final = 8_000_000
 """Of lines: half of a large range, and the later half, which is the likelier one to be touched again."""
 
-Recent = dict[str, tuple[Record, Stored] | None]
+Recent = dict[str, tuple[Record, RecordVersion] | None]
 """By name: the record and its version, or None for one that is gone."""
 
 
@@ -62,14 +62,14 @@ class OpenSearchWriter:
         self._lease = lease
         self._generations = generations
         self._records = records
-        self._hold = Hold(lease, generations, consumer)
-        self._seen: dict[str, Stored | None] = {}
+        self._fenced = FencedLease(lease, generations, consumer)
+        self._seen: dict[str, RecordVersion | None] = {}
         self._recent: Recent = {}
         self._replaced: list[str] = []
         self._unsearchable = False
 
     def take_over(self) -> None:
-        self._hold.take_over()
+        self._fenced.take_over()
 
     def let_go(self) -> None:
         """Best effort: what stays behind is taken over by this host's next pass, or expires."""
@@ -82,7 +82,7 @@ class OpenSearchWriter:
             with suppress(*_OUT_OF_REACH), self._client.bounded(HURRY):
                 self.make_searchable()
         try:
-            self._hold.let_go()
+            self._fenced.let_go()
         except _OUT_OF_REACH:
             with suppress(*_OUT_OF_REACH), self._client.bounded(HURRY):
                 self._lease.release()
@@ -99,12 +99,12 @@ class OpenSearchWriter:
         self._commit_state(state)
 
     def read(self, names: Collection[str]) -> dict[str, Record]:
-        if self._hold.live is None:
+        if self._fenced.live is None:
             return {}
         unknown = [name for name in names if name not in self._recent]
         found = self._records.read(self._live_fence(), unknown)
         if unknown:  # a rule may have come since the pass began
-            check_nothing_hidden(self._client, self._hold.live)
+            check_nothing_hidden(self._client, self._fenced.live)
         found |= {name: known for name in names if (known := self._recent.get(name)) is not None}
         self._seen |= {name: found[name][1] if name in found else None for name in names}
         return {name: record for name, (record, _) in found.items()}
@@ -122,7 +122,7 @@ class OpenSearchWriter:
         self._recent = remembered(writes, sent)
 
     def make_searchable(self) -> None:
-        if self._hold.live is not None:
+        if self._fenced.live is not None:
             self.refresh(self._live_fence())
         self._unsearchable = False
 
@@ -138,14 +138,14 @@ class OpenSearchWriter:
         """The model's mk, reg, strays: a fenced generation, then the lease is seen to be ours still,
         then what dead writers have left is removed."""
         to = self._generations.new_name()
-        fence = self._hold.fence(to)
+        fence = self._fenced.fence(to)
         load = OpenSearchLoad(self, self._records, to, fence)
         try:
             with self._client.hurried_by_a_stop():
                 self._generations.create(to, snapshot, fence)
                 self.taken_in(0)
                 self._commit_state(load_begun(self.state))
-                self._hold.drop_strays(to, spare=self._replaced)
+                self._fenced.drop_strays(to, spare=self._replaced)
                 yield load
         finally:
             self._lease.records = None
@@ -154,10 +154,10 @@ class OpenSearchWriter:
 
     def publish(self, to: str, after: ConsumerState) -> None:
         """The model's intent, swap, fin. `to` is complete, checked, and fenced."""
-        live = self._hold.live
+        live = self._fenced.live
         self._recent = {}
         self._lease.commit(lambda entry: _intent(entry, to, after))
-        if not self._hold.swap(to):
+        if not self._fenced.swap(to):
             self._lease.look()
             raise StoreUnavailable("the swap of contents was not done; the next pass finishes it")
         self._replaced += [live] if live is not None else []
@@ -191,19 +191,19 @@ class OpenSearchWriter:
         load.stop(HURRY)
         with suppress(*_OUT_OF_REACH):
             self._generations.drop_begun(generation)
-            self._hold.forget(generation)
+            self._fenced.forget(generation)
             self._commit_state(load_abandoned(self.state))
 
     def _live_fence(self) -> str:
-        live = self._hold.live
+        live = self._fenced.live
         if live is None:
             raise ValueError("there is no live content")
-        return self._hold.fence(live)
+        return self._fenced.fence(live)
 
     def _commit_state(self, state: ConsumerState) -> None:
         self._lease.commit(lambda entry: msgspec.structs.replace(entry, state=state))
 
-    def _actions(self, fence: str, writes: Sequence[Write]) -> Iterator[Action]:
+    def _actions(self, fence: str, writes: Sequence[Write]) -> Iterator[BulkAction]:
         deletes = [write.name for write in writes if not isinstance(write, Put)]
         unread = [name for name in deletes if name not in self._seen]
         found = self._records.versions(fence, unread) if unread else {}
@@ -215,7 +215,7 @@ class OpenSearchWriter:
             if stored is not None and stored.version < write.offset:
                 yield delete(write.name, write.offset, stored)
 
-    def _write(self, fence: str, actions: Iterable[Action]) -> list[Sent]:
+    def _write(self, fence: str, actions: Iterable[BulkAction]) -> list[Sent]:
         self._unsearchable = True
         senders = self._records.senders(fence, self.keep_alive)
         try:
@@ -242,7 +242,7 @@ class OpenSearchWriter:
         self._records.read(fence, [action.name for action in conflicts if action.name in recent])
 
 
-def _intent(entry: Entry, to: str, after: ConsumerState) -> Entry:
+def _intent(entry: StateEntry, to: str, after: ConsumerState) -> StateEntry:
     """The offset is lowered before the swap, so that it never claims more than what may be live."""
     swap = Swap(to=to, was=entry.state.offset, after=after)
     state = msgspec.structs.replace(entry.state, offset=min(entry.state.offset, after.offset))

@@ -11,7 +11,7 @@ from typing import Final, Literal
 
 from ctisync.harmless import quoted
 
-Mode = Literal["ro", "ro&immutable=1", "rw"]
+ReadMode = Literal["ro", "ro&immutable=1", "rw"]
 
 OF_SYSTEMD: Final = Path("/var/lib/private")
 """Where the state folders of units with DynamicUser= are. Whenever one starts, this is closed again."""
@@ -19,7 +19,7 @@ OF_SYSTEMD: Final = Path("/var/lib/private")
 _BESIDE: Final = ("-wal", "-shm")
 
 
-class Access:
+class ReadAccess:
     """One reading of the file: `mode` is how SQLite opens it."""
 
     def __init__(self, path: Path, *, untouched: bool) -> None:
@@ -27,7 +27,7 @@ class Access:
         self._path = path
         may_make = may_write(path.parent) and not untouched
         self._seen = _seen(path)
-        self.mode: Mode = "ro" if may_make or not _needs_files(path) else "ro&immutable=1"
+        self.mode: ReadMode = "ro" if may_make or not _needs_files(path) else "ro&immutable=1"
 
     def was_disturbed(self) -> bool:
         """Whether the file was written to while SQLite took it for one that does not change: what was read

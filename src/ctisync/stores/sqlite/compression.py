@@ -39,7 +39,7 @@ _OWN_NUMBERS: Final = 1 << 15
 """Lower ones are reserved for dictionaries that everybody knows."""
 
 
-class Stored(NamedTuple):
+class StoredLine(NamedTuple):
     """The two columns of a line. When there is a frame, the text is empty."""
 
     text: bytes
@@ -49,14 +49,14 @@ class Stored(NamedTuple):
 class Packing(Protocol):
     """How the lines of one generation are stored."""
 
-    def pack(self, lines: Sequence[bytes]) -> list[Stored]: ...
+    def pack(self, lines: Sequence[bytes]) -> list[StoredLine]: ...
 
 
 class AsText:
     """For those who read the file with nothing but SQL."""
 
-    def pack(self, lines: Sequence[bytes]) -> list[Stored]:
-        return [Stored(line, None) for line in lines]
+    def pack(self, lines: Sequence[bytes]) -> list[StoredLine]:
+        return [StoredLine(line, None) for line in lines]
 
 
 class Packer:
@@ -70,11 +70,12 @@ class Packer:
         prepared.precompute_compress(level=_LEVEL)
         self._compressor = zstandard.ZstdCompressor(level=_LEVEL, dict_data=prepared, write_checksum=True)
 
-    def pack(self, lines: Sequence[bytes]) -> list[Stored]:
+    def pack(self, lines: Sequence[bytes]) -> list[StoredLine]:
         """All of them in one call, during which other threads run."""
         frames = iter(self._frames([line for line in lines if len(line) <= MOST_UNPACKED]))
         return [
-            Stored(b"", next(frames)) if len(line) <= MOST_UNPACKED else Stored(line, None) for line in lines
+            StoredLine(b"", next(frames)) if len(line) <= MOST_UNPACKED else StoredLine(line, None)
+            for line in lines
         ]
 
     def _frames(self, lines: "list[bytes | bytearray | memoryview[int]]") -> list[BufferSegment]:

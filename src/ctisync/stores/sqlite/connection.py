@@ -19,7 +19,7 @@ from urllib.parse import quote
 from ctisync.errors import ConfigurationError, CtisyncError, StoreUnavailable
 from ctisync.harmless import quoted
 from ctisync.own_files import claimed
-from ctisync.stores.sqlite.access import Access, Mode, beside, lacks_an_index, may_write, to_open
+from ctisync.stores.sqlite.access import ReadAccess, ReadMode, beside, lacks_an_index, may_write, to_open
 from ctisync.stores.sqlite.compression import Unreadable, UnreadableState
 from ctisync.stores.sqlite.schema import MIGRATIONS, Migration, not_ours, refuse_newer, version_of
 from ctisync.stores.sqlite.turn import turn
@@ -38,7 +38,7 @@ LOG_BYTES: Final = 32 << 20
 """Of the write-ahead log, once a transaction has ended: then it is moved into the file. What is written twice
 before that, such as a page of an index, is moved once."""
 
-PATIENCE: Final = 30.0
+LOCK_PATIENCE: Final = 30.0
 """Seconds to wait for another program's lock."""
 
 _WAL_TRIES: Final = 100
@@ -58,7 +58,7 @@ def set_aside(path: Path) -> str:
 @contextmanager
 def reading(
     path: Path,
-    patience: float = PATIENCE,
+    patience: float = LOCK_PATIENCE,
     migrations: Sequence[Migration] = MIGRATIONS,
     *,
     untouched: bool = False,
@@ -73,11 +73,11 @@ def reading(
         yield None
         return
     with named_errors(path):
-        access = Access(path, untouched=untouched)
+        access = ReadAccess(path, untouched=untouched)
         try:
             connection, version = _open_reader(path, patience, migrations, access.mode)
         except sqlite3.OperationalError:
-            access, before = Access(path, untouched=untouched), access.mode
+            access, before = ReadAccess(path, untouched=untouched), access.mode
             if access.mode == before:
                 raise
             # The last pass has ended meanwhile, and removed what was beside the file.
@@ -99,7 +99,7 @@ def reading(
 
 
 @contextmanager
-def _undisturbed(access: Access, path: Path) -> Iterator[None]:
+def _undisturbed(access: ReadAccess, path: Path) -> Iterator[None]:
     """What is read counts only if the file stayed as it was, where SQLite does not see to that."""
     try:
         yield
@@ -160,7 +160,7 @@ class Writable:
 
 
 def open_writable(
-    path: Path, patience: float = PATIENCE, migrations: Sequence[Migration] = MIGRATIONS
+    path: Path, patience: float = LOCK_PATIENCE, migrations: Sequence[Migration] = MIGRATIONS
 ) -> Writable:
     """To write to a file of the newest schema version, which is created when missing.
 
@@ -257,7 +257,7 @@ def _migrate(file: Writable, migrations: Sequence[Migration]) -> None:
 
 
 def _open_reader(
-    path: Path, patience: float, migrations: Sequence[Migration], mode: Mode = "ro"
+    path: Path, patience: float, migrations: Sequence[Migration], mode: ReadMode = "ro"
 ) -> tuple[sqlite3.Connection, int]:
     """A connection that cannot write, in a transaction, and the schema version that it finds."""
     connection = _connect(path, mode, patience)
@@ -281,7 +281,7 @@ def check_library() -> None:
         )
 
 
-def _connect(path: Path, mode: Mode, patience: float) -> sqlite3.Connection:
+def _connect(path: Path, mode: ReadMode, patience: float) -> sqlite3.Connection:
     check_library()
     uri = f"file:{quote(os.fsencode(path.absolute()))}?mode={mode}"
     connection = sqlite3.connect(uri, uri=True, timeout=patience, isolation_level=None)

@@ -1,4 +1,4 @@
-"""SQLite, for an examination: whether a pass can read and write the file, by looking at it."""
+"""SQLite, for `doctor`: whether a pass can read and write the file, by looking at it."""
 
 import os
 import shutil
@@ -15,11 +15,11 @@ from ctisync.own_files import claimed
 from ctisync.stores.sqlite.connection import check_library, reading
 from ctisync.stores.sqlite.schema import MIGRATIONS, version_of
 
-_MOMENT: Final = 1.0
-"""Seconds to wait for another program's lock: nobody who examines waits for a backup to end."""
+_LOOK_PATIENCE: Final = 1.0
+"""Seconds to wait for another program's lock: `doctor` does not wait for a backup to end."""
 
 
-def examine(path: Path) -> Iterator[Verdict]:
+def diagnose(path: Path) -> Iterator[Verdict]:
     """The library, then the file; the one that is not there yet is as good as its folder is."""
     yield from guarded("sqlite", _library)
     yield from guarded("store", lambda: _file(path))
@@ -59,7 +59,7 @@ def _library() -> Iterator[Verdict]:
 
 
 def _file(path: Path) -> Iterator[Verdict]:
-    with reading(path, _MOMENT, untouched=True) as connection:
+    with reading(path, _LOOK_PATIENCE, untouched=True) as connection:
         if connection is None:
             yield ok("store", f"{path} is made by the first pass")
         elif not all(os.access(each, os.R_OK | os.W_OK) for each in (path, path.parent)):

@@ -21,7 +21,7 @@ from ctisync.stores import invariants
 from ctisync.stores.disk_space import free_in
 from ctisync.stores.sqlite import history, tables
 from ctisync.stores.sqlite.compression import Compression
-from ctisync.stores.sqlite.connection import PATIENCE, named_errors, open_writable, reading
+from ctisync.stores.sqlite.connection import LOCK_PATIENCE, named_errors, open_writable, reading
 from ctisync.stores.sqlite.verify import SqliteInspection
 from ctisync.stores.sqlite.writer import writing
 
@@ -37,7 +37,7 @@ class SqliteStore:
         self,
         path: Path,
         clock: Clock,
-        patience: float = PATIENCE,
+        patience: float = LOCK_PATIENCE,
         compression: Compression = "zstd",
         *,
         untouched: bool = False,
@@ -103,10 +103,10 @@ class SqliteStore:
             row = None if connection is None else tables.find_consumer(connection, consumer)
             yield SqliteInspection(connection, self._path, row)
 
-    def examine(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
-        from ctisync.stores.sqlite.diagnose import examine
+    def diagnose(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
+        from ctisync.stores.sqlite.diagnose import diagnose
 
-        return examine(self._path)
+        return diagnose(self._path)
 
     def refusals(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
         from ctisync.stores.sqlite.diagnose import refusals
@@ -174,7 +174,7 @@ class SqliteStore:
             yield None if connection is None or live is None else (connection, live)
 
 
-def room_in(database: Path, *, untouched: bool = False) -> int:
+def free_space_in(database: Path, *, untouched: bool = False) -> int:
     """Bytes: what is free on its disk, and its own pages that earlier contents have left empty.
 
     `untouched`: as in `connection.reading`. Raises StoreUnavailable when neither can be told.

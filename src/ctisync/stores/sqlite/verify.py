@@ -1,4 +1,4 @@
-"""SQLite, for an audit: whether the file is whole, and whether its rows belong together."""
+"""SQLite, for `verify`: whether the file is whole, and whether its rows belong together."""
 
 import sqlite3
 from collections.abc import Collection, Iterator

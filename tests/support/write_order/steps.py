@@ -16,7 +16,7 @@ def _commit(server: Server, writer: Writer, step: str, **changes: object) -> Aft
     return server._replace(document=document), writer.then(step, seen=document)
 
 
-# Taking over (Hold.take_over).
+# Taking over (FencedLease.take_over).
 
 
 def acquire(server: Server, writer: Writer, rules: Rules) -> After:
@@ -227,7 +227,7 @@ def announce_swap(server: Server, writer: Writer, rules: Rules) -> After:
 
 
 def swap(server: Server, writer: Writer, rules: Rules) -> After:
-    """Hold.swap: one call that asserts the own fence on the new generation and moves the alias."""
+    """FencedLease.swap: one call that asserts the own fence on the new generation and moves the alias."""
     if server.get(writer.to) is None or (rules.fenced and not server.is_fenced(writer.to, writer.token)):
         return server, writer.end()
     live = server.live_of(writer.alias)
@@ -300,7 +300,7 @@ def advance(server: Server, writer: Writer, rules: Rules) -> After:
     )
 
 
-# The command (send_command), and the end (Hold.let_go, HeldLease.release).
+# The command (send_command), and the end (FencedLease.let_go, HeldLease.release).
 
 
 def refresh(server: Server, writer: Writer, rules: Rules) -> After:

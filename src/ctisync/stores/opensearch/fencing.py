@@ -1,7 +1,7 @@
-"""Taking over: from somebody's possibly half-done work to a lease that is ours and a state that is true.
+"""Taking over: from the possibly half-done work of another writer to a lease that is ours and a true state.
 
-The steps bear the names of the model in which their order was checked: acq, list, revoke, look, then fin,
-addcap and swap, back, or zero, and at the end strays and del.
+A lease says who may write. A fence, the holder's own alias on a generation, sees to it: a writer whose fence is
+gone reaches nothing. The order of the steps was checked in a model, `tests/support/write_order`.
 """
 
 from collections.abc import Collection
@@ -33,7 +33,10 @@ class FencedLease:
         self.live: str | None = None
 
     def take_over(self) -> None:
-        """Afterwards the state says what the live generation holds, and nobody else can write."""
+        """Afterwards the state says what the live generation holds, and no other writer can write.
+
+        In the model: acquire, list_fences, revoke, look.
+        """
         self._lease.acquire(_took_over)
         self._revoke()
         inventory = self._settled()
@@ -50,7 +53,10 @@ class FencedLease:
         return self._fences[generation]
 
     def swap(self, to: str) -> bool:
-        """Move the alias to a generation that is fenced by us; whether it then points there."""
+        """Move the alias to a generation that is fenced by us; whether it then points there.
+
+        In the model: see_lease, swap.
+        """
         alias, old = self._consumer.index, self.live
         actions = [*asserted(to, self.fence(to))]
         if old is not None:
@@ -61,6 +67,8 @@ class FencedLease:
 
     def drop_strays(self, fenced: str, spare: Collection[str] = ()) -> None:
         """Remove all generations but the live one, `fenced` and `spare`; asserts our fence on `fenced`.
+
+        In the model: list_strays, drop_strays.
 
         Nothing goes that is read under another alias while the state speaks of such a content, or while a new
         one is being built: the settings may have given it a new alias, under which there is nothing yet.
@@ -90,7 +98,10 @@ class FencedLease:
         }
 
     def let_go(self) -> None:
-        """Remove our fences, best effort: the next one who takes over removes what is left."""
+        """Remove our fences, best effort: the next writer that takes over removes what is left.
+
+        In the model: unfence, release.
+        """
         actions = [removed(generation, fence) for generation, fence in self._fences.items()]
         self._generations.change_aliases(actions)
 
@@ -99,7 +110,7 @@ class FencedLease:
         self._fences.pop(generation, None)
 
     def _revoke(self) -> None:
-        """One call that removes everybody's fences and puts ours on the live generation."""
+        """One call that removes all fences and puts ours on the live generation."""
         for _ in range(_RACES):
             inventory = self._generations.inventory()
             actions = [
@@ -126,7 +137,10 @@ class FencedLease:
         return entry.generation is None and entry.state.offset == 0 and not entry.state.content
 
     def _settled(self) -> Inventory:
-        """What there is, once no swap is half done: its writer died, it is finished or undone here."""
+        """What there is, once no swap is half done: its writer died, it is finished or undone here.
+
+        In the model: look, then finish_found, fence_found, or undo; zero.
+        """
         for _ in range(_RACES):
             self._lease.look()
             inventory = self._generations.inventory()

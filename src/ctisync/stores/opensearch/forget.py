@@ -1,9 +1,9 @@
 """Forgetting a consumer: what there is of it, and in which order it goes.
 
-    acq     the lease, with a state that knows of no content: from now on a pass initialises
-    revoke  everybody's fences, for ours on one generation; the lease is seen to be ours before each request
-    del     the aliases, and all generations but the fenced one; then that one, which nobody reads any more
-    fin     the history, then the state, and with it the lease
+1. Take the lease, with a state that knows of no content: from now on a pass initialises.
+2. Remove all fences, and put ours on one generation; the lease is seen to be ours before each request.
+3. Remove the aliases, and all generations but the fenced one; then that one, which no reader finds any more.
+4. Remove the history, then the state, and with it the lease.
 
 A content is read whole until the aliases go, and not at all from then on.
 """

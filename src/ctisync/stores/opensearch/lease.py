@@ -110,7 +110,10 @@ class HeldLease:
         return self._seen.entry
 
     def acquire(self, change: Callable[[StateEntry], StateEntry]) -> None:
-        """The model's `acq`. Raises AnotherPass while somebody else holds the lease."""
+        """Take the lease, and store the entry as `change` makes it. Raises AnotherPass while it is another's.
+
+        In the model: acquire.
+        """
         self._since = self._server_now()
         for _ in range(_CONFLICTS):
             lease = self.entry.lease
@@ -124,7 +127,7 @@ class HeldLease:
         raise _never_quiet()
 
     def commit(self, change: Callable[[StateEntry], StateEntry]) -> None:
-        """The model's C: a conditional write of the changed entry, which also renews the lease.
+        """A conditional write of the changed entry, which also renews the lease: `_commit` of the model.
 
         On a conflict the document is read again: our own write_id says that it was done, our own
         token that only others' fields or what the feed said have changed; then it is tried again.

@@ -41,7 +41,7 @@ class OpenSearchLoad:
         self.intended = False
 
     def add(self, records: Sequence[Record]) -> None:
-        """The model's load."""
+        """In the model: load."""
         self._account_for(self._pool.add(map(index, records)))
 
     def publish(self, after: ConsumerState) -> int:

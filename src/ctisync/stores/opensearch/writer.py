@@ -110,7 +110,10 @@ class OpenSearchWriter:
         return {name: record for name, (record, _) in found.items()}
 
     def apply(self, writes: Sequence[Write], after: ConsumerState) -> None:
-        """The model's rng, b1, done: remember the range's end, write and check each item, advance."""
+        """Remember the end of the range, write and check each item, advance.
+
+        In the model: announce_range, bulk, advance.
+        """
         invariants.check_apply(self.state, writes, after)
         recent, self._recent = self._recent, {}
         self._commit_state(msgspec.structs.replace(self.state, range_to=after.offset))
@@ -135,8 +138,10 @@ class OpenSearchWriter:
 
     @contextmanager
     def load(self, snapshot: Snapshot) -> Iterator[OpenSearchLoad]:
-        """The model's mk, reg, strays: a fenced generation, then the lease is seen to be ours still,
-        then what dead writers have left is removed."""
+        """Make a fenced generation, see that the lease is still ours, remove what dead writers have left.
+
+        In the model: create, begin_load, list_strays, drop_strays.
+        """
         to = self._generations.new_name()
         fence = self._fenced.fence(to)
         load = OpenSearchLoad(self, self._records, to, fence)
@@ -153,7 +158,10 @@ class OpenSearchWriter:
                 self._client.finish(lambda: self._abandon(to, load))
 
     def publish(self, to: str, after: ConsumerState) -> None:
-        """The model's intent, swap, fin. `to` is complete, checked, and fenced."""
+        """Make `to`, which is complete, checked and fenced, the live generation.
+
+        In the model: announce_swap, see_lease, swap, finish_swap.
+        """
         live = self._fenced.live
         self._recent = {}
         self._lease.commit(lambda entry: _intent(entry, to, after))

@@ -1,7 +1,7 @@
 """Taking over: from the possibly half-done work of another writer to a lease that is ours and a true state.
 
-A lease says who may write. A fence, the holder's own alias on a generation, sees to it: a writer whose fence is
-gone reaches nothing. The order of the steps was checked in a model, `tests/support/write_order`.
+A lease says who may write. A fence, the holder's own alias on a generation, sees to it: a writer whose fence
+is gone reaches nothing. The order of the steps was checked in a model, `tests/support/write_order`.
 """
 
 from collections.abc import Collection

@@ -220,7 +220,7 @@ def test_a_signal_ends_a_hook_with_all_that_it_has_started(ctisync: Ctisync, fee
     while not mark.exists() or not mark.read_text():
         time.sleep(0.05)
     running.send_signal(signal.SIGTERM)
-    running.communicate(timeout=30)
+    running.communicate(timeout=120)
     assert running.returncode == 143
     child = Path("/proc", mark.read_text().strip(), "cmdline")
     assert not child.exists() or child.read_bytes() == b"", "what is dead may wait to be taken away"

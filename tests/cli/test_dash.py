@@ -142,6 +142,6 @@ def test_a_dash_is_standard_output_wherever_a_file_is_written(ctisync: Ctisync, 
     with (ctisync.home / "full").open("w") as target:
         os.dup2(os.open("/dev/full", os.O_WRONLY), target.fileno())
         running = ctisync.start("export", "--output", "-", stdout=target)
-        _, told = running.communicate(timeout=60)
+        _, told = running.communicate(timeout=120)
     assert running.returncode == 2
     assert b"cannot write to standard output" in told

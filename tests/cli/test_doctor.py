@@ -228,5 +228,5 @@ def test_it_is_run_from_a_pipe_that_closes_early_without_a_word(
     assert running.stdout is not None
     running.stdout.close()
     running.stdout = None
-    _, said = running.communicate(timeout=60)
+    _, said = running.communicate(timeout=120)
     assert said == b""

@@ -253,7 +253,7 @@ def test_a_signal_ends_the_pass_cleanly_with_its_code(
         time.sleep(0.02)
 
     running.send_signal(number)
-    _, told = running.communicate(timeout=30)
+    _, told = running.communicate(timeout=120)
 
     assert running.returncode == code
     assert told.decode() == f"ctisync: stopped by signal {int(number)}; the next pass goes on from here\n"

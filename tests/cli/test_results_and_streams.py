@@ -249,7 +249,7 @@ def test_an_export_that_cannot_be_written_is_told(ctisync: Ctisync) -> None:
         assert f"cannot write to {target}" in ended.stderr
     with Path("/dev/full").open("wb") as full:
         running = ctisync.start("export", stdout=full)
-        _, told = running.communicate(timeout=60)
+        _, told = running.communicate(timeout=120)
     assert running.returncode == 2
     assert b"cannot write to standard output: No space left" in told
 
@@ -258,7 +258,7 @@ def test_an_export_that_cannot_be_written_is_told(ctisync: Ctisync) -> None:
 def test_a_result_that_cannot_be_written_is_told(ctisync: Ctisync, command: list[str]) -> None:
     with Path("/dev/full").open("wb") as full:
         running = ctisync.start(*command, stdout=full)
-        _, told = running.communicate(timeout=60)
+        _, told = running.communicate(timeout=120)
 
     assert running.returncode == 2
     message, _, hint = told.partition(b"\n")
@@ -291,7 +291,7 @@ def test_export_ends_quietly_when_its_reader_goes_away(ctisync: Ctisync, feed: F
     assert running.stderr is not None
     told = running.stderr.read()
 
-    assert running.wait(60) == 0
+    assert running.wait(120) == 0
     assert told == b""
     running.stderr.close()
 
@@ -363,7 +363,7 @@ def test_settings_come_from_the_file_that_is_named(ctisync: Ctisync, feed: FeedS
 @pytest.mark.usefixtures("feed")
 def test_what_ctisync_keeps_is_for_its_user_only(ctisync: Ctisync) -> None:
     running = ctisync.start("sync", "-q", umask=0, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    running.wait(60)
+    running.wait(120)
 
     assert stat.S_IMODE(ctisync.database.parent.stat().st_mode) == 0o700
     for path in ctisync.database.parent.iterdir():

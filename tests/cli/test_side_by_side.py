@@ -27,7 +27,7 @@ def test_two_databases_in_one_folder_initialise_side_by_side_and_both_hold_the_w
     ctisync.environ["CTISYNC_STORE__URL"] = f"sqlite:///{other}"
     second = ctisync.run("sync", "-q")
     go_on.set()
-    _, told = first.communicate(timeout=60)
+    _, told = first.communicate(timeout=120)
 
     assert (first.returncode, second.returncode) == (0, 0), told.decode() + second.stderr
     for database in (one, other):
@@ -53,7 +53,7 @@ def test_a_pass_that_tidies_up_leaves_the_download_of_the_database_beside_it(
     updated = ctisync.run("sync", "-q", CTISYNC_STORE__URL=f"sqlite:///{tmp_path}/one.db")
     there = [path.exists() for path in parts]
     go_on.set()
-    _, told = initialising.communicate(timeout=60)
+    _, told = initialising.communicate(timeout=120)
 
     assert updated.returncode == 0, updated.stderr
     assert there == [True]

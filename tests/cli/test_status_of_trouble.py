@@ -154,7 +154,7 @@ def test_while_a_pass_is_at_work_status_says_who_and_since_when_instead_of_what_
         assert f"at work: ctisync sync, process {running.pid}" in ctisync.run("status", "--check").stdout
     finally:
         running.kill()
-        running.communicate(timeout=30)
+        running.communicate(timeout=120)
     assert consumer_of(ctisync)["at_work"] is None, "it is dead"
     assert "ctisync sync" in ctisync.run("status").stdout
 

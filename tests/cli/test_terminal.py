@@ -27,7 +27,7 @@ def read(ctisync: Ctisync, *arguments: str) -> tuple[int, list[str]]:
         told += piece
     os.close(ours)
     lines = ORDERS.sub("", told.decode()).replace("\r", "\n").split("\n")
-    return running.wait(60), [line.strip() for line in lines if line.strip()]
+    return running.wait(120), [line.strip() for line in lines if line.strip()]
 
 
 def _read(terminal: int) -> bytes:

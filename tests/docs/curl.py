@@ -16,7 +16,7 @@ from typing import Final
 
 import httpx
 
-_DEADLINE: Final = 60
+_DEADLINE: Final = 120
 
 
 def main() -> int:

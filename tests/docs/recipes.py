@@ -89,7 +89,7 @@ def _(stage: Stage) -> Iterator[None]:
         time.sleep(0.02)
     stage.names[str(running.pid)] = "4711"
     yield
-    running.communicate(timeout=30)
+    running.communicate(timeout=120)
     assert running.returncode == 143
     assert stage.passes() == 0
 

@@ -173,7 +173,7 @@ def _(stage: Stage) -> Printed:
     while not stage.feed.asked("changes"):
         time.sleep(0.02)
     running.send_signal(signal.SIGTERM)
-    _, told = running.communicate(timeout=30)
+    _, told = running.communicate(timeout=120)
     return Printed(running.returncode, told.decode())
 
 

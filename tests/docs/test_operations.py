@@ -136,7 +136,7 @@ def test_every_file_that_a_pass_makes_is_in_the_table_of_files(stage: Stage) -> 
 
     made = {path.name for path in stage.state.iterdir()}
     running.kill()
-    running.communicate(timeout=30)
+    running.communicate(timeout=120)
 
     assert [name for name in made if not any(fnmatch(name, pattern) for pattern in patterns)] == []
     assert {pattern for pattern in patterns if any(fnmatch(name, pattern) for name in made)} == set(patterns)

@@ -66,7 +66,7 @@ def test_the_feed_is_asked_while_the_caller_does_something_else(sim: FeedSimulat
     arrived = Event()
     sim.fail("changes", told(arrived, lambda reply: reply))
     feed.ask_ahead(FIRST)
-    assert arrived.wait(30)
+    assert arrived.wait(120)
 
 
 def test_a_refusal_shows_when_the_range_is_wanted_and_says_how_long_to_stay_away(
@@ -162,7 +162,7 @@ def test_no_two_ranges_are_fetched_at_the_same_time() -> None:
         nonlocal under_way, most
         under_way += 1
         most = max(most, under_way)
-        release.wait(30)
+        release.wait(120)
         under_way -= 1
         return []
 
@@ -183,13 +183,13 @@ def test_the_end_of_a_pass_waits_for_no_server_and_nothing_more_is_asked_or_told
     sim.fail("changes", told(arrived, feed_failures.stall(3600, after=0.5)), times=None)
     feed = make_feed()
     feed.ask_ahead(FIRST)
-    assert arrived.wait(30)
+    assert arrived.wait(120)
     (thread,) = of_this_name()
     feed.close()
     assert thread.is_alive()
     assert thread.daemon, "the process need not wait for it either"
     sim.stopping.set()  # the connection breaks: one would ask again
-    thread.join(30)
+    thread.join(120)
     assert not thread.is_alive()
     assert len(asked(sim)) == 1
     assert log.named("retry") == []

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from ctisync.stores.sqlite.compression import register
 from tests.cli.conftest import Ctisync
 from tests.support.command_manager import CommandManagerStandIn
+from tests.support.delay import seconds_to_the_end
 from tests.support.feed_history import churn, populate
 from tests.support.feed_simulator import FeedSimulator
 from tests.support.opensearch_node import OpenSearchNode
@@ -28,7 +29,7 @@ SLOW: Final = 1_500_000
 
 
 class Ended(NamedTuple):
-    """How a pass ended, and how many seconds after its (first) signal."""
+    """How a pass ended, and how many seconds after its (first) signal; see `seconds_to_the_end`."""
 
     code: int
     seconds: float
@@ -95,14 +96,12 @@ def stopped(running: "subprocess.Popen[bytes]", *numbers: signal.Signals, pause:
     for place, number in enumerate(numbers):
         time.sleep(pause if place else 0)
         running.send_signal(number)
-    try:
-        _, told = running.communicate(timeout=60)
-    finally:
-        running.kill()
-    return Ended(running.returncode, time.monotonic() - began, told.decode())
+    seconds = seconds_to_the_end(running, began)
+    _, told = running.communicate()
+    return Ended(running.returncode, seconds, told.decode())
 
 
-def awaited(what: Callable[[], object], seconds: float = 60.0) -> None:
+def awaited(what: Callable[[], object], seconds: float = 120.0) -> None:
     """Until it is so."""
     end = time.monotonic() + seconds
     while not what():

@@ -14,7 +14,7 @@ from ctisync.stores.opensearch.bulk_pool import SMALLEST, BulkPool, Pace
 from tests.support.clock import FakeClock
 from tests.support.records import record
 
-PATIENCE = 30
+PATIENCE = 120
 """Seconds: what takes longer never comes."""
 A_MOMENT = 0.2
 """Seconds in which what may not happen would have happened."""

@@ -5,6 +5,7 @@ import multiprocessing
 import os
 import signal
 import sqlite3
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
@@ -25,6 +26,7 @@ from ctisync.stores.sqlite.store import SqliteStore
 from tests.cli.conftest import Ctisync
 from tests.contract import passes
 from tests.contract.passes import lines
+from tests.support.delay import seconds_to_the_end
 from tests.support.feed_failures import Failure, Reply
 from tests.support.feed_history import churn, populate
 from tests.support.feed_simulator import FeedSimulator
@@ -116,7 +118,7 @@ def holder(path: Path, store: Store) -> Iterator[Any]:
     ours, its = context.Pipe(duplex=False)
     process = context.Process(target=hold_the_turn, args=(path, its))
     process.start()
-    assert ours.poll(60)
+    assert ours.poll(120)
     assert ours.recv() == "held"
     yield process
     process.kill()
@@ -151,14 +153,15 @@ def test_a_signal_ends_a_pass_that_waits_for_its_turn(ctisync: Ctisync, path: Pa
             assert waiting.poll() is None
 
         waiting.terminate()
-        _, said = waiting.communicate(timeout=5)
+        assert seconds_to_the_end(waiting, time.monotonic()) < 5
+        _, said = waiting.communicate()
 
     assert (waiting.returncode, b"stopped by signal 15" in said) == (143, True)
 
 
 def fill(path: Path, consumer: Consumer, ready: Any) -> None:
     store = SqliteStore(path, SystemClock())
-    ready.wait(60)
+    ready.wait(120)
     passes.initialise(store, consumer, made_up(50), 100)
     with store.writer(consumer) as writer:
         for offset in range(101, 151):
@@ -172,7 +175,7 @@ def test_passes_of_two_consumers_of_one_file_go_on_side_by_side(path: Path, stor
     for process in both:
         process.start()
     for process in both:
-        process.join(60)
+        process.join(120)
 
     assert [process.exitcode for process in both] == [0, 0]
     assert [store.look(each).offset for each in (CONSUMER, OTHER)] == [150, 150]

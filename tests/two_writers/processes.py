@@ -35,7 +35,7 @@ from tests.two_writers import feeds
 DONE = (0, "")
 """How a good pass ends."""
 
-PATIENCE = 60.0
+PATIENCE = 120.0
 """Seconds for a process to come to its moment or its end."""
 
 

@@ -21,7 +21,7 @@ FILES: Final = 300 if LONG else 40
 def _open_each(folder: Path, all_there: Barrier, parent: Connection) -> None:
     refused = []
     for number in range(FILES):
-        all_there.wait(60)
+        all_there.wait(120)
         try:
             with closing(open_writable(folder / f"{number}.db")) as file:
                 mode, version = (
@@ -53,5 +53,5 @@ def test_processes_that_make_the_file_together_all_get_it(tmp_path: Path, empty:
     refused = [receiver.recv() for receiver in receivers]
 
     for process in processes:
-        process.join(60)
+        process.join(120)
     assert refused == [[]] * PROCESSES

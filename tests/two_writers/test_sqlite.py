@@ -46,7 +46,7 @@ def test_while_one_pass_runs_seven_others_end_at_once_with_4_and_say_who_it_is(t
             assert first.poll() is None
         others = [sync(tmp_path, feed) for _ in range(7)]
         for other in others:
-            _, said = other.communicate(timeout=60)
+            _, said = other.communicate(timeout=120)
             assert other.returncode == AnotherPass.exit_code
             assert f"process {first.pid}" in said
         assert first.poll() is None, "nobody waited for it"
@@ -54,7 +54,7 @@ def test_while_one_pass_runs_seven_others_end_at_once_with_4_and_say_who_it_is(t
         first.kill()
         first.communicate()
         last = sync(tmp_path, feed)
-        last.communicate(timeout=60)
+        last.communicate(timeout=120)
         assert last.returncode == 0
 
 

@@ -23,7 +23,7 @@ from tests.support.clock import FakeClock
 def _hold(path: Path, held: Event, enough: Event) -> None:
     with host_lock(path, FakeClock(), "ctisync update"):
         held.set()
-        enough.wait(60)
+        enough.wait(120)
 
 
 def test_a_second_pass_is_refused_with_process_command_and_time_of_the_first(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_the_lock_of_a_killed_process_is_free_at_once(tmp_path: Path) -> None:
     held, enough = processes.Event(), processes.Event()
     holder = processes.Process(target=_hold, args=(path, held, enough))
     holder.start()
-    assert held.wait(60)
+    assert held.wait(120)
 
     with (
         pytest.raises(AnotherPass, match=f"ctisync update, process {holder.pid}"),

@@ -6,7 +6,9 @@ documented meaning alone, so that it can prove ctisync wrong.
 
 import copy
 import random
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from threading import Lock
 from typing import Any, NamedTuple
 
 import jsonpatch
@@ -36,6 +38,9 @@ class History:
         self.last_offset = first_offset
         self.entries: list[Entry] = []
         self._versions: dict[str, int] = {}
+        self._expecting = Lock()
+        self._expected: dict[str, dict[str, Json]] = {}
+        self._expected_to = 0
 
     def create(self, resource: str, payload: dict[str, Json] | None = None) -> int:
         return self._append("create", resource, payload=records.payload(1) if payload is None else payload)
@@ -84,12 +89,18 @@ class History:
     def expected_records(self, offset: int | None = None) -> dict[str, bytes]:
         """Name → snapshot line of every record as of an offset (default: the last)."""
         upto = self.last_offset if offset is None else offset
-        state: dict[str, dict[str, Json]] = {}
-        for entry in self.entries:
-            if entry.offset > upto:
-                break
-            apply(state, entry.happened)
-        return {name: _line(record) for name, record in state.items()}
+        with self._expecting:
+            if self._expected_to > upto:  # what happened never changes: else the last one is gone on with
+                self._expected_to, self._expected = 0, {}
+            for entry in self._entries_after(self._expected_to):
+                if entry.offset > upto:
+                    break
+                apply(self._expected, entry.happened)
+                self._expected_to = entry.offset
+            return {name: _line(record) for name, record in self._expected.items()}
+
+    def _entries_after(self, offset: int) -> list[Entry]:
+        return self.entries[bisect_right(self.entries, offset, key=lambda entry: entry.offset) :]
 
     def _append(self, kind: str, resource: str, **content: Json) -> int:
         self.last_offset += 1

@@ -1,7 +1,8 @@
 # The same targets by hand and in CI. Needs Python 3.11 or later with venv and pip, and make; nothing else.
 #
+#   make quick      what one runs before each commit, without a server: under a minute on two processors
 #   make demo       two passes against a built-in feed, in seconds, without network or services
-#   make test       all tests, a real OpenSearch included          (ARGS="-k words" narrows it)
+#   make test       all tests, a real OpenSearch included, on all processors  (ARGS="-k words" narrows it)
 #   make check      ruff, formatting, mypy --strict, import-linter; that documents and pictures say what the program does
 #   make coverage   branch coverage of the core and of the pass    (ARGS="tests/unit" narrows it)
 #   make test-long  all tests, the long ones included; 100,000 patches, 10,000 sequences of the model machine,
@@ -42,7 +43,7 @@ PIP_COMPILE := .venv-lock/bin/pip-compile --quiet --generate-hashes --strip-extr
 	--annotation-style line --constraint requirements/constraints.in $(if $(UPGRADE),--upgrade)
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test check coverage test-long planted mutants soak fuzz bench bench-quick docs pictures man node dist release-check lock clean
+.PHONY: help quick demo test check coverage test-long planted mutants soak fuzz bench bench-quick docs pictures man node dist release-check lock clean
 
 # What the program has is documented, what is documented is there, and what is made of the program is not stale.
 PROOFS := $(addprefix tests/docs/test_,everything_is_documented.py manual.py pictures.py site.py)
@@ -53,8 +54,13 @@ help:
 demo: .venv-run/.project
 	.venv-run/bin/ctisync demo $(ARGS)
 
+# What its kills, errors and made-up lives leave out, `make test` has: see tests/support/long.py.
+quick: .venv/.project
+	TEST_QUICK=1 .venv/bin/python -m pytest -n auto $(addprefix tests/,unit contract scenarios crash properties) $(ARGS)
+
+# A few tests that ARGS names run in this process: see tests/support/workers.py.
 test: .venv/.project
-	.venv/bin/python -m pytest $(ARGS)
+	.venv/bin/python -m pytest -n auto $(ARGS)
 
 check: .venv/.project
 	.venv/bin/ruff check .

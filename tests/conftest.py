@@ -4,20 +4,37 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Generator, Iterator
+import tempfile
+from collections.abc import Generator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
 
 from tests.support import secured_node as secured
-from tests.support.figures import told
-from tests.support.long import LONG
+from tests.support.figures import figure, told
+from tests.support.long import LONG, QUICK
 from tests.support.mounts import may_mount
-from tests.support.opensearch_download import OpenSearchUnavailableError, class_path, security_plugin
 from tests.support.opensearch_node import OpenSearchNode, start_node
-from tests.support.stores import OPENSEARCH, SECURED
+from tests.support.servers import VERSIONS, fetch, servers_of
+from tests.support.workers import MEASURES, Plan, Scheduling, is_narrowed, processors
 
-OPENSEARCH_FIXTURES = {"opensearch_2": "2.19.1", "opensearch_3": "3.3.2", "secured_node": secured.VERSION}
+if TYPE_CHECKING:
+    from xdist.workermanage import WorkerController
+
+
+@dataclass
+class LeftOut:
+    """A test that a worker has left out."""
+
+    nodeid: str
+
+
+_PLAN = pytest.StashKey[Path]()
+_SCHEDULING = pytest.StashKey[Scheduling]()
+_DESELECTED = pytest.StashKey[list[str]]()
 
 os.umask(0o022)  # folders that a group may write to are refused
 
@@ -28,14 +45,14 @@ hypothesis.settings.load_profile("fixed")
 @pytest.fixture(scope="session")
 def opensearch_2() -> Iterator[OpenSearchNode]:
     """OpenSearch 2.19.1, the version that Wazuh 4.8 and later ship; started when first asked for."""
-    with start_node(OPENSEARCH_FIXTURES["opensearch_2"]) as node:
+    with start_node(VERSIONS["opensearch_2"]) as node:
         yield node
 
 
 @pytest.fixture(scope="session")
 def opensearch_3() -> Iterator[OpenSearchNode]:
     """OpenSearch 3.3.2; started when first asked for."""
-    with start_node(OPENSEARCH_FIXTURES["opensearch_3"]) as node:
+    with start_node(VERSIONS["opensearch_3"]) as node:
         yield node
 
 
@@ -59,8 +76,9 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         terminalreporter.write_line(line)
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """A shell's background job, as some CIs start one, ignores SIGINT and hands that on to every child."""
+    config.stash[_DESELECTED] = []
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -68,28 +86,75 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Leaves out what this run does not ask for or may not do; how much that is, the last line says."""
     unwanted = [*(() if LONG else ("long",)), *(() if may_mount() else ("mounts",))]
-    left_out = [item for item in items if any(map(item.get_closest_marker, unwanted))]
+    left_out = [
+        item for item in items if any(map(item.get_closest_marker, unwanted)) or (QUICK and servers_of(item))
+    ]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
 
 
+def pytest_deselected(items: Sequence[pytest.Item | LeftOut]) -> None:
+    for item in items:
+        if isinstance(item, pytest.Item):
+            item.config.stash[_DESELECTED].append(item.nodeid)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Fetches the servers that the chosen tests need before the first one runs, or ends the run at once."""
-    if session.config.option.collectonly:
-        return
-    asked = {name for item in session.items for name in getattr(item, "fixturenames", ())}
-    servers = OPENSEARCH | SECURED
-    for item in session.items:  # a store's fixture asks for its server only when the test runs
-        chosen = item.callspec.params.values() if hasattr(item, "callspec") else ()
-        asked.update(servers[kind] for kind in chosen if isinstance(kind, str) and kind in servers)
-    try:
-        for name in sorted(asked & OPENSEARCH_FIXTURES.keys()):
-            class_path(OPENSEARCH_FIXTURES[name])
-        if "secured_node" in asked:
-            security_plugin(secured.VERSION)
-    except OpenSearchUnavailableError as error:
-        pytest.exit(str(error), returncode=pytest.ExitCode.USAGE_ERROR)
+    """The servers are here before the first test: who hands out the tests to workers fetches them."""
+    given: dict[str, Any] | None = getattr(session.config, "workerinput", None)
+    if given and given["workerid"] == "gw0":
+        Plan.of(session.items).save(Path(given["plan"]))
+    if not given and not session.config.option.collectonly:
+        fetch(name for item in session.items for name in servers_of(item))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
+    """Of `-n auto`."""
+    return 0 if is_narrowed(config) or processors() == 1 else processors()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_setupnodes(config: pytest.Config) -> None:
+    folder = tempfile.TemporaryDirectory(prefix="ctisync-tests-")
+    config.add_cleanup(folder.cleanup)
+    config.stash[_PLAN] = Path(folder.name) / "plan.json"
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: WorkerController) -> None:
+    node.workerinput["plan"] = str(node.config.stash[_PLAN])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling | None:
+    if config.option.dist != "load":  # somebody has asked for another one
+        return None
+    config.stash[_SCHEDULING] = Scheduling(config, log, config.stash[_PLAN])
+    return config.stash[_SCHEDULING]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A worker hands over what its last lines would have said."""
+    output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output |= {"figures": told(), "deselected": session.config.stash[_DESELECTED]}
+    elif MEASURES and _SCHEDULING in session.config.stash:
+        session.config.stash[_SCHEDULING].save()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: WorkerController) -> None:
+    output: dict[str, Any] = getattr(node, "workeroutput", {})
+    for line in output.get("figures", ()):
+        figure(line)
+    config = node.config
+    if not config.stash[_DESELECTED]:  # all workers leave out the same
+        config.stash[_DESELECTED] = output.get("deselected", [])
+        config.hook.pytest_deselected(items=[*map(LeftOut, config.stash[_DESELECTED])])
 
 
 @pytest.hookimpl(wrapper=True)

@@ -37,7 +37,7 @@ def _told_apart(effects: Sequence[Effect]) -> tuple[Effect, ...]:
 
 
 def sweep(
-    story: Story, folder: Path, faults: Callable[[Sequence[Effect]], list[Fault]], wrong: Wrong
+    story: Story, folder: Path, faults: Callable[[Sequence[Effect]], Sequence[Fault]], wrong: Wrong
 ) -> tuple[int, list[str]]:
     """How many faults were played, and what was wrong, a line each."""
 

@@ -12,6 +12,7 @@ from tests.crash.stories import STORIES, Story
 from tests.crash.sweep import shown, sweep
 from tests.support.faults import Effect, Fault, When
 from tests.support.figures import figure
+from tests.support.long import some
 
 # Hundreds of passes a test, each with its own time limit (`doomed.HANGS`).
 pytestmark = pytest.mark.timeout(900)
@@ -27,8 +28,9 @@ def test_killed_at_any_effect_nothing_is_lost_doubled_missed_or_left(story: Stor
     )
 
 
-def every_kill(effects: Sequence[Effect]) -> list[Fault]:
-    return [Fault(at, when, "kill") for at in range(1, len(effects) + 1) for when in get_args(When)]
+def every_kill(effects: Sequence[Effect]) -> Sequence[Fault]:
+    faults = [Fault(at, when, "kill") for at in range(1, len(effects) + 1) for when in get_args(When)]
+    return some(faults, 25)
 
 
 def wrong_after_a_kill(passes: SqlitePasses, effect: Effect, fault: Fault, undisturbed: Kept) -> list[str]:

@@ -19,6 +19,7 @@ from tests.properties.machine import ModelMachine
 from tests.properties.model import at
 from tests.stores import opensearch_kit as kit
 from tests.support.clock import FakeClock
+from tests.support.long import some
 from tests.support.memory_store import MemoryStorage, MemoryStore
 from tests.support.opensearch_node import OpenSearchNode
 
@@ -27,7 +28,7 @@ ASKED_FOR = os.environ.get("MODEL_SEQUENCES")
 
 
 def run(make: Callable[[], ModelMachine], sequences: int) -> None:
-    chosen = int(ASKED_FOR) if ASKED_FOR else sequences
+    chosen = int(ASKED_FOR) if ASKED_FOR else len(some(range(sequences), 10))
     given = settings(max_examples=chosen, stateful_step_count=STEPS)
     run_state_machine_as_test(make, settings=given)  # type: ignore[arg-type]  # any maker will do
 

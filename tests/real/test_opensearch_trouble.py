@@ -17,7 +17,7 @@ from tests.support.long import LONG
 from tests.support.opensearch_node import RestartableNode
 from tests.support.tcp_proxy import TcpProxy, port_of
 
-pytestmark = pytest.mark.timeout(3600 if LONG else 300)
+pytestmark = [pytest.mark.own_server, pytest.mark.timeout(3600 if LONG else 300)]
 
 
 @pytest.fixture

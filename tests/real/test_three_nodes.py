@@ -13,6 +13,7 @@ from tests.support.tcp_proxy import TcpProxy, port_of
 
 
 @pytest.mark.long
+@pytest.mark.own_server
 @pytest.mark.timeout(900)
 def test_a_node_that_is_killed_with_the_half_loaded_content_takes_nothing_else_along(
     followed: Followed,
@@ -57,7 +58,7 @@ def generations(node: RestartableNode) -> set[str]:
 
 def holder(nodes: list[RestartableNode], index: str) -> RestartableNode:
     """The node that holds the index's only shard."""
-    end = time.monotonic() + 30
+    end = time.monotonic() + 120
     while time.monotonic() < end:
         shards = nodes[0].node.request("GET", f"/_cat/shards/{index}?format=json&h=id,state")
         for node in nodes:

@@ -71,7 +71,7 @@ token = os.environb[b"CTISYNC_CTI__TOKEN"]
 """
 
 
-@pytest.mark.parametrize("place", LEAKS)
+@pytest.mark.parametrize("place", LEAKS, ids=lambda place: place.replace(TOKEN.codes[0], "a file"))
 def test_a_secret_that_a_process_lets_slip_is_found_where_it_lies(on_sqlite: MakeStage, place: str) -> None:
     stage = on_sqlite()
     stage.environ["CODE"] = TOKEN.codes[0]

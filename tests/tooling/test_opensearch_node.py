@@ -46,6 +46,7 @@ def test_a_full_disk_does_not_make_the_node_refuse_writes(opensearch_2: OpenSear
     assert settings["persistent"] == {"cluster.routing.allocation.disk.threshold_enabled": "false"}
 
 
+@pytest.mark.own_server
 def test_a_test_run_that_is_killed_leaves_neither_a_server_nor_its_data(tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-m", "tests.support.play_node"],
@@ -107,7 +108,7 @@ def _answers(url: str) -> bool:
         return False
 
 
-def _wait_until(true: Callable[[], bool], seconds: float = 30) -> None:
+def _wait_until(true: Callable[[], bool], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not true():
         assert time.monotonic() < deadline, f"still not so after {seconds} s"

@@ -13,7 +13,7 @@ from tests.docs import log_events
 WRITTEN = log_events.written()
 
 
-@pytest.mark.parametrize("event", WRITTEN)
+@pytest.mark.parametrize("event", sorted(WRITTEN))
 def test_no_event_reads_like_a_line_for_programs(event: str) -> None:
     fields = dict.fromkeys(WRITTEN[event].fields, 1234)
     for level in WRITTEN[event].levels - {"error"}:

@@ -102,7 +102,7 @@ class Records:
         """Which version of these records there is, for those that there are."""
         return {each.id: each.stored for each in self._get(fence, names, "_source=false")}
 
-    def senders(self, fence: str, meanwhile: Callable[[], None]) -> BulkPool:
+    def pool(self, fence: str, meanwhile: Callable[[], None]) -> BulkPool:
         """To send many bulks, several at once; `meanwhile` is called every second of waiting for them."""
         return BulkPool(lambda actions: self.send(fence, actions), self.pace, self._clock, meanwhile)
 

@@ -35,7 +35,7 @@ class OpenSearchLoad:
         self._records = records
         self._generation = generation
         self._fence = fence
-        self._pool = records.senders(fence, writer.keep_alive)
+        self._pool = records.pool(fence, writer.keep_alive)
         self._created = 0
         self._unclear = 0
         self.intended = False

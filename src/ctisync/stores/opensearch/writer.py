@@ -225,11 +225,11 @@ class OpenSearchWriter:
 
     def _write(self, fence: str, actions: Iterable[BulkAction]) -> list[Sent]:
         self._unsearchable = True
-        senders = self._records.senders(fence, self.keep_alive)
+        pool = self._records.pool(fence, self.keep_alive)
         try:
-            return senders.add(actions) + senders.drain()
+            return pool.add(actions) + pool.drain()
         finally:
-            senders.stop(HURRY)
+            pool.stop(HURRY)
 
     def _explain(self, fence: str, sent: Sequence[Sent], recent: Recent) -> None:
         """A conflict at the very offset is a write of this range, done before. Where another version stands,

@@ -356,7 +356,7 @@ CHECK_OF = {
 
 def test_programs_find_each_kind_under_the_name_the_check_and_the_weight_that_the_page_tells() -> None:
     page = (Path(__file__).parents[2] / "docs" / "verify.md").read_text()
-    table = page.partition("| kind | what was met |")[2]
+    table = page.partition("| kind | finding |")[2]
     told = re.findall(r"`([a-z]+-[a-z-]+)`( \(note\))?", table)
     assert {(kind.label, kind.weight) for kind in Kind} == {
         (label, "note" if note else "difference") for label, note in told

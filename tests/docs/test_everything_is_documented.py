@@ -56,7 +56,7 @@ def words_of(text: str, before: str, until: str = "\n## ") -> list[str]:
 
 
 FIELDS: Final = {
-    *words_of(EVENTS, "\nEach line has these fields", "\nThe others"),
+    *words_of(EVENTS, "in each line", "\nThe others"),
     *words_of(EVENTS, "\nThe others:\n"),
 }
 
@@ -188,7 +188,7 @@ def test_what_passes_write_is_what_the_page_says(stage: Stage) -> None:
     told = [json.loads(line) for line in lines]
     documented, each_line = (
         log_events.documented(),
-        words_of(EVENTS, "\nEach line has these fields", "\nThe others"),
+        words_of(EVENTS, "in each line", "\nThe others"),
     )
 
     assert {"retry", "initialised", "range-applied", "command-not-accepted", "failed"} <= {

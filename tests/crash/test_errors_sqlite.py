@@ -63,7 +63,7 @@ def every_error(effects: Sequence[Effect]) -> Sequence[Fault]:
         for how in errors_of(effect)
         for when, lasting in ways_of(effect)
     ]
-    return some(faults, 50)
+    return some(faults, 100)
 
 
 def ways_of(effect: Effect) -> list[tuple[When, bool]]:

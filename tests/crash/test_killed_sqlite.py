@@ -30,7 +30,7 @@ def test_killed_at_any_effect_nothing_is_lost_doubled_missed_or_left(story: Stor
 
 def every_kill(effects: Sequence[Effect]) -> Sequence[Fault]:
     faults = [Fault(at, when, "kill") for at in range(1, len(effects) + 1) for when in get_args(When)]
-    return some(faults, 25)
+    return some(faults, 50)
 
 
 def wrong_after_a_kill(passes: SqlitePasses, effect: Effect, fault: Fault, undisturbed: Kept) -> list[str]:

@@ -15,9 +15,9 @@ from ctisync.core.model import Json
 from ctisync.feed.snapshot import json_stream
 from tests.support import rfc6902
 from tests.support.figures import figure
-from tests.support.long import LONG
+from tests.support.long import LONG, some
 
-BATCH: Final = 2_000
+BATCH: Final = len(some(range(2_000), 10))
 """Patches a round: what one round has met is forgotten in the next, and so is the memory for it."""
 
 ROUNDS: Final = 50 if LONG else 1
@@ -129,7 +129,7 @@ ANYTHING = st.recursive(
 )
 
 
-@settings(max_examples=1000)
+@settings(max_examples=len(some(range(1000), 10)))
 @given(DOCUMENTS | SCALARS, ANYTHING | st.lists(ANYTHING, max_size=3))
 def test_whatever_the_operations_are_only_a_patch_error_comes_out(document: Json, operations: Json) -> None:
     before = repr((document, operations))

@@ -10,6 +10,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import msgspec
+
 from ctisync.core.links import public_link
 from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState, cooldown_ended
@@ -175,6 +177,12 @@ def lock_path(settings: Settings, consumer: Consumer) -> Path:
     if isinstance(place, SqlitePlace):
         return lock_beside(place.path, consumer)
     return lock_for_server(settings.state_dir, place.urls, consumer)
+
+
+def beside_passes(consumer: Consumer) -> Consumer:
+    """The consumer under whose name `verify --against` holds a lock and downloads, beside a pass over this
+    one that may be downloading, too. No consumer of the settings has such a name."""
+    return msgspec.structs.replace(consumer, name=f"{consumer.name} verify")
 
 
 def spool_folder(settings: Settings) -> Path:

@@ -73,6 +73,36 @@ def test_all_that_was_stored_is_gone_and_a_pass_begins_anew(stored: Ctisync) -> 
     assert is_stored(stored)
 
 
+def left_by_verify(ctisync: Ctisync) -> Path:
+    """What `verify --against` has downloaded of a snapshot until it was killed."""
+    name = f"{lock_beside(ctisync.database, Consumer()).stem} verify-0123456789abcdef.part"
+    part = ctisync.database.with_name(name)
+    part.write_bytes(b"half a snapshot")
+    return part
+
+
+def test_what_a_killed_verify_has_downloaded_is_removed_too(stored: Ctisync) -> None:
+    part = left_by_verify(stored)
+    assert "downloads  1 file, " in stored.run("forget", "--consumer", NAME, "--dry-run").stdout
+    assert stored.run("forget", "--consumer", NAME, "--yes").returncode == 0
+    assert not part.exists()
+
+    left_by_verify(stored)
+    ended = stored.run("forget", "--consumer", NAME, "--yes")
+    assert (ended.returncode, ended.stdout.startswith("removed")) == (0, True), "it is all that there was"
+    assert not part.exists()
+
+
+def test_what_a_verify_downloads_now_is_not_taken_away_from_it(stored: Ctisync) -> None:
+    part = left_by_verify(stored)
+    with host_lock(part.with_name(f"{part.name[:-22]}.lock"), SystemClock(), "ctisync verify --against"):
+        ended = stored.run("forget", "--consumer", NAME, "--yes")
+        assert ended.returncode == 4
+        assert_two_lines(ended.stderr, "another pass is running: ctisync verify --against", "wait for it")
+    assert part.exists()
+    assert is_stored(stored)
+
+
 @pytest.mark.parametrize("name", [NAME, Consumer().name])
 def test_a_consumer_that_is_configured_no_more_is_listed_with_what_to_type(
     stored: Ctisync, name: str

@@ -1,7 +1,9 @@
 """`forget`: what a store holds of one consumer, and its end."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
@@ -14,21 +16,28 @@ from ctisync.locks import watched
 from ctisync.ports import Clock
 from ctisync.settings import Settings
 from ctisync.settings.checks import check_consumers
-from ctisync.wiring import consumer_lock, lock_path, opened_store
+from ctisync.wiring import beside_passes, consumer_lock, lock_path, opened_store
+
+_COMMAND: Final = "ctisync forget"
 
 
 class Held(msgspec.Struct, frozen=True):
-    """All that `forget` removes: what the store holds, and what passes have begun to download."""
+    """All that `forget` removes: what the store holds, and what passes and `verify` left of downloads."""
 
     store: str
     consumer: Consumer
     holding: Holding
     downloads: tuple[Path, ...]
+    of_verify: tuple[Path, ...]
     is_configured: bool
 
     @property
     def is_empty(self) -> bool:
-        return self.holding == Holding() and not self.downloads
+        return self.holding == Holding() and not self.files
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        return self.downloads + self.of_verify
 
 
 def look(settings: Settings, wanted: str, clock: Clock) -> Held:
@@ -42,30 +51,39 @@ def look(settings: Settings, wanted: str, clock: Clock) -> Held:
             consumer,
             store.holding(consumer),
             tuple(downloads(lock_path(settings, consumer))),
+            tuple(downloads(lock_path(settings, beside_passes(consumer)))),
             consumer in settings.followed,
         )
 
 
 def refuse_while_at_work(settings: Settings, held: Held) -> None:
     """Raises AnotherPass, before a person is asked or told that there is nothing."""
-    if (who := watched(lock_path(settings, held.consumer)).who) is not None:
-        raise AnotherPass(f"{held.consumer}: another pass is running: {who}")
+    for each in (held.consumer, *_verified(held)):
+        if (who := watched(lock_path(settings, each)).who) is not None:
+            raise AnotherPass(f"{held.consumer}: another pass is running: {who}")
 
 
 def forget(settings: Settings, held: Held, clock: Clock) -> None:
     """Remove it all. Raises AnotherPass while a pass is at work, here or on another host."""
-    with (
-        consumer_lock(settings, held.consumer, clock, "ctisync forget") as host_lock,
-        opened_store(settings, clock, host_lock=host_lock) as store,
-    ):
-        store.forget(held.consumer)
-        for path in held.downloads:
+    with ExitStack() as locks:
+        host_lock = locks.enter_context(consumer_lock(settings, held.consumer, clock, _COMMAND))
+        for each in _verified(held):
+            locks.enter_context(consumer_lock(settings, each, clock, _COMMAND))
+        with opened_store(settings, clock, host_lock=host_lock) as store:
+            store.forget(held.consumer)
+        for path in held.files:
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:
                 raise StoreUnavailable(
                     f"cannot remove {path}: {error.strerror}", hint=f"ls -ld {quoted(path.parent)}"
                 ) from error
+
+
+def _verified(held: Held) -> Iterator[Consumer]:
+    """Whose lock `verify` holds while it downloads what is to be removed, if there is any."""
+    if held.of_verify:
+        yield beside_passes(held.consumer)
 
 
 def as_text(held: Held) -> str:
@@ -92,10 +110,10 @@ def _lines(held: Held) -> Iterator[str]:
         yield "  state      offset, lease, command owed"
     if found.passes:
         yield f"  history    {counted(found.passes, 'pass', 'passes')}"
-    if held.downloads:
-        taken = sum(path.lstat().st_size for path in held.downloads if path.exists())
-        files = counted(len(held.downloads), "file")
-        yield f"  downloads  {files}, {bytes_as_text(taken)}: {held.downloads[0].parent}"
+    if held.files:
+        taken = sum(path.lstat().st_size for path in held.files if path.exists())
+        files = counted(len(held.files), "file")
+        yield f"  downloads  {files}, {bytes_as_text(taken)}: {held.files[0].parent}"
 
 
 def _meant(wanted: str, settings: Settings, stored: Sequence[Consumer]) -> Consumer:

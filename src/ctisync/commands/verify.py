@@ -21,7 +21,7 @@ from ctisync.settings.checks import SqlitePlace
 from ctisync.verify.comparison import Reference
 from ctisync.verify.run import verify as verified
 from ctisync.verify.tally import Checked, Verification
-from ctisync.wiring import consumer_lock, lock_path, opened_feed, opened_store
+from ctisync.wiring import beside_passes, consumer_lock, lock_path, opened_feed, opened_store
 
 
 class Verified(msgspec.Struct, frozen=True):
@@ -177,8 +177,7 @@ def _opened_snapshot(
     file = file_here(source, settings, clock)
     with ExitStack() as opened:
         if file is None:
-            # Under a name of its own: a pass of this consumer may be downloading, and keeps its part.
-            spooled = msgspec.structs.replace(consumer, name=f"{consumer.name} verify")
+            spooled = beside_passes(consumer)
             opened.enter_context(consumer_lock(settings, spooled, clock, "ctisync verify --against"))
             feed = opened.enter_context(opened_feed(settings, spooled, clock, console))
             file = fetched(feed, source)

@@ -36,6 +36,16 @@ class Fault(NamedTuple):
     hint: str
 
 
+def file_name(text: str) -> str:
+    """The text as Python takes names of files here. Where the locale lacks its characters, as with LANG=C
+    without UTF-8 mode, that is its UTF-8 with each byte as half a character."""
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return os.fsdecode(text.encode("utf-8", "surrogateescape"))
+    return text
+
+
 def own_path(path: Path, option: str) -> Path:
     """The path that was given with this option, where `~` is a user's home. Raises UsageError without one."""
     try:

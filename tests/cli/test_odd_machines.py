@@ -13,6 +13,7 @@ import pytest
 
 from tests.cli.conftest import DEADLINE, Ctisync
 from tests.cli.test_exit_codes import assert_two_lines
+from tests.support.feed_simulator import FeedSimulator
 
 ROOT: Final = Path(__file__).parents[2]
 
@@ -117,3 +118,29 @@ def test_an_output_that_is_full_is_told(ctisync: Ctisync, command: str, unbuffer
         )
     assert running.returncode == 2
     assert_two_lines(running.stderr, "cannot write to standard output: No space left", "where there is room")
+
+
+ASCII: Final = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+"""As cron has it, where Python's ways out of it are closed."""
+
+
+@pytest.mark.parametrize("where", ["variable", "url", "file"])
+def test_a_locale_without_the_letters_of_a_path_reads_and_writes_the_file_of_that_name(
+    ctisync: Ctisync, feed: FeedSimulator, where: str
+) -> None:
+    """A name is UTF-8 there as everywhere: not another file, and no refusal of what is UTF-8."""
+    folder = ctisync.home / "données"
+    folder.mkdir(mode=0o700)
+    url = f"sqlite:///{folder}/ctisync.db"
+    settings, asked = ctisync.home / "é.toml", list[str]()
+    if where == "file":
+        settings.write_text(f'store.url = "{url}"\nhooks.on_update = ["touch", "{folder}/ö"]\n')
+        asked = ["--config", str(settings)]
+    else:
+        named = {"variable": {"CTISYNC_STATE_DIR": str(folder)}, "url": {"CTISYNC_STORE__URL": url}}[where]
+        ctisync.environ |= {**named, "CTISYNC_HOOKS__ON_UPDATE": json.dumps(["touch", f"{folder}/ö"])}
+    ended = ctisync.run("sync", "-q", *asked, **ASCII)
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert {"ctisync.db", "ö"} <= {each.name for each in folder.iterdir()}
+    assert ctisync.run("status", "--check", *asked, **ASCII).returncode == 0
+    assert ctisync.run("verify", "-q", *asked, **ASCII).returncode == 0

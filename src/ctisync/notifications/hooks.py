@@ -11,6 +11,7 @@ from typing import Final
 from ctisync.core.pass_report import PassReport, Reason
 from ctisync.errors import HookFailed
 from ctisync.harmless import harmless
+from ctisync.own_files import file_name
 
 _LAST_WORDS: Final = 1.0
 """Seconds that a hook gets to end by itself once it was asked to."""
@@ -25,7 +26,7 @@ def run_hook(argv: Sequence[str], reason: Reason, report: PassReport, timeout: f
     name = f"{report.consumer}: hooks.on_{reason}"
     try:
         process = subprocess.Popen(
-            argv,
+            [file_name(each) for each in argv],
             env={**os.environ, **variables(reason, report)},
             stdin=subprocess.DEVNULL,
             stdout=sys.stderr,

@@ -14,6 +14,7 @@ from ctisync.core.links import place_of
 from ctisync.core.model import Consumer
 from ctisync.errors import ConfigurationError
 from ctisync.harmless import quoted
+from ctisync.own_files import file_name
 from ctisync.settings.mistakes import Mistakes
 
 DEFAULT_PORT: Final = 9200
@@ -67,7 +68,7 @@ def _sqlite_place(url: str, where: str) -> SqlitePlace:
             hint="write sqlite:///relative/to/here.db, or four slashes: sqlite:////var/lib/ctisync/ctisync.db",
         )
     try:
-        return SqlitePlace(Path(path).expanduser().absolute())
+        return SqlitePlace(Path(file_name(path)).expanduser().absolute())
     except RuntimeError:
         raise ConfigurationError(
             f"{where}: {_shown(url)} begins with the home of a user, and there is no user of this name",

@@ -6,6 +6,7 @@ An empty text counts as not set in each of them, since TOML and the environment 
 No message here repeats a value: it may be a secret.
 """
 
+import os
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,6 +17,7 @@ import msgspec
 
 from ctisync.errors import ConfigurationError
 from ctisync.harmless import quoted
+from ctisync.own_files import file_name
 from ctisync.settings.described import is_section, kinds, without_none
 from ctisync.settings.mistakes import Mistakes
 
@@ -187,8 +189,10 @@ def _from_environment(
 
 
 def _of_variable(kind: Any, key: str, text: str) -> Any:
-    if not _is_utf8(text):
-        raise ConfigurationError(f"{key} is not UTF-8 text")
+    try:
+        text = _as_utf8(text)
+    except UnicodeError:
+        raise ConfigurationError(f"{key} is not UTF-8 text") from None
     value: Any = text
     if get_origin(kind) is tuple:
         try:
@@ -198,9 +202,11 @@ def _of_variable(kind: Any, key: str, text: str) -> Any:
     return _typed(kind, value, key, strict=value is not text)
 
 
-def _is_utf8(text: str) -> bool:
-    """Other bytes of the environment are half characters in Python."""
-    return text.isascii() or not re.search("[\ud800-\udfff]", text)
+def _as_utf8(text: str) -> str:
+    """Bytes that the locale does not know are half characters in Python: all but ASCII with LANG=C."""
+    if text.isascii() or not re.search("[\ud800-\udfff]", text):
+        return text
+    return os.fsencode(text).decode("utf-8")
 
 
 def _typed(kind: Any, value: Any, origin: str, strict: bool = True) -> Any:
@@ -252,7 +258,7 @@ def _from_str(kind: type, value: Any) -> Any:
     if kind is Secret and isinstance(value, str):
         return Secret(value)
     if kind is Path and isinstance(value, str):
-        return Path(value).expanduser()
+        return Path(file_name(value)).expanduser()
     raise TypeError
 
 

@@ -15,6 +15,7 @@ from ctisync.stores.opensearch.client import OpenSearchReply, Transport
 from tests.contract.test_history import WITHIN, report
 from tests.stores import opensearch_kit as kit
 from tests.support.clock import FakeClock
+from tests.support.figures import figure
 from tests.support.opensearch_node import OpenSearchNode
 from tests.support.records import record
 
@@ -79,6 +80,10 @@ def test_killed_after_any_write_no_half_of_a_content_is_told_as_whole(
         if then is forget:
             assert store.holding(consumer) == Holding()
     assert points >= 5
+    figure(
+        f"T1 forget, OpenSearch: killed after each of {points} writes, then {then.__name__}: "
+        "the old content whole or none"
+    )
 
 
 def test_each_request_may_be_done_twice(node: OpenSearchNode) -> None:
@@ -131,6 +136,7 @@ def test_overtaken_before_any_write_it_takes_nothing_of_the_pass_that_has_overta
         assert kit.lines(readers, consumer) == [each.line for each in NEW], writes
         kit.initialise(readers, consumer, OLD, 50)
     assert writes > 5
+    figure(f"T1 forget, OpenSearch: overtaken before each of {writes - 2} writes: 0 taken of the other pass")
 
 
 @pytest.mark.parametrize("lock", ["another's", None])

@@ -20,6 +20,7 @@ from tests.contract import passes
 from tests.contract.test_history import WITHIN, report
 from tests.support.faults import Effect, Effects
 from tests.support.faults_sql import CLOSE, connecting
+from tests.support.figures import figure
 from tests.support.records import made_up
 
 FORGOTTEN, OTHER = Consumer(name="old"), Consumer(name="other", index="wazuh-cve-2")
@@ -99,6 +100,10 @@ def test_killed_before_any_statement_no_half_of_a_content_is_told_as_whole(
         assert store.holding(FORGOTTEN) == Holding()
         assert sorted(store.export(OTHER)) == lines
     assert points > found_whole > 0
+    figure(
+        f"T1 forget, SQLite: killed before each of {points} statements, {found_whole} of them with the old "
+        "content: no half of one, and the next call has finished it"
+    )
 
 
 def test_killed_before_any_statement_the_next_pass_begins_anew(
@@ -111,6 +116,7 @@ def test_killed_before_any_statement_the_next_pass_begins_anew(
         assert store.look(FORGOTTEN).offset == 60
         assert len(passes.contents(store, FORGOTTEN)) == 3
     assert points
+    figure(f"T1 forget, SQLite: killed before each of {points} statements: the next pass has begun anew")
 
 
 def test_the_room_goes_back_to_the_disk(tmp_path: Path) -> None:

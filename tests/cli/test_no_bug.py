@@ -74,6 +74,22 @@ def huge(database: Path) -> None:
     altered(database, f"UPDATE consumers SET state = json_set(state, {offsets})")  # noqa: S608  # a number
 
 
+MANY: Final = 100_000
+
+
+def many(database: Path) -> None:
+    """As many records more, which an update must not read and a look must not hold at once."""
+    line = (
+        """json_object('name', name, 'offset', 5, 'version', 1, 'inserted_at', '', 'payload', json('{}'))"""
+    )
+    altered(
+        database,
+        f"WITH RECURSIVE numbers (n) AS (VALUES (1) UNION ALL SELECT n + 1 FROM numbers WHERE n < {MANY}), "  # noqa: S608  # numbers of our own
+        "names AS (SELECT generation, 'CVE-1990-' || n AS name FROM numbers, consumers) "
+        f"INSERT INTO records (generation, name, offset, line) SELECT generation, name, 5, {line} FROM names",
+    )
+
+
 class Place(NamedTuple):
     """What a command finds. `codes`: how the calls that look at a store, or at what was given, may end there;
     `streams`: where input, output and errors lead; `nobody`: it runs as a user without a name."""
@@ -134,6 +150,7 @@ PLACES: Final[Mapping[str, Place]] = {
         prepare=lambda found: altered(found.database, "UPDATE consumers SET state = '[]'"),
     ),
     "the highest offset": Place(ends(0, 2, 6, 9), STATE, prepare=lambda found: huge(found.database)),
+    "a hundred thousand records": Place(WELL, STATE, prepare=lambda found: many(found.database)),
     "settings of mode 000": Place(
         ends(2, 3),
         {"XDG_CONFIG_HOME": "{settings}"},

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final
 import msgspec
 import typer
 
+from ctisync.cli.carried import carry
 from ctisync.clock import SystemClock
 from ctisync.console import Console, Format
 from ctisync.core.model import Consumer
@@ -122,6 +123,7 @@ class Given:
         if self._verbose and self.quiet:
             raise UsageError("-v and -q contradict each other", hint=f"{self.context.command_path} -v")
         given: Any = self.context.get_parameter_source("log_format")
+        carry(self.context, console)
         console.configure(
             least="debug" if self._verbose else "warning" if self.quiet else "info",
             log_format=None if given.name == "DEFAULT" else self._log_format,

@@ -23,6 +23,7 @@ def doctor(
         verdicts, known = command.without_settings(error, console), False
     else:
         verdicts, known = command.diagnose(found, consumers, CLOCK, console), True
+    verdicts = command.with_hints(verdicts, console.hint)
     if as_json:
         print_document(command.as_document(verdicts))
     elif text := command.as_text(verdicts, quiet=given.quiet):

@@ -63,7 +63,7 @@ def status(
     else:
         from ctisync.commands.status.table import as_table
 
-        print_drawn(as_table(found, sys.stdout, CLOCK.now()))
+        print_drawn(as_table(found, sys.stdout, CLOCK.now(), call.console.hint))
     if found.unseen:
         raise found.unseen[0].error
     return DONE

@@ -35,6 +35,6 @@ def verify(
     if as_json:
         print_document(command.as_document(found))
     else:
-        print_result(command.as_text(found))
+        print_result(command.as_text(found, call.console.hint))
     command.raise_bad_end(found)
     return DONE

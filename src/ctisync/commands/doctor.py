@@ -1,7 +1,7 @@
 """`doctor`: whether a pass will find what it needs, as lines for people and a document for programs."""
 
 import platform
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
@@ -86,6 +86,14 @@ def as_document(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     return {"health": worst(verdicts), "checks": checks}
 
 
+def with_hints(verdicts: Iterable[Verdict], shown: Callable[[str], str]) -> list[Verdict]:
+    """`shown`: what a hint is told as."""
+    return [
+        each if each.hint is None else msgspec.structs.replace(each, hint=shown(each.hint))
+        for each in verdicts
+    ]
+
+
 def as_text(verdicts: Sequence[Verdict], *, quiet: bool) -> str:
     """A line a check, and below it what to type; `quiet`: only those that are not ok."""
     lines = []
@@ -100,7 +108,7 @@ def as_text(verdicts: Sequence[Verdict], *, quiet: bool) -> str:
 
 
 def _hurried(settings: Settings) -> Settings:
-    """Nobody who looks waits as long as a pass does."""
+    """To look must not take as long as a pass does."""
     limits, manager = settings.limits, settings.command_manager
     return msgspec.structs.replace(
         settings,
@@ -213,7 +221,7 @@ def _content(one: ConsumerStatus, clock: Clock) -> Iterator[Verdict]:
 def _command_manager(settings: Settings, clock: Clock) -> Iterator[Verdict]:
     manager = command_manager(settings, clock)
     if manager is None:
-        yield ok("command-manager", "nobody is told of new content, as it is set")
+        yield ok("command-manager", "no Command Manager is told of new content, as it is set")
     else:
         yield from manager.diagnose()
         yield from _ends("command-manager-certificate", manager.certificates(), clock)

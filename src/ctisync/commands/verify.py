@@ -1,6 +1,6 @@
 """`verify`: whether what is stored is what it says, as lines for people and a document for programs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from itertools import groupby
 from typing import Any
@@ -91,15 +91,15 @@ def as_document(verified: Verified) -> dict[str, Any]:
     return {"store": verified.store, "consumers": [_consumer_document(one) for one in verified.verifications]}
 
 
-def as_text(verified: Verified) -> str:
-    """A line a check, and below it the findings, so many of each kind."""
+def as_text(verified: Verified, hint: Callable[[str], str] = str) -> str:
+    """A line a check, and below it the findings, so many of each kind; `hint`: what one is shown as."""
     lines = [f"store  {verified.store}"]
     for one in verified.verifications:
         lines += ["", f"{one.consumer}  {_standing(one)}"]
         if one.records is None and not one.differences:
             continue
         for each in one.checks:
-            lines.append(f"  {each.check:<12} {_ended(each)}".rstrip())
+            lines.append(f"  {each.check:<12} {_ended(each, hint)}".rstrip())
             lines += _told(one, each)
     return "\n".join(map(harmless, lines))
 
@@ -141,11 +141,11 @@ def _standing(one: Verification) -> str:
     return f"offset {one.state.offset:,}, {counted(one.records, 'record')}"
 
 
-def _ended(each: Checked) -> str:
+def _ended(each: Checked, hint: Callable[[str], str]) -> str:
     words = f"differs: {each.differences:,}" if each.differences else "ok"
     if each.notes:
         words += f", notes: {each.notes:,}"
-    return words if each.to_do is None else f"{words:<28} to do: {each.to_do}"
+    return words if each.to_do is None else f"{words:<28} to do: {hint(each.to_do)}"
 
 
 def _told(one: Verification, check: Checked) -> Iterator[str]:

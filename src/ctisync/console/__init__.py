@@ -53,6 +53,8 @@ class Console:
         self._masked = Mask()
         self._pass: dict[str, Any] = {}
         self._writing = Lock()
+        self.hint: Callable[[str], str] = str
+        """A hint as it is shown."""
         self.after_stop: Callable[[], str] = lambda: ""
         """How it goes on when a signal ends the command now."""
 
@@ -66,7 +68,7 @@ class Console:
         self._bars = self._format in ("sentences", "text") and least != "warning" and at_terminal
 
     def mask(self, secrets: Iterable[str]) -> None:
-        """Never write these texts, whoever passes them in."""
+        """Never write these texts, wherever they come from."""
         self._masked = Mask(secrets)
 
     def masked(self, text: str) -> str:
@@ -96,6 +98,8 @@ class Console:
             return
         if self._format in ("json", "journal") or event == "pass-begun":
             fields = {**self._pass, **fields}
+        if fields.get("hint"):
+            fields["hint"] = self.hint(fields["hint"])
         match self._format:
             case "sentences":
                 self._say(level, event, fields)
@@ -136,6 +140,7 @@ class Console:
         message, hint = error.message, error.hint
         trace = "".join(traceback.format_exception(cause)).rstrip("\n") if self.verbose else None
         known = {"error": error.kind, "exit_code": error.exit_code}
+        hint = self.hint(hint) if hint else None
         if self._format == "json":
             self.event(
                 "error",

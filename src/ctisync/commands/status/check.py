@@ -42,7 +42,7 @@ _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
     """From where on a content is a warning, or critical: offsets that it is behind the feed, and how long ago
     it was last known to be in step. None: never for that. `age_is_asked_for`: then that of a content that
-    somebody brought counts as well, of which it is not known whether it is in step."""
+    was brought counts as well, of which it is not known whether it is in step."""
 
     warn_behind: int | None = None
     crit_behind: int | None = None
@@ -169,7 +169,7 @@ def _judge_last_pass(one: ConsumerStatus, now: datetime) -> tuple[int, str] | No
 
 
 def _judge_given(state: ConsumerState, limits: Thresholds, now: datetime) -> tuple[int, str]:
-    """A content that somebody brought, to where no feed can be asked."""
+    """A content that was brought to where no feed can be asked."""
     if ahead(state, now):
         return UNKNOWN, _AHEAD
     said = f"offset {state.offset}, the feed was never asked"

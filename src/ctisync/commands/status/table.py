@@ -1,6 +1,6 @@
 """The table of `status` for people: what stands, how old it is, what is wrong and what to type."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Final, TextIO
 
@@ -25,46 +25,47 @@ from ctisync.harmless import Drawn
 _COLOURS: Final = {"ready": "green", "loading": "yellow", "empty": "yellow", "blocked": "red"}
 
 
-def as_table(status: Status, stream: TextIO, now: datetime) -> Drawn:
-    """One block a consumer, as wide and colourful as `stream` can show it."""
+def as_table(status: Status, stream: TextIO, now: datetime, hint: Callable[[str], str] = str) -> Drawn:
+    """One block a consumer, as wide and colourful as `stream` can show it; `hint`: what one is shown as."""
 
     def draw(console: Console) -> None:
         console.print(cell(f"store  {status.store}"))
         for refusal in status.refusals:
             console.print(cell(f"  takes no writes: {refusal.said}", "red"))
-            console.print(cell(f"  to do: {refusal.hint}"))
+            console.print(cell(f"  to do: {hint(refusal.hint or '')}"))
         for broken in status.unseen:
             console.print()
-            console.print(_broken(broken))
+            console.print(_broken(broken, hint))
         for one in status.seen:
             console.print()
-            console.print(_block(one, now))
+            console.print(_block(one, now, hint))
         for each in status.unnamed:
             console.print()
-            console.print(cell(f"{each} is stored, but not configured; to remove it: {how_to_forget(each)}"))
+            typed = hint(how_to_forget(each))
+            console.print(cell(f"{each} is stored, but not configured; to remove it: {typed}"))
 
     return drawn(stream, draw)
 
 
-def _broken(one: FailedStatus) -> Table:
+def _broken(one: FailedStatus, hint: Callable[[str], str]) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_row(Text(str(one.consumer), style="bold"), Text("not to be seen", style="red"))
     table.add_row(Text("  error"), cell(one.error.message))
     if one.error.hint is not None:
-        table.add_row(Text("  to do"), cell(one.error.hint))
+        table.add_row(Text("  to do"), cell(hint(one.error.hint)))
     return table
 
 
-def _block(one: ConsumerStatus, now: datetime) -> Table:
+def _block(one: ConsumerStatus, now: datetime, hint: Callable[[str], str]) -> Table:
     phase = one.phase
     table = Table.grid(padding=(0, 2))
     table.add_row(Text(str(one.consumer), style="bold"), Text(phase, style=_COLOURS[phase]))
-    for name, words in _rows(one, now):
+    for name, words in _rows(one, now, hint):
         table.add_row(Text(f"  {name}"), cell(words))
     return table
 
 
-def _rows(one: ConsumerStatus, now: datetime) -> Iterator[tuple[str, str]]:
+def _rows(one: ConsumerStatus, now: datetime, hint: Callable[[str], str]) -> Iterator[tuple[str, str]]:
     state = one.state
     yield "offset", f"{state.offset:,} when it was there last" if one.gone else _offset(state)
     yield "records", _records(one, now)
@@ -72,7 +73,7 @@ def _rows(one: ConsumerStatus, now: datetime) -> Iterator[tuple[str, str]]:
     if (cooldown := state.cooldown_at(now)) is not None:
         yield (
             "left alone",
-            f"until {rfc3339(cooldown.until)}: {cooldown.reason} (to ask now: ctisync sync --now)",
+            f"until {rfc3339(cooldown.until)}: {cooldown.reason} (to ask now: {hint('ctisync sync --now')})",
         )
     if state.snapshot_offset is not None:
         yield "initialised from", f"a snapshot of offset {state.snapshot_offset:,}"
@@ -87,7 +88,7 @@ def _rows(one: ConsumerStatus, now: datetime) -> Iterator[tuple[str, str]]:
     if one.work is not None:
         yield "at work", at_work(one.work, now)
     if (todo := what_to_type(one, now)) is not None:
-        yield "to do", todo
+        yield "to do", hint(todo)
 
 
 def _troubles(one: ConsumerStatus, now: datetime) -> Iterator[tuple[str, str]]:

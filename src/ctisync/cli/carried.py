@@ -1,0 +1,53 @@
+"""A hint acts on what the call acts on: its commands repeat the `--config` and `--consumer` of the call."""
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from functools import partial
+from typing import Any, Final
+
+import typer
+
+from ctisync.console import Console
+from ctisync.harmless import quoted
+
+_QUOTED: Final = r"""'[^']*'|"[^"]*\""""
+_REST: Final = rf"(?:{_QUOTED}|(?![;,:] | \(|\)(?:\W|$)| &&).)*"
+"""Of a command in a hint (`errors.CtisyncError`)."""
+
+
+def with_options(hint: str, taken: Mapping[str, Collection[str]], given: Mapping[str, str]) -> str:
+    """`taken`: the options that each command takes, by its name; `given`: options as they are typed, by their
+    names. A command in the hint that has one already keeps that."""
+
+    def repeated(found: re.Match[str]) -> str:
+        command, rest = found["command"], found["rest"]
+        added = [
+            words for name, words in given.items() if name in taken[command] and f"{name} " not in f"{rest} "
+        ]
+        return " ".join(["ctisync", command, *added]) + rest
+
+    names = "|".join(map(re.escape, sorted(taken, key=len, reverse=True)))
+    return re.sub(rf"(?<![\w/.-])ctisync (?P<command>{names})(?![\w-])(?P<rest>{_REST})", repeated, hint)
+
+
+def carry(context: typer.Context, console: Console) -> None:
+    """From here on hints repeat the options of this call."""
+    config, consumers = context.params.get("config"), context.params.get("consumer")
+    given: dict[str, str] = {}
+    if config is not None:
+        given["--config"] = f"--config {quoted(config)}"
+    if consumers and not isinstance(consumers, str):  # what `forget` removes is not what others work on
+        given["--consumer"] = " ".join(f"--consumer {quoted(each)}" for each in consumers)
+    if given:
+        taken = dict(_options(context.find_root().command))
+        console.hint = partial(with_options, taken=taken, given=given)
+
+
+def _options(group: Any, before: str = "") -> Iterator[tuple[str, set[str]]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _options(command, f"{before}{name} ")
+        else:
+            several = {each.name for each in command.params if getattr(each, "multiple", False)}
+            options = {f"--{each.name}" for each in command.params if each.name in several | {"config"}}
+            yield f"{before}{name}", options & {"--config", "--consumer"}

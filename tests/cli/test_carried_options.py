@@ -1,0 +1,83 @@
+"""A hint acts on the settings and consumers that were named: it repeats `--config` and `--consumer`."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from ctisync.cli.carried import with_options
+from tests.cli.conftest import Ctisync
+from tests.support.feed_simulator import FeedSimulator, unused_port
+
+OPTIONS = {
+    "sync": {"--config", "--consumer"},
+    "init-snapshot": {"--config", "--consumer"},
+    "forget": {"--config"},
+    "config check": {"--config"},
+}
+GIVEN = {"--config": "--config 'my own.toml'", "--consumer": "--consumer vd_4.8.0"}
+BOTH = "--config 'my own.toml' --consumer vd_4.8.0"
+
+
+@pytest.mark.parametrize(
+    ("hint", "printed"),
+    [
+        ("ctisync sync", f"ctisync sync {BOTH}"),
+        ("wait for it, or: ctisync sync --now", f"wait for it, or: ctisync sync {BOTH} --now"),
+        (
+            "ctisync init-snapshot && ctisync sync (loads it anew)",
+            f"ctisync init-snapshot {BOTH} && ctisync sync {BOTH} (loads it anew)",
+        ),
+        ("ctisync sync --config x", "ctisync sync --consumer vd_4.8.0 --config x"),
+        (
+            "ctisync sync --consumer other; then: ctisync sync",
+            f"ctisync sync --config 'my own.toml' --consumer other; then: ctisync sync {BOTH}",
+        ),
+        (
+            "ctisync forget --consumer 'a; b' --yes",
+            "ctisync forget --config 'my own.toml' --consumer 'a; b' --yes",
+        ),
+        ("ctisync config check", "ctisync config check --config 'my own.toml'"),
+        ("ctisync examples opensearch --output roles", "ctisync examples opensearch --output roles"),
+        ("ls -ld /var/lib/ctisync sync", "ls -ld /var/lib/ctisync sync"),
+        ("ctisync synchronous", "ctisync synchronous"),
+    ],
+)
+def test_each_command_in_a_hint_repeats_what_it_takes_and_has_not(hint: str, printed: str) -> None:
+    assert with_options(hint, OPTIONS, GIVEN) == printed
+
+
+@pytest.fixture
+def elsewhere(ctisync: Ctisync, feed: FeedSimulator) -> Path:
+    """Settings of another store than the one of the environment, whose feed is not there."""
+    settings = ctisync.home / "my own.toml"
+    consumers = '[[consumers]]\nindex = "a"\n[[consumers]]\nconsumer = "other"\nindex = "b"\n'
+    settings.write_text(f'cti.url = "http://127.0.0.1:{unused_port()}"\n{consumers}')
+    ctisync.environ.pop("CTISYNC_CTI__URL", None)
+    ctisync.environ.pop("CTISYNC_CONSUMERS", None)
+    return settings
+
+
+def test_what_is_printed_of_other_settings_is_typed_for_those(ctisync: Ctisync, elsewhere: Path) -> None:
+    given = ("--config", str(elsewhere), "--consumer", "other")
+    typed = f"ctisync sync --config '{elsewhere}' --consumer other"
+    assert re.search(rf"to do +{re.escape(typed)}\n", ctisync.run("status", *given, COLUMNS="300").stdout)
+    assert f"try: {typed}\n" in ctisync.run("export", *given).stderr
+    assert f"try: {typed}\n" in ctisync.run("doctor", *given).stdout
+    checks = json.loads(ctisync.run("doctor", *given, "--json").stdout)["checks"]
+    assert typed in [each["to_do"] for each in checks]
+    told = ctisync.run("export", *given, "--log-format", "json").stderr
+    assert json.loads(told.splitlines()[-1])["hint"] == typed
+    assert "try: ctisync sync\n" in ctisync.run("export", CTISYNC_CONFIG="").stderr
+
+
+def test_so_is_what_an_audit_says_to_do(ctisync: Ctisync, feed: FeedSimulator) -> None:
+    settings = ctisync.home / "settings.toml"
+    settings.write_text(f'cti.url = "{feed.url}"\n')
+    given = ("--config", str(settings))
+    assert ctisync.run("sync", "-q", *given).returncode == 0
+    audited = ctisync.run("verify", *given, CTISYNC_CONSUMERS='[{"resources": ["CVE-2004-*"]}]')
+    assert f"to do: ctisync init-snapshot --config {settings} && ctisync sync --config {settings}" in (
+        audited.stdout
+    )

@@ -98,7 +98,7 @@ def opened_feed(settings: Settings, consumer: Consumer, clock: Clock, log: Log) 
 
 def _free_disk_space(settings: Settings, consumer: Consumer) -> "FreeDiskSpace | None":
     """What the store's disk can take. Another machine's is its own business, and how many records a filter
-    leaves nobody knows before they are read."""
+    leaves is not known before they are read."""
     from ctisync.feed.http.pass_limits import FreeDiskSpace
     from ctisync.stores.sqlite.store import free_space_in
 
@@ -130,7 +130,7 @@ def free_disk_space(settings: Settings) -> int:
 
 
 def command_manager(settings: Settings, clock: Clock) -> "CommandManagerClient | None":
-    """Who is told of new content; None when nobody is to be told."""
+    """Who is told of new content; None when none is to be told."""
     wanted, store, place = settings.command_manager, settings.store, settings.place
     urls = settings.command_manager_urls
     if not urls:
@@ -219,7 +219,7 @@ def as_it_holds(state: ConsumerState, settings: Settings, clock: Clock) -> Consu
 
 
 def _check_folder(folder: Path, settings: Settings) -> None:
-    """A folder that somebody configured must be there: a typing error is not to start a second database."""
+    """A folder that is configured must be there: a typing error is not to start a second database."""
     with suppress(PermissionError):  # the store says what is closed
         if folder != settings.state_dir and not folder.is_dir():
             raise ConfigurationError(

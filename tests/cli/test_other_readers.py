@@ -51,7 +51,7 @@ class Ended(NamedTuple):
 
 
 class Reader:
-    """`run` a command as somebody who has no part in the folder; or as its owner, where we are not root."""
+    """`run` a command as a user who has no part in the folder; or as its owner, where we are not root."""
 
     def __init__(self, folder: Path, capture: pytest.CaptureFixture[str]) -> None:
         self.database = folder / "ctisync.db"
@@ -103,7 +103,7 @@ def reader(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
         monkeypatch.setenv("CTISYNC_STORE__URL", f"sqlite:///{made.database}")
         monkeypatch.setenv("CTISYNC_CTI__URL", "http://127.0.0.1:9")
         monkeypatch.setenv("CTISYNC_CTI__RETRY_BUDGET", "0.1")
-        for words in READS.values():  # what they import may lie where nobody else may read
+        for words in READS.values():  # what they import may lie where no other user may read
             main(words)
         for end in ("-wal", "-shm"):
             made.beside(end).unlink(missing_ok=True)

@@ -63,7 +63,7 @@ def assert_no_pass_can_write(ctisync: Ctisync, words: str) -> None:
 @pytest.mark.parametrize("which", ["file", "folder"])
 @pytest.mark.usefixtures("stored")
 def test_a_file_that_its_owner_cannot_write_is_critical(ctisync: Ctisync, which: str) -> None:
-    """Whoever looks: monitoring is another user than the one of the passes, or root."""
+    """For each user who looks: monitoring is another one than the one of the passes, or root."""
     path = ctisync.database if which == "file" else ctisync.database.parent
     if os.geteuid() == 0:
         for each in (ctisync.database, ctisync.database.parent):

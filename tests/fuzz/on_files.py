@@ -60,7 +60,7 @@ STATE: Final = ConsumerState(
 )
 
 DEEP: Final = b'{"offset":1,"x":' + b"[" * 1200
-"""Deeper than the decoder goes, in a field that nobody knows."""
+"""Deeper than the decoder goes, in a field that is not known."""
 
 NAMES: Final = tuple(f'"{name}":'.encode() for name in ConsumerState.__struct_fields__)
 TOKENS: Final = (

@@ -89,7 +89,7 @@ class Process:
                 self.around(stack.close)
 
     def bury(self) -> None:
-        """Close at last what was left open; nobody looks at the store any more."""
+        """Close at last what was left open; the store is not looked at any more."""
         self._left.close()
 
 

@@ -168,7 +168,7 @@ def test_a_link_planted_under_the_name_is_not_followed(tmp_path: Path) -> None:
 
 
 def test_a_file_that_has_another_name_is_neither_locked_nor_emptied(tmp_path: Path) -> None:
-    """One of this user's own that somebody has linked under the lock's name."""
+    """One of this user's own that was linked under the lock's name."""
     victim, path = tmp_path / "victim", tmp_path / "x.lock"
     victim.write_text("precious")
     path.hardlink_to(victim)

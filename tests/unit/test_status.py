@@ -48,7 +48,7 @@ BROUGHT = but(last_offset=None, checked_at=None)
 def test_where_no_feed_can_be_asked_an_age_that_is_asked_for_counts_from_the_load(
     warn: str | None, crit: str | None, code: int
 ) -> None:
-    """Behind an air gap somebody brings a snapshot every week, and monitoring tells when he has not."""
+    """Behind an air gap a snapshot is brought every week, and monitoring tells when it was not."""
     line, found = check(status(BROUGHT), NOW, thresholds(None, None, warn, crit))
     assert found == code
     assert "offset 100, the feed was never asked, last changed 30 hours ago" in line

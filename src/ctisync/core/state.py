@@ -182,7 +182,7 @@ class Standing(msgspec.Struct, frozen=True):
 
 
 STALE: Final = timedelta(hours=24)
-"""A content that was last known to be in step longer ago than this is stale, if nobody says otherwise."""
+"""A content that was last known to be in step longer ago than this is stale by default."""
 
 
 def in_step_at(
@@ -250,7 +250,7 @@ def load_abandoned(state: ConsumerState) -> ConsumerState:
 
 
 def content_gone(state: ConsumerState) -> ConsumerState:
-    """The store does not hold the content of which the state speaks: somebody has removed it."""
+    """The store does not hold the content of which the state speaks: it was removed."""
     return msgspec.structs.replace(state, offset=0, content=False, range_to=None)
 
 

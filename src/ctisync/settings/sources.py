@@ -58,7 +58,7 @@ class Secret:
 
 
 class SetValue(msgspec.Struct, frozen=True):
-    """One setting that somebody set, and where: `config.toml: cti.url` or `CTISYNC_CTI__URL`.
+    """One setting that was set, and where: `config.toml: cti.url` or `CTISYNC_CTI__URL`.
 
     `file` is the one that the value itself stands in.
     """
@@ -227,8 +227,8 @@ def _typed(kind: Any, value: Any, origin: str, strict: bool = True) -> Any:
     try:
         # What one setting takes is no Struct, and no thread runs yet.
         return msgspec.convert(value, kind, strict=strict, dec_hook=_from_str)  # noqa: TID251
-    except (msgspec.ValidationError, RuntimeError):  # RuntimeError: a ~user whom nobody knows
-        # Not from it: the library may repeat the value, which somebody has set in the wrong place.
+    except (msgspec.ValidationError, RuntimeError):  # RuntimeError: no such ~user
+        # Not from it: the library may repeat the value, which may be set in the wrong place.
         raise ConfigurationError(f"{origin}: expected {expected(kind)}") from None
 
 
@@ -283,7 +283,7 @@ def expected(kind: Any) -> str:
 
 
 def _unknown(message: str, name: str, valid: list[str]) -> ConfigurationError:
-    from difflib import get_close_matches  # only when somebody has mistyped
+    from difflib import get_close_matches  # only where a name is mistyped
 
     near = get_close_matches(name, valid, n=1)
     if near:

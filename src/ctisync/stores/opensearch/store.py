@@ -111,8 +111,8 @@ class OpenSearchStore:
         generations = self._generations(consumer)
         missing = _is_another(consumer, entry, inventory)
         if entry.lease is None:
-            # Whoever puts up a fence has a lease; one that stays without it was put up by a request that was
-            # done after its pass had gone.
+            # A writer that puts up a fence has a lease; one that stays without it was put up by a request
+            # that was done after its pass had gone.
             left = any(map(generations.fences, inventory.generations.values()))
         else:
             left = is_dead(entry.lease, myself(self._host_lock))
@@ -126,7 +126,7 @@ class OpenSearchStore:
         free = lease is None or may_be_taken(lease, server_time(self._client), self._lease_ttl, None)
         stored = msgspec.structs.replace(seen.entry.state, unsettled=state.unsettled)
         if free and invariants.only_looked(stored, state):
-            # The write_id stays: a writer that looks for his own must go on finding it.
+            # The write_id stays: a writer that looks for its own must go on finding it.
             document.write(seen, msgspec.structs.replace(seen.entry, state=state))
 
     @contextmanager

@@ -1,7 +1,7 @@
 """SQLite: one file, one writer, each step of a pass one transaction.
 
 Content rows belong to a generation and each consumer's row points to the live one. A new content is
-committed piece by piece into a generation that nobody reads, and goes live together with its state.
+committed piece by piece into a generation that is not read, and goes live together with its state.
 """
 
 import sqlite3

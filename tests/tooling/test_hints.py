@@ -22,6 +22,7 @@ OURS: Final = {
     "typed": "what Curl writes, which quotes",
     "_STORE_URLS": "a text of our own",
     "context.command_path": "words of our own command line",
+    "self.context.command_path": "the same",
     "path": "the same",
     "scheme": "http or https",
     "instead": "names of settings",

@@ -17,6 +17,7 @@ TYPED: Final = {
     "locks.py: claimed(path) or f'while no pass runs": "a link in the place of the lock",
     "stores/opensearch/store.py: LOAD_ANEW": "a foreign document",
     "stores/opensearch/client.py: blocks.lifted(": "the content is read-only",
+    "stores/opensearch/client.py: blocks.limit_raised(": "as many shards as may be",
     "stores/opensearch/diagnose.py: blocks.lifted(": "the content is read-only",
     "stores/opensearch/diagnose.py: mended(": "a template adds an alias",
     "stores/opensearch/generations.py: mended(": "a template adds an alias",

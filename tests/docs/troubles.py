@@ -78,6 +78,25 @@ def old_template_with_an_alias(stage: Stage) -> None:
     stage.node.request("DELETE", f"/{live(stage)}")
 
 
+def alias_moved_back(stage: Stage) -> None:
+    """To the generation that was replaced last."""
+    first = live(stage)
+    assert stage.passes("init-snapshot") == 0
+    change_aliases(
+        stage,
+        {"remove": {"index": live(stage), "alias": ALIAS}},
+        {"add": {"index": first, "alias": ALIAS}},
+    )
+
+
+def as_many_shards_as_may_be(how: str) -> Callable[[Stage], None]:
+    def bring_about(stage: Stage) -> None:
+        stage.node.request("PUT", "/_cluster/settings", {how: {"cluster.max_shards_per_node": 1}})
+        stage.node.request("DELETE", f"/{live(stage)}")
+
+    return bring_about
+
+
 def no_new_indices(stage: Stage) -> None:
     stage.node.request("PUT", "/_cluster/settings", {"persistent": {"cluster.blocks.create_index": True}})
     stage.node.request("DELETE", f"/{live(stage)}")
@@ -103,6 +122,7 @@ def unblock(stage: Stage) -> None:
     for how in ("persistent", "transient"):
         for each in ("read_only", "read_only_allow_delete", "create_index"):
             stage.node.request("PUT", "/_cluster/settings", {how: {f"cluster.blocks.{each}": None}})
+        stage.node.request("PUT", "/_cluster/settings", {how: {"cluster.max_shards_per_node": None}})
     for each in ("read_only", "read_only_allow_delete", "read", "write", "metadata"):
         stage.node.request("PUT", "/_all/_settings", {f"index.blocks.{each}": None})
 
@@ -148,6 +168,9 @@ ON_A_NODE: Final[Troubles] = {
     "an index in the place of the alias": (index_in_the_place_of_the_alias, ("verify",)),
     "a template adds an alias": (template_with_an_alias, ("sync", "doctor")),
     "an old template adds an alias": (old_template_with_an_alias, ("sync",)),
+    "the alias moved to another generation": (alias_moved_back, ("status", "doctor")),
+    "as many shards as may be": (as_many_shards_as_may_be("persistent"), ("sync",)),
+    "as many shards as may be for now": (as_many_shards_as_may_be("transient"), ("sync",)),
     "no new indices": (no_new_indices, ("sync", "doctor")),
     "the content is read-only": (block("read_only", "the content"), ("sync", "verify", "doctor")),
     "the content takes no writes": (block("write", "the content"), ("sync",)),

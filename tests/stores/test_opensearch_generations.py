@@ -16,6 +16,7 @@ from ctisync.errors import ConfigurationError, ForeignIndex, StoreUnavailable
 from ctisync.stores.opensearch.generations import Layout
 from ctisync.stores.opensearch.store import OpenSearchStore
 from ctisync.stores.opensearch.writer import OpenSearchWriter
+from tests.contract.test_history import account
 from tests.stores import opensearch_kit as kit
 from tests.support.opensearch_node import OpenSearchNode
 from tests.support.records import record
@@ -67,7 +68,7 @@ def test_a_template_for_the_alias_does_not_reach_what_lies_behind_it(
 
 
 def test_warnings_of_the_server_are_not_printed(node: OpenSearchNode, store: OpenSearchStore) -> None:
-    """It warns whoever makes an index that two templates of old fit; a good pass is silent."""
+    """It warns each client that makes an index that two templates of old fit; a good pass is silent."""
     for name in ("one", "two"):
         node.request("PUT", f"/_template/{name}", {"index_patterns": ["ctisync*"], "settings": {}})
     with warnings.catch_warnings(record=True) as printed:
@@ -329,3 +330,29 @@ def test_another_program_that_writes_to_the_content_stops_the_range(
             kit.apply_unread(writer, [Delete("CVE-1", 15)], 20)
     state = store.look(consumer)
     assert (state.offset, state.range_to) == (10, 20)
+
+
+@pytest.mark.parametrize("which", ["content", "copies", "history"])
+def test_an_index_that_is_one_too_many_for_the_cluster_is_told_as_a_full_store(
+    store: OpenSearchStore, node: OpenSearchNode, which: str
+) -> None:
+    """No template is in the way: the cluster has as many shards as it may have."""
+    consumer = kit.new_consumer()
+    kit.initialise(store, consumer, [A, B], 10)  # a shard of its own, and the one of the state
+    limit = 3 if which == "copies" else 2
+    node.request("PUT", "/_cluster/settings", {"persistent": {"cluster.max_shards_per_node": limit}})
+
+    def make_one_more() -> None:
+        if which == "history":
+            store.remember(account(consumer, 1), 10, 30.0)
+            return
+        with closing(kit.open_store(node, layout=Layout(replicas=int(which == "copies")))) as another:
+            kit.initialise(another, consumer, [A, B], 20)
+
+    try:
+        with pytest.raises(StoreUnavailable, match="has as many shards as it may have") as caught:
+            make_one_more()
+    finally:
+        node.request("PUT", "/_cluster/settings", {"persistent": {"cluster.max_shards_per_node": None}})
+    assert "cluster.max_shards_per_node" in str(caught.value.hint)
+    assert "template" not in str(caught.value.hint)

@@ -1,7 +1,7 @@
 """Blocks: settings of an index or of the cluster that forbid writes, or more, and how a person lifts them.
 
 OpenSearch sets two of them itself when a disk is nearly full, and takes them away when there is room; people
-set any of them.
+set any of them. And the limit on the shards that a cluster has, beyond which no index is made.
 """
 
 import re
@@ -22,6 +22,9 @@ _NUMBERED: Final = {
     "13": "cluster.blocks.read_only_allow_delete",
 }
 """The settings by the numbers that their blocks bear in what OpenSearch says of them."""
+
+_LIMIT: Final = "cluster.max_shards_per_node"
+_TOO_MANY: Final = re.compile(r"currently has \[(\d+)\]/\[(\d+)\] maximum (?:\w+ )?shards open")
 
 _OF_A_FULL_DISK: Final = frozenset({"cluster.blocks.create_index", "index.blocks.read_only_allow_delete"})
 
@@ -56,3 +59,19 @@ def lifted(curl: Curl, names: Collection[str]) -> str:
             typed.append(curl.mends("PUT", f"/{_OURS}/_settings?{_SOME}", {name: None}))
     first = "free disk space, then: " if of_a_full_disk(names) else ""
     return first + "; ".join(typed) + SYNC
+
+
+def is_limit(reason: str | None) -> bool:
+    """Whether a request was refused since the cluster has as many shards as it may have."""
+    return _TOO_MANY.search(reason or "") is not None
+
+
+def limit_raised(curl: Curl, reason: str | None, data_nodes: int) -> str:
+    """What to type to have room for a hundred shards more on each node. A transient value goes before a
+    persistent one, so it is taken away."""
+    found = _TOO_MANY.search(reason or "")
+    there = max(map(int, found.groups())) if found else 1000 * data_nodes
+    limit = -(-there // data_nodes) + 100
+    body = {"persistent": {_LIMIT: limit}, "transient": {_LIMIT: None}}
+    typed = curl.mends("PUT", "/_cluster/settings", body)
+    return f"remove indices that are needed no more, or raise {_LIMIT}: {typed}{SYNC}"

@@ -8,7 +8,7 @@ all of them are sent again after a lost connection, a time-out or a busy node.
 import math
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Final, Protocol, TypeVar
 from urllib.parse import quote, unquote
 
@@ -59,6 +59,11 @@ class Problem(msgspec.Struct, frozen=True):
         return self.type in _BLOCKS and "SERVICE_UNAVAILABLE" not in (self.reason or "")
 
     @property
+    def is_of_too_many_shards(self) -> bool:
+        """A limit of the cluster, which a person raises, or makes room below."""
+        return blocks.is_limit(self.reason)
+
+    @property
     def is_refusal(self) -> bool:
         """What one item of a reply may say while the others are done: a role permits no more."""
         return self.type == "security_exception"
@@ -77,6 +82,13 @@ class Problem(msgspec.Struct, frozen=True):
         cause = self.caused_by.reason if self.caused_by else None
         text = ": ".join(part for part in (self.type, self.reason, cause) if part) or "no reason given"
         return text if len(text) <= _REASON_CHARACTERS else text[:_REASON_CHARACTERS] + "…"
+
+
+class _Health(msgspec.Struct, frozen=True):
+    number_of_data_nodes: int
+
+
+_health_decoder: Final = msgspec.json.Decoder(_Health)
 
 
 class OpenSearchReply(msgspec.Struct, frozen=True):
@@ -176,6 +188,16 @@ class Client:
             hint = f"look at: {self.curl.looks('/_all/_settings?filter_path=*.*.*.blocks')}"
         return StoreUnavailable(f"OpenSearch at {self.url} {told}: {problem}", hint=hint)
 
+    def _too_many_shards(self, problem: Problem) -> StoreUnavailable:
+        nodes = 1
+        with suppress(CtisyncError):  # each has as many; without the right to ask, the limit is the larger
+            reply = self.call("GET", "/_cluster/health?filter_path=number_of_data_nodes", within=HURRY)
+            nodes = max(1, self.read(reply, _health_decoder).number_of_data_nodes)
+        return StoreUnavailable(
+            f"OpenSearch at {self.url} has as many shards as it may have: {problem}",
+            hint=blocks.limit_raised(self.curl, problem.reason, nodes),
+        )
+
     def not_permitted(
         self, problem: Problem, method: str, target: str, on: Iterable[str] = ()
     ) -> AccessRefused:
@@ -232,6 +254,8 @@ class Client:
         status, problem = reply.status, reply.problem
         if problem.is_block:
             return self.blocked(problem)
+        if problem.is_of_too_many_shards:
+            return self._too_many_shards(problem)
         if status == 401 and self.curl.client_cert is not None and self.curl.username is None:
             return AccessRefused(
                 f"OpenSearch at {self.url} takes no client certificate {self.curl.client_cert} (401)",

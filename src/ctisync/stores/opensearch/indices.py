@@ -53,11 +53,14 @@ def put_index(
     client: Client, name: str, body: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> OpenSearchReply:
     """The reply to an index being made with `settings` (named without `index.`) and all that is pinned, but
-    for what this OpenSearch does not know. Its status is 400 when that is refused, or the index is there."""
+    for what this OpenSearch does not know. Its status is 400 when that is refused, or the index is there.
+    Raises StoreUnavailable when the cluster has as many shards as it may have."""
     wanted = {**PINNED, **settings}
     while True:
         named = {f"index.{setting}": value for setting, value in wanted.items()}
         reply = client.call("PUT", path(name), {**body, "settings": named}, allow={400})
+        if reply.problem.is_of_too_many_shards:
+            raise client.refusal(reply, "PUT", path(name))
         unknown = _UNKNOWN.search(reply.problem.reason or "") if reply.status == 400 else None
         if unknown is None or wanted.pop(unknown[1], None) is None:
             return reply
@@ -74,7 +77,7 @@ def create_index(client: Client, name: str, replicas: int, mappings: Mapping[str
 
 def to_mend(settings: Mapping[str, str]) -> dict[str, Any]:
     """What an index of ours should have and has not, of its settings by their flat names: it was made by an
-    earlier version, or somebody has changed it."""
+    earlier version, or was changed."""
     return {
         f"index.{name}": PINNED[name]
         for name in _MENDED

@@ -58,7 +58,7 @@ LEAKS: Final = {
     "state/ctisync.db": "connect('state/ctisync.db').execute('CREATE TABLE x AS SELECT ? AS y', (token,))",
     "tmp/deep/down": "os.makedirs('tmp/deep'); open('tmp/deep/down', 'wb').write(token)",
     f"the name of {TOKEN.codes[0]}": "open(os.environ['CODE'], 'wb')",
-    "command lines": "run([sys.executable, '-c', 'import time; time.sleep(0.5)', os.environ['CODE']])",
+    "command lines": "run([sys.executable, '-c', 'import time; time.sleep(3)', os.environ['CODE']])",
 }
 
 PROGRAM: Final = """

@@ -15,11 +15,18 @@ def seconds_to_the_end(running: "subprocess.Popen[Any]", since: float) -> float:
     Those in which it was ready and other processes had the processors do not count, where Linux tells.
     """
     before = _delay(running.pid)
-    while os.waitid(os.P_PID, running.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is None:
+    while not _has_ended(running):
         if time.monotonic() - since > HANGS:
             running.kill()
         time.sleep(0.005)
     return time.monotonic() - since - (_delay(running.pid) - before)
+
+
+def _has_ended(running: "subprocess.Popen[Any]") -> bool:
+    """`send_signal` takes the exit status of a process that has ended before."""
+    if running.returncode is not None:
+        return True
+    return os.waitid(os.P_PID, running.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
 
 
 def _delay(pid: int) -> float:

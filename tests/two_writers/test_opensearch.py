@@ -67,15 +67,17 @@ def test_a_lease_that_ran_out_while_its_holder_was_stopped_is_taken_and_he_notic
 ) -> None:
     """The other one is another host: he must wait for the lease to end, and is refused until then."""
     place, told = Place(opensearch_2.url, kit.new_consumer(), steals=False, ttl=3.0), tmp_path / "told"
+    began = time.monotonic()
     first = Pass(place, moment, told, stops_at=moment)
     assert first.stopped()
     try:
         codes = [run_here(place, moment, told)[0]]
+        in_time = time.monotonic() - began < place.ttl
         while codes[-1] != 0:
             assert codes[-1] == AnotherPass.exit_code
             time.sleep(0.2)
             codes.append(run_here(place, moment, told)[0])
-        assert len(codes) > 1, "the lease was not waited for"
+        assert len(codes) > 1 or not in_time, "the lease was not waited for"
         first.go_on()
         ended = first.ended()
         assert ended.code == AnotherPass.exit_code

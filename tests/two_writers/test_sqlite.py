@@ -40,7 +40,7 @@ def test_while_one_pass_runs_seven_others_end_at_once_with_4_and_say_who_it_is(t
         populate(feed.history, 20)
         feed.publish_snapshot()
         churn(feed.history, 30)
-        feed.fail("info", failures.stall(30))
+        feed.fail("info", failures.stall(600))
         first = sync(tmp_path, feed)
         while not feed.asked("info"):
             assert first.poll() is None

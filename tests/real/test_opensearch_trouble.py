@@ -71,7 +71,7 @@ def test_a_full_disk_is_7_at_once_and_the_offset_stays(followed: Followed, node:
     seconds = time.monotonic() - began
 
     assert full.returncode == 7
-    assert "takes no writes, its disk is probably full" in full.stderr
+    assert "accepts no writes, its disk is probably full" in full.stderr
     assert seconds < 30
     assert followed.offset == reached
     followed.assert_holds(reached)

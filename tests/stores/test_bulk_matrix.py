@@ -115,9 +115,9 @@ class Played:
         kit.load(self.writer, CONSUMER, SNAPSHOT, 50)
 
 
-FULL: Final = "takes no writes, its disk is probably full: cluster_block_exception"
+FULL: Final = "accepts no writes, its disk is probably full: cluster_block_exception"
 OVERLOADED: Final = "is overloaded"
-NOT_BELIEVED: Final = "none is believed|does not account for|cannot be read"
+NOT_BELIEVED: Final = "counts none of them as written|does not account for|cannot be read"
 REFUSED: Final = r"refuses record CVE-\d"
 
 OF_ITEMS: Final = {
@@ -138,7 +138,7 @@ OF_A_WHOLE: Final = {
     "404": "does not answer like OpenSearch",
     "404 index": "does not answer like OpenSearch",
     "409": r"refuses a request \(409\)",
-    "413": "record CVE-1 has .* bytes, more than OpenSearch takes",
+    "413": "record CVE-1 has .* bytes, more than OpenSearch accepts",
     "429 load": OVERLOADED,
     "429 block": FULL,
     "500": r"refuses a request \(500\)",

@@ -228,7 +228,9 @@ def test_who_has_lost_the_lease_writes_nothing_and_is_told_who_has_it(node: Smal
     node.put(lambda entry: msgspec.structs.replace(entry, lease=lease()))
     before = node.fields
     for _ in range(2):  # the second time with the new holder's document before its eyes
-        with pytest.raises(AnotherPass, match=r"lease of this one; now another pass .* root on other-host"):
+        with pytest.raises(
+            AnotherPass, match=r"over this pass's lease; now another pass .* root on other-host"
+        ):
             holder.lease.commit(moved_on)
     assert node.fields == before
     with pytest.raises(AnotherPass):
@@ -241,7 +243,7 @@ def test_who_finds_the_lease_released_by_somebody_else_writes_nothing(node: Smal
     holder.lease.acquire(unchanged)
     node.put(lambda entry: msgspec.structs.replace(entry, lease=None))
     before = node.fields
-    with pytest.raises(AnotherPass, match=r"taken over the lease of this one$"):
+    with pytest.raises(AnotherPass, match=r"taken over this pass's lease$"):
         holder.lease.look()
     with pytest.raises(AnotherPass):
         holder.lease.commit(moved_on)

@@ -233,7 +233,7 @@ def test_a_url_that_makes_no_sense_is_a_setting_to_mend(url: str) -> None:
 
 
 def test_a_password_in_the_url_is_refused_without_being_shown() -> None:
-    with pytest.raises(ConfigurationError, match=r"store\.url holds a user or a password") as refused:
+    with pytest.raises(ConfigurationError, match=r"store\.url contains a user or a password") as refused:
         OpenSearchStore(["https://admin:canary@host:9200"], FakeClock())
     assert "canary" not in f"{refused.value}{refused.value.hint}"
 

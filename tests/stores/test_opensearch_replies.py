@@ -167,7 +167,7 @@ def test_a_busy_node_gets_smaller_bodies_and_in_the_end_no_more() -> None:
 def test_a_full_disk_ends_the_pass_at_once(reply: OpenSearchReply) -> None:
     transport, clock = Scripted(reply), FakeClock()
     client = Client(transport, "http://127.0.0.1:9200", clock)
-    with pytest.raises(StoreUnavailable, match="takes no writes, its disk is probably full"):
+    with pytest.raises(StoreUnavailable, match="accepts no writes, its disk is probably full"):
         Records(client, clock).send("ctisync-w-1", [A])
     assert clock.slept == []
 

@@ -137,7 +137,7 @@ def test_an_index_of_states_without_room_for_ours_is_named(
     clean_node: OpenSearchNode, store: OpenSearchStore
 ) -> None:
     clean_node.request("PUT", "/wazuh-context", {"mappings": {"properties": {"vd_4": {"type": "keyword"}}}})
-    with pytest.raises(ConfigurationError, match="wazuh-context has no place for the state"):
+    with pytest.raises(ConfigurationError, match="index wazuh-context does not permit the state"):
         a_whole_life(store, kit.new_consumer())
 
 

@@ -111,7 +111,7 @@ def test_a_redirect_takes_neither_request_nor_login_elsewhere(
 
     ended, _ = _play(passes, f"redirect {status}", away)
 
-    end = End(3, rf"answers with a redirect \({status}\), which is not followed", "set store.url")
+    end = End(3, rf"answers with a redirect \({status}\); ctisync does not follow it", "set store.url")
     _judge(ended, end, tally)
     assert stranger.connections == 0
     tally.add_stranger()

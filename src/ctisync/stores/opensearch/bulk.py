@@ -1,8 +1,8 @@
-"""Records on their way in and out: bulks whose replies account for every item, and reads by name.
+"""Records of a generation: written in bulks whose replies are checked item by item, and read by name.
 
-A bulk's status says nothing about its items, so each reply is held against what was sent: how many
-items, in which order, which id, which status. Index operations carry the record's offset as an external
-version and deletes the sequence number that was read, so a bulk that is sent twice has one effect.
+A bulk's status says nothing about its items. So each reply is compared with the request: the number of
+items, their order, each id and each status. Index operations carry the record's offset as an external
+version, deletes the sequence number that was read. A bulk that is sent twice therefore has one effect.
 """
 
 from collections import deque
@@ -19,16 +19,17 @@ from ctisync.stores.opensearch.bulk_actions import BulkAction, RecordVersion, Se
 from ctisync.stores.opensearch.bulk_pool import USUAL_PACE, BulkPool, Pace
 from ctisync.stores.opensearch.client import Client, Problem, path
 
-# A node waits so long for a shard that is away, and then says so: well within the client's time-out.
+# `timeout`: how long a node waits for a shard that is missing before it reports that. It is well below the
+# client's time-out.
 _BULK_QUERY: Final = (
     "require_alias=true&timeout=10s&filter_path="
     "items.*._id,items.*.status,items.*._version,items.*._seq_no,items.*._primary_term,"
     "items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason"
 )
 _NAMES_A_READ: Final = MAX_RANGE
-"""So that a range is read by one request."""
+"""One request reads a whole range."""
 _PAUSES: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 8.0)
-"""Seconds before what a busy node turned away is sent again, in smaller bodies."""
+"""Seconds before items that a busy node rejected are sent again, in smaller bodies."""
 
 
 class _Item(msgspec.Struct, frozen=True):
@@ -73,9 +74,9 @@ _head_decoder: Final = msgspec.json.Decoder(_Head)
 
 
 class Records:
-    """The records of a generation, reached through the fence that each call names.
+    """The records of a generation. Each call names the fence through which it reaches them.
 
-    Raises AnotherPass when the fence is gone: somebody has taken over, nothing was written.
+    Raises AnotherPass if the fence is gone: another pass has taken over, and nothing was written.
     """
 
     def __init__(self, client: Client, clock: Clock, pace: Pace = USUAL_PACE) -> None:
@@ -84,32 +85,35 @@ class Records:
         self.pace = pace
 
     def read(self, fence: str, names: Collection[str]) -> dict[str, tuple[Record, RecordVersion]]:
-        """Those of these records that there are, as last written, and which version each of them is."""
+        """The stored records among `names`, as last written, each with its version.
+
+        Raises StoreUnavailable if another program altered one, naming the record.
+        """
         found = {}
         for each in self._get(fence, names, ""):
             record = Record(name=each.id, offset=each.version, line=bytes(each.source))
             head = self._head(record)
             if (head.name, head.offset) != (record.name, record.offset):
                 raise StoreUnavailable(
-                    f"record {record.name} was altered by another program: it says offset {head.offset}, "
-                    f"version {record.offset} is stored",
+                    f"another program altered record {record.name}: its line has offset {head.offset}, "
+                    f"its stored version is {record.offset}",
                     hint=LOAD_ANEW,
                 )
             found[each.id] = (record, each.stored)
         return found
 
     def versions(self, fence: str, names: Collection[str]) -> dict[str, RecordVersion]:
-        """Which version of these records there is, for those that there are."""
+        """The versions of the stored records among `names`."""
         return {each.id: each.stored for each in self._get(fence, names, "_source=false")}
 
     def pool(self, fence: str, meanwhile: Callable[[], None]) -> BulkPool:
-        """To send many bulks, several at once; `meanwhile` is called every second of waiting for them."""
+        """A pool that sends several bulks at once. It calls `meanwhile` every second while it waits."""
         return BulkPool(lambda actions: self.send(fence, actions), self.pace, self._clock, meanwhile)
 
     def send(self, fence: str, actions: Sequence[BulkAction]) -> Sent:
-        """Send a bulk and check each item; what a busy node turns away is sent again.
+        """Send a bulk and check each item. Items that a busy node rejects are sent again.
 
-        Raises StoreUnavailable for anything that the reply doesn't confirm, naming the record.
+        Raises StoreUnavailable for any item that the reply does not confirm, naming the record.
         """
         sent = Sent()
         waiting = deque([actions] if actions else [])
@@ -121,7 +125,7 @@ class Records:
             if reply.status == 413:
                 if len(part) == 1:
                     raise StoreUnavailable(
-                        f"record {part[0].name} has {part[0].size} bytes, more than OpenSearch takes",
+                        f"record {part[0].name} has {part[0].size} bytes, more than OpenSearch accepts",
                         hint="raise http.max_content_length in opensearch.yml",
                     )
                 waiting.extendleft(reversed(_halves(part)))
@@ -140,11 +144,11 @@ class Records:
     def _check(
         self, fence: str, actions: Sequence[BulkAction], reply: _BulkReply, sent: Sent
     ) -> list[BulkAction]:
-        """Adds to `sent` what the reply confirms; the actions that a busy node has turned away."""
+        """Add to `sent` what the reply confirms. Returns the actions that a busy node rejected."""
         if len(reply.items) != len(actions):
             raise StoreUnavailable(
-                f"OpenSearch answered {counted(len(reply.items), 'item')} to a bulk of {len(actions)}; "
-                "none is believed"
+                f"OpenSearch answered a bulk of {len(actions)} with {counted(len(reply.items), 'item')}; "
+                "ctisync counts none of them as written"
             )
         busy = []
         for action, answered in zip(actions, reply.items, strict=True):
@@ -166,7 +170,7 @@ class Records:
         return busy
 
     def _is_conflict(self, fence: str, action: BulkAction, status: int, problem: Problem) -> bool:
-        """True for a conflict, False for a busy node; anything else is raised."""
+        """True for a conflict, False for a busy node. Raises for every other error."""
         if problem.is_missing_index:
             raise fence_is_gone()
         if problem.is_block:
@@ -186,7 +190,7 @@ class Records:
         pause = next(pauses, None)
         if pause is None:
             raise StoreUnavailable(
-                f"OpenSearch at {self._client.url} is overloaded and turns writes away; try again later"
+                f"OpenSearch at {self._client.url} is overloaded and rejects writes; try again later"
             )
         self._clock.sleep(pause)
 
@@ -217,7 +221,7 @@ class Records:
             return _head_decoder.decode(record.line)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise StoreUnavailable(
-                f"record {record.name} was altered by another program: {error}", hint=LOAD_ANEW
+                f"another program altered record {record.name}: {error}", hint=LOAD_ANEW
             ) from error
 
 
@@ -239,4 +243,5 @@ def _halves(actions: Sequence[BulkAction]) -> list[Sequence[BulkAction]]:
 
 
 def fence_is_gone() -> AnotherPass:
-    return AnotherPass("another pass has taken over; what this one sends has no effect any more")
+    """The error of a request whose fence no longer exists."""
+    return AnotherPass("another pass has taken over; this pass can no longer write")

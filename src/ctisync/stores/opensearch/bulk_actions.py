@@ -1,4 +1,4 @@
-"""What is done to records: the items of a bulk, and what became of them."""
+"""The items of a bulk, and their results."""
 
 from collections.abc import Iterable
 from itertools import chain
@@ -10,8 +10,8 @@ from ctisync.core.model import Record
 
 
 class BulkAction(msgspec.Struct, frozen=True):
-    """One item of a bulk. `parts` are its line, or its two lines, with newlines: a record's own line is the
-    largest by far, and copied only when the bulk is sent."""
+    """One item of a bulk. `parts` are the pieces of its one or two lines, with newlines: a record's line is
+    the largest part by far, and is copied only when the bulk is sent."""
 
     kind: Literal["index", "delete"]
     name: str
@@ -20,12 +20,13 @@ class BulkAction(msgspec.Struct, frozen=True):
 
     @property
     def size(self) -> int:
-        """Bytes."""
+        """Bytes in the body of a bulk."""
         return sum(map(len, self.parts))
 
 
 class RecordVersion(msgspec.Struct, frozen=True):
-    """Which version of a record stands in the store; `version` is the record's offset."""
+    """The version of a record that the store holds. `version` is the record's offset; the other two are
+    OpenSearch's sequence number and primary term."""
 
     version: int
     seq_no: int
@@ -33,8 +34,12 @@ class RecordVersion(msgspec.Struct, frozen=True):
 
 
 class Sent(msgspec.Struct):
-    """What became of a bulk: how many records are new, how each that was written now stands (None: it is
-    gone), which actions met another version, and how often a busy node turned some away first."""
+    """The result of a bulk.
+
+    `created`: the number of new records. `stands`: the stored version of each record that was written, None
+    for a deleted one. `conflicts`: actions that met another version. `turned_away`: how often a busy node
+    rejected some items first.
+    """
 
     created: int = 0
     stands: dict[str, RecordVersion | None] = {}
@@ -43,17 +48,19 @@ class Sent(msgspec.Struct):
 
 
 def index(record: Record) -> BulkAction:
+    """Write the record, unless one with an offset as high is stored."""
     head = b'{"index":{"_id":%b,"version":%d,"version_type":"external"}}\n'
     line = head % (msgspec.json.encode(record.name), record.offset)
     return BulkAction("index", record.name, record.offset, (line, record.line, b"\n"))
 
 
 def delete(name: str, offset: int, stored: RecordVersion) -> BulkAction:
+    """Delete the record, if it still has the version `stored`."""
     head = b'{"delete":{"_id":%b,"if_seq_no":%d,"if_primary_term":%d}}\n'
     line = head % (msgspec.json.encode(name), stored.seq_no, stored.primary_term)
     return BulkAction("delete", name, offset, (line,))
 
 
 def body(actions: Iterable[BulkAction]) -> bytes:
-    """What is sent of these."""
+    """The request body of a bulk of these actions."""
     return b"".join(chain.from_iterable(action.parts for action in actions))

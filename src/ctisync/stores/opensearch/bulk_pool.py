@@ -1,7 +1,7 @@
-"""Bulks that are under way at once, each on a thread of its own; one by one where there are no threads.
+"""Several bulks in flight at once, each on its own thread; one after the other if no thread can be started.
 
-Of two lines with one name the first one sent may decide, so that no two bulks which have a name in common
-are ever under way together. How many there are, and how large, follows what the node takes.
+Two bulks that have a record name in common are never in flight together: the order in which the node
+executes them would decide. The number of bulks and their size adapt to the node's load.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -14,17 +14,17 @@ from ctisync.stores.shutdown import is_stop
 from ctisync.threads import beside
 
 SMALLEST: Final = 500_000
-"""Bytes: a bulk is not made smaller than that for a busy node's sake."""
+"""Bytes. A busy node does not make bulks smaller than this."""
 
 _AT_FIRST: Final = 2
 _SLOW: Final = 10.0
-"""Seconds: a node that takes longer for a bulk has too much to do."""
+"""Seconds. A node that takes longer for a bulk counts as busy."""
 _A_WHILE: Final = 1.0
-"""Seconds of waiting before what has to be done meanwhile is done."""
+"""Seconds of waiting between two calls of `meanwhile`."""
 
 
 class Pace(NamedTuple):
-    """The most bulks that are under way at once, and the bytes of one."""
+    """The highest number of bulks in flight at once, and the bytes of one."""
 
     senders: int = 4
     bulk_bytes: int = 3_000_000
@@ -34,7 +34,7 @@ USUAL_PACE: Final = Pace()
 
 
 class _Back(NamedTuple):
-    """A bulk that is over: its reply, or what was raised."""
+    """A finished bulk: its reply, or the error that was raised."""
 
     names: frozenset[str]
     sent: Sent
@@ -43,10 +43,10 @@ class _Back(NamedTuple):
 
 
 class BulkPool:
-    """For use by one thread, which gets each error and each reply at one of its next calls.
+    """Sends bulks in parallel. For use by one thread, which gets each reply and each error from a later call.
 
-    `send` sends a bulk, from any thread, within `pace`; `bulk_bytes` is how large the next one should be.
-    `meanwhile` is called for each bulk that was gathered, and every second of waiting.
+    `send` sends one bulk and is called from any thread. `pace` limits number and size, `bulk_bytes` is the
+    size of the next bulk. `meanwhile` is called for each gathered bulk, and every second of waiting.
     """
 
     def __init__(
@@ -70,8 +70,8 @@ class BulkPool:
         self.bulk_bytes = pace.bulk_bytes
 
     def add(self, actions: Iterable[BulkAction]) -> list[Sent]:
-        """Gather these into bulks of `bulk_bytes`, or of one action, and send each that is full; the replies
-        that have come in."""
+        """Gather the actions into bulks of at most `bulk_bytes`, or of one action, and send each full bulk.
+        Returns the replies received so far."""
         replies = []
         for action in actions:
             if self._size + action.size > self.bulk_bytes:
@@ -81,7 +81,7 @@ class BulkPool:
         return replies
 
     def submit(self, actions: Sequence[BulkAction]) -> list[Sent]:
-        """Send a bulk as soon as it may go; the replies to others that have come in."""
+        """Send a bulk as soon as pace and names in flight allow it. Returns replies to other bulks."""
         names = frozenset(action.name for action in actions)
         replies = []
         while self._under_way >= self._allowed or not self._names.isdisjoint(names):
@@ -96,14 +96,14 @@ class BulkPool:
         return replies
 
     def drain(self) -> list[Sent]:
-        """Send what is gathered; the replies to it and to all that is under way."""
+        """Send the gathered actions. Returns the replies to them and to all bulks in flight."""
         replies = self._submit_gathered()
         while self._under_way:
             replies.append(self._next())
         return replies
 
     def stop(self, seconds: float) -> None:
-        """Wait at most so long for what is under way; what became of it is of no interest."""
+        """Wait at most so long for the bulks in flight, and ignore their results."""
         end = self._clock.monotonic() + seconds
         while self._under_way and (left := end - self._clock.monotonic()) > 0:
             try:
@@ -145,7 +145,7 @@ class BulkPool:
                 self._meanwhile()
 
     def _follow(self, *, is_busy: bool) -> None:
-        """Half as much when the node is busy, and carefully more when it is not."""
+        """Halve number and size if the node is busy; else raise them slowly."""
         if is_busy:
             self._allowed = max(1, self._allowed // 2)
             self.bulk_bytes = max(min(SMALLEST, self._pace.bulk_bytes), self.bulk_bytes // 2)

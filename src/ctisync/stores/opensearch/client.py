@@ -1,8 +1,8 @@
-"""Requests to OpenSearch: sent again while that helps, answered with a reply or with one of our errors.
+"""Requests to OpenSearch, with retries. A request ends with a reply or with a `CtisyncError`.
 
 Every request of the store may be sent twice: writes of the state carry `if_seq_no`, records an external
-version, deletes `if_seq_no`, and after a change of aliases a GET, not the reply, says what happened. So
-all of them are sent again after a lost connection, a time-out or a busy node.
+version, deletes `if_seq_no`, and after a change of aliases a GET, not the reply, shows the result. So each
+request is retried after a lost connection, a time-out or a reply of a busy node.
 """
 
 import math
@@ -28,20 +28,20 @@ _PAUSES: Final = (0.5, 1.0, 2.0, 4.0)
 """Seconds before a request is sent again."""
 
 _LEAST: Final = 0.05
-"""Seconds: with less time left a request isn't worth a try."""
+"""Seconds. With less time left, a request is not tried."""
 
 _BLOCKS: Final = ("cluster_block_exception", "index_create_block_exception")
 _MAY_PASS: Final = frozenset({429, 502, 503, 504})
 _REASON_CHARACTERS: Final = 300
 
 _LACKED: Final = re.compile(r"no permissions for \[([\w:/*, \[\]]+?)\] and User", re.ASCII)
-"""How the security plugin names what no role of the user permits, in characters that an action may have."""
+"""How the security plugin names the actions that no role of the user permits."""
 _PART: Final = re.compile(r"\[\w+\]$")
-"""Of an action: what is done on one shard bears the action's name and `[s]` or `[shard]`."""
+"""The end of an action on one shard: the action's name, then `[s]` or `[shard]`."""
 
 
 class Cause(msgspec.Struct, frozen=True):
-    """What lies behind a problem; of a refused record it says what is wrong with which field."""
+    """The cause of a problem; for a refused record it names the field and the error."""
 
     reason: str | None = None
 
@@ -65,12 +65,12 @@ class Problem(msgspec.Struct, frozen=True):
 
     @property
     def is_refusal(self) -> bool:
-        """What one item of a reply may say while the others are done: a role permits no more."""
+        """Whether the user's roles do not permit it. One item of a reply may say so while others succeed."""
         return self.type == "security_exception"
 
     @property
     def lacked(self) -> str:
-        """The privileges that are missing, as a role gives them; empty when none is named."""
+        """The missing privileges, as a role grants them; empty if the problem names none."""
         found = _LACKED.search(self.reason or "")
         return ", ".join(_PART.sub("*", action) for action in found[1].split(", ")) if found else ""
 
@@ -92,7 +92,7 @@ _health_decoder: Final = msgspec.json.Decoder(_Health)
 
 
 class OpenSearchReply(msgspec.Struct, frozen=True):
-    """What the node answered: the body when it is a success, the problem when it is none."""
+    """A node's answer: `body` if the status is a success, else `problem`."""
 
     status: int
     body: str = ""
@@ -100,14 +100,14 @@ class OpenSearchReply(msgspec.Struct, frozen=True):
 
 
 class NoReply(Exception):
-    """The request got no usable answer; whether the node acted on it is not known."""
+    """The request got no usable answer. The node may have executed it."""
 
 
 class Transport(Protocol):
-    """One request, sent once, from any thread. Raises NoReply, or AccessRefused for what TLS refuses.
+    """Sends one request once, from any thread. Raises NoReply, or AccessRefused for a TLS error.
 
-    `timeout`: seconds to wait for a connection, and for the next bytes of an answer; the transport's own
-    is the longest.
+    `timeout`: seconds to wait for a connection, and for the next bytes of an answer; the attribute is the
+    longest time-out.
     """
 
     timeout: float
@@ -118,7 +118,8 @@ class Transport(Protocol):
 
 
 class Client:
-    """`curl`: how a person asks the same node."""
+    """Sends the store's requests and retries them. `url` is named in errors; `curl` writes the commands of
+    hints."""
 
     def __init__(self, transport: Transport, url: str, clock: Clock, curl: Curl | None = None) -> None:
         self._transport = transport
@@ -168,22 +169,23 @@ class Client:
 
     @property
     def user(self) -> str:
-        """As whom we come, in a sentence."""
+        """The user of the settings, for a sentence."""
         return f"user {quoted(self.curl.username)}" if self.curl.username else "your user"
 
     def read(self, reply: OpenSearchReply, decoder: msgspec.json.Decoder[T]) -> T:
-        """The body of a reply as a typed value; raises StoreUnavailable when it isn't one.
+        """The body of a reply as a typed value. Raises StoreUnavailable if it cannot be decoded.
 
-        A decoder, not a type: what knows the type was built before any thread was started (ADR 21).
+        It takes a decoder, not a type: the decoder was built before any thread was started (ADR 21).
         """
         return decode(reply.body, decoder, f"a reply of OpenSearch at {self.url}")
 
     def blocked(self, problem: Problem) -> StoreUnavailable:
+        """The error of a request that a block refused."""
         names = blocks.in_words(problem.reason)
         told = "is blocked by a setting"
         hint = blocks.lifted(self.curl, names)
         if not names or blocks.of_a_full_disk(names):
-            told = "takes no writes, its disk is probably full"
+            told = "accepts no writes, its disk is probably full"
         if not names:
             hint = f"look at: {self.curl.looks('/_all/_settings?filter_path=*.*.*.blocks')}"
         return StoreUnavailable(f"OpenSearch at {self.url} {told}: {problem}", hint=hint)
@@ -201,19 +203,20 @@ class Client:
     def not_permitted(
         self, problem: Problem, method: str, target: str, on: Iterable[str] = ()
     ) -> AccessRefused:
-        """A 403, of a reply or of one of its items: which request, for which indices, and what is missing."""
+        """The error of a 403, of a reply or of one of its items. It names the request, the indices `on` that
+        it is for, and the missing privileges."""
         asked = unquote(target.partition("?")[0])
         named = f" on {', '.join(sorted(set(on)))}" if on else ""
-        lacked = problem.lacked or "what is named here"
+        lacked = problem.lacked or "the privilege named above"
         return AccessRefused(
             f"OpenSearch at {self.url} does not permit {method} {asked}{named} (403): {problem}",
             hint="ctisync examples opensearch --output roles "
-            f"(gives what is needed; {self.user} lacks {lacked})",
+            f"(grants all privileges that a pass needs; {self.user} lacks {lacked})",
         )
 
     @contextmanager
     def bounded(self, seconds: float) -> Iterator[None]:
-        """All requests in the block must be done in so many seconds, tries included."""
+        """Limit all requests in the block, with their retries, to so many seconds."""
         end = self._end
         self._end_within(seconds)
         try:
@@ -223,8 +226,8 @@ class Client:
 
     @contextmanager
     def hurried_by_a_stop(self) -> Iterator[None]:
-        """When a signal ends the block, all requests after it must be done in a short time, tries included:
-        the server may be the very thing that hangs."""
+        """If a signal ends the block, limit all later requests, with their retries, to a short time: the
+        server may be what hangs."""
         try:
             yield
         except BaseException as error:
@@ -233,7 +236,7 @@ class Client:
             raise
 
     def finish(self, work: Callable[[], None]) -> None:
-        """Do work that can be done twice. A signal that comes meanwhile has it begun again, in a hurry."""
+        """Do work that can be done twice. If a signal interrupts it, it starts again with a short limit."""
 
         def within(seconds: float) -> None:
             self._end_within(seconds)
@@ -250,7 +253,7 @@ class Client:
     def refusal(
         self, reply: OpenSearchReply, method: str, target: str, on: Iterable[str] = ()
     ) -> CtisyncError:
-        """What a reply means that is no success."""
+        """The error of a reply whose status is no success."""
         status, problem = reply.status, reply.problem
         if problem.is_block:
             return self.blocked(problem)
@@ -258,8 +261,8 @@ class Client:
             return self._too_many_shards(problem)
         if status == 401 and self.curl.client_cert is not None and self.curl.username is None:
             return AccessRefused(
-                f"OpenSearch at {self.url} takes no client certificate {self.curl.client_cert} (401)",
-                hint="have its security plugin's clientcert domain turned on, or set store.username "
+                f"OpenSearch at {self.url} does not accept client certificate {self.curl.client_cert} (401)",
+                hint="enable client certificate authentication in its security plugin, or set store.username "
                 "and store.password_file",
             )
         if status == 401:
@@ -278,8 +281,8 @@ class Client:
             )
         if 300 <= status < 400:
             return ConfigurationError(
-                f"{self.url} answers with a redirect ({status}), which is not followed",
-                hint="set store.url to where OpenSearch itself answers",
+                f"{self.url} answers with a redirect ({status}); ctisync does not follow it",
+                hint="set store.url to the address of OpenSearch itself",
             )
         return StoreUnavailable(
             f"OpenSearch at {self.url} refuses a request ({status}): {problem}",
@@ -288,7 +291,7 @@ class Client:
 
 
 def decode(text: str | bytes, decoder: msgspec.json.Decoder[T], what: str) -> T:
-    """JSON as a typed value; raises StoreUnavailable, naming `what` was read."""
+    """JSON as a typed value. Raises StoreUnavailable, which names `what` was read."""
     try:
         return decoder.decode(text)
     except UNDECODABLE as error:
@@ -296,6 +299,6 @@ def decode(text: str | bytes, decoder: msgspec.json.Decoder[T], what: str) -> T:
 
 
 def path(*parts: str, query: str = "") -> str:
-    """A request's target. Parts are escaped but for what separates and matches index names."""
+    """A request's target. Parts are escaped, except for `*` and `,`, which select several indices."""
     joined = "".join(f"/{quote(part, safe='*,')}" for part in parts)
     return f"{joined}?{query}" if query else joined

@@ -1,6 +1,6 @@
-"""Whether all nodes that `store.url` lists are of one cluster.
+"""Checks that all nodes in `store.url` belong to one cluster.
 
-Requests go to them in turn, so of two clusters one would get the state and the other one the content.
+Requests go to them in turn. With two clusters, one could get the state and the other the content.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,10 +15,10 @@ from ctisync.stores.opensearch.client import NoReply, Transport
 from ctisync.stores.opensearch.curl import Curl
 
 _LONGEST: Final = 5.0
-"""Seconds for a node's answer; one that does not give it is asked again by the next pass."""
+"""Seconds for a node's answer. The next pass asks a node again that did not answer."""
 
 _NOT_FORMED: Final = "_na_"
-"""What a node says that has not found its cluster yet."""
+"""The cluster_uuid of a node that has not joined its cluster yet."""
 
 
 class _Root(msgspec.Struct, frozen=True):
@@ -31,8 +31,8 @@ _root_decoder: Final = msgspec.json.Decoder(_Root)
 def check_one_cluster(
     urls: Sequence[SplitResult], connect: Callable[[SplitResult], Transport], curl: Curl
 ) -> int:
-    """How many of the nodes have said of which cluster they are; raises ConfigurationError when that is not
-    the same for all of them. A node that cannot be reached, or does not say it, is left out."""
+    """The number of nodes that named their cluster. Raises ConfigurationError if they name different ones.
+    A node that cannot be reached, or names none, is left out."""
     found: dict[str, str] = {}
     told = 0
     for url in urls:
@@ -45,8 +45,8 @@ def check_one_cluster(
         one, other, *_ = found.values()
         raise ConfigurationError(
             f"store.url lists nodes of different clusters: {one} and {other}; "
-            "one of them would get the state, the other one the content",
-            hint="list nodes of one cluster in store.url; each tells its own: "
+            "one could get the state and the other the content",
+            hint="list nodes of one cluster in store.url; each node shows its cluster_uuid: "
             f"{curl._replace(url=one).looks()}; {curl._replace(url=other).looks()}",
         )
     return told

@@ -1,4 +1,4 @@
-"""What you type to ask an OpenSearch, or to mend something there: curl, with the access of the settings."""
+"""The curl commands in hints: how you query or change OpenSearch with the access of the settings."""
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -9,13 +9,13 @@ import msgspec
 from ctisync.harmless import quoted
 
 _ADMINISTRATOR = "admin"
-"""The user whom the security plugin makes, on a Wazuh indexer too. ctisync's own need not have the rights."""
+"""The user that the security plugin creates, on a Wazuh indexer too. The settings' user may lack rights."""
 
 SYNC = "; then: ctisync sync"
 
 
 class Curl(NamedTuple):
-    """`url` is a node's. Where a user is named without a password, curl asks for that."""
+    """`url` is a node's. No command contains a password: curl asks for it."""
 
     url: str
     username: str | None = None
@@ -24,11 +24,11 @@ class Curl(NamedTuple):
     client_key: str | None = None
 
     def looks(self, target: str = "") -> str:
-        """A request that alters nothing, as ctisync's own user."""
+        """A GET, as the settings' user."""
         return " ".join(["curl", *self._trusts(), *self._shows(), quoted(self.url + target)])
 
     def mends(self, method: str, target: str, body: Mapping[str, Any] | None = None) -> str:
-        """A request that alters what is not ctisync's alone: as the administrator, where there are users."""
+        """A request that changes something: as the administrator, if the settings have a user."""
         words = ["curl", *self._trusts()]
         if self.username is not None or self.client_cert is not None:
             words += ["--user", _ADMINISTRATOR]

@@ -1,6 +1,6 @@
-"""OpenSearch, for `doctor`: the server, what it accepts, and whose indices have our names.
+"""The OpenSearch checks of `doctor`: server, rights, cluster, disk, blocks, templates, alias and lease.
 
-Nothing that has an effect.
+They change nothing.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -36,13 +36,13 @@ _LOOKED_AT: Final = (
 
 _KNOWN: Final = (2, 3)
 _TAGLINE: Final = "The OpenSearch Project"
-"""All that tells its name with `compatibility.override_main_response_version`, which Wazuh 4.x sets."""
+"""The only sign of OpenSearch if `compatibility.override_main_response_version` is set, as Wazuh 4.x does."""
 _NEARLY_FULL: Final = 90
-"""Percent of a disk: OpenSearch's usual high watermark, beyond which it moves shards away."""
+"""Percent of a disk: OpenSearch's default high watermark, above which it moves shards away."""
 
 
 class Subject(msgspec.Struct, frozen=True):
-    """What a store has for one consumer."""
+    """The parts of the store that belong to one consumer."""
 
     consumer: Consumer
     document: StateDocument
@@ -89,13 +89,14 @@ _index_settings_decoder: Final = msgspec.json.Decoder(dict[str, _Settings])
 def diagnose(
     client: Client, subjects: Sequence[Subject], replicas: int, lease_ttl: float
 ) -> Iterator[Verdict]:
+    """The verdicts of `doctor` on OpenSearch, within 20 seconds. `lease_ttl` is in seconds."""
     with client.bounded(_LONGEST):
         found = list(_examine(client, subjects, replicas, lease_ttl))
     yield from found
 
 
 def refusals(client: Client, subjects: Sequence[Subject]) -> Iterator[Verdict]:
-    """The blocks on what passes write to. Who may only read sees those on the contents alone."""
+    """The blocks on the indices that passes write to. A user with read rights sees only those on contents."""
     with client.bounded(_LONGEST):
         found = list(guarded("store-blocks", lambda: _blocks(client, subjects), fault="warning"))
     yield from (each for each in found if each.health == "failed")
@@ -104,7 +105,7 @@ def refusals(client: Client, subjects: Sequence[Subject]) -> Iterator[Verdict]:
 def _examine(
     client: Client, subjects: Sequence[Subject], replicas: int, lease_ttl: float
 ) -> Iterator[Verdict]:
-    """The server first: one that does not answer, or lets us not in, need not be asked for the rest."""
+    """The server first: if it does not answer, or refuses access, the other checks are left out."""
     server = list(guarded("store", lambda: _server(client)))
     yield from server
     if any(each.health == "failed" for each in server):
@@ -129,12 +130,12 @@ def _consumer(client: Client, subject: Subject, lease_ttl: float) -> Iterator[Ve
 def _server(client: Client) -> Iterator[Verdict]:
     reply = client.call("GET", "/", allow={403})
     if reply.status == 403:
-        yield warning("store", f"{client.url} answers, and does not tell its version: {reply.problem}")
+        yield warning("store", f"{client.url} answers but does not report its version: {reply.problem}")
         return
     root = client.read(reply, _root_decoder)
     version = root.version
     if root.tagline.startswith(_TAGLINE) and not version.distribution:
-        told = f"for the sake of old programs it calls itself {version.number}"
+        told = f"for compatibility it reports version {version.number}"
         yield ok("store", f"{client.url} is OpenSearch; {told}")
         return
     major = version.number.partition(".")[0]
@@ -143,7 +144,7 @@ def _server(client: Client) -> Iterator[Verdict]:
     if version.distribution != "opensearch" or not major.isdecimal() or int(major) < min(_KNOWN):
         yield failed("store", f"{told}; ctisync needs OpenSearch {known}", client.curl.looks())
     elif int(major) > max(_KNOWN):
-        yield warning("store", f"{told}; ctisync was tried with {known}")
+        yield warning("store", f"{told}; ctisync is tested with {known}")
     else:
         yield ok("store", told)
 
@@ -151,7 +152,7 @@ def _server(client: Client) -> Iterator[Verdict]:
 def _rights(client: Client, subjects: Sequence[Subject]) -> Iterator[Verdict]:
     live, seen = _live(subjects), list[SeenDocument]()
     for subject in subjects:
-        with suppress(CtisyncError):  # told elsewhere
+        with suppress(CtisyncError):  # another check reports it
             seen.append(subject.document.read())
     found = refused(
         client,
@@ -161,20 +162,22 @@ def _rights(client: Client, subjects: Sequence[Subject]) -> Iterator[Verdict]:
         known=all(each.known for each in seen),
     )
     if found:
-        told = f"{client.user} may not send what passes send: {', '.join(found)}"
+        told = f"{client.user} may not send these requests of a pass: {', '.join(found)}"
         yield failed(
-            "store-rights", told, "ctisync examples opensearch --output roles (gives what is needed)"
+            "store-rights", told, "ctisync examples opensearch --output roles (grants all that a pass needs)"
         )
     elif len(live) < len(subjects):
-        yield ok("store-rights", "as far as shows before there is a content, no request of a pass is refused")
+        yield ok(
+            "store-rights", "all requests of a pass are permitted, as far as can be checked before a load"
+        )
     else:
-        yield ok("store-rights", "no request of a pass is refused")
+        yield ok("store-rights", "all requests of a pass are permitted")
 
 
 def _user(client: Client, subjects: Sequence[Subject]) -> Iterator[Verdict]:
     reply = client.call("GET", path("_plugins", "_security", "authinfo"), allow={400, 403, 404, 405})
     if reply.status != 200:
-        yield ok("store-user", "there is no security plugin that would tell who we are")
+        yield ok("store-user", "OpenSearch has no security plugin, so it knows no users")
         return
     user = client.read(reply, _who_decoder)
     roles = ", ".join(sorted(user.roles)) or "none"
@@ -205,18 +208,18 @@ def _disk(client: Client) -> Iterator[Verdict]:
     used = {each.node: int(each.percent) for each in disks if each.percent}
     fullest = max(used, key=used.__getitem__, default=None)
     if fullest is None:
-        yield ok("store-disk", "the nodes do not tell how full they are")
+        yield ok("store-disk", "the nodes do not report their disk usage")
         return
     told = f"the fullest node, {fullest}, uses {used[fullest]} % of its disk"
     if used[fullest] >= _NEARLY_FULL:
         hint = f"free disk space; {client.curl.looks('/_cat/allocation?v')}"
-        yield warning("store-disk", f"{told}; at 95 % OpenSearch usually takes no writes", hint)
+        yield warning("store-disk", f"{told}; at 95 % OpenSearch by default accepts no writes", hint)
     else:
         yield ok("store-disk", told)
 
 
 def _blocks(client: Client, subjects: Sequence[Subject]) -> Iterator[Verdict]:
-    """Of the cluster, and of the indices that passes write to; one that they make anew has none."""
+    """The blocks of the cluster and of the indices that passes write to. A new index has none."""
     found: dict[str, str] = {}
     reply = client.call("GET", path("_cluster", "settings", query="flat_settings=true"), allow={403})
     if reply.status == 200:
@@ -229,11 +232,11 @@ def _blocks(client: Client, subjects: Sequence[Subject]) -> Iterator[Verdict]:
         hint = blocks.lifted(client.curl, found.values())
         yield failed("store-blocks", f"these stop passes: {', '.join(sorted(found))}", hint)
     else:
-        yield ok("store-blocks", "no block on writes")
+        yield ok("store-blocks", "no setting blocks writes")
 
 
 def _altering(client: Client, subjects: Sequence[Subject]) -> Iterator[Verdict]:
-    """Settings that ctisync gives to what it makes; an index of other software has what its maker gave it."""
+    """The settings that ctisync sets on its own indices, but that an index of other software may lack."""
     found = {
         index: {name: settings[name] for name in _LOOKED_AT if not _is_ours(settings.get(name), name)}
         for index, settings in sorted(_indices(client, subjects).items())
@@ -242,11 +245,11 @@ def _altering(client: Client, subjects: Sequence[Subject]) -> Iterator[Verdict]:
     if told:
         yield warning(
             "store-settings",
-            f"what is confirmed may be lost, or altered on its way: {', '.join(told)}",
+            f"confirmed writes may be lost or altered: {', '.join(told)}",
             "; ".join(_taken_back(client, index, names) for index, names in found.items() if names),
         )
     else:
-        yield ok("store-settings", "what is confirmed is on the disk, and no pipeline alters it")
+        yield ok("store-settings", "confirmed writes are on the disk, and no pipeline alters them")
 
 
 def _is_ours(value: object, name: str) -> bool:
@@ -258,7 +261,7 @@ def _taken_back(client: Client, index: str, names: Iterable[str]) -> str:
 
 
 def _indices(client: Client, subjects: Sequence[Subject]) -> dict[str, dict[str, Any]]:
-    """The settings of the indices that there are already, by their flat names."""
+    """The settings of the existing indices, by their flat names."""
     names = ",".join([STATE_INDEX, *(subject.consumer.index for subject in subjects)])
     query = "flat_settings=true&ignore_unavailable=true&allow_no_indices=true&expand_wildcards=all"
     reply = client.read(client.call("GET", path(names, "_settings", query=query)), _index_settings_decoder)
@@ -278,18 +281,18 @@ def _writable(client: Client, subjects: Sequence[Subject]) -> dict[str, dict[str
 
 
 def _hidden(client: Client, subjects: Sequence[Subject]) -> Iterator[Verdict]:
-    """A content that is not there yet has no index that could be asked for."""
+    """Checks the state's index and each live generation."""
     check_nothing_hidden(client, STATE_INDEX, of_records=False)
     for live in _live(subjects):
         check_nothing_hidden(client, live)
-    yield ok("store-hidden", "no role hides a part of what is stored")
+    yield ok("store-hidden", "no role hides a part of state or content")
 
 
 def _live(subjects: Sequence[Subject]) -> list[str]:
-    """The contents that there are."""
+    """The live generations."""
     found: list[str] = []
     for subject in subjects:
-        with suppress(CtisyncError):  # told elsewhere
+        with suppress(CtisyncError):  # another check reports it
             live = subject.generations.inventory().live
             found += [] if live is None else [live]
     return found
@@ -298,7 +301,7 @@ def _live(subjects: Sequence[Subject]) -> list[str]:
 def _alias(subject: Subject) -> Iterator[Verdict]:
     live = subject.generations.inventory().live
     alias = subject.consumer.index
-    told = f"{alias} is free" if live is None else f"{alias} leads to {live}"
+    told = f"{alias} is free" if live is None else f"alias {alias} points at {live}"
     yield ok("store-alias", told, about=subject.consumer)
 
 
@@ -307,18 +310,18 @@ def _templates(client: Client, subject: Subject) -> Iterator[Verdict]:
     wrong, doubtful = clashes(client, name, MAPPING)
     hint = mended(client, name) if wrong or doubtful else None
     if wrong:
-        told = f"an index template gives new indices like {name} {', '.join(wrong)}: a load is refused"
+        told = f"an index template gives new indices like {name} {', '.join(wrong)}: a load fails"
         yield failed("store-templates", told, hint, about=subject.consumer)
     elif doubtful:
         told = f"an index template sets {', '.join(doubtful)} for new indices like {name}: a load may fail"
         yield warning("store-templates", told, hint, about=subject.consumer)
     else:
-        told = "no index template alters what a load makes"
+        told = "no index template alters a new index of ctisync"
         yield ok("store-templates", told, about=subject.consumer)
 
 
 def _lease(client: Client, subject: Subject, ttl: float) -> Iterator[Verdict]:
     entry = subject.document.read().entry
     holder = holder_of(entry, server_time(client), ttl)
-    told = "free" if holder is None else f"held by a pass at work: {holder}"
+    told = "free" if holder is None else f"held by a running pass: {holder}"
     yield ok("store-lease", told, about=subject.consumer)

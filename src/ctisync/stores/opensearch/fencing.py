@@ -1,7 +1,7 @@
-"""Taking over: from the possibly half-done work of another writer to a lease that is ours and a true state.
+"""Take-over: from the unfinished work of another writer to a lease of our own and a state that is true.
 
-A lease says who may write. A fence, the holder's own alias on a generation, sees to it: a writer whose fence
-is gone reaches nothing. The order of the steps was checked in a model, `tests/support/write_order`.
+A lease says which writer may write. A fence, the holder's own alias on a generation, enforces it: a writer
+whose fence is gone reaches no index. A model checks the order of the steps, `tests/support/write_order`.
 """
 
 from collections.abc import Collection
@@ -22,7 +22,7 @@ _RACES: Final = 10
 
 
 class FencedLease:
-    """One writer's hold of a consumer: its lease, and its fences on generations."""
+    """One writer's lease on a consumer, and its fences on generations."""
 
     def __init__(self, lease: HeldLease, generations: Generations, consumer: Consumer) -> None:
         self._lease = lease
@@ -33,7 +33,8 @@ class FencedLease:
         self.live: str | None = None
 
     def take_over(self) -> None:
-        """Afterwards the state says what the live generation holds, and no other writer can write.
+        """Take the lease and settle what another writer left. Afterwards the state describes the live
+        generation, and no other writer can write. Raises AnotherPass while another pass holds the lease.
 
         In the model: acquire, list_fences, revoke, look.
         """
@@ -47,13 +48,13 @@ class FencedLease:
             self.drop_strays(self.live)
 
     def fence(self, generation: str) -> str:
-        """The alias through which this holder reaches a generation (made when the generation is fenced)."""
+        """The name of the alias through which this holder reaches a generation. Fencing creates the alias."""
         if generation not in self._fences:
             self._fences[generation] = self._generations.new_fence(self._lease.token, next(self._numbers))
         return self._fences[generation]
 
     def swap(self, to: str) -> bool:
-        """Move the alias to a generation that is fenced by us; whether it then points there.
+        """Move the consumer's alias to a generation that we have fenced. Returns whether it points there.
 
         In the model: see_lease, swap.
         """
@@ -66,12 +67,12 @@ class FencedLease:
         return self.live == to
 
     def drop_strays(self, fenced: str, spare: Collection[str] = ()) -> None:
-        """Remove all generations but the live one, `fenced` and `spare`; asserts our fence on `fenced`.
+        """Remove all generations except the live one, `fenced` and `spare`. Asserts our fence on `fenced`.
 
         In the model: list_strays, drop_strays.
 
-        Nothing goes that is read under another alias while the state speaks of such a content, or while a new
-        one is being built: the settings may have given it a new alias, under which there is nothing yet.
+        A generation that is read under another alias stays while the state names a content under that alias,
+        or while a new content is being loaded: the settings may have a new alias, which has no content yet.
         """
         for _ in range(_RACES):
             inventory = self._generations.inventory()
@@ -83,7 +84,7 @@ class FencedLease:
             actions = [*asserted(fenced, self.fence(fenced)), *map(dropped, sorted(strays))]
             if self._generations.change_aliases(actions):
                 for stray in strays:
-                    # Its fence is gone with it: asking for that would undo the whole letting go.
+                    # Its fence is gone with it. To remove that fence would make the whole `let_go` fail.
                     self.forget(stray)
                 return
             self._lease.look()
@@ -98,7 +99,7 @@ class FencedLease:
         }
 
     def let_go(self) -> None:
-        """Remove our fences, best effort: the next writer that takes over removes what is left.
+        """Remove our fences, best effort: the next writer that takes over removes the rest.
 
         In the model: unfence, release.
         """
@@ -126,8 +127,8 @@ class FencedLease:
         raise _too_many_races()
 
     def _agrees(self, inventory: Inventory) -> bool:
-        """Whether the state speaks of the generation that is live, or of no content where there is none; or
-        of one that is live under another alias, which stays true until a content of this one is live."""
+        """Whether the state names the live generation, or no content if there is none; or a generation that
+        is live under another alias, which stays true until this alias has a content."""
         entry = self._lease.entry
         elsewhere = entry.state.index_elsewhere(self._consumer)
         if elsewhere is not None and entry.generation in inventory.generations:
@@ -137,7 +138,7 @@ class FencedLease:
         return entry.generation is None and entry.state.offset == 0 and not entry.state.content
 
     def _settled(self) -> Inventory:
-        """What there is, once no swap is half done: its writer died, it is finished or undone here.
+        """Finish or undo a swap that a dead writer began. Returns the inventory after that.
 
         In the model: look, then finish_found, fence_found, or undo; zero.
         """
@@ -152,10 +153,10 @@ class FencedLease:
             elsewhere = swap.after.index_elsewhere(self._consumer)
             if to is not None and (elsewhere or self._consumer.index) in to.aliases:
                 self._lease.commit(_finished)
-            elif to is None or elsewhere is not None:  # gone, or for an alias that the settings have no more
+            elif to is None or elsewhere is not None:  # gone, or for an alias that is not in the settings
                 self._lease.commit(_undone)
             elif self._generations.change_aliases([added(swap.to, self.fence(swap.to))]):
-                # A fence that was put up after somebody had taken over keeps nobody out, but us in.
+                # If another writer has taken over meanwhile, this fence gives us access that we must not use.
                 self._lease.look()
                 self.swap(swap.to)
         raise _too_many_races()
@@ -177,7 +178,7 @@ def _undone(entry: StateEntry) -> StateEntry:
 
 
 def _finished(entry: StateEntry) -> StateEntry:
-    """The state that the swap was for, with what the feed has said since then."""
+    """The state of the swap, with what the feed has reported since then."""
     if entry.swap is None:
         return entry
     after, now = entry.swap.after, entry.state

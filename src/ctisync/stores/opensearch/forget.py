@@ -1,11 +1,11 @@
-"""Forgetting a consumer: what there is of it, and in which order it goes.
+"""`forget`: what the store holds of a consumer, and the order in which it is removed.
 
-1. Take the lease, with a state that knows of no content: from now on a pass initialises.
-2. Remove all fences, and put ours on one generation; the lease is seen to be ours before each request.
-3. Remove the aliases, and all generations but the fenced one; then that one, which no reader finds any more.
+1. Take the lease, with a state that has no content: the next pass then initialises.
+2. Remove all fences, and put ours on one generation. Each request first checks that the lease is ours.
+3. Remove the aliases and all generations except the fenced one; then that one, which readers no longer find.
 4. Remove the history, then the state, and with it the lease.
 
-A content is read whole until the aliases go, and not at all from then on.
+Readers find the whole content until the aliases are removed, and none of it after that.
 """
 
 from typing import Final
@@ -29,7 +29,7 @@ _SIZES: Final = "level=indices&filter_path=nodes.*.indices.indices.*ctisync-*.st
 
 
 class _Nodes(msgspec.Struct, frozen=True):
-    """`indices`, twice, then the index's name, `store` and `size_in_bytes`, below the id of each node."""
+    """Below each node's id: `indices`, `indices` again, the index's name, `store`, `size_in_bytes`."""
 
     nodes: dict[str, dict[str, dict[str, dict[str, dict[str, dict[str, int]]]]]] = {}
 
@@ -44,6 +44,7 @@ def holding(
     generations: Generations,
     history: HistoryIndex,
 ) -> Holding:
+    """See `ports.Store.holding`."""
     seen, own = document.read(), generations.own()
     live = seen.entry.generation if seen.entry.generation in own else None
     live = live or next((name for name, each in own.items() if generations.is_read(each)), None)
@@ -57,7 +58,7 @@ def holding(
 
 
 def forget(lease: HeldLease, consumer: Consumer, generations: Generations, history: HistoryIndex) -> None:
-    """See `ports.Store.forget`. Something is held, or was a moment ago."""
+    """See `ports.Store.forget`. The caller has seen that the store holds something of the consumer."""
     lease.acquire(_emptied)
     _drop(lease, generations)
     history.forget(consumer)
@@ -65,11 +66,12 @@ def forget(lease: HeldLease, consumer: Consumer, generations: Generations, histo
 
 
 def _drop(lease: HeldLease, generations: Generations) -> None:
-    """Round after round does what the list says is left: a reply does not tell what was done (twice)."""
+    """Each round lists what is left and removes it: the reply to a retried request does not show its
+    effect."""
     fence = generations.new_fence(lease.token, 0)
     for _ in range(_RACES):
         own = generations.own()
-        # Fences and aliases that were put up by somebody who has taken over meanwhile are not to be touched.
+        # If another writer has taken over meanwhile, its fences and aliases must stay.
         lease.look()
         if not own:
             return
@@ -86,7 +88,7 @@ def _drop(lease: HeldLease, generations: Generations) -> None:
             generations.change_aliases([*theirs, added(kept, fence)])
         elif readers or others:
             generations.change_aliases([*asserted(kept, fence), *readers, *others])
-        else:  # the next holder finds no content, and a generation that no pass makes live
+        else:  # if this is interrupted, the next holder finds no content, and a generation that is not live
             generations.change_aliases([dropped(kept)])
     raise StoreUnavailable("the aliases of OpenSearch changed too often while being read; try again later")
 
@@ -101,7 +103,7 @@ def _records(client: Client, generation: str) -> int | None:
 
 
 def _bytes(client: Client, own: dict[str, Generation]) -> int | None:
-    """On all nodes; None where the user may not know."""
+    """Bytes on all nodes; None if the user may not read that."""
     reply = client.call("GET", path("_nodes", "stats", "indices", "store", query=_SIZES), allow={403})
     if reply.status == 403:
         return None

@@ -1,8 +1,8 @@
-"""Generations: the indices that hold contents, and the aliases that decide who reaches which.
+"""Generations: the indices that hold contents, and the aliases through which readers and writers reach them.
 
-Readers reach the live generation through the consumer's alias (`wazuh-cve`); whoever holds the lease
-reaches a generation only through a *fence*, an alias of his own token. Taking over removes all other
-fences, and a change of aliases asserts one's own, so nothing that a former holder sends has an effect.
+Readers reach the live generation through the consumer's alias (`wazuh-cve`). The lease's holder reaches a
+generation only through a *fence*, an alias that contains its token. A take-over removes all other fences, and
+each change of aliases asserts the holder's own fence. So requests of a former holder have no effect.
 """
 
 import hashlib
@@ -31,13 +31,13 @@ _FACTS: Final = "flat_settings=true&filter_path=*.aliases,*.mappings._meta,*.set
 _WHATEVER_THERE_IS: Final = "ignore_unavailable=true&allow_no_indices=true&expand_wildcards=all"
 
 _REFRESH: Final = 5.0
-"""Seconds that a reader waits for one."""
+"""Seconds that a reader waits for a refresh."""
 
 _PREFIXES: Final = ("", "of-")
-"""Of a generation's name: the second where the alias's name would be a beginning of it."""
+"""Of a generation's name: the second if the name would otherwise begin with the alias's name."""
 
 _UNDER_WAY: Final = (0.1, 0.2, 0.4)
-"""Seconds before a generation that isn't there, but was asked for, is looked for again."""
+"""Seconds before a generation that was requested, but is not there, is looked for again."""
 
 _NOT_INDEXED: Final = {"type": "object", "enabled": False}
 MAPPING: Final[dict[str, Any]] = {
@@ -46,7 +46,7 @@ MAPPING: Final[dict[str, Any]] = {
         # Readers page by these two, and `export` sorts by name.
         "name": {"type": "keyword"},
         "offset": {"type": "long"},
-        # Any value at all fits: no record fails on a field that nobody searches by.
+        # Any value fits: no record fails on a field that no reader searches by.
         "version": _NOT_INDEXED,
         "inserted_at": _NOT_INDEXED,
         "payload": _NOT_INDEXED,
@@ -55,7 +55,7 @@ MAPPING: Final[dict[str, Any]] = {
 
 
 class Layout(NamedTuple):
-    """How a generation is laid out on the nodes, and packed there (`index.codec`)."""
+    """The shards and replicas of a generation, and its compression (`index.codec`)."""
 
     shards: int = 1
     replicas: int = 0
@@ -66,7 +66,7 @@ ONE_SHARD: Final = Layout()
 
 
 class Generation(msgspec.Struct, frozen=True):
-    """An index of ours: its name, every alias that points at it, and its settings by their flat names."""
+    """A generation's index: its name, all aliases that point at it, and its settings by their flat names."""
 
     name: str
     aliases: frozenset[str]
@@ -105,7 +105,7 @@ class Generations:
         layout: Layout = ONE_SHARD,
         stored: Callable[[], str | None] = lambda: None,
     ) -> None:
-        """`stored`: the name of the generation that the state speaks of, if it can be read."""
+        """`stored`: returns the name of the generation in the state, None if it cannot be read."""
         self._client = client
         self._stored = stored
         self._consumer = consumer
@@ -115,12 +115,13 @@ class Generations:
         self._key = hashlib.sha256(pair).hexdigest()[:12]
         readable = re.sub(r"[^a-z0-9]+", "-", consumer.index.lower()).strip("-")[:60] or "content"
         stem = f"ctisync-{readable}-{self._key}-"
-        # No template that was made for the alias's name may apply to what lies behind it.
+        # A template that fits the alias's name must not apply to the generations.
         self._prefix = _PREFIXES[stem.startswith(consumer.index)]
         self._stem = f"{self._prefix}{stem}"
 
     def inventory(self) -> Inventory:
-        """Raises ForeignIndex when what stands under the alias's name isn't a generation of ours."""
+        """The consumer's generations. Raises ForeignIndex if an index has the alias's name, or the alias
+        points at another program's index or at several generations."""
         alias = self._consumer.index
         found = _found(self._client, f"{self._prefix}ctisync-*-{self._key}-*,{alias}")
         pointed_at = [name for name, index in found.items() if alias in index.aliases or name == alias]
@@ -132,20 +133,20 @@ class Generations:
         return Inventory(live=pointed_at[0] if pointed_at else None, generations=ours)
 
     def own(self) -> dict[str, Generation]:
-        """All generations of the consumer by name, whatever its alias is and whatever stands under that."""
+        """All generations of the consumer by name, whatever its alias points at."""
         return self._ours(
             _found(self._client, ",".join(f"{each}ctisync-*-{self._key}-*" for each in _PREFIXES))
         )
 
     def new_name(self) -> str:
-        """A name for one generation, used once; it never begins with the alias's name."""
+        """A new name for one generation. It never begins with the alias's name."""
         return f"{self._stem}{self._clock.now():%Y%m%d%H%M%S}-{secrets.token_hex(4)}"
 
     def create(self, name: str, snapshot: Snapshot, fence: str) -> None:
-        """A new, empty generation that is reached through `fence`.
+        """Create an empty generation that is reached through `fence`.
 
-        Raises ConfigurationError when an index template stands in the way, AccessRefused when something of it
-        is hidden from us, AnotherPass when somebody has taken over just now.
+        Raises ConfigurationError if an index template would alter it, AccessRefused if a role hides a part of
+        it, AnotherPass if another pass has taken over meanwhile.
         """
         meta = {
             "schema": _META_SCHEMA,
@@ -159,26 +160,26 @@ class Generations:
             "mappings": MAPPING | {"_meta": {"ctisync": meta}},
         }
         reply = put_index(self._client, name, body, self._loading_settings())
-        # Sent again after a lost reply, the request finds what it has made.
+        # A request that is sent again after a lost reply finds the index that it has created.
         if reply.status == 400 and reply.problem.type != "resource_already_exists_exception":
             raise ConfigurationError(
                 f"index {name} cannot be created: {reply.problem}", hint=mended(self._client, name)
             )
-        check_nothing_hidden(self._client, name)  # a field that is hidden is not in the mapping either
+        check_nothing_hidden(self._client, name)  # a hidden field is missing from the mapping, too
         self._check_inheritance(name, fence)
 
     def drop_begun(self, name: str) -> None:
-        """Remove a generation whose creation may be under way: a signal came before the reply did."""
+        """Remove a generation that may still be being created: a signal came before the reply."""
         for pause in (*_UNDER_WAY, None):
             if self.change_aliases([dropped(name)]) or pause is None:
                 return
             self._clock.sleep(pause)
 
     def change_aliases(self, actions: Sequence[AliasAction]) -> bool:
-        """All or none of the actions; False when something that they assert is not so (any more).
+        """Do all of the actions or none. Returns False if an assertion among them does not hold.
 
-        False may also follow what was done: of a request that was sent twice, or that not every node
-        has acknowledged in time. So look, and do what is left to do.
+        False is also possible after success: if the request was sent twice, or not every node acknowledged it
+        in time. So read the aliases again, and do what is left.
         """
         if not actions:
             return True
@@ -188,33 +189,35 @@ class Generations:
         return reply.status != 404 and self._client.read(reply, _acknowledged_decoder).acknowledged
 
     def configure_for_reading(self, fence: str) -> bool:
-        """From loading to being read: refresh and replicas as configured; False without the fence."""
+        """Set refresh and replicas as readers need them after a load. False if the fence is gone."""
         settings = {"index": {"refresh_interval": None, "number_of_replicas": self._layout.replicas}}
         return self._client.call("PUT", path(fence, "_settings"), settings, allow={404}).status != 404
 
     def show_all(self, generation: str) -> None:
-        """Have searches find all that is confirmed. A reader without the right finds it a second later; an
-        index that is not whole has a search say so, which would else wait for it."""
+        """Make all confirmed writes searchable, best effort. For a user without that right they become so a
+        second later. If shards are missing, the search that follows reports it."""
         with suppress(StoreUnavailable):
             self._client.call("POST", path(generation, "_refresh"), allow={403, 404}, within=_REFRESH)
 
     def mend(self, generation: Generation, fence: str) -> None:
-        """Give a generation of an earlier version what ours have by which nothing confirmed is lost."""
+        """Give a generation of an earlier version the settings without which confirmed writes may be lost."""
         if wrong := to_mend(generation.settings):
             self._client.call("PUT", path(fence, "_settings"), wrong, allow={404})
 
     def new_fence(self, token: str, number: int) -> str:
+        """The name of a fence: `token` is the lease holder's, `number` tells its fences apart."""
         return f"{self._fences()}{token}-{number}"
 
     def fences(self, generation: Generation) -> list[str]:
+        """The fences on a generation, of any holder."""
         return sorted(alias for alias in generation.aliases if alias.startswith(self._fences()))
 
     def is_read(self, generation: Generation) -> bool:
-        """Whether it has an alias that is no writer's."""
+        """Whether it has an alias that is no fence."""
         return bool(self.read_as(generation))
 
     def read_as(self, generation: Generation) -> frozenset[str]:
-        """Its aliases that are no writer's."""
+        """Its aliases that are no fences."""
         return generation.aliases.difference(self.fences(generation))
 
     def _fences(self) -> str:
@@ -237,10 +240,11 @@ class Generations:
         }
 
     def _check_inheritance(self, name: str, fence: str) -> None:
-        """A template for all indices may have added an alias or altered the mapping: then it's refused."""
+        """Refuse the new generation if a template for all indices has added an alias or altered the
+        mapping."""
         reply = self._client.call("GET", path(name), allow={404})
-        if reply.status == 404:  # whoever takes over drops what he finds half loaded
-            raise AnotherPass("another pass has taken over; the content that this one had begun is gone")
+        if reply.status == 404:  # a writer that takes over removes half-loaded generations
+            raise AnotherPass("another pass has taken over and removed the content that this one was loading")
         found = self._client.read(reply, _indices_decoder)[name]
         strange = sorted(found.aliases.keys() - {fence})
         if not strange and not alters(found.mappings, MAPPING):
@@ -249,21 +253,22 @@ class Generations:
         self.change_aliases([{"remove_index": {"index": name}}])
         what = f"the alias {', '.join(strange)}" if strange else "another mapping"
         raise ConfigurationError(
-            f"an index template gives new indices like {name} {what}; "
-            "content would be altered, or seen half loaded",
+            f"an index template gives new indices like {name} {what}: "
+            "it would alter the content, or show it half loaded",
             hint=hint,
         )
 
     def _taken(self) -> ForeignIndex:
         alias = self._consumer.index
         return ForeignIndex(
-            f"{alias} is an index, and ctisync needs that name for an alias; it is left untouched",
-            hint="set consumers[].index to another name, or remove what is there: "
+            f"{alias} is an index, but ctisync needs that name for an alias; ctisync leaves it untouched",
+            hint="set consumers[].index to another name, or remove that index: "
             f"{self._client.curl.mends('DELETE', path(alias))}{SYNC}",
         )
 
     def _misled(self, pointed_at: Sequence[str], ours: Collection[str]) -> ForeignIndex:
-        """The alias goes back to the generation that the state speaks of; else to the newest that it has."""
+        """The hint gives the alias back to the generation in the state; else to the newest that it points
+        at."""
         alias, strange = self._consumer.index, sorted(set(pointed_at) - set(ours))
         right = self._stored()
         if right not in ours:
@@ -276,13 +281,13 @@ class Generations:
             told = f"alias {alias} points at {len(pointed_at)} generations: {', '.join(sorted(pointed_at))}"
             return ForeignIndex(f"{told}; readers find records more than once", hint=typed)
         return ForeignIndex(
-            f"alias {alias} points at what is not ctisync's: {', '.join(strange)}; it is left untouched",
+            f"alias {alias} points at {', '.join(strange)}, which ctisync did not make and leaves untouched",
             hint=f"set consumers[].index to another name, or give the alias back to ctisync: {typed}",
         )
 
 
 def consumers(client: Client) -> list[Consumer]:
-    """Those that have a generation, live or not, in the order of their names."""
+    """All consumers that have a generation, live or not, in the order of their names."""
     found = _found(client, ",".join(f"{each}ctisync-*" for each in _PREFIXES))
     marks = {mark for index in found.values() if (mark := _marked_for(index)) is not None}
     return [Consumer(*names) for names in sorted(marks)]
@@ -294,7 +299,7 @@ def _found(client: Client, names: str) -> dict[str, _Index]:
 
 
 def _marked_for(index: _Index) -> tuple[str, str] | None:
-    """Context and name of the consumer whose generation it is; None for what is no generation."""
+    """Context and name of the consumer whose generation it is; None if the index is no generation."""
     meta = index.mappings.get("_meta")
     mark = meta.get("ctisync") if isinstance(meta, dict) else None
     if not isinstance(mark, dict):
@@ -304,7 +309,7 @@ def _marked_for(index: _Index) -> tuple[str, str] | None:
 
 
 def asserted(generation: str, alias: str) -> list[AliasAction]:
-    """Actions that do nothing but fail when the alias doesn't point at the generation."""
+    """Actions that fail if the alias does not point at the generation, and otherwise change nothing."""
     return [
         {"remove": {"index": generation, "alias": alias, "must_exist": True}},
         {"add": {"index": generation, "alias": alias}},

@@ -1,10 +1,10 @@
-"""What the security plugin hides from our user in an index: documents, fields, values that it masks.
+"""Documents, fields and values of an index that the security plugin hides from our user.
 
-It leaves them out of each reply without a word. A record that was read so and is written back loses them.
+It leaves them out of each reply without notice. A record that is read so and written back loses them.
 
-A writer asks for it by an update that has no effect. Where a rule applies to the index, the plugin refuses
-each update before anything else looks at it; where none does, `require_alias` keeps it from an index. A
-reader may not send that, and looks for what such rules leave behind in replies.
+A writer detects such a rule by an update that has no effect. If a rule applies to the index, the plugin
+refuses every update before OpenSearch evaluates it; if none does, `require_alias` makes it fail for an index.
+A reader may not send updates, so it looks for traces of such rules in replies.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,14 +19,14 @@ from ctisync.harmless import quoted
 from ctisync.stores.opensearch.client import Client, OpenSearchReply, path
 
 _FIELDS: Final = {"name", "offset", "version", "inserted_at", "payload"}
-"""Of a record; each is in the mapping of its index."""
+"""The fields of a record. Each is in the mapping of its index."""
 
 _NO_EFFECT: Final = b'{"update":{"_id":"ctisync"}}\n{"doc":{}}\n'
 _RULED: Final = "is not supported when"
-"""In what the plugin says to an update where any rule applies, and to a profile where one hides documents."""
+"""In the plugin's refusal of an update if any rule applies, and of a profile if a rule hides documents."""
 
 _LOOKED_AT: Final = 5
-"""Records."""
+"""Records that a reader looks at."""
 
 
 class _Hit(msgspec.Struct, frozen=True):
@@ -52,8 +52,8 @@ _who_decoder: Final = msgspec.json.Decoder(_WhoAmI)
 
 
 def check_nothing_hidden(client: Client, index: str, *, of_records: bool = True) -> None:
-    """Raises AccessRefused when a rule hides something of this index, which may hold records, or when we may
-    not ask; an index that is not there has no rules."""
+    """Raises AccessRefused if a rule hides a part of this index, or if the user may not ask. `of_records`:
+    whether the index holds records. A missing index has no rules."""
     reply = _asked(client, index)
     if _is_ruled(reply):
         raise _refused(client, index, of_records=of_records)
@@ -62,30 +62,30 @@ def check_nothing_hidden(client: Client, index: str, *, of_records: bool = True)
 
 
 def explain_damage(client: Client, index: str) -> None:
-    """Raises AccessRefused when a rule explains that a document of ours cannot be read."""
+    """Raises AccessRefused if a rule is the reason why a document of ours cannot be read."""
     with suppress(StoreUnavailable):
         if _is_ruled(_asked(client, index)):
             raise _refused(client, index, of_records=False)
 
 
 def hidden_from_reader(client: Client, index: str) -> str | None:
-    """What rules hide of a content, as far as a reader can see it; None: no sign of any."""
+    """What rules hide of a content, as far as a reader can detect it; None if there is no sign of a rule."""
     found = list(_signs(client, index))
     return " and ".join(found) if found else None
 
 
 def check_order(before: Sequence[Any] | None, first: Sequence[Any], alias: str) -> None:
-    """Raises AccessRefused when a page, sorted by names, does not begin behind the end of the one before it.
-    So it is where names are masked or left out, and such a search may never come to its end."""
+    """Raises AccessRefused if a page, sorted by names, does not begin after the end of the page before.
+    That happens if names are masked or left out, and such a search may never end."""
     if None in first or (before is not None and not list(before) < list(first)):
         raise AccessRefused(
-            f"the records of {alias} cannot be read in their order: the field name is hidden from your user",
+            f"the records of {alias} cannot be read in order: a role hides the field name from your user",
             hint="ctisync doctor (as the user of the passes: it names the roles)",
         )
 
 
 def how_to_lift(client: Client, index: str) -> str:
-    """What a person does about such rules."""
+    """The hint for such rules."""
     roles: list[str] = []
     with suppress(CtisyncError):
         target = path("_plugins", "_security", "authinfo")
@@ -97,7 +97,7 @@ def how_to_lift(client: Client, index: str) -> str:
     return (
         f"take dls, fls and masked_fields for {index} out of the roles of {client.user}{named}: "
         f"{client.curl.mends('GET', role)}; "
-        "the role in ctisync examples opensearch --output roles hides nothing"
+        "the roles of ctisync examples opensearch --output roles hide nothing"
     )
 
 
@@ -109,11 +109,11 @@ def _asked(client: Client, index: str) -> OpenSearchReply:
 def _refused(client: Client, index: str, *, of_records: bool) -> AccessRefused:
     what = None
     if of_records:
-        with suppress(CtisyncError):  # it is told as far as we may see it
+        with suppress(CtisyncError):  # the message names what the user may see of it
             what = hidden_from_reader(client, index)
     return AccessRefused(
         f"a role of {client.user} hides {what or 'documents, fields or values'} of index {index}: "
-        "ctisync writes back what it has read, and the rest would be lost",
+        "ctisync writes back what it reads, so the hidden part would be lost",
         hint=how_to_lift(client, index),
     )
 
@@ -137,7 +137,7 @@ def _signs(client: Client, index: str) -> Iterator[str]:
 
 
 def _unmapped(client: Client, index: str) -> list[str]:
-    """The fields of a record that the mapping does not show: it leaves out what is hidden."""
+    """The fields of a record that are missing from the mapping: it leaves out hidden ones."""
     target = path(index, query="filter_path=*.mappings.properties")
     mapped = client.read(client.call("GET", target), _mapping_decoder)
     shown = mapped.get(index, {}).get("mappings", {}).get("properties", {})
@@ -145,8 +145,8 @@ def _unmapped(client: Client, index: str) -> list[str]:
 
 
 def _is_altered(hit: _Hit) -> bool:
-    """Whether the plugin has written the record anew. It gives the fields the order of its hash table, in
-    which the payload comes before the name; in no line of a feed, or of ours, does it."""
+    """Whether the plugin has rewritten the record. The fields then have the order of its hash table, in which
+    the payload comes before the name. No line of the feed, or of ours, has that order."""
     try:
         fields = list(_line_decoder.decode(hit.source))
     except UNDECODABLE:  # of another program

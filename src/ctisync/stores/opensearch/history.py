@@ -1,8 +1,8 @@
-"""The passes of the past on OpenSearch: index `ctisync-history`, one document a pass, its id the pass's.
+"""The history on OpenSearch: index `ctisync-history`, one document per pass, with the pass's id.
 
     {"consumer": "vd_1.0.0/vd_4.8.0", "began_at": "2026-…Z", "exit_code": 0, "behind": 0, …, "touched": […]}
 
-What dashboards search by is mapped, `touched` is only kept.
+The fields that dashboards search by are mapped; `touched` is stored only.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ HISTORY_INDEX: Final = "ctisync-history"
 
 _PAGE: Final = 200
 _PAGE_TOUCHED: Final = 20
-"""Passes: one may have touched what comes to a MB."""
+"""Passes. The touched records of one may take a MB."""
 
 _WORDS: Final = ("pass_id", "consumer", "index", "command", "outcome", "phase")
 _NUMBERS: Final = (
@@ -40,12 +40,12 @@ _MAPPING: Final[dict[str, Any]] = {
     },
 }
 
-# The order in which the one shard has taken them. A time may be that of a wrong clock.
+# The order in which the only shard wrote them. Times may come from a wrong clock.
 _LAST_FIRST: Final = [{"_seq_no": "desc"}, {"pass_id": "desc"}]
 
 
 class _Hit(msgspec.Struct, frozen=True):
-    """`source`: None when only the place in the order was asked for."""
+    """`source`: None if only the place in the order was requested."""
 
     sort: list[Any]
     source: PassReport | None = msgspec.field(name="_source", default=None)
@@ -68,24 +68,26 @@ _page_decoder: Final = msgspec.json.Decoder(_Page)
 
 
 class HistoryIndex:
+    """The reports of the passes of all consumers, as `ports.Store` says."""
+
     def __init__(self, client: Client, replicas: int) -> None:
         self._client = client
         self._replicas = replicas
 
     def remember(self, report: PassReport, keep: int) -> None:
-        """Add the pass, and remove what its consumer has beyond the `keep` that were remembered last."""
+        """Add the pass, and remove the consumer's passes beyond the last `keep`."""
         beyond = self._search(report.consumer, {"size": 1, "from": max(0, keep - 1), "_source": False})
         if beyond is None:
             create_index(self._client, HISTORY_INDEX, self._replicas, _MAPPING)
         elif beyond:
             self._remove(report.consumer, beyond[0].sort[0])
         document = msgspec.to_builtins(report) | {"behind": report.behind, "ended_at": report.ended_at}
-        # The id is the pass's own, so that a request which is sent again adds nothing.
+        # The id is the pass's own, so that a repeated request adds nothing.
         target = path(HISTORY_INDEX, "_doc", report.pass_id, query="refresh=true")
         self._client.call("PUT", target, msgspec.json.encode(document))
 
     def passes(self, consumer: Consumer, most: int, *, touched: bool) -> Iterator[PassReport]:
-        """The one that was remembered last first."""
+        """The last `most` passes, newest first. `touched`: with the records that each one touched."""
         excluded = [] if touched else ["touched"]
         after: dict[str, Any] = {}
         while most > 0:
@@ -99,6 +101,7 @@ class HistoryIndex:
             after = {"search_after": hits[-1].sort}
 
     def count(self, consumer: Consumer) -> int:
+        """The number of passes of the consumer."""
         found = self._searched(str(consumer), {"size": 0, "track_total_hits": True})
         return 0 if found is None else found.total.value
 
@@ -108,7 +111,7 @@ class HistoryIndex:
             self._delete(str(consumer))
 
     def _search(self, consumer: str, wanted: dict[str, Any]) -> list[_Hit] | None:
-        """None when there is no such index yet."""
+        """None if the index does not exist yet."""
         found = self._searched(consumer, wanted)
         return None if found is None else found.hits
 
@@ -118,7 +121,7 @@ class HistoryIndex:
         return None if reply.status == 404 else self._client.read(reply, _page_decoder).hits
 
     def _remove(self, consumer: str, number: int) -> None:
-        """The one that was taken under this number, and all before it."""
+        """Remove the pass with this sequence number, and all before it."""
         self._delete(consumer, {"range": {"_seq_no": {"lte": number}}})
 
     def _delete(self, consumer: str, *which: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""What index templates of other programs do to a new index of ours: what alters content, and what helps."""
+"""The effect of other programs' index templates on a new index of ours, and the command that prevents it."""
 
 from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
@@ -11,7 +11,7 @@ from ctisync.stores.opensearch.client import Client, path
 from ctisync.stores.opensearch.curl import SYNC
 
 _HARMLESS: Final = frozenset(
-    # These govern fields that are mapped by themselves, and nothing is.
+    # These affect fields that OpenSearch maps dynamically; our mapping has `dynamic: false`.
     {"_meta", "dynamic_templates", "date_detection", "numeric_detection", "dynamic_date_formats"}
 )
 
@@ -44,8 +44,8 @@ _patterns_decoder: Final = msgspec.json.Decoder(dict[str, _Patterns])
 
 
 def alters(found: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
-    """Whether an index that was made with the mapping `ours` has another one, so that records would come out
-    otherwise than they went in, or not at all. Fields that no record has may be there."""
+    """Whether an index that was made with the mapping `ours` has one that alters or rejects records. It may
+    have further fields that no record has."""
     properties = found.get("properties", {})
     rest = altering(found)
     kept = all(properties.get(name) == kind for name, kind in ours["properties"].items())
@@ -53,13 +53,13 @@ def alters(found: Mapping[str, Any], ours: Mapping[str, Any]) -> bool:
 
 
 def altering(mapping: Mapping[str, Any]) -> set[str]:
-    """What a mapping has beside fields that alters records; `dynamic` is judged by itself."""
+    """The entries of a mapping, beside its fields and `dynamic`, that alter records."""
     beside = mapping.keys() - _HARMLESS - {"dynamic", "properties"}
     return {name for name in beside if not _is_usual(name, mapping[name])}
 
 
 def _is_usual(name: str, value: object) -> bool:
-    """Whether it says no more than what is so anyway. A template may have true as a text."""
+    """Whether the value is the default. A template may have `true` as a text."""
     if name not in _USUAL or not isinstance(value, dict):
         return False
     usual = _USUAL[name]
@@ -67,9 +67,9 @@ def _is_usual(name: str, value: object) -> bool:
 
 
 def mended(client: Client, index: str) -> str:
-    """What to type so that no template of others applies to such an index: a template of ctisync's own that
-    says nothing, and goes before all others. Where the settings' user may not ask which others there are,
-    its priority is a high one."""
+    """The hint that keeps other templates from applying to such an index: an empty template of ctisync's own
+    with a higher priority. If the settings' user may not list the other templates, the priority is
+    1000001."""
     asked = "filter_path=*.name,*.index_template.index_patterns,*.index_template.priority"
     names: set[str] = set()
     highest = _HIGH
@@ -89,4 +89,5 @@ def mended(client: Client, index: str) -> str:
 
 
 def fits(patterns: Iterable[str], index: str) -> bool:
+    """Whether one of a template's patterns matches the index's name."""
     return any(fnmatchcase(index, pattern) for pattern in patterns)

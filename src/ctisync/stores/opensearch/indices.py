@@ -1,4 +1,4 @@
-"""How an index of ours is made: with all settings that promises rest on, so that no template sets others."""
+"""Creates ctisync's indices, with every setting that our guarantees need, so that no template changes one."""
 
 import re
 from collections.abc import Mapping
@@ -8,20 +8,20 @@ from ctisync.errors import ConfigurationError
 from ctisync.stores.opensearch.client import Client, OpenSearchReply, path
 
 _GC_DELETES: Final = "12h"
-"""For so long OpenSearch remembers the version of a deleted record, by which it refuses an older write.
+"""How long OpenSearch remembers the version of a deleted record and refuses an older write of it.
 
-A write that was sent again may be carried out late. Without that memory (60 s by default) a record comes back
-when its delete was carried out in between. A request lingers in a node for minutes at most: ours wait 60 s,
-and a node that stops for longer is put out of the cluster. 12 h are beyond that and beyond any pass; for that
-time a deleted record costs a node some 200 bytes of memory.
+A write that was sent twice may be executed late. Once OpenSearch has forgotten the delete (after 60 s by
+default), such a write brings the record back. A request stays in a node for minutes at most: ours wait 60 s,
+and the cluster removes a node that stops for longer. 12 h is longer than that and than any pass. During that
+time a deleted record takes about 200 bytes of a node's memory.
 """
 
 PINNED: Final[Mapping[str, Any]] = {
-    # What is confirmed is on the disk, and no late write undoes a delete.
+    # A confirmed write is on the disk, and no late write undoes a delete.
     "translog.durability": "request",
     "gc_deletes": _GC_DELETES,
     "write.wait_for_active_shards": "1",
-    # Nothing alters a document on its way in, in the index, or on its way out, nor refuses one.
+    # Nothing alters a document when it is written, stored or read, or refuses one.
     "default_pipeline": "_none",
     "final_pipeline": "_none",
     "search.default_pipeline": "_none",
@@ -33,7 +33,7 @@ PINNED: Final[Mapping[str, Any]] = {
     "mapping.field_name_length.limit": 50_000,
     "query.max_nested_depth": 20,
     "max_result_window": 10_000,
-    # It comes about, with as many copies as we say, and is open.
+    # The index gets allocated, with the configured number of replicas, and has no blocks.
     "routing.allocation.enable": "all",
     "auto_expand_replicas": False,
     "blocks.write": False,
@@ -44,7 +44,7 @@ PINNED: Final[Mapping[str, Any]] = {
 }
 
 _MENDED: Final = ("translog.durability", "gc_deletes")
-"""What every OpenSearch knows and lets be changed while the index is in use."""
+"""The settings that every OpenSearch knows and can change while the index is in use."""
 
 _UNKNOWN: Final = re.compile(r"unknown setting \[index\.([^\]]+)\]")
 
@@ -52,9 +52,9 @@ _UNKNOWN: Final = re.compile(r"unknown setting \[index\.([^\]]+)\]")
 def put_index(
     client: Client, name: str, body: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> OpenSearchReply:
-    """The reply to an index being made with `settings` (named without `index.`) and all that is pinned, but
-    for what this OpenSearch does not know. Its status is 400 when that is refused, or the index is there.
-    Raises StoreUnavailable when the cluster has as many shards as it may have."""
+    """Create an index with `settings` (named without `index.`) and the pinned settings that this OpenSearch
+    knows. Returns the reply: its status is 400 if OpenSearch refuses it or the index exists.
+    Raises StoreUnavailable if the cluster has as many shards as it may have."""
     wanted = {**PINNED, **settings}
     while True:
         named = {f"index.{setting}": value for setting, value in wanted.items()}
@@ -67,8 +67,8 @@ def put_index(
 
 
 def create_index(client: Client, name: str, replicas: int, mappings: Mapping[str, Any]) -> None:
-    """A small index of our own, of one shard; one that is there already, such as of a request that was sent
-    again, is left as it is. Raises ConfigurationError when OpenSearch does not want it."""
+    """Create an index of one shard. An existing one, for example of a repeated request, stays as it is.
+    Raises ConfigurationError if OpenSearch refuses it."""
     settings = {"number_of_shards": 1, "number_of_replicas": replicas}
     reply = put_index(client, name, {"mappings": mappings}, settings)
     if reply.status == 400 and reply.problem.type != "resource_already_exists_exception":
@@ -76,8 +76,8 @@ def create_index(client: Client, name: str, replicas: int, mappings: Mapping[str
 
 
 def to_mend(settings: Mapping[str, str]) -> dict[str, Any]:
-    """What an index of ours should have and has not, of its settings by their flat names: it was made by an
-    earlier version, or was changed."""
+    """The settings to change in an index of ours, given its settings by their flat names. They differ if an
+    earlier version made the index, or another program changed them."""
     return {
         f"index.{name}": PINNED[name]
         for name in _MENDED

@@ -1,7 +1,7 @@
 """The lease on a consumer's state, and the only way in which a writer changes that state.
 
-Clocks decide when a lease may be taken, never what is written: each write is conditional on the document
-being as last seen, so a writer whose lease was taken over fails at its next one.
+Clocks decide when a lease may be taken, never what is written: each write has the condition that the document
+is as last read. So a writer whose lease was taken over fails at its next write.
 """
 
 import getpass
@@ -24,10 +24,10 @@ from ctisync.stores.opensearch.state_document import STATE_INDEX, Lease, StateDo
 _MACHINE_ID: Final = Path("/etc/machine-id")
 
 _TOLD_EVERY: Final = 30.0
-"""Seconds after which a load says again how far it is."""
+"""Seconds after which a load stores its progress again."""
 
 _CONFLICTS: Final = 20
-"""Consumers of one context share a document, so a few conflicts in a row are nothing unusual."""
+"""Consumers of one context share a document, so a few conflicts in a row are normal."""
 
 
 class _Health(msgspec.Struct, frozen=True):
@@ -38,7 +38,8 @@ _health_decoder: Final = msgspec.json.Decoder(list[_Health])
 
 
 class Myself(msgspec.Struct, frozen=True):
-    """Who holds a lease. `lock`: the id of the lock file that is held; None: none is."""
+    """The holder that a lease names. `lock`: the id of the lock file that this process holds, None without
+    one."""
 
     owner: str
     host: str
@@ -47,7 +48,8 @@ class Myself(msgspec.Struct, frozen=True):
 
 
 def myself(lock: str | None = None) -> Myself:
-    """Hosts that share a name, as cloned ones do, are told apart by their machine id."""
+    """This process as a lease's holder. The machine id distinguishes hosts with the same name, such as
+    clones."""
     try:
         machine = hashlib.sha256(_MACHINE_ID.read_bytes().strip()).hexdigest()[:8]
     except OSError:
@@ -61,16 +63,17 @@ def myself(lock: str | None = None) -> Myself:
 
 
 def server_time(client: Client) -> int:
-    """Seconds since the epoch by the clock of the node that answers; another's may be seconds away."""
+    """Seconds since the epoch by the clock of the node that answers. The nodes' clocks may differ by
+    seconds."""
     reply = client.call("GET", path("_cat", "health", query="h=epoch&format=json"))
     return int(client.read(reply, _health_decoder)[0].epoch)
 
 
 def may_be_taken(lease: Lease | None, now: int, ttl: float, taker: Myself | None) -> bool:
-    """Whether nobody alive holds this lease.
+    """Whether the lease is free: there is none, it has expired, or its holder is known to be dead.
 
-    An end further away than two whole leases is a clock's mistake; one that was taken just now may end
-    later than `now + ttl`, when another node's clock is ahead of the one that told `now`.
+    A lease that ends later than `now + 2 * ttl` counts as expired: a clock was wrong. One that was taken just
+    now may end later than `now + ttl`, if its node's clock is ahead of the one that reported `now`.
     """
     if lease is None or not now < lease.until <= now + 2 * ttl:
         return True
@@ -78,17 +81,17 @@ def may_be_taken(lease: Lease | None, now: int, ttl: float, taker: Myself | None
 
 
 def is_dead(lease: Lease, found_by: Myself) -> bool:
-    """Whether it was taken under the very lock that its finder holds, so that its holder is gone.
+    """Whether the lease was taken under the same lock file that `found_by` holds, so that its holder is dead.
 
-    Neither user nor host tells that: passes of one host have other locks in another state folder or with
-    another list of URLs, and containers may share a host's name and its machine id.
+    User and host do not prove it: passes of one host use another lock with another state folder or another
+    list of URLs, and containers may share the host's name and machine id.
     """
     theirs, ours = (lease.lock, lease.owner, lease.host), (found_by.lock, found_by.owner, found_by.host)
     return lease.lock is not None and theirs == ours
 
 
 class HeldLease:
-    """A lease from `acquire` to `release`; `entry` is what was last seen in the document."""
+    """A lease from `acquire` to `release`. `entry` is the entry as last read or written."""
 
     def __init__(
         self, client: Client, document: StateDocument, clock: Clock, ttl: float, *, host_lock: str | None
@@ -103,14 +106,15 @@ class HeldLease:
         self._server_ahead = server_time(client) - clock.monotonic()
         self._renewed_at = clock.monotonic()
         self._since: int | None = None
-        self.records: int | None = None  # that a load has taken in; None: nothing is being loaded
+        self.records: int | None = None  # loaded so far; None: no load is running
 
     @property
     def entry(self) -> StateEntry:
         return self._seen.entry
 
     def acquire(self, change: Callable[[StateEntry], StateEntry]) -> None:
-        """Take the lease, and store the entry as `change` makes it. Raises AnotherPass while it is another's.
+        """Take the lease, and store the entry that `change` returns. Raises AnotherPass while another pass
+        holds the lease.
 
         In the model: acquire.
         """
@@ -120,61 +124,64 @@ class HeldLease:
             if lease is not None and not may_be_taken(lease, self._server_now(), self._ttl, self._me):
                 raise AnotherPass(
                     _held_by(lease),
-                    hint="wait for it; if that host has died, the first call after that time takes over",
+                    hint="wait for it; if its host has died, the first pass after that time takes over",
                 )
             if self._write(change):
                 return
         raise _never_quiet()
 
     def commit(self, change: Callable[[StateEntry], StateEntry]) -> None:
-        """A conditional write of the changed entry, which also renews the lease: `_commit` of the model.
+        """Write the changed entry under the condition that the document is as last read. This also renews the
+        lease. In the model: `_commit`.
 
-        On a conflict the document is read again: our own write_id says that it was done, our own
-        token that only others' fields or what the feed said have changed; then it is tried again.
-        Raises AnotherPass when the lease is somebody else's.
+        After a conflict the document is read again. Our own write_id there means that the write was done. Our
+        own token means that only other consumers' fields or the feed's facts have changed: it is tried again.
+        Raises AnotherPass if another pass holds the lease.
         """
         for _ in range(_CONFLICTS):
-            # Also before the first try: what was seen last may be the document of who has taken over.
+            # Also before the first try: the document as last read may already be that of another holder.
             self._check_token()
             if self._write(change):
                 return
         raise _never_quiet()
 
     def look(self) -> None:
-        """Read the document again; raises AnotherPass when the lease is not ours any more."""
+        """Read the document again. Raises AnotherPass if the lease is no longer ours."""
         self._seen = self._document.read()
         self._check_token()
 
     def renew_if_due(self) -> None:
+        """Renew the lease after a third of its time; during a load every 30 seconds, to store its
+        progress."""
         due = self._ttl / 3 if self.records is None else min(_TOLD_EVERY, self._ttl / 3)
         if self._clock.monotonic() - self._renewed_at > due:
             self.commit(lambda entry: entry)
 
     def release(self) -> None:
-        """Also a lease that is ours without our knowing: a signal may have come before the reply."""
+        """Give the lease back. If the reply to taking it was lost to a signal, read the document first."""
         if self.entry.lease is None or self.entry.lease.token != self.token:
             self.look()
         self.commit(lambda entry: msgspec.structs.replace(entry, lease=None))
 
     def vanish(self) -> None:
-        """Remove all that is stored in the document of this consumer, the lease with it. Nothing is written
-        after this."""
+        """Remove the consumer's entry, with the lease, from the document. It is the last write."""
         for _ in range(_CONFLICTS):
             self._check_token()
             if self._document.remove(self._seen):
                 return
             self._seen = self._document.read()
-            if not self._seen.known:  # done by a request whose reply was lost
+            if not self._seen.known:  # a request whose reply was lost has done it
                 return
         raise _never_quiet()
 
     def lost(self) -> AnotherPass:
+        """The error of a pass whose lease was taken over."""
         lease = self.entry.lease
         by = "" if lease is None or lease.token == self.token else f"; now {_held_by(lease)}"
-        return AnotherPass(f"another pass has taken over the lease of this one{by}")
+        return AnotherPass(f"another pass has taken over this pass's lease{by}")
 
     def _write(self, change: Callable[[StateEntry], StateEntry]) -> bool:
-        """Write the changed entry; False after a conflict, with what was found then as `entry`."""
+        """Write the changed entry. False after a conflict; `entry` is then the one found in the document."""
         began = self._clock.monotonic()
         lease = Lease(
             token=self.token,

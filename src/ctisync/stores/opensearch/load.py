@@ -1,4 +1,4 @@
-"""A content on its way into a generation that nobody reads yet."""
+"""A load: a new content that is written into a generation without readers."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -13,7 +13,7 @@ from ctisync.stores.opensearch.bulk_actions import BulkAction, Sent, index
 
 
 class Publisher(Protocol):
-    """What a load needs of the writer that it belongs to."""
+    """The part of the writer that a load needs."""
 
     def keep_alive(self) -> None: ...
 
@@ -25,9 +25,10 @@ class Publisher(Protocol):
 
 
 class OpenSearchLoad:
-    """A generation that is being filled; `intended`: its swap was announced and may be finished later.
+    """`ports.Load`: a generation that is being filled. `intended`: its swap was announced, and the next pass
+    may finish it.
 
-    What is wrong with a record may be raised by a later call than the one that took it in.
+    An error of a record may be raised by a later call than the one that added it.
     """
 
     def __init__(self, writer: Publisher, records: Records, generation: str, fence: str) -> None:
@@ -41,10 +42,12 @@ class OpenSearchLoad:
         self.intended = False
 
     def add(self, records: Sequence[Record]) -> None:
-        """In the model: load."""
+        """See `ports.Load.add`. In the model: load."""
         self._account_for(self._pool.add(map(index, records)))
 
     def publish(self, after: ConsumerState) -> int:
+        """See `ports.Load.publish`. Raises StoreUnavailable if the number of records is not the expected
+        one."""
         invariants.check_publish(after)
         self._account_for(self._pool.drain())
         count = self._writer.prepare(self._fence)
@@ -58,7 +61,7 @@ class OpenSearchLoad:
         return count
 
     def stop(self, seconds: float) -> None:
-        """Nothing more is sent. What is under way is waited for, but no longer than that."""
+        """Send nothing more, and wait at most so long for the bulks in flight."""
         self._pool.stop(seconds)
 
     def _account_for(self, replies: Sequence[Sent]) -> None:
@@ -68,13 +71,12 @@ class OpenSearchLoad:
         self._writer.taken_in(self._created)
 
     def _look_at(self, conflicts: Sequence[BulkAction]) -> None:
-        """A higher version is a record's other line; an equal one is another line or this one, sent twice.
-
-        Which of the two an equal one is cannot be told, so it counts as a new record perhaps.
+        """A higher version is another line of the same record. An equal one is another line, or the same line
+        sent twice: that is unknown, so it may or may not count as a new record.
         """
         stored = self._records.versions(self._fence, list({action.name for action in conflicts}))
         for action in conflicts:
             found = stored.get(action.name)
             if found is None or found.version < action.offset:
-                raise StoreUnavailable(f"OpenSearch neither takes nor holds record {action.name}")
+                raise StoreUnavailable(f"OpenSearch refuses record {action.name} and does not hold it either")
             self._unclear += found.version == action.offset

@@ -1,4 +1,4 @@
-"""A content as it stood at one moment: OpenSearch's point in time, searched and paged through."""
+"""A content as of one moment: OpenSearch's point in time, with searches and pages."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -12,7 +12,7 @@ from ctisync.stores.opensearch.hidden import check_order
 from ctisync.stores.shutdown import HURRY
 
 _KEEP_ALIVE: Final = "30m"
-"""From one search to the next one."""
+"""The longest time between two searches."""
 _FIRST_PAGE: Final = 100
 _LARGEST_PAGE: Final = 2_000
 _PAGE_BYTES: Final = 4_000_000
@@ -20,12 +20,12 @@ _PAGE_BYTES: Final = 4_000_000
 BY_NAME: Final = ({"name": "asc"},)
 """A keyword sorts by its UTF-8 bytes."""
 BY_PLACE: Final = ({"_seq_no": "asc"}, {"name": "asc"})
-"""A record's place in its shard, which is about the order in which it lies on the disk. Across shards places
-may be equal, names are not."""
+"""By a record's sequence number in its shard, which is roughly its order on the disk. Records of different
+shards may have the same number, but not the same name."""
 
 
 class Hit(msgspec.Struct, frozen=True):
-    """A record that was found, as far as the search asked for it."""
+    """A record that a search found, with the parts that the search requested."""
 
     id: str = msgspec.field(name="_id")
     version: int = msgspec.field(name="_version", default=0)
@@ -61,7 +61,7 @@ _found_decoder: Final = msgspec.json.Decoder(_Found)
 
 
 class PointInTime:
-    """Made by `point_in_time`. `alias`: what a refused search is said to be about."""
+    """Made by `point_in_time`. `alias`: the name in errors of a search."""
 
     def __init__(self, client: Client, pit: str, alias: str) -> None:
         self._client = client
@@ -69,22 +69,22 @@ class PointInTime:
         self._alias = alias
 
     def search(self, **what: Any) -> Hits:
-        """`what`: the body of the search. Raises StoreUnavailable for an answer that is not the whole one."""
+        """`what`: the body of the search. Raises StoreUnavailable if the answer is incomplete."""
         body = {"pit": {"id": self._pit, "keep_alive": _KEEP_ALIVE}, **what}
         reply = self._client.call("POST", path("_search"), body, allow={404}, on=[self._alias])
         if reply.status == 404:
             raise StoreUnavailable(
-                f"OpenSearch has given up what was read from {self._alias}: no search came for {_KEEP_ALIVE}",
-                hint="the same command; let it write to a file, not to a pipe that waits",
+                f"OpenSearch closed the point in time of {self._alias}: no search came for {_KEEP_ALIVE}",
+                hint="run the same command again, and let it write to a file instead of a pipe that waits",
             )
         found = self._client.read(reply, _found_decoder)
         if found.shards.failed or found.timed_out:
-            raise StoreUnavailable(f"OpenSearch at {self._client.url} answered a search only in part")
+            raise StoreUnavailable(f"OpenSearch at {self._client.url} answered only a part of a search")
         return found.hits
 
     def pages(self, sort: Sequence[Mapping[str, str]], **what: Any) -> Iterator[list[Hit]]:
-        """All records in this order, in pages of about `_PAGE_BYTES`. Raises AccessRefused where the names
-        that the order rests on are hidden from the user."""
+        """All records in this order, in pages of about 4 MB. Raises AccessRefused if a role hides the names,
+        which the order needs, from the user."""
         size, after = _FIRST_PAGE, dict[str, Any]()
         while hits := self.search(size=size, sort=sort, track_total_hits=False, **after, **what).hits:
             check_order(after.get("search_after"), hits[0].sort, self._alias)
@@ -96,14 +96,14 @@ class PointInTime:
 
 @contextmanager
 def point_in_time(client: Client, index: str, alias: str) -> Iterator[PointInTime]:
-    """`index`: what is searched, an index or an alias. Raises StoreUnavailable when a shard takes no part."""
+    """`index`: the index or alias that is searched. Raises StoreUnavailable if a shard does not take part."""
     query = f"keep_alive={_KEEP_ALIVE}&allow_partial_pit_creation=false"
     begun = client.call("POST", path(index, "_search", "point_in_time", query=query))
     pit = client.read(begun, _pit_decoder).pit_id
     try:
         yield PointInTime(client, pit, alias)
     finally:
-        # A user who may not end it has read all the same; it expires by itself.
+        # Best effort: it expires by itself, and the user may lack the right to close it.
         with suppress(StoreUnavailable):
             end = path("_search", "point_in_time")
             client.call("DELETE", end, {"pit_id": [pit]}, allow={403, 404}, within=HURRY)

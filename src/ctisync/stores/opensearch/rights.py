@@ -1,8 +1,8 @@
-"""What a pass would be refused, found out without a write.
+"""The requests of a pass that the user may not send, found out without a write.
 
-Each request names something that cannot be: a setting that does not exist, an index or an alias that is not
-there, a version that no document has. So none has an effect, whoever sends it. The security plugin judges a
-request before that shows: it answers 403 to a user who may not send it.
+Each request contains something impossible: a setting that does not exist, a missing index or alias, a version
+that no document has. So none has an effect. The security plugin checks a request before OpenSearch evaluates
+it: it answers 403 to a user who may not send it.
 """
 
 from collections.abc import Iterable, Iterator
@@ -48,9 +48,9 @@ _items_decoder: Final = msgspec.json.Decoder(_Items)
 def refused(
     client: Client, new_names: Iterable[str], live: Iterable[str], *, state: bool, known: bool
 ) -> list[str]:
-    """Each request of a pass that the user may not send, with what is lacked for it. `new_names`: as contents
-    that are not there would be called; `live`: those that are. `state`: there is a state of the context, and
-    so its index, `known`: of each consumer."""
+    """Each request of a pass that the user may not send, with the missing privileges. `new_names`: names of
+    possible new generations; `live`: the live generations. `state`: the context has a state document, and so
+    its index exists; `known`: each consumer has a state."""
     found = dict[tuple[str, str], str]()
     for ask in (*_for_the_state(state=state, known=known), *_for_contents(new_names, live)):
         reply = client.call(ask.method, ask.target, ask.body, allow=_ANY_END)
@@ -70,7 +70,7 @@ def _for_the_state(*, state: bool, known: bool) -> Iterator[_Ask]:
     if not known:
         yield _Ask("GET", path(STATE, "_mapping"))
         yield _Ask("PUT", path(STATE, "_mapping"), _NO_TYPE)
-    # Without its index, a document would make one: there is no alias of that name then.
+    # If the index is missing, the document would create it; `require_alias` prevents that.
     query = _NO_VERSION if state else "require_alias=true"
     yield _Ask("PUT", path(STATE, "_doc", _NO_ID, query=query), {})
 
@@ -96,7 +96,7 @@ def _for_contents(new_names: Iterable[str], live: Iterable[str]) -> Iterator[_As
 
 
 def _problems(reply: OpenSearchReply) -> Iterator[Problem]:
-    """Of the whole, and of its items."""
+    """The problem of the reply, and those of its items."""
     yield reply.problem
     try:
         found = _items_decoder.decode(reply.body or "{}")

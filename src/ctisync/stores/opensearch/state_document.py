@@ -4,8 +4,8 @@ Index `wazuh-context`, id = context, one field per consumer, which other softwar
 
     {"vd_4.8.0": {"offset": 7, "last_offset": 9, "last_snapshot_link": "https://…", "ctisync": {…}}}
 
-The first three are public and keep their names and types; `ctisync` is ours. Whatever else stands in the
-document belongs to others and is written back as the bytes that were read.
+The first three are public and keep their names and types; `ctisync` is ours. All other fields of the document
+belong to other programs and are written back as the bytes that were read.
 """
 
 from collections.abc import Callable, Mapping
@@ -32,7 +32,7 @@ _PUBLIC_TYPES: Final = {
     "offset": {"type": "long"},
     "last_offset": {"type": "long"},
     "last_snapshot_link": {"type": "keyword"},
-    # Not parsed: no value of ours can ever clash with a type that somebody's mapping has guessed.
+    # Not parsed: our values cannot clash with a type that dynamic mapping has guessed.
     _OURS: {"type": "object", "enabled": False},
 }
 
@@ -41,10 +41,13 @@ _MIGRATIONS: Final[Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {
 
 
 class Lease(msgspec.Struct, frozen=True):
-    """The right to write, by the name of its holder's token; `until` in seconds since the epoch, the
-    server's time. `owner` and `host` say who and where, `lock` under which lock file of that host (None:
-    under none, or by an earlier version). A `pid` is for people, and so are `since` when it was taken, and
-    how many `records` a load has taken in by the last renewal."""
+    """The right to write, for the holder of `token`, `until` a time of the server, in seconds since the
+    epoch.
+
+    `owner` and `host` name the holder, `lock` the lock file that it holds (None: none, or an earlier version
+    took the lease). `pid`, `since` (when it was taken) and `records` (loaded by the last renewal) are only
+    shown.
+    """
 
     token: str
     owner: str
@@ -57,12 +60,13 @@ class Lease(msgspec.Struct, frozen=True):
 
     @property
     def work(self) -> Work:
+        """What the holder is doing, as `status` shows it."""
         since = None if self.since is None else datetime.fromtimestamp(self.since, UTC)
         return Work(f"{self.owner} on {self.host}, process {self.pid}", since, self.records, self.lock)
 
 
 class Swap(msgspec.Struct, frozen=True):
-    """A swap that was begun: the generation that goes live, the offset before, the state after."""
+    """A swap that was announced: the generation `to` go live, the offset before it, the state after it."""
 
     to: str
     was: int
@@ -70,7 +74,7 @@ class Swap(msgspec.Struct, frozen=True):
 
 
 class StateEntry(msgspec.Struct, frozen=True):
-    """What is remembered of a consumer. `generation` is the live one's name as far as state knows."""
+    """What the document holds of a consumer. `generation`: the name of the live one, as last stored."""
 
     state: ConsumerState = ConsumerState()
     lease: Lease | None = None
@@ -80,10 +84,10 @@ class StateEntry(msgspec.Struct, frozen=True):
 
 
 class SeenDocument(msgspec.Struct, frozen=True):
-    """The document as read or written: our entry, everything else, and which version it was.
+    """The document as read or written: our entry, all other fields, and its version.
 
-    `version` is (sequence number, primary term), None when there is no document yet.
-    `known`: the consumer's field already holds a sub-object of ours.
+    `version` is (sequence number, primary term), None if there is no document yet.
+    `known`: the consumer's field already has a sub-object of ours.
     """
 
     entry: StateEntry
@@ -114,16 +118,18 @@ _any_decoder: Final = msgspec.json.Decoder()
 
 
 class StateDocument:
+    """Reads and writes one consumer's entry in the document of its context."""
+
     def __init__(self, client: Client, consumer: Consumer, replicas: int) -> None:
         self._client = client
         self._consumer = consumer
         self._replicas = replicas
         self._is_whole = False
-        """Nothing in it is hidden from us, as far as we have asked."""
+        """This process has checked that no role hides a part of it."""
 
     def read(self) -> SeenDocument:
-        """Raises ConfigurationError for what a newer ctisync, or nobody who knows us, has written, and for
-        what our user may see only in part."""
+        """The document as it is now. Raises ConfigurationError if a newer ctisync wrote the entry or it is
+        damaged, AccessRefused if a role hides a part of the document."""
         try:
             return self._read()
         except AccessRefused:
@@ -135,7 +141,7 @@ class StateDocument:
     def _read(self) -> SeenDocument:
         target = path(STATE_INDEX, "_doc", self._consumer.context)
         reply = self._client.call("GET", target, allow={404, 500})
-        if reply.status == 500:  # also what a document is whose every field is masked
+        if reply.status == 500:  # the plugin also answers so if a rule masks every field
             explain_damage(self._client, STATE_INDEX)
             raise self._client.refusal(reply, "GET", target)
         if reply.status == 404:
@@ -153,9 +159,9 @@ class StateDocument:
         )
 
     def write(self, seen: SeenDocument, entry: StateEntry) -> SeenDocument | None:
-        """Write `entry` over what was `seen`; None when the document has changed meanwhile.
+        """Replace the entry of the document as `seen`. None if the document has changed meanwhile.
 
-        Raises AccessRefused when a part of the document is hidden from us, which would be lost.
+        Raises AccessRefused if a role hides a part of the document: that part would be lost.
         """
         if not self._is_whole:
             check_nothing_hidden(self._client, STATE_INDEX, of_records=False)
@@ -179,8 +185,8 @@ class StateDocument:
         )
 
     def remove(self, seen: SeenDocument) -> bool:
-        """Remove what is ours from what was `seen`; False when the document has changed meanwhile. It stays,
-        be it empty: to remove a document is a privilege that nothing else needs."""
+        """Remove our fields from the document as `seen`. False if the document has changed meanwhile. An
+        empty document stays: removing it needs a privilege that nothing else needs."""
         if seen.version is None:
             return True
         name = self._consumer.name
@@ -191,7 +197,7 @@ class StateDocument:
         return self._put(seen.version, fields).status != 409
 
     def _put(self, version: tuple[int, int] | None, fields: Mapping[str, msgspec.Raw]) -> OpenSearchReply:
-        """The reply to the document being written over this version of it; its status may be 409."""
+        """Write the document over this version of it. Returns the reply, whose status may be 409."""
         if version is None:
             target = path(STATE_INDEX, "_create", self._consumer.context)
         else:
@@ -200,9 +206,9 @@ class StateDocument:
         return self._client.call("PUT", target, msgspec.json.encode(fields), allow={409})
 
     def _prepare_index(self) -> None:
-        """Make the index if need be, and a place in its mapping, whatever mapping it has.
+        """Create the index if it is missing, and add the consumer's fields to its mapping.
 
-        Only what is missing is added: types that stand there are other software's.
+        Only missing fields are added: existing types belong to other software.
         """
         reply = self._client.call("GET", path(STATE_INDEX, "_mapping"), allow={404})
         mapped: dict[str, Any] = {}
@@ -212,7 +218,7 @@ class StateDocument:
             # One index, or an alias of one.
             for index in self._client.read(reply, _mappings_decoder).values():
                 mapped = index.get("mappings", {})
-        # OpenSearch takes the dots of a field's name for levels.
+        # OpenSearch treats the dots in a field's name as levels.
         for level in self._consumer.name.split("."):
             mapped = mapped.get("properties", {}).get(level, {})
         known = mapped.get("properties", {})
@@ -222,7 +228,8 @@ class StateDocument:
             reply = self._client.call("PUT", path(STATE_INDEX, "_mapping"), addition, allow={400})
             if reply.status == 400:
                 raise ConfigurationError(
-                    f"index {STATE_INDEX} has no place for the state of {self._consumer}: {reply.problem}",
+                    f"the mapping of index {STATE_INDEX} does not permit the state of {self._consumer}: "
+                    f"{reply.problem}",
                     hint=f"look at its mapping: {self._client.curl.looks(path(STATE_INDEX, '_mapping'))}",
                 )
 
@@ -253,7 +260,7 @@ class StateDocument:
             raise self._damaged(error) from error
 
     def _damaged(self, error: Exception) -> ConfigurationError:
-        """What others keep in the document stays."""
+        """The hint removes the consumer's field only: other programs' fields stay."""
         forgotten = {"doc": {self._consumer.name: None}}
         typed = self._client.curl.mends(
             "POST", path(STATE_INDEX, "_update", self._consumer.context), forgotten
@@ -265,8 +272,8 @@ class StateDocument:
 
 
 def _encode_entry(entry: StateEntry) -> dict[str, msgspec.Raw]:
-    """The consumer's fields that are ours to write. What is public is not stored twice, but for
-    `last_offset`, which is 0 there when it is not known."""
+    """The consumer's fields that ctisync writes. Public fields are not stored twice, except `last_offset`,
+    which is 0 as a public field if it is unknown."""
     state = msgspec.structs.replace(entry.state, unsettled=False)
     ours = msgspec.to_builtins(entry) | {"schema": STATE_SCHEMA}
     ours["state"] = {

@@ -1,8 +1,8 @@
 """OpenSearch 2.x and 3.x as a store: content behind an alias, state and lease in one document.
 
-Read on: `writer` (what a writer does, in which order), `fencing` (what it settles first), `lease` and
+See also: `writer` (what a writer does, in which order), `fencing` (what it settles first), `lease` and
 `state_document`, `generations` (the indices), `load` and `bulk_pool` (a new content, several bulks at once),
-`bulk` (writes and reads), `history` (the passes of the past), `forget` (a consumer goes), `client` and
+`bulk` (writes and reads), `history` (reports of passes), `forget` (removes a consumer), `client` and
 `transport` (requests).
 """
 
@@ -43,11 +43,12 @@ if TYPE_CHECKING:
 
 
 class OpenSearchStore:
-    """A cluster that answers at `urls`; user, password and certificates go to these origins alone.
+    """`ports.Store` in the cluster at `urls`. User, password and certificates are sent to these origins only.
 
-    `host_lock`: the id of the lock file that the caller holds (`locks.host_lock`), so that a lease which was
-    taken under the same one is known to be a dead pass's; None: it holds none.
+    `host_lock`: the id of the lock file that the caller holds (`locks.host_lock`), None if it holds none. The
+    holder of a lease that was taken under the same lock file is known to be dead.
     `lease_ttl` and `timeout` (of one request) are in seconds.
+    Raises ConfigurationError for a URL that cannot be used.
     """
 
     def __init__(
@@ -66,7 +67,7 @@ class OpenSearchStore:
         lease_ttl: float = 900,
         timeout: float = 60,
     ) -> None:
-        # Costs 0.2 s, which only those should pay who have an OpenSearch.
+        # The import takes 0.2 s, which only users of OpenSearch should pay.
         from ctisync.stores.opensearch.transport import Credentials, HttpTransport
 
         self._origins = origins = [_origin(url) for url in urls]
@@ -95,7 +96,7 @@ class OpenSearchStore:
         document = self._document(consumer)
         entry = document.read().entry
         inventory = self._generations(consumer).inventory()
-        if _is_another(consumer, entry, inventory):  # or a pass has swapped in between
+        if _is_another(consumer, entry, inventory):  # a pass may have swapped in between
             entry = document.read().entry
         live, moved = inventory.live, None
         if live is not None and entry.swap is None and _is_another(consumer, entry, inventory):
@@ -111,8 +112,8 @@ class OpenSearchStore:
         generations = self._generations(consumer)
         missing = _is_another(consumer, entry, inventory)
         if entry.lease is None:
-            # A writer that puts up a fence has a lease; one that stays without it was put up by a request
-            # that was done after its pass had gone.
+            # A pass fences only while it holds a lease. A fence without a lease comes from a request that was
+            # executed after its pass had ended.
             left = any(map(generations.fences, inventory.generations.values()))
         else:
             left = is_dead(entry.lease, myself(self._host_lock))
@@ -126,14 +127,14 @@ class OpenSearchStore:
         free = lease is None or may_be_taken(lease, server_time(self._client), self._lease_ttl, None)
         stored = msgspec.structs.replace(seen.entry.state, unsettled=state.unsettled)
         if free and invariants.only_looked(stored, state):
-            # The write_id stays: a writer that looks for its own must go on finding it.
+            # The write_id stays, so that a writer still finds its own.
             document.write(seen, msgspec.structs.replace(seen.entry, state=state))
 
     @contextmanager
     def writer(self, consumer: Consumer) -> Iterator[OpenSearchWriter]:
         self._check_cluster()
         generations = self._generations(consumer)
-        # A foreign index, and one that our user does not see as it is, is refused before anything is written.
+        # Refuse another program's index, and one with hidden parts, before anything is written.
         if (live := generations.inventory().live) is not None:
             check_nothing_hidden(self._client, live)
         lease = self._lease(consumer)
@@ -221,7 +222,8 @@ class OpenSearchStore:
             with self._client.hurried_by_a_stop():
                 forget.forget(lease, consumer, generations, history)
         except BaseException:
-            # What is left is settled by the next pass that takes the lease; it need not wait.
+            # The next pass that takes the lease settles what is left. It need not wait for the lease to
+            # expire.
             with suppress(AnotherPass, StoreUnavailable, ConfigurationError):
                 self._client.finish(lease.release)
             raise
@@ -236,7 +238,7 @@ class OpenSearchStore:
                 yield from map(_line, hits)
 
     def _check_cluster(self) -> None:
-        """Once, before anything is written."""
+        """Once per store, before the first write."""
         if not self._is_one_cluster:
             check_one_cluster(self._origins, self._connect, self._curl)
             self._is_one_cluster = True
@@ -244,7 +246,7 @@ class OpenSearchStore:
     def _examine_nodes(self) -> Iterator[Verdict]:
         told, listed = check_one_cluster(self._origins, self._connect, self._curl), len(self._origins)
         yield ok(
-            "store-nodes", f"{told} of the {listed} nodes in store.url say of which cluster they are: one"
+            "store-nodes", f"{told} of the {listed} nodes in store.url answered; they are of one cluster"
         )
 
     def _lease(self, consumer: Consumer) -> HeldLease:
@@ -272,8 +274,8 @@ class OpenSearchStore:
 
 
 def _is_another(consumer: Consumer, entry: StateEntry, inventory: Inventory) -> bool:
-    """Whether the alias leads to none, or another content than the state speaks of. One that was made for
-    another alias stands under that, where the inventory doesn't look."""
+    """Whether the alias points at no generation, or another one than the state names. Does not apply to a
+    content that was loaded under another alias: the inventory does not see it."""
     here = entry.state.index_elsewhere(consumer) is None
     return entry.state.content and here and inventory.live != entry.generation
 
@@ -281,7 +283,7 @@ def _is_another(consumer: Consumer, entry: StateEntry, inventory: Inventory) -> 
 def _line(hit: Hit) -> bytes:
     if hit.sort != [hit.id]:
         raise StoreUnavailable(
-            f"record {hit.id} was written by another program: its name is {hit.sort[0]}", hint=LOAD_ANEW
+            f"another program wrote record {hit.id}: its name is {hit.sort[0]}", hint=LOAD_ANEW
         )
     return bytes(hit.source)
 
@@ -292,20 +294,22 @@ def _check_shards(reply: ShardsReply) -> None:
 
 
 def _origin(url: str) -> SplitResult:
-    """Scheme, host, port and path prefix of a node's URL; anything else in it is refused."""
+    """Scheme, host, port and path prefix of a node's URL. Raises ConfigurationError for anything else in
+    it."""
     try:
         parts = urlsplit(url)
         known = (
             parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
         )
     except ValueError:
-        raise ConfigurationError("store.url holds a URL that cannot be read", hint=_URL_HINT) from None
+        raise ConfigurationError("store.url contains an invalid URL", hint=_URL_HINT) from None
     if "@" in parts.netloc:
         raise ConfigurationError(
-            "store.url holds a user or a password", hint="use store.username and store.password_file instead"
+            "store.url contains a user or a password",
+            hint="use store.username and store.password_file instead",
         )
     if not known or parts.query or parts.fragment:
-        raise ConfigurationError(f"store.url: {url} names no OpenSearch", hint=_URL_HINT)
+        raise ConfigurationError(f"store.url: {url} is no address of an OpenSearch node", hint=_URL_HINT)
     return parts._replace(path=parts.path.rstrip("/"))
 
 

@@ -1,8 +1,8 @@
-"""What index templates would make of a new index of ours, as far as they tell without one being made.
+"""The effect of index templates on a new index of ours, as far as it can be computed without creating one.
 
-How OpenSearch puts a request and templates together: of the composable ones that fit, the one of the highest
-priority counts, with its components, and its leaf fields give way to the request's; only where none fits, all
-that fit of the old kind do, and theirs fill in what the request's fields do not say.
+OpenSearch merges a request and templates so: of the composable templates that match, only the one with the
+highest priority counts, with its components, and the request's leaf fields replace its own. If none matches,
+all matching legacy templates count, and their fields add the parameters that the request's fields lack.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +15,7 @@ from ctisync.stores.opensearch.index_templates import altering, fits
 from ctisync.stores.opensearch.indices import PINNED
 
 _MAY_REFUSE: Final = ("mapping.", "sort.")
-"""Settings by which an index with our mapping may not come about."""
+"""Settings that may prevent an index with our mapping."""
 
 
 class _Template(msgspec.Struct, frozen=True):
@@ -62,8 +62,8 @@ _components_decoder: Final = msgspec.json.Decoder(_AllComponents)
 
 
 def clashes(client: Client, index: str, ours: Mapping[str, Any]) -> tuple[list[str], list[str]]:
-    """What templates would give an index of that name, made with the mapping `ours`, so that a load of it is
-    refused, and so that it may be. Raises AccessRefused when we may not ask."""
+    """What templates would add to an index of that name with the mapping `ours`: first what makes a load
+    fail, then what may do so. Raises AccessRefused if the user may not read templates."""
     composed = client.call("GET", path("_index_template"))
     fitting = [
         each.index_template
@@ -97,7 +97,7 @@ def _components(client: Client, names: Sequence[str]) -> list[_Template]:
 
 
 def _altered(theirs: Mapping[str, Any], ours: Mapping[str, Any], *, leaves_give_way: bool) -> Iterator[str]:
-    """Whatever of `ours` would be another, and what would be added that alters records."""
+    """The parts of `ours` that a template would change, and its additions that alter records."""
     yield from altering(theirs)
     fields = theirs.get("properties", {})
     for name in fields.keys() & ours["properties"].keys():
@@ -112,7 +112,7 @@ def _is_object(field: Mapping[str, Any]) -> bool:
 
 
 def _flat(settings: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    """By their dotted names, without `index.`, however they are nested."""
+    """The settings by their dotted names without `index.`, from any nesting."""
     for key, value in settings.items():
         name = f"{above}{key}"
         if isinstance(value, dict):

@@ -1,7 +1,7 @@
-"""opensearch-py, set up so that it only sends: no retries, no redirects, no logs, no parsing.
+"""opensearch-py, configured to send only: no retries, no redirects, no logs, no parsing.
 
-Its connection over urllib3 takes no proxy and no password from the environment, and follows no redirect:
-the credentials go to the given origins alone. This module costs 0.2 s to import: import it where used.
+Its connection over urllib3 takes no proxy and no password from the environment, and follows no redirect: the
+credentials are sent to the given origins only. The import takes 0.2 s: import this module where it is used.
 """
 
 import base64
@@ -24,7 +24,8 @@ _HTTP_ERRORS_WITHOUT_STATUS = (opensearchpy.ConnectionError, opensearchpy.Serial
 
 
 class Credentials(msgspec.Struct, frozen=True):
-    """How to get in; None means: not needed, or the system's own certificate authorities."""
+    """The credentials of the store; None: not needed. `ca_file` None: the system's certificate
+    authorities."""
 
     username: str | None = None
     password: str | None = None
@@ -37,7 +38,7 @@ class Credentials(msgspec.Struct, frozen=True):
 
 
 class _SilentConnection(opensearchpy.Urllib3HttpConnection):
-    """The library logs whole URLs and bodies, and prints warnings; what is worth telling is in the errors."""
+    """Without logs and warnings: the library would log whole URLs and bodies. Errors carry what matters."""
 
     def log_request_success(self, *_args: Any, **_kwargs: Any) -> None:
         pass
@@ -46,14 +47,14 @@ class _SilentConnection(opensearchpy.Urllib3HttpConnection):
         pass
 
     def _raise_warnings(self, *_args: Any, **_kwargs: Any) -> None:
-        """Servers warn of what their administrators do; a good pass of ours writes nothing to stderr."""
+        """Servers warn about their own configuration; a successful pass writes nothing to stderr."""
 
 
 class _InTurn(opensearchpy.ConnectionSelector):
-    """Each request goes to the next node, whichever thread sends it.
+    """Sends each request to the next node, from any thread.
 
-    The library's own selector counts in each thread from the start, and every bulk of a load is sent by a
-    thread of its own: all of them would go to the same node.
+    The library's selector counts per thread, and each bulk of a load has its own thread: all of them would go
+    to the same node.
     """
 
     def __init__(self, opts: Sequence[tuple[opensearchpy.Connection, Any]]) -> None:
@@ -65,7 +66,8 @@ class _InTurn(opensearchpy.ConnectionSelector):
 
 
 class _AsItIs(Serializer):
-    """Bodies are encoded and decoded by who knows their types, so that no number is touched."""
+    """Bodies pass unchanged: the caller encodes and decodes them with their types, so that no number
+    changes."""
 
     mimetype = "application/json"
 
@@ -77,7 +79,7 @@ class _AsItIs(Serializer):
 
 
 class HttpTransport:
-    """Sends to one of `urls` (nodes of one cluster), another one after a lost connection."""
+    """`client.Transport` to `urls`, the nodes of one cluster, in turn."""
 
     def __init__(self, urls: Sequence[SplitResult], access: Credentials, timeout: float) -> None:
         self._files = Files("store", access.ca_file, access.client_cert, access.client_key)
@@ -94,7 +96,7 @@ class HttpTransport:
             selector_class=_InTurn,
             serializer=_AsItIs(),
             max_retries=0,
-            retry_on_timeout=True,  # never done, but only so is a node that hangs left alone for a while
+            retry_on_timeout=True,  # there are no retries, but only so the library skips a hanging node
             retry_on_status=(),
             headers=headers,
             ssl_context=context,
@@ -107,39 +109,39 @@ class HttpTransport:
         except _HTTP_ERRORS_WITHOUT_STATUS as error:
             raise self._no_reply(error) from error
         except opensearchpy.TransportError as error:
-            # A server that speaks TLS may say so, without it.
+            # A server that expects TLS may answer 400 without TLS.
             if error.status_code == 400 and not isinstance(error.info, dict) and (told := self._of_plain()):
                 raise AccessRefused(told.said, hint=told.hint) from error
             return OpenSearchReply(status=int(error.status_code), body="", problem=_problem(error))
-        # The library tells a status only of a failure.
+        # The library reports the status only of a failure.
         return OpenSearchReply(status=200, body=text or "")
 
     def close(self) -> None:
         self._transport.close()
 
     def _no_reply(self, error: opensearchpy.ConnectionError | opensearchpy.SerializationError) -> Exception:
-        # The library wraps whatever is raised while it waits, even the error that a signal's handler raised.
+        # The library wraps every exception while it waits, even the one that a signal's handler raised.
         if isinstance(error, opensearchpy.ConnectionError) and isinstance(error.info, CtisyncError):
             return error.info
         if (told := self._of_tls(error)) is not None:
             return AccessRefused(told.said, hint=told.hint)
         if isinstance(error, opensearchpy.SerializationError):
-            return NoReply("what answers there does not speak JSON")
+            return NoReply("the answer is not JSON")
         return NoReply(str(error.error))
 
     def _of_tls(self, error: Exception) -> Told | None:
-        """The library does not tell which of several nodes it was."""
+        """The library does not report which of several nodes failed, so the first one is named."""
         secured = [url for url in self._urls if url.startswith("https:")]
         if secured and (told := tls.refusal(error, secured[0], self._files)) is not None:
             return told
         if secured and isinstance(error, opensearchpy.SSLError):
             return tls.broken_off(secured[0], self._files)
         if isinstance(error, opensearchpy.ConnectionError) and not isinstance(error.info, ProtocolError):
-            return None  # nothing was connected to
+            return None  # there was no connection
         return self._of_plain()
 
     def _of_plain(self) -> Told | None:
-        """Whether a node that is asked without TLS speaks it; looked at once."""
+        """The error if a node with an http URL expects TLS. Each is checked once."""
         urls, self._plain = self._plain, []
         found = (tls.speaks_tls(url, self._files) for url in urls)
         return next((told for told in found if told is not None), None)
@@ -156,7 +158,7 @@ def _host(url: SplitResult) -> dict[str, object]:
 
 
 def _first_failure(info: dict[str, Any]) -> object:
-    """Of a request that the server does in many parts, such as a delete by query."""
+    """The first failure of a request that the server executes in parts, such as a delete by query."""
     failures = info.get("failures")
     first = failures[0] if isinstance(failures, list) and failures else None
     return first.get("cause") if isinstance(first, dict) else None

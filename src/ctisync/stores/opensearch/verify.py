@@ -1,5 +1,5 @@
-"""OpenSearch, for `verify`: a content from one point in time, with the state that was stored before and
-after it; and whether generations, aliases and lease belong together.
+"""OpenSearch, for `verify`: a content at one point in time, with a state that was the same before and after;
+and whether generations, aliases and lease agree.
 """
 
 from collections.abc import Collection, Iterator
@@ -21,7 +21,7 @@ from ctisync.stores.opensearch.point_in_time import BY_PLACE, Hit, PointInTime, 
 from ctisync.stores.opensearch.state_document import StateDocument, StateEntry
 
 _LOOKS: Final = 5
-"""How often state and content are read again because a writer has written in between."""
+"""How often state and content are read at most, if a writer writes in between."""
 
 _NAMES_A_SEARCH: Final = 500
 
@@ -35,7 +35,8 @@ _object_decoder: Final = msgspec.json.Decoder(dict[str, Any])
 
 
 class OpenSearchInspection:
-    """`ports.Inspection`. `point`: the live generation at one moment, None when there is none."""
+    """`ports.Inspection`. `point`: the live generation at one moment, None if there is none. `holder`: the
+    writer that holds the lease."""
 
     def __init__(
         self,
@@ -63,9 +64,9 @@ class OpenSearchInspection:
         return msgspec.structs.replace(entry.state, unsettled=entry.swap is not None or missing)
 
     def findings(self, *, deep: bool) -> Iterator[Finding]:
-        """`deep` asks no more: records lie in checksummed files, which OpenSearch looks after itself."""
+        """`deep` adds nothing: OpenSearch itself checks the checksums of its files."""
         if self._holder is not None:
-            told = "what is not live may be its work, and the state may lag behind it"
+            told = "other generations may be its work, and the state may lag behind it"
             yield Finding(Kind.WRITER_AT_WORK, self._holder, told)
         yield from self._not_the_stored_one()
         yield from self._not_live()
@@ -105,12 +106,12 @@ class OpenSearchInspection:
     def _not_the_stored_one(self) -> Iterator[Finding]:
         live, entry = self._inventory.live, self._entry
         if entry.swap is None and entry.state.content and live != entry.generation:
-            told = f"the state speaks of generation {entry.generation}, live is {live or 'none'}"
+            told = f"the state names generation {entry.generation}, live is {live or 'none'}"
             yield Finding(Kind.GENERATION_WRONG, live or self._consumer.index, told)
 
     def _not_live(self) -> Iterator[Finding]:
-        """A lease that was not given back explains what its holder, alive or dead, has left; without
-        one there can only be the generation that was replaced last, for those who still read it."""
+        """With a lease, other generations belong to its holder, alive or dead. Without one there can only be
+        the generation that was replaced last, which stays for readers that still use it."""
         live, entry = self._inventory.live, self._entry
         others = sorted(self._inventory.generations.keys() - {live})
         if entry.lease is not None or entry.state.loading or entry.swap is not None:
@@ -123,55 +124,52 @@ class OpenSearchInspection:
         replaced = [name for name in others if created.get(name, 0) <= newest]
         for name in others:
             if [name] != replaced:
-                told = "it is neither live nor the one that was replaced, and nothing is being loaded"
+                told = "it is neither live nor the last one replaced, and no load is running"
                 yield Finding(Kind.GENERATION_STRAY, name, told)
 
     def _created(self) -> dict[str, int]:
-        """When each generation was made, by the server's clock, which names do not tell."""
+        """When each generation was made, by the server's clock; names have the host's time."""
         names = ",".join(self._inventory.generations)
         target = path(names, "_settings", query="flat_settings=true&ignore_unavailable=true")
         found = self._client.read(self._client.call("GET", target), _made_decoder)
         return {name: int(made.settings["index.creation_date"]) for name, made in found.items()}
 
     def _fences(self) -> Iterator[Finding]:
-        """Whoever was fenced before the lease's holder must be locked out, or he could still write."""
+        """Fences of any writer but the lease's holder: through one, a dead writer's request could still
+        write."""
         lease = self._entry.lease
         own = None if lease is None else self._generations.new_fence(lease.token, 0).removesuffix("0")
         for generation in self._inventory.generations.values():
             for fence in self._generations.fences(generation):
                 if own is None or not fence.startswith(own):
-                    told = f"it leads to {generation.name}, and its holder does not have the lease"
+                    told = f"it points at {generation.name}, and its holder does not have the lease"
                     yield Finding(Kind.WRITER_DEAD, fence, told)
 
     def _make(self, live: str) -> Iterator[Finding]:
-        """How the live generation was made, and what somebody has made of it."""
+        """Whether mapping, settings and origin of the live generation are those that ctisync gives it."""
         query = "flat_settings=true&filter_path=*.mappings,*.settings"
         reply = self._client.read(self._client.call("GET", path(live, query=query)), _object_decoder)
         index = reply.get(live, {})
         mappings, settings = index.get("mappings", {}), index.get("settings", {})
         if str(mappings.get("dynamic")).lower() != "false":
-            yield Finding(Kind.GENERATION_WRONG, live, "its mapping is not `dynamic: false` any more")
+            yield Finding(Kind.GENERATION_WRONG, live, "its mapping is no longer `dynamic: false`")
         for field, wanted in MAPPING["properties"].items():
             if (found := mappings.get("properties", {}).get(field)) != wanted:
-                told = f"{field} is mapped as {found}, ctisync makes it {wanted}"
+                told = f"{field} is mapped as {found}, ctisync maps it as {wanted}"
                 yield Finding(Kind.GENERATION_WRONG, live, told)
         set_here = [name for name, value in settings.items() if blocks.is_block(name, value)]
         to_do = blocks.lifted(self._client.curl, set_here) if set_here else None
         for name in set_here:
-            yield Finding(
-                Kind.GENERATION_WRONG, live, f"{name} is set: it takes no writes or no reads", to_do
-            )
+            yield Finding(Kind.GENERATION_WRONG, live, f"{name} is set: it blocks writes or reads", to_do)
         if settings.get("index.refresh_interval") == "-1":
-            yield Finding(
-                Kind.GENERATION_WRONG, live, "its refresh is off: readers do not see what is written"
-            )
+            yield Finding(Kind.GENERATION_WRONG, live, "its refresh is off: readers do not see new writes")
         yield from self._origin(live, mappings.get("_meta", {}).get("ctisync", {}))
 
     def _origin(self, live: str, meta: dict[str, Any]) -> Iterator[Finding]:
-        """A swap that is not finished yet has the state before it."""
+        """Skipped while a swap is unfinished: the state is then the one before it."""
         said, state = meta.get("snapshot_offset"), self._entry.state
         if state.content and self._entry.swap is None and said != state.snapshot_offset:
-            told = f"it came from a snapshot of {said}, the state says {state.snapshot_offset}"
+            told = f"it was loaded from a snapshot of offset {said}, the state has {state.snapshot_offset}"
             yield Finding(Kind.GENERATION_WRONG, live, told)
 
 
@@ -179,9 +177,9 @@ class OpenSearchInspection:
 def inspecting(
     client: Client, consumer: Consumer, document: StateDocument, generations: Generations, ttl: float
 ) -> Iterator[OpenSearchInspection]:
-    """State, aliases and content that were stored together, if need be after a few tries.
+    """State, aliases and content of the same moment, after up to 5 tries.
 
-    While a writer never stops they are as close as the last try got them; then the findings tell of him.
+    If a writer writes during each try, they may be of different moments; the findings then name the writer.
     """
     for tries_left in reversed(range(_LOOKS)):
         before = document.read().entry
@@ -212,7 +210,7 @@ def _same(before: StateEntry, after: StateEntry) -> bool:
 
 
 def holder_of(entry: StateEntry, now: int, ttl: float) -> str | None:
-    """The writer that is alive, for people; `now` by the server's clock."""
+    """The writer that holds the lease, as text; None if the lease is free. `now` is the server's time."""
     lease = entry.lease
     if lease is None or may_be_taken(lease, now, ttl, None):
         return None

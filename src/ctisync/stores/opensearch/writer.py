@@ -1,4 +1,4 @@
-"""A writer of one consumer: ranges, and whole contents; the order of its writes is the design."""
+"""A writer of one consumer: applies ranges and loads contents. The order of its writes matters."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -23,14 +23,14 @@ from ctisync.stores.opensearch.state_document import StateEntry, Swap
 from ctisync.stores.shutdown import HURRY
 
 _OUT_OF_REACH: Final = (AnotherPass, StoreUnavailable, ConfigurationError)
-"""Why tidying up may fail; the next pass does it then. A signal is none of them."""
+"""Errors that may end a clean-up; the next pass then does it. A signal is none of them."""
 
 
 RECENT_BYTES: Final = 8_000_000
-"""Of lines: half of a large range, and the later half, which is the likelier one to be touched again."""
+"""Bytes of lines: about the later half of a large range, which is likelier to be touched again."""
 
 Recent = dict[str, tuple[Record, RecordVersion] | None]
-"""By name: the record and its version, or None for one that is gone."""
+"""By name: the record and its version, or None for a deleted one."""
 
 
 class _Shards(msgspec.Struct, frozen=True):
@@ -38,7 +38,7 @@ class _Shards(msgspec.Struct, frozen=True):
 
 
 class ShardsReply(msgspec.Struct, frozen=True):
-    """A reply that tells whether all shards took part; `count` where there is one."""
+    """A reply that says whether all shards took part, with `count` if the request counts."""
 
     shards: _Shards = msgspec.field(name="_shards")
     count: int = 0
@@ -48,7 +48,8 @@ shards_decoder: Final = msgspec.json.Decoder(ShardsReply)
 
 
 class OpenSearchWriter:
-    """What is written goes through the fence on the live generation, the state through the lease."""
+    """`ports.Writer`. Records are written through the fence on the live generation, the state through the
+    lease."""
 
     def __init__(
         self,
@@ -69,15 +70,17 @@ class OpenSearchWriter:
         self._unsearchable = False
 
     def take_over(self) -> None:
+        """Become the only writer. Raises AnotherPass while another pass holds the lease."""
         self._fenced.take_over()
 
     def let_go(self) -> None:
-        """Best effort: what stays behind is taken over by this host's next pass, or expires."""
+        """Give fences and lease back, best effort: the next pass of this host takes over the rest, or it
+        expires."""
         self._client.finish(self._let_go)
 
     def _let_go(self) -> None:
-        """Each step whatever becomes of the other: an alias that stays is found by the next pass, a lease
-        that stays keeps other hosts away."""
+        """Each step runs even if another one fails: the next pass removes an alias that stays, but a lease
+        that stays blocks other hosts."""
         if self._unsearchable:
             with suppress(*_OUT_OF_REACH), self._client.bounded(HURRY):
                 self.make_searchable()
@@ -110,7 +113,7 @@ class OpenSearchWriter:
         return {name: record for name, (record, _) in found.items()}
 
     def apply(self, writes: Sequence[Write], after: ConsumerState) -> None:
-        """Remember the end of the range, write and check each item, advance.
+        """Store the end of the range, write and check each item, store the new offset.
 
         In the model: announce_range, bulk, advance.
         """
@@ -133,12 +136,12 @@ class OpenSearchWriter:
         self._lease.renew_if_due()
 
     def taken_in(self, records: int) -> None:
-        """How far a load is; the next renewal of the lease tells it."""
+        """The progress of a load; the next renewal of the lease stores it."""
         self._lease.records = records
 
     @contextmanager
     def load(self, snapshot: Snapshot) -> Iterator[OpenSearchLoad]:
-        """Make a fenced generation, see that the lease is still ours, remove what dead writers have left.
+        """Create a fenced generation, check that the lease is still ours, remove what dead writers left.
 
         In the model: create, begin_load, list_strays, drop_strays.
         """
@@ -167,7 +170,7 @@ class OpenSearchWriter:
         self._lease.commit(lambda entry: _intent(entry, to, after))
         if not self._fenced.swap(to):
             self._lease.look()
-            raise StoreUnavailable("the swap of contents was not done; the next pass finishes it")
+            raise StoreUnavailable("the swap to the new content failed; the next pass finishes it")
         self._replaced += [live] if live is not None else []
         self._seen = {}
         self._lease.commit(
@@ -175,13 +178,15 @@ class OpenSearchWriter:
         )
 
     def prepare(self, fence: str) -> int:
-        """Give a loaded generation its settings for reading; how many records readers would find."""
+        """Give a loaded generation its settings for readers. Returns the number of records they would
+        find."""
         if not self._generations.configure_for_reading(fence):
             raise fence_is_gone()
         self.refresh(fence)
         return self._shards_reply("GET", fence, "_count").count
 
     def refresh(self, fence: str) -> None:
+        """Make all writes searchable. Raises StoreUnavailable if a shard does not answer."""
         self._shards_reply("POST", fence, "_refresh")
 
     def _shards_reply(self, method: str, fence: str, what: str) -> ShardsReply:
@@ -195,7 +200,7 @@ class OpenSearchWriter:
         return found
 
     def _abandon(self, generation: str, load: OpenSearchLoad) -> None:
-        """Nobody can have made it live: no swap to it was ever announced."""
+        """Remove a generation that cannot be live: no swap to it was announced."""
         load.stop(HURRY)
         with suppress(*_OUT_OF_REACH):
             self._generations.drop_begun(generation)
@@ -232,9 +237,10 @@ class OpenSearchWriter:
             pool.stop(HURRY)
 
     def _explain(self, fence: str, sent: Sequence[Sent], recent: Recent) -> None:
-        """A conflict at the very offset is a write of this range, done before. Where another version stands,
-        or nothing that should, somebody else has written: stop. Somebody else may also have written the very
-        version of a `recent` record, which was not read for this range: reading it now tells."""
+        """Check the conflicts. The same offset means that this range's write was done before. Another
+        version, or a missing record, means that another program writes: raise. Another program may also
+        have written the same version of a `recent` record, which this range did not read: reading it now
+        detects that."""
         conflicts = [action for each in sent for action in each.conflicts]
         stored = self._records.versions(fence, [action.name for action in conflicts])
         for action in conflicts:
@@ -243,25 +249,26 @@ class OpenSearchWriter:
                 continue
             if found is None or found.version != action.offset:
                 raise StoreUnavailable(
-                    f"another program writes to the content: offset {action.offset} of record {action.name} "
-                    f"is to be written, {'nothing' if found is None else found.version} stands there",
+                    f"another program writes to the content: record {action.name} has "
+                    f"{'no version' if found is None else f'offset {found.version}'}, "
+                    f"offset {action.offset} is to be written",
                     hint=f"stop the other program, then: {LOAD_ANEW}",
                 )
         self._records.read(fence, [action.name for action in conflicts if action.name in recent])
 
 
 def _intent(entry: StateEntry, to: str, after: ConsumerState) -> StateEntry:
-    """The offset is lowered before the swap, so that it never claims more than what may be live."""
+    """The entry that announces a swap. The offset is lowered first: it never exceeds the live content's."""
     swap = Swap(to=to, was=entry.state.offset, after=after)
     state = msgspec.structs.replace(entry.state, offset=min(entry.state.offset, after.offset))
     return msgspec.structs.replace(entry, state=state, swap=swap)
 
 
 def remembered(writes: Sequence[Write], sent: Sequence[Sent]) -> Recent:
-    """Of a range's writes, the last ones whose replies tell how the record now stands.
+    """A range's last writes whose stored versions are known from the replies.
 
-    The next range often touches the same records, and need not read them. What is known from the replies to
-    our own writes is good for one range: whatever comes between forgets it.
+    The next range often touches the same records and need not read them. This is valid for the next range
+    only: any other operation in between discards it.
     """
     stands = {name: stored for each in sent for name, stored in each.stands.items()}
     recent: Recent = {}

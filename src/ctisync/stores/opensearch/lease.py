@@ -132,7 +132,7 @@ class HeldLease:
 
     def commit(self, change: Callable[[StateEntry], StateEntry]) -> None:
         """Write the changed entry under the condition that the document is as last read. This also renews the
-        lease. In the model: `_commit`.
+        lease. This is `_commit` of the model.
 
         After a conflict the document is read again. Our own write_id there means that the write was done. Our
         own token means that only other consumers' fields or the feed's facts have changed: it is tried again.

@@ -88,7 +88,7 @@ FAULTS: dict[str, tuple[str, Any]] = {
     "histories": ("ctisync.stores.sqlite.history.UNDECODABLE", (msgspec.MsgspecError,)),
     "patches": ("ctisync.core.patch.equal", lambda one, other: one == other),
     "toml_files": ("ctisync.settings.check_login", lambda *_: 1 / 0),
-    "environments": ("ctisync.settings.sources._is_utf8", always),
+    "environments": ("ctisync.settings.sources._as_utf8", str),
     "setting_urls": ("ctisync.settings.checks._refuse_credentials", nothing),
     "events": ("ctisync.harmless._escaped", str),
     "journal": ("tests.fuzz.on_words._line", lambda name, value: b"%s=%s\n" % (name.encode(), value)),

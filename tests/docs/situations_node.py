@@ -123,6 +123,19 @@ def _(stage: Stage) -> Printed:
     return stage.run("sync", "-q")
 
 
+@situation("too-many-shards", node=True)
+def _(stage: Stage) -> Printed:
+    stage.follow(30)
+    [content] = stage.node.request("GET", "/_alias/wazuh-cve")
+    stage.node.request("DELETE", f"/{content}")
+    limit = "cluster.max_shards_per_node"
+    stage.node.request("PUT", "/_cluster/settings", {"persistent": {limit: 1}})
+    try:
+        return stage.run("sync", "-q").last(2)
+    finally:
+        stage.node.request("PUT", "/_cluster/settings", {"persistent": {limit: None}})
+
+
 @situation("red", node=True)
 def _(stage: Stage) -> Printed:
     stage.follow(30)

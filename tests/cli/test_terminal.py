@@ -53,7 +53,7 @@ def test_a_person_reads_sentences_and_one_line_that_closes_the_pass(
     offset = feed.history.last_offset
     code, first = read(ctisync, "sync")
     assert code == 0
-    assert f"vd_1.0.0/vd_4.8.0: 20 records loaded, as of offset {offset:,}." in first
+    assert f"vd_1.0.0/vd_4.8.0: 20 records loaded, at offset {offset:,}." in first
     assert closing(first) == (
         f"vd_1.0.0/vd_4.8.0: a snapshot loaded in 3 s; up to date at offset {offset:,}."
     )
@@ -84,7 +84,7 @@ def test_an_initialisation_says_how_far_the_feed_is_ahead(ctisync: Ctisync, feed
 
 def test_with_v_a_person_reads_details_and_with_q_nothing(ctisync: Ctisync, feed: FeedSimulator) -> None:
     _, lines = read(ctisync, "sync", "-v")
-    assert any("the feed stands at offset" in line for line in lines)
+    assert any("the feed is at offset" in line for line in lines)
     assert [line for line in lines if PAIR.search(line)] == []
     feed.history.create("CVE-NEW")
     assert read(ctisync, "sync", "-q") == (0, [])

@@ -32,9 +32,9 @@ def test_a_sentence_is_made_of_fields_that_the_event_has(event: str) -> None:
     ("event", "fields", "said"),
     [
         ("initialised", {"consumer": "a/b", "records": 1, "offset": 9},
-         "a/b: 1 record loaded, as of offset 9."),
+         "a/b: 1 record loaded, at offset 9."),
         ("feed-asked", {"consumer": "a/b", "offset": 0, "last_offset": None},
-         "a/b: the feed stands at offset ?, the content at 0."),
+         "a/b: the feed is at offset ?, the content at 0."),
         ("pass-begun", {"consumer": "a/b", "phase": "ready", "last_offset": 1234, "done": True},
          "a/b: pass begun: phase ready, last offset 1,234, done yes."),
         ("unheard-of", {"at": datetime(2026, 1, 2, tzinfo=UTC)}, "unheard of: at 2026-01-02 00:00:00 UTC."),

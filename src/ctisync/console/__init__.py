@@ -1,14 +1,14 @@
-"""What the operator sees on standard error: one line an event, two an error, bars at a terminal.
+"""Output on standard error: one line per event, two per error, progress bars at a terminal.
 
     (a terminal) vd_1.0.0/vd_4.8.0: 2 changes applied in 3 s; up to date at offset 2.
     text     2026-11-24T07:30:00Z info  range-applied  consumer=vd_1.0.0/vd_4.8.0 range="(1, 2]"
     json     {"time":"2026-11-24T07:30:00Z","level":"info","event":"range-applied","consumer":...}
     journal  <6>range-applied consumer=vd_1.0.0/vd_4.8.0 range="(1, 2]"
 
-At a terminal a person reads sentences (see `sentences`), unless a format is asked for. The field names are
-the same in the three formats. In the journal itself each is one to filter by, too:
-CTISYNC_EVENT=range-applied, CTISYNC_CONSUMER=... (see `journal`). Nothing here is a reason for a pass to
-fail: a stream that cannot be written to is written to no more.
+At a terminal ctisync prints sentences (see `sentences`), unless you set a format. The field names are the
+same in the three formats. In the journal you can also filter by each field: CTISYNC_EVENT=range-applied,
+CTISYNC_CONSUMER=... (see `journal`). A pass never fails because of its output: errors of the stream are
+ignored.
 """
 
 import logging
@@ -36,11 +36,11 @@ _JOURNAL_PRIORITY: Final[dict[Level, int]] = {"debug": 7, "info": 6, "warning": 
 _NEEDS_QUOTES: Final = re.compile(r'[\s"=]|^$')
 
 _LONGEST_TOLD: Final = 1000
-"""Characters of what is told to others: what servers say may be long."""
+"""Characters of a public text: replies of servers may be long."""
 
 
 class Console:
-    """The `Log` of a run, and where its errors are told."""
+    """The `Log` of a call; it also prints errors."""
 
     def __init__(self, stream: TextIO, clock: Clock) -> None:
         self._stream = stream
@@ -54,13 +54,13 @@ class Console:
         self._pass: dict[str, Any] = {}
         self._writing = Lock()
         self.hint: Callable[[str], str] = str
-        """A hint as it is shown."""
+        """Formats a hint for display."""
         self.after_stop: Callable[[], str] = lambda: ""
-        """How it goes on when a signal ends the command now."""
+        """What happens next if a signal stops the command now."""
 
     def configure(self, *, least: Level, log_format: Form | None) -> None:
-        """`least` is the lowest level that is shown. `log_format`: None, which is sentences at a terminal and
-        text elsewhere. Bars are for people at a terminal."""
+        """`least` is the lowest level that is shown. `log_format`: None means sentences at a terminal and
+        text elsewhere. Progress bars appear only at a terminal."""
         at_terminal = self._stream.isatty()
         self._least = least
         self._format = log_format or ("sentences" if at_terminal else "text")
@@ -68,21 +68,21 @@ class Console:
         self._bars = self._format in ("sentences", "text") and least != "warning" and at_terminal
 
     def mask(self, secrets: Iterable[str]) -> None:
-        """Never write these texts, wherever they come from."""
+        """Replace these texts by `***` in all output."""
         self._masked = Mask(secrets)
 
     def masked(self, text: str) -> str:
-        """A text as it may be written elsewhere."""
+        """The text without secrets."""
         return self._masked(text)
 
     def public(self, text: str) -> str:
-        """A text as others may be told it: masked, one line, bounded, nothing in it that is obeyed."""
+        """The text for others: masked, on one line, bounded, without control characters."""
         return one_line(self.masked(text), _LONGEST_TOLD)
 
     @contextmanager
     def in_pass(self, pass_id: str, after_stop: Callable[[], str]) -> Iterator[None]:
-        """Lines for programs say which pass they belong to; a person sees that of one which begins. From now
-        on a signal is answered with what `after_stop` gives."""
+        """Within the block, lines for programs have the id of the pass; at a terminal only its begin has it.
+        From now on the message after a signal ends with the text of `after_stop`."""
         self._pass, self.after_stop = {"pass_id": pass_id}, after_stop
         try:
             yield
@@ -124,19 +124,19 @@ class Console:
                 self._write(_try(fields["hint"]))
 
     def close_pass(self, said: str) -> None:
-        """The last line of a good pass, for a person; others have its last event."""
+        """Print the last line of a good pass at a terminal; other formats have the event instead."""
         if self._format == "sentences" and self._least != "warning":
             self._write(said)
 
     def error(self, error: CtisyncError) -> None:
-        """What went wrong and what to type. A traceback only when details were asked for. With -q, another
-        pass at work is no trouble: cron, which would mail each line, starts the next one."""
+        """Print the error and its hint, with -v also a traceback. With -q, `AnotherPass` prints nothing: cron
+        would mail each line, although its next call works."""
         if isinstance(error, AnotherPass) and self._least == "warning":
             return
         self.failure(error, error)
 
     def failure(self, error: CtisyncError, cause: BaseException) -> None:
-        """The same for an error that stands for another one, `cause`, whose traceback is shown."""
+        """The same for an error that stands for another one, `cause`; the traceback is that of `cause`."""
         message, hint = error.message, error.hint
         trace = "".join(traceback.format_exception(cause)).rstrip("\n") if self.verbose else None
         known = {"error": error.kind, "exit_code": error.exit_code}
@@ -160,7 +160,7 @@ class Console:
         else:
             for line in words:
                 self._write(line)
-        if trace:  # what an error of others says may have lines, which are to look like none of ours
+        if trace:  # indented, so that no line of it looks like one of ctisync
             self._write(textwrap.indent(trace, "  ", lambda _: True))
 
     @contextmanager
@@ -178,7 +178,7 @@ class Console:
                 self._above_bar = None
 
     def _to_journal(self, level: Level, message: str, fields: dict[str, Any]) -> None:
-        """To the journal itself, or as a line that it takes for a message of that priority."""
+        """Send to the journal itself, or print a line with the priority that the journal understands."""
         priority = _JOURNAL_PRIORITY[level]
         told = {"PRIORITY": str(priority), "SYSLOG_IDENTIFIER": "ctisync", "MESSAGE": message}
         told |= {
@@ -216,9 +216,9 @@ def _try(hint: str) -> str:
 
 
 def silence_libraries() -> None:
-    """Their logs hold URLs and bodies, and what they know reaches the operator as an error of ours."""
+    """The logs of libraries contain URLs and bodies; ctisync reports their errors itself."""
     logging.getLogger().addHandler(logging.NullHandler())
-    for name in ("httpx", "httpcore"):  # they log each address, and one may be a secret
+    for name in ("httpx", "httpcore"):  # they log each address, which may be a secret
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(capture=True)
 
@@ -229,7 +229,7 @@ def _as_json(time: str, level: Level, event: str, fields: dict[str, Any]) -> str
 
 
 def _plain(value: Any) -> Any:
-    """A field's value as JSON has it: numbers and truth as they are, times by RFC 3339, the rest as text."""
+    """The value of a field for JSON: numbers and booleans unchanged, times by RFC 3339, the rest as text."""
     match value:
         case None | bool() | int() | float() | str():
             return value

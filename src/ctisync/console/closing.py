@@ -1,12 +1,12 @@
-"""The line that closes a pass for a person at a terminal."""
+"""The last line of a pass at a terminal."""
 
 from ctisync.core.pass_report import PassReport
 from ctisync.core.words import counted, lasting
 
 
 def closing(report: PassReport) -> str | None:
-    """What the pass did, how long it took and where the content stands. None when something else was told:
-    an error, or that the feed has nothing to offer."""
+    """What the pass did, how long it took, and the offset of the content. None if another message says how
+    the pass ended."""
     match report.outcome:
         case "up-to-date" | "initialised":
             return f"{report.consumer}: {_done(report)}; {_stands(report)}."

@@ -1,7 +1,7 @@
-"""systemd's journal, where it can be had: messages with fields of their own, by which journalctl filters.
+"""The journal of systemd: messages with fields, by which journalctl can filter.
 
-The native protocol (https://systemd.io/JOURNAL_NATIVE_PROTOCOL): one datagram a message, `NAME=value` lines;
-a value with a newline in it stands behind its length.
+The native protocol (https://systemd.io/JOURNAL_NATIVE_PROTOCOL): one datagram per message, with `NAME=value`
+lines; the length precedes a value that contains a newline.
 """
 
 import os
@@ -14,7 +14,7 @@ SOCKET: Final = Path("/run/systemd/journal/socket")
 
 
 class Journal:
-    """Never a reason to fail, and never waited for: `send` says whether the message was taken."""
+    """Never fails and never waits: `send` returns whether the journal took the message."""
 
     def __init__(self, place: Path) -> None:
         self._place = str(place)
@@ -25,15 +25,15 @@ class Journal:
             with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
                 sender.settimeout(0)
                 sender.sendto(message, self._place)
-        except OSError:  # nobody is there, has time, or takes one of that size
+        except OSError:  # no journal, a full queue, or a message too large
             return False
         return True
 
 
 def journal_of(stream: TextIO, place: Path = SOCKET) -> Journal | None:
-    """The journal, when it is where the stream leads to: what is sent is then not missed there.
+    """The journal, if `stream` is connected to it: messages sent directly then appear in the same place.
 
-    systemd tells so in $JOURNAL_STREAM, by device and inode (systemd.exec(5)).
+    systemd sets $JOURNAL_STREAM to the device and inode of the stream (systemd.exec(5)).
     """
     try:
         found = os.fstat(stream.fileno())

@@ -1,4 +1,4 @@
-"""Secrets in texts that servers and libraries have written: blotted out, however they are spelt there."""
+"""Masks secrets in texts of servers and libraries, in every spelling."""
 
 import re
 from collections.abc import Iterable
@@ -7,10 +7,10 @@ from html.entities import codepoint2name
 from typing import Final
 
 _SHORTEST: Final = 4
-"""Characters. A shorter secret would blot out half of all words."""
+"""Characters. A shorter secret would mask parts of ordinary words."""
 
 _PIECE: Final = 8
-"""Characters that are blotted out also when the rest of the secret is missing: messages are cut."""
+"""Characters of a part that is masked even without the rest of the secret: messages may be cut."""
 
 
 _BY_NUMBER: Final = (
@@ -19,9 +19,9 @@ _BY_NUMBER: Final = (
 
 
 class Mask:
-    """Replaces each of the secrets by `***`, raw or escaped as in JSON, Python, addresses and HTML.
+    """Replaces each secret by `***`, raw or escaped as in JSON, Python, addresses and HTML.
 
-    What is encrypted, packed or encoded is not known again, unless that is given as a secret, too.
+    An encrypted, compressed or encoded form is not recognised, unless it is passed as a secret, too.
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
@@ -32,7 +32,7 @@ class Mask:
 
     @cached_property
     def _pattern(self) -> re.Pattern[str] | None:
-        """Made when the first line is written: most runs of a cron job write none."""
+        """Made for the first line: most calls by cron print none."""
         longest_first = sorted(self._secrets, key=lambda secret: (-len(secret), secret))
         spelt = [list(map(_spelt, re.findall(r"\s+|\S", secret))) for secret in longest_first]
         whole = ["".join(characters) for characters in spelt]
@@ -46,14 +46,14 @@ class Mask:
 
 
 def _spelt(text: str) -> str:
-    """Fits a character, or a run of white space, in every spelling of it."""
+    """A pattern for every spelling of a character or of a run of white space."""
     if text.isascii() and text.isalnum():
         return text
     if text[0].isspace():
         usual = r"\s|\+|%(?:25)*(?:20|09|0a|0d)|\\+[tnr]|&nbsp;"
         if set(text) <= set(" \t\n\r"):
             return f"(?i:{usual})+"
-        # A space of another kind, by its number or its octets.
+        # Another kind of space, by its number or its octets.
         return f"(?i:{usual}|{_BY_NUMBER})+"
     code, octets = ord(text), text.encode(errors="surrogatepass")
     spellings = [
@@ -65,6 +65,6 @@ def _spelt(text: str) -> str:
         f"&(?:amp;)*{codepoint2name.get(code, 'apos')};",
         r"\\*" + re.escape(text),
     ]
-    if not text.isascii():  # escaped in UTF-16, or taken for another encoding's
+    if not text.isascii():  # escaped in UTF-16, or decoded with the wrong encoding
         spellings += [r"(?:\\+u[0-9a-f]{4}){2}", r"[^\x00-\x7f]{1,4}"]
     return f"(?i:{'|'.join(spellings)})"

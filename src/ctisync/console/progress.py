@@ -1,4 +1,4 @@
-"""Bars for a person at a terminal: amount, rate, time left."""
+"""Progress bars at a terminal: amount, rate, time left."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +21,7 @@ Unit = Literal["bytes", "records", "offsets"]
 
 
 class TerminalBar:
-    """The `Progress` of the ports, drawn."""
+    """The `Progress` of the ports as a bar."""
 
     def __init__(self, progress: Progress, step: str, total: int | None) -> None:
         self._progress = progress
@@ -29,25 +29,25 @@ class TerminalBar:
         self._next_update = 0.0
 
     def reached(self, amount: int) -> None:
-        """May be called for every record: the bar is told ten times a second at most."""
+        """May be called for every record: the bar is updated at most ten times a second."""
         now = self._progress.get_time()
         if now >= self._next_update:
             self._next_update = now + 0.1
             self._progress.update(self._task, completed=amount, refresh=True)
 
     def print_above(self, line: str) -> None:
-        """Show a line without smudging the bar."""
+        """Print a line above the bar."""
         self._progress.console.print(Text(line), soft_wrap=True)
 
 
 @contextmanager
 def drawn(stream: TextIO, step: str, total: int | None, unit: Unit) -> Iterator[TerminalBar]:
-    """One bar on `stream`, gone when the block ends."""
+    """One bar on `stream`, removed at the end of the block."""
     amounts: list[ProgressColumn] = [_Amount(unit), _Rate(unit)]
     if unit == "bytes":
         amounts = [DownloadColumn(), TransferSpeedColumn()]
     columns = (TextColumn("{task.description}"), BarColumn(), *amounts, TimeRemainingColumn())
-    # No thread that draws: a bar that stands still needs none, and the system may allow none.
+    # No thread: the bar changes only when `reached` is called, and the system may not allow one.
     console = Console(file=stream)
     with Progress(*columns, console=console, transient=True, auto_refresh=False) as progress:
         yield TerminalBar(progress, step, total)

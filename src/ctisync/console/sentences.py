@@ -1,6 +1,6 @@
-"""Events as a person at a terminal reads them: a sentence each. docs/events.md has their names and fields.
+"""Sentences for log events at a terminal. docs/events.md describes the events and their fields.
 
-An event that has no sentence here is told with its fields, in words.
+An event without a sentence here is printed with its fields.
 """
 
 from collections.abc import Mapping
@@ -12,37 +12,38 @@ from ctisync.harmless import harmless
 
 _SENTENCES: Final = {
     "network-disk": "{why}",
-    "feed-asked": "{consumer}: the feed stands at offset {last_offset}, the content at {offset}",
-    "retry": "The feed is asked again in {wait} s: {reason}",
+    "feed-asked": "{consumer}: the feed is at offset {last_offset}, the content at {offset}",
+    "retry": "Retrying in {wait} s: {reason}",
     "initialise": "{consumer}: loading the snapshot of offset {snapshot_offset}: {why}",
-    "load-begun-anew": "{consumer}: the snapshot was replaced while it came in; loading the new one: {why}",
-    "snapshot-size-unknown": "The server did not say how long {link} is; {size} bytes have come",
-    "offset-found": "The snapshot stands for offset {offset}, as its {told_by} says",
-    "offset-guessed": "The snapshot is taken to stand for offset {offset}: {why}",
-    "initialised": "{consumer}: {records} loaded, as of offset {offset}",
+    "load-begun-anew": "{consumer}: the server replaced the snapshot during the download; loading the new "
+    "one: {why}",
+    "snapshot-size-unknown": "The server did not send the size of {link}; {size} bytes received",
+    "offset-found": "The offset of the snapshot is {offset} (from its {told_by})",
+    "offset-guessed": "Assuming offset {offset} for the snapshot: {why}",
+    "initialised": "{consumer}: {records} loaded, at offset {offset}",
     "range-applied": "{consumer}: {changes} applied up to offset {offset}, {records} written",
-    "range-halved": "{consumer}: a part of the range {range} is asked for: {why}",
+    "range-halved": "{consumer}: requesting a part of the range {range}: {why}",
     "change-failed": "{consumer}: change {offset} of {resource} cannot be applied: {why}",
-    "command-accepted": "{consumer}: the Command Manager has accepted the command for offset {offset}",
-    "command-not-accepted": "{consumer}: the command for offset {offset} was not accepted: {why}",
-    "cooldown-not-remembered": "{consumer}: the store has not taken down that the feed is to be left alone: "
-    "{why}",
+    "command-accepted": "{consumer}: the Command Manager accepted the command for offset {offset}",
+    "command-not-accepted": "{consumer}: the Command Manager did not accept the command for offset "
+    "{offset}: {why}",
+    "cooldown-not-remembered": "{consumer}: could not store the cool-down of the feed: {why}",
     "pass-ended": "{consumer}: {why}",
-    "history-not-written": "{consumer}: the pass could not be added to the history: {why}",
-    "hook-done": "{consumer}: the hook {hook} has run",
-    "metrics-not-written": "{file} could not be written: {why}",
-    "ping-failed": "The service at ping_url could not be told of the {ping}: {why}",
+    "history-not-written": "{consumer}: could not add the pass to the history: {why}",
+    "hook-done": "{consumer}: hook {hook} done",
+    "metrics-not-written": "could not write {file}: {why}",
+    "ping-failed": "The ping ({ping}) to ping_url failed: {why}",
     "settings": "{message}",
 }
 
 _DETAILS: Final = frozenset(("feed-asked", "range-applied", "range-halved"))
-"""Of level info, but for a person they are what a bar shows, or the line that closes the pass."""
+"""Events of level info that the progress bar, or the last line of the pass, shows already."""
 
 _COUNTED: Final = {"changes": "change", "records": "record"}
 
 
 def sentence(level: str, event: str, fields: Mapping[str, Any], *, verbose: bool) -> str | None:
-    """None for what a person is not told: a good end of a pass has a line of its own."""
+    """None for an event that is not shown at a terminal, such as the good end of a pass (`closing`)."""
     if level == "info" and (event == "pass-ended" or (event in _DETAILS and not verbose)):
         return None
     told = {

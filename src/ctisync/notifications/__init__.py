@@ -1,1 +1,1 @@
-"""What follows a pass, made of its report: history, metrics, hooks and a ping."""
+"""What follows a pass: history, metrics, hooks and ping, from its report."""

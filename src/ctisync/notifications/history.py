@@ -9,16 +9,16 @@ from ctisync.process import no_other_errors
 
 USUAL_SECONDS: Final = 10.0
 HURRIED_SECONDS: Final = 1.0
-"""Seconds that the history may take; the second when a signal or the store itself has ended the pass."""
+"""Seconds for writing the history; the second value after a signal or an error of the store."""
 
 
 def remember(
     store: HistoryStore, report: PassReport, keep: int, log: Log, within: float = USUAL_SECONDS
 ) -> None:
-    """Keep the report, and the `keep` newest of its consumer; none when `keep` is 0.
+    """Add the report to the history, which keeps the `keep` newest of the consumer; none if `keep` is 0.
 
-    What goes wrong with that is logged, and has no other effect. A store that the pass could not even look at
-    is not asked again; one that has failed it is, once and briefly.
+    An error is logged and has no other effect. If the pass could not read the store at all, ctisync does not
+    try; if the store failed later, it tries once, for a short time.
     """
     if not keep or report.phase is None:
         return
@@ -27,5 +27,5 @@ def remember(
         with no_other_errors():
             store.remember(report, keep, HURRIED_SECONDS if store_failed else within)
     except CtisyncError as error:
-        if not store_failed:  # else the pass's own error says it
+        if not store_failed:  # otherwise the error of the pass says it
             log.event("warning", "history-not-written", consumer=report.consumer, why=error.message)

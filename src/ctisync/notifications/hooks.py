@@ -1,4 +1,4 @@
-"""Runs what an operator wants run after a pass: a program with its arguments, no shell, within a time."""
+"""Runs a hook after a pass: a program with its arguments, without a shell, with a timeout."""
 
 import os
 import signal
@@ -14,14 +14,14 @@ from ctisync.harmless import harmless
 from ctisync.own_files import file_name
 
 _LAST_WORDS: Final = 1.0
-"""Seconds that a hook gets to end by itself once it was asked to."""
+"""Seconds between SIGTERM and SIGKILL for a hook."""
 
 
 def run_hook(argv: Sequence[str], reason: Reason, report: PassReport, timeout: float) -> None:
-    """Run `argv` to its end, in our environment and with what `variables` tells; its output goes to our
-    standard error. Raises HookFailed when it cannot be started, fails, or takes more than `timeout` s.
+    """Run `argv` to its end, with the environment of ctisync and `variables`; its output goes to standard
+    error. Raises HookFailed if it cannot be started, fails, or takes more than `timeout` s.
 
-    When its time is up, or we are stopped, it is ended with all that it has started.
+    After the timeout, or if ctisync is stopped, the hook is stopped with all processes that it has started.
     """
     name = f"{report.consumer}: hooks.on_{reason}"
     try:
@@ -47,7 +47,7 @@ def run_hook(argv: Sequence[str], reason: Reason, report: PassReport, timeout: f
 
 
 def variables(reason: Reason, report: PassReport) -> Mapping[str, str]:
-    """What a hook is told. Not CTISYNC_*: those are settings, and a hook may run ctisync itself."""
+    """The variables of a hook. Not CTISYNC_*: those are settings, and a hook may run ctisync itself."""
     told = {
         "REASON": reason,
         "PASS": report.pass_id,

@@ -1,6 +1,6 @@
-"""The figures of passes as a Prometheus textfile, for node_exporter's collector or whoever reads the format.
+"""The metrics of passes as a Prometheus textfile, for the textfile collector of node_exporter.
 
-One file for all consumers: those that this run did not pass over keep the figures that they had.
+One file for all consumers: those without a pass in this call keep their metrics.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -22,13 +22,13 @@ from ctisync.own_files import Unfit, reading
 from ctisync.whole_file import replacing
 
 _LONGEST: Final = 1 << 20
-"""Bytes of a file with the figures of some thousand consumers."""
+"""Bytes; a file with the metrics of some thousand consumers is smaller."""
 
 LAST_SUCCESS: Final = "ctisync_last_success_timestamp_seconds"
 
 
 class Gauge(NamedTuple):
-    """One figure of a consumer; None while it is not known."""
+    """One metric of a consumer; None while it is unknown."""
 
     name: str
     meaning: str
@@ -45,26 +45,26 @@ GAUGES: Final = (
     Gauge("ctisync_pass_duration_seconds", "How long the last pass took", lambda each: each.seconds),
     Gauge(
         "ctisync_pass_initialisations",
-        "Snapshots that the last pass made the content",
+        "Snapshots that the last pass loaded",
         lambda each: each.initialisations,
     ),
     Gauge("ctisync_pass_changes", "Changes that the last pass applied", lambda each: each.changes),
     Gauge("ctisync_pass_records", "Records that the last pass wrote", lambda each: each.records),
-    Gauge("ctisync_pass_received_bytes", "What came from the feed", lambda each: each.received),
-    Gauge(
-        "ctisync_pass_retries", "Requests to the feed that had to be tried again", lambda each: each.retries
-    ),
+    Gauge("ctisync_pass_received_bytes", "Bytes received from the feed", lambda each: each.received),
+    Gauge("ctisync_pass_retries", "Retried requests to the feed", lambda each: each.retries),
     Gauge(
         LAST_SUCCESS,
         "When the last pass with exit code 0 ended",
         lambda each: each.ended_at.timestamp() if each.exit_code == DONE else None,
     ),
-    Gauge("ctisync_offset", "Where the content stands", lambda each: each.offset),
-    Gauge("ctisync_feed_offset", "Where the feed stood when it last answered", lambda each: each.last_offset),
-    Gauge("ctisync_behind_offsets", "How far the content is behind the feed", lambda each: each.behind),
+    Gauge("ctisync_offset", "Offset of the content", lambda each: each.offset),
+    Gauge(
+        "ctisync_feed_offset", "Last offset of the feed when it last answered", lambda each: each.last_offset
+    ),
+    Gauge("ctisync_behind_offsets", "Offsets that the content is behind the feed", lambda each: each.behind),
     Gauge(
         "ctisync_in_step_timestamp_seconds",
-        "When the content was last known to be all that the feed has",
+        "When the content was last known to be in step with the feed",
         lambda each: _moment(each.in_step_at),
     ),
     Gauge(
@@ -79,7 +79,7 @@ GAUGES: Final = (
     ),
     Gauge(
         "ctisync_command_owed",
-        "1 while the update command is not accepted",
+        "1 until the Command Manager accepts the update command",
         lambda each: None if each.phase is None else each.command_owed,
     ),
     Gauge(
@@ -91,14 +91,14 @@ GAUGES: Final = (
 
 
 def write(reports: Sequence[PassReport], path: Path) -> None:
-    """Put the figures of these passes into the file, whole or not at all, for everybody to read.
+    """Write the metrics of these passes to the file, atomically and readable for all users.
 
     Raises OSError.
     """
     registry = CollectorRegistry()
     registry.register(_Figures(reports, _before(path)))
     figures = generate_latest(registry)
-    with replacing(path, mode=0o644) as file:  # the collector is another user
+    with replacing(path, mode=0o644) as file:  # the collector runs as another user
         file.write(figures)
 
 
@@ -108,7 +108,7 @@ class _Figures(Collector):
         self._before = before
 
     def collect(self) -> Iterator[Metric]:
-        version = GaugeMetricFamily("ctisync_info", "Which ctisync it was", labels=["version"])
+        version = GaugeMetricFamily("ctisync_info", "Version of ctisync", labels=["version"])
         version.add_metric([__version__], 1)
         yield version
         for gauge in GAUGES:
@@ -129,8 +129,8 @@ class _Figures(Collector):
 
 
 def _before(path: Path) -> dict[str, dict[str, float]]:
-    """The figures in the file, by name and consumer; none when it isn't there, or isn't one of ours: what
-    others have put into a folder that they may write to is not believed."""
+    """The metrics in the file, by name and consumer; none if the file is missing or another user's: other
+    users may be able to write to the folder."""
     try:
         with reading(path) as file:
             text = file.read(_LONGEST + 1)

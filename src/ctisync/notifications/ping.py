@@ -1,6 +1,6 @@
-"""Tells a service such as healthchecks that a run has begun, and how it has ended; silence is its alarm.
+"""Pings a monitoring service such as healthchecks at the start and end of a call; it alerts if none comes.
 
-POST {url}/start, {url}, {url}/fail (a line that says why)
+POST {url}/start, {url}, {url}/fail (with one line: the reason)
 """
 
 from typing import Final, Literal
@@ -9,7 +9,7 @@ from ctisync import __version__
 from ctisync.deadline import within
 
 LONGEST_PING: Final = 10.0
-"""Seconds from the look-up of the name to the head of the answer. Its body is not read."""
+"""Seconds from the name lookup to the headers of the reply. ctisync does not read its body."""
 
 _PATHS: Final = {"start": "/start", "success": "", "fail": "/fail"}
 
@@ -17,7 +17,7 @@ _PATHS: Final = {"start": "/start", "success": "", "fail": "/fail"}
 def ping(
     url: str, what: Literal["start", "success", "fail"], said: str, longest: float = LONGEST_PING
 ) -> str | None:
-    """Why the service was not told, in a few words; None when it was. Redirects are not followed."""
+    """None, or why the ping failed. ctisync does not follow redirects."""
     import httpx
 
     def told() -> int:

@@ -24,7 +24,7 @@ BOTH = "--config 'my own.toml' --consumer vd_4.8.0"
     ("hint", "printed"),
     [
         ("ctisync sync", f"ctisync sync {BOTH}"),
-        ("wait for it, or: ctisync sync --now", f"wait for it, or: ctisync sync {BOTH} --now"),
+        ("wait until then, or: ctisync sync --now", f"wait until then, or: ctisync sync {BOTH} --now"),
         (
             "ctisync init-snapshot && ctisync sync (loads it anew)",
             f"ctisync init-snapshot {BOTH} && ctisync sync {BOTH} (loads it anew)",

@@ -80,8 +80,8 @@ def test_the_proxies_are_shown_without_what_is_secret_in_them(ctisync: Ctisync) 
 
     assert shown(ctisync, **proxies)["proxies"] == {**proxies, "HTTPS_PROXY": "http://proxy:3128"}
     text = ctisync.run("config", "show", **proxies).stdout
-    assert "# HTTPS_PROXY: the feed is asked through http://proxy:3128" in text
-    assert "# no_proxy: but not for localhost,.example.com" in text
+    assert "# HTTPS_PROXY: proxy for the feed: http://proxy:3128" in text
+    assert "# no_proxy: no proxy for: localhost,.example.com" in text
     assert "canary" not in text
 
 
@@ -301,14 +301,14 @@ def test_the_value_of_a_setting_is_all_that_get_prints(ctisync: Ctisync, name: s
 @pytest.mark.parametrize(
     ("name", "said", "hint"),
     [
-        ("cti", "cti is no single setting", "ctisync config show cti"),
-        ("consumers", "consumers is no single setting", "ctisync config show consumers"),
-        ("consumers[0]", "consumers[0] is no single setting", "ctisync config show 'consumers[0]'"),
-        ("cti.urll", "there is no setting cti.urll", "ctisync config get cti.url"),
-        ("consumers[2].index", "there is no setting", "ctisync config get 'consumers[1].index'"),
-        ("consumers[0].indx", "there is no setting", "ctisync config get 'consumers[0].index'"),
-        ("cti.allowed_hosts[x]", "there is no setting", "ctisync config get 'cti.allowed_hosts[1]'"),
-        ("zzz", "there is no setting zzz", "ctisync config show (lists them all)"),
+        ("cti", "cti is not a single setting", "ctisync config show cti"),
+        ("consumers", "consumers is not a single setting", "ctisync config show consumers"),
+        ("consumers[0]", "consumers[0] is not a single setting", "ctisync config show 'consumers[0]'"),
+        ("cti.urll", "unknown setting cti.urll", "ctisync config get cti.url"),
+        ("consumers[2].index", "unknown setting", "ctisync config get 'consumers[1].index'"),
+        ("consumers[0].indx", "unknown setting", "ctisync config get 'consumers[0].index'"),
+        ("cti.allowed_hosts[x]", "unknown setting", "ctisync config get 'cti.allowed_hosts[1]'"),
+        ("zzz", "unknown setting zzz", "ctisync config show (lists all settings)"),
         ("cti.token", "cti.token is a secret", "ctisync config show cti.token"),
     ],
 )  # fmt: skip

@@ -47,7 +47,7 @@ def test_before_the_first_pass_it_tells_the_snapshots_offset_and_size(
     churn(feed.history, 7)
     [file] = feed.files.values()
     assert said(ctisync, "sync", "-q").splitlines() == [
-        "vd_1.0.0/vd_4.8.0: the content stands at offset 0; a pass would now",
+        "vd_1.0.0/vd_4.8.0: the content is at offset 0; a pass would now",
         "  ask the feed, which is at offset 1,027",
         f"  load the snapshot of offset 1,020, of {len(file.body):,} B: nothing is stored yet",
         "  apply the changes of 7 offsets, 1,021 to 1,027",
@@ -153,4 +153,4 @@ def test_several_consumers_are_told_of_one_after_the_other(ctisync: Ctisync, fee
     ended = ctisync.run("sync", "--dry-run", "-q", CTISYNC_CONSUMERS=both)
     assert ended.returncode == 3
     assert ended.stderr.startswith("ctisync: vd_1.0.0/unknown: ")
-    assert "vd_1.0.0/vd_4.8.0: the content stands at offset 0" in ended.stdout
+    assert "vd_1.0.0/vd_4.8.0: the content is at offset 0" in ended.stdout

@@ -57,7 +57,7 @@ def test_nothing_is_written_when_one_of_the_files_is_there(ctisync: Ctisync, tmp
     ended = ctisync.run("examples", "systemd-timer", "--output", str(folder))
 
     assert ended.returncode == 2
-    assert f"{folder}/ctisync.timer is there already" in ended.stderr
+    assert f"{folder}/ctisync.timer already exists" in ended.stderr
     assert held(folder) == {"ctisync.timer": "mine"}
 
 

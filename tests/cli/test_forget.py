@@ -63,8 +63,8 @@ def test_all_that_was_stored_is_gone_and_a_pass_begins_anew(stored: Ctisync) -> 
 
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout == (
-        f"removed {NAME} from sqlite:///{stored.database}; it is still in the settings, so that the next "
-        "pass loads it anew\n"
+        f"removed {NAME} from sqlite:///{stored.database}; it is still in the settings, so the next "
+        "pass loads it again\n"
     )
     assert not part.exists()
     assert json.loads(stored.run("history", "--json").stdout)["consumers"][0]["passes"] == []
@@ -138,7 +138,7 @@ def test_a_dry_run_says_what_would_go_and_removes_nothing(stored: Ctisync) -> No
 def test_what_is_gone_or_never_was_is_no_error_and_leaves_no_file(ctisync: Ctisync, name: str) -> None:
     ended = ctisync.run("forget", "--consumer", name, "--yes")
     assert (ended.returncode, ended.stderr) == (0, "")
-    assert "holds nothing of" in ended.stdout
+    assert "has no data of" in ended.stdout
     assert ctisync.run("forget", "--consumer", name, "--dry-run").returncode == 0
     assert ctisync.run("forget", "--consumer", name, "-q").stdout == ""
     assert not ctisync.database.parent.exists()

@@ -113,7 +113,7 @@ def test_a_name_that_nothing_knows_is_no_record_of_which_nothing_is_remembered(
         ended = ctisync.run("log", "CVE-STAY", *form)
         assert (ended.returncode, ended.stdout) == (2, "")
         told, hint = ended.stderr.splitlines()
-        assert "vd_1.0.0/vd_4.8.0 has no record CVE-STAY, and no pass is remembered that touched it" in told
+        assert "vd_1.0.0/vd_4.8.0 has no record CVE-STAY, and no pass in the history changed it" in told
         assert "CVE-STAYS" in hint
     feed.history.delete("CVE-STAYS")
     ctisync.run("sync", "-q")
@@ -207,9 +207,9 @@ def test_what_a_server_says_of_a_secret_is_masked_in_the_history(
 
 
 def test_without_a_history_there_is_nothing_and_no_error(ctisync: Ctisync) -> None:
-    assert "no pass is remembered yet" in ctisync.run("history").stdout
-    assert ctisync.run("log").stdout == "no pass is remembered that touched any record\n"
-    assert ctisync.run("log", "CVE-1").stdout == "no pass is remembered that touched CVE-1\n"
+    assert "the history is empty" in ctisync.run("history").stdout
+    assert ctisync.run("log").stdout == "no pass in the history changed any record\n"
+    assert ctisync.run("log", "CVE-1").stdout == "no pass in the history changed CVE-1\n"
     assert ctisync.run("log", "--json").stdout == ""
     assert passes(ctisync) == []
 
@@ -257,7 +257,7 @@ def test_what_a_server_says_stays_text_in_the_page(ctisync: Ctisync, feed: FeedS
 
 
 def test_a_page_without_passes_says_so(ctisync: Ctisync) -> None:
-    assert "No pass is remembered yet" in page_of(ctisync)
+    assert "The history is empty" in page_of(ctisync)
 
 
 def test_a_page_that_has_no_place_to_go_is_an_error_that_names_it(ctisync: Ctisync) -> None:

@@ -66,7 +66,7 @@ def test_what_of_several_is_not_there_is_told_beside_those_that_are(
     shown = ctisync.run("show", "CVE-NOWHERE", name, "CVE-NEVER")
     assert shown.returncode == 2
     assert shown.stdout.startswith(f"{name}   offset ")
-    assert "has no record CVE-NOWHERE, nor CVE-NEVER" in shown.stderr
+    assert "has no records CVE-NOWHERE, CVE-NEVER" in shown.stderr
 
 
 def test_without_a_content_there_is_nothing_to_show(ctisync: Ctisync) -> None:
@@ -114,7 +114,7 @@ def test_two_exports_are_compared(ctisync: Ctisync, feed: FeedSimulator) -> None
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (None, "cannot be read: No such file or directory"),
+        (None, ": No such file or directory"),
         (b"<html>\n", "line 1: this is no record: it is no JSON"),
         (record("B", 1).line + b"\n" + record("A", 2).line, "line 2: A stands behind B"),
     ],

@@ -117,8 +117,8 @@ def test_a_pass_of_which_nothing_is_remembered_is_a_warning_until_one_is(
     os.utime(lock_beside(ctisync.database, Consumer()), (earlier, earlier))
 
     checked = ctisync.run("status", "--check")
-    assert (checked.returncode, "a pass that worked 5 minutes ago" in checked.stdout) == (1, True), checked
-    assert "could not be remembered" in ctisync.run("status").stdout
+    assert (checked.returncode, "a pass 5 minutes ago left no entry" in checked.stdout) == (1, True), checked
+    assert "left no entry in the history" in ctisync.run("status").stdout
     assert ctisync.run("status", "--check", CTISYNC_HISTORY="0").returncode == 0, "none is to be"
     assert ctisync.run("sync", "-q").returncode == 0
     assert ctisync.run("status", "--check").returncode == 0
@@ -146,12 +146,12 @@ def test_while_a_pass_is_at_work_status_says_who_and_since_when_instead_of_what_
         while not list(ctisync.database.parent.glob("*.part")):
             assert running.poll() is None
         table = ctisync.run("status").stdout
-        assert re.search(rf"at work +ctisync sync, process {running.pid}, since", table), table
+        assert re.search(rf"running +ctisync sync, process {running.pid}, since", table), table
         assert "to do" not in table
         work = consumer_of(ctisync)["at_work"]
         assert work["who"] == f"ctisync sync, process {running.pid}"
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", work["since"])
-        assert f"at work: ctisync sync, process {running.pid}" in ctisync.run("status", "--check").stdout
+        assert f"running: ctisync sync, process {running.pid}" in ctisync.run("status", "--check").stdout
     finally:
         running.kill()
         running.communicate(timeout=120)

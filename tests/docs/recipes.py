@@ -109,9 +109,9 @@ def _(stage: Stage) -> Iterator[None]:
     assert stage.passes() == 5
     yield
     told, asked = stage.typed.split("store  ")[1:]
-    assert "left alone" in told
+    assert "cool-down" in told
     assert "35 behind" in asked
-    assert "left alone" in stage.run("status").text, "to ask is not to end it"
+    assert "cool-down" in stage.run("status").text, "to ask is not to end it"
 
 
 @recipe("blocked")

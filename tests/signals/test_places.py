@@ -270,9 +270,9 @@ def test_an_init_snapshot_that_was_stopped_is_done_by_the_next_sync(
             "gives that up with --keep\n"
         )
     waiting = sqlite.run("status").stdout
-    assert "to be initialised again" in waiting
+    assert "a new initialisation" in waiting
     assert "ctisync sync --keep" in waiting
-    assert "waits to be initialised again" in sqlite.ctisync.run("status", "--check").stdout
+    assert "a new initialisation is pending" in sqlite.ctisync.run("status", "--check").stdout
     sqlite.feed.heal()
     sqlite.feed.requests.clear()
 

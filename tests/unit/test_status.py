@@ -66,11 +66,11 @@ def test_where_no_feed_can_be_asked_an_age_that_is_asked_for_counts_from_the_loa
         (
             but(updated_at=NOW - timedelta(days=20)),
             1,
-            "the feed stands still at 100, last changed 20 days ago",
+            "the feed is still at offset 100, last changed 20 days ago",
         ),
         (but(owed=Owed(100, 4)), 1, "the command for offset 100 is not accepted yet"),
-        (but(offset=0), 1, "waits to be initialised again"),
-        (but(loading=True), 1, "waits to be initialised again"),
+        (but(offset=0), 1, "a new initialisation is pending"),
+        (but(loading=True), 1, "a new initialisation is pending"),
         (but(last_offset=60), 1, "the feed went back to 60"),
         (but(failed=FAILED), 2, "blocked by change 101 of CVE-2024-1"),
         (but(stored_for=Consumer()), 1, "the settings differ"),
@@ -91,7 +91,7 @@ def test_each_state_has_its_judgement(state: ConsumerState, code: int, words: st
 def test_a_content_that_is_gone_is_critical_whatever_else_there_is_to_say() -> None:
     for state in (READY, but(failed=FAILED), but(owed=Owed(100)), but(checked_at=None), but(offset=0)):
         line, code = check(Status("s", (ConsumerStatus(Consumer(), state, None),)), NOW)
-        assert (code, "the content is gone" in line, "ctisync sync" in line) == (2, True, True)
+        assert (code, "removed the content" in line, "ctisync sync" in line) == (2, True, True)
     elsewhere = but(stored_for=Consumer(index="before"))
     assert check(Status("s", (ConsumerStatus(Consumer(), elsewhere, None),)), NOW)[1] == 1, (
         "it is under its old name"
@@ -100,7 +100,7 @@ def test_a_content_that_is_gone_is_critical_whatever_else_there_is_to_say() -> N
 
 def test_a_content_without_a_record_is_critical() -> None:
     line, code = check(Status("s", (ConsumerStatus(Consumer(), READY, 0),)), NOW)
-    assert (code, "holds no record" in line, "ctisync init-snapshot" in line) == (2, True, True)
+    assert (code, "has no records" in line, "ctisync init-snapshot" in line) == (2, True, True)
 
 
 AHEAD = NOW + timedelta(days=3650)
@@ -214,11 +214,11 @@ def test_a_critical_age_below_the_usual_warning_needs_no_other() -> None:
 @pytest.mark.parametrize(
     ("given", "words"),
     [
-        ((10, 5, None, None), "--crit-behind lies below --warn-behind"),
-        ((None, None, "2h", "1h"), "--crit-age lies below --warn-age"),
-        ((None, None, "soon", None), "soon is no length of time"),
-        ((None, None, "-5m", None), "-5m is no length of time"),
-        ((None, None, "999999999w", None), "999999999w is no length of time"),
+        ((10, 5, None, None), "--crit-behind is lower than --warn-behind"),
+        ((None, None, "2h", "1h"), "--crit-age is lower than --warn-age"),
+        ((None, None, "soon", None), "soon is not a duration"),
+        ((None, None, "-5m", None), "-5m is not a duration"),
+        ((None, None, "999999999w", None), "999999999w is not a duration"),
     ],
 )
 def test_limits_that_make_no_sense_are_told(given: tuple[Any, Any, Any, Any], words: str) -> None:
@@ -256,15 +256,15 @@ def test_a_change_that_failed_before_is_no_block_for_programs() -> None:
     [
         (READY, ["100 of 100, up to date", "7 as wazuh-cve, last changed 30 hours ago", "5 minutes ago"]),
         (but(last_offset=1300), ["100 of 1,300, 1,200 behind", "ctisync sync"]),
-        (but(last_offset=60), ["beyond the feed's 60: the feed went back", "ctisync init-snapshot"]),
-        (but(owed=Owed(100, 1)), ["for offset 100, refused once so far", "ctisync sync"]),
+        (but(last_offset=60), ["higher than the feed's 60: the feed went back", "ctisync init-snapshot"]),
+        (but(owed=Owed(100, 1)), ["for offset 100, 1 refusal so far", "ctisync sync"]),
         (but(failed=FAILED), ["blocked by", "change 101 of CVE-2024-1, operation 2: there is no /x"]),
         (
             but(refused=RefusedSnapshot("https://h/1.zip", None, None, "cut off")),
             ["https://h/1.zip: cut off"],
         ),
         (but(stored_for=Consumer()), ["settings differ", "ctisync init-snapshot"]),
-        (but(last_offset=None), ["the feed's is not known"]),
+        (but(last_offset=None), ["the last offset of the feed is unknown"]),
         (ConsumerState(), ["none yet", "never", "ctisync sync"]),
     ],
 )
@@ -301,9 +301,9 @@ def test_the_table_says_until_when_the_feed_is_left_alone_and_the_document_stays
 
     told = as_table(status(cooling), io.StringIO(), NOW)
 
-    assert "left alone" in told
+    assert "cool-down" in told
     assert "until 2026-03-01T12:05:00Z: https://feed answers 429" in told
-    assert "left alone" not in as_table(status(cooling), io.StringIO(), NOW + timedelta(minutes=5))
+    assert "cool-down" not in as_table(status(cooling), io.StringIO(), NOW + timedelta(minutes=5))
     assert as_document(status(cooling)) == as_document(status(READY))
 
 
@@ -312,6 +312,6 @@ def test_readers_who_have_another_content_than_the_state_are_told_of_whatever_el
     for state in (READY, but(failed=FAILED), but(owed=Owed(100)), but(checked_at=None)):
         one = ConsumerStatus(Consumer(), state, 7, moved=moved)
         line, code = check(Status("s", (one,)), NOW)
-        assert (code, "was moved to ctisync-old" in line, "ctisync sync" in line) == (2, True, True)
+        assert (code, "points to ctisync-old" in line, "ctisync sync" in line) == (2, True, True)
         [told] = as_document(Status("s", (one,)))["consumers"]
         assert told["alias_moved"] == {"to": "ctisync-old", "from": "ctisync-new"}

@@ -34,5 +34,5 @@ def log(
             several = f"{one}  " if len(call.consumers) > 1 else ""
             print_result(several + harmless(command.entry_as_text(entry)))
     if not told and not as_json:
-        print_result("no pass is remembered that touched " + ("any record" if name is None else name))
+        print_result("no pass in the history changed " + ("any record" if name is None else name))
     return DONE

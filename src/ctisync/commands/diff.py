@@ -1,4 +1,4 @@
-"""`diff`: what has changed between two exports."""
+"""`diff`: the differences between two exports."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from ctisync.harmless import json_of
 from ctisync.process import standard_input
 
 _MOST_SHOWN: Final = 5
-"""Fields of a record, for people."""
+"""Changed fields of a record that the text output names."""
 
 _STDIN: Final = Path("-")
 
@@ -20,7 +20,7 @@ _SIGNS: Final = {"added": "+", "removed": "-", "changed": "~"}
 
 
 def compare(old: Path, new: Path) -> Iterator[Difference]:
-    """`-` is standard input. Raises UsageError for a file that cannot be read, or is no export."""
+    """`-` is standard input. Raises UsageError for a file that cannot be read or is not an export."""
     both = (old, new)
     if old == new == _STDIN:
         raise UsageError("only one of the two can be standard input", hint="ctisync diff - NEW")
@@ -34,10 +34,10 @@ def compare(old: Path, new: Path) -> Iterator[Difference]:
         except NoExport as error:
             raise UsageError(
                 f"{names[error.which]}, line {error.number}: {error}",
-                hint="compare two files that `ctisync export --output FILE` has written",
+                hint="compare two files written by `ctisync export --output FILE`",
             ) from error
         except OSError as error:
-            raise UsageError(f"{error.filename or old} cannot be read: {error.strerror}") from error
+            raise UsageError(f"cannot read {error.filename or old}: {error.strerror}") from error
 
 
 def as_json(found: Difference) -> str:

@@ -1,4 +1,4 @@
-"""`doctor`: whether a pass will find what it needs, as lines for people and a document for programs."""
+"""`doctor`: checks everything that a pass needs; prints lines or a JSON document."""
 
 import platform
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -34,15 +34,15 @@ from ctisync.wiring import (
 )
 
 LONGEST_CHECK: Final = 20.0
-"""Seconds for the feed, and for the Command Manager; the store has its own."""
+"""Seconds for the feed, and for the Command Manager; the store has its own limit."""
 
 _CODES: Final = {"ok": OK, "warning": WARNING, "failed": CRITICAL}
 
 
 def diagnose(found: Found, consumers: Sequence[Consumer], clock: Clock, console: Console) -> list[Verdict]:
-    """Look at everything that passes over these consumers need. Nothing is written anywhere.
+    """Check everything that passes over these consumers need. Writes nothing.
 
-    No secret is in the verdicts, and no character that a terminal obeys.
+    The verdicts contain no secrets and no control characters.
     """
     settings = _hurried(found.settings)
     feeds, snapshot_bytes = _feeds(settings, consumers, clock, console)
@@ -60,14 +60,14 @@ def diagnose(found: Found, consumers: Sequence[Consumer], clock: Clock, console:
 
 
 def without_settings(error: CtisyncError, console: Console) -> list[Verdict]:
-    """When there are none, nothing else can be looked at."""
+    """Without valid settings, doctor cannot check anything else."""
     errors = error.errors if isinstance(error, Several) else (error,)
     told = [failed("settings", each.message, each.hint) for each in errors]
     return [_versions(), *(_fit_to_show(each, console) for each in told)]
 
 
 def exit_code(verdicts: Sequence[Verdict], *, settings: bool) -> int:
-    """As `status --check` has them; UNKNOWN without `settings`."""
+    """The same codes as `status --check`; UNKNOWN without `settings`."""
     return _CODES[worst(verdicts)] if settings else UNKNOWN
 
 
@@ -87,7 +87,7 @@ def as_document(verdicts: Sequence[Verdict]) -> dict[str, Any]:
 
 
 def with_hints(verdicts: Iterable[Verdict], shown: Callable[[str], str]) -> list[Verdict]:
-    """`shown`: what a hint is told as."""
+    """`shown` formats a hint."""
     return [
         each if each.hint is None else msgspec.structs.replace(each, hint=shown(each.hint))
         for each in verdicts
@@ -95,7 +95,7 @@ def with_hints(verdicts: Iterable[Verdict], shown: Callable[[str], str]) -> list
 
 
 def as_text(verdicts: Sequence[Verdict], *, quiet: bool) -> str:
-    """A line a check, and below it what to type; `quiet`: only those that are not ok."""
+    """One line per check, then its hint; `quiet`: only checks that are not ok."""
     lines = []
     for each in verdicts:
         if quiet and each.health == "ok":
@@ -108,7 +108,7 @@ def as_text(verdicts: Sequence[Verdict], *, quiet: bool) -> str:
 
 
 def _hurried(settings: Settings) -> Settings:
-    """To look must not take as long as a pass does."""
+    """Settings with shorter timeouts: doctor must not take as long as a pass."""
     limits, manager = settings.limits, settings.command_manager
     return msgspec.structs.replace(
         settings,
@@ -135,7 +135,7 @@ def _host(found: Found, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
     yield _versions()
     doubtful = [warning("settings", each.message, each.hint) for each in doubts(found)]
     read = [str(file) for file in found.files if file.exists()]
-    yield from doubtful or [ok("settings", f"{len(found.given)} are set; files: {', '.join(read) or 'none'}")]
+    yield from doubtful or [ok("settings", f"{len(found.given)} set; files: {', '.join(read) or 'none'}")]
     folder = spool_folder(settings)
     yield diagnose_folder(folder, is_made=folder == settings.state_dir)
     for each in consumers:
@@ -158,7 +158,7 @@ def _disk(
 def _feeds(
     settings: Settings, consumers: Sequence[Consumer], clock: Clock, console: Console
 ) -> tuple[list[Verdict], int | None]:
-    """What the feed says of each, and the bytes of the largest snapshot; its clock is told once."""
+    """The verdicts on the feed for each consumer, and the size of the largest snapshot. The clock: once."""
     verdicts: list[Verdict] = []
     sizes: list[int] = []
 
@@ -179,7 +179,7 @@ def _feeds(
 def _store(
     settings: Settings, consumers: Sequence[Consumer], clock: Clock
 ) -> tuple[list[Verdict], list[ConsumerStatus]]:
-    """What there is to say of the store, and each consumer's state, as far as it can be read."""
+    """The verdicts on the store, and the state of each consumer that can be read."""
     seen: list[ConsumerStatus] = []
 
     def look() -> Iterator[Verdict]:
@@ -193,7 +193,7 @@ def _store(
                 yield from guarded("content", partial(see, store, consumer), about=consumer)
 
     def see(store: Store, consumer: Consumer) -> Iterator[Verdict]:
-        """No verdict but for what keeps it from being seen."""
+        """Adds to `seen`; a verdict comes only from an error."""
         tells = settings.command_manager.enabled is not False
         found = store.standing(consumer)
         state = as_it_holds(found.state, settings, clock)
@@ -214,14 +214,14 @@ def _content(one: ConsumerStatus, clock: Clock) -> Iterator[Verdict]:
     else:
         yield warning("content", why, hint, about=one.consumer)
     if (cooldown := state.cooldown_at(now)) is not None:
-        told = f"passes leave the feed alone until {rfc3339(cooldown.until)}: {cooldown.reason}"
-        yield warning("cooldown", told, "wait for it, or: ctisync sync --now", about=one.consumer)
+        told = f"cool-down of the feed until {rfc3339(cooldown.until)}: {cooldown.reason}"
+        yield warning("cooldown", told, "wait until then, or: ctisync sync --now", about=one.consumer)
 
 
 def _command_manager(settings: Settings, clock: Clock) -> Iterator[Verdict]:
     manager = command_manager(settings, clock)
     if manager is None:
-        yield ok("command-manager", "no Command Manager is told of new content, as it is set")
+        yield ok("command-manager", "no Command Manager is configured: ctisync sends no update commands")
     else:
         yield from manager.diagnose()
         yield from _ends("command-manager-certificate", manager.certificates(), clock)

@@ -1,4 +1,4 @@
-"""`--dry-run`: what a pass would do now, from what is stored and what the feed says. Nothing is written."""
+"""`--dry-run`: what a pass would do now, from the stored state and the reply of the feed. Writes nothing."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -30,7 +30,7 @@ def dry_run(
     console: Console,
     tell: Callable[[str], None],
 ) -> int:
-    """Tell of each consumer in turn. One that cannot be told of does not keep the next from it."""
+    """Describe the next pass of each consumer. An error of one consumer does not stop the next."""
     codes = []
     for each in consumers:
         try:
@@ -49,11 +49,11 @@ def dry_run(
 def dry_load(
     settings: Settings, consumer: Consumer, source: str, offset: int | None, clock: Clock, console: Console
 ) -> str:
-    """The same for a snapshot that is here. Raises UsageError for one that would have to be downloaded."""
+    """The same for a local snapshot. Raises UsageError for a snapshot that needs a download."""
     here = file_here(source, settings, clock)
     if here is None:
         raise UsageError(
-            "--dry-run downloads nothing, so that it can look into a file alone",
+            "--dry-run downloads nothing: pass a file, not an address",
             hint="ctisync init-snapshot --from FILE --dry-run",
         )
     with closing(here) as file, named_refusals(source, "--from"):
@@ -78,9 +78,9 @@ def _lines(
     steps: Iterator[Foreseen],
     size_of: _SizeOf,
 ) -> Iterator[str]:
-    yield f"{consumer}: the content stands at offset {state.offset:,}; a pass would now"
+    yield f"{consumer}: the content is at offset {state.offset:,}; a pass would now"
     if (who := watched(lock_path(settings, consumer)).who) is not None:
-        yield f"  end at once (exit code 4) while this one works: {who}; after that, as things stand,"
+        yield f"  end at once with exit code 4 while this pass is running: {who}; after that,"
     for each in steps:
         yield from _step(settings, consumer, wanted, each, size_of)
 
@@ -91,15 +91,15 @@ def _step(
     match foreseen.step:
         case AskFeed():
             last = foreseen.state.last_offset
-            told = "does not say how far it is" if last is None else f"is at offset {last:,}"
+            told = "does not report its last offset" if last is None else f"is at offset {last:,}"
             yield f"  ask the feed, which {told}"
         case Settle():
-            yield "  settle what a dead pass has left, which may change what follows"
+            yield "  clean up after a dead pass, which may change the next steps"
         case NoteAsked(asked_for):
             yield (
-                "  remember that an initialisation is asked for, until it is done"
+                "  store the request for an initialisation"
                 if asked_for
-                else "  give up the initialisation that was asked for"
+                else "  cancel the requested initialisation"
             )
         case SendCommand(offset):
             if settings.command_manager_urls:
@@ -109,7 +109,7 @@ def _step(
             bytes_ = "of unknown size" if size is None else f"of {bytes_as_text(size)}"
             yield f"  load the snapshot of offset {snapshot.offset:,}, {bytes_}: {why}"
             if wanted.mode == "sync" and (refused := foreseen.refused_before) is not None:
-                yield f"    it was refused before, and is only tried if it has changed: {refused.reason}"
+                yield f"    refused before; retried only if it has changed: {refused.reason}"
         case ApplyRange(of):
             offsets = counted(of.to - of.after, "offset")
             yield f"  apply the changes of {offsets}, {of.after + 1:,} to {of.to:,}"

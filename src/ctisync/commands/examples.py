@@ -1,4 +1,4 @@
-"""`examples`: files to begin with that come along with the program, so that no clone is needed for them."""
+"""`examples`: example files that are installed with ctisync."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,18 +15,18 @@ _PACKAGE: Final = Path(__file__).parents[1]
 _FOLDER: Final = next(
     folder for folder in (_PACKAGE / "examples", _PACKAGE.parents[1] / "examples") if folder.is_dir()
 )
-"""In a wheel they are in the package; the package of a clone has them beside its sources."""
+"""A wheel has the examples in the package; a clone has them beside `src`."""
 
 
 def listed() -> str:
-    """A line a file: its name, and what it says of itself."""
+    """One line per file: its name and its description."""
     names = [_name(path) for path in _files(_FOLDER)]
     width = max(map(len, names))
     return "\n".join(f"{name:<{width}}  {_about(_FOLDER / name)}" for name in names)
 
 
 def printed(name: str) -> str:
-    """The text of an example; before each file of a folder stands its name."""
+    """The text of an example; for a folder, each file follows a line with its name."""
     chosen = _chosen(name)
     if chosen.is_file():
         return chosen.read_text(encoding="utf-8").rstrip("\n")
@@ -34,14 +34,16 @@ def printed(name: str) -> str:
 
 
 def write(name: str | None, folder: Path) -> None:
-    """Copy one example, or all, into `folder`, which is made when it is missing. Raises UsageError, and has
-    written nothing, when one of the files is there already."""
+    """Copy one example, or all, into `folder`, and create the folder if it is missing. Raises UsageError, and
+    writes nothing, if one of the files exists."""
     chosen = _FOLDER if name is None else _chosen(name)
     base = chosen.parent if chosen.is_file() else chosen
     targets = {path: folder / path.relative_to(base) for path in _files(chosen)}
     there = [str(target) for target in targets.values() if target.exists()]
     if there:
-        raise UsageError(f"{there[0]} is there already, and stays as it is", hint="--output ANOTHER_FOLDER")
+        raise UsageError(
+            f"{there[0]} already exists; ctisync does not overwrite it", hint="--output ANOTHER_FOLDER"
+        )
     for path, target in targets.items():
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -59,7 +61,7 @@ def _chosen(name: str) -> Path:
     for path in known:
         if _name(path) == name.rstrip("/"):
             return path
-    raise UsageError(f"there is no example {name}", hint="ctisync examples")
+    raise UsageError(f"unknown example {name}", hint="ctisync examples")
 
 
 def _files(place: Path) -> Iterator[Path]:
@@ -71,7 +73,7 @@ def _name(path: Path) -> str:
 
 
 def _about(path: Path) -> str:
-    """Its first line, which is a comment; JSON has none, but a description."""
+    """The first line, a comment; JSON has no comments: its `description`."""
     text = path.read_text(encoding="utf-8")
     if path.suffix == ".json":
         return str(_decoder.decode(text)["description"])

@@ -1,4 +1,4 @@
-"""`export`: the content as NDJSON, to standard output or, whole or not at all, to a file."""
+"""`export`: the content as NDJSON, to standard output or atomically to a file."""
 
 import sys
 from collections.abc import Iterator
@@ -15,11 +15,11 @@ from ctisync.whole_file import STDOUT, replacing
 from ctisync.wiring import opened_store
 
 _PIECE: Final = 256 << 10
-"""Bytes that are worth a call of the system."""
+"""Bytes per write."""
 
 
 def export(settings: Settings, consumer: Consumer, output: Path | None, clock: Clock, log: Log) -> None:
-    """Write every line of the live content, sorted by name. Raises EmptyStore when there is none."""
+    """Write every line of the live content, sorted by name. Raises EmptyStore if there is no content."""
     with opened_store(settings, clock) as store:
         if output is None or output == STDOUT:
             _write(store, consumer, sys.stdout.buffer, "standard output", log)
@@ -46,7 +46,7 @@ def _write(store: Store, consumer: Consumer, target: BinaryIO, name: str, log: L
 
 @contextmanager
 def _told(name: str) -> Iterator[None]:
-    """A reader that went away passes as it is; any other trouble is the operator's to know."""
+    """Raises UsageError for an OSError, except that of a reader that has closed its end of the pipe."""
     try:
         yield
     except BrokenPipeError:

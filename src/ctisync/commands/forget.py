@@ -1,4 +1,4 @@
-"""`forget`: what a store holds of one consumer, and its end."""
+"""`forget`: remove all that a store has of one consumer."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -22,7 +22,7 @@ _COMMAND: Final = "ctisync forget"
 
 
 class Held(msgspec.Struct, frozen=True):
-    """All that `forget` removes: what the store holds, and what passes and `verify` left of downloads."""
+    """All that `forget` removes: data in the store, and downloads of passes and of `verify`."""
 
     store: str
     consumer: Consumer
@@ -41,7 +41,7 @@ class Held(msgspec.Struct, frozen=True):
 
 
 def look(settings: Settings, wanted: str, clock: Clock) -> Held:
-    """What is held of the consumer that `wanted` names. Nothing is written."""
+    """The data of the consumer named `wanted`. Writes nothing."""
     from ctisync.feed.snapshot.spool import downloads
 
     with opened_store(settings, clock, untouched=True) as store:
@@ -57,14 +57,14 @@ def look(settings: Settings, wanted: str, clock: Clock) -> Held:
 
 
 def refuse_while_at_work(settings: Settings, held: Held) -> None:
-    """Raises AnotherPass, before a person is asked or told that there is nothing."""
+    """Raises AnotherPass before ctisync asks for confirmation or reports that there is no data."""
     for each in (held.consumer, *_verified(held)):
         if (who := watched(lock_path(settings, each)).who) is not None:
             raise AnotherPass(f"{held.consumer}: another pass is running: {who}")
 
 
 def forget(settings: Settings, held: Held, clock: Clock) -> None:
-    """Remove it all. Raises AnotherPass while a pass is at work, here or on another host."""
+    """Remove all of it. Raises AnotherPass while a pass is running, on this or another host."""
     with ExitStack() as locks:
         host_lock = locks.enter_context(consumer_lock(settings, held.consumer, clock, _COMMAND))
         for each in _verified(held):
@@ -81,7 +81,7 @@ def forget(settings: Settings, held: Held, clock: Clock) -> None:
 
 
 def _verified(held: Held) -> Iterator[Consumer]:
-    """Whose lock `verify` holds while it downloads what is to be removed, if there is any."""
+    """The consumer whose lock `verify` holds during a download, if there are such downloads to remove."""
     if held.of_verify:
         yield beside_passes(held.consumer)
 
@@ -91,11 +91,11 @@ def as_text(held: Held) -> str:
 
 
 def nothing(held: Held) -> str:
-    return harmless(f"{held.store} holds nothing of {held.consumer}")
+    return harmless(f"{held.store} has no data of {held.consumer}")
 
 
 def removed(held: Held) -> str:
-    again = "; it is still in the settings, so that the next pass loads it anew" * held.is_configured
+    again = "; it is still in the settings, so the next pass loads it again" * held.is_configured
     return harmless(f"removed {held.consumer} from {held.store}{again}")
 
 
@@ -103,7 +103,7 @@ def _lines(held: Held) -> Iterator[str]:
     found = held.holding
     yield f"{held.consumer} in {held.store}"
     if found.places:
-        records = "begun, not loaded" if found.records is None else counted(found.records, "record")
+        records = "load not complete" if found.records is None else counted(found.records, "record")
         size = "" if found.bytes is None else f", {bytes_as_text(found.bytes)}"
         yield f"  content    {records}{size}: {', '.join(found.places)}"
     if found.state:
@@ -117,14 +117,14 @@ def _lines(held: Held) -> Iterator[str]:
 
 
 def _meant(wanted: str, settings: Settings, stored: Sequence[Consumer]) -> Consumer:
-    """A consumer of the settings or of the store, by its name or as context/name. One that is in neither is
-    taken for gone already; its context is then the usual one, if none is named."""
+    """A consumer of the settings or of the store, by name or as context/name. One that is in neither may be
+    removed already; its context is the default, unless `wanted` has one."""
     followed = settings.followed
     known = {str(each): each for each in (*stored, *followed)}
     found = [each for each in known.values() if wanted in (each.name, str(each))]
     if len(found) > 1:
         raise UsageError(
-            f"several consumers are named {wanted}: {', '.join(map(str, found))}",
+            f"several consumers match {wanted}: {', '.join(map(str, found))}",
             hint=f"ctisync forget --consumer {quoted(found[0])}",
         )
     if found:

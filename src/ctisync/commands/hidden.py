@@ -1,4 +1,4 @@
-"""What is said when the store does not show its user the whole content."""
+"""The warning if a role hides a part of the content from the user of the store."""
 
 from ctisync.core.model import Consumer
 from ctisync.ports import InspectedStore, Log
@@ -9,12 +9,12 @@ def tell_hidden(store: InspectedStore, consumer: Consumer, log: Log) -> None:
 
 
 def tell(what: str | None, consumer: Consumer, log: Log) -> None:
-    """`what`: what `ports.InspectedStore.hidden` says."""
+    """`what`: the result of `ports.InspectedStore.hidden`."""
     if what is not None:
         log.event(
             "warning",
             "content-hidden",
             consumer=str(consumer),
-            why=f"your user may not see {what}: counts and records are those that it may see",
+            why=f"a role hides {what} from your user: counts and records cover only the visible part",
             hint="ctisync doctor",
         )

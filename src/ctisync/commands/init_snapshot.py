@@ -1,4 +1,4 @@
-"""`init-snapshot --from`: load a snapshot that is already here, without a word to the feed."""
+"""`init-snapshot --from`: load a given snapshot, without a request to the feed."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,11 +25,11 @@ STDIN: Final = "-"
 
 
 def load_from(run: Run, consumer: Consumer, source: str, offset: int | None) -> int:
-    """Make the records of `source`, a file or an address, the live content; the pass's exit code.
+    """Make the records of `source` the live content; returns the exit code of the pass.
 
-    `source` is standard input when it is `-`.
-    `offset` is what they stand for; None: what the file's or member's name says, else the highest
-    offset of its lines. Raises UsageError for a file that cannot be read.
+    `source` is a file, an address, or `-` for standard input.
+    `offset` is the offset of the snapshot; None: the one in the name of the file or its member, else the
+    highest offset of its lines. Raises UsageError for a file that cannot be read.
     """
     from ctisync.sync.load_given import load_given
 
@@ -52,7 +52,7 @@ def load_from(run: Run, consumer: Consumer, source: str, offset: int | None) -> 
 
 
 def file_here(source: str, settings: Settings, clock: Clock) -> "LocalSnapshot | None":
-    """The snapshot, when it is a file; None for an address and for standard input. Raises UsageError when it
+    """The snapshot, if it is a file; None for an address and for standard input. Raises UsageError if it
     cannot be read."""
     from ctisync.feed.http.pass_limits import PassLimits
     from ctisync.feed.snapshot.file import open_given
@@ -64,7 +64,7 @@ def file_here(source: str, settings: Settings, clock: Clock) -> "LocalSnapshot |
 
 
 def fetched(feed: "CtiFeed", source: str) -> "LocalSnapshot":
-    """The snapshot that is not here as a file yet."""
+    """The snapshot from an address or standard input, as a file."""
     if source == STDIN:
         return feed.take_in(standard_input(), source)
     return feed.fetch_given(source, keep_alive=lambda: None)
@@ -72,39 +72,39 @@ def fetched(feed: "CtiFeed", source: str) -> "LocalSnapshot":
 
 @contextmanager
 def named_refusals(source: str, option: str, offset: int | None = None) -> Iterator[None]:
-    """A snapshot that a person gave with `option` is refused by its name, with what to give instead."""
+    """An error about the snapshot given with `option` names it; the hint says what `option` accepts."""
     from ctisync.feed.http.url_policy import shown
 
     try:
         yield
-    except UsageError as error:  # the feed knows the first option that came to take a snapshot
+    except UsageError as error:  # its message names --from
         hint = None if error.hint is None else error.hint.replace("--from", option)
         raise UsageError(error.message.replace("--from", option), hint=hint) from error
     except SnapshotRefused as error:
         hint = (
-            f"give {option} a whole snapshot: a ZIP, NDJSON lines, or a JSON array of records; "
-            "the latter two may be packed with gzip or zstd"
+            f"pass a complete snapshot to {option}: a ZIP, NDJSON lines, or a JSON array of records; "
+            "the latter two may be compressed with gzip or zstd"
         )
         if offset is not None:
-            hint += "; --offset N is the highest of its records, or above"
+            hint += "; set --offset N to the highest offset of its records, or higher"
         named = "standard input" if source == STDIN else shown(source)
         raise SnapshotRefused(f"{named}: {error.message}", hint=hint) from error
 
 
 def _check_offset(offset: int, last_known: int | None, settings: Settings) -> None:
-    """Raises FeedRefused for one that the feed can hardly have come to: changes up to it would be missed."""
+    """Raises FeedRefused for an implausible offset: later passes would miss the changes up to it."""
     most = settings.limits.offsets_ahead
     if last_known is not None and offset > last_known + most:
         raise FeedRefused(
-            f"the snapshot is said to stand for offset {offset}, more than {most} above the feed's last "
-            f"known {last_known}",
-            hint="say which it stands for: ctisync init-snapshot --from FILE --offset N; if that is right: "
+            f"offset {offset} of the snapshot is more than {most} above the last known offset of the feed, "
+            f"{last_known} (limits.offsets_ahead)",
+            hint="pass the correct offset: ctisync init-snapshot --from FILE --offset N; if it is correct, "
             "raise limits.offsets_ahead",
         )
 
 
 def offset_of(file: "LocalSnapshot", source: str, log: Log) -> int:
-    """What its records stand for, as far as names and lines tell; how that is known is reported."""
+    """The offset of the snapshot, from its names or lines; logs how it was found."""
     from ctisync.feed.snapshot.file import given_offset
 
     try:
@@ -117,8 +117,8 @@ def offset_of(file: "LocalSnapshot", source: str, log: Log) -> int:
             "warning",
             "offset-guessed",
             offset=offset,
-            why="no name tells it, so it is the highest of the lines, which is too low when the last changes "
-            "were deletes; --offset N tells it",
+            why="no file name contains it; the highest offset of the lines may be too low, because deletes "
+            "leave no line; pass --offset N",
         )
     else:
         log.event("info", "offset-found", offset=offset, told_by=told_by)

@@ -1,4 +1,4 @@
-"""`log`: which records the passes of the past touched."""
+"""`log`: the records that past passes changed."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from itertools import islice
@@ -21,8 +21,8 @@ from ctisync.wiring import opened_store
 def touched(
     settings: Settings, consumers: Sequence[Consumer], clock: Clock, resource: str | None, most: int
 ) -> Iterator[tuple[Consumer, LogEntry]]:
-    """At most so many entries of the log of each consumer, the newest first. Raises UsageError for a
-    `resource` that neither a content nor a history has."""
+    """At most `most` entries of the log of each consumer, newest first. Raises UsageError for a
+    `resource` that is neither in a content nor in a history."""
     with opened_store(settings, clock) as store:
         known: dict[Consumer, str | None] = dict.fromkeys(consumers)
         if resource is not None:
@@ -34,7 +34,7 @@ def touched(
 
 
 def _known_as(store: Store, consumers: Sequence[Consumer], name: str) -> dict[Consumer, str | None]:
-    """How the consumers that know a record of that name write it; where there is no content, all may."""
+    """The consumers that have the record, with its spelling there; one without content counts, too."""
     meant, known, hint = spellings(name), dict[Consumer, str | None](), None
     for consumer in consumers:
         with store.inspect(consumer) as seen:
@@ -50,7 +50,7 @@ def _known_as(store: Store, consumers: Sequence[Consumer], name: str) -> dict[Co
     if not known:
         names = " and ".join(map(str, consumers))
         have = "has" if len(consumers) == 1 else "have"
-        said = f"{names} {have} no record {name}, and no pass is remembered that touched it"
+        said = f"{names} {have} no record {name}, and no pass in the history changed it"
         raise UsageError(said, hint=hint)
     return known
 
@@ -61,7 +61,7 @@ def _touched_as(meant: Collection[str], passes: Iterable[PassReport]) -> str | N
 
 
 def entry_as_json(consumer: Consumer, entry: LogEntry) -> str:
-    """`log --json`: one line an entry."""
+    """`log --json`: one line per entry."""
     told = {"consumer": str(consumer)} | msgspec.to_builtins(entry)
     return json_of({name: value for name, value in told.items() if value is not None})
 
@@ -72,7 +72,7 @@ def entry_as_text(entry: LogEntry) -> str:
         case "loaded":
             what = f"all records, as in the snapshot of offset {entry.offset:,}"
         case "untold":
-            what = f"what the offsets behind {entry.from_offset or 0:,} have changed is not in the history"
+            what = f"the history has no details of the changes after offset {entry.from_offset or 0:,}"
         case _:
             what = entry.resource
     return f"{at}  {offset}  {entry.how:<8} {what}"

@@ -1,4 +1,4 @@
-"""A pass for each consumer in turn, and what follows it: the history, hooks, metrics, a ping."""
+"""A pass for each consumer in turn, then its history entry, hooks, metrics and ping."""
 
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
     from ctisync.ports import Store
 
 _QUICK: Final = 0.5
-"""Seconds: a way out that took longer has met a store that does not answer. It is not asked again."""
+"""Seconds: if the stop took longer, the store did not answer, and ctisync does not ask it again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Run:
-    """One call of `command`, and what its passes have in common. `metrics`: the file of their figures."""
+    """What the passes of one call of `command` have in common. `metrics`: the file for their metrics."""
 
     settings: Settings
     command: str
@@ -58,14 +58,14 @@ class Run:
 
 
 OnePass = Callable[[Parts, "CtiFeed"], Ended]
-"""What a command does in a pass, with the lock held, the store and the feed opened. The feed is that of the
-parts, for a command that asks more of it than a pass does."""
+"""What a command does in a pass, with the lock held and the store and the feed open. The feed is the same
+as in the parts, for a command that needs more of it than a pass does."""
 
 
 def run_passes(run: Run, consumers: Sequence[Consumer], one_pass: OnePass) -> int:
-    """One pass a consumer. One that fails is shown and does not stop the next; the worst exit code wins.
+    """One pass per consumer. A failed pass is reported and does not stop the next; the worst exit code wins.
 
-    A pass that finds another one at work is none: nothing follows it.
+    If another pass is running, there is no history entry, hook, metric or ping.
     """
     if run.metrics is not None and run.metrics != STDOUT:
         _check_folder(run.metrics.absolute().parent)
@@ -113,7 +113,7 @@ def _one(run: Run, consumer: Consumer, one_pass: OnePass) -> tuple[int, PassRepo
 
 
 def _with_store(run: Run, consumer: Consumer, draft: Draft, store: "Store", one_pass: OnePass) -> Ended:
-    """Run the pass, show how it ended, and remember it while the store is open."""
+    """Run the pass, report how it ended, and add it to the history while the store is open."""
     clock, console, keep = run.clock, run.console, run.settings.history
     try:
         with no_other_errors(), opened_feed(run.settings, consumer, clock, console) as feed:
@@ -144,19 +144,19 @@ def _with_store(run: Run, consumer: Consumer, draft: Draft, store: "Store", one_
 
 def _show(console: Console, ended: Ended) -> None:
     if ended.error is not None:
-        ended.error.message = ended.report.why  # it says which of several consumers it was
+        ended.error.message = ended.report.why  # this names the consumer
         console.error(ended.error)
     elif (said := closing(ended.report)) is not None:
         console.close_pass(said)
 
 
 def _public(run: Run, ended: Ended) -> PassReport:
-    """The report as others may read it."""
+    """The report without secrets."""
     return msgspec.structs.replace(ended.report, why=run.console.public(ended.report.why))
 
 
 def _run_hooks(run: Run, report: PassReport) -> bool:
-    """Each that has a reason, whatever became of the others. Whether all went well."""
+    """Run each hook that has a reason, even if another one fails. Returns whether all succeeded."""
     hooks = run.settings.hooks
     wanted = {"update": hooks.on_update, "error": hooks.on_error, "stale": hooks.on_stale}
     good = True
@@ -178,9 +178,7 @@ def _run_hooks(run: Run, report: PassReport) -> bool:
 
 def _check_folder(folder: Path) -> None:
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise UsageError(
-            f"--metrics: the folder {folder} cannot be written to", hint=f"ls -ld {quoted(folder)}"
-        )
+        raise UsageError(f"--metrics: cannot write to the folder {folder}", hint=f"ls -ld {quoted(folder)}")
 
 
 def _write_metrics(run: Run, reports: Sequence[PassReport], path: Path) -> None:
@@ -206,7 +204,7 @@ def _ping(run: Run, what: Literal["start", "success", "fail"], said: str) -> Non
 
 @contextmanager
 def _telling(failed: Callable[[str], None]) -> Iterator[None]:
-    """What goes wrong in the block is told, in words, and has no other effect."""
+    """Passes the message of an error in the block to `failed`; the error has no other effect."""
     try:
         with no_other_errors():
             yield

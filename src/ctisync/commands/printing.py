@@ -1,4 +1,4 @@
-"""What rich draws, as the text of a result."""
+"""Renders tables with rich, as the text of a result."""
 
 from collections.abc import Callable, Iterator
 from typing import Final, TextIO
@@ -13,9 +13,9 @@ _WIDTH_OFF_TERMINAL: Final = 200
 
 
 def drawn(stream: TextIO, draw: Callable[[Console], None]) -> Drawn:
-    """What `draw` prints, as wide and colourful as `stream` can show it, no line with blanks at its end.
+    """What `draw` prints, in the width and colours that `stream` supports, without trailing blanks.
 
-    Texts of others are put in as a `cell`.
+    Pass texts from outside as a `cell`.
     """
     console = Console(file=stream, width=None if stream.isatty() else _WIDTH_OFF_TERMINAL, highlight=False)
     console.push_render_hook(_Harmless())
@@ -25,19 +25,19 @@ def drawn(stream: TextIO, draw: Callable[[Console], None]) -> Drawn:
 
 
 def cell(text: str, style: str = "") -> Text:
-    """A text that others have a part in: it begins no row of its own."""
+    """A text that may come from outside, without line breaks, so that it stays in its row."""
     return Text(harmless(text), style)
 
 
 def bytes_as_text(number: int) -> str:
-    """In the unit that fits."""
+    """In B, kB or MB."""
     if number < 10_000:
         return f"{number:,} B"
     return f"{number / 1e6:,.1f} MB" if number >= 1_000_000 else f"{number / 1e3:,.0f} kB"
 
 
 class _Harmless(RenderHook):
-    """Whatever the cells hold, no text of theirs reaches the terminal as an order."""
+    """Keeps control characters in cells from the terminal."""
 
     def process_renderables(self, renderables: list[ConsoleRenderable]) -> list[ConsoleRenderable]:
         return [_Cleaned(each) for each in renderables]

@@ -1,4 +1,4 @@
-"""`show`: one record, for people or as it is."""
+"""`show`: records, as text or as stored."""
 
 import textwrap
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ import msgspec
 from ctisync.commands.hidden import tell_hidden
 from ctisync.core.advisory import Advisory, advisory
 from ctisync.core.model import Consumer
+from ctisync.core.words import noun_for
 from ctisync.errors import UsageError
 from ctisync.harmless import harmless, quoted
 from ctisync.ports import Clock, Inspection, Log
@@ -19,7 +20,7 @@ from ctisync.wiring import opened_store
 
 _WIDTH: Final = 100
 _MOST_ROWS: Final = 20
-"""Of what is affected, and of references; a kernel's CVE has hundreds."""
+"""Rows of affected products, and of references; a CVE of the Linux kernel has hundreds."""
 
 _NEAR: Final = 3
 _LOOKED_AT: Final = 10
@@ -28,9 +29,9 @@ _LOOKED_AT: Final = 10
 def find(
     settings: Settings, consumer: Consumer, names: Sequence[str], clock: Clock, log: Log
 ) -> tuple[list[bytes], UsageError | None]:
-    """The records' lines, and what to tell of those that are not there, with the nearest names.
+    """The lines of the records, and an error that names the missing ones, with the nearest names.
 
-    Raises EmptyStore without a content.
+    Raises EmptyStore if there is no content.
     """
     meant = {name: spellings(name) for name in names}
     with opened_store(settings, clock) as store, store.inspect(consumer) as seen:
@@ -42,34 +43,34 @@ def find(
         lines = [held[each].line for each in found.values() if each is not None]
         missing = [name for name, each in found.items() if each is None]
         hint = nearest(missing[0], seen) if missing else None
-    said = f"{consumer} has no record {', nor '.join(missing)}"
+    said = f"{consumer} has no {noun_for(len(missing), 'record')} {', '.join(missing)}"
     return lines, UsageError(said, hint=hint) if missing else None
 
 
 def spellings(name: str) -> tuple[str, ...]:
-    """What a person may have meant by it: other letters, a name without its `CVE-`. Raises UsageError for
-    bytes of the command line that are not UTF-8, which a store could not look up."""
+    """The names that `name` may stand for: in upper case, or without its `CVE-`. Raises UsageError for a
+    name that is not UTF-8: a store cannot look it up."""
     try:
         name.encode()
     except UnicodeEncodeError:
-        raise UsageError(f"{name} is no text, and so no name of a record") from None
+        raise UsageError(f"{name} is not a valid record name") from None
     return tuple(dict.fromkeys((name, name.upper(), f"CVE-{name.upper()}")))
 
 
 def nearest(name: str, seen: Inspection) -> str | None:
-    """A hint with some of the names that stand beside it; the most alike first."""
+    """A hint with some of the names that sort next to it; the most similar first."""
     found = dict.fromkeys(near for each in spellings(name) for near in seen.neighbours(each, _LOOKED_AT))
     near = sorted(found, key=lambda each: -SequenceMatcher(None, name.upper(), each).ratio())[:_NEAR]
     return f"the nearest are {', '.join(map(quoted, near))}" if near else None
 
 
 def as_json(line: bytes) -> str:
-    """The record as it is stored, numbers digit by digit, in lines for people."""
+    """The stored record, indented; numbers keep their exact digits."""
     return msgspec.json.format(line).decode()
 
 
 def as_text(line: bytes) -> str:
-    """What a person wants to know first."""
+    """The main facts of the record."""
     record = advisory(line)
     head = [f"{record.name}   offset {record.offset:,}"]
     if record.version is not None:
@@ -97,8 +98,8 @@ def _labelled(record: Advisory) -> list[tuple[str, tuple[str, ...]]]:
     ]
     if not any(any(texts) for _, texts in found):
         found = [
-            ("holds", (", ".join(record.members),)),
-            ("all of it", (f"ctisync show {quoted(record.name)} --json",)),
+            ("fields", (", ".join(record.members),)),
+            ("full record", (f"ctisync show {quoted(record.name)} --json",)),
         ]
     return found
 
@@ -110,7 +111,7 @@ def _not_too_many(texts: tuple[str, ...], name: str) -> tuple[str, ...]:
 
 
 def _rows(label: str, texts: tuple[str, ...]) -> list[str]:
-    """Each text below the other, behind the label of the first."""
+    """Each text on its own line; the first line has the label."""
     lines = [
         line
         for text in texts

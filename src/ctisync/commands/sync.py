@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def sync(run: Run, consumers: Sequence[Consumer]) -> int:
-    """What `run.policy` allows, for each of the consumers; the exit code of `run_passes`."""
+    """Run a pass within `run.policy` for each consumer; returns the exit code of `run_passes`."""
 
     def one_pass(parts: "Parts", _feed: "CtiFeed") -> "Ended":
         from ctisync.sync.run_pass import run_pass

@@ -1,4 +1,4 @@
-"""`verify`: whether what is stored is what it says, as lines for people and a document for programs."""
+"""`verify`: checks the stored content and state; prints lines or a JSON document."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -25,7 +25,7 @@ from ctisync.wiring import beside_passes, consumer_lock, lock_path, opened_feed,
 
 
 class Verified(msgspec.Struct, frozen=True):
-    """`failed` is what has ended the verification of a consumer; those of the others are complete."""
+    """`failed`: the error that ended the verification of a consumer; those of the others are complete."""
 
     store: str
     verifications: tuple[Verification, ...]
@@ -35,8 +35,8 @@ class Verified(msgspec.Struct, frozen=True):
 def verify(
     settings: Settings, consumers: Sequence[Consumer], clock: Clock, console: Console, *, deep: bool
 ) -> Verified:
-    """Verify these consumers, one after the other; one that cannot be hides none of the others. Nothing is
-    written anywhere."""
+    """Verify these consumers, one after the other; an error of one does not hide the others. Writes
+    nothing."""
     verifications: list[Verification] = []
     failed: CtisyncError | None = None
     with opened_store(settings, clock) as store:
@@ -57,7 +57,7 @@ def verify_against(
 ) -> Verified:
     """The same for one consumer, compared with the snapshot `source`, a file or an address.
 
-    Raises EmptyStore before anything is downloaded, UsageError and SnapshotRefused as a load of it does.
+    Raises EmptyStore before it downloads anything, and UsageError and SnapshotRefused like a load.
     """
     with (
         opened_store(settings, clock) as store,
@@ -70,7 +70,7 @@ def verify_against(
 
 
 def raise_bad_end(verified: Verified) -> None:
-    """Raises what has ended a verification, AuditFailed for differences, EmptyStore when nothing is there."""
+    """Raises the error that ended a verification, AuditFailed for differences, EmptyStore without content."""
     if verified.failed is not None:
         raise verified.failed
     for one in verified.verifications:
@@ -92,7 +92,7 @@ def as_document(verified: Verified) -> dict[str, Any]:
 
 
 def as_text(verified: Verified, hint: Callable[[str], str] = str) -> str:
-    """A line a check, and below it the findings, so many of each kind; `hint`: what one is shown as."""
+    """One line per check, then its findings, a limited number of each kind; `hint` formats a hint."""
     lines = [f"store  {verified.store}"]
     for one in verified.verifications:
         lines += ["", f"{one.consumer}  {_standing(one)}"]
@@ -149,7 +149,7 @@ def _ended(each: Checked, hint: Callable[[str], str]) -> str:
 
 
 def _told(one: Verification, check: Checked) -> Iterator[str]:
-    """The findings of a check; they are sorted by kind."""
+    """The findings of a check, which are sorted by kind."""
     own = [finding for finding in one.findings if finding.kind.check == check.check]
     for kind, findings in groupby(own, key=lambda finding: finding.kind):
         shown = [f"    {kind.label:<20} {each.subject}: {each.detail}" for each in findings]
@@ -171,7 +171,7 @@ def _empty(store: str, consumer: Consumer) -> EmptyStore:
 def _opened_snapshot(
     settings: Settings, consumer: Consumer, source: str, clock: Clock, console: Console
 ) -> Iterator[tuple[SnapshotFile, Reference]]:
-    """The snapshot and what it stands for. One that had to be downloaded is removed at the end."""
+    """The snapshot and its offset. A download is removed at the end."""
     from ctisync.feed.snapshot.file import given_offset
 
     file = file_here(source, settings, clock)
@@ -197,7 +197,7 @@ def _verification_of(
     against: tuple[SnapshotFile, Reference] | None,
 ) -> Verification:
     path = lock_path(settings, consumer)
-    # OpenSearch itself knows who holds its lease.
+    # OpenSearch stores the holder of its lease itself.
     lock = watched(path) if isinstance(settings.place, SqlitePlace) else Watched()
     return verified(
         consumer,

@@ -1,4 +1,4 @@
-"""`--version`: what somebody who reports a bug is asked for."""
+"""`--version`: the versions that a bug report needs."""
 
 import platform
 import re
@@ -10,7 +10,7 @@ from ctisync import __version__
 
 
 def as_text() -> str:
-    """A line each: ctisync itself first, then what it runs on, then the libraries that it names."""
+    """One per line: ctisync, then Python and SQLite, then the libraries that ctisync requires."""
     lines = [
         f"ctisync {__version__}",
         f"Python {platform.python_version()}",

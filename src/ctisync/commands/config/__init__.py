@@ -1,1 +1,1 @@
-"""`config`: the settings themselves. None of its commands asks a feed or a store."""
+"""`config`: the settings. None of its commands connects to a feed or a store."""

@@ -1,4 +1,4 @@
-"""`config init`: a settings file to begin with, which is never written over another one."""
+"""`config init`: a template for a settings file. It never overwrites a file."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ from ctisync.errors import UsageError
 
 
 def write(text: str, file: Path) -> None:
-    """Its folder is made when it is missing. Raises UsageError, also for a file that is there."""
+    """Creates a missing folder. Raises UsageError, also if the file exists."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("x", encoding="utf-8") as stream:

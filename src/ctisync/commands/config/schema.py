@@ -1,4 +1,4 @@
-"""`config schema`: the settings as a JSON Schema, with which editors complete and check a settings file."""
+"""`config schema`: a JSON Schema with which editors complete and check a settings file."""
 
 from pathlib import Path
 from typing import Any, Final
@@ -22,7 +22,7 @@ def _text(kind: type) -> dict[str, Any]:
 
 
 def _as_toml_has_it(node: Any) -> Any:
-    """TOML knows no null: where nothing is set stands the empty text. A section needs no default."""
+    """TOML has no null: an empty string means that nothing is set. A section needs no default."""
     match node:
         case {"type": "null"}:
             return {"const": ""}

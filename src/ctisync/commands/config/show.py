@@ -1,4 +1,4 @@
-"""`config show`: each setting's value and where it comes from; the files looked for, and the proxies."""
+"""`config show`: the value and source of each setting, the settings files, and the proxies."""
 
 from collections.abc import Iterator, Mapping
 from operator import attrgetter
@@ -14,11 +14,11 @@ from ctisync.settings.sources import Secret, leaves
 from ctisync.settings.toml_text import as_toml
 
 _WIDEST: Final = 60
-"""Characters to which short settings are filled up, so that what follows stands in a column."""
+"""Shorter settings are padded to at most this many characters, so that their sources line up."""
 
 
 class Shown(msgspec.Struct, frozen=True):
-    """One setting. `origin` is the place that set it; None: it is the default."""
+    """One setting. `origin` is its source; None: the default."""
 
     name: str
     value: Any
@@ -28,7 +28,7 @@ class Shown(msgspec.Struct, frozen=True):
 def shown(found: Found, wanted: str | None = None, command: str = "show") -> list[Shown]:
     """All, or the setting, section or part of a list of that name: `cti`, `cti.url`, `consumers[0].index`.
 
-    Raises UsageError when there is none; `command` is the one that the hint repeats with a name that is near.
+    Raises UsageError if there is none; its hint is `command` with the nearest name.
     """
     all_ = [_one(found, name) for name in leaves(Settings)]
     if wanted is None:
@@ -42,15 +42,17 @@ def shown(found: Found, wanted: str | None = None, command: str = "show") -> lis
 
 
 def as_value(found: Found, wanted: str) -> str:
-    """The value of one setting, for a script; a list has a line for each of its values. Raises UsageError for
-    what is no single setting, and for a secret."""
+    """The value of one setting, for a script; a list has one value per line.
+
+    Raises UsageError for a section or list of sections, and for a secret.
+    """
     one, *others = shown(found, wanted, "get")
     if others or one.name != wanted or _is_list_of_sections(one.value):
-        raise UsageError(f"{wanted} is no single setting", hint=f"ctisync config show {quoted(wanted)}")
+        raise UsageError(f"{wanted} is not a single setting", hint=f"ctisync config show {quoted(wanted)}")
     if isinstance(one.value, Secret):
         raise UsageError(
-            f"{wanted} is a secret, which is not shown",
-            hint=f"ctisync config show {quoted(wanted)} (tells where it comes from)",
+            f"{wanted} is a secret; ctisync does not print it",
+            hint=f"ctisync config show {quoted(wanted)} (prints its source)",
         )
     values = one.value if isinstance(one.value, tuple) else (one.value,)
     return "\n".join(harmless(_as_word(value)) for value in values)
@@ -74,7 +76,7 @@ def _one(found: Found, name: str) -> Shown:
 
 
 def _parts(one: Shown) -> Iterator[Shown]:
-    """What is in a list, and what is in that; sections are no part, but what is in them."""
+    """The values in a list and in its sections; a section itself is not a part."""
     if isinstance(one.value, tuple):
         for index, value in enumerate(one.value):
             part = Shown(f"{one.name}[{index}]", value, one.origin)
@@ -88,7 +90,7 @@ def _parts(one: Shown) -> Iterator[Shown]:
 
 
 def _is_in(name: str, wanted: str) -> bool:
-    """Whether it is what is wanted, or a setting of a section that is; values of a list stand with it."""
+    """Whether `name` is `wanted` or a setting in that section; a list includes its values."""
     return name == wanted or (name.startswith(f"{wanted}.") and not name.endswith("]"))
 
 
@@ -100,15 +102,15 @@ def _unknown(wanted: str, known: list[str], command: str) -> UsageError:
     from difflib import get_close_matches
 
     near = get_close_matches(wanted, known, n=1)
-    hint = "ctisync config show (lists them all)"
+    hint = "ctisync config show (lists all settings)"
     if near:
         hint = f"ctisync config {quoted(command)} {quoted(near[0])}"
-    return UsageError(f"there is no setting {wanted}", hint=hint)
+    return UsageError(f"unknown setting {wanted}", hint=hint)
 
 
 def as_text(found: Found, environ: Mapping[str, str], wanted: str | None = None) -> str:
-    """In the words of a settings file, each line with its place behind a `#`."""
-    files = [f"# {path}: {'read' if path.exists() else 'not there'}" for path in found.files]
+    """In the syntax of a settings file; a comment on each line names its source."""
+    files = [f"# {path}: {'read' if path.exists() else 'not found'}" for path in found.files]
     rows = [
         (f"{name} = {as_toml(value)}", one.origin or "default")
         for one in shown(found, wanted)
@@ -116,13 +118,13 @@ def as_text(found: Found, environ: Mapping[str, str], wanted: str | None = None)
     ]
     width = max((len(left) for left, _ in rows if len(left) <= _WIDEST), default=0)
     lines = [f"{left:<{width}}  # {right}" for left, right in rows]
-    told = [f"# {name}: the feed is asked through {url}" for name, url in _asked_through(environ)]
-    spared = [f"# {name}: but not for {hosts}" for name, hosts in _spared(environ)]
+    told = [f"# {name}: proxy for the feed: {url}" for name, url in _asked_through(environ)]
+    spared = [f"# {name}: no proxy for: {hosts}" for name, hosts in _spared(environ)]
     return "\n".join(map(harmless, [*files, *lines, *told, *spared]))
 
 
 def as_document(found: Found, environ: Mapping[str, str], wanted: str | None = None) -> dict[str, Any]:
-    """Secrets are `***`; an `origin` of null is the default."""
+    """Secrets are `***`; an `origin` of null means the default."""
     return {
         "files": [{"path": str(path), "read": path.exists()} for path in found.files],
         "settings": [
@@ -138,7 +140,7 @@ def as_document(found: Found, environ: Mapping[str, str], wanted: str | None = N
 
 
 def _lines(one: Shown) -> Iterator[tuple[str, Any]]:
-    """A list of sections has a line for each of their settings."""
+    """A list of sections has one line per setting of each section."""
     if not _is_list_of_sections(one.value):
         yield one.name, one.value
         return

@@ -1,1 +1,1 @@
-"""`history`: the passes of the past, as a table, as JSON and as a page."""
+"""`history`: past passes, as a table, as JSON and as a page."""

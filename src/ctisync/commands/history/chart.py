@@ -1,4 +1,4 @@
-"""Small charts over time: numbers in, the coordinates of an SVG out. How they look is the template's part."""
+"""Small charts over time: turns numbers into the coordinates of an SVG. The template sets the style."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -15,11 +15,11 @@ _DAY: Final = 86_400.0
 
 Values = Sequence[tuple[datetime, float]]
 Span = tuple[datetime, datetime]
-"""Of the time axis: where it begins and ends."""
+"""Begin and end of the time axis."""
 
 
 class Mark(NamedTuple):
-    """Something at a place, with what is said about it."""
+    """A position and its label."""
 
     x: float
     y: float
@@ -35,7 +35,7 @@ class Bar(NamedTuple):
 
 
 class Chart(NamedTuple):
-    """All in the pixels of a picture of WIDTH by HEIGHT. `line` is a polyline's points, empty when there is
+    """In pixels of a picture of WIDTH by HEIGHT. `line` has the points of a polyline; it is empty if there is
     nothing to show."""
 
     title: str
@@ -49,7 +49,7 @@ class Chart(NamedTuple):
 
 
 def steps(title: str, what: str, values: Values, failed: Sequence[datetime], span: Span) -> Chart:
-    """A line from value to value, and an upright one at each time of `failed`."""
+    """A line through the values, and a vertical line at each time in `failed`."""
     if not values:
         return Chart(title, what, "", [], [], [], [], [])
     scale = _Scale(values, span)
@@ -64,7 +64,7 @@ def steps(title: str, what: str, values: Values, failed: Sequence[datetime], spa
 
 
 def bars(title: str, what: str, days: Values, span: Span) -> Chart:
-    """One bar a day, which stands between its beginning and its end, as far as the axis reaches."""
+    """One bar per day, from its begin to its end, clipped to the axis."""
     if not days:
         return Chart(title, what, "", [], [], [], [], [])
     scale = _Scale(days, span)
@@ -78,7 +78,7 @@ def bars(title: str, what: str, days: Values, span: Span) -> Chart:
 
 
 class _Scale:
-    """From times and values to pixels. Values begin at 0; a time beyond the axis is at its end."""
+    """Maps times and values to pixels. Values begin at 0; a time outside the axis is moved to its end."""
 
     def __init__(self, values: Values, span: Span) -> None:
         self.first = span[0].timestamp()
@@ -93,11 +93,11 @@ class _Scale:
         return TOP + _INNER_HEIGHT * (1 - value / self._most)
 
     def across(self) -> list[Mark]:
-        """Lines across, with their values."""
+        """Horizontal lines and their values."""
         return [Mark(LEFT, self.y(value), in_digits(value)) for value in (0.0, self._most / 2, self._most)]
 
     def below(self) -> list[Mark]:
-        """Times below: the first, one half-way, the last."""
+        """Labels of the time axis: the first time, the middle, the last."""
         form = "%Y-%m-%d" if self.last - self.first > 3 * _DAY else "%m-%d %H:%M"
         times = (self.first, (self.first + self.last) / 2, self.last)
         moments = [datetime.fromtimestamp(time, UTC) for time in times]
@@ -105,14 +105,14 @@ class _Scale:
 
 
 def in_digits(value: float) -> str:
-    """To four digits or the whole number, and never with an exponent."""
+    """With four significant digits or as a whole number, never with an exponent."""
     decimals = 0 if value == 0 else max(0, 3 - floor(log10(value)))
     text = f"{value:,.{decimals}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def nice(most: float) -> float:
-    """The least of 1, 2, 4, 5, 6, 8, 10 and their multiples of ten that is not below it."""
+    """The smallest of 1, 2, 4, 5, 6, 8, 10, times a power of ten, that is at least `most`."""
     if most <= 0:
         return 1.0
     size = 10.0 ** floor(log10(most))

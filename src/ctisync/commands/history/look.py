@@ -1,4 +1,4 @@
-"""`history`: what the passes of the past came to."""
+"""`history`: the reports of past passes."""
 
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
@@ -12,18 +12,18 @@ from ctisync.settings import Settings
 from ctisync.wiring import opened_store
 
 HISTORY_SCHEMA: Final = 1
-"""Of the JSON documents: new members may come at any time, none is taken away or changes its meaning."""
+"""Version of the JSON document: keys may be added; none is removed or changes its meaning."""
 
 
 class Passes(NamedTuple):
-    """The newest passes over a consumer, the newest first."""
+    """The last passes over a consumer, newest first."""
 
     consumer: Consumer
     reports: list[PassReport]
 
 
 class History(NamedTuple):
-    """`store` is its name without secrets."""
+    """`store` is the name of the store, without secrets."""
 
     store: str
     consumers: list[Passes]
@@ -35,7 +35,7 @@ def look(settings: Settings, consumers: Sequence[Consumer], clock: Clock, most: 
 
 
 def as_document(found: History) -> Any:
-    """`history --json`: the reports as they are kept, with what can be told from them."""
+    """`history --json`: the stored reports, with values derived from them."""
     return {
         "schema": HISTORY_SCHEMA,
         "store": found.store,

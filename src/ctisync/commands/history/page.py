@@ -1,6 +1,6 @@
-"""`history --html`: one page that holds all that it shows, for those who would rather look than read.
+"""`history --html`: one self-contained page with charts.
 
-No script, and nothing is fetched: it may be mailed, or lie on a web server with the strictest of policies.
+It has no script and fetches nothing: you can mail it, or serve it with the strictest content policy.
 """
 
 from collections import Counter
@@ -47,7 +47,7 @@ def as_page(found: History, now: datetime) -> str:
 
 
 def _put_in(value: Any) -> Any:
-    """Each text that comes to the page from elsewhere; what the template itself has made is none."""
+    """Cleans each text that the template inserts; markup of the template itself is not a plain `str`."""
     return harmless(value) if type(value) is str else value
 
 
@@ -104,11 +104,11 @@ def _number(value: float | None) -> str:
 
 
 def write_page(page: str, path: Path) -> None:
-    """Whole or not at all. Raises UsageError."""
+    """Writes the page atomically. Raises UsageError."""
     try:
         with replacing(path) as file:
             file.write(page.encode())
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise UsageError(f"--html: {path} cannot be written: {error.strerror}") from error
+        raise UsageError(f"--html: cannot write {path}: {error.strerror}") from error

@@ -1,4 +1,4 @@
-"""The table of `history` for people: a line a pass, with bars for what grows when something is wrong."""
+"""The table of `history`: one line per pass, with bars for the duration and the offsets behind."""
 
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple, TextIO
@@ -14,25 +14,25 @@ from ctisync.errors import DONE
 from ctisync.harmless import Drawn
 
 _BAR: Final = 8
-"""Characters of the longest."""
+"""Characters of the longest bar."""
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
 
 
 def as_table(found: History, stream: TextIO) -> Drawn:
-    """One table a consumer, as wide and colourful as `stream` can show it."""
+    """One table per consumer, in the width and colours that `stream` supports."""
 
     def draw(console: Console) -> None:
         for number, (consumer, reports) in enumerate(found.consumers):
             if number:
                 console.print()
             console.print(Text(str(consumer), style="bold"))
-            console.print(_table(reports, console.width) if reports else Text("  no pass is remembered yet"))
+            console.print(_table(reports, console.width) if reports else Text("  the history is empty"))
 
     return drawn(stream, draw)
 
 
 class _Column(NamedTuple):
-    """`title` may be empty; `spared`: the higher, the sooner it is left out where room is short."""
+    """`title` may be empty; in a narrow terminal the columns with the highest `spared` are left out first."""
 
     title: str
     cell: Callable[[PassReport], Text]
@@ -87,7 +87,7 @@ def _spared(column: _Column) -> int:
 
 
 def bar(value: float, most: float) -> str:
-    """In eighths of a character; something as long as there is something."""
+    """In eighths of a character; a value above 0 has at least one."""
     eighths = max(1, round(8 * _BAR * value / most)) if value > 0 else 0
     full, rest = divmod(eighths, 8)
     return ("█" * full + _EIGHTHS[rest]).rstrip()
@@ -106,7 +106,7 @@ def _amount(number: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """In the unit that fits."""
+    """In seconds, minutes or hours."""
     if seconds < 120:
         return f"{seconds:.1f} s"
     return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"

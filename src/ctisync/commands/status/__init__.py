@@ -1,1 +1,1 @@
-"""`status`: what is stored, for people, for programs and for monitoring."""
+"""`status`: the stored content and state, as a table, as JSON and for monitoring."""

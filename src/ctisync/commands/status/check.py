@@ -1,4 +1,4 @@
-"""`status --check`: the line and the exit code for monitoring, as monitoring plugins have them."""
+"""`status --check`: one line and an exit code, as monitoring plugins print them."""
 
 import re
 from datetime import datetime, timedelta
@@ -19,7 +19,7 @@ from ctisync.errors import (
 )
 
 STANDSTILL: Final = timedelta(days=14)
-"""The feed changes every day; one that does not for so long is worth a warning, though we have all of it."""
+"""The feed changes every day. If it does not change for this long, `status --check` warns."""
 
 OK: Final = 0
 WARNING: Final = 1
@@ -31,18 +31,18 @@ _WORST_FIRST: Final = (CRITICAL, UNKNOWN, WARNING, OK)
 
 _T = TypeVar("_T", int, timedelta)
 _AHEAD: Final = (
-    "a time of the state lies in the future: a clock was wrong, and the age of the content is not known; "
-    "ctisync sync mends it"
+    "a time in the state is in the future: a clock was wrong, so the age of the content is unknown; "
+    "ctisync sync corrects it"
 )
-"""As unknown as where the feed was never asked: a warning would claim that the content is only a bit old."""
+"""UNKNOWN, as if the feed was never asked: a warning would claim that the content is only a little old."""
 
 _UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
-    """From where on a content is a warning, or critical: offsets that it is behind the feed, and how long ago
-    it was last known to be in step. None: never for that. `age_is_asked_for`: then that of a content that
-    was brought counts as well, of which it is not known whether it is in step."""
+    """Limits for WARNING and CRITICAL: offsets behind the feed, and time since the content was last known to
+    be in step. None: no limit. `age_is_asked_for`: the age of a content that was loaded without the feed
+    counts too; whether that is in step is unknown."""
 
     warn_behind: int | None = None
     crit_behind: int | None = None
@@ -55,7 +55,7 @@ class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
             warn, crit = getattr(self, f"warn_{name}"), getattr(self, f"crit_{name}")
             if warn is not None and crit is not None and crit < warn:
                 raise UsageError(
-                    f"--crit-{name} lies below --warn-{name}",
+                    f"--crit-{name} is lower than --warn-{name}",
                     hint=f"give --crit-{name} the larger of the two",
                 )
 
@@ -66,7 +66,7 @@ USUAL_THRESHOLDS: Final = Thresholds()
 def thresholds(
     warn_behind: int | None, crit_behind: int | None, warn_age: str | None, crit_age: str | None
 ) -> Thresholds:
-    """From what the command line says. Raises UsageError."""
+    """The limits from the command line. Raises UsageError."""
     crit = None if crit_age is None else duration(crit_age)
     usual = STALE if crit is None else min(STALE, crit)
     return Thresholds(
@@ -82,13 +82,13 @@ def duration(text: str) -> timedelta:
     """`90`, `90s`, `15m`, `36h`, `7d` or `2w`. Raises UsageError."""
     found = re.fullmatch(r"([0-9]{1,8})([smhdw]?)", text)
     if found is None:
-        raise UsageError(f"{text} is no length of time", hint="write 90s, 15m, 36h, 7d or 2w")
+        raise UsageError(f"{text} is not a duration", hint="write 90s, 15m, 36h, 7d or 2w")
     return timedelta(seconds=int(found[1]) * _UNITS[found[2] or "s"])
 
 
 def check(status: Status, now: datetime, limits: Thresholds = USUAL_THRESHOLDS) -> tuple[str, int]:
-    """The line and the exit code. What the store refuses and what cannot be looked at come first, the ends of
-    certificates last."""
+    """The line and the exit code. Refused writes and unreadable consumers come first, expiring certificates
+    last."""
     judged: list[tuple[object, int, str]] = [
         *(("no pass can write", CRITICAL, f"{each.said}; {each.hint}") for each in status.refusals),
         *((one.consumer, *_judge_unseen(one)) for one in status.unseen),
@@ -98,20 +98,20 @@ def check(status: Status, now: datetime, limits: Thresholds = USUAL_THRESHOLDS) 
     late = [each.said for each in verdicts if each.health != "ok"]
     codes = {code for _, code, _ in judged} | {WARNING for _ in late}
     worst = next(code for code in _WORST_FIRST if code in codes)
-    # Behind a bar, a monitoring plugin's line has its figures.
+    # In the line of a monitoring plugin, the metrics follow a bar.
     words = "; ".join([*(f"{what}: {why}" for what, _, why in judged), *late]).replace("|", "/")
     figures = " ".join(_figures(one, limits, now) for one in status.seen)
     return f"CTISYNC {_NAMES[worst]} - {words} | {figures}".removesuffix(" | "), worst
 
 
 def check_failed(error: CtisyncError) -> tuple[str, int]:
-    """The same when nothing could be read: not known, unless readers find what is another program's."""
+    """The same if nothing could be read: UNKNOWN, or CRITICAL if readers see an index of another program."""
     code = CRITICAL if isinstance(error, ForeignIndex) else UNKNOWN
     return f"CTISYNC {_NAMES[code]} - {error.message.replace('|', '/')}", code
 
 
 def _judge_unseen(one: FailedStatus) -> tuple[int, str]:
-    """The store answers for others. A feed that does not (`--remote`) leaves it open how things are."""
+    """CRITICAL: the store answers for other consumers. UNKNOWN if the feed fails (`--remote`)."""
     code = UNKNOWN if isinstance(one.error, FeedUnreachable | FeedRefused) else CRITICAL
     return code, one.error.message
 
@@ -119,12 +119,12 @@ def _judge_unseen(one: FailedStatus) -> tuple[int, str]:
 def _judge(one: ConsumerStatus, limits: Thresholds, now: datetime) -> tuple[int, str]:
     code, why = judge(one, limits, now)
     if code != OK and one.work is not None:
-        return code, f"{why} (at work: {at_work(one.work, now)})"
+        return code, f"{why} (running: {at_work(one.work, now)})"
     return code, why
 
 
 def judge(one: ConsumerStatus, limits: Thresholds, now: datetime) -> tuple[int, str]:
-    """The exit code that one consumer comes to, and why."""
+    """The exit code for one consumer, and the reason."""
     state = one.state
     if (why := _not_the_content(one)) is not None:
         return CRITICAL, why
@@ -135,11 +135,11 @@ def judge(one: ConsumerStatus, limits: Thresholds, now: datetime) -> tuple[int, 
     if one.settings_differ:
         return WARNING, "the settings differ from those of the stored content"
     if state.offset == 0 or (state.loading and one.work is None) or state.asked_with(one.consumer):
-        return WARNING, "waits to be initialised again; readers have the old content"
+        return WARNING, "a new initialisation is pending; readers have the old content"
     if state.last_offset is None or state.checked_at is None:
         return _judge_given(state, limits, now)
     if state.offset > state.last_offset:
-        return WARNING, f"the feed went back to {state.last_offset}, the content stands at {state.offset}"
+        return WARNING, f"the feed went back to {state.last_offset}, the content is at {state.offset}"
     if one.owed is not None:
         return WARNING, f"the command for offset {one.owed.offset} is not accepted yet"
     code, why = _judge_lag(state, limits, now)
@@ -147,29 +147,29 @@ def judge(one: ConsumerStatus, limits: Thresholds, now: datetime) -> tuple[int, 
 
 
 def _not_the_content(one: ConsumerStatus) -> str | None:
-    """Why readers do not have what the state speaks of."""
+    """Why readers do not have the content that the state names."""
     if one.gone:
-        return "the content is gone: it was removed; ctisync sync loads it anew"
+        return "another program removed the content; ctisync sync loads it again"
     if one.moved is not None:
-        moved = f"alias {one.consumer.index} was moved to {one.moved.to}, of which the state does not speak"
-        return f"{moved}; ctisync sync loads the content anew"
+        moved = f"alias {one.consumer.index} points to {one.moved.to}, but the state names {one.moved.was}"
+        return f"{moved}; ctisync sync loads the content again"
     if one.records == 0:
-        return "the content holds no record; ctisync init-snapshot loads it anew"
+        return "the content has no records; ctisync init-snapshot loads it again"
     return None
 
 
 def _judge_last_pass(one: ConsumerStatus, now: datetime) -> tuple[int, str] | None:
-    """A feed that does not answer is a matter of age; a store that takes nothing down is one at once."""
+    """Warns at once if the store failed the last pass. A feed that does not answer only raises the age."""
     if one.forgotten_at is not None:
-        told = f"of a pass that worked {ago(one.forgotten_at, now)} nothing is remembered"
-        return WARNING, f"{told}; look at its log, then: ctisync sync"
+        told = f"a pass {ago(one.forgotten_at, now)} left no entry in the history"
+        return WARNING, f"{told}; check its log, then: ctisync sync"
     if one.failure is not None and one.failure.exit_code == StoreUnavailable.exit_code:
         return WARNING, f"the last pass failed {ago(one.failure.ended_at, now)}: {one.why_failed}"
     return None
 
 
 def _judge_given(state: ConsumerState, limits: Thresholds, now: datetime) -> tuple[int, str]:
-    """A content that was brought to where no feed can be asked."""
+    """For a content that was loaded on a host without access to the feed."""
     if ahead(state, now):
         return UNKNOWN, _AHEAD
     said = f"offset {state.offset}, the feed was never asked"
@@ -197,7 +197,10 @@ def _judge_lag(state: ConsumerState, limits: Thresholds, now: datetime) -> tuple
     if code != OK:
         return code, f"offset {state.offset}, the feed was last asked {ago(state.checked_at, now)}"
     if state.updated_at is not None and now - state.updated_at > STANDSTILL:
-        return WARNING, f"the feed stands still at {state.offset}, last changed {ago(state.updated_at, now)}"
+        return (
+            WARNING,
+            f"the feed is still at offset {state.offset}, last changed {ago(state.updated_at, now)}",
+        )
     return OK, f"offset {state.offset}, {state.behind or 'none'} behind"
 
 
@@ -221,7 +224,7 @@ def _figures(one: ConsumerStatus, limits: Thresholds, now: datetime) -> str:
 
 
 def _figure(value: int | None, unit: str, warn: int | None = None, crit: int | None = None) -> str:
-    """`value[unit];warn;crit`, as far as they are there."""
+    """`value[unit];warn;crit`, without limits that are not set."""
     shown = [
         "U" if value is None else f"{value}{unit}",
         *("" if limit is None else str(limit) for limit in (warn, crit)),

@@ -1,4 +1,4 @@
-"""`status`: what is stored, and the document of it for programs."""
+"""`status`: reads the stored content and state, and makes the JSON document."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -22,15 +22,15 @@ from ctisync.settings import Settings
 from ctisync.wiring import as_it_holds, lock_path, opened_feed, opened_store
 
 _SOON: Final = timedelta(minutes=1)
-"""A pass is remembered when it has let go of its lock, and file systems tell time by a clock of their own."""
+"""A pass releases its lock before its history entry is written; file systems may also use another clock."""
 
 
 class ConsumerStatus(msgspec.Struct, frozen=True):
-    """One consumer as it stands in the store; `records` is None when there is no content.
+    """One consumer in the store; `records` is None if there is no content.
 
-    `tells`: whether a Command Manager is to be told of new content; `work`: the pass at work; `failure`: the
-    last pass that is remembered, if it failed; `forgotten_at`: when a later one ended that is not remembered;
-    `moved`: readers have another content than the one that the state speaks of.
+    `tells`: whether ctisync sends update commands; `work`: the running pass; `failure`: the last pass in the
+    history, if it failed; `forgotten_at`: end of a later pass that is not in the history; `moved`: readers
+    have another content than the one that the state names.
     """
 
     consumer: Consumer
@@ -44,22 +44,22 @@ class ConsumerStatus(msgspec.Struct, frozen=True):
 
     @property
     def owed(self) -> Owed | None:
-        """The command that a Command Manager waits for."""
+        """The update command that the Command Manager has not accepted yet."""
         return self.state.owed if self.tells else None
 
     @property
     def why_failed(self) -> str:
-        """Of the last pass, without the consumer's name, which stands beside it already."""
+        """Why the last pass failed, without the name of the consumer, which is shown anyway."""
         return "" if self.failure is None else self.failure.why.removeprefix(f"{self.consumer}: ")
 
     @property
     def settings_differ(self) -> bool:
-        """Whether the content was made with other settings: the next pass refuses to go on from it."""
+        """Whether the content was loaded with other settings: the next pass refuses to update it."""
         return self.state.stored_for not in (None, self.consumer)
 
     @property
     def gone(self) -> bool:
-        """Whether the content of which the state speaks was removed."""
+        """Whether the content that the state names was removed."""
         here = self.state.index_elsewhere(self.consumer) is None
         return self.state.content and self.records is None and here
 
@@ -69,16 +69,16 @@ class ConsumerStatus(msgspec.Struct, frozen=True):
 
 
 class FailedStatus(msgspec.Struct, frozen=True):
-    """One consumer that cannot be looked at, which `error` explains: another index under its alias, say."""
+    """One consumer that cannot be read; `error` says why, for example an index under its alias."""
 
     consumer: Consumer
     error: CtisyncError
 
 
 class Status(msgspec.Struct, frozen=True):
-    """All consumers, in the order of the settings. `unnamed`: those with a content that no setting names;
-    `refusals`: what keeps passes from writing to the store; `ends`: certificates that were looked at, and
-    until when they are valid."""
+    """All consumers, in the order of the settings. `unnamed`: stored consumers that are not configured;
+    `refusals`: what prevents passes from writing to the store; `ends`: the checked certificates, and when
+    they expire."""
 
     store: str
     found: tuple[ConsumerStatus | FailedStatus, ...]
@@ -104,11 +104,11 @@ def look(
     remote: bool,
     certificates: bool = False,
 ) -> Status:
-    """Read the state of these consumers; `remote` asks the feed too, `certificates` looks at those of what is
-    asked. Nothing is written anywhere.
+    """Read the state of these consumers; `remote` asks the feed too; `certificates` checks those of the store
+    and of the feed, if asked. Writes nothing.
 
-    One of several that cannot be looked at hides none of the others. Raises what keeps the only one from it,
-    and StoreUnavailable when that keeps two from it, one after the other.
+    An error of one of several consumers does not hide the others. Raises the error of a single consumer, and
+    StoreUnavailable if two in a row have it.
     """
     found: list[ConsumerStatus | FailedStatus] = []
     with opened_store(settings, clock) as store:
@@ -137,7 +137,7 @@ def _seen(
 ) -> ConsumerStatus:
     path = lock_path(settings, consumer)
     held = last_held(path)
-    # Before the state: a pass that ends in between is at work then, and no dead one.
+    # Before the state: a pass that ends in between then counts as running, not as dead.
     work = _at_work(watched(path), store.work(consumer), held)
     standing = store.standing(consumer)
     hidden.tell(standing.hidden, consumer, console)
@@ -160,8 +160,8 @@ def _seen(
 
 
 def _at_work(lock: Watched, stored: Work | None, held: tuple[str, datetime] | None) -> Work | None:
-    """By this host's lock, and by the store. What a lease says whose lock is held no more has died; where the
-    lock cannot be read, the store alone tells."""
+    """The running pass, from the lock of this host and from the store. If the lock of a lease is free, its
+    pass is dead; if the lock cannot be read, only the store counts."""
     if lock.work is not None:
         return lock.work if stored is None else msgspec.structs.replace(lock.work, records=stored.records)
     if lock.unread is not None:
@@ -171,7 +171,7 @@ def _at_work(lock: Watched, stored: Work | None, held: tuple[str, datetime] | No
 
 
 def _last_pass(store: HistoryStore, consumer: Consumer) -> PassReport | None:
-    """The one that was remembered last. A history that cannot be read hides nothing else."""
+    """The last entry of the history; None if the history cannot be read."""
     try:
         return next(iter(store.passes(consumer, 1)), None)
     except CtisyncError:
@@ -181,15 +181,15 @@ def _last_pass(store: HistoryStore, consumer: Consumer) -> PassReport | None:
 def _forgotten_at(
     last: PassReport | None, held: tuple[str, datetime] | None, now: datetime
 ) -> datetime | None:
-    """When this host's lock was let go, or was held by a pass that was killed, after the last pass that is
-    remembered: a store that refuses writes, or a full disk, has taken nothing down of it."""
+    """When a pass of this host last held the lock, if that is after the last entry of the history: the pass
+    was killed, or the store refused its entry, for example because the disk is full."""
     if held is None or now - held[1] < _SOON or (last is not None and held[1] - last.ended_at < _SOON):
         return None
     return held[1]
 
 
 def _is_the_stores(error: CtisyncError, found: Sequence[ConsumerStatus | FailedStatus]) -> bool:
-    """Whether the store has failed the consumer before as well: the next ones need not wait for it."""
+    """Whether the store failed in the same way for the previous consumer: then the next ones do not wait."""
     last = found[-1] if found else None
     return (
         isinstance(error, StoreUnavailable)
@@ -212,7 +212,7 @@ def as_document(status: Status) -> dict[str, Any]:
 
 
 def _unseen_document(one: FailedStatus) -> dict[str, Any]:
-    """All that a consumer has, as not known, and why."""
+    """All keys of a consumer, with null, and the error."""
     names = _consumer_document(ConsumerStatus(one.consumer, ConsumerState(), None))
     return {
         **dict.fromkeys(names),
@@ -268,7 +268,7 @@ def _consumer_document(one: ConsumerStatus) -> dict[str, Any]:
 
 
 def at_work(work: Work, now: datetime) -> str:
-    """In a line."""
+    """The running pass, on one line."""
     words = work.who or "a pass"
     if work.since is not None:
         words += f", since {ago(work.since, now).removesuffix(' ago')}"
@@ -276,7 +276,7 @@ def at_work(work: Work, now: datetime) -> str:
 
 
 def ago(then: datetime | None, now: datetime) -> str:
-    """How long ago, in the words of people."""
+    """How long ago, in words."""
     if then is None:
         return "never"
     seconds = int((now - then).total_seconds())
@@ -290,12 +290,12 @@ def ago(then: datetime | None, now: datetime) -> str:
 
 
 def how_to_forget(consumer: Consumer) -> str:
-    """What a person types about a content that no setting names."""
+    """The command that removes a stored consumer that is not configured."""
     return f"ctisync forget --consumer {quoted(consumer)}"
 
 
 def ahead(state: ConsumerState, now: datetime) -> bool:
-    """Whether a time lies in the future, so that the age of the content is not known."""
+    """Whether a time is in the future, so that the age of the content is unknown."""
     return (believed(state.checked_at, now), believed(state.updated_at, now)) != (
         state.checked_at,
         state.updated_at,
@@ -303,16 +303,16 @@ def ahead(state: ConsumerState, now: datetime) -> bool:
 
 
 def what_to_type(one: ConsumerStatus, now: datetime) -> str | None:
-    """What a person does next, if anything."""
+    """What you type next, if anything."""
     state = one.state
     if one.work is not None and not one.settings_differ:
         return None
     if state.content and state.asked_with(one.consumer):
-        return "ctisync sync (initialises again, as was asked for; ctisync sync --keep gives that up)"
+        return "ctisync sync (does the requested initialisation; ctisync sync --keep cancels it)"
     if one.settings_differ:
         return f"the settings differ from those of the stored content: {LOAD_ANEW}"
     if one.gone or one.moved is not None:
-        return "ctisync sync (it loads the content anew)"
+        return "ctisync sync (loads the content again)"
     if one.records == 0:
         return LOAD_ANEW
     if state.phase == "blocked":
@@ -322,5 +322,5 @@ def what_to_type(one: ConsumerStatus, now: datetime) -> str | None:
     if state.phase != "ready" or one.owed is not None or state.behind or ahead(state, now):
         return "ctisync sync"
     if one.forgotten_at is not None:
-        return "look at the log of that pass, then: ctisync sync"
+        return "check the log of that pass, then: ctisync sync"
     return None

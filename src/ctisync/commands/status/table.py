@@ -1,4 +1,4 @@
-"""The table of `status` for people: what stands, how old it is, what is wrong and what to type."""
+"""The table of `status`: the content, its age, problems, and what to type."""
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -20,18 +20,19 @@ from ctisync.commands.status.look import (
 )
 from ctisync.console import rfc3339
 from ctisync.core.state import ConsumerState
+from ctisync.core.words import counted
 from ctisync.harmless import Drawn
 
 _COLOURS: Final = {"ready": "green", "loading": "yellow", "empty": "yellow", "blocked": "red"}
 
 
 def as_table(status: Status, stream: TextIO, now: datetime, hint: Callable[[str], str] = str) -> Drawn:
-    """One block a consumer, as wide and colourful as `stream` can show it; `hint`: what one is shown as."""
+    """One block per consumer, in the width and colours that `stream` supports; `hint` formats a hint."""
 
     def draw(console: Console) -> None:
         console.print(cell(f"store  {status.store}"))
         for refusal in status.refusals:
-            console.print(cell(f"  takes no writes: {refusal.said}", "red"))
+            console.print(cell(f"  refuses writes: {refusal.said}", "red"))
             console.print(cell(f"  to do: {hint(refusal.hint or '')}"))
         for broken in status.unseen:
             console.print()
@@ -49,7 +50,7 @@ def as_table(status: Status, stream: TextIO, now: datetime, hint: Callable[[str]
 
 def _broken(one: FailedStatus, hint: Callable[[str], str]) -> Table:
     table = Table.grid(padding=(0, 2))
-    table.add_row(Text(str(one.consumer), style="bold"), Text("not to be seen", style="red"))
+    table.add_row(Text(str(one.consumer), style="bold"), Text("unreadable", style="red"))
     table.add_row(Text("  error"), cell(one.error.message))
     if one.error.hint is not None:
         table.add_row(Text("  to do"), cell(hint(one.error.hint)))
@@ -67,66 +68,65 @@ def _block(one: ConsumerStatus, now: datetime, hint: Callable[[str], str]) -> Ta
 
 def _rows(one: ConsumerStatus, now: datetime, hint: Callable[[str], str]) -> Iterator[tuple[str, str]]:
     state = one.state
-    yield "offset", f"{state.offset:,} when it was there last" if one.gone else _offset(state)
+    yield "offset", f"{state.offset:,} when last present" if one.gone else _offset(state)
     yield "records", _records(one, now)
     yield "feed asked", ago(state.checked_at, now)
     if (cooldown := state.cooldown_at(now)) is not None:
         yield (
-            "left alone",
+            "cool-down",
             f"until {rfc3339(cooldown.until)}: {cooldown.reason} (to ask now: {hint('ctisync sync --now')})",
         )
     if state.snapshot_offset is not None:
         yield "initialised from", f"a snapshot of offset {state.snapshot_offset:,}"
     if state.asked is not None:
-        yield "asked for", f"to be initialised again, {ago(state.asked.at, now)}"
+        yield "requested", f"a new initialisation, {ago(state.asked.at, now)}"
     if one.owed is not None:
         yield (
             "command owed",
-            f"for offset {one.owed.offset:,}, refused {_times(one.owed.attempts)} so far",
+            f"for offset {one.owed.offset:,}, {counted(one.owed.attempts, 'refusal')} so far",
         )
     yield from _troubles(one, now)
     if one.work is not None:
-        yield "at work", at_work(one.work, now)
+        yield "running", at_work(one.work, now)
     if (todo := what_to_type(one, now)) is not None:
         yield "to do", hint(todo)
 
 
 def _troubles(one: ConsumerStatus, now: datetime) -> Iterator[tuple[str, str]]:
-    """What has kept passes from their work, or readers from its result."""
+    """Problems of passes, and of readers."""
     state = one.state
     if one.moved is not None:
-        told = f"alias {one.consumer.index} leads to {one.moved.to}, the state speaks of {one.moved.was}"
+        told = f"alias {one.consumer.index} points to {one.moved.to}, but the state names {one.moved.was}"
         yield "moved", f"{told}: readers have another content"
     if state.failed is not None:
         operation = "" if state.failed.operation is None else f", operation {state.failed.operation}"
-        label = "blocked by" if state.failed.blocked else "failed before"
+        label = "blocked by" if state.failed.blocked else "failed change"
         change = f"change {state.failed.offset:,} of {state.failed.resource}{operation}"
         yield label, f"{change}: {state.failed.reason}"
     if state.refused is not None:
         yield "refused", f"the snapshot {state.refused.link}: {state.refused.reason}"
     if one.failure is not None:
         failure = one.failure
-        yield "last pass", f"failed {ago(failure.ended_at, now)} with {failure.exit_code}: {one.why_failed}"
+        yield (
+            "last pass",
+            f"failed {ago(failure.ended_at, now)} with exit code {failure.exit_code}: {one.why_failed}",
+        )
     if one.forgotten_at is not None:
-        yield "forgotten", f"a pass that worked {ago(one.forgotten_at, now)}: it could not be remembered"
+        yield "not recorded", f"a pass {ago(one.forgotten_at, now)} left no entry in the history"
 
 
 def _offset(state: ConsumerState) -> str:
     if state.last_offset is None:
-        return f"{state.offset:,}, the feed's is not known"
+        return f"{state.offset:,}; the last offset of the feed is unknown"
     if state.offset > state.last_offset:
-        return f"{state.offset:,}, beyond the feed's {state.last_offset:,}: the feed went back"
+        return f"{state.offset:,}, higher than the feed's {state.last_offset:,}: the feed went back"
     behind = f"{state.behind:,} behind" if state.behind else "up to date"
     return f"{state.offset:,} of {state.last_offset:,}, {behind}"
 
 
 def _records(one: ConsumerStatus, now: datetime) -> str:
     if one.gone:
-        return "none: the content is gone, it was removed"
+        return "none: another program removed the content"
     if one.records is None:
         return "none yet"
     return f"{one.records:,} as {one.consumer.index}, last changed {ago(one.state.updated_at, now)}"
-
-
-def _times(count: int) -> str:
-    return {0: "not at all", 1: "once"}.get(count, f"{count} times")

@@ -1,6 +1,5 @@
 """The log of what passes have touched: in order, with what is not told, and nothing about others."""
 
-from collections import deque
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -83,7 +82,7 @@ def test_a_pass_that_never_looked_at_the_store_leaves_no_gap() -> None:
 def test_of_more_than_can_be_kept_the_last_ones_stay_and_the_rest_is_owned_up_to() -> None:
     draft = begun()
     writes: list[Write] = [Put(record(f"R{offset}", offset)) for offset in range(1, MOST_TOUCHED + 4)]
-    deque(draft.applied(MOST_TOUCHED + 3, Folded(writes, 0)), 0)
+    draft.applied(MOST_TOUCHED + 3, Folded(writes, 0))
     made = draft.ended(None, now=1.0).report
     assert (made.untold, len(made.touched), made.touched[0].offset) == (3, MOST_TOUCHED, 4)
     oldest = list(entries([made]))[-1]
@@ -93,7 +92,7 @@ def test_of_more_than_can_be_kept_the_last_ones_stay_and_the_rest_is_owned_up_to
 def test_what_has_become_of_each_record_is_told_by_name() -> None:
     draft = begun()
     draft.initialised(3, 40)
-    deque(draft.applied(1, Folded([Delete("A", 4)], 0)), 0)
+    draft.applied(1, Folded([Delete("A", 4)], 0))
     made = draft.ended(None, now=1.0).report
     assert made.touched == (Touched(3, "loaded", ""), Touched(4, "deleted", "A"))
 

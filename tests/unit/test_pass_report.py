@@ -73,7 +73,7 @@ def test_what_the_steps_did_is_summed_up_and_the_last_state_is_where_it_stands()
         "created",
         "updated",
     ]
-    assert list(made.applied(7, folded(gone))) == [Touched(9, "deleted", "CVE-0")]
+    assert made.applied(7, folded(gone)) == [Touched(9, "deleted", "CVE-0")]
     owing = msgspec.structs.replace(STATE, offset=15, last_offset=20, owed=Owed(15))
     made.stands(owing, commands=True)
     made.came_to(End("up-to-date", "all of it"))

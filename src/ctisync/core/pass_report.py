@@ -1,7 +1,6 @@
 """What one pass comes to: filled by its steps, and what history, metrics, hooks and ping are made of."""
 
 from collections import deque
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
 
@@ -167,16 +166,17 @@ class Draft:
         self._records += records
         self._touch(Touched(offset, "loaded", ""))
 
-    def applied(self, changes: int, folded: "Folded") -> Iterator[Touched]:
-        """A range of so many changes is in the content; what it did to each record, in order."""
+    def applied(self, changes: int, folded: "Folded") -> list[Touched]:
+        """A range of so many changes is in the content. Returns what it did to each record, in order."""
         self._changes += changes
         self._records += len(folded.writes)
+        touched: list[Touched] = []
         for write in folded.writes:
             is_new = write.name in folded.created
             how: How = "deleted" if isinstance(write, Delete) else "created" if is_new else "updated"
-            touched = Touched(write.offset, how, write.name)
-            self._touch(touched)
-            yield touched
+            touched.append(Touched(write.offset, how, write.name))
+        self._touch(*touched)
+        return touched
 
     def came_to(self, end: End) -> None:
         """The state machine has ended the pass so."""
@@ -225,6 +225,6 @@ class Draft:
         )
         return Ended(report, error)
 
-    def _touch(self, touched: Touched) -> None:
-        self._touched.append(touched)
-        self._all_touched += 1
+    def _touch(self, *touched: Touched) -> None:
+        self._touched.extend(touched)
+        self._all_touched += len(touched)

@@ -77,7 +77,6 @@ NOT_TYPED: Final = {
     "locks.py: f'df -T": LOOK,
     "locks.py: f'mkdir -p": "as of the store, which is met first",
     "settings/": LOOK,
-    "stores/opensearch/store.py: 'write it to a file": CHOICE,
     'stores/opensearch/client.py: f"look at its log': LOOK,
     "stores/opensearch/client.py: f\"look at: {self.curl.looks('/_all": LOOK,
     "stores/opensearch/client.py: f'check": OTHERS,

@@ -129,7 +129,7 @@ def test_metrics_that_have_no_place_to_go_are_told_before_the_pass(
 ) -> None:
     ended = ctisync.run("sync", "--metrics", str(ctisync.home / "nowhere" / "ctisync.prom"))
     assert ended.returncode == 2
-    assert "--metrics: the folder" in ended.stderr
+    assert "--metrics: cannot write to the folder" in ended.stderr
     assert feed.requests == []
 
 

@@ -117,7 +117,10 @@ def test_a_pass_at_work_is_named_and_not_waited_for(ctisync: Ctisync, feed: Feed
     follow(ctisync)
     with host_lock(lock_beside(ctisync.database, Consumer()), SystemClock(), "ctisync sync"):
         told = said(ctisync, "sync")
-    assert f"end at once (exit code 4) while this one works: ctisync sync, process {os.getpid()}" in told
+    assert (
+        f"end at once with exit code 4 while this pass is running: ctisync sync, process {os.getpid()}"
+        in told
+    )
 
 
 def test_a_file_that_is_here_is_looked_into(ctisync: Ctisync, feed: FeedSimulator) -> None:

@@ -44,7 +44,7 @@ class Confined:
         before = self.content()
         ended = self.run("init-snapshot", "--from", str(self.given), **environ)
         assert ended.code == 6, ended
-        assert_told(ended.stderr, rf"{self.given.name}: .*{words}", "--from a whole snapshot")
+        assert_told(ended.stderr, rf"{self.given.name}: .*{words}", "pass a complete snapshot to --from")
         assert self.content() == before
 
     def content(self) -> list[tuple[str, int, bytes]]:

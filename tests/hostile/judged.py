@@ -23,7 +23,7 @@ def assert_refused(in_use: InUse, given: Refused, served: Refused | None = None)
 
     by_file = in_use.from_file(given.content)
     assert by_file.code == 6, by_file.stderr
-    assert_told(by_file.stderr, rf"_{UNIX_TIME}\.zip: .*{given.words}", "--from a whole snapshot")
+    assert_told(by_file.stderr, rf"_{UNIX_TIME}\.zip: .*{given.words}", "pass a complete snapshot to --from")
     assert in_use.seen() == before
     assert (in_use.state.offset, in_use.state.phase) == (offset, "ready")
 

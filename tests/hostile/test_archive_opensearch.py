@@ -106,7 +106,9 @@ def test_the_index_stays_as_it_is_when_there_comes(
     ended = followed.run("init-snapshot", "-q", "--from", str(given(followed, content)))
 
     assert ended.returncode == code, ended.stderr
-    assert_told(ended.stderr, words, "ctisync init-snapshot" if code == 7 else "--from a whole snapshot")
+    assert_told(
+        ended.stderr, words, "ctisync init-snapshot" if code == 7 else "pass a complete snapshot to --from"
+    )
     assert seen(opensearch_2) == before
     assert len(followed.manager.commands) == commands
 

@@ -104,5 +104,5 @@ def test_in_an_array_the_last_of_two_is_kept_and_what_is_no_number_is_refused(
         assert in_use.audited(deep=True) == {}
     else:
         assert ended.code == 6
-        assert_told(ended.stderr, "JSON array .*: a number", "--from a whole snapshot")
+        assert_told(ended.stderr, "JSON array .*: a number", "pass a complete snapshot to --from")
         assert in_use.seen() == before

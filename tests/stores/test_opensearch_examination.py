@@ -136,7 +136,7 @@ ELASTIC: Final = {"version": {"number": "8.1.0"}}
         ({"___cat__allocation": 403}, 0, "store-disk", "warning", "no permissions"),
         ({"___settings": BLOCKED}, 0, "store-blocks", "failed", "read_only_allow_delete of wazuh-cve"),
         ({"___cluster__settings": READ_ONLY}, 0, "store-blocks", "failed", "cluster.blocks.read_only"),
-        ({"___cluster__settings": 403}, 0, "store-blocks", "ok", "no block"),
+        ({"___cluster__settings": 403}, 0, "store-blocks", "ok", "no setting blocks writes"),
         ({"___settings": ASYNC}, 0, "store-settings", "warning", "durability = ASYNC of wazuh-context"),
         ({"___settings": PIPED}, 0, "store-settings", "warning", "default_pipeline = theirs of wazuh-cve"),
         ({"___settings": SAFE}, 0, "store-settings", "ok", "on the disk"),

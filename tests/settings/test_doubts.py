@@ -37,7 +37,7 @@ def test_a_settings_file_with_a_secret_that_others_may_use_is_told(tmp_path: Pat
 
     assert told(tmp_path, {}, config, mode) == [
         (
-            f"{file} holds cti.token and store.password, and others than its owner may use it",
+            f"{file} contains cti.token and store.password, but other users can read it",
             f"chmod 600 {file}",
         )
     ]
@@ -71,23 +71,23 @@ def test_a_file_without_a_secret_and_a_secret_in_the_environment_are_nobodys_dou
         ({"CTISYNC_STORE__SHARDS": "2"}, "CTISYNC_STORE__SHARDS has no effect: the store is a SQLite file"),
         ({"CTISYNC_STORE__USERNAME": "me"}, "CTISYNC_STORE__USERNAME has no effect: the store is a SQLite"),
         ({"CTISYNC_STORE__CA_FILE": __file__}, "CTISYNC_STORE__CA_FILE has no effect: the store is a SQLite"),
-        ({**OPENSEARCH, "CTISYNC_STORE__COMPRESSION": "none"}, "the store is OpenSearch; store.codec"),
-        ({"CTISYNC_COMMAND_MANAGER__TIMEOUT": "3"}, "nobody is told of new content"),
+        ({**OPENSEARCH, "CTISYNC_STORE__COMPRESSION": "none"}, "the store is OpenSearch; use store.codec"),
+        ({"CTISYNC_COMMAND_MANAGER__TIMEOUT": "3"}, "update commands are disabled"),
         (
             {
                 **OPENSEARCH,
                 "CTISYNC_COMMAND_MANAGER__ENABLED": "false",
                 "CTISYNC_COMMAND_MANAGER__URL": "http://h",
             },
-            "CTISYNC_COMMAND_MANAGER__URL has no effect: nobody is told of new content",
+            "CTISYNC_COMMAND_MANAGER__URL has no effect: update commands are disabled",
         ),
         (
             {"CTISYNC_CTI__URL": "http://h", "CTISYNC_CTI__CA_FILE": __file__},
-            "CTISYNC_CTI__CA_FILE has no effect: cti.url is without TLS",
+            "CTISYNC_CTI__CA_FILE has no effect: cti.url does not use TLS",
         ),
         (
             {"CTISYNC_STORE__URL": "http://h", "CTISYNC_STORE__CLIENT_CERT": __file__},
-            "CTISYNC_STORE__CLIENT_CERT has no effect: store.url is without TLS",
+            "CTISYNC_STORE__CLIENT_CERT has no effect: store.url does not use TLS",
         ),
     ],
 )

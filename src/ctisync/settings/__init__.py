@@ -1,4 +1,4 @@
-"""The settings, and how they are put together; `model` has each with its type, default and meaning.
+"""The settings, and how ctisync reads them; `model` has each with its type, default and meaning.
 
 Defaults < /etc/ctisync/config.toml < $XDG_CONFIG_HOME/ctisync/config.toml (or --config) < systemd
 credentials < environment CTISYNC_* (two underscores between levels; CTISYNC_CONSUMERS is JSON).
@@ -55,10 +55,10 @@ SYSTEM_FILE: Final = Path("/etc/ctisync/config.toml")
 
 
 class Found(msgspec.Struct, frozen=True):
-    """The settings, and where each comes from.
+    """The settings and their sources.
 
-    `given` is what was set, by its dotted name; a secret that a `*_file` setting names is there under its own
-    name, too. `files` are those that were looked for.
+    `given`: what was set, by dotted name; a secret that a `*_file` setting names is there under its own name,
+    too. `files`: the settings files that ctisync looked for.
     """
 
     settings: Settings
@@ -72,10 +72,9 @@ def load(
     *,
     system_file: Path = SYSTEM_FILE,
 ) -> Settings:
-    """Put the settings together and check them. Raises ConfigurationError; `mistakes.Several` when there is
-    more than one thing wrong.
+    """Read and check the settings. Raises ConfigurationError; `mistakes.Several` for more than one mistake.
 
-    `config_file` takes the place of the user's own file, and must then be there.
+    `config_file` replaces the user's own file, and must exist.
     """
     return find(config_file, environ, system_file=system_file).settings
 
@@ -86,7 +85,7 @@ def find(
     *,
     system_file: Path = SYSTEM_FILE,
 ) -> Found:
-    """As `load`, with where they come from."""
+    """As `load`, with the sources."""
     own_file = config_file or home_config_file(environ)
     mistakes = Mistakes()
     files = (
@@ -104,7 +103,7 @@ def find(
 
 
 def _with_secret_files(given: dict[str, SetValue], mistakes: Mistakes) -> dict[str, SetValue]:
-    """Read what `*_file` settings name, into the secrets that they stand for."""
+    """Read the secrets from the files that `*_file` settings name."""
     read = dict(given)
     for name in leaves(Settings):
         file = given.get(f"{name}_file")
@@ -139,10 +138,10 @@ def _with_folders(settings: Settings, *, chosen: bool) -> Settings:
 
 
 def _own_state_folder(store_url: str) -> Path:
-    """Of the user; for one without a home, that of the SQLite file, beside which all of it lies then."""
+    """The state folder of the user; without a home folder, the folder of the SQLite file."""
     from platformdirs import user_state_dir
 
-    with suppress(RuntimeError):  # neither HOME is set nor has the user an entry; some versions leave the `~`
+    with suppress(RuntimeError):  # no HOME and no entry for the user; some versions leave the `~`
         folder = Path(user_state_dir("ctisync", appauthor=False))
         if folder.parts[:1] != ("~",):
             return folder
@@ -151,8 +150,8 @@ def _own_state_folder(store_url: str) -> Path:
         assert isinstance(place, SqlitePlace)
         return place.path.parent
     raise ConfigurationError(
-        "there is no place for the state: HOME is not set, and the user who runs this has no home",
-        hint="set state_dir (or CTISYNC_STATE_DIR) to a folder that may be written",
+        "no state folder: HOME is not set and the user has no home folder",
+        hint="set state_dir (or CTISYNC_STATE_DIR) to a folder that you can write to",
     )
 
 
@@ -199,7 +198,7 @@ def _check_values(settings: Settings, where: Callable[[str], str], mistakes: Mis
         ):
             enabled = where("command_manager.enabled")
             raise ConfigurationError(
-                f"{enabled}: with a SQLite store there is no Command Manager to guess",
+                f"{enabled}: with a SQLite store, command_manager.url is required",
                 hint="set command_manager.url, or command_manager.enabled = false",
             )
     with mistakes.noted("ping_url"):

@@ -1,4 +1,4 @@
-"""Which values of a setting make sense. Each check raises ConfigurationError, and says what would."""
+"""Checks of the values of settings. Each raises ConfigurationError with a hint for a valid value."""
 
 import re
 from collections import Counter
@@ -19,10 +19,10 @@ from ctisync.settings.mistakes import Mistakes
 
 DEFAULT_PORT: Final = 9200
 OUR_INDICES: Final = ("wazuh-context", "ctisync-history")
-"""Of states, and of the passes of the past."""
+"""Indices of the state and of the history."""
 
 MOST_PASSES: Final = 10_000
-"""That a history may keep: what OpenSearch finds in one search (`index.max_result_window`)."""
+"""Maximum length of a history: what OpenSearch returns in one search (`index.max_result_window`)."""
 
 _STORE_URLS: Final = "sqlite:///relative, sqlite:////absolute or http(s)://host:9200[,host2:9200]"
 _CATALOG_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -46,13 +46,13 @@ Place = SqlitePlace | OpenSearchPlace
 
 
 def parse_store_url(url: str, where: str) -> Place:
-    """Where a store URL points to; a host without a port means 9200, whatever the scheme."""
+    """The place that a store URL points to; without a port, it is 9200 for both schemes."""
     if url.startswith("sqlite:"):
         return _sqlite_place(url, where)
     _refuse_credentials(url, where, "store.username and store.password_file")
     scheme, found, hosts = url.partition("://")
     if not found or scheme not in ("http", "https"):
-        raise ConfigurationError(f"{where}: {_shown(url)} is no store URL", hint=f"write {_STORE_URLS}")
+        raise ConfigurationError(f"{where}: {_shown(url)} is not a store URL", hint=f"write {_STORE_URLS}")
     return OpenSearchPlace(tuple(_origin(scheme, host, where) for host in hosts.split(",")))
 
 
@@ -60,7 +60,7 @@ def _sqlite_place(url: str, where: str) -> SqlitePlace:
     path = url.removeprefix("sqlite:///")
     if "?" in path:
         raise ConfigurationError(
-            f"{where}: {_shown(url)} has a query", hint="write a file's name without a question mark"
+            f"{where}: {_shown(url)} has a query", hint="use a file name without a question mark"
         )
     if path in (url, "", "/") or path.endswith("/") or path.startswith(":") or "\0" in path:
         raise ConfigurationError(
@@ -71,8 +71,8 @@ def _sqlite_place(url: str, where: str) -> SqlitePlace:
         return SqlitePlace(Path(file_name(path)).expanduser().absolute())
     except RuntimeError:
         raise ConfigurationError(
-            f"{where}: {_shown(url)} begins with the home of a user, and there is no user of this name",
-            hint="write the whole path: sqlite:////var/lib/ctisync/ctisync.db",
+            f"{where}: {_shown(url)} begins with the home folder of a user that does not exist",
+            hint="write the absolute path: sqlite:////var/lib/ctisync/ctisync.db",
         ) from None
 
 
@@ -88,7 +88,7 @@ def _origin(scheme: str, host: str, where: str) -> str:
 
 
 def origin_of(url: str) -> str:
-    """Scheme, host and port of a URL that was checked, as `OpenSearchPlace.urls` have them."""
+    """Scheme, host and port of a checked URL, in the form of `OpenSearchPlace.urls`."""
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     name = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
@@ -96,7 +96,7 @@ def origin_of(url: str) -> str:
 
 
 def check_url(url: str, where: str, credentials_setting: str) -> None:
-    """An http(s) URL with a host; a path is welcome, credentials, query and fragment are not."""
+    """Checks for an http(s) URL with a host; it may have a path, but no credentials, query or fragment."""
     _refuse_credentials(url, where, credentials_setting)
     parts = _split(url, where)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
@@ -107,7 +107,7 @@ def check_url(url: str, where: str, credentials_setting: str) -> None:
 
 
 def check_secret_url(url: str, where: str) -> None:
-    """The same of one that is a secret as a whole, so that no message may show it."""
+    """The same for a URL that is a secret as a whole: no message shows it."""
     try:
         check_url(url, where, where)
     except ConfigurationError:
@@ -121,11 +121,11 @@ def check_hosts(hosts: Sequence[str], where: str) -> None:
     for host in hosts:
         try:
             usable = _HOST.fullmatch(host) is not None and urlsplit(f"//{host}").port != 0
-        except ValueError:  # a port beyond 65535, an address that is none
+        except ValueError:  # a port above 65535, an invalid address
             usable = False
         if not usable:
             raise ConfigurationError(
-                f"{where}: {_shown(host)} is no name of a host",
+                f"{where}: {_shown(host)} is not a host name",
                 hint='write names such as "files.example.com", "*.example.com" or "files.example.com:8443"',
             )
 
@@ -133,23 +133,24 @@ def check_hosts(hosts: Sequence[str], where: str) -> None:
 def _split(url: str, where: str) -> SplitResult:
     try:
         parts = urlsplit(url)
-        parts.port  # noqa: B018  # raises for a port that is no number
+        parts.port  # noqa: B018  # raises for a port that is not a number
     except ValueError as error:
         raise ConfigurationError(f"{where}: {_shown(url)} is not a URL: {error}") from error
     if re.search(r"[\s\x00-\x1f]", url):
-        raise ConfigurationError(f"{where}: {_shown(url)} holds a space or a control character")
+        raise ConfigurationError(f"{where}: {_shown(url)} contains a space or a control character")
     return parts
 
 
 def _refuse_credentials(url: str, where: str, instead: str) -> None:
     if "@" in url:
         raise ConfigurationError(
-            f"{where}: the URL holds a user name or password, which would show in logs", hint=f"set {instead}"
+            f"{where}: the URL contains a user name or password, which would appear in logs",
+            hint=f"set {instead}",
         )
 
 
 def _shown(url: str) -> str:
-    """A URL for a message, without login and query: that is where people put passwords and keys."""
+    """A URL for a message, without login and query, which may contain passwords and keys."""
     return repr(place_of(url, "***@"))
 
 
@@ -158,7 +159,8 @@ def check_readable(path: Path, where: str) -> None:
         path.open("rb").close()
     except OSError as error:
         copy = Path("/etc/ctisync", path.name)
-        placed = f"sudo install -D -m 400 -o {geteuid()} {quoted(path)} {quoted(copy)}; then name that file"
+        install = f"sudo install -D -m 400 -o {geteuid()} {quoted(path)} {quoted(copy)}"
+        placed = f"{install}; then set the path of that file"
         hint = placed if isinstance(error, PermissionError) else f"ls -l {quoted(path)}"
         raise ConfigurationError(f"{where}: cannot read {path}: {error.strerror}", hint=hint) from error
 
@@ -195,7 +197,7 @@ def check_consumers(consumers: Sequence[Consumer], where: str) -> None:
 def _check_name(name: str, where: str) -> None:
     if not _CATALOG_NAME.fullmatch(name):
         raise ConfigurationError(
-            f"{where}: {name!r} is no name of a context or consumer", hint="write a name such as vd_4.8.0"
+            f"{where}: {name!r} is not a valid context or consumer name", hint="write a name such as vd_4.8.0"
         )
 
 
@@ -214,11 +216,12 @@ def _check_index(consumer: Consumer, where: str) -> None:
 def _check_resources(consumer: Consumer, where: str) -> None:
     if not consumer.resources or "" in consumer.resources:
         raise ConfigurationError(
-            f"{where}: {consumer} wants no resources at all", hint='write resources = ["*"], or leave it out'
+            f"{where}: {consumer} has an empty resources setting",
+            hint='write resources = ["*"], or leave it out',
         )
 
 
 def _check_once(what: str, values: list[str], where: str) -> None:
     value, times = Counter(values).most_common(1)[0]
     if times > 1:
-        raise ConfigurationError(f"{where}: {what} {value} is there {times} times", hint="keep one of them")
+        raise ConfigurationError(f"{where}: {what} {value} occurs {times} times", hint="keep one of them")

@@ -1,6 +1,6 @@
-"""What the settings' structs say of each of their fields: the one place from which all documents take it.
+"""Name, type, default and description of each setting: the source of all documents about them.
 
-A description is a `Meta(description=...)` on the field's type; the bounds are Metas of their own.
+A description is a `Meta(description=...)` on the field's type; bounds are separate Metas.
 """
 
 from collections.abc import Iterator
@@ -37,7 +37,7 @@ def is_section(kind: Any) -> bool:
 
 
 def listed_section(kind: Any) -> type[msgspec.Struct] | None:
-    """The struct of which `kind` is a list, if it is one."""
+    """The struct, if `kind` is a list of structs."""
     if get_origin(kind) is tuple and is_section(get_args(kind)[0]):
         section: type[msgspec.Struct] = get_args(kind)[0]
         return section
@@ -45,7 +45,7 @@ def listed_section(kind: Any) -> type[msgspec.Struct] | None:
 
 
 def without_none(kind: Any) -> Any:
-    """The type of a setting that may be left unset."""
+    """The type of a setting, without None."""
     parts = [part for part in get_args(kind) if part is not NoneType]
     return parts[0] if NoneType in get_args(kind) else kind
 

@@ -1,4 +1,4 @@
-"""What is no mistake in the settings, and yet hardly meant: secrets that others can read, vain settings."""
+"""Likely mistakes in valid settings: secrets that others can read, settings without effect."""
 
 from collections.abc import Iterator
 from ipaddress import ip_address
@@ -28,12 +28,13 @@ class Doubt(msgspec.Struct, frozen=True):
 
 
 def doubts(found: Found) -> list[Doubt]:
-    """What a person should look at, the files first."""
+    """Likely mistakes, those about files first."""
     return [*_readable_secrets(found), *_in_the_clear(found.settings), *_in_vain(found)]
 
 
 def folder_doubts(settings: Settings) -> list[Doubt]:
-    """Why passes would refuse or doubt the folder of locks and downloads, and of a SQLite file."""
+    """Problems of the folder of locks and downloads, and of a SQLite file, that a pass refuses or warns
+    of."""
     place = settings.place
     folder = place.path.parent if isinstance(place, SqlitePlace) else settings.state_dir
     return [Doubt(*each) for each in (fault_of(folder), network_fault_of(folder)) if each is not None]
@@ -49,13 +50,11 @@ def _readable_secrets(found: Found) -> Iterator[Doubt]:
     for file, names in held.items():
         if file.stat().st_mode & _OF_OTHERS:
             holds = " and ".join(names)
-            yield Doubt(
-                f"{file} holds {holds}, and others than its owner may use it", f"chmod 600 {quoted(file)}"
-            )
+            yield Doubt(f"{file} contains {holds}, but other users can read it", f"chmod 600 {quoted(file)}")
 
 
 def _in_the_clear(settings: Settings) -> Iterator[Doubt]:
-    """Secrets that go to another machine without TLS: who is on the way reads them."""
+    """Secrets that ctisync sends to another host without TLS."""
     place, manager = settings.place, settings.command_manager
     sent: list[tuple[str, object, tuple[str, ...]]] = [
         ("cti.token", settings.cti.token, (settings.cti.url,)),
@@ -76,7 +75,7 @@ def _in_the_clear(settings: Settings) -> Iterator[Doubt]:
 
 
 def _is_in_the_clear(url: str) -> bool:
-    """Whether it leads to another machine, by http."""
+    """Whether the address is on another host and uses http."""
     parts = urlsplit(url)
     if parts.scheme != "http" or parts.hostname == "localhost":
         return False
@@ -87,10 +86,10 @@ def _is_in_the_clear(url: str) -> bool:
 
 
 def _in_vain(found: Found) -> Iterator[Doubt]:
-    """Settings that somebody gave, and that nothing looks at."""
+    """Settings that are set, but have no effect."""
     for name, one in found.given.items():
         if f"{name}_file" in found.given:
-            continue  # that is what was given
+            continue  # that one is reported
         reason = _why_in_vain(found, *name.rpartition(".")[::2])
         if reason is not None:
             yield Doubt(f"{one.origin} has no effect: {reason}", "remove it")
@@ -103,11 +102,11 @@ def _why_in_vain(found: Found, section: str, key: str) -> str | None:
         case "store" if on_sqlite and key in _FOR_OPENSEARCH | _FOR_TLS:
             return "the store is a SQLite file"
         case "store" if not on_sqlite and key == "compression":
-            return "the store is OpenSearch; store.codec is for that"
+            return "the store is OpenSearch; use store.codec"
         case "command_manager" if not settings.command_manager_urls and key != "enabled":
-            return "nobody is told of new content"
+            return "update commands are disabled"
         case "cti" if key in _FOR_TLS and settings.cti.url.startswith("http:"):
-            return "cti.url is without TLS"
+            return "cti.url does not use TLS"
         case "store" if key in _FOR_TLS and settings.store.url.startswith("http:"):
-            return "store.url is without TLS"
+            return "store.url does not use TLS"
     return None

@@ -1,4 +1,4 @@
-"""Mistakes in the settings, collected: one that is met does not hide the next."""
+"""Collects mistakes in the settings, so that one does not hide the next."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,17 +8,18 @@ from ctisync.errors import ConfigurationError
 
 
 class Several(ConfigurationError):
-    """More than one. It reads as the first of `errors`, and says where all of them are told."""
+    """More than one mistake. The message is that of the first of `errors`, with the command that prints
+    all."""
 
     def __init__(self, errors: Sequence[ConfigurationError]) -> None:
         first, *others = errors
         more = counted(len(others), "more mistake", "more mistakes")
-        super().__init__(f"{first.message}; ctisync config check tells {more}", hint=first.hint)
+        super().__init__(f"{first.message}; ctisync config check prints {more}", hint=first.hint)
         self.errors = tuple(errors)
 
 
 class Mistakes:
-    """What blocks of `noted` have raised."""
+    """The errors that blocks of `noted` have raised."""
 
     def __init__(self) -> None:
         self._found: list[ConfigurationError] = []
@@ -26,8 +27,8 @@ class Mistakes:
 
     @contextmanager
     def noted(self, *settings: str) -> Iterator[None]:
-        """Keep the ConfigurationError that the block raises, as one of these settings; none: what it should
-        have set is not known."""
+        """Keep the ConfigurationError that the block raises, as one of these settings; without `settings`, it
+        is unknown which setting is affected."""
         try:
             yield
         except ConfigurationError as error:
@@ -37,8 +38,8 @@ class Mistakes:
             self._about.update(settings or ("",))
 
     def spare(self, *settings: str) -> bool:
-        """Whether these settings are what somebody has set: what is wrong with them then is a mistake of its
-        own, and does not follow from one that was noted."""
+        """Whether no noted mistake affects these settings: a mistake in them is then one of its own, and does
+        not follow from a noted one."""
         return "" not in self._about and self._about.isdisjoint(settings)
 
     def raise_any(self) -> None:

@@ -17,7 +17,7 @@ from ctisync.settings.checks import MOST_PASSES, OpenSearchPlace, Place, parse_s
 from ctisync.settings.sources import Secret
 
 _TELLING: Final = 8
-"""Characters: a shorter path may stand in any text."""
+"""Characters: a shorter path may occur in any text."""
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 
@@ -277,6 +277,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 def _of_an_address(url: str) -> tuple[str, ...]:
-    """An address that is a secret, and what makes it one: a server knows itself by its path alone."""
+    """An address that is a secret as a whole, and its secret part: a server may see only the path."""
     path = urlsplit(url).path.strip("/")
     return (url, path) if len(path) >= _TELLING else (url,)

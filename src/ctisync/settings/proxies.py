@@ -1,4 +1,4 @@
-"""The variables that name proxies, and the secrets in them; the HTTP library reads them, and may tell."""
+"""The proxy variables, and the secrets in them: the HTTP library reads them and may log them."""
 
 import base64
 import re
@@ -11,7 +11,7 @@ _SCHEME: Final = re.compile("^[a-z0-9+.-]*://", re.IGNORECASE)
 
 
 def proxies(environ: Mapping[str, str]) -> dict[str, str]:
-    """Those that count, by their variables, without user and password. In small letters it counts more."""
+    """The proxies in effect, by variable, without user and password. Lower-case variables take precedence."""
     found: dict[str, str] = {}
     for name in _NAMES:
         chosen = name if name in environ else name.upper()
@@ -23,9 +23,9 @@ def proxies(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def proxy_secrets(environ: Mapping[str, str]) -> Iterator[str]:
-    """The passwords in HTTP_PROXY, https_proxy and so on: as they stand there, and as they are sent.
+    """The passwords in HTTP_PROXY, https_proxy and so on, as written there and as sent.
 
-    Also of a variable that is no address otherwise; without a password the user's name is the secret.
+    Also of a variable that is not a valid address; without a password, the user name is the secret.
     """
     for name, value in environ.items():
         address, _, _ = value.rpartition("@")

@@ -1,9 +1,8 @@
-"""Where settings come from: files, systemd credentials and the environment, in that order of weight.
+"""The sources of settings: files, systemd credentials and the environment; later ones override earlier ones.
 
-`gather` walks each source along the types of the settings themselves, so that a name that is not
-there, or a value of the wrong kind, is told with the place it stands in and the nearest valid name.
-An empty text counts as not set in each of them, since TOML and the environment have no other word for it.
-No message here repeats a value: it may be a secret.
+`gather` compares each source with the types of the settings: for an unknown name or a value of the wrong
+type, the message names the place and the nearest valid name. An empty text counts as not set, since TOML and
+the environment cannot express that otherwise. No message here repeats a value: it may be a secret.
 """
 
 import os
@@ -35,7 +34,7 @@ _WORDS: Final = {
 
 
 class Secret:
-    """A text that shows itself only when asked with `reveal`."""
+    """A text that only `reveal` returns."""
 
     __slots__ = ("_text",)
 
@@ -58,9 +57,9 @@ class Secret:
 
 
 class SetValue(msgspec.Struct, frozen=True):
-    """One setting that was set, and where: `config.toml: cti.url` or `CTISYNC_CTI__URL`.
+    """One setting that was set, and its source: `config.toml: cti.url` or `CTISYNC_CTI__URL`.
 
-    `file` is the one that the value itself stands in.
+    `file` contains the value itself.
     """
 
     value: Any
@@ -71,9 +70,10 @@ class SetValue(msgspec.Struct, frozen=True):
 def gather(
     schema: type[msgspec.Struct], files: Mapping[Path, bool], environ: Mapping[str, str], mistakes: Mistakes
 ) -> dict[str, SetValue]:
-    """Every setting that is set, by its dotted name; later sources win. What is wrong goes to `mistakes`.
+    """Every setting that is set, by its dotted name; later sources override earlier ones. Adds errors to
+    `mistakes`.
 
-    `files` says of each path, the weightiest last, whether it must be there.
+    `files` says of each path whether it must exist; the last file has the highest priority.
     """
     found: dict[str, SetValue] = {}
     for path, needed in files.items():
@@ -117,7 +117,7 @@ def _table_of(path: Path, needed: bool) -> dict[str, Any]:
         if not needed and not path.exists():
             return {}
     except OSError:
-        pass  # a folder that may not be entered: reading says so
+        pass  # no permission for the folder: reading reports it
     text = read_text_file(path, "settings")
     try:
         return tomllib.loads(text)
@@ -134,7 +134,7 @@ def _from_table(
         origin = f"{file}: {name}"
         if key not in types:
             with mistakes.noted():
-                raise _unknown(f"{file}: there is no setting {name}", name, _all_names(schema, prefix))
+                raise _unknown(f"{file}: unknown setting {name}", name, _all_names(schema, prefix))
         elif not is_section(types[key]):
             with mistakes.noted(name):
                 if value != "":
@@ -149,7 +149,7 @@ def _from_table(
 def _from_credentials(
     schema: type[msgspec.Struct], environ: Mapping[str, str], mistakes: Mistakes
 ) -> dict[str, SetValue]:
-    """Secrets as systemd hands them over: files named like the setting (LoadCredential=cti.token:...)."""
+    """Secrets as systemd credentials: files named like the setting (LoadCredential=cti.token:...)."""
     folder = environ.get("CREDENTIALS_DIRECTORY")
     found: dict[str, SetValue] = {}
     for name, kind in leaves(schema).items() if folder else ():
@@ -162,7 +162,7 @@ def _from_credentials(
 
 
 def secret_of(text: str, origin: str) -> Secret:
-    """A secret as a file holds it, without the newline that editors add."""
+    """A secret from a file, without the final newline that editors add."""
     secret = text.rstrip("\r\n")
     if not secret:
         raise ConfigurationError(f"{origin}: the file is empty")
@@ -181,7 +181,7 @@ def _from_environment(
             continue
         if key not in names:
             with mistakes.noted():
-                raise _unknown(f"there is no setting for the variable {key}", key, list(names))
+                raise _unknown(f"unknown variable {key}", key, list(names))
         else:
             with mistakes.noted(names[key]):
                 found[names[key]] = SetValue(_of_variable(types[names[key]], key, text), key)
@@ -203,7 +203,7 @@ def _of_variable(kind: Any, key: str, text: str) -> Any:
 
 
 def _as_utf8(text: str) -> str:
-    """Bytes that the locale does not know are half characters in Python: all but ASCII with LANG=C."""
+    """Python decodes bytes that are invalid in the locale to lone surrogates; with LANG=C, all but ASCII."""
     if text.isascii() or not re.search("[\ud800-\udfff]", text):
         return text
     return os.fsencode(text).decode("utf-8")
@@ -222,18 +222,18 @@ def _typed(kind: Any, value: Any, origin: str, strict: bool = True) -> Any:
         return _section(kind, value, origin)
     if isinstance(value, str) and "\0" in value:
         raise ConfigurationError(
-            f"{origin}: holds a NUL character", hint="remove it: no name or password has one"
+            f"{origin}: contains a NUL character", hint="remove it: no name or password has one"
         )
     try:
-        # What one setting takes is no Struct, and no thread runs yet.
+        # The type of one setting is not a Struct, and no other thread runs yet.
         return msgspec.convert(value, kind, strict=strict, dec_hook=_from_str)  # noqa: TID251
     except (msgspec.ValidationError, RuntimeError):  # RuntimeError: no such ~user
-        # Not from it: the library may repeat the value, which may be set in the wrong place.
+        # Without the cause: its message may repeat the value, which may be a secret in the wrong place.
         raise ConfigurationError(f"{origin}: expected {expected(kind)}") from None
 
 
 def _each_typed(each: Iterable[tuple[Any, Any, str]]) -> list[Any]:
-    """Values as their types. Raises what is wrong with all of them."""
+    """The values, converted to their types. Raises all mistakes together."""
     mistakes, typed = Mistakes(), []
     for kind, value, origin in each:
         with mistakes.noted():
@@ -246,7 +246,7 @@ def _section(kind: Any, value: dict[str, Any], origin: str) -> Any:
     types, mistakes = kinds(kind), Mistakes()
     for key in (key for key in value if key not in types):
         with mistakes.noted():
-            raise _unknown(f"{origin}: there is no setting {key}", key, list(types))
+            raise _unknown(f"{origin}: unknown setting {key}", key, list(types))
     given = {key: item for key, item in value.items() if item != "" and key in types}
     with mistakes.noted():
         typed = _each_typed((types[key], item, f"{origin}.{key}") for key, item in given.items())
@@ -263,7 +263,7 @@ def _from_str(kind: type, value: Any) -> Any:
 
 
 def expected(kind: Any) -> str:
-    """The values that a setting of this type takes, in words."""
+    """The valid values of a setting of this type, in words."""
     kind = without_none(kind)
     if get_origin(kind) is Annotated:
         base, meta = get_args(kind)
@@ -276,19 +276,19 @@ def expected(kind: Any) -> str:
     if get_origin(kind) is Literal:
         return " or ".join(f'"{choice}"' for choice in get_args(kind))
     if get_origin(kind) is tuple:
-        return f"a list, each of it {expected(get_args(kind)[0])}"
+        return f"a list, each entry {expected(get_args(kind)[0])}"
     if is_section(kind):
         return "a table with " + ", ".join(kinds(kind))
     return _WORDS.get(kind, "a text")
 
 
 def _unknown(message: str, name: str, valid: list[str]) -> ConfigurationError:
-    from difflib import get_close_matches  # only where a name is mistyped
+    from difflib import get_close_matches  # imported only for an unknown name
 
     near = get_close_matches(name, valid, n=1)
     if near:
         return ConfigurationError(f"{message}; the nearest is {near[0]}", hint=f"rename it to {near[0]}")
-    return ConfigurationError(message, hint="remove it; valid here are " + ", ".join(sorted(valid)))
+    return ConfigurationError(message, hint="remove it; valid here: " + ", ".join(sorted(valid)))
 
 
 def _all_names(schema: type[msgspec.Struct], prefix: str) -> list[str]:
@@ -297,10 +297,10 @@ def _all_names(schema: type[msgspec.Struct], prefix: str) -> list[str]:
 
 
 def home_config_file(environ: Mapping[str, str]) -> Path | None:
-    """The user's own file, by the XDG rule that a relative folder counts as none. None for a user without a
-    home, as there are in containers."""
+    """The settings file of the user; by the XDG rule, ctisync ignores a relative folder. None for a user
+    without a home folder, as in a container."""
     folder = Path(environ.get("XDG_CONFIG_HOME", ""))
     try:
         return (folder if folder.is_absolute() else Path.home() / ".config") / "ctisync" / "config.toml"
-    except RuntimeError:  # neither HOME is set nor has the user an entry
+    except RuntimeError:  # no HOME, and no entry for the user
         return None

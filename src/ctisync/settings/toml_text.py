@@ -1,4 +1,4 @@
-"""Settings as TOML: one value, and the whole file with every setting commented out."""
+"""Settings as TOML: one value, or the whole template with all settings commented out."""
 
 import textwrap
 from collections.abc import Iterator
@@ -15,19 +15,20 @@ _ANY_NUMBER: Final = 2**63 - 1
 _UNITS: Final = {1 << 30: "GiB", 1 << 20: "MiB"}
 
 _HEAD: Final = """\
-The settings of ctisync. What is commented out is the default: take away the "#" to set it.
+The settings of ctisync. Commented lines show the defaults: remove the "#" to set one.
 An empty text counts as not set.
 
 ctisync reads /etc/ctisync/config.toml, then $XDG_CONFIG_HOME/ctisync/config.toml (or --config FILE),
-then systemd's credentials, then the environment (cti.url is CTISYNC_CTI__URL); later ones win.
+then systemd's credentials, then the environment (cti.url is CTISYNC_CTI__URL); later sources
+override earlier ones.
 
-What is set, and where: ctisync config show
-Whether it can be used: ctisync config check
+To print each value and its source: ctisync config show
+To check the settings: ctisync config check
 """
 
 
 def as_toml(value: Any) -> str:
-    """A setting's value; None and an empty path are the empty text."""
+    """The value of a setting; None and an empty path are the empty text."""
     match value:
         case None:
             return '""'
@@ -48,7 +49,7 @@ def as_toml(value: Any) -> str:
 
 
 def in_units(value: Any) -> str:
-    """A size in MiB or GiB when that is shorter to read; else nothing."""
+    """A size in MiB or GiB, if it is a multiple of one; else an empty text."""
     for size, unit in _UNITS.items() if type(value) is int else ():
         if value and value % size == 0:
             return f"{value // size} {unit}"
@@ -56,14 +57,14 @@ def in_units(value: Any) -> str:
 
 
 def sample() -> str:
-    """Every setting with its meaning and its default, commented out: loading it sets nothing, and so does
-    loading it with each `#` before a name, or before `[[`, taken away."""
+    """Every setting with its meaning and its default, commented out. Loading it changes nothing, and neither
+    does loading it without the `#` before names and `[[`."""
     lines = [*_prose(_HEAD), *_lines(settings_of(Settings))]
     return "\n".join(lines) + "\n"
 
 
 def _lines(settings: Iterator[Setting]) -> Iterator[str]:
-    """What is no section comes first: TOML knows no way back from a section."""
+    """Settings outside sections come first: TOML cannot end a section."""
     sections = []
     for setting in settings:
         if is_section(setting.kind):
@@ -77,7 +78,7 @@ def _lines(settings: Iterator[Setting]) -> Iterator[str]:
         yield head
         yield from _prose(section.__doc__ or "")
         if head.startswith("#"):
-            yield from _prose("Take away the # above, too; for another one, write the section again.")
+            yield from _prose("Also remove the # above. For another consumer, repeat the section.")
         yield from _lines(settings_of(section))
 
 
@@ -90,7 +91,7 @@ def _one(setting: Setting) -> Iterator[str]:
 
 
 def _choice(kind: Any) -> str:
-    """What it may be, where that is not any text."""
+    """The valid values, unless any text is valid."""
     told = expected(without_none(kind)).removesuffix(f" and at most {_ANY_NUMBER}")
     return "" if told == "a text" else f"{told[0].upper()}{told[1:]}."
 

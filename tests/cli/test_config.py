@@ -97,7 +97,7 @@ def test_the_feed_is_asked_through_the_proxy_but_for_the_hosts_that_are_spared(
 
 def test_settings_that_can_be_used_are_told_so(ctisync: Ctisync) -> None:
     ended = ctisync.run("config", "check")
-    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "the settings can be used\n", "")
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "the settings are valid\n", "")
     ended = ctisync.run("config", "check", "-q")
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
 
@@ -181,14 +181,14 @@ def test_all_mistakes_are_told_at_once(ctisync: Ctisync) -> None:
     assert [
         word
         for word in (
-            f"{file}: there is no setting cti.urll",
+            f"{file}: unknown setting cti.urll",
             f"{file}: cti.retry_budget: expected",
             f"{file}: store.shards: expected",
             f"{file}: limits.members: expected",
-            f"{file}: consumers[0]: there is no setting indx",
+            f"{file}: consumers[0]: unknown setting indx",
             f"{file}: consumers[0].context: expected",
             "CTISYNC_STORE__CODEC: expected",
-            "there is no setting for the variable CTISYNC_STORRE__URL",
+            "unknown variable CTISYNC_STORRE__URL",
         )
         if not any(word in line for line in told)
     ] == []
@@ -248,8 +248,8 @@ def test_any_other_command_tells_one_mistake_and_where_the_others_are_told(ctisy
     written(ctisync, MISTAKEN)
     for words in (["status"], ["config", "show"]):
         told, hint = ctisync.run(*words).stderr.splitlines()
-        assert "there is no setting cti.urll; the nearest is cti.url" in told
-        assert told.endswith("; ctisync config check tells 5 more mistakes")
+        assert "unknown setting cti.urll; the nearest is cti.url" in told
+        assert told.endswith("; ctisync config check prints 5 more mistakes")
         assert hint == "  try: rename it to cti.url"
 
 

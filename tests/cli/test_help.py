@@ -64,10 +64,10 @@ def test_help_is_a_command_too(ctisync: Ctisync, path: str) -> None:
 @pytest.mark.parametrize(
     ("words", "said", "hint"),
     [
-        (["synk"], "there is no command synk", "ctisync help sync"),
-        (["config", "shw"], "there is no command config shw", "ctisync help config show"),
-        (["sync", "now"], "there is no command sync now", "ctisync help sync"),
-        (["frobnicate"], "there is no command frobnicate", "ctisync help"),
+        (["synk"], "unknown command synk", "ctisync help sync"),
+        (["config", "shw"], "unknown command config shw", "ctisync help config show"),
+        (["sync", "now"], "unknown command sync now", "ctisync help sync"),
+        (["frobnicate"], "unknown command frobnicate", "ctisync help"),
         (["--man", "sync"], "--man", "ctisync help --man"),
     ],
 )

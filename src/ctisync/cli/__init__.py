@@ -1,6 +1,6 @@
-"""The command line: options → settings → one call → exit code. A command stands in the module of its name.
+"""The command line: options → settings → one call → exit code. Each command has a module of its name.
 
-Results go to standard output, events, errors and progress to standard error. The pass itself begins
+Results go to standard output; events, errors and progress go to standard error. The pass itself begins
 in `sync.run_pass`.
 """
 

@@ -1,4 +1,4 @@
-"""What `ctisync` alone and `ctisync --version` do. The commands add themselves to `app`."""
+"""`ctisync` without a command, and `ctisync --version`. The commands add themselves to `app`."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, Final
@@ -11,7 +11,7 @@ from ctisync.errors import DONE
 from ctisync.process import print_result
 
 _WHOLE: Final = 1000
-"""Characters of a summary in a list of commands, which is broken into lines instead of being cut."""
+"""Characters of a summary in a list of commands: large, so that summaries are wrapped and not cut."""
 
 _HELP: Final = {"help_option_names": ["-h", "--help"]}
 
@@ -35,13 +35,13 @@ class _Group(TyperGroup):
 
 
 def _teach(path: str, formatter: Any) -> None:
-    from ctisync.cli.teaching import write  # only who asks for help pays for it
+    from ctisync.cli.teaching import write  # imported only for help, so that other calls start fast
 
     write(path, formatter)
 
 
 class Teaching(typer.Typer):
-    """Commands, and groups of them, whose helps end with what `teaching` knows of them."""
+    """Commands and groups whose help ends with the examples and exit codes of `teaching`."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(
@@ -67,7 +67,7 @@ app = Teaching(
 
 
 def list_commands(context: typer.Context) -> None:
-    """What a group that is called without a command prints: what could be typed next."""
+    """Print the commands of a group that is called without one."""
     command: Any = context.command
     formatter = context.make_formatter()
     command.format_usage(context, formatter)

@@ -1,4 +1,4 @@
-"""The options that all commands have in common, and what they come to."""
+"""The options that commands share, and the settings and consumers that they select."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -25,7 +25,7 @@ Command = Callable[..., int]
 
 
 def _names_of_consumers(context: typer.Context) -> list[str]:
-    """For the shell; nothing where the settings cannot be read."""
+    """For completion; empty if the settings cannot be read."""
     config = context.params.get("config")
     try:
         return [each.name for each in find(None if config is None else Path(config)).settings.followed]
@@ -80,7 +80,7 @@ LogFormatOption = Annotated[
 
 
 class Call(msgspec.Struct, frozen=True):
-    """What the options common to all commands come to."""
+    """Settings, consumers and console of a call."""
 
     settings: Settings
     consumers: tuple[Consumer, ...]
@@ -92,8 +92,8 @@ class Call(msgspec.Struct, frozen=True):
         if len(self.consumers) > 1:
             names = ", ".join(str(each) for each in self.consumers)
             told = "given" if self.named else "configured"
-            hint = "give one --consumer NAME alone" if self.named else "add --consumer NAME"
-            raise UsageError(f"{why} one consumer, and several are {told}: {names}", hint=hint)
+            hint = "pass only one --consumer NAME" if self.named else "add --consumer NAME"
+            raise UsageError(f"{why} only one consumer, but several are {told}: {names}", hint=hint)
         return self.consumers[0]
 
 
@@ -121,7 +121,7 @@ class Given:
         """Raises UsageError for -v with -q."""
         console: Console = self.context.obj
         if self._verbose and self.quiet:
-            raise UsageError("-v and -q contradict each other", hint=f"{self.context.command_path} -v")
+            raise UsageError("-v and -q cannot be combined", hint=f"{self.context.command_path} -v")
         given: Any = self.context.get_parameter_source("log_format")
         carry(self.context, console)
         console.configure(
@@ -131,19 +131,19 @@ class Given:
         return console
 
     def found(self) -> Found:
-        """The settings and where they come from; from here on the console shows none of their secrets."""
+        """The settings and their sources; from here on the console masks their secrets."""
         console, found = self.console(), find(self._config)
         console.mask((*found.settings.secrets, *proxy_secrets(os.environ)))
         return found
 
     def consumers(self, settings: Settings) -> tuple[Consumer, ...]:
-        """All that are followed, or those that the options name, in this order, once each."""
+        """All configured consumers, or those that the options name, in that order, without repetition."""
         if not self._consumer:
             return settings.followed
         return tuple(dict.fromkeys(_named(settings.followed, each) for each in self._consumer))
 
     def call(self) -> Call:
-        """With settings and consumers."""
+        """The call with its settings and consumers."""
         settings = self.found().settings
         return Call(settings, self.consumers(settings), self.console(), named=bool(self._consumer))
 
@@ -162,9 +162,9 @@ _ALWAYS: Final = (
 
 
 def common(*, config: bool = True, consumer: bool = True) -> Callable[[Command], Command]:
-    """Adds the options that commands share behind a command's own; it gets them as its first argument.
+    """Adds the shared options after those of the command, which gets them as its first argument.
 
-    `config`, `consumer`: whether it takes these, too.
+    `config`, `consumer`: whether the command has these options.
     """
     shared = [*[_CONFIG] * config, *[_CONSUMER] * consumer, *_ALWAYS]
 
@@ -175,7 +175,7 @@ def common(*, config: bool = True, consumer: bool = True) -> Callable[[Command],
             given = Given(context, **{each.name: options.pop(each.name) for each in shared})
             return command(given, **options)
 
-        # Typer reads what a command takes from its signature.
+        # Typer reads the options of a command from its signature.
         context = Parameter("context", Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
         takes = [context, *(each.replace(kind=Parameter.KEYWORD_ONLY) for each in own), *shared]
         called.__signature__ = Signature(takes)  # type: ignore[attr-defined]
@@ -191,7 +191,7 @@ def _named(followed: Sequence[Consumer], wanted: str) -> Consumer:
     if len(found) == 1:
         return found[0]
     names = ", ".join(str(each) for each in followed)
-    what = f"no consumer {wanted} is configured" if not found else f"several consumers are named {wanted}"
+    what = f"consumer {wanted} is not configured" if not found else f"several consumers match {wanted}"
     raise UsageError(f"{what}; configured: {names}", hint=f"--consumer {quoted(followed[0])}")
 
 
@@ -200,7 +200,7 @@ def print_document(document: Any) -> None:
 
 
 def print_check(context: typer.Context, line: str, code: int) -> int:
-    """What a server says may be in the line."""
+    """Print the line, which may contain the reply of a server; returns `code`."""
     console: Console = context.obj
     print_result(harmless(console.masked(line)))
     return code

@@ -1,4 +1,4 @@
-"""A hint acts on what the call acts on: its commands repeat the `--config` and `--consumer` of the call."""
+"""Commands in hints repeat the `--config` and `--consumer` of the call."""
 
 import re
 from collections.abc import Collection, Iterator, Mapping
@@ -12,12 +12,12 @@ from ctisync.harmless import quoted
 
 _QUOTED: Final = r"""'[^']*'|"[^"]*\""""
 _REST: Final = rf"(?:{_QUOTED}|(?![;,:] | \(|\)(?:\W|$)| &&).)*"
-"""Of a command in a hint (`errors.CtisyncError`)."""
+"""The rest of a command in a hint (`errors.CtisyncError`)."""
 
 
 def with_options(hint: str, taken: Mapping[str, Collection[str]], given: Mapping[str, str]) -> str:
-    """`taken`: the options that each command takes, by its name; `given`: options as they are typed, by their
-    names. A command in the hint that has one already keeps that."""
+    """`taken`: the options that each command accepts, by its name; `given`: options of the call, by their
+    names. An option that a command in the hint has already stays unchanged."""
 
     def repeated(found: re.Match[str]) -> str:
         command, rest = found["command"], found["rest"]
@@ -36,7 +36,7 @@ def carry(context: typer.Context, console: Console) -> None:
     given: dict[str, str] = {}
     if config is not None:
         given["--config"] = f"--config {quoted(config)}"
-    if consumers and not isinstance(consumers, str):  # what `forget` removes is not what others work on
+    if consumers and not isinstance(consumers, str):  # the option of `forget` names what it removes
         given["--consumer"] = " ".join(f"--consumer {quoted(each)}" for each in consumers)
     if given:
         taken = dict(_options(context.find_root().command))

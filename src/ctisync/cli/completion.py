@@ -1,4 +1,4 @@
-"""What a shell offers at Tab: commands, options, the names of consumers and settings."""
+"""Completion in the shell: commands, options, names of consumers and settings."""
 
 from typing import Annotated, Any, Final, Literal
 
@@ -9,7 +9,7 @@ from ctisync.errors import DONE
 from ctisync.process import print_result
 
 VARIABLE: Final = "_CTISYNC_COMPLETE"
-"""In which a shell's script says that it only asks what could be typed, and how it wants that told."""
+"""The variable in which the completion script of a shell requests completions, and names their format."""
 
 
 @app.command()
@@ -26,7 +26,7 @@ def completion(
 
 
 def answer(command: Any, instruction: str) -> int:
-    """Tell the shell what could be typed; the exit code. Nothing else is run, and no error is told."""
+    """Print the completions; returns the exit code. Runs nothing else, and reports no error."""
     from typer.completion import completion_init, shell_complete  # type: ignore[attr-defined]
 
     completion_init()

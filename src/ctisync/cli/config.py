@@ -1,4 +1,4 @@
-"""The commands about the settings themselves: none of them asks a feed or a store."""
+"""The commands for the settings: none of them connects to a feed or a store."""
 
 import os
 from pathlib import Path
@@ -94,7 +94,7 @@ def check(
     for doubt in (*doubts(found), *folder_doubts(found.settings)):
         console.event("warning", "settings", message=doubt.message, hint=doubt.hint)
     if not given.quiet:
-        print_result("the settings can be used")
+        print_result("the settings are valid")
     return DONE
 
 

@@ -1,4 +1,4 @@
-"""The command that needs neither settings nor a store: two files are all it knows."""
+"""`ctisync diff`: compare two exports. It needs neither settings nor a store."""
 
 from collections import Counter
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The command that looks at everything that a pass needs, and changes nothing."""
+"""`ctisync doctor`: check everything that a pass needs. Changes nothing."""
 
 from ctisync.cli.app import app
 from ctisync.cli.call import CLOCK, Given, JsonOption, common, print_document

@@ -1,4 +1,4 @@
-"""`ctisync examples`: files to begin with. It needs no settings."""
+"""`ctisync examples`: example files. It needs no settings."""
 
 from pathlib import Path
 from typing import Annotated
@@ -29,7 +29,7 @@ def examples(
 
     given.console()
     if output == STDOUT:
-        raise UsageError("--output names a folder here", hint="ctisync examples NAME (prints one)")
+        raise UsageError("--output needs a folder for examples", hint="ctisync examples NAME (prints one)")
     if output is not None:
         command.write(name, output)
     else:

@@ -1,4 +1,4 @@
-"""The command that removes what is stored of a consumer."""
+"""`ctisync forget`: remove the data of a consumer from the store."""
 
 from typing import Annotated
 
@@ -31,7 +31,7 @@ def forget(
     if consumer is None:
         names = ", ".join(map(str, settings.followed))
         raise UsageError(
-            f"forget removes the one consumer that you name; configured: {names}",
+            f"forget needs the name of the consumer to remove; configured: {names}",
             hint=f"ctisync forget --consumer {quoted(settings.followed[0])}",
         )
     held = command.look(settings, consumer, CLOCK)
@@ -45,11 +45,11 @@ def forget(
         return DONE
     if not yes:
         typed = f"ctisync forget --consumer {quoted(held.consumer)} --yes"
-        answer = confirmed(command.as_text(held), "Remove all of this for good? [y/N] ")
+        answer = confirmed(command.as_text(held), "Remove all of this permanently? [y/N] ")
         if answer is None:
-            raise UsageError("forget asks before it removes, and there is no terminal to ask at", hint=typed)
+            raise UsageError("forget needs a terminal to ask for confirmation", hint=typed)
         if not answer:
-            raise UsageError("nothing was removed, since you did not say y", hint=typed)
+            raise UsageError("nothing was removed: you did not answer y", hint=typed)
     command.forget(settings, held, CLOCK)
     if not given.quiet:
         print_result(command.removed(held))

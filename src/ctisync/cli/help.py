@@ -1,4 +1,4 @@
-"""`ctisync help`: the help of a command, as `--help` shows it, and where the manual is."""
+"""`ctisync help`: the help of a command, as `--help` shows it, and the path of the manual page."""
 
 from importlib import metadata
 from pathlib import Path
@@ -16,7 +16,7 @@ _OF_A_CLONE: Final = Path(__file__).parents[3] / "docs" / "man" / _MANUAL
 
 
 def _names(context: typer.Context) -> list[str]:
-    """For the shell: what could come next."""
+    """For completion: the commands that can follow."""
     words = context.params.get("command") or ()
     try:
         return list(getattr(_asked_for(context, words).command, "commands", ()))
@@ -37,13 +37,13 @@ def help_(
 ) -> int:
     """Show the help of ctisync or of a command, or the path of the manual page."""
     if man and command:
-        raise UsageError("--man is about no single command: the manual has all", hint="ctisync help --man")
+        raise UsageError("--man takes no command: the manual covers all of them", hint="ctisync help --man")
     print_result(str(_manual()) if man else _asked_for(context, command or ()).get_help())
     return DONE
 
 
 def _asked_for(context: typer.Context, words: Any) -> Any:
-    """The context in which a command would show its help. Raises UsageError when there is no such command."""
+    """The context of a command, to print its help. Raises UsageError if there is no such command."""
     found: Any = context.find_root()
     for word in words:
         inner = getattr(found.command, "commands", {})
@@ -59,17 +59,15 @@ def _unknown(path: str, word: str, known: list[str]) -> UsageError:
     above = path.partition(" ")[2].split()
     near = get_close_matches(word, known, n=1)
     what = " ".join((*above, word))
-    return UsageError(
-        f"there is no command {what}", hint=" ".join(("ctisync help", *above, *map(quoted, near)))
-    )
+    return UsageError(f"unknown command {what}", hint=" ".join(("ctisync help", *above, *map(quoted, near))))
 
 
 def _manual() -> Path:
-    """A clone has it among its documents, an installation where the installer has put it."""
+    """The manual page: in `docs` of a clone, or where the installer put it."""
     for path in (_OF_A_CLONE, *_installed()):
         if path.is_file():
             return path
-    raise UsageError("the manual is not where ctisync was installed to", hint="ctisync help")
+    raise UsageError("the manual page is not installed", hint="ctisync help")
 
 
 def _installed() -> list[Path]:

@@ -1,4 +1,4 @@
-"""`ctisync history`: what the last passes came to."""
+"""`ctisync history`: the last passes."""
 
 import sys
 from pathlib import Path
@@ -33,7 +33,7 @@ def history(
     from ctisync.commands.history import look as command
 
     if html is not None and as_json:
-        raise UsageError("--html and --json contradict each other", hint="ctisync history --json")
+        raise UsageError("--html and --json cannot be combined", hint="ctisync history --json")
     call = given.call()
     most = last or (20 if html is None and not as_json else MOST_PASSES)
     found = command.look(call.settings, call.consumers, CLOCK, most)

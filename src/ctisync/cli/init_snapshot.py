@@ -43,7 +43,7 @@ def init_snapshot(
     if source is not None:
         return load_or_foretell(given.context, call, source, offset, metrics, dry_run=dry_run)
     if offset is not None:
-        raise UsageError("--offset goes with --from", hint="ctisync init-snapshot --from FILE --offset N")
+        raise UsageError("--offset needs --from", hint="ctisync init-snapshot --from FILE --offset N")
     from ctisync.wiring import policy
 
     allowed = policy(call.settings, "init-snapshot", tolerate_cooldown=tolerate_cooldown, now=now)

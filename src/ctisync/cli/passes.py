@@ -1,4 +1,4 @@
-"""What `sync`, `update` and `init-snapshot` share: a pass for each consumer, or what it would do."""
+"""What `sync`, `update` and `init-snapshot` share: a pass for each consumer, or its dry run."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 
 
 def run_of(call: Call, policy: "Policy", metrics: Path | None, command: str) -> "Run":
-    """What the passes of this call have in common. `command`: how other passes see it at work."""
+    """What the passes of this call have in common. `command`: the name that other passes and `status`
+    show."""
     from ctisync.commands.passes import Run
 
     return Run(
@@ -31,7 +32,7 @@ def run_of(call: Call, policy: "Policy", metrics: Path | None, command: str) -> 
 def sync_or_foretell(
     context: typer.Context, call: Call, policy: "Policy", metrics: Path | None, *, dry_run: bool
 ) -> int:
-    """A pass for each consumer as `policy` allows it, or what it would do; the exit code."""
+    """A pass for each consumer as `policy` allows it, or its dry run; returns the exit code."""
     if dry_run:
         refuse_metrics(context, metrics)
         from ctisync.commands import dry_run as foretelling
@@ -51,7 +52,7 @@ def load_or_foretell(
     *,
     dry_run: bool,
 ) -> int:
-    """The same for a snapshot that a person gave."""
+    """The same for a given snapshot (`--from`)."""
     one = call.only_consumer("--from loads")
     if dry_run:
         refuse_metrics(context, metrics)
@@ -69,5 +70,5 @@ def load_or_foretell(
 def refuse_metrics(context: typer.Context, metrics: Path | None) -> None:
     if metrics is not None:
         raise UsageError(
-            "--dry-run writes nothing, and --metrics a file", hint=f"{context.command_path} --dry-run"
+            "--dry-run and --metrics cannot be combined", hint=f"{context.command_path} --dry-run"
         )

@@ -1,4 +1,4 @@
-"""One command from its arguments to its exit code, and how everything that fails is told."""
+"""Runs one command from its arguments to its exit code, and reports all errors."""
 
 import os
 import sys
@@ -14,12 +14,12 @@ from ctisync.cli.call import CLOCK
 from ctisync.console import Console, silence_libraries
 from ctisync.errors import AFTER_STOP, DONE, Stopped, UsageError
 
-# typer's own click, or the one beside it: the class from which all errors of a command line come.
+# The base class of all command line errors, in the click that typer includes or in the one it imports.
 _CommandLineError: Final[type[Exception]] = typer.BadParameter.__mro__[1]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code. Whatever goes wrong is told here, in two lines."""
+    """Run one command and return its exit code. Errors are printed here, in two lines."""
     process.open_streams()
     console = Console(sys.stderr, CLOCK)
     silence_libraries()
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     def tell_ended(number: int) -> None:
         stop = Stopped(number, console.after_stop())
-        stop.message += "; it was ended at once"
+        stop.message += "; stopped at once"
         console.error(stop)
 
     try:
@@ -45,15 +45,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _told(arguments: Sequence[str], console: Console) -> int:
-    """The exit code of one command; what it failed at is told."""
+    """Run one command and print its error, if any; returns the exit code."""
     try:
         code = _run(arguments, console)
         process.flush_results()
     except _CommandLineError as error:
         code = _told_usage(error, console)
-    except BrokenPipeError:  # our reader has seen enough
+    except BrokenPipeError:  # the reader of the output has closed it
         code = DONE
-    except Exception as error:  # noqa: BLE001  # the last place to tell it
+    except Exception as error:  # noqa: BLE001  # nothing above reports it
         told = process.told_as(error)
         console.error(told)
         code = told.exit_code
@@ -61,7 +61,7 @@ def _told(arguments: Sequence[str], console: Console) -> int:
 
 
 def _run(arguments: Sequence[str], console: Console) -> int:
-    """Parse and run. Not by click's own `main`, which has its own mind about signals and broken pipes."""
+    """Parse and run. Does not use `main` of click, which handles signals and broken pipes differently."""
     command = typer.main.get_command(app)
     if instruction := os.environ.get(completion.VARIABLE):
         return completion.answer(command, instruction)

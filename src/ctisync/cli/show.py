@@ -1,4 +1,4 @@
-"""`ctisync show`: records, for people or as they are stored."""
+"""`ctisync show`: records, as text or as stored."""
 
 from typing import Annotated
 
@@ -23,7 +23,7 @@ def show(
     from ctisync.commands import show as command
 
     call = given.call()
-    into = call.only_consumer("show looks into")
+    into = call.only_consumer("show reads")
     lines, missing = command.find(call.settings, into, names, CLOCK, call.console)
     for number, line in enumerate(lines):
         if as_json:

@@ -1,4 +1,4 @@
-"""`ctisync status`: what is stored, how old it is and what is wrong."""
+"""`ctisync status`: the stored content, its age, and problems."""
 
 import sys
 from typing import Annotated
@@ -43,11 +43,11 @@ def status(
     from ctisync.commands.status import look as command
 
     if check and as_json:
-        raise UsageError("--check and --json contradict each other", hint="ctisync status --json")
+        raise UsageError("--check and --json cannot be combined", hint="ctisync status --json")
     try:
         limits = checking.thresholds(warn_behind, crit_behind, warn_age, crit_age)
         if limits != checking.USUAL_THRESHOLDS and not check:
-            raise UsageError("--warn-... and --crit-... go with --check", hint="ctisync status --check")
+            raise UsageError("--warn-... and --crit-... need --check", hint="ctisync status --check")
         call = given.call()
         found = command.look(
             call.settings, call.consumers, CLOCK, call.console, remote=remote, certificates=check

@@ -1,4 +1,4 @@
-"""`ctisync verify`: whether what is stored is what it says."""
+"""`ctisync verify`: check the stored content and state."""
 
 from typing import Annotated
 

@@ -1,9 +1,9 @@
-"""Tells the Command Manager of a Wazuh indexer that the content has changed.
+"""Sends update commands to the Command Manager of a Wazuh indexer.
 
     POST {url}/_plugins/_command_manager/commands
 
-The body and the replies are those of the plugin: `offset` must be a JSON string (a number gets 400),
-and only a 2xx with an answer in the plugin's own words is an acceptance.
+Bodies and replies follow the plugin: `offset` must be a JSON string (the plugin refuses a number with 400),
+and only a 2xx with a reply in the format of the plugin accepts the command.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -36,10 +36,10 @@ _TRIES: Final = 2
 
 
 class CommandManagerClient:
-    """The `CommandManager` of real runs. `urls` are tried in turn until one can be connected to.
+    """The `CommandManager` over HTTP. It tries `urls` in turn until it can connect to one.
 
-    Credentials, CA and certificate are sent to these URLs alone: redirects are not followed, and no
-    proxy of the environment is used. Raises ConfigurationError for a CA or certificate that is no good.
+    It uses credentials, CA and certificate only for these URLs: it follows no redirects and uses no proxy of
+    the environment. Raises ConfigurationError for an invalid CA or certificate.
     """
 
     def __init__(
@@ -66,12 +66,13 @@ class CommandManagerClient:
         self._tls = tls.context(self._files) if "https:" in "".join(urls) else True
 
     def send_update(self, index: str, offset: int) -> None:
-        """See the port. `timeout` bounds the whole of it, whatever the server does."""
+        """See the port. `timeout` limits the whole request."""
         body = self._body(index, offset)
         self._within_timeout(lambda deadline: self._send(body, deadline))
 
     def diagnose(self) -> Iterator[Verdict]:
-        """Whether somebody there takes commands, by what two GET requests are answered: none is sent."""
+        """Whether a Command Manager accepts commands, from the replies to two GET requests; sends no
+        command."""
         found: list[Verdict] = []
         try:
             self._within_timeout(lambda deadline: found.append(self._probe(deadline)))
@@ -81,11 +82,11 @@ class CommandManagerClient:
         yield from found
 
     def certificates(self) -> Iterator[tuple[str, datetime]]:
-        """As of a store."""
+        """See `Store`."""
         return tls.ends([url.removesuffix(_PATH) for url in self._urls], self._files.client_cert)
 
     def _within_timeout(self, work: Callable[[float], None]) -> None:
-        """Do it, in time: it is told until when (by the clock's monotonic seconds)."""
+        """Run `work` with a time limit; it gets the deadline in monotonic seconds of the clock."""
         until = self._clock.monotonic() + self._timeout
         try:
             within(self._timeout, lambda: work(until), "command-manager")
@@ -93,7 +94,7 @@ class CommandManagerClient:
             raise self._late(self._urls[0]) from None
 
     def _late(self, url: str) -> CommandNotAccepted:
-        told = f"{url}: no whole answer within {self._timeout:g} s"
+        told = f"{url}: no complete answer within {self._timeout:g} s"
         return CommandNotAccepted(told, hint=_STILL_OWED)
 
     def _body(self, index: str, offset: int) -> bytes:
@@ -110,12 +111,12 @@ class CommandManagerClient:
         return msgspec.json.encode({"commands": [command]})
 
     def _send(self, body: bytes, deadline: float) -> None:
-        """POST to the first URL that can be connected to: only what was certainly not sent is tried again."""
+        """POST to the first URL that ctisync can connect to; retries only if certainly nothing was sent."""
         self._first(lambda client, url, timeout: _post(client, url, body, timeout), deadline)
 
     def _probe(self, deadline: float) -> Verdict:
-        """GET of what takes only POST: OpenSearch answers 405 when it is there, and that it has no handler
-        for it when it isn't, before it looks who asks. That is seen at its root."""
+        """GET of a path that accepts only POST: OpenSearch answers 405 if the plugin is installed, else that
+        it has no handler, and both before it checks the user. The request for the root checks the user."""
 
         def ask(client: "httpx.Client", url: str, timeout: float) -> Verdict:
             root, _ = _exchanged(client, "GET", url.removesuffix(_PATH) + "/", None, timeout)
@@ -161,8 +162,8 @@ class CommandManagerClient:
         raise AssertionError("the last try returns or raises")
 
 
-_NOBODY_THERE: Final = "look at command_manager.url, and whether it runs"
-_STILL_OWED: Final = "ctisync sync (the content is kept, and the command is sent again)"
+_NOBODY_THERE: Final = "check command_manager.url, and that it runs"
+_STILL_OWED: Final = "ctisync sync (keeps the content, and sends the command again)"
 
 
 def _post(client: "httpx.Client", url: str, body: bytes, timeout: float) -> None:
@@ -174,45 +175,47 @@ def _post(client: "httpx.Client", url: str, body: bytes, timeout: float) -> None
 def _exchanged(
     client: "httpx.Client", method: str, url: str, body: bytes | None, timeout: float
 ) -> tuple[int, bytes]:
-    """Status and body of an answer, of which the beginning will do."""
+    """Status and beginning of the body of a reply."""
     headers = {"Accept-Encoding": "identity", "User-Agent": f"ctisync/{__version__}"}
     if body is not None:
         headers["Content-Type"] = "application/json"
     with client.stream(method, url, content=body, headers=headers, timeout=timeout) as reply:
         found = bytearray()
-        # As it comes: httpx would unpack a few kB into any amount of memory, in one piece.
+        # Raw: httpx would decompress a few kB into any amount of memory at once.
         for part in reply.iter_raw():
             found += part
             if len(found) > _MOST_REPLY:
                 break
     if reply.headers.get("content-encoding", "identity").lower() != "identity":
         raise CommandNotAccepted(
-            f"{url} answered {reply.status_code}, encoded, although that was not asked for", hint=_STILL_OWED
+            f"{url} answered {reply.status_code} with an unexpected encoding", hint=_STILL_OWED
         )
     return reply.status_code, bytes(found)
 
 
 def _judged(url: str, root: int, status: int, text: bytes) -> Verdict:
-    """`root` and `status`: the answers to GET of the server's root, and of the commands' place."""
+    """`root` and `status`: the replies to GET of the root, and of the path for commands."""
     if 401 in (root, status):
-        told = f"{url} refuses our user (401)"
+        told = f"{url} refuses the user (401)"
         return failed(_WHAT, told, _what_to_do(401, text))
     if status == 405:
-        return ok(_WHAT, f"{url} takes commands; whether from us shows when one is sent")
+        return ok(
+            _WHAT, f"{url} accepts commands; only sending one shows whether it accepts those of this user"
+        )
     if status == 403:
         return warning(
-            _WHAT, f"{url} answers 403 to a look; a command may be refused, too", _what_to_do(403, text)
+            _WHAT, f"{url} answers 403 to a check; it may refuse commands too", _what_to_do(403, text)
         )
     if b"no handler found" in text or status == 404:
         return failed(_WHAT, f"{url}: there is no Command Manager", _what_to_do(404, text))
     if 200 <= status < 500:
-        told = f"{url} answers {status} to a look, as no Command Manager does, {_excerpt(text)}"
-        return warning(_WHAT, told, "look at command_manager.url")
-    return failed(_WHAT, f"{url} answers {status}, {_excerpt(text)}", "look at its log")
+        told = f"{url} answers {status} to a check, unlike a Command Manager, {_excerpt(text)}"
+        return warning(_WHAT, told, "check command_manager.url")
+    return failed(_WHAT, f"{url} answers {status}, {_excerpt(text)}", "check its log")
 
 
 def _accepts(text: bytes) -> bool:
-    """Whether this is the plugin's acceptance; a page of a proxy, say, is none."""
+    """Whether the reply is that of the plugin and accepts the command, unlike a page of a proxy."""
     try:
         reply: Any = _decoder.decode(text)
     except UNDECODABLE:
@@ -231,9 +234,9 @@ def _excerpt(text: bytes) -> str:
 
 def _what_to_do(status: int, text: bytes) -> str:
     if status in (401, 403):
-        return "look at username and password_file of command_manager (or store)"
+        return "check username and password_file of command_manager (or store)"
     if status == 404 or b"no handler found" in text:  # OpenSearch without the plugin answers 400
-        return "look at command_manager.url; without the plugin: command_manager.enabled = false"
+        return "check command_manager.url; without the plugin: command_manager.enabled = false"
     return _STILL_OWED
 
 

@@ -1,28 +1,28 @@
-"""Everything that can go wrong for a user, and what each of it means.
+"""All errors, their exit codes and their usual hints.
 
     CtisyncError
-    ├── UsageError            2  the command line asks for something that makes no sense
-    ├── ConfigurationError    3  settings, or a refusal that only a person can lift
+    ├── UsageError            2  the command line is not valid
+    ├── ConfigurationError    3  settings, or a refusal that only you can resolve
     │   ├── AccessRefused     3  401, 403, 404 or a TLS refusal of feed or store
-    │   ├── ForeignIndex      3  another program's index stands where our alias belongs
-    │   └── SettingsChanged   3  the settings no longer fit what is stored
-    ├── AnotherPass           4  somebody else is working on this consumer
-    ├── FeedUnreachable       5  network, 429, 5xx, a spent time budget: try again later
-    │   └── SnapshotChanged   5  what was loaded while it came in can't be gone on with
+    │   ├── ForeignIndex      3  an index of another program has the name of the alias
+    │   └── SettingsChanged   3  the settings differ from those of the stored content
+    ├── AnotherPass           4  another pass is running for this consumer
+    ├── FeedUnreachable       5  network, 429, 5xx, a spent retry budget: try again later
+    │   └── SnapshotChanged   5  the server replaced the snapshot during the download
     ├── FeedRefused           6  the feed's data cannot be used
     │   ├── SnapshotRefused   6  ... and it is the snapshot
-    │   ├── ReplyTooLarge     6  ... because so much was asked for at once
+    │   ├── ReplyTooLarge     6  ... because the request was for too many changes
     │   └── Blocked           6  a change cannot be applied, and initialising again did not help
     ├── StoreUnavailable      7  the store is unreachable, refuses writes, or is full
     ├── CommandNotAccepted    8  the content is current, the command is still owed
     ├── AuditFailed           9  verify found differences
     ├── EmptyStore           10  the store holds no content yet
-    ├── HookFailed           11  the pass was good, what was to run after it was not
-    ├── Unexpected            1  a bug: anything that is none of these
+    ├── HookFailed           11  the pass succeeded, but a hook failed
+    ├── Unexpected            1  a bug: any other exception
     └── Stopped         130/143  a signal ended the pass
 
-Each error answers three questions: can it be tried again (`transient`), what should the person
-type (`hint`), which exit code (`exit_code`). Anything else that escapes is a bug, told as Unexpected.
+Each error says whether a later try can succeed (`transient`), what you type (`hint`), and the exit code
+(`exit_code`). Any other exception that escapes is a bug and becomes Unexpected.
 """
 
 import re
@@ -35,24 +35,25 @@ from ctisync.harmless import harmless, one_line
 DONE: Final = 0
 BUG: Final = 1
 
-# Several consumers run in one call; the worst of their exit codes wins, in this order.
+# If one call runs several consumers, the worst exit code wins, in this order.
 _WORST_FIRST: Final = (130, 143, BUG, 7, 3, 6, 5, 8, 4, 10, 11)
 
 
 LOAD_ANEW: Final = "ctisync init-snapshot && ctisync sync"
-"""In a hint: the first puts readers back to the snapshot's offset, the second takes them on to the feed's."""
+"""In a hint: the first command loads the snapshot, the second applies the changes after it."""
 
 _EACH_CAPITAL: Final = re.compile(r"(?<!^)(?=[A-Z])")
 
 
 class CtisyncError(Exception):
-    """What an operator is told: `message` says what and why, `hint` what to type (None: `usual_hint`).
+    """An error for the operator: `message` says what is wrong and why, `hint` what to type (None:
+    `usual_hint`).
 
-    A command in a hint stands between words and `: `, `; ` or `, `, with a remark in brackets behind it, so
-    that it can be told from the words (`tests/docs/hinted.py`).
+    In a hint, `: `, `; ` or `, ` separates a command from other words; a remark in brackets may follow it.
+    That way `tests/docs/hinted.py` finds the commands.
 
-    Both are one line of harmless text, whatever servers and files have put in; a path or a name in a hint
-    is `quoted`.
+    Both are one line of harmless text, even if parts come from servers or files; paths and names in a hint
+    are `quoted`.
     """
 
     exit_code: ClassVar[int]
@@ -66,11 +67,11 @@ class CtisyncError(Exception):
 
     @property
     def kind(self) -> str:
-        """The class's name in kebab-case, for programs: "store-unavailable"."""
+        """The name of the class in kebab-case, for programs: "store-unavailable"."""
         return _EACH_CAPITAL.sub("-", type(self).__name__).lower()
 
     def about(self, subject: object) -> str:
-        """The message with what it is about before it, unless it names that already."""
+        """The message with the subject before it, unless it names that already."""
         return self.message if str(subject) in self.message else one_line(f"{subject}: {self.message}")
 
 
@@ -97,11 +98,11 @@ class SettingsChanged(ConfigurationError):
 class AnotherPass(CtisyncError):
     exit_code = 4
     transient = True
-    usual_hint = "wait for it; the next call goes on"
+    usual_hint = "wait until it ends, then run the same command again"
 
 
 class FeedUnreachable(CtisyncError):
-    """`come_back_in`: seconds for which the feed is to be left alone, None when nobody says."""
+    """`come_back_in`: length of the cool-down in seconds; None if the feed does not ask for one."""
 
     exit_code = 5
     transient = True
@@ -112,19 +113,19 @@ class FeedUnreachable(CtisyncError):
 
 
 class SnapshotChanged(FeedUnreachable):
-    """What has come in so far is worth nothing; the same pass fetches the whole, then loads."""
+    """The received part is of no use; the same pass downloads all of the new snapshot, then loads it."""
 
 
 class FeedRefused(CtisyncError):
     exit_code = 6
-    usual_hint = "later: ctisync sync (nothing was changed, and only the feed can mend this)"
+    usual_hint = "try again later: ctisync sync (nothing was changed; only the feed can correct this)"
 
 
 class SnapshotRefused(FeedRefused):
-    """`body`: ETag and size, as announced, of what was downloaded only to be found no good, so that it can
-    be recognised; None when that shows without reading a body."""
+    """`body`: announced ETag and size of a refused download, to recognise it later; None if the refusal does
+    not depend on the body."""
 
-    usual_hint = f"later: ctisync sync (takes another snapshot by itself); to try this one again: {LOAD_ANEW}"
+    usual_hint = f"try again later: ctisync sync (it loads the next snapshot); to retry this one: {LOAD_ANEW}"
 
     def __init__(
         self, message: str, *, hint: str | None = None, body: tuple[str | None, int | None] | None = None
@@ -144,7 +145,7 @@ class Blocked(FeedRefused):
 class StoreUnavailable(CtisyncError):
     exit_code = 7
     transient = True
-    usual_hint = "look at the store and its log, then: ctisync sync; what is stored stays as it is"
+    usual_hint = "check the store and its log, then: ctisync sync; stored data is unchanged"
 
 
 class CommandNotAccepted(CtisyncError):
@@ -162,14 +163,14 @@ class EmptyStore(CtisyncError):
 
 class HookFailed(CtisyncError):
     exit_code = 11
-    usual_hint = "run it by hand; the pass itself is done, and a hook is not run again for it"
+    usual_hint = "run the hook by hand; the pass is done and does not run it again"
 
 
 class Unexpected(CtisyncError):
-    """What is no CtisyncError has ended a command, or the pass over one consumer; it is the `__cause__`."""
+    """Another exception than a CtisyncError ended a command or a pass; it is the `__cause__`."""
 
     exit_code = BUG
-    usual_hint = "the same command with -v, and report what it shows"
+    usual_hint = "run the same command with -v, and report its output"
 
     def __init__(self, error: BaseException) -> None:
         super().__init__(f"a bug in ctisync {__version__}: {in_words(error)}")
@@ -177,13 +178,13 @@ class Unexpected(CtisyncError):
 
 
 def in_words(error: BaseException) -> str:
-    """What kind of error it is, and what it says, if anything."""
+    """The type of the error and its message, if it has one."""
     return f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
 class Stopped(CtisyncError):
-    """A signal ended the command; `exit_code` is 128 + the signal's number. `then`: how it goes on, if it
-    does."""
+    """A signal ended the command; `exit_code` is 128 + the number of the signal. `then`: what happens next,
+    if anything."""
 
     exit_code = 130
     transient = True
@@ -193,18 +194,18 @@ class Stopped(CtisyncError):
         self.exit_code = 128 + signal_number  # type: ignore[misc]  # one class, two signals
 
 
-_GOES_ON: Final = "the next pass goes on from here"
+_GOES_ON: Final = "the next pass continues from here"
 
 AFTER_STOP: Final = {"sync": _GOES_ON, "update": _GOES_ON, "init-snapshot": "run the same command again"}
-"""What is true after a stop, from a command's first moment on; of other commands nothing is left to go on."""
+"""What happens next after a stop, by command. Other commands leave nothing to continue."""
 
 
 def after_asked(consumer: object) -> str:
-    """The same once an initialisation is stored as asked for."""
-    return f"the next ctisync sync goes on to initialise {consumer}, or gives that up with --keep"
+    """The same after ctisync has stored the request for an initialisation."""
+    return f"the next ctisync sync continues the initialisation of {consumer}; --keep cancels it"
 
 
 def worst(codes: Iterable[int]) -> int:
-    """The exit code of a call that ran several passes: the first of the documented order, else 0."""
+    """The exit code of a call with several passes: the first in the documented order, else 0."""
     found = set(codes) - {DONE}
     return next((code for code in _WORST_FIRST if code in found), max(found, default=DONE))

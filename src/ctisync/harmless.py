@@ -1,7 +1,7 @@
-"""Texts from outside (servers, files, indices, the environment) as terminals, logs and shells may have them.
+"""Makes texts from outside (servers, files, indices, the environment) safe for terminals, logs and shells.
 
-What Python does not call printable is escaped: C0 and C1 controls, DEL, line and paragraph separators,
-format characters (those that turn the direction of writing, that have no width, tags), lone surrogates,
+Escapes what Python does not call printable: C0 and C1 controls, DEL, line and paragraph separators,
+format characters (text direction, zero width, tags), lone surrogates,
 private and unassigned characters, and spaces that are not the space. Letters of all scripts stay.
 """
 
@@ -13,38 +13,39 @@ from typing import Any, Final, NewType
 import msgspec
 
 ERRORS: Final = "ctisync.escaped"
-"""The error handler for streams: what their encoding lacks is written as JSON escapes it."""
+"""The error handler for streams: writes characters that the encoding lacks as JSON escapes."""
 
 Drawn = NewType("Drawn", str)
-"""Tables in which colours are set, and each text is harmless."""
+"""Tables with colours, in which each text is harmless."""
 
 _MOST: Final = 4000
-"""Characters of a message. Longer ones tell a person nothing more."""
+"""Characters of a message; longer ones are cut."""
 
 
 def harmless(text: str) -> str:
-    """The text on one line: `\\u001b`, `\\u202e`, `\\U000e0041` in the place of what is not printable."""
+    """The text on one line, with `\\u001b`, `\\u202e`, `\\U000e0041` for characters that are not
+    printable."""
     return text if text.isprintable() else _with(_escaped, text.replace("\t", " "))
 
 
 def lines(text: str) -> str:
-    """The same of a text whose line ends and tabs are meant."""
+    """The same for a text with intended line ends and tabs."""
     return _in_each_line(text, _escaped)
 
 
 def one_line(text: str, most: int = _MOST) -> str:
-    """The same with white space of any kind as single spaces, and cut after so many characters."""
+    """The same with all white space as single spaces, and cut after `most` characters."""
     line = harmless(" ".join(text.split()))
     return line if len(line) <= most else line[: most - 3] + "..."
 
 
 def in_json(text: str) -> str:
-    """The same of JSON, whose values stay what they are: JSON has escapes of its own."""
+    """The same for JSON, whose values stay unchanged: JSON has its own escapes."""
     return _in_each_line(text, _in_utf16)
 
 
 def json_of(value: Any) -> str:
-    """The value as JSON, on one line. Lone surrogates, which no JSON can hold, are told in words."""
+    """The value as JSON, on one line. Lone surrogates, which JSON cannot contain, are escaped as text."""
     try:
         encoded = msgspec.json.encode(value)
     except UnicodeEncodeError:
@@ -53,9 +54,9 @@ def json_of(value: Any) -> str:
 
 
 def quoted(word: object) -> str:
-    """A text or a path as one word for a shell, so that a hint can be typed as it stands.
+    """A text or path as one word for a shell, so that a hint can be typed unchanged.
 
-    What is not printable is written in `$'...'`, byte by byte (POSIX.1-2024; bash, zsh, ksh).
+    Characters that are not printable become bytes in `$'...'` (POSIX.1-2024; bash, zsh, ksh).
     """
     text = str(word)
     if text.isprintable():
@@ -65,7 +66,7 @@ def quoted(word: object) -> str:
 
 
 def _octets(text: str) -> bytes:
-    """As files are named; what no file can be named is told in words."""
+    """The bytes of a file name; characters that it cannot contain are escaped as text."""
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:

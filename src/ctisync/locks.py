@@ -1,4 +1,4 @@
-"""One pass at a time on this host: a lock that dies with its holder."""
+"""One pass at a time on this host: a lock that the kernel releases when its holder ends."""
 
 import errno
 import fcntl
@@ -27,7 +27,7 @@ _MOST_TEXT: Final = 4096
 
 class Identity(msgspec.Struct, frozen=True):
     """The first line of a lock file, which stays: a random id, and the file that it was made for. In a copy
-    of that file, or in one restored from a backup, it counts for nothing."""
+    or a restored backup of the file it is ignored."""
 
     id: str
     device: int
@@ -35,9 +35,9 @@ class Identity(msgspec.Struct, frozen=True):
 
 
 class Holder(msgspec.Struct, frozen=True):
-    """The line after it, while a pass holds the lock. Files of earlier versions have this one alone.
+    """The second line, while a pass holds the lock. Files of earlier versions have only this line.
 
-    No process has a number below 1: to the kernel these are groups of processes.
+    A number below 1 is not valid: for the kernel it means a group of processes.
     """
 
     pid: Annotated[int, msgspec.Meta(ge=1)]
@@ -55,18 +55,18 @@ def lock_beside(database: Path, consumer: Consumer) -> Path:
 
 
 def lock_for_server(folder: Path, urls: tuple[str, ...], consumer: Consumer) -> Path:
-    """The lock file for a consumer on a server: in `folder`, one a server and consumer."""
+    """The lock file for a consumer on a server: in `folder`, one per server and consumer."""
     server = hashlib.sha256(",".join(sorted(urls)).encode()).hexdigest()[:16]
     return folder / f"{server}.{consumer.context}.{consumer.name}.lock"
 
 
 @contextmanager
 def host_lock(path: Path, clock: Clock, command: str) -> Iterator[str]:
-    """Hold the lock file for as long as the block runs; it is never waited for. Yields the id of this very
-    file: what was done under the same id was done by the same lock's holder, who is gone.
+    """Hold the lock file while the block runs; never waits for it. Yields the id of the file: an earlier
+    pass with the same id held this lock, and has ended.
 
-    The kernel lets it go when the process ends, however it ends, so what the file says counts only
-    while the lock is held. The file stays: removing it would let two passes hold two files of one name.
+    The kernel releases the lock when the process ends in any way, so the text of the file counts only while
+    the lock is held. The file stays: without it, two passes could hold two files of the same name.
     Raises AnotherPass, ConfigurationError (no such folder), StoreUnavailable (no write, no lock).
     """
     with _opened(path) as file:
@@ -74,7 +74,7 @@ def host_lock(path: Path, clock: Clock, command: str) -> Iterator[str]:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             raise AnotherPass(_who_holds(file, path)) from error
-        except OSError as error:  # a network disk without locks, say
+        except OSError as error:  # for example a network disk without locks
             raise StoreUnavailable(
                 f"cannot lock {path}: {error.strerror}",
                 hint=f"df -T {quoted(path.parent)} (it must support flock)",
@@ -83,7 +83,7 @@ def host_lock(path: Path, clock: Clock, command: str) -> Iterator[str]:
         with _writing(path):
             identity, end = _identified(file)
         try:
-            with _writing(path):  # a signal that comes meanwhile is heard right behind it
+            with _writing(path):  # a signal meanwhile takes effect right after it
                 _write(msgspec.json.encode(holder), end, file)
             yield identity
         finally:
@@ -92,7 +92,7 @@ def host_lock(path: Path, clock: Clock, command: str) -> Iterator[str]:
 
 
 def _identified(file: int) -> tuple[str, int]:
-    """The file's id, made if it has none of its own, and where its line ends."""
+    """The id of the file, created if it has no valid one, and the end of its line."""
     found = os.fstat(file)
     line, newline, _ = os.pread(file, _MOST_TEXT, 0).partition(b"\n")
     with suppress(*UNDECODABLE):
@@ -140,8 +140,8 @@ def _opened(path: Path) -> Iterator[int]:
 
 
 class Watched(NamedTuple):
-    """What a lock file tells: the pass of this host that holds it; or, in `unread`, why it cannot be read,
-    so that nothing is known of a pass."""
+    """The pass of this host that holds a lock file; or, in `unread`, why the file cannot be read, so that it
+    is unknown whether a pass is running."""
 
     work: Work | None = None
     unread: str | None = None
@@ -152,17 +152,17 @@ class Watched(NamedTuple):
 
 
 def watched(path: Path) -> Watched:
-    """Only looked at, not locked: a pass that begins just now is not to be turned away."""
+    """Reads the file without locking it, so that a starting pass does not fail."""
     try:
         return Watched(work_in(_text_of(path)))
-    except (FileNotFoundError, NotADirectoryError):  # no pass has ever run here
+    except (FileNotFoundError, NotADirectoryError):  # no pass has run here yet
         return Watched()
     except OSError as error:
         return Watched(unread=f"it cannot be read ({error.strerror})")
 
 
 def work_in(text: bytes) -> Work | None:
-    """The pass that a lock file names, if there is such a process."""
+    """The pass that a lock file names, if its process exists."""
     holder = _named_in(text)
     if holder is None:
         return None
@@ -171,7 +171,7 @@ def work_in(text: bytes) -> Work | None:
         os.kill(holder.pid, 0)
     except PermissionError:
         who += " of another user"
-    except (OSError, OverflowError):  # there is none, or no process has such a number
+    except (OSError, OverflowError):  # no such process, or no valid number
         return None
     since = None
     with suppress(ValueError):  # the text of another program
@@ -180,8 +180,8 @@ def work_in(text: bytes) -> Work | None:
 
 
 def last_held(path: Path) -> tuple[str, datetime] | None:
-    """The lock file's id, and when a pass of this host has last taken it or let it go; None when none has, or
-    that cannot be told."""
+    """The id of the lock file, and when a pass of this host last took or released it; None if there was none,
+    or that is unknown."""
     try:
         line = _text_of(path).partition(b"\n")[0]
         found = path.lstat()
@@ -194,7 +194,7 @@ def last_held(path: Path) -> tuple[str, datetime] | None:
 
 
 def _text_of(path: Path) -> bytes:
-    """Of any user's file: nothing is believed of it but which process to look for."""
+    """Also of a file of another user: ctisync trusts only the process number in it."""
     file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         return os.pread(file, _MOST_TEXT, 0)
@@ -203,23 +203,23 @@ def _text_of(path: Path) -> bytes:
 
 
 def diagnose(path: Path) -> Verdict:
-    """Whether a pass of this user can take the lock file, by looking at it alone."""
-    folder = path.parent  # of one that may not be entered, nothing in it seems to be there
+    """Whether a pass of this user can lock the file; only reads it."""
+    folder = path.parent  # without permission for it, its files seem to be missing
     closed = os.access(folder, os.F_OK) and not os.access(folder, os.X_OK)
     found = watched(path)
     why = (unfit(path.lstat()) if os.path.lexists(path) else None) or found.unread
     if closed or why is not None or (os.access(path, os.F_OK) and not os.access(path, os.R_OK | os.W_OK)):
         return failed(
             "lock",
-            f"a pass cannot use {path}: {why or 'it may not be written to'}",
+            f"a pass cannot use {path}: {why or 'no permission to write to it'}",
             claimed(path) or f"ls -ld {quoted(path)}; run ctisync as the owner of its folder",
         )
-    return ok("lock", "free" if found.who is None else f"held by a pass at work: {found.who}")
+    return ok("lock", "free" if found.who is None else f"held by a running pass: {found.who}")
 
 
 def _who_holds(file: int, path: Path) -> str:
     holder = _named_in(os.pread(file, _MOST_TEXT, 0))
-    if holder is None:  # it has just begun, or just ended
+    if holder is None:  # it has just started or ended
         return f"another pass is running (it holds {path})"
     return f"another pass is running: {holder.command}, process {holder.pid}, since {holder.since}"
 
@@ -232,7 +232,7 @@ def _named_in(text: bytes) -> Holder | None:
 
 
 def _not_writable(path: Path, error: OSError) -> StoreUnavailable:
-    hint = "free some space there"
+    hint = "free disk space there"
     if error.errno != errno.ENOSPC:
         hint = claimed(path) or f"ls -ld {quoted(path.parent)}"
     return StoreUnavailable(f"cannot write the lock file {path}: {error.strerror}", hint=hint)

@@ -1,7 +1,7 @@
-"""Whether files and folders are this user's alone: nothing that others have planted is opened or followed.
+"""Checks that only this user can change files and folders, so that ctisync opens no file planted by others.
 
-As sshd looks at its files (StrictModes): who may write to a folder may put anything there under any name.
-Hosts that share a disk are others, too: what a lock means there is told.
+As sshd with StrictModes: a user who can write to a folder can put any file there under any name. For a disk
+shared by several hosts, ctisync warns that locks may not work.
 """
 
 import errno
@@ -23,22 +23,22 @@ _ELSEWHERE: Final = "set store.url (or state_dir) to a place in a folder of your
 
 
 class Unfit(OSError):
-    """What lies there is no regular file of this user with one name."""
+    """The file is not a regular file of this user with a single name."""
 
     def __init__(self, path: Path, why: str) -> None:
         super().__init__(errno.EPERM, why, str(path))
 
 
 class Fault(NamedTuple):
-    """Why a folder is not this user's alone, and what to type."""
+    """Why other users can change a folder, and what to type."""
 
     said: str
     hint: str
 
 
 def file_name(text: str) -> str:
-    """The text as Python takes names of files here. Where the locale lacks its characters, as with LANG=C
-    without UTF-8 mode, that is its UTF-8 with each byte as half a character."""
+    """The text as a file name for Python. If the locale lacks its characters, as with LANG=C without UTF-8
+    mode, its UTF-8 bytes become lone surrogates."""
     try:
         os.fsencode(text)
     except UnicodeEncodeError:
@@ -47,22 +47,22 @@ def file_name(text: str) -> str:
 
 
 def own_path(path: Path, option: str) -> Path:
-    """The path that was given with this option, where `~` is a user's home. Raises UsageError without one."""
+    """The path given with this option, with `~` expanded. Raises UsageError for an unknown user."""
     try:
         return path.expanduser()
     except RuntimeError:
         raise UsageError(
-            f"{option}: {path} begins with the home of a user, and there is none of that name",
-            hint="write the whole path",
+            f"{option}: {path} begins with the home folder of a user that does not exist",
+            hint="write the absolute path",
         ) from None
 
 
 def opened(path: Path, flags: int) -> int:
-    """A descriptor of a regular file of this user that has no other name. One that is made is for this user
-    alone.
+    """A descriptor of a regular file of this user with a single name. A new file is accessible only to this
+    user.
 
-    Neither a link is followed nor a pipe waited for; nothing is truncated before it was looked at, so
-    `flags` are without O_TRUNC. Raises Unfit, and OSError as `os.open` does.
+    Follows no link and waits for no pipe. Truncates nothing before the check: do not pass O_TRUNC in
+    `flags`. Raises Unfit, and OSError as `os.open` does.
     """
     try:
         file = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, 0o600)
@@ -77,29 +77,29 @@ def opened(path: Path, flags: int) -> int:
 
 
 def reading(path: Path) -> BinaryIO:
-    """The file, opened so."""
+    """The file, opened for reading in the same way."""
     return os.fdopen(opened(path, os.O_RDONLY), "rb")
 
 
 def unfit(found: os.stat_result) -> str | None:
-    """What keeps a file, not followed, from being used as our own; None when nothing does."""
+    """Why ctisync cannot trust a file (from `lstat`); None if it can."""
     if stat.S_ISLNK(found.st_mode):
         return "it is a symbolic link"
     if not stat.S_ISREG(found.st_mode):
-        return "it is no regular file"
+        return "it is not a regular file"
     if found.st_uid != os.geteuid():
-        return f"it is the file of another user ({found.st_uid})"
+        return f"it belongs to another user ({found.st_uid})"
     if found.st_nlink > 1:
         return f"it has {found.st_nlink} names (hard links)"
     return None
 
 
 def claimed(path: Path) -> str | None:
-    """What to type to get back the file at the path, and what lies beside it under the same beginning of a
-    name, where another user has made any of them: a pass was once run as root. None when that is not so."""
+    """The command that makes this user the owner of the file and of files beside it with the same prefix, if
+    another user created them, for example a pass run as root. None if there are none."""
     try:
         beside = list(path.parent.iterdir())
-        # A lock or a log is named as what it belongs to, with more behind a dot.
+        # The name of a lock or log is that of its database, with a suffix after a dot.
         named = [each.name for each in beside if path.name.startswith(f"{each.name}.")]
         first = min([*named, path.name.removesuffix(".lock")])
         others = [each for each in beside if each.name.startswith(first) and _is_of_another(each.lstat())]
@@ -116,18 +116,18 @@ def _is_of_another(found: os.stat_result) -> bool:
 
 
 def fault_of(folder: Path) -> Fault | None:
-    """What lets others change what lies in the folder; None when nothing does, or when it can't be looked at.
+    """Why other users can change files in the folder; None if they cannot, or if the folder cannot be read.
 
-    A folder above it counts when all users may rename there what is not theirs. Who owns it, and whether
-    a group may write to it, does not count: another folder put in place of ours would have another owner.
+    A parent folder counts if all users can rename the files of others in it. Its owner, and write permission
+    of a group, do not count: a folder put in place of this one would have another owner.
     """
     try:
         found = folder.stat()
-    except OSError:  # told when it is to be used
+    except OSError:  # reported when it is used
         return None
     if found.st_uid not in (os.geteuid(), 0):
         return Fault(
-            f"{folder} belongs to another user ({found.st_uid}), who can change what a pass relies on",
+            f"{folder} belongs to another user ({found.st_uid}), who can change the files of a pass",
             f"run ctisync as that user, or {_ELSEWHERE}",
         )
     if found.st_mode & _OF_OTHERS:
@@ -137,21 +137,21 @@ def fault_of(folder: Path) -> Fault | None:
             else ""
         )
         return Fault(
-            f"others may write to {folder} ({_mode(found)}), and so change what a pass relies on",
+            f"other users can write to {folder} ({_mode(found)}), and so change the files of a pass",
             mend + _ELSEWHERE,
         )
     for each in _above(folder):
         found = each.stat()
         if found.st_mode & stat.S_IWOTH and not _is_sticky(found):
             return Fault(
-                f"{folder} lies in {each}, where others may rename it ({_mode(found)})",
+                f"{folder} is in {each}, where other users can rename it ({_mode(found)})",
                 f"chmod o-w {quoted(each)}; or {_ELSEWHERE}",
             )
     return None
 
 
 def network_fault_of(folder: Path) -> Fault | None:
-    """What may go wrong in a folder on a network disk; None when it is on none that is known."""
+    """What can go wrong in a folder on a network disk; None if it is not on a known one."""
     try:
         kind = network_kind(str(folder.resolve()), os.fsdecode(MOUNTS.read_bytes()))
     except OSError:  # not Linux, or no /proc
@@ -159,14 +159,14 @@ def network_fault_of(folder: Path) -> Fault | None:
     if kind is None:
         return None
     return Fault(
-        f"{folder} is on a network disk ({kind}): a lock there may not keep two hosts apart, and SQLite is "
-        "not made for it",
+        f"{folder} is on a network disk ({kind}): locks may not work between hosts, and SQLite is "
+        "not safe there",
         "set store.url (or state_dir) to a place on a local disk",
     )
 
 
 def _above(folder: Path) -> Iterator[Path]:
-    """The folders that lead to it, by its name and, where links are in that, by its place."""
+    """The parent folders of the path and, if it contains links, of the resolved path."""
     yield from folder.absolute().parents
     if (place := folder.resolve()) != folder.absolute():
         yield from place.parents

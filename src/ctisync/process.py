@@ -1,4 +1,4 @@
-"""What the operating system has to do with a run: signals that end it, streams that are gone or full."""
+"""Signals that stop a command, and standard streams that are closed or full."""
 
 import os
 import select
@@ -16,31 +16,31 @@ from ctisync.harmless import ERRORS, Drawn, in_json, lines
 from ctisync.threads import beside
 
 LONGEST_STOP: Final = 4.0
-"""Seconds in which a run that was asked to stop ends by itself; then it is ended."""
+"""Seconds for a command to stop by itself after a signal; then ctisync ends the process."""
 
 _ONE_REQUEST: Final = 0.3
-"""Seconds within which a further signal asks for nothing new: `timeout`, for one, sends each one twice."""
+"""Seconds in which a second signal is ignored: `timeout`, for example, sends each one twice."""
 
 _RAISE_AGAIN_AFTER: Final = 0.02
-"""Seconds after which a StopAsked that was lost is raised again."""
+"""Seconds after which a lost StopAsked is raised again."""
 
 _LAST_WORDS: Final = 0.5
-"""Seconds for a message that may have nowhere to go."""
+"""Seconds for the last message, which the stream may not accept."""
 
 
 class StopAsked(BaseException):
-    """A signal came. No `Exception`, so that no library takes it for an error of its own and tries again."""
+    """A signal came. Not an `Exception`, so that no library catches it and tries again."""
 
     def __init__(self, signal_number: int, at: float) -> None:
-        """`at`: when, in seconds of the clock that `stopping_on_signals` was given."""
+        """`at`: the time, in seconds of the clock passed to `stopping_on_signals`."""
         super().__init__(signal_number)
         self.signal_number = signal_number
         self.at = at
 
 
 def stop_behind(error: BaseException) -> StopAsked | None:
-    """The StopAsked that this error was made of: Python before 3.12 puts another in its place when it is
-    raised while a class is being made, as it is in an import."""
+    """The StopAsked behind this error: Python before 3.12 replaces it by another error if it is raised while
+    a class is being created, for example during an import."""
     found: BaseException | None = error
     while found is not None and not isinstance(found, StopAsked):
         found = found.__cause__ or found.__context__
@@ -48,7 +48,7 @@ def stop_behind(error: BaseException) -> StopAsked | None:
 
 
 def told_as(error: Exception) -> CtisyncError:
-    """The error as an operator is told of it: itself, or Unexpected. Raises the StopAsked behind it."""
+    """The error to report: itself, or Unexpected. Raises the StopAsked behind it, if any."""
     if isinstance(error, CtisyncError):
         return error
     if stop := stop_behind(error):
@@ -58,23 +58,23 @@ def told_as(error: Exception) -> CtisyncError:
 
 @contextmanager
 def no_other_errors() -> Iterator[None]:
-    """Nothing leaves the block but a CtisyncError, or a StopAsked."""
+    """The block raises only CtisyncError or StopAsked."""
     try:
         yield
-    except Exception as error:  # noqa: BLE001  # a bug must not take along what comes after the block
+    except Exception as error:  # noqa: BLE001  # a bug must not stop what follows the block
         raise told_as(error)  # noqa: B904  # its cause is set
 
 
 @contextmanager
 def stopping_on_signals(tell_ended: Callable[[int], None], monotonic: Callable[[], float]) -> Iterator[None]:
-    """SIGTERM and SIGINT raise StopAsked, once, wherever the block stands; what it has begun it undoes, or
-    leaves to the next pass, on its way out.
+    """SIGTERM and SIGINT raise StopAsked once, anywhere in the block, which then undoes its work or leaves it
+    to the next pass.
 
-    A second signal, or a way out that takes longer than LONGEST_STOP (in a statement of the database, or a
-    look-up of a name, no handler runs), ends the process at once: with the signal's exit code, as safely as
-    SIGKILL. `tell_ended` is called first, with the signal's number.
+    A second signal, or a stop that takes longer than LONGEST_STOP (no handler runs during a statement of the
+    database or a name lookup), ends the process at once, with the exit code of the signal; that is as safe as
+    SIGKILL. `tell_ended` is called first, with the number of the signal.
     """
-    # What is ignored from outside (nohup, a shell's background jobs) stays ignored.
+    # Signals that the caller ignores (nohup, background jobs of a shell) stay ignored.
     both = (signal.SIGTERM, signal.SIGINT)
     heeded = [each for each in both if signal.getsignal(each) is not signal.SIG_IGN]
 
@@ -84,7 +84,7 @@ def stopping_on_signals(tell_ended: Callable[[int], None], monotonic: Callable[[
         raise StopAsked(number, monotonic())
 
     def raise_lost(lost: "sys.UnraisableHookArgs") -> None:
-        """What is raised in a destructor, or in a callback of a weak reference, goes no further."""
+        """Python drops an exception in a destructor or in a callback of a weak reference."""
         if isinstance(lost.exc_value, StopAsked):
             number = lost.exc_value.signal_number
             signal.signal(number, stop)
@@ -100,11 +100,11 @@ def stopping_on_signals(tell_ended: Callable[[int], None], monotonic: Callable[[
             signal.signal(each, stop)
         yield
     except StopAsked:
-        stopped = True  # the way out isn't over: it is watched to the end of the process
+        stopped = True  # still stopping: the watch continues until the process ends
         raise
     finally:
         if not stopped:
-            for each in heeded:  # nothing is left that could be stopped but the interpreter
+            for each in heeded:  # only the end of the interpreter is left
                 signal.signal(each, signal.SIG_DFL)
             end_watch()
             sys.unraisablehook = sys.__unraisablehook__
@@ -116,21 +116,21 @@ def _signal_again(number: int) -> None:
 
 
 def _heard(_number: int, _frame: FrameType | None) -> None:
-    """Nothing: a handler must stand there for the watch to be woken."""
+    """Does nothing: a signal without a handler would not wake the watch."""
 
 
 def _watch_signals(heeded: Sequence[signal.Signals], tell_ended: Callable[[int], None]) -> Callable[[], None]:
-    """Start the thread that ends the process; the function that ends the thread.
+    """Start the thread that ends the process; returns the function that ends the thread.
 
-    It learns of signals from their numbers in a pipe, into which Python writes them whatever it is doing.
+    The thread reads the numbers of signals from a pipe, into which Python writes them at any time.
     """
     arrived, arrive = os.pipe()
     os.set_blocking(arrive, False)
-    # A signal that this thread took would not wake the main thread from what it waits for.
+    # A signal delivered to this thread would not wake the main thread.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, heeded)
     watch = beside(lambda: _end_process(arrived, tell_ended), "signals")
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
-    if watch is None:  # a signal is heard all the same, but for where no handler runs
+    if watch is None:  # signals still work, except where no handler runs
         os.close(arrive)
         os.close(arrived)
         return lambda: None
@@ -161,8 +161,8 @@ def _end_process(arrived: int, tell_ended: Callable[[int], None]) -> None:
 
 
 class _Results(TextIOWrapper):
-    """Standard output, which raises UsageError when it cannot be written, whoever writes: an OSError of it
-    would look like one of the program's own. A reader that went away stays a BrokenPipeError."""
+    """Standard output, which raises UsageError if it cannot be written, for every writer: an OSError would
+    look like a bug. A closed reader stays a BrokenPipeError."""
 
     def __init__(self, stream: TextIOWrapper) -> None:
         encoding, buffering, through = stream.encoding, stream.line_buffering, stream.write_through
@@ -185,47 +185,47 @@ def _told_unwritable() -> Iterator[None]:
         raise
     except OSError as error:
         raise UsageError(
-            f"cannot write to standard output: {error.strerror}", hint="let it lead to where there is room"
+            f"cannot write to standard output: {error.strerror}", hint="redirect it to a disk with free space"
         ) from error
 
 
 def open_streams() -> None:
-    """A caller may have closed them; what is written to them is then for nobody. What their encoding lacks
-    is no reason to fail."""
+    """Prepare the standard streams: output to a closed one is discarded; characters that their encoding lacks
+    are escaped."""
     sys.stdout = sys.stdout or _nowhere()
     sys.stderr = sys.stderr or _nowhere()
     if type(sys.stdout) is TextIOWrapper:
         sys.stdout = _Results(sys.stdout)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            with suppress(OSError):  # what it leads to cannot be asked where it stands
+            with suppress(OSError):  # the position in the stream is unknown
                 stream.reconfigure(errors=ERRORS)
 
 
 def standard_input() -> BinaryIO:
-    """Raises UsageError when there is none."""
-    if sys.stdin is None:  # a caller has closed it
-        raise UsageError("standard input is closed", hint="give a file instead of -")
+    """Raises UsageError if it is closed."""
+    if sys.stdin is None:  # closed by the caller
+        raise UsageError("standard input is closed", hint="pass a file instead of -")
     return sys.stdin.buffer
 
 
 def print_result(text: str) -> None:
-    """Lines for standard output. What outsiders have put in is obeyed by no terminal, wherever it came in."""
+    """Print lines to standard output, with control characters escaped."""
     sys.stdout.write(lines(text) + "\n")
 
 
 def print_json(text: str) -> None:
-    """The same of JSON: its values stay what they are."""
+    """The same for JSON, whose values stay unchanged."""
     sys.stdout.write(in_json(text) + "\n")
 
 
 def print_drawn(drawn: Drawn) -> None:
-    """The same of what has colours of its own."""
+    """The same for a table, which has colours."""
     sys.stdout.write(drawn + "\n")
 
 
 def confirmed(told: str, question: str) -> bool | None:
-    """Whether a person at the terminal says yes to the question below `told`; None where there is none."""
+    """Whether the answer at the terminal to the question below `told` is yes; None without a terminal."""
     if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
         return None
     sys.stderr.write(f"{lines(told)}\n{question}")
@@ -234,13 +234,13 @@ def confirmed(told: str, question: str) -> bool | None:
 
 
 def flush_results() -> None:
-    """Write out what standard output holds. Raises UsageError when it cannot be written."""
+    """Flush standard output. Raises UsageError if it cannot be written."""
     with _told_unwritable():
         sys.stdout.flush()
 
 
 def forget_unwritten_results() -> None:
-    """What could not be written has been told; the interpreter is not to try, and complain, at its end."""
+    """Drop output that could not be written and was reported, so that the interpreter does not try again."""
     try:
         sys.stdout.flush()
     except (OSError, UsageError):
@@ -248,7 +248,7 @@ def forget_unwritten_results() -> None:
 
 
 def drop_results() -> None:
-    """Nobody waits for the rest of them: a reader that reads no more would hold up the end."""
+    """Drop the rest of the output: a reader that has stopped reading would block the end of the process."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

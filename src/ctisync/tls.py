@@ -1,7 +1,7 @@
-"""TLS to the store, the feed and the Command Manager: its files, and what a refusal means.
+"""TLS to the store, the feed and the Command Manager: its files, and clear messages for refusals.
 
-The library's own words (`CERTIFICATE_VERIFY_FAILED`, `TLSV1_ALERT_UNKNOWN_CA`) name neither a file nor what
-to do.
+The messages of the library (`CERTIFICATE_VERIFY_FAILED`, `TLSV1_ALERT_UNKNOWN_CA`) name neither a file nor a
+remedy.
 """
 
 import socket
@@ -17,17 +17,17 @@ from ctisync.errors import ConfigurationError
 from ctisync.harmless import quoted
 
 _LONGEST: Final = 3.0
-"""Seconds for a look at a server that was to be talked to anyway."""
+"""Seconds for a check of a server."""
 
 _EXPIRED, _NOT_YET = 10, 9
 _OF_ANOTHER_NAME: Final = (62, 64)
 _OF_ANOTHER_AUTHORITY: Final = (2, 18, 19, 20, 21, 27)
-"""Numbers that OpenSSL has for what it finds in a certificate (X509_V_ERR_…)."""
+"""Error numbers of OpenSSL for certificates (X509_V_ERR_…)."""
 
 _PLAIN: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNEXPECTED_MESSAGE")
 _WANTED: Final = ("CERTIFICATE_REQUIRED", "HANDSHAKE_FAILURE")
 _NOT_TAKEN: Final = ("UNKNOWN_CA", "BAD_CERTIFICATE", "CERTIFICATE_UNKNOWN", "CERTIFICATE_REVOKED")
-"""In what OpenSSL calls an alert, or a reply that is none."""
+"""Names of OpenSSL for alerts, and for replies without TLS."""
 
 _CLOSED: Final = "it is closed"
 
@@ -37,7 +37,7 @@ _LOCKED: Final = (b"BEGIN ENCRYPTED PRIVATE KEY", b"Proc-Type: 4,ENCRYPTED")
 
 
 class Files(NamedTuple):
-    """What the settings of `section` name; None: the system's authorities, no certificate of ours."""
+    """The files in the settings of `section`; None: the authorities of the system, no client certificate."""
 
     section: str
     ca_file: str | None = None
@@ -53,7 +53,7 @@ class Told(NamedTuple):
 
 
 def context(files: Files) -> ssl.SSLContext:
-    """For connections to servers. Raises ConfigurationError for a file that is no good."""
+    """The context for connections to servers. Raises ConfigurationError for an invalid file."""
     if files.ca_file is not None:
         _check_certificate(files.section, "ca_file", files.ca_file)
     try:
@@ -67,8 +67,8 @@ def context(files: Files) -> ssl.SSLContext:
 
 
 def refusal(error: BaseException, url: str, files: Files) -> Told | None:
-    """Why a TLS connection to `url` has failed for good, from an error, its causes and its arguments; None
-    for a mere break."""
+    """Why a TLS connection to `url` failed, from an error, its causes and its arguments; None for a broken
+    connection, which ctisync may retry."""
     found = _of_tls(error, set())
     if found is None:
         return None
@@ -82,13 +82,13 @@ def refusal(error: BaseException, url: str, files: Files) -> Told | None:
 
 
 def broken_off(url: str, files: Files) -> Told:
-    """What a connection means that the other side has ended within the handshake, or right behind it."""
+    """The message for a connection that the server closed during the handshake, or right after it."""
     return _of_our_certificate(_CLOSED, _server(url)[0], files)
 
 
 def speaks_tls(url: str, files: Files, within: float = _LONGEST) -> Told | None:
-    """What is wrong when an `http://` address leads to a server that speaks TLS: such a one answers with
-    nothing, or with what is no HTTP. None when it is something else, or not told `within` so many seconds."""
+    """The message if an `http://` address is that of a server with TLS, which answers with nothing or not
+    with HTTP. None if the server has no TLS, or does not answer `within` so many seconds."""
     parts = urlsplit(url)
     if parts.scheme != "http" or parts.hostname is None:
         return None
@@ -97,13 +97,13 @@ def speaks_tls(url: str, files: Files, within: float = _LONGEST) -> Told | None:
     where = f"{parts.hostname}:{parts.port or 80}"
     secured = parts._replace(scheme="https", netloc=where).geturl()
     return Told(
-        f"{where} speaks TLS, and {files.section}.url begins with http://",
-        f"write {quoted(secured)} in {files.section}.url",
+        f"{where} uses TLS, but {files.section}.url begins with http://",
+        f"set {files.section}.url to {quoted(secured)}",
     )
 
 
 def ends(urls: Sequence[str], client_cert: str | None = None) -> Iterator[tuple[str, datetime]]:
-    """Each certificate that these servers and we show, by its name for people, and until when it is valid."""
+    """The certificates of these servers and of the client: a description, and when each expires."""
     for url in urls:
         if (end := end_of_theirs(url)) is not None:
             yield f"the certificate of {_server(url)[0]}", end
@@ -112,8 +112,8 @@ def ends(urls: Sequence[str], client_cert: str | None = None) -> Iterator[tuple[
 
 
 def end_of_theirs(url: str) -> datetime | None:
-    """Until when the certificate that a server shows is valid; None for a server without TLS, or one that
-    cannot be reached."""
+    """When the certificate of a server expires; None for a server without TLS, or one that cannot be
+    reached."""
     parts = urlsplit(url)
     if parts.scheme != "https" or parts.hostname is None:
         return None
@@ -124,7 +124,7 @@ def end_of_theirs(url: str) -> datetime | None:
 
 
 def end_of_ours(client_cert: str) -> datetime | None:
-    """The same of a certificate in a file."""
+    """The same for a certificate in a file."""
     with suppress(OSError, ValueError):
         text = Path(client_cert).read_text("ascii", "replace")
         first = text[text.index(ssl.PEM_HEADER) :].partition(ssl.PEM_FOOTER)
@@ -135,20 +135,20 @@ def end_of_ours(client_cert: str) -> datetime | None:
 def _is_tls(host: str, port: int, within: float) -> bool:
     try:
         return _shown(host, port, within) is not None
-    except ssl.SSLError as error:  # an alert is TLS, too
+    except ssl.SSLError as error:  # an alert is TLS too
         return "ALERT" in (error.reason or "")
     except OSError:
         return False
 
 
 def _shown(host: str, port: int, within: float = _LONGEST) -> bytes | None:
-    """The certificate that a server shows, whatever it is worth: nothing is sent to it."""
+    """The certificate of a server, unchecked; ctisync sends no data to the server."""
     made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     made.check_hostname = False
     made.verify_mode = ssl.CERT_NONE
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     for left, (family, kind, protocol, _, address) in zip(range(len(found) - 1, -1, -1), found, strict=True):
-        # Wrapped before it is connected: of a connection that is reset in between, Python closes nothing.
+        # Wrapped before it connects: Python leaks the socket of a connection that is reset in between.
         with made.wrap_socket(socket.socket(family, kind, protocol), server_hostname=host) as secured:
             secured.settimeout(within)
             try:
@@ -174,14 +174,15 @@ def _load_pair(made: ssl.SSLContext, files: Files, client_cert: str) -> None:
     text = _read(files.section, setting, key)
     if any(each in text for each in _LOCKED):
         raise ConfigurationError(
-            f"the key in {key} ({files.section}.{setting}) is encrypted, and ctisync asks for no passphrase",
+            f"the key in {key} ({files.section}.{setting}) is encrypted, but ctisync cannot prompt for a "
+            "passphrase",
             hint=f"(umask 077; openssl pkey -in {quoted(key)} -out {quoted(f'{key}.open')}), "
             f"then: {files.section}.client_key = {quoted(f'{key}.open')}",
         )
     if _KEY not in text:
         raise _unusable(files.section, setting, key, "it holds no private key in PEM")
     try:
-        # Without a password, OpenSSL would ask at the terminal, and a cron job would wait for ever.
+        # Without a password, OpenSSL would prompt at the terminal, and a cron job would wait forever.
         made.load_cert_chain(client_cert, files.client_key, password="")
     except ssl.SSLError as error:
         if error.reason == "KEY_VALUES_MISMATCH":
@@ -200,11 +201,11 @@ def _read(section: str, setting: str, file: str) -> bytes:
         raise _unusable(section, setting, file, error.strerror or "it cannot be read") from error
 
 
-_NO_CERTIFICATE: Final = "it holds no certificate in PEM"
+_NO_CERTIFICATE: Final = "it contains no PEM certificate"
 
 _MEANT: Final = {
-    "ca_file": "the certificate, in PEM, of the authority that has signed the server's",
-    "client_cert": "the certificate, in PEM, that ctisync shows to the server",
+    "ca_file": "the certificate, in PEM, of the authority that signed that of the server",
+    "client_cert": "the client certificate, in PEM",
     "client_key": "the key, in PEM, of the certificate in client_cert",
 }
 
@@ -217,7 +218,7 @@ def _unusable(section: str, setting: str, file: str | None, why: str) -> Configu
 
 
 def _server(url: str) -> tuple[str, str]:
-    """`https://host:port`, as far as it is there, and the host, of an address that may hold more."""
+    """`https://host:port`, without a missing port, and the host; `url` may contain more."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     port = "" if parts.port is None else f":{parts.port}"
@@ -225,7 +226,7 @@ def _server(url: str) -> tuple[str, str]:
 
 
 def _of_tls(error: BaseException | object, seen: set[int]) -> ssl.SSLError | None:
-    """The TLS library's own error, wherever others have wrapped it. A mere break is none."""
+    """The error of the TLS library inside other errors. A broken connection is not one."""
     if not isinstance(error, BaseException) or id(error) in seen:
         return None
     seen.add(id(error))
@@ -242,31 +243,33 @@ def _of_tls(error: BaseException | object, seen: set[int]) -> ssl.SSLError | Non
 def _of_their_certificate(error: ssl.SSLCertVerificationError, server: str, host: str, files: Files) -> Told:
     code, section = error.verify_code, files.section
     if code == _EXPIRED:
-        return Told(f"the certificate of {server} has expired", f"renew it there; {_look(server, '-dates')}")
+        return Told(
+            f"the certificate of {server} has expired", f"renew it on the server; {_look(server, '-dates')}"
+        )
     if code == _NOT_YET:
         told = f"the certificate of {server} is not valid yet"
         return Told(told, f"timedatectl (is this host's clock right?); {_look(server, '-dates')}")
     if code in _OF_ANOTHER_NAME:
         told = f"the certificate of {server} is for other names than {host}"
-        return Told(told, f"write a name of it into {section}.url; {_look(server, '-ext subjectAltName')}")
+        return Told(told, f"use one of its names in {section}.url; {_look(server, '-ext subjectAltName')}")
     if code in _OF_ANOTHER_AUTHORITY:
-        known = "the system's" if files.ca_file is None else f"the one in {files.ca_file}"
-        told = f"the certificate of {server} is from another authority than {known}"
+        trusted = "not trusted by the system" if files.ca_file is None else f"not the one in {files.ca_file}"
+        told = f"the authority of the certificate of {server} is {trusted}"
         return Told(
             told,
-            f"set {section}.ca_file to the certificate, in PEM, of the authority that has signed it; "
+            f"set {section}.ca_file to the certificate, in PEM, of the authority that signed it; "
             f"{_look(server, '-issuer')}",
         )
-    told = f"the certificate of {server} is refused: {error.verify_message}"
+    told = f"the certificate of {server} is not valid: {error.verify_message}"
     return Told(told, _look(server, "-text"))
 
 
 def _look(server: str, what: str) -> str:
-    """The command that shows what stands in a certificate."""
+    """The command that prints a part of a certificate."""
     parts = urlsplit(server)
     where, name = quoted(f"{parts.hostname}:{parts.port or 443}"), quoted(parts.hostname or "")
     shown = f"openssl s_client -connect {where} -servername {name} </dev/null"
-    return f"look: {shown} | openssl x509 -noout {what}"
+    return f"to print it: {shown} | openssl x509 -noout {what}"
 
 
 def _no_tls(url: str, files: Files) -> Told:
@@ -274,8 +277,8 @@ def _no_tls(url: str, files: Files) -> Told:
     where = f"{parts.hostname}:{parts.port or 443}"
     plain = parts._replace(scheme="http", netloc=where).geturl()
     return Told(
-        f"{where} speaks no TLS, and {files.section}.url begins with https://",
-        f"turn TLS on there; or, on a network of your own, write {quoted(plain)} in {files.section}.url",
+        f"{where} does not use TLS, but {files.section}.url begins with https://",
+        f"enable TLS there; or, in a private network, set {files.section}.url to {quoted(plain)}",
     )
 
 
@@ -285,24 +288,24 @@ def _of_our_certificate(reason: str, server: str, files: Files) -> Told:
     settings = f"{section}.client_cert and {section}.client_key"
     if shown is None:
         if closed or any(each in reason for each in (*_WANTED, *_NOT_TAKEN)):
-            perhaps = "ends TLS connections at once, and probably wants" if closed else "wants"
+            perhaps = "closes TLS connections at once and probably requires" if closed else "requires"
             return Told(
                 f"{server} {perhaps} a client certificate",
-                f"set {settings} to one, and its key, that an authority of that server has signed",
+                f"set {settings} to a certificate, and its key, that an authority of that server has signed",
             )
     elif "CERTIFICATE_EXPIRED" in reason:
         return Told(
-            f"{server} does not take the client certificate {shown}: it has expired",
+            f"{server} refuses the client certificate {shown}: it has expired",
             f"renew it; its dates: openssl x509 -noout -dates -in {quoted(shown)}",
         )
     elif closed or any(each in reason for each in (*_WANTED, *_NOT_TAKEN)):
-        perhaps = "ends our TLS connections at once, and probably does not" if closed else "does not"
+        perhaps = "closes TLS connections at once and probably refuses" if closed else "refuses"
         return Told(
-            f"{server} {perhaps} take the client certificate {shown}",
+            f"{server} {perhaps} the client certificate {shown}",
             f"set {settings} to one that is valid and that an authority of that server has signed; this one: "
             f"openssl x509 -noout -issuer -dates -in {quoted(shown)}",
         )
-    return Told(f"{server} ends the TLS connection: {reason}", f"look at its log, and at {settings}")
+    return Told(f"{server} closes the TLS connection: {reason}", f"check its log, and {settings}")
 
 
 def _valid_until(der: bytes) -> datetime:
@@ -322,13 +325,13 @@ def _valid_until(der: bytes) -> datetime:
 
 
 def _element(der: bytes) -> tuple[bytes, bytes]:
-    """What the first element holds, and what follows it. Raises ValueError when it is cut off."""
+    """The content of the first element, and the rest. Raises ValueError if it is truncated."""
     if len(der) < 2:
-        raise ValueError("cut off")
+        raise ValueError("truncated")
     size, start = der[1], 2
     if size & 0x80:
         start = 2 + (size & 0x7F)
         size = int.from_bytes(der[2:start], "big")
     if len(der) < start + size:
-        raise ValueError("cut off")
+        raise ValueError("truncated")
     return der[start : start + size], der[start + size :]

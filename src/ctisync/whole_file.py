@@ -1,4 +1,4 @@
-"""A file that is written whole or not at all."""
+"""Writes files atomically."""
 
 import os
 import re
@@ -10,24 +10,23 @@ from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 STDOUT: Final = Path("-")
-"""A name that stands for standard output."""
+"""The name for standard output."""
 
 _OLD: Final = 86_400
-"""Seconds: a file that has not grown for so long is of a run that died."""
+"""Seconds: a partial file that has not changed for this long is of a dead process."""
 
 _SYSTEM: Final = re.compile(r"/dev(/pts)?|/proc(/.*)?")
-"""Folders whose names, links included, are the kernel's and stand for something open."""
+"""Folders in which names, also links, belong to the kernel and mean open files or devices."""
 
 
 @contextmanager
 def replacing(target: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
-    """A file beside `target` that takes its place at the end, on the disk, when nothing went wrong. Else it
-    is gone, and `target` is what it was.
+    """A file beside `target` that replaces it at the end, synced to disk, if the block succeeds. Otherwise
+    the file is removed, and `target` stays unchanged.
 
-    `mode`: its permissions, whatever the umask; until its end it is for this user alone. A link under the
-    name is replaced, and nothing is written through it: in a folder that others may write to, it can lead
-    anywhere. A device or a pipe is written to as it is, which is how `/dev/stdout` is meant, too: it cannot
-    be replaced without doing harm. Raises OSError.
+    `mode`: its permissions, regardless of the umask; until the end only this user can read it. A link is
+    replaced, and never followed: in a folder that other users can write to, it can point anywhere. A device
+    or pipe, such as `/dev/stdout`, is written to directly. Raises OSError.
     """
     if (special := _opened_special(target)) is not None:
         with special:
@@ -49,7 +48,7 @@ def replacing(target: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
 
 
 def _opened_special(target: Path) -> BinaryIO | None:
-    """What stands under the name, opened, when it must be written to as it is."""
+    """The opened target, if it must be written to directly."""
     if target == STDOUT:
         return os.fdopen(os.dup(1), "wb")
     if _SYSTEM.fullmatch(os.path.realpath(target.absolute().parent)):
@@ -60,10 +59,10 @@ def _opened_special(target: Path) -> BinaryIO | None:
         return None
     if stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode):
         return None
-    if found.st_uid not in (os.geteuid(), 0):  # it could keep us waiting for ever
-        raise PermissionError(1, "it is another user's pipe or device", str(target))
+    if found.st_uid not in (os.geteuid(), 0):  # opening it could block forever
+        raise PermissionError(1, "it is a pipe or device of another user", str(target))
     file = os.open(target, os.O_WRONLY | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC)
-    if stat.S_ISREG(os.fstat(file).st_mode):  # exchanged since; nothing has been done to it
+    if stat.S_ISREG(os.fstat(file).st_mode):  # replaced in the meantime; it is unchanged
         os.close(file)
         return None
     return os.fdopen(file, "wb")
@@ -75,25 +74,25 @@ def _made(path: Path) -> BinaryIO:
 
 
 def _remove_leftovers(target: Path, now: float) -> None:
-    """Of runs that were killed while they wrote the same file, by the clock of its disk."""
+    """Remove partial files of processes that were killed while they wrote the same file."""
     ours = re.compile(re.escape(f".{target.name}.") + r"[0-9a-f]{16}\.part")
     for path in target.parent.iterdir():
         if ours.fullmatch(path.name):
-            with suppress(OSError):  # another user's, or just gone
+            with suppress(OSError):  # of another user, or just removed
                 found = path.lstat()
                 if found.st_uid == os.geteuid() and now - found.st_mtime > _OLD:
                     path.unlink()
 
 
 def _usual_mode() -> int:
-    """That of a new file, which only a process's umask tells."""
+    """The mode of a new file, from the umask of the process."""
     umask = os.umask(0o077)
     os.umask(umask)
     return 0o666 & ~umask
 
 
 def _sync_folder(folder: Path) -> None:
-    """Else the new name may be gone after a power failure."""
+    """Without this, the new name may be lost in a power failure."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(descriptor)

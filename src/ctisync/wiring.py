@@ -1,6 +1,6 @@
-"""The only place that knows which adapter is which: from settings to the parts of a pass.
+"""Makes the parts of a pass from the settings; the only module that chooses adapters.
 
-Libraries come in with the adapters that need them, so that `status` on SQLite loads no HTTP client.
+Each adapter imports its libraries itself, so that `status` on SQLite loads no HTTP client.
 """
 
 from collections.abc import Iterator
@@ -31,15 +31,15 @@ if TYPE_CHECKING:
     from ctisync.feed.http.pass_limits import FreeDiskSpace
 
 _PACKED_SHARE: Final = 0.25
-"""What a byte of records comes to in a SQLite file that packs them: a sixth, and some more to be safe."""
+"""Bytes per byte of records in a compressed SQLite file: about a sixth, plus a margin."""
 
 
 @contextmanager
 def opened_store(
     settings: Settings, clock: Clock, *, host_lock: str | None = None, untouched: bool = False
 ) -> Iterator[Store]:
-    """The configured store; `host_lock`: the id of the lock that the caller holds, so that it may write.
-    `untouched`: to look at the state is not even to migrate it."""
+    """The configured store; `host_lock`: the id of the lock that the caller holds, needed for writing.
+    `untouched`: reading the state does not even migrate it."""
     store = _store(settings, clock, host_lock=host_lock, untouched=untouched)
     try:
         yield store
@@ -97,8 +97,8 @@ def opened_feed(settings: Settings, consumer: Consumer, clock: Clock, log: Log) 
 
 
 def _free_disk_space(settings: Settings, consumer: Consumer) -> "FreeDiskSpace | None":
-    """What the store's disk can take. Another machine's is its own business, and how many records a filter
-    leaves is not known before they are read."""
+    """The free disk space for a SQLite store. None for OpenSearch, and with a filter: the number of records
+    is then unknown in advance."""
     from ctisync.feed.http.pass_limits import FreeDiskSpace
     from ctisync.stores.sqlite.store import free_space_in
 
@@ -109,7 +109,7 @@ def _free_disk_space(settings: Settings, consumer: Consumer) -> "FreeDiskSpace |
 
 
 def share_of_records(settings: Settings) -> float | None:
-    """What a byte of records comes to beside the downloads; None when they go to another machine."""
+    """Bytes per byte of records on the disk of the downloads; None if the store is on another host."""
     return _share(settings) if isinstance(settings.place, SqlitePlace) else None
 
 
@@ -118,26 +118,28 @@ def _share(settings: Settings) -> float:
 
 
 def free_disk_space(settings: Settings) -> int:
-    """Bytes for downloads and, with SQLite, records. Raises StoreUnavailable when that cannot be told."""
+    """Free bytes for downloads and, with SQLite, records. Raises StoreUnavailable if they are unknown."""
     from ctisync.stores.disk_space import free_in, nearest
     from ctisync.stores.sqlite.store import free_space_in
 
     place, folder = settings.place, spool_folder(settings)
     if isinstance(place, SqlitePlace):
-        with suppress(ConfigurationError, StoreUnavailable):  # no folder yet, or a file in trouble of its own
+        with suppress(
+            ConfigurationError, StoreUnavailable
+        ):  # no folder yet, or a broken file, which other checks report
             return free_space_in(place.path, untouched=True)
     return free_in(nearest(folder))
 
 
 def command_manager(settings: Settings, clock: Clock) -> "CommandManagerClient | None":
-    """Who is told of new content; None when none is to be told."""
+    """The Command Manager; None if ctisync sends no update commands."""
     wanted, store, place = settings.command_manager, settings.store, settings.place
     urls = settings.command_manager_urls
     if not urls:
         return None
     from ctisync.command_manager import CommandManagerClient
 
-    # The store's credentials and TLS files go to the store's own origin, and nowhere else.
+    # The credentials and TLS files of the store are used only for the origins of the store.
     own = place.urls if isinstance(place, OpenSearchPlace) else ()
     same = all(origin_of(url) in own for url in urls)
     login = wanted if wanted.username is not None or not same else store
@@ -160,9 +162,9 @@ def command_manager(settings: Settings, clock: Clock) -> "CommandManagerClient |
 def consumer_lock(
     settings: Settings, consumer: Consumer, clock: Clock, command: str
 ) -> AbstractContextManager[str]:
-    """This host's lock for the consumer, and its id; the state folder is made when it is missing.
+    """The lock of this host for the consumer, and its id; creates a missing state folder.
 
-    Raises ConfigurationError for a folder in which others could change what a pass relies on, too.
+    Also raises ConfigurationError for a folder in which other users could change files of a pass.
     """
     path = lock_path(settings, consumer)
     if path.parent == settings.state_dir:
@@ -180,13 +182,13 @@ def lock_path(settings: Settings, consumer: Consumer) -> Path:
 
 
 def beside_passes(consumer: Consumer) -> Consumer:
-    """The consumer under whose name `verify --against` holds a lock and downloads, beside a pass over this
-    one that may be downloading, too. No consumer of the settings has such a name."""
+    """The consumer under whose name `verify --against` locks and downloads, so that a pass over this one can
+    run at the same time. No consumer in the settings has such a name."""
     return msgspec.structs.replace(consumer, name=f"{consumer.name} verify")
 
 
 def spool_folder(settings: Settings) -> Path:
-    """Where locks and downloads lie: beside the state, on the disk that was chosen to be large enough."""
+    """The folder of locks and downloads: next to the state, on a disk that must be large enough."""
     place = settings.place
     return place.path.parent if isinstance(place, SqlitePlace) else settings.state_dir
 
@@ -199,7 +201,7 @@ def policy(
     now: bool = False,
     keep: bool = False,
 ) -> Policy:
-    """What the settings allow a pass of this mode."""
+    """What a pass of this mode may do, from the settings and options."""
     return Policy(
         mode,
         settings.on_feed_reset,
@@ -214,13 +216,13 @@ def policy(
 
 
 def as_it_holds(state: ConsumerState, settings: Settings, clock: Clock) -> ConsumerState:
-    """The state without a cool-down that holds back no pass with these settings."""
+    """The state, without a cool-down that has no effect with these settings."""
     return state if policy(settings, "sync").cooldown_of(state, clock.now()) else cooldown_ended(state)
 
 
 def _check_folder(folder: Path, settings: Settings) -> None:
-    """A folder that is configured must be there: a typing error is not to start a second database."""
-    with suppress(PermissionError):  # the store says what is closed
+    """A configured folder must exist, so that a typing error does not create a second database."""
+    with suppress(PermissionError):  # the store reports it
         if folder != settings.state_dir and not folder.is_dir():
             raise ConfigurationError(
                 f"store.url: the folder {folder} does not exist", hint=f"mkdir -p {quoted(folder)}"
@@ -232,8 +234,8 @@ def _make_folder(folder: Path) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise StoreUnavailable(
-            f"cannot make the state folder {folder}: {error.strerror}",
-            hint="set state_dir (or CTISYNC_STATE_DIR) to a folder that may be written",
+            f"cannot create the state folder {folder}: {error.strerror}",
+            hint="set state_dir (or CTISYNC_STATE_DIR) to a folder that you can write to",
         ) from error
 
 

@@ -58,7 +58,7 @@ def test_a_bug_is_1_and_asks_for_a_report(ctisync: Ctisync) -> None:
     )
 
     assert ended.returncode == 1
-    assert_two_lines(ended.stderr, "a bug in ctisync", "report what it shows")
+    assert_two_lines(ended.stderr, "a bug in ctisync", "report its output")
     assert "ZeroDivisionError" in ended.stderr
 
 
@@ -66,15 +66,15 @@ def test_a_bug_is_1_and_asks_for_a_report(ctisync: Ctisync) -> None:
     ("arguments", "message", "hint"),
     [
         (["synk"], "No such command 'synk'", "ctisync --help"),
-        (["help", "synk"], "there is no command synk", "ctisync help sync"),
+        (["help", "synk"], "unknown command synk", "ctisync help sync"),
         (["sync", "--foo"], "No such option: --foo", "ctisync sync --help"),
-        (["sync", "-v", "-q"], "-v and -q contradict each other", "ctisync sync -v"),
+        (["sync", "-v", "-q"], "-v and -q cannot be combined", "ctisync sync -v"),
         (["sync", "--log-format", "xml"], "--log-format", "ctisync sync --help"),
-        (["sync", "--consumer", "vd_4.14.4"], "no consumer vd_4.14.4 is", "--consumer vd_1.0.0/vd_4.8.0"),
-        (["init-snapshot", "--offset", "3"], "--offset goes with --from", "--from FILE --offset N"),
+        (["sync", "--consumer", "vd_4.14.4"], "consumer vd_4.14.4 is not", "--consumer vd_1.0.0/vd_4.8.0"),
+        (["init-snapshot", "--offset", "3"], "--offset needs --from", "--from FILE --offset N"),
         (["init-snapshot", "--from", "x", "--offset", "0"], "--offset", "ctisync init-snapshot --help"),
         (["init-snapshot", "--from", "/no/such/file"], "/no/such/file", "--from"),
-        (["status", "--check", "--json"], "contradict each other", "ctisync status --json"),
+        (["status", "--check", "--json"], "cannot be combined", "ctisync status --json"),
     ],
 )  # fmt: skip
 def test_a_command_line_that_makes_no_sense_is_2(
@@ -131,7 +131,7 @@ def test_each_consumer_that_is_named_is_passed_over(ctisync: Ctisync, command: s
     ("environ", "message", "hint"),
     [
         ({"CTISYNC_CTI__URLL": "x"}, "the nearest is CTISYNC_CTI__URL", "rename it to CTISYNC_CTI__URL"),
-        ({"CTISYNC_STORE__URL": "mysql://h"}, "'mysql://h' is no store URL", "sqlite:///relative"),
+        ({"CTISYNC_STORE__URL": "mysql://h"}, "'mysql://h' is not a store URL", "sqlite:///relative"),
         ({"CTISYNC_STORE__URL": "sqlite:////no/such/x.db"}, "/no/such does not exist", "mkdir -p /no/such"),
         ({"CTISYNC_CTI__TOKEN_FILE": "/no/token"}, "cannot read /no/token", "ls -l /no/token"),
     ],
@@ -200,7 +200,7 @@ def test_a_state_folder_that_cannot_be_made_is_7(ctisync: Ctisync) -> None:
     ended = ctisync.run("sync", "-q")
 
     assert ended.returncode == 7
-    assert_two_lines(ended.stderr, "cannot make the state folder", "CTISYNC_STATE_DIR")
+    assert_two_lines(ended.stderr, "cannot create the state folder", "CTISYNC_STATE_DIR")
 
 
 def test_a_folder_that_takes_no_files_is_7(ctisync: Ctisync) -> None:
@@ -256,7 +256,7 @@ def test_a_signal_ends_the_pass_cleanly_with_its_code(
     _, told = running.communicate(timeout=120)
 
     assert running.returncode == code
-    assert told.decode() == f"ctisync: stopped by signal {int(number)}; the next pass goes on from here\n"
+    assert told.decode() == f"ctisync: stopped by signal {int(number)}; the next pass continues from here\n"
     assert ctisync.run("export").stdout == before
     assert ctisync.run("sync", "-q").returncode == 0
 

@@ -158,7 +158,7 @@ def test_at_a_terminal_it_shows_what_goes_and_asks(stored: Ctisync, answer: byte
     code, shown = answered(stored, answer, "forget", "--consumer", NAME)
     assert code == 0
     assert "20 records" in shown
-    assert "Remove all of this for good? [y/N] " in shown
+    assert "Remove all of this permanently? [y/N] " in shown
     assert not is_stored(stored)
 
 
@@ -196,9 +196,7 @@ def test_a_name_that_two_have_is_not_guessed(stored: Ctisync) -> None:
     stored.environ["CTISYNC_CONSUMERS"] = '[{"context": "other", "consumer": "vd_4.8.0"}]'
     ended = stored.run("forget", "--consumer", "vd_4.8.0", "--yes")
     assert ended.returncode == 2
-    assert_two_lines(
-        ended.stderr, f"several consumers are named vd_4.8.0: {NAME}, other/vd_4.8.0", "--consumer"
-    )
+    assert_two_lines(ended.stderr, f"several consumers match vd_4.8.0: {NAME}, other/vd_4.8.0", "--consumer")
     assert stored.run("export", "--consumer", "other/vd_4.8.0").returncode == 10
 
 
@@ -206,4 +204,6 @@ def test_a_name_that_two_have_is_not_guessed(stored: Ctisync) -> None:
 def test_what_is_no_name_is_refused(ctisync: Ctisync, tmp_path: Path, name: str) -> None:
     ended = ctisync.run("forget", "--consumer", name, "--yes")
     assert ended.returncode == 2
-    assert_two_lines(ended.stderr, "is no name of a context or consumer", f"ctisync forget --consumer {NAME}")
+    assert_two_lines(
+        ended.stderr, "is not a valid context or consumer name", f"ctisync forget --consumer {NAME}"
+    )

@@ -100,7 +100,7 @@ def test_a_home_that_there_is_not_in_a_name_that_was_given_is_a_wrong_name(ctisy
     for command in (["init-snapshot", "--from"], ["demo", "--keep"]):
         ended = ctisync.run(*command, "~nobody-of-this-name/given.zip")
         assert ended.returncode == 2
-        assert_two_lines(ended.stderr, f"{command[1]}: ~nobody-of-this-name", "write the whole path")
+        assert_two_lines(ended.stderr, f"{command[1]}: ~nobody-of-this-name", "write the absolute path")
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])

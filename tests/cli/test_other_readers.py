@@ -374,7 +374,7 @@ def test_a_lock_file_that_may_not_be_read_is_told_as_what_it_is(reader: Reader) 
     assert "pass of another user" not in audited.out
     assert "writer-at-work" not in audited.out
     examined = reader.run("doctor")
-    assert f"a pass cannot use {lock}: it is the file of another user (0)" in examined.out
+    assert f"a pass cannot use {lock}: it belongs to another user (0)" in examined.out
     assert "held by" not in examined.out
 
 

@@ -263,7 +263,7 @@ def test_a_result_that_cannot_be_written_is_told(ctisync: Ctisync, command: list
     assert running.returncode == 2
     message, _, hint = told.partition(b"\n")
     assert message == b"ctisync: cannot write to standard output: No space left on device"
-    assert hint == b"  try: let it lead to where there is room\n"
+    assert hint == b"  try: redirect it to a disk with free space\n"
 
 
 @pytest.mark.usefixtures("feed")

@@ -31,7 +31,7 @@ def test_a_pass_refuses_a_database_in_a_folder_that_others_may_write_to(
     ended = ctisync.run(command, "-q", CTISYNC_STORE__URL=f"sqlite:///{shared}/ctisync.db")
 
     assert ended.returncode == 3
-    assert_two_lines(ended.stderr, f"others may write to {shared} ({_mode(shared)})", "set store.url")
+    assert_two_lines(ended.stderr, f"other users can write to {shared} ({_mode(shared)})", "set store.url")
     assert feed.requests == []
     assert list(shared.iterdir()) == []
 

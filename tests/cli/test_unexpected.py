@@ -76,7 +76,7 @@ def test_a_bug_silences_no_alarm_and_stops_no_other_consumer(
     assert ended.returncode == BUG
     message, hint = ended.stderr.splitlines()
     assert message.startswith("ctisync: vd_1.0.0/broken: a bug in ctisync ")
-    assert hint == "  try: the same command with -v, and report what it shows"
+    assert hint == "  try: run the same command with -v, and report its output"
     failed, good = told_of(told)
     assert (failed["HOOK_REASON"], failed["HOOK_EXIT_CODE"]) == ("error", "1")
     assert failed["HOOK_OUTCOME"] == "unexpected"

@@ -100,7 +100,7 @@ def test_an_expired_certificate(part: str, authority: trustme.CA, ca_file: Path,
     with served(issued) as port:
         error = ended(part, f"https://localhost:{port}", tmp_path, ca_file=ca_file)
         assert error.message == f"the certificate of https://localhost:{port} has expired"
-        shown = typed(str(error.hint).partition("look: ")[2])
+        shown = typed(str(error.hint).partition("to print it: ")[2])
     assert "notAfter=" in shown, "the hint is typed as it stands"
 
 
@@ -120,8 +120,8 @@ def test_a_certificate_from_a_foreign_authority(
     with served(trustme.CA().issue_cert("localhost")) as port:
         given = {"ca_file": ca_file} if known else {}
         error = ended(part, f"https://localhost:{port}", tmp_path, **given)
-    other = f"the one in {ca_file}" if known else "the system's"
-    said = f"the certificate of https://localhost:{port} is from another authority than {other}"
+    trusted = f"not the one in {ca_file}" if known else "not trusted by the system"
+    said = f"the authority of the certificate of https://localhost:{port} is {trusted}"
     assert error.message == said
     assert f"set {part}.ca_file to" in str(error.hint)
 
@@ -132,8 +132,8 @@ def test_a_wrong_host_name(part: str, authority: trustme.CA, ca_file: Path, tmp_
         error = ended(part, f"https://localhost:{port}", tmp_path, ca_file=ca_file)
         said = f"the certificate of https://localhost:{port} is for other names than localhost"
         assert error.message == said
-        assert f"write a name of it into {part}.url" in str(error.hint)
-        shown = typed(str(error.hint).partition("look: ")[2])
+        assert f"use one of its names in {part}.url" in str(error.hint)
+        shown = typed(str(error.hint).partition("to print it: ")[2])
     assert "DNS:indexer.example" in shown
 
 
@@ -143,8 +143,8 @@ def test_plain_http_to_a_port_with_tls(
 ) -> None:
     with served(authority.issue_cert("localhost")) as port:
         error = ended(part, f"http://localhost:{port}", tmp_path, ca_file=ca_file)
-    assert error.message == f"localhost:{port} speaks TLS, and {part}.url begins with http://"
-    assert error.hint == f"write https://localhost:{port} in {part}.url"
+    assert error.message == f"localhost:{port} uses TLS, but {part}.url begins with http://"
+    assert error.hint == f"set {part}.url to https://localhost:{port}"
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -152,8 +152,8 @@ def test_https_to_a_port_without_tls(part: str, ca_file: Path, tmp_path: Path) -
     with door(None) as plain:
         port = plain.url.rpartition(":")[2]
         error = ended(part, f"https://localhost:{port}", tmp_path, ca_file=ca_file)
-    assert error.message == f"localhost:{port} speaks no TLS, and {part}.url begins with https://"
-    assert f"write http://localhost:{port} in {part}.url" in str(error.hint)
+    assert error.message == f"localhost:{port} does not use TLS, but {part}.url begins with https://"
+    assert f"set {part}.url to http://localhost:{port}" in str(error.hint)
 
 
 @pytest.mark.parametrize("part", WITH_CERTIFICATE)
@@ -173,11 +173,11 @@ def test_a_client_certificate_that_is_wanted_or_not_taken(
             for pair in (foreign, expired)
         )
     # Whether the alert arrives before the connection ends is the network's to decide.
-    assert re.fullmatch(rf"{url} (ends .*)?wants a client certificate", wanted.message)
+    assert re.fullmatch(rf"{url} (closes .*)?requires a client certificate", wanted.message)
     assert f"set {part}.client_cert and {part}.client_key" in str(wanted.hint)
     for error, pair in ((refused, foreign), (late, expired)):
         assert re.match(
-            rf"{url} (ends .*)?does not take the client certificate {pair.certificate}", error.message
+            rf"{url} (closes .*)?refuses the client certificate {pair.certificate}", error.message
         )
         assert re.search(rf"openssl x509 -noout .*-dates -in {pair.certificate}", str(error.hint))
 
@@ -204,7 +204,7 @@ def test_a_file_that_holds_something_else(part: str, setting: str, tmp_path: Pat
     pair = Authority(tmp_path).issue("ctisync")
     nonsense = tmp_path / "nonsense.pem"
     nonsense.write_text("nonsense")
-    why = "it holds no private key in PEM" if setting == "client_key" else "it holds no certificate in PEM"
+    why = "it holds no private key in PEM" if setting == "client_key" else "it contains no PEM certificate"
     given: dict[str, Path] = {setting: nonsense}
     if setting != "ca_file":
         given = {"client_cert": pair.certificate, "client_key": pair.key, setting: nonsense}
@@ -239,7 +239,7 @@ def test_a_key_that_the_user_may_not_read(tmp_path: Path) -> None:
     pair = Authority(tmp_path).issue("ctisync")
     said, hint = subprocess.check_output([sys.executable, "-c", UNREADABLE, pair.key], text=True).splitlines()
     assert said == f"store.client_key: cannot read {pair.key}: Permission denied"
-    placed = f"{pair.key} /etc/ctisync/{pair.key.name}; then name that file"
+    placed = f"{pair.key} /etc/ctisync/{pair.key.name}; then set the path of that file"
     assert hint == f"sudo install -D -m 400 -o 65534 {placed}"
 
 

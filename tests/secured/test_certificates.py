@@ -46,7 +46,7 @@ def test_a_client_certificate_of_another_authority_is_named(ctisync: Ctisync, no
     ctisync.environ = shown(ctisync, stranger)
     ended = ctisync.run("sync", "-q")
     assert ended.returncode == 3
-    assert f"take the client certificate {stranger.certificate}" in ended.stderr
+    assert f"refuses the client certificate {stranger.certificate}" in ended.stderr
     assert f"openssl x509 -noout -issuer -dates -in {stranger.certificate}" in ended.stderr
 
 
@@ -64,5 +64,5 @@ def test_plain_http_to_the_node_says_https(ctisync: Ctisync, node: SecuredNode) 
     ctisync.environ["CTISYNC_STORE__URL"] = node.url.replace("https:", "http:")
     ended = ctisync.run("sync", "-q")
     assert ended.returncode == 3
-    assert "speaks TLS, and store.url begins with http://" in ended.stderr
-    assert f"write {node.url} in store.url" in ended.stderr
+    assert "uses TLS, but store.url begins with http://" in ended.stderr
+    assert f"set store.url to {node.url}" in ended.stderr

@@ -21,7 +21,7 @@ RETRY = {"Retry-After": "50"}
 
 
 def assert_stopped(
-    ended: Ended, number: signal.Signals, then: str = "; the next pass goes on from here"
+    ended: Ended, number: signal.Signals, then: str = "; the next pass continues from here"
 ) -> None:
     assert ended.told == f"ctisync: stopped by signal {number:d}{then}\n"
     assert ended.code == 128 + number
@@ -29,9 +29,9 @@ def assert_stopped(
 
 
 def assert_ended_at_once(
-    ended: Ended, number: signal.Signals, then: str = "the next pass goes on from here"
+    ended: Ended, number: signal.Signals, then: str = "the next pass continues from here"
 ) -> None:
-    told = f"ctisync: stopped by signal {number:d}; {then}; it was ended at once\n"
+    told = f"ctisync: stopped by signal {number:d}; {then}; stopped at once\n"
     assert (ended.told, ended.code) == (told, 128 + number)
     assert ended.seconds <= PROMISED
 
@@ -231,7 +231,7 @@ def test_the_two_signals_of_timeout_are_one(opensearch: OpenSearchPasses) -> Non
     awaited(lambda: opensearch.feed.asked("changes"))
     _, told = running.communicate(timeout=120)
 
-    assert told.decode().count("ctisync: stopped by signal 15; the next pass goes on from here\n") == 1
+    assert told.decode().count("ctisync: stopped by signal 15; the next pass continues from here\n") == 1
     assert "at once" not in told.decode()
     assert opensearch.lease() is None
     assert_goes_on(opensearch)
@@ -266,8 +266,8 @@ def test_an_init_snapshot_that_was_stopped_is_done_by_the_next_sync(
     ended = stopped(download_under_way(sqlite, "init-snapshot", "-q"), number)
     if number == INT:
         assert ended.told == (
-            "ctisync: stopped by signal 2; the next ctisync sync goes on to initialise vd_1.0.0/vd_4.8.0, or "
-            "gives that up with --keep\n"
+            "ctisync: stopped by signal 2; the next ctisync sync continues the initialisation of "
+            "vd_1.0.0/vd_4.8.0; --keep cancels it\n"
         )
     waiting = sqlite.run("status").stdout
     assert "a new initialisation" in waiting

@@ -27,7 +27,7 @@ LOOKED = ("ctisync.db-wal", "ctisync.db-shm")
 LATE: Final = re.compile(r"\S+ warning history-not-written .*Read timed out\. \(read timeout=[01]\.\d+\).*\n")
 """On a busy machine the seconds for the way out may be over when the history's turn comes, which is last."""
 
-STORED: Final = r"the next ctisync sync goes on to initialise \S+, or gives that up with --keep"
+STORED: Final = r"the next ctisync sync continues the initialisation of \S+; --keep cancels it"
 """What an init-snapshot says when it is stored that it is asked for."""
 
 

@@ -26,7 +26,6 @@ MORE_THAN_ONE: Final = {
     "len(pointed_at)": "the same",
     "listed": "of the nodes that are listed, some are not heard of",
     "times": "told when it is more than one",
-    "count": "`times` tells 0 and 1 in other words",
     "minutes:,": "more than one: a clock that is off by less is right",
     "state.owed.attempts": "less than 0",
     "state.behind": "as status --check has it",

@@ -70,7 +70,7 @@ def test_a_cve_is_told_by_what_people_ask_first() -> None:
 
 def test_another_kind_of_record_says_what_it_holds_and_how_to_see_it() -> None:
     text = show.as_text(line("TID-0039", 7, b'{"action":"x","target":{}}'))
-    assert "  holds        action, target\n" in text
+    assert "  fields       action, target\n" in text
     assert "ctisync show TID-0039 --json" in text
 
 

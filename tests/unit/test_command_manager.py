@@ -80,7 +80,7 @@ def test_the_stand_in_refuses_a_number_as_the_plugin_does() -> None:
         (500, "answered 500"),
         ("reset", "commands: "),
         ("stall", "commands: "),
-        ("drip", "no whole answer within 0.5 s"),
+        ("drip", "no complete answer within 0.5 s"),
         ("html", "answered 200, with: <html>Sign in</html>"),
         ("error-body", "illegal_argument_exception"),
         ("redirect", "answered 307"),
@@ -207,6 +207,6 @@ def test_a_look_hands_back_nothing_that_the_server_gave(manager: CommandManagerS
 def test_a_look_refuses_a_certificate_that_nobody_vouches_for(manager: CommandManagerStandIn) -> None:
     with tls_proxy(manager.url, trustme.CA().issue_cert("localhost")) as proxy:
         found = looked(f"https://localhost:{proxy.port}")
-    assert (found.health, "another authority" in found.said) == ("failed", True)
+    assert (found.health, "the authority of the certificate" in found.said) == ("failed", True)
     assert "ca_file" in str(found.hint)
     assert manager.looks == []

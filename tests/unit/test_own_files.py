@@ -16,8 +16,8 @@ FLAGS = {"read": os.O_RDONLY, "write": os.O_WRONLY | os.O_CREAT, "append": os.O_
 PLANTED = {
     "it is a symbolic link": odd_files.link,
     "it has 2 names": odd_files.hard_link,
-    "it is no regular file": odd_files.pipe,
-    "s a directory|no regular file": odd_files.folder,
+    "it is not a regular file": odd_files.pipe,
+    "s a directory|not a regular file": odd_files.folder,
 }
 
 

@@ -135,10 +135,12 @@ def test_a_signal_is_answered_with_what_the_next_pass_will_do() -> None:
     made = Draft(CONSUMER, "init-snapshot", pass_id="abc", began_at=NOW, began=0.0)
     assert made.after_stop == "run the same command again"
     made.stands(msgspec.structs.replace(STATE, asked=Asked(CONSUMER, NOW)), commands=True)
-    assert made.after_stop.startswith("the next ctisync sync goes on to initialise vd_1.0.0/vd_4.8.0")
+    assert made.after_stop.startswith(
+        "the next ctisync sync continues the initialisation of vd_1.0.0/vd_4.8.0"
+    )
     made.initialised(3, 40)
     made.stands(STATE, commands=True)
-    assert made.after_stop == "the next pass goes on from here"
+    assert made.after_stop == "the next pass continues from here"
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def test_no_lock_is_taken_in_a_folder_that_others_may_write_to(tmp_path: Path, s
     folder.chmod(0o775)
     found = settings(tmp_path, CTISYNC_STORE__URL=store.format(folder))
     with (
-        pytest.raises(ConfigurationError, match="others may write") as caught,
+        pytest.raises(ConfigurationError, match="other users can write") as caught,
         consumer_lock(found, Consumer(), SystemClock(), "test"),
     ):
         pass
@@ -115,7 +115,7 @@ def test_the_lock_for_a_server_lies_in_the_state_folder(tmp_path: Path) -> None:
 def test_a_state_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("")
     with (
-        pytest.raises(StoreUnavailable, match="cannot make the state folder"),
+        pytest.raises(StoreUnavailable, match="cannot create the state folder"),
         consumer_lock(settings(tmp_path), Consumer(), SystemClock(), "test"),
     ):
         pass

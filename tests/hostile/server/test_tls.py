@@ -13,7 +13,9 @@ from tests.hostile.server.passes import Case, Outcome, Passes, at_once
 from tests.hostile.server.raw_server import RawServer, Script
 
 NO_TLS: Final = End(
-    3, r"speaks no TLS, and cti\.url begins with https://", "or, on a network of your own, write http://"
+    3,
+    r"does not use TLS, but cti\.url begins with https://",
+    "or, in a private network, set cti.url to http://",
 )
 RECORD: Final = b"\x16\x03\x03\x40\x00"
 """A handshake record of 16 KiB begins."""

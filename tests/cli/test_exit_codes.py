@@ -164,7 +164,7 @@ def test_another_pass_at_work_is_4_and_is_named(ctisync: Ctisync, feed: FeedSimu
 
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (4, "", ""), "cron mails each line"
     assert ended.returncode == 4
-    assert_two_lines(ended.stderr, f"ctisync sync, process {os.getpid()}, since", "wait for it")
+    assert_two_lines(ended.stderr, f"ctisync sync, process {os.getpid()}, since", "wait until it ends")
     assert len(feed.requests) == before
 
 

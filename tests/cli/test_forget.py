@@ -98,7 +98,7 @@ def test_what_a_verify_downloads_now_is_not_taken_away_from_it(stored: Ctisync) 
     with host_lock(part.with_name(f"{part.name[:-22]}.lock"), SystemClock(), "ctisync verify --against"):
         ended = stored.run("forget", "--consumer", NAME, "--yes")
         assert ended.returncode == 4
-        assert_two_lines(ended.stderr, "another pass is running: ctisync verify --against", "wait for it")
+        assert_two_lines(ended.stderr, "another pass is running: ctisync verify --against", "wait until it ends")
     assert part.exists()
     assert is_stored(stored)
 
@@ -147,7 +147,7 @@ def test_what_is_gone_or_never_was_is_no_error_and_leaves_no_file(ctisync: Ctisy
 def test_without_a_terminal_it_removes_nothing_unless_told_to(stored: Ctisync) -> None:
     ended = stored.run("forget", "--consumer", Consumer().name)
     assert ended.returncode == 2
-    assert_two_lines(ended.stderr, "no terminal to ask at", f"ctisync forget --consumer {NAME} --yes")
+    assert_two_lines(ended.stderr, "needs a terminal to ask", f"ctisync forget --consumer {NAME} --yes")
     assert is_stored(stored)
     assert stored.run(*ended.stderr.partition("try: ctisync ")[2].split()).returncode == 0
     assert not is_stored(stored)
@@ -180,7 +180,7 @@ def test_while_a_pass_is_at_work_it_is_refused(ctisync: Ctisync, feed: FeedSimul
         for how in ([], ["--yes"]):
             ended = ctisync.run("forget", "--consumer", NAME, *how)
             assert ended.returncode == 4
-            assert_two_lines(ended.stderr, "another pass is running: ctisync sync", "wait for it")
+            assert_two_lines(ended.stderr, "another pass is running: ctisync sync", "wait until it ends")
         assert ctisync.run("forget", "--consumer", NAME, "--dry-run").returncode == 0
     assert is_stored(ctisync) is not is_empty
 

@@ -51,9 +51,7 @@ def test_a_pass_inside_a_cooldown_asks_nothing_and_says_until_when(
     ended = cooling.run(command, "-q")
 
     assert ended.returncode == 5
-    assert_two_lines(
-        ended.stderr, "vd_1.0.0/vd_4.8.0: the feed is not asked before 20", "--tolerate-cooldown"
-    )
+    assert_two_lines(ended.stderr, "vd_1.0.0/vd_4.8.0: cool-down of the feed until 20", "--tolerate-cooldown")
     assert "answers 429" in ended.stderr
     assert f"or at once: ctisync {command} --now" in ended.stderr
     assert feed.requests == []
@@ -131,7 +129,7 @@ def test_a_spent_budget_is_remembered_unless_the_setting_says_no(
     feed.requests.clear()
     ended = ctisync.run("sync", "-q", CTISYNC_CTI__COOLDOWN="600")
     assert ended.returncode == 5
-    assert "not asked before" in ended.stderr
+    assert "cool-down of the feed until" in ended.stderr
     assert feed.requests == []
 
 
@@ -172,7 +170,7 @@ def test_a_feed_beyond_a_limit_is_told_with_the_setting_and_the_content_stays(
     ("setting", "value", "reason"),
     [
         ("PATCH_OPERATIONS", "1", "2 operations, more than 1"),
-        ("PATCH_COPIED_BYTES", "1", "the copies have grown too large"),
+        ("PATCH_COPIED_BYTES", "1", "the copies are larger than"),
         ("LINE_BYTES", "10", "more than limits.line_bytes"),
     ],
 )

@@ -81,7 +81,7 @@ def test_without_a_number_the_highest_line_counts_on_a_pipe_too(ctisync: Ctisync
     ("content", "environ", "said"),
     [
         (b"", {}, b"standard input: the snapshot is empty"),
-        (b"nonsense\n", {}, b"standard input: line 1 of the snapshot is no record"),
+        (b"nonsense\n", {}, b"standard input: line 1 of the snapshot is not a record"),
         (gzip.compress(CONTENT)[:-9], {}, b"standard input: the snapshot's gzip is incomplete"),
         (CONTENT, {"CTISYNC_LIMITS__SNAPSHOT_BYTES": "1000"}, b"limits.snapshot_bytes"),
     ],

@@ -109,7 +109,7 @@ def test_one_check_that_fails_hides_no_other(ctisync: Ctisync, stored: FeedSimul
     failed = {name for name, check in found.items() if check["health"] == "failed"}
     assert failed == {"feed", "store", "lock", "command-manager"}
     assert {"versions", "settings", "folder", "disk", "sqlite"} <= found.keys()
-    assert "no SQLite database" in found["store"]["said"]
+    assert "not an SQLite database" in found["store"]["said"]
 
 
 def test_settings_that_cannot_be_used_are_told_and_unknown_to_monitoring(ctisync: Ctisync) -> None:

@@ -51,7 +51,7 @@ def test_before_the_first_pass_it_tells_the_snapshots_offset_and_size(
         "  ask the feed, which is at offset 1,027",
         f"  load the snapshot of offset 1,020, of {len(file.body):,} B: nothing is stored yet",
         "  apply the changes of 7 offsets, 1,021 to 1,027",
-        "  end with exit code 0: content stands at the feed's last offset 1027",
+        "  end with exit code 0: the content is at the feed's last offset 1027",
     ]
     assert not ctisync.database.parent.exists()
 
@@ -130,7 +130,8 @@ def test_a_file_that_is_here_is_looked_into(ctisync: Ctisync, feed: FeedSimulato
     ended = ctisync.run("init-snapshot", "--from", str(path), "--dry-run", "-q")
     assert ended.returncode == 0
     assert (
-        f"load the snapshot of offset 20, of {len(file.body):,} B: asked for by the operator" in ended.stdout
+        f"load the snapshot of offset 20, of {len(file.body):,} B: requested with init-snapshot"
+        in ended.stdout
     )
     assert path.exists()
     assert not ctisync.database.parent.exists()

@@ -98,7 +98,9 @@ def test_what_a_verify_downloads_now_is_not_taken_away_from_it(stored: Ctisync) 
     with host_lock(part.with_name(f"{part.name[:-22]}.lock"), SystemClock(), "ctisync verify --against"):
         ended = stored.run("forget", "--consumer", NAME, "--yes")
         assert ended.returncode == 4
-        assert_two_lines(ended.stderr, "another pass is running: ctisync verify --against", "wait until it ends")
+        assert_two_lines(
+            ended.stderr, "another pass is running: ctisync verify --against", "wait until it ends"
+        )
     assert part.exists()
     assert is_stored(stored)
 

@@ -37,5 +37,5 @@ def test_where_a_snapshot_is_wanted_such_a_link_is_refused_in_a_line(
     feed.info |= {"last_snapshot_link": link, "last_snapshot_offset": feed.history.last_offset}
     ended = ctisync.run("sync", "-q")
     assert ended.returncode == 6
-    assert "no http(s) address" in ended.stderr
+    assert "not an http(s) address" in ended.stderr
     assert len(ended.stderr) < 1000

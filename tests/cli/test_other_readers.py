@@ -224,7 +224,7 @@ def typed(reader: Reader) -> Callable[[str], None]:
     """Does what a hint says, as the owner."""
 
     def run(said: str) -> None:
-        command = said.partition("as the owner of it: ")[2].strip()
+        command = said.partition("as its owner: ")[2].strip()
         assert command.startswith("chmod "), said
         subprocess.run(command, shell=True, check=True)  # noqa: S602  # what a person types
 
@@ -259,7 +259,7 @@ def test_a_folder_that_systemd_keeps_for_itself_is_not_to_be_opened(
     reader.folder.parent.chmod(0o700)
     ended = reader.run("status")
     assert ended.code == 3
-    assert "run this as root: systemd keeps" in ended.err
+    assert "run this as root: only root may enter" in ended.err
     assert "chmod" not in ended.err
 
 
@@ -292,7 +292,7 @@ def test_a_log_without_its_index_is_for_the_owner_to_open(reader: Reader) -> Non
 
     assert ended.code == 3
     assert str(reader.beside("-wal")) in ended.err
-    assert "as the owner of it: ctisync status" in ended.err
+    assert "as its owner: ctisync status" in ended.err
     assert main(["status"]) == 0
     assert_all_read(reader)
 
@@ -306,7 +306,7 @@ def test_a_file_of_an_older_ctisync_is_for_the_owner_to_take_over(reader: Reader
     ended = reader.run("status")
     assert ended.code == 3
     assert "an older ctisync" in ended.err
-    assert "as the owner of it: ctisync status" in ended.err
+    assert "as its owner: ctisync status" in ended.err
     assert main(["status"]) == 0
     assert_all_read(reader)
 
@@ -319,7 +319,7 @@ def test_what_is_written_over_while_it_is_read_is_not_taken_for_a_content(reader
         lines = store.export(Consumer())
         next(lines)
     passes.initialise(SqliteStore(reader.database, SystemClock()), Consumer(), made_up(40), 60)
-    with as_nobody(), pytest.raises(Exception, match="was written to while it was read") as told:
+    with as_nobody(), pytest.raises(Exception, match="a pass started and wrote to") as told:
         list(lines)
     assert told.value.exit_code == 7  # type: ignore[attr-defined]
     assert_all_read_count(reader, 40)

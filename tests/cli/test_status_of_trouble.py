@@ -70,7 +70,7 @@ def test_a_file_that_its_owner_cannot_write_is_critical(ctisync: Ctisync, which:
             os.chown(each, 4711, -1)
     path.chmod(0o400 if which == "file" else 0o500)
     try:
-        assert_no_pass_can_write(ctisync, "can be read and not written")
+        assert_no_pass_can_write(ctisync, "can be read but not written")
     finally:
         path.chmod(0o700)
 

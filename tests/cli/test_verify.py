@@ -228,7 +228,7 @@ def test_a_snapshot_that_is_none_is_refused_by_its_name_and_nothing_is_judged(
 
     ended = ctisync.run("verify", "--against", str(tmp_path / "none.zip"))
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert "give --against a file" in ended.stderr
+    assert "pass a readable file or an address to --against" in ended.stderr
 
 
 TWO = json.dumps([{"context": "vd_1.0.0", "consumer": name, "index": name} for name in ("one", "two")])
@@ -280,6 +280,6 @@ def test_a_consumer_that_cannot_be_audited_hides_no_finding_about_another(ctisyn
     for consumers in (both, both[::-1]):
         ended = ctisync.run("verify", CTISYNC_CONSUMERS=json.dumps(consumers))
         assert ended.returncode == 7
-        assert "holds a state that cannot be read" in ended.stderr
+        assert "contains a state that cannot be read" in ended.stderr
         assert "vd_1.0.0/vd_4.8.0" in ended.stdout
         assert "record-mislabelled   CVE-2002-10002" in ended.stdout

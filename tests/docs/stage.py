@@ -46,7 +46,7 @@ VARIABLE: Final = {
     r"-[0-9a-f]{12}-\d{14}-[0-9a-f]{8}": "-GENERATION",
     r"\[[\w-]+/[\w-]{22}\]": "[INDEX/UUID]",
     r"after \d+ (?:try|tries) \(cti\.retry_budget is \d+ s\)": "after N tries (cti.retry_budget is N s)",
-    r"and so after \d+ tries": "and so after N tries",
+    r"\(after \d+ tries\)": "(after N tries)",
     r"\d+ (MiB|bytes)\b": r"N \1",
     r"[\d,]+ as wazuh-cve": "N as wazuh-cve",
     r"[\d,]+ records?\b": "N records",

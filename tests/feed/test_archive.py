@@ -166,14 +166,14 @@ def test_a_record_above_the_snapshots_offset_is_refused(
         pytest.param(BOM, "is empty", id="BOM alone"),
         pytest.param(b"<!DOCTYPE html><html>", "HTML", id="HTML"),
         pytest.param(b"\n  <html>", "HTML", id="HTML after blanks"),
-        pytest.param(b"[]", "no record", id="empty array"),
-        pytest.param(b'[{"name":"x"', "cut off", id="cut array"),
-        pytest.param(_array([line("x", 1)])[:-2], "cut off", id="array without its end"),
+        pytest.param(b"[]", "no records", id="empty array"),
+        pytest.param(b'[{"name":"x"', "truncated", id="cut array"),
+        pytest.param(_array([line("x", 1)])[:-2], "truncated", id="array without its end"),
         pytest.param(_array([line("x", 1)]) + b"x", "damaged", id="array and more"),
         pytest.param(b"\x1f\x8b\x08", "gzip is incomplete", id="cut gzip"),
         pytest.param(zipped({MEMBER: b""}), "is empty", id="empty member"),
         pytest.param(zipped({MEMBER: b"<html>"}), "HTML", id="ZIP of HTML"),
-        pytest.param(zipped({}), "holds 0", id="empty ZIP"),
+        pytest.param(zipped({}), "has 0", id="empty ZIP"),
         pytest.param(zipped({MEMBER: _ndjson([line("x", 1)])})[:-30], "truncated", id="cut ZIP"),
         pytest.param(b"PK", "truncated", id="PK alone"),
         pytest.param(patched(_ndjson([line("x", 1)]), crc=7), "CRC", id="wrong CRC"),
@@ -307,5 +307,5 @@ def test_a_downloaded_file_that_has_gone_is_the_stores_failure(tmp_path: Path) -
 def test_a_given_snapshot_that_stands_for_offset_0_is_refused(tmp_path: Path, name: str, offset: int) -> None:
     """To any later pass a content at offset 0 is none: it would be loaded anew."""
     file = _given(tmp_path, _ndjson([line("CVE-1", offset)]), name)
-    with pytest.raises(SnapshotRefused, match="offset 0"):
+    with pytest.raises(SnapshotRefused, match="offset is 0"):
         given_offset(file, name)

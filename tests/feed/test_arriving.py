@@ -181,7 +181,7 @@ DAMAGED: dict[str, tuple[bytes, str]] = {
     "a wrong packed size": (patched(CONTENT, packed=5), "the packed size of"),
     "no directory": (zipped({MEMBER: CONTENT})[:-60], "no usable directory"),
     "the end is missing": (zipped({MEMBER: CONTENT})[:-5000], "truncated"),
-    "two contents": (zipped({MEMBER: CONTENT, "b.json": CONTENT}), "holds 2"),
+    "two contents": (zipped({MEMBER: CONTENT, "b.json": CONTENT}), "has 2"),
     "an encrypted one": (patched(CONTENT, flags=1), "encrypted"),
     "garbage": (b"PK\x03\x04" + bytes(1000), "truncated or damaged"),
 }
@@ -239,7 +239,7 @@ def test_the_room_for_the_rest_of_the_download_is_not_counted_as_room_for_record
 ) -> None:
     body = len(served(sim).body)
     room = max(len(CONTENT), 6 * body) + body
-    with pytest.raises(StoreUnavailable, match="beside 1 MiB that are still to be downloaded") as caught:
+    with pytest.raises(StoreUnavailable, match="plus 1 MiB still to download") as caught:
         _open(make_feed(room=FreeDiskSpace("/data", lambda: room - 1)), large)
     assert "df -h /data" in str(caught.value.hint)
     assert spooled(tmp_path) == [".json", ".part"]

@@ -244,9 +244,9 @@ def test_the_end_that_the_server_told_first_is_the_end_of_the_file(
     part.with_suffix(".json").write_text(json.dumps({"link": "x", "etag": '"a"', "size": None}))
     taken = download.Download(part, "x", None, 100, KeptLog(), nothing, nothing)
     first = {"etag": '"a"', "content-range": "bytes 4-8/9"}
-    with pytest.raises(Again, match="cut off after 6 of 9"):
+    with pytest.raises(Again, match="stopped after 6 of 9"):
         list(taken.take(FeedReply("x", 206, first, "", iter([b"ne"]))))
-    with pytest.raises(Again, match="does not fit what is here"):
+    with pytest.raises(Again, match="does not fit the download"):
         list(taken.take(FeedReply("x", status, {"etag": '"a"', "content-range": says}, "", iter([b"!"]))))
 
 
@@ -258,7 +258,7 @@ def test_a_part_is_no_answer_to_who_asks_for_the_whole(tmp_path: Path, status: i
     part.with_suffix(".json").write_text(json.dumps({"link": "x", "etag": '"a"', "size": 4}))
     taken = download.Download(part, "x", None, 100, KeptLog(), nothing, nothing)
     assert "Range" not in taken.question()
-    with pytest.raises(SnapshotRefused, match="although the whole snapshot was asked for"):
+    with pytest.raises(SnapshotRefused, match="to a request for the whole snapshot"):
         list(taken.take(FeedReply("x", status, {"content-range": says}, "", iter(()))))
 
 

@@ -55,7 +55,7 @@ def test_a_file_that_cannot_be_removed_does_not_hide_how_the_load_ended(
     file.path.unlink()
     file.path.mkdir()
     file.discard()
-    with pytest.raises(StoreUnavailable, match="cannot be kept"):
+    with pytest.raises(StoreUnavailable, match="cannot store the snapshot"):
         feed.tidy()
 
 
@@ -162,7 +162,7 @@ def test_a_folder_that_cannot_be_made_is_the_stores_failure(
     make_feed: MakeFeed, snapshot: Snapshot, tmp_path: Path
 ) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(StoreUnavailable, match="cannot be kept in"):
+    with pytest.raises(StoreUnavailable, match="cannot store the snapshot in"):
         make_feed(lock=tmp_path / "file" / "spool" / "x.lock").fetch_snapshot(snapshot, None, nothing)
 
 

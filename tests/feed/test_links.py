@@ -100,7 +100,7 @@ def test_a_refusal_names_the_host_and_the_setting_that_would_allow_it(url: str, 
     with pytest.raises(SnapshotRefused) as caught:
         Reach(BASE).check(url)
     assert f"leads to {entry}," in caught.value.message
-    assert caught.value.hint == f'if that is right, set cti.allowed_hosts = ["{entry}"]'
+    assert caught.value.hint == f'if this is expected, set cti.allowed_hosts = ["{entry}"]'
     assert "canary" not in str(caught.value)
     Reach(BASE, [entry]).check(url)
 
@@ -306,7 +306,7 @@ def test_a_connection_that_nothing_was_seen_of_gets_no_byte(
     transport = _transport(clock)
     with _listening() as inside:
         place = _place(inside, "localhost")
-        with pytest.raises(ConfigurationError, match="does not see which address"):
+        with pytest.raises(ConfigurationError, match="cannot check the address"):
             _ask(transport, f"http://{place}/x", Reach(BASE, [place]))
         connection, _ = inside.accept()
         with connection:
@@ -325,7 +325,7 @@ def test_an_answer_over_a_connection_that_nothing_was_seen_of_is_not_believed(
     if known:
         feed.consumer_info()
     rename(monkeypatch, ".", "_")
-    with pytest.raises(ConfigurationError, match="does not see which address"):
+    with pytest.raises(ConfigurationError, match="cannot check the address"):
         feed.fetch_snapshot(Snapshot(link, 1005), None, nothing)
 
 
@@ -334,7 +334,7 @@ def test_the_api_is_asked_over_no_connection_whose_time_nothing_bounds(
 ) -> None:
     """What is seen of a connection also says how long its server may drip."""
     rename(monkeypatch, "connect_tcp", "dial")
-    with pytest.raises(ConfigurationError, match="does not see which address"):
+    with pytest.raises(ConfigurationError, match="cannot check the address"):
         make_feed().consumer_info()
     assert sim.requests == []
 

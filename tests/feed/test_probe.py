@@ -87,7 +87,7 @@ def test_a_date_that_is_none_is_no_reason_to_say_anything(
 HOSTILE: dict[str, tuple[failures.Failure, str, str]] = {
     "a page in HTML": (
         failures.html(),
-        "is no JSON",
+        "is not JSON",
         "sign-in page",
     ),
     "401": (failures.status(401), "401", "cti.token"),
@@ -135,7 +135,7 @@ def test_nobody_there_has_failed(make_feed: MakeFeed) -> None:
 @pytest.mark.parametrize(
     ("arrange", "health", "said"),
     [
-        (lambda sim: sim.info.update(last_snapshot_link=ABSENT), "warning", "offers none"),
+        (lambda sim: sim.info.update(last_snapshot_link=ABSENT), "warning", "offers no snapshot"),
         (lambda sim: sim.files.clear(), "failed", "404"),
         (lambda sim: sim.fail("snapshot", failures.status(503)), "failed", "503"),
         (

@@ -56,8 +56,8 @@ def test_a_reply_of_a_million_empty_lists_is_refused_before_it_fills_the_memory(
 @pytest.mark.parametrize(
     ("limits", "told"),
     [
-        (Limits(json_values=100), r"more than 100 values, which limits\.json_values is"),
-        (Limits(reply_bytes=2000), r"larger than 2000 bytes, which limits\.reply_bytes is"),
+        (Limits(json_values=100), r"more than 100 values \(limits\.json_values\)"),
+        (Limits(reply_bytes=2000), r"larger than 2000 bytes \(limits\.reply_bytes\)"),
     ],
 )
 def test_replies_that_stop_short_count_together(

@@ -18,7 +18,7 @@ def test_a_disk_that_would_not_take_the_records_is_told_before_the_load(
     populate(sim.history, 3000)
     snapshot = Snapshot(sim.publish_snapshot(), sim.history.last_offset)
     unpacked = sum(len(line) + 1 for line in sim.expected_lines())
-    with pytest.raises(StoreUnavailable, match="/data has room for 4 MiB") as caught:
+    with pytest.raises(StoreUnavailable, match="/data has 4 MiB of free disk space") as caught:
         make_feed(room=FreeDiskSpace("/data", lambda: unpacked - 1)).fetch_snapshot(
             snapshot, None, lambda: None
         )

@@ -29,7 +29,7 @@ TOKENS: Final = (
     b"\n[",
 )
 
-_OWN_REFUSALS: Final = ("limits.json_depth", "copies have grown", "operations, more than")
+_OWN_REFUSALS: Final = ("limits.json_depth", "copies are larger", "operations, more than")
 
 
 @target(seeds=SEEDS, tokens=TOKENS, most_bytes=1000)

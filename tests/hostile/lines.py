@@ -53,8 +53,8 @@ def _mistyped(got: str, **field: bytes) -> Refused:
     return Refused(f"got `{got}` at `{name}`", of(**field))
 
 
-_NO_JSON: Final = "is no record: it is no JSON"
-_NO_UTF8: Final = r"is no record: it is not UTF-8 \(byte \d+\)"
+_NO_JSON: Final = "is not a record: it is not JSON"
+_NO_UTF8: Final = r"is not a record: it is not UTF-8 \(byte \d+\)"
 
 REFUSED: Final = {
     # JSON that is none.
@@ -129,10 +129,10 @@ REFUSED: Final = {
     "a name that is empty": Refused("its name is empty", of(name=b'""')),
     "a name of 513 bytes": Refused("its name is 513 bytes", named("x" * 513)),
     "a name of 171 characters that are 513 bytes": Refused("its name is 513 bytes", named("日" * 171)),
-    "a name with a NUL": Refused("its name holds control characters", of(name=rb'"a\u0000b"')),
-    "a name with a line break": Refused("its name holds control characters", of(name=rb'"a\nb"')),
-    "a name with an escape of a terminal": Refused("its name holds control", of(name=rb'"\u001b[2J"')),
-    "a name with a C1 control character": Refused("its name holds control", named("a\u0085b")),
+    "a name with a NUL": Refused("its name contains control characters", of(name=rb'"a\u0000b"')),
+    "a name with a line break": Refused("its name contains control characters", of(name=rb'"a\nb"')),
+    "a name with an escape of a terminal": Refused("its name contains control", of(name=rb'"\u001b[2J"')),
+    "a name with a C1 control character": Refused("its name contains control", named("a\u0085b")),
     "no offset": Refused("it has no offset", b'{"name":"x","payload":{}}'),
     "an offset that is null": _mistyped("null", offset=b"null"),
     "an offset that is a string": _mistyped("str", offset=b'"7"'),
@@ -146,7 +146,7 @@ REFUSED: Final = {
     "an offset of 2^64": Refused("its offset 18446744073709551616 is out", of(offset=b"%d" % 2**64)),
     "an offset of 5,000 digits": Refused("out of range at `offset`", of(offset=b"9" * 5000)),
     "an offset above the snapshot's own": Refused(
-        r"\(HOSTILE\) has offset 2000, above the snapshot's own \d+", of(offset=b"2000")
+        r"\(HOSTILE\) has offset 2000, above the snapshot's offset \d+", of(offset=b"2000")
     ),
     "an offset of 2^63 - 1, above the snapshot's own": Refused("above", of(offset=b"%d" % (2**63 - 1))),
     "no payload": Refused("it has no payload", b'{"name":"x","offset":7}'),

@@ -56,4 +56,4 @@ def test_five_gibibytes_whose_size_was_wrapped_to_32_bits_are_loaded_to_the_last
 def test_one_bad_line_behind_a_million_good_ones_refuses_them_all(confined: Confined) -> None:
     good = b"".join(of(name=b'"N%d"' % number) + b"\n" for number in range(1_000_000))
     write_pieces(confined.given, [good, of(offset=b"-1") + b"\n"])
-    confined.assert_refused("line 1000001 of the snapshot is no record: its offset -1 is out of range")
+    confined.assert_refused("line 1000001 of the snapshot is not a record: its offset -1 is out of range")

@@ -33,11 +33,11 @@ CLASSES: Final = {
     "an archive without a snapshot": archives.REFUSED["an archive of a readme"],
     "a CRC that is wrong": archives.REFUSED["a CRC that is wrong"],
     "a web page": archives.REFUSED["a web page"],
-    "a line that is no JSON": Refused("line 31 .*no JSON", among(b'{"name":')),
+    "a line that is no JSON": Refused("line 31 .*not JSON", among(b'{"name":')),
     "a line that is no UTF-8": Refused("line 31 .*not UTF-8", among(lines.value(b'"\xff"'))),
     "a line that is no record": Refused("line 31 .*513 bytes", among(lines.named("x" * 513))),
     "an offset above the snapshot's own": Refused("line 31 .*above", among(lines.of(offset=b"2000"))),
-    "an array that is cut": Refused("JSON array .*cut off", lines.array(lines.GOOD)[:-1]),
+    "an array that is cut": Refused("JSON array .*truncated", lines.array(lines.GOOD)[:-1]),
 }
 
 BY_THE_STORE: Final = {

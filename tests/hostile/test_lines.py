@@ -28,7 +28,7 @@ def test_the_content_stays_byte_for_byte_when_among_the_lines_is(
     words, hostile = REFUSED[row]
     lines = [*GOOD[: PLACE - 1], hostile, *GOOD[PLACE:]]
     given = Refused(f"line {PLACE} of the snapshot.*{words}", zipped({MEMBER: ndjson(lines)}))
-    where = rf"element {PLACE} of the snapshot|behind the first \d+,|a JSON array that is damaged"
+    where = rf"element {PLACE} of the snapshot|after the first \d+,|the JSON array of the snapshot is damaged"
     assert_refused(in_use, given, Refused(where, array(lines)))
     held["refused"] += 1
 
@@ -38,19 +38,19 @@ UTF_16_32: Final = {
 }
 
 FILES: Final = {
-    "an array that is cut": Refused("JSON array .*cut off", array([*GOOD])[:-1]),
-    "an array without its first bracket": Refused("line 1 .*no JSON", array([*GOOD])[1:]),
+    "an array that is cut": Refused("JSON array .*truncated", array([*GOOD])[:-1]),
+    "an array without its first bracket": Refused("line 1 .*not JSON", array([*GOOD])[1:]),
     "an array with a comma too many": Refused("JSON array", array([*GOOD, b""])),
     "an array with a comma too few": Refused("JSON array", b"[" + GOOD[0] + b"\n" + GOOD[1] + b"]"),
     "an array behind an array": Refused("JSON array", array([*GOOD]) * 2),
     "an array behind which something stands": Refused("JSON array", array([*GOOD]) + b"x"),
     "an array closed by the wrong bracket": Refused("JSON array", array([*GOOD])[:-1] + b"}"),
     "an array of arrays": Refused("element 1 .*not an object", b"[" + array([*GOOD]) + b"]"),
-    "an array of nothing": Refused("holds no record", b"[ ]"),
+    "an array of nothing": Refused("has no records", b"[ ]"),
     "an object over several lines": Refused(
-        "line 1 .*no JSON", b'{\n"name":"x",\n"offset":1,"payload":{}}\n'
+        "line 1 .*not JSON", b'{\n"name":"x",\n"offset":1,"payload":{}}\n'
     ),
-    "lines that end in carriage returns alone": Refused("line 1 .*no JSON", b"\r".join(GOOD)),
+    "lines that end in carriage returns alone": Refused("line 1 .*not JSON", b"\r".join(GOOD)),
     **{f"lines in {name}": Refused("line 1 ", content) for name, content in UTF_16_32.items()},
 }
 

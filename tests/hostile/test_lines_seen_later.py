@@ -56,7 +56,7 @@ def test_verify_deep_names_what_the_load_let_pass(in_use: InUse, row: str) -> No
     assert_told(
         deep.stderr,
         r"1 difference \(deep 1\)",
-        "ctisync init-snapshot && ctisync sync (once the feed's snapshot is mended)",
+        "ctisync init-snapshot && ctisync sync (once the feed's snapshot is correct)",
     )
 
 

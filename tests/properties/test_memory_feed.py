@@ -108,5 +108,5 @@ def test_both_feeds_refuse_a_snapshot_that_was_refused_before_and_a_contradictio
                     feed.fetch_snapshot(snapshot, refused, lambda: None)
             simulator.info["last_offset"] = server.last_offset = history.first_offset
             for feed in (real, MemoryFeed(server)):
-                with pytest.raises(CtisyncError, match="contradicts itself"):
+                with pytest.raises(CtisyncError, match="is inconsistent"):
                     feed.consumer_info()

@@ -38,7 +38,7 @@ def info(**fields: Json) -> Failure:
 
 
 CASES: dict[str, Case] = {
-    "information that is HTML": Case("info", failures.html(), 6, "no JSON"),
+    "information that is HTML": Case("info", failures.html(), 6, "not JSON"),
     "information without data": Case("info", failures.without_data(), 6, "no `data` object"),
     "information whose data is null": Case("info", failures.data(lambda _: None), 6, "no `data` object"),
     "a last_offset that is a string": Case("info", info(last_offset="12"), 6, "last_offset is a string"),
@@ -55,9 +55,11 @@ CASES: dict[str, Case] = {
     "an unknown consumer": Case("info", failures.status(404), 3, "404"),
     "a server in trouble": Case("info", failures.status(503), 5, "503"),
     "a server that wants peace": Case("info", failures.status(429, {"Retry-After": "3600"}), 5, "429"),
-    "changes that are HTML": Case("changes", failures.html(), 6, "no JSON"),
+    "changes that are HTML": Case("changes", failures.html(), 6, "not JSON"),
     "changes cut off": Case("changes", failures.cut_off(0.5), 6, "is incomplete"),
-    "changes that stop within the JSON": Case("changes", failures.body(b'{"data":[{"offset":'), 6, "no JSON"),
+    "changes that stop within the JSON": Case(
+        "changes", failures.body(b'{"data":[{"offset":'), 6, "not JSON"
+    ),
     "changes without data": Case("changes", failures.without_data(), 6, "no `data` array"),
     "changes whose data is null": Case("changes", failures.data(lambda _: None), 6, "no `data` array"),
     "changes whose data is an object": Case("changes", failures.data(lambda _: {}), 6, "no `data` array"),
@@ -113,7 +115,7 @@ SNAPSHOTS: dict[str, tuple[bytes, str]] = {
     "a line that is no object": (RECORD + b"\n[]\n", "line 2"),
     "a record without name": (
         b'{"offset":3,"payload":{}}\n',
-        "line 1 of the snapshot is no record: it has no name",
+        "line 1 of the snapshot is not a record: it has no name",
     ),
     "a name over 512 bytes": (RECORD.replace(b"CVE-2024-1", b"x" * 513), "513 bytes"),
     "a record above the feed's own offset": (RECORD.replace(b":3", b":99999999"), "99999999"),

@@ -35,7 +35,7 @@ def test_the_feed_is_not_asked_again_before_the_time(following: World) -> None:
     following.clock.advance(minutes=30)
     held = following.run()
     assert isinstance(held, FeedUnreachable)
-    assert "not asked before 2026-03-01T13:00:00Z" in held.message
+    assert "cool-down of the feed until 2026-03-01T13:00:00Z" in held.message
     assert asked(following) == 1
 
     following.clock.advance(minutes=30)
@@ -151,7 +151,7 @@ def test_a_mirror_that_asks_to_be_left_alone_as_well_is_left_alone(following: Wo
     assert asked(following) == 2
     held = following.run()
     assert held is not None
-    assert "not asked before 2026-03-01T13:30:00Z" in held.message
+    assert "cool-down of the feed until 2026-03-01T13:30:00Z" in held.message
     assert asked(following) == 2
 
 

@@ -238,7 +238,7 @@ def test_one_change_that_is_too_large_is_refused_with_the_setting(started: World
     error = started.run()
     assert _code(error) == 6
     assert error is not None
-    assert error.hint == "if that is right: raise limits.reply_bytes"
+    assert error.hint == "if this is expected, raise limits.reply_bytes"
     started.policy = Policy()
     assert started.run() is None
     assert started.holds()
@@ -282,7 +282,7 @@ def test_a_snapshot_without_end_is_not_downloaded_again_by_each_pass(current: Wo
     again = current.run()
 
     assert again is not None
-    assert "still offers the snapshot that was refused" in again.message
+    assert "still offers the refused snapshot" in again.message
     assert list(current.spool.iterdir()) == []
 
 

@@ -146,7 +146,7 @@ def test_an_update_for_a_record_that_is_not_there_is_a_change_that_cannot_be_app
     current.feed.history.edit(offset, resource="CVE-1999-0000", operations=[])
     error = current.run()
     assert isinstance(error, Blocked)
-    assert "no such record" in error.message
+    assert "the record to update does not exist" in error.message
 
 
 def test_what_only_a_later_create_had_made_harmless_is_not_kept_either(current: World) -> None:

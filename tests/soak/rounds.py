@@ -303,7 +303,10 @@ class Rounds:
                 command, "--log-format", "json", CTISYNC_REINIT_INTERVAL=self._reinit_interval
             )
             self._count(ended)
-            if ended.code == 5 and ended.events[-1].get("message", "").find("is not asked before") >= 0:
+            if (
+                ended.code == 5
+                and ended.events[-1].get("message", "").find("cool-down of the feed until") >= 0
+            ):
                 self._expect(began < self._left_alone_until, f"the cool-down does not end: {ended.events}")
                 time.sleep(0.5)
                 continue

@@ -40,5 +40,5 @@ def test_a_folder_that_has_gone_is_the_stores_failure(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.undo()
-    with pytest.raises(StoreUnavailable, match="cannot be looked at"):
+    with pytest.raises(StoreUnavailable, match="cannot read the free disk space"):
         free_space_in(tmp_path / "gone" / "ctisync.db")

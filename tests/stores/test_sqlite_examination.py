@@ -39,8 +39,8 @@ def cut(path: Path) -> None:
 
 
 SICK: dict[str, tuple[Callable[[Path], object], str]] = {
-    "another program's": (lambda path: path.write_bytes(b"nonsense" * 1000), "no SQLite database"),
-    "a folder": (lambda path: path.mkdir(), "no file"),
+    "another program's": (lambda path: path.write_bytes(b"nonsense" * 1000), "not an SQLite database"),
+    "a folder": (lambda path: path.mkdir(), "not a file"),
     "newer": (lambda path: altered(path, "PRAGMA user_version = 99"), "schema version 99"),
     "another application": (lambda path: altered(path, "PRAGMA application_id = 1"), "another program's"),
     "cut off": (cut, "damaged|read or written"),
@@ -115,7 +115,7 @@ def test_a_folder_that_may_not_be_written_to_has_failed(
     found = diagnose_folder(tmp_path, is_made=True)
     assert (found.health, "cannot be written to" in found.said) == ("failed", True)
     found = diagnose_folder(tmp_path / "new", is_made=True)
-    assert (found.health, "cannot be made" in found.said) == ("failed", True)
+    assert (found.health, "cannot be created" in found.said) == ("failed", True)
 
 
 def test_a_file_that_may_be_read_and_not_written_has_failed(

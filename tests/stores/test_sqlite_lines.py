@@ -166,7 +166,7 @@ def test_a_frame_that_cannot_be_unpacked_is_named_and_never_taken_for_a_record(
     ) as told:
         list(store.export(CONSUMER))
     assert told.value.hint is not None
-    assert "load anew: mkdir -p" in told.value.hint
+    assert "load the content again: mkdir -p" in told.value.hint
     with store.writer(CONSUMER) as writer:
         assert writer.read(["CVE-1"]) == {"CVE-1": A}
         with pytest.raises(StoreUnavailable, match="record CVE-2 cannot be unpacked"):

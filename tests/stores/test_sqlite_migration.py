@@ -168,7 +168,7 @@ def test_a_reader_of_version_1_reads_on_and_the_next_one_refuses(path: Path) -> 
         old = "SELECT typeof(line), count(*) FROM content GROUP BY 1"
         assert connection.execute(old).fetchall() == [(b"text", sum(map(len, CONTENTS.values())))]
 
-    too_new = f"schema version {len(MIGRATIONS)}, this ctisync knows versions up to 1"
+    too_new = f"schema version {len(MIGRATIONS)}; this ctisync supports versions up to 1"
     with pytest.raises(ConfigurationError, match=too_new), reading(path, migrations=OF_VERSION_1):
         pass
     with pytest.raises(ConfigurationError, match=too_new):

@@ -119,7 +119,7 @@ def test_a_newer_ctisyncs_file_is_refused_and_not_touched(store: Store, path: Pa
     with closing(sqlite3.connect(path)) as other:
         other.execute(f"PRAGMA user_version = {newest + 1}")
     before = path.read_bytes()
-    with pytest.raises(ConfigurationError, match=f"version {newest + 1}, .* up to {newest}$") as told:
+    with pytest.raises(ConfigurationError, match=f"version {newest + 1}; .* up to {newest}$") as told:
         call(store)
 
     assert told.value.hint is not None
@@ -353,7 +353,7 @@ def test_damage_is_told_also_in_the_middle_of_an_export(path: Path) -> None:
         export(store)
 
     assert told.value.hint is not None
-    assert "load anew: mkdir -p" in told.value.hint
+    assert "load the content again: mkdir -p" in told.value.hint
 
 
 @pytest.mark.parametrize("call", [look, write])
@@ -375,7 +375,7 @@ def test_a_state_that_cannot_be_read_is_never_taken_for_an_empty_one(
     with closing(sqlite3.connect(path)) as other:
         other.execute("UPDATE consumers SET state = CAST(? AS TEXT)", (state,))
         other.commit()
-    with pytest.raises(StoreUnavailable, match=f"{path} holds a state that cannot be read"):
+    with pytest.raises(StoreUnavailable, match=f"{path} contains a state that cannot be read"):
         call(store)
 
 

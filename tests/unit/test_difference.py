@@ -71,10 +71,10 @@ def test_a_record_that_cannot_be_looked_into_is_told_as_changed() -> None:
 @pytest.mark.parametrize(
     ("lines", "number", "words"),
     [
-        ([line("B", 1), line("A", 2)], 2, "A stands behind B"),
-        ([line("A", 1), line("A", 2)], 2, "A stands behind A"),
-        ([b"nonsense"], 1, "this is no record: it is no JSON"),
-        ([line("A", 1), b""], 2, "this is no record"),
+        ([line("B", 1), line("A", 2)], 2, "A follows B"),
+        ([line("A", 1), line("A", 2)], 2, "A follows A"),
+        ([b"nonsense"], 1, "this is not a record: it is not JSON"),
+        ([line("A", 1), b""], 2, "this is not a record"),
     ],
 )
 @pytest.mark.parametrize("which", [0, 1])

@@ -104,7 +104,7 @@ def test_a_resource_is_wanted_that_fits_any_of_the_patterns() -> None:
 
 
 FAILING: dict[str, tuple[Change, list[Record], int | None, str]] = {
-    "a record that is not there": (update(5, "a", add("/x", 1)), [], None, "no such record"),
+    "a record that is not there": (update(5, "a", add("/x", 1)), [], None, "does not exist"),
     "an operation that does not fit": (
         update(5, "a", add("/x", 1), add("/no/way", 1)),
         [stored("a", 1)],
@@ -272,7 +272,7 @@ def test_of_updates_that_make_a_record_too_large_together_the_last_one_fails() -
 def test_a_created_payload_may_be_as_deep_as_a_loaded_one() -> None:
     deep: Json = {"a": {"b": {}}}
     assert len(fold({"a": [create(5, "a", deep)]}, {}, Limits(json_depth=3)).writes) == 1
-    with pytest.raises(CannotApply, match=r"beyond limits\.json_depth$"):
+    with pytest.raises(CannotApply, match=r"exceed limits\.json_depth$"):
         fold({"a": [create(5, "a", {"c": deep})]}, {}, Limits(json_depth=3))
 
 
@@ -289,10 +289,10 @@ def test_the_limits_of_patches_are_those_that_are_given() -> None:
 def test_a_record_that_grows_beyond_what_can_be_decoded_in_bounded_memory_is_not_stored() -> None:
     limits = Limits(json_values=30)
     change = create(5, "a", {"list": [0] * 40})
-    with pytest.raises(CannotApply, match=r"beyond limits\.json_values$"):
+    with pytest.raises(CannotApply, match=r"exceed limits\.json_values$"):
         fold({"a": [change]}, {}, limits)
     grown = [update(offset, "a", add("/list/-", [])) for offset in range(5, 25)]
-    with pytest.raises(CannotApply, match=r"beyond limits\.json_values$"):
+    with pytest.raises(CannotApply, match=r"exceed limits\.json_values$"):
         fold({"a": grown}, {"a": stored("a", 4, {"list": []})}, limits)
 
 
@@ -309,6 +309,6 @@ def test_a_stored_record_beyond_a_limit_is_not_decoded_whatever_an_update_would_
     records = {"a": stored("a", 4, {"a": {"b": {}}})}
     assert len(fold({"a": changes}, records, Limits(**enough)).writes) == 1
     (setting,) = too_low
-    with pytest.raises(CannotApply, match=rf"the stored record goes beyond limits\.{setting}$") as caught:
+    with pytest.raises(CannotApply, match=rf"the stored record exceeds limits\.{setting}$") as caught:
         fold({"a": changes}, records, Limits(**too_low))
     assert caught.value.failed.offset == 5

@@ -190,7 +190,7 @@ def test_the_feed_is_not_asked_where_its_word_is_given(stage: Stage) -> None:
     given = ConsumerInfo(None, snapshot)
     policy = Policy(mode="init-snapshot")
     steps = [each.step for each in foresee(stage.state, CONSUMER, policy, stage.clock.now(), ask, given)]
-    assert steps[0] == Initialise(snapshot, "asked for by the operator")
+    assert steps[0] == Initialise(snapshot, "requested with init-snapshot")
     assert isinstance(steps[-1], End)
 
 

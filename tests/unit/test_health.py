@@ -113,18 +113,20 @@ def test_a_disk_too_full_for_a_pass_has_failed_whatever_the_database_has_left(
 
 def test_what_is_said_of_room_and_clocks_names_the_place_the_figures_and_what_to_type() -> None:
     assert judge_disk_space("/state", 300 << 20, None, None, filled=False) == ok(
-        "disk", "/state has room for 300 MiB"
+        "disk", "/state has 300 MiB of free disk space"
     )
     assert judge_disk_space("/state", 1 << 20, None, None, filled=False) == warning(
-        "disk", "/state has room for 1 MiB", "df -h /state"
+        "disk", "/state has 1 MiB of free disk space", "df -h /state"
     )
     assert judge_disk_space("/state", 3 * GIB, GIB, 0.25, filled=False) == ok(
-        "disk", "/state has room for 3,072 MiB, a load of the snapshot takes some 3,072 MiB"
+        "disk", "/state has 3,072 MiB of free disk space, a load of the snapshot needs about 3,072 MiB"
     )
     assert judge_disk_space("/state", GIB, GIB, 0.25, filled=False) == failed(
-        "disk", "/state has room for 1,024 MiB, a load of the snapshot takes some 3,072 MiB", "df -h /state"
+        "disk",
+        "/state has 1,024 MiB of free disk space, a load of the snapshot needs about 3,072 MiB",
+        "df -h /state",
     )
-    assert judge_clocks(NOW, NOW) == ok("clock", "within 5 minutes of the feed's")
+    assert judge_clocks(NOW, NOW) == ok("clock", "this host's clock is within 5 minutes of the feed's")
     assert judge_clocks(NOW + timedelta(minutes=7), NOW) == warning(
         "clock", "this host's clock is 7 minutes behind the feed's", "timedatectl"
     )
@@ -147,7 +149,7 @@ def test_less_than_256_mib_is_worth_a_look() -> None:
         (timedelta(days=30), "warning", "in 30 days"),
         (timedelta(days=1, hours=1), "warning", "in 1 day"),
         (timedelta(hours=5), "warning", "today or tomorrow"),
-        (timedelta(0), "failed", "has ended on"),
+        (timedelta(0), "failed", "expired on"),
     ],
 )
 def test_a_certificate_is_worth_a_warning_thirty_days_before_its_end(

@@ -52,7 +52,7 @@ def refusal(document: Json, *operations: Json) -> patch.PatchError:
 )
 def test_values_of_different_meaning_never_pass_a_test_operation(there: Json, wanted: Json) -> None:
     error = refusal({"k": there}, {"op": "test", "path": "/k", "value": wanted})
-    assert (error.operation, error.reason) == (0, "test /k: another value is there")
+    assert (error.operation, error.reason) == (0, "test /k: the value differs")
 
 
 @pytest.mark.parametrize(
@@ -262,8 +262,8 @@ def test_members_that_the_rfc_does_not_know_are_ignored() -> None:
 
 def test_the_error_says_which_operation_failed_and_why() -> None:
     error = refusal({"k": 1}, {"op": "remove", "path": "/k"}, {"op": "replace", "path": "/k/x", "value": 1})
-    assert (error.operation, error.reason) == (1, "replace /k/x: there is no 'k'")
-    assert str(error) == "operation 1: replace /k/x: there is no 'k'"
+    assert (error.operation, error.reason) == (1, "replace /k/x: 'k' does not exist")
+    assert str(error) == "operation 1: replace /k/x: 'k' does not exist"
 
 
 def test_the_reason_is_one_short_line_without_the_document() -> None:
@@ -344,7 +344,7 @@ def test_a_document_whose_patch_failed_cannot_be_used_any_more() -> None:
     working.apply([{"op": "add", "path": "/x", "value": 1}])
     with pytest.raises(patch.PatchError):
         working.apply([{"op": "remove", "path": "/x"}, {"op": "remove", "path": "/x"}])
-    with pytest.raises(RuntimeError, match="begin again with the original"):
+    with pytest.raises(RuntimeError, match="start again with the original"):
         _ = working.document
-    with pytest.raises(RuntimeError, match="begin again with the original"):
+    with pytest.raises(RuntimeError, match="start again with the original"):
         working.apply([])

@@ -21,7 +21,7 @@ def doubling(times: int) -> list[Json]:
 
 
 def test_a_copy_bomb_is_refused_before_it_fills_the_memory() -> None:
-    with pytest.raises(patch.PatchError, match="the copies have grown too large") as caught:
+    with pytest.raises(patch.PatchError, match="the copies are larger than") as caught:
         patch.apply({"list": ["x" * 1000]}, doubling(1000))
     assert 10 < caught.value.operation < 16
 
@@ -29,7 +29,7 @@ def test_a_copy_bomb_is_refused_before_it_fills_the_memory() -> None:
 def test_the_copies_of_a_whole_series_are_counted_together() -> None:
     working = patch.Working({"list": [1]}, Limits(patch_copied_bytes=40))
     working.apply(doubling(1))  # [1]: 16 for two values
-    with pytest.raises(patch.PatchError, match="the copies have grown too large"):
+    with pytest.raises(patch.PatchError, match="the copies are larger than"):
         working.apply(doubling(1))  # [1, [1]]: 32
 
 
@@ -38,7 +38,7 @@ def test_copied_strings_and_names_count_by_their_length() -> None:
     document = {"a": {"name": "text"}}  # 8 + 4 + 8 + 4
     patched = patch.apply(document, operations, Limits(patch_copied_bytes=24))
     assert patched == {"a": {"name": "text"}, "b": {"name": "text"}}
-    with pytest.raises(patch.PatchError, match="the copies have grown too large"):
+    with pytest.raises(patch.PatchError, match="the copies are larger than"):
         patch.apply(document, operations, Limits(patch_copied_bytes=23))
 
 
@@ -91,7 +91,7 @@ def test_no_operation_makes_a_document_too_deep(operation: Json) -> None:
 
 
 def test_a_test_value_without_end_is_only_another_value() -> None:
-    with pytest.raises(patch.PatchError, match="another value is there"):
+    with pytest.raises(patch.PatchError, match="the value differs"):
         patch.apply({"deep": nested(499)}, [{"op": "test", "path": "/deep", "value": nested(100_000)}])
 
 

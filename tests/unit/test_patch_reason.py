@@ -16,8 +16,8 @@ def reason(operation: Json) -> str:
     ("operation", "why"),
     [
         (7, "it is not an object"),
-        ({}, "there is no such operation"),
-        ({"op": 7, "path": ["k"]}, "there is no such operation"),
+        ({}, "the operation is unknown"),
+        ({"op": 7, "path": ["k"]}, "the operation is unknown"),
     ],
 )
 def test_of_an_operation_without_name_and_path_only_the_reason_is_told(operation: Json, why: str) -> None:
@@ -25,4 +25,4 @@ def test_of_an_operation_without_name_and_path_only_the_reason_is_told(operation
 
 
 def test_however_long_a_name_and_a_path_are_the_reason_is_told_behind_them() -> None:
-    assert reason({"op": "o" * 1000, "path": "p" * 1000}).endswith("p: there is no such operation")
+    assert reason({"op": "o" * 1000, "path": "p" * 1000}).endswith("p: the operation is unknown")

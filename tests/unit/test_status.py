@@ -158,7 +158,9 @@ def test_a_certificate_that_ends_soon_is_a_warning_beside_a_good_content() -> No
     line, code = check(msgspec.structs.replace(status(READY), ends=(late, later)), NOW)
     assert code == 1
     assert "none behind" in line
-    assert f"; the certificate of https://indexer.example:9200 ends on {late[1]:%Y-%m-%d}, in 3 days" in line
+    assert (
+        f"; the certificate of https://indexer.example:9200 expires on {late[1]:%Y-%m-%d}, in 3 days" in line
+    )
     assert "/c.pem" not in line
 
 

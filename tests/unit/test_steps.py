@@ -80,7 +80,7 @@ ROWS: dict[str, tuple[ConsumerState, ConsumerInfo | None, Step]] = {
     "inside a cool-down the feed is not asked": (
         state(cooldown=Cooldown(NOW + timedelta(minutes=5), "answers 429")),
         None,
-        End("cooldown", "the feed is not asked before 2026-11-24T03:05:00Z: answers 429"),
+        End("cooldown", "cool-down of the feed until 2026-11-24T03:05:00Z: answers 429"),
     ),
     "the cool-down is over: ask the feed": (
         state(cooldown=Cooldown(NOW, "answers 429")),
@@ -105,7 +105,7 @@ ROWS: dict[str, tuple[ConsumerState, ConsumerInfo | None, Step]] = {
     "there was a content, and somebody has removed it: initialise, and say so": (
         state(0, snapshot_offset=700, stored_for=CONSUMER, failed=FAILED),
         FEED,
-        Initialise(SNAPSHOT, "the content that was stored is gone"),
+        Initialise(SNAPSHOT, "the stored content is gone"),
     ),
     "offset 0 after a failed change and a snapshot: initialise again": (
         state(0, content=True, stored_for=CONSUMER, failed=FAILED),
@@ -191,7 +191,7 @@ def test_a_last_offset_that_is_too_far_away_to_be_believed_moves_nothing() -> No
 
 def test_init_snapshot_is_the_way_out_of_changed_settings() -> None:
     step = decide(state(), FEED, policy=Policy(mode="init-snapshot"), consumer=Consumer(index="cves"))
-    assert step == Initialise(SNAPSHOT, "asked for by the operator")
+    assert step == Initialise(SNAPSHOT, "requested with init-snapshot")
 
 
 def test_what_an_operator_asks_for_is_stored_before_anything_else_is_done() -> None:

@@ -1,1 +1,1 @@
-"""What each subcommand does, from settings to an exit code. The command line's own words are in `cli`."""
+"""What each subcommand does, from settings to an exit code. Options and their help are in `cli`."""

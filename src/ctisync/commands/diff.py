@@ -23,7 +23,7 @@ def compare(old: Path, new: Path) -> Iterator[Difference]:
     """`-` is standard input. Raises UsageError for a file that cannot be read or is not an export."""
     both = (old, new)
     if old == new == _STDIN:
-        raise UsageError("only one of the two can be standard input", hint="ctisync diff - NEW")
+        raise UsageError("only one of the two files can be standard input", hint="ctisync diff - NEW")
     names = ["standard input" if path == _STDIN else str(path) for path in both]
     with ExitStack() as opened:
         try:
@@ -41,10 +41,12 @@ def compare(old: Path, new: Path) -> Iterator[Difference]:
 
 
 def as_json(found: Difference) -> str:
+    """`diff --json`: one line per difference."""
     return json_of(found)
 
 
 def as_text(found: Difference) -> str:
+    """One line per difference: its sign, the record's name and its changed fields."""
     shown = ", ".join(found.fields[:_MOST_SHOWN])
     more = len(found.fields) - _MOST_SHOWN
     said = f"  {shown} and {more} more" if more > 0 else f"  {shown}" if shown else ""
@@ -52,4 +54,5 @@ def as_text(found: Difference) -> str:
 
 
 def summary(counted: Counter[str]) -> str:
+    """The number of added, removed and changed records."""
     return ", ".join(f"{counted[what]} {what}" for what in _SIGNS)

@@ -5,6 +5,7 @@ from ctisync.ports import InspectedStore, Log
 
 
 def tell_hidden(store: InspectedStore, consumer: Consumer, log: Log) -> None:
+    """Warn if the store hides a part of the content."""
     tell(store.hidden(consumer), consumer, log)
 
 

@@ -78,7 +78,7 @@ def raise_bad_end(verified: Verified) -> None:
             wrong = [each for each in one.checks if each.differences]
             named = ", ".join(f"{each.check} {each.differences}" for each in wrong)
             found = counted(one.differences, "difference")
-            hidden = Kind.STORE_HIDDEN  # then nothing but that is known to be wrong
+            hidden = Kind.STORE_HIDDEN  # the differences may only be hidden records
             hint = hidden.to_do if hidden in one.counts else wrong[0].to_do
             raise AuditFailed(f"{one.consumer}: {found} ({named})", hint=hint)
     for one in verified.verifications:

@@ -91,6 +91,7 @@ class Console:
 
     @property
     def verbose(self) -> bool:
+        """Whether debug events are shown."""
         return self._least == "debug"
 
     def event(self, level: Level, event: str, **fields: Any) -> None:
@@ -207,7 +208,7 @@ class _NoBar:
 
 
 def rfc3339(time: datetime) -> str:
-    """UTC, to the second: 2026-11-24T07:30:00Z."""
+    """A time in UTC, with seconds: 2026-11-24T07:30:00Z."""
     return time.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 

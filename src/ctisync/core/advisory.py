@@ -1,6 +1,6 @@
-"""A record in the words of people, as far as its payload is a CVE record (CVE JSON 5.x).
+"""A record for reading, as far as its payload is a CVE record (CVE JSON 5.x).
 
-Nothing in it is relied on: what has another shape than expected is passed over.
+The payload may have any form: unexpected values are ignored.
 """
 
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ _BOUNDS: Final = (("lessThan", "<"), ("lessThanOrEqual", "<="))
 
 
 class Advisory(msgspec.Struct, frozen=True):
-    """What a record says. Empty where it says nothing; `members` are the payload's own."""
+    """The content of a record; empty where it has none. `members`: the keys of the payload."""
 
     name: str
     offset: int
@@ -36,7 +36,7 @@ class Advisory(msgspec.Struct, frozen=True):
 
 
 def advisory(line: bytes) -> Advisory:
-    """Of a record's line. Raises ValueError when it is no JSON object."""
+    """The advisory in a record's line. Raises ValueError if the line is not a JSON object."""
     record = _object(wire.decode(line))
     payload = _object(record.get("payload"))
     about = _object(payload.get("cveMetadata"))
@@ -64,7 +64,7 @@ def advisory(line: bytes) -> Advisory:
 
 
 def _containers(containers: dict[str, Json]) -> Iterator[dict[str, Json]]:
-    """That of who assigned the CVE first, then what others have added."""
+    """The container of the CNA, which assigned the CVE, first; then those of others (ADP)."""
     cna = _object(containers.get("cna"))
     if cna:
         yield cna
@@ -102,7 +102,7 @@ def _affected(container: dict[str, Json]) -> Iterator[str]:
 
 
 def _range(version: dict[str, Json]) -> str:
-    """`1.2`, `< 1.3`, `1.2 to < 1.3`; a version of 0, or none, is the beginning."""
+    """`1.2`, `< 1.3`, `1.2 to < 1.3`. A version of 0, or none, means from the first version on."""
     begin = _text(version.get("version"))
     for key, sign in _BOUNDS:
         if end := _text(version.get(key)):
@@ -118,7 +118,7 @@ def _english(texts: Json) -> str:
 
 
 def _once(texts: Iterator[str]) -> tuple[str, ...]:
-    """In their order, none empty, none twice."""
+    """The texts in their order, without empty and repeated ones."""
     return tuple(dict.fromkeys(text for text in texts if text))
 
 
@@ -131,5 +131,5 @@ def _objects(value: Json) -> list[dict[str, Any]]:
 
 
 def _text(value: Json) -> str:
-    """On one line."""
+    """The text on one line; empty for other values."""
     return " ".join(value.split()) if isinstance(value, str) else ""

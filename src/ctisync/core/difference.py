@@ -1,4 +1,4 @@
-"""What became of each record between two exports, which are sorted by name: a merge in constant memory."""
+"""The differences between two exports, which are sorted by name: a merge in constant memory."""
 
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -11,18 +11,18 @@ from ctisync.core.model import Json, Record
 from ctisync.core.patch import equal
 
 MOST_FIELDS: Final = 1000
-"""Of one record; who has changed more has changed altogether."""
+"""The most changed fields that are listed for one record."""
 
 _ALWAYS: Final = ("/offset", "/version")
-"""What each change alters: told only when nothing else differs."""
+"""The fields that each change alters: listed only if nothing else differs."""
 
 _ABSENT: Final = object()
-"""Equal to no value of JSON."""
+"""Differs from every JSON value."""
 
 
 class Difference(msgspec.Struct, frozen=True):
-    """`fields` are JSON Pointers (RFC 6901) into the record's line, of what was changed; offsets are None
-    where the record is not."""
+    """One record that differs. `fields`: JSON Pointers (RFC 6901) into the record's line to what was changed.
+    An offset is None if that export does not have the record."""
 
     name: str
     what: Literal["added", "removed", "changed"]
@@ -32,7 +32,7 @@ class Difference(msgspec.Struct, frozen=True):
 
 
 class NoExport(ValueError):
-    """A line is no record, or its name does not ascend.
+    """A line is no record, or the names are not in ascending order.
 
     `which` is 0 for the old lines, 1 for the new ones; `number` counts lines from 1.
     """
@@ -44,7 +44,7 @@ class NoExport(ValueError):
 
 
 def differences(old: Iterable[bytes], new: Iterable[bytes]) -> Iterator[Difference]:
-    """By name. Lines that are equal in value make none. Raises NoExport."""
+    """The differences by name. Lines that are equal in value are none. Raises NoExport."""
     olds, news = _records(old, 0), _records(new, 1)
     one, other = next(olds, None), next(news, None)
     while one is not None or other is not None:
@@ -67,10 +67,12 @@ def _records(lines: Iterable[bytes], which: int) -> Iterator[Record]:
         try:
             record = wire.record(line.strip())
         except wire.NotARecord as error:
-            raise NoExport(which, number, f"this is no record: {error}") from None
+            raise NoExport(which, number, f"this is not a record: {error}") from None
         name = record.name.encode()
         if name <= before:
-            raise NoExport(which, number, f"{record.name} stands behind {before.decode()}")
+            raise NoExport(
+                which, number, f"the names are not sorted: {record.name} follows {before.decode()}"
+            )
         before = name
         yield record
 
@@ -78,13 +80,13 @@ def _records(lines: Iterable[bytes], which: int) -> Iterator[Record]:
 def _changed(one: Record, other: Record) -> tuple[str, ...]:
     try:
         found = tuple(islice(_unlike(wire.decode(one.line), wire.decode(other.line)), MOST_FIELDS))
-    except ValueError:  # deeper, or with numbers larger, than can be looked at
+    except ValueError:  # nested too deeply, or with numbers that are too large
         return ("/payload",)
     return tuple(each for each in found if each not in _ALWAYS) or found
 
 
 def _unlike(one: Json, other: Json) -> Iterator[str]:
-    """Where two values differ. Of arrays of different length, the array as a whole."""
+    """JSON Pointers to the differences of two values. Arrays of different length differ as a whole."""
     pending = [("", one, other)]
     while pending:
         pointer, left, right = pending.pop()

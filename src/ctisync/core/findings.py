@@ -1,7 +1,7 @@
-"""What `verify` finds.
+"""The findings of `verify`.
 
-A *difference* is something that must not be; a *note* is something that an operator should know, or
-that cannot be judged from what is stored.
+A *difference* is something that is wrong; a *note* is something that an operator should know, or that the
+stored data does not show.
 """
 
 from enum import Enum
@@ -21,13 +21,13 @@ _SHOW_ALL: Final = "give the user a role that hides nothing (ctisync doctor); th
 _GO_ON: Final = "ctisync sync"
 _LEFT_BEHIND: Final = "ctisync sync; the next pass that has something to write removes it"
 _MEND_STORE: Final = "restore the store from a backup, or move it away; then: ctisync sync"
-_MENDED: Final = f"{LOAD_ANEW} (once the feed's snapshot is mended)"
+_MENDED: Final = f"{LOAD_ANEW} (once the feed's snapshot is correct)"
 _AGAIN: Final = "ctisync verify, once that pass has ended"
 _AS_OWNER: Final = "as the user of the passes: ctisync verify"
 
 
 class Kind(Enum):
-    """A kind of finding: its name for programs, the check that looks for it, its weight, what to type."""
+    """A kind of finding: its name for programs, its check, its weight, and what to type."""
 
     STORE_DAMAGED = ("store-damaged", "store", "difference", _MEND_STORE)
     STORE_SCHEMA = ("store-schema", "store", "difference", _MEND_STORE)
@@ -68,8 +68,8 @@ class Kind(Enum):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """Something that `verify` has found: of which kind, what it is about (a record, a field), how it is, and
-    what to type where that is not what all of the kind have (None)."""
+    """One finding of `verify`. `subject`: what it is about (a record, a field). `to_do`: what to type, None
+    for the text of its kind."""
 
     kind: Kind
     subject: str

@@ -1,10 +1,10 @@
-"""Fold a complete range of changes into one write a resource.
+"""Fold a complete range of changes into one write per resource.
 
-JSON Patch is not idempotent, so a range that may have been written already must come out the same:
+JSON Patch is not idempotent, but a range that may have been written already must give the same result:
 
-- every record carries the offset it stands at, and changes at or below it are skipped;
-- a resource's changes count from its last create or delete in the range on, because what came
-  before may have left no trace (an update before a delete would meet no record the second time).
+- every record contains its offset, and changes at or below it are skipped;
+- a resource's changes count from its last create or delete in the range on, because earlier ones may have
+  left no trace (an update before a delete would meet no record the second time).
 
 Patches of one record are applied to one copy of its payload, however many there are.
 """
@@ -22,7 +22,7 @@ from ctisync.core.model import Change, Consumer, Delete, Json, Put, Record, Writ
 from ctisync.core.patch import PatchError, Working
 from ctisync.core.state import FailedChange
 
-# Sorted, because the order of an object's members means nothing and a server may change it.
+# Sorted, because the order of an object's members has no meaning and a server may change it.
 _canonical: Final = msgspec.json.Encoder(decimal_format="number", order="sorted")
 
 
@@ -35,13 +35,13 @@ class CannotApply(Exception):
 
 
 class Folded(msgspec.Struct, frozen=True):
-    """What a range comes to: one write a resource, in the order of their last changes."""
+    """The result of a range: one write per resource, in the order of their last changes."""
 
     writes: list[Write]
     skipped: int
-    """Changes that the records had already seen."""
+    """The number of changes that the records already contain."""
     created: frozenset[str] = frozenset()
-    """The names of the records that were not there before."""
+    """The names of the new records."""
 
 
 def touched(changes: Sequence[Change], consumer: Consumer) -> dict[str, list[Change]]:
@@ -58,7 +58,7 @@ def touched(changes: Sequence[Change], consumer: Consumer) -> dict[str, list[Cha
 def fold(
     per_resource: Mapping[str, Sequence[Change]], records: Mapping[str, Record], limits: Limits = USUAL_LIMITS
 ) -> Folded:
-    """Apply `touched` changes to the `records` of those names (absent: there is none), within `limits`.
+    """Apply the changes of `touched` to the stored `records` of those names, within `limits`.
 
     Raises CannotApply for the lowest offset that cannot be applied, so that everything before it can
     still be folded.
@@ -97,7 +97,7 @@ def _one_write(name: str, changes: Sequence[Change], record: Record | None, limi
         if not updates:
             return Put(_within(limits, record, first))
     if record is None:
-        raise CannotApply(_failed(updates[0], None, "there is no such record to update"))
+        raise CannotApply(_failed(updates[0], None, "the record to update does not exist"))
     return Put(_updated(name, record, updates, limits))
 
 
@@ -116,14 +116,14 @@ def _updated(name: str, record: Record, updates: Sequence[Change], limits: Limit
 
 
 def _within(limits: Limits, record: Record, change: Change) -> Record:
-    """The record, unless no snapshot may hold one of that size."""
+    """The record. Raises CannotApply if it exceeds the limits for a record of a snapshot."""
     if len(record.line) > limits.line_bytes:
-        reason = f"it makes a record of {len(record.line)} bytes, more than limits.line_bytes"
+        reason = f"the record would have {len(record.line)} bytes, more than limits.line_bytes"
         raise CannotApply(_failed(change, None, reason))
     try:
         check_line(record.line, limits)
     except Excess as error:
-        reason = f"it makes a record that goes beyond limits.{error.limit}"
+        reason = f"the record would exceed limits.{error.limit}"
         raise CannotApply(_failed(change, None, reason)) from None
     return record
 
@@ -133,7 +133,7 @@ def _decoded(record: Record, change: Change, limits: Limits) -> dict[str, Json]:
         check_line(record.line, limits)
         line = wire.decode(record.line)
     except Excess as error:
-        reason = f"the stored record goes beyond limits.{error.limit}"
+        reason = f"the stored record exceeds limits.{error.limit}"
         raise CannotApply(_failed(change, None, reason)) from None
     except ValueError as error:
         raise CannotApply(_failed(change, None, f"the stored record cannot be decoded: {error}")) from None
@@ -147,5 +147,5 @@ def _failed(change: Change, operation: int | None, reason: str) -> FailedChange:
 
 
 def digest(change: Change) -> str:
-    """A short fingerprint of a change, to tell whether the feed still offers the same one."""
+    """A short fingerprint of a change, which shows whether the feed still offers the same one."""
     return hashlib.sha256(_canonical.encode(change)).hexdigest()[:16]

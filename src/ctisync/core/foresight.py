@@ -1,4 +1,4 @@
-"""What a pass would do: the decisions of `steps.next_step`, as if each step that it decides on succeeded."""
+"""What a pass would do: the decisions of `steps.next_step`, if each step succeeded."""
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -33,8 +33,8 @@ from ctisync.core.steps import (
 
 
 class Foreseen(msgspec.Struct, frozen=True):
-    """A step, and the state in which it would leave the content; `refused_before`: the snapshot that it loads
-    is one that a pass could not use."""
+    """A step, and the state after it. `refused_before`: set if an earlier pass refused the snapshot that the
+    step loads."""
 
     step: Step
     state: ConsumerState
@@ -49,8 +49,8 @@ def foresee(
     ask: Callable[[], ConsumerInfo],
     offered: ConsumerInfo | None = None,
 ) -> Iterator[Foreseen]:
-    """The steps of a pass that finds `state`, in their order, to its End. Ranges that follow each other are
-    one. `ask` asks the feed, unless `offered` is its word."""
+    """The steps of a pass that finds `state`, in order, to its End. Consecutive ranges are combined. `ask`
+    requests the feed's information, unless `offered` replaces it."""
     info, so_far = offered, SoFar()
     ranges: list[Foreseen] = []
     while True:

@@ -1,4 +1,4 @@
-"""What `doctor` says of one thing after the other: whether passes can work with it as it is."""
+"""The verdicts of `doctor`: whether passes can work with each part as it is."""
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
@@ -15,28 +15,28 @@ Health = Literal["ok", "warning", "failed"]
 _WORST_FIRST: Final[tuple[Health, ...]] = ("failed", "warning", "ok")
 
 CLOCKS_APART: Final = timedelta(minutes=5)
-"""Beyond that, times in logs and states mislead, and certificates begin to be refused."""
+"""With a larger difference, times in logs and states mislead, and certificates may be refused."""
 
 UNPACKED: Final = 8
-"""What a byte of a snapshot's ZIP comes to in records."""
+"""Bytes of records per byte of a snapshot's ZIP."""
 
 SOON: Final = timedelta(days=30)
-"""Before its end, a certificate is worth a warning: its renewal takes planning."""
+"""How long before its end a certificate causes a warning: a renewal takes planning."""
 
 LEAST_ROOM: Final = 256 << 20
-"""Bytes: less is worth a look even where nothing large is to come."""
+"""Bytes. Less free disk space causes a warning even without a load."""
 
 
 ROOM_FOR_A_RANGE: Final = 32 << 20
-"""Bytes that SQLite's log takes while a range is written: with less, a pass fails."""
+"""Bytes of SQLite's log while a range is written. With less, a pass fails."""
 
 ROOM_FOR_A_LOCK: Final = 1 << 20
-"""Bytes, where nothing but locks and downloads are written."""
+"""Bytes, in a folder for locks and downloads only."""
 
 
 class Verdict(msgspec.Struct, frozen=True):
-    """`what` was looked at, in one or two words in kebab-case, `about` for which consumer (None: for all);
-    what there is to be `said` of it, and what to type, if anything."""
+    """The result of one check. `what`: the check, in kebab-case. `said`: one line. `hint`: what to type.
+    `about`: the consumer, None for all."""
 
     what: str
     health: Health
@@ -60,7 +60,7 @@ def failed(what: str, said: str, hint: str | None = None, *, about: object = Non
 def guarded(
     what: str, look: Callable[[], Iterable[Verdict]], *, about: object = None, fault: Health = "failed"
 ) -> Iterator[Verdict]:
-    """The verdicts of one look; an error that ends it is a verdict, too, and hides none that others give."""
+    """The verdicts of `look`. An error that ends it becomes a verdict with the health `fault`."""
     try:
         yield from look()
     except CtisyncError as error:
@@ -73,10 +73,10 @@ def worst(verdicts: Iterable[Verdict]) -> Health:
 
 
 def judge_clocks(theirs: datetime, ours: datetime) -> Verdict:
-    """A server's clock and this host's: which of the two is wrong nobody can tell from here."""
+    """Compares a server's clock with this host's. Which one is wrong remains unknown."""
     apart = ours - theirs
     if abs(apart) <= CLOCKS_APART:
-        return ok("clock", f"within {_minutes(CLOCKS_APART)} of the feed's")
+        return ok("clock", f"this host's clock is within {_minutes(CLOCKS_APART)} of the feed's")
     direction = "ahead of" if apart > timedelta() else "behind"
     return warning(
         "clock", f"this host's clock is {_minutes(abs(apart))} {direction} the feed's", "timedatectl"
@@ -84,14 +84,14 @@ def judge_clocks(theirs: datetime, ours: datetime) -> Verdict:
 
 
 def judge_end(what: str, named: str, ends: datetime, now: datetime) -> Verdict:
-    """Of a certificate."""
+    """The verdict on a certificate, `named` in a message, that ends at `ends`."""
     if ends - now > SOON:
         return ok(what, f"{named} is valid until {ends:%Y-%m-%d}")
     if ends <= now:
-        return failed(what, f"{named} has ended on {ends:%Y-%m-%d}", "renew it")
+        return failed(what, f"{named} expired on {ends:%Y-%m-%d}", "renew it")
     left = (ends - now).days
     days = "today or tomorrow" if left == 0 else f"in {counted(left, 'day')}"
-    return warning(what, f"{named} ends on {ends:%Y-%m-%d}, {days}", "renew it")
+    return warning(what, f"{named} expires on {ends:%Y-%m-%d}, {days}", "renew it")
 
 
 def judge_disk_space(
@@ -103,23 +103,24 @@ def judge_disk_space(
     filled: bool,
     on_disk: int | None = None,
 ) -> Verdict:
-    """Whether a pass, and a load, has room in a folder of which `free` bytes may be filled.
+    """Whether the `free` bytes of a folder are enough for a pass, and for a load.
 
-    `on_disk`: those of them that are no empty pages of the database, in which its log has no place;
-    `snapshot`: bytes of the one on offer, None when not known; `share`: what a byte of its records comes
-    to there, None when they are stored elsewhere; `filled`: there is a content, so that no load may come.
+    `on_disk`: the part of them that is not free pages of the database, which its log cannot use. `snapshot`:
+    bytes of the offered snapshot, None if unknown. `share`: stored bytes per byte of a record, None if
+    records are stored elsewhere. `filled`: there is a content, so a load may not be needed.
     """
-    told = f"{place} has room for {mib(free)}"
+    told = f"{place} has {mib(free)} of free disk space"
     hint = f"df -h {quoted(place)}"
     if on_disk is not None and on_disk < (ROOM_FOR_A_LOCK if share is None else ROOM_FOR_A_RANGE):
-        return failed("disk", f"the disk of {place} has {mib(on_disk)} left, too little for a pass", hint)
+        said = f"the disk of {place} has {mib(on_disk)} of free disk space, too little for a pass"
+        return failed("disk", said, hint)
     if snapshot is None:
         return (warning if free < LEAST_ROOM else ok)("disk", told, hint if free < LEAST_ROOM else None)
     needed = snapshot if share is None else int(snapshot * (1 + UNPACKED * share))
     if free >= max(needed, LEAST_ROOM):
-        return ok("disk", f"{told}, a load of the snapshot takes some {mib(needed)}")
+        return ok("disk", f"{told}, a load of the snapshot needs about {mib(needed)}")
     judge = warning if filled or free >= needed else failed
-    return judge("disk", f"{told}, a load of the snapshot takes some {mib(needed)}", hint)
+    return judge("disk", f"{told}, a load of the snapshot needs about {mib(needed)}", hint)
 
 
 def mib(size: int) -> str:

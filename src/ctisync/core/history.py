@@ -1,4 +1,4 @@
-"""What the passes of the past tell, when they are laid side by side: newest first, as they are kept."""
+"""The log of records, from the reports of the passes in the history, newest first."""
 
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -10,10 +10,10 @@ from ctisync.core.pass_report import How, PassReport
 
 
 class LogEntry(msgspec.Struct, frozen=True):
-    """One line of the log: what has become of a record (or of all, when `resource` is empty), by which pass.
+    """One line of the log: what a pass did to a record, or to all records if `resource` is empty.
 
-    `how` is `untold` for offsets up to `offset` of which nobody has told: a pass that was killed, or one
-    with more than it could tell.
+    `how` is `untold` for offsets up to `offset` without a report: of a pass that was killed, or that touched
+    more records than a report lists.
     """
 
     at: datetime
@@ -25,14 +25,14 @@ class LogEntry(msgspec.Struct, frozen=True):
 
 
 def entries(passes: Iterable[PassReport], resource: str | None = None) -> Iterator[LogEntry]:
-    """What the passes have touched, newest first; of one `resource` alone, when it is named.
+    """What the passes have touched, newest first; only of `resource`, if it is given.
 
-    A snapshot that was loaded, and what is not told, may be about any record: they are always there.
+    Loads, and offsets without a report, may concern any record: they are always included.
     """
     newer: PassReport | None = None
     for report in passes:
         if report.offset is None:
-            continue  # it never got to look at the store
+            continue  # it could not read the store
         if newer is not None:
             yield from _between(report, newer)
         for touched in reversed(report.touched):
@@ -45,7 +45,7 @@ def entries(passes: Iterable[PassReport], resource: str | None = None) -> Iterat
 
 
 def _between(older: PassReport, newer: PassReport) -> Iterator[LogEntry]:
-    """Whether content has changed between two passes that stand beside each other in the history."""
+    """An entry if the content changed between two consecutive passes of the history."""
     is_now = newer.from_offset
     if is_now is not None and is_now != older.offset:
         yield LogEntry(newer.began_at, is_now, "untold", from_offset=older.offset)

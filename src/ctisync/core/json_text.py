@@ -1,7 +1,7 @@
-"""How deep a JSON text is and how many values it holds, found out before a parser has to bear them.
+"""The nesting depth and the number of values of a JSON text, checked before it is parsed.
 
-ijson ends the process at some 100,000 containers inside one another (a crash, no exception), which
-100 kB are enough for. Values cost memory: an empty list has two bytes as text, and 64 in Python.
+ijson crashes the process at about 100,000 nested containers, for which 100 kB are enough. Values cost
+memory: an empty list has two bytes as text, and 64 in Python.
 """
 
 import re
@@ -16,32 +16,32 @@ _ALL_BUT_OPENING: Final = bytes(byte for byte in range(256) if byte not in b"{["
 _ALL_BUT_MARKS: Final = bytes(byte for byte in range(256) if byte not in b'{}[]"')
 
 _PIECE: Final = 1 << 20
-"""Bytes: a scan takes many times the memory of what it looks at."""
+"""Bytes. A scan takes many times the memory of the scanned text."""
 
 
 class Excess(Exception):
-    """A text goes beyond what is allowed; `limit` is the setting that says so."""
+    """A text exceeds a limit. `limit`: the name of the setting in `[limits]`."""
 
     limit: ClassVar[str]
 
 
 class TooDeep(Excess):
-    """More containers stand inside one another than are allowed."""
+    """The containers are nested too deeply."""
 
     limit = "json_depth"
 
 
 class TooMany(Excess):
-    """There are more values than are allowed."""
+    """There are too many values."""
 
     limit = "json_values"
 
 
 class Scan:
-    """Where a text that comes in chunks stands: how deep, how many values, within a string or not.
+    """Scans a text that comes in chunks, and counts its nesting depth and values.
 
-    `values` counts a key with its value, and an empty container as two; `size` is in bytes. Who reads
-    many texts one after the other sets `values` back.
+    `values` counts a key and its value as one, and an empty container as two. `size` is in bytes. A caller
+    that scans several texts resets `values`.
     """
 
     def __init__(self, most_depth: int, most_values: int) -> None:
@@ -54,13 +54,13 @@ class Scan:
         self._backslash = b""
 
     def checked(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
-        """The chunks, each as long as it has not gone too far. Raises TooDeep, TooMany."""
+        """The chunks, each after it was scanned. Raises TooDeep, TooMany."""
         for chunk in chunks:
             self.take(chunk)
             yield chunk
 
     def take(self, chunk: bytes) -> None:
-        """Raises TooDeep, TooMany."""
+        """Scan a chunk. Raises TooDeep, TooMany."""
         self.size += len(chunk)
         text = self._backslash + chunk
         backslashes = len(text) - len(text.rstrip(b"\\"))
@@ -68,7 +68,7 @@ class Scan:
         parts = _ESCAPED.sub(b"", text.removesuffix(self._backslash)).split(b'"')
         outside = b"".join(parts[1::2] if self._in_string else parts[::2])
         self._in_string ^= len(parts) % 2 == 0
-        # Each value but the first follows a comma, or the bracket that it stands in.
+        # Each value except the first follows a comma or an opening bracket.
         self.values += outside.count(b",") + outside.count(b"[") + outside.count(b"{")
         if self.values > self._most_values:
             raise TooMany
@@ -79,10 +79,10 @@ class Scan:
 
 
 def check(text: bytes, most_depth: int, most_values: int) -> None:
-    """A whole text. Raises TooDeep, TooMany.
+    """Check a whole text. Raises TooDeep, TooMany.
 
-    One that has few brackets and few bytes cannot go too far, which is quickly seen; of most others it is
-    enough to look at their brackets.
+    A text with few brackets and few bytes cannot exceed the limits, which a quick count shows; for most other
+    texts the brackets are enough.
     """
     few_values = len(text) <= most_values
     few_brackets = len(text.translate(None, _ALL_BUT_OPENING)) <= most_depth
@@ -94,14 +94,14 @@ def check(text: bytes, most_depth: int, most_values: int) -> None:
 
 
 def check_line(line: bytes, limits: Limits) -> None:
-    """A record's line, within which its payload stands. Raises TooDeep, TooMany."""
+    """Check a record's line, which contains the payload. Raises TooDeep, TooMany."""
     check(line, limits.json_depth + 1, limits.json_values)
 
 
 def _is_shallow(text: bytes, most_depth: int) -> bool:
-    """Whether the brackets are seen to be none too deep without counting each; False says nothing.
+    """Whether the brackets are nested within the limit, without counting each. False proves nothing.
 
-    What is innermost is taken away, at most two levels at a time, until nothing is left.
+    The innermost pairs are removed, at most two levels at a time, until nothing is left.
     """
     if b"\\" in text:
         text = text.replace(rb"\\", b"").replace(rb"\"", b"")

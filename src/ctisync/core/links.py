@@ -1,4 +1,4 @@
-"""What of a link may be stored and shown: nothing that may be a secret, such as a password or a signature."""
+"""The part of a link that may be stored and shown: without secrets such as a password or a signature."""
 
 import hashlib
 import re
@@ -7,18 +7,19 @@ from typing import Final
 from ctisync.harmless import harmless
 
 LONGEST_LINK: Final = 8000
-"""Characters: what every server takes (RFC 9110, 4.1); httpx fails for very much longer ones."""
+"""Characters. Every server should accept them (RFC 9110, 4.1); httpx fails for much longer links."""
 
 _BEGIN: Final = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*://|//)?")
 _LOGIN: Final = re.compile(r"[^/]*@")
 _PASSED_OVER: Final = re.compile(r"^[\x00-\x20]+|[\t\r\n]")
-"""What `urllib.parse` passes over in an address, so that a login behind it is one all the same."""
+"""Characters that `urllib.parse` ignores in an address, so that a login after them is still one."""
 
 
 def public_link(link: str) -> str:
-    """A link without user, password, query and fragment, harmless, and no longer than any that can be used.
+    """A link without user, password, query and fragment, with printable characters, and at most
+    `LONGEST_LINK` characters.
 
-    A digest stands in the place of what is missing, so that two are alike exactly when the links are.
+    A digest replaces the removed parts, so that two results are equal if and only if the links are.
     """
     place = harmless(place_of(link)[:LONGEST_LINK])
     if place == link:
@@ -39,7 +40,7 @@ def place_of(link: str, login: str = "") -> str:
 
 
 def _taken_apart(place: str) -> tuple[str, re.Match[str] | None]:
-    """How it begins, and the login behind that."""
+    """The scheme, and the login after it."""
     begin = _BEGIN.match(place)
     assert begin is not None  # it may be empty
     return begin[0], _LOGIN.match(place, begin.end())

@@ -1,8 +1,8 @@
 """The nouns of a pass, as frozen values.
 
-A *consumer* of a *context* is what the CTI API lets one follow. Its content is a set of *records*;
-a *snapshot* holds all of them as of one *offset*, a *change* alters one *resource* (the record of
-that name) and has the next offset.
+A *consumer* of a *context* is a feed of the CTI API. Its content is a set of *records*; a *snapshot* has
+all of them as of one *offset*, a *change* alters one *resource* (the record of that name) and has the next
+offset.
 """
 
 from datetime import datetime
@@ -17,20 +17,20 @@ Json = Any
 """A decoded JSON value: dict, list, str, int (exact), Decimal (never float), bool or None."""
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
-"""A time that says what it is relative to: one that does not can be compared with none that does."""
+"""A time with a time zone. One without cannot be compared with it."""
 
 MAX_RANGE: Final = 1000
-"""The most offsets that the API hands out in one request (it answers 422 beyond)."""
+"""The highest number of offsets in one request (API fact: it answers 422 to more)."""
 
 MAX_OFFSET: Final = 2**63 - 1
-"""Offsets beyond a signed 64-bit number sink a whole bulk, so they are refused when read."""
+"""An offset beyond a signed 64-bit number makes a whole bulk fail, so it is refused when read."""
 
 MAX_NAME_BYTES: Final = 512
-"""OpenSearch takes no longer document id; SQLite follows so that both hold the same content."""
+"""OpenSearch accepts no longer document id. The limit holds for SQLite too, so that contents are equal."""
 
 
 class Consumer(msgspec.Struct, frozen=True):
-    """One configured consumer: what is followed, and where readers find it."""
+    """One configured consumer: its context and name in the feed, and the index where readers find it."""
 
     context: str = "vd_1.0.0"
     name: str = "vd_4.8.0"
@@ -46,10 +46,10 @@ class Consumer(msgspec.Struct, frozen=True):
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """A snapshot: its link, as it may be stored and shown, and the offset that it stands for.
+    """A snapshot: its link, as it may be stored and shown, and its offset.
 
-    `address` is where it lies when the link keeps something back; it is neither stored nor shown. `exact`:
-    none of its records is newer, as a person says.
+    `address`: the full address, if the link omits a part of it; it is neither stored nor shown. `exact`: none
+    of its records is newer than its offset (you passed the offset).
     """
 
     link: str
@@ -59,24 +59,24 @@ class Snapshot(msgspec.Struct, frozen=True):
 
     @classmethod
     def announced(cls, link: str, offset: int) -> "Snapshot":
-        """With a link as the feed, or a person, gives it."""
+        """From a link of the feed, or one that you passed."""
         public = public_link(link)
         return cls(public, offset, "" if public == link else link)
 
 
 class ConsumerInfo(msgspec.Struct, frozen=True):
-    """What the feed says of a consumer; None is a null or an absent field."""
+    """The feed's information about a consumer; None is a null or a missing field (API fact: both occur)."""
 
     last_offset: int | None
     snapshot: Snapshot | None
 
 
 class Holding(msgspec.Struct, frozen=True):
-    """What a store holds of one consumer: nothing, by default.
+    """What a store holds of one consumer; by default nothing.
 
-    `places`: the indices, or the file, that its contents lie in; `records` of the live content, None without
-    one; `bytes` of all contents as they are stored, None when the store does not tell; `passes`: how many the
-    history has; `state`: whether there is one.
+    `places`: the indices, or the file, with its contents. `records`: of the live content, None without one.
+    `bytes`: stored bytes of all contents, None if unknown. `passes`: the number in the history. `state`:
+    whether there is a state.
     """
 
     places: tuple[str, ...] = ()
@@ -97,15 +97,15 @@ class OffsetRange(msgspec.Struct, frozen=True):
 
     @property
     def first_half(self) -> "OffsetRange":
-        """Itself, when it has but one offset."""
+        """The first half; the range itself if it has only one offset."""
         return OffsetRange(self.after, self.after + (self.to - self.after + 1) // 2)
 
 
 class Record(msgspec.Struct, frozen=True):
-    """A record as it is stored: `line` is its NDJSON line (UTF-8, without the newline).
+    """A stored record. `line`: its NDJSON line (UTF-8, without the newline).
 
-    The line is an object with `name`, `offset`, `version`, `inserted_at` and `payload`, as in a
-    snapshot; `name` and `offset` here repeat the line's.
+    The line is an object with `name`, `offset`, `version`, `inserted_at` and `payload`, as in a snapshot.
+    `name` and `offset` are copies of the line's.
     """
 
     name: str
@@ -126,7 +126,7 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Put(msgspec.Struct, frozen=True):
-    """Store this record, whatever stood under its name."""
+    """Store this record, and replace an older one of that name."""
 
     record: Record
 

@@ -1,4 +1,4 @@
-"""Whether a path lies on a network disk, from what Linux tells of its mounts."""
+"""Whether a path is on a network disk, by Linux's list of mounts."""
 
 import re
 from typing import Final
@@ -15,15 +15,15 @@ _OVER_A_NETWORK: Final = frozenset(
         "fuse.sshfs",
     }
 )
-"""As mountinfo names them. A FUSE file system as such may be a local one (that of a container, say)."""
+"""The names in mountinfo. Other FUSE file systems may be local (for example that of a container)."""
 
 _ESCAPED: Final = re.compile(r"\\([0-7]{3})")
 
 
 def network_kind(path: str, mountinfo: str) -> str | None:
-    """The kind of the network file system that an absolute path, free of links, lies on; None: on none that
-    is known. `mountinfo` is the text of `/proc/self/mountinfo` (proc(5)): a line a mount, a later one over an
-    earlier one of the same place.
+    """The kind of the network file system that contains an absolute path without links; None if it is on no
+    known one. `mountinfo`: the text of `/proc/self/mountinfo` (proc(5)), with one line per mount; a later
+    mount covers an earlier one at the same place.
     """
     kind, depth = None, -1
     for line in mountinfo.splitlines():

@@ -1,4 +1,4 @@
-"""What one pass comes to: filled by its steps, and what history, metrics, hooks and ping are made of."""
+"""The report of a pass: its steps fill it, and history, metrics, hooks and ping are made from it."""
 
 from collections import deque
 from datetime import datetime, timedelta
@@ -18,13 +18,13 @@ Reason = Literal["update", "error", "stale"]
 How = Literal["created", "updated", "deleted", "loaded"]
 
 MOST_TOUCHED: Final = 10_000
-"""Of a pass, for the history: a MB at most. Of more, the last ones are kept."""
+"""Touched records in a report: at most about 1 MB. Of more, the last ones are kept."""
 
 
 class Touched(msgspec.Struct, frozen=True, array_like=True):
-    """What a pass has done to a record, and the offset that it then stood at.
+    """What a pass did to a record, and the record's offset after that.
 
-    `loaded`: all records are those of a snapshot of that offset; `resource` is empty.
+    `loaded`: a snapshot of that offset replaced all records; `resource` is empty.
     """
 
     offset: int
@@ -33,13 +33,13 @@ class Touched(msgspec.Struct, frozen=True, array_like=True):
 
 
 class PassReport(msgspec.Struct, frozen=True, kw_only=True):
-    """One pass over one consumer (`context/name`), from `began_at` (UTC) on, for `seconds`.
+    """One pass over one consumer (`context/name`), which began at `began_at` (UTC) and took `seconds`.
 
-    `outcome` is one of `core.steps.End`, or the kind of error that ended the pass, in kebab-case; `why` says
-    it in a line. `offset` is where the content stood when it began (`from_offset`) and when it ended; None
-    when the store could not be looked at, as are `phase` and the times. `records` were written, `changes`
-    applied, `received` bytes came from the feed. `touched`, in this order: the records that were changed, or
-    the last of them; `untold` is how many were left out.
+    `outcome`: one of `core.steps.End`, or the kind of error that ended the pass, in kebab-case; `why`: one
+    line. `from_offset` and `offset`: the content's offset before and after; None if the store could not be
+    read, as are `phase` and the times. `records`: number written. `changes`: number applied. `received`:
+    bytes from the feed. `touched`: the changed records in order, or the last of them; `untold`: the number
+    of those left out.
     """
 
     pass_id: str
@@ -72,24 +72,24 @@ class PassReport(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def behind(self) -> int | None:
-        """How many offsets the content is behind the feed as last seen."""
+        """The number of offsets between the content and the feed's last known offset."""
         if self.last_offset is None or self.offset is None:
             return None
         return max(0, self.last_offset - self.offset)
 
     @property
     def in_step_at(self) -> datetime | None:
-        """When the content was last known to be all that the feed has. None: never, or not known."""
+        """When the content was last known to be in step with the feed. None: never, or unknown."""
         end = self.ended_at
         return in_step_at(self.behind, believed(self.checked_at, end), believed(self.updated_at, end))
 
     @property
     def updated(self) -> bool:
-        """Whether readers have another content than before the pass."""
+        """Whether the pass changed the content."""
         return self.initialisations > 0 or self.changes > 0
 
     def reasons(self, stale_after: timedelta = STALE) -> list[Reason]:
-        """What hooks may be run for, in this order."""
+        """The reasons to run a hook, in this order."""
         found: list[Reason] = ["update"] if self.updated else []
         if self.exit_code != DONE:
             found.append("error")
@@ -100,8 +100,8 @@ class PassReport(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Work(msgspec.Struct, frozen=True):
-    """A pass that is at work now: `who` it is, for people, `since` when, and how many `records` its load has
-    taken in so far, as far as that is known. `lock`: the id of the lock file under which it has its lease."""
+    """A running pass; what is unknown is None. `who`: the user, host and process. `since`: its begin.
+    `records`: loaded so far. `lock`: the id of the lock file under which it took its lease."""
 
     who: str | None = None
     since: datetime | None = None
@@ -110,26 +110,26 @@ class Work(msgspec.Struct, frozen=True):
 
 
 class Traffic(Protocol):
-    """What a feed has cost this pass so far."""
+    """The traffic with the feed in this pass so far."""
 
     @property
     def received(self) -> int:
-        """Bytes of the bodies that came."""
+        """Received bytes of all bodies."""
 
     @property
     def retries(self) -> int:
-        """Requests that were sent again."""
+        """The number of retried requests."""
 
 
 class Ended(NamedTuple):
-    """How a pass ended: its report, and the error that ended it, which its caller shows."""
+    """The end of a pass: its report, and the error that ended it early, which the caller shows."""
 
     report: PassReport
     error: CtisyncError | None
 
 
 class Draft:
-    """The report of a pass that is still at work: its caller makes it, its steps fill it."""
+    """The report of a running pass. The caller creates it, the steps fill it."""
 
     def __init__(
         self, consumer: Consumer, command: Mode, *, pass_id: str, began_at: datetime, began: float
@@ -150,24 +150,24 @@ class Draft:
         self._traffic: Traffic | None = None
 
     def stands(self, state: ConsumerState, *, commands: bool) -> None:
-        """The stored state is this one now. `commands`: there is a Command Manager to send to."""
+        """Set the stored state. `commands`: whether a Command Manager is configured."""
         if self._state is None:
             self._from_offset = state.offset
         self._state = state
         self._command_owed = commands and state.owed is not None
 
     def counts(self, traffic: Traffic) -> None:
-        """What `traffic` comes to in the end is this pass's."""
+        """Set the traffic that the report counts at the end."""
         self._traffic = traffic
 
     def initialised(self, offset: int, records: int) -> None:
-        """A snapshot of this offset, with so many records, is the live content."""
+        """Add a load: a snapshot of this offset, with so many records, is live."""
         self._initialisations += 1
         self._records += records
         self._touch(Touched(offset, "loaded", ""))
 
     def applied(self, changes: int, folded: "Folded") -> list[Touched]:
-        """A range of so many changes is in the content. Returns what it did to each record, in order."""
+        """Add a range of so many changes. Returns what it did to each record, in order."""
         self._changes += changes
         self._records += len(folded.writes)
         touched: list[Touched] = []
@@ -179,19 +179,19 @@ class Draft:
         return touched
 
     def came_to(self, end: End) -> None:
-        """The state machine has ended the pass so."""
+        """Set the end that the state machine decided on."""
         self._end = end
 
     @property
     def after_stop(self) -> str:
-        """How it goes on when a signal ends the pass now."""
+        """The hint if a signal ends the pass now."""
         if self._state is not None and self._state.asked is not None:
             return after_asked(self._consumer)
         return AFTER_STOP["sync" if self._initialisations else self._command]
 
     def ended(self, error: CtisyncError | None, now: float) -> Ended:
-        """`error` has ended the pass, if any; without one, `came_to` was called before. `now`: seconds of the
-        clock that gave `began`."""
+        """The finished report. `error`: what ended the pass early; without one, call `came_to` first. `now`:
+        seconds of the clock of `began`."""
         if error is not None:
             outcome, why = error.kind, error.about(self._consumer)
         else:

@@ -1,9 +1,9 @@
 """JSON Patch (RFC 6902), strict and atomic.
 
-`jsonpatch` reads the operations and `jsonpointer` the pointers (RFC 6901). What an operation does to
-a document is said here wherever a version of the library is lax: it compares 1 with true, alters the
-caller's operations, moves an array element into itself, copies the whole document into itself, takes
-no member of the name "-", or fails with an exception of another library.
+`jsonpatch` reads the operations and `jsonpointer` the pointers (RFC 6901). This module executes an operation
+itself where a version of the library is lax: it compares 1 with true, alters the caller's operations, moves
+an array element into itself, copies the whole document into itself, does not accept a member with the name
+"-", or fails with an exception of another library.
 """
 
 from types import MappingProxyType
@@ -20,8 +20,8 @@ _MAX_REASON: Final = 200
 
 
 class PatchError(Exception):
-    """A patch that cannot be applied. `operation` is the index of the operation that failed, or -1
-    when it is none's fault; `reason` is one short line of printable characters."""
+    """A patch that cannot be applied. `operation`: the index of the failed operation, -1 if none is at fault.
+    `reason`: one short line of printable characters."""
 
     def __init__(self, operation: int, reason: str) -> None:
         super().__init__(f"operation {operation}: {reason}" if operation >= 0 else reason)
@@ -30,9 +30,9 @@ class PatchError(Exception):
 
 
 def apply(document: Json, operations: object, limits: Limits = USUAL_LIMITS) -> Json:
-    """The document that the operations (a JSON Patch: an array of objects) make of this one.
+    """The document after the operations (a JSON Patch: an array of objects).
 
-    It shares nothing with the arguments, and these are never altered. Raises PatchError.
+    It shares nothing with the arguments, which are never altered. Raises PatchError.
     """
     working = Working(document, limits)
     working.apply(operations)
@@ -40,13 +40,13 @@ def apply(document: Json, operations: object, limits: Limits = USUAL_LIMITS) -> 
 
 
 class Working:
-    """A document under a series of patches, for one deep copy in all.
+    """A document to which a series of patches is applied, with one deep copy in total.
 
-    The first `apply` copies the document, unless it is `owned`: then nobody else has a use for it, and
-    whoever gives it has seen to its depth. A failed `apply` leaves it half done (RFC 6902, section 5,
-    wants all or nothing), so that the object is spent: whatever is asked of it then is a RuntimeError.
-    `limits` say how many operations a patch may have, how much all copies may add, and how deep the
-    document may be before, while and after it is patched.
+    The first `apply` copies the document, unless it is `owned`: then the caller no longer uses it and has
+    checked its depth. A failed `apply` leaves the document half changed, so the object can no longer be used
+    (RFC 6902, section 5, requires all or nothing): every later call raises RuntimeError. `limits`: the number
+    of operations in a patch, the size that all copies may add, and the depth of the document before, during
+    and after a patch.
     """
 
     def __init__(self, document: Json, limits: Limits = USUAL_LIMITS, *, owned: bool = False) -> None:
@@ -59,12 +59,12 @@ class Working:
 
     @property
     def document(self) -> Json:
-        """The document as of the last `apply`; the given one itself before the first."""
+        """The document after the last `apply`; before the first, the given one."""
         self._refuse_when_spent()
         return self._document
 
     def apply(self, operations: object) -> None:
-        """Apply one patch. Raises PatchError, and then this object is spent."""
+        """Apply one patch. Raises PatchError; after that, this object can no longer be used."""
         self._refuse_when_spent()
         self._is_spent = True  # until the last operation has been applied
         if not isinstance(operations, list):
@@ -81,7 +81,7 @@ class Working:
 
     def _refuse_when_spent(self) -> None:
         if self._is_spent:
-            raise RuntimeError("a patch failed on this document; begin again with the original")
+            raise RuntimeError("a patch failed on this document; start again with the original")
 
     def _take_document(self) -> None:
         if self._is_own:
@@ -97,27 +97,28 @@ class Working:
         self._document = step.apply(self._document)
         self._copies_left -= step.copied
         if self._copies_left < 0:
-            raise JsonPatchConflict("the copies have grown too large")
+            raise JsonPatchConflict("the copies are larger than limits.patch_copied_bytes")
 
 
 class _Pointer(JsonPointer):
-    """A pointer whose way must exist; unlike the library's, its errors do not repeat the document."""
+    """A pointer whose path must exist. Unlike the library's errors, its errors do not contain the
+    document."""
 
     def walk(self, doc: Json, part: str | int) -> Json:
-        key = self.get_part(doc, part)  # refuses whatever is no container, and 01, -1, +1 in an array
+        key = self.get_part(doc, part)  # refuses values that are no container, and 01, -1, +1 in an array
         if isinstance(doc, list) and key == "-":
             raise JsonPointerException("an array has no element '-'")
         try:
             return doc[key]
         except LookupError:
-            raise JsonPointerException(f"there is no '{part}'") from None
+            raise JsonPointerException(f"'{part}' does not exist") from None
 
 
 class _Operation(PatchOperation):
     max_depth = USUAL_LIMITS.json_depth
 
     copied = 0
-    """What this operation has copied within the document, as `_size` counts."""
+    """Bytes that this operation has copied within the document, as `_size` counts."""
 
     def _member(self, name: str) -> Json:
         if name not in self.operation:
@@ -125,11 +126,11 @@ class _Operation(PatchOperation):
         return self.operation[name]
 
     def _value(self) -> Json:
-        """A copy of `value`, so that no later operation alters the caller's."""
+        """A copy of `value`, so that no later operation alters the caller's value."""
         return self._fit(self._member("value"))
 
     def _source(self) -> _Pointer:
-        """`from`. RFC 6902 says nothing of the whole document there, and nothing good comes of it."""
+        """`from`. RFC 6902 does not mention the whole document there, so it is refused."""
         source = self._member("from")
         if not isinstance(source, str):
             raise InvalidJsonPatch("its 'from' is not a string")
@@ -138,7 +139,7 @@ class _Operation(PatchOperation):
         return _Pointer(source)
 
     def _fit(self, value: Json) -> Json:
-        """A copy of a value that can stand at this operation's place."""
+        """A copy of a value, with a depth that is allowed at this operation's path."""
         return _copied(value, self.max_depth - len(self.pointer.parts))
 
     def _insert(self, document: Json, value: Json) -> Json:
@@ -171,7 +172,7 @@ class _Remove(_Operation, RemoveOperation):
 class _Replace(_Operation):
     def apply(self, obj: Json) -> Json:
         value = self._value()
-        self.pointer.resolve(obj)  # what is replaced must be there
+        self.pointer.resolve(obj)  # the value to replace must exist
         container, key = self.pointer.to_last(obj)
         if key is None:
             return value
@@ -201,7 +202,7 @@ class _Copy(_Operation):
 class _Test(_Operation):
     def apply(self, obj: Json) -> Json:
         if not equal(self.pointer.resolve(obj), self._member("value")):
-            raise JsonPatchConflict("another value is there")
+            raise JsonPatchConflict("the value differs")
         return obj
 
 
@@ -216,14 +217,14 @@ def _read(operation: object, max_depth: int) -> _Operation:
     name = operation.get("op")
     kind = _OPERATIONS.get(name) if isinstance(name, str) else None
     if kind is None:
-        raise InvalidJsonPatch("there is no such operation")
+        raise InvalidJsonPatch("the operation is unknown")
     step = kind(operation, pointer_cls=_Pointer)
     step.max_depth = max_depth
     return step
 
 
 def _reason(operation: object, what: str) -> str:
-    """`what` with the operation's name and path before it, cut to a line that a terminal can bear."""
+    """`what` after the operation's name and path, as one short line of printable characters."""
     told = [operation.get("op"), operation.get("path")] if isinstance(operation, dict) else []
     name = " ".join(part[: _MAX_REASON // 3] for part in told if isinstance(part, str))
     line = f"{name}: {what}" if name else what
@@ -231,9 +232,9 @@ def _reason(operation: object, what: str) -> str:
 
 
 def _copied(value: Json, levels: int) -> Json:
-    """A deep copy of a value with at most so many containers inside one another.
+    """A deep copy of a value with at most so many nested containers.
 
-    Several times as fast as `copy.deepcopy`, and however deep, without recursion.
+    It is several times as fast as `copy.deepcopy`, and works without recursion.
     """
     if not isinstance(value, (dict, list)):
         return value
@@ -251,7 +252,7 @@ def _copied(value: Json, levels: int) -> Json:
 
 
 def _size(value: Json) -> int:
-    """About the bytes of a value as JSON (see `Limits.patch_copied_bytes`)."""
+    """Estimated bytes of a value as JSON (see `Limits.patch_copied_bytes`)."""
     size = 0
     pending = [value]
     while pending:
@@ -268,7 +269,7 @@ def _size(value: Json) -> int:
 
 
 def equal(left: Json, right: Json) -> bool:
-    """RFC 6902, section 4.6: numbers by value (1 is 1.0), literals only with themselves (1 is not true)."""
+    """Equality by RFC 6902, section 4.6: numbers by value (1 equals 1.0), but 1 does not equal true."""
     pending = [(left, right)]
     while pending:
         one, other = pending.pop()

@@ -1,4 +1,4 @@
-"""When to try again: pure policy. The transport waits, this says how long."""
+"""The delay before a retry. The retry budget waits; these functions compute how long."""
 
 import re
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ LONGEST_DELAY: Final = 60.0
 
 
 def retry_after(header: str | None, now: datetime) -> float | None:
-    """Seconds that a `Retry-After` header asks for, or None when it is absent or makes no sense.
+    """Seconds that a `Retry-After` header asks for; None if it is missing or invalid.
 
     Both forms of RFC 9110, 10.2.3: whole seconds, or an HTTP date (one that has passed means now).
     """
@@ -24,10 +24,10 @@ def retry_after(header: str | None, now: datetime) -> float | None:
 
 
 def http_date(text: str) -> datetime | None:
-    """The moment that an HTTP date tells (RFC 9110, 5.6.7), or None for a text that tells none.
+    """The time of an HTTP date (RFC 9110, 5.6.7); None for any other text.
 
-    The standard library's parser raises more than ValueError: OverflowError for numbers beyond a C
-    integer, and, by version, IndexError or TypeError for texts that stop half-way.
+    The standard library's parser raises more than ValueError: OverflowError for numbers beyond a C integer,
+    and, by version, IndexError or TypeError for incomplete texts.
     """
     try:
         when = parsedate_to_datetime(text)
@@ -37,13 +37,13 @@ def http_date(text: str) -> datetime | None:
 
 
 def next_delay(attempt: int, asked_for: float | None, left: float, jitter: float) -> float | None:
-    """Seconds to wait before trying again, or None when the budget does not allow it.
+    """Seconds to wait before the next try; None if the budget does not allow it.
 
-    `attempt` counts from 1 (the try that has just failed), `asked_for` is the server's own wish,
-    `left` what remains of the pass's budget in seconds, `jitter` a random number in [0, 1). What a
-    server asks for is never shortened (a client that comes back too early is blocked), only
-    lengthened: by the jitter so that a fleet does not come back in step, and to our own delay, since one
-    that always asks for 0 seconds would be asked without a pause.
+    `attempt`: the number of the failed try, from 1. `asked_for`: seconds of the server's Retry-After. `left`:
+    the rest of the budget in seconds. `jitter`: a random number in [0, 1). The server's delay is never
+    shortened, because it may block a client that comes too early. It is lengthened by the jitter, so that
+    many clients do not come at the same time, and to our own delay at least, because a server may always
+    ask for 0 seconds.
     """
     ceiling = min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(attempt - 1, 16))
     delay = ceiling * (0.5 + 0.5 * jitter)

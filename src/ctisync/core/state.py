@@ -1,7 +1,7 @@
-"""What is remembered of a consumer between passes, and every legal way in which it changes.
+"""The state of a consumer between passes, and all its transitions.
 
-Stores keep a `ConsumerState` beside the content and change both together; they never alter it
-themselves. The functions below are the transitions; an illegal one is a bug and raises ValueError.
+Stores keep a `ConsumerState` beside the content and write both together; they never change it themselves. The
+functions below are the transitions; an illegal one is a bug and raises ValueError.
 """
 
 from datetime import datetime, timedelta
@@ -18,7 +18,8 @@ LONGEST_COOLDOWN: Final = timedelta(hours=24)
 
 
 class Owed(msgspec.Struct, frozen=True):
-    """A command that the Command Manager has not accepted yet: the offset then indexed, and the refusals."""
+    """A command that the Command Manager has not accepted yet: the content's offset, and the failed
+    attempts."""
 
     offset: int
     attempts: int = 0
@@ -27,10 +28,10 @@ class Owed(msgspec.Struct, frozen=True):
 class FailedChange(msgspec.Struct, frozen=True):
     """The change that could not be applied.
 
-    `operation` is the index within the change's operations (None: the change as a whole), `digest`
-    tells whether the feed still offers the same change, `snapshot_link` which snapshot was offered
-    when it failed. `reinitialised`: it has already caused an initialisation from that snapshot.
-    `blocked`: the content stands just before it and waits for the feed to offer something else.
+    `operation`: its index within the change's operations (None: the change as a whole). `digest`: shows
+    whether the feed still offers the same change. `snapshot_link`: the snapshot that was offered when it
+    failed. `reinitialised`: it has already caused an initialisation from that snapshot. `blocked`: the
+    content is just before it and waits until the feed offers something else.
     """
 
     offset: int
@@ -47,7 +48,7 @@ class FailedChange(msgspec.Struct, frozen=True):
         return msgspec.structs.replace(self, snapshot_link=snapshot_link)
 
     def is_tried(self, known: "FailedChange | None") -> bool:
-        """Whether `known` is this very change, and has led to an initialisation from the same snapshot."""
+        """Whether `known` is this change, and has caused an initialisation from the same snapshot."""
         return (
             known is not None
             and known.reinitialised
@@ -56,7 +57,8 @@ class FailedChange(msgspec.Struct, frozen=True):
 
 
 class RefusedSnapshot(msgspec.Struct, frozen=True):
-    """A snapshot that could not be used; it isn't fetched again by itself while all three are the same."""
+    """A snapshot that could not be used. `sync` does not fetch it again while link, ETag and size are the
+    same."""
 
     link: str
     etag: str | None
@@ -65,8 +67,8 @@ class RefusedSnapshot(msgspec.Struct, frozen=True):
 
 
 class Cooldown(msgspec.Struct, frozen=True):
-    """The feed at `server` is not asked before `until`; `reason` is one line, what was wrong when it was
-    asked last. Without a `server`, as earlier versions store it, it holds for any."""
+    """No request is sent to the feed at `server` before `until`. `reason`: one line, the last failure.
+    Without a `server`, as earlier versions store it, it applies to all."""
 
     until: Moment
     reason: str
@@ -74,7 +76,7 @@ class Cooldown(msgspec.Struct, frozen=True):
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """An operator has asked, at this time, for an initialisation with these settings. It is not done yet."""
+    """An operator requested an initialisation with these settings at this time. It is not done yet."""
 
     consumer: Consumer
     at: Moment
@@ -83,11 +85,11 @@ class Asked(msgspec.Struct, frozen=True):
 class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
     """The state of one consumer. `offset` 0 means: initialise.
 
-    `content`: there is a live content. `loading`: a new one was begun and not published. `range_to`:
-    the end of a range whose writes may have begun (stores without transactions). `unsettled`: the
-    last writer died within a swap, or the live content is not the stored one; taking the lease
-    settles it. `in_vain`: the link of a snapshot that led to a change that could not be applied, after
-    such a change had caused the initialisation. Times are UTC.
+    `content`: there is a live content. `loading`: a load was begun and not published. `range_to`: the end
+    of a range whose writes may have begun (stores without transactions). `unsettled`: the last writer died
+    during a swap, or the live content is not the stored one; a pass that takes the lease settles it.
+    `in_vain`: the link of a snapshot from which a change could not be applied, after such a change had
+    caused the initialisation. Times are UTC.
     """
 
     offset: int = 0
@@ -111,6 +113,7 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fal
 
     @property
     def phase(self) -> Phase:
+        """The phase that `status` shows."""
         if self.failed is not None and self.failed.blocked:
             return "blocked"
         if self.content and self.offset > 0 and not self.loading:
@@ -118,28 +121,28 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fal
         return "loading" if self.loading or self.content else "empty"
 
     def index_elsewhere(self, consumer: Consumer) -> str | None:
-        """The name under which this content is read, when it was stored for another one than `consumer`'s."""
+        """The index under which readers find this content, if it differs from `consumer`'s; else None."""
         index = None if self.stored_for is None else self.stored_for.index
         return None if index == consumer.index else index
 
     def asked_with(self, consumer: Consumer) -> bool:
-        """Whether an initialisation with `consumer`'s settings is asked for."""
+        """Whether an initialisation with `consumer`'s settings is requested."""
         return self.asked is not None and self.asked.consumer == consumer
 
     def is_refused(self, snapshot: Snapshot) -> bool:
-        """Whether this snapshot could not be used when it was tried last."""
+        """Whether this snapshot could not be used at the last try."""
         return self.refused is not None and self.refused.link == snapshot.link
 
     def owed_for(self, consumer: Consumer) -> Owed | None:
-        """The command that is owed, unless it is for another name: there is no such content there yet."""
+        """The owed command; None if the content is under another index than `consumer`'s."""
         return self.owed if self.index_elsewhere(consumer) is None else None
 
     def has_tried(self, failed: FailedChange) -> bool:
-        """Whether to initialise from the snapshot that `failed` names would be in vain, as it was before.
+        """Whether an initialisation from the snapshot of `failed` has already failed to help.
 
-        Because of this very change, or of another one: a range may pass over a change that cannot be applied,
-        when a delete behind it makes it unimportant, and a later range meets the next. From the same snapshot
-        on, each would have the other tried for ever.
+        Because of this change, or of another one: a range may skip a change that cannot be applied if a later
+        delete makes it irrelevant, and a later range may meet the next such change. From the same snapshot,
+        each of the two would cause a new try forever.
         """
         return failed.is_tried(self.failed) or (
             failed.snapshot_link is not None and failed.snapshot_link == self.in_vain
@@ -147,17 +150,17 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fal
 
     @property
     def behind(self) -> int | None:
-        """How many offsets the content is behind the feed as last seen."""
+        """The number of offsets between the content and the feed's last known offset."""
         return None if self.last_offset is None else max(0, self.last_offset - self.offset)
 
     @property
     def in_step_at(self) -> datetime | None:
-        """When the content was last known to be all that the feed has. None: never."""
+        """When the content was last known to be in step with the feed. None: never."""
         return in_step_at(self.behind, self.checked_at, self.updated_at)
 
     def cooldown_at(self, now: datetime, server: str | None = None) -> Cooldown | None:
-        """The cool-down, while it lasts; of this server, if one is given. One that ends later than any may is
-        a clock's mistake."""
+        """The cool-down of this server (None: any), while it lasts. One that ends after `LONGEST_COOLDOWN`
+        comes from a wrong clock and is ignored."""
         cooldown = self.cooldown
         if cooldown is None or not now < cooldown.until <= now + LONGEST_COOLDOWN:
             return None
@@ -165,15 +168,15 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fal
 
 
 class Moved(msgspec.Struct, frozen=True):
-    """Readers have content `to` under their name; the state speaks of content `was`."""
+    """Readers find generation `to`; the state names generation `was`."""
 
     to: str
     was: str | None
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """What a store has of a consumer, as one look finds it: `records` of the live content, None without one;
-    what is `hidden` of it from the user; `moved` if readers have another content than the state's."""
+    """What one look finds of a consumer. `records`: of the live content, None without one. `hidden`: what a
+    role hides of it. `moved`: set if readers find another content than the state's."""
 
     state: ConsumerState
     records: int | None
@@ -182,13 +185,13 @@ class Standing(msgspec.Struct, frozen=True):
 
 
 STALE: Final = timedelta(hours=24)
-"""A content that was last known to be in step longer ago than this is stale by default."""
+"""The default: a content that was last known to be in step longer ago than this is stale."""
 
 
 def in_step_at(
     behind: int | None, checked_at: datetime | None, updated_at: datetime | None
 ) -> datetime | None:
-    """See `ConsumerState.in_step_at`. Who is behind was in step when the content last changed, if ever."""
+    """See `ConsumerState.in_step_at`. A content that is behind was in step, at best, when it last changed."""
     if behind is None or checked_at is None:
         return None
     if not behind:
@@ -197,13 +200,13 @@ def in_step_at(
 
 
 def believed(time: datetime | None, now: datetime) -> datetime | None:
-    """None for a time that lies in the future, which proves nothing: the clock that told it was wrong."""
+    """The time; None if it is in the future, because then a clock was wrong."""
     return None if time is not None and time - now > CLOCKS_APART else time
 
 
 def looked(state: ConsumerState, info: ConsumerInfo, now: datetime) -> ConsumerState:
-    """The feed has answered. What it left out is kept: a null says nothing. No time stays that lies in the
-    future."""
+    """The feed has answered. Fields that are missing or null keep their stored values. A time in the future
+    is corrected."""
     return msgspec.structs.replace(
         state,
         last_offset=state.last_offset if info.last_offset is None else info.last_offset,
@@ -217,7 +220,7 @@ def looked(state: ConsumerState, info: ConsumerInfo, now: datetime) -> ConsumerS
 def cooldown_begun(
     state: ConsumerState, seconds: float, reason: str, now: datetime, server: str | None = None
 ) -> ConsumerState:
-    """The feed at `server` is left alone for so long. One of its that lasts already stays as it is."""
+    """A cool-down of the feed at `server` begins. A running one stays as it is."""
     if state.cooldown_at(now, server) is not None:
         return state
     until = now + min(timedelta(seconds=seconds), LONGEST_COOLDOWN)
@@ -225,37 +228,37 @@ def cooldown_begun(
 
 
 def cooldown_ended(state: ConsumerState) -> ConsumerState:
-    """The feed may be asked."""
+    """The cool-down has ended."""
     return msgspec.structs.replace(state, cooldown=None)
 
 
 def initialisation_asked(state: ConsumerState, consumer: Consumer, now: datetime) -> ConsumerState:
-    """It stays asked for until it is done or given up; a snapshot that was refused is tried for it again."""
+    """An initialisation is requested, until it is done or cancelled. A refused snapshot is tried again."""
     return msgspec.structs.replace(state, asked=Asked(consumer, now), refused=None)
 
 
 def initialisation_given_up(state: ConsumerState) -> ConsumerState:
-    """The content stays what it is."""
+    """The requested initialisation is cancelled; the content stays as it is."""
     return msgspec.structs.replace(state, asked=None)
 
 
 def load_begun(state: ConsumerState) -> ConsumerState:
-    """A new content is being built beside the live one."""
+    """A load has begun beside the live content."""
     return msgspec.structs.replace(state, loading=True)
 
 
 def load_abandoned(state: ConsumerState) -> ConsumerState:
-    """What was being built is gone; the live content is what it was."""
+    """The load was abandoned; the live content is unchanged."""
     return msgspec.structs.replace(state, loading=False)
 
 
 def content_gone(state: ConsumerState) -> ConsumerState:
-    """The store does not hold the content of which the state speaks: it was removed."""
+    """The store does not hold the content that the state names: another program has removed it."""
     return msgspec.structs.replace(state, offset=0, content=False, range_to=None)
 
 
 def initialised(state: ConsumerState, snapshot: Snapshot, consumer: Consumer, now: datetime) -> ConsumerState:
-    """The content is the snapshot's. A failed change that lies before us is remembered, so it cannot loop."""
+    """The content is the snapshot's. A failed change above its offset stays stored, which prevents a loop."""
     failed = state.failed
     if failed is not None and failed.offset <= snapshot.offset:
         failed = None
@@ -281,7 +284,7 @@ def initialised(state: ConsumerState, snapshot: Snapshot, consumer: Consumer, no
 
 
 def advanced(state: ConsumerState, to: int, now: datetime) -> ConsumerState:
-    """Every change up to `to` is in the content; a command is owed from now on."""
+    """The content contains every change up to `to`, and a command is owed."""
     if to <= state.offset or not state.content:
         raise ValueError(f"cannot advance from {state.offset} to {to}")
     failed = state.failed if state.failed is not None and state.failed.offset > to else None
@@ -304,7 +307,7 @@ def interrupted(state: ConsumerState, failed: FailedChange, now: datetime) -> Co
 def blocked(state: ConsumerState, failed: FailedChange, *, initialised_now: bool = False) -> ConsumerState:
     """The content stays as it is until the feed offers another change or another snapshot.
 
-    `initialised_now`: it comes from the snapshot on offer, so that this need not be tried again.
+    `initialised_now`: the content comes from the offered snapshot, which therefore need not be tried again.
     """
     tried = initialised_now or state.has_tried(failed)
     return msgspec.structs.replace(
@@ -330,7 +333,7 @@ def command_refused(state: ConsumerState) -> ConsumerState:
 
 
 def next_range(state: ConsumerState, last_offset: int, most: int) -> OffsetRange:
-    """The range to apply next: the one whose writes had begun, or the next `most` offsets."""
+    """The next range to apply: the one whose writes had begun, or the next `most` offsets."""
     to = state.range_to if state.range_to is not None else min(state.offset + most, last_offset)
     return OffsetRange(after=state.offset, to=to)
 

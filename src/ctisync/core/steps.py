@@ -1,7 +1,7 @@
-"""THE state machine: what a pass does next, from what is stored and what the feed says.
+"""THE state machine: the next step of a pass, from the stored state and the feed's information.
 
-`next_step` is asked again after every step until it answers with an `End`. It performs nothing; the
-shell in `ctisync.sync` does, and tells it through `SoFar` what this pass has already been through.
+`ctisync.sync` calls `next_step` after every step, until it returns an `End`. `next_step` performs nothing;
+`SoFar` contains what this pass has already done.
 """
 
 from datetime import datetime, timedelta
@@ -17,12 +17,11 @@ Mode = Literal["sync", "init-snapshot", "update"]
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """What the caller allows: the subcommand, the two settings that decide about initialising, how much a
-    feed may ask of us, and whether a pass that a cool-down ends is a good one.
+    """What the subcommand, its options and the settings allow.
 
-    `server` is the feed, as a cool-down names it. No cool-down holds back a pass that runs `now`, nor any
-    pass without `cooldowns`, which begins none either. `keep`: an initialisation that was asked for is given
-    up.
+    `tolerate_cooldown`: a pass that a cool-down ends is a success. `server`: the feed, as a cool-down names
+    it. `now`: ignore a cool-down. `cooldowns`: False ignores cool-downs and begins none. `keep`: cancel a
+    requested initialisation.
     """
 
     mode: Mode = "sync"
@@ -36,12 +35,12 @@ class Policy(msgspec.Struct, frozen=True):
     keep: bool = False
 
     def cooldown_of(self, state: ConsumerState, now: datetime) -> Cooldown | None:
-        """The cool-down that holds back this pass."""
+        """The cool-down that applies to this pass, if any."""
         return None if self.now or not self.cooldowns else state.cooldown_at(now, self.server)
 
 
 class SoFar(msgspec.Struct, frozen=True):
-    """What this pass has been through already."""
+    """What this pass has already done."""
 
     initialised: bool = False
     advanced: bool = False
@@ -58,7 +57,7 @@ class SoFar(msgspec.Struct, frozen=True):
         blocked: bool = False,
         command_refused: bool = False,
     ) -> "SoFar":
-        """This and what has just happened. A refused command may be tried again once the content moves on."""
+        """With what has just happened. A refused command may be tried again once the offset advances."""
         return SoFar(
             initialised=self.initialised or initialised,
             advanced=self.advanced or advanced,
@@ -69,19 +68,19 @@ class SoFar(msgspec.Struct, frozen=True):
 
 
 class Settle(msgspec.Struct, frozen=True):
-    """Take the lease: that finishes a swap which was begun, looks at what is really live, and gives up a load
-    whose pass has died."""
+    """Take the lease: this finishes a swap that was begun, checks what is live, and abandons the load of a
+    dead pass."""
 
 
 class NoteAsked(msgspec.Struct, frozen=True):
-    """Store that an operator asks for an initialisation, so that a later pass does it if this one cannot; or
-    asks for it no more."""
+    """Store that an operator requests an initialisation, so that a later pass does it if this one cannot; or
+    that the request is cancelled."""
 
     wanted: bool
 
 
 class SendCommand(msgspec.Struct, frozen=True):
-    """A command is owed: send it, with the offset of the content now indexed."""
+    """Send the owed command, with the offset of the content."""
 
     offset: int
 
@@ -104,7 +103,7 @@ class ApplyRange(msgspec.Struct, frozen=True):
 
 
 class End(msgspec.Struct, frozen=True):
-    """The pass is over. `outcome` says how; `why` is one line for the operator."""
+    """The pass ends. `why`: one line for the operator."""
 
     outcome: Literal[
         "up-to-date",
@@ -150,7 +149,7 @@ def next_step(
         cooldown = policy.cooldown_of(state, now)
         return AskFeed() if cooldown is None else End("cooldown", _left_alone(cooldown))
     if asked and info.snapshot is not None and not state.is_refused(info.snapshot):
-        return Initialise(info.snapshot, "asked for by the operator, and not done yet")
+        return Initialise(info.snapshot, "requested with init-snapshot, and not done yet")
     work = (
         End("settings", _settings_differ(state.stored_for, consumer))
         if differ
@@ -164,8 +163,8 @@ def next_step(
 def _to_note(
     state: ConsumerState, info: ConsumerInfo | None, consumer: Consumer, policy: Policy
 ) -> NoteAsked | None:
-    """What an operator has asked for with this pass, unless it is stored already. A snapshot that the feed
-    did not offer (`info` is there from the beginning) can be loaded by no later pass."""
+    """The operator's request with this pass, unless it is stored already. It is not stored for a given
+    snapshot (`info` is set from the beginning): a later pass could not load it."""
     if policy.keep and state.asked is not None:
         return NoteAsked(wanted=False)
     known = state.asked_with(consumer) and state.refused is None
@@ -180,7 +179,7 @@ def _content_step(
     if policy.mode == "init-snapshot":
         return _operators_initialisation(state, info, so_far)
     if info.last_offset is None:
-        return End("nothing-known", "the feed does not tell its last offset; nothing can be decided")
+        return End("nothing-known", "the feed does not report its last offset; the pass can decide nothing")
     if so_far.blocked and state.failed is not None:
         return End("blocked", _blocked(state.failed))
     if state.offset == 0:
@@ -193,18 +192,18 @@ def _content_step(
         )
     most = policy.limits.offsets_ahead
     if info.last_offset - state.offset > most:
-        far = f"the feed's last offset {info.last_offset} lies more than {most} above the content's"
-        return End("too-far", f"{far} {state.offset}, which is hard to believe")
+        far = f"the feed's last offset {info.last_offset} is more than {most} above the content's"
+        return End("too-far", f"{far} {state.offset} (limits.offsets_ahead)")
     if state.offset < info.last_offset:
         return ApplyRange(next_range(state, info.last_offset, MAX_RANGE))
-    return End("up-to-date", f"content stands at the feed's last offset {info.last_offset}")
+    return End("up-to-date", f"the content is at the feed's last offset {info.last_offset}")
 
 
 def range_ahead(step: ApplyRange, after: ConsumerState) -> OffsetRange | None:
-    """The range to ask for while what `step` has fetched is written; `after` is the state that follows.
+    """The range to prefetch while the changes of `step` are written; `after`: the state after that.
 
-    That of the next step, if there is one. None, too, when the step's range could not be had at once: of
-    replies that large, two are not held at a time.
+    It is the range of the next step, None if there is none. None, too, if the step's range had to be halved:
+    two replies of that size would need too much memory.
     """
     if after.offset != step.range.to or after.last_offset is None or after.offset >= after.last_offset:
         return None
@@ -213,10 +212,10 @@ def range_ahead(step: ApplyRange, after: ConsumerState) -> OffsetRange | None:
 
 def _operators_initialisation(state: ConsumerState, info: ConsumerInfo, so_far: SoFar) -> Step:
     if so_far.initialised:
-        return End("initialised", f"content stands at the snapshot's offset {state.offset}")
+        return End("initialised", f"the content is at the snapshot's offset {state.offset}")
     if info.snapshot is None:
         return End("no-snapshot", "the feed offers no snapshot yet")
-    return Initialise(info.snapshot, "asked for by the operator")
+    return Initialise(info.snapshot, "requested with init-snapshot")
 
 
 def _initialise_or_say_why_not(state: ConsumerState, info: ConsumerInfo, policy: Policy) -> Step:
@@ -229,7 +228,7 @@ def _initialise_or_say_why_not(state: ConsumerState, info: ConsumerInfo, policy:
             )
         return End("no-snapshot", "the feed offers no snapshot yet")
     if not state.content and state.snapshot_offset is not None:
-        return Initialise(info.snapshot, "the content that was stored is gone")
+        return Initialise(info.snapshot, "the stored content is gone")
     if state.failed is not None:
         return Initialise(info.snapshot, f"change {state.failed.offset} could not be applied")
     return Initialise(info.snapshot, "nothing is stored yet")
@@ -243,7 +242,7 @@ def _feed_went_back(
         return Initialise(info.snapshot, f"the feed went back to offset {last_offset}")
     return End(
         "went-back",
-        f"the feed went back: its last offset is {last_offset}, the content stands at "
+        f"the feed went back: its last offset is {last_offset}, the content is at "
         f"{state.range_to or state.offset}",
     )
 
@@ -251,7 +250,7 @@ def _feed_went_back(
 def _offers_a_way_out(
     state: ConsumerState, info: ConsumerInfo, so_far: SoFar, policy: Policy, now: datetime
 ) -> bool:
-    """Whether a blocked content may start again from a snapshot that it has not been tried with."""
+    """Whether a blocked content may initialise from a snapshot that has not been tried."""
     if state.failed is None or not state.failed.blocked or policy.mode != "sync":
         return False
     snapshot = info.snapshot
@@ -261,9 +260,10 @@ def _offers_a_way_out(
 
 
 def _may_initialise_again(state: ConsumerState, so_far: SoFar, policy: Policy, now: datetime) -> bool:
-    """At most one snapshot a pass, and a time between two that a failed change caused.
+    """At most one initialisation per pass, and `policy.reinit_interval` between two that a failed change
+    caused.
 
-    A last time that lies in the future is a clock's mistake, not a reason to wait for years.
+    A last time in the future comes from a wrong clock and is ignored.
     """
     if so_far.initialised:
         return False
@@ -280,7 +280,7 @@ def may_interrupt(
 ) -> bool:
     """Whether a change that cannot be applied leads to an initialisation (else the content is blocked).
 
-    It does not when one from the snapshot on offer was in vain already.
+    It does not if an initialisation from the offered snapshot has already not helped.
     """
     return not state.has_tried(failed) and _may_initialise_again(state, so_far, policy, now)
 
@@ -291,10 +291,11 @@ def _blocked(failed: FailedChange) -> str:
 
 
 def _left_alone(cooldown: Cooldown) -> str:
-    return f"the feed is not asked before {told_until(cooldown)}: {cooldown.reason}"
+    return f"cool-down of the feed until {told_until(cooldown)}: {cooldown.reason}"
 
 
 def told_until(cooldown: Cooldown) -> str:
+    """The end of a cool-down as text (UTC)."""
     return f"{cooldown.until:%Y-%m-%dT%H:%M:%SZ}"
 
 
@@ -302,7 +303,7 @@ def _settings_differ(stored: Consumer | None, wanted: Consumer) -> str:
     assert stored is not None  # the caller has compared the two
     parts = [
         f"{field} is {list(new) if isinstance(new, tuple) else new!r}, "
-        f"stored content was made with {list(old) if isinstance(old, tuple) else old!r}"
+        f"but the content was loaded with {list(old) if isinstance(old, tuple) else old!r}"
         for field in ("index", "resources")
         if (new := getattr(wanted, field)) != (old := getattr(stored, field))
     ]

@@ -1,7 +1,7 @@
-"""The API's JSON and the stored lines, to and from the model.
+"""Converts the API's JSON and stored lines to and from the model.
 
-Tolerant of fields that are not ours (they are kept in a record's line), strict on the types of
-those that are. Numbers keep their value: integers are exact at any size, fractions are `Decimal`.
+Unknown fields are accepted, and kept in a record's line; the types of known fields are checked. Numbers keep
+their value: integers are exact at any size, fractions are `Decimal`.
 """
 
 import re
@@ -19,7 +19,7 @@ _decoder: Final = msgspec.json.Decoder(float_hook=Decimal)
 _encoder: Final = msgspec.json.Encoder(decimal_format="number")
 
 UNDECODABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
-"""What msgspec raises for a text that is not the JSON that it should be."""
+"""What msgspec raises for a text that is not the expected JSON."""
 
 _OPENING_BRACE: Final = ord("{")
 
@@ -28,11 +28,11 @@ _NAMED_OFFSET: Final = re.compile(r"(?:^|[/_])([0-9]{1,19})_[0-9]{9,12}\.[a-z]+(
 
 
 class NotARecord(ValueError):
-    """A line of a snapshot that is no record; the text says what is wrong with it."""
+    """A line of a snapshot is not a record; the text says why."""
 
 
 class _Line(msgspec.Struct):
-    """What decides about a line; the payload stays as it is."""
+    """The fields of a line that are checked; the payload is not parsed."""
 
     name: str
     offset: int
@@ -44,11 +44,11 @@ _line_decoder: Final = msgspec.json.Decoder(_Line)
 
 
 def decode(data: bytes) -> Json:
-    """Any JSON. Raises ValueError (also for nesting that no record has)."""
+    """The value of any JSON text. Raises ValueError, also if it is nested too deeply."""
     try:
         return _decoder.decode(data)
     except ArithmeticError:
-        raise ValueError("a number's exponent is beyond all bounds") from None
+        raise ValueError("a number's exponent is out of range") from None
     except UNDECODABLE as error:
         raise ValueError(str(error)) from None
 
@@ -59,10 +59,10 @@ def encode(value: Json) -> bytes:
 
 
 def consumer_info(document: Json) -> ConsumerInfo:
-    """The reply to a request for a consumer. Raises FeedRefused, naming the field.
+    """The reply to a request for a consumer. Raises FeedRefused, which names the field.
 
-    A snapshot's offset is `last_snapshot_offset`; older servers leave it out, then it is the number
-    before the `_` in the snapshot's file name.
+    A snapshot's offset is `last_snapshot_offset`. If it is missing, as with older servers, it is the number
+    before the `_` in the snapshot's file name (API fact).
     """
     data = document.get("data") if isinstance(document, dict) else None
     if not isinstance(data, dict):
@@ -79,32 +79,32 @@ def consumer_info(document: Json) -> ConsumerInfo:
         offset = named
     if offset is None:
         raise FeedRefused(
-            f"the feed offers a snapshot without its offset: last_snapshot_offset is absent and the "
-            f"link {public_link(link)!r} does not name one"
+            f"the feed offers a snapshot without its offset: last_snapshot_offset is missing, and the "
+            f"link {public_link(link)!r} does not contain one"
         )
     if named is not None and named != offset:
         raise FeedRefused(
-            f"the feed contradicts itself: last_snapshot_offset is {offset}, "
-            f"the snapshot's file name says {named}"
+            f"the reply of the feed is inconsistent: last_snapshot_offset is {offset}, "
+            f"the snapshot's file name has {named}"
         )
     if offset == 0:
-        raise FeedRefused("the feed offers a snapshot of offset 0, which holds nothing to follow from")
+        raise FeedRefused("the feed offers a snapshot of offset 0, from which ctisync cannot continue")
     if last_offset is not None and offset > last_offset:
         raise FeedRefused(
-            f"the feed contradicts itself: its snapshot stands at {offset}, "
+            f"the reply of the feed is inconsistent: its snapshot has offset {offset}, "
             f"above its last_offset {last_offset}"
         )
     return ConsumerInfo(last_offset, Snapshot.announced(link, offset))
 
 
 def offset_in_name(name: str) -> int | None:
-    """The offset that a snapshot's link or file name tells, if it has the feed's form."""
+    """The offset in a snapshot's link or file name; None if the name does not have the feed's form."""
     found = _NAMED_OFFSET.search(name.split("?", 1)[0])
     return int(found[1]) if found else None
 
 
 def change(item: Json) -> Change:
-    """One element of a changes reply. Raises FeedRefused, naming offset and field."""
+    """One element of a reply with changes. Raises FeedRefused, which names offset and field."""
     if not isinstance(item, dict):
         raise FeedRefused(f"a change is {_kind(item)}, not an object")
     offset = _offset_or_none(item, "offset")
@@ -146,7 +146,7 @@ def record(line: bytes) -> Record:
     try:
         head = _line_decoder.decode(line)
         if not line.isascii():
-            line.decode()  # msgspec does not look into what it skips
+            line.decode()  # msgspec does not check the text that it skips
     except UNDECODABLE as error:
         raise NotARecord(_in_plain_words(error)) from None
     if not 0 <= head.offset <= MAX_OFFSET:
@@ -164,7 +164,7 @@ def record_of(value: Json) -> Record:
 
 
 def created(create: Change) -> Record:
-    """The record that a `create` brings, in the shape of a snapshot's line."""
+    """The record of a `create`, with a line as in a snapshot."""
     line = {
         "name": create.resource,
         "offset": create.offset,
@@ -176,7 +176,7 @@ def created(create: Change) -> Record:
 
 
 def changed(line: dict[str, Json], name: str, last: Change, payload: Json) -> Record:
-    """The record after its updates: `line` is the decoded one before them, other fields are kept.
+    """The record after its updates. `line`: the decoded line before them, whose other fields are kept.
 
     Offset and version become those of the last change (API fact).
     """
@@ -205,13 +205,13 @@ def _refuse_field(field: str, expected: str, value: Json) -> NoReturn:
 
 
 def _wrong_name(name: str) -> str | None:
-    """What makes a name unusable as the id of a record in both stores, if anything."""
+    """Why a name cannot be a record's id in both stores; None if it can."""
     if not name:
         return "is empty"
     if (size := len(name.encode("utf-8", "replace"))) > MAX_NAME_BYTES:
-        return f"is {size} bytes long, more than the {MAX_NAME_BYTES} that a store takes ({name[:40]!r}...)"
+        return f"has {size} bytes, more than the {MAX_NAME_BYTES} that a store accepts ({name[:40]!r}...)"
     if not name.isprintable() and any(unicodedata.category(char) in ("Cc", "Cs") for char in name):
-        return f"holds control characters ({name[:40]!r})"
+        return f"contains control characters ({name[:40]!r})"
     return None
 
 
@@ -235,4 +235,4 @@ def _in_plain_words(error: Exception) -> str:
         return "it is nested too deeply"
     if isinstance(error, UnicodeDecodeError):
         return f"it is not UTF-8 (byte {error.start})"
-    return f"it is no JSON: {text}"
+    return f"it is not JSON: {text}"

@@ -1,4 +1,4 @@
-"""Amounts in the words of people."""
+"""Numbers with their nouns, and durations, as text."""
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:
@@ -11,7 +11,7 @@ def noun_for(number: int, noun: str, plural: str | None = None) -> str:
 
 
 def lasting(seconds: float) -> str:
-    """How long something took, as exactly as a person wants it: `0.4 s`, `3 s`, `12 min`, `1.5 h`."""
+    """A duration as text: `0.4 s`, `3 s`, `12 min`, `1.5 h`."""
     if seconds < 0.95:
         return f"{max(seconds, 0.1):.1f} s"
     if seconds < 119.5:

@@ -1,1 +1,1 @@
-"""The CTI API: how it is asked, how a snapshot is downloaded, how an archive becomes records."""
+"""The CTI API: requests, the download of snapshots, and the way from an archive to records."""

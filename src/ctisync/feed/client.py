@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 _ASK_FOR_JSON: Final = {"Accept": "application/json", "Accept-Encoding": "gzip"}
 
 _LAST_ANSWER_WITHIN: Final = 0.5
-"""Seconds that the end of a pass waits for an answer that nobody needs any more."""
+"""Seconds that the end of a pass waits for an answer that it no longer needs."""
 
 
 class _Taken:
-    """What has come of one question so far, over all the replies to it."""
+    """The size of all replies to one request for changes so far."""
 
     def __init__(self) -> None:
         self.bytes = 0
@@ -46,7 +46,7 @@ class _Taken:
 
 
 class CtiFeed:
-    """`ports.Feed` over HTTP, for one pass: the budget for trying again is the instance's."""
+    """`ports.Feed` over HTTP, for one pass: each instance has its own retry budget."""
 
     def __init__(
         self,
@@ -66,8 +66,9 @@ class CtiFeed:
         room: FreeDiskSpace | None = None,
         load_while_downloading: bool = True,
     ) -> None:
-        """`lock`: what the pass holds; downloads lie beside it. `cooldown`, `allowed_hosts`,
-        `load_while_downloading`: the settings. Without `bounds` the usual ones; without `room` any."""
+        """`lock`: the lock file of the pass; downloads are stored beside it. `retry_budget` and `cooldown`
+        are in seconds. `pass_limits` None: the default limits; `room` None: free disk space is not checked.
+        Raises ConfigurationError for an address, token or proxy that cannot be used."""
         self._base_url = base_url.rstrip("/")
         self._consumer = consumer
         self._clock = clock
@@ -90,9 +91,10 @@ class CtiFeed:
         self.close()
 
     def close(self) -> None:
+        """Close the connections, unless a prefetch still uses one."""
         if self._prefetch.has_ended(within=_LAST_ANSWER_WITHIN):
             self._transport.close()
-        else:  # the connection is in use, and stays to the end of the process; nothing more is asked with it
+        else:  # the connection is in use and stays open; the limits prevent further requests
             self._pass_limits.end()
         self._log.event("debug", "feed-left", consumer=str(self._consumer), received=self.received)
 
@@ -120,10 +122,10 @@ class CtiFeed:
         self._prefetch.ask(wanted)
 
     def _fetch_changes(self, wanted: OffsetRange) -> list[Change]:
-        """All changes of the range. A reply that stops short may be truncated: it is asked for again
-        from its last offset, and only an empty answer to that confirms a gap (API fact).
+        """All changes of the range. A reply that ends before the range may be truncated: the rest is
+        requested from its last offset, and only an empty reply to that confirms a gap (API fact).
 
-        Raises ReplyTooLarge when all that comes is more than the limits allow at once."""
+        Raises ReplyTooLarge if all replies together exceed the limits."""
         if not 0 < wanted.to - wanted.after <= MAX_RANGE:
             raise ValueError(f"{wanted} is no range of 1 to {MAX_RANGE} offsets")
         found: list[Change] = []
@@ -162,16 +164,20 @@ class CtiFeed:
         return file
 
     def check_room(self, file: LocalSnapshot) -> None:
-        """Raises StoreUnavailable when its records would not fit where they are to be stored."""
+        """Raises StoreUnavailable if the free disk space is too small for the snapshot's records."""
         if self._room is not None:
             self._room.check(file.unpacked_size, file.to_come)
 
     def tidy(self) -> None:
+        """Remove downloads that dead passes have left."""
         self._prefetch.drop()
         self._spool.tidy()
 
     def fetch_given(self, url: str, keep_alive: Callable[[], None]) -> LocalSnapshot:
-        """A snapshot from an address that a person gave (http, https or file), wherever it leads."""
+        """The snapshot from an address that you passed (http, https or file). Redirects may lead anywhere.
+
+        Raises UsageError for an address that cannot be used.
+        """
         try:
             address = origin(url)
         except ValueError:
@@ -180,28 +186,29 @@ class CtiFeed:
             return open_given(Path(url2pathname(urlsplit(url).path)), self._pass_limits)
         if address.scheme not in ("http", "https") or not address.host:
             raise UsageError(
-                f"{shown(url)!r} is no http, https or file address", hint="give --from FILE or an address"
+                f"{shown(url)!r} is not an http, https or file address",
+                hint="pass a file or an address to --from",
             )
         if has_login(url):
             raise UsageError(
-                "the given address holds a user name or password, which everybody on this host can see",
-                hint="download the snapshot with another program, and give the file",
+                "the address contains a user name or password, which all users of this host can see",
+                hint="download the snapshot with another program, and pass the file",
             )
         return self._spool.fetch(public_link(url), url, None, keep_alive, None)
 
     def snapshot_bytes(self, snapshot: Snapshot) -> int | None:
-        """Its size, asked once; None when its server does not tell."""
+        """The snapshot's size in bytes, requested once; None if its server does not report it."""
         try:
             return self._snapshot_bytes(snapshot)
         except (Again, CtisyncError):
             return None
 
     def take_in(self, stream: BinaryIO, link: str) -> LocalSnapshot:
-        """A snapshot that comes on a pipe: it is read more than once, so it is kept until it is discarded."""
+        """A snapshot from a pipe. It is read more than once, so it is stored until it is discarded."""
         return self._spool.take_in(stream, link)
 
     def probe(self) -> "Probed":
-        """How it answers, asked once without a retry, for `doctor`."""
+        """The verdicts of `doctor` on the feed, from one request each, without retries."""
         from ctisync.feed.diagnose import Probe
 
         self._prefetch.drop()
@@ -209,7 +216,7 @@ class CtiFeed:
         return Probe(self._consumer, self._clock, url, self._dated_info, self._snapshot_bytes).probed()
 
     def _dated_info(self) -> tuple[ConsumerInfo, str | None]:
-        """With what the server's clock says."""
+        """The consumer's information, and the server's time from the Date header."""
         with self._asked(self._url) as (body, headers):
             return wire.consumer_info(self._decoded_info(b"".join(body))), headers.get("date")
 
@@ -230,12 +237,12 @@ class CtiFeed:
             check(content, limits.json_depth + 3, limits.json_values)
             return wire.decode(content)
         except Excess:
-            raise FeedRefused(f"the reply of {shown(self._url)} is no consumer's information") from None
+            raise FeedRefused(f"the reply of {shown(self._url)} does not describe a consumer") from None
         except ValueError:
-            raise Again(f"the reply of {shown(self._url)} is no JSON", bad_data=True) from None
+            raise Again(f"the reply of {shown(self._url)} is not JSON", bad_data=True) from None
 
     def _changes_once(self, wanted: OffsetRange, taken: _Taken) -> list[Change]:
-        """One reply, checked for itself."""
+        """The changes of one reply, checked."""
         data = self._retry_budget.persist(lambda: self._read_changes(wanted, taken))
         if not isinstance(data, list):
             raise FeedRefused(f"the feed's reply for changes {wanted} has no `data` array")
@@ -254,11 +261,11 @@ class CtiFeed:
         return found
 
     def _read_changes(self, wanted: OffsetRange, taken: _Taken) -> Json:
-        """What stands under `data`, or None (the path `data.item` would make an empty list of nothing)."""
+        """The value of `data`, or None. (The path `data.item` would give an empty list if it is missing.)"""
         query = f"?from_offset={wanted.after}&to_offset={wanted.to}&with_empties=true"
         url = f"{self._url}/changes"
         limits = self._pass_limits.limits
-        # A payload stands in its change, that in `data`, and that in the reply.
+        # A payload is three levels deep: in its change, in `data`, in the reply.
         scan = Scan(limits.json_depth + 3, limits.json_values - taken.values)
         with self._asked(url + query, taken.bytes) as (body, _):
             try:
@@ -268,17 +275,17 @@ class CtiFeed:
             except TooMany:
                 most = limits.json_values
                 raise ReplyTooLarge(
-                    f"changes {wanted} have more than {most} values, which limits.json_values is",
-                    hint="if that is right: raise limits.json_values",
+                    f"changes {wanted} have more than {most} values (limits.json_values)",
+                    hint="if this is expected, raise limits.json_values",
                 ) from None
             except json_stream.NotJson:
-                raise Again(f"the reply of {shown(url)} is no JSON", bad_data=True) from None
+                raise Again(f"the reply of {shown(url)} is not JSON", bad_data=True) from None
         taken.add(scan)
         return data
 
     @contextmanager
     def _asked(self, url: str, already: int = 0) -> Iterator[tuple[Iterator[bytes], Mapping[str, str]]]:
-        """The decoded body, and the answer's headers."""
+        """The decoded body and the headers of a reply."""
         with self._transport.get(url, headers=_ASK_FOR_JSON) as reply:
             encoding = reply.headers.get("content-encoding", "")
             body = decoded(reply.chunks, encoding, self._pass_limits.limits.reply_bytes, already)

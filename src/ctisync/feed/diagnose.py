@@ -1,4 +1,4 @@
-"""How the feed answers, for `doctor`: asked once, without a retry."""
+"""The checks of the feed for `doctor`: one request each, without retries."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -18,15 +18,15 @@ _OF_ALL: Final = re.compile(r"bytes 0-0/([0-9]{1,19})")
 
 
 class Probed(NamedTuple):
-    """`snapshot_bytes`: of the snapshot on offer; None when there is none, or nobody says."""
+    """`snapshot_bytes`: the size of the offered snapshot; None if there is none, or its size is unknown."""
 
     verdicts: list[Verdict]
     snapshot_bytes: int | None
 
 
 class Probe:
-    """One round of questions. `ask_info` gives the information and the answer's Date header, `ask_size` the
-    bytes of a snapshot, as far as its server tells; both raise Again, too."""
+    """One check of the feed. `ask_info` returns the information and the reply's Date header, `ask_size` the
+    bytes of a snapshot, None if its server does not report them. Both may also raise Again."""
 
     def __init__(
         self,
@@ -46,29 +46,30 @@ class Probe:
         self._size: int | None = None
 
     def probed(self) -> Probed:
+        """Send the requests. An error becomes a verdict."""
         found = list(self._told("feed", self._feed))
         if self._answered:
             found += self._told("snapshot", self._offered)
         return Probed(found, self._size)
 
     def _told(self, what: str, look: Callable[[], Iterable[Verdict]]) -> Iterator[Verdict]:
-        """Its verdicts, and what it failed at."""
+        """The verdicts of `look`, and one for its error."""
         try:
             yield from guarded(what, lambda: self._in_time(what, look), about=self._consumer)
         except Again as failure:
             hint = f"curl -i {quoted(self._url)}"
             if failure.asked_for is not None:
-                hint = f"ask nothing for {failure.asked_for:.0f} s, as it wants"
+                hint = f"wait {failure.asked_for:.0f} s, as the feed asks"
             elif failure.bad_data:
-                hint = "look at what answers under cti.url (a proxy, a sign-in page?)"
+                hint = "check which server answers at cti.url (a proxy or a sign-in page?)"
             yield failed(what, failure.reason, hint, about=self._consumer)
 
     def _in_time(self, what: str, look: Callable[[], Iterable[Verdict]]) -> Iterator[Verdict]:
-        """Only what sends on and on, and comes to no end, takes longer than a pass may."""
+        """Only a reply without an end takes longer than limits.pass_seconds."""
         try:
             yield from look()
         except FeedUnreachable:
-            told = f"{self._url} does not answer in the time that there is for a look"
+            told = f"{self._url} does not answer in time"
             yield failed(what, told, f"curl -i {quoted(self._url)}", about=self._consumer)
 
     def _feed(self) -> Iterator[Verdict]:
@@ -77,8 +78,8 @@ class Probe:
         self._answered = True
         self._snapshot = info.snapshot
         if info.last_offset is None:
-            told = f"{self._url} answers, and does not tell its last offset: passes can do nothing"
-            yield warning("feed", told, "ask whoever runs the feed, if it lasts", about=about)
+            told = f"{self._url} answers without its last offset: passes can do nothing"
+            yield warning("feed", told, "if this lasts, ask the operator of the feed", about=about)
         else:
             yield ok("feed", f"{self._url} answers, its last offset is {info.last_offset:,}", about=about)
         yield from self._clocks(date)
@@ -90,16 +91,16 @@ class Probe:
     def _offered(self) -> Iterator[Verdict]:
         about, snapshot = self._consumer, self._snapshot
         if snapshot is None:
-            told = "the feed offers none: there is nothing to initialise from"
+            told = "the feed offers no snapshot, so a pass cannot initialise"
             yield warning("snapshot", told, "ctisync init-snapshot --from FILE_OR_URL", about=about)
             return
         self._size = self._ask_size(snapshot)
         size = "of unknown size" if self._size is None else f"of {mib(self._size)}"
-        yield ok("snapshot", f"one of offset {snapshot.offset:,} is offered, {size}", about=about)
+        yield ok("snapshot", f"the feed offers one of offset {snapshot.offset:,}, {size}", about=about)
 
 
 def size_told(reply: FeedReply) -> int | None:
-    """The bytes of a whole file, by the head of an answer to ONE_BYTE."""
+    """The size of a whole file in bytes, from the headers of the reply to ONE_BYTE."""
     if reply.status == 206:
         found = _OF_ALL.fullmatch(reply.headers.get("content-range", ""))
         return None if found is None else int(found[1])

@@ -1,7 +1,7 @@
-"""The changes of the range that comes next, asked for while those of the last one are written.
+"""The prefetch: the changes of the next range are requested while those of the last one are written.
 
-Connections, patience and bounds are for one thread at a time: whoever asks for anything else waits for the
-end of what is under way.
+Connections, retry budget and limits are for one thread at a time: any other request waits until the prefetch
+has ended.
 """
 
 from collections.abc import Callable
@@ -11,15 +11,16 @@ from ctisync.core.model import Change, OffsetRange
 from ctisync.threads import beside
 
 Start = Callable[[Callable[[], None]], bool]
-"""Runs a job, at once or beside what its caller does next; False when it cannot."""
+"""Starts a job, which may run beside its caller. Returns False if it cannot."""
 
 
 def on_a_thread(job: Callable[[], None]) -> bool:
+    """`Start` on a thread of its own."""
     return beside(job, "asking-ahead") is not None
 
 
 class Prefetch:
-    """At most one range that was asked for ahead. For use by one thread; `start` says where `fetch` runs."""
+    """At most one range that is prefetched. For use by one thread; `start` decides where `fetch` runs."""
 
     def __init__(self, fetch: Callable[[OffsetRange], list[Change]], start: Start) -> None:
         self._fetch = fetch
@@ -27,7 +28,7 @@ class Prefetch:
         self._asked: tuple[OffsetRange, Future[list[Change]]] | None = None
 
     def ask(self, wanted: OffsetRange) -> None:
-        """Begin to fetch these changes, where that can be. What stands in their way `changes` raises."""
+        """Start to fetch these changes, if possible. `changes` raises the errors."""
         self.drop()
         answer: Future[list[Change]] = Future()
         self._asked = wanted, answer
@@ -42,7 +43,7 @@ class Prefetch:
             self._asked = None
 
     def changes(self, wanted: OffsetRange) -> list[Change]:
-        """The answer to `ask`, if it was for this range, or what is fetched now."""
+        """The prefetched changes if `ask` was for this range; else they are fetched now."""
         self.has_ended()
         asked, self._asked = self._asked, None
         if asked is not None and asked[0] == wanted:
@@ -50,10 +51,10 @@ class Prefetch:
         return self._fetch(wanted)
 
     def drop(self) -> None:
-        """Wait for what is under way, and forget it."""
+        """Wait for the prefetch, and discard it."""
         self.has_ended()
         self._asked = None
 
     def has_ended(self, within: float | None = None) -> bool:
-        """Wait for what is under way, at most so many seconds; whether it has ended."""
+        """Wait for the prefetch, at most so many seconds. Returns whether it has ended."""
         return self._asked is None or not wait([self._asked[1]], within).not_done

@@ -42,7 +42,7 @@ GAUGES: Final = (
         "When the last pass ended",
         lambda each: each.ended_at.timestamp(),
     ),
-    Gauge("ctisync_pass_duration_seconds", "How long the last pass took", lambda each: each.seconds),
+    Gauge("ctisync_pass_duration_seconds", "Duration of the last pass", lambda each: each.seconds),
     Gauge(
         "ctisync_pass_initialisations",
         "Snapshots that the last pass loaded",

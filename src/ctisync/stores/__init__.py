@@ -1,1 +1,1 @@
-"""Where content and state are kept: one module a store, each as `ctisync.ports.Store` says."""
+"""The stores for content and state: one package each, as `ctisync.ports.Store` says."""

@@ -1,4 +1,4 @@
-"""How much a folder can still take, and whether it can be written to at all."""
+"""The free disk space of a folder, and whether it can be written to."""
 
 import os
 import shutil
@@ -11,34 +11,38 @@ from ctisync.own_files import fault_of, network_fault_of
 
 
 def free_in(folder: Path) -> int:
-    """Bytes that are free on a folder's disk. Raises StoreUnavailable when that cannot be told."""
+    """Free bytes on a folder's disk. Raises StoreUnavailable if they cannot be read."""
     try:
         return shutil.disk_usage(folder).free
     except OSError as error:
         raise StoreUnavailable(
-            f"the disk of {folder} cannot be looked at: {error.strerror}", hint=f"ls -ld {quoted(folder)}"
+            f"cannot read the free disk space of {folder}: {error.strerror}",
+            hint=f"ls -ld {quoted(folder)}",
         ) from error
 
 
 def diagnose_folder(folder: Path, *, is_made: bool) -> Verdict:
-    """Whether locks, downloads and a database can be written there, and by this user alone, by looking at it;
-    `is_made`: a pass makes it when it is missing. A network disk is a warning."""
+    """Whether locks, downloads and a database can be written there, and by this user only; nothing is
+    written. `is_made`: a pass creates the folder if it is missing. A network disk is a warning."""
     there = nearest(folder)
     hint = f"ls -ld {quoted(there)}; set state_dir, or run ctisync as the folder's owner"
     if there != folder and not is_made:
         return failed("folder", f"{folder} does not exist", f"mkdir -p {quoted(folder)}")
     if not there.is_dir():
-        return failed("folder", f"{there} is no folder", hint)
+        return failed("folder", f"{there} is not a folder", hint)
     if not os.access(there, os.R_OK | os.W_OK | os.X_OK):
-        what = "cannot be written to" if there == folder else f"cannot be made: {there} cannot be written to"
+        what = "cannot be written to"
+        if there != folder:
+            what = f"cannot be created: {there} cannot be written to"
         return failed("folder", f"{folder} {what}", hint)
     if there == folder and (fault := fault_of(folder)) is not None:
         return failed("folder", *fault)
     if (doubt := network_fault_of(there)) is not None:
         return warning("folder", *doubt)
-    return ok("folder", f"{folder} {'can be written to' if there == folder else 'is made by the first pass'}")
+    told = "can be written to" if there == folder else "does not exist yet; the first pass creates it"
+    return ok("folder", f"{folder} {told}")
 
 
 def nearest(folder: Path) -> Path:
-    """The folder, or the nearest one above it that there is."""
+    """The folder, or the nearest one above it that exists."""
     return next(each for each in (folder, *folder.parents) if os.path.lexists(each))

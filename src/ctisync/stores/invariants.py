@@ -1,4 +1,4 @@
-"""What no store lets pass, whoever asks: each of these is a bug of the caller and raises ValueError."""
+"""Checks that every store makes of its caller: each failure is a bug of the caller and raises ValueError."""
 
 from collections.abc import Sequence
 
@@ -10,13 +10,14 @@ from ctisync.errors import EmptyStore
 
 
 def check_save(stored: ConsumerState, state: ConsumerState) -> None:
-    """Only content that was written along with it may raise an offset."""
+    """Raises ValueError if `save` would raise the offset: only `apply` and `publish` may."""
     if state.offset > stored.offset:
         raise ValueError(f"save cannot raise the offset from {stored.offset} to {state.offset}")
 
 
 def check_apply(stored: ConsumerState, writes: Sequence[Write], after: ConsumerState) -> None:
-    """A range ends above the stored offset, and none of its writes lies beyond its end."""
+    """Raises ValueError unless the range ends above the stored offset and none of its writes is after its
+    end."""
     if not stored.content:
         raise ValueError("there is no content to apply a range to")
     if after.offset <= stored.offset:
@@ -27,14 +28,14 @@ def check_apply(stored: ConsumerState, writes: Sequence[Write], after: ConsumerS
 
 
 def check_publish(after: ConsumerState) -> None:
-    """Whoever publishes says so in the state."""
+    """Raises ValueError unless the state says that there is a content and that no load is running."""
     if not after.content or after.loading:
         raise ValueError("a published content's state must say that there is content and that nothing loads")
 
 
 def only_looked(stored: ConsumerState, state: ConsumerState) -> bool:
-    """Whether `state` is `stored` but for what the feed said and when, how long it is left alone, and a time
-    that lay in the future: then it may replace it unleased."""
+    """Whether `state` differs from `stored` only in what the feed reported and when, the cool-down, and the
+    correction of a time in the future. Such a state may be written without a lease."""
     mended = state.updated_at is not None and state.updated_at == state.checked_at
     seen = msgspec.structs.replace(
         stored,
@@ -48,7 +49,7 @@ def only_looked(stored: ConsumerState, state: ConsumerState) -> bool:
 
 
 def no_content(store: str, consumer: Consumer, state: ConsumerState) -> EmptyStore:
-    """Nothing is stored yet, or what was is gone; `state` says which."""
+    """The error for a missing content; `state` says whether there was one."""
     if state.content and state.index_elsewhere(consumer) is None:
         return EmptyStore(f"the content of {consumer} is gone from {store}", hint="ctisync sync")
     return EmptyStore(f"{store} holds no content of {consumer} yet", hint="ctisync sync")

@@ -1,21 +1,21 @@
-"""Tidying up when a signal ends the pass: there is little time, and the next pass does what is left."""
+"""Clean-up when a signal ends the pass: there is little time, and the next pass does the rest."""
 
 import math
 from collections.abc import Callable
 from typing import Final
 
 HURRY: Final = 2.0
-"""Seconds for all of it."""
+"""Seconds for the whole clean-up."""
 
 
 def is_stop(error: BaseException) -> bool:
-    """Whether a signal's handler raised this: no failure, nor the end of an iterator that nobody reads on."""
+    """Whether a signal's handler raised this: it is neither an `Exception` nor the close of a generator."""
     return not isinstance(error, Exception | GeneratorExit)
 
 
 def finish(work: Callable[[float], None]) -> None:
-    """Do work that can be done twice; it is told in how many seconds. A signal that comes meanwhile has it
-    begun again, in a hurry."""
+    """Call `work` with the seconds that it may take. It must be repeatable: if a signal interrupts it, it is
+    called again with 2 seconds."""
     try:
         work(math.inf)
     except BaseException as error:

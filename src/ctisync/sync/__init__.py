@@ -1,1 +1,1 @@
-"""The shell of a pass: one step a module, on ports and core alone."""
+"""The steps of a pass, one per module. They use only the ports and `core`."""

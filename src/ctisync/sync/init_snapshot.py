@@ -12,14 +12,14 @@ from ctisync.ports import SnapshotFile, Writer
 from ctisync.sync.parts import Parts
 
 _Get = Callable[[Snapshot, RefusedSnapshot | None, Callable[[], None]], SnapshotFile]
-"""A feed's way to hand out a snapshot: when it has come, or while it comes."""
+"""`Feed.fetch_snapshot` or `Feed.open_snapshot`."""
 
 
 def init_snapshot(parts: Parts, writer: Writer, step: Initialise) -> None:
     """Fetch the snapshot and make it the live content.
 
-    A `sync` decides by itself to initialise, so it does not fetch a snapshot again that was refused before.
-    Raises SnapshotRefused, after remembering which one it was; the live content is then unchanged.
+    A `sync` does not fetch a snapshot again that was refused before; `init-snapshot` does.
+    Raises SnapshotRefused after storing which snapshot it was; the live content is then unchanged.
     """
     said, offset = str(parts.consumer), step.snapshot.offset
     parts.log.event("info", "initialise", consumer=said, snapshot_offset=offset, why=step.why)
@@ -33,7 +33,8 @@ def init_snapshot(parts: Parts, writer: Writer, step: Initialise) -> None:
 
 
 def _taken_in(parts: Parts, writer: Writer, step: Initialise, get: _Get) -> int:
-    """The number of records; what `get` gives is loaded, and remembered when it is no good."""
+    """Load the snapshot that `get` returns, and store it as refused if it cannot be used. Returns the number
+    of records."""
     snapshot = step.snapshot
     refused_before = writer.state.refused if parts.policy.mode == "sync" else None
     try:
@@ -56,8 +57,8 @@ def _taken_in(parts: Parts, writer: Writer, step: Initialise, get: _Get) -> int:
 
 def _load(parts: Parts, writer: Writer, step: Initialise, file: SnapshotFile) -> int:
     consumer = parts.consumer
-    # A feed that goes on while it writes a snapshot may put a record into it that is newer than the
-    # snapshot's offset; one that is newer than the feed itself is an error.
+    # A feed may advance while it writes a snapshot, so a record may be newer than the snapshot's offset. A
+    # record that is newer than the feed's last offset is an error.
     known = 0 if step.snapshot.exact else writer.state.last_offset or 0
     highest = max(step.snapshot.offset, known)
     found = kept = 0
@@ -72,8 +73,8 @@ def _load(parts: Parts, writer: Writer, step: Initialise, file: SnapshotFile) ->
             progress.reached(file.position)
         if kept == 0:
             raise ConfigurationError(
-                f"{consumer}: none of the snapshot's {counted(found, 'record')} has a name that fits "
-                f"resources = {list(consumer.resources)}",
-                hint=f"mend `resources` of this consumer in the settings, then: {LOAD_ANEW}",
+                f"{consumer}: no record of the snapshot ({counted(found, 'record')}) has a name that "
+                f"matches resources = {list(consumer.resources)}",
+                hint=f"correct `resources` of this consumer in the settings, then: {LOAD_ANEW}",
             )
         return load.publish(initialised(writer.state, step.snapshot, consumer, parts.clock.now()))

@@ -1,4 +1,4 @@
-"""Initialise from a snapshot that is already here, without a word to the feed."""
+"""Initialise from a given snapshot, without requests to the feed."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,9 +12,9 @@ from ctisync.sync.run_pass import run_pass
 
 
 def load_given(parts: Parts, file: SnapshotFile, snapshot: Snapshot) -> Ended:
-    """Make the records of `file` the live content, standing at `snapshot.offset`; returns as run_pass does.
+    """Make the records of `file` the live content at `snapshot.offset`. Returns what `run_pass` returns.
 
-    The feed of `parts` is asked nothing; what it has cost until now is the pass's.
+    No request is sent to the feed of `parts`. Its traffic so far counts as the pass's.
     """
     return run_pass(
         replace(parts, feed=_NoFeed(file, parts.feed)),
@@ -23,7 +23,7 @@ def load_given(parts: Parts, file: SnapshotFile, snapshot: Snapshot) -> Ended:
 
 
 class _NoFeed:
-    """Stands where the feed stands in a pass; hands out the given file and answers nothing else."""
+    """Replaces the feed of a pass. It returns the given file and answers nothing else."""
 
     def __init__(self, file: SnapshotFile, feed: Traffic) -> None:
         self._file = file
@@ -45,7 +45,7 @@ class _NoFeed:
     open_snapshot = fetch_snapshot
 
     def tidy(self) -> None:
-        """Nothing was downloaded by this pass."""
+        """Nothing to do: this pass has not downloaded anything."""
 
     def consumer_info(self) -> ConsumerInfo:
         raise AssertionError("the feed is not to be asked")

@@ -1,4 +1,4 @@
-"""What one pass works with."""
+"""The adapters and settings of one pass."""
 
 from dataclasses import dataclass
 
@@ -10,10 +10,10 @@ from ctisync.ports import Clock, CommandManager, Feed, Log, PassStore
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Parts:
-    """The adapters of one pass over `consumer`, what the pass may do, and where it tells what it did.
+    """The adapters of one pass over `consumer`, its policy, its log and its report.
 
-    `commands` is None when no Command Manager is configured. `log` is for people and programs that read logs;
-    `report` is filled by the steps, and what follows the pass is made of it.
+    `commands` is None if no Command Manager is configured. The steps fill `report`, from which history,
+    metrics, hooks and ping are made after the pass.
     """
 
     consumer: Consumer

@@ -1,8 +1,8 @@
 """START READING HERE: one pass over one consumer.
 
-Look at what is stored, let `core.steps` decide, perform the step, remember; again until there is
-nothing left to do. The caller holds the host's lock. A pass that has nothing to write never takes
-the store's lease; one that has keeps it to its end.
+It reads the stored state, lets `core.steps` decide on a step, performs it and stores the result, until there
+is nothing left to do. The caller holds the host's lock. A pass without anything to write never takes the
+store's lease; otherwise it keeps the lease to its end.
 """
 
 from contextlib import ExitStack
@@ -50,9 +50,9 @@ from ctisync.sync.update import update
 def run_pass(parts: Parts, offered: ConsumerInfo | None = None) -> Ended:
     """Bring the stored content of `parts.consumer` in step with the feed, as far as `parts.policy` allows.
 
-    `offered` replaces the feed's word when the feed is not to be asked. Returns the report of the pass, with
-    the CtisyncError that says why it could not get there, if it could not: none is raised. Whatever was
-    stored until then is complete; the next pass goes on from it.
+    `offered` replaces the feed's information if the feed must not be asked. Returns the report of the pass,
+    and the CtisyncError that ended it early, if any; it raises none. All that was stored until then is
+    consistent, and the next pass continues there.
     """
     error: CtisyncError | None = None
     parts.report.counts(parts.feed)
@@ -72,7 +72,7 @@ def _run_pass(parts: Parts, offered: ConsumerInfo | None) -> None:
             end = this.run()
         finally:
             this.say_where("pass-stands")
-        # With -q, too: while the feed says nothing, the age of the content is not known, or there is none.
+        # A warning also shows with -q: without an answer of the feed the age of the content is unknown.
         level: Level = "warning" if end.outcome in ("nothing-known", "no-snapshot") else "info"
         parts.log.event(level, "pass-ended", consumer=str(consumer), outcome=end.outcome, why=end.why)
         parts.report.came_to(end)
@@ -80,13 +80,13 @@ def _run_pass(parts: Parts, offered: ConsumerInfo | None) -> None:
             raise error
     if this.so_far.command_refused:
         raise CommandNotAccepted(
-            f"{consumer}: the content is current, but the update command was not accepted",
+            f"{consumer}: the content is current, but the Command Manager did not accept the update command",
             hint="ctisync status (the command is still owed; the next pass sends it again)",
         )
 
 
 class _Pass:
-    """What one pass knows: the state as last read or written, the feed's word, what was done so far."""
+    """What one pass knows: the state as last read or written, the feed's answer, and the steps so far."""
 
     def __init__(self, parts: Parts, offered: ConsumerInfo | None, lease: ExitStack) -> None:
         self.parts = parts
@@ -111,7 +111,7 @@ class _Pass:
         return self.seen if self.writer is None else self.writer.state
 
     def say_where(self, event: str) -> None:
-        """Where the content stands, in the log and in the report."""
+        """Log the state, and add it to the report."""
         state = self.state
         self.report_where()
         self.log.event(
@@ -130,7 +130,7 @@ class _Pass:
         self.parts.report.stands(self.state, commands=self.parts.commands is not None)
 
     def run(self) -> End:
-        """Step after step to the end. A feed that fails half-way doesn't hold back an owed command."""
+        """Perform the steps to the end. An owed command is sent even if the feed fails meanwhile."""
         try:
             return self._steps()
         except (FeedUnreachable, FeedRefused) as error:
@@ -146,7 +146,7 @@ class _Pass:
             raise
 
     def _begin_cooldown(self, seconds: float, error: FeedUnreachable) -> None:
-        """Remember to leave the feed alone. Best effort: it is the feed's failure that ends this pass."""
+        """Store the cool-down, best effort: the error of the feed ends this pass anyway."""
         before = cooldown_ended(self.state) if self.policy.now else self.state
         state = cooldown_begun(before, seconds, error.message, self.clock.now(), self.policy.server)
         try:
@@ -174,7 +174,7 @@ class _Pass:
                 case AskFeed():
                     self._ask_feed()
                 case _ if self.writer is None:
-                    self._take_lease()  # and decide again: another writer may have been at work
+                    self._take_lease()  # and decide again: another writer may have written meanwhile
                 case NoteAsked(wanted):
                     self._note_asked(self.writer, wanted)
                 case SendCommand(offset):
@@ -208,11 +208,11 @@ class _Pass:
                 "content-gone",
                 consumer=str(self.consumer),
                 offset=self.seen.offset,
-                why=f"what is stored as {self.consumer.index} is not the content that the state speaks of: "
-                "somebody has removed or replaced it",
+                why=f"the content stored as {self.consumer.index} is not the one that the state names: "
+                "another program has removed or replaced it",
             )
         if self.heard is not None and self.writer.state.offset != self.seen.offset:
-            # Another pass came between: next to its content, what the feed said before is an old word.
+            # Another pass came between, so the feed's earlier answer is outdated.
             self.info = self.heard = None
         if self.heard is not None:
             self.writer.save(looked(self.writer.state, self.heard, self.clock.now()))
@@ -222,7 +222,7 @@ class _Pass:
             self.store.checked(self.consumer, self.seen)
 
     def _tidy(self, end: End) -> None:
-        """A half download is of no use any more, unless an initialisation is still asked for."""
+        """Remove a partial download, unless an initialisation is still requested."""
         done = end.outcome in ("up-to-date", "initialised", "blocked")
         if done and self.state.offset > 0 and self.state.asked is None:
             self.feed.tidy()
@@ -266,7 +266,7 @@ class _Pass:
 
 
 def _after_cooldown(state: ConsumerState, policy: Policy) -> str | None:
-    """What to type while the feed is left alone."""
+    """The hint during a cool-down."""
     when = "that" if state.cooldown is None else told_until(state.cooldown)
     return _or_keep(
         f"run the same command after {when}, or at once: ctisync {policy.mode} --now; "
@@ -276,37 +276,38 @@ def _after_cooldown(state: ConsumerState, policy: Policy) -> str | None:
 
 
 def _or_keep(hint: str | None, state: ConsumerState) -> str | None:
-    """An initialisation that was asked for and cannot be done must not keep you from the updates."""
+    """The hint, plus how to cancel a requested initialisation that cannot be done, so that updates
+    continue."""
     if state.asked is None or state.offset == 0:
         return hint
-    give_up = "to give up the initialisation that was asked for: ctisync sync --keep"
+    give_up = "to cancel the requested initialisation: ctisync sync --keep"
     return give_up if hint is None else f"{hint}; {give_up}"
 
 
 def bad_end(end: End, consumer: Consumer, policy: Policy, state: ConsumerState) -> CtisyncError | None:
-    """What a pass that ends so raises; None when it has ended well."""
+    """The error of a pass with this end; None if it succeeded."""
     match end.outcome:
         case "went-back":
             return FeedRefused(
                 f"{consumer}: {end.why}; nothing was changed",
-                hint=f'{LOAD_ANEW} (starts again from the feed\'s snapshot; or set on_feed_reset = "init")',
+                hint=f'{LOAD_ANEW} (loads the feed\'s snapshot again; or set on_feed_reset = "init")',
             )
         case "too-far":
             return FeedRefused(
                 f"{consumer}: {end.why}; nothing was changed",
-                hint=f"if that is right: raise limits.offsets_ahead, or: {LOAD_ANEW}",
+                hint=f"if this is expected, raise limits.offsets_ahead, or: {LOAD_ANEW}",
             )
         case "settings":
             return SettingsChanged(
                 f"{consumer}: {end.why}",
-                hint=f"{LOAD_ANEW} (loads the content anew with these settings), or undo the change",
+                hint=f"{LOAD_ANEW} (loads the content again with these settings), or undo the change",
             )
         case "blocked":
             return Blocked(
                 f"{consumer}: {end.why}",
-                hint="ctisync sync (it may initialise, update never does); ctisync status shows what blocks"
+                hint="ctisync sync (sync can initialise, update cannot); ctisync status shows what blocks"
                 if policy.mode == "update"
-                else "ctisync status (shows what blocks); the pass goes on when the feed offers another "
+                else "ctisync status (shows what blocks); passes continue once the feed offers another "
                 "change or a new snapshot",
             )
         case "empty":

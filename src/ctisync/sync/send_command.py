@@ -1,4 +1,4 @@
-"""Tell the Command Manager that the content has changed: owed until it is accepted."""
+"""Send the update command to the Command Manager. It stays owed until it is accepted."""
 
 from ctisync.core.state import command_accepted, command_refused
 from ctisync.errors import CommandNotAccepted
@@ -7,12 +7,12 @@ from ctisync.sync.parts import Parts
 
 
 def send_command(parts: Parts, writer: Writer, offset: int) -> bool:
-    """Send the owed command for the content indexed at `offset`; whether it was accepted.
+    """Send the owed command for the content at `offset`. Returns whether it was accepted.
 
-    A refusal is remembered and reported, not raised: the content is worth going on with.
+    A refusal is stored and logged, not raised, so that the pass can continue to update the content.
     """
     consumer = parts.consumer
-    # Programs that get the command, and hooks, must find the content by search.
+    # Programs that get the command, and hooks, search the content.
     writer.make_searchable()
     if parts.commands is None:
         writer.save(command_accepted(writer.state))

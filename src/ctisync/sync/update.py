@@ -1,4 +1,4 @@
-"""Update: fetch a range of changes, fold it, write it, advance; or say which change stands in the way."""
+"""Update: fetch a range of changes, fold it, write it and advance the offset; or report the failed change."""
 
 from collections.abc import Sequence
 
@@ -12,10 +12,10 @@ from ctisync.sync.parts import Parts
 
 
 def update(parts: Parts, writer: Writer, step: ApplyRange, so_far: SoFar, snapshot_link: str | None) -> SoFar:
-    """Apply the range and advance the offset to its end; what the pass has been through then.
+    """Apply the range and advance the offset to its end. Returns the updated `so_far`.
 
-    A change that cannot be applied sets the offset to 0, so that the pass initialises again, or
-    blocks the content just before that change when initialising has not helped or must wait.
+    A change that cannot be applied sets the offset to 0, so that the pass initialises again. If that has not
+    helped before, or must wait, it blocks the content just before that change.
     """
     wanted, changes = _fetched(parts, writer, step.range)
     try:
@@ -28,7 +28,7 @@ def update(parts: Parts, writer: Writer, step: ApplyRange, so_far: SoFar, snapsh
             return so_far.after(interrupted=True)
         return _block(parts, writer, changes, failed, so_far)
     number = len(changes)
-    del changes  # makes room for the next ones, which come in while these are written
+    del changes  # frees memory for the next ones, which are prefetched while these are written
     after = advanced(writer.state, wanted.to, parts.clock.now())
     if (ahead := range_ahead(step, after)) is not None:
         parts.feed.ask_ahead(ahead)
@@ -38,10 +38,9 @@ def update(parts: Parts, writer: Writer, step: ApplyRange, so_far: SoFar, snapsh
 
 
 def _fetched(parts: Parts, writer: Writer, wanted: OffsetRange) -> tuple[OffsetRange, list[Change]]:
-    """The changes of the range; when they are too large to be had at once, of its first half, or half of
-    that.
+    """The changes of the range; if the reply is too large, of its first half, or half of that.
 
-    A range whose writes may have begun stays what it is.
+    A range whose writes may have begun is not divided.
     """
     while True:
         try:
@@ -63,10 +62,10 @@ def _fold(parts: Parts, writer: Writer, changes: Sequence[Change]) -> Folded:
 def _block(
     parts: Parts, writer: Writer, changes: Sequence[Change], failed: FailedChange, so_far: SoFar
 ) -> SoFar:
-    """Keep what lies before the failed change and stay there.
+    """Apply the changes before the failed one, and stay there.
 
-    When writes of this range may have begun already, nothing more is written: the feed has altered
-    its past, and what stands is the only thing known to be consistent.
+    If writes of this range may have begun before, nothing more is written: the feed has changed its past, and
+    only the stored content is known to be consistent.
     """
     state = writer.state
     tried = so_far.initialised or state.has_tried(failed)

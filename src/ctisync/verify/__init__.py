@@ -1,1 +1,1 @@
-"""`ctisync verify`: what is stored, held against the rules and against a snapshot."""
+"""`ctisync verify`: compares the store with the rules and with a snapshot."""

@@ -1,7 +1,7 @@
-"""A live content held against a snapshot: which differences there can be by right, and which cannot.
+"""Compares a live content with a snapshot: which differences are legitimate, and which are not.
 
-The snapshot stands at offset S, the content at N (between `least` and `most` when a range was begun or
-an offset is not stored). Per resource:
+The snapshot has offset S, the content offset N (between `least` and `most` if a range was begun or the offset
+is not stored). Per resource:
 
     in both, the same offset      version and payload must be equal, numbers by value
     in both, the content older    a difference, unless the snapshot's record is above N
@@ -9,7 +9,7 @@ an offset is not stored). Per resource:
     only in the snapshot          a difference, unless it is above N, or was deleted since: N > S
     only in the content           a difference, unless it is above S, or is to be deleted yet: N < S
 
-A change deletes one record, so there can be no more such deletes than offsets between N and S.
+A change deletes one record, so there are at most as many such deletes as offsets between N and S.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ from ctisync.verify.rules import highest_offset
 
 
 class Reference(msgspec.Struct, frozen=True):
-    """The offset that a snapshot stands for. Not `exact`: changes above it may be in, namely deletes."""
+    """The offset of a snapshot. Not `exact`: the snapshot may also contain later changes, namely deletes."""
 
     offset: int
     exact: bool
@@ -42,9 +42,9 @@ _versioned_decoder: Final = msgspec.json.Decoder(_Versioned)
 
 
 class Comparison:
-    """First all of the snapshot's records, then all of the content's, then the end.
+    """Pass all records of the snapshot first, then all of the content, then call `end`.
 
-    Of a record it keeps two numbers, the hash of its name and its offset: at 300,000 records about 35 MB.
+    It keeps two numbers per record, the hash of its name and its offset: about 35 MB for 300,000 records.
     """
 
     def __init__(self, reference: Reference, state: ConsumerState) -> None:
@@ -57,14 +57,14 @@ class Comparison:
         self._not_come_yet = 0
 
     def wanted(self, records: Sequence[Record]) -> list[Record]:
-        """Those that the content is made of; of two with one name and offset the first, as in a load."""
+        """The records that a load would store; of two with the same name and offset, the first."""
         made_for = self._made_for
         return [
             each for each in records if (made_for is None or made_for.wants(each.name)) and self._is_new(each)
         ]
 
     def of_snapshot(self, wanted: Sequence[Record], stored: Mapping[str, Record]) -> Iterator[Finding]:
-        """A batch of the snapshot, and what the content holds under its names."""
+        """Compare a batch of the snapshot with the content's records of the same names."""
         for record in wanted:
             found = stored.get(record.name)
             if found is None:
@@ -73,12 +73,12 @@ class Comparison:
                 yield Finding(Kind.AGAINST_DIFFERENT, record.name, f"at offset {record.offset}: {why}")
 
     def of_content(self, stored: Record) -> Iterator[Finding]:
-        """A record of the content; only now is it known what the snapshot has last under its name."""
+        """Compare a record of the content with the snapshot's last record of that name."""
         has, reference = self._seen.get(hash(stored.name)), self._reference
         if has is None:
             yield from self._only_in_content(stored)
             return
-        told = f"it is at offset {stored.offset}, in the snapshot of {reference.offset} at {has}"
+        told = f"its offset is {stored.offset}, in the snapshot of offset {reference.offset} it is {has}"
         if has < stored.offset <= reference.offset:
             yield Finding(Kind.AGAINST_NEWER, stored.name, told)
         elif stored.offset < has <= self._least:
@@ -87,22 +87,22 @@ class Comparison:
             self._not_come_yet += 1
 
     def end(self) -> Iterator[Finding]:
-        """What only the numbers of all records tell."""
+        """The findings that depend on the numbers of all records."""
         offset = self._reference.offset
         since, ahead = max(0, self._most - offset), max(0, offset - self._least)
         if self._missing > since:
             deletes = counted(since, "delete")
-            told = f"the content does not have them, and can have seen {deletes} since the snapshot"
+            told = f"the content does not have them, but at most {deletes} can have come since the snapshot"
             yield Finding(Kind.AGAINST_MISSING, counted(self._missing, "record"), told)
         elif self._missing:
-            yield _not_judged(self._missing, "only in the snapshot, may have been deleted since")
+            yield _not_judged(self._missing, "only in the snapshot; a later change may have deleted them")
         if self._extra > ahead and self._reference.exact:
-            told = f"the snapshot does not have them, and holds {counted(ahead, 'more change')} at most"
+            told = f"the snapshot does not have them, but contains at most {counted(ahead, 'more change')}"
             yield Finding(Kind.AGAINST_EXTRA, counted(self._extra, "record"), told)
         elif self._extra:
-            yield _not_judged(self._extra, "only in the content, may be deleted by changes yet to come")
+            yield _not_judged(self._extra, "only in the content; a change to come may delete them")
         if self._not_come_yet:
-            yield _not_judged(self._not_come_yet, "above the offset that the content has reached")
+            yield _not_judged(self._not_come_yet, "above the offset of the content")
 
     def _is_new(self, record: Record) -> bool:
         key = hash(record.name)
@@ -117,7 +117,7 @@ class Comparison:
         elif self._most > self._reference.offset:
             self._missing += 1
         else:
-            told = f"the snapshot has it at offset {record.offset}, the content not at all"
+            told = f"the snapshot has it at offset {record.offset}, the content does not have it"
             yield Finding(Kind.AGAINST_MISSING, record.name, told)
 
     def _only_in_content(self, stored: Record) -> Iterator[Finding]:
@@ -125,14 +125,16 @@ class Comparison:
         if stored.offset > reference.offset:
             return
         if reference.exact and self._least >= reference.offset:
-            told = f"it is at offset {stored.offset}, the snapshot of {reference.offset} does not have it"
+            told = (
+                f"its offset is {stored.offset}, the snapshot of offset {reference.offset} does not have it"
+            )
             yield Finding(Kind.AGAINST_EXTRA, stored.name, told)
         else:
             self._extra += 1
 
 
 def _stands_between(state: ConsumerState) -> tuple[int, int]:
-    """The offsets between which a live content stands, as far as its state tells."""
+    """The lowest and the highest offset that a live content may have, by its state."""
     highest = highest_offset(state)
     if highest is None:
         return 0, MAX_OFFSET
@@ -142,13 +144,13 @@ def _stands_between(state: ConsumerState) -> tuple[int, int]:
 
 
 def _unlike(record: Record, stored: Record) -> str | None:
-    """What differs between two records of the same name and offset."""
+    """The difference between two records of the same name and offset; None if they are equal in value."""
     if record.line == stored.line:
         return None
     try:
         one, other = (_versioned_decoder.decode(each.line) for each in (record, stored))
         if one.version != other.version:
-            return f"it is version {other.version}, in the snapshot {one.version}"
+            return f"its version is {other.version}, in the snapshot it is {one.version}"
         if bytes(one.payload) == bytes(other.payload):
             return None
         return None if equal(wire.decode(one.payload), wire.decode(other.payload)) else "the payloads differ"

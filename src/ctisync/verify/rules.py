@@ -1,4 +1,4 @@
-"""The rules that a state and its records keep, whatever store holds them."""
+"""The rules for a state and its records, in every store."""
 
 import json
 from collections.abc import Iterator
@@ -12,16 +12,16 @@ from ctisync.core.state import ConsumerState
 from ctisync.core.words import counted
 
 MOST_DEPTH: Final = USUAL_LIMITS.json_depth + 1
-"""Containers inside one another, the line itself included; real records have about ten."""
+"""Nested containers, including the line itself; real records have about ten levels."""
 
 
 def check_state(state: ConsumerState) -> Iterator[Finding]:
-    """What no sequence of transitions leads to. Of an unsettled state only the numbers are judged: the
-    next writer decides what it becomes."""
+    """Findings about states that no sequence of transitions produces. Of an unsettled state only the numbers
+    are checked: the next writer settles the rest."""
     yield from _wrong(_numbers(state))
     if state.unsettled:
         yield Finding(
-            Kind.STATE_UNSETTLED, "state", "a writer died within a swap, or the live content is another one"
+            Kind.STATE_UNSETTLED, "state", "a writer died during a swap, or another content is live"
         )
         return
     yield from _wrong(_contents(state))
@@ -31,45 +31,44 @@ def check_state(state: ConsumerState) -> Iterator[Finding]:
 
 
 def check_settings(state: ConsumerState, consumer: Consumer) -> Iterator[Finding]:
-    """Whether the content was made with the settings of now."""
+    """Whether the content was loaded with the current settings."""
     if state.stored_for not in (None, consumer):
         yield Finding(
             Kind.SETTINGS_DIFFER,
             str(consumer),
-            "the content was made with another index or other resources than are configured",
+            "the content was loaded with another index or other resources than those in the settings",
         )
 
 
 def check_count(state: ConsumerState, count: int | None) -> Iterator[Finding]:
-    """Whether there is a live content exactly when the state says so, and something in a new one."""
+    """Whether there is a live content if and only if the state says so, and whether a new one has records."""
     if state.unsettled:
         return
     if state.content and count is None:
-        yield Finding(Kind.COUNT_WRONG, "content", "the state tells of a live content, and there is none")
+        yield Finding(Kind.COUNT_WRONG, "content", "the state names a live content, but there is none")
     if not state.content and count is not None:
-        told = f"the state knows nothing of {counted(count, 'live record')}"
+        told = f"the state names no content, but there is one with {counted(count, 'live record')}"
         yield Finding(Kind.COUNT_WRONG, "content", told)
     if state.content and count == 0 and state.offset == state.snapshot_offset:
-        yield Finding(Kind.COUNT_WRONG, "content", "it is empty, just as a snapshot was loaded into it")
+        yield Finding(Kind.COUNT_WRONG, "content", "it is empty, although a snapshot was just loaded")
 
 
 def check_offsets(state: ConsumerState) -> Iterator[Finding]:
-    """What cannot be judged of the records' offsets."""
+    """What cannot be checked about the records' offsets."""
     if highest_offset(state) is None:
-        told = "where the content stands is known when the next pass has settled what the last one left"
+        told = "the offset of the content is unknown until the next pass has settled the state"
         yield Finding(Kind.OFFSET_NOT_JUDGED, "all records", told)
     elif state.offset == 0:
         told = "the content waits to be initialised again and its offset is not stored: its records were "
-        yield Finding(Kind.OFFSET_NOT_JUDGED, "all records", told + "held against the feed's last offset")
+        yield Finding(Kind.OFFSET_NOT_JUDGED, "all records", told + "compared with the feed's last offset")
 
 
 def highest_offset(state: ConsumerState) -> int | None:
-    """The highest offset that a record of the live content may have; None when the state cannot tell.
+    """The highest offset that a record of the live content may have; None if the state does not determine it.
 
-    That is where the content stands, or the end of a range that was begun. Until it has caught up
-    with the feed it may also hold what a snapshot brought that was written while the feed went on:
-    records above the snapshot's offset, none above the feed's last one. With offset 0 the content
-    stands where it stood before a change failed: below that change.
+    It is the content's offset, or the end of a range that was begun. If the feed advanced while it wrote the
+    snapshot, the content may also have records above the snapshot's offset, up to the feed's last one, until
+    it has caught up. With offset 0, the content is at its offset before a change failed: below that change.
     """
     if state.unsettled or not state.content:
         return None
@@ -81,17 +80,18 @@ def highest_offset(state: ConsumerState) -> int | None:
 
 
 class RecordRules:
-    """What each record of a live content is held to."""
+    """The rules for each record of a live content."""
 
     def __init__(self, state: ConsumerState, *, deep: bool) -> None:
         self._made_for = state.stored_for
         self._deep = deep
         self._highest = highest_offset(state)
-        # A content that waits to be initialised stands at an offset that is not stored.
+        # The offset of a content that waits to be initialised is not stored.
         self._stands_at = state.range_to or state.offset or self._highest
 
     def check(self, stored: Record) -> Iterator[Finding]:
-        """`stored`: name and offset as the store keeps them beside the line."""
+        """The findings about a record. `stored` has name and offset as the store keeps them beside the
+        line."""
         try:
             line = wire.record(stored.line)
         except wire.NotARecord as error:
@@ -99,10 +99,10 @@ class RecordRules:
             return
         if (line.name, line.offset) != (stored.name, stored.offset):
             told = f"the store has it as {stored.name} at offset {stored.offset}, "
-            told += f"its line says {line.name} at {line.offset}"
+            told += f"its line has {line.name} at offset {line.offset}"
             yield Finding(Kind.RECORD_MISLABELLED, stored.name, told)
         if self._made_for is not None and not self._made_for.wants(line.name):
-            told = f"its name does not fit resources = {list(self._made_for.resources)}"
+            told = f"its name does not match resources = {list(self._made_for.resources)}"
             yield Finding(Kind.RECORD_UNWANTED, stored.name, told)
         yield from self._check_offset(stored.name, max(line.offset, stored.offset))
         if self._deep:
@@ -112,23 +112,23 @@ class RecordRules:
         if self._highest is None or self._stands_at is None or offset <= self._stands_at:
             return
         if offset > self._highest:
-            told = f"it is at {offset}, above everything that the content can hold ({self._highest})"
+            told = f"its offset is {offset}, above the highest that the content can have ({self._highest})"
             yield Finding(Kind.OFFSET_TOO_HIGH, name, told)
         else:
-            told = f"it is at {offset}, the content at {self._stands_at}, the feed at {self._highest}: it "
-            told += "may come from a snapshot that was written while the feed went on"
+            told = f"its offset is {offset}, the content is at {self._stands_at}, the feed at "
+            told += f"{self._highest}: it may be from a snapshot that was written while the feed advanced"
             yield Finding(Kind.OFFSET_AHEAD, name, told)
 
 
 def _check_payload(stored: Record) -> Iterator[Finding]:
-    """What only decoding shows. An update could not be applied to such a record, or not as meant."""
+    """Findings that need decoding. An update could not be applied to such a record, or wrongly."""
     try:
         value = wire.decode(stored.line)
     except ValueError as error:
         yield Finding(Kind.PAYLOAD_UNREADABLE, stored.name, f"it cannot be decoded: {error}")
         return
     if (depth := _depth(value)) > MOST_DEPTH:
-        told = f"it is nested {depth} deep, more than {MOST_DEPTH}"
+        told = f"its nesting depth is {depth}, more than {MOST_DEPTH}"
         yield Finding(Kind.PAYLOAD_DEEP, stored.name, told)
     elif (key := _key_twice(stored.line)) is not None:
         yield Finding(Kind.PAYLOAD_TWICE, stored.name, f"an object has the key {key[:80]!r} twice")
@@ -145,7 +145,7 @@ def _depth(value: Json) -> int:
 
 
 def _key_twice(line: bytes) -> str | None:
-    """A key that an object anywhere in the line has twice. The decoder of `wire` takes the last one."""
+    """A key that some object in the line has twice. The decoder of `wire` takes the last one."""
     found: list[str] = []
 
     def look(pairs: list[tuple[str, Json]]) -> None:
@@ -181,32 +181,35 @@ def _numbers(state: ConsumerState) -> Iterator[tuple[str, str]]:
 def _contents(state: ConsumerState) -> Iterator[tuple[str, str]]:
     if not state.content:
         if state.offset > 0:
-            yield "offset", f"it claims offset {state.offset} without a content"
+            yield "offset", f"it is {state.offset}, but there is no content"
         return
     if state.stored_for is None:
-        yield "stored_for", "it does not say for which settings the content was made"
+        yield "stored_for", "the settings with which the content was loaded are missing"
     if state.snapshot_offset is None:
-        yield "snapshot_offset", "it does not say from which snapshot the content came"
+        yield "snapshot_offset", "the offset of the snapshot that was loaded is missing"
     elif 0 < state.offset < state.snapshot_offset:
-        yield "offset", f"{state.offset} lies below the snapshot's {state.snapshot_offset} that was loaded"
+        yield (
+            "offset",
+            f"it is {state.offset}, below the offset {state.snapshot_offset} of the loaded snapshot",
+        )
     if state.offset == 0 and state.failed is None:
-        yield "offset", "it is 0 with a live content, and no change has failed"
+        yield "offset", "it is 0 with a live content, although no change has failed"
 
 
 def _ranges(state: ConsumerState) -> Iterator[tuple[str, str]]:
     to, failed = state.range_to, state.failed
     if to is not None and not (state.content and state.offset < to <= state.offset + MAX_RANGE):
-        yield "range_to", f"no range that ends at {to} can have been begun at offset {state.offset}"
+        yield "range_to", f"a range that ends at {to} cannot begin at offset {state.offset}"
     if failed is not None and failed.offset <= state.offset:
-        yield "failed", f"change {failed.offset} is said to have failed, and the offset is {state.offset}"
+        yield "failed", f"change {failed.offset} is stored as failed, but the offset is {state.offset}"
 
 
 def _owed(state: ConsumerState, owed: int) -> str | None:
-    """What is wrong with a command that is owed for this offset."""
+    """What is wrong with a command that is owed for this offset; None if nothing is."""
     if state.offset > 0:
-        return None if owed == state.offset else f"it is for offset {owed}, the content at {state.offset}"
+        return None if owed == state.offset else f"it is for offset {owed}, the content is at {state.offset}"
     if state.content and owed < (state.snapshot_offset or 1):
-        return f"it is for offset {owed}, the content came from a snapshot of {state.snapshot_offset}"
+        return f"it is for offset {owed}, but the loaded snapshot has offset {state.snapshot_offset}"
     if state.content and state.failed is not None and owed >= state.failed.offset:
-        return f"it is for offset {owed}, and change {state.failed.offset} could not be applied"
+        return f"it is for offset {owed}, but change {state.failed.offset} could not be applied"
     return None

@@ -1,7 +1,7 @@
-"""Verify: hold what is stored against the rules, and against a snapshot. Nothing is changed anywhere.
+"""Verify: compare the store with the rules, and with a snapshot. It changes nothing.
 
 The rules are in `verify.rules` and `verify.comparison`. Memory holds one batch of a snapshot and two numbers
-a record, whatever the size of the content.
+per record.
 """
 
 from ctisync.core.findings import Finding, Kind
@@ -24,22 +24,22 @@ def verify(
     at_work: str | None,
     unread: str | None = None,
 ) -> Verification:
-    """Verification what is stored of `consumer`.
+    """Verify what is stored of `consumer`.
 
-    `deep` decodes every record, `against` is a snapshot and what it stands for, `at_work` the pass that
-    is known to be writing, `unread` the lock file that does not tell, and why. Raises StoreUnavailable or
-    ConfigurationError when the store cannot be looked at, SnapshotRefused when the snapshot is no good:
-    nothing is then known of the content.
+    `deep`: decode every record. `against`: a snapshot and its offset. `at_work`: the pass that is known to be
+    running. `unread`: the lock file that cannot be read, and why. Raises StoreUnavailable or
+    ConfigurationError if the store cannot be read, SnapshotRefused if the snapshot cannot be used: then there
+    is no result.
     """
     tally = Tally()
     if at_work is not None:
-        told = "what is not live may be its work, and is no difference"
+        told = "other generations may be its work, so they are no difference"
         tally.add([Finding(Kind.WRITER_AT_WORK, at_work, told)])
     if unread is not None:
-        told = "whether a pass is at work is not known; what is not live may be its work"
+        told = "it is unknown whether a pass is running; other generations may be its work"
         tally.add([Finding(Kind.WRITER_UNKNOWN, unread, told)])
     if (hidden := store.hidden(consumer)) is not None:
-        told = f"your user may not see {hidden}; counts and records are those that it may see"
+        told = f"a role hides {hidden} from your user; counts and records cover only the visible part"
         tally.add([Finding(Kind.STORE_HIDDEN, store.name, told)])
     with store.inspect(consumer) as seen:
         tally.add(check_state(seen.state))
@@ -86,7 +86,7 @@ def _check_content(
     if comparison is not None:
         tally.add(comparison.end())
     if number != count:
-        told = f"the store counts {counted(count, 'record')} and hands out {number:,}"
+        told = f"the store counts {counted(count, 'record')}, but returns {number:,}"
         tally.add([Finding(Kind.COUNT_WRONG, "content", told)])
 
 

@@ -1,4 +1,4 @@
-"""What `verify` comes to: findings counted in full, and so many of each kind kept to be shown."""
+"""The result of `verify`: all findings are counted, and up to 20 of each kind are kept."""
 
 from collections import Counter
 from collections.abc import Iterable
@@ -11,13 +11,13 @@ from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState
 
 MOST_SHOWN: Final = 20
-"""Findings of one kind that are kept; there may be as many as there are records."""
+"""Findings of one kind that are kept. There may be one per record."""
 
 _ON_REQUEST: Final = frozenset({"deep", "against"})
 
 
 class Checked(msgspec.Struct, frozen=True):
-    """How one check ended; `to_do` is what to type, None when there is nothing."""
+    """The result of one check. `to_do`: what to type, None if there is nothing to do."""
 
     check: Check
     differences: int
@@ -26,7 +26,8 @@ class Checked(msgspec.Struct, frozen=True):
 
 
 class Verification(msgspec.Struct, frozen=True):
-    """What `verify` found of one consumer: `findings` the first of each kind, `counts` their full number."""
+    """What `verify` found for one consumer. `findings`: the first of each kind; `counts`: the number of
+    all."""
 
     consumer: Consumer
     state: ConsumerState
@@ -41,7 +42,7 @@ class Verification(msgspec.Struct, frozen=True):
 
     @property
     def is_empty(self) -> bool:
-        """Whether there is no content, and nothing says that there should be one."""
+        """Whether there is no content, without a difference: nothing says that there should be one."""
         return self.records is None and self.differences == 0
 
     @property
@@ -50,7 +51,7 @@ class Verification(msgspec.Struct, frozen=True):
 
 
 class Tally:
-    """Counts findings on their way to an `Verification`."""
+    """Counts findings for a `Verification`."""
 
     def __init__(self) -> None:
         self._counts: Counter[Kind] = Counter()
@@ -66,7 +67,7 @@ class Tally:
     def verification(
         self, consumer: Consumer, state: ConsumerState, records: int | None, *, asked: frozenset[str]
     ) -> Verification:
-        """The result; of the checks that are made on request, those that were `asked` for."""
+        """The result. `asked`: the optional checks that were made."""
         wanted = [check for check in get_args(Check) if check in asked or check not in _ON_REQUEST]
         return Verification(
             consumer=consumer,
@@ -83,7 +84,7 @@ class Tally:
             self._kept.append(finding)
 
     def _excused(self, finding: Finding) -> Finding:
-        """While a writer is at work, or may be, what is not live yet or any more is its work."""
+        """While a writer is, or may be, running, generations that are not live are its work."""
         writing = self.has(Kind.WRITER_AT_WORK) or self.has(Kind.WRITER_UNKNOWN)
         if finding.kind is Kind.GENERATION_STRAY and writing:
             return msgspec.structs.replace(finding, kind=Kind.GENERATION_LEFT)

@@ -13,7 +13,7 @@ LOADS: Final = End(0)
 """There was nothing to refuse: the content is the feed's."""
 
 LATER: Final = "run the same command later"
-LOOK: Final = "look at what answers under cti.url"
+LOOK: Final = "check which server answers at cti.url"
 
 OVER_SECONDS: Final = 2.0
 """What a pass may take that is not to end otherwise."""
@@ -23,15 +23,15 @@ OVER: Final = End(
 )
 CUT_OFF: Final = End(5, "the reply of [^ ]* is incomplete", LATER)
 INCOMPLETE: Final = End(6, "the reply of [^ ]* is incomplete", LOOK)
-NO_JSON: Final = End(6, "the reply of [^ ]* is no JSON", LOOK)
+NO_JSON: Final = End(6, "the reply of [^ ]* is not JSON", LOOK)
 NO_ZIP: Final = End(6, "the snapshot is (a ZIP that is )?(truncated|damaged)", "later: ctisync sync")
-NO_ANSWER: Final = End(5, "gives no proper HTTP answer: Server disconnected", LATER)
+NO_ANSWER: Final = End(5, "sends an invalid HTTP response: Server disconnected", LATER)
 REPLY_TOO_LARGE: Final = End(6, "limits.reply_bytes is", "raise limits.reply_bytes")
 SNAPSHOT_TOO_LARGE: Final = End(6, "limits.snapshot_bytes is", "raise limits.snapshot_bytes")
 
 
 def no_http(why: str) -> End:
-    return End(5, f"gives no proper HTTP answer: {why}", LATER)
+    return End(5, f"sends an invalid HTTP response: {why}", LATER)
 
 
 def refused(why: str) -> End:

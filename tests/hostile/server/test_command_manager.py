@@ -90,7 +90,9 @@ def _assert_owed(told: Told, says: str, passes: Passes, tally: Tally) -> None:
     assert_bounded(ended, TIMEOUT)
     assert ended.code == 8, ended.stderr
     assert_told(
-        ended.stderr, "the content is current, but the update command was not accepted", "ctisync status"
+        ended.stderr,
+        "the content is current, but the Command Manager did not accept the update command",
+        "ctisync status",
     )
     [warning, *_] = ended.stderr.splitlines()
     assert " command-not-accepted " in warning

@@ -96,7 +96,7 @@ def test_a_server_is_left_alone_for_as_long_as_it_asks_and_a_day_at_most(
     assert cooldown is not None
     assert wish.lasts - AROUND < cooldown.until - two.began < wish.lasts + AROUND
 
-    second = End(5, "the feed is not asked before", "--tolerate-cooldown")
+    second = End(5, "cool-down of the feed until", "--tolerate-cooldown")
     judge(Case({}, second), Outcome(two.second, two.first.before, two.after, (), ()))
     assert two.asked == len(two.first.requests)
     assert two.first.kinds.count(wish.kind) <= 3
@@ -110,5 +110,5 @@ def test_a_refusal_that_names_no_time_is_none_that_time_mends(passes: Passes, ju
 
 
 def test_words_that_are_no_time_leave_it_to_the_budget(passes: Passes, judge: Judge) -> None:
-    case = Case({"info": body(b"", "Retry-After: soon", status=429)}, End(5, "given up after 1 try", LATER))
+    case = Case({"info": body(b"", "Retry-After: soon", status=429)}, End(5, "gave up after 1 try", LATER))
     judge(case, passes.play("429 soon", case))

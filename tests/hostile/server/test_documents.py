@@ -86,9 +86,9 @@ CHANGES: Final[Mapping[str, tuple[Lie, End]]] = {
 INFORMATION: Final[Mapping[str, tuple[Lie, End]]] = {
     "empty objects": (
         body(b'{"data":[' + _repeated(b"{},") + b"{}]}"),
-        refused("is no consumer's information"),
+        refused("does not describe a consumer"),
     ),
-    "no bottom": (body(b"[" * 100_000), refused("is no consumer's information")),
+    "no bottom": (body(b"[" * 100_000), refused("does not describe a consumer")),
     "a number of 5000 digits": (body(b'{"data":{"last_offset":' + b"9" * 5000 + b"}}"), NO_JSON),
     "an offset beyond 63 bits": (
         body(b'{"data":{"last_offset":%d}}' % (1 << 63)),

@@ -56,7 +56,7 @@ BODIES: Final[Mapping[str, tuple[Lie, End, End]]] = {
             lambda text: [f"Content-Length: {len(text) + 7}", CHUNKED], lambda text: chunk(text) + LAST_CHUNK
         ),
         LOADS,  # chunks win (RFC 9112, 6.3)
-        End(5, r"the snapshot was cut off after \d+ of \d+ bytes", LATER),
+        End(5, r"the download stopped after \d+ of \d+ bytes", LATER),
     ),
     "announced shorter, and chunked": (
         headed(lambda _: ["Content-Length: 5", CHUNKED], lambda text: chunk(text) + LAST_CHUNK),
@@ -77,12 +77,12 @@ BODIES: Final[Mapping[str, tuple[Lie, End, End]]] = {
     "without a length, and cut off": (
         headed(lambda _: [], lambda text: text[: len(text) // 2]),
         NO_JSON,
-        End(5, "the snapshot was cut off; the server does not say how long it is", LATER),
+        End(5, "the download stopped early; the server does not send its size", LATER),
     ),
     "behind a status that has none": (
         whole(bytes, status=204),
-        End(6, "answers 204, which is no answer to the question", LOOK),
-        End(5, "answers 204, which is no answer to the question", LATER),
+        End(6, "answers 204, which is not a valid answer", LOOK),
+        End(5, "answers 204, which is not a valid answer", LATER),
     ),
 }
 """With how a pass ends to which the API answers so, and one that asks for the snapshot."""

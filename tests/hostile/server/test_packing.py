@@ -17,7 +17,7 @@ PACKED: Final = "Content-Encoding: gzip"
 BOMB: Final = bomb(200)
 DAMAGED: Final = End(6, "the reply's gzip is damaged", LOOK)
 INCOMPLETE: Final = End(6, "the reply's gzip is incomplete", LOOK)
-ENCODED: Final = refused("the server sends the snapshot encoded, although that was not asked for")
+ENCODED: Final = refused("the server sends the snapshot with an unexpected Content-Encoding")
 AN_EMPTY_BLOCK: Final = b"\0\0\0\xff\xff"
 GZIP_HEADER: Final = gzip.compress(b"")[:10]
 
@@ -27,7 +27,7 @@ def _packed(edit: Edit) -> Lie:
 
 
 def _encoded(encoding: str, edit: Edit = bytes) -> tuple[Lie, End]:
-    end = End(6, f"the reply is encoded as '{encoding}', which was not asked for", LOOK)
+    end = End(6, f"the reply has an unexpected encoding: '{encoding}'", LOOK)
     return whole(edit, f"Content-Encoding: {encoding}"), end
 
 
@@ -67,7 +67,7 @@ CASES: Final = {
     "snapshot: a bomb": Case({"snapshot": body(BOMB, PACKED)}, ENCODED),
     "snapshot: identity": Case({"snapshot": whole(bytes, "Content-Encoding: Identity")}, LOADS),
     "snapshot: gzip in spite of its head": Case(
-        {"snapshot": whole(gzip.compress)}, refused("line 1 of the snapshot is no record: it is no JSON")
+        {"snapshot": whole(gzip.compress)}, refused("line 1 of the snapshot is not a record: it is not JSON")
     ),
 }
 

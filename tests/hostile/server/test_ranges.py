@@ -17,7 +17,7 @@ OTHER: Final = 'ETag: "two"'
 TRIES: Final = {"CTISYNC_CTI__RETRY_BUDGET": "20"}
 """Seconds: enough for three further tries, whatever chance makes of the pauses: they last 7 at the most."""
 
-NOT_ASKED_FOR: Final = refused("answers 206 although the whole snapshot was asked for")
+NOT_ASKED_FOR: Final = refused("answers 206 to a request for the whole snapshot")
 """What came was thrown away, and the whole asked for: a server that goes on to lie is found out."""
 
 
@@ -110,9 +110,12 @@ SECOND: Final[Mapping[str, tuple[Lie, End]]] = {
     "a rest with too much in it": (_too_much, refused("the server sends more than the")),
     "that there is nothing more": (
         _unsatisfied(lambda have, _: f"bytes */{have}"),
-        refused("answers 416 although the whole"),
+        refused("answers 416 to a request for the whole"),
     ),
-    "that nothing can be had": (_unsatisfied(lambda *_: ""), refused("answers 416 although the whole")),
+    "that nothing can be had": (
+        _unsatisfied(lambda *_: ""),
+        refused("answers 416 to a request for the whole"),
+    ),
 }
 
 CASES: Final = {

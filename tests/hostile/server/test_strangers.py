@@ -17,8 +17,8 @@ ALLOW: Final = "set cti.allowed_hosts = "
 HOST: Final = End(6, "leads to [^ ]+, which is not the feed's host", ALLOW)
 NOT_NAMED: Final = refused("leads to [^ ]+, which is not the feed's host")
 """In characters that no setting takes, so that the hint is none of those to paste."""
-NO_ADDRESS: Final = refused("leads to .*, which is no http")
-LOGIN: Final = refused("holds a user name or password: it leads to http://127.0.0.2:")
+NO_ADDRESS: Final = refused("leads to .*, which is not an http")
+LOGIN: Final = refused("contains a user name or password: it leads to http://127.0.0.2:")
 
 # `port` is where the stranger listens, on 127.0.0.2.
 WAYS: Final[Mapping[str, tuple[str, End]]] = {

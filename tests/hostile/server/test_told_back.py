@@ -54,7 +54,7 @@ CASES: Final[Mapping[str, Case]] = {
         ),
         "as an encoding": (
             lambda token, _: head(200, f"Content-Encoding: {token}"),
-            End(6, "the reply is encoded as", LOOK),
+            End(6, "the reply has an unexpected encoding", LOOK),
         ),
         "in a redirect": (
             lambda token, _: head(302, f"Location: http://127.0.0.2/{token.split()[1]}?{token.split()[1]}"),

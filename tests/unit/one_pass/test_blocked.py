@@ -20,7 +20,7 @@ def test_a_change_that_cannot_be_applied_is_told_with_all_that_names_it(followin
     assert event.level == "warning"
     why = event.fields.pop("why")
     assert event.fields == SAID | {"offset": 4, "resource": "CVE-1", "operation": 0}
-    assert "there is no" in why
+    assert "does not exist" in why
     assert following.state.reinitialised_at == following.clock.now()
     assert following.log.named("initialise")[0]["why"] == "change 4 could not be applied"
 

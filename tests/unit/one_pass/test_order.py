@@ -64,7 +64,9 @@ def test_a_pass_that_finds_nothing_new_takes_no_lease_and_remembers_that_it_look
 
 
 def test_other_settings_than_the_contents_stop_the_pass_before_anything_is_done(following: Stage) -> None:
-    with pytest.raises(SettingsChanged, match="index is 'other', stored content was made with 'wazuh-cve'"):
+    with pytest.raises(
+        SettingsChanged, match="index is 'other', but the content was loaded with 'wazuh-cve'"
+    ):
         following.run(consumer=msgspec.structs.replace(CONSUMER, index="other"))
     assert following.effects == ["look"]
 
@@ -173,7 +175,7 @@ def test_what_a_first_pass_did_can_be_read_from_its_report(stage: Stage) -> None
         (
             "info",
             "pass-ended",
-            SAID | {"outcome": "up-to-date", "why": "content stands at the feed's last offset 3"},
+            SAID | {"outcome": "up-to-date", "why": "the content is at the feed's last offset 3"},
         ),
     ]
 

@@ -12,6 +12,7 @@ _DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 
 
 def schema() -> dict[str, Any]:
+    """The JSON Schema of a settings file in TOML."""
     return {"$schema": _DRAFT, **_as_toml_has_it(msgspec.json.schema(Settings, schema_hook=_text))}
 
 

@@ -26,7 +26,8 @@ class Shown(msgspec.Struct, frozen=True):
 
 
 def shown(found: Found, wanted: str | None = None, command: str = "show") -> list[Shown]:
-    """All, or the setting, section or part of a list of that name: `cti`, `cti.url`, `consumers[0].index`.
+    """All settings, or the setting, section or part of a list with that name: `cti`, `cti.url`,
+    `consumers[0].index`.
 
     Raises UsageError if there is none; its hint is `command` with the nearest name.
     """

@@ -30,6 +30,7 @@ class History(NamedTuple):
 
 
 def look(settings: Settings, consumers: Sequence[Consumer], clock: Clock, most: int) -> History:
+    """Read at most `most` passes of each consumer."""
     with opened_store(settings, clock) as store:
         return History(store.name, [Passes(each, list(store.passes(each, most))) for each in consumers])
 

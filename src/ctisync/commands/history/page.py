@@ -27,6 +27,7 @@ _MOST_ROWS: Final = 50
 
 
 def as_page(found: History, now: datetime) -> str:
+    """The page as HTML."""
     environment = Environment(
         loader=PackageLoader("ctisync.commands.history"),
         autoescape=select_autoescape(default=True),

@@ -1,7 +1,7 @@
-"""What is seen of a request's connection: it is looked at when it stands, before a byte is sent.
+"""Checks the address of a request's connection once it is open, before a byte is sent.
 
-httpx tells each step of a request to the `trace` function of its extensions, and promises the steps' names to
-nobody (https://www.python-httpx.org/advanced/extensions/). So what was not seen is not trusted.
+httpx reports each step of a request to the `trace` function of its extensions, but does not guarantee the
+steps' names (https://www.python-httpx.org/advanced/extensions/). So an unseen connection is not trusted.
 """
 
 from ipaddress import ip_address
@@ -18,10 +18,12 @@ _SENDING: Final = ".send_request_headers.started"
 
 
 class ConnectionWatch:
-    """Of one request. A connection to another host than its address names is one to a proxy."""
+    """The watch on one request. A connection to another host than the one in its address is one to a
+    proxy."""
 
     def __init__(self, url: str, deadline: ReadDeadline, reach: Reach | None, *, known: bool) -> None:
-        """`known`: the request may go over a connection that was seen before."""
+        """`reach` None: any address is allowed. `known`: the request may use a connection that was
+        checked."""
         import httpx
 
         self._url = url
@@ -32,7 +34,8 @@ class ConnectionWatch:
         self._seen = known
 
     def step(self, name: str, info: dict[str, Any]) -> None:
-        """Raises SnapshotRefused for an address that is out of reach, and what `check` does."""
+        """Called by httpx. Raises SnapshotRefused for an address that is not allowed, and what `check`
+        does."""
         if name.endswith(_CONNECTING):
             self._connecting_to = info["host"]
         elif name.endswith(_CONNECTED):
@@ -44,11 +47,11 @@ class ConnectionWatch:
             self._deadline.watch(info["return_value"])
 
     def check(self) -> None:
-        """Raises ConfigurationError when the request's connection has not been seen."""
+        """Raises ConfigurationError if httpx has not reported the request's connection."""
         if not self._seen:
             raise ConfigurationError(
-                f"ctisync does not see which address {shown(self._url)} leads to, and asks nothing there: "
-                "it does not know the installed httpx and httpcore",
+                f"ctisync cannot check the address of {shown(self._url)}, so it sends no request: "
+                "it does not support the installed versions of httpx and httpcore",
                 hint="pip install --requirement requirements/runtime.txt (of the release that is installed)",
             )
 

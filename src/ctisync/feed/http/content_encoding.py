@@ -1,4 +1,4 @@
-"""The body of an API reply, decoded within bounds."""
+"""Decodes the body of an API reply, within limits."""
 
 import zlib
 from collections.abc import Iterator
@@ -12,11 +12,11 @@ _GZIP: Final = zlib.MAX_WBITS | 16
 
 
 class Damaged(ValueError):
-    """The packed bytes are no gzip or zstd, or end in the middle."""
+    """The compressed bytes are damaged or incomplete."""
 
 
 def gunzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """What is in the gzip members, which may be several and hold nothing (RFC 1952, 2.2). Raises Damaged."""
+    """The content of all gzip members, of which some may be empty (RFC 1952, 2.2). Raises Damaged."""
     inflater = zlib.decompressobj(_GZIP)
     try:
         for chunk in chunks:
@@ -33,15 +33,15 @@ def gunzipped(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def decoded(chunks: Iterator[bytes], encoding: str, most: int, already: int = 0) -> Iterator[bytes]:
-    """A body without its Content-Encoding (gzip or none), as long as it and the bytes that came `already`
-    are at most `most`.
+    """A body without its Content-Encoding (gzip or none).
 
-    httpx could decode, but in one piece: a reply of a few kB may then fill the memory.
-    Raises ReplyTooLarge for a longer body, Again for one that is not what its headers say.
+    httpx would decode in one piece, so that a reply of a few kB could fill the memory.
+    Raises ReplyTooLarge if the body and the `already` received bytes exceed `most`, Again if the body does
+    not match its headers.
     """
     encoding = encoding.strip().lower()
     if encoding not in ("", "identity", "gzip", "x-gzip"):
-        raise Again(f"the reply is encoded as {encoding[:40]!r}, which was not asked for", bad_data=True)
+        raise Again(f"the reply has an unexpected encoding: {encoding[:40]!r}", bad_data=True)
     body = _at_most(most, already, chunks)
     if encoding in ("", "identity"):
         return body
@@ -54,8 +54,8 @@ def _at_most(most: int, already: int, chunks: Iterator[bytes]) -> Iterator[bytes
         amount += len(chunk)
         if amount > most:
             raise ReplyTooLarge(
-                f"the feed's reply is larger than {most} bytes, which limits.reply_bytes is",
-                hint="if that is right: raise limits.reply_bytes",
+                f"the feed's reply is larger than {most} bytes (limits.reply_bytes)",
+                hint="if this is expected, raise limits.reply_bytes",
             )
         yield chunk
 

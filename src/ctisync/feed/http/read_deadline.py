@@ -1,7 +1,7 @@
-"""How long a server may take for each part of its answer: its head, and each next piece of its body.
+"""The read deadline: how long a server may take for the head of its answer, and for each piece of its body.
 
-A time-out of httpx is for the next bytes, whatever they are. A server that sends a byte a minute, or
-without end what is no part of the answer (interim responses, chunk extensions, trailers), never meets it.
+A time-out of httpx is for the next bytes only. It never ends a server that sends a byte a minute, or endless
+bytes that are no part of the answer (interim responses, chunk extensions, trailers).
 """
 
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from ctisync.ports import Clock
 
 
 class ReadDeadline:
-    """The wait for the next part, at most `seconds`, and no longer than the pass has time."""
+    """The deadline for the next part: `seconds` after the last one, and never after the time of the pass."""
 
     def __init__(self, seconds: float, pass_limits: PassLimits, clock: Clock) -> None:
         self._seconds = seconds
@@ -21,20 +21,20 @@ class ReadDeadline:
         self._end = 0.0
 
     def begin(self) -> None:
-        """The next part is awaited from now on."""
+        """Start the wait for the next part."""
         self._end = self._clock.monotonic() + self._seconds
 
     def for_each(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
-        """The pieces; what is done with one takes no time from the next."""
+        """The pieces. The time that the caller takes for one does not count for the next."""
         self.begin()
         while (piece := next(pieces, None)) is not None:
             yield piece
             self.begin()
 
     def watch(self, stream: Any) -> None:
-        """Bound the reads of an httpx network stream by what is left of the wait, then and later.
+        """Limit all later reads of an httpx network stream to the rest of the wait.
 
-        They raise httpx.ReadTimeout, or what `PassLimits.check_time` does.
+        They raise httpx.ReadTimeout, or what `PassLimits.check_time` raises.
         """
         import httpx
 

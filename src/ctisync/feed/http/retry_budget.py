@@ -1,4 +1,4 @@
-"""Trying again, within one budget a pass."""
+"""The retry budget: retries of requests, within one budget per pass."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -17,10 +17,10 @@ T = TypeVar("T")
 
 
 class Again(Exception):
-    """One try failed in a way that may be gone at the next.
+    """A try failed, and the next one may succeed.
 
-    `asked_for` are the seconds that the server wants to be left alone; `bad_data`: it answered,
-    but with something unusable, so that in the end its data is refused instead of called unreachable.
+    `asked_for`: seconds that the server asks to wait (Retry-After). `bad_data`: the server answered with
+    unusable data, so that the last failure is FeedRefused instead of FeedUnreachable.
     """
 
     def __init__(self, reason: str, *, asked_for: float | None = None, bad_data: bool = False) -> None:
@@ -31,9 +31,9 @@ class Again(Exception):
 
 
 class RetryBudget:
-    """What is left of a pass's budget: the seconds spent on tries that failed and on waiting.
+    """The budget of one pass: seconds for failed tries and the waits between them.
 
-    Work that gets on is not counted, so a snapshot may take hours and still be resumed.
+    Progress is not counted, so a download may take hours and still be resumed.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class RetryBudget:
         log: Log,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """`cooldown`: seconds for which the feed is to be left alone once the budget is spent; 0 for none."""
+        """`seconds`: the budget. `cooldown`: seconds of the cool-down after it is spent; 0 for none."""
         self._budget = seconds
         self._cooldown = cooldown
         self._pass_limits = pass_limits
@@ -57,9 +57,9 @@ class RetryBudget:
         self.begin()
 
     def persist(self, attempt: Callable[[], T]) -> T:
-        """What `attempt` returns, once it does not raise Again.
+        """Call `attempt` until it does not raise Again. Returns its result.
 
-        Raises FeedUnreachable, or FeedRefused for bad data, when the budget or the pass's time allows no
+        Raises FeedUnreachable, or FeedRefused for bad data, if the budget or the time of the pass allows no
         further try.
         """
         self.begin()
@@ -70,12 +70,12 @@ class RetryBudget:
                 self.failed(failure)
 
     def begin(self) -> None:
-        """The first try of something begins."""
+        """Start the first try of a request."""
         self._since = self._clock.monotonic()
         self._tries = 1
 
     def failed(self, failure: Again) -> None:
-        """Wait before the next try, which then begins. Raises as `persist` does."""
+        """Wait, and start the next try. Raises as `persist` does."""
         self._left -= self._clock.monotonic() - self._since
         left = min(self._left, self._pass_limits.seconds_left)
         wait = next_delay(self._tries, failure.asked_for, left, self._jitter())
@@ -90,31 +90,31 @@ class RetryBudget:
 
     @contextmanager
     def set_aside(self) -> Iterator[None]:
-        """What is done meanwhile with what the try has brought so far takes none of its time."""
+        """The time in the block does not count as time of the try."""
         began = self._clock.monotonic()
         yield
         self._since += self._clock.monotonic() - began
 
     def progressed(self) -> None:
-        """The try under way has got on: its time so far is not counted, nor the tries before it."""
+        """The running try has made progress: its time so far, and the tries before it, no longer count."""
         self.begin()
 
     def _given_up(self, failure: Again) -> CtisyncError:
         if failure.bad_data:
             return FeedRefused(
-                f"{failure.reason}, and so after {counted(self._tries, 'try', 'tries')}",
-                hint="look at what answers under cti.url (a proxy, a sign-in page?), then try again",
+                f"{failure.reason} (after {counted(self._tries, 'try', 'tries')})",
+                hint="check which server answers at cti.url (a proxy or a sign-in page?), then try again",
             )
         if failure.asked_for is not None and failure.asked_for > self._left:
             when = self._clock.now() + min(timedelta(seconds=failure.asked_for), LONGEST_COOLDOWN)
             return FeedUnreachable(
-                f"{failure.reason}; it asks to come back in {failure.asked_for:.0f} s",
+                f"{failure.reason}; it asks for a pause of {failure.asked_for:.0f} s",
                 hint=f"run the same command after {when:%Y-%m-%dT%H:%M:%SZ}",
                 come_back_in=failure.asked_for,
             )
         return FeedUnreachable(
-            f"{failure.reason}; given up after {counted(self._tries, 'try', 'tries')} "
+            f"{failure.reason}; gave up after {counted(self._tries, 'try', 'tries')} "
             f"(cti.retry_budget is {self._budget:.0f} s)",
-            hint="run the same command later; nothing is lost",
+            hint="run the same command later (nothing is lost)",
             come_back_in=failure.asked_for or self._cooldown or None,
         )

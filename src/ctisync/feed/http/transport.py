@@ -1,6 +1,6 @@
-"""One HTTP request to the feed: who is told the token, what each failure means.
+"""One HTTP request to the feed: which origin gets the token, and what each failure means.
 
-httpx is imported when the first pass needs it (0.08 s that `ctisync status` shall not pay).
+httpx is imported on the first request: its import takes 0.08 s, which `ctisync status` need not pay.
 """
 
 import logging
@@ -27,10 +27,10 @@ USER_AGENT: Final = f"ctisync/{__version__}"
 MOST_REDIRECTS: Final = 5
 
 _WINDOW: Final = 60.0
-"""Seconds of waiting over which a rate is taken: a time-out sees each chunk alone."""
+"""Seconds of waiting over which the rate is measured: a time-out applies to each chunk alone."""
 
 _LEAST: Final = 0.001
-"""Seconds: a time-out must be more than none."""
+"""Seconds. A time-out must be more than 0."""
 
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _TRANSIENT: Final = (408, 425, 429)
@@ -38,11 +38,11 @@ _MOST_WORDS: Final = 200
 _MOST_LOOKED_AT: Final = 4096
 
 _LOCATION: Final = "ctisync.location"
-"""Where httpx keeps, beside a response, what its Location header was."""
+"""The extension of a response that keeps its Location header."""
 
 
 class Timeouts(NamedTuple):
-    """Seconds: for a connection to stand, and for the next bytes to come."""
+    """Seconds: to open a connection, and to receive the next bytes."""
 
     connect: float
     read: float
@@ -52,9 +52,9 @@ DEFAULT_TIMEOUTS: Final = Timeouts(connect=10.0, read=60.0)
 
 
 class FeedReply(NamedTuple):
-    """An answer whose body has not been read: `chunks` are its raw bytes, still in their encoding.
+    """A reply whose body has not been read. `chunks`: its raw bytes, still encoded.
 
-    `location`: where a redirect leads, as it came; empty when the answer does not say.
+    `location`: the Location header, unchanged; empty if there is none.
     """
 
     url: str
@@ -65,7 +65,10 @@ class FeedReply(NamedTuple):
 
 
 class FeedTransport:
-    """Sends GET requests; every failure leaves as Again or as a `CtisyncError`, while a body is read, too."""
+    """Sends GET requests. Every failure, also while a body is read, is an Again or a `CtisyncError`.
+
+    Only the origin of `base_url` gets the token.
+    """
 
     def __init__(
         self,
@@ -88,7 +91,7 @@ class FeedTransport:
         self._ca_file = ca_file
         self._following: httpx.Client | None = None
         self.received = 0
-        """Bytes of all bodies so far, as they came."""
+        """Received bytes of all bodies so far, still encoded."""
 
     def close(self) -> None:
         self._client.close()
@@ -97,7 +100,7 @@ class FeedTransport:
 
     @contextmanager
     def get(self, url: str, *, headers: Mapping[str, str]) -> Iterator[FeedReply]:
-        """The API's reply. A redirect is refused: it would be a setting that is wrong."""
+        """A reply of the API with status 200. Raises ConfigurationError for a redirect: cti.url is wrong."""
         with self._open(self._client, url, headers, None) as reply:
             if reply.status != 200:
                 self._refuse(reply, _API_HINTS, quoting=True)
@@ -107,10 +110,10 @@ class FeedTransport:
     def follow(
         self, url: str, *, headers: Mapping[str, str], accept: tuple[int, ...], reach: Reach | None
     ) -> Iterator[FeedReply]:
-        """A snapshot's reply, with one of the statuses in `accept`, through up to five redirects.
+        """A snapshot's reply, with one of the statuses in `accept`, after up to five redirects.
 
-        Each hop is looked at anew, also for the token, and has a connection of its own. `reach` is None for
-        an address that a person gave.
+        Each hop is checked, also for the token, and has its own connection. `reach` is None for an address
+        that you passed. Raises FeedRefused after more redirects.
         """
         if self._following is None:
             self._following = _client(self._ca_file, keep_alive=False)
@@ -120,7 +123,7 @@ class FeedTransport:
             with self._open(self._following, url, headers, reach) as reply:
                 if reply.status not in _REDIRECTS:
                     if reply.status not in accept:
-                        # A query may be a signature, which a server that refuses it likes to repeat.
+                        # A query may be a signature, which a server may repeat in its refusal.
                         self._refuse(reply, _SNAPSHOT_HINTS, quoting="?" not in url)
                     yield reply
                     return
@@ -176,7 +179,7 @@ class FeedTransport:
         return {"Authorization": f"Bearer {self._token}"}
 
     def _steady(self, chunks: Iterator[bytes], url: str) -> Iterator[bytes]:
-        """The chunks. Whoever takes them may be slow (a store that loads them); the server may not."""
+        """The chunks. Raises Again if the server is slow; a slow caller, such as a load, does not count."""
         waited, amount = 0.0, 0
         since = self._clock.monotonic()
         for chunk in self._deadline.for_each(chunks):
@@ -201,31 +204,31 @@ class FeedTransport:
         if reply.status in _REDIRECTS:
             raise ConfigurationError(
                 f"{said}, a redirect to {shown(reply.location)}; ctisync does not follow it",
-                hint="set cti.url to where the API is (https, no redirect)",
+                hint="set cti.url to the address of the API (https, no redirect)",
             )
         words = self._words(reply) if quoting else ""
         if reply.status in hints:
             raise AccessRefused(said + words, hint=hints[reply.status])
         if reply.status < 400:
-            raise Again(f"{said}, which is no answer to the question", bad_data=True)
+            raise Again(f"{said}, which is not a valid answer", bad_data=True)
         raise FeedRefused(said + words)
 
     def _words(self, reply: FeedReply) -> str:
-        """What the server says, when it is meant for people: `: words`, one short line."""
+        """The text of the reply, `: words` in one short line; empty for HTML and encoded bodies."""
         if "html" in reply.headers.get("content-type", "").lower() or "content-encoding" in reply.headers:
             return ""
         text = next(reply.chunks, b"").decode("utf-8", "replace")
         if self._token is not None:
-            text = text.replace(self._token, "***")  # half of it, where the line ends, no one could mask
+            text = text.replace(self._token, "***")  # before the cut: half a token could not be masked
         return f": {line}" if (line := _one_line(text[:_MOST_LOOKED_AT])) else ""
 
 
-_PROXY_HINT: Final = "the proxy wants a password: put it into HTTPS_PROXY, or name the host in NO_PROXY"
+_PROXY_HINT: Final = "the proxy requires a password: add it to HTTPS_PROXY, or add the host to NO_PROXY"
 
 _API_HINTS: Final = {
     401: "set cti.token or cti.token_file (environment CTISYNC_CTI__TOKEN) to a valid token",
     403: "this consumer needs a subscription, or cti.token is not allowed to read it",
-    404: "look at cti.url and at the context and consumer of consumers (the usual ones: vd_1.0.0, vd_4.8.0)",
+    404: "check cti.url, and the context and consumer in consumers (usually vd_1.0.0 and vd_4.8.0)",
     407: _PROXY_HINT,
 }
 
@@ -242,16 +245,16 @@ def _configured_origin(base_url: str) -> Origin:
     except ValueError:
         found = None
     if found is None or found.scheme not in ("http", "https") or not found.host:
-        raise ConfigurationError(f"cti.url {shown(base_url)!r} is no http(s) address", hint="set cti.url")
+        raise ConfigurationError(f"cti.url {shown(base_url)!r} is not an http(s) address", hint="set cti.url")
     return found
 
 
 def _checked(token: str | None) -> str | None:
-    """A token that can stand in a header; httpx would print one that cannot."""
+    """The token, if a header can contain it. httpx would print one that it cannot."""
     if token is not None and (not token.isascii() or not token.isprintable() or " " in token or not token):
         raise ConfigurationError(
-            "cti.token is empty or holds spaces, line ends or other characters that no token has",
-            hint="look at cti.token, cti.token_file or CTISYNC_CTI__TOKEN",
+            "cti.token is empty or contains invalid characters (spaces, line ends or others)",
+            hint="check cti.token, cti.token_file or CTISYNC_CTI__TOKEN",
         )
     return token
 
@@ -260,10 +263,10 @@ def _client(ca_file: str | None, *, keep_alive: bool = True) -> "httpx.Client":
     import httpx
 
     def keep_location(response: httpx.Response) -> None:
-        """Take it away from httpx, which would fail for one that it cannot read, redirects or not."""
+        """Remove the header: httpx would fail for one that it cannot parse, even without redirects."""
         response.extensions[_LOCATION] = response.headers.pop("location", "")
 
-    for name in ("httpx", "httpcore"):  # they log each address, queries included
+    for name in ("httpx", "httpcore"):  # they log each address with its query
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
         return httpx.Client(
@@ -277,12 +280,12 @@ def _client(ca_file: str | None, *, keep_alive: bool = True) -> "httpx.Client":
     except (ValueError, ImportError, httpx.InvalidURL):
         raise ConfigurationError(
             "the proxy in HTTP_PROXY, HTTPS_PROXY or ALL_PROXY cannot be used",
-            hint="give it as http://host:port, or unset it",
-        ) from None  # it may quote a part of the password that no one would know again
+            hint="set it to http://host:port, or unset it",
+        ) from None  # the error may quote a part of the password, which masking would not find
 
 
 def _meaning(error: Exception, url: str, in_body: bool) -> Exception:
-    """What a failure of httpx is for a pass: Again, unless only a person can mend it."""
+    """The error for a failure of httpx: Again, unless only you can correct it."""
     import httpx
 
     where = shown(url)
@@ -291,13 +294,13 @@ def _meaning(error: Exception, url: str, in_body: bool) -> Exception:
             return AccessRefused(f"the proxy refuses the connection to {where}: {error}", hint=_PROXY_HINT)
         case httpx.InvalidURL() | httpx.UnsupportedProtocol() | httpx.LocalProtocolError():
             return ConfigurationError(
-                f"{where} cannot be asked: {type(error).__name__}", hint="look at cti.url"
+                f"the request to {where} failed: {type(error).__name__}", hint="check cti.url"
             )
         case httpx.RemoteProtocolError() if in_body:
             return Again(f"the reply of {where} is incomplete", bad_data=True)
         case httpx.RemoteProtocolError():
-            # What follows a colon are the server's bytes.
-            return Again(f"{where} gives no proper HTTP answer: {str(error).split(':')[0]}")
+            # After the colon come bytes of the server.
+            return Again(f"{where} sends an invalid HTTP response: {str(error).split(':')[0]}")
         case httpx.TimeoutException():
             return Again(f"{where} does not answer in time")
         case _:

@@ -1,4 +1,4 @@
-"""Addresses: which are the feed's own, where a snapshot's link may lead, what may be shown of them."""
+"""Addresses: which belong to the feed, where a snapshot's link may lead, and what messages show of them."""
 
 import ipaddress
 import re
@@ -13,7 +13,7 @@ from ctisync.errors import SnapshotRefused
 
 _PORTS: Final = {"http": 80, "https": 443}
 _NAME: Final = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
-"""Of hosts that `cti.allowed_hosts` can name: a name's letters, or an address."""
+"""The hosts that `cti.allowed_hosts` can contain: names and addresses."""
 
 _NAT64: Final = ipaddress.IPv6Network("64:ff9b::/96")
 _GLOBAL: Final = ipaddress.IPv6Network("2000::/3")
@@ -23,13 +23,13 @@ _NOT_PUBLIC: Final = tuple(
         ("192.0.0.0/24", "192.88.99.0/24", "2001::/23", "2001:db8::/32", "3fff::/20"),
     )
 )
-"""Special-purpose nets (IANA) that `is_global` takes for public, be it in one version of Python alone."""
+"""Special-purpose nets (IANA) that `is_global` counts as public, at least in one version of Python."""
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class Origin(NamedTuple):
-    """Scheme, host and port (RFC 6454, 4): what the token is meant for."""
+    """Scheme, host and port (RFC 6454, 4). The token belongs to one origin."""
 
     scheme: str
     host: str
@@ -37,7 +37,7 @@ class Origin(NamedTuple):
 
 
 def origin(url: str) -> Origin:
-    """Raises ValueError for an address that is none."""
+    """The origin of an address. Raises ValueError for an invalid one."""
     parts = urlsplit(url)
     return Origin(parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme))
 
@@ -49,19 +49,19 @@ def shown(url: str) -> str:
         host = parts.hostname or ""
         port = f":{parts.port}" if parts.port else ""
     except ValueError:
-        return "an address that is none"
+        return "an invalid address"
     return urlunsplit(SplitResult(parts.scheme, host + port, parts.path, "", ""))
 
 
 def has_login(url: str) -> bool:
-    """Whether the address holds a user name or a password, which would be sent along."""
+    """Whether the address contains a user name or a password, which would be sent."""
     return "@" in urlsplit(url).netloc
 
 
 def snapshot_url(link: str, base_url: str) -> str:
-    """Where a snapshot's link leads. One without a scheme (the API gives such addresses) has the feed's.
+    """The address of a snapshot's link. One without a scheme (API fact) gets the feed's scheme.
 
-    Raises SnapshotRefused for an address that is none, and for one that leaves https.
+    Raises SnapshotRefused for an invalid address, one with a login, and one that leaves https.
     """
     if "://" not in link and not link.startswith("/"):
         link = f"{urlsplit(base_url).scheme}://{link}"
@@ -79,23 +79,25 @@ def hop(current: str, target: str) -> str:
     unclear = not url.isprintable() or " " in url or "\\" in url or len(url) > LONGEST_LINK
     if there.scheme not in _PORTS or not there.host or unclear:
         raise SnapshotRefused(
-            f"the snapshot's link leads to {shown(target)[:200]!r}, which is no http(s) address"
+            f"the snapshot's link leads to {shown(target)[:200]!r}, which is not an http(s) address"
         )
     if has_login(url):
-        raise SnapshotRefused(f"the snapshot's link holds a user name or password: it leads to {shown(url)}")
+        raise SnapshotRefused(
+            f"the snapshot's link contains a user name or password: it leads to {shown(url)}"
+        )
     if origin(current).scheme == "https" and there.scheme == "http":
         raise SnapshotRefused(f"the snapshot's link leaves https: it leads to {shown(url)}")
     return url
 
 
 class Reach:
-    """Where the feed's links and redirects may lead: a server's word must not send us just anywhere.
+    """The hosts to which the feed's links and redirects may lead, so that a server cannot send us anywhere.
 
-    That is the host of `cti.url` and those of `cti.allowed_hosts`, each on the port of `cti.url`, on the
-    scheme's usual port, or on the one it is listed with. Their addresses must be public ones, unless the
-    host of `cti.url` itself has another. An address is looked at when the connection to it stands, before
-    anything is sent, so that a name which resolves differently the next time gains nothing. Behind a proxy
-    it is the proxy that resolves names: then an address is looked at only when the link spells it out.
+    These are the host of `cti.url` and those of `cti.allowed_hosts`, each on the port of `cti.url`, on the
+    scheme's default port, or on the listed port. Their addresses must be public, unless the host of `cti.url`
+    has an address that is not. An address is checked once the connection is open, before anything is sent, so
+    that a name which later resolves differently gains nothing. Behind a proxy, the proxy resolves names: an
+    address is then checked only if the link contains it.
     """
 
     def __init__(self, base_url: str, allowed_hosts: Sequence[str] = ()) -> None:
@@ -104,7 +106,7 @@ class Reach:
         self._allowed = tuple(urlsplit(f"//{entry}") for entry in allowed_hosts)
 
     def check(self, url: str) -> None:
-        """Raises SnapshotRefused, naming host and setting, for an address that is out of reach."""
+        """Raises SnapshotRefused, which names host and setting, for an address that is not allowed."""
         there = origin(url)
         if not self._is_allowed(there):
             entry = f"[{there.host}]" if ":" in there.host else there.host
@@ -112,7 +114,7 @@ class Reach:
                 entry += f":{there.port}"
             raise SnapshotRefused(
                 f"the snapshot's link leads to {entry}, which is not the feed's host",
-                hint=f'if that is right, set cti.allowed_hosts = ["{entry}"]'
+                hint=f'if this is expected, set cti.allowed_hosts = ["{entry}"]'
                 if _NAME.fullmatch(there.host)
                 else None,
             )
@@ -123,11 +125,11 @@ class Reach:
         self.check_address(there.host, spelt_out)
 
     def check_address(self, host: str, address: IpAddress) -> None:
-        """Raises SnapshotRefused when `host` has an address in a net that is not public."""
+        """Raises SnapshotRefused if `host` has an address in a net that is not public."""
         if not is_public(address) and not self._starts_inside:
             raise SnapshotRefused(
                 f"the snapshot's link leads to {host}, whose address {address} is not a public one",
-                hint="if that is right, load it yourself: ctisync init-snapshot --from URL",
+                hint="if this is expected, load it yourself: ctisync init-snapshot --from URL",
             )
 
     def _is_allowed(self, there: Origin) -> bool:
@@ -157,10 +159,11 @@ def _fits(host: str, pattern: str) -> bool:
 
 
 def is_public(address: IpAddress) -> bool:
-    """Whether an address is one of the internet, not a private, shared, link-local, site-local, loopback,
-    multicast, reserved or unspecified one. What stands for an IPv4 address is looked at as that.
+    """Whether an address is on the internet: not private, shared, link-local, site-local, loopback,
+    multicast, reserved or unspecified. An IPv6 address that represents an IPv4 address is checked as the
+    latter.
 
-    Of IPv6, IANA has given out 2000::/3 alone as global unicast; the rest has some use of its own, or none.
+    In IPv6, IANA has assigned only 2000::/3 as global unicast.
     """
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour

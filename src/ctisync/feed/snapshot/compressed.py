@@ -1,6 +1,6 @@
-"""A snapshot that somebody has packed with gzip or zstd, unpacked as a stream.
+"""A snapshot that is compressed with gzip or zstd, decompressed as a stream.
 
-The bounds are those of a ZIP's member: what comes out in one piece, and out of one packed byte.
+The limits are those of a ZIP's member: the bytes in one piece, and the compression ratio.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,13 +14,13 @@ from ctisync.feed.snapshot.zip_stream import FREE
 
 _READ: Final = 128 << 10
 _ZSTD_READ: Final = 1 << 10
-"""Bytes: zstd hands out all that its input gives, up to 32 kB for each one."""
+"""Bytes. zstd returns everything that its input contains, up to 32 kB per byte."""
 _ZSTD_WINDOW: Final = 128 << 20
-"""Bytes that zstd may look back, and so keep: what its own command line takes without --long."""
+"""Bytes of the window, which zstd keeps in memory: as much as its command line accepts without --long."""
 
 
 def _unzstd(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The same of zstd frames (RFC 8878, 3.1)."""
+    """The content of all zstd frames (RFC 8878, 3.1). Raises Damaged."""
     import zstandard
 
     decompressor = zstandard.ZstdDecompressor(max_window_size=_ZSTD_WINDOW)
@@ -49,13 +49,14 @@ _WAYS: Final[dict[bytes, tuple[str, Callable[[Iterator[bytes]], Iterator[bytes]]
 
 
 def is_packed(file: BinaryIO) -> bool:
+    """Whether the file begins as gzip or zstd does."""
     file.seek(0)
     return file.read(4).startswith(tuple(_WAYS))
 
 
 def unpacked(file: BinaryIO, limits: Limits) -> Iterator[bytes]:
-    """The content of a packed file, in pieces of at most `PIECE` bytes. Raises SnapshotRefused for damage and
-    for a bomb."""
+    """The content of a compressed file, in pieces of at most 1 MiB. Raises SnapshotRefused for damage and for
+    a compression ratio above limits.ratio."""
     file.seek(0)
     head = file.read(4)
     name, way = next(each for magic, each in _WAYS.items() if head.startswith(magic))
@@ -73,9 +74,8 @@ def unpacked(file: BinaryIO, limits: Limits) -> Iterator[bytes]:
             came_out += len(piece)
             if came_out > FREE and came_out > limits.ratio * went_in:
                 raise SnapshotRefused(
-                    f"the snapshot's {name} comes to more than {limits.ratio} bytes for each one "
-                    "(limits.ratio)",
-                    hint="if that is right: raise limits.ratio, and run the same command again",
+                    f"the snapshot's {name} has a compression ratio above {limits.ratio} (limits.ratio)",
+                    hint="if this is expected, raise limits.ratio, and run the same command again",
                 )
             if piece:
                 yield piece

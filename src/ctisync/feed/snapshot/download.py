@@ -1,7 +1,7 @@
-"""The download of one snapshot, which goes on where this pass or an earlier one was cut off.
+"""The download of one snapshot, which resumes where this pass or an earlier one was interrupted.
 
-A part is gone on with only when the server confirms by a strong ETag that it still is the same
-file (RFC 9110, 13.1.5: a weak one is no validator for ranges).
+A part is resumed only if the server confirms by a strong ETag that the file is the same (RFC 9110, 13.1.5: a
+weak one is no validator for ranges).
 """
 
 import errno
@@ -26,27 +26,27 @@ from ctisync.own_files import opened, reading, unfit
 from ctisync.ports import Log
 
 _GOT_ON: Final = 1 << 20
-"""Bytes that count as getting on, so that the time for them is not taken from the budget."""
+"""Bytes that count as progress, whose time is not taken from the retry budget."""
 
 
 _PART: Final = re.compile(r"bytes ([0-9]{1,19})-([0-9]{1,19})/([0-9]{1,19})")
-"""A Content-Range whose numbers are those of a file."""
+"""A Content-Range with numbers that a file can have."""
 
 
 _LONGEST_NOTE: Final = 1 << 16
-"""Bytes: a link, an ETag and a number."""
+"""Bytes of a link, an ETag and a number."""
 
 _LONGEST_ETAG: Final = 512
-"""Characters: far more than any server's own, far less than what one refuses in a request."""
+"""Characters. Servers' own ETags are far shorter, and servers accept far longer headers in a request."""
 
 _ETAG: Final = re.compile(r'^(W/)?"[\x21\x23-\x7e]*"\Z')
-"""An entity-tag (RFC 9110, 8.8.3), but for obs-text: no two programs read that alike."""
+"""An entity-tag (RFC 9110, 8.8.3) without obs-text, which programs read differently."""
 
 
 class Offer(msgspec.Struct, frozen=True):
-    """What a server hands out under a link: its ETag and its size in bytes, as far as it says.
+    """The file that a server offers under a link: its ETag and its size in bytes, None if unknown.
 
-    The ETag goes into later requests, so one that no request can hold counts as none.
+    Later requests contain the ETag, so one that a request cannot contain counts as None.
     """
 
     link: str
@@ -55,7 +55,7 @@ class Offer(msgspec.Struct, frozen=True):
 
     @property
     def validator(self) -> str | None:
-        """The ETag, when parts may be put together by it."""
+        """The ETag if it is a strong one, by which parts of a file may be joined."""
         return self.etag if self.etag is not None and self.etag.startswith('"') else None
 
 
@@ -63,9 +63,9 @@ _offer_decoder: Final = msgspec.json.Decoder(Offer)
 
 
 class Download:
-    """One snapshot on its way into its part file. `got_on` is called whenever it really gets on.
+    """The download of one snapshot into its part file. It calls `got_on` after each MiB.
 
-    `in_use`: what has come in is being read already, so that nothing else may take its place.
+    `in_use`: the part is already being read, so it must not be replaced.
     """
 
     def __init__(
@@ -95,23 +95,24 @@ class Download:
 
     @property
     def offer(self) -> Offer:
-        """What is being downloaded: as the first reply that was accepted has it."""
+        """The file that is being downloaded, by the first accepted reply."""
         if self._offer is None:
-            raise ValueError("nothing was offered yet")
+            raise ValueError("no reply was accepted yet")
         return self._offer
 
     @property
     def have(self) -> int:
-        """Bytes of it that are here."""
+        """Bytes that were downloaded so far."""
         try:
             return self.part.lstat().st_size
         except FileNotFoundError:
             return 0
 
     def question(self) -> dict[str, str]:
-        """The request's headers: for the rest of what is here.
+        """The headers of the request for the rest of the file.
 
-        When all of it is here already, the reply's headers will tell whether it is still offered.
+        If the part is complete, the whole file is requested: the reply's headers show whether it is still
+        offered.
         """
         headers = {"Accept-Encoding": "identity"}
         if (known := self._continued) is not None:
@@ -119,15 +120,15 @@ class Download:
         return headers
 
     def take(self, reply: FeedReply) -> Generator[None]:
-        """Take the body in, unless the headers tell that there is no need to: yields once when the headers
-        were accepted, before any body is read, then after each piece.
+        """Store the body, unless the headers show that the part is complete. Yields once after the headers
+        were accepted, before the body is read, then after each piece.
 
-        Raises Again when it is to be asked for again (with a new `question`), SnapshotRefused,
-        before any body is read, when it is the one that was refused, and SnapshotChanged when this
-        reply is of another file than the one `in_use`. OSError is the caller's.
+        Raises Again if a new request with a new `question` is needed, SnapshotRefused, before the body is
+        read, for the refused snapshot, and SnapshotChanged if the reply has another file than the one
+        `in_use`. OSErrors pass unchanged.
         """
         if reply.headers.get("content-encoding", "identity").lower() != "identity":
-            raise SnapshotRefused("the server sends the snapshot encoded, although that was not asked for")
+            raise SnapshotRefused("the server sends the snapshot with an unexpected Content-Encoding")
         offer, start = self._offered(reply)
         self._not_refused_before(offer)
         if offer.size is not None and offer.size > self._most_bytes:
@@ -146,16 +147,14 @@ class Download:
         self._check_end(reply, offer)
 
     def _offered(self, reply: FeedReply) -> tuple[Offer, int]:
-        """What the reply's headers announce, and the position at which its body begins."""
+        """The file by the reply's headers, and the position at which its body begins."""
         etag = reply.headers.get("etag")
         if reply.status == 200:
             usable = etag if etag is not None and _is_usable(etag) else None
             return Offer(self._link, usable, _number(reply.headers.get("content-length"))), 0
         have, known = self.have, self._continued
         if known is None:
-            raise SnapshotRefused(
-                f"the server answers {reply.status} although the whole snapshot was asked for"
-            )
+            raise SnapshotRefused(f"the server answers {reply.status} to a request for the whole snapshot")
         said = reply.headers.get("content-range", "")
         if etag in (None, known.etag):
             if reply.status == 416 and said == f"bytes */{have}" and known.size is None:
@@ -166,11 +165,11 @@ class Download:
                 if first == have and last == size - 1 and known.size in (None, size):
                     return Offer(self._link, known.etag, size), have
         self.start_anew()
-        raise Again(f"the server answers {reply.status}, and its Content-Range does not fit what is here")
+        raise Again(f"the server answers {reply.status} with a Content-Range that does not fit the download")
 
     @property
     def _continued(self) -> Offer | None:
-        """What is here a part of, when that can be gone on with; None: all of it is asked for."""
+        """The file of the part, if the download can be resumed; None: the whole file is requested."""
         known = self._known
         usable = known is not None and known.validator is not None and 0 < self.have != known.size
         return known if usable else None
@@ -184,12 +183,12 @@ class Download:
         ):
             self._start_again()
             raise SnapshotRefused(
-                f"the feed still offers the snapshot that was refused: {refused.reason}",
-                hint=f"a new one is taken by itself; to try this one again: {LOAD_ANEW}",
+                f"the feed still offers the refused snapshot: {refused.reason}",
+                hint=f"ctisync loads the next one by itself; to retry this one: {LOAD_ANEW}",
             )
 
     def _is_here(self, offer: Offer) -> bool:
-        """Whether the part is the whole of what is offered, by strong ETag and size."""
+        """Whether the part is the whole file, by strong ETag and size."""
         known = self._known
         same = known is not None and offer.validator is not None and offer.etag == known.etag
         return same and offer.size is not None and offer.size == self.have
@@ -216,7 +215,7 @@ class Download:
                         self._got_on()
                         counted = have
                     yield
-            finally:  # cut off or not: what came is gone on with later
+            finally:  # even if it was interrupted: the download is resumed later
                 file.flush()
                 os.fsync(file.fileno())
 
@@ -224,26 +223,27 @@ class Download:
         self._start_again()
         return SnapshotRefused(
             f"{what}, limits.snapshot_bytes is {self._most_bytes}",
-            hint=f"if the feed has grown so: raise limits.snapshot_bytes, then: {LOAD_ANEW}",
+            hint=f"if the feed has grown that much, raise limits.snapshot_bytes, then: {LOAD_ANEW}",
             body=body,
         )
 
     def _check_end(self, reply: FeedReply, offer: Offer) -> None:
         if offer.size is not None:
             if (have := self.have) < offer.size:
-                raise Again(f"the snapshot was cut off after {have} of {offer.size} bytes")
+                raise Again(f"the download stopped after {have} of {offer.size} bytes")
         elif "transfer-encoding" not in reply.headers:
-            # The end of the connection is the end of the body: only what is in it tells whether all came.
+            # The end of the connection is the end of the body. Only the content shows whether it is complete.
             with reading(self.part) as file:
                 if is_zip(file) and not _has_end(file):
-                    raise Again("the snapshot was cut off; the server does not say how long it is")
+                    raise Again("the download stopped early; the server does not send its size")
             self._log.event("info", "snapshot-size-unknown", link=self._link, size=self.have)
 
     def start_anew(self) -> None:
-        """From the first byte: what is here is of another file, or nobody can tell."""
+        """Start at the first byte: the part may be of another file. Raises SnapshotChanged if it is in
+        use."""
         self._start_again()
         if self.in_use:
-            raise SnapshotChanged("the server's snapshot cannot be gone on with: it sends all of it anew")
+            raise SnapshotChanged("the server cannot resume the download and sends all of it again")
 
     def _start_again(self) -> None:
         self.part.unlink(missing_ok=True)
@@ -255,7 +255,7 @@ class Download:
         return self.note.with_suffix(".json.new")
 
     def _drop_what_is_unfit(self) -> None:
-        """What bears our names and is no file of ours is not used; only the name of it goes."""
+        """Remove what has our names but is not a file of ours, such as a link; its target stays."""
         for path in (self.part, self.note, self._new_note):
             if os.path.lexists(path) and unfit(path.lstat()) is not None:
                 path.unlink()
@@ -269,7 +269,7 @@ class Download:
         return noted if noted.link == self._link else None
 
     def _remember(self, offer: Offer) -> None:
-        """Written whole or not at all: a torn note would join parts of two files."""
+        """Store the note completely or not at all: half a note could join parts of two files."""
         new = self._new_note
         new.unlink(missing_ok=True)
         with _writing(new, os.O_EXCL) as file:
@@ -294,7 +294,7 @@ def _is_usable(etag: str) -> bool:
 
 
 def _has_end(file: BinaryIO) -> bool:
-    """Whether the record is there with which a ZIP ends, sensible or not."""
+    """Whether the record at the end of a ZIP is there, valid or not."""
     try:
         return zipfile.is_zipfile(file)
     except zipfile.BadZipFile:

@@ -1,4 +1,4 @@
-"""A snapshot on this machine's disk: one that was downloaded or still comes in, or one that a person gave."""
+"""A snapshot on this host's disk: one that was or is being downloaded, or a file that you passed."""
 
 import io
 import os
@@ -22,9 +22,12 @@ OffsetSource = Literal["file name", "member name", "highest line"]
 
 
 class LocalSnapshot:
-    """`ports.SnapshotFile`. `link`, `etag` and `announced` (size) are how the feed offered it; the files
-    in `ours` are removed when it is discarded. `arriving`: what of it is still to come, with an `announced`
-    size or without one. Raises as `bounds` do, too, and as what is arriving does."""
+    """`ports.SnapshotFile`.
+
+    `link`, `etag` and `announced` (size in bytes) describe the feed's offer. `ours`: the files that `discard`
+    removes. `arriving`: the rest of a running download, whose errors `records` raises, too. Raises
+    StoreUnavailable, or UsageError for a file that you passed, if the file cannot be read.
+    """
 
     def __init__(
         self,
@@ -54,12 +57,12 @@ class LocalSnapshot:
 
     @property
     def to_come(self) -> int:
-        """Bytes of it that were not here yet when it was opened, as far as that is known."""
+        """Bytes that were not downloaded yet when it was opened; 0 if unknown."""
         return 0 if self.size is None else self.size - self._have
 
     @property
     def unpacked_size(self) -> int:
-        """About the bytes of its records; 0 while that is not known."""
+        """Estimated bytes of its records; 0 if unknown."""
         if self.size is None:
             return 0
         with self._opened() as file:
@@ -81,7 +84,7 @@ class LocalSnapshot:
             self._position = file.seek(0, io.SEEK_END)
 
     def member_name(self) -> str | None:
-        """The name of the member that holds the records, when the file is a ZIP."""
+        """The name of the member with the records, if the file is a ZIP."""
         with self._opened() as file:
             return Member(file, self._pass_limits.limits).name if archive.is_zip(file) else None
 
@@ -94,7 +97,7 @@ class LocalSnapshot:
 
     def discard(self) -> None:
         for path in self._ours:
-            with suppress(OSError):  # the next pass tries again, and says so if it cannot
+            with suppress(OSError):  # the next pass tries again, and reports an error
                 path.unlink(missing_ok=True)
 
     @contextmanager
@@ -111,26 +114,26 @@ class LocalSnapshot:
             said = f"the snapshot {self.path} cannot be read: {error.strerror or error}"
             if self._ours:
                 raise StoreUnavailable(
-                    said, hint=f"look at the disk and the rights of {quoted(self.path.parent)}"
+                    said, hint=f"check the disk and the permissions of {quoted(self.path.parent)}"
                 ) from error
-            raise UsageError(said, hint="give --from a file that can be read, or an address") from error
+            raise UsageError(said, hint="pass a readable file or an address to --from") from error
 
 
 def open_given(path: Path, pass_limits: PassLimits) -> LocalSnapshot:
-    """A snapshot file that a person gave; it is never removed. Raises UsageError when it cannot be read."""
+    """A snapshot file that you passed; it is never removed. Raises UsageError if it cannot be read."""
     return LocalSnapshot(path, link=str(path), etag=None, announced=None, ours=(), pass_limits=pass_limits)
 
 
 def given_offset(file: LocalSnapshot, name: str) -> tuple[int, OffsetSource]:
-    """The offset that a given snapshot stands for, and what told it.
+    """The offset of a given snapshot, and its source.
 
-    `name` is the file's name or its address. The highest offset of the lines, for which the whole
-    file is read, can be too low: when the last changes before the snapshot were deletes.
-    Raises SnapshotRefused when the file cannot be used at all.
+    `name`: the file's name or its address. Without an offset in a name, the whole file is read for the
+    highest offset of its lines. That is too low if the last changes before the snapshot were deletes.
+    Raises SnapshotRefused if the file cannot be used.
     """
     offset, source = _told_offset(file, name)
     if offset == 0:
-        raise SnapshotRefused("it stands for offset 0, from which nothing can be followed")
+        raise SnapshotRefused("its offset is 0, from which ctisync cannot continue")
     return offset, source
 
 

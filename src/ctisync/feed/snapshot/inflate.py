@@ -1,6 +1,6 @@
-"""What inflates a snapshot: ISA-L where it is installed, in half of zlib's time; else zlib.
+"""The library that inflates a snapshot: ISA-L if it is installed, in half of zlib's time; else zlib.
 
-Both find the same damage; they only say it in other words.
+Both find the same damage, but report it in different words.
 """
 
 import zlib
@@ -9,7 +9,7 @@ from typing import Final, NamedTuple, Protocol, cast
 
 
 class Inflater(Protocol):
-    """As the standard library's `zlib.decompressobj` gives it."""
+    """The interface of the standard library's `zlib.decompressobj`."""
 
     @property
     def eof(self) -> bool: ...
@@ -21,7 +21,8 @@ class Inflater(Protocol):
 
 
 class Codec(NamedTuple):
-    """Inflates raw deflate data, and reckons a CRC on from another; `error` is what it raises for damage."""
+    """A library. `inflater` inflates raw deflate data, `crc32` continues a CRC, `error` is raised for
+    damage."""
 
     inflater: Callable[[], Inflater]
     crc32: Callable[[bytes, int], int]
@@ -31,9 +32,9 @@ class Codec(NamedTuple):
 def _isal() -> Codec | None:
     try:
         from isal import igzip_lib, isal_zlib
-    except ImportError:  # there is no wheel of it for this platform
+    except ImportError:  # it has no wheel for this platform
         return None
-    # Its stub takes the class for an instance.
+    # Its stub declares the class as an instance.
     damage = cast(type[Exception], igzip_lib.IsalError)
     return Codec(lambda: isal_zlib.decompressobj(-zlib.MAX_WBITS), isal_zlib.crc32, damage)
 

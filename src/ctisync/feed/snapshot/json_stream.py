@@ -1,7 +1,7 @@
 """JSON from a stream, by ijson on its C library: integers exact, fractions as Decimal.
 
-The backend is pinned: the others are slower and see less of what is wrong, and an environment
-variable would choose between them. What it bears badly does not reach it: see `bearable`, `paired`.
+The backend is pinned: the others are slower and detect fewer errors, and an environment variable would choose
+between them. Text that it cannot handle does not reach it: see `bearable`, `paired`.
 """
 
 import re
@@ -28,11 +28,11 @@ _PAIR_BYTES: Final = 12
 
 
 class NotJson(ValueError):
-    """The stream is not the JSON text that it should be, or it ends too early."""
+    """The stream is not the expected JSON text, or it ends too early."""
 
 
 def members(chunks: Iterator[bytes]) -> Iterator[tuple[str, Json]]:
-    """Key and value of the outermost object; nothing when the text is no object. Raises NotJson."""
+    """Keys and values of the outermost object; empty if the text is no object. Raises NotJson."""
     parser = _parser()
     return _translated(parser, lambda: parser.kvitems(_File(chunks), ""))
 
@@ -44,10 +44,10 @@ def elements(chunks: Iterator[bytes]) -> Iterator[Json]:
 
 
 class _File:
-    """Chunks as the file that ijson wants; it takes more or less than it asked for."""
+    """The chunks as a file for ijson, which accepts more or fewer bytes than it requests."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
-        # A string that has no end shows where a line ends, which none may hold.
+        # The newline reveals a string without an end: a string cannot contain one.
         self._chunks = chain(paired(bearable(chunks)), (b"\n",))
 
     def read(self, size: int = -1) -> bytes:
@@ -61,7 +61,7 @@ def _parser() -> ModuleType:
         backend: ModuleType = ijson.get_backend("yajl2_c")
     except ImportError:
         raise ConfigurationError(
-            "ijson has no yajl2_c backend here",
+            "the installed ijson has no yajl2_c backend",
             hint="install its wheel: pip install --force-reinstall --only-binary ijson ijson",
         ) from None
     return backend
@@ -71,21 +71,21 @@ def _translated(parser: ModuleType, parse: Callable[[], Iterator[Any]]) -> Itera
     try:
         yield from parse()
     except ArithmeticError:
-        raise NotJson("a number's exponent is beyond all bounds") from None
-    # Besides JSONError: what `_File` refuses, and text that is no UTF-8.
+        raise NotJson("a number's exponent is out of range") from None
+    # ValueError: errors of `_File`, and text that is no UTF-8.
     except (parser.common.JSONError, ValueError, RecursionError) as error:
         raise NotJson(" ".join(str(error).split())[:120]) from None
 
 
 class TooManyDigits(ValueError):
-    """A number is longer than any that means something."""
+    """A number has more digits than Python converts."""
 
 
 def bearable(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    """The chunks of a JSON text, as far as their numbers have at most `MOST_DIGITS` digits in a row.
+    """The chunks of a JSON text. Raises TooManyDigits before a number of more than `MOST_DIGITS` digits in a
+    row; digits in strings are text.
 
-    ijson's C library ends the process at an integer of more digits than Python converts (a crash, no
-    exception). Digits in strings are text. Raises TooManyDigits.
+    An integer of more digits than Python converts crashes the process in ijson's C library.
     """
     rest = b""
     in_string = False
@@ -98,7 +98,7 @@ def bearable(chunks: Iterator[bytes]) -> Iterator[bytes]:
             seen = _BEARABLE.match(text, end)
             assert seen is not None  # it may be empty
             end = seen.end()
-            # What is left is a string that goes on in the next chunk, or digits that may.
+            # The rest is a string that continues in the next chunk, or digits that may continue there.
             if text[end : end + 1] == b'"':
                 end, in_string = _end_of_string(text, end + 1)
             elif len(text) - end > MOST_DIGITS:
@@ -109,21 +109,21 @@ def bearable(chunks: Iterator[bytes]) -> Iterator[bytes]:
 
 
 def _end_of_string(text: bytes, start: int) -> tuple[int, bool]:
-    """Where what has come of a string ends, and whether it goes on."""
+    """The end of the string in the text, and whether it continues in the next chunk."""
     rest = _REST_OF_STRING.match(text, start)
     assert rest is not None  # it may be empty
     return rest.end(), not rest[1]
 
 
 class Unpaired(ValueError):
-    """The text escapes one half of a character alone."""
+    """The text escapes only one half of a surrogate pair."""
 
 
 def paired(chunks: Iterator[bytes]) -> Iterator[bytes]:
-    r"""The chunks of a JSON text, as far as they hold whole characters. Raises Unpaired.
+    r"""The chunks of a JSON text. Raises Unpaired before half a surrogate pair.
 
-    A character beyond U+FFFF is escaped as a pair (`\ud83d\udc1e`). Of a half without its other half ijson's
-    C library makes a question mark, and of two first halves a character that stands nowhere in the text.
+    A character above U+FFFF is escaped as a pair (`\ud83d\udc1e`). ijson's C library turns a single half
+    into a question mark, and two first halves into a character that the text does not contain.
     """
     rest = b""
     for chunk in chunks:
@@ -131,7 +131,7 @@ def paired(chunks: Iterator[bytes]) -> Iterator[bytes]:
         whole = _PAIRED.match(text)
         assert whole is not None  # it may be empty
         rest = text[whole.end() :]
-        if len(rest) >= _PAIR_BYTES:  # else it may be a pair that goes on in the next chunk
+        if len(rest) >= _PAIR_BYTES:  # else it may be a pair that continues in the next chunk
             raise _unpaired(rest)
         yield text[: whole.end()]
     if _HALF.match(rest):

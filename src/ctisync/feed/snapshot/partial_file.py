@@ -1,7 +1,7 @@
 """A file that is read while it is being downloaded: each read waits for the bytes that it needs.
 
-There is no second thread. While what was read is worked on, the kernel's buffers take in what the server
-sends; that is enough, as reads are small and frequent.
+There is no second thread. While the caller works on the bytes that it has read, the kernel's buffers receive
+what the server sends. That is enough, because reads are small and frequent.
 """
 
 import io
@@ -14,14 +14,14 @@ from ctisync.errors import StoreUnavailable
 
 
 class PartialFile:
-    """The rest of a download. `coming` yields after each piece that it has written, and ends with the
+    """The rest of a download. `coming` yields after each piece that it has written, and ends after the
     last."""
 
     def __init__(self, coming: Generator[None]) -> None:
         self._coming = coming
 
     def more(self) -> bool:
-        """Wait for the next piece; False when all is here. Raises whatever ends the download early."""
+        """Wait for the next piece. False if the download is complete. Raises the download's errors."""
         try:
             next(self._coming)
         except StopIteration:
@@ -29,30 +29,30 @@ class PartialFile:
         return True
 
     def close(self) -> None:
-        """Leave it; what came stays on the disk.
+        """Stop the download; the received bytes stay on the disk.
 
-        Nobody leaves in the middle without a reason: that one is told, not a disk that fails once more.
+        The caller stops early because of an error, which it reports: an error of the disk is ignored here.
         """
         with suppress(StoreUnavailable):
             self._coming.close()
 
 
 class PartialReader:
-    """What of a BinaryIO a snapshot's reader needs, over the file that the download is written to."""
+    """The part of BinaryIO that reading a snapshot needs, on the file of the download."""
 
     def __init__(self, file: BinaryIO, rest: PartialFile) -> None:
         self._file = file
         self._rest = rest
 
     def read(self, size: int) -> bytes:
-        """Less than `size` bytes only at the file's true end."""
+        """Waits for the bytes. Returns fewer than `size` only at the end of the download."""
         end = self._file.tell() + size
         while os.fstat(self._file.fileno()).st_size < end and self._rest.more():
             pass
         return self._file.read(size)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Where the end is, is known only when all is here."""
+        """`SEEK_END` waits for the end of the download."""
         while whence == io.SEEK_END and self._rest.more():
             pass
         return self._file.seek(offset, whence)

@@ -1,8 +1,8 @@
-"""From a snapshot's bytes to its records, whatever they are packed in.
+"""From a snapshot's bytes to its records, for all formats.
 
-What a file is, its content decides: `PK` is a ZIP, others begin as gzip or zstd do, and what is in them, or
-in the file itself, is a JSON array when it begins with `[`, else NDJSON.
-Nothing is ever unpacked to disk.
+The content decides the format: a file that begins with `PK` is a ZIP, others begin as gzip or zstd. The
+text in them, or in the file itself, is a JSON array if it begins with `[`, else NDJSON.
+Nothing is decompressed to disk.
 """
 
 from collections.abc import Callable, Iterator
@@ -23,30 +23,31 @@ T = TypeVar("T")
 
 _BATCH_BYTES: Final = 1 << 20
 _USUAL_RATIO: Final = 6
-"""What a packed byte of the feed's records comes to, at the least."""
+"""The lowest compression ratio of the feed's records."""
 _BOM: Final = b"\xef\xbb\xbf"
 _BLANK: Final = b" \t\r\n"
 
 
 def is_zip(file: BinaryIO) -> bool:
+    """Whether the file begins as a ZIP does."""
     file.seek(0)
     return file.read(2) == b"PK"
 
 
 def unpacked_size(file: BinaryIO, size: int) -> int:
-    """About the bytes of the records in a file of so many bytes: what a ZIP declares is too low when it
-    has wrapped at 4 GiB."""
+    """Estimated bytes of the records in a file of `size` bytes. The size that a ZIP declares is too low if it
+    wrapped at 4 GiB."""
     if not is_zip(file):
         return size * _USUAL_RATIO if is_packed(file) else size
     try:
         declared = Member(file).declared_size
-    except SnapshotRefused:  # reading it says why
+    except SnapshotRefused:  # reading it reports why
         declared = 0
     return max(declared, size * _USUAL_RATIO)
 
 
 def unpacked_size_by_head(file: BinaryIO, size: int) -> int:
-    """The same of a file of which only the first bytes are here."""
+    """The same for a file whose first bytes only have been downloaded."""
     if not is_zip(file):
         return size * _USUAL_RATIO if is_packed(file) else size
     head = read_head(file)
@@ -56,10 +57,10 @@ def unpacked_size_by_head(file: BinaryIO, size: int) -> int:
 def records(
     file: BinaryIO, highest_offset: int, limits: Limits = USUAL_LIMITS, *, whole: bool = True
 ) -> Iterator[list[Record]]:
-    """As `ports.SnapshotFile.records`; a batch holds about 1 MiB of lines, and none when all are blank.
+    """As `ports.SnapshotFile.records`. A batch has about 1 MiB of lines; it is empty if all lines are blank.
 
-    `whole`: all of the file is here, so that what is wrong with a ZIP's directory is found first, not last.
-    Otherwise raises SnapshotChanged, too: what was handed out is not what the directory names.
+    `whole`: the file is complete, so that an error in a ZIP's directory is found first, not last. Otherwise
+    also raises SnapshotChanged, if the returned records are not of the member that the directory names.
     """
     if whole:
         yield from _records(_pieces(file, limits), highest_offset, limits)
@@ -75,7 +76,7 @@ def records(
 def _records(pieces: Iterator[bytes], highest_offset: int, limits: Limits) -> Iterator[list[Record]]:
     first, pieces = _opened(_limited(pieces, limits))
     if first == b"<":
-        raise SnapshotRefused("the snapshot is a web page (HTML), no archive")
+        raise SnapshotRefused("the snapshot is a web page (HTML), not an archive")
     batches = (
         _array_batches(pieces, highest_offset, limits)
         if first == b"["
@@ -86,7 +87,7 @@ def _records(pieces: Iterator[bytes], highest_offset: int, limits: Limits) -> It
         empty = empty and not batch
         yield batch
     if empty:
-        raise SnapshotRefused("the snapshot holds no record" if first else "the snapshot is empty")
+        raise SnapshotRefused("the snapshot has no records" if first else "the snapshot is empty")
 
 
 def _pieces(file: BinaryIO, limits: Limits) -> Iterator[bytes]:
@@ -109,14 +110,15 @@ def _limited(pieces: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
     for piece in pieces:
         size += len(piece)
         if size > limits.unzipped_bytes:
-            raise _beyond("unzipped_bytes", f"the snapshot holds more than {limits.unzipped_bytes} bytes")
+            what = f"the records of the snapshot have more than {limits.unzipped_bytes} bytes"
+            raise _beyond("unzipped_bytes", what)
         yield piece
 
 
 def _beyond(limit: str, what: str) -> SnapshotRefused:
     return SnapshotRefused(
         f"{what} (limits.{limit})",
-        hint=f"if that is right: raise limits.{limit}, then: {LOAD_ANEW}",
+        hint=f"if this is expected, raise limits.{limit}, then: {LOAD_ANEW}",
     )
 
 
@@ -127,7 +129,8 @@ def _excessive(what: str, error: Excess, limits: Limits) -> SnapshotRefused:
 
 
 def _opened(pieces: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
-    """The first byte that is not blank (empty: none near the start), and the pieces without a BOM."""
+    """The first byte that is not blank (empty if there is none near the start), and the pieces without
+    BOM."""
     head = b""
     for piece in pieces:
         head += piece
@@ -154,7 +157,7 @@ def _line_batches(pieces: Iterator[bytes], highest_offset: int, limits: Limits) 
 
 
 def _lines(pieces: Iterator[bytes], most: int) -> Iterator[list[bytes]]:
-    """The lines that each piece completes. Only a newline ends one: U+2028 and U+0085 are text."""
+    """The lines that each piece completes. Only a newline ends a line: U+2028 and U+0085 are text."""
     begun: list[bytes] = []
     size = 0
     for piece in pieces:
@@ -182,7 +185,7 @@ def _array_batches(pieces: Iterator[bytes], highest_offset: int, limits: Limits)
                 raise _beyond("line_bytes", what)
             yield piece
 
-    # A payload stands within its element, and that within the array; a piece may hold many elements.
+    # A payload is two levels deep: in its element, in the array. A piece may contain many elements.
     scan = Scan(limits.json_depth + 2, limits.json_values + PIECE)
     batch: list[Record] = []
     size = number = 0
@@ -197,20 +200,20 @@ def _array_batches(pieces: Iterator[bytes], highest_offset: int, limits: Limits)
                 yield batch
                 batch, size = [], 0
     except json_stream.NotJson as error:
-        raise SnapshotRefused(f"the snapshot is a JSON array that is damaged or cut off: {error}") from None
+        raise SnapshotRefused(f"the JSON array of the snapshot is damaged or truncated: {error}") from None
     except Excess as error:
-        raise _excessive(f"an element of the snapshot, behind the first {number},", error, limits) from None
+        raise _excessive(f"an element of the snapshot, after the first {number},", error, limits) from None
     yield batch
 
 
 def _accepted(
     read: Callable[[T], Record], source: T, highest_offset: int, limits: Limits, what: str, number: int
 ) -> Record:
-    """The record of a line or an element, which an error names by its number."""
+    """The checked record of a line or an element. Errors name its number."""
     try:
         record = read(source)
     except wire.NotARecord as error:
-        raise SnapshotRefused(f"{what} {number} of the snapshot is no record: {error}") from None
+        raise SnapshotRefused(f"{what} {number} of the snapshot is not a record: {error}") from None
     if len(record.line) > limits.line_bytes:
         raise _beyond("line_bytes", f"{what} {number} of the snapshot has {len(record.line)} bytes")
     try:
@@ -220,6 +223,6 @@ def _accepted(
     if record.offset > highest_offset:
         raise SnapshotRefused(
             f"{what} {number} of the snapshot ({record.name}) has offset {record.offset}, "
-            f"above the snapshot's own {highest_offset}"
+            f"above the snapshot's offset {highest_offset}"
         )
     return record

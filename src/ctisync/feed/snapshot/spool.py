@@ -1,8 +1,8 @@
-"""Where the snapshots of one consumer lie while they are downloaded and loaded.
+"""The spool: the files of one consumer's snapshots while they are downloaded and loaded.
 
-Beside the lock file and under its name: `<name>-<16 hex of the link>.part`, and a `.json` that says what
-the part is a part of. So there is one writer, the pass that holds that lock, whichever stores share the
-folder.
+They are beside the lock file, under its name: `<name>-<16 hex digits of the link>.part`, and a `.json` with
+link, ETag and size of the file. So they have one writer, the pass that holds that lock, also if several
+stores share the folder.
 """
 
 import hashlib
@@ -31,11 +31,11 @@ from ctisync.ports import Clock, Log, Progress
 _PIECE: Final = 1 << 20
 
 _OLD: Final = 86_400
-"""Seconds: longer than any pass takes. A file that has not changed for so long is in nobody's use."""
+"""Seconds, longer than any pass takes. A file that has not changed for so long is not in use."""
 
 
 class Spool:
-    """The folder and the rules of its names; the files' content is the `Download`'s."""
+    """The folder, and the names of its files. `Download` writes their content."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class Spool:
         pass_limits: PassLimits,
         log: Log,
     ) -> None:
-        """`lock` is what the pass over this consumer's content in its store holds."""
+        """`lock`: the lock file that the pass holds."""
         self._folder = lock.parent
         self._prefix = lock.stem
         self._earlier = _names_of_earlier_versions(consumer)
@@ -65,9 +65,11 @@ class Spool:
         keep_alive: Callable[[], None],
         reach: Reach | None,
     ) -> LocalSnapshot:
-        """The file behind `url` (which `link` stands for), complete. See `ports.Feed.fetch_snapshot`.
+        """The complete file at `url`, which is stored under the name of `link`. See
+        `ports.Feed.fetch_snapshot`.
 
-        `reach` says where it may lie; None: anywhere. Raises StoreUnavailable when the folder cannot take it.
+        `reach`: the hosts to which it may lead; None: any. Raises StoreUnavailable if the folder cannot
+        store it.
         """
         download, coming = self._begun(link, url, refused, keep_alive, reach)
         next(coming)
@@ -79,8 +81,8 @@ class Spool:
         return self._file(download, None)
 
     def take_in(self, stream: BinaryIO, link: str) -> LocalSnapshot:
-        """What comes from `stream`, to its end. Raises StoreUnavailable when the folder cannot take it,
-        SnapshotRefused when it is more than the limits allow."""
+        """Store `stream` to its end. Raises StoreUnavailable if the folder cannot store it, SnapshotRefused
+        if it is larger than limits.snapshot_bytes."""
         with self._usable_folder(), self._log.progress("read", None, "bytes") as progress:
             part = self._begin(link)
             try:
@@ -100,8 +102,8 @@ class Spool:
             size += len(piece)
             if size > most:
                 raise SnapshotRefused(
-                    f"it is larger than {most} bytes, which limits.snapshot_bytes is",
-                    hint="if that is right: raise limits.snapshot_bytes",
+                    f"it is larger than {most} bytes (limits.snapshot_bytes)",
+                    hint="if this is expected, raise limits.snapshot_bytes",
                 )
             file.write(piece)
             progress.reached(size)
@@ -115,7 +117,7 @@ class Spool:
         keep_alive: Callable[[], None],
         reach: Reach,
     ) -> LocalSnapshot:
-        """The same file, which comes in while it is read. See `ports.Feed.open_snapshot`."""
+        """The same file, downloaded while it is read. See `ports.Feed.open_snapshot`."""
         download, coming = self._begun(link, url, refused, keep_alive, reach)
         next(coming)
         download.in_use = True
@@ -147,7 +149,7 @@ class Spool:
         return download, self._coming_in(download, url, reach)
 
     def _coming_in(self, download: Download, url: str, reach: Reach | None) -> Generator[None]:
-        """Yields once when there is something to come, then after each piece of it; ends when all is here."""
+        """Download with retries. Yields once before the first piece, then after each; ends after the last."""
         accept = (200, 206, 416)
         self._retry_budget.begin()
         with self._usable_folder():
@@ -165,10 +167,10 @@ class Spool:
                 except FeedRefused as refusal:
                     if "Range" not in question or isinstance(refusal, SnapshotRefused):
                         raise
-                    download.start_anew()  # it may be the question for the rest that the server refuses
+                    download.start_anew()  # the server may refuse only the request for the rest
                 except Again as failure:
-                    # A cut-off download is gone on with later: the feed was unreachable, its data is not
-                    # refused.
+                    # An interrupted download is resumed later: the feed was unreachable, so the data is not
+                    # refused (`bad_data`).
                     self._retry_budget.failed(Again(failure.reason, asked_for=failure.asked_for))
 
     def _progress(self, download: Download) -> AbstractContextManager[Progress]:
@@ -186,14 +188,14 @@ class Spool:
         )
 
     def _begin(self, link: str) -> Path:
-        """The part's path; the folder is there, and what is left of other snapshots is gone."""
+        """Create the folder, and remove the files of other snapshots. Returns the path of the part."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         part = self._folder / f"{self._prefix}-{hashlib.sha256(link.encode()).hexdigest()[:16]}.part"
         self._remove_all_but(part.stem)
         return part
 
     def tidy(self) -> None:
-        """Remove what passes that died have left of this consumer's snapshots."""
+        """Remove the files that dead passes have left. Raises StoreUnavailable."""
         with self._usable_folder():
             if self._folder.is_dir():
                 self._remove_all_but(None)
@@ -206,8 +208,8 @@ class Spool:
                 path.unlink(missing_ok=True)
 
     def _is_old(self, path: Path) -> bool:
-        """Under the names of earlier versions, which all stores of a folder shared, a pass of such a version
-        may still be at work for another store."""
+        """In earlier versions all stores of a folder shared the names, so a pass of such a version may still
+        use the file for another store."""
         return self._clock.now().timestamp() - path.lstat().st_mtime > _OLD
 
     @contextmanager
@@ -216,15 +218,15 @@ class Spool:
             yield
         except OSError as error:
             raise StoreUnavailable(
-                f"the snapshot cannot be kept in {self._folder}: {error.strerror or error}",
+                f"cannot store the snapshot in {self._folder}: {error.strerror or error}",
                 hint=claimed(self._folder / self._prefix)
-                or "it must be writable and have room for the snapshot; look with: "
+                or "the folder must be writable, with enough free disk space; check with: "
                 f"df -h {quoted(self._folder)}",
             ) from error
 
 
 def downloads(lock: Path) -> list[Path]:
-    """What the holders of this lock have left of snapshots that they downloaded. Raises StoreUnavailable."""
+    """The files of downloads that holders of this lock have left. Raises StoreUnavailable."""
     ours = _named(lock.stem)
     try:
         return sorted(path for path in lock.parent.iterdir() if ours.fullmatch(path.name))

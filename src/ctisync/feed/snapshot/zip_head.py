@@ -1,6 +1,6 @@
-"""A snapshot's ZIP while only its beginning is here: the directory, which says what is in it, comes last.
+"""A snapshot's ZIP while it is downloaded: its directory, which names the members, comes last.
 
-The first entry is inflated on its own word; the directory is held against what came of it in the end.
+The first entry is inflated by its own header; the result is compared with the directory at the end.
 """
 
 import struct
@@ -21,8 +21,8 @@ _SIZE_ELSEWHERE: Final = 0xFFFFFFFF
 
 
 class Head(NamedTuple):
-    """What the first entry says of itself: its name, where its packed bytes begin, the bytes of its content
-    (0 when it doesn't say)."""
+    """The header of the first entry: its name, the position of its compressed bytes, and the bytes of its
+    content (0 if unknown)."""
 
     name: str
     start: int
@@ -30,8 +30,8 @@ class Head(NamedTuple):
 
 
 def read_head(file: BinaryIO) -> Head | None:
-    """The first entry, when nothing else has to be known to inflate it: the content, in deflate, in the
-    clear."""
+    """The header of the first entry, if it is enough to inflate it: the content in deflate, not encrypted.
+    Else None."""
     file.seek(0)
     header = file.read(_HEADER.size)
     if len(header) < _HEADER.size:
@@ -51,8 +51,8 @@ def read_head(file: BinaryIO) -> Head | None:
 
 
 def pieces_by_head(file: BinaryIO, limits: Limits, codec: Codec = BEST) -> Iterator[bytes]:
-    """As `Member.pieces`, as far as possible before the whole file is here; what the directory shows to be
-    wrong is raised at the end: SnapshotChanged, when it names another entry than the first one."""
+    """As `Member.pieces`, if possible before the download has ended. Errors that only the directory shows are
+    raised at the end: SnapshotChanged if it names another entry than the first one."""
     head = read_head(file)
     if head is None:
         yield from Member(file, limits, codec).pieces()
@@ -65,11 +65,11 @@ def pieces_by_head(file: BinaryIO, limits: Limits, codec: Codec = BEST) -> Itera
 
 
 def check_head(file: BinaryIO, limits: Limits) -> None:
-    """Raises SnapshotChanged when the first entry is not the one that the directory names, so that it doesn't
-    matter what is wrong with it. Waits for the whole file."""
+    """Raises SnapshotChanged if the directory names another entry than the first one: then errors of the
+    latter do not matter. Waits for the end of the download."""
     if (head := read_head(file)) is None:
         return
-    with suppress(SnapshotRefused):  # a directory that is no good either has no other entry to offer
+    with suppress(SnapshotRefused):  # an unusable directory names no other entry
         _check_begin(Member(file, limits), head)
 
 

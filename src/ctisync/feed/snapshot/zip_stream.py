@@ -1,7 +1,7 @@
-"""The one member of a snapshot's ZIP, inflated as a stream.
+"""The only member of a snapshot's ZIP, inflated as a stream.
 
-`zipfile` finds the member, but does not read it: it stops at the declared size, and real snapshots
-are over 4 GiB without zip64 fields, their sizes wrapped to 32 bits.
+`zipfile` finds the member, but cannot read it: it stops at the declared size. Real snapshots are over 4 GiB
+without zip64 fields, so their sizes are wrapped to 32 bits (API fact).
 """
 
 import errno
@@ -18,14 +18,14 @@ from ctisync.feed.snapshot.inflate import BEST, Codec
 
 _READ: Final = 128 << 10
 FREE: Final = 100 << 20
-"""Bytes that may come out whatever went in: a few packed ones say nothing of a ratio."""
+"""Bytes that are decompressed without a check of the ratio: a few bytes say nothing about it."""
 _MOST_OF_ENTRY: Final = 1024
-"""Bytes of one entry in a ZIP's directory, on average: it takes 46 and its name."""
+"""Bytes of one entry in a ZIP's directory, on average. An entry has 46 and its name."""
 _LONGEST_NAME: Final = 128 << 10
 """Bytes of a name, or of the comment at the end."""
 _WRAP: Final = 1 << 32
 _LOCAL_HEADER: Final = struct.Struct("<4s22xHH")
-# What zipfile raises for an archive that is damaged, besides EINVAL from a seek to nowhere.
+# zipfile raises these for a damaged archive, and EINVAL from an invalid seek.
 _NO_DIRECTORY: Final = (
     zipfile.BadZipFile,
     struct.error,
@@ -39,10 +39,10 @@ _ZIP64: Final = 0x0001
 
 
 class Member:
-    """The snapshot inside of a ZIP: the only member whose name ends with .json or .ndjson.
+    """The snapshot in a ZIP: the only member whose name ends with .json or .ndjson.
 
-    Folders and other files (a readme) are left alone. Raises SnapshotRefused when there is no such
-    member or more than one, for a ZIP that cannot be read, and for one beyond `limits`.
+    Folders and other files (a readme) are ignored. Raises SnapshotRefused if there is no such member or more
+    than one, for a ZIP that cannot be read, and for one that exceeds `limits`.
     """
 
     def __init__(self, file: BinaryIO, limits: Limits = USUAL_LIMITS, codec: Codec = BEST) -> None:
@@ -55,10 +55,10 @@ class Member:
                 self._directory = archive.start_dir
             self._end = file.seek(0, io.SEEK_END)
         except (*_NO_DIRECTORY, OSError) as error:
-            # zipfile hides a disk's failure behind its own BadZipFile; EINVAL is a seek to nowhere.
+            # zipfile hides an error of the disk behind its own BadZipFile; EINVAL is an invalid seek.
             failure = error if isinstance(error, OSError) else error.__context__
             if isinstance(failure, OSError) and failure.errno != errno.EINVAL:
-                raise failure from None  # the disk's failure, not the archive's
+                raise failure from None  # an error of the disk, not of the archive
             raise SnapshotRefused(
                 f"the snapshot is a ZIP that is truncated or damaged: it has no usable directory ({error})"
             ) from None
@@ -73,12 +73,12 @@ class Member:
 
     @property
     def declared_size(self) -> int:
-        """Bytes of the content as the ZIP has it: in 32 bits, when it was written without zip64 fields."""
+        """Bytes of the content as declared: wrapped to 32 bits if the ZIP has no zip64 fields."""
         return self._info.file_size
 
     def pieces(self) -> Iterator[bytes]:
-        """The content, in pieces of at most `PIECE` bytes. Raises SnapshotRefused for damage and for a
-        bomb, and *at the end* for a CRC or a size that is not the declared one."""
+        """The content, in pieces of at most 1 MiB. Raises SnapshotRefused for damage and for a compression
+        ratio above limits.ratio, and *at the end* for a CRC or a size that differs from the declared one."""
         if self._info.flag_bits & ENCRYPTED:
             raise SnapshotRefused(f"the snapshot's member {self.name} is encrypted")
         content = Content(self._file, self.name, self._data_start(), self._ratio, self._codec)
@@ -89,13 +89,13 @@ class Member:
                 yield from content.stored(self._stored_size(content.start))
             case other:
                 raise SnapshotRefused(
-                    f"the snapshot's member {self.name} is packed by method {other}, "
-                    "which ctisync does not understand (only 0 and 8)"
+                    f"the snapshot's member {self.name} uses compression method {other}; "
+                    "ctisync supports only 0 and 8"
                 )
         self.confirm(content)
 
     def confirm(self, content: "Content") -> None:
-        """Hold what came out against what the directory says. Raises SnapshotRefused for damage."""
+        """Compare the content with the directory. Raises SnapshotRefused for damage."""
         self._check("packed size", self._info.compress_size, content.packed)
         self._check("size", self._info.file_size, content.size)
         if content.crc != self._info.CRC:
@@ -105,16 +105,16 @@ class Member:
             )
 
     def begins_at(self, start: int) -> bool:
-        """Whether its packed bytes begin there, and are inflated as they are. Raises SnapshotRefused for
+        """Whether its compressed bytes begin there, in deflate and not encrypted. Raises SnapshotRefused for
         damage."""
         info = self._info
         as_they_are = info.compress_type == zipfile.ZIP_DEFLATED and not info.flag_bits & ENCRYPTED
         return as_they_are and self._data_start() == start
 
     def _data_start(self) -> int:
-        """Where the packed bytes begin: behind the local header, whose own lengths count."""
+        """The position of the compressed bytes: after the local header, by the lengths in that header."""
         offset = self._info.header_offset
-        # zipfile takes a wrapped offset for bytes put in front; a damaged one may lie anywhere.
+        # zipfile interprets a wrapped offset as bytes before the archive; a damaged one may be anywhere.
         for place in (offset, offset % _WRAP):
             if not 0 <= place < self._end:
                 continue
@@ -126,7 +126,7 @@ class Member:
         raise SnapshotRefused(f"the snapshot is damaged: {self.name} is not where the ZIP's directory says")
 
     def _stored_size(self, start: int) -> int:
-        """A stored member's end is told by its size alone: a wrapped one reaches as far as there is room."""
+        """Only its size gives a stored member's end: a wrapped size extends as far as there is room."""
         end = min((place for place in self._starts if place > start), default=self._directory)
         return stored_size(self._info.compress_size, end - start, _has_zip64(self._info.extra))
 
@@ -138,7 +138,7 @@ class Member:
 
 
 class Content:
-    """A member's bytes on their way out of the file, from `start` on; what they came to is counted."""
+    """A member's bytes from `start` on. `packed`, `size` and `crc` count what was read."""
 
     def __init__(self, file: BinaryIO, name: str, start: int, ratio: int, codec: Codec) -> None:
         self._file = file
@@ -182,15 +182,14 @@ class Content:
         self.size += len(piece)
         if self.size > FREE and self.size > self._ratio * self.packed:
             raise SnapshotRefused(
-                f"{self._name} in the snapshot's ZIP comes to more than {self._ratio} bytes for each one "
-                "(limits.ratio)",
-                hint=f"if that is right: raise limits.ratio, then: {LOAD_ANEW}",
+                f"{self._name} of the ZIP has a compression ratio above {self._ratio} (limits.ratio)",
+                hint=f"if this is expected, raise limits.ratio, then: {LOAD_ANEW}",
             )
         return piece
 
 
 class _Directory:
-    """The file for zipfile, which reads a directory in one piece, however large it is."""
+    """The file for zipfile, which would read a directory of any size in one piece."""
 
     def __init__(self, file: BinaryIO, members: int) -> None:
         self._file = file
@@ -209,23 +208,23 @@ class _Directory:
 def _too_many(members: int) -> SnapshotRefused:
     return SnapshotRefused(
         f"the snapshot's ZIP has more than {members} entries (limits.members)",
-        hint=f"if that is right: raise limits.members, then: {LOAD_ANEW}",
+        hint=f"if this is expected, raise limits.members, then: {LOAD_ANEW}",
     )
 
 
 def same_size(declared: int, actual: int, zip64: bool) -> bool:
-    """Whether a member has the size that its ZIP declares: to the byte, or, without zip64 fields,
-    in the 32 bits that there were (real snapshots over 4 GiB are written so)."""
+    """Whether a member has the declared size: exactly, or, without zip64 fields, in the lower 32 bits (real
+    snapshots over 4 GiB are written so)."""
     return declared == actual or (not zip64 and declared == actual % _WRAP)
 
 
 def stored_size(declared: int, room: int, zip64: bool) -> int:
-    """The true size of a stored member that has `room` bytes at most: of those it can wrap, the largest."""
+    """The true size of a stored member with at most `room` bytes: the largest that wraps to `declared`."""
     return declared if zip64 or room < declared else declared + (room - declared) // _WRAP * _WRAP
 
 
 def is_content(name: str) -> bool:
-    """Whether a member of that name is what the snapshot is about; folders and a readme are not."""
+    """Whether a member of that name contains records; folders and a readme do not."""
     return name.lower().endswith((".json", ".ndjson"))
 
 
@@ -235,12 +234,12 @@ def _only_one(members: list[zipfile.ZipInfo]) -> zipfile.ZipInfo:
         return found[0]
     names = ", ".join(repr(info.filename[:80]) for info in (found or members)[:5]) or "nothing"
     raise SnapshotRefused(
-        f"the snapshot's ZIP must hold one .json or .ndjson file, it holds {len(found)} (in it: {names})"
+        f"the snapshot's ZIP must contain one .json or .ndjson file, but it has {len(found)} (in it: {names})"
     )
 
 
 def zip64_field(extra: bytes) -> bytes | None:
-    """What the zip64 one of an entry's extra fields holds (APPNOTE 4.5.3), if there is one."""
+    """The content of the zip64 field among an entry's extra fields (APPNOTE 4.5.3); None without one."""
     while len(extra) >= 4:
         kind, length = struct.unpack_from("<HH", extra)
         if kind == _ZIP64:

@@ -1,7 +1,7 @@
-"""How a file may be read by who need not be its owner, and what the owner has to type where it may not be.
+"""How a user other than the owner reads the file, and what the owner types if that user may not.
 
-To read a file in WAL mode SQLite needs the log and its index beside it, and makes them where they are
-missing. A user who may not write there reads the file by itself, as long as its log is empty and no pass
+To read a file in WAL mode, SQLite needs the log and its index beside it, and creates them if they are
+missing. A user without write access there reads the file alone, as long as its log is empty and no pass
 writes.
 """
 
@@ -14,53 +14,54 @@ from ctisync.harmless import quoted
 ReadMode = Literal["ro", "ro&immutable=1", "rw"]
 
 OF_SYSTEMD: Final = Path("/var/lib/private")
-"""Where the state folders of units with DynamicUser= are. Whenever one starts, this is closed again."""
+"""The state folders of units with DynamicUser=. systemd closes it again whenever one of them starts."""
 
 _BESIDE: Final = ("-wal", "-shm")
 
 
 class ReadAccess:
-    """One reading of the file: `mode` is how SQLite opens it."""
+    """One read of the file. `mode`: how SQLite opens it."""
 
     def __init__(self, path: Path, *, untouched: bool) -> None:
-        """`untouched`: nothing is to be made beside it even by who may."""
+        """`untouched`: create nothing beside the file, even if the user may."""
         self._path = path
         may_make = may_write(path.parent) and not untouched
         self._seen = _seen(path)
         self.mode: ReadMode = "ro" if may_make or not _needs_files(path) else "ro&immutable=1"
 
     def was_disturbed(self) -> bool:
-        """Whether the file was written to while SQLite took it for one that does not change: what was read
-        may be of two moments."""
+        """Whether the file changed while SQLite read it as an immutable one: the result may mix two
+        moments."""
         return self.mode != "ro" and _seen(self._path) != self._seen
 
 
 def beside(path: Path) -> list[Path]:
-    """What SQLite makes beside a file in WAL mode: the log and its index."""
+    """The files that SQLite creates beside a file in WAL mode: the log and its index."""
     return [path.with_name(f"{path.name}{end}") for end in _BESIDE]
 
 
 def lacks_an_index(path: Path) -> bool:
-    """Whether there is a log in use that this user can make no index of."""
+    """Whether a log is in use without an index, and this user cannot create the index."""
     return _log_is_used(path) and not beside(path)[1].exists() and not may_write(path.parent)
 
 
 def may_write(path: Path) -> bool:
+    """Whether this process may write to the file or folder, by its effective user."""
     return _may(path, os.W_OK)
 
 
 def to_open(path: Path) -> str | None:
-    """What is done so that this user may read the file and what lies beside it, now and later; None when that
-    is not what is missing."""
+    """The hint that gives this user read access to the file and the files beside it, also to later ones; None
+    if read access is not what is missing."""
     path = Path(os.path.realpath(path))
     folders = list(reversed(path.parents))
     closed = next((at for at, folder in enumerate(folders) if not _may(folder, os.X_OK)), len(folders))
     if closed < len(folders) and folders[closed] == OF_SYSTEMD:
         return (
-            f"run this as root: systemd keeps {OF_SYSTEMD} for itself; or give the unit a User= instead of "
+            f"run this as root: only root may enter {OF_SYSTEMD}; or give the unit a User= instead of "
             "DynamicUser="
         )
-    if closed < len(folders):  # what lies in there cannot be told
+    if closed < len(folders):  # its content is unknown
         shut, seen = [*folders[closed:], path], folders[closed : closed + 1]
     else:
         shut = seen = [each for each in (path, *beside(path)) if each.exists() and not _may(each, os.R_OK)]
@@ -68,7 +69,7 @@ def to_open(path: Path) -> str | None:
         return None
     groups = {os.getegid(), *os.getgroups()}
     who = "g" if all(each.stat().st_gid in groups for each in seen) else "o"
-    return f"as the owner of it: chmod {who}+rX {' '.join(map(quoted, shut))}"
+    return f"as its owner: chmod {who}+rX {' '.join(map(quoted, shut))}"
 
 
 def _may(path: Path, how: int) -> bool:
@@ -78,7 +79,7 @@ def _may(path: Path, how: int) -> bool:
 
 
 def _needs_files(path: Path) -> bool:
-    """Whether SQLite would make files beside it to read it."""
+    """Whether SQLite would create files beside it to read it."""
     return _is_wal(path) and not all(each.exists() for each in beside(path)) and not _log_is_used(path)
 
 
@@ -102,5 +103,5 @@ def _is_wal(path: Path) -> bool:
     try:
         with path.open("rb") as file:
             return file.read(20)[18:] == b"\x02\x02"
-    except OSError:  # which SQLite will meet, too, and tell
+    except OSError:  # SQLite will meet it, too, and report it
         return False

@@ -1,10 +1,11 @@
 """How a record's line is stored and read back: as text, or as a zstd frame made with a dictionary.
 
-Lines repeat each other more than themselves: a dictionary of what many have in common makes a frame of one
-line as small as its share of a ZIP. It is trained on the first lines of a load and serves that generation.
+Different lines have more in common than the parts of one line. With a dictionary of what many lines share, a
+frame of one line is as small as its share of a ZIP archive. The dictionary is trained on the first lines of a
+load and belongs to that generation.
 
-A frame says which dictionary it was made with, how long its line is, and holds a checksum of it. For SQL
-there is a function: after `register(connection)`, `ctisync_line(line)` gives the text of either kind.
+A frame contains the number of its dictionary, the length of its line and a checksum. For SQL there is a
+function: after `register(connection)`, `ctisync_line(line)` returns the text of either kind.
 """
 
 import sqlite3
@@ -15,32 +16,32 @@ import zstandard
 from zstandard import BufferSegment
 
 MOST_UNPACKED: Final = 16 << 20
-"""Bytes of a line. A longer one is stored as text, so that no damaged or foreign frame takes more memory."""
+"""Bytes of a line. A longer one is stored as text, so that no damaged or forged frame takes more memory."""
 
 _NO_DICTIONARY: Final = 0
 
 Value = str | bytes | int | float | None
-"""Of SQL, as Python has it."""
+"""An SQL value in Python."""
 
 Compression = Literal["zstd", "none"]
 
 _LEVEL: Final = 1
 _DICTIONARY_BYTES: Final = 64 << 10
 _SEGMENT_BYTES: Final = 2048
-"""Pieces of lines of which the dictionary is made. Without this figure zstd tries some, takes three times as
-long, and on records that are much alike may choose so badly that twice as many bytes are left."""
+"""Bytes of the segments that make up the dictionary. Without this figure zstd tries several, takes three
+times as long, and on very similar records may choose one that leaves twice as many bytes."""
 _COMPARED_BYTES: Final = 8
 _LEAST_TRAINED_ON: Final = 1 << 20
-"""Bytes of lines. A content that has fewer gains too little to be worth a dictionary."""
+"""Bytes of lines. A smaller content gains too little from a dictionary."""
 _MOST_TRAINED_ON: Final = 2 << 20
-"""More packs no better, and each byte takes nine of memory."""
+"""Bytes of lines. More do not compress better, and each byte takes nine bytes of memory."""
 _LONGEST_SAMPLE: Final = 256 << 10
 _OWN_NUMBERS: Final = 1 << 15
-"""Lower ones are reserved for dictionaries that everybody knows."""
+"""The zstd format reserves lower numbers for registered dictionaries."""
 
 
 class StoredLine(NamedTuple):
-    """The two columns of a line. When there is a frame, the text is empty."""
+    """The two columns of a line. With a frame, the text is empty."""
 
     text: bytes
     frame: BufferSegment | None
@@ -49,18 +50,19 @@ class StoredLine(NamedTuple):
 class Packing(Protocol):
     """How the lines of one generation are stored."""
 
-    def pack(self, lines: Sequence[bytes]) -> list[StoredLine]: ...
+    def pack(self, lines: Sequence[bytes]) -> list[StoredLine]:
+        """The lines as they are stored, in the same order."""
 
 
 class AsText:
-    """For those who read the file with nothing but SQL."""
+    """`Packing` for users who read the file with plain SQL."""
 
     def pack(self, lines: Sequence[bytes]) -> list[StoredLine]:
         return [StoredLine(line, None) for line in lines]
 
 
 class Packer:
-    """A zstd frame a line, with its length and checksum."""
+    """`Packing` of each line as a zstd frame, with its length and checksum."""
 
     def __init__(self, dictionary: bytes | None) -> None:
         if dictionary is None:
@@ -71,7 +73,7 @@ class Packer:
         self._compressor = zstandard.ZstdCompressor(level=_LEVEL, dict_data=prepared, write_checksum=True)
 
     def pack(self, lines: Sequence[bytes]) -> list[StoredLine]:
-        """All of them in one call, during which other threads run."""
+        """All lines in one call, during which other threads run."""
         frames = iter(self._frames([line for line in lines if len(line) <= MOST_UNPACKED]))
         return [
             StoredLine(b"", next(frames)) if len(line) <= MOST_UNPACKED else StoredLine(line, None)
@@ -86,12 +88,13 @@ class Packer:
 
 
 def number_of(generation: int) -> int:
-    """The dictionary's, which stands in each of its frames. Both kinds of numbers are used once in a file."""
+    """The number of a generation's dictionary, which each of its frames contains. A file uses neither number
+    twice."""
     return _OWN_NUMBERS + generation
 
 
 def trained(lines: Sequence[bytes], number: int) -> bytes | None:
-    """A dictionary of what these lines have in common; None when they are too few."""
+    """A dictionary of what these lines have in common; None if they are too few."""
     samples: list[bytes | bytearray | memoryview[int]] = []
     size = 0
     for line in lines:
@@ -104,7 +107,7 @@ def trained(lines: Sequence[bytes], number: int) -> bytes | None:
         dictionary = zstandard.train_dictionary(
             _DICTIONARY_BYTES, samples, k=_SEGMENT_BYTES, d=_COMPARED_BYTES, dict_id=number
         )
-    except zstandard.ZstdError:  # so few that nothing can be told of what they have in common
+    except zstandard.ZstdError:  # too few lines to find common parts
         return None
     return dictionary.as_bytes()
 
@@ -114,7 +117,7 @@ class Unreadable(ValueError):
 
 
 class UnreadableState(ValueError):
-    """What is stored of a consumer is no state."""
+    """The stored state of a consumer cannot be decoded."""
 
 
 class Unpacker:
@@ -125,10 +128,10 @@ class Unpacker:
         self._by_dictionary = {_NO_DICTIONARY: zstandard.ZstdDecompressor()}
 
     def line(self, frame: bytes) -> bytes:
-        """Raises Unreadable."""
+        """The line in a frame. Raises Unreadable."""
         try:
             told = zstandard.get_frame_parameters(frame)
-            if told.content_size > MOST_UNPACKED:  # or does not say: that is the highest number of all
+            if told.content_size > MOST_UNPACKED:  # also if it has no size: that is the highest number
                 raise Unreadable(f"it claims to be longer than {MOST_UNPACKED} bytes")
             unpacking = self._by_dictionary.get(told.dict_id) or self._with_dictionary(told.dict_id)
             return unpacking.decompress(frame, allow_extra_data=False)
@@ -146,9 +149,9 @@ class Unpacker:
 
 
 def register(connection: sqlite3.Connection) -> None:
-    """Give the connection the SQL function `ctisync_line`: the text of the view `content`'s column `line`.
+    """Add the SQL function `ctisync_line` to the connection: the text of a `line` of the view `content`.
 
-    A statement that meets a line which cannot be unpacked fails with sqlite3.OperationalError.
+    A statement fails with sqlite3.OperationalError if it reads a line that cannot be unpacked.
     """
     unpacker = Unpacker(connection)
 

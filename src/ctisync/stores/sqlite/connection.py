@@ -1,8 +1,8 @@
-"""The database file: how it comes to be, how it is opened, and what its errors mean to an operator.
+"""The database file: how it is created and opened, and what its errors mean to an operator.
 
-Any number of connections read it, and one at a time writes: a consumer's pass holds this host's lock for it,
-and whatever else writes (another consumer's pass, the history of one that has ended) takes turns with it.
-The file is in WAL mode, so that readers keep the moment at which they began while a pass writes.
+Any number of connections read it, and one at a time writes. A consumer's pass holds this host's lock for the
+consumer, and takes turns with other writers (another consumer's pass, the history of one that has ended).
+The file is in WAL mode: readers keep seeing the moment at which they began while a pass writes.
 """
 
 import errno
@@ -25,34 +25,34 @@ from ctisync.stores.sqlite.schema import MIGRATIONS, Migration, not_ours, refuse
 from ctisync.stores.sqlite.turn import turn
 
 OLDEST: Final = (3, 24, 0)
-"""The first SQLite that knows upserts; RHEL 8 and 9, which have Python 3.11, come with 3.26 and 3.34."""
+"""The first SQLite with upserts. RHEL 8 and 9, which have Python 3.11, come with 3.26 and 3.34."""
 
 PAGE_SIZE: Final = 16384
-"""Bytes. Packed records of about 1.5 kB leave a tenth of their pages empty, in pages of 8192 a fifth; larger
-pages make a range write more. A file keeps its size for good."""
+"""Bytes. Packed records of about 1.5 kB leave a tenth of such pages empty, and a fifth of pages of 8192; with
+larger pages a range writes more. A file never changes its page size."""
 
 CACHE_BYTES: Final = 16 << 20
-"""Of a writer: the index by name of 300,000 records, whose pages a load comes back to again and again."""
+"""Of a writer: enough for the name index of 300,000 records, whose pages a load uses again and again."""
 
 LOG_BYTES: Final = 32 << 20
-"""Of the write-ahead log, once a transaction has ended: then it is moved into the file. What is written twice
-before that, such as a page of an index, is moved once."""
+"""Size at which the write-ahead log is moved into the file, after a transaction. A page that is written twice
+before that, for example of an index, is moved once."""
 
 LOCK_PATIENCE: Final = 30.0
 """Seconds to wait for another program's lock."""
 
 _WAL_TRIES: Final = 100
-"""Each is lost to another process that tries the same, and the first to succeed has done it for all."""
+"""A try fails only if another process tries the same, and the first success serves all of them."""
 
 _ROOM_TO_SHRINK: Final = 4
-"""Times what stays in the file: twice written, and as much again for others."""
+"""Times the size of the remaining data: it is written twice, and as much again stays free for others."""
 
 
 def set_aside(path: Path) -> str:
-    """What to type when the file cannot be used any more."""
+    """The hint for a file that can no longer be used."""
     folder = quoted(path.with_name(f"damaged-{path.name}"))
     moved = f"mkdir -p {folder} && mv {quoted(path)}* {folder}"
-    return f"restore the file from a backup, or load anew: {moved}; then: ctisync sync"
+    return f"restore the file from a backup, or load the content again: {moved}; then: ctisync sync"
 
 
 @contextmanager
@@ -65,9 +65,9 @@ def reading(
 ) -> Iterator[sqlite3.Connection | None]:
     """A connection that sees one moment and writes nothing; None while nothing is stored.
 
-    The one exception: a file of an older ctisync is migrated first, since a pass looks before it writes.
-    Not so if all is to stay `untouched`: the connection is then to a file of whatever version, and SQLite
-    leaves no file beside it.
+    One exception: a file of an older ctisync is migrated first, because a pass reads before it writes. With
+    `untouched` it is not: the file then has any version, and SQLite leaves no files beside it.
+    Raises ConfigurationError or StoreUnavailable, which name the file.
     """
     if not _exists(path):
         yield None
@@ -80,14 +80,14 @@ def reading(
             access, before = ReadAccess(path, untouched=untouched), access.mode
             if access.mode == before:
                 raise
-            # The last pass has ended meanwhile, and removed what was beside the file.
+            # The last pass has ended meanwhile, and SQLite has removed the files beside the file.
             connection, version = _open_reader(path, patience, migrations, access.mode)
         if 0 < version < len(migrations) and not untouched:
             connection.close()
             if not may_write(path):
                 raise ConfigurationError(
-                    f"{path} was written by an older ctisync, and is to be taken over before it is read",
-                    hint="as the owner of it: ctisync status",
+                    f"{path} was written by an older ctisync and must be migrated before it is read",
+                    hint="as its owner: ctisync status",
                 )
             open_writable(path, patience, migrations).close()
             connection, version = _open_reader(path, patience, migrations)
@@ -100,7 +100,7 @@ def reading(
 
 @contextmanager
 def _undisturbed(access: ReadAccess, path: Path) -> Iterator[None]:
-    """What is read counts only if the file stayed as it was, where SQLite does not see to that."""
+    """Raises StoreUnavailable if the file changed during a read that SQLite does not protect."""
     try:
         yield
     except (sqlite3.Error, Unreadable) as error:
@@ -113,39 +113,40 @@ def _undisturbed(access: ReadAccess, path: Path) -> Iterator[None]:
 
 def _disturbed(path: Path) -> StoreUnavailable:
     return StoreUnavailable(
-        f"{path} was written to while it was read, by a pass that has just begun",
-        hint="the same command again; it reads beside a pass that is at work",
+        f"a pass started and wrote to {path} during the read",
+        hint="run the same command again; it can read while a pass is running",
     )
 
 
 class Writable:
-    """The connection of a writer, and what it needs to write to the file that stands at the path."""
+    """A writer's connection to the file at the path. It detects that another file has replaced it."""
 
     def __init__(self, path: Path, patience: float) -> None:
         self.path = path
         self._patience = patience
         identity = _identity(path)
         self.connection = _connect(path, "rw", patience)
-        # Which file SQLite has opened shows in nothing but that it was the same before and after.
+        # SQLite does not say which file it has opened; it is known only if the file was the same before.
         self._identity = identity if identity == _identity(path) else None
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All of it or nothing. When this ends it is on the disk, in the file at the path; else it raises
-        StoreUnavailable."""
+        """A transaction. When the block has ended without an error, its writes are on the disk, in the file
+        at the path. Raises StoreUnavailable if that file was replaced meanwhile, or another writer has the
+        turn."""
         with turn(self.path, self._patience), _transaction(self.connection):
             yield
         if self._identity is None or self._identity != _identity(self.path):
             raise StoreUnavailable(
-                f"{self.path} was replaced or removed while ctisync wrote to it, and does not hold that",
+                f"{self.path} was replaced or removed while ctisync wrote to it; the last writes are lost",
                 hint="ctisync sync",
             )
 
     def shrink(self) -> None:
-        """Give pages that are free back to the disk, best effort: they are used again otherwise.
+        """Return free pages to the disk, best effort. Otherwise SQLite reuses them.
 
-        SQLite writes what stays anew, into a temporary file and into the log: not where that could fill the
-        disk.
+        SQLite writes the remaining data to a temporary file and to the log. So this does nothing if that
+        could fill the disk.
         """
         with suppress(sqlite3.Error, StoreUnavailable), turn(self.path, self._patience):
             (pages,) = self.connection.execute("PRAGMA page_count").fetchone()
@@ -162,9 +163,9 @@ class Writable:
 def open_writable(
     path: Path, patience: float = LOCK_PATIENCE, migrations: Sequence[Migration] = MIGRATIONS
 ) -> Writable:
-    """To write to a file of the newest schema version, which is created when missing.
+    """Open the file to write. It is created if it is missing, and migrated to the newest schema version.
 
-    What is not ours is refused through a connection that cannot write.
+    A read-only connection checks first that the file is ctisync's. Raises as `SqliteStore` says.
     """
     with named_errors(path):
         if not _exists(path):
@@ -194,7 +195,7 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
         yield
         connection.execute("COMMIT")
     except BaseException:
-        with suppress(sqlite3.Error):  # the error that led here says more
+        with suppress(sqlite3.Error):  # the first error says more
             if connection.in_transaction:
                 connection.execute("ROLLBACK")
         raise
@@ -202,27 +203,27 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 @contextmanager
 def named_errors(path: Path) -> Iterator[None]:
-    """What SQLite reports within leaves as an error of ctisync that names the file."""
+    """Turn SQLite's errors into errors of ctisync that name the file."""
     try:
         yield
     except sqlite3.Error as error:
         code: int | None = getattr(error, "sqlite_errorcode", None)
-        if code is None:  # not SQLite's but the caller's mistake
+        if code is None:  # a mistake of the caller, not of SQLite
             raise
         raise _meaning(code & 0xFF, str(error), path) from error
     except UnreadableState as error:
         raise StoreUnavailable(
-            f"{path} holds a state that cannot be read: {error}", hint=set_aside(path)
+            f"{path} contains a state that cannot be read: {error}", hint=set_aside(path)
         ) from error
     except Unreadable as error:
         raise StoreUnavailable(f"{path} is damaged: {error}", hint=set_aside(path)) from error
 
 
 def _enter_wal(connection: sqlite3.Connection, *, new: bool) -> None:
-    """Put the file into WAL mode, in which it stays for good.
+    """Put the file into WAL mode permanently.
 
-    For this SQLite waits for nobody, such as another process that has found no file and makes it just now.
-    It does wait for a transaction: one that changes nothing comes before each further try.
+    SQLite does not wait here for another process, for example one that creates the file at the same time. It
+    does wait for a transaction, so an empty one precedes each further try.
     """
     for tries_left in reversed(range(_WAL_TRIES)):
         try:
@@ -240,8 +241,8 @@ def _try_wal(connection: sqlite3.Connection, *, new: bool) -> None:
     if connection.execute("PRAGMA journal_mode").fetchone() == (b"wal",):
         return
     if new:
-        # Without a journal file there is none that a reader would have to roll back, but cannot, when the
-        # process is killed just here.
+        # If the process is killed here, a journal file would be left that a reader must roll back but cannot.
+        # With the journal in memory there is none.
         connection.execute("PRAGMA journal_mode = MEMORY")
         connection.execute(f"PRAGMA page_size = {PAGE_SIZE}")
     connection.execute("PRAGMA journal_mode = WAL")
@@ -259,7 +260,7 @@ def _migrate(file: Writable, migrations: Sequence[Migration]) -> None:
 def _open_reader(
     path: Path, patience: float, migrations: Sequence[Migration], mode: ReadMode = "ro"
 ) -> tuple[sqlite3.Connection, int]:
-    """A connection that cannot write, in a transaction, and the schema version that it finds."""
+    """A read-only connection in a transaction, and the file's schema version."""
     connection = _connect(path, mode, patience)
     try:
         connection.execute("BEGIN")
@@ -272,7 +273,7 @@ def _open_reader(
 
 
 def check_library() -> None:
-    """Raises ConfigurationError when Python's SQLite is too old."""
+    """Raises ConfigurationError if Python's SQLite is too old."""
     if sqlite3.sqlite_version_info < OLDEST:
         needed = ".".join(map(str, OLDEST))
         raise ConfigurationError(
@@ -285,12 +286,12 @@ def _connect(path: Path, mode: ReadMode, patience: float) -> sqlite3.Connection:
     check_library()
     uri = f"file:{quote(os.fsencode(path.absolute()))}?mode={mode}"
     connection = sqlite3.connect(uri, uri=True, timeout=patience, isolation_level=None)
-    connection.text_factory = bytes  # a line is handed out as it came in
+    connection.text_factory = bytes  # a line is returned unchanged
     return connection
 
 
 def _identity(path: Path) -> tuple[int, int] | None:
-    """Which file stands there now, by device and inode."""
+    """Device and inode of the file at the path now."""
     try:
         found = path.stat()
     except OSError:
@@ -299,7 +300,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _exists(path: Path) -> bool:
-    """Whether there is a file, be it empty; what hides it from us is an error, not an absence."""
+    """Whether the file exists, even if it is empty. Raises if the user may not see it."""
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
@@ -307,12 +308,12 @@ def _exists(path: Path) -> bool:
     except OSError as error:
         raise _no_access(path, error) from error
     if not stat.S_ISREG(mode):
-        raise not_ours(path, "no file")
+        raise not_ours(path, "not a file")
     return True
 
 
 def _create(path: Path) -> None:
-    """Make an empty file that is the user's alone; one that has come to be meanwhile is taken as it is."""
+    """Create an empty file that only the user may read. If it exists meanwhile, it is used."""
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
     except FileExistsError:
@@ -336,19 +337,19 @@ def _no_access(path: Path, error: OSError) -> CtisyncError:
 def _closed(path: Path) -> ConfigurationError:
     if lacks_an_index(path):
         return ConfigurationError(
-            f"{path} cannot be opened by a user who may only read it: {path}-wal has no index beside it",
-            hint="as the owner of it: ctisync status",
+            f"{path} cannot be opened by a user with read access only: {path}-wal has no index",
+            hint="as its owner: ctisync status",
         )
     quoted_files = " ".join(quoted(each) for each in (path.parent, path, *beside(path)) if each.exists())
     return ConfigurationError(
-        f"{path} cannot be opened; this user must be allowed to read it and what lies beside it; a pass must "
-        "be allowed to write, too, also to the folder",
+        f"{path} cannot be opened; this user needs read access to it and the files beside it; a pass also "
+        "needs write access to them and to the folder",
         hint=to_open(path) or claimed(path) or f"ls -ld {quoted_files}",
     )
 
 
 def _meaning(code: int, reason: str, path: Path) -> CtisyncError:
-    """What an SQLite result code (its lowest byte, https://www.sqlite.org/rescode.html) says of the file."""
+    """The error for an SQLite result code (its lowest byte, https://www.sqlite.org/rescode.html)."""
     quoted_db = quoted(path)
     match code:
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
@@ -362,7 +363,7 @@ def _meaning(code: int, reason: str, path: Path) -> CtisyncError:
         case sqlite3.SQLITE_CORRUPT:
             return StoreUnavailable(f"{path} is damaged: {reason}", hint=set_aside(path))
         case sqlite3.SQLITE_NOTADB:
-            return not_ours(path, "no SQLite database")
+            return not_ours(path, "not an SQLite database")
         case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
             return _closed(path)
         case _:

@@ -1,4 +1,4 @@
-"""SQLite, for `doctor`: whether a pass can read and write the file, by looking at it."""
+"""The SQLite checks of `doctor`: whether a pass can read and write the file. They change nothing."""
 
 import os
 import shutil
@@ -20,18 +20,20 @@ _LOOK_PATIENCE: Final = 1.0
 
 
 def diagnose(path: Path) -> Iterator[Verdict]:
-    """The library, then the file; the one that is not there yet is as good as its folder is."""
+    """The verdicts on the library and the file. A file that does not exist yet is fine; its folder is checked
+    elsewhere."""
     yield from guarded("sqlite", _library)
     yield from guarded("store", lambda: _file(path))
 
 
 def refusals(path: Path) -> Iterator[Verdict]:
-    """What keeps the file's owner, as whom passes run, from writing to it; who looks may be another user."""
-    with suppress(OSError):  # what cannot be looked at is not told
+    """What prevents the file's owner, as whom passes run, from writing to it. The caller may be another
+    user."""
+    with suppress(OSError):  # without access there is nothing to report
         if not _owner_can_write(path):
             yield _unwritable(path)
         elif (free := shutil.disk_usage(path.parent).free) < ROOM_FOR_A_RANGE:
-            told = f"the disk of {path} has {mib(free)} left, too little for a pass"
+            told = f"the disk of {path} has {mib(free)} of free disk space, too little for a pass"
             yield failed("store-disk", told, f"df -h {quoted(path.parent)}")
 
 
@@ -48,25 +50,25 @@ def _owner_can_write(path: Path) -> bool:
 def _unwritable(path: Path) -> Verdict:
     return failed(
         "store",
-        f"{path} can be read and not written: the file and its folder must both be writable",
+        f"{path} can be read but not written: the file and its folder must both be writable",
         claimed(path) or f"ls -ld {quoted(path.parent)} {quoted(path)}",
     )
 
 
 def _library() -> Iterator[Verdict]:
     check_library()
-    yield ok("sqlite", f"the library is {sqlite3.sqlite_version}")
+    yield ok("sqlite", f"the version of SQLite is {sqlite3.sqlite_version}")
 
 
 def _file(path: Path) -> Iterator[Verdict]:
     with reading(path, _LOOK_PATIENCE, untouched=True) as connection:
         if connection is None:
-            yield ok("store", f"{path} is made by the first pass")
+            yield ok("store", f"{path} does not exist yet; the first pass creates it")
         elif not all(os.access(each, os.R_OK | os.W_OK) for each in (path, path.parent)):
             yield _unwritable(path)
         else:
             version = version_of(connection, path)
-            older = "" if version == len(MIGRATIONS) else ", which the next pass makes a newer one"
+            older = "" if version == len(MIGRATIONS) else "; the next pass migrates it to the newest"
             yield ok(
                 "store",
                 f"{path} can be read and written, its schema version is {version}{older}",

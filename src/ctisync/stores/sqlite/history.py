@@ -1,4 +1,4 @@
-"""The passes of the past in a SQLite file: one row each, the report as JSON, what it touched beside it."""
+"""The history in a SQLite file: one row per pass, with its report and the touched records as JSON."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ _touched_decoder: Final = msgspec.json.Decoder(tuple[Touched, ...])
 
 
 def remember(connection: sqlite3.Connection, report: PassReport, keep: int) -> None:
-    """Within a transaction: add the pass, and remove its consumer's oldest beyond `keep`."""
+    """Within a transaction: add the pass, and remove the consumer's passes beyond the last `keep`."""
     context, _, name = report.consumer.partition("/")
     told = msgspec.json.encode(msgspec.structs.replace(report, touched=())).decode()
     touched = msgspec.json.encode(report.touched).decode()
@@ -33,7 +33,7 @@ def remember(connection: sqlite3.Connection, report: PassReport, keep: int) -> N
 
 
 def count(connection: sqlite3.Connection, consumer: Consumer) -> int:
-    """How many passes are remembered; none in a file of before the history."""
+    """The number of passes of the consumer; 0 in a file from before the history."""
     if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'passes'").fetchone():
         return 0
     (number,) = connection.execute(
@@ -52,7 +52,7 @@ def forget(connection: sqlite3.Connection, consumer: Consumer) -> None:
 def passes(
     connection: sqlite3.Connection, consumer: Consumer, most: int, *, touched: bool
 ) -> Iterator[PassReport]:
-    """The one that was remembered last first. Raises StoreUnavailable for one that cannot be read."""
+    """The last `most` passes, newest first. Raises StoreUnavailable for one that cannot be read."""
     column = "touched" if touched else "'[]'"
     rows = connection.execute(
         f"SELECT account, {column} FROM passes WHERE context = ? AND consumer = ? ORDER BY id DESC LIMIT ?",  # noqa: S608
@@ -62,10 +62,10 @@ def passes(
         try:
             found = _report_decoder.decode(report)
             found = msgspec.structs.replace(found, touched=_touched_decoder.decode(of_it))
-            found.ended_at  # noqa: B018  # it may lie beyond all calendars
+            found.ended_at  # noqa: B018  # it may be out of range
         except (*UNDECODABLE, OverflowError) as error:
             raise StoreUnavailable(
                 f"the history of {consumer} cannot be read: {error}",
-                hint="the ctisync that wrote it can read it; passes go on without",
+                hint="use the version of ctisync that wrote it; passes work without the history",
             ) from error
         yield found

@@ -1,4 +1,4 @@
-"""A new content on its way into the file: packed piece by piece, written in few transactions."""
+"""A load: a new content that is packed piece by piece and written in few transactions."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -17,14 +17,15 @@ from ctisync.stores.sqlite.compression import AsText, Compression, Packer, Packi
 from ctisync.threads import beside
 
 PACKED_AT_ONCE: Final = 2 << 20
-"""Bytes of lines. A first piece of this size is plenty to train a dictionary on."""
+"""Bytes of lines. A first piece of this size is enough to train a dictionary."""
 
 WRITTEN_AT_ONCE: Final = 4 << 20
-"""Bytes as they are stored, in one transaction: each waits for the disk, and its rows for that in memory."""
+"""Stored bytes in one transaction. Each transaction waits for the disk; its rows stay in memory until
+then."""
 
 
 class LoadingWriter(Protocol):
-    """What a load needs of the writer that has begun it."""
+    """The part of the writer that a load needs."""
 
     path: Path
 
@@ -34,10 +35,10 @@ class LoadingWriter(Protocol):
 
 
 class SqliteLoad:
-    """A `ports.Load`: a generation that no consumer's row points to yet.
+    """`ports.Load`: a generation that no consumer's row points to yet.
 
-    While one piece is packed by a thread, which touches no database, the next is read. It is for few large
-    pieces that a thread pays: for each record, the two would wait for each other.
+    A thread, which does not use the database, packs one piece while the next one is read. The pieces are few
+    and large: with one record each, the two threads would wait for each other.
     """
 
     def __init__(
@@ -83,15 +84,15 @@ class SqliteLoad:
             held = tables.count_records(self._connection, self._generation)
             if held != self._taken:
                 raise StoreUnavailable(
-                    f"{self._writer.path} holds {counted(held, 'record')} of the new content, "
-                    f"it took {self._taken}; the old content stays",
+                    f"{self._writer.path} holds {counted(held, 'record')} of the new content "
+                    f"after {self._taken} were written; the old content stays live",
                     hint="ctisync sync",
                 )
             self._writer.swap(self._generation, after)
         return held
 
     def _pack(self) -> None:
-        """Have packed what was added, and take over what was packed meanwhile."""
+        """Start to pack the added records, and take the result of the piece before."""
         self._take(self._packed)
         packed, records = Future[list[tables.RecordRow]](), self._begun
         self._packed = packed
@@ -107,7 +108,7 @@ class SqliteLoad:
             packed.set_result(self._rows(records))
 
     def _rows(self, records: list[Record]) -> list[tables.RecordRow]:
-        """The thread's work."""
+        """Pack records. Runs on the thread."""
         if self._packing is None:
             self._dictionary = trained([record.line for record in records], number_of(self._generation))
             self._packing = Packer(self._dictionary)
@@ -120,8 +121,8 @@ class SqliteLoad:
             self._waiting_bytes += sum(row.size for row in found)
 
     def _write(self) -> None:
-        """In the order of their names, in which the index and an export have them; what has the same name
-        stays in the order in which it came."""
+        """Write the packed rows sorted by name, as the index and an export have them. Rows with the same name
+        keep their order."""
         self._waiting.sort(key=_name)
         dictionary, self._dictionary = self._dictionary, None
         with self._writer.transaction():

@@ -1,7 +1,7 @@
-"""The tables, their version, and how to tell that a file is ours.
+"""The tables, their version, and how to recognise a file of ctisync.
 
 A *generation* is one loaded content; each consumer's row points to the live one. To change the
-schema, append a migration: what stands here has been run on users' files.
+schema, append a migration: the existing ones have been run on users' files.
 """
 
 import sqlite3
@@ -11,13 +11,13 @@ from typing import Final
 from ctisync.errors import ConfigurationError
 
 Migration = tuple[str, ...]
-"""Statements that lead from one version to the next, run in one transaction."""
+"""The statements from one version to the next, which run in one transaction."""
 
 APPLICATION_ID: Final = 0x43544953
-"""Says in the file's header that it is ctisync's ("CTIS")."""
+"""Marks a file of ctisync in its header ("CTIS")."""
 
-# No STRICT tables: an SQLite older than 3.37 could not open the file. `records.id` orders nothing;
-# `generation, name` is the order in which an export reads.
+# No STRICT tables: an SQLite older than 3.37 could not open the file. The order of `records.id` has no
+# meaning; an export reads in the order of `generation, name`.
 MIGRATIONS: Final[tuple[Migration, ...]] = (
     (
         f"PRAGMA application_id = {APPLICATION_ID}",
@@ -69,8 +69,8 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
         FROM consumers
         """,
     ),
-    # Packed lines stand in a column of their own: to let `line` be anything but text its table would have
-    # to be made anew, or the schema to be written by hand (docs/adr/0014-packed-lines.md).
+    # Packed lines have a column of their own: to allow other types in `line`, the table would have to be
+    # created again, or the schema edited (docs/adr/0014-packed-lines.md).
     (
         "ALTER TABLE records ADD COLUMN packed BLOB",
         """
@@ -88,7 +88,7 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
         FROM consumers JOIN records ON records.generation = consumers.generation
         """,
     ),
-    # A pass may fail before its consumer is known to the file, so it has the name and not the number.
+    # A pass may fail before the file has a row of its consumer, so it has the name and not the number.
     (
         """
         CREATE TABLE passes (
@@ -122,9 +122,9 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
 
 
 def version_of(connection: sqlite3.Connection, path: Path) -> int:
-    """The file's schema version; 0 when there is nothing in it.
+    """The file's schema version; 0 if the file is empty.
 
-    To be called within a transaction. Raises ConfigurationError for another program's database.
+    Call it within a transaction. Raises ConfigurationError for another program's database.
     """
     application = _number(connection, "PRAGMA application_id")
     version = _number(connection, "PRAGMA user_version")
@@ -136,14 +136,16 @@ def version_of(connection: sqlite3.Connection, path: Path) -> int:
 
 
 def refuse_newer(version: int, known: int, path: Path) -> None:
+    """Raises ConfigurationError if the file's schema version is higher than `known`."""
     if version > known:
         raise ConfigurationError(
-            f"{path} has schema version {version}, this ctisync knows versions up to {known}",
+            f"{path} has schema version {version}; this ctisync supports versions up to {known}",
             hint="run the newer ctisync that wrote it, or set store.url to another file",
         )
 
 
 def not_ours(path: Path, what: str) -> ConfigurationError:
+    """The error for a path that is `what` instead of a database of ctisync."""
     return ConfigurationError(f"{path} is {what}", hint="set store.url to a file that does not exist yet")
 
 

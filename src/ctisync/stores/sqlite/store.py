@@ -1,7 +1,7 @@
 """SQLite: one file, one writer, each step of a pass one transaction.
 
-Content rows belong to a generation and each consumer's row points to the live one. A new content is
-committed piece by piece into a generation that is not read, and goes live together with its state.
+Content rows belong to a generation, and each consumer's row points to the live one. A new content is
+committed piece by piece into a generation without readers, and goes live together with its state.
 """
 
 import sqlite3
@@ -42,9 +42,9 @@ class SqliteStore:
         *,
         untouched: bool = False,
     ) -> None:
-        """`patience`: seconds to wait for another program's lock. `compression`: of what is written from
-        now on; either kind is read. `untouched`: to look neither migrates the file of an older
-        ctisync nor leaves SQLite's own files beside it."""
+        """`patience`: seconds to wait for another program's lock. `compression`: of new lines; both kinds can
+        be read. `untouched`: reading neither migrates the file of an older ctisync nor leaves SQLite's own
+        files beside it."""
         self._path = path
         self._clock = clock
         self._patience = patience
@@ -78,7 +78,7 @@ class SqliteStore:
         return writing(self._path, self._patience, consumer, self._clock, self._compression)
 
     def standing(self, consumer: Consumer) -> Standing:
-        """State and pointer to the live content stand in one row: readers have no other one."""
+        """State and pointer to the live content are in one row, so readers see the content of the state."""
         return Standing(self.look(consumer), self.count(consumer))
 
     def count(self, consumer: Consumer) -> int | None:
@@ -163,11 +163,11 @@ class SqliteStore:
             writer.forget()
 
     def close(self) -> None:
-        """Nothing is held open between two calls."""
+        """Nothing is open between two calls."""
 
     @contextmanager
     def _live(self, consumer: Consumer) -> Iterator[tuple[sqlite3.Connection, int] | None]:
-        """The consumer's live generation, and where to read it as it is now; None when there is none."""
+        """A connection that sees one moment, and the consumer's live generation; None if there is none."""
         with reading(self._path, self._patience, untouched=self._untouched) as connection:
             row = None if connection is None else tables.find_consumer(connection, consumer)
             live = None if connection is None or row is None else tables.live_generation(connection, row)
@@ -175,9 +175,9 @@ class SqliteStore:
 
 
 def free_space_in(database: Path, *, untouched: bool = False) -> int:
-    """Bytes: what is free on its disk, and its own pages that earlier contents have left empty.
+    """Bytes that a new content can use: free disk space, and the file's own free pages.
 
-    `untouched`: as in `connection.reading`. Raises StoreUnavailable when neither can be told.
+    `untouched`: as in `connection.reading`. Raises StoreUnavailable if they cannot be read.
     """
     free = free_in(database.parent)
     with reading(database, untouched=untouched) as connection:

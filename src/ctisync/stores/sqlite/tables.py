@@ -1,4 +1,4 @@
-"""The statements on the tables, a function each. Those that write belong within a transaction."""
+"""The SQL statements, a function each. Call those that write within a transaction."""
 
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
@@ -15,7 +15,7 @@ from ctisync.core.wire import UNDECODABLE
 from ctisync.stores.sqlite.compression import Packing, Unpacker, Unreadable, UnreadableState
 
 _NAMES_AT_ONCE: Final = 500
-"""SQLite before 3.32 takes 999 parameters in a statement."""
+"""SQLite before 3.32 accepts up to 999 parameters in a statement."""
 
 _state_decoder: Final = msgspec.json.Decoder(ConsumerState)
 
@@ -44,7 +44,7 @@ def as_rows(records: Sequence[Record], packing: Packing) -> list[RecordRow]:
 
 
 class ConsumerRow(NamedTuple):
-    """What is stored of a consumer, and which generation of its content is live."""
+    """The stored state of a consumer, and its live generation."""
 
     id: int
     generation: int | None
@@ -52,7 +52,7 @@ class ConsumerRow(NamedTuple):
 
 
 def find_consumer(connection: sqlite3.Connection, consumer: Consumer) -> ConsumerRow | None:
-    """Raises UnreadableState."""
+    """The consumer's row; None if it has none. Raises UnreadableState."""
     row = connection.execute(
         "SELECT id, generation, state FROM consumers WHERE context = ? AND name = ?",
         (consumer.context, consumer.name),
@@ -67,7 +67,7 @@ def find_consumer(connection: sqlite3.Connection, consumer: Consumer) -> Consume
 
 
 def add_consumer(connection: sqlite3.Connection, consumer: Consumer) -> ConsumerRow:
-    """Nothing is known of it so far."""
+    """Add a row with an empty state."""
     state = ConsumerState()
     added = connection.execute(
         "INSERT INTO consumers (context, name, state) VALUES (?, ?, ?)",
@@ -95,7 +95,7 @@ def drop_consumer(connection: sqlite3.Connection, consumer_id: int) -> None:
 
 
 def consumers_with_content(connection: sqlite3.Connection) -> list[Consumer]:
-    """Those that have a generation, live or not, in the order of their names."""
+    """All consumers that have a generation, live or not, in the order of their names."""
     found = connection.execute(
         "SELECT DISTINCT context, name FROM consumers JOIN generations ON generations.consumer = consumers.id"
         " ORDER BY context, name"
@@ -104,8 +104,8 @@ def consumers_with_content(connection: sqlite3.Connection) -> list[Consumer]:
 
 
 def bytes_of_contents(connection: sqlite3.Connection, consumer_id: int) -> int | None:
-    """Of all lines as they are stored, live or not; None where there is no generation."""
-    # A file of before the packing has no such column.
+    """Stored bytes of all lines, live or not; None if there is no generation."""
+    # A file from before the packing has no such column.
     packed = any(row[1] == b"packed" for row in connection.execute("PRAGMA table_info(records)"))
     size = "length(CAST(line AS BLOB))" + (" + ifnull(length(packed), 0)" if packed else "")
     (generations,) = connection.execute(
@@ -147,13 +147,13 @@ def dead_generations(connection: sqlite3.Connection, consumer_id: int) -> list[i
 
 
 def live_generation(connection: sqlite3.Connection, row: ConsumerRow) -> int | None:
-    """None when there is none, or it is gone."""
+    """The live generation; None if there is none, or its row is missing."""
     found = connection.execute("SELECT id FROM generations WHERE id = ?", (row.generation,)).fetchone()
     return None if found is None else int(found[0])
 
 
 def load_under_way(connection: sqlite3.Connection, row: ConsumerRow) -> Work | None:
-    """What the newest generation holds that is not live."""
+    """The progress of a load: the newest generation that is not live."""
     found = connection.execute(
         "SELECT id, begun_at FROM generations WHERE consumer = ? AND id IS NOT ? ORDER BY id DESC LIMIT 1",
         (row.id, row.generation),
@@ -165,9 +165,10 @@ def load_under_way(connection: sqlite3.Connection, row: ConsumerRow) -> Work | N
 
 
 def drop_records(connection: sqlite3.Connection, generation: int, after: int, most: int) -> int | None:
-    """Remove up to so many records whose id is above `after`; the last one's id, None when there are no more.
+    """Remove up to `most` records with an id above `after`. Returns the last one's id, None if there is none.
 
-    By id is how they lie in the file (the `+` keeps SQLite off the index): whole pages become free at once.
+    The file has them in the order of their ids, so whole pages become free at once. The `+` keeps SQLite from
+    using the index.
     """
     ids = connection.execute(
         "SELECT id FROM records WHERE id > ? AND +generation = ? ORDER BY id LIMIT ?",
@@ -199,9 +200,10 @@ def find_dictionary(connection: sqlite3.Connection, generation: int) -> bytes | 
 
 
 def add_records(connection: sqlite3.Connection, generation: int, rows: Sequence[RecordRow]) -> int:
-    """Store these records unless one with an offset as high stands there; how many have a new name.
+    """Store these records, except where one with an offset as high is stored. Returns the number of new
+    names.
 
-    Texts are bound as bytes and cast, which stores them without decoding them here.
+    Texts are bound as bytes and cast: so they are stored without being decoded here.
     """
     new = connection.executemany(
         f"{_INSERT} ON CONFLICT (generation, name) DO NOTHING",
@@ -213,7 +215,7 @@ def add_records(connection: sqlite3.Connection, generation: int, rows: Sequence[
 
 
 def put_records(connection: sqlite3.Connection, generation: int, rows: Iterable[RecordRow]) -> None:
-    """Store these records unless one with an offset as high stands there."""
+    """Store these records, except where one with an offset as high is stored."""
     connection.executemany(
         f"{_INSERT} ON CONFLICT (generation, name) DO UPDATE"
         " SET offset = excluded.offset, line = excluded.line, packed = excluded.packed"
@@ -223,7 +225,7 @@ def put_records(connection: sqlite3.Connection, generation: int, rows: Iterable[
 
 
 def delete_records(connection: sqlite3.Connection, generation: int, deletes: Iterable[Delete]) -> None:
-    """Remove these records unless one with an offset as high stands there."""
+    """Remove these records, except where one with an offset as high is stored."""
     connection.executemany(
         "DELETE FROM records WHERE generation = ? AND name = ? AND offset < ?",
         ((generation, delete.name, delete.offset) for delete in deletes),
@@ -231,7 +233,7 @@ def delete_records(connection: sqlite3.Connection, generation: int, deletes: Ite
 
 
 def find_records(connection: sqlite3.Connection, generation: int, names: Collection[str]) -> Iterator[Record]:
-    """Those of these records that are there. Raises Unreadable."""
+    """The stored records among `names`. Raises Unreadable."""
     unpacker = Unpacker(connection)
     every = list(names)
     for start in range(0, len(every), _NAMES_AT_ONCE):
@@ -253,10 +255,7 @@ def count_records(connection: sqlite3.Connection, generation: int) -> int:
 
 
 def lines_by_name(connection: sqlite3.Connection, generation: int) -> Iterator[bytes]:
-    """Ascending by the names' UTF-8 bytes: that is how SQLite compares text by itself.
-
-    Raises Unreadable.
-    """
+    """All lines, ascending by the names' UTF-8 bytes, which is SQLite's default order. Raises Unreadable."""
     unpacker = Unpacker(connection)
     rows = connection.execute(
         "SELECT name, line, CAST(packed AS BLOB) FROM records WHERE generation = ? ORDER BY name",

@@ -1,7 +1,7 @@
 """One writing transaction at a time on a database file, with the checkpoint that follows it.
 
-SQLite lets its own lock go with the commit, and moves the log into the file after that. Before 3.51.3 it can
-damage the file when another connection commits just then (https://www.sqlite.org/wal.html#walresetbug).
+SQLite releases its own lock with the commit, and moves the log into the file after that. Before 3.51.3 it can
+damage the file if another connection commits at that moment (https://www.sqlite.org/wal.html#walresetbug).
 """
 
 import fcntl
@@ -17,14 +17,15 @@ from ctisync.harmless import quoted
 from ctisync.own_files import claimed, opened
 
 _STEP: Final = 0.01
-"""Seconds until a lock that another one holds is tried again. A waiting flock would have no time-out."""
+"""Seconds between two tries of a lock. A waiting flock would have no time-out."""
 
 
 @contextmanager
 def turn(database: Path, patience: float) -> Iterator[None]:
-    """Hold the lock file beside the database, which stays: the kernel lets it go when its holder ends.
+    """Hold the lock file beside the database. The file stays; the kernel releases the lock if its holder
+    dies.
 
-    `patience`: seconds to wait for it. Raises StoreUnavailable when it does not come, or cannot.
+    `patience`: seconds to wait for it. Raises StoreUnavailable after that, or if the file cannot be locked.
     """
     path = database.with_name(f"{database.name}.lock")
     try:

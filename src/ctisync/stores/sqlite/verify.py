@@ -1,4 +1,4 @@
-"""SQLite, for `verify`: whether the file is whole, and whether its rows belong together."""
+"""SQLite, for `verify`: whether the file is undamaged, and whether its rows agree."""
 
 import sqlite3
 from collections.abc import Collection, Iterator
@@ -20,7 +20,7 @@ from ctisync.stores.sqlite.tables import ConsumerRow, count_records
 
 _FINE: Final = b"ok"
 
-# Whatever stands in a damaged row comes out as the type that it should have.
+# The casts give each value of a damaged row the type that it should have.
 _AS_RECORD: Final = (
     "SELECT ifnull(CAST(name AS TEXT), ''), ifnull(CAST(offset AS INTEGER), -1),"
     " ifnull(CAST(line AS BLOB), ''), CAST(packed AS BLOB) FROM records WHERE "
@@ -30,7 +30,7 @@ _BEHIND: Final = "SELECT name FROM records WHERE generation = ? AND name > ? ORD
 
 
 class SqliteInspection:
-    """`ports.Inspection` within one read transaction. `row` is None when nothing is stored."""
+    """`ports.Inspection` within one read transaction. `row` is None if nothing is stored."""
 
     def __init__(self, connection: sqlite3.Connection | None, path: Path, row: ConsumerRow | None) -> None:
         self._connection = connection
@@ -58,8 +58,8 @@ class SqliteInspection:
             return count_records(*live)
 
     def scan(self) -> Iterator[Record]:
-        """In the order in which they lie in the file (the `+` keeps SQLite off the index): by name, each
-        would be read from another place."""
+        """All records in the order of the file: by name, each would be read from another place. The `+` keeps
+        SQLite from using the index."""
         if (live := self._live) is not None:
             connection, generation = live
             with named_errors(self._path):
@@ -95,7 +95,7 @@ class SqliteInspection:
         return self._connection, self._row.generation
 
     def _damage(self, connection: sqlite3.Connection, *, deep: bool) -> Iterator[Finding]:
-        """SQLite's own check; the deep one also holds each index against its table."""
+        """SQLite's own check; the deep one also compares each index with its table."""
         try:
             for (said,) in connection.execute(f"PRAGMA {'integrity_check' if deep else 'quick_check'}"):
                 if said != _FINE:
@@ -106,8 +106,8 @@ class SqliteInspection:
             yield Finding(Kind.STORE_DAMAGED, str(self._path), str(error))
 
     def _schema(self, connection: sqlite3.Connection) -> Iterator[Finding]:
-        """Each table, index and view as the migrations make it. What else a user has put there is his,
-        but for a trigger: it would write without being asked."""
+        """Compares each table, index and view with the migrations. Other objects belong to the user, except a
+        trigger: it would write to the tables."""
         with closing(sqlite3.connect(":memory:", isolation_level=None)) as model:
             model.text_factory = bytes
             for statement in (each for migration in MIGRATIONS for each in migration):
@@ -118,19 +118,21 @@ class SqliteInspection:
             if (kind, name) not in found:
                 yield Finding(Kind.STORE_SCHEMA, name, f"the {kind} is missing")
             elif found[kind, name] != text:
-                yield Finding(Kind.STORE_SCHEMA, name, f"the {kind} is not the one that ctisync makes")
+                yield Finding(
+                    Kind.STORE_SCHEMA, name, f"the {kind} differs from the one that ctisync creates"
+                )
         for kind, name in found.keys() - wanted.keys():
             if kind == "trigger":
                 yield Finding(Kind.STORE_SCHEMA, name, "the trigger is not ctisync's")
 
     def _orphans(self, connection: sqlite3.Connection) -> Iterator[Finding]:
-        """What the schema does not declare as foreign keys."""
+        """Rows that refer to missing rows; the schema declares no foreign keys."""
         records = connection.execute(
             "SELECT generation, count(*) FROM records WHERE generation NOT IN (SELECT id FROM generations)"
             " GROUP BY generation"
         )
         for generation, count in records:
-            told = f"it has {counted(count, 'record')}, and there is no such generation"
+            told = f"it has {counted(count, 'record')}, but the generation does not exist"
             yield Finding(Kind.STORE_ORPHANS, f"generation {generation}", told)
         generations = connection.execute(
             "SELECT id, consumer FROM generations WHERE consumer NOT IN (SELECT id FROM consumers)"
@@ -142,7 +144,7 @@ class SqliteInspection:
             "SELECT id, generation FROM dictionaries WHERE generation NOT IN (SELECT id FROM generations)"
         )
         for number, generation in dictionaries:
-            told = f"it belongs to generation {generation}, and there is no such generation"
+            told = f"it belongs to generation {generation}, which does not exist"
             yield Finding(Kind.STORE_ORPHANS, f"dictionary {number}", told)
 
     def _generations(self, connection: sqlite3.Connection, row: ConsumerRow) -> Iterator[Finding]:
@@ -154,7 +156,7 @@ class SqliteInspection:
         if row.generation is not None and row.generation not in [
             generation for generation, *_ in generations
         ]:
-            told = "it is said to be live, and there is no such generation"
+            told = "the state names it as live, but it does not exist"
             yield Finding(Kind.GENERATION_WRONG, f"generation {row.generation}", told)
         replaced = [generation for generation, *_ in generations if generation < (row.generation or 0)]
         for generation, own, snapshot_offset in generations:
@@ -167,21 +169,24 @@ class SqliteInspection:
             elif [generation] == replaced:
                 yield Finding(Kind.GENERATION_LEFT, subject, "the live one has replaced it")
             else:
-                told = "it is neither live nor the one that was replaced, and nothing is being loaded"
+                told = "it is neither live nor the last one replaced, and no load is running"
                 yield Finding(Kind.GENERATION_STRAY, subject, told)
 
     def _live_one(
         self, subject: str, state: ConsumerState, *, own: bool, snapshot_offset: int
     ) -> Iterator[Finding]:
         if not own:
-            yield Finding(Kind.GENERATION_WRONG, subject, "it is live, and another consumer's")
+            yield Finding(Kind.GENERATION_WRONG, subject, "it is live, but belongs to another consumer")
         elif snapshot_offset != state.snapshot_offset:
-            told = f"it came from a snapshot of {snapshot_offset}, the state says {state.snapshot_offset}"
+            told = (
+                f"it was loaded from a snapshot of offset {snapshot_offset}, "
+                f"the state has {state.snapshot_offset}"
+            )
             yield Finding(Kind.GENERATION_WRONG, subject, told)
 
 
 class _Reader:
-    """Rows of `_AS_RECORD`, each as a record, whatever is wrong with it."""
+    """Turns rows of `_AS_RECORD` into records, damaged ones too."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._unpacker = Unpacker(connection)
@@ -191,7 +196,7 @@ class _Reader:
         return Record(_text(name), offset, text if frame is None else self._unpacked(frame))
 
     def _unpacked(self, frame: bytes) -> bytes:
-        """Nothing when it cannot be unpacked, which is a finding as any line that is no record."""
+        """The line; empty if it cannot be unpacked, which is a finding like every line that is no record."""
         try:
             return self._unpacker.line(frame)
         except Unreadable:
@@ -199,7 +204,7 @@ class _Reader:
 
 
 def _objects(connection: sqlite3.Connection) -> dict[tuple[str, str], bytes]:
-    """Tables, indices, views and triggers with the statements that made them, but for SQLite's own."""
+    """Tables, indices, views and triggers with the statements that created them, without SQLite's own."""
     rows = connection.execute("SELECT type, name, sql FROM sqlite_master WHERE sql IS NOT NULL")
     return {(_text(kind), _text(name)): sql for kind, name, sql in rows}
 

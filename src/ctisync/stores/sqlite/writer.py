@@ -1,7 +1,6 @@
 """One pass's right to change a consumer's tables. Content, offset and owed command change together.
 
-Each transaction first makes sure that no later pass has begun: that one's token would stand in the
-consumer's row.
+Each transaction first checks that no later pass has begun: its token would be in the consumer's row.
 """
 
 import math
@@ -30,11 +29,15 @@ DROPPED_AT_ONCE: Final = 10_000
 def writing(
     path: Path, patience: float, consumer: Consumer, clock: Clock, compression: Compression
 ) -> Iterator["SqliteWriter"]:
+    """Open the file and become the consumer's writer. `patience`: seconds to wait for another program's
+    lock."""
     with closing(open_writable(path, patience)) as file:
         yield SqliteWriter(file, consumer, clock, compression)
 
 
 class SqliteWriter:
+    """`ports.Writer` on an open file. Raises AnotherPass once a later pass has begun."""
+
     def __init__(
         self,
         file: Writable,
@@ -42,7 +45,7 @@ class SqliteWriter:
         clock: Clock,
         compression: Compression,
     ) -> None:
-        """Become the writer, and remove what a killed one left."""
+        """Become the writer, and remove what a killed writer left."""
         self._file = file
         self._connection = file.connection
         self.path = file.path
@@ -82,7 +85,7 @@ class SqliteWriter:
             stopped = is_stop(error)
             raise
         finally:
-            # Whatever cannot be removed now, the next writer removes.
+            # The next writer removes what cannot be removed now.
             with suppress(AnotherPass, StoreUnavailable):
                 finish(lambda seconds: self._settle(HURRY if stopped else seconds))
 
@@ -108,8 +111,8 @@ class SqliteWriter:
             self._set_state(after)
 
     def forget(self) -> None:
-        """Remove the consumer from the file. Readers find no content from the first transaction on, so that
-        the next writer removes what is left of it, as after any swap."""
+        """Remove the consumer from the file. After the first transaction readers find no content; if this is
+        interrupted, the next writer removes the rest, as after any swap."""
         with self.transaction():
             tables.set_live(self._connection, self._row.id, None)
             self._set_state(ConsumerState())
@@ -120,20 +123,21 @@ class SqliteWriter:
         self._file.shrink()
 
     def make_searchable(self) -> None:
-        """What is committed is found."""
+        """Nothing to do: readers find what is committed."""
 
     def keep_alive(self) -> None:
-        """The lease is this host's lock, which does not expire."""
+        """Nothing to do: the lease is this host's lock, which does not expire."""
 
     def swap(self, generation: int, after: ConsumerState) -> None:
-        """Make this generation the live one; a part of a `transaction`."""
+        """Make this generation the live one. Call it within `transaction`."""
         tables.set_live(self._connection, self._row.id, generation)
         self._row = self._row._replace(generation=generation)
         self._set_state(after)
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
-        """All of it or nothing, and nothing once another writer has begun. What we know goes with it."""
+        """A transaction. Raises AnotherPass if another writer has begun. After an error, `state` is as
+        before."""
         before = self._row
         try:
             with named_errors(self.path), self._file.transaction():
@@ -144,7 +148,7 @@ class SqliteWriter:
             raise
 
     def _packing_of(self, generation: int) -> Packing:
-        """With the dictionary that the generation was loaded with."""
+        """The packing with the dictionary of the generation's load."""
         if self._compression == "none":
             return AsText()
         if self._packing is None or self._packing[0] != generation:
@@ -155,15 +159,15 @@ class SqliteWriter:
 
     def _still_mine(self) -> None:
         if not tables.is_writer(self._connection, self._row.id, self._token):
-            raise AnotherPass(f"another pass has begun to work on {self._consumer} in {self.path}")
+            raise AnotherPass(f"another pass over {self._consumer} has started in {self.path}")
 
     def _set_state(self, state: ConsumerState) -> None:
         tables.set_state(self._connection, self._row.id, state)
         self._row = self._row._replace(state=state)
 
     def _settle(self, seconds: float = math.inf) -> None:
-        """Go on from what is stored, without what a load left that did not publish; within so many seconds
-        as much of it as can be removed."""
+        """Read the stored state again, and remove what an unpublished load left, as much as possible within
+        so many seconds."""
         end = self._clock.monotonic() + seconds
         with self.transaction():
             self._row = tables.find_consumer(self._connection, self._consumer) or self._row

@@ -148,7 +148,7 @@ def test_nothing_is_downloaded_for_it(ctisync: Ctisync, feed: FeedSimulator) -> 
 def test_metrics_are_no_part_of_it(ctisync: Ctisync) -> None:
     ended = ctisync.run("sync", "--dry-run", "--metrics", "figures.prom")
     assert ended.returncode == 2
-    assert_two_lines(ended.stderr, "--dry-run writes nothing", "ctisync sync --dry-run")
+    assert_two_lines(ended.stderr, "--dry-run and --metrics cannot be combined", "ctisync sync --dry-run")
     assert not (ctisync.home / "figures.prom").exists()
 
 

@@ -117,7 +117,9 @@ def test_an_output_that_is_full_is_told(ctisync: Ctisync, command: str, unbuffer
             check=False,
         )
     assert running.returncode == 2
-    assert_two_lines(running.stderr, "cannot write to standard output: No space left", "where there is room")
+    assert_two_lines(
+        running.stderr, "cannot write to standard output: No space left", "a disk with free space"
+    )
 
 
 ASCII: Final = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}

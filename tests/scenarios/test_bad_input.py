@@ -72,7 +72,7 @@ CASES: dict[str, Case] = {
     "a change of unknown type": Case("changes", first_change(type="merge"), 6, "unknown type 'merge'"),
     "a change without resource": Case("changes", first_change(resource=None), 6, "no resource"),
     "a change whose resource is too long": Case(
-        "changes", first_change(resource="x" * 513), 6, "513 bytes long"
+        "changes", first_change(resource="x" * 513), 6, "has 513 bytes"
     ),
     "a change without offset": Case("changes", first_change(offset=None), 6, "no offset"),
     "a change that is no object": Case("changes", changes(lambda found: [7, *found]), 6, "not an object"),

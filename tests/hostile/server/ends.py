@@ -26,7 +26,7 @@ INCOMPLETE: Final = End(6, "the reply of [^ ]* is incomplete", LOOK)
 NO_JSON: Final = End(6, "the reply of [^ ]* is not JSON", LOOK)
 NO_ZIP: Final = End(6, "the snapshot is (a ZIP that is )?(truncated|damaged)", "later: ctisync sync")
 NO_ANSWER: Final = End(5, "sends an invalid HTTP response: Server disconnected", LATER)
-REPLY_TOO_LARGE: Final = End(6, "limits.reply_bytes is", "raise limits.reply_bytes")
+REPLY_TOO_LARGE: Final = End(6, r"\(limits\.reply_bytes\)", "raise limits.reply_bytes")
 SNAPSHOT_TOO_LARGE: Final = End(6, "limits.snapshot_bytes is", "raise limits.snapshot_bytes")
 
 

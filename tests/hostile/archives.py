@@ -133,7 +133,7 @@ REFUSED: Final = {
     "two names that differ in case": refused(
         "has 2.*'x.json', 'X.JSON'", Entry(CONTENT, b"x.json"), Entry(OTHER, b"X.JSON")
     ),
-    "fifty entries for one and the same member": refused("holds 50", JSON, *[SAME] * 49),
+    "fifty entries for one and the same member": refused("has 50", JSON, *[SAME] * 49),
     "an archive within an archive": refused("has 0.*inner.zip", Entry(ARCHIVE, name=b"inner.zip")),
     "an archive that calls itself a snapshot within an archive": refused("line 1 .*not JSON", Entry(ARCHIVE)),
     "more entries than limits.members": refused(

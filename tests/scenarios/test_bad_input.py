@@ -48,7 +48,7 @@ CASES: dict[str, Case] = {
         "info",
         info(last_snapshot_link="https://x/9_1746459961.zip", last_snapshot_offset=10**9),
         6,
-        "contradicts",
+        "is inconsistent",
     ),
     "information cut off": Case("info", failures.cut_off(0.5), 6, "is incomplete"),
     "information refused": Case("info", failures.status(401), 3, "401"),

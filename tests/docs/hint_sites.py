@@ -37,7 +37,7 @@ TYPED: Final = {
     "sync/run_pass.py: 'ctisync sync'": "nothing is stored",
     "sync/run_pass.py: 'ctisync status": "the command is not accepted",
     "sync/run_pass.py: f'{LOAD_ANEW} (loads": "other resources are wanted",
-    'sync/run_pass.py: f"""{LOAD_ANEW} (starts': "the feed has begun anew",
+    'sync/run_pass.py: f"""{LOAD_ANEW} (loads the feed': "the feed has begun anew",
     "wiring.py: f'mkdir -p": "the folder is missing",
 }
 """The beginning of the hint's expression, with its file; the trouble."""

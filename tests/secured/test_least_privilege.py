@@ -51,7 +51,7 @@ def test_the_role_for_passes_is_enough_for_a_whole_life(
     assert "records, " in held
     assert "B: ctisync-wazuh-cve-" in held, "how large it is"
     done(ctisync, "forget", "--consumer", "vd_4.8.0", "--yes")
-    assert "nothing" in done(ctisync, "forget", "--consumer", "vd_4.8.0", "--yes")
+    assert "has no data of" in done(ctisync, "forget", "--consumer", "vd_4.8.0", "--yes")
     assert ctisync.run("export").returncode == 10
 
 

@@ -8,6 +8,7 @@ from typing import Final
 from tests.crash.passes import Kept, SqlitePasses, sqlite_passes
 from tests.crash.stories import Story
 from tests.support.faults import Effect, Fault
+from tests.support.faults_sql import CLOSE
 
 WORLDS: Final = 2
 _SHOWN: Final = 10
@@ -30,10 +31,13 @@ def undisturbed(passes: SqlitePasses) -> tuple[tuple[Effect, ...], Kept]:
 
 
 def _told_apart(effects: Sequence[Effect]) -> tuple[Effect, ...]:
-    """The pass is over when it has let go of its lock: the history comes behind it."""
-    end = max(at for at, effect in enumerate(effects) if effect.name == "ftruncate lock")
-    history = (effect._replace(place="history") for effect in effects[end + 1 :])
-    return (*effects[: end + 1], *history)
+    """The pass is over when it has closed the file behind its last commit: the history opens it again."""
+    names = [effect.name for effect in effects]
+    kept = names.index("INSERT passes")
+    begin = names.index(CLOSE, max(at for at in range(kept) if names[at] == "COMMIT")) + 1
+    end = names.index(CLOSE, kept) + 1
+    history = (effect._replace(place="history") for effect in effects[begin:end])
+    return (*effects[:begin], *history, *effects[end:])
 
 
 def sweep(

@@ -122,7 +122,7 @@ def test_a_new_content_that_lost_records_does_not_go_live(store: Store, path: Pa
             with closing(sqlite3.connect(path)) as other:
                 other.execute("DELETE FROM records WHERE id = (SELECT max(id) FROM records)")
                 other.commit()
-            with pytest.raises(StoreUnavailable, match=r"holds 4 .* took 5"):
+            with pytest.raises(StoreUnavailable, match=r"holds 4 .* after 5 were written"):
                 load.publish(passes.loaded(writer, CONSUMER, 20))
 
     assert passes.contents(store, CONSUMER) == lines(A)

@@ -31,7 +31,7 @@ def test_bytes_that_are_no_text_are_no_name_and_no_bug(ctisync: Ctisync, feed: F
     ctisync.run("sync", "-q")
     shown = ctisync.run("show", "CVE-\udc9b\udcff")
     assert shown.returncode == 2
-    assert r"CVE-\udc9b\udcff is not UTF-8" in shown.stderr
+    assert r"CVE-\udc9b\udcff is not a valid record name" in shown.stderr
 
 
 def test_a_name_that_is_not_there_is_told_with_those_that_are_near(
@@ -114,7 +114,7 @@ def test_two_exports_are_compared(ctisync: Ctisync, feed: FeedSimulator) -> None
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (None, "cannot be read: No such file or directory"),
+        (None, "bad.ndjson: No such file or directory"),
         (b"<html>\n", "line 1: this is not a record: it is not JSON"),
         (record("B", 1).line + b"\n" + record("A", 2).line, "line 2: the names are not sorted: A follows B"),
     ],

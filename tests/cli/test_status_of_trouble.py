@@ -177,7 +177,7 @@ def test_why_the_last_pass_failed_is_told_until_one_is_good(ctisync: Ctisync, st
     stored.fail("info", failures.status(503), times=None)
     assert ctisync.run("sync", "-q").returncode == 5
     table = ctisync.run("status").stdout
-    assert re.search(r"last pass +failed just now with 5: .*503", table), table
+    assert re.search(r"last pass +failed just now with exit code 5: .*503", table), table
     failure = consumer_of(ctisync)["last_failure"]
     assert (failure["exit_code"], failure["outcome"]) == (5, "feed-unreachable")
     assert "503" in failure["why"]
@@ -199,7 +199,7 @@ def test_an_initialisation_that_is_asked_for_is_told_until_it_is_done(
     assert ctisync.run("init-snapshot", "-q").returncode == 5
     asked_at = consumer_of(ctisync)["asked_at"]
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", asked_at), asked_at
-    assert "asked for" in ctisync.run("status").stdout
+    assert "requested  " in ctisync.run("status").stdout
 
     stored.heal()
     assert ctisync.run("sync", "-q").returncode == 0

@@ -98,7 +98,8 @@ def test_a_warning_is_a_sentence_with_what_to_type(ctisync: Ctisync, feed: FeedS
         ctisync.environ["CTISYNC_COMMAND_MANAGER__URL"] = manager.url
         code, lines = read(ctisync, "sync", "-q")
     assert code == 8
-    assert lines[0].startswith("warning: vd_1.0.0/vd_4.8.0: the command for offset ")
+    said = "warning: vd_1.0.0/vd_4.8.0: the Command Manager did not accept the command for offset "
+    assert lines[0].startswith(said)
     assert [line for line in lines if PAIR.search(line)] == []
 
 

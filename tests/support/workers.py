@@ -62,7 +62,7 @@ class Plan:
     def __init__(self, units: Mapping[str, str], servers: Mapping[str, list[str]]) -> None:
         self.units = units
         self.servers = {name: frozenset(each) for name, each in servers.items()}
-        known: dict[str, float] = json.loads(SECONDS.read_text()) if SECONDS.exists() else {}
+        known = _known()
         sizes = Counter(map(_room, units.values()))
         tests = Counter(units.values())
         self.seconds = {
@@ -74,7 +74,7 @@ class Plan:
     def of(cls, items: Iterable[pytest.Item]) -> Plan:
         """Those tests stay together that share a file and the servers; long files are split where no fixture
         holds their tests together."""
-        known: dict[str, float] = json.loads(SECONDS.read_text()) if SECONDS.exists() else {}
+        known = _known()
         units: dict[str, str] = {}
         servers: dict[str, list[str]] = {}
         for item in items:
@@ -96,6 +96,11 @@ class Plan:
     @classmethod
     def load(cls, path: Path) -> Plan:
         return cls(*json.loads(path.read_text()))
+
+
+def _known() -> dict[str, float]:
+    found: dict[str, float] = json.loads(SECONDS.read_text()) if SECONDS.exists() else {}
+    return found
 
 
 def _room(unit: str) -> str:
@@ -174,15 +179,15 @@ class Scheduling(LoadScopeScheduling):
         own = self._started.get(node, frozenset())
         share = sum(left.values()) / len(self.nodes)
         for needed, seconds in sorted(left.items(), key=lambda each: (not each[0] & own, -each[1])):
-            if needed and (needed <= own or self._is_worth_it(needed - own, seconds, share)):
+            if needed and (needed <= own or self._is_worth_it(needed, own, seconds, share)):
                 return longest[needed]
         return longest.get(frozenset())
 
-    def _is_worth_it(self, servers: frozenset[str], seconds: float, share: float) -> bool:
-        """Whether those who have these servers would else be the last at work."""
-        running = Counter(name for started in self._started.values() for name in started)
-        holders = min(running[name] for name in servers)
-        if not holders:
+    def _is_worth_it(self, needed: frozenset[str], own: frozenset[str], seconds: float, share: float) -> bool:
+        """Whether the workers that have all of these servers would else be the last at work, or none has."""
+        holders = sum(needed <= started for started in self._started.values())
+        if not holders:  # else all workers could be sent home before these tests
             return True
-        room = SERVERS_AT_ONCE - running.total() >= len(servers)
-        return room and OWN_SERVER not in servers and seconds / holders > share + START_SECONDS
+        running = sum(map(len, self._started.values()))
+        room = SERVERS_AT_ONCE - running >= len(needed - own)
+        return room and OWN_SERVER not in needed - own and seconds / holders > share + START_SECONDS

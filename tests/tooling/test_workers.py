@@ -169,6 +169,18 @@ def test_however_many_workers_there_are_the_servers_have_room(tmp_path: Path) ->
     assert sum(len({name.split()[0] for name in each}) for each in done) <= SERVERS_AT_ONCE
 
 
+@pytest.mark.parametrize("count", [2, 3, 16])
+def test_no_test_is_left_when_it_needs_servers_that_no_worker_has_together(
+    tmp_path: Path, count: int
+) -> None:
+    """All workers would be sent home before it, and the run end with an error of its own."""
+    servers = ["opensearch_2", "opensearch_3", "secured_node"]
+    units: Units = {f"{name} {number}": (20.0, [name]) for name in servers for number in range(9)}
+    units |= {"both": (3.0, servers[:2]), "all": (1.0, servers), "plain": (1.0, [])}
+    done = played(tmp_path / "plan", units, count)
+    assert Counter(name for each in done for name in each) == Counter(units.keys())
+
+
 def test_what_takes_longest_begins_first(tmp_path: Path) -> None:
     units: Units = {f"{seconds} s": (float(seconds), []) for seconds in (1, 5, 3, 90, 2, 4, 60)}
     done = played(tmp_path / "plan", units, 2)

@@ -12,7 +12,7 @@ from typing import Any, Literal, Protocol
 from ctisync.core.findings import Finding
 from ctisync.core.health import Verdict
 from ctisync.core.model import Change, Consumer, ConsumerInfo, Holding, OffsetRange, Record, Snapshot, Write
-from ctisync.core.pass_report import PassReport, Traffic, Work
+from ctisync.core.pass_report import PassReport, Work
 from ctisync.core.state import ConsumerState, RefusedSnapshot, Standing
 
 Level = Literal["debug", "info", "warning", "error"]
@@ -79,7 +79,7 @@ class SnapshotFile(Protocol):
         """Remove it, when it is ours to remove: it was loaded, or it is no good. Best effort."""
 
 
-class Feed(Traffic, Protocol):
+class Feed(Protocol):
     """The CTI API for one consumer, within one pass (its time budget is the pass's).
 
     Raises FeedUnreachable for what may be gone later (after retries within the budget),

@@ -102,8 +102,6 @@ class InMemoryPasses:
 class _DirectFeed:
     """`ports.Feed` on what the simulated server would answer, without a network and without a disk."""
 
-    received = retries = 0
-
     def __init__(self, simulator: FeedSimulator, downloads: list[str]) -> None:
         self._simulator = simulator
         self._downloads = downloads

@@ -210,8 +210,6 @@ class ObservedLoad:
 
 
 class ObservedFeed:
-    received = retries = 0
-
     def __init__(self, inner: Feed, process: Process) -> None:
         self._inner = inner
         self._process = process

@@ -110,8 +110,6 @@ def at_once(job: Callable[[], None]) -> bool:
 class MemoryFeed:
     """`ctisync.ports.Feed` on a MemoryServer, for one pass. What is asked for ahead is fetched at once."""
 
-    received = retries = 0
-
     def __init__(self, server: MemoryServer) -> None:
         self._server = server
         self._ahead = Prefetch(self._fetch_changes, at_once)

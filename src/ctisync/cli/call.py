@@ -130,9 +130,9 @@ class Given:
         )
         return console
 
-    def found(self) -> Found:
+    def found(self, console: Console) -> Found:
         """The settings and their sources; from here on the console masks their secrets."""
-        console, found = self.console(), find(self._config)
+        found = find(self._config)
         console.mask((*found.settings.secrets, *proxy_secrets(os.environ)))
         return found
 
@@ -144,8 +144,9 @@ class Given:
 
     def call(self) -> Call:
         """The call with its settings and consumers."""
-        settings = self.found().settings
-        return Call(settings, self.consumers(settings), self.console(), named=bool(self._consumer))
+        console = self.console()
+        settings = self.found(console).settings
+        return Call(settings, self.consumers(settings), console, named=bool(self._consumer))
 
 
 def _parameter(name: str, annotation: Any, default: Any = None) -> Parameter:

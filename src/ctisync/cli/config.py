@@ -47,7 +47,7 @@ def show(
     from ctisync.commands.config import show as command
 
     console = given.console()
-    found = given.found()
+    found = given.found(console)
     if as_json:
         print_document(command.as_document(found, os.environ, name))
     else:
@@ -72,7 +72,7 @@ def get(
     from ctisync.commands.config import show as command
 
     console = given.console()
-    print_result(console.masked(command.as_value(given.found(), name)))
+    print_result(console.masked(command.as_value(given.found(console), name)))
     return DONE
 
 
@@ -86,7 +86,7 @@ def check(
 
     console = given.console()
     try:
-        found = given.found()
+        found = given.found(console)
     except Several as several:
         for each in several.errors:
             console.error(each)

@@ -17,7 +17,7 @@ def doctor(
 
     console = given.console()
     try:
-        found = given.found()
+        found = given.found(console)
         consumers = given.consumers(found.settings)
     except CtisyncError as error:
         verdicts, known = command.without_settings(error, console), False

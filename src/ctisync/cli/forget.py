@@ -27,7 +27,7 @@ def forget(
     """Remove a consumer from the store: content, state, history, lease, downloads."""
     from ctisync.commands import forget as command
 
-    settings = given.found().settings
+    settings = given.found(given.console()).settings
     if consumer is None:
         names = ", ".join(map(str, settings.followed))
         raise UsageError(

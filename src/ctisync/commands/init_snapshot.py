@@ -36,7 +36,6 @@ def load_from(run: Run, consumer: Consumer, source: str, offset: int | None) -> 
     here = file_here(source, run.settings, run.clock)
 
     def one_pass(parts: Parts, feed: "CtiFeed") -> Ended:
-        parts.report.counts(feed)
         with named_refusals(source, "--from", offset):
             file = here or fetched(feed, source)
             feed.check_room(file)

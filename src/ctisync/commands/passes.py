@@ -117,6 +117,7 @@ def _with_store(run: Run, consumer: Consumer, draft: Draft, store: "Store", one_
     clock, console, keep = run.clock, run.console, run.settings.history
     try:
         with no_other_errors(), opened_feed(run.settings, consumer, clock, console) as feed:
+            draft.counts(feed)
             parts = Parts(
                 consumer=consumer,
                 feed=feed,

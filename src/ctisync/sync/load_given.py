@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from ctisync.core.model import Change, ConsumerInfo, OffsetRange, Snapshot
-from ctisync.core.pass_report import Ended, Traffic
+from ctisync.core.pass_report import Ended
 from ctisync.core.state import RefusedSnapshot
 from ctisync.ports import SnapshotFile
 from ctisync.sync.parts import Parts
@@ -14,10 +14,10 @@ from ctisync.sync.run_pass import run_pass
 def load_given(parts: Parts, file: SnapshotFile, snapshot: Snapshot) -> Ended:
     """Make the records of `file` the live content at `snapshot.offset`. Returns what `run_pass` returns.
 
-    No request is sent to the feed of `parts`. Its traffic so far counts as the pass's.
+    No request is sent to the feed of `parts`.
     """
     return run_pass(
-        replace(parts, feed=_NoFeed(file, parts.feed)),
+        replace(parts, feed=_NoFeed(file)),
         ConsumerInfo(last_offset=None, snapshot=snapshot),
     )
 
@@ -25,17 +25,8 @@ def load_given(parts: Parts, file: SnapshotFile, snapshot: Snapshot) -> Ended:
 class _NoFeed:
     """Replaces the feed of a pass. It returns the given file and answers nothing else."""
 
-    def __init__(self, file: SnapshotFile, feed: Traffic) -> None:
+    def __init__(self, file: SnapshotFile) -> None:
         self._file = file
-        self._feed = feed
-
-    @property
-    def received(self) -> int:
-        return self._feed.received
-
-    @property
-    def retries(self) -> int:
-        return self._feed.retries
 
     def fetch_snapshot(
         self, snapshot: Snapshot, refused: RefusedSnapshot | None, keep_alive: Callable[[], None]

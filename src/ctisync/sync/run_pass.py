@@ -55,7 +55,6 @@ def run_pass(parts: Parts, offered: ConsumerInfo | None = None) -> Ended:
     consistent, and the next pass continues there.
     """
     error: CtisyncError | None = None
-    parts.report.counts(parts.feed)
     try:
         _run_pass(parts, offered)
     except CtisyncError as caught:

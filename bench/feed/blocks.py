@@ -2,20 +2,24 @@
 
 Made once a build, in some tenths of a second, so that a record costs no more than joining and filling in.
 Calibrated on the real feed: 471 MB of it pack to 57 MB, a record of 8 KB alone to a fourth or fifth.
+Nesting counts from a record's line, which is 1: an entry's versions are at 9, what changed in them at 11.
 """
 
 import random
+from collections.abc import Sequence
 from typing import Final, NamedTuple
 
 import msgspec
 
-from bench.feed.text import Words, sentences
+from bench.feed.text import SCRIPTS, SPANISH, Words, sentences
 
 _FAMILIES: Final = 160
 _ENTRIES: Final = 48
 """In a family. A longer record goes round again, with other numbers."""
 
 _SENTENCES: Final = 6000
+_ESCAPED: Final = 1000
+_FOREIGN: Final = 500
 _HOSTS: Final = 300
 _VECTORS: Final = 80
 
@@ -36,25 +40,51 @@ class Family(NamedTuple):
 
 
 class Blocks(NamedTuple):
-    """All of it; JSON text without what is a record's own."""
+    """All of it; JSON text without what is a record's own.
+
+    `english` is ASCII and has no escapes; `escaped` has those of real texts: line ends, quotes, paths of
+    Windows. `foreign` are other languages, by their codes. `deeper` are metrics, nested to 11 in a
+    distributor's container; `deepest` are entries for products, nested to 12 there.
+    """
 
     families: list[Family]
-    english: list[bytes]
-    spanish: list[bytes]
+    english: Sequence[bytes]
+    escaped: Sequence[bytes]
+    foreign: list[tuple[bytes, Sequence[bytes]]]
     references: list[bytes]
     metrics: list[bytes]
+    deeper: list[bytes]
+    deepest: list[bytes]
 
 
 def make_blocks(seed: int) -> Blocks:
     chance = random.Random(seed)
-    english, spanish = Words(chance), Words(chance, accents=True)
+    english = Words(chance)
+    spanish = list(sentences(Words(chance, SPANISH), _SENTENCES // 2))
+    rare = [(code, sentences(Words(chance, script), _FOREIGN)) for code, script in SCRIPTS.items()]
     return Blocks(
         families=[_family(chance, english) for _ in range(_FAMILIES)],
         english=list(sentences(english, _SENTENCES)),
-        spanish=list(sentences(spanish, _SENTENCES // 2)),
+        escaped=[_escaped(chance, english) for _ in range(_ESCAPED)],
+        foreign=[(b"es", spanish)] * 8 + rare,
         references=[_reference(chance, english) for _ in range(_HOSTS)],
         metrics=[_metric(chance) for _ in range(_VECTORS)],
+        deeper=[_deeper(chance) for _ in range(_VECTORS)],
+        deepest=[_deepest(chance, english) for _ in range(_HOSTS)],
     )
+
+
+def _escaped(chance: random.Random, words: Words) -> bytes:
+    """Inside the quotes of a JSON text."""
+    text, name = words.sentence(), words.name()
+    match chance.randrange(3):
+        case 0:
+            text = f"{text}\n\n{words.sentence()}"
+        case 1:
+            text = f'{text} See "{name}".'
+        case _:
+            text = f"{text} In C:\\{name}\\{words.name()}."
+    return msgspec.json.encode(text)[1:-1]
 
 
 def _family(chance: random.Random, words: Words) -> Family:
@@ -111,3 +141,18 @@ def _metric(chance: random.Random) -> bytes:
         "version": "3.1",
     }
     return msgspec.json.encode({"cvssV3_1": score, "format": "CVSS"})
+
+
+def _deeper(chance: random.Random) -> bytes:
+    options = [{key: chance.choice(_GRADES).lower()} for key in ("exploitation", "automatable", "impact")]
+    content = {"id": f"{chance.getrandbits(32):08x}", "options": options, "version": "2.0.3"}
+    return msgspec.json.encode({"other": {"content": content, "type": "ssvc"}})
+
+
+def _deepest(chance: random.Random, words: Words) -> bytes:
+    changes = [
+        {"at": f"{major}.{chance.randrange(90)}", "status": "unaffected", "x_builds": [words.name(most=1)]}
+        for major in range(1, chance.randint(2, 5))
+    ]
+    version = {"changes": changes, "lessThan": "9.*", "status": "affected", "version": "0"}
+    return msgspec.json.encode({"product": words.name(), "vendor": words.name(most=1), "versions": [version]})

@@ -135,7 +135,11 @@ class Life:
 
 def _edited(payload: Json, chance: random.Random) -> list[Json]:
     """Change a payload, and tell how as the operations of RFC 6902."""
-    containers, number = payload["containers"], chance.randint(1000, 999_999)
+    number = chance.randint(1000, 999_999)
+    if "containers" not in payload:
+        payload["translation"][0]["product"] = f"product_{number}"
+        return [{"op": "replace", "path": "/translation/0/product", "value": f"product_{number}"}]
+    containers = payload["containers"]
     cna = containers["cna"]
     match chance.randrange(4):
         case 0:

@@ -2,18 +2,26 @@
 
 import math
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from bench.feed.blocks import Blocks, Family, make_blocks
 
 FIRST_OFFSET: Final = 100_000
-MEAN_BYTES: Final = 12_000
 MOST_BYTES: Final = 270_000
 
-_SIGMA: Final = 0.9
-_MU: Final = math.log(MEAN_BYTES) - _SIGMA**2 / 2
-"""Of the logarithm of a line's bytes: a median of 8 KB, and one line in some thousands above 200."""
+_SIGMA: Final = 0.95
+_MU: Final = math.log(11_600) - _SIGMA**2 / 2
+"""Of the logarithm of a line's bytes: a median of 7 KB, one line in a hundred above 70, a few at the most."""
+
+_FOREIGN: Final = 1 / 3
+_ESCAPED: Final = 1 / 3
+_DEEPER: Final = 0.2
+_DEEPEST: Final = 0.04
+"""Shares of the records."""
+
+_TRANSLATIONS: Final = 100
+"""One record in so many is none of a CVE: short, and nested to 4."""
 
 _LINES: Final = 15_485_863
 _OFFSETS: Final = 32_452_843
@@ -33,6 +41,8 @@ class Records:
         return (self.line(step * _LINES % self.count) for step in range(self.count))
 
     def name(self, number: int) -> str:
+        if _is_translation(number):
+            return f"TID-{number:04d}"
         return f"CVE-{1999 + number % 27}-{10_000 + number}"
 
     def offset(self, number: int) -> int:
@@ -41,7 +51,7 @@ class Records:
 
     def line(self, number: int) -> bytes:
         chance = random.Random(self._seed << 40 | number)
-        payload = self._payload(number, chance)
+        payload = self._translation(chance) if _is_translation(number) else self._payload(number, chance)
         return (
             b'{"name":"%b","offset":%d,"version":%d,"inserted_at":"2024-02-29T20:%02d:14.%06dZ","payload":%b}'
             % (
@@ -54,18 +64,29 @@ class Records:
             )
         )
 
+    def _translation(self, chance: random.Random) -> bytes:
+        """Real ones are patterns, thus full of backslashes."""
+        vendor = chance.choice(self._blocks.families).vendor
+        return (
+            b'{"action":["replace_vendor","replace_product"],"source":{"product":"^%b \\\\d+(\\\\.\\\\d+)+$",'
+            b'"vendor":"^%b$","version":""},"target":["windows"],'
+            b'"translation":[{"product":"%b_%d","vendor":"%b"}]}'
+        ) % (vendor.capitalize(), vendor, vendor, chance.getrandbits(16), vendor)
+
     def _payload(self, number: int, chance: random.Random) -> bytes:
         blocks = self._blocks
-        wanted = min(int(chance.lognormvariate(_MU, _SIGMA)), MOST_BYTES)
-        description, spanish = self._descriptions(chance)
+        wanted = min(int(chance.lognormvariate(_MU, _SIGMA)), MOST_BYTES - 5000)
+        escaped = chance.random() < _ESCAPED
+        description = self._description(chance, wanted, escaped)
+        texts = [description]
+        if chance.random() < _FOREIGN:
+            language, known = chance.choice(blocks.foreign)
+            texts.append(_in_language(language, chance.choices(known, k=_count(chance, wanted))))
         cna = b'"cna":{%b,"descriptions":[%b],"metrics":[%b],"references":[%b]}' % (
             _affected(chance, chance.choice(blocks.families), 1),
-            b",".join((description, spanish)),
-            chance.choice(blocks.metrics),
-            b",".join(
-                reference % (chance.getrandbits(20), chance.getrandbits(16))
-                for reference in chance.choices(blocks.references, k=chance.randint(1, 8))
-            ),
+            b",".join(texts),
+            chance.choice(blocks.metrics) if wanted > 1300 else b"",
+            self._references(chance, _count(chance, wanted, 8)),
         )
         text = (
             b'{"containers":{"adp":[%b],%b},"cveMetadata":{"assignerOrgId":"%08x-6fd0-4d92-ae1c-%012x",'
@@ -73,7 +94,7 @@ class Records:
             b'"dataType":"CVE_RECORD","dataVersion":"5.0"}'
         )
         return text % (
-            b",".join(self._containers(chance, wanted - len(cna) - 400, description)),
+            b",".join(self._containers(chance, wanted - len(cna) - 400, escaped)),
             cna,
             chance.getrandbits(32),
             chance.getrandbits(48),
@@ -82,25 +103,60 @@ class Records:
             chance.randrange(60),
         )
 
-    def _descriptions(self, chance: random.Random) -> tuple[bytes, bytes]:
-        english = b" ".join(chance.choices(self._blocks.english, k=chance.randint(1, 5)))
-        spanish = b" ".join(chance.choices(self._blocks.spanish, k=chance.randint(1, 5)))
-        return b'{"lang":"en","value":"%b"}' % english, b'{"lang":"es","value":"%b"}' % spanish
+    def _description(self, chance: random.Random, wanted: int, escaped: bool) -> bytes:
+        some = chance.choices(self._blocks.english, k=_count(chance, wanted))
+        if escaped:
+            some[-1] = chance.choice(self._blocks.escaped)
+        return _in_language(b"en", some)
 
-    def _containers(self, chance: random.Random, room: int, description: bytes) -> Iterator[bytes]:
-        """What distributors add: containers of one family each, until the room, in bytes, is filled."""
+    def _references(self, chance: random.Random, count: int) -> bytes:
+        some = chance.choices(self._blocks.references, k=count)
+        return b",".join(each % (chance.getrandbits(20), chance.getrandbits(16)) for each in some)
+
+    def _containers(self, chance: random.Random, room: int, escaped: bool) -> Iterator[bytes]:
+        """What distributors add: containers of one family each, until the room, in bytes, is filled. The
+        first may be nested deeper."""
+        dice = chance.random()
         while room > 600:
             family = chance.choice(self._blocks.families)
             share = room if room < 3000 or chance.random() < 0.4 else int(room * chance.uniform(0.3, 0.9))
-            count = max(1, int((share - 200 - len(description)) / family.mean_bytes))
-            container = b'{%b,"descriptions":[%b],"metrics":[%b],"providerMetadata":{"shortName":"%b"}}' % (
-                _affected(chance, family, count),
-                chance.choice(self._descriptions(chance)),
-                chance.choice(self._blocks.metrics),
+            description = self._description(chance, share, escaped)
+            count = max(1, int((share - 500 - len(description)) / family.mean_bytes))
+            affected, metric = _affected(chance, family, count), chance.choice(self._blocks.metrics)
+            if dice < _DEEPEST:
+                affected = b"%b,%b]" % (affected[:-1], chance.choice(self._blocks.deepest))
+            elif dice < _DEEPEST + _DEEPER:
+                metric = chance.choice(self._blocks.deeper)
+            text = (
+                b'{%b,"descriptions":[%b],"metrics":[%b],"providerMetadata":{"dateUpdated":'
+                b'"2024-%02d-%02dT18:%02d:59Z","shortName":"%b"},"references":[%b]}'
+            )
+            container = text % (
+                affected,
+                description,
+                metric,
+                chance.randrange(1, 13),
+                chance.randrange(1, 29),
+                chance.randrange(60),
                 family.vendor,
+                self._references(chance, _count(chance, share)),
             )
             yield container
+            dice = 1.0
             room -= len(container)
+
+
+def _is_translation(number: int) -> bool:
+    return number % _TRANSLATIONS == _TRANSLATIONS // 2
+
+
+def _count(chance: random.Random, wanted: int, most: int = 5) -> int:
+    """Of sentences or references: fewer in a short record."""
+    return chance.randint(1, max(1, min(most, wanted // 800)))
+
+
+def _in_language(code: bytes, some: Sequence[bytes]) -> bytes:
+    return b'{"lang":"%b","value":"%b"}' % (code, b" ".join(some))
 
 
 def _affected(chance: random.Random, family: Family, count: int) -> bytes:
@@ -109,6 +165,6 @@ def _affected(chance: random.Random, family: Family, count: int) -> bytes:
     start = chance.randrange(size)
     rounds, rest = divmod(count, size)
     chosen = family.entries[start : start + size] * rounds + family.entries[start : start + rest]
-    versions = [chance.getrandbits(20) for _ in range(2 + count)]
+    versions = [chance.getrandbits(24) for _ in range(2 + count)]
     numbers = tuple(chance.choices(versions, k=family.places * count))
     return b'"affected":[%b]' % (b",".join(chosen) % numbers)

@@ -1,7 +1,7 @@
 """Made-up words and sentences: as much news a byte as prose has, none of it anybody's."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import accumulate
 from typing import Final
 
@@ -9,15 +9,21 @@ _SYLLABLES: Final = (
     *("ba", "cor", "de", "fi", "gan", "hu", "in", "jo", "ka", "lem", "mi", "nor", "o", "pra"),
     *("qui", "ra", "so", "ter", "u", "ver", "wi", "xe", "ya", "zo", "st", "tion", "ment", "ar"),
 )
-_ACCENTED: Final = ("ción", "á", "é", "ñas", "í", "ó")
-_WORDS: Final = 2500
+SPANISH: Final = _SYLLABLES + ("ción", "á", "é", "ñas", "í", "ó") * 2
+
+SCRIPTS: Final[Mapping[bytes, Sequence[str]]] = {
+    b"ru": [chr(0x430 + 2 * n) + chr(0x44F - 3 * n) for n in range(10)],
+    b"ja": [chr(0x3042 + n) for n in range(80)],
+}
+"""Of two and of three bytes a character."""
+
+_WORDS: Final = 5000
 
 
 class Words:
     """A vocabulary in which, as in prose, a few words come often (the n-th with weight 1/n)."""
 
-    def __init__(self, chance: random.Random, *, accents: bool = False) -> None:
-        syllables = _SYLLABLES + _ACCENTED * 2 if accents else _SYLLABLES
+    def __init__(self, chance: random.Random, syllables: Sequence[str] = _SYLLABLES) -> None:
         self._chance = chance
         self.all = ["".join(chance.choices(syllables, k=chance.randint(1, 4))) for _ in range(_WORDS)]
         self._weights = list(accumulate(1 / (rank + 3) for rank in range(_WORDS)))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import tempfile
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
@@ -69,6 +70,13 @@ def _no_proxies(monkeypatch: pytest.MonkeyPatch) -> None:
     """What the tests talk to is on this machine, whatever proxies the machine has."""
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         monkeypatch.delenv(name)
+
+
+@pytest.fixture(params=["simdjson", "msgspec"])
+def lines_read_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each test twice: with the library for a snapshot's lines, and as on a platform without its wheel."""
+    if request.param == "msgspec":
+        monkeypatch.setitem(sys.modules, "simdjson", None)  # importing it fails
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

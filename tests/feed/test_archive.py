@@ -19,6 +19,8 @@ from tests.feed.crafted_zip import MEMBER, patched
 from tests.support.feed_simulator import zipped
 from tests.support.records import awkward, comparable, line, made_up, sample_lines
 
+pytestmark = pytest.mark.usefixtures("lines_read_by")
+
 BOM = b"\xef\xbb\xbf"
 
 

@@ -18,6 +18,8 @@ from tests.hostile.lines import BOM, DEEPEST, GOOD, KEPT, PLACE, REFUSED, array,
 from tests.support.feed_simulator import zipped
 from tests.support.records import comparable, line
 
+pytestmark = pytest.mark.usefixtures("lines_read_by")
+
 WHAT: Final = "lines, each in a ZIP and in a JSON array"
 
 

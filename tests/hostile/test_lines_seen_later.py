@@ -21,6 +21,8 @@ from tests.hostile.lines import GOOD, KEY_TWICE, UNREADABLE, array, ndjson
 from tests.support.feed_simulator import zipped
 from tests.support.figures import figure
 
+pytestmark = pytest.mark.usefixtures("lines_read_by")
+
 LATER: Final = {**KEY_TWICE, **UNREADABLE}
 NEW: Final = [{"op": "add", "path": "/new", "value": 1}]
 

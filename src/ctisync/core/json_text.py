@@ -11,6 +11,7 @@ from typing import ClassVar, Final
 from ctisync.core.limits import Limits
 
 _ESCAPED: Final = re.compile(rb"\\.", re.DOTALL)
+_ESCAPED_MARK: Final = re.compile(rb'\\["\\]')
 _ALL_BUT_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"{}[]")
 _ALL_BUT_OPENING: Final = bytes(byte for byte in range(256) if byte not in b"{[")
 _ALL_BUT_MARKS: Final = bytes(byte for byte in range(256) if byte not in b'{}[]"')
@@ -104,7 +105,7 @@ def _is_shallow(text: bytes, most_depth: int) -> bool:
     The innermost pairs are removed, at most two levels at a time, until nothing is left.
     """
     if b"\\" in text:
-        text = text.replace(rb"\\", b"").replace(rb"\"", b"")
+        text = _ESCAPED_MARK.sub(b"", text)
     marks = text.translate(None, _ALL_BUT_MARKS).replace(b'""', b"")
     brackets = b"".join(marks.split(b'"')[::2])
     effort = 16 * len(brackets)

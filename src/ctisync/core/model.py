@@ -39,7 +39,7 @@ class Consumer(msgspec.Struct, frozen=True):
 
     def wants(self, resource: str) -> bool:
         """Whether a record of this name belongs to the content (shell-style patterns)."""
-        return any(fnmatchcase(resource, pattern) for pattern in self.resources)
+        return "*" in self.resources or any(fnmatchcase(resource, pattern) for pattern in self.resources)
 
     def __str__(self) -> str:
         return f"{self.context}/{self.name}"

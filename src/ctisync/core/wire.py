@@ -117,7 +117,7 @@ def change(item: Json) -> Change:
     resource = item.get("resource")
     if not isinstance(resource, str):
         raise FeedRefused(f"{where} has no resource")
-    if wrong := _wrong_name(resource):
+    if wrong := wrong_name(resource):
         raise FeedRefused(f"{where}: its resource {wrong}")
     version = item.get("version")
     if version is not None and not _is_int(version):
@@ -151,7 +151,7 @@ def record(line: bytes) -> Record:
         raise NotARecord(_in_plain_words(error)) from None
     if not 0 <= head.offset <= MAX_OFFSET:
         raise NotARecord(f"its offset {head.offset} is out of range")
-    if wrong := _wrong_name(head.name):
+    if wrong := wrong_name(head.name):
         raise NotARecord(f"its name {wrong}")
     if memoryview(head.payload)[0] != _OPENING_BRACE:
         raise NotARecord("its payload is not an object")
@@ -204,8 +204,10 @@ def _refuse_field(field: str, expected: str, value: Json) -> NoReturn:
     raise FeedRefused(f"the feed's {field} is {_kind(value)}, not {expected}")
 
 
-def _wrong_name(name: str) -> str | None:
+def wrong_name(name: str) -> str | None:
     """Why a name cannot be a record's id in both stores; None if it can."""
+    if name.isascii() and name.isprintable() and 0 < len(name) <= MAX_NAME_BYTES:
+        return None  # as nearly all are
     if not name:
         return "is empty"
     if (size := len(name.encode("utf-8", "replace"))) > MAX_NAME_BYTES:

@@ -14,7 +14,7 @@ from ctisync.core.limits import USUAL_LIMITS, Limits
 from ctisync.core.model import Record
 from ctisync.errors import LOAD_ANEW, SnapshotRefused
 from ctisync.feed.http.pass_limits import PIECE
-from ctisync.feed.snapshot import json_stream
+from ctisync.feed.snapshot import json_stream, quick_lines
 from ctisync.feed.snapshot.compressed import is_packed, unpacked
 from ctisync.feed.snapshot.zip_head import check_head, pieces_by_head, read_head
 from ctisync.feed.snapshot.zip_stream import Member
@@ -147,27 +147,38 @@ def _preceded(head: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 def _line_batches(pieces: Iterator[bytes], highest_offset: int, limits: Limits) -> Iterator[list[Record]]:
     number = 0
+    read = quick_lines.reader(limits)
     for lines in _lines(pieces, limits.line_bytes):
         batch = []
         for line in lines:
             number += 1
-            if text := line.strip(_BLANK):
+            record = read(line)
+            if record is not None and record.offset <= highest_offset:
+                batch.append(record)
+            elif text := line.strip(_BLANK):
                 batch.append(_accepted(wire.record, text, highest_offset, limits, "line", number))
         yield batch
 
 
 def _lines(pieces: Iterator[bytes], most: int) -> Iterator[list[bytes]]:
-    """The lines that each piece completes. Only a newline ends a line: U+2028 and U+0085 are text."""
+    """The lines that each piece completes. Only a newline ends a line: U+2028 and U+0085 are text.
+
+    `find` is several times as fast as `split`.
+    """
     begun: list[bytes] = []
     size = 0
     for piece in pieces:
-        *lines, rest = piece.split(b"\n")
+        lines = []
+        start = 0
+        while (end := piece.find(b"\n", start)) >= 0:
+            lines.append(piece[start:end])
+            start = end + 1
         if lines:
             lines[0] = b"".join((*begun, lines[0]))
             begun, size = [], 0
             yield lines
-        begun.append(rest)
-        size += len(rest)
+        begun.append(piece[start:])
+        size += len(piece) - start
         if size > most:
             raise _beyond("line_bytes", f"the snapshot has a line of more than {most} bytes")
     yield [b"".join(begun)]

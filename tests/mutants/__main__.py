@@ -7,7 +7,7 @@
 
 What was killed is remembered in `.mutants` and not tried again while its function stays as it is;
 `--afresh` tries all again. A survivor that `survivors.md` does not list is a hole in the tests: the exit
-code is then 1.
+code is then 1. A name that no module has is an error: 2.
 """
 
 import argparse
@@ -28,6 +28,7 @@ from tests.mutants.plan import MACHINE_SEQUENCES, ROOT, Module, modules
 from tests.mutants.planting import Mutant, mutants_of
 from tests.mutants.survivors import PAGE, known
 from tests.mutants.trial import Planted, Trial, Verdict, ended, prepare
+from tests.planted.near import or_near
 from tests.support.opensearch_node import OpenSearchNode, start_node
 
 REMEMBERED: Final = ROOT / ".mutants" / "verdicts.json"
@@ -103,6 +104,10 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--afresh", action="store_true")
     asked = parser.parse_args(arguments)
+    for word in asked.modules:
+        if not modules([word]):
+            names = [name for module in modules() for name in (module.name, module.known_by)]
+            parser.error(f"no module has a name that begins with {word!r}; {or_near(word, names)}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server and the tests end, too
     os.environ["MODEL_SEQUENCES"] = str(MACHINE_SEQUENCES)
     prepare()

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.mutants import __main__ as program
 from tests.mutants import plan
 from tests.mutants.plan import ROOT
 from tests.mutants.planting import mutants_of
@@ -142,6 +143,24 @@ def test_modules_that_moved_are_in_the_plan_and_new_ones_are_missed(tree: Path) 
     ]
     missed = {"ctisync.core.new", "ctisync.core.rules.new", "ctisync.one_pass.new"}
     assert plan.unplanned(tree.parents[1]) == missed
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["core/fodl"], "no module has a name that begins with 'core/fodl'; near: core/fold"),
+        (["core/fold", "HeldLaese"], "begins with 'HeldLaese'; near: HeldLease"),
+        (["xyz"], "no module has a name that begins with 'xyz'; there are: core/pass_report, PassReport, "),
+    ],
+)
+def test_a_name_that_no_module_has_is_an_error_instead_of_a_run_without_mutants(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program, "prepare", lambda: pytest.fail("a run began"))
+    with pytest.raises(SystemExit) as ended:
+        program.main(words)
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

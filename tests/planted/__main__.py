@@ -3,9 +3,10 @@
     python -m tests.planted               all of them
     python -m tests.planted gap crc       those whose name holds one of these words
 
-A survivor is a hole in the tests: the exit code is then 1.
+A survivor is a hole in the tests: the exit code is then 1. A word that no name holds is an error: 2.
 """
 
+import argparse
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.planted import patching
+from tests.planted.near import or_near
 from tests.planted.patching import Patch
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,10 +34,16 @@ class Verdict(NamedTuple):
     seconds: float
 
 
-def main(words: list[str]) -> int:
-    patches = [
-        patch for patch in patching.all_patches() if not words or any(word in patch.name for word in words)
-    ]
+def main(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m tests.planted")
+    parser.add_argument("words", nargs="*")
+    words = parser.parse_args(arguments).words
+    patches = patching.all_patches()
+    names = [patch.name for patch in patches]
+    for word in words:
+        if not any(word in name for name in names):
+            parser.error(f"no planted bug has {word!r} in its name; {or_near(word, names)}")
+    patches = [patch for patch in patches if not words or any(word in patch.name for word in words)]
     verdicts = []
     for patch in patches:
         verdict = judge(patch)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.planted import __main__ as program
 from tests.planted import patching
 from tests.planted.patching import DoesNotFit, Hunk, Patch
 from tests.planted.places import Source, places, sources
@@ -46,6 +47,25 @@ def test_the_one_that_contributors_are_shown_is_one_of_them() -> None:
         (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8").partition("```diff\n")[2].partition("```")[0]
     )
     assert shown in [path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.patch")]
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["gpa"], "no planted bug has 'gpa' in its name; near: gap_not_confirmed"),
+        (["crc", "fsinc"], "no planted bug has 'fsinc' in its name; near: fsync_skipped"),
+        (["gap_not_confrmed"], "no planted bug has 'gap_not_confrmed' in its name; near: gap_not_confirmed"),
+        (["xyz"], "no planted bug has 'xyz' in its name; there are: advance_before_content, advance_owes"),
+    ],
+)
+def test_a_name_that_no_planted_bug_has_is_an_error_instead_of_a_run_without_bugs(
+    words: list[str], said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(program, "judge", lambda patch: pytest.fail(f"{patch.name} was planted"))
+    with pytest.raises(SystemExit) as ended:
+        program.main(words)
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
 
 
 CODE = """\

@@ -14,6 +14,7 @@ from typing import Final
 import rich.console
 from rich.text import Text
 
+from ctisync.commands.call import Call
 from ctisync.commands.history import look as history
 from ctisync.commands.history.table import as_table as history_table
 from ctisync.commands.passes import Run
@@ -108,13 +109,17 @@ Table = Callable[[Settings, _Clock], str]
 """What a command prints that shows something of what is stored."""
 
 
+def _call(settings: Settings, clock: _Clock) -> Call:
+    console = Console(io.StringIO(), clock)
+    return Call(settings=settings, consumers=settings.followed, clock=clock, console=console)
+
+
 def _status(settings: Settings, clock: _Clock) -> str:
-    found = look(settings, settings.followed, clock, Console(io.StringIO(), clock), remote=False)
-    return as_table(found, _Terminal(), clock.now())
+    return as_table(look(_call(settings, clock), remote=False), _Terminal(), clock.now())
 
 
 def _history(settings: Settings, clock: _Clock) -> str:
-    return history_table(history.look(settings, settings.followed, clock, most=20), _Terminal())
+    return history_table(history.look(_call(settings, clock), most=20), _Terminal())
 
 
 _TABLES: Final[Mapping[str, Table]] = {"status": _status, "history": _history}

@@ -11,6 +11,7 @@ import typer
 
 from ctisync.cli.carried import carry
 from ctisync.clock import SystemClock
+from ctisync.commands.call import Call
 from ctisync.console import Console, Format
 from ctisync.core.model import Consumer
 from ctisync.errors import CtisyncError, UsageError
@@ -79,74 +80,52 @@ LogFormatOption = Annotated[
 ]
 
 
-class Call(msgspec.Struct, frozen=True):
-    """Settings, consumers and console of a call."""
-
-    settings: Settings
-    consumers: tuple[Consumer, ...]
-    console: Console
-    named: bool
-    """Whether the consumers were named on the command line."""
-
-    def only_consumer(self, why: str) -> Consumer:
-        if len(self.consumers) > 1:
-            names = ", ".join(str(each) for each in self.consumers)
-            told = "given" if self.named else "configured"
-            hint = "pass only one --consumer NAME" if self.named else "add --consumer NAME"
-            raise UsageError(f"{why} only one consumer, but several are {told}: {names}", hint=hint)
-        return self.consumers[0]
-
-
-class Given:
+class Given(msgspec.Struct, frozen=True):
     """A command's call: its context, and the options that `common` adds to each command."""
 
-    def __init__(
-        self,
-        context: typer.Context,
-        *,
-        verbose: bool,
-        quiet: bool,
-        log_format: Format,
-        config: Path | None = None,
-        consumer: Sequence[str] | None = None,
-    ) -> None:
-        self.context = context
-        self.quiet = quiet
-        self._verbose = verbose
-        self._log_format = log_format
-        self._config = config
-        self._consumer = consumer
+    context: typer.Context
+    verbose: bool
+    quiet: bool
+    log_format: Format
+    config: Path | None = None
+    consumer: Sequence[str] | None = None
 
     def console(self) -> Console:
         """Raises UsageError for -v with -q."""
         console: Console = self.context.obj
-        if self._verbose and self.quiet:
+        if self.verbose and self.quiet:
             raise UsageError("-v and -q cannot be combined", hint=f"{self.context.command_path} -v")
         given: Any = self.context.get_parameter_source("log_format")
         carry(self.context, console)
         console.configure(
-            least="debug" if self._verbose else "warning" if self.quiet else "info",
-            log_format=None if given.name == "DEFAULT" else self._log_format,
+            least="debug" if self.verbose else "warning" if self.quiet else "info",
+            log_format=None if given.name == "DEFAULT" else self.log_format,
         )
         return console
 
     def found(self, console: Console) -> Found:
         """The settings and their sources; from here on the console masks their secrets."""
-        found = find(self._config)
+        found = find(self.config)
         console.mask((*found.settings.secrets, *proxy_secrets(os.environ)))
         return found
 
     def consumers(self, settings: Settings) -> tuple[Consumer, ...]:
         """All configured consumers, or those that the options name, in that order, without repetition."""
-        if not self._consumer:
+        if not self.consumer:
             return settings.followed
-        return tuple(dict.fromkeys(_named(settings.followed, each) for each in self._consumer))
+        return tuple(dict.fromkeys(_named(settings.followed, each) for each in self.consumer))
 
     def call(self) -> Call:
         """The call with its settings and consumers."""
         console = self.console()
         settings = self.found(console).settings
-        return Call(settings, self.consumers(settings), console, named=bool(self._consumer))
+        return Call(
+            settings=settings,
+            consumers=self.consumers(settings),
+            clock=CLOCK,
+            console=console,
+            named=bool(self.consumer),
+        )
 
 
 def _parameter(name: str, annotation: Any, default: Any = None) -> Parameter:

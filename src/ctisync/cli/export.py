@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ctisync.cli.app import app
-from ctisync.cli.call import CLOCK, Given, common
+from ctisync.cli.call import Given, common
 from ctisync.errors import DONE
 
 
@@ -22,6 +22,5 @@ def export(
     """Write the content as NDJSON, sorted by name."""
     from ctisync.commands.export import export as command
 
-    call = given.call()
-    command(call.settings, call.only_consumer("export writes"), output, CLOCK, call.console)
+    command(given.call(), output)
     return DONE

@@ -34,9 +34,8 @@ def history(
 
     if html is not None and as_json:
         raise UsageError("--html and --json cannot be combined", hint="ctisync history --json")
-    call = given.call()
     most = last or (20 if html is None and not as_json else MOST_PASSES)
-    found = command.look(call.settings, call.consumers, CLOCK, most)
+    found = command.look(given.call(), most)
     if html is not None:
         from ctisync.commands.history.page import as_page, write_page
 

@@ -41,10 +41,10 @@ def init_snapshot(
     """Load a snapshot, replace the content, and stop."""
     call = given.call()
     if source is not None:
-        return load_or_foretell(given.context, call, source, offset, metrics, dry_run=dry_run)
+        return load_or_foretell(call, source, offset, metrics, dry_run=dry_run)
     if offset is not None:
         raise UsageError("--offset needs --from", hint="ctisync init-snapshot --from FILE --offset N")
     from ctisync.wiring import policy
 
     allowed = policy(call.settings, "init-snapshot", tolerate_cooldown=tolerate_cooldown, now=now)
-    return sync_or_foretell(given.context, call, allowed, metrics, dry_run=dry_run)
+    return sync_or_foretell(call, allowed, metrics, dry_run=dry_run)

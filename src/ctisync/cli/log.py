@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from ctisync.cli.app import app
-from ctisync.cli.call import CLOCK, Given, JsonLinesOption, common
+from ctisync.cli.call import Given, JsonLinesOption, common
 from ctisync.errors import DONE
 from ctisync.harmless import harmless
 from ctisync.process import print_json, print_result
@@ -26,7 +26,7 @@ def log(
 
     call = given.call()
     told = False
-    for one, entry in command.touched(call.settings, call.consumers, CLOCK, name, last):
+    for one, entry in command.touched(call, name, last):
         told = True
         if as_json:
             print_json(command.entry_as_json(one, entry))

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from ctisync.cli.app import app
-from ctisync.cli.call import CLOCK, Given, JsonOption, common
+from ctisync.cli.call import Given, JsonOption, common
 from ctisync.errors import DONE
 from ctisync.process import print_json, print_result
 
@@ -22,9 +22,7 @@ def show(
     """Show records: title, severity, what is affected, references."""
     from ctisync.commands import show as command
 
-    call = given.call()
-    into = call.only_consumer("show reads")
-    lines, missing = command.find(call.settings, into, names, CLOCK, call.console)
+    lines, missing = command.find(given.call(), names)
     for number, line in enumerate(lines):
         if as_json:
             print_json(command.as_json(line))

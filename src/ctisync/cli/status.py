@@ -49,9 +49,7 @@ def status(
         if limits != checking.USUAL_THRESHOLDS and not check:
             raise UsageError("--warn-... and --crit-... need --check", hint="ctisync status --check")
         call = given.call()
-        found = command.look(
-            call.settings, call.consumers, CLOCK, call.console, remote=remote, certificates=check
-        )
+        found = command.look(call, remote=remote, certificates=check)
     except CtisyncError as error:
         if not check:
             raise

@@ -26,4 +26,4 @@ def sync(
 
     call = given.call()
     allowed = policy(call.settings, "sync", tolerate_cooldown=tolerate_cooldown, now=now, keep=keep)
-    return sync_or_foretell(given.context, call, allowed, metrics, dry_run=dry_run)
+    return sync_or_foretell(call, allowed, metrics, dry_run=dry_run)

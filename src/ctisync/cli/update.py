@@ -19,4 +19,4 @@ def update(
 
     call = given.call()
     allowed = policy(call.settings, "update", tolerate_cooldown=tolerate_cooldown, now=now)
-    return sync_or_foretell(given.context, call, allowed, metrics, dry_run=dry_run)
+    return sync_or_foretell(call, allowed, metrics, dry_run=dry_run)

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from ctisync.cli.app import app
-from ctisync.cli.call import CLOCK, Given, JsonOption, common, print_document
+from ctisync.cli.call import Given, JsonOption, common, print_document
 from ctisync.errors import DONE
 from ctisync.process import print_result
 
@@ -28,10 +28,9 @@ def verify(
 
     call = given.call()
     if against is None:
-        found = command.verify(call.settings, call.consumers, CLOCK, call.console, deep=deep)
+        found = command.verify(call, deep=deep)
     else:
-        one = call.only_consumer("--against compares")
-        found = command.verify_against(call.settings, one, against, CLOCK, call.console, deep=deep)
+        found = command.verify_against(call, against, deep=deep)
     if as_json:
         print_document(command.as_document(found))
     else:

@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 
 from ctisync.commands.init_snapshot import file_here, named_refusals, offset_of
+from ctisync.commands.passes import Run
 from ctisync.commands.printing import bytes_as_text
-from ctisync.console import Console
 from ctisync.core.foresight import Foreseen, foresee
 from ctisync.core.model import Consumer, ConsumerInfo, Snapshot
 from ctisync.core.state import ConsumerState
@@ -14,80 +14,63 @@ from ctisync.core.words import counted
 from ctisync.errors import CtisyncError, UsageError, worst
 from ctisync.harmless import harmless
 from ctisync.locks import watched
-from ctisync.ports import Clock
-from ctisync.settings import Settings
 from ctisync.sync.run_pass import bad_end
 from ctisync.wiring import lock_path, opened_feed, opened_store
 
 _SizeOf = Callable[[Snapshot], int | None]
 
 
-def dry_run(
-    settings: Settings,
-    consumers: Sequence[Consumer],
-    wanted: Policy,
-    clock: Clock,
-    console: Console,
-    tell: Callable[[str], None],
-) -> int:
-    """Describe the next pass of each consumer. An error of one consumer does not stop the next."""
+def dry_run(run: Run, consumers: Sequence[Consumer], tell: Callable[[str], None]) -> int:
+    """Describe the next pass of each consumer to `tell`; returns the worst exit code. An error of one
+    consumer is printed, and does not stop the next."""
     codes = []
     for each in consumers:
         try:
-            with opened_feed(settings, each, clock, console) as feed:
-                state = _stored(settings, each, clock)
-                steps = foresee(state, each, wanted, clock.now(), feed.consumer_info)
-                said = _lines(settings, each, wanted, state, steps, feed.snapshot_bytes)
+            with opened_feed(run.settings, each, run.clock, run.console) as feed:
+                state = _stored(run, each)
+                steps = foresee(state, each, run.policy, run.clock.now(), feed.consumer_info)
+                said = _lines(run, each, state, steps, feed.snapshot_bytes)
                 tell("\n".join(map(harmless, said)))
         except CtisyncError as error:
             error.message = error.about(each)
-            console.error(error)
+            run.console.error(error)
             codes.append(error.exit_code)
     return worst(codes)
 
 
-def dry_load(
-    settings: Settings, consumer: Consumer, source: str, offset: int | None, clock: Clock, console: Console
-) -> str:
+def dry_load(run: Run, consumer: Consumer, source: str, offset: int | None) -> str:
     """The same for a local snapshot. Raises UsageError for a snapshot that needs a download."""
-    here = file_here(source, settings, clock)
+    here = file_here(source, run.settings, run.clock)
     if here is None:
         raise UsageError(
             "--dry-run downloads nothing: pass a file, not an address",
             hint="ctisync init-snapshot --from FILE --dry-run",
         )
     with closing(here) as file, named_refusals(source, "--from"):
-        snapshot = Snapshot(source, offset_of(file, source, console) if offset is None else offset)
-        state, wanted = _stored(settings, consumer, clock), Policy(mode="init-snapshot")
+        snapshot = Snapshot(source, offset_of(file, source, run.console) if offset is None else offset)
+        state = _stored(run, consumer)
         offered = ConsumerInfo(last_offset=None, snapshot=snapshot)
-        steps = foresee(state, consumer, wanted, clock.now(), lambda: offered, offered)
-        said = _lines(settings, consumer, wanted, state, steps, lambda _: file.size)
+        steps = foresee(state, consumer, run.policy, run.clock.now(), lambda: offered, offered)
+        said = _lines(run, consumer, state, steps, lambda _: file.size)
         return "\n".join(map(harmless, said))
 
 
-def _stored(settings: Settings, consumer: Consumer, clock: Clock) -> ConsumerState:
-    with opened_store(settings, clock, untouched=True) as store:
+def _stored(run: Run, consumer: Consumer) -> ConsumerState:
+    with opened_store(run.settings, run.clock, untouched=True) as store:
         return store.look(consumer)
 
 
 def _lines(
-    settings: Settings,
-    consumer: Consumer,
-    wanted: Policy,
-    state: ConsumerState,
-    steps: Iterator[Foreseen],
-    size_of: _SizeOf,
+    run: Run, consumer: Consumer, state: ConsumerState, steps: Iterator[Foreseen], size_of: _SizeOf
 ) -> Iterator[str]:
     yield f"{consumer}: the content is at offset {state.offset:,}; a pass would now"
-    if (who := watched(lock_path(settings, consumer)).who) is not None:
+    if (who := watched(lock_path(run.settings, consumer)).who) is not None:
         yield f"  end at once with exit code 4 while this pass is running: {who}; after that,"
     for each in steps:
-        yield from _step(settings, consumer, wanted, each, size_of)
+        yield from _step(run, consumer, each, size_of)
 
 
-def _step(
-    settings: Settings, consumer: Consumer, wanted: Policy, foreseen: Foreseen, size_of: _SizeOf
-) -> Iterator[str]:
+def _step(run: Run, consumer: Consumer, foreseen: Foreseen, size_of: _SizeOf) -> Iterator[str]:
     match foreseen.step:
         case AskFeed():
             last = foreseen.state.last_offset
@@ -102,19 +85,19 @@ def _step(
                 else "  cancel the requested initialisation"
             )
         case SendCommand(offset):
-            if settings.command_manager_urls:
+            if run.settings.command_manager_urls:
                 yield f"  send the update command for offset {offset:,}"
         case Initialise(snapshot, why):
             size = size_of(snapshot)
             bytes_ = "of unknown size" if size is None else f"of {bytes_as_text(size)}"
             yield f"  load the snapshot of offset {snapshot.offset:,}, {bytes_}: {why}"
-            if wanted.mode == "sync" and (refused := foreseen.refused_before) is not None:
+            if run.policy.mode == "sync" and (refused := foreseen.refused_before) is not None:
                 yield f"    refused before; retried only if it has changed: {refused.reason}"
         case ApplyRange(of):
             offsets = counted(of.to - of.after, "offset")
             yield f"  apply the changes of {offsets}, {of.after + 1:,} to {of.to:,}"
         case End():
-            yield from _ending(foreseen.step, consumer, wanted, foreseen.state)
+            yield from _ending(foreseen.step, consumer, run.policy, foreseen.state)
 
 
 def _ending(end: End, consumer: Consumer, wanted: Policy, state: ConsumerState) -> Iterator[str]:

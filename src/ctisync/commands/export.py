@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from ctisync.commands.call import Call
 from ctisync.commands.hidden import tell_hidden
 from ctisync.core.model import Consumer
 from ctisync.errors import UsageError
-from ctisync.ports import Clock, Log, Store
-from ctisync.settings import Settings
+from ctisync.ports import Log, Store
 from ctisync.whole_file import STDOUT, replacing
 from ctisync.wiring import opened_store
 
@@ -18,9 +18,11 @@ _PIECE: Final = 256 << 10
 """Bytes per write."""
 
 
-def export(settings: Settings, consumer: Consumer, output: Path | None, clock: Clock, log: Log) -> None:
-    """Write every line of the live content, sorted by name. Raises EmptyStore if there is no content."""
-    with opened_store(settings, clock) as store:
+def export(call: Call, output: Path | None) -> None:
+    """Write every line of the live content of the only consumer, sorted by name, to a file or to standard
+    output. Raises EmptyStore if there is no content, UsageError if the output cannot be written."""
+    consumer, log = call.only_consumer("export writes"), call.console
+    with opened_store(call.settings, call.clock) as store:
         if output is None or output == STDOUT:
             _write(store, consumer, sys.stdout.buffer, "standard output", log)
             return

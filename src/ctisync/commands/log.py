@@ -5,6 +5,7 @@ from itertools import islice
 
 import msgspec
 
+from ctisync.commands.call import Call
 from ctisync.commands.show import nearest, spellings
 from ctisync.console import rfc3339
 from ctisync.core.history import LogEntry, entries
@@ -12,21 +13,18 @@ from ctisync.core.model import Consumer
 from ctisync.core.pass_report import PassReport
 from ctisync.errors import UsageError
 from ctisync.harmless import json_of
-from ctisync.ports import Clock, Store
-from ctisync.settings import Settings
+from ctisync.ports import Store
 from ctisync.settings.checks import MOST_PASSES
 from ctisync.wiring import opened_store
 
 
-def touched(
-    settings: Settings, consumers: Sequence[Consumer], clock: Clock, resource: str | None, most: int
-) -> Iterator[tuple[Consumer, LogEntry]]:
+def touched(call: Call, resource: str | None, most: int) -> Iterator[tuple[Consumer, LogEntry]]:
     """At most `most` entries of the log of each consumer, newest first. Raises UsageError for a
     `resource` that is neither in a content nor in a history."""
-    with opened_store(settings, clock) as store:
-        known: dict[Consumer, str | None] = dict.fromkeys(consumers)
+    with opened_store(call.settings, call.clock) as store:
+        known: dict[Consumer, str | None] = dict.fromkeys(call.consumers)
         if resource is not None:
-            known = _known_as(store, consumers, resource)
+            known = _known_as(store, call.consumers, resource)
         for each, name in known.items():
             passes = store.passes(each, MOST_PASSES, touched=True)
             for entry in islice(entries(passes, name), most):

@@ -7,14 +7,13 @@ from typing import Final
 
 import msgspec
 
+from ctisync.commands.call import Call
 from ctisync.commands.hidden import tell_hidden
 from ctisync.core.advisory import Advisory, advisory
-from ctisync.core.model import Consumer
 from ctisync.core.words import noun_for
 from ctisync.errors import UsageError
 from ctisync.harmless import harmless, quoted
-from ctisync.ports import Clock, Inspection, Log
-from ctisync.settings import Settings
+from ctisync.ports import Inspection
 from ctisync.stores.invariants import no_content
 from ctisync.wiring import opened_store
 
@@ -26,18 +25,18 @@ _NEAR: Final = 3
 _LOOKED_AT: Final = 10
 
 
-def find(
-    settings: Settings, consumer: Consumer, names: Sequence[str], clock: Clock, log: Log
-) -> tuple[list[bytes], UsageError | None]:
-    """The lines of the records, and an error that names the missing ones, with the nearest names.
+def find(call: Call, names: Sequence[str]) -> tuple[list[bytes], UsageError | None]:
+    """The lines of these records of the only consumer, and an error that names the missing ones, with the
+    nearest names.
 
     Raises EmptyStore if there is no content.
     """
+    consumer = call.only_consumer("show reads")
     meant = {name: spellings(name) for name in names}
-    with opened_store(settings, clock) as store, store.inspect(consumer) as seen:
+    with opened_store(call.settings, call.clock) as store, store.inspect(consumer) as seen:
         if seen.count() is None:
             raise no_content(store.name, consumer, seen.state)
-        tell_hidden(store, consumer, log)
+        tell_hidden(store, consumer, call.console)
         held = seen.lookup({each for spelled in meant.values() for each in spelled})
         found = {name: next((each for each in meant[name] if each in held), None) for name in meant}
         lines = [held[each].line for each in found.values() if each is not None]

@@ -1,22 +1,21 @@
 """`verify`: checks the stored content and state; prints lines or a JSON document."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import groupby
 from typing import Any
 
 import msgspec
 
+from ctisync.commands.call import Call
 from ctisync.commands.init_snapshot import fetched, file_here, named_refusals
-from ctisync.console import Console
 from ctisync.core.findings import Kind
 from ctisync.core.model import Consumer
 from ctisync.core.words import counted
 from ctisync.errors import AuditFailed, CtisyncError, EmptyStore
 from ctisync.harmless import harmless
 from ctisync.locks import Watched, watched
-from ctisync.ports import Clock, SnapshotFile, Store
-from ctisync.settings import Settings
+from ctisync.ports import SnapshotFile, Store
 from ctisync.settings.checks import SqlitePlace
 from ctisync.verify.comparison import Reference
 from ctisync.verify.run import verify as verified
@@ -32,40 +31,35 @@ class Verified(msgspec.Struct, frozen=True):
     failed: CtisyncError | None = None
 
 
-def verify(
-    settings: Settings, consumers: Sequence[Consumer], clock: Clock, console: Console, *, deep: bool
-) -> Verified:
-    """Verify these consumers, one after the other; an error of one does not hide the others. Writes
-    nothing."""
+def verify(call: Call, *, deep: bool) -> Verified:
+    """Verify the consumers, one after the other; an error of one of several does not hide the others. Writes
+    nothing. `deep`: decode every record."""
     verifications: list[Verification] = []
     failed: CtisyncError | None = None
-    with opened_store(settings, clock) as store:
-        for each in consumers:
+    with opened_store(call.settings, call.clock) as store:
+        for each in call.consumers:
             try:
-                verifications.append(
-                    _verification_of(settings, each, store, console, deep=deep, against=None)
-                )
+                verifications.append(_verification_of(call, each, store, deep=deep))
             except CtisyncError as error:
-                if len(consumers) == 1:
+                if len(call.consumers) == 1:
                     raise
                 failed = failed or error
         return Verified(store.name, tuple(verifications), failed)
 
 
-def verify_against(
-    settings: Settings, consumer: Consumer, source: str, clock: Clock, console: Console, *, deep: bool
-) -> Verified:
-    """The same for one consumer, compared with the snapshot `source`, a file or an address.
+def verify_against(call: Call, source: str, *, deep: bool) -> Verified:
+    """The same for the only consumer, compared with the snapshot `source`, a file or an address.
 
     Raises EmptyStore before it downloads anything, and UsageError and SnapshotRefused like a load.
     """
+    consumer = call.only_consumer("--against compares")
     with (
-        opened_store(settings, clock) as store,
+        opened_store(call.settings, call.clock) as store,
         named_refusals(source, "--against"),
     ):
         _refuse_empty(store, consumer)
-        with _opened_snapshot(settings, consumer, source, clock, console) as snapshot:
-            found = _verification_of(settings, consumer, store, console, deep=deep, against=snapshot)
+        with _opened_snapshot(call, consumer, source) as snapshot:
+            found = _verification_of(call, consumer, store, deep=deep, against=snapshot)
         return Verified(store.name, (found,))
 
 
@@ -168,41 +162,39 @@ def _empty(store: str, consumer: Consumer) -> EmptyStore:
 
 
 @contextmanager
-def _opened_snapshot(
-    settings: Settings, consumer: Consumer, source: str, clock: Clock, console: Console
-) -> Iterator[tuple[SnapshotFile, Reference]]:
+def _opened_snapshot(call: Call, consumer: Consumer, source: str) -> Iterator[tuple[SnapshotFile, Reference]]:
     """The snapshot and its offset. A download is removed at the end."""
     from ctisync.feed.snapshot.file import given_offset
 
+    settings, clock = call.settings, call.clock
     file = file_here(source, settings, clock)
     with ExitStack() as opened:
         if file is None:
             spooled = beside_passes(consumer)
             opened.enter_context(consumer_lock(settings, spooled, clock, "ctisync verify --against"))
-            feed = opened.enter_context(opened_feed(settings, spooled, clock, console))
+            feed = opened.enter_context(opened_feed(settings, spooled, clock, call.console))
             file = fetched(feed, source)
             opened.callback(file.discard)
         offset, told_by = given_offset(file, source)
-        console.event("info", "offset-found", offset=offset, told_by=told_by)
+        call.console.event("info", "offset-found", offset=offset, told_by=told_by)
         yield file, Reference(offset, exact=told_by != "highest line")
 
 
 def _verification_of(
-    settings: Settings,
+    call: Call,
     consumer: Consumer,
     store: Store,
-    console: Console,
     *,
     deep: bool,
-    against: tuple[SnapshotFile, Reference] | None,
+    against: tuple[SnapshotFile, Reference] | None = None,
 ) -> Verification:
-    path = lock_path(settings, consumer)
+    path = lock_path(call.settings, consumer)
     # OpenSearch stores the holder of its lease itself.
-    lock = watched(path) if isinstance(settings.place, SqlitePlace) else Watched()
+    lock = watched(path) if isinstance(call.settings.place, SqlitePlace) else Watched()
     return verified(
         consumer,
         store=store,
-        log=console,
+        log=call.console,
         deep=deep,
         against=against,
         at_work=lock.who,

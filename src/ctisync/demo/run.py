@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
+from ctisync.commands.call import Call
 from ctisync.commands.passes import Run
 from ctisync.commands.status.look import look
 from ctisync.commands.status.table import as_table
@@ -53,7 +54,8 @@ def play(keep: Path | None, clock: Clock, console: Console) -> int:
         say(f"The feed moves on to offset {feed.last_offset:,}. ctisync sync: this pass applies the changes.")
         code = code or sync(run, settings.followed)
         say("ctisync status")
-        found = look(settings, settings.followed, clock, console, remote=False)
+        call = Call(settings=settings, consumers=settings.followed, clock=clock, console=console)
+        found = look(call, remote=False)
         print_drawn(as_table(found, sys.stdout, clock.now()))
         if keep is None:
             say("The database was a temporary one. To keep it: ctisync demo --keep DIR")

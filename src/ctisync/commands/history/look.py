@@ -1,14 +1,12 @@
 """`history`: the reports of past passes."""
 
-from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
+from ctisync.commands.call import Call
 from ctisync.core.model import Consumer
 from ctisync.core.pass_report import PassReport
-from ctisync.ports import Clock
-from ctisync.settings import Settings
 from ctisync.wiring import opened_store
 
 HISTORY_SCHEMA: Final = 1
@@ -29,10 +27,10 @@ class History(NamedTuple):
     consumers: list[Passes]
 
 
-def look(settings: Settings, consumers: Sequence[Consumer], clock: Clock, most: int) -> History:
+def look(call: Call, most: int) -> History:
     """Read at most `most` passes of each consumer."""
-    with opened_store(settings, clock) as store:
-        return History(store.name, [Passes(each, list(store.passes(each, most))) for each in consumers])
+    with opened_store(call.settings, call.clock) as store:
+        return History(store.name, [Passes(each, list(store.passes(each, most))) for each in call.consumers])
 
 
 def as_document(found: History) -> Any:

@@ -8,7 +8,8 @@ from typing import Any, Final
 import msgspec
 
 from ctisync.commands import hidden
-from ctisync.console import Console, rfc3339
+from ctisync.commands.call import Call
+from ctisync.console import rfc3339
 from ctisync.core.health import CLOCKS_APART, Verdict
 from ctisync.core.model import Consumer
 from ctisync.core.pass_report import PassReport, Work
@@ -17,8 +18,7 @@ from ctisync.core.words import counted
 from ctisync.errors import DONE, LOAD_ANEW, CtisyncError, StoreUnavailable
 from ctisync.harmless import quoted
 from ctisync.locks import Watched, last_held, watched
-from ctisync.ports import Clock, HistoryStore, Store
-from ctisync.settings import Settings
+from ctisync.ports import HistoryStore, Store
 from ctisync.wiring import as_it_holds, lock_path, opened_feed, opened_store
 
 _SOON: Final = timedelta(minutes=1)
@@ -95,26 +95,19 @@ class Status(msgspec.Struct, frozen=True):
         return [one for one in self.found if isinstance(one, FailedStatus)]
 
 
-def look(
-    settings: Settings,
-    consumers: Sequence[Consumer],
-    clock: Clock,
-    console: Console,
-    *,
-    remote: bool,
-    certificates: bool = False,
-) -> Status:
-    """Read the state of these consumers; `remote` asks the feed too; `certificates` checks those of the store
+def look(call: Call, *, remote: bool, certificates: bool = False) -> Status:
+    """Read the state of the consumers; `remote` asks the feed too; `certificates` checks those of the store
     and of the feed, if asked. Writes nothing.
 
     An error of one of several consumers does not hide the others. Raises the error of a single consumer, and
     StoreUnavailable if two in a row have it.
     """
+    settings, consumers = call.settings, call.consumers
     found: list[ConsumerStatus | FailedStatus] = []
-    with opened_store(settings, clock) as store:
+    with opened_store(settings, call.clock) as store:
         for each in consumers:
             try:
-                found.append(_seen(store, each, settings, clock, console, remote=remote))
+                found.append(_seen(call, each, store, remote=remote))
             except CtisyncError as error:
                 if len(consumers) == 1 or _is_the_stores(error, found):
                     raise
@@ -132,15 +125,14 @@ def look(
         return Status(store.name, tuple(found), unnamed, tuple(refusals), tuple(ends))
 
 
-def _seen(
-    store: Store, consumer: Consumer, settings: Settings, clock: Clock, console: Console, *, remote: bool
-) -> ConsumerStatus:
+def _seen(call: Call, consumer: Consumer, store: Store, *, remote: bool) -> ConsumerStatus:
+    settings, clock = call.settings, call.clock
     path = lock_path(settings, consumer)
     held = last_held(path)
     # Before the state: a pass that ends in between then counts as running, not as dead.
     work = _at_work(watched(path), store.work(consumer), held)
     standing = store.standing(consumer)
-    hidden.tell(standing.hidden, consumer, console)
+    hidden.tell(standing.hidden, consumer, call.console)
     last = _last_pass(store, consumer)
     one = ConsumerStatus(
         consumer,
@@ -154,7 +146,7 @@ def _seen(
     )
     if not remote:
         return one
-    with opened_feed(settings, consumer, clock, console) as feed:
+    with opened_feed(settings, consumer, clock, call.console) as feed:
         info = feed.consumer_info()
     return msgspec.structs.replace(one, state=looked(one.state, info, clock.now()))
 

@@ -56,7 +56,7 @@ def test_the_demo_does_not_touch_a_database_that_is_there(ctisync: Ctisync) -> N
     ended = ctisync.run("demo", "--keep", "kept")
 
     assert ended.returncode == 2
-    assert "is there already" in ended.stderr
+    assert "kept/ctisync.db already exists" in ended.stderr
     assert (ctisync.home / "kept" / "ctisync.db").read_bytes() == b"mine"
 
 

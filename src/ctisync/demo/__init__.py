@@ -1,1 +1,1 @@
-"""`ctisync demo`: a made-up feed on a real server, and the user's own commands against it."""
+"""`ctisync demo`: a built-in feed on an HTTP server of this host, and the usual commands against it."""

@@ -1,7 +1,8 @@
-"""A made-up feed: records in the real shape, and a change log that goes on. The same every time.
+"""The content of the built-in feed: records in the format of the real one, and a log of changes that grows.
+It is the same in every run.
 
-Each change is made twice: here, on the record itself, and in the log, as the operations that a client
-has to apply. So what the feed holds does not depend on any code that reads it.
+Each change is made twice: in the record itself, and in the log, as the operations that a client has to apply.
+The records therefore do not depend on the code that reads the feed.
 """
 
 import io
@@ -25,7 +26,11 @@ _CONSEQUENCES: Final = ("run code", "read files", "crash it", "gain rights")
 
 
 class MadeUpFeed:
-    """`records` is what the feed holds now, `changes` its log, `snapshot` a ZIP as of `snapshot_offset`."""
+    """A feed that begins with so many `records`, after offset FIRST_OFFSET.
+
+    `records`: the current ones by name; `changes`: the log, ascending by offset; `snapshot`: a ZIP with the
+    records as of `snapshot_offset`, empty before `publish_snapshot`.
+    """
 
     def __init__(self, records: int) -> None:
         self.records: dict[str, dict[str, Any]] = {}
@@ -33,23 +38,25 @@ class MadeUpFeed:
         self.last_offset = FIRST_OFFSET
         self.snapshot = b""
         self.snapshot_offset = 0
-        self._chance = random.Random(_SEED)  # noqa: S311  # the same records every time, on purpose
+        self._chance = random.Random(_SEED)  # noqa: S311  # no secret is made of it
         self._made = 0
         for _ in range(records):
             self._create()
 
     def publish_snapshot(self) -> None:
+        """Make a snapshot of the current records."""
         self.snapshot_offset = self.last_offset
         name = f"{CONTEXT}_{CONSUMER}_{self.last_offset}_1746459961.json"
         lines = [msgspec.json.encode(record) for record in self.records.values()]
-        self._chance.shuffle(lines)  # as in real ones, lines are in no order
+        self._chance.shuffle(lines)  # a real snapshot is not sorted
         target = io.BytesIO()
         with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
             archive.writestr(zipfile.ZipInfo(name), b"\n".join(lines) + b"\n", zipfile.ZIP_DEFLATED)
         self.snapshot = target.getvalue()
 
     def live_on(self, changes: int) -> None:
-        """Mostly updates, then creates and deletes, offsets that no change has, records that change again."""
+        """Add so many changes: mostly updates, also of the same records again, some creates and deletes. Some
+        offsets are left out, as in the real feed."""
         lately: list[str] = []
         for _ in range(changes):
             dice = self._chance.random()
@@ -71,7 +78,7 @@ class MadeUpFeed:
         name = f"CVE-{2000 + self._made % 26}-{10_000 + self._made}"
         payload = self._payload(name)
         change = self._log("create", name, payload=payload)
-        # Through bytes: the log's payload must not change when the record does.
+        # A copy, made through bytes: an update of the record must not alter the payload in the log.
         self.records[name] = _decoder.decode(
             msgspec.json.encode(
                 {
@@ -110,7 +117,7 @@ class MadeUpFeed:
         return change
 
     def _edit(self, container: dict[str, Any]) -> list[dict[str, Any]]:
-        """Change a container, and tell how as the operations of RFC 6902."""
+        """Change a container; returns the change as operations of a JSON Patch (RFC 6902)."""
         base, number = "/containers/cna", self._chance.randint(1000, 9999)
         match self._chance.randrange(4):
             case 0:

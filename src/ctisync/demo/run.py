@@ -1,4 +1,4 @@
-"""Two passes of `sync` against the made-up feed, told step by step: the very code of the commands."""
+"""Two passes of `sync` and a `status`, as the commands do them, against the built-in feed."""
 
 import os
 import sys
@@ -31,7 +31,11 @@ _DATABASE: Final = "ctisync.db"
 
 
 def play(keep: Path | None, clock: Clock, console: Console) -> int:
-    """Run the demo and return its exit code. `keep` is where the database stays (it is made if missing)."""
+    """Run the demo, and explain each step; returns the exit code of the passes.
+
+    `keep`: the folder for the database, which is created if it is missing; None: a temporary folder. Raises
+    UsageError if the folder cannot be used, or already has a database.
+    """
 
     def say(text: str) -> None:
         print_result(f"\n# {text}")
@@ -47,22 +51,22 @@ def play(keep: Path | None, clock: Clock, console: Console) -> int:
             state_dir=folder,
         )
         run = Run.of(settings, "sync", clock, console)
-        say(f"A made-up feed is at {url}: a snapshot of {RECORDS:,} records, and some changes since.")
-        say("ctisync sync: nothing is stored yet, so this pass loads the snapshot, then the changes.")
+        say(f"The built-in feed is at {url}. It has a snapshot of {RECORDS:,} records, and later changes.")
+        say("ctisync sync: the store is empty, so this pass loads the snapshot, then applies the changes.")
         code = sync(run, settings.followed)
         feed.live_on(CHANGES_LATER)
-        say(f"The feed moves on to offset {feed.last_offset:,}. ctisync sync: this pass applies the changes.")
+        say(f"The feed now has changes up to {feed.last_offset:,}. ctisync sync: this pass applies them.")
         code = code or sync(run, settings.followed)
         say("ctisync status")
         call = Call(settings=settings, consumers=settings.followed, clock=clock, console=console)
         found = look(call, remote=False)
         print_drawn(as_table(found, sys.stdout, clock.now()))
         if keep is None:
-            say("The database was a temporary one. To keep it: ctisync demo --keep DIR")
+            say("The demo has removed its database. To keep it: ctisync demo --keep DIR")
         else:
-            say(f"The database is {harmless(str(folder / _DATABASE))}. To look into it:")
+            say(f"The database is {harmless(str(folder / _DATABASE))}. To print its first records:")
             print_result(f"  CTISYNC_STORE__URL={quoted(settings.store.url)} ctisync export | head -n 3")
-        say("For the real feed: ctisync sync")
+        say("To follow the real feed: ctisync sync")
     return code
 
 
@@ -74,17 +78,19 @@ def _folder(keep: Path | None) -> Iterator[Path]:
         return
     folder = own_path(keep, "--keep").absolute()
     if (folder / _DATABASE).exists():
-        raise UsageError(f"{folder / _DATABASE} is there already", hint="ctisync demo --keep ANOTHER_DIR")
+        raise UsageError(f"{folder / _DATABASE} already exists", hint="ctisync demo --keep ANOTHER_DIR")
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
-        raise UsageError(f"cannot make {folder}: {error.strerror}", hint="ctisync demo --keep DIR") from error
+        raise UsageError(
+            f"cannot create the folder {folder}: {error.strerror}", hint="ctisync demo --keep DIR"
+        ) from error
     yield folder
 
 
 @contextmanager
 def _loopback_without_proxy() -> Iterator[None]:
-    """A proxy of the environment cannot reach a server on this machine's loopback."""
+    """In the block, requests to 127.0.0.1 use no proxy of the environment, which could not reach it."""
     names = ("no_proxy", "NO_PROXY")
     before = {name: os.environ.get(name) for name in names}
     exceptions = ",".join(filter(None, (*dict.fromkeys(before.values()), "127.0.0.1")))

@@ -1,4 +1,4 @@
-"""The made-up feed over real HTTP, on the loopback."""
+"""The built-in feed over HTTP, on the loopback interface."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,16 +18,16 @@ _MOST_OFFSETS: Final = 1000
 
 @contextmanager
 def served(feed: MadeUpFeed) -> Iterator[str]:
-    """Serve the feed while the block runs; gives what `cti.url` is set to.
+    """Serve the feed while the block runs; yields the value for `cti.url`.
 
-    Raises UsageError where the system allows no thread.
+    Raises UsageError if the system allows no further thread.
     """
     server = _Server(feed)
     thread = beside(lambda: server.serve_forever(0.05), "feed")
     if thread is None:
         server.server_close()
         raise UsageError(
-            "the demo serves its feed from a thread of its own, and the system allows none", hint="ulimit -u"
+            "the demo needs a thread for its feed, but the system allows no more", hint="ulimit -u"
         )
     try:
         yield f"{server.origin}/api/v1"
@@ -99,4 +99,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: Any) -> None:
-        """Silence: the passes tell what they ask."""
+        """Prints nothing: the log of the passes names their requests."""

@@ -1,7 +1,7 @@
-"""Blocks: settings of an index or of the cluster that forbid writes, or more, and how a person lifts them.
+"""Blocks: settings of an index or of the cluster that forbid writes, and the commands that remove them.
 
-OpenSearch sets two of them itself when a disk is nearly full, and takes them away when there is room; people
-set any of them. And the limit on the shards that a cluster has, beyond which no index is made.
+OpenSearch itself sets two of them when a disk is nearly full, and removes them when there is free disk space;
+administrators can set all of them. Also the limit on shards per node, at which OpenSearch creates no index.
 """
 
 import re
@@ -21,7 +21,7 @@ _NUMBERED: Final = {
     "12": "index.blocks.read_only_allow_delete",
     "13": "cluster.blocks.read_only_allow_delete",
 }
-"""The settings by the numbers that their blocks bear in what OpenSearch says of them."""
+"""The settings by the numbers of their blocks in the messages of OpenSearch."""
 
 _LIMIT: Final = "cluster.max_shards_per_node"
 _TOO_MANY: Final = re.compile(r"currently has \[(\d+)\]/\[(\d+)\] maximum (?:\w+ )?shards open")
@@ -33,7 +33,7 @@ _SOME: Final = "ignore_unavailable=true&allow_no_indices=true"
 
 
 def in_words(reason: str | None) -> set[str]:
-    """The settings that what OpenSearch says of a refused request tells of."""
+    """The settings whose blocks are named in the reason for which OpenSearch refused a request."""
     return {_NUMBERED[each] for each in _NUMBER.findall(reason or "") if each in _NUMBERED}
 
 
@@ -46,8 +46,8 @@ def is_block(name: str, value: object) -> bool:
 
 
 def lifted(curl: Curl, names: Collection[str]) -> str:
-    """What to type to take these settings away from the cluster and from ctisync's indices. One at a time:
-    to what is read-only, OpenSearch takes no request that changes anything beside."""
+    """What to type to remove these settings from the cluster and from the indices of ctisync. One request per
+    setting: while one is read-only, OpenSearch refuses a request that also changes something else."""
     typed = []
     for name in sorted(set(names)):
         if name.startswith("cluster."):
@@ -62,16 +62,16 @@ def lifted(curl: Curl, names: Collection[str]) -> str:
 
 
 def is_limit(reason: str | None) -> bool:
-    """Whether a request was refused since the cluster has as many shards as it may have."""
+    """Whether OpenSearch refused a request because the cluster has reached its maximum of shards."""
     return _TOO_MANY.search(reason or "") is not None
 
 
 def limit_raised(curl: Curl, reason: str | None, data_nodes: int) -> str:
-    """What to type to have room for a hundred shards more on each node. A transient value goes before a
-    persistent one, so it is taken away."""
+    """What to type to allow a hundred more shards on each node. It also removes a transient value, which
+    would override the persistent one."""
     found = _TOO_MANY.search(reason or "")
     there = max(map(int, found.groups())) if found else 1000 * data_nodes
     limit = -(-there // data_nodes) + 100
     body = {"persistent": {_LIMIT: limit}, "transient": {_LIMIT: None}}
     typed = curl.mends("PUT", "/_cluster/settings", body)
-    return f"remove indices that are needed no more, or raise {_LIMIT}: {typed}{SYNC}"
+    return f"delete indices that you no longer need, or raise {_LIMIT}: {typed}{SYNC}"

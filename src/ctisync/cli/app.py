@@ -11,13 +11,13 @@ from ctisync.errors import DONE
 from ctisync.process import print_result
 
 _WHOLE: Final = 1000
-"""Characters of a summary in a list of commands: large, so that summaries are wrapped and not cut."""
+"""Characters of a summary in a list of commands: so many that a summary is wrapped and never cut."""
 
 _HELP: Final = {"help_option_names": ["-h", "--help"]}
 
 
 class _Command(TyperCommand):
-    """Its help ends with examples and exit codes."""
+    """A command whose help ends with its examples and exit codes."""
 
     def get_short_help_str(self, limit: int = _WHOLE) -> str:
         return super().get_short_help_str(_WHOLE)
@@ -27,6 +27,8 @@ class _Command(TyperCommand):
 
 
 class _Group(TyperGroup):
+    """The same for a group."""
+
     def get_short_help_str(self, limit: int = _WHOLE) -> str:
         return super().get_short_help_str(_WHOLE)
 
@@ -41,7 +43,8 @@ def _teach(path: str, formatter: Any) -> None:
 
 
 class Teaching(typer.Typer):
-    """Commands and groups whose help ends with the examples and exit codes of `teaching`."""
+    """A group of commands. The help of each, and its own, ends with the examples and exit codes that
+    `teaching` has for it."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(
@@ -67,7 +70,7 @@ app = Teaching(
 
 
 def list_commands(context: typer.Context) -> None:
-    """Print the commands of a group that is called without one."""
+    """Print the commands of the group in `context`, for a call without a command."""
     command: Any = context.command
     formatter = context.make_formatter()
     command.format_usage(context, formatter)

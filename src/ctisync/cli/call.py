@@ -23,6 +23,7 @@ from ctisync.settings.proxies import proxy_secrets
 CLOCK: Final = SystemClock()
 
 Command = Callable[..., int]
+"""A subcommand: gets its `Given` and its own options, and returns the exit code."""
 
 
 def _names_of_consumers(context: typer.Context) -> list[str]:
@@ -81,7 +82,7 @@ LogFormatOption = Annotated[
 
 
 class Given(msgspec.Struct, frozen=True):
-    """A command's call: its context, and the options that `common` adds to each command."""
+    """The context of a command, and the values of the options that `common` adds to it."""
 
     context: typer.Context
     verbose: bool
@@ -91,7 +92,8 @@ class Given(msgspec.Struct, frozen=True):
     consumer: Sequence[str] | None = None
 
     def console(self) -> Console:
-        """Raises UsageError for -v with -q."""
+        """The console, set up as the options say; its hints repeat those of them that choose settings and
+        consumers. Raises UsageError for -v with -q."""
         console: Console = self.context.obj
         if self.verbose and self.quiet:
             raise UsageError("-v and -q cannot be combined", hint=f"{self.context.command_path} -v")
@@ -104,19 +106,21 @@ class Given(msgspec.Struct, frozen=True):
         return console
 
     def found(self, console: Console) -> Found:
-        """The settings and their sources; from here on the console masks their secrets."""
+        """The settings and their sources; from here on the console masks their secrets. Raises
+        ConfigurationError, as `settings.find` does."""
         found = find(self.config)
         console.mask((*found.settings.secrets, *proxy_secrets(os.environ)))
         return found
 
     def consumers(self, settings: Settings) -> tuple[Consumer, ...]:
-        """All configured consumers, or those that the options name, in that order, without repetition."""
+        """All configured consumers, or those that `--consumer` names, in that order, without repetition.
+        Raises UsageError for a name that no configured consumer has, or more than one."""
         if not self.consumer:
             return settings.followed
         return tuple(dict.fromkeys(_named(settings.followed, each) for each in self.consumer))
 
     def call(self) -> Call:
-        """The call with its settings and consumers."""
+        """All of this together. Raises what `console`, `found` and `consumers` raise."""
         console = self.console()
         settings = self.found(console).settings
         return Call(
@@ -142,7 +146,8 @@ _ALWAYS: Final = (
 
 
 def common(*, config: bool = True, consumer: bool = True) -> Callable[[Command], Command]:
-    """Adds the shared options after those of the command, which gets them as its first argument.
+    """A decorator that adds the shared options to the command line, after the command's own ones. The command
+    gets their values as a `Given`, its first argument.
 
     `config`, `consumer`: whether the command has these options.
     """
@@ -176,11 +181,12 @@ def _named(followed: Sequence[Consumer], wanted: str) -> Consumer:
 
 
 def print_document(document: Any) -> None:
+    """Print a value as indented JSON, the result of a command."""
     print_json(msgspec.json.format(json_of(document)))
 
 
 def print_check(context: typer.Context, line: str, code: int) -> int:
-    """Print the line, which may contain the reply of a server; returns `code`."""
+    """Print the one line of `status --check`, without secrets and control characters; returns `code`."""
     console: Console = context.obj
     print_result(harmless(console.masked(line)))
     return code

@@ -1,4 +1,5 @@
-"""Commands in hints repeat the `--config` and `--consumer` of the call."""
+"""Repeats `--config` and `--consumer` of a call in the commands of its hints, so that you can type them as
+they are."""
 
 import re
 from collections.abc import Collection, Iterator, Mapping
@@ -12,12 +13,15 @@ from ctisync.harmless import quoted
 
 _QUOTED: Final = r"""'[^']*'|"[^"]*\""""
 _REST: Final = rf"(?:{_QUOTED}|(?![;,:] | \(|\)(?:\W|$)| &&).)*"
-"""The rest of a command in a hint (`errors.CtisyncError`)."""
+"""The rest of a command in a hint, up to the words that end it (see `errors.CtisyncError`)."""
 
 
 def with_options(hint: str, taken: Mapping[str, Collection[str]], given: Mapping[str, str]) -> str:
-    """`taken`: the options that each command accepts, by its name; `given`: options of the call, by their
-    names. An option that a command in the hint has already stays unchanged."""
+    """The hint, with the options of the call added to each command of ctisync in it.
+
+    `taken`: the names of the options that each command accepts, by its name ("config show"); `given`: the
+    options of the call as they are typed, by their names. A command that has an option already keeps it.
+    """
 
     def repeated(found: re.Match[str]) -> str:
         command, rest = found["command"], found["rest"]
@@ -31,7 +35,7 @@ def with_options(hint: str, taken: Mapping[str, Collection[str]], given: Mapping
 
 
 def carry(context: typer.Context, console: Console) -> None:
-    """From here on hints repeat the options of this call."""
+    """From here on, hints that the console prints repeat the options of this call."""
     config, consumers = context.params.get("config"), context.params.get("consumer")
     given: dict[str, str] = {}
     if config is not None:
@@ -44,6 +48,7 @@ def carry(context: typer.Context, console: Console) -> None:
 
 
 def _options(group: Any, before: str = "") -> Iterator[tuple[str, set[str]]]:
+    """Each command below the group by its whole name, and which of the two options it accepts."""
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
             yield from _options(command, f"{before}{name} ")

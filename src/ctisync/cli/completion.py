@@ -9,7 +9,7 @@ from ctisync.errors import DONE
 from ctisync.process import print_result
 
 VARIABLE: Final = "_CTISYNC_COMPLETE"
-"""The variable in which the completion script of a shell requests completions, and names their format."""
+"""The environment variable with which a completion script requests completions; its value names the shell."""
 
 
 @app.command()
@@ -26,7 +26,8 @@ def completion(
 
 
 def answer(command: Any, instruction: str) -> int:
-    """Print the completions; returns the exit code. Runs nothing else, and reports no error."""
+    """Print the completions that the script requests. `instruction`: the value of VARIABLE. Returns the exit
+    code; runs no command, and prints no error."""
     from typer.completion import completion_init, shell_complete  # type: ignore[attr-defined]
 
     completion_init()

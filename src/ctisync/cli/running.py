@@ -19,7 +19,10 @@ _CommandLineError: Final[type[Exception]] = typer.BadParameter.__mro__[1]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code. Errors are printed here, in two lines."""
+    """Run one command and return its exit code. Errors are printed here: the message, and below it the hint.
+
+    `arguments`: without the name of the program; None: those of the process.
+    """
     process.open_streams()
     console = Console(sys.stderr, CLOCK)
     silence_libraries()
@@ -61,7 +64,7 @@ def _told(arguments: Sequence[str], console: Console) -> int:
 
 
 def _run(arguments: Sequence[str], console: Console) -> int:
-    """Parse and run. Does not use `main` of click, which handles signals and broken pipes differently."""
+    """Parse and run. Not by `main` of click, which would handle signals and broken pipes in its own way."""
     command = typer.main.get_command(app)
     if instruction := os.environ.get(completion.VARIABLE):
         return completion.answer(command, instruction)

@@ -1,7 +1,7 @@
-"""What `--help` teaches beside the options: what to type, and how the command can end.
+"""Examples and exit codes of each command, for its help.
 
-The only source of it: `make man` generates docs/commands.md, docs/exit-codes.md and the manual page from this
-module. It is loaded when a help is shown, not before.
+`make man` also generates docs/commands.md, docs/exit-codes.md and the manual page from this module. Only a
+help imports it, so that other calls start fast.
 """
 
 from collections.abc import Iterator, Mapping
@@ -9,7 +9,7 @@ from typing import Any, Final, NamedTuple
 
 
 class ExitCode(NamedTuple):
-    """What it means, and what to do about it; words in backticks are typed, or are names."""
+    """Exit codes with one meaning, and what you do about it. Commands and names are in backticks."""
 
     codes: tuple[int, ...]
     meaning: str
@@ -17,6 +17,7 @@ class ExitCode(NamedTuple):
 
     @property
     def shown(self) -> str:
+        """The codes as text: "130, 143"."""
         return ", ".join(map(str, self.codes))
 
 
@@ -53,11 +54,11 @@ EXIT_CODES: Final = (
 )
 
 CHECK: Final = {0: "OK", 1: "WARNING", 2: "CRITICAL", 3: "UNKNOWN"}
-"""As monitoring plugins have them."""
+"""The exit codes of `status --check`, which are those of monitoring plugins."""
 
 
 class Example(NamedTuple):
-    """What is typed, in one line of a shell, and why; `code` is how it ends when all is well."""
+    """One line of a shell, what it is for, and the exit code with which it ends if it succeeds."""
 
     typed: str
     why: str
@@ -65,8 +66,8 @@ class Example(NamedTuple):
 
 
 class Taught(NamedTuple):
-    """One command. `codes` are the exit codes that it can give; `own` has what some of them mean here alone,
-    and `with_option` is an option that gives them other meanings, and those."""
+    """What the help of a command adds to its options. `codes`: the exit codes that it can end with; `own`:
+    meanings that differ for this command; `with_option`: an option that changes the meanings, and these."""
 
     examples: tuple[Example, ...]
     codes: frozenset[int]
@@ -74,7 +75,7 @@ class Taught(NamedTuple):
     with_option: tuple[str, Mapping[int, str]] | None = None
 
     def endings(self) -> Iterator[tuple[str, list[tuple[str, str]]]]:
-        """A heading, and below it exit codes with their meanings; more than once for a `with_option`."""
+        """Headings, each with its exit codes and their meanings; a second one for `with_option`."""
         known = [each for each in EXIT_CODES if self.codes.issuperset(each.codes)]
         yield "Exit codes", [(each.shown, self.own.get(each.codes[0], each.meaning)) for each in known]
         if self.with_option is not None:
@@ -83,7 +84,7 @@ class Taught(NamedTuple):
 
 
 def _ends_with(*codes: int) -> frozenset[int]:
-    """With these, and with what every command can end with."""
+    """These codes, and those that every command can end with."""
     return frozenset((0, 1, 2, *codes, 130, 143))
 
 
@@ -330,16 +331,17 @@ COMMANDS: Final[Mapping[str, Taught]] = {
         _ends_with(),
     ),
 }
-"""By what is typed after `ctisync`; "" is `ctisync` alone."""
+"""By the name of the command, as in "config show"; "" is `ctisync` without a command."""
 
 
 def plain(text: str) -> str:
+    """The text without its backticks."""
     return text.replace("`", "")
 
 
 def write(path: str, formatter: Any) -> None:
-    """The end of a command's help, into Typer's formatter; `path` is as Typer has it: `ctisync config show`.
-    What stands in an example is written as it is typed, however narrow the terminal."""
+    """Write examples and exit codes of a command to the formatter of its help. `path`: "ctisync config show",
+    the `command_path` of its context. An example is never wrapped, so that it can be copied."""
     taught = COMMANDS.get(path.partition(" ")[2])
     if taught is None:
         return

@@ -9,8 +9,9 @@ import os
 import stat
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Final, NamedTuple
+from typing import BinaryIO, Final
 
+from ctisync.core.health import Doubt
 from ctisync.core.mounts import network_kind
 from ctisync.errors import UsageError
 from ctisync.harmless import quoted
@@ -29,16 +30,9 @@ class Unfit(OSError):
         super().__init__(errno.EPERM, why, str(path))
 
 
-class Fault(NamedTuple):
-    """Why other users can change a folder, and what to type."""
-
-    said: str
-    hint: str
-
-
 def file_name(text: str) -> str:
-    """The text as a file name for Python. If the locale lacks its characters, as with LANG=C without UTF-8
-    mode, its UTF-8 bytes become lone surrogates."""
+    """The text as a file name for Python: characters that the locale lacks, as with LANG=C without UTF-8
+    mode, become lone surrogates for their UTF-8 bytes."""
     try:
         os.fsencode(text)
     except UnicodeEncodeError:
@@ -47,7 +41,7 @@ def file_name(text: str) -> str:
 
 
 def own_path(path: Path, option: str) -> Path:
-    """The path given with this option, with `~` expanded. Raises UsageError for an unknown user."""
+    """The path given with `option`, with `~` and `~user` expanded. Raises UsageError for an unknown user."""
     try:
         return path.expanduser()
     except RuntimeError:
@@ -77,12 +71,12 @@ def opened(path: Path, flags: int) -> int:
 
 
 def reading(path: Path) -> BinaryIO:
-    """The file, opened for reading in the same way."""
+    """The file, opened for reading as by `opened`."""
     return os.fdopen(opened(path, os.O_RDONLY), "rb")
 
 
 def unfit(found: os.stat_result) -> str | None:
-    """Why ctisync cannot trust a file (from `lstat`); None if it can."""
+    """Why ctisync cannot trust the file with this result of `lstat` or `fstat`, in words; None if it can."""
     if stat.S_ISLNK(found.st_mode):
         return "it is a symbolic link"
     if not stat.S_ISREG(found.st_mode):
@@ -115,7 +109,7 @@ def _is_of_another(found: os.stat_result) -> bool:
     return stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_uid != os.geteuid()
 
 
-def fault_of(folder: Path) -> Fault | None:
+def fault_of(folder: Path) -> Doubt | None:
     """Why other users can change files in the folder; None if they cannot, or if the folder cannot be read.
 
     A parent folder counts if all users can rename the files of others in it. Its owner, and write permission
@@ -126,7 +120,7 @@ def fault_of(folder: Path) -> Fault | None:
     except OSError:  # reported when it is used
         return None
     if found.st_uid not in (os.geteuid(), 0):
-        return Fault(
+        return Doubt(
             f"{folder} belongs to another user ({found.st_uid}), who can change the files of a pass",
             f"run ctisync as that user, or {_ELSEWHERE}",
         )
@@ -136,21 +130,21 @@ def fault_of(folder: Path) -> Fault | None:
             if found.st_uid == os.geteuid() and not _is_sticky(found)
             else ""
         )
-        return Fault(
+        return Doubt(
             f"other users can write to {folder} ({_mode(found)}), and so change the files of a pass",
             mend + _ELSEWHERE,
         )
     for each in _above(folder):
         found = each.stat()
         if found.st_mode & stat.S_IWOTH and not _is_sticky(found):
-            return Fault(
+            return Doubt(
                 f"{folder} is in {each}, where other users can rename it ({_mode(found)})",
                 f"chmod o-w {quoted(each)}; or {_ELSEWHERE}",
             )
     return None
 
 
-def network_fault_of(folder: Path) -> Fault | None:
+def network_fault_of(folder: Path) -> Doubt | None:
     """What can go wrong in a folder on a network disk; None if it is not on a known one."""
     try:
         kind = network_kind(str(folder.resolve()), os.fsdecode(MOUNTS.read_bytes()))
@@ -158,7 +152,7 @@ def network_fault_of(folder: Path) -> Fault | None:
         return None
     if kind is None:
         return None
-    return Fault(
+    return Doubt(
         f"{folder} is on a network disk ({kind}): locks may not work between hosts, and SQLite is "
         "not safe there",
         "set store.url (or state_dir) to a place on a local disk",

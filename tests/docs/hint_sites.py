@@ -76,6 +76,7 @@ NOT_TYPED: Final = {
     "locks.py: claimed(path) or f'ls -ld {quoted(path.parent)}'": AS_ROOT,
     "locks.py: f'df -T": LOOK,
     "locks.py: f'mkdir -p": "as of the store, which is met first",
+    "own_files.py: f'": CHOICE,
     "settings/": LOOK,
     'stores/opensearch/client.py: f"look at its log': LOOK,
     "stores/opensearch/client.py: f\"look at: {self.curl.looks('/_all": LOOK,

@@ -20,7 +20,7 @@ def told(tmp_path: Path, environ: dict[str, str], config: str = "", mode: int = 
     file.write_text(config)
     file.chmod(mode)
     found = find(file, {"HOME": str(tmp_path), **environ}, system_file=tmp_path / "none")
-    return [(doubt.message, doubt.hint) for doubt in doubts(found)]
+    return [(doubt.said, doubt.hint) for doubt in doubts(found)]
 
 
 def secret_file(tmp_path: Path, mode: int) -> str:

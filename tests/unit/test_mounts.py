@@ -109,8 +109,8 @@ def test_it_is_told_by_config_check_by_doctor_and_once_before_passes(disk: Path,
     )
     run_passes(run, twice, one)
 
-    assert "(nfs4)" in doubt.message
-    assert (verdict.health, verdict.said) == ("warning", doubt.message)
+    assert "(nfs4)" in doubt.said
+    assert (verdict.health, verdict.said) == ("warning", doubt.said)
     assert log.getvalue().count("network-disk") == 1
     assert passed == list(twice)
 

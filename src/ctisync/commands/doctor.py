@@ -133,7 +133,7 @@ def _host(found: Found, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
 
     settings = found.settings
     yield _versions()
-    doubtful = [warning("settings", each.message, each.hint) for each in doubts(found)]
+    doubtful = [warning("settings", each.said, each.hint) for each in doubts(found)]
     read = [str(file) for file in found.files if file.exists()]
     yield from doubtful or [ok("settings", f"{len(found.given)} set; files: {', '.join(read) or 'none'}")]
     folder = spool_folder(settings)

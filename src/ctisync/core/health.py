@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import msgspec
 
@@ -32,6 +32,13 @@ ROOM_FOR_A_RANGE: Final = 32 << 20
 
 ROOM_FOR_A_LOCK: Final = 1 << 20
 """Bytes, in a folder for locks and downloads only."""
+
+
+class Doubt(NamedTuple):
+    """What is wrong, or probably is, and what to type."""
+
+    said: str
+    hint: str
 
 
 class Verdict(msgspec.Struct, frozen=True):

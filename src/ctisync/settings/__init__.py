@@ -74,7 +74,7 @@ def load(
 ) -> Settings:
     """Read and check the settings. Raises ConfigurationError; `mistakes.Several` for more than one mistake.
 
-    `config_file` replaces the user's own file, and must exist.
+    `config_file` replaces the settings file of the user, and must exist.
     """
     return find(config_file, environ, system_file=system_file).settings
 

@@ -1,4 +1,8 @@
-"""Checks of the values of settings. Each raises ConfigurationError with a hint for a valid value."""
+"""Checks of the values of settings.
+
+Each raises ConfigurationError, with a valid value as the hint. `where` is the source of the value, with which
+the message begins: `config.toml: cti.url` or `CTISYNC_CTI__URL`.
+"""
 
 import re
 from collections import Counter
@@ -33,6 +37,8 @@ _INDEX_NAME: Final = re.compile(r"[a-z0-9.][^A-Z\\/*?\"<>|\s,#:]*")
 
 
 class SqlitePlace(msgspec.Struct, frozen=True):
+    """`path` is absolute; the file need not exist."""
+
     path: Path
 
 
@@ -46,7 +52,7 @@ Place = SqlitePlace | OpenSearchPlace
 
 
 def parse_store_url(url: str, where: str) -> Place:
-    """The place that a store URL points to; without a port, it is 9200 for both schemes."""
+    """The place of a store with this URL. The default port is 9200, for http and https."""
     if url.startswith("sqlite:"):
         return _sqlite_place(url, where)
     _refuse_credentials(url, where, "store.username and store.password_file")
@@ -88,7 +94,8 @@ def _origin(scheme: str, host: str, where: str) -> str:
 
 
 def origin_of(url: str) -> str:
-    """Scheme, host and port of a checked URL, in the form of `OpenSearchPlace.urls`."""
+    """Scheme, host and port of a checked URL, in the form of `OpenSearchPlace.urls`; its default port is that
+    of the scheme."""
     parts = urlsplit(url)
     port = parts.port or (443 if parts.scheme == "https" else 80)
     name = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
@@ -96,7 +103,8 @@ def origin_of(url: str) -> str:
 
 
 def check_url(url: str, where: str, credentials_setting: str) -> None:
-    """Checks for an http(s) URL with a host; it may have a path, but no credentials, query or fragment."""
+    """The URL must be http or https with a host; it may have a path, but no credentials, query or fragment.
+    `credentials_setting`: where credentials belong, for the hint."""
     _refuse_credentials(url, where, credentials_setting)
     parts = _split(url, where)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
@@ -107,7 +115,7 @@ def check_url(url: str, where: str, credentials_setting: str) -> None:
 
 
 def check_secret_url(url: str, where: str) -> None:
-    """The same for a URL that is a secret as a whole: no message shows it."""
+    """The same for a URL that is a secret as a whole, which no message shows."""
     try:
         check_url(url, where, where)
     except ConfigurationError:
@@ -117,7 +125,7 @@ def check_secret_url(url: str, where: str) -> None:
 
 
 def check_hosts(hosts: Sequence[str], where: str) -> None:
-    """Names or addresses of hosts; a name may begin with "*.", and each may have a port."""
+    """Each must be the name or address of a host; it may have a port, and a name may begin with "*."."""
     for host in hosts:
         try:
             usable = _HOST.fullmatch(host) is not None and urlsplit(f"//{host}").port != 0
@@ -155,6 +163,7 @@ def _shown(url: str) -> str:
 
 
 def check_readable(path: Path, where: str) -> None:
+    """The file must be readable for this user; the hint for a missing permission installs a copy that is."""
     try:
         path.open("rb").close()
     except OSError as error:
@@ -166,16 +175,19 @@ def check_readable(path: Path, where: str) -> None:
 
 
 def check_login(username: str | None, password: object, where: str) -> None:
+    """A password needs a user name."""
     if password is not None and username is None:
         raise ConfigurationError(f"{where}: a password needs a username", hint="set username too")
 
 
 def check_key_pair(certificate: Path | None, key: Path | None, where: str) -> None:
+    """A client key needs a client certificate."""
     if key is not None and certificate is None:
         raise ConfigurationError(f"{where}: a client key needs a client_cert", hint="set client_cert too")
 
 
 def check_consumers(consumers: Sequence[Consumer], where: str) -> None:
+    """There must be one or more; their names and indices must be valid, and each must occur only once."""
     if not consumers:
         raise ConfigurationError(f"{where}: no consumer to follow", hint="add one, or leave the setting out")
     mistakes = Mistakes()

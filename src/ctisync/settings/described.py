@@ -20,6 +20,7 @@ class Setting(msgspec.Struct, frozen=True):
 
 
 def settings_of(schema: type[msgspec.Struct]) -> Iterator[Setting]:
+    """The fields of a section, in the order of their definition."""
     for field in msgspec.structs.fields(schema):
         kind, about = _taken_apart(field.type)
         made = field.default_factory
@@ -28,16 +29,17 @@ def settings_of(schema: type[msgspec.Struct]) -> Iterator[Setting]:
 
 
 def kinds(schema: type[msgspec.Struct]) -> dict[str, Any]:
-    """The type of every field."""
+    """The type of each field with its bounds, by its name."""
     return {setting.name: setting.kind for setting in settings_of(schema)}
 
 
 def is_section(kind: Any) -> bool:
+    """Whether the type of a setting is a struct, so that it has settings of its own."""
     return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
 def listed_section(kind: Any) -> type[msgspec.Struct] | None:
-    """The struct, if `kind` is a list of structs."""
+    """The struct, if the type of a setting is a list of structs; else None."""
     if get_origin(kind) is tuple and is_section(get_args(kind)[0]):
         section: type[msgspec.Struct] = get_args(kind)[0]
         return section

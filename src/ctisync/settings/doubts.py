@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-import msgspec
-
+from ctisync.core.health import Doubt
 from ctisync.harmless import quoted
 from ctisync.own_files import fault_of, network_fault_of
 from ctisync.settings import Found, Settings
@@ -22,22 +21,16 @@ _FOR_OPENSEARCH: Final = frozenset(
 )
 
 
-class Doubt(msgspec.Struct, frozen=True):
-    message: str
-    hint: str
-
-
 def doubts(found: Found) -> list[Doubt]:
     """Likely mistakes, those about files first."""
     return [*_readable_secrets(found), *_in_the_clear(found.settings), *_in_vain(found)]
 
 
 def folder_doubts(settings: Settings) -> list[Doubt]:
-    """Problems of the folder of locks and downloads, and of a SQLite file, that a pass refuses or warns
-    of."""
+    """Problems of the folder for locks, downloads and a SQLite file, which a pass refuses or warns about."""
     place = settings.place
     folder = place.path.parent if isinstance(place, SqlitePlace) else settings.state_dir
-    return [Doubt(*each) for each in (fault_of(folder), network_fault_of(folder)) if each is not None]
+    return [each for each in (fault_of(folder), network_fault_of(folder)) if each is not None]
 
 
 def _readable_secrets(found: Found) -> Iterator[Doubt]:

@@ -8,8 +8,8 @@ from ctisync.errors import ConfigurationError
 
 
 class Several(ConfigurationError):
-    """More than one mistake. The message is that of the first of `errors`, with the command that prints
-    all."""
+    """More than one mistake, in `errors`. The message is that of the first, with the command that prints all
+    of them."""
 
     def __init__(self, errors: Sequence[ConfigurationError]) -> None:
         first, *others = errors
@@ -27,8 +27,8 @@ class Mistakes:
 
     @contextmanager
     def noted(self, *settings: str) -> Iterator[None]:
-        """Keep the ConfigurationError that the block raises, as one of these settings; without `settings`, it
-        is unknown which setting is affected."""
+        """Keep the ConfigurationError that the block raises, as a mistake in these settings; without
+        `settings`, it is unknown which setting is affected."""
         try:
             yield
         except ConfigurationError as error:
@@ -38,11 +38,12 @@ class Mistakes:
             self._about.update(settings or ("",))
 
     def spare(self, *settings: str) -> bool:
-        """Whether no noted mistake affects these settings: a mistake in them is then one of its own, and does
-        not follow from a noted one."""
+        """Whether no mistake noted so far affects these settings, so that a check of them finds a new mistake
+        and not a consequence of a noted one."""
         return "" not in self._about and self._about.isdisjoint(settings)
 
     def raise_any(self) -> None:
+        """Raise the one mistake that was noted, or Several; do nothing if there is none."""
         if len(self._found) > 1:
             raise Several(self._found)
         for error in self._found:

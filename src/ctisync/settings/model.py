@@ -17,7 +17,7 @@ from ctisync.settings.checks import MOST_PASSES, OpenSearchPlace, Place, parse_s
 from ctisync.settings.sources import Secret
 
 _TELLING: Final = 8
-"""Characters: a shorter path may occur in any text."""
+"""Characters: a shorter path is not masked, as it may occur in any text."""
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 
@@ -76,6 +76,7 @@ class ConsumerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
     ] = ("*",)
 
     def consumer_of_core(self) -> Consumer:
+        """The same as the other parts of ctisync use it."""
         return Consumer(self.context, self.consumer, self.index, self.resources)
 
 
@@ -233,7 +234,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             description="Minimum seconds between two initialisations after a change that cannot be applied."
         ),
     ] = 86_400.0
-    # Made, not given: JSON Schema knows no paths.
+    # A factory and an extra schema: a Path is no default in JSON Schema.
     state_dir: Annotated[
         Path,
         Meta(
@@ -245,16 +246,17 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def place(self) -> Place:
-        """Where the store is."""
+        """Where the store is. Raises ConfigurationError for an invalid `store.url`."""
         return parse_store_url(self.store.url, "store.url")
 
     @property
     def followed(self) -> tuple[Consumer, ...]:
+        """The configured consumers, in the order of the settings."""
         return tuple(consumer.consumer_of_core() for consumer in self.consumers)
 
     @property
     def command_manager_urls(self) -> tuple[str, ...]:
-        """Where the Command Manager may be; none when nobody is to be told."""
+        """The URLs of the Command Manager, to be tried in turn; empty if ctisync sends no update commands."""
         wanted, place = self.command_manager, self.place
         if wanted.enabled is False:
             return ()
@@ -264,7 +266,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     @property
     def secrets(self) -> tuple[str, ...]:
-        """What must never be shown: as it is set, and as a login is sent (RFC 7617)."""
+        """All texts that ctisync must never show: secrets as they are set, and logins as they are sent
+        (RFC 7617)."""
         logins = [
             (section.username, section.password.reveal())
             for section in (self.store, self.command_manager)

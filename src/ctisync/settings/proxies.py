@@ -23,9 +23,9 @@ def proxies(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def proxy_secrets(environ: Mapping[str, str]) -> Iterator[str]:
-    """The passwords in HTTP_PROXY, https_proxy and so on, as written there and as sent.
+    """The passwords in HTTP_PROXY, https_proxy and so on, as they are written there and as they are sent.
 
-    Also of a variable that is not a valid address; without a password, the user name is the secret.
+    Without a password, the user name is the secret. Also of a variable that is not a valid address.
     """
     for name, value in environ.items():
         address, _, _ = value.rpartition("@")

@@ -34,7 +34,7 @@ _WORDS: Final = {
 
 
 class Secret:
-    """A text that only `reveal` returns."""
+    """A text that only `reveal` returns: `str`, `repr` and f-strings show `Secret(***)`."""
 
     __slots__ = ("_text",)
 
@@ -57,9 +57,9 @@ class Secret:
 
 
 class SetValue(msgspec.Struct, frozen=True):
-    """One setting that was set, and its source: `config.toml: cti.url` or `CTISYNC_CTI__URL`.
+    """The value of a setting, and its source: `config.toml: cti.url` or `CTISYNC_CTI__URL`.
 
-    `file` contains the value itself.
+    `file`: the file that contains the value itself, if one does.
     """
 
     value: Any
@@ -70,10 +70,9 @@ class SetValue(msgspec.Struct, frozen=True):
 def gather(
     schema: type[msgspec.Struct], files: Mapping[Path, bool], environ: Mapping[str, str], mistakes: Mistakes
 ) -> dict[str, SetValue]:
-    """Every setting that is set, by its dotted name; later sources override earlier ones. Adds errors to
-    `mistakes`.
+    """All settings that are set, by their dotted names. Raises nothing: errors go to `mistakes`.
 
-    `files` says of each path whether it must exist; the last file has the highest priority.
+    `files`: the settings files, and whether each must exist; a later one overrides an earlier one.
     """
     found: dict[str, SetValue] = {}
     for path, needed in files.items():
@@ -85,7 +84,7 @@ def gather(
 
 
 def leaves(schema: type[msgspec.Struct], prefix: str = "") -> dict[str, Any]:
-    """The type of every setting by its dotted name."""
+    """The type of every setting, by its dotted name; a list of structs counts as one setting."""
     found: dict[str, Any] = {}
     for name, kind in kinds(schema).items():
         if is_section(kind):
@@ -101,7 +100,8 @@ def variable(name: str) -> str:
 
 
 def read_text_file(path: Path, origin: str) -> str:
-    """The text of a file that a setting names. Raises ConfigurationError."""
+    """The text of a file that a setting names. Raises ConfigurationError, whose message begins with `origin`,
+    if it cannot be read or is not UTF-8."""
     try:
         return path.read_text(encoding="utf-8")
     except OSError as error:
@@ -162,7 +162,8 @@ def _from_credentials(
 
 
 def secret_of(text: str, origin: str) -> Secret:
-    """A secret from a file, without the final newline that editors add."""
+    """A secret from the text of a file, without the final newline that editors add. Raises ConfigurationError
+    if nothing is left."""
     secret = text.rstrip("\r\n")
     if not secret:
         raise ConfigurationError(f"{origin}: the file is empty")
@@ -263,7 +264,7 @@ def _from_str(kind: type, value: Any) -> Any:
 
 
 def expected(kind: Any) -> str:
-    """The valid values of a setting of this type, in words."""
+    """The valid values of a setting of this type, in words: "a whole number, at least 1 and at most 32"."""
     kind = without_none(kind)
     if get_origin(kind) is Annotated:
         base, meta = get_args(kind)
@@ -297,8 +298,8 @@ def _all_names(schema: type[msgspec.Struct], prefix: str) -> list[str]:
 
 
 def home_config_file(environ: Mapping[str, str]) -> Path | None:
-    """The settings file of the user; by the XDG rule, ctisync ignores a relative folder. None for a user
-    without a home folder, as in a container."""
+    """The settings file of the user, which need not exist; None for a user without a home folder, as in a
+    container. A relative XDG_CONFIG_HOME is ignored (XDG Base Directory Specification)."""
     folder = Path(environ.get("XDG_CONFIG_HOME", ""))
     try:
         return (folder if folder.is_absolute() else Path.home() / ".config") / "ctisync" / "config.toml"

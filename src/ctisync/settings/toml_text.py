@@ -28,7 +28,7 @@ To check the settings: ctisync config check
 
 
 def as_toml(value: Any) -> str:
-    """The value of a setting; None and an empty path are the empty text."""
+    """The value of a setting as TOML; None and an empty path are the empty text, a secret is `***`."""
     match value:
         case None:
             return '""'
@@ -49,7 +49,7 @@ def as_toml(value: Any) -> str:
 
 
 def in_units(value: Any) -> str:
-    """A size in MiB or GiB, if it is a multiple of one; else an empty text."""
+    """A size in bytes as MiB or GiB, if it is a multiple of one; else an empty text."""
     for size, unit in _UNITS.items() if type(value) is int else ():
         if value and value % size == 0:
             return f"{value // size} {unit}"
@@ -57,8 +57,8 @@ def in_units(value: Any) -> str:
 
 
 def sample() -> str:
-    """Every setting with its meaning and its default, commented out. Loading it changes nothing, and neither
-    does loading it without the `#` before names and `[[`."""
+    """The template: each setting with its meaning and its default, commented out. As a settings file it has
+    no effect, and neither has it without the `#` before names and `[[`."""
     lines = [*_prose(_HEAD), *_lines(settings_of(Settings))]
     return "\n".join(lines) + "\n"
 

@@ -1,6 +1,6 @@
-"""TLS to the store, the feed and the Command Manager: its files, and clear messages for refusals.
+"""TLS to the store, the feed and the Command Manager: its files, and what a refusal means.
 
-The messages of the library (`CERTIFICATE_VERIFY_FAILED`, `TLSV1_ALERT_UNKNOWN_CA`) name neither a file nor a
+The messages of OpenSSL (`CERTIFICATE_VERIFY_FAILED`, `TLSV1_ALERT_UNKNOWN_CA`) name neither a file nor a
 remedy.
 """
 
@@ -17,7 +17,7 @@ from ctisync.errors import ConfigurationError
 from ctisync.harmless import quoted
 
 _LONGEST: Final = 3.0
-"""Seconds for a check of a server."""
+"""Seconds for each connection that checks a server."""
 
 _EXPIRED, _NOT_YET = 10, 9
 _OF_ANOTHER_NAME: Final = (62, 64)
@@ -37,7 +37,8 @@ _LOCKED: Final = (b"BEGIN ENCRYPTED PRIVATE KEY", b"Proc-Type: 4,ENCRYPTED")
 
 
 class Files(NamedTuple):
-    """The files in the settings of `section`; None: the authorities of the system, no client certificate."""
+    """The files in the settings of `section` ("store"). Without `ca_file`, the authorities of the system
+    count; without `client_cert`, ctisync shows none; without `client_key`, the key is in `client_cert`."""
 
     section: str
     ca_file: str | None = None
@@ -46,14 +47,15 @@ class Files(NamedTuple):
 
 
 class Told(NamedTuple):
-    """What is wrong, and what to type."""
+    """Why a connection failed, in words, and what to type."""
 
     said: str
     hint: str
 
 
 def context(files: Files) -> ssl.SSLContext:
-    """The context for connections to servers. Raises ConfigurationError for an invalid file."""
+    """The context for connections that check the server and show the client certificate. Raises
+    ConfigurationError for a file that cannot be read or used, and for an encrypted key."""
     if files.ca_file is not None:
         _check_certificate(files.section, "ca_file", files.ca_file)
     try:
@@ -67,8 +69,8 @@ def context(files: Files) -> ssl.SSLContext:
 
 
 def refusal(error: BaseException, url: str, files: Files) -> Told | None:
-    """Why a TLS connection to `url` failed, from an error, its causes and its arguments; None for a broken
-    connection, which ctisync may retry."""
+    """Why a TLS connection to `url` failed, if the error, one of its causes or of its arguments says so. None
+    for a connection that broke, which a retry may help."""
     found = _of_tls(error, set())
     if found is None:
         return None
@@ -82,13 +84,13 @@ def refusal(error: BaseException, url: str, files: Files) -> Told | None:
 
 
 def broken_off(url: str, files: Files) -> Told:
-    """The message for a connection that the server closed during the handshake, or right after it."""
+    """The same for a connection that the server closed during the handshake, or right after it."""
     return _of_our_certificate(_CLOSED, _server(url)[0], files)
 
 
 def speaks_tls(url: str, files: Files, within: float = _LONGEST) -> Told | None:
-    """The message if an `http://` address is that of a server with TLS, which answers with nothing or not
-    with HTTP. None if the server has no TLS, or does not answer `within` so many seconds."""
+    """The same for an `http://` address of a server with TLS, whose answer is not HTTP. None if the server
+    has no TLS, or does not answer `within` so many seconds. Connects to it, and sends no data."""
     parts = urlsplit(url)
     if parts.scheme != "http" or parts.hostname is None:
         return None
@@ -103,7 +105,8 @@ def speaks_tls(url: str, files: Files, within: float = _LONGEST) -> Told | None:
 
 
 def ends(urls: Sequence[str], client_cert: str | None = None) -> Iterator[tuple[str, datetime]]:
-    """The certificates of these servers and of the client: a description, and when each expires."""
+    """The certificates of these servers and of the client: a name for people, and when each expires. Those
+    that cannot be read are left out."""
     for url in urls:
         if (end := end_of_theirs(url)) is not None:
             yield f"the certificate of {_server(url)[0]}", end
@@ -112,8 +115,8 @@ def ends(urls: Sequence[str], client_cert: str | None = None) -> Iterator[tuple[
 
 
 def end_of_theirs(url: str) -> datetime | None:
-    """When the certificate of a server expires; None for a server without TLS, or one that cannot be
-    reached."""
+    """When the certificate of a server expires, valid or not; None for a server without TLS, or one that
+    cannot be reached."""
     parts = urlsplit(url)
     if parts.scheme != "https" or parts.hostname is None:
         return None
@@ -124,7 +127,7 @@ def end_of_theirs(url: str) -> datetime | None:
 
 
 def end_of_ours(client_cert: str) -> datetime | None:
-    """The same for a certificate in a file."""
+    """The same for the first certificate in a PEM file; None if there is none."""
     with suppress(OSError, ValueError):
         text = Path(client_cert).read_text("ascii", "replace")
         first = text[text.index(ssl.PEM_HEADER) :].partition(ssl.PEM_FOOTER)
@@ -284,28 +287,25 @@ def _no_tls(url: str, files: Files) -> Told:
 
 def _of_our_certificate(reason: str, server: str, files: Files) -> Told:
     shown, section = files.client_cert, files.section
-    closed = reason == _CLOSED
     settings = f"{section}.client_cert and {section}.client_key"
-    if shown is None:
-        if closed or any(each in reason for each in (*_WANTED, *_NOT_TAKEN)):
-            perhaps = "closes TLS connections at once and probably requires" if closed else "requires"
-            return Told(
-                f"{server} {perhaps} a client certificate",
-                f"set {settings} to a certificate, and its key, that an authority of that server has signed",
-            )
-    elif "CERTIFICATE_EXPIRED" in reason:
+    if shown is not None and "CERTIFICATE_EXPIRED" in reason:
         return Told(
             f"{server} refuses the client certificate {shown}: it has expired",
             f"renew it; its dates: openssl x509 -noout -dates -in {quoted(shown)}",
         )
-    elif closed or any(each in reason for each in (*_WANTED, *_NOT_TAKEN)):
-        perhaps = "closes TLS connections at once and probably refuses" if closed else "refuses"
+    if not any(each in reason for each in (_CLOSED, *_WANTED, *_NOT_TAKEN)):
+        return Told(f"{server} closes the TLS connection: {reason}", f"check its log, and {settings}")
+    perhaps = "closes TLS connections at once and probably " if reason == _CLOSED else ""
+    if shown is None:
         return Told(
-            f"{server} {perhaps} the client certificate {shown}",
-            f"set {settings} to one that is valid and that an authority of that server has signed; this one: "
-            f"openssl x509 -noout -issuer -dates -in {quoted(shown)}",
+            f"{server} {perhaps}requires a client certificate",
+            f"set {settings} to a certificate, and its key, that an authority of that server has signed",
         )
-    return Told(f"{server} closes the TLS connection: {reason}", f"check its log, and {settings}")
+    return Told(
+        f"{server} {perhaps}refuses the client certificate {shown}",
+        f"set {settings} to one that is valid and that an authority of that server has signed; this one: "
+        f"openssl x509 -noout -issuer -dates -in {quoted(shown)}",
+    )
 
 
 def _valid_until(der: bytes) -> datetime:

@@ -2,8 +2,8 @@
 
     POST {url}/_plugins/_command_manager/commands
 
-Bodies and replies follow the plugin: `offset` must be a JSON string (the plugin refuses a number with 400),
-and only a 2xx with a reply in the format of the plugin accepts the command.
+Requests and replies have the format of the plugin: `offset` is a JSON string (the plugin refuses a number
+with 400), and a command is accepted only by a 2xx with a reply in that format.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -38,7 +38,8 @@ _TRIES: Final = 2
 class CommandManagerClient:
     """The `CommandManager` over HTTP. It tries `urls` in turn until it can connect to one.
 
-    It uses credentials, CA and certificate only for these URLs: it follows no redirects and uses no proxy of
+    `version`, `target_id`: as in the command. `timeout`: seconds for a whole `send_update` or `diagnose`.
+    Credentials, CA and certificate are used only for these URLs: it follows no redirects and uses no proxy of
     the environment. Raises ConfigurationError for an invalid CA or certificate.
     """
 
@@ -66,13 +67,13 @@ class CommandManagerClient:
         self._tls = tls.context(self._files) if "https:" in "".join(urls) else True
 
     def send_update(self, index: str, offset: int) -> None:
-        """See the port. `timeout` limits the whole request."""
+        """See `ports.CommandManager`. Raises CommandNotAccepted."""
         body = self._body(index, offset)
         self._within_timeout(lambda deadline: self._send(body, deadline))
 
     def diagnose(self) -> Iterator[Verdict]:
-        """Whether a Command Manager accepts commands, from the replies to two GET requests; sends no
-        command."""
+        """Whether a Command Manager would accept commands, judged by its replies to two GET requests; sends
+        no command, and raises nothing."""
         found: list[Verdict] = []
         try:
             self._within_timeout(lambda deadline: found.append(self._probe(deadline)))
@@ -82,7 +83,7 @@ class CommandManagerClient:
         yield from found
 
     def certificates(self) -> Iterator[tuple[str, datetime]]:
-        """See `Store`."""
+        """See `ports.DiagnosedStore.certificates`."""
         return tls.ends([url.removesuffix(_PATH) for url in self._urls], self._files.client_cert)
 
     def _within_timeout(self, work: Callable[[float], None]) -> None:

@@ -1,4 +1,4 @@
-"""Work with a deadline for all of it: names that are looked up, connections, heads, bodies."""
+"""A deadline for a whole request: looking up the name, connecting, the head and the body of the reply."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -10,11 +10,11 @@ _T = TypeVar("_T")
 
 
 def within(seconds: float, work: Callable[[], _T], name: str) -> _T:
-    """What `work` returns, or raises. Raises TimeoutError when it takes longer: it is then left alone, on a
-    thread of that name, until it or the process ends.
+    """Returns what `work` returns, or raises what it raises. Raises TimeoutError after so many seconds;
+    `work` then continues on its thread, which has this `name`, until it or the process ends.
 
-    A thread, since no HTTP client bounds a reply that comes byte by byte, and none a look-up of a name. Where
-    the system allows none, the work is done here, within the time-outs that its own steps have.
+    It needs a thread: no HTTP client limits the time of a look-up or of a reply that comes byte by byte. If
+    the system allows no thread, `work` runs in this one, and only its own time limits count.
     """
     outcome: Future[_T] = Future()
 

@@ -1,8 +1,8 @@
 """Makes texts from outside (servers, files, indices, the environment) safe for terminals, logs and shells.
 
-Escapes what Python does not call printable: C0 and C1 controls, DEL, line and paragraph separators,
-format characters (text direction, zero width, tags), lone surrogates,
-private and unassigned characters, and spaces that are not the space. Letters of all scripts stay.
+Escapes the characters that are not printable by `str.isprintable`: C0 and C1 controls, DEL, line and
+paragraph separators, format characters (text direction, zero width, tags), lone surrogates, private and
+unassigned characters, and all spaces but U+0020. Letters of all scripts stay.
 """
 
 import codecs
@@ -23,24 +23,25 @@ _MOST: Final = 4000
 
 
 def harmless(text: str) -> str:
-    """The text on one line, with `\\u001b`, `\\u202e`, `\\U000e0041` for characters that are not
-    printable."""
+    """The text on one line, with escapes such as `\\u001b` and `\\U000e0041` for characters that are not
+    printable. A tab becomes a space."""
     return text if text.isprintable() else _with(_escaped, text.replace("\t", " "))
 
 
 def lines(text: str) -> str:
-    """The same for a text with intended line ends and tabs."""
+    """The same for a text of several lines: line feeds and tabs stay."""
     return _in_each_line(text, _escaped)
 
 
 def one_line(text: str, most: int = _MOST) -> str:
-    """The same with all white space as single spaces, and cut after `most` characters."""
+    """The same as `harmless`, with single spaces for all white space, cut to `most` characters."""
     line = harmless(" ".join(text.split()))
     return line if len(line) <= most else line[: most - 3] + "..."
 
 
 def in_json(text: str) -> str:
-    """The same for JSON, whose values stay unchanged: JSON has its own escapes."""
+    """JSON of one or several lines, with JSON's own escapes for the same characters: its values stay
+    unchanged."""
     return _in_each_line(text, _in_utf16)
 
 

@@ -26,8 +26,8 @@ _MOST_TEXT: Final = 4096
 
 
 class Identity(msgspec.Struct, frozen=True):
-    """The first line of a lock file, which stays: a random id, and the file that it was made for. In a copy
-    or a restored backup of the file it is ignored."""
+    """The first line of a lock file, which stays: a random id, and device and inode of the file for which it
+    was made. It is not valid in a copy or a restored backup of the file."""
 
     id: str
     device: int
@@ -35,9 +35,10 @@ class Identity(msgspec.Struct, frozen=True):
 
 
 class Holder(msgspec.Struct, frozen=True):
-    """The second line, while a pass holds the lock. Files of earlier versions have only this line.
+    """The second line, while a pass holds the lock: its process, when it took the lock (RFC 3339), and its
+    command. Files of earlier versions have only this line.
 
-    A number below 1 is not valid: for the kernel it means a group of processes.
+    A `pid` below 1 is not valid: for the kernel it means a group of processes.
     """
 
     pid: Annotated[int, msgspec.Meta(ge=1)]
@@ -50,12 +51,12 @@ _holder_decoder: Final = msgspec.json.Decoder(Holder)
 
 
 def lock_beside(database: Path, consumer: Consumer) -> Path:
-    """The lock file for a consumer in a SQLite database."""
+    """The lock file for a consumer of a SQLite store: in the folder of the database."""
     return database.with_name(f"{database.name}.{consumer.context}.{consumer.name}.lock")
 
 
 def lock_for_server(folder: Path, urls: tuple[str, ...], consumer: Consumer) -> Path:
-    """The lock file for a consumer on a server: in `folder`, one per server and consumer."""
+    """The lock file for a consumer of an OpenSearch store: in `folder`, one per server and consumer."""
     server = hashlib.sha256(",".join(sorted(urls)).encode()).hexdigest()[:16]
     return folder / f"{server}.{consumer.context}.{consumer.name}.lock"
 
@@ -148,11 +149,13 @@ class Watched(NamedTuple):
 
     @property
     def who(self) -> str | None:
+        """Command and process of the pass, for people; None if no pass is known to run."""
         return None if self.work is None else self.work.who
 
 
 def watched(path: Path) -> Watched:
-    """Reads the file without locking it, so that a starting pass does not fail."""
+    """The pass that holds this lock file. Reads it without locking it, so that a starting pass does not
+    fail; raises nothing."""
     try:
         return Watched(work_in(_text_of(path)))
     except (FileNotFoundError, NotADirectoryError):  # no pass has run here yet
@@ -162,7 +165,7 @@ def watched(path: Path) -> Watched:
 
 
 def work_in(text: bytes) -> Work | None:
-    """The pass that a lock file names, if its process exists."""
+    """The pass that the text of a lock file names; None if it names none, or its process does not exist."""
     holder = _named_in(text)
     if holder is None:
         return None
@@ -180,8 +183,8 @@ def work_in(text: bytes) -> Work | None:
 
 
 def last_held(path: Path) -> tuple[str, datetime] | None:
-    """The id of the lock file, and when a pass of this host last took or released it; None if there was none,
-    or that is unknown."""
+    """The id of the lock file, and when a pass of this host last took or released it; None if there was no
+    pass, or that is unknown."""
     try:
         line = _text_of(path).partition(b"\n")[0]
         found = path.lstat()

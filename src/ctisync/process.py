@@ -203,19 +203,19 @@ def open_streams() -> None:
 
 
 def standard_input() -> BinaryIO:
-    """Raises UsageError if it is closed."""
+    """The bytes of standard input. Raises UsageError if it is closed."""
     if sys.stdin is None:  # closed by the caller
         raise UsageError("standard input is closed", hint="pass a file instead of -")
     return sys.stdin.buffer
 
 
 def print_result(text: str) -> None:
-    """Print lines to standard output, with control characters escaped."""
+    """Print lines to standard output, with control characters escaped (`harmless.lines`)."""
     sys.stdout.write(lines(text) + "\n")
 
 
 def print_json(text: str) -> None:
-    """The same for JSON, whose values stay unchanged."""
+    """The same for JSON, whose values stay unchanged (`harmless.in_json`)."""
     sys.stdout.write(in_json(text) + "\n")
 
 
@@ -225,7 +225,8 @@ def print_drawn(drawn: Drawn) -> None:
 
 
 def confirmed(told: str, question: str) -> bool | None:
-    """Whether the answer at the terminal to the question below `told` is yes; None without a terminal."""
+    """Print `told` and below it the question, at the terminal. Whether the answer is yes; None without a
+    terminal, where nothing is printed."""
     if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
         return None
     sys.stderr.write(f"{lines(told)}\n{question}")

@@ -1,17 +1,15 @@
-"""Work beside the main thread, where the system allows it: `ulimit -u` or systemd's `TasksMax=` may not."""
+"""Work beside the main thread, if the system allows another one (`ulimit -u`, systemd's `TasksMax=`)."""
 
 from collections.abc import Callable
 from threading import Thread
 
 
 def beside(work: Callable[[], object], name: str) -> Thread | None:
-    """A thread that has begun `work`, and does not keep the process from ending: what hangs is left behind.
-
-    None when the system allows no further thread; nothing has begun then.
-    """
+    """Start `work` on a thread of this name; the process can end before the thread does. None if the system
+    allows no further thread: `work` has not started then."""
     thread = Thread(target=work, daemon=True, name=name)
     try:
         thread.start()
-    except RuntimeError:  # the only one that starting raises for it
+    except RuntimeError:  # "can't start new thread"
         return None
     return thread

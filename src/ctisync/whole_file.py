@@ -1,4 +1,4 @@
-"""Writes files atomically."""
+"""Writes files atomically: whole, or not at all."""
 
 import os
 import re
@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO, Final, cast
 
 STDOUT: Final = Path("-")
-"""The name for standard output."""
+"""What an option takes for standard output."""
 
 _OLD: Final = 86_400
 """Seconds: a partial file that has not changed for this long is of a dead process."""
@@ -21,12 +21,12 @@ _SYSTEM: Final = re.compile(r"/dev(/pts)?|/proc(/.*)?")
 
 @contextmanager
 def replacing(target: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
-    """A file beside `target` that replaces it at the end, synced to disk, if the block succeeds. Otherwise
+    """Yields a new file beside `target`, which replaces it, synced to disk, if the block succeeds. Otherwise
     the file is removed, and `target` stays unchanged.
 
-    `mode`: its permissions, regardless of the umask; until the end only this user can read it. A link is
-    replaced, and never followed: in a folder that other users can write to, it can point anywhere. A device
-    or pipe, such as `/dev/stdout`, is written to directly. Raises OSError.
+    `mode`: its permissions, regardless of the umask; None: those of any new file. Until the end only this
+    user can read it. A link is replaced, never followed: in a folder that other users can write to, it can
+    point anywhere. A device or pipe, such as `/dev/stdout`, is written to directly. Raises OSError.
     """
     if (special := _opened_special(target)) is not None:
         with special:

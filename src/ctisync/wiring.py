@@ -38,8 +38,8 @@ _PACKED_SHARE: Final = 0.25
 def opened_store(
     settings: Settings, clock: Clock, *, host_lock: str | None = None, untouched: bool = False
 ) -> Iterator[Store]:
-    """The configured store; `host_lock`: the id of the lock that the caller holds, needed for writing.
-    `untouched`: reading the state does not even migrate it."""
+    """The configured store. `host_lock`: the id of the lock that the caller holds, from `consumer_lock`; None
+    for a caller that only reads. `untouched`: reading does not even migrate the stored state."""
     store = _store(settings, clock, host_lock=host_lock, untouched=untouched)
     try:
         yield store
@@ -109,7 +109,8 @@ def _free_disk_space(settings: Settings, consumer: Consumer) -> "FreeDiskSpace |
 
 
 def share_of_records(settings: Settings) -> float | None:
-    """Bytes per byte of records on the disk of the downloads; None if the store is on another host."""
+    """Bytes that the store needs per byte of records, on the disk of the downloads; None if the store is on
+    another host."""
     return _share(settings) if isinstance(settings.place, SqlitePlace) else None
 
 
@@ -124,9 +125,8 @@ def free_disk_space(settings: Settings) -> int:
 
     place, folder = settings.place, spool_folder(settings)
     if isinstance(place, SqlitePlace):
-        with suppress(
-            ConfigurationError, StoreUnavailable
-        ):  # no folder yet, or a broken file, which other checks report
+        # No folder yet, or a broken file: other checks report it.
+        with suppress(ConfigurationError, StoreUnavailable):
             return free_space_in(place.path, untouched=True)
     return free_in(nearest(folder))
 
@@ -162,7 +162,8 @@ def command_manager(settings: Settings, clock: Clock) -> "CommandManagerClient |
 def consumer_lock(
     settings: Settings, consumer: Consumer, clock: Clock, command: str
 ) -> AbstractContextManager[str]:
-    """The lock of this host for the consumer, and its id; creates a missing state folder.
+    """Holds the lock of this host for the consumer, as `locks.host_lock` does, and yields its id. `command`:
+    the name that another pass and `status` show. Creates a missing state folder.
 
     Also raises ConfigurationError for a folder in which other users could change files of a pass.
     """
@@ -175,6 +176,7 @@ def consumer_lock(
 
 
 def lock_path(settings: Settings, consumer: Consumer) -> Path:
+    """The lock file of this host for the consumer, beside which its downloads are."""
     place = settings.place
     if isinstance(place, SqlitePlace):
         return lock_beside(place.path, consumer)
@@ -201,7 +203,7 @@ def policy(
     now: bool = False,
     keep: bool = False,
 ) -> Policy:
-    """What a pass of this mode may do, from the settings and options."""
+    """What a pass of this mode may do, from the settings and the options of that name."""
     return Policy(
         mode,
         settings.on_feed_reset,

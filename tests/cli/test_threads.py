@@ -146,7 +146,8 @@ def test_where_no_process_can_be_had_a_hook_has_failed_and_the_pass_has_not(ctis
 def test_where_no_thread_can_be_had_the_demo_says_why_it_does_nothing(ctisync: Ctisync) -> None:
     ended = alone(ctisync, "demo")
 
-    assert (ended.returncode, "the system allows none" in ended.stderr) == (2, True)
+    assert ended.returncode == 2
+    assert "the demo needs a thread for its feed, but the system allows no more" in ended.stderr
 
 
 def test_where_no_thread_can_be_had_a_signal_ends_a_pass_as_ever(

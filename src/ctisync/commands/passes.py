@@ -101,11 +101,10 @@ def _one(run: Run, consumer: Consumer, one_pass: OnePass) -> tuple[int, PassRepo
             ):
                 ended = _with_store(run, consumer, draft, store, one_pass)
         except CtisyncError as error:  # the lock, or the store, before there was a pass
-            ended = draft.ended(error, clock.monotonic())
-            _show(console, ended)
+            ended = _shown(draft.ended(error, clock.monotonic()), console)
         if isinstance(ended.error, AnotherPass):
             return ended.error.exit_code, None
-        report = _public(run, ended)
+        report = ended.report
         hooks_are_good = _run_hooks(run, report)
     if report.exit_code == DONE and not hooks_are_good:
         return HookFailed.exit_code, report
@@ -113,7 +112,7 @@ def _one(run: Run, consumer: Consumer, one_pass: OnePass) -> tuple[int, PassRepo
 
 
 def _with_store(run: Run, consumer: Consumer, draft: Draft, store: "Store", one_pass: OnePass) -> Ended:
-    """Run the pass, report how it ended, and add it to the history while the store is open."""
+    """Run the pass, print how it ended, and add it to the history while the store is open."""
     clock, console, keep = run.clock, run.console, run.settings.history
     try:
         with no_other_errors(), opened_feed(run.settings, consumer, clock, console) as feed:
@@ -134,26 +133,29 @@ def _with_store(run: Run, consumer: Consumer, draft: Draft, store: "Store", one_
     except StopAsked as stop:
         if clock.monotonic() - stop.at < _QUICK:
             stopped = Stopped(stop.signal_number, draft.after_stop)
-            report = _public(run, draft.ended(stopped, clock.monotonic()))
-            remember(store, report, keep, console, HURRIED_SECONDS)
+            ended = _public(draft.ended(stopped, clock.monotonic()), console)
+            remember(store, ended.report, keep, console, HURRIED_SECONDS)
         raise
-    _show(console, ended)
+    ended = _shown(ended, console)
     if not isinstance(ended.error, AnotherPass):
-        remember(store, _public(run, ended), keep, console)
+        remember(store, ended.report, keep, console)
     return ended
 
 
-def _show(console: Console, ended: Ended) -> None:
+def _shown(ended: Ended, console: Console) -> Ended:
+    """Prints how the pass ended; returns it as `_public` does."""
     if ended.error is not None:
         ended.error.message = ended.report.why  # this names the consumer
         console.error(ended.error)
     elif (said := closing(ended.report)) is not None:
         console.close_pass(said)
+    return _public(ended, console)
 
 
-def _public(run: Run, ended: Ended) -> PassReport:
-    """The report without secrets."""
-    return msgspec.structs.replace(ended.report, why=run.console.public(ended.report.why))
+def _public(ended: Ended, console: Console) -> Ended:
+    """With a report for others: without secrets, on one line."""
+    why = console.public(ended.report.why)
+    return ended._replace(report=msgspec.structs.replace(ended.report, why=why))
 
 
 def _run_hooks(run: Run, report: PassReport) -> bool:

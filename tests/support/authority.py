@@ -1,4 +1,4 @@
-"""A certificate authority of the tests whose files Java reads, too."""
+"""A certificate authority for tests; Java can also read its files."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _UNIT: Final = "tests"
 
 
 class KeyPair(NamedTuple):
-    """PEM files: a certificate, and its key in PKCS#8."""
+    """PEM files: a certificate, and its private key in PKCS#8."""
 
     certificate: Path
     key: Path
 
 
 class Authority:
-    """Signs for `localhost`, 127.0.0.1 and any name of a user; the files lie in `folder`."""
+    """Signs certificates of `localhost` and 127.0.0.1 for any user name; the files are in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -63,5 +63,5 @@ class Authority:
 
 
 def distinguished_name(name: str) -> str:
-    """Who the certificate of that common name is, as OpenSearch's settings write it."""
+    """The distinguished name of a certificate with this common name, as in the settings of OpenSearch."""
     return f"CN={name},OU={_UNIT},O={_ORGANISATION}"

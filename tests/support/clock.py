@@ -1,10 +1,10 @@
-"""Time that passes only when somebody sleeps, so that tests need not wait for it."""
+"""A clock on which time passes only by sleeping, so that tests need not wait."""
 
 from datetime import UTC, datetime, timedelta
 
 
 class FakeClock:
-    """A `Clock` that starts at a fixed moment. `slept` are the seconds of each sleep."""
+    """A `Clock` that starts at a fixed time. `slept`: the seconds of each sleep."""
 
     def __init__(self, start: datetime = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)) -> None:
         self._start = start
@@ -22,5 +22,5 @@ class FakeClock:
         self._passed += seconds
 
     def advance(self, **delta: float) -> None:
-        """Let time pass without anybody sleeping."""
+        """Let time pass without a sleep; arguments as of `timedelta`."""
         self._passed += timedelta(**delta).total_seconds()

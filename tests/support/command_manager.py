@@ -1,4 +1,4 @@
-"""A Command Manager on the loopback, as strict as the plugin, that keeps a log and can be told to fail."""
+"""A Command Manager on the loopback interface: as strict as the plugin, with a log, and able to fail."""
 
 import base64
 import json
@@ -14,12 +14,12 @@ from typing import Any, Literal, Self
 PATH = "/_plugins/_command_manager/commands"
 
 Failure = Literal["reset", "stall", "drip", "html", "error-body", "redirect"] | int
-"""How a request fails; a number is a status with the plugin's kind of JSON body."""
+"""How a request fails; a number is a status with a JSON body as the plugin sends it."""
 
 
 @dataclass(frozen=True)
 class Command:
-    """One accepted command: what readers are told."""
+    """One accepted command."""
 
     index: str
     offset: str
@@ -57,7 +57,7 @@ class CommandManagerStandIn:
 
     @property
     def url(self) -> str:
-        """What `command_manager.url` is set to."""
+        """The value for `command_manager.url`."""
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def fail(self, how: Failure, times: int = 1) -> None:
@@ -65,7 +65,7 @@ class CommandManagerStandIn:
 
 
 def refusal(body: Any) -> str | None:
-    """Why the plugin would not take this body."""
+    """Why the plugin would refuse this body; None if it would accept it."""
     commands = body.get("commands") if isinstance(body, dict) else None
     if not isinstance(commands, list) or not commands:
         return "commands is missing"
@@ -90,7 +90,7 @@ class _Server(ThreadingHTTPServer):
     stand_in: CommandManagerStandIn
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no event here; anything else is printed."""
+        """Print an error, unless the client closed the connection."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)
 
@@ -176,4 +176,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, *_: Any) -> None:
-        """Silence: the log is for tests."""
+        """Prints nothing: tests read the log."""

@@ -1,4 +1,4 @@
-"""How long another process takes to end, on a machine that has other work, too."""
+"""How long another process takes to end, on a machine that also runs other processes."""
 
 import os
 import subprocess
@@ -10,9 +10,8 @@ HANGS: Final = 60.0
 
 
 def seconds_to_the_end(running: "subprocess.Popen[Any]", since: float) -> float:
-    """Wait for its end, without taking its exit status: the seconds since a `time.monotonic()`.
-
-    Those in which it was ready and other processes had the processors do not count, where Linux tells.
+    """Wait for the end of the process, and leave its exit status to the caller. Returns the seconds since
+    `since`, a `time.monotonic()`, without those in which it waited for a processor (if Linux reports them).
     """
     before = _delay(running.pid)
     while not _has_ended(running):
@@ -23,14 +22,14 @@ def seconds_to_the_end(running: "subprocess.Popen[Any]", since: float) -> float:
 
 
 def _has_ended(running: "subprocess.Popen[Any]") -> bool:
-    """`send_signal` takes the exit status of a process that has ended before."""
+    """Also if `send_signal` has already read the exit status."""
     if running.returncode is not None:
         return True
     return os.waitid(os.P_PID, running.pid, os.WEXITED | os.WNOWAIT | os.WNOHANG) is not None
 
 
 def _delay(pid: int) -> float:
-    """Of its main thread, in seconds."""
+    """The seconds in which its main thread waited for a processor."""
     try:
         return int(Path(f"/proc/{pid}/schedstat").read_text().split()[1]) / 1e9
     except (OSError, IndexError):

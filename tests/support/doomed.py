@@ -1,15 +1,15 @@
-"""ctisync in a process that counts its effects and dies, or is failed, at one of them.
+"""ctisync in a process that counts its effects, and is killed or fails at one of them.
 
     python -m tests.support.doomed [--at K --when before|after --how kill|EIO|ENOSPC|reset|timeout|429|503
         [--lasting]] [--count-file F] [--later SECONDS] -- sync
 
-Without `--at` it only counts, and writes the effects to F, a line each. Files count below the working
-directory. The clock is made up: it begins `--later` seconds after a fixed moment, and waiting costs no time.
+Without `--at` it only counts, and writes the effects to F, one per line. Only files below the working
+directory count. The clock is a fake: it starts `--later` seconds after a fixed time, and sleeping takes none.
 
     python -m tests.support.doomed --serve
 
-reads such calls from standard input, a JSON object (`Call`) a line, plays each in a fork of itself, which
-saves the start, and answers with its exit code, or minus the signal that killed it.
+reads calls from standard input, one JSON object (`Call`) per line. It runs each in a fork of itself, which is
+faster than a new interpreter, and prints its exit code, or minus the signal that killed it.
 """
 
 import argparse
@@ -48,14 +48,15 @@ from tests.support.faults import Effects, Fault, How, When
 from tests.support.memory_feed import at_once
 
 HANGS: Final = 60
-"""Seconds after which a pass is killed by SIGALRM, which no fault does."""
+"""Seconds after which SIGALRM kills a pass that hangs."""
 
 BROKEN: Final = 70
-"""The exit code when something got past ctisync's `main`."""
+"""The exit code if the `main` of ctisync raised an exception."""
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """One command, in `folder`. Its `stderr` and its `effects`, one a line, are left in `results`."""
+    """One command, run in `folder`. It leaves the files `stderr` and `effects`, one per line, in
+    `results`."""
 
     arguments: list[str]
     folder: str
@@ -66,7 +67,7 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def install(effects: Effects, folder: Path, later: float) -> None:
-    """The hook points: each is replaced once, at the start of the process."""
+    """Replace the functions whose calls are effects; once, at the start of the process."""
     clock = FakeClock()
     clock.advance(seconds=later)
     hooks: list[tuple[Any, str, Any]] = [
@@ -93,7 +94,7 @@ def install(effects: Effects, folder: Path, later: float) -> None:
 
 
 def play(arguments: Sequence[str], fault: Fault | None, later: float, count_file: Path | None) -> int:
-    """ctisync's own `main`, in the working directory; afterwards the effects are written down."""
+    """Run the `main` of ctisync in the working directory, then write the effects; returns the exit code."""
     effects = Effects(fault)
     install(effects, Path.cwd(), later)
     code = ctisync_main(arguments)
@@ -103,7 +104,7 @@ def play(arguments: Sequence[str], fault: Fault | None, later: float, count_file
 
 
 def serve() -> None:
-    """Until standard input ends."""
+    """Run the calls from standard input until it ends."""
     _warm_up()
     for line in sys.stdin.buffer:
         call = msgspec.json.decode(line, type=Call)
@@ -116,9 +117,8 @@ def serve() -> None:
 
 
 def _warm_up() -> None:
-    """Let one pass fail, so that whatever a pass loads on its way is loaded before the forks.
-
-    The certificates, too, which cost more than all the rest of a small pass, and which none here needs.
+    """Let one pass fail, so that all modules of a pass are loaded before the forks, and the certificate
+    authorities of the system too: loading them takes longer than the rest of a small pass.
     """
     ssl.create_default_context = functools.cache(ssl.create_default_context)  # type: ignore[assignment]
     nowhere = "http://127.0.0.1:1"

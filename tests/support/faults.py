@@ -1,8 +1,8 @@
-"""The effects of a pass, counted, and a fault at one of them: the process dies there, or the effect fails.
+"""Counts the effects of a pass, and makes one of them fail or kill the process.
 
-An effect is what the world outside the process notices or answers: a request, a statement, a write, a
-call of a port. `faults_http`, `faults_sql`, `faults_files` and `faults_ports` tell an `Effects` of them;
-`doomed` plays a whole command that way. None of it is part of ctisync.
+An effect is an action that is visible outside the process: a request, a statement, a write, a call of a port.
+`faults_http`, `faults_sql`, `faults_files` and `faults_ports` pass them to an `Effects`; `doomed` runs a
+whole command this way. ctisync itself contains none of it.
 """
 
 import os
@@ -16,15 +16,15 @@ import msgspec
 T = TypeVar("T")
 
 Place = Literal["feed", "commands", "database", "files", "node", "store", "history"]
-"""What fails together when it fails for good: a server, a disk."""
+"""What a lasting fault affects as a whole: a server, a disk."""
 
 When = Literal["before", "after"]
-"""Before the effect, or after it but before the process sees its reply."""
+"""Before the effect, or after it, but before the process gets the reply."""
 
 How = Literal["kill", "EIO", "ENOSPC", "reset", "timeout", "429", "503"]
 
 Spoil = Callable[[How, When], T]
-"""What a seam gives back, or raises, in the place of an effect's reply."""
+"""Returns or raises what the process gets in place of the reply."""
 
 
 class Effect(NamedTuple):
@@ -33,7 +33,8 @@ class Effect(NamedTuple):
 
 
 class Fault(msgspec.Struct, frozen=True):
-    """At the `at`-th effect (the first is 1); `lasting`: at every later one of that place as well."""
+    """A fault at the effect number `at`, from 1 on; `lasting`: also at each later effect in the same
+    place."""
 
     at: int
     when: When
@@ -42,7 +43,7 @@ class Fault(msgspec.Struct, frozen=True):
 
 
 class Killed(BaseException):
-    """The process is dead: no handler of ours catches this, as none runs after a SIGKILL."""
+    """The process counts as dead: no handler of ctisync catches this, as none runs after SIGKILL."""
 
 
 def kill_this_process() -> None:
@@ -51,10 +52,10 @@ def kill_this_process() -> None:
 
 
 class Effects:
-    """Counts, in `seen`, and strikes. Without a fault it only counts.
+    """Keeps the effects in `seen`, and causes the fault; without one it only counts.
 
-    `die` is how it kills: for good (the default), or by raising `Killed`; then nothing has an effect any
-    more.
+    `die` kills the process (the default), or returns: `around` then raises `Killed`, and so does each later
+    call, so that nothing has an effect any more.
     """
 
     def __init__(self, fault: Fault | None = None, die: Callable[[], None] = kill_this_process) -> None:
@@ -65,7 +66,8 @@ class Effects:
         self._struck: Place | None = None
 
     def around(self, effect: Effect, perform: Callable[[], T], spoil: Spoil[T]) -> T:
-        """What `perform` returns, unless the fault is due here."""
+        """Returns what `perform` returns; if the fault is due, what `spoil` returns. Raises Killed if it
+        kills."""
         if self.dead:
             raise Killed
         self.seen.append(effect)

@@ -1,6 +1,6 @@
-"""What is done to the files below one folder as effects: the lock, the spool.
+"""Operations on the files below one folder as effects: the lock, the spool.
 
-SQLite's own writes are not among them (they never pass through Python); its statements are effects.
+Without those of SQLite, which do not pass through Python: its statements are effects.
 """
 
 import errno
@@ -15,14 +15,14 @@ from tests.support.faults import Effect, Effects, How, When
 
 _NAMED: Final = {".lock": "lock", ".part": "part", ".json": "note", ".new": "new note", ".db": "database"}
 _TURN: Final = ".db.lock"
-"""Its writers take turns by it: a part of each of the database's transactions."""
+"""The file by which the writers of a database take turns: a part of each transaction."""
 
 # Functions of `os` that are told a path or a descriptor first, but for `open`.
 _BY_FIRST_ARGUMENT: Final = ("fsync", "ftruncate", "pwrite", "unlink", "replace", "rename", "mkdir")
 
 
 def watch(folder: Path, effects: Effects) -> None:
-    """Replace the functions through which this process works on files. For a process that plays one pass."""
+    """Replace the functions with which this process works on files. For a process that runs one pass."""
     watched = _Watched(folder.resolve(), effects)
     os.open = watched.function("open", os.open)
     for name in _BY_FIRST_ARGUMENT:
@@ -46,7 +46,8 @@ class _Watched:
         return call
 
     def opening(self, inner: Callable[..., Any]) -> Callable[..., Any]:
-        """Binary files whose every read and write is an effect; ctisync has no others in that folder."""
+        """Opens binary files of which each read and write is an effect; ctisync has no others in the
+        folder."""
 
         def call(file: Any, mode: str = "r", *rest: Any, **named: Any) -> Any:
             effect = self._effect("open", file)
@@ -83,7 +84,7 @@ class _Watched:
         return None if path is None else Effect("files", f"{name} {_what(path)}")
 
     def _path(self, file: Any) -> str | None:
-        """The file's path, when it is in the folder (or is the folder)."""
+        """The path of the file if it is in the folder, or is the folder; else None."""
         found = Path(f"/proc/self/fd/{file}").readlink() if isinstance(file, int) else Path(file).absolute()
         path = str(found)
         return path if path == self._prefix or path.startswith(self._prefix + os.sep) else None

@@ -15,19 +15,20 @@ from ctisync.stores.opensearch.transport import HttpTransport
 from tests.support.faults import Effect, Effects, How, Place, When
 
 PIECE: Final = 4096
-"""Bytes of a body that come at once, so that a small snapshot comes in several pieces each time."""
+"""Bytes of a body per piece, so that even a small snapshot comes in several pieces."""
 
 _RESET: Final = f"[Errno {errno.ECONNRESET}] {os.strerror(errno.ECONNRESET)}"
 
 _SPOILT: Final = "tests.spoilt"
-"""Marks a reply, among its extensions, whose body is no effect of its own."""
+"""The extension that marks a reply whose body is not an effect of its own."""
 
 HandleRequest = Callable[[httpx.HTTPTransport, httpx.Request], httpx.Response]
 Send = Callable[[HttpTransport, str, str, bytes | None, float], OpenSearchReply]
 
 
 def handling(inner: HandleRequest, effects: Effects) -> HandleRequest:
-    """In the place of `httpx.HTTPTransport.handle_request`: each request, and each piece of its reply."""
+    """Replaces `httpx.HTTPTransport.handle_request`: each request and each piece of its reply is an
+    effect."""
 
     def handle_request(transport: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
         effect = _asked(request)
@@ -45,7 +46,7 @@ def handling(inner: HandleRequest, effects: Effects) -> HandleRequest:
 
 
 class _Body(httpx.SyncByteStream):
-    """The same bytes in pieces of PIECE, whatever the network made of them."""
+    """The same bytes in pieces of PIECE, whatever pieces the network sent."""
 
     def __init__(self, inner: httpx.SyncByteStream, asked: Effect, effects: Effects) -> None:
         self._inner = inner
@@ -70,14 +71,14 @@ def _asked(request: httpx.Request) -> Effect:
 
 
 class _Connection(httpcore.MockStream):
-    """One to the address that was asked for."""
+    """A connection to the requested address."""
 
     def get_extra_info(self, info: str) -> Any:
         return ("127.0.0.1", 0) if info == "server_addr" else None
 
 
 def _connect(request: httpx.Request) -> None:
-    """Tell of a connection as httpcore does: an answer without one is not believed."""
+    """Report a connection as httpcore does: ctisync refuses a reply without one."""
     if (trace := request.extensions.get("trace")) is not None:
         trace("connection.connect_tcp.started", {"host": request.url.host})
         trace("connection.connect_tcp.complete", {"return_value": _Connection([])})
@@ -114,7 +115,7 @@ def _spoilt_body(how: How, _when: When) -> bytes:
 
 
 def sending(inner: Send, effects: Effects) -> Send:
-    """In the place of `HttpTransport.send` of the OpenSearch store: each request to a node."""
+    """Replaces `HttpTransport.send` of the OpenSearch store: each request to a node is an effect."""
 
     def send(
         transport: HttpTransport, method: str, target: str, body: bytes | None, timeout: float
@@ -126,7 +127,7 @@ def sending(inner: Send, effects: Effects) -> Send:
 
 
 def kind_of_request(method: str, target: str, body: bytes | None) -> str:
-    """Which request of the protocol it is, without names and tokens: `PUT context _doc lease+swap`."""
+    """The kind of a request, without names and tokens: `PUT context _doc lease+swap`."""
     parts = [part for part in target.partition("?")[0].split("/") if part]
     owner = "context" if parts[0] == "wazuh-context" else "" if parts[0].startswith("_") else "content"
     endpoint = "/".join(part for part in parts if part.startswith("_"))
@@ -134,7 +135,7 @@ def kind_of_request(method: str, target: str, body: bytes | None) -> str:
 
 
 def _says(body: bytes) -> list[str]:
-    """What tells two requests to one endpoint apart: actions on aliases, what a state document announces."""
+    """What distinguishes requests to one endpoint: the alias actions, or what a state document announces."""
     actions = set(re.findall(rb'{"(add|remove|remove_index)":', body))
     announced = set(re.findall(rb'"(lease|swap|range_to|owed|failed|loading)":(?!null|false)', body))
     return sorted(word.decode() for word in actions | announced)

@@ -1,6 +1,6 @@
-"""Calls of the ports of a pass as effects: a wrapper around whichever adapter stands behind a port.
+"""Calls of the ports of a pass as effects: a wrapper around the adapter of a port.
 
-It knows the ports' methods by what they return, not by name, so that a new one is an effect as well.
+It treats methods by what they return, not by their names, so that a new method is an effect too.
 """
 
 import sys
@@ -40,7 +40,7 @@ def commands_with(commands: CommandManager, effects: Effects) -> CommandManager:
 
 
 class MortalStorage(MemoryStorage):
-    """The storage of a process that may die: each write is an effect, and the dead write nothing."""
+    """The storage of a process that may die: each write is an effect, and a dead process writes nothing."""
 
     def __init__(self, lasting: MemoryStorage, effects: Effects) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ class _Port:
 
 
 class _Managed(AbstractContextManager[Any]):
-    """`writer` or `load`: to enter it is an effect, and so is to leave it."""
+    """The context manager of `writer` or `load`: entering and leaving it are effects."""
 
     def __init__(self, inner: AbstractContextManager[Any], name: str, place: Place, effects: Effects) -> None:
         self._inner = inner
@@ -125,7 +125,7 @@ class _Managed(AbstractContextManager[Any]):
         return self._inner.__enter__()
 
     def _abandon(self) -> None:
-        """Nobody holds it any more; what it then does by itself has no effect, or none that anybody sees."""
+        """Drop the context manager; what it then does by itself has no visible effect."""
         if self._entered:
             with suppress(Killed, CtisyncError):
                 self._inner.__exit__(*sys.exc_info())
@@ -143,4 +143,4 @@ def _failing(place: Place) -> Callable[[How, When], NoReturn]:
 
 
 def _never_failing(_how: How, _when: When) -> None:
-    """There is nothing to fail with."""
+    """For an effect that cannot fail."""

@@ -13,11 +13,11 @@ _MEANINGS: Final = {
 }
 
 CLOSE: Final = "close"
-"""The effect that does not fail: SQLite swallows what goes wrong while it closes."""
+"""An effect that does not fail: SQLite reports no error when it closes."""
 
 
 def connecting(connect: Callable[..., sqlite3.Connection], effects: Effects) -> Callable[..., Any]:
-    """In the place of `sqlite3.connect`."""
+    """Replaces `sqlite3.connect`: each statement is an effect."""
 
     class Connection(sqlite3.Connection):
         def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
@@ -39,7 +39,7 @@ def connecting(connect: Callable[..., sqlite3.Connection], effects: Effects) -> 
 
 
 def _statement(sql: str) -> Effect:
-    """Its verb and its table: `INSERT INTO records`, `COMMIT`, `PRAGMA journal_mode`."""
+    """The verb and the table of a statement: `INSERT INTO records`, `COMMIT`, `PRAGMA journal_mode`."""
     words = sql.split()
     for marker in ("INTO", "FROM", "UPDATE", "PRAGMA"):
         if marker in words[:-1]:

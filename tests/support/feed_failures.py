@@ -1,4 +1,4 @@
-"""What a simulated server can be told to do wrong. Each is a function from the true reply to a worse one."""
+"""Failures of a simulated server. Each is a function from the correct reply to a wrong one."""
 
 import json
 import threading
@@ -14,9 +14,8 @@ Json = Any
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer on its way out. The body is cut after `cut` bytes (the announced length stays).
-
-    `until`: instead of that, the rest follows once the event is set.
+    """A reply before it is sent. `cut`: only so many bytes of the body are sent; the announced length stays.
+    `until`: the rest follows when the event is set.
     """
 
     status: int
@@ -35,12 +34,12 @@ Failure = Callable[[Reply], Reply]
 def status(
     code: int, headers: Mapping[str, str] | None = None, body: bytes = b"<html>Sorry</html>"
 ) -> Failure:
-    """Another status, with an HTML body as proxies send it."""
+    """Another status, with an HTML body like that of a proxy."""
     return lambda _: Reply(code, body, {"Content-Type": "text/html", **(headers or {})})
 
 
 def refused(code: int, words: str) -> Reply:
-    """A refusal with a JSON body, as the API sends it."""
+    """A refusal with a JSON body like that of the API."""
     body = json.dumps({"errors": {"detail": words}}).encode()
     return Reply(code, body, {"Content-Type": "application/json"})
 
@@ -63,32 +62,32 @@ def html() -> Failure:
 
 
 def cut_off(after: int | float) -> Failure:
-    """The connection closes after so many bytes, or this share of them (a float), of the announced length."""
+    """The connection closes after so many bytes, or after this share (a float) of the announced length."""
     return lambda reply: replace(reply, cut=_amount(after, reply), how_cut="close")
 
 
 def reset(after: int | float = 0) -> Failure:
-    """A TCP reset, as from a middlebox; with 0 before any byte of the reply."""
+    """A TCP reset after so many bytes; with 0, before the reply."""
     return lambda reply: replace(reply, cut=_amount(after, reply), how_cut="reset")
 
 
 def stall(seconds: float, after: int | float = 0) -> Failure:
-    """Silence of this many seconds, then the connection closes."""
+    """No byte for so many seconds, then the connection closes."""
     return lambda reply: replace(reply, cut=_amount(after, reply), how_cut="close", stall=seconds)
 
 
 def paused(until: threading.Event, after: int | float) -> Failure:
-    """The rest of the body comes when the event is set."""
+    """The rest of the body follows when the event is set."""
     return lambda reply: replace(reply, cut=_amount(after, reply), until=until)
 
 
 def undelimited(cut: int | float = 1.0) -> Failure:
-    """No length: the end of the connection is the end of the body, whether or not all of it was sent."""
+    """No length: the end of the connection ends the body, complete or not."""
     return lambda reply: replace(reply, framing="close", cut=_amount(cut, reply), how_cut="close")
 
 
 def chunked() -> Failure:
-    """No length in the headers, but a body that tells its own end (RFC 9112, 7.1)."""
+    """No length in the headers, but a chunked body (RFC 9112, 7.1)."""
     return lambda reply: replace(reply, framing="chunked")
 
 
@@ -109,7 +108,7 @@ def headers(**changed: str | None) -> Failure:
 
 
 def edited(edit: Callable[[Json], Json]) -> Failure:
-    """The JSON document, edited: `edit` gets the decoded reply and returns what is sent instead."""
+    """Another JSON document: `edit` gets the decoded reply and returns the one to send."""
 
     def worse(reply: Reply) -> Reply:
         return replace(reply, body=records.encode(edit(json.loads(reply.body, parse_float=Decimal))))
@@ -118,12 +117,12 @@ def edited(edit: Callable[[Json], Json]) -> Failure:
 
 
 def data(edit: Callable[[Json], Json]) -> Failure:
-    """As `edited`, for what stands under `data`."""
+    """As `edited`, for the value of `data` alone."""
     return edited(lambda document: {**document, "data": edit(document["data"])})
 
 
 def only_first(count: int) -> Failure:
-    """The first so many changes of the range alone."""
+    """Only the first so many changes of the range."""
     return data(lambda changes: changes[:count])
 
 

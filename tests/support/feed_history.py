@@ -1,7 +1,7 @@
-"""A made-up consumer: its change log, and what a store that followed it must hold at any offset.
+"""The change log of a made-up consumer, and the records that a store must hold at any offset.
 
-The expectation is worked out here with the jsonpatch library and plain dictionaries, from the API's
-documented meaning alone, so that it can prove ctisync wrong.
+The expected records are made with the jsonpatch library and dictionaries, from the documentation of the API
+alone, so that they are independent of ctisync.
 """
 
 import copy
@@ -19,7 +19,7 @@ Json = Any
 
 
 class Entry(NamedTuple):
-    """One change as the API serves it, and as it really happened (they differ for a poisoned one)."""
+    """One change as the API sends it, and as it really happened; the two differ for a poisoned one."""
 
     served: dict[str, Json]
     happened: dict[str, Json]
@@ -30,7 +30,7 @@ class Entry(NamedTuple):
 
 
 class History:
-    """The change log of one consumer, written to by tests, read by the simulated server."""
+    """The change log of one consumer: tests write it, the simulated server sends it."""
 
     def __init__(self, context: str, first_offset: int = 1000) -> None:
         self.context = context
@@ -52,29 +52,29 @@ class History:
         return self._append("delete", resource)
 
     def poison(self, resource: str) -> int:
-        """An update that nobody can apply; in truth the record only got a new version."""
+        """An update that cannot be applied; what really happened is only a new version of the record."""
         offset = self.update(resource, [])
         broken = [{"op": "remove", "path": "/there/is/nothing/here"}]
         self.edit(offset, operations=broken)
         return offset
 
     def edit(self, offset: int, /, **fields: Json) -> None:
-        """Serve other fields for that change from now on; what really happened stays."""
+        """Send other fields for that change from now on; what really happened stays."""
         place = next(i for i, entry in enumerate(self.entries) if entry.offset == offset)
         entry = self.entries[place]
         self.entries[place] = entry._replace(served={**entry.served, **fields})
 
     def mend(self, offset: int) -> None:
-        """Serve that change as it really happened."""
+        """Send that change as it really happened."""
         self.edit(offset, **next(entry.happened for entry in self.entries if entry.offset == offset))
 
     def gap(self, size: int = 1) -> int:
-        """Offsets that no change has."""
+        """Leave out so many offsets."""
         self.last_offset += size
         return self.last_offset
 
     def names(self) -> list[str]:
-        """The resources that exist now, in the order of their creation."""
+        """The current resources, in the order of their creation."""
         alive: dict[str, None] = {}
         for entry in self.entries:
             if entry.happened["type"] == "delete":
@@ -144,13 +144,13 @@ def _line(record: dict[str, Json]) -> bytes:
 
 
 def populate(history: History, count: int, first: int = 0) -> None:
-    """Create this many made-up records."""
+    """Create so many made-up records."""
     for number in range(first, first + count):
         history.create(records.cve_name(number), records.payload(number))
 
 
 def churn(history: History, changes: int, seed: int = 1) -> None:
-    """Let the feed live on: mostly updates, some creates and deletes, gaps, several changes of one record."""
+    """Add changes: mostly updates, some creates and deletes, gaps, several changes of one record."""
     choose = random.Random(seed)
     alive = history.names()
     fresh = _fresh_numbers(len(history.entries))
@@ -178,7 +178,7 @@ def _fresh_numbers(start: int) -> Iterator[int]:
 
 
 def operations(number: int, choose: random.Random) -> list[dict[str, Json]]:
-    """A patch of the kind that the real feed carries, for a payload of `records.payload`."""
+    """A JSON Patch like those of the real feed, for a payload of `records.payload`."""
     cna = "/containers/cna"
     remedy = f"{cna}/x_remediations/windows/0/anyOf"
     kinds: list[list[dict[str, Json]]] = [

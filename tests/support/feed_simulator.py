@@ -1,4 +1,4 @@
-"""A CTI server on the loopback that tests write to, edit between passes, and tell to fail.
+"""A CTI server on the loopback interface whose content and failures tests decide.
 
     with FeedSimulator() as sim:
         sim.history.create("CVE-2024-1")
@@ -37,12 +37,12 @@ SnapshotKind = Literal["zip", "ndjson", "array"]
 _LONGEST_PAUSE = 60.0
 
 ABSENT = object()
-"""In `info`: the field is left out of the reply."""
+"""A value in `info`: the reply lacks the field."""
 
 
 @dataclass
 class Request:
-    """One line of the request log; header names are in lower case. `status` 0: no reply was begun."""
+    """One request in the log; header names are in lower case. `status`: 0 before a reply."""
 
     kind: Kind
     method: str
@@ -53,13 +53,13 @@ class Request:
 
     @property
     def range(self) -> tuple[int, int]:
-        """The offsets (from, to] that were asked for."""
+        """The requested offsets: (from, to]."""
         return int(self.query["from_offset"]), int(self.query["to_offset"])
 
 
 @dataclass
 class File:
-    """A file under /store, as the server hands it out."""
+    """A file under /store."""
 
     body: bytes
     etag: str | None
@@ -68,7 +68,7 @@ class File:
 
 @dataclass
 class _Order:
-    """A failure that waits for its request."""
+    """A failure for requests to come."""
 
     when: Kind | Callable[[Request], bool]
     failure: Failure
@@ -86,8 +86,8 @@ class _Order:
 class FeedSimulator:
     """One consumer on one server. Public attributes may be changed between requests.
 
-    `history` is the change log, `info` overrides fields of the consumer's information (`ABSENT`
-    leaves one out), `files` maps a path under /store to what lies there, `requests` is the log.
+    `history`: the change log; `info`: overrides fields of the consumer's information (`ABSENT`: without the
+    field); `files`: the files by their paths under /store; `requests`: the log of requests.
     """
 
     def __init__(
@@ -134,7 +134,7 @@ class FeedSimulator:
 
     @property
     def url(self) -> str:
-        """What `cti.url` is set to."""
+        """The value for `cti.url`."""
         return f"{self.origin}/api/v1"
 
     @property
@@ -142,12 +142,13 @@ class FeedSimulator:
         return f"/api/v1/catalog/contexts/{self.context}/consumers/{self.consumer}"
 
     def fail(self, when: Kind | Callable[[Request], bool], failure: Failure, times: int | None = 1) -> None:
-        """Spoil the next `times` replies of a kind, or of requests that a predicate picks (None: all)."""
+        """Apply the failure to the next `times` replies of this kind, or to requests that match a predicate;
+        None: to all of them."""
         with self._lock:
             self._orders.append(_Order(when, failure, times))
 
     def heal(self) -> None:
-        """Forget all failures that were ordered."""
+        """Drop all failures for requests to come."""
         with self._lock:
             self._orders.clear()
 
@@ -164,9 +165,9 @@ class FeedSimulator:
         body: bytes | None = None,
         host: "FeedSimulator | None" = None,
     ) -> str:
-        """Offer the state as of an offset (default: the last) for download, and return its link.
+        """Offer a snapshot as of an offset (default: the last one); returns its link.
 
-        `body` are other bytes to hand out under that name, `host` another server to hand them out.
+        `body`: other bytes to send for it; `host`: another server in the link.
         """
         at = self.history.last_offset if offset is None else offset
         self._unix_time += 1
@@ -189,16 +190,16 @@ class FeedSimulator:
             self._snapshot = {}
 
     def expected_records(self, offset: int | None = None) -> dict[str, bytes]:
-        """Name → line of all that a store must hold at an offset (default: the last)."""
+        """The lines of all records that a store must hold at an offset (default: the last one), by name."""
         return self.history.expected_records(offset)
 
     def expected_lines(self, offset: int | None = None) -> list[bytes]:
-        """The same as an export must give it: sorted by name (by its UTF-8 bytes)."""
+        """The same in the order of an export: by the UTF-8 bytes of the name."""
         found = self.expected_records(offset)
         return [found[name] for name in sorted(found, key=str.encode)]
 
     def reply_to(self, request: Request) -> Reply:
-        """The true reply, spoiled by the failure ordered for it; it is logged here."""
+        """The reply to a request, with the failure that is due; also adds the request to the log."""
         with self._lock:
             reply = self._true_reply(request)
             order = next((order for order in self._orders if order.takes(request)), None)
@@ -274,7 +275,7 @@ class FeedSimulator:
 
 
 def zipped(members: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -> bytes:
-    """A ZIP with these members; the same members give the same bytes."""
+    """A ZIP with these members; equal members give equal bytes."""
     target = io.BytesIO()
     with zipfile.ZipFile(target, "w", compression) as archive:
         for name, content in members.items():
@@ -283,7 +284,7 @@ def zipped(members: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -
 
 
 def unused_port() -> int:
-    """A loopback port on which nobody listens, for as long as this process lives: it stays bound."""
+    """A loopback port without a listener; it stays bound while this process lives, so that none can come."""
     held = socket.socket()
     held.bind(("127.0.0.1", 0))
     port = int(held.getsockname()[1])
@@ -292,7 +293,7 @@ def unused_port() -> int:
 
 
 def _shuffled(lines: list[bytes]) -> list[bytes]:
-    """Another order than that of names or offsets, the same each time."""
+    """In an order that is neither that of names nor of offsets, and the same each time."""
     return sorted(lines, key=lambda line: hashlib.sha256(line).digest())
 
 
@@ -305,7 +306,7 @@ def _json(document: Json) -> Reply:
 
 
 def _file(file: File, asked: dict[str, str]) -> Reply:
-    """RFC 9110, sections 13.1.5 and 14: a part only from the same strong ETag, else the whole."""
+    """A part of the file only for the same strong ETag, else all of it (RFC 9110, 13.1.5 and 14)."""
     headers = {"Content-Type": file.content_type, "Accept-Ranges": "bytes"}
     if file.etag is not None:
         headers["ETag"] = file.etag
@@ -331,7 +332,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", port), _Handler)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no event here; anything else is printed."""
+        """Print an error, unless the client closed the connection."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error(request, client_address)
 
@@ -353,7 +354,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send(self.server.simulator.reply_to(request))
 
     def do_CONNECT(self) -> None:
-        """What a proxy is asked first; there is none here, but it can be told how to refuse."""
+        """The first request to a proxy; this one always refuses, in the way that the test chooses."""
         self.do_GET()
 
     def _send(self, reply: Reply) -> None:
@@ -392,7 +393,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.connection.close()
 
     def log_message(self, *_: Any) -> None:
-        """Silence: the request log is for tests."""
+        """Prints nothing: tests read the log of requests."""
 
 
 def main(arguments: Iterable[str] | None = None) -> None:

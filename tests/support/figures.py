@@ -1,9 +1,10 @@
-"""What the tests have counted; shown at the end of the run, so that a page can quote it."""
+"""Figures that tests count. The end of the run shows them, so that a page can quote them."""
 
 _told: list[str] = []
 
 
 def figure(text: str) -> None:
+    """Add a line to the figures of this run."""
     _told.append(text)
 
 

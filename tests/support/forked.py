@@ -1,8 +1,8 @@
-"""Many calls of the command line, each in a process of its own, without the start of an interpreter for each:
-`python -m tests.support.forked` has all of it imported, and forks.
+"""Runs many calls of the command line, each in its own process, without a new interpreter for each: `python
+-m tests.support.forked` imports all of ctisync, and forks.
 
-On standard input is a JSON array of jobs: `arguments`, `environ`, `folder`, `user` (or null), and `streams`,
-what each file descriptor leads to: a path, or "closed". On standard output is the array of the exit codes.
+Standard input is a JSON array of jobs: `arguments`, `environ`, `folder`, `user` (a number or null), and
+`streams`, the path for each file descriptor, or "closed". Standard output is the array of the exit codes.
 """
 
 import encodings
@@ -47,7 +47,7 @@ def _await(running: dict[int, int], codes: list[int]) -> None:
 
 
 def _become(job: dict[str, Any]) -> None:
-    """What the interpreter and the entry point do, from the start to the end of a process."""
+    """Run the job in this process, as the interpreter and the entry point do, and end the process."""
     from ctisync.cli import main as run
 
     os.chdir(job["folder"])

@@ -1,4 +1,4 @@
-"""What Python itself says and does when a signal meets it before, or after, it runs what is ctisync's."""
+"""How Python itself ends on a signal that arrives before or after it runs ctisync."""
 
 import re
 import signal
@@ -8,10 +8,8 @@ _AT_WORK: Final = re.compile(r"src/ctisync/(?!__(?:init|main)__\.py)")
 
 
 def is_pythons_own_end(code: int, told: str) -> bool:
-    """Whether a process that got a signal ended outside ctisync.
-
-    That is by the signal, perhaps with a traceback, or with 1 because it could not import what
-    `python -m` needs.
+    """Whether a process that got a signal ended outside the code of ctisync: by the signal, with or without a
+    traceback, or with 1, because `python -m` could not import what it needs. `told`: its standard error.
     """
     if _AT_WORK.search(told):
         return False

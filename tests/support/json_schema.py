@@ -1,4 +1,4 @@
-"""As much of JSON Schema as the settings' own has: what a document gets wrong, with its place."""
+"""Validates documents against the part of JSON Schema that the schema of the settings uses."""
 
 import operator
 from collections.abc import Callable, Iterator
@@ -24,7 +24,8 @@ _INNER: Final = frozenset({"$ref", "type", "anyOf", "items", "properties", "addi
 
 
 def mistakes(schema: dict[str, Any], value: Any) -> list[str]:
-    """`store.shards: minimum 1`; nothing when the schema takes the value."""
+    """The mistakes of a document with their places, such as `store.shards: minimum 1`; none if it is
+    valid."""
     return list(_looked_at(schema, schema["$defs"], value, ""))
 
 

@@ -1,9 +1,8 @@
-"""Runs one command for as long as its parent lives: `keeper.py FOLDER COMMAND...`.
+"""Runs one command while its parent process lives: `keeper.py FOLDER COMMAND...`.
 
-The parent holds this process's standard input open. When that ends, because the parent closed it or was
-killed in whatever way, the command gets TERM, then KILL, and FOLDER is removed: a killed test run leaves
-neither a server nor its data behind. A command that ends by itself leaves its exit status in
-FOLDER/exit-status, and FOLDER stays until the parent has looked.
+The parent keeps the standard input of this process open. When the parent closes it or dies, the command gets
+TERM, then KILL, and FOLDER is removed: a killed test run leaves neither a server nor its data. If the command
+ends by itself, its exit status is in FOLDER/exit-status until the parent closes the input.
 
 A script for `python -I`: standard library only, and no import from this package.
 """

@@ -1,9 +1,8 @@
-"""Runs one command and tells what it took: `launched.py FILE COMMAND...` for `python -I -S`.
+"""Runs one command and measures it: `launched.py FILE COMMAND...` for `python -I -S`.
 
-On Linux a process's peak memory begins with that of the process which started it, so a small one must do
-that: this script imports nothing of the project. FILE gets four numbers: the exit status as the kernel has
-it, the peak resident memory in KB, seconds from start to end, CPU seconds (user and system, children
-included).
+On Linux the peak memory of a process starts at that of its parent, so the parent must be small: this script
+imports nothing of the project. It writes four numbers to FILE: the exit status as of `wait`, the peak
+resident memory in KB, seconds from start to end, and CPU seconds (user and system, with children).
 """
 
 import os
@@ -12,12 +11,12 @@ import time
 
 
 def launcher(file: str) -> list[str]:
-    """What stands before a command that is to be run so."""
+    """The words to put before a command to run it like this."""
     return [sys.executable, "-I", "-S", __file__, file]
 
 
 def told(file: str) -> tuple[int, int, float, float]:
-    """The exit code, or minus a signal's number, the peak resident memory in KB, seconds, CPU seconds."""
+    """What FILE says: exit code or minus the signal, peak resident memory in KB, seconds, CPU seconds."""
     with open(file) as figures:  # noqa: PTH123  # pathlib alone would double the small process
         status, peak, wall, cpu = figures.read().split()
     return os.waitstatus_to_exitcode(int(status)), int(peak), float(wall), float(cpu)

@@ -1,4 +1,4 @@
-"""A `Log` that keeps what it is told."""
+"""A `Log` that keeps its events."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +14,7 @@ class Event(NamedTuple):
 
 
 class Bar:
-    """A progress bar that nobody sees."""
+    """A progress bar that is not shown; `amounts`: the values it reached."""
 
     def __init__(self, step: str, total: int | None, unit: str) -> None:
         self.step = step

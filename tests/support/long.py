@@ -1,7 +1,7 @@
-"""How much time this run has: `TEST_LONG=1` is set by `make test-long`, `TEST_QUICK=1` by `make quick`.
+"""How long this run may take: `make test-long` sets `TEST_LONG=1`, `make quick` sets `TEST_QUICK=1`.
 
-Without the first, what is marked `long` is left out. With the second, so is what needs a server, and of what
-is swept only some is tried.
+Without the first, tests marked `long` are left out. With the second, tests that need a server are left out
+too, and sweeps try only some of their cases.
 """
 
 import os
@@ -15,5 +15,5 @@ QUICK: Final = os.environ.get("TEST_QUICK") == "1"
 
 
 def some(of: Sequence[T], stride: int) -> Sequence[T]:
-    """Every `stride`-th where this run has to be quick, else all."""
+    """Each `stride`-th case in a quick run, else all."""
     return of[::stride] if QUICK else of

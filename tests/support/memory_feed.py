@@ -1,4 +1,4 @@
-"""A feed without HTTP, for tests that run thousands of passes; it is held to `CtiFeed` by a test of its own.
+"""A feed without HTTP, for tests that run thousands of passes. A test compares it with `CtiFeed`.
 
 server = MemoryServer()
 server.history.create("CVE-1", {})
@@ -19,14 +19,14 @@ from tests.support.feed_history import History
 
 Json = Any
 Spoil = Callable[[list[Json]], list[Json]]
-"""From what a changes reply holds under `data` to what is sent instead."""
+"""From the `data` of a reply with changes to the one that is sent instead."""
 
 _LINES_A_BATCH = 3
 
 
 @dataclass(frozen=True)
 class Offered:
-    """A snapshot that lies on the server: of which history, as of when, and whether its end is damaged."""
+    """A snapshot on the server: its history, its offset, and whether its end is damaged."""
 
     history: History
     offset: int
@@ -36,11 +36,11 @@ class Offered:
 
 @dataclass
 class MemoryServer:
-    """The server's side: what is true, and what will be said instead.
+    """The server: its true content, and what it sends instead. Attributes may be changed at any time.
 
-    `last_offset` replaces the history's while the server is frozen, `spoils` are used up one a changes
-    reply, `failure` is raised by every request while it is set. With `exchanged`, the next snapshot that is
-    read while it comes turns out to be another file on the way. Attributes may be changed at any time.
+    `last_offset`: sent instead of that of the history, if set; `spoils`: each alters one reply with changes;
+    `failure`: raised by each request while it is set; `exchanged`: the next snapshot that is read while it is
+    downloaded becomes another file.
     """
 
     history: History = field(default_factory=lambda: History("vd_1.0.0"))
@@ -53,7 +53,7 @@ class MemoryServer:
     downloads: list[str] = field(default_factory=list)
 
     def offer_snapshot(self, offset: int | None = None, *, damaged: bool = False) -> str:
-        """Offer the state as of an offset (default: the last one told) from now on; its link."""
+        """Offer a snapshot as of an offset (default: `told_offset`) from now on; returns its link."""
         at = self.told_offset if offset is None else offset
         lines = list(self.history.expected_records(at).values())
         self.link = f"https://cti.example.org/store/{at}_{1_746_459_961 + len(self.snapshots)}.zip"
@@ -66,7 +66,7 @@ class MemoryServer:
 
     @property
     def told_offset(self) -> int:
-        """The last offset as the server tells it."""
+        """The last offset that the server sends."""
         return self.history.last_offset if self.last_offset is None else self.last_offset
 
     def reset(self, first_offset: int) -> None:
@@ -102,13 +102,13 @@ class MemoryServer:
 
 
 def at_once(job: Callable[[], None]) -> bool:
-    """`ahead.Start` without a thread, so that all that happens has one order."""
+    """`prefetch.Start` without a thread, so that the order of all events is fixed."""
     job()
     return True
 
 
 class MemoryFeed:
-    """`ctisync.ports.Feed` on a MemoryServer, for one pass. What is asked for ahead is fetched at once."""
+    """`ctisync.ports.Feed` on a MemoryServer, for one pass. `ask_ahead` fetches at once."""
 
     def __init__(self, server: MemoryServer) -> None:
         self._server = server
@@ -156,11 +156,11 @@ class MemoryFeed:
         return file
 
     def tidy(self) -> None:
-        """Nothing is left of a download that used no disk."""
+        """Does nothing: no download uses the disk."""
 
 
 class MemorySnapshot:
-    """`ctisync.ports.SnapshotFile`; its damage shows at the end, as a wrong CRC does."""
+    """`ctisync.ports.SnapshotFile`; damage is found at the end, like a wrong CRC."""
 
     def __init__(self, link: str, offered: Offered) -> None:
         self._link = link
@@ -186,7 +186,7 @@ class MemorySnapshot:
         return RefusedSnapshot(link=self._link, etag=None, size=self.size, reason=reason)
 
     def close(self) -> None:
-        """It is whole."""
+        """Does nothing: no more is coming in."""
 
     def discard(self) -> None:
-        """It used no disk."""
+        """Does nothing: it is not on the disk."""

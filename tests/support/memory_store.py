@@ -1,7 +1,7 @@
-"""A store of plain dictionaries that keeps the contract of `ctisync.ports.Store`: the shortest one to read.
+"""A `ctisync.ports.Store` made of dictionaries: the shortest one to read.
 
-What it keeps is never altered in place, so a writer that dies leaves nothing half done and an export
-goes on reading what it began with.
+It replaces values and never alters them in place, so that a dead writer leaves nothing half done, and an
+export reads from one moment.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -22,7 +22,7 @@ Content = Mapping[str, Record]
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """All that is kept of one consumer; `writer` is the one that holds the lease."""
+    """The stored data of one consumer; `writer` holds the lease."""
 
     state: ConsumerState = ConsumerState()
     content: Content | None = None
@@ -30,7 +30,7 @@ class Kept(msgspec.Struct, frozen=True):
 
 
 class MemoryStorage:
-    """What outlives a process: several stores on one storage are several processes on one database."""
+    """The storage outside the process: several stores on it are like several processes on one database."""
 
     def __init__(self) -> None:
         self._kept: dict[tuple[str, str], Kept] = {}
@@ -77,7 +77,7 @@ class MemoryStore:
         return None if content is None else len(content)
 
     def hidden(self, consumer: Consumer) -> None:
-        """Memory hides nothing."""
+        """None: nothing is hidden here."""
 
     def certificates(self) -> Iterator[tuple[str, datetime]]:
         yield from ()
@@ -144,7 +144,7 @@ class MemoryInspection:
         return self._kept.state
 
     def findings(self, *, deep: bool) -> Iterator[Finding]:
-        """There is nothing about a dictionary that could be wrong."""
+        """None: a dictionary has no structure that could be damaged."""
         return iter(())
 
     def count(self) -> int | None:
@@ -165,7 +165,7 @@ class MemoryInspection:
 
 
 class MemoryWriter:
-    """Taking the lease is being the last who took it: no other writer can be alive on this host."""
+    """The last writer that took the lease holds it: no other one can run on this host."""
 
     def __init__(self, storage: MemoryStorage, consumer: Consumer) -> None:
         self._storage = storage

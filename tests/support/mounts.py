@@ -1,4 +1,4 @@
-"""A small file system of a test's own. Only root may have one, and not in every container."""
+"""A small file system for a test. Only root can mount one, and not in every container."""
 
 import os
 import shutil
@@ -11,7 +11,7 @@ from pathlib import Path
 
 @contextmanager
 def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
-    """`folder`, made, with so much room and no more."""
+    """Creates `folder` as a file system of this size; it is unmounted after the block."""
     folder.mkdir()
     # Without a mode it is for all to write to, as /tmp is, and no pass would use it.
     _system("mount", "-t", "tmpfs", "-o", f"size={megabytes}m,mode=0700", "tmpfs", str(folder))
@@ -22,13 +22,13 @@ def small_disk(folder: Path, megabytes: int) -> Iterator[Path]:
 
 
 def resize(disk: Path, megabytes: int) -> None:
-    """Give it another size, what is on it stays."""
+    """Change its size; its files stay."""
     _system("mount", "-o", f"remount,size={megabytes}m", str(disk))
 
 
 @cache
 def may_mount() -> bool:
-    """Whether this user, on this machine, can have one at all."""
+    """Whether this user can mount one on this machine."""
     if os.geteuid() != 0:
         return False
     try:

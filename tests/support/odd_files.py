@@ -1,4 +1,4 @@
-"""What another user can put where ctisync expects a file of its own."""
+"""Objects that another user can put at a path where ctisync expects its own file."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""One pass with parts of the test's own."""
+"""One pass with the parts that a test chooses."""
 
 from ctisync.core.model import Consumer, ConsumerInfo
 from ctisync.core.pass_report import Draft, Ended, PassReport
@@ -34,12 +34,12 @@ def parts_of(
 
 
 def passed(parts: Parts, offered: ConsumerInfo | None = None) -> PassReport:
-    """The report of the pass. Raises what ended it."""
+    """Run a pass; returns its report. Raises the error that ended it."""
     return good(run_pass(parts, offered))
 
 
 def good(ended: Ended) -> PassReport:
-    """Raises what ended the pass, if anything did."""
+    """The report of a pass. Raises the error that ended it, if any."""
     if ended.error is not None:
         raise ended.error
     return ended.report

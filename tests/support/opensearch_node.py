@@ -1,4 +1,4 @@
-"""A real OpenSearch on this machine for the length of a `with`, without Docker or an installed Java."""
+"""A real OpenSearch on this machine, within a `with` block; it needs no Docker and no installed Java."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ CLUSTER_SETTINGS = {"cluster.routing.allocation.disk.threshold_enabled": False}
 
 @dataclass(frozen=True, slots=True)
 class OpenSearchNode:
-    """A running OpenSearch: where it answers and what it is."""
+    """A running OpenSearch: its URL and its version."""
 
     url: str
     version: str
@@ -36,7 +36,8 @@ class OpenSearchNode:
     """The indices that `wipe` removes."""
 
     def request(self, method: str, path: str, json: object = None) -> Any:
-        """The decoded reply to one request, beside the code under test; raises httpx.HTTPStatusError."""
+        """Send one request, without the code under test; returns the decoded reply. Raises
+        httpx.HTTPStatusError."""
         reply = self.client.request(method, path, json=json)
         try:
             return reply.raise_for_status().json()
@@ -45,9 +46,9 @@ class OpenSearchNode:
             raise
 
     def wipe(self) -> None:
-        """Puts the cluster back to how it started: no index, alias, template, point in time or setting.
+        """Remove all indices, aliases, templates, points in time and settings that tests have made.
 
-        A cluster-wide block is not lifted; a test that sets one takes it back itself.
+        Not a block of the cluster: a test that sets one removes it.
         """
         settings = {"persistent": {"*": None, **CLUSTER_SETTINGS}, "transient": {"*": None}}
         self.request("PUT", "/_cluster/settings", settings)
@@ -59,10 +60,9 @@ class OpenSearchNode:
 
 @contextmanager
 def start_node(version: str, nodes: int = 1) -> Iterator[OpenSearchNode]:
-    """Starts OpenSearch `version`, one of DISTRIBUTIONS; at the end stops it and removes its data.
+    """Start OpenSearch `version`, one of DISTRIBUTIONS; after the block, stop it and remove its data.
 
-    Raises OpenSearchUnavailableError, which names what could not be had: the artifact, Java, a port, or a
-    start in time.
+    Raises OpenSearchUnavailableError if there is no artifact, Java or free port, or it starts too slowly.
     """
     jars = class_path(version)
     with ExitStack() as ends:
@@ -83,7 +83,7 @@ def start_node(version: str, nodes: int = 1) -> Iterator[OpenSearchNode]:
 
 
 class RestartableNode:
-    """An OpenSearch of one node that can be ended and started again on the same data and port."""
+    """One node of OpenSearch that can be stopped and started again, with the same data and port."""
 
     def __init__(self, version: str, data: Path, client: httpx.Client, port: int, cluster: str) -> None:
         self.node = OpenSearchNode(f"http://127.0.0.1:{port}", version, (f"http://127.0.0.1:{port}",), client)
@@ -93,20 +93,20 @@ class RestartableNode:
         self._keeper: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Returns when it answers, with all that it held."""
+        """Start it again; returns when it answers and has loaded its data."""
         folder = Path(tempfile.mkdtemp(dir=self._runs))
         self._keeper = process.launch(self._command, folder)
         _await_start(self.node, self._cluster, folder)
         self.node.request("GET", "/_cluster/health?wait_for_status=yellow&timeout=60s")
 
     def stop(self) -> None:
-        """In order, as an administrator's restart does."""
+        """Stop it as an administrator does."""
         if self._keeper is not None:
             process.stop(self._keeper)
         self._keeper = None
 
     def kill(self) -> None:
-        """At once, as a crash of the machine does."""
+        """Kill it, like a crash of the machine."""
         assert self._keeper is not None
         children = Path(f"/proc/{self._keeper.pid}/task/{self._keeper.pid}/children").read_text()
         os.kill(int(children), signal.SIGKILL)
@@ -115,9 +115,9 @@ class RestartableNode:
 
 @contextmanager
 def restartable_nodes(version: str, count: int = 1) -> Iterator[list[RestartableNode]]:
-    """Started nodes of one's own: one cluster, each a process. See `start_node` for what is raised.
+    """Start so many nodes of one cluster, each in its own process. Raises as `start_node` does.
 
-    They find each other as OpenSearch's nodes on one machine do, by its first ports.
+    They find each other by the default ports, as nodes on one machine do.
     """
     with ExitStack() as ends:
         folder = Path(tempfile.mkdtemp(prefix="ctisync-opensearch-"))
@@ -144,7 +144,7 @@ def _await_start(node: OpenSearchNode, cluster: str, folder: Path) -> None:
 
 
 def answers(node: OpenSearchNode, cluster: str) -> bool:
-    """Whether all its nodes are there; raises OpenSearchUnavailableError when it is another cluster."""
+    """Whether all nodes have joined; raises OpenSearchUnavailableError if it is another cluster."""
     try:
         name = node.request("GET", "/")["cluster_name"]
         health = node.request("GET", f"/_cluster/health?wait_for_nodes=ge({len(node.urls)})&timeout=1s")

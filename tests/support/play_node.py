@@ -1,5 +1,5 @@
-"""A real OpenSearch to play with, until Ctrl-C: `python -m tests.support.play_node [--version 3.3.2]`, or
-`--secured` for one with TLS, users and roles."""
+"""A real OpenSearch to try things with, until Ctrl-C: `python -m tests.support.play_node [--version 3.3.2]`,
+or `--secured` for one with TLS, users and roles."""
 
 import argparse
 import shlex

@@ -1,6 +1,6 @@
-"""Made-up records in the real shape, builders for changes, and how two lines are compared.
+"""Made-up records in the format of real ones, builders for changes, and a comparison of lines.
 
-Everything is a function of its arguments: the same call gives the same bytes in every run.
+Equal arguments give equal bytes in each run.
 """
 
 import json
@@ -14,7 +14,7 @@ import msgspec
 from ctisync.core.model import Change, Json, Record
 
 SAMPLE: Final = Path(__file__).resolve().parents[3] / "shared" / "data" / "cti-sample.ndjson"
-"""Ten real lines that may lie beside a checkout; they are never part of it."""
+"""Ten real lines, which may be beside a checkout and are never part of it."""
 
 INSERTED_AT: Final = "2024-02-29T20:00:14.938985Z"
 
@@ -22,7 +22,7 @@ NUMBERS: Final = (
     b'{"score":9.30,"tiny":1e-400,"huge":123456789012345678901234567890,"beyond_double":9007199254740993,'
     b'"beyond_64_bits":18446744073709551617,"long_fraction":12345678901234567890.0,"negative":-0.50}'
 )
-"""A payload, as text, whose numbers no float holds."""
+"""A payload, as JSON text, with numbers that no float can represent."""
 
 _encoder: Final = msgspec.json.Encoder(decimal_format="number")
 
@@ -33,7 +33,7 @@ def encode(value: Json) -> bytes:
 
 
 def comparable(line: bytes) -> Json:
-    """The value of a line, so that `==` means value-equal: `9.30` equals `9.3`, but 1 is not true."""
+    """The value of a line, for comparison with `==`: `9.30` equals `9.3`, and 1 does not equal true."""
     return _comparable(json.loads(line, parse_int=Decimal, parse_float=Decimal, parse_constant=_refuse))
 
 
@@ -116,7 +116,7 @@ def line(
     version: int = 1,
     inserted_at: str = INSERTED_AT,
 ) -> bytes:
-    """A snapshot's line. A payload given as bytes is JSON text that is taken as it is."""
+    """A line of a snapshot. A payload given as bytes is JSON text, used unchanged."""
     text = payload if isinstance(payload, bytes) else encode({} if payload is None else payload)
     head = encode({"name": name, "offset": offset, "version": version, "inserted_at": inserted_at})
     return head[:-1] + b',"payload":' + text + b"}"
@@ -129,7 +129,7 @@ def record(
 
 
 def made_up(count: int, first_offset: int = 1) -> list[Record]:
-    """Records with different names and offsets; as in a snapshot, not in the order of their offsets."""
+    """So many records with different names and offsets; as in a snapshot, not ordered by offset."""
     return [
         record(cve_name(number), first_offset + (number * 7919) % count, payload(number))
         for number in range(count)
@@ -137,7 +137,7 @@ def made_up(count: int, first_offset: int = 1) -> list[Record]:
 
 
 def awkward() -> list[Record]:
-    """Records that a careless program alters: numbers, keys, characters, size."""
+    """Records that are easily altered by mistake: numbers, keys, characters, size."""
     keys = {"": 1, "~": 2, "/": 3, "a~1b": 4, "a/b": 5, "ключ": {"": {"": []}}, "true": True, "null": None}
     return [
         record("CVE-2024-90001", 101, NUMBERS),
@@ -158,7 +158,7 @@ def long_record(name: str, offset: int, size: int = 270_000) -> Record:
 
 
 def sample_lines() -> list[bytes]:
-    """The ten real lines when they lie beside the checkout, else as many made-up ones of their shapes."""
+    """The ten real lines if they are beside the checkout, else as many made-up ones of the same formats."""
     if SAMPLE.exists():
         return [text for text in SAMPLE.read_bytes().split(b"\n") if text.strip()]
     return [each.line for each in (*awkward(), *made_up(4, first_offset=201))]

@@ -1,7 +1,7 @@
-"""RFC 6902 read a second time, slow and plain, for comparing with `ctisync.core.patch`.
+"""A second implementation of RFC 6902, slow and simple, to compare with `ctisync.core.patch`.
 
-It never alters a value: each operation builds the next document anew. Beyond the RFC it refuses, as the
-product does, to remove the whole document and to copy or move it.
+It never alters a value: each operation makes a new document. As ctisync does, and the RFC does not, it
+refuses to remove, copy or move the whole document.
 """
 
 from collections.abc import Callable, Hashable, Iterator
@@ -17,7 +17,7 @@ class ImpossibleError(Exception):
 
 
 def outcome(document: Json, operations: list[Json]) -> tuple[int | None, Json]:
-    """The index of the operation that cannot be performed, or None, and what the document is then."""
+    """The index of the operation that cannot be performed, or None, and the document at that point."""
     for index, operation in enumerate(operations):
         try:
             document = performed(document, operation)
@@ -81,7 +81,7 @@ def unescaped(token: str) -> str:
 
 
 def index(token: str, end: int) -> int:
-    """The index that a token means, below `end`."""
+    """The array index of a token, less than `end`."""
     well_formed = token == "0" or (token and token[0] != "0" and all(char in DIGITS for char in token))
     if not well_formed or int(token) >= end:
         raise ImpossibleError
@@ -100,7 +100,7 @@ def found(node: Json, path: list[str]) -> Json:
 
 
 def rebuilt(node: Json, path: list[str], change: Callable[[Json], Json]) -> Json:
-    """`node` with `change` done to what stands at an existing path."""
+    """`node` with `change` applied to the value at an existing path."""
     if not path:
         return change(node)
     found(node, path[:1])
@@ -149,7 +149,7 @@ def moved(document: Json, origin: list[str], path: list[str]) -> Json:
 
 
 def meaning(value: Json) -> Hashable:
-    """What two equal JSON values have in common, whatever types stand for them here."""
+    """A value that is equal for equal JSON values, whatever their Python types."""
     if isinstance(value, dict):
         return "object", frozenset((key, meaning(item)) for key, item in value.items())
     if isinstance(value, list):

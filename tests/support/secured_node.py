@@ -1,7 +1,7 @@
-"""An OpenSearch with its security plugin for the length of a `with`: TLS, users, roles, client certificates.
+"""An OpenSearch with its security plugin, within a `with` block: TLS, users, roles, client certificates.
 
-Set up as a Wazuh indexer is, but for two things: nobody has a right from the start (the plugin's own default
-lets every user do anything with an index that bears his name), and client certificates let in.
+It is set up like a Wazuh indexer, with two differences: no user has a right at first (by default, the plugin
+allows each user everything on the index with the user's name), and client certificates are accepted.
 """
 
 from __future__ import annotations
@@ -76,9 +76,9 @@ config:
 
 @dataclass(frozen=True, slots=True)
 class SecuredNode(OpenSearchNode):
-    """`client` and `request` show the administrator's certificate, and may do everything.
+    """`client` and `request` use the certificate of the administrator, who may do everything.
 
-    `authority` signs more certificates: the common name of one is the name of its user.
+    `authority` signs more certificates; the common name is the name of the user.
     """
 
     authority: Authority
@@ -88,11 +88,11 @@ class SecuredNode(OpenSearchNode):
     wiped: ClassVar[str] = "*,-.opendistro_security"
 
     def put_role(self, name: str, role: Mapping[str, Any] | None = None) -> None:
-        """Makes a role, or another of one (default: the example of that name); in force at once."""
+        """Create or replace a role (default: the example of that name); it takes effect at once."""
         self.request("PUT", f"{_SECURITY}/roles/{name}", role or example_role(name))
 
     def user(self, name: str, *roles: str) -> dict[str, str]:
-        """Makes a user that has these roles and no others, or another of one; settings to come in as him."""
+        """Create or replace a user with exactly these roles; returns the settings to log in as that user."""
         password = secrets.token_urlsafe(24)
         body = {"password": password, "opendistro_security_roles": roles}
         self.request("PUT", f"{_SECURITY}/internalusers/{name}", body)
@@ -102,7 +102,8 @@ class SecuredNode(OpenSearchNode):
         return self._settings(username=name, password_file=file)
 
     def holder(self, name: str, role: str) -> dict[str, str]:
-        """Gives a role to who shows a certificate of that name; settings to come in as him."""
+        """Give a role to the user of a certificate with that name; returns the settings to log in as that
+        user."""
         self.request("PUT", f"{_SECURITY}/rolesmapping/{role}", {"users": [name]})
         shown = self.authority.issue(name)
         return self._settings(client_cert=shown.certificate, client_key=shown.key)
@@ -111,21 +112,21 @@ class SecuredNode(OpenSearchNode):
         self.request("DELETE", f"{_SECURITY}/internalusers/{name}")
 
     def _settings(self, **access: object) -> dict[str, str]:
-        """As environment variables of ctisync."""
+        """The settings as environment variables of ctisync."""
         held = {"url": self.url, "ca_file": self.authority.file, **access}
         return {f"CTISYNC_STORE__{name.upper()}": str(value) for name, value in held.items()}
 
 
 def example_role(name: str) -> Any:
-    """A role that comes along with ctisync."""
+    """A role from the examples of ctisync."""
     return json.loads((_EXAMPLES / f"{name}.json").read_text())
 
 
 @contextmanager
 def start_secured_node(settings: str = "") -> Iterator[SecuredNode]:
-    """Starts an OpenSearch whose security plugin is on; at the end stops it and removes its data.
+    """Start an OpenSearch with the security plugin; after the block, stop it and remove its data.
 
-    `settings` are further lines of `opensearch.yml`. Raises OpenSearchUnavailableError as `start_node` does.
+    `settings`: more lines for `opensearch.yml`. Raises OpenSearchUnavailableError as `start_node` does.
     """
     plugin = security_plugin(VERSION)
     jars = [*class_path(VERSION), *sorted(plugin.glob("*.jar"))]
@@ -154,7 +155,7 @@ def start_secured_node(settings: str = "") -> Iterator[SecuredNode]:
 
 
 def _configure(folder: Path, plugin: Path, authority: Authority, settings: str) -> None:
-    """The node's configuration, certificates and the plugin's first users and roles."""
+    """Write the configuration of the node, its certificates, and the first users and roles of the plugin."""
     node = authority.issue("node-1")
     shutil.copytree(plugin / "config", folder / "opensearch-security")
     for name, text in _CONFIGURED.items():
@@ -175,7 +176,7 @@ def _as(authority: Authority, who: KeyPair) -> ssl.SSLContext:
 
 
 def _is_up(node: SecuredNode, cluster: str) -> bool:
-    """Whether the plugin has made its index, without which it lets nobody in."""
+    """Whether the plugin has created its index, without which it refuses every user."""
     try:
         health = node.request("GET", "/_plugins/_security/health?mode=strict")
     except (httpx.HTTPError, ValueError):

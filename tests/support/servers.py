@@ -1,4 +1,4 @@
-"""Which of the real OpenSearch servers a test needs, and their download."""
+"""The real OpenSearch servers that a test needs, and their download."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -10,14 +10,15 @@ from tests.support.opensearch_download import OpenSearchUnavailableError, class_
 from tests.support.stores import OPENSEARCH, SECURED
 
 VERSIONS: Final = {"opensearch_2": "2.19.1", "opensearch_3": "3.3.2", "secured_node": secured.VERSION}
-"""The fixtures that start a server, each once for all tests."""
+"""The fixtures that start a server, each once for all tests, and the version of OpenSearch."""
 
 OWN_SERVER: Final = "own_server"
-"""A mark of tests that start servers themselves."""
+"""The mark of tests that start servers themselves."""
 
 
 def servers_of(item: pytest.Item) -> set[str]:
-    """The fixtures of servers that it will ask for, as a store's does only when the test runs; OWN_SERVER."""
+    """The fixtures of servers that the test will use, also those that a fixture of a store asks for only when
+    the test runs; and OWN_SERVER."""
     kinds = OPENSEARCH | SECURED
     chosen = item.callspec.params.values() if hasattr(item, "callspec") else ()
     own = {OWN_SERVER} if item.get_closest_marker(OWN_SERVER) else set()
@@ -26,7 +27,7 @@ def servers_of(item: pytest.Item) -> set[str]:
 
 
 def fetch(names: Iterable[str]) -> None:
-    """Brings these to this machine before the first test runs, or ends the run at once."""
+    """Download these servers before the first test runs; ends the run if that fails."""
     try:
         for name in sorted(VERSIONS.keys() & set(names)):
             class_path(VERSIONS[name])

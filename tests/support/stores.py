@@ -1,4 +1,4 @@
-"""The stores that tests run on: each call of a `MakeStore` is another process on the same storage."""
+"""The stores for tests: each call of a `MakeStore` is like another process on the same storage."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,7 +17,7 @@ from tests.support.opensearch_node import OpenSearchNode
 MakeStore = Callable[[], Store]
 
 OPENSEARCH: Final = {"opensearch-2.19.1": "opensearch_2", "opensearch-3.3.2": "opensearch_3"}
-"""Kinds of store that need a server, and the fixture that starts it."""
+"""The kinds of store that need a server, and the fixture that starts it."""
 
 SECURED: Final = {"opensearch-secured": "secured_node"}
 """The same, over TLS and as the user of the fixture `least_privilege`."""
@@ -25,7 +25,8 @@ SECURED: Final = {"opensearch-secured": "secured_node"}
 
 @contextmanager
 def stores_of(kind: str, folder: Path, request: pytest.FixtureRequest) -> Iterator[MakeStore]:
-    """Stores of this kind ("memory", "sqlite", one of OPENSEARCH or SECURED), closed at the end."""
+    """Yields a function that makes stores of this kind ("memory", "sqlite", one of OPENSEARCH or SECURED).
+    They are closed after the block."""
     open_another: MakeStore
     match kind:
         case "memory":
@@ -52,7 +53,7 @@ def _opensearch(url: str, **access: Any) -> Store:
     from ctisync.stores.opensearch.bulk_pool import Pace
     from ctisync.stores.opensearch.store import OpenSearchStore
 
-    # Bulks of a few records, several under way at once: so small contents go in as large ones do.
+    # Bulks of a few records, several at once: a small content is then loaded as a large one is.
     return OpenSearchStore(
         [url], SystemClock(), host_lock="the lock", pace=Pace(senders=3, bulk_bytes=500), **access
     )

@@ -1,4 +1,4 @@
-"""A TCP connection through the middle, which can be made slow, or to stop forwarding without a word."""
+"""A TCP proxy that can be slow, or stop forwarding without closing the connection."""
 
 import socket
 import threading
@@ -13,7 +13,7 @@ _PIECE: Final = 16_384
 
 
 class TcpProxy:
-    """Forwards a port of 127.0.0.1 to `target_port`; what comes back at most at `rate` bytes a second."""
+    """Forwards a port of 127.0.0.1 to `target_port`; replies at `rate` bytes a second at most."""
 
     def __init__(self, target_port: int, *, rate: float | None = None) -> None:
         self._target_port = target_port
@@ -48,11 +48,11 @@ class TcpProxy:
 
     @property
     def connections(self) -> int:
-        """How many have been forwarded so far."""
+        """The number of connections so far."""
         return len(self._sockets) // 2
 
     def hang(self) -> None:
-        """Connections still come about, and nothing is forwarded on them."""
+        """From now on accept connections, and forward nothing."""
         self._flows.clear()
 
     def go_on(self) -> None:
@@ -87,7 +87,7 @@ class TcpProxy:
 
 
 def port_of(url: str) -> int:
-    """The port that a URL of the tests names."""
+    """The port in a URL."""
     port = urlsplit(url).port
     assert port is not None
     return port

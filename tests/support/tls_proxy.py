@@ -1,7 +1,7 @@
-"""A TLS endpoint in front of a plain HTTP server, which lets in who knows the password or has a certificate.
+"""A TLS server in front of an HTTP server, which requires a password or a client certificate.
 
-The OpenSearch of the tests has no security plugin; this answers as that plugin does: 401 without the
-right user and password, and a handshake that fails without the client certificate that is asked for.
+It answers as the security plugin of OpenSearch does: 401 without the right user and password, and a failed
+handshake without the requested client certificate.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ import trustme
 
 
 class TlsProxy(ThreadingHTTPServer):
-    """Listens on a free port of 127.0.0.1. `seen` are the Authorization headers of all requests so far."""
+    """Listens on a free port of 127.0.0.1. `seen`: the Authorization headers of all requests so far."""
 
     daemon_threads = True
 
@@ -36,7 +36,7 @@ class TlsProxy(ThreadingHTTPServer):
         return int(self.server_address[1])
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Handshakes that fail are what some tests are about."""
+        """Prints nothing: some tests make handshakes fail."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -87,8 +87,8 @@ def tls_proxy(
     credentials: str | None = None,
     client_authority: trustme.CA | None = None,
 ) -> Iterator[TlsProxy]:
-    """Forwards to `upstream`, for those who send `credentials` (`user:password`) as Basic authentication,
-    and present a client certificate of `client_authority`, when these are given."""
+    """Forward requests to `upstream`. If they are given, a client must send `credentials` (`user:password`)
+    as Basic authentication, and show a certificate that `client_authority` has signed."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     certificate.configure_cert(context)
     if client_authority is not None:

@@ -1,8 +1,7 @@
-"""Runs a command under the filters of system calls that systemd sets up for a unit.
+"""Runs a command under the system call filters that systemd sets up for a unit.
 
-`python -m tests.support.unit_filter UNIT COMMAND...`, where libseccomp and systemd-analyze are. What is
-looked at is SystemCallFilter=, RestrictAddressFamilies= and MemoryDenyWriteExecute=, done as systemd.exec(5)
-says.
+`python -m tests.support.unit_filter UNIT COMMAND...` needs libseccomp and systemd-analyze. It applies
+SystemCallFilter=, RestrictAddressFamilies= and MemoryDenyWriteExecute=, as systemd.exec(5) describes them.
 """
 
 import ctypes
@@ -45,7 +44,8 @@ def values(unit: str, key: str) -> list[str]:
 
 
 def allowed(unit: str) -> set[str]:
-    """The system calls that `SystemCallFilter=` leaves: lists of what is allowed, then of what is not."""
+    """The system calls that `SystemCallFilter=` allows: the lists of allowed ones, without those of denied
+    ones."""
     sets = _sets()
     calls: set[str] = set()
     for line in values(unit, "SystemCallFilter"):
@@ -71,7 +71,7 @@ def _expanded(names: Sequence[str], sets: dict[str, list[str]]) -> Iterator[str]
 
 
 def confine(unit: str) -> None:
-    """Put this process, and what it becomes, under the unit's filters."""
+    """Apply the filters of the unit to this process, and to the program that it executes."""
     library = ctypes.CDLL(ctypes.util.find_library("seccomp"), use_errno=True)
     library.seccomp_init.restype = ctypes.c_void_p
     own = {_FAMILIES[name] for line in values(unit, "RestrictAddressFamilies") for name in line.split()}
@@ -95,7 +95,7 @@ def confine(unit: str) -> None:
 
 
 def _load(library: Any, otherwise: int, rules: Sequence[tuple[str, int, Sequence[int]]]) -> None:
-    """One filter more. A call that this machine does not know needs no rule."""
+    """Load one more filter. A system call that this machine lacks needs no rule."""
     context = ctypes.c_void_p(library.seccomp_init(ctypes.c_uint32(otherwise)))
     for name, action, comparison in rules:
         number = library.seccomp_syscall_resolve_name(name.encode())

@@ -1,8 +1,8 @@
-"""Tests side by side, on as many workers as there are processors: which worker takes which tests.
+"""Parallel tests: which worker runs which tests.
 
-A server is never shared by two workers, since tests alter what belongs to a whole cluster; so its tests stay
-with the worker that has started it. What takes longest begins first. How long it takes is in `SECONDS`, which
-decides the order alone: `TEST_SECONDS=1 make test` measures it anew.
+Two workers never share a server, since tests alter its cluster: its tests run on the worker that has started
+it. The tests that take longest start first. `SECONDS` has their durations, and only affects the order:
+`TEST_SECONDS=1 make test` measures them again.
 """
 
 from __future__ import annotations
@@ -29,10 +29,10 @@ SERVERS_AT_ONCE: Final = 4
 """Each may have a heap of 1 GB."""
 
 START_SECONDS: Final = 40.0
-"""What another server costs: less than that is no reason to start one."""
+"""The time to start a server; tests that take less together are no reason to start another one."""
 
 LONG_SECONDS: Final = 30.0
-"""What takes longer, and can be split, is."""
+"""A file that takes longer is split if it can be."""
 
 _SHARED: Final = ("module", "class", "package")
 
@@ -41,12 +41,12 @@ _ADDS_UP: Final = "tally"
 
 
 def processors() -> int:
-    """Those that this process may use."""
+    """The number of processors that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def is_narrowed(config: pytest.Config) -> bool:
-    """Whether somebody waits for a few tests, which workers would only delay."""
+    """Whether only a few tests were chosen, which workers would delay."""
     option = config.option
     return bool(
         option.keyword
@@ -57,7 +57,7 @@ def is_narrowed(config: pytest.Config) -> bool:
 
 
 class Plan:
-    """For each test the unit of which it is a part, and the servers that the tests of a unit need."""
+    """The unit of each test, and the servers that each unit needs. A unit runs on one worker."""
 
     def __init__(self, units: Mapping[str, str], servers: Mapping[str, list[str]]) -> None:
         self.units = units
@@ -72,8 +72,8 @@ class Plan:
 
     @classmethod
     def of(cls, items: Iterable[pytest.Item]) -> Plan:
-        """Those tests stay together that share a file and the servers; long files are split where no fixture
-        holds their tests together."""
+        """The tests of a file that need the same servers are a unit. A long file is split, unless a fixture
+        is shared by its tests."""
         known = _known()
         units: dict[str, str] = {}
         servers: dict[str, list[str]] = {}
@@ -104,12 +104,12 @@ def _known() -> dict[str, float]:
 
 
 def _room(unit: str) -> str:
-    """What `SECONDS` knows: a file, and the servers of some of its tests."""
+    """The key in `SECONDS`: a file, and the servers of some of its tests."""
     return unit.partition("::")[0]
 
 
 def _shares(item: pytest.Item) -> bool:
-    """Whether another test has a fixture of the file's with this one."""
+    """Whether this test shares a fixture of the file with another test."""
     if not isinstance(item, pytest.Function) or _ADDS_UP in item.fixturenames:
         return True
     definitions = item._fixtureinfo.name2fixturedefs.values()
@@ -117,7 +117,7 @@ def _shares(item: pytest.Item) -> bool:
 
 
 class Scheduling(LoadScopeScheduling):
-    """Hands out the units of the plan that a worker has saved at `path`."""
+    """Distributes the units of the plan that a worker has saved at `path`."""
 
     def __init__(self, config: pytest.Config, log: Any, path: Path) -> None:
         super().__init__(config, log)
@@ -141,7 +141,7 @@ class Scheduling(LoadScopeScheduling):
         super().mark_test_complete(node, item_index, duration)
 
     def save(self) -> None:
-        """What was measured, for the runs to come."""
+        """Write the measured durations for later runs."""
         seconds = {room: round(each) for room, each in sorted(self.measured.items()) if each >= 1}
         SECONDS.write_text(json.dumps(seconds, indent=1) + "\n")
 
@@ -167,8 +167,8 @@ class Scheduling(LoadScopeScheduling):
         super()._assign_work_unit(node)
 
     def _next(self, node: WorkerController) -> str | None:
-        """Of its own servers first, then of one that is worth its start, then what needs none; each time
-        what takes longest."""
+        """The next unit: first one for its own servers, then one for a server that is worth its start, then
+        one that needs none; of several, the one that takes longest."""
         left: dict[frozenset[str], float] = defaultdict(float)
         longest: dict[frozenset[str], str] = {}
         for unit in self.workqueue:
@@ -184,7 +184,7 @@ class Scheduling(LoadScopeScheduling):
         return longest.get(frozenset())
 
     def _is_worth_it(self, needed: frozenset[str], own: frozenset[str], seconds: float, share: float) -> bool:
-        """Whether the workers that have all of these servers would else be the last at work, or none has."""
+        """Whether no worker has all of these servers, or those that have would otherwise finish last."""
         holders = sum(needed <= started for started in self._started.values())
         if not holders:  # else all workers could be sent home before these tests
             return True

@@ -1,4 +1,4 @@
-"""Everything a pass touches, real: a feed over HTTP, a store, a Command Manager over HTTP."""
+"""The real parts of a pass: a feed over HTTP, a store, a Command Manager over HTTP."""
 
 import hashlib
 from collections.abc import Callable
@@ -24,7 +24,7 @@ from tests.support.records import comparable
 
 
 class World:
-    """One consumer's world. Each pass is like a new process: nothing but the store and the disk is kept."""
+    """The parts of one consumer. Each pass is like a new process: only the store and the disk stay."""
 
     def __init__(
         self,
@@ -46,7 +46,7 @@ class World:
         self.store = make_store
 
     def run(self, mode: Mode = "sync") -> CtisyncError | None:
-        """One pass; the error that it ended with, if any."""
+        """Run one pass; returns the error that ended it, if any."""
         self.log = KeptLog()
         store = self.store()
         feed = CtiFeed(
@@ -95,20 +95,21 @@ class World:
         return self.store().look(self.consumer)
 
     def lines(self) -> list[bytes]:
-        """What an export gives."""
+        """The lines of an export."""
         return list(self.store().export(self.consumer))
 
     def holds(self, offset: int | None = None) -> bool:
-        """Whether the content is value for value what the feed held at `offset` (default: its last)."""
+        """Whether the content equals that of the feed at `offset` (default: its last one), value for
+        value."""
         expected = [comparable(line) for line in self.feed.expected_lines(offset)]
         return [comparable(line) for line in self.lines()] == expected
 
     def commands(self) -> list[tuple[str, int]]:
-        """Every accepted command: (index, offset)."""
+        """The index and the offset of each accepted command."""
         return [(command.index, int(command.offset)) for command in self.manager.commands]
 
     def digest(self) -> str:
-        """Content, offset and command log in one figure, for comparing stores."""
+        """A hash of content, offset and accepted commands, to compare stores."""
         digest = hashlib.sha256()
         for line in self.lines():
             digest.update(line + b"\n")

@@ -1,4 +1,4 @@
-"""What is on the server, what a writer knows, and the rules that the order rests on."""
+"""The server, what a writer knows, and the rules on which the order depends."""
 
 from typing import NamedTuple
 
@@ -8,26 +8,26 @@ RANGE = 200
 
 
 class Rules(NamedTuple):
-    """The rules that the order rests on. Leaving one out must end in a violation."""
+    """The rules on which the order depends. Without any one of them, the search must find a violation."""
 
     fenced: bool = True
-    """A generation is reached through the lease holder's own alias, which taking over removes."""
+    """A writer reaches a generation only through its own alias, which the next writer removes."""
     removals_asserted: bool = True
-    """Dropping strays asserts the own fence in the same call."""
+    """The call that drops strays also asserts the fence of the writer."""
     lease_seen_before_removals: bool = True
-    """Between making a generation and dropping strays the state is written: is the lease ours still?"""
+    """The state is written between creating a generation and dropping strays, which checks the lease."""
     lease_seen_before_found_swap: bool = True
-    """Between fencing the content of a dead writer's swap and going on with it: is the lease ours still?"""
+    """The lease is checked between fencing the content of a dead writer's swap and continuing with it."""
     swap_announced: bool = True
-    """The state names the swap and the state before it, so that the next one can finish or undo it."""
+    """The state names the swap and the state before it, so that the next writer can finish or undo it."""
     elsewhere_kept: bool = True
-    """A state that speaks of a content under another alias is true as long as that leads there."""
+    """A state that names a content under another alias is valid while that alias leads to it."""
     elsewhere_spared: bool = True
-    """What is read under another alias is not dropped while the state speaks of it."""
+    """A content under another alias is not dropped while the state names it."""
     foreign_swap_undone: bool = True
-    """A dead writer's swap of another alias is not gone on with."""
+    """A dead writer's swap of another alias is undone, not continued."""
     offset_lowered: bool = True
-    """And the offset is not above the snapshot's from then on."""
+    """From then on the offset is not above that of the snapshot."""
     snapshot: int = SNAPSHOT
     """The offset of the feed's snapshot."""
 
@@ -82,7 +82,7 @@ class Server(NamedTuple):
         return next((generation for known, generation in self.generations if known == name), None)
 
     def put(self, name: str, generation: Generation | None) -> "Server":
-        """With this generation so; None: without it."""
+        """The server with this generation; None: without it."""
         kept = [(known, old) for known, old in self.generations if known != name]
         added = [] if generation is None else [(name, generation)]
         return self._replace(generations=tuple(sorted([*kept, *added])))
@@ -131,7 +131,7 @@ class Writer(NamedTuple):
         return self._replace(next=step, **known)  # type: ignore[arg-type]
 
     def end(self) -> "Writer":
-        """AnotherPass, the pass's own end, or a kill: from here on all are the same."""
+        """The writer has ended: by AnotherPass, by itself, or by a kill."""
         return Writer(self.token, next=ENDED)
 
 

@@ -19,7 +19,7 @@ from tests.support.write_order.steps import STEPS, performed
 
 
 def violation(server: Server) -> str | None:
-    """What no reader and no later pass may ever meet."""
+    """Why no reader and no later pass may see this state; None if they may."""
     document = server.document
     for name in (server.live, server.live_b):
         live = server.get(name)
@@ -38,15 +38,15 @@ def violation(server: Server) -> str | None:
 
 
 def wrong_in_the_end(server: Server, rules: Rules, *, renamed: bool) -> str | None:
-    """Passes that are not disturbed. `renamed`: some writer's settings named another alias, which may be
-    undone, or done again."""
+    """What is wrong after undisturbed passes; None if nothing is. `renamed`: the settings of a writer named
+    another alias, which may be undone, or done again."""
     if not renamed:
         return _wrong_after(server, rules, SYNCS_AT_LAST)
     return _wrong_when_undone(server, rules) or _wrong_after(server, rules, RENAMED_AT_LAST)
 
 
 def _wrong_when_undone(server: Server, rules: Rules) -> str | None:
-    """The old content goes on from where it stood, unless the new one is there already."""
+    """What is wrong, unless the old content continues at its offset or the new one is live."""
     asked = server.document.asked == "A"
     steps = []
     for step, after in performed(server, Writer("y"), rules):
@@ -61,7 +61,7 @@ def _wrong_when_undone(server: Server, rules: Rules) -> str | None:
 
 
 def _wrong_after(server: Server, rules: Rules, passes: tuple[Writer, ...]) -> str | None:
-    """The last pass is to drop what the one before has replaced."""
+    """What is wrong, unless the last pass has dropped the content that the one before replaced."""
     for writer in passes:
         for _, after in performed(server, writer, rules):
             if (wrong := violation(after)) is not None:
@@ -81,7 +81,7 @@ State = tuple[Server, tuple[Writer, ...]]
 
 
 class Found(NamedTuple):
-    """What a search came to: states seen, ends reached, and the shortest way to each violation."""
+    """The result of a search: the number of states and ends, and the shortest way to each violation."""
 
     states: int
     ends: int
@@ -89,7 +89,7 @@ class Found(NamedTuple):
 
 
 def search(server: Server, writers: tuple[Writer, ...], rules: Rules) -> Found:
-    """Every interleaving of these writers, each killed before any of his steps or not, breadth first."""
+    """Try all interleavings of these writers, each killed before any of its steps or not, breadth first."""
     start = (server, writers)
     came_from: dict[State, tuple[State, str] | None] = {start: None}
     waiting = deque([start])
@@ -117,7 +117,7 @@ def search(server: Server, writers: tuple[Writer, ...], rules: Rules) -> Found:
 
 
 def _moves(state: State, rules: Rules) -> Iterator[tuple[str, State]]:
-    """Whatever may happen next: a step of a writer, or his death."""
+    """All that can happen next: a step of a writer, or its death."""
     server, writers = state
     for number, writer in enumerate(writers):
         if writer.next == ENDED:

@@ -1,4 +1,4 @@
-"""What a writer does, step by step: taking over, a new content, a range, the command, the end."""
+"""The steps of a writer: taking over, a new content, a range, the command, the end."""
 
 from collections.abc import Callable, Iterator
 
@@ -20,7 +20,7 @@ def _commit(server: Server, writer: Writer, step: str, **changes: object) -> Aft
 
 
 def acquire(server: Server, writer: Writer, rules: Rules) -> After:
-    """HeldLease.acquire: whoever holds it, the lease has expired."""
+    """HeldLease.acquire, of a lease that has expired."""
     taken = writer._replace(seen=server.document)
     return _commit(server, taken, "list_fences" if rules.fenced else "look", lease=writer.token)
 
@@ -37,7 +37,7 @@ def list_fences(server: Server, writer: Writer, rules: Rules) -> After:
 
 
 def revoke(server: Server, writer: Writer, rules: Rules) -> After:
-    """One call: everybody's fences away, one's own onto the live generation. All of it, or none and again."""
+    """One call: removes all fences, and puts the writer's own one on the live generation. It is atomic."""
     for name, fence in writer.listed:
         if not server.is_fenced(name, fence):
             return server, writer.then("list_fences")
@@ -51,7 +51,7 @@ def revoke(server: Server, writer: Writer, rules: Rules) -> After:
 
 
 def look(server: Server, writer: Writer, rules: Rules) -> After:
-    """Only now, with nobody else's fence left, is it true for longer than a moment what is live."""
+    """Only now, without another fence, can no other writer change what is live."""
     document = server.document
     if document.version != writer.seen.version:
         return server, writer.end()
@@ -77,7 +77,7 @@ def _found(swap: Swap, server: Server, writer: Writer, rules: Rules) -> str:
 
 
 def finish_found(server: Server, writer: Writer, rules: Rules) -> After:
-    """A dead writer's swap was done: his state after it."""
+    """A dead writer's swap was done: its state after the swap is stored."""
     swap = writer.seen.swap
     offset = rules.snapshot if swap is None else swap.offset
     alias = writer.alias if swap is None else swap.alias
@@ -89,7 +89,7 @@ def _swapped(offset: int) -> dict[str, object]:
 
 
 def fence_found(server: Server, writer: Writer, rules: Rules) -> After:
-    """A dead writer's swap was announced, its content is complete: it goes on from here."""
+    """A dead writer's swap was announced, and its content is complete: continue from here."""
     assert writer.to is not None
     if server.get(writer.to) is None:
         return server, writer.then("look")
@@ -98,20 +98,20 @@ def fence_found(server: Server, writer: Writer, rules: Rules) -> After:
 
 
 def see_lease(server: Server, writer: Writer, rules: Rules) -> After:
-    """Who takes over from now on removes that fence; who has done so before could not."""
+    """A writer that takes over from now on removes that fence; one that did so before could not."""
     if server.document.lease != writer.token:
         return server, writer.end()
     return server, writer.then("swap")
 
 
 def undo(server: Server, writer: Writer, rules: Rules) -> After:
-    """The new content is gone, the old one was never touched: the offset before."""
+    """The new content is gone, and the old one unchanged: back to the offset before."""
     assert writer.seen.swap is not None
     return _commit(server, writer, "look", offset=writer.seen.swap.was, swap=None)
 
 
 def zero(server: Server, writer: Writer, rules: Rules) -> After:
-    """What is live is not what the state speaks of: begin again."""
+    """The live content is not the one that the state names: start again."""
     server, writer = _commit(server, writer, "decide", offset=0, generation=None, range_to=None)
     return (server, writer) if writer.next == ENDED else (server, _settled(writer))
 
@@ -132,7 +132,8 @@ def list_strays(server: Server, writer: Writer, rules: Rules) -> After:
 
 
 def drop_strays(server: Server, writer: Writer, rules: Rules) -> After:
-    """One call that asserts the own fence, on the generation being built or else on the live one."""
+    """One call that asserts the own fence, on the generation that is being loaded, or else on the live
+    one."""
     fenced = writer.to or writer.live
     if rules.fenced and rules.removals_asserted and not server.is_fenced(fenced, writer.token):
         return server, writer.end()
@@ -176,19 +177,19 @@ def _decided(writer: Writer) -> Writer:
 
 
 def remember_asked(server: Server, writer: Writer, rules: Rules) -> After:
-    """An operator's wish is stored before anything is done for it: a later pass may be what does it."""
+    """A request of the operator is stored before it is performed: a later pass may have to perform it."""
     server, writer = _commit(server, writer, "decide", asked=writer.alias)
     return (server, writer) if writer.next == ENDED else (server, _decided(writer))
 
 
 def give_up_asked(server: Server, writer: Writer, rules: Rules) -> After:
-    """`sync --keep`: the content that is there goes on from where it stands."""
+    """`sync --keep`: the stored content stays, at its offset."""
     server, writer = _commit(server, writer, "decide", asked=None)
     return (server, writer) if writer.next == ENDED else (server, _decided(writer))
 
 
 def create(server: Server, writer: Writer, rules: Rules) -> After:
-    """A name is used once; the fence is there from the beginning."""
+    """A name is used only once; a generation is created with its fence."""
     name = f"of {writer.token}"
     while server.get(name) is not None:
         name += "'"
@@ -218,7 +219,7 @@ def check_count(server: Server, writer: Writer, rules: Rules) -> After:
 
 
 def announce_swap(server: Server, writer: Writer, rules: Rules) -> After:
-    """The offset is lowered before the swap: it never claims more than what may be live from here on."""
+    """The offset is lowered before the swap: from here on, either content may be live."""
     assert writer.to is not None
     was = writer.seen.offset
     swap = Swap(writer.to, was, rules.snapshot, writer.alias) if rules.swap_announced else None
@@ -256,7 +257,7 @@ def finish_swap(server: Server, writer: Writer, rules: Rules) -> After:
 
 
 def read(server: Server, writer: Writer, rules: Rules) -> After:
-    """The range that was begun, or the next one; it is folded before anything is written."""
+    """The range that was begun, or the next one; it is folded before the first write."""
     generation = server.get(writer.live)
     if generation is None or (rules.fenced and not server.is_fenced(writer.live, writer.token)):
         return server, writer.end()
@@ -267,12 +268,12 @@ def read(server: Server, writer: Writer, rules: Rules) -> After:
 
 
 def announce_range(server: Server, writer: Writer, rules: Rules) -> After:
-    """Whoever comes after us then folds the same range again, whatever part of it was written."""
+    """The next writer then folds the same range again, whatever part of it was written."""
     return _commit(server, writer, "bulk" if writer.bodies else "advance", range_to=writer.range[1])
 
 
 def bulk(server: Server, writer: Writer, rules: Rules) -> After:
-    """Two bodies: between them a part of the range is written. What has a higher version stays as it is."""
+    """Two bodies: between them, a part of the range is written. A record with a higher version stays."""
     generation = server.get(writer.live)
     if generation is None or (rules.fenced and not server.is_fenced(writer.live, writer.token)):
         return server, writer.end()
@@ -290,7 +291,7 @@ def bulk(server: Server, writer: Writer, rules: Rules) -> After:
 
 
 def advance(server: Server, writer: Writer, rules: Rules) -> After:
-    """Content first, then the offset together with the command that is owed for it."""
+    """After the content, the offset and the owed command are stored together."""
     to = writer.range[1]
     server, writer = _commit(server, writer, "decide", offset=to, owed=to, range_to=None)
     return (
@@ -309,7 +310,7 @@ def refresh(server: Server, writer: Writer, rules: Rules) -> After:
 
 
 def post(server: Server, writer: Writer, rules: Rules) -> After:
-    """The one write that nothing fences: an older offset may be told after a newer one."""
+    """The only write without a fence: an older offset may be sent after a newer one."""
     live = server.get(server.live_of(writer.alias))
     right = live is not None and live.holds == writer.seen.offset
     return server._replace(told=server.told or right), writer.then("accept")
@@ -321,7 +322,7 @@ def accept(server: Server, writer: Writer, rules: Rules) -> After:
 
 
 def unfence(server: Server, writer: Writer, rules: Rules) -> After:
-    """Best effort: what stays is removed by whoever takes over."""
+    """Best effort: the next writer removes what stays."""
     for name, _ in server.generations:
         server = server.remove_fence(name, writer.token)
     return server, writer.then("release")
@@ -341,11 +342,11 @@ STEPS: dict[str, Step] = {
     )
 }  # fmt: skip
 LOOKS = frozenset({"list_fences", "look", "see_lease", "list_strays"})
-"""Steps that only read, and not through a fence: how often that is done is no part of the order."""
+"""Steps that only read, and not through a fence; their number is not part of the order."""
 
 
 def performed(server: Server, writer: Writer, rules: Rules) -> Iterator[tuple[str, Server]]:
-    """A writer left to himself: each step, and what is on the server after it."""
+    """The steps of a writer that is alone, and the server after each."""
     while writer.next != ENDED:
         step = writer.next
         server, writer = STEPS[step](server, writer, rules)

@@ -8,6 +8,7 @@ The records therefore do not depend on the code that reads the feed.
 import io
 import random
 import zipfile
+from copy import deepcopy
 from typing import Any, Final
 
 import msgspec
@@ -15,8 +16,6 @@ import msgspec
 CONTEXT: Final = "vd_1.0.0"
 CONSUMER: Final = "vd_4.8.0"
 FIRST_OFFSET: Final = 100_000
-
-_decoder: Final = msgspec.json.Decoder()
 
 _SEED: Final = 20_26
 _VENDORS: Final = ("acme", "globex", "initech", "umbrella", "tyrell", "wonka")
@@ -78,18 +77,13 @@ class MadeUpFeed:
         name = f"CVE-{2000 + self._made % 26}-{10_000 + self._made}"
         payload = self._payload(name)
         change = self._log("create", name, payload=payload)
-        # A copy, made through bytes: an update of the record must not alter the payload in the log.
-        self.records[name] = _decoder.decode(
-            msgspec.json.encode(
-                {
-                    "name": name,
-                    "offset": change["offset"],
-                    "version": 1,
-                    "inserted_at": change["inserted_at"],
-                    "payload": payload,
-                }
-            )
-        )
+        self.records[name] = {
+            "name": name,
+            "offset": change["offset"],
+            "version": 1,
+            "inserted_at": change["inserted_at"],
+            "payload": deepcopy(payload),  # an update of the record must not alter the payload in the log
+        }
         return name
 
     def _update(self, name: str) -> None:

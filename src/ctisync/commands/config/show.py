@@ -119,9 +119,10 @@ def as_text(found: Found, environ: Mapping[str, str], wanted: str | None = None)
     ]
     width = max((len(left) for left, _ in rows if len(left) <= _WIDEST), default=0)
     lines = [f"{left:<{width}}  # {right}" for left, right in rows]
-    told = [f"# {name}: proxy for the feed: {url}" for name, url in _asked_through(environ)]
-    spared = [f"# {name}: no proxy for: {hosts}" for name, hosts in _spared(environ)]
-    return "\n".join(map(harmless, [*files, *lines, *told, *spared]))
+    for name, value in proxies(environ).items():
+        what = "no proxy for" if name.lower() == "no_proxy" else "proxy for the feed"
+        lines.append(f"# {name}: {what}: {value}")
+    return "\n".join(map(harmless, [*files, *lines]))
 
 
 def as_document(found: Found, environ: Mapping[str, str], wanted: str | None = None) -> dict[str, Any]:
@@ -154,16 +155,6 @@ def _fields(section: msgspec.Struct) -> Iterator[tuple[str, Any]]:
         yield key, getattr(section, key)
 
 
-def _plain(value: Any) -> Any:
-    def told(odd: Any) -> str:
-        return "***" if isinstance(odd, Secret) else str(odd)
-
-    return msgspec.to_builtins(value, enc_hook=told)
-
-
-def _asked_through(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    return ((name, url) for name, url in proxies(environ).items() if name.lower() != "no_proxy")
-
-
-def _spared(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    return ((name, hosts) for name, hosts in proxies(environ).items() if name.lower() == "no_proxy")
+def _plain(value: Any) -> str:
+    """A value of a type that JSON lacks."""
+    return "***" if isinstance(value, Secret) else str(value)

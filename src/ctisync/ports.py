@@ -1,4 +1,4 @@
-"""The outside of a pass, as contracts: what each adapter promises, in prose.
+"""The outside of a pass as contracts: what each adapter promises.
 
 Every method may raise a `CtisyncError`; nothing else leaves an adapter, neither while a call is
 made nor while what it returned is iterated. `tests/contract/` holds every store to this text.
@@ -120,7 +120,7 @@ class Feed(Protocol):
         """
 
     def tidy(self) -> None:
-        """Remove what passes that died have left of downloads: nobody needs a snapshot any more."""
+        """Remove what dead passes have left of downloads: no snapshot is needed any more."""
 
 
 class CommandManager(Protocol):
@@ -178,7 +178,7 @@ class Writer(Protocol):
         One transaction, or an order in which a crash leaves `range_to` behind so that the next pass
         folds and writes the same range again. A record that already stands at a write's offset is
         left alone; one above it is never taken back, and a store may stop there (StoreUnavailable): no
-        pass writes so, somebody else has. No write is believed that the store did not confirm.
+        pass writes one, so another program has. A write counts only if the store has confirmed it.
         """
 
     def make_searchable(self) -> None:
@@ -191,8 +191,8 @@ class Writer(Protocol):
 
 class Inspection(Protocol):
     """One consumer's state and live content as they are kept, for `verify`: read only, and from one moment
-    as far as the store has such. A record's name and offset are those that the store keeps beside the line;
-    they are not compared with the line, and nobody has looked into it."""
+    as far as the store can. A record's name and offset are those that the store keeps beside the line; the
+    line itself has not been decoded, and they are not compared with it."""
 
     @property
     def state(self) -> ConsumerState: ...

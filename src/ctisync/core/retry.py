@@ -27,11 +27,11 @@ def http_date(text: str) -> datetime | None:
     """The time of an HTTP date (RFC 9110, 5.6.7); None for any other text.
 
     The standard library's parser raises more than ValueError: OverflowError for numbers beyond a C integer,
-    and, by version, IndexError or TypeError for incomplete texts.
+    and in some releases of Python IndexError for incomplete texts.
     """
     try:
         when = parsedate_to_datetime(text)
-    except (ValueError, OverflowError, IndexError, TypeError):
+    except (ValueError, OverflowError, IndexError):
         return None
     return when if when.tzinfo is not None else when.replace(tzinfo=UTC)
 

@@ -3,11 +3,12 @@
 import dataclasses
 import struct
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import repeat
 from pathlib import Path
 from typing import Final
 
+from ctisync.feed.snapshot.zip_stream import Unpacked
 from tests.support.feed_simulator import zipped
 
 MEMBER: Final = "vd_1.0.0_vd_4.8.0_1901695_1746459961.json"
@@ -139,6 +140,11 @@ def deflated(content: bytes) -> bytes:
 def zip64_extra(*sizes: int) -> bytes:
     """The field that holds what does not fit into 32 bits: size, packed size, place."""
     return struct.pack(f"<HH{len(sizes)}Q", 1, 8 * len(sizes), *sizes)
+
+
+def joined(contents: Iterable[Unpacked]) -> Iterator[bytes]:
+    """The pieces of all members, one after the other."""
+    return (piece for _, pieces in contents for piece in pieces)
 
 
 def _header(signature: bytes, made_by: bytes, fields: Mapping[str, int], name: bytes) -> bytes:

@@ -181,7 +181,6 @@ DAMAGED: dict[str, tuple[bytes, str]] = {
     "a wrong packed size": (patched(CONTENT, packed=5), "the packed size of"),
     "no directory": (zipped({MEMBER: CONTENT})[:-60], "no usable directory"),
     "the end is missing": (zipped({MEMBER: CONTENT})[:-5000], "truncated"),
-    "two contents": (zipped({MEMBER: CONTENT, "b.json": CONTENT}), "has 2"),
     "an encrypted one": (patched(CONTENT, flags=1), "encrypted"),
     "garbage": (b"PK\x03\x04" + bytes(1000), "truncated or damaged"),
 }

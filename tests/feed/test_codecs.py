@@ -10,8 +10,8 @@ from ctisync.core.limits import USUAL_LIMITS
 from ctisync.errors import SnapshotRefused
 from ctisync.feed.http.pass_limits import PIECE
 from ctisync.feed.snapshot.inflate import BEST, ISAL, ZLIB, Codec
-from ctisync.feed.snapshot.zip_stream import Member
-from tests.feed.crafted_zip import MEMBER
+from ctisync.feed.snapshot.zip_stream import Archive
+from tests.feed.crafted_zip import MEMBER, joined
 from tests.support.feed_simulator import zipped
 from tests.support.records import made_up
 
@@ -21,7 +21,7 @@ CONTENT = b"".join(record.line + b"\n" for record in made_up(40))
 def inflated(archive: bytes, codec: Codec) -> bytes | None:
     """None: refused."""
     try:
-        return b"".join(Member(io.BytesIO(archive), USUAL_LIMITS, codec).pieces())
+        return b"".join(joined(Archive(io.BytesIO(archive), USUAL_LIMITS, codec).contents()))
     except SnapshotRefused:
         return None
 
@@ -35,7 +35,7 @@ def test_the_quick_codec_is_there_and_is_what_is_used() -> None:
 @pytest.mark.parametrize("codec", [ZLIB, BEST], ids=["zlib", "isal"])
 def test_a_snapshot_comes_out_as_it_went_in_by_either_codec_and_in_pieces(codec: Codec) -> None:
     large = CONTENT * 200
-    pieces = list(Member(io.BytesIO(zipped({MEMBER: large})), USUAL_LIMITS, codec).pieces())
+    pieces = list(joined(Archive(io.BytesIO(zipped({MEMBER: large})), USUAL_LIMITS, codec).contents()))
     assert b"".join(pieces) == large
     assert max(map(len, pieces)) <= PIECE
     assert len(pieces) > 1

@@ -9,8 +9,8 @@ import pytest
 
 from ctisync.core.limits import USUAL_LIMITS
 from ctisync.errors import SnapshotChanged
-from ctisync.feed.snapshot.zip_head import pieces_by_head, read_head
-from tests.feed.crafted_zip import Entry, assembled
+from ctisync.feed.snapshot.zip_head import Arriving, read_head
+from tests.feed.crafted_zip import Entry, assembled, joined
 
 CONTENT = b"x" * 100_000
 
@@ -72,4 +72,4 @@ def test_what_the_directory_alone_calls_encrypted_is_not_taken_for_the_content()
     """Else the same file is loaded while it comes in, and refused when all of it is here."""
     file = io.BytesIO(assembled([Entry(CONTENT, central={"flags": 1})]))
     with pytest.raises(SnapshotChanged):
-        list(pieces_by_head(file, USUAL_LIMITS))
+        list(joined(Arriving(file, USUAL_LIMITS).contents()))

@@ -34,6 +34,11 @@ ODD = [
     b'{"name":"X","offset":1,"payload":{},"payload":[]}',
     b'{"name":"X","offset":1,"offset":2,"payload":{}}',
     b'{"n\\u0061me":"X","offset":1,"payload":{}}',
+    b'{"resource":"R","offset":1,"payload":{}}',
+    b'{"resource":"R","name":"N","offset":1,"payload":{}}',
+    b'{"resource":null,"name":"N","offset":1,"payload":{}}',
+    b'{"resource":null,"offset":1,"payload":{}}',
+    b'{"resource":"R","name":7,"offset":1,"payload":{}}',
     hostile.BOM + hostile.GOOD[0],
     hostile.GOOD[0] + b"\r",
     hostile.GOOD[0] + b"\0",
@@ -87,7 +92,9 @@ def test_of_a_damaged_line_both_make_the_same_or_msgspec_decides(text: bytes) ->
 def test_a_line_is_read_by_what_it_has_not_by_what_the_line_before_had() -> None:
     read = quick_lines.reader(USUAL_LIMITS)
     once = line("CVE-1", 1, {})
+    other = b'{"resource":"R","offset":1,"payload":{}}'
     assert read(once) == _exactly(once)
+    assert read(other) == _exactly(other)
     assert read(b'{"name":"A","name":"B","offset":1,"payload":{}}') is None
     assert read(b'{"offset":1,"payload":{}}') is None
     assert read(once) == _exactly(once)

@@ -5,7 +5,6 @@ import io
 import json
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import BinaryIO, Final, cast
 
@@ -17,12 +16,13 @@ from ctisync.errors import SnapshotChanged, SnapshotRefused
 from ctisync.feed.http.pass_limits import PIECE
 from ctisync.feed.snapshot import records as archive
 from ctisync.feed.snapshot.inflate import ISAL, ZLIB, Codec
-from ctisync.feed.snapshot.zip_head import pieces_by_head
-from ctisync.feed.snapshot.zip_stream import ENCRYPTED, Member
-from tests.feed.crafted_zip import Entry, assembled, deflated
+from ctisync.feed.snapshot.zip_head import Arriving
+from ctisync.feed.snapshot.zip_stream import ENCRYPTED, Archive
+from tests.feed.crafted_zip import Entry, assembled, deflated, joined
 from tests.fuzz.drawing import Drawn
 from tests.fuzz.target import target
 from tests.fuzz.told import check_printed
+from tests.support.records import named
 
 LIMITS: Final = Limits(
     unzipped_bytes=1 << 20, line_bytes=2000, json_depth=12, json_values=300, members=20, ratio=200
@@ -104,7 +104,7 @@ def _check(record: Record) -> None:
     assert 0 <= record.offset <= HIGHEST
     assert 0 < len(record.name.encode()) <= MAX_NAME_BYTES
     read = json.loads(record.line, parse_float=str)
-    assert (read["name"], read["offset"]) == (record.name, record.offset)
+    assert (named(read), read["offset"]) == (record.name, record.offset)
     assert isinstance(read["payload"], dict)
 
 
@@ -113,9 +113,9 @@ def members(data: bytes) -> None:
     """A ZIP with headers that lie: ISA-L and zlib, the directory's way and the first entry's come to the same
     bytes, or to a refusal; and where Python's own `zipfile` reads without complaint, to its bytes."""
     zipped = _drawn_zip(Drawn(data))
-    ways = [_content(zipped, codec, Member.pieces) for codec in _codecs()]
+    ways = [_content(zipped, codec, Archive) for codec in _codecs()]
     assert len(set(ways)) == 1, f"ISA-L and zlib do not agree: {[_short(way) for way in ways]}"
-    heads = [_content(zipped, codec, None) for codec in _codecs()]
+    heads = [_content(zipped, codec, Arriving) for codec in _codecs()]
     assert len(set(heads)) == 1, f"ISA-L and zlib do not agree on a head: {[_short(way) for way in heads]}"
     (whole, *_), (head, *_) = ways, heads
     assert head == whole or head is None, f"{_short(head)} by its head, {_short(whole)} by the directory"
@@ -164,13 +164,12 @@ def _codecs() -> list[Codec]:
     return [ZLIB] if ISAL is None else [ZLIB, ISAL]
 
 
-def _content(zipped: bytes, codec: Codec, whole: Callable[[Member], Iterator[bytes]] | None) -> bytes | None:
+def _content(zipped: bytes, codec: Codec, way: type[Archive] | type[Arriving]) -> bytes | None:
     """What comes out; None: it was refused."""
     file = io.BytesIO(zipped)
     found = []
     try:
-        pieces = pieces_by_head(file, LIMITS, codec) if whole is None else whole(Member(file, LIMITS, codec))
-        for piece in pieces:
+        for piece in joined(way(file, LIMITS, codec).contents()):
             assert 0 < len(piece) <= PIECE
             found.append(piece)
     except (SnapshotRefused, SnapshotChanged) as error:

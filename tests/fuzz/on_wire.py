@@ -11,6 +11,7 @@ from ctisync.errors import FeedRefused
 from tests.fuzz.on_json import WORDS, NoJson, alike, by_python, is_usual
 from tests.fuzz.target import target
 from tests.fuzz.told import refusing
+from tests.support.records import named
 
 RECORDS: Final = (
     b'{"name":"CVE-1","offset":1,"version":1,"inserted_at":"2026","payload":{"a":[1,{"b":2.50}]}}',
@@ -18,10 +19,15 @@ RECORDS: Final = (
     b'{"name":"\\u0000","offset":-1,"payload":[]}',
     b'{"name":"","offset":9223372036854775808,"payload":{"x":"\xff"}}',
     b'{"name":"","offset":1,"payload":{"x":1e9999999999999999999}}',
+    b'{"resource":"rule/1","offset":1,"payload":{"type":"rule","document":{}}}',
+    b'{"name":"A title","offset":1,"payload":{},"resource":"rule/1"}',
+    b'{"name":null,"offset":1,"payload":{},"resource":""}',
 )
 
 
-@target(seeds=RECORDS, tokens=[*WORDS, b'"name":', b'"offset":', b'"payload":{', b'"version":'])
+@target(
+    seeds=RECORDS, tokens=[*WORDS, b'"name":', b'"resource":', b'"offset":', b'"payload":{', b'"version":']
+)
 def records(data: bytes) -> None:
     """A line is a record exactly when it is one to Python, and says the same; a decoded line, encoded and
     decoded again, has not changed."""
@@ -40,12 +46,11 @@ def records(data: bytes) -> None:
         assert not is_usual(data, value), "not decoded, although there is nothing unusual in it"
     if record is not None:
         assert isinstance(value, dict)
-        assert (record.name, record.offset, record.line) == (value["name"], value["offset"], data)
+        assert (record.name, record.offset, record.line) == (named(value), value["offset"], data)
         assert isinstance(value["payload"], dict)
         assert _is_record(value)
-    elif (
-        is_usual(data, value)
-        and data.count(b'"name"') + data.count(b'"offset"') + data.count(b'"version"') <= 3
+    elif is_usual(data, value) and all(
+        data.count(b'"%s"' % key) <= 1 for key in (b"name", b"resource", b"offset", b"version")
     ):
         assert not _is_record(value), "no record, although all of it is there"
 
@@ -69,14 +74,22 @@ def _decoded(text: bytes) -> list[Json]:
 def _is_record(value: Json) -> bool:
     if not isinstance(value, dict) or not isinstance(value.get("payload"), dict):
         return False
-    name, offset, version = value.get("name"), value.get("offset"), value.get("version")
+    offset, version = value.get("offset"), value.get("version")
+    names = [value[key] for key in ("name", "resource") if value.get(key) is not None]
     return (
-        isinstance(name, str)
-        and 0 < len(name.encode()) <= MAX_NAME_BYTES
-        and not any(char < " " or "\x7f" <= char < "\xa0" for char in name)
+        bool(named(value))
+        and all(map(_is_name, names))
         and type(offset) is int
         and 0 <= offset <= MAX_OFFSET
         and (version is None or (type(version) is int and abs(version) < 1 << 63))
+    )
+
+
+def _is_name(name: Json) -> bool:
+    return (
+        isinstance(name, str)
+        and len(name.encode()) <= MAX_NAME_BYTES
+        and not any(char < " " or "\x7f" <= char < "\xa0" for char in name)
     )
 
 

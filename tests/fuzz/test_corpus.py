@@ -62,8 +62,8 @@ def attempted(_: object, attempt: Callable[[], Any]) -> Any:
 
 
 FAULTS: dict[str, tuple[str, Any]] = {
-    "archives": ("ctisync.feed.snapshot.records.check_head", nothing),
-    "members": ("ctisync.feed.snapshot.zip_head._check_begin", nothing),
+    "archives": ("ctisync.feed.snapshot.zip_head.Arriving.check", nothing),
+    "members": ("ctisync.feed.snapshot.zip_head.Arriving._check_names", nothing),
     "scans": ("ctisync.core.json_text._is_shallow", always),
     "digits": ("tests.fuzz.on_json.bearable", passed_on),
     "surrogates": ("tests.fuzz.on_json.paired", passed_on),

@@ -120,20 +120,32 @@ REFUSED: Final = {
     "an archive for a newer unpacker": refused(
         "no usable directory.*zip file version", Entry(CONTENT, central={"version": 99})
     ),
-    # Not exactly one member.
+    # No member, or more than there are.
     "an archive of nothing": refused("has 0.*nothing"),
     "an archive of folders": refused(
         "has 0.*folder", Entry(name=b"folder/", method=0), Entry(name=b"x.json/", method=0)
     ),
     "an archive of a readme": refused("has 0.*'readme.txt'", Entry(b"Hello", name=b"readme.txt")),
-    "two NDJSON members": refused(
-        "has 2.*'a.json', 'b.ndjson'", Entry(CONTENT, b"a.json"), Entry(CONTENT, b"b.ndjson")
+    "two entries for one and the same member": refused("overlap", JSON, SAME),
+    "fifty entries for one and the same member": refused("overlap", JSON, *[SAME] * 49),
+    "a member within another one of records": refused(
+        "overlap|not a record|has CRC",
+        Entry(assembled([JSON]), b"outer.json", method=0),
+        Entry(CONTENT, absent=True, at=40),
     ),
-    "the same name twice": refused("has 2", JSON, Entry(OTHER)),
-    "two names that differ in case": refused(
-        "has 2.*'x.json', 'X.JSON'", Entry(CONTENT, b"x.json"), Entry(OTHER, b"X.JSON")
+    "a second member with a wrong CRC": refused(
+        "other.json has CRC", JSON, Entry(OTHER, b"other.json", central={"crc": 7})
     ),
-    "fifty entries for one and the same member": refused("has 50", JSON, *[SAME] * 49),
+    "a second member that is no record": refused(
+        "line 1 of other.json of the snapshot .*not JSON", JSON, Entry(b"Hello\n", b"other.json")
+    ),
+    "a second member that is encrypted": refused(
+        "member other.json is encrypted", JSON, Entry(OTHER, b"other.json", flags=1)
+    ),
+    "a second member that is a web page": refused("web page", JSON, Entry(b"<html>", b"other.json")),
+    "a second member that ends too early": refused(
+        "truncated|damaged|line", JSON, Entry(OTHER, b"other.json", packed=b"")
+    ),
     "an archive within an archive": refused("has 0.*inner.zip", Entry(ARCHIVE, name=b"inner.zip")),
     "an archive that calls itself a snapshot within an archive": refused("line 1 .*not JSON", Entry(ARCHIVE)),
     "more entries than limits.members": refused(

@@ -37,6 +37,11 @@ def comparable(line: bytes) -> Json:
     return _comparable(json.loads(line, parse_int=Decimal, parse_float=Decimal, parse_constant=_refuse))
 
 
+def named(value: dict[str, Json]) -> Json:
+    """What a decoded line says that its record is called (API fact: `resource` wins)."""
+    return value.get("name") if value.get("resource") is None else value["resource"]
+
+
 def _comparable(value: Json) -> Json:
     match value:
         case bool():

@@ -44,7 +44,7 @@ def advisory(line: bytes) -> Advisory:
     first = said[0] if said else {}
     version = record.get("version")
     return Advisory(
-        name=_text(record.get("name")),
+        name=_text(wire.name_of(record.get("name"), record.get("resource"))),
         offset=record["offset"],
         version=version if isinstance(version, int) else None,
         inserted_at=_text(record.get("inserted_at")),

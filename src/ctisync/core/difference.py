@@ -79,7 +79,8 @@ def _records(lines: Iterable[bytes], which: int) -> Iterator[Record]:
 
 def _changed(one: Record, other: Record) -> tuple[str, ...]:
     try:
-        found = tuple(islice(_unlike(wire.decode(one.line), wire.decode(other.line)), MOST_FIELDS))
+        lines = (wire.without_name(wire.decode(each.line)) for each in (one, other))
+        found = tuple(islice(_unlike(*lines), MOST_FIELDS))
     except ValueError:  # nested too deeply, or with numbers that are too large
         return ("/payload",)
     return tuple(each for each in found if each not in _ALWAYS) or found

@@ -7,7 +7,7 @@ their value: integers are exact at any size, fractions are `Decimal`.
 import re
 import unicodedata
 from decimal import Decimal
-from typing import Final, NoReturn
+from typing import Final, Literal, NoReturn
 
 import msgspec
 
@@ -23,6 +23,13 @@ UNDECODABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
 
 _OPENING_BRACE: Final = ord("{")
 
+_TYPES: Final[dict[str, Literal["create", "update", "delete"]]] = {
+    "create": "create",
+    "update": "update",
+    "delete": "delete",
+}
+"""By their names in lower case: the API has them in any case."""
+
 # `1901695_1746459961.zip` and `vd_1.0.0_vd_4.8.0_1901695_1746459961.json`: offset, unix time.
 _NAMED_OFFSET: Final = re.compile(r"(?:^|[/_])([0-9]{1,19})_[0-9]{9,12}\.[a-z]+(?:\.(?:gz|zst))?$")
 
@@ -34,9 +41,10 @@ class NotARecord(ValueError):
 class _Line(msgspec.Struct):
     """The fields of a line that are checked; the payload is not parsed."""
 
-    name: str
     offset: int
     payload: msgspec.Raw
+    name: str | None = None
+    resource: str | None = None
     version: int | None = None
 
 
@@ -111,9 +119,11 @@ def change(item: Json) -> Change:
     if offset is None:
         raise FeedRefused("a change has no offset")
     where = f"change {offset}"
-    kind = item.get("type")
-    if kind not in ("create", "update", "delete"):
-        raise FeedRefused(f"{where} has the unknown type {kind!r:.40}; a newer ctisync may know it")
+    kind = _TYPES.get(str(item.get("type")).lower())
+    if kind is None:
+        raise FeedRefused(
+            f"{where} has the unknown type {item.get('type')!r:.40}; a newer ctisync may know it"
+        )
     resource = item.get("resource")
     if not isinstance(resource, str):
         raise FeedRefused(f"{where} has no resource")
@@ -141,6 +151,25 @@ def change(item: Json) -> Change:
     )
 
 
+def name_of(name: Json, resource: Json) -> str | None:
+    """The name of a record by these two fields of its line; None without one.
+
+    A line names its record in either; `resource` wins if both are there (API fact).
+    """
+    found = name if resource is None else resource
+    return found if isinstance(found, str) else None
+
+
+def without_name(line: dict[str, Json]) -> dict[str, Json]:
+    """A decoded line without its name, for a comparison of records that have the same one: which key names
+    a record makes no difference."""
+    named = name_of(line.get("name"), line.get("resource"))
+    kept = {key: value for key, value in line.items() if key != "resource"}
+    if kept.get("name") in (None, named):
+        kept.pop("name", None)
+    return kept
+
+
 def record(line: bytes) -> Record:
     """A snapshot's line as a record, its payload unparsed. Raises NotARecord."""
     try:
@@ -151,11 +180,15 @@ def record(line: bytes) -> Record:
         raise NotARecord(_in_plain_words(error)) from None
     if not 0 <= head.offset <= MAX_OFFSET:
         raise NotARecord(f"its offset {head.offset} is out of range")
-    if wrong := wrong_name(head.name):
+    name = name_of(head.name, head.resource)
+    if name is None:
+        raise NotARecord("it has no name")
+    # Both are in the index, and too long a text fails there.
+    if wrong := wrong_name(name) or (head.name and wrong_name(head.name)):
         raise NotARecord(f"its name {wrong}")
     if memoryview(head.payload)[0] != _OPENING_BRACE:
         raise NotARecord("its payload is not an object")
-    return Record(head.name, head.offset, line)
+    return Record(name, head.offset, line)
 
 
 def record_of(value: Json) -> Record:
@@ -164,12 +197,12 @@ def record_of(value: Json) -> Record:
 
 
 def created(create: Change) -> Record:
-    """The record of a `create`, with a line as in a snapshot."""
+    """The record of a `create`, with a line as in a snapshot: `name` names it, in every feed (ADR 30)."""
+    told = {"version": create.version, "inserted_at": create.inserted_at}
     line = {
         "name": create.resource,
         "offset": create.offset,
-        "version": create.version,
-        "inserted_at": create.inserted_at,
+        **{key: value for key, value in told.items() if value is not None},
         "payload": create.payload,
     }
     return Record(create.resource, create.offset, encode(line))
@@ -180,8 +213,8 @@ def changed(line: dict[str, Json], name: str, last: Change, payload: Json) -> Re
 
     Offset and version become those of the last change (API fact).
     """
-    version = line.get("version") if last.version is None else last.version
-    rewritten = {**line, "offset": last.offset, "version": version, "payload": payload}
+    version = {} if last.version is None else {"version": last.version}
+    rewritten = {**line, "offset": last.offset, **version, "payload": payload}
     return Record(name, last.offset, encode(rewritten))
 
 
@@ -232,7 +265,7 @@ def _in_plain_words(error: Exception) -> str:
             return f"it has no {field}"
         if "Expected `object`" in text:
             return "it is not an object"
-        return text.replace(" - at `$.", " at `")
+        return text.replace(" - at `$.", " at `").replace(" | null`", "`")
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
     if isinstance(error, UnicodeDecodeError):

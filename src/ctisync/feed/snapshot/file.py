@@ -14,7 +14,7 @@ from ctisync.errors import SnapshotRefused, StoreUnavailable, UsageError
 from ctisync.feed.http.pass_limits import PassLimits
 from ctisync.feed.snapshot import records as archive
 from ctisync.feed.snapshot.partial_file import PartialFile, PartialReader
-from ctisync.feed.snapshot.zip_stream import Member
+from ctisync.feed.snapshot.zip_stream import Archive
 from ctisync.harmless import quoted
 from ctisync.own_files import reading
 
@@ -83,10 +83,10 @@ class LocalSnapshot:
                 yield batch
             self._position = file.seek(0, io.SEEK_END)
 
-    def member_name(self) -> str | None:
-        """The name of the member with the records, if the file is a ZIP."""
+    def member_names(self) -> list[str]:
+        """The names of the members with the records, if the file is a ZIP."""
         with self._opened() as file:
-            return Member(file, self._pass_limits.limits).name if archive.is_zip(file) else None
+            return Archive(file, self._pass_limits.limits).names if archive.is_zip(file) else []
 
     def close(self) -> None:
         if self._arriving is not None:
@@ -140,8 +140,8 @@ def given_offset(file: LocalSnapshot, name: str) -> tuple[int, OffsetSource]:
 def _told_offset(file: LocalSnapshot, name: str) -> tuple[int, OffsetSource]:
     if (offset := wire.offset_in_name(name)) is not None:
         return offset, "file name"
-    member = file.member_name()
-    if member is not None and (offset := wire.offset_in_name(member)) is not None:
+    found = {wire.offset_in_name(name) for name in file.member_names()}
+    if len(found) == 1 and (offset := found.pop()) is not None:
         return offset, "member name"
     highest = max(record.offset for batch in file.records(MAX_OFFSET) for record in batch)
     return highest, "highest line"

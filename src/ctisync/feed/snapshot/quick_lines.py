@@ -28,9 +28,10 @@ def reader(limits: Limits) -> Reader:
         return undecided
     parse, an_object = simdjson.Parser().parse, simdjson.Object
     usual: list[str] = []
+    named_by = "name"
 
     def read(line: bytes) -> Record | None:
-        nonlocal usual
+        nonlocal usual, named_by
         # simdjson skips a BOM, and blanks at the end.
         if line[:1] != b"{" or line[-1:] != b"}" or len(line) > limits.line_bytes:
             return None
@@ -40,8 +41,10 @@ def reader(limits: Limits) -> Reader:
             if (fields := list(document)) != usual:
                 if len(set(fields)) < len(fields):  # simdjson takes the first of two, msgspec the last
                     return None
-                usual = fields
-            name, offset, version = document["name"], document["offset"], document.get("version")
+                if "name" in fields and "resource" in fields:
+                    return None
+                usual, named_by = fields, "resource" if "resource" in fields else "name"
+            name, offset, version = document[named_by], document["offset"], document.get("version")
             if not isinstance(document["payload"], an_object):
                 return None
             check_line(line, limits)

@@ -16,8 +16,8 @@ from ctisync.errors import LOAD_ANEW, SnapshotRefused
 from ctisync.feed.http.pass_limits import PIECE
 from ctisync.feed.snapshot import json_stream, quick_lines
 from ctisync.feed.snapshot.compressed import is_packed, unpacked
-from ctisync.feed.snapshot.zip_head import check_head, pieces_by_head, read_head
-from ctisync.feed.snapshot.zip_stream import Member
+from ctisync.feed.snapshot.zip_head import Arriving, read_head
+from ctisync.feed.snapshot.zip_stream import Archive, Unpacked
 
 T = TypeVar("T")
 
@@ -40,7 +40,7 @@ def unpacked_size(file: BinaryIO, size: int) -> int:
     if not is_zip(file):
         return size * _USUAL_RATIO if is_packed(file) else size
     try:
-        declared = Member(file).declared_size
+        declared = Archive(file).declared_size
     except SnapshotRefused:  # reading it reports why
         declared = 0
     return max(declared, size * _USUAL_RATIO)
@@ -60,42 +60,47 @@ def records(
     """As `ports.SnapshotFile.records`. A batch has about 1 MiB of lines; it is empty if all lines are blank.
 
     `whole`: the file is complete, so that an error in a ZIP's directory is found first, not last. Otherwise
-    also raises SnapshotChanged, if the returned records are not of the member that the directory names.
+    also raises SnapshotChanged, if the returned records are not of members that the directory names.
     """
-    if whole:
-        yield from _records(_pieces(file, limits), highest_offset, limits)
-        return
-    try:
-        yield from _records(_coming_pieces(file, limits), highest_offset, limits)
-    except SnapshotRefused:
-        if is_zip(file):
-            check_head(file, limits)
-        raise
+    if not is_zip(file):
+        yield from _records(iter([("", _plain_or_packed(file, limits))]), highest_offset, limits)
+    elif whole:
+        yield from _records(Archive(file, limits).contents(), highest_offset, limits)
+    else:
+        arriving = Arriving(file, limits)
+        try:
+            yield from _records(arriving.contents(), highest_offset, limits)
+        except SnapshotRefused:
+            arriving.check()
+            raise
 
 
-def _records(pieces: Iterator[bytes], highest_offset: int, limits: Limits) -> Iterator[list[Record]]:
-    first, pieces = _opened(_limited(pieces, limits))
-    if first == b"<":
-        raise SnapshotRefused("the snapshot is a web page (HTML), not an archive")
-    batches = (
-        _array_batches(pieces, highest_offset, limits)
-        if first == b"["
-        else _line_batches(pieces, highest_offset, limits)
-    )
-    empty = True
-    for batch in batches:
-        empty = empty and not batch
-        yield batch
+def _records(contents: Iterator[Unpacked], highest_offset: int, limits: Limits) -> Iterator[list[Record]]:
+    """The records of all members; together they have no more bytes than the limit."""
+    size = 0
+
+    def limited(pieces: Iterator[bytes]) -> Iterator[bytes]:
+        nonlocal size
+        for piece in pieces:
+            size += len(piece)
+            if size > limits.unzipped_bytes:
+                what = f"the records of the snapshot have more than {limits.unzipped_bytes} bytes"
+                raise _beyond("unzipped_bytes", what)
+            yield piece
+
+    empty = blank = True
+    for number, (name, content) in enumerate(contents):
+        first, pieces = _opened(limited(content))
+        if first == b"<":
+            raise SnapshotRefused("the snapshot is a web page (HTML), not an archive")
+        within = f"{name} of the snapshot" if number else "the snapshot"
+        read = _array_batches if first == b"[" else _line_batches
+        for batch in read(pieces, highest_offset, limits, within):
+            empty = empty and not batch
+            yield batch
+        blank = blank and not first
     if empty:
-        raise SnapshotRefused("the snapshot has no records" if first else "the snapshot is empty")
-
-
-def _pieces(file: BinaryIO, limits: Limits) -> Iterator[bytes]:
-    return Member(file, limits).pieces() if is_zip(file) else _plain_or_packed(file, limits)
-
-
-def _coming_pieces(file: BinaryIO, limits: Limits) -> Iterator[bytes]:
-    return pieces_by_head(file, limits) if is_zip(file) else _plain_or_packed(file, limits)
+        raise SnapshotRefused("the snapshot is empty" if blank else "the snapshot has no records")
 
 
 def _plain_or_packed(file: BinaryIO, limits: Limits) -> Iterator[bytes]:
@@ -103,16 +108,6 @@ def _plain_or_packed(file: BinaryIO, limits: Limits) -> Iterator[bytes]:
         return unpacked(file, limits)
     file.seek(0)
     return iter(lambda: file.read(PIECE), b"")
-
-
-def _limited(pieces: Iterator[bytes], limits: Limits) -> Iterator[bytes]:
-    size = 0
-    for piece in pieces:
-        size += len(piece)
-        if size > limits.unzipped_bytes:
-            what = f"the records of the snapshot have more than {limits.unzipped_bytes} bytes"
-            raise _beyond("unzipped_bytes", what)
-        yield piece
 
 
 def _beyond(limit: str, what: str) -> SnapshotRefused:
@@ -145,7 +140,9 @@ def _preceded(head: bytes, pieces: Iterator[bytes]) -> Iterator[bytes]:
     yield from pieces
 
 
-def _line_batches(pieces: Iterator[bytes], highest_offset: int, limits: Limits) -> Iterator[list[Record]]:
+def _line_batches(
+    pieces: Iterator[bytes], highest_offset: int, limits: Limits, within: str
+) -> Iterator[list[Record]]:
     number = 0
     read = quick_lines.reader(limits)
     for lines in _lines(pieces, limits.line_bytes):
@@ -156,7 +153,7 @@ def _line_batches(pieces: Iterator[bytes], highest_offset: int, limits: Limits) 
             if record is not None and record.offset <= highest_offset:
                 batch.append(record)
             elif text := line.strip(_BLANK):
-                batch.append(_accepted(wire.record, text, highest_offset, limits, "line", number))
+                batch.append(_accepted(wire.record, text, highest_offset, limits, "line", number, within))
         yield batch
 
 
@@ -184,7 +181,9 @@ def _lines(pieces: Iterator[bytes], most: int) -> Iterator[list[bytes]]:
     yield [b"".join(begun)]
 
 
-def _array_batches(pieces: Iterator[bytes], highest_offset: int, limits: Limits) -> Iterator[list[Record]]:
+def _array_batches(
+    pieces: Iterator[bytes], highest_offset: int, limits: Limits, within: str
+) -> Iterator[list[Record]]:
     begun = 0  # bytes since the last element
 
     def counted() -> Iterator[bytes]:
@@ -204,7 +203,7 @@ def _array_batches(pieces: Iterator[bytes], highest_offset: int, limits: Limits)
         for element in json_stream.elements(scan.checked(counted())):
             begun = scan.values = 0
             number += 1
-            record = _accepted(wire.record_of, element, highest_offset, limits, "element", number)
+            record = _accepted(wire.record_of, element, highest_offset, limits, "element", number, within)
             batch.append(record)
             size += len(record.line)
             if size >= _BATCH_BYTES:
@@ -218,22 +217,28 @@ def _array_batches(pieces: Iterator[bytes], highest_offset: int, limits: Limits)
 
 
 def _accepted(
-    read: Callable[[T], Record], source: T, highest_offset: int, limits: Limits, what: str, number: int
+    read: Callable[[T], Record],
+    source: T,
+    highest_offset: int,
+    limits: Limits,
+    what: str,
+    number: int,
+    within: str,
 ) -> Record:
     """The checked record of a line or an element. Errors name its number."""
     try:
         record = read(source)
     except wire.NotARecord as error:
-        raise SnapshotRefused(f"{what} {number} of the snapshot is not a record: {error}") from None
+        raise SnapshotRefused(f"{what} {number} of {within} is not a record: {error}") from None
     if len(record.line) > limits.line_bytes:
-        raise _beyond("line_bytes", f"{what} {number} of the snapshot has {len(record.line)} bytes")
+        raise _beyond("line_bytes", f"{what} {number} of {within} has {len(record.line)} bytes")
     try:
         check_line(record.line, limits)
     except Excess as error:
-        raise _excessive(f"{what} {number} of the snapshot", error, limits) from None
+        raise _excessive(f"{what} {number} of {within}", error, limits) from None
     if record.offset > highest_offset:
         raise SnapshotRefused(
-            f"{what} {number} of the snapshot ({record.name}) has offset {record.offset}, "
+            f"{what} {number} of {within} ({record.name}) has offset {record.offset}, "
             f"above the snapshot's offset {highest_offset}"
         )
     return record

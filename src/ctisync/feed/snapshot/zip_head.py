@@ -1,6 +1,7 @@
 """A snapshot's ZIP while it is downloaded: its directory, which names the members, comes last.
 
-The first entry is inflated by its own header; the result is compared with the directory at the end.
+The entries are inflated one after the other, each by its own header; the results are compared with the
+directory at the end. A member that cannot be read by its header alone, and those after it, are read then.
 """
 
 import struct
@@ -12,67 +13,128 @@ from typing import BinaryIO, Final, NamedTuple
 from ctisync.core.limits import Limits
 from ctisync.errors import SnapshotChanged, SnapshotRefused
 from ctisync.feed.snapshot.inflate import BEST, Codec
-from ctisync.feed.snapshot.zip_stream import ENCRYPTED, Content, Member, is_content, zip64_field
+from ctisync.feed.snapshot.zip_stream import (
+    ENCRYPTED,
+    Archive,
+    Content,
+    Sizes,
+    Unpacked,
+    is_content,
+    zip64_field,
+)
 
-_HEADER: Final = struct.Struct("<4s2xHH12xLHH")
-"""A local header: signature, flags, method, size of the content, lengths of name and extra fields."""
+_HEADER: Final = struct.Struct("<4s2xHH8xLLHH")
+"""A local header: signature, flags, method, packed size, size of the content, lengths of name and extra
+fields."""
 _SIZE_FOLLOWS: Final = 0x8
 _SIZE_ELSEWHERE: Final = 0xFFFFFFFF
 
+_SIZES: Final = (struct.Struct("<LLL"), struct.Struct("<LQQ"))
+"""What follows a member whose header does not have its sizes: CRC, packed size, size; in zip64 the latter."""
+_SIGNATURES: Final = (b"PK\x07\x08", b"")
+_LONGEST: Final = 24
+
 
 class Head(NamedTuple):
-    """The header of the first entry: its name, the position of its compressed bytes, and the bytes of its
-    content (0 if unknown)."""
+    """The header of an entry: its name, the position of its compressed bytes, and the bytes of its content (0
+    if unknown). `end`: of the compressed bytes; None if it is unknown. `follows`: its sizes follow it."""
 
     name: str
     start: int
     declared_size: int
+    end: int | None
+    follows: bool
+    in_deflate: bool
 
 
 def read_head(file: BinaryIO) -> Head | None:
     """The header of the first entry, if it is enough to inflate it: the content in deflate, not encrypted.
     Else None."""
-    file.seek(0)
+    head = _head_at(file, 0)
+    return head if head is not None and head.in_deflate and is_content(head.name) else None
+
+
+def _head_at(file: BinaryIO, place: int) -> Head | None:
+    """The header of the entry that begins there; None if none does."""
+    file.seek(place)
     header = file.read(_HEADER.size)
     if len(header) < _HEADER.size:
         return None
-    signature, flags, method, size, name_length, extra_length = _HEADER.unpack(header)
-    if signature != b"PK\x03\x04" or flags & ENCRYPTED or method != zipfile.ZIP_DEFLATED:
+    signature, flags, method, packed, size, name_length, extra_length = _HEADER.unpack(header)
+    if signature != b"PK\x03\x04":
         return None
     name = file.read(name_length).decode("utf-8", "replace")
-    if not is_content(name):
-        return None
     extra = file.read(extra_length)
-    if flags & _SIZE_FOLLOWS:
+    start = place + _HEADER.size + name_length + extra_length
+    follows = bool(flags & _SIZE_FOLLOWS)
+    end = None if follows or packed == _SIZE_ELSEWHERE else start + packed
+    if follows:
         size = 0
     elif size == _SIZE_ELSEWHERE:
         size = int.from_bytes((zip64_field(extra) or b"")[:8], "little")
-    return Head(name, _HEADER.size + name_length + extra_length, size)
+    in_deflate = method == zipfile.ZIP_DEFLATED and not flags & ENCRYPTED
+    return Head(name, start, size, end, follows, in_deflate)
 
 
-def pieces_by_head(file: BinaryIO, limits: Limits, codec: Codec = BEST) -> Iterator[bytes]:
-    """As `Member.pieces`, if possible before the download has ended. Errors that only the directory shows are
-    raised at the end: SnapshotChanged if it names another entry than the first one."""
-    head = read_head(file)
-    if head is None:
-        yield from Member(file, limits, codec).pieces()
-        return
-    content = Content(file, head.name, head.start, limits.ratio, codec)
-    yield from content.inflated()
-    member = Member(file, limits, codec)
-    _check_begin(member, head)
-    member.confirm(content)
+class Arriving:
+    """The snapshot in a ZIP, as `Archive`, if possible before the download has ended."""
 
+    def __init__(self, file: BinaryIO, limits: Limits, codec: Codec = BEST) -> None:
+        self._file = file
+        self._limits = limits
+        self._codec = codec
+        self._sizes = Sizes()
+        self._read: list[Content] = []
 
-def check_head(file: BinaryIO, limits: Limits) -> None:
-    """Raises SnapshotChanged if the directory names another entry than the first one: then errors of the
-    latter do not matter. Waits for the end of the download."""
-    if (head := read_head(file)) is None:
-        return
-    with suppress(SnapshotRefused):  # an unusable directory names no other entry
-        _check_begin(Member(file, limits), head)
+    def contents(self) -> Iterator[Unpacked]:
+        """As `Archive.contents`. Errors that only the directory shows are raised at the end: SnapshotChanged
+        if it does not name an entry that was read."""
+        place: int | None = 0
+        while place is not None and (head := self._next(place)) is not None:
+            content = Content(self._file, head.name, self._limits.ratio, self._codec, self._sizes)
+            content.start = head.start
+            self._read.append(content)
+            yield head.name, content.inflated()
+            place = self._end_of_sizes(content) if head.follows else content.end
+        archive = Archive(self._file, self._limits, self._codec, self._sizes)
+        self._check_names(archive)
+        for content in self._read:
+            archive.confirm(content)
+        yield from archive.contents()
 
+    def check(self) -> None:
+        """Raises SnapshotChanged if the directory does not name an entry that was read: then errors of the
+        latter do not matter. Waits for the end of the download."""
+        with suppress(SnapshotRefused):  # an unusable directory names no other entry
+            self._check_names(Archive(self._file, self._limits))
 
-def _check_begin(member: Member, head: Head) -> None:
-    if not member.begins_at(head.start):
-        raise SnapshotChanged("the ZIP's directory names another entry than the first one")
+    def _check_names(self, archive: Archive) -> None:
+        for number, content in enumerate(self._read):
+            if not archive.has(content):
+                which = f"number {number + 1}" if number else "the first one"
+                raise SnapshotChanged(f"the ZIP's directory names another entry than {which}")
+
+    def _next(self, place: int) -> Head | None:
+        """The next entry with records, if its header is enough to inflate it; other files are skipped."""
+        for _ in range(self._limits.members):
+            head = _head_at(self._file, place)
+            if head is None:
+                return None
+            if is_content(head.name):
+                return head if head.in_deflate else None
+            if head.end is None:
+                return None
+            place = head.end
+        return None
+
+    def _end_of_sizes(self, content: Content) -> int | None:
+        """The end of the sizes that follow a member; None if what follows does not have them."""
+        self._file.seek(content.end)
+        found = self._file.read(_LONGEST)
+        for sizes in _SIZES:
+            most = 2 ** (4 * (sizes.size - 4))
+            told = sizes.pack(content.crc, content.packed % most, content.size % most)
+            for signature in _SIGNATURES:
+                if found.startswith(signature + told):
+                    return content.end + len(signature + told)
+        return None

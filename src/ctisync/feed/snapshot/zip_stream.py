@@ -1,14 +1,16 @@
-"""The only member of a snapshot's ZIP, inflated as a stream.
+"""The members of a snapshot's ZIP, inflated as streams.
 
-`zipfile` finds the member, but cannot read it: it stops at the declared size. Real snapshots are over 4 GiB
-without zip64 fields, so their sizes are wrapped to 32 bits (API fact).
+`zipfile` finds the members, but cannot read them: it stops at the declared size. Real snapshots are over
+4 GiB without zip64 fields, so their sizes are wrapped to 32 bits (API fact).
 """
 
 import errno
 import io
 import struct
 import zipfile
-from collections.abc import Iterator
+from bisect import bisect
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import BinaryIO, Final, cast
 
 from ctisync.core.limits import USUAL_LIMITS, Limits
@@ -38,22 +40,37 @@ ENCRYPTED: Final = 0x1 | 0x40
 _ZIP64: Final = 0x0001
 
 
-class Member:
-    """The snapshot in a ZIP: the only member whose name ends with .json or .ndjson.
+Unpacked = tuple[str, Iterator[bytes]]
+"""The name of a member, and its content in pieces of at most 1 MiB. Read it to its end before the next."""
 
-    Folders and other files (a readme) are ignored. Raises SnapshotRefused if there is no such member or more
-    than one, for a ZIP that cannot be read, and for one that exceeds `limits`.
+
+class Sizes:
+    """Bytes of all members that were read so far: in the file, and unpacked."""
+
+    def __init__(self) -> None:
+        self.packed = 0
+        self.unpacked = 0
+
+
+class Archive:
+    """The snapshot in a ZIP: all members whose names end with .json or .ndjson.
+
+    Folders and other files (a readme) are ignored. Raises SnapshotRefused if there is no such member, for a
+    ZIP that cannot be read, and for one that exceeds `limits`. `sizes`: those of members read before.
     """
 
-    def __init__(self, file: BinaryIO, limits: Limits = USUAL_LIMITS, codec: Codec = BEST) -> None:
-        self._file = file
-        self._codec = codec
-        self._ratio = limits.ratio
+    def __init__(
+        self,
+        file: BinaryIO,
+        limits: Limits = USUAL_LIMITS,
+        codec: Codec = BEST,
+        sizes: Sizes | None = None,
+    ) -> None:
         try:
             with zipfile.ZipFile(cast(BinaryIO, _Directory(file, limits.members))) as archive:
-                members = archive.infolist()
-                self._directory = archive.start_dir
-            self._end = file.seek(0, io.SEEK_END)
+                entries = archive.infolist()
+                directory = archive.start_dir
+            end = file.seek(0, io.SEEK_END)
         except (*_NO_DIRECTORY, OSError) as error:
             # zipfile hides an error of the disk behind its own BadZipFile; EINVAL is an invalid seek.
             failure = error if isinstance(error, OSError) else error.__context__
@@ -62,10 +79,73 @@ class Member:
             raise SnapshotRefused(
                 f"the snapshot is a ZIP that is truncated or damaged: it has no usable directory ({error})"
             ) from None
-        if len(members) > limits.members:
+        if len(entries) > limits.members:
             raise _too_many(limits.members)
-        self._info = _only_one(members)
-        self._starts = [info.header_offset for info in members]
+        self._file = file
+        self._ratio = limits.ratio
+        self._codec = codec
+        self._sizes = sizes or Sizes()
+        # Only the next entry, or the directory, shows how far a stored member may extend.
+        starts = [*(info.header_offset for info in entries), directory]
+        self._members = [Member(info, file, end, starts) for info in _contents(entries)]
+        self._confirmed: set[Member] = set()
+        self._read: list[tuple[int, int, str]] = []
+
+    @property
+    def names(self) -> list[str]:
+        return [member.name for member in self._members]
+
+    @property
+    def declared_size(self) -> int:
+        """Bytes of the content as declared: wrapped to 32 bits if the ZIP has no zip64 fields."""
+        return sum(member.declared_size for member in self._members)
+
+    def contents(self) -> Iterator[Unpacked]:
+        """The members that are not confirmed yet. The pieces raise SnapshotRefused for damage and for a
+        compression ratio above limits.ratio, and *at the end* for a CRC or a size that differs from the
+        declared one."""
+        for member in self._members:
+            if member not in self._confirmed:
+                content = Content(self._file, member.name, self._ratio, self._codec, self._sizes)
+                yield member.name, member.pieces(content)
+                self._note(content)
+
+    def has(self, content: "Content") -> bool:
+        """Whether a member begins where this content was read, packed as it was read. Raises SnapshotRefused
+        for damage."""
+        return content.start in self._in_deflate
+
+    def confirm(self, content: "Content") -> None:
+        """Compare a content that was read before with its member. Raises SnapshotRefused for damage."""
+        member = self._in_deflate[content.start]
+        member.confirm(content)
+        self._confirmed.add(member)
+        self._note(content)
+
+    @cached_property
+    def _in_deflate(self) -> dict[int, "Member"]:
+        """By the position of their compressed bytes; of several at one position, the first."""
+        return {member.start: member for member in reversed(self._members) if member.in_deflate}
+
+    def _note(self, content: "Content") -> None:
+        """Refuse two members that overlap: a few bytes could otherwise be unpacked a thousand times."""
+        place = bisect(self._read, (content.start, content.end, content.name))
+        for start, end, name in self._read[max(0, place - 1) : place + 1]:
+            if content.start < end and start < content.end:
+                raise SnapshotRefused(
+                    f"the snapshot is damaged: {content.name} and {name} overlap in the ZIP"
+                )
+        self._read.insert(place, (content.start, content.end, content.name))
+
+
+class Member:
+    """One member, by the directory of the ZIP. `end`: the size of the file. `starts`: of everything in it."""
+
+    def __init__(self, info: zipfile.ZipInfo, file: BinaryIO, end: int, starts: Sequence[int]) -> None:
+        self._info = info
+        self._file = file
+        self._end = end
+        self._starts = starts
 
     @property
     def name(self) -> str:
@@ -73,15 +153,19 @@ class Member:
 
     @property
     def declared_size(self) -> int:
-        """Bytes of the content as declared: wrapped to 32 bits if the ZIP has no zip64 fields."""
         return self._info.file_size
 
-    def pieces(self) -> Iterator[bytes]:
-        """The content, in pieces of at most 1 MiB. Raises SnapshotRefused for damage and for a compression
-        ratio above limits.ratio, and *at the end* for a CRC or a size that differs from the declared one."""
+    @property
+    def in_deflate(self) -> bool:
+        """Whether it is packed in deflate, and not encrypted."""
+        info = self._info
+        return info.compress_type == zipfile.ZIP_DEFLATED and not info.flag_bits & ENCRYPTED
+
+    def pieces(self, content: "Content") -> Iterator[bytes]:
+        """The member's bytes, which `content` reads; see `Archive.contents`."""
         if self._info.flag_bits & ENCRYPTED:
             raise SnapshotRefused(f"the snapshot's member {self.name} is encrypted")
-        content = Content(self._file, self.name, self._data_start(), self._ratio, self._codec)
+        content.start = self.start
         match self._info.compress_type:
             case zipfile.ZIP_DEFLATED:
                 yield from content.inflated()
@@ -104,15 +188,10 @@ class Member:
                 f"{self._info.CRC:08x}"
             )
 
-    def begins_at(self, start: int) -> bool:
-        """Whether its compressed bytes begin there, in deflate and not encrypted. Raises SnapshotRefused for
-        damage."""
-        info = self._info
-        as_they_are = info.compress_type == zipfile.ZIP_DEFLATED and not info.flag_bits & ENCRYPTED
-        return as_they_are and self._data_start() == start
-
-    def _data_start(self) -> int:
-        """The position of the compressed bytes: after the local header, by the lengths in that header."""
+    @cached_property
+    def start(self) -> int:
+        """The position of the compressed bytes: after the local header, by the lengths in that header. Raises
+        SnapshotRefused for damage."""
         offset = self._info.header_offset
         # zipfile interprets a wrapped offset as bytes before the archive; a damaged one may be anywhere.
         for place in (offset, offset % _WRAP):
@@ -127,7 +206,7 @@ class Member:
 
     def _stored_size(self, start: int) -> int:
         """Only its size gives a stored member's end: a wrapped size extends as far as there is room."""
-        end = min((place for place in self._starts if place > start), default=self._directory)
+        end = min((place for place in self._starts if place > start), default=start)
         return stored_size(self._info.compress_size, end - start, _has_zip64(self._info.extra))
 
     def _check(self, what: str, declared: int, actual: int) -> None:
@@ -138,17 +217,23 @@ class Member:
 
 
 class Content:
-    """A member's bytes from `start` on. `packed`, `size` and `crc` count what was read."""
+    """A member's bytes from `start` on. `packed`, `size` and `crc` count what was read; `sizes` counts those
+    of all members, to which the ratio applies."""
 
-    def __init__(self, file: BinaryIO, name: str, start: int, ratio: int, codec: Codec) -> None:
+    def __init__(self, file: BinaryIO, name: str, ratio: int, codec: Codec, sizes: Sizes) -> None:
         self._file = file
-        self._name = name
         self._ratio = ratio
         self._codec = codec
-        self.start = start
+        self._sizes = sizes
+        self.name = name
+        self.start = 0
         self.packed = 0
         self.size = 0
         self.crc = 0
+
+    @property
+    def end(self) -> int:
+        return self.start + self.packed
 
     def inflated(self) -> Iterator[bytes]:
         inflater = self._codec.inflater()
@@ -159,11 +244,11 @@ class Content:
                 try:
                     piece = inflater.decompress(packed, PIECE)
                 except self._codec.error as error:
-                    raise SnapshotRefused(f"the snapshot is damaged: {self._name}: {error}") from None
+                    raise SnapshotRefused(f"the snapshot is damaged: {self.name}: {error}") from None
                 packed = inflater.unconsumed_tail
                 if piece:
                     yield self._counted(piece)
-        self.packed -= len(inflater.unused_data)
+        self._count_packed(-len(inflater.unused_data))
 
     def stored(self, size: int) -> Iterator[bytes]:
         self._file.seek(self.start)
@@ -173,16 +258,22 @@ class Content:
     def _read(self, size: int) -> bytes:
         found = self._file.read(size)
         if not found:
-            raise SnapshotRefused(f"the snapshot is truncated: {self._name} ends in the middle")
-        self.packed += len(found)
+            raise SnapshotRefused(f"the snapshot is truncated: {self.name} ends in the middle")
+        self._count_packed(len(found))
         return found
+
+    def _count_packed(self, count: int) -> None:
+        self.packed += count
+        self._sizes.packed += count
 
     def _counted(self, piece: bytes) -> bytes:
         self.crc = self._codec.crc32(piece, self.crc)
         self.size += len(piece)
-        if self.size > FREE and self.size > self._ratio * self.packed:
+        sizes = self._sizes
+        sizes.unpacked += len(piece)
+        if sizes.unpacked > FREE and sizes.unpacked > self._ratio * sizes.packed:
             raise SnapshotRefused(
-                f"{self._name} of the ZIP has a compression ratio above {self._ratio} (limits.ratio)",
+                f"{self.name} of the ZIP has a compression ratio above {self._ratio} (limits.ratio)",
                 hint=f"if this is expected, raise limits.ratio, then: {LOAD_ANEW}",
             )
         return piece
@@ -228,14 +319,14 @@ def is_content(name: str) -> bool:
     return name.lower().endswith((".json", ".ndjson"))
 
 
-def _only_one(members: list[zipfile.ZipInfo]) -> zipfile.ZipInfo:
-    found = [info for info in members if is_content(info.filename)]
-    if len(found) == 1:
-        return found[0]
-    names = ", ".join(repr(info.filename[:80]) for info in (found or members)[:5]) or "nothing"
-    raise SnapshotRefused(
-        f"the snapshot's ZIP must contain one .json or .ndjson file, but it has {len(found)} (in it: {names})"
-    )
+def _contents(entries: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
+    found = [info for info in entries if is_content(info.filename)]
+    if not found:
+        names = ", ".join(repr(info.filename[:80]) for info in entries[:5]) or "nothing"
+        raise SnapshotRefused(
+            f"the snapshot's ZIP must contain .json or .ndjson files, but it has 0 (in it: {names})"
+        )
+    return found
 
 
 def zip64_field(extra: bytes) -> bytes | None:

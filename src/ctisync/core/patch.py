@@ -102,16 +102,35 @@ class Working:
 
 class _Pointer(JsonPointer):
     """A pointer whose path must exist. Unlike the library's errors, its errors do not contain the
-    document."""
+    document.
+
+    The library asks abstract classes for the kind of each container, which takes most of the time of a fold.
+    What is no object goes to the library, which refuses values that are no container, and 01, -1, +1 in an
+    array.
+    """
+
+    def __init__(self, pointer: str) -> None:
+        if type(pointer) is str and pointer[:1] == "/" and "~" not in pointer:
+            self.parts = pointer.split("/")[1:]
+        else:
+            super().__init__(pointer)
 
     def walk(self, doc: Json, part: str | int) -> Json:
-        key = self.get_part(doc, part)  # refuses values that are no container, and 01, -1, +1 in an array
-        if isinstance(doc, list) and key == "-":
+        key = part if type(doc) is dict else self.get_part(doc, part)
+        if key == "-" and isinstance(doc, list):
             raise JsonPointerException("an array has no element '-'")
         try:
             return doc[key]
         except LookupError:
             raise JsonPointerException(f"'{part}' does not exist") from None
+
+    def to_last(self, doc: Json) -> tuple[Json, str | int | None]:
+        if not self.parts:
+            return doc, None
+        for part in self.parts[:-1]:
+            doc = self.walk(doc, part)
+        last = self.parts[-1]
+        return doc, last if type(doc) is dict else self.get_part(doc, last)
 
 
 class _Operation(PatchOperation):
@@ -172,10 +191,10 @@ class _Remove(_Operation, RemoveOperation):
 class _Replace(_Operation):
     def apply(self, obj: Json) -> Json:
         value = self._value()
-        self.pointer.resolve(obj)  # the value to replace must exist
         container, key = self.pointer.to_last(obj)
         if key is None:
             return value
+        self.pointer.walk(container, self.pointer.parts[-1])  # the value to replace must exist
         container[key] = value
         return obj
 

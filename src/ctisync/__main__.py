@@ -1,7 +1,13 @@
 """`python -m ctisync` is the same as the `ctisync` command."""
 
+import gc
 import signal
 import sys
+from typing import Final
+
+_COLLECT_AFTER: Final = 100_000
+"""New objects until the garbage collector looks for cycles. Imports make about as many, and nearly none in
+cycles; Python's own number, 700, makes it look at all of them many times."""
 
 
 def main() -> int:
@@ -12,9 +18,13 @@ def main() -> int:
     """
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
+    gc.set_threshold(_COLLECT_AFTER)
     from ctisync.cli import main as run
 
-    return run()
+    try:
+        return run()
+    finally:
+        gc.freeze()  # at its end, the interpreter would look for cycles in all that the process has
 
 
 if __name__ == "__main__":

@@ -11,17 +11,13 @@ from ctisync.core.model import Record
 
 class BulkAction(msgspec.Struct, frozen=True):
     """One item of a bulk. `parts` are the pieces of its one or two lines, with newlines: a record's line is
-    the largest part by far, and is copied only when the bulk is sent."""
+    the largest part by far, and is copied only when the bulk is sent. `size`: bytes in the body of a bulk."""
 
     kind: Literal["index", "delete"]
     name: str
     offset: int
+    size: int
     parts: tuple[bytes, ...]
-
-    @property
-    def size(self) -> int:
-        """Bytes in the body of a bulk."""
-        return sum(map(len, self.parts))
 
 
 class RecordVersion(msgspec.Struct, frozen=True):
@@ -51,14 +47,15 @@ def index(record: Record) -> BulkAction:
     """Write the record, unless one with an offset as high is stored."""
     head = b'{"index":{"_id":%b,"version":%d,"version_type":"external"}}\n'
     line = head % (msgspec.json.encode(record.name), record.offset)
-    return BulkAction("index", record.name, record.offset, (line, record.line, b"\n"))
+    size = len(line) + len(record.line) + 1
+    return BulkAction("index", record.name, record.offset, size, (line, record.line, b"\n"))
 
 
 def delete(name: str, offset: int, stored: RecordVersion) -> BulkAction:
     """Delete the record, if it still has the version `stored`."""
     head = b'{"delete":{"_id":%b,"if_seq_no":%d,"if_primary_term":%d}}\n'
     line = head % (msgspec.json.encode(name), stored.seq_no, stored.primary_term)
-    return BulkAction("delete", name, offset, (line,))
+    return BulkAction("delete", name, offset, len(line), (line,))
 
 
 def body(actions: Iterable[BulkAction]) -> bytes:

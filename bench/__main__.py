@@ -1,6 +1,7 @@
 """Runs benches: `python -m bench COMMAND [options]`.
 
-    load-opensearch, load-sqlite, update-opensearch, update-sqlite, idle, export, memory, overlap, disk
+    reading, load-opensearch, load-sqlite, update-opensearch, update-sqlite, idle, export, memory, overlap,
+    disk
     all       every one of these, at full size
     scale     loads and updates up to the size of the real feed, on a cluster, too: half an hour
     settings  what each setting that is about speed or size changes
@@ -28,6 +29,7 @@ from bench.commands import (
     load_sqlite,
     memory,
     overlap,
+    reading,
     scale,
     settings,
     update_opensearch,
@@ -43,6 +45,7 @@ from tests.support.opensearch_download import OpenSearchUnavailableError
 Json = Any
 
 COMMANDS: Final[dict[str, Callable[[Workshop], Outcome]]] = {
+    "reading": reading.measure,
     "load-opensearch": load_opensearch.measure,
     "load-sqlite": load_sqlite.measure,
     "update-opensearch": update_opensearch.measure,

@@ -62,7 +62,17 @@ def test_every_setting_that_the_bench_of_settings_tries_is_one(tmp_path: Path) -
 @pytest.mark.long
 def test_every_bench_that_needs_no_server_has_the_figures_that_the_guard_limits(tmp_path: Path) -> None:
     code, found = run_bench("guard", tmp_path)
-    names = ["load-sqlite", "update-sqlite", "idle", "export", "memory", "overlap", "disk", "guard"]
+    names = [
+        "reading",
+        "load-sqlite",
+        "update-sqlite",
+        "idle",
+        "export",
+        "memory",
+        "overlap",
+        "disk",
+        "guard",
+    ]
     assert [each["bench"] for each in found] == names
     assert found[-1]["kept"] is (code == 0)
 

@@ -23,40 +23,49 @@ def undecided(line: bytes) -> None:
 def reader(limits: Limits) -> Reader:
     """A reader for one thread."""
     try:
-        import simdjson
+        return _Simd(limits).record
     except ImportError:  # it has no wheel for this platform
         return undecided
-    parse, an_object = simdjson.Parser().parse, simdjson.Object
-    usual: list[str] = []
-    named_by = "name"
 
-    def read(line: bytes) -> Record | None:
-        nonlocal usual, named_by
+
+class _Simd:
+    """A parser, and the fields that the last line had: nearly all lines have the same."""
+
+    def __init__(self, limits: Limits) -> None:
+        import simdjson
+
+        self._parse = simdjson.Parser().parse
+        self._object = simdjson.Object
+        self._limits = limits
+        self._fields: list[str] = []
+        self._named_by: str | None = None
+
+    def record(self, line: bytes) -> Record | None:
         # simdjson skips a BOM, and blanks at the end.
-        if line[:1] != b"{" or line[-1:] != b"}" or len(line) > limits.line_bytes:
+        if line[:1] != b"{" or line[-1:] != b"}" or len(line) > self._limits.line_bytes:
             return None
         try:
-            document = parse(line)
-            assert isinstance(document, an_object)  # it begins with a brace
-            if (fields := list(document)) != usual:
-                if len(set(fields)) < len(fields):  # simdjson takes the first of two, msgspec the last
-                    return None
-                if "name" in fields and "resource" in fields:
-                    return None
-                usual, named_by = fields, "resource" if "resource" in fields else "name"
-            name, offset, version = document[named_by], document["offset"], document.get("version")
-            if not isinstance(document["payload"], an_object):
+            document = self._parse(line)
+            assert isinstance(document, self._object)  # it begins with a brace
+            if (fields := list(document)) != self._fields:
+                self._fields, self._named_by = fields, _naming_field(fields)
+            if self._named_by is None or not isinstance(document["payload"], self._object):
                 return None
-            check_line(line, limits)
+            name, offset, version = document[self._named_by], document["offset"], document.get("version")
+            check_line(line, self._limits)
         except _UNDECIDED:
             return None
-        if type(name) is not str or type(offset) is not int or not 0 <= offset <= MAX_OFFSET:
+        if type(name) is not str or wrong_name(name) or not (version is None or type(version) is int):
             return None
-        if (version is not None and type(version) is not int) or wrong_name(name):
-            return None
-        return Record(name, offset, line)
+        return Record(name, offset, line) if type(offset) is int and 0 <= offset <= MAX_OFFSET else None
 
-    return read
+
+def _naming_field(fields: list[str]) -> str | None:
+    """The field with the name; None for lines to be read by `core.wire`: with two names, or a field twice, of
+    which simdjson takes the first and msgspec the last."""
+    if len(set(fields)) < len(fields) or {"name", "resource"} <= set(fields):
+        return None
+    return "resource" if "resource" in fields else "name"
 
 
 _UNDECIDED: Final = (ValueError, RuntimeError, KeyError, Excess)

@@ -46,7 +46,7 @@ class Limit(NamedTuple):
 
 
 LIMITS: Final = (
-    Limit("reading", "reading / inflating", 3.45, PROCESSOR, "sqlite"),
+    Limit("reading", "reading / inflating", 3.2, PROCESSOR, "sqlite"),
     Limit("load-opensearch", "ctisync / floor", 3.45, TIMES, "opensearch"),
     Limit("load-opensearch", "ctisync / parallel_bulk", 0.85, TIMES, "opensearch"),
     Limit("load-sqlite", "ctisync / floor", 3.7, TIMES, "sqlite"),

@@ -337,7 +337,7 @@ def test_another_program_that_writes_to_the_content_stops_the_range(
 def test_an_index_that_is_one_too_many_for_the_cluster_is_told_as_a_full_store(
     store: OpenSearchStore, node: OpenSearchNode, which: str
 ) -> None:
-    """No template is in the way: the cluster has as many shards as it may have."""
+    """No template is in the way: the cluster has reached its limit of shards."""
     consumer = kit.new_consumer()
     kit.initialise(store, consumer, [A, B], 10)  # a shard of its own, and the one of the state
     limit = 3 if which == "copies" else 2
@@ -351,7 +351,7 @@ def test_an_index_that_is_one_too_many_for_the_cluster_is_told_as_a_full_store(
             kit.initialise(another, consumer, [A, B], 20)
 
     try:
-        with pytest.raises(StoreUnavailable, match="has as many shards as it may have") as caught:
+        with pytest.raises(StoreUnavailable, match="has reached its limit of shards") as caught:
             make_one_more()
     finally:
         node.request("PUT", "/_cluster/settings", {"persistent": {"cluster.max_shards_per_node": None}})

@@ -196,7 +196,7 @@ class Client:
             reply = self.call("GET", "/_cluster/health?filter_path=number_of_data_nodes", within=HURRY)
             nodes = max(1, self.read(reply, _health_decoder).number_of_data_nodes)
         return StoreUnavailable(
-            f"OpenSearch at {self.url} has as many shards as it may have: {problem}",
+            f"OpenSearch at {self.url} has reached its limit of shards: {problem}",
             hint=blocks.limit_raised(self.curl, problem.reason, nodes),
         )
 

@@ -54,7 +54,7 @@ def put_index(
 ) -> OpenSearchReply:
     """Create an index with `settings` (named without `index.`) and the pinned settings that this OpenSearch
     knows. Returns the reply: its status is 400 if OpenSearch refuses it or the index exists.
-    Raises StoreUnavailable if the cluster has as many shards as it may have."""
+    Raises StoreUnavailable if the cluster has reached its limit of shards."""
     wanted = {**PINNED, **settings}
     while True:
         named = {f"index.{setting}": value for setting, value in wanted.items()}

@@ -80,6 +80,18 @@ def test_a_create_replaces_what_stands_there() -> None:
     assert payload_of(write) == {"v": 1}
 
 
+def test_only_a_record_that_was_not_stored_counts_as_created() -> None:
+    changes = [
+        create(5, "new"),
+        create(6, "replaced"),
+        update(7, "updated", add("/l", [1])),
+        delete(8, "gone"),
+    ]
+    before = [stored(name, 4) for name in ("replaced", "updated", "gone")]
+    assert folded(changes, *before).created == {"new"}
+    assert folded([delete(5, "new"), create(6, "new")]).created == {"new"}
+
+
 def test_an_older_create_does_not_bring_a_newer_record_back() -> None:
     assert folded([create(5, "a")], stored("a", 9)).writes == []
     assert folded([delete(5, "a")], stored("a", 9)).writes == []

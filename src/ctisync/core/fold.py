@@ -80,8 +80,9 @@ def fold(
     if failures:
         raise CannotApply(min(failures, key=lambda failed: failed.offset))
     writes.sort(key=lambda write: write.offset)
-    created = (write.name for write in writes if isinstance(write, Put))
-    return Folded(writes, skipped, frozenset(name for name in created if name not in records))
+    # A delete is written only for a stored record.
+    created = frozenset(write.name for write in writes if write.name not in records)
+    return Folded(writes, skipped, created)
 
 
 def _one_write(name: str, changes: Sequence[Change], record: Record | None, limits: Limits) -> Write | None:

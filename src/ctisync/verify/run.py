@@ -4,6 +4,8 @@ The rules are in `verify.rules` and `verify.comparison`. Memory holds one batch 
 per record.
 """
 
+from collections.abc import Iterator
+
 from ctisync.core.findings import Finding, Kind
 from ctisync.core.model import MAX_OFFSET, Consumer
 from ctisync.core.words import counted
@@ -50,7 +52,12 @@ def verify(
             records = seen.count()
             tally.add(check_count(seen.state, records))
             if records is not None:
-                _check_content(seen, records, tally, log, deep=deep, against=against)
+                comparison = None
+                if against is not None:
+                    file, reference = against
+                    comparison = Comparison(reference, seen.state)
+                    tally.add(_check_snapshot(seen, file, comparison, log))
+                tally.add(_check_content(seen, records, log, deep=deep, comparison=comparison))
         except StoreUnavailable as error:
             if not tally.has(Kind.STORE_DAMAGED):
                 raise
@@ -61,40 +68,29 @@ def verify(
 
 
 def _check_content(
-    seen: Inspection,
-    count: int,
-    tally: Tally,
-    log: Log,
-    *,
-    deep: bool,
-    against: tuple[SnapshotFile, Reference] | None,
-) -> None:
-    comparison = None
-    if against is not None:
-        file, reference = against
-        comparison = Comparison(reference, seen.state)
-        _check_snapshot(seen, file, comparison, tally, log)
-    tally.add(check_offsets(seen.state))
+    seen: Inspection, count: int, log: Log, *, deep: bool, comparison: Comparison | None
+) -> Iterator[Finding]:
+    yield from check_offsets(seen.state)
     rules = RecordRules(seen.state, deep=deep)
     number = 0
     with log.progress("verify", count, "records") as progress:
         for number, stored in enumerate(seen.scan(), start=1):
-            tally.add(rules.check(stored))
+            yield from rules.check(stored)
             if comparison is not None:
-                tally.add(comparison.of_content(stored))
+                yield from comparison.of_content(stored)
             progress.reached(number)
     if comparison is not None:
-        tally.add(comparison.end())
+        yield from comparison.end()
     if number != count:
         told = f"the store counts {counted(count, 'record')}, but returns {number:,}"
-        tally.add([Finding(Kind.COUNT_WRONG, "content", told)])
+        yield Finding(Kind.COUNT_WRONG, "content", told)
 
 
 def _check_snapshot(
-    seen: Inspection, file: SnapshotFile, comparison: Comparison, tally: Tally, log: Log
-) -> None:
+    seen: Inspection, file: SnapshotFile, comparison: Comparison, log: Log
+) -> Iterator[Finding]:
     with log.progress("compare", file.size, "bytes") as progress:
         for batch in file.records(MAX_OFFSET):
             wanted = comparison.wanted(batch)
-            tally.add(comparison.of_snapshot(wanted, seen.lookup([record.name for record in wanted])))
+            yield from comparison.of_snapshot(wanted, seen.lookup([record.name for record in wanted]))
             progress.reached(file.position)

@@ -92,6 +92,7 @@ def opened_feed(settings: Settings, consumer: Consumer, clock: Clock, log: Log) 
         pass_limits=PassLimits(clock, settings.limits),
         room=_free_disk_space(settings, consumer),
         load_while_downloading=settings.cti.load_while_downloading,
+        token_exchange_url=settings.cti.token_exchange_url,
     ) as feed:
         yield feed
 

@@ -132,3 +132,31 @@ def test_what_cannot_be_compared_is_named(ctisync: Ctisync, content: bytes | Non
 
 def _name(line: bytes) -> str:
     return str(json.loads(line)["name"])
+
+
+RULES = [
+    b'{"resource":"rule/1","offset":5,"payload":{"type":"rule","document":{"id":"1","title":"A rule"}}}',
+    b'{"name":"indicator/12345","offset":7,"payload":{"type":"ioc","document":{"name":"203.0.113.7"}}}',
+    b'{"resource":"decoder/a b/0","offset":6,"payload":{"type":"decoder","document":{"name":"decoder/a"}}}',
+]
+
+
+def test_names_with_slashes_are_names_in_each_command(ctisync: Ctisync, feed: FeedSimulator) -> None:
+    """`indicator/12345` is no path: neither of a file nor of an address."""
+    (ctisync.home / "rules.ndjson").write_bytes(b"\n".join(RULES))
+    loaded = ctisync.run("init-snapshot", "-q", "--from", "rules.ndjson", "--offset", "7")
+    assert loaded.returncode == 0, loaded.stderr
+    exported = ctisync.run("export").stdout.encode().splitlines()
+    assert exported == [RULES[2], RULES[1], RULES[0]]
+    shown = ctisync.run("show", "indicator/12345", "decoder/a b/0")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert "indicator/12345   offset 7\n  type         ioc\n  name         203.0.113.7" in shown.stdout
+    assert "decoder/a b/0   offset 6" in shown.stdout
+    missing = ctisync.run("show", "decoder/a b/1")
+    assert "the nearest are 'decoder/a b/0'" in missing.stderr
+    changed = RULES[0].replace(b"A rule", b"Another")
+    for name, lines in (("old", exported), ("new", [RULES[2], changed])):
+        (ctisync.home / name).write_bytes(b"\n".join(lines) + b"\n")
+    *compared, _ = ctisync.run("diff", "old", "new").stdout.splitlines()
+    assert compared == ["- indicator/12345", "~ rule/1  /payload/document/title"]
+    assert ctisync.run("verify", "--deep", "--against", "rules.ndjson").returncode == 0

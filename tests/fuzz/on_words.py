@@ -115,8 +115,20 @@ ADVISORY: Final = (
     seeds=[
         *RECORDS,
         ADVISORY,
+        b'{"resource":"rule/1","offset":1,"payload":{"type":"rule","document":{"id":1,"feed":{"a":["b",{}]}}}}',
     ],
-    tokens=[*WORDS, b"[]", b"{}", b"7", b'""', b"\\u001b[2J", b'"versions":', b'"baseScore":'],
+    tokens=[
+        *WORDS,
+        b'"document":',
+        b'"type":',
+        b"[]",
+        b"{}",
+        b"7",
+        b'""',
+        b"\\u001b[2J",
+        b'"versions":',
+        b'"baseScore":',
+    ],
     most_bytes=1500,
 )
 def shown_records(data: bytes) -> None:

@@ -7,9 +7,9 @@ alone, so that they are independent of ctisync.
 import copy
 import random
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from threading import Lock
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import jsonpatch
 
@@ -29,11 +29,28 @@ class Entry(NamedTuple):
         return int(self.happened["offset"])
 
 
+class Dialect(NamedTuple):
+    """How a feed writes what all feeds say. `named_by`: the key that names the record of a snapshot's line.
+    `kinds`: how it writes the type of a change. `dated`: whether lines and changes have a version and a time,
+    and changes a context. `members`: how many files of records are in a ZIP; with more than one, others too.
+    """
+
+    named_by: str = "name"
+    kinds: Callable[[str], str] = str.lower
+    dated: bool = True
+    members: int = 1
+
+
+CVE_4: Final = Dialect()
+WAZUH_5: Final = Dialect("resource", str.upper, dated=False, members=3)
+
+
 class History:
     """The change log of one consumer: tests write it, the simulated server sends it."""
 
-    def __init__(self, context: str, first_offset: int = 1000) -> None:
+    def __init__(self, context: str, first_offset: int = 1000, dialect: Dialect = CVE_4) -> None:
         self.context = context
+        self.dialect = dialect
         self.first_offset = first_offset
         self.last_offset = first_offset
         self.entries: list[Entry] = []
@@ -84,10 +101,21 @@ class History:
         return list(alive)
 
     def served(self, after: int, to: int) -> list[dict[str, Json]]:
-        return [entry.served for entry in self.entries if after < entry.offset <= to]
+        found = [entry.served for entry in self.entries if after < entry.offset <= to]
+        if self.dialect is CVE_4:  # which may have been edited to anything
+            return found
+        return [{**change, "type": self.dialect.kinds(change["type"])} for change in found]
 
     def expected_records(self, offset: int | None = None) -> dict[str, bytes]:
         """Name → snapshot line of every record as of an offset (default: the last)."""
+        return self._encoded(offset, None)
+
+    def held_records(self, loaded_at: int, offset: int | None = None) -> dict[str, bytes]:
+        """The same as a store has it that has loaded the snapshot of `loaded_at`: what was created since has
+        `name`."""
+        return self._encoded(offset, loaded_at)
+
+    def _encoded(self, offset: int | None, loaded_at: int | None) -> dict[str, bytes]:
         upto = self.last_offset if offset is None else offset
         with self._expecting:
             if self._expected_to > upto:  # what happened never changes: else the last one is gone on with
@@ -97,7 +125,12 @@ class History:
                     break
                 apply(self._expected, entry.happened)
                 self._expected_to = entry.offset
-            return {name: _line(record) for name, record in self._expected.items()}
+            return {name: self._line(record, loaded_at) for name, record in self._expected.items()}
+
+    def _line(self, record: dict[str, Json], loaded_at: int | None) -> bytes:
+        fields = {key: value for key, value in record.items() if key != "created_at"}
+        key = "name" if loaded_at is not None and record["created_at"] > loaded_at else self.dialect.named_by
+        return records.encode({key: fields.pop("name"), **fields})
 
     def _entries_after(self, offset: int) -> list[Entry]:
         return self.entries[bisect_right(self.entries, offset, key=lambda entry: entry.offset) :]
@@ -114,6 +147,8 @@ class History:
             "inserted_at": records.INSERTED_AT,
             **content,
         }
+        if not self.dialect.dated:
+            change = {key: change[key] for key in change if key not in ("version", "context", "inserted_at")}
         self.entries.append(Entry(change, change))
         return self.last_offset
 
@@ -123,24 +158,26 @@ def apply(state: dict[str, dict[str, Json]], change: dict[str, Json]) -> None:
     if change["type"] == "delete":
         state.pop(name, None)
         return
+    before = {"created_at": change["offset"], **_dates(change, "inserted_at")}
     if change["type"] == "create":
-        inserted_at, content = change["inserted_at"], copy.deepcopy(change["payload"])
+        content = copy.deepcopy(change["payload"])
     else:
         # The patch keeps its values in the result, so later patches would alter the log.
         operations = copy.deepcopy(change["operations"])
-        inserted_at = state[name]["inserted_at"]
+        before = {"created_at": state[name]["created_at"], **_dates(state[name], "inserted_at")}
         content = jsonpatch.apply_patch(state[name]["payload"], operations, in_place=True)
     state[name] = {
         "name": name,
         "offset": change["offset"],
-        "version": change["version"],
-        "inserted_at": inserted_at,
+        **_dates(change, "version"),
+        **before,
         "payload": content,
     }
 
 
-def _line(record: dict[str, Json]) -> bytes:
-    return records.encode(record)
+def _dates(fields: dict[str, Json], key: str) -> dict[str, Json]:
+    """The field, if there is one."""
+    return {key: fields[key]} if key in fields else {}
 
 
 def populate(history: History, count: int, first: int = 0) -> None:

@@ -23,16 +23,23 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any, Literal, Self
-from urllib.parse import parse_qsl, urlsplit
+from typing import Any, Final, Literal, Self
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from tests.support import records
 from tests.support.feed_failures import Failure, Reply, refused
-from tests.support.feed_history import History, churn, populate
+from tests.support.feed_history import CVE_4, Dialect, History, churn, populate
 
 Json = Any
-Kind = Literal["info", "changes", "snapshot", "other"]
+Kind = Literal["info", "changes", "snapshot", "exchange", "other"]
 SnapshotKind = Literal["zip", "ndjson", "array"]
+
+EXCHANGE: Final = "/api/v1/platform/environments/token/exchange"
+_FORM: Final = {
+    "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+    "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
+    "requested_token_type": "urn:wazuh:params:oauth:token-type:signed_url",
+}
 
 _LONGEST_PAUSE = 60.0
 
@@ -50,6 +57,7 @@ class Request:
     query: dict[str, str]
     headers: dict[str, str]
     status: int = 0
+    form: dict[str, str] = field(default_factory=dict)
 
     @property
     def range(self) -> tuple[int, int]:
@@ -88,6 +96,10 @@ class FeedSimulator:
 
     `history`: the change log; `info`: overrides fields of the consumer's information (`ABSENT`: without the
     field); `files`: the files by their paths under /store; `requests`: the log of requests.
+
+    `beside`: another one whose server this consumer is on, too. `exchanged_token`: the consumer is not
+    public, and only a link that was signed in exchange for this token lets in; `signs` makes the signature of
+    the nth link, and `expires_in` is what is said of it: `expire_links` does it.
     """
 
     def __init__(
@@ -97,19 +109,31 @@ class FeedSimulator:
         *,
         first_offset: int = 1000,
         port: int = 0,
+        dialect: Dialect = CVE_4,
+        beside: "FeedSimulator | None" = None,
     ) -> None:
         self.context = context
         self.consumer = consumer
-        self.history = History(context, first_offset)
+        self.history = History(context, first_offset, dialect)
         self.info: dict[str, Json] = {}
         self.files: dict[str, File] = {}
         self.requests: list[Request] = []
         self.required_token: str | None = None
+        self.exchanged_token: str | None = None
+        self.expires_in: Json = 300
+        self.signs: Callable[[int], str] = "1767225600-{:032x}".format
+        self._signed: dict[str, str] = {}
+        self._count = 0
+        self._beside = beside
+        self._guests: list[FeedSimulator] = []
         self._snapshot: dict[str, Json] = {}
         self._unix_time = 1746459961
         self._orders: list[_Order] = []
         self._lock = threading.RLock()
         self.stopping = threading.Event()
+        if beside is not None:
+            beside._guests.append(self)
+            return
         self._server = _Server(self, port)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
@@ -124,18 +148,33 @@ class FeedSimulator:
 
     def close(self) -> None:
         self.stopping.set()
+        if self._beside is not None:
+            self._beside._guests.remove(self)
+            return
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
 
     @property
     def origin(self) -> str:
+        if self._beside is not None:
+            return self._beside.origin
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     @property
     def url(self) -> str:
         """The value for `cti.url`."""
         return f"{self.origin}/api/v1"
+
+    @property
+    def exchange_url(self) -> str:
+        """What `cti.token_exchange_url` is set to."""
+        return self.origin + EXCHANGE
+
+    def expire_links(self) -> None:
+        """No link that was signed so far lets in any more."""
+        with self._lock:
+            self._signed.clear()
 
     @property
     def consumer_path(self) -> str:
@@ -186,7 +225,7 @@ class FeedSimulator:
     def reset(self, first_offset: int = 1000) -> None:
         """The feed starts again: another history, no snapshot."""
         with self._lock:
-            self.history = History(self.context, first_offset)
+            self.history = History(self.context, first_offset, self.history.dialect)
             self._snapshot = {}
 
     def expected_records(self, offset: int | None = None) -> dict[str, bytes]:
@@ -197,6 +236,19 @@ class FeedSimulator:
         """The same in the order of an export: by the UTF-8 bytes of the name."""
         found = self.expected_records(offset)
         return [found[name] for name in sorted(found, key=str.encode)]
+
+    def held_lines(self, loaded_at: int, offset: int | None = None) -> list[bytes]:
+        """The same of a store that has loaded the snapshot of `loaded_at`."""
+        found = self.history.held_records(loaded_at, offset)
+        return [found[name] for name in sorted(found, key=str.encode)]
+
+    def whose(self, path: str, form: dict[str, str]) -> "FeedSimulator":
+        """The consumer that a request is for."""
+        wanted = urlsplit(form["resource"]).path if path == EXCHANGE and "resource" in form else path
+        return next((each for each in self._guests if each._has(wanted)), self)
+
+    def _has(self, path: str) -> bool:
+        return path in self.files or path in (self.consumer_path, f"{self.consumer_path}/changes")
 
     def reply_to(self, request: Request) -> Reply:
         """The reply to a request, with the failure that is due; also adds the request to the log."""
@@ -214,9 +266,24 @@ class FeedSimulator:
             return "info"
         if path == self.consumer_path + "/changes":
             return "changes"
+        if path == EXCHANGE:
+            return "exchange"
         return "snapshot" if path.startswith("/store/") else "other"
 
     def _true_reply(self, request: Request) -> Reply:
+        match request.kind:
+            case "exchange":
+                return self._exchange(request)
+            case "info" | "changes" | "snapshot" if self.exchanged_token is not None:
+                if "verify" not in request.query:
+                    return _problem(401, "unauthorized_client", "a signed link is needed")
+                if self._signed.get(request.query["verify"]) != _wanted(request):
+                    return _problem(403, "access_denied", "the link has expired, or is another one's")
+                return self._let_in(request)
+            case _:
+                return self._let_in(request)
+
+    def _let_in(self, request: Request) -> Reply:
         match request.kind:
             case "info" | "changes" if not self._may_enter(request):
                 return refused(401, "unauthorized")
@@ -228,6 +295,21 @@ class FeedSimulator:
                 return _file(self.files[request.path], request.headers)
             case _:
                 return refused(404, "Not Found")
+
+    def _exchange(self, request: Request) -> Reply:
+        form, token = request.form, self.exchanged_token
+        if request.method != "POST" or any(form.get(key) != value for key, value in _FORM.items()):
+            return _problem(400, "invalid_request", "the form is not that of an exchange")
+        if token is None or not self._has(urlsplit(form["resource"]).path):
+            return _problem(400, "invalid_target", "there is no such resource for this environment")
+        if form.get("subject_token") != token or request.headers.get("authorization") != f"Bearer {token}":
+            return _problem(400, "unauthorized_client", "the token is invalid or has expired")
+        self._count += 1
+        verify = self.signs(self._count)
+        self._signed[verify] = form["resource"].removeprefix(self.origin)
+        link = form["resource"] + ("&" if "?" in form["resource"] else "?") + f"verify={verify}"
+        told = {"access_token": link, "issued_token_type": _FORM["requested_token_type"], "token_type": "N_A"}
+        return _json({**told, "expires_in": self.expires_in})
 
     def _may_enter(self, request: Request) -> bool:
         wanted = self.required_token
@@ -267,7 +349,12 @@ class FeedSimulator:
         match kind:
             case "zip":
                 member = f"{self.context}_{self.consumer}_{offset}_{self._unix_time}.json"
-                return zipped({member: b"".join(line + b"\n" for line in lines)})
+                count = self.history.dialect.members
+                parts = [b"".join(line + b"\n" for line in lines[number::count]) for number in range(count)]
+                if count == 1:
+                    return zipped({member: parts[0]})
+                named = {f"part {number}.json": part for number, part in enumerate(parts)}
+                return zipped({"README.md": b"Hello", **named, "LICENSE": b"Words"})
             case "ndjson":
                 return b"".join(line + b"\n" for line in lines)
             case "array":
@@ -299,6 +386,17 @@ def _shuffled(lines: list[bytes]) -> list[bytes]:
 
 def _etag(content: bytes) -> str:
     return f'"{hashlib.sha256(content).hexdigest()[:16]}"'
+
+
+def _wanted(request: Request) -> str:
+    """The address of a request without the signature, as the form of its exchange had it."""
+    query = urlencode([(key, value) for key, value in request.query.items() if key != "verify"])
+    return request.path + (f"?{query}" if query else "")
+
+
+def _problem(status: int, code: str, words: str) -> Reply:
+    body = records.encode({"error": code, "error_description": words})
+    return Reply(status, body, {"Content-Type": "application/json"})
 
 
 def _json(document: Json) -> Reply:
@@ -344,14 +442,20 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         parts = urlsplit(self.path)
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        form = dict(parse_qsl(body.decode())) if self.command == "POST" else {}
+        simulator = self.server.simulator.whose(parts.path, form)
         request = Request(
-            self.server.simulator.kind_of(parts.path),
+            simulator.kind_of(parts.path),
             self.command,
             parts.path,
             dict(parse_qsl(parts.query)),
             {name.lower(): value for name, value in self.headers.items()},
+            form=form,
         )
-        self._send(self.server.simulator.reply_to(request))
+        self._send(simulator.reply_to(request))
+
+    do_POST = do_GET  # noqa: N815  # the name of the base class
 
     def do_CONNECT(self) -> None:
         """The first request to a proxy; this one always refuses, in the way that the test chooses."""

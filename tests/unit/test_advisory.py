@@ -168,3 +168,84 @@ def test_real_records_have_a_severity_and_what_is_affected() -> None:
         assert each.affected
         assert each.severities
         assert each.references
+
+
+INDICATOR = {
+    "type": "ioc",
+    "document": {
+        "id": "12345",
+        "name": "203.0.113.7",
+        "type": "ip",
+        "confidence": 90,
+        "provider": "a provider",
+        "tags": ["botnet", "c2"],
+        "feed": {"name": "a feed", "origin": {"url": "https://feed.example", "ok": True}},
+        "software": {"type": None, "name": ""},
+        "rows": [{"a": 1}, {"b": 2}],
+        "first_seen": "2026-01-01T00:00:00Z",
+    },
+}
+
+SHOWN = """\
+indicator/12345   offset 7
+  type             ioc
+  id               12345
+  name             203.0.113.7
+  type             ip
+  confidence       90
+  provider         a provider
+  tags             botnet, c2
+  feed.name        a feed
+  feed.origin.url  https://feed.example
+  feed.origin.ok   true
+  rows             2 entries
+  first_seen       2026-01-01T00:00:00Z"""
+
+
+def test_an_indicator_is_shown_by_the_fields_of_its_document() -> None:
+    text = encode({"resource": "indicator/12345", "offset": 7, "payload": INDICATOR})
+    assert show.as_text(text) == SHOWN
+
+
+def test_a_cve_is_shown_as_one_wherever_its_catalog_has_put_it() -> None:
+    bare = show.as_text(line("CVE-2024-1", 1200, CVE))
+    wrapped = show.as_text(line("CVE-2024-1", 1200, {"document": CVE}))
+    typed = show.as_text(line("CVE-2024-1", 1200, {"type": "cve", "document": CVE}))
+    assert wrapped == bare
+    assert typed.splitlines() == [bare.splitlines()[0], "  type         cve", *bare.splitlines()[1:]]
+
+
+def test_a_record_of_many_fields_or_long_ones_is_shown_by_the_first_of_them() -> None:
+    document = {
+        "check": "x " * 5000,
+        **{f"field {n}": n for n in range(50)},
+        "deep": {"a": {"b": {"c": {"d": 1}}}},
+    }
+    shown = show.as_text(encode({"resource": "rule/it's", "offset": 1, "payload": {"document": document}}))
+    assert shown.count("x ") < 600
+    assert "field 18" in shown
+    assert "field 19" not in shown
+    assert """more fields  ctisync show 'rule/it'"'"'s' --json""" in shown
+    del document["check"]
+    few = {"deep": document["deep"]}
+    assert "deep.a.b.c   1 field" in show.as_text(
+        encode({"resource": "a", "offset": 1, "payload": {"document": few}})
+    )
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        {"type": 5, "document": []},
+        {"type": "rule"},
+        {"document": {}},
+        {"document": "text", "type": ["rule"]},
+        {"document": {"\x1b[2J\n": "\x07", "": None, " ": {"": {"": 1}}}},
+        {"document": {"n": [1, None, True, "x", 2.5], "o": [[]], "e": [], "f": {}}},
+    ],
+    ids=str,
+)
+def test_a_document_of_any_shape_is_shown(payload: object) -> None:
+    shown = show.as_text(encode({"name": "a", "offset": 1, "payload": payload}))
+    assert shown.startswith("a   offset 1\n  ")
+    assert all(row.isprintable() for row in shown.split("\n"))

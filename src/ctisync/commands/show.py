@@ -19,7 +19,11 @@ from ctisync.wiring import opened_store
 
 _WIDTH: Final = 100
 _MOST_ROWS: Final = 20
-"""Rows of affected products, and of references; a CVE of the Linux kernel has hundreds."""
+"""Rows of affected products, of references and of fields; a CVE of the Linux kernel has hundreds."""
+
+_LABEL: Final = 11
+"""Characters of a label, at least."""
+_LONGEST_LABEL: Final = 40
 
 _NEAR: Final = 3
 _LOOKED_AT: Final = 10
@@ -76,7 +80,9 @@ def as_text(line: bytes) -> str:
         head.append(f"version {record.version}")
     if record.inserted_at:
         head.append(f"in the feed since {record.inserted_at[:10]}")
-    rows = [row for label, texts in _labelled(record) for row in _rows(label, texts)]
+    labelled = _labelled(record)
+    width = max(_LABEL, *(len(label) for label, _ in labelled))
+    rows = [row for label, texts in labelled for row in _rows(label, texts, width)]
     return "\n".join(map(harmless, [", ".join(head), *rows]))
 
 
@@ -87,6 +93,7 @@ def _labelled(record: Advisory) -> list[tuple[str, tuple[str, ...]]]:
         if date
     ]
     found = [
+        ("type", (record.kind,)),
         ("title", (record.title,)),
         ("state", (", ".join([record.state, *dates]).removeprefix(", "),)),
         ("severity", record.severities),
@@ -95,11 +102,12 @@ def _labelled(record: Advisory) -> list[tuple[str, tuple[str, ...]]]:
         ("affected", _not_too_many(record.affected, record.name)),
         ("references", _not_too_many(record.references, record.name)),
     ]
+    whole = f"ctisync show {quoted(record.name)} --json"
+    found += [(name[:_LONGEST_LABEL], (text,)) for name, text in record.facts[:_MOST_ROWS]]
+    if len(record.facts) > _MOST_ROWS:
+        found.append(("more fields", (whole,)))
     if not any(any(texts) for _, texts in found):
-        found = [
-            ("fields", (", ".join(record.members),)),
-            ("full record", (f"ctisync show {quoted(record.name)} --json",)),
-        ]
+        found = [("fields", (", ".join(record.members),)), ("full record", (whole,))]
     return found
 
 
@@ -109,11 +117,11 @@ def _not_too_many(texts: tuple[str, ...], name: str) -> tuple[str, ...]:
     return (*texts[:_MOST_ROWS], f"and {len(texts) - _MOST_ROWS} more: ctisync show {quoted(name)} --json")
 
 
-def _rows(label: str, texts: tuple[str, ...]) -> list[str]:
+def _rows(label: str, texts: tuple[str, ...], width: int) -> list[str]:
     """Each text on its own line; the first line has the label."""
     lines = [
         line
         for text in texts
         for line in textwrap.wrap(text, _WIDTH, break_long_words=False, break_on_hyphens=False)
     ]
-    return [f"  {label if number == 0 else '':<11}  {line}" for number, line in enumerate(lines)]
+    return [f"  {label if number == 0 else '':<{width}}  {line}" for number, line in enumerate(lines)]

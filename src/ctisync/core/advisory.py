@@ -1,4 +1,4 @@
-"""A record for reading, as far as its payload is a CVE record (CVE JSON 5.x).
+"""A record for reading: a CVE record (CVE JSON 5.x), or the fields of a rule, a decoder, an indicator.
 
 The payload may have any form: unexpected values are ignored.
 """
@@ -10,14 +10,26 @@ import msgspec
 
 from ctisync.core import wire
 from ctisync.core.model import Json
+from ctisync.core.words import counted
 
 _SCORES: Final = {"cvssV4_0": "4.0", "cvssV3_1": "3.1", "cvssV3_0": "3.0", "cvssV2_0": "2.0"}
 
 _BOUNDS: Final = (("lessThan", "<"), ("lessThanOrEqual", "<="))
 
 
+_DEEPEST: Final = 4
+"""Levels of a document whose fields are told one by one."""
+
+_LONGEST: Final = 1000
+"""Characters of a field's text: some are whole programs."""
+
+
 class Advisory(msgspec.Struct, frozen=True):
-    """The content of a record; empty where it has none. `members`: the keys of the payload."""
+    """The content of a record; empty where it has none.
+
+    `kind`: what it is, as catalogs of Wazuh 5 say. `facts`: the fields of its document with their values, if
+    it is no CVE record. `members`: the keys of the payload.
+    """
 
     name: str
     offset: int
@@ -33,12 +45,16 @@ class Advisory(msgspec.Struct, frozen=True):
     affected: tuple[str, ...]
     references: tuple[str, ...]
     members: tuple[str, ...]
+    kind: str = ""
+    facts: tuple[tuple[str, str], ...] = ()
 
 
 def advisory(line: bytes) -> Advisory:
     """The advisory in a record's line. Raises ValueError if the line is not a JSON object."""
     record = _object(wire.decode(line))
-    payload = _object(record.get("payload"))
+    whole = _object(record.get("payload"))
+    document = _object(whole.get("document"))
+    payload = document if document and "containers" not in whole else whole
     about = _object(payload.get("cveMetadata"))
     said = list(_containers(_object(payload.get("containers"))))
     first = said[0] if said else {}
@@ -59,8 +75,33 @@ def advisory(line: bytes) -> Advisory:
         references=_once(
             _text(link.get("url")) for each in said for link in _objects(each.get("references"))
         ),
-        members=tuple(payload),
+        members=tuple(whole),
+        kind=_text(whole.get("type")),
+        facts=tuple(_facts(document, "", _DEEPEST)) if not said else (),
     )
+
+
+def _facts(fields: dict[str, Json], before: str, levels: int) -> Iterator[tuple[str, str]]:
+    """Names, such as `feed.name`, and values, in the order of the record."""
+    for key, value in fields.items():
+        name = before + " ".join(key.split())
+        if isinstance(value, dict) and levels > 1:
+            yield from _facts(value, f"{name}.", levels - 1)
+        elif text := _told(value):
+            yield name, text if len(text) <= _LONGEST else f"{text[:_LONGEST]}..."
+
+
+def _told(value: Json) -> str:
+    """A value in one line. Only the number of objects and arrays within it is told."""
+    if isinstance(value, list) and not any(isinstance(each, (list, dict)) for each in value):
+        return ", ".join(filter(None, map(_told, value)))
+    if isinstance(value, (list, dict)):
+        return (
+            counted(len(value), "field" if isinstance(value, dict) else "entry", "entries") if value else ""
+        )
+    if isinstance(value, bool):
+        return str(value).lower()
+    return _text(value) if isinstance(value, str) or value is None else str(value)
 
 
 def _containers(containers: dict[str, Json]) -> Iterator[dict[str, Json]]:

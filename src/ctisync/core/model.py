@@ -69,6 +69,7 @@ class ConsumerInfo(msgspec.Struct, frozen=True):
 
     last_offset: int | None
     snapshot: Snapshot | None
+    is_public: bool | None = None
 
 
 class Holding(msgspec.Struct, frozen=True):

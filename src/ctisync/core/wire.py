@@ -80,10 +80,13 @@ def consumer_info(document: Json) -> ConsumerInfo:
     if link is not None and not isinstance(link, str):
         _refuse_field("last_snapshot_link", "a string", link)
     offset = _offset_or_none(data, "last_snapshot_offset")
+    is_public = data.get("is_public")
+    if not isinstance(is_public, bool | None):
+        _refuse_field("is_public", "a boolean", is_public)
     if not link:
-        return ConsumerInfo(last_offset, None)
+        return ConsumerInfo(last_offset, None, is_public)
     named = offset_in_name(link)
-    if offset is None:
+    if not offset and named is not None:  # it may be absent, or 0 (API fact)
         offset = named
     if offset is None:
         raise FeedRefused(
@@ -102,7 +105,7 @@ def consumer_info(document: Json) -> ConsumerInfo:
             f"the reply of the feed is inconsistent: its snapshot has offset {offset}, "
             f"above its last_offset {last_offset}"
         )
-    return ConsumerInfo(last_offset, Snapshot.announced(link, offset))
+    return ConsumerInfo(last_offset, Snapshot.announced(link, offset), is_public)
 
 
 def offset_in_name(name: str) -> int | None:

@@ -16,6 +16,7 @@ from ctisync.errors import CtisyncError, FeedRefused, ReplyTooLarge, UsageError
 from ctisync.feed.http.content_encoding import decoded
 from ctisync.feed.http.pass_limits import FreeDiskSpace, PassLimits
 from ctisync.feed.http.retry_budget import Again, RetryBudget
+from ctisync.feed.http.token_exchange import Access, TokenExchange
 from ctisync.feed.http.transport import DEFAULT_TIMEOUTS, FeedTransport, Timeouts
 from ctisync.feed.http.url_policy import Origin, Reach, has_login, origin, shown, snapshot_url
 from ctisync.feed.prefetch import Prefetch, on_a_thread
@@ -65,6 +66,7 @@ class CtiFeed:
         pass_limits: PassLimits | None = None,
         room: FreeDiskSpace | None = None,
         load_while_downloading: bool = True,
+        token_exchange_url: str | None = None,
     ) -> None:
         """`lock`: the lock file of the pass; downloads are stored beside it. `retry_budget` and `cooldown`
         are in seconds. `pass_limits` None: the default limits; `room` None: free disk space is not checked.
@@ -76,12 +78,16 @@ class CtiFeed:
         self._room = room
         self._load_while_downloading = load_while_downloading
         self._pass_limits = PassLimits(clock) if pass_limits is None else pass_limits
-        self._transport = FeedTransport(self._base_url, token, ca_file, timeouts, self._pass_limits, clock)
+        # With an exchange, nothing else gets the token.
+        own = token if token_exchange_url is None else None
+        self._transport = FeedTransport(self._base_url, own, ca_file, timeouts, self._pass_limits, clock)
+        exchange = None
+        if token_exchange_url is not None and token is not None:
+            exchange = TokenExchange(self._transport, token_exchange_url, token, clock)
+        self._access = Access(self._transport, exchange)
         self._reach = Reach(self._base_url, allowed_hosts)
         self._retry_budget = RetryBudget(retry_budget, cooldown, self._pass_limits, clock, log)
-        self._spool = Spool(
-            lock, consumer, clock, self._transport, self._retry_budget, self._pass_limits, log
-        )
+        self._spool = Spool(lock, consumer, clock, self._access, self._retry_budget, self._pass_limits, log)
         self._prefetch = Prefetch(self._fetch_changes, on_a_thread)
 
     def __enter__(self) -> Self:
@@ -113,7 +119,7 @@ class CtiFeed:
 
     def consumer_info(self) -> ConsumerInfo:
         self._prefetch.drop()
-        return wire.consumer_info(self._retry_budget.persist(self._read_info))
+        return self._info(self._retry_budget.persist(self._read_info))
 
     def changes(self, wanted: OffsetRange) -> list[Change]:
         return self._prefetch.changes(wanted)
@@ -218,14 +224,19 @@ class CtiFeed:
     def _dated_info(self) -> tuple[ConsumerInfo, str | None]:
         """The consumer's information, and the server's time from the Date header."""
         with self._asked(self._url) as (body, headers):
-            return wire.consumer_info(self._decoded_info(b"".join(body))), headers.get("date")
+            return self._info(self._decoded_info(b"".join(body))), headers.get("date")
 
     def _snapshot_bytes(self, snapshot: Snapshot) -> int | None:
         from ctisync.feed.diagnose import ONE_BYTE, size_told
 
         url = snapshot_url(snapshot.address or snapshot.link, self._base_url)
-        with self._transport.follow(url, headers=ONE_BYTE, accept=(200, 206), reach=self._reach) as reply:
+        with self._access.follow(url, headers=ONE_BYTE, accept=(200, 206), reach=self._reach) as reply:
             return size_told(reply)
+
+    def _info(self, document: Json) -> ConsumerInfo:
+        info = wire.consumer_info(document)
+        self._access.told(info.is_public)
+        return info
 
     def _read_info(self) -> Json:
         with self._asked(self._url) as (body, _):
@@ -286,7 +297,7 @@ class CtiFeed:
     @contextmanager
     def _asked(self, url: str, already: int = 0) -> Iterator[tuple[Iterator[bytes], Mapping[str, str]]]:
         """The decoded body and the headers of a reply."""
-        with self._transport.get(url, headers=_ASK_FOR_JSON) as reply:
+        with self._access.get(url, headers=_ASK_FOR_JSON) as reply:
             encoding = reply.headers.get("content-encoding", "")
             body = decoded(reply.chunks, encoding, self._pass_limits.limits.reply_bytes, already)
             yield body, reply.headers

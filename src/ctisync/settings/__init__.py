@@ -28,6 +28,7 @@ from ctisync.settings.checks import (
     OpenSearchPlace,
     SqlitePlace,
     check_consumers,
+    check_exchange,
     check_hosts,
     check_key_pair,
     check_login,
@@ -183,6 +184,10 @@ def _check_values(settings: Settings, where: Callable[[str], str], mistakes: Mis
     commands = settings.command_manager
     with mistakes.noted("cti.url"):
         check_url(settings.cti.url, where("cti.url"), f"cti.token_file or {variable('cti.token')}")
+    with mistakes.noted("cti.token_exchange_url"):
+        if (exchange := settings.cti.token_exchange_url) is not None:
+            token = settings.cti.token if mistakes.spare("cti.token", "cti.token_file") else True
+            check_exchange(exchange, token, where("cti.token_exchange_url"))
     with mistakes.noted("cti.allowed_hosts"):
         check_hosts(settings.cti.allowed_hosts, where("cti.allowed_hosts"))
     with mistakes.noted("store.url"):

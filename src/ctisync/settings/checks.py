@@ -114,6 +114,14 @@ def check_url(url: str, where: str, credentials_setting: str) -> None:
         )
 
 
+def check_exchange(url: str, token: object, where: str) -> None:
+    check_url(url, where, "cti.token_file")
+    if token is None:
+        raise ConfigurationError(
+            f"{where}: there is no token to exchange", hint="set cti.token_file too, or remove it"
+        )
+
+
 def check_secret_url(url: str, where: str) -> None:
     """The same for a URL that is a secret as a whole, which no message shows."""
     try:

@@ -50,7 +50,7 @@ def _in_the_clear(settings: Settings) -> Iterator[Doubt]:
     """Secrets that ctisync sends to another host without TLS."""
     place, manager = settings.place, settings.command_manager
     sent: list[tuple[str, object, tuple[str, ...]]] = [
-        ("cti.token", settings.cti.token, (settings.cti.url,)),
+        ("cti.token", settings.cti.token, (settings.cti.token_exchange_url or settings.cti.url,)),
         ("store.password", settings.store.password, () if isinstance(place, SqlitePlace) else place.urls),
         (
             "command_manager.password",
@@ -64,6 +64,8 @@ def _in_the_clear(settings: Settings) -> Iterator[Doubt]:
         if secret is not None and any(map(_is_in_the_clear, urls)):
             section = name.partition(".")[0]
             url = "it" if name == section else f"{section}.url"
+            if name == "cti.token" and settings.cti.token_exchange_url is not None:
+                url = "cti.token_exchange_url"
             yield Doubt(f"{name} goes over the network without TLS", f"set {url} to an https address")
 
 

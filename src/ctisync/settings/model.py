@@ -29,9 +29,20 @@ class CtiSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
     url: Annotated[str, Meta(description="Base URL of the CTI API.")] = "https://cti.wazuh.com/api/v1"
     token: Annotated[
-        Secret | None, Meta(description="Bearer token; ctisync sends it only to the host of `cti.url`.")
+        Secret | None,
+        Meta(
+            description="Bearer token; ctisync sends it only to the host of `cti.url`, or, if it is set, of "
+            "`cti.token_exchange_url`."
+        ),
     ] = None
     token_file: Annotated[Path | None, Meta(description="File that contains the token.")] = None
+    token_exchange_url: Annotated[
+        str | None,
+        Meta(
+            description="URL at which ctisync exchanges the token for signed links, if a consumer is not "
+            "public; not set: ctisync sends the token with each request."
+        ),
+    ] = None
     ca_file: Annotated[Path | None, Meta(description=f"For the feed: {_TRUST}")] = None
     retry_budget: Annotated[
         Seconds,

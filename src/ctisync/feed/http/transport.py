@@ -6,6 +6,7 @@ httpx is imported on the first request: its import takes 0.08 s, which `ctisync 
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
@@ -65,7 +66,7 @@ class FeedReply(NamedTuple):
 
 
 class FeedTransport:
-    """Sends GET requests. Every failure, also while a body is read, is an Again or a `CtisyncError`.
+    """Sends requests. Every failure, also while a body is read, is an Again or a `CtisyncError`.
 
     Only the origin of `base_url` gets the token.
     """
@@ -81,7 +82,7 @@ class FeedTransport:
     ) -> None:
         self._origin = _configured_origin(base_url)
         self._base_url = base_url
-        self._token = _checked(token)
+        self._token = checked_token(token)
         self._pass_limits = pass_limits
         self._clock = clock
         self._timeouts = timeouts
@@ -90,39 +91,67 @@ class FeedTransport:
         self._is_seen = False  # a connection of the client, which keeps it for its next requests
         self._ca_file = ca_file
         self._following: httpx.Client | None = None
+        self._exchanging: httpx.Client | None = None
         self.received = 0
         """Received bytes of all bodies so far, still encoded."""
 
     def close(self) -> None:
         self._client.close()
-        if self._following is not None:
-            self._following.close()
+        for client in (self._following, self._exchanging):
+            if client is not None:
+                client.close()
+
+    def is_own(self, url: str) -> bool:
+        """Whether the address is on the server of `base_url`."""
+        return origin(url) == self._origin
 
     @contextmanager
-    def get(self, url: str, *, headers: Mapping[str, str]) -> Iterator[FeedReply]:
-        """A reply of the API with status 200. Raises ConfigurationError for a redirect: cti.url is wrong."""
+    def get(
+        self, url: str, *, headers: Mapping[str, str], quoting: bool = True, or_refused: bool = False
+    ) -> Iterator[FeedReply]:
+        """A reply of the API with status 200, or, with `or_refused`, one that does not let us in. Raises
+        ConfigurationError for a redirect: cti.url is wrong. `quoting`: an error may quote the reply, which
+        may repeat the address."""
         with self._open(self._client, url, headers, None) as reply:
-            if reply.status != 200:
-                self._refuse(reply, _API_HINTS, quoting=True)
+            if reply.status != 200 and not (or_refused and _is_refusal(reply)):
+                self._refuse(reply, _API_HINTS if quoting else _SIGNED_HINTS, quoting=quoting)
+            yield reply
+
+    @contextmanager
+    def post(self, url: str, *, form: Mapping[str, str], headers: Mapping[str, str]) -> Iterator[FeedReply]:
+        """The reply to a form, unless it is a redirect, of a proxy, or one that a later try may change."""
+        if self._exchanging is None:
+            self._exchanging = _client(self._ca_file, keep_alive=False)
+        with self._open(self._exchanging, url, headers, None, form) as reply:
+            if reply.status in (*_REDIRECTS, 407) or _may_change(reply):
+                self._refuse(reply, {407: _PROXY_HINT}, quoting=False, setting="cti.token_exchange_url")
             yield reply
 
     @contextmanager
     def follow(
-        self, url: str, *, headers: Mapping[str, str], accept: tuple[int, ...], reach: Reach | None
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        accept: tuple[int, ...],
+        reach: Reach | None,
+        or_refused: bool = False,
     ) -> Iterator[FeedReply]:
-        """A snapshot's reply, with one of the statuses in `accept`, after up to five redirects.
+        """A snapshot's reply, with one of the statuses in `accept`, after up to five redirects; with
+        `or_refused`, also one that does not let us in, if there was no redirect.
 
         Each hop is checked, also for the token, and has its own connection. `reach` is None for an address
         that you passed. Raises FeedRefused after more redirects.
         """
         if self._following is None:
             self._following = _client(self._ca_file, keep_alive=False)
-        for _ in range(MOST_REDIRECTS + 1):
+        for number in range(MOST_REDIRECTS + 1):
             if reach is not None:
                 reach.check(url)
             with self._open(self._following, url, headers, reach) as reply:
                 if reply.status not in _REDIRECTS:
-                    if reply.status not in accept:
+                    refused = or_refused and number == 0 and _is_refusal(reply)
+                    if reply.status not in accept and not refused:
                         # A query may be a signature, which a server may repeat in its refusal.
                         self._refuse(reply, _SNAPSHOT_HINTS, quoting="?" not in url)
                     yield reply
@@ -132,13 +161,20 @@ class FeedTransport:
 
     @contextmanager
     def _open(
-        self, client: "httpx.Client", url: str, headers: Mapping[str, str], reach: Reach | None
+        self,
+        client: "httpx.Client",
+        url: str,
+        headers: Mapping[str, str],
+        reach: Reach | None,
+        form: Mapping[str, str] | None = None,
     ) -> Iterator[FeedReply]:
+        """The reply to a GET, or to a POST of `form`."""
         import httpx
 
         self._pass_limits.check_time()
         in_body = False
-        headers = {**headers, **self._authorization(url)}
+        if form is None:
+            headers = {**headers, **self._authorization(url)}
         connect = min(self._timeouts.connect, max(_LEAST, self._pass_limits.seconds_left))
         timeout = httpx.Timeout(self._timeouts.read, connect=connect)
         self._deadline.begin()
@@ -147,7 +183,14 @@ class FeedTransport:
                 url, self._deadline, reach, known=client is self._client and self._is_seen
             )
             trace = {"trace": watch.step}
-            with client.stream("GET", url, headers=headers, timeout=timeout, extensions=trace) as response:
+            with client.stream(
+                "GET" if form is None else "POST",
+                url,
+                data=form,
+                headers=headers,
+                timeout=timeout,
+                extensions=trace,
+            ) as response:
                 watch.check()
                 self._is_seen = self._is_seen or client is self._client
                 in_body = True
@@ -166,7 +209,7 @@ class FeedTransport:
         import httpx
 
         files = Files("cti", self._ca_file)
-        own = origin(url) == self._origin
+        own = self.is_own(url)
         told = tls.refusal(error, self._base_url if own else url, files)
         broken = isinstance(error, httpx.RemoteProtocolError | httpx.ReadError) and not in_body
         if told is None and broken and own:
@@ -174,7 +217,7 @@ class FeedTransport:
         return _meaning(error, url, in_body) if told is None else AccessRefused(told.said, hint=told.hint)
 
     def _authorization(self, url: str) -> dict[str, str]:
-        if self._token is None or origin(url) != self._origin:
+        if self._token is None or not self.is_own(url):
             return {}
         return {"Authorization": f"Bearer {self._token}"}
 
@@ -195,16 +238,17 @@ class FeedTransport:
             yield chunk
             since = self._clock.monotonic()
 
-    def _refuse(self, reply: FeedReply, hints: Mapping[int, str], *, quoting: bool) -> NoReturn:
+    def _refuse(
+        self, reply: FeedReply, hints: Mapping[int, str], *, quoting: bool, setting: str = "cti.url"
+    ) -> NoReturn:
         said = f"{shown(reply.url)} answers {reply.status}"
         asked_for = retry_after(reply.headers.get("retry-after"), self._clock.now())
-        blocked_for_now = reply.status == 403 and asked_for is not None
-        if reply.status in _TRANSIENT or reply.status >= 500 or blocked_for_now:
+        if _may_change(reply):
             raise Again(said, asked_for=asked_for)
         if reply.status in _REDIRECTS:
             raise ConfigurationError(
                 f"{said}, a redirect to {shown(reply.location)}; ctisync does not follow it",
-                hint="set cti.url to the address of the API (https, no redirect)",
+                hint=f"set {setting} to the address of the API (https, no redirect)",
             )
         words = self._words(reply) if quoting else ""
         if reply.status in hints:
@@ -218,18 +262,47 @@ class FeedTransport:
         if "html" in reply.headers.get("content-type", "").lower() or "content-encoding" in reply.headers:
             return ""
         text = next(reply.chunks, b"").decode("utf-8", "replace")
-        if self._token is not None:
-            text = text.replace(self._token, "***")  # before the cut: half a token could not be masked
-        return f": {line}" if (line := _one_line(text[:_MOST_LOOKED_AT])) else ""
+        return f": {line}" if (line := in_words(text, self._token)) else ""
 
+
+def in_words(text: str, token: str | None) -> str:
+    """A text of a server as one short line, without the token."""
+    if token is not None:
+        text = text.replace(token, "***")  # before the cut: half a token could not be masked
+    return _one_line(text[:_MOST_LOOKED_AT])
+
+
+def _is_refusal(reply: FeedReply) -> bool:
+    """Whether it says that we may not have what we asked for, and not only for now."""
+    return reply.status in (401, 403) and not _may_change(reply)
+
+
+def _may_change(reply: FeedReply) -> bool:
+    """Whether a later try may have another reply: a 403 with Retry-After blocks a client for some time."""
+    blocked_for_now = (
+        reply.status == 403 and retry_after(reply.headers.get("retry-after"), _EPOCH) is not None
+    )
+    return reply.status in _TRANSIENT or reply.status >= 500 or blocked_for_now
+
+
+_EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
 _PROXY_HINT: Final = "the proxy requires a password: add it to HTTPS_PROXY, or add the host to NO_PROXY"
 
+BAD_LOGIN: Final = "set cti.token or cti.token_file (environment CTISYNC_CTI__TOKEN) to a valid token"
+NO_SUBSCRIPTION: Final = "this consumer needs a subscription, or cti.token is not allowed to read it"
+
 _API_HINTS: Final = {
-    401: "set cti.token or cti.token_file (environment CTISYNC_CTI__TOKEN) to a valid token",
-    403: "this consumer needs a subscription, or cti.token is not allowed to read it",
+    401: BAD_LOGIN,
+    403: NO_SUBSCRIPTION,
     404: "check cti.url, and the context and consumer in consumers (usually vd_1.0.0 and vd_4.8.0)",
     407: _PROXY_HINT,
+}
+
+_SIGNED_HINTS: Final = {
+    **_API_HINTS,
+    401: BAD_LOGIN,
+    403: "the link was signed just now: check that the clock of this host is right; " + NO_SUBSCRIPTION,
 }
 
 _NO_SNAPSHOT: Final = (
@@ -249,7 +322,7 @@ def _configured_origin(base_url: str) -> Origin:
     return found
 
 
-def _checked(token: str | None) -> str | None:
+def checked_token(token: str | None) -> str | None:
     """The token, if a header can contain it. httpx would print one that it cannot."""
     if token is not None and (not token.isascii() or not token.isprintable() or " " in token or not token):
         raise ConfigurationError(

@@ -19,7 +19,7 @@ from ctisync.core.state import RefusedSnapshot
 from ctisync.errors import FeedRefused, SnapshotRefused, StoreUnavailable
 from ctisync.feed.http.pass_limits import PassLimits
 from ctisync.feed.http.retry_budget import Again, RetryBudget
-from ctisync.feed.http.transport import FeedTransport
+from ctisync.feed.http.token_exchange import Access
 from ctisync.feed.http.url_policy import Reach
 from ctisync.feed.snapshot.download import Download
 from ctisync.feed.snapshot.file import LocalSnapshot
@@ -42,7 +42,7 @@ class Spool:
         lock: Path,
         consumer: Consumer,
         clock: Clock,
-        transport: FeedTransport,
+        access: Access,
         retry_budget: RetryBudget,
         pass_limits: PassLimits,
         log: Log,
@@ -52,7 +52,7 @@ class Spool:
         self._prefix = lock.stem
         self._earlier = _names_of_earlier_versions(consumer)
         self._clock = clock
-        self._transport = transport
+        self._access = access
         self._retry_budget = retry_budget
         self._pass_limits = pass_limits
         self._log = log
@@ -157,7 +157,7 @@ class Spool:
                 question = download.question()
                 try:
                     with (
-                        self._transport.follow(url, headers=question, accept=accept, reach=reach) as reply,
+                        self._access.follow(url, headers=question, accept=accept, reach=reach) as reply,
                         closing(download.take(reply)) as pieces,
                     ):
                         for _ in pieces:

@@ -13,6 +13,7 @@ import msgspec
 
 from ctisync.core.model import MAX_RANGE, Record
 from ctisync.core.words import counted
+from ctisync.core.wire import name_of
 from ctisync.errors import LOAD_ANEW, AnotherPass, StoreUnavailable
 from ctisync.ports import Clock
 from ctisync.stores.opensearch.bulk_actions import BulkAction, RecordVersion, Sent, body
@@ -64,8 +65,9 @@ class _MultiGetReply(msgspec.Struct, frozen=True):
 
 
 class _Head(msgspec.Struct, frozen=True):
-    name: str
     offset: int
+    name: str | None = None
+    resource: str | None = None
 
 
 _bulk_decoder: Final = msgspec.json.Decoder(_BulkReply)
@@ -93,7 +95,7 @@ class Records:
         for each in self._get(fence, names, ""):
             record = Record(name=each.id, offset=each.version, line=bytes(each.source))
             head = self._head(record)
-            if (head.name, head.offset) != (record.name, record.offset):
+            if (name_of(head.name, head.resource), head.offset) != (record.name, record.offset):
                 raise StoreUnavailable(
                     f"another program altered record {record.name}: its line has offset {head.offset}, "
                     f"its stored version is {record.offset}",

@@ -43,8 +43,9 @@ _NOT_INDEXED: Final = {"type": "object", "enabled": False}
 MAPPING: Final[dict[str, Any]] = {
     "dynamic": False,
     "properties": {
-        # Readers page by these two, and `export` sorts by name.
+        # Readers page by these three, and `export` sorts by the one that names a record.
         "name": {"type": "keyword"},
+        "resource": {"type": "keyword"},
         "offset": {"type": "long"},
         # Any value fits: no record fails on a field that no reader searches by.
         "version": _NOT_INDEXED,
@@ -52,6 +53,10 @@ MAPPING: Final[dict[str, Any]] = {
         "payload": _NOT_INDEXED,
     },
 }
+
+
+NEW_FIELDS: Final = frozenset({"resource"})
+"""The fields that indices of earlier versions do not know."""
 
 
 class Layout(NamedTuple):

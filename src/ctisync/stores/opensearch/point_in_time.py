@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from heapq import merge
+from itertools import chain
 from typing import Any, Final
 
 import msgspec
@@ -17,11 +19,18 @@ _FIRST_PAGE: Final = 100
 _LARGEST_PAGE: Final = 2_000
 _PAGE_BYTES: Final = 4_000_000
 
-BY_NAME: Final = ({"name": "asc"},)
-"""A keyword sorts by its UTF-8 bytes."""
-BY_PLACE: Final = ({"_seq_no": "asc"}, {"name": "asc"})
-"""By a record's sequence number in its shard, which is roughly its order on the disk. Records of different
-shards may have the same number, but not the same name."""
+_HAS_RESOURCE: Final = {"exists": {"field": "resource"}}
+
+NAMED_BY: Final[Mapping[str, Mapping[str, Any]]] = {
+    "resource": _HAS_RESOURCE,
+    "name": {"bool": {"must_not": _HAS_RESOURCE}},
+}
+"""The fields that name records (`wire.name_of`), each with the query for the records that it names."""
+
+
+def by(field: str, order: str = "asc") -> dict[str, Any]:
+    """A sort by one of `NAMED_BY`. An index of an earlier version does not know all of them."""
+    return {field: {"order": order, "unmapped_type": "keyword"}}
 
 
 class Hit(msgspec.Struct, frozen=True):
@@ -82,11 +91,28 @@ class PointInTime:
             raise StoreUnavailable(f"OpenSearch at {self._client.url} answered only a part of a search")
         return found.hits
 
-    def pages(self, sort: Sequence[Mapping[str, str]], **what: Any) -> Iterator[list[Hit]]:
-        """All records in this order, in pages of about 4 MB. Raises AccessRefused if a role hides the names,
-        which the order needs, from the user."""
+    def by_name(self) -> Iterator[Hit]:
+        """All records, ascending by the UTF-8 bytes of their names, as a keyword sorts. Raises as `by_place`
+        does."""
+        named = (self._pages(query, [by(field)]) for field, query in NAMED_BY.items())
+        return merge(*map(chain.from_iterable, named), key=lambda hit: hit.id.encode())
+
+    def by_place(self) -> Iterator[list[Hit]]:
+        """All records with their versions, in pages of about 4 MB, by their sequence numbers in their shards,
+        which is roughly their order on the disk.
+
+        Records of different shards may have the same number, but not the same name. Raises AccessRefused if a
+        role hides the names, which the order needs, from the user.
+        """
+        for field, query in NAMED_BY.items():
+            yield from self._pages(query, [{"_seq_no": "asc"}, by(field)], version=True)
+
+    def _pages(
+        self, query: Mapping[str, Any], sort: Sequence[Mapping[str, Any]], **what: Any
+    ) -> Iterator[list[Hit]]:
+        what |= {"query": query, "sort": sort}
         size, after = _FIRST_PAGE, dict[str, Any]()
-        while hits := self.search(size=size, sort=sort, track_total_hits=False, **after, **what).hits:
+        while hits := self.search(size=size, track_total_hits=False, **after, **what).hits:
             check_order(after.get("search_after"), hits[0].sort, self._alias)
             yield hits
             after = {"search_after": hits[-1].sort}

@@ -33,7 +33,7 @@ from ctisync.stores.opensearch.generations import ONE_SHARD, Generations, Invent
 from ctisync.stores.opensearch.hidden import check_nothing_hidden, hidden_from_reader
 from ctisync.stores.opensearch.history import HistoryIndex
 from ctisync.stores.opensearch.lease import HeldLease, is_dead, may_be_taken, myself, server_time
-from ctisync.stores.opensearch.point_in_time import BY_NAME, Hit, point_in_time
+from ctisync.stores.opensearch.point_in_time import Hit, point_in_time
 from ctisync.stores.opensearch.state_document import StateDocument, StateEntry
 from ctisync.stores.opensearch.verify import OpenSearchInspection, inspecting
 from ctisync.stores.opensearch.writer import OpenSearchWriter, ShardsReply, shards_decoder
@@ -234,8 +234,7 @@ class OpenSearchStore:
     def _lines(self, alias: str) -> Iterator[bytes]:
         """All lines by name, from one point in time."""
         with point_in_time(self._client, alias, alias) as point:
-            for hits in point.pages(BY_NAME):
-                yield from map(_line, hits)
+            yield from map(_line, point.by_name())
 
     def _check_cluster(self) -> None:
         """Once per store, before the first write."""

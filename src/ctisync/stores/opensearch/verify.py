@@ -5,7 +5,6 @@ and whether generations, aliases and lease agree.
 from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
-from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -15,9 +14,9 @@ from ctisync.core.model import Consumer, Record
 from ctisync.core.state import ConsumerState
 from ctisync.stores.opensearch import blocks
 from ctisync.stores.opensearch.client import Client, path
-from ctisync.stores.opensearch.generations import MAPPING, Generations, Inventory
+from ctisync.stores.opensearch.generations import MAPPING, NEW_FIELDS, Generations, Inventory
 from ctisync.stores.opensearch.lease import may_be_taken, server_time
-from ctisync.stores.opensearch.point_in_time import BY_PLACE, Hit, PointInTime, point_in_time
+from ctisync.stores.opensearch.point_in_time import NAMED_BY, Hit, PointInTime, by, point_in_time
 from ctisync.stores.opensearch.state_document import StateDocument, StateEntry
 
 _LOOKS: Final = 5
@@ -82,7 +81,7 @@ class OpenSearchInspection:
 
     def scan(self) -> Iterator[Record]:
         if self._point is not None:
-            for hits in self._point.pages(BY_PLACE, version=True):
+            for hits in self._point.by_place():
                 yield from map(_record, hits)
 
     def lookup(self, names: Collection[str]) -> dict[str, Record]:
@@ -98,10 +97,19 @@ class OpenSearchInspection:
     def neighbours(self, name: str, most: int) -> list[str]:
         if self._point is None:
             return []
-        search = partial(self._point.search, size=most)
-        before = search(sort=[{"name": "desc"}], query={"range": {"name": {"lt": name}}})
-        behind = search(sort=[{"name": "asc"}], query={"range": {"name": {"gt": name}}})
-        return [*reversed([hit.id for hit in before.hits]), *(hit.id for hit in behind.hits)]
+        before, behind = (
+            {
+                hit.id
+                for field, query in NAMED_BY.items()
+                for hit in self._point.search(
+                    size=most,
+                    sort=[by(field, order)],
+                    query={"bool": {"filter": [query, {"range": {field: {side: name}}}]}},
+                ).hits
+            }
+            for side, order in (("lt", "desc"), ("gt", "asc"))
+        )
+        return [*sorted(before, key=str.encode)[-most:], *sorted(behind, key=str.encode)[:most]]
 
     def _not_the_stored_one(self) -> Iterator[Finding]:
         live, entry = self._inventory.live, self._entry
@@ -154,7 +162,10 @@ class OpenSearchInspection:
         if str(mappings.get("dynamic")).lower() != "false":
             yield Finding(Kind.GENERATION_WRONG, live, "its mapping is no longer `dynamic: false`")
         for field, wanted in MAPPING["properties"].items():
-            if (found := mappings.get("properties", {}).get(field)) != wanted:
+            found = mappings.get("properties", {}).get(field)
+            if found is None and field in NEW_FIELDS:  # a generation of an earlier version
+                continue
+            if found != wanted:
                 told = f"{field} is mapped as {found}, ctisync maps it as {wanted}"
                 yield Finding(Kind.GENERATION_WRONG, live, told)
         set_here = [name for name, value in settings.items() if blocks.is_block(name, value)]

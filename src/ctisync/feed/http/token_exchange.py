@@ -1,0 +1,211 @@
+"""Signed links: the token is exchanged for a link that lets in whoever has it, for one address and a short
+time (OAuth 2.0 token exchange, RFC 8693; the form is that of Wazuh's console).
+
+A signed link is a secret, as the token is. It is in no message, log, state or file.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final, NamedTuple
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from ctisync.core.json_text import check
+from ctisync.core.links import LONGEST_LINK
+from ctisync.core.wire import decode
+from ctisync.errors import AccessRefused, ConfigurationError
+from ctisync.feed.http.retry_budget import Again
+from ctisync.feed.http.transport import BAD_LOGIN, NO_SUBSCRIPTION, FeedReply, FeedTransport, in_words
+from ctisync.feed.http.url_policy import Reach, has_login, origin, shown
+from ctisync.ports import Clock
+
+_TYPES: Final = "urn:ietf:params:oauth:token-type:"
+_SIGNED: Final = "urn:wazuh:params:oauth:token-type:signed_url"
+_FORM: Final = {
+    "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+    "subject_token_type": f"{_TYPES}access_token",
+    "requested_token_type": _SIGNED,
+}
+
+_LONGEST_REPLY: Final = 64 << 10
+_MARGIN: Final = 0.1
+"""The share of a link's time in which it is no longer used: until the feed gets it, it may have expired."""
+
+_AT_MOST: Final = 86_400
+"""Seconds. A longer time counts as this."""
+
+_CODES: Final = frozenset(
+    {"access_denied", "invalid_client", "invalid_grant", "invalid_request", "invalid_scope"}
+    | {"invalid_target", "unauthorized_client", "unsupported_grant_type", "unsupported_token_type"}
+)
+"""The errors that a message names. Any other text may be a part of a secret."""
+
+
+class _Link(NamedTuple):
+    address: str
+    until: float
+
+
+class TokenExchange:
+    """Exchanges the token at `url`, and keeps the links that it gets until they expire.
+
+    Only the host of `url` gets the token. Raises as the transport does.
+    """
+
+    def __init__(self, transport: FeedTransport, url: str, token: str, clock: Clock) -> None:
+        """`token`: one that a header can contain."""
+        self._transport = transport
+        self._url = url
+        self._token = token
+        self._clock = clock
+        self._links: dict[str, _Link] = {}
+
+    def signed(self, wanted: str) -> str:
+        """A link to the address that lets us in, for a request that follows at once."""
+        now = self._clock.monotonic()
+        self._links = {url: link for url, link in self._links.items() if now < link.until}
+        if wanted not in self._links:
+            self._links[wanted] = self._exchanged(wanted, now)
+        return self._links[wanted].address
+
+    def forget(self, wanted: str) -> None:
+        """The feed does not accept the link: the next one is a new one."""
+        self._links.pop(wanted, None)
+
+    def _exchanged(self, wanted: str, now: float) -> _Link:
+        form = {**_FORM, "subject_token": self._token, "resource": wanted}
+        headers = {"Accept": "application/json", "Authorization": f"Bearer {self._token}"}
+        with self._transport.post(self._url, form=form, headers=headers) as reply:
+            answer = _answer(reply)
+            if reply.status != 200:
+                raise self._refusal(reply, answer)
+        if answer is None:
+            raise Again(f"the reply of {shown(self._url)} is not JSON", bad_data=True)
+        link = answer.get("access_token")
+        if answer.get("issued_token_type", _SIGNED) != _SIGNED or not isinstance(link, str):
+            raise self._no_link("without a signed link")
+        if not _is_for(wanted, link):
+            raise self._no_link("with a link to another address")
+        seconds = answer.get("expires_in")
+        if not isinstance(seconds, int) or isinstance(seconds, bool):
+            seconds = 0  # unknown: for one request
+        lasts = min(max(0, seconds), _AT_MOST)
+        return _Link(link, now + lasts * (1 - _MARGIN))
+
+    def _no_link(self, how: str) -> ConfigurationError:
+        return ConfigurationError(
+            f"{shown(self._url)} answers {how}",
+            hint="check which server answers at cti.token_exchange_url",
+        )
+
+    def _refusal(self, reply: FeedReply, answer: dict[str, object] | None) -> ConfigurationError:
+        """The error of a refused exchange, which only you can resolve."""
+        found = answer or {}
+        code, about = found.get("error"), found.get("error_description")
+        named = f", {code}" if code in _CODES else ""
+        words = f": {in_words(about, self._token)}" if isinstance(about, str) and about.strip() else ""
+        said = f"{shown(self._url)} refuses to exchange cti.token ({reply.status}{named}){words}"
+        if reply.status == 401 or code == "unauthorized_client":
+            return AccessRefused(said, hint=BAD_LOGIN)
+        if reply.status == 403 or code == "access_denied":
+            return AccessRefused(said, hint=NO_SUBSCRIPTION)
+        if code == "invalid_target":
+            hint = f"check cti.url, and the context and consumer in consumers; {NO_SUBSCRIPTION}"
+            return AccessRefused(said, hint=hint)
+        return ConfigurationError(said, hint="check which server answers at cti.token_exchange_url")
+
+
+def _answer(reply: FeedReply) -> dict[str, object] | None:
+    """The object of a reply in JSON; None if it is none."""
+    body = b""
+    for chunk in reply.chunks:
+        body += chunk
+        if len(body) > _LONGEST_REPLY:
+            return None
+    try:
+        check(body, 10, 1000)
+        found = decode(body)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _is_for(wanted: str, link: str) -> bool:
+    """Whether a link leads to the wanted address: a signature is all that it may have in addition."""
+    try:
+        one, other = urlsplit(wanted), urlsplit(link)
+        if origin(wanted) != origin(link) or has_login(link):
+            return False
+        if (
+            not link.isprintable()
+            or " " in link
+            or "\\" in link
+            or len(link) > LONGEST_LINK
+            or other.fragment
+        ):
+            return False
+        asked = parse_qsl(one.query, keep_blank_values=True)
+        found = parse_qsl(other.query, keep_blank_values=True)
+    except ValueError:
+        return False
+    names = {name for name, _ in asked}
+    same = unquote(one.path) == unquote(other.path)
+    return same and sorted(pair for pair in found if pair[0] in names) == sorted(asked)
+
+
+class Access:
+    """How requests of one pass get in: with the token in a header or, if there is an exchange, with signed
+    links for a consumer that is not public.
+
+    The first request is sent without a signature: its answer shows whether the consumer needs one.
+    """
+
+    def __init__(self, transport: FeedTransport, exchange: TokenExchange | None) -> None:
+        self._transport = transport
+        self._exchange = exchange
+        self._signs = False
+
+    def told(self, is_public: bool | None) -> None:
+        """What the consumer's information says."""
+        if is_public is not None:
+            self._signs = self._signs or not is_public
+
+    @contextmanager
+    def get(self, url: str, *, headers: Mapping[str, str]) -> Iterator[FeedReply]:
+        """As `FeedTransport.get`."""
+        for address, more in self._addresses(url):
+            with self._transport.get(
+                address, headers=headers, quoting=address == url, or_refused=more
+            ) as reply:
+                if reply.status == 200:
+                    yield reply
+                    return
+
+    @contextmanager
+    def follow(
+        self, url: str, *, headers: Mapping[str, str], accept: tuple[int, ...], reach: Reach | None
+    ) -> Iterator[FeedReply]:
+        """As `FeedTransport.follow`. An address of another host that you passed is never signed."""
+        signs = reach is not None or self._transport.is_own(url)
+        if reach is not None:
+            reach.check(url)  # before anything is signed
+        for address, more in self._addresses(url) if signs else [(url, False)]:
+            with self._transport.follow(
+                address, headers=headers, accept=accept, reach=reach, or_refused=more
+            ) as reply:
+                if reply.status in accept:
+                    yield reply
+                    return
+
+    def _addresses(self, url: str) -> Iterator[tuple[str, bool]]:
+        """The addresses to ask one after the other, each if the one before it was refused; and whether
+        another one follows."""
+        exchange = self._exchange
+        if exchange is None:
+            yield url, False
+            return
+        if not self._signs:
+            yield url, True
+            self._signs = True
+        for again in (True, False):  # the link that is at hand may have expired
+            yield exchange.signed(url), again
+            exchange.forget(url)

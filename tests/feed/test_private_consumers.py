@@ -1,0 +1,442 @@
+"""A consumer that is not public: addresses are signed in exchange for the token, which goes nowhere else."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from typing import Any, Final
+
+import pytest
+
+from ctisync.core.model import OffsetRange, Snapshot
+from ctisync.errors import AccessRefused, ConfigurationError, CtisyncError, FeedRefused, FeedUnreachable
+from ctisync.feed.client import CtiFeed
+from tests.feed.conftest import MakeFeed
+from tests.feed.downloads import ALWAYS, nothing, served
+from tests.support import feed_failures as failures
+from tests.support.clock import FakeClock
+from tests.support.feed_failures import Failure
+from tests.support.feed_history import churn, populate
+from tests.support.feed_simulator import EXCHANGE, FeedSimulator, Request
+from tests.support.log import KeptLog
+
+TOKEN: Final = "s3cret-token"
+
+
+@pytest.fixture
+def console() -> Iterator[FeedSimulator]:
+    """Another server, at which the token is exchanged: it hands on to nobody."""
+    with FeedSimulator() as simulator:
+        yield simulator
+
+
+@pytest.fixture
+def private(sim: FeedSimulator) -> FeedSimulator:
+    sim.exchanged_token = TOKEN
+    populate(sim.history, 300)
+    sim.publish_snapshot()
+    churn(sim.history, 50)
+    return sim
+
+
+@pytest.fixture
+def signing(private: FeedSimulator, make_feed: MakeFeed) -> CtiFeed:
+    return make_feed(token=TOKEN, token_exchange_url=private.exchange_url)
+
+
+def told(sim: FeedSimulator) -> list[tuple[str, int]]:
+    return [(request.kind, request.status) for request in sim.requests]
+
+
+def test_information_changes_and_snapshot_come_by_signed_links(
+    private: FeedSimulator, signing: CtiFeed
+) -> None:
+    info = signing.consumer_info()
+    assert info.last_offset == private.history.last_offset
+    assert info.snapshot is not None
+    assert told(private) == [("info", 401), ("exchange", 200), ("info", 200)], "whether it is public is asked"
+    file = signing.fetch_snapshot(info.snapshot, None, nothing)
+    assert file.path.read_bytes() == served(private).body
+    assert "verify" not in info.snapshot.link
+    found = signing.changes(OffsetRange(info.snapshot.offset, private.history.last_offset))
+    assert len(found) >= 50
+    assert told(private)[3:] == [("exchange", 200), ("snapshot", 200), ("exchange", 200), ("changes", 200)]
+
+
+def test_the_form_is_that_of_a_token_exchange(private: FeedSimulator, signing: CtiFeed) -> None:
+    signing.consumer_info()
+    (asked,) = private.asked("exchange")
+    assert (asked.method, asked.headers["content-type"]) == ("POST", "application/x-www-form-urlencoded")
+    assert asked.headers["authorization"] == f"Bearer {TOKEN}"
+    assert asked.headers["user-agent"].startswith("ctisync/")
+    assert asked.form == {
+        "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
+        "subject_token": TOKEN,
+        "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
+        "requested_token_type": "urn:wazuh:params:oauth:token-type:signed_url",
+        "resource": private.url + private.consumer_path.removeprefix("/api/v1"),
+    }
+    assert all("authorization" not in each.headers for each in private.requests if each.kind != "exchange")
+
+
+def test_a_public_consumer_costs_no_exchange(sim: FeedSimulator, make_feed: MakeFeed) -> None:
+    populate(sim.history, 20)
+    sim.publish_snapshot()
+    sim.info["is_public"] = True
+    feed = make_feed(token=TOKEN, token_exchange_url=sim.exchange_url)
+    info = feed.consumer_info()
+    assert info.snapshot is not None
+    feed.fetch_snapshot(info.snapshot, None, nothing)
+    feed.changes(OffsetRange(1000, sim.history.last_offset))
+    assert [request.kind for request in sim.requests] == ["info", "snapshot", "changes"]
+    assert all("authorization" not in each.headers for each in sim.requests)
+
+
+def test_information_that_all_may_read_tells_that_the_rest_is_to_be_signed(
+    private: FeedSimulator, signing: CtiFeed
+) -> None:
+    private.info["is_public"] = False
+    private.exchanged_token = None
+    signing.consumer_info()
+    private.exchanged_token = TOKEN
+    signing.changes(OffsetRange(1000, 1100))
+    assert told(private) == [("info", 200), ("exchange", 200), ("changes", 200)]
+
+
+def test_without_an_exchange_a_private_consumer_is_refused_as_ever(
+    private: FeedSimulator, make_feed: MakeFeed
+) -> None:
+    with pytest.raises(AccessRefused, match="401"):
+        make_feed(token=TOKEN).consumer_info()
+
+
+def test_a_link_is_used_again_until_it_is_about_to_expire(
+    private: FeedSimulator, signing: CtiFeed, clock: FakeClock
+) -> None:
+    signing.consumer_info()
+    clock.advance(seconds=200)
+    signing.consumer_info()
+    assert len(private.asked("exchange")) == 1
+    clock.advance(seconds=75)
+    signing.consumer_info()
+    assert len(private.asked("exchange")) == 2
+    assert told(private)[-1] == ("info", 200)
+
+
+@pytest.mark.parametrize("lasts", [0, None, -5, "300", True, 2.5, 10**30], ids=str)
+def test_a_time_that_cannot_be_counted_on_is_that_of_one_request(
+    private: FeedSimulator, signing: CtiFeed, lasts: Any
+) -> None:
+    private.expires_in = lasts
+    for _ in range(3):
+        signing.consumer_info()
+    assert len(private.asked("exchange")) == (1 if lasts == 10**30 else 3)
+
+
+def test_a_link_that_has_expired_in_the_middle_of_a_range_is_signed_again(
+    private: FeedSimulator, signing: CtiFeed, log: KeptLog
+) -> None:
+    """The rest of a range that was cut, and a try after a failure."""
+    signing.consumer_info()
+    private.fail("changes", failures.only_first(10))
+    private.fail("changes", expiring(private, failures.status(503)))
+    wanted = OffsetRange(1000, 1300)
+    assert [each.offset for each in signing.changes(wanted)] == list(range(1001, 1301))
+    assert told(private)[3:] == [
+        ("exchange", 200),
+        ("changes", 200),
+        ("exchange", 200),
+        ("changes", 503),
+        ("changes", 403),
+        ("exchange", 200),
+        ("changes", 200),
+    ]
+    assert len(log.named("retry")) == 1, "what has expired is no failure of the feed"
+
+
+def expiring(sim: FeedSimulator, then: Failure) -> Failure:
+    def worse(reply: failures.Reply) -> failures.Reply:
+        sim.expire_links()
+        return then(reply)
+
+    return worse
+
+
+@pytest.mark.parametrize("while_it_comes", [True, False])
+def test_a_link_that_expires_in_the_middle_of_a_download_is_signed_again(
+    private: FeedSimulator, signing: CtiFeed, while_it_comes: bool
+) -> None:
+    snapshot = signing.consumer_info().snapshot
+    assert snapshot is not None
+    private.fail("snapshot", expiring(private, failures.cut_off(0.3)))
+    private.fail("snapshot", lambda reply: reply)  # the refusal of the link that has expired
+    private.fail("snapshot", expiring(private, failures.cut_off(0.5)))
+    get = signing.open_snapshot if while_it_comes else signing.fetch_snapshot
+    with closing(get(snapshot, None, nothing)) as file:
+        count = sum(len(batch) for batch in file.records(private.history.last_offset))
+    assert count == 300
+    assert file.path.read_bytes() == served(private).body
+    statuses = [status for kind, status in told(private) if kind == "snapshot"]
+    assert statuses.count(206) == 2
+    assert statuses.count(403) == 2
+
+
+def test_a_pass_goes_on_with_the_part_of_an_earlier_one_by_a_new_link(
+    private: FeedSimulator, make_feed: MakeFeed
+) -> None:
+    def feed(**how: Any) -> CtiFeed:
+        return make_feed(token=TOKEN, token_exchange_url=private.exchange_url, **how)
+
+    earlier = feed(retry_budget=0.0)
+    snapshot = earlier.consumer_info().snapshot
+    assert snapshot is not None
+    private.fail("snapshot", failures.cut_off(0.5))
+    with pytest.raises(FeedUnreachable):
+        earlier.fetch_snapshot(snapshot, None, nothing)
+    private.expire_links()
+    later = feed()
+    later.consumer_info()
+    assert later.fetch_snapshot(snapshot, None, nothing).path.read_bytes() == served(private).body
+    assert private.requests[-1].status == 206
+
+
+def test_an_exchange_that_is_refused_leaves_the_part_where_it_is(
+    private: FeedSimulator, make_feed: MakeFeed, tmp_path: Any
+) -> None:
+    feed = make_feed(token=TOKEN, token_exchange_url=private.exchange_url)
+    snapshot = feed.consumer_info().snapshot
+    assert snapshot is not None
+    private.fail("snapshot", expiring(private, failures.cut_off(0.5)))
+    private.fail("exchange", lambda reply: reply)
+    private.fail("exchange", refusing(400, "invalid_request"))
+    with pytest.raises(ConfigurationError, match="invalid_request"):
+        feed.fetch_snapshot(snapshot, None, nothing)
+    (part,) = (tmp_path / "spool").glob("*.part")
+    assert part.stat().st_size == len(served(private).body) // 2
+
+
+def refusing(status: int, code: object, about: object = "no") -> Failure:
+    body = json.dumps({"error": code, "error_description": about}).encode()
+    return lambda _: failures.Reply(status, body, {"Content-Type": "application/json"})
+
+
+REFUSALS: dict[str, tuple[Failure, type[CtisyncError], int, str, str]] = {
+    "unauthorized_client": (
+        refusing(400, "unauthorized_client", "The token\nhas expired"),
+        AccessRefused,
+        3,
+        r"refuses to exchange cti.token \(400, unauthorized_client\): The token has expired",
+        "cti.token_file",
+    ),
+    "invalid_target": (refusing(400, "invalid_target"), AccessRefused, 3, "400, invalid_target", "consumers"),
+    "invalid_request": (
+        refusing(400, "invalid_request"),
+        ConfigurationError,
+        3,
+        "400, invalid_request",
+        "cti.token_exchange_url",
+    ),
+    "401": (refusing(401, "unauthorized_client"), AccessRefused, 3, "401", "cti.token_file"),
+    "401 of a proxy": (failures.status(401), AccessRefused, 3, r"\(401\)$", "cti.token_file"),
+    "403": (refusing(403, "access_denied"), AccessRefused, 3, "403, access_denied", "subscription"),
+    "404": (failures.status(404), ConfigurationError, 3, r"\(404\)$", "cti.token_exchange_url"),
+    "422": (
+        failures.body(b'{"errors":{"resource":["is invalid"]}}'),
+        ConfigurationError,
+        3,
+        "without a signed link",
+        "cti.token_exchange_url",
+    ),
+    "a code of no known word": (
+        refusing(400, TOKEN, None),
+        ConfigurationError,
+        3,
+        r"\(400\)$",
+        "cti.token_exchange_url",
+    ),
+    "a redirect": (
+        failures.redirect("https://elsewhere.example/x?y"),
+        ConfigurationError,
+        3,
+        "a redirect to https://elsewhere.example/x;",
+        "cti.token_exchange_url",
+    ),
+    "429": (failures.status(429), FeedUnreachable, 5, "429", "later"),
+    "503": (failures.status(503), FeedUnreachable, 5, "503", "later"),
+    "403 for now": (failures.status(403, {"Retry-After": "1"}), FeedUnreachable, 5, "403", "later"),
+    "a page": (failures.html(), FeedRefused, 6, "not JSON", "cti.url"),
+    "an array": (failures.body(b"[]"), FeedRefused, 6, "not JSON", "cti.url"),
+    "without end": (failures.body(b'{"a":"' + b"x" * 70_000 + b'"}'), FeedRefused, 6, "not JSON", "cti.url"),
+    "reset": (failures.reset(), FeedUnreachable, 5, "reset|invalid HTTP|cannot be reached", "later"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_each_refusal_of_an_exchange_says_what_to_do(
+    private: FeedSimulator, signing: CtiFeed, name: str
+) -> None:
+    failure, kind, code, words, hint = REFUSALS[name]
+    private.fail("exchange", failure, times=ALWAYS)
+    with pytest.raises(kind, match=words) as caught:
+        signing.consumer_info()
+    assert type(caught.value) is kind
+    assert caught.value.exit_code == code
+    assert hint in str(caught.value.hint)
+    assert TOKEN not in f"{caught.value.message} {caught.value.hint}"
+
+
+@pytest.mark.parametrize("name", ["429", "503", "403 for now", "a page", "reset"])
+def test_an_exchange_is_tried_again_as_any_request_is(
+    private: FeedSimulator, signing: CtiFeed, log: KeptLog, name: str
+) -> None:
+    private.fail("exchange", REFUSALS[name][0], times=2)
+    assert signing.consumer_info().last_offset == private.history.last_offset
+    assert len(log.named("retry")) == 2
+
+
+def test_a_description_that_repeats_the_token_is_told_without_it(
+    private: FeedSimulator, signing: CtiFeed
+) -> None:
+    private.fail("exchange", refusing(400, "unauthorized_client", f"{'x' * 190} {TOKEN} is bad"))
+    with pytest.raises(AccessRefused) as caught:
+        signing.consumer_info()
+    assert TOKEN[:6] not in caught.value.message
+
+
+LINKS: dict[str, Callable[[str], Any]] = {
+    "another host": lambda link: link.replace("127.0.0.1", "elsewhere.example"),
+    "another port": lambda link: link.replace("http://127.0.0.1:", "http://127.0.0.1:1"),
+    "another scheme": lambda link: link.replace("http://", "ftp://"),
+    "another consumer": lambda link: link.replace("vd_4.8.0", "vd_4.9.0"),
+    "a login": lambda link: link.replace("http://", "http://user@"),
+    "a fragment": lambda link: link + "#x",
+    "a blank": lambda link: link + " ",
+    "a line end": lambda link: link + "\r\nX: y",
+    "too long": lambda link: link + "x" * 8000,
+    "no text": lambda _: 5,
+    "nothing": lambda _: None,
+    "no address": lambda _: "http://[",
+}
+
+
+@pytest.mark.parametrize("alter", LINKS.values(), ids=LINKS.keys())
+def test_a_link_to_another_address_is_not_asked_for(
+    private: FeedSimulator, signing: CtiFeed, alter: Callable[[str], Any]
+) -> None:
+    private.fail(
+        "exchange", failures.edited(lambda told: {**told, "access_token": alter(told["access_token"])})
+    )
+    with pytest.raises(
+        ConfigurationError, match=r"a link to another address|without a signed link"
+    ) as caught:
+        signing.consumer_info()
+    assert "verify" not in caught.value.message
+    assert told(private) == [("info", 401), ("exchange", 200)]
+
+
+@pytest.mark.parametrize("alter", ["from_offset=0", "to_offset=5", "with_empties=false"])
+def test_a_link_to_other_changes_is_not_asked_for(
+    private: FeedSimulator, signing: CtiFeed, alter: str
+) -> None:
+    signing.consumer_info()
+    key = alter.partition("=")[0]
+
+    def altered(answer: Any) -> Any:
+        link = answer["access_token"]
+        return {**answer, "access_token": link.replace(f"{key}=", f"{alter}&x=")}
+
+    private.fail("exchange", failures.edited(altered))
+    with pytest.raises(ConfigurationError, match="another address"):
+        signing.changes(OffsetRange(1000, 1100))
+
+
+def test_another_kind_of_token_is_no_link(private: FeedSimulator, signing: CtiFeed) -> None:
+    other = "urn:ietf:params:oauth:token-type:access_token"
+    private.fail("exchange", failures.edited(lambda answer: {**answer, "issued_token_type": other}))
+    with pytest.raises(ConfigurationError, match="without a signed link"):
+        signing.consumer_info()
+
+
+def test_a_new_link_that_is_refused_again_is_an_error_and_no_loop(
+    private: FeedSimulator, signing: CtiFeed
+) -> None:
+    body = b'{"error":"access_denied","error_description":"verify=1767225600-00 is not known"}'
+    private.fail(
+        "info", lambda _: failures.Reply(403, body, {"Content-Type": "application/json"}), times=ALWAYS
+    )
+    with pytest.raises(AccessRefused, match="403") as caught:
+        signing.consumer_info()
+    assert [kind for kind, _ in told(private)] == ["info", "exchange", "info", "exchange", "info"]
+    assert "verify" not in caught.value.message, "the server may repeat the link"
+    assert "clock" in str(caught.value.hint)
+
+
+def test_the_token_goes_to_the_exchange_alone(
+    console: FeedSimulator, sim: FeedSimulator, make_feed: MakeFeed
+) -> None:
+    """The console that exchanges it is another server than the feed."""
+    console.exchanged_token = sim.exchanged_token = TOKEN
+    feed = make_feed(token=TOKEN, token_exchange_url=console.origin + EXCHANGE)
+
+    def signed(reply: failures.Reply) -> failures.Reply:
+        asked = console_asked()
+        sim._signed["1-1"] = asked.removeprefix(sim.origin)
+        link = f"{asked}?verify=1-1"
+        return failures.body(json.dumps({"access_token": link, "expires_in": 300}).encode())(reply)
+
+    def console_asked() -> str:
+        return str(forms[-1]["resource"])
+
+    forms: list[dict[str, str]] = []
+
+    def is_kept(request: Request) -> bool:
+        forms.append(request.form)
+        return True
+
+    console.fail(is_kept, signed, times=ALWAYS)
+    assert feed.consumer_info().last_offset == 1000
+    assert TOKEN not in repr(sim.requests)
+    assert TOKEN in repr(console.requests)
+
+
+def test_an_address_that_a_person_gives_is_signed_only_on_the_feeds_own_server(
+    console: FeedSimulator, private: FeedSimulator, make_feed: MakeFeed
+) -> None:
+    feed = make_feed(token=TOKEN, token_exchange_url=private.exchange_url)
+    feed.consumer_info()
+    (path,) = private.files
+    assert feed.fetch_given(private.origin + path, nothing).path.read_bytes() == served(private).body
+    exchanged = len(private.asked("exchange"))
+    feed.fetch_given(private.publish_snapshot(host=console), nothing)
+    assert len(private.asked("exchange")) == exchanged
+    assert "verify" not in console.requests[-1].query
+
+
+def test_a_link_of_the_feed_to_a_host_that_is_not_allowed_is_not_signed(
+    console: FeedSimulator, private: FeedSimulator, signing: CtiFeed
+) -> None:
+    signing.consumer_info()
+    asked = len(private.requests)
+    with pytest.raises(FeedRefused, match="not the feed's host"):
+        signing.fetch_snapshot(Snapshot(private.publish_snapshot(host=console), 1005), None, nothing)
+    assert len(private.requests) == asked
+
+
+def test_the_doctor_gets_in_as_a_pass_does(private: FeedSimulator, signing: CtiFeed) -> None:
+    found = signing.probe()
+    assert [each.what for each in found.verdicts if each.health == "ok"] == ["feed", "snapshot"]
+    assert found.snapshot_bytes == len(served(private).body)
+
+
+def test_no_signed_link_is_in_a_log_or_a_file(
+    private: FeedSimulator, signing: CtiFeed, log: KeptLog, tmp_path: Any
+) -> None:
+    snapshot = signing.consumer_info().snapshot
+    assert snapshot is not None
+    private.fail("snapshot", failures.cut_off(0.5))
+    private.fail("changes", failures.status(500))
+    signing.changes(OffsetRange(1000, 1100))
+    signing.fetch_snapshot(snapshot, None, nothing)
+    kept = b"".join(path.read_bytes() for path in (tmp_path / "spool").iterdir())
+    for text in (repr(log.__dict__).encode(), kept):
+        assert b"1767225600-0" not in text
+        assert TOKEN.encode() not in text

@@ -12,8 +12,8 @@ from typing import Final
 import msgspec
 
 from ctisync.core.model import MAX_RANGE, Record
-from ctisync.core.words import counted
 from ctisync.core.wire import name_of
+from ctisync.core.words import counted
 from ctisync.errors import LOAD_ANEW, AnotherPass, StoreUnavailable
 from ctisync.ports import Clock
 from ctisync.stores.opensearch.bulk_actions import BulkAction, RecordVersion, Sent, body

@@ -39,9 +39,10 @@ class Shown:
     readable: int = 100
     asked_deep: bool | None = None
     name: str = "shown:"
+    masked: str | None = None
 
     def hidden(self, consumer: Consumer) -> str | None:
-        return None
+        return self.masked
 
     @contextmanager
     def inspect(self, consumer: Consumer) -> Iterator[Shown]:
@@ -70,6 +71,7 @@ def audit(
     deep: bool = False,
     against: list[Record] | None = None,
     at_work: str | None = None,
+    unread: str | None = None,
     log: KeptLog | None = None,
 ) -> Verification:
     snapshot = None
@@ -86,6 +88,7 @@ def audit(
         deep=deep,
         against=snapshot,
         at_work=at_work,
+        unread=unread,
     )
 
 
@@ -124,6 +127,7 @@ def test_a_sound_content_passes_the_checks_that_were_asked_for_and_no_others(
         (Shown(counted=6), Kind.COUNT_WRONG, "content"),
         (Shown(records=[], counted=1), Kind.COUNT_WRONG, "content"),
         (Shown(records=[*RECORDS[:4], record("CVE-5", 6)]), Kind.OFFSET_TOO_HIGH, "CVE-5"),
+        (Shown(masked="documents"), Kind.STORE_HIDDEN, "shown:"),
     ],
     ids=lambda value: value.label if isinstance(value, Kind) else None,
 )
@@ -168,11 +172,13 @@ def test_what_only_all_records_together_tell_is_in_the_audit_as_well() -> None:
     assert met(found) == [(Kind.AGAINST_NOT_JUDGED, "1 record")]
 
 
-def test_a_pass_that_is_at_work_is_told_and_explains_what_is_not_live() -> None:
+def test_a_pass_that_is_or_may_be_at_work_is_told_and_explains_what_is_not_live() -> None:
     stray = Finding(Kind.GENERATION_STRAY, "ctisync-1", "it is not live")
     assert met(audit(Shown(damage=[stray]))) == [(Kind.GENERATION_STRAY, "ctisync-1")]
     found = audit(Shown(damage=[stray]), at_work="process 7")
     assert met(found) == [(Kind.GENERATION_LEFT, "ctisync-1"), (Kind.WRITER_AT_WORK, "process 7")]
+    found = audit(Shown(damage=[stray]), unread="a.lock: no permission")
+    assert met(found) == [(Kind.GENERATION_LEFT, "ctisync-1"), (Kind.WRITER_UNKNOWN, "a.lock: no permission")]
     assert found.is_good
 
 

@@ -20,7 +20,8 @@ def init_snapshot(
         typer.Option(
             "--from",
             metavar="FILE_OR_URL",
-            help="Snapshot to load, compressed or not (-: standard input); the feed is not asked.",
+            help="Snapshot to load, compressed or not, or the folder of a package with its manifest.json (-: "
+            "standard input); the feed is not asked.",
         ),
     ] = None,
     offset: Annotated[

@@ -8,6 +8,7 @@ from ctisync.errors import DONE, UsageError
 from ctisync.process import print_result
 
 if TYPE_CHECKING:
+    from ctisync.commands.package import Given
     from ctisync.commands.passes import Run
     from ctisync.core.steps import Policy
 
@@ -26,19 +27,32 @@ def sync_or_foretell(call: Call, policy: "Policy", metrics: Path | None, *, dry_
 def load_or_foretell(
     call: Call, source: str, offset: int | None, metrics: Path | None, *, dry_run: bool
 ) -> int:
-    """The same for a given snapshot (`--from`)."""
+    """The same for given snapshots (`--from`)."""
     from ctisync.core.steps import Policy
 
-    one = call.only_consumer("--from loads")
     policy = Policy(mode="init-snapshot")
     if dry_run:
         from ctisync.commands.dry_run import dry_load
 
-        print_result(dry_load(_run_of(call, policy, metrics, dry_run=True), one, source, offset))
+        run = _run_of(call, policy, metrics, dry_run=True)
+        for one in _given(call, source, offset):
+            print_result(dry_load(run, one, offset))
         return DONE
     from ctisync.commands.init_snapshot import load_from
 
-    return load_from(_run_of(call, policy, metrics, option=" --from"), one, source, offset)
+    run = _run_of(call, policy, metrics, option=" --from")
+    return load_from(run, _given(call, source, offset), offset)
+
+
+def _given(call: Call, source: str, offset: int | None) -> "list[Given]":
+    """The snapshots to load. An offset that you pass counts more than a manifest, which is then not read."""
+    from ctisync.commands.package import Given, given
+
+    if offset is None:
+        log = call.console
+        if loads := given(source, call.consumers, named=call.named, log=log, option="--from"):
+            return loads
+    return [Given(call.only_consumer("--from loads"), source)]
 
 
 def _run_of(

@@ -15,11 +15,14 @@ from ctisync.process import print_json, print_result
 def show(
     given: Given,
     names: Annotated[
-        list[str], typer.Argument(metavar="NAME", help="Name of a record: CVE-2024-3094; repeat for more.")
+        list[str],
+        typer.Argument(
+            metavar="NAME", help="Name of a record: CVE-2024-3094, indicator/12345; repeat for more."
+        ),
     ],
     as_json: JsonOption = False,
 ) -> int:
-    """Show records: title, severity, what is affected, references."""
+    """Show records: of a CVE title, severity, what is affected, references; of others the fields."""
     from ctisync.commands import show as command
 
     lines, missing = command.find(given.call(), names)

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 
 from ctisync.commands.init_snapshot import file_here, named_refusals, offset_of
+from ctisync.commands.package import Given
 from ctisync.commands.passes import Run
 from ctisync.commands.printing import bytes_as_text
 from ctisync.core.foresight import Foreseen, foresee
@@ -38,8 +39,9 @@ def dry_run(run: Run, consumers: Sequence[Consumer], tell: Callable[[str], None]
     return worst(codes)
 
 
-def dry_load(run: Run, consumer: Consumer, source: str, offset: int | None) -> str:
+def dry_load(run: Run, given: Given, offset: int | None) -> str:
     """The same for a local snapshot. Raises UsageError for a snapshot that needs a download."""
+    consumer, source = given.consumer, given.source
     here = file_here(source, run.settings, run.clock)
     if here is None:
         raise UsageError(
@@ -47,7 +49,7 @@ def dry_load(run: Run, consumer: Consumer, source: str, offset: int | None) -> s
             hint="ctisync init-snapshot --from FILE --dry-run",
         )
     with closing(here) as file, named_refusals(source, "--from"):
-        snapshot = Snapshot(source, offset_of(file, source, run.console) if offset is None else offset)
+        snapshot = Snapshot(source, offset_of(file, given, run.console) if offset is None else offset)
         state = _stored(run, consumer)
         offered = ConsumerInfo(last_offset=None, snapshot=snapshot)
         steps = foresee(state, consumer, run.policy, run.clock.now(), lambda: offered, offered)

@@ -1,14 +1,15 @@
 """`init-snapshot --from`: load a given snapshot, without a request to the feed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
+from ctisync.commands.package import Given
 from ctisync.commands.passes import Run, run_passes
-from ctisync.core.model import Consumer, Snapshot
+from ctisync.core.model import Snapshot
 from ctisync.core.pass_report import Ended
 from ctisync.errors import FeedRefused, SnapshotRefused, UsageError
 from ctisync.own_files import own_path
@@ -24,30 +25,33 @@ if TYPE_CHECKING:
 STDIN: Final = "-"
 
 
-def load_from(run: Run, consumer: Consumer, source: str, offset: int | None) -> int:
-    """Make the records of `source` the live content; returns the exit code of the pass.
+def load_from(run: Run, loads: Sequence[Given], offset: int | None) -> int:
+    """Make the records of each given snapshot the live content of its consumer; returns the exit code of the
+    passes.
 
-    `source` is a file, an address, or `-` for standard input.
-    `offset` is the offset of the snapshot; None: the one in the name of the file or its member, else the
-    highest offset of its lines. Raises UsageError for a file that cannot be read.
+    A source is a file, an address, or `-` for standard input.
+    `offset` is the offset of the snapshot; None: the one in its manifest, or in the name of the file or its
+    member, else the highest offset of its lines. Raises UsageError for a file that cannot be read.
     """
     from ctisync.sync.load_given import load_given
 
-    here = file_here(source, run.settings, run.clock)
+    by_consumer = {one.consumer: (one, file_here(one.source, run.settings, run.clock)) for one in loads}
 
     def one_pass(parts: Parts, feed: "CtiFeed") -> Ended:
+        given, here = by_consumer[parts.consumer]
+        source = given.source
         with named_refusals(source, "--from", offset):
             file = here or fetched(feed, source)
             feed.check_room(file)
-            found = offset_of(file, source, parts.log) if offset is None else offset
-            _check_offset(found, parts.store.look(consumer).last_offset, run.settings)
+            found = offset_of(file, given, parts.log) if offset is None else offset
+            _check_offset(found, parts.store.look(parts.consumer).last_offset, run.settings)
             snapshot = Snapshot.announced(source, found) if here is None else Snapshot(source, found)
             ended = load_given(parts, file, msgspec.structs.replace(snapshot, exact=offset is not None))
             if ended.error is not None:
                 raise ended.error
         return ended
 
-    return run_passes(run, (consumer,), one_pass)
+    return run_passes(run, list(by_consumer), one_pass)
 
 
 def file_here(source: str, settings: Settings, clock: Clock) -> "LocalSnapshot | None":
@@ -102,16 +106,17 @@ def _check_offset(offset: int, last_known: int | None, settings: Settings) -> No
         )
 
 
-def offset_of(file: "LocalSnapshot", source: str, log: Log) -> int:
-    """The offset of the snapshot, from its names or lines; logs how it was found."""
+def offset_of(file: "LocalSnapshot", given: Given, log: Log) -> int:
+    """The offset of the snapshot, from its manifest, names or lines; logs how it was found."""
     from ctisync.feed.snapshot.file import given_offset
 
+    packaged = None if given.entry is None else given.entry.local_offset
     try:
-        offset, told_by = given_offset(file, source)
+        offset, told_by = given_offset(file, given.source, packaged)
     except SnapshotRefused:
         file.discard()
         raise
-    if told_by == "highest line":
+    if packaged is None and told_by == "highest line":
         log.event(
             "warning",
             "offset-guessed",

@@ -9,6 +9,7 @@ import msgspec
 
 from ctisync.commands.call import Call
 from ctisync.commands.init_snapshot import fetched, file_here, named_refusals
+from ctisync.commands.package import given
 from ctisync.core.findings import Kind
 from ctisync.core.model import Consumer
 from ctisync.core.words import counted
@@ -167,6 +168,9 @@ def _opened_snapshot(call: Call, consumer: Consumer, source: str) -> Iterator[tu
     from ctisync.feed.snapshot.file import given_offset
 
     settings, clock = call.settings, call.clock
+    packaged = None
+    for one in given(source, (consumer,), named=True, log=call.console, option="--against"):
+        source, packaged = one.source, None if one.entry is None else one.entry.local_offset
     file = file_here(source, settings, clock)
     with ExitStack() as opened:
         if file is None:
@@ -175,7 +179,7 @@ def _opened_snapshot(call: Call, consumer: Consumer, source: str) -> Iterator[tu
             feed = opened.enter_context(opened_feed(settings, spooled, clock, call.console))
             file = fetched(feed, source)
             opened.callback(file.discard)
-        offset, told_by = given_offset(file, source)
+        offset, told_by = given_offset(file, source, packaged)
         call.console.event("info", "offset-found", offset=offset, told_by=told_by)
         yield file, Reference(offset, exact=told_by != "highest line")
 

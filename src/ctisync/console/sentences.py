@@ -18,6 +18,8 @@ _SENTENCES: Final = {
     "load-begun-anew": "{consumer}: the server replaced the snapshot during the download; loading the new "
     "one: {why}",
     "snapshot-size-unknown": "The server did not send the size of {link}; {size} bytes received",
+    "package-read": "{file} is a snapshot of {consumer}, by its manifest.json",
+    "not-in-package": "{file} has no snapshot of {consumer}, which keeps its content",
     "offset-found": "The offset of the snapshot is {offset} (from its {told_by})",
     "offset-guessed": "Assuming offset {offset} for the snapshot: {why}",
     "initialised": "{consumer}: {records} loaded, at offset {offset}",

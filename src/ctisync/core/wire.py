@@ -117,7 +117,7 @@ def offset_in_name(name: str) -> int | None:
 def change(item: Json) -> Change:
     """One element of a reply with changes. Raises FeedRefused, which names offset and field."""
     if not isinstance(item, dict):
-        raise FeedRefused(f"a change is {_kind(item)}, not an object")
+        raise FeedRefused(f"a change is {kind_of(item)}, not an object")
     offset = _offset_or_none(item, "offset")
     if offset is None:
         raise FeedRefused("a change has no offset")
@@ -134,13 +134,13 @@ def change(item: Json) -> Change:
         raise FeedRefused(f"{where}: its resource {wrong}")
     version = item.get("version")
     if version is not None and not _is_int(version):
-        raise FeedRefused(f"{where}: version is {_kind(version)}, not an integer")
+        raise FeedRefused(f"{where}: version is {kind_of(version)}, not an integer")
     payload, operations = item.get("payload"), item.get("operations")
     if kind == "create" and not isinstance(payload, dict):
-        raise FeedRefused(f"{where} creates {resource}, but its payload is {_kind(payload)}, not an object")
+        raise FeedRefused(f"{where} creates {resource}, but its payload is {kind_of(payload)}, not an object")
     if kind == "update" and not isinstance(operations, list):
         raise FeedRefused(
-            f"{where} updates {resource}, but its operations are {_kind(operations)}, not an array"
+            f"{where} updates {resource}, but its operations are {kind_of(operations)}, not an array"
         )
     inserted_at = item.get("inserted_at")
     return Change(
@@ -237,7 +237,7 @@ def _is_int(value: Json) -> bool:
 
 
 def _refuse_field(field: str, expected: str, value: Json) -> NoReturn:
-    raise FeedRefused(f"the feed's {field} is {_kind(value)}, not {expected}")
+    raise FeedRefused(f"the feed's {field} is {kind_of(value)}, not {expected}")
 
 
 def wrong_name(name: str) -> str | None:
@@ -253,7 +253,8 @@ def wrong_name(name: str) -> str | None:
     return None
 
 
-def _kind(value: Json) -> str:
+def kind_of(value: Json) -> str:
+    """The type of a JSON value, for messages."""
     if value is None:
         return "absent"
     kinds = {dict: "an object", list: "an array", str: "a string", bool: "a boolean", int: "an integer"}

@@ -18,7 +18,7 @@ from ctisync.feed.snapshot.zip_stream import Archive
 from ctisync.harmless import quoted
 from ctisync.own_files import reading
 
-OffsetSource = Literal["file name", "member name", "highest line"]
+OffsetSource = Literal["file name", "member name", "manifest", "highest line"]
 
 
 class LocalSnapshot:
@@ -124,14 +124,15 @@ def open_given(path: Path, pass_limits: PassLimits) -> LocalSnapshot:
     return LocalSnapshot(path, link=str(path), etag=None, announced=None, ours=(), pass_limits=pass_limits)
 
 
-def given_offset(file: LocalSnapshot, name: str) -> tuple[int, OffsetSource]:
+def given_offset(file: LocalSnapshot, name: str, packaged: int | None = None) -> tuple[int, OffsetSource]:
     """The offset of a given snapshot, and its source.
 
-    `name`: the file's name or its address. Without an offset in a name, the whole file is read for the
+    `packaged`: the offset in its manifest, or the highest of its lines if that is higher (API fact). `name`:
+    the file's name or its address. Without an offset in a name, the whole file is read for the
     highest offset of its lines. That is too low if the last changes before the snapshot were deletes.
     Raises SnapshotRefused if the file cannot be used.
     """
-    offset, source = _told_offset(file, name)
+    offset, source = _told_offset(file, name) if packaged is None else _at_least(file, packaged)
     if offset == 0:
         raise SnapshotRefused("its offset is 0, from which ctisync cannot continue")
     return offset, source
@@ -143,5 +144,13 @@ def _told_offset(file: LocalSnapshot, name: str) -> tuple[int, OffsetSource]:
     found = {wire.offset_in_name(name) for name in file.member_names()}
     if len(found) == 1 and (offset := found.pop()) is not None:
         return offset, "member name"
-    highest = max(record.offset for batch in file.records(MAX_OFFSET) for record in batch)
-    return highest, "highest line"
+    return _highest(file), "highest line"
+
+
+def _at_least(file: LocalSnapshot, offset: int) -> tuple[int, OffsetSource]:
+    highest = _highest(file)
+    return (offset, "manifest") if offset >= highest else (highest, "highest line")
+
+
+def _highest(file: LocalSnapshot) -> int:
+    return max(record.offset for batch in file.records(MAX_OFFSET) for record in batch)

@@ -1,0 +1,157 @@
+"""Given snapshots with a manifest beside them: whose they are, and their offsets."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from ctisync.core.manifest import Packaged, WrongManifest, entries, is_manifest, packaged
+from ctisync.core.model import Consumer, Json
+from ctisync.errors import SnapshotRefused, UsageError
+from ctisync.harmless import quoted
+from ctisync.own_files import own_path
+from ctisync.ports import Log
+
+MANIFEST: Final = "manifest.json"
+_LARGEST: Final = 1 << 20
+"""Bytes of a manifest; an entry has some hundred."""
+_MOST_NAMED: Final = 10
+
+
+class Given(NamedTuple):
+    """One snapshot to load: for which consumer, from where, and its entry in a manifest, if it has one."""
+
+    consumer: Consumer
+    source: str
+    entry: Packaged | None = None
+
+
+class _Package:
+    """A manifest and the folder that it is in. `option`: the option that names the snapshot."""
+
+    def __init__(self, folder: Path, option: str) -> None:
+        self._folder = folder
+        self._option = option
+        self.path = folder / MANIFEST
+        self.found: dict[str, Json] = {}
+
+    def read(self) -> bool:
+        """False if there is no manifest. Raises SnapshotRefused for one that cannot be used."""
+        try:
+            with self.path.open("rb") as file:
+                text = file.read(_LARGEST + 1)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except OSError as error:
+            raise UsageError(
+                f"{self.path} cannot be read: {error.strerror}", hint=f"ls -ld {quoted(self.path)}"
+            ) from error
+        if len(text) > _LARGEST:
+            raise self._wrong(f"it has more than {_LARGEST} bytes", "FILE")
+        try:
+            self.found = entries(text)
+        except WrongManifest as error:
+            raise self._wrong(error, "FILE") from None
+        return True
+
+    def entry(self, file: str) -> Packaged:
+        try:
+            return packaged(self.found, file)
+        except WrongManifest as error:
+            raise self._wrong(error, quoted(self._folder / file)) from None
+
+    def of(self, consumer: Consumer) -> Given | None:
+        """The snapshot of the consumer; None without one. Raises UsageError if there are two, or if its file
+        is missing."""
+        files = [file for file in self.found if self.entry(file).is_of(consumer)]
+        if not files:
+            return None
+        if len(files) > 1:
+            raise UsageError(
+                f"{self.path} has {len(files)} snapshots of {consumer}: {', '.join(files)}",
+                hint=f"pass the right one: {self._option} {quoted(self._folder / files[0])}",
+            )
+        (file,) = files
+        path = self._folder / file
+        if Path(file).name != file or not path.is_file():
+            raise UsageError(
+                f"{self.path} names {file}, which is not a file in {self._folder}",
+                hint=f"copy all files of the package; check with: ls -l {quoted(self._folder)}",
+            )
+        return Given(consumer, str(path), self.entry(file))
+
+    def contents(self) -> str:
+        """What it has, for messages."""
+        found = [f"{self.entry(file)} in {file}" for file in sorted(self.found)]
+        return ", ".join(found[:_MOST_NAMED]) or "nothing"
+
+    def _wrong(self, error: object, file: str) -> SnapshotRefused:
+        return SnapshotRefused(
+            f"{self.path}: {error}",
+            hint="copy the package again, or tell the offset yourself: "
+            f"ctisync init-snapshot --from {file} --offset N",
+        )
+
+
+def given(source: str, consumers: Sequence[Consumer], *, named: bool, log: Log, option: str) -> list[Given]:
+    """The snapshots in a folder with a manifest, or the one file that has an entry in the manifest beside it;
+    empty for a file without a manifest, an address, and standard input.
+
+    `named`: the consumers were named on the command line. Raises UsageError if the manifest does not have
+    what is wanted, and SnapshotRefused for a manifest that cannot be used.
+    """
+    if source == "-" or "://" in source:
+        return []
+    path = own_path(Path(source), option)
+    if path.name == MANIFEST or path.is_dir():
+        found = _of_folder(path if path.is_dir() else path.parent, consumers, named, log, option)
+    else:
+        found = _of_file(path, source, consumers, option)
+    for one in found:
+        log.event("info", "package-read", consumer=one.consumer, file=one.source)
+    return found
+
+
+def _of_folder(
+    folder: Path, consumers: Sequence[Consumer], named: bool, log: Log, option: str
+) -> list[Given]:
+    package = _Package(folder, option)
+    if not package.read():
+        raise UsageError(
+            f"{folder} is a folder without {MANIFEST}",
+            hint=f"pass one snapshot: {option} {quoted(folder)}/FILE",
+        )
+    found = {consumer: package.of(consumer) for consumer in consumers}
+    missing = [consumer for consumer, one in found.items() if one is None]
+    if missing and (named or len(missing) == len(found)):
+        raise UsageError(
+            f"{package.path} has no snapshot of {missing[0]}; it has {package.contents()}",
+            hint="set context and consumer in consumers as the package has them, or pass another package",
+        )
+    for consumer in missing:
+        log.event("warning", "not-in-package", consumer=consumer, file=package.path)
+    return [one for one in found.values() if one is not None]
+
+
+def _of_file(path: Path, source: str, consumers: Sequence[Consumer], option: str) -> list[Given]:
+    package = _Package(path.parent, option)
+    try:
+        if not package.read() or not is_manifest(package.found):
+            return []
+    except SnapshotRefused:  # another program's file
+        return []
+    if path.name not in package.found:
+        names = ", ".join(sorted(package.found)[:_MOST_NAMED])
+        raise UsageError(
+            f"{package.path} has no entry for {path.name}; it has {names}",
+            hint="give the file its name in the manifest, or tell its offset: "
+            f"ctisync init-snapshot --from {quoted(path)} --offset N",
+        )
+    entry = package.entry(path.name)
+    found = next((each for each in consumers if entry.is_of(each)), None)
+    if found is None:
+        wanted = ", ".join(map(str, consumers))
+        raise UsageError(
+            f"{path.name} is a snapshot of {entry}, not of {wanted} (by {package.path})",
+            hint=f"pass the snapshot of {quoted(consumers[0])}, or add {quoted(entry)} to consumers",
+        )
+    return [Given(found, source, entry)]

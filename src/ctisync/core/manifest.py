@@ -1,0 +1,63 @@
+"""The manifest of packaged snapshots: for each file, whose snapshot it is and at which offset."""
+
+from collections.abc import Mapping
+from typing import Final
+
+import msgspec
+
+from ctisync.core.model import MAX_OFFSET, Consumer, Json
+from ctisync.core.wire import decode, kind_of
+
+_STRINGS: Final = ("context", "name")
+
+
+class WrongManifest(ValueError):
+    """The text says what is wrong, and with the entry of which file."""
+
+
+class Packaged(msgspec.Struct, frozen=True):
+    """The entry of one file: its consumer, and the offset up to which it has the changes."""
+
+    context: str
+    name: str
+    local_offset: int
+
+    def is_of(self, consumer: Consumer) -> bool:
+        return (self.context, self.name) == (consumer.context, consumer.name)
+
+    def __str__(self) -> str:
+        return f"{self.context}/{self.name}"
+
+
+def entries(text: bytes) -> dict[str, Json]:
+    """The entries of a manifest by file name, unchecked. Raises WrongManifest if it is no JSON object."""
+    try:
+        found = decode(text)
+    except ValueError as error:
+        raise WrongManifest(f"it is not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise WrongManifest(f"it is {kind_of(found)}, not an object")
+    return found
+
+
+def is_manifest(found: Mapping[str, Json]) -> bool:
+    """Whether any entry looks like one of a snapshot: other programs write files of that name, too."""
+    return any(isinstance(entry, dict) and "local_offset" in entry for entry in found.values())
+
+
+def packaged(found: Mapping[str, Json], file: str) -> Packaged:
+    """The entry of a file. Raises WrongManifest, which names it."""
+    entry = found[file]
+    if not isinstance(entry, dict):
+        raise WrongManifest(f"{file}: its entry is {kind_of(entry)}, not an object")
+    for field in _STRINGS:
+        if not isinstance(value := entry.get(field), str) or not value:
+            raise WrongManifest(
+                f"{file}: {field} is {kind_of(value) if value != '' else 'empty'}, not a name"
+            )
+    offset = entry.get("local_offset")
+    if not isinstance(offset, int) or isinstance(offset, bool):
+        raise WrongManifest(f"{file}: local_offset is {kind_of(offset)}, not an integer")
+    if not 0 <= offset <= MAX_OFFSET:
+        raise WrongManifest(f"{file}: local_offset {offset} is out of range")
+    return Packaged(entry["context"], entry["name"], offset)

@@ -253,6 +253,13 @@ REFUSALS: dict[str, tuple[Failure, type[CtisyncError], int, str, str]] = {
         r"\(400\)$",
         "cti.token_exchange_url",
     ),
+    "a code that is no text": (
+        refusing(400, {"invalid": ["request"]}, {"a": 1}),
+        ConfigurationError,
+        3,
+        r"\(400\)$",
+        "cti.token_exchange_url",
+    ),
     "a redirect": (
         failures.redirect("https://elsewhere.example/x?y"),
         ConfigurationError,

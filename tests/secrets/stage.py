@@ -17,7 +17,7 @@ from tests.secrets.door import Answer, Door, door
 from tests.secrets.settings import SECRETS, Form, given
 from tests.support.command_manager import CommandManagerStandIn
 from tests.support.feed_history import churn, populate
-from tests.support.feed_simulator import FeedSimulator
+from tests.support.feed_simulator import EXCHANGE, FeedSimulator
 from tests.support.opensearch_node import OpenSearchNode
 
 USER: Final = "wazuh-admin"
@@ -25,12 +25,13 @@ MANAGERS_USER: Final = "content-manager"
 
 LINK: Final = canaries.word("the signature in a snapshot's link")
 TYPED: Final = canaries.word("the signature in an address that a person typed")
+SIGNATURE: Final = canaries.word("the signature of a link that the token was exchanged for")
 COOKIE: Final = canaries.word("the cookie of a server")
 LOGIN: Final = canaries.word("the password in an address")
 PROXY: Final = canaries.password("the proxy's password")
 KEY: Final = canaries.word("the client's private key")
 
-ALL: Final = (*SECRETS.values(), LINK, TYPED, COOKIE, LOGIN, PROXY, KEY)
+ALL: Final = (*SECRETS.values(), LINK, TYPED, SIGNATURE, COOKIE, LOGIN, PROXY, KEY)
 
 RECEIVERS: Final = {
     "cti.token": "feed",
@@ -140,6 +141,16 @@ class Stage:
     def _snapshot(self) -> tuple[str, bytes]:
         path, file = list(self.feed.files.items())[-1]
         return path, file.body
+
+    def private(self) -> Door:
+        """The consumer is not public: the console, to whom alone the token may go, signs links to it."""
+        console = self.doors["console"] = self.door(self.feed.origin)
+        console.cookie = COOKIE.text
+        self.feed.required_token = None
+        self.feed.exchanged_token = SECRETS["cti.token"].text
+        self.feed.signs = lambda number: f"{number}-{SIGNATURE.text}"
+        self.environ["CTISYNC_CTI__TOKEN_EXCHANGE_URL"] = console.url + EXCHANGE
+        return console
 
     def closed_store(self) -> Door:
         """An OpenSearch behind a door that nobody gets through; what is said there, the test decides."""

@@ -306,7 +306,8 @@ class FeedSimulator:
             return _problem(400, "unauthorized_client", "the token is invalid or has expired")
         self._count += 1
         verify = self.signs(self._count)
-        self._signed[verify] = form["resource"].removeprefix(self.origin)
+        wanted = urlsplit(form["resource"])  # by whatever name this server is reached
+        self._signed[verify] = wanted.path + (f"?{wanted.query}" if wanted.query else "")
         link = form["resource"] + ("&" if "?" in form["resource"] else "?") + f"verify={verify}"
         told = {"access_token": link, "issued_token_type": _FORM["requested_token_type"], "token_type": "N_A"}
         return _json({**told, "expires_in": self.expires_in})

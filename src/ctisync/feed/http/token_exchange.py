@@ -101,7 +101,9 @@ class TokenExchange:
         """The error of a refused exchange, which only you can resolve."""
         found = answer or {}
         code, about = found.get("error"), found.get("error_description")
-        named = f", {code}" if code in _CODES else ""
+        if not isinstance(code, str) or code not in _CODES:
+            code = None
+        named = f", {code}" if code else ""
         words = f": {in_words(about, self._token)}" if isinstance(about, str) and about.strip() else ""
         said = f"{shown(self._url)} refuses to exchange cti.token ({reply.status}{named}){words}"
         if reply.status == 401 or code == "unauthorized_client":

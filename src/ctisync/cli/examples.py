@@ -24,7 +24,7 @@ def examples(
         typer.Option("--output", metavar="DIR", help="Folder to copy to; ctisync overwrites no file."),
     ] = None,
 ) -> int:
-    """List, print or copy the examples: schedules, alert rules, roles."""
+    """List, print or copy the examples: schedules, alert rules, roles, settings for Wazuh 5."""
     from ctisync.commands import examples as command
 
     given.console()

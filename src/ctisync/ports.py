@@ -172,13 +172,27 @@ class Writer(Protocol):
         """Those of these records that the live content holds, as last written. A failed read is an
         error, never a missing record."""
 
-    def apply(self, writes: Sequence[Write], after: ConsumerState) -> None:
+    def note(self, state: ConsumerState) -> None:
+        """As `save`, but stored together with the next write, and at the latest when the writer lets go; only
+        then, and best effort. For what a pass that dies may lose."""
+
+    def apply(
+        self,
+        writes: Sequence[Write],
+        after: ConsumerState,
+        meanwhile: Callable[[], int | None] | None = None,
+    ) -> bool:
         """Write a folded range to the live content, then `after`, whose offset is the range's end.
 
         One transaction, or an order in which a crash leaves `range_to` behind so that the next pass
         folds and writes the same range again. A record that already stands at a write's offset is
         left alone; one above it is never taken back, and a store may stop there (StoreUnavailable): no
         pass writes one, so another program has. A write counts only if the store has confirmed it.
+
+        A store that waits for its writes may call `meanwhile`, once and from another thread, which may `read`
+        and nothing else: records that are being written are read as they will be. It returns the end of the
+        next range if it has folded that one, and `range_to` is then stored with `after`. Its errors are bugs.
+        Returns whether it was called and what it has read holds; else it counts as not called.
         """
 
     def make_searchable(self) -> None:

@@ -190,3 +190,41 @@ def test_a_range_needs_a_content(store: Store, consumer: Consumer) -> None:
         writer.apply([Put(A)], at(5, writer.state))
 
     assert store.count(consumer) is None
+
+
+def test_while_a_range_is_written_its_records_are_read_as_they_will_be(
+    store: Store, content: Consumer
+) -> None:
+    """So that the next range can be folded meanwhile. A store need not call it, and then says so."""
+    found: list[dict[str, Record]] = []
+
+    def meanwhile() -> None:
+        found.append(writer.read(["CVE-1", "CVE-2", "CVE-3", "CVE-4"]))
+
+    written = record("CVE-1", 14, {"new": 1})
+    with store.writer(content) as writer:
+        writes: list[Write] = [Delete("CVE-2", 13), Put(written), Put(record("CVE-4", 15))]
+        called = writer.apply(writes, advanced(writer.state, 20, passes.NOW), meanwhile)
+        after = {"CVE-1": written, "CVE-3": C, "CVE-4": record("CVE-4", 15)}
+        assert found == ([after] if called else [])
+        assert writer.read(["CVE-1", "CVE-2", "CVE-3", "CVE-4"]) == after
+        passes.apply(writer, [Delete("CVE-1", 21), record("CVE-2", 22)], to=30)
+
+    assert passes.contents(store, content) == lines(record("CVE-2", 22), C, record("CVE-4", 15))
+
+
+def test_what_is_noted_is_stored_with_the_next_write_or_at_the_end(store: Store, content: Consumer) -> None:
+    with store.writer(content) as writer:
+        writer.note(msgspec.structs.replace(writer.state, last_offset=50))
+        assert writer.state.last_offset == 50
+        passes.apply(writer, [record("CVE-1", 14)], to=20)
+        assert store.look(content).last_offset == 50
+        writer.note(msgspec.structs.replace(writer.state, last_offset=60))
+
+    assert store.look(content).last_offset == 60
+    assert (store.look(content).offset, store.look(content).unsettled) == (20, False)
+
+
+def test_what_is_noted_cannot_raise_the_offset_either(store: Store, content: Consumer) -> None:
+    with store.writer(content) as writer, pytest.raises(ValueError, match="cannot raise the offset"):
+        writer.note(at(11, writer.state))

@@ -181,9 +181,19 @@ class ObservedWriter:
     def read(self, names: Collection[str]) -> dict[str, Record]:
         return self._process.around(lambda: self._inner.read(names))
 
-    def apply(self, writes: Sequence[Write], after: ConsumerState) -> None:
+    def note(self, state: ConsumerState) -> None:
+        self._process.around(lambda: self._inner.note(state))
+
+    def apply(
+        self,
+        writes: Sequence[Write],
+        after: ConsumerState,
+        meanwhile: Callable[[], int | None] | None = None,
+    ) -> bool:
         told = self._process.witness.applied
-        self._process.around(lambda: self._inner.apply(writes, after), lambda: told(self._process, after))
+        return self._process.around(
+            lambda: self._inner.apply(writes, after, meanwhile), lambda: told(self._process, after)
+        )
 
     def make_searchable(self) -> None:
         self._process.around(self._inner.make_searchable)

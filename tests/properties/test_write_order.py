@@ -11,16 +11,18 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from ctisync.core import steps
 from ctisync.core.model import Consumer
 from ctisync.core.steps import Mode, Policy
 from ctisync.errors import SettingsChanged
+from ctisync.stores.opensearch import writer as opensearch_writer
 from ctisync.stores.opensearch.client import OpenSearchReply, Transport
 from tests.properties.model import ToldReaders
 from tests.stores import opensearch_kit as kit
 from tests.support.clock import FakeClock
 from tests.support.feed_history import History
 from tests.support.log import KeptLog
-from tests.support.memory_feed import MemoryFeed, MemoryServer
+from tests.support.memory_feed import MemoryFeed, MemoryServer, at_once
 from tests.support.one_pass import parts_of, passed
 from tests.support.opensearch_node import OpenSearchNode
 from tests.support.write_order.model import LAST, Rules, Server, Writer
@@ -28,13 +30,18 @@ from tests.support.write_order.search import LOADED, NOTHING, SCENARIOS, search
 from tests.support.write_order.steps import LOOKS, performed
 
 SNAPSHOT = 500
-"""As in the model's LOADED: one range leads from here to the feed's last offset."""
+"""As in the model's LOADED: one range leads from here to the feed's last offset, or several small ones."""
+
+SMALL = 50
+READ = ["D", "E", "F"]
+"""Records of the snapshot, which the second and later small ranges change."""
 
 
+@pytest.mark.parametrize("ahead", [True, False], ids=["announced ahead", "announced by itself"])
 @pytest.mark.parametrize("snapshot", [100, 600], ids=["a snapshot below", "a snapshot above"])
 @pytest.mark.parametrize("scenario", SCENARIOS)
-def test_no_interleaving_of_two_writers_breaks_a_promise(scenario: str, snapshot: int) -> None:
-    found = search(*SCENARIOS[scenario], Rules(snapshot=snapshot))
+def test_no_interleaving_of_two_writers_breaks_a_promise(scenario: str, snapshot: int, ahead: bool) -> None:
+    found = search(*SCENARIOS[scenario], Rules(snapshot=snapshot, announced_ahead=ahead))
     assert found.violations == {}
     assert found.states > 900
 
@@ -68,6 +75,8 @@ def test_no_interleaving_of_two_writers_breaks_a_promise(scenario: str, snapshot
             "an init-snapshot under another alias, and a sync",
             "an offset without content",
         ),
+        ("range_announced", "two syncs of several ranges", "a range over a part of another one"),
+        ("all_confirmed", "two syncs of several ranges", "the stored offset is above the content"),
         (
             "offset_lowered",
             "an operator's init-snapshot and a sync",
@@ -132,7 +141,8 @@ class StepsSeen:
             case "POST", _, ["_bulk"] if body is None or not body.startswith(b'{"update"'):
                 return "load" if self._loading else "bulk"
             case "POST", _, ["_mget"]:
-                return "read"
+                begun = self.seen[-1] in ("read", "announce_range", "advance")
+                return "read_ahead" if begun and self._entry["state"]["range_to"] is not None else "read"
             case "PUT", _, ["_settings"]:
                 return "check_count"
             case (_, _, ["_refresh" | "_count"]) if self._loading:
@@ -160,10 +170,8 @@ class StepsSeen:
             return "begin_load"
         if after["generation"] != before["generation"]:
             return "zero"
-        if self.seen[-1] == "read":
-            return "announce_range"
-        if was["range_to"] is not None and state["range_to"] is None:
-            return "advance"
+        if state["range_to"] != was["range_to"]:
+            return "announce_range" if was["range_to"] is None else "advance"
         return "accept" if (state["owed"], was["owed"]) != (None, None) and state["owed"] is None else None
 
     def _aliases(self, actions: list[dict[str, Any]]) -> str:
@@ -189,7 +197,9 @@ class Cluster:
     def __init__(self, node: OpenSearchNode) -> None:
         self._node = node
         self.consumer = kit.new_consumer()
-        self._server = MemoryServer(History("vd_1.0.0", SNAPSHOT - 1))
+        self._server = MemoryServer(History("vd_1.0.0", SNAPSHOT - 1 - len(READ)))
+        for name in READ:
+            self._server.history.create(name, {"n": 0})
         self._server.history.create("A", {"n": 0})
         self._server.offer_snapshot()
 
@@ -197,13 +207,13 @@ class Cluster:
         """The steps of one pass, which may be killed right after one of them."""
         store = kit.open_store(self._node)
         consumer = self.consumer if alias == "A" else replace(self.consumer, index=f"{self.consumer.index}-b")
-        steps = StepsSeen(store._client._transport, consumer, dies_after)
-        store._client._transport = steps
+        taken = StepsSeen(store._client._transport, consumer, dies_after)
+        store._client._transport = taken
 
         class Commands(ToldReaders):
             def send_update(self, index: str, offset: int) -> None:
                 super().send_update(index, offset)
-                steps.saw("post")
+                taken.saw("post")
 
         with closing(store), suppress(kit.Killed, SettingsChanged):
             passed(
@@ -217,13 +227,17 @@ class Cluster:
                     policy=Policy(mode=mode),
                 )
             )
-        return steps.seen
+        return taken.seen
 
     def feed_goes_on(self) -> None:
-        """To the model's last offset; its first two changes write and delete a record."""
+        """To the model's last offset; each of the small ranges reads a record, and writes or deletes some."""
         history = self._server.history
         history.create("B", {"n": 1})
         history.delete("A")
+        for number, name in enumerate(READ, start=1):
+            history.gap(SNAPSHOT + number * SMALL - history.last_offset)
+            history.update(name, [{"op": "replace", "path": "/n", "value": number}])
+            history.update("B", [{"op": "replace", "path": "/n", "value": number}])
         history.gap(LAST - history.last_offset)
 
 
@@ -236,14 +250,15 @@ def expected(server: Server, writer: Writer) -> Iterator[tuple[str, Server]]:
     )
 
 
-def names(steps: Iterator[tuple[str, Server]]) -> list[str]:
+def names(taken: Iterator[tuple[str, Server]]) -> list[str]:
     """One name for what a range or a load sends in several bodies."""
-    return [name for name, _ in groupby(name for name, _ in steps)]
+    return [name for name, _ in groupby(name for name, _ in taken)]
 
 
 CASES: dict[str, tuple[Server, Writer, Mode]] = {
     "first pass": (NOTHING, Writer("a"), "sync"),
     "a range": (LOADED, Writer("a"), "sync"),
+    "several ranges": (LOADED, Writer("a", most=SMALL), "sync"),
     "init-snapshot": (LOADED, Writer("a", wants_snapshot=True), "init-snapshot"),
     "another alias": (LOADED, Writer("a", wants_snapshot=True, alias="B"), "init-snapshot"),
 }
@@ -257,36 +272,49 @@ def begin(node: OpenSearchNode, before: Server) -> Cluster:
     return cluster
 
 
+@pytest.fixture(autouse=True)
+def _in_one_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is done beside the writes of a range is done before them."""
+    monkeypatch.setattr(opensearch_writer, "on_a_thread", at_once)
+
+
+def small_ranges(monkeypatch: pytest.MonkeyPatch, case: str) -> None:
+    if case == "several ranges":
+        monkeypatch.setattr(steps, "MAX_RANGE", SMALL)
+
+
 @pytest.mark.parametrize("case", CASES)
 def test_the_store_takes_the_models_steps_in_the_models_order(
-    opensearch_2: OpenSearchNode, case: str
+    opensearch_2: OpenSearchNode, monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:
     before, writer, mode = CASES[case]
+    small_ranges(monkeypatch, case)
     assert begin(opensearch_2, before).run(mode, alias=writer.alias) == names(expected(before, writer))
 
 
-@pytest.mark.parametrize("case", ["first pass", "init-snapshot", "another alias"])
+@pytest.mark.parametrize("case", ["first pass", "several ranges", "init-snapshot", "another alias"])
 def test_after_a_kill_at_each_step_the_next_pass_takes_the_models_steps(
-    opensearch_2: OpenSearchNode, case: str
+    opensearch_2: OpenSearchNode, monkeypatch: pytest.MonkeyPatch, case: str
 ) -> None:
     before, writer, mode = CASES[case]
+    small_ranges(monkeypatch, case)
     whole = names(expected(before, writer))
     for killed_after in range(1, len(whole)):
         cluster = begin(opensearch_2, before)
         assert cluster.run(mode, killed_after, alias=writer.alias) == whole[:killed_after]
         after = after_steps(before, writer, killed_after)
         taken = cluster.run("sync")
-        assert taken == the_next_ones(after), f"{taken} after {whole[killed_after - 1]}"
+        assert taken == the_next_ones(after, writer.most), f"{taken} after {whole[killed_after - 1]}"
 
 
-def the_next_ones(server: Server) -> list[str]:
+def the_next_ones(server: Server, most: int) -> list[str]:
     """The next pass's steps under alias A; one that finds nothing to do, or settings that differ, takes no
     lease."""
     document = server.document
     is_done = (document.offset, document.owed) == (LAST, None) or document.alias == "B"
     if is_done and document.asked != "A" and (document.swap, document.lease) == (None, None):
         return []
-    return names(expected(server, Writer("b")))
+    return names(expected(server, Writer("b", most=most)))
 
 
 def after_steps(before: Server, writer: Writer, count: int) -> Server:

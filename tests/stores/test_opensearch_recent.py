@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 
 import msgspec
 import pytest
 
 from ctisync.core.model import Delete, Put, Record, Write
+from ctisync.core.state import ConsumerState, advanced
 from ctisync.errors import AnotherPass, StoreUnavailable
+from ctisync.ports import Writer
 from ctisync.stores.opensearch import writer as opensearch_writer
 from ctisync.stores.opensearch.bulk_actions import RecordVersion, Sent, index
 from ctisync.stores.opensearch.client import NoReply, OpenSearchReply, Transport
@@ -31,12 +34,14 @@ class Counted:
         self.timeout = inner.timeout
         self.read: list[list[str]] = []
         self.bulks = 0
+        self.states = 0
         self.lost = 0
 
     def send(self, method: str, target: str, body: bytes | None, timeout: float) -> OpenSearchReply:
         if "_mget" in target:
             self.read.append(msgspec.json.decode(body or b"")["ids"])
         reply = self._inner.send(method, target, body, timeout)
+        self.states += method == "PUT" and target.startswith("/wazuh-context/_doc")
         if "_bulk" in target and "filter_path=items" in target:
             self.bulks += 1
             if self.lost:
@@ -150,6 +155,108 @@ def test_after_an_error_nothing_is_known_any_more(
         sent.read.clear()
         assert writer.read(["CVE-1"]) == {"CVE-1": record("CVE-1", 21)}
     assert sent.read == [["CVE-1"]]
+
+
+def after(writer: Writer, to: int) -> ConsumerState:
+    return advanced(writer.state, to, kit.NOW)
+
+
+def test_what_is_being_written_the_next_range_does_not_read(store: OpenSearchStore, sent: Counted) -> None:
+    first = record("CVE-1", 14, {"at": 14})
+    found: list[dict[str, Record]] = []
+
+    def meanwhile() -> int:
+        found.append(writer.read(["CVE-1", "CVE-2", "CVE-3"]))
+        return 30
+
+    with store.writer(CONSUMER) as writer:
+        assert writer.read(["CVE-3"]) == {"CVE-3": C}
+        assert writer.apply([Delete("CVE-3", 13), Put(first)], after(writer, 20), meanwhile)
+        assert store.look(CONSUMER).range_to == 30, "announced together with the offset"
+        kit.apply_unread(writer, [Delete("CVE-1", 24), Put(record("CVE-3", 25))], 30)
+        writer.make_searchable()
+        assert store.look(CONSUMER).range_to is None
+    assert found == [{"CVE-1": first, "CVE-2": B}]
+    assert sent.read == [["CVE-3"], ["CVE-2"]]
+    assert kit.lines(store, CONSUMER) == [B.line, record("CVE-3", 25).line]
+
+
+def test_the_state_is_written_once_a_range_and_once_before_the_first(
+    store: OpenSearchStore, sent: Counted
+) -> None:
+    ends = [20, 30, 40]
+    with store.writer(CONSUMER) as writer:
+        before = sent.states
+        for number, to in enumerate(ends):
+            following = ends[number + 1] if number + 1 < len(ends) else None
+            write = Put(record("CVE-1", to))
+            writer.apply([write], after(writer, to), None if following is None else partial(int, following))
+        assert sent.states - before == len(ends) + 1
+        assert (writer.state.offset, writer.state.range_to) == (40, None)
+
+
+def test_a_range_that_cannot_be_folded_ahead_is_not_announced(store: OpenSearchStore) -> None:
+    with store.writer(CONSUMER) as writer:
+        assert writer.apply([Put(record("CVE-1", 14))], after(writer, 20), lambda: None)
+        assert (writer.state.offset, writer.state.range_to) == (20, None)
+
+
+def test_what_was_folded_over_a_write_that_stood_there_already_is_folded_again(
+    store: OpenSearchStore, sent: Counted
+) -> None:
+    """Its reply was lost: whether it was ours that came first nobody has told."""
+    sent.lost = 1
+
+    def meanwhile() -> int:
+        assert writer.read(["CVE-1"])
+        return 30
+
+    with store.writer(CONSUMER) as writer:
+        assert not writer.apply([Put(record("CVE-1", 14))], after(writer, 20), meanwhile)
+        assert (writer.state.offset, writer.state.range_to) == (20, None)
+        sent.read.clear()
+        assert writer.read(["CVE-1"]) == {"CVE-1": record("CVE-1", 14)}
+    assert sent.read == [["CVE-1"]]
+
+
+def test_a_record_that_another_program_alters_while_we_write_it_is_no_write_of_ours(
+    opensearch_2: OpenSearchNode, store: OpenSearchStore
+) -> None:
+    """The next range is folded from memory; its version is what our next write would have made of it."""
+
+    def meanwhile() -> int:
+        assert writer.read(["CVE-1"]) == {"CVE-1": record("CVE-1", 20)}
+        return 30
+
+    with store.writer(CONSUMER) as writer:
+        assert writer.apply([Put(record("CVE-1", 20))], after(writer, 20), meanwhile)
+        opensearch_2.request("PUT", f"/{CONSUMER.index}/_doc/CVE-1", {"theirs": 1})
+        with pytest.raises(StoreUnavailable, match="another program altered record CVE-1"):
+            kit.apply_unread(writer, [Put(record("CVE-1", 21))], 30)
+    assert store.look(CONSUMER).offset == 20
+
+
+def test_a_failed_write_is_what_is_raised_whatever_was_met_meanwhile(
+    opensearch_2: OpenSearchNode, store: OpenSearchStore
+) -> None:
+    def meanwhile() -> int:
+        raise AnotherPass("met meanwhile")
+
+    with store.writer(CONSUMER) as writer:
+        path = f"/{CONSUMER.index}/_doc/CVE-2?version=77&version_type=external"
+        opensearch_2.request("PUT", path, {"theirs": 1})
+        with pytest.raises(StoreUnavailable, match="record CVE-2 has offset 77"):
+            writer.apply([Put(record("CVE-2", 22))], after(writer, 30), meanwhile)
+    assert store.look(CONSUMER).offset == 10
+
+
+def test_where_no_thread_can_be_started_nothing_is_done_meanwhile(
+    store: OpenSearchStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opensearch_writer, "on_a_thread", lambda job: False)
+    with store.writer(CONSUMER) as writer:
+        assert not writer.apply([Put(record("CVE-1", 14))], after(writer, 20), lambda: 30)
+        assert (writer.state.offset, writer.state.range_to) == (20, None)
 
 
 def test_a_writer_that_was_taken_over_from_writes_nothing_of_what_it_remembers(

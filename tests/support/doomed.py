@@ -39,6 +39,7 @@ from ctisync.clock import SystemClock
 from ctisync.errors import FeedUnreachable
 from ctisync.feed import client
 from ctisync.feed.snapshot import records as archive
+from ctisync.stores.opensearch import writer as opensearch_writer
 from ctisync.stores.opensearch.transport import HttpTransport
 from ctisync.stores.sqlite import load as sqlite_load
 from ctisync.stores.sqlite import writer as sqlite_writer
@@ -75,6 +76,7 @@ def install(effects: Effects, folder: Path, later: float) -> None:
         (SystemClock, "monotonic", clock.monotonic),
         (SystemClock, "sleep", clock.sleep),
         (client, "on_a_thread", at_once),  # so that the effects have one order
+        (opensearch_writer, "on_a_thread", at_once),
         (archive, "_BATCH_BYTES", 4096),  # so that a small snapshot is loaded in several transactions
         (sqlite_load, "PACKED_AT_ONCE", 4096),
         (sqlite_load, "WRITTEN_AT_ONCE", 4096),

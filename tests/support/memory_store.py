@@ -4,7 +4,7 @@ It replaces values and never alters them in place, so that a dead writer leaves 
 export reads from one moment.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 
@@ -170,6 +170,8 @@ class MemoryWriter:
     def __init__(self, storage: MemoryStorage, consumer: Consumer) -> None:
         self._storage = storage
         self._consumer = consumer
+        self._written: Content | None = None
+        """What the range that is being written comes to."""
         kept = storage.get(consumer)
         storage.put(consumer, msgspec.structs.replace(kept, state=load_abandoned(kept.state), writer=self))
 
@@ -193,10 +195,19 @@ class MemoryWriter:
                     self.save(load_abandoned(self.state))
 
     def read(self, names: Collection[str]) -> dict[str, Record]:
-        content = self.mine().content or {}
+        kept = self.mine().content
+        content = (kept or {}) if self._written is None else self._written
         return {name: content[name] for name in names if name in content}
 
-    def apply(self, writes: Sequence[Write], after: ConsumerState) -> None:
+    def note(self, state: ConsumerState) -> None:
+        self.save(state)
+
+    def apply(
+        self,
+        writes: Sequence[Write],
+        after: ConsumerState,
+        meanwhile: Callable[[], int | None] | None = None,
+    ) -> bool:
         kept = self.mine()
         invariants.check_apply(kept.state, writes, after)
         content = dict(kept.content or {})
@@ -209,7 +220,14 @@ class MemoryWriter:
                 content[name] = write.record
             else:
                 content.pop(name, None)
+        self._written = content
+        try:
+            if meanwhile is not None:
+                meanwhile()  # it is one write for both, so there is no range to announce
+        finally:
+            self._written = None
         self.keep(after, content)
+        return meanwhile is not None
 
     def make_searchable(self) -> None:
         pass

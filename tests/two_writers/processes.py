@@ -22,13 +22,14 @@ from ctisync.core.steps import Policy
 from ctisync.errors import CtisyncError
 from ctisync.locks import host_lock
 from ctisync.ports import Store
+from ctisync.stores.opensearch import writer as opensearch_writer
 from ctisync.stores.opensearch.client import OpenSearchReply, Transport
 from ctisync.stores.sqlite.store import SqliteStore
 from tests.properties.observed import ObservedStore, Process
 from tests.stores.opensearch_kit import LOCK, alters
 from tests.support.clock import FakeClock
 from tests.support.log import KeptLog
-from tests.support.memory_feed import MemoryFeed
+from tests.support.memory_feed import MemoryFeed, at_once
 from tests.support.one_pass import parts_of, passed
 from tests.two_writers import feeds
 
@@ -256,6 +257,7 @@ def run_here(
 
 
 def _play(place: Place, seed: int, told: Path, stops_at: int | None, parent: Connection) -> None:
+    vars(opensearch_writer)["on_a_thread"] = at_once  # so that the moments have one order
     stops = Stops(stops_at, parent)
     after_stop: list[Sent] = []
 

@@ -27,6 +27,7 @@ from ctisync.core.steps import (
     SendCommand,
     Settle,
     SoFar,
+    Step,
     next_step,
     told_until,
 )
@@ -44,7 +45,7 @@ from ctisync.ports import Level, Progress, Writer
 from ctisync.sync.init_snapshot import init_snapshot
 from ctisync.sync.parts import Parts
 from ctisync.sync.send_command import send_command
-from ctisync.sync.update import update
+from ctisync.sync.update import Updates
 
 
 def run_pass(parts: Parts, offered: ConsumerInfo | None = None) -> Ended:
@@ -103,6 +104,7 @@ class _Pass:
         self.bars = lease.enter_context(ExitStack())
         self.update_bar: Progress | None = None
         self.update_began = 0
+        self.updates = Updates(parts)
         self.seen = parts.store.look(parts.consumer)
 
     @property
@@ -173,7 +175,7 @@ class _Pass:
                 case AskFeed():
                     self._ask_feed()
                 case _ if self.writer is None:
-                    self._take_lease()  # and decide again: another writer may have written meanwhile
+                    self._take_lease(step)  # and decide again: another writer may have written meanwhile
                 case NoteAsked(wanted):
                     self._note_asked(self.writer, wanted)
                 case SendCommand(offset):
@@ -199,7 +201,9 @@ class _Pass:
             snapshot_offset=self.info.snapshot.offset if self.info.snapshot else None,
         )
 
-    def _take_lease(self) -> None:
+    def _take_lease(self, step: Step) -> None:
+        if isinstance(step, ApplyRange):
+            self.updates.ask_ahead(step.range)
         self.writer = self.lease.enter_context(self.store.writer(self.consumer))
         if self.seen.content and not self.writer.state.content:
             self.log.event(
@@ -214,7 +218,9 @@ class _Pass:
             # Another pass came between, so the feed's earlier answer is outdated.
             self.info = self.heard = None
         if self.heard is not None:
-            self.writer.save(looked(self.writer.state, self.heard, self.clock.now()))
+            # A range is stored soon, a load perhaps in hours.
+            store = self.writer.note if isinstance(step, ApplyRange) else self.writer.save
+            store(looked(self.writer.state, self.heard, self.clock.now()))
 
     def _remember_idle_look(self) -> None:
         if self.heard is not None and self.writer is None:
@@ -240,6 +246,7 @@ class _Pass:
 
     def _initialise(self, writer: Writer, step: Initialise) -> None:
         self._end_update_bar()
+        self.updates.forget()
         try:
             init_snapshot(self.parts, writer, step)
         except CtisyncError as error:
@@ -250,7 +257,7 @@ class _Pass:
     def _apply(self, writer: Writer, step: ApplyRange) -> None:
         bar = self.update_bar or self._begin_update_bar(writer.state)
         link = self.info.snapshot.link if self.info is not None and self.info.snapshot is not None else None
-        self.so_far = update(self.parts, writer, step, self.so_far, link)
+        self.so_far = self.updates.update(writer, step, self.so_far, link)
         bar.reached(writer.state.offset - self.update_began)
 
     def _begin_update_bar(self, state: ConsumerState) -> Progress:

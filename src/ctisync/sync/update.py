@@ -1,57 +1,131 @@
-"""Update: fetch a range of changes, fold it, write it and advance the offset; or report the failed change."""
+"""Update: fetch a range of changes, fold it, write it and advance the offset; or report the failed change.
+
+While a range is written, the next one is folded and the one after that is requested (ADR 32).
+"""
 
 from collections.abc import Sequence
 
+import msgspec
+
 from ctisync.core.fold import CannotApply, Folded, fold, touched
 from ctisync.core.model import Change, OffsetRange
-from ctisync.core.state import FailedChange, advanced, blocked, interrupted
+from ctisync.core.state import ConsumerState, FailedChange, advanced, blocked, interrupted
 from ctisync.core.steps import ApplyRange, SoFar, may_interrupt, range_ahead
-from ctisync.errors import ReplyTooLarge
+from ctisync.errors import CtisyncError, ReplyTooLarge
 from ctisync.ports import Writer
 from ctisync.sync.parts import Parts
 
 
-def update(parts: Parts, writer: Writer, step: ApplyRange, so_far: SoFar, snapshot_link: str | None) -> SoFar:
-    """Apply the range and advance the offset to its end. Returns the updated `so_far`.
+class _Ahead(msgspec.Struct):
+    """What is known of the next range before its step: the `error` that stood in its way; or the number of
+    its changes, and what they were `folded` to. The `changes` themselves are kept until they are folded."""
 
-    A change that cannot be applied sets the offset to 0, so that the pass initialises again. If that has not
-    helped before, or must wait, it blocks the content just before that change.
-    """
-    wanted, changes = _fetched(parts, writer, step.range)
-    try:
-        folded = _fold(parts, writer, changes)
-    except CannotApply as error:
-        failed = error.failed.while_offered(snapshot_link)
-        _say_failed(parts, failed)
-        if may_interrupt(writer.state, failed, so_far, parts.policy, parts.clock.now()):
-            writer.save(interrupted(writer.state, failed, parts.clock.now()))
-            return so_far.after(interrupted=True)
-        return _block(parts, writer, changes, failed, so_far)
-    number = len(changes)
-    del changes  # frees memory for the next ones, which are prefetched while these are written
-    after = advanced(writer.state, wanted.to, parts.clock.now())
-    if (ahead := range_ahead(step, after)) is not None:
-        parts.feed.ask_ahead(ahead)
-    writer.apply(folded.writes, after)
-    _say_applied(parts, wanted, number, folded)
-    return so_far.after(advanced=True)
+    range: OffsetRange
+    error: CtisyncError | None = None
+    changes: list[Change] = []
+    number: int = 0
+    folded: Folded | None = None
 
 
-def _fetched(parts: Parts, writer: Writer, wanted: OffsetRange) -> tuple[OffsetRange, list[Change]]:
-    """The changes of the range; if the reply is too large, of its first half, or half of that.
+class Updates:
+    """The updates of one pass. `forget` what was folded ahead whenever the content is replaced."""
 
-    A range whose writes may have begun is not divided.
-    """
-    while True:
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._asked: OffsetRange | None = None
+        self._ahead: _Ahead | None = None
+
+    def forget(self) -> None:
+        self._ahead = self._asked = None
+
+    def ask_ahead(self, wanted: OffsetRange | None) -> None:
+        """Request the changes of this range beside whatever comes next, unless that was done."""
+        if wanted is not None and wanted != self._asked:
+            self._parts.feed.ask_ahead(wanted)
+            self._asked = wanted
+
+    def update(self, writer: Writer, step: ApplyRange, so_far: SoFar, snapshot_link: str | None) -> SoFar:
+        """Apply the range and advance the offset to its end. Returns the updated `so_far`.
+
+        A change that cannot be applied sets the offset to 0, so that the pass initialises again. If that has
+        not helped before, or must wait, it blocks the content just before that change.
+        """
+        parts = self._parts
+        ahead = self._fetched(writer, step.range)
         try:
-            return wanted, parts.feed.changes(wanted)
-        except ReplyTooLarge as error:
-            if writer.state.range_to is not None or wanted == wanted.first_half:
-                raise
-            wanted = wanted.first_half
-            parts.log.event(
-                "info", "range-halved", consumer=str(parts.consumer), range=str(wanted), why=error.message
+            folded = ahead.folded or _fold(parts, writer, ahead.changes)
+        except CannotApply as error:
+            failed = error.failed.while_offered(snapshot_link)
+            _say_failed(parts, failed)
+            if may_interrupt(writer.state, failed, so_far, parts.policy, parts.clock.now()):
+                writer.save(interrupted(writer.state, failed, parts.clock.now()))
+                return so_far.after(interrupted=True)
+            return _block(parts, writer, ahead.changes, failed, so_far)
+        ahead.changes = []  # frees memory for the next ones, which come while these are written
+        after = advanced(writer.state, ahead.range.to, parts.clock.now())
+        upcoming = range_ahead(step, after)
+        self.ask_ahead(upcoming)
+        if upcoming is None:
+            writer.apply(folded.writes, after)
+        elif not writer.apply(folded.writes, after, lambda: self._fold_ahead(writer, upcoming, after)):
+            self._doubt_ahead()
+        _say_applied(parts, ahead.range, ahead.number, folded)
+        return so_far.after(advanced=True)
+
+    def _fetched(self, writer: Writer, wanted: OffsetRange) -> _Ahead:
+        """The changes of the range; if the reply is too large, of its first half, or half of that.
+
+        A range whose writes may have begun is not divided.
+        """
+        ahead, self._ahead = self._ahead, None
+        if ahead is None or ahead.range != wanted:
+            ahead = self._fetch(wanted)
+        while ahead.error is not None:
+            error, halved = ahead.error, ahead.range.first_half
+            if not isinstance(error, ReplyTooLarge) or writer.state.range_to is not None:
+                raise error
+            if ahead.range == halved:
+                raise error
+            self._parts.log.event(
+                "info",
+                "range-halved",
+                consumer=str(self._parts.consumer),
+                range=str(halved),
+                why=error.message,
             )
+            ahead = self._fetch(halved)
+        return ahead
+
+    def _fetch(self, wanted: OffsetRange) -> _Ahead:
+        self._asked = None
+        try:
+            changes = self._parts.feed.changes(wanted)
+        except CtisyncError as error:
+            return _Ahead(wanted, error=error)
+        return _Ahead(wanted, changes=changes, number=len(changes))
+
+    def _fold_ahead(self, writer: Writer, wanted: OffsetRange, before: ConsumerState) -> int | None:
+        """Fetch and fold the next range, and request the one after it. Returns its end, None if that failed:
+        the step of this range then reports it."""
+        ahead = self._ahead = self._fetch(wanted)
+        if ahead.error is not None:
+            return None
+        try:
+            ahead.folded = _fold(self._parts, writer, ahead.changes)
+        except CannotApply:
+            return None
+        except CtisyncError as error:
+            ahead.error = error
+            return None
+        ahead.changes = []
+        after = advanced(before, wanted.to, self._parts.clock.now())
+        self.ask_ahead(range_ahead(ApplyRange(wanted), after))
+        return wanted.to
+
+    def _doubt_ahead(self) -> None:
+        """What was folded ahead may not fit what stands now."""
+        if self._ahead is not None and self._ahead.folded is not None:
+            self._ahead = None
 
 
 def _fold(parts: Parts, writer: Writer, changes: Sequence[Change]) -> Folded:

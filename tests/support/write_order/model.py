@@ -28,6 +28,13 @@ class Rules(NamedTuple):
     """A dead writer's swap of another alias is undone, not continued."""
     offset_lowered: bool = True
     """From then on the offset is not above that of the snapshot."""
+    range_announced: bool = True
+    """The state names the end of a range before the range's first write."""
+    announced_ahead: bool = True
+    """The next range is read beside the writes of this one and announced together with its offset, if it can
+    be folded; else it is read and announced after that. An order of its own each, and both must be safe."""
+    all_confirmed: bool = True
+    """The offset, and the end of the next range with it, is stored when all of the range is written."""
     snapshot: int = SNAPSHOT
     """The offset of the feed's snapshot."""
 
@@ -55,9 +62,11 @@ class Document(NamedTuple):
 
 
 class Generation(NamedTuple):
-    """`holds`: every change up to here is in, None while it is being loaded; `damage`: what never may be."""
+    """`holds`: every change up to here is in, None while it is being loaded; `begun`: the end of a range of
+    which a part is in; `damage`: what never may be."""
 
     holds: int | None = None
+    begun: int | None = None
     fences: frozenset[str] = frozenset()
     damage: str = ""
 
@@ -104,12 +113,15 @@ class Server(NamedTuple):
 
 class Writer(NamedTuple):
     """A pass: its `next` step, and what it knows. `seen` is the document as it last read or wrote it, `alias`
-    is the one that its settings name; `keeps`: it gives up a content that was asked for."""
+    is the one that its settings name; `keeps`: it gives up a content that was asked for; `most`: the offsets
+    of its ranges, which its limits may halve, and the feed's last offset may cut short; `tidy`: there were no
+    strays when it took over."""
 
     token: str
     wants_snapshot: bool = False
     keeps: bool = False
     alias: str = "A"
+    most: int = RANGE
     next: str = "acquire"
     seen: Document = Document()
     settled: bool = False
@@ -118,9 +130,12 @@ class Writer(NamedTuple):
     listed: tuple[tuple[str, str], ...] = ()
     strays: tuple[str, ...] = ()
     live: str | None = None
+    tidy: bool = False
     to: str | None = None
     range: tuple[int, int] = (0, 0)
     bodies: int = 0
+    ahead: tuple[int, int] = (0, 0)
+    """The end of the next range, which is folded already, and its bodies; 0: there is none."""
 
     @property
     def is_elsewhere(self) -> bool:

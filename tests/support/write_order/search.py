@@ -144,10 +144,13 @@ LOADED = Server(
 LOADED_TWICE = LOADED._replace(
     generations=(("b0", Generation(holds=300)), ("old", Generation(holds=500))), live_b="b0"
 )
-HALF_WRITTEN = LOADED._replace(document=LOADED.document._replace(range_to=LAST))
+HALF_WRITTEN = LOADED._replace(
+    document=LOADED.document._replace(range_to=LAST), generations=(("old", Generation(500, begun=LAST)),)
+)
 
-SYNCS = (Writer("a"), Writer("b"))
-OPERATOR = (Writer("a", wants_snapshot=True), Writer("b"))
+SYNCS = (Writer("a"), Writer("b", most=100))
+SMALL_STEPS = (Writer("a", most=50), Writer("b", most=100))
+OPERATOR = (Writer("a", wants_snapshot=True), Writer("b", most=100))
 GIVEN_UP = (Writer("a", wants_snapshot=True), Writer("b", keeps=True))
 SYNCS_AT_LAST = (Writer("y"), Writer("z"))
 RENAMED = (Writer("a", wants_snapshot=True, alias="B"), Writer("b"))
@@ -170,6 +173,7 @@ SCENARIOS: dict[str, tuple[Server, tuple[Writer, ...]]] = {
     "an operator's init-snapshot and a sync": (LOADED, OPERATOR),
     "two operators' init-snapshots": (LOADED, OPERATORS),
     "two syncs": (LOADED, SYNCS),
+    "two syncs of several ranges": (LOADED, SMALL_STEPS),
     "an init-snapshot, and a sync that gives it up": (LOADED, GIVEN_UP),
     "a first swap announced, then a sync and an init-snapshot": (FIRST_SWAP, OPERATOR),
     "an init-snapshot under another alias, and a sync": (LOADED, RENAMED),

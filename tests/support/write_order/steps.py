@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
-from tests.support.write_order.model import ENDED, LAST, RANGE, Generation, Rules, Server, Swap, Writer
+from tests.support.write_order.model import ENDED, LAST, Generation, Rules, Server, Swap, Writer
 
 After = tuple[Server, Writer]
 Step = Callable[[Server, Writer, Rules], After]
@@ -33,7 +33,8 @@ def list_fences(server: Server, writer: Writer, rules: Rules) -> After:
     )
     live = server.live_of(writer.alias)
     step = "revoke" if listed or live is not None else "look"
-    return server, writer.then(step, listed=listed, live=live)
+    tidy = live is not None and all(name == live for name, _ in server.generations)
+    return server, writer.then(step, listed=listed, live=live, tidy=tidy)
 
 
 def revoke(server: Server, writer: Writer, rules: Rules) -> After:
@@ -55,8 +56,10 @@ def look(server: Server, writer: Writer, rules: Rules) -> After:
     document = server.document
     if document.version != writer.seen.version:
         return server, writer.end()
-    live = server.live_of(writer.alias)
-    writer = writer._replace(live=live)
+    if writer.live is None or document.swap is not None or not rules.fenced:
+        # What is live was listed, and asserted by the call that made it ours alone.
+        writer = writer._replace(live=server.live_of(writer.alias), tidy=False)
+    live = writer.live
     if document.swap is not None:
         return server, writer.then(_found(document.swap, server, writer, rules), to=document.swap.to)
     if rules.elsewhere_kept and writer.is_elsewhere and server.get(document.generation) is not None:
@@ -118,7 +121,7 @@ def zero(server: Server, writer: Writer, rules: Rules) -> After:
 
 def _settled(writer: Writer) -> Writer:
     writer = writer._replace(settled=True, to=None)
-    return _decided(writer) if writer.live is None else writer.then("list_strays")
+    return _decided(writer) if writer.live is None or writer.tidy else writer.then("list_strays")
 
 
 def list_strays(server: Server, writer: Writer, rules: Rules) -> After:
@@ -262,14 +265,36 @@ def read(server: Server, writer: Writer, rules: Rules) -> After:
     if generation is None or (rules.fenced and not server.is_fenced(writer.live, writer.token)):
         return server, writer.end()
     after = writer.seen.offset
-    to = writer.seen.range_to or min(after + RANGE, LAST)
-    bodies = 0 if generation.holds == to else 2  # what the records have seen is not written again
-    return server, writer.then("announce_range", range=(after, to), bodies=bodies)
+    to = writer.seen.range_to or min(after + writer.most, LAST)
+    writer = writer._replace(range=(after, to), bodies=_bodies(generation, to))
+    if writer.seen.range_to == to or not rules.range_announced:
+        return server, writer.then(_begun(writer, rules))
+    return server, writer.then("announce_range")
+
+
+def _bodies(generation: Generation, to: int) -> int:
+    """What the records have seen is not written again."""
+    return 0 if generation.holds == to else 2
+
+
+def _begun(writer: Writer, rules: Rules) -> str:
+    if rules.announced_ahead and writer.range[1] < LAST:
+        return "read_ahead"
+    return "bulk" if writer.bodies else "advance"
 
 
 def announce_range(server: Server, writer: Writer, rules: Rules) -> After:
     """The next writer then folds the same range again, whatever part of it was written."""
-    return _commit(server, writer, "bulk" if writer.bodies else "advance", range_to=writer.range[1])
+    return _commit(server, writer, _begun(writer, rules), range_to=writer.range[1])
+
+
+def read_ahead(server: Server, writer: Writer, rules: Rules) -> After:
+    """The next range, while this one is written: what is being written comes from memory."""
+    generation = server.get(writer.live)
+    to = min(writer.range[1] + writer.most, LAST)
+    if generation is not None and (server.is_fenced(writer.live, writer.token) or not rules.fenced):
+        writer = writer._replace(ahead=(to, _bodies(generation, to)))
+    return server, writer.then("bulk" if writer.bodies else "advance")
 
 
 def bulk(server: Server, writer: Writer, rules: Rules) -> After:
@@ -284,21 +309,29 @@ def bulk(server: Server, writer: Writer, rules: Rules) -> After:
         server = server.put(writer.live, generation._replace(damage="a range on a content below it"))
     elif generation.holds > to:
         server = server.put(writer.live, generation._replace(damage="a late create brought a record back"))
-    elif generation.holds < to and writer.bodies == 1:
-        server = server.put(writer.live, generation._replace(holds=to))
+    elif generation.begun not in (None, to):
+        server = server.put(writer.live, generation._replace(damage="a range over a part of another one"))
+    elif generation.holds < to and writer.bodies > 1:
+        server = server.put(writer.live, generation._replace(begun=to))
+    elif generation.holds < to:
+        server = server.put(writer.live, generation._replace(holds=to, begun=None))
         server = server._replace(told=server.told and server.live_of(writer.alias) != writer.live)
-    return server, writer.then("bulk" if writer.bodies > 1 else "advance", bodies=writer.bodies - 1)
+    more = writer.bodies > 1 and rules.all_confirmed
+    return server, writer.then("bulk" if more else "advance", bodies=writer.bodies - 1)
 
 
 def advance(server: Server, writer: Writer, rules: Rules) -> After:
-    """After the content, the offset and the owed command are stored together."""
-    to = writer.range[1]
-    server, writer = _commit(server, writer, "decide", offset=to, owed=to, range_to=None)
-    return (
-        (server, writer)
-        if writer.next == ENDED
-        else (server, _decided(writer._replace(range=(0, 0), advanced=True)))
-    )
+    """After the content, the offset and the owed command are stored together, and the end of the next range,
+    if that one is already folded."""
+    to, (ahead, bodies) = writer.range[1], writer.ahead
+    server, writer = _commit(server, writer, "decide", offset=to, owed=to, range_to=ahead or None)
+    if writer.next == ENDED:
+        return server, writer
+    writer = writer._replace(range=(0, 0), ahead=(0, 0), advanced=True)
+    if not ahead:
+        return server, _decided(writer)
+    writer = writer._replace(range=(to, ahead), bodies=bodies)
+    return server, writer.then(_begun(writer, rules))
 
 
 # The command (send_command), and the end (FencedLease.let_go, HeldLease.release).
@@ -338,7 +371,8 @@ STEPS: dict[str, Step] = {
     for step in (
         acquire, list_fences, revoke, look, finish_found, fence_found, see_lease, undo, zero, list_strays,
         drop_strays, remember_asked, give_up_asked, create, begin_load, load, check_count, announce_swap,
-        swap, finish_swap, read, announce_range, bulk, advance, refresh, post, accept, unfence, release,
+        swap, finish_swap, read, announce_range, read_ahead, bulk, advance, refresh, post, accept, unfence,
+        release,
     )
 }  # fmt: skip
 LOOKS = frozenset({"list_fences", "look", "see_lease", "list_strays"})

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from ctisync.core.model import Change, OffsetRange, Write
-from ctisync.core.state import ConsumerState, Cooldown
-from ctisync.errors import CtisyncError, FeedRefused, FeedUnreachable, ReplyTooLarge, StoreUnavailable
+from ctisync.core.model import Change, OffsetRange, Record, Write
+from ctisync.core.state import ConsumerState, Cooldown, FailedChange
+from ctisync.errors import (
+    Blocked,
+    CtisyncError,
+    FeedRefused,
+    FeedUnreachable,
+    ReplyTooLarge,
+    StoreUnavailable,
+)
 from tests.support.memory_feed import MemoryFeed
 from tests.support.memory_store import MemoryWriter
 from tests.unit.one_pass.stage import CONSUMER, Stage
@@ -100,15 +107,98 @@ def test_a_range_that_cannot_be_stored_is_what_the_pass_ends_with(
     assert (behind.state.offset, behind.state.cooldown) == (3, None)
 
 
-def _full(_self: MemoryWriter, _writes: Sequence[Write], _after: ConsumerState) -> None:
+def _full(_self: MemoryWriter, _writes: Sequence[Write], _after: ConsumerState, *meanwhile: Any) -> bool:
+    for each in meanwhile:
+        each()
     raise StoreUnavailable("no space left")
+
+
+def test_the_next_range_is_folded_before_the_last_one_is_stored(
+    behind: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The node and ctisync would wait for each other in turn."""
+    stood: list[int] = []
+    read = MemoryWriter.read
+
+    def noted(self: MemoryWriter, names: Collection[str]) -> dict[str, Record]:
+        stood.append(self.state.offset)
+        return read(self, names)
+
+    monkeypatch.setattr(MemoryWriter, "read", noted)
+    behind.run()
+    assert stood == [3, 3, 1003]
+
+
+def test_a_store_that_fails_ahead_is_told_after_the_range_before_it_is_stored(
+    behind: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, failure = MemoryWriter.read, StoreUnavailable("no answer")
+    reads: list[int] = []
+
+    def failing(self: MemoryWriter, names: Collection[str]) -> dict[str, Record]:
+        reads.append(len(reads))
+        if len(reads) == 2:
+            raise failure
+        return read(self, names)
+
+    monkeypatch.setattr(MemoryWriter, "read", failing)
+    with pytest.raises(StoreUnavailable) as raised:
+        behind.run()
+    assert raised.value is failure
+    assert (behind.state.offset, len(reads)) == (1003, 2)
+
+
+def test_a_change_that_cannot_be_applied_ahead_is_met_when_its_turn_comes(behind: Stage) -> None:
+    """Everything before it is stored, and sent."""
+    poison = behind.server.history.poison("CVE-2")
+    with pytest.raises(Blocked, match=f"change {poison} of CVE-2"):
+        behind.run()
+    assert (behind.state.offset, behind.told.offsets[-1]) == (poison - 1, poison - 1)
+
+
+def test_what_was_folded_ahead_is_forgotten_when_the_store_has_doubts(
+    behind: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    apply = MemoryWriter.apply
+
+    def doubting(self: MemoryWriter, *given: Any) -> bool:
+        apply(self, *given)
+        return False
+
+    monkeypatch.setattr(MemoryWriter, "apply", doubting)
+    behind.run()
+    assert behind.effects.count("read") == 5
+    assert list(behind.store.export(CONSUMER)) == sorted(behind.server.history.expected_records().values())
+
+
+def test_what_was_folded_ahead_is_not_applied_to_another_content(
+    behind: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A content that waits at a failed change may initialise again as soon as the interval has passed: here
+    between two ranges, and to where the next one begins."""
+    failed = FailedChange(5000, "CVE-2", 0, "why", "digest", "old", reinitialised=True, blocked=True)
+    behind.put(failed=failed, reinitialised_at=behind.clock.now() - timedelta(hours=23, minutes=59))
+    history = behind.server.history
+    behind.server.offer_snapshot(1003)
+    apply = MemoryWriter.apply
+
+    def slow(self: MemoryWriter, *given: Any) -> bool:
+        behind.clock.advance(minutes=2)
+        return apply(self, *given)
+
+    monkeypatch.setattr(MemoryWriter, "apply", slow)
+    behind.run()
+    after_load = behind.effects[behind.effects.index("publish") :]
+    assert after_load[: after_load.index("apply")].count("read") == 1
+    assert list(behind.store.export(CONSUMER)) == sorted(history.expected_records().values())
 
 
 def test_after_a_range_that_was_too_large_nothing_is_asked_ahead(behind: Stage) -> None:
     too_large_above(behind, 600)
     behind.run()
     assert behind.state.offset == 2004
-    assert "ask_ahead" not in behind.effects
+    assert behind.effects.index("ask_ahead") < behind.effects.index("writer")
+    assert behind.effects.count("ask_ahead") == 1, "before the lease alone"
     assert [fields["range"] for fields in behind.log.named("range-halved")] == [
         "(3, 503]",
         "(503, 1003]",
@@ -151,9 +241,9 @@ def test_while_a_range_is_written_no_changes_are_held_but_the_next_ones(
             replies.append(weakref.ref(reply))
             return reply
 
-    def apply(self: MemoryWriter, writes: Sequence[Write], after: ConsumerState) -> None:
+    def apply(self: MemoryWriter, *given: Any) -> bool:
         held.append(sum(reply() is not None for reply in replies))
-        written(self, writes, after)
+        return written(self, *given)
 
     monkeypatch.setattr("tests.unit.one_pass.stage.MemoryFeed", CountedFeed)
     monkeypatch.setattr(MemoryWriter, "apply", apply)

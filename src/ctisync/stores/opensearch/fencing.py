@@ -39,13 +39,13 @@ class FencedLease:
         In the model: acquire, list_fences, revoke, look.
         """
         self._lease.acquire(_took_over)
-        self._revoke()
-        inventory = self._settled()
+        inventory = self._settled(self._revoke())
         if not self._agrees(inventory):
             self._lease.commit(_zeroed)
         if self.live is not None:
             self._generations.mend(inventory.generations[self.live], self.fence(self.live))
-            self.drop_strays(self.live)
+            if inventory.generations.keys() != {self.live}:
+                self.drop_strays(self.live)
 
     def fence(self, generation: str) -> str:
         """The name of the alias through which this holder reaches a generation. Fencing creates the alias."""
@@ -110,8 +110,9 @@ class FencedLease:
         """A generation is gone, and its fence with it."""
         self._fences.pop(generation, None)
 
-    def _revoke(self) -> None:
-        """One call that removes all fences and puts ours on the live generation."""
+    def _revoke(self) -> Inventory:
+        """One call that removes all fences and puts ours on the live generation. Returns the list that it was
+        made from: the call has asserted that this generation is live, and no other writer can change that."""
         for _ in range(_RACES):
             inventory = self._generations.inventory()
             actions = [
@@ -123,7 +124,7 @@ class FencedLease:
                 actions += asserted(inventory.live, self._consumer.index)
                 actions.append(added(inventory.live, self.fence(inventory.live)))
             if self._generations.change_aliases(actions):
-                return
+                return inventory
         raise _too_many_races()
 
     def _agrees(self, inventory: Inventory) -> bool:
@@ -137,16 +138,18 @@ class FencedLease:
             return inventory.live == entry.generation
         return entry.generation is None and entry.state.offset == 0 and not entry.state.content
 
-    def _settled(self) -> Inventory:
-        """Finish or undo a swap that a dead writer began. Returns the inventory after that.
+    def _settled(self, listed: Inventory) -> Inventory:
+        """Finish or undo a swap that a dead writer began. Returns the inventory after that, which is as
+        `listed` if there is a content and no swap.
 
         In the model: look, then finish_found, fence_found, or undo; zero.
         """
-        for _ in range(_RACES):
+        for race in range(_RACES):
             self._lease.look()
-            inventory = self._generations.inventory()
-            self.live = inventory.live
             swap = self._lease.entry.swap
+            as_listed = race == 0 and swap is None and listed.live is not None
+            inventory = listed if as_listed else self._generations.inventory()
+            self.live = inventory.live
             if swap is None:
                 return inventory
             to = inventory.generations.get(swap.to)

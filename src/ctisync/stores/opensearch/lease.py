@@ -16,10 +16,17 @@ from typing import Final
 
 import msgspec
 
+from ctisync.core.state import ConsumerState
 from ctisync.errors import AnotherPass, StoreUnavailable
 from ctisync.ports import Clock
 from ctisync.stores.opensearch.client import Client, path
-from ctisync.stores.opensearch.state_document import STATE_INDEX, Lease, StateDocument, StateEntry
+from ctisync.stores.opensearch.state_document import (
+    STATE_INDEX,
+    Lease,
+    SeenDocument,
+    StateDocument,
+    StateEntry,
+)
 
 _MACHINE_ID: Final = Path("/etc/machine-id")
 
@@ -94,15 +101,24 @@ class HeldLease:
     """A lease from `acquire` to `release`. `entry` is the entry as last read or written."""
 
     def __init__(
-        self, client: Client, document: StateDocument, clock: Clock, ttl: float, *, host_lock: str | None
+        self,
+        client: Client,
+        document: StateDocument,
+        clock: Clock,
+        ttl: float,
+        *,
+        host_lock: str | None,
+        seen: SeenDocument | None = None,
     ) -> None:
+        """`seen`: the document as it was read a moment ago. If it has changed since, it is read again."""
         self._client = client
         self._document = document
         self._clock = clock
         self._ttl = ttl
         self._me = myself(host_lock)
         self.token = secrets.token_hex(8)
-        self._seen = document.read()
+        self._seen = document.read() if seen is None else seen
+        self._noted: ConsumerState | None = None
         self._server_ahead = server_time(client) - clock.monotonic()
         self._renewed_at = clock.monotonic()
         self._since: int | None = None
@@ -110,7 +126,12 @@ class HeldLease:
 
     @property
     def entry(self) -> StateEntry:
-        return self._seen.entry
+        entry = self._seen.entry
+        return entry if self._noted is None else msgspec.structs.replace(entry, state=self._noted)
+
+    def note(self, state: ConsumerState) -> None:
+        """Store this state together with the next write, unless that one has its own."""
+        self._noted = state
 
     def acquire(self, change: Callable[[StateEntry], StateEntry]) -> None:
         """Take the lease, and store the entry that `change` returns. Raises AnotherPass while another pass
@@ -119,6 +140,8 @@ class HeldLease:
         In the model: acquire.
         """
         self._since = self._server_now()
+        if self.entry.lease is not None:  # it may have been given back since it was read
+            self._seen = self._document.read()
         for _ in range(_CONFLICTS):
             lease = self.entry.lease
             if lease is not None and not may_be_taken(lease, self._server_now(), self._ttl, self._me):
@@ -199,6 +222,7 @@ class HeldLease:
         if self.entry.write_id != write_id:
             return False
         self._renewed_at = began
+        self._noted = None
         return True
 
     def _check_token(self) -> None:

@@ -33,8 +33,8 @@ from ctisync.stores.opensearch.generations import ONE_SHARD, Generations, Invent
 from ctisync.stores.opensearch.hidden import check_nothing_hidden, hidden_from_reader
 from ctisync.stores.opensearch.history import HistoryIndex
 from ctisync.stores.opensearch.lease import HeldLease, is_dead, may_be_taken, myself, server_time
-from ctisync.stores.opensearch.point_in_time import Hit, point_in_time
-from ctisync.stores.opensearch.state_document import StateDocument, StateEntry
+from ctisync.stores.opensearch.point_in_time import BY_NAME, Hit, point_in_time
+from ctisync.stores.opensearch.state_document import SeenDocument, StateDocument, StateEntry
 from ctisync.stores.opensearch.verify import OpenSearchInspection, inspecting
 from ctisync.stores.opensearch.writer import OpenSearchWriter, ShardsReply, shards_decoder
 
@@ -83,14 +83,17 @@ class OpenSearchStore:
         self._layout = layout
         self._pace = pace
         self._lease_ttl = lease_ttl
+        self._looked: tuple[Consumer, SeenDocument, str | None] | None = None
 
     @property
     def name(self) -> str:
         return self._name
 
     def look(self, consumer: Consumer) -> ConsumerState:
-        entry = self._document(consumer).read().entry
-        return self._state(consumer, entry, self._generations(consumer).inventory())
+        seen = self._document(consumer).read()
+        inventory = self._generations(consumer).inventory()
+        self._looked = consumer, seen, inventory.live
+        return self._state(consumer, seen.entry, inventory)
 
     def standing(self, consumer: Consumer) -> Standing:
         document = self._document(consumer)
@@ -135,9 +138,10 @@ class OpenSearchStore:
         self._check_cluster()
         generations = self._generations(consumer)
         # Refuse another program's index, and one with hidden parts, before anything is written.
-        if (live := generations.inventory().live) is not None:
+        seen, live = self._just_looked(consumer) or (None, generations.inventory().live)
+        if live is not None:
             check_nothing_hidden(self._client, live)
-        lease = self._lease(consumer)
+        lease = self._lease(consumer, seen)
         records = Records(self._client, self._clock, self._pace)
         writer = OpenSearchWriter(self._client, consumer, lease, generations, records)
         try:
@@ -248,9 +252,16 @@ class OpenSearchStore:
             "store-nodes", f"{told} of the {listed} nodes in store.url answered; they are of one cluster"
         )
 
-    def _lease(self, consumer: Consumer) -> HeldLease:
+    def _just_looked(self, consumer: Consumer) -> tuple[SeenDocument, str | None] | None:
+        """What the last `look` found, if it was at this consumer. It is used once."""
+        looked, self._looked = self._looked, None
+        return None if looked is None or looked[0] != consumer else looked[1:]
+
+    def _lease(self, consumer: Consumer, seen: SeenDocument | None = None) -> HeldLease:
         document = self._document(consumer)
-        return HeldLease(self._client, document, self._clock, self._lease_ttl, host_lock=self._host_lock)
+        return HeldLease(
+            self._client, document, self._clock, self._lease_ttl, host_lock=self._host_lock, seen=seen
+        )
 
     def _history(self) -> HistoryIndex:
         return HistoryIndex(self._client, self._layout.replicas)

@@ -1,8 +1,8 @@
 """A writer of one consumer: applies ranges and loads contents. The order of its writes matters."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -19,8 +19,9 @@ from ctisync.stores.opensearch.generations import Generations
 from ctisync.stores.opensearch.hidden import check_nothing_hidden
 from ctisync.stores.opensearch.lease import HeldLease
 from ctisync.stores.opensearch.load import OpenSearchLoad
+from ctisync.stores.opensearch.meanwhile import Meanwhile, on_a_thread
 from ctisync.stores.opensearch.state_document import StateEntry, Swap
-from ctisync.stores.shutdown import HURRY
+from ctisync.stores.shutdown import HURRY, is_stop
 
 _OUT_OF_REACH: Final = (AnotherPass, StoreUnavailable, ConfigurationError)
 """Errors that may end a clean-up; the next pass then does it. A signal is none of them."""
@@ -31,6 +32,26 @@ RECENT_BYTES: Final = 8_000_000
 
 Recent = dict[str, tuple[Record, RecordVersion] | None]
 """By name: the record and its version, or None for a deleted one."""
+
+
+class _Read(NamedTuple):
+    """What is known of the records of a range before it is written: the versions that were `seen` by a read,
+    what the range before it has written, and which records were `unread`: folded from memory."""
+
+    seen: dict[str, RecordVersion | None]
+    recent: Recent
+    unread: set[str]
+
+    @property
+    def from_memory(self) -> set[str]:
+        return self.unread | self.recent.keys()
+
+    def knows(self, name: str) -> bool:
+        return name in self.recent or name in self.seen
+
+    def version(self, name: str) -> RecordVersion | None:
+        recent = self.recent.get(name)
+        return self.seen.get(name) if recent is None else recent[1]
 
 
 class _Shards(msgspec.Struct, frozen=True):
@@ -66,6 +87,8 @@ class OpenSearchWriter:
         self._fenced = FencedLease(lease, generations, consumer)
         self._seen: dict[str, RecordVersion | None] = {}
         self._recent: Recent = {}
+        self._being_written: dict[str, Record | None] = {}
+        self._unread: set[str] = set()
         self._replaced: list[str] = []
         self._unsearchable = False
 
@@ -101,31 +124,62 @@ class OpenSearchWriter:
         invariants.check_save(self.state, state)
         self._commit_state(state)
 
+    def note(self, state: ConsumerState) -> None:
+        invariants.check_save(self.state, state)
+        self._lease.note(state)
+
     def read(self, names: Collection[str]) -> dict[str, Record]:
+        """Also from another thread, while `apply` writes. What was or is being written comes from memory."""
         if self._fenced.live is None:
             return {}
-        unknown = [name for name in names if name not in self._recent]
+        known = {name: each and each[0] for name, each in self._recent.items()} | self._being_written
+        unknown = [name for name in names if name not in known]
         found = self._records.read(self._live_fence(), unknown)
         if unknown:  # a rule may have come since the pass began
             check_nothing_hidden(self._client, self._fenced.live)
-        found |= {name: known for name in names if (known := self._recent.get(name)) is not None}
-        self._seen |= {name: found[name][1] if name in found else None for name in names}
-        return {name: record for name, (record, _) in found.items()}
+        self._seen |= {name: found[name][1] if name in found else None for name in unknown}
+        self._unread |= known.keys() & set(names)
+        records = {name: record for name, (record, _) in found.items()}
+        return records | {name: record for name in names if (record := known.get(name)) is not None}
 
-    def apply(self, writes: Sequence[Write], after: ConsumerState) -> None:
-        """Store the end of the range, write and check each item, store the new offset.
+    def apply(
+        self,
+        writes: Sequence[Write],
+        after: ConsumerState,
+        meanwhile: Callable[[], int | None] | None = None,
+    ) -> bool:
+        """Store the end of the range, write and check each item, store the new offset; with it the end of the
+        next range, if `meanwhile` has folded that one.
 
-        In the model: announce_range, bulk, advance.
+        In the model: announce_range, read_ahead, bulk, advance.
         """
         invariants.check_apply(self.state, writes, after)
-        recent, self._recent = self._recent, {}
-        self._commit_state(msgspec.structs.replace(self.state, range_to=after.offset))
-        fence = self._live_fence()
-        sent = self._write(fence, self._actions(fence, writes))
-        self._explain(fence, sent, recent)
-        self._commit_state(after)
-        self._seen = {}
+        read = _Read(self._seen, self._recent, self._unread)
+        self._seen, self._recent, self._unread = {}, {}, set()
+        if self.state.range_to != after.offset:
+            self._commit_state(msgspec.structs.replace(self.state, range_to=after.offset))
+        self._being_written = {each.name: each.record if isinstance(each, Put) else None for each in writes}
+        ahead = None if meanwhile is None else Meanwhile(meanwhile, on_a_thread)
+        try:
+            sent, doubted = self._written(writes, read)
+            to = None if ahead is None else ahead.result(self.keep_alive)
+        except BaseException as error:
+            if ahead is not None:
+                ahead.leave(0 if is_stop(error) else HURRY)
+            raise
+        finally:
+            self._being_written = {}
+        # A write that met its own version was perhaps done before. What stands then is read.
+        holds = ahead is not None and ahead.runs and self._unread.isdisjoint(doubted)
+        self._commit_state(msgspec.structs.replace(after, range_to=to) if holds and to is not None else after)
         self._recent = remembered(writes, sent)
+        return holds
+
+    def _written(self, writes: Sequence[Write], read: "_Read") -> tuple[list[Sent], list[str]]:
+        """The replies to all writes, and the names of those that met another version."""
+        fence = self._live_fence()
+        sent = self._write(fence, self._actions(fence, writes, read))
+        return sent, self._explain(fence, sent, read.from_memory)
 
     def make_searchable(self) -> None:
         if self._fenced.live is not None:
@@ -216,15 +270,15 @@ class OpenSearchWriter:
     def _commit_state(self, state: ConsumerState) -> None:
         self._lease.commit(lambda entry: msgspec.structs.replace(entry, state=state))
 
-    def _actions(self, fence: str, writes: Sequence[Write]) -> Iterator[BulkAction]:
+    def _actions(self, fence: str, writes: Sequence[Write], read: "_Read") -> Iterator[BulkAction]:
         deletes = [write.name for write in writes if not isinstance(write, Put)]
-        unread = [name for name in deletes if name not in self._seen]
+        unread = [name for name in deletes if not read.knows(name)]
         found = self._records.versions(fence, unread) if unread else {}
         for write in writes:
             if isinstance(write, Put):
                 yield index(write.record)
                 continue
-            stored = self._seen.get(write.name) or found.get(write.name)
+            stored = read.version(write.name) or found.get(write.name)
             if stored is not None and stored.version < write.offset:
                 yield delete(write.name, write.offset, stored)
 
@@ -236,11 +290,11 @@ class OpenSearchWriter:
         finally:
             pool.stop(HURRY)
 
-    def _explain(self, fence: str, sent: Sequence[Sent], recent: Recent) -> None:
-        """Check the conflicts. The same offset means that this range's write was done before. Another
-        version, or a missing record, means that another program writes: raise. Another program may also
-        have written the same version of a `recent` record, which this range did not read: reading it now
-        detects that."""
+    def _explain(self, fence: str, sent: Sequence[Sent], from_memory: Collection[str]) -> list[str]:
+        """Check the conflicts, and return the names. The same offset means that this range's write was done
+        before. Another version, or a missing record, means that another program writes: raise. Another
+        program may also have written the same version of a record that came `from_memory`, which this range
+        did not read: reading it now detects that."""
         conflicts = [action for each in sent for action in each.conflicts]
         stored = self._records.versions(fence, [action.name for action in conflicts])
         for action in conflicts:
@@ -254,7 +308,9 @@ class OpenSearchWriter:
                     f"offset {action.offset} is to be written",
                     hint=f"stop the other program, then: {LOAD_ANEW}",
                 )
-        self._records.read(fence, [action.name for action in conflicts if action.name in recent])
+        names = [action.name for action in conflicts]
+        self._records.read(fence, [name for name in names if name in from_memory])
+        return names
 
 
 def _intent(entry: StateEntry, to: str, after: ConsumerState) -> StateEntry:

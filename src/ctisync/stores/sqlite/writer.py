@@ -5,7 +5,7 @@ Each transaction first checks that no later pass has begun: its token would be i
 
 import math
 import uuid
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -98,7 +98,16 @@ class SqliteWriter:
                 record.name: record for record in tables.find_records(self._connection, generation, names)
             }
 
-    def apply(self, writes: Sequence[Write], after: ConsumerState) -> None:
+    def note(self, state: ConsumerState) -> None:
+        self.save(state)
+
+    def apply(
+        self,
+        writes: Sequence[Write],
+        after: ConsumerState,
+        meanwhile: Callable[[], int | None] | None = None,
+    ) -> bool:
+        """One transaction, without waiting: there is no `meanwhile`."""
         invariants.check_apply(self.state, writes, after)
         generation = self._row.generation
         assert generation is not None  # for the state says that there is content
@@ -109,6 +118,7 @@ class SqliteWriter:
             tables.put_records(self._connection, generation, put_rows)
             tables.delete_records(self._connection, generation, deletes)
             self._set_state(after)
+        return False
 
     def forget(self) -> None:
         """Remove the consumer from the file. After the first transaction readers find no content; if this is

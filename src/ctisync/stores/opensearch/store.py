@@ -33,7 +33,7 @@ from ctisync.stores.opensearch.generations import ONE_SHARD, Generations, Invent
 from ctisync.stores.opensearch.hidden import check_nothing_hidden, hidden_from_reader
 from ctisync.stores.opensearch.history import HistoryIndex
 from ctisync.stores.opensearch.lease import HeldLease, is_dead, may_be_taken, myself, server_time
-from ctisync.stores.opensearch.point_in_time import BY_NAME, Hit, point_in_time
+from ctisync.stores.opensearch.point_in_time import Hit, point_in_time
 from ctisync.stores.opensearch.state_document import SeenDocument, StateDocument, StateEntry
 from ctisync.stores.opensearch.verify import OpenSearchInspection, inspecting
 from ctisync.stores.opensearch.writer import OpenSearchWriter, ShardsReply, shards_decoder

@@ -52,6 +52,7 @@ TESTS: Final[dict[str, Stages]] = {
         _ONE_PASS,
         _PASSES,
     ),
+    "Packaged": (("tests/cli/test_packages.py",),),
     "network_kind": (("tests/unit/test_mounts.py",),),
     "PatchError": (
         ("tests/unit/test_patch_suite.py", "tests/unit/test_fold.py"),

@@ -6,6 +6,7 @@ Requests and replies have the format of the plugin: `offset` is a JSON string (t
 with 400), and a command is accepted only by a 2xx with a reply in that format.
 """
 
+import ssl
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
@@ -64,7 +65,10 @@ class CommandManagerClient:
         self._timeout = timeout
         self._auth = (username, password or "") if username is not None else None
         self._files = Files("command_manager", _text(ca_file), _text(client_cert), _text(client_key))
-        self._tls = tls.context(self._files) if "https:" in "".join(urls) else True
+        self._is_secured = "https:" in "".join(urls)
+        self._tls: ssl.SSLContext | None = None
+        if self._files != Files("command_manager"):  # now: a file that cannot be used is reported
+            self._tls = self._trust()
 
     def send_update(self, index: str, offset: int) -> None:
         """See `ports.CommandManager`. Raises CommandNotAccepted."""
@@ -126,6 +130,10 @@ class CommandManagerClient:
 
         return self._first(ask, deadline)
 
+    def _trust(self) -> ssl.SSLContext:
+        """Reading the authorities of the system takes 0.02 s, and most passes send no command."""
+        return tls.context(self._files) if self._is_secured else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
     def _first(self, ask: "Callable[[httpx.Client, str, float], _T]", deadline: float) -> _T:
         from http.cookiejar import CookieJar, DefaultCookiePolicy
 
@@ -134,7 +142,7 @@ class CommandManagerClient:
         tries = self._urls if len(self._urls) >= _TRIES else self._urls * _TRIES
         with httpx.Client(
             auth=self._auth,
-            verify=self._tls,
+            verify=self._tls or self._trust(),
             trust_env=False,
             follow_redirects=False,
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),

@@ -7,6 +7,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import timedelta
 from email.utils import format_datetime
 from pathlib import Path
@@ -372,6 +373,39 @@ def test_a_plain_server_under_an_https_address_is_a_refusal_of_tls(
 ) -> None:
     with pytest.raises(AccessRefused, match="TLS"):
         make_feed(base_url=_https(sim)).consumer_info()
+
+
+def test_a_feed_without_tls_reads_no_authorities(
+    sim: FeedSimulator, make_feed: MakeFeed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They are as much work as all else that a pass with nothing to do asks of the feed."""
+    read = []
+    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", lambda *given, **_: read.append(given))
+    feed = make_feed()
+    feed.consumer_info()
+    feed.fetch_given(sim.publish_snapshot(), lambda: None).discard()
+    assert not read
+    make_feed(base_url=_https(sim))
+    assert read
+
+
+def test_a_snapshot_under_https_is_taken_only_from_a_trusted_server(
+    tls_sim: FeedSimulator,
+    make_feed: MakeFeed,
+    authority: trustme.CA,
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """Whatever the address of the feed: only the client for http trusts nothing."""
+    link = tls_sim.publish_snapshot().replace("http:", "https:")
+    with pytest.raises(AccessRefused, match="the authority of the certificate"):
+        make_feed().fetch_given(link, lambda: None)
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    with closing(make_feed().fetch_given(link, lambda: None)) as file:
+        assert file.size
+    with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+        transport._client(None, "http").get(link)
 
 
 @pytest.mark.parametrize("content", [None, b"no certificate"])

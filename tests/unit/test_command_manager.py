@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import trustme
 
+from ctisync import tls
 from ctisync.clock import SystemClock
 from ctisync.command_manager import CommandManagerClient, _accepts
 from ctisync.core.health import Verdict
@@ -142,6 +143,22 @@ def test_a_proxy_of_the_environment_does_not_get_it(
     client(manager.url).send_update("wazuh-cve", 3)
 
     assert len(manager.commands) == 1
+
+
+def test_a_pass_that_sends_no_command_reads_no_authorities(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most passes owe none."""
+    read: list[object] = []
+
+    def refused(files: object) -> None:
+        read.append(files)
+        raise ConfigurationError("read")
+
+    monkeypatch.setattr(tls, "context", refused)
+    unsent = client("https://h:9200")
+    assert not read
+    with pytest.raises(ConfigurationError):
+        unsent.send_update("wazuh-cve", 1)
+    assert read
 
 
 def test_a_ca_file_that_is_none_is_a_mistake_in_the_settings(tmp_path: Path) -> None:

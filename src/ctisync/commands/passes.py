@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
+from ctisync import memory
 from ctisync.console import Console
 from ctisync.console.closing import closing
 from ctisync.core.model import Consumer
@@ -67,6 +68,7 @@ def run_passes(run: Run, consumers: Sequence[Consumer], one_pass: OnePass) -> in
 
     If another pass is running, there is no history entry, hook, metric or ping.
     """
+    memory.set_up_for_a_pass()
     if run.metrics is not None and run.metrics != STDOUT:
         _check_folder(run.metrics.absolute().parent)
     if (doubt := network_fault_of(spool_folder(run.settings))) is not None:

@@ -172,6 +172,10 @@ class Writer(Protocol):
         """Those of these records that the live content holds, as last written. A failed read is an
         error, never a missing record."""
 
+    def read_in_parts(self, names: Sequence[str]) -> Iterator[tuple[Sequence[str], dict[str, Record]]]:
+        """The same, some names at a time, so that few records are in memory at once. What was read holds when
+        the iterator has ended by itself; any call may raise what `read` raises."""
+
     def note(self, state: ConsumerState) -> None:
         """As `save`, but stored together with the next write, and at the latest when the writer lets go; only
         then, and best effort. For what a pass that dies may lose."""

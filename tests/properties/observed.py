@@ -181,6 +181,9 @@ class ObservedWriter:
     def read(self, names: Collection[str]) -> dict[str, Record]:
         return self._process.around(lambda: self._inner.read(names))
 
+    def read_in_parts(self, names: Sequence[str]) -> Iterator[tuple[Sequence[str], dict[str, Record]]]:
+        yield names, self.read(names)
+
     def note(self, state: ConsumerState) -> None:
         self._process.around(lambda: self._inner.note(state))
 

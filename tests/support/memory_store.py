@@ -199,6 +199,9 @@ class MemoryWriter:
         content = (kept or {}) if self._written is None else self._written
         return {name: content[name] for name in names if name in content}
 
+    def read_in_parts(self, names: Sequence[str]) -> Iterator[tuple[Sequence[str], dict[str, Record]]]:
+        yield names, self.read(names)
+
     def note(self, state: ConsumerState) -> None:
         self.save(state)
 

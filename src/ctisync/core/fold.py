@@ -55,34 +55,52 @@ def touched(changes: Sequence[Change], consumer: Consumer) -> dict[str, list[Cha
     return {name: found for name, found in by_resource.items() if consumer.wants(name)}
 
 
+class Folding:
+    """Folds a range in parts, so that few of the stored records need to be in memory at once."""
+
+    def __init__(self, limits: Limits = USUAL_LIMITS) -> None:
+        self._limits = limits
+        self._writes: list[Write] = []
+        self._skipped = 0
+        self._created: set[str] = set()
+        self._failures: list[FailedChange] = []
+
+    def add(self, per_resource: Mapping[str, Sequence[Change]], records: Mapping[str, Record]) -> None:
+        """Apply a part of `touched` to the stored `records` of those names."""
+        for name, changes in per_resource.items():
+            record = records.get(name)
+            unseen = [change for change in changes if record is None or change.offset > record.offset]
+            self._skipped += len(changes) - len(unseen)
+            try:
+                write = _one_write(name, unseen, record, self._limits)
+            except CannotApply as error:
+                self._failures.append(error.failed)
+                continue
+            if write is None:
+                continue
+            self._writes.append(write)
+            if record is None:  # a delete is written only for a stored record
+                self._created.add(name)
+
+    def folded(self) -> Folded:
+        """The result of all parts.
+
+        Raises CannotApply for the lowest offset that cannot be applied, so that everything before it can
+        still be folded.
+        """
+        if self._failures:
+            raise CannotApply(min(self._failures, key=lambda failed: failed.offset))
+        self._writes.sort(key=lambda write: write.offset)
+        return Folded(self._writes, self._skipped, frozenset(self._created))
+
+
 def fold(
     per_resource: Mapping[str, Sequence[Change]], records: Mapping[str, Record], limits: Limits = USUAL_LIMITS
 ) -> Folded:
-    """Apply the changes of `touched` to the stored `records` of those names, within `limits`.
-
-    Raises CannotApply for the lowest offset that cannot be applied, so that everything before it can
-    still be folded.
-    """
-    writes: list[Write] = []
-    skipped = 0
-    failures: list[FailedChange] = []
-    for name, changes in per_resource.items():
-        record = records.get(name)
-        unseen = [change for change in changes if record is None or change.offset > record.offset]
-        skipped += len(changes) - len(unseen)
-        try:
-            write = _one_write(name, unseen, record, limits)
-        except CannotApply as error:
-            failures.append(error.failed)
-            continue
-        if write is not None:
-            writes.append(write)
-    if failures:
-        raise CannotApply(min(failures, key=lambda failed: failed.offset))
-    writes.sort(key=lambda write: write.offset)
-    # A delete is written only for a stored record.
-    created = frozenset(write.name for write in writes if write.name not in records)
-    return Folded(writes, skipped, created)
+    """Apply the changes of `touched` to the stored `records` of those names, within `limits`."""
+    folding = Folding(limits)
+    folding.add(per_resource, records)
+    return folding.folded()
 
 
 def _one_write(name: str, changes: Sequence[Change], record: Record | None, limits: Limits) -> Write | None:
@@ -113,14 +131,18 @@ def _updated(name: str, record: Record, updates: Sequence[Change], limits: Limit
             raise CannotApply(_failed(change, operation, error.reason)) from None
         if not isinstance(working.document, dict):
             raise CannotApply(_failed(change, None, "it leaves a payload that is not an object"))
-    return _within(limits, wire.changed(line, name, updates[-1], working.document), updates[-1])
+    changed = wire.changed(line, name, updates[-1], working.document)
+    return _within(limits, changed, updates[-1], depth_kept=True)
 
 
-def _within(limits: Limits, record: Record, change: Change) -> Record:
-    """The record. Raises CannotApply if it exceeds the limits for a record of a snapshot."""
+def _within(limits: Limits, record: Record, change: Change, *, depth_kept: bool = False) -> Record:
+    """The record. Raises CannotApply if it exceeds the limits for a record of a snapshot. `depth_kept`: no
+    value is nested too deeply, because the stored record and each value of a patch were checked."""
     if len(record.line) > limits.line_bytes:
         reason = f"the record would have {len(record.line)} bytes, more than limits.line_bytes"
         raise CannotApply(_failed(change, None, reason))
+    if depth_kept and len(record.line) <= limits.json_values:  # a value has one byte at least
+        return record
     try:
         check_line(record.line, limits)
     except Excess as error:

@@ -4,10 +4,9 @@ While a range is written, the next one is folded and the one after that is reque
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-import msgspec
-
-from ctisync.core.fold import CannotApply, Folded, fold, touched
+from ctisync.core.fold import CannotApply, Folded, Folding, touched
 from ctisync.core.model import Change, OffsetRange
 from ctisync.core.state import ConsumerState, FailedChange, advanced, blocked, interrupted
 from ctisync.core.steps import ApplyRange, SoFar, may_interrupt, range_ahead
@@ -16,13 +15,14 @@ from ctisync.ports import Writer
 from ctisync.sync.parts import Parts
 
 
-class _Ahead(msgspec.Struct):
+@dataclass(slots=True)
+class _Ahead:
     """What is known of the next range before its step: the `error` that stood in its way; or the number of
     its changes, and what they were `folded` to. The `changes` themselves are kept until they are folded."""
 
     range: OffsetRange
     error: CtisyncError | None = None
-    changes: list[Change] = []
+    changes: list[Change] = field(default_factory=list)
     number: int = 0
     folded: Folded | None = None
 
@@ -130,7 +130,10 @@ class Updates:
 
 def _fold(parts: Parts, writer: Writer, changes: Sequence[Change]) -> Folded:
     per_resource = touched(changes, parts.consumer)
-    return fold(per_resource, writer.read(per_resource.keys()), parts.policy.limits)
+    folding = Folding(parts.policy.limits)
+    for names, records in writer.read_in_parts(list(per_resource)):
+        folding.add({name: per_resource[name] for name in names}, records)
+    return folding.folded()
 
 
 def _block(

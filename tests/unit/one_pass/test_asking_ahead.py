@@ -61,8 +61,8 @@ def test_the_next_range_is_asked_for_when_the_last_one_is_folded_and_not_written
     behind.run()
     first = behind.effects.index("changes")
     assert behind.effects[first : first + 11] == [
-        *("changes", "read", "ask_ahead", "apply") * 2,
-        *("changes", "read", "apply"),
+        *("changes", "read_in_parts", "ask_ahead", "apply") * 2,
+        *("changes", "read_in_parts", "apply"),
     ]
 
 
@@ -167,7 +167,7 @@ def test_what_was_folded_ahead_is_forgotten_when_the_store_has_doubts(
 
     monkeypatch.setattr(MemoryWriter, "apply", doubting)
     behind.run()
-    assert behind.effects.count("read") == 5
+    assert behind.effects.count("read_in_parts") == 5
     assert list(behind.store.export(CONSUMER)) == sorted(behind.server.history.expected_records().values())
 
 
@@ -189,7 +189,7 @@ def test_what_was_folded_ahead_is_not_applied_to_another_content(
     monkeypatch.setattr(MemoryWriter, "apply", slow)
     behind.run()
     after_load = behind.effects[behind.effects.index("publish") :]
-    assert after_load[: after_load.index("apply")].count("read") == 1
+    assert after_load[: after_load.index("apply")].count("read_in_parts") == 1
     assert list(behind.store.export(CONSUMER)) == sorted(history.expected_records().values())
 
 

@@ -48,7 +48,7 @@ def test_a_range_is_applied_before_readers_are_told_and_the_command_owed_until_t
     following.server.history.create("CVE-3")
     following.run()
     assert following.effects == [
-        *("look", "consumer_info", "ask_ahead", "writer", "note", "changes", "read", "apply"),
+        *("look", "consumer_info", "ask_ahead", "writer", "note", "changes", "read_in_parts", "apply"),
         *("make_searchable", "send_update", "save", "tidy", "leave writer"),
     ]
     assert following.told.offsets == [4]

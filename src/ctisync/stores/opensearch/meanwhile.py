@@ -1,10 +1,12 @@
-"""What the caller does beside the writes of a range, on a thread of its own."""
+"""What is done beside something else, on a thread of its own."""
 
 from collections.abc import Callable
 from concurrent.futures import Future, wait
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from ctisync.threads import beside
+
+T = TypeVar("T")
 
 _A_WHILE: Final = 1.0
 """Seconds of waiting between two calls of `waiting`."""
@@ -15,11 +17,11 @@ def on_a_thread(job: Callable[[], None]) -> bool:
     return beside(job, "meanwhile") is not None
 
 
-class Meanwhile:
+class Meanwhile(Generic[T]):
     """A job that has begun, if it `runs`. For use by one thread, which gets its result and its error."""
 
-    def __init__(self, job: Callable[[], int | None], start: Callable[[Callable[[], None]], bool]) -> None:
-        self._answer: Future[int | None] = Future()
+    def __init__(self, job: Callable[[], T], start: Callable[[Callable[[], None]], bool]) -> None:
+        self._answer: Future[T] = Future()
 
         def run() -> None:
             try:
@@ -29,11 +31,11 @@ class Meanwhile:
 
         self.runs = start(run)
 
-    def result(self, waiting: Callable[[], None]) -> int | None:
-        """What the job returns or raises, None if it does not run. `waiting` is called every second."""
-        while self.runs and wait([self._answer], _A_WHILE).not_done:
+    def result(self, waiting: Callable[[], None]) -> T:
+        """What the job, which runs, returns or raises. `waiting` is called every second."""
+        while wait([self._answer], _A_WHILE).not_done:
             waiting()
-        return self._answer.result() if self.runs else None
+        return self._answer.result()
 
     def leave(self, seconds: float) -> None:
         """Wait at most so long for its end, and ignore what it came to."""

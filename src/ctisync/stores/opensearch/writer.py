@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Final, NamedTuple
 
 import msgspec
@@ -29,6 +30,9 @@ _OUT_OF_REACH: Final = (AnotherPass, StoreUnavailable, ConfigurationError)
 
 RECENT_BYTES: Final = 8_000_000
 """Bytes of lines: about the later half of a large range, which is likelier to be touched again."""
+
+READ_AT_ONCE: Final = 250
+"""Names in a request of `read_in_parts`."""
 
 Recent = dict[str, tuple[Record, RecordVersion] | None]
 """By name: the record and its version, or None for a deleted one."""
@@ -130,17 +134,43 @@ class OpenSearchWriter:
 
     def read(self, names: Collection[str]) -> dict[str, Record]:
         """Also from another thread, while `apply` writes. What was or is being written comes from memory."""
+        records, asked = self._read(names)
+        if asked:
+            self._check_nothing_hidden()
+        return records
+
+    def read_in_parts(self, names: Sequence[str]) -> Iterator[tuple[Sequence[str], dict[str, Record]]]:
+        """The next part is read while the caller looks at one."""
+        parts = [names[start : start + READ_AT_ONCE] for start in range(0, len(names), READ_AT_ONCE)]
+        asked = False
+        reading: Meanwhile[tuple[dict[str, Record], bool]] | None = None
+        for number, part in enumerate(parts):
+            found = self._read(part) if reading is None or not reading.runs else reading.result(_nothing)
+            following = parts[number + 1] if number + 1 < len(parts) else None
+            reading = None if following is None else Meanwhile(partial(self._read, following), on_a_thread)
+            asked |= found[1]
+            yield part, found[0]
+            del found  # before the next part comes
+        if asked:
+            self._check_nothing_hidden()
+
+    def _check_nothing_hidden(self) -> None:
+        """After each read of a range: a rule may have come since the pass began."""
+        if self._fenced.live is not None:
+            check_nothing_hidden(self._client, self._fenced.live)
+
+    def _read(self, names: Collection[str]) -> tuple[dict[str, Record], bool]:
+        """The records, and whether the node was asked for any."""
         if self._fenced.live is None:
-            return {}
+            return {}, False
         known = {name: each and each[0] for name, each in self._recent.items()} | self._being_written
         unknown = [name for name in names if name not in known]
         found = self._records.read(self._live_fence(), unknown)
-        if unknown:  # a rule may have come since the pass began
-            check_nothing_hidden(self._client, self._fenced.live)
         self._seen |= {name: found[name][1] if name in found else None for name in unknown}
         self._unread |= known.keys() & set(names)
         records = {name: record for name, (record, _) in found.items()}
-        return records | {name: record for name in names if (record := known.get(name)) is not None}
+        records |= {name: record for name in names if (record := known.get(name)) is not None}
+        return records, bool(unknown)
 
     def apply(
         self,
@@ -162,10 +192,11 @@ class OpenSearchWriter:
         ahead = None if meanwhile is None else Meanwhile(meanwhile, on_a_thread)
         try:
             sent, doubted = self._written(writes, read)
-            to = None if ahead is None else ahead.result(self.keep_alive)
+            to = ahead.result(self.keep_alive) if ahead is not None and ahead.runs else None
         except BaseException as error:
             if ahead is not None:
                 ahead.leave(0 if is_stop(error) else HURRY)
+            self._seen = read.seen
             raise
         finally:
             self._being_written = {}
@@ -311,6 +342,10 @@ class OpenSearchWriter:
         names = [action.name for action in conflicts]
         self._records.read(fence, [name for name in names if name in from_memory])
         return names
+
+
+def _nothing() -> None:
+    """A read takes no longer than a request may."""
 
 
 def _intent(entry: StateEntry, to: str, after: ConsumerState) -> StateEntry:

@@ -98,6 +98,9 @@ class SqliteWriter:
                 record.name: record for record in tables.find_records(self._connection, generation, names)
             }
 
+    def read_in_parts(self, names: Sequence[str]) -> Iterator[tuple[Sequence[str], dict[str, Record]]]:
+        yield names, self.read(names)
+
     def note(self, state: ConsumerState) -> None:
         self.save(state)
 

@@ -15,7 +15,7 @@ from ctisync.clock import SystemClock
 from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState
 from ctisync.stores.sqlite.store import SqliteStore
-from tests.crash.stories import Story
+from tests.crash.stories import Story, expected, settings
 from tests.support.command_manager import CommandManagerStandIn
 from tests.support.doomed import Call
 from tests.support.faults import Effect, Fault
@@ -112,7 +112,7 @@ class SqlitePasses:
         self.folder = folder / "run"
         self._copy = folder / "copy"
         self._passes = 0
-        self._at_offset: dict[int, list[Any]] = {}
+        self._at_offset: dict[tuple[int, int | None], list[Any]] = {}
         self.folder.mkdir()
         if story.before is not None:
             story.before(feed)
@@ -139,6 +139,7 @@ class SqlitePasses:
             "CTISYNC_STORE__URL": f"sqlite:///{self.folder}/ctisync.db",
             "CTISYNC_STATE_DIR": str(self.folder),
             "CTISYNC_COMMAND_MANAGER__URL": self.manager.url,
+            **settings(self.feed),
         }
 
     def run(self, fault: Fault | None = None) -> Ended:
@@ -166,20 +167,23 @@ class SqlitePasses:
 
     def holds(self, offset: int) -> bool:
         """Whether readers find value for value what the feed held at that offset."""
-        _, lines = self.looked_at()
-        return lines is not None and [comparable(line) for line in lines] == self._expected(offset)
+        state, lines = self.looked_at()
+        held = self._expected(offset, state.snapshot_offset)
+        return lines is not None and [comparable(line) for line in lines] == held
 
     def is_whole(self) -> bool:
         """Whether readers find what the stored offset says (0: begin again, until then what was before)."""
         state, lines = self.looked_at()
         if lines is None:
             return (state.offset, self.story.before) == (0, None)
-        return [comparable(line) for line in lines] == self._expected(state.offset or self.first_offset)
+        held = self._expected(state.offset or self.first_offset, state.snapshot_offset)
+        return [comparable(line) for line in lines] == held
 
-    def _expected(self, offset: int) -> list[Any]:
-        if offset not in self._at_offset:
-            self._at_offset[offset] = [comparable(line) for line in self.feed.expected_lines(offset)]
-        return self._at_offset[offset]
+    def _expected(self, offset: int, loaded_at: int | None) -> list[Any]:
+        wanted = offset, loaded_at
+        if wanted not in self._at_offset:
+            self._at_offset[wanted] = expected(self.feed, offset, loaded_at)
+        return self._at_offset[wanted]
 
     def kept(self) -> Kept:
         files = frozenset(path.name for path in self.folder.iterdir())

@@ -1,11 +1,13 @@
 """The stories that are told again and again, each time with another effect that kills or fails."""
 
 from collections.abc import Callable
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from tests.support import feed_failures as failures
 from tests.support import records
-from tests.support.feed_history import populate
+from tests.support.feed_history import WAZUH_5, History, populate
 from tests.support.feed_simulator import FeedSimulator
+from tests.support.records import comparable
 
 # Updates append to this list, so that one which is applied twice, or never, shows.
 _LIST: Final = "/containers/cna/references/-"
@@ -90,6 +92,43 @@ def _lasting_poison(feed: FeedSimulator) -> int:
 def _published(feed: FeedSimulator) -> None:
     _publish(feed)
 
+
+TOKEN: Final = "the-token-of-an-environment"
+
+
+def _private(feed: FeedSimulator) -> None:
+    """A catalog of Wazuh 5 that is not public. Each link lets one request in; each range comes in parts of
+    three changes, and each download is cut off."""
+    feed.history = History(feed.context, dialect=WAZUH_5)
+    feed.exchanged_token = TOKEN
+    feed.uses = 1
+    feed.fail(lambda request: request.kind == "changes", failures.only_first(3), times=None)
+    feed.fail(
+        lambda request: request.kind == "snapshot" and "range" not in request.headers,
+        failures.cut_off(0.6),
+        times=None,
+    )
+    _publish(feed)
+
+
+def settings(feed: FeedSimulator) -> dict[str, str]:
+    """What a pass needs for this feed, beside its address."""
+    if feed.exchanged_token is None:
+        return {}
+    return {
+        "CTISYNC_CTI__TOKEN": feed.exchanged_token,
+        "CTISYNC_CTI__TOKEN_EXCHANGE_URL": feed.exchange_url,
+    }
+
+
+def expected(feed: FeedSimulator, offset: int, loaded_at: int | None) -> list[Any]:
+    """What a content holds at that offset that was loaded from the snapshot of `loaded_at`."""
+    lines = feed.expected_lines(offset) if loaded_at is None else feed.held_lines(loaded_at, offset)
+    return [comparable(line) for line in lines]
+
+
+PRIVATE: Final = Story("a private catalog of Wazuh 5", _private, _healing_poison, exit_code=0)
+"""It is initialised anew in the end, after two ranges."""
 
 STORIES: Final = (
     Story("initialise", None, _publish, exit_code=0),

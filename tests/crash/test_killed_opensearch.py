@@ -15,7 +15,7 @@ import msgspec
 
 from ctisync.core.model import Consumer
 from tests.crash.passes import LATER, Ended, Forks, without_times
-from tests.crash.stories import STORIES, Story
+from tests.crash.stories import PRIVATE, STORIES, Story, expected, settings
 from tests.crash.sweep import shown
 from tests.stores import opensearch_kit as kit
 from tests.support.command_manager import CommandManagerStandIn
@@ -78,6 +78,7 @@ class NodePasses:
             "CTISYNC_STATE_DIR": str(self._folder),
             "CTISYNC_COMMAND_MANAGER__URL": self.manager.url,
             "CTISYNC_CONSUMERS": msgspec.json.encode([followed]).decode(),
+            **settings(self.feed),
         }
         self._passes += 1
         return self._forks.run(
@@ -92,8 +93,8 @@ class NodePasses:
     def wrong(self, undisturbed: Left) -> list[str]:
         found = []
         left = self.left()
-        expected = [comparable(line) for line in self.feed.expected_lines(self.last_offset)]
-        if [comparable(line) for line in left.lines] != expected or left.lines != undisturbed.lines:
+        held = expected(self.feed, self.last_offset, left.state["snapshot_offset"])
+        if [comparable(line) for line in left.lines] != held or left.lines != undisturbed.lines:
             found.append("the content is another one")
         if left.state != undisturbed.state:
             found.append(f"the state is another one: {left.state} instead of {undisturbed.state}")
@@ -122,7 +123,7 @@ def test_killed_after_any_kind_of_request_the_next_pass_ends_as_if_nothing_had_b
     found: list[str] = []
     kinds: set[str] = set()
     with Forks(tmp_path) as forks:
-        for story in (RECOVERY, INITIALISE):
+        for story in (RECOVERY, INITIALISE, PRIVATE):
             with a_world(story, opensearch_2, forks, tmp_path) as world:
                 ended = world.run()
                 assert ended.code == 0, ended.stderr

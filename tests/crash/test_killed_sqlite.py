@@ -8,7 +8,7 @@ from typing import get_args
 import pytest
 
 from tests.crash.passes import Kept, SqlitePasses
-from tests.crash.stories import STORIES, Story
+from tests.crash.stories import PRIVATE, STORIES, Story
 from tests.crash.sweep import shown, sweep
 from tests.support.faults import Effect, Fault, When
 from tests.support.figures import figure
@@ -18,7 +18,7 @@ from tests.support.long import some
 pytestmark = pytest.mark.timeout(900)
 
 
-@pytest.mark.parametrize("story", STORIES, ids=lambda story: story.name)
+@pytest.mark.parametrize("story", [*STORIES, PRIVATE], ids=lambda story: story.name)
 def test_killed_at_any_effect_nothing_is_lost_doubled_missed_or_left(story: Story, tmp_path: Path) -> None:
     kills, found = sweep(story, tmp_path, every_kill, wrong_after_a_kill)
     assert not found, shown(found)

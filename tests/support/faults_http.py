@@ -13,6 +13,7 @@ import httpx
 from ctisync.stores.opensearch.client import NoReply, OpenSearchReply, Problem
 from ctisync.stores.opensearch.transport import HttpTransport
 from tests.support.faults import Effect, Effects, How, Place, When
+from tests.support.feed_simulator import EXCHANGE
 
 PIECE: Final = 4096
 """Bytes of a body per piece, so that even a small snapshot comes in several pieces."""
@@ -54,18 +55,28 @@ class _Body(httpx.SyncByteStream):
         self._effects = effects
 
     def __iter__(self) -> Iterator[bytes]:
-        rest = b"".join(self._inner)
+        rest = b""
+        cut: httpx.TransportError | None = None
+        try:
+            for chunk in self._inner:
+                rest += chunk
+        except httpx.TransportError as error:  # after what has come
+            cut = error
         while rest:
             piece, rest = rest[:PIECE], rest[PIECE:]
             yield self._effects.around(self._piece, partial(bytes, piece), _spoilt_body)
+        if cut is not None:
+            raise cut
 
     def close(self) -> None:
         self._inner.close()
 
 
 def _asked(request: httpx.Request) -> Effect:
-    place: Place = "commands" if request.method == "POST" else "feed"
     path = request.url.path
+    if path == EXCHANGE:
+        return Effect("feed", "POST exchange")
+    place: Place = "commands" if request.method == "POST" else "feed"
     what = "changes" if path.endswith("/changes") else "snapshot" if path.startswith("/store/") else "info"
     return Effect(place, "POST command" if place == "commands" else f"GET {what}")
 

@@ -19,6 +19,7 @@ import struct
 import sys
 import threading
 import zipfile
+from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -99,7 +100,8 @@ class FeedSimulator:
 
     `beside`: another one whose server this consumer is on, too. `exchanged_token`: the consumer is not
     public, and only a link that was signed in exchange for this token lets in; `signs` makes the signature of
-    the nth link, and `expires_in` is what is said of it: `expire_links` does it.
+    the nth link, and `expires_in` is what is said of it: `expire_links` does it. `uses` is how many
+    requests a link lets in before it expires by itself.
     """
 
     def __init__(
@@ -122,7 +124,9 @@ class FeedSimulator:
         self.exchanged_token: str | None = None
         self.expires_in: Json = 300
         self.signs: Callable[[int], str] = "1767225600-{:032x}".format
+        self.uses: int | None = None
         self._signed: dict[str, str] = {}
+        self._used: Counter[str] = Counter()
         self._count = 0
         self._beside = beside
         self._guests: list[FeedSimulator] = []
@@ -277,7 +281,10 @@ class FeedSimulator:
             case "info" | "changes" | "snapshot" if self.exchanged_token is not None:
                 if "verify" not in request.query:
                     return _problem(401, "unauthorized_client", "a signed link is needed")
-                if self._signed.get(request.query["verify"]) != _wanted(request):
+                verify = request.query["verify"]
+                self._used[verify] += 1
+                spent = self.uses is not None and self._used[verify] > self.uses
+                if spent or self._signed.get(verify) != _wanted(request):
                     return _problem(403, "access_denied", "the link has expired, or is another one's")
                 return self._let_in(request)
             case _:

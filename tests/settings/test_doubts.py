@@ -129,6 +129,11 @@ FAR = "http://elsewhere.example:9200"
     [
         ({"CTISYNC_CTI__URL": FAR, "CTISYNC_CTI__TOKEN": "t"}, "cti.token", "cti.url to"),
         (
+            {"CTISYNC_CTI__TOKEN_EXCHANGE_URL": FAR, "CTISYNC_CTI__TOKEN": "t"},
+            "cti.token",
+            "cti.token_exchange_url to",
+        ),
+        (
             {
                 "CTISYNC_STORE__URL": "http://127.0.0.1:9200,elsewhere.example",
                 "CTISYNC_STORE__USERNAME": "me",

@@ -1,5 +1,6 @@
 """Mistakes in settings: each is told with its place, what is expected, and the nearest valid name."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -180,3 +181,35 @@ def test_an_empty_secret_file_is_refused(tmp_path: Path) -> None:
 )
 def test_a_store_url_means_one_place(tmp_path: Path, url: str, place: SqlitePlace | OpenSearchPlace) -> None:
     assert from_variables(tmp_path, CTISYNC_STORE__URL=url).place == place
+
+
+EXCHANGE = "https://console.example/api/v1/platform/environments/token/exchange"
+
+
+@pytest.mark.parametrize(
+    ("environ", "message", "hint"),
+    [
+        ({"URL": EXCHANGE}, "there is no token to exchange", "set cti.token_file too"),
+        ({"URL": "console", "TOKEN": "x"}, "is not an http(s) URL with a host", "write https://host"),
+        ({"URL": "https://me:secret@console", "TOKEN": "x"}, "contains a user name", "set cti.token_file"),
+        ({"URL": EXCHANGE + "?a=b", "TOKEN": "x"}, "is not an http(s) URL with a host", "write https://host"),
+    ],
+)
+def test_an_exchange_without_a_token_or_an_address_is_told(
+    tmp_path: Path, environ: dict[str, str], message: str, hint: str
+) -> None:
+    names = {"URL": "CTISYNC_CTI__TOKEN_EXCHANGE_URL", "TOKEN": "CTISYNC_CTI__TOKEN"}
+    with pytest.raises(ConfigurationError, match=re.escape(message)) as caught:
+        from_variables(tmp_path, **{names[key]: value for key, value in environ.items()})
+    assert names["URL"] in caught.value.message
+    assert hint in str(caught.value.hint)
+    assert "secret" not in caught.value.message
+
+
+def test_a_token_that_cannot_be_read_is_one_mistake_and_no_missing_token(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        from_variables(
+            tmp_path, CTISYNC_CTI__TOKEN_EXCHANGE_URL=EXCHANGE, CTISYNC_CTI__TOKEN_FILE=str(tmp_path / "none")
+        )
+    assert "no token to exchange" not in caught.value.message
+    assert "more mistake" not in caught.value.message

@@ -32,6 +32,18 @@ def test_a_link_with_a_secret_is_fetched_as_it_is_and_told_without() -> None:
     assert "s3cret" not in snapshot.link
 
 
+@pytest.mark.parametrize("public", [True, False, None])
+def test_whether_a_consumer_is_public_is_read(public: bool | None) -> None:
+    assert info(is_public=public).is_public is public
+    assert wire.consumer_info({"data": {"is_public": public}}) == ConsumerInfo(None, None, public)
+
+
+def test_offsets_of_0_and_an_empty_link_are_those_of_a_consumer_without_a_snapshot() -> None:
+    nothing = {"last_offset": 0, "last_snapshot_offset": 0, "last_snapshot_link": ""}
+    assert wire.consumer_info({"data": nothing}) == ConsumerInfo(0, None)
+    assert info(last_snapshot_offset=0).snapshot == Snapshot(LINK, 1901695), "its name has the offset"
+
+
 def test_nulls_are_not_known_rather_than_zero() -> None:
     nothing = wire.consumer_info({"data": {"last_offset": None, "last_snapshot_link": None}})
     assert nothing == ConsumerInfo(None, None)
@@ -51,6 +63,7 @@ def test_nulls_are_not_known_rather_than_zero() -> None:
         ({"data": {**INFO, "last_offset": 2**63}}, "out of range"),
         ({"data": {**INFO, "last_snapshot_link": 5}}, "last_snapshot_link is an integer, not a string"),
         ({"data": {**INFO, "last_snapshot_offset": []}}, "last_snapshot_offset is an array"),
+        ({"data": {**INFO, "is_public": "yes"}}, "is_public is a string, not a boolean"),
         ({"data": {**INFO, "last_snapshot_offset": 1901696}}, "is inconsistent"),
         ({"data": {**INFO, "last_offset": 1901694}}, "is inconsistent"),
         ({"data": {"last_snapshot_link": "https://x/0_1746459961.zip"}}, "offset 0"),

@@ -1,0 +1,66 @@
+"""The manifest of packaged snapshots: its entries as they are, and what is wrong with one in words."""
+
+from typing import Any
+
+import pytest
+
+from ctisync.core.manifest import Packaged, WrongManifest, entries, is_manifest, packaged
+from ctisync.core.model import Consumer
+
+ENTRY = {
+    "context": "t1-iocs-5",
+    "name": "public-iocs-5",
+    "local_offset": 9,
+    "remote_offset": 12,
+    "later": [1],
+}
+
+
+def test_an_entry_is_read_and_unknown_fields_are_let_be() -> None:
+    found = entries(b'{"iocs.zip":{"context":"t1-iocs-5","name":"public-iocs-5","local_offset":9,"x":1.5}}')
+    one = packaged(found, "iocs.zip")
+    assert one == packaged({"iocs.zip": ENTRY}, "iocs.zip") == Packaged("t1-iocs-5", "public-iocs-5", 9)
+    assert str(one) == "t1-iocs-5/public-iocs-5"
+    assert one.is_of(Consumer("t1-iocs-5", "public-iocs-5"))
+    assert not one.is_of(Consumer("public-iocs-5", "t1-iocs-5"))
+
+
+@pytest.mark.parametrize("offset", [0, 2**63 - 1])
+def test_an_offset_may_be_as_low_or_high_as_a_store_can_count(offset: int) -> None:
+    assert packaged({"a": {**ENTRY, "local_offset": offset}}, "a").local_offset == offset
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"context": None}, "a.zip: context is absent, not a name"),
+        ({"context": ""}, "a.zip: context is empty, not a name"),
+        ({"name": 5}, "a.zip: name is an integer, not a name"),
+        ({"local_offset": None}, "local_offset is absent, not an integer"),
+        ({"local_offset": "9"}, "local_offset is a string"),
+        ({"local_offset": True}, "local_offset is a boolean"),
+        ({"local_offset": -1}, "local_offset -1 is out of range"),
+        ({"local_offset": 2**63}, "out of range"),
+    ],
+)
+def test_a_wrong_field_is_told_with_its_file(fields: dict[str, Any], words: str) -> None:
+    with pytest.raises(WrongManifest, match=words):
+        packaged({"a.zip": {**ENTRY, **fields}}, "a.zip")
+
+
+@pytest.mark.parametrize("entry", [None, [], "text", 5])
+def test_an_entry_that_is_no_object_is_told(entry: Any) -> None:
+    with pytest.raises(WrongManifest, match=r"a.zip: its entry is .*, not an object"):
+        packaged({"a.zip": entry}, "a.zip")
+
+
+@pytest.mark.parametrize("text", [b"", b"[]", b"{", b"null", b"\xff", b"[" * 5000])
+def test_what_is_no_object_is_no_manifest(text: bytes) -> None:
+    with pytest.raises(WrongManifest, match="it is"):
+        entries(text)
+
+
+def test_files_of_other_programs_have_that_name_too() -> None:
+    assert is_manifest({"x": 1, "a.zip": ENTRY})
+    for other in ({}, {"name": "an app"}, {"icons": [ENTRY]}, {"a": {"context": "x", "name": "y"}}):
+        assert not is_manifest(other)

@@ -19,7 +19,8 @@ from ctisync.commands.status import check as status_check
 from ctisync.commands.status import table as status_table
 from ctisync.commands.status.look import ConsumerStatus, Status, as_document
 from ctisync.core.history import entries
-from ctisync.core.model import Consumer, ConsumerInfo, Snapshot
+from ctisync.core.manifest import WrongManifest, manifest_entries, packaged
+from ctisync.core.model import MAX_OFFSET, Consumer, ConsumerInfo, Snapshot
 from ctisync.core.pass_report import PassReport, Touched
 from ctisync.core.state import ConsumerState, Cooldown, FailedChange, Owed, RefusedSnapshot
 from ctisync.core.steps import Policy, SoFar, next_step
@@ -343,3 +344,32 @@ def histories(data: bytes) -> None:
         for one in found:
             assert one.ended_at >= one.began_at or one.seconds < 0
             one.reasons()
+
+
+MANIFEST: Final = (
+    b'{"ruleset.zip":{"name":"public-ruleset-5","context":"t1-ruleset-5","local_offset":7,"remote_offset":9}}'
+)
+
+
+@target(
+    seeds=[
+        MANIFEST,
+        MANIFEST.replace(b"7", b"-7"),
+        MANIFEST.replace(b"7", b"9223372036854775808"),
+        MANIFEST.replace(b'"name"', b'"name":5,"x"'),
+        b'{"a":1,"b":[],"":{"local_offset":1}}',
+        DEEP,
+    ],
+    tokens=[*WORDS, b'"local_offset":', b'"context":"', b'"name":"', b'.zip":{', b"true", b"1.0"],
+)
+def manifests(data: bytes) -> None:
+    """A manifest's entry is one that a pass can begin with, or is refused in words that can be shown."""
+    with refusing(WrongManifest):
+        found = manifest_entries(data)
+        for file in found:
+            with refusing(WrongManifest):
+                one = packaged(found, file)
+                assert 0 <= one.local_offset <= MAX_OFFSET
+                assert type(one.local_offset) is int
+                assert one.context
+                assert one.name

@@ -10,6 +10,7 @@ import httpx
 
 from ctisync.core.links import place_of, public_link
 from ctisync.errors import SnapshotRefused
+from ctisync.feed.http.token_exchange import is_signed_for
 from ctisync.feed.http.url_policy import Origin, Reach, hop, is_public, origin, shown, snapshot_url
 from tests.fuzz.drawing import Drawn
 from tests.fuzz.target import target
@@ -150,3 +151,34 @@ def addresses(data: bytes) -> None:
     hidden = [each for each in inner for net in _NOT_PUBLIC if each.version == net.version and each in net]
     assert not (is_public(address) and hidden), f"{address} passes, although {hidden} is not public"
     assert harmless(str(address))
+
+
+WANTED: Final = (
+    "https://192.0.2.7/api/v1/catalog/contexts/a/consumers/b",
+    "https://192.0.2.7/api/v1/catalog/contexts/a/consumers/b/changes?from_offset=1&to_offset=9&with_empties=true",
+    "https://files.example:8443/store/7_1746459961.zip?sig=a%2Fb",
+)
+
+
+@target(
+    seeds=[
+        *(bytes([number]) + wanted.encode() + b"&verify=1-x" for number, wanted in enumerate(WANTED)),
+        b"\0" + WANTED[0].encode() + b"?verify=1-x",
+        b"\0https://elsewhere.example/api/v1/catalog/contexts/a/consumers/b?verify=1-x",
+    ],
+    tokens=(*TOKENS, *b"verify= from_offset=1 & = %2F".split(), *(each.encode() for each in WANTED)),
+    most_bytes=600,
+)
+def signed_links(data: bytes) -> None:
+    """A link that is used leads to the wanted address, also for the library that connects to it: all that it
+    may have in addition are parameters of other names."""
+    drawn = Drawn(data)
+    wanted, link = WANTED[drawn.number(len(WANTED))], drawn.rest().decode("utf-8", "replace")
+    if not is_signed_for(wanted, link):
+        return
+    assert link.isprintable()
+    one, other = httpx.URL(wanted), httpx.URL(link)
+    assert (one.scheme, one.host, one.port, one.path) == (other.scheme, other.host, other.port, other.path)
+    assert not other.userinfo
+    for name in one.params:
+        assert one.params.get_list(name) == other.params.get_list(name), name

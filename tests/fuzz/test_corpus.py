@@ -85,6 +85,8 @@ FAULTS: dict[str, tuple[str, Any]] = {
     "notes": ("ctisync.feed.snapshot.download.UNDECODABLE", (msgspec.MsgspecError,)),
     "lock_files": ("ctisync.locks.UNDECODABLE", msgspec.MsgspecError),
     "metric_files": ("ctisync.notifications.metrics.text_string_to_metric_families", lambda text: 1 / 0),
+    "manifests": ("ctisync.core.manifest.MAX_OFFSET", 1 << 70),
+    "signed_links": ("ctisync.feed.http.token_exchange.origin", nothing),
     "histories": ("ctisync.stores.sqlite.history.UNDECODABLE", (msgspec.MsgspecError,)),
     "patches": ("ctisync.core.patch.equal", lambda one, other: one == other),
     "toml_files": ("ctisync.settings.check_login", lambda *_: 1 / 0),

@@ -52,7 +52,7 @@ TESTS: Final[dict[str, Stages]] = {
         _ONE_PASS,
         _PASSES,
     ),
-    "Packaged": (("tests/cli/test_packages.py",),),
+    "WrongManifest": (("tests/unit/test_manifest.py",),),
     "network_kind": (("tests/unit/test_mounts.py",),),
     "PatchError": (
         ("tests/unit/test_patch_suite.py", "tests/unit/test_fold.py"),
@@ -67,7 +67,7 @@ TESTS: Final[dict[str, Stages]] = {
     "next_step": (("tests/unit/test_steps.py", "tests/unit/test_defaults.py"), _ONE_PASS, _PASSES),
     "Tally": (("tests/unit/test_tally.py",), _AUDITS),
     "offset_in_name": (
-        ("tests/unit/test_wire.py", "tests/unit/test_fold.py"),
+        ("tests/unit/test_wire.py", "tests/unit/test_wire_names.py", "tests/unit/test_fold.py"),
         ("tests/feed/test_changes.py", "tests/feed/test_consumer_info.py"),
     ),
     "counted": (("tests/unit/test_words.py",),),

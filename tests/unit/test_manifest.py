@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ctisync.core.manifest import Packaged, WrongManifest, entries, is_manifest, packaged
+from ctisync.core.manifest import Packaged, WrongManifest, is_manifest, manifest_entries, packaged
 from ctisync.core.model import Consumer
 
 ENTRY = {
@@ -17,7 +17,8 @@ ENTRY = {
 
 
 def test_an_entry_is_read_and_unknown_fields_are_let_be() -> None:
-    found = entries(b'{"iocs.zip":{"context":"t1-iocs-5","name":"public-iocs-5","local_offset":9,"x":1.5}}')
+    text = b'{"iocs.zip":{"context":"t1-iocs-5","name":"public-iocs-5","local_offset":9,"x":1.5}}'
+    found = manifest_entries(text)
     one = packaged(found, "iocs.zip")
     assert one == packaged({"iocs.zip": ENTRY}, "iocs.zip") == Packaged("t1-iocs-5", "public-iocs-5", 9)
     assert str(one) == "t1-iocs-5/public-iocs-5"
@@ -57,7 +58,7 @@ def test_an_entry_that_is_no_object_is_told(entry: Any) -> None:
 @pytest.mark.parametrize("text", [b"", b"[]", b"{", b"null", b"\xff", b"[" * 5000])
 def test_what_is_no_object_is_no_manifest(text: bytes) -> None:
     with pytest.raises(WrongManifest, match="it is"):
-        entries(text)
+        manifest_entries(text)
 
 
 def test_files_of_other_programs_have_that_name_too() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from ctisync.core.manifest import Packaged, WrongManifest, is_manifest, packaged, read_manifest
+from ctisync.core.manifest import Packaged, WrongManifest, is_manifest, manifest_entries, packaged
 from ctisync.core.model import Consumer, Json
 from ctisync.errors import SnapshotRefused, UsageError
 from ctisync.harmless import quoted
@@ -48,7 +48,7 @@ class _Package:
         if len(text) > _LARGEST:
             raise self._wrong(f"it has more than {_LARGEST} bytes", "FILE")
         try:
-            self.found = read_manifest(text)
+            self.found = manifest_entries(text)
         except WrongManifest as error:
             raise self._wrong(error, "FILE") from None
         return True

@@ -29,7 +29,7 @@ class Packaged(msgspec.Struct, frozen=True):
         return f"{self.context}/{self.name}"
 
 
-def read_manifest(text: bytes) -> dict[str, Json]:
+def manifest_entries(text: bytes) -> dict[str, Json]:
     """The entries of a manifest by file name, unchecked. Raises WrongManifest if it is no JSON object."""
     try:
         found = decode(text)

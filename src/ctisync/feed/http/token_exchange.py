@@ -83,7 +83,7 @@ class TokenExchange:
         link = answer.get("access_token")
         if answer.get("issued_token_type", _SIGNED) != _SIGNED or not isinstance(link, str):
             raise self._no_link("without a signed link")
-        if not _is_for(wanted, link):
+        if not is_signed_for(wanted, link):
             raise self._no_link("with a link to another address")
         seconds = answer.get("expires_in")
         if not isinstance(seconds, int) or isinstance(seconds, bool):
@@ -131,11 +131,11 @@ def _answer(reply: FeedReply) -> dict[str, object] | None:
     return found if isinstance(found, dict) else None
 
 
-def _is_for(wanted: str, link: str) -> bool:
+def is_signed_for(wanted: str, link: str) -> bool:
     """Whether a link leads to the wanted address: a signature is all that it may have in addition."""
     try:
         one, other = urlsplit(wanted), urlsplit(link)
-        if origin(wanted) != origin(link) or has_login(link):
+        if origin(wanted) != origin(link) or other.port == 0 or has_login(link):
             return False
         if (
             not link.isprintable()

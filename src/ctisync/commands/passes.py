@@ -68,7 +68,7 @@ def run_passes(run: Run, consumers: Sequence[Consumer], one_pass: OnePass) -> in
 
     If another pass is running, there is no history entry, hook, metric or ping.
     """
-    memory.set_up_for_a_pass()
+    memory.use_one_arena()
     if run.metrics is not None and run.metrics != STDOUT:
         _check_folder(run.metrics.absolute().parent)
     if (doubt := network_fault_of(spool_folder(run.settings))) is not None:

@@ -48,16 +48,18 @@ def streamed(name: str, lines: Sequence[bytes], form: str, signature: bytes) -> 
 
 
 class _Watched:
-    """A file that tells how far it was read before its end was asked for."""
+    """A file that tells how far it was read before its end was asked for, and how many headers of entries."""
 
     def __init__(self, data: bytes) -> None:
         self._file = io.BytesIO(data)
         self.tell = self._file.tell
         self.end_asked_at: int | None = None
         self.seen = 0
+        self.heads = 0
 
     def read(self, size: int = -1) -> bytes:
         found = self._file.read(size)
+        self.heads += size == 30 and self.end_asked_at is None
         self.seen = max(self.seen, self._file.tell())
         return found
 
@@ -241,6 +243,16 @@ def test_members_count_as_entries(whole: bool) -> None:
     assert len(read(data, whole=whole, limits=Limits(members=6))) == 6
     with pytest.raises(SnapshotRefused, match=r"limits\.members"):
         read(data, whole=whole, limits=Limits(members=5))
+
+
+@pytest.mark.parametrize("name", ["{}.json", "{}.txt"], ids=["members", "other files"])
+def test_a_row_of_entries_without_end_is_not_followed_beyond_the_limit(name: str) -> None:
+    """Before the directory is here: a download of 64 GiB has room for a thousand million of them."""
+    entries = [entry(name.format(number), RULES[:1]) for number in range(60)]
+    file = _Watched(assembled([entry("a.json", RULES[:1]), *entries]))
+    with pytest.raises(SnapshotRefused, match=r"limits\.members"):
+        list(archive.records(cast(BinaryIO, file), MAX_OFFSET, Limits(members=5), whole=False))
+    assert file.heads <= 6
 
 
 def test_the_room_for_all_members_is_asked_for(tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
             "about 100 bytes of memory."
         ),
     ] = 1_000_000
-    # The feed's have one.
+    # The 4.x feed's have one.
     members: Annotated[Count, Meta(description="Maximum number of entries in the ZIP of a snapshot.")] = 1000
     reply_bytes: Annotated[
         Count,

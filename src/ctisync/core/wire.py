@@ -186,8 +186,10 @@ def record(line: bytes) -> Record:
     name = name_of(head.name, head.resource)
     if name is None:
         raise NotARecord("it has no name")
-    # Both are in the index, and too long a text fails there.
-    if wrong := wrong_name(name) or (head.name and wrong_name(head.name)):
+    wrong = wrong_name(name)
+    if wrong is None and head.name and head.resource is not None:
+        wrong = wrong_name(head.name)  # an index has both, and accepts no longer text
+    if wrong is not None:
         raise NotARecord(f"its name {wrong}")
     if memoryview(head.payload)[0] != _OPENING_BRACE:
         raise NotARecord("its payload is not an object")

@@ -85,6 +85,7 @@ class Arriving:
         self._codec = codec
         self._sizes = Sizes()
         self._read: list[Content] = []
+        self._entries = 0
 
     def contents(self) -> Iterator[Unpacked]:
         """As `Archive.contents`. Errors that only the directory shows are raised at the end: SnapshotChanged
@@ -116,7 +117,8 @@ class Arriving:
 
     def _next(self, place: int) -> Head | None:
         """The next entry with records, if its header is enough to inflate it; other files are skipped."""
-        for _ in range(self._limits.members):
+        while self._entries < self._limits.members:  # the directory shows whether there are more
+            self._entries += 1
             head = _head_at(self._file, place)
             if head is None:
                 return None

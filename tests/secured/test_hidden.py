@@ -15,7 +15,7 @@ from ctisync.stores.opensearch.client import OpenSearchReply
 from ctisync.stores.opensearch.transport import HttpTransport
 from tests.cli.conftest import Ctisync
 from tests.secured.removal import Ended, assert_in_step, assert_intact, hidden, passed, stored_documents
-from tests.support.feed_history import churn, populate
+from tests.support.feed_history import WAZUH_5, churn, populate
 from tests.support.feed_simulator import FeedSimulator
 from tests.support.secured_node import SecuredNode, example_role
 
@@ -161,6 +161,23 @@ def test_a_rule_that_comes_within_a_pass_is_noticed_before_records_are_written_b
 def test_a_reader_is_told_that_he_sees_a_part(
     node: SecuredNode, environ: Mapping[str, str], rule: Mapping[str, Any]
 ) -> None:
+    assert passed(environ) == Ended(0, "")
+    reading = {**environ, **node.user("ctisync_reader", "ctisync_reader")}
+    assert hidden(reading) is None
+
+    node.put_role("ctisync_reader", ruled(CONTENTS, rule, READER))
+
+    assert hidden(reading) is not None
+
+
+@pytest.mark.parametrize(
+    "rule", [{"fls": ["~resource"]}, {"masked_fields": ["resource"]}, {"fls": ["~payload"]}], ids=str
+)
+def test_a_reader_is_told_that_he_sees_a_part_of_a_catalog_whose_lines_say_resource(
+    node: SecuredNode, feed: FeedSimulator, environ: Mapping[str, str], rule: Mapping[str, Any]
+) -> None:
+    feed.history.dialect = WAZUH_5
+    feed.publish_snapshot()
     assert passed(environ) == Ended(0, "")
     reading = {**environ, **node.user("ctisync_reader", "ctisync_reader")}
     assert hidden(reading) is None

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ctisync.core.wire import UNDECODABLE
+from ctisync.core.wire import UNDECODABLE, decode, name_of
 from ctisync.errors import AccessRefused, CtisyncError, StoreUnavailable
 from ctisync.harmless import quoted
 from ctisync.stores.opensearch.client import Client, OpenSearchReply, path
@@ -30,6 +30,7 @@ _LOOKED_AT: Final = 5
 
 
 class _Hit(msgspec.Struct, frozen=True):
+    id: str = msgspec.field(name="_id", default="")
     source: msgspec.Raw = msgspec.field(name="_source", default=msgspec.Raw(b"{}"))
 
 
@@ -146,12 +147,16 @@ def _unmapped(client: Client, index: str) -> list[str]:
 
 def _is_altered(hit: _Hit) -> bool:
     """Whether the plugin has rewritten the record. The fields then have the order of its hash table, in which
-    the payload comes before the name. No line of the feed, or of ours, has that order."""
+    the payload comes before the name. No line of the feed, or of ours, has that order. A name that is masked
+    or left out is no longer the id."""
     try:
-        fields = list(_line_decoder.decode(hit.source))
-    except UNDECODABLE:  # of another program
+        line = _line_decoder.decode(hit.source)
+        named = name_of(*(decode(line[key]) if key in line else None for key in ("name", "resource")))
+    except (ValueError, *UNDECODABLE):  # of another program
         return False
-    return "payload" in fields and "name" in fields and fields.index("payload") < fields.index("name")
+    fields = list(line)
+    moved = "payload" in fields and "name" in fields and fields.index("payload") < fields.index("name")
+    return moved or ("payload" in fields and named != hit.id)
 
 
 def _is_ruled(reply: OpenSearchReply) -> bool:

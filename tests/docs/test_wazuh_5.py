@@ -12,8 +12,9 @@ import pytest
 from tests.docs import page
 from tests.docs.reader import Reader
 from tests.docs.shell import ROOT
+from tests.support.feed_exchange import EXCHANGE
 from tests.support.feed_history import WAZUH_5
-from tests.support.feed_simulator import EXCHANGE, FeedSimulator
+from tests.support.feed_simulator import FeedSimulator
 from tests.support.records import comparable
 
 PAGE: Final = (ROOT / "docs" / "wazuh-5.md").read_text()

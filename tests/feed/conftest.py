@@ -10,8 +10,9 @@ import pytest
 from ctisync.core.model import Consumer, Snapshot
 from ctisync.feed.client import CtiFeed
 from ctisync.locks import lock_beside
+from tests.feed.private import TOKEN
 from tests.support.clock import FakeClock
-from tests.support.feed_history import populate
+from tests.support.feed_history import churn, populate
 from tests.support.feed_simulator import FeedSimulator
 from tests.support.log import KeptLog
 
@@ -65,3 +66,17 @@ def snapshot(sim: FeedSimulator) -> Snapshot:
     """A published snapshot of 300 records."""
     populate(sim.history, 300)
     return Snapshot(sim.publish_snapshot(), sim.history.last_offset)
+
+
+@pytest.fixture
+def private(sim: FeedSimulator) -> FeedSimulator:
+    sim.exchanged_token = TOKEN
+    populate(sim.history, 300)
+    sim.publish_snapshot()
+    churn(sim.history, 50)
+    return sim
+
+
+@pytest.fixture
+def signing(private: FeedSimulator, make_feed: MakeFeed) -> CtiFeed:
+    return make_feed(token=TOKEN, token_exchange_url=private.exchange_url)

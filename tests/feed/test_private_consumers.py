@@ -1,26 +1,25 @@
 """A consumer that is not public: addresses are signed in exchange for the token, which goes nowhere else."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
-from typing import Any, Final
-from urllib.parse import urlsplit
+from typing import Any
 
 import pytest
 
 from ctisync.core.model import OffsetRange, Snapshot
-from ctisync.errors import AccessRefused, ConfigurationError, CtisyncError, FeedRefused, FeedUnreachable
+from ctisync.errors import AccessRefused, ConfigurationError, FeedRefused, FeedUnreachable
 from ctisync.feed.client import CtiFeed
 from tests.feed.conftest import MakeFeed
 from tests.feed.downloads import ALWAYS, nothing, served
+from tests.feed.private import TOKEN, refusing, told
 from tests.support import feed_failures as failures
 from tests.support.clock import FakeClock
+from tests.support.feed_exchange import EXCHANGE
 from tests.support.feed_failures import Failure
-from tests.support.feed_history import churn, populate
-from tests.support.feed_simulator import EXCHANGE, FeedSimulator, Request
+from tests.support.feed_history import populate
+from tests.support.feed_simulator import FeedSimulator, Request
 from tests.support.log import KeptLog
-
-TOKEN: Final = "s3cret-token"
 
 
 @pytest.fixture
@@ -28,24 +27,6 @@ def console() -> Iterator[FeedSimulator]:
     """Another server, at which the token is exchanged: it hands on to nobody."""
     with FeedSimulator() as simulator:
         yield simulator
-
-
-@pytest.fixture
-def private(sim: FeedSimulator) -> FeedSimulator:
-    sim.exchanged_token = TOKEN
-    populate(sim.history, 300)
-    sim.publish_snapshot()
-    churn(sim.history, 50)
-    return sim
-
-
-@pytest.fixture
-def signing(private: FeedSimulator, make_feed: MakeFeed) -> CtiFeed:
-    return make_feed(token=TOKEN, token_exchange_url=private.exchange_url)
-
-
-def told(sim: FeedSimulator) -> list[tuple[str, int]]:
-    return [(request.kind, request.status) for request in sim.requests]
 
 
 def test_information_changes_and_snapshot_come_by_signed_links(
@@ -215,156 +196,6 @@ def test_an_exchange_that_is_refused_leaves_the_part_where_it_is(
     assert part.stat().st_size == len(served(private).body) // 2
 
 
-def refusing(status: int, code: object, about: object = "no") -> Failure:
-    body = json.dumps({"error": code, "error_description": about}).encode()
-    return lambda _: failures.Reply(status, body, {"Content-Type": "application/json"})
-
-
-REFUSALS: dict[str, tuple[Failure, type[CtisyncError], int, str, str]] = {
-    "unauthorized_client": (
-        refusing(400, "unauthorized_client", "The token\nhas expired"),
-        AccessRefused,
-        3,
-        r"refuses to exchange cti.token \(400, unauthorized_client\): The token has expired",
-        "cti.token_file",
-    ),
-    "invalid_target": (refusing(400, "invalid_target"), AccessRefused, 3, "400, invalid_target", "consumers"),
-    "invalid_request": (
-        refusing(400, "invalid_request"),
-        ConfigurationError,
-        3,
-        "400, invalid_request",
-        "cti.token_exchange_url",
-    ),
-    "401": (refusing(401, "unauthorized_client"), AccessRefused, 3, "401", "cti.token_file"),
-    "401 of a proxy": (failures.status(401), AccessRefused, 3, r"\(401\)$", "cti.token_file"),
-    "403": (refusing(403, "access_denied"), AccessRefused, 3, "403, access_denied", "subscription"),
-    "404": (failures.status(404), ConfigurationError, 3, r"\(404\)$", "cti.token_exchange_url"),
-    "422": (
-        failures.body(b'{"errors":{"resource":["is invalid"]}}'),
-        ConfigurationError,
-        3,
-        "without a signed link",
-        "cti.token_exchange_url",
-    ),
-    "a code of no known word": (
-        refusing(400, TOKEN, None),
-        ConfigurationError,
-        3,
-        r"\(400\)$",
-        "cti.token_exchange_url",
-    ),
-    "a code that is no text": (
-        refusing(400, {"invalid": ["request"]}, {"a": 1}),
-        ConfigurationError,
-        3,
-        r"\(400\)$",
-        "cti.token_exchange_url",
-    ),
-    "a redirect": (
-        failures.redirect("https://elsewhere.example/x?y"),
-        ConfigurationError,
-        3,
-        "a redirect to https://elsewhere.example/x;",
-        "cti.token_exchange_url",
-    ),
-    "429": (failures.status(429), FeedUnreachable, 5, "429", "later"),
-    "503": (failures.status(503), FeedUnreachable, 5, "503", "later"),
-    "403 for now": (failures.status(403, {"Retry-After": "1"}), FeedUnreachable, 5, "403", "later"),
-    "a page": (failures.html(), FeedRefused, 6, "not JSON", "cti.url"),
-    "an array": (failures.body(b"[]"), FeedRefused, 6, "not JSON", "cti.url"),
-    "without end": (failures.body(b'{"a":"' + b"x" * 70_000 + b'"}'), FeedRefused, 6, "not JSON", "cti.url"),
-    "reset": (failures.reset(), FeedUnreachable, 5, "reset|invalid HTTP|cannot be reached", "later"),
-}
-
-
-@pytest.mark.parametrize("name", REFUSALS)
-def test_each_refusal_of_an_exchange_says_what_to_do(
-    private: FeedSimulator, signing: CtiFeed, name: str
-) -> None:
-    failure, kind, code, words, hint = REFUSALS[name]
-    private.fail("exchange", failure, times=ALWAYS)
-    with pytest.raises(kind, match=words) as caught:
-        signing.consumer_info()
-    assert type(caught.value) is kind
-    assert caught.value.exit_code == code
-    assert hint in str(caught.value.hint)
-    assert TOKEN not in f"{caught.value.message} {caught.value.hint}"
-
-
-@pytest.mark.parametrize("name", ["429", "503", "403 for now", "a page", "reset"])
-def test_an_exchange_is_tried_again_as_any_request_is(
-    private: FeedSimulator, signing: CtiFeed, log: KeptLog, name: str
-) -> None:
-    private.fail("exchange", REFUSALS[name][0], times=2)
-    assert signing.consumer_info().last_offset == private.history.last_offset
-    assert len(log.named("retry")) == 2
-
-
-def test_a_description_that_repeats_the_token_is_told_without_it(
-    private: FeedSimulator, signing: CtiFeed
-) -> None:
-    private.fail("exchange", refusing(400, "unauthorized_client", f"{'x' * 190} {TOKEN} is bad"))
-    with pytest.raises(AccessRefused) as caught:
-        signing.consumer_info()
-    assert TOKEN[:6] not in caught.value.message
-
-
-LINKS: dict[str, Callable[[str], Any]] = {
-    "another host": lambda link: link.replace("127.0.0.1", "elsewhere.example"),
-    "another port": lambda link: link.replace("http://127.0.0.1:", "http://127.0.0.1:1"),
-    "port 0": lambda link: link.replace(f":{urlsplit(link).port}/", ":0/"),
-    "another scheme": lambda link: link.replace("http://", "ftp://"),
-    "another consumer": lambda link: link.replace("vd_4.8.0", "vd_4.9.0"),
-    "a login": lambda link: link.replace("http://", "http://user@"),
-    "a fragment": lambda link: link + "#x",
-    "a blank": lambda link: link + " ",
-    "a line end": lambda link: link + "\r\nX: y",
-    "too long": lambda link: link + "x" * 8000,
-    "no text": lambda _: 5,
-    "nothing": lambda _: None,
-    "no address": lambda _: "http://[",
-}
-
-
-@pytest.mark.parametrize("alter", LINKS.values(), ids=LINKS.keys())
-def test_a_link_to_another_address_is_not_asked_for(
-    private: FeedSimulator, signing: CtiFeed, alter: Callable[[str], Any]
-) -> None:
-    private.fail(
-        "exchange", failures.edited(lambda told: {**told, "access_token": alter(told["access_token"])})
-    )
-    with pytest.raises(
-        ConfigurationError, match=r"a link to another address|without a signed link"
-    ) as caught:
-        signing.consumer_info()
-    assert "verify" not in caught.value.message
-    assert told(private) == [("info", 401), ("exchange", 200)]
-
-
-@pytest.mark.parametrize("alter", ["from_offset=0", "to_offset=5", "with_empties=false"])
-def test_a_link_to_other_changes_is_not_asked_for(
-    private: FeedSimulator, signing: CtiFeed, alter: str
-) -> None:
-    signing.consumer_info()
-    key = alter.partition("=")[0]
-
-    def altered(answer: Any) -> Any:
-        link = answer["access_token"]
-        return {**answer, "access_token": link.replace(f"{key}=", f"{alter}&x=")}
-
-    private.fail("exchange", failures.edited(altered))
-    with pytest.raises(ConfigurationError, match="another address"):
-        signing.changes(OffsetRange(1000, 1100))
-
-
-def test_another_kind_of_token_is_no_link(private: FeedSimulator, signing: CtiFeed) -> None:
-    other = "urn:ietf:params:oauth:token-type:access_token"
-    private.fail("exchange", failures.edited(lambda answer: {**answer, "issued_token_type": other}))
-    with pytest.raises(ConfigurationError, match="without a signed link"):
-        signing.consumer_info()
-
-
 def test_a_new_link_that_is_refused_again_is_an_error_and_no_loop(
     private: FeedSimulator, signing: CtiFeed
 ) -> None:
@@ -388,7 +219,7 @@ def test_the_token_goes_to_the_exchange_alone(
 
     def signed(reply: failures.Reply) -> failures.Reply:
         asked = console_asked()
-        sim._signed["1-1"] = asked.removeprefix(sim.origin)
+        sim.signed["1-1"] = asked.removeprefix(sim.origin)
         link = f"{asked}?verify=1-1"
         return failures.body(json.dumps({"access_token": link, "expires_in": 300}).encode())(reply)
 

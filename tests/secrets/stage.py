@@ -16,8 +16,9 @@ from tests.secrets.canaries import Canary, found
 from tests.secrets.door import Answer, Door, door
 from tests.secrets.settings import SECRETS, Form, given
 from tests.support.command_manager import CommandManagerStandIn
+from tests.support.feed_exchange import EXCHANGE
 from tests.support.feed_history import churn, populate
-from tests.support.feed_simulator import EXCHANGE, FeedSimulator
+from tests.support.feed_simulator import FeedSimulator
 from tests.support.opensearch_node import OpenSearchNode
 
 USER: Final = "wazuh-admin"

@@ -13,7 +13,7 @@ import httpx
 from ctisync.stores.opensearch.client import NoReply, OpenSearchReply, Problem
 from ctisync.stores.opensearch.transport import HttpTransport
 from tests.support.faults import Effect, Effects, How, Place, When
-from tests.support.feed_simulator import EXCHANGE
+from tests.support.feed_exchange import EXCHANGE
 
 PIECE: Final = 4096
 """Bytes of a body per piece, so that even a small snapshot comes in several pieces."""

@@ -19,28 +19,21 @@ import struct
 import sys
 import threading
 import zipfile
-from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any, Final, Literal, Self
-from urllib.parse import parse_qsl, urlencode, urlsplit
+from typing import Any, Literal, Self
+from urllib.parse import parse_qsl, urlsplit
 
 from tests.support import records
+from tests.support.feed_exchange import EXCHANGE, PrivateConsumer
 from tests.support.feed_failures import Failure, Reply, refused
 from tests.support.feed_history import CVE_4, Dialect, History, churn, populate
 
 Json = Any
 Kind = Literal["info", "changes", "snapshot", "exchange", "other"]
 SnapshotKind = Literal["zip", "ndjson", "array"]
-
-EXCHANGE: Final = "/api/v1/platform/environments/token/exchange"
-_FORM: Final = {
-    "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
-    "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
-    "requested_token_type": "urn:wazuh:params:oauth:token-type:signed_url",
-}
 
 _LONGEST_PAUSE = 60.0
 
@@ -92,16 +85,13 @@ class _Order:
         return meant
 
 
-class FeedSimulator:
+class FeedSimulator(PrivateConsumer):
     """One consumer on one server. Public attributes may be changed between requests.
 
     `history`: the change log; `info`: overrides fields of the consumer's information (`ABSENT`: without the
     field); `files`: the files by their paths under /store; `requests`: the log of requests.
 
-    `beside`: another one whose server this consumer is on, too. `exchanged_token`: the consumer is not
-    public, and only a link that was signed in exchange for this token lets in; `signs` makes the signature of
-    the nth link, and `expires_in` is what is said of it: `expire_links` does it. `uses` is how many
-    requests a link lets in before it expires by itself.
+    `beside`: another one whose server this consumer is on, too.
     """
 
     def __init__(
@@ -114,6 +104,7 @@ class FeedSimulator:
         dialect: Dialect = CVE_4,
         beside: "FeedSimulator | None" = None,
     ) -> None:
+        super().__init__()
         self.context = context
         self.consumer = consumer
         self.history = History(context, first_offset, dialect)
@@ -121,13 +112,6 @@ class FeedSimulator:
         self.files: dict[str, File] = {}
         self.requests: list[Request] = []
         self.required_token: str | None = None
-        self.exchanged_token: str | None = None
-        self.expires_in: Json = 300
-        self.signs: Callable[[int], str] = "1767225600-{:032x}".format
-        self.uses: int | None = None
-        self._signed: dict[str, str] = {}
-        self._used: Counter[str] = Counter()
-        self._count = 0
         self._beside = beside
         self._guests: list[FeedSimulator] = []
         self._snapshot: dict[str, Json] = {}
@@ -169,16 +153,6 @@ class FeedSimulator:
     def url(self) -> str:
         """The value for `cti.url`."""
         return f"{self.origin}/api/v1"
-
-    @property
-    def exchange_url(self) -> str:
-        """What `cti.token_exchange_url` is set to."""
-        return self.origin + EXCHANGE
-
-    def expire_links(self) -> None:
-        """No link that was signed so far lets in any more."""
-        with self._lock:
-            self._signed.clear()
 
     @property
     def consumer_path(self) -> str:
@@ -249,9 +223,9 @@ class FeedSimulator:
     def whose(self, path: str, form: dict[str, str]) -> "FeedSimulator":
         """The consumer that a request is for."""
         wanted = urlsplit(form["resource"]).path if path == EXCHANGE and "resource" in form else path
-        return next((each for each in self._guests if each._has(wanted)), self)
+        return next((each for each in self._guests if each.has(wanted)), self)
 
-    def _has(self, path: str) -> bool:
+    def has(self, path: str) -> bool:
         return path in self.files or path in (self.consumer_path, f"{self.consumer_path}/changes")
 
     def reply_to(self, request: Request) -> Reply:
@@ -277,16 +251,9 @@ class FeedSimulator:
     def _true_reply(self, request: Request) -> Reply:
         match request.kind:
             case "exchange":
-                return self._exchange(request)
-            case "info" | "changes" | "snapshot" if self.exchanged_token is not None:
-                if "verify" not in request.query:
-                    return _problem(401, "unauthorized_client", "a signed link is needed")
-                verify = request.query["verify"]
-                self._used[verify] += 1
-                spent = self.uses is not None and self._used[verify] > self.uses
-                if spent or self._signed.get(verify) != _wanted(request):
-                    return _problem(403, "access_denied", "the link has expired, or is another one's")
-                return self._let_in(request)
+                return self.exchanged(request.method, request.form, request.headers)
+            case "info" | "changes" | "snapshot":
+                return self.turned_away(request.path, request.query) or self._let_in(request)
             case _:
                 return self._let_in(request)
 
@@ -302,22 +269,6 @@ class FeedSimulator:
                 return _file(self.files[request.path], request.headers)
             case _:
                 return refused(404, "Not Found")
-
-    def _exchange(self, request: Request) -> Reply:
-        form, token = request.form, self.exchanged_token
-        if request.method != "POST" or any(form.get(key) != value for key, value in _FORM.items()):
-            return _problem(400, "invalid_request", "the form is not that of an exchange")
-        if token is None or not self._has(urlsplit(form["resource"]).path):
-            return _problem(400, "invalid_target", "there is no such resource for this environment")
-        if form.get("subject_token") != token or request.headers.get("authorization") != f"Bearer {token}":
-            return _problem(400, "unauthorized_client", "the token is invalid or has expired")
-        self._count += 1
-        verify = self.signs(self._count)
-        wanted = urlsplit(form["resource"])  # by whatever name this server is reached
-        self._signed[verify] = wanted.path + (f"?{wanted.query}" if wanted.query else "")
-        link = form["resource"] + ("&" if "?" in form["resource"] else "?") + f"verify={verify}"
-        told = {"access_token": link, "issued_token_type": _FORM["requested_token_type"], "token_type": "N_A"}
-        return _json({**told, "expires_in": self.expires_in})
 
     def _may_enter(self, request: Request) -> bool:
         wanted = self.required_token
@@ -394,17 +345,6 @@ def _shuffled(lines: list[bytes]) -> list[bytes]:
 
 def _etag(content: bytes) -> str:
     return f'"{hashlib.sha256(content).hexdigest()[:16]}"'
-
-
-def _wanted(request: Request) -> str:
-    """The address of a request without the signature, as the form of its exchange had it."""
-    query = urlencode([(key, value) for key, value in request.query.items() if key != "verify"])
-    return request.path + (f"?{query}" if query else "")
-
-
-def _problem(status: int, code: str, words: str) -> Reply:
-    body = records.encode({"error": code, "error_description": words})
-    return Reply(status, body, {"Content-Type": "application/json"})
 
 
 def _json(document: Json) -> Reply:

@@ -17,7 +17,8 @@ from tests.crash.stories import Story
 from tests.support import faults_ports
 from tests.support.clock import FakeClock
 from tests.support.faults import Effect, Effects, Fault, Killed
-from tests.support.feed_simulator import FeedSimulator, Kind, Request
+from tests.support.feed_server import Kind, Request
+from tests.support.feed_simulator import FeedSimulator
 from tests.support.log import KeptLog
 from tests.support.memory_feed import at_once
 from tests.support.memory_store import Kept, MemoryStorage, MemoryStore

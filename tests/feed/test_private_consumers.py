@@ -18,7 +18,8 @@ from tests.support.clock import FakeClock
 from tests.support.feed_exchange import EXCHANGE
 from tests.support.feed_failures import Failure
 from tests.support.feed_history import populate
-from tests.support.feed_simulator import FeedSimulator, Request
+from tests.support.feed_server import Request
+from tests.support.feed_simulator import FeedSimulator
 from tests.support.log import KeptLog
 
 

@@ -12,7 +12,8 @@ import pytest
 from tests.support import feed_failures as failures
 from tests.support.feed_failures import Failure
 from tests.support.feed_history import churn, populate
-from tests.support.feed_simulator import Kind, zipped
+from tests.support.feed_server import Kind
+from tests.support.feed_simulator import zipped
 from tests.support.world import World
 
 Json = Any

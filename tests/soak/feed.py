@@ -8,7 +8,8 @@ from tests.support import feed_failures as failures
 from tests.support import feed_history, records
 from tests.support.feed_failures import Failure
 from tests.support.feed_history import History
-from tests.support.feed_simulator import FeedSimulator, Kind
+from tests.support.feed_server import Kind
+from tests.support.feed_simulator import FeedSimulator
 
 Json = Any
 

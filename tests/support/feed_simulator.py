@@ -15,48 +15,25 @@ import hashlib
 import io
 import re
 import socket
-import struct
-import sys
 import threading
 import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Literal, Self
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 from tests.support import records
 from tests.support.feed_exchange import EXCHANGE, PrivateConsumer
 from tests.support.feed_failures import Failure, Reply, refused
 from tests.support.feed_history import CVE_4, Dialect, History, churn, populate
+from tests.support.feed_server import Kind, Request, Server
 
 Json = Any
-Kind = Literal["info", "changes", "snapshot", "exchange", "other"]
 SnapshotKind = Literal["zip", "ndjson", "array"]
-
-_LONGEST_PAUSE = 60.0
 
 ABSENT = object()
 """A value in `info`: the reply lacks the field."""
-
-
-@dataclass
-class Request:
-    """One request in the log; header names are in lower case. `status`: 0 before a reply."""
-
-    kind: Kind
-    method: str
-    path: str
-    query: dict[str, str]
-    headers: dict[str, str]
-    status: int = 0
-    form: dict[str, str] = field(default_factory=dict)
-
-    @property
-    def range(self) -> tuple[int, int]:
-        """The requested offsets: (from, to]."""
-        return int(self.query["from_offset"]), int(self.query["to_offset"])
 
 
 @dataclass
@@ -122,7 +99,7 @@ class FeedSimulator(PrivateConsumer):
         if beside is not None:
             beside._guests.append(self)
             return
-        self._server = _Server(self, port)
+        self._server = Server(self, port)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
 
@@ -366,86 +343,6 @@ def _file(file: File, asked: dict[str, str]) -> Reply:
     end = min(int(wanted[2] or total), total - 1)
     part = file.body[start : end + 1]
     return Reply(206, part, {**headers, "Content-Range": f"bytes {start}-{end}/{total}"})
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    block_on_close = False
-    request_queue_size = 64
-
-    def __init__(self, simulator: FeedSimulator, port: int) -> None:
-        self.simulator = simulator
-        super().__init__(("127.0.0.1", port), _Handler)
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """Print an error, unless the client closed the connection."""
-        if not isinstance(sys.exc_info()[1], ConnectionError):
-            super().handle_error(request, client_address)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-    disable_nagle_algorithm = True
-    server: _Server
-
-    def do_GET(self) -> None:
-        parts = urlsplit(self.path)
-        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        form = dict(parse_qsl(body.decode())) if self.command == "POST" else {}
-        simulator = self.server.simulator.whose(parts.path, form)
-        request = Request(
-            simulator.kind_of(parts.path),
-            self.command,
-            parts.path,
-            dict(parse_qsl(parts.query)),
-            {name.lower(): value for name, value in self.headers.items()},
-            form=form,
-        )
-        self._send(simulator.reply_to(request))
-
-    do_POST = do_GET  # noqa: N815  # the name of the base class
-
-    def do_CONNECT(self) -> None:
-        """The first request to a proxy; this one always refuses, in the way that the test chooses."""
-        self.do_GET()
-
-    def _send(self, reply: Reply) -> None:
-        if reply.cut == 0 and reply.how_cut == "reset":
-            self._reset()
-            return
-        (self.send_response_only if "Date" in reply.headers else self.send_response)(reply.status)
-        for name, value in reply.headers.items():
-            self.send_header(name, value)
-        body = reply.body
-        match reply.framing:
-            case "length":
-                self.send_header("Content-Length", str(len(body)))
-            case "chunked":
-                self.send_header("Transfer-Encoding", "chunked")
-                body = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body)
-            case "close":
-                self.send_header("Connection", "close")
-        self.end_headers()
-        self.wfile.write(body if reply.cut is None else body[: reply.cut])
-        if reply.until is not None:
-            self.wfile.flush()
-            reply.until.wait(_LONGEST_PAUSE)
-            self.wfile.write(body[reply.cut :])
-        elif reply.cut is not None:
-            self.close_connection = True
-            self.wfile.flush()
-            if reply.stall:
-                self.server.simulator.stopping.wait(reply.stall)
-            if reply.how_cut == "reset":
-                self._reset()
-
-    def _reset(self) -> None:
-        self.close_connection = True
-        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        self.connection.close()
-
-    def log_message(self, *_: Any) -> None:
-        """Prints nothing: tests read the log of requests."""
 
 
 def main(arguments: Iterable[str] | None = None) -> None:

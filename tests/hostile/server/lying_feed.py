@@ -7,7 +7,8 @@ from urllib.parse import parse_qsl, urlsplit
 
 from tests.hostile.server.raw_server import Heard, Line, RawServer
 from tests.support.feed_failures import Reply
-from tests.support.feed_simulator import FeedSimulator, Kind, Request
+from tests.support.feed_server import Kind, Request
+from tests.support.feed_simulator import FeedSimulator
 
 
 class Asked(NamedTuple):

@@ -22,7 +22,8 @@ from tests.hostile.server.measured import Ended, run
 from tests.hostile.server.raw_server import Heard
 from tests.support.command_manager import CommandManagerStandIn
 from tests.support.feed_history import churn, populate
-from tests.support.feed_simulator import FeedSimulator, Kind
+from tests.support.feed_server import Kind
+from tests.support.feed_simulator import FeedSimulator
 from tests.support.records import comparable
 
 T = TypeVar("T")

@@ -15,7 +15,7 @@ from tests.hostile.server.lying_feed import Lie, LyingFeed, head, tell
 from tests.hostile.server.passes import TOKEN, Case, Outcome, Passes, secrets_in
 from tests.hostile.server.raw_server import Heard, Line, RawServer
 from tests.hostile.server.tally import Tally
-from tests.support.feed_simulator import Kind
+from tests.support.feed_server import Kind
 
 TAKES_COOKIES: Final = "Set-Cookie: session=canary-cookie; Path=/"
 NOT_PUBLIC: Final = End(6, "is not a public one", "ctisync init-snapshot --from URL")

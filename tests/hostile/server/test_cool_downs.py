@@ -13,7 +13,7 @@ from tests.hostile.server.lies import body
 from tests.hostile.server.lying_feed import LyingFeed
 from tests.hostile.server.measured import Ended
 from tests.hostile.server.passes import Case, Kept, Outcome, Passes, at_once
-from tests.support.feed_simulator import Kind
+from tests.support.feed_server import Kind
 
 HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(hours=24)

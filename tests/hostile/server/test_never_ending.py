@@ -23,7 +23,7 @@ from tests.hostile.server.ends import (
 from tests.hostile.server.lies import CHUNKED, chunk, silence, then_for_ever
 from tests.hostile.server.lying_feed import Lie, head
 from tests.hostile.server.passes import Case, Outcome, Passes, at_once
-from tests.support.feed_simulator import Kind
+from tests.support.feed_server import Kind
 
 EVERY: Final = 0.1
 

@@ -226,7 +226,7 @@ OF_FEED: Final = {
     "info: a link's login": Field(_link(f"http://{ORDER}@h/x.zip"), shown=False),
     "info: a long link": Field(_link("https://h/" + ORDER * 500)),
     "info: a host of the link": Field(_link(f"https://{HIDING}.example/x.zip")),
-    "snapshot: a member's name": Field(_snapshot(lambda _: zipped({f"{ORDER}.json": b"", "b.json": b""}))),
+    "snapshot: a member's name": Field(_snapshot(lambda _: zipped({f"{ORDER}.txt": b""}))),
     "snapshot: the member's name": Field(_snapshot(lambda _: _with_a_wrong_checksum(f"{ORDER}.json"))),
     "snapshot: a line's name": Field(_line(name=ORDER)),
     "snapshot: a line's name that hides": Field(_line(name=HIDING), calls=(("show", HIDING),)),

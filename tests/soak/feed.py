@@ -72,7 +72,7 @@ class MovingHistory(History):
         offset = super()._append(kind, resource, **content)
         feed_history.apply(self._now, self.entries[-1].happened)
         record = self._now.get(resource)
-        line = None if record is None else records.encode(record)
+        line = None if record is None else self._line(record, None)
         self._lines.setdefault(resource, []).append(Version(offset, line))
         return offset
 

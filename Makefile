@@ -2,8 +2,8 @@
 #
 #   make quick      what one runs before each commit, without a server: under a minute on two processors
 #   make demo       two passes against a built-in feed, in seconds, without network or services
-#   make test       all tests, a real OpenSearch included          (ARGS="-k words" narrows it; ARGS="-n auto"
-#                   spreads it over the processors)
+#   make test       all tests, a real OpenSearch included, on all processors  (ARGS="-k words" narrows it; ARGS="-n 0":
+#                   one after the other)
 #   make check      ruff, formatting, mypy --strict, import-linter; that documents and pictures say what the program does
 #   make coverage   branch coverage of the core and of the pass    (ARGS="tests/unit" narrows it)
 #   make test-long  all tests, the long ones included; 100,000 patches, 10,000 sequences of the model machine,
@@ -60,7 +60,7 @@ quick: .venv/.project
 	TEST_QUICK=1 .venv/bin/python -m pytest -n auto $(addprefix tests/,unit contract scenarios crash properties) $(ARGS)
 
 test: .venv/.project
-	.venv/bin/python -m pytest $(ARGS)
+	.venv/bin/python -m pytest -n auto $(ARGS)
 
 check: .venv/.project
 	.venv/bin/ruff check .

@@ -93,12 +93,14 @@ class CtiFeed:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        # After a signal there is little time, and the history still has to be written.
+        is_stop = error is not None and not isinstance(error, Exception)
+        self.close(within=0.0 if is_stop else _LAST_ANSWER_WITHIN)
 
-    def close(self) -> None:
-        """Close the connections, unless a prefetch still uses one."""
-        if self._prefetch.has_ended(within=_LAST_ANSWER_WITHIN):
+    def close(self, within: float = _LAST_ANSWER_WITHIN) -> None:
+        """Close the connections, unless a prefetch still uses one after so many seconds."""
+        if self._prefetch.has_ended(within):
             self._transport.close()
         else:  # the connection is in use and stays open; the limits prevent further requests
             self._pass_limits.end()

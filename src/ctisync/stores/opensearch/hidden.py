@@ -7,6 +7,7 @@ refuses every update before OpenSearch evaluates it; if none does, `require_alia
 A reader may not send updates, so it looks for traces of such rules in replies.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any, Final
@@ -25,12 +26,14 @@ _NO_EFFECT: Final = b'{"update":{"_id":"ctisync"}}\n{"doc":{}}\n'
 _RULED: Final = "is not supported when"
 """In the plugin's refusal of an update if any rule applies, and of a profile if a rule hides documents."""
 
+_MASKED: Final = re.compile("[0-9a-f]{64}")
+"""A masked value: the plugin's hash. No record of a feed has such a name."""
+
 _LOOKED_AT: Final = 5
 """Records that a reader looks at."""
 
 
 class _Hit(msgspec.Struct, frozen=True):
-    id: str = msgspec.field(name="_id", default="")
     source: msgspec.Raw = msgspec.field(name="_source", default=msgspec.Raw(b"{}"))
 
 
@@ -147,8 +150,8 @@ def _unmapped(client: Client, index: str) -> list[str]:
 
 def _is_altered(hit: _Hit) -> bool:
     """Whether the plugin has rewritten the record. The fields then have the order of its hash table, in which
-    the payload comes before the name. No line of the feed, or of ours, has that order. A name that is masked
-    or left out is no longer the id."""
+    the payload comes before the name. No line of the feed, or of ours, has that order. Or the name is left
+    out or masked. Any other name that is not the id is a finding of `verify`."""
     try:
         line = _line_decoder.decode(hit.source)
         named = name_of(*(decode(line[key]) if key in line else None for key in ("name", "resource")))
@@ -156,7 +159,7 @@ def _is_altered(hit: _Hit) -> bool:
         return False
     fields = list(line)
     moved = "payload" in fields and "name" in fields and fields.index("payload") < fields.index("name")
-    return moved or ("payload" in fields and named != hit.id)
+    return moved or ("payload" in fields and (named is None or _MASKED.fullmatch(named) is not None))
 
 
 def _is_ruled(reply: OpenSearchReply) -> bool:

@@ -21,7 +21,7 @@ from ctisync.core.pass_report import Draft
 from ctisync.core.state import ConsumerState, looked
 from ctisync.errors import StoreUnavailable
 from ctisync.ports import Store, Writer
-from ctisync.stores.sqlite.connection import open_writable
+from ctisync.stores.sqlite.connection import named_errors, open_writable
 from ctisync.stores.sqlite.store import SqliteStore
 from tests.cli.conftest import Ctisync
 from tests.contract import passes
@@ -29,6 +29,7 @@ from tests.contract.passes import lines
 from tests.support.delay import seconds_to_the_end
 from tests.support.feed_failures import Failure, Reply
 from tests.support.feed_history import churn, populate
+from tests.support.feed_server import Request
 from tests.support.feed_simulator import FeedSimulator
 from tests.support.opened import has_open
 from tests.support.records import comparable, made_up, record
@@ -236,6 +237,12 @@ def test_a_file_put_in_its_place_is_left_as_it_is_with_its_log(store: Store, pat
     assert {end: Path(f"{path}{end}").read_bytes() for end in ("", "-wal")} == was
 
 
+def test_a_file_that_is_removed_just_before_it_is_opened_is_no_lack_of_rights(path: Path) -> None:
+    with pytest.raises(StoreUnavailable, match="was replaced or removed") as told, named_errors(path):
+        sqlite3.connect(f"file:{path}?mode=rw", uri=True)
+    assert told.value.hint == "ctisync sync"
+
+
 @pytest.mark.parametrize("lose", ["removed", "replaced"])
 @pytest.mark.parametrize("kind", ["snapshot", "changes"])
 def test_a_pass_whose_database_goes_away_under_it_is_7_and_the_next_one_makes_it_good(
@@ -247,10 +254,16 @@ def test_a_pass_whose_database_goes_away_under_it_is_7_and_the_next_one_makes_it
         ctisync.environ |= {"CTISYNC_CTI__URL": feed.url, "CTISYNC_COMMAND_MANAGER__ENABLED": "false"}
         populate(feed.history, 20)
         feed.publish_snapshot()
+        loaded = feed.history.last_offset
         if kind == "changes":
             assert ctisync.run("sync", "-q").returncode == 0
-            churn(feed.history, 30)
-        feed.fail(kind, as_it_is_answered(lambda: lost(path, lose)))
+            churn(feed.history, 1200)
+
+        def in_the_middle(request: Request) -> bool:
+            """Of the pass: it asks for its first range before it is a writer."""
+            return request.kind == kind and (kind == "snapshot" or request.range[0] > loaded)
+
+        feed.fail(in_the_middle, as_it_is_answered(lambda: lost(path, lose)))
         ended = ctisync.run("sync", "-q")
 
         assert (ended.returncode, "was replaced or removed" in ended.stderr) == (7, True), ended.stderr

@@ -334,7 +334,11 @@ def _no_access(path: Path, error: OSError) -> CtisyncError:
     return ConfigurationError(reason, hint=to_open(path) or claimed(path) or f"ls -ld {quoted(path.parent)}")
 
 
-def _closed(path: Path) -> ConfigurationError:
+def _closed(path: Path) -> CtisyncError:
+    if not os.path.lexists(path) and _identity(path.parent) is not None:  # it was there before it was opened
+        return StoreUnavailable(
+            f"{path} was replaced or removed while ctisync opened it", hint="ctisync sync"
+        )
     if lacks_an_index(path):
         return ConfigurationError(
             f"{path} cannot be opened by a user with read access only: {path}-wal has no index",

@@ -207,6 +207,13 @@ def test_an_indicator_is_shown_by_the_fields_of_its_document() -> None:
     assert show.as_text(text) == SHOWN
 
 
+def test_of_a_field_that_is_too_deep_or_has_objects_the_number_of_what_it_holds_is_told() -> None:
+    document = {"a": {"b": {"c": {"d": {"e": 1, "f": 2}}}}, "one": [{}], "none": []}
+    text = encode({"resource": "rule/1", "offset": 7, "payload": {"document": document}})
+    told = [each.split(maxsplit=1) for each in show.as_text(text).splitlines()[1:]]
+    assert told == [["a.b.c.d", "2 fields"], ["one", "1 entry"]]
+
+
 def test_a_cve_is_shown_as_one_wherever_its_catalog_has_put_it() -> None:
     bare = show.as_text(line("CVE-2024-1", 1200, CVE))
     wrapped = show.as_text(line("CVE-2024-1", 1200, {"document": CVE}))

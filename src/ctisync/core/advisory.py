@@ -95,10 +95,10 @@ def _told(value: Json) -> str:
     """A value in one line. Only the number of objects and arrays within it is told."""
     if isinstance(value, list) and not any(isinstance(each, (list, dict)) for each in value):
         return ", ".join(filter(None, map(_told, value)))
-    if isinstance(value, (list, dict)):
-        return (
-            counted(len(value), "field" if isinstance(value, dict) else "entry", "entries") if value else ""
-        )
+    if isinstance(value, list):
+        return counted(len(value), "entry", "entries")
+    if isinstance(value, dict):
+        return counted(len(value), "field") if value else ""
     if isinstance(value, bool):
         return str(value).lower()
     return _text(value) if isinstance(value, str) or value is None else str(value)

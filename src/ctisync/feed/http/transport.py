@@ -244,8 +244,8 @@ class FeedTransport:
         self, reply: FeedReply, hints: Mapping[int, str], *, quoting: bool, setting: str = "cti.url"
     ) -> NoReturn:
         said = f"{shown(reply.url)} answers {reply.status}"
-        asked_for = retry_after(reply.headers.get("retry-after"), self._clock.now())
         if _may_change(reply):
+            asked_for = retry_after(reply.headers.get("retry-after"), self._clock.now())
             raise Again(said, asked_for=asked_for)
         if reply.status in _REDIRECTS:
             raise ConfigurationError(
@@ -303,7 +303,6 @@ _API_HINTS: Final = {
 
 _SIGNED_HINTS: Final = {
     **_API_HINTS,
-    401: BAD_LOGIN,
     403: "the link was signed just now: check that the clock of this host is right; " + NO_SUBSCRIPTION,
 }
 

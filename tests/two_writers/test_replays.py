@@ -79,7 +79,7 @@ def apply_some(store: Store, consumer: Consumer, changes: list[Change], wanted: 
         before = msgspec.structs.replace(writer.state, range_to=wanted.to)
         if changes:
             per_resource = touched(changes, consumer)
-            folded = fold(per_resource, writer.read(per_resource.keys()))
+            folded = fold(per_resource, writer.read_in_parts(list(per_resource)))
             writer.apply(folded.writes, advanced(writer.state, changes[-1].offset, kit.NOW))
         writer.save(before)
 

@@ -36,8 +36,15 @@ def add(path: str, value: Json) -> Json:
     return {"op": "add", "path": path, "value": value}
 
 
+def fold_all(
+    per_resource: Mapping[str, Sequence[Change]], records: Mapping[str, Record], *limits: Limits
+) -> Folded:
+    """Of all names at once."""
+    return fold(per_resource, [(list(per_resource), records)], *limits)
+
+
 def folded(changes: Sequence[Change], *records: Record, consumer: Consumer = EVERYTHING) -> Folded:
-    return fold(touched(changes, consumer), {record.name: record for record in records})
+    return fold_all(touched(changes, consumer), {record.name: record for record in records})
 
 
 def payload_of(write: Write) -> Json:
@@ -169,7 +176,7 @@ def test_the_first_update_of_a_record_that_cannot_be_decoded_is_the_one_that_fai
 def test_a_patch_that_is_wrong_as_a_whole_is_no_operations_fault() -> None:
     changes = touched([update(5, "a", add("/x", 1), add("/y", 1))], EVERYTHING)
     with pytest.raises(CannotApply) as caught:
-        fold(changes, {"a": stored("a", 4)}, Limits(patch_operations=1))
+        fold_all(changes, {"a": stored("a", 4)}, Limits(patch_operations=1))
     assert caught.value.failed.operation is None
 
 
@@ -258,54 +265,54 @@ def test_folding_equals_applying_the_changes_one_by_one() -> None:
 )
 def test_a_record_larger_than_any_line_may_be_is_not_made(change: Change) -> None:
     per_resource, records = touched([change], EVERYTHING), {"a": stored("a", 4)}
-    assert len(fold(per_resource, records, Limits(line_bytes=400)).writes) == 1
+    assert len(fold_all(per_resource, records, Limits(line_bytes=400)).writes) == 1
     with pytest.raises(CannotApply, match=r"more than limits\.line_bytes") as caught:
-        fold(per_resource, records, Limits(line_bytes=200))
+        fold_all(per_resource, records, Limits(line_bytes=200))
     assert (caught.value.failed.offset, caught.value.failed.resource) == (5, "a")
 
 
 def test_a_record_may_be_just_as_long_as_a_line() -> None:
     per_resource = {"a": [create(5, "a", {"text": "x"})]}
-    (write,) = fold(per_resource, {}).writes
+    (write,) = fold_all(per_resource, {}).writes
     assert isinstance(write, Put)
     size = len(write.record.line)
-    assert len(fold(per_resource, {}, Limits(line_bytes=size)).writes) == 1
+    assert len(fold_all(per_resource, {}, Limits(line_bytes=size)).writes) == 1
     with pytest.raises(CannotApply):
-        fold(per_resource, {}, Limits(line_bytes=size - 1))
+        fold_all(per_resource, {}, Limits(line_bytes=size - 1))
 
 
 def test_of_updates_that_make_a_record_too_large_together_the_last_one_fails() -> None:
     changes = [update(5, "a", add("/x", "x" * 100)), update(6, "a", add("/y", "y" * 100))]
     with pytest.raises(CannotApply) as caught:
-        fold({"a": changes}, {"a": stored("a", 4)}, Limits(line_bytes=200))
+        fold_all({"a": changes}, {"a": stored("a", 4)}, Limits(line_bytes=200))
     assert caught.value.failed.offset == 6
 
 
 def test_a_created_payload_may_be_as_deep_as_a_loaded_one() -> None:
     deep: Json = {"a": {"b": {}}}
-    assert len(fold({"a": [create(5, "a", deep)]}, {}, Limits(json_depth=3)).writes) == 1
+    assert len(fold_all({"a": [create(5, "a", deep)]}, {}, Limits(json_depth=3)).writes) == 1
     with pytest.raises(CannotApply, match=r"exceed limits\.json_depth$"):
-        fold({"a": [create(5, "a", {"c": deep})]}, {}, Limits(json_depth=3))
+        fold_all({"a": [create(5, "a", {"c": deep})]}, {}, Limits(json_depth=3))
 
 
 def test_the_limits_of_patches_are_those_that_are_given() -> None:
     changes = [update(5, "a", add("/k", 1), {"op": "copy", "from": "/k", "path": "/l"})]
     per_resource, records = touched(changes, EVERYTHING), {"a": stored("a", 4)}
-    assert len(fold(per_resource, records, Limits(patch_operations=2, patch_copied_bytes=8)).writes) == 1
+    assert len(fold_all(per_resource, records, Limits(patch_operations=2, patch_copied_bytes=8)).writes) == 1
     for limits in (Limits(patch_operations=1), Limits(patch_copied_bytes=7), Limits(json_depth=1)):
         deep = touched([*changes, update(6, "a", add("/m", []))], EVERYTHING)
         with pytest.raises(CannotApply):
-            fold(deep, records, limits)
+            fold_all(deep, records, limits)
 
 
 def test_a_record_that_grows_beyond_what_can_be_decoded_in_bounded_memory_is_not_stored() -> None:
     limits = Limits(json_values=30)
     change = create(5, "a", {"list": [0] * 40})
     with pytest.raises(CannotApply, match=r"exceed limits\.json_values$"):
-        fold({"a": [change]}, {}, limits)
+        fold_all({"a": [change]}, {}, limits)
     grown = [update(offset, "a", add("/list/-", [])) for offset in range(5, 25)]
     with pytest.raises(CannotApply, match=r"exceed limits\.json_values$"):
-        fold({"a": grown}, {"a": stored("a", 4, {"list": []})}, limits)
+        fold_all({"a": grown}, {"a": stored("a", 4, {"list": []})}, limits)
 
 
 @pytest.mark.parametrize(
@@ -319,8 +326,8 @@ def test_a_stored_record_beyond_a_limit_is_not_decoded_whatever_an_update_would_
     changes = [update(offset, "a", {"op": "test", "path": "/a/b", "value": {}}) for offset in (5, 6)]
     changes.append(update(7, "a", {"op": "remove", "path": "/a"}))
     records = {"a": stored("a", 4, {"a": {"b": {}}})}
-    assert len(fold({"a": changes}, records, Limits(**enough)).writes) == 1
+    assert len(fold_all({"a": changes}, records, Limits(**enough)).writes) == 1
     (setting,) = too_low
     with pytest.raises(CannotApply, match=rf"the stored record exceeds limits\.{setting}$") as caught:
-        fold({"a": changes}, records, Limits(**too_low))
+        fold_all({"a": changes}, records, Limits(**too_low))
     assert caught.value.failed.offset == 5

@@ -10,7 +10,7 @@ Patches of one record are applied to one copy of its payload, however many there
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -55,52 +55,39 @@ def touched(changes: Sequence[Change], consumer: Consumer) -> dict[str, list[Cha
     return {name: found for name, found in by_resource.items() if consumer.wants(name)}
 
 
-class Folding:
-    """Folds a range in parts, so that few of the stored records need to be in memory at once."""
-
-    def __init__(self, limits: Limits = USUAL_LIMITS) -> None:
-        self._limits = limits
-        self._writes: list[Write] = []
-        self._skipped = 0
-        self._created: set[str] = set()
-        self._failures: list[FailedChange] = []
-
-    def add(self, per_resource: Mapping[str, Sequence[Change]], records: Mapping[str, Record]) -> None:
-        """Apply a part of `touched` to the stored `records` of those names."""
-        for name, changes in per_resource.items():
-            record = records.get(name)
-            unseen = [change for change in changes if record is None or change.offset > record.offset]
-            self._skipped += len(changes) - len(unseen)
-            try:
-                write = _one_write(name, unseen, record, self._limits)
-            except CannotApply as error:
-                self._failures.append(error.failed)
-                continue
-            if write is None:
-                continue
-            self._writes.append(write)
-            if record is None:  # a delete is written only for a stored record
-                self._created.add(name)
-
-    def folded(self) -> Folded:
-        """The result of all parts.
-
-        Raises CannotApply for the lowest offset that cannot be applied, so that everything before it can
-        still be folded.
-        """
-        if self._failures:
-            raise CannotApply(min(self._failures, key=lambda failed: failed.offset))
-        self._writes.sort(key=lambda write: write.offset)
-        return Folded(self._writes, self._skipped, frozenset(self._created))
-
-
 def fold(
-    per_resource: Mapping[str, Sequence[Change]], records: Mapping[str, Record], limits: Limits = USUAL_LIMITS
+    per_resource: Mapping[str, Sequence[Change]],
+    stored: Iterable[tuple[Iterable[str], Mapping[str, Record]]],
+    limits: Limits = USUAL_LIMITS,
 ) -> Folded:
-    """Apply the changes of `touched` to the stored `records` of those names, within `limits`."""
-    folding = Folding(limits)
-    folding.add(per_resource, records)
-    return folding.folded()
+    """Apply the changes of `touched`, within `limits`.
+
+    `stored`: some of the names at a time, each time with their stored records (`ports.Writer.read_in_parts`).
+    Raises CannotApply for the lowest offset that cannot be applied, so that everything before it can still be
+    folded.
+    """
+    writes: list[Write] = []
+    skipped = 0
+    created: set[str] = set()
+    failures: list[FailedChange] = []
+    for name, record in ((name, records.get(name)) for names, records in stored for name in names):
+        changes = per_resource[name]
+        unseen = [change for change in changes if record is None or change.offset > record.offset]
+        skipped += len(changes) - len(unseen)
+        try:
+            write = _one_write(name, unseen, record, limits)
+        except CannotApply as error:
+            failures.append(error.failed)
+            continue
+        if write is None:
+            continue
+        writes.append(write)
+        if record is None:  # a delete is written only for a stored record
+            created.add(name)
+    if failures:
+        raise CannotApply(min(failures, key=lambda failed: failed.offset))
+    writes.sort(key=lambda write: write.offset)
+    return Folded(writes, skipped, frozenset(created))
 
 
 def _one_write(name: str, changes: Sequence[Change], record: Record | None, limits: Limits) -> Write | None:

@@ -203,7 +203,7 @@ class _Pass:
 
     def _take_lease(self, step: Step) -> None:
         if isinstance(step, ApplyRange):
-            self.updates.ask_ahead(step.range)
+            self.feed.ask_ahead(step.range)
         self.writer = self.lease.enter_context(self.store.writer(self.consumer))
         if self.seen.content and not self.writer.state.content:
             self.log.event(

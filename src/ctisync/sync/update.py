@@ -6,7 +6,7 @@ While a range is written, the next one is folded and the one after that is reque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from ctisync.core.fold import CannotApply, Folded, Folding, touched
+from ctisync.core.fold import CannotApply, Folded, fold, touched
 from ctisync.core.model import Change, OffsetRange
 from ctisync.core.state import ConsumerState, FailedChange, advanced, blocked, interrupted
 from ctisync.core.steps import ApplyRange, SoFar, may_interrupt, range_ahead
@@ -32,17 +32,10 @@ class Updates:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._asked: OffsetRange | None = None
         self._ahead: _Ahead | None = None
 
     def forget(self) -> None:
-        self._ahead = self._asked = None
-
-    def ask_ahead(self, wanted: OffsetRange | None) -> None:
-        """Request the changes of this range beside whatever comes next, unless that was done."""
-        if wanted is not None and wanted != self._asked:
-            self._parts.feed.ask_ahead(wanted)
-            self._asked = wanted
+        self._ahead = None
 
     def update(self, writer: Writer, step: ApplyRange, so_far: SoFar, snapshot_link: str | None) -> SoFar:
         """Apply the range and advance the offset to its end. Returns the updated `so_far`.
@@ -64,11 +57,13 @@ class Updates:
         ahead.changes = []  # frees memory for the next ones, which come while these are written
         after = advanced(writer.state, ahead.range.to, parts.clock.now())
         upcoming = range_ahead(step, after)
-        self.ask_ahead(upcoming)
         if upcoming is None:
             writer.apply(folded.writes, after)
-        elif not writer.apply(folded.writes, after, lambda: self._fold_ahead(writer, upcoming, after)):
-            self._doubt_ahead()
+        else:
+            if ahead.folded is None:  # else it was requested then
+                parts.feed.ask_ahead(upcoming)
+            if not writer.apply(folded.writes, after, lambda: self._fold_ahead(writer, upcoming, after)):
+                self._doubt_ahead()
         _say_applied(parts, ahead.range, ahead.number, folded)
         return so_far.after(advanced=True)
 
@@ -97,7 +92,6 @@ class Updates:
         return ahead
 
     def _fetch(self, wanted: OffsetRange) -> _Ahead:
-        self._asked = None
         try:
             changes = self._parts.feed.changes(wanted)
         except CtisyncError as error:
@@ -119,7 +113,8 @@ class Updates:
             return None
         ahead.changes = []
         after = advanced(before, wanted.to, self._parts.clock.now())
-        self.ask_ahead(range_ahead(ApplyRange(wanted), after))
+        if (upcoming := range_ahead(ApplyRange(wanted), after)) is not None:
+            self._parts.feed.ask_ahead(upcoming)
         return wanted.to
 
     def _doubt_ahead(self) -> None:
@@ -130,10 +125,7 @@ class Updates:
 
 def _fold(parts: Parts, writer: Writer, changes: Sequence[Change]) -> Folded:
     per_resource = touched(changes, parts.consumer)
-    folding = Folding(parts.policy.limits)
-    for names, records in writer.read_in_parts(list(per_resource)):
-        folding.add({name: per_resource[name] for name in names}, records)
-    return folding.folded()
+    return fold(per_resource, writer.read_in_parts(list(per_resource)), parts.policy.limits)
 
 
 def _block(

@@ -1,7 +1,14 @@
 """Work beside the main thread, if the system allows another one (`ulimit -u`, systemd's `TasksMax=`)."""
 
 from collections.abc import Callable
+from concurrent.futures import Future
 from threading import Thread
+from typing import TypeVar
+
+T = TypeVar("T")
+
+Start = Callable[[Callable[[], None], str], bool]
+"""Starts a job under a name; it may run beside its caller. Returns False if it cannot be started."""
 
 
 def beside(work: Callable[[], object], name: str) -> Thread | None:
@@ -13,3 +20,21 @@ def beside(work: Callable[[], object], name: str) -> Thread | None:
     except RuntimeError:  # "can't start new thread"
         return None
     return thread
+
+
+def on_a_thread(job: Callable[[], None], name: str) -> bool:
+    """`Start` on a thread of its own."""
+    return beside(job, name) is not None
+
+
+def begun(work: Callable[[], T], name: str, start: Start = on_a_thread) -> Future[T] | None:
+    """The future result, or error, of `work`, which has been started; None if it could not be."""
+    answer: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(work())
+        except BaseException as error:  # noqa: BLE001  # handed on to the caller's thread
+            answer.set_exception(error)
+
+    return answer if start(run, name) else None

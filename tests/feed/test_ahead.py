@@ -10,7 +10,8 @@ from ctisync.core.model import Change, OffsetRange, Snapshot
 from ctisync.errors import FeedUnreachable, ReplyTooLarge
 from ctisync.feed.client import CtiFeed
 from ctisync.feed.http.pass_limits import PassLimits
-from ctisync.feed.prefetch import Prefetch, on_a_thread
+from ctisync.feed.prefetch import Prefetch
+from ctisync.threads import on_a_thread
 from tests.feed.conftest import MakeFeed
 from tests.support import feed_failures
 from tests.support.clock import FakeClock

@@ -253,7 +253,7 @@ def test_a_failed_write_is_what_is_raised_whatever_was_met_meanwhile(
 def test_where_no_thread_can_be_started_nothing_is_done_meanwhile(
     store: OpenSearchStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opensearch_writer, "on_a_thread", lambda job: False)
+    monkeypatch.setattr(opensearch_writer, "on_a_thread", lambda job, name: False)
     with store.writer(CONSUMER) as writer:
         assert not writer.apply([Put(record("CVE-1", 14))], after(writer, 20), lambda: 30)
         assert (writer.state.offset, writer.state.range_to) == (20, None)

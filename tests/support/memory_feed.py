@@ -101,8 +101,8 @@ class MemoryServer:
             raise self.failure
 
 
-def at_once(job: Callable[[], None]) -> bool:
-    """`prefetch.Start` without a thread, so that the order of all events is fixed."""
+def at_once(job: Callable[[], None], _name: str) -> bool:
+    """`threads.Start` without a thread, so that the order of all events is fixed."""
     job()
     return True
 

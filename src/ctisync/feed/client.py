@@ -19,11 +19,12 @@ from ctisync.feed.http.retry_budget import Again, RetryBudget
 from ctisync.feed.http.token_exchange import Access, TokenExchange
 from ctisync.feed.http.transport import DEFAULT_TIMEOUTS, FeedTransport, Timeouts
 from ctisync.feed.http.url_policy import Origin, Reach, has_login, origin, shown, snapshot_url
-from ctisync.feed.prefetch import Prefetch, on_a_thread
+from ctisync.feed.prefetch import Prefetch
 from ctisync.feed.snapshot import json_stream
 from ctisync.feed.snapshot.file import LocalSnapshot, open_given
 from ctisync.feed.snapshot.spool import Spool
 from ctisync.ports import Clock, Log
+from ctisync.threads import on_a_thread
 
 if TYPE_CHECKING:
     from ctisync.feed.diagnose import Probed

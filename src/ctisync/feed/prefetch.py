@@ -6,17 +6,10 @@ has ended.
 
 from collections.abc import Callable
 from concurrent.futures import Future, wait
+from functools import partial
 
 from ctisync.core.model import Change, OffsetRange
-from ctisync.threads import beside
-
-Start = Callable[[Callable[[], None]], bool]
-"""Starts a job, which may run beside its caller. Returns False if it cannot."""
-
-
-def on_a_thread(job: Callable[[], None]) -> bool:
-    """`Start` on a thread of its own."""
-    return beside(job, "asking-ahead") is not None
+from ctisync.threads import Start, begun
 
 
 class Prefetch:
@@ -30,17 +23,8 @@ class Prefetch:
     def ask(self, wanted: OffsetRange) -> None:
         """Start to fetch these changes, if possible. `changes` raises the errors."""
         self.drop()
-        answer: Future[list[Change]] = Future()
-        self._asked = wanted, answer
-
-        def fetch() -> None:
-            try:
-                answer.set_result(self._fetch(wanted))
-            except BaseException as error:  # noqa: BLE001  # handed on to the caller's thread
-                answer.set_exception(error)
-
-        if not self._start(fetch):
-            self._asked = None
+        answer = begun(partial(self._fetch, wanted), "asking-ahead", self._start)
+        self._asked = None if answer is None else (wanted, answer)
 
     def changes(self, wanted: OffsetRange) -> list[Change]:
         """The prefetched changes if `ask` was for this range; else they are fetched now."""

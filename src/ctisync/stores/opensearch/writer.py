@@ -1,9 +1,10 @@
 """A writer of one consumer: applies ranges and loads contents. The order of its writes matters."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
@@ -20,9 +21,11 @@ from ctisync.stores.opensearch.generations import Generations
 from ctisync.stores.opensearch.hidden import check_nothing_hidden
 from ctisync.stores.opensearch.lease import HeldLease
 from ctisync.stores.opensearch.load import OpenSearchLoad
-from ctisync.stores.opensearch.meanwhile import Meanwhile, on_a_thread
 from ctisync.stores.opensearch.state_document import StateEntry, Swap
 from ctisync.stores.shutdown import HURRY, is_stop
+from ctisync.threads import begun, on_a_thread
+
+T = TypeVar("T")
 
 _OUT_OF_REACH: Final = (AnotherPass, StoreUnavailable, ConfigurationError)
 """Errors that may end a clean-up; the next pass then does it. A signal is none of them."""
@@ -33,6 +36,9 @@ RECENT_BYTES: Final = 8_000_000
 
 READ_AT_ONCE: Final = 250
 """Names in a request of `read_in_parts`."""
+
+_A_WHILE: Final = 1.0
+"""Seconds of waiting between two renewals of the lease, where they are due."""
 
 Recent = dict[str, tuple[Record, RecordVersion] | None]
 """By name: the record and its version, or None for a deleted one."""
@@ -143,11 +149,11 @@ class OpenSearchWriter:
         """The next part is read while the caller looks at one."""
         parts = [names[start : start + READ_AT_ONCE] for start in range(0, len(names), READ_AT_ONCE)]
         asked = False
-        reading: Meanwhile[tuple[dict[str, Record], bool]] | None = None
+        reading: Future[tuple[dict[str, Record], bool]] | None = None
         for number, part in enumerate(parts):
-            found = self._read(part) if reading is None or not reading.runs else reading.result(_nothing)
+            found = self._read(part) if reading is None else reading.result()
             following = parts[number + 1] if number + 1 < len(parts) else None
-            reading = None if following is None else Meanwhile(partial(self._read, following), on_a_thread)
+            reading = None if following is None else _beside(partial(self._read, following))
             asked |= found[1]
             yield part, found[0]
             del found  # before the next part comes
@@ -189,22 +195,27 @@ class OpenSearchWriter:
         if self.state.range_to != after.offset:
             self._commit_state(msgspec.structs.replace(self.state, range_to=after.offset))
         self._being_written = {each.name: each.record if isinstance(each, Put) else None for each in writes}
-        ahead = None if meanwhile is None else Meanwhile(meanwhile, on_a_thread)
+        ahead = None if meanwhile is None else _beside(meanwhile)
         try:
             sent, doubted = self._written(writes, read)
-            to = ahead.result(self.keep_alive) if ahead is not None and ahead.runs else None
+            to = None if ahead is None else self._waited_for(ahead)
         except BaseException as error:
             if ahead is not None:
-                ahead.leave(0 if is_stop(error) else HURRY)
+                wait([ahead], 0 if is_stop(error) else HURRY)
             self._seen = read.seen
             raise
         finally:
             self._being_written = {}
         # A write that met its own version was perhaps done before. What stands then is read.
-        holds = ahead is not None and ahead.runs and self._unread.isdisjoint(doubted)
+        holds = ahead is not None and self._unread.isdisjoint(doubted)
         self._commit_state(msgspec.structs.replace(after, range_to=to) if holds and to is not None else after)
         self._recent = remembered(writes, sent)
         return holds
+
+    def _waited_for(self, answer: Future[int | None]) -> int | None:
+        while wait([answer], _A_WHILE).not_done:
+            self.keep_alive()
+        return answer.result()
 
     def _written(self, writes: Sequence[Write], read: "_Read") -> tuple[list[Sent], list[str]]:
         """The replies to all writes, and the names of those that met another version."""
@@ -344,8 +355,8 @@ class OpenSearchWriter:
         return names
 
 
-def _nothing() -> None:
-    """A read takes no longer than a request may."""
+def _beside(work: Callable[[], T]) -> Future[T] | None:
+    return begun(work, "meanwhile", on_a_thread)
 
 
 def _intent(entry: StateEntry, to: str, after: ConsumerState) -> StateEntry:

@@ -4,6 +4,7 @@ import sqlite3
 from collections.abc import Sequence
 from concurrent.futures import Future, wait
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol, Self
 
@@ -14,7 +15,7 @@ from ctisync.errors import StoreUnavailable
 from ctisync.stores import invariants
 from ctisync.stores.sqlite import tables
 from ctisync.stores.sqlite.compression import AsText, Compression, Packer, Packing, number_of, trained
-from ctisync.threads import beside
+from ctisync.threads import begun
 
 PACKED_AT_ONCE: Final = 2 << 20
 """Bytes of lines. A first piece of this size is enough to train a dictionary."""
@@ -94,18 +95,10 @@ class SqliteLoad:
     def _pack(self) -> None:
         """Start to pack the added records, and take the result of the piece before."""
         self._take(self._packed)
-        packed, records = Future[list[tables.RecordRow]](), self._begun
-        self._packed = packed
-        self._begun, self._begun_bytes = [], 0
-
-        def pack() -> None:
-            try:
-                packed.set_result(self._rows(records))
-            except BaseException as error:  # noqa: BLE001  # handed on to the caller's thread
-                packed.set_exception(error)
-
-        if beside(pack, "packing") is None:
-            packed.set_result(self._rows(records))
+        records, self._begun, self._begun_bytes = self._begun, [], 0
+        self._packed = begun(partial(self._rows, records), "packing")
+        if self._packed is None:
+            self._take_rows(self._rows(records))
 
     def _rows(self, records: list[Record]) -> list[tables.RecordRow]:
         """Pack records. Runs on the thread."""
@@ -116,9 +109,11 @@ class SqliteLoad:
 
     def _take(self, packed: Future[list[tables.RecordRow]] | None) -> None:
         if packed is not None:
-            found = packed.result()
-            self._waiting += found
-            self._waiting_bytes += sum(row.size for row in found)
+            self._take_rows(packed.result())
+
+    def _take_rows(self, rows: list[tables.RecordRow]) -> None:
+        self._waiting += rows
+        self._waiting_bytes += sum(row.size for row in rows)
 
     def _write(self) -> None:
         """Write the packed rows sorted by name, as the index and an export have them. Rows with the same name

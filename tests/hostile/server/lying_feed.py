@@ -57,8 +57,13 @@ class LyingFeed(RawServer):
 
 
 def head(status: int | str, *fields: str) -> bytes:
-    """Status line and header fields, each `Name: value`."""
-    return "".join(f"{line}\r\n" for line in (f"HTTP/1.1 {status}", *fields, "")).encode("latin-1")
+    """Status line and header fields, each `Name: value`.
+
+    All but an interim answer announce that the connection closes, as a `RawServer` does after each: without that
+    the client may send its next request on a connection that is just being closed.
+    """
+    last = () if str(status).startswith("1") else ("Connection: close",)
+    return "".join(f"{line}\r\n" for line in (f"HTTP/1.1 {status}", *fields, *last, "")).encode("latin-1")
 
 
 def tell(line: Line, asked: Asked) -> None:
@@ -66,4 +71,4 @@ def tell(line: Line, asked: Asked) -> None:
     reply = asked.truth
     fields = [f"{name}: {value}" for name, value in reply.headers.items()]
     length = f"Content-Length: {len(reply.body)}"
-    line.send(head(f"{reply.status} X", *fields, length, "Connection: close"), reply.body)
+    line.send(head(f"{reply.status} X", *fields, length), reply.body)

@@ -127,9 +127,9 @@ class _OneAnswer:
 
     def send(self, method: str, target: str, body: bytes | None, timeout: float) -> OpenSearchReply:
         if method == "GET":
-            return OpenSearchReply(200, self._body)
+            return OpenSearchReply(200, self._body.encode())
         self.written = body or b""
-        return OpenSearchReply(200, '{"_seq_no":2,"_primary_term":1}')
+        return OpenSearchReply(200, b'{"_seq_no":2,"_primary_term":1}')
 
     def close(self) -> None:
         pass

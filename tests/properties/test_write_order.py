@@ -110,7 +110,7 @@ class StepsSeen:
             raise kit.Killed
         reply = self._inner.send(method, target, body, timeout)
         if target == f"/wazuh-context/_doc/{self._consumer.context}" and method == "GET":
-            self._entry = self._ours(reply.body.encode()) if reply.status == 200 else None
+            self._entry = self._ours(reply.body) if reply.status == 200 else None
         self.saw(self._step(method, target.partition("?")[0], body))
         return reply
 

@@ -168,7 +168,7 @@ class Cluster:
 
 
 def _encoded(reply: dict[str, Any]) -> OpenSearchReply:
-    return OpenSearchReply(200, msgspec.json.encode(reply).decode())
+    return OpenSearchReply(200, msgspec.json.encode(reply))
 
 
 def _refused(name: str, status: int, problem: Problem) -> dict[str, Any]:

@@ -191,4 +191,4 @@ def swap(to: str, was: int, after: ConsumerState) -> Callable[[StateEntry], Stat
 
 
 def _done(body: Json) -> OpenSearchReply:
-    return OpenSearchReply(200, msgspec.json.encode(body).decode())
+    return OpenSearchReply(200, msgspec.json.encode(body))

@@ -42,7 +42,7 @@ class Root:
 
 
 def of(uuid: str) -> OpenSearchReply:
-    return OpenSearchReply(200, f'{{"cluster_name": "x", "cluster_uuid": "{uuid}"}}')
+    return OpenSearchReply(200, f'{{"cluster_name": "x", "cluster_uuid": "{uuid}"}}'.encode())
 
 
 def checked(*answers: OpenSearchReply | NoReply) -> int:
@@ -63,7 +63,7 @@ def test_two_clusters_are_told_by_a_node_of_each() -> None:
         NoReply("connection refused"),
         OpenSearchReply(403, problem=Problem("security_exception")),
         OpenSearchReply(503),
-        OpenSearchReply(200, "<html>"),
+        OpenSearchReply(200, b"<html>"),
         of("_na_"),
     ],
     ids=["not reachable", "not permitted", "busy", "no OpenSearch", "without a cluster yet"],

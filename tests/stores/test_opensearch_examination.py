@@ -53,7 +53,7 @@ class Node:
     def send(self, method: str, target: str, body: bytes | None, timeout: float) -> OpenSearchReply:
         self.asked.append((method, target))
         if (method, body) != ("GET", None):  # tests/secured: such requests have no effect
-            return OpenSearchReply(200, "{}") if "_bulk" in target else OpenSearchReply(404)
+            return OpenSearchReply(200, b"{}") if "_bulk" in target else OpenSearchReply(404)
         answer = self.answers[self._name(target)]
         if isinstance(answer, Exception):
             raise answer
@@ -61,7 +61,7 @@ class Node:
             return OpenSearchReply(
                 answer, problem=Problem("security_exception", "no permissions for [some:action]")
             )
-        return OpenSearchReply(200, msgspec.json.encode(answer).decode())
+        return OpenSearchReply(200, msgspec.json.encode(answer))
 
     def _name(self, target: str) -> str:
         path = target.partition("?")[0]

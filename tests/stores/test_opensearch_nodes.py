@@ -3,18 +3,28 @@
 from collections.abc import Iterator
 from contextlib import ExitStack, closing, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
+from socket import socket
+from threading import Barrier, Thread
+from typing import Any
 from urllib.parse import urlsplit
 
 from ctisync.stores.opensearch.transport import Credentials, HttpTransport
 
 
 class CountedNode(ThreadingHTTPServer):
-    """Says `{}` to whatever it is sent."""
+    """Says `{}` to whatever it is sent, as soon as so many requests are there."""
 
-    def __init__(self) -> None:
+    daemon_threads = True
+
+    def __init__(self, at_once: int) -> None:
         super().__init__(("127.0.0.1", 0), CountedRequest)
         self.requests = 0
+        self.connections = 0
+        self.together = Barrier(at_once)
+
+    def get_request(self) -> tuple[socket, Any]:
+        self.connections += 1
+        return super().get_request()
 
     @property
     def url(self) -> str:
@@ -23,10 +33,12 @@ class CountedNode(ThreadingHTTPServer):
 
 class CountedRequest(BaseHTTPRequestHandler):
     server: CountedNode
+    protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
         self.server.requests += 1
         self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.together.wait(60)
         self.send_response(200)
         self.send_header("Content-Length", "2")
         self.end_headers()
@@ -37,8 +49,8 @@ class CountedRequest(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def counted_node() -> Iterator[CountedNode]:
-    with CountedNode() as node:
+def counted_node(at_once: int = 1) -> Iterator[CountedNode]:
+    with CountedNode(at_once) as node:
         serving = Thread(target=node.serve_forever, args=(0.01,))
         serving.start()
         try:
@@ -59,3 +71,18 @@ def test_bulks_from_threads_of_their_own_go_to_every_node_alike() -> None:
             bulk.start()
             bulk.join()
         assert [node.requests for node in nodes] == [4, 4, 4]
+
+
+def test_bulks_that_are_sent_at_once_need_no_new_connections_the_next_time() -> None:
+    """One connection was kept; each of the others cost its handshake again, with TLS some milliseconds."""
+    with counted_node(at_once=4) as node:
+        with closing(HttpTransport([urlsplit(node.url)], Credentials(), timeout=60)) as transport:
+            for _ in range(3):
+                bulks = [
+                    Thread(target=transport.send, args=("POST", "/x/_bulk", b"{}", 60)) for _ in range(4)
+                ]
+                for bulk in bulks:
+                    bulk.start()
+                for bulk in bulks:
+                    bulk.join()
+        assert (node.requests, node.connections) == (12, 4)

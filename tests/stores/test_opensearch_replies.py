@@ -71,7 +71,7 @@ def item(
 
 
 def items(*answered: dict[str, Any]) -> OpenSearchReply:
-    return OpenSearchReply(200, msgspec.json.encode({"errors": False, "items": answered}).decode())
+    return OpenSearchReply(200, msgspec.json.encode({"errors": False, "items": answered}))
 
 
 def send(
@@ -123,10 +123,10 @@ def test_a_delete_of_what_is_gone_is_done() -> None:
         pytest.param(items(item(A), item(B, _version=7)), id="wrong version"),
         pytest.param(items(item(A), item(B, 201, STRICT)), id="success with an error"),
         pytest.param(items(item(A), item(B, 500, Problem("null_pointer_exception"))), id="failure"),
-        pytest.param(OpenSearchReply(200, '{"errors":false}'), id="errors false and nothing else"),
-        pytest.param(OpenSearchReply(200, '{"items":[{"index":{"_id":"CVE-1","stat'), id="cut off"),
-        pytest.param(OpenSearchReply(200, ""), id="empty"),
-        pytest.param(OpenSearchReply(200, "<html>"), id="no JSON"),
+        pytest.param(OpenSearchReply(200, b'{"errors":false}'), id="errors false and nothing else"),
+        pytest.param(OpenSearchReply(200, b'{"items":[{"index":{"_id":"CVE-1","stat'), id="cut off"),
+        pytest.param(OpenSearchReply(200, b""), id="empty"),
+        pytest.param(OpenSearchReply(200, b"<html>"), id="no JSON"),
         pytest.param(
             OpenSearchReply(400, problem=Problem("illegal_argument_exception")), id="refused as a whole"
         ),
@@ -225,7 +225,7 @@ UNREADABLE = {"_id": "CVE-2", "error": {"type": "no_shard_available_action_excep
 
 def read(*docs: dict[str, Any]) -> dict[str, Any]:
     clock = FakeClock()
-    reply = OpenSearchReply(200, msgspec.json.encode({"docs": docs}).decode())
+    reply = OpenSearchReply(200, msgspec.json.encode({"docs": docs}))
     client = Client(Scripted(reply), "http://127.0.0.1:9200", clock)
     return Records(client, clock).read("ctisync-w-1", ["CVE-1", "CVE-2"])
 
@@ -233,7 +233,7 @@ def read(*docs: dict[str, Any]) -> dict[str, Any]:
 def test_versions_are_read_without_the_records_themselves() -> None:
     """A conflict of a whole range would else bring all of its records back."""
     docs = [found("CVE-1", 1), {"_id": "CVE-2", "found": False}]
-    transport = Scripted(*[OpenSearchReply(200, msgspec.json.encode({"docs": docs}).decode())] * 2)
+    transport = Scripted(*[OpenSearchReply(200, msgspec.json.encode({"docs": docs}))] * 2)
     records = Records(Client(transport, "http://127.0.0.1:9200", FakeClock()), FakeClock())
     names = ["CVE-1", "CVE-2"]
     assert records.versions("ctisync-w-1", names) == {

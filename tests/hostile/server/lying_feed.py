@@ -59,8 +59,8 @@ class LyingFeed(RawServer):
 def head(status: int | str, *fields: str) -> bytes:
     """Status line and header fields, each `Name: value`.
 
-    All but an interim answer announce that the connection closes, as a `RawServer` does after each: without that
-    the client may send its next request on a connection that is just being closed.
+    All but an interim answer announce that the connection closes, as a `RawServer` does after each: else the
+    client may send its next request on a connection that is just being closed.
     """
     last = () if str(status).startswith("1") else ("Connection: close",)
     return "".join(f"{line}\r\n" for line in (f"HTTP/1.1 {status}", *fields, *last, "")).encode("latin-1")

@@ -53,6 +53,10 @@ LIES: Final[Mapping[str, tuple[Script, End]]] = {
         _said(200, b'{"result":"OK"}', JSON),
         End(7, "a reply of OpenSearch .* cannot be read"),
     ),
+    "half a character, where no reader looks": (
+        _said(200, b'{"_source":{"other":{"text":"\xc3"}},"_seq_no":1,"_primary_term":1}', JSON),
+        End(7, "cannot be reached: the answer is not JSON", "check that it runs"),
+    ),
     "a sign-in": (
         _said(401, b"", 'WWW-Authenticate: Digest realm="x"'),
         End(3, r"refuses user operator \(401\)", "check store.username"),

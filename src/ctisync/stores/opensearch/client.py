@@ -95,7 +95,7 @@ class OpenSearchReply(msgspec.Struct, frozen=True):
     """A node's answer: `body` if the status is a success, else `problem`."""
 
     status: int
-    body: str = ""
+    body: bytes = b""
     problem: Problem = Problem()
 
 
@@ -290,7 +290,7 @@ class Client:
         )
 
 
-def decode(text: str | bytes, decoder: msgspec.json.Decoder[T], what: str) -> T:
+def decode(text: bytes, decoder: msgspec.json.Decoder[T], what: str) -> T:
     """JSON as a typed value. Raises StoreUnavailable, which names `what` was read."""
     try:
         return decoder.decode(text)

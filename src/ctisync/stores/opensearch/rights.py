@@ -99,7 +99,7 @@ def _problems(reply: OpenSearchReply) -> Iterator[Problem]:
     """The problem of the reply, and those of its items."""
     yield reply.problem
     try:
-        found = _items_decoder.decode(reply.body or "{}")
+        found = _items_decoder.decode(reply.body or b"{}")
     except UNDECODABLE:
         return
     for each in [*(item for one in found.items for item in one.values()), *found.docs]:

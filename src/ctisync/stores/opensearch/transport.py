@@ -5,22 +5,27 @@ credentials are sent to the given origins only. The import takes 0.2 s: import t
 """
 
 import base64
-from collections.abc import Sequence
+from codecs import getincrementaldecoder
+from collections.abc import Collection, Mapping, Sequence
 from itertools import count
-from typing import Any
+from typing import Any, Final
 from urllib.parse import SplitResult
 
 import msgspec
 import opensearchpy
 from opensearchpy.serializer import Serializer
-from urllib3.exceptions import ProtocolError
+from urllib3.exceptions import ProtocolError, ReadTimeoutError, SSLError
 
 from ctisync import tls
 from ctisync.errors import AccessRefused, CtisyncError
 from ctisync.stores.opensearch.client import NoReply, OpenSearchReply, Problem
 from ctisync.tls import Files, Told
 
-_HTTP_ERRORS_WITHOUT_STATUS = (opensearchpy.ConnectionError, opensearchpy.SerializationError)
+_HTTP_ERRORS_WITHOUT_STATUS: Final = (opensearchpy.ConnectionError, opensearchpy.SerializationError)
+_CONNECTIONS: Final = 16
+"""To each node, which are kept open: bulks are sent in parallel. More are opened if needed."""
+_PIECE: Final = 1 << 16
+"""Bytes that are checked at once."""
 
 
 class Credentials(msgspec.Struct, frozen=True):
@@ -37,17 +42,59 @@ class Credentials(msgspec.Struct, frozen=True):
         return f"Credentials(username={self.username!r})"
 
 
-class _SilentConnection(opensearchpy.Urllib3HttpConnection):
-    """Without logs and warnings: the library would log whole URLs and bodies. Errors carry what matters."""
+class _PlainConnection(opensearchpy.Urllib3HttpConnection):
+    """One request, one answer, as bytes.
 
-    def log_request_success(self, *_args: Any, **_kwargs: Any) -> None:
-        pass
+    The library makes a string of each answer, in which records need up to four times their bytes, and from
+    which a JSON decoder makes bytes again. It would also log whole URLs and bodies, and print warnings that
+    servers give about their own configuration.
+    """
 
-    def log_request_fail(self, *_args: Any, **_kwargs: Any) -> None:
-        pass
+    def perform_request(
+        self,
+        method: str,
+        url: str,
+        params: Mapping[str, Any] | None = None,
+        body: bytes | None = None,
+        timeout: float | None = None,
+        ignore: Collection[int] = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[int, Mapping[str, str], bytes]:
+        """Raises the library's errors; those of the network bear the one of urllib3 as `info`."""
+        try:
+            reply = self.pool.urlopen(
+                method,
+                self.url_prefix + url,
+                body,
+                retries=False,
+                redirect=False,
+                timeout=timeout,
+                headers={**self.headers, **(headers or {})},
+            )
+            answer: bytes = reply.data
+        except SSLError as error:
+            raise opensearchpy.SSLError("N/A", str(error), error) from error
+        except ReadTimeoutError as error:
+            raise opensearchpy.ConnectionTimeout("TIMEOUT", str(error), error) from error
+        except Exception as error:
+            raise opensearchpy.ConnectionError("N/A", str(error), error) from error
+        _check_text(answer)
+        if not 200 <= reply.status < 300:
+            self._raise_error(reply.status, answer.decode(), reply.headers.get("content-type"))
+        return reply.status, reply.headers, answer
 
-    def _raise_warnings(self, *_args: Any, **_kwargs: Any) -> None:
-        """Servers warn about their own configuration; a successful pass writes nothing to stderr."""
+
+def _check_text(answer: bytes) -> None:
+    """Raises SerializationError if it is not UTF-8: JSON decoders do not look at the text that they skip."""
+    if answer.isascii():
+        return
+    decoder, view = getincrementaldecoder("utf-8")(), memoryview(answer)
+    try:
+        for start in range(0, len(answer), _PIECE):
+            decoder.decode(view[start : start + _PIECE])
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        raise opensearchpy.SerializationError(str(error)) from error
 
 
 class _InTurn(opensearchpy.ConnectionSelector):
@@ -71,7 +118,7 @@ class _AsItIs(Serializer):
 
     mimetype = "application/json"
 
-    def loads(self, s: str) -> Any:
+    def loads(self, s: Any) -> Any:
         return s
 
     def dumps(self, data: Any) -> Any:
@@ -92,7 +139,8 @@ class HttpTransport:
             headers["authorization"] = "Basic " + base64.b64encode(pair).decode()
         self._transport = opensearchpy.Transport(
             [_host(url) for url in urls],
-            connection_class=_SilentConnection,
+            connection_class=_PlainConnection,
+            pool_maxsize=_CONNECTIONS,
             selector_class=_InTurn,
             serializer=_AsItIs(),
             max_retries=0,
@@ -105,16 +153,16 @@ class HttpTransport:
 
     def send(self, method: str, target: str, body: bytes | None, timeout: float) -> OpenSearchReply:
         try:
-            text = self._transport.perform_request(method, target, body=body, timeout=timeout)
+            answer = self._transport.perform_request(method, target, body=body, timeout=timeout)
         except _HTTP_ERRORS_WITHOUT_STATUS as error:
             raise self._no_reply(error) from error
         except opensearchpy.TransportError as error:
             # A server that expects TLS may answer 400 without TLS.
             if error.status_code == 400 and not isinstance(error.info, dict) and (told := self._of_plain()):
                 raise AccessRefused(told.said, hint=told.hint) from error
-            return OpenSearchReply(status=int(error.status_code), body="", problem=_problem(error))
+            return OpenSearchReply(status=int(error.status_code), problem=_problem(error))
         # The library reports the status only of a failure.
-        return OpenSearchReply(status=200, body=text or "")
+        return OpenSearchReply(status=200, body=answer or b"")
 
     def close(self) -> None:
         self._transport.close()

@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from ctisync.core.model import OffsetRange
-from ctisync.errors import ConfigurationError, FeedRefused
+from ctisync.errors import FeedRefused
 from ctisync.feed.client import CtiFeed
-from ctisync.feed.snapshot import json_stream
 from tests.support import feed_failures as failures
 from tests.support.clock import FakeClock
 from tests.support.feed_simulator import FeedSimulator
@@ -182,21 +181,3 @@ def test_a_range_that_the_api_would_refuse_is_never_asked_for(
     with pytest.raises(ValueError, match="no range"):
         feed.changes(wanted)
     assert sim.requests == []
-
-
-def test_the_parser_is_the_pinned_one_whatever_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("IJSON_BACKEND", "python")
-    assert json_stream._parser().backend_name == "yajl2_c"
-
-
-def test_without_the_pinned_parser_a_person_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    import ijson
-
-    def missing(_: str) -> None:
-        raise ImportError
-
-    monkeypatch.setattr(ijson, "get_backend", missing)
-    with pytest.raises(ConfigurationError, match="yajl2_c") as caught:
-        list(json_stream.members(iter([b"{}"])))
-    assert caught.value.hint is not None
-    assert "pip install" in caught.value.hint

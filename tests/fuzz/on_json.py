@@ -243,26 +243,23 @@ def _halves_in(text: bytes) -> bool:
     tokens=[*WORDS, b"1\xff\xff\xff\xff"],
 )
 def streams(data: bytes) -> None:
-    """Elements of an array and members of an object are what Python reads; what Python does not read is never
-    given out whole. What it reads is refused only for digits, exponents, halves and depth."""
+    """Elements of an array are what Python reads; what Python does not read is never given out whole. What it
+    reads is refused only for digits, exponents, halves and depth."""
     drawn = Drawn(data)
     cuts, text = drawn.taken(drawn.number(6)), expanded(drawn.rest())
     if _exceeded(partial(json_text.check, text, 500, 1_000_000)) or re.search(rb"[\v\f]", text):
         return  # of control characters, ijson's library takes two more than JSON has for blanks
     elements = _streamed(json_stream.elements, cuts, text)
-    members = _streamed(json_stream.members, cuts, text)
     try:
         value = by_python(text)
     except NoJson as error:
         assert elements is None, f"elements {elements} of what is no JSON: {error}"
-        assert members is None, f"members {members} of what is no JSON: {error}"
         return
-    if elements is None or members is None:
+    if elements is None:
         assert not is_usual(text, value), "refused, although there is nothing unusual in it"
         return
     if isinstance(value, list):
         assert alike(elements, value), f"{elements} of {value}"
-    assert alike(dict(members), value if isinstance(value, dict) else {}), f"{members} of {value}"
 
 
 def _streamed(read: Callable[[Iterator[bytes]], Iterator[Any]], cuts: bytes, text: bytes) -> list[Any] | None:

@@ -20,7 +20,6 @@ from ctisync.feed.http.token_exchange import Access, TokenExchange
 from ctisync.feed.http.transport import DEFAULT_TIMEOUTS, FeedTransport, Timeouts
 from ctisync.feed.http.url_policy import Origin, Reach, has_login, origin, shown, snapshot_url
 from ctisync.feed.prefetch import Prefetch
-from ctisync.feed.snapshot import json_stream
 from ctisync.feed.snapshot.file import LocalSnapshot, open_given
 from ctisync.feed.snapshot.spool import Spool
 from ctisync.ports import Clock, Log
@@ -275,7 +274,7 @@ class CtiFeed:
         return found
 
     def _read_changes(self, wanted: OffsetRange, taken: _Taken) -> Json:
-        """The value of `data`, or None. (The path `data.item` would give an empty list if it is missing.)"""
+        """The value of `data`, or None."""
         query = f"?from_offset={wanted.after}&to_offset={wanted.to}&with_empties=true"
         url = f"{self._url}/changes"
         limits = self._pass_limits.limits
@@ -283,7 +282,7 @@ class CtiFeed:
         scan = Scan(limits.json_depth + 3, limits.json_values - taken.values)
         with self._asked(url + query, taken.bytes) as (body, _):
             try:
-                data = dict(json_stream.members(scan.checked(body))).get("data")
+                content = b"".join(scan.checked(body))
             except TooDeep:
                 raise FeedRefused(f"a change of {wanted} is nested deeper than limits.json_depth") from None
             except TooMany:
@@ -292,10 +291,12 @@ class CtiFeed:
                     f"changes {wanted} have more than {most} values (limits.json_values)",
                     hint="if this is expected, raise limits.json_values",
                 ) from None
-            except json_stream.NotJson:
-                raise Again(f"the reply of {shown(url)} is not JSON", bad_data=True) from None
+        try:
+            document = wire.decode(content)
+        except ValueError:
+            raise Again(f"the reply of {shown(url)} is not JSON", bad_data=True) from None
         taken.add(scan)
-        return data
+        return document.get("data") if isinstance(document, dict) else None
 
     @contextmanager
     def _asked(self, url: str, already: int = 0) -> Iterator[tuple[Iterator[bytes], Mapping[str, str]]]:

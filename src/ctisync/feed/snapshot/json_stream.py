@@ -1,4 +1,4 @@
-"""JSON from a stream, by ijson on its C library: integers exact, fractions as Decimal.
+"""A JSON array from a stream, by ijson on its C library: integers exact, fractions as Decimal.
 
 The backend is pinned: the others are slower and detect fewer errors, and an environment variable would choose
 between them. Text that it cannot handle does not reach it: see `bearable`, `paired`.
@@ -6,10 +6,10 @@ between them. Text that it cannot handle does not reach it: see `bearable`, `pai
 
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import chain
 from types import ModuleType
-from typing import Any, Final
+from typing import Final
 
 from ctisync.core.model import Json
 from ctisync.errors import ConfigurationError
@@ -31,16 +31,16 @@ class NotJson(ValueError):
     """The stream is not the expected JSON text, or it ends too early."""
 
 
-def members(chunks: Iterator[bytes]) -> Iterator[tuple[str, Json]]:
-    """Keys and values of the outermost object; empty if the text is no object. Raises NotJson."""
-    parser = _parser()
-    return _translated(parser, lambda: parser.kvitems(_File(chunks), ""))
-
-
 def elements(chunks: Iterator[bytes]) -> Iterator[Json]:
     """The elements of the outermost array, of a text that begins with one. Raises NotJson."""
     parser = _parser()
-    return _translated(parser, lambda: parser.items(_File(chunks), "item"))
+    try:
+        yield from parser.items(_File(chunks), "item")
+    except ArithmeticError:
+        raise NotJson("a number's exponent is out of range") from None
+    # ValueError: errors of `_File`, and text that is no UTF-8.
+    except (parser.common.JSONError, ValueError, RecursionError) as error:
+        raise NotJson(" ".join(str(error).split())[:120]) from None
 
 
 class _File:
@@ -65,16 +65,6 @@ def _parser() -> ModuleType:
             hint="install its wheel: pip install --force-reinstall --only-binary ijson ijson",
         ) from None
     return backend
-
-
-def _translated(parser: ModuleType, parse: Callable[[], Iterator[Any]]) -> Iterator[Any]:
-    try:
-        yield from parse()
-    except ArithmeticError:
-        raise NotJson("a number's exponent is out of range") from None
-    # ValueError: errors of `_File`, and text that is no UTF-8.
-    except (parser.common.JSONError, ValueError, RecursionError) as error:
-        raise NotJson(" ".join(str(error).split())[:120]) from None
 
 
 class TooManyDigits(ValueError):

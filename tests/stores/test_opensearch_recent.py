@@ -1,4 +1,4 @@
-"""What a range has written the next one need not read; and nobody else's writing is missed for that."""
+"""What a range is writing the next one need not read; and no other program's writing is missed for that."""
 
 from __future__ import annotations
 
@@ -9,15 +9,14 @@ from functools import partial
 import msgspec
 import pytest
 
-from ctisync.core.model import Delete, Put, Record, Write
+from ctisync.core.model import Delete, Put, Record
 from ctisync.core.state import ConsumerState, advanced
 from ctisync.errors import AnotherPass, StoreUnavailable
 from ctisync.ports import Writer
 from ctisync.stores.opensearch import writer as opensearch_writer
-from ctisync.stores.opensearch.bulk_actions import RecordVersion, Sent, index
+from ctisync.stores.opensearch.bulk_actions import index
 from ctisync.stores.opensearch.client import NoReply, OpenSearchReply, Transport
 from ctisync.stores.opensearch.store import OpenSearchStore
-from ctisync.stores.opensearch.writer import remembered
 from tests.stores import opensearch_kit as kit
 from tests.support.opensearch_node import OpenSearchNode
 from tests.support.records import made_up, record
@@ -69,17 +68,6 @@ def sent(store: OpenSearchStore) -> Counted:
     return transport
 
 
-def test_only_what_the_last_range_has_not_written_is_read(store: OpenSearchStore, sent: Counted) -> None:
-    first, second = record("CVE-1", 14, {"at": 14}), record("CVE-1", 24, {"at": 24})
-    with store.writer(CONSUMER) as writer:
-        kit.apply(writer, [Delete("CVE-3", 13), Put(first)], 20)
-        assert writer.read(["CVE-1", "CVE-2", "CVE-3", "CVE-4"]) == {"CVE-1": first, "CVE-2": B}
-        kit.apply(writer, [Put(second), Put(record("CVE-3", 25))], 30)
-        assert writer.read(["CVE-1"]) == {"CVE-1": second}
-    assert sent.read == [["CVE-3", "CVE-1"], ["CVE-2", "CVE-4"]]
-    assert sent.bulks == 2
-
-
 def test_a_whole_range_is_read_by_one_request_and_written_by_as_few_as_its_bytes_need(
     store: OpenSearchStore, sent: Counted
 ) -> None:
@@ -92,19 +80,21 @@ def test_a_whole_range_is_read_by_one_request_and_written_by_as_few_as_its_bytes
     assert sent.bulks == -(-size // bulk_bytes)
 
 
-def test_it_is_known_for_one_range_and_no_longer(store: OpenSearchStore, sent: Counted) -> None:
-    """What is kept is bounded, and lines are kept for what is likely to be touched."""
+def test_what_stands_is_known_for_one_range_and_no_longer(store: OpenSearchStore, sent: Counted) -> None:
+    """A pass over many ranges would keep all their names."""
     with store.writer(CONSUMER) as writer:
         kit.apply_unread(writer, [Put(record("CVE-1", 14))], 20)
         kit.apply_unread(writer, [Put(record("CVE-2", 24))], 30)
-        writer.read(["CVE-1", "CVE-2"])
+        kit.apply_unread(writer, [Delete("CVE-1", 31), Delete("CVE-2", 32)], 40)
     assert sent.read == [["CVE-1"]]
 
 
-def test_what_is_remembered_can_be_deleted_without_reading_it(store: OpenSearchStore, sent: Counted) -> None:
+def test_what_was_just_written_can_be_deleted_without_reading_it(
+    store: OpenSearchStore, sent: Counted
+) -> None:
     with store.writer(CONSUMER) as writer:
         kit.apply_unread(writer, [Put(record("CVE-1", 14)), Put(record("CVE-9", 15))], 20)
-        kit.apply(writer, [Delete("CVE-1", 21), Delete("CVE-9", 22)], 30)
+        kit.apply_unread(writer, [Delete("CVE-1", 21), Delete("CVE-9", 22)], 30)
         writer.make_searchable()
     assert sent.read == []
     assert kit.lines(store, CONSUMER) == [B.line, C.line]
@@ -117,7 +107,7 @@ def test_a_record_that_another_program_has_altered_since_is_not_deleted(
         kit.apply_unread(writer, [Put(record("CVE-1", 14))], 20)
         opensearch_2.request("PUT", f"/{CONSUMER.index}/_doc/CVE-1", {"theirs": 1})
         with pytest.raises(StoreUnavailable, match=r"another program writes to the content: .*offset 21 is"):
-            kit.apply(writer, [Delete("CVE-1", 21)], 30)
+            kit.apply_unread(writer, [Delete("CVE-1", 21)], 30)
     assert store.look(CONSUMER).offset == 20
 
 
@@ -129,7 +119,7 @@ def test_a_record_that_another_program_has_put_at_the_very_next_offset_is_no_wri
         kit.apply_unread(writer, [Put(record("CVE-1", 20))], 20)
         opensearch_2.request("PUT", f"/{CONSUMER.index}/_doc/CVE-1", {"theirs": 1})
         with pytest.raises(StoreUnavailable, match="another program altered record CVE-1"):
-            kit.apply(writer, [Put(record("CVE-1", 21))], 30)
+            kit.apply_unread(writer, [Put(record("CVE-1", 21))], 30)
     assert store.look(CONSUMER).offset == 20
 
 
@@ -140,7 +130,7 @@ def test_a_write_whose_reply_was_lost_is_read_again(store: OpenSearchStore, sent
     with store.writer(CONSUMER) as writer:
         kit.apply_unread(writer, [Put(written)], 20)
         assert writer.read(["CVE-1"]) == {"CVE-1": written}
-    assert sent.read == [["CVE-1"]] * 2, "why it is a conflict, and then the record"
+    assert sent.read == [["CVE-1"]] * 3, "its version, whose write it is, and then the record"
 
 
 def test_after_an_error_nothing_is_known_any_more(
@@ -259,7 +249,7 @@ def test_where_no_thread_can_be_started_nothing_is_done_meanwhile(
         assert (writer.state.offset, writer.state.range_to) == (20, None)
 
 
-def test_a_writer_that_was_taken_over_from_writes_nothing_of_what_it_remembers(
+def test_a_writer_that_was_taken_over_from_writes_nothing_more(
     opensearch_2: OpenSearchNode, store: OpenSearchStore
 ) -> None:
     theirs = record("CVE-1", 24, {"theirs": True})
@@ -270,20 +260,3 @@ def test_a_writer_that_was_taken_over_from_writes_nothing_of_what_it_remembers(
             with pytest.raises(AnotherPass):
                 kit.apply(writer, [Put(record("CVE-1", 34))], 40)
             assert taker.read(["CVE-1"]) == {"CVE-1": theirs}
-
-
-def test_the_last_writes_are_remembered_as_far_as_they_may_take_memory(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    records: list[Record] = [record(f"CVE-{number}", number) for number in range(1, 6)]
-    stands: dict[str, RecordVersion | None] = {
-        each.name: RecordVersion(each.offset, 7, 1) for each in records
-    }
-    monkeypatch.setattr(opensearch_writer, "RECENT_BYTES", 2 * len(A.line))
-    writes: list[Write] = [*map(Put, records), Delete("CVE-7", 7), Put(record("CVE-8", 8))]
-    found = remembered(writes, [Sent(stands=stands), Sent(stands={"CVE-7": None})])
-    assert found == {
-        "CVE-7": None,
-        "CVE-5": (records[4], RecordVersion(5, 7, 1)),
-        "CVE-4": (records[3], RecordVersion(4, 7, 1)),
-    }

@@ -31,37 +31,28 @@ _OUT_OF_REACH: Final = (AnotherPass, StoreUnavailable, ConfigurationError)
 """Errors that may end a clean-up; the next pass then does it. A signal is none of them."""
 
 
-RECENT_BYTES: Final = 8_000_000
-"""Bytes of lines: about the later half of a large range, which is likelier to be touched again."""
-
 READ_AT_ONCE: Final = 250
 """Names in a request of `read_in_parts`."""
 
 _A_WHILE: Final = 1.0
 """Seconds of waiting between two renewals of the lease, where they are due."""
 
-Recent = dict[str, tuple[Record, RecordVersion] | None]
-"""By name: the record and its version, or None for a deleted one."""
+Versions = dict[str, RecordVersion | None]
+"""By name; None: there is no such record."""
 
 
-class _Read(NamedTuple):
-    """What is known of the records of a range before it is written: the versions that were `seen` by a read,
-    what the range before it has written, and which records were `unread`: folded from memory."""
+class _Known(NamedTuple):
+    """The stored versions that are known before a range is written: those of the records that were `read` for
+    it, and what `stands` since the range before, by the replies to its writes."""
 
-    seen: dict[str, RecordVersion | None]
-    recent: Recent
-    unread: set[str]
-
-    @property
-    def from_memory(self) -> set[str]:
-        return self.unread | self.recent.keys()
+    read: Versions
+    stands: Versions
 
     def knows(self, name: str) -> bool:
-        return name in self.recent or name in self.seen
+        return name in self.stands or name in self.read
 
     def version(self, name: str) -> RecordVersion | None:
-        recent = self.recent.get(name)
-        return self.seen.get(name) if recent is None else recent[1]
+        return self.stands[name] if name in self.stands else self.read.get(name)
 
 
 class _Shards(msgspec.Struct, frozen=True):
@@ -95,10 +86,9 @@ class OpenSearchWriter:
         self._generations = generations
         self._records = records
         self._fenced = FencedLease(lease, generations, consumer)
-        self._seen: dict[str, RecordVersion | None] = {}
-        self._recent: Recent = {}
+        self._known = _Known({}, {})
         self._being_written: dict[str, Record | None] = {}
-        self._unread: set[str] = set()
+        self._from_memory: set[str] = set()
         self._replaced: list[str] = []
         self._unsearchable = False
 
@@ -139,7 +129,7 @@ class OpenSearchWriter:
         self._lease.note(state)
 
     def read(self, names: Collection[str]) -> dict[str, Record]:
-        """Also from another thread, while `apply` writes. What was or is being written comes from memory."""
+        """Also from another thread, while `apply` writes. What is being written comes from memory."""
         records, asked = self._read(names)
         if asked:
             self._check_nothing_hidden()
@@ -169,13 +159,13 @@ class OpenSearchWriter:
         """The records, and whether the node was asked for any."""
         if self._fenced.live is None:
             return {}, False
-        known = {name: each and each[0] for name, each in self._recent.items()} | self._being_written
-        unknown = [name for name in names if name not in known]
+        written = {name: self._being_written[name] for name in names if name in self._being_written}
+        unknown = [name for name in names if name not in written]
         found = self._records.read(self._live_fence(), unknown)
-        self._seen |= {name: found[name][1] if name in found else None for name in unknown}
-        self._unread |= known.keys() & set(names)
+        self._known.read.update((name, found[name][1] if name in found else None) for name in unknown)
+        self._from_memory |= written.keys()
         records = {name: record for name, (record, _) in found.items()}
-        records |= {name: record for name in names if (record := known.get(name)) is not None}
+        records |= {name: record for name, record in written.items() if record is not None}
         return records, bool(unknown)
 
     def apply(
@@ -190,26 +180,25 @@ class OpenSearchWriter:
         In the model: announce_range, read_ahead, bulk, advance.
         """
         invariants.check_apply(self.state, writes, after)
-        read = _Read(self._seen, self._recent, self._unread)
-        self._seen, self._recent, self._unread = {}, {}, set()
+        known, self._known, self._from_memory = self._known, _Known({}, {}), set()
         if self.state.range_to != after.offset:
             self._commit_state(msgspec.structs.replace(self.state, range_to=after.offset))
         self._being_written = {each.name: each.record if isinstance(each, Put) else None for each in writes}
         ahead = None if meanwhile is None else _beside(meanwhile)
         try:
-            sent, doubted = self._written(writes, read)
+            stands, doubted = self._written(writes, known)
             to = None if ahead is None else self._waited_for(ahead)
         except BaseException as error:
             if ahead is not None:
                 wait([ahead], 0 if is_stop(error) else HURRY)
-            self._seen = read.seen
+            self._known = _Known(known.read, {})
             raise
         finally:
             self._being_written = {}
         # A write that met its own version was perhaps done before. What stands then is read.
-        holds = ahead is not None and self._unread.isdisjoint(doubted)
+        holds = ahead is not None and self._from_memory.isdisjoint(doubted)
         self._commit_state(msgspec.structs.replace(after, range_to=to) if holds and to is not None else after)
-        self._recent = remembered(writes, sent)
+        self._known.stands.update(stands)
         return holds
 
     def _waited_for(self, answer: Future[int | None]) -> int | None:
@@ -217,11 +206,12 @@ class OpenSearchWriter:
             self.keep_alive()
         return answer.result()
 
-    def _written(self, writes: Sequence[Write], read: "_Read") -> tuple[list[Sent], list[str]]:
-        """The replies to all writes, and the names of those that met another version."""
+    def _written(self, writes: Sequence[Write], known: _Known) -> tuple[Versions, list[str]]:
+        """The versions of what was written, and the names whose writes met another version."""
         fence = self._live_fence()
-        sent = self._write(fence, self._actions(fence, writes, read))
-        return sent, self._explain(fence, sent, read.from_memory)
+        sent = self._write(fence, self._actions(fence, writes, known))
+        doubted = self._explain(fence, sent, known)
+        return {name: stored for each in sent for name, stored in each.stands.items()}, doubted
 
     def make_searchable(self) -> None:
         if self._fenced.live is not None:
@@ -262,13 +252,12 @@ class OpenSearchWriter:
         In the model: announce_swap, see_lease, swap, finish_swap.
         """
         live = self._fenced.live
-        self._recent = {}
+        self._known = _Known({}, {})
         self._lease.commit(lambda entry: _intent(entry, to, after))
         if not self._fenced.swap(to):
             self._lease.look()
             raise StoreUnavailable("the swap to the new content failed; the next pass finishes it")
         self._replaced += [live] if live is not None else []
-        self._seen = {}
         self._lease.commit(
             lambda entry: msgspec.structs.replace(entry, state=after, generation=to, swap=None)
         )
@@ -312,15 +301,15 @@ class OpenSearchWriter:
     def _commit_state(self, state: ConsumerState) -> None:
         self._lease.commit(lambda entry: msgspec.structs.replace(entry, state=state))
 
-    def _actions(self, fence: str, writes: Sequence[Write], read: "_Read") -> Iterator[BulkAction]:
+    def _actions(self, fence: str, writes: Sequence[Write], known: _Known) -> Iterator[BulkAction]:
         deletes = [write.name for write in writes if not isinstance(write, Put)]
-        unread = [name for name in deletes if not read.knows(name)]
+        unread = [name for name in deletes if not known.knows(name)]
         found = self._records.versions(fence, unread) if unread else {}
         for write in writes:
             if isinstance(write, Put):
                 yield index(write.record)
                 continue
-            stored = read.version(write.name) or found.get(write.name)
+            stored = known.version(write.name) or found.get(write.name)
             if stored is not None and stored.version < write.offset:
                 yield delete(write.name, write.offset, stored)
 
@@ -332,11 +321,11 @@ class OpenSearchWriter:
         finally:
             pool.stop(HURRY)
 
-    def _explain(self, fence: str, sent: Sequence[Sent], from_memory: Collection[str]) -> list[str]:
+    def _explain(self, fence: str, sent: Sequence[Sent], known: _Known) -> list[str]:
         """Check the conflicts, and return the names. The same offset means that this range's write was done
         before. Another version, or a missing record, means that another program writes: raise. Another
-        program may also have written the same version of a record that came `from_memory`, which this range
-        did not read: reading it now detects that."""
+        program may also have written the same version of a record that this range did not read: reading it
+        now detects that."""
         conflicts = [action for each in sent for action in each.conflicts]
         stored = self._records.versions(fence, [action.name for action in conflicts])
         for action in conflicts:
@@ -351,7 +340,7 @@ class OpenSearchWriter:
                     hint=f"stop the other program, then: {LOAD_ANEW}",
                 )
         names = [action.name for action in conflicts]
-        self._records.read(fence, [name for name in names if name in from_memory])
+        self._records.read(fence, [name for name in names if name not in known.read])
         return names
 
 
@@ -364,26 +353,3 @@ def _intent(entry: StateEntry, to: str, after: ConsumerState) -> StateEntry:
     swap = Swap(to=to, was=entry.state.offset, after=after)
     state = msgspec.structs.replace(entry.state, offset=min(entry.state.offset, after.offset))
     return msgspec.structs.replace(entry, state=state, swap=swap)
-
-
-def remembered(writes: Sequence[Write], sent: Sequence[Sent]) -> Recent:
-    """A range's last writes whose stored versions are known from the replies.
-
-    The next range often touches the same records and need not read them. This is valid for the next range
-    only: any other operation in between discards it.
-    """
-    stands = {name: stored for each in sent for name, stored in each.stands.items()}
-    recent: Recent = {}
-    size = 0
-    for write in reversed(writes):
-        if write.name not in stands:
-            continue
-        stored = stands[write.name]
-        if stored is None or not isinstance(write, Put):
-            recent[write.name] = None
-            continue
-        size += len(write.record.line)
-        if size > RECENT_BYTES:
-            break
-        recent[write.name] = write.record, stored
-    return recent

@@ -9,11 +9,11 @@ from bench.processes import Run
 
 
 class Contender(NamedTuple):
-    """`run` does the work once and measures it. `warm_up`: once before all rounds, uncounted."""
+    """`run` does the work once and measures it. `warm_ups`: so often before all rounds, uncounted."""
 
     name: str
     run: Callable[[], Run]
-    warm_up: bool = True
+    warm_ups: int = 1
 
 
 class Rounds:
@@ -39,7 +39,7 @@ class Rounds:
 def play(contenders: Sequence[Contender], rounds: int) -> Rounds:
     """Each contender once a round; every other round in the opposite order."""
     for contender in contenders:
-        if contender.warm_up:
+        for _ in range(contender.warm_ups):
             _settled(contender)
     runs: dict[str, list[Run]] = {contender.name: [] for contender in contenders}
     for number in range(rounds):

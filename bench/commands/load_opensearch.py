@@ -33,9 +33,9 @@ def measure(workshop: Workshop) -> Outcome:
         manner, searched = bulk_floor.best_manner(node, prebaked)
         contenders = [
             Contender("ctisync", ctisync),
-            Contender("floor", floor, warm_up=False),
-            Contender("parallel_bulk", lambda: _helper(workshop, feed, "parallel"), warm_up=False),
-            Contender("streaming_bulk", lambda: _helper(workshop, feed, "streaming"), warm_up=False),
+            Contender("floor", floor, warm_ups=0),
+            Contender("parallel_bulk", lambda: _helper(workshop, feed, "parallel"), warm_ups=0),
+            Contender("streaming_bulk", lambda: _helper(workshop, feed, "streaming"), warm_ups=0),
         ]
         rounds = play(contenders, pairs)
         facts = feed.snapshot.facts

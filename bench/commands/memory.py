@@ -52,7 +52,7 @@ def _loaded(workshop: Workshop, store: Store, records: int) -> Run:
                 return client.load()
 
         loads = max(1, workshop.options.pairs // 2)
-        runs = play([Contender(store, load, warm_up=False)], loads).runs[store]
+        runs = play([Contender(store, load, warm_ups=0)], loads).runs[store]
     return Run(
         statistics.median(run.wall for run in runs),
         statistics.median(run.cpu or 0.0 for run in runs),

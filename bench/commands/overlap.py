@@ -48,9 +48,9 @@ def _rounds(workshop: Workshop, store: Store, limited: str, sequential: str) -> 
         seconds = load(None).wall
         rate = feed.snapshot.zip_bytes / seconds
         contenders = [
-            Contender(store, lambda: load(None), warm_up=False),
-            Contender(limited, lambda: load(rate), warm_up=False),
-            Contender(sequential, lambda: load(rate, _ONE_AFTER_THE_OTHER), warm_up=False),
+            Contender(store, lambda: load(None), warm_ups=0),
+            Contender(limited, lambda: load(rate), warm_ups=0),
+            Contender(sequential, lambda: load(rate, _ONE_AFTER_THE_OTHER), warm_ups=0),
         ]
         rounds = play(contenders, workshop.options.pairs)
     return rounds, {"bytes_per_second": round(rate), "download_seconds": seconds}

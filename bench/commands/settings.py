@@ -76,7 +76,7 @@ def _tried(workshop: Workshop, store: Store) -> Json:
 
             return run
 
-        contenders = [Contender(name, load(name), warm_up=name == _DEFAULT) for name in trials]
+        contenders = [Contender(name, load(name), warm_ups=int(name == _DEFAULT)) for name in trials]
         rounds = play(contenders, workshop.options.pairs)
     return {name: _row(rounds, name, disk) for name in trials}
 

@@ -19,23 +19,25 @@ from bench.workshop import Workshop
 
 _RAW: Final = "bench-raw"
 _SINGLE: Final = "bench-single"
+_WARM_UPS: Final = 3
+"""The node compiles what it executes often. Until then all contenders take longer."""
 
 
 def measure(workshop: Workshop) -> Outcome:
     options = workshop.options
-    steps = options.pairs + 1
+    steps = options.pairs + _WARM_UPS
     changes = workshop.changes(steps)
     with workshop.feed(steps=steps) as feed, workshop.client("opensearch", feed) as client:
         client.load()
         for index in (_RAW, _SINGLE):
             bulk_floor.load(workshop.node, index, Prebaked(feed.snapshot), Manner(6_000_000, 2))
         contenders = [
-            Contender("ctisync", update_by_update(feed, client, changes, options.changes)),
-            Contender("raw _mget and _bulk", step_by_step(changes, lambda step: _raw(workshop, step))),
-            Contender("idle pass", client.sync),
+            Contender("ctisync", update_by_update(feed, client, changes, options.changes), _WARM_UPS),
             Contender(
-                "one by one", step_by_step(changes, lambda step: _single(workshop, step)), warm_up=False
+                "raw _mget and _bulk", step_by_step(changes, lambda step: _raw(workshop, step)), _WARM_UPS
             ),
+            Contender("idle pass", client.sync),
+            Contender("one by one", step_by_step(changes, lambda step: _single(workshop, step)), warm_ups=0),
         ]
         rounds = play(contenders, options.pairs)
     rounds.add_difference(WITHOUT_START, "ctisync", "idle pass")

@@ -307,6 +307,17 @@ def test_a_slow_body_that_keeps_coming_is_waited_for(clock: FakeClock) -> None:
     talker.close()
 
 
+def test_a_host_whose_international_name_is_invalid_is_a_mistake_in_the_settings(
+    make_feed: MakeFeed,
+) -> None:
+    feed = make_feed(base_url="http://xn--a/api/v1")
+    with pytest.raises(ConfigurationError, match="InvalidCodepoint") as caught:
+        feed.consumer_info()
+    assert caught.value.hint == "check cti.url"
+    with pytest.raises(ConfigurationError, match="InvalidCodepoint"):
+        feed.fetch_given("https://xn--a/snapshot.zip", lambda: None)
+
+
 def test_every_transport_error_of_httpx_has_a_meaning() -> None:
     def below(kind: type[Exception]) -> set[type[Exception]]:
         return {kind}.union(*(below(sub) for sub in kind.__subclasses__()))

@@ -1,6 +1,8 @@
 """What is made of each answer of the console, at which a token is exchanged for signed links."""
 
+import gzip
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -9,6 +11,7 @@ import pytest
 from ctisync.core.model import OffsetRange
 from ctisync.errors import AccessRefused, ConfigurationError, CtisyncError, FeedRefused, FeedUnreachable
 from ctisync.feed.client import CtiFeed
+from tests.feed.conftest import MakeFeed
 from tests.feed.downloads import ALWAYS
 from tests.feed.private import TOKEN, refusing, told
 from tests.support import feed_failures as failures
@@ -67,9 +70,51 @@ REFUSALS: dict[str, tuple[Failure, type[CtisyncError], int, str, str]] = {
     "429": (failures.status(429), FeedUnreachable, 5, "429", "later"),
     "503": (failures.status(503), FeedUnreachable, 5, "503", "later"),
     "403 for now": (failures.status(403, {"Retry-After": "1"}), FeedUnreachable, 5, "403", "later"),
-    "a page": (failures.html(), FeedRefused, 6, "not JSON", "cti.url"),
-    "an array": (failures.body(b"[]"), FeedRefused, 6, "not JSON", "cti.url"),
-    "without end": (failures.body(b'{"a":"' + b"x" * 70_000 + b'"}'), FeedRefused, 6, "not JSON", "cti.url"),
+    "a page": (failures.html(), FeedRefused, 6, "not JSON", "cti.token_exchange_url"),
+    "an array": (failures.body(b"[]"), FeedRefused, 6, "not JSON", "cti.token_exchange_url"),
+    "without end": (
+        failures.body(b'{"a":"' + b"x" * 70_000 + b'"}'),
+        FeedRefused,
+        6,
+        "not JSON",
+        "cti.token_exchange_url",
+    ),
+    "nested deeply": (
+        failures.body(b'{"a":' + b"[" * 11 + b"]" * 11 + b"}"),
+        FeedRefused,
+        6,
+        "not JSON",
+        "cti.token_exchange_url",
+    ),
+    "of many values": (
+        failures.body(b'{"a":[' + b"1," * 1000 + b"1]}"),
+        FeedRefused,
+        6,
+        "not JSON",
+        "cti.token_exchange_url",
+    ),
+    "half a reply": (failures.cut_off(0.5), FeedRefused, 6, "incomplete", "cti.token_exchange_url"),
+    "in an unknown encoding": (
+        failures.headers(content_encoding="br"),
+        FeedRefused,
+        6,
+        "unexpected encoding",
+        "cti.token_exchange_url",
+    ),
+    "nothing": (
+        lambda _: failures.Reply(204),
+        ConfigurationError,
+        3,
+        "answers 204, without a signed link",
+        "cti.token_exchange_url",
+    ),
+    "a redirect to nowhere": (
+        failures.redirect(""),
+        ConfigurationError,
+        3,
+        "answers 302, a redirect without an address;",
+        "cti.token_exchange_url",
+    ),
     "reset": (failures.reset(), FeedUnreachable, 5, "reset|invalid HTTP|cannot be reached", "later"),
 }
 
@@ -104,6 +149,47 @@ def test_a_description_that_repeats_the_token_is_told_without_it(
     with pytest.raises(AccessRefused) as caught:
         signing.consumer_info()
     assert TOKEN[:6] not in caught.value.message
+
+
+def _gzipped(reply: failures.Reply) -> failures.Reply:
+    headers = {**reply.headers, "Content-Encoding": "gzip"}
+    return replace(reply, body=gzip.compress(reply.body), headers=headers)
+
+
+def test_a_console_that_compresses_its_replies_is_understood(
+    private: FeedSimulator, signing: CtiFeed
+) -> None:
+    private.fail("exchange", _gzipped, times=ALWAYS)
+    assert signing.consumer_info().last_offset == private.history.last_offset
+
+
+@pytest.mark.parametrize("token", ["tok\u00e9n", "to ken", "token\n", "to\tken", ""])
+def test_a_token_that_a_header_cannot_contain_is_a_mistake_in_the_settings(
+    private: FeedSimulator, make_feed: MakeFeed, token: str
+) -> None:
+    with pytest.raises(ConfigurationError, match=r"cti\.token is empty or contains") as caught:
+        make_feed(token=token, token_exchange_url=private.exchange_url)
+    assert not token or token not in caught.value.message
+    assert private.requests == []
+
+
+@pytest.mark.parametrize("name", ["a page", "503", "reset"])
+def test_the_doctor_names_the_setting_of_the_server_that_fails(
+    private: FeedSimulator, signing: CtiFeed, name: str
+) -> None:
+    private.fail("exchange", REFUSALS[name][0], times=ALWAYS)
+    (verdict,) = signing.probe().verdicts
+    assert (verdict.what, verdict.health) == ("feed", "failed")
+    assert "cti.token_exchange_url" in str(verdict.hint)
+
+
+def test_an_address_of_a_console_that_no_request_can_have_is_told_by_its_setting(
+    private: FeedSimulator, make_feed: MakeFeed
+) -> None:
+    feed = make_feed(token=TOKEN, token_exchange_url="http://xn--a/exchange")
+    with pytest.raises(ConfigurationError, match="http://xn--a/exchange failed: InvalidCodepoint") as caught:
+        feed.consumer_info()
+    assert caught.value.hint == "check cti.token_exchange_url"
 
 
 LINKS: dict[str, Callable[[str], Any]] = {

@@ -115,6 +115,12 @@ def test_a_password_in_vain_is_told_by_the_setting_that_was_given(tmp_path: Path
         {"CTISYNC_COMMAND_MANAGER__URL": "http://h", "CTISYNC_COMMAND_MANAGER__TIMEOUT": "3"},
         {**OPENSEARCH, "CTISYNC_COMMAND_MANAGER__TIMEOUT": "3"},
         {"CTISYNC_CTI__URL": "https://h", "CTISYNC_CTI__CA_FILE": __file__},
+        {
+            "CTISYNC_CTI__URL": "http://127.0.0.1",
+            "CTISYNC_CTI__TOKEN": "t",
+            "CTISYNC_CTI__TOKEN_EXCHANGE_URL": "https://h",
+            "CTISYNC_CTI__CA_FILE": __file__,
+        },
     ],
 )
 def test_settings_that_have_an_effect_are_no_doubt(tmp_path: Path, environ: dict[str, str]) -> None:
@@ -132,6 +138,15 @@ FAR = "http://elsewhere.example:9200"
             {"CTISYNC_CTI__TOKEN_EXCHANGE_URL": FAR, "CTISYNC_CTI__TOKEN": "t"},
             "cti.token",
             "cti.token_exchange_url to",
+        ),
+        (
+            {
+                "CTISYNC_CTI__URL": FAR,
+                "CTISYNC_CTI__TOKEN_EXCHANGE_URL": "https://console.example",
+                "CTISYNC_CTI__TOKEN": "t",
+            },
+            "each signed link",
+            "cti.url to",
         ),
         (
             {

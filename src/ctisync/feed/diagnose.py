@@ -8,7 +8,7 @@ from ctisync.core.health import Verdict, failed, guarded, judge_clocks, mib, ok,
 from ctisync.core.model import Consumer, ConsumerInfo, Snapshot
 from ctisync.core.retry import http_date
 from ctisync.errors import FeedUnreachable
-from ctisync.feed.http.retry_budget import Again
+from ctisync.feed.http.retry_budget import Again, which_server
 from ctisync.feed.http.transport import FeedReply
 from ctisync.harmless import quoted
 from ctisync.ports import Clock
@@ -61,7 +61,9 @@ class Probe:
             if failure.asked_for is not None:
                 hint = f"wait {failure.asked_for:.0f} s, as the feed asks"
             elif failure.bad_data:
-                hint = "check which server answers at cti.url (a proxy or a sign-in page?)"
+                hint = which_server(failure.setting)
+            elif failure.setting != "cti.url":
+                hint = f"check {failure.setting}, and the server there"
             yield failed(what, failure.reason, hint, about=self._consumer)
 
     def _in_time(self, what: str, look: Callable[[], Iterable[Verdict]]) -> Iterator[Verdict]:

@@ -58,6 +58,8 @@ def _in_the_clear(settings: Settings) -> Iterator[Doubt]:
             settings.command_manager_urls,
         ),
     ]
+    if settings.cti.token_exchange_url is not None:
+        sent.append(("each signed link", settings.cti.token, (settings.cti.url,)))
     if settings.ping_url is not None:
         sent.append(("ping_url", settings.ping_url, (settings.ping_url.reveal(),)))
     for name, secret, urls in sent:
@@ -66,7 +68,15 @@ def _in_the_clear(settings: Settings) -> Iterator[Doubt]:
             url = "it" if name == section else f"{section}.url"
             if name == "cti.token" and settings.cti.token_exchange_url is not None:
                 url = "cti.token_exchange_url"
+            elif name == "each signed link":
+                url = "cti.url"
             yield Doubt(f"{name} goes over the network without TLS", f"set {url} to an https address")
+
+
+def _feed_urls(settings: Settings) -> tuple[str, ...]:
+    """The addresses of the feed, and of the server at which its token is exchanged."""
+    cti = settings.cti
+    return (cti.url, *filter(None, (cti.token_exchange_url,)))
 
 
 def _is_in_the_clear(url: str) -> bool:
@@ -100,7 +110,7 @@ def _why_in_vain(found: Found, section: str, key: str) -> str | None:
             return "the store is OpenSearch; use store.codec"
         case "command_manager" if not settings.command_manager_urls and key != "enabled":
             return "update commands are disabled"
-        case "cti" if key in _FOR_TLS and settings.cti.url.startswith("http:"):
+        case "cti" if key in _FOR_TLS and all(url.startswith("http:") for url in _feed_urls(settings)):
             return "cti.url does not use TLS"
         case "store" if key in _FOR_TLS and settings.store.url.startswith("http:"):
             return "store.url does not use TLS"

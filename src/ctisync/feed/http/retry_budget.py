@@ -20,14 +20,22 @@ class Again(Exception):
     """A try failed, and the next one may succeed.
 
     `asked_for`: seconds that the server asks to wait (Retry-After). `bad_data`: the server answered with
-    unusable data, so that the last failure is FeedRefused instead of FeedUnreachable.
+    unusable data, so that the last failure is FeedRefused instead of FeedUnreachable. `setting`: the one with
+    the address of the server.
     """
+
+    setting = "cti.url"
 
     def __init__(self, reason: str, *, asked_for: float | None = None, bad_data: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.asked_for = asked_for
         self.bad_data = bad_data
+
+
+def which_server(setting: str) -> str:
+    """The hint for a server that answers with something else than the API does."""
+    return f"check which server answers at {setting} (a proxy or a sign-in page?)"
 
 
 class RetryBudget:
@@ -103,7 +111,7 @@ class RetryBudget:
         if failure.bad_data:
             return FeedRefused(
                 f"{failure.reason} (after {counted(self._tries, 'try', 'tries')})",
-                hint="check which server answers at cti.url (a proxy or a sign-in page?), then try again",
+                hint=f"{which_server(failure.setting)}, then try again",
             )
         if failure.asked_for is not None and failure.asked_for > self._left:
             when = self._clock.now() + min(timedelta(seconds=failure.asked_for), LONGEST_COOLDOWN)

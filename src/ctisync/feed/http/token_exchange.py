@@ -9,12 +9,20 @@ from contextlib import contextmanager
 from typing import Final, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from ctisync.core.json_text import check
+from ctisync.core.json_text import Excess, check
 from ctisync.core.links import LONGEST_LINK
 from ctisync.core.wire import decode
-from ctisync.errors import AccessRefused, ConfigurationError
-from ctisync.feed.http.retry_budget import Again
-from ctisync.feed.http.transport import BAD_LOGIN, NO_SUBSCRIPTION, FeedReply, FeedTransport, in_words
+from ctisync.errors import AccessRefused, ConfigurationError, ReplyTooLarge
+from ctisync.feed.http.content_encoding import decoded
+from ctisync.feed.http.retry_budget import Again, which_server
+from ctisync.feed.http.transport import (
+    BAD_LOGIN,
+    NO_SUBSCRIPTION,
+    FeedReply,
+    FeedTransport,
+    checked_token,
+    in_words,
+)
 from ctisync.feed.http.url_policy import Reach, has_login, origin, shown
 from ctisync.ports import Clock
 
@@ -25,6 +33,9 @@ _FORM: Final = {
     "subject_token_type": f"{_TYPES}access_token",
     "requested_token_type": _SIGNED,
 }
+
+_SETTING: Final = "cti.token_exchange_url"
+_ASK_FOR_JSON: Final = {"Accept": "application/json", "Accept-Encoding": "gzip"}
 
 _LONGEST_REPLY: Final = 64 << 10
 _MARGIN: Final = 0.1
@@ -52,10 +63,10 @@ class TokenExchange:
     """
 
     def __init__(self, transport: FeedTransport, url: str, token: str, clock: Clock) -> None:
-        """`token`: one that a header can contain."""
+        """Raises ConfigurationError for a token that a header cannot contain."""
         self._transport = transport
         self._url = url
-        self._token = token
+        self._token = checked_token(token)
         self._clock = clock
         self._links: dict[str, _Link] = {}
 
@@ -64,7 +75,11 @@ class TokenExchange:
         now = self._clock.monotonic()
         self._links = {url: link for url, link in self._links.items() if now < link.until}
         if wanted not in self._links:
-            self._links[wanted] = self._exchanged(wanted, now)
+            try:
+                self._links[wanted] = self._exchanged(wanted, now)
+            except Again as failure:
+                failure.setting = _SETTING
+                raise
         return self._links[wanted].address
 
     def forget(self, wanted: str) -> None:
@@ -73,9 +88,11 @@ class TokenExchange:
 
     def _exchanged(self, wanted: str, now: float) -> _Link:
         form = {**_FORM, "subject_token": self._token, "resource": wanted}
-        headers = {"Accept": "application/json", "Authorization": f"Bearer {self._token}"}
+        headers = {**_ASK_FOR_JSON, "Authorization": f"Bearer {self._token}"}
         with self._transport.post(self._url, form=form, headers=headers) as reply:
             answer = _answer(reply)
+            if 200 < reply.status < 400:
+                raise self._no_link(f"{reply.status}, without a signed link")
             if reply.status != 200:
                 raise self._refusal(reply, answer)
         if answer is None:
@@ -94,7 +111,7 @@ class TokenExchange:
     def _no_link(self, how: str) -> ConfigurationError:
         return ConfigurationError(
             f"{shown(self._url)} answers {how}",
-            hint="check which server answers at cti.token_exchange_url",
+            hint=which_server(_SETTING),
         )
 
     def _refusal(self, reply: FeedReply, answer: dict[str, object] | None) -> ConfigurationError:
@@ -113,20 +130,17 @@ class TokenExchange:
         if code == "invalid_target":
             hint = f"check cti.url, and the context and consumer in consumers; {NO_SUBSCRIPTION}"
             return AccessRefused(said, hint=hint)
-        return ConfigurationError(said, hint="check which server answers at cti.token_exchange_url")
+        return ConfigurationError(said, hint=which_server(_SETTING))
 
 
 def _answer(reply: FeedReply) -> dict[str, object] | None:
     """The object of a reply in JSON; None if it is none."""
-    body = b""
-    for chunk in reply.chunks:
-        body += chunk
-        if len(body) > _LONGEST_REPLY:
-            return None
+    encoding = reply.headers.get("content-encoding", "")
     try:
+        body = b"".join(decoded(reply.chunks, encoding, _LONGEST_REPLY))
         check(body, 10, 1000)
         found = decode(body)
-    except ValueError:
+    except (ValueError, Excess, ReplyTooLarge):
         return None
     return found if isinstance(found, dict) else None
 

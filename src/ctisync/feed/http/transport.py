@@ -83,7 +83,7 @@ class FeedTransport:
     ) -> None:
         self._origin = _configured_origin(base_url)
         self._base_url = base_url
-        self._token = checked_token(token)
+        self._token = None if token is None else checked_token(token)
         self._pass_limits = pass_limits
         self._clock = clock
         self._timeouts = timeouts
@@ -203,11 +203,14 @@ class FeedTransport:
                     response.extensions[_LOCATION],
                     self._steady(response.iter_raw(), url),
                 )
-        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, UnicodeError) as error:
+            if in_body and isinstance(error, UnicodeError):
+                raise  # of the caller; httpx raises it for an international name that is invalid
             self._pass_limits.check_time()
-            raise self._meaning(error, url, in_body) from error
+            setting = "cti.url" if form is None else "cti.token_exchange_url"
+            raise self._meaning(error, url, in_body, setting) from error
 
-    def _meaning(self, error: Exception, url: str, in_body: bool) -> Exception:
+    def _meaning(self, error: Exception, url: str, in_body: bool, setting: str) -> Exception:
         import httpx
 
         files = Files("cti", self._ca_file)
@@ -216,7 +219,9 @@ class FeedTransport:
         broken = isinstance(error, httpx.RemoteProtocolError | httpx.ReadError) and not in_body
         if told is None and broken and own:
             told = tls.speaks_tls(self._base_url, files)
-        return _meaning(error, url, in_body) if told is None else AccessRefused(told.said, hint=told.hint)
+        if told is not None:
+            return AccessRefused(told.said, hint=told.hint)
+        return _meaning(error, url, in_body, setting)
 
     def _authorization(self, url: str) -> dict[str, str]:
         if self._token is None or not self.is_own(url):
@@ -248,8 +253,9 @@ class FeedTransport:
             asked_for = retry_after(reply.headers.get("retry-after"), self._clock.now())
             raise Again(said, asked_for=asked_for)
         if reply.status in _REDIRECTS:
+            place = f"to {shown(reply.location)}" if reply.location else "without an address"
             raise ConfigurationError(
-                f"{said}, a redirect to {shown(reply.location)}; ctisync does not follow it",
+                f"{said}, a redirect {place}; ctisync does not follow it",
                 hint=f"set {setting} to the address of the API (https, no redirect)",
             )
         words = self._words(reply) if quoting else ""
@@ -323,9 +329,9 @@ def _configured_origin(base_url: str) -> Origin:
     return found
 
 
-def checked_token(token: str | None) -> str | None:
+def checked_token(token: str) -> str:
     """The token, if a header can contain it. httpx would print one that it cannot."""
-    if token is not None and (not token.isascii() or not token.isprintable() or " " in token or not token):
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
         raise ConfigurationError(
             "cti.token is empty or contains invalid characters (spaces, line ends or others)",
             hint="check cti.token, cti.token_file or CTISYNC_CTI__TOKEN",
@@ -368,17 +374,18 @@ def _trust(ca_file: str | None, scheme: str) -> ssl.SSLContext | bool:
     return True if scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
-def _meaning(error: Exception, url: str, in_body: bool) -> Exception:
-    """The error for a failure of httpx: Again, unless only you can correct it."""
+def _meaning(error: Exception, url: str, in_body: bool, setting: str = "cti.url") -> Exception:
+    """The error for a failure of httpx: Again, unless only you can correct it. `setting`: the one to check if
+    the address is invalid."""
     import httpx
 
     where = shown(url)
     match error:
         case httpx.ProxyError() if str(error).startswith("407"):
             return AccessRefused(f"the proxy refuses the connection to {where}: {error}", hint=_PROXY_HINT)
-        case httpx.InvalidURL() | httpx.UnsupportedProtocol() | httpx.LocalProtocolError():
+        case httpx.InvalidURL() | httpx.UnsupportedProtocol() | httpx.LocalProtocolError() | UnicodeError():
             return ConfigurationError(
-                f"the request to {where} failed: {type(error).__name__}", hint="check cti.url"
+                f"the request to {where} failed: {type(error).__name__}", hint=f"check {setting}"
             )
         case httpx.RemoteProtocolError() if in_body:
             return Again(f"the reply of {where} is incomplete", bad_data=True)

@@ -112,7 +112,7 @@ REFUSALS: dict[str, tuple[Failure, type[CtisyncError], int, str, str]] = {
         failures.redirect(""),
         ConfigurationError,
         3,
-        "answers 302, a redirect without an address;",
+        "answers 302, a redirect to no address;",
         "cti.token_exchange_url",
     ),
     "reset": (failures.reset(), FeedUnreachable, 5, "reset|invalid HTTP|cannot be reached", "later"),

@@ -184,14 +184,13 @@ class FeedTransport:
             watch = ConnectionWatch(
                 url, self._deadline, reach, known=client is self._client and self._is_seen
             )
-            trace = {"trace": watch.step}
             with client.stream(
                 "GET" if form is None else "POST",
                 url,
                 data=form,
                 headers=headers,
                 timeout=timeout,
-                extensions=trace,
+                extensions={"trace": watch.step},
             ) as response:
                 watch.check()
                 self._is_seen = self._is_seen or client is self._client
@@ -253,9 +252,8 @@ class FeedTransport:
             asked_for = retry_after(reply.headers.get("retry-after"), self._clock.now())
             raise Again(said, asked_for=asked_for)
         if reply.status in _REDIRECTS:
-            place = f"to {shown(reply.location)}" if reply.location else "without an address"
             raise ConfigurationError(
-                f"{said}, a redirect {place}; ctisync does not follow it",
+                f"{said}, a redirect to {shown(reply.location) or 'no address'}; ctisync does not follow it",
                 hint=f"set {setting} to the address of the API (https, no redirect)",
             )
         words = self._words(reply) if quoting else ""
@@ -375,8 +373,7 @@ def _trust(ca_file: str | None, scheme: str) -> ssl.SSLContext | bool:
 
 
 def _meaning(error: Exception, url: str, in_body: bool, setting: str = "cti.url") -> Exception:
-    """The error for a failure of httpx: Again, unless only you can correct it. `setting`: the one to check if
-    the address is invalid."""
+    """The error for a failure of httpx: Again, unless only you can correct it, as in `setting`."""
     import httpx
 
     where = shown(url)

@@ -14,6 +14,8 @@ PLACE_OF_HINT: Final = {"failed": 2, "warning": 2, "Verdict": 3, "Doubt": 1, "To
 """Calls that take a hint by place."""
 
 OURS: Final = {
+    "failure.setting": "the name of a setting",
+    "which_server(failure.setting)": "a text of our own",
     "quoted": "a word for a shell, or a name for one",
     "', '.join(map(quoted, near))": "the same",
     "' or '.join(OUR_INDICES)": "names of our own",

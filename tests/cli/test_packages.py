@@ -1,7 +1,9 @@
 """`init-snapshot --from` a folder with a manifest, or a file of it: whose it is, and where it goes on."""
 
 import json
+import os
 import shlex
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
@@ -149,6 +151,11 @@ def _without(folder: Path, name: str) -> None:
     (folder / name).unlink()
 
 
+def _piped(folder: Path) -> None:
+    _without(folder, "manifest.json")
+    os.mkfifo(folder / "manifest.json")
+
+
 MISTAKES: Final[dict[str, tuple[Callable[[Path], object], str, int, str]]] = {
     "no manifest": (lambda at: _without(at, "manifest.json"), "", 2, "is a folder without manifest.json"),
     "no JSON": (lambda at: write(at, "{"), "", 6, "manifest.json: it is not JSON"),
@@ -197,6 +204,61 @@ MISTAKES: Final[dict[str, tuple[Callable[[Path], object], str, int, str]]] = {
         2,
         "names iocs.zip, which is not a file in",
     ),
+    "a file with too long a name": (
+        lambda at: write(at, {"x" * 300: entry(IOCS)}),
+        "",
+        2,
+        "xxx, which is not a file in",
+    ),
+    "no such file": (lambda _: None, "renamed.zip", 2, "renamed.zip cannot be read: No such file"),
+    "no such file, too long a name": (lambda _: None, "x" * 300, 2, "cannot be read: File name too long"),
+    "a manifest that is a pipe": (
+        _piped,
+        "",
+        2,
+        "manifest.json cannot be read: it is not a regular file",
+    ),
+    "a manifest that is a pipe, beside a file": (
+        _piped,
+        "iocs.zip",
+        2,
+        "manifest.json cannot be read: it is not a regular file",
+    ),
+    "half a manifest, beside a file": (
+        lambda at: write(at, (at / "manifest.json").read_text()[:-20]),
+        "iocs.zip",
+        6,
+        "manifest.json: it is not JSON",
+    ),
+    "no offset in any entry, beside a file": (
+        lambda at: write(
+            at,
+            {"iocs.zip": {key: value for key, value in entry(IOCS).items() if key != "local_offset"}},
+        ),
+        "iocs.zip",
+        6,
+        "iocs.zip: local_offset is absent",
+    ),
+    "two entries of a file": (
+        lambda at: write(at, f'{{"iocs.zip": {json.dumps(entry(IOCS))}, "iocs.zip": {{}}}}'),
+        "",
+        6,
+        "manifest.json: iocs.zip is in it twice",
+    ),
+    "two offsets in an entry": (
+        lambda at: write(at, '{"iocs.zip": {"local_offset": 5, "local_offset": 6}}'),
+        "iocs.zip",
+        6,
+        "manifest.json: local_offset is in it twice",
+    ),
+    "the ZIP of a whole package": (
+        lambda at: (at / "iocs.zip").write_bytes(
+            zipped({"manifest.json": (at / "manifest.json").read_bytes(), "x/iocs.zip": snapshot(3)})
+        ),
+        "iocs.zip",
+        6,
+        "its ZIP contains manifest.json: it is a whole package; unpack it, and pass the folder",
+    ),
     "a file elsewhere": (
         lambda at: write(at, {"../x/iocs.zip": entry(IOCS)}),
         "",
@@ -244,16 +306,109 @@ def test_a_mistake_in_a_package_is_told_with_what_to_do(ctisync: Ctisync, packag
 
 
 @pytest.mark.parametrize("name", ["a file of another name", "an offset in quotes"])
-def test_the_offset_that_a_hint_asks_for_heals(ctisync: Ctisync, package: Path, name: str) -> None:
+@pytest.mark.parametrize("named", [("--consumer", IOCS), ()])
+def test_the_offset_that_a_hint_asks_for_heals(
+    ctisync: Ctisync, package: Path, name: str, named: tuple[str, ...]
+) -> None:
     make, file, *_ = MISTAKES[name]
     make(package)
-    ended = ctisync.run("init-snapshot", "-q", "--consumer", IOCS, "--from", str(package / file))
+    ended = ctisync.run("init-snapshot", "-q", *named, "--from", str(package / file))
     (typed,) = commands(ended.stderr.splitlines()[-1].removeprefix("  try: "))
     assert "--offset N" in typed
-    words = ["9" if word == "N" else word for word in shlex.split(typed)[1:]]
+    yours = {"N": "9", "NAME": IOCS}
+    words = [yours.get(word, word) for word in shlex.split(typed)[1:]]
     healed = ctisync.run(*words)
     assert healed.returncode == 0, (typed, healed.stderr)
     assert offsets(ctisync)[IOCS] == 9
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "words", "hint"),
+    [
+        (
+            "an offset in quotes",
+            6,
+            "manifest.json: iocs.zip: local_offset is a string",
+            "copy the package again",
+        ),
+        ("no offset", 6, "manifest.json: iocs.zip: local_offset is absent", "copy the package again"),
+        (
+            "a file of another name",
+            2,
+            "has no entry for renamed.zip",
+            "give the file its name in the manifest",
+        ),
+    ],
+)
+def test_a_mistake_in_a_package_that_is_compared_leads_to_no_load(
+    ctisync: Ctisync, package: Path, name: str, code: int, words: str, hint: str
+) -> None:
+    """`verify` has no --offset, and a load would replace the content that was to be verified."""
+    assert ctisync.run("init-snapshot", "-q", "--from", str(package)).returncode == 0
+    make, file, *_ = MISTAKES[name]
+    make(package)
+    ended = ctisync.run("verify", "--consumer", IOCS, "--against", str(package / file))
+    told, tried = ended.stderr.splitlines()[-2:]
+    assert (ended.returncode, words in told, tried) == (code, True, f"  try: {hint}")
+
+
+def test_a_snapshot_of_another_consumer_is_refused_by_its_file_address_too(
+    ctisync: Ctisync, package: Path
+) -> None:
+    address = (package / "ruleset.zip").as_uri()
+    ended = ctisync.run("init-snapshot", "--consumer", IOCS, "--from", address)
+    assert (ended.returncode, f"is a snapshot of {RULES}, not of {IOCS}" in ended.stderr) == (2, True)
+    assert ctisync.run("init-snapshot", "--from", address).returncode == 0
+    assert offsets(ctisync) == {RULES: 50, IOCS: 0}
+
+
+@pytest.mark.parametrize("name", ["-", "~nobody-of-this-name"])
+def test_a_file_of_a_package_is_a_file_whatever_its_name(ctisync: Ctisync, package: Path, name: str) -> None:
+    (package / "iocs.zip").rename(package / name)
+    write(package, {name: entry(IOCS)})
+    ended = subprocess.run(
+        ctisync.command("init-snapshot", "-q", "--consumer", IOCS, "--from", "."),
+        env=ctisync.environ,
+        cwd=package,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+    )
+    assert (ended.returncode, offsets(ctisync)[IOCS]) == (0, 50), ended.stderr
+
+
+@pytest.mark.parametrize("command", [("init-snapshot", "--from"), ("verify", "--against")])
+def test_an_empty_place_is_not_the_folder_of_the_shell(
+    ctisync: Ctisync, package: Path, command: tuple[str, ...]
+) -> None:
+    """As of a variable that is not set. The shell may well be in a package."""
+    assert ctisync.run("init-snapshot", "-q", "--from", str(package)).returncode == 0
+    (package / "manifest.json").rename(ctisync.home / "manifest.json")
+    ended = ctisync.run(*command, "", "--consumer", IOCS)
+    assert (ended.returncode, f"{command[1]} is empty" in ended.stderr) == (2, True)
+
+
+def test_a_manifest_with_a_byte_order_mark_is_read(ctisync: Ctisync, package: Path) -> None:
+    write(package, "\ufeff" + (package / "manifest.json").read_text())
+    assert ctisync.run("init-snapshot", "-q", "--from", str(package)).returncode == 0
+    assert offsets(ctisync) == {RULES: 50, IOCS: 9}
+
+
+def test_a_damaged_file_hinders_the_others_neither_in_a_pass_nor_in_its_dry_run(
+    ctisync: Ctisync, package: Path
+) -> None:
+    (package / "ruleset.zip").write_bytes(b"PK")
+    dry = ctisync.run("init-snapshot", "--from", str(package), "--dry-run")
+    assert (dry.returncode, "load the snapshot of offset 9" in dry.stdout) == (6, True)
+    assert f"{RULES}: {package}/ruleset.zip: the snapshot is a ZIP that is truncated" in dry.stderr
+    ended = ctisync.run("init-snapshot", "-q", "--from", str(package))
+    assert (ended.returncode, offsets(ctisync)) == (6, {RULES: 0, IOCS: 9})
+
+
+def test_a_limit_that_a_given_snapshot_exceeds_is_named_in_the_hint(ctisync: Ctisync, package: Path) -> None:
+    ended = ctisync.run("init-snapshot", "--from", str(package / "ruleset.zip"), CTISYNC_LIMITS__MEMBERS="1")
+    assert ended.returncode == 6
+    assert "if this is expected, raise limits.members" in ended.stderr.splitlines()[-1]
 
 
 def test_a_package_and_a_network_that_comes_later_go_on_at_its_offset(

@@ -191,7 +191,7 @@ BAD: Final[dict[str, tuple[list[Entry], str]]] = {
     ),
     "a manifest that is taken for records": (
         [entry("a.json", RULES), entry("manifest.json", b'{\n"version": 1\n}')],
-        "line 1 of manifest.json of the snapshot is not a record",
+        "its ZIP contains manifest.json: it is a whole package",
     ),
     "nothing in any": ([entry("a.json", b""), entry("b.json", b"\n")], "the snapshot is empty"),
     "an array of nothing in one": ([entry("a.json", b""), entry("b.json", b"[]")], "has no records"),

@@ -1,5 +1,6 @@
 """The manifest of packaged snapshots: its entries as they are, and what is wrong with one in words."""
 
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -61,7 +62,33 @@ def test_what_is_no_object_is_no_manifest(text: bytes) -> None:
         manifest_entries(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        (b'{"a.zip": 1, "b.zip": 2, "a.zip": 3}', "a.zip"),
+        (b'{"a.zip": 1, "\\u0061.zip": 1}', "a.zip"),
+        (b'{"a.zip": {"local_offset": 5, "local_offset": 6}}', "local_offset"),
+    ],
+)
+def test_a_file_has_one_entry_with_one_offset(text: bytes, key: str) -> None:
+    with pytest.raises(WrongManifest, match=f"^{key} is in it twice$"):
+        manifest_entries(text)
+
+
+@pytest.mark.parametrize("depth", range(900, 1100, 25))
+def test_a_deep_manifest_is_read_or_refused_and_no_bug(depth: int) -> None:
+    with suppress(WrongManifest):
+        manifest_entries(b'{"a":' * depth + b"1" + b"}" * depth)
+
+
+def test_a_byte_order_mark_and_long_numbers_are_no_mistake() -> None:
+    assert manifest_entries(b'\xef\xbb\xbf{"a.zip": {"size": 1' + b"0" * 5000 + b".5}}").keys() == {"a.zip"}
+
+
 def test_files_of_other_programs_have_that_name_too() -> None:
     assert is_manifest({"x": 1, "a.zip": ENTRY})
+    assert is_manifest({"a.zip": {"context": "x", "name": "y", "resource": "https://z"}}), (
+        "the offset is lost"
+    )
     for other in ({}, {"name": "an app"}, {"icons": [ENTRY]}, {"a": {"context": "x", "name": "y"}}):
         assert not is_manifest(other)

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ctisync.commands.call import Call
-from ctisync.errors import DONE, UsageError
+from ctisync.errors import UsageError
 from ctisync.process import print_result
 
 if TYPE_CHECKING:
@@ -35,9 +35,7 @@ def load_or_foretell(
         from ctisync.commands.dry_run import dry_load
 
         run = _run_of(call, policy, metrics, dry_run=True)
-        for one in _given(call, source, offset):
-            print_result(dry_load(run, one, offset))
-        return DONE
+        return dry_load(run, _given(call, source, offset), offset, print_result)
     from ctisync.commands.init_snapshot import load_from
 
     run = _run_of(call, policy, metrics, option=" --from")

@@ -1,7 +1,8 @@
 """`--dry-run`: what a pass would do now, from the stored state and the reply of the feed. Writes nothing."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
+from functools import partial
 
 from ctisync.commands.init_snapshot import file_here, named_refusals, offset_of
 from ctisync.commands.package import Given
@@ -13,6 +14,7 @@ from ctisync.core.state import ConsumerState
 from ctisync.core.steps import ApplyRange, AskFeed, End, Initialise, NoteAsked, Policy, SendCommand, Settle
 from ctisync.core.words import counted
 from ctisync.errors import CtisyncError, UsageError, worst
+from ctisync.feed.snapshot.file import LocalSnapshot
 from ctisync.harmless import harmless
 from ctisync.locks import watched
 from ctisync.sync.run_pass import bad_end
@@ -24,37 +26,56 @@ _SizeOf = Callable[[Snapshot], int | None]
 def dry_run(run: Run, consumers: Sequence[Consumer], tell: Callable[[str], None]) -> int:
     """Describe the next pass of each consumer to `tell`; returns the worst exit code. An error of one
     consumer is printed, and does not stop the next."""
+
+    def one(consumer: Consumer) -> str:
+        with opened_feed(run.settings, consumer, run.clock, run.console) as feed:
+            state = _stored(run, consumer)
+            steps = foresee(state, consumer, run.policy, run.clock.now(), feed.consumer_info)
+            return _told(_lines(run, consumer, state, steps, feed.snapshot_bytes))
+
+    return _each(run, {consumer: partial(one, consumer) for consumer in consumers}, tell)
+
+
+def dry_load(run: Run, loads: Sequence[Given], offset: int | None, tell: Callable[[str], None]) -> int:
+    """The same for local snapshots. Raises UsageError for one that needs a download."""
+    here = {one.consumer: file_here(one.source, run.settings, run.clock) for one in loads}
+    if None in here.values():
+        raise UsageError(
+            "--dry-run downloads nothing: pass a file, not an address",
+            hint="ctisync init-snapshot --from FILE --dry-run",
+        )
+    told = {
+        one.consumer: partial(_load, run, one, file, offset)
+        for one in loads
+        if (file := here[one.consumer]) is not None
+    }
+    return _each(run, told, tell)
+
+
+def _each(run: Run, told: Mapping[Consumer, Callable[[], str]], tell: Callable[[str], None]) -> int:
     codes = []
-    for each in consumers:
+    for consumer, text in told.items():
         try:
-            with opened_feed(run.settings, each, run.clock, run.console) as feed:
-                state = _stored(run, each)
-                steps = foresee(state, each, run.policy, run.clock.now(), feed.consumer_info)
-                said = _lines(run, each, state, steps, feed.snapshot_bytes)
-                tell("\n".join(map(harmless, said)))
+            tell(text())
         except CtisyncError as error:
-            error.message = error.about(each)
+            error.message = error.about(consumer)
             run.console.error(error)
             codes.append(error.exit_code)
     return worst(codes)
 
 
-def dry_load(run: Run, given: Given, offset: int | None) -> str:
-    """The same for a local snapshot. Raises UsageError for a snapshot that needs a download."""
+def _load(run: Run, given: Given, here: LocalSnapshot, offset: int | None) -> str:
     consumer, source = given.consumer, given.source
-    here = file_here(source, run.settings, run.clock)
-    if here is None:
-        raise UsageError(
-            "--dry-run downloads nothing: pass a file, not an address",
-            hint="ctisync init-snapshot --from FILE --dry-run",
-        )
     with closing(here) as file, named_refusals(source, "--from"):
         snapshot = Snapshot(source, offset_of(file, given, run.console) if offset is None else offset)
         state = _stored(run, consumer)
         offered = ConsumerInfo(last_offset=None, snapshot=snapshot)
         steps = foresee(state, consumer, run.policy, run.clock.now(), lambda: offered, offered)
-        said = _lines(run, consumer, state, steps, lambda _: file.size)
-        return "\n".join(map(harmless, said))
+        return _told(_lines(run, consumer, state, steps, lambda _: file.size))
+
+
+def _told(lines: Iterator[str]) -> str:
+    return "\n".join(map(harmless, lines))
 
 
 def _stored(run: Run, consumer: Consumer) -> ConsumerState:

@@ -1,8 +1,13 @@
 """Given snapshots with a manifest beside them: whose they are, and their offsets."""
 
+import errno
+import os
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from ctisync.core.manifest import Packaged, WrongManifest, is_manifest, manifest_entries, packaged
 from ctisync.core.model import Consumer, Json
@@ -26,38 +31,48 @@ class Given(NamedTuple):
 
 
 class _Package:
-    """A manifest and the folder that it is in. `option`: the option that names the snapshot."""
+    """A manifest and the folder that it is in.
 
-    def __init__(self, folder: Path, option: str) -> None:
+    `option`: the option that names the snapshot. `consumers`: those of the call.
+    """
+
+    def __init__(self, folder: Path, consumers: Sequence[Consumer], option: str) -> None:
         self._folder = folder
+        self._consumers = consumers
         self._option = option
         self.path = folder / MANIFEST
         self.found: dict[str, Json] = {}
+        self._text = b""
 
     def read(self) -> bool:
         """False if there is no manifest. Raises SnapshotRefused for one that cannot be used."""
         try:
-            with self.path.open("rb") as file:
-                text = file.read(_LARGEST + 1)
+            with os.fdopen(_regular(self.path), "rb") as file:
+                self._text = file.read(_LARGEST + 1)
         except (FileNotFoundError, NotADirectoryError):
             return False
         except OSError as error:
             raise UsageError(
                 f"{self.path} cannot be read: {error.strerror}", hint=f"ls -ld {quoted(self.path)}"
             ) from error
-        if len(text) > _LARGEST:
+        if len(self._text) > _LARGEST:
             raise self._wrong(f"it has more than {_LARGEST} bytes", "FILE")
         try:
-            self.found = manifest_entries(text)
+            self.found = manifest_entries(self._text)
         except WrongManifest as error:
             raise self._wrong(error, "FILE") from None
         return True
+
+    @property
+    def is_of_another_program(self) -> bool:
+        """Whether nothing in it looks like an entry of a snapshot. Half a manifest does."""
+        return not is_manifest(self.found) and b'"local_offset"' not in self._text
 
     def entry(self, file: str) -> Packaged:
         try:
             return packaged(self.found, file)
         except WrongManifest as error:
-            raise self._wrong(error, quoted(self._folder / file)) from None
+            raise self._wrong(error, quoted(self._folder / file), file) from None
 
     def of(self, consumer: Consumer) -> Given | None:
         """The snapshot of the consumer; None without one. Raises UsageError if there are two, or if its file
@@ -71,8 +86,8 @@ class _Package:
                 hint=f"pass the right one: {self._option} {quoted(self._folder / files[0])}",
             )
         (file,) = files
-        path = self._folder / file
-        if Path(file).name != file or not path.is_file():
+        path = self._folder.absolute() / file  # not `-`, nor `~name`
+        if Path(file).name != file or not _is_file(path):
             raise UsageError(
                 f"{self.path} names {file}, which is not a file in {self._folder}",
                 hint=f"copy all files of the package; check with: ls -l {quoted(self._folder)}",
@@ -84,26 +99,46 @@ class _Package:
         found = [f"{self.entry(file)} in {file}" for file in sorted(self.found)]
         return ", ".join(found[:_MOST_NAMED]) or "nothing"
 
-    def _wrong(self, error: object, file: str) -> SnapshotRefused:
-        return SnapshotRefused(
-            f"{self.path}: {error}",
-            hint="copy the package again, or tell the offset yourself: "
-            f"ctisync init-snapshot --from {file} --offset N",
+    def or_tell(self, instead: str, file: str, name: str = "") -> str:
+        """A hint: what to do, or, for a load, how to tell the offset. `name`: of the file in the manifest."""
+        if self._option != "--from":
+            return instead
+        told = self.found.get(name)
+        meant = [each for each in self._consumers if _names(told, each)] or self._consumers
+        consumer = quoted(meant[0]) if len(meant) == 1 else "NAME"
+        named = f" --consumer {consumer}" if len(self._consumers) > 1 else ""
+        return (
+            f"{instead}, or tell the offset yourself: ctisync init-snapshot{named} --from {file} --offset N"
         )
+
+    def _wrong(self, error: object, file: str, name: str = "") -> SnapshotRefused:
+        hint = self.or_tell("copy the package again", file, name)
+        return SnapshotRefused(f"{self.path}: {error}", hint=hint)
 
 
 def given(source: str, consumers: Sequence[Consumer], *, named: bool, log: Log, option: str) -> list[Given]:
     """The snapshots in a folder with a manifest, or the one file that has an entry in the manifest beside it;
-    empty for a file without a manifest, an address, and standard input.
+    empty for a file without a manifest, an address of a server, and standard input.
 
     `named`: the consumers were named on the command line. Raises UsageError if the manifest does not have
-    what is wanted, and SnapshotRefused for a manifest that cannot be used.
+    what is wanted, or if nothing is at `source`, and SnapshotRefused for a manifest that cannot be used.
     """
+    if source.startswith("file:///"):
+        source = url2pathname(urlsplit(source).path)
     if source == "-" or "://" in source:
         return []
+    if not source:
+        raise UsageError(f"{option} is empty", hint=f"pass a file, a folder or an address to {option}")
     path = own_path(Path(source), option)
-    if path.name == MANIFEST or path.is_dir():
-        found = _of_folder(path if path.is_dir() else path.parent, consumers, named, log, option)
+    try:
+        is_folder = stat.S_ISDIR(path.stat().st_mode)
+    except (OSError, ValueError) as error:  # ValueError: a null byte, as in file:///%00
+        raise UsageError(
+            f"the snapshot {path} cannot be read: {getattr(error, 'strerror', error)}",
+            hint=f"pass a readable file or an address to {option}",
+        ) from error
+    if path.name == MANIFEST or is_folder:
+        found = _of_folder(path if is_folder else path.parent, consumers, named, log, option)
     else:
         found = _of_file(path, source, consumers, option)
     for one in found:
@@ -114,7 +149,7 @@ def given(source: str, consumers: Sequence[Consumer], *, named: bool, log: Log, 
 def _of_folder(
     folder: Path, consumers: Sequence[Consumer], named: bool, log: Log, option: str
 ) -> list[Given]:
-    package = _Package(folder, option)
+    package = _Package(folder, consumers, option)
     if not package.read():
         raise UsageError(
             f"{folder} is a folder without {MANIFEST}",
@@ -133,18 +168,19 @@ def _of_folder(
 
 
 def _of_file(path: Path, source: str, consumers: Sequence[Consumer], option: str) -> list[Given]:
-    package = _Package(path.parent, option)
+    package = _Package(path.parent, consumers, option)
     try:
-        if not package.read() or not is_manifest(package.found):
+        if not package.read() or package.is_of_another_program:
             return []
-    except SnapshotRefused:  # another program's file
-        return []
+    except SnapshotRefused:
+        if package.is_of_another_program:
+            return []
+        raise
     if path.name not in package.found:
         names = ", ".join(sorted(package.found)[:_MOST_NAMED])
         raise UsageError(
             f"{package.path} has no entry for {path.name}; it has {names}",
-            hint="give the file its name in the manifest, or tell its offset: "
-            f"ctisync init-snapshot --from {quoted(path)} --offset N",
+            hint=package.or_tell("give the file its name in the manifest", quoted(path)),
         )
     entry = package.entry(path.name)
     found = next((each for each in consumers if entry.is_of(each)), None)
@@ -155,3 +191,25 @@ def _of_file(path: Path, source: str, consumers: Sequence[Consumer], option: str
             hint=f"pass the snapshot of {quoted(consumers[0])}, or add {quoted(entry)} to consumers",
         )
     return [Given(found, source, entry)]
+
+
+def _regular(path: Path) -> int:
+    """A descriptor of a regular file. Does not wait for the writer of a pipe."""
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    if stat.S_ISREG(os.fstat(file).st_mode):
+        return file
+    os.close(file)
+    raise OSError(errno.EINVAL, "it is not a regular file")
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # too long a name, a folder that cannot be searched
+        return False
+
+
+def _names(entry: Json, consumer: Consumer) -> bool:
+    """Whether an entry, which may be wrong otherwise, is of the consumer."""
+    wanted = (consumer.context, consumer.name)
+    return isinstance(entry, dict) and (entry.get("context"), entry.get("name")) == wanted

@@ -9,7 +9,7 @@ import msgspec
 
 from ctisync.commands.call import Call
 from ctisync.commands.init_snapshot import fetched, file_here, named_refusals
-from ctisync.commands.package import given
+from ctisync.commands.package import Given, given
 from ctisync.core.findings import Kind
 from ctisync.core.model import Consumer
 from ctisync.core.words import counted
@@ -54,12 +54,11 @@ def verify_against(call: Call, source: str, *, deep: bool) -> Verified:
     Raises EmptyStore before it downloads anything, and UsageError and SnapshotRefused like a load.
     """
     consumer = call.only_consumer("--against compares")
-    with (
-        opened_store(call.settings, call.clock) as store,
-        named_refusals(source, "--against"),
-    ):
+    with opened_store(call.settings, call.clock) as store:
         _refuse_empty(store, consumer)
-        with _opened_snapshot(call, consumer, source) as snapshot:
+        packages = given(source, (consumer,), named=True, log=call.console, option="--against")
+        one = packages[0] if packages else Given(consumer, source)
+        with named_refusals(one.source, "--against"), _opened_snapshot(call, one) as snapshot:
             found = _verification_of(call, consumer, store, deep=deep, against=snapshot)
         return Verified(store.name, (found,))
 
@@ -163,18 +162,16 @@ def _empty(store: str, consumer: Consumer) -> EmptyStore:
 
 
 @contextmanager
-def _opened_snapshot(call: Call, consumer: Consumer, source: str) -> Iterator[tuple[SnapshotFile, Reference]]:
+def _opened_snapshot(call: Call, one: Given) -> Iterator[tuple[SnapshotFile, Reference]]:
     """The snapshot and its offset. A download is removed at the end."""
     from ctisync.feed.snapshot.file import given_offset
 
     settings, clock = call.settings, call.clock
-    packaged = None
-    for one in given(source, (consumer,), named=True, log=call.console, option="--against"):
-        source, packaged = one.source, None if one.entry is None else one.entry.local_offset
+    source, packaged = one.source, None if one.entry is None else one.entry.local_offset
     file = file_here(source, settings, clock)
     with ExitStack() as opened:
         if file is None:
-            spooled = beside_passes(consumer)
+            spooled = beside_passes(one.consumer)
             opened.enter_context(consumer_lock(settings, spooled, clock, "ctisync verify --against"))
             feed = opened.enter_context(opened_feed(settings, spooled, clock, call.console))
             file = fetched(feed, source)

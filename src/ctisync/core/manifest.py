@@ -1,7 +1,9 @@
 """The manifest of packaged snapshots: for each file, whose snapshot it is and at which offset."""
 
+import codecs
+import json
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -30,11 +32,17 @@ class Packaged(msgspec.Struct, frozen=True):
 
 
 def manifest_entries(text: bytes) -> dict[str, Json]:
-    """The entries of a manifest by file name, unchecked. Raises WrongManifest if it is no JSON object."""
+    """The entries of a manifest by file name, unchecked. Raises WrongManifest if it is no JSON object, or has
+    a key twice: a file would have two offsets."""
+    text = text.removeprefix(codecs.BOM_UTF8)
     try:
         found = decode(text)
     except ValueError as error:
         raise WrongManifest(f"it is not JSON: {error}") from None
+    try:
+        json.loads(text, object_pairs_hook=_each_key_once, parse_int=str, parse_float=str)
+    except RecursionError:
+        raise WrongManifest("it is nested too deeply") from None
     if not isinstance(found, dict):
         raise WrongManifest(f"it is {kind_of(found)}, not an object")
     return found
@@ -42,7 +50,11 @@ def manifest_entries(text: bytes) -> dict[str, Json]:
 
 def is_manifest(found: Mapping[str, Json]) -> bool:
     """Whether any entry looks like one of a snapshot: other programs write files of that name, too."""
-    return any(isinstance(entry, dict) and "local_offset" in entry for entry in found.values())
+    return any(
+        isinstance(entry, dict)
+        and ("local_offset" in entry or entry.keys() >= {"context", "name", "resource"})
+        for entry in found.values()
+    )
 
 
 def packaged(found: Mapping[str, Json], file: str) -> Packaged:
@@ -61,3 +73,11 @@ def packaged(found: Mapping[str, Json], file: str) -> Packaged:
     if not 0 <= offset <= MAX_OFFSET:
         raise WrongManifest(f"{file}: local_offset {offset} is out of range")
     return Packaged(entry["context"], entry["name"], offset)
+
+
+def _each_key_once(pairs: list[tuple[str, Any]]) -> None:
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
+            raise WrongManifest(f"{key} is in it twice")
+        seen.add(key)

@@ -90,10 +90,14 @@ def _records(contents: Iterator[Unpacked], highest_offset: int, limits: Limits) 
 
     empty = blank = True
     for number, (name, content) in enumerate(contents):
+        if name.rpartition("/")[2] == "manifest.json":
+            raise SnapshotRefused(
+                "its ZIP contains manifest.json: it is a whole package; unpack it, and pass the folder"
+            )
         first, pieces = _opened(limited(content))
-        if first == b"<":
-            raise SnapshotRefused("the snapshot is a web page (HTML), not an archive")
         within = f"{name} of the snapshot" if number else "the snapshot"
+        if first == b"<":
+            raise SnapshotRefused(f"{within} is a web page (HTML), not an archive")
         read = _array_batches if first == b"[" else _line_batches
         for batch in read(pieces, highest_offset, limits, within):
             empty = empty and not batch

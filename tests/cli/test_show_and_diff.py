@@ -1,6 +1,7 @@
 """`show` and `diff` as people and programs use them."""
 
 import json
+import shlex
 
 import pytest
 
@@ -160,3 +161,18 @@ def test_names_with_slashes_are_names_in_each_command(ctisync: Ctisync, feed: Fe
     *compared, _ = ctisync.run("diff", "old", "new").stdout.splitlines()
     assert compared == ["- indicator/12345", "~ rule/1  /payload/document/title"]
     assert ctisync.run("verify", "--deep", "--against", "rules.ndjson").returncode == 0
+
+
+def test_the_command_for_the_whole_record_names_the_consumer_of_the_call(
+    ctisync: Ctisync, feed: FeedSimulator
+) -> None:
+    """With several consumers, as those of Wazuh 5, it would not run without."""
+    loaded = {"context": "vd_1.0.0", "consumer": "vd_4.8.0", "index": "a"}
+    other = {"context": "vd_1.0.0", "consumer": "other", "index": "b"}
+    ctisync.environ["CTISYNC_CONSUMERS"] = json.dumps([loaded, other])
+    (ctisync.home / "one.ndjson").write_bytes(b'{"name":"TID-1","offset":5,"payload":{"a":1}}\n')
+    named = ("--consumer", "vd_1.0.0/vd_4.8.0")
+    assert ctisync.run("init-snapshot", "-q", *named, "--from", "one.ndjson", "--offset", "7").returncode == 0
+    shown = ctisync.run("show", *named, "TID-1").stdout.splitlines()[-1]
+    typed = shown.split("full record  ctisync ")[1]
+    assert json.loads(ctisync.run(*shlex.split(typed)).stdout)["payload"] == {"a": 1}

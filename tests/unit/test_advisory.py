@@ -256,3 +256,15 @@ def test_a_document_of_any_shape_is_shown(payload: object) -> None:
     shown = show.as_text(encode({"name": "a", "offset": 1, "payload": payload}))
     assert shown.startswith("a   offset 1\n  ")
     assert all(row.isprintable() for row in shown.split("\n"))
+
+
+@pytest.mark.parametrize("number", ["9" * 5000, "1e99999999999999999999"], ids=["digits", "exponent"])
+def test_of_a_record_with_a_number_that_cannot_be_decoded_its_whole_text_is_offered(number: str) -> None:
+    """A load does not decode it, and `show --json` prints it."""
+    text = f'{{"resource":"rule/1","offset":7,"payload":{{"document":{{"n":{number}}}}}}}'.encode()
+    assert show.as_text(text) == "rule/1   offset 7\n  full record  ctisync show rule/1 --json"
+
+
+def test_a_name_like_an_option_can_be_typed_as_the_text_says() -> None:
+    text = encode({"resource": "--json", "offset": 7, "payload": {"a": 1}})
+    assert show.as_text(text).endswith("full record  ctisync show --json -- --json")

@@ -25,12 +25,13 @@ def show(
     """Show records: of a CVE title, severity, what is affected, references; of others the fields."""
     from ctisync.commands import show as command
 
-    lines, missing = command.find(given.call(), names)
+    call = given.call()
+    lines, missing = command.find(call, names)
     for number, line in enumerate(lines):
         if as_json:
             print_json(command.as_json(line))
         else:
-            print_result("\n" * (number > 0) + command.as_text(line))
+            print_result("\n" * (number > 0) + command.as_text(line, call.console.hint))
     if missing is not None:
         raise missing
     return DONE

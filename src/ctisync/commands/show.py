@@ -1,7 +1,7 @@
 """`show`: records, as text or as stored."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from difflib import SequenceMatcher
 from typing import Final
 
@@ -9,6 +9,7 @@ import msgspec
 
 from ctisync.commands.call import Call
 from ctisync.commands.hidden import tell_hidden
+from ctisync.core import wire
 from ctisync.core.advisory import Advisory, advisory
 from ctisync.core.words import noun_for
 from ctisync.errors import UsageError
@@ -72,21 +73,27 @@ def as_json(line: bytes) -> str:
     return msgspec.json.format(line).decode()
 
 
-def as_text(line: bytes) -> str:
-    """The main facts of the record."""
-    record = advisory(line)
+def as_text(line: bytes, hint: Callable[[str], str] = str) -> str:
+    """The main facts of the record; `hint` formats the command that shows all of it."""
+    try:
+        record = advisory(line)
+    except ValueError:  # a number beyond all bounds, which a load does not decode
+        whole = wire.record(line)
+        command = hint(_command(whole.name))
+        return f"{harmless(whole.name)}   offset {whole.offset:,}\n  full record  {harmless(command)}"
+    command = hint(_command(record.name))
     head = [f"{record.name}   offset {record.offset:,}"]
     if record.version is not None:
         head.append(f"version {record.version}")
     if record.inserted_at:
         head.append(f"in the feed since {record.inserted_at[:10]}")
-    labelled = _labelled(record)
+    labelled = _labelled(record, command)
     width = max(_LABEL, *(len(label) for label, _ in labelled))
     rows = [row for label, texts in labelled for row in _rows(label, texts, width)]
     return "\n".join(map(harmless, [", ".join(head), *rows]))
 
 
-def _labelled(record: Advisory) -> list[tuple[str, tuple[str, ...]]]:
+def _labelled(record: Advisory, whole: str) -> list[tuple[str, tuple[str, ...]]]:
     dates = [
         f"{word} {date[:10]}"
         for word, date in (("published", record.published), ("updated", record.updated))
@@ -99,10 +106,9 @@ def _labelled(record: Advisory) -> list[tuple[str, tuple[str, ...]]]:
         ("severity", record.severities),
         ("weakness", record.weaknesses),
         ("description", (record.description,)),
-        ("affected", _not_too_many(record.affected, record.name)),
-        ("references", _not_too_many(record.references, record.name)),
+        ("affected", _not_too_many(record.affected, whole)),
+        ("references", _not_too_many(record.references, whole)),
     ]
-    whole = f"ctisync show {quoted(record.name)} --json"
     found += [(name[:_LONGEST_LABEL], (text,)) for name, text in record.facts[:_MOST_ROWS]]
     if len(record.facts) > _MOST_ROWS:
         found.append(("more fields", (whole,)))
@@ -111,10 +117,16 @@ def _labelled(record: Advisory) -> list[tuple[str, tuple[str, ...]]]:
     return found
 
 
-def _not_too_many(texts: tuple[str, ...], name: str) -> tuple[str, ...]:
+def _command(name: str) -> str:
+    """Shows the whole record."""
+    word = quoted(name)
+    return f"ctisync show --json -- {word}" if name.startswith("-") else f"ctisync show {word} --json"
+
+
+def _not_too_many(texts: tuple[str, ...], whole: str) -> tuple[str, ...]:
     if len(texts) <= _MOST_ROWS:
         return texts
-    return (*texts[:_MOST_ROWS], f"and {len(texts) - _MOST_ROWS} more: ctisync show {quoted(name)} --json")
+    return (*texts[:_MOST_ROWS], f"and {len(texts) - _MOST_ROWS} more: {whole}")
 
 
 def _rows(label: str, texts: tuple[str, ...], width: int) -> list[str]:

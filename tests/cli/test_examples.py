@@ -61,8 +61,15 @@ def test_nothing_is_written_when_one_of_the_files_is_there(ctisync: Ctisync, tmp
     assert held(folder) == {"ctisync.timer": "mine"}
 
 
-def test_a_folder_that_cannot_be_written_to_is_told(ctisync: Ctisync) -> None:
-    ended = ctisync.run("examples", "crontab", "--output", "/dev/null/x")
+def test_the_home_folder_is_the_place_that_a_tilde_means(ctisync: Ctisync) -> None:
+    """The shell leaves it as it is in `--output=~/units`, as for each option that takes a path."""
+    assert ctisync.run("examples", "crontab", "--output=~/units").returncode == 0
+    assert held(ctisync.home / "units").keys() == {"crontab"}
+
+
+@pytest.mark.parametrize("folder", ["/dev/null/x", "x" * 300])
+def test_a_folder_that_cannot_be_written_to_is_told(ctisync: Ctisync, folder: str) -> None:
+    ended = ctisync.run("examples", "crontab", "--output", folder)
     assert ended.returncode == 2
     assert "ctisync: " in ended.stderr
     assert "Traceback" not in ended.stderr

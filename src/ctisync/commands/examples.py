@@ -1,5 +1,6 @@
 """`examples`: example files that are installed with ctisync."""
 
+import os.path
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
@@ -7,6 +8,7 @@ from typing import Final
 import msgspec
 
 from ctisync.errors import UsageError
+from ctisync.own_files import own_path
 
 _decoder: Final = msgspec.json.Decoder()
 
@@ -37,9 +39,10 @@ def write(name: str | None, folder: Path) -> None:
     """Copy one example, or all, into `folder`, and create the folder if it is missing. Raises UsageError, and
     writes nothing, if one of the files exists."""
     chosen = _FOLDER if name is None else _chosen(name)
+    folder = own_path(folder, "--output")
     base = chosen.parent if chosen.is_file() else chosen
     targets = {path: folder / path.relative_to(base) for path in _files(chosen)}
-    there = [str(target) for target in targets.values() if target.exists()]
+    there = [str(target) for target in targets.values() if os.path.lexists(target)]
     if there:
         raise UsageError(
             f"{there[0]} already exists; ctisync does not overwrite it", hint="--output ANOTHER_FOLDER"

@@ -99,20 +99,18 @@ class _Package:
         found = [f"{self.entry(file)} in {file}" for file in sorted(self.found)]
         return ", ".join(found[:_MOST_NAMED]) or "nothing"
 
-    def or_tell(self, instead: str, file: str, name: str = "") -> str:
-        """A hint: what to do, or, for a load, how to tell the offset. `name`: of the file in the manifest."""
+    def or_offset(self, instead: str, file: str, name: str = "") -> str:
+        """A hint: what to do, or, for a load, how to pass the offset. `name`: of the file in the manifest."""
         if self._option != "--from":
             return instead
         told = self.found.get(name)
         meant = [each for each in self._consumers if _names(told, each)] or self._consumers
         consumer = quoted(meant[0]) if len(meant) == 1 else "NAME"
         named = f" --consumer {consumer}" if len(self._consumers) > 1 else ""
-        return (
-            f"{instead}, or tell the offset yourself: ctisync init-snapshot{named} --from {file} --offset N"
-        )
+        return f"{instead}, or pass its offset: ctisync init-snapshot{named} --from {file} --offset N"
 
     def _wrong(self, error: object, file: str, name: str = "") -> SnapshotRefused:
-        hint = self.or_tell("copy the package again", file, name)
+        hint = self.or_offset("copy the package again", file, name)
         return SnapshotRefused(f"{self.path}: {error}", hint=hint)
 
 
@@ -180,7 +178,7 @@ def _of_file(path: Path, source: str, consumers: Sequence[Consumer], option: str
         names = ", ".join(sorted(package.found)[:_MOST_NAMED])
         raise UsageError(
             f"{package.path} has no entry for {path.name}; it has {names}",
-            hint=package.or_tell("give the file its name in the manifest", quoted(path)),
+            hint=package.or_offset("give the file its name in the manifest", quoted(path)),
         )
     entry = package.entry(path.name)
     found = next((each for each in consumers if entry.is_of(each)), None)

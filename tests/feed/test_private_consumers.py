@@ -211,6 +211,17 @@ def test_a_new_link_that_is_refused_again_is_an_error_and_no_loop(
     assert "clock" in str(caught.value.hint)
 
 
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_consumer_that_refuses_the_token_in_a_header_tells_of_the_exchange(
+    private: FeedSimulator, make_feed: MakeFeed, status: int
+) -> None:
+    """Another token in cti.token would be refused, too."""
+    private.fail("info", failures.status(status))
+    with pytest.raises(AccessRefused) as caught:
+        make_feed(token=TOKEN).consumer_info()
+    assert "cti.token_exchange_url" in str(caught.value.hint)
+
+
 def test_the_token_goes_to_the_exchange_alone(
     console: FeedSimulator, sim: FeedSimulator, make_feed: MakeFeed
 ) -> None:

@@ -14,15 +14,9 @@ from ctisync.core.links import LONGEST_LINK
 from ctisync.core.wire import decode
 from ctisync.errors import AccessRefused, ConfigurationError, ReplyTooLarge
 from ctisync.feed.http.content_encoding import decoded
+from ctisync.feed.http.refusal_hints import BAD_LOGIN, NO_SUBSCRIPTION
 from ctisync.feed.http.retry_budget import Again, which_server
-from ctisync.feed.http.transport import (
-    BAD_LOGIN,
-    NO_SUBSCRIPTION,
-    FeedReply,
-    FeedTransport,
-    checked_token,
-    in_words,
-)
+from ctisync.feed.http.transport import FeedReply, FeedTransport, checked_token, in_words
 from ctisync.feed.http.url_policy import Reach, has_login, origin, shown
 from ctisync.ports import Clock
 

@@ -17,6 +17,7 @@ from ctisync.errors import AccessRefused, ConfigurationError, FeedRefused
 from ctisync.feed.http.connection_watch import ConnectionWatch
 from ctisync.feed.http.pass_limits import PassLimits
 from ctisync.feed.http.read_deadline import ReadDeadline
+from ctisync.feed.http.refusal_hints import API_HINTS, PROXY_HINT, SIGNED_HINTS, SNAPSHOT_HINTS
 from ctisync.feed.http.retry_budget import Again
 from ctisync.feed.http.url_policy import Origin, Reach, hop, origin, shown
 from ctisync.ports import Clock
@@ -113,7 +114,7 @@ class FeedTransport:
         may repeat the address."""
         with self._open(self._client, url, headers, None) as reply:
             if reply.status != 200 and not (or_refused and _is_refusal(reply)):
-                self._refuse(reply, _API_HINTS if quoting else _SIGNED_HINTS, quoting=quoting)
+                self._refuse(reply, API_HINTS if quoting else SIGNED_HINTS, quoting=quoting)
             yield reply
 
     @contextmanager
@@ -121,7 +122,7 @@ class FeedTransport:
         """The reply to a form, unless it is a redirect, of a proxy, or one that a later try may change."""
         with self._open(self._other(url), url, headers, None, form) as reply:
             if reply.status in (*_REDIRECTS, 407) or _may_change(reply):
-                self._refuse(reply, {407: _PROXY_HINT}, quoting=False, setting="cti.token_exchange_url")
+                self._refuse(reply, {407: PROXY_HINT}, quoting=False, setting="cti.token_exchange_url")
             yield reply
 
     @contextmanager
@@ -148,7 +149,7 @@ class FeedTransport:
                     refused = or_refused and number == 0 and _is_refusal(reply)
                     if reply.status not in accept and not refused:
                         # A query may be a signature, which a server may repeat in its refusal.
-                        self._refuse(reply, _SNAPSHOT_HINTS, quoting="?" not in url)
+                        self._refuse(reply, SNAPSHOT_HINTS, quoting="?" not in url)
                     yield reply
                     return
                 url = hop(url, reply.location)
@@ -293,29 +294,6 @@ def _may_change(reply: FeedReply) -> bool:
 
 _EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
-_PROXY_HINT: Final = "the proxy requires a password: add it to HTTPS_PROXY, or add the host to NO_PROXY"
-
-BAD_LOGIN: Final = "set cti.token or cti.token_file (environment CTISYNC_CTI__TOKEN) to a valid token"
-NO_SUBSCRIPTION: Final = "this consumer needs a subscription, or cti.token is not allowed to read it"
-
-_API_HINTS: Final = {
-    401: BAD_LOGIN,
-    403: NO_SUBSCRIPTION,
-    404: "check cti.url, and the context and consumer in consumers (usually vd_1.0.0 and vd_4.8.0)",
-    407: _PROXY_HINT,
-}
-
-_SIGNED_HINTS: Final = {
-    **_API_HINTS,
-    403: "the link was signed just now: check that the clock of this host is right; " + NO_SUBSCRIPTION,
-}
-
-_NO_SNAPSHOT: Final = (
-    "run the same command later, or load another copy: ctisync init-snapshot --from FILE_OR_URL"
-)
-
-_SNAPSHOT_HINTS: Final = {401: _NO_SNAPSHOT, 403: _NO_SNAPSHOT, 404: _NO_SNAPSHOT, 407: _PROXY_HINT}
-
 
 def _configured_origin(base_url: str) -> Origin:
     try:
@@ -379,7 +357,7 @@ def _meaning(error: Exception, url: str, in_body: bool, setting: str = "cti.url"
     where = shown(url)
     match error:
         case httpx.ProxyError() if str(error).startswith("407"):
-            return AccessRefused(f"the proxy refuses the connection to {where}: {error}", hint=_PROXY_HINT)
+            return AccessRefused(f"the proxy refuses the connection to {where}: {error}", hint=PROXY_HINT)
         case httpx.InvalidURL() | httpx.UnsupportedProtocol() | httpx.LocalProtocolError() | UnicodeError():
             return ConfigurationError(
                 f"the request to {where} failed: {type(error).__name__}", hint=f"check {setting}"

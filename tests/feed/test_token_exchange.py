@@ -198,6 +198,7 @@ LINKS: dict[str, Callable[[str], Any]] = {
     "port 0": lambda link: link.replace(f":{urlsplit(link).port}/", ":0/"),
     "another scheme": lambda link: link.replace("http://", "ftp://"),
     "another consumer": lambda link: link.replace("vd_4.8.0", "vd_4.9.0"),
+    "a slash that is escaped": lambda link: link.replace("/consumers/", "%2Fconsumers/"),
     "a login": lambda link: link.replace("http://", "http://user@"),
     "a fragment": lambda link: link + "#x",
     "a blank": lambda link: link + " ",

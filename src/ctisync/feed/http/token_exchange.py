@@ -158,8 +158,13 @@ def is_signed_for(wanted: str, link: str) -> bool:
     except ValueError:
         return False
     names = {name for name, _ in asked}
-    same = unquote(one.path) == unquote(other.path)
+    same = _segments(one.path) == _segments(other.path)
     return same and sorted(pair for pair in found if pair[0] in names) == sorted(asked)
+
+
+def _segments(path: str) -> list[str]:
+    """An escaped slash is not a separator (RFC 3986, 2.2)."""
+    return [unquote(segment) for segment in path.split("/")]
 
 
 class Access:

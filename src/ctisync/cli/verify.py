@@ -18,7 +18,9 @@ def verify(
     against: Annotated[
         str | None,
         typer.Option(
-            "--against", metavar="FILE_OR_URL", help="Compare with this snapshot; -: standard input."
+            "--against",
+            metavar="FILE_OR_URL",
+            help="Compare with this snapshot, or with that in the folder of a package; -: standard input.",
         ),
     ] = None,
     as_json: JsonOption = False,

@@ -47,13 +47,15 @@ def _(stage: Stage) -> Printed:
 @situation("replaced")
 def _(stage: Stage) -> Printed:
     stage.follow()
-    churn(stage.feed.history, 30)
+    loaded = stage.feed.history.last_offset
+    churn(stage.feed.history, 1200)
 
     def answer(reply: Reply) -> Reply:
         stage.database.unlink()
         return reply
 
-    stage.feed.fail("changes", answer)
+    # The first range is requested before the pass writes.
+    stage.feed.fail(lambda request: request.kind == "changes" and request.range[0] > loaded, answer)
     return stage.run("sync", "-q")
 
 

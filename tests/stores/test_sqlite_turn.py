@@ -243,6 +243,17 @@ def test_a_file_that_is_removed_just_before_it_is_opened_is_no_lack_of_rights(pa
     assert told.value.hint == "ctisync sync"
 
 
+def test_a_file_that_is_removed_just_after_it_was_opened_is_no_fault_of_the_disk(
+    store: Store, path: Path
+) -> None:
+    passes.initialise(store, CONSUMER, [A], 10)
+    with closing(sqlite3.connect(f"file:{path}?mode=rw", uri=True)) as connection:
+        path.unlink()
+        with pytest.raises(StoreUnavailable, match="was replaced or removed") as told, named_errors(path):
+            connection.execute("BEGIN IMMEDIATE")
+    assert told.value.hint == "ctisync sync"
+
+
 @pytest.mark.parametrize("lose", ["removed", "replaced"])
 @pytest.mark.parametrize("kind", ["snapshot", "changes"])
 def test_a_pass_whose_database_goes_away_under_it_is_7_and_the_next_one_makes_it_good(

@@ -335,10 +335,6 @@ def _no_access(path: Path, error: OSError) -> CtisyncError:
 
 
 def _closed(path: Path) -> CtisyncError:
-    if not os.path.lexists(path) and _identity(path.parent) is not None:  # it was there before it was opened
-        return StoreUnavailable(
-            f"{path} was replaced or removed while ctisync opened it", hint="ctisync sync"
-        )
     if lacks_an_index(path):
         return ConfigurationError(
             f"{path} cannot be opened by a user with read access only: {path}-wal has no index",
@@ -356,6 +352,11 @@ def _meaning(code: int, reason: str, path: Path) -> CtisyncError:
     """The error for an SQLite result code (its lowest byte, https://www.sqlite.org/rescode.html)."""
     quoted_db = quoted(path)
     match code:
+        case _ if not os.path.lexists(path) and _identity(path.parent) is not None:
+            # It was there before it was opened. SQLite calls that an I/O error, or that it cannot open it.
+            return StoreUnavailable(
+                f"{path} was replaced or removed while ctisync opened it", hint="ctisync sync"
+            )
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return StoreUnavailable(f"{path} is locked by another program", hint=f"fuser -v {quoted_db}")
         case sqlite3.SQLITE_FULL:

@@ -80,6 +80,17 @@ def test_a_package_is_loaded_for_each_consumer_without_a_network(ctisync: Ctisyn
     assert ctisync.run("export", "--consumer", RULES).stdout.count("rule/") == 2
 
 
+def test_an_offset_for_a_whole_folder_is_refused_and_the_hint_loads_it(
+    ctisync: Ctisync, package: Path
+) -> None:
+    refused = ctisync.run("init-snapshot", "--from", str(package), "--offset", "60", "--consumer", RULES)
+    assert refused.returncode == 2
+    assert f"--offset is the offset of one snapshot, and {package} is a folder" in refused.stderr
+    [typed] = commands(refused.stderr.rpartition("try: ")[2])
+    assert ctisync.run(*shlex.split(typed)[1:]).returncode == 0
+    assert offsets(ctisync)[RULES] == 50
+
+
 @pytest.mark.parametrize("what", ["the folder", "the manifest", "one file"])
 def test_one_consumer_can_be_loaded_alone(ctisync: Ctisync, package: Path, what: str) -> None:
     paths = {

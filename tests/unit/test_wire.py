@@ -150,7 +150,7 @@ def test_changes_are_read() -> None:
         ({**UPDATE, "offset": "7"}, "offset is a string"),
         ({**UPDATE, "offset": 2**63}, "out of range"),
         ({**UPDATE, "type": "merge"}, "change 7 has the unknown type 'merge'"),
-        ({**UPDATE, "type": None}, "unknown type"),
+        ({**UPDATE, "type": None}, "change 7 has no type"),
         ({**UPDATE, "resource": None}, "change 7 has no resource"),
         ({**UPDATE, "resource": ""}, "is empty"),
         ({**UPDATE, "resource": "a\nb"}, "control characters"),

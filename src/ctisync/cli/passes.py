@@ -1,10 +1,12 @@
 """What `sync`, `update` and `init-snapshot` share: a pass for each consumer, or its dry run."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ctisync.commands.call import Call
 from ctisync.errors import UsageError
+from ctisync.harmless import quoted
 from ctisync.process import print_result
 
 if TYPE_CHECKING:
@@ -50,6 +52,11 @@ def _given(call: Call, source: str, offset: int | None) -> "list[Given]":
         log = call.console
         if loads := given(source, call.consumers, named=call.named, log=log, option="--from"):
             return loads
+    elif os.path.isdir(source):  # noqa: PTH112  # also for a name that is too long, or that is no name
+        raise UsageError(
+            f"--offset is the offset of one snapshot, and {source} is a folder",
+            hint=f"ctisync init-snapshot --from {quoted(source)}",
+        )
     return [Given(call.only_consumer("--from loads"), source)]
 
 

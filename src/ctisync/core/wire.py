@@ -122,11 +122,11 @@ def change(item: Json) -> Change:
     if offset is None:
         raise FeedRefused("a change has no offset")
     where = f"change {offset}"
-    kind = _TYPES.get(str(item.get("type")).lower())
+    if item.get("type") is None:
+        raise FeedRefused(f"{where} has no type")
+    kind = _TYPES.get(str(item["type"]).lower())
     if kind is None:
-        raise FeedRefused(
-            f"{where} has the unknown type {item.get('type')!r:.40}; a newer ctisync may know it"
-        )
+        raise FeedRefused(f"{where} has the unknown type {item['type']!r:.40}; a newer ctisync may know it")
     resource = item.get("resource")
     if not isinstance(resource, str):
         raise FeedRefused(f"{where} has no resource")

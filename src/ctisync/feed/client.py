@@ -13,7 +13,7 @@ from ctisync.core.links import public_link
 from ctisync.core.model import MAX_RANGE, Change, Consumer, ConsumerInfo, Json, OffsetRange, Snapshot
 from ctisync.core.state import RefusedSnapshot
 from ctisync.errors import CtisyncError, FeedRefused, ReplyTooLarge, UsageError
-from ctisync.feed.http.content_encoding import decoded
+from ctisync.feed.http.content_encoding import ASK_FOR_JSON, decoded
 from ctisync.feed.http.pass_limits import FreeDiskSpace, PassLimits
 from ctisync.feed.http.retry_budget import Again, RetryBudget
 from ctisync.feed.http.token_exchange import Access, TokenExchange
@@ -27,8 +27,6 @@ from ctisync.threads import on_a_thread
 
 if TYPE_CHECKING:
     from ctisync.feed.diagnose import Probed
-
-_ASK_FOR_JSON: Final = {"Accept": "application/json", "Accept-Encoding": "gzip"}
 
 _LAST_ANSWER_WITHIN: Final = 0.5
 """Seconds that the end of a pass waits for an answer that it no longer needs."""
@@ -301,7 +299,7 @@ class CtiFeed:
     @contextmanager
     def _asked(self, url: str, already: int = 0) -> Iterator[tuple[Iterator[bytes], Mapping[str, str]]]:
         """The decoded body and the headers of a reply."""
-        with self._access.get(url, headers=_ASK_FOR_JSON) as reply:
+        with self._access.get(url, headers=ASK_FOR_JSON) as reply:
             encoding = reply.headers.get("content-encoding", "")
             body = decoded(reply.chunks, encoding, self._pass_limits.limits.reply_bytes, already)
             yield body, reply.headers

@@ -80,7 +80,7 @@ CHANGES: Final[Mapping[str, tuple[Lie, End]]] = {
     "a negative offset": (_first(offset=-5), refused("offset -5 is out of range")),
     "an offset beyond 64 bits": (_first(offset=1 << 70), refused(f"offset {1 << 70} is out of range")),
     "an unknown type": (_first(type="upsert"), refused("change 1021 has the unknown type 'upsert'")),
-    "no type": (data(_no_type), refused("change 1021 has the unknown type None")),
+    "no type": (data(_no_type), refused("change 1021 has no type")),
 }
 
 INFORMATION: Final[Mapping[str, tuple[Lie, End]]] = {

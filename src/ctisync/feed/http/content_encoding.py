@@ -8,6 +8,9 @@ from ctisync.errors import ReplyTooLarge
 from ctisync.feed.http.pass_limits import PIECE
 from ctisync.feed.http.retry_budget import Again
 
+ASK_FOR_JSON: Final = {"Accept": "application/json", "Accept-Encoding": "gzip"}
+"""The headers of a request whose reply `decoded` decodes."""
+
 _GZIP: Final = zlib.MAX_WBITS | 16
 
 

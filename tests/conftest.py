@@ -16,6 +16,7 @@ import pytest
 
 from tests.support import secured_node as secured
 from tests.support.figures import figure, told
+from tests.support.in_memory import folder_in_memory
 from tests.support.long import LONG, QUICK
 from tests.support.mounts import may_mount
 from tests.support.opensearch_node import OpenSearchNode, start_node
@@ -85,8 +86,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """A shell's background job, as some CIs start one, ignores SIGINT and hands that on to every child."""
+    """A shell's background job, as some CIs start one, ignores SIGINT and hands that on to every child. And
+    `tmp_path` is in memory if it can be."""
     config.stash[_DESELECTED] = []
+    if folder := folder_in_memory():
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(folder))
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 

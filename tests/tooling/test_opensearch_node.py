@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import httpx
 import pytest
 
-from tests.support import opensearch_process as process
 from tests.support.opensearch_download import DISTRIBUTIONS, OpenSearchUnavailableError, class_path
 from tests.support.opensearch_node import OpenSearchNode, start_node
 
@@ -66,25 +62,6 @@ def test_a_test_run_that_is_killed_leaves_neither_a_server_nor_its_data(tmp_path
         playing.send_signal(signal.SIGKILL)
     _wait_until(lambda: not _answers(url))
     _wait_until(lambda: not list(tmp_path.iterdir()))
-
-
-@pytest.mark.skipif(not os.access("/dev/shm", os.W_OK), reason="no folder in memory")  # noqa: S108
-@pytest.mark.parametrize(("free", "where"), [(process.ROOM, "/dev/shm"), (process.ROOM - 1, "/tmp")])  # noqa: S108
-def test_the_data_of_a_server_are_in_memory_if_there_is_room(
-    monkeypatch: pytest.MonkeyPatch, free: int, where: str
-) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", "/tmp")  # noqa: S108
-    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
-    folder = process.new_folder()
-    folder.rmdir()
-    assert str(folder.parent) == where
-
-
-def test_the_data_of_a_server_are_in_the_folder_that_somebody_has_chosen(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    assert process.new_folder().parent == tmp_path
 
 
 def test_a_start_that_fails_shows_what_the_server_wrote(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -28,7 +28,7 @@ MEASURES: Final = os.environ.get("TEST_SECONDS") == "1"
 SERVERS_AT_ONCE: Final = 4
 """Each may have a heap of 1 GB."""
 
-START_SECONDS: Final = 40.0
+START_SECONDS: Final = 10.0
 """The time to start a server; tests that take less together are no reason to start another one."""
 
 LONG_SECONDS: Final = 30.0

@@ -24,6 +24,19 @@ def damage(stage: Stage) -> None:
         file.write(b"\xff" * (size - PAGE_SIZE))
 
 
+def removed_in_the_middle(stage: Stage) -> None:
+    """Of the next pass: it asks for its first range before it opens the file to write."""
+    reached = stage.feed.history.last_offset
+    stage.feed.history.gap(1000)
+    churn(stage.feed.history, 30)
+
+    def answer(reply: Reply) -> Reply:
+        stage.database.unlink()
+        return reply
+
+    stage.feed.fail(lambda request: request.kind == "changes" and request.range[0] > reached, answer)
+
+
 @situation("foreign-database")
 def _(stage: Stage) -> Printed:
     stage.alter_database("CREATE TABLE theirs (value)")
@@ -47,15 +60,7 @@ def _(stage: Stage) -> Printed:
 @situation("replaced")
 def _(stage: Stage) -> Printed:
     stage.follow()
-    loaded = stage.feed.history.last_offset
-    churn(stage.feed.history, 1200)
-
-    def answer(reply: Reply) -> Reply:
-        stage.database.unlink()
-        return reply
-
-    # The first range is requested before the pass writes.
-    stage.feed.fail(lambda request: request.kind == "changes" and request.range[0] > loaded, answer)
+    removed_in_the_middle(stage)
     return stage.run("sync", "-q")
 
 

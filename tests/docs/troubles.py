@@ -10,7 +10,7 @@ import pytest
 from ctisync.core.model import Consumer
 from ctisync.locks import lock_beside
 from tests.docs.situations_node import with_strict_mapping
-from tests.docs.situations_sqlite import damage
+from tests.docs.situations_sqlite import damage, removed_in_the_middle
 from tests.docs.stage import Stage
 from tests.stores import opensearch_kit as kit
 from tests.support import feed_failures as failures
@@ -259,14 +259,6 @@ def spoilt_snapshot(stage: Stage) -> None:
     stage.feed.fail("snapshot", failures.html())
 
 
-def file_that_goes_away(stage: Stage) -> None:
-    def answer(reply: failures.Reply) -> failures.Reply:
-        stage.database.unlink()
-        return reply
-
-    stage.feed.fail("changes", answer)
-
-
 def command_not_accepted(stage: Stage) -> None:
     stage.environ["CTISYNC_COMMAND_MANAGER__URL"] = stage.manager.url
     stage.manager.fail(400)
@@ -290,7 +282,7 @@ IN_A_FILE: Final[Troubles] = {
     "the feed has begun anew": (feed_begun_anew, ("sync", "status --remote")),
     "other resources are wanted": (other_resources, ("sync", "status")),
     "nothing is stored": (nothing_stored, ("export", "update", "verify", "status", "doctor")),
-    "the file goes away during a pass": (file_that_goes_away, ("sync",)),
+    "the file goes away during a pass": (removed_in_the_middle, ("sync",)),
     "the command is not accepted": (command_not_accepted, ("sync",)),
     "the folder is missing": (missing_folder, ("sync", "status", "doctor")),
     "a snapshot that a proxy has spoilt": (spoilt_snapshot, ("sync",)),

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -32,6 +32,11 @@ from tests.support.log import KeptLog
 from tests.support.memory_feed import MemoryFeed, at_once
 from tests.support.one_pass import parts_of, passed
 from tests.two_writers import feeds
+
+FORKS: Final = multiprocessing.get_context("forkserver")
+"""Of all tests: what it loads counts only before its first process."""
+
+FORKS.set_forkserver_preload(["tests.two_writers.processes", "ctisync.stores.opensearch.transport"])
 
 DONE = (0, "")
 """How a good pass ends."""
@@ -93,10 +98,8 @@ class Pass:
     """A process that runs one pass and stops at its `stops_at`-th moment, when it has that many."""
 
     def __init__(self, place: Place, seed: int, told: Path, stops_at: int | None = None) -> None:
-        context = multiprocessing.get_context("forkserver")
-        context.set_forkserver_preload(["tests.two_writers.processes", "ctisync.stores.opensearch.transport"])
-        self._from_it, its = context.Pipe(duplex=False)
-        self.process = context.Process(target=_play, args=(place, seed, told, stops_at, its))
+        self._from_it, its = FORKS.Pipe(duplex=False)
+        self.process = FORKS.Process(target=_play, args=(place, seed, told, stops_at, its))
         self.process.start()
         its.close()
         self._ended: Ended | None = None

@@ -1,6 +1,5 @@
 """A SQLite file that several processes make at the same moment: each gets it, whole."""
 
-import multiprocessing
 from contextlib import closing
 from multiprocessing.connection import Connection
 from multiprocessing.synchronize import Barrier
@@ -13,6 +12,7 @@ from ctisync.errors import CtisyncError
 from ctisync.stores.sqlite.connection import open_writable
 from ctisync.stores.sqlite.schema import MIGRATIONS
 from tests.support.long import LONG
+from tests.two_writers.processes import FORKS
 
 PROCESSES: Final = 6
 FILES: Final = 300 if LONG else 40
@@ -40,13 +40,12 @@ def test_processes_that_make_the_file_together_all_get_it(tmp_path: Path, empty:
     if empty:
         for number in range(FILES):
             (tmp_path / f"{number}.db").touch()
-    context = multiprocessing.get_context("forkserver")
-    all_there = context.Barrier(PROCESSES)
+    all_there = FORKS.Barrier(PROCESSES)
     receivers, processes = [], []
     for _ in range(PROCESSES):
-        receiver, sender = context.Pipe(duplex=False)
+        receiver, sender = FORKS.Pipe(duplex=False)
         receivers.append(receiver)
-        processes.append(context.Process(target=_open_each, args=(tmp_path, all_there, sender)))
+        processes.append(FORKS.Process(target=_open_each, args=(tmp_path, all_there, sender)))
     for process in processes:
         process.start()
 

@@ -181,7 +181,7 @@ def test_three_catalogs_from_the_package_to_a_private_one_whose_links_expire(
     private.exchanged_token = TOKEN
     iocs.live_on(30, seed=2)
     assert isinstance(iocs.world.run(), AccessRefused)
-    iocs.world.token, iocs.world.token_exchange_url = "another token", private.exchange_url
+    iocs.world.token, iocs.world.token_exchange_url = "another-token", private.exchange_url
     assert isinstance(iocs.world.run(), AccessRefused)
     assert iocs.world.holds(iocs.world.state.offset)
     iocs.world.token = TOKEN

@@ -5,6 +5,7 @@
     all       every one of these, at full size
     scale     loads and updates up to the size of the real feed, on a cluster, too: half an hour
     settings  what each setting that is about speed or size changes
+    load-apart    load-opensearch with a core for the node alone
     quick     every bench, small: under two minutes
     guard     the same as quick, and 1 as exit code when a figure is beyond its limit
     performance   measures what docs/performance.md shows; picture: draws it anew (--help after either)
@@ -25,6 +26,7 @@ from bench.commands import (
     disk,
     export,
     idle,
+    load_apart,
     load_opensearch,
     load_sqlite,
     memory,
@@ -59,8 +61,9 @@ COMMANDS: Final[dict[str, Callable[[Workshop], Outcome]]] = {
 LONG: Final[dict[str, Callable[[Workshop], Outcome]]] = {
     "scale": scale.measure,
     "settings": settings.measure,
+    "load-apart": load_apart.measure,
 }
-"""Part of no set: they take long, or a cluster."""
+"""Part of no set: they take long, or a cluster, or keep this process on some of its cores."""
 
 SETS: Final = ("all", "quick", "guard")
 SMALL: Final = ("quick", "guard")

@@ -17,7 +17,7 @@ from bench.workshop import Workshop
 _INDEX: Final = "bench-rival"
 
 
-def measure(workshop: Workshop) -> Outcome:
+def measure(workshop: Workshop, *, helpers: bool = True) -> Outcome:
     node, pairs = workshop.node, workshop.options.pairs
     with workshop.feed() as feed:
         prebaked = Prebaked(feed.snapshot)
@@ -34,14 +34,22 @@ def measure(workshop: Workshop) -> Outcome:
         contenders = [
             Contender("ctisync", ctisync),
             Contender("floor", floor, warm_ups=0),
-            Contender("parallel_bulk", lambda: _helper(workshop, feed, "parallel"), warm_ups=0),
-            Contender("streaming_bulk", lambda: _helper(workshop, feed, "streaming"), warm_ups=0),
         ]
+        ratios = [("ctisync", "floor")]
+        if helpers:
+            contenders += [
+                Contender("parallel_bulk", lambda: _helper(workshop, feed, "parallel"), warm_ups=0),
+                Contender("streaming_bulk", lambda: _helper(workshop, feed, "streaming"), warm_ups=0),
+            ]
+            ratios += [
+                ("ctisync", "parallel_bulk"),
+                ("ctisync", "streaming_bulk"),
+                ("floor", "parallel_bulk"),
+            ]
         rounds = play(contenders, pairs)
         facts = feed.snapshot.facts
     megabytes = facts.unzipped_bytes / 1e6
     title = f"load-opensearch: {facts.records} records, {megabytes:.0f} MB; floor: bulks of {manner}"
-    ratios = [("ctisync", rival) for rival in ("floor", "parallel_bulk", "streaming_bulk")]
     outcome = rounds_outcome(title, rounds, ratios, ("MB", megabytes))
     outcome.document["floor"] = {"best": str(manner), "seconds": searched}
     return outcome

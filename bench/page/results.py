@@ -13,7 +13,8 @@ Results = Mapping[str, Json]
 
 SETS: Final = (
     *("scale", "overlap", "settings"),
-    *("load-sqlite", "load-opensearch", "update-sqlite", "update-opensearch", "idle", "export", "disk"),
+    *("load-sqlite", "load-opensearch", "load-apart", "update-sqlite", "update-opensearch"),
+    *("idle", "export", "disk"),
 )
 
 

@@ -157,7 +157,8 @@ class Cluster:
             if name in self.records:
                 version, seq_no = self.records[name]
                 found = {"found": True, "_version": version, "_seq_no": seq_no, "_primary_term": 1}
-                docs.append({"_id": name, **found})
+                line = {"name": name, "offset": version, "payload": {}}
+                docs.append({"_id": name, **found, "_source": line})
             else:
                 docs.append({"_id": name, "found": False})
         return _encoded({"docs": docs})

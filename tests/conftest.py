@@ -124,8 +124,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Of `-n auto`."""
-    return 0 if is_narrowed(config) or processors() == 1 else processors()
+    """Of `-n auto`: one more than the processors, since tests also wait for servers and for processes."""
+    return 0 if is_narrowed(config) or processors() == 1 else processors() + 1
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -27,7 +27,7 @@ Each error says whether a later try can succeed (`transient`), what you type (`h
 
 import re
 from collections.abc import Iterable
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Self
 
 from ctisync import __version__
 from ctisync.harmless import harmless, one_line
@@ -123,7 +123,7 @@ class FeedRefused(CtisyncError):
 
 class SnapshotRefused(FeedRefused):
     """`body`: announced ETag and size of a refused download, to recognise it later; None if the refusal does
-    not depend on the body."""
+    not depend on the body. `limit`: the setting in `[limits]` that is exceeded, if it is that."""
 
     usual_hint = f"try again later: ctisync sync (it loads the next snapshot); to retry this one: {LOAD_ANEW}"
 
@@ -132,6 +132,16 @@ class SnapshotRefused(FeedRefused):
     ) -> None:
         super().__init__(message, hint=hint)
         self.body = body
+        self.limit: str | None = None
+
+    @classmethod
+    def beyond(cls, limit: str, what: str) -> Self:
+        """The error for a snapshot that exceeds a limit; `what` says how."""
+        error = cls(
+            f"{what} (limits.{limit})", hint=f"if this is expected, raise limits.{limit}, then: {LOAD_ANEW}"
+        )
+        error.limit = limit
+        return error
 
 
 class ReplyTooLarge(FeedRefused):

@@ -1,6 +1,5 @@
 """`init-snapshot --from`: load a given snapshot, without a request to the feed."""
 
-import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from ctisync.feed.snapshot.file import LocalSnapshot
 
 STDIN: Final = "-"
-_LIMIT: Final = re.compile(r"\((limits\.\w+)\)$")
 
 
 def load_from(run: Run, loads: Sequence[Given], offset: int | None) -> int:
@@ -90,8 +88,8 @@ def named_refusals(source: str, option: str, offset: int | None = None) -> Itera
             f"pass a complete snapshot to {option}: a ZIP, NDJSON lines, or a JSON array of records; "
             "the latter two may be compressed with gzip or zstd"
         )
-        if (limit := _LIMIT.search(error.message)) is not None:
-            hint += f"; if this is expected, raise {limit[1]}"
+        if error.limit is not None:
+            hint += f"; if this is expected, raise limits.{error.limit}"
         if offset is not None:
             hint += "; set --offset N to the highest offset of its records, or higher"
         named = "standard input" if source == STDIN else shown(source)

@@ -73,9 +73,8 @@ def unpacked(file: BinaryIO, limits: Limits) -> Iterator[bytes]:
         for piece in way(chunks()):
             came_out += len(piece)
             if came_out > FREE and came_out > limits.ratio * went_in:
-                raise SnapshotRefused(
-                    f"the snapshot's {name} has a compression ratio above {limits.ratio} (limits.ratio)",
-                    hint="if this is expected, raise limits.ratio, and run the same command again",
+                raise SnapshotRefused.beyond(
+                    "ratio", f"the snapshot's {name} has a compression ratio above {limits.ratio}"
                 )
             if piece:
                 yield piece

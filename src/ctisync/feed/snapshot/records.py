@@ -12,7 +12,7 @@ from ctisync.core import wire
 from ctisync.core.json_text import Excess, Scan, TooDeep, check_line
 from ctisync.core.limits import USUAL_LIMITS, Limits
 from ctisync.core.model import Record
-from ctisync.errors import LOAD_ANEW, SnapshotRefused
+from ctisync.errors import SnapshotRefused
 from ctisync.feed.http.pass_limits import PIECE
 from ctisync.feed.snapshot import json_stream, quick_lines
 from ctisync.feed.snapshot.compressed import is_packed, unpacked
@@ -85,7 +85,7 @@ def _records(contents: Iterator[Unpacked], highest_offset: int, limits: Limits) 
             size += len(piece)
             if size > limits.unzipped_bytes:
                 what = f"the records of the snapshot have more than {limits.unzipped_bytes} bytes"
-                raise _beyond("unzipped_bytes", what)
+                raise SnapshotRefused.beyond("unzipped_bytes", what)
             yield piece
 
     empty = blank = True
@@ -114,17 +114,10 @@ def _plain_or_packed(file: BinaryIO, limits: Limits) -> Iterator[bytes]:
     return iter(lambda: file.read(PIECE), b"")
 
 
-def _beyond(limit: str, what: str) -> SnapshotRefused:
-    return SnapshotRefused(
-        f"{what} (limits.{limit})",
-        hint=f"if this is expected, raise limits.{limit}, then: {LOAD_ANEW}",
-    )
-
-
 def _excessive(what: str, error: Excess, limits: Limits) -> SnapshotRefused:
     deep = isinstance(error, TooDeep)
     told = "is nested too deeply" if deep else f"has more than {limits.json_values} values"
-    return _beyond(error.limit, f"{what} {told}")
+    return SnapshotRefused.beyond(error.limit, f"{what} {told}")
 
 
 def _opened(pieces: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
@@ -181,7 +174,7 @@ def _lines(pieces: Iterator[bytes], most: int) -> Iterator[list[bytes]]:
         begun.append(piece[start:])
         size += len(piece) - start
         if size > most:
-            raise _beyond("line_bytes", f"the snapshot has a line of more than {most} bytes")
+            raise SnapshotRefused.beyond("line_bytes", f"the snapshot has a line of more than {most} bytes")
     yield [b"".join(begun)]
 
 
@@ -196,7 +189,7 @@ def _array_batches(
             begun += len(piece)
             if begun > limits.line_bytes + PIECE:
                 what = f"the snapshot has an element of more than {limits.line_bytes} bytes"
-                raise _beyond("line_bytes", what)
+                raise SnapshotRefused.beyond("line_bytes", what)
             yield piece
 
     # A payload is two levels deep: in its element, in the array. A piece may contain many elements.
@@ -235,7 +228,9 @@ def _accepted(
     except wire.NotARecord as error:
         raise SnapshotRefused(f"{what} {number} of {within} is not a record: {error}") from None
     if len(record.line) > limits.line_bytes:
-        raise _beyond("line_bytes", f"{what} {number} of {within} has {len(record.line)} bytes")
+        raise SnapshotRefused.beyond(
+            "line_bytes", f"{what} {number} of {within} has {len(record.line)} bytes"
+        )
     try:
         check_line(record.line, limits)
     except Excess as error:

@@ -101,10 +101,7 @@ class Spool:
         while piece := stream.read(_PIECE):
             size += len(piece)
             if size > most:
-                raise SnapshotRefused(
-                    f"it is larger than {most} bytes (limits.snapshot_bytes)",
-                    hint="if this is expected, raise limits.snapshot_bytes",
-                )
+                raise SnapshotRefused.beyond("snapshot_bytes", f"it is larger than {most} bytes")
             file.write(piece)
             progress.reached(size)
             self._pass_limits.check_time()

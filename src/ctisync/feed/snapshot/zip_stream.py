@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import BinaryIO, Final, cast
 
 from ctisync.core.limits import USUAL_LIMITS, Limits
-from ctisync.errors import LOAD_ANEW, SnapshotRefused
+from ctisync.errors import SnapshotRefused
 from ctisync.feed.http.pass_limits import PIECE
 from ctisync.feed.snapshot.inflate import BEST, Codec
 
@@ -272,9 +272,8 @@ class Content:
         sizes = self._sizes
         sizes.unpacked += len(piece)
         if sizes.unpacked > FREE and sizes.unpacked > self._ratio * sizes.packed:
-            raise SnapshotRefused(
-                f"{self.name} of the ZIP has a compression ratio above {self._ratio} (limits.ratio)",
-                hint=f"if this is expected, raise limits.ratio, then: {LOAD_ANEW}",
+            raise SnapshotRefused.beyond(
+                "ratio", f"{self.name} of the ZIP has a compression ratio above {self._ratio}"
             )
         return piece
 
@@ -297,10 +296,7 @@ class _Directory:
 
 
 def _too_many(members: int) -> SnapshotRefused:
-    return SnapshotRefused(
-        f"the snapshot's ZIP has more than {members} entries (limits.members)",
-        hint=f"if this is expected, raise limits.members, then: {LOAD_ANEW}",
-    )
+    return SnapshotRefused.beyond("members", f"the snapshot's ZIP has more than {members} entries")
 
 
 def same_size(declared: int, actual: int, zip64: bool) -> bool:

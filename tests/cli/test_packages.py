@@ -80,10 +80,12 @@ def test_a_package_is_loaded_for_each_consumer_without_a_network(ctisync: Ctisyn
     assert ctisync.run("export", "--consumer", RULES).stdout.count("rule/") == 2
 
 
+@pytest.mark.parametrize("named", ["{}", "~/{.name}"])
 def test_an_offset_for_a_whole_folder_is_refused_and_the_hint_loads_it(
-    ctisync: Ctisync, package: Path
+    ctisync: Ctisync, package: Path, named: str
 ) -> None:
-    refused = ctisync.run("init-snapshot", "--from", str(package), "--offset", "60", "--consumer", RULES)
+    given = f"--from={named.format(package)}"
+    refused = ctisync.run("init-snapshot", given, "--offset", "60", "--consumer", RULES)
     assert refused.returncode == 2
     assert f"--offset is the offset of one snapshot, and {package} is a folder" in refused.stderr
     [typed] = commands(refused.stderr.rpartition("try: ")[2])

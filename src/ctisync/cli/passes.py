@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from ctisync.commands.call import Call
 from ctisync.errors import UsageError
 from ctisync.harmless import quoted
+from ctisync.own_files import own_path
 from ctisync.process import print_result
 
 if TYPE_CHECKING:
@@ -52,10 +53,10 @@ def _given(call: Call, source: str, offset: int | None) -> "list[Given]":
         log = call.console
         if loads := given(source, call.consumers, named=call.named, log=log, option="--from"):
             return loads
-    elif os.path.isdir(source):  # noqa: PTH112  # also for a name that is too long, or that is no name
+    elif os.path.isdir(path := own_path(Path(source), "--from")):  # noqa: PTH112  # for any name
         raise UsageError(
-            f"--offset is the offset of one snapshot, and {source} is a folder",
-            hint=f"ctisync init-snapshot --from {quoted(source)}",
+            f"--offset is the offset of one snapshot, and {path} is a folder",
+            hint=f"ctisync init-snapshot --from {quoted(path)}",
         )
     return [Given(call.only_consumer("--from loads"), source)]
 

@@ -1,10 +1,9 @@
 """A deadline for a whole request: looking up the name, connecting, the head and the body of the reply."""
 
 from collections.abc import Callable
-from concurrent.futures import Future
 from typing import TypeVar
 
-from ctisync.threads import beside
+from ctisync.threads import begun
 
 _T = TypeVar("_T")
 
@@ -16,14 +15,5 @@ def within(seconds: float, work: Callable[[], _T], name: str) -> _T:
     It needs a thread: no HTTP client limits the time of a look-up or of a reply that comes byte by byte. If
     the system allows no thread, `work` runs in this one, and only its own time limits count.
     """
-    outcome: Future[_T] = Future()
-
-    def attempt() -> None:
-        try:
-            outcome.set_result(work())
-        except BaseException as error:  # noqa: BLE001  # handed on to the caller's thread
-            outcome.set_exception(error)
-
-    if beside(attempt, name) is None:
-        attempt()
-    return outcome.result(seconds)
+    outcome = begun(work, name)
+    return work() if outcome is None else outcome.result(seconds)

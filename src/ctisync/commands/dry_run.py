@@ -38,17 +38,15 @@ def dry_run(run: Run, consumers: Sequence[Consumer], tell: Callable[[str], None]
 
 def dry_load(run: Run, loads: Sequence[Given], offset: int | None, tell: Callable[[str], None]) -> int:
     """The same for local snapshots. Raises UsageError for one that needs a download."""
-    here = {one.consumer: file_here(one.source, run.settings, run.clock) for one in loads}
-    if None in here.values():
-        raise UsageError(
-            "--dry-run downloads nothing: pass a file, not an address",
-            hint="ctisync init-snapshot --from FILE --dry-run",
-        )
-    told = {
-        one.consumer: partial(_load, run, one, file, offset)
-        for one in loads
-        if (file := here[one.consumer]) is not None
-    }
+    told = {}
+    for one in loads:
+        here = file_here(one.source, run.settings, run.clock)
+        if here is None:
+            raise UsageError(
+                "--dry-run downloads nothing: pass a file, not an address",
+                hint="ctisync init-snapshot --from FILE --dry-run",
+            )
+        told[one.consumer] = partial(_load, run, one, here, offset)
     return _each(run, told, tell)
 
 

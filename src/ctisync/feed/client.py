@@ -246,11 +246,9 @@ class CtiFeed:
         limits = self._pass_limits.limits
         try:
             check(content, limits.json_depth + 3, limits.json_values)
-            return wire.decode(content)
         except Excess:
             raise FeedRefused(f"the reply of {shown(self._url)} does not describe a consumer") from None
-        except ValueError:
-            raise Again(f"the reply of {shown(self._url)} is not JSON", bad_data=True) from None
+        return _json(content, self._url)
 
     def _changes_once(self, wanted: OffsetRange, taken: _Taken) -> list[Change]:
         """The changes of one reply, checked."""
@@ -289,10 +287,7 @@ class CtiFeed:
                     f"changes {wanted} have more than {most} values (limits.json_values)",
                     hint="if this is expected, raise limits.json_values",
                 ) from None
-        try:
-            document = wire.decode(content)
-        except ValueError:
-            raise Again(f"the reply of {shown(url)} is not JSON", bad_data=True) from None
+        document = _json(content, url)
         taken.add(scan)
         return document.get("data") if isinstance(document, dict) else None
 
@@ -303,3 +298,11 @@ class CtiFeed:
             encoding = reply.headers.get("content-encoding", "")
             body = decoded(reply.chunks, encoding, self._pass_limits.limits.reply_bytes, already)
             yield body, reply.headers
+
+
+def _json(content: bytes, url: str) -> Json:
+    """The document in a reply. Raises Again for what is no JSON."""
+    try:
+        return wire.decode(content)
+    except ValueError:
+        raise Again(f"the reply of {shown(url)} is not JSON", bad_data=True) from None

@@ -48,29 +48,22 @@ def _readable_secrets(found: Found) -> Iterator[Doubt]:
 
 def _in_the_clear(settings: Settings) -> Iterator[Doubt]:
     """Secrets that ctisync sends to another host without TLS."""
-    place, manager = settings.place, settings.command_manager
-    sent: list[tuple[str, object, tuple[str, ...]]] = [
-        ("cti.token", settings.cti.token, (settings.cti.token_exchange_url or settings.cti.url,)),
-        ("store.password", settings.store.password, () if isinstance(place, SqlitePlace) else place.urls),
-        (
-            "command_manager.password",
-            manager.password,
-            settings.command_manager_urls,
-        ),
+    place, cti, manager = settings.place, settings.cti, settings.command_manager
+    exchange = cti.token_exchange_url
+    asked = "cti.url" if exchange is None else "cti.token_exchange_url"
+    indexers = () if isinstance(place, SqlitePlace) else place.urls
+    sent: list[tuple[str, object, str, tuple[str, ...]]] = [
+        ("cti.token", cti.token, asked, (exchange or cti.url,)),
+        ("store.password", settings.store.password, "store.url", indexers),
+        ("command_manager.password", manager.password, "command_manager.url", settings.command_manager_urls),
     ]
-    if settings.cti.token_exchange_url is not None:
-        sent.append(("each signed link", settings.cti.token, (settings.cti.url,)))
+    if exchange is not None:
+        sent.append(("each signed link", cti.token, "cti.url", (cti.url,)))
     if settings.ping_url is not None:
-        sent.append(("ping_url", settings.ping_url, (settings.ping_url.reveal(),)))
-    for name, secret, urls in sent:
+        sent.append(("ping_url", settings.ping_url, "it", (settings.ping_url.reveal(),)))
+    for what, secret, setting, urls in sent:
         if secret is not None and any(map(_is_in_the_clear, urls)):
-            section = name.partition(".")[0]
-            url = "it" if name == section else f"{section}.url"
-            if name == "cti.token" and settings.cti.token_exchange_url is not None:
-                url = "cti.token_exchange_url"
-            elif name == "each signed link":
-                url = "cti.url"
-            yield Doubt(f"{name} goes over the network without TLS", f"set {url} to an https address")
+            yield Doubt(f"{what} goes over the network without TLS", f"set {setting} to an https address")
 
 
 def _feed_urls(settings: Settings) -> tuple[str, ...]:

@@ -350,13 +350,13 @@ def _closed(path: Path) -> CtisyncError:
 
 def _meaning(code: int, reason: str, path: Path) -> CtisyncError:
     """The error for an SQLite result code (its lowest byte, https://www.sqlite.org/rescode.html)."""
+    if not os.path.lexists(path) and _identity(path.parent) is not None:
+        # It was there before it was opened. SQLite calls that an I/O error, or that it cannot open it.
+        return StoreUnavailable(
+            f"{path} was replaced or removed while ctisync opened it", hint="ctisync sync"
+        )
     quoted_db = quoted(path)
     match code:
-        case _ if not os.path.lexists(path) and _identity(path.parent) is not None:
-            # It was there before it was opened. SQLite calls that an I/O error, or that it cannot open it.
-            return StoreUnavailable(
-                f"{path} was replaced or removed while ctisync opened it", hint="ctisync sync"
-            )
         case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
             return StoreUnavailable(f"{path} is locked by another program", hint=f"fuser -v {quoted_db}")
         case sqlite3.SQLITE_FULL:

@@ -110,6 +110,32 @@ def test_an_empty_list_of_operations_still_moves_the_record_on() -> None:
     assert write.record.line == b'{"name":"a","offset":5,"version":5,"payload":{"v":9.30}}'
 
 
+def test_what_no_patch_reaches_stays_byte_by_byte_what_the_snapshot_had() -> None:
+    cna = b'{"n":[9.30, 1E+2,"\\u00e9"],"v":1,"long":"%b"}' % (b"x" * 1100)
+    line = b'{"name":"a","offset":4,"payload":{"containers":{"cna":%b}}}' % cna
+    (write,) = folded([update(5, "a", add("/containers/cna/w", 2))], Record("a", 4, line)).writes
+    assert isinstance(write, Put)
+    expected = line.replace(b'"offset":4', b'"offset":5').replace(b'"}}}', b'","w":2}}}')
+    assert write.record.line == expected[:-1] + b',"version":5}'
+
+
+def test_a_stored_line_with_a_newline_does_not_break_the_bulk_in_which_it_is_written_back() -> None:
+    line = b'{"name":"a","offset":4,"payload":{"l":[1,\n2],"long":"%b"}}' % (b"x" * 1100)
+    (write,) = folded([update(5, "a", add("/w", 2))], Record("a", 4, line)).writes
+    assert payload_of(write)["l"] == [1, 2]
+    assert isinstance(write, Put)
+    assert b"\n" not in write.record.line
+
+
+def test_a_part_of_a_stored_line_that_cannot_be_decoded_fails_the_change_that_reads_it() -> None:
+    line = b'{"name":"a","offset":4,"payload":{"l":[[1E+9999999999999999999]],"long":"%b"}}' % (b"x" * 1100)
+    change = update(5, "a", {"op": "test", "path": "/l/0", "value": []})
+    with pytest.raises(CannotApply) as caught:
+        folded([change], Record("a", 4, line))
+    assert "cannot be decoded" in caught.value.failed.reason
+    assert caught.value.failed.operation is None
+
+
 def test_resources_that_are_not_wanted_are_left_out_even_when_they_cannot_be_applied() -> None:
     changes = [update(5, "TID-1", add("/x", 1)), create(6, "CVE-1")]
     result = folded(changes, consumer=Consumer(resources=("CVE-*",)))

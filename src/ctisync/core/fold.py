@@ -17,6 +17,7 @@ import msgspec
 
 from ctisync.core import wire
 from ctisync.core.json_text import Excess, check_line
+from ctisync.core.lazy_json import opened
 from ctisync.core.limits import USUAL_LIMITS, Limits
 from ctisync.core.model import Change, Consumer, Delete, Json, Put, Record, Write
 from ctisync.core.patch import PatchError, Working
@@ -108,7 +109,7 @@ def _one_write(name: str, changes: Sequence[Change], record: Record | None, limi
 
 
 def _updated(name: str, record: Record, updates: Sequence[Change], limits: Limits) -> Record:
-    line = _decoded(record, updates[0], limits)
+    line = _opened(record, updates[0], limits)
     working = Working(line["payload"], limits, owned=True)
     for change in updates:
         try:
@@ -138,16 +139,22 @@ def _within(limits: Limits, record: Record, change: Change, *, depth_kept: bool 
     return record
 
 
-def _decoded(record: Record, change: Change, limits: Limits) -> dict[str, Json]:
+def _opened(record: Record, change: Change, limits: Limits) -> dict[str, Json]:
+    """The line with its payload open; any other value may still be text."""
     try:
         check_line(record.line, limits)
-        line = wire.decode(record.line)
+        # What remains text becomes a part of a bulk, in which a newline ends an item.
+        found = wire.decode(record.line) if b"\n" in record.line else opened(record.line)
+        line: dict[str, Json] = found if isinstance(found, dict) else {}
+        payload = line.get("payload")
+        if isinstance(payload, msgspec.Raw):
+            line["payload"] = payload = opened(payload)
     except Excess as error:
         reason = f"the stored record exceeds limits.{error.limit}"
         raise CannotApply(_failed(change, None, reason)) from None
     except ValueError as error:
         raise CannotApply(_failed(change, None, f"the stored record cannot be decoded: {error}")) from None
-    if not isinstance(line, dict) or not isinstance(line.get("payload"), dict):
+    if not isinstance(payload, dict):
         raise CannotApply(_failed(change, None, "the stored record has no payload object"))
     return line
 

@@ -11,7 +11,9 @@ from typing import Final
 
 from jsonpatch import InvalidJsonPatch, JsonPatchConflict, JsonPatchException, PatchOperation, RemoveOperation
 from jsonpointer import JsonPointer, JsonPointerException
+from msgspec import Raw
 
+from ctisync.core.lazy_json import Undecodable, opened, whole
 from ctisync.core.limits import USUAL_LIMITS, Limits
 from ctisync.core.model import Json
 from ctisync.core.words import counted
@@ -43,10 +45,10 @@ class Working:
     """A document to which a series of patches is applied, with one deep copy in total.
 
     The first `apply` copies the document, unless it is `owned`: then the caller no longer uses it and has
-    checked its depth. A failed `apply` leaves the document half changed, so the object can no longer be used
-    (RFC 6902, section 5, requires all or nothing): every later call raises RuntimeError. `limits`: the number
-    of operations in a patch, the size that all copies may add, and the depth of the document before, during
-    and after a patch.
+    checked its depth, and values in it may be text, in the result too (`lazy_json.opened`). A failed `apply`
+    leaves the document half changed, so the object can no longer be used (RFC 6902, section 5, requires all
+    or nothing): every later call raises RuntimeError. `limits`: the number of operations in a patch, the size
+    that all copies may add, and the depth of the document before, during and after a patch.
     """
 
     def __init__(self, document: Json, limits: Limits = USUAL_LIMITS, *, owned: bool = False) -> None:
@@ -77,6 +79,8 @@ class Working:
                 self._perform(operation)
             except (JsonPatchException, JsonPointerException) as error:
                 raise PatchError(index, _reason(operation, str(error))) from error
+            except Undecodable as error:
+                raise PatchError(-1, f"the document cannot be decoded: {error}"[:_MAX_REASON]) from error
         self._is_spent = False
 
     def _refuse_when_spent(self) -> None:
@@ -116,11 +120,22 @@ class _Pointer(JsonPointer):
             super().__init__(pointer)
 
     def walk(self, doc: Json, part: str | int) -> Json:
+        """The value one step ahead, which is opened in its place. Raises Undecodable."""
+        key, value = self._at(doc, part)
+        if type(value) is Raw:
+            value = doc[key] = opened(value)
+        return value
+
+    def check_exists(self, doc: Json) -> None:
+        """`doc`: what contains the last step."""
+        self._at(doc, self.parts[-1])
+
+    def _at(self, doc: Json, part: str | int) -> tuple[str | int, Json]:
         key = part if type(doc) is dict else self.get_part(doc, part)
         if key == "-" and isinstance(doc, list):
             raise JsonPointerException("an array has no element '-'")
         try:
-            return doc[key]
+            return key, doc[key]
         except LookupError:
             raise JsonPointerException(f"'{part}' does not exist") from None
 
@@ -134,6 +149,7 @@ class _Pointer(JsonPointer):
 
 
 class _Operation(PatchOperation):
+    pointer: _Pointer
     max_depth = USUAL_LIMITS.json_depth
 
     copied = 0
@@ -194,7 +210,7 @@ class _Replace(_Operation):
         container, key = self.pointer.to_last(obj)
         if key is None:
             return value
-        self.pointer.walk(container, self.pointer.parts[-1])  # the value to replace must exist
+        self.pointer.check_exists(container)  # the value to replace
         container[key] = value
         return obj
 
@@ -202,7 +218,7 @@ class _Replace(_Operation):
 class _Move(_Operation):
     def apply(self, obj: Json) -> Json:
         source = self._source()
-        value = source.resolve(obj)
+        value = whole(source.resolve(obj))
         if self.pointer == source:
             return obj
         if self.pointer.contains(source):
@@ -213,14 +229,14 @@ class _Move(_Operation):
 
 class _Copy(_Operation):
     def apply(self, obj: Json) -> Json:
-        value = self._fit(self._source().resolve(obj))
+        value = self._fit(whole(self._source().resolve(obj)))
         self.copied = _size(value)
         return self._insert(obj, value)
 
 
 class _Test(_Operation):
     def apply(self, obj: Json) -> Json:
-        if not equal(self.pointer.resolve(obj), self._member("value")):
+        if not equal(whole(self.pointer.resolve(obj)), self._member("value")):
             raise JsonPatchConflict("the value differs")
         return obj
 

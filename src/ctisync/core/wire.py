@@ -51,7 +51,7 @@ class _Line(msgspec.Struct):
 _line_decoder: Final = msgspec.json.Decoder(_Line)
 
 
-def decode(data: bytes) -> Json:
+def decode(data: bytes | msgspec.Raw) -> Json:
     """The value of any JSON text. Raises ValueError, also if it is nested too deeply."""
     try:
         return _decoder.decode(data)
@@ -214,7 +214,8 @@ def created(create: Change) -> Record:
 
 
 def changed(line: dict[str, Json], name: str, last: Change, payload: Json) -> Record:
-    """The record after its updates. `line`: the decoded line before them, whose other fields are kept.
+    """The record after its updates. `line`: the line before them, whose other fields are kept; any of its
+    values may still be text.
 
     Offset and version become those of the last change (API fact).
     """

@@ -1,0 +1,65 @@
+"""JSON that is decoded only where a patch leads.
+
+An open container holds members that are still text, `msgspec.Raw`. They are decoded when they are reached;
+the others are encoded again as the bytes that they are.
+"""
+
+from typing import Final
+
+import msgspec
+from msgspec import Raw
+
+from ctisync.core import wire
+from ctisync.core.model import Json
+
+_LEAST: Final = 1024
+"""Bytes. A shorter text is decoded as a whole."""
+
+_OBJECT: Final = ord("{")
+
+# Each opening scans the text, so objects in objects are opened at once: as deep as a CVE record's line, its
+# payload, its containers and one of these. A fraction is no member: as a float, it may have another value.
+_Member = list[Raw] | str | int | bool | None
+_One = dict[str, Raw]
+_Two = dict[str, _One | _Member]
+_Three = dict[str, _Two | _Member]
+_Four = dict[str, _Three | _Member]
+
+_four_decoder: Final = msgspec.json.Decoder(_Four)
+_one_decoder: Final = msgspec.json.Decoder(_One)
+_array_decoder: Final = msgspec.json.Decoder(list[Raw])
+
+
+class Undecodable(ValueError):
+    """A text, or a part of it that has to be decoded, is not JSON."""
+
+
+def opened(text: bytes | Raw) -> Json:
+    """The value of a JSON text; of a long object or array, a container with members that are still text.
+
+    Raises Undecodable, but not for what is wrong within a string or number that remains text.
+    """
+    view = memoryview(text)
+    try:
+        if len(view) < _LEAST or view[0] not in b"{[":
+            return wire.decode(text)
+        return _opened_object(text) if view[0] == _OBJECT else _array_decoder.decode(text)
+    except (ValueError, *wire.UNDECODABLE) as error:
+        raise Undecodable(str(error)) from None
+
+
+def _opened_object(text: bytes | Raw) -> Json:
+    try:
+        return _four_decoder.decode(text)
+    except msgspec.ValidationError:
+        return _one_decoder.decode(text)
+
+
+def whole(value: Json) -> Json:
+    """A value without members that are text. Raises Undecodable."""
+    if not isinstance(value, dict | list | Raw):
+        return value
+    try:
+        return wire.decode(wire.encode(value))
+    except ValueError as error:
+        raise Undecodable(str(error)) from None

@@ -1,0 +1,81 @@
+"""JSON that is decoded only where a patch leads: nothing of the rest changes."""
+
+from typing import Final
+
+import msgspec
+import pytest
+
+from ctisync.core import wire
+from ctisync.core.lazy_json import Undecodable, opened, whole
+from ctisync.core.model import Json
+
+PAD: Final = "x" * 1100
+"""With it, a text is long enough to be opened."""
+
+NUMBERS: Final = (
+    b"9.30",
+    b"1e3",
+    b"-0.0",
+    b"18446744073709551616",
+    b"0.1234567890123456789",
+    b"9" * 400,
+)
+
+
+def unread(value: Json) -> bool:
+    return isinstance(value, msgspec.Raw)
+
+
+def test_a_short_text_is_decoded_at_once() -> None:
+    assert opened(b'{"a":{"b":[1,2]}}') == {"a": {"b": [1, 2]}}
+
+
+def test_objects_in_objects_are_opened_and_what_lies_deeper_stays_the_bytes_that_it_was() -> None:
+    inner = b'{ "e" :[1.50,\t{"f":"\\u00e9"}]}'
+    text = b'{"a":{"b":{"c":{"d":%b}}},"pad":"%b"}' % (inner, PAD.encode())
+    line = opened(text)
+    left = line["a"]["b"]["c"]["d"]
+    assert unread(left)
+    assert bytes(left) == inner
+    assert wire.encode(line) == text
+
+
+def test_an_array_is_opened_to_its_elements() -> None:
+    array = opened(b'[1.0,{"a":1},"%b"]' % PAD.encode())
+    assert all(map(unread, array))
+    assert whole(array) == wire.decode(wire.encode(array))
+
+
+@pytest.mark.parametrize("number", NUMBERS, ids=lambda number: number[:24].decode())
+@pytest.mark.parametrize("levels", range(6))
+def test_a_number_keeps_its_value_at_every_level(number: bytes, levels: int) -> None:
+    text = b'{"pad":"%b","n":%b}' % (PAD.encode(), number)
+    for _ in range(levels):
+        text = b'{"a":%b}' % text
+    assert wire.encode(whole(opened(text))) == wire.encode(wire.decode(text))
+    assert wire.decode(wire.encode(opened(text))) == wire.decode(text)
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [b"{", b'{"a":1', b'{"a":[1,]}', b'{"a":tru}', b'{"a":"\n"}', b"[1", b'"', b""],
+    ids=repr,
+)
+@pytest.mark.parametrize("pad", [b"", b" " * 1100], ids=["short", "long"])
+def test_a_text_that_is_no_json_is_told_so(broken: bytes, pad: bytes) -> None:
+    with pytest.raises(Undecodable):
+        opened(broken + pad)
+
+
+def test_a_text_that_is_nested_too_deeply_is_told_so_and_ends_nothing() -> None:
+    with pytest.raises(Undecodable):
+        opened(b'{"a":' * 100_000)
+    with pytest.raises(Undecodable):
+        opened(b"[" * 100_000)
+
+
+def test_a_number_out_of_range_is_told_when_it_is_reached() -> None:
+    text = b'{"a":[[[1E+9999999999999999999]]],"pad":"%b"}' % PAD.encode()
+    assert wire.encode(opened(text)) == text
+    with pytest.raises(Undecodable):
+        whole(opened(text))

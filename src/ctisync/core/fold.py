@@ -119,7 +119,7 @@ def _updated(name: str, record: Record, updates: Sequence[Change], limits: Limit
             raise CannotApply(_failed(change, operation, error.reason)) from None
         if not isinstance(working.document, dict):
             raise CannotApply(_failed(change, None, "it leaves a payload that is not an object"))
-    changed = wire.changed(line, name, updates[-1], working.document)
+    changed = wire.changed(line, name, updates[-1], working.document, len(record.line))
     return _within(limits, changed, updates[-1], depth_kept=True)
 
 

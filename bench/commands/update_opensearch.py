@@ -19,22 +19,24 @@ from bench.workshop import Workshop
 
 _RAW: Final = "bench-raw"
 _SINGLE: Final = "bench-single"
-_WARM_UPS: Final = 3
+_WARM_UP_CHANGES: Final = 20_000
+_LEAST_WARM_UPS: Final = 3
 """The node compiles what it executes often. Until then all contenders take longer."""
 
 
 def measure(workshop: Workshop) -> Outcome:
     options = workshop.options
-    steps = options.pairs + _WARM_UPS
+    warm_ups = max(_LEAST_WARM_UPS, _WARM_UP_CHANGES // options.changes)
+    steps = options.pairs + warm_ups
     changes = workshop.changes(steps)
     with workshop.feed(steps=steps) as feed, workshop.client("opensearch", feed) as client:
         client.load()
         for index in (_RAW, _SINGLE):
             bulk_floor.load(workshop.node, index, Prebaked(feed.snapshot), Manner(6_000_000, 2))
         contenders = [
-            Contender("ctisync", update_by_update(feed, client, changes, options.changes), _WARM_UPS),
+            Contender("ctisync", update_by_update(feed, client, changes, options.changes), warm_ups),
             Contender(
-                "raw _mget and _bulk", step_by_step(changes, lambda step: _raw(workshop, step)), _WARM_UPS
+                "raw _mget and _bulk", step_by_step(changes, lambda step: _raw(workshop, step)), warm_ups
             ),
             Contender("idle pass", client.sync),
             Contender("one by one", step_by_step(changes, lambda step: _single(workshop, step)), warm_ups=0),

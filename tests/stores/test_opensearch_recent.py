@@ -72,12 +72,33 @@ def test_a_whole_range_is_read_by_one_request_and_written_by_as_few_as_its_bytes
     store: OpenSearchStore, sent: Counted
 ) -> None:
     records = made_up(1000, first_offset=11)
-    bulk_bytes = store._pace.bulk_bytes
+    bulk_bytes = store._pace.one_by_one.bulk_bytes
     with store.writer(CONSUMER) as writer:
         kit.apply(writer, [Put(each) for each in records], 1010)
     assert [len(names) for names in sent.read] == [1000]
     size = sum(index(each).size for each in records)
     assert sent.bulks == -(-size // bulk_bytes)
+
+
+def test_a_long_read_gives_every_part_once_and_in_order(store: OpenSearchStore, sent: Counted) -> None:
+    names = ["CVE-1", *(f"none-{number}" for number in range(1100)), "CVE-3"]
+    with store.writer(CONSUMER) as writer:
+        parts = list(writer.read_in_parts(names))
+    assert [name for part, _ in parts for name in part] == names
+    assert [sorted(found) for _, found in parts] == [["CVE-1"], [], [], [], ["CVE-3"]]
+    assert sorted(name for part in sent.read for name in part) == sorted(names)
+
+
+def test_where_no_thread_can_be_started_a_part_is_read_when_it_is_its_turn(
+    store: OpenSearchStore, sent: Counted, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(opensearch_writer, "on_a_thread", lambda job, name: False)
+    names = ["CVE-1", *(f"none-{number}" for number in range(1100)), "CVE-3"]
+    with store.writer(CONSUMER) as writer:
+        for number, (part, _) in enumerate(writer.read_in_parts(names)):
+            assert len(sent.read) == number + 1
+            assert sent.read[-1] == part
+    assert number == 4
 
 
 def test_what_stands_is_known_for_one_range_and_no_longer(store: OpenSearchStore, sent: Counted) -> None:

@@ -108,9 +108,11 @@ class Records:
         """The versions of the stored records among `names`."""
         return {each.id: each.stored for each in self._get(fence, names, "_source=false")}
 
-    def pool(self, fence: str, meanwhile: Callable[[], None]) -> BulkPool:
-        """A pool that sends several bulks at once. It calls `meanwhile` every second while it waits."""
-        return BulkPool(lambda actions: self.send(fence, actions), self.pace, self._clock, meanwhile)
+    def pool(self, fence: str, meanwhile: Callable[[], None], *, one_by_one: bool = False) -> BulkPool:
+        """A pool that sends several bulks at once; or `one_by_one`, of twice the size. It calls `meanwhile`
+        every second while it waits."""
+        pace = self.pace.one_by_one if one_by_one else self.pace
+        return BulkPool(lambda actions: self.send(fence, actions), pace, self._clock, meanwhile)
 
     def send(self, fence: str, actions: Sequence[BulkAction]) -> Sent:
         """Send a bulk and check each item. Items that a busy node rejects are sent again.

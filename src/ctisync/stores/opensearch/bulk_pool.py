@@ -29,6 +29,11 @@ class Pace(NamedTuple):
     senders: int = 4
     bulk_bytes: int = 3_000_000
 
+    @property
+    def one_by_one(self) -> "Pace":
+        """Larger bulks, one in flight."""
+        return Pace(1, 2 * self.bulk_bytes)
+
 
 USUAL_PACE: Final = Pace()
 

@@ -1,5 +1,6 @@
 """A writer of one consumer: applies ranges and loads contents. The order of its writes matters."""
 
+from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
@@ -136,19 +137,27 @@ class OpenSearchWriter:
         return records
 
     def read_in_parts(self, names: Sequence[str]) -> Iterator[tuple[Sequence[str], dict[str, Record]]]:
-        """The next part is read while the caller looks at one."""
+        """While the caller looks at a part, the next one is read; the next two, if nothing is written
+        meanwhile."""
         parts = [names[start : start + READ_AT_ONCE] for start in range(0, len(names), READ_AT_ONCE)]
+        ahead = 1 if self._being_written else 2
+        reading: deque[Callable[[], tuple[dict[str, Record], bool]]] = deque()
         asked = False
-        reading: Future[tuple[dict[str, Record], bool]] | None = None
         for number, part in enumerate(parts):
-            found = self._read(part) if reading is None else reading.result()
-            following = parts[number + 1] if number + 1 < len(parts) else None
-            reading = None if following is None else _beside(partial(self._read, following))
-            asked |= found[1]
-            yield part, found[0]
+            for following in parts[number + len(reading) : number + 1 + ahead]:
+                reading.append(self._reading(following))
+            found, was_asked = reading.popleft()()
+            asked |= was_asked
+            yield part, found
             del found  # before the next part comes
         if asked:
             self._check_nothing_hidden()
+
+    def _reading(self, names: Sequence[str]) -> Callable[[], tuple[dict[str, Record], bool]]:
+        """Begin to read, if a thread can be started. Returns what waits for it, or reads now."""
+        read = partial(self._read, names)
+        answer = _beside(read)
+        return read if answer is None else answer.result
 
     def _check_nothing_hidden(self) -> None:
         """After each read of a range: a rule may have come since the pass began."""
@@ -315,7 +324,8 @@ class OpenSearchWriter:
 
     def _write(self, fence: str, actions: Iterable[BulkAction]) -> list[Sent]:
         self._unsearchable = True
-        pool = self._records.pool(fence, self.keep_alive)
+        # In parallel, bulks would take the node from the reads of the next range, and make more segments.
+        pool = self._records.pool(fence, self.keep_alive, one_by_one=True)
         try:
             return pool.add(actions) + pool.drain()
         finally:

@@ -79,3 +79,11 @@ def test_a_number_out_of_range_is_told_when_it_is_reached() -> None:
     assert wire.encode(opened(text)) == text
     with pytest.raises(Undecodable):
         whole(opened(text))
+
+
+@pytest.mark.parametrize(
+    "text", [b'"%b"' % PAD.encode(), b"9" * 1100, b"null"], ids=["string", "number", "null"]
+)
+def test_what_is_no_container_is_decoded_however_long_it_is(text: bytes) -> None:
+    assert opened(text) == wire.decode(text)
+    assert whole(opened(text)) == wire.decode(text)

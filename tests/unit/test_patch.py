@@ -4,6 +4,7 @@ import copy
 from decimal import Decimal
 
 import pytest
+from msgspec import Raw
 
 from ctisync.core import patch
 from ctisync.core.model import Json
@@ -348,3 +349,11 @@ def test_a_document_whose_patch_failed_cannot_be_used_any_more() -> None:
         _ = working.document
     with pytest.raises(RuntimeError, match="start again with the original"):
         working.apply([])
+
+
+def test_a_value_that_cannot_be_decoded_when_it_is_reached_is_no_fault_of_the_operation() -> None:
+    working = patch.Working({"a": Raw(b"1E+9999999999999999999")}, owned=True)
+    with pytest.raises(patch.PatchError) as caught:
+        working.apply([{"op": "test", "path": "/a", "value": 1}])
+    assert caught.value.operation == -1
+    assert caught.value.reason == "the document cannot be decoded: a number's exponent is out of range"

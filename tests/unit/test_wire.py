@@ -68,6 +68,10 @@ def test_nulls_are_not_known_rather_than_zero() -> None:
         ({"data": {**INFO, "last_offset": 1901694}}, "is inconsistent"),
         ({"data": {"last_snapshot_link": "https://x/0_1746459961.zip"}}, "offset 0"),
         ({"data": {"last_offset": 7, "last_snapshot_link": "https://x/latest.zip"}}, "without its offset"),
+        (
+            {"data": {"last_snapshot_link": "https://x/latest.zip", "last_snapshot_offset": 0}},
+            "a snapshot of offset 0",
+        ),
     ],
 )
 def test_wrong_consumer_information_is_refused_by_field(document: Json, words: str) -> None:
@@ -251,3 +255,8 @@ def test_an_array_elements_record_is_its_line() -> None:
     assert wire.record_of(value).line == b'{"name":"a","offset":1,"payload":{"x":9.30}}'
     with pytest.raises(wire.NotARecord, match="not an object"):
         wire.record_of([1])
+
+
+@pytest.mark.parametrize(("name", "resource"), [(7, None), (None, 7), ("a", []), (None, None)])
+def test_what_is_no_text_names_no_record(name: Json, resource: Json) -> None:
+    assert wire.name_of(name, resource) is None

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from ctisync.core import wire
-from ctisync.core.lazy_json import Undecodable, opened, whole
+from ctisync.core.lazy_json import Undecodable, may_be_opened, opened, whole
 from ctisync.core.model import Json
 
 PAD: Final = "x" * 1100
@@ -72,6 +72,20 @@ def test_a_text_that_is_nested_too_deeply_is_told_so_and_ends_nothing() -> None:
         opened(b'{"a":' * 100_000)
     with pytest.raises(Undecodable):
         opened(b"[" * 100_000)
+
+
+@pytest.mark.parametrize(
+    ("line", "usual"),
+    [
+        (b'{"a":"b"}', True),
+        (b'{"a":1234567890123456}', True),
+        (b'{"a":12345678901234567}', False),
+        (b'{"a":1E+98765432109876543}', False),
+        (b'{"a":\n1}', False),
+    ],
+)
+def test_a_line_with_a_long_number_or_a_newline_is_not_to_be_opened(line: bytes, usual: bool) -> None:
+    assert may_be_opened(line) == usual
 
 
 def test_a_number_out_of_range_is_told_when_it_is_reached() -> None:

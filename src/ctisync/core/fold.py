@@ -17,7 +17,7 @@ import msgspec
 
 from ctisync.core import wire
 from ctisync.core.json_text import Excess, check_line
-from ctisync.core.lazy_json import opened
+from ctisync.core.lazy_json import may_be_opened, opened
 from ctisync.core.limits import USUAL_LIMITS, Limits
 from ctisync.core.model import Change, Consumer, Delete, Json, Put, Record, Write
 from ctisync.core.patch import PatchError, Working
@@ -143,8 +143,7 @@ def _opened(record: Record, change: Change, limits: Limits) -> dict[str, Json]:
     """The line with its payload open; any other value may still be text."""
     try:
         check_line(record.line, limits)
-        # What remains text becomes a part of a bulk, in which a newline ends an item.
-        found = wire.decode(record.line) if b"\n" in record.line else opened(record.line)
+        found = opened(record.line) if may_be_opened(record.line) else wire.decode(record.line)
         line: dict[str, Json] = found if isinstance(found, dict) else {}
         payload = line.get("payload")
         if isinstance(payload, msgspec.Raw):

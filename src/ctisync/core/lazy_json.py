@@ -17,6 +17,10 @@ _LEAST: Final = 1024
 
 _OBJECT: Final = ord("{")
 
+_DIGITS_AS_ZEROS: Final = bytes(ord("0") if byte in b"0123456789" else byte for byte in range(256))
+_LONG: Final = b"0" * 17
+"""As many digits have the shortest exponents that cannot be decoded; integers have thousands."""
+
 # Each opening scans the text, so objects in objects are opened at once: as deep as a CVE record's line, its
 # payload, its containers and one of these. A fraction is no member: as a float, it may have another value.
 _Member = list[Raw] | str | int | bool | None
@@ -34,10 +38,18 @@ class Undecodable(ValueError):
     """A text, or a part of it that has to be decoded, is not JSON."""
 
 
+def may_be_opened(line: bytes) -> bool:
+    """Whether what remains text can be decoded, and written back as it is.
+
+    A number with many digits may not be decodable. A newline would end an item of a bulk.
+    """
+    return b"\n" not in line and _LONG not in line.translate(_DIGITS_AS_ZEROS)
+
+
 def opened(text: bytes | Raw) -> Json:
     """The value of a JSON text; of a long object or array, a container with members that are still text.
 
-    Raises Undecodable, but not for what is wrong within a string or number that remains text.
+    Raises Undecodable, but not for what cannot be decoded in a member that remains text.
     """
     view = memoryview(text)
     try:

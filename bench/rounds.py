@@ -1,11 +1,15 @@
 """Contenders in turn, so that each is compared with the other as the machine was in the same minute."""
 
 import os
+import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from bench.figures import Spread, spread
 from bench.processes import Run
+
+_REST: Final = 0.5
+"""Seconds."""
 
 
 class Contender(NamedTuple):
@@ -49,6 +53,7 @@ def play(contenders: Sequence[Contender], rounds: int) -> Rounds:
 
 
 def _settled(contender: Contender) -> Run:
-    """Nobody pays for what the one before has left to be written to the disk."""
+    """No contender pays for what the one before has left to the disk, or to the node (merges)."""
     os.sync()
+    time.sleep(_REST)
     return contender.run()

@@ -20,8 +20,9 @@ from bench.workshop import Workshop
 _RAW: Final = "bench-raw"
 _SINGLE: Final = "bench-single"
 _WARM_UP_CHANGES: Final = 20_000
-_LEAST_WARM_UPS: Final = 3
 """The node compiles what it executes often. Until then all contenders take longer."""
+_LEAST_WARM_UPS: Final = 3
+"""Updates, of however many changes."""
 
 
 def measure(workshop: Workshop) -> Outcome:

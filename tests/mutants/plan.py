@@ -45,7 +45,7 @@ TESTS: Final[dict[str, Stages]] = {
     "judge_clocks": (("tests/unit/test_health.py",),),
     "entries": (("tests/unit/test_history.py",),),
     "check_line": (("tests/unit/test_json_text.py",), ("tests/unit/test_wire.py",)),
-    "Undecodable": (("tests/unit/test_lazy_json.py", "tests/unit/test_fold.py"),),
+    "may_be_opened": (("tests/unit/test_lazy_json.py", "tests/unit/test_fold.py"),),
     "Limits": (("tests/unit/test_defaults.py", "tests/settings"),),
     "public_link": (("tests/unit/test_links.py",),),
     "ConsumerInfo": (

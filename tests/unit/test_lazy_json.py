@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from ctisync.core import wire
-from ctisync.core.lazy_json import Undecodable, may_be_opened, opened, whole
+from ctisync.core.lazy_json import may_be_opened, opened, whole
 from ctisync.core.model import Json
 
 PAD: Final = "x" * 1100
@@ -63,14 +63,14 @@ def test_a_number_keeps_its_value_at_every_level(number: bytes, levels: int) -> 
 )
 @pytest.mark.parametrize("pad", [b"", b" " * 1100], ids=["short", "long"])
 def test_a_text_that_is_no_json_is_told_so(broken: bytes, pad: bytes) -> None:
-    with pytest.raises(Undecodable):
+    with pytest.raises(wire.CannotDecode):
         opened(broken + pad)
 
 
 def test_a_text_that_is_nested_too_deeply_is_told_so_and_ends_nothing() -> None:
-    with pytest.raises(Undecodable):
+    with pytest.raises(wire.CannotDecode):
         opened(b'{"a":' * 100_000)
-    with pytest.raises(Undecodable):
+    with pytest.raises(wire.CannotDecode):
         opened(b"[" * 100_000)
 
 
@@ -91,7 +91,7 @@ def test_a_line_with_a_long_number_or_a_newline_is_not_to_be_opened(line: bytes,
 def test_a_number_out_of_range_is_told_when_it_is_reached() -> None:
     text = b'{"a":[[[1E+9999999999999999999]]],"pad":"%b"}' % PAD.encode()
     assert wire.encode(opened(text)) == text
-    with pytest.raises(Undecodable):
+    with pytest.raises(wire.CannotDecode):
         whole(opened(text))
 
 

@@ -34,10 +34,6 @@ _one_decoder: Final = msgspec.json.Decoder(_One)
 _array_decoder: Final = msgspec.json.Decoder(list[Raw])
 
 
-class Undecodable(ValueError):
-    """A text, or a part of it that has to be decoded, is not JSON."""
-
-
 def may_be_opened(line: bytes) -> bool:
     """Whether what remains text can be decoded, and written back as it is.
 
@@ -49,15 +45,15 @@ def may_be_opened(line: bytes) -> bool:
 def opened(text: bytes | Raw) -> Json:
     """The value of a JSON text; of a long object or array, a container with members that are still text.
 
-    Raises Undecodable, but not for what cannot be decoded in a member that remains text.
+    Raises CannotDecode, but not for what cannot be decoded in a member that remains text.
     """
     view = memoryview(text)
+    if len(view) < _LEAST or view[0] not in b"{[":
+        return wire.decode(text)
     try:
-        if len(view) < _LEAST or view[0] not in b"{[":
-            return wire.decode(text)
         return _opened_object(text) if view[0] == _OBJECT else _array_decoder.decode(text)
-    except (ValueError, *wire.UNDECODABLE) as error:
-        raise Undecodable(str(error)) from None
+    except wire.UNDECODABLE as error:
+        raise wire.CannotDecode(str(error)) from None
 
 
 def _opened_object(text: bytes | Raw) -> Json:
@@ -68,10 +64,5 @@ def _opened_object(text: bytes | Raw) -> Json:
 
 
 def whole(value: Json) -> Json:
-    """A value without members that are text. Raises Undecodable."""
-    if not isinstance(value, dict | list | Raw):
-        return value
-    try:
-        return wire.decode(wire.encode(value))
-    except ValueError as error:
-        raise Undecodable(str(error)) from None
+    """A value without members that are text. Raises CannotDecode."""
+    return wire.decode(wire.encode(value)) if isinstance(value, dict | list | Raw) else value

@@ -13,9 +13,10 @@ from jsonpatch import InvalidJsonPatch, JsonPatchConflict, JsonPatchException, P
 from jsonpointer import JsonPointer, JsonPointerException
 from msgspec import Raw
 
-from ctisync.core.lazy_json import Undecodable, opened, whole
+from ctisync.core.lazy_json import opened, whole
 from ctisync.core.limits import USUAL_LIMITS, Limits
 from ctisync.core.model import Json
+from ctisync.core.wire import CannotDecode
 from ctisync.core.words import counted
 
 _MAX_REASON: Final = 200
@@ -79,7 +80,7 @@ class Working:
                 self._perform(operation)
             except (JsonPatchException, JsonPointerException) as error:
                 raise PatchError(index, _reason(operation, str(error))) from error
-            except Undecodable as error:
+            except CannotDecode as error:
                 raise PatchError(-1, f"the document cannot be decoded: {error}"[:_MAX_REASON]) from error
         self._is_spent = False
 
@@ -120,7 +121,7 @@ class _Pointer(JsonPointer):
             super().__init__(pointer)
 
     def walk(self, doc: Json, part: str | int) -> Json:
-        """The value one step ahead, which is opened in its place. Raises Undecodable."""
+        """The value one step ahead, which is opened in its place. Raises CannotDecode."""
         key, value = self._at(doc, part)
         if type(value) is Raw:
             value = doc[key] = opened(value)

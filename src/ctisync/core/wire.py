@@ -37,6 +37,10 @@ _TYPES: Final[dict[str, Literal["create", "update", "delete"]]] = {
 _NAMED_OFFSET: Final = re.compile(r"(?:^|[/_])([0-9]{1,19})_[0-9]{9,12}\.[a-z]+(?:\.(?:gz|zst))?$")
 
 
+class CannotDecode(ValueError):
+    """A text is not JSON, or has a number out of range; the text of the error says which."""
+
+
 class NotARecord(ValueError):
     """A line of a snapshot is not a record; the text says why."""
 
@@ -55,13 +59,13 @@ _line_decoder: Final = msgspec.json.Decoder(_Line)
 
 
 def decode(data: bytes | msgspec.Raw) -> Json:
-    """The value of any JSON text. Raises ValueError, also if it is nested too deeply."""
+    """The value of any JSON text. Raises CannotDecode, also if it is nested too deeply."""
     try:
         return _decoder.decode(data)
     except ArithmeticError:
-        raise ValueError("a number's exponent is out of range") from None
+        raise CannotDecode("a number's exponent is out of range") from None
     except UNDECODABLE as error:
-        raise ValueError(str(error)) from None
+        raise CannotDecode(str(error)) from None
 
 
 def encode(value: Json) -> bytes:

@@ -1,7 +1,10 @@
 """simdjson and msgspec: a snapshot's lines are the same records whichever of the two reads them."""
 
 import importlib.util
+import os
+from collections.abc import Sequence
 
+import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -57,14 +60,18 @@ def _exactly(text: bytes) -> Record | None:
     return record
 
 
+def _read(*texts: bytes) -> Sequence[Record | None]:
+    return quick_lines.reader(USUAL_LIMITS)(texts)
+
+
 @pytest.mark.parametrize("text", USUAL, ids=range(len(USUAL)))
 def test_the_quick_reader_decides_on_a_usual_line(text: bytes) -> None:
-    assert quick_lines.reader(USUAL_LIMITS)(text) == _exactly(text)
+    assert _read(text) == [_exactly(text)]
 
 
 @pytest.mark.parametrize("text", ODD, ids=range(len(ODD)))
 def test_the_quick_reader_accepts_no_line_that_is_another_record_or_none(text: bytes) -> None:
-    assert quick_lines.reader(USUAL_LIMITS)(text) in (None, _exactly(text))
+    assert _read(text)[0] in (None, _exactly(text))
 
 
 @st.composite
@@ -86,15 +93,110 @@ def _damaged(draw: st.DrawFn) -> bytes:
 @given(_damaged())
 @example(b'{"name":"X","offset":1,"payload":{"x":"\xed\xa0\x80"}}')
 def test_of_a_damaged_line_both_make_the_same_or_msgspec_decides(text: bytes) -> None:
-    assert quick_lines.reader(USUAL_LIMITS)(text) in (None, _exactly(text))
+    assert _read(text)[0] in (None, _exactly(text))
+
+
+_START = b'{"name":"X","offset":1,"payload":{"list":[{}'
+_END = b'{"more":[]}]}}'
+_TWO = hostile.GOOD[0] + b"," + hostile.GOOD[1]
+NEIGHBOURS = {
+    "a line that the next one ends": [_START, _END],
+    "such a pair, and a line of three that makes up for it": [_START, _END, _TWO + b"," + hostile.GOOD[2]],
+    "a line of two": [_TWO, hostile.GOOD[2]],
+    "a line that ends the array": [hostile.GOOD[0], hostile.GOOD[1] + b"],[{}"],
+    "a line that ends it with as many values": [hostile.GOOD[0], hostile.GOOD[1] + b",1,1],[{}"],
+    "one that ends it and all around it": [hostile.GOOD[0] + b"]" * 523 + b"," + b"[" * 523 + b"{}"],
+    "one that ends some around it": [hostile.GOOD[0], hostile.GOOD[1] + b"]]],[[[{}", hostile.GOOD[2]],
+    "half a character, whose other half is in the next": [b'{"name":"\xc3"}', b'{\xa9":"X"}'],
+    "a string that the next one ends": [b'{"name":"}', b'{","offset":1,"payload":{}}'],
+    "nothing but braces": [b"{}", b"{", b"}", b"{}"],
+}
+
+
+@pytest.mark.parametrize("texts", NEIGHBOURS.values(), ids=NEIGHBOURS)
+def test_no_line_is_read_by_what_stands_beside_it(texts: Sequence[bytes]) -> None:
+    assert _read(*texts) == [record for text in texts for record in _read(text)]
+    assert all(record in (None, _exactly(text)) for text, record in zip(texts, _read(*texts), strict=True))
+
+
+@st.composite
+def _neighbours(draw: st.DrawFn) -> list[bytes]:
+    """Lines, damaged ones, and what remains of lines that were cut or joined."""
+    few = [each for each in ODD if len(each) < 3000]
+    texts = draw(st.lists(st.sampled_from(few) | _damaged(), min_size=2, max_size=5))
+    for _ in range(draw(st.integers(0, 2))):
+        at = draw(st.integers(0, len(texts) - 1))
+        if draw(st.booleans()):
+            cut = draw(st.integers(0, len(texts[at])))
+            texts[at : at + 1] = [texts[at][:cut] + b"}", b"{" + texts[at][cut:]]
+        else:
+            texts[at : at + 2] = [draw(st.sampled_from([b",", b"],[", b""])).join(texts[at : at + 2])]
+    return texts
+
+
+@given(_neighbours())
+def test_lines_together_are_the_records_that_each_is_by_itself(texts: list[bytes]) -> None:
+    together = _read(*texts)
+    assert together == [record for text in texts for record in _read(text)]
+    assert all(record in (None, _exactly(text)) for text, record in zip(texts, together, strict=True))
+
+
+@pytest.mark.parametrize("depth", [1, 2, 500, 800])
+def test_the_quick_reader_knows_the_depth_that_is_set(depth: int) -> None:
+    read = quick_lines.reader(msgspec.structs.replace(USUAL_LIMITS, json_depth=depth))
+    allowed, deeper = hostile.nested(depth), hostile.nested(depth + 1)
+    assert read([allowed, deeper, allowed]) == [wire.record(allowed), None, wire.record(allowed)]
+    assert read([deeper]) == [None]
+
+
+def test_the_quick_reader_leaves_blanks_around_a_line_to_the_exact_one() -> None:
+    text = hostile.GOOD[0]
+    assert _read(b" " + text, text + b" ", text + b"\r", text) == [None, None, None, wire.record(text)]
+
+
+def test_the_quick_reader_leaves_lines_that_are_too_long() -> None:
+    text = hostile.GOOD[0]
+    read = quick_lines.reader(msgspec.structs.replace(USUAL_LIMITS, line_bytes=len(text)))
+    assert read([text[:-1] + b" }", text]) == [None, wire.record(text)]
+
+
+def test_a_feed_cannot_know_the_word_between_lines(monkeypatch: pytest.MonkeyPatch) -> None:
+    words = []
+
+    def urandom(size: int) -> bytes:
+        words.append(random_bytes(size))
+        return words[-1]
+
+    random_bytes = os.urandom
+    monkeypatch.setattr("os.urandom", urandom)
+    for _ in range(2):
+        quick_lines.reader(USUAL_LIMITS)
+    assert len({word for word in words if len(word) >= 16}) == 2
+
+
+def test_the_quick_reader_counts_the_values_of_a_line_that_may_have_too_many() -> None:
+    read = quick_lines.reader(msgspec.structs.replace(USUAL_LIMITS, json_values=50))
+    few, many = hostile.of(b'{"text":"%b"}' % (b"," * 60)), hostile.of(b'{"list":[%b1]}' % (b"1," * 60))
+    assert read([few, many]) == [wire.record(few), None]
+
+
+@pytest.mark.parametrize("deepest", [1023, 1025])
+def test_without_a_known_depth_the_quick_reader_decides_on_nothing(
+    monkeypatch: pytest.MonkeyPatch, deepest: int
+) -> None:
+    monkeypatch.setattr(quick_lines, "DEEPEST", deepest)
+    assert _read(hostile.GOOD[0], hostile.GOOD[1]) == [None, None]
 
 
 def test_a_line_is_read_by_what_it_has_not_by_what_the_line_before_had() -> None:
-    read = quick_lines.reader(USUAL_LIMITS)
     once = line("CVE-1", 1, {})
     other = b'{"resource":"R","offset":1,"payload":{}}'
-    assert read(once) == _exactly(once)
-    assert read(other) == _exactly(other)
-    assert read(b'{"name":"A","name":"B","offset":1,"payload":{}}') is None
-    assert read(b'{"offset":1,"payload":{}}') is None
-    assert read(once) == _exactly(once)
+    two = b'{"name":"A","name":"B","offset":1,"payload":{}}'
+    none = b'{"offset":1,"payload":{}}'
+    assert _read(once, other, two, none, once) == [
+        _exactly(once),
+        _exactly(other),
+        None,
+        None,
+        _exactly(once),
+    ]

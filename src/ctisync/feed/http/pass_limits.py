@@ -8,8 +8,9 @@ from ctisync.errors import FeedUnreachable, StoreUnavailable
 from ctisync.harmless import quoted
 from ctisync.ports import Clock
 
-PIECE: Final = 1 << 20
-"""The highest number of bytes that are decompressed in one piece."""
+PIECE: Final = 1 << 19
+"""The highest number of bytes that are decompressed in one piece. Larger ones take more memory, and no less
+time."""
 
 
 class PassLimits:

@@ -57,7 +57,7 @@ def unpacked_size_by_head(file: BinaryIO, size: int) -> int:
 def records(
     file: BinaryIO, highest_offset: int, limits: Limits = USUAL_LIMITS, *, whole: bool = True
 ) -> Iterator[list[Record]]:
-    """As `ports.SnapshotFile.records`. A batch has about 1 MiB of lines; it is empty if all lines are blank.
+    """As `ports.SnapshotFile.records`. A batch has half a MiB of lines or so; it is empty if all are blank.
 
     `whole`: the file is complete, so that an error in a ZIP's directory is found first, not last. Otherwise
     also raises SnapshotChanged, if the returned records are not of members that the directory names.
@@ -144,9 +144,8 @@ def _line_batches(
     read = quick_lines.reader(limits)
     for lines in _lines(pieces, limits.line_bytes):
         batch = []
-        for line in lines:
+        for line, record in zip(lines, read(lines), strict=True):
             number += 1
-            record = read(line)
             if record is not None and record.offset <= highest_offset:
                 batch.append(record)
             elif text := line.strip(_BLANK):

@@ -1,6 +1,9 @@
-"""What a pass sets about memory, and that it does without where the C library knows no such setting."""
+"""What a pass asks of the C library about memory, and that it does without where that is another one."""
 
 import ctypes
+import resource
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -24,3 +27,23 @@ def _refused(_: object) -> None:
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch, library: object) -> None:
     monkeypatch.setattr(ctypes, "CDLL", library)
     memory.use_one_arena()
+    memory.give_back()
+
+
+@pytest.mark.skipif(
+    not hasattr(ctypes.CDLL(None), "malloc_trim") or not sys.platform.startswith("linux"),
+    reason="this C library keeps its gaps, or gives them back by itself",
+)
+def test_what_a_range_leaves_between_records_is_given_back() -> None:
+    records = [b"x" * size for size in range(100_000, 100_400)]
+    del records[::2]
+    before = _resident()
+    memory.give_back()
+    assert before - _resident() > 10_000_000
+    assert len(records) == 200
+
+
+def _resident() -> int:
+    """Bytes of memory that this process has."""
+    pages = Path("/proc/self/statm").read_text().split()[1]
+    return int(pages) * resource.getpagesize()

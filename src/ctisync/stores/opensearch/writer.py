@@ -9,6 +9,7 @@ from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
+from ctisync import memory
 from ctisync.core.model import Consumer, Put, Record, Snapshot, Write
 from ctisync.core.state import ConsumerState, load_abandoned, load_begun
 from ctisync.core.words import counted
@@ -208,6 +209,8 @@ class OpenSearchWriter:
         holds = ahead is not None and self._from_memory.isdisjoint(doubted)
         self._commit_state(msgspec.structs.replace(after, range_to=to) if holds and to is not None else after)
         self._known.stands.update(stands)
+        if meanwhile is not None:  # the records of the next range are in memory, and more will come
+            memory.give_back()
         return holds
 
     def _waited_for(self, answer: Future[int | None]) -> int | None:

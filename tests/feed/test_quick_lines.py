@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import sys
 from collections.abc import Sequence
 
 import msgspec
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from ctisync.core import wire
 from ctisync.core.json_text import Excess, check_line
 from ctisync.core.limits import USUAL_LIMITS
-from ctisync.core.model import Record
+from ctisync.core.model import MAX_OFFSET, Record
 from ctisync.feed.snapshot import quick_lines
 from tests.hostile import lines as hostile
 from tests.support.records import awkward, line, made_up, sample_lines
@@ -152,6 +153,16 @@ def test_the_quick_reader_knows_the_depth_that_is_set(depth: int) -> None:
 def test_the_quick_reader_leaves_blanks_around_a_line_to_the_exact_one() -> None:
     text = hostile.GOOD[0]
     assert _read(b" " + text, text + b" ", text + b"\r", text) == [None, None, None, wire.record(text)]
+
+
+def test_the_quick_reader_takes_each_offset_that_a_record_may_have() -> None:
+    first, last, more = (hostile.of(offset=b"%d" % offset) for offset in (0, MAX_OFFSET, MAX_OFFSET + 1))
+    assert _read(first, last, more) == [wire.record(first), wire.record(last), None]
+
+
+def test_without_simdjson_the_quick_reader_decides_on_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "simdjson", None)  # importing it fails
+    assert _read(*hostile.GOOD[:2]) == [None, None]
 
 
 def test_the_quick_reader_leaves_lines_that_are_too_long() -> None:

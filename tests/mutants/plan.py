@@ -72,6 +72,7 @@ TESTS: Final[dict[str, Stages]] = {
         ("tests/feed/test_changes.py", "tests/feed/test_consumer_info.py"),
     ),
     "counted": (("tests/unit/test_words.py",),),
+    "undecided": (("tests/feed/test_quick_lines.py",),),
     "_taken_in": (_ONE_PASS, _PASSES),
     "load_given": (_ONE_PASS, ("tests/scenarios/test_real_records.py",)),
     "Parts": (_ONE_PASS,),

@@ -46,23 +46,23 @@ class Limit(NamedTuple):
 
 
 LIMITS: Final = (
-    Limit("reading", "reading / inflating", 3.33, PROCESSOR, "sqlite"),
-    Limit("load-opensearch", "ctisync / floor", 3.45, TIMES, "opensearch"),
-    Limit("load-opensearch", "ctisync / parallel_bulk", 0.85, TIMES, "opensearch"),
-    Limit("load-sqlite", "ctisync / floor", 3.4, TIMES, "sqlite"),
-    Limit("update-opensearch", f"{WITHOUT_START} / raw _mget and _bulk", 2.9, DIFFERENCES, "opensearch"),
-    Limit("update-opensearch", "ctisync / one by one", 0.67, TIMES, "opensearch"),
-    Limit("update-sqlite", f"{WITHOUT_START} / floor", 1.95, DIFFERENCES, "sqlite"),
-    Limit("idle", "sqlite / interpreter", 16.7, TIMES, "sqlite"),
-    Limit("idle", "opensearch / interpreter", 26.0, TIMES, "opensearch"),
-    Limit("memory", "sqlite, peak MB", 68.1, MEMORY, "sqlite"),
-    Limit("memory", "opensearch, peak MB", 83.1, MEMORY, "opensearch"),
-    Limit("overlap", "sqlite, limited link / sqlite, one after the other", 0.88, OVERLAP, "sqlite"),
+    Limit("reading", "reading / inflating", 2.26, PROCESSOR, "sqlite"),
+    Limit("load-opensearch", "ctisync / floor", 2.9, TIMES, "opensearch"),
+    Limit("load-opensearch", "ctisync / parallel_bulk", 0.74, TIMES, "opensearch"),
+    Limit("load-sqlite", "ctisync / floor", 2.56, TIMES, "sqlite"),
+    Limit("update-opensearch", f"{WITHOUT_START} / raw _mget and _bulk", 2.8, DIFFERENCES, "opensearch"),
+    Limit("update-opensearch", "ctisync / one by one", 0.51, TIMES, "opensearch"),
+    Limit("update-sqlite", f"{WITHOUT_START} / floor", 1.68, DIFFERENCES, "sqlite"),
+    Limit("idle", "sqlite / interpreter", 14.2, TIMES, "sqlite"),
+    Limit("idle", "opensearch / interpreter", 21.9, TIMES, "opensearch"),
+    Limit("memory", "sqlite, peak MB", 67.0, MEMORY, "sqlite"),
+    Limit("memory", "opensearch, peak MB", 84.1, MEMORY, "opensearch"),
+    Limit("overlap", "sqlite, limited link / sqlite, one after the other", 0.83, OVERLAP, "sqlite"),
     Limit(
-        "overlap", "opensearch, limited link / opensearch, one after the other", 0.85, OVERLAP, "opensearch"
+        "overlap", "opensearch, limited link / opensearch, one after the other", 0.83, OVERLAP, "opensearch"
     ),
     Limit("disk", "sqlite / ZIP", 1.29, BYTES, "sqlite"),
-    Limit("disk", "opensearch / ZIP", 2.03, BYTES, "opensearch"),
+    Limit("disk", "opensearch / ZIP", 2.04, BYTES, "opensearch"),
 )
 
 

@@ -15,7 +15,7 @@ simdjson, whose own limit cannot be set.
 
 import os
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Any, Final
 
 from ctisync.core.json_text import Excess, check_line
 from ctisync.core.limits import Limits
@@ -51,15 +51,15 @@ class _Simd:
         import simdjson
 
         self._parse = simdjson.Parser().parse
-        self._object, self._array = simdjson.Object, simdjson.Array
+        self._object = simdjson.Object
         self._limits = limits
         self._fields: list[str] = []
         self._named_by: str | None = None
         self._word = os.urandom(16).hex()
-        around = DEEPEST - 1 - (limits.json_depth + 1)  # the array is a level, and so is a line's own object
-        self._begin, self._end = b"[" * (around + 1) + b"0", b"0" + b"]" * (around + 1)
+        # The array is a level, and so is a line's own object.
+        self._around = DEEPEST - 1 - (limits.json_depth + 1)
+        self._begin, self._end = b"[" * (self._around + 1) + b"0", b"0" + b"]" * (self._around + 1)
         self._between = b',"%b",' % self._word.encode()
-        self._pointer = "/0" * around
 
     def is_json(self, text: bytes) -> bool:
         try:
@@ -91,13 +91,12 @@ class _Simd:
         """None if simdjson does not accept the lines, or if not each is one value."""
         text = self._between.join((self._begin, *lines, self._end))
         try:
-            around = self._parse(text)
-            assert isinstance(around, self._array)
-            array = around.at_pointer(self._pointer)
-            assert isinstance(array, self._array)
-            values = list(array)
+            array: Any = self._parse(text)
         except _UNDECIDED:
             return None
+        for _ in range(self._around):  # simdjson's own way to go down needs a stack as deep
+            array = array[0]
+        values = list(array)
         if values[1::2] != [self._word] * (len(lines) + 1):
             return None
         return [self._record(*each) for each in zip(lines, values[2:-1:2], strict=True)]

@@ -32,7 +32,7 @@ class Pace(NamedTuple):
     @property
     def one_by_one(self) -> "Pace":
         """Larger bulks, one in flight."""
-        return Pace(1, 2 * self.bulk_bytes)
+        return Pace(1, 4 * self.bulk_bytes)
 
 
 USUAL_PACE: Final = Pace()

@@ -266,3 +266,9 @@ def test_a_stop_that_comes_while_a_bulk_is_sent_without_a_thread_is_raised_at_on
 
 def stopped(_: Sequence[BulkAction]) -> Sent:
     raise KeyboardInterrupt
+
+
+def test_an_update_has_no_more_bytes_in_flight_than_a_load() -> None:
+    update, load = Pace(senders=3, bulk_bytes=700_000).one_by_one, Pace(senders=3, bulk_bytes=700_000)
+    assert update.senders == 1
+    assert update.bulk_bytes == load.senders * load.bulk_bytes

@@ -109,8 +109,8 @@ class Records:
         return {each.id: each.stored for each in self._get(fence, names, "_source=false")}
 
     def pool(self, fence: str, meanwhile: Callable[[], None], *, one_by_one: bool = False) -> BulkPool:
-        """A pool that sends several bulks at once; or `one_by_one`, of four times the size. It calls
-        `meanwhile` every second while it waits."""
+        """A pool that sends several bulks at once, or larger ones `one_by_one`. It calls `meanwhile` every
+        second while it waits."""
         pace = self.pace.one_by_one if one_by_one else self.pace
         return BulkPool(lambda actions: self.send(fence, actions), pace, self._clock, meanwhile)
 

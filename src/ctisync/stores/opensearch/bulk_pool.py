@@ -31,8 +31,8 @@ class Pace(NamedTuple):
 
     @property
     def one_by_one(self) -> "Pace":
-        """Larger bulks, one in flight."""
-        return Pace(1, 4 * self.bulk_bytes)
+        """One bulk in flight, of as many bytes as several have together: a node has no more to hold."""
+        return Pace(1, self.senders * self.bulk_bytes)
 
 
 USUAL_PACE: Final = Pace()

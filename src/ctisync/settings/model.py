@@ -148,7 +148,7 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         Meta(ge=100_000, le=100_000_000),
         Meta(
             description="Maximum size of one bulk that a load sends to OpenSearch, in bytes. An update sends "
-            "one bulk at a time, of up to `store.senders` times the size."
+            "one bulk at a time, of up to `store.senders` times this size."
         ),
     ] = 3_000_000
 

@@ -31,7 +31,7 @@ class Pace(NamedTuple):
 
     @property
     def one_by_one(self) -> "Pace":
-        """One bulk in flight, of as many bytes as several have together: a node has no more to hold."""
+        """One bulk in flight, of as many bytes as several have together."""
         return Pace(1, self.senders * self.bulk_bytes)
 
 

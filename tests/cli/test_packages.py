@@ -80,6 +80,24 @@ def test_a_package_is_loaded_for_each_consumer_without_a_network(ctisync: Ctisyn
     assert ctisync.run("export", "--consumer", RULES).stdout.count("rule/") == 2
 
 
+def as_wazuh_writes(consumer: str, **fields: Any) -> dict[str, Any]:
+    """An entry of Wazuh's packaging script: no local offset, no status, and the name of a plan's feature."""
+    written = entry(consumer, name="t1-public-feature-5-rc1", **fields)
+    return {key: value for key, value in written.items() if key not in ("local_offset", "status")}
+
+
+@pytest.mark.parametrize("what", ["", "iocs.zip"])
+def test_a_package_of_wazuhs_own_script_is_loaded(ctisync: Ctisync, package: Path, what: str) -> None:
+    """The highest line counts if it is above `remote_offset`."""
+    manifest = {"ruleset.zip": as_wazuh_writes(RULES), "iocs.zip": as_wazuh_writes(IOCS, remote_offset=5)}
+    write(package, manifest)
+    ended = ctisync.run("init-snapshot", "--from", str(package / what))
+    assert ended.returncode == 0, ended.stderr
+    assert offsets(ctisync) == {RULES: 0 if what else 90, IOCS: 7}
+    compared = ctisync.run("verify", "--consumer", IOCS, "--against", str(package))
+    assert compared.returncode == 0, compared.stdout + compared.stderr
+
+
 @pytest.mark.parametrize("named", ["{}", "~/{.name}"])
 def test_an_offset_for_a_whole_folder_is_refused_and_the_hint_loads_it(
     ctisync: Ctisync, package: Path, named: str
@@ -193,10 +211,10 @@ MISTAKES: Final[dict[str, tuple[Callable[[Path], object], str, int, str]]] = {
         "iocs.zip: local_offset is a string, not an integer",
     ),
     "no offset": (
-        lambda at: write(at, {"iocs.zip": entry(IOCS, local_offset=None)}),
+        lambda at: write(at, {"iocs.zip": entry(IOCS, local_offset=None, remote_offset=None)}),
         "",
         6,
-        "local_offset is absent",
+        "local_offset and remote_offset are absent",
     ),
     "a negative offset": (
         lambda at: write(at, {"iocs.zip": entry(IOCS, local_offset=-1)}),
@@ -205,12 +223,17 @@ MISTAKES: Final[dict[str, tuple[Callable[[Path], object], str, int, str]]] = {
         "local_offset -1 is out of range",
     ),
     "no context": (
-        lambda at: write(at, {"iocs.zip": entry(IOCS, context=7)}),
+        lambda at: write(at, {"iocs.zip": entry(IOCS, context=7, resource=None)}),
         "",
         6,
         "context is an integer",
     ),
-    "an empty name": (lambda at: write(at, {"iocs.zip": entry(IOCS, name="")}), "", 6, "name is empty"),
+    "an empty name": (
+        lambda at: write(at, {"iocs.zip": entry(IOCS, name="", resource="")}),
+        "",
+        6,
+        "name is empty",
+    ),
     "a file that is missing": (
         lambda at: _without(at, "iocs.zip"),
         "",
@@ -246,11 +269,11 @@ MISTAKES: Final[dict[str, tuple[Callable[[Path], object], str, int, str]]] = {
     "no offset in any entry, beside a file": (
         lambda at: write(
             at,
-            {"iocs.zip": {key: value for key, value in entry(IOCS).items() if key != "local_offset"}},
+            {"iocs.zip": {key: value for key, value in entry(IOCS).items() if "offset" not in key}},
         ),
         "iocs.zip",
         6,
-        "iocs.zip: local_offset is absent",
+        "iocs.zip: local_offset and remote_offset are absent",
     ),
     "two entries of a file": (
         lambda at: write(at, f'{{"iocs.zip": {json.dumps(entry(IOCS))}, "iocs.zip": {{}}}}'),
@@ -344,7 +367,12 @@ def test_the_offset_that_a_hint_asks_for_heals(
             "manifest.json: iocs.zip: local_offset is a string",
             "copy the package again",
         ),
-        ("no offset", 6, "manifest.json: iocs.zip: local_offset is absent", "copy the package again"),
+        (
+            "no offset",
+            6,
+            "manifest.json: iocs.zip: local_offset and remote_offset are absent",
+            "copy the package again",
+        ),
         (
             "a file of another name",
             2,

@@ -50,7 +50,7 @@ def catalogs() -> Iterator[list[FeedSimulator]]:
 
 @pytest.fixture
 def reader(tmp_path: Any, catalogs: list[FeedSimulator]) -> Reader:
-    """Somebody who has the package, and no network yet."""
+    """Somebody who has the package, as Wazuh's packaging script writes it, and no network yet."""
     reader = Reader(tmp_path, None)
     package = reader.home / "package"
     package.mkdir()
@@ -59,13 +59,11 @@ def reader(tmp_path: Any, catalogs: list[FeedSimulator]) -> Reader:
         (file,) = one.files.values()
         (package / f"{name}.zip").write_bytes(file.body)
         manifest[f"{name}.zip"] = {
-            "name": one.consumer,
+            "name": f"t1-public-{name}-5-rc1",  # of a feature
             "context": one.context,
-            "type": "cti:catalog:consumer:ruleset",
+            "type": f"cti:catalog:consumer:{name}",
             "resource": f"https://cti.example{one.consumer_path}",
             "is_public": True,
-            "status": "ready",
-            "local_offset": one.history.last_offset,
             "remote_offset": one.history.last_offset,
         }
     (package / "manifest.json").write_text(json.dumps(manifest))

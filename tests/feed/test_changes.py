@@ -37,7 +37,13 @@ def test_each_kind_of_change_is_read_as_it_is(sim: FeedSimulator, feed: CtiFeed)
     assert (delete.type, delete.offset, delete.payload, delete.operations) == ("delete", 1003, None, None)
     assert {change.resource for change in (create, update, delete)} == {"CVE-2024-1"}
     assert _asked(sim) == [(1000, 1003)]
-    assert sim.requests[0].query["with_empties"] == "true"
+
+
+def test_a_request_for_changes_has_no_parameter_that_no_signature_covers(
+    sim: FeedSimulator, feed: CtiFeed
+) -> None:
+    feed.changes(OffsetRange(1000, 1005))
+    assert sim.requests[0].query == {"from_offset": "1000", "to_offset": "1005"}
 
 
 def test_numbers_keep_their_value(sim: FeedSimulator, feed: CtiFeed) -> None:

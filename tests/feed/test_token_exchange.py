@@ -225,7 +225,7 @@ def test_a_link_to_another_address_is_not_asked_for(
     assert told(private) == [("info", 401), ("exchange", 200)]
 
 
-@pytest.mark.parametrize("alter", ["from_offset=0", "to_offset=5", "with_empties=false"])
+@pytest.mark.parametrize("alter", ["from_offset=0", "to_offset=5"])
 def test_a_link_to_other_changes_is_not_asked_for(
     private: FeedSimulator, signing: CtiFeed, alter: str
 ) -> None:

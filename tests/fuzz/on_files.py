@@ -357,10 +357,22 @@ MANIFEST: Final = (
         MANIFEST.replace(b"7", b"-7"),
         MANIFEST.replace(b"7", b"9223372036854775808"),
         MANIFEST.replace(b'"name"', b'"name":5,"x"'),
+        MANIFEST.replace(b'"local_offset"', b'"resource":"https://h/catalog/contexts/a/consumers/b","x"'),
         b'{"a":1,"b":[],"":{"local_offset":1}}',
         DEEP,
     ],
-    tokens=[*WORDS, b'"local_offset":', b'"context":"', b'"name":"', b'.zip":{', b"true", b"1.0"],
+    tokens=[
+        *WORDS,
+        b'"local_offset":',
+        b'"remote_offset":',
+        b'"resource":"https://h/catalog/contexts/',
+        b"/consumers/",
+        b'"context":"',
+        b'"name":"',
+        b'.zip":{',
+        b"true",
+        b"1.0",
+    ],
 )
 def manifests(data: bytes) -> None:
     """A manifest's entry is one that a pass can begin with, or is refused in words that can be shown."""
@@ -369,7 +381,7 @@ def manifests(data: bytes) -> None:
         for file in found:
             with refusing(WrongManifest):
                 one = packaged(found, file)
-                assert 0 <= one.local_offset <= MAX_OFFSET
-                assert type(one.local_offset) is int
+                assert 0 <= one.offset <= MAX_OFFSET
+                assert type(one.offset) is int
                 assert one.context
                 assert one.name

@@ -155,7 +155,7 @@ def addresses(data: bytes) -> None:
 
 WANTED: Final = (
     "https://192.0.2.7/api/v1/catalog/contexts/a/consumers/b",
-    "https://192.0.2.7/api/v1/catalog/contexts/a/consumers/b/changes?from_offset=1&to_offset=9&with_empties=true",
+    "https://192.0.2.7/api/v1/catalog/contexts/a/consumers/b/changes?from_offset=1&to_offset=9",
     "https://files.example:8443/store/7_1746459961.zip?sig=a%2Fb",
 )
 

@@ -134,7 +134,7 @@ def load(catalogs: list[Catalog], package: Path) -> None:
     assert [one.consumer for one in loads] == [each.world.consumer for each in catalogs]
     for one, each in zip(loads, catalogs, strict=True):
         assert one.entry is not None
-        assert each.world.load(Path(one.source), one.entry.local_offset) is None
+        assert each.world.load(Path(one.source), one.entry.offset) is None
 
 
 def check(catalogs: list[Catalog]) -> None:

@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import Any, Final
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from tests.support import records
 from tests.support.feed_failures import Reply
@@ -15,6 +15,8 @@ _FORM: Final = {
     "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
     "requested_token_type": "urn:wazuh:params:oauth:token-type:signed_url",
 }
+_SIGNED_PARAMETERS: Final = {"from_offset", "to_offset"}
+"""Those of an address that is signed: Wazuh's own programs send no other."""
 
 
 class PrivateConsumer:
@@ -71,7 +73,8 @@ class PrivateConsumer:
         if method != "POST" or any(form.get(key) != value for key, value in _FORM.items()):
             return _problem(400, "invalid_request", "the form is not that of an exchange")
         wanted = urlsplit(form["resource"])  # by whatever name this server is reached
-        if token is None or not self.has(wanted.path):
+        extra = dict(parse_qsl(wanted.query)).keys() - _SIGNED_PARAMETERS
+        if token is None or not self.has(wanted.path) or extra:
             return _problem(400, "invalid_target", "there is no such resource for this environment")
         if form.get("subject_token") != token or headers.get("authorization") != f"Bearer {token}":
             return _problem(400, "unauthorized_client", "the token is invalid or has expired")

@@ -1,11 +1,18 @@
 """The manifest of packaged snapshots: its entries as they are, and what is wrong with one in words."""
 
 from contextlib import suppress
-from typing import Any
+from typing import Any, Final
 
 import pytest
 
-from ctisync.core.manifest import Packaged, WrongManifest, is_manifest, manifest_entries, packaged
+from ctisync.core.manifest import (
+    Packaged,
+    WrongManifest,
+    is_manifest,
+    manifest_entries,
+    owner,
+    packaged,
+)
 from ctisync.core.model import Consumer
 
 ENTRY = {
@@ -27,9 +34,39 @@ def test_an_entry_is_read_and_unknown_fields_are_let_be() -> None:
     assert not one.is_of(Consumer("public-iocs-5", "t1-iocs-5"))
 
 
+WRITTEN: Final = {
+    "name": "t1-public-ruleset-5-rc1",
+    "context": "beta3-t1-ruleset-5",
+    "type": "cti:catalog:consumer:ruleset",
+    "resource": "https://cti.example/api/v1/catalog/contexts/beta3-t1-ruleset-5/consumers/public-ruleset-5",
+    "is_public": True,
+    "remote_offset": 663,
+}
+"""An entry as Wazuh's packaging script writes it: `name` is that of a feature of a plan."""
+
+
+def test_the_consumer_is_that_of_the_address_and_not_the_name_of_a_feature() -> None:
+    one = packaged({"ruleset.zip": WRITTEN}, "ruleset.zip")
+    assert one == Packaged("beta3-t1-ruleset-5", "public-ruleset-5", 663)
+    assert owner(WRITTEN) == ("beta3-t1-ruleset-5", "public-ruleset-5")
+
+
+@pytest.mark.parametrize("url", [None, 5, "", "https://cti.example/", "https://cti.example/consumers/x", "ü"])
+def test_without_an_address_of_a_consumer_the_names_count(url: Any) -> None:
+    named = {**WRITTEN, "resource": url}
+    assert owner(named) == ("beta3-t1-ruleset-5", "t1-public-ruleset-5-rc1")
+
+
+@pytest.mark.parametrize(("local", "offset"), [(None, 663), (600, 600), (700, 700), (0, 0)])
+def test_the_local_offset_counts_more_than_the_remote_one(local: int | None, offset: int) -> None:
+    assert packaged({"a": {**WRITTEN, "local_offset": local}}, "a").offset == offset
+
+
+@pytest.mark.parametrize("field", ["local_offset", "remote_offset"])
 @pytest.mark.parametrize("offset", [0, 2**63 - 1])
-def test_an_offset_may_be_as_low_or_high_as_a_store_can_count(offset: int) -> None:
-    assert packaged({"a": {**ENTRY, "local_offset": offset}}, "a").local_offset == offset
+def test_an_offset_may_be_as_low_or_high_as_a_store_can_count(offset: int, field: str) -> None:
+    entry = {**ENTRY, "local_offset": None, field: offset}
+    assert packaged({"a": entry}, "a").offset == offset
 
 
 @pytest.mark.parametrize(
@@ -38,7 +75,9 @@ def test_an_offset_may_be_as_low_or_high_as_a_store_can_count(offset: int) -> No
         ({"context": None}, "a.zip: context is absent, not a name"),
         ({"context": ""}, "a.zip: context is empty, not a name"),
         ({"name": 5}, "a.zip: name is an integer, not a name"),
-        ({"local_offset": None}, "local_offset is absent, not an integer"),
+        ({"local_offset": None, "remote_offset": None}, "local_offset and remote_offset are absent"),
+        ({"local_offset": None, "remote_offset": "12"}, "remote_offset is a string, not an integer"),
+        ({"local_offset": None, "remote_offset": -1}, "remote_offset -1 is out of range"),
         ({"local_offset": "9"}, "local_offset is a string"),
         ({"local_offset": True}, "local_offset is a boolean"),
         ({"local_offset": -1}, "local_offset -1 is out of range"),
@@ -87,6 +126,8 @@ def test_a_byte_order_mark_and_long_numbers_are_no_mistake() -> None:
 
 def test_files_of_other_programs_have_that_name_too() -> None:
     assert is_manifest({"x": 1, "a.zip": ENTRY})
+    assert is_manifest({"a.zip": WRITTEN})
+    assert is_manifest({"a.zip": {"remote_offset": 5}})
     assert is_manifest({"a.zip": {"context": "x", "name": "y", "resource": "https://z"}}), (
         "the offset is lost"
     )

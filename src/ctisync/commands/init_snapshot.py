@@ -112,7 +112,7 @@ def offset_of(file: "LocalSnapshot", given: Given, log: Log) -> int:
     """The offset of the snapshot, from its manifest, names or lines; logs how it was found."""
     from ctisync.feed.snapshot.file import given_offset
 
-    packaged = None if given.entry is None else given.entry.local_offset
+    packaged = None if given.entry is None else given.entry.offset
     try:
         offset, told_by = given_offset(file, given.source, packaged)
     except SnapshotRefused:

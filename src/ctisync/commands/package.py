@@ -9,7 +9,15 @@ from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from ctisync.core.manifest import Packaged, WrongManifest, is_manifest, manifest_entries, packaged
+from ctisync.core.manifest import (
+    OFFSETS,
+    Packaged,
+    WrongManifest,
+    is_manifest,
+    manifest_entries,
+    owner,
+    packaged,
+)
 from ctisync.core.model import Consumer, Json
 from ctisync.errors import SnapshotRefused, UsageError
 from ctisync.harmless import quoted
@@ -66,7 +74,7 @@ class _Package:
     @property
     def is_of_another_program(self) -> bool:
         """Whether nothing in it looks like an entry of a snapshot. Half a manifest does."""
-        return not is_manifest(self.found) and b'"local_offset"' not in self._text
+        return not is_manifest(self.found) and not any(f'"{each}"'.encode() in self._text for each in OFFSETS)
 
     def entry(self, file: str) -> Packaged:
         try:
@@ -209,5 +217,4 @@ def _is_file(path: Path) -> bool:
 
 def _names(entry: Json, consumer: Consumer) -> bool:
     """Whether an entry, which may be wrong otherwise, is of the consumer."""
-    wanted = (consumer.context, consumer.name)
-    return isinstance(entry, dict) and (entry.get("context"), entry.get("name")) == wanted
+    return isinstance(entry, dict) and owner(entry) == (consumer.context, consumer.name)

@@ -167,7 +167,7 @@ def _opened_snapshot(call: Call, one: Given) -> Iterator[tuple[SnapshotFile, Ref
     from ctisync.feed.snapshot.file import given_offset
 
     settings, clock = call.settings, call.clock
-    source, packaged = one.source, None if one.entry is None else one.entry.local_offset
+    source, packaged = one.source, None if one.entry is None else one.entry.offset
     file = file_here(source, settings, clock)
     with ExitStack() as opened:
         if file is None:

@@ -7,10 +7,13 @@ from typing import Any, Final
 
 import msgspec
 
+from ctisync.core.catalog import parse_consumer_url
 from ctisync.core.model import MAX_OFFSET, Consumer, Json
 from ctisync.core.wire import decode, kind_of
 
-_STRINGS: Final = ("context", "name")
+OFFSETS: Final = ("local_offset", "remote_offset")
+"""The fields with the offset of a snapshot: the first that is there (API fact: packages may omit the first).
+"""
 
 
 class WrongManifest(ValueError):
@@ -22,7 +25,7 @@ class Packaged(msgspec.Struct, frozen=True):
 
     context: str
     name: str
-    local_offset: int
+    offset: int
 
     def is_of(self, consumer: Consumer) -> bool:
         return (self.context, self.name) == (consumer.context, consumer.name)
@@ -52,9 +55,17 @@ def is_manifest(found: Mapping[str, Json]) -> bool:
     """Whether any entry looks like one of a snapshot: other programs write files of that name, too."""
     return any(
         isinstance(entry, dict)
-        and ("local_offset" in entry or entry.keys() >= {"context", "name", "resource"})
+        and (not entry.keys().isdisjoint(OFFSETS) or entry.keys() >= {"context", "name", "resource"})
         for entry in found.values()
     )
+
+
+def owner(entry: Mapping[str, Json]) -> tuple[Json, Json]:
+    """Context and name of an entry's consumer, unchecked: those in the address in `resource`, if it is one of
+    a consumer. `name` may be that of a plan's feature (API fact)."""
+    if (address := parse_consumer_url(entry.get("resource"))) is not None:
+        return address.context, address.consumer
+    return entry.get("context"), entry.get("name")
 
 
 def packaged(found: Mapping[str, Json], file: str) -> Packaged:
@@ -62,17 +73,25 @@ def packaged(found: Mapping[str, Json], file: str) -> Packaged:
     entry = found[file]
     if not isinstance(entry, dict):
         raise WrongManifest(f"{file}: its entry is {kind_of(entry)}, not an object")
-    for field in _STRINGS:
-        if not isinstance(value := entry.get(field), str) or not value:
+    context, name = owner(entry)
+    for field, value in (("context", context), ("name", name)):
+        if not isinstance(value, str) or not value:
             raise WrongManifest(
                 f"{file}: {field} is {kind_of(value) if value != '' else 'empty'}, not a name"
             )
-    offset = entry.get("local_offset")
+    return Packaged(context, name, _offset(entry, file))
+
+
+def _offset(entry: Mapping[str, Json], file: str) -> int:
+    field = next((each for each in OFFSETS if entry.get(each) is not None), None)
+    if field is None:
+        raise WrongManifest(f"{file}: {' and '.join(OFFSETS)} are absent")
+    offset = entry[field]
     if not isinstance(offset, int) or isinstance(offset, bool):
-        raise WrongManifest(f"{file}: local_offset is {kind_of(offset)}, not an integer")
+        raise WrongManifest(f"{file}: {field} is {kind_of(offset)}, not an integer")
     if not 0 <= offset <= MAX_OFFSET:
-        raise WrongManifest(f"{file}: local_offset {offset} is out of range")
-    return Packaged(entry["context"], entry["name"], offset)
+        raise WrongManifest(f"{file}: {field} {offset} is out of range")
+    return offset
 
 
 def _each_key_once(pairs: list[tuple[str, Any]]) -> None:

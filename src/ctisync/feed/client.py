@@ -271,7 +271,7 @@ class CtiFeed:
 
     def _read_changes(self, wanted: OffsetRange, taken: _Taken) -> Json:
         """The value of `data`, or None."""
-        query = f"?from_offset={wanted.after}&to_offset={wanted.to}&with_empties=true"
+        query = f"?from_offset={wanted.after}&to_offset={wanted.to}"
         url = f"{self._url}/changes"
         limits = self._pass_limits.limits
         # A payload is three levels deep: in its change, in `data`, in the reply.

@@ -14,6 +14,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
+from ctisync.core.catalog import NAME
 from ctisync.core.links import place_of
 from ctisync.core.model import Consumer
 from ctisync.errors import ConfigurationError
@@ -29,7 +30,7 @@ MOST_PASSES: Final = 10_000
 """Maximum length of a history: what OpenSearch returns in one search (`index.max_result_window`)."""
 
 _STORE_URLS: Final = "sqlite:///relative, sqlite:////absolute or http(s)://host:9200[,host2:9200]"
-_CATALOG_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_CATALOG_NAME: Final = re.compile(NAME)
 _HOST: Final = re.compile(
     r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?"
 )

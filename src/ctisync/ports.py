@@ -48,6 +48,10 @@ class Log(Protocol):
     ) -> AbstractContextManager[Progress]:
         """A bar for a person at a terminal; nothing at all elsewhere."""
 
+    def pause(self, seconds: float, sleep: Callable[[float], None]) -> None:
+        """Sleep that long, once or piece by piece, while a person at a terminal sees the time that is left.
+        From any thread."""
+
 
 class SnapshotFile(Protocol):
     """A snapshot on this machine's disk: complete as far as its size can tell, or still coming in."""

@@ -11,7 +11,7 @@ from tests.cli.conftest import Ctisync
 from tests.support import feed_failures as failures
 from tests.support.command_manager import CommandManagerStandIn
 from tests.support.feed_history import churn
-from tests.support.feed_simulator import FeedSimulator
+from tests.support.feed_simulator import FeedSimulator, unused_port
 
 PAIR = re.compile(r"\b[a-z_]+=\S")
 ORDERS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -117,6 +117,42 @@ def test_a_pass_that_fails_is_not_told_as_a_good_one(ctisync: Ctisync, feed: Fee
     assert code == 5
     assert lines[-2].startswith("ctisync: vd_1.0.0/vd_4.8.0: ")
     assert not any("up to date" in line for line in lines)
+
+
+def test_a_feed_that_cannot_be_reached_is_told_at_once_and_the_next_try_is_counted_down(
+    ctisync: Ctisync,
+) -> None:
+    """Five minutes without a word look like a program that hangs."""
+    nobody = f"http://127.0.0.1:{unused_port()}/api/v1"
+    ctisync.environ |= {
+        "TERM": "xterm",
+        "CTISYNC_CTI__URL": nobody,
+        "CTISYNC_CTI__RETRY_BUDGET": "3",
+        "CTISYNC_CTI__COOLDOWN": "600",
+    }
+    code, lines = read(ctisync, "sync")
+    assert code == 5
+    told = r"http://\S+ cannot be reached: .*Connection refused; ctisync tries again for up to 3 s\."
+    assert re.fullmatch(told, lines[0])
+    assert re.fullmatch(r"next try in ━+ 1 s", lines[1])
+    assert sum("tries again" in line for line in lines) == 1, "the same reason is told once"
+    assert lines[-1].startswith("try: check cti.url and the network of this host")
+
+
+def test_where_nobody_looks_each_try_is_a_line(ctisync: Ctisync) -> None:
+    ctisync.environ |= {
+        "CTISYNC_CTI__URL": f"http://127.0.0.1:{unused_port()}/api/v1",
+        "CTISYNC_CTI__RETRY_BUDGET": "3",
+    }
+    told = ctisync.run("sync").stderr
+    assert re.findall(r" info +retry  attempt=(\d)", told) == ["1", "2"]
+    assert "next try" not in told
+
+
+def test_a_newcomer_who_plugs_in_the_cable_is_not_kept_waiting(ctisync: Ctisync, feed: FeedSimulator) -> None:
+    ctisync.environ["CTISYNC_CTI__COOLDOWN"] = "600"
+    assert ctisync.run("sync", CTISYNC_CTI__URL=f"http://127.0.0.1:{unused_port()}/api/v1").returncode == 5
+    assert ctisync.run("sync").returncode == 0
 
 
 @pytest.mark.parametrize("log_format", ["text", "json", "journal"])

@@ -1,5 +1,7 @@
 """When a feed is to be left alone, and for how long; and that a pass ends in time."""
 
+from typing import Final
+
 import pytest
 
 from ctisync.core.limits import Limits
@@ -7,11 +9,14 @@ from ctisync.core.model import Snapshot
 from ctisync.errors import AccessRefused, FeedRefused, FeedUnreachable
 from ctisync.feed.client import CtiFeed
 from ctisync.feed.http.pass_limits import PassLimits
+from ctisync.feed.http.transport import Timeouts
 from tests.feed.conftest import MakeFeed
+from tests.hostile.server.lying_feed import head
+from tests.hostile.server.raw_server import RawServer
 from tests.support import feed_failures as failures
 from tests.support.clock import FakeClock
 from tests.support.feed_history import populate
-from tests.support.feed_simulator import FeedSimulator
+from tests.support.feed_simulator import FeedSimulator, unused_port
 
 ALWAYS = None
 
@@ -52,6 +57,47 @@ def test_a_spent_budget_leads_to_the_cooldown_of_the_settings(
 ) -> None:
     sim.fail("info", failures.status(500), times=ALWAYS)
     assert _come_back(make_feed(cooldown=cooldown)) == come_back
+
+
+NOWHERE: Final = {
+    "a port that nothing listens on": "http://127.0.0.1:{port}/api/v1",
+    "a name that does not exist": "http://feed.invalid/api/v1",
+}
+
+
+@pytest.mark.parametrize("url", NOWHERE.values(), ids=NOWHERE)
+def test_a_server_that_no_request_has_reached_is_asked_by_the_next_pass(
+    make_feed: MakeFeed, url: str
+) -> None:
+    """Else a newcomer who plugs in the cable waits ten minutes."""
+    nowhere = make_feed(base_url=url.format(port=unused_port()), cooldown=600.0)
+    with pytest.raises(FeedUnreachable) as caught:
+        nowhere.consumer_info()
+    assert caught.value.come_back_in is None
+    assert caught.value.hint == "check cti.url and the network of this host, then run the same command"
+
+
+@pytest.mark.parametrize("code", [503, None], ids=["a proxy that refuses", "a proxy that is not there"])
+def test_a_proxy_is_not_the_server(
+    sim: FeedSimulator, make_feed: MakeFeed, monkeypatch: pytest.MonkeyPatch, code: int | None
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", sim.origin if code else f"http://127.0.0.1:{unused_port()}")
+    sim.fail("other", failures.status(503), times=ALWAYS)
+    assert _come_back(make_feed(base_url="https://127.0.0.1:1/api/v1", cooldown=600.0)) is None
+
+
+def test_a_server_that_takes_the_connection_and_says_nothing_was_reached(make_feed: MakeFeed) -> None:
+    with RawServer(lambda line, _: line.stay_silent()) as silent:
+        feed = make_feed(base_url=silent.origin, cooldown=600.0, retry_budget=0.1, timeouts=Timeouts(1, 0.1))
+        assert _come_back(feed) == 600
+
+
+def test_a_server_that_is_gone_in_the_middle_of_a_pass_was_reached(make_feed: MakeFeed) -> None:
+    told = b'{"data": {"last_offset": 7}}'
+    with RawServer(lambda line, _: line.send(head("200 OK"), told)) as leaving:
+        feed = make_feed(base_url=leaving.origin, cooldown=600.0)
+        assert feed.consumer_info().last_offset == 7
+    assert _come_back(feed) == 600
 
 
 def test_data_that_is_refused_leads_to_none(sim: FeedSimulator, make_feed: MakeFeed) -> None:

@@ -135,7 +135,7 @@ def test_time_that_a_failed_try_took_is_taken_from_the_budget(clock: FakeClock, 
         raise Again("slow")
 
     with pytest.raises(FeedUnreachable, match="slow"):
-        RetryBudget(60, 0, PassLimits(clock), clock, log).persist(slow_failure)
+        RetryBudget(60, 0, PassLimits(clock), clock, log, lambda: True).persist(slow_failure)
     assert len(clock.slept) == 1
 
 

@@ -1,6 +1,6 @@
 """A `Log` that keeps its events."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, NamedTuple
 
@@ -48,6 +48,9 @@ class KeptLog:
             yield bar
         finally:
             self._open -= 1
+
+    def pause(self, seconds: float, sleep: Callable[[float], None]) -> None:
+        sleep(seconds)
 
     def named(self, name: str) -> list[dict[str, Any]]:
         """The fields of every event of this name."""

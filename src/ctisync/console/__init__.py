@@ -18,7 +18,8 @@ import traceback
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
-from threading import Lock
+from math import ceil
+from threading import Lock, current_thread, main_thread
 from typing import Any, Final, Literal, TextIO, assert_never
 
 from ctisync.console.journal import Journal, journal_of
@@ -29,7 +30,7 @@ from ctisync.ports import Clock, Level, Progress
 
 Format = Literal["text", "json", "journal"]
 Form = Format | Literal["sentences"]
-Unit = Literal["bytes", "records", "offsets"]
+Unit = Literal["bytes", "records", "offsets", "seconds"]
 
 _ORDER: Final[dict[Level, int]] = {"debug": 0, "info": 1, "warning": 2, "error": 3}
 _JOURNAL_PRIORITY: Final[dict[Level, int]] = {"debug": 7, "info": 6, "warning": 4, "error": 3}
@@ -53,6 +54,7 @@ class Console:
         self._masked = Mask()
         self._pass: dict[str, Any] = {}
         self._writing = Lock()
+        self._why_again = ""
         self.hint: Callable[[str], str] = str
         """Formats a hint for display."""
         self.after_stop: Callable[[], str] = lambda: ""
@@ -119,6 +121,10 @@ class Console:
     def _say(self, level: Level, event: str, fields: dict[str, Any]) -> None:
         from ctisync.console.sentences import sentence
 
+        if event == "retry":
+            again, self._why_again = self._why_again, fields["reason"]
+            if fields["attempt"] > 1 and again == fields["reason"] and not self.verbose:
+                return  # the count-down shows it
         if (said := sentence(level, event, fields, verbose=self.verbose)) is not None:
             self._write(said)
             if level == "warning" and fields.get("hint"):
@@ -177,6 +183,17 @@ class Console:
                 yield bar
             finally:
                 self._above_bar = None
+
+    def pause(self, seconds: float, sleep: Callable[[float], None]) -> None:
+        # The main thread may draw a bar of its own while another thread sleeps.
+        if not self._bars or self._above_bar is not None or current_thread() is not main_thread():
+            sleep(seconds)
+            return
+        whole = ceil(seconds)
+        with self.progress("next try in", whole, "seconds") as bar:
+            for passed in range(whole):
+                bar.reached(passed)
+                sleep(min(1.0, seconds - passed))
 
     def _to_journal(self, level: Level, message: str, fields: dict[str, Any]) -> None:
         """Send to the journal itself, or print a line with the priority that the journal understands."""

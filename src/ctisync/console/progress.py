@@ -17,7 +17,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
-Unit = Literal["bytes", "records", "offsets"]
+Unit = Literal["bytes", "records", "offsets", "seconds"]
+"""Of seconds, which pass by themselves, a bar shows those that are left."""
 
 
 class TerminalBar:
@@ -43,10 +44,12 @@ class TerminalBar:
 @contextmanager
 def drawn(stream: TextIO, step: str, total: int | None, unit: Unit) -> Iterator[TerminalBar]:
     """One bar on `stream`, removed at the end of the block."""
-    amounts: list[ProgressColumn] = [_Amount(unit), _Rate(unit)]
+    amounts: list[ProgressColumn] = [_Amount(unit), _Rate(unit), TimeRemainingColumn()]
     if unit == "bytes":
-        amounts = [DownloadColumn(), TransferSpeedColumn()]
-    columns = (TextColumn("{task.description}"), BarColumn(), *amounts, TimeRemainingColumn())
+        amounts = [DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()]
+    elif unit == "seconds":
+        amounts = [TextColumn("{task.remaining:.0f} s")]
+    columns = (TextColumn("{task.description}"), BarColumn(), *amounts)
     # No thread: the bar changes only when `reached` is called, and the system may not allow one.
     console = Console(file=stream)
     with Progress(*columns, console=console, transient=True, auto_refresh=False) as progress:

@@ -13,7 +13,7 @@ from ctisync.harmless import harmless
 _SENTENCES: Final = {
     "network-disk": "{why}",
     "feed-asked": "{consumer}: the feed is at offset {last_offset}, the content at {offset}",
-    "retry": "Retrying in {wait} s: {reason}",
+    "retry": "{reason}; ctisync tries again for up to {budget_left} s",
     "initialise": "{consumer}: loading the snapshot of offset {snapshot_offset}: {why}",
     "load-begun-anew": "{consumer}: the server replaced the snapshot during the download; loading the new "
     "one: {why}",

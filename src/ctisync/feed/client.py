@@ -84,7 +84,9 @@ class CtiFeed:
             exchange = TokenExchange(self._transport, token_exchange_url, token, clock)
         self._access = Access(self._transport, exchange)
         self._reach = Reach(self._base_url, allowed_hosts)
-        self._retry_budget = RetryBudget(retry_budget, cooldown, self._pass_limits, clock, log)
+        self._retry_budget = RetryBudget(
+            retry_budget, cooldown, self._pass_limits, clock, log, lambda: self._transport.reached
+        )
         self._spool = Spool(lock, consumer, clock, self._access, self._retry_budget, self._pass_limits, log)
         self._prefetch = Prefetch(self._fetch_changes, on_a_thread)
 

@@ -55,8 +55,8 @@ class CtiSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         float,
         Meta(ge=0, le=86_400),
         Meta(
-            description="Cool-down: seconds without a request once the retry budget is spent and the feed "
-            "has not sent `Retry-After`; 0: no cool-down, even if the feed asks for one."
+            description="Cool-down: seconds without a request once the retry budget is spent, if a server "
+            "was reached and has not sent `Retry-After`; 0: no cool-down, even if the feed asks for one."
         ),
     ] = 600.0
     allowed_hosts: Annotated[

@@ -14,6 +14,8 @@ from ctisync.feed.http.url_policy import Reach, shown
 _CONNECTING: Final = ".connect_tcp.started"
 _CONNECTED: Final = ".connect_tcp.complete"
 _ENCRYPTED: Final = ".start_tls.complete"
+_FIRST_HOP: Final = "connection."
+"""Begins the names of steps with the host that is connected to: the server, or a proxy."""
 _SENDING: Final = ".send_request_headers.started"
 
 
@@ -26,21 +28,28 @@ class ConnectionWatch:
         checked."""
         import httpx
 
+        address = httpx.URL(url)
         self._url = url
-        self._host = httpx.URL(url).raw_host.decode("ascii")
+        self._host = address.raw_host.decode("ascii")
+        self._port = address.port or {"http": 80, "https": 443}.get(address.scheme)
         self._deadline = deadline
         self._reach = reach
-        self._connecting_to = ""
+        self._connecting_to: tuple[str, int] = ("", 0)
         self._seen = known
+        self.reached = False
+        """Whether the server itself has accepted the connection. A proxy alone is not the server."""
 
     def step(self, name: str, info: dict[str, Any]) -> None:
         """Called by httpx. Raises SnapshotRefused for an address that is not allowed, and what `check`
         does."""
         if name.endswith(_CONNECTING):
-            self._connecting_to = info["host"]
+            self._connecting_to = info["host"], info["port"]
         elif name.endswith(_CONNECTED):
             self._look_at(info["return_value"])
             self._seen = True
+            self.reached = self._connecting_to == (self._host, self._port)
+        elif name.endswith(_ENCRYPTED) and not name.startswith(_FIRST_HOP):
+            self.reached = True  # through the tunnel of a proxy
         elif name.endswith(_SENDING):
             self.check()
         if name.endswith((_CONNECTED, _ENCRYPTED)):
@@ -56,7 +65,7 @@ class ConnectionWatch:
             )
 
     def _look_at(self, stream: Any) -> None:
-        if self._reach is None or self._connecting_to != self._host:
+        if self._reach is None or self._connecting_to[0] != self._host:
             return
         try:
             self._reach.check_address(self._host, ip_address(stream.get_extra_info("server_addr")[0]))

@@ -51,15 +51,18 @@ class RetryBudget:
         pass_limits: PassLimits,
         clock: Clock,
         log: Log,
+        reached: Callable[[], bool],
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        """`seconds`: the budget. `cooldown`: seconds of the cool-down after it is spent; 0 for none."""
+        """`seconds`: the budget. `cooldown`: seconds of the cool-down after it is spent; 0 for none.
+        `reached`: whether any request of the pass has reached a server; else there is no cool-down."""
         self._budget = seconds
         self._cooldown = cooldown
         self._pass_limits = pass_limits
         self._left = seconds
         self._clock = clock
         self._log = log
+        self._reached = reached
         self._jitter = jitter
         self.retries = 0
         self.begin()
@@ -89,9 +92,16 @@ class RetryBudget:
         wait = next_delay(self._tries, failure.asked_for, left, self._jitter())
         if wait is None:
             raise self._given_up(failure) from failure
-        self._log.event("info", "retry", attempt=self._tries, wait=round(wait, 1), reason=failure.reason)
+        self._log.event(
+            "info",
+            "retry",
+            attempt=self._tries,
+            wait=round(wait, 1),
+            budget_left=round(left),
+            reason=failure.reason,
+        )
         self.retries += 1
-        self._clock.sleep(wait)
+        self._log.pause(wait, self._clock.sleep)
         self._left -= wait
         self._since = self._clock.monotonic()
         self._tries += 1
@@ -120,9 +130,16 @@ class RetryBudget:
                 hint=f"run the same command after {when:%Y-%m-%dT%H:%M:%SZ}",
                 come_back_in=failure.asked_for,
             )
-        return FeedUnreachable(
+        said = (
             f"{failure.reason}; gave up after {counted(self._tries, 'try', 'tries')} "
-            f"(cti.retry_budget is {self._budget:.0f} s)",
+            f"(cti.retry_budget is {self._budget:.0f} s)"
+        )
+        if not self._reached():
+            return FeedUnreachable(
+                said, hint=f"check {failure.setting} and the network of this host, then run the same command"
+            )
+        return FeedUnreachable(
+            said,
             hint="run the same command later (nothing is lost)",
             come_back_in=failure.asked_for or self._cooldown or None,
         )

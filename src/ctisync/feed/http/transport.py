@@ -93,6 +93,8 @@ class FeedTransport:
         self._is_seen = False  # a connection of the client, which keeps it for its next requests
         self._ca_file = ca_file
         self._others: dict[str, httpx.Client] = {}  # by scheme, for addresses of any host
+        self.reached = False
+        """Whether a server has accepted a connection, or answered through a proxy, so far."""
         self.received = 0
         """Received bytes of all bodies so far, still encoded."""
 
@@ -181,6 +183,7 @@ class FeedTransport:
         connect = min(self._timeouts.connect, max(_LEAST, self._pass_limits.seconds_left))
         timeout = httpx.Timeout(self._timeouts.read, connect=connect)
         self._deadline.begin()
+        watch: ConnectionWatch | None = None
         try:
             watch = ConnectionWatch(
                 url, self._deadline, reach, known=client is self._client and self._is_seen
@@ -194,6 +197,7 @@ class FeedTransport:
                 extensions={"trace": watch.step},
             ) as response:
                 watch.check()
+                self.reached = True
                 self._is_seen = self._is_seen or client is self._client
                 in_body = True
                 yield FeedReply(
@@ -206,6 +210,7 @@ class FeedTransport:
         except (httpx.HTTPError, httpx.InvalidURL, httpx.StreamError, UnicodeError) as error:
             if in_body and isinstance(error, UnicodeError):
                 raise  # of the caller; httpx raises it for an international name that is invalid
+            self.reached = self.reached or (watch is not None and watch.reached)
             self._pass_limits.check_time()
             setting = "cti.url" if form is None else "cti.token_exchange_url"
             raise self._meaning(error, url, in_body, setting) from error

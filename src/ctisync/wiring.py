@@ -211,6 +211,7 @@ def policy(
         timedelta(seconds=settings.reinit_interval),
         settings.limits,
         tolerate_cooldown,
+        timedelta(seconds=settings.hooks.stale_after),
         server=public_link(settings.cti.url.rstrip("/")),
         now=now,
         keep=keep,

@@ -274,6 +274,24 @@ def test_a_service_is_told_that_a_run_begins_and_how_it_ends(
     assert "503" in heard[-1][1]
 
 
+def test_a_tolerated_cool_down_is_told_apart_and_no_success_once_the_content_is_stale(
+    ctisync: Ctisync, feed: FeedSimulator, pings: tuple[str, list[tuple[str, str]]]
+) -> None:
+    assert ctisync.run("sync", "-q").returncode == 0
+    url, heard = pings
+    file = ctisync.home / "ctisync.prom"
+    ctisync.environ |= {"CTISYNC_PING_URL": url, "CTISYNC_CTI__COOLDOWN": "600"}
+    feed.fail("info", failures.status(503), times=100)
+    call = ("sync", "-q", "--tolerate-cooldown", "--metrics", str(file))
+    assert ctisync.run(*call).returncode == 5
+    assert figure(file, "ctisync_pass_tolerated") == 0
+    assert ctisync.run(*call).returncode == 0
+    assert figure(file, "ctisync_pass_tolerated") == 1
+    assert ctisync.run(*call, CTISYNC_HOOKS__STALE_AFTER="0.001").returncode == 5
+    assert figure(file, "ctisync_pass_tolerated") == 0
+    assert [path for path, _ in heard if path != "/start"] == ["/fail", "/", "/fail"]
+
+
 @pytest.mark.usefixtures("feed")
 def test_a_service_that_is_not_there_fails_no_pass_and_its_address_is_not_shown(
     ctisync: Ctisync, pings: tuple[str, list[tuple[str, str]]]

@@ -104,6 +104,29 @@ def test_cron_may_take_it_for_a_good_pass_but_not_the_failure_itself(following: 
     assert {event.level for event in following.log.events} == {"info", "debug"}
 
 
+def test_a_content_that_has_grown_old_is_not_hidden_behind_a_cool_down(following: World) -> None:
+    """Cron and pings would report success for as long as the feed asks to be left alone."""
+    following.policy = msgspec.structs.replace(following.policy, tolerate_cooldown=True)
+    following.feed.fail("info", failures.status(429, {"Retry-After": "86400"}), times=2)
+    following.clock.advance(hours=1)
+    assert isinstance(following.run(), FeedUnreachable)
+    following.clock.advance(hours=23)
+    assert following.run() is None
+    following.clock.advance(minutes=1)
+    starving = following.run()
+    assert isinstance(starving, FeedUnreachable)
+    assert "the content is too old to tolerate that (hooks.stale_after)" in starving.message
+    assert "--tolerate-cooldown" not in str(starving.hint)
+    assert asked(following) == 1
+
+
+def test_a_host_that_never_had_content_is_no_success_either(world: World) -> None:
+    world.policy = msgspec.structs.replace(world.policy, tolerate_cooldown=True)
+    world.feed.fail("info", BUSY)
+    assert isinstance(world.run(), FeedUnreachable)
+    assert isinstance(world.run(), FeedUnreachable)
+
+
 def test_a_spent_budget_is_a_reason_as_well(following: World) -> None:
     following.cooldown = 600.0
     following.feed.fail("info", failures.status(500), times=None)

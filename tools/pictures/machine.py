@@ -6,6 +6,7 @@ Boxes stand one below the other, in the order in which `next_step` thinks of the
 
 import textwrap
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Final, NamedTuple, get_args, get_type_hints
 from xml.sax.saxutils import escape
 
@@ -172,7 +173,8 @@ def _pill(outcome: str) -> _Pill:
 
 
 def _exit_code(outcome: str) -> int:
-    error = bad_end(End(outcome, ""), Consumer(), Policy(), ConsumerState())  # type: ignore[arg-type]  # one of its words
+    end = End(outcome, "")  # type: ignore[arg-type]  # one of its words
+    error = bad_end(end, Consumer(), Policy(), ConsumerState(), datetime(2026, 1, 1, tzinfo=UTC))
     return DONE if error is None else error.exit_code
 
 

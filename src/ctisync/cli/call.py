@@ -59,7 +59,10 @@ QuietOption = Annotated[
     bool, typer.Option("--quiet", "-q", help="Show warnings and errors only, no progress.")
 ]
 TolerateCooldownOption = Annotated[
-    bool, typer.Option("--tolerate-cooldown", help="Exit with 0 during a cool-down of the feed; for cron.")
+    bool,
+    typer.Option(
+        "--tolerate-cooldown", help="Exit with 0 during a cool-down, unless the content is stale; for cron."
+    ),
 ]
 DryRunOption = Annotated[
     bool, typer.Option("--dry-run", help="Print what ctisync would do, and change nothing.")

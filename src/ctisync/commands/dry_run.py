@@ -11,7 +11,7 @@ from ctisync.commands.printing import bytes_as_text
 from ctisync.core.foresight import Foreseen, foresee
 from ctisync.core.model import Consumer, ConsumerInfo, Snapshot
 from ctisync.core.state import ConsumerState
-from ctisync.core.steps import ApplyRange, AskFeed, End, Initialise, NoteAsked, Policy, SendCommand, Settle
+from ctisync.core.steps import ApplyRange, AskFeed, End, Initialise, NoteAsked, SendCommand, Settle
 from ctisync.core.words import counted
 from ctisync.errors import CtisyncError, UsageError, worst
 from ctisync.feed.snapshot.file import LocalSnapshot
@@ -118,11 +118,11 @@ def _step(run: Run, consumer: Consumer, foreseen: Foreseen, size_of: _SizeOf) ->
             offsets = counted(of.to - of.after, "offset")
             yield f"  apply the changes of {offsets}, {of.after + 1:,} to {of.to:,}"
         case End():
-            yield from _ending(foreseen.step, consumer, run.policy, foreseen.state)
+            yield from _ending(foreseen.step, consumer, run, foreseen.state)
 
 
-def _ending(end: End, consumer: Consumer, wanted: Policy, state: ConsumerState) -> Iterator[str]:
-    error = bad_end(end, consumer, wanted, state)
+def _ending(end: End, consumer: Consumer, run: Run, state: ConsumerState) -> Iterator[str]:
+    error = bad_end(end, consumer, run.policy, state, run.clock.now())
     yield f"  end with exit code {0 if error is None else error.exit_code}: {end.why}"
     if error is not None and error.hint is not None:
         yield f"    try: {error.hint}"

@@ -158,6 +158,11 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fal
         """When the content was last known to be in step with the feed. None: never."""
         return in_step_at(self.behind, self.checked_at, self.updated_at)
 
+    def is_stale(self, after: timedelta, now: datetime) -> bool:
+        """Whether the content was last known to be in step longer ago than this, or never."""
+        in_step = in_step_at(self.behind, believed(self.checked_at, now), believed(self.updated_at, now))
+        return in_step is None or now - in_step > after
+
     def cooldown_at(self, now: datetime, server: str | None = None) -> Cooldown | None:
         """The cool-down of this server (None: any), while it lasts. One that ends after `LONGEST_COOLDOWN`
         comes from a wrong clock and is ignored."""

@@ -11,7 +11,7 @@ import msgspec
 
 from ctisync.core.limits import USUAL_LIMITS, Limits
 from ctisync.core.model import MAX_RANGE, Consumer, ConsumerInfo, OffsetRange, Snapshot
-from ctisync.core.state import ConsumerState, Cooldown, FailedChange, next_range
+from ctisync.core.state import STALE, ConsumerState, Cooldown, FailedChange, next_range
 
 Mode = Literal["sync", "init-snapshot", "update"]
 
@@ -19,7 +19,8 @@ Mode = Literal["sync", "init-snapshot", "update"]
 class Policy(msgspec.Struct, frozen=True):
     """What the subcommand, its options and the settings allow.
 
-    `tolerate_cooldown`: a pass that a cool-down ends is a success. `server`: the feed, as a cool-down names
+    `tolerate_cooldown`: a pass that a cool-down ends is a success, until the content is older than
+    `stale_after`. `server`: the feed, as a cool-down names
     it. `now`: ignore a cool-down. `cooldowns`: False ignores cool-downs and begins none. `keep`: cancel a
     requested initialisation.
     """
@@ -29,6 +30,7 @@ class Policy(msgspec.Struct, frozen=True):
     reinit_interval: timedelta = timedelta(hours=24)
     limits: Limits = USUAL_LIMITS
     tolerate_cooldown: bool = False
+    stale_after: timedelta = STALE
     server: str | None = None
     now: bool = False
     cooldowns: bool = True
@@ -37,6 +39,10 @@ class Policy(msgspec.Struct, frozen=True):
     def cooldown_of(self, state: ConsumerState, now: datetime) -> Cooldown | None:
         """The cool-down that applies to this pass, if any."""
         return None if self.now or not self.cooldowns else state.cooldown_at(now, self.server)
+
+    def tolerates(self, state: ConsumerState, now: datetime) -> bool:
+        """Whether a pass that a cool-down ends is a success."""
+        return self.tolerate_cooldown and not state.is_stale(self.stale_after, now)
 
 
 class SoFar(msgspec.Struct, frozen=True):

@@ -57,6 +57,11 @@ GAUGES: Final = (
         "When the last pass with exit code 0 ended",
         lambda each: each.ended_at.timestamp() if each.exit_code == DONE else None,
     ),
+    Gauge(
+        "ctisync_pass_tolerated",
+        "1 if a cool-down ended the last pass and --tolerate-cooldown made that exit code 0",
+        lambda each: each.exit_code == DONE and each.outcome == "cooldown",
+    ),
     Gauge("ctisync_offset", "Offset of the content", lambda each: each.offset),
     Gauge(
         "ctisync_feed_offset", "Last offset of the feed when it last answered", lambda each: each.last_offset

@@ -6,6 +6,7 @@ store's lease; otherwise it keeps the lease to its end.
 """
 
 from contextlib import ExitStack
+from datetime import datetime
 
 from ctisync.core.model import Consumer, ConsumerInfo
 from ctisync.core.pass_report import Ended
@@ -76,7 +77,7 @@ def _run_pass(parts: Parts, offered: ConsumerInfo | None) -> None:
         level: Level = "warning" if end.outcome in ("nothing-known", "no-snapshot") else "info"
         parts.log.event(level, "pass-ended", consumer=str(consumer), outcome=end.outcome, why=end.why)
         parts.report.came_to(end)
-        if (error := bad_end(end, consumer, policy, this.state)) is not None:
+        if (error := bad_end(end, consumer, policy, this.state, parts.clock.now())) is not None:
             raise error
     if this.so_far.command_refused:
         raise CommandNotAccepted(
@@ -275,8 +276,8 @@ def _after_cooldown(state: ConsumerState, policy: Policy) -> str | None:
     """The hint during a cool-down."""
     when = "that" if state.cooldown is None else told_until(state.cooldown)
     return _or_keep(
-        f"run the same command after {when}, or at once: ctisync {policy.mode} --now; "
-        "for cron, --tolerate-cooldown makes it exit code 0",
+        f"run the same command after {when}, or at once: ctisync {policy.mode} --now"
+        + ("" if policy.tolerate_cooldown else "; for cron, --tolerate-cooldown makes it exit code 0"),
         state,
     )
 
@@ -290,7 +291,9 @@ def _or_keep(hint: str | None, state: ConsumerState) -> str | None:
     return give_up if hint is None else f"{hint}; {give_up}"
 
 
-def bad_end(end: End, consumer: Consumer, policy: Policy, state: ConsumerState) -> CtisyncError | None:
+def bad_end(
+    end: End, consumer: Consumer, policy: Policy, state: ConsumerState, now: datetime
+) -> CtisyncError | None:
     """The error of a pass with this end; None if it succeeded."""
     match end.outcome:
         case "went-back":
@@ -318,7 +321,9 @@ def bad_end(end: End, consumer: Consumer, policy: Policy, state: ConsumerState) 
             )
         case "empty":
             return EmptyStore(f"{consumer}: {end.why}", hint="ctisync sync")
-        case "cooldown" if not policy.tolerate_cooldown:
-            return FeedUnreachable(f"{consumer}: {end.why}", hint=_after_cooldown(state, policy))
+        case "cooldown" if not policy.tolerates(state, now):
+            old = "; the content is too old to tolerate that (hooks.stale_after)"
+            said = f"{consumer}: {end.why}{old if policy.tolerate_cooldown else ''}"
+            return FeedUnreachable(said, hint=_after_cooldown(state, policy))
         case _:
             return None

@@ -131,6 +131,8 @@ CHANGES: Final = (
     b'{"offset":6,"type":"update","resource":"CVE-1","version":2,"operations":[{"op":"remove","path":"/a"}]}',
     b'{"offset":7,"type":"delete","resource":"CVE-1"}',
     b'{"offset":8,"type":"delete","resource":""}',
+    b'{"offset":9,"type":"create","resource":"CVE-2","payload":null}',
+    b'{"offset":9,"type":"update","resource":"CVE-2"}',
 )
 
 
@@ -148,11 +150,10 @@ def changes(data: bytes) -> None:
         change = wire.change(item)
         assert 0 <= change.offset <= MAX_OFFSET
         assert 0 < len(change.resource.encode()) <= MAX_NAME_BYTES
-        assert (change.payload is not None, change.operations is not None) == (
-            change.type == "create",
-            change.type == "update",
-        )
-        if change.type == "create":
+        assert change.payload == (item.get("payload") if change.type == "create" else None)
+        assert change.operations == ((item.get("operations") or []) if change.type == "update" else None)
+        assert change.is_empty == (change.type == "create" and item.get("payload") is None)
+        if change.type == "create" and not change.is_empty:
             record = wire.created(change)
             assert wire.record(record.line) == record
             json_text.check_line(record.line, Limits(json_depth=800))

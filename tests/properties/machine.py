@@ -49,7 +49,10 @@ SPOILS: dict[str, Spoil] = {
     "another range's": lambda changes: [{**change, "offset": change["offset"] + 5000} for change in changes],
 }
 CHANGES_MADE = st.sampled_from(
-    [*["create"] * 3, *["update"] * 6, *["delete"] * 2, *["gap"] * 2, "far gap", "poison", "stray"]
+    [
+        *[*["create"] * 3, *["update"] * 6, *["delete"] * 2, *["gap"] * 2],
+        *["far gap", "poison", "stray", "empty create"],
+    ]
 )
 POISONED = [{"op": "remove", "path": "/there/is/nothing/here"}]
 
@@ -113,6 +116,8 @@ class ModelMachine(RuleBasedStateMachine):
                 history.update(resource, _operations(pick))
             case "delete" if len(alive) > 1:
                 history.delete(resource)
+            case "empty create":
+                history.create_empty(name)
             case "poison":
                 history.poison(resource)
             case "stray":
@@ -334,8 +339,8 @@ class ModelMachine(RuleBasedStateMachine):
         return [entry.offset for entry in self.server.history.entries if entry.served != entry.happened]
 
 
-def _operations(pick: int) -> list[Json]:
-    kinds: list[list[Json]] = [
+def _operations(pick: int) -> list[Json] | None:
+    kinds: list[list[Json] | None] = [
         [{"op": "add", "path": "/list/-", "value": pick}],
         [{"op": "replace", "path": "/n", "value": pick}],
         [
@@ -343,6 +348,7 @@ def _operations(pick: int) -> list[Json]:
             {"op": "copy", "from": "/n", "path": "/list/-"},
         ],
         [],
+        None,
     ]
     return kinds[pick % len(kinds)]
 

@@ -73,6 +73,19 @@ def test_changes_are_fetched_in_ranges_of_at_most_1000_from_the_stored_offset(cu
     assert current.commands()[-1] == (current.consumer.index, last)
 
 
+def test_a_create_without_a_payload_stops_no_pass_and_changes_no_record(current: World) -> None:
+    history = current.feed.history
+    name = history.names()[0]
+    history.create_empty(name)
+    history.update(name, None)
+    last = history.create_empty("CVE-2026-NEVER")
+    assert current.run() is None
+    assert current.state.offset == last
+    assert current.holds()
+    (applied,) = current.log.named("range-applied")
+    assert (applied["changes"], applied["records"], applied["skipped"]) == (3, 1, 2)
+
+
 def test_update_refuses_an_empty_store_and_says_what_to_type(started: World) -> None:
     error = started.run("update")
     assert isinstance(error, EmptyStore)

@@ -62,8 +62,12 @@ class History:
     def create(self, resource: str, payload: dict[str, Json] | None = None) -> int:
         return self._append("create", resource, payload=records.payload(1) if payload is None else payload)
 
-    def update(self, resource: str, operations: Sequence[Json]) -> int:
-        return self._append("update", resource, operations=list(operations))
+    def create_empty(self, resource: str) -> int:
+        """A create without a payload, which makes no record (API fact)."""
+        return self._append("create", resource, payload=None)
+
+    def update(self, resource: str, operations: Sequence[Json] | None) -> int:
+        return self._append("update", resource, operations=None if operations is None else list(operations))
 
     def delete(self, resource: str) -> int:
         return self._append("delete", resource)
@@ -96,7 +100,7 @@ class History:
         for entry in self.entries:
             if entry.happened["type"] == "delete":
                 alive.pop(entry.happened["resource"], None)
-            else:
+            elif not _is_empty(entry.happened):
                 alive[entry.happened["resource"]] = None
         return list(alive)
 
@@ -158,12 +162,14 @@ def apply(state: dict[str, dict[str, Json]], change: dict[str, Json]) -> None:
     if change["type"] == "delete":
         state.pop(name, None)
         return
+    if _is_empty(change):
+        return
     before = {"created_at": change["offset"], **_dates(change, "inserted_at")}
     if change["type"] == "create":
         content = copy.deepcopy(change["payload"])
     else:
         # The patch keeps its values in the result, so later patches would alter the log.
-        operations = copy.deepcopy(change["operations"])
+        operations = copy.deepcopy(change["operations"] or [])
         before = {"created_at": state[name]["created_at"], **_dates(state[name], "inserted_at")}
         content = jsonpatch.apply_patch(state[name]["payload"], operations, in_place=True)
     state[name] = {
@@ -173,6 +179,10 @@ def apply(state: dict[str, dict[str, Json]], change: dict[str, Json]) -> None:
         **before,
         "payload": content,
     }
+
+
+def _is_empty(change: dict[str, Json]) -> bool:
+    return bool(change["type"] == "create" and change["payload"] is None)
 
 
 def _dates(fields: dict[str, Json], key: str) -> dict[str, Json]:

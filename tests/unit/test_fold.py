@@ -87,6 +87,27 @@ def test_a_create_replaces_what_stands_there() -> None:
     assert payload_of(write) == {"v": 1}
 
 
+def empty_create(offset: int, name: str) -> Change:
+    return Change(offset, "create", name, 1)
+
+
+def test_an_empty_create_leaves_the_record_as_it_is() -> None:
+    result = folded([empty_create(5, "a"), update(6, "a", add("/x", 1))], stored("a", 4, {"v": 1}))
+    (write,) = result.writes
+    assert (payload_of(write), result.skipped) == ({"v": 1, "x": 1}, 1)
+    assert folded([empty_create(5, "a")], stored("a", 4)) == Folded([], skipped=1)
+    assert folded([empty_create(5, "new")]) == Folded([], skipped=1)
+
+
+def test_an_empty_create_is_no_start_for_the_updates_after_it() -> None:
+    with pytest.raises(CannotApply, match="the record to update does not exist") as caught:
+        folded([empty_create(5, "new"), update(6, "new")])
+    assert caught.value.failed.offset == 6
+    changes = [update(5, "a", add("/x", 1)), empty_create(6, "a"), delete(7, "a"), empty_create(8, "a")]
+    assert folded(changes, stored("a", 4)).writes == [Delete("a", 7)]
+    assert folded(changes).writes == [], "the delete had been written"
+
+
 def test_only_a_record_that_was_not_stored_counts_as_created() -> None:
     changes = [
         create(5, "new"),
@@ -261,7 +282,9 @@ def random_range(rng: random.Random) -> tuple[list[Change], dict[str, Record]]:
     exists, changes = set(alive), []
     for offset in range(1, rng.randint(2, 9)):
         name = rng.choice("abc")
-        if name not in exists:
+        if rng.random() < 0.1:
+            changes.append(empty_create(offset, name))
+        elif name not in exists:
             changes.append(create(offset, name, {"l": []}))
             exists.add(name)
         elif rng.random() < 0.3:

@@ -4,7 +4,8 @@ JSON Patch is not idempotent, but a range that may have been written already mus
 
 - every record contains its offset, and changes at or below it are skipped;
 - a resource's changes count from its last create or delete in the range on, because earlier ones may have
-  left no trace (an update before a delete would meet no record the second time).
+  left no trace (an update before a delete would meet no record the second time). A create without a payload
+  changes nothing, so it is no start.
 
 Patches of one record are applied to one copy of its payload, however many there are.
 """
@@ -40,7 +41,7 @@ class Folded(msgspec.Struct, frozen=True):
 
     writes: list[Write]
     skipped: int
-    """The number of changes that the records already contain."""
+    """The number of changes that the records already contain, and of empty ones."""
     created: frozenset[str] = frozenset()
     """The names of the new records."""
 
@@ -49,7 +50,7 @@ def touched(changes: Sequence[Change], consumer: Consumer) -> dict[str, list[Cha
     """The range's changes by resource, each from its last create or delete on; unwanted ones left out."""
     by_resource: dict[str, list[Change]] = {}
     for change in changes:
-        if change.type == "update":
+        if change.type == "update" or change.is_empty:
             by_resource.setdefault(change.resource, []).append(change)
         else:
             by_resource[change.resource] = [change]
@@ -73,7 +74,11 @@ def fold(
     failures: list[FailedChange] = []
     for name, record in ((name, records.get(name)) for names, records in stored for name in names):
         changes = per_resource[name]
-        unseen = [change for change in changes if record is None or change.offset > record.offset]
+        unseen = [
+            change
+            for change in changes
+            if not change.is_empty and (record is None or change.offset > record.offset)
+        ]
         skipped += len(changes) - len(unseen)
         try:
             write = _one_write(name, unseen, record, limits)

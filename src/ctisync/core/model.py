@@ -115,7 +115,11 @@ class Record(msgspec.Struct, frozen=True):
 
 
 class Change(msgspec.Struct, frozen=True):
-    """One entry of the change log. `create` has a payload, `update` operations, `delete` neither."""
+    """One entry of the change log. `create` has a payload, `update` operations, `delete` neither.
+
+    A `create` without a payload is empty: it makes no record, and leaves one that is there as it is (API
+    fact).
+    """
 
     offset: int
     type: Literal["create", "update", "delete"]
@@ -124,6 +128,10 @@ class Change(msgspec.Struct, frozen=True):
     inserted_at: str | None = None
     payload: dict[str, Json] | None = None
     operations: list[Json] | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        return self.type == "create" and self.payload is None
 
 
 class Put(msgspec.Struct, frozen=True):

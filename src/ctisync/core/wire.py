@@ -143,9 +143,9 @@ def change(item: Json) -> Change:
     if version is not None and not _is_int(version):
         raise FeedRefused(f"{where}: version is {kind_of(version)}, not an integer")
     payload, operations = item.get("payload"), item.get("operations")
-    if kind == "create" and not isinstance(payload, dict):
+    if kind == "create" and not isinstance(payload, dict | None):
         raise FeedRefused(f"{where} creates {resource}, but its payload is {kind_of(payload)}, not an object")
-    if kind == "update" and not isinstance(operations, list):
+    if kind == "update" and not isinstance(operations, list | None):
         raise FeedRefused(
             f"{where} updates {resource}, but its operations are {kind_of(operations)}, not an array"
         )
@@ -157,7 +157,7 @@ def change(item: Json) -> Change:
         version=version,
         inserted_at=inserted_at if isinstance(inserted_at, str) else None,
         payload=payload if kind == "create" else None,
-        operations=operations if kind == "update" else None,
+        operations=(operations or []) if kind == "update" else None,
     )
 
 

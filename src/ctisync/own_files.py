@@ -5,9 +5,12 @@ shared by several hosts, ctisync warns that locks may not work.
 """
 
 import errno
+import grp
 import os
+import pwd
 import stat
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -19,6 +22,9 @@ from ctisync.harmless import quoted
 MOUNTS: Final = Path("/proc/self/mountinfo")
 
 _OF_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
+
+_MOST_LINKS: Final = 40
+"""As in Linux."""
 
 _ELSEWHERE: Final = "set store.url (or state_dir) to a place in a folder of your own"
 
@@ -109,39 +115,111 @@ def _is_of_another(found: os.stat_result) -> bool:
     return stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_uid != os.geteuid()
 
 
-def fault_of(folder: Path) -> Doubt | None:
-    """Why other users can change files in the folder; None if they cannot, or if the folder cannot be read.
+def fault_of(path: Path) -> Doubt | None:
+    """Why other users can change files in the folder, or lead a pass to another one; None if they cannot.
 
-    A parent folder counts if all users can rename the files of others in it. Its owner, and write permission
-    of a group, do not count: a folder put in place of this one would have another owner.
+    `path`: the folder, or a file in it. No link is followed unseen, and each folder on the way must be one in
+    which nobody else can replace the next part. The end of the path may be missing or closed: that is
+    reported when it is used.
     """
-    try:
-        found = folder.stat()
-    except OSError:  # reported when it is used
+    folders: list[tuple[Path, os.stat_result]] = []
+    whole = False
+    with suppress(OSError):
+        for at, found in _way_to(path):
+            if stat.S_ISDIR(found.st_mode):
+                folders.append((at, found))
+            elif (fault := _foreign_link(at, found)) is not None:
+                return fault
+        whole = True
+    on_the_way = (_fault_on_the_way(*each, path) for each in folders[: -1 if whole else None])
+    fault = next(filter(None, on_the_way), None)
+    return _fault_in(*folders[-1]) if fault is None and whole else fault
+
+
+def led_elsewhere(path: Path) -> Doubt | None:
+    """The link of another user on the way to the path, of which else nothing is checked; None without one."""
+    with suppress(OSError):
+        return next(filter(None, (_foreign_link(*each) for each in _way_to(path))), None)
+    return None
+
+
+def _foreign_link(at: Path, found: os.stat_result) -> Doubt | None:
+    if not stat.S_ISLNK(found.st_mode) or found.st_uid in _trusted():
         return None
-    if found.st_uid not in (os.geteuid(), 0):
+    return Doubt(f"{at} is a link of another user ({found.st_uid})", _ELSEWHERE)
+
+
+def _way_to(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
+    """Every folder and link on the way from the root to the path, and its end, each with its `lstat`. Raises
+    OSError."""
+    ahead = list(reversed(path.absolute().parts))
+    at = Path(ahead.pop())
+    yield at, at.lstat()
+    links = 0
+    while ahead:
+        part = ahead.pop()
+        if part == "..":
+            at = at.parent  # no link: those are resolved
+            yield at, at.lstat()
+            continue
+        found = (at / part).lstat()
+        yield at / part, found
+        if stat.S_ISLNK(found.st_mode):
+            links += 1
+            if links > _MOST_LINKS:
+                raise OSError(errno.ELOOP, "too many links", str(path))
+            leads = (at / part).readlink()
+            ahead += reversed(leads.parts[bool(leads.anchor) :])
+            at = Path(leads.anchor or at)
+        else:
+            at /= part
+
+
+def _fault_on_the_way(folder: Path, found: os.stat_result, path: Path) -> Doubt | None:
+    """Why other users can replace what is in a folder on the way to the path."""
+    where = f"{path} is in {folder}, where"
+    if found.st_uid not in _trusted():
+        return Doubt(f"{where} another user ({found.st_uid}) can rename it", _ELSEWHERE)
+    others = stat.S_IWOTH if _is_private(found.st_gid) else _OF_OTHERS
+    if not found.st_mode & others or _is_sticky(found):
+        return None
+    return _writable(f"{where} other users can rename it ({_mode(found)})", "+t", folder, found)
+
+
+def _fault_in(folder: Path, found: os.stat_result) -> Doubt | None:
+    if found.st_uid not in _trusted():
         return Doubt(
             f"{folder} belongs to another user ({found.st_uid}), who can change the files of a pass",
             f"run ctisync as that user, or {_ELSEWHERE}",
         )
-    if found.st_mode & _OF_OTHERS:
-        mend = (
-            f"chmod go-w {quoted(folder)}; or "
-            if found.st_uid == os.geteuid() and not _is_sticky(found)
-            else ""
-        )
-        return Doubt(
-            f"other users can write to {folder} ({_mode(found)}), and so change the files of a pass",
-            mend + _ELSEWHERE,
-        )
-    for each in _above(folder):
-        found = each.stat()
-        if found.st_mode & stat.S_IWOTH and not _is_sticky(found):
-            return Doubt(
-                f"{folder} is in {each}, where other users can rename it ({_mode(found)})",
-                f"chmod o-w {quoted(each)}; or {_ELSEWHERE}",
-            )
-    return None
+    if not found.st_mode & _OF_OTHERS:
+        return None
+    said = f"other users can write to {folder} ({_mode(found)}), and so change the files of a pass"
+    return Doubt(said, _ELSEWHERE) if _is_sticky(found) else _writable(said, "go-w", folder, found)
+
+
+def _writable(said: str, change: str, folder: Path, found: os.stat_result) -> Doubt:
+    """With the `chmod` that resolves it, if this user may do that."""
+    mend = f"chmod {change} {quoted(folder)}; or " if os.geteuid() in (found.st_uid, 0) else ""
+    return Doubt(said, mend + _ELSEWHERE)
+
+
+def _trusted() -> tuple[int, ...]:
+    """The users who may change everything on the way anyway: this one and root. In a user namespace root may
+    have another number, that of the owner of `/`."""
+    return os.geteuid(), 0, Path("/").lstat().st_uid
+
+
+def _is_private(group: int) -> bool:
+    """Whether the group is root's, or has this user alone as its member: then a umask of 002, as many
+    distributions set it, lets nobody else write (pam_umask, "usergroups")."""
+    if group == 0:
+        return True
+    try:
+        user, named = pwd.getpwuid(os.geteuid()), grp.getgrgid(group)
+    except KeyError:  # as in a container, without an entry
+        return group == os.geteuid()
+    return user.pw_gid == group and user.pw_name == named.gr_name and {*named.gr_mem} <= {user.pw_name}
 
 
 def network_fault_of(folder: Path) -> Doubt | None:
@@ -157,13 +235,6 @@ def network_fault_of(folder: Path) -> Doubt | None:
         "not safe there",
         "set store.url (or state_dir) to a place on a local disk",
     )
-
-
-def _above(folder: Path) -> Iterator[Path]:
-    """The parent folders of the path and, if it contains links, of the resolved path."""
-    yield from folder.absolute().parents
-    if (place := folder.resolve()) != folder.absolute():
-        yield from place.parents
 
 
 def _is_sticky(found: os.stat_result) -> bool:

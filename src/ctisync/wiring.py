@@ -168,12 +168,19 @@ def consumer_lock(
 
     Also raises ConfigurationError for a folder in which other users could change files of a pass.
     """
-    path = lock_path(settings, consumer)
+    path, place = lock_path(settings, consumer), settings.place
+    _refuse_shared(path.parent)
     if path.parent == settings.state_dir:
         _make_folder(settings.state_dir)
-    if (fault := fault_of(path.parent)) is not None:
-        raise ConfigurationError(fault.said, hint=fault.hint)
+        _refuse_shared(path.parent)
+    if isinstance(place, SqlitePlace):  # it may be a link to another folder
+        _refuse_shared(place.path)
     return host_lock(path, clock, command)
+
+
+def _refuse_shared(path: Path) -> None:
+    if (fault := fault_of(path)) is not None:
+        raise ConfigurationError(fault.said, hint=fault.hint)
 
 
 def lock_path(settings: Settings, consumer: Consumer) -> Path:
@@ -235,7 +242,10 @@ def _check_folder(folder: Path, settings: Settings) -> None:
 
 def _make_folder(folder: Path) -> None:
     try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Under a umask of 002, mkdir with `parents` would make them writable for the group.
+        for each in [*reversed(folder.parents), folder]:
+            if not each.is_dir():
+                each.mkdir(mode=0o700 if each == folder else 0o755, exist_ok=True)
     except OSError as error:
         raise StoreUnavailable(
             f"cannot create the state folder {folder}: {error.strerror}",

@@ -1,6 +1,11 @@
 """A folder in which others could change what a pass relies on: refused before, and told by who looks."""
 
 import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -95,3 +100,124 @@ def test_a_demo_that_is_kept_can_be_gone_on_with_under_any_umask(ctisync: Ctisyn
     started = ctisync.start("demo", "--keep", str(tmp_path / "kept"), umask=0o002)
     _, told = started.communicate(timeout=120)
     assert started.returncode == 0, told.decode()
+
+
+OTHER, TEAM = 4711, 4242
+
+
+@pytest.fixture
+def team(tmp_path: Path) -> Iterator[Path]:
+    """A folder which another user reaches, and in which a group that user is in may write."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can be another user")
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        folder = Path(name) / "team"
+        folder.mkdir()
+        os.chown(folder, 0, TEAM)
+        folder.chmod(0o2775)
+        yield folder
+
+
+def as_another_user(folder: Path, script: str) -> None:
+    """Run the script as a member of the group."""
+    subprocess.run(["/bin/sh", "-ec", script], cwd=folder, user=OTHER, group=TEAM, extra_groups=[], check=True)
+
+
+def _put_a_link(team: Path, backup: Path) -> None:
+    as_another_user(team, f"mv state gone; ln -s {backup} state")
+
+
+def _rename_another_folder(team: Path, _: Path) -> None:
+    as_another_user(team, "mv state gone; mv state-backup state")
+
+
+@pytest.mark.parametrize("attack", [_put_a_link, _rename_another_folder])
+def test_who_may_write_above_the_folder_leads_no_pass_to_another_database_of_its_user(
+    ctisync: Ctisync, feed: FeedSimulator, team: Path, attack: Callable[[Path, Path], None]
+) -> None:
+    team.chmod(0o755)  # the passes before
+    state, backup = team / "state", team / "state-backup"
+    state.mkdir(mode=0o700)
+    ctisync.environ["CTISYNC_STORE__URL"] = f"sqlite:///{state}/ctisync.db"
+    assert ctisync.run("sync", "-q").returncode == 0
+    shutil.copytree(state, backup)
+    kept = (backup / "ctisync.db").read_bytes()
+    team.chmod(0o2775)
+    attack(team, backup)
+    feed.requests.clear()
+
+    ended = ctisync.run("init-snapshot", "-q")
+
+    assert ended.returncode == 3
+    assert feed.requests == []
+    (there,) = [each for each in (backup, state) if (each / "ctisync.db").exists() and not each.is_symlink()]
+    assert (there / "ctisync.db").read_bytes() == kept
+    assert [each.name for each in there.iterdir()] == [each.name for each in (team / "gone").iterdir()]
+
+
+def test_what_is_typed_against_a_group_above_the_folder_heals(
+    ctisync: Ctisync, feed: FeedSimulator, team: Path
+) -> None:
+    ctisync.environ["CTISYNC_STORE__URL"] = f"sqlite:///{team}/state/ctisync.db"
+    (team / "state").mkdir(mode=0o700)
+    refused = ctisync.run("sync", "-q")
+    assert refused.returncode == 3
+    command = refused.stderr.partition("try: ")[2].partition(";")[0]
+    assert command == f"chmod +t {team}"
+
+    subprocess.run(command.split(), check=True)
+
+    assert ctisync.run("sync", "-q").returncode == 0
+    with pytest.raises(subprocess.CalledProcessError):
+        _put_a_link(team, team)
+
+
+@pytest.mark.parametrize("store", ["sqlite", "server"])
+def test_a_link_that_another_user_has_put_first_in_a_folder_for_all_is_not_followed(
+    ctisync: Ctisync, feed: FeedSimulator, team: Path, store: str
+) -> None:
+    team.chmod(0o1777)
+    precious = team.parent / "precious"
+    precious.mkdir(mode=0o700)
+    as_another_user(team, f"ln -s {precious} state")
+    settings = {"CTISYNC_STATE_DIR": f"{team}/state/new"}
+    if store == "server":
+        settings["CTISYNC_STORE__URL"] = "http://127.0.0.1:9"
+
+    ended = ctisync.run("sync", "-q", **settings)
+    examined = ctisync.run("doctor", "--json", **settings)
+
+    assert ended.returncode == 3
+    assert_two_lines(ended.stderr, f"{team}/state is a link of another user ({OTHER})", "set store.url")
+    assert list(precious.iterdir()) == []
+    folder = next(each for each in json.loads(examined.stdout)["checks"] if each["check"] == "folder")
+    assert (folder["health"], f"{team}/state is a link" in folder["said"]) == ("failed", True)
+
+
+def test_metrics_are_not_written_through_a_link_of_another_user(
+    ctisync: Ctisync, feed: FeedSimulator, team: Path
+) -> None:
+    precious = team.parent / "precious"
+    precious.mkdir(mode=0o700)
+    (precious / "x.prom").write_text("precious")
+    as_another_user(team, f"ln -s {precious} metrics")
+
+    ended = ctisync.run("sync", "-q", "--metrics", f"{team}/metrics/x.prom")
+
+    assert ended.returncode == 2
+    assert f"--metrics: {team}/metrics is a link of another user ({OTHER})" in ended.stderr
+    assert (precious / "x.prom").read_text() == "precious"
+    assert feed.requests == []
+
+
+def test_a_state_folder_that_a_pass_creates_is_for_its_user_alone_under_any_umask(
+    ctisync: Ctisync, feed: FeedSimulator, tmp_path: Path
+) -> None:
+    folder = tmp_path / "a" / "b" / "state"
+    ctisync.environ["CTISYNC_STATE_DIR"] = str(folder)
+    for _ in range(2):
+        started = ctisync.start("sync", "-q", umask=0o002)
+        _, told = started.communicate(timeout=120)
+        assert started.returncode == 0, told.decode()
+    assert [each.stat().st_mode & 0o022 for each in (folder, *folder.parents[:2])] == [0, 0, 0]

@@ -1,6 +1,9 @@
 """Only files and folders of this user alone are used; whatever others have planted stays as it is."""
 
+import grp
 import os
+import pwd
+import stat
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +13,7 @@ from ctisync.own_files import Unfit, fault_of, opened, reading
 from tests.support import odd_files
 
 STRANGER = 12345
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 FLAGS = {"read": os.O_RDONLY, "write": os.O_WRONLY | os.O_CREAT, "append": os.O_WRONLY | os.O_APPEND}
 
 
@@ -60,7 +64,7 @@ def test_a_file_that_is_made_is_for_this_user_alone_and_can_be_read(tmp_path: Pa
         assert file.read() == b""
 
 
-@pytest.mark.parametrize("mode", [0o700, 0o755, 0o750, 0o2755])
+@pytest.mark.parametrize("mode", [0o700, 0o755, 0o750, 0o2750, 0o2755])
 def test_a_folder_that_others_may_only_read_has_no_fault(tmp_path: Path, mode: int) -> None:
     folder = tmp_path / "state"
     folder.mkdir()
@@ -116,7 +120,105 @@ def test_a_folder_above_counts_when_all_users_may_rename_ours(tmp_path: Path, mo
     fault = fault_of(folder)
     assert (fault is None) == safe
     if fault is not None:
-        assert fault.hint.startswith(f"chmod o-w {above}")
+        assert fault.hint.startswith(f"chmod +t {above}; or")
+        above.chmod(above.stat().st_mode | stat.S_ISVTX)
+        assert fault_of(folder) is None
+
+
+@as_root
+def test_a_folder_above_counts_when_a_group_of_others_may_rename_ours(tmp_path: Path) -> None:
+    above = tmp_path / "above"
+    (above / "state").mkdir(mode=0o700, parents=True)
+    os.chown(above, 0, STRANGER)
+    above.chmod(0o2775)
+    fault = fault_of(above / "state")
+    assert fault is not None
+    assert f"{above}, where other users can rename it (mode 2775)" in fault.said
+    assert fault.hint.startswith(f"chmod +t {above}; or")
+
+
+@as_root
+def test_a_group_with_this_user_as_its_only_member_is_no_danger(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As most distributions create one for each user, with a umask of 002."""
+    home = tmp_path / "home"
+    (home / "state").mkdir(mode=0o700, parents=True)
+    for each in (home, home / "state"):
+        os.chown(each, STRANGER, STRANGER)
+    home.chmod(0o775)
+    monkeypatch.setattr(os, "geteuid", lambda: STRANGER)
+    assert fault_of(home / "state") is None, "no entry, as in a container"
+
+    user = pwd.getpwuid(0)
+    monkeypatch.setattr(
+        pwd, "getpwuid", lambda _: pwd.struct_passwd(("me", "x", STRANGER, STRANGER, *user[4:]))
+    )
+    for named, members, safe in [
+        ("me", [], True),
+        ("me", ["me"], True),
+        ("me", ["you"], False),
+        ("us", [], False),
+    ]:
+        group = grp.struct_group((named, "x", STRANGER, members))
+        monkeypatch.setattr(grp, "getgrgid", lambda _, group=group: group)
+        assert (fault_of(home / "state") is None) == safe, group
+
+
+@as_root
+def test_a_folder_above_of_another_user_counts_whatever_its_mode(tmp_path: Path) -> None:
+    above = tmp_path / "theirs"
+    (above / "state").mkdir(mode=0o700, parents=True)
+    os.chown(above, STRANGER, 0)
+    for mode in (0o755, 0o1777):
+        above.chmod(mode)
+        fault = fault_of(above / "state")
+        assert fault is not None
+        assert f"another user ({STRANGER}) can rename it" in fault.said
+
+
+@as_root
+@pytest.mark.parametrize("where", ["end", "way", "behind another link", "missing end"])
+def test_a_link_of_another_user_is_refused_wherever_it_is_on_the_way(tmp_path: Path, where: str) -> None:
+    ours, shared = tmp_path / "ours" / "state", tmp_path / "shared"
+    ours.mkdir(mode=0o700, parents=True)
+    shared.mkdir()
+    shared.chmod(0o1777)
+    link = shared / "link"
+    link.symlink_to(ours if where == "end" else ours.parent)
+    path = link if where == "end" else link / "state"
+    if where == "behind another link":
+        (tmp_path / "mine").symlink_to(Path("shared", "..", "shared", "link", "state"))
+        path = tmp_path / "mine"
+    if where == "missing end":
+        path /= "new"
+    assert fault_of(path) is None, "the link is ours"
+
+    os.chown(link, STRANGER, STRANGER, follow_symlinks=False)
+    fault = fault_of(path)
+
+    assert fault is not None
+    assert fault.said == f"{link} is a link of another user ({STRANGER})"
+
+
+def test_links_that_lead_to_each_other_are_told_when_the_folder_is_used(tmp_path: Path) -> None:
+    (tmp_path / "one").symlink_to(tmp_path / "two")
+    (tmp_path / "two").symlink_to(tmp_path / "one")
+    assert fault_of(tmp_path / "one") is None
+
+
+def test_a_file_is_judged_by_the_folder_in_which_it_is(tmp_path: Path) -> None:
+    shared, own = tmp_path / "shared", tmp_path / "own"
+    for folder in (shared, own):
+        folder.mkdir(mode=0o700)
+    (shared / "x.db").touch()
+    (own / "x.db").symlink_to(shared / "x.db")
+    assert fault_of(own / "x.db") is None
+    shared.chmod(0o777)
+    assert fault_of(own) is None
+    fault = fault_of(own / "x.db")
+    assert fault is not None
+    assert f"other users can write to {shared}" in fault.said
 
 
 def test_a_folder_behind_a_link_is_looked_at_where_it_is(tmp_path: Path) -> None:

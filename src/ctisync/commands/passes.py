@@ -19,7 +19,7 @@ from ctisync.core.steps import Mode, Policy
 from ctisync.errors import DONE, AnotherPass, CtisyncError, HookFailed, Stopped, UsageError, worst
 from ctisync.harmless import quoted
 from ctisync.notifications.history import HURRIED_SECONDS, remember
-from ctisync.own_files import network_fault_of
+from ctisync.own_files import led_elsewhere, network_fault_of
 from ctisync.ports import Clock
 from ctisync.process import StopAsked, no_other_errors
 from ctisync.settings import Settings
@@ -182,6 +182,8 @@ def _run_hooks(run: Run, report: PassReport) -> bool:
 
 
 def _check_folder(folder: Path) -> None:
+    if (fault := led_elsewhere(folder)) is not None:
+        raise UsageError(f"--metrics: {fault.said}", hint=f"ls -ld {quoted(folder)}")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UsageError(f"--metrics: cannot write to the folder {folder}", hint=f"ls -ld {quoted(folder)}")
 

@@ -35,7 +35,7 @@ def diagnose_folder(folder: Path, *, is_made: bool) -> Verdict:
         if there != folder:
             what = f"cannot be created: {there} cannot be written to"
         return failed("folder", f"{folder} {what}", hint)
-    if there == folder and (fault := fault_of(folder)) is not None:
+    if (fault := fault_of(folder)) is not None:
         return failed("folder", *fault)
     if (doubt := network_fault_of(there)) is not None:
         return warning("folder", *doubt)

@@ -8,6 +8,7 @@ import errno
 import grp
 import os
 import pwd
+import re
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
@@ -22,6 +23,8 @@ from ctisync.harmless import quoted
 MOUNTS: Final = Path("/proc/self/mountinfo")
 
 _OF_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
+
+_OF_KERNEL: Final = re.compile(r"/dev(/pts)?|/proc(/.*)?")
 
 _MOST_LINKS: Final = 40
 """As in Linux."""
@@ -79,6 +82,29 @@ def opened(path: Path, flags: int) -> int:
 def reading(path: Path) -> BinaryIO:
     """The file, opened for reading as by `opened`."""
     return os.fdopen(opened(path, os.O_RDONLY), "rb")
+
+
+def reading_any(path: Path) -> BinaryIO:
+    """A file of any user that a setting or an option names, opened for reading.
+
+    Only an open file of this process, such as `/dev/fd/63` or `/dev/stdin`, may be a pipe or a device: for
+    another pipe ctisync could wait for ever. Raises OSError.
+    """
+    if is_of_kernel(path):
+        return path.open("rb")
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    mode = os.fstat(file).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(file, "rb")
+    os.close(file)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+
+
+def is_of_kernel(path: Path) -> bool:
+    """Whether the name, which may be a link, belongs to the kernel and means an open file or a device."""
+    return _OF_KERNEL.fullmatch(os.path.realpath(path.absolute().parent)) is not None
 
 
 def unfit(found: os.stat_result) -> str | None:

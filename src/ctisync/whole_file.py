@@ -9,14 +9,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final, cast
 
+from ctisync.own_files import is_of_kernel
+
 STDOUT: Final = Path("-")
 """What an option takes for standard output."""
 
 _OLD: Final = 86_400
 """Seconds: a partial file that has not changed for this long is of a dead process."""
-
-_SYSTEM: Final = re.compile(r"/dev(/pts)?|/proc(/.*)?")
-"""Folders in which names, also links, belong to the kernel and mean open files or devices."""
 
 
 @contextmanager
@@ -51,7 +50,7 @@ def _opened_special(target: Path) -> BinaryIO | None:
     """The opened target, if it must be written to directly."""
     if target == STDOUT:
         return os.fdopen(os.dup(1), "wb")
-    if _SYSTEM.fullmatch(os.path.realpath(target.absolute().parent)):
+    if is_of_kernel(target):
         return target.open("wb")
     try:
         found = target.lstat()

@@ -121,7 +121,8 @@ def team(tmp_path: Path) -> Iterator[Path]:
 
 def as_another_user(folder: Path, script: str) -> None:
     """Run the script as a member of the group."""
-    subprocess.run(["/bin/sh", "-ec", script], cwd=folder, user=OTHER, group=TEAM, extra_groups=[], check=True)
+    shell = ["/bin/sh", "-ec", script]
+    subprocess.run(shell, cwd=folder, user=OTHER, group=TEAM, extra_groups=[], check=True)
 
 
 def _put_a_link(team: Path, backup: Path) -> None:

@@ -268,6 +268,12 @@ def missing_folder(stage: Stage) -> None:
     stage.environ["CTISYNC_STORE__URL"] = f"sqlite:///{stage.home}/not there/ctisync.db"
 
 
+def pipe_beside_the_file(stage: Stage) -> None:
+    path = stage.database.with_name(f"{stage.database.name}-wal")
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+
+
 IN_A_FILE: Final[Troubles] = {
     "the file is damaged": (damaged_file, ("sync", "verify", "export", "status", "doctor")),
     "the state is cut short": (state_cut_short, ("sync", "verify", "status")),
@@ -277,6 +283,7 @@ IN_A_FILE: Final[Troubles] = {
     "anyone may write to the folder": (folder_for_all, ("sync", "doctor")),
     "anyone may rename the folder": (folder_below_one_for_all, ("sync", "doctor")),
     "a link in the place of the lock": (link_in_place_of_the_lock, ("sync",)),
+    "a pipe beside the file": (pipe_beside_the_file, ("sync", "verify", "export", "status", "doctor")),
     "the lock has two names": (lock_with_two_names, ("sync",)),
     "a pass was run as another user": (run_as_another_user, ("sync", "doctor")),
     "the feed has begun anew": (feed_begun_anew, ("sync", "status --remote")),

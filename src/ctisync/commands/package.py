@@ -1,7 +1,5 @@
 """Given snapshots with a manifest beside them: whose they are, and their offsets."""
 
-import errno
-import os
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +19,7 @@ from ctisync.core.manifest import (
 from ctisync.core.model import Consumer, Json
 from ctisync.errors import SnapshotRefused, UsageError
 from ctisync.harmless import quoted
-from ctisync.own_files import own_path
+from ctisync.own_files import own_path, reading_any
 from ctisync.ports import Log
 
 MANIFEST: Final = "manifest.json"
@@ -55,7 +53,7 @@ class _Package:
     def read(self) -> bool:
         """False if there is no manifest. Raises SnapshotRefused for one that cannot be used."""
         try:
-            with os.fdopen(_regular(self.path), "rb") as file:
+            with reading_any(self.path) as file:
                 self._text = file.read(_LARGEST + 1)
         except (FileNotFoundError, NotADirectoryError):
             return False
@@ -197,15 +195,6 @@ def _of_file(path: Path, source: str, consumers: Sequence[Consumer], option: str
             hint=f"pass the snapshot of {quoted(consumers[0])}, or add {quoted(entry)} to consumers",
         )
     return [Given(found, source, entry)]
-
-
-def _regular(path: Path) -> int:
-    """A descriptor of a regular file. Does not wait for the writer of a pipe."""
-    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    if stat.S_ISREG(os.fstat(file).st_mode):
-        return file
-    os.close(file)
-    raise OSError(errno.EINVAL, "it is not a regular file")
 
 
 def _is_file(path: Path) -> bool:

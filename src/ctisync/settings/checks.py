@@ -19,7 +19,7 @@ from ctisync.core.links import place_of
 from ctisync.core.model import Consumer
 from ctisync.errors import ConfigurationError
 from ctisync.harmless import quoted
-from ctisync.own_files import file_name
+from ctisync.own_files import file_name, reading_any
 from ctisync.settings.mistakes import Mistakes
 
 DEFAULT_PORT: Final = 9200
@@ -174,7 +174,7 @@ def _shown(url: str) -> str:
 def check_readable(path: Path, where: str) -> None:
     """The file must be readable for this user; the hint for a missing permission installs a copy that is."""
     try:
-        path.open("rb").close()
+        reading_any(path).close()
     except OSError as error:
         copy = Path("/etc/ctisync", path.name)
         install = f"sudo install -D -m 400 -o {geteuid()} {quoted(path)} {quoted(copy)}"

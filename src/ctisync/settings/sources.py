@@ -9,6 +9,7 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
+from io import TextIOWrapper
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
@@ -16,7 +17,7 @@ import msgspec
 
 from ctisync.errors import ConfigurationError
 from ctisync.harmless import quoted
-from ctisync.own_files import file_name
+from ctisync.own_files import file_name, reading_any
 from ctisync.settings.described import is_section, kinds, without_none
 from ctisync.settings.mistakes import Mistakes
 
@@ -103,7 +104,8 @@ def read_text_file(path: Path, origin: str) -> str:
     """The text of a file that a setting names. Raises ConfigurationError, whose message begins with `origin`,
     if it cannot be read or is not UTF-8."""
     try:
-        return path.read_text(encoding="utf-8")
+        with reading_any(path) as file, TextIOWrapper(file, encoding="utf-8") as text:
+            return text.read()
     except OSError as error:
         raise ConfigurationError(
             f"{origin}: cannot read {path}: {error.strerror}", hint=f"ls -l {quoted(path)}"

@@ -300,7 +300,16 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 
 def _exists(path: Path) -> bool:
-    """Whether the file exists, even if it is empty. Raises if the user may not see it."""
+    """Whether the file exists, even if it is empty. Raises if the user may not see it, or if SQLite would
+    open a pipe or a device beside it, and could wait for ever."""
+    real = Path(os.path.realpath(path))
+    for each in (*beside(real), real.with_name(f"{real.name}-journal")):
+        with suppress(OSError):  # SQLite reports what else is wrong with it
+            mode = each.stat().st_mode
+            if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+                raise ConfigurationError(
+                    f"{each} is not a regular file", hint=f"rm {quoted(each)}; then: ctisync sync"
+                )
     try:
         mode = path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):

@@ -5,6 +5,8 @@ import signal
 import sys
 from typing import Final
 
+from ctisync.bug import exit_code_of_bug
+
 _COLLECT_AFTER: Final = 300_000
 """New objects until the garbage collector looks for cycles. Imports make about 80,000 and a range of changes
 as many again, nearly none in cycles; Python's own number, 700, makes it look at all of them many times."""
@@ -19,8 +21,12 @@ def main() -> int:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     gc.set_threshold(_COLLECT_AFTER)
-    from ctisync.cli import main as run
-
+    try:
+        from ctisync.cli import main as run
+    except Exception as error:
+        if (code := exit_code_of_bug(sys.argv[1:], f"ctisync cannot start: {error!r}")) == 1:
+            raise
+        return code
     try:
         return run()
     finally:

@@ -3,6 +3,7 @@
 Each adapter imports its libraries itself, so that `status` on SQLite loads no HTTP client.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import timedelta
@@ -33,27 +34,44 @@ if TYPE_CHECKING:
 _PACKED_SHARE: Final = 0.25
 """Bytes per byte of records in a compressed SQLite file: about a sixth, plus a margin."""
 
+_STORE_TIMEOUT: Final = 60.0
+"""Seconds for a request to OpenSearch."""
+
+_WAITS: Final = 4
+"""If the time for all requests is limited, one without an answer takes at most its fourth part: the rest is
+for another node."""
+
 
 @contextmanager
 def opened_store(
-    settings: Settings, clock: Clock, *, host_lock: str | None = None, untouched: bool = False
+    settings: Settings,
+    clock: Clock,
+    *,
+    host_lock: str | None = None,
+    untouched: bool = False,
+    within: float = math.inf,
 ) -> Iterator[Store]:
     """The configured store. `host_lock`: the id of the lock that the caller holds, from `consumer_lock`; None
-    for a caller that only reads. `untouched`: reading does not even migrate the stored state."""
-    store = _store(settings, clock, host_lock=host_lock, untouched=untouched)
+    for a caller that only reads. `untouched`: reading does not even migrate the stored state. `within`:
+    seconds for everything that the caller does with the store; a single wait gets a part of them."""
+    store = _store(settings, clock, host_lock=host_lock, untouched=untouched, within=within)
     try:
         yield store
     finally:
         store.close()
 
 
-def _store(settings: Settings, clock: Clock, *, host_lock: str | None, untouched: bool) -> Store:
+def _store(
+    settings: Settings, clock: Clock, *, host_lock: str | None, untouched: bool, within: float
+) -> Store:
     place, wanted = settings.place, settings.store
     if isinstance(place, SqlitePlace):
+        from ctisync.stores.sqlite.connection import LOCK_PATIENCE
         from ctisync.stores.sqlite.store import SqliteStore
 
         _check_folder(place.path.parent, settings)
-        return SqliteStore(place.path, clock, compression=wanted.compression, untouched=untouched)
+        patience = min(LOCK_PATIENCE, within / _WAITS)
+        return SqliteStore(place.path, clock, patience, wanted.compression, untouched=untouched)
     from ctisync.stores.opensearch.bulk_pool import Pace
     from ctisync.stores.opensearch.generations import Layout
     from ctisync.stores.opensearch.store import OpenSearchStore
@@ -69,6 +87,8 @@ def _store(settings: Settings, clock: Clock, *, host_lock: str | None, untouched
         client_key=_text(wanted.client_key),
         layout=Layout(wanted.shards, wanted.replicas, wanted.codec),
         pace=Pace(wanted.senders, wanted.bulk_bytes),
+        timeout=min(_STORE_TIMEOUT, within / _WAITS),
+        within=within,
     )
 
 

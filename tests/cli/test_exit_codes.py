@@ -62,6 +62,48 @@ def test_a_bug_is_1_and_asks_for_a_report(ctisync: Ctisync) -> None:
     assert "ZeroDivisionError" in ended.stderr
 
 
+BUGS: Final = {
+    "in an import": "sys.modules['ctisync.commands.status.look'] = None",
+    "in the settings": "from ctisync.settings import sources; sources.tomllib = None",
+    "in the store": "from ctisync.stores.sqlite.store import SqliteStore; SqliteStore.look = 1 / 2",
+    "in the line": "from ctisync.commands.status import check; check.check = lambda *_: 1 / 0",
+}
+
+
+@pytest.mark.parametrize("bug", BUGS)
+def test_a_bug_is_unknown_for_monitoring_and_no_warning(
+    ctisync: Ctisync, feed: FeedSimulator, bug: str
+) -> None:
+    (ctisync.home / "config" / "ctisync").mkdir(parents=True)
+    (ctisync.home / "config" / "ctisync" / "config.toml").write_text("history = 100\n")
+    assert ctisync.run("sync", "-q").returncode == 0
+    program = f"import sys\nfrom ctisync import cli\n{BUGS[bug]}\nsys.exit(cli.main())"
+
+    def status(*options: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-c", program, "status", *options],
+            env=ctisync.environ,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+    checked = status("--check")
+    assert (checked.returncode, checked.stdout[:17]) == (3, "CTISYNC UNKNOWN -"), checked
+    assert checked.stdout.count("\n") == 1
+    assert "a bug in ctisync" in checked.stderr
+    if bug != "in the line":
+        assert status().returncode == 1
+
+
+def test_an_installation_that_lacks_a_library_is_unknown_for_monitoring(ctisync: Ctisync) -> None:
+    (ctisync.home / "typer.py").write_text("raise ImportError('gone')")
+    ctisync.environ["PYTHONPATH"] = str(ctisync.home)
+    checked = ctisync.run("status", "--check")
+    assert (checked.returncode, "cannot start: ImportError('gone')" in checked.stdout) == (3, True), checked
+    assert ctisync.run("status").returncode == 1
+
+
 @pytest.mark.parametrize(
     ("arguments", "message", "hint"),
     [

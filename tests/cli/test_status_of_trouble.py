@@ -5,6 +5,7 @@ import os
 import re
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +13,16 @@ import pytest
 
 from ctisync.core.model import Consumer
 from ctisync.locks import lock_beside
+from ctisync.stores.opensearch.lease import myself
 from tests.cli.conftest import Ctisync
 from tests.docs.indexer import indexer
 from tests.docs.privileges import rows
+from tests.stores import opensearch_kit as kit
 from tests.support import feed_failures as failures
+from tests.support.feed_history import churn
 from tests.support.feed_simulator import FeedSimulator, unused_port
 from tests.support.mounts import small_disk
+from tests.support.opened import no_process
 from tests.support.opensearch_node import OpenSearchNode
 
 INDEX = "wazuh-cve"
@@ -157,6 +162,48 @@ def test_while_a_pass_is_at_work_status_says_who_and_since_when_instead_of_what_
         running.communicate(timeout=120)
     assert consumer_of(ctisync)["at_work"] is None, "it is dead"
     assert "ctisync sync" in ctisync.run("status").stdout
+
+
+def test_a_dead_pass_of_an_earlier_version_does_not_look_as_if_it_ran(
+    ctisync: Ctisync, feed: FeedSimulator, node: OpenSearchNode
+) -> None:
+    """Its lease names no lock file, so nothing proves that it is dead; but what to do is known."""
+    host, dead, until = myself().host, no_process(), int(time.time()) + 800
+    kit.put_lease(node, Consumer(), host=host, pid=dead, until=until)
+    when = f"{datetime.fromtimestamp(until, UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+    table = " ".join(ctisync.run("status").stdout.split())
+    assert f"process {dead}; this host has no such process: it was probably killed" in table
+    assert f"to do after {when}: ctisync sync" in table
+    work = consumer_of(ctisync)["at_work"]
+    assert (work["process_missing"], work["lease_until"]) == (True, when)
+    checked = ctisync.run("doctor", "--json").stdout
+    [lease] = [each for each in json.loads(checked)["checks"] if each["check"] == "store-lease"]
+    assert (lease["health"], lease["to_do"]) == ("warning", f"after {when}: ctisync sync")
+    churn(feed.history, 10)
+    refused = ctisync.run("sync")
+    assert refused.returncode == 4
+    assert f"process {dead}, which this host does not have" in refused.stderr
+    assert f"run the same command after {when}" in refused.stderr
+
+    kit.put_lease(node, Consumer(), host=host, pid=os.getpid(), until=until)
+    assert consumer_of(ctisync)["at_work"]["process_missing"] is False
+    assert "to do" not in ctisync.run("status").stdout
+
+
+def test_what_to_type_during_a_cooldown_is_what_asks_the_feed(
+    ctisync: Ctisync, stored: FeedSimulator
+) -> None:
+    ctisync.environ["CTISYNC_CTI__COOLDOWN"] = "600"
+    churn(stored.history, 10)
+    stored.fail("changes", failures.status(429, {"Retry-After": "600"}))
+    assert ctisync.run("sync", "-q").returncode == 5
+    assert ctisync.run("sync", "-q").returncode == 5, "the cool-down"
+    assert re.search(r"to do +ctisync sync --now$", ctisync.run("status").stdout, re.MULTILINE)
+    checks = json.loads(ctisync.run("doctor", "--json").stdout)["checks"]
+    assert {each["to_do"] for each in checks if each["check"] == "content"} <= {None, "ctisync sync --now"}
+    assert ctisync.run("sync", "--now", "-q").returncode == 0
+    assert "to do" not in ctisync.run("status").stdout
 
 
 def test_a_failure_that_a_wrong_clock_has_put_into_the_future_is_told_until_a_pass_is_good(

@@ -18,6 +18,7 @@ from ctisync.verify.tally import MOST_SHOWN
 from tests.cli.conftest import Ctisync
 from tests.support.feed_history import churn
 from tests.support.feed_simulator import FeedSimulator, zipped
+from tests.support.records import record
 
 CONSUMER_KEYS = {"context", "consumer", "ok", "offset", "records", "checks", "counts", "findings"}
 
@@ -70,6 +71,19 @@ def test_a_content_that_is_in_order_is_0_and_stays_as_it_is(
     assert set(checks.values()) == {"ok"}
     assert ("deep" in checks) == ("--deep" in arguments)
     assert ctisync.database.read_bytes() == before
+
+
+def test_a_deep_look_judges_by_the_limits_of_the_settings(ctisync: Ctisync) -> None:
+    """Those with which the records were loaded, and with which updates will be applied."""
+    deep = record("CVE-deep", 5, b'{"a":' + b"[" * 600 + b"]" * 600 + b"}")
+    (ctisync.home / "10_1746459961.zip").write_bytes(zipped({"snapshot.json": deep.line}))
+    ctisync.environ["CTISYNC_LIMITS__JSON_DEPTH"] = "700"
+    assert ctisync.run("init-snapshot", "--from", "10_1746459961.zip", "-q").returncode == 0
+    assert ctisync.run("verify", "--deep").returncode == 0
+    ctisync.environ["CTISYNC_LIMITS__JSON_DEPTH"] = "600"
+    (found,) = document(ctisync, "--deep", code=9)["findings"]
+    assert (found["kind"], found["subject"]) == ("payload-too-deep", "CVE-deep")
+    assert found["detail"] == "its nesting depth is 602, more than 601"
 
 
 def test_nothing_stored_is_10_and_asks_for_nothing(ctisync: Ctisync, feed: FeedSimulator) -> None:

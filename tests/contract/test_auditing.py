@@ -6,10 +6,10 @@ from contextlib import ExitStack
 import pytest
 
 from ctisync.core.findings import Finding, Kind
+from ctisync.core.limits import USUAL_LIMITS
 from ctisync.core.model import Consumer, Delete, Record
 from ctisync.core.state import ConsumerState, FailedChange, interrupted
 from ctisync.ports import Store
-from ctisync.verify.rules import MOST_DEPTH
 from ctisync.verify.run import verify
 from ctisync.verify.tally import Verification
 from tests.contract import passes
@@ -143,7 +143,8 @@ def test_a_content_that_waits_to_be_initialised_again_is_audited(store: Store, c
 def test_a_line_that_is_altered_is_found(store: Store, consumer: Consumer) -> None:
     """Planted by the store's own means: a record whose line tells of another."""
     altered = Record("CVE-1", 5, record("CVE-2", 5).line)
-    deep = record("CVE-3", 6, b'{"a":' * MOST_DEPTH + b"1" + b"}" * MOST_DEPTH)
+    too_deep = USUAL_LIMITS.json_depth + 1
+    deep = record("CVE-3", 6, b'{"a":' * too_deep + b"1" + b"}" * too_deep)
     passes.initialise(store, consumer, [altered, deep, record("CVE-4", 4)], 10)
 
     found = audited(store, consumer)

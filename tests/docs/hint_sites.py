@@ -45,6 +45,7 @@ TYPED: Final = {
 
 NOT_TYPED: Final = {
     "cli/": HELP,
+    "commands/status/look.py: f'ctisync doctor": LOOK,
     "commands/passes.py: f'ls -ld": LOOK,
     "commands/config/init.py: 'ctisync config init": CHOICE,
     "commands/config/show.py: 'ctisync config show": HELP,
@@ -85,6 +86,7 @@ NOT_TYPED: Final = {
     "stores/opensearch/client.py: f'check": OTHERS,
     "stores/opensearch/client.py: f'ctisync examples": "you are the administrator, who gives the role",
     "stores/opensearch/cluster.py: f'list nodes": CHOICE,
+    "stores/opensearch/diagnose.py: f'after": "the lease is to end first",
     "stores/opensearch/diagnose.py: client.curl.looks(": LOOK,
     "stores/opensearch/diagnose.py: 'ctisync examples": "you are the administrator, who gives the role",
     'stores/opensearch/diagnose.py: f"free disk space': ROOM,

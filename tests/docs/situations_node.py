@@ -8,6 +8,7 @@ from typing import Any
 import trustme
 
 from ctisync.core.model import Consumer
+from ctisync.stores.opensearch.lease import myself
 from tests.docs.intervening import answering
 from tests.docs.situations import situation
 from tests.docs.stage import INDEXER, Printed, Stage
@@ -16,6 +17,7 @@ from tests.hostile.server.raw_server import Heard, Line, RawServer
 from tests.stores import opensearch_kit as kit
 from tests.support.feed_history import populate
 from tests.support.feed_simulator import unused_port
+from tests.support.opened import no_process
 
 CONSUMER = Consumer()
 
@@ -113,6 +115,15 @@ def _(stage: Stage) -> Printed:
     stage.follow(30)
     until = int(time.time()) + 600
     kit.put_lease(stage.node, CONSUMER, owner="ctisync", host="node-2 (machine 3f9a1c27)", until=until)
+    return stage.run("sync").last(2)
+
+
+@situation("pass-missing", node=True)
+def _(stage: Stage) -> Printed:
+    stage.follow(30)
+    host, until = myself().host, int(time.time()) + 600
+    stage.names[host] = "node-1 (machine 8c55d02e)"
+    kit.put_lease(stage.node, CONSUMER, owner="ctisync", host=host, pid=no_process(), until=until)
     return stage.run("sync").last(2)
 
 

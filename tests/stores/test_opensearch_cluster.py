@@ -16,6 +16,7 @@ from ctisync.stores.opensearch.store import OpenSearchStore
 from tests.contract.test_history import WITHIN, report
 from tests.stores import opensearch_kit as kit
 from tests.support.clock import FakeClock
+from tests.support.feed_simulator import unused_port
 from tests.support.opensearch_node import OpenSearchNode
 from tests.support.records import record
 
@@ -45,7 +46,7 @@ def of(uuid: str) -> OpenSearchReply:
     return OpenSearchReply(200, f'{{"cluster_name": "x", "cluster_uuid": "{uuid}"}}'.encode())
 
 
-def checked(*answers: OpenSearchReply | NoReply) -> int:
+def checked(*answers: OpenSearchReply | NoReply) -> list[str]:
     nodes: dict[SplitResult, Root] = dict(zip((ONE, OTHER, THIRD), map(Root, answers), strict=False))
     return check_one_cluster(list(nodes), nodes.__getitem__, Curl("https://one:9200"))
 
@@ -71,7 +72,7 @@ def test_two_clusters_are_told_by_a_node_of_each() -> None:
 def test_a_node_that_does_not_say_of_which_cluster_it_is_keeps_no_pass_from_its_work(
     answer: OpenSearchReply | NoReply,
 ) -> None:
-    assert checked(of("a"), answer, of("a")) == 2
+    assert checked(of("a"), answer, of("a")) == ["https://other:9200"]
 
 
 def test_nothing_is_written_to_either_of_two_clusters(
@@ -103,4 +104,16 @@ def test_one_cluster_under_two_names_is_one(opensearch_2: OpenSearchNode) -> Non
     with closing(OpenSearchStore(names, FakeClock())) as store:
         kit.initialise(store, consumer, [record("CVE-1", 1)], 10)
         (verdict,) = [each for each in store.diagnose([consumer]) if each.what == "store-nodes"]
-    assert (verdict.health, verdict.said[:8]) == ("ok", "2 of the")
+    assert (verdict.health, verdict.said[:11]) == ("ok", "all 2 nodes")
+
+
+def test_a_node_that_does_not_answer_is_a_warning_with_the_request_that_shows_why(
+    opensearch_2: OpenSearchNode,
+) -> None:
+    """Passes go on without it, until the next one is lost too."""
+    silent = f"http://127.0.0.1:{unused_port()}"
+    with closing(OpenSearchStore([silent, opensearch_2.url, opensearch_2.url], FakeClock())) as store:
+        (verdict,) = [each for each in store.diagnose([]) if each.what == "store-nodes"]
+    assert verdict.health == "warning"
+    assert verdict.said == f"1 of the 3 nodes in store.url did not answer: {silent}"
+    assert verdict.hint == f"check that each runs: curl {silent}"

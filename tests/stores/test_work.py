@@ -23,6 +23,9 @@ def test_a_load_into_sqlite_tells_what_it_has_committed(tmp_path: Path) -> None:
     assert store.work(consumer) is None
     passes.initialise(store, consumer, made_up(3), 10)
     with store.writer(consumer) as writer, writer.load(passes.snapshot(30)) as load:
+        begun = SqliteStore(tmp_path / "ctisync.db", SystemClock()).work(consumer)
+        assert begun is not None
+        assert begun.records is None, "none is committed, which does not mean that there are none"
         records = made_up(40_000)
         for start in range(0, len(records), 5000):
             load.add(records[start : start + 5000])
@@ -42,8 +45,11 @@ def test_a_load_into_opensearch_tells_how_far_it_is_in_its_lease(opensearch_2: O
     began = int(opensearch_2.request("GET", "/_cat/health?h=epoch&format=json")[0]["epoch"])
     with store.writer(consumer) as writer:
         with writer.load(kit.snapshot(30)) as load:
+            begun = kit.open_store(opensearch_2).work(consumer)
+            assert begun is not None
+            assert begun.records is None, "how many there are is not stored yet"
             load.add(made_up(5))
-            clock.advance(seconds=31)
+            clock.advance(seconds=6)
             writer.keep_alive()
             work = kit.open_store(opensearch_2).work(consumer)
             assert work is not None

@@ -1,5 +1,7 @@
 """The open files of another process."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 
@@ -13,3 +15,10 @@ def has_open(pid: int, path: Path | str) -> bool:
         if target == Path(path):
             return True
     return False
+
+
+def no_process() -> int:
+    """The number of a process that has ended."""
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        pass
+    return ended.pid

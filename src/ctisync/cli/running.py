@@ -8,11 +8,13 @@ from typing import Any, Final
 import typer
 
 from ctisync import process
+from ctisync.bug import exit_code_of_bug
 from ctisync.cli import completion
 from ctisync.cli.app import app
 from ctisync.cli.call import CLOCK
 from ctisync.console import Console, silence_libraries
-from ctisync.errors import AFTER_STOP, DONE, Stopped, UsageError
+from ctisync.errors import AFTER_STOP, BUG, DONE, Stopped, UsageError
+from ctisync.harmless import harmless
 
 # The base class of all command line errors, in the click that typer includes or in the one it imports.
 _CommandLineError: Final[type[Exception]] = typer.BadParameter.__mro__[1]
@@ -60,6 +62,8 @@ def _told(arguments: Sequence[str], console: Console) -> int:
         told = process.told_as(error)
         console.error(told)
         code = told.exit_code
+        if code == BUG:
+            code = exit_code_of_bug(arguments, harmless(console.masked(told.message)))
     return code
 
 

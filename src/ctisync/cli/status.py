@@ -1,7 +1,7 @@
 """`ctisync status`: the stored content, its age, and problems."""
 
 import sys
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -9,6 +9,14 @@ from ctisync.cli.app import app
 from ctisync.cli.call import CLOCK, Given, JsonOption, common, print_check, print_document
 from ctisync.errors import DONE, CtisyncError, UsageError
 from ctisync.process import print_drawn
+
+_LONGEST_TIMEOUT: Final = 86_400.0
+
+
+def _valid_timeout(seconds: float | None) -> float | None:
+    if seconds is not None and not 0 < seconds <= _LONGEST_TIMEOUT:  # also true for nan
+        raise typer.BadParameter(f"{seconds:g} is not in the range 0<x<={_LONGEST_TIMEOUT:g}.")
+    return seconds
 
 
 @app.command()
@@ -36,6 +44,15 @@ def status(
     crit_age: Annotated[
         str | None, typer.Option("--crit-age", metavar="TIME", help="CRITICAL if out of step for longer.")
     ] = None,
+    timeout: Annotated[
+        float | None,
+        typer.Option(
+            "--timeout",
+            metavar="SECONDS",
+            callback=_valid_timeout,
+            help="End after so long, if store or feed do not answer. [default: 10 with --check, else 60]",
+        ),
+    ] = None,
     as_json: JsonOption = False,
 ) -> int:
     """Show what is stored, how old it is, and problems. Changes nothing."""
@@ -49,7 +66,8 @@ def status(
         if limits != checking.USUAL_THRESHOLDS and not check:
             raise UsageError("--warn-... and --crit-... need --check", hint="ctisync status --check")
         call = given.call()
-        found = command.look(call, remote=remote, certificates=check)
+        within = timeout or (command.CHECK_TIMEOUT if check else command.USUAL_TIMEOUT)
+        found = command.look(call, remote=remote, certificates=check, within=within)
     except CtisyncError as error:
         if not check:
             raise

@@ -11,7 +11,7 @@ import msgspec
 from ctisync import __version__, tls
 from ctisync.commands.status import check as status_check
 from ctisync.commands.status.check import CRITICAL, OK, UNKNOWN, USUAL_THRESHOLDS, WARNING
-from ctisync.commands.status.look import ConsumerStatus, what_to_type
+from ctisync.commands.status.look import ConsumerStatus, despite_cooldown, what_to_type
 from ctisync.console import Console, rfc3339
 from ctisync.core.health import Verdict, failed, guarded, judge_disk_space, judge_end, ok, warning, worst
 from ctisync.core.model import Consumer
@@ -206,7 +206,7 @@ def _store(
 def _content(one: ConsumerStatus, clock: Clock) -> Iterator[Verdict]:
     now, state = clock.now(), one.state
     code, why = status_check.judge(one, USUAL_THRESHOLDS, now)
-    hint = what_to_type(one, now) or "ctisync sync"
+    hint = what_to_type(one, now) or despite_cooldown("ctisync sync", state, now)
     if code == OK:
         yield ok("content", why, about=one.consumer)
     elif code == CRITICAL and (state.content or state.phase == "blocked"):

@@ -200,4 +200,5 @@ def _verification_of(
         against=against,
         at_work=lock.who,
         unread=None if lock.unread is None else f"{path}: {lock.unread}",
+        limits=call.settings.limits,
     )

@@ -101,12 +101,16 @@ class PassReport(msgspec.Struct, frozen=True, kw_only=True):
 
 class Work(msgspec.Struct, frozen=True):
     """A running pass; what is unknown is None. `who`: the user, host and process. `since`: its begin.
-    `records`: loaded so far. `lock`: the id of the lock file under which it took its lease."""
+    `records`: loaded so far, if any. `lock`: the id of the lock file under which it took its lease. `until`:
+    the end of its lease. `missing`: its process should be on this host, and is not; it may be in a container.
+    """
 
     who: str | None = None
     since: datetime | None = None
     records: int | None = None
     lock: str | None = None
+    until: datetime | None = None
+    missing: bool = False
 
 
 class Traffic(Protocol):

@@ -2,17 +2,13 @@
 
 import json
 from collections.abc import Iterator
-from typing import Final
 
 from ctisync.core import wire
 from ctisync.core.findings import Finding, Kind
-from ctisync.core.limits import USUAL_LIMITS
+from ctisync.core.limits import USUAL_LIMITS, Limits
 from ctisync.core.model import MAX_OFFSET, MAX_RANGE, Consumer, Json, Record
 from ctisync.core.state import ConsumerState
 from ctisync.core.words import counted
-
-MOST_DEPTH: Final = USUAL_LIMITS.json_depth + 1
-"""Nested containers, including the line itself; real records have about ten levels."""
 
 
 def check_state(state: ConsumerState) -> Iterator[Finding]:
@@ -82,9 +78,11 @@ def highest_offset(state: ConsumerState) -> int | None:
 class RecordRules:
     """The rules for each record of a live content."""
 
-    def __init__(self, state: ConsumerState, *, deep: bool) -> None:
+    def __init__(self, state: ConsumerState, limits: Limits = USUAL_LIMITS, *, deep: bool) -> None:
         self._made_for = state.stored_for
         self._deep = deep
+        # Of nested containers; the limit does not count the line itself.
+        self._most_depth = limits.json_depth + 1
         self._highest = highest_offset(state)
         # The offset of a content that waits to be initialised is not stored.
         self._stands_at = state.range_to or state.offset or self._highest
@@ -106,7 +104,7 @@ class RecordRules:
             yield Finding(Kind.RECORD_UNWANTED, stored.name, told)
         yield from self._check_offset(stored.name, max(line.offset, stored.offset))
         if self._deep:
-            yield from _check_payload(stored)
+            yield from self._check_payload(stored)
 
     def _check_offset(self, name: str, offset: int) -> Iterator[Finding]:
         if self._highest is None or self._stands_at is None or offset <= self._stands_at:
@@ -119,19 +117,18 @@ class RecordRules:
             told += f"{self._highest}: it may be from a snapshot that was written while the feed advanced"
             yield Finding(Kind.OFFSET_AHEAD, name, told)
 
-
-def _check_payload(stored: Record) -> Iterator[Finding]:
-    """Findings that need decoding. An update could not be applied to such a record, or wrongly."""
-    try:
-        value = wire.decode(stored.line)
-    except ValueError as error:
-        yield Finding(Kind.PAYLOAD_UNREADABLE, stored.name, f"it cannot be decoded: {error}")
-        return
-    if (depth := _depth(value)) > MOST_DEPTH:
-        told = f"its nesting depth is {depth}, more than {MOST_DEPTH}"
-        yield Finding(Kind.PAYLOAD_DEEP, stored.name, told)
-    elif (key := _key_twice(stored.line)) is not None:
-        yield Finding(Kind.PAYLOAD_TWICE, stored.name, f"an object has the key {key[:80]!r} twice")
+    def _check_payload(self, stored: Record) -> Iterator[Finding]:
+        """Findings that need decoding. An update could not be applied to such a record, or wrongly."""
+        try:
+            value = wire.decode(stored.line)
+        except ValueError as error:
+            yield Finding(Kind.PAYLOAD_UNREADABLE, stored.name, f"it cannot be decoded: {error}")
+            return
+        if (depth := _depth(value)) > self._most_depth:
+            told = f"its nesting depth is {depth}, more than {self._most_depth}"
+            yield Finding(Kind.PAYLOAD_DEEP, stored.name, told)
+        elif (key := _key_twice(stored.line)) is not None:
+            yield Finding(Kind.PAYLOAD_TWICE, stored.name, f"an object has the key {key[:80]!r} twice")
 
 
 def _depth(value: Json) -> int:

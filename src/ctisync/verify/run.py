@@ -7,6 +7,7 @@ per record.
 from collections.abc import Iterator
 
 from ctisync.core.findings import Finding, Kind
+from ctisync.core.limits import USUAL_LIMITS, Limits
 from ctisync.core.model import MAX_OFFSET, Consumer
 from ctisync.core.words import counted
 from ctisync.errors import StoreUnavailable
@@ -25,13 +26,15 @@ def verify(
     against: tuple[SnapshotFile, Reference] | None,
     at_work: str | None,
     unread: str | None = None,
+    limits: Limits = USUAL_LIMITS,
 ) -> Verification:
     """Verify what is stored of `consumer`.
 
     `deep`: decode every record. `against`: a snapshot and its offset. `at_work`: the pass that is known to be
-    running. `unread`: the lock file that cannot be read, and why. Raises StoreUnavailable or
-    ConfigurationError if the store cannot be read, SnapshotRefused if the snapshot cannot be used: then there
-    is no result.
+    running. `unread`: the lock file that cannot be read, and why. `limits`: those of a load.
+
+    Raises StoreUnavailable or ConfigurationError if the store cannot be read, SnapshotRefused if the snapshot
+    cannot be used: then there is no result.
     """
     tally = Tally()
     if at_work is not None:
@@ -57,7 +60,8 @@ def verify(
                     file, reference = against
                     comparison = Comparison(reference, seen.state)
                     tally.add(_check_snapshot(seen, file, comparison, log))
-                tally.add(_check_content(seen, records, log, deep=deep, comparison=comparison))
+                rules = RecordRules(seen.state, limits, deep=deep)
+                tally.add(_check_content(seen, records, log, rules, comparison))
         except StoreUnavailable as error:
             if not tally.has(Kind.STORE_DAMAGED):
                 raise
@@ -68,10 +72,9 @@ def verify(
 
 
 def _check_content(
-    seen: Inspection, count: int, log: Log, *, deep: bool, comparison: Comparison | None
+    seen: Inspection, count: int, log: Log, rules: RecordRules, comparison: Comparison | None
 ) -> Iterator[Finding]:
     yield from check_offsets(seen.state)
-    rules = RecordRules(seen.state, deep=deep)
     number = 0
     with log.progress("verify", count, "records") as progress:
         for number, stored in enumerate(seen.scan(), start=1):

@@ -6,7 +6,15 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from ctisync.commands.status.look import ConsumerStatus, FailedStatus, Status, ago, ahead, at_work
+from ctisync.commands.status.look import (
+    ConsumerStatus,
+    FailedStatus,
+    Status,
+    ago,
+    ahead,
+    at_work,
+    despite_cooldown,
+)
 from ctisync.core.health import judge_end
 from ctisync.core.state import STALE, ConsumerState, believed
 from ctisync.errors import (
@@ -118,6 +126,7 @@ def _judge_unseen(one: FailedStatus) -> tuple[int, str]:
 
 def _judge(one: ConsumerStatus, limits: Thresholds, now: datetime) -> tuple[int, str]:
     code, why = judge(one, limits, now)
+    why = despite_cooldown(why, one.state, now)
     if code != OK and one.work is not None:
         return code, f"{why} (running: {at_work(one.work, now)})"
     return code, why

@@ -1,5 +1,6 @@
 """`status`: reads the stored content and state, and makes the JSON document."""
 
+import re
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
@@ -7,6 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
+from ctisync import deadline
 from ctisync.commands import hidden
 from ctisync.commands.call import Call
 from ctisync.console import rfc3339
@@ -23,6 +25,24 @@ from ctisync.wiring import as_it_holds, lock_path, opened_feed, opened_store
 
 _SOON: Final = timedelta(minutes=1)
 """A pass releases its lock before its history entry is written; file systems may also use another clock."""
+
+USUAL_TIMEOUT: Final = 60.0
+CHECK_TIMEOUT: Final = 10.0
+"""Seconds. A monitoring server waits no longer for a plugin."""
+
+_PASS: Final = re.compile(r"ctisync (?:sync|init-snapshot)\b")
+
+_LOOKS_PART: Final = 0.9
+"""Of the time of `status`: the rest is for the start and the end of the process."""
+
+_STORES_PART: Final = 0.7
+"""Of the same time: after it the store's own error says more than a missing answer."""
+
+_FEEDS_PART: Final = 0.25
+"""Of the time for the store: retries of a request to the feed."""
+
+_LONGER: Final = 6
+"""Times the time that was too short, in the hint."""
 
 
 class ConsumerStatus(msgspec.Struct, frozen=True):
@@ -95,16 +115,36 @@ class Status(msgspec.Struct, frozen=True):
         return [one for one in self.found if isinstance(one, FailedStatus)]
 
 
-def look(call: Call, *, remote: bool, certificates: bool = False) -> Status:
+def look(call: Call, *, remote: bool, certificates: bool = False, within: float = USUAL_TIMEOUT) -> Status:
     """Read the state of the consumers; `remote` asks the feed too; `certificates` checks those of the store
-    and of the feed, if asked. Writes nothing.
+    and of the feed, if asked. Writes nothing. `within`: seconds for everything.
 
     An error of one of several consumers does not hide the others. Raises the error of a single consumer, and
-    StoreUnavailable if two in a row have it.
+    StoreUnavailable if two in a row have it, or if the time is over.
     """
-    settings, consumers = call.settings, call.consumers
+
+    def work() -> Status:
+        return _look(call, remote=remote, certificates=certificates, within=_STORES_PART * within)
+
+    try:
+        return deadline.within(_LOOKS_PART * within, work, "status")
+    except TimeoutError:  # a server that sends a byte now and then, or a name that is looked up for ever
+        asked = call.settings.store.url + (f" or {call.settings.cti.url}" if remote else "")
+        raise StoreUnavailable(
+            f"no answer from {asked} within {within:g} s",
+            hint="ctisync doctor (shows what does not answer); to wait longer: "
+            f"ctisync status --timeout {_LONGER * within:g}",
+        ) from None
+
+
+def _look(call: Call, *, remote: bool, certificates: bool, within: float) -> Status:
+    consumers = call.consumers
+    cti = call.settings.cti
+    cti = msgspec.structs.replace(cti, retry_budget=min(cti.retry_budget, _FEEDS_PART * within))
+    settings = msgspec.structs.replace(call.settings, cti=cti)
+    call = msgspec.structs.replace(call, settings=settings)
     found: list[ConsumerStatus | FailedStatus] = []
-    with opened_store(settings, call.clock) as store:
+    with opened_store(settings, call.clock, within=within) as store:
         for each in consumers:
             try:
                 found.append(_seen(call, each, store, remote=remote))
@@ -215,7 +255,13 @@ def _unseen_document(one: FailedStatus) -> dict[str, Any]:
 
 
 def _work_document(work: Work) -> dict[str, Any]:
-    return {"who": work.who, "since": work.since and rfc3339(work.since), "records": work.records}
+    return {
+        "who": work.who,
+        "since": work.since and rfc3339(work.since),
+        "records": work.records,
+        "lease_until": work.until and rfc3339(work.until),
+        "process_missing": work.missing,
+    }
 
 
 def _failure_document(failure: PassReport) -> dict[str, Any]:
@@ -264,7 +310,12 @@ def at_work(work: Work, now: datetime) -> str:
     words = work.who or "a pass"
     if work.since is not None:
         words += f", since {ago(work.since, now).removesuffix(' ago')}"
-    return words if work.records is None else f"{words}, {counted(work.records, 'record')} loaded so far"
+    if work.records is not None:
+        words += f", {counted(work.records, 'record')} loaded so far"
+    if work.missing and work.until is not None:
+        words += "; this host has no such process: it was probably killed, "
+        words += f"and its lease ends at {rfc3339(work.until)}"
+    return words
 
 
 def ago(then: datetime | None, now: datetime) -> str:
@@ -296,9 +347,22 @@ def ahead(state: ConsumerState, now: datetime) -> bool:
 
 def what_to_type(one: ConsumerStatus, now: datetime) -> str | None:
     """What you type next, if anything."""
+    todo = _what_to_type(one, now)
+    return None if todo is None else despite_cooldown(todo, one.state, now)
+
+
+def despite_cooldown(words: str, state: ConsumerState, now: datetime) -> str:
+    """The words, in which each pass gets `--now` during a cool-down: without it, it would end with 5."""
+    if state.cooldown_at(now) is None:
+        return words
+    return _PASS.sub(r"\g<0> --now", words)
+
+
+def _what_to_type(one: ConsumerStatus, now: datetime) -> str | None:
     state = one.state
     if one.work is not None and not one.settings_differ:
-        return None
+        end = one.work.until if one.work.missing else None
+        return None if end is None else f"after {rfc3339(end)}: ctisync sync"
     if state.content and state.asked_with(one.consumer):
         return "ctisync sync (does the requested initialisation; ctisync sync --keep cancels it)"
     if one.settings_differ:

@@ -119,12 +119,19 @@ class Transport(Protocol):
 
 class Client:
     """Sends the store's requests and retries them. `url` is named in errors; `curl` writes the commands of
-    hints."""
+    hints; `within`: seconds for all requests."""
 
-    def __init__(self, transport: Transport, url: str, clock: Clock, curl: Curl | None = None) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        url: str,
+        clock: Clock,
+        curl: Curl | None = None,
+        within: float = math.inf,
+    ) -> None:
         self._transport = transport
         self._clock = clock
-        self._end = math.inf
+        self._end = clock.monotonic() + within
         self.url = url
         self.curl = curl or Curl(url)
 

@@ -30,16 +30,17 @@ _root_decoder: Final = msgspec.json.Decoder(_Root)
 
 def check_one_cluster(
     urls: Sequence[SplitResult], connect: Callable[[SplitResult], Transport], curl: Curl
-) -> int:
-    """The number of nodes that named their cluster. Raises ConfigurationError if they name different ones.
-    A node that cannot be reached, or names none, is left out."""
+) -> list[str]:
+    """The URLs of the nodes that did not name their cluster, for example because they cannot be reached.
+    Raises ConfigurationError if the others name different ones."""
     found: dict[str, str] = {}
-    told = 0
+    silent: list[str] = []
     for url in urls:
         with closing(connect(url)) as transport:
             uuid = _cluster_uuid(transport)
-        if uuid is not None:
-            told += 1
+        if uuid is None:
+            silent.append(url.geturl())
+        else:
             found.setdefault(uuid, url.geturl())
     if len(found) > 1:
         one, other, *_ = found.values()
@@ -49,7 +50,7 @@ def check_one_cluster(
             hint="list nodes of one cluster in store.url; each node shows its cluster_uuid: "
             f"{curl._replace(url=one).looks()}; {curl._replace(url=other).looks()}",
         )
-    return told
+    return silent
 
 
 def _cluster_uuid(transport: Transport) -> str | None:

@@ -18,7 +18,7 @@ from ctisync.stores.opensearch.generations import MAPPING, Generations
 from ctisync.stores.opensearch.hidden import check_nothing_hidden
 from ctisync.stores.opensearch.index_templates import mended
 from ctisync.stores.opensearch.indices import PINNED
-from ctisync.stores.opensearch.lease import server_time
+from ctisync.stores.opensearch.lease import is_missing, server_time
 from ctisync.stores.opensearch.rights import refused
 from ctisync.stores.opensearch.state_document import STATE_INDEX, SeenDocument, StateDocument
 from ctisync.stores.opensearch.template_simulation import clashes
@@ -323,5 +323,10 @@ def _templates(client: Client, subject: Subject) -> Iterator[Verdict]:
 def _lease(client: Client, subject: Subject, ttl: float) -> Iterator[Verdict]:
     entry = subject.document.read().entry
     holder = holder_of(entry, server_time(client), ttl)
-    told = "free" if holder is None else f"held by a running pass: {holder}"
-    yield ok("store-lease", told, about=subject.consumer)
+    if holder is not None and entry.lease is not None and is_missing(entry.lease):
+        told = f"held by a pass that was probably killed: {holder}"
+        hint = f"after {entry.lease.end:%Y-%m-%dT%H:%M:%SZ}: ctisync sync"
+        yield warning("store-lease", told, hint, about=subject.consumer)
+    else:
+        told = "free" if holder is None else f"held by a running pass: {holder}"
+        yield ok("store-lease", told, about=subject.consumer)

@@ -10,7 +10,6 @@ import os
 import secrets
 import socket
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
@@ -30,7 +29,7 @@ from ctisync.stores.opensearch.state_document import (
 
 _MACHINE_ID: Final = Path("/etc/machine-id")
 
-_TOLD_EVERY: Final = 30.0
+_TOLD_EVERY: Final = 5.0
 """Seconds after which a load stores its progress again."""
 
 _CONFLICTS: Final = 20
@@ -97,6 +96,20 @@ def is_dead(lease: Lease, found_by: Myself) -> bool:
     return lease.lock is not None and theirs == ours
 
 
+def is_missing(lease: Lease) -> bool:
+    """Whether the lease names this host, and a process that is not on it. It is no proof that the holder is
+    dead: it may be in a container, or on a clone of this host (ADR 23)."""
+    if lease.host != myself().host or lease.pid < 1:  # below 1 it would be a group of processes
+        return False
+    try:
+        os.kill(lease.pid, 0)
+    except PermissionError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return False
+
+
 class HeldLease:
     """A lease from `acquire` to `release`. `entry` is the entry as last read or written."""
 
@@ -145,10 +158,7 @@ class HeldLease:
         for _ in range(_CONFLICTS):
             lease = self.entry.lease
             if lease is not None and not may_be_taken(lease, self._server_now(), self._ttl, self._me):
-                raise AnotherPass(
-                    _held_by(lease),
-                    hint="wait for it; if its host has died, the first pass after that time takes over",
-                )
+                raise AnotherPass(_held_by(lease), hint=_until_it_is_free(lease))
             if self._write(change):
                 return
         raise _never_quiet()
@@ -174,7 +184,7 @@ class HeldLease:
         self._check_token()
 
     def renew_if_due(self) -> None:
-        """Renew the lease after a third of its time; during a load every 30 seconds, to store its
+        """Renew the lease after a third of its time; during a load every 5 seconds, to store its
         progress."""
         due = self._ttl / 3 if self.records is None else min(_TOLD_EVERY, self._ttl / 3)
         if self._clock.monotonic() - self._renewed_at > due:
@@ -234,12 +244,21 @@ class HeldLease:
         return int(self._server_ahead + self._clock.monotonic())
 
 
+def in_words(lease: Lease) -> str:
+    """Who has the lease, and until when, for people."""
+    until = lease.end.isoformat(sep=" ", timespec="seconds")
+    missing = ", which this host does not have" if is_missing(lease) else ""
+    return f"{lease.owner} on {lease.host}, process {lease.pid}{missing}, lease until {until}"
+
+
 def _held_by(lease: Lease) -> str:
-    until = datetime.fromtimestamp(lease.until, UTC).isoformat(sep=" ", timespec="seconds")
-    return (
-        f"another pass works on this consumer: {lease.owner} on {lease.host}, process {lease.pid}, "
-        f"lease until {until}"
-    )
+    return f"another pass works on this consumer: {in_words(lease)}"
+
+
+def _until_it_is_free(lease: Lease) -> str:
+    if not is_missing(lease):
+        return "wait for it; if its host has died, the first pass after that time takes over"
+    return f"if it was killed, run the same command after {lease.end:%Y-%m-%dT%H:%M:%SZ}; the lease ends then"
 
 
 def _never_quiet() -> StoreUnavailable:

@@ -62,7 +62,13 @@ class Lease(msgspec.Struct, frozen=True):
     def work(self) -> Work:
         """What the holder is doing, as `status` shows it."""
         since = None if self.since is None else datetime.fromtimestamp(self.since, UTC)
-        return Work(f"{self.owner} on {self.host}, process {self.pid}", since, self.records, self.lock)
+        who = f"{self.owner} on {self.host}, process {self.pid}"
+        return Work(who, since, self.records, self.lock, self.end)
+
+    @property
+    def end(self) -> datetime:
+        """`until` as a time."""
+        return datetime.fromtimestamp(self.until, UTC)
 
 
 class Swap(msgspec.Struct, frozen=True):

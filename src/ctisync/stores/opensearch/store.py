@@ -6,6 +6,7 @@ See also: `writer` (what a writer does, in which order), `fencing` (what it sett
 `transport` (requests).
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
@@ -15,7 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from ctisync import tls
-from ctisync.core.health import Verdict, guarded, ok
+from ctisync.core.health import Verdict, guarded, ok, warning
 from ctisync.core.model import Consumer, Holding
 from ctisync.core.pass_report import PassReport, Work
 from ctisync.core.state import ConsumerState, Moved, Standing
@@ -32,7 +33,7 @@ from ctisync.stores.opensearch.curl import Curl
 from ctisync.stores.opensearch.generations import ONE_SHARD, Generations, Inventory, Layout, consumers
 from ctisync.stores.opensearch.hidden import check_nothing_hidden, hidden_from_reader
 from ctisync.stores.opensearch.history import HistoryIndex
-from ctisync.stores.opensearch.lease import HeldLease, is_dead, may_be_taken, myself, server_time
+from ctisync.stores.opensearch.lease import HeldLease, is_dead, is_missing, may_be_taken, myself, server_time
 from ctisync.stores.opensearch.point_in_time import Hit, point_in_time
 from ctisync.stores.opensearch.state_document import SeenDocument, StateDocument, StateEntry
 from ctisync.stores.opensearch.verify import OpenSearchInspection, inspecting
@@ -47,7 +48,7 @@ class OpenSearchStore:
 
     `host_lock`: the id of the lock file that the caller holds (`locks.host_lock`), None if it holds none. The
     holder of a lease that was taken under the same lock file is known to be dead.
-    `lease_ttl` and `timeout` (of one request) are in seconds.
+    `lease_ttl`, `timeout` (of one request) and `within` (all requests of this store) are in seconds.
     Raises ConfigurationError for a URL that cannot be used.
     """
 
@@ -66,6 +67,7 @@ class OpenSearchStore:
         pace: Pace = USUAL_PACE,
         lease_ttl: float = 900,
         timeout: float = 60,
+        within: float = math.inf,
     ) -> None:
         # The import takes 0.2 s, which only users of OpenSearch should pay.
         from ctisync.stores.opensearch.transport import Credentials, HttpTransport
@@ -74,7 +76,8 @@ class OpenSearchStore:
         access = Credentials(username, password, ca_file, client_cert, client_key)
         self._name = ",".join(origin.geturl() for origin in origins)
         self._curl = Curl(origins[0].geturl(), username, ca_file, client_cert, client_key)
-        self._client = Client(HttpTransport(origins, access, timeout), self._curl.url, clock, self._curl)
+        transport = HttpTransport(origins, access, timeout)
+        self._client = Client(transport, self._curl.url, clock, self._curl, within)
         self._connect = lambda url: HttpTransport([url], access, timeout)
         self._is_one_cluster = len(origins) == 1
         self._clock = clock
@@ -197,7 +200,7 @@ class OpenSearchStore:
         lease = self._document(consumer).read().entry.lease
         if lease is None or may_be_taken(lease, server_time(self._client), self._lease_ttl, None):
             return None
-        return lease.work
+        return msgspec.structs.replace(lease.work, missing=is_missing(lease))
 
     def remember(self, report: PassReport, keep: int, within: float) -> None:
         with self._client.bounded(within):
@@ -247,10 +250,13 @@ class OpenSearchStore:
             self._is_one_cluster = True
 
     def _examine_nodes(self) -> Iterator[Verdict]:
-        told, listed = check_one_cluster(self._origins, self._connect, self._curl), len(self._origins)
-        yield ok(
-            "store-nodes", f"{told} of the {listed} nodes in store.url answered; they are of one cluster"
-        )
+        silent, listed = check_one_cluster(self._origins, self._connect, self._curl), len(self._origins)
+        if silent:
+            shown = "; ".join(self._curl._replace(url=url).looks() for url in silent)
+            said = f"{len(silent)} of the {listed} nodes in store.url did not answer: {', '.join(silent)}"
+            yield warning("store-nodes", said, f"check that each runs: {shown}")
+        else:
+            yield ok("store-nodes", f"all {listed} nodes in store.url answered; they are of one cluster")
 
     def _just_looked(self, consumer: Consumer) -> tuple[SeenDocument, str | None] | None:
         """What the last `look` found, if it was at this consumer. It is used once."""

@@ -4,7 +4,6 @@ and whether generations, aliases and lease agree.
 
 from collections.abc import Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
@@ -15,7 +14,7 @@ from ctisync.core.state import ConsumerState
 from ctisync.stores.opensearch import blocks
 from ctisync.stores.opensearch.client import Client, path
 from ctisync.stores.opensearch.generations import MAPPING, NEW_FIELDS, Generations, Inventory
-from ctisync.stores.opensearch.lease import may_be_taken, server_time
+from ctisync.stores.opensearch.lease import in_words, may_be_taken, server_time
 from ctisync.stores.opensearch.point_in_time import NAMED_BY, Hit, PointInTime, by, point_in_time
 from ctisync.stores.opensearch.state_document import StateDocument, StateEntry
 
@@ -225,5 +224,4 @@ def holder_of(entry: StateEntry, now: int, ttl: float) -> str | None:
     lease = entry.lease
     if lease is None or may_be_taken(lease, now, ttl, None):
         return None
-    until = datetime.fromtimestamp(lease.until, UTC).isoformat(sep=" ", timespec="seconds")
-    return f"{lease.owner} on {lease.host}, process {lease.pid}, lease until {until}"
+    return in_words(lease)

@@ -235,7 +235,7 @@ class OpenSearchWriter:
 
     def taken_in(self, records: int) -> None:
         """The progress of a load; the next renewal of the lease stores it."""
-        self._lease.records = records
+        self._lease.records = records or None
 
     @contextmanager
     def load(self, snapshot: Snapshot) -> Iterator[OpenSearchLoad]:
@@ -249,7 +249,6 @@ class OpenSearchWriter:
         try:
             with self._client.hurried_by_a_stop():
                 self._generations.create(to, snapshot, fence)
-                self.taken_in(0)
                 self._commit_state(load_begun(self.state))
                 self._fenced.drop_strays(to, spare=self._replaced)
                 yield load

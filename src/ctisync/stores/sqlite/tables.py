@@ -161,7 +161,7 @@ def load_under_way(connection: sqlite3.Connection, row: ConsumerRow) -> Work | N
     if found is None:
         return None
     since = datetime.fromisoformat(found[1].decode())
-    return Work(since=since, records=count_records(connection, found[0]))
+    return Work(since=since, records=count_records(connection, found[0]) or None)
 
 
 def drop_records(connection: sqlite3.Connection, generation: int, after: int, most: int) -> int | None:

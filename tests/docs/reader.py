@@ -9,7 +9,7 @@ from tests.docs.stage import Printed
 from tests.support.feed_simulator import FeedSimulator, unused_port
 
 HOME: Final = "/home/me"
-PLACES: Final = ("/etc/systemd/system", "/etc/ctisync", "/var/lib/ctisync", HOME)
+PLACES: Final = ("/etc/systemd/system", "/etc/ctisync", "/var/lib/ctisync", "/var/backups", HOME)
 
 
 class Reader:

@@ -1,9 +1,7 @@
 """What the page says to type: the situation in which it is typed, and whether it has helped."""
 
-import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import closing
 
 from tests.docs.situations import recipe
 from tests.docs.situations_feed import BUSY, block
@@ -12,7 +10,6 @@ from tests.docs.situations_sqlite import damage
 from tests.docs.stage import LAST_OFFSET, Stage
 from tests.stores import opensearch_kit as kit
 from tests.support import feed_failures as failures
-from tests.support.feed_history import churn
 from tests.support.records import comparable
 
 
@@ -27,16 +24,6 @@ def assert_in_step(stage: Stage) -> None:
 def snapshots(stage: Stage) -> int:
     """How often one was downloaded; a look asks for its first byte alone."""
     return sum(asked.headers.get("range") != "bytes=0-0" for asked in stage.feed.asked("snapshot"))
-
-
-def leave_a_log(stage: Stage) -> None:
-    """What lies beside the file after a crash; next to another file it would be played into that."""
-    log = stage.database.with_name("ctisync.db-wal")
-    with closing(sqlite3.connect(stage.database)) as other, other:
-        other.execute("DELETE FROM records")
-        other.commit()
-        left = log.read_bytes()
-    log.write_bytes(left)
 
 
 @recipe("first-look")
@@ -155,27 +142,6 @@ def _(stage: Stage) -> Iterator[None]:
     assert stage.passes() == 7
     yield
     assert_in_step(stage)
-
-
-@recipe("backup")
-def _(stage: Stage) -> Iterator[None]:
-    stage.follow()
-    yield
-    assert (stage.backups / "ctisync.db").read_bytes() == stage.database.read_bytes()
-
-
-@recipe("restore")
-def _(stage: Stage) -> Iterator[None]:
-    stage.follow(30)
-    stage.backups.mkdir(parents=True)
-    (stage.backups / "ctisync.db").write_bytes(stage.database.read_bytes())
-    assert stage.passes() == 0
-    churn(stage.feed.history, 30, seed=2)
-    leave_a_log(stage)
-    damage(stage)
-    yield
-    assert_in_step(stage)
-    assert snapshots(stage) == 1, "the backup is gone on from"
 
 
 @recipe("forget")

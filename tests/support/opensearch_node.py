@@ -69,6 +69,10 @@ def start_node(version: str, nodes: int = 1, *, measured: bool = False) -> Itera
     with ExitStack() as ends:
         folder = process.new_folder()
         ends.callback(shutil.rmtree, folder, ignore_errors=True)
+        for number in range(1, nodes + 1):
+            file = folder / f"node_{number}" / "config" / "opensearch.yml"
+            file.parent.mkdir(parents=True)
+            file.write_text(f"path.repo: [{folder / 'snapshots'}]\n")
         with process.one_start_at_a_time():
             cluster = f"ctisync-{uuid.uuid4().hex[:12]}"
             ports = process.free_ports(nodes)

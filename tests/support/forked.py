@@ -1,8 +1,9 @@
 """Runs many calls of the command line, each in its own process, without a new interpreter for each: `python
 -m tests.support.forked` imports all of ctisync, and forks.
 
-Standard input is a JSON array of jobs: `arguments`, `environ`, `folder`, `user` (a number or null), and
-`streams`, the path for each file descriptor, or "closed". Standard output is the array of the exit codes.
+Standard input is a JSON array of jobs: `arguments`, `environ`, `folder`, `user` (a number or null), `groups`
+that the user is in besides its own (optional), and `streams`, the path for each file descriptor, or "closed".
+Standard output is the array of the exit codes.
 """
 
 import encodings
@@ -57,7 +58,7 @@ def _become(job: dict[str, Any]) -> None:
             if opened != number:
                 os.close(opened)
     if job["user"] is not None:
-        os.setgroups([])
+        os.setgroups(job.get("groups", []))
         os.setgid(job["user"])
         os.setuid(job["user"])
     os.environ.clear()

@@ -68,8 +68,14 @@ def to_open(path: Path) -> str | None:
     if not shut or not all(each.exists() for each in seen):
         return None
     groups = {os.getegid(), *os.getgroups()}
+    names = " ".join(map(quoted, shut))
+    group = path.stat().st_gid if path not in shut and closed == len(folders) else None
+    if group in groups and not groups & {each.stat().st_gid for each in shut}:
+        # The files of a pass get its own group, unless the folder passes another one on.
+        folder = quoted(path.parent)
+        return f"as root: chgrp {group} {names} {folder} && chmod g+rxs {folder}"
     who = "g" if all(each.stat().st_gid in groups for each in seen) else "o"
-    return f"as its owner: chmod {who}+rX {' '.join(map(quoted, shut))}"
+    return f"as its owner: chmod {who}+rX {names}"
 
 
 def _may(path: Path, how: int) -> bool:

@@ -26,7 +26,7 @@
 #   make docs       the site of docs/, into site/; a broken link or a page that no menu names ends it
 #   make node       a real OpenSearch to play with, until Ctrl-C   (ARGS="--version 3.3.2", or ARGS=--secured)
 #   make dist       source archive and wheel, into dist/, with requirements, a list of parts (SBOM) and hashes
-#   make release-check  whether this tree can be released: committed, in the changelog, check, test, dist
+#   make release-check  whether this tree can be released: committed, tagged, in the changelog, check, test, dist
 #   make lock       requirements/*.txt anew from pyproject.toml and *.in   (UPGRADE=1 takes newer versions)
 #   make clean      removes what the targets above made here
 
@@ -122,9 +122,11 @@ dist: .venv/.project
 
 release-check:
 	@test -z "$$(git status --porcelain)" || { echo "release-check: there are changes that are not committed"; exit 1; }
-	@version="$$(sed -n 's/^__version__ = "\(.*\)"$$/\1/p' src/ctisync/__init__.py)"; \
+	@version="$$(sed -n 's/^__version__ = "\(.*\)\.dev0+sources"$$/\1/p' src/ctisync/__init__.py)"; \
 	grep -q "^## \[$$version\] - 20" CHANGELOG.md || \
-	{ echo "release-check: CHANGELOG.md has no heading: ## [$$version] - DATE"; exit 1; }
+	{ echo "release-check: CHANGELOG.md has no heading: ## [$$version] - DATE"; exit 1; }; \
+	git tag --points-at HEAD | grep -qx "v$$version" || \
+	{ echo "release-check: the commit has no tag: git tag v$$version"; exit 1; }
 	$(MAKE) check test dist
 
 # runtime.txt first: the others take its versions, so that what is tested is what is installed. What is asked for with
@@ -136,6 +138,7 @@ lock: .venv-lock/.packages
 		pyproject.toml requirements/dev.in --output-file requirements/dev.txt
 	$(PIP_COMPILE) requirements/lock.in --output-file requirements/lock.txt
 	$(PIP_COMPILE) requirements/fuzz.in --output-file requirements/fuzz.txt
+	$(PIP_COMPILE) requirements/pipx.in --output-file requirements/pipx.txt
 
 clean:
 	rm -rf .venv .venv-run .venv-lock .venv-fuzz build dist site htmlcov .coverage .hypothesis

@@ -23,8 +23,6 @@ from cyclonedx.model.license import LicenseAcknowledgement
 from cyclonedx.output.json import JsonV1Dot6
 from packageurl import PackageURL
 
-from ctisync import __version__
-
 ROOT: Final = Path(__file__).parents[1]
 RUNTIME: Final = ROOT / "requirements" / "runtime.txt"
 
@@ -48,16 +46,16 @@ def pins(text: str) -> Iterator[Pin]:
         yield Pin(name, version, tuple(_HASH.findall(hashes)), by)
 
 
-def parts(text: str) -> str:
-    """The SBOM of a lock file."""
+def parts(text: str, version: str) -> str:
+    """The SBOM of a lock file, and of that version of ctisync."""
     license_of = LicenseFactory()
     root = Component(
         name="ctisync",
-        version=__version__,
+        version=version,
         type=ComponentType.APPLICATION,
         bom_ref="ctisync",
         licenses=[license_of.make_from_string("Apache-2.0", license_acknowledgement=_DECLARED)],
-        purl=PackageURL("pypi", name="ctisync", version=__version__),
+        purl=PackageURL("pypi", name="ctisync", version=version),
     )
     found = list(pins(text))
     components = {"ctisync": root} | {
@@ -75,7 +73,7 @@ def parts(text: str) -> str:
         )
         for pin in found
     }
-    serial = uuid5(NAMESPACE_DNS, f"ctisync {__version__} {hashlib.sha256(text.encode()).hexdigest()}")
+    serial = uuid5(NAMESPACE_DNS, f"ctisync {version} {hashlib.sha256(text.encode()).hexdigest()}")
     bom = Bom(components=[components[pin.name] for pin in found], serial_number=serial)
     bom.metadata.component = root
     bom.metadata.timestamp = None  # type: ignore[assignment]  # the schema doesn't ask for one
@@ -98,9 +96,12 @@ def _licences(pin: Pin) -> list[str]:
 
 
 def main(folder: Path) -> None:
+    """For the one wheel in the folder, whose name has the version."""
+    (wheel,) = folder.glob("ctisync-*.whl")
+    version = wheel.name.split("-")[1]
     text = RUNTIME.read_text(encoding="utf-8")
-    (folder / f"ctisync-{__version__}-requirements.txt").write_text(text, encoding="utf-8")
-    (folder / f"ctisync-{__version__}.cdx.json").write_text(parts(text), encoding="utf-8")
+    (folder / f"ctisync-{version}-requirements.txt").write_text(text, encoding="utf-8")
+    (folder / f"ctisync-{version}.cdx.json").write_text(parts(text, version), encoding="utf-8")
     files = sorted(path for path in folder.iterdir() if path.is_file() and path.name != "SHA256SUMS")
     sums = [f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n" for path in files]
     (folder / "SHA256SUMS").write_text("".join(sums), encoding="utf-8")

@@ -79,6 +79,7 @@ def test_what_installs_is_what_the_readme_says() -> None:
     ]
     assert typed
     assert [line for line in typed if line not in readme] == []
+    assert "/usr/bin/python3 -m venv" in PAGE, "users of passes cannot read another Python"
 
 
 def test_the_python_that_it_asks_for_is_the_oldest_that_is_supported() -> None:

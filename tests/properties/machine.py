@@ -330,6 +330,12 @@ class ModelMachine(RuleBasedStateMachine):
             case Blocked():
                 assert state.failed is not None
                 assert self.model.mixed or state.failed.offset in self._poisoned()
+                snapshot, tried = (
+                    server.offered,
+                    state.refused is not None and state.refused.link == server.link,
+                )
+                cure = snapshot is not None and snapshot.offset >= state.failed.offset
+                assert mode == "update" or tried or not cure, "blocked, although a cure is offered"
             case FeedRefused():
                 assert before.offset > server.told_offset, error.message
             case _:

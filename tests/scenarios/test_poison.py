@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 
 from ctisync.core.steps import Policy
-from ctisync.errors import Blocked
+from ctisync.errors import Blocked, SnapshotRefused
+from tests.support import feed_failures as failures
 from tests.support.feed_history import churn, populate
 from tests.support.world import World
 
@@ -70,17 +71,34 @@ def test_a_blocked_content_goes_on_when_the_feed_mends_the_change(current: World
     assert snapshots(current) == 2
 
 
-def test_a_blocked_content_goes_on_from_a_new_snapshot_when_the_interval_allows_it(current: World) -> None:
+def test_a_blocked_content_goes_on_at_once_from_a_new_snapshot_that_contains_the_change(
+    current: World,
+) -> None:
     current.feed.history.poison(current.feed.history.names()[3])
     churn(current.feed.history, 40, seed=3)
     assert isinstance(current.run(), Blocked)
     current.feed.publish_snapshot()
-    assert isinstance(current.run(), Blocked), "the interval has not passed"
-    assert snapshots(current) == 2
-    current.clock.advance(hours=25)
-    assert current.run() is None
+    assert current.run() is None, "the interval has not passed, and the cure is there"
+    assert snapshots(current) == 3
     assert current.holds()
     assert current.state.phase == "ready"
+
+
+def test_a_refused_cure_is_not_fetched_again_and_a_mended_change_is_still_noticed(current: World) -> None:
+    poison = current.feed.history.poison(current.feed.history.names()[3])
+    churn(current.feed.history, 40, seed=3)
+    assert isinstance(current.run(), Blocked)
+    current.feed.publish_snapshot()
+    current.feed.fail("snapshot", failures.body(b"no archive", "application/zip"))
+    assert isinstance(current.run(), SnapshotRefused)
+    fetched, offset = snapshots(current), current.state.offset
+    for _ in range(2):
+        current.clock.advance(days=2)
+        assert isinstance(current.run(), Blocked)
+    assert (snapshots(current), current.state.offset) == (fetched, offset)
+    current.feed.history.mend(poison)
+    assert current.run() is None
+    assert current.holds()
 
 
 def test_another_poison_within_the_interval_blocks_without_a_download(current: World) -> None:
@@ -92,7 +110,6 @@ def test_another_poison_within_the_interval_blocks_without_a_download(current: W
     assert isinstance(current.run(), Blocked)
     assert snapshots(current) == 2
     assert current.state.offset == second - 1
-    current.clock.advance(hours=25)
     current.feed.publish_snapshot()
     assert current.run() is None
     assert current.holds()

@@ -289,37 +289,57 @@ def test_a_command_owed_for_a_blocked_content_goes_out() -> None:
 
 
 def test_the_first_failure_interrupts() -> None:
-    assert may_interrupt(state(), FAILED, SoFar(), Policy(), NOW)
+    assert may_interrupt(state(), FAILED, SNAPSHOT, SoFar(), Policy(), NOW)
 
 
 def test_a_change_that_fails_again_after_initialising_does_not_loop() -> None:
     again = state(1500, failed=BLOCKED, reinitialised_at=NOW - timedelta(days=30))
-    assert not may_interrupt(again, FAILED, SoFar(), Policy(), NOW)
+    assert not may_interrupt(again, FAILED, SNAPSHOT, SoFar(), Policy(), NOW)
 
 
 def test_a_pass_never_takes_two_snapshots() -> None:
-    assert not may_interrupt(state(), FAILED, SoFar(initialised=True), Policy(), NOW)
+    assert not may_interrupt(state(), FAILED, SNAPSHOT, SoFar(initialised=True), Policy(), NOW)
 
 
 def test_another_failing_change_waits_for_the_interval() -> None:
     other = FailedChange(1700, "CVE-2024-2", None, "no such record", "d2", snapshot_link=SNAPSHOT.link)
     policy = Policy(reinit_interval=timedelta(hours=24))
     recent = state(1699, failed=None, reinitialised_at=NOW - timedelta(hours=23))
-    assert not may_interrupt(recent, other, SoFar(), policy, NOW)
+    assert not may_interrupt(recent, other, SNAPSHOT, SoFar(), policy, NOW)
     earlier = state(1699, failed=None, reinitialised_at=NOW - timedelta(hours=24))
-    assert may_interrupt(earlier, other, SoFar(), policy, NOW)
+    assert may_interrupt(earlier, other, SNAPSHOT, SoFar(), policy, NOW)
     waiting = state(1500, failed=BLOCKED, in_vain=SNAPSHOT.link, reinitialised_at=NOW - timedelta(hours=24))
-    assert not may_interrupt(waiting, other, SoFar(), policy, NOW), "the snapshot leads back to the first"
+    assert not may_interrupt(waiting, other, SNAPSHOT, SoFar(), policy, NOW), (
+        "the snapshot leads back to the first"
+    )
 
 
 def test_a_clock_that_was_wrong_once_does_not_forbid_initialising_for_years() -> None:
     future = state(1699, reinitialised_at=NOW + timedelta(days=3650))
-    assert may_interrupt(future, FAILED, SoFar(), Policy(), NOW)
+    assert may_interrupt(future, FAILED, SNAPSHOT, SoFar(), Policy(), NOW)
 
 
-def test_a_blocked_content_waits_for_the_interval_before_it_tries_a_new_snapshot() -> None:
+def test_a_blocked_content_waits_for_the_interval_before_it_tries_a_snapshot_that_leads_back() -> None:
+    level = Snapshot("https://cti.example/store/1500_1746459999.zip", 1500)
     recent = state(1500, failed=BLOCKED, reinitialised_at=NOW - timedelta(hours=1))
-    assert isinstance(decide(recent, ConsumerInfo(5000, NEWER)), ApplyRange)
+    assert isinstance(decide(recent, ConsumerInfo(5000, level)), ApplyRange)
+
+
+def test_a_snapshot_that_contains_the_failed_change_is_tried_at_once_and_once() -> None:
+    just_behind = Snapshot("https://cti.example/store/1501_1746459999.zip", 1501)
+    info = ConsumerInfo(5000, just_behind)
+    recent = state(1500, failed=BLOCKED, reinitialised_at=NOW)
+    assert isinstance(decide(recent, info), Initialise)
+    assert isinstance(decide(recent, info, policy=Policy("update")), ApplyRange)
+    offered_all_along = replace(recent, failed=replace(BLOCKED, snapshot_link=just_behind.link))
+    assert isinstance(decide(offered_all_along, info), Initialise), "an earlier version was held back"
+    refused = replace(recent, refused=RefusedSnapshot(just_behind.link, None, None, "cut off"))
+    assert isinstance(decide(refused, info), ApplyRange), "the feed may have corrected the change"
+
+    another = replace(BLOCKED, digest="d2", snapshot_link=just_behind.link)
+    assert may_interrupt(recent, another, just_behind, SoFar(), Policy(), NOW)
+    assert not may_interrupt(refused, another, just_behind, SoFar(), Policy(), NOW)
+    assert not may_interrupt(recent, another, just_behind, SoFar(initialised=True), Policy(), NOW)
 
 
 @pytest.mark.parametrize("mode", ["sync", "init-snapshot", "update"])

@@ -205,8 +205,9 @@ def _applied(step: ApplyRange, now: Situation) -> Iterator[Effect]:
     yield Effect("applied", now.then(transitions.advanced(state, to, _NOW), advanced=True))
     good = after + 500 if state.range_to is None and to - after > 500 else after
     failed = FailedChange(good + 1, "CVE-1", None, "it does not fit", digest=f"of {good + 1}")
-    failed = failed.while_offered(now.info.snapshot.link if now.info and now.info.snapshot else None)
-    if may_interrupt(state, failed, now.so_far, now.policy, _NOW):
+    offered = now.info.snapshot if now.info else None
+    failed = failed.while_offered(None if offered is None else offered.link)
+    if may_interrupt(state, failed, offered, now.so_far, now.policy, _NOW):
         yield Effect(
             "a change cannot be applied: offset := 0",
             now.then(transitions.interrupted(state, failed, _NOW), interrupted=True),

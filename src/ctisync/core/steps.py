@@ -257,22 +257,34 @@ def _offers_a_way_out(
     state: ConsumerState, info: ConsumerInfo, so_far: SoFar, policy: Policy, now: datetime
 ) -> bool:
     """Whether a blocked content may initialise from a snapshot that has not been tried."""
-    if state.failed is None or not state.failed.blocked or policy.mode != "sync":
+    failed, snapshot = state.failed, info.snapshot
+    if failed is None or not failed.blocked or policy.mode != "sync":
         return False
-    snapshot = info.snapshot
-    if snapshot is None or snapshot.link == state.failed.snapshot_link or snapshot.offset < state.offset:
-        return False  # nothing new, or a way back: the content never goes back by itself
-    return _may_initialise_again(state, so_far, policy, now)
+    if snapshot is None or snapshot.offset < state.offset:
+        return False  # a way back: the content never goes back by itself
+    if snapshot.link == failed.snapshot_link and snapshot.offset < failed.offset:
+        return False  # nothing new
+    return _may_initialise_again(state, failed, snapshot, so_far, policy, now)
 
 
-def _may_initialise_again(state: ConsumerState, so_far: SoFar, policy: Policy, now: datetime) -> bool:
+def _may_initialise_again(
+    state: ConsumerState,
+    failed: FailedChange,
+    snapshot: Snapshot | None,
+    so_far: SoFar,
+    policy: Policy,
+    now: datetime,
+) -> bool:
     """At most one initialisation per pass, and `policy.reinit_interval` between two that a failed change
-    caused.
+    caused, unless the snapshot contains that change. Then it cannot lead back to it.
 
-    A last time in the future comes from a wrong clock and is ignored.
+    Not from a snapshot that was refused: without it, a corrected change still gets its chance. A last time in
+    the future comes from a wrong clock and is ignored.
     """
-    if so_far.initialised:
+    if so_far.initialised or (snapshot is not None and state.is_refused(snapshot)):
         return False
+    if snapshot is not None and snapshot.offset >= failed.offset:
+        return True
     last = state.reinitialised_at
     return last is None or last > now or now - last >= policy.reinit_interval
 
@@ -280,15 +292,16 @@ def _may_initialise_again(state: ConsumerState, so_far: SoFar, policy: Policy, n
 def may_interrupt(
     state: ConsumerState,
     failed: FailedChange,
+    snapshot: Snapshot | None,
     so_far: SoFar,
     policy: Policy,
     now: datetime,
 ) -> bool:
     """Whether a change that cannot be applied leads to an initialisation (else the content is blocked).
 
-    It does not if an initialisation from the offered snapshot has already not helped.
+    It does not if an initialisation from the offered `snapshot` has already not helped.
     """
-    return not state.has_tried(failed) and _may_initialise_again(state, so_far, policy, now)
+    return not state.has_tried(failed) and _may_initialise_again(state, failed, snapshot, so_far, policy, now)
 
 
 def _blocked(failed: FailedChange) -> str:

@@ -245,7 +245,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         float,
         Meta(ge=0, le=31_536_000),
         Meta(
-            description="Minimum seconds between two initialisations after a change that cannot be applied."
+            description="Minimum seconds between two initialisations after a change that cannot be applied. "
+            "A snapshot that contains the change is loaded at once."
         ),
     ] = 86_400.0
     # A factory and an extra schema: a Path is no default in JSON Schema.

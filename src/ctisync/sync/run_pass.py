@@ -257,8 +257,8 @@ class _Pass:
 
     def _apply(self, writer: Writer, step: ApplyRange) -> None:
         bar = self.update_bar or self._begin_update_bar(writer.state)
-        link = self.info.snapshot.link if self.info is not None and self.info.snapshot is not None else None
-        self.so_far = self.updates.update(writer, step, self.so_far, link)
+        offered = None if self.info is None else self.info.snapshot
+        self.so_far = self.updates.update(writer, step, self.so_far, offered)
         bar.reached(writer.state.offset - self.update_began)
 
     def _begin_update_bar(self, state: ConsumerState) -> Progress:

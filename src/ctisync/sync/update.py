@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from ctisync.core.fold import CannotApply, Folded, fold, touched
-from ctisync.core.model import Change, OffsetRange
+from ctisync.core.model import Change, OffsetRange, Snapshot
 from ctisync.core.state import ConsumerState, FailedChange, advanced, blocked, interrupted
 from ctisync.core.steps import ApplyRange, SoFar, may_interrupt, range_ahead
 from ctisync.errors import CtisyncError, ReplyTooLarge
@@ -37,7 +37,7 @@ class Updates:
     def forget(self) -> None:
         self._ahead = None
 
-    def update(self, writer: Writer, step: ApplyRange, so_far: SoFar, snapshot_link: str | None) -> SoFar:
+    def update(self, writer: Writer, step: ApplyRange, so_far: SoFar, snapshot: Snapshot | None) -> SoFar:
         """Apply the range and advance the offset to its end. Returns the updated `so_far`.
 
         A change that cannot be applied sets the offset to 0, so that the pass initialises again. If that has
@@ -48,10 +48,11 @@ class Updates:
         try:
             folded = ahead.folded or _fold(parts, writer, ahead.changes)
         except CannotApply as error:
-            failed = error.failed.while_offered(snapshot_link)
+            failed = error.failed.while_offered(None if snapshot is None else snapshot.link)
             _say_failed(parts, failed)
-            if may_interrupt(writer.state, failed, so_far, parts.policy, parts.clock.now()):
-                writer.save(interrupted(writer.state, failed, parts.clock.now()))
+            now = parts.clock.now()
+            if may_interrupt(writer.state, failed, snapshot, so_far, parts.policy, now):
+                writer.save(interrupted(writer.state, failed, now))
                 return so_far.after(interrupted=True)
             return _block(parts, writer, ahead.changes, failed, so_far)
         ahead.changes = []  # frees memory for the next ones, which come while these are written

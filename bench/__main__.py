@@ -6,6 +6,7 @@
     scale     loads and updates up to the size of the real feed, on a cluster, too: half an hour
     settings  what each setting that is about speed or size changes
     load-apart    load-opensearch with a core for the node alone
+    worst     what the fold of the worst replies within the limits costs
     quick     every bench, small: under two minutes
     guard     the same as quick, and 1 as exit code when a figure is beyond its limit
     performance   measures what docs/performance.md shows; picture: draws it anew (--help after either)
@@ -36,6 +37,7 @@ from bench.commands import (
     settings,
     update_opensearch,
     update_sqlite,
+    worst,
 )
 from bench.page import making
 from bench.places import DATA
@@ -62,6 +64,7 @@ LONG: Final[dict[str, Callable[[Workshop], Outcome]]] = {
     "scale": scale.measure,
     "settings": settings.measure,
     "load-apart": load_apart.measure,
+    "worst": worst.measure,
 }
 """Part of no set: they take long, or a cluster, or keep this process on some of its cores."""
 

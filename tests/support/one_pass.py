@@ -1,5 +1,7 @@
 """One pass with the parts that a test chooses."""
 
+from collections.abc import Callable
+
 from ctisync.core.model import Consumer, ConsumerInfo
 from ctisync.core.pass_report import Draft, Ended, PassReport
 from ctisync.core.steps import Policy
@@ -17,6 +19,7 @@ def parts_of(
     clock: Clock,
     log: Log,
     policy: Policy,
+    check_time: Callable[[], None] = lambda: None,
 ) -> Parts:
     draft = Draft(
         consumer, policy.mode, pass_id="0123456789ab", began_at=clock.now(), began=clock.monotonic()
@@ -29,6 +32,7 @@ def parts_of(
         clock=clock,
         log=log,
         policy=policy,
+        check_time=check_time,
         report=draft,
     )
 

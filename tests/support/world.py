@@ -92,6 +92,7 @@ class World:
                     clock=self.clock,
                     log=self.log,
                     policy=msgspec.structs.replace(self.policy, mode=mode),
+                    check_time=feed.check_time,
                 )
             )
         except CtisyncError as error:

@@ -8,8 +8,8 @@ from decimal import Decimal
 import pytest
 
 from ctisync.core import wire
-from ctisync.core.fold import CannotApply, Folded, digest, fold, touched
-from ctisync.core.limits import Limits
+from ctisync.core.fold import CannotApply, Folded, TooLarge, digest, fold, touched
+from ctisync.core.limits import USUAL_LIMITS, Limits
 from ctisync.core.model import Change, Consumer, Delete, Json, Put, Record, Write
 
 EVERYTHING = Consumer()
@@ -37,10 +37,12 @@ def add(path: str, value: Json) -> Json:
 
 
 def fold_all(
-    per_resource: Mapping[str, Sequence[Change]], records: Mapping[str, Record], *limits: Limits
+    per_resource: Mapping[str, Sequence[Change]],
+    records: Mapping[str, Record],
+    limits: Limits = USUAL_LIMITS,
 ) -> Folded:
     """Of all names at once."""
-    return fold(per_resource, [(list(per_resource), records)], *limits)
+    return fold(per_resource, [(list(per_resource), records)], limits)
 
 
 def folded(changes: Sequence[Change], *records: Record, consumer: Consumer = EVERYTHING) -> Folded:
@@ -357,10 +359,10 @@ def test_a_created_payload_may_be_as_deep_as_a_loaded_one() -> None:
 
 
 def test_the_limits_of_patches_are_those_that_are_given() -> None:
-    changes = [update(5, "a", add("/k", 1), {"op": "copy", "from": "/k", "path": "/l"})]
+    changes = [update(5, "a", add("/k", 12), {"op": "copy", "from": "/k", "path": "/l"})]
     per_resource, records = touched(changes, EVERYTHING), {"a": stored("a", 4)}
-    assert len(fold_all(per_resource, records, Limits(patch_operations=2, patch_copied_bytes=8)).writes) == 1
-    for limits in (Limits(patch_operations=1), Limits(patch_copied_bytes=7), Limits(json_depth=1)):
+    assert len(fold_all(per_resource, records, Limits(patch_operations=2, patch_copied_bytes=2)).writes) == 1
+    for limits in (Limits(patch_operations=1), Limits(patch_copied_bytes=1), Limits(json_depth=1)):
         deep = touched([*changes, update(6, "a", add("/m", []))], EVERYTHING)
         with pytest.raises(CannotApply):
             fold_all(deep, records, limits)
@@ -392,3 +394,34 @@ def test_a_stored_record_beyond_a_limit_is_not_decoded_whatever_an_update_would_
     with pytest.raises(CannotApply, match=rf"the stored record exceeds limits\.{setting}$") as caught:
         fold_all({"a": changes}, records, Limits(**too_low))
     assert caught.value.failed.offset == 5
+
+
+def test_a_fold_is_ended_between_two_records() -> None:
+    class TimeIsOverError(Exception):
+        pass
+
+    changes = [create(offset, f"CVE-{offset}") for offset in range(1, 4)]
+    asked: list[int] = []
+
+    def check() -> None:
+        asked.append(len(asked))
+        if len(asked) == 2:
+            raise TimeIsOverError
+
+    per_resource = touched(changes, EVERYTHING)
+    with pytest.raises(TimeIsOverError):
+        fold(per_resource, [(list(per_resource), {})], check=check)
+    assert asked == [0, 1]
+
+
+def test_records_that_would_fill_the_memory_are_refused_together_although_each_is_within_the_limits() -> None:
+    grow = [{"op": "copy", "from": "/l", "path": "/l/-"}] * 10
+    changes = [
+        change
+        for offset in range(1, 40, 2)
+        for change in (create(offset, str(offset), {"l": [0]}), update(offset + 1, str(offset), *grow))
+    ]
+    assert sum(len(wire.encode(change)) for change in changes) < 25_000
+    with pytest.raises(TooLarge):
+        fold_all(touched(changes, EVERYTHING), {}, Limits(reply_bytes=10_000))
+    assert len(fold_all(touched(changes, EVERYTHING), {}, Limits(reply_bytes=25_000)).writes) == 20

@@ -127,6 +127,7 @@ def _with_store(run: Run, consumer: Consumer, draft: Draft, store: "Store", one_
                 clock=clock,
                 log=console,
                 policy=run.policy,
+                check_time=feed.check_time,
                 report=draft,
             )
             ended = one_pass(parts, feed)

@@ -11,7 +11,7 @@ Patches of one record are applied to one copy of its payload, however many there
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -21,8 +21,11 @@ from ctisync.core.json_text import Excess, check_line
 from ctisync.core.lazy_json import may_be_opened, opened
 from ctisync.core.limits import USUAL_LIMITS, Limits
 from ctisync.core.model import Change, Consumer, Delete, Json, Put, Record, Write
-from ctisync.core.patch import PatchError, Working
+from ctisync.core.patch import PatchError, Working, unchecked
 from ctisync.core.state import FailedChange
+
+_REPLIES: Final = 4
+"""The records of a range may have as many bytes as so many replies (`Limits.reply_bytes`)."""
 
 # Sorted, because the order of an object's members has no meaning and a server may change it.
 _canonical: Final = msgspec.json.Encoder(decimal_format="number", order="sorted")
@@ -34,6 +37,14 @@ class CannotApply(Exception):
     def __init__(self, failed: FailedChange) -> None:
         super().__init__(failed.reason)
         self.failed = failed
+
+
+class TooLarge(Exception):
+    """The records of the range have more bytes than may be in memory. `most`: the maximum."""
+
+    def __init__(self, most: int) -> None:
+        super().__init__(f"more than {most} bytes")
+        self.most = most
 
 
 class Folded(msgspec.Struct, frozen=True):
@@ -61,18 +72,22 @@ def fold(
     per_resource: Mapping[str, Sequence[Change]],
     stored: Iterable[tuple[Iterable[str], Mapping[str, Record]]],
     limits: Limits = USUAL_LIMITS,
+    check: Callable[[], None] = unchecked,
 ) -> Folded:
     """Apply the changes of `touched`, within `limits`.
 
     `stored`: some of the names at a time, each time with their stored records (`ports.Writer.read_in_parts`).
-    Raises CannotApply for the lowest offset that cannot be applied, so that everything before it can still be
-    folded.
+    `check` is called between two records, and within a long patch; what it raises ends the fold. Raises
+    TooLarge, and CannotApply for the lowest offset that cannot be applied, so that everything before it can
+    still be folded.
     """
     writes: list[Write] = []
-    skipped = 0
+    skipped = size = 0
+    most = _REPLIES * limits.reply_bytes
     created: set[str] = set()
     failures: list[FailedChange] = []
     for name, record in ((name, records.get(name)) for names, records in stored for name in names):
+        check()
         changes = per_resource[name]
         unseen = [
             change
@@ -81,13 +96,16 @@ def fold(
         ]
         skipped += len(changes) - len(unseen)
         try:
-            write = _one_write(name, unseen, record, limits)
+            write = _one_write(name, unseen, record, limits, check)
         except CannotApply as error:
             failures.append(error.failed)
             continue
         if write is None:
             continue
         writes.append(write)
+        size += len(write.record.line) if isinstance(write, Put) else 0
+        if size > most:
+            raise TooLarge(most)
         if record is None:  # a delete is written only for a stored record
             created.add(name)
     if failures:
@@ -96,7 +114,13 @@ def fold(
     return Folded(writes, skipped, frozenset(created))
 
 
-def _one_write(name: str, changes: Sequence[Change], record: Record | None, limits: Limits) -> Write | None:
+def _one_write(
+    name: str,
+    changes: Sequence[Change],
+    record: Record | None,
+    limits: Limits,
+    check: Callable[[], None],
+) -> Write | None:
     if not changes:
         return None
     first, updates = changes[0], changes
@@ -110,12 +134,14 @@ def _one_write(name: str, changes: Sequence[Change], record: Record | None, limi
             return Put(_within(limits, record, first))
     if record is None:
         raise CannotApply(_failed(updates[0], None, "the record to update does not exist"))
-    return Put(_updated(name, record, updates, limits))
+    return Put(_updated(name, record, updates, limits, check))
 
 
-def _updated(name: str, record: Record, updates: Sequence[Change], limits: Limits) -> Record:
+def _updated(
+    name: str, record: Record, updates: Sequence[Change], limits: Limits, check: Callable[[], None]
+) -> Record:
     line = _opened(record, updates[0], limits)
-    working = Working(line["payload"], limits, owned=True)
+    working = Working(line["payload"], limits, owned=True, check=check)
     for change in updates:
         try:
             working.apply(change.operations)

@@ -66,3 +66,10 @@ def _opened_object(text: bytes | Raw) -> Json:
 def whole(value: Json) -> Json:
     """A value without members that are text. Raises CannotDecode."""
     return wire.decode(wire.encode(value)) if isinstance(value, dict | list | Raw) else value
+
+
+def decode_members(container: Json) -> None:
+    """Decode the members of an object or array that are text, in their places. Raises CannotDecode."""
+    for key, item in container.items() if isinstance(container, dict) else enumerate(container):
+        if type(item) is Raw:
+            container[key] = wire.decode(item)

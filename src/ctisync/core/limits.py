@@ -53,10 +53,14 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     patch_operations: Annotated[Count, Meta(description="Maximum number of operations in one patch.")] = (
         10_000
     )
-    # In about bytes of JSON: 8 for each value, 1 for each character. 16 of them in 758 bytes can make a
-    # megabyte, and each more doubles it.
+    # 20 copies in a kilobyte can make as many, and each more doubles it. A move to a deeper place reads as
+    # many. An array shifts what is behind an element that comes or goes: 16 elements count as a byte.
     patch_copied_bytes: Annotated[
-        Count, Meta(description="Maximum size that the `copy` operations on one record may add.")
+        Count,
+        Meta(
+            description="Maximum bytes that the operations on one record may copy: by `copy`, by `move` to a "
+            "deeper place, and by shifts within arrays."
+        ),
     ] = 8 << 20
     # It has come to some 2 million in all. One that lies about it answers each range with nothing, which is
     # how a gap is confirmed.
@@ -67,7 +71,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         float,
         Meta(ge=0, le=31_536_000),
         Meta(
-            description="Seconds for a whole pass, checked between requests, chunks and batches; 0: no limit."
+            description="Seconds for a whole pass, checked between requests, chunks, batches, records and "
+            "operations; 0: no limit."
         ),
     ] = 21_600.0
     min_rate: Annotated[

@@ -6,20 +6,32 @@ an array element into itself, copies the whole document into itself, does not ac
 "-", or fails with an exception of another library.
 """
 
+from collections.abc import Callable
 from types import MappingProxyType
 from typing import Final
 
-from jsonpatch import InvalidJsonPatch, JsonPatchConflict, JsonPatchException, PatchOperation, RemoveOperation
+from jsonpatch import InvalidJsonPatch, JsonPatchConflict, JsonPatchException, PatchOperation
 from jsonpointer import JsonPointer, JsonPointerException
 from msgspec import Raw
 
-from ctisync.core.lazy_json import opened, whole
+from ctisync.core import wire
+from ctisync.core.json_text import TooDeep, check
+from ctisync.core.lazy_json import decode_members, opened, whole
 from ctisync.core.limits import USUAL_LIMITS, Limits
 from ctisync.core.model import Json
-from ctisync.core.wire import CannotDecode
 from ctisync.core.words import counted
 
 _MAX_REASON: Final = 200
+
+_SHIFTED: Final = 16
+"""Elements of an array that are shifted in the time in which one byte of JSON is copied."""
+
+_CHECK_EVERY: Final = 64
+"""Operations between two calls of `check`."""
+
+
+def unchecked() -> None:
+    """A `check` that never ends the work."""
 
 
 class PatchError(Exception):
@@ -39,7 +51,7 @@ def apply(document: Json, operations: object, limits: Limits = USUAL_LIMITS) -> 
     """
     working = Working(document, limits)
     working.apply(operations)
-    return working.document
+    return whole(working.document)
 
 
 class Working:
@@ -49,15 +61,24 @@ class Working:
     checked its depth, and values in it may be text, in the result too (`lazy_json.opened`). A failed `apply`
     leaves the document half changed, so the object can no longer be used (RFC 6902, section 5, requires all
     or nothing): every later call raises RuntimeError. `limits`: the number of operations in a patch, the size
-    that all copies may add, and the depth of the document before, during and after a patch.
+    that all operations may copy, and the depth of the document before, during and after a patch. `check` is
+    called within a patch of many operations; what it raises ends the patch.
     """
 
-    def __init__(self, document: Json, limits: Limits = USUAL_LIMITS, *, owned: bool = False) -> None:
+    def __init__(
+        self,
+        document: Json,
+        limits: Limits = USUAL_LIMITS,
+        *,
+        owned: bool = False,
+        check: Callable[[], None] = unchecked,
+    ) -> None:
         self._document = document
         self._max_operations = limits.patch_operations
         self._max_depth = limits.json_depth
         self._copies_left = limits.patch_copied_bytes
         self._is_own = owned
+        self._check = check
         self._is_spent = False
 
     @property
@@ -76,11 +97,13 @@ class Working:
             raise PatchError(-1, f"{len(operations)} operations, more than {self._max_operations}")
         self._take_document()
         for index, operation in enumerate(operations):
+            if index % _CHECK_EVERY == _CHECK_EVERY - 1:
+                self._check()
             try:
                 self._perform(operation)
             except (JsonPatchException, JsonPointerException) as error:
                 raise PatchError(index, _reason(operation, str(error))) from error
-            except CannotDecode as error:
+            except wire.CannotDecode as error:
                 raise PatchError(-1, f"the document cannot be decoded: {error}"[:_MAX_REASON]) from error
         self._is_spent = False
 
@@ -154,7 +177,7 @@ class _Operation(PatchOperation):
     max_depth = USUAL_LIMITS.json_depth
 
     copied = 0
-    """Bytes that this operation has copied within the document, as `_size` counts."""
+    """Bytes that this operation has copied or shifted within the document (see `Limits`)."""
 
     def _member(self, name: str) -> Json:
         if name not in self.operation:
@@ -178,6 +201,24 @@ class _Operation(PatchOperation):
         """A copy of a value, with a depth that is allowed at this operation's path."""
         return _copied(value, self.max_depth - len(self.pointer.parts))
 
+    def _text(self, value: Json) -> bytes:
+        """The text of a value of the document, which counts, with a depth that is allowed at this operation's
+        path."""
+        text = wire.encode(value)
+        self.copied += len(text)
+        try:
+            check(text, self.max_depth - len(self.pointer.parts), len(text))
+        except TooDeep:
+            raise _too_deep() from None
+        return text
+
+    def _remove(self, document: Json, pointer: _Pointer) -> None:
+        container, key = pointer.to_last(document)
+        pointer.check_exists(container)
+        del container[key]
+        if isinstance(key, int):
+            self.copied += (len(container) - key) // _SHIFTED
+
     def _insert(self, document: Json, value: Json) -> Json:
         container, key = self.pointer.to_last(document)
         if key is None:
@@ -187,6 +228,7 @@ class _Operation(PatchOperation):
         elif key == "-":
             container.append(value)
         elif isinstance(key, int) and key <= len(container):
+            self.copied += (len(container) - key) // _SHIFTED
             container.insert(key, value)
         else:
             raise JsonPatchConflict(f"the array has only {counted(len(container), 'element')}")
@@ -198,11 +240,12 @@ class _Add(_Operation):
         return self._insert(obj, self._value())
 
 
-class _Remove(_Operation, RemoveOperation):
+class _Remove(_Operation):
     def apply(self, obj: Json) -> Json:
         if not self.pointer.parts:
             raise JsonPatchConflict("the whole document cannot be removed")
-        return super().apply(obj)
+        self._remove(obj, self.pointer)
+        return obj
 
 
 class _Replace(_Operation):
@@ -219,25 +262,26 @@ class _Replace(_Operation):
 class _Move(_Operation):
     def apply(self, obj: Json) -> Json:
         source = self._source()
-        value = whole(source.resolve(obj))
+        value = source.resolve(obj)
         if self.pointer == source:
             return obj
         if self.pointer.contains(source):
             raise JsonPatchConflict("a value cannot be moved into itself")
-        remove = _Remove({"op": "remove", "path": source.path}, pointer_cls=_Pointer)
-        return self._insert(remove.apply(obj), self._fit(value))
+        deeper = len(self.pointer.parts) > len(source.parts)
+        if deeper and isinstance(value, (dict, list)):  # only there it may be nested too deeply
+            self._text(value)
+        self._remove(obj, source)
+        return self._insert(obj, value)
 
 
 class _Copy(_Operation):
     def apply(self, obj: Json) -> Json:
-        value = self._fit(whole(self._source().resolve(obj)))
-        self.copied = _size(value)
-        return self._insert(obj, value)
+        return self._insert(obj, opened(self._text(self._source().resolve(obj))))
 
 
 class _Test(_Operation):
     def apply(self, obj: Json) -> Json:
-        if not equal(whole(self.pointer.resolve(obj)), self._member("value")):
+        if not equal(self.pointer.resolve(obj), self._member("value")):
             raise JsonPatchConflict("the value differs")
         return obj
 
@@ -279,7 +323,7 @@ def _copied(value: Json, levels: int) -> Json:
     while pending:
         container, levels_left = pending.pop()
         if levels_left <= 0:
-            raise JsonPatchConflict("nested deeper than limits.json_depth")
+            raise _too_deep()
         for key, item in container.items() if isinstance(container, dict) else enumerate(container):
             if isinstance(item, (dict, list)):
                 container[key] = item.copy()
@@ -287,35 +331,28 @@ def _copied(value: Json, levels: int) -> Json:
     return copied
 
 
-def _size(value: Json) -> int:
-    """Estimated bytes of a value as JSON (see `Limits.patch_copied_bytes`)."""
-    size = 0
-    pending = [value]
-    while pending:
-        item = pending.pop()
-        size += 8
-        if isinstance(item, dict):
-            size += sum(map(len, item))
-            pending.extend(item.values())
-        elif isinstance(item, list):
-            pending.extend(item)
-        elif isinstance(item, str):
-            size += len(item)
-    return size
+def _too_deep() -> JsonPatchConflict:
+    return JsonPatchConflict("nested deeper than limits.json_depth")
 
 
 def equal(left: Json, right: Json) -> bool:
-    """Equality by RFC 6902, section 4.6: numbers by value (1 equals 1.0), but 1 does not equal true."""
+    """Equality by RFC 6902, section 4.6: numbers by value (1 equals 1.0), but 1 does not equal true.
+
+    What is text in `left` is decoded in its place, so that a second comparison need not do it again. Raises
+    CannotDecode.
+    """
     pending = [(left, right)]
     while pending:
         one, other = pending.pop()
         if isinstance(one, dict):
             if not isinstance(other, dict) or one.keys() != other.keys():
                 return False
+            decode_members(one)
             pending.extend((item, other[key]) for key, item in one.items())
         elif isinstance(one, list):
             if not isinstance(other, list) or len(one) != len(other):
                 return False
+            decode_members(one)
             pending.extend(zip(one, other, strict=True))
         elif isinstance(one, bool) or isinstance(other, bool):
             if one is not other:

@@ -119,6 +119,10 @@ class CtiFeed:
         context, name = quote(self._consumer.context, safe=""), quote(self._consumer.name, safe="")
         return f"{self._base_url}/catalog/contexts/{context}/consumers/{name}"
 
+    def check_time(self) -> None:
+        """Raises FeedUnreachable if the time of the pass is over."""
+        self._pass_limits.check_time()
+
     def consumer_info(self) -> ConsumerInfo:
         self._prefetch.drop()
         return self._info(self._retry_budget.persist(self._read_info))

@@ -1,5 +1,6 @@
 """The adapters and settings of one pass."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from ctisync.core.model import Consumer
@@ -12,8 +13,9 @@ from ctisync.ports import Clock, CommandManager, Feed, Log, PassStore
 class Parts:
     """The adapters of one pass over `consumer`, its policy, its log and its report.
 
-    `commands` is None if no Command Manager is configured. The steps fill `report`, from which history,
-    metrics, hooks and ping are made after the pass.
+    `commands` is None if no Command Manager is configured. `check_time` raises FeedUnreachable once the time
+    of the pass is over; long work in memory calls it. The steps fill `report`, from which history, metrics,
+    hooks and ping are made after the pass.
     """
 
     consumer: Consumer
@@ -23,4 +25,5 @@ class Parts:
     clock: Clock
     log: Log
     policy: Policy
+    check_time: Callable[[], None]
     report: Draft

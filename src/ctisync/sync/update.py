@@ -3,16 +3,20 @@
 While a range is written, the next one is folded and the one after that is requested (ADR 32).
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
-from ctisync.core.fold import CannotApply, Folded, fold, touched
+from ctisync.core.fold import CannotApply, Folded, TooLarge, fold, touched
 from ctisync.core.model import Change, OffsetRange, Snapshot
 from ctisync.core.state import ConsumerState, FailedChange, advanced, blocked, interrupted
 from ctisync.core.steps import ApplyRange, SoFar, may_interrupt, range_ahead
 from ctisync.errors import CtisyncError, ReplyTooLarge
 from ctisync.ports import Writer
 from ctisync.sync.parts import Parts
+
+_CHECK_EVERY: Final = 1.0
+"""Seconds of work in memory between two looks at the time of the pass and at the lease."""
 
 
 @dataclass(slots=True)
@@ -45,8 +49,13 @@ class Updates:
         """
         parts = self._parts
         ahead = self._fetched(writer, step.range)
+        folded = ahead.folded
         try:
-            folded = ahead.folded or _fold(parts, writer, ahead.changes)
+            while folded is None:
+                try:
+                    folded = _fold(parts, writer, ahead.changes, writer.keep_alive)
+                except ReplyTooLarge as error:
+                    ahead = self._fetched(writer, self._halved(writer, ahead.range, error))
         except CannotApply as error:
             failed = error.failed.while_offered(None if snapshot is None else snapshot.link)
             _say_failed(parts, failed)
@@ -77,20 +86,19 @@ class Updates:
         if ahead is None or ahead.range != wanted:
             ahead = self._fetch(wanted)
         while ahead.error is not None:
-            error, halved = ahead.error, ahead.range.first_half
-            if not isinstance(error, ReplyTooLarge) or writer.state.range_to is not None:
-                raise error
-            if ahead.range == halved:
-                raise error
-            self._parts.log.event(
-                "info",
-                "range-halved",
-                consumer=str(self._parts.consumer),
-                range=str(halved),
-                why=error.message,
-            )
-            ahead = self._fetch(halved)
+            ahead = self._fetch(self._halved(writer, ahead.range, ahead.error))
         return ahead
+
+    def _halved(self, writer: Writer, whole: OffsetRange, error: CtisyncError) -> OffsetRange:
+        """The first half of a range that is too large. Raises the error if it is another one, or if the range
+        cannot be divided."""
+        half = whole.first_half
+        if not isinstance(error, ReplyTooLarge) or writer.state.range_to is not None or half == whole:
+            raise error
+        self._parts.log.event(
+            "info", "range-halved", consumer=str(self._parts.consumer), range=str(half), why=error.message
+        )
+        return half
 
     def _fetch(self, wanted: OffsetRange) -> _Ahead:
         try:
@@ -106,11 +114,11 @@ class Updates:
         if ahead.error is not None:
             return None
         try:
-            ahead.folded = _fold(self._parts, writer, ahead.changes)
+            ahead.folded = _fold(self._parts, writer, ahead.changes)  # `apply` keeps the lease meanwhile
         except CannotApply:
             return None
         except CtisyncError as error:
-            ahead.error = error
+            self._ahead = _Ahead(wanted, error=error)
             return None
         ahead.changes = []
         after = advanced(before, wanted.to, self._parts.clock.now())
@@ -124,9 +132,27 @@ class Updates:
             self._ahead = None
 
 
-def _fold(parts: Parts, writer: Writer, changes: Sequence[Change]) -> Folded:
+def _fold(
+    parts: Parts, writer: Writer, changes: Sequence[Change], keep_alive: Callable[[], None] = lambda: None
+) -> Folded:
+    """Raises CannotApply, ReplyTooLarge, and FeedUnreachable once the time of the pass is over."""
+    due = parts.clock.monotonic() + _CHECK_EVERY
+
+    def check() -> None:
+        nonlocal due
+        if (now := parts.clock.monotonic()) >= due:
+            due = now + _CHECK_EVERY
+            parts.check_time()
+            keep_alive()
+
     per_resource = touched(changes, parts.consumer)
-    return fold(per_resource, writer.read_in_parts(list(per_resource)), parts.policy.limits)
+    try:
+        return fold(per_resource, writer.read_in_parts(list(per_resource)), parts.policy.limits, check)
+    except TooLarge as error:
+        raise ReplyTooLarge(
+            f"the records of a range have more than {error.most} bytes (4 times limits.reply_bytes)",
+            hint="if this is expected, raise limits.reply_bytes",
+        ) from None
 
 
 def _block(
@@ -143,7 +169,7 @@ def _block(
     while last_good > state.offset:
         try:
             good = [change for change in changes if change.offset <= last_good]
-            folded = _fold(parts, writer, good)
+            folded = _fold(parts, writer, good, writer.keep_alive)
         except CannotApply as error:  # a later create or delete had made this one unimportant
             last_good = error.failed.offset - 1
             continue

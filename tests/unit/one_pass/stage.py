@@ -9,6 +9,7 @@ import msgspec
 from ctisync.core.model import Consumer, Record
 from ctisync.core.state import ConsumerState
 from ctisync.core.steps import Policy
+from ctisync.feed.http.pass_limits import PassLimits
 from ctisync.ports import CommandManager
 from tests.properties.model import ToldReaders
 from tests.support import faults_ports
@@ -52,6 +53,7 @@ class Stage:
         self.log = KeptLog()
         effects = Effects()
         told: CommandManager = faults_ports.commands_with(self.told, effects)
+        followed = Policy(**policy)
         try:
             passed(
                 parts_of(
@@ -61,7 +63,8 @@ class Stage:
                     commands=told if commands else None,
                     clock=self.clock,
                     log=self.log,
-                    policy=Policy(**policy),
+                    policy=followed,
+                    check_time=PassLimits(self.clock, followed.limits).check_time,
                 )
             )
         finally:

@@ -8,6 +8,7 @@ import pytest
 
 from ctisync.core.model import MAX_OFFSET, Consumer, ConsumerInfo
 from ctisync.core.state import (
+    Accepted,
     Asked,
     ConsumerState,
     Cooldown,
@@ -16,6 +17,7 @@ from ctisync.core.state import (
     RefusedSnapshot,
     interrupted,
     looked,
+    unanswered,
 )
 from ctisync.ports import Store
 from tests.contract import passes
@@ -62,6 +64,9 @@ def test_every_field_of_a_state_comes_back(make_store: MakeStore, consumer: Cons
             reinitialised_at=LATER,
             cooldown=Cooldown(until=LATER, reason="429", server="https://cti.example.org/api/v1"),
             asked=Asked(msgspec.structs.replace(consumer, resources=("CVE-*",)), LATER),
+            unanswered_at=LATER,
+            was_in_step_at=passes.NOW,
+            accepted=Accepted(10, LATER),
         )
         writer.save(state)
         assert writer.state == state
@@ -134,6 +139,17 @@ def test_a_pass_that_finds_nothing_to_do_mends_times_that_lie_in_the_future(
 
     found = make_store().look(consumer)
     assert (found.checked_at, found.updated_at) == (LATER, LATER)
+
+
+def test_a_try_that_the_feed_did_not_answer_is_remembered_without_a_lease(
+    make_store: MakeStore, consumer: Consumer
+) -> None:
+    passes.initialise(make_store(), consumer, [A, B], 10)
+    state = unanswered(make_store().look(consumer), LATER)
+    make_store().checked(consumer, state)
+
+    assert make_store().look(consumer) == state
+    assert state.tried_at == LATER
 
 
 def test_what_the_feed_said_is_remembered_before_there_is_a_content(store: Store, consumer: Consumer) -> None:

@@ -60,6 +60,18 @@ def test_a_poison_that_comes_again_blocks_just_before_it_and_downloads_nothing_m
     assert (current.commands(), current.lines()) == (commands, lines)
 
 
+def test_a_blocked_content_grows_old_however_often_it_is_loaded_again(current: World) -> None:
+    """on_stale would stay silent for ever: each load made the content look new."""
+    in_step = current.state.checked_at
+    poison = current.feed.history.poison(current.feed.history.names()[3])
+    for _ in range(3):
+        current.feed.publish_snapshot(offset=poison - 1)
+        current.clock.advance(hours=25)
+        assert isinstance(current.run(), Blocked)
+        assert current.state.updated_at == current.clock.now(), "it was loaded again"
+        assert current.state.in_step_at == in_step
+
+
 def test_a_blocked_content_goes_on_when_the_feed_mends_the_change(current: World) -> None:
     poison = current.feed.history.poison(current.feed.history.names()[3])
     churn(current.feed.history, 40, seed=3)

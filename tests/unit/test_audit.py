@@ -137,7 +137,7 @@ def test_no_sequence_of_transitions_leads_to_a_finding(seed: int) -> None:
 def one_step(state: ConsumerState, last: int, now: datetime, chance: random.Random) -> ConsumerState:
     if chance.random() < 0.3:
         state = (
-            transitions.command_accepted(state)
+            transitions.command_accepted(state, state.offset, now)
             if chance.random() < 0.5 or state.owed is None
             else transitions.command_refused(state)
         )

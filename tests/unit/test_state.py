@@ -7,7 +7,7 @@ import pytest
 
 from ctisync.core import state as transitions
 from ctisync.core.model import Consumer, ConsumerInfo, OffsetRange, Snapshot
-from ctisync.core.state import ConsumerState, Cooldown, FailedChange, Owed, RefusedSnapshot
+from ctisync.core.state import Accepted, ConsumerState, Cooldown, FailedChange, Owed, RefusedSnapshot
 from ctisync.stores import invariants
 
 NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
@@ -75,7 +75,9 @@ def test_commands_are_owed_until_accepted() -> None:
     owing = transitions.advanced(READY, 1300, NOW)
     refused = transitions.command_refused(transitions.command_refused(owing))
     assert refused.owed == Owed(1300, attempts=2)
-    assert transitions.command_accepted(refused).owed is None
+    assert transitions.command_needless(refused) == msgspec.structs.replace(refused, owed=None)
+    accepted = transitions.command_accepted(refused, 1300, NOW)
+    assert (accepted.owed, accepted.accepted) == (None, Accepted(1300, NOW))
     with pytest.raises(ValueError, match="no command"):
         transitions.command_refused(READY)
 
@@ -114,6 +116,50 @@ def test_what_is_behind_was_in_step_when_it_last_changed_and_no_later_than_the_f
     assert stored.in_step_at == changed
     assert msgspec.structs.replace(stored, checked_at=changed, updated_at=NOW).in_step_at == changed
     assert msgspec.structs.replace(stored, updated_at=None).in_step_at is None
+
+
+def test_a_load_that_leaves_the_content_behind_does_not_make_it_younger() -> None:
+    """A blocked content would be initialised from the same snapshot every day, and never be stale."""
+    in_step = ConsumerState(offset=9, last_offset=9, content=True, checked_at=NOW, updated_at=NOW)
+    behind = transitions.looked(in_step, ConsumerInfo(20, None), NOW + timedelta(hours=1))
+    assert behind.in_step_at == NOW
+    for day in range(1, 4):
+        now = NOW + timedelta(days=day)
+        behind = transitions.looked(behind, ConsumerInfo(20, None), now)
+        behind = transitions.interrupted(behind, FAILED, now)
+        behind = transitions.initialised(behind, Snapshot("l", 8), Consumer(), now)
+        behind = transitions.advanced(behind, 10, now)
+        assert behind.in_step_at == NOW
+        assert behind.is_stale(timedelta(hours=23), now)
+        assert not behind.is_stale(timedelta(hours=24) * day, now)
+    assert transitions.advanced(behind, 20, NOW).in_step_at == behind.checked_at
+
+
+def test_a_content_that_never_was_in_step_is_as_old_as_its_first_load() -> None:
+    asked = transitions.looked(ConsumerState(), ConsumerInfo(20, None), NOW)
+    loaded = transitions.initialised(asked, Snapshot("l", 8), Consumer(), NOW)
+    later = NOW + timedelta(days=1)
+    again = transitions.initialised(
+        transitions.looked(loaded, ConsumerInfo(20, None), later), Snapshot("l", 8), Consumer(), later
+    )
+    assert (loaded.in_step_at, again.in_step_at) == (NOW, NOW)
+
+
+def test_a_content_that_was_in_step_until_the_feed_went_on_is_not_as_old_as_its_last_change() -> None:
+    """A feed that stood still for days and then answers once would make each content stale."""
+    changed = NOW - timedelta(days=5)
+    quiet = ConsumerState(offset=9, last_offset=9, content=True, checked_at=NOW, updated_at=changed)
+    assert transitions.looked(quiet, ConsumerInfo(10, None), NOW + timedelta(hours=1)).in_step_at == NOW
+
+
+def test_a_feed_that_does_not_answer_was_asked_nevertheless() -> None:
+    answered = transitions.looked(READY, ConsumerInfo(None, None), NOW)
+    later = NOW + timedelta(hours=1)
+    unanswered = transitions.unanswered(answered, later)
+    assert (unanswered.checked_at, unanswered.tried_at) == (NOW, later)
+    assert invariants.only_looked(answered, unanswered)
+    again = transitions.looked(unanswered, ConsumerInfo(None, None), later + timedelta(hours=1))
+    assert again.tried_at == again.checked_at == later + timedelta(hours=1)
 
 
 def test_when_the_feed_answers_no_time_stays_that_lies_in_the_future() -> None:

@@ -60,8 +60,13 @@ def test_where_no_feed_can_be_asked_an_age_that_is_asked_for_counts_from_the_loa
     [
         (READY, 0, "offset 100, none behind"),
         (but(last_offset=300, updated_at=NOW - timedelta(hours=23)), 0, "200 behind"),
-        (but(last_offset=300), 1, "200 offsets behind, last changed 30 hours ago"),
-        (but(checked_at=NOW - timedelta(days=3)), 1, "the feed was last asked 3 days ago"),
+        (but(last_offset=300), 1, "200 offsets behind, last in step 30 hours ago"),
+        (but(checked_at=NOW - timedelta(days=3)), 1, "the feed last answered 3 days ago"),
+        (
+            but(checked_at=NOW - timedelta(days=3), unanswered_at=NOW - timedelta(hours=1)),
+            1,
+            "the feed last answered 3 days ago, was last asked 1 hour ago",
+        ),
         (but(updated_at=NOW - timedelta(days=13)), 0, "none behind"),
         (
             but(updated_at=NOW - timedelta(days=20)),
@@ -77,6 +82,7 @@ def test_where_no_feed_can_be_asked_an_age_that_is_asked_for_counts_from_the_loa
         (ConsumerState(), 2, "no content yet"),
         (ConsumerState(loading=True), 2, "no content yet"),
         (but(checked_at=None), 3, "the feed was never asked"),
+        (but(checked_at=None, unanswered_at=NOW), 3, "the feed never answered"),
         (but(last_offset=None), 3, "the feed was never asked"),
     ],
 )

@@ -174,8 +174,8 @@ def _effects(step: Step, now: Situation) -> Iterator[Effect]:
         case NoteAsked(wanted):
             asked = transitions.initialisation_asked(state, _CONSUMER, _NOW)
             yield Effect("noted", now.then(asked if wanted else transitions.initialisation_given_up(state)))
-        case SendCommand():
-            yield Effect("accepted", now.then(transitions.command_accepted(state)))
+        case SendCommand(offset):
+            yield Effect("accepted", now.then(transitions.command_accepted(state, offset, _NOW)))
             yield Effect("refused", now.then(transitions.command_refused(state), command_refused=True))
         case AskFeed():
             for answer in _ANSWERS:

@@ -62,8 +62,8 @@ def foresee(
             case NoteAsked(wanted):
                 asked = initialisation_asked(state, consumer, now)
                 state = asked if wanted else initialisation_given_up(state)
-            case SendCommand():
-                state = command_accepted(state)
+            case SendCommand(offset):
+                state = command_accepted(state, offset, now)
             case AskFeed():
                 info = ask()
                 state = looked(state, info, now)

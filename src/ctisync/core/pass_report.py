@@ -39,7 +39,8 @@ class PassReport(msgspec.Struct, frozen=True, kw_only=True):
     line. `from_offset` and `offset`: the content's offset before and after; None if the store could not be
     read, as are `phase` and the times. `records`: number written. `changes`: number applied. `received`:
     bytes from the feed. `touched`: the changed records in order, or the last of them; `untold`: the number
-    of those left out.
+    of those left out. `tried_at`: when the feed was last asked; `checked_at`: when it last answered;
+    `was_in_step_at`: as in the state.
     """
 
     pass_id: str
@@ -63,6 +64,8 @@ class PassReport(msgspec.Struct, frozen=True, kw_only=True):
     retries: int = 0
     checked_at: Moment | None = None
     updated_at: Moment | None = None
+    tried_at: Moment | None = None
+    was_in_step_at: Moment | None = None
     untold: int = 0
     touched: tuple[Touched, ...] = ()
 
@@ -80,8 +83,8 @@ class PassReport(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def in_step_at(self) -> datetime | None:
         """When the content was last known to be in step with the feed. None: never, or unknown."""
-        end = self.ended_at
-        return in_step_at(self.behind, believed(self.checked_at, end), believed(self.updated_at, end))
+        times = (self.checked_at, self.updated_at, self.was_in_step_at)
+        return in_step_at(self.behind, *(believed(time, self.ended_at) for time in times))
 
     @property
     def updated(self) -> bool:
@@ -224,6 +227,8 @@ class Draft:
             retries=0 if traffic is None else traffic.retries,
             checked_at=None if state is None else state.checked_at,
             updated_at=None if state is None else state.updated_at,
+            tried_at=None if state is None else state.tried_at,
+            was_in_step_at=None if state is None else state.was_in_step_at,
             untold=self._all_touched - len(self._touched),
             touched=tuple(self._touched),
         )

@@ -75,6 +75,13 @@ class Cooldown(msgspec.Struct, frozen=True):
     server: str | None = None
 
 
+class Accepted(msgspec.Struct, frozen=True):
+    """The last update command that the Command Manager accepted: the content's offset then, and when."""
+
+    offset: int
+    at: Moment
+
+
 class Asked(msgspec.Struct, frozen=True):
     """An operator requested an initialisation with these settings at this time. It is not done yet."""
 
@@ -90,6 +97,9 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fal
     during a swap, or the live content is not the stored one; a pass that takes the lease settles it.
     `in_vain`: the link of a snapshot from which a change could not be applied, after such a change had
     caused the initialisation. Times are UTC.
+
+    `checked_at`: when the feed last answered; `unanswered_at`: the last try, if the feed did not answer it.
+    `was_in_step_at`: when the content was last known to be in step, before the feed last answered.
     """
 
     offset: int = 0
@@ -110,6 +120,9 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fal
     reinitialised_at: Moment | None = None
     cooldown: Cooldown | None = None
     asked: Asked | None = None
+    unanswered_at: Moment | None = None
+    was_in_step_at: Moment | None = None
+    accepted: Accepted | None = None
 
     @property
     def phase(self) -> Phase:
@@ -156,11 +169,17 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fal
     @property
     def in_step_at(self) -> datetime | None:
         """When the content was last known to be in step with the feed. None: never."""
-        return in_step_at(self.behind, self.checked_at, self.updated_at)
+        return in_step_at(self.behind, self.checked_at, self.updated_at, self.was_in_step_at)
+
+    @property
+    def tried_at(self) -> datetime | None:
+        """When the feed was last asked, whether it answered or not. None: never."""
+        return self.unanswered_at or self.checked_at
 
     def is_stale(self, after: timedelta, now: datetime) -> bool:
         """Whether the content was last known to be in step longer ago than this, or never."""
-        in_step = in_step_at(self.behind, believed(self.checked_at, now), believed(self.updated_at, now))
+        times = (self.checked_at, self.updated_at, self.was_in_step_at)
+        in_step = in_step_at(self.behind, *(believed(time, now) for time in times))
         return in_step is None or now - in_step > after
 
     def cooldown_at(self, now: datetime, server: str | None = None) -> Cooldown | None:
@@ -194,13 +213,19 @@ STALE: Final = timedelta(hours=24)
 
 
 def in_step_at(
-    behind: int | None, checked_at: datetime | None, updated_at: datetime | None
+    behind: int | None,
+    checked_at: datetime | None,
+    updated_at: datetime | None,
+    was_in_step_at: datetime | None,
 ) -> datetime | None:
-    """See `ConsumerState.in_step_at`. A content that is behind was in step, at best, when it last changed."""
+    """See `ConsumerState.in_step_at`. A load that leaves the content behind does not make it younger. Without
+    `was_in_step_at`, a content that is behind was in step, at best, when it last changed."""
     if behind is None or checked_at is None:
         return None
     if not behind:
         return checked_at
+    if was_in_step_at is not None:
+        return was_in_step_at
     return None if updated_at is None else min(checked_at, updated_at)
 
 
@@ -212,6 +237,7 @@ def believed(time: datetime | None, now: datetime) -> datetime | None:
 def looked(state: ConsumerState, info: ConsumerInfo, now: datetime) -> ConsumerState:
     """The feed has answered. Fields that are missing or null keep their stored values. A time in the future
     is corrected."""
+    was = state.in_step_at
     return msgspec.structs.replace(
         state,
         last_offset=state.last_offset if info.last_offset is None else info.last_offset,
@@ -219,7 +245,14 @@ def looked(state: ConsumerState, info: ConsumerInfo, now: datetime) -> ConsumerS
         checked_at=now,
         updated_at=None if state.updated_at is None else min(state.updated_at, now),
         cooldown=None,
+        unanswered_at=None,
+        was_in_step_at=None if was is None else min(was, now),
     )
+
+
+def unanswered(state: ConsumerState, now: datetime) -> ConsumerState:
+    """The feed was asked, and has not answered."""
+    return msgspec.structs.replace(state, unanswered_at=now)
 
 
 def cooldown_begun(
@@ -326,7 +359,12 @@ def snapshot_refused(state: ConsumerState, refused: RefusedSnapshot) -> Consumer
     return msgspec.structs.replace(state, refused=refused)
 
 
-def command_accepted(state: ConsumerState) -> ConsumerState:
+def command_accepted(state: ConsumerState, offset: int, now: datetime) -> ConsumerState:
+    return msgspec.structs.replace(state, owed=None, accepted=Accepted(offset, now))
+
+
+def command_needless(state: ConsumerState) -> ConsumerState:
+    """No Command Manager is configured."""
     return msgspec.structs.replace(state, owed=None)
 
 

@@ -34,8 +34,8 @@ def check_publish(after: ConsumerState) -> None:
 
 
 def only_looked(stored: ConsumerState, state: ConsumerState) -> bool:
-    """Whether `state` differs from `stored` only in what the feed reported and when, the cool-down, and the
-    correction of a time in the future. Such a state may be written without a lease."""
+    """Whether `state` differs from `stored` only in what the feed reported and when it was asked, the
+    cool-down, and the correction of a time in the future. Such a state may be written without a lease."""
     mended = state.updated_at is not None and state.updated_at == state.checked_at
     seen = msgspec.structs.replace(
         stored,
@@ -44,6 +44,8 @@ def only_looked(stored: ConsumerState, state: ConsumerState) -> bool:
         checked_at=state.checked_at,
         updated_at=state.updated_at if mended else stored.updated_at,
         cooldown=state.cooldown,
+        unanswered_at=state.unanswered_at,
+        was_in_step_at=state.was_in_step_at,
     )
     return seen == state
 

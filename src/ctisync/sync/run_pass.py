@@ -17,6 +17,7 @@ from ctisync.core.state import (
     initialisation_asked,
     initialisation_given_up,
     looked,
+    unanswered,
 )
 from ctisync.core.steps import (
     ApplyRange,
@@ -99,6 +100,7 @@ class _Pass:
         self.policy = parts.policy
         self.info = offered
         self.heard: ConsumerInfo | None = None
+        self.asking = False
         self.so_far = SoFar()
         self.lease = lease
         self.writer: Writer | None = None
@@ -135,33 +137,40 @@ class _Pass:
         """Perform the steps to the end. An owed command is sent even if the feed fails meanwhile."""
         try:
             return self._steps()
-        except (FeedUnreachable, FeedRefused) as error:
-            if (
-                isinstance(error, FeedUnreachable)
-                and error.come_back_in is not None
-                and self.policy.cooldowns
-            ):
-                self._begin_cooldown(error.come_back_in, error)
+        except CtisyncError as error:
+            self._remember_failed_try(error)
+            if not isinstance(error, FeedUnreachable | FeedRefused):
+                raise
             owed = self.state.owed_for(self.consumer)
             if self.writer is not None and owed is not None and not self.so_far.command_refused:
                 self._send(self.writer, owed.offset)
             raise
 
-    def _begin_cooldown(self, seconds: float, error: FeedUnreachable) -> None:
-        """Store the cool-down, best effort: the error of the feed ends this pass anyway."""
-        before = cooldown_ended(self.state) if self.policy.now else self.state
-        state = cooldown_begun(before, seconds, error.message, self.clock.now(), self.policy.server)
+    def _remember_failed_try(self, error: CtisyncError) -> None:
+        """Store that the feed did not answer, and the cool-down that follows, in one write. Best effort: the
+        error ends this pass anyway."""
+        seconds = error.come_back_in if isinstance(error, FeedUnreachable) and self.policy.cooldowns else None
+        if seconds is None and not self.asking:
+            return
+        now = self.clock.now()
+        state = unanswered(self.state, now) if self.asking else self.state
+        if seconds is not None:
+            before = cooldown_ended(state) if self.policy.now else state
+            state = cooldown_begun(before, seconds, error.message, now, self.policy.server)
         try:
             if self.writer is not None:
                 self.writer.save(state)
             else:
                 self.store.checked(self.consumer, state)
         except CtisyncError as failure:
-            self.log.event(
-                "warning", "cooldown-not-remembered", consumer=str(self.consumer), why=failure.message
-            )
+            if seconds is not None:
+                self.log.event(
+                    "warning", "cooldown-not-remembered", consumer=str(self.consumer), why=failure.message
+                )
         else:
-            error.hint = _after_cooldown(state, self.policy)
+            self.seen = state
+            if seconds is not None:
+                error.hint = _after_cooldown(state, self.policy)
 
     def _steps(self) -> End:
         while True:
@@ -189,7 +198,9 @@ class _Pass:
                     raise AssertionError("a lease was taken, and the state is still unsettled")
 
     def _ask_feed(self) -> None:
+        self.asking = True
         self.info = self.heard = self.feed.consumer_info()
+        self.asking = False
         self.seen = looked(self.seen, self.heard, self.clock.now())
         if self.writer is not None:
             self.writer.save(looked(self.writer.state, self.heard, self.clock.now()))

@@ -1,6 +1,6 @@
 """Send the update command to the Command Manager. It stays owed until it is accepted."""
 
-from ctisync.core.state import command_accepted, command_refused
+from ctisync.core.state import command_accepted, command_needless, command_refused
 from ctisync.errors import CommandNotAccepted
 from ctisync.ports import Writer
 from ctisync.sync.parts import Parts
@@ -15,7 +15,7 @@ def send_command(parts: Parts, writer: Writer, offset: int) -> bool:
     # Programs that get the command, and hooks, search the content.
     writer.make_searchable()
     if parts.commands is None:
-        writer.note(command_accepted(writer.state))
+        writer.note(command_needless(writer.state))
         return True
     try:
         parts.commands.send_update(consumer.index, offset)
@@ -32,6 +32,6 @@ def send_command(parts: Parts, writer: Writer, offset: int) -> bool:
             hint=error.hint,
         )
         return False
-    writer.save(command_accepted(writer.state))
+    writer.save(command_accepted(writer.state, offset, parts.clock.now()))
     parts.log.event("info", "command-accepted", consumer=str(consumer), index=consumer.index, offset=offset)
     return True

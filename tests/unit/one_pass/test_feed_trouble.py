@@ -10,6 +10,7 @@ import pytest
 from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState, Cooldown, Owed
 from ctisync.errors import (
+    AccessRefused,
     CtisyncError,
     EmptyStore,
     FeedRefused,
@@ -32,7 +33,8 @@ def test_a_feed_that_wants_to_be_left_alone_is_left_alone_by_the_next_passes(
         following.run()
     assert following.state.cooldown == Cooldown(following.clock.now() + timedelta(hours=1), "429")
     # Who holds the lease is the only one who may write on every store.
-    assert ("checked" in following.effects) == (not writing)
+    assert following.effects.count("checked") == (not writing), "one write for the try and the pause"
+    assert following.state.tried_at == following.clock.now()
     following.server.failure = None
     with pytest.raises(FeedUnreachable, match="cool-down of the feed until 2026-03-01T13:00:00Z: 429"):
         following.run()
@@ -50,6 +52,19 @@ def test_a_failure_that_asks_for_no_pause_begins_none(following: Stage, failure:
     with pytest.raises(type(failure)):
         following.run()
     assert following.state.cooldown is None
+
+
+@pytest.mark.parametrize("failure", [FeedUnreachable("reset"), FeedRefused("no JSON"), AccessRefused("401")])
+def test_a_try_without_an_answer_is_remembered_as_one(following: Stage, failure: CtisyncError) -> None:
+    """ "The feed was last asked 2 days ago", where it was asked each hour, leads to the wrong trouble."""
+    following.run()
+    answered = following.clock.now()
+    following.clock.advance(hours=1)
+    following.server.failure = failure
+    with pytest.raises(type(failure)):
+        following.run()
+    assert (following.state.checked_at, following.state.tried_at) == (answered, following.clock.now())
+    assert following.effects == ["look", "consumer_info", "checked"]
 
 
 class FullStore(MemoryStore):

@@ -47,5 +47,6 @@ def as_document(found: History) -> Any:
 
 def _told(report: PassReport) -> Any:
     told = msgspec.to_builtins(report)
-    del told["consumer"], told["touched"], told["untold"]
+    for name in ("consumer", "touched", "untold", "was_in_step_at"):
+        del told[name]
     return told | {"ended_at": report.ended_at, "behind": report.behind, "in_step_at": report.in_step_at}

@@ -181,7 +181,8 @@ def _judge_given(state: ConsumerState, limits: Thresholds, now: datetime) -> tup
     """For a content that was loaded on a host without access to the feed."""
     if ahead(state, now):
         return UNKNOWN, _AHEAD
-    said = f"offset {state.offset}, the feed was never asked"
+    never = "was never asked" if state.unanswered_at is None else "never answered"
+    said = f"offset {state.offset}, the feed {never}"
     loaded = _age_begins(state, limits)
     if loaded is None:
         return UNKNOWN, said
@@ -202,9 +203,10 @@ def _judge_lag(state: ConsumerState, limits: Thresholds, now: datetime) -> tuple
     age = timedelta.max if in_step is None else now - in_step
     code = max(_level(age, limits.warn_age, limits.crit_age), lag)
     if code != OK and state.behind:
-        return code, f"{state.behind} offsets behind, last changed {ago(state.updated_at, now)}"
+        return code, f"{state.behind} offsets behind, last in step {ago(in_step, now)}"
     if code != OK:
-        return code, f"offset {state.offset}, the feed was last asked {ago(state.checked_at, now)}"
+        tried = f", was last asked {ago(state.tried_at, now)}" if state.unanswered_at is not None else ""
+        return code, f"offset {state.offset}, the feed last answered {ago(state.checked_at, now)}{tried}"
     if state.updated_at is not None and now - state.updated_at > STANDSTILL:
         return (
             WARNING,

@@ -289,7 +289,9 @@ def _consumer_document(one: ConsumerStatus) -> dict[str, Any]:
         "records": one.records,
         "pending_command": owed and {"offset": str(owed.offset), "attempts": owed.attempts},
         "checked_at": state.checked_at and rfc3339(state.checked_at),
+        "tried_at": state.tried_at and rfc3339(state.tried_at),
         "updated_at": state.updated_at and rfc3339(state.updated_at),
+        "accepted": state.accepted and {"offset": state.accepted.offset, "at": rfc3339(state.accepted.at)},
         "blocked_by": failed
         and {
             "offset": failed.offset,

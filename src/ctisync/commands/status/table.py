@@ -70,7 +70,7 @@ def _rows(one: ConsumerStatus, now: datetime, hint: Callable[[str], str]) -> Ite
     state = one.state
     yield "offset", f"{state.offset:,} when last present" if one.gone else _offset(state)
     yield "records", _records(one, now)
-    yield "feed asked", ago(state.checked_at, now)
+    yield "feed asked", _asked(state, now)
     if (cooldown := state.cooldown_at(now)) is not None:
         yield (
             "cool-down",
@@ -80,6 +80,8 @@ def _rows(one: ConsumerStatus, now: datetime, hint: Callable[[str], str]) -> Ite
         yield "initialised from", f"a snapshot of offset {state.snapshot_offset:,}"
     if state.asked is not None:
         yield "requested", f"a new initialisation, {ago(state.asked.at, now)}"
+    if one.tells and state.accepted is not None:
+        yield "command accepted", f"for offset {state.accepted.offset:,}, {ago(state.accepted.at, now)}"
     if one.owed is not None:
         yield (
             "command owed",
@@ -122,6 +124,13 @@ def _offset(state: ConsumerState) -> str:
         return f"{state.offset:,}, higher than the feed's {state.last_offset:,}: the feed went back"
     behind = f"{state.behind:,} behind" if state.behind else "up to date"
     return f"{state.offset:,} of {state.last_offset:,}, {behind}"
+
+
+def _asked(state: ConsumerState, now: datetime) -> str:
+    if state.unanswered_at is None:
+        return ago(state.checked_at, now)
+    answered = "never" if state.checked_at is None else f"last {ago(state.checked_at, now)}"
+    return f"{ago(state.unanswered_at, now)}, without an answer; answered {answered}"
 
 
 def _records(one: ConsumerStatus, now: datetime) -> str:

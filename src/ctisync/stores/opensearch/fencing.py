@@ -191,6 +191,8 @@ def _finished(entry: StateEntry) -> StateEntry:
             last_offset=now.last_offset,
             last_snapshot_link=now.last_snapshot_link,
             checked_at=now.checked_at,
+            unanswered_at=now.unanswered_at,
+            was_in_step_at=now.was_in_step_at,
         )
     return msgspec.structs.replace(entry, state=after, generation=entry.swap.to, swap=None)
 

@@ -26,7 +26,7 @@ _NUMBERS: Final = (
     *("exit_code", "from_offset", "offset", "last_offset", "behind"),
     *("initialisations", "changes", "records", "received", "retries"),
 )
-_TIMES: Final = ("began_at", "ended_at", "checked_at", "updated_at")
+_TIMES: Final = ("began_at", "ended_at", "checked_at", "updated_at", "tried_at")
 _MAPPING: Final[dict[str, Any]] = {
     "dynamic": False,
     "properties": {

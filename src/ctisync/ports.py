@@ -250,8 +250,8 @@ class PassStore(Protocol):
         """
 
     def checked(self, consumer: Consumer, state: ConsumerState) -> None:
-        """Remember `state`, which differs from what `look` gave only in what the feed said and when, and
-        in how long it is to be left alone.
+        """Remember `state`, which differs from what `look` gave only in what the feed said and when, in how
+        long it is to be left alone, and in what was alerted.
 
         Best effort, without a lease: when another writer is at work, the other writer stores it.
         """

@@ -167,6 +167,91 @@ def test_a_hook_is_run_for_its_reason_and_told_what_happened(ctisync: Ctisync, f
     assert "503" in told_of(told)[1]["HOOK_WHY"]
 
 
+def reasons(told: Path) -> list[str]:
+    return [call["HOOK_REASON"] for call in told_of(told)]
+
+
+def test_one_incident_is_one_alert_and_its_end_is_told_once(ctisync: Ctisync, feed: FeedSimulator) -> None:
+    """An outage of a night would be twelve mails, and in the morning nobody knows that it is over."""
+    assert ctisync.run("sync", "-q").returncode == 0
+    told = hooked(ctisync, "error", "recovered")
+    incident = ctisync.home / "incident"
+    ctisync.environ["CTISYNC_HOOKS__ON_RECOVERED"] = json.dumps(
+        ["sh", "-c", f"cat > {incident}; {TELL}", "hook", str(told), "recovered"]
+    )
+    feed.fail("info", failures.status(503), times=100)
+    for _ in range(3):
+        assert ctisync.run("sync", "-q").returncode == 5
+    assert reasons(told) == ["error"]
+    assert ctisync.run("sync", "-q", CTISYNC_HOOKS__AGAIN_AFTER="0").returncode == 5
+    assert reasons(told) == ["error", "error"]
+    since = told_of(told)[0]["HOOK_SINCE"]
+    feed.heal()
+    for _ in range(2):
+        assert ctisync.run("sync", "-q").returncode == 0
+    assert reasons(told) == ["error", "error", "recovered"]
+    assert [call["HOOK_SINCE"] for call in told_of(told)] == [since] * 3
+    over = json.loads(incident.read_text())
+    assert over | {"why": "", "until": "", "seconds": 0} == {
+        "consumer": "vd_1.0.0/vd_4.8.0",
+        "reason": "error",
+        "exit_code": 5,
+        "why": "",
+        "since": since,
+        "until": "",
+        "seconds": 0,
+    }
+    assert "answers 503" in over["why"]
+    assert over["seconds"] >= 0
+    feed.fail("info", failures.status(503), times=1)
+    assert ctisync.run("sync", "-q").returncode == 5
+    assert reasons(told)[3:] == ["error"], "the next one is another incident"
+
+
+def test_another_exit_code_is_another_incident(ctisync: Ctisync, feed: FeedSimulator) -> None:
+    told = hooked(ctisync, "error")
+    for code in (503, 401, 503, 401):
+        feed.heal()
+        feed.fail("info", failures.status(code), times=100)
+        ctisync.run("sync", "-q")
+    assert [call["HOOK_EXIT_CODE"] for call in told_of(told)] == ["5", "3"]
+
+
+def test_an_alert_that_nobody_got_is_sent_again(ctisync: Ctisync, feed: FeedSimulator) -> None:
+    """The hook fails, or the pass is killed in it: at least once is a promise, once is not."""
+    told = hooked(ctisync, "error")
+    feed.fail("info", failures.status(503), times=100)
+    assert ctisync.run("sync", "-q", CTISYNC_HOOKS__ON_ERROR='["false"]').returncode == 5
+    ctisync.environ["CTISYNC_HOOKS__ON_ERROR"], hook = (
+        '["sh", "-c", "kill -9 $PPID"]',
+        ctisync.environ["CTISYNC_HOOKS__ON_ERROR"],
+    )
+    killed = ctisync.start("sync", "-q")
+    killed.communicate(timeout=60)
+    assert killed.returncode == -9
+    ctisync.environ["CTISYNC_HOOKS__ON_ERROR"] = hook
+    assert ctisync.run("sync", "-q").returncode == 5
+    assert ctisync.run("sync", "-q").returncode == 5
+    assert reasons(told) == ["error"]
+
+
+def test_while_the_store_cannot_remember_the_folder_of_the_state_does(
+    ctisync: Ctisync, feed: FeedSimulator
+) -> None:
+    assert ctisync.run("sync", "-q").returncode == 0
+    told = hooked(ctisync, "error", "stale", "recovered")
+    database = ctisync.database.read_bytes()
+    ctisync.database.write_bytes(b"damaged" * 1000)
+    codes = {ctisync.run("sync", "-q").returncode for _ in range(3)}
+    assert len(codes) == 1
+    assert reasons(told) == ["error"]
+    ctisync.database.write_bytes(database)
+    for _ in range(2):
+        assert ctisync.run("sync", "-q").returncode == 0
+    assert reasons(told) == ["error", "recovered"]
+    assert [path.name for path in ctisync.database.parent.glob("*.alerts")] == []
+
+
 def test_a_stale_content_has_its_own_hook(ctisync: Ctisync, feed: FeedSimulator) -> None:
     ctisync.run("sync", "-q")
     told = hooked(ctisync, "stale", stale_after="0.001")
@@ -290,6 +375,20 @@ def test_a_tolerated_cool_down_is_told_apart_and_no_success_once_the_content_is_
     assert ctisync.run(*call, CTISYNC_HOOKS__STALE_AFTER="0.001").returncode == 5
     assert figure(file, "ctisync_pass_tolerated") == 0
     assert [path for path, _ in heard if path != "/start"] == ["/fail", "/", "/fail"]
+
+
+def test_a_service_is_told_of_a_failure_once_and_of_each_good_run(
+    ctisync: Ctisync, feed: FeedSimulator, pings: tuple[str, list[tuple[str, str]]]
+) -> None:
+    url, heard = pings
+    ctisync.environ["CTISYNC_PING_URL"] = url
+    feed.fail("info", failures.status(503), times=100)
+    for _ in range(3):
+        assert ctisync.run("sync", "-q").returncode == 5
+    feed.heal()
+    for _ in range(2):
+        assert ctisync.run("sync", "-q").returncode == 0
+    assert [path for path, _ in heard if path != "/start"] == ["/fail", "/", "/"]
 
 
 @pytest.mark.usefixtures("feed")

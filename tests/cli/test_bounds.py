@@ -1,6 +1,7 @@
 """Cool-downs, limits and links as the shell sees them: the exit code, two lines, nothing asked or sent."""
 
 import json
+import re
 from urllib.parse import urlsplit
 
 import pytest
@@ -209,3 +210,21 @@ def test_a_link_to_another_host_is_refused_until_it_is_allowed(ctisync: Ctisync,
         assert [request.kind for request in other.requests] == ["snapshot"]
         assert "canary-token" not in str(other.requests)
         assert "canary-token" in str(feed.requests)
+
+
+def test_status_says_which_command_was_accepted_last_and_when_the_feed_was_asked(
+    ctisync: Ctisync, feed: FeedSimulator
+) -> None:
+    """Without it, nobody knows whether readers were told of the content that is there."""
+    with CommandManagerStandIn() as manager:
+        ctisync.environ["CTISYNC_COMMAND_MANAGER__URL"] = manager.url
+        assert ctisync.run("sync", "-q").returncode == 0
+    feed.fail("info", failures.status(503), times=9)
+    assert ctisync.run("sync", "-q").returncode == 5
+    (told,) = json.loads(ctisync.run("status", "--json").stdout)["consumers"]
+    assert told["accepted"].keys() == {"offset", "at"}
+    assert told["accepted"]["offset"] == told["offset"] == feed.history.last_offset
+    assert told["checked_at"] <= told["accepted"]["at"] <= told["tried_at"]
+    shown = ctisync.run("status").stdout
+    assert re.search(rf"command accepted +for offset {feed.history.last_offset:,}, just now", shown)
+    assert re.search(r"feed asked +just now, and did not answer; it last did just now", shown)

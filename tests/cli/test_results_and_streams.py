@@ -125,7 +125,7 @@ def test_status_in_json_is_the_contracts(ctisync: Ctisync, feed: FeedSimulator) 
     assert document.keys() == {"store", "consumers", "not_configured", "refuses_writes"}
     assert document["refuses_writes"] == []
     assert consumer.keys() == CONSUMER_KEYS
-    for key in ("checked_at", "updated_at"):
+    for key in ("checked_at", "tried_at", "updated_at"):
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", consumer.pop(key))
     last = feed.history.last_offset
     assert consumer == {
@@ -139,6 +139,7 @@ def test_status_in_json_is_the_contracts(ctisync: Ctisync, feed: FeedSimulator) 
         "snapshot_offset": last,
         "records": 20,
         "pending_command": None,
+        "accepted": None,
         "blocked_by": None,
         "asked_at": None,
         "at_work": None,

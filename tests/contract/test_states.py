@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import msgspec
 import pytest
 
+from ctisync.core.incidents import Incident
 from ctisync.core.model import MAX_OFFSET, Consumer, ConsumerInfo
 from ctisync.core.state import (
     Accepted,
@@ -44,6 +45,7 @@ REFUSED = RefusedSnapshot(
 )
 SEEN = ConsumerInfo(last_offset=1234, snapshot=passes.snapshot(1000))
 LATER = datetime(2026, 3, 2, 1, 2, 3, 4, tzinfo=UTC)
+INCIDENT = Incident("error", 5, "the feed answers 503: “later”", passes.NOW, LATER)
 
 
 def test_every_field_of_a_state_comes_back(make_store: MakeStore, consumer: Consumer) -> None:
@@ -67,6 +69,7 @@ def test_every_field_of_a_state_comes_back(make_store: MakeStore, consumer: Cons
             unanswered_at=LATER,
             was_in_step_at=passes.NOW,
             accepted=Accepted(10, LATER),
+            incidents=(INCIDENT,),
         )
         writer.save(state)
         assert writer.state == state
@@ -150,6 +153,15 @@ def test_a_try_that_the_feed_did_not_answer_is_remembered_without_a_lease(
 
     assert make_store().look(consumer) == state
     assert state.tried_at == LATER
+
+
+def test_what_was_alerted_is_remembered_without_a_lease(make_store: MakeStore, consumer: Consumer) -> None:
+    """Another host, or the next pass, would alert once more."""
+    passes.initialise(make_store(), consumer, [A, B], 10)
+    for incidents in ((INCIDENT,), ()):
+        state = msgspec.structs.replace(make_store().look(consumer), incidents=incidents)
+        make_store().checked(consumer, state)
+        assert make_store().look(consumer) == state
 
 
 def test_what_the_feed_said_is_remembered_before_there_is_a_content(store: Store, consumer: Consumer) -> None:

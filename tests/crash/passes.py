@@ -198,11 +198,12 @@ class SqlitePasses:
 
 def without_times(state: ConsumerState) -> dict[str, Any]:
     """The state but for what tells when, how often and from where."""
-    return {
+    told = {
         name: value
         for name, value in msgspec.to_builtins(state, builtin_types=()).items()
         if not name.endswith(("_at", "_link"))
     }
+    return told | {"accepted": state.accepted and state.accepted.offset}
 
 
 @contextmanager

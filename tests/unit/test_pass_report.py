@@ -98,6 +98,7 @@ def test_what_the_steps_did_is_summed_up_and_the_last_state_is_where_it_stands()
         retries=1,
         checked_at=NOW,
         updated_at=NOW,
+        tried_at=NOW,
         touched=(
             Touched(3, "loaded", ""),
             Touched(4, "updated", "CVE-0"),

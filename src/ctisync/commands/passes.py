@@ -4,17 +4,19 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
 from ctisync import memory
+from ctisync.commands.alerts import Alerts
 from ctisync.console import Console
 from ctisync.console.closing import closing
+from ctisync.core.incidents import Incident
 from ctisync.core.model import Consumer
-from ctisync.core.pass_report import Draft, Ended, PassReport
+from ctisync.core.pass_report import Draft, Ended, PassReport, Reason
 from ctisync.core.steps import Mode, Policy
 from ctisync.errors import DONE, AnotherPass, CtisyncError, HookFailed, Stopped, UsageError, worst
 from ctisync.harmless import quoted
@@ -75,17 +77,22 @@ def run_passes(run: Run, consumers: Sequence[Consumer], one_pass: OnePass) -> in
         run.console.event("warning", "network-disk", why=doubt.said, hint=doubt.hint)
     _ping(run, "start", run.policy.mode)
     ended = [_one(run, consumer, one_pass) for consumer in consumers]
-    reports = [report for _, report in ended if report is not None]
+    alerted = [alerts for _, alerts in ended if alerts is not None]
+    reports = [each.report for each in alerted]
     if reports and run.metrics is not None:
         _write_metrics(run, reports, run.metrics)
-    if reports:
-        bad = [report.why for report in reports if report.exit_code != DONE]
-        _ping(run, "fail" if bad else "success", "; ".join(bad) or reports[0].why)
+    bad = [report.why for report in reports if report.exit_code != DONE]
+    if reports and not bad:
+        _ping(run, "success", reports[0].why)
+    elif any(each.sent.alerts for each in alerted):
+        _ping(run, "fail", "; ".join(bad))
+    for each in alerted:
+        each.remember()
     return worst([code for code, _ in ended])
 
 
-def _one(run: Run, consumer: Consumer, one_pass: OnePass) -> tuple[int, PassReport | None]:
-    """The exit code of the pass and of its hooks, and its report."""
+def _one(run: Run, consumer: Consumer, one_pass: OnePass) -> tuple[int, Alerts | None]:
+    """The exit code of the pass and of its hooks, and its alerts; None if another pass is running."""
     clock, console = run.clock, run.console
     draft = Draft(
         consumer,
@@ -107,10 +114,12 @@ def _one(run: Run, consumer: Consumer, one_pass: OnePass) -> tuple[int, PassRepo
         if isinstance(ended.error, AnotherPass):
             return ended.error.exit_code, None
         report = ended.report
-        hooks_are_good = _run_hooks(run, report)
+        alerts = Alerts(run.settings, consumer, clock, console, report, draft.incidents)
+        hooks_are_good = not report.updated or _run_hook(run, report, "update")
+        hooks_are_good &= alerts.send(partial(_run_hook, run, report))
     if report.exit_code == DONE and not hooks_are_good:
-        return HookFailed.exit_code, report
-    return report.exit_code, report
+        return HookFailed.exit_code, alerts
+    return report.exit_code, alerts
 
 
 def _with_store(run: Run, consumer: Consumer, draft: Draft, store: "Store", one_pass: OnePass) -> Ended:
@@ -161,25 +170,21 @@ def _public(ended: Ended, console: Console) -> Ended:
     return ended._replace(report=msgspec.structs.replace(ended.report, why=why))
 
 
-def _run_hooks(run: Run, report: PassReport) -> bool:
-    """Run each hook that has a reason, even if another one fails. Returns whether all succeeded."""
-    hooks = run.settings.hooks
-    wanted = {"update": hooks.on_update, "error": hooks.on_error, "stale": hooks.on_stale}
-    good = True
-    for reason in report.reasons(timedelta(seconds=hooks.stale_after)):
-        if not wanted[reason]:
-            continue
-        from ctisync.notifications.hooks import run_hook
+def _run_hook(run: Run, report: PassReport, reason: Reason, incident: Incident | None = None) -> bool:
+    """Run the hook of this reason, if there is one. Returns whether it succeeded."""
+    argv = getattr(run.settings.hooks, f"on_{reason}")
+    if not argv:
+        return True
+    from ctisync.notifications.hooks import run_hook
 
-        try:
-            with no_other_errors():
-                run_hook(wanted[reason], reason, report, hooks.timeout)
-        except CtisyncError as error:
-            run.console.error(error)
-            good = False
-        else:
-            run.console.event("info", "hook-done", consumer=report.consumer, hook=f"on_{reason}")
-    return good
+    try:
+        with no_other_errors():
+            run_hook(argv, reason, report, run.settings.hooks.timeout, incident)
+    except CtisyncError as error:
+        run.console.error(error)
+        return False
+    run.console.event("info", "hook-done", consumer=report.consumer, hook=f"on_{reason}")
+    return True
 
 
 def _check_folder(folder: Path) -> None:

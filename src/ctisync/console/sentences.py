@@ -33,6 +33,8 @@ _SENTENCES: Final = {
     "pass-ended": "{consumer}: {why}",
     "history-not-written": "{consumer}: could not add the pass to the history: {why}",
     "hook-done": "{consumer}: hook {hook} done",
+    "alerts-not-remembered": "{consumer}: could not store what was alerted; the next pass may alert again: "
+    "{why}",
     "metrics-not-written": "could not write {file}: {why}",
     "ping-failed": "The ping ({ping}) to ping_url failed: {why}",
     "settings": "{message}",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, Literal, NamedTuple, Protocol
 
 import msgspec
 
+from ctisync.core.incidents import Incident, Incidents, Trouble
 from ctisync.core.model import Consumer, Delete, Moment
 from ctisync.core.state import STALE, ConsumerState, Phase, believed, in_step_at
 from ctisync.core.steps import End, Mode
@@ -14,7 +15,7 @@ from ctisync.errors import AFTER_STOP, DONE, CtisyncError, after_asked
 if TYPE_CHECKING:  # it brings the JSON libraries along, which reading a history does not need
     from ctisync.core.fold import Folded
 
-Reason = Literal["update", "error", "stale"]
+Reason = Literal["update", "error", "stale", "recovered"]
 How = Literal["created", "updated", "deleted", "loaded"]
 
 MOST_TOUCHED: Final = 10_000
@@ -97,6 +98,24 @@ class PassReport(msgspec.Struct, frozen=True, kw_only=True):
         if self.exit_code != DONE:
             found.append("error")
         return [*found, "stale"] if self._is_stale(stale_after) else found
+
+    def incidents(self, stale_after: timedelta = STALE) -> tuple[list[Incident], set[Trouble]]:
+        """Those that the pass met, and the kinds that it ended.
+
+        A pass that could not read the store says nothing of the content's age. One that a cool-down ended has
+        not shown that an error is over.
+        """
+        now, reasons = self.ended_at, self.reasons(stale_after)
+        met, ended = list[Incident](), set[Trouble]()
+        if "error" in reasons:
+            met.append(Incident("error", self.exit_code, self.why, now, now))
+        elif self.outcome != "cooldown":
+            ended.add("error")
+        if "stale" not in reasons:
+            ended.add("stale")
+        elif self.phase is not None:
+            met.append(Incident("stale", DONE, self.why, now, now))
+        return met, ended
 
     def _is_stale(self, after: timedelta) -> bool:
         return self.in_step_at is None or self.ended_at - self.in_step_at > after
@@ -188,6 +207,11 @@ class Draft:
     def came_to(self, end: End) -> None:
         """Set the end that the state machine decided on."""
         self._end = end
+
+    @property
+    def incidents(self) -> Incidents:
+        """Those of the stored state; none if the pass could not read it."""
+        return () if self._state is None else self._state.incidents
 
     @property
     def after_stop(self) -> str:

@@ -10,6 +10,7 @@ from typing import Final, Literal
 import msgspec
 
 from ctisync.core.health import CLOCKS_APART
+from ctisync.core.incidents import Incidents
 from ctisync.core.model import Consumer, ConsumerInfo, Moment, OffsetRange, Snapshot
 
 Phase = Literal["empty", "loading", "ready", "blocked"]
@@ -123,6 +124,7 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fal
     unanswered_at: Moment | None = None
     was_in_step_at: Moment | None = None
     accepted: Accepted | None = None
+    incidents: Incidents = ()
 
     @property
     def phase(self) -> Phase:

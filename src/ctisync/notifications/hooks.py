@@ -8,6 +8,10 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Final
 
+import msgspec
+
+from ctisync.console import rfc3339
+from ctisync.core.incidents import Incident
 from ctisync.core.pass_report import PassReport, Reason
 from ctisync.errors import HookFailed
 from ctisync.harmless import harmless
@@ -17,36 +21,63 @@ _LAST_WORDS: Final = 1.0
 """Seconds between SIGTERM and SIGKILL for a hook."""
 
 
-def run_hook(argv: Sequence[str], reason: Reason, report: PassReport, timeout: float) -> None:
+def run_hook(
+    argv: Sequence[str],
+    reason: Reason,
+    report: PassReport,
+    timeout: float,
+    incident: Incident | None = None,
+) -> None:
     """Run `argv` to its end, with the environment of ctisync and `variables`; its output goes to standard
-    error. Raises HookFailed if it cannot be started, fails, or takes more than `timeout` s.
+    error. Raises HookFailed if it cannot be started, fails, or takes more than `timeout` s. After "recovered"
+    it reads the incident from standard input, as JSON.
 
     After the timeout, or if ctisync is stopped, the hook is stopped with all processes that it has started.
     """
     name = f"{report.consumer}: hooks.on_{reason}"
+    hint = None if incident is None else "run the hook by hand; the next pass alerts again"
+    ended = None if incident is None or reason != "recovered" else described(incident, report)
     try:
         process = subprocess.Popen(
             [file_name(each) for each in argv],
-            env={**os.environ, **variables(reason, report)},
-            stdin=subprocess.DEVNULL,
+            env={**os.environ, **variables(reason, report, incident)},
+            stdin=subprocess.PIPE if ended else subprocess.DEVNULL,
             stdout=sys.stderr,
             start_new_session=True,
         )
     except OSError as error:
-        raise HookFailed(f"{name}: {argv[0]} cannot be started: {error.strerror}") from error
+        raise HookFailed(f"{name}: {argv[0]} cannot be started: {error.strerror}", hint=hint) from error
     try:
-        code = process.wait(timeout)
+        process.communicate(ended, timeout)
+        code = process.returncode
     except BaseException as error:
         _end_group(process)
         if not isinstance(error, subprocess.TimeoutExpired):
             raise
-        raise HookFailed(f"{name}: {argv[0]} took longer than hooks.timeout, {timeout:.0f} s") from None
+        late = f"{name}: {argv[0]} took longer than hooks.timeout, {timeout:.0f} s"
+        raise HookFailed(late, hint=hint) from None
     if code != 0:
         how = f"exit code {code}" if code > 0 else f"signal {-code}"
-        raise HookFailed(f"{name}: {argv[0]} ended with {how}")
+        raise HookFailed(f"{name}: {argv[0]} ended with {how}", hint=hint)
 
 
-def variables(reason: Reason, report: PassReport) -> Mapping[str, str]:
+def described(incident: Incident, report: PassReport) -> bytes:
+    """An incident that a pass has ended, as JSON."""
+    until = report.ended_at
+    return msgspec.json.encode(
+        {
+            "consumer": report.consumer,
+            "reason": incident.reason,
+            "exit_code": incident.exit_code or None,
+            "why": incident.why,
+            "since": rfc3339(incident.since),
+            "until": rfc3339(until),
+            "seconds": round(max(0.0, (until - incident.since).total_seconds())),
+        }
+    )
+
+
+def variables(reason: Reason, report: PassReport, incident: Incident | None = None) -> Mapping[str, str]:
     """The variables of a hook. Not CTISYNC_*: those are settings, and a hook may run ctisync itself."""
     told = {
         "REASON": reason,
@@ -62,6 +93,7 @@ def variables(reason: Reason, report: PassReport) -> Mapping[str, str]:
         "LAST_OFFSET": report.last_offset,
         "CHANGES": report.changes,
         "RECORDS": report.records,
+        "SINCE": None if incident is None else rfc3339(incident.since),
     }
     return {f"HOOK_{name}": "" if value is None else harmless(str(value)) for name, value in told.items()}
 

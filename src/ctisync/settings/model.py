@@ -192,11 +192,29 @@ class HookSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     on_update: Annotated[
         tuple[str, ...], Meta(description="Command to run after the content for readers has changed.")
     ] = ()
-    on_error: Annotated[tuple[str, ...], Meta(description="Command to run if the exit code is not 0.")] = ()
+    on_error: Annotated[
+        tuple[str, ...],
+        Meta(description="Command to run if the exit code is not 0, once per incident and exit code."),
+    ] = ()
     on_stale: Annotated[
         tuple[str, ...],
-        Meta(description="Command to run if the content has been out of step for longer than `stale_after`."),
+        Meta(
+            description="Command to run if the content has been out of step for longer than `stale_after`, "
+            "once per incident."
+        ),
     ] = ()
+    on_recovered: Annotated[
+        tuple[str, ...],
+        Meta(description="Command to run once an incident is over that `on_error` or `on_stale` reported."),
+    ] = ()
+    again_after: Annotated[
+        float,
+        Meta(ge=0, le=31_536_000),
+        Meta(
+            description="Seconds after which `on_error`, `on_stale` and the ping `/fail` report the same "
+            "incident again; 0: after each pass."
+        ),
+    ] = 86_400.0
     stale_after: Annotated[
         float,
         Meta(gt=0, le=31_536_000),

@@ -35,7 +35,8 @@ def check_publish(after: ConsumerState) -> None:
 
 def only_looked(stored: ConsumerState, state: ConsumerState) -> bool:
     """Whether `state` differs from `stored` only in what the feed reported and when it was asked, the
-    cool-down, and the correction of a time in the future. Such a state may be written without a lease."""
+    cool-down, the alerted incidents, and the correction of a time in the future. Such a state may be written
+    without a lease."""
     mended = state.updated_at is not None and state.updated_at == state.checked_at
     seen = msgspec.structs.replace(
         stored,
@@ -46,6 +47,7 @@ def only_looked(stored: ConsumerState, state: ConsumerState) -> bool:
         cooldown=state.cooldown,
         unanswered_at=state.unanswered_at,
         was_in_step_at=state.was_in_step_at,
+        incidents=state.incidents,
     )
     return seen == state
 

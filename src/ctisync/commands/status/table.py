@@ -129,8 +129,8 @@ def _offset(state: ConsumerState) -> str:
 def _asked(state: ConsumerState, now: datetime) -> str:
     if state.unanswered_at is None:
         return ago(state.checked_at, now)
-    answered = "never" if state.checked_at is None else f"last {ago(state.checked_at, now)}"
-    return f"{ago(state.unanswered_at, now)}, without an answer; answered {answered}"
+    before = "it never did" if state.checked_at is None else f"it last did {ago(state.checked_at, now)}"
+    return f"{ago(state.unanswered_at, now)}, and did not answer; {before}"
 
 
 def _records(one: ConsumerStatus, now: datetime) -> str:

@@ -181,10 +181,11 @@ def _undone(entry: StateEntry) -> StateEntry:
 
 
 def _finished(entry: StateEntry) -> StateEntry:
-    """The state of the swap, with what the feed has reported since then."""
+    """The state of the swap, with what the feed has reported and what was alerted since then."""
     if entry.swap is None:
         return entry
-    after, now = entry.swap.after, entry.state
+    now = entry.state
+    after = msgspec.structs.replace(entry.swap.after, incidents=now.incidents)
     if now.checked_at is not None and (after.checked_at is None or now.checked_at > after.checked_at):
         after = msgspec.structs.replace(
             after,

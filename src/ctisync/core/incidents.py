@@ -1,0 +1,70 @@
+"""Incidents: what was alerted after passes over a consumer, so that not every pass alerts again."""
+
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
+from typing import Literal, NamedTuple
+
+import msgspec
+
+from ctisync.core.health import CLOCKS_APART
+from ctisync.core.model import Moment
+
+Trouble = Literal["error", "stale"]
+
+
+class Incident(msgspec.Struct, frozen=True):
+    """Passes that end with the same exit code, or a content that is stale (`exit_code` is then 0).
+
+    `why`: one line, from the first alert. `since`: the end of the first such pass. `alerted_at`: the last
+    alert.
+    """
+
+    reason: Trouble
+    exit_code: int
+    why: str
+    since: Moment
+    alerted_at: Moment
+
+    def is_same(self, other: "Incident") -> bool:
+        return (self.reason, self.exit_code) == (other.reason, other.exit_code)
+
+
+Incidents = tuple[Incident, ...]
+
+
+class News(NamedTuple):
+    """`alerts`: incidents that are new, or due to be alerted again. `over`: those that have ended."""
+
+    alerts: Incidents
+    over: Incidents
+
+
+def news(
+    known: Incidents,
+    present: Sequence[Incident],
+    ended: Collection[Trouble],
+    again_after: timedelta,
+    now: datetime,
+) -> News:
+    """What to report after a pass that met the incidents in `present` and ended those of the kinds in
+    `ended`. An alert in the future comes from a wrong clock and does not count."""
+    alerts = []
+    for one in present:
+        old = next((each for each in known if each.is_same(one)), None)
+        if old is None:
+            alerts.append(one)
+        elif now - old.alerted_at >= again_after or old.alerted_at - now > CLOCKS_APART:
+            alerts.append(msgspec.structs.replace(old, alerted_at=now))
+    return News(tuple(alerts), tuple(each for each in known if each.reason in ended))
+
+
+def after(known: Incidents, told: News) -> Incidents:
+    """The incidents to remember once all of `told` was reported."""
+    new = [each for each in told.alerts if not any(map(each.is_same, known))]
+    renewed = [next((each for each in told.alerts if each.is_same(old)), old) for old in known]
+    return tuple(each for each in (*renewed, *new) if each not in told.over)
+
+
+def merged(stored: Incidents, others: Incidents) -> Incidents:
+    """Those of `stored`, and those of `others` that are not among them."""
+    return (*stored, *(each for each in others if not any(map(each.is_same, stored))))

@@ -4,16 +4,18 @@ import random
 import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from ctisync.core import state as transitions
 from ctisync.core.findings import Kind
-from ctisync.core.limits import USUAL_LIMITS
+from ctisync.core.limits import USUAL_LIMITS, Limits
 from ctisync.core.model import MAX_OFFSET, MAX_RANGE, Consumer, ConsumerInfo, Record, Snapshot
 from ctisync.core.state import ConsumerState, FailedChange, Owed
+from ctisync.feed.snapshot.quick_lines import reader
 from ctisync.verify.rules import (
     RecordRules,
     check_count,
@@ -276,41 +278,55 @@ def nested(depth: int) -> bytes:
     return b'{"a":' * (depth - 1) + b"{}" + b"}" * (depth - 1)
 
 
-@pytest.mark.parametrize(
-    ("payload", "kinds"),
-    [
-        (b'{"a":1,"b":[{"a":1},{"a":1}]}', []),
-        (b'{"a":{"b":[{"c":1,"d":2,"c":3}]}}', [Kind.PAYLOAD_TWICE]),
-        (b'{"a":1,"\\u0061":1}', [Kind.PAYLOAD_TWICE]),
-        (nested(USUAL_LIMITS.json_depth), []),
-        (nested(USUAL_LIMITS.json_depth + 1), [Kind.PAYLOAD_DEEP]),
-        (nested(100_000), [Kind.PAYLOAD_UNREADABLE]),
-        (b'{"a":18446744073709551617}', []),
-        (b'{"a":1e400,"b":-0.0}', []),
-        (b'{"a":1e99999999999999999999}', [Kind.PAYLOAD_UNREADABLE]),
-        (b'{"a":' + b"9" * 10_000 + b"}", [Kind.PAYLOAD_UNREADABLE]),
-        (b'{"a":"\\ud800"}', [Kind.PAYLOAD_UNREADABLE]),
-    ],
-    ids=[
-        "same key in different objects",
-        "twice",
-        "twice, once escaped",
-        "as deep as may be",
-        "one deeper",
-        "beyond the decoder",
-        "beyond 64 bit",
-        "beyond a double",
-        "beyond a decimal",
-        "10,000 digits",
-        "half a surrogate pair",
-    ],
-)
+ODD: Final = {
+    "same key in different objects": (b'{"a":1,"b":[{"a":1},{"a":1}]}', []),
+    "twice": (b'{"a":{"b":[{"c":1,"d":2,"c":3}]}}', [Kind.PAYLOAD_TWICE]),
+    "twice, once escaped": (b'{"a":1,"\\u0061":1}', [Kind.PAYLOAD_TWICE]),
+    "as deep as may be": (nested(USUAL_LIMITS.json_depth), []),
+    "one deeper": (nested(USUAL_LIMITS.json_depth + 1), [Kind.PAYLOAD_DEEP]),
+    "beyond the decoder": (nested(100_000), [Kind.PAYLOAD_UNREADABLE]),
+    "beyond 64 bit": (b'{"a":18446744073709551617}', []),
+    "beyond a double": (b'{"a":1e400,"b":-0.0}', []),
+    "beyond a decimal": (b'{"a":1e99999999999999999999}', [Kind.PAYLOAD_UNREADABLE]),
+    "10,000 digits": (b'{"a":' + b"9" * 10_000 + b"}", [Kind.PAYLOAD_UNREADABLE]),
+    "half a surrogate pair": (b'{"a":"\\ud800"}', [Kind.PAYLOAD_UNREADABLE]),
+}
+"""Payloads, and what a deep audit finds of each."""
+
+
+@pytest.mark.parametrize(("payload", "kinds"), ODD.values(), ids=ODD.keys())
 def test_what_only_decoding_shows_is_found_by_a_deep_audit_alone(payload: bytes, kinds: list[Kind]) -> None:
     stored = record("CVE-1", 5, payload)
     shallow = [each.kind for each in RecordRules(READY, deep=False).check(stored)]
     assert set(shallow) <= {Kind.RECORD_UNREADABLE}
     if not shallow:
         assert [each.kind for each in RecordRules(READY, deep=True).check(stored)] == kinds
+
+
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize("limits", [USUAL_LIMITS, Limits(json_depth=3, json_values=20, line_bytes=200)])
+def test_the_quick_way_passes_no_record_about_which_the_rules_say_anything(
+    limits: Limits, deep: bool
+) -> None:
+    """Else a difference would be lost; and it passes most, else it would not be quick."""
+    state = but(READY, offset=150, last_offset=150)
+    rules = RecordRules(state, limits, deep=deep)
+    usual = made_up(40)
+    odd = [record("CVE-1", 5, payload) for payload, _ in ODD.values()]
+    mislabelled = [replace(each, name="CVE-other") for each in usual[:5]]
+    moved = [replace(each, offset=each.offset + 1000) for each in usual[:5]]
+    cut = [replace(each, line=each.line[:-1]) for each in usual[:5]]
+    twice = [replace(each, line=each.line.replace(b'{"', b'{"a":{"b":1,"b":2},"', 1)) for each in usual[:5]]
+    stored = [*usual, *awkward(), *odd, *mislabelled, *moved, *cut, *twice, record("TID-1", 5)]
+    read = reader(limits)([each.line for each in stored])
+
+    passed = [one for one, line in zip(stored, read, strict=True) if rules.passes(one, line)]
+
+    assert [found for each in passed for found in rules.check(each)] == []
+    if limits is USUAL_LIMITS and any(read):  # some platforms have no fast reader
+        assert {each.name for each in usual} <= {each.name for each in passed}
+    if deep:
+        assert not [each for each in twice if each in passed]
 
 
 @pytest.mark.parametrize("constant", [b"NaN", b"Infinity", b"-Infinity"])

@@ -189,6 +189,8 @@ def _verification_of(
     deep: bool,
     against: tuple[SnapshotFile, Reference] | None = None,
 ) -> Verification:
+    from ctisync.feed.snapshot.quick_lines import reader
+
     path = lock_path(call.settings, consumer)
     # OpenSearch stores the holder of its lease itself.
     lock = watched(path) if isinstance(call.settings.place, SqlitePlace) else Watched()
@@ -201,4 +203,5 @@ def _verification_of(
         at_work=lock.who,
         unread=None if lock.unread is None else f"{path}: {lock.unread}",
         limits=call.settings.limits,
+        read=reader(call.settings.limits),
     )

@@ -73,6 +73,12 @@ def encode(value: Json) -> bytes:
     return _encoder.encode(value)
 
 
+def encodes_to(value: Json, text: bytes, buffer: bytearray) -> bool:
+    """Whether `encode` makes this very text of a decoded value. `buffer` is used again for each."""
+    _encoder.encode_into(value, buffer)
+    return buffer == text
+
+
 def consumer_info(document: Json) -> ConsumerInfo:
     """The reply to a request for a consumer. Raises FeedRefused, which names the field.
 

@@ -16,7 +16,7 @@ from tests.docs import page
 from tests.docs.reader import Reader
 from tests.docs.recipes import assert_in_step
 from tests.docs.shell import ROOT
-from tests.docs.stage import Stage
+from tests.docs.stage import LAST_OFFSET, Stage
 from tests.support import feed_failures as failures
 from tests.support.feed_history import churn, populate
 from tests.support.feed_simulator import FeedSimulator
@@ -178,11 +178,38 @@ def test_snapshots_of_opensearch_bring_back_a_content_that_a_pass_goes_on_from(i
         assert indexer.run("export").text == records
         assert indexer.run("verify").code == 0
         assert indexer.run("history").text.count("sync") > 1
+    finally:
+        indexer.node.request("DELETE", "/_snapshot/backups")
+
+
+def test_a_snapshot_taken_in_the_middle_of_a_pass_is_one_that_a_pass_goes_on_from(indexer: Stage) -> None:
+    """Its lease, its own alias and a range that it has announced are in it."""
+    indexer.follow(2500)
+    indexer.feed.fail(
+        lambda asked: asked.kind == "changes" and asked.range[0] > LAST_OFFSET + 1500, failures.stall(120)
+    )
+    type_as_administrator(indexer, "repository")
+    try:
+        running = indexer.ctisync.start("sync", "-q")
+        while not has_lease(indexer):
+            assert running.poll() is None
+        type_as_administrator(indexer, "snapshot")
+        assert running.poll() is None
+        running.kill()
+        running.communicate()
+        indexer.feed.heal()
+
         type_as_administrator(indexer, "restore-snapshot")
         assert indexer.passes() == 0
         assert_in_step(indexer)
+        assert indexer.run("verify").code == 0
     finally:
         indexer.node.request("DELETE", "/_snapshot/backups")
+
+
+def has_lease(indexer: Stage) -> bool:
+    document = indexer.node.request("GET", "/wazuh-context/_doc/vd_1.0.0")["_source"]
+    return document["vd_4.8.0"]["ctisync"]["lease"] is not None
 
 
 def test_each_block_is_typed() -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.shell import ROOT, run, tools
+from tests.support import feed_failures as failures
 from tests.support.feed_history import populate
 from tests.support.feed_simulator import FeedSimulator
 
@@ -152,3 +153,13 @@ def test_trouble_is_mailed(host: Host) -> None:
     host.has_timer(None)
     host.environ["CTISYNC_CTI__URL"] = "nonsense"
     assert "ctisync: " in host.cron()
+
+
+def test_a_feed_that_asks_for_a_pause_is_mailed_once_and_not_each_hour(
+    host: Host, feed: FeedSimulator
+) -> None:
+    host.has_timer(None)
+    assert host.cron() == ""
+    feed.fail("info", failures.status(429, {"Retry-After": "7200"}))
+    assert "it asks for a pause of 7200 s" in host.cron()
+    assert host.cron() == ""

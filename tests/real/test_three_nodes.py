@@ -52,6 +52,31 @@ def test_a_node_that_is_killed_with_the_half_loaded_content_takes_nothing_else_a
         followed.assert_in_step()
 
 
+@pytest.mark.long
+@pytest.mark.own_server
+@pytest.mark.timeout(900)
+def test_status_ends_in_time_whichever_of_three_nodes_hangs(followed: Followed) -> None:
+    """A node that hangs stays in the cluster for a while, and may be the one that the others wait for."""
+    with ExitStack() as parts:
+        nodes = parts.enter_context(restartable_nodes("2.19.1", 3))
+        followed.ctisync.environ |= {
+            "CTISYNC_STORE__URL": "http://"
+            + ",".join(f"127.0.0.1:{port_of(each.node.url)}" for each in nodes),
+            "CTISYNC_STORE__REPLICAS": "1",
+        }
+        followed.assert_in_step()
+        for number, node in enumerate(nodes):
+            nodes[0].node.request("GET", "/_cluster/health?wait_for_status=green&timeout=120s")
+            with node.hung():
+                began = time.monotonic()
+                checked = followed.ctisync.run("status", "--check")
+                took = time.monotonic() - began
+            figure(f"node {number} of three hangs: status --check {checked.returncode} after {took:.1f} s")
+            assert took < 11, checked.stdout
+            assert checked.returncode in (0, 2, 3), checked.stdout
+            assert checked.stdout.startswith("CTISYNC "), checked
+
+
 def generations(node: RestartableNode) -> set[str]:
     return set(node.node.request("GET", f"/ctisync-{INDEX}-*/_alias?allow_no_indices=true"))
 

@@ -114,10 +114,22 @@ class RestartableNode:
 
     def kill(self) -> None:
         """Kill it, like a crash of the machine."""
+        self._signal(signal.SIGKILL)
+        self.stop()
+
+    @contextmanager
+    def hung(self) -> Iterator[None]:
+        """It accepts connections and never answers, while the block runs."""
+        self._signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
         assert self._keeper is not None
         children = Path(f"/proc/{self._keeper.pid}/task/{self._keeper.pid}/children").read_text()
-        os.kill(int(children), signal.SIGKILL)
-        self.stop()
+        os.kill(int(children), number)
 
 
 @contextmanager

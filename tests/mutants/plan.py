@@ -45,6 +45,7 @@ TESTS: Final[dict[str, Stages]] = {
     "fold": (("tests/unit/test_fold.py",), _ONE_PASS, _PASSES),
     "judge_clocks": (("tests/unit/test_health.py",),),
     "entries": (("tests/unit/test_history.py",),),
+    "Incident": (("tests/unit/test_incidents.py",),),
     "check_line": (("tests/unit/test_json_text.py",), ("tests/unit/test_wire.py",)),
     "may_be_opened": (("tests/unit/test_lazy_json.py", "tests/unit/test_fold.py"),),
     "Limits": (("tests/unit/test_defaults.py", "tests/settings"),),

@@ -81,7 +81,7 @@ def _read_back(message: bytes) -> dict[str, bytes]:
 
 
 @target(
-    seeds=[b"\x0fpass word/1+\xc3\xa9x behind", b"\x08secret12before", b"\x04a%&<"],
+    seeds=[b"\x0fpass word/1+\xc3\xa9x behind", b"\x08secret12before", b"\x0aa%&<b\"' c"],
     tokens=TOKENS,
     most_bytes=200,
 )
@@ -90,7 +90,7 @@ def masks(data: bytes) -> None:
     drawn = Drawn(data)
     secret = drawn.taken(drawn.number(24)).decode("utf-8", "replace").strip()
     around = drawn.rest().decode("utf-8", "replace")
-    if len(secret) < 4 or secret in around or re.search(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]", secret):
+    if len(secret) < 8 or secret in around or re.search(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]", secret):
         return
     mask = Mask([secret])
     spellings = [secret, json.dumps(secret)[1:-1], quote(secret, safe=""), quote(secret), repr(secret)[1:-1]]

@@ -66,4 +66,11 @@ def test_what_is_no_secret_stays_as_it_is() -> None:
     text = "a line with + and % and \\ and é and &amp; in it"
     assert Mask(["+%\\é&x"])(text) == text
     assert Mask([])(text) == text
-    assert Mask(["abc", ""])("abc of a very short secret") == "abc of a very short secret"
+    assert Mask(["content", ""])("content for ctisync") == "content for ctisync"
+
+
+def test_a_public_text_stays_whole_around_a_secret_and_a_secret_around_it_is_masked() -> None:
+    mask = Mask(["wazuh-cve", "https://me.example/wazuh-cve-token"], ["wazuh-cve-4", "https://me.example"])
+    assert mask("wazuh-cve-4, wazuh-cve") == "wazuh-cve-4, ***"
+    assert mask("https://me.example/wazuh-cve-token at https://me.example") == "*** at https://me.example"
+    assert mask("https://me.example/wazuh-cv...") == "***-cv..."

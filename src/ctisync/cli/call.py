@@ -112,7 +112,7 @@ class Given(msgspec.Struct, frozen=True):
         """The settings and their sources; from here on the console masks their secrets. Raises
         ConfigurationError, as `settings.find` does."""
         found = find(self.config)
-        console.mask((*found.settings.secrets, *proxy_secrets(os.environ)))
+        console.mask((*found.settings.secrets, *proxy_secrets(os.environ)), found.settings.public)
         return found
 
     def consumers(self, settings: Settings) -> tuple[Consumer, ...]:

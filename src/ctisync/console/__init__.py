@@ -69,9 +69,9 @@ class Console:
         self._journal = journal_of(self._stream) if log_format == "journal" else None
         self._bars = self._format in ("sentences", "text") and least != "warning" and at_terminal
 
-    def mask(self, secrets: Iterable[str]) -> None:
-        """Replace these texts by `***` in all output."""
-        self._masked = Mask(secrets)
+    def mask(self, secrets: Iterable[str], public: Iterable[str] = ()) -> None:
+        """Replace the secrets by `***` in all output, but not within a text of `public`."""
+        self._masked = Mask(secrets, public)
 
     def masked(self, text: str) -> str:
         """The text without secrets."""

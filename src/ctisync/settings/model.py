@@ -4,8 +4,10 @@
 """
 
 import base64
+import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -15,9 +17,6 @@ from ctisync.core.limits import Limits
 from ctisync.core.model import Consumer
 from ctisync.settings.checks import MOST_PASSES, OpenSearchPlace, Place, parse_store_url
 from ctisync.settings.sources import Secret
-
-_TELLING: Final = 8
-"""Characters: a shorter path is not masked, as it may occur in any text."""
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 
@@ -300,7 +299,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def secrets(self) -> tuple[str, ...]:
         """All texts that ctisync must never show: secrets as they are set, and logins as they are sent
-        (RFC 7617)."""
+        (RFC 7617). Of `ping_url`, what lets in whoever has it."""
         logins = [
             (section.username, section.password.reveal())
             for section in (self.store, self.command_manager)
@@ -308,11 +307,44 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ]
         token = () if self.cti.token is None else (self.cti.token.reveal(),)
         sent = (base64.b64encode(f"{user}:{password}".encode()).decode() for user, password in logins)
-        ping = () if self.ping_url is None else _of_an_address(self.ping_url.reveal())
+        ping = () if self.ping_url is None else _keys(self.ping_url.reveal())
         return (*token, *ping, *(password for _, password in logins), *sent)
 
+    @property
+    def public(self) -> tuple[str, ...]:
+        """Texts to show even if a secret is a part of them: the values of all other settings, and the hosts
+        of their URLs. A word of a hook that contains a whole secret is none."""
+        unsafe = [secret for secret in self.secrets if secret]
+        words = [word for word in _texts(self.hooks) if not any(secret in word for secret in unsafe)]
+        values = [*words, *_texts(msgspec.structs.replace(self, hooks=HookSettings()))]
+        hosts = [host for value in values for host in _HOSTS.findall(value)]
+        return (*values, *hosts, *(host.partition(":")[0] for host in hosts))
 
-def _of_an_address(url: str) -> tuple[str, ...]:
-    """An address that is a secret as a whole, and its secret part: a server may see only the path."""
-    path = urlsplit(url).path.strip("/")
-    return (url, path) if len(path) >= _TELLING else (url,)
+
+_HOSTS: Final = re.compile(r"(?:https?://|,)([\w.-]+(?::\d+)?)")
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """All texts and paths in a value, except secrets."""
+    match value:
+        case str() | Path():
+            yield str(value)
+        case tuple():
+            for each in value:
+                yield from _texts(each)
+        case msgspec.Struct():
+            yield from _texts(msgspec.structs.astuple(value))
+
+
+_NAME: Final = re.compile("[a-z_-]{1,12}|.{1,7}")
+"""A part of an address that is more likely a name, such as `services` or `v2`, than a key."""
+
+
+def _keys(url: str) -> tuple[str, ...]:
+    """The parts of an address that let in whoever has it: a login, and the parts of path and query that are
+    long and no plain words; if there is none, path and query as a whole. Never the scheme or the host."""
+    parts = urlsplit(url)
+    login = parts.netloc.rpartition("@")[0]
+    rest = parts._replace(scheme="", netloc="").geturl().strip("/")
+    keys = [part for part in re.split("[/?#&=]", rest) if not _NAME.fullmatch(part)]
+    return (login.partition(":")[2] or login, *(keys or [rest]))

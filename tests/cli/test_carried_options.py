@@ -1,7 +1,6 @@
 """A hint acts on the settings and consumers that were named: it repeats `--config` and `--consumer`."""
 
 import json
-import re
 from pathlib import Path
 
 import pytest
@@ -62,7 +61,7 @@ def elsewhere(ctisync: Ctisync, feed: FeedSimulator) -> Path:
 def test_what_is_printed_of_other_settings_is_typed_for_those(ctisync: Ctisync, elsewhere: Path) -> None:
     given = ("--config", str(elsewhere), "--consumer", "other")
     typed = f"ctisync sync --config '{elsewhere}' --consumer other"
-    assert re.search(rf"to do +{re.escape(typed)}\n", ctisync.run("status", *given, COLUMNS="300").stdout)
+    assert f"to do: {typed}\n" in ctisync.run("status", *given).stdout
     assert f"try: {typed}\n" in ctisync.run("export", *given).stderr
     assert f"try: {typed}\n" in ctisync.run("doctor", *given).stdout
     checks = json.loads(ctisync.run("doctor", *given, "--json").stdout)["checks"]

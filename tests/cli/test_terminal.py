@@ -1,7 +1,5 @@
 """What a person at a terminal reads of a pass; a pipe, a file and a journal get lines for programs."""
 
-import os
-import pty
 import re
 from collections.abc import Sequence
 
@@ -12,29 +10,15 @@ from tests.support import feed_failures as failures
 from tests.support.command_manager import CommandManagerStandIn
 from tests.support.feed_history import churn
 from tests.support.feed_simulator import FeedSimulator, unused_port
+from tests.support.terminal import shown
 
 PAIR = re.compile(r"\b[a-z_]+=\S")
-ORDERS = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 def read(ctisync: Ctisync, *arguments: str) -> tuple[int, list[str]]:
     """The exit code, and the lines of a terminal that shows both streams, without the bars' own orders."""
-    ours, its = pty.openpty()
-    running = ctisync.start(*arguments, stdin=its, stdout=its, stderr=its)
-    os.close(its)
-    told = b""
-    while piece := _read(ours):
-        told += piece
-    os.close(ours)
-    lines = ORDERS.sub("", told.decode()).replace("\r", "\n").split("\n")
-    return running.wait(120), [line.strip() for line in lines if line.strip()]
-
-
-def _read(terminal: int) -> bytes:
-    try:
-        return os.read(terminal, 65536)
-    except OSError:  # the other end is closed
-        return b""
+    code, text = shown(ctisync.command(*arguments), 80, ctisync.environ, ctisync.home)
+    return code, [line.strip() for line in text.replace("\r", "\n").split("\n") if line.strip()]
 
 
 @pytest.fixture(autouse=True)

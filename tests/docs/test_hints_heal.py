@@ -12,10 +12,12 @@ from tests.docs.hint_sites import NOT_TYPED, TYPED
 from tests.docs.hinted import commands
 from tests.docs.stage import Printed, Stage
 from tests.docs.troubles import IN_A_FILE, ON_A_NODE, unblock
+from tests.support import feed_failures as failures
 from tests.support.command_manager import CommandManagerStandIn
 from tests.support.feed_simulator import FeedSimulator
 from tests.support.figures import figure
 from tests.support.secured_node import SecuredNode
+from tests.support.terminal import shown
 from tests.tooling.test_hints import hints
 
 HOLDS_A_COMMAND: Final = re.compile(
@@ -27,7 +29,7 @@ HOLDS_A_COMMAND: Final = re.compile(
 
 def hints_of(printed: Printed) -> list[str]:
     """All that were printed for people, in their order."""
-    hints = re.findall(r"(?: try:|  to do ) +(.*)", printed.text)
+    hints = re.findall(r"(?: try:|  to do:|  to ask now:|; to remove it:) +(.*)", printed.text)
     assert hints, printed.text
     return [str(each) for each in hints]
 
@@ -75,6 +77,41 @@ def test_what_a_file_in_trouble_has_printed_heals_it_when_typed(
     bring_about, _ = IN_A_FILE[name]
     bring_about(spaced)
     assert_healed(spaced, spaced.run(*command.split(), "-q"))
+
+
+@pytest.mark.parametrize("columns", [40, 80, 200])
+@pytest.mark.parametrize(
+    ("name", "command"),
+    [
+        (name, command)
+        for name, (_, told) in IN_A_FILE.items()
+        for command in told
+        if command.split()[0] in ("status", "doctor", "export")
+    ],
+)
+def test_a_remedy_on_a_terminal_is_the_line_that_a_pipe_gets_and_heals_when_typed(
+    spaced: Stage, name: str, command: str, columns: int
+) -> None:
+    spaced.follow(30)
+    bring_about, _ = IN_A_FILE[name]
+    bring_about(spaced)
+    piped = spaced.run(*command.split())
+    code, text = shown(spaced.ctisync.command(*command.split()), columns, spaced.environ, spaced.ctisync.home)
+    assert (code, hints_of(Printed(code, text))) == (piped.code, hints_of(piped))
+    if columns == 40:
+        assert_healed(spaced, Printed(code, text))
+
+
+def test_status_prints_a_remedy_of_any_kind_on_one_line_of_a_narrow_terminal(spaced: Stage) -> None:
+    """Of a consumer in a cool-down, and of one that is no longer configured."""
+    spaced.follow()
+    spaced.feed.fail("info", failures.status(429, {"Retry-After": "3600"}))
+    assert spaced.passes() == 5
+    for typed in ("ctisync sync --now", "ctisync forget --consumer vd_1.0.0/vd_4.8.0"):
+        _, text = shown(spaced.ctisync.command("status"), 40, spaced.environ, spaced.ctisync.home)
+        assert hints_of(Printed(0, text)) == hints_of(spaced.run("status"))
+        assert typed in hints_of(Printed(0, text))
+        spaced.environ["CTISYNC_CONSUMERS"] = '[{"consumer": "another", "index": "another"}]'
 
 
 @pytest.fixture

@@ -30,52 +30,57 @@ def as_table(status: Status, stream: TextIO, now: datetime, hint: Callable[[str]
     """One block per consumer, in the width and colours that `stream` supports; `hint` formats a hint."""
 
     def draw(console: Console) -> None:
+        def one_line(text: str) -> None:
+            """Without line breaks, however narrow the terminal is: you would type them, too."""
+            console.print(cell(text), soft_wrap=True)
+
         console.print(cell(f"store  {status.store}"))
         for refusal in status.refusals:
             console.print(cell(f"  refuses writes: {refusal.said}", "red"))
-            console.print(cell(f"  to do: {hint(refusal.hint or '')}"))
+            one_line(f"  to do: {hint(refusal.hint or '')}")
         for broken in status.unseen:
             console.print()
-            console.print(_broken(broken, hint))
+            console.print(_broken(broken))
+            if broken.error.hint is not None:
+                one_line(f"  to do: {hint(broken.error.hint)}")
         for one in status.seen:
             console.print()
-            console.print(_block(one, now, hint))
+            console.print(_block(one, now))
+            if (todo := what_to_type(one, now)) is not None:
+                one_line(f"  to do: {hint(todo)}")
+            elif one.state.cooldown_at(now) is not None:
+                one_line(f"  to ask now: {hint('ctisync sync --now')}")
         for each in status.unnamed:
             console.print()
             typed = hint(how_to_forget(each))
-            console.print(cell(f"{each} is stored, but not configured; to remove it: {typed}"))
+            one_line(f"{each} is stored, but not configured; to remove it: {typed}")
 
     return drawn(stream, draw)
 
 
-def _broken(one: FailedStatus, hint: Callable[[str], str]) -> Table:
+def _broken(one: FailedStatus) -> Table:
     table = Table.grid(padding=(0, 2))
     table.add_row(Text(str(one.consumer), style="bold"), Text("unreadable", style="red"))
     table.add_row(Text("  error"), cell(one.error.message))
-    if one.error.hint is not None:
-        table.add_row(Text("  to do"), cell(hint(one.error.hint)))
     return table
 
 
-def _block(one: ConsumerStatus, now: datetime, hint: Callable[[str], str]) -> Table:
+def _block(one: ConsumerStatus, now: datetime) -> Table:
     phase = one.phase
     table = Table.grid(padding=(0, 2))
     table.add_row(Text(str(one.consumer), style="bold"), Text(phase, style=_COLOURS[phase]))
-    for name, words in _rows(one, now, hint):
+    for name, words in _rows(one, now):
         table.add_row(Text(f"  {name}"), cell(words))
     return table
 
 
-def _rows(one: ConsumerStatus, now: datetime, hint: Callable[[str], str]) -> Iterator[tuple[str, str]]:
+def _rows(one: ConsumerStatus, now: datetime) -> Iterator[tuple[str, str]]:
     state = one.state
     yield "offset", f"{state.offset:,} when last present" if one.gone else _offset(state)
     yield "records", _records(one, now)
     yield "feed asked", _asked(state, now)
     if (cooldown := state.cooldown_at(now)) is not None:
-        yield (
-            "cool-down",
-            f"until {rfc3339(cooldown.until)}: {cooldown.reason} (to ask now: {hint('ctisync sync --now')})",
-        )
+        yield "cool-down", f"until {rfc3339(cooldown.until)}: {cooldown.reason}"
     if state.snapshot_offset is not None:
         yield "initialised from", f"a snapshot of offset {state.snapshot_offset:,}"
     if state.asked is not None:
@@ -90,8 +95,6 @@ def _rows(one: ConsumerStatus, now: datetime, hint: Callable[[str], str]) -> Ite
     yield from _troubles(one, now)
     if one.work is not None:
         yield "running", at_work(one.work, now)
-    if (todo := what_to_type(one, now)) is not None:
-        yield "to do", hint(todo)
 
 
 def _troubles(one: ConsumerStatus, now: datetime) -> Iterator[tuple[str, str]]:

@@ -72,6 +72,15 @@ def moved(request: Received) -> Answer | None:
     return Answer(302, b"", {"Location": f"https://elsewhere.example{request.target}"})
 
 
+def status_line(part: str) -> Spoil:
+    """An answer that begins with the request instead of a status."""
+
+    def answer(request: Received) -> Answer | None:
+        return Answer(raw=f"HTTP/1.1 {request.target} x\r\n\r\n".encode()) if part in request.target else None
+
+    return answer
+
+
 def in_data(request: Received) -> Answer | None:
     """A reply that cannot be read, whose fields are what it was told."""
     if "verify" not in request.target:
@@ -99,6 +108,7 @@ REPLIES: Final[dict[str, tuple[str, Spoil]]] = {
     },
     "feed 500": ("feed", echo(500, part="verify")),
     "feed garbage": ("feed", garbage(part="verify")),
+    "feed status line": ("feed", status_line("verify")),
     "feed redirect": ("feed", moved),
     "feed data": ("feed", in_data),
     "console 400": ("console", json_echo(400)),
@@ -122,6 +132,20 @@ def test_a_server_that_repeats_what_it_was_told_is_not_repeated(on_sqlite: MakeS
     assert ended.leaks() == [], ended.stderr.decode()
     shown = stage.run("status", "--json")
     assert shown.leaks() == []
+
+
+@pytest.mark.parametrize("log_format", ["text", "json", "journal"])
+def test_a_traceback_does_not_show_the_signature_that_an_invalid_answer_repeats(
+    on_sqlite: MakeStage, log_format: str
+) -> None:
+    stage = on_sqlite()
+    stage.publish()
+    stage.doors["feed"].spoil = stage.doors["elsewhere"].spoil = status_line("signature=")
+    for command in (["init-snapshot"], ["verify", "--against", stage.snapshot_url]):
+        ended = stage.run(*command, "-v", "--log-format", log_format)
+        assert ended.code == 5
+        assert b"sends an invalid HTTP response" in ended.stderr
+        assert ended.leaks() == [], ended.stderr.decode()
 
 
 def test_a_link_that_a_feed_has_signed_itself_is_exchanged_as_it_is(on_sqlite: MakeStage) -> None:

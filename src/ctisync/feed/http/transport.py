@@ -114,7 +114,7 @@ class FeedTransport:
         """A reply of the API with status 200, or, with `or_refused`, one that does not let us in. Raises
         ConfigurationError for a redirect: cti.url is wrong. `quoting`: an error may quote the reply, which
         may repeat the address."""
-        with self._open(self._client, url, headers, None) as reply:
+        with self._open(self._client, url, headers, None, signed=not quoting) as reply:
             if reply.status != 200 and not (or_refused and _is_refusal(reply)):
                 self._refuse(reply, API_HINTS if quoting else SIGNED_HINTS, quoting=quoting)
             yield reply
@@ -146,12 +146,13 @@ class FeedTransport:
         for number in range(MOST_REDIRECTS + 1):
             if reach is not None:
                 reach.check(url)
-            with self._open(self._other(url), url, headers, reach) as reply:
+            # A query may be a signature, which a server may repeat in its answer.
+            signed = "?" in url
+            with self._open(self._other(url), url, headers, reach, signed=signed) as reply:
                 if reply.status not in _REDIRECTS:
                     refused = or_refused and number == 0 and _is_refusal(reply)
                     if reply.status not in accept and not refused:
-                        # A query may be a signature, which a server may repeat in its refusal.
-                        self._refuse(reply, SNAPSHOT_HINTS, quoting="?" not in url)
+                        self._refuse(reply, SNAPSHOT_HINTS, quoting=not signed)
                     yield reply
                     return
                 url = hop(url, reply.location)
@@ -172,8 +173,10 @@ class FeedTransport:
         headers: Mapping[str, str],
         reach: Reach | None,
         form: Mapping[str, str] | None = None,
+        *,
+        signed: bool = False,
     ) -> Iterator[FeedReply]:
-        """The reply to a GET, or to a POST of `form`."""
+        """The reply to a GET, or to a POST of `form`. `signed`: the address is a secret."""
         import httpx
 
         self._pass_limits.check_time()
@@ -213,7 +216,8 @@ class FeedTransport:
             self.reached = self.reached or (watch is not None and watch.reached)
             self._pass_limits.check_time()
             setting = "cti.url" if form is None else "cti.token_exchange_url"
-            raise self._meaning(error, url, in_body, setting) from error
+            # A library quotes an invalid answer, which may repeat the address.
+            raise self._meaning(error, url, in_body, setting) from None if signed else error
 
     def _meaning(self, error: Exception, url: str, in_body: bool, setting: str) -> Exception:
         import httpx

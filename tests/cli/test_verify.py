@@ -1,6 +1,7 @@
 """`verify` as its users run it: exit codes, what is named, and that nothing is changed."""
 
 import json
+import re
 import sqlite3
 import subprocess
 import sys
@@ -84,6 +85,25 @@ def test_a_deep_look_judges_by_the_limits_of_the_settings(ctisync: Ctisync) -> N
     (found,) = document(ctisync, "--deep", code=9)["findings"]
     assert (found["kind"], found["subject"]) == ("payload-too-deep", "CVE-deep")
     assert found["detail"] == "its nesting depth is 602, more than 601"
+
+
+def test_with_q_cron_mails_nothing_of_a_good_run_and_only_what_differs_of_another(
+    ctisync: Ctisync, stored: FeedSimulator
+) -> None:
+    for arguments in (
+        [],
+        ["--deep"],
+        ["--against", snapshot_file(ctisync.home, stored, stored.history.last_offset)],
+    ):
+        good = ctisync.run("verify", "-q", *arguments)
+        assert (good.returncode, good.stdout, good.stderr) == (0, "", ""), arguments
+    name = name_of(ctisync, 1)
+    plant(ctisync, "UPDATE records SET offset = 77777777 WHERE id = 1")
+
+    bad = ctisync.run("verify", "-q")
+    assert bad.returncode == 9
+    assert f"{name}: " in bad.stdout
+    assert not re.search(r" ok( |$)", bad.stdout, re.MULTILINE), bad.stdout
 
 
 def test_nothing_stored_is_10_and_asks_for_nothing(ctisync: Ctisync, feed: FeedSimulator) -> None:

@@ -35,7 +35,7 @@ def verify(
         found = command.verify_against(call, against, deep=deep)
     if as_json:
         print_document(command.as_document(found))
-    else:
-        print_result(command.as_text(found, call.console.hint))
+    elif text := command.as_text(found, call.console.hint, quiet=given.quiet):
+        print_result(text)
     command.raise_bad_end(found)
     return DONE

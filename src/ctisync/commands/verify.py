@@ -85,14 +85,18 @@ def as_document(verified: Verified) -> dict[str, Any]:
     return {"store": verified.store, "consumers": [_consumer_document(one) for one in verified.verifications]}
 
 
-def as_text(verified: Verified, hint: Callable[[str], str] = str) -> str:
-    """One line per check, then its findings, a limited number of each kind; `hint` formats a hint."""
-    lines = [f"store  {verified.store}"]
-    for one in verified.verifications:
+def as_text(verified: Verified, hint: Callable[[str], str] = str, *, quiet: bool = False) -> str:
+    """One line per check, then its findings, a limited number of each kind; `hint` formats a hint. `quiet`:
+    only checks with differences; without any, nothing."""
+    shown = [one for one in verified.verifications if one.differences or not quiet]
+    lines = [f"store  {verified.store}"] if shown or not quiet else []
+    for one in shown:
         lines += ["", f"{one.consumer}  {_standing(one)}"]
         if one.records is None and not one.differences:
             continue
         for each in one.checks:
+            if quiet and not each.differences:
+                continue
             lines.append(f"  {each.check:<12} {_ended(each, hint)}".rstrip())
             lines += _told(one, each)
     return "\n".join(map(harmless, lines))

@@ -12,7 +12,7 @@ from ctisync.core.model import Change, OffsetRange, Snapshot
 from ctisync.core.state import ConsumerState, FailedChange, advanced, blocked, interrupted
 from ctisync.core.steps import ApplyRange, SoFar, may_interrupt, range_ahead
 from ctisync.errors import CtisyncError, ReplyTooLarge
-from ctisync.ports import Writer
+from ctisync.ports import Level, Writer
 from ctisync.sync.parts import Parts
 
 _CHECK_EVERY: Final = 1.0
@@ -58,9 +58,11 @@ class Updates:
                     ahead = self._fetched(writer, self._halved(writer, ahead.range, error))
         except CannotApply as error:
             failed = error.failed.while_offered(None if snapshot is None else snapshot.link)
-            _say_failed(parts, failed)
             now = parts.clock.now()
-            if may_interrupt(writer.state, failed, snapshot, so_far, parts.policy, now):
+            interrupts = may_interrupt(writer.state, failed, snapshot, so_far, parts.policy, now)
+            # A pass that initialises heals it, or ends with an error: nothing for cron to mail.
+            _say_failed(parts, failed, "info" if interrupts else "warning")
+            if interrupts:
                 writer.save(interrupted(writer.state, failed, now))
                 return so_far.after(interrupted=True)
             return _block(parts, writer, ahead.changes, failed, so_far)
@@ -205,9 +207,9 @@ def _say_applied(parts: Parts, applied: OffsetRange, changes: int, folded: Folde
         )
 
 
-def _say_failed(parts: Parts, failed: FailedChange) -> None:
+def _say_failed(parts: Parts, failed: FailedChange, level: Level) -> None:
     parts.log.event(
-        "warning",
+        level,
         "change-failed",
         consumer=str(parts.consumer),
         offset=failed.offset,

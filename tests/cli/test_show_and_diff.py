@@ -1,9 +1,12 @@
 """`show` and `diff` as people and programs use them."""
 
+import gzip
 import json
 import shlex
+from collections.abc import Callable
 
 import pytest
+import zstandard
 
 from tests.cli.conftest import Ctisync
 from tests.support.feed_history import churn
@@ -110,6 +113,38 @@ def test_two_exports_are_compared(ctisync: Ctisync, feed: FeedSimulator) -> None
     assert ctisync.run("diff", str(old), str(new), "--exit-code").returncode == 9
     same = ctisync.run("diff", str(new), str(new), "--exit-code")
     assert (same.returncode, same.stdout) == (0, "0 added, 0 removed, 0 changed\n")
+
+
+PACKED: dict[str, Callable[[bytes], bytes]] = {
+    "gzip": gzip.compress,
+    "zstd": zstandard.compress,
+    "nothing": bytes,
+}
+
+
+@pytest.mark.parametrize("new", PACKED)
+@pytest.mark.parametrize("old", PACKED)
+def test_exports_are_compared_as_they_are_kept_compressed_or_not(
+    ctisync: Ctisync, old: str, new: str
+) -> None:
+    one, other = (b"".join(record(name, 1).line + b"\n" for name in names) for names in ("AB", "BC"))
+    (ctisync.home / "old").write_bytes(PACKED[old](one))
+    (ctisync.home / "new").write_bytes(PACKED[new](other))
+    expected = "- A\n+ C\n1 added, 1 removed, 0 changed\n"
+    told = ctisync.run("diff", "old", "new")
+    assert (told.returncode, told.stderr, told.stdout) == (0, "", expected)
+    with (ctisync.home / "new").open("rb") as file, ctisync.start("diff", "old", "-", stdin=file) as piped:
+        assert piped.communicate()[0].decode() == expected
+
+
+@pytest.mark.parametrize("pack", ["gzip", "zstd"])
+def test_an_export_that_was_cut_off_is_no_export_with_fewer_records(ctisync: Ctisync, pack: str) -> None:
+    packed = PACKED[pack](record("A", 1).line + b"\n" + record("B", 2).line + b"\n")
+    (ctisync.home / "old").write_bytes(packed)
+    (ctisync.home / "cut").write_bytes(packed[:-5])
+    told = ctisync.run("diff", "old", "cut")
+    assert told.returncode == 2
+    assert "cut: the snapshot's " + pack in told.stderr
 
 
 @pytest.mark.parametrize(

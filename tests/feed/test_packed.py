@@ -15,7 +15,7 @@ from ctisync.errors import SnapshotRefused
 from ctisync.feed.http.content_encoding import Damaged, gunzipped
 from ctisync.feed.http.pass_limits import PIECE
 from ctisync.feed.snapshot import records as archive
-from ctisync.feed.snapshot.compressed import is_packed, unpacked
+from ctisync.feed.snapshot.compressed import is_packed, plain_or_unpacked
 from tests.support.records import made_up
 
 LINES: Final = b"\n".join(record.line for record in made_up(200))
@@ -36,7 +36,8 @@ both = pytest.mark.parametrize("name", PACK)
 def content_of(packed: bytes, limits: Limits = USUAL_LIMITS) -> bytes:
     file = io.BytesIO(packed)
     assert is_packed(file)
-    return b"".join(unpacked(file, limits))
+    file.seek(0)
+    return b"".join(plain_or_unpacked(file, limits))
 
 
 @both
@@ -75,7 +76,7 @@ def test_a_bomb_is_refused_by_its_ratio_long_before_its_end(name: str) -> None:
     packed = PACK[name](bytes(300 << 20))
     pieces: list[int] = []
     with pytest.raises(SnapshotRefused, match=r"a compression ratio above 200 \(limits.ratio\)") as caught:
-        pieces.extend(map(len, unpacked(io.BytesIO(packed), USUAL_LIMITS)))
+        pieces.extend(map(len, plain_or_unpacked(io.BytesIO(packed), USUAL_LIMITS)))
     assert sum(pieces) <= 100 << 20
     assert max(pieces) <= PIECE
     assert "raise limits.ratio" in (caught.value.hint or "")

@@ -17,7 +17,9 @@ from ctisync.process import print_json, print_result
 @common(config=False, consumer=False)
 def diff(
     given: Given,
-    old: Annotated[Path, typer.Argument(metavar="OLD", help="The older export; -: standard input.")],
+    old: Annotated[
+        Path, typer.Argument(metavar="OLD", help="The older export, compressed or not; -: standard input.")
+    ],
     new: Annotated[
         Path, typer.Argument(metavar="NEW", help="The newer export; only one of the two can be -.")
     ],

@@ -4,10 +4,11 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from ctisync.core.difference import Difference, NoExport, differences
-from ctisync.errors import UsageError
+from ctisync.errors import SnapshotRefused, UsageError
+from ctisync.feed.snapshot.records import lines
 from ctisync.harmless import json_of
 from ctisync.process import standard_input
 
@@ -20,7 +21,8 @@ _SIGNS: Final = {"added": "+", "removed": "-", "changed": "~"}
 
 
 def compare(old: Path, new: Path) -> Iterator[Difference]:
-    """`-` is standard input. Raises UsageError for a file that cannot be read or is not an export."""
+    """Exports, which may be compressed with gzip or zstd; `-` is standard input. Raises UsageError for a file
+    that cannot be read or is not an export."""
     both = (old, new)
     if old == new == _STDIN:
         raise UsageError("only one of the two files can be standard input", hint="ctisync diff - NEW")
@@ -30,14 +32,22 @@ def compare(old: Path, new: Path) -> Iterator[Difference]:
             files = [
                 standard_input() if path == _STDIN else opened.enter_context(path.open("rb")) for path in both
             ]
-            yield from differences(*files)
+            yield from differences(*map(_lines, files, names))
         except NoExport as error:
-            raise UsageError(
-                f"{names[error.which]}, line {error.number}: {error}",
-                hint="compare two files written by `ctisync export --output FILE`",
-            ) from error
+            raise _no_export(f"{names[error.which]}, line {error.number}: {error}") from error
         except OSError as error:
             raise UsageError(f"cannot read {error.filename or old}: {error.strerror}") from error
+
+
+def _lines(file: BinaryIO, name: str) -> Iterator[bytes]:
+    try:
+        yield from lines(file)
+    except SnapshotRefused as error:
+        raise _no_export(f"{name}: {error.message}") from error
+
+
+def _no_export(said: str) -> UsageError:
+    return UsageError(said, hint="compare two files written by `ctisync export --output FILE`")
 
 
 def as_json(found: Difference) -> str:

@@ -47,27 +47,44 @@ _WAYS: Final[dict[bytes, tuple[str, Callable[[Iterator[bytes]], Iterator[bytes]]
 }
 """By the first bytes."""
 
+_MAGIC: Final = 4
+"""The most first bytes."""
+
 
 def is_packed(file: BinaryIO) -> bool:
     """Whether the file begins as gzip or zstd does."""
     file.seek(0)
-    return file.read(4).startswith(tuple(_WAYS))
+    return _way(file.read(_MAGIC)) is not None
 
 
-def unpacked(file: BinaryIO, limits: Limits) -> Iterator[bytes]:
-    """The content of a compressed file, in pieces of at most 1 MiB. Raises SnapshotRefused for damage and for
-    a compression ratio above limits.ratio."""
-    file.seek(0)
-    head = file.read(4)
-    name, way = next(each for magic, each in _WAYS.items() if head.startswith(magic))
-    file.seek(0)
+def _way(head: bytes) -> tuple[str, Callable[[Iterator[bytes]], Iterator[bytes]]] | None:
+    return next((each for magic, each in _WAYS.items() if head.startswith(magic)), None)
+
+
+def plain_or_unpacked(file: BinaryIO, limits: Limits) -> Iterator[bytes]:
+    """The content of a file that may be compressed, in pieces of at most 1 MiB. It is read from where it is,
+    once. Raises SnapshotRefused for damage and for a compression ratio above limits.ratio."""
+    head = file.read(_MAGIC)
+    if (way := _way(head)) is not None:
+        yield from _unpacked(head, file, limits, *way)
+        return
+    yield head
+    while piece := file.read(PIECE):
+        yield piece
+
+
+def _unpacked(
+    head: bytes, file: BinaryIO, limits: Limits, name: str, way: Callable[[Iterator[bytes]], Iterator[bytes]]
+) -> Iterator[bytes]:
     went_in = came_out = 0
 
     def chunks() -> Iterator[bytes]:
         nonlocal went_in
-        while chunk := file.read(_READ):
+        chunk = head
+        while chunk:
             went_in += len(chunk)
             yield chunk
+            chunk = file.read(_READ)
 
     try:
         for piece in way(chunks()):

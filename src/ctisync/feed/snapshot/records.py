@@ -5,6 +5,7 @@ text in them, or in the file itself, is a JSON array if it begins with `[`, else
 Nothing is decompressed to disk.
 """
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import BinaryIO, Final, TypeVar
 
@@ -15,7 +16,7 @@ from ctisync.core.model import Record
 from ctisync.errors import SnapshotRefused
 from ctisync.feed.http.pass_limits import PIECE
 from ctisync.feed.snapshot import json_stream, quick_lines
-from ctisync.feed.snapshot.compressed import is_packed, unpacked
+from ctisync.feed.snapshot.compressed import is_packed, plain_or_unpacked
 from ctisync.feed.snapshot.zip_head import Arriving, read_head
 from ctisync.feed.snapshot.zip_stream import Archive, Unpacked
 
@@ -63,7 +64,8 @@ def records(
     also raises SnapshotChanged, if the returned records are not of members that the directory names.
     """
     if not is_zip(file):
-        yield from _records(iter([("", _plain_or_packed(file, limits))]), highest_offset, limits)
+        file.seek(0)
+        yield from _records(iter([("", plain_or_unpacked(file, limits))]), highest_offset, limits)
     elif whole:
         yield from _records(Archive(file, limits).contents(), highest_offset, limits)
     else:
@@ -73,6 +75,13 @@ def records(
         except SnapshotRefused:
             arriving.check()
             raise
+
+
+def lines(file: BinaryIO, limits: Limits = USUAL_LIMITS) -> Iterator[bytes]:
+    """The lines of text, compressed or not, of any length. The file is read once, so it may be a pipe. Raises
+    SnapshotRefused for damage and for a compression ratio above limits.ratio."""
+    for found in _lines(plain_or_unpacked(file, limits), sys.maxsize):
+        yield from found
 
 
 def _records(contents: Iterator[Unpacked], highest_offset: int, limits: Limits) -> Iterator[list[Record]]:
@@ -105,13 +114,6 @@ def _records(contents: Iterator[Unpacked], highest_offset: int, limits: Limits) 
         blank = blank and not first
     if empty:
         raise SnapshotRefused("the snapshot is empty" if blank else "the snapshot has no records")
-
-
-def _plain_or_packed(file: BinaryIO, limits: Limits) -> Iterator[bytes]:
-    if is_packed(file):
-        return unpacked(file, limits)
-    file.seek(0)
-    return iter(lambda: file.read(PIECE), b"")
 
 
 def _excessive(what: str, error: Excess, limits: Limits) -> SnapshotRefused:
@@ -174,7 +176,8 @@ def _lines(pieces: Iterator[bytes], most: int) -> Iterator[list[bytes]]:
         size += len(piece) - start
         if size > most:
             raise SnapshotRefused.beyond("line_bytes", f"the snapshot has a line of more than {most} bytes")
-    yield [b"".join(begun)]
+    if last := b"".join(begun):
+        yield [last]
 
 
 def _array_batches(

@@ -105,6 +105,41 @@ def test_the_log_tells_what_became_of_each_record(ctisync: Ctisync, feed: FeedSi
     assert re.fullmatch(rf"\d{{4}}-\d\d-\d\dT\d\d:\d\d:\d\dZ +{last + 2:,}  deleted  CVE-STAYS", first)
 
 
+def test_the_log_of_a_time_and_of_some_records_has_all_of_it_and_nothing_else(
+    ctisync: Ctisync, feed: FeedSimulator
+) -> None:
+    eventful(ctisync, feed)
+    for number in range(120):
+        feed.history.create(f"CVE-2025-{number}")
+    ctisync.run("sync", "-q")
+    newest = json.loads(ctisync.run("log", "--json", "--last", "1").stdout)["at"]
+    recent = logged(ctisync, "--since", newest)
+    assert [name for _, _, name in recent] == [f"CVE-2025-{number}" for number in reversed(range(120))]
+    assert len(logged(ctisync)) == 100
+    assert logged(ctisync, "--since", newest, "--last", "2") == recent[:2]
+    assert (
+        logged(ctisync, "--since", "24h")
+        == logged(ctisync, "--last", "999")
+        == recent + logged(ctisync, "--until", newest)
+    )
+    loaded = (feed.history.last_offset - 124, "loaded", "")
+    assert logged(ctisync, "--until", newest) == [(loaded[0] + 4, "created", "CVE-STAYS"), loaded]
+    assert logged(ctisync, "--resource", "CVE-2025-11?")[-1] == loaded, "it may be about these, too"
+    assert [name[-3:] for _, _, name in logged(ctisync, "--resource", "CVE-2025-11?")[:-1]] == [
+        str(number) for number in range(119, 109, -1)
+    ]
+    nothing = ctisync.run("log", "--until", "2020-01-01")
+    assert (nothing.returncode, len(nothing.stdout.splitlines())) == (0, 1)
+    for arguments, words in (
+        (("--since", "yesterday"), "--since: yesterday is neither a duration nor a date"),
+        (("--since", "1h", "--until", "2h"), "--until is earlier than --since"),
+    ):
+        refused = ctisync.run("log", *arguments)
+        assert refused.returncode == 2
+        assert words in refused.stderr
+        assert "  try: " in refused.stderr
+
+
 def test_a_name_that_nothing_knows_is_no_record_of_which_nothing_is_remembered(
     ctisync: Ctisync, feed: FeedSimulator
 ) -> None:
@@ -254,6 +289,19 @@ def test_what_a_server_says_stays_text_in_the_page(ctisync: Ctisync, feed: FeedS
     text = page_of(ctisync)
     assert "script" not in Page(text).tags
     assert "&lt;script&gt;" in text
+
+
+def test_a_chart_of_one_point_or_none_says_so(ctisync: Ctisync, feed: FeedSimulator) -> None:
+    """A point without a line is hardly visible, and an empty chart looks like a mistake."""
+    feed.fail("info", failures.refusal(403, "no"))
+    ctisync.run("sync", "-q")
+    text = page_of(ctisync)
+    assert len(re.findall(r"<p .*>No value so far\.</p>", text)) == 2, "neither lag nor age is known"
+    assert len(re.findall(r"Only one value so far: \d{4}-\d\d-\d\d \d\d:\d\d: [\d.]+ s\.", text)) == 1
+    ctisync.run("sync", "-q")
+    text = page_of(ctisync)
+    assert "No value so far" not in text
+    assert re.search(r"Only one value so far: .*: 0(\.0 s)?\.", text)
 
 
 def test_a_page_without_passes_says_so(ctisync: Ctisync) -> None:

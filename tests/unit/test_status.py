@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from ctisync.commands.status.check import Thresholds, check, duration, thresholds
+from ctisync.commands.status.check import Thresholds, check, thresholds
 from ctisync.commands.status.look import ConsumerStatus, Status, ago, as_document
 from ctisync.commands.status.table import as_table
 from ctisync.core.model import Consumer
@@ -232,14 +232,6 @@ def test_a_critical_age_below_the_usual_warning_needs_no_other() -> None:
 def test_limits_that_make_no_sense_are_told(given: tuple[Any, Any, Any, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         thresholds(*given)
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [("90", 90), ("0s", 0), ("15m", 900), ("36h", 129_600), ("7d", 604_800), ("2w", 1_209_600)],
-)
-def test_lengths_of_time_are_written_as_people_do(text: str, seconds: int) -> None:
-    assert duration(text) == timedelta(seconds=seconds)
 
 
 def test_a_block_names_its_change_for_programs() -> None:

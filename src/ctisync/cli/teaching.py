@@ -183,6 +183,9 @@ COMMANDS: Final[Mapping[str, Taught]] = {
         (
             Example("ctisync log", "the records that the last passes changed"),
             Example("ctisync log CVE-2024-3094", "the changes of one record"),
+            Example(
+                "ctisync log --since 24h --resource 'CVE-2024-*'", "the changes of a day, of these records"
+            ),
             Example("ctisync log --last 1000 --json", "for programs: one object per line"),
         ),
         _ends_with(3, 7),

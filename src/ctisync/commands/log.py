@@ -1,6 +1,8 @@
 """`log`: the records that past passes changed."""
 
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from datetime import datetime
+from fnmatch import fnmatchcase
 from itertools import islice
 
 import msgspec
@@ -11,6 +13,7 @@ from ctisync.console import rfc3339
 from ctisync.core.history import LogEntry, entries
 from ctisync.core.model import Consumer
 from ctisync.core.pass_report import PassReport
+from ctisync.core.times import moment
 from ctisync.errors import UsageError
 from ctisync.harmless import json_of
 from ctisync.ports import Store
@@ -18,16 +21,44 @@ from ctisync.settings.checks import MOST_PASSES
 from ctisync.wiring import opened_store
 
 
-def touched(call: Call, resource: str | None, most: int) -> Iterator[tuple[Consumer, LogEntry]]:
-    """At most `most` entries of the log of each consumer, newest first. Raises UsageError for a
-    `resource` that is neither in a content nor in a history."""
+class Wanted(msgspec.Struct, frozen=True):
+    """Which entries to list: from `since` on and before `until`, of records whose name matches the
+    shell-style pattern `resource`; None: any."""
+
+    since: datetime | None = None
+    until: datetime | None = None
+    resource: str | None = None
+
+    def wants(self, entry: LogEntry) -> bool:
+        """Entries that may concern any record fit each pattern."""
+        return (
+            (self.since is None or self.since <= entry.at)
+            and (self.until is None or entry.at < self.until)
+            and (self.resource is None or not entry.resource or fnmatchcase(entry.resource, self.resource))
+        )
+
+
+def wanted(since: str | None, until: str | None, resource: str | None, now: datetime) -> Wanted:
+    """The same from the command line. Raises UsageError."""
+    begin = None if since is None else moment(since, now, "--since")
+    end = None if until is None else moment(until, now, "--until")
+    if begin is not None and end is not None and end < begin:
+        raise UsageError("--until is earlier than --since", hint="give --until the later time")
+    return Wanted(begin, end, resource)
+
+
+def touched(
+    call: Call, resource: str | None, wanted: Wanted, most: int | None
+) -> Iterator[tuple[Consumer, LogEntry]]:
+    """The wanted entries of the log of each consumer, newest first, at most `most` of each. Raises UsageError
+    for a `resource` that is neither in a content nor in a history."""
     with opened_store(call.settings, call.clock) as store:
         known: dict[Consumer, str | None] = dict.fromkeys(call.consumers)
         if resource is not None:
             known = _known_as(store, call.consumers, resource)
         for each, name in known.items():
             passes = store.passes(each, MOST_PASSES, touched=True)
-            for entry in islice(entries(passes, name), most):
+            for entry in islice(filter(wanted.wants, entries(passes, name)), most):
                 yield each, entry
 
 

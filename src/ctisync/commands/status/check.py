@@ -1,6 +1,5 @@
 """`status --check`: one line and an exit code, as monitoring plugins print them."""
 
-import re
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
@@ -17,6 +16,7 @@ from ctisync.commands.status.look import (
 )
 from ctisync.core.health import judge_end
 from ctisync.core.state import STALE, ConsumerState, believed
+from ctisync.core.times import duration
 from ctisync.errors import (
     CtisyncError,
     FeedRefused,
@@ -43,8 +43,6 @@ _AHEAD: Final = (
     "ctisync sync corrects it"
 )
 """UNKNOWN, as if the feed was never asked: a warning would claim that the content is only a little old."""
-
-_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,14 +82,6 @@ def thresholds(
         crit_age=crit,
         age_is_asked_for=warn_age is not None or crit_age is not None,
     )
-
-
-def duration(text: str) -> timedelta:
-    """`90`, `90s`, `15m`, `36h`, `7d` or `2w`. Raises UsageError."""
-    found = re.fullmatch(r"([0-9]{1,8})([smhdw]?)", text)
-    if found is None:
-        raise UsageError(f"{text} is not a duration", hint="write 90s, 15m, 36h, 7d or 2w")
-    return timedelta(seconds=int(found[1]) * _UNITS[found[2] or "s"])
 
 
 def check(status: Status, now: datetime, limits: Thresholds = USUAL_THRESHOLDS) -> tuple[str, int]:

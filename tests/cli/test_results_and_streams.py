@@ -43,6 +43,20 @@ def test_a_good_quiet_pass_prints_nothing_at_all(ctisync: Ctisync) -> None:
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
 
 
+def test_a_quiet_pass_that_has_healed_what_it_met_wakes_nobody(ctisync: Ctisync, feed: FeedSimulator) -> None:
+    ctisync.run("sync", "-q")
+    feed.history.poison(feed.history.names()[0])
+    feed.publish_snapshot()
+    healed = ctisync.run("sync", "-q")
+    assert (healed.returncode, healed.stdout, healed.stderr) == (0, "", "")
+    (newest, _) = json.loads(ctisync.run("history", "--json").stdout)["consumers"][0]["passes"]
+    assert newest["initialisations"] == 1
+    feed.history.poison(feed.history.names()[0])
+    blocked = ctisync.run("sync", "-q")
+    assert blocked.returncode == 6
+    assert "warning change-failed" in blocked.stderr
+
+
 @pytest.mark.usefixtures("feed")
 def test_a_pass_tells_on_standard_error_what_was_decided_and_why(ctisync: Ctisync) -> None:
     ended = ctisync.run("sync")

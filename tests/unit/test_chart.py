@@ -53,3 +53,21 @@ def test_a_large_lag_is_written_out() -> None:
     chart = steps("Lag", "", [(at(0), 1_901_776.0), (at(1), 40_000.0)], [], SPAN)
     assert [mark.text for mark in chart.across] == ["0", "1,000,000", "2,000,000"]
     assert [dot.text.partition(": ")[2] for dot in chart.dots] == ["1,901,776", "40,000"]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "axis", "dots"),
+    [
+        ([0.7, 1.0], ["0 s", "0.5 s", "1 s"], ["0.7 s", "1.0 s"]),
+        ([1.0, 100.0], ["0 s", "50 s", "100 s"], ["1.0 s", "100.0 s"]),
+        ([1.0, 600.0], ["0 min", "5 min", "10 min"], ["1.0 s", "10 min"]),
+        ([0.7, 40_000.0], ["0 h", "10 h", "20 h"], ["0.7 s", "11.1 h"]),
+        ([60.0, 700_000.0], ["0 d", "5 d", "10 d"], ["60.0 s", "8.1 d"]),
+    ],
+)
+def test_a_second_beside_hours_is_written_as_a_second(
+    seconds: list[float], axis: list[str], dots: list[str]
+) -> None:
+    chart = steps("Age", "", [(at(day), each) for day, each in enumerate(seconds)], [], SPAN, seconds=True)
+    assert [mark.text for mark in chart.across] == axis
+    assert [dot.text.partition(": ")[2] for dot in chart.dots] == dots

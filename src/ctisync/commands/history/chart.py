@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 from math import floor, log10
 from typing import Final, NamedTuple
 
+from ctisync.commands.history.table import duration, fitting
+
 WIDTH: Final = 720
 HEIGHT: Final = 160
 LEFT: Final = 64
@@ -47,15 +49,23 @@ class Chart(NamedTuple):
     across: list[Mark]
     below: list[Mark]
 
+    @property
+    def shown(self) -> Sequence[Mark | Bar]:
+        """What stands for one value each."""
+        return self.dots or self.bars
 
-def steps(title: str, what: str, values: Values, failed: Sequence[datetime], span: Span) -> Chart:
-    """A line through the values, and a vertical line at each time in `failed`."""
+
+def steps(
+    title: str, what: str, values: Values, failed: Sequence[datetime], span: Span, *, seconds: bool = False
+) -> Chart:
+    """A line through the values, and a vertical line at each time in `failed`. `seconds`: the values are
+    durations, shown in fitting units."""
     if not values:
         return Chart(title, what, "", [], [], [], [], [])
-    scale = _Scale(values, span)
+    scale = _Scale(values, span, seconds=seconds)
     points = [(scale.x(time), scale.y(value)) for time, value in values]
     dots = [
-        Mark(x, y, f"{time:%Y-%m-%d %H:%M}: {in_digits(value)}")
+        Mark(x, y, f"{time:%Y-%m-%d %H:%M}: {duration(value) if seconds else in_digits(value)}")
         for (x, y), (time, value) in zip(points, values, strict=True)
     ]
     line = " ".join(f"{x:.1f},{y:.1f}" for x, y in points)
@@ -80,10 +90,12 @@ def bars(title: str, what: str, days: Values, span: Span) -> Chart:
 class _Scale:
     """Maps times and values to pixels. Values begin at 0; a time outside the axis is moved to its end."""
 
-    def __init__(self, values: Values, span: Span) -> None:
+    def __init__(self, values: Values, span: Span, *, seconds: bool = False) -> None:
         self.first = span[0].timestamp()
         self.last = max(span[1].timestamp(), self.first + 60)
-        self._most = nice(max(value for _, value in values))
+        most = max(value for _, value in values)
+        self._unit, self._size = fitting(most) if seconds else ("", 1)
+        self._most = nice(most / self._size) * self._size
 
     def x(self, time: datetime) -> float:
         inside = min(max(time.timestamp(), self.first), self.last)
@@ -94,7 +106,11 @@ class _Scale:
 
     def across(self) -> list[Mark]:
         """Horizontal lines and their values."""
-        return [Mark(LEFT, self.y(value), in_digits(value)) for value in (0.0, self._most / 2, self._most)]
+        values = (0.0, self._most / 2, self._most)
+        return [
+            Mark(LEFT, self.y(value), f"{in_digits(value / self._size)} {self._unit}".rstrip())
+            for value in values
+        ]
 
     def below(self) -> list[Mark]:
         """Labels of the time axis: the first time, the middle, the last."""

@@ -22,7 +22,6 @@ from ctisync.errors import DONE, UsageError
 from ctisync.harmless import harmless
 from ctisync.whole_file import replacing
 
-_HOUR: Final = 3600.0
 _MOST_ROWS: Final = 50
 
 
@@ -74,7 +73,7 @@ def _charts(reports: Sequence[PassReport], span: Span) -> list[Chart]:
     failed = [each.ended_at for each in reports if each.exit_code != DONE]
     lag = [(each.ended_at, float(each.behind)) for each in reports if each.behind is not None]
     ages = [
-        (each.ended_at, (each.ended_at - each.in_step_at).total_seconds() / _HOUR)
+        (each.ended_at, (each.ended_at - each.in_step_at).total_seconds())
         for each in reports
         if each.in_step_at is not None
     ]
@@ -85,14 +84,14 @@ def _charts(reports: Sequence[PassReport], span: Span) -> list[Chart]:
         days[day] += each.changes
     return [
         steps("Lag", "offsets behind the feed, at the end of each pass", lag, failed, span),
-        steps("Age", "hours since the content was known to be in step", ages, failed, span),
+        steps("Age", "since the content was known to be in step", ages, failed, span, seconds=True),
         bars(
             "Changes",
             "applied on each day (UTC)",
             sorted((day, float(sum_)) for day, sum_ in days.items()),
             span,
         ),
-        steps("Duration", "seconds of each pass", took, failed, span),
+        steps("Duration", "of each pass", took, failed, span, seconds=True),
     ]
 
 

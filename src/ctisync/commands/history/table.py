@@ -15,6 +15,7 @@ from ctisync.harmless import Drawn
 
 _BAR: Final = 8
 """Characters of the longest bar."""
+_UNITS: Final = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
 _EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
 
 
@@ -106,7 +107,11 @@ def _amount(number: int) -> str:
 
 
 def duration(seconds: float) -> str:
-    """In seconds, minutes or hours."""
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:,.0f} min" if seconds < 7200 else f"{seconds / 3600:,.1f} h"
+    """In seconds, minutes, hours or days."""
+    unit, size = fitting(seconds)
+    return f"{seconds / size:,.{0 if unit == 'min' else 1}f} {unit}"
+
+
+def fitting(seconds: float) -> tuple[str, int]:
+    """The unit for a duration, and its seconds."""
+    return next((unit, size) for unit, size in _UNITS if seconds >= 2 * size or size == 1)

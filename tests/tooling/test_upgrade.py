@@ -100,7 +100,6 @@ def test_the_lines_for_the_whole_host_replace_an_older_build(clone: Clone, tmp_p
     assert printed.startswith(f"ctisync {VERSIONS['newer']}")
 
 
-@pytest.mark.skipif(sys.version_info >= (3, 12), reason="the pipx of Debian 12 is one for Python 3.11")
 def test_the_line_for_one_user_replaces_an_older_build(clone: Clone, tmp_path: Path) -> None:
     """By the pipx of Debian 12, which has no `upgrade-shared`."""
     venv.create(tmp_path / "venv", with_pip=True)

@@ -221,8 +221,10 @@ def diagnose(path: Path) -> Verdict:
 
 
 def _who_holds(file: int, path: Path) -> str:
-    holder = _named_in(os.pread(file, _MOST_TEXT, 0))
-    if holder is None:  # it has just started or ended
+    holder = None
+    with suppress(OSError):  # an error of the disk
+        holder = _named_in(os.pread(file, _MOST_TEXT, 0))
+    if holder is None:  # it has just started or ended, or that is unknown
         return f"another pass is running (it holds {path})"
     return f"another pass is running: {holder.command}, process {holder.pid}, since {holder.since}"
 

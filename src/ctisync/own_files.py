@@ -17,7 +17,7 @@ from typing import BinaryIO, Final
 
 from ctisync.core.health import Doubt
 from ctisync.core.mounts import network_kind
-from ctisync.errors import UsageError
+from ctisync.errors import ConfigurationError, CtisyncError, UsageError
 from ctisync.harmless import quoted
 
 MOUNTS: Final = Path("/proc/self/mountinfo")
@@ -57,6 +57,18 @@ def own_path(path: Path, option: str) -> Path:
         raise UsageError(
             f"{option}: {path} begins with the home folder of a user that does not exist",
             hint="write the absolute path",
+        ) from None
+
+
+def absolute(path: Path, where: str, error: type[CtisyncError] = ConfigurationError) -> Path:
+    """The absolute path. Raises `error`, which names the setting or option `where`, for a relative path in a
+    working folder that does not exist any more."""
+    try:
+        return path.absolute()
+    except FileNotFoundError:
+        raise error(
+            f"{where}: {path} is relative, and the working folder has been removed",
+            hint="change to a folder that exists, or write the absolute path",
         ) from None
 
 

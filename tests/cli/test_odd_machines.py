@@ -146,3 +146,39 @@ def test_a_locale_without_the_letters_of_a_path_reads_and_writes_the_file_of_tha
     assert {"ctisync.db", "ö"} <= {each.name for each in folder.iterdir()}
     assert ctisync.run("status", "--check", *asked, **ASCII).returncode == 0
     assert ctisync.run("verify", "-q", *asked, **ASCII).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environ", "code", "named"),
+    [
+        (["status"], {"CTISYNC_STORE__URL": "sqlite:///x.db"}, 3, "CTISYNC_STORE__URL: x.db"),
+        (["sync"], {"CTISYNC_STATE_DIR": "x"}, 3, "state_dir: x"),
+        (["sync", "--metrics", "x.prom"], {}, 2, "--metrics: x.prom"),
+        (["demo", "--keep", "x"], {}, 2, "--keep: x"),
+    ],
+)
+def test_a_relative_path_in_a_folder_that_was_removed_is_told_with_its_setting(
+    ctisync: Ctisync, tmp_path: Path, arguments: list[str], environ: dict[str, str], code: int, named: str
+) -> None:
+    (tmp_path / "gone").mkdir()
+    ended = subprocess.run(
+        ["/bin/sh", "-c", 'rmdir "$PWD"; exec "$@"', "sh", *ctisync.command(*arguments)],
+        env={**ctisync.environ, **environ},
+        cwd=tmp_path / "gone",
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+        check=False,
+    )
+    assert ended.returncode == code
+    assert_two_lines(
+        ended.stderr, f"{named} is relative, and the working folder has been removed", "absolute path"
+    )
+
+
+def test_a_log_of_as_many_lines_as_a_number_can_say_is_all_of_it(
+    ctisync: Ctisync, feed: FeedSimulator
+) -> None:
+    assert ctisync.run("sync", "-q").returncode == 0
+    shown = [ctisync.run("log", "--last", number).stdout for number in ("100", "9" * 19, "9" * 400)]
+    assert shown[0] == shown[1] == shown[2] != ""

@@ -35,6 +35,7 @@ TYPED: Final = {
     "stores/sqlite/connection.py: set_aside(path)": "the file is damaged",
     "stores/sqlite/connection.py: 'ctisync sync'": "the file goes away during a pass",
     "stores/sqlite/connection.py: f'rm {quoted(each)}": "a pipe beside the file",
+    "sync/run_pass.py: f'{LOAD_ANEW} (loads the content again": "a range that cannot be",
     "sync/run_pass.py: 'ctisync sync'": "nothing is stored",
     "sync/run_pass.py: 'ctisync status": "the command is not accepted",
     "sync/run_pass.py: f'{LOAD_ANEW} (loads": "other resources are wanted",

@@ -161,7 +161,24 @@ def another_mapping(stage: Stage) -> None:
     populate(stage.feed.history, 1, first=7000)
 
 
+def stored(stage: Stage, **fields: Any) -> None:
+    """Alter fields of the state in the node's document."""
+    changed = {name: fields.pop(name) for name in ("offset",) if name in fields}
+    doc = {CONSUMER.name: {**changed, "ctisync": {"state": fields}}}
+    stage.node.request("POST", f"/wazuh-context/_update/{CONSUMER.context}?refresh=true", {"doc": doc})
+
+
+def range_that_cannot_be_on_a_node(stage: Stage) -> None:
+    stored(stage, range_to=9_999_999)
+
+
+def offset_out_of_range_on_a_node(stage: Stage) -> None:
+    stored(stage, offset=-7)
+
+
 ON_A_NODE: Final[Troubles] = {
+    "a range that cannot be": (range_that_cannot_be_on_a_node, ("sync", "status", "doctor")),
+    "an offset out of range": (offset_out_of_range_on_a_node, ("sync",)),
     "the alias moved elsewhere": (alias_moved, ("sync",)),
     "the alias leads elsewhere, too": (alias_shared, ("export",)),
     "two generations under the alias": (two_generations, ("sync",)),
@@ -198,6 +215,21 @@ def damaged_file(stage: Stage) -> None:
 
 def state_cut_short(stage: Stage) -> None:
     stage.alter_database("UPDATE consumers SET state = '{\"offset\": '")
+
+
+def range_that_cannot_be(stage: Stage) -> None:
+    stage.alter_database("UPDATE consumers SET state = json_set(state, '$.range_to', 9999999)")
+
+
+def offset_without_content(stage: Stage) -> None:
+    stage.alter_database("UPDATE consumers SET state = json_set(state, '$.content', json('false'))")
+
+
+def schema_with_a_flipped_bit(stage: Stage) -> None:
+    """SQLite's own message about it is no UTF-8 then."""
+    whole = bytearray(stage.database.read_bytes())
+    whole[whole.index(b"CREATE TABLE consumers") + len("CREATE TABLE cons")] ^= 0x80
+    stage.database.write_bytes(whole)
 
 
 def record_at_another_offset(stage: Stage) -> None:
@@ -277,6 +309,9 @@ def pipe_beside_the_file(stage: Stage) -> None:
 IN_A_FILE: Final[Troubles] = {
     "the file is damaged": (damaged_file, ("sync", "verify", "export", "status", "doctor")),
     "the state is cut short": (state_cut_short, ("sync", "verify", "status")),
+    "a range that cannot be": (range_that_cannot_be, ("sync", "verify", "status", "doctor")),
+    "an offset without content": (offset_without_content, ("sync", "update", "verify", "status", "doctor")),
+    "one bit of the schema is another": (schema_with_a_flipped_bit, ("sync", "verify", "export", "status")),
     "a record at another offset": (record_at_another_offset, ("verify",)),
     "a trigger": (trigger, ("verify",)),
     "records of no generation": (records_of_no_generation, ("verify",)),

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from ctisync import settings
+from ctisync import settings, wiring
+from ctisync.commands.config.show import as_document, as_text
 from ctisync.errors import ConfigurationError
 from ctisync.settings import checks
-from ctisync.settings.doubts import doubts
+from ctisync.settings.doubts import doubts, folder_doubts
 from ctisync.settings.model import Settings
 from ctisync.settings.proxies import proxies, proxy_secrets
 from ctisync.settings.sources import Secret, leaves, variable
@@ -104,6 +105,56 @@ def environments(data: bytes) -> None:
         assert "@" not in value, f"{name} is shown with its login"
         hidden = [each for each in secrets if each in value and environ[name].count(each) == 1]
         assert not hidden, f"{name} is shown with its password"
+
+
+@target(
+    seeds=[
+        b'[cti]\nurl = "https://a.example"\n\0\0CTISYNC_HISTORY=5\0STATE_DIRECTORY=/a',
+        b"x = " + b"[" * 1500 + b"]" * 1500,
+        b"history = " + b"9" * 4400,
+        b"\0\0CTISYNC_CONSUMERS=" + b"[" * 1500,
+        b"\0\0CTISYNC_HISTORY=" + b"9" * 4400,
+        b"\0\0CTISYNC_STORE__URL=https://[::1\0CTISYNC_STATE_DIR=x",
+        b'store.url = "sqlite:///x.db"\nconsumers = [{index = "\xc4\xb1"}]\0\0CTISYNC_STORE__URL=',
+    ],
+    tokens=[
+        *(f"{name} = ".encode() for name in NAMES),
+        *(f"\0{variable(name)}=".encode() for name in NAMES),
+        *(b"\0\0", b"[", b"{a=", b"9" * 40, b"1979-05-27", b"true", b'""', b"\xff", b"[[consumers]]\n"),
+    ],
+    most_bytes=4500,
+)
+def whole_settings(data: bytes) -> None:
+    """A file of settings and an environment together, and what a command does first with what they say. The
+    working folder may be gone."""
+    text, _, variables = data.partition(b"\0\0")
+    path = folder() / "whole.toml"
+    path.write_bytes(text)
+    environ = _home()
+    for entry in variables.split(b"\0"):
+        name, _, value = os.fsdecode(entry).partition("=")
+        if name:
+            environ[name] = value
+    gone = folder() / "gone"
+    gone.mkdir()
+    before = Path.cwd()
+    os.chdir(gone)
+    if len(data) % 2:
+        gone.rmdir()
+    try:
+        _used(path, environ)
+        with refusing(ConfigurationError):
+            found = settings.find(path, environ, system_file=folder() / "none")
+            wiring.policy(found.settings, "sync")
+            list(folder_doubts(found.settings))
+            for consumer in found.settings.followed:
+                wiring.lock_path(found.settings, consumer)
+            as_document(found, environ)
+            as_text(found, environ)
+    finally:
+        os.chdir(before)
+        if gone.exists():
+            gone.rmdir()
 
 
 @target(

@@ -10,6 +10,7 @@ from tests.fuzz import (
     on_patches,
     on_replies,
     on_settings,
+    on_states,
     on_wire,
     on_words,
 )
@@ -24,6 +25,7 @@ ROOMS: Final = (
     on_files,
     on_patches,
     on_settings,
+    on_states,
     on_words,
 )
 

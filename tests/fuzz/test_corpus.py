@@ -3,6 +3,8 @@
 import re
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -80,17 +82,24 @@ FAULTS: dict[str, tuple[str, Any]] = {
     "feeds": ("ctisync.feed.http.retry_budget.RetryBudget.persist", attempted),
     "accepted_commands": ("ctisync.command_manager.UNDECODABLE", msgspec.DecodeError),
     "told_sizes": ("ctisync.feed.diagnose._OF_ALL", re.compile("bytes 0-0/(.*)")),
-    "sqlite_states": ("ctisync.stores.sqlite.tables.UNDECODABLE", msgspec.MsgspecError),
+    "sqlite_states": ("ctisync.stores.sqlite.connection.named_errors", nullcontext),
     "opensearch_states": ("ctisync.stores.opensearch.client.UNDECODABLE", msgspec.MsgspecError),
     "notes": ("ctisync.feed.snapshot.download.UNDECODABLE", (msgspec.MsgspecError,)),
     "lock_files": ("ctisync.locks.UNDECODABLE", msgspec.MsgspecError),
     "metric_files": ("ctisync.notifications.metrics.text_string_to_metric_families", lambda text: 1 / 0),
     "manifests": ("ctisync.core.manifest.MAX_OFFSET", 1 << 70),
     "signed_links": ("ctisync.feed.http.token_exchange.origin", nothing),
-    "histories": ("ctisync.stores.sqlite.history.UNDECODABLE", (msgspec.MsgspecError,)),
+    "histories": (
+        "ctisync.core.pass_report.PassReport.ended_at",
+        property(lambda report: report.began_at - timedelta(days=1)),
+    ),
     "patches": ("ctisync.core.patch.equal", lambda one, other: one == other),
     "toml_files": ("ctisync.settings.check_login", lambda *_: 1 / 0),
-    "environments": ("ctisync.settings.sources._as_utf8", str),
+    "whole_settings": ("ctisync.settings.sources.UNDECODABLE", (ValueError,)),
+    "states_in_passes": ("ctisync.core.steps.contradiction", nothing),
+    "documents_in_passes": ("ctisync.core.steps.contradiction", nothing),
+    "altered_files": ("ctisync.stores.sqlite.connection._is_raised_here", never),
+    "environments": ("tests.fuzz.on_settings.proxies", dict),
     "setting_urls": ("ctisync.settings.checks._refuse_credentials", nothing),
     "events": ("ctisync.harmless._escaped", str),
     "journal": ("tests.fuzz.on_words._line", lambda name, value: b"%s=%s\n" % (name.encode(), value)),

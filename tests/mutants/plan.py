@@ -37,6 +37,7 @@ TESTS: Final[dict[str, Stages]] = {
     "PassReport": (("tests/unit/test_pass_report.py", "tests/unit/test_history.py"),),
     "advisory": (("tests/unit/test_advisory.py",),),
     "parse_consumer_url": (("tests/unit/test_catalog.py",),),
+    "contradiction": (("tests/unit/test_contradictions.py",), _AUDITS),
     "Finding": (_AUDITS,),
     "RecordRules": (("tests/unit/test_audit.py",), _AUDITS),
     "Comparison": (("tests/unit/test_comparison.py",), _AUDITS),

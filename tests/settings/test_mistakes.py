@@ -213,3 +213,28 @@ def test_a_token_that_cannot_be_read_is_one_mistake_and_no_missing_token(tmp_pat
         )
     assert "no token to exchange" not in caught.value.message
     assert "more mistake" not in caught.value.message
+
+
+DEEP, LONG = "[" * 3000, "9" * 5000
+
+
+@pytest.mark.parametrize(
+    "text", [f"x = {DEEP}{DEEP.replace('[', ']')}", "x = " + "{a=" * 3000, f"history = {LONG}"], ids=len
+)
+def test_what_a_reader_of_toml_cannot_bear_is_a_mistake_in_the_file(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"c\.toml is not valid TOML: ") as found:
+        from_file(text, tmp_path)
+    assert found.value.hint == f"edit {tmp_path / 'c.toml'}"
+
+
+@pytest.mark.parametrize("text", ["[" * 5000, '[{"a":' * 3000, f"[{LONG}"], ids=len)
+def test_what_a_reader_of_json_cannot_bear_is_a_mistake_in_the_variable(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigurationError, match="CTISYNC_CONSUMERS is not valid JSON: ") as found:
+        from_variables(tmp_path, CTISYNC_CONSUMERS=text)
+    assert found.value.hint == "unset CTISYNC_CONSUMERS"
+
+
+@pytest.mark.parametrize("name", ["CTISYNC_HISTORY", "CTISYNC_CTI__RETRY_BUDGET", "CTISYNC_STORE__SHARDS"])
+def test_a_number_of_5000_digits_is_no_number(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name}: expected a"):
+        from_variables(tmp_path, **{name: LONG})

@@ -89,6 +89,26 @@ def test_a_lease_that_nobody_can_hold_is_taken(
     assert store.look(consumer).offset == 20
 
 
+@pytest.mark.parametrize("time", [-(10**15), 10**15])
+def test_a_lease_with_times_of_no_calendar_is_shown_and_taken_like_any_other(
+    store: OpenSearchStore, consumer: Consumer, opensearch_2: OpenSearchNode, time: int
+) -> None:
+    put_own_lease(opensearch_2, consumer, since=time, until=time)
+    store.work(consumer)
+    with store.writer(consumer) as writer:
+        assert writer.state.offset == 10
+
+
+def test_a_state_that_says_unsettled_is_settled_by_its_writer(
+    store: OpenSearchStore, consumer: Consumer, opensearch_2: OpenSearchNode
+) -> None:
+    """ctisync stores no such thing: it finds it out by itself."""
+    doc = {"doc": {consumer.name: {"ctisync": {"state": {"unsettled": True}}}}}
+    opensearch_2.request("POST", f"/wazuh-context/_update/{consumer.context}?refresh=true", doc)
+    with store.writer(consumer) as writer:
+        assert not writer.state.unsettled
+
+
 def test_a_lease_is_a_dead_ones_for_who_holds_the_lock_under_which_it_was_taken(
     store: OpenSearchStore, consumer: Consumer, opensearch_2: OpenSearchNode
 ) -> None:

@@ -408,7 +408,7 @@ def test_tables_that_somebody_removed_are_told(store: Store, path: Path) -> None
     passes.initialise(store, CONSUMER, [A], 10)
     with closing(sqlite3.connect(path)) as other:
         other.execute("DROP TABLE records")
-    with pytest.raises(StoreUnavailable, match=f"{path} cannot be used: no such table"):
+    with pytest.raises(StoreUnavailable, match=f"{path} is damaged: no such table"):
         count(store)
 
 

@@ -1,5 +1,6 @@
 """`log`: the records that past passes changed."""
 
+import sys
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from fnmatch import fnmatchcase
@@ -58,7 +59,8 @@ def touched(
             known = _known_as(store, call.consumers, resource)
         for each, name in known.items():
             passes = store.passes(each, MOST_PASSES, touched=True)
-            for entry in islice(filter(wanted.wants, entries(passes, name)), most):
+            few = None if most is None else min(most, sys.maxsize)
+            for entry in islice(filter(wanted.wants, entries(passes, name)), few):
                 yield each, entry
 
 

@@ -21,7 +21,7 @@ from ctisync.core.steps import Mode, Policy
 from ctisync.errors import DONE, AnotherPass, CtisyncError, HookFailed, Stopped, UsageError, worst
 from ctisync.harmless import quoted
 from ctisync.notifications.history import HURRIED_SECONDS, remember
-from ctisync.own_files import led_elsewhere, network_fault_of
+from ctisync.own_files import absolute, led_elsewhere, network_fault_of
 from ctisync.ports import Clock
 from ctisync.process import StopAsked, no_other_errors
 from ctisync.settings import Settings
@@ -72,7 +72,7 @@ def run_passes(run: Run, consumers: Sequence[Consumer], one_pass: OnePass) -> in
     """
     memory.use_one_arena()
     if run.metrics is not None and run.metrics != STDOUT:
-        _check_folder(run.metrics.absolute().parent)
+        _check_folder(absolute(run.metrics, "--metrics", UsageError).parent)
     if (doubt := network_fault_of(spool_folder(run.settings))) is not None:
         run.console.event("warning", "network-disk", why=doubt.said, hint=doubt.hint)
     _ping(run, "start", run.policy.mode)

@@ -9,9 +9,16 @@ from typing import Literal
 
 import msgspec
 
+from ctisync.core.contradictions import contradiction
 from ctisync.core.limits import USUAL_LIMITS, Limits
 from ctisync.core.model import MAX_RANGE, Consumer, ConsumerInfo, OffsetRange, Snapshot
-from ctisync.core.state import STALE, ConsumerState, Cooldown, FailedChange, next_range
+from ctisync.core.state import (
+    STALE,
+    ConsumerState,
+    Cooldown,
+    FailedChange,
+    next_range,
+)
 
 Mode = Literal["sync", "init-snapshot", "update"]
 
@@ -119,6 +126,7 @@ class End(msgspec.Struct, frozen=True):
         "went-back",
         "too-far",
         "settings",
+        "state-wrong",
         "blocked",
         "empty",
         "cooldown",
@@ -146,6 +154,8 @@ def next_step(
     differ = policy.mode != "init-snapshot" and state.stored_for not in (None, consumer)
     if differ and not asked:
         return End("settings", _settings_differ(state.stored_for, consumer))
+    if policy.mode != "init-snapshot" and not asked and (wrong := contradiction(state)) is not None:
+        return End("state-wrong", wrong)
     owed = state.owed_for(consumer) if not so_far.command_refused else None
     if owed is not None and not so_far.advanced:
         return SendCommand(owed.offset)

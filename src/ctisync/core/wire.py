@@ -18,8 +18,9 @@ from ctisync.errors import FeedRefused
 _decoder: Final = msgspec.json.Decoder(float_hook=Decimal)
 _encoder: Final = msgspec.json.Encoder(decimal_format="number")
 
-UNDECODABLE: Final = (msgspec.MsgspecError, UnicodeError, RecursionError)
-"""What msgspec raises for a text that is not the expected JSON."""
+UNDECODABLE: Final = (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError, MemoryError)
+"""What msgspec raises for a text that is not the expected JSON. ValueError: no UTF-8, or more digits than
+Python converts."""
 
 _GROWTH: Final = 256
 """Bytes by which most changes let a line grow at most."""

@@ -18,7 +18,7 @@ from ctisync.demo.made_up import MadeUpFeed
 from ctisync.demo.server import served
 from ctisync.errors import UsageError
 from ctisync.harmless import harmless, quoted
-from ctisync.own_files import own_path
+from ctisync.own_files import absolute, own_path
 from ctisync.ports import Clock
 from ctisync.process import flush_results, print_drawn, print_result
 from ctisync.settings import CtiSettings, Settings, StoreSettings
@@ -76,7 +76,7 @@ def _folder(keep: Path | None) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="ctisync-demo-") as name:
             yield Path(name)
         return
-    folder = own_path(keep, "--keep").absolute()
+    folder = absolute(own_path(keep, "--keep"), "--keep", UsageError)
     if (folder / _DATABASE).exists():
         raise UsageError(f"{folder / _DATABASE} already exists", hint="ctisync demo --keep ANOTHER_DIR")
     try:

@@ -24,6 +24,7 @@ from typing import Any, Final
 import msgspec
 
 from ctisync.errors import ConfigurationError
+from ctisync.own_files import absolute
 from ctisync.settings.checks import (
     OpenSearchPlace,
     SqlitePlace,
@@ -132,7 +133,7 @@ def _built(values: dict[str, Any]) -> Settings:
 
 def _with_folders(settings: Settings, *, chosen: bool) -> Settings:
     store = settings.store
-    folder = (settings.state_dir if chosen else _own_state_folder(store.url)).absolute()
+    folder = absolute(settings.state_dir if chosen else _own_state_folder(store.url), "state_dir")
     if not store.url:
         store = msgspec.structs.replace(store, url=f"sqlite:///{folder / 'ctisync.db'}")
     return msgspec.structs.replace(settings, state_dir=folder, store=store)

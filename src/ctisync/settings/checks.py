@@ -19,7 +19,7 @@ from ctisync.core.links import place_of
 from ctisync.core.model import Consumer
 from ctisync.errors import ConfigurationError
 from ctisync.harmless import quoted
-from ctisync.own_files import file_name, reading_any
+from ctisync.own_files import absolute, file_name, reading_any
 from ctisync.settings.mistakes import Mistakes
 
 DEFAULT_PORT: Final = 9200
@@ -75,7 +75,7 @@ def _sqlite_place(url: str, where: str) -> SqlitePlace:
             hint="write sqlite:///relative/to/here.db, or four slashes: sqlite:////var/lib/ctisync/ctisync.db",
         )
     try:
-        return SqlitePlace(Path(file_name(path)).expanduser().absolute())
+        return SqlitePlace(absolute(Path(file_name(path)).expanduser(), where))
     except RuntimeError:
         raise ConfigurationError(
             f"{where}: {_shown(url)} begins with the home folder of a user that does not exist",

@@ -15,7 +15,8 @@ from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 import msgspec
 
-from ctisync.errors import ConfigurationError
+from ctisync.core.wire import UNDECODABLE
+from ctisync.errors import ConfigurationError, in_words
 from ctisync.harmless import quoted
 from ctisync.own_files import file_name, reading_any
 from ctisync.settings.described import is_section, kinds, without_none
@@ -123,8 +124,9 @@ def _table_of(path: Path, needed: bool) -> dict[str, Any]:
     text = read_text_file(path, "settings")
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigurationError(f"{path} is not valid TOML: {error}", hint=f"edit {quoted(path)}") from error
+    except Exception as error:  # also nested too deeply, or a number of too many digits
+        why = error if isinstance(error, ValueError) else in_words(error)
+        raise ConfigurationError(f"{path} is not valid TOML: {why}", hint=f"edit {quoted(path)}") from error
 
 
 def _from_table(
@@ -200,8 +202,8 @@ def _of_variable(kind: Any, key: str, text: str) -> Any:
     if get_origin(kind) is tuple:
         try:
             value = _decoder.decode(text)
-        except msgspec.DecodeError as error:
-            raise ConfigurationError(f"{key} is not valid JSON: {error}") from error
+        except UNDECODABLE as error:
+            raise ConfigurationError(f"{key} is not valid JSON: {error}", hint=f"unset {key}") from error
     return _typed(kind, value, key, strict=value is not text)
 
 
@@ -230,7 +232,7 @@ def _typed(kind: Any, value: Any, origin: str, strict: bool = True) -> Any:
     try:
         # The type of one setting is not a Struct, and no other thread runs yet.
         return msgspec.convert(value, kind, strict=strict, dec_hook=_from_str)  # noqa: TID251
-    except (msgspec.ValidationError, RuntimeError):  # RuntimeError: no such ~user
+    except (*UNDECODABLE, RuntimeError):  # RuntimeError: no such ~user
         # Without the cause: its message may repeat the value, which may be a secret in the wrong place.
         raise ConfigurationError(f"{origin}: expected {expected(kind)}") from None
 

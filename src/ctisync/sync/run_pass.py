@@ -42,6 +42,7 @@ from ctisync.errors import (
     FeedRefused,
     FeedUnreachable,
     SettingsChanged,
+    StoreUnavailable,
 )
 from ctisync.ports import Level, Progress, Writer
 from ctisync.sync.init_snapshot import init_snapshot
@@ -317,6 +318,8 @@ def bad_end(
                 f"{consumer}: {end.why}; nothing was changed",
                 hint=f"if this is expected, raise limits.offsets_ahead, or: {LOAD_ANEW}",
             )
+        case "state-wrong":
+            return StoreUnavailable(f"{consumer}: {end.why}", hint=f"{LOAD_ANEW} (loads the content again)")
         case "settings":
             return SettingsChanged(
                 f"{consumer}: {end.why}",

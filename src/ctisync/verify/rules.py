@@ -4,9 +4,10 @@ import json
 from collections.abc import Iterator
 
 from ctisync.core import wire
+from ctisync.core.contradictions import contradictions
 from ctisync.core.findings import Finding, Kind
 from ctisync.core.limits import USUAL_LIMITS, Limits
-from ctisync.core.model import MAX_OFFSET, MAX_RANGE, Consumer, Json, Record
+from ctisync.core.model import Consumer, Json, Record
 from ctisync.core.state import ConsumerState
 from ctisync.core.words import counted
 
@@ -14,7 +15,8 @@ from ctisync.core.words import counted
 def check_state(state: ConsumerState) -> Iterator[Finding]:
     """Findings about states that no sequence of transitions produces. Of an unsettled state only the numbers
     are checked: the next writer settles the rest."""
-    yield from _wrong(_numbers(state))
+    yield from _wrong(contradictions(state))
+    yield from _wrong(_attempts(state))
     if state.unsettled:
         yield Finding(
             Kind.STATE_UNSETTLED, "state", "a writer died during a swap, or another content is live"
@@ -179,26 +181,13 @@ def _wrong(found: Iterator[tuple[str, str]]) -> Iterator[Finding]:
     return (Finding(Kind.STATE_WRONG, field, why) for field, why in found)
 
 
-def _numbers(state: ConsumerState) -> Iterator[tuple[str, str]]:
-    offsets = {
-        "offset": state.offset,
-        "last_offset": state.last_offset,
-        "snapshot_offset": state.snapshot_offset,
-        "range_to": state.range_to,
-        "owed": state.owed.offset if state.owed else None,
-        "failed": state.failed.offset if state.failed else None,
-    }
-    for field, offset in offsets.items():
-        if offset is not None and not 0 <= offset <= MAX_OFFSET:
-            yield field, f"offset {offset} is out of range"
+def _attempts(state: ConsumerState) -> Iterator[tuple[str, str]]:
     if state.owed is not None and state.owed.attempts < 0:
         yield "owed", f"it was refused {state.owed.attempts} times"
 
 
 def _contents(state: ConsumerState) -> Iterator[tuple[str, str]]:
     if not state.content:
-        if state.offset > 0:
-            yield "offset", f"it is {state.offset}, but there is no content"
         return
     if state.stored_for is None:
         yield "stored_for", "the settings with which the content was loaded are missing"
@@ -214,9 +203,7 @@ def _contents(state: ConsumerState) -> Iterator[tuple[str, str]]:
 
 
 def _ranges(state: ConsumerState) -> Iterator[tuple[str, str]]:
-    to, failed = state.range_to, state.failed
-    if to is not None and not (state.content and state.offset < to <= state.offset + MAX_RANGE):
-        yield "range_to", f"a range that ends at {to} cannot begin at offset {state.offset}"
+    failed = state.failed
     if failed is not None and failed.offset <= state.offset:
         yield "failed", f"change {failed.offset} is stored as failed, but the offset is {state.offset}"
 

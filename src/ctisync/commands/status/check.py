@@ -14,6 +14,7 @@ from ctisync.commands.status.look import (
     at_work,
     despite_cooldown,
 )
+from ctisync.core.contradictions import contradiction
 from ctisync.core.health import judge_end
 from ctisync.core.state import STALE, ConsumerState, believed
 from ctisync.core.times import duration
@@ -146,7 +147,9 @@ def judge(one: ConsumerStatus, limits: Thresholds, now: datetime) -> tuple[int, 
 
 
 def _not_the_content(one: ConsumerStatus) -> str | None:
-    """Why readers do not have the content that the state names."""
+    """Why readers do not have the content that the state names, or no pass can go on from it."""
+    if (wrong := contradiction(one.state)) is not None:
+        return f"{wrong}; ctisync init-snapshot loads the content again"
     if one.gone:
         return "another program removed the content; ctisync sync loads it again"
     if one.moved is not None:

@@ -12,6 +12,7 @@ from ctisync import deadline
 from ctisync.commands import hidden
 from ctisync.commands.call import Call
 from ctisync.console import rfc3339
+from ctisync.core.contradictions import contradiction
 from ctisync.core.health import CLOCKS_APART, Verdict
 from ctisync.core.model import Consumer
 from ctisync.core.pass_report import PassReport, Work
@@ -371,7 +372,7 @@ def _what_to_type(one: ConsumerStatus, now: datetime) -> str | None:
         return f"the settings differ from those of the stored content: {LOAD_ANEW}"
     if one.gone or one.moved is not None:
         return "ctisync sync (loads the content again)"
-    if one.records == 0:
+    if one.records == 0 or contradiction(state) is not None:
         return LOAD_ANEW
     if state.phase == "blocked":
         return "ctisync sync, once the feed offers another change or a new snapshot"

@@ -11,9 +11,10 @@ import secrets
 import socket
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+from msgspec import Meta
 
 from ctisync.core.state import ConsumerState
 from ctisync.errors import AnotherPass, StoreUnavailable
@@ -37,10 +38,10 @@ _CONFLICTS: Final = 20
 
 
 class _Health(msgspec.Struct, frozen=True):
-    epoch: str
+    epoch: Annotated[str, Meta(pattern="^[0-9]{1,12}$")]
 
 
-_health_decoder: Final = msgspec.json.Decoder(list[_Health])
+_health_decoder: Final = msgspec.json.Decoder(Annotated[list[_Health], Meta(min_length=1)])
 
 
 class Myself(msgspec.Struct, frozen=True):

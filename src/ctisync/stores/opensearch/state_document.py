@@ -27,6 +27,9 @@ from ctisync.stores.opensearch.indices import create_index
 STATE_INDEX: Final = "wazuh-context"
 STATE_SCHEMA: Final = 1
 
+_LAST_SECOND: Final = 253_402_300_799
+"""9999-12-31T23:59:59Z, in seconds since the epoch."""
+
 _OURS: Final = "ctisync"
 _PUBLIC_TYPES: Final = {
     "offset": {"type": "long"},
@@ -61,14 +64,19 @@ class Lease(msgspec.Struct, frozen=True):
     @property
     def work(self) -> Work:
         """What the holder is doing, as `status` shows it."""
-        since = None if self.since is None else datetime.fromtimestamp(self.since, UTC)
+        since = None if self.since is None else _time(self.since)
         who = f"{self.owner} on {self.host}, process {self.pid}"
         return Work(who, since, self.records, self.lock, self.end)
 
     @property
     def end(self) -> datetime:
         """`until` as a time."""
-        return datetime.fromtimestamp(self.until, UTC)
+        return _time(self.until)
+
+
+def _time(epoch: int) -> datetime:
+    """A time in seconds since the epoch; one that no calendar has becomes the first or the last that has."""
+    return datetime.fromtimestamp(min(max(epoch, 0), _LAST_SECOND), UTC)
 
 
 class Swap(msgspec.Struct, frozen=True):
@@ -260,9 +268,10 @@ class StateDocument:
             state = found["state"] | {
                 "offset": _any_decoder.decode(consumer_fields["offset"]),
                 "last_snapshot_link": _any_decoder.decode(consumer_fields["last_snapshot_link"]),
+                "unsettled": False,  # never stored
             }
             return _entry_decoder.decode(msgspec.json.encode(found | {"state": state}))
-        except (KeyError, TypeError, OverflowError, *UNDECODABLE) as error:
+        except (KeyError, TypeError, *UNDECODABLE) as error:
             raise self._damaged(error) from error
 
     def _damaged(self, error: Exception) -> ConfigurationError:

@@ -13,10 +13,11 @@ import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from traceback import walk_tb
 from typing import Final
 from urllib.parse import quote
 
-from ctisync.errors import ConfigurationError, CtisyncError, StoreUnavailable
+from ctisync.errors import ConfigurationError, CtisyncError, StoreUnavailable, in_words
 from ctisync.harmless import quoted
 from ctisync.own_files import claimed
 from ctisync.stores.sqlite.access import ReadAccess, ReadMode, beside, lacks_an_index, may_write, to_open
@@ -217,6 +218,18 @@ def named_errors(path: Path) -> Iterator[None]:
         ) from error
     except Unreadable as error:
         raise StoreUnavailable(f"{path} is damaged: {error}", hint=set_aside(path)) from error
+    except Exception as error:
+        # A damaged row or schema can have values of other types and texts that are no UTF-8.
+        if isinstance(error, CtisyncError | AssertionError) or not _is_raised_here(error):
+            raise
+        said = f"{path} is damaged: {in_words(error)}"
+        raise StoreUnavailable(said, hint=set_aside(path)) from error
+
+
+def _is_raised_here(error: Exception) -> bool:
+    """Whether this package was reading the file, and not a caller that uses what was read."""
+    last = [frame for frame, _ in walk_tb(error.__traceback__)][-1]
+    return str(last.f_globals.get("__name__")).startswith("ctisync.stores.sqlite")
 
 
 def _enter_wal(connection: sqlite3.Connection, *, new: bool) -> None:
@@ -374,7 +387,7 @@ def _meaning(code: int, reason: str, path: Path) -> CtisyncError:
             return StoreUnavailable(
                 f"{path} cannot be read or written: {reason}", hint=claimed(path) or f"ls -l {quoted_db}"
             )
-        case sqlite3.SQLITE_CORRUPT:
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_ERROR:  # the latter: a table or a column is missing
             return StoreUnavailable(f"{path} is damaged: {reason}", hint=set_aside(path))
         case sqlite3.SQLITE_NOTADB:
             return not_ours(path, "not an SQLite database")

@@ -63,7 +63,7 @@ def passes(
             found = _report_decoder.decode(report)
             found = msgspec.structs.replace(found, touched=_touched_decoder.decode(of_it))
             found.ended_at  # noqa: B018  # it may be out of range
-        except (*UNDECODABLE, OverflowError) as error:
+        except UNDECODABLE as error:
             raise StoreUnavailable(
                 f"the history of {consumer} cannot be read: {error}",
                 hint="use the version of ctisync that wrote it; passes work without the history",

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from contextlib import suppress
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -61,9 +62,10 @@ def find_consumer(connection: sqlite3.Connection, consumer: Consumer) -> Consume
         return None
     number, generation, state = row
     try:
-        return ConsumerRow(number, generation, _state_decoder.decode(state))
+        found = _state_decoder.decode(state)
     except UNDECODABLE as error:
         raise UnreadableState(str(error)) from error
+    return ConsumerRow(number, generation, msgspec.structs.replace(found, unsettled=False))  # never stored
 
 
 def add_consumer(connection: sqlite3.Connection, consumer: Consumer) -> ConsumerRow:
@@ -160,7 +162,10 @@ def load_under_way(connection: sqlite3.Connection, row: ConsumerRow) -> Work | N
     ).fetchone()
     if found is None:
         return None
-    since = datetime.fromisoformat(found[1].decode())
+    since = None
+    with suppress(ValueError, AttributeError):  # of a damaged row, which the next pass removes
+        since = datetime.fromisoformat(found[1].decode())
+    since = since if since is not None and since.tzinfo else None
     return Work(since=since, records=count_records(connection, found[0]) or None)
 
 

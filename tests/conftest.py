@@ -38,6 +38,9 @@ _PLAN = pytest.StashKey[Path]()
 _SCHEDULING = pytest.StashKey[Scheduling]()
 _DESELECTED = pytest.StashKey[list[str]]()
 
+if os.environ.get("TEST_WITHOUT_WHEELS"):  # as on a platform that has no wheel of them
+    sys.modules |= dict.fromkeys(("simdjson", "isal"), None)  # type: ignore[arg-type]  # importing them fails
+
 os.umask(0o022)  # folders that a group may write to are refused
 
 hypothesis.settings.register_profile("fixed", derandomize=True, deadline=None, database=None)

@@ -16,7 +16,7 @@ import msgspec
 
 from ctisync import __version__, tls
 from ctisync.core.health import Verdict, failed, ok, warning
-from ctisync.core.wire import UNDECODABLE
+from ctisync.core.wire import decode
 from ctisync.deadline import within
 from ctisync.errors import CommandNotAccepted
 from ctisync.ports import Clock
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T")
 
-_decoder: Final = msgspec.json.Decoder()
 
 _PATH: Final = "/_plugins/_command_manager/commands"
 _MOST_REPLY: Final = 65_536
@@ -226,8 +225,8 @@ def _judged(url: str, root: int, status: int, text: bytes) -> Verdict:
 def _accepts(text: bytes) -> bool:
     """Whether the reply is that of the plugin and accepts the command, unlike a page of a proxy."""
     try:
-        reply: Any = _decoder.decode(text)
-    except UNDECODABLE:
+        reply: Any = decode(text)
+    except ValueError:
         return False
     if not isinstance(reply, dict) or reply.get("error"):
         return False

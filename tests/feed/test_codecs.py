@@ -1,6 +1,7 @@
 """Whatever inflates a snapshot: the same bytes come out of it, and the same damage is found."""
 
 import io
+import os
 import random
 import zlib
 
@@ -26,6 +27,7 @@ def inflated(archive: bytes, codec: Codec) -> bytes | None:
         return None
 
 
+@pytest.mark.skipif("TEST_WITHOUT_WHEELS" in os.environ, reason="it is left out")
 def test_the_quick_codec_is_there_and_is_what_is_used() -> None:
     """Where it was not installed the load would take longer, and nobody would notice."""
     assert ISAL is not None

@@ -101,3 +101,25 @@ def test_a_number_out_of_range_is_told_when_it_is_reached() -> None:
 def test_what_is_no_container_is_decoded_however_long_it_is(text: bytes) -> None:
     assert opened(text) == wire.decode(text)
     assert whole(opened(text)) == wire.decode(text)
+
+
+@pytest.mark.parametrize("pad", [b"", PAD.encode()], ids=["short", "long"])
+@pytest.mark.parametrize("levels", range(6))
+def test_minus_zero_keeps_its_sign_at_every_level(levels: int, pad: bytes) -> None:
+    text = b'{"pad":"%b","n":-0,"l":[-0,1]}' % pad
+    for _ in range(levels):
+        text = b'{"a":%b}' % text
+    value = line = opened(text)
+    assert wire.encode(line) == text
+    for _ in range(levels):
+        value["a"] = value = opened(value["a"]) if unread(value["a"]) else value["a"]
+    assert wire.encode(line) == text
+    assert wire.encode(opened(value["n"])) == b"-0"
+    assert wire.encode(opened(value["l"])) == b"[-0,1]"
+    assert opened(value["n"]) == 0
+
+
+def test_a_string_or_an_integer_of_an_opened_level_is_encoded_anew_with_its_value() -> None:
+    text = b'{"url":"https:\\/\\/x","n":1,"pad":"%b","l":["\\/"]}' % PAD.encode()
+    expected = b'{"url":"https://x","n":1,"pad":"%b","l":["\\/"]}' % PAD.encode()
+    assert wire.encode(opened(text)) == expected

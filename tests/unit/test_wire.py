@@ -5,6 +5,7 @@ from decimal import Decimal
 import pytest
 
 from ctisync.core import wire
+from ctisync.core.json_text import DEEPEST
 from ctisync.core.model import Change, ConsumerInfo, Json, Snapshot
 from ctisync.errors import FeedRefused
 
@@ -268,3 +269,22 @@ def test_an_array_elements_record_is_its_line() -> None:
 @pytest.mark.parametrize(("name", "resource"), [(7, None), (None, 7), ("a", []), (None, None)])
 def test_what_is_no_text_names_no_record(name: Json, resource: Json) -> None:
     assert wire.name_of(name, resource) is None
+
+
+@pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"[":', b"}")], ids=["arrays", "objects"])
+def test_the_same_depth_is_decoded_on_every_version_of_python(opening: bytes, closing: bytes) -> None:
+    """Python 3.11 ends at some 900 levels, 3.14 at some ten thousand."""
+    wire.decode(opening * DEEPEST + b"1" + closing * DEEPEST)
+    for levels in (DEEPEST + 1, 3000, 1_000_000):
+        with pytest.raises(wire.CannotDecode, match="nested too deeply"):
+            wire.decode(opening * levels + b"1" + closing * levels)
+        with pytest.raises(wire.CannotDecode, match="nested too deeply"):
+            wire.decode(opening * levels)
+
+
+def test_a_line_whose_payload_is_deeper_than_any_setting_allows_is_no_record() -> None:
+    line = b'{"name":"a","offset":1,"payload":{"x":%b}}'
+    deepest = DEEPEST - 2
+    assert wire.record(line % (b"[" * deepest + b"]" * deepest)).name == "a"
+    with pytest.raises(wire.NotARecord, match="nested too deeply"):
+        wire.record(line % (b"[" * (deepest + 1) + b"]" * (deepest + 1)))

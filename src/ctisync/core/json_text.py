@@ -8,13 +8,16 @@ import re
 from collections.abc import Iterator
 from typing import ClassVar, Final
 
-from ctisync.core.limits import Limits
+from ctisync.core.limits import MOST_DEPTH, Limits
 
 _ESCAPED: Final = re.compile(rb"\\.", re.DOTALL)
 _ESCAPED_MARK: Final = re.compile(rb'\\["\\]')
 _ALL_BUT_BRACKETS: Final = bytes(byte for byte in range(256) if byte not in b"{}[]")
 _ALL_BUT_OPENING: Final = bytes(byte for byte in range(256) if byte not in b"{[")
 _ALL_BUT_MARKS: Final = bytes(byte for byte in range(256) if byte not in b'{}[]"')
+
+DEEPEST: Final = MOST_DEPTH + 3
+"""Nested containers that a decoder may meet: a payload is in its change, in `data`, in the reply."""
 
 _PIECE: Final = 1 << 20
 """Bytes. A scan takes many times the memory of the scanned text."""
@@ -92,6 +95,14 @@ def check(text: bytes, most_depth: int, most_values: int) -> None:
     scan = Scan(most_depth, most_values)
     for start in range(0, len(text), _PIECE):
         scan.take(text[start : start + _PIECE])
+
+
+def check_depth(text: bytes, most_depth: int = DEEPEST) -> None:
+    """Check the nesting depth alone. Raises TooDeep.
+
+    Decoders recurse, and how deep they may differs between versions of Python by a factor of a hundred.
+    """
+    check(text, most_depth, len(text) + 1)
 
 
 def check_line(line: bytes, limits: Limits) -> None:

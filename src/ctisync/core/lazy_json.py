@@ -1,9 +1,12 @@
 """JSON that is decoded only where a patch leads.
 
 An open container holds members that are still text, `msgspec.Raw`. They are decoded when they are reached;
-the others are encoded again as the bytes that they are.
+the others are encoded again as the bytes that they are. Strings and integers of the levels that are opened at
+once are encoded anew: an escaped slash becomes a slash.
 """
 
+import re
+from decimal import Decimal
 from typing import Final
 
 import msgspec
@@ -20,6 +23,9 @@ _OBJECT: Final = ord("{")
 _DIGITS_AS_ZEROS: Final = bytes(ord("0") if byte in b"0123456789" else byte for byte in range(256))
 _LONG: Final = b"0" * 17
 """As many digits have the shortest exponents that cannot be decoded; integers have thousands."""
+
+_MINUS_ZERO: Final = re.compile(rb"-0(?![0-9.eE])")
+"""An integer would lose the sign."""
 
 # Each opening scans the text, so objects in objects are opened at once: as deep as a CVE record's line, its
 # payload, its containers and one of these. A fraction is no member: as a float, it may have another value.
@@ -48,10 +54,15 @@ def opened(text: bytes | Raw) -> Json:
     Raises CannotDecode, but not for what cannot be decoded in a member that remains text.
     """
     view = memoryview(text)
-    if len(view) < _LEAST or view[0] not in b"{[":
+    signed = _MINUS_ZERO.search(view) is not None
+    if bytes(view[:1]) not in (b"{", b"["):
+        return Decimal("-0") if signed and len(view) == len("-0") else wire.decode(text)
+    if len(view) < _LEAST and not signed:
         return wire.decode(text)
     try:
-        return _opened_object(text) if view[0] == _OBJECT else _array_decoder.decode(text)
+        if view[0] != _OBJECT:
+            return _array_decoder.decode(text)
+        return _one_decoder.decode(text) if signed else _opened_object(text)
     except wire.UNDECODABLE as error:
         raise wire.CannotDecode(str(error)) from None
 
@@ -72,4 +83,4 @@ def decode_members(container: Json) -> None:
     """Decode the members of an object or array that are text, in their places. Raises CannotDecode."""
     for key, item in container.items() if isinstance(container, dict) else enumerate(container):
         if type(item) is Raw:
-            container[key] = wire.decode(item)
+            container[key] = opened(item)

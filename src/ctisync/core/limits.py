@@ -8,6 +8,10 @@ from msgspec import Meta
 Count = Annotated[int, Meta(ge=1, le=2**63 - 1)]
 
 
+MOST_DEPTH: Final = 800
+"""The highest `json_depth`. Python 3.11's own limit is 1000 calls, not all of which are ours."""
+
+
 class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The maximum that ctisync accepts (`min_rate`: the minimum). Sizes are in bytes."""
 
@@ -26,12 +30,11 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         Count, Meta(description="Maximum size of a record, in a snapshot and after its updates.")
     ] = 8 << 20
     # The feed's have 9. Counting exactly costs time, and few records have 500 containers in all, so that
-    # most are passed by a count of their brackets. Python's own limit is 1000 calls, not all of which are
-    # ours.
+    # most are passed by a count of their brackets.
     json_depth: Annotated[
         int,
-        Meta(ge=1, le=800),
-        Meta(description="Maximum nesting depth of a record's payload; at most 800."),
+        Meta(ge=1, le=MOST_DEPTH),
+        Meta(description=f"Maximum nesting depth of a record's payload; at most {MOST_DEPTH}."),
     ] = 500
     # A record of the feed has some hundred.
     json_values: Annotated[

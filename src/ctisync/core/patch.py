@@ -15,7 +15,7 @@ from jsonpointer import JsonPointer, JsonPointerException
 from msgspec import Raw
 
 from ctisync.core import wire
-from ctisync.core.json_text import TooDeep, check
+from ctisync.core.json_text import TooDeep, check_depth
 from ctisync.core.lazy_json import decode_members, opened, whole
 from ctisync.core.limits import USUAL_LIMITS, Limits
 from ctisync.core.model import Json
@@ -207,7 +207,7 @@ class _Operation(PatchOperation):
         text = wire.encode(value)
         self.copied += len(text)
         try:
-            check(text, self.max_depth - len(self.pointer.parts), len(text))
+            check_depth(text, self.max_depth - len(self.pointer.parts))
         except TooDeep:
             raise _too_deep() from None
         return text

@@ -11,6 +11,7 @@ from typing import Final, Literal, NoReturn
 
 import msgspec
 
+from ctisync.core.json_text import TooDeep, check_depth
 from ctisync.core.links import public_link
 from ctisync.core.model import MAX_NAME_BYTES, MAX_OFFSET, Change, ConsumerInfo, Json, Record, Snapshot
 from ctisync.errors import FeedRefused
@@ -21,6 +22,8 @@ _encoder: Final = msgspec.json.Encoder(decimal_format="number")
 UNDECODABLE: Final = (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError, MemoryError)
 """What msgspec raises for a text that is not the expected JSON. ValueError: no UTF-8, or more digits than
 Python converts."""
+
+_TOO_DEEP: Final = "it is nested too deeply"
 
 _GROWTH: Final = 256
 """Bytes by which most changes let a line grow at most."""
@@ -62,7 +65,10 @@ _line_decoder: Final = msgspec.json.Decoder(_Line)
 def decode(data: bytes | msgspec.Raw) -> Json:
     """The value of any JSON text. Raises CannotDecode, also if it is nested too deeply."""
     try:
+        check_depth(bytes(data))
         return _decoder.decode(data)
+    except TooDeep:
+        raise CannotDecode(_TOO_DEEP) from None
     except ArithmeticError:
         raise CannotDecode("a number's exponent is out of range") from None
     except UNDECODABLE as error:
@@ -190,9 +196,12 @@ def without_name(line: dict[str, Json]) -> dict[str, Json]:
 def record(line: bytes) -> Record:
     """A snapshot's line as a record, its payload unparsed. Raises NotARecord."""
     try:
+        check_depth(line)
         head = _line_decoder.decode(line)
         if not line.isascii():
             line.decode()  # msgspec does not check the text that it skips
+    except TooDeep:
+        raise NotARecord(_TOO_DEEP) from None
     except UNDECODABLE as error:
         raise NotARecord(_in_plain_words(error)) from None
     if not 0 <= head.offset <= MAX_OFFSET:
@@ -290,8 +299,6 @@ def _in_plain_words(error: Exception) -> str:
         if "Expected `object`" in text:
             return "it is not an object"
         return text.replace(" - at `$.", " at `").replace(" | null`", "`")
-    if isinstance(error, RecursionError):
-        return "it is nested too deeply"
     if isinstance(error, UnicodeDecodeError):
         return f"it is not UTF-8 (byte {error.start})"
     return f"it is not JSON: {text}"

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from ctisync.command_manager import CommandManagerClient
     from ctisync.feed.client import CtiFeed
     from ctisync.feed.http.pass_limits import FreeDiskSpace
+    from ctisync.feed.plans import ConsoleApi
 
 _PACKED_SHARE: Final = 0.25
 """Bytes per byte of records in a compressed SQLite file: about a sixth, plus a margin."""
@@ -113,8 +114,22 @@ def opened_feed(settings: Settings, consumer: Consumer, clock: Clock, log: Log) 
         room=_free_disk_space(settings, consumer),
         load_while_downloading=settings.cti.load_while_downloading,
         token_exchange_url=settings.cti.token_exchange_url,
+        headers=feed_headers(settings),
     ) as feed:
         yield feed
+
+
+def feed_headers(settings: Settings) -> dict[str, str]:
+    """The further headers of requests to the feed and to the console."""
+    return {name: value.reveal() for name, value in settings.cti.headers.items()}
+
+
+def console_api(settings: Settings, clock: Clock) -> "ConsoleApi":
+    """The API with the plans."""
+    from ctisync.feed.plans import ConsoleApi
+
+    cti = settings.cti
+    return ConsoleApi(cti.url, cti.token_exchange_url, _revealed(cti.token), _text(cti.ca_file), clock)
 
 
 def _free_disk_space(settings: Settings, consumer: Consumer) -> "FreeDiskSpace | None":

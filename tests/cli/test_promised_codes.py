@@ -101,6 +101,11 @@ def feed_refused(ctisync: Ctisync, feed: FeedSimulator, words: list[str]) -> int
     return ctisync.run(*words).returncode
 
 
+def plans_refused(ctisync: Ctisync, feed: FeedSimulator, words: list[str]) -> int:
+    feed.fail("other", failures.without_data(), times=None)
+    return ctisync.run(*words).returncode
+
+
 def snapshot_refused(ctisync: Ctisync, feed: FeedSimulator, words: list[str]) -> int:
     follow(ctisync, feed)
     (ctisync.home / "1_1746459961.zip").write_text("<html>Sorry</html>")
@@ -166,6 +171,7 @@ OTHERWISE: Final[dict[tuple[str, int], Play]] = {
     ("verify", 5): snapshot_away,
     ("verify", 6): snapshot_refused,
     ("doctor", 2): critical,
+    ("plans", 6): plans_refused,
     ("diff", 9): different,
     ("demo", 4): another_demo,
     ("demo", 7): store_read_only,

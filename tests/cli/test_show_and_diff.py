@@ -198,6 +198,59 @@ def test_names_with_slashes_are_names_in_each_command(ctisync: Ctisync, feed: Fe
     assert ctisync.run("verify", "--deep", "--against", "rules.ndjson").returncode == 0
 
 
+TWO: list[dict[str, str]] = [
+    {"context": "vd_1.0.0", "consumer": "vd_4.8.0", "index": "cve"},
+    {"context": "t1-iocs-5", "consumer": "public-iocs-5", "index": "iocs"},
+]
+
+
+@pytest.fixture
+def two(ctisync: Ctisync) -> Ctisync:
+    """Two consumers with a content; one record is in both."""
+    ctisync.environ["CTISYNC_CONSUMERS"] = json.dumps(TWO)
+    for each, names in zip(TWO, (("CVE-1", "CVE-2"), ("ioc/1", "CVE-2")), strict=True):
+        lines = [json.dumps({"name": name, "offset": 5, "payload": {"of": each["index"]}}) for name in names]
+        (ctisync.home / "some.ndjson").write_text("\n".join(lines))
+        loaded = ctisync.run(
+            "init-snapshot", "-q", "--consumer", each["consumer"], "--from", "some.ndjson", "--offset", "7"
+        )
+        assert loaded.returncode == 0, loaded.stderr
+    return ctisync
+
+
+def test_a_record_is_looked_for_in_all_consumers(two: Ctisync) -> None:
+    shown = two.run("show", "ioc/1", "cve-1")
+    assert (shown.returncode, shown.stderr) == (0, "")
+    first, second = shown.stdout.split("\n\n")
+    assert first.startswith("ioc/1   offset 5, of t1-iocs-5/public-iocs-5\n")
+    assert second.startswith("CVE-1   offset 5, of vd_1.0.0/vd_4.8.0\n")
+
+
+def test_a_record_that_several_consumers_have_is_shown_of_each(two: Ctisync) -> None:
+    shown = two.run("show", "CVE-2", "--json").stdout
+    found, end = json.JSONDecoder().raw_decode(shown)
+    assert [found["payload"], json.loads(shown[end:])["payload"]] == [{"of": "cve"}, {"of": "iocs"}]
+    one = two.run("show", "CVE-2", "--json", "--consumer", "public-iocs-5").stdout
+    assert json.loads(one)["payload"] == {"of": "iocs"}
+
+
+def test_a_record_that_no_consumer_has_is_told_with_what_is_near_in_any(two: Ctisync) -> None:
+    shown = two.run("show", "ioc/2", "CVE-1")
+    assert (shown.returncode, shown.stdout.split()[0]) == (2, "CVE-1")
+    told = "vd_1.0.0/vd_4.8.0 and t1-iocs-5/public-iocs-5 have no record ioc/2"
+    assert told in shown.stderr
+    assert "the nearest are ioc/1" in shown.stderr
+
+
+def test_a_consumer_without_a_content_hides_no_record_of_another(two: Ctisync) -> None:
+    empty = {"context": "a", "consumer": "b", "index": "c"}
+    two.environ["CTISYNC_CONSUMERS"] = json.dumps([empty, *TWO])
+    shown = two.run("show", "ioc/1")
+    assert (shown.returncode, shown.stderr, shown.stdout.split()[0]) == (0, "", "ioc/1")
+    alone = two.run("show", "ioc/1", "--consumer", "b")
+    assert (alone.returncode, "holds no content of a/b yet" in alone.stderr) == (10, True)
+
+
 def test_the_command_for_the_whole_record_names_the_consumer_of_the_call(
     ctisync: Ctisync, feed: FeedSimulator
 ) -> None:

@@ -36,7 +36,7 @@ def shown(default: Any) -> str:
         return "not set"
     if isinstance(default, str):
         return f"`{default}`"
-    if isinstance(default, tuple):
+    if isinstance(default, tuple | dict):
         return f"`{as_toml(default)}`"
     return in_units(default) or as_toml(default).replace("_", "")
 

@@ -22,13 +22,17 @@ TYPED: Final = {block.names[0]: block.text for block in page.blocks(PAGE, "sh")}
 EXAMPLE: Final = tomllib.loads((ROOT / "examples" / "wazuh-5" / "config.toml").read_text())
 TOKEN: Final = "the-token-of-an-environment"
 
-KINDS: Final = {"ruleset": "rule/", "iocs": "indicator/", "vulnerabilities": "CVE-2026-"}
+KINDS: Final = {
+    "ruleset": "7c0a1d52-9f5e-4b8e-8f3c-2d6b1a4e9c",
+    "iocs": "3e5f8a90-1b2c-4d3e-9f4a-5b6c7d8e9f",
+    "vulnerabilities": "CVE-2026-10",
+}
 """The files of the package without `.zip`, and how the names of their records begin."""
 
 
 def document(kind: str, number: int) -> dict[str, Any]:
     return {
-        "type": kind.rstrip("/-"),
+        "type": kind,
         "document": {"id": str(number), "title": f"{kind} {number}", "tags": ["a", "b"]},
     }
 
@@ -38,12 +42,12 @@ def catalogs() -> Iterator[list[FeedSimulator]]:
     """The three consumers of the example, on one server."""
     with ExitStack() as opened:
         found: list[FeedSimulator] = []
-        for each, kind in zip(EXAMPLE["consumers"], KINDS.values(), strict=True):
+        for each, (name, kind) in zip(EXAMPLE["consumers"], KINDS.items(), strict=True):
             beside = found[0] if found else None
             one = FeedSimulator(each["context"], each["consumer"], dialect=WAZUH_5, beside=beside)
             found.append(opened.enter_context(one))
             for number in range(20):
-                one.history.create(f"{kind}{number}", document(kind, number))
+                one.history.create(f"{kind}{number:02}", document(name, number))
             one.publish_snapshot()
         yield found
 
@@ -108,7 +112,7 @@ def test_the_page_from_the_package_to_a_private_consumer(
     reader.types(TYPED["passes"])
     assert_holds(reader, catalogs, start)
 
-    (block,) = page.blocks(PAGE, "toml")
+    block, *_ = (each for each in page.blocks(PAGE, "toml") if "private" in each.names)
     config = reader.home / ".config" / "ctisync" / "config.toml"
     token = reader.place("/etc/ctisync/token")
     token.write_text(TOKEN)
@@ -126,13 +130,13 @@ def test_the_page_from_the_package_to_a_private_consumer(
     assert not catalogs[0].asked("exchange")
 
     shown = reader.types(TYPED["show"])
-    assert "rule/0   offset" in shown
-    assert "type         rule" in shown
+    assert f"{KINDS['ruleset']}00   offset" in shown
+    assert "type         ruleset" in shown
     assert (reader.home / "iocs.ndjson").read_bytes().count(b"\n") == len(catalogs[1].history.names())
 
 
 def test_the_example_is_the_settings_that_the_page_says() -> None:
-    (block,) = page.blocks(PAGE, "toml")
+    block, *_ = (each for each in page.blocks(PAGE, "toml") if "private" in each.names)
     text = (ROOT / "examples" / "wazuh-5" / "config.toml").read_text()
     for line in block.text.splitlines():
         assert f"#{line}" in text

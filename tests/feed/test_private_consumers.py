@@ -1,7 +1,7 @@
 """A consumer that is not public: addresses are signed in exchange for the token, which goes nowhere else."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import Any
 
@@ -18,7 +18,7 @@ from tests.support.clock import FakeClock
 from tests.support.feed_exchange import EXCHANGE
 from tests.support.feed_failures import Failure
 from tests.support.feed_history import populate
-from tests.support.feed_server import Request
+from tests.support.feed_server import Kind, Request
 from tests.support.feed_simulator import FeedSimulator
 from tests.support.log import KeptLog
 
@@ -83,6 +83,46 @@ def test_information_that_all_may_read_tells_that_the_rest_is_to_be_signed(
     private.exchanged_token = TOKEN
     signing.changes(OffsetRange(1000, 1100))
     assert told(private) == [("info", 200), ("exchange", 200), ("changes", 200)]
+
+
+def test_a_consumer_that_is_hidden_from_strangers_is_tried_signed_once(
+    private: FeedSimulator, signing: CtiFeed
+) -> None:
+    private.fail("info", failures.refusal(404, "Not Found"))
+    info = signing.consumer_info()
+    assert info.last_offset == private.history.last_offset
+    assert told(private) == [("info", 404), ("exchange", 200), ("info", 200)]
+
+
+def test_what_is_not_there_with_a_signature_either_is_not_asked_for_again(
+    private: FeedSimulator, signing: CtiFeed
+) -> None:
+    private.fail("info", failures.refusal(404, "Not Found"), times=None)
+    with pytest.raises(AccessRefused, match="answers 404") as caught:
+        signing.consumer_info()
+    assert "verify" not in caught.value.message
+    assert told(private) == [("info", 404), ("exchange", 200), ("info", 404)]
+
+
+@pytest.mark.parametrize("kind", ["changes", "snapshot"])
+def test_what_a_public_consumer_lacks_is_not_signed(
+    sim: FeedSimulator, make_feed: MakeFeed, kind: Kind
+) -> None:
+    populate(sim.history, 20)
+    sim.publish_snapshot()
+    sim.info["is_public"] = True
+    feed = make_feed(token=TOKEN, token_exchange_url=sim.exchange_url)
+    info = feed.consumer_info()
+    snapshot = info.snapshot
+    assert snapshot is not None
+    requests: dict[str, Callable[[], object]] = {
+        "changes": lambda: feed.changes(OffsetRange(1000, 1005)),
+        "snapshot": lambda: feed.fetch_snapshot(snapshot, None, nothing),
+    }
+    sim.fail(kind, failures.refusal(404, "Not Found"))
+    with pytest.raises(AccessRefused, match="404"):
+        requests[kind]()
+    assert not sim.asked("exchange")
 
 
 def test_without_an_exchange_a_private_consumer_is_refused_as_ever(

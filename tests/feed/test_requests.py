@@ -1,6 +1,7 @@
 """What a request does about failures, whom it tells the token, and what it calls each refusal."""
 
 import gzip
+import json
 import logging
 import os
 import ssl
@@ -11,6 +12,7 @@ from contextlib import closing
 from datetime import timedelta
 from email.utils import format_datetime
 from pathlib import Path
+from typing import Final
 
 import httpx
 import pytest
@@ -18,7 +20,7 @@ import trustme
 
 from ctisync import __version__
 from ctisync.core.limits import Limits
-from ctisync.core.model import OffsetRange
+from ctisync.core.model import Consumer, OffsetRange
 from ctisync.errors import (
     AccessRefused,
     ConfigurationError,
@@ -35,7 +37,7 @@ from ctisync.feed.http.transport import Timeouts
 from tests.feed.conftest import MakeFeed
 from tests.support import feed_failures as failures
 from tests.support.clock import FakeClock
-from tests.support.feed_failures import Failure
+from tests.support.feed_failures import Failure, Reply
 from tests.support.feed_simulator import FeedSimulator, unused_port
 from tests.support.log import KeptLog
 
@@ -198,6 +200,68 @@ def test_what_waiting_does_not_mend_is_refused_at_once(
     assert len(sim.requests) == 1
     assert "\n" not in caught.value.message
     assert "secret" not in caught.value.message
+
+
+_WRONG: Final = {"errors": {"to_offset": ["is too far", "must be\x1b[31m less"], "from_offset": ["is odd"]}}
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_the_errors_of_a_refusal_are_told_by_field(sim: FeedSimulator, feed: CtiFeed, packed: bool) -> None:
+    """A server may compress them, as ctisync asks it to."""
+    text = json.dumps(_WRONG).encode()
+    encoding = {"Content-Encoding": "gzip"} if packed else {}
+    body = gzip.compress(text) if packed else text
+    reply = Reply(422, body, {"Content-Type": "application/json", **encoding})
+    sim.fail("changes", lambda _: reply)
+    with pytest.raises(FeedRefused) as caught:
+        feed.changes(OffsetRange(1000, 1005))
+    told = "answers 422: to_offset: is too far, must be [31m less; from_offset: is odd"
+    assert caught.value.message.endswith(told)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        (b'{"errors": {"detail": "Not Found"}}', ": Not Found"),
+        (b'{"error": "access_denied", "error_description": "expired"}', ": access_denied: expired"),
+        (b'{"errors": "all wrong"}', ': {"errors": "all wrong"}'),
+        (b'{"errors": {"a": 5, "b": [1, null]}}', ": a: 5; b: 1, None"),
+        (b'{"errors": ' + b"[" * 3000, ": " + ('{"errors": ' + "[" * 3000)[:200] + "..."),
+        (b"out of order", ": out of order"),
+        (b"", ""),
+    ],
+)
+def test_a_refusal_is_told_whatever_its_form(
+    sim: FeedSimulator, feed: CtiFeed, body: bytes, words: str
+) -> None:
+    sim.fail("info", lambda _: Reply(400, body, {"Content-Type": "application/json"}))
+    with pytest.raises(FeedRefused) as caught:
+        feed.consumer_info()
+    assert caught.value.message.partition(" answers 400")[2] == words
+
+
+@pytest.mark.parametrize("body", [b"\x1f\x8b damaged", gzip.compress(b"a" * 300_000)[:-20]])
+def test_a_refusal_whose_text_cannot_be_read_is_one(sim: FeedSimulator, feed: CtiFeed, body: bytes) -> None:
+    sim.fail("info", lambda _: Reply(422, body, {"Content-Encoding": "gzip"}))
+    with pytest.raises(FeedRefused, match="answers 422"):
+        feed.consumer_info()
+    assert len(sim.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("consumer", "hint"),
+    [
+        (Consumer("t1-iocs-5", "public-iocs-6"), "the feed has no t1-iocs-5/public-iocs-6"),
+        (Consumer("vd_1.0.0", "vd_4.9.0"), "no vd_1.0.0/vd_4.9.0 (usually vd_1.0.0/vd_4.8.0)"),
+    ],
+)
+def test_the_hint_for_404_names_the_consumers_own_catalog(
+    make_feed: MakeFeed, consumer: Consumer, hint: str
+) -> None:
+    with pytest.raises(AccessRefused) as caught:
+        make_feed(consumer=consumer).consumer_info()
+    assert str(caught.value.hint).endswith(hint)
+    assert f"contexts/{consumer.context}/consumers/{consumer.name} answers 404" in caught.value.message
 
 
 def test_a_long_refusal_is_shortened(sim: FeedSimulator, feed: CtiFeed) -> None:

@@ -36,6 +36,7 @@ Stages = tuple[tuple[str, ...], ...]
 TESTS: Final[dict[str, Stages]] = {
     "PassReport": (("tests/unit/test_pass_report.py", "tests/unit/test_history.py"),),
     "advisory": (("tests/unit/test_advisory.py",),),
+    "plans_in": (("tests/unit/test_plans.py",),),
     "parse_consumer_url": (("tests/unit/test_catalog.py",),),
     "contradiction": (("tests/unit/test_contradictions.py",), _AUDITS),
     "Finding": (_AUDITS,),

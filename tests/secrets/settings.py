@@ -13,7 +13,13 @@ from tests.secrets.canaries import Canary
 Form = Literal["variable", "file", "variable that names a file", "file that names a file", "credential"]
 FORMS: Final[tuple[Form, ...]] = get_args(Form)
 
-KINDS: Final = {"token": canaries.token, "password": canaries.password, "url": canaries.word}
+KINDS: Final = {
+    "token": canaries.token,
+    "headers": canaries.token,
+    "password": canaries.password,
+    "url": canaries.word,
+}
+HEADER: Final = "wazuh-uid"
 
 SECRETS: Final[Mapping[str, Canary]] = {
     name: next(make for end, make in KINDS.items() if name.endswith(end))(name)
@@ -30,23 +36,24 @@ def given(form: Form, folder: Path, ping: str = "http://127.0.0.1:9") -> dict[st
     """
     folder.mkdir(exist_ok=True)
     environ, lines = {"XDG_CONFIG_HOME": str(folder)}, []
-    # Those of no section first: behind a section's heading they would be the section's.
-    for name, canary in sorted(SECRETS.items(), key=lambda secret: "." in secret[0]):
-        section, _, key = name.rpartition(".")
-        heading = f"[{section}]\n" if section else ""
+    for name, canary in SECRETS.items():
         text = f"{ping}/{canary.text}" if name == "ping_url" else canary.text
+        of_table = name == "cti.headers"
         match form:
             case "variable":
-                environ[variable(name)] = text
+                environ[variable(name)] = json.dumps({HEADER: text}) if of_table else text
             case "file":
-                lines.append(f"{heading}{key} = {json.dumps(text)}\n")
+                key = f"{name}.{HEADER}" if of_table else name
+                lines.append(f"{key} = {json.dumps(text)}\n")
             case "variable that names a file":
-                environ[variable(f"{name}_file")] = _file(folder / f"{name}.txt", text)
-            case "file that names a file":
                 path = _file(folder / f"{name}.txt", text)
-                lines.append(f"{heading}{key}_file = {json.dumps(path)}\n")
+                as_json = json.dumps({HEADER: {"file": path}})
+                environ[variable(name if of_table else f"{name}_file")] = as_json if of_table else path
+            case "file that names a file":
+                path = json.dumps(_file(folder / f"{name}.txt", text))
+                lines.append(f"{name}.{HEADER}.file = {path}\n" if of_table else f"{name}_file = {path}\n")
             case "credential":
-                _file(folder / name, text)
+                _file(folder / name, json.dumps({HEADER: text}) if of_table else text)
                 environ["CREDENTIALS_DIRECTORY"] = str(folder)
     (folder / "ctisync").mkdir(exist_ok=True)
     (folder / "ctisync" / "config.toml").write_text("\n".join(lines), encoding="utf-8")

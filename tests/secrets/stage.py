@@ -36,6 +36,7 @@ ALL: Final = (*SECRETS.values(), LINK, TYPED, SIGNATURE, COOKIE, LOGIN, PROXY, K
 
 RECEIVERS: Final = {
     "cti.token": "feed",
+    "cti.headers": "feed",
     "store.password": "store",
     "command_manager.password": "manager",
     "ping_url": "ping",

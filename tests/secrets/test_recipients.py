@@ -119,7 +119,10 @@ def test_a_proxy_is_told_its_password_and_what_goes_through_it(on_opensearch: Ma
     through = tuple(stage.doors[name].url for name in ("feed", "ping"))
     assert all(request.target.startswith(through) for request in proxy.received)
     assert PROXY.text in proxy.received[0].credentials
-    assert stage.strays(proxy=[PROXY, SECRETS["cti.token"], SECRETS["ping_url"], LINK]) == []
+    assert (
+        stage.strays(proxy=[PROXY, SECRETS["cti.token"], SECRETS["cti.headers"], SECRETS["ping_url"], LINK])
+        == []
+    )
     assert ended.leaks() == []
 
 

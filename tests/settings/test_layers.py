@@ -170,3 +170,23 @@ def test_a_list_of_state_folders_that_begins_with_none_does_not_mean_the_folder_
 ) -> None:
     environ = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path), "STATE_DIRECTORY": ":/a"}
     assert find(None, environ, system_file=tmp_path / "none").given == {}
+
+
+@pytest.mark.parametrize("form", ["file", "variable", "file that names a file", "credential"])
+def test_headers_are_texts_or_files_from_each_source(settings: Load, tmp_path: Path, form: str) -> None:
+    (tmp_path / "uid").write_text("a-secret-id\n")
+    (tmp_path / "cti.headers").write_text('{"wazuh-tag": "v5", "wazuh-uid": "a-secret-id"}')
+    tag, uid = 'wazuh-tag = "v5"\nempty = ""', f'wazuh-uid = {{ file = "{tmp_path / "uid"}" }}'
+    as_json = f'{{"wazuh-tag": "v5", "empty": "", "wazuh-uid": {{"file": "{tmp_path / "uid"}"}}}}'
+    found = {
+        "file": lambda: settings(own=f'[cti.headers]\n{tag}\nwazuh-uid = "a-secret-id"'),
+        "variable": lambda: settings(own='[cti.headers]\nother = "x"', CTISYNC_CTI__HEADERS=as_json),
+        "file that names a file": lambda: settings(own=f"[cti.headers]\n{tag}\n{uid}"),
+        "credential": lambda: settings(CREDENTIALS_DIRECTORY=str(tmp_path)),
+    }[form]()
+    assert {name: value.reveal() for name, value in found.cti.headers.items()} == {
+        "wazuh-tag": "v5",
+        "wazuh-uid": "a-secret-id",
+    }
+    assert "a-secret-id" in found.secrets
+    assert "a-secret-id" not in repr(found)

@@ -16,7 +16,7 @@ _FORM: Final = {
     "requested_token_type": "urn:wazuh:params:oauth:token-type:signed_url",
 }
 _SIGNED_PARAMETERS: Final = {"from_offset", "to_offset"}
-"""Those of an address that is signed: Wazuh's own programs send no other."""
+"""Those of a request for changes that is signed: Wazuh's own programs send no other."""
 
 
 class PrivateConsumer:

@@ -20,7 +20,7 @@ import zipfile
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Literal, Self
+from typing import Any, Final, Literal, Self
 from urllib.parse import urlsplit
 
 from tests.support import records
@@ -60,6 +60,10 @@ class _Order:
         if meant and self.times is not None:
             self.times -= 1
         return meant
+
+
+PLANS: Final = "/api/v1/catalog/plans"
+OWN_PLAN: Final = "/api/v1/platform/environments/me"
 
 
 class FeedSimulator(PrivateConsumer):
@@ -242,10 +246,35 @@ class FeedSimulator(PrivateConsumer):
                 return _json({"data": self._consumer_information()})
             case "changes":
                 return self._changes(request)
+            case "other" if request.path in (PLANS, OWN_PLAN):
+                return self._console(request)
             case "snapshot" if request.path in self.files:
                 return _file(self.files[request.path], request.headers)
             case _:
                 return refused(404, "Not Found")
+
+    def _console(self, request: Request) -> Reply:
+        """The plans of the console; the environment's own one for its token."""
+        free, pro = self._plan("Free", "t1"), {**self._plan("Pro Plan", "t0"), "is_public": False}
+        if request.path == PLANS:
+            return _json({"plans": [free, pro]})
+        if not (self.required_token and self._may_enter(request)):
+            return refused(401, "Unauthorized")
+        return _json({"name": "environment-01", "organization": {"name": "Acme"}, "plans": [pro]})
+
+    def _plan(self, name: str, tier: str) -> dict[str, Json]:
+        base = f"{self.url}/catalog/contexts/{tier}"
+        features = [
+            {
+                "name": f"{tier}-feature-{kind}",
+                "type": f"cti:catalog:consumer:{kind}",
+                "description": "of a plan",
+                "resource": f"{base}-{kind}-5/consumers/public-{kind}-5",
+            }
+            for kind in ("vulnerabilities", "iocs", "ruleset")
+        ]
+        help_ = {"name": "Help", "type": "cloud:assistance:wazuh", "email": "help@example.com"}
+        return {"name": name, "is_public": True, "features": [*features, help_]}
 
     def _may_enter(self, request: Request) -> bool:
         wanted = self.required_token

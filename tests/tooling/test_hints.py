@@ -46,6 +46,8 @@ OURS: Final = {
     "files.section": "the same",
     "section": "the same",
     "setting": "the same",
+    "self.setting": "the same",
+    "address.base": "matches catalog._ADDRESS",
     "settings": "the same",
     "_MEANT[setting]": "a text of our own",
     "self.user": "a name that is quoted there, or words of our own",

@@ -220,6 +220,15 @@ def test_a_cve_is_shown_as_one_wherever_its_catalog_has_put_it() -> None:
     typed = show.as_text(line("CVE-2024-1", 1200, {"type": "cve", "document": CVE}))
     assert wrapped == bare
     assert typed.splitlines() == [bare.splitlines()[0], "  type         cve", *bare.splitlines()[1:]]
+    empty: dict[str, object] = {"containers": {"cna": {}}, "cveMetadata": None}
+    assert show.as_text(line("CVE-2024-1", 1200, {**empty, "document": CVE})) == bare
+
+
+def test_a_cve_without_a_description_is_told_by_its_state_wherever_it_is() -> None:
+    few = {"cveMetadata": CVE["cveMetadata"]}
+    bare = show.as_text(line("CVE-2024-1", 1200, few))
+    assert bare.splitlines()[1:] == ["  state        PUBLISHED, published 2024-02-13, updated 2024-11-21"]
+    assert show.as_text(line("CVE-2024-1", 1200, {"document": few})) == bare
 
 
 def test_a_record_of_many_fields_or_long_ones_is_shown_by_the_first_of_them() -> None:

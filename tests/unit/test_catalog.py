@@ -35,6 +35,8 @@ def test_an_address_names_base_context_and_consumer(base: str, end: str) -> None
         f"{BASE}/?/catalog/contexts/a/consumers/b",
         f"{BASE}/catalog/contexts/a/consumers/b\n",
         f"{BASE} /catalog/contexts/a/consumers/b",
+        f"{BASE}$(x)/catalog/contexts/a/consumers/b",
+        f'{BASE}"/catalog/contexts/a/consumers/b',
     ],
 )
 def test_another_address_names_none(url: object) -> None:

@@ -9,7 +9,7 @@ from ctisync.cli.app import app
 # isort: off
 # In the order in which `ctisync --help` lists the commands.
 from ctisync.cli import sync, update, init_snapshot, status, export, show, verify, history, log, doctor, diff
-from ctisync.cli import completion, config, forget, help as help_, demo, examples
+from ctisync.cli import completion, config, forget, plans, help as help_, demo, examples
 from ctisync.cli.running import main  # it needs one of them
 # isort: on
 
@@ -17,5 +17,5 @@ __all__ = ["app", "main"]
 
 COMMANDS = (
     *(sync, update, init_snapshot, status, export, show, verify, history, log, doctor, diff),
-    *(completion, config, forget, help_, demo, examples),
+    *(completion, config, forget, plans, help_, demo, examples),
 )

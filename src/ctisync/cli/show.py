@@ -17,7 +17,9 @@ def show(
     names: Annotated[
         list[str],
         typer.Argument(
-            metavar="NAME", help="Name of a record: CVE-2024-3094, indicator/12345; repeat for more."
+            metavar="NAME",
+            help="Name of a record: CVE-2024-3094, indicator/12345; repeat for more. Without --consumer: of "
+            "each consumer that has it.",
         ),
     ],
     as_json: JsonOption = False,
@@ -26,12 +28,13 @@ def show(
     from ctisync.commands import show as command
 
     call = given.call()
-    lines, missing = command.find(call, names)
-    for number, line in enumerate(lines):
+    shown, missing = command.find(call, names)
+    for number, (consumer, line) in enumerate(shown):
         if as_json:
             print_json(command.as_json(line))
         else:
-            print_result("\n" * (number > 0) + command.as_text(line, call.console.hint))
+            of = consumer if len(call.consumers) > 1 else None
+            print_result("\n" * (number > 0) + command.as_text(line, call.console.hint, of))
     if missing is not None:
         raise missing
     return DONE

@@ -235,6 +235,13 @@ COMMANDS: Final[Mapping[str, Taught]] = {
             4: "a pass over this consumer is running",
         },
     ),
+    "plans": Taught(
+        (
+            Example("ctisync plans", "the consumers of each plan, to paste into the settings"),
+            Example("ctisync plans --json", "for programs"),
+        ),
+        _ends_with(3, 5, 6),
+    ),
     "diff": Taught(
         (
             Example("ctisync diff old.ndjson new.ndjson", "the differences between two exports"),

@@ -2,8 +2,9 @@
 
 import textwrap
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from difflib import SequenceMatcher
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -11,6 +12,7 @@ from ctisync.commands.call import Call
 from ctisync.commands.hidden import tell_hidden
 from ctisync.core import wire
 from ctisync.core.advisory import Advisory, advisory
+from ctisync.core.model import Consumer
 from ctisync.core.words import noun_for
 from ctisync.errors import UsageError
 from ctisync.harmless import harmless, quoted
@@ -30,25 +32,40 @@ _NEAR: Final = 3
 _LOOKED_AT: Final = 10
 
 
-def find(call: Call, names: Sequence[str]) -> tuple[list[bytes], UsageError | None]:
-    """The lines of these records of the only consumer, and an error that names the missing ones, with the
+class Shown(NamedTuple):
+    """The line of a record, and the consumer that it is of."""
+
+    consumer: Consumer
+    line: bytes
+
+
+def find(call: Call, names: Sequence[str]) -> tuple[list[Shown], UsageError | None]:
+    """These records, of each consumer that has them, and an error that names the missing ones, with the
     nearest names.
 
-    Raises EmptyStore if there is no content.
+    Raises EmptyStore if no consumer has a content.
     """
-    consumer = call.only_consumer("show reads")
     meant = {name: spellings(name) for name in names}
-    with opened_store(call.settings, call.clock) as store, store.inspect(consumer) as seen:
-        if seen.count() is None:
-            raise no_content(store.name, consumer, seen.state)
-        tell_hidden(store, consumer, call.console)
-        held = seen.lookup({each for spelled in meant.values() for each in spelled})
-        found = {name: next((each for each in meant[name] if each in held), None) for name in meant}
-        lines = [held[each].line for each in found.values() if each is not None]
-        missing = [name for name, each in found.items() if each is None]
-        hint = nearest(missing[0], seen) if missing else None
-    said = f"{consumer} has no {noun_for(len(missing), 'record')} {', '.join(missing)}"
-    return lines, UsageError(said, hint=hint) if missing else None
+    with opened_store(call.settings, call.clock) as store, ExitStack() as opened:
+        filled: dict[Consumer, Inspection] = {}
+        for consumer in call.consumers:
+            seen = opened.enter_context(store.inspect(consumer))
+            if seen.count() is not None:
+                tell_hidden(store, consumer, call.console)
+                filled[consumer] = seen
+            elif consumer == call.consumers[-1] and not filled:
+                raise no_content(store.name, consumer, seen.state)
+        found: dict[str, list[Shown]] = {name: [] for name in meant}
+        for consumer, seen in filled.items():
+            held = seen.lookup({each for spelled in meant.values() for each in spelled})
+            for name, spelled in meant.items():
+                found[name] += [Shown(consumer, held[each].line) for each in spelled if each in held][:1]
+        missing = [name for name, each in found.items() if not each]
+        hint = nearest(missing[0], *filled.values()) if missing else None
+    whose, has = " and ".join(map(str, filled)), "has" if len(filled) == 1 else "have"
+    said = f"{whose} {has} no {noun_for(len(missing), 'record')} {', '.join(missing)}"
+    shown = [one for each in found.values() for one in each]
+    return shown, UsageError(said, hint=hint) if missing else None
 
 
 def spellings(name: str) -> tuple[str, ...]:
@@ -61,10 +78,12 @@ def spellings(name: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((name, name.upper(), f"CVE-{name.upper()}")))
 
 
-def nearest(name: str, seen: Inspection) -> str | None:
+def nearest(name: str, *contents: Inspection) -> str | None:
     """A hint with some of the names that sort next to it; the most similar first."""
-    found = dict.fromkeys(near for each in spellings(name) for near in seen.neighbours(each, _LOOKED_AT))
-    near = sorted(found, key=lambda each: -SequenceMatcher(None, name.upper(), each).ratio())[:_NEAR]
+    found = dict.fromkeys(
+        near for seen in contents for each in spellings(name) for near in seen.neighbours(each, _LOOKED_AT)
+    )
+    near = sorted(found, key=lambda each: -SequenceMatcher(None, name.upper(), each.upper()).ratio())[:_NEAR]
     return f"the nearest are {', '.join(map(quoted, near))}" if near else None
 
 
@@ -73,8 +92,9 @@ def as_json(line: bytes) -> str:
     return msgspec.json.format(line).decode()
 
 
-def as_text(line: bytes, hint: Callable[[str], str] = str) -> str:
-    """The main facts of the record; `hint` formats the command that shows all of it."""
+def as_text(line: bytes, hint: Callable[[str], str] = str, of: Consumer | None = None) -> str:
+    """The main facts of the record; `hint` formats the command that shows all of it. `of`: its consumer, to
+    be named."""
     try:
         record = advisory(line)
     except ValueError:  # a number beyond all bounds, which a load does not decode
@@ -83,6 +103,8 @@ def as_text(line: bytes, hint: Callable[[str], str] = str) -> str:
         return f"{harmless(whole.name)}   offset {whole.offset:,}\n  full record  {harmless(command)}"
     command = hint(_command(record.name))
     head = [f"{record.name}   offset {record.offset:,}"]
+    if of is not None:
+        head.append(f"of {of}")
     if record.version is not None:
         head.append(f"version {record.version}")
     if record.inserted_at:

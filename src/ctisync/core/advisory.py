@@ -54,7 +54,8 @@ def advisory(line: bytes) -> Advisory:
     record = _object(wire.decode(line))
     whole = _object(record.get("payload"))
     document = _object(whole.get("document"))
-    payload = document if document and "containers" not in whole else whole
+    is_bare = not document or any(_containers(_object(whole.get("containers"))))
+    payload = whole if is_bare else document
     about = _object(payload.get("cveMetadata"))
     said = list(_containers(_object(payload.get("containers"))))
     first = said[0] if said else {}
@@ -77,7 +78,7 @@ def advisory(line: bytes) -> Advisory:
         ),
         members=tuple(whole),
         kind=_text(whole.get("type")),
-        facts=tuple(_facts(document, "", _DEEPEST)) if not said else (),
+        facts=() if said or about else tuple(_facts(document, "", _DEEPEST)),
     )
 
 

@@ -65,6 +65,7 @@ class CtiFeed:
         room: FreeDiskSpace | None = None,
         load_while_downloading: bool = True,
         token_exchange_url: str | None = None,
+        headers: Mapping[str, str] = {},
     ) -> None:
         """`lock`: the lock file of the pass; downloads are stored beside it. `retry_budget` and `cooldown`
         are in seconds. `pass_limits` None: the default limits; `room` None: free disk space is not checked.
@@ -78,11 +79,20 @@ class CtiFeed:
         self._pass_limits = PassLimits(clock) if pass_limits is None else pass_limits
         # With an exchange, nothing else gets the token.
         own = token if token_exchange_url is None else None
-        self._transport = FeedTransport(self._base_url, own, ca_file, timeouts, self._pass_limits, clock)
+        self._transport = FeedTransport(
+            self._base_url,
+            own,
+            ca_file,
+            timeouts,
+            self._pass_limits,
+            clock,
+            headers=headers,
+            exchange_url=token_exchange_url,
+        )
         exchange = None
         if token_exchange_url is not None and token is not None:
             exchange = TokenExchange(self._transport, token_exchange_url, token, clock)
-        self._access = Access(self._transport, exchange)
+        self._access = Access(self._transport, exchange, consumer)
         self._reach = Reach(self._base_url, allowed_hosts)
         self._retry_budget = RetryBudget(
             retry_budget, cooldown, self._pass_limits, clock, log, lambda: self._transport.reached

@@ -28,8 +28,10 @@ from ctisync.own_files import absolute
 from ctisync.settings.checks import (
     OpenSearchPlace,
     SqlitePlace,
+    check_consumer_url,
     check_consumers,
     check_exchange,
+    check_headers,
     check_hosts,
     check_key_pair,
     check_login,
@@ -40,7 +42,7 @@ from ctisync.settings.checks import (
 )
 from ctisync.settings.described import kinds
 from ctisync.settings.mistakes import Mistakes
-from ctisync.settings.model import CtiSettings, Settings, StoreSettings
+from ctisync.settings.model import ConsumerSettings, CtiSettings, Settings, StoreSettings
 from ctisync.settings.sources import (
     SetValue,
     gather,
@@ -99,6 +101,7 @@ def find(
         given["state_dir"] = SetValue(Path(folder), "STATE_DIRECTORY")
     settings = _built({name: one.value for name, one in given.items()})
     settings = _with_folders(settings, chosen="state_dir" in given)
+    settings = _with_names(settings, given, mistakes)
     _check(settings, given, mistakes)
     mistakes.raise_any()
     return Found(settings, given, tuple(files))
@@ -137,6 +140,23 @@ def _with_folders(settings: Settings, *, chosen: bool) -> Settings:
     if not store.url:
         store = msgspec.structs.replace(store, url=f"sqlite:///{folder / 'ctisync.db'}")
     return msgspec.structs.replace(settings, state_dir=folder, store=store)
+
+
+def _with_names(settings: Settings, given: dict[str, SetValue], mistakes: Mistakes) -> Settings:
+    """Fill in context and consumer of those that are set by their URL."""
+    usual, consumers = ConsumerSettings(), list(settings.consumers)
+    for number, one in enumerate(consumers):
+        if one.consumer_url is not None:
+            are_set = (one.context, one.consumer) != (usual.context, usual.consumer)
+            names = (one.context, one.consumer) if are_set else None
+            with mistakes.noted("consumers"):
+                found = check_consumer_url(
+                    one.consumer_url, settings.cti.url, names, given["consumers"].origin
+                )
+                consumers[number] = msgspec.structs.replace(
+                    one, context=found.context, consumer=found.consumer
+                )
+    return msgspec.structs.replace(settings, consumers=tuple(consumers))
 
 
 def _own_state_folder(store_url: str) -> Path:
@@ -189,6 +209,8 @@ def _check_values(settings: Settings, where: Callable[[str], str], mistakes: Mis
         if (exchange := settings.cti.token_exchange_url) is not None:
             token = settings.cti.token if mistakes.spare("cti.token", "cti.token_file") else True
             check_exchange(exchange, token, where("cti.token_exchange_url"))
+    with mistakes.noted("cti.headers"):
+        check_headers(settings.cti.headers, where("cti.headers"))
     with mistakes.noted("cti.allowed_hosts"):
         check_hosts(settings.cti.allowed_hosts, where("cti.allowed_hosts"))
     with mistakes.noted("store.url"):

@@ -6,7 +6,7 @@ the message begins: `config.toml: cti.url` or `CTISYNC_CTI__URL`.
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import geteuid
 from pathlib import Path
 from typing import Final
@@ -14,13 +14,14 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
-from ctisync.core.catalog import NAME
+from ctisync.core.catalog import NAME, Address, parse_consumer_url
 from ctisync.core.links import place_of
 from ctisync.core.model import Consumer
 from ctisync.errors import ConfigurationError
 from ctisync.harmless import quoted
 from ctisync.own_files import absolute, file_name, reading_any
 from ctisync.settings.mistakes import Mistakes
+from ctisync.settings.sources import Secret
 
 DEFAULT_PORT: Final = 9200
 OUR_INDICES: Final = ("wazuh-context", "ctisync-history")
@@ -35,6 +36,13 @@ _HOST: Final = re.compile(
     r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?"
 )
 _INDEX_NAME: Final = re.compile(r"[a-z0-9.][^A-Z\\/*?\"<>|\s,#:]*")
+_HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+"""The names of headers (RFC 9110, 5.6.2)."""
+_OUR_HEADERS: Final = frozenset(
+    {"accept", "accept-encoding", "authorization", "connection", "content-length", "content-type", "cookie"}
+    | {"expect", "host", "if-match", "if-none-match", "if-range", "keep-alive", "proxy-authorization"}
+    | {"proxy-connection", "range", "te", "trailer", "transfer-encoding", "upgrade", "user-agent"}
+)
 
 
 class SqlitePlace(msgspec.Struct, frozen=True):
@@ -147,6 +155,33 @@ def check_hosts(hosts: Sequence[str], where: str) -> None:
             )
 
 
+def check_headers(headers: Mapping[str, Secret], where: str) -> None:
+    """Names must be valid, occur once, and not be those of headers that ctisync sets itself; values must be
+    printable ASCII. No message shows a value."""
+    mistakes = Mistakes()
+    for name, secret in headers.items():
+        value = secret.reveal()
+        with mistakes.noted():
+            if not _HEADER.fullmatch(name):
+                raise ConfigurationError(
+                    f"{where}: {name!r} is not the name of a header", hint="write a name such as wazuh-tag"
+                )
+            if name.lower() in _OUR_HEADERS:
+                raise ConfigurationError(
+                    f"{where}: {name} is a header that ctisync sets itself", hint="remove it"
+                )
+            if not value.isascii() or not value.isprintable() or value != value.strip():
+                raise ConfigurationError(
+                    f"{where}.{name}: the value begins or ends with a space, or contains control characters "
+                    "or others than ASCII",
+                    hint="remove them",
+                )
+    with mistakes.noted():
+        if headers:
+            _check_once("the header", [name.lower() for name in headers], where)
+    mistakes.raise_any()
+
+
 def _split(url: str, where: str) -> SplitResult:
     try:
         parts = urlsplit(url)
@@ -193,6 +228,28 @@ def check_key_pair(certificate: Path | None, key: Path | None, where: str) -> No
     """A client key needs a client certificate."""
     if key is not None and certificate is None:
         raise ConfigurationError(f"{where}: a client key needs a client_cert", hint="set client_cert too")
+
+
+def check_consumer_url(url: str, base_url: str, names: tuple[str, str] | None, where: str) -> Address:
+    """The address must be that of a consumer, below the base URL, and of one with these names, if there are
+    any. Returns its parts."""
+    address = parse_consumer_url(url)
+    if address is None or "@" in url:
+        raise ConfigurationError(
+            f"{where}: {_shown(url)} is not the URL of a consumer",
+            hint="write https://HOST/api/v1/catalog/contexts/CONTEXT/consumers/CONSUMER",
+        )
+    if address.base.rstrip("/") != base_url.rstrip("/"):
+        raise ConfigurationError(
+            f"{where}: {_shown(url)} is not below cti.url, {_shown(base_url)}",
+            hint=f'set cti.url = "{address.base}" (all consumers are on one server)',
+        )
+    if names not in (None, (address.context, address.consumer)):
+        raise ConfigurationError(
+            f"{where}: {_shown(url)} is of another consumer than context and consumer say",
+            hint="remove context and consumer, or consumer_url",
+        )
+    return address
 
 
 def check_consumers(consumers: Sequence[Consumer], where: str) -> None:

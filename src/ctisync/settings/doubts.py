@@ -36,9 +36,12 @@ def folder_doubts(settings: Settings) -> list[Doubt]:
 def _readable_secrets(found: Found) -> Iterator[Doubt]:
     held: dict[Path, list[str]] = {}
     for name, one in sorted(found.given.items()):
-        if isinstance(one.value, Secret) and one.file is not None:
-            held.setdefault(one.file, []).append(name)
-        elif name.endswith(".client_key"):
+        secrets = one.value.values() if isinstance(one.value, dict) else [one.value]
+        for secret in secrets:
+            file = secret.file or one.file if isinstance(secret, Secret) else None
+            if file is not None and name not in held.setdefault(file, []):
+                held[file].append(name)
+        if name.endswith(".client_key"):
             held.setdefault(one.value, []).append(name)
     for file, names in held.items():
         if file.stat().st_mode & _OF_OTHERS:
@@ -54,6 +57,7 @@ def _in_the_clear(settings: Settings) -> Iterator[Doubt]:
     indexers = () if isinstance(place, SqlitePlace) else place.urls
     sent: list[tuple[str, object, str, tuple[str, ...]]] = [
         ("cti.token", cti.token, asked, (exchange or cti.url,)),
+        ("cti.headers", cti.headers or None, "cti.url", _feed_urls(settings)),
         ("store.password", settings.store.password, "store.url", indexers),
         ("command_manager.password", manager.password, "command_manager.url", settings.command_manager_urls),
     ]

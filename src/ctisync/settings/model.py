@@ -42,6 +42,13 @@ class CtiSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
             "public; not set: ctisync sends the token with each request."
         ),
     ] = None
+    headers: Annotated[
+        dict[str, Secret],
+        Meta(
+            description="Table of further headers, each a text or `{ file = PATH }`; ctisync sends them "
+            "only to the hosts of `cti.url` and `cti.token_exchange_url`, and shows no value."
+        ),
+    ] = {}
     ca_file: Annotated[Path | None, Meta(description=f"For the feed: {_TRUST}")] = None
     retry_budget: Annotated[
         Seconds,
@@ -84,6 +91,13 @@ class ConsumerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown
         tuple[str, ...],
         Meta(description="Shell-style patterns; ctisync keeps the records whose name matches one of them."),
     ] = ("*",)
+    consumer_url: Annotated[
+        str | None,
+        Meta(
+            description="Whole URL of the consumer, below `cti.url`, instead of `context` and `consumer`: as "
+            "`ctisync plans` prints it."
+        ),
+    ] = None
 
     def consumer_of_core(self) -> Consumer:
         """The same as the other parts of ctisync use it."""
@@ -306,9 +320,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             if section.password is not None
         ]
         token = () if self.cti.token is None else (self.cti.token.reveal(),)
+        headers = (header.reveal() for header in self.cti.headers.values())
         sent = (base64.b64encode(f"{user}:{password}".encode()).decode() for user, password in logins)
         ping = () if self.ping_url is None else _keys(self.ping_url.reveal())
-        return (*token, *ping, *(password for _, password in logins), *sent)
+        return (*token, *headers, *ping, *(password for _, password in logins), *sent)
 
     @property
     def public(self) -> tuple[str, ...]:

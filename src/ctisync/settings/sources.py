@@ -36,12 +36,16 @@ _WORDS: Final = {
 
 
 class Secret:
-    """A text that only `reveal` returns: `str`, `repr` and f-strings show `Secret(***)`."""
+    """A text that only `reveal` returns: `str`, `repr` and f-strings show `Secret(***)`.
 
-    __slots__ = ("_text",)
+    `file`: the one that a `{ file = … }` names for it, if it came from one.
+    """
 
-    def __init__(self, text: str) -> None:
+    __slots__ = ("_text", "file")
+
+    def __init__(self, text: str, file: Path | None = None) -> None:
         self._text = text
+        self.file = file
 
     def reveal(self) -> str:
         return self._text
@@ -153,25 +157,28 @@ def _from_table(
 def _from_credentials(
     schema: type[msgspec.Struct], environ: Mapping[str, str], mistakes: Mistakes
 ) -> dict[str, SetValue]:
-    """Secrets as systemd credentials: files named like the setting (LoadCredential=cti.token:...)."""
+    """Secrets as systemd credentials: files named like the setting (LoadCredential=cti.token:...). One of a
+    table of texts is JSON, as its variable is."""
     folder = environ.get("CREDENTIALS_DIRECTORY")
     found: dict[str, SetValue] = {}
     for name, kind in leaves(schema).items() if folder else ():
         path = Path(folder or "", name)
-        if without_none(kind) is Secret and path.exists():
+        if (without_none(kind) is Secret or get_origin(kind) is dict) and path.exists():
             origin = f"credential {name}"
             with mistakes.noted(name):
-                found[name] = SetValue(secret_of(read_text_file(path, origin), origin), origin, path)
+                text = secret_of(read_text_file(path, origin), origin)
+                value = text if get_origin(kind) is not dict else _of_variable(kind, origin, text.reveal())
+                found[name] = SetValue(value, origin, path)
     return found
 
 
-def secret_of(text: str, origin: str) -> Secret:
+def secret_of(text: str, origin: str, file: Path | None = None) -> Secret:
     """A secret from the text of a file, without the final newline that editors add. Raises ConfigurationError
     if nothing is left."""
     secret = text.rstrip("\r\n")
     if not secret:
         raise ConfigurationError(f"{origin}: the file is empty")
-    return Secret(secret)
+    return Secret(secret, file)
 
 
 def _from_environment(
@@ -199,7 +206,7 @@ def _of_variable(kind: Any, key: str, text: str) -> Any:
     except UnicodeError:
         raise ConfigurationError(f"{key} is not UTF-8 text") from None
     value: Any = text
-    if get_origin(kind) is tuple:
+    if get_origin(kind) in (tuple, dict):
         try:
             value = _decoder.decode(text)
         except UNDECODABLE as error:
@@ -221,10 +228,10 @@ def _typed(kind: Any, value: Any, origin: str, strict: bool = True) -> Any:
         if not isinstance(value, list):
             raise ConfigurationError(f"{origin}: expected {expected(kind)}")
         return tuple(_each_typed((inner, item, f"{origin}[{index}]") for index, item in enumerate(value)))
-    if is_section(kind):
+    if is_section(kind) or get_origin(kind) is dict:
         if not isinstance(value, dict):
             raise ConfigurationError(f"{origin}: expected {expected(kind)}")
-        return _section(kind, value, origin)
+        return _section(kind, value, origin) if is_section(kind) else _texts(value, origin)
     if isinstance(value, str) and "\0" in value:
         raise ConfigurationError(
             f"{origin}: contains a NUL character", hint="remove it: no name or password has one"
@@ -259,6 +266,27 @@ def _section(kind: Any, value: dict[str, Any], origin: str) -> Any:
     return kind(**dict(zip(given, typed, strict=True)))
 
 
+def _texts(value: dict[str, Any], origin: str) -> dict[str, Secret]:
+    """A table of texts, each by itself or as the file that contains it."""
+    found, mistakes = {}, Mistakes()
+    for name, text in value.items():
+        where = f"{origin}.{name}"
+        with mistakes.noted():
+            match text:
+                case "":
+                    pass
+                case str():
+                    found[name] = _typed(Secret, text, where)
+                case {"file": str(file)} if len(text) == 1:
+                    path = _typed(Path, file, where)
+                    found[name] = secret_of(read_text_file(path, where), where, path)
+                case _:
+                    hint = 'write NAME = "…" or NAME = { file = "/etc/ctisync/NAME" }'
+                    raise ConfigurationError(f"{where}: expected a text or a file", hint=hint)
+    mistakes.raise_any()
+    return found
+
+
 def _from_str(kind: type, value: Any) -> Any:
     if kind is Secret and isinstance(value, str):
         return Secret(value)
@@ -280,6 +308,8 @@ def expected(kind: Any) -> str:
         return f"{_WORDS[base]}, {' and '.join(bounds)}"
     if get_origin(kind) is Literal:
         return " or ".join(f'"{choice}"' for choice in get_args(kind))
+    if get_origin(kind) is dict:
+        return "a table of texts"
     if get_origin(kind) is tuple:
         return f"a list, each entry {expected(get_args(kind)[0])}"
     if is_section(kind):

@@ -38,6 +38,8 @@ def as_toml(value: Any) -> str:
             return f"{value:_}" if value >= 10_000 else str(value)
         case float():
             return as_toml(int(value)) if value.is_integer() else repr(value)
+        case dict():
+            return f"{{{', '.join(f'{json_of(name)} = {as_toml(each)}' for name, each in value.items())}}}"
         case tuple():
             return f"[{', '.join(map(as_toml, value))}]"
         case Secret():

@@ -10,6 +10,14 @@ from ctisync.settings.sources import Secret
 
 _DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 
+_TEXT_OR_FILE: Final = {
+    "anyOf": [
+        {"type": "string"},
+        {"type": "object", "properties": {"file": {"type": "string"}}, "required": ["file"]},
+    ]
+}
+"""A value in a table of texts."""
+
 
 def schema() -> dict[str, Any]:
     """The JSON Schema of a settings file in TOML."""
@@ -31,6 +39,8 @@ def _as_toml_has_it(node: Any) -> Any:
             return _as_toml_has_it({**node, "default": ""})
         case {"$ref": _, "default": dict()}:
             return {"$ref": node["$ref"]}
+        case {"additionalProperties": {"type": "string"}}:
+            return {**node, "additionalProperties": _TEXT_OR_FILE}
         case dict():
             return {key: _as_toml_has_it(value) for key, value in node.items()}
         case list():

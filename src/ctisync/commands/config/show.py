@@ -50,7 +50,7 @@ def as_value(found: Found, wanted: str) -> str:
     one, *others = shown(found, wanted, "get")
     if others or one.name != wanted or _is_list_of_sections(one.value):
         raise UsageError(f"{wanted} is not a single setting", hint=f"ctisync config show {quoted(wanted)}")
-    if isinstance(one.value, Secret):
+    if isinstance(one.value, Secret | dict):
         raise UsageError(
             f"{wanted} is a secret; ctisync does not print it",
             hint=f"ctisync config show {quoted(wanted)} (prints its source)",

@@ -9,14 +9,14 @@ from contextlib import contextmanager
 from typing import Final, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from ctisync.core.json_text import Excess, check
 from ctisync.core.links import LONGEST_LINK
-from ctisync.core.wire import decode
-from ctisync.errors import AccessRefused, ConfigurationError, ReplyTooLarge
-from ctisync.feed.http.content_encoding import ASK_FOR_JSON, decoded
-from ctisync.feed.http.refusal_hints import BAD_LOGIN, NO_SUBSCRIPTION
+from ctisync.core.model import Consumer
+from ctisync.errors import AccessRefused, ConfigurationError
+from ctisync.feed.http.content_encoding import ASK_FOR_JSON
+from ctisync.feed.http.refusal_hints import BAD_LOGIN, NO_SUBSCRIPTION, api_hints, signed_hints
+from ctisync.feed.http.reply_words import in_words, object_in
 from ctisync.feed.http.retry_budget import Again, which_server
-from ctisync.feed.http.transport import FeedReply, FeedTransport, checked_token, in_words
+from ctisync.feed.http.transport import REFUSALS, FeedReply, FeedTransport, checked_token
 from ctisync.feed.http.url_policy import Reach, has_login, origin, shown
 from ctisync.ports import Clock
 
@@ -30,7 +30,6 @@ _FORM: Final = {
 
 _SETTING: Final = "cti.token_exchange_url"
 
-_LONGEST_REPLY: Final = 64 << 10
 _MARGIN: Final = 0.1
 """The share of a link's time in which it is no longer used: until the feed gets it, it may have expired."""
 
@@ -83,7 +82,7 @@ class TokenExchange:
         form = {**_FORM, "subject_token": self._token, "resource": wanted}
         headers = {**ASK_FOR_JSON, "Authorization": f"Bearer {self._token}"}
         with self._transport.post(self._url, form=form, headers=headers) as reply:
-            answer = _answer(reply)
+            answer = object_in(reply.headers, reply.chunks)
             if 200 < reply.status < 400:
                 raise self._no_link(f"{reply.status}, without a signed link")
             if reply.status != 200:
@@ -114,7 +113,7 @@ class TokenExchange:
         if not isinstance(code, str) or code not in _CODES:
             code = None
         named = f", {code}" if code else ""
-        words = f": {in_words(about, self._token)}" if isinstance(about, str) and about.strip() else ""
+        words = f": {in_words(about, (self._token,))}" if isinstance(about, str) and about.strip() else ""
         said = f"{shown(self._url)} refuses to exchange cti.token ({reply.status}{named}){words}"
         if reply.status == 401 or code == "unauthorized_client":
             return AccessRefused(said, hint=BAD_LOGIN)
@@ -124,18 +123,6 @@ class TokenExchange:
             hint = f"check cti.url, and the context and consumer in consumers; {NO_SUBSCRIPTION}"
             return AccessRefused(said, hint=hint)
         return ConfigurationError(said, hint=which_server(_SETTING))
-
-
-def _answer(reply: FeedReply) -> dict[str, object] | None:
-    """The object of a reply in JSON; None if it is none."""
-    encoding = reply.headers.get("content-encoding", "")
-    try:
-        body = b"".join(decoded(reply.chunks, encoding, _LONGEST_REPLY))
-        check(body, 10, 1000)
-        found = decode(body)
-    except (ValueError, Excess, ReplyTooLarge):
-        return None
-    return found if isinstance(found, dict) else None
 
 
 def is_signed_for(wanted: str, link: str) -> bool:
@@ -173,22 +160,29 @@ class Access:
     The first request is sent without a signature: its answer shows whether the consumer needs one.
     """
 
-    def __init__(self, transport: FeedTransport, exchange: TokenExchange | None) -> None:
+    def __init__(self, transport: FeedTransport, exchange: TokenExchange | None, consumer: Consumer) -> None:
         self._transport = transport
         self._exchange = exchange
+        self._consumer = consumer
         self._signs = False
+        self._is_public: bool | None = None
 
     def told(self, is_public: bool | None) -> None:
         """What the consumer's information says."""
         if is_public is not None:
+            self._is_public = is_public
             self._signs = self._signs or not is_public
 
     @contextmanager
     def get(self, url: str, *, headers: Mapping[str, str]) -> Iterator[FeedReply]:
         """As `FeedTransport.get`."""
-        for address, more in self._addresses(url):
+        # A server may hide from strangers that there is such a consumer.
+        hidden = () if self._is_public else (404,)
+        for address, or_refused in self._addresses(url, hidden):
+            is_plain = address == url
+            hints = (api_hints if is_plain else signed_hints)(self._consumer)
             with self._transport.get(
-                address, headers=headers, quoting=address == url, or_refused=more
+                address, headers=headers, hints=hints, quoting=is_plain, or_refused=or_refused
             ) as reply:
                 if reply.status == 200:
                     yield reply
@@ -202,24 +196,25 @@ class Access:
         signs = reach is not None or self._transport.is_own(url)
         if reach is not None:
             reach.check(url)  # before anything is signed
-        for address, more in self._addresses(url) if signs else [(url, False)]:
+        for address, or_refused in self._addresses(url) if signs else [(url, ())]:
             with self._transport.follow(
-                address, headers=headers, accept=accept, reach=reach, or_refused=more
+                address, headers=headers, accept=accept, reach=reach, or_refused=or_refused
             ) as reply:
                 if reply.status in accept:
                     yield reply
                     return
 
-    def _addresses(self, url: str) -> Iterator[tuple[str, bool]]:
-        """The addresses to ask one after the other, each if the one before it was refused; and whether
-        another one follows."""
+    def _addresses(self, url: str, hidden: tuple[int, ...] = ()) -> Iterator[tuple[str, tuple[int, ...]]]:
+        """The addresses to ask one after the other, each if the one before it was refused; and with which
+        statuses it is, if another one follows. `hidden`: further statuses of an address without a signature.
+        """
         exchange = self._exchange
         if exchange is None:
-            yield url, False
+            yield url, ()
             return
         if not self._signs:
-            yield url, True
+            yield url, (*REFUSALS, *hidden)
             self._signs = True
         for again in (True, False):  # the link that is at hand may have expired
-            yield exchange.signed(url), again
+            yield exchange.signed(url), REFUSALS if again else ()
             exchange.forget(url)

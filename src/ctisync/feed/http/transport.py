@@ -5,7 +5,7 @@ httpx is imported on the first request: its import takes 0.08 s, which `ctisync 
 
 import logging
 import ssl
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
@@ -17,7 +17,8 @@ from ctisync.errors import AccessRefused, ConfigurationError, FeedRefused
 from ctisync.feed.http.connection_watch import ConnectionWatch
 from ctisync.feed.http.pass_limits import PassLimits
 from ctisync.feed.http.read_deadline import ReadDeadline
-from ctisync.feed.http.refusal_hints import API_HINTS, PROXY_HINT, SIGNED_HINTS, SNAPSHOT_HINTS
+from ctisync.feed.http.refusal_hints import PROXY_HINT, SNAPSHOT_HINTS
+from ctisync.feed.http.reply_words import one_line, words_in
 from ctisync.feed.http.retry_budget import Again
 from ctisync.feed.http.url_policy import Origin, Reach, hop, origin, shown
 from ctisync.ports import Clock
@@ -37,8 +38,8 @@ _LEAST: Final = 0.001
 
 _REDIRECTS: Final = (301, 302, 303, 307, 308)
 _TRANSIENT: Final = (408, 425, 429)
-_MOST_WORDS: Final = 200
-_MOST_LOOKED_AT: Final = 4096
+REFUSALS: Final = (401, 403)
+"""Replies that do not let us in; another way in may."""
 
 _LOCATION: Final = "ctisync.location"
 """The extension of a response that keeps its Location header."""
@@ -70,7 +71,7 @@ class FeedReply(NamedTuple):
 class FeedTransport:
     """Sends requests. Every failure, also while a body is read, is an Again or a `CtisyncError`.
 
-    Only the origin of `base_url` gets the token.
+    Only the origin of `base_url` gets the token, and only it and that of `exchange_url` get `headers`.
     """
 
     def __init__(
@@ -81,8 +82,16 @@ class FeedTransport:
         timeouts: Timeouts,
         pass_limits: PassLimits,
         clock: Clock,
+        *,
+        headers: Mapping[str, str] = {},
+        exchange_url: str | None = None,
+        setting: str = "cti.url",
     ) -> None:
+        """`setting`: the one with `base_url`."""
         self._origin = _configured_origin(base_url)
+        self._setting = setting
+        self._headers = headers
+        self._exchange_url = exchange_url
         self._base_url = base_url
         self._token = None if token is None else checked_token(token)
         self._pass_limits = pass_limits
@@ -103,20 +112,33 @@ class FeedTransport:
         for client in self._others.values():
             client.close()
 
+    @property
+    def _secrets(self) -> Iterator[str]:
+        """What a server may repeat of a request."""
+        yield from self._headers.values()
+        if self._token is not None:
+            yield self._token
+
     def is_own(self, url: str) -> bool:
         """Whether the address is on the server of `base_url`."""
         return origin(url) == self._origin
 
     @contextmanager
     def get(
-        self, url: str, *, headers: Mapping[str, str], quoting: bool = True, or_refused: bool = False
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        hints: Mapping[int, str],
+        quoting: bool = True,
+        or_refused: Collection[int] = (),
     ) -> Iterator[FeedReply]:
-        """A reply of the API with status 200, or, with `or_refused`, one that does not let us in. Raises
-        ConfigurationError for a redirect: cti.url is wrong. `quoting`: an error may quote the reply, which
-        may repeat the address."""
+        """A reply of the API with status 200, or with one of `or_refused`. Raises ConfigurationError for a
+        redirect: cti.url is wrong. `hints`: by status. `quoting`: an error may quote the reply, which may
+        repeat the address."""
         with self._open(self._client, url, headers, None, signed=not quoting) as reply:
-            if reply.status != 200 and not (or_refused and _is_refusal(reply)):
-                self._refuse(reply, API_HINTS if quoting else SIGNED_HINTS, quoting=quoting)
+            if reply.status != 200 and not _is_refusal(reply, or_refused):
+                self._refuse(reply, hints, quoting=quoting, setting=self._setting)
             yield reply
 
     @contextmanager
@@ -135,10 +157,10 @@ class FeedTransport:
         headers: Mapping[str, str],
         accept: tuple[int, ...],
         reach: Reach | None,
-        or_refused: bool = False,
+        or_refused: Collection[int] = (),
     ) -> Iterator[FeedReply]:
-        """A snapshot's reply, with one of the statuses in `accept`, after up to five redirects; with
-        `or_refused`, also one that does not let us in, if there was no redirect.
+        """A snapshot's reply, with one of the statuses in `accept`, after up to five redirects, or one of
+        `or_refused`, if there was no redirect.
 
         Each hop is checked, also for the token, and has its own connection. `reach` is None for an address
         that you passed. Raises FeedRefused after more redirects.
@@ -150,7 +172,7 @@ class FeedTransport:
             signed = "?" in url
             with self._open(self._other(url), url, headers, reach, signed=signed) as reply:
                 if reply.status not in _REDIRECTS:
-                    refused = or_refused and number == 0 and _is_refusal(reply)
+                    refused = number == 0 and _is_refusal(reply, or_refused)
                     if reply.status not in accept and not refused:
                         self._refuse(reply, SNAPSHOT_HINTS, quoting=not signed)
                     yield reply
@@ -181,6 +203,7 @@ class FeedTransport:
 
         self._pass_limits.check_time()
         in_body = False
+        headers = {**headers, **self._further_headers(url)}
         if form is None:
             headers = {**headers, **self._authorization(url)}
         connect = min(self._timeouts.connect, max(_LEAST, self._pass_limits.seconds_left))
@@ -215,7 +238,7 @@ class FeedTransport:
                 raise  # of the caller; httpx raises it for an international name that is invalid
             self.reached = self.reached or (watch is not None and watch.reached)
             self._pass_limits.check_time()
-            setting = "cti.url" if form is None else "cti.token_exchange_url"
+            setting = self._setting if form is None else "cti.token_exchange_url"
             # A library quotes an invalid answer, which may repeat the address.
             raise self._meaning(error, url, in_body, setting) from None if signed else error
 
@@ -236,6 +259,13 @@ class FeedTransport:
         if self._token is None or not self.is_own(url):
             return {}
         return {"Authorization": f"Bearer {self._token}"}
+
+    def _further_headers(self, url: str) -> Mapping[str, str]:
+        if not self._headers:
+            return {}
+        exchange = self._exchange_url
+        is_exchange = exchange is not None and origin(url) == origin(exchange)
+        return self._headers if self.is_own(url) or is_exchange else {}
 
     def _steady(self, chunks: Iterator[bytes], url: str) -> Iterator[bytes]:
         """The chunks. Raises Again if the server is slow; a slow caller, such as a load, does not count."""
@@ -266,31 +296,18 @@ class FeedTransport:
                 f"{said}, a redirect to {shown(reply.location) or 'no address'}; ctisync does not follow it",
                 hint=f"set {setting} to the address of the API (https, no redirect)",
             )
-        words = self._words(reply) if quoting else ""
+        words = words_in(reply.headers, reply.chunks, self._secrets) if quoting else ""
+        said += f": {words}" if words else ""
         if reply.status in hints:
-            raise AccessRefused(said + words, hint=hints[reply.status])
+            raise AccessRefused(said, hint=hints[reply.status])
         if reply.status < 400:
             raise Again(f"{said}, which is not a valid answer", bad_data=True)
-        raise FeedRefused(said + words)
-
-    def _words(self, reply: FeedReply) -> str:
-        """The text of the reply, `: words` in one short line; empty for HTML and encoded bodies."""
-        if "html" in reply.headers.get("content-type", "").lower() or "content-encoding" in reply.headers:
-            return ""
-        text = next(reply.chunks, b"").decode("utf-8", "replace")
-        return f": {line}" if (line := in_words(text, self._token)) else ""
+        raise FeedRefused(said)
 
 
-def in_words(text: str, token: str | None) -> str:
-    """A text of a server as one short line, without the token."""
-    if token is not None:
-        text = text.replace(token, "***")  # before the cut: half a token could not be masked
-    return _one_line(text[:_MOST_LOOKED_AT])
-
-
-def _is_refusal(reply: FeedReply) -> bool:
-    """Whether it says that we may not have what we asked for, and not only for now."""
-    return reply.status in (401, 403) and not _may_change(reply)
+def _is_refusal(reply: FeedReply, statuses: Collection[int]) -> bool:
+    """Whether it has one of the statuses, and not only for now."""
+    return reply.status in statuses and not _may_change(reply)
 
 
 def _may_change(reply: FeedReply) -> bool:
@@ -379,9 +396,4 @@ def _meaning(error: Exception, url: str, in_body: bool, setting: str = "cti.url"
         case httpx.TimeoutException():
             return Again(f"{where} does not answer in time")
         case _:
-            return Again(f"{where} cannot be reached: {_one_line(str(error)) or type(error).__name__}")
-
-
-def _one_line(text: str) -> str:
-    line = " ".join("".join(char if char.isprintable() else " " for char in text).split())
-    return line if len(line) <= _MOST_WORDS else line[:_MOST_WORDS] + "..."
+            return Again(f"{where} cannot be reached: {one_line(str(error)) or type(error).__name__}")

@@ -35,7 +35,7 @@ def from_variables(tmp_path: Path, **environ: str) -> Settings:
         ("[store]\nreplicas = -1", "store.replicas: expected a whole number, at least 0", None),
         ("[cti]\ntoken = 12345", "cti.token: expected a text", None),
         ("[cti]\nheaders = 'x'", "cti.headers: expected a table of texts", None),
-        ("[cti.headers]\na = 5", "cti.headers.a: expected a text or a file", 'write NAME = "…" or NAME = { file'),
+        ("[cti.headers]\na = 5", "cti.headers.a: expected a text or a file", 'NAME = "…" or NAME = { file'),
         ("[cti.headers]\na = {b = 'c'}", "cti.headers.a: expected a text or a file", None),
         ("[cti.headers]\na = {file = '/none'}", "cti.headers.a: cannot read /none", "ls -l /none"),
         ("[cti.headers]\na = {file = '/dev/null'}", "cti.headers.a: the file is empty", None),

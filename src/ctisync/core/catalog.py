@@ -6,7 +6,9 @@ from typing import Final, NamedTuple
 NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]*"
 """A pattern for the names of contexts and consumers."""
 
-_ADDRESS: Final = re.compile(rf"(https?://[\w.:/%~\[\]@-]+)/catalog/contexts/({NAME})/consumers/({NAME})/?", re.ASCII)
+_ADDRESS: Final = re.compile(
+    rf"(https?://[\w.:/%~\[\]@-]+)/catalog/contexts/({NAME})/consumers/({NAME})/?", re.ASCII
+)
 
 
 class Address(NamedTuple):

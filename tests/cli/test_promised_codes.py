@@ -102,7 +102,7 @@ def feed_refused(ctisync: Ctisync, feed: FeedSimulator, words: list[str]) -> int
 
 
 def plans_refused(ctisync: Ctisync, feed: FeedSimulator, words: list[str]) -> int:
-    feed.fail("other", failures.without_data(), times=None)
+    feed.fail("other", failures.html(), times=None)
     return ctisync.run(*words).returncode
 
 

@@ -30,7 +30,7 @@ from collections.abc import Iterable
 from typing import ClassVar, Final, Self
 
 from ctisync import __version__
-from ctisync.harmless import harmless, one_line
+from ctisync.harmless import harmless, one_line, quoted
 
 DONE: Final = 0
 BUG: Final = 1
@@ -213,6 +213,11 @@ AFTER_STOP: Final = {"sync": _GOES_ON, "update": _GOES_ON, "init-snapshot": "run
 def after_asked(consumer: object) -> str:
     """The same after ctisync has stored the request for an initialisation."""
     return f"the next ctisync sync continues the initialisation of {consumer}; --keep cancels it"
+
+
+def replacing(consumer: object) -> str:
+    """The command that loads a consumer beside another one under its index, and moves the index to it."""
+    return f"ctisync init-snapshot --consumer {quoted(consumer)} --replace"
 
 
 def worst(codes: Iterable[int]) -> int:

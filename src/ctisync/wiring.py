@@ -245,6 +245,7 @@ def policy(
     tolerate_cooldown: bool = False,
     now: bool = False,
     keep: bool = False,
+    replace: bool = False,
 ) -> Policy:
     """What a pass of this mode may do, from the settings and the options of that name."""
     return Policy(
@@ -257,6 +258,7 @@ def policy(
         server=public_link(settings.cti.url.rstrip("/")),
         now=now,
         keep=keep,
+        replace=replace,
         cooldowns=settings.cti.cooldown > 0,
     )
 

@@ -113,7 +113,9 @@ def test_a_consumer_that_is_configured_no_more_is_listed_with_what_to_type(
     table, document = stored.run("status").stdout, json.loads(stored.run("status", "--json").stdout)
     typed = f"ctisync forget --consumer {NAME}"
     assert f"{NAME} is stored, but not configured; to remove it: {typed}" in table
-    assert document["not_configured"] == [{"context": Consumer().context, "consumer": Consumer().name}]
+    assert document["not_configured"] == [
+        {"context": Consumer().context, "consumer": Consumer().name, "replaced_by": None}
+    ]
 
     assert stored.run("forget", "--consumer", name, "--yes").stdout == (
         f"removed {NAME} from sqlite:///{stored.database}\n"

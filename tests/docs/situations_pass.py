@@ -126,6 +126,12 @@ def _(stage: Stage) -> Printed:
     return stage.run("sync", "-q", CTISYNC_CONSUMERS=ONLY_OF_2026)
 
 
+@situation("occupied")
+def _(stage: Stage) -> Printed:
+    stage.follow()
+    return stage.run("sync", "-q", CTISYNC_CONSUMERS='[{"context": "vd_2.0.0"}]')
+
+
 @situation("feed-401")
 def _(stage: Stage) -> Printed:
     stage.feed.required_token = "another"

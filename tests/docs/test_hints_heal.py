@@ -22,7 +22,7 @@ from tests.tooling.test_hints import hints
 
 HOLDS_A_COMMAND: Final = re.compile(
     r"\b(ctisync (?!that|with|--)|curl|mkdir|chmod|chown|rm |mv |ls -|df -|fuser|pip |timedatectl"
-    r"|LOAD_ANEW|SYNC|claimed|set_aside|lifted|limit_raised|mended|typed|what_to_type)"
+    r"|LOAD_ANEW|SYNC|claimed|set_aside|lifted|limit_raised|mended|typed|what_to_type|replacing)"
 )
 """An expression that is a hint, and has something to type."""
 

@@ -14,6 +14,7 @@ from tests.docs.situations_sqlite import damage, removed_in_the_middle
 from tests.docs.stage import Stage
 from tests.stores import opensearch_kit as kit
 from tests.support import feed_failures as failures
+from tests.support import records
 from tests.support.feed_history import populate
 
 CONSUMER: Final = Consumer()
@@ -176,10 +177,20 @@ def offset_out_of_range_on_a_node(stage: Stage) -> None:
     stored(stage, offset=-7)
 
 
+def replaced_by_another(stage: Stage) -> None:
+    """By a consumer that some other host follows."""
+    file = stage.home / "another.ndjson"
+    file.write_bytes(records.line("CVE-2026-1", 5) + b"\n")
+    another = {"CTISYNC_CONSUMERS": '[{"context": "another", "consumer": "public"}]'}
+    load = ("init-snapshot", "--replace", "--from", str(file), "--offset", "5")
+    assert stage.run(*load, **another).code == 0
+
+
 ON_A_NODE: Final[Troubles] = {
     "a range that cannot be": (range_that_cannot_be_on_a_node, ("sync", "status", "doctor")),
     "an offset out of range": (offset_out_of_range_on_a_node, ("sync",)),
     "the alias moved elsewhere": (alias_moved, ("sync",)),
+    "another consumer has the alias": (replaced_by_another, ("sync", "doctor")),
     "the alias leads elsewhere, too": (alias_shared, ("export",)),
     "two generations under the alias": (two_generations, ("sync",)),
     "an index in the place of the alias": (index_in_the_place_of_the_alias, ("verify",)),
@@ -323,6 +334,7 @@ IN_A_FILE: Final[Troubles] = {
     "a pass was run as another user": (run_as_another_user, ("sync", "doctor")),
     "the feed has begun anew": (feed_begun_anew, ("sync", "status --remote")),
     "other resources are wanted": (other_resources, ("sync", "status")),
+    "another consumer has the index": (replaced_by_another, ("sync", "status")),
     "nothing is stored": (nothing_stored, ("export", "update", "verify", "status", "doctor")),
     "the file goes away during a pass": (removed_in_the_middle, ("sync",)),
     "the command is not accepted": (command_not_accepted, ("sync",)),

@@ -10,6 +10,8 @@ import msgspec
 import pytest
 
 from ctisync.core.model import Consumer, Delete, Put, Record, Write
+from ctisync.core.state import initialisation_asked
+from ctisync.errors import AnotherPass, StoreUnavailable
 from ctisync.ports import Store
 from tests.stores import opensearch_kit as kit
 from tests.support.opensearch_node import OpenSearchNode
@@ -197,3 +199,86 @@ def test_killed_after_any_write_under_another_alias_the_old_content_stands_where
             assert [*kit.aliases(opensearch_2, consumer).values()] == [{elsewhere(consumer).index}]
         assert writes - kept > 1, "the swap was never done"
         assert kept > 5
+
+
+def replacing(consumer: Consumer) -> Consumer:
+    """The consumer that takes the place of this one, as after an upgrade of the plan."""
+    return msgspec.structs.replace(consumer, context=f"{consumer.context}-new")
+
+
+def init_snapshot_in_its_place(store: Store, consumer: Consumer) -> None:
+    """What the operator's `init-snapshot --replace` does."""
+    new = replacing(consumer)
+    with store.writer(new) as writer:
+        if not writer.state.may_replace:
+            writer.save(initialisation_asked(writer.state, new, kit.NOW))
+        kit.load(writer, new, SNAPSHOT, 20)
+
+
+def read_by_alias(node: OpenSearchNode, consumer: Consumer) -> list[str]:
+    """The names that a reader finds under the alias."""
+    node.request("POST", f"/{consumer.index}/_refresh")
+    hits = node.request("GET", f"/{consumer.index}/_search?size=50")["hits"]["hits"]
+    return sorted(hit["_id"] for hit in hits)
+
+
+@pytest.mark.parametrize("next_over", ["new", "old"])
+def test_killed_after_any_write_while_it_replaces_another_consumer_readers_find_the_one_or_the_other(
+    opensearch_2: OpenSearchNode, next_over: str
+) -> None:
+    """Whichever of the two the next pass is over: it neither takes back nor loses what readers find."""
+    old_names, new_names = ([each.name for each in records] for records in (NEWER, SNAPSHOT))
+    swapped = 0
+    with closing(kit.open_store(opensearch_2)) as store:
+        writes, died = 0, True
+        while died:
+            writes += 1
+            old = kit.new_consumer()
+            new = replacing(old)
+            kit.initialise(store, old, NEWER, 60)
+            died = dies(opensearch_2, old, init_snapshot_in_its_place, writes)
+            found = read_by_alias(opensearch_2, old)
+            assert found in (old_names, new_names)
+            swapped += found == new_names
+
+            take_over(store, old if next_over == "old" else new)
+            live = read_by_alias(opensearch_2, old)
+            assert live == found or (next_over, live) == ("new", new_names), "a swap is finished, none undone"
+            state = store.look(old)
+            assert (state.offset, state.content) == (60, True)
+            assert state.occupant == (None if live == old_names else str(new))
+            if live == new_names:
+                with store.writer(old) as writer, pytest.raises(AnotherPass):
+                    kit.load(writer, old, OLDER, 70)
+
+            if live == old_names:
+                init_snapshot_in_its_place(store, old)
+            take_over(store, new)
+            assert read_by_alias(opensearch_2, old) == new_names
+            state = store.look(new)
+            assert (state.offset, state.unsettled, state.loading, state.occupant) == (20, False, False, None)
+            assert state.owed is not None
+            store.forget(old)
+            assert [*kit.aliases(opensearch_2, new).values()] == [{new.index}]
+        assert writes > 8
+        assert swapped > 1
+
+
+def test_a_pass_over_the_old_consumer_that_swaps_meanwhile_does_not_hold_the_replacement_up_for_good(
+    opensearch_2: OpenSearchNode,
+) -> None:
+    old = kit.new_consumer()
+    new = replacing(old)
+    with closing(kit.open_store(opensearch_2)) as store, closing(kit.open_store(opensearch_2)) as other:
+        kit.initialise(store, old, OLDER, 10)
+        with store.writer(new) as writer:
+            writer.save(initialisation_asked(writer.state, new, kit.NOW))
+            with writer.load(kit.snapshot(20)) as load:
+                load.add(SNAPSHOT)
+                kit.initialise(other, old, NEWER, 60)
+                with pytest.raises(StoreUnavailable, match="the next pass finishes it"):
+                    load.publish(kit.loaded(writer.state, new, 20))
+        assert read_by_alias(opensearch_2, old) == [each.name for each in NEWER]
+        take_over(store, new)
+        assert read_by_alias(opensearch_2, old) == [each.name for each in SNAPSHOT]
+        assert (store.look(new).offset, store.look(old).occupant) == (20, str(new))

@@ -15,18 +15,20 @@ from ctisync.core.health import Verdict, ok
 from ctisync.core.model import Consumer, Holding, Put, Record, Snapshot, Write
 from ctisync.core.pass_report import PassReport, Work
 from ctisync.core.state import ConsumerState, Standing, load_abandoned, load_begun
-from ctisync.errors import AnotherPass, EmptyStore
+from ctisync.errors import AnotherPass
 from ctisync.stores import invariants
 
 Content = Mapping[str, Record]
 
 
 class Kept(msgspec.Struct, frozen=True):
-    """The stored data of one consumer; `writer` holds the lease."""
+    """The stored data of one consumer; `writer` holds the lease. `aside`: the content after another consumer
+    has replaced it."""
 
     state: ConsumerState = ConsumerState()
     content: Content | None = None
     writer: object = None
+    aside: Content | None = None
 
 
 class MemoryStorage:
@@ -46,7 +48,27 @@ class MemoryStorage:
         self._kept.pop((consumer.context, consumer.name), None)
 
     def consumers(self) -> list[Consumer]:
-        return [Consumer(*names) for names, kept in sorted(self._kept.items()) if kept.content is not None]
+        return [
+            Consumer(*names)
+            for names, kept in sorted(self._kept.items())
+            if (kept.content, kept.aside) != (None, None)
+        ]
+
+    def occupant(self, consumer: Consumer) -> Consumer | None:
+        """The other consumer with a content under this one's index, which has none."""
+        if self.get(consumer).content is None:
+            for names, kept in sorted(self._kept.items()):
+                if names == (consumer.context, consumer.name) or kept.content is None:
+                    continue
+                if kept.state.stored_for is not None and kept.state.stored_for.index == consumer.index:
+                    return Consumer(*names)
+        return None
+
+    def state(self, consumer: Consumer) -> ConsumerState:
+        occupant = self.occupant(consumer)
+        return msgspec.structs.replace(
+            self.get(consumer).state, occupant=None if occupant is None else str(occupant)
+        )
 
 
 class MemoryStore:
@@ -58,7 +80,7 @@ class MemoryStore:
         return "memory:"
 
     def look(self, consumer: Consumer) -> ConsumerState:
-        return self._storage.get(consumer).state
+        return self._storage.state(consumer)
 
     def checked(self, consumer: Consumer, state: ConsumerState) -> None:
         kept = self._storage.get(consumer)
@@ -85,7 +107,7 @@ class MemoryStore:
     def export(self, consumer: Consumer) -> Iterator[bytes]:
         content = self._storage.get(consumer).content
         if content is None:
-            raise EmptyStore(f"{self.name} holds no content of {consumer} yet", hint="ctisync sync")
+            raise invariants.no_content(self.name, consumer, self.look(consumer))
         for name in sorted(content, key=str.encode):
             yield content[name].line
 
@@ -118,7 +140,7 @@ class MemoryStore:
 
     def holding(self, consumer: Consumer) -> Holding:
         kept = self._storage.get(consumer)
-        content, known = kept.content or {}, kept != Kept()
+        content, known = kept.content or kept.aside or {}, kept != Kept()
         return Holding(
             places=(self.name,) if content else (),
             records=self.count(consumer),
@@ -177,7 +199,8 @@ class MemoryWriter:
 
     @property
     def state(self) -> ConsumerState:
-        return self.mine().state
+        self.mine()
+        return self._storage.state(self._consumer)
 
     def save(self, state: ConsumerState) -> None:
         invariants.check_save(self.state, state)
@@ -242,6 +265,16 @@ class MemoryWriter:
         self.mine()
         self._storage.put(self._consumer, Kept(state=state, content=content, writer=self))
 
+    def replace(self) -> None:
+        """Take the index from the consumer that an operator wants replaced."""
+        occupant = self._storage.occupant(self._consumer)
+        if occupant is None:
+            return
+        if not self.state.may_replace:
+            raise AnotherPass(f"{occupant} has replaced {self._consumer} meanwhile")
+        kept = self._storage.get(occupant)
+        self._storage.put(occupant, Kept(state=kept.state, aside=kept.content))
+
     def mine(self) -> Kept:
         kept = self._storage.get(self._consumer)
         if kept.writer is not self:
@@ -264,6 +297,7 @@ class MemoryLoad:
 
     def publish(self, after: ConsumerState) -> int:
         invariants.check_publish(after)
+        self._writer.replace()
         self._writer.keep(after, self._built)
         self.published = True
         return len(self._built)

@@ -49,6 +49,7 @@ _POLICIES: Final = (
     Policy("sync", keep=True, limits=_LIMITS),
     Policy("update", limits=_LIMITS),
     Policy("init-snapshot", limits=_LIMITS),
+    Policy("init-snapshot", replace=True, limits=_LIMITS),
 )
 
 _OLD: Final = Snapshot("https://cti.example/1000_1.zip", 1000)
@@ -81,6 +82,9 @@ class Situation(NamedTuple):
             owed=state.owed and replace(state.owed, attempts=0),
             checked_at=None,
             updated_at=None,
+            unanswered_at=None,
+            was_in_step_at=None,
+            accepted=None,
         )
         return self._replace(state=plain, so_far=self.so_far.after(**been_through))
 
@@ -120,8 +124,14 @@ def walked() -> Machine:
 
 
 def _passes(state: ConsumerState) -> Iterator[Situation]:
-    """Every pass that can begin with it: at once, a day later, in a cool-down, with other settings."""
-    begun = {state, replace(state, reinitialised_at=None), replace(state, cooldown=_COOLDOWN)}
+    """Every pass that can begin with it: at once, a day later, in a cool-down, with other settings, and
+    once another consumer has the index."""
+    begun = {
+        state,
+        replace(state, reinitialised_at=None),
+        replace(state, cooldown=_COOLDOWN),
+        replace(state, occupant="another"),
+    }
     if state.stored_for is not None:
         begun.add(replace(state, stored_for=_ANOTHER))
     for policy in _POLICIES:
@@ -154,7 +164,7 @@ def _pass(begun: Situation, found: Machine, seen: set[tuple[str, Situation]]) ->
 
 def _left(state: ConsumerState) -> ConsumerState:
     """Without what `_passes` adds."""
-    return replace(state, cooldown=None, stored_for=_CONSUMER if state.stored_for else None)
+    return replace(state, cooldown=None, occupant=None, stored_for=_CONSUMER if state.stored_for else None)
 
 
 def _left_by_the_dead(step: Step, now: Situation) -> Iterator[ConsumerState]:

@@ -34,6 +34,14 @@ def init_snapshot(
             help="With --from: the offset of the snapshot.",
         ),
     ] = None,
+    replace: Annotated[
+        bool,
+        typer.Option(
+            "--replace",
+            help="If another consumer's content is live under this index: replace it. It stays live until "
+            "this one is loaded.",
+        ),
+    ] = False,
     now: NowOption = False,
     tolerate_cooldown: TolerateCooldownOption = False,
     metrics: MetricsOption = None,
@@ -42,10 +50,12 @@ def init_snapshot(
     """Load a snapshot, replace the content, and stop."""
     call = given.call()
     if source is not None:
-        return load_or_foretell(call, source, offset, metrics, dry_run=dry_run)
+        return load_or_foretell(call, source, offset, metrics, replace=replace, dry_run=dry_run)
     if offset is not None:
         raise UsageError("--offset needs --from", hint="ctisync init-snapshot --from FILE --offset N")
     from ctisync.wiring import policy
 
-    allowed = policy(call.settings, "init-snapshot", tolerate_cooldown=tolerate_cooldown, now=now)
+    allowed = policy(
+        call.settings, "init-snapshot", tolerate_cooldown=tolerate_cooldown, now=now, replace=replace
+    )
     return sync_or_foretell(call, allowed, metrics, dry_run=dry_run)

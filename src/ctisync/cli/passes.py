@@ -28,12 +28,12 @@ def sync_or_foretell(call: Call, policy: "Policy", metrics: Path | None, *, dry_
 
 
 def load_or_foretell(
-    call: Call, source: str, offset: int | None, metrics: Path | None, *, dry_run: bool
+    call: Call, source: str, offset: int | None, metrics: Path | None, *, replace: bool, dry_run: bool
 ) -> int:
     """The same for given snapshots (`--from`)."""
     from ctisync.core.steps import Policy
 
-    policy = Policy(mode="init-snapshot")
+    policy = Policy(mode="init-snapshot", replace=replace)
     if dry_run:
         from ctisync.commands.dry_run import dry_load
 

@@ -84,10 +84,14 @@ class Accepted(msgspec.Struct, frozen=True):
 
 
 class Asked(msgspec.Struct, frozen=True):
-    """An operator requested an initialisation with these settings at this time. It is not done yet."""
+    """An operator requested an initialisation with these settings at this time. It is not done yet.
+
+    `replaces`: the consumer (`context/name`) whose content it may replace under `index`.
+    """
 
     consumer: Consumer
     at: Moment
+    replaces: str | None = None
 
 
 class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=False):
@@ -96,6 +100,8 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fal
     `content`: there is a live content. `loading`: a load was begun and not published. `range_to`: the end
     of a range whose writes may have begun (stores without transactions). `unsettled`: the last writer died
     during a swap, or the live content is not the stored one; a pass that takes the lease settles it.
+    `occupant`: the other consumer (`context/name`) whose content readers find under `index`. The store sets
+    these two when it reads a state, and does not keep them.
     `in_vain`: the link of a snapshot from which a change could not be applied, after such a change had
     caused the initialisation. Times are UTC.
 
@@ -125,6 +131,7 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fal
     was_in_step_at: Moment | None = None
     accepted: Accepted | None = None
     incidents: Incidents = ()
+    occupant: str | None = None
 
     @property
     def phase(self) -> Phase:
@@ -144,13 +151,20 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fal
         """Whether an initialisation with `consumer`'s settings is requested."""
         return self.asked is not None and self.asked.consumer == consumer
 
+    @property
+    def may_replace(self) -> bool:
+        """Whether this consumer's next content may take the index: it is free, or an operator has requested
+        that this occupant is replaced."""
+        return self.occupant is None or (self.asked is not None and self.asked.replaces == self.occupant)
+
     def is_refused(self, snapshot: Snapshot) -> bool:
         """Whether this snapshot could not be used at the last try."""
         return self.refused is not None and self.refused.link == snapshot.link
 
     def owed_for(self, consumer: Consumer) -> Owed | None:
-        """The owed command; None if the content is under another index than `consumer`'s."""
-        return self.owed if self.index_elsewhere(consumer) is None else None
+        """The owed command; None if the content is not the one under `consumer`'s index."""
+        here = self.index_elsewhere(consumer) is None and self.occupant is None
+        return self.owed if here else None
 
     def has_tried(self, failed: FailedChange) -> bool:
         """Whether an initialisation from the snapshot of `failed` has already failed to help.
@@ -274,7 +288,7 @@ def cooldown_ended(state: ConsumerState) -> ConsumerState:
 
 def initialisation_asked(state: ConsumerState, consumer: Consumer, now: datetime) -> ConsumerState:
     """An initialisation is requested, until it is done or cancelled. A refused snapshot is tried again."""
-    return msgspec.structs.replace(state, asked=Asked(consumer, now), refused=None)
+    return msgspec.structs.replace(state, asked=Asked(consumer, now, state.occupant), refused=None)
 
 
 def initialisation_given_up(state: ConsumerState) -> ConsumerState:
@@ -320,6 +334,7 @@ def initialised(state: ConsumerState, snapshot: Snapshot, consumer: Consumer, no
         stored_for=consumer,
         updated_at=now,
         asked=None,
+        occupant=None,
     )
 
 

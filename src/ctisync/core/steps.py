@@ -29,7 +29,7 @@ class Policy(msgspec.Struct, frozen=True):
     `tolerate_cooldown`: a pass that a cool-down ends is a success, until the content is older than
     `stale_after`. `server`: the feed, as a cool-down names
     it. `now`: ignore a cool-down. `cooldowns`: False ignores cool-downs and begins none. `keep`: cancel a
-    requested initialisation.
+    requested initialisation. `replace`: an initialisation may take the index from another consumer.
     """
 
     mode: Mode = "sync"
@@ -42,6 +42,7 @@ class Policy(msgspec.Struct, frozen=True):
     now: bool = False
     cooldowns: bool = True
     keep: bool = False
+    replace: bool = False
 
     def cooldown_of(self, state: ConsumerState, now: datetime) -> Cooldown | None:
         """The cool-down that applies to this pass, if any."""
@@ -127,6 +128,7 @@ class End(msgspec.Struct, frozen=True):
         "too-far",
         "settings",
         "state-wrong",
+        "replaced",
         "blocked",
         "empty",
         "cooldown",
@@ -146,10 +148,8 @@ def next_step(
     now: datetime,
 ) -> Step:
     """The next step of a pass. `info` is None until the feed has been asked."""
-    if state.unsettled or state.loading:
-        return Settle()
-    if (note := _to_note(state, info, consumer, policy)) is not None:
-        return note
+    if (first := _first_of_all(state, info, consumer, policy)) is not None:
+        return first
     asked = policy.mode == "sync" and state.asked_with(consumer)
     differ = policy.mode != "init-snapshot" and state.stored_for not in (None, consumer)
     if differ and not asked:
@@ -169,31 +169,52 @@ def next_step(
     work = (
         End("settings", _settings_differ(state.stored_for, consumer))
         if differ
-        else _content_step(state, info, so_far, policy, now)
+        else _content_step(state, info, consumer, so_far, policy, now)
     )
     if isinstance(work, End) and owed is not None:
         return SendCommand(owed.offset)
     return work
 
 
+def _first_of_all(
+    state: ConsumerState, info: ConsumerInfo | None, consumer: Consumer, policy: Policy
+) -> Step | None:
+    """Respect another consumer under the index, settle, store a request; None if none of that is due."""
+    if not state.may_replace and not (policy.mode == "init-snapshot" and policy.replace):
+        return End("replaced", _occupied(state, consumer))
+    if state.unsettled or state.loading:
+        return Settle()
+    return _to_note(state, info, consumer, policy)
+
+
 def _to_note(
     state: ConsumerState, info: ConsumerInfo | None, consumer: Consumer, policy: Policy
 ) -> NoteAsked | None:
     """The operator's request with this pass, unless it is stored already. It is not stored for a given
-    snapshot (`info` is set from the beginning): a later pass could not load it."""
+    snapshot (`info` is set from the beginning): a later pass could not load it. Which consumer it may replace
+    is always stored: a store does not move an index without that."""
     if policy.keep and state.asked is not None:
         return NoteAsked(wanted=False)
     known = state.asked_with(consumer) and state.refused is None
-    if policy.mode == "init-snapshot" and info is None and not known:
+    if policy.mode != "init-snapshot":
+        return None
+    if not state.may_replace or (info is None and not known):
         return NoteAsked(wanted=True)
     return None
 
 
 def _content_step(
-    state: ConsumerState, info: ConsumerInfo, so_far: SoFar, policy: Policy, now: datetime
+    state: ConsumerState,
+    info: ConsumerInfo,
+    consumer: Consumer,
+    so_far: SoFar,
+    policy: Policy,
+    now: datetime,
 ) -> Step:
     if policy.mode == "init-snapshot":
         return _operators_initialisation(state, info, so_far)
+    if state.occupant is not None:
+        return End("replaced", _occupied(state, consumer))
     if info.last_offset is None:
         return End("nothing-known", "the feed does not report its last offset; the pass can decide nothing")
     if so_far.blocked and state.failed is not None:
@@ -326,6 +347,12 @@ def _left_alone(cooldown: Cooldown) -> str:
 def told_until(cooldown: Cooldown) -> str:
     """The end of a cool-down as text (UTC)."""
     return f"{cooldown.until:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _occupied(state: ConsumerState, consumer: Consumer) -> str:
+    if state.content:
+        return f"{state.occupant} has replaced this consumer as {consumer.index}"
+    return f"{consumer.index} has the content of {state.occupant}"
 
 
 def _settings_differ(stored: Consumer | None, wanted: Consumer) -> str:

@@ -48,12 +48,18 @@ def only_looked(stored: ConsumerState, state: ConsumerState) -> bool:
         unanswered_at=state.unanswered_at,
         was_in_step_at=state.was_in_step_at,
         incidents=state.incidents,
+        occupant=state.occupant,
     )
     return seen == state
 
 
 def no_content(store: str, consumer: Consumer, state: ConsumerState) -> EmptyStore:
     """The error for a missing content; `state` says whether there was one."""
+    if state.occupant is not None:
+        return EmptyStore(
+            f"readers of {consumer.index} find the content of {state.occupant}, not that of {consumer}",
+            hint="ctisync status",
+        )
     if state.content and state.index_elsewhere(consumer) is None:
         return EmptyStore(f"the content of {consumer} is gone from {store}", hint="ctisync sync")
     return EmptyStore(f"{store} holds no content of {consumer} yet", hint="ctisync sync")

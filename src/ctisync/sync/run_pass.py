@@ -43,6 +43,7 @@ from ctisync.errors import (
     FeedUnreachable,
     SettingsChanged,
     StoreUnavailable,
+    replacing,
 )
 from ctisync.ports import Level, Progress, Writer
 from ctisync.sync.init_snapshot import init_snapshot
@@ -324,6 +325,12 @@ def bad_end(
             return SettingsChanged(
                 f"{consumer}: {end.why}",
                 hint=f"{LOAD_ANEW} (loads the content again with these settings), or undo the change",
+            )
+        case "replaced":
+            return SettingsChanged(
+                f"{consumer}: {end.why}",
+                hint=f"{replacing(consumer)} (loads it beside the other one, then moves {consumer.index} "
+                "to it), or set consumers[].index to another name",
             )
         case "blocked":
             return Blocked(

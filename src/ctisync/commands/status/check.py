@@ -150,6 +150,8 @@ def _not_the_content(one: ConsumerStatus) -> str | None:
     """Why readers do not have the content that the state names, or no pass can go on from it."""
     if (wrong := contradiction(one.state)) is not None:
         return f"{wrong}; ctisync init-snapshot loads the content again"
+    if one.state.occupant is not None:
+        return f"{one.consumer.index} has the content of {one.state.occupant}"
     if one.gone:
         return "another program removed the content; ctisync sync loads it again"
     if one.moved is not None:

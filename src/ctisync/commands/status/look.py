@@ -18,7 +18,7 @@ from ctisync.core.model import Consumer
 from ctisync.core.pass_report import PassReport, Work
 from ctisync.core.state import ConsumerState, Moved, Owed, Phase, believed, looked
 from ctisync.core.words import counted
-from ctisync.errors import DONE, LOAD_ANEW, CtisyncError, StoreUnavailable
+from ctisync.errors import DONE, LOAD_ANEW, CtisyncError, StoreUnavailable, replacing
 from ctisync.harmless import quoted
 from ctisync.locks import Watched, last_held, watched
 from ctisync.ports import HistoryStore, Store
@@ -81,7 +81,7 @@ class ConsumerStatus(msgspec.Struct, frozen=True):
     @property
     def gone(self) -> bool:
         """Whether the content that the state names was removed."""
-        here = self.state.index_elsewhere(self.consumer) is None
+        here = self.state.index_elsewhere(self.consumer) is None and self.state.occupant is None
         return self.state.content and self.records is None and here
 
     @property
@@ -96,6 +96,14 @@ class FailedStatus(msgspec.Struct, frozen=True):
     error: CtisyncError
 
 
+class Unnamed(msgspec.Struct, frozen=True):
+    """A stored consumer that is not configured. `replaced_by`: the consumer whose content readers find under
+    its index now."""
+
+    consumer: Consumer
+    replaced_by: str | None = None
+
+
 class Status(msgspec.Struct, frozen=True):
     """All consumers, in the order of the settings. `unnamed`: stored consumers that are not configured;
     `refusals`: what prevents passes from writing to the store; `ends`: the checked certificates, and when
@@ -103,7 +111,7 @@ class Status(msgspec.Struct, frozen=True):
 
     store: str
     found: tuple[ConsumerStatus | FailedStatus, ...]
-    unnamed: tuple[Consumer, ...] = ()
+    unnamed: tuple[Unnamed, ...] = ()
     refusals: tuple[Verdict, ...] = ()
     ends: tuple[tuple[str, datetime], ...] = ()
 
@@ -154,7 +162,9 @@ def _look(call: Call, *, remote: bool, certificates: bool, within: float) -> Sta
                     raise
                 found.append(FailedStatus(each, error))
         named = {str(each) for each in settings.followed}
-        unnamed = tuple(each for each in store.consumers() if str(each) not in named)
+        unnamed = tuple(
+            Unnamed(each, _replaced_by(store, each)) for each in store.consumers() if str(each) not in named
+        )
         refusals: list[Verdict] = []
         with suppress(CtisyncError):
             refusals += store.refusals(consumers)
@@ -164,6 +174,14 @@ def _look(call: Call, *, remote: bool, certificates: bool, within: float) -> Sta
 
             ends += tls.ends([settings.cti.url])
         return Status(store.name, tuple(found), unnamed, tuple(refusals), tuple(ends))
+
+
+def _replaced_by(store: Store, consumer: Consumer) -> str | None:
+    """See `Unnamed.replaced_by`. The state has the index; None if it cannot be read."""
+    with suppress(CtisyncError):
+        stored_for = store.look(consumer).stored_for
+        return None if stored_for is None else store.look(stored_for).occupant
+    return None
 
 
 def _seen(call: Call, consumer: Consumer, store: Store, *, remote: bool) -> ConsumerStatus:
@@ -239,7 +257,14 @@ def as_document(status: Status) -> dict[str, Any]:
             _consumer_document(one) if isinstance(one, ConsumerStatus) else _unseen_document(one)
             for one in status.found
         ],
-        "not_configured": [{"context": each.context, "consumer": each.name} for each in status.unnamed],
+        "not_configured": [
+            {
+                "context": each.consumer.context,
+                "consumer": each.consumer.name,
+                "replaced_by": each.replaced_by,
+            }
+            for each in status.unnamed
+        ],
         "refuses_writes": [{"why": each.said, "to_do": each.hint} for each in status.refusals],
     }
 
@@ -303,6 +328,7 @@ def _consumer_document(one: ConsumerStatus) -> dict[str, Any]:
         "asked_at": state.asked and rfc3339(state.asked.at),
         "at_work": one.work and _work_document(one.work),
         "last_failure": one.failure and _failure_document(one.failure),
+        "occupant": state.occupant,
         "alias_moved": one.moved and {"to": one.moved.to, "from": one.moved.was},
         "error": None,
     }
@@ -350,7 +376,7 @@ def ahead(state: ConsumerState, now: datetime) -> bool:
 
 def what_to_type(one: ConsumerStatus, now: datetime) -> str | None:
     """What you type next, if anything."""
-    todo = _what_to_type(one, now)
+    todo = _what_to_type(one, now) if one.state.may_replace else replacing(one.consumer)
     return None if todo is None else despite_cooldown(todo, one.state, now)
 
 

@@ -52,8 +52,10 @@ def as_table(status: Status, stream: TextIO, now: datetime, hint: Callable[[str]
                 one_line(f"  to ask now: {hint('ctisync sync --now')}")
         for each in status.unnamed:
             console.print()
-            typed = hint(how_to_forget(each))
-            one_line(f"{each} is stored, but not configured; to remove it: {typed}")
+            typed = hint(how_to_forget(each.consumer))
+            now_of = "" if each.replaced_by is None else f" and replaced by {each.replaced_by}"
+            told = f"{each.consumer} is stored, but not configured{now_of}"
+            one_line(f"{told}; to remove it: {typed}")
 
     return drawn(stream, draw)
 
@@ -100,6 +102,8 @@ def _rows(one: ConsumerStatus, now: datetime) -> Iterator[tuple[str, str]]:
 def _troubles(one: ConsumerStatus, now: datetime) -> Iterator[tuple[str, str]]:
     """Problems of passes, and of readers."""
     state = one.state
+    if state.occupant is not None:
+        yield "replaced", f"{one.consumer.index} has the content of {state.occupant}"
     if one.moved is not None:
         told = f"alias {one.consumer.index} points to {one.moved.to}, but the state names {one.moved.was}"
         yield "moved", f"{told}: readers have another content"

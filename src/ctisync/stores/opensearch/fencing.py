@@ -11,9 +11,17 @@ from typing import Final
 import msgspec
 
 from ctisync.core.model import Consumer
-from ctisync.core.state import content_gone, load_abandoned
+from ctisync.core.state import ConsumerState, content_gone, load_abandoned
 from ctisync.errors import StoreUnavailable
-from ctisync.stores.opensearch.generations import Generations, Inventory, added, asserted, dropped, removed
+from ctisync.stores.opensearch.generations import (
+    Generations,
+    Inventory,
+    Occupant,
+    added,
+    asserted,
+    dropped,
+    removed,
+)
 from ctisync.stores.opensearch.lease import HeldLease
 from ctisync.stores.opensearch.state_document import StateEntry
 
@@ -31,6 +39,7 @@ class FencedLease:
         self._fences: dict[str, str] = {}
         self._numbers = count()
         self.live: str | None = None
+        self.occupant: Occupant | None = None
 
     def take_over(self) -> None:
         """Take the lease and settle what another writer left. Afterwards the state describes the live
@@ -54,17 +63,36 @@ class FencedLease:
         return self._fences[generation]
 
     def swap(self, to: str) -> bool:
-        """Move the consumer's alias to a generation that we have fenced. Returns whether it points there.
+        """Move the consumer's alias to a generation that we have fenced, if need be from the consumer that an
+        operator wants replaced. Returns whether it points there.
 
         In the model: see_lease, swap.
         """
+        if not self.may_swap:
+            return False
         alias, old = self._consumer.index, self.live
+        if self.occupant is not None:
+            old = self.occupant.generation
         actions = [*asserted(to, self.fence(to))]
         if old is not None:
             actions.append(removed(old, alias))
         self._generations.change_aliases([*actions, added(to, alias)])
-        self.live = self._generations.inventory().live
+        self._see(self._generations.inventory())
         return self.live == to
+
+    @property
+    def state(self) -> ConsumerState:
+        """The stored state, and whose content readers find."""
+        state, occupant = self._lease.entry.state, self.occupant
+        return msgspec.structs.replace(state, occupant=None if occupant is None else occupant.consumer)
+
+    @property
+    def may_swap(self) -> bool:
+        """Whether the alias is ours, free, or to be taken from its occupant."""
+        return self.state.may_replace
+
+    def _see(self, inventory: Inventory) -> None:
+        self.live, self.occupant = inventory.live, inventory.occupant
 
     def drop_strays(self, fenced: str, spare: Collection[str] = ()) -> None:
         """Remove all generations except the live one, `fenced` and `spare`. Asserts our fence on `fenced`.
@@ -131,6 +159,8 @@ class FencedLease:
         """Whether the state names the live generation, or no content if there is none; or a generation that
         is live under another alias, which stays true until this alias has a content."""
         entry = self._lease.entry
+        if inventory.occupant is not None:
+            return entry.generation is None or entry.generation in inventory.generations
         elsewhere = entry.state.index_elsewhere(self._consumer)
         if elsewhere is not None and entry.generation in inventory.generations:
             return elsewhere in inventory.generations[entry.generation].aliases
@@ -149,14 +179,15 @@ class FencedLease:
             swap = self._lease.entry.swap
             as_listed = race == 0 and swap is None and listed.live is not None
             inventory = listed if as_listed else self._generations.inventory()
-            self.live = inventory.live
+            self._see(inventory)
             if swap is None:
                 return inventory
             to = inventory.generations.get(swap.to)
             elsewhere = swap.after.index_elsewhere(self._consumer)
             if to is not None and (elsewhere or self._consumer.index) in to.aliases:
                 self._lease.commit(_finished)
-            elif to is None or elsewhere is not None:  # gone, or for an alias that is not in the settings
+            elif to is None or elsewhere is not None or not self.may_swap:
+                # Gone, for an alias that is not in the settings, or another consumer has replaced ours.
                 self._lease.commit(_undone)
             elif self._generations.change_aliases([added(swap.to, self.fence(swap.to))]):
                 # If another writer has taken over meanwhile, this fence gives us access that we must not use.

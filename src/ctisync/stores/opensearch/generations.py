@@ -78,11 +78,20 @@ class Generation(msgspec.Struct, frozen=True):
     settings: dict[str, Any]
 
 
+class Occupant(NamedTuple):
+    """The live generation of another consumer (`context/name`) under our alias."""
+
+    generation: str
+    consumer: str
+
+
 class Inventory(msgspec.Struct, frozen=True):
-    """The consumer's generations by name, and which of them its alias points at."""
+    """The consumer's generations by name, and which of them its alias points at; or the other consumer's that
+    it points at."""
 
     live: str | None
     generations: dict[str, Generation]
+    occupant: Occupant | None = None
 
 
 class _Index(msgspec.Struct, frozen=True):
@@ -133,6 +142,10 @@ class Generations:
         ours = self._ours(found)
         if alias in found:
             raise self._taken()
+        if len(pointed_at) == 1 and pointed_at[0] not in ours:
+            [name] = pointed_at
+            if (marked := _marked_for(found[name])) is not None:
+                return Inventory(None, ours, Occupant(name, str(Consumer(*marked))))
         if len(pointed_at) > 1 or not ours.keys() >= set(pointed_at):
             raise self._misled(pointed_at, ours)
         return Inventory(live=pointed_at[0] if pointed_at else None, generations=ours)

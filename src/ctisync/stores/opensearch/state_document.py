@@ -289,12 +289,12 @@ class StateDocument:
 def _encode_entry(entry: StateEntry) -> dict[str, msgspec.Raw]:
     """The consumer's fields that ctisync writes. Public fields are not stored twice, except `last_offset`,
     which is 0 as a public field if it is unknown."""
-    state = msgspec.structs.replace(entry.state, unsettled=False)
+    state = entry.state
     ours = msgspec.to_builtins(entry) | {"schema": STATE_SCHEMA}
     ours["state"] = {
         name: value
         for name, value in msgspec.to_builtins(state).items()
-        if name not in ("offset", "last_snapshot_link", "unsettled")
+        if name not in ("offset", "last_snapshot_link", "unsettled", "occupant")
     }
     values = {
         "offset": state.offset,

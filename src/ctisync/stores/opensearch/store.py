@@ -123,7 +123,12 @@ class OpenSearchStore:
             left = any(map(generations.fences, inventory.generations.values()))
         else:
             left = is_dead(entry.lease, myself(self._host_lock))
-        return msgspec.structs.replace(entry.state, unsettled=entry.swap is not None or missing or left)
+        occupant = inventory.occupant
+        return msgspec.structs.replace(
+            entry.state,
+            unsettled=entry.swap is not None or missing or left,
+            occupant=None if occupant is None else occupant.consumer,
+        )
 
     def checked(self, consumer: Consumer, state: ConsumerState) -> None:
         self._check_cluster()
@@ -168,7 +173,7 @@ class OpenSearchStore:
         generations = self._generations(consumer)
         live = generations.inventory().live
         if live is None:
-            raise invariants.no_content(self.name, consumer, self._document(consumer).read().entry.state)
+            raise invariants.no_content(self.name, consumer, self.look(consumer))
         generations.show_all(live)
         return self._lines(consumer.index)
 
@@ -292,7 +297,7 @@ class OpenSearchStore:
 def _is_another(consumer: Consumer, entry: StateEntry, inventory: Inventory) -> bool:
     """Whether the alias points at no generation, or another one than the state names. Does not apply to a
     content that was loaded under another alias: the inventory does not see it."""
-    here = entry.state.index_elsewhere(consumer) is None
+    here = entry.state.index_elsewhere(consumer) is None and inventory.occupant is None
     return entry.state.content and here and inventory.live != entry.generation
 
 

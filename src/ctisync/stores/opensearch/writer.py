@@ -120,7 +120,7 @@ class OpenSearchWriter:
 
     @property
     def state(self) -> ConsumerState:
-        return self._lease.entry.state
+        return self._fenced.state
 
     def save(self, state: ConsumerState) -> None:
         invariants.check_save(self.state, state)
@@ -267,6 +267,8 @@ class OpenSearchWriter:
         self._lease.commit(lambda entry: _intent(entry, to, after))
         if not self._fenced.swap(to):
             self._lease.look()
+            if not self._fenced.may_swap:
+                raise AnotherPass(f"{self.state.occupant} has replaced this consumer meanwhile")
             raise StoreUnavailable("the swap to the new content failed; the next pass finishes it")
         self._replaced += [live] if live is not None else []
         self._lease.commit(

@@ -57,11 +57,14 @@ class SqliteStore:
 
     def look(self, consumer: Consumer) -> ConsumerState:
         with reading(self._path, self._patience, untouched=self._untouched) as connection:
-            row = None if connection is None else tables.find_consumer(connection, consumer)
-            if connection is None or row is None:
+            if connection is None:
                 return ConsumerState()
-            gone = row.state.content and tables.live_generation(connection, row) is None
-            return msgspec.structs.replace(row.state, unsettled=gone)
+            row = tables.find_consumer(connection, consumer)
+            state = ConsumerState() if row is None else row.state
+            if (occupant := tables.occupant(connection, consumer, row)) is not None:
+                return msgspec.structs.replace(state, occupant=occupant[1])
+            gone = row is not None and state.content and tables.live_generation(connection, row) is None
+            return msgspec.structs.replace(state, unsettled=gone)
 
     def checked(self, consumer: Consumer, state: ConsumerState) -> None:
         with (

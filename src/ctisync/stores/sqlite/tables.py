@@ -154,6 +154,27 @@ def live_generation(connection: sqlite3.Connection, row: ConsumerRow) -> int | N
     return None if found is None else int(found[0])
 
 
+def occupant(
+    connection: sqlite3.Connection, consumer: Consumer, row: ConsumerRow | None
+) -> tuple[int, str] | None:
+    """The row and the name (`context/name`) of the other consumer whose content is live under the same index;
+    None if this one's is, or none."""
+    if row is not None and live_generation(connection, row) is not None:
+        return None
+    others = connection.execute(
+        "SELECT consumers.id, context, name, state FROM consumers JOIN generations"
+        " ON generations.id = consumers.generation WHERE NOT (context = ? AND name = ?)"
+        " ORDER BY context, name",
+        (consumer.context, consumer.name),
+    )
+    for number, context, name, state in others:
+        with suppress(*UNDECODABLE):
+            stored_for = _state_decoder.decode(state).stored_for
+            if stored_for is not None and stored_for.index == consumer.index:
+                return number, str(Consumer(context.decode(), name.decode()))
+    return None
+
+
 def load_under_way(connection: sqlite3.Connection, row: ConsumerRow) -> Work | None:
     """The progress of a load: the newest generation that is not live."""
     found = connection.execute(
@@ -279,4 +300,4 @@ def _line(unpacker: Unpacker, name: bytes, text: bytes, frame: bytes | None) -> 
 
 
 def _encode(state: ConsumerState) -> str:
-    return msgspec.json.encode(state).decode()
+    return msgspec.json.encode(msgspec.structs.replace(state, occupant=None)).decode()

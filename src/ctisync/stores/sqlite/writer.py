@@ -10,6 +10,8 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from ctisync.core.model import Consumer, Delete, Put, Record, Snapshot, Write
 from ctisync.core.state import ConsumerState, content_gone, load_abandoned, load_begun
 from ctisync.errors import AnotherPass, StoreUnavailable
@@ -142,7 +144,14 @@ class SqliteWriter:
         """Nothing to do: the lease is this host's lock, which does not expire."""
 
     def swap(self, generation: int, after: ConsumerState) -> None:
-        """Make this generation the live one. Call it within `transaction`."""
+        """Make this generation the live one, if requested instead of another consumer's. Call it within
+        `transaction`. Raises AnotherPass if another consumer has taken the index meanwhile."""
+        if (occupant := tables.occupant(self._connection, self._consumer, self._row)) is not None:
+            number, name = occupant
+            if not msgspec.structs.replace(self.state, occupant=name).may_replace:
+                raise AnotherPass(f"{name} has replaced {self._consumer} meanwhile")
+            tables.set_live(self._connection, number, None)
+            tables.set_writer(self._connection, number, self._token)  # a pass of it ends at its next write
         tables.set_live(self._connection, self._row.id, generation)
         self._row = self._row._replace(generation=generation)
         self._set_state(after)
@@ -186,9 +195,12 @@ class SqliteWriter:
             self._row = tables.find_consumer(self._connection, self._consumer) or self._row
             if self.state.loading:
                 self._set_state(load_abandoned(self.state))
-            if self.state.content and tables.live_generation(self._connection, self._row) is None:
+            if tables.live_generation(self._connection, self._row) is None:
                 self._row = self._row._replace(generation=None)
-                self._set_state(content_gone(self.state))
+                if (occupant := tables.occupant(self._connection, self._consumer, self._row)) is not None:
+                    self._set_state(msgspec.structs.replace(self.state, occupant=occupant[1]))
+                elif self.state.content:
+                    self._set_state(content_gone(self.state))
             dead = tables.dead_generations(self._connection, self._row.id)
         for generation in dead:
             self._drop(generation, end)

@@ -146,6 +146,10 @@ class Load(Protocol):
         the latest.
         """
 
+    @property
+    def ambiguous(self) -> int:
+        """The number of lines with name and offset of another one, but another text. The first stays."""
+
     def publish(self, after: ConsumerState) -> int:
         """Check what was built against what was added, then make it live together with `after`.
 

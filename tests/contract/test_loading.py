@@ -166,9 +166,23 @@ def test_of_two_lines_with_one_name_the_higher_offset_stays_and_the_first_when_t
         load.add([record("B", 9, {"v": 1}), record("C", 4, {"v": 1})])
         load.add([record("B", 8, {"v": 2}), record("C", 4, {"v": 2}), record("A", 4, {"v": 4})])
         assert load.publish(passes.loaded(writer, consumer, 10)) == 3
+        assert load.ambiguous == 1
 
     kept = [record("A", 4, {"v": 4}), record("B", 9, {"v": 1}), record("C", 4, {"v": 1})]
     assert passes.contents(store, consumer) == lines(*kept)
+
+
+def test_lines_that_say_otherwise_than_the_one_that_stays_are_counted_and_repeated_ones_are_not(
+    store: Store, consumer: Consumer
+) -> None:
+    records = made_up(40)
+    with store.writer(consumer) as writer, writer.load(passes.snapshot(40)) as load:
+        load.add(records)
+        load.add(records[:30])
+        load.add([record(each.name, each.offset, {"other": 1}) for each in records[:7]])
+        assert load.publish(passes.loaded(writer, consumer, 40)) == 40
+        assert load.ambiguous == 7
+    assert passes.contents(store, consumer) == lines(*sorted(records, key=lambda each: each.name))
 
 
 def test_a_content_that_comes_in_many_pieces_is_complete(store: Store, consumer: Consumer) -> None:

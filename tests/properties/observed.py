@@ -215,6 +215,10 @@ class ObservedLoad:
     def add(self, records: Sequence[Record]) -> None:
         self._process.around(lambda: self._inner.add(records))
 
+    @property
+    def ambiguous(self) -> int:
+        return self._inner.ambiguous
+
     def publish(self, after: ConsumerState) -> int:
         before, told = self._writer.state, self._process.witness.published
         return self._process.around(

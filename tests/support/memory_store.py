@@ -287,6 +287,7 @@ class MemoryLoad:
         self._writer = writer
         self._built: dict[str, Record] = {}
         self.published = False
+        self.ambiguous = 0
 
     def add(self, records: Sequence[Record]) -> None:
         self._writer.mine()
@@ -294,6 +295,8 @@ class MemoryLoad:
             known = self._built.get(record.name)
             if known is None or record.offset > known.offset:
                 self._built[record.name] = record
+            else:
+                self.ambiguous += record.offset == known.offset and record.line != known.line
 
     def publish(self, after: ConsumerState) -> int:
         invariants.check_publish(after)

@@ -30,6 +30,8 @@ _SENTENCES: Final = {
     "command-not-accepted": "{consumer}: the Command Manager did not accept the command for offset "
     "{offset}: {why}",
     "cooldown-not-remembered": "{consumer}: could not store the cool-down of the feed: {why}",
+    "lines-ambiguous": "{consumer}: {lines} of the snapshot with name and offset of another one, but another "
+    "text; the first of each stays",
     "pass-ended": "{consumer}: {why}",
     "history-not-written": "{consumer}: could not add the pass to the history: {why}",
     "hook-done": "{consumer}: hook {hook} done",
@@ -43,7 +45,7 @@ _SENTENCES: Final = {
 _DETAILS: Final = frozenset(("feed-asked", "range-applied", "range-halved"))
 """Events of level info that the progress bar, or the last line of the pass, shows already."""
 
-_COUNTED: Final = {"changes": "change", "records": "record"}
+_COUNTED: Final = {"changes": "change", "lines": "line", "records": "record"}
 
 
 def sentence(level: str, event: str, fields: Mapping[str, Any], *, verbose: bool) -> str | None:

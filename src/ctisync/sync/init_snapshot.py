@@ -77,4 +77,7 @@ def _load(parts: Parts, writer: Writer, step: Initialise, file: SnapshotFile) ->
                 f"matches resources = {list(consumer.resources)}",
                 hint=f"correct `resources` of this consumer in the settings, then: {LOAD_ANEW}",
             )
-        return load.publish(initialised(writer.state, step.snapshot, consumer, parts.clock.now()))
+        records = load.publish(initialised(writer.state, step.snapshot, consumer, parts.clock.now()))
+    if load.ambiguous:
+        parts.log.event("warning", "lines-ambiguous", consumer=str(consumer), lines=load.ambiguous)
+    return records

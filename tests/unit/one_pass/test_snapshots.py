@@ -153,3 +153,13 @@ def test_a_given_file_is_loaded_also_when_another_pass_came_between(following: S
     """The word that it brings is its own, not an old one of the feed's."""
     load_file(following, Overtaken(following.storage), None)
     assert following.store.look(CONSUMER).offset == 3
+
+
+def test_lines_that_contradict_each_other_are_told_and_repeated_ones_are_not(stage: Stage) -> None:
+    assert stage.server.offered is not None
+    lines = stage.server.offered.lines
+    lines += [lines[0], lines[0].replace(b'"n":', b'"m":')]
+    stage.run()
+    assert [event for event in stage.log.events if event.name == "lines-ambiguous"] == [
+        ("warning", "lines-ambiguous", SAID | {"lines": 1})
+    ]

@@ -29,6 +29,8 @@ _BULK_QUERY: Final = (
 )
 _NAMES_A_READ: Final = MAX_RANGE
 """One request reads a whole range."""
+_LINES_A_READ: Final = 100
+"""Lines to compare in one request: a whole bulk that was sent twice needs several."""
 _PAUSES: Final = (0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 8.0)
 """Seconds before items that a busy node rejected are sent again, in smaller bodies."""
 
@@ -107,6 +109,15 @@ class Records:
     def versions(self, fence: str, names: Collection[str]) -> dict[str, RecordVersion]:
         """The versions of the stored records among `names`."""
         return {each.id: each.stored for each in self._get(fence, names, "_source=false")}
+
+    def differing(self, fence: str, written: Sequence[BulkAction]) -> int:
+        """How many of these index operations would have stored another line than the one that is stored."""
+        number = 0
+        for start in range(0, len(written), _LINES_A_READ):
+            some = written[start : start + _LINES_A_READ]
+            found = self.read(fence, list({action.name for action in some}))
+            number += sum(action.name in found and not action.has(found[action.name][0]) for action in some)
+        return number
 
     def pool(self, fence: str, meanwhile: Callable[[], None], *, one_by_one: bool = False) -> BulkPool:
         """A pool that sends several bulks at once, or larger ones `one_by_one`. It calls `meanwhile` every

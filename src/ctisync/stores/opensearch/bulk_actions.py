@@ -19,6 +19,10 @@ class BulkAction(msgspec.Struct, frozen=True):
     size: int
     parts: tuple[bytes, ...]
 
+    def has(self, record: Record) -> bool:
+        """Whether it writes this record's line."""
+        return record.line in self.parts
+
 
 class RecordVersion(msgspec.Struct, frozen=True):
     """The version of a record that the store holds. `version` is the record's offset; the other two are

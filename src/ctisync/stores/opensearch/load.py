@@ -40,6 +40,7 @@ class OpenSearchLoad:
         self._created = 0
         self._unclear = 0
         self.intended = False
+        self.ambiguous = 0
 
     def add(self, records: Sequence[Record]) -> None:
         """See `ports.Load.add`. In the model: load."""
@@ -72,11 +73,13 @@ class OpenSearchLoad:
 
     def _look_at(self, conflicts: Sequence[BulkAction]) -> None:
         """A higher version is another line of the same record. An equal one is another line, or the same line
-        sent twice: that is unknown, so it may or may not count as a new record.
+        sent twice: that is unknown, so it may or may not count as a new record. Only its text is read.
         """
         stored = self._records.versions(self._fence, list({action.name for action in conflicts}))
         for action in conflicts:
             found = stored.get(action.name)
             if found is None or found.version < action.offset:
                 raise StoreUnavailable(f"OpenSearch refuses record {action.name} and does not hold it either")
-            self._unclear += found.version == action.offset
+        equal = [action for action in conflicts if stored[action.name].version == action.offset]
+        self._unclear += len(equal)
+        self.ambiguous += self._records.differing(self._fence, equal)

@@ -60,6 +60,7 @@ class SqliteLoad:
         self._waiting: list[tables.RecordRow] = []
         self._waiting_bytes = 0
         self._taken = 0
+        self.ambiguous = 0
 
     def __enter__(self) -> Self:
         return self
@@ -124,7 +125,10 @@ class SqliteLoad:
             if dictionary is not None:
                 number = number_of(self._generation)
                 tables.add_dictionary(self._connection, number, self._generation, dictionary)
-            self._taken += tables.add_records(self._connection, self._generation, self._waiting)
+            new = tables.add_records(self._connection, self._generation, self._waiting)
+            if new < len(self._waiting):  # seldom: one name is on several lines
+                self.ambiguous += tables.ambiguous(self._connection, self._generation, self._waiting)
+            self._taken += new
         self._waiting, self._waiting_bytes = [], 0
 
 

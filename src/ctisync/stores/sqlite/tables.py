@@ -240,6 +240,18 @@ def add_records(connection: sqlite3.Connection, generation: int, rows: Sequence[
     return new
 
 
+def ambiguous(connection: sqlite3.Connection, generation: int, rows: Iterable[RecordRow]) -> int:
+    """How many of these rows have the offset of the stored record of that name, but another line. One
+    generation packs its lines alike, so equal ones are stored as equal bytes."""
+    query = "SELECT offset, line, CAST(packed AS BLOB) FROM records WHERE generation = ? AND name = ?"
+    number = 0
+    for row in rows:
+        offset, text, frame = connection.execute(query, (generation, row.name)).fetchone()
+        packed = None if row.frame is None else row.frame.tobytes()
+        number += offset == row.offset and (text, frame) != (row.text, packed)
+    return number
+
+
 def put_records(connection: sqlite3.Connection, generation: int, rows: Iterable[RecordRow]) -> None:
     """Store these records, except where one with an offset as high is stored."""
     connection.executemany(

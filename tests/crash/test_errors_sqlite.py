@@ -33,12 +33,13 @@ FEED, STORE, COMMAND = 5, 7, 8
 CODES: Final = {"feed": FEED, "commands": COMMAND, "database": STORE, "files": STORE}
 
 # What changes nothing, so that it makes no difference whether it fails before or after it is done ...
-_ONLY_READ: Final = ("SELECT", "PRAGMA", "BEGIN", "read", "open folder")
+_ONLY_READ: Final = ("SELECT", "PRAGMA", "BEGIN", "read", "open folder", "open alerts")
 # ... and what else needs no space.
 _NEEDS_NO_SPACE: Final = (*_ONLY_READ, "flock", "unlink", "fsync folder", "ROLLBACK")
 
-# What is left to the next pass when it fails, or is not needed: a folder that is there already.
-_BEST_EFFORT: Final = ("unlink part", "unlink note", "ftruncate lock", "mkdir folder")
+# What is left to the next pass when it fails, or is not needed: a folder that is there already, and what was
+# alerted while the store could not remember it.
+_BEST_EFFORT: Final = ("unlink part", "unlink note", "ftruncate lock", "mkdir folder", "open alerts")
 
 
 # "blocked" has no effect that these have not.

@@ -13,7 +13,14 @@ from typing import Any, Final, NoReturn
 
 from tests.support.faults import Effect, Effects, How, When
 
-_NAMED: Final = {".lock": "lock", ".part": "part", ".json": "note", ".new": "new note", ".db": "database"}
+_NAMED: Final = {
+    ".alerts": "alerts",
+    ".db": "database",
+    ".json": "note",
+    ".lock": "lock",
+    ".new": "new note",
+    ".part": "part",
+}
 _TURN: Final = ".db.lock"
 """The file by which the writers of a database take turns: a part of each transaction."""
 

@@ -334,7 +334,7 @@ IN_A_FILE: Final[Troubles] = {
     "a pass was run as another user": (run_as_another_user, ("sync", "doctor")),
     "the feed has begun anew": (feed_begun_anew, ("sync", "status --remote")),
     "other resources are wanted": (other_resources, ("sync", "status")),
-    "another consumer has the index": (replaced_by_another, ("sync", "status")),
+    "another consumer has the index": (replaced_by_another, ("sync",)),
     "nothing is stored": (nothing_stored, ("export", "update", "verify", "status", "doctor")),
     "the file goes away during a pass": (removed_in_the_middle, ("sync",)),
     "the command is not accepted": (command_not_accepted, ("sync",)),

@@ -16,7 +16,7 @@ import msgspec
 from ctisync.core.health import Verdict, failed, ok
 from ctisync.core.model import Consumer
 from ctisync.core.pass_report import Work
-from ctisync.core.wire import UNDECODABLE
+from ctisync.core.wire import UNDECODABLE, decode_as
 from ctisync.errors import AnotherPass, ConfigurationError, StoreUnavailable
 from ctisync.harmless import quoted
 from ctisync.own_files import Unfit, claimed, opened, unfit
@@ -97,7 +97,7 @@ def _identified(file: int) -> tuple[str, int]:
     found = os.fstat(file)
     line, newline, _ = os.pread(file, _MOST_TEXT, 0).partition(b"\n")
     with suppress(*UNDECODABLE):
-        known = _identity_decoder.decode(line)
+        known = decode_as(line, _identity_decoder)
         if newline and (known.device, known.inode) == (found.st_dev, found.st_ino):
             return known.id, len(line) + 1
     made = Identity(secrets.token_hex(16), found.st_dev, found.st_ino)
@@ -188,7 +188,7 @@ def last_held(path: Path) -> tuple[str, datetime] | None:
     try:
         line = _text_of(path).partition(b"\n")[0]
         found = path.lstat()
-        known = _identity_decoder.decode(line)
+        known = decode_as(line, _identity_decoder)
     except (OSError, *UNDECODABLE):
         return None
     if (known.device, known.inode) != (found.st_dev, found.st_ino):
@@ -231,7 +231,7 @@ def _who_holds(file: int, path: Path) -> str:
 
 def _named_in(text: bytes) -> Holder | None:
     try:
-        return _holder_decoder.decode(text.rpartition(b"\n")[2])
+        return decode_as(text.rpartition(b"\n")[2], _holder_decoder)
     except UNDECODABLE:
         return None
 

@@ -2,11 +2,13 @@
 
 from decimal import Decimal
 
+import msgspec
 import pytest
 
 from ctisync.core import wire
 from ctisync.core.json_text import DEEPEST
 from ctisync.core.model import Change, ConsumerInfo, Json, Snapshot
+from ctisync.core.state import RefusedSnapshot
 from ctisync.errors import FeedRefused
 
 LINK = "https://cti.example/store/contexts/vd_1.0.0/consumers/vd_4.8.0/1901695_1746459961.zip"
@@ -280,6 +282,25 @@ def test_the_same_depth_is_decoded_on_every_version_of_python(opening: bytes, cl
             wire.decode(opening * levels + b"1" + closing * levels)
         with pytest.raises(wire.CannotDecode, match="nested too deeply"):
             wire.decode(opening * levels)
+
+
+def test_what_a_state_or_a_file_may_hold_is_as_deep_on_every_version_of_python() -> None:
+    """A decoder recurses through fields that it skips, too."""
+    decoder = msgspec.json.Decoder(RefusedSnapshot)
+    text = '{"link": "a", "etag": null, "size": 1, "reason": "b", "new": %s}'
+    deepest = DEEPEST - 1
+    for form in (text, text.encode()):
+        for levels, closing in ((deepest + 1, "]"), (3000, "]"), (100_000, "")):
+            deep = "[" * levels + closing * levels
+            with pytest.raises(wire.CannotDecode, match="nested too deeply"):
+                wire.decode_as(form % (deep if isinstance(form, str) else deep.encode()), decoder)
+    assert wire.decode_as(text % ("[" * deepest + "]" * deepest), decoder).link == "a"
+
+
+@pytest.mark.parametrize("value", [None, 5, 0.5])
+def test_a_column_of_another_type_is_no_json(value: object) -> None:
+    with pytest.raises(wire.CannotDecode, match="not a text"):
+        wire.decode_as(value, msgspec.json.Decoder(RefusedSnapshot))
 
 
 def test_a_line_whose_payload_is_deeper_than_any_setting_allows_is_no_record() -> None:

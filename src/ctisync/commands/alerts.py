@@ -13,7 +13,7 @@ import msgspec
 from ctisync.core.incidents import Incident, Incidents, News, after, merged, news
 from ctisync.core.model import Consumer
 from ctisync.core.pass_report import PassReport, Reason
-from ctisync.core.wire import UNDECODABLE
+from ctisync.core.wire import UNDECODABLE, decode_as
 from ctisync.errors import CtisyncError, StoreUnavailable
 from ctisync.own_files import reading
 from ctisync.ports import Clock, Log
@@ -111,6 +111,6 @@ class Alerts:
     def _in_file(self) -> Incidents:
         try:
             with reading(self._file) as file:
-                return _decoder.decode(file.read(_MOST))
+                return decode_as(file.read(_MOST), _decoder)
         except (OSError, *UNDECODABLE):
             return ()

@@ -7,7 +7,7 @@ their value: integers are exact at any size, fractions are `Decimal`.
 import re
 import unicodedata
 from decimal import Decimal
-from typing import Final, Literal, NoReturn
+from typing import Final, Literal, NoReturn, TypeVar
 
 import msgspec
 
@@ -15,6 +15,8 @@ from ctisync.core.json_text import TooDeep, check_depth
 from ctisync.core.links import public_link
 from ctisync.core.model import MAX_NAME_BYTES, MAX_OFFSET, Change, ConsumerInfo, Json, Record, Snapshot
 from ctisync.errors import FeedRefused
+
+T = TypeVar("T")
 
 _decoder: Final = msgspec.json.Decoder(float_hook=Decimal)
 _encoder: Final = msgspec.json.Encoder(decimal_format="number")
@@ -73,6 +75,17 @@ def decode(data: bytes | msgspec.Raw) -> Json:
         raise CannotDecode("a number's exponent is out of range") from None
     except UNDECODABLE as error:
         raise CannotDecode(str(error)) from None
+
+
+def decode_as(text: object, decoder: msgspec.json.Decoder[T]) -> T:
+    """JSON from a small file, a state or a variable, as a typed value. Raises one of `UNDECODABLE`."""
+    if not isinstance(text, bytes | str):  # a column of SQLite can have values of all types
+        raise CannotDecode("it is not a text")
+    try:
+        check_depth(text if isinstance(text, bytes) else text.encode())
+    except TooDeep:
+        raise CannotDecode(_TOO_DEEP) from None
+    return decoder.decode(text)
 
 
 def encode(value: Json) -> bytes:

@@ -15,7 +15,7 @@ from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 import msgspec
 
-from ctisync.core.wire import UNDECODABLE
+from ctisync.core.wire import UNDECODABLE, decode_as
 from ctisync.errors import ConfigurationError, in_words
 from ctisync.harmless import quoted
 from ctisync.own_files import file_name, reading_any
@@ -208,7 +208,7 @@ def _of_variable(kind: Any, key: str, text: str) -> Any:
     value: Any = text
     if get_origin(kind) in (tuple, dict):
         try:
-            value = _decoder.decode(text)
+            value = decode_as(text, _decoder)
         except UNDECODABLE as error:
             raise ConfigurationError(f"{key} is not valid JSON: {error}", hint=f"unset {key}") from error
     return _typed(kind, value, key, strict=value is not text)

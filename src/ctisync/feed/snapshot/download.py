@@ -17,7 +17,7 @@ import msgspec
 from msgspec import Meta
 
 from ctisync.core.state import RefusedSnapshot
-from ctisync.core.wire import UNDECODABLE
+from ctisync.core.wire import UNDECODABLE, decode_as
 from ctisync.errors import LOAD_ANEW, SnapshotChanged, SnapshotRefused
 from ctisync.feed.http.retry_budget import Again
 from ctisync.feed.http.transport import FeedReply
@@ -263,7 +263,7 @@ class Download:
     def _noted(self) -> Offer | None:
         try:
             with reading(self.note) as file:
-                noted = _offer_decoder.decode(file.read(_LONGEST_NOTE))
+                noted = decode_as(file.read(_LONGEST_NOTE), _offer_decoder)
         except (FileNotFoundError, *UNDECODABLE):
             return None
         return noted if noted.link == self._link else None

@@ -8,7 +8,7 @@ import msgspec
 
 from ctisync.core.model import Consumer
 from ctisync.core.pass_report import PassReport, Touched
-from ctisync.core.wire import UNDECODABLE
+from ctisync.core.wire import UNDECODABLE, decode_as
 from ctisync.errors import StoreUnavailable
 
 _report_decoder: Final = msgspec.json.Decoder(PassReport)
@@ -60,8 +60,8 @@ def passes(
     )
     for report, of_it in rows:
         try:
-            found = _report_decoder.decode(report)
-            found = msgspec.structs.replace(found, touched=_touched_decoder.decode(of_it))
+            found = decode_as(report, _report_decoder)
+            found = msgspec.structs.replace(found, touched=decode_as(of_it, _touched_decoder))
             found.ended_at  # noqa: B018  # it may be out of range
         except UNDECODABLE as error:
             raise StoreUnavailable(

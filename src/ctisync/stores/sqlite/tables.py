@@ -12,7 +12,7 @@ from zstandard import BufferSegment
 from ctisync.core.model import Consumer, Delete, Record, Snapshot
 from ctisync.core.pass_report import Work
 from ctisync.core.state import ConsumerState
-from ctisync.core.wire import UNDECODABLE
+from ctisync.core.wire import UNDECODABLE, decode_as
 from ctisync.stores.sqlite.compression import Packing, Unpacker, Unreadable, UnreadableState
 
 _NAMES_AT_ONCE: Final = 500
@@ -62,7 +62,7 @@ def find_consumer(connection: sqlite3.Connection, consumer: Consumer) -> Consume
         return None
     number, generation, state = row
     try:
-        found = _state_decoder.decode(state)
+        found = decode_as(state, _state_decoder)
     except UNDECODABLE as error:
         raise UnreadableState(str(error)) from error
     return ConsumerRow(number, generation, msgspec.structs.replace(found, unsettled=False))  # never stored
@@ -169,7 +169,7 @@ def occupant(
     )
     for number, context, name, state in others:
         with suppress(*UNDECODABLE):
-            stored_for = _state_decoder.decode(state).stored_for
+            stored_for = decode_as(state, _state_decoder).stored_for
             if stored_for is not None and stored_for.index == consumer.index:
                 return number, str(Consumer(context.decode(), name.decode()))
     return None

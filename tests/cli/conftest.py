@@ -33,6 +33,7 @@ CONSUMER_KEYS: Final = {
     "updated_at",
     "blocked_by",
     "asked_at",
+    "occupant",
     "at_work",
     "last_failure",
     "alias_moved",

@@ -144,7 +144,7 @@ def test_where_one_consumer_is_needed_several_are_2_and_are_named(
 
 @pytest.mark.parametrize(
     "arguments",
-    [["export"], ["show", "CVE-1"], ["init-snapshot", "--from", __file__], ["verify", "--against", __file__]],
+    [["export"], ["init-snapshot", "--from", __file__], ["verify", "--against", __file__]],
 )
 def test_where_one_consumer_is_needed_and_several_are_named_it_is_2(
     ctisync: Ctisync, arguments: list[str]

@@ -87,7 +87,7 @@ def as_document(verified: Verified) -> dict[str, Any]:
 
 def as_text(verified: Verified, hint: Callable[[str], str] = str, *, quiet: bool = False) -> str:
     """One line per check, then its findings, a limited number of each kind; `hint` formats a hint. `quiet`:
-    only checks with differences; without any, nothing."""
+    only checks with findings; without a difference, nothing."""
     shown = [one for one in verified.verifications if one.differences or not quiet]
     lines = [f"store  {verified.store}"] if shown or not quiet else []
     for one in shown:
@@ -95,7 +95,7 @@ def as_text(verified: Verified, hint: Callable[[str], str] = str, *, quiet: bool
         if one.records is None and not one.differences:
             continue
         for each in one.checks:
-            if quiet and not each.differences:
+            if quiet and not (each.differences or each.notes):  # a note may explain a difference
                 continue
             lines.append(f"  {each.check:<12} {_ended(each, hint)}".rstrip())
             lines += _told(one, each)

@@ -31,7 +31,7 @@ def test_each_command_shown_does_what_it_says(
     feed.history.create("CVE-2024-3094")
     assert run("ctisync sync -q", environment, tmp_path).stderr == ""
     lines = [line for block in page.blocks(PAGE, "sh") for line in page.commands(block.text)]
-    assert len(lines) == 7
+    assert len(lines) == 8
     for line in lines:
         ended = run(line, environment, tmp_path)
         assert (ended.returncode, ended.stderr) == (0, ""), line

@@ -32,7 +32,7 @@ OF_VERSION_1: Final = MIGRATIONS[:1]
 FOLLOWED: Final = Consumer()
 STUCK: Final = Consumer(name="stuck", index="other")
 KILLED: Final = Consumer(context="vd_2.0.0")
-EMPTY: Final = Consumer(name="empty")
+EMPTY: Final = Consumer(name="empty", index="wazuh-empty")
 
 NUMBERS: Final = {FOLLOWED: 1, STUCK: 2, KILLED: 3, EMPTY: 4}
 CONTENTS: Final = {

@@ -332,6 +332,7 @@ def test_one_setting_of_a_list_is_shown(ctisync: Ctisync) -> None:
         ("consumers[0]", [
             'consumers[0].context = "vd_1.0.0"', 'consumers[0].consumer = "vd_4.8.0"',
             'consumers[0].index = "one"', 'consumers[0].resources = ["*"]',
+            'consumers[0].consumer_url = ""',
         ]),
     ):  # fmt: skip
         told = ctisync.run("config", "show", name).stdout.splitlines()
@@ -344,7 +345,7 @@ def test_one_setting_of_a_list_is_shown(ctisync: Ctisync) -> None:
     ]
     document = json.loads(ctisync.run("config", "show", "consumers[1]", "--json").stdout)
     assert [each["setting"] for each in document["settings"]] == [
-        f"consumers[1].{name}" for name in ("context", "consumer", "index", "resources")
+        f"consumers[1].{name}" for name in ("context", "consumer", "index", "resources", "consumer_url")
     ]
     ended = ctisync.run("config", "show", "consumers[7]")
     assert (ended.returncode, ended.stdout) == (2, "")

@@ -17,7 +17,8 @@ from ctisync import locks
 from ctisync.clock import SystemClock
 from ctisync.commands.status import check as status_check
 from ctisync.commands.status import table as status_table
-from ctisync.commands.status.look import ConsumerStatus, Status, as_document
+from ctisync.commands.status.document import as_document
+from ctisync.commands.status.look import ConsumerStatus, Status
 from ctisync.core.history import entries
 from ctisync.core.manifest import WrongManifest, manifest_entries, packaged
 from ctisync.core.model import MAX_OFFSET, Consumer, ConsumerInfo, Snapshot

@@ -12,7 +12,8 @@ import msgspec
 
 from ctisync.commands.status import check as status_check
 from ctisync.commands.status import table as status_table
-from ctisync.commands.status.look import ConsumerStatus, Status, as_document
+from ctisync.commands.status.document import as_document
+from ctisync.commands.status.look import ConsumerStatus, Status
 from ctisync.core.foresight import foresee
 from ctisync.core.model import Consumer
 from ctisync.core.steps import Mode, Policy

@@ -80,7 +80,7 @@ FAULTS: dict[str, tuple[str, Any]] = {
     "bodies": ("ctisync.feed.http.content_encoding._at_most", lambda most, already, chunks: chunks),
     "downloads": ("ctisync.feed.snapshot.download.Download._is_here", always),
     "feeds": ("ctisync.feed.http.retry_budget.RetryBudget.persist", attempted),
-    "accepted_commands": ("ctisync.command_manager.decode", msgspec.json.Decoder().decode),
+    "accepted_commands": ("ctisync.command_manager.decode", lambda text: 1 / 0),
     "told_sizes": ("ctisync.feed.diagnose._OF_ALL", re.compile("bytes 0-0/(.*)")),
     "sqlite_states": ("ctisync.stores.sqlite.connection.named_errors", nullcontext),
     "opensearch_states": ("ctisync.stores.opensearch.client.UNDECODABLE", msgspec.MsgspecError),

@@ -188,7 +188,8 @@ def test_a_content_that_has_lost_its_dictionary_is_found_to_be_unreadable(path: 
 
 def test_the_registered_function_gives_the_text_of_either_kind(path: Path) -> None:
     passes.initialise(store_of(path, "none"), CONSUMER, [A, *MANY], 1000)
-    passes.initialise(store_of(path), Consumer(name="packed"), [A, *MANY], 1000)
+    packed = Consumer(name="packed", index="wazuh-packed")
+    passes.initialise(store_of(path), packed, [A, *MANY], 1000)
     with closing(sqlite3.connect(path)) as connection:
         register(connection)
         text = "SELECT consumer, ctisync_line(line) FROM content WHERE name = 'CVE-1' ORDER BY consumer"

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from ctisync.commands.status.check import Thresholds, check, thresholds
-from ctisync.commands.status.look import ConsumerStatus, Status, ago, as_document
+from ctisync.commands.status.document import as_document
+from ctisync.commands.status.look import ConsumerStatus, Status, ago
 from ctisync.commands.status.table import as_table
 from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState, Cooldown, FailedChange, Moved, Owed, RefusedSnapshot

@@ -75,7 +75,9 @@ def status(
     if check:
         return print_check(given.context, *checking.check(found, CLOCK.now(), limits))
     if as_json:
-        print_document(command.as_document(found))
+        from ctisync.commands.status.document import as_document
+
+        print_document(as_document(found))
     else:
         from ctisync.commands.status.table import as_table
 

@@ -100,13 +100,11 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fal
     `content`: there is a live content. `loading`: a load was begun and not published. `range_to`: the end
     of a range whose writes may have begun (stores without transactions). `unsettled`: the last writer died
     during a swap, or the live content is not the stored one; a pass that takes the lease settles it.
-    `occupant`: the other consumer (`context/name`) whose content readers find under `index`. The store sets
-    these two when it reads a state, and does not keep them.
-    `in_vain`: the link of a snapshot from which a change could not be applied, after such a change had
-    caused the initialisation. Times are UTC.
-
-    `checked_at`: when the feed last answered; `unanswered_at`: the last try, if the feed did not answer it.
-    `was_in_step_at`: when the content was last known to be in step, before the feed last answered.
+    `occupant`: the other consumer (`context/name`) whose content readers find under `index`. Stores set these
+    two at each look. `in_vain`: the link of a snapshot from which a change could not be applied, after such a
+    change had caused the initialisation. `checked_at`: when the feed last answered; `unanswered_at`: the last
+    try, if the feed did not answer it. `was_in_step_at`: when the content was last known to be in step,
+    before the feed last answered. Times are UTC.
     """
 
     offset: int = 0

@@ -68,9 +68,10 @@ def plain_or_unpacked(file: BinaryIO, limits: Limits) -> Iterator[bytes]:
     if (way := _way(head)) is not None:
         yield from _unpacked(head, file, limits, *way)
         return
-    yield head
-    while piece := file.read(PIECE):
+    piece = head + file.read(PIECE - len(head))  # a reader looks at more of the first piece than these bytes
+    while piece:
         yield piece
+        piece = file.read(PIECE)
 
 
 def _unpacked(

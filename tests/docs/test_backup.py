@@ -189,14 +189,16 @@ def test_a_snapshot_taken_in_the_middle_of_a_pass_is_one_that_a_pass_goes_on_fro
         lambda asked: asked.kind == "changes" and asked.range[0] > LAST_OFFSET + 1500, failures.stall(120)
     )
     type_as_administrator(indexer, "repository")
+    running = indexer.ctisync.start("sync", "-q")
     try:
-        running = indexer.ctisync.start("sync", "-q")
         while not has_lease(indexer):
             assert running.poll() is None
         type_as_administrator(indexer, "snapshot")
         assert running.poll() is None
+    finally:
         running.kill()
         running.communicate()
+    try:
         indexer.feed.heal()
 
         type_as_administrator(indexer, "restore-snapshot")

@@ -202,6 +202,10 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
+_NO_DAMAGE: Final = (CtisyncError, AssertionError, UnicodeEncodeError)
+"""What cannot be encoded was to be written."""
+
+
 @contextmanager
 def named_errors(path: Path) -> Iterator[None]:
     """Turn SQLite's errors into errors of ctisync that name the file."""
@@ -219,9 +223,8 @@ def named_errors(path: Path) -> Iterator[None]:
     except Unreadable as error:
         raise StoreUnavailable(f"{path} is damaged: {error}", hint=set_aside(path)) from error
     except Exception as error:
-        # A damaged row or schema can have values of other types and texts that are no UTF-8. What cannot be
-        # encoded was to be written.
-        if isinstance(error, CtisyncError | AssertionError | UnicodeEncodeError) or not _is_raised_here(error):
+        # A damaged row or schema can have values of other types and texts that are no UTF-8.
+        if isinstance(error, _NO_DAMAGE) or not _is_raised_here(error):
             raise
         said = f"{path} is damaged: {in_words(error)}"
         raise StoreUnavailable(said, hint=set_aside(path)) from error

@@ -91,7 +91,7 @@ class _Connection(httpcore.MockStream):
 def _connect(request: httpx.Request) -> None:
     """Report a connection as httpcore does: ctisync refuses a reply without one."""
     if (trace := request.extensions.get("trace")) is not None:
-        trace("connection.connect_tcp.started", {"host": request.url.host})
+        trace("connection.connect_tcp.started", {"host": request.url.host, "port": request.url.port})
         trace("connection.connect_tcp.complete", {"return_value": _Connection([])})
 
 

@@ -34,7 +34,7 @@ class ConnectionWatch:
         self._port = address.port or {"http": 80, "https": 443}.get(address.scheme)
         self._deadline = deadline
         self._reach = reach
-        self._connecting_to: tuple[str, int] = ("", 0)
+        self._connecting_to: tuple[str, int | None] = ("", 0)
         self._seen = known
         self.reached = False
         """Whether the server itself has accepted the connection. A proxy alone is not the server."""
@@ -43,7 +43,7 @@ class ConnectionWatch:
         """Called by httpx. Raises SnapshotRefused for an address that is not allowed, and what `check`
         does."""
         if name.endswith(_CONNECTING):
-            self._connecting_to = info["host"], info["port"]
+            self._connecting_to = info["host"], info.get("port")
         elif name.endswith(_CONNECTED):
             self._look_at(info["return_value"])
             self._seen = True

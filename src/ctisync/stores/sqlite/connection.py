@@ -202,8 +202,7 @@ def _transaction(connection: sqlite3.Connection) -> Iterator[None]:
         raise
 
 
-_NO_DAMAGE: Final = (CtisyncError, AssertionError, UnicodeEncodeError)
-"""What cannot be encoded was to be written."""
+_NO_DAMAGE: Final = (CtisyncError, AssertionError, UnicodeEncodeError)  # the last: it was to be written
 
 
 @contextmanager

@@ -24,8 +24,8 @@ _DIGITS_AS_ZEROS: Final = bytes(ord("0") if byte in b"0123456789" else byte for 
 _LONG: Final = b"0" * 17
 """As many digits have the shortest exponents that cannot be decoded; integers have thousands."""
 
-_MINUS_ZERO: Final = re.compile(rb"-0(?![0-9.eE])")
-"""An integer would lose the sign."""
+_MINUS_ZERO: Final = re.compile(rb"-0(?=[,}\]\s])")
+"""In a container. An integer would lose the sign."""
 
 # Each opening scans the text, so objects in objects are opened at once: as deep as a CVE record's line, its
 # payload, its containers and one of these. A fraction is no member: as a float, it may have another value.
@@ -51,14 +51,15 @@ def may_be_opened(line: bytes) -> bool:
 def opened(text: bytes | Raw) -> Json:
     """The value of a JSON text; of a long object or array, a container with members that are still text.
 
-    Raises CannotDecode, but not for what cannot be decoded in a member that remains text.
+    The depth of the text was checked. Raises CannotDecode, but not for what cannot be decoded in a member that
+    remains text.
     """
     view = memoryview(text)
+    if not view or view[0] not in b"{[":
+        return Decimal("-0") if view == b"-0" else wire.decode_checked(text)
     signed = _MINUS_ZERO.search(view) is not None
-    if bytes(view[:1]) not in (b"{", b"["):
-        return Decimal("-0") if signed and len(view) == len("-0") else wire.decode(text)
     if len(view) < _LEAST and not signed:
-        return wire.decode(text)
+        return wire.decode_checked(text)
     try:
         if view[0] != _OBJECT:
             return _array_decoder.decode(text)

@@ -68,9 +68,15 @@ def decode(data: bytes | msgspec.Raw) -> Json:
     """The value of any JSON text. Raises CannotDecode, also if it is nested too deeply."""
     try:
         check_depth(bytes(data))
-        return _decoder.decode(data)
     except TooDeep:
         raise CannotDecode(_TOO_DEEP) from None
+    return decode_checked(data)
+
+
+def decode_checked(data: bytes | msgspec.Raw) -> Json:
+    """The value of a JSON text whose depth was checked. Raises CannotDecode."""
+    try:
+        return _decoder.decode(data)
     except ArithmeticError:
         raise CannotDecode("a number's exponent is out of range") from None
     except UNDECODABLE as error:

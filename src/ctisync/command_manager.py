@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import msgspec
 
 from ctisync import __version__, tls
-from ctisync.core.health import Verdict, failed, ok, warning
+from ctisync.core.health import CheckResult, failed, ok, warning
 from ctisync.core.wire import decode
 from ctisync.deadline import within
 from ctisync.errors import CommandNotAccepted
@@ -74,10 +74,10 @@ class CommandManagerClient:
         body = self._body(index, offset)
         self._within_timeout(lambda deadline: self._send(body, deadline))
 
-    def diagnose(self) -> Iterator[Verdict]:
+    def diagnose(self) -> Iterator[CheckResult]:
         """Whether a Command Manager would accept commands, judged by its replies to two GET requests; sends
         no command, and raises nothing."""
-        found: list[Verdict] = []
+        found: list[CheckResult] = []
         try:
             self._within_timeout(lambda deadline: found.append(self._probe(deadline)))
         except CommandNotAccepted as error:
@@ -118,11 +118,11 @@ class CommandManagerClient:
         """POST to the first URL that ctisync can connect to; retries only if certainly nothing was sent."""
         self._first(lambda client, url, timeout: _post(client, url, body, timeout), deadline)
 
-    def _probe(self, deadline: float) -> Verdict:
+    def _probe(self, deadline: float) -> CheckResult:
         """GET of a path that accepts only POST: OpenSearch answers 405 if the plugin is installed, else that
         it has no handler, and both before it checks the user. The request for the root checks the user."""
 
-        def ask(client: "httpx.Client", url: str, timeout: float) -> Verdict:
+        def ask(client: "httpx.Client", url: str, timeout: float) -> CheckResult:
             root, _ = _exchanged(client, "GET", url.removesuffix(_PATH) + "/", None, timeout)
             status, text = _exchanged(client, "GET", url, None, timeout)
             return _judged(url, root, status, text)
@@ -151,7 +151,7 @@ class CommandManagerClient:
                     return ask(client, url, max(0.1, deadline - self._clock.monotonic()))
                 except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                     if (told := tls.refusal(error, url.removesuffix(_PATH), self._files)) is not None:
-                        raise CommandNotAccepted(told.said, hint=told.hint) from error
+                        raise CommandNotAccepted(told.text, hint=told.hint) from error
                     if number == len(tries):
                         raise CommandNotAccepted(
                             f"{url}: cannot connect: {_words(error)}", hint=_STILL_OWED
@@ -165,7 +165,7 @@ class CommandManagerClient:
                         left = deadline - self._clock.monotonic()
                         told = tls.speaks_tls(url.removesuffix(_PATH), self._files, within=left / 4)
                     if told is not None:
-                        raise CommandNotAccepted(told.said, hint=told.hint) from error
+                        raise CommandNotAccepted(told.text, hint=told.hint) from error
                     raise CommandNotAccepted(f"{url}: {_words(error)}", hint=_STILL_OWED) from error
         raise AssertionError("the last try returns or raises")
 
@@ -201,7 +201,7 @@ def _exchanged(
     return reply.status_code, bytes(found)
 
 
-def _judged(url: str, root: int, status: int, text: bytes) -> Verdict:
+def _judged(url: str, root: int, status: int, text: bytes) -> CheckResult:
     """`root` and `status`: the replies to GET of the root, and of the path for commands."""
     if 401 in (root, status):
         told = f"{url} refuses the user (401)"

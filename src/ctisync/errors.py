@@ -210,7 +210,7 @@ AFTER_STOP: Final = {"sync": _GOES_ON, "update": _GOES_ON, "init-snapshot": "run
 """What happens next after a stop, by command. Other commands leave nothing to continue."""
 
 
-def after_asked(consumer: object) -> str:
+def after_request(consumer: object) -> str:
     """The same after ctisync has stored the request for an initialisation."""
     return f"the next ctisync sync continues the initialisation of {consumer}; --keep cancels it"
 

@@ -13,7 +13,7 @@ from typing import Annotated, Final, NamedTuple
 
 import msgspec
 
-from ctisync.core.health import Verdict, failed, ok
+from ctisync.core.health import CheckResult, failed, ok
 from ctisync.core.model import Consumer
 from ctisync.core.pass_report import Work
 from ctisync.core.wire import UNDECODABLE, decode_as
@@ -205,7 +205,7 @@ def _text_of(path: Path) -> bytes:
         os.close(file)
 
 
-def diagnose(path: Path) -> Verdict:
+def diagnose(path: Path) -> CheckResult:
     """Whether a pass of this user can lock the file; only reads it."""
     folder = path.parent  # without permission for it, its files seem to be missing
     closed = os.access(folder, os.F_OK) and not os.access(folder, os.X_OK)

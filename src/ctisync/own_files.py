@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from ctisync.core.health import Doubt
+from ctisync.core.health import Advice
 from ctisync.core.mounts import network_kind
 from ctisync.errors import ConfigurationError, CtisyncError, UsageError
 from ctisync.harmless import quoted
@@ -153,7 +153,7 @@ def _is_of_another(found: os.stat_result) -> bool:
     return stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_uid != os.geteuid()
 
 
-def fault_of(path: Path) -> Doubt | None:
+def fault_of(path: Path) -> Advice | None:
     """Why other users can change files in the folder, or lead a pass to another one; None if they cannot.
 
     `path`: the folder, or a file in it. No link is followed unseen, and each folder on the way must be one in
@@ -174,17 +174,17 @@ def fault_of(path: Path) -> Doubt | None:
     return _fault_in(*folders[-1]) if fault is None and whole else fault
 
 
-def led_elsewhere(path: Path) -> Doubt | None:
+def led_elsewhere(path: Path) -> Advice | None:
     """The link of another user on the way to the path, of which else nothing is checked; None without one."""
     with suppress(OSError):
         return next(filter(None, (_foreign_link(*each) for each in _way_to(path))), None)
     return None
 
 
-def _foreign_link(at: Path, found: os.stat_result) -> Doubt | None:
+def _foreign_link(at: Path, found: os.stat_result) -> Advice | None:
     if not stat.S_ISLNK(found.st_mode) or found.st_uid in _trusted():
         return None
-    return Doubt(f"{at} is a link of another user ({found.st_uid})", _ELSEWHERE)
+    return Advice(f"{at} is a link of another user ({found.st_uid})", _ELSEWHERE)
 
 
 def _way_to(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
@@ -213,33 +213,33 @@ def _way_to(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
             at /= part
 
 
-def _fault_on_the_way(folder: Path, found: os.stat_result, path: Path) -> Doubt | None:
+def _fault_on_the_way(folder: Path, found: os.stat_result, path: Path) -> Advice | None:
     """Why other users can replace what is in a folder on the way to the path."""
     where = f"{path} is in {folder}, where"
     if found.st_uid not in _trusted():
-        return Doubt(f"{where} another user ({found.st_uid}) can rename it", _ELSEWHERE)
+        return Advice(f"{where} another user ({found.st_uid}) can rename it", _ELSEWHERE)
     others = stat.S_IWOTH if _is_private(found.st_gid) else _OF_OTHERS
     if not found.st_mode & others or _is_sticky(found):
         return None
     return _writable(f"{where} other users can rename it ({_mode(found)})", "+t", folder, found)
 
 
-def _fault_in(folder: Path, found: os.stat_result) -> Doubt | None:
+def _fault_in(folder: Path, found: os.stat_result) -> Advice | None:
     if found.st_uid not in _trusted():
-        return Doubt(
+        return Advice(
             f"{folder} belongs to another user ({found.st_uid}), who can change the files of a pass",
             f"run ctisync as that user, or {_ELSEWHERE}",
         )
     if not found.st_mode & _OF_OTHERS:
         return None
     said = f"other users can write to {folder} ({_mode(found)}), and so change the files of a pass"
-    return Doubt(said, _ELSEWHERE) if _is_sticky(found) else _writable(said, "go-w", folder, found)
+    return Advice(said, _ELSEWHERE) if _is_sticky(found) else _writable(said, "go-w", folder, found)
 
 
-def _writable(said: str, change: str, folder: Path, found: os.stat_result) -> Doubt:
+def _writable(said: str, change: str, folder: Path, found: os.stat_result) -> Advice:
     """With the `chmod` that resolves it, if this user may do that."""
     mend = f"chmod {change} {quoted(folder)}; or " if os.geteuid() in (found.st_uid, 0) else ""
-    return Doubt(said, mend + _ELSEWHERE)
+    return Advice(said, mend + _ELSEWHERE)
 
 
 def _trusted() -> tuple[int, ...]:
@@ -260,7 +260,7 @@ def _is_private(group: int) -> bool:
     return user.pw_gid == group and user.pw_name == named.gr_name and {*named.gr_mem} <= {user.pw_name}
 
 
-def network_fault_of(folder: Path) -> Doubt | None:
+def network_fault_of(folder: Path) -> Advice | None:
     """What can go wrong in a folder on a network disk; None if it is not on a known one."""
     try:
         kind = network_kind(str(folder.resolve()), os.fsdecode(MOUNTS.read_bytes()))
@@ -268,7 +268,7 @@ def network_fault_of(folder: Path) -> Doubt | None:
         return None
     if kind is None:
         return None
-    return Doubt(
+    return Advice(
         f"{folder} is on a network disk ({kind}): locks may not work between hosts, and SQLite is "
         "not safe there",
         "set store.url (or state_dir) to a place on a local disk",

@@ -10,10 +10,10 @@ from datetime import datetime
 from typing import Any, Literal, Protocol
 
 from ctisync.core.findings import Finding
-from ctisync.core.health import Verdict
-from ctisync.core.model import Change, Consumer, ConsumerInfo, Holding, OffsetRange, Record, Snapshot, Write
+from ctisync.core.health import CheckResult
+from ctisync.core.model import Change, Consumer, ConsumerInfo, Footprint, OffsetRange, Record, Snapshot, Write
 from ctisync.core.pass_report import PassReport, Work
-from ctisync.core.state import ConsumerState, RefusedSnapshot, Standing
+from ctisync.core.state import ConsumerState, RefusedSnapshot, Summary
 
 Level = Literal["debug", "info", "warning", "error"]
 
@@ -98,7 +98,7 @@ class Feed(Protocol):
         Raises ReplyTooLarge when that is more than may be asked for at once.
         """
 
-    def ask_ahead(self, wanted: OffsetRange) -> None:
+    def prefetch(self, wanted: OffsetRange) -> None:
         """Begin to fetch the changes of this range beside what the caller does next.
 
         `changes` with this very range takes the answer, waiting for it, and raises what stood in its way:
@@ -184,7 +184,7 @@ class Writer(Protocol):
         """The same, some names at a time, so that few records are in memory at once. What was read holds when
         the iterator has ended by itself; any call may raise what `read` raises."""
 
-    def note(self, state: ConsumerState) -> None:
+    def save_later(self, state: ConsumerState) -> None:
         """As `save`, but stored together with the next write, and at the latest when the writer lets go; only
         then, and best effort. For what a pass that dies may lose."""
 
@@ -247,13 +247,13 @@ class Inspection(Protocol):
 class PassStore(Protocol):
     """A store as a pass needs it."""
 
-    def look(self, consumer: Consumer) -> ConsumerState:
+    def read_state(self, consumer: Consumer) -> ConsumerState:
         """What is stored, without a lease and without a write; an empty state when nothing is.
 
         Raises ConfigurationError when the store was written by a newer ctisync.
         """
 
-    def checked(self, consumer: Consumer, state: ConsumerState) -> None:
+    def record_check(self, consumer: Consumer, state: ConsumerState) -> None:
         """Remember `state`, which differs from what `look` gave only in what the feed said and when, in how
         long it is to be left alone, and in what was alerted.
 
@@ -286,14 +286,14 @@ class InspectedStore(Protocol):
 class DiagnosedStore(Protocol):
     """A store as `doctor` and `status` need it: whether passes find what they need there."""
 
-    def diagnose(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
+    def diagnose(self, consumers: Sequence[Consumer]) -> Iterator[CheckResult]:
         """Whether passes over these consumers can do with the store as it is: reached, ours, of a version
         that we know, writable as far as looking tells. Nothing is written, made or migrated.
 
         What is wrong is a verdict, not an error, and hides nothing that can be looked at without it.
         """
 
-    def refusals(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
+    def refusals(self, consumers: Sequence[Consumer]) -> Iterator[CheckResult]:
         """What keeps passes over these consumers from writing, as far as looking tells: failed verdicts
         alone. What cannot be looked at, such as for want of a privilege, is none. Nothing is written."""
 
@@ -323,7 +323,7 @@ class HistoryStore(Protocol):
 class Store(PassStore, InspectedStore, DiagnosedStore, HistoryStore, Protocol):
     """Where content, state and history are kept."""
 
-    def standing(self, consumer: Consumer) -> Standing:
+    def summary(self, consumer: Consumer) -> Summary:
         """What `look`, `count` and `hidden` tell, for little more than one of them costs, and whether readers
         have another content than the one that the state speaks of."""
 
@@ -338,7 +338,7 @@ class Store(PassStore, InspectedStore, DiagnosedStore, HistoryStore, Protocol):
         """Those of which a content is stored, be it only begun, in the order of their names; also those that
         no setting names. Context and name are right, the rest is the default."""
 
-    def holding(self, consumer: Consumer) -> Holding:
+    def footprint(self, consumer: Consumer) -> Footprint:
         """What `forget` would remove. Nothing is written, or migrated."""
 
     def forget(self, consumer: Consumer) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
+from ctisync.core.health import Advice
 from ctisync.errors import ConfigurationError
 from ctisync.harmless import quoted
 from ctisync.own_files import reading_any
@@ -47,13 +48,6 @@ class Files(NamedTuple):
     client_key: str | None = None
 
 
-class Told(NamedTuple):
-    """Why a connection failed, in words, and what to type."""
-
-    said: str
-    hint: str
-
-
 def context(files: Files) -> ssl.SSLContext:
     """The context for connections that check the server and show the client certificate. Raises
     ConfigurationError for a file that cannot be read or used, and for an encrypted key."""
@@ -69,7 +63,7 @@ def context(files: Files) -> ssl.SSLContext:
     return made
 
 
-def refusal(error: BaseException, url: str, files: Files) -> Told | None:
+def refusal(error: BaseException, url: str, files: Files) -> Advice | None:
     """Why a TLS connection to `url` failed, if the error, one of its causes or of its arguments says so. None
     for a connection that broke, which a retry may help."""
     found = _of_tls(error, set())
@@ -84,12 +78,12 @@ def refusal(error: BaseException, url: str, files: Files) -> Told | None:
     return _of_our_certificate(reason, server, files)
 
 
-def broken_off(url: str, files: Files) -> Told:
+def broken_off(url: str, files: Files) -> Advice:
     """The same for a connection that the server closed during the handshake, or right after it."""
     return _of_our_certificate(_CLOSED, _server(url)[0], files)
 
 
-def speaks_tls(url: str, files: Files, within: float = _LONGEST) -> Told | None:
+def speaks_tls(url: str, files: Files, within: float = _LONGEST) -> Advice | None:
     """The same for an `http://` address of a server with TLS, whose answer is not HTTP. None if the server
     has no TLS, or does not answer `within` so many seconds. Connects to it, and sends no data."""
     parts = urlsplit(url)
@@ -99,7 +93,7 @@ def speaks_tls(url: str, files: Files, within: float = _LONGEST) -> Told | None:
         return None
     where = f"{parts.hostname}:{parts.port or 80}"
     secured = parts._replace(scheme="https", netloc=where).geturl()
-    return Told(
+    return Advice(
         f"{where} uses TLS, but {files.section}.url begins with http://",
         f"set {files.section}.url to {quoted(secured)}",
     )
@@ -246,28 +240,30 @@ def _of_tls(error: BaseException | object, seen: set[int]) -> ssl.SSLError | Non
     return None
 
 
-def _of_their_certificate(error: ssl.SSLCertVerificationError, server: str, host: str, files: Files) -> Told:
+def _of_their_certificate(
+    error: ssl.SSLCertVerificationError, server: str, host: str, files: Files
+) -> Advice:
     code, section = error.verify_code, files.section
     if code == _EXPIRED:
-        return Told(
+        return Advice(
             f"the certificate of {server} has expired", f"renew it on the server; {_look(server, '-dates')}"
         )
     if code == _NOT_YET:
         told = f"the certificate of {server} is not valid yet"
-        return Told(told, f"timedatectl (is this host's clock right?); {_look(server, '-dates')}")
+        return Advice(told, f"timedatectl (is this host's clock right?); {_look(server, '-dates')}")
     if code in _OF_ANOTHER_NAME:
         told = f"the certificate of {server} is for other names than {host}"
-        return Told(told, f"use one of its names in {section}.url; {_look(server, '-ext subjectAltName')}")
+        return Advice(told, f"use one of its names in {section}.url; {_look(server, '-ext subjectAltName')}")
     if code in _OF_ANOTHER_AUTHORITY:
         trusted = "not trusted by the system" if files.ca_file is None else f"not the one in {files.ca_file}"
         told = f"the authority of the certificate of {server} is {trusted}"
-        return Told(
+        return Advice(
             told,
             f"set {section}.ca_file to the certificate, in PEM, of the authority that signed it; "
             f"{_look(server, '-issuer')}",
         )
     told = f"the certificate of {server} is not valid: {error.verify_message}"
-    return Told(told, _look(server, "-text"))
+    return Advice(told, _look(server, "-text"))
 
 
 def _look(server: str, what: str) -> str:
@@ -278,33 +274,33 @@ def _look(server: str, what: str) -> str:
     return f"to print it: {shown} | openssl x509 -noout {what}"
 
 
-def _no_tls(url: str, files: Files) -> Told:
+def _no_tls(url: str, files: Files) -> Advice:
     parts = urlsplit(url)
     where = f"{parts.hostname}:{parts.port or 443}"
     plain = parts._replace(scheme="http", netloc=where).geturl()
-    return Told(
+    return Advice(
         f"{where} does not use TLS, but {files.section}.url begins with https://",
         f"enable TLS there; or, in a private network, set {files.section}.url to {quoted(plain)}",
     )
 
 
-def _of_our_certificate(reason: str, server: str, files: Files) -> Told:
+def _of_our_certificate(reason: str, server: str, files: Files) -> Advice:
     shown, section = files.client_cert, files.section
     settings = f"{section}.client_cert and {section}.client_key"
     if shown is not None and "CERTIFICATE_EXPIRED" in reason:
-        return Told(
+        return Advice(
             f"{server} refuses the client certificate {shown}: it has expired",
             f"renew it; its dates: openssl x509 -noout -dates -in {quoted(shown)}",
         )
     if not any(each in reason for each in (_CLOSED, *_WANTED, *_NOT_TAKEN)):
-        return Told(f"{server} closes the TLS connection: {reason}", f"check its log, and {settings}")
+        return Advice(f"{server} closes the TLS connection: {reason}", f"check its log, and {settings}")
     perhaps = "closes TLS connections at once and probably " if reason == _CLOSED else ""
     if shown is None:
-        return Told(
+        return Advice(
             f"{server} {perhaps}requires a client certificate",
             f"set {settings} to a certificate, and its key, that an authority of that server has signed",
         )
-    return Told(
+    return Advice(
         f"{server} {perhaps}refuses the client certificate {shown}",
         f"set {settings} to one that is valid and that an authority of that server has signed; this one: "
         f"openssl x509 -noout -issuer -dates -in {quoted(shown)}",

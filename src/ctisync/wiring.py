@@ -215,7 +215,7 @@ def consumer_lock(
 
 def _refuse_shared(path: Path) -> None:
     if (fault := fault_of(path)) is not None:
-        raise ConfigurationError(fault.said, hint=fault.hint)
+        raise ConfigurationError(fault.text, hint=fault.hint)
 
 
 def lock_path(settings: Settings, consumer: Consumer) -> Path:

@@ -14,7 +14,7 @@ NOW = datetime(2026, 3, 1, 12, 30, 15, 123456, tzinfo=UTC)
 
 def beside_a_writer(store: Store, consumer: Consumer) -> ConsumerState:
     """The state beside a writer, alive or dead: his lease makes it unsettled for who holds the lock."""
-    return msgspec.structs.replace(store.look(consumer), unsettled=False)
+    return msgspec.structs.replace(store.read_state(consumer), unsettled=False)
 
 
 def snapshot(offset: int) -> Snapshot:

@@ -41,7 +41,7 @@ def test_the_state_that_was_given_is_what_is_stored_with_the_range(
         assert writer.state == after
 
     assert after.owed is not None
-    assert make_store().look(content) == after
+    assert make_store().read_state(content) == after
 
 
 def test_a_range_without_a_write_moves_the_offset(store: Store, content: Consumer) -> None:
@@ -49,7 +49,7 @@ def test_a_range_without_a_write_moves_the_offset(store: Store, content: Consume
     with store.writer(content) as writer:
         passes.apply(writer, [], to=20)
 
-    assert store.look(content).offset == 20
+    assert store.read_state(content).offset == 20
     assert passes.contents(store, content) == lines(A, B, C)
 
 
@@ -173,7 +173,7 @@ def test_a_range_that_does_not_move_the_offset_is_refused(store: Store, content:
             with pytest.raises(ValueError, match="range"):
                 writer.apply([Put(record("CVE-1", 9))], at(offset, writer.state))
 
-    assert store.look(content).offset == 10
+    assert store.read_state(content).offset == 10
     assert passes.contents(store, content) == lines(A, B, C)
 
 
@@ -215,16 +215,16 @@ def test_while_a_range_is_written_its_records_are_read_as_they_will_be(
 
 def test_what_is_noted_is_stored_with_the_next_write_or_at_the_end(store: Store, content: Consumer) -> None:
     with store.writer(content) as writer:
-        writer.note(msgspec.structs.replace(writer.state, last_offset=50))
+        writer.save_later(msgspec.structs.replace(writer.state, last_offset=50))
         assert writer.state.last_offset == 50
         passes.apply(writer, [record("CVE-1", 14)], to=20)
-        assert store.look(content).last_offset == 50
-        writer.note(msgspec.structs.replace(writer.state, last_offset=60))
+        assert store.read_state(content).last_offset == 50
+        writer.save_later(msgspec.structs.replace(writer.state, last_offset=60))
 
-    assert store.look(content).last_offset == 60
-    assert (store.look(content).offset, store.look(content).unsettled) == (20, False)
+    assert store.read_state(content).last_offset == 60
+    assert (store.read_state(content).offset, store.read_state(content).unsettled) == (20, False)
 
 
 def test_what_is_noted_cannot_raise_the_offset_either(store: Store, content: Consumer) -> None:
     with store.writer(content) as writer, pytest.raises(ValueError, match="cannot raise the offset"):
-        writer.note(at(11, writer.state))
+        writer.save_later(at(11, writer.state))

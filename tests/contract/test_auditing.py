@@ -71,7 +71,7 @@ def test_an_inspection_hands_out_every_record_and_each_by_its_name(store: Store,
     names = [each.name for each in records]
 
     with store.inspect(consumer) as seen:
-        assert seen.state == store.look(consumer)
+        assert seen.state == store.read_state(consumer)
         assert seen.count() == len(records)
         assert by_name(list(seen.scan())) == records
         assert seen.lookup([*names, "nobody"]) == {each.name: each for each in records}
@@ -100,10 +100,10 @@ def test_an_inspection_is_of_one_consumer(
 
 def test_an_inspection_changes_nothing(store: Store, consumer: Consumer) -> None:
     passes.initialise(store, consumer, made_up(3), 10)
-    before = (store.look(consumer), passes.contents(store, consumer))
+    before = (store.read_state(consumer), passes.contents(store, consumer))
     audited(store, consumer)
 
-    assert (store.look(consumer), passes.contents(store, consumer)) == before
+    assert (store.read_state(consumer), passes.contents(store, consumer)) == before
 
 
 def test_while_a_writer_loads_nothing_is_wrong(make_store: MakeStore, consumer: Consumer) -> None:

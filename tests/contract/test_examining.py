@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from ctisync.core.health import Verdict, worst
+from ctisync.core.health import CheckResult, worst
 from ctisync.core.model import Consumer
 from ctisync.ports import Store
 from tests.contract import passes
@@ -10,10 +10,10 @@ from tests.support.records import made_up
 from tests.support.stores import MakeStore
 
 
-def examined(store: Store, *consumers: Consumer) -> list[Verdict]:
+def examined(store: Store, *consumers: Consumer) -> list[CheckResult]:
     found = list(store.diagnose(consumers))
     assert found
-    assert all(each.said and each.what == each.what.lower() for each in found)
+    assert all(each.text and each.what == each.what.lower() for each in found)
     assert all(each.hint for each in found if each.health != "ok")
     return found
 
@@ -42,10 +42,10 @@ def test_an_examination_changes_nothing(store: Store, consumer: Consumer) -> Non
     examined(store, consumer)
     assert store.count(consumer) is None
     passes.initialise(store, consumer, made_up(3), 10)
-    before = (store.look(consumer), passes.contents(store, consumer))
+    before = (store.read_state(consumer), passes.contents(store, consumer))
     examined(store, consumer)
 
-    assert (store.look(consumer), passes.contents(store, consumer)) == before
+    assert (store.read_state(consumer), passes.contents(store, consumer)) == before
 
 
 def test_beside_a_pass_at_work_nothing_is_wrong_and_the_pass_goes_on(
@@ -56,7 +56,7 @@ def test_beside_a_pass_at_work_nothing_is_wrong_and_the_pass_goes_on(
         assert worst(examined(make_store(), consumer)) == "ok"
         passes.load(writer, consumer, made_up(5), 20)
 
-    assert make_store().look(consumer).offset == 20
+    assert make_store().read_state(consumer).offset == 20
 
 
 def test_each_consumer_is_told_of_and_the_store_once(

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from ctisync.core.model import Consumer, Holding
+from ctisync.core.model import Consumer, Footprint
 from ctisync.core.state import ConsumerState
 from ctisync.errors import AnotherPass, EmptyStore
 from ctisync.ports import Store, Writer
@@ -19,10 +19,10 @@ A, B = record("CVE-1", 1), record("CVE-2", 2)
 
 
 def assert_nothing_is_left(store: Store, consumer: Consumer) -> None:
-    assert store.look(consumer) == ConsumerState()
+    assert store.read_state(consumer) == ConsumerState()
     assert store.count(consumer) is None
     assert list(store.passes(consumer, 10)) == []
-    assert store.holding(consumer) == Holding()
+    assert store.footprint(consumer) == Footprint()
     assert str(consumer) not in [str(each) for each in store.consumers()]
     with pytest.raises(EmptyStore):
         list(store.export(consumer))
@@ -38,7 +38,7 @@ def test_what_is_held_is_told_before_it_is_forgotten(store: Store, consumer: Con
     for number in range(3):
         store.remember(report(consumer, number), 10, WITHIN)
 
-    held = store.holding(consumer)
+    held = store.footprint(consumer)
 
     assert (held.state, held.records, held.passes) == (True, 7, 3)
     assert held.bytes is None or held.bytes > 0
@@ -59,7 +59,7 @@ def test_content_state_and_history_are_gone(make_store: MakeStore, consumer: Con
 def test_a_state_without_a_content_is_forgotten_too(store: Store, consumer: Consumer) -> None:
     with store.writer(consumer) as writer:
         writer.save(at(0, writer.state))
-    assert store.holding(consumer) == Holding(state=True)
+    assert store.footprint(consumer) == Footprint(state=True)
     store.forget(consumer)
     assert_nothing_is_left(store, consumer)
 
@@ -71,12 +71,12 @@ def test_other_consumers_keep_all_that_is_theirs(make_store: MakeStore, consumer
     for each, offset in ((consumer, 10), (other, 20)):
         passes.initialise(store, each, [A, B], offset)
         store.remember(report(each, 1), 10, WITHIN)
-    before = store.look(other)
+    before = store.read_state(other)
 
     store.forget(consumer)
 
     assert_nothing_is_left(store, consumer)
-    assert store.look(other) == before
+    assert store.read_state(other) == before
     assert passes.contents(store, other) == lines(A, B)
     assert len(list(store.passes(other, 10))) == 1
     with store.writer(other) as writer:
@@ -89,7 +89,7 @@ def test_a_pass_begins_anew_on_what_was_forgotten(make_store: MakeStore, consume
     make_store().forget(consumer)
     passes.initialise(make_store(), consumer, [A], 30)
     assert passes.contents(make_store(), consumer) == lines(A)
-    assert make_store().look(consumer).offset == 30
+    assert make_store().read_state(consumer).offset == 30
 
 
 def test_a_content_is_forgotten_under_whatever_name_readers_find_it(
@@ -98,7 +98,7 @@ def test_a_content_is_forgotten_under_whatever_name_readers_find_it(
     """Settings that name the consumer no more do not say which index it had either."""
     passes.initialise(make_store(), consumer, [A, B], 10)
     unnamed = Consumer(consumer.context, consumer.name, f"{consumer.index}-of-somebody-else")
-    assert make_store().holding(unnamed).records == 2
+    assert make_store().footprint(unnamed).records == 2
     make_store().forget(unnamed)
     assert_nothing_is_left(make_store(), consumer)
 
@@ -136,6 +136,6 @@ def test_a_first_load_that_was_killed_is_listed_and_forgotten(
     """Half a content takes room, and no reader ever sees it."""
     begun(killed.enter_context(make_store().writer(consumer)), killed)
     store = make_store()
-    assert store.holding(consumer).records is None
+    assert store.footprint(consumer).records is None
     store.forget(consumer)
     assert_nothing_is_left(store, consumer)

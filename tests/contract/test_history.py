@@ -123,7 +123,7 @@ def test_content_and_state_have_nothing_to_do_with_it(
         if lease == "another's":
             make_store().remember(report(consumer, 1), 10, WITHIN)
             passes.apply(writer, made_up(1, first_offset=51), to=51)
-    before = store.look(consumer)
+    before = store.read_state(consumer)
     store.remember(report(consumer, 2), 10, WITHIN)
-    assert store.look(consumer) == before
+    assert store.read_state(consumer) == before
     assert store.count(consumer) == len(passes.contents(store, consumer))

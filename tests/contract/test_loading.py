@@ -29,7 +29,7 @@ def load_halfway(writer: Writer) -> None:
 
 
 def test_where_nothing_is_stored_nothing_is_found(store: Store, consumer: Consumer) -> None:
-    assert store.look(consumer) == ConsumerState()
+    assert store.read_state(consumer) == ConsumerState()
     assert store.count(consumer) is None
     with pytest.raises(EmptyStore):
         list(store.export(consumer))
@@ -46,7 +46,7 @@ def test_a_published_content_and_its_state_are_found_by_another_process(
         assert writer.read(["CVE-1"]) == {"CVE-1": OLD[0]}
 
     assert passes.contents(make_store(), consumer) == lines(*OLD)
-    assert make_store().look(consumer) == after
+    assert make_store().read_state(consumer) == after
 
 
 def test_what_is_being_loaded_is_invisible_until_it_is_published(
@@ -67,11 +67,14 @@ def test_readers_find_the_old_content_until_the_whole_new_one_is_live(
 ) -> None:
     passes.initialise(make_store(), consumer, OLD, 10)
     reader = make_store()
-    before = reader.look(consumer)
+    before = reader.read_state(consumer)
     with make_store().writer(consumer) as writer, writer.load(passes.snapshot(20)) as load:
         load.add(NEW)
         assert passes.contents(reader, consumer) == lines(*OLD)
-        assert (reader.look(consumer).offset, reader.look(consumer).loading) == (before.offset, True)
+        assert (reader.read_state(consumer).offset, reader.read_state(consumer).loading) == (
+            before.offset,
+            True,
+        )
         after = passes.loaded(writer, consumer, 20)
         load.publish(after)
         assert passes.contents(reader, consumer) == lines(*NEW)
@@ -83,13 +86,13 @@ def test_a_load_that_fails_leaves_content_and_state_as_they_were(
 ) -> None:
     store = make_store()
     passes.initialise(store, consumer, OLD, 10)
-    before = store.look(consumer)
+    before = store.read_state(consumer)
     with store.writer(consumer) as writer:
         with pytest.raises(FeedBroke):
             load_halfway(writer)
         assert writer.state == before
 
-    assert store.look(consumer) == before
+    assert store.read_state(consumer) == before
     assert passes.contents(make_store(), consumer) == lines(*OLD)
 
 
@@ -97,7 +100,7 @@ def test_a_load_that_is_left_without_publishing_is_gone(store: Store, consumer: 
     with store.writer(consumer) as writer, writer.load(passes.snapshot(10)) as load:
         load.add(OLD)
 
-    assert store.look(consumer) == ConsumerState()
+    assert store.read_state(consumer) == ConsumerState()
     assert store.count(consumer) is None
 
 
@@ -107,7 +110,7 @@ def test_a_failure_after_publishing_takes_nothing_back(store: Store, consumer: C
         load.publish(passes.loaded(writer, consumer, 10))
         raise FeedBroke
 
-    assert store.look(consumer).offset == 10
+    assert store.read_state(consumer).offset == 10
     assert passes.contents(store, consumer) == lines(*OLD)
 
 
@@ -130,7 +133,7 @@ def test_a_later_load_whose_process_was_killed_leaves_the_live_content_to_the_ne
     make_store: MakeStore, consumer: Consumer, killed: ExitStack
 ) -> None:
     passes.initialise(make_store(), consumer, OLD, 10)
-    before = make_store().look(consumer)
+    before = make_store().read_state(consumer)
     dead = killed.enter_context(make_store().writer(consumer))
     killed.enter_context(dead.load(passes.snapshot(20))).add(NEW)
 
@@ -212,7 +215,7 @@ def test_an_older_snapshot_may_replace_a_newer_content(store: Store, consumer: C
     passes.initialise(store, consumer, NEW, 20)
     passes.initialise(store, consumer, OLD, 10)
 
-    assert store.look(consumer).offset == 10
+    assert store.read_state(consumer).offset == 10
     assert passes.contents(store, consumer) == lines(*OLD)
 
 

@@ -79,7 +79,7 @@ def test_any_series_of_passes_leaves_what_a_dictionary_would_hold(
                     _load(store, consumer, model, step, number, killed)
                 else:
                     _apply(store, consumer, model, step, number)
-                assert store.look(consumer).offset == model.offset
+                assert store.read_state(consumer).offset == model.offset
                 found = None if store.count(consumer) is None else passes.contents(store, consumer)
                 assert found == model.lines()
 

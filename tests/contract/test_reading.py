@@ -90,7 +90,7 @@ def test_the_highest_offset_is_exact(store: Store, consumer: Consumer) -> None:
         passes.load(writer, consumer, [low], MAX_OFFSET - 1)
         passes.apply(writer, [high], to=MAX_OFFSET)
 
-    assert store.look(consumer).offset == MAX_OFFSET
+    assert store.read_state(consumer).offset == MAX_OFFSET
     assert passes.contents(store, consumer) == lines(high)
 
 

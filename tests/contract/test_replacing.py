@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from ctisync.core.model import Consumer, Record
-from ctisync.core.state import initialisation_asked
+from ctisync.core.state import initialisation_requested
 from ctisync.errors import AnotherPass, EmptyStore
 from ctisync.ports import Store, Writer
 from tests.contract import passes
@@ -30,7 +30,7 @@ def new(old: Consumer) -> Consumer:
 
 def request(writer: Writer, consumer: Consumer) -> None:
     """What `init-snapshot --replace` stores first."""
-    writer.save(initialisation_asked(writer.state, consumer, NOW))
+    writer.save(initialisation_requested(writer.state, consumer, NOW))
 
 
 def replace(store: Store, consumer: Consumer, *records: Record) -> None:
@@ -44,7 +44,7 @@ def test_a_new_consumer_is_told_whose_content_is_there_and_leaves_it_alone(
 ) -> None:
     store = make_store()
     passes.initialise(store, old, [OLD], 10)
-    assert store.look(new).occupant == str(old)
+    assert store.read_state(new).occupant == str(old)
     with pytest.raises(EmptyStore, match=old.context):
         list(store.export(new))
     with store.writer(new) as writer:
@@ -52,7 +52,7 @@ def test_a_new_consumer_is_told_whose_content_is_there_and_leaves_it_alone(
         with suppress(AnotherPass):
             passes.load(writer, new, [NEW], 20)
     assert contents(make_store(), old) == lines(OLD)
-    state = make_store().look(old)
+    state = make_store().read_state(old)
     assert (state.occupant, state.unsettled, state.offset) == (None, False, 10)
 
 
@@ -69,8 +69,8 @@ def test_a_requested_replacement_shows_readers_the_old_content_until_the_new_one
         assert writer.state.occupant is None
     store = make_store()
     assert contents(store, new) == lines(NEW)
-    assert (store.look(new).occupant, store.look(new).asked) == (None, None)
-    assert store.look(old).occupant == str(new)
+    assert (store.read_state(new).occupant, store.read_state(new).asked) == (None, None)
+    assert store.read_state(old).occupant == str(new)
     with pytest.raises(EmptyStore, match=str(new)):
         list(store.export(old))
 
@@ -81,7 +81,7 @@ def test_a_replaced_consumer_keeps_its_state_until_it_is_forgotten_and_takes_not
     store = make_store()
     passes.initialise(store, old, [OLD], 10)
     replace(store, new, NEW)
-    assert store.look(old).offset == 10
+    assert store.read_state(old).offset == 10
     assert str(old) in [str(each) for each in store.consumers()]
     store.forget(old)
     assert str(old) not in [str(each) for each in store.consumers()]
@@ -99,7 +99,7 @@ def test_a_later_pass_over_the_replaced_consumer_does_not_take_the_index_back(
         with pytest.raises(AnotherPass):
             passes.load(writer, old, [NEWER], 30)
     assert contents(make_store(), new) == lines(NEW)
-    assert make_store().look(old).occupant == str(new)
+    assert make_store().read_state(old).occupant == str(new)
 
 
 @pytest.mark.parametrize("step", ["a range", "a swap"])
@@ -118,7 +118,7 @@ def test_a_running_pass_over_the_replaced_consumer_reaches_no_reader(
             load.publish(passes.loaded(running, old, 30))
             pytest.fail("the replaced consumer is live again")
     assert contents(make_store(), new) == lines(NEW)
-    assert make_store().look(old).occupant == str(new)
+    assert make_store().read_state(old).occupant == str(new)
     apply_to_new(make_store(), new)
 
 
@@ -152,4 +152,4 @@ def test_what_was_replaced_can_be_loaded_again_in_its_place(
     replace(store, new, NEW)
     replace(make_store(), old, NEWER)
     assert contents(make_store(), old) == lines(NEWER)
-    assert make_store().look(new).occupant == str(old)
+    assert make_store().read_state(new).occupant == str(old)

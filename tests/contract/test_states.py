@@ -10,14 +10,14 @@ from ctisync.core.incidents import Incident
 from ctisync.core.model import MAX_OFFSET, Consumer, ConsumerInfo
 from ctisync.core.state import (
     Accepted,
-    Asked,
     ConsumerState,
     Cooldown,
     FailedChange,
+    LoadRequest,
     Owed,
     RefusedSnapshot,
+    feed_answered,
     interrupted,
-    looked,
     unanswered,
 )
 from ctisync.ports import Store
@@ -65,7 +65,7 @@ def test_every_field_of_a_state_comes_back(make_store: MakeStore, consumer: Cons
             updated_at=LATER,
             reinitialised_at=LATER,
             cooldown=Cooldown(until=LATER, reason="429", server="https://cti.example.org/api/v1"),
-            asked=Asked(msgspec.structs.replace(consumer, resources=("CVE-*",)), LATER),
+            asked=LoadRequest(msgspec.structs.replace(consumer, resources=("CVE-*",)), LATER),
             unanswered_at=LATER,
             was_in_step_at=passes.NOW,
             accepted=Accepted(10, LATER),
@@ -74,7 +74,7 @@ def test_every_field_of_a_state_comes_back(make_store: MakeStore, consumer: Cons
         writer.save(state)
         assert writer.state == state
 
-    assert make_store().look(consumer) == state
+    assert make_store().read_state(consumer) == state
     unset = {field for field, value in msgspec.structs.asdict(state).items() if not value}
     assert unset == {"loading", "occupant", "unsettled"}, "a new field belongs into this test"
 
@@ -86,7 +86,7 @@ def test_a_field_that_is_emptied_is_empty(store: Store, consumer: Consumer) -> N
         writer.save(full)
         writer.save(msgspec.structs.replace(full, owed=None, failed=None, refused=None, range_to=None))
 
-    state = store.look(consumer)
+    state = store.read_state(consumer)
     assert (state.owed, state.failed, state.refused, state.range_to) == (None, None, None, None)
 
 
@@ -97,7 +97,7 @@ def test_an_offset_may_be_lowered_and_the_content_stays(store: Store, consumer: 
         state = interrupted(writer.state, FAILED, passes.NOW)
         writer.save(state)
 
-    assert store.look(consumer) == state
+    assert store.read_state(consumer) == state
     assert passes.contents(store, consumer) == lines(A, B)
 
 
@@ -107,7 +107,7 @@ def test_an_offset_cannot_be_raised_without_content(store: Store, consumer: Cons
         with pytest.raises(ValueError, match="offset"):
             writer.save(at(11, writer.state))
 
-    assert store.look(consumer).offset == 10
+    assert store.read_state(consumer).offset == 10
 
 
 def test_a_state_without_content_is_remembered(make_store: MakeStore, consumer: Consumer) -> None:
@@ -115,7 +115,7 @@ def test_a_state_without_content_is_remembered(make_store: MakeStore, consumer: 
     with make_store().writer(consumer) as writer:
         writer.save(ConsumerState(refused=REFUSED))
 
-    assert make_store().look(consumer) == ConsumerState(refused=REFUSED)
+    assert make_store().read_state(consumer) == ConsumerState(refused=REFUSED)
     assert make_store().count(consumer) is None
 
 
@@ -123,10 +123,10 @@ def test_a_pass_that_finds_nothing_to_do_remembers_what_the_feed_said(
     make_store: MakeStore, consumer: Consumer
 ) -> None:
     passes.initialise(make_store(), consumer, [A, B], 10)
-    state = looked(make_store().look(consumer), SEEN, LATER)
-    make_store().checked(consumer, state)
+    state = feed_answered(make_store().read_state(consumer), SEEN, LATER)
+    make_store().record_check(consumer, state)
 
-    assert make_store().look(consumer) == state
+    assert make_store().read_state(consumer) == state
     assert passes.contents(make_store(), consumer) == lines(A, B)
 
 
@@ -138,9 +138,9 @@ def test_a_pass_that_finds_nothing_to_do_mends_times_that_lie_in_the_future(
     passes.initialise(make_store(), consumer, [A, B], 10)
     with make_store().writer(consumer) as writer:
         writer.save(msgspec.structs.replace(writer.state, checked_at=ahead, updated_at=ahead))
-    make_store().checked(consumer, looked(make_store().look(consumer), SEEN, LATER))
+    make_store().record_check(consumer, feed_answered(make_store().read_state(consumer), SEEN, LATER))
 
-    found = make_store().look(consumer)
+    found = make_store().read_state(consumer)
     assert (found.checked_at, found.updated_at) == (LATER, LATER)
 
 
@@ -148,10 +148,10 @@ def test_a_try_that_the_feed_did_not_answer_is_remembered_without_a_lease(
     make_store: MakeStore, consumer: Consumer
 ) -> None:
     passes.initialise(make_store(), consumer, [A, B], 10)
-    state = unanswered(make_store().look(consumer), LATER)
-    make_store().checked(consumer, state)
+    state = unanswered(make_store().read_state(consumer), LATER)
+    make_store().record_check(consumer, state)
 
-    assert make_store().look(consumer) == state
+    assert make_store().read_state(consumer) == state
     assert state.tried_at == LATER
 
 
@@ -159,16 +159,16 @@ def test_what_was_alerted_is_remembered_without_a_lease(make_store: MakeStore, c
     """Another host, or the next pass, would alert once more."""
     passes.initialise(make_store(), consumer, [A, B], 10)
     for incidents in ((INCIDENT,), ()):
-        state = msgspec.structs.replace(make_store().look(consumer), incidents=incidents)
-        make_store().checked(consumer, state)
-        assert make_store().look(consumer) == state
+        state = msgspec.structs.replace(make_store().read_state(consumer), incidents=incidents)
+        make_store().record_check(consumer, state)
+        assert make_store().read_state(consumer) == state
 
 
 def test_what_the_feed_said_is_remembered_before_there_is_a_content(store: Store, consumer: Consumer) -> None:
-    state = looked(ConsumerState(), SEEN, LATER)
-    store.checked(consumer, state)
+    state = feed_answered(ConsumerState(), SEEN, LATER)
+    store.record_check(consumer, state)
 
-    assert store.look(consumer) == state
+    assert store.read_state(consumer) == state
     assert store.count(consumer) is None
 
 
@@ -177,13 +177,13 @@ def test_a_pass_that_found_nothing_to_do_never_undoes_what_another_did_meanwhile
 ) -> None:
     store = make_store()
     passes.initialise(store, consumer, [A, B], 10)
-    before = store.look(consumer)
+    before = store.read_state(consumer)
     with make_store().writer(consumer) as writer:
         passes.apply(writer, [record("CVE-1", 11)], to=20)
         after = writer.state
-    store.checked(consumer, looked(before, SEEN, LATER))
+    store.record_check(consumer, feed_answered(before, SEEN, LATER))
 
-    found = store.look(consumer)
+    found = store.read_state(consumer)
     assert (found.offset, found.owed, found.updated_at) == (20, after.owed, after.updated_at)
 
 
@@ -192,11 +192,11 @@ def test_a_writer_goes_on_after_somebody_else_remembered_what_the_feed_said(
 ) -> None:
     passes.initialise(make_store(), consumer, [A, B], 10)
     with make_store().writer(consumer) as writer:
-        make_store().checked(consumer, looked(make_store().look(consumer), SEEN, LATER))
+        make_store().record_check(consumer, feed_answered(make_store().read_state(consumer), SEEN, LATER))
         passes.apply(writer, [record("CVE-1", 11)], to=20)
         after = writer.state
 
-    assert make_store().look(consumer).offset == after.offset == 20
+    assert make_store().read_state(consumer).offset == after.offset == 20
 
 
 def test_consumers_beside_each_other_do_not_mix(
@@ -214,8 +214,8 @@ def test_consumers_beside_each_other_do_not_mix(
             passes.apply(writer, [record("CVE-1", 11)], to=12)
 
         assert [store.count(each) for each in (one, sibling, other)] == [2, None, 1]
-        assert [store.look(each).offset for each in (one, sibling, other)] == [12, 0, 25]
-        assert [store.look(each).loading for each in (one, sibling, other)] == [False, True, False]
+        assert [store.read_state(each).offset for each in (one, sibling, other)] == [12, 0, 25]
+        assert [store.read_state(each).loading for each in (one, sibling, other)] == [False, True, False]
         assert load.publish(passes.loaded(loading, sibling, 30)) == 1
 
     assert passes.contents(store, one) == lines(record("CVE-1", 11), B)
@@ -236,6 +236,6 @@ def test_two_consumers_of_one_context_are_written_at_the_same_time(
         after = [one.state, other.state]
 
     store = make_store()
-    assert [store.look(consumer), store.look(sibling)] == after
+    assert [store.read_state(consumer), store.read_state(sibling)] == after
     assert passes.contents(store, consumer) == lines(record("CVE-1", 11))
     assert passes.contents(store, sibling) == lines(record("CVE-2", 21))

@@ -47,7 +47,7 @@ def test_a_writer_that_was_taken_over_from_writes_nothing_more(
 
     with pytest.raises(AnotherPass):
         step(first)
-    assert make_store().look(consumer) == after
+    assert make_store().read_state(consumer) == after
     assert passes.contents(make_store(), consumer) == lines(A, record("CVE-2", 31))
 
 
@@ -77,7 +77,7 @@ def test_a_load_that_was_taken_over_from_never_goes_live(
             step(load, after)
         assert passes.load(second, consumer, [record("CVE-3", 24)], 25) == 1
 
-    assert make_store().look(consumer).offset == 25
+    assert make_store().read_state(consumer).offset == 25
     assert passes.contents(make_store(), consumer) == lines(record("CVE-3", 24))
 
 
@@ -101,5 +101,5 @@ def test_keeping_alive_and_making_searchable_change_nothing(store: Store, consum
             writer.make_searchable()
         assert writer.state == before
 
-    assert store.look(consumer) == before
+    assert store.read_state(consumer) == before
     assert passes.contents(store, consumer) == lines(A, B)

@@ -114,7 +114,7 @@ class _DirectFeed:
     def changes(self, wanted: OffsetRange) -> list[Change]:
         return self._ahead.changes(wanted)
 
-    def ask_ahead(self, wanted: OffsetRange) -> None:
+    def prefetch(self, wanted: OffsetRange) -> None:
         self._ahead.ask(wanted)
 
     def _fetch_changes(self, wanted: OffsetRange) -> list[Change]:

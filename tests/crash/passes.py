@@ -162,8 +162,8 @@ class SqlitePasses:
         shutil.copytree(self.folder, self._copy)
         store = SqliteStore(self._copy / "ctisync.db", SystemClock())
         if store.count(self.consumer) is None:
-            return store.look(self.consumer), None
-        return store.look(self.consumer), tuple(store.export(self.consumer))
+            return store.read_state(self.consumer), None
+        return store.read_state(self.consumer), tuple(store.export(self.consumer))
 
     def holds(self, offset: int) -> bool:
         """Whether readers find value for value what the feed held at that offset."""

@@ -87,7 +87,7 @@ class NodePasses:
 
     def left(self) -> Left:
         with closing(kit.open_store(self._node)) as store:
-            state = without_times(store.look(self.consumer))
+            state = without_times(store.read_state(self.consumer))
             return Left(kit.lines(store, self.consumer), {**state, "stored_for": None})
 
     def wrong(self, undisturbed: Left) -> list[str]:

@@ -50,7 +50,7 @@ def of_this_name() -> list[threading.Thread]:
 
 def test_a_range_asked_for_ahead_is_not_asked_for_again(sim: FeedSimulator, feed: CtiFeed) -> None:
     found = feed.changes(FIRST)
-    feed.ask_ahead(SECOND)
+    feed.prefetch(SECOND)
     found += feed.changes(SECOND)
     assert [change.offset for change in found] == list(range(1001, 1011))
     assert asked(sim) == [(1000, 1005), (1005, 1010)]
@@ -58,7 +58,7 @@ def test_a_range_asked_for_ahead_is_not_asked_for_again(sim: FeedSimulator, feed
 
 def test_what_was_taken_is_asked_for_anew(sim: FeedSimulator, feed: CtiFeed) -> None:
     """A range that could not be stored may be wanted again, and the feed have mended it."""
-    feed.ask_ahead(FIRST)
+    feed.prefetch(FIRST)
     assert feed.changes(FIRST) == feed.changes(FIRST)
     assert asked(sim) == [(1000, 1005)] * 2
 
@@ -66,7 +66,7 @@ def test_what_was_taken_is_asked_for_anew(sim: FeedSimulator, feed: CtiFeed) -> 
 def test_the_feed_is_asked_while_the_caller_does_something_else(sim: FeedSimulator, feed: CtiFeed) -> None:
     arrived = Event()
     sim.fail("changes", told(arrived, lambda reply: reply))
-    feed.ask_ahead(FIRST)
+    feed.prefetch(FIRST)
     assert arrived.wait(120)
 
 
@@ -74,7 +74,7 @@ def test_a_refusal_shows_when_the_range_is_wanted_and_says_how_long_to_stay_away
     sim: FeedSimulator, feed: CtiFeed
 ) -> None:
     sim.fail("changes", feed_failures.status(429, {"Retry-After": "3600"}))
-    feed.ask_ahead(FIRST)
+    feed.prefetch(FIRST)
     with pytest.raises(FeedUnreachable, match="answers 429") as raised:
         feed.changes(FIRST)
     assert raised.value.come_back_in == 3600.0
@@ -86,7 +86,7 @@ def test_a_reply_that_is_too_large_shows_when_the_range_is_wanted(
 ) -> None:
     feed = make_feed(pass_limits=PassLimits(clock))
     monkeypatch.setattr("ctisync.feed.http.content_encoding._at_most", _too_much)
-    feed.ask_ahead(FIRST)
+    feed.prefetch(FIRST)
     with pytest.raises(ReplyTooLarge):
         feed.changes(FIRST)
 
@@ -96,7 +96,7 @@ def _too_much(most: int, already: int, chunks: Iterator[bytes]) -> Iterator[byte
 
 
 def test_what_is_no_range_shows_when_it_is_wanted(feed: CtiFeed) -> None:
-    feed.ask_ahead(OffsetRange(1000, 2001))
+    feed.prefetch(OffsetRange(1000, 2001))
     with pytest.raises(ValueError, match="no range of 1 to 1000"):
         feed.changes(OffsetRange(1000, 2001))
 
@@ -105,7 +105,7 @@ def test_it_is_tried_again_within_the_budget_and_that_is_told(
     sim: FeedSimulator, feed: CtiFeed, log: KeptLog, clock: FakeClock
 ) -> None:
     sim.fail("changes", feed_failures.status(503), times=2)
-    feed.ask_ahead(FIRST)
+    feed.prefetch(FIRST)
     assert len(feed.changes(FIRST)) == 5
     assert [event["attempt"] for event in log.named("retry")] == [1, 2]
     assert len(clock.slept) == 2
@@ -114,7 +114,7 @@ def test_it_is_tried_again_within_the_budget_and_that_is_told(
 def test_what_the_caller_does_meanwhile_takes_no_patience(
     sim: FeedSimulator, feed: CtiFeed, clock: FakeClock
 ) -> None:
-    feed.ask_ahead(FIRST)
+    feed.prefetch(FIRST)
     for thread in of_this_name():
         thread.join()
     clock.advance(seconds=3600)  # a store that is slow
@@ -124,7 +124,7 @@ def test_what_the_caller_does_meanwhile_takes_no_patience(
 
 
 def ask_for_another(feed: CtiFeed, _snapshot: Snapshot) -> None:
-    feed.ask_ahead(SECOND)
+    feed.prefetch(SECOND)
     feed.changes(SECOND)
 
 
@@ -148,7 +148,7 @@ def test_any_other_use_of_the_feed_waits_for_it_and_forgets_it(
 ) -> None:
     snapshot = Snapshot(sim.publish_snapshot(), sim.history.last_offset)
     sim.fail("changes", feed_failures.stall(0.2, after=0.5))
-    feed.ask_ahead(FIRST)
+    feed.prefetch(FIRST)
     OTHER_USES[use](feed, snapshot)
     assert of_this_name() == []
     before = asked(sim).count((1000, 1005))
@@ -183,7 +183,7 @@ def test_the_end_of_a_pass_waits_for_no_server_and_nothing_more_is_asked_or_told
     arrived = Event()
     sim.fail("changes", told(arrived, feed_failures.stall(3600, after=0.5)), times=None)
     feed = make_feed()
-    feed.ask_ahead(FIRST)
+    feed.prefetch(FIRST)
     assert arrived.wait(120)
     (thread,) = of_this_name()
     feed.close()
@@ -200,7 +200,7 @@ def test_an_answer_that_comes_in_a_moment_is_waited_for_so_that_the_connections_
     sim: FeedSimulator, make_feed: MakeFeed
 ) -> None:
     feed = make_feed()
-    feed.ask_ahead(FIRST)
+    feed.prefetch(FIRST)
     feed.close()
     assert of_this_name() == []
     with pytest.raises(RuntimeError, match="closed"):

@@ -10,7 +10,7 @@ import pytest
 from ctisync.core.model import ConsumerInfo, Snapshot
 from ctisync.errors import FeedUnreachable, SnapshotRefused
 from ctisync.feed.client import CtiFeed
-from ctisync.feed.http.retry_budget import Again
+from ctisync.feed.http.retry_budget import RetryLater
 from ctisync.feed.http.transport import FeedReply
 from ctisync.feed.snapshot import download
 from tests.feed.conftest import MakeFeed
@@ -245,9 +245,9 @@ def test_the_end_that_the_server_told_first_is_the_end_of_the_file(
     part.with_suffix(".json").write_text(json.dumps({"link": "x", "etag": '"a"', "size": None}))
     taken = download.Download(part, "x", None, 100, KeptLog(), nothing, nothing)
     first = {"etag": '"a"', "content-range": "bytes 4-8/9"}
-    with pytest.raises(Again, match="stopped after 6 of 9"):
+    with pytest.raises(RetryLater, match="stopped after 6 of 9"):
         list(taken.take(FeedReply("x", 206, first, "", iter([b"ne"]))))
-    with pytest.raises(Again, match="does not fit the download"):
+    with pytest.raises(RetryLater, match="does not fit the download"):
         list(taken.take(FeedReply("x", status, {"etag": '"a"', "content-range": says}, "", iter([b"!"]))))
 
 

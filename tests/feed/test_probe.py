@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import trustme
 
-from ctisync.core.health import Verdict
+from ctisync.core.health import CheckResult
 from ctisync.core.limits import Limits
 from ctisync.feed.http.pass_limits import PassLimits
 from ctisync.feed.http.transport import Timeouts
@@ -28,7 +28,7 @@ def _offered(sim: FeedSimulator) -> None:
     sim.publish_snapshot()
 
 
-def by_what(found: list[Verdict]) -> dict[str, Verdict]:
+def by_what(found: list[CheckResult]) -> dict[str, CheckResult]:
     assert len(found) == len({each.what for each in found})
     return {each.what: each for each in found}
 
@@ -109,9 +109,9 @@ def test_what_answers_otherwise_has_failed_and_says_what_to_type_at_once(
     (verdict,) = make_feed(timeouts=SOON).probe().verdicts
 
     assert (verdict.what, verdict.health) == ("feed", "failed")
-    assert said in verdict.said
+    assert said in verdict.text
     assert hint in str(verdict.hint)
-    assert "retry_budget" not in verdict.said
+    assert "retry_budget" not in verdict.text
     assert (len(sim.requests), clock.slept) == (1, [])
 
 
@@ -123,13 +123,13 @@ def test_a_server_that_never_comes_to_an_end_is_left_in_time(make_feed: MakeFeed
     pass_limits = PassLimits(clock, Limits(pass_seconds=0.3))
     (verdict,) = make_feed(clock=clock, pass_limits=pass_limits).probe().verdicts
     assert verdict.health == "failed"
-    assert "pass_seconds" not in verdict.said
+    assert "pass_seconds" not in verdict.text
 
 
 def test_nobody_there_has_failed(make_feed: MakeFeed) -> None:
     (verdict,) = make_feed(base_url=f"http://127.0.0.1:{unused_port()}/api/v1").probe().verdicts
     assert verdict.health == "failed"
-    assert "cannot be reached" in verdict.said
+    assert "cannot be reached" in verdict.text
 
 
 @pytest.mark.parametrize(
@@ -155,7 +155,7 @@ def test_a_snapshot_that_cannot_be_had_is_told_beside_a_feed_that_is_well(
     verdicts = by_what(found.verdicts)
     assert verdicts["feed"].health == "ok"
     assert verdicts["snapshot"].health == health
-    assert said in verdicts["snapshot"].said
+    assert said in verdicts["snapshot"].text
     assert found.snapshot_bytes is None
 
 
@@ -169,6 +169,6 @@ def test_a_feed_that_does_not_tell_its_last_offset_is_worth_a_warning(
 def test_a_certificate_that_nobody_vouches_for_has_failed(make_feed: MakeFeed, sim: FeedSimulator) -> None:
     with tls_proxy(sim.origin, trustme.CA().issue_cert("localhost")) as proxy:
         (verdict,) = make_feed(base_url=f"https://localhost:{proxy.port}/api/v1").probe().verdicts
-    assert (verdict.health, "certificate" in verdict.said) == ("failed", True)
+    assert (verdict.health, "certificate" in verdict.text) == ("failed", True)
     assert "cti.ca_file" in str(verdict.hint)
     assert sim.requests == []

@@ -32,7 +32,7 @@ from ctisync.feed.client import CtiFeed
 from ctisync.feed.http import content_encoding as bodies
 from ctisync.feed.http import transport
 from ctisync.feed.http.pass_limits import PIECE, PassLimits
-from ctisync.feed.http.retry_budget import Again, RetryBudget
+from ctisync.feed.http.retry_budget import RetryBudget, RetryLater
 from ctisync.feed.http.transport import Timeouts
 from tests.feed.conftest import MakeFeed
 from tests.support import feed_failures as failures
@@ -134,7 +134,7 @@ def test_the_budget_is_one_for_the_whole_pass(sim: FeedSimulator, feed: CtiFeed,
 def test_time_that_a_failed_try_took_is_taken_from_the_budget(clock: FakeClock, log: KeptLog) -> None:
     def slow_failure() -> None:
         clock.advance(seconds=40)
-        raise Again("slow")
+        raise RetryLater("slow")
 
     with pytest.raises(FeedUnreachable, match="slow"):
         RetryBudget(60, 0, PassLimits(clock), clock, log, lambda: True).persist(slow_failure)
@@ -352,7 +352,7 @@ def test_a_body_that_only_drips_is_given_up(clock: FakeClock) -> None:
             clock.advance(seconds=4)
             yield b"x"
 
-    with pytest.raises(Again, match="bytes a second"):
+    with pytest.raises(RetryLater, match="bytes a second"):
         for _ in talker._steady(drip(), "http://host/"):
             pass
     assert clock.monotonic() < 70
@@ -388,7 +388,7 @@ def test_every_transport_error_of_httpx_has_a_meaning() -> None:
 
     for kind in below(httpx.TransportError) | {httpx.DecodingError}:
         meaning = transport._meaning(kind("words"), "http://host/path?secret=1", in_body=False)
-        assert isinstance(meaning, Again | CtisyncError), kind
+        assert isinstance(meaning, RetryLater | CtisyncError), kind
         assert "secret" not in str(meaning)
 
 

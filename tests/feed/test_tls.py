@@ -51,7 +51,7 @@ def asked(part: str, given: dict[str, str]) -> None:
     found = find(None, given).settings
     if part == "store":
         with opened_store(found, clock) as store:
-            store.look(consumer)
+            store.read_state(consumer)
     elif part == "cti":
         with opened_feed(found, consumer, clock, KeptLog()) as feed:
             feed.consumer_info()

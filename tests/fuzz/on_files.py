@@ -90,7 +90,7 @@ def _database() -> Path:
     path = folder() / "states.db"
     path.unlink(missing_ok=True)
     store = SqliteStore(path, FakeClock())
-    store.checked(CONSUMER, ConsumerState(checked_at=NOW))
+    store.record_check(CONSUMER, ConsumerState(checked_at=NOW))
     return path
 
 
@@ -114,7 +114,7 @@ def sqlite_states(data: bytes) -> None:
         connection.execute("PRAGMA synchronous = OFF")
         connection.execute("UPDATE consumers SET state = CAST(? AS TEXT)", (data,))
     with refusing(StoreUnavailable, ConfigurationError):
-        used(SqliteStore(path, FakeClock(NOW)).look(CONSUMER))
+        used(SqliteStore(path, FakeClock(NOW)).read_state(CONSUMER))
 
 
 class _OneAnswer:

@@ -25,7 +25,7 @@ from ctisync.feed.diagnose import Probe, size_told
 from ctisync.feed.http import transport
 from ctisync.feed.http.content_encoding import decoded
 from ctisync.feed.http.pass_limits import PassLimits
-from ctisync.feed.http.retry_budget import Again
+from ctisync.feed.http.retry_budget import RetryLater
 from ctisync.feed.http.transport import FeedReply
 from ctisync.feed.snapshot.download import Download
 from tests.fuzz.drawing import Drawn
@@ -81,7 +81,7 @@ def dates(data: bytes) -> None:
         assert delay is None or delay >= seconds, "the server is asked before it wants to be"
     probe = Probe(Consumer(), FakeClock(NOW), "https://x", lambda: (None, None), lambda _: None)  # type: ignore[arg-type,return-value]
     for verdict in probe._clocks(text):
-        assert harmless(verdict.said)
+        assert harmless(verdict.text)
 
 
 @target(
@@ -104,7 +104,7 @@ def bodies(data: bytes) -> None:
         for piece in decoded(iter(in_chunks(cuts, body)), encoding, 1000, 10):
             out += piece
             assert len(out) <= 990, "more than is allowed"
-    except (ReplyTooLarge, Again):
+    except (ReplyTooLarge, RetryLater):
         return
     if encoding.strip().lower() in ("", "identity"):
         assert out == body
@@ -161,7 +161,7 @@ def downloads(data: bytes) -> None:
         try:
             for _ in download.take(reply):
                 pass
-        except Again:
+        except RetryLater:
             assert not part.exists() or part.stat().st_size <= 20, "more than limits.snapshot_bytes is kept"
             continue
         except (SnapshotRefused, SnapshotChanged):
@@ -318,7 +318,7 @@ def _ask_snapshot(feed: CtiFeed) -> None:
 
 def _probe(feed: CtiFeed) -> None:
     for verdict in feed.probe().verdicts:
-        assert len(verdict.said) < 2000
+        assert len(verdict.text) < 2000
 
 
 _ASKED: Final[tuple[Callable[[CtiFeed], None], ...]] = (_ask_info, _ask_changes, _ask_snapshot, _probe)

@@ -14,8 +14,8 @@ from ctisync.commands.status import check as status_check
 from ctisync.commands.status import table as status_table
 from ctisync.commands.status.document import as_document
 from ctisync.commands.status.look import ConsumerStatus, Status
-from ctisync.core.foresight import foresee
 from ctisync.core.model import Consumer
+from ctisync.core.pass_plan import plan_pass
 from ctisync.core.steps import Mode, Policy
 from ctisync.errors import LOAD_ANEW, CtisyncError
 from ctisync.stores.opensearch.client import Client
@@ -92,20 +92,20 @@ def _with_state(text: bytes) -> Path:
 
 
 def _looked_at(store: SqliteStore) -> None:
-    state = store.look(CONSUMER)
+    state = store.read_state(CONSUMER)
     count = store.count(CONSUMER)
     status = Status(store.name, (ConsumerStatus(CONSUMER, state, count, work=store.work(CONSUMER)),))
     as_document(status)
     status_table.as_table(status, io.StringIO(), NOW)
     status_check.check(status, NOW)
     for mode in MODES:
-        list(foresee(state, CONSUMER, Policy(mode), NOW, MemoryFeed(server()).consumer_info))
+        list(plan_pass(state, CONSUMER, Policy(mode), NOW, MemoryFeed(server()).consumer_info))
     list(check_state(state))
     list(check_count(state, count))
     list(check_offsets(state))
     list(store.export(CONSUMER))
     list(store.passes(CONSUMER, 9, touched=True))
-    store.holding(CONSUMER)
+    store.footprint(CONSUMER)
     store.consumers()
     with store.inspect(CONSUMER) as seen:
         list(seen.findings(deep=True))

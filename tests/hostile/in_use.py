@@ -106,7 +106,7 @@ class InUse:
 
     @property
     def state(self) -> ConsumerState:
-        return self._store().look(self.consumer)
+        return self._store().read_state(self.consumer)
 
     def seen(self) -> Seen:
         exported = tuple(self._store().export(self.consumer))

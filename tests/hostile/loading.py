@@ -78,4 +78,4 @@ class Loading:
                 "SELECT (SELECT count(*) FROM generations), (SELECT count(*) FROM records)"
             )
             exported = tuple(store.export(Consumer()))
-            return Content(exported, tuple(view), store.look(Consumer()).offset, generations, rows)
+            return Content(exported, tuple(view), store.read_state(Consumer()).offset, generations, rows)

@@ -44,7 +44,7 @@ TESTS: Final[dict[str, Stages]] = {
     "Comparison": (("tests/unit/test_comparison.py",), _AUDITS),
     "differences": (("tests/unit/test_difference.py",),),
     "moment": (("tests/unit/test_times.py", "tests/unit/test_status.py"),),
-    "foresee": (("tests/unit/test_foresight.py",),),
+    "plan_pass": (("tests/unit/test_pass_plan.py",),),
     "fold": (("tests/unit/test_fold.py",), _ONE_PASS, _PASSES),
     "judge_clocks": (("tests/unit/test_health.py",),),
     "entries": (("tests/unit/test_history.py",),),

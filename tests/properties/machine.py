@@ -178,15 +178,15 @@ class ModelMachine(RuleBasedStateMachine):
     def a_pass_runs(self, mode: Mode) -> None:
         self._undisturbed(mode)
 
-    @precondition(lambda self: self.reader.look(self.consumer).asked is not None)
+    @precondition(lambda self: self.reader.read_state(self.consumer).asked is not None)
     @rule()
     def an_operator_gives_up_what_was_asked_for(self) -> None:
         policy, self.policy = self.policy, msgspec.structs.replace(self.policy, keep=True)
         self._undisturbed("sync")
         self.policy = policy
-        assert self.reader.look(self.consumer).asked is None
+        assert self.reader.read_state(self.consumer).asked is None
 
-    @precondition(lambda self: self.reader.look(self.consumer).phase == "blocked")
+    @precondition(lambda self: self.reader.read_state(self.consumer).phase == "blocked")
     @rule()
     def a_blocked_content_is_looked_at_again(self) -> None:
         """Twice in vain, and what the feed offers has been tried: then nothing is fetched any more."""
@@ -244,7 +244,7 @@ class ModelMachine(RuleBasedStateMachine):
             assert self._run("init-snapshot", no_moment) is None
         assert self._run("sync", no_moment) is None
         assert self.model.stands_at == self.server.history.last_offset
-        state = self.reader.look(self.consumer)
+        state = self.reader.read_state(self.consumer)
         assert (state.offset, state.owed) == (self.model.stands_at, None)
         assert state.phase != "blocked"
 
@@ -257,7 +257,7 @@ class ModelMachine(RuleBasedStateMachine):
 
     @invariant()
     def the_state_is_true(self) -> None:
-        self.model.check_state(self.reader.look(self.consumer))
+        self.model.check_state(self.reader.read_state(self.consumer))
 
     def teardown(self) -> None:
         for process in reversed(self.processes):
@@ -295,7 +295,7 @@ class ModelMachine(RuleBasedStateMachine):
 
     def _undisturbed(self, mode: Mode) -> CtisyncError | None:
         """A pass that ends as the pass table says; its error."""
-        before, refusals = self.reader.look(self.consumer), self.told.refusals
+        before, refusals = self.reader.read_state(self.consumer), self.told.refusals
         waiting = len(self.server.spoils)
         error = self._run(mode, no_moment)
         spoilt = type(error) is FeedRefused and len(self.server.spoils) < waiting
@@ -307,7 +307,7 @@ class ModelMachine(RuleBasedStateMachine):
 
     def _check_end(self, mode: Mode, before: ConsumerState, error: CtisyncError | None) -> None:
         """Whether an undisturbed pass had a reason to end as it did (the pass table)."""
-        state, server = self.reader.look(self.consumer), self.server
+        state, server = self.reader.read_state(self.consumer), self.server
         match error:
             case None if mode == "init-snapshot":
                 offered = None if server.offered is None else server.offered.offset

@@ -9,19 +9,19 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import datetime
 from typing import Protocol, TypeVar
 
-from ctisync.core.health import Verdict
+from ctisync.core.health import CheckResult
 from ctisync.core.model import (
     Change,
     Consumer,
     ConsumerInfo,
-    Holding,
+    Footprint,
     OffsetRange,
     Record,
     Snapshot,
     Write,
 )
 from ctisync.core.pass_report import PassReport, Work
-from ctisync.core.state import ConsumerState, RefusedSnapshot, Standing
+from ctisync.core.state import ConsumerState, RefusedSnapshot, Summary
 from ctisync.core.steps import Mode
 from ctisync.ports import CommandManager, Feed, Inspection, Load, SnapshotFile, Store, Writer
 
@@ -102,19 +102,19 @@ class ObservedStore:
     def name(self) -> str:
         return self._inner.name
 
-    def look(self, consumer: Consumer) -> ConsumerState:
-        return self._process.around(lambda: self._inner.look(consumer))
+    def read_state(self, consumer: Consumer) -> ConsumerState:
+        return self._process.around(lambda: self._inner.read_state(consumer))
 
-    def checked(self, consumer: Consumer, state: ConsumerState) -> None:
-        self._process.around(lambda: self._inner.checked(consumer, state))
+    def record_check(self, consumer: Consumer, state: ConsumerState) -> None:
+        self._process.around(lambda: self._inner.record_check(consumer, state))
 
     @contextmanager
     def writer(self, consumer: Consumer) -> Iterator["ObservedWriter"]:
         with self._process.within(lambda: self._inner.writer(consumer)) as writer:
             yield ObservedWriter(writer, self._process)
 
-    def standing(self, consumer: Consumer) -> Standing:
-        return self._inner.standing(consumer)
+    def summary(self, consumer: Consumer) -> Summary:
+        return self._inner.summary(consumer)
 
     def count(self, consumer: Consumer) -> int | None:
         return self._inner.count(consumer)
@@ -131,10 +131,10 @@ class ObservedStore:
     def inspect(self, consumer: Consumer) -> AbstractContextManager[Inspection]:
         return self._inner.inspect(consumer)
 
-    def diagnose(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
+    def diagnose(self, consumers: Sequence[Consumer]) -> Iterator[CheckResult]:
         return self._inner.diagnose(consumers)
 
-    def refusals(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
+    def refusals(self, consumers: Sequence[Consumer]) -> Iterator[CheckResult]:
         return self._inner.refusals(consumers)
 
     def work(self, consumer: Consumer) -> Work | None:
@@ -149,8 +149,8 @@ class ObservedStore:
     def consumers(self) -> list[Consumer]:
         return self._inner.consumers()
 
-    def holding(self, consumer: Consumer) -> Holding:
-        return self._inner.holding(consumer)
+    def footprint(self, consumer: Consumer) -> Footprint:
+        return self._inner.footprint(consumer)
 
     def forget(self, consumer: Consumer) -> None:
         self._inner.forget(consumer)
@@ -184,8 +184,8 @@ class ObservedWriter:
     def read_in_parts(self, names: Sequence[str]) -> Iterator[tuple[Sequence[str], dict[str, Record]]]:
         yield names, self.read(names)
 
-    def note(self, state: ConsumerState) -> None:
-        self._process.around(lambda: self._inner.note(state))
+    def save_later(self, state: ConsumerState) -> None:
+        self._process.around(lambda: self._inner.save_later(state))
 
     def apply(
         self,
@@ -238,9 +238,9 @@ class ObservedFeed:
         told = self._process.witness.changes_fetched
         return self._process.around(lambda: self._inner.changes(wanted), lambda: told(self._process, wanted))
 
-    def ask_ahead(self, wanted: OffsetRange) -> None:
+    def prefetch(self, wanted: OffsetRange) -> None:
         told = self._process.witness.asked_ahead
-        self._process.around(lambda: self._inner.ask_ahead(wanted), lambda: told(self._process, wanted))
+        self._process.around(lambda: self._inner.prefetch(wanted), lambda: told(self._process, wanted))
 
     def fetch_snapshot(
         self, snapshot: Snapshot, refused: RefusedSnapshot | None, keep_alive: Callable[[], None]

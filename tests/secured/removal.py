@@ -13,7 +13,7 @@ from ctisync.commands import doctor
 from ctisync.commands.passes import Run
 from ctisync.commands.sync import sync
 from ctisync.console import Console
-from ctisync.core.health import Verdict
+from ctisync.core.health import CheckResult
 from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState
 from ctisync.core.steps import Mode
@@ -76,7 +76,7 @@ def passed(environ: Mapping[str, str], mode: Mode = "sync") -> Ended:
     return Ended(code, stream.getvalue())
 
 
-def foretold(environ: Mapping[str, str]) -> list[Verdict]:
+def foretold(environ: Mapping[str, str]) -> list[CheckResult]:
     """What `ctisync doctor` says of the store that is not well."""
     clock = SystemClock()
     found = find(None, environ)
@@ -104,7 +104,7 @@ def hidden(environ: Mapping[str, str]) -> str | None:
 
 
 def _status(store: Store) -> None:
-    store.look(CONSUMER)
+    store.read_state(CONSUMER)
     store.count(CONSUMER)
 
 
@@ -161,7 +161,7 @@ def _stored(node: SecuredNode) -> tuple[ConsumerState, list[bytes], bool]:
         client_key=str(node.admin.key),
     )
     with closing(administrator) as store:
-        state = store.look(CONSUMER)
+        state = store.read_state(CONSUMER)
         lines = list(store.export(CONSUMER)) if store.count(CONSUMER) is not None else []
     reply = node.client.get(f"/wazuh-context/_doc/{CONSUMER.context}")
     held = reply.json()["_source"][CONSUMER.name]["ctisync"] if reply.status_code == 200 else {}

@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from ctisync.core.health import Verdict
+from ctisync.core.health import CheckResult
 from tests.secured.removal import (
     Ended,
     Privilege,
@@ -130,13 +130,13 @@ def assert_mended(node: SecuredNode, feed: FeedSimulator, environ: Mapping[str, 
     assert_in_step(node, feed)
 
 
-def assert_foretold(doubts: Sequence[Verdict], passes: Sequence[Ended], lost: Privilege) -> None:
+def assert_foretold(doubts: Sequence[CheckResult], passes: Sequence[Ended], lost: Privilege) -> None:
     """`doctor` has said what ended a pass, and called nothing a failure that did not."""
     action = lost.action.removesuffix("*")
-    told = [each for each in doubts if each.health == "failed" and action in each.said]
+    told = [each for each in doubts if each.health == "failed" and action in each.text]
     if any(each.code for each in passes):
         assert told, f"not foretold: {passes}"
-    assert not [each for each in doubts if each.what == "store-rights" and action not in each.said]
+    assert not [each for each in doubts if each.what == "store-rights" and action not in each.text]
 
 
 def assert_told(ended: Ended, lost: Privilege) -> None:

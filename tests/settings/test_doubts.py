@@ -11,16 +11,16 @@ OPENSEARCH = {"CTISYNC_STORE__URL": "https://h:9200"}
 LOGIN = {**OPENSEARCH, "CTISYNC_STORE__USERNAME": "me"}
 
 
-Told = tuple[str, str]
+Advice = tuple[str, str]
 """Message and hint."""
 
 
-def told(tmp_path: Path, environ: dict[str, str], config: str = "", mode: int = 0o644) -> list[Told]:
+def told(tmp_path: Path, environ: dict[str, str], config: str = "", mode: int = 0o644) -> list[Advice]:
     file = tmp_path / "config.toml"
     file.write_text(config)
     file.chmod(mode)
     found = find(file, {"HOME": str(tmp_path), **environ}, system_file=tmp_path / "none")
-    return [(doubt.said, doubt.hint) for doubt in doubts(found)]
+    return [(doubt.text, doubt.hint) for doubt in doubts(found)]
 
 
 def secret_file(tmp_path: Path, mode: int) -> str:

@@ -75,7 +75,7 @@ def test_a_wrong_password_is_refused_and_not_shown(
         opened(proxy.port, ca_file=ca_file, **settings) as store,
         pytest.raises(AccessRefused, match=who) as refused,
     ):
-        store.look(kit.new_consumer())
+        store.read_state(kit.new_consumer())
     assert refused.value.hint == "check store.username and store.password_file"
     assert "wrong" not in str(refused.value)
 
@@ -84,7 +84,7 @@ def test_an_authority_that_is_not_ours_is_refused(proxy: TlsProxy, tmp_path: Pat
     other = written(tmp_path / "other.pem", trustme.CA().cert_pem)
     for ca_file in (other, None):
         with opened(proxy.port, ca_file=ca_file) as store, pytest.raises(AccessRefused) as refused:
-            store.look(kit.new_consumer())
+            store.read_state(kit.new_consumer())
         assert "the authority of the certificate of" in str(refused.value)
         assert "store.ca_file" in str(refused.value.hint)
     assert proxy.seen == []
@@ -95,7 +95,7 @@ def test_a_certificate_for_another_host_is_refused(proxy: TlsProxy, ca_file: str
         opened(proxy.port, host="127.0.0.1", ca_file=ca_file) as store,
         pytest.raises(AccessRefused, match=r"is for other names than 127\.0\.0\.1"),
     ):
-        store.look(kit.new_consumer())
+        store.read_state(kit.new_consumer())
     assert proxy.seen == []
 
 
@@ -113,7 +113,7 @@ def test_a_client_certificate_lets_in_and_its_lack_does_not(
             opened(proxy.port, ca_file=ca_file) as store,
             pytest.raises(AccessRefused, match="requires a client certificate") as refused,
         ):
-            store.look(kit.new_consumer())
+            store.read_state(kit.new_consumer())
         assert "set store.client_cert and store.client_key" in str(refused.value.hint)
 
 
@@ -124,7 +124,7 @@ def test_a_server_without_tls_is_not_taken_for_one_with_a_bad_certificate(
         opened(int(opensearch_2.url.rpartition(":")[2])) as store,
         pytest.raises(AccessRefused, match="does not use TLS") as refused,
     ):
-        store.look(kit.new_consumer())
+        store.read_state(kit.new_consumer())
     assert "http://" in str(refused.value.hint)
 
 
@@ -150,7 +150,7 @@ def test_what_only_parts_of_a_request_were_refused_for_is_told() -> None:
             closing(OpenSearchStore([server.url], FakeClock())) as store,
             pytest.raises(AccessRefused, match=r"no permissions for \[some:action"),
         ):
-            store.look(kit.new_consumer())
+            store.read_state(kit.new_consumer())
 
 
 def test_a_redirect_is_not_followed_so_that_no_password_goes_elsewhere(
@@ -162,7 +162,7 @@ def test_a_redirect_is_not_followed_so_that_no_password_goes_elsewhere(
             opened(proxy.port, ca_file=ca_file) as store,
             pytest.raises(ConfigurationError, match="redirect"),
         ):
-            store.look(kit.new_consumer())
+            store.read_state(kit.new_consumer())
         assert elsewhere.seen == []
 
 
@@ -184,7 +184,7 @@ def test_nothing_that_is_sent_is_logged(
     with opened(proxy.port, ca_file=ca_file) as store:
         kit.initialise(store, consumer, [secret], 10)
     with opened(proxy.port, ca_file=ca_file, password="canary") as store, pytest.raises(AccessRefused):
-        store.look(consumer)
+        store.read_state(consumer)
     assert "only in the body" not in caplog.text
     assert "canary" not in caplog.text
     assert PASSWORD not in caplog.text
@@ -200,7 +200,7 @@ def test_where_nothing_listens_the_store_is_unavailable_and_the_url_is_named() -
             closing(OpenSearchStore([url], clock)) as store,
             pytest.raises(StoreUnavailable, match=url) as gone,
         ):
-            store.look(kit.new_consumer())
+            store.read_state(kit.new_consumer())
     assert clock.slept == [0.5, 1.0, 2.0, 4.0]
     assert gone.value.hint == f"check that it runs and that store.url is right: curl {url}"
 
@@ -251,6 +251,6 @@ def test_a_signal_that_comes_while_an_answer_is_awaited_is_not_taken_for_a_lost_
             with closing(OpenSearchStore([url], FakeClock())) as store:
                 signal.setitimer(signal.ITIMER_REAL, 0.1)
                 with pytest.raises(Stopped):
-                    store.look(kit.new_consumer())
+                    store.read_state(kit.new_consumer())
     finally:
         signal.signal(signal.SIGALRM, before)

@@ -88,12 +88,12 @@ def test_nothing_is_written_to_either_of_two_clusters(
         with refused:
             kit.initialise(store, consumer, [record("CVE-1", 1)], 10)
         with refused:
-            store.checked(consumer, ConsumerState(last_offset=7))
+            store.record_check(consumer, ConsumerState(last_offset=7))
         with refused:
             store.remember(report(consumer, 1), keep=10, within=WITHIN)
         (verdict,) = [each for each in store.diagnose([consumer]) if each.what == "store-nodes"]
     assert verdict.health == "failed"
-    assert all(url in verdict.said for url in both)
+    assert all(url in verdict.text for url in both)
     for node in (opensearch_2, opensearch_3):
         assert node.request("GET", "/_cat/indices?format=json") == []
 
@@ -104,7 +104,7 @@ def test_one_cluster_under_two_names_is_one(opensearch_2: OpenSearchNode) -> Non
     with closing(OpenSearchStore(names, FakeClock())) as store:
         kit.initialise(store, consumer, [record("CVE-1", 1)], 10)
         (verdict,) = [each for each in store.diagnose([consumer]) if each.what == "store-nodes"]
-    assert (verdict.health, verdict.said[:11]) == ("ok", "all 2 nodes")
+    assert (verdict.health, verdict.text[:11]) == ("ok", "all 2 nodes")
 
 
 def test_a_node_that_does_not_answer_is_a_warning_with_the_request_that_shows_why(
@@ -115,5 +115,5 @@ def test_a_node_that_does_not_answer_is_a_warning_with_the_request_that_shows_wh
     with closing(OpenSearchStore([silent, opensearch_2.url, opensearch_2.url], FakeClock())) as store:
         (verdict,) = [each for each in store.diagnose([]) if each.what == "store-nodes"]
     assert verdict.health == "warning"
-    assert verdict.said == f"1 of the 3 nodes in store.url did not answer: {silent}"
+    assert verdict.text == f"1 of the 3 nodes in store.url did not answer: {silent}"
     assert verdict.hint == f"check that each runs: curl {silent}"

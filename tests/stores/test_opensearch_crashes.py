@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from ctisync.core.model import Consumer, Delete, Put, Record, Write
-from ctisync.core.state import initialisation_asked
+from ctisync.core.state import initialisation_requested
 from ctisync.errors import AnotherPass, StoreUnavailable
 from ctisync.ports import Store
 from tests.stores import opensearch_kit as kit
@@ -61,7 +61,7 @@ def dies(node: OpenSearchNode, consumer: Consumer, run: Run, writes: int) -> boo
 
 def assert_readers_are_well(store: Store, consumer: Consumer, before: list[Record], offset: int) -> None:
     """Between two passes: a whole content or none, never an offset above it."""
-    state = store.look(consumer)
+    state = store.read_state(consumer)
     if store.count(consumer) is None:
         assert (before, state.offset) == ([], 0)
     elif state.range_to is None:
@@ -75,7 +75,7 @@ def assert_readers_are_well(store: Store, consumer: Consumer, before: list[Recor
 def assert_the_next_pass_makes_it_good(store: Store, consumer: Consumer, node: OpenSearchNode) -> None:
     whole_pass(store, consumer)
     take_over(store, consumer)  # what was replaced is dropped by a later pass
-    state = store.look(consumer)
+    state = store.read_state(consumer)
     assert (state.offset, state.range_to, state.unsettled, state.loading) == (30, None, False, False)
     assert state.owed is not None
     assert state.owed.offset == 30
@@ -116,7 +116,7 @@ def test_settling_a_swap_that_was_killed_after_any_write_is_made_good_by_the_nex
             consumer = kit.new_consumer()
             kit.initialise(store, consumer, NEWER, 60)
             assert dies(opensearch_2, consumer, init_snapshot, writes=7 if before_the_swap else 8)
-            assert store.look(consumer).unsettled
+            assert store.read_state(consumer).unsettled
             assert store.count(consumer) == len(NEWER if before_the_swap else SNAPSHOT)
             died = dies(opensearch_2, consumer, take_over, writes)
             assert_readers_are_well(store, consumer, NEWER, 60)
@@ -137,7 +137,7 @@ def test_a_swap_whose_new_content_is_gone_leaves_the_old_one_at_its_offset(
         opensearch_2.request("DELETE", f"/{unborn}")
 
         take_over(store, consumer)
-        state = store.look(consumer)
+        state = store.read_state(consumer)
         assert (state.offset, state.content, state.unsettled) == (60, True, False)
         assert kit.lines(store, consumer) == [each.line for each in NEWER]
 
@@ -181,7 +181,7 @@ def test_killed_after_any_write_under_another_alias_the_old_content_stands_where
             kit.initialise(store, consumer, NEWER, 60)
             died = dies(opensearch_2, consumer, init_snapshot_elsewhere, writes)
             take_over(store, consumer)
-            state = store.look(consumer)
+            state = store.read_state(consumer)
             assert kit.lines(store, consumer) == [each.line for each in NEWER]
             assert (state.content, state.loading, state.unsettled) == (True, False, False)
             if state.stored_for == consumer:
@@ -195,7 +195,7 @@ def test_killed_after_any_write_under_another_alias_the_old_content_stands_where
                 assert kit.lines(store, elsewhere(consumer)) == [each.line for each in SNAPSHOT]
             init_snapshot_elsewhere(store, consumer)
             take_over(store, elsewhere(consumer))
-            assert store.look(elsewhere(consumer)).offset == 20
+            assert store.read_state(elsewhere(consumer)).offset == 20
             assert [*kit.aliases(opensearch_2, consumer).values()] == [{elsewhere(consumer).index}]
         assert writes - kept > 1, "the swap was never done"
         assert kept > 5
@@ -211,7 +211,7 @@ def init_snapshot_in_its_place(store: Store, consumer: Consumer) -> None:
     new = replacing(consumer)
     with store.writer(new) as writer:
         if not writer.state.may_replace:
-            writer.save(initialisation_asked(writer.state, new, kit.NOW))
+            writer.save(initialisation_requested(writer.state, new, kit.NOW))
         kit.load(writer, new, SNAPSHOT, 20)
 
 
@@ -244,7 +244,7 @@ def test_killed_after_any_write_while_it_replaces_another_consumer_readers_find_
             take_over(store, old if next_over == "old" else new)
             live = read_by_alias(opensearch_2, old)
             assert live == found or (next_over, live) == ("new", new_names), "a swap is finished, none undone"
-            state = store.look(old)
+            state = store.read_state(old)
             assert (state.offset, state.content) == (60, True)
             assert state.occupant == (None if live == old_names else str(new))
             if live == new_names:
@@ -255,7 +255,7 @@ def test_killed_after_any_write_while_it_replaces_another_consumer_readers_find_
                 init_snapshot_in_its_place(store, old)
             take_over(store, new)
             assert read_by_alias(opensearch_2, old) == new_names
-            state = store.look(new)
+            state = store.read_state(new)
             assert (state.offset, state.unsettled, state.loading, state.occupant) == (20, False, False, None)
             assert state.owed is not None
             store.forget(old)
@@ -272,7 +272,7 @@ def test_a_pass_over_the_old_consumer_that_swaps_meanwhile_does_not_hold_the_rep
     with closing(kit.open_store(opensearch_2)) as store, closing(kit.open_store(opensearch_2)) as other:
         kit.initialise(store, old, OLDER, 10)
         with store.writer(new) as writer:
-            writer.save(initialisation_asked(writer.state, new, kit.NOW))
+            writer.save(initialisation_requested(writer.state, new, kit.NOW))
             with writer.load(kit.snapshot(20)) as load:
                 load.add(SNAPSHOT)
                 kit.initialise(other, old, NEWER, 60)
@@ -281,4 +281,4 @@ def test_a_pass_over_the_old_consumer_that_swaps_meanwhile_does_not_hold_the_rep
         assert read_by_alias(opensearch_2, old) == [each.name for each in NEWER]
         take_over(store, new)
         assert read_by_alias(opensearch_2, old) == [each.name for each in SNAPSHOT]
-        assert (store.look(new).offset, store.look(old).occupant) == (20, str(new))
+        assert (store.read_state(new).offset, store.read_state(old).occupant) == (20, str(new))

@@ -11,7 +11,7 @@ from typing import Any, Final
 import msgspec
 import pytest
 
-from ctisync.core.health import Verdict, worst
+from ctisync.core.health import CheckResult, worst
 from ctisync.core.model import Consumer
 from ctisync.stores.opensearch.client import NoReply, OpenSearchReply, Problem
 from ctisync.stores.opensearch.generations import Layout
@@ -73,7 +73,7 @@ class Node:
         pass
 
 
-def examined(node: Node, replicas: int = 0, **store: Any) -> dict[str, Verdict]:
+def examined(node: Node, replicas: int = 0, **store: Any) -> dict[str, CheckResult]:
     with closing(OpenSearchStore([HERE], FakeClock(), layout=Layout(replicas=replicas), **store)) as opened:
         opened._client._transport = node
         found = list(opened.diagnose([Consumer()]))
@@ -98,7 +98,7 @@ def test_one_that_is_well_is_ok_throughout() -> None:
         "store-templates",
         "store-lease",
     ]
-    assert "readers, writers" in found["store-user"].said
+    assert "readers, writers" in found["store-user"].text
 
 
 BLOCKED: Final = {"wazuh-cve": {"settings": {"index.blocks.read_only_allow_delete": "true"}}}
@@ -152,7 +152,7 @@ def test_what_is_not_well_is_told_and_hides_nothing(
     changed = {name.replace("context__doc", "context___doc"): answer for name, answer in changed.items()}
     found = examined(Node(**changed), replicas)
     assert found[what].health == health
-    assert said in found[what].said
+    assert said in found[what].text
     if what != "store" or health != "failed":
         assert {each for each in found if found[each].health != "ok"} <= {what}
         assert len(found) - ("store-rights" in found) == 10
@@ -198,7 +198,7 @@ def test_on_a_real_node_lease_foreign_index_and_block_are_seen(node: OpenSearchN
         kit.put_lease(node, consumer)
 
     found = {(each.what, each.about): each for each in told}
-    assert "root on other-host" in found["store-lease", str(consumer)].said
+    assert "root on other-host" in found["store-lease", str(consumer)].text
     assert found["store-alias", str(other)].health == "failed"
     assert found["store-alias", str(consumer)].health == "ok"
     assert found["store-blocks", None].health == "failed"

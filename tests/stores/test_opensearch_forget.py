@@ -7,7 +7,7 @@ from contextlib import suppress
 
 import pytest
 
-from ctisync.core.model import Consumer, Holding
+from ctisync.core.model import Consumer, Footprint
 from ctisync.core.state import ConsumerState
 from ctisync.errors import AnotherPass
 from ctisync.ports import Store
@@ -63,7 +63,7 @@ def test_killed_after_any_write_no_half_of_a_content_is_told_as_whole(
     while is_killed(node, consumer := initialised(node), points + 1):
         points += 1
         store = kit.open_store(node)
-        assert store.look(consumer).offset == 0
+        assert store.read_state(consumer).offset == 0
         if store.count(consumer) is not None:
             assert kit.lines(store, consumer) == [each.line for each in OLD]
 
@@ -78,7 +78,7 @@ def test_killed_after_any_write_no_half_of_a_content_is_told_as_whole(
         assert len(kit.aliases(node, consumer)) == len(expected)
         assert not any("-w-" in alias for of in kit.aliases(node, consumer).values() for alias in of)
         if then is forget:
-            assert store.holding(consumer) == Holding()
+            assert store.footprint(consumer) == Footprint()
     assert points >= 5
     figure(
         f"T1 forget, OpenSearch: killed after each of {points} writes, then {then.__name__}: "
@@ -89,7 +89,7 @@ def test_killed_after_any_write_no_half_of_a_content_is_told_as_whole(
 def test_each_request_may_be_done_twice(node: OpenSearchNode) -> None:
     consumer = initialised(node)
     kit.forgetful_store(node).forget(consumer)
-    assert kit.open_store(node).holding(consumer) == Holding()
+    assert kit.open_store(node).footprint(consumer) == Footprint()
     assert kit.aliases(node, consumer) == {}
 
 
@@ -132,7 +132,7 @@ def test_overtaken_before_any_write_it_takes_nothing_of_the_pass_that_has_overta
         if not reached:
             break
         readers = kit.open_store(node)
-        assert readers.look(consumer).offset == 40, writes
+        assert readers.read_state(consumer).offset == 40, writes
         assert kit.lines(readers, consumer) == [each.line for each in NEW], writes
         kit.initialise(readers, consumer, OLD, 50)
     assert writes > 5
@@ -179,10 +179,10 @@ def test_a_content_whose_state_is_gone_is_forgotten(node: OpenSearchNode) -> Non
     consumer = initialised(node)
     kit.put_document(node, consumer, {})
     store = kit.open_store(node)
-    assert store.holding(consumer).records == len(OLD)
+    assert store.footprint(consumer).records == len(OLD)
     store.forget(consumer)
-    assert store.holding(consumer) == Holding()
-    assert store.look(consumer) == ConsumerState()
+    assert store.footprint(consumer) == Footprint()
+    assert store.read_state(consumer) == ConsumerState()
 
 
 def test_where_nothing_is_held_nothing_is_written(node: OpenSearchNode) -> None:

@@ -127,7 +127,7 @@ def test_a_template_for_all_indices_that_would_alter_content_is_refused_by_name(
     with pytest.raises(ConfigurationError, match=r"template|cannot be created") as refused:
         kit.initialise(store, consumer, [B], 20)
     assert "_template" in str(refused.value.hint)
-    assert store.look(consumer).offset == 10
+    assert store.read_state(consumer).offset == 10
     assert kit.lines(store, consumer) == [A.line]
     assert len(kit.aliases(node, consumer)) == 1
 
@@ -140,7 +140,7 @@ def test_an_index_that_stands_where_the_alias_belongs_is_never_touched(
     before = node.request("GET", f"/{consumer.index}")
 
     with pytest.raises(ForeignIndex, match="is an index, but ctisync needs that name") as refused:
-        store.look(consumer)
+        store.read_state(consumer)
     assert f"curl -X DELETE {node.url}/{consumer.index}; then" in str(refused.value.hint)
     with pytest.raises(ForeignIndex):
         kit.initialise(store, consumer, [A], 10)
@@ -158,7 +158,7 @@ def test_an_alias_that_points_elsewhere_is_never_moved(
     for number in range(others):
         node.request("PUT", f"/theirs-{number}", {"aliases": {consumer.index: {}}})
     with pytest.raises(ForeignIndex, match=r"points at theirs-0.*, which ctisync did not make"):
-        store.look(consumer)
+        store.read_state(consumer)
     with pytest.raises(ForeignIndex):
         kit.initialise(store, consumer, [A], 10)
 
@@ -234,7 +234,7 @@ def test_a_content_that_somebody_removed_is_noticed_and_loaded_again(
     name, _ = index_of(node, consumer)
     node.request("DELETE", f"/{name}")
 
-    assert store.look(consumer).unsettled
+    assert store.read_state(consumer).unsettled
     with store.writer(consumer) as writer:
         assert (writer.state.offset, writer.state.content) == (0, False)
         assert writer.read(["CVE-1"]) == {}
@@ -251,8 +251,8 @@ def test_a_content_under_another_name_than_the_settings_now_say_is_not_taken_for
 
     renamed = msgspec.structs.replace(consumer, index="another")
 
-    assert not store.look(renamed).unsettled
-    assert store.look(renamed).stored_for == consumer
+    assert not store.read_state(renamed).unsettled
+    assert store.read_state(renamed).stored_for == consumer
 
 
 def test_a_content_that_is_to_have_another_name_is_read_under_the_old_one_until_it_is_loaded(
@@ -279,9 +279,9 @@ def test_a_content_whose_state_was_removed_is_loaded_again(
     consumer = kit.new_consumer()
     kit.initialise(store, consumer, [A], 10)
     node.request("DELETE", "/wazuh-context")
-    assert store.look(consumer) == ConsumerState()
+    assert store.read_state(consumer) == ConsumerState()
     kit.initialise(store, consumer, [B], 20)
-    assert (store.look(consumer).offset, kit.lines(store, consumer)) == (20, [B.line])
+    assert (store.read_state(consumer).offset, kit.lines(store, consumer)) == (20, [B.line])
 
 
 def test_a_record_of_offset_0_is_a_record(store: OpenSearchStore) -> None:
@@ -309,7 +309,7 @@ def test_a_record_that_cannot_be_parsed_is_named_and_the_old_content_stays(
     too_many_digits = record("CVE-9", 12, b'{"number":%s}' % (b"9" * 1001))
     with pytest.raises(StoreUnavailable, match=r"refuses record CVE-9 \(400\): .*1001"):
         kit.initialise(store, consumer, [B, too_many_digits], 20)
-    assert (store.look(consumer).offset, kit.lines(store, consumer)) == (10, [A.line])
+    assert (store.read_state(consumer).offset, kit.lines(store, consumer)) == (10, [A.line])
 
 
 def test_another_program_that_writes_to_the_content_stops_the_range(
@@ -329,7 +329,7 @@ def test_another_program_that_writes_to_the_content_stops_the_range(
             writer.read(["CVE-1"])
         with pytest.raises(StoreUnavailable, match=r"record CVE-1 has .*, offset 15 is"):
             kit.apply_unread(writer, [Delete("CVE-1", 15)], 20)
-    state = store.look(consumer)
+    state = store.read_state(consumer)
     assert (state.offset, state.range_to) == (10, 20)
 
 

@@ -86,7 +86,7 @@ def test_a_lease_that_nobody_can_hold_is_taken(
     kit.put_lease(opensearch_2, consumer, until=in_(until))
     with store.writer(consumer) as writer:
         kit.apply(writer, [Put(C)], 20)
-    assert store.look(consumer).offset == 20
+    assert store.read_state(consumer).offset == 20
 
 
 @pytest.mark.parametrize("time", [-(10**15), 10**15])
@@ -127,15 +127,17 @@ def test_a_lease_that_a_killed_pass_left_makes_the_next_pass_settle_also_with_no
     store: OpenSearchStore, consumer: Consumer, opensearch_2: OpenSearchNode
 ) -> None:
     """Else it keeps other hosts away until it expires, and its document tells of a holder for ever."""
-    assert not store.look(consumer).unsettled
+    assert not store.read_state(consumer).unsettled
     put_own_lease(opensearch_2, consumer)
-    assert store.look(consumer).unsettled
+    assert store.read_state(consumer).unsettled
     with closing(kit.open_store(opensearch_2, host_lock=None)) as unlocked:
-        assert not unlocked.look(consumer).unsettled, "it may be alive"
+        assert not unlocked.read_state(consumer).unsettled, "it may be alive"
     kit.put_lease(opensearch_2, consumer, until=in_(600))
-    assert not store.look(consumer).unsettled, "another host's is not ours to judge"
+    assert not store.read_state(consumer).unsettled, "another host's is not ours to judge"
     put_own_lease(opensearch_2, consumer, lock="another lock file's")
-    assert not store.look(consumer).unsettled, "nor is one of this host that was taken under another lock"
+    assert not store.read_state(consumer).unsettled, (
+        "nor is one of this host that was taken under another lock"
+    )
 
 
 def test_a_fence_that_was_put_up_after_its_pass_had_gone_makes_the_next_pass_settle(
@@ -145,14 +147,14 @@ def test_a_fence_that_was_put_up_after_its_pass_had_gone_makes_the_next_pass_set
     (live,) = kit.aliases(opensearch_2, consumer)
     fence = store._generations(consumer).new_fence("0123456789abcdef", 0)
     opensearch_2.request("PUT", f"/{live}/_alias/{fence}")
-    assert store.look(consumer).unsettled
+    assert store.read_state(consumer).unsettled
     kit.put_lease(opensearch_2, consumer, until=in_(600))
-    assert not store.look(consumer).unsettled, "it is its holder's, who may be alive"
+    assert not store.read_state(consumer).unsettled, "it is its holder's, who may be alive"
     put_own_lease(opensearch_2, consumer)
     with store.writer(consumer):
         pass
     assert kit.aliases(opensearch_2, consumer) == {live: {consumer.index}}
-    assert not store.look(consumer).unsettled
+    assert not store.read_state(consumer).unsettled
 
 
 def test_a_lease_of_another_user_of_this_host_is_not_ours_to_take(
@@ -167,10 +169,10 @@ def test_a_lease_of_another_user_of_this_host_is_not_ours_to_take(
 def test_a_pass_that_finds_nothing_to_do_leaves_it_to_who_holds_the_lease(
     store: OpenSearchStore, consumer: Consumer, opensearch_2: OpenSearchNode
 ) -> None:
-    state = store.look(consumer)
+    state = store.read_state(consumer)
     kit.put_lease(opensearch_2, consumer, until=in_(600))
     before = kit.document(opensearch_2, consumer)
-    store.checked(consumer, state)
+    store.record_check(consumer, state)
     assert kit.document(opensearch_2, consumer) == before
 
 
@@ -232,7 +234,7 @@ def test_who_has_lost_the_lease_changes_nothing_any_more(
         kit.apply(new, [Put(C), Delete("CVE-1", 14)], 20)
         new.make_searchable()
     assert kit.lines(store, consumer) == [B.line, C.line]
-    assert store.look(consumer).offset == 20
+    assert store.read_state(consumer).offset == 20
 
 
 def test_who_has_lost_the_lease_of_a_first_load_neither_shows_nor_removes_a_generation(

@@ -129,7 +129,7 @@ def test_a_record_that_another_program_has_altered_since_is_not_deleted(
         opensearch_2.request("PUT", f"/{CONSUMER.index}/_doc/CVE-1", {"theirs": 1})
         with pytest.raises(StoreUnavailable, match=r"another program writes to the content: .*offset 21 is"):
             kit.apply_unread(writer, [Delete("CVE-1", 21)], 30)
-    assert store.look(CONSUMER).offset == 20
+    assert store.read_state(CONSUMER).offset == 20
 
 
 def test_a_record_that_another_program_has_put_at_the_very_next_offset_is_no_write_of_ours(
@@ -141,7 +141,7 @@ def test_a_record_that_another_program_has_put_at_the_very_next_offset_is_no_wri
         opensearch_2.request("PUT", f"/{CONSUMER.index}/_doc/CVE-1", {"theirs": 1})
         with pytest.raises(StoreUnavailable, match="another program altered record CVE-1"):
             kit.apply_unread(writer, [Put(record("CVE-1", 21))], 30)
-    assert store.look(CONSUMER).offset == 20
+    assert store.read_state(CONSUMER).offset == 20
 
 
 def test_a_write_whose_reply_was_lost_is_read_again(store: OpenSearchStore, sent: Counted) -> None:
@@ -183,10 +183,10 @@ def test_what_is_being_written_the_next_range_does_not_read(store: OpenSearchSto
     with store.writer(CONSUMER) as writer:
         assert writer.read(["CVE-3"]) == {"CVE-3": C}
         assert writer.apply([Delete("CVE-3", 13), Put(first)], after(writer, 20), meanwhile)
-        assert store.look(CONSUMER).range_to == 30, "announced together with the offset"
+        assert store.read_state(CONSUMER).range_to == 30, "announced together with the offset"
         kit.apply_unread(writer, [Delete("CVE-1", 24), Put(record("CVE-3", 25))], 30)
         writer.make_searchable()
-        assert store.look(CONSUMER).range_to is None
+        assert store.read_state(CONSUMER).range_to is None
     assert found == [{"CVE-1": first, "CVE-2": B}]
     assert sent.read == [["CVE-3"], ["CVE-2"]]
     assert kit.lines(store, CONSUMER) == [B.line, record("CVE-3", 25).line]
@@ -244,7 +244,7 @@ def test_a_record_that_another_program_alters_while_we_write_it_is_no_write_of_o
         opensearch_2.request("PUT", f"/{CONSUMER.index}/_doc/CVE-1", {"theirs": 1})
         with pytest.raises(StoreUnavailable, match="another program altered record CVE-1"):
             kit.apply_unread(writer, [Put(record("CVE-1", 21))], 30)
-    assert store.look(CONSUMER).offset == 20
+    assert store.read_state(CONSUMER).offset == 20
 
 
 def test_a_failed_write_is_what_is_raised_whatever_was_met_meanwhile(
@@ -258,7 +258,7 @@ def test_a_failed_write_is_what_is_raised_whatever_was_met_meanwhile(
         opensearch_2.request("PUT", path, {"theirs": 1})
         with pytest.raises(StoreUnavailable, match="record CVE-2 has offset 77"):
             writer.apply([Put(record("CVE-2", 22))], after(writer, 30), meanwhile)
-    assert store.look(CONSUMER).offset == 10
+    assert store.read_state(CONSUMER).offset == 10
 
 
 def test_where_no_thread_can_be_started_nothing_is_done_meanwhile(

@@ -8,7 +8,7 @@ from contextlib import closing
 import pytest
 
 from ctisync.core.model import Consumer, ConsumerInfo, Put, Snapshot
-from ctisync.core.state import ConsumerState, looked
+from ctisync.core.state import ConsumerState, feed_answered
 from ctisync.errors import ConfigurationError
 from ctisync.stores.opensearch.store import OpenSearchStore
 from tests.stores import opensearch_kit as kit
@@ -40,7 +40,7 @@ def raw_document(node: OpenSearchNode, consumer: Consumer) -> str:
 
 
 def a_whole_life(store: OpenSearchStore, consumer: Consumer) -> None:
-    store.checked(consumer, looked(store.look(consumer), INFO, kit.NOW))
+    store.record_check(consumer, feed_answered(store.read_state(consumer), INFO, kit.NOW))
     kit.initialise(store, consumer, [A], 10)
     with store.writer(consumer) as writer:
         kit.apply(writer, [Put(B)], 20)
@@ -50,7 +50,7 @@ def test_other_software_reads_offset_last_offset_and_link_under_the_consumers_na
     store: OpenSearchStore, opensearch_2: OpenSearchNode
 ) -> None:
     consumer = kit.new_consumer()
-    store.checked(consumer, store.look(consumer))
+    store.record_check(consumer, store.read_state(consumer))
     field = kit.document(opensearch_2, consumer)["vd_4.8.0"]
     assert {name: field[name] for name in ("offset", "last_offset", "last_snapshot_link")} == {
         "offset": 0,
@@ -75,13 +75,13 @@ def test_what_others_keep_in_the_document_survives_to_the_byte(
         headers={"Content-Type": "application/json"},
     ).raise_for_status()
 
-    assert store.look(consumer) == ConsumerState()  # it isn't ours: nothing is stored
+    assert store.read_state(consumer) == ConsumerState()  # it isn't ours: nothing is stored
     a_whole_life(store, consumer)
 
     text = raw_document(opensearch_2, consumer)
     assert f'"theirs":{OTHERS}' in text
     assert f'"theirs_too":{OTHERS}' in text
-    assert store.look(consumer).offset == 20
+    assert store.read_state(consumer).offset == 20
 
 
 def test_two_consumers_of_a_context_share_the_document_while_both_are_written(
@@ -94,7 +94,7 @@ def test_two_consumers_of_a_context_share_the_document_while_both_are_written(
         kit.load(two, second, [A, B], 30)
         kit.apply(one, [Put(B)], 20)
 
-    assert (store.look(first).offset, store.look(second).offset) == (20, 30)
+    assert (store.read_state(first).offset, store.read_state(second).offset) == (20, 30)
     assert kit.document(opensearch_2, first).keys() == {"vd_4.8.0", "other.1"}
 
 
@@ -151,7 +151,7 @@ def test_the_state_of_a_newer_ctisync_is_neither_read_nor_overwritten(
     kit.put_document(opensearch_2, consumer, content)
 
     with pytest.raises(ConfigurationError, match=r"newer ctisync \(schema 2, known 1\)"):
-        store.look(consumer)
+        store.read_state(consumer)
     with pytest.raises(ConfigurationError, match="newer ctisync"), store.writer(consumer):
         pass
     assert kit.document(opensearch_2, consumer) == content
@@ -178,5 +178,5 @@ def test_a_damaged_state_is_an_error_and_no_reason_to_begin_anew(
     kit.put_document(opensearch_2, consumer, content)
 
     with pytest.raises(ConfigurationError, match="the state of"):
-        store.look(consumer)
+        store.read_state(consumer)
     assert kit.document(opensearch_2, consumer) == content

@@ -142,7 +142,7 @@ def initialised_beside(node: OpenSearchNode, store: OpenSearchStore, kind: Kind,
     if refusal is not None:
         assert "index template theirs" in str(refusal.hint)
         assert kit.lines(store, consumer) == [OLD.line]
-        assert store.look(consumer).offset == 10
+        assert store.read_state(consumer).offset == 10
         assert list(kit.aliases(node, consumer).values()) == [{consumer.index}], "it has left something"
         return "refused"
     with store.writer(consumer) as writer:

@@ -38,7 +38,7 @@ def query(path: Path, sql: str) -> list[tuple[object, ...]]:
 
 
 def test_looking_where_nothing_is_creates_nothing(store: Store, tmp_path: Path) -> None:
-    assert store.look(CONSUMER) == ConsumerState()
+    assert store.read_state(CONSUMER) == ConsumerState()
     assert store.count(CONSUMER) is None
     assert list(tmp_path.iterdir()) == []
 
@@ -139,4 +139,4 @@ def test_a_range_that_fails_halfway_is_not_there_at_all(store: Store) -> None:
         assert writer.state == before
         assert writer.read(["CVE-1"]) == {"CVE-1": A}
 
-    assert store.look(CONSUMER) == before
+    assert store.read_state(CONSUMER) == before

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ctisync.clock import SystemClock
-from ctisync.core.health import Verdict
+from ctisync.core.health import CheckResult
 from ctisync.core.model import Consumer
 from ctisync.stores.disk_space import diagnose_folder
 from ctisync.stores.sqlite import connection as sqlite_file
@@ -20,7 +20,7 @@ from tests.contract import passes
 from tests.support.records import made_up
 
 
-def examined(path: Path) -> dict[str, Verdict]:
+def examined(path: Path) -> dict[str, CheckResult]:
     found = list(SqliteStore(path, SystemClock(), patience=0.1).diagnose([Consumer()]))
     assert all(each.hint for each in found if each.health != "ok")
     return {each.what: each for each in found}
@@ -56,7 +56,7 @@ def test_a_file_that_is_no_good_has_failed_beside_a_library_that_is_well(tmp_pat
     found = examined(path)
 
     assert (found["sqlite"].health, found["store"].health) == ("ok", "failed")
-    assert any(words in found["store"].said for words in said.split("|")), found["store"].said
+    assert any(words in found["store"].text for words in said.split("|")), found["store"].text
     assert sorted(each.name for each in tmp_path.iterdir()) == before
 
 
@@ -72,7 +72,7 @@ def test_a_file_that_another_program_holds_for_itself_is_told_soon(tmp_path: Pat
         other.execute("PRAGMA journal_mode = DELETE")
         other.execute("BEGIN EXCLUSIVE")
         found = examined(path)["store"]
-    assert (found.health, "locked by another program" in found.said) == ("failed", True)
+    assert (found.health, "locked by another program" in found.text) == ("failed", True)
 
 
 def test_neither_a_look_nor_an_examination_leaves_sqlites_own_files_or_a_newer_version(
@@ -82,7 +82,7 @@ def test_neither_a_look_nor_an_examination_leaves_sqlites_own_files_or_a_newer_v
     open_writable(path, migrations=MIGRATIONS[:1]).close()
     before = path.read_bytes()
     store = SqliteStore(path, SystemClock(), untouched=True)
-    store.look(Consumer())
+    store.read_state(Consumer())
     list(store.diagnose([Consumer()]))
 
     assert {each.name for each in tmp_path.iterdir()} == {"ctisync.db", "ctisync.db.lock"}
@@ -94,7 +94,7 @@ def test_beside_a_writer_the_state_is_the_one_that_he_has_written_last(tmp_path:
     path = tmp_path / "ctisync.db"
     with SqliteStore(path, SystemClock()).writer(Consumer()) as writer:
         passes.load(writer, Consumer(), made_up(3), 10)
-        assert SqliteStore(path, SystemClock(), untouched=True).look(Consumer()).offset == 10
+        assert SqliteStore(path, SystemClock(), untouched=True).read_state(Consumer()).offset == 10
 
 
 def test_a_folder_is_judged_by_whether_a_pass_would_make_it(tmp_path: Path) -> None:
@@ -113,9 +113,9 @@ def test_a_folder_that_may_not_be_written_to_has_failed(
     """Tests may run as root, to whom nothing is forbidden."""
     monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
     found = diagnose_folder(tmp_path, is_made=True)
-    assert (found.health, "cannot be written to" in found.said) == ("failed", True)
+    assert (found.health, "cannot be written to" in found.text) == ("failed", True)
     found = diagnose_folder(tmp_path / "new", is_made=True)
-    assert (found.health, "cannot be created" in found.said) == ("failed", True)
+    assert (found.health, "cannot be created" in found.text) == ("failed", True)
 
 
 def test_a_file_that_may_be_read_and_not_written_has_failed(

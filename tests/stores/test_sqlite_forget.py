@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from ctisync.clock import SystemClock
-from ctisync.core.model import Consumer, Holding
+from ctisync.core.model import Consumer, Footprint
 from ctisync.core.state import ConsumerState
 from ctisync.ports import Store
 from ctisync.stores.sqlite import connection as sqlite_file
@@ -87,7 +87,7 @@ def test_killed_before_any_statement_no_half_of_a_content_is_told_as_whole(
     points = found_whole = 0
     while (store := killed_in(points)) is not None:
         points += 1
-        state = store.look(FORGOTTEN)
+        state = store.read_state(FORGOTTEN)
         if store.count(FORGOTTEN) is None:
             assert state == ConsumerState()
         else:
@@ -97,7 +97,7 @@ def test_killed_before_any_statement_no_half_of_a_content_is_told_as_whole(
 
         store.forget(FORGOTTEN)
 
-        assert store.holding(FORGOTTEN) == Holding()
+        assert store.footprint(FORGOTTEN) == Footprint()
         assert sorted(store.export(OTHER)) == lines
     assert points > found_whole > 0
     figure(
@@ -113,7 +113,7 @@ def test_killed_before_any_statement_the_next_pass_begins_anew(
     while (store := killed_in(points)) is not None:
         points += 1
         passes.initialise(store, FORGOTTEN, RECORDS[:3], 60)
-        assert store.look(FORGOTTEN).offset == 60
+        assert store.read_state(FORGOTTEN).offset == 60
         assert len(passes.contents(store, FORGOTTEN)) == 3
     assert points
     figure(f"T1 forget, SQLite: killed before each of {points} statements: the next pass has begun anew")
@@ -146,11 +146,11 @@ def test_on_a_disk_without_room_the_pages_stay_for_other_contents(
     store.forget(FORGOTTEN)
     with closing(sqlite3.connect(tmp_path / "ctisync.db")) as connection:
         assert connection.execute("PRAGMA freelist_count").fetchone() > (0,)
-    assert store.holding(FORGOTTEN) == Holding()
+    assert store.footprint(FORGOTTEN) == Footprint()
 
 
 def test_a_file_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     store = SqliteStore(tmp_path / "ctisync.db", SystemClock())
     store.forget(FORGOTTEN)
-    assert (store.consumers(), store.holding(FORGOTTEN)) == ([], Holding())
+    assert (store.consumers(), store.footprint(FORGOTTEN)) == ([], Footprint())
     assert list(tmp_path.iterdir()) == []

@@ -100,7 +100,7 @@ def test_nothing_is_left_of_a_load_whose_process_was_really_killed(
 ) -> None:
     if live:
         passes.initialise(store, CONSUMER, live, 10)
-    before = store.look(CONSUMER)
+    before = store.read_state(CONSUMER)
     root = Path(__file__).parents[2]
     child = subprocess.run([sys.executable, "-c", KILLED_WHILE_LOADING, path], cwd=root, check=False)
     assert child.returncode == -signal.SIGKILL

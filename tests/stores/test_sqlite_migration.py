@@ -105,7 +105,7 @@ def store_of(path: Path) -> SqliteStore:
 
 def assert_all_is_kept(path: Path) -> None:
     store = store_of(path)
-    assert {consumer: store.look(consumer) for consumer in NUMBERS} == states()
+    assert {consumer: store.read_state(consumer) for consumer in NUMBERS} == states()
     assert {consumer: passes.contents(store, consumer) for consumer in CONTENTS} == {
         consumer: lines(*records) for consumer, records in CONTENTS.items()
     }

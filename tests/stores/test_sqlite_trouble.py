@@ -13,7 +13,7 @@ import pytest
 
 from ctisync.clock import SystemClock
 from ctisync.core.model import Consumer, ConsumerInfo
-from ctisync.core.state import ConsumerState, looked
+from ctisync.core.state import ConsumerState, feed_answered
 from ctisync.errors import ConfigurationError, StoreUnavailable
 from ctisync.ports import Store
 from ctisync.stores.sqlite.connection import named_errors, open_writable, reading
@@ -29,7 +29,7 @@ A, B = record("CVE-1", 1), record("CVE-2", 2)
 
 
 def look(store: Store) -> None:
-    store.look(CONSUMER)
+    store.read_state(CONSUMER)
 
 
 def count(store: Store) -> None:
@@ -41,7 +41,7 @@ def export(store: Store) -> None:
 
 
 def checked(store: Store) -> None:
-    store.checked(CONSUMER, looked(ConsumerState(), ConsumerInfo(None, None), passes.NOW))
+    store.record_check(CONSUMER, feed_answered(ConsumerState(), ConsumerInfo(None, None), passes.NOW))
 
 
 def write(store: Store) -> None:
@@ -129,7 +129,7 @@ def test_a_newer_ctisyncs_file_is_refused_and_not_touched(store: Store, path: Pa
 def test_an_empty_file_is_taken_for_a_new_one(store: Store, path: Path) -> None:
     """What a process leaves that was killed while it made the file."""
     path.touch()
-    assert store.look(CONSUMER) == ConsumerState()
+    assert store.read_state(CONSUMER) == ConsumerState()
     passes.initialise(store, CONSUMER, [A], 10)
 
     assert passes.contents(store, CONSUMER) == lines(A)
@@ -140,7 +140,7 @@ ADD_A_COLUMN = ("ALTER TABLE records ADD COLUMN added TEXT NOT NULL DEFAULT 'new
 
 def test_an_older_schema_is_brought_up_to_date_once_and_keeps_everything(store: Store, path: Path) -> None:
     passes.initialise(store, CONSUMER, [A, B], 10)
-    before = store.look(CONSUMER)
+    before = store.read_state(CONSUMER)
     newer = (*MIGRATIONS, ADD_A_COLUMN)
     for _ in range(2):
         open_writable(path, migrations=newer).close()
@@ -152,7 +152,7 @@ def test_an_older_schema_is_brought_up_to_date_once_and_keeps_everything(store: 
             ("CVE-2", "new"),
         ]
         connection.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")  # the added column hurts nobody
-    assert store.look(CONSUMER) == before
+    assert store.read_state(CONSUMER) == before
     assert passes.contents(store, CONSUMER) == lines(A, B)
 
 
@@ -278,7 +278,7 @@ def test_a_file_that_may_only_be_read_is_told(forbidden: Path, ordinary_user: Ca
     (forbidden / "ctisync.db").chmod(0o444)
     (forbidden / "ctisync.db.lock").unlink()
     ordinary_user()
-    assert store.look(CONSUMER).offset == 10
+    assert store.read_state(CONSUMER).offset == 10
     with pytest.raises(StoreUnavailable, match=r"ctisync.db cannot be read or written: .*readonly"):
         write(store)
 
@@ -308,12 +308,12 @@ def test_a_load_that_finds_no_room_leaves_the_old_content_and_room_for_the_next(
 ) -> None:
     store = SqliteStore(path, SystemClock(), compression="none")  # then the sizes are known
     passes.initialise(store, CONSUMER, [A], 10)
-    before = store.look(CONSUMER)
+    before = store.read_state(CONSUMER)
     with store.writer(CONSUMER) as writer:
         little_room(path.stat().st_size + 500_000)
         with pytest.raises(StoreUnavailable, match=str(path)):
             passes.load(writer, CONSUMER, [long_record(f"CVE-{number}", 11) for number in range(4)], 20)
-    assert store.look(CONSUMER) == before
+    assert store.read_state(CONSUMER) == before
     assert passes.contents(store, CONSUMER) == lines(A)
 
     passes.initialise(store, CONSUMER, made_up(10), 20)
@@ -333,7 +333,7 @@ def test_a_range_that_finds_no_room_is_neither_stored_nor_believed(
         assert writer.state == before
         assert writer.read(["CVE-1"]) == {"CVE-1": A}
 
-    assert store.look(CONSUMER) == before
+    assert store.read_state(CONSUMER) == before
 
 
 def test_a_full_disk_is_called_that(path: Path) -> None:

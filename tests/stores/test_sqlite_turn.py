@@ -18,7 +18,7 @@ import pytest
 from ctisync.clock import SystemClock
 from ctisync.core.model import Consumer, ConsumerInfo
 from ctisync.core.pass_report import Draft
-from ctisync.core.state import ConsumerState, looked
+from ctisync.core.state import ConsumerState, feed_answered
 from ctisync.errors import StoreUnavailable
 from ctisync.ports import Store, Writer
 from ctisync.stores.sqlite.connection import named_errors, open_writable
@@ -59,7 +59,7 @@ def write(store: Store) -> None:
 
 
 def checked(store: Store) -> None:
-    store.checked(OTHER, looked(ConsumerState(), ConsumerInfo(None, None), passes.NOW))
+    store.record_check(OTHER, feed_answered(ConsumerState(), ConsumerInfo(None, None), passes.NOW))
 
 
 def remember(store: Store) -> None:
@@ -179,7 +179,7 @@ def test_passes_of_two_consumers_of_one_file_go_on_side_by_side(path: Path, stor
         process.join(120)
 
     assert [process.exitcode for process in both] == [0, 0]
-    assert [store.look(each).offset for each in (CONSUMER, OTHER)] == [150, 150]
+    assert [store.read_state(each).offset for each in (CONSUMER, OTHER)] == [150, 150]
 
 
 def remove(path: Path) -> None:

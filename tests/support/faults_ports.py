@@ -24,7 +24,7 @@ _FAILURES: Final[dict[Place, type[CtisyncError]]] = {
 }
 
 # By their contract these do not fail.
-NEVER_FAIL: Final = ("close", "discard", "as_refused", "ask_ahead", "leave writer", "leave load")
+NEVER_FAIL: Final = ("close", "discard", "as_refused", "prefetch", "leave writer", "leave load")
 
 
 def store_with(store: Store, effects: Effects) -> Store:

@@ -108,7 +108,7 @@ def at_once(job: Callable[[], None], _name: str) -> bool:
 
 
 class MemoryFeed:
-    """`ctisync.ports.Feed` on a MemoryServer, for one pass. `ask_ahead` fetches at once."""
+    """`ctisync.ports.Feed` on a MemoryServer, for one pass. `prefetch` fetches at once."""
 
     def __init__(self, server: MemoryServer) -> None:
         self._server = server
@@ -121,7 +121,7 @@ class MemoryFeed:
     def changes(self, wanted: OffsetRange) -> list[Change]:
         return self._ahead.changes(wanted)
 
-    def ask_ahead(self, wanted: OffsetRange) -> None:
+    def prefetch(self, wanted: OffsetRange) -> None:
         self._ahead.ask(wanted)
 
     def _fetch_changes(self, wanted: OffsetRange) -> list[Change]:

@@ -11,10 +11,10 @@ from datetime import datetime
 import msgspec
 
 from ctisync.core.findings import Finding
-from ctisync.core.health import Verdict, ok
-from ctisync.core.model import Consumer, Holding, Put, Record, Snapshot, Write
+from ctisync.core.health import CheckResult, ok
+from ctisync.core.model import Consumer, Footprint, Put, Record, Snapshot, Write
 from ctisync.core.pass_report import PassReport, Work
-from ctisync.core.state import ConsumerState, Standing, load_abandoned, load_begun
+from ctisync.core.state import ConsumerState, Summary, load_abandoned, load_begun
 from ctisync.errors import AnotherPass
 from ctisync.stores import invariants
 
@@ -79,10 +79,10 @@ class MemoryStore:
     def name(self) -> str:
         return "memory:"
 
-    def look(self, consumer: Consumer) -> ConsumerState:
+    def read_state(self, consumer: Consumer) -> ConsumerState:
         return self._storage.state(consumer)
 
-    def checked(self, consumer: Consumer, state: ConsumerState) -> None:
+    def record_check(self, consumer: Consumer, state: ConsumerState) -> None:
         kept = self._storage.get(consumer)
         if invariants.only_looked(kept.state, state):
             self._storage.put(consumer, msgspec.structs.replace(kept, state=state))
@@ -91,8 +91,8 @@ class MemoryStore:
     def writer(self, consumer: Consumer) -> Iterator["MemoryWriter"]:
         yield MemoryWriter(self._storage, consumer)
 
-    def standing(self, consumer: Consumer) -> Standing:
-        return Standing(self.look(consumer), self.count(consumer))
+    def summary(self, consumer: Consumer) -> Summary:
+        return Summary(self.read_state(consumer), self.count(consumer))
 
     def count(self, consumer: Consumer) -> int | None:
         content = self._storage.get(consumer).content
@@ -107,7 +107,7 @@ class MemoryStore:
     def export(self, consumer: Consumer) -> Iterator[bytes]:
         content = self._storage.get(consumer).content
         if content is None:
-            raise invariants.no_content(self.name, consumer, self.look(consumer))
+            raise invariants.no_content(self.name, consumer, self.read_state(consumer))
         for name in sorted(content, key=str.encode):
             yield content[name].line
 
@@ -115,10 +115,10 @@ class MemoryStore:
     def inspect(self, consumer: Consumer) -> Iterator["MemoryInspection"]:
         yield MemoryInspection(self._storage.get(consumer))
 
-    def diagnose(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
+    def diagnose(self, consumers: Sequence[Consumer]) -> Iterator[CheckResult]:
         yield ok("store", f"{self.name} is always there")
 
-    def refusals(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
+    def refusals(self, consumers: Sequence[Consumer]) -> Iterator[CheckResult]:
         return iter(())
 
     def work(self, consumer: Consumer) -> Work | None:
@@ -138,10 +138,10 @@ class MemoryStore:
     def consumers(self) -> list[Consumer]:
         return self._storage.consumers()
 
-    def holding(self, consumer: Consumer) -> Holding:
+    def footprint(self, consumer: Consumer) -> Footprint:
         kept = self._storage.get(consumer)
         content, known = kept.content or kept.aside or {}, kept != Kept()
-        return Holding(
+        return Footprint(
             places=(self.name,) if content else (),
             records=self.count(consumer),
             bytes=sum(len(record.line) for record in content.values()),
@@ -225,7 +225,7 @@ class MemoryWriter:
     def read_in_parts(self, names: Sequence[str]) -> Iterator[tuple[Sequence[str], dict[str, Record]]]:
         yield names, self.read(names)
 
-    def note(self, state: ConsumerState) -> None:
+    def save_later(self, state: ConsumerState) -> None:
         self.save(state)
 
     def apply(

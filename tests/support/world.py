@@ -113,7 +113,7 @@ class World:
 
     @property
     def state(self) -> ConsumerState:
-        return self.store().look(self.consumer)
+        return self.store().read_state(self.consumer)
 
     def lines(self) -> list[bytes]:
         """The lines of an export."""

@@ -73,7 +73,7 @@ def assert_made_good(place: Place, seed: int, told: Path) -> None:
     server = feeds.made_up(seed)
     store = place.open()
     try:
-        state = store.look(place.consumer)
+        state = store.read_state(place.consumer)
         found = [comparable(line) for line in store.export(place.consumer)]
     finally:
         store.close()

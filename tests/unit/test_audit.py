@@ -127,7 +127,7 @@ def test_no_sequence_of_transitions_leads_to_a_finding(seed: int) -> None:
     for _ in range(40):
         last += chance.randrange(1500)
         now += timedelta(minutes=1)
-        state = transitions.looked(state, ConsumerInfo(last, Snapshot(f"s{last}", last)), now)
+        state = transitions.feed_answered(state, ConsumerInfo(last, Snapshot(f"s{last}", last)), now)
         state = one_step(state, last, now, chance)
         assert list(check_state(state)) == [], state
         assert list(check_count(state, 7 if state.content else None)) == []

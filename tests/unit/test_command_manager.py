@@ -10,7 +10,7 @@ import trustme
 from ctisync import tls
 from ctisync.clock import SystemClock
 from ctisync.command_manager import CommandManagerClient, _accepts
-from ctisync.core.health import Verdict
+from ctisync.core.health import CheckResult
 from ctisync.errors import CommandNotAccepted, ConfigurationError
 from tests.support.command_manager import PATH, Command, CommandManagerStandIn, Failure, refusal
 from tests.support.feed_simulator import unused_port
@@ -168,32 +168,32 @@ def test_a_ca_file_that_is_none_is_a_mistake_in_the_settings(tmp_path: Path) -> 
         client("https://h:9200", ca_file=tmp_path / "ca.pem")
 
 
-def looked(*urls: str, timeout: float = 60.0, **credentials: Any) -> Verdict:
+def feed_answered(*urls: str, timeout: float = 60.0, **credentials: Any) -> CheckResult:
     (verdict,) = client(*urls, timeout=timeout, **credentials).diagnose()
     assert verdict.health == "ok" or verdict.hint
     return verdict
 
 
 def test_a_look_finds_the_command_manager_and_sends_no_command(manager: CommandManagerStandIn) -> None:
-    assert looked(manager.url).health == "ok"
+    assert feed_answered(manager.url).health == "ok"
     assert manager.looks == ["/", PATH]
     assert manager.requests == []
 
 
 def test_a_look_at_a_server_without_the_plugin_says_so(manager: CommandManagerStandIn) -> None:
-    found = looked(f"{manager.url}/elsewhere")
+    found = feed_answered(f"{manager.url}/elsewhere")
     assert found.health == "failed"
-    assert "no Command Manager" in found.said
+    assert "no Command Manager" in found.text
     assert "enabled = false" in str(found.hint)
 
 
 def test_a_look_tells_a_wrong_password_from_a_right_one() -> None:
     with CommandManagerStandIn(username="admin", password="p:w") as guarded:
-        assert looked(guarded.url, username="admin", password="p:w").health == "ok"
-        found = looked(guarded.url, username="admin", password="wrong")
+        assert feed_answered(guarded.url, username="admin", password="p:w").health == "ok"
+        found = feed_answered(guarded.url, username="admin", password="wrong")
     assert found.health == "failed"
     assert "password_file" in str(found.hint)
-    assert "wrong" not in found.said
+    assert "wrong" not in found.text
 
 
 @pytest.mark.parametrize(
@@ -204,26 +204,26 @@ def test_a_look_at_what_answers_otherwise_is_not_taken_for_a_command_manager(
     manager: CommandManagerStandIn, failure: Failure, health: str
 ) -> None:
     manager.fail(failure, 2)
-    assert looked(manager.url, timeout=0.5 if failure == "stall" else 60.0).health == health
+    assert feed_answered(manager.url, timeout=0.5 if failure == "stall" else 60.0).health == health
 
 
 def test_a_look_goes_to_the_next_url_when_nobody_is_at_the_first(manager: CommandManagerStandIn) -> None:
     nobody = f"http://127.0.0.1:{unused_port()}"
-    assert looked(nobody, manager.url).health == "ok"
-    found = looked(nobody)
-    assert (found.health, "cannot connect" in found.said) == ("failed", True)
+    assert feed_answered(nobody, manager.url).health == "ok"
+    found = feed_answered(nobody)
+    assert (found.health, "cannot connect" in found.text) == ("failed", True)
 
 
 def test_a_look_hands_back_nothing_that_the_server_gave(manager: CommandManagerStandIn) -> None:
     """Its two requests share a client, and a cookie may be somebody's session."""
     manager.cookie = "session=canary"
-    assert looked(manager.url).health == "ok"
+    assert feed_answered(manager.url).health == "ok"
     assert manager.cookies == [None, None]
 
 
 def test_a_look_refuses_a_certificate_that_nobody_vouches_for(manager: CommandManagerStandIn) -> None:
     with tls_proxy(manager.url, trustme.CA().issue_cert("localhost")) as proxy:
-        found = looked(f"https://localhost:{proxy.port}")
-    assert (found.health, "the authority of the certificate" in found.said) == ("failed", True)
+        found = feed_answered(f"https://localhost:{proxy.port}")
+    assert (found.health, "the authority of the certificate" in found.text) == ("failed", True)
     assert "ca_file" in str(found.hint)
     assert manager.looks == []

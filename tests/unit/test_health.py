@@ -7,8 +7,8 @@ import pytest
 
 from ctisync.core.health import (
     LEAST_ROOM,
+    CheckResult,
     Health,
-    Verdict,
     failed,
     guarded,
     judge_clocks,
@@ -34,12 +34,12 @@ GIB = 1 << 30
         ([warning("a", ""), failed("b", ""), ok("c", "")], "failed"),
     ],
 )
-def test_the_worst_verdict_is_that_of_the_whole(verdicts: list[Verdict], expected: Health) -> None:
+def test_the_worst_verdict_is_that_of_the_whole(verdicts: list[CheckResult], expected: Health) -> None:
     assert worst(verdicts) == expected
 
 
 def test_an_error_ends_its_own_look_alone_and_keeps_what_that_had_found() -> None:
-    def look() -> Iterator[Verdict]:
+    def look() -> Iterator[CheckResult]:
         yield ok("store", "it answers")
         raise StoreUnavailable("it is full", hint="df -h")
 
@@ -70,7 +70,7 @@ def test_clocks_more_than_five_minutes_apart_are_worth_a_warning(
     apart: timedelta, health: Health, words: str
 ) -> None:
     found = judge_clocks(NOW - apart, NOW)
-    assert (found.health, words in found.said) == (health, True)
+    assert (found.health, words in found.text) == (health, True)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_a_certificate_is_worth_a_warning_thirty_days_before_its_end(
     now = datetime(2026, 3, 1, tzinfo=UTC)
     found = judge_end("store-certificate", "the certificate of x", now + left, now)
     assert (found.health, found.hint) == (health, None if health == "ok" else "renew it")
-    assert words in found.said
+    assert words in found.text
 
 
 def test_a_verdict_is_about_a_consumer_or_about_all() -> None:

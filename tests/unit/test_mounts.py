@@ -83,7 +83,7 @@ def test_a_folder_is_looked_at_where_its_links_lead(tmp_path: Path, disk: Path) 
     (tmp_path / "link").symlink_to(disk)
     fault = network_fault_of(tmp_path / "link")
     assert fault is not None
-    assert "(nfs4)" in fault.said
+    assert "(nfs4)" in fault.text
     assert network_fault_of(tmp_path) is None
 
 
@@ -109,8 +109,8 @@ def test_it_is_told_by_config_check_by_doctor_and_once_before_passes(disk: Path,
     )
     run_passes(run, twice, one)
 
-    assert "(nfs4)" in doubt.said
-    assert (verdict.health, verdict.said) == ("warning", doubt.said)
+    assert "(nfs4)" in doubt.text
+    assert (verdict.health, verdict.text) == ("warning", doubt.text)
     assert log.getvalue().count("network-disk") == 1
     assert passed == list(twice)
 

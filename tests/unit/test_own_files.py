@@ -81,7 +81,7 @@ def test_a_folder_that_others_may_write_to_is_told_with_its_mode_and_what_to_typ
     folder.chmod(mode)
     fault = fault_of(folder)
     assert fault is not None
-    assert f"{folder} (mode {mode:04o})" in fault.said
+    assert f"{folder} (mode {mode:04o})" in fault.text
     assert fault.hint.startswith(f"chmod go-w '{folder}'")
     assert "state_dir" in fault.hint
 
@@ -92,7 +92,7 @@ def test_a_sticky_folder_for_all_is_refused_too_and_not_to_be_taken_from_all(tmp
     folder.chmod(0o1777)
     fault = fault_of(folder)
     assert fault is not None
-    assert "mode 1777" in fault.said
+    assert "mode 1777" in fault.text
     assert "chmod" not in fault.hint
 
 
@@ -106,7 +106,7 @@ def test_a_folder_of_another_user_is_refused_and_one_of_root_is_not(
         os.chown(tmp_path, STRANGER + 1, -1)
     fault = fault_of(tmp_path)
     assert fault is not None
-    assert "belongs to another user" in fault.said
+    assert "belongs to another user" in fault.text
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_a_folder_above_counts_when_a_group_of_others_may_rename_ours(tmp_path: 
     above.chmod(0o2775)
     fault = fault_of(above / "state")
     assert fault is not None
-    assert f"{above}, where other users can rename it (mode 2775)" in fault.said
+    assert f"{above}, where other users can rename it (mode 2775)" in fault.text
     assert fault.hint.startswith(f"chmod +t {above}; or")
 
 
@@ -174,7 +174,7 @@ def test_a_folder_above_of_another_user_counts_whatever_its_mode(tmp_path: Path)
         above.chmod(mode)
         fault = fault_of(above / "state")
         assert fault is not None
-        assert f"another user ({STRANGER}) can rename it" in fault.said
+        assert f"another user ({STRANGER}) can rename it" in fault.text
 
 
 @as_root
@@ -198,7 +198,7 @@ def test_a_link_of_another_user_is_refused_wherever_it_is_on_the_way(tmp_path: P
     fault = fault_of(path)
 
     assert fault is not None
-    assert fault.said == f"{link} is a link of another user ({STRANGER})"
+    assert fault.text == f"{link} is a link of another user ({STRANGER})"
 
 
 def test_links_that_lead_to_each_other_are_told_when_the_folder_is_used(tmp_path: Path) -> None:
@@ -218,7 +218,7 @@ def test_a_file_is_judged_by_the_folder_in_which_it_is(tmp_path: Path) -> None:
     assert fault_of(own) is None
     fault = fault_of(own / "x.db")
     assert fault is not None
-    assert f"other users can write to {shared}" in fault.said
+    assert f"other users can write to {shared}" in fault.text
 
 
 def test_a_folder_behind_a_link_is_looked_at_where_it_is(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 from ctisync.core.fold import Folded
 from ctisync.core.model import Consumer, Delete, Put, Write
 from ctisync.core.pass_report import MOST_TOUCHED, Draft, PassReport, Touched
-from ctisync.core.state import LONGEST_COOLDOWN, Asked, ConsumerState, Owed
+from ctisync.core.state import LONGEST_COOLDOWN, ConsumerState, LoadRequest, Owed
 from ctisync.core.steps import End
 from ctisync.errors import Blocked, FeedUnreachable
 from ctisync.notifications.metrics import GAUGES
@@ -135,7 +135,7 @@ def test_a_signal_is_answered_with_what_the_next_pass_will_do() -> None:
     """Who stops an init-snapshot must learn whether it was stored that it is asked for."""
     made = Draft(CONSUMER, "init-snapshot", pass_id="abc", began_at=NOW, began=0.0)
     assert made.after_stop == "run the same command again"
-    made.stands(msgspec.structs.replace(STATE, asked=Asked(CONSUMER, NOW)), commands=True)
+    made.stands(msgspec.structs.replace(STATE, asked=LoadRequest(CONSUMER, NOW)), commands=True)
     assert made.after_stop.startswith(
         "the next ctisync sync continues the initialisation of vd_1.0.0/vd_4.8.0"
     )

@@ -18,9 +18,9 @@ FAILED = FailedChange(1501, "CVE-2024-1", 2, "why", "d1", snapshot_link="link-60
 
 def test_what_the_feed_leaves_out_does_not_wipe_what_is_known() -> None:
     known = ConsumerState(last_offset=5, last_snapshot_link="l")
-    after = transitions.looked(known, ConsumerInfo(None, None), NOW)
+    after = transitions.feed_answered(known, ConsumerInfo(None, None), NOW)
     assert (after.last_offset, after.last_snapshot_link, after.checked_at) == (5, "l", NOW)
-    after = transitions.looked(known, ConsumerInfo(6, SNAPSHOT), NOW)
+    after = transitions.feed_answered(known, ConsumerInfo(6, SNAPSHOT), NOW)
     assert (after.last_offset, after.last_snapshot_link) == (6, "link-700")
 
 
@@ -121,11 +121,11 @@ def test_what_is_behind_was_in_step_when_it_last_changed_and_no_later_than_the_f
 def test_a_load_that_leaves_the_content_behind_does_not_make_it_younger() -> None:
     """A blocked content would be initialised from the same snapshot every day, and never be stale."""
     in_step = ConsumerState(offset=9, last_offset=9, content=True, checked_at=NOW, updated_at=NOW)
-    behind = transitions.looked(in_step, ConsumerInfo(20, None), NOW + timedelta(hours=1))
+    behind = transitions.feed_answered(in_step, ConsumerInfo(20, None), NOW + timedelta(hours=1))
     assert behind.in_step_at == NOW
     for day in range(1, 4):
         now = NOW + timedelta(days=day)
-        behind = transitions.looked(behind, ConsumerInfo(20, None), now)
+        behind = transitions.feed_answered(behind, ConsumerInfo(20, None), now)
         behind = transitions.interrupted(behind, FAILED, now)
         behind = transitions.initialised(behind, Snapshot("l", 8), Consumer(), now)
         behind = transitions.advanced(behind, 10, now)
@@ -136,11 +136,11 @@ def test_a_load_that_leaves_the_content_behind_does_not_make_it_younger() -> Non
 
 
 def test_a_content_that_never_was_in_step_is_as_old_as_its_first_load() -> None:
-    asked = transitions.looked(ConsumerState(), ConsumerInfo(20, None), NOW)
+    asked = transitions.feed_answered(ConsumerState(), ConsumerInfo(20, None), NOW)
     loaded = transitions.initialised(asked, Snapshot("l", 8), Consumer(), NOW)
     later = NOW + timedelta(days=1)
     again = transitions.initialised(
-        transitions.looked(loaded, ConsumerInfo(20, None), later), Snapshot("l", 8), Consumer(), later
+        transitions.feed_answered(loaded, ConsumerInfo(20, None), later), Snapshot("l", 8), Consumer(), later
     )
     assert (loaded.in_step_at, again.in_step_at) == (NOW, NOW)
 
@@ -149,16 +149,18 @@ def test_a_content_that_was_in_step_until_the_feed_went_on_is_not_as_old_as_its_
     """A feed that stood still for days and then answers once would make each content stale."""
     changed = NOW - timedelta(days=5)
     quiet = ConsumerState(offset=9, last_offset=9, content=True, checked_at=NOW, updated_at=changed)
-    assert transitions.looked(quiet, ConsumerInfo(10, None), NOW + timedelta(hours=1)).in_step_at == NOW
+    assert (
+        transitions.feed_answered(quiet, ConsumerInfo(10, None), NOW + timedelta(hours=1)).in_step_at == NOW
+    )
 
 
 def test_a_feed_that_does_not_answer_was_asked_nevertheless() -> None:
-    answered = transitions.looked(READY, ConsumerInfo(None, None), NOW)
+    answered = transitions.feed_answered(READY, ConsumerInfo(None, None), NOW)
     later = NOW + timedelta(hours=1)
     unanswered = transitions.unanswered(answered, later)
     assert (unanswered.checked_at, unanswered.tried_at) == (NOW, later)
     assert invariants.only_looked(answered, unanswered)
-    again = transitions.looked(unanswered, ConsumerInfo(None, None), later + timedelta(hours=1))
+    again = transitions.feed_answered(unanswered, ConsumerInfo(None, None), later + timedelta(hours=1))
     assert again.tried_at == again.checked_at == later + timedelta(hours=1)
 
 
@@ -166,11 +168,11 @@ def test_when_the_feed_answers_no_time_stays_that_lies_in_the_future() -> None:
     """A pass whose clock was ahead has stored it; monitoring would count from it for years."""
     ahead = NOW + timedelta(days=3650)
     stored = ConsumerState(offset=9, last_offset=9, checked_at=ahead, updated_at=ahead)
-    mended = transitions.looked(stored, ConsumerInfo(9, None), NOW)
+    mended = transitions.feed_answered(stored, ConsumerInfo(9, None), NOW)
     assert (mended.checked_at, mended.updated_at) == (NOW, NOW)
     earlier = NOW - timedelta(days=1)
     kept = msgspec.structs.replace(stored, updated_at=earlier)
-    assert transitions.looked(kept, ConsumerInfo(9, None), NOW).updated_at == earlier
+    assert transitions.feed_answered(kept, ConsumerInfo(9, None), NOW).updated_at == earlier
 
 
 @pytest.mark.parametrize("unknown", ["last_offset", "checked_at"])
@@ -266,7 +268,7 @@ def test_a_cooldown_from_a_clock_that_was_wrong_is_none_and_makes_way_for_a_righ
 
 def test_a_feed_that_answers_is_left_alone_no_more() -> None:
     cooling = transitions.cooldown_begun(READY, 90, "answers 429", NOW)
-    assert transitions.looked(cooling, ConsumerInfo(None, None), NOW).cooldown is None
+    assert transitions.feed_answered(cooling, ConsumerInfo(None, None), NOW).cooldown is None
 
 
 def test_a_cooldown_may_be_remembered_without_a_lease_but_nothing_else_along_with_it() -> None:

@@ -7,15 +7,22 @@ from msgspec.structs import replace
 
 from ctisync.core.limits import Limits
 from ctisync.core.model import Consumer, ConsumerInfo, OffsetRange, Snapshot
-from ctisync.core.state import Asked, ConsumerState, Cooldown, FailedChange, Owed, RefusedSnapshot
+from ctisync.core.state import (
+    ConsumerState,
+    Cooldown,
+    FailedChange,
+    LoadRequest,
+    Owed,
+    RefusedSnapshot,
+)
 from ctisync.core.steps import (
     ApplyRange,
     AskFeed,
     End,
     Initialise,
     Mode,
-    NoteAsked,
     Policy,
+    RecordRequest,
     SendCommand,
     Settle,
     SoFar,
@@ -196,18 +203,18 @@ def test_init_snapshot_is_the_way_out_of_changed_settings() -> None:
 
 def test_what_an_operator_asks_for_is_stored_before_anything_else_is_done() -> None:
     init = Policy("init-snapshot")
-    assert decide(state(owed=Owed(1000)), None, policy=init) == NoteAsked(wanted=True)
-    asked = state(asked=Asked(CONSUMER, NOW))
+    assert decide(state(owed=Owed(1000)), None, policy=init) == RecordRequest(wanted=True)
+    asked = state(asked=LoadRequest(CONSUMER, NOW))
     assert decide(asked, None, policy=init) == AskFeed()
-    assert decide(asked, None, policy=init, consumer=Consumer(index="cves")) == NoteAsked(wanted=True)
+    assert decide(asked, None, policy=init, consumer=Consumer(index="cves")) == RecordRequest(wanted=True)
     refused = RefusedSnapshot(SNAPSHOT.link, None, None, "no ZIP")
-    assert decide(replace(asked, refused=refused), None, policy=init) == NoteAsked(wanted=True)
+    assert decide(replace(asked, refused=refused), None, policy=init) == RecordRequest(wanted=True)
 
 
 def test_what_an_operator_has_asked_for_is_done_by_a_sync_unless_it_cannot_be_or_is_given_up() -> None:
-    asked = state(5000, asked=Asked(CONSUMER, NOW))
+    asked = state(5000, asked=LoadRequest(CONSUMER, NOW))
     assert isinstance(decide(asked), Initialise)
-    assert decide(asked, policy=Policy(keep=True)) == NoteAsked(wanted=False)
+    assert decide(asked, policy=Policy(keep=True)) == RecordRequest(wanted=False)
     assert ends(decide(state(5000), policy=Policy(keep=True))) == "up-to-date"
     assert ends(decide(asked, policy=Policy("update"))) == "up-to-date"
     refused = replace(asked, refused=RefusedSnapshot(SNAPSHOT.link, None, None, "no ZIP"))
@@ -218,7 +225,7 @@ def test_what_an_operator_has_asked_for_is_done_by_a_sync_unless_it_cannot_be_or
 
 def test_settings_with_which_it_was_asked_for_are_no_reason_to_refuse_and_others_are() -> None:
     new = Consumer(index="cves")
-    asked = state(asked=Asked(new, NOW))
+    asked = state(asked=LoadRequest(new, NOW))
     assert isinstance(decide(asked, consumer=new), Initialise)
     assert ends(decide(asked, ConsumerInfo(5000, None), consumer=new)) == "settings"
     assert ends(decide(asked, consumer=new, policy=Policy("update"))) == "settings"
@@ -270,7 +277,9 @@ def test_a_refused_command_is_not_repeated_until_the_content_moves_on() -> None:
 def test_a_command_owed_for_another_index_waits_for_the_settings_to_name_that_again() -> None:
     """Under the new name there is nothing yet that it could tell of."""
     elsewhere = state(
-        owed=Owed(1000), stored_for=replace(CONSUMER, index="wazuh-cve-old"), asked=Asked(CONSUMER, NOW)
+        owed=Owed(1000),
+        stored_for=replace(CONSUMER, index="wazuh-cve-old"),
+        asked=LoadRequest(CONSUMER, NOW),
     )
     init = Policy("init-snapshot")
     assert decide(elsewhere, None, policy=init) == AskFeed()
@@ -344,7 +353,10 @@ def test_a_snapshot_that_contains_the_failed_change_is_tried_at_once_and_once() 
 
 @pytest.mark.parametrize("mode", ["sync", "init-snapshot", "update"])
 def test_a_cooldown_holds_back_every_kind_of_pass(mode: Mode) -> None:
-    cooling = state(cooldown=Cooldown(NOW + timedelta(minutes=5), "answers 429"), asked=Asked(CONSUMER, NOW))
+    cooling = state(
+        cooldown=Cooldown(NOW + timedelta(minutes=5), "answers 429"),
+        asked=LoadRequest(CONSUMER, NOW),
+    )
     assert ends(decide(cooling, None, policy=Policy(mode=mode))) == "cooldown"
 
 

@@ -18,7 +18,7 @@ from ctisync.errors import DONE
 from ctisync.sync.run_pass import bad_end
 from tools.pictures.walk import START, Machine
 
-ORDER: Final = (START, "Settle", "NoteAsked", "SendCommand", "AskFeed", "Initialise", "ApplyRange")
+ORDER: Final = (START, "Settle", "RecordRequest", "SendCommand", "AskFeed", "Initialise", "ApplyRange")
 """The place of each step, from top to bottom."""
 
 _BOX: Final = 440

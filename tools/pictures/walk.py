@@ -24,8 +24,8 @@ from ctisync.core.steps import (
     AskFeed,
     End,
     Initialise,
-    NoteAsked,
     Policy,
+    RecordRequest,
     SendCommand,
     Settle,
     SoFar,
@@ -181,15 +181,15 @@ def _effects(step: Step, now: Situation) -> Iterator[Effect]:
     match step:
         case Settle():
             yield from _settled(now)
-        case NoteAsked(wanted):
-            asked = transitions.initialisation_asked(state, _CONSUMER, _NOW)
-            yield Effect("noted", now.then(asked if wanted else transitions.initialisation_given_up(state)))
+        case RecordRequest(wanted):
+            asked = transitions.initialisation_requested(state, _CONSUMER, _NOW)
+            yield Effect("noted", now.then(asked if wanted else transitions.initialisation_cancelled(state)))
         case SendCommand(offset):
             yield Effect("accepted", now.then(transitions.command_accepted(state, offset, _NOW)))
             yield Effect("refused", now.then(transitions.command_refused(state), command_refused=True))
         case AskFeed():
             for answer in _ANSWERS:
-                looked = now.then(transitions.looked(state, answer, _NOW))
+                looked = now.then(transitions.feed_answered(state, answer, _NOW))
                 yield Effect(repr(answer), looked._replace(info=answer))
         case Initialise(snapshot):
             loaded = transitions.initialised(state, snapshot, _CONSUMER, _NOW)

@@ -92,7 +92,7 @@ def check(
             console.error(each)
         return several.exit_code
     for doubt in (*doubts(found), *folder_doubts(found.settings)):
-        console.event("warning", "settings", message=doubt.said, hint=doubt.hint)
+        console.event("warning", "settings", message=doubt.text, hint=doubt.hint)
     if not given.quiet:
         print_result("the settings are valid")
     return DONE

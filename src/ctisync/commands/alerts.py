@@ -94,7 +94,7 @@ class Alerts:
             return self._known
         try:
             with no_other_errors(), opened_store(self._settings, self._clock) as store:
-                return merged(store.look(self._consumer).incidents, self._in_file())
+                return merged(store.read_state(self._consumer).incidents, self._in_file())
         except CtisyncError:
             self._store_fails = True
             return self._known
@@ -102,8 +102,8 @@ class Alerts:
     def _stored(self, incidents: Incidents) -> bool:
         try:
             with no_other_errors(), opened_store(self._settings, self._clock) as store:
-                state = store.look(self._consumer)
-                store.checked(self._consumer, msgspec.structs.replace(state, incidents=incidents))
+                state = store.read_state(self._consumer)
+                store.record_check(self._consumer, msgspec.structs.replace(state, incidents=incidents))
         except CtisyncError:
             return False
         return True

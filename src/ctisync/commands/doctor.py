@@ -13,7 +13,7 @@ from ctisync.commands.status import check as status_check
 from ctisync.commands.status.check import CRITICAL, OK, UNKNOWN, USUAL_THRESHOLDS, WARNING
 from ctisync.commands.status.look import ConsumerStatus, despite_cooldown, what_to_type
 from ctisync.console import Console, rfc3339
-from ctisync.core.health import Verdict, failed, guarded, judge_disk_space, judge_end, ok, warning, worst
+from ctisync.core.health import CheckResult, failed, guarded, judge_disk_space, judge_end, ok, warning, worst
 from ctisync.core.model import Consumer
 from ctisync.errors import CtisyncError
 from ctisync.harmless import harmless, one_line
@@ -39,7 +39,9 @@ LONGEST_CHECK: Final = 20.0
 _CODES: Final = {"ok": OK, "warning": WARNING, "failed": CRITICAL}
 
 
-def diagnose(found: Found, consumers: Sequence[Consumer], clock: Clock, console: Console) -> list[Verdict]:
+def diagnose(
+    found: Found, consumers: Sequence[Consumer], clock: Clock, console: Console
+) -> list[CheckResult]:
     """Check everything that passes over these consumers need. Writes nothing.
 
     The verdicts contain no secrets and no control characters.
@@ -59,26 +61,26 @@ def diagnose(found: Found, consumers: Sequence[Consumer], clock: Clock, console:
     return [_fit_to_show(each, console) for each in verdicts]
 
 
-def without_settings(error: CtisyncError, console: Console) -> list[Verdict]:
+def without_settings(error: CtisyncError, console: Console) -> list[CheckResult]:
     """Without valid settings, doctor cannot check anything else."""
     errors = error.errors if isinstance(error, Several) else (error,)
     told = [failed("settings", each.message, each.hint) for each in errors]
     return [_versions(), *(_fit_to_show(each, console) for each in told)]
 
 
-def exit_code(verdicts: Sequence[Verdict], *, settings: bool) -> int:
+def exit_code(verdicts: Sequence[CheckResult], *, settings: bool) -> int:
     """The same codes as `status --check`; UNKNOWN without `settings`."""
     return _CODES[worst(verdicts)] if settings else UNKNOWN
 
 
-def as_document(verdicts: Sequence[Verdict]) -> dict[str, Any]:
+def as_document(verdicts: Sequence[CheckResult]) -> dict[str, Any]:
     """The contract of `doctor --json`."""
     checks = [
         {
             "check": each.what,
             "consumer": each.about,
             "health": each.health,
-            "said": each.said,
+            "said": each.text,
             "to_do": each.hint,
         }
         for each in verdicts
@@ -86,7 +88,7 @@ def as_document(verdicts: Sequence[Verdict]) -> dict[str, Any]:
     return {"health": worst(verdicts), "checks": checks}
 
 
-def with_hints(verdicts: Iterable[Verdict], shown: Callable[[str], str]) -> list[Verdict]:
+def with_hints(verdicts: Iterable[CheckResult], shown: Callable[[str], str]) -> list[CheckResult]:
     """`shown` formats a hint."""
     return [
         each if each.hint is None else msgspec.structs.replace(each, hint=shown(each.hint))
@@ -94,14 +96,14 @@ def with_hints(verdicts: Iterable[Verdict], shown: Callable[[str], str]) -> list
     ]
 
 
-def as_text(verdicts: Sequence[Verdict], *, quiet: bool) -> str:
+def as_text(verdicts: Sequence[CheckResult], *, quiet: bool) -> str:
     """One line per check, then its hint; `quiet`: only checks that are not ok."""
     lines = []
     for each in verdicts:
         if quiet and each.health == "ok":
             continue
         about = "" if each.about is None else f"{each.about}: "
-        lines.append(f"{each.health:<8} {each.what:<16} {about}{each.said}")
+        lines.append(f"{each.health:<8} {each.what:<16} {about}{each.text}")
         if each.hint is not None:
             lines.append(f"{'':<8} {'try:':>16} {each.hint}")
     return "\n".join(lines)
@@ -119,21 +121,21 @@ def _hurried(settings: Settings) -> Settings:
     )
 
 
-def _fit_to_show(verdict: Verdict, console: Console) -> Verdict:
+def _fit_to_show(verdict: CheckResult, console: Console) -> CheckResult:
     hint = None if verdict.hint is None else harmless(console.masked(verdict.hint))
-    return msgspec.structs.replace(verdict, said=one_line(console.masked(verdict.said)), hint=hint)
+    return msgspec.structs.replace(verdict, text=one_line(console.masked(verdict.text)), hint=hint)
 
 
-def _versions() -> Verdict:
+def _versions() -> CheckResult:
     return ok("versions", f"ctisync {__version__}, Python {platform.python_version()}, {platform.platform()}")
 
 
-def _host(found: Found, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
+def _host(found: Found, consumers: Sequence[Consumer]) -> Iterator[CheckResult]:
     from ctisync.stores.disk_space import diagnose_folder
 
     settings = found.settings
     yield _versions()
-    doubtful = [warning("settings", each.said, each.hint) for each in doubts(found)]
+    doubtful = [warning("settings", each.text, each.hint) for each in doubts(found)]
     read = [str(file) for file in found.files if file.exists()]
     yield from doubtful or [ok("settings", f"{len(found.given)} set; files: {', '.join(read) or 'none'}")]
     folder = spool_folder(settings)
@@ -144,7 +146,7 @@ def _host(found: Found, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
 
 def _disk(
     settings: Settings, snapshot_bytes: int | None, seen: Sequence[ConsumerStatus]
-) -> Iterator[Verdict]:
+) -> Iterator[CheckResult]:
     from ctisync.stores.disk_space import free_in, nearest
 
     filled = bool(seen) and all(one.state.content for one in seen)
@@ -157,12 +159,12 @@ def _disk(
 
 def _feeds(
     settings: Settings, consumers: Sequence[Consumer], clock: Clock, console: Console
-) -> tuple[list[Verdict], int | None]:
+) -> tuple[list[CheckResult], int | None]:
     """The verdicts on the feed for each consumer, and the size of the largest snapshot. The clock: once."""
-    verdicts: list[Verdict] = []
+    verdicts: list[CheckResult] = []
     sizes: list[int] = []
 
-    def look(consumer: Consumer) -> Iterator[Verdict]:
+    def look(consumer: Consumer) -> Iterator[CheckResult]:
         with opened_feed(settings, consumer, clock, console) as feed:
             found = feed.probe()
         if found.snapshot_bytes is not None:
@@ -178,11 +180,11 @@ def _feeds(
 
 def _store(
     settings: Settings, consumers: Sequence[Consumer], clock: Clock
-) -> tuple[list[Verdict], list[ConsumerStatus]]:
+) -> tuple[list[CheckResult], list[ConsumerStatus]]:
     """The verdicts on the store, and the state of each consumer that can be read."""
     seen: list[ConsumerStatus] = []
 
-    def look() -> Iterator[Verdict]:
+    def look() -> Iterator[CheckResult]:
         with opened_store(settings, clock, untouched=True) as store:
             found = list(store.diagnose(consumers))
             yield from found
@@ -192,10 +194,10 @@ def _store(
             for consumer in consumers:
                 yield from guarded("content", partial(see, store, consumer), about=consumer)
 
-    def see(store: Store, consumer: Consumer) -> Iterator[Verdict]:
+    def see(store: Store, consumer: Consumer) -> Iterator[CheckResult]:
         """Adds to `seen`; a verdict comes only from an error."""
         tells = settings.command_manager.enabled is not False
-        found = store.standing(consumer)
+        found = store.summary(consumer)
         state = as_it_holds(found.state, settings, clock)
         seen.append(ConsumerStatus(consumer, state, found.records, tells, moved=found.moved))
         yield from ()
@@ -203,7 +205,7 @@ def _store(
     return list(guarded("store", look)), seen
 
 
-def _content(one: ConsumerStatus, clock: Clock) -> Iterator[Verdict]:
+def _content(one: ConsumerStatus, clock: Clock) -> Iterator[CheckResult]:
     now, state = clock.now(), one.state
     code, why = status_check.judge(one, USUAL_THRESHOLDS, now)
     hint = what_to_type(one, now) or despite_cooldown("ctisync sync", state, now)
@@ -218,7 +220,7 @@ def _content(one: ConsumerStatus, clock: Clock) -> Iterator[Verdict]:
         yield warning("cooldown", told, "wait until then, or: ctisync sync --now", about=one.consumer)
 
 
-def _command_manager(settings: Settings, clock: Clock) -> Iterator[Verdict]:
+def _command_manager(settings: Settings, clock: Clock) -> Iterator[CheckResult]:
     manager = command_manager(settings, clock)
     if manager is None:
         yield ok("command-manager", "no Command Manager is configured: ctisync sends no update commands")
@@ -227,6 +229,6 @@ def _command_manager(settings: Settings, clock: Clock) -> Iterator[Verdict]:
         yield from _ends("command-manager-certificate", manager.certificates(), clock)
 
 
-def _ends(what: str, certificates: Iterable[tuple[str, datetime]], clock: Clock) -> Iterator[Verdict]:
+def _ends(what: str, certificates: Iterable[tuple[str, datetime]], clock: Clock) -> Iterator[CheckResult]:
     for named, ends in certificates:
         yield judge_end(what, named, ends, clock.now())

@@ -8,10 +8,10 @@ from ctisync.commands.init_snapshot import file_here, named_refusals, offset_of
 from ctisync.commands.package import Given
 from ctisync.commands.passes import Run
 from ctisync.commands.printing import bytes_as_text
-from ctisync.core.foresight import Foreseen, foresee
 from ctisync.core.model import Consumer, ConsumerInfo, OffsetRange, Snapshot
+from ctisync.core.pass_plan import PlannedStep, plan_pass
 from ctisync.core.state import ConsumerState, FailedChange
-from ctisync.core.steps import ApplyRange, AskFeed, End, Initialise, NoteAsked, SendCommand, Settle
+from ctisync.core.steps import ApplyRange, AskFeed, End, Initialise, RecordRequest, SendCommand, Settle
 from ctisync.core.words import counted
 from ctisync.errors import Blocked, CtisyncError, UsageError, worst
 from ctisync.feed.snapshot.file import LocalSnapshot
@@ -30,7 +30,7 @@ def dry_run(run: Run, consumers: Sequence[Consumer], tell: Callable[[str], None]
     def one(consumer: Consumer) -> str:
         with opened_feed(run.settings, consumer, run.clock, run.console) as feed:
             state = _stored(run, consumer)
-            steps = foresee(state, consumer, run.policy, run.clock.now(), feed.consumer_info)
+            steps = plan_pass(state, consumer, run.policy, run.clock.now(), feed.consumer_info)
             return _told(_lines(run, consumer, state, steps, feed.snapshot_bytes))
 
     return _each(run, {consumer: partial(one, consumer) for consumer in consumers}, tell)
@@ -68,7 +68,7 @@ def _load(run: Run, given: Given, here: LocalSnapshot, offset: int | None) -> st
         snapshot = Snapshot(source, offset_of(file, given, run.console) if offset is None else offset)
         state = _stored(run, consumer)
         offered = ConsumerInfo(last_offset=None, snapshot=snapshot)
-        steps = foresee(state, consumer, run.policy, run.clock.now(), lambda: offered, offered)
+        steps = plan_pass(state, consumer, run.policy, run.clock.now(), lambda: offered, offered)
         return _told(_lines(run, consumer, state, steps, lambda _: file.size))
 
 
@@ -78,11 +78,11 @@ def _told(lines: Iterator[str]) -> str:
 
 def _stored(run: Run, consumer: Consumer) -> ConsumerState:
     with opened_store(run.settings, run.clock, untouched=True) as store:
-        return store.look(consumer)
+        return store.read_state(consumer)
 
 
 def _lines(
-    run: Run, consumer: Consumer, state: ConsumerState, steps: Iterator[Foreseen], size_of: _SizeOf
+    run: Run, consumer: Consumer, state: ConsumerState, steps: Iterator[PlannedStep], size_of: _SizeOf
 ) -> Iterator[str]:
     yield f"{consumer}: the content is at offset {state.offset:,}; a pass would now"
     if (who := watched(lock_path(run.settings, consumer)).who) is not None:
@@ -91,7 +91,7 @@ def _lines(
         yield from _step(run, consumer, each, size_of)
 
 
-def _step(run: Run, consumer: Consumer, foreseen: Foreseen, size_of: _SizeOf) -> Iterator[str]:
+def _step(run: Run, consumer: Consumer, foreseen: PlannedStep, size_of: _SizeOf) -> Iterator[str]:
     match foreseen.step:
         case AskFeed():
             last = foreseen.state.last_offset
@@ -99,7 +99,7 @@ def _step(run: Run, consumer: Consumer, foreseen: Foreseen, size_of: _SizeOf) ->
             yield f"  ask the feed, which {told}"
         case Settle():
             yield "  clean up after a dead pass, which may change the next steps"
-        case NoteAsked(asked_for):
+        case RecordRequest(asked_for):
             yield (
                 "  store the request for an initialisation"
                 if asked_for

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from ctisync.commands.printing import bytes_as_text
-from ctisync.core.model import Consumer, Holding
+from ctisync.core.model import Consumer, Footprint
 from ctisync.core.words import counted
 from ctisync.errors import AnotherPass, ConfigurationError, StoreUnavailable, UsageError
 from ctisync.harmless import harmless, quoted
@@ -26,14 +26,14 @@ class Held(msgspec.Struct, frozen=True):
 
     store: str
     consumer: Consumer
-    holding: Holding
+    holding: Footprint
     downloads: tuple[Path, ...]
     of_verify: tuple[Path, ...]
     is_configured: bool
 
     @property
     def is_empty(self) -> bool:
-        return self.holding == Holding() and not self.files
+        return self.holding == Footprint() and not self.files
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -49,7 +49,7 @@ def look(settings: Settings, wanted: str, clock: Clock) -> Held:
         return Held(
             store.name,
             consumer,
-            store.holding(consumer),
+            store.footprint(consumer),
             tuple(downloads(lock_path(settings, consumer))),
             tuple(downloads(lock_path(settings, beside_passes(consumer)))),
             consumer in settings.followed,

@@ -44,7 +44,7 @@ def load_from(run: Run, loads: Sequence[Given], offset: int | None) -> int:
             file = here or fetched(feed, source)
             feed.check_room(file)
             found = offset_of(file, given, parts.log) if offset is None else offset
-            _check_offset(found, parts.store.look(parts.consumer).last_offset, run.settings)
+            _check_offset(found, parts.store.read_state(parts.consumer).last_offset, run.settings)
             snapshot = Snapshot.announced(source, found) if here is None else Snapshot(source, found)
             ended = load_given(parts, file, msgspec.structs.replace(snapshot, exact=offset is not None))
             if ended.error is not None:

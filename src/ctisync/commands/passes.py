@@ -74,7 +74,7 @@ def run_passes(run: Run, consumers: Sequence[Consumer], one_pass: OnePass) -> in
     if run.metrics is not None and run.metrics != STDOUT:
         _check_folder(absolute(run.metrics, "--metrics", UsageError).parent)
     if (doubt := network_fault_of(spool_folder(run.settings))) is not None:
-        run.console.event("warning", "network-disk", why=doubt.said, hint=doubt.hint)
+        run.console.event("warning", "network-disk", why=doubt.text, hint=doubt.hint)
     _ping(run, "start", run.policy.mode)
     ended = [_one(run, consumer, one_pass) for consumer in consumers]
     alerted = [alerts for _, alerts in ended if alerts is not None]
@@ -189,7 +189,7 @@ def _run_hook(run: Run, report: PassReport, reason: Reason, incident: Incident |
 
 def _check_folder(folder: Path) -> None:
     if (fault := led_elsewhere(folder)) is not None:
-        raise UsageError(f"--metrics: {fault.said}", hint=f"ls -ld {quoted(folder)}")
+        raise UsageError(f"--metrics: {fault.text}", hint=f"ls -ld {quoted(folder)}")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UsageError(f"--metrics: cannot write to the folder {folder}", hint=f"ls -ld {quoted(folder)}")
 

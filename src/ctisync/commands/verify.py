@@ -157,7 +157,7 @@ def _told(one: Verification, check: Checked) -> Iterator[str]:
 
 
 def _refuse_empty(store: Store, consumer: Consumer) -> None:
-    if not store.look(consumer).content and store.count(consumer) is None:
+    if not store.read_state(consumer).content and store.count(consumer) is None:
         raise _empty(store.name, consumer)
 
 

@@ -34,52 +34,52 @@ ROOM_FOR_A_LOCK: Final = 1 << 20
 """Bytes, in a folder for locks and downloads only."""
 
 
-class Doubt(NamedTuple):
-    """What is wrong, or probably is, and what to type."""
+class Advice(NamedTuple):
+    """What is wrong, or probably is (`text`), and what to type (`hint`)."""
 
-    said: str
+    text: str
     hint: str
 
 
-class Verdict(msgspec.Struct, frozen=True):
-    """The result of one check. `what`: the check, in kebab-case. `said`: one line. `hint`: what to type.
+class CheckResult(msgspec.Struct, frozen=True):
+    """The result of one check. `what`: the check, in kebab-case. `text`: one line. `hint`: what to type.
     `about`: the consumer, None for all."""
 
     what: str
     health: Health
-    said: str
+    text: str
     hint: str | None = None
     about: str | None = None
 
 
-def ok(what: str, said: str, hint: str | None = None, *, about: object = None) -> Verdict:
-    return Verdict(what, "ok", said, hint, _text(about))
+def ok(what: str, text: str, hint: str | None = None, *, about: object = None) -> CheckResult:
+    return CheckResult(what, "ok", text, hint, _text(about))
 
 
-def warning(what: str, said: str, hint: str | None = None, *, about: object = None) -> Verdict:
-    return Verdict(what, "warning", said, hint, _text(about))
+def warning(what: str, text: str, hint: str | None = None, *, about: object = None) -> CheckResult:
+    return CheckResult(what, "warning", text, hint, _text(about))
 
 
-def failed(what: str, said: str, hint: str | None = None, *, about: object = None) -> Verdict:
-    return Verdict(what, "failed", said, hint, _text(about))
+def failed(what: str, text: str, hint: str | None = None, *, about: object = None) -> CheckResult:
+    return CheckResult(what, "failed", text, hint, _text(about))
 
 
 def guarded(
-    what: str, look: Callable[[], Iterable[Verdict]], *, about: object = None, fault: Health = "failed"
-) -> Iterator[Verdict]:
+    what: str, look: Callable[[], Iterable[CheckResult]], *, about: object = None, fault: Health = "failed"
+) -> Iterator[CheckResult]:
     """The verdicts of `look`. An error that ends it becomes a verdict with the health `fault`."""
     try:
         yield from look()
     except CtisyncError as error:
-        yield Verdict(what, fault, error.message, error.hint, _text(about))
+        yield CheckResult(what, fault, error.message, error.hint, _text(about))
 
 
-def worst(verdicts: Iterable[Verdict]) -> Health:
+def worst(verdicts: Iterable[CheckResult]) -> Health:
     found = {each.health for each in verdicts}
     return next((health for health in _WORST_FIRST if health in found), "ok")
 
 
-def judge_clocks(theirs: datetime, ours: datetime) -> Verdict:
+def judge_clocks(theirs: datetime, ours: datetime) -> CheckResult:
     """Compares a server's clock with this host's. Which one is wrong remains unknown."""
     apart = ours - theirs
     if abs(apart) <= CLOCKS_APART:
@@ -90,7 +90,7 @@ def judge_clocks(theirs: datetime, ours: datetime) -> Verdict:
     )
 
 
-def judge_end(what: str, named: str, ends: datetime, now: datetime) -> Verdict:
+def judge_end(what: str, named: str, ends: datetime, now: datetime) -> CheckResult:
     """The verdict on a certificate, `named` in a message, that ends at `ends`."""
     if ends - now > SOON:
         return ok(what, f"{named} is valid until {ends:%Y-%m-%d}")
@@ -109,7 +109,7 @@ def judge_disk_space(
     *,
     filled: bool,
     on_disk: int | None = None,
-) -> Verdict:
+) -> CheckResult:
     """Whether the `free` bytes of a folder are enough for a pass, and for a load.
 
     `on_disk`: the part of them that is not free pages of the database, which its log cannot use. `snapshot`:

@@ -51,12 +51,12 @@ def may_be_opened(line: bytes) -> bool:
 def opened(text: bytes | Raw) -> Json:
     """The value of a JSON text; of a long object or array, a container with members that are still text.
 
-    The depth of the text was checked. Raises CannotDecode, but not for what cannot be decoded in a member that
-    remains text.
+    The depth of the text was checked. Raises CannotDecode, but not for what cannot be decoded in a member
+    that remains text.
     """
     view = memoryview(text)
     if not view or view[0] not in b"{[":
-        return Decimal("-0") if view == b"-0" else wire.decode_checked(text)
+        return Decimal("-0") if bytes(view[:3]) == b"-0" else wire.decode_checked(text)
     signed = _MINUS_ZERO.search(view) is not None
     if len(view) < _LEAST and not signed:
         return wire.decode_checked(text)

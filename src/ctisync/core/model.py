@@ -72,7 +72,7 @@ class ConsumerInfo(msgspec.Struct, frozen=True):
     is_public: bool | None = None
 
 
-class Holding(msgspec.Struct, frozen=True):
+class Footprint(msgspec.Struct, frozen=True):
     """What a store holds of one consumer; by default nothing.
 
     `places`: the indices, or the file, with its contents. `records`: of the live content, None without one.

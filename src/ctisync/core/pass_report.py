@@ -10,7 +10,7 @@ from ctisync.core.incidents import Incident, Incidents, Trouble
 from ctisync.core.model import Consumer, Delete, Moment
 from ctisync.core.state import STALE, ConsumerState, Phase, believed, in_step_at
 from ctisync.core.steps import End, Mode
-from ctisync.errors import AFTER_STOP, DONE, CtisyncError, after_asked
+from ctisync.errors import AFTER_STOP, DONE, CtisyncError, after_request
 
 if TYPE_CHECKING:  # it brings the JSON libraries along, which reading a history does not need
     from ctisync.core.fold import Folded
@@ -217,7 +217,7 @@ class Draft:
     def after_stop(self) -> str:
         """The hint if a signal ends the pass now."""
         if self._state is not None and self._state.asked is not None:
-            return after_asked(self._consumer)
+            return after_request(self._consumer)
         return AFTER_STOP["sync" if self._initialisations else self._command]
 
     def ended(self, error: CtisyncError | None, now: float) -> Ended:

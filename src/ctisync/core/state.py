@@ -83,7 +83,7 @@ class Accepted(msgspec.Struct, frozen=True):
     at: Moment
 
 
-class Asked(msgspec.Struct, frozen=True):
+class LoadRequest(msgspec.Struct, frozen=True):
     """An operator requested an initialisation with these settings at this time. It is not done yet.
 
     `replaces`: the consumer (`context/name`) whose content it may replace under `index`.
@@ -124,7 +124,7 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fal
     updated_at: Moment | None = None
     reinitialised_at: Moment | None = None
     cooldown: Cooldown | None = None
-    asked: Asked | None = None
+    asked: LoadRequest | None = None
     unanswered_at: Moment | None = None
     was_in_step_at: Moment | None = None
     accepted: Accepted | None = None
@@ -145,7 +145,7 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fal
         index = None if self.stored_for is None else self.stored_for.index
         return None if index == consumer.index else index
 
-    def asked_with(self, consumer: Consumer) -> bool:
+    def is_requested_with(self, consumer: Consumer) -> bool:
         """Whether an initialisation with `consumer`'s settings is requested."""
         return self.asked is not None and self.asked.consumer == consumer
 
@@ -212,7 +212,7 @@ class Moved(msgspec.Struct, frozen=True):
     was: str | None
 
 
-class Standing(msgspec.Struct, frozen=True):
+class Summary(msgspec.Struct, frozen=True):
     """What one look finds of a consumer. `records`: of the live content, None without one. `hidden`: what a
     role hides of it. `moved`: set if readers find another content than the state's."""
 
@@ -248,7 +248,7 @@ def believed(time: datetime | None, now: datetime) -> datetime | None:
     return None if time is not None and time - now > CLOCKS_APART else time
 
 
-def looked(state: ConsumerState, info: ConsumerInfo, now: datetime) -> ConsumerState:
+def feed_answered(state: ConsumerState, info: ConsumerInfo, now: datetime) -> ConsumerState:
     """The feed has answered. Fields that are missing or null keep their stored values. A time in the future
     is corrected."""
     was = state.in_step_at
@@ -284,12 +284,12 @@ def cooldown_ended(state: ConsumerState) -> ConsumerState:
     return msgspec.structs.replace(state, cooldown=None)
 
 
-def initialisation_asked(state: ConsumerState, consumer: Consumer, now: datetime) -> ConsumerState:
+def initialisation_requested(state: ConsumerState, consumer: Consumer, now: datetime) -> ConsumerState:
     """An initialisation is requested, until it is done or cancelled. A refused snapshot is tried again."""
-    return msgspec.structs.replace(state, asked=Asked(consumer, now, state.occupant), refused=None)
+    return msgspec.structs.replace(state, asked=LoadRequest(consumer, now, state.occupant), refused=None)
 
 
-def initialisation_given_up(state: ConsumerState) -> ConsumerState:
+def initialisation_cancelled(state: ConsumerState) -> ConsumerState:
     """The requested initialisation is cancelled; the content stays as it is."""
     return msgspec.structs.replace(state, asked=None)
 

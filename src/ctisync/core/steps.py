@@ -86,7 +86,7 @@ class Settle(msgspec.Struct, frozen=True):
     dead pass."""
 
 
-class NoteAsked(msgspec.Struct, frozen=True):
+class RecordRequest(msgspec.Struct, frozen=True):
     """Store that an operator requests an initialisation, so that a later pass does it if this one cannot; or
     that the request is cancelled."""
 
@@ -136,7 +136,7 @@ class End(msgspec.Struct, frozen=True):
     why: str
 
 
-Step = Settle | NoteAsked | SendCommand | AskFeed | Initialise | ApplyRange | End
+Step = Settle | RecordRequest | SendCommand | AskFeed | Initialise | ApplyRange | End
 
 
 def next_step(
@@ -150,7 +150,7 @@ def next_step(
     """The next step of a pass. `info` is None until the feed has been asked."""
     if (first := _first_of_all(state, info, consumer, policy)) is not None:
         return first
-    asked = policy.mode == "sync" and state.asked_with(consumer)
+    asked = policy.mode == "sync" and state.is_requested_with(consumer)
     differ = policy.mode != "init-snapshot" and state.stored_for not in (None, consumer)
     if differ and not asked:
         return End("settings", _settings_differ(state.stored_for, consumer))
@@ -189,17 +189,17 @@ def _first_of_all(
 
 def _to_note(
     state: ConsumerState, info: ConsumerInfo | None, consumer: Consumer, policy: Policy
-) -> NoteAsked | None:
+) -> RecordRequest | None:
     """The operator's request with this pass, unless it is stored already. It is not stored for a given
     snapshot (`info` is set from the beginning): a later pass could not load it. Which consumer it may replace
     is always stored: a store does not move an index without that."""
     if policy.keep and state.asked is not None:
-        return NoteAsked(wanted=False)
-    known = state.asked_with(consumer) and state.refused is None
+        return RecordRequest(wanted=False)
+    known = state.is_requested_with(consumer) and state.refused is None
     if policy.mode != "init-snapshot":
         return None
     if not state.may_replace or (info is None and not known):
-        return NoteAsked(wanted=True)
+        return RecordRequest(wanted=True)
     return None
 
 
@@ -341,10 +341,10 @@ def _blocked(failed: FailedChange) -> str:
 
 
 def _left_alone(cooldown: Cooldown) -> str:
-    return f"cool-down of the feed until {told_until(cooldown)}: {cooldown.reason}"
+    return f"cool-down of the feed until {cooldown_end(cooldown)}: {cooldown.reason}"
 
 
-def told_until(cooldown: Cooldown) -> str:
+def cooldown_end(cooldown: Cooldown) -> str:
     """The end of a cool-down as text (UTC)."""
     return f"{cooldown.until:%Y-%m-%dT%H:%M:%SZ}"
 

@@ -15,7 +15,7 @@ from ctisync.core.state import RefusedSnapshot
 from ctisync.errors import CtisyncError, FeedRefused, ReplyTooLarge, UsageError
 from ctisync.feed.http.content_encoding import ASK_FOR_JSON, decoded
 from ctisync.feed.http.pass_limits import FreeDiskSpace, PassLimits
-from ctisync.feed.http.retry_budget import Again, RetryBudget
+from ctisync.feed.http.retry_budget import RetryBudget, RetryLater
 from ctisync.feed.http.token_exchange import Access, TokenExchange
 from ctisync.feed.http.transport import DEFAULT_TIMEOUTS, FeedTransport, Timeouts
 from ctisync.feed.http.url_policy import Origin, Reach, has_login, origin, shown, snapshot_url
@@ -140,7 +140,7 @@ class CtiFeed:
     def changes(self, wanted: OffsetRange) -> list[Change]:
         return self._prefetch.changes(wanted)
 
-    def ask_ahead(self, wanted: OffsetRange) -> None:
+    def prefetch(self, wanted: OffsetRange) -> None:
         self._prefetch.ask(wanted)
 
     def _fetch_changes(self, wanted: OffsetRange) -> list[Change]:
@@ -222,7 +222,7 @@ class CtiFeed:
         """The snapshot's size in bytes, requested once; None if its server does not report it."""
         try:
             return self._snapshot_bytes(snapshot)
-        except (Again, CtisyncError):
+        except (RetryLater, CtisyncError):
             return None
 
     def take_in(self, stream: BinaryIO, link: str) -> LocalSnapshot:
@@ -317,8 +317,8 @@ class CtiFeed:
 
 
 def _json(content: bytes, url: str) -> Json:
-    """The document in a reply. Raises Again for what is no JSON."""
+    """The document in a reply. Raises RetryLater for what is no JSON."""
     try:
         return wire.decode(content)
     except ValueError:
-        raise Again(f"the reply of {shown(url)} is not JSON", bad_data=True) from None
+        raise RetryLater(f"the reply of {shown(url)} is not JSON", bad_data=True) from None

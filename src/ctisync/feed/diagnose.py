@@ -4,11 +4,11 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
-from ctisync.core.health import Verdict, failed, guarded, judge_clocks, mib, ok, warning
+from ctisync.core.health import CheckResult, failed, guarded, judge_clocks, mib, ok, warning
 from ctisync.core.model import Consumer, ConsumerInfo, Snapshot
 from ctisync.core.retry import http_date
 from ctisync.errors import FeedUnreachable
-from ctisync.feed.http.retry_budget import Again, which_server
+from ctisync.feed.http.retry_budget import RetryLater, which_server
 from ctisync.feed.http.transport import FeedReply
 from ctisync.harmless import quoted
 from ctisync.ports import Clock
@@ -20,13 +20,13 @@ _OF_ALL: Final = re.compile(r"bytes 0-0/([0-9]{1,19})")
 class Probed(NamedTuple):
     """`snapshot_bytes`: the size of the offered snapshot; None if there is none, or its size is unknown."""
 
-    verdicts: list[Verdict]
+    verdicts: list[CheckResult]
     snapshot_bytes: int | None
 
 
 class Probe:
     """One check of the feed. `ask_info` returns the information and the reply's Date header, `ask_size` the
-    bytes of a snapshot, None if its server does not report them. Both may also raise Again."""
+    bytes of a snapshot, None if its server does not report them. Both may also raise RetryLater."""
 
     def __init__(
         self,
@@ -52,11 +52,11 @@ class Probe:
             found += self._told("snapshot", self._offered)
         return Probed(found, self._size)
 
-    def _told(self, what: str, look: Callable[[], Iterable[Verdict]]) -> Iterator[Verdict]:
+    def _told(self, what: str, look: Callable[[], Iterable[CheckResult]]) -> Iterator[CheckResult]:
         """The verdicts of `look`, and one for its error."""
         try:
             yield from guarded(what, lambda: self._in_time(what, look), about=self._consumer)
-        except Again as failure:
+        except RetryLater as failure:
             hint = f"curl -i {quoted(self._url)}"
             if failure.asked_for is not None:
                 hint = f"wait {failure.asked_for:.0f} s, as the feed asks"
@@ -66,7 +66,7 @@ class Probe:
                 hint = f"check {failure.setting}, and the server there"
             yield failed(what, failure.reason, hint, about=self._consumer)
 
-    def _in_time(self, what: str, look: Callable[[], Iterable[Verdict]]) -> Iterator[Verdict]:
+    def _in_time(self, what: str, look: Callable[[], Iterable[CheckResult]]) -> Iterator[CheckResult]:
         """Only a reply without an end takes longer than limits.pass_seconds."""
         try:
             yield from look()
@@ -74,7 +74,7 @@ class Probe:
             told = f"{self._url} does not answer in time"
             yield failed(what, told, f"curl -i {quoted(self._url)}", about=self._consumer)
 
-    def _feed(self) -> Iterator[Verdict]:
+    def _feed(self) -> Iterator[CheckResult]:
         about = self._consumer
         info, date = self._ask_info()
         self._answered = True
@@ -86,11 +86,11 @@ class Probe:
             yield ok("feed", f"{self._url} answers, its last offset is {info.last_offset:,}", about=about)
         yield from self._clocks(date)
 
-    def _clocks(self, date: str | None) -> Iterator[Verdict]:
+    def _clocks(self, date: str | None) -> Iterator[CheckResult]:
         if (theirs := http_date(date or "")) is not None:
             yield judge_clocks(theirs, self._clock.now())
 
-    def _offered(self) -> Iterator[Verdict]:
+    def _offered(self) -> Iterator[CheckResult]:
         about, snapshot = self._consumer, self._snapshot
         if snapshot is None:
             told = "the feed offers no snapshot, so a pass cannot initialise"

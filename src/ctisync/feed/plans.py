@@ -11,7 +11,7 @@ from ctisync.errors import FeedRefused, FeedUnreachable
 from ctisync.feed.http.content_encoding import ASK_FOR_JSON, decoded
 from ctisync.feed.http.pass_limits import PassLimits
 from ctisync.feed.http.refusal_hints import BAD_LOGIN, PROXY_HINT
-from ctisync.feed.http.retry_budget import Again, which_server
+from ctisync.feed.http.retry_budget import RetryLater, which_server
 from ctisync.feed.http.transport import FeedTransport, Timeouts
 from ctisync.feed.http.url_policy import shown
 from ctisync.ports import Clock
@@ -69,7 +69,7 @@ class ConsoleApi:
                 body = b"".join(decoded(reply.chunks, encoding, _LONGEST_REPLY))
             check(body, 20, 20_000)
             return plans_in(decode(body), own=own)
-        except Again as failure:
+        except RetryLater as failure:
             hint = f"check {self.setting} and the server there, then run the same command again"
             raise FeedUnreachable(failure.reason, hint=hint) from None
         except (ValueError, Excess):

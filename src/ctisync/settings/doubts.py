@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from ctisync.core.health import Doubt
+from ctisync.core.health import Advice
 from ctisync.harmless import quoted
 from ctisync.own_files import fault_of, network_fault_of
 from ctisync.settings import Found, Settings
@@ -21,19 +21,19 @@ _FOR_OPENSEARCH: Final = frozenset(
 )
 
 
-def doubts(found: Found) -> list[Doubt]:
+def doubts(found: Found) -> list[Advice]:
     """Likely mistakes, those about files first."""
     return [*_readable_secrets(found), *_in_the_clear(found.settings), *_in_vain(found)]
 
 
-def folder_doubts(settings: Settings) -> list[Doubt]:
+def folder_doubts(settings: Settings) -> list[Advice]:
     """Problems of the folder for locks, downloads and a SQLite file, which a pass refuses or warns about."""
     place = settings.place
     folder = place.path.parent if isinstance(place, SqlitePlace) else settings.state_dir
     return [each for each in (fault_of(folder), network_fault_of(folder)) if each is not None]
 
 
-def _readable_secrets(found: Found) -> Iterator[Doubt]:
+def _readable_secrets(found: Found) -> Iterator[Advice]:
     held: dict[Path, list[str]] = {}
     for name, one in sorted(found.given.items()):
         secrets = one.value.values() if isinstance(one.value, dict) else [one.value]
@@ -46,10 +46,10 @@ def _readable_secrets(found: Found) -> Iterator[Doubt]:
     for file, names in held.items():
         if file.stat().st_mode & _OF_OTHERS:
             holds = " and ".join(names)
-            yield Doubt(f"{file} contains {holds}, but other users can read it", f"chmod 600 {quoted(file)}")
+            yield Advice(f"{file} contains {holds}, but other users can read it", f"chmod 600 {quoted(file)}")
 
 
-def _in_the_clear(settings: Settings) -> Iterator[Doubt]:
+def _in_the_clear(settings: Settings) -> Iterator[Advice]:
     """Secrets that ctisync sends to another host without TLS."""
     place, cti, manager = settings.place, settings.cti, settings.command_manager
     exchange = cti.token_exchange_url
@@ -67,7 +67,7 @@ def _in_the_clear(settings: Settings) -> Iterator[Doubt]:
         sent.append(("ping_url", settings.ping_url, "it", (settings.ping_url.reveal(),)))
     for what, secret, setting, urls in sent:
         if secret is not None and any(map(_is_in_the_clear, urls)):
-            yield Doubt(f"{what} goes over the network without TLS", f"set {setting} to an https address")
+            yield Advice(f"{what} goes over the network without TLS", f"set {setting} to an https address")
 
 
 def _feed_urls(settings: Settings) -> tuple[str, ...]:
@@ -87,14 +87,14 @@ def _is_in_the_clear(url: str) -> bool:
         return True
 
 
-def _in_vain(found: Found) -> Iterator[Doubt]:
+def _in_vain(found: Found) -> Iterator[Advice]:
     """Settings that are set, but have no effect."""
     for name, one in found.given.items():
         if f"{name}_file" in found.given:
             continue  # that one is reported
         reason = _why_in_vain(found, *name.rpartition(".")[::2])
         if reason is not None:
-            yield Doubt(f"{one.origin} has no effect: {reason}", "remove it")
+            yield Advice(f"{one.origin} has no effect: {reason}", "remove it")
 
 
 def _why_in_vain(found: Found, section: str, key: str) -> str | None:

@@ -4,7 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
-from ctisync.core.health import Verdict, failed, ok, warning
+from ctisync.core.health import CheckResult, failed, ok, warning
 from ctisync.errors import StoreUnavailable
 from ctisync.harmless import quoted
 from ctisync.own_files import fault_of, network_fault_of
@@ -21,7 +21,7 @@ def free_in(folder: Path) -> int:
         ) from error
 
 
-def diagnose_folder(folder: Path, *, is_made: bool) -> Verdict:
+def diagnose_folder(folder: Path, *, is_made: bool) -> CheckResult:
     """Whether locks, downloads and a database can be written there, and by this user only; nothing is
     written. `is_made`: a pass creates the folder if it is missing. A network disk is a warning."""
     there = nearest(folder)

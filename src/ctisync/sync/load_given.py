@@ -44,5 +44,5 @@ class _NoFeed:
     def changes(self, wanted: OffsetRange) -> list[Change]:
         raise AssertionError("the feed is not to be asked")
 
-    def ask_ahead(self, wanted: OffsetRange) -> None:
+    def prefetch(self, wanted: OffsetRange) -> None:
         raise AssertionError("the feed is not to be asked")

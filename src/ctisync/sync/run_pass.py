@@ -14,9 +14,9 @@ from ctisync.core.state import (
     ConsumerState,
     cooldown_begun,
     cooldown_ended,
-    initialisation_asked,
-    initialisation_given_up,
-    looked,
+    feed_answered,
+    initialisation_cancelled,
+    initialisation_requested,
     unanswered,
 )
 from ctisync.core.steps import (
@@ -24,14 +24,14 @@ from ctisync.core.steps import (
     AskFeed,
     End,
     Initialise,
-    NoteAsked,
     Policy,
+    RecordRequest,
     SendCommand,
     Settle,
     SoFar,
     Step,
+    cooldown_end,
     next_step,
-    told_until,
 )
 from ctisync.errors import (
     LOAD_ANEW,
@@ -110,7 +110,7 @@ class _Pass:
         self.update_bar: Progress | None = None
         self.update_began = 0
         self.updates = Updates(parts)
-        self.seen = parts.store.look(parts.consumer)
+        self.seen = parts.store.read_state(parts.consumer)
 
     @property
     def state(self) -> ConsumerState:
@@ -163,7 +163,7 @@ class _Pass:
             if self.writer is not None:
                 self.writer.save(state)
             else:
-                self.store.checked(self.consumer, state)
+                self.store.record_check(self.consumer, state)
         except CtisyncError as failure:
             if seconds is not None:
                 self.log.event(
@@ -188,7 +188,7 @@ class _Pass:
                     self._ask_feed()
                 case _ if self.writer is None:
                     self._take_lease(step)  # and decide again: another writer may have written meanwhile
-                case NoteAsked(wanted):
+                case RecordRequest(wanted):
                     self._note_asked(self.writer, wanted)
                 case SendCommand(offset):
                     self._send(self.writer, offset)
@@ -203,9 +203,9 @@ class _Pass:
         self.asking = True
         self.info = self.heard = self.feed.consumer_info()
         self.asking = False
-        self.seen = looked(self.seen, self.heard, self.clock.now())
+        self.seen = feed_answered(self.seen, self.heard, self.clock.now())
         if self.writer is not None:
-            self.writer.save(looked(self.writer.state, self.heard, self.clock.now()))
+            self.writer.save(feed_answered(self.writer.state, self.heard, self.clock.now()))
         self.log.event(
             "info",
             "feed-asked",
@@ -217,7 +217,7 @@ class _Pass:
 
     def _take_lease(self, step: Step) -> None:
         if isinstance(step, ApplyRange):
-            self.feed.ask_ahead(step.range)
+            self.feed.prefetch(step.range)
         self.writer = self.lease.enter_context(self.store.writer(self.consumer))
         if self.seen.content and not self.writer.state.content:
             self.log.event(
@@ -233,12 +233,12 @@ class _Pass:
             self.info = self.heard = None
         if self.heard is not None:
             # A range is stored soon, a load perhaps in hours.
-            store = self.writer.note if isinstance(step, ApplyRange) else self.writer.save
-            store(looked(self.writer.state, self.heard, self.clock.now()))
+            store = self.writer.save_later if isinstance(step, ApplyRange) else self.writer.save
+            store(feed_answered(self.writer.state, self.heard, self.clock.now()))
 
     def _remember_idle_look(self) -> None:
         if self.heard is not None and self.writer is None:
-            self.store.checked(self.consumer, self.seen)
+            self.store.record_check(self.consumer, self.seen)
 
     def _tidy(self, end: End) -> None:
         """Remove a partial download, unless an initialisation is still requested."""
@@ -248,10 +248,10 @@ class _Pass:
 
     def _note_asked(self, writer: Writer, wanted: bool) -> None:
         if wanted:
-            writer.save(initialisation_asked(writer.state, self.consumer, self.clock.now()))
+            writer.save(initialisation_requested(writer.state, self.consumer, self.clock.now()))
             self.log.event("debug", "initialise-asked", consumer=str(self.consumer))
         else:
-            writer.save(initialisation_given_up(writer.state))
+            writer.save(initialisation_cancelled(writer.state))
             self.log.event("info", "initialise-given-up", consumer=str(self.consumer))
 
     def _send(self, writer: Writer, offset: int) -> None:
@@ -287,7 +287,7 @@ class _Pass:
 
 def _after_cooldown(state: ConsumerState, policy: Policy) -> str | None:
     """The hint during a cool-down."""
-    when = "that" if state.cooldown is None else told_until(state.cooldown)
+    when = "that" if state.cooldown is None else cooldown_end(state.cooldown)
     return _or_keep(
         f"run the same command after {when}, or at once: ctisync {policy.mode} --now"
         + ("" if policy.tolerate_cooldown else "; for cron, --tolerate-cooldown makes it exit code 0"),

@@ -15,7 +15,7 @@ def send_command(parts: Parts, writer: Writer, offset: int) -> bool:
     # Programs that get the command, and hooks, search the content.
     writer.make_searchable()
     if parts.commands is None:
-        writer.note(command_needless(writer.state))
+        writer.save_later(command_needless(writer.state))
         return True
     try:
         parts.commands.send_update(consumer.index, offset)

@@ -73,7 +73,7 @@ class Updates:
             writer.apply(folded.writes, after)
         else:
             if ahead.folded is None:  # else it was requested then
-                parts.feed.ask_ahead(upcoming)
+                parts.feed.prefetch(upcoming)
             if not writer.apply(folded.writes, after, lambda: self._fold_ahead(writer, upcoming, after)):
                 self._doubt_ahead()
         _say_applied(parts, ahead.range, ahead.number, folded)
@@ -125,7 +125,7 @@ class Updates:
         ahead.changes = []
         after = advanced(before, wanted.to, self._parts.clock.now())
         if (upcoming := range_ahead(ApplyRange(wanted), after)) is not None:
-            self._parts.feed.ask_ahead(upcoming)
+            self._parts.feed.prefetch(upcoming)
         return wanted.to
 
     def _doubt_ahead(self) -> None:

@@ -129,7 +129,7 @@ class Passes:
         folder = Ctisync(home).database.parent
         copy = shutil.copytree(folder, home / "copy")
         store = SqliteStore(copy / "ctisync.db", SystemClock())
-        lines, state = tuple(store.export(self.consumer)), store.look(self.consumer)
+        lines, state = tuple(store.export(self.consumer)), store.read_state(self.consumer)
         shutil.rmtree(copy)
         beside = (
             path for path in folder.iterdir() if path.suffix not in (".db", ".db-wal", ".db-shm", ".lock")

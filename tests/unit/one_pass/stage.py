@@ -25,7 +25,7 @@ CONSUMER = Consumer()
 SAID = {"consumer": "vd_1.0.0/vd_4.8.0"}
 
 
-class Told(ToldReaders):
+class Advice(ToldReaders):
     """Keeps which index was named, too."""
 
     def __init__(self) -> None:
@@ -44,7 +44,7 @@ class Stage:
         self.server = MemoryServer(History(CONSUMER.context, first_offset=0))
         self.storage = MemoryStorage()
         self.store = MemoryStore(self.storage)
-        self.told = Told()
+        self.told = Advice()
         self.clock = FakeClock()
         self.log = KeptLog()
         self.effects: list[str] = []
@@ -72,7 +72,7 @@ class Stage:
 
     @property
     def state(self) -> ConsumerState:
-        return self.store.look(CONSUMER)
+        return self.store.read_state(CONSUMER)
 
     def put(self, **changes: Any) -> None:
         """The stored state is another one, as some pass before has left it."""

@@ -61,7 +61,7 @@ def test_the_next_range_is_asked_for_when_the_last_one_is_folded_and_not_written
     behind.run()
     first = behind.effects.index("changes")
     assert behind.effects[first : first + 11] == [
-        *("changes", "read_in_parts", "ask_ahead", "apply") * 2,
+        *("changes", "read_in_parts", "prefetch", "apply") * 2,
         *("changes", "read_in_parts", "apply"),
     ]
 
@@ -197,8 +197,8 @@ def test_after_a_range_that_was_too_large_nothing_is_asked_ahead(behind: Stage) 
     too_large_above(behind, 600)
     behind.run()
     assert behind.state.offset == 2004
-    assert behind.effects.index("ask_ahead") < behind.effects.index("writer")
-    assert behind.effects.count("ask_ahead") == 1, "before the lease alone"
+    assert behind.effects.index("prefetch") < behind.effects.index("writer")
+    assert behind.effects.count("prefetch") == 1, "before the lease alone"
     assert [fields["range"] for fields in behind.log.named("range-halved")] == [
         "(3, 503]",
         "(503, 1003]",

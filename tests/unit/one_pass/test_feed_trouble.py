@@ -33,7 +33,7 @@ def test_a_feed_that_wants_to_be_left_alone_is_left_alone_by_the_next_passes(
         following.run()
     assert following.state.cooldown == Cooldown(following.clock.now() + timedelta(hours=1), "429")
     # Who holds the lease is the only one who may write on every store.
-    assert following.effects.count("checked") == (not writing), "one write for the try and the pause"
+    assert following.effects.count("record_check") == (not writing), "one write for the try and the pause"
     assert following.state.tried_at == following.clock.now()
     following.server.failure = None
     with pytest.raises(FeedUnreachable, match="cool-down of the feed until 2026-03-01T13:00:00Z: 429"):
@@ -64,11 +64,11 @@ def test_a_try_without_an_answer_is_remembered_as_one(following: Stage, failure:
     with pytest.raises(type(failure)):
         following.run()
     assert (following.state.checked_at, following.state.tried_at) == (answered, following.clock.now())
-    assert following.effects == ["look", "consumer_info", "checked"]
+    assert following.effects == ["read_state", "consumer_info", "record_check"]
 
 
 class FullStore(MemoryStore):
-    def checked(self, consumer: Consumer, state: ConsumerState) -> None:
+    def record_check(self, consumer: Consumer, state: ConsumerState) -> None:
         raise StoreUnavailable("no space left")
 
 

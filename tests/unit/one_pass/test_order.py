@@ -25,7 +25,7 @@ def test_a_first_pass_swaps_before_it_forgets_the_download_and_tells_readers_las
     """Any other order loses something when the pass dies in between."""
     stage.run()
     assert stage.effects == [
-        *("look", "consumer_info", "writer", "save"),
+        *("read_state", "consumer_info", "writer", "save"),
         *(
             "open_snapshot",
             "keep_alive",
@@ -48,7 +48,7 @@ def test_a_range_is_applied_before_readers_are_told_and_the_command_owed_until_t
     following.server.history.create("CVE-3")
     following.run()
     assert following.effects == [
-        *("look", "consumer_info", "ask_ahead", "writer", "note", "changes", "read_in_parts", "apply"),
+        *("read_state", "consumer_info", "prefetch", "writer", "save_later", "changes", "read_in_parts", "apply"),
         *("make_searchable", "send_update", "save", "tidy", "leave writer"),
     ]
     assert following.told.offsets == [4]
@@ -58,7 +58,7 @@ def test_a_range_is_applied_before_readers_are_told_and_the_command_owed_until_t
 def test_a_pass_that_finds_nothing_new_takes_no_lease_and_remembers_that_it_looked(following: Stage) -> None:
     following.clock.advance(seconds=60)
     following.run()
-    assert following.effects == ["look", "consumer_info", "checked", "tidy"]
+    assert following.effects == ["read_state", "consumer_info", "record_check", "tidy"]
     assert following.state.checked_at == following.clock.now()
     assert [event.name for event in following.shown] == ["feed-asked", "pass-ended"]
 
@@ -68,7 +68,7 @@ def test_other_settings_than_the_contents_stop_the_pass_before_anything_is_done(
         SettingsChanged, match="index is 'other', but the content was loaded with 'wazuh-cve'"
     ):
         following.run(consumer=msgspec.structs.replace(CONSUMER, index="other"))
-    assert following.effects == ["look"]
+    assert following.effects == ["read_state"]
 
 
 def test_what_died_passes_left_of_downloads_goes_as_soon_as_there_is_a_content(stage: Stage) -> None:

@@ -145,14 +145,14 @@ def test_a_given_file_is_loaded_without_a_word_to_the_feed_and_left_where_it_lie
 class Overtaken(MemoryStore):
     """Another pass has initialised between our look and our lease."""
 
-    def look(self, consumer: Consumer) -> ConsumerState:
+    def read_state(self, consumer: Consumer) -> ConsumerState:
         return ConsumerState()
 
 
 def test_a_given_file_is_loaded_also_when_another_pass_came_between(following: Stage) -> None:
     """The word that it brings is its own, not an old one of the feed's."""
     load_file(following, Overtaken(following.storage), None)
-    assert following.store.look(CONSUMER).offset == 3
+    assert following.store.read_state(CONSUMER).offset == 3
 
 
 def test_lines_that_contradict_each_other_are_told_and_repeated_ones_are_not(stage: Stage) -> None:

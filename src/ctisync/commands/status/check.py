@@ -89,12 +89,12 @@ def check(status: Status, now: datetime, limits: Thresholds = USUAL_THRESHOLDS) 
     """The line and the exit code. Refused writes and unreadable consumers come first, expiring certificates
     last."""
     judged: list[tuple[object, int, str]] = [
-        *(("no pass can write", CRITICAL, f"{each.said}; {each.hint}") for each in status.refusals),
+        *(("no pass can write", CRITICAL, f"{each.text}; {each.hint}") for each in status.refusals),
         *((one.consumer, *_judge_unseen(one)) for one in status.unseen),
         *((one.consumer, *_judge(one, limits, now)) for one in status.seen),
     ]
     verdicts = [judge_end("certificate", named, ends, now) for named, ends in status.ends]
-    late = [each.said for each in verdicts if each.health != "ok"]
+    late = [each.text for each in verdicts if each.health != "ok"]
     codes = {code for _, code, _ in judged} | {WARNING for _ in late}
     worst = next(code for code in _WORST_FIRST if code in codes)
     # In the line of a monitoring plugin, the metrics follow a bar.
@@ -134,7 +134,7 @@ def judge(one: ConsumerStatus, limits: Thresholds, now: datetime) -> tuple[int, 
         return CRITICAL, "no content yet"
     if one.settings_differ:
         return WARNING, "the settings differ from those of the stored content"
-    if state.offset == 0 or (state.loading and one.work is None) or state.asked_with(one.consumer):
+    if state.offset == 0 or (state.loading and one.work is None) or state.is_requested_with(one.consumer):
         return WARNING, "a new initialisation is pending; readers have the old content"
     if state.last_offset is None or state.checked_at is None:
         return _judge_given(state, limits, now)

@@ -24,7 +24,7 @@ def as_document(status: Status) -> dict[str, Any]:
             }
             for each in status.unnamed
         ],
-        "refuses_writes": [{"why": each.said, "to_do": each.hint} for each in status.refusals],
+        "refuses_writes": [{"why": each.text, "to_do": each.hint} for each in status.refusals],
     }
 
 

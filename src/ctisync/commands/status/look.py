@@ -13,10 +13,10 @@ from ctisync.commands import hidden
 from ctisync.commands.call import Call
 from ctisync.console import rfc3339
 from ctisync.core.contradictions import contradiction
-from ctisync.core.health import CLOCKS_APART, Verdict
+from ctisync.core.health import CLOCKS_APART, CheckResult
 from ctisync.core.model import Consumer
 from ctisync.core.pass_report import PassReport, Work
-from ctisync.core.state import ConsumerState, Moved, Owed, Phase, believed, looked
+from ctisync.core.state import ConsumerState, Moved, Owed, Phase, believed, feed_answered
 from ctisync.core.words import counted
 from ctisync.errors import DONE, LOAD_ANEW, CtisyncError, StoreUnavailable, replacing
 from ctisync.harmless import quoted
@@ -112,7 +112,7 @@ class Status(msgspec.Struct, frozen=True):
     store: str
     found: tuple[ConsumerStatus | FailedStatus, ...]
     unnamed: tuple[Unnamed, ...] = ()
-    refusals: tuple[Verdict, ...] = ()
+    refusals: tuple[CheckResult, ...] = ()
     ends: tuple[tuple[str, datetime], ...] = ()
 
     @property
@@ -165,7 +165,7 @@ def _look(call: Call, *, remote: bool, certificates: bool, within: float) -> Sta
         unnamed = tuple(
             Unnamed(each, _replaced_by(store, each)) for each in store.consumers() if str(each) not in named
         )
-        refusals: list[Verdict] = []
+        refusals: list[CheckResult] = []
         with suppress(CtisyncError):
             refusals += store.refusals(consumers)
         ends = list(store.certificates()) if certificates else []
@@ -179,8 +179,8 @@ def _look(call: Call, *, remote: bool, certificates: bool, within: float) -> Sta
 def _replaced_by(store: Store, consumer: Consumer) -> str | None:
     """See `Unnamed.replaced_by`. The state has the index; None if it cannot be read."""
     with suppress(CtisyncError):
-        stored_for = store.look(consumer).stored_for
-        return None if stored_for is None else store.look(stored_for).occupant
+        stored_for = store.read_state(consumer).stored_for
+        return None if stored_for is None else store.read_state(stored_for).occupant
     return None
 
 
@@ -190,7 +190,7 @@ def _seen(call: Call, consumer: Consumer, store: Store, *, remote: bool) -> Cons
     held = last_held(path)
     # Before the state: a pass that ends in between then counts as running, not as dead.
     work = _at_work(watched(path), store.work(consumer), held)
-    standing = store.standing(consumer)
+    standing = store.summary(consumer)
     hidden.tell(standing.hidden, consumer, call.console)
     last = _last_pass(store, consumer)
     one = ConsumerStatus(
@@ -207,7 +207,7 @@ def _seen(call: Call, consumer: Consumer, store: Store, *, remote: bool) -> Cons
         return one
     with opened_feed(settings, consumer, clock, call.console) as feed:
         info = feed.consumer_info()
-    return msgspec.structs.replace(one, state=looked(one.state, info, clock.now()))
+    return msgspec.structs.replace(one, state=feed_answered(one.state, info, clock.now()))
 
 
 def _at_work(lock: Watched, stored: Work | None, held: tuple[str, datetime] | None) -> Work | None:
@@ -307,7 +307,7 @@ def _what_to_type(one: ConsumerStatus, now: datetime) -> str | None:
     if one.work is not None and not one.settings_differ:
         end = one.work.until if one.work.missing else None
         return None if end is None else f"after {rfc3339(end)}: ctisync sync"
-    if state.content and state.asked_with(one.consumer):
+    if state.content and state.is_requested_with(one.consumer):
         return "ctisync sync (does the requested initialisation; ctisync sync --keep cancels it)"
     if one.settings_differ:
         return f"the settings differ from those of the stored content: {LOAD_ANEW}"

@@ -36,7 +36,7 @@ def as_table(status: Status, stream: TextIO, now: datetime, hint: Callable[[str]
 
         console.print(cell(f"store  {status.store}"))
         for refusal in status.refusals:
-            console.print(cell(f"  refuses writes: {refusal.said}", "red"))
+            console.print(cell(f"  refuses writes: {refusal.text}", "red"))
             one_line(f"  to do: {hint(refusal.hint or '')}")
         for broken in status.unseen:
             console.print()

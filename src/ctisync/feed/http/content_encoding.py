@@ -6,7 +6,7 @@ from typing import Final
 
 from ctisync.errors import ReplyTooLarge
 from ctisync.feed.http.pass_limits import PIECE
-from ctisync.feed.http.retry_budget import Again
+from ctisync.feed.http.retry_budget import RetryLater
 
 ASK_FOR_JSON: Final = {"Accept": "application/json", "Accept-Encoding": "gzip"}
 """The headers of a request whose reply `decoded` decodes."""
@@ -39,12 +39,12 @@ def decoded(chunks: Iterator[bytes], encoding: str, most: int, already: int = 0)
     """A body without its Content-Encoding (gzip or none).
 
     httpx would decode in one piece, so that a reply of a few kB could fill the memory.
-    Raises ReplyTooLarge if the body and the `already` received bytes exceed `most`, Again if the body does
-    not match its headers.
+    Raises ReplyTooLarge if the body and the `already` received bytes exceed `most`, RetryLater if the body
+    does not match its headers.
     """
     encoding = encoding.strip().lower()
     if encoding not in ("", "identity", "gzip", "x-gzip"):
-        raise Again(f"the reply has an unexpected encoding: {encoding[:40]!r}", bad_data=True)
+        raise RetryLater(f"the reply has an unexpected encoding: {encoding[:40]!r}", bad_data=True)
     body = _at_most(most, already, chunks)
     if encoding in ("", "identity"):
         return body
@@ -67,4 +67,4 @@ def _inflated(chunks: Iterator[bytes]) -> Iterator[bytes]:
     try:
         yield from gunzipped(chunks)
     except Damaged as error:
-        raise Again(f"the reply's gzip is {error}", bad_data=True) from None
+        raise RetryLater(f"the reply's gzip is {error}", bad_data=True) from None

@@ -8,7 +8,7 @@ from ctisync.core.json_text import Excess, check
 from ctisync.core.wire import decode
 from ctisync.errors import ReplyTooLarge
 from ctisync.feed.http.content_encoding import decoded
-from ctisync.feed.http.retry_budget import Again
+from ctisync.feed.http.retry_budget import RetryLater
 
 _LONGEST_REPLY: Final = 64 << 10
 _MOST_WORDS: Final = 200
@@ -29,7 +29,7 @@ def words_in(headers: Mapping[str, str], chunks: Iterator[bytes], secrets: Itera
     if "html" in headers.get("content-type", "").lower():
         return ""
     content = b""
-    with suppress(Again, ReplyTooLarge):
+    with suppress(RetryLater, ReplyTooLarge):
         for chunk in _body(headers, chunks):
             content += chunk
             if len(content) >= _MOST_LOOKED_AT:

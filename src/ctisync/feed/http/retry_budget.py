@@ -16,7 +16,7 @@ from ctisync.ports import Clock, Log
 T = TypeVar("T")
 
 
-class Again(Exception):
+class RetryLater(Exception):
     """A try failed, and the next one may succeed.
 
     `asked_for`: seconds that the server asks to wait (Retry-After). `bad_data`: the server answered with
@@ -68,7 +68,7 @@ class RetryBudget:
         self.begin()
 
     def persist(self, attempt: Callable[[], T]) -> T:
-        """Call `attempt` until it does not raise Again. Returns its result.
+        """Call `attempt` until it does not raise RetryLater. Returns its result.
 
         Raises FeedUnreachable, or FeedRefused for bad data, if the budget or the time of the pass allows no
         further try.
@@ -77,7 +77,7 @@ class RetryBudget:
         while True:
             try:
                 return attempt()
-            except Again as failure:
+            except RetryLater as failure:
                 self.failed(failure)
 
     def begin(self) -> None:
@@ -85,7 +85,7 @@ class RetryBudget:
         self._since = self._clock.monotonic()
         self._tries = 1
 
-    def failed(self, failure: Again) -> None:
+    def failed(self, failure: RetryLater) -> None:
         """Wait, and start the next try. Raises as `persist` does."""
         self._left -= self._clock.monotonic() - self._since
         left = min(self._left, self._pass_limits.seconds_left)
@@ -117,7 +117,7 @@ class RetryBudget:
         """The running try has made progress: its time so far, and the tries before it, no longer count."""
         self.begin()
 
-    def _given_up(self, failure: Again) -> CtisyncError:
+    def _given_up(self, failure: RetryLater) -> CtisyncError:
         if failure.bad_data:
             return FeedRefused(
                 f"{failure.reason} (after {counted(self._tries, 'try', 'tries')})",

@@ -15,7 +15,7 @@ from ctisync.errors import AccessRefused, ConfigurationError
 from ctisync.feed.http.content_encoding import ASK_FOR_JSON
 from ctisync.feed.http.refusal_hints import BAD_LOGIN, NO_SUBSCRIPTION, api_hints, signed_hints
 from ctisync.feed.http.reply_words import in_words, object_in
-from ctisync.feed.http.retry_budget import Again, which_server
+from ctisync.feed.http.retry_budget import RetryLater, which_server
 from ctisync.feed.http.transport import REFUSALS, FeedReply, FeedTransport, checked_token
 from ctisync.feed.http.url_policy import Reach, has_login, origin, shown
 from ctisync.ports import Clock
@@ -69,7 +69,7 @@ class TokenExchange:
         if wanted not in self._links:
             try:
                 self._links[wanted] = self._exchanged(wanted, now)
-            except Again as failure:
+            except RetryLater as failure:
                 failure.setting = _SETTING
                 raise
         return self._links[wanted].address
@@ -88,7 +88,7 @@ class TokenExchange:
             if reply.status != 200:
                 raise self._refusal(reply, answer)
         if answer is None:
-            raise Again(f"the reply of {shown(self._url)} is not JSON", bad_data=True)
+            raise RetryLater(f"the reply of {shown(self._url)} is not JSON", bad_data=True)
         link = answer.get("access_token")
         if answer.get("issued_token_type", _SIGNED) != _SIGNED or not isinstance(link, str):
             raise self._no_link("without a signed link")

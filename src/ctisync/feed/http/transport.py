@@ -19,7 +19,7 @@ from ctisync.feed.http.pass_limits import PassLimits
 from ctisync.feed.http.read_deadline import ReadDeadline
 from ctisync.feed.http.refusal_hints import PROXY_HINT, SNAPSHOT_HINTS
 from ctisync.feed.http.reply_words import one_line, words_in
-from ctisync.feed.http.retry_budget import Again
+from ctisync.feed.http.retry_budget import RetryLater
 from ctisync.feed.http.url_policy import Origin, Reach, hop, origin, shown
 from ctisync.ports import Clock
 from ctisync.tls import Files
@@ -69,7 +69,7 @@ class FeedReply(NamedTuple):
 
 
 class FeedTransport:
-    """Sends requests. Every failure, also while a body is read, is an Again or a `CtisyncError`.
+    """Sends requests. Every failure, also while a body is read, is a RetryLater or a `CtisyncError`.
 
     Only the origin of `base_url` gets the token, and only it and that of `exchange_url` get `headers`.
     """
@@ -252,7 +252,7 @@ class FeedTransport:
         if told is None and broken and own:
             told = tls.speaks_tls(self._base_url, files)
         if told is not None:
-            return AccessRefused(told.said, hint=told.hint)
+            return AccessRefused(told.text, hint=told.hint)
         return _meaning(error, url, in_body, setting)
 
     def _authorization(self, url: str) -> dict[str, str]:
@@ -268,7 +268,8 @@ class FeedTransport:
         return self._headers if self.is_own(url) or is_exchange else {}
 
     def _steady(self, chunks: Iterator[bytes], url: str) -> Iterator[bytes]:
-        """The chunks. Raises Again if the server is slow; a slow caller, such as a load, does not count."""
+        """The chunks. Raises RetryLater if the server is slow. A slow caller, such as a load,
+        does not count."""
         waited, amount = 0.0, 0
         since = self._clock.monotonic()
         for chunk in self._deadline.for_each(chunks):
@@ -279,7 +280,7 @@ class FeedTransport:
             if waited >= _WINDOW:
                 slowest = self._pass_limits.limits.min_rate
                 if amount < slowest * waited:
-                    raise Again(f"{shown(url)} sends less than {slowest:.0f} bytes a second")
+                    raise RetryLater(f"{shown(url)} sends less than {slowest:.0f} bytes a second")
                 waited, amount = 0.0, 0
             yield chunk
             since = self._clock.monotonic()
@@ -290,7 +291,7 @@ class FeedTransport:
         said = f"{shown(reply.url)} answers {reply.status}"
         if _may_change(reply):
             asked_for = retry_after(reply.headers.get("retry-after"), self._clock.now())
-            raise Again(said, asked_for=asked_for)
+            raise RetryLater(said, asked_for=asked_for)
         if reply.status in _REDIRECTS:
             raise ConfigurationError(
                 f"{said}, a redirect to {shown(reply.location) or 'no address'}; ctisync does not follow it",
@@ -301,7 +302,7 @@ class FeedTransport:
         if reply.status in hints:
             raise AccessRefused(said, hint=hints[reply.status])
         if reply.status < 400:
-            raise Again(f"{said}, which is not a valid answer", bad_data=True)
+            raise RetryLater(f"{said}, which is not a valid answer", bad_data=True)
         raise FeedRefused(said)
 
 
@@ -377,7 +378,7 @@ def _trust(ca_file: str | None, scheme: str) -> ssl.SSLContext | bool:
 
 
 def _meaning(error: Exception, url: str, in_body: bool, setting: str = "cti.url") -> Exception:
-    """The error for a failure of httpx: Again, unless only you can correct it, as in `setting`."""
+    """The error for a failure of httpx: RetryLater, unless only you can correct it, as in `setting`."""
     import httpx
 
     where = shown(url)
@@ -389,11 +390,11 @@ def _meaning(error: Exception, url: str, in_body: bool, setting: str = "cti.url"
                 f"the request to {where} failed: {type(error).__name__}", hint=f"check {setting}"
             )
         case httpx.RemoteProtocolError() if in_body:
-            return Again(f"the reply of {where} is incomplete", bad_data=True)
+            return RetryLater(f"the reply of {where} is incomplete", bad_data=True)
         case httpx.RemoteProtocolError():
             # After the colon come bytes of the server.
-            return Again(f"{where} sends an invalid HTTP response: {str(error).split(':')[0]}")
+            return RetryLater(f"{where} sends an invalid HTTP response: {str(error).split(':')[0]}")
         case httpx.TimeoutException():
-            return Again(f"{where} does not answer in time")
+            return RetryLater(f"{where} does not answer in time")
         case _:
-            return Again(f"{where} cannot be reached: {one_line(str(error)) or type(error).__name__}")
+            return RetryLater(f"{where} cannot be reached: {one_line(str(error)) or type(error).__name__}")

@@ -19,7 +19,7 @@ from msgspec import Meta
 from ctisync.core.state import RefusedSnapshot
 from ctisync.core.wire import UNDECODABLE, decode_as
 from ctisync.errors import LOAD_ANEW, SnapshotChanged, SnapshotRefused
-from ctisync.feed.http.retry_budget import Again
+from ctisync.feed.http.retry_budget import RetryLater
 from ctisync.feed.http.transport import FeedReply
 from ctisync.feed.snapshot.records import is_zip
 from ctisync.own_files import opened, reading, unfit
@@ -123,8 +123,8 @@ class Download:
         """Store the body, unless the headers show that the part is complete. Yields once after the headers
         were accepted, before the body is read, then after each piece.
 
-        Raises Again if a new request with a new `question` is needed, SnapshotRefused, before the body is
-        read, for the refused snapshot, and SnapshotChanged if the reply has another file than the one
+        Raises RetryLater if a new request with a new `question` is needed, SnapshotRefused, before the body
+        is read, for the refused snapshot, and SnapshotChanged if the reply has another file than the one
         `in_use`. OSErrors pass unchanged.
         """
         if reply.headers.get("content-encoding", "identity").lower() != "identity":
@@ -165,7 +165,9 @@ class Download:
                 if first == have and last == size - 1 and known.size in (None, size):
                     return Offer(self._link, known.etag, size), have
         self.start_anew()
-        raise Again(f"the server answers {reply.status} with a Content-Range that does not fit the download")
+        raise RetryLater(
+            f"the server answers {reply.status} with a Content-Range that does not fit the download"
+        )
 
     @property
     def _continued(self) -> Offer | None:
@@ -230,12 +232,12 @@ class Download:
     def _check_end(self, reply: FeedReply, offer: Offer) -> None:
         if offer.size is not None:
             if (have := self.have) < offer.size:
-                raise Again(f"the download stopped after {have} of {offer.size} bytes")
+                raise RetryLater(f"the download stopped after {have} of {offer.size} bytes")
         elif "transfer-encoding" not in reply.headers:
             # The end of the connection is the end of the body. Only the content shows whether it is complete.
             with reading(self.part) as file:
                 if is_zip(file) and not _has_end(file):
-                    raise Again("the download stopped early; the server does not send its size")
+                    raise RetryLater("the download stopped early; the server does not send its size")
             self._log.event("info", "snapshot-size-unknown", link=self._link, size=self.have)
 
     def start_anew(self) -> None:

@@ -18,7 +18,7 @@ from ctisync.core.model import Consumer
 from ctisync.core.state import RefusedSnapshot
 from ctisync.errors import FeedRefused, SnapshotRefused, StoreUnavailable
 from ctisync.feed.http.pass_limits import PassLimits
-from ctisync.feed.http.retry_budget import Again, RetryBudget
+from ctisync.feed.http.retry_budget import RetryBudget, RetryLater
 from ctisync.feed.http.token_exchange import Access
 from ctisync.feed.http.url_policy import Reach
 from ctisync.feed.snapshot.download import Download
@@ -165,10 +165,10 @@ class Spool:
                     if "Range" not in question or isinstance(refusal, SnapshotRefused):
                         raise
                     download.start_anew()  # the server may refuse only the request for the rest
-                except Again as failure:
+                except RetryLater as failure:
                     # An interrupted download is resumed later: the feed was unreachable, so the data is not
                     # refused (`bad_data`).
-                    self._retry_budget.failed(Again(failure.reason, asked_for=failure.asked_for))
+                    self._retry_budget.failed(RetryLater(failure.reason, asked_for=failure.asked_for))
 
     def _progress(self, download: Download) -> AbstractContextManager[Progress]:
         return self._log.progress("download", download.offer.size, "bytes")

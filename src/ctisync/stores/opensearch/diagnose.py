@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ctisync.core.health import Verdict, failed, guarded, ok, warning
+from ctisync.core.health import CheckResult, failed, guarded, ok, warning
 from ctisync.core.model import Consumer
 from ctisync.errors import AccessRefused, CtisyncError, ForeignIndex, replacing
 from ctisync.stores.opensearch import blocks
@@ -88,14 +88,14 @@ _index_settings_decoder: Final = msgspec.json.Decoder(dict[str, _Settings])
 
 def diagnose(
     client: Client, subjects: Sequence[Subject], replicas: int, lease_ttl: float
-) -> Iterator[Verdict]:
+) -> Iterator[CheckResult]:
     """The verdicts of `doctor` on OpenSearch, within 20 seconds. `lease_ttl` is in seconds."""
     with client.bounded(_LONGEST):
         found = list(_examine(client, subjects, replicas, lease_ttl))
     yield from found
 
 
-def refusals(client: Client, subjects: Sequence[Subject]) -> Iterator[Verdict]:
+def refusals(client: Client, subjects: Sequence[Subject]) -> Iterator[CheckResult]:
     """The blocks on the indices that passes write to. A user with read rights sees only those on contents."""
     with client.bounded(_LONGEST):
         found = list(guarded("store-blocks", lambda: _blocks(client, subjects), fault="warning"))
@@ -104,7 +104,7 @@ def refusals(client: Client, subjects: Sequence[Subject]) -> Iterator[Verdict]:
 
 def _examine(
     client: Client, subjects: Sequence[Subject], replicas: int, lease_ttl: float
-) -> Iterator[Verdict]:
+) -> Iterator[CheckResult]:
     """The server first: if it does not answer, or refuses access, the other checks are left out."""
     server = list(guarded("store", lambda: _server(client)))
     yield from server
@@ -120,14 +120,14 @@ def _examine(
         yield from _consumer(client, subject, lease_ttl)
 
 
-def _consumer(client: Client, subject: Subject, lease_ttl: float) -> Iterator[Verdict]:
+def _consumer(client: Client, subject: Subject, lease_ttl: float) -> Iterator[CheckResult]:
     about = subject.consumer
     yield from guarded("store-alias", lambda: _alias(subject), about=about)
     yield from guarded("store-templates", lambda: _templates(client, subject), about=about, fault="warning")
     yield from guarded("store-lease", lambda: _lease(client, subject, lease_ttl), about=about)
 
 
-def _server(client: Client) -> Iterator[Verdict]:
+def _server(client: Client) -> Iterator[CheckResult]:
     reply = client.call("GET", "/", allow={403})
     if reply.status == 403:
         yield warning("store", f"{client.url} answers but does not report its version: {reply.problem}")
@@ -149,7 +149,7 @@ def _server(client: Client) -> Iterator[Verdict]:
         yield ok("store", told)
 
 
-def _rights(client: Client, subjects: Sequence[Subject]) -> Iterator[Verdict]:
+def _rights(client: Client, subjects: Sequence[Subject]) -> Iterator[CheckResult]:
     live, seen = _live(subjects), list[SeenDocument]()
     for subject in subjects:
         with suppress(CtisyncError):  # another check reports it
@@ -174,7 +174,7 @@ def _rights(client: Client, subjects: Sequence[Subject]) -> Iterator[Verdict]:
         yield ok("store-rights", "all requests of a pass are permitted")
 
 
-def _user(client: Client, subjects: Sequence[Subject]) -> Iterator[Verdict]:
+def _user(client: Client, subjects: Sequence[Subject]) -> Iterator[CheckResult]:
     reply = client.call("GET", path("_plugins", "_security", "authinfo"), allow={400, 403, 404, 405})
     if reply.status != 200:
         yield ok("store-user", "OpenSearch has no security plugin, so it knows no users")
@@ -185,7 +185,7 @@ def _user(client: Client, subjects: Sequence[Subject]) -> Iterator[Verdict]:
     yield from guarded("store-rights", lambda: _rights(client, subjects))
 
 
-def _cluster(client: Client, replicas: int) -> Iterator[Verdict]:
+def _cluster(client: Client, replicas: int) -> Iterator[CheckResult]:
     reply = client.call("GET", path("_cluster", "health"))
     health = client.read(reply, _health_decoder)
     nodes = f"{health.number_of_nodes} node{'s' if health.number_of_nodes != 1 else ''}"
@@ -201,7 +201,7 @@ def _cluster(client: Client, replicas: int) -> Iterator[Verdict]:
         yield ok("store-cluster", told)
 
 
-def _disk(client: Client) -> Iterator[Verdict]:
+def _disk(client: Client) -> Iterator[CheckResult]:
     target = path("_cat", "allocation", query="format=json&h=node,disk.percent")
     reply = client.call("GET", target)
     disks = client.read(reply, _disks_decoder)
@@ -218,7 +218,7 @@ def _disk(client: Client) -> Iterator[Verdict]:
         yield ok("store-disk", told)
 
 
-def _blocks(client: Client, subjects: Sequence[Subject]) -> Iterator[Verdict]:
+def _blocks(client: Client, subjects: Sequence[Subject]) -> Iterator[CheckResult]:
     """The blocks of the cluster and of the indices that passes write to. A new index has none."""
     found: dict[str, str] = {}
     reply = client.call("GET", path("_cluster", "settings", query="flat_settings=true"), allow={403})
@@ -235,7 +235,7 @@ def _blocks(client: Client, subjects: Sequence[Subject]) -> Iterator[Verdict]:
         yield ok("store-blocks", "no setting blocks writes")
 
 
-def _altering(client: Client, subjects: Sequence[Subject]) -> Iterator[Verdict]:
+def _altering(client: Client, subjects: Sequence[Subject]) -> Iterator[CheckResult]:
     """The settings that ctisync sets on its own indices, but that an index of other software may lack."""
     found = {
         index: {name: settings[name] for name in _LOOKED_AT if not _is_ours(settings.get(name), name)}
@@ -280,7 +280,7 @@ def _writable(client: Client, subjects: Sequence[Subject]) -> dict[str, dict[str
         return found
 
 
-def _hidden(client: Client, subjects: Sequence[Subject]) -> Iterator[Verdict]:
+def _hidden(client: Client, subjects: Sequence[Subject]) -> Iterator[CheckResult]:
     """Checks the state's index and each live generation."""
     check_nothing_hidden(client, STATE_INDEX, of_records=False)
     for live in _live(subjects):
@@ -298,7 +298,7 @@ def _live(subjects: Sequence[Subject]) -> list[str]:
     return found
 
 
-def _alias(subject: Subject) -> Iterator[Verdict]:
+def _alias(subject: Subject) -> Iterator[CheckResult]:
     inventory = subject.generations.inventory()
     live, alias = inventory.live, subject.consumer.index
     if (occupant := inventory.occupant) is not None:
@@ -309,7 +309,7 @@ def _alias(subject: Subject) -> Iterator[Verdict]:
     yield ok("store-alias", told, about=subject.consumer)
 
 
-def _templates(client: Client, subject: Subject) -> Iterator[Verdict]:
+def _templates(client: Client, subject: Subject) -> Iterator[CheckResult]:
     name = subject.generations.new_name()
     wrong, doubtful = clashes(client, name, MAPPING)
     hint = mended(client, name) if wrong or doubtful else None
@@ -324,7 +324,7 @@ def _templates(client: Client, subject: Subject) -> Iterator[Verdict]:
         yield ok("store-templates", told, about=subject.consumer)
 
 
-def _lease(client: Client, subject: Subject, ttl: float) -> Iterator[Verdict]:
+def _lease(client: Client, subject: Subject, ttl: float) -> Iterator[CheckResult]:
     entry = subject.document.read().entry
     holder = holder_of(entry, server_time(client), ttl)
     if holder is not None and entry.lease is not None and is_missing(entry.lease):

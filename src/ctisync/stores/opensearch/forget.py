@@ -12,7 +12,7 @@ from typing import Final
 
 import msgspec
 
-from ctisync.core.model import Consumer, Holding
+from ctisync.core.model import Consumer, Footprint
 from ctisync.core.state import ConsumerState
 from ctisync.errors import StoreUnavailable
 from ctisync.stores.opensearch.client import Client, path
@@ -37,18 +37,18 @@ class _Nodes(msgspec.Struct, frozen=True):
 _nodes_decoder: Final = msgspec.json.Decoder(_Nodes)
 
 
-def holding(
+def footprint(
     client: Client,
     consumer: Consumer,
     document: StateDocument,
     generations: Generations,
     history: HistoryIndex,
-) -> Holding:
+) -> Footprint:
     """See `ports.Store.holding`."""
     seen, own = document.read(), generations.own()
     live = seen.entry.generation if seen.entry.generation in own else None
     live = live or next((name for name, each in own.items() if generations.is_read(each)), None)
-    return Holding(
+    return Footprint(
         places=tuple(sorted(own)),
         records=None if live is None else _records(client, live),
         bytes=_bytes(client, own) if own else 0,

@@ -143,7 +143,7 @@ class HeldLease:
         entry = self._seen.entry
         return entry if self._noted is None else msgspec.structs.replace(entry, state=self._noted)
 
-    def note(self, state: ConsumerState) -> None:
+    def save_later(self, state: ConsumerState) -> None:
         """Store this state together with the next write, unless that one has its own."""
         self._noted = state
 

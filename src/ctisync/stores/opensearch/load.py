@@ -17,7 +17,7 @@ class Publisher(Protocol):
 
     def keep_alive(self) -> None: ...
 
-    def taken_in(self, records: int) -> None: ...
+    def report_loaded(self, records: int) -> None: ...
 
     def prepare(self, fence: str) -> int: ...
 
@@ -69,7 +69,7 @@ class OpenSearchLoad:
         for sent in replies:
             self._created += sent.created
             self._look_at(sent.conflicts)
-        self._writer.taken_in(self._created)
+        self._writer.report_loaded(self._created)
 
     def _look_at(self, conflicts: Sequence[BulkAction]) -> None:
         """A higher version is another line of the same record. An equal one is another line, or the same line

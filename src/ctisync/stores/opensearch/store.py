@@ -16,10 +16,10 @@ from urllib.parse import SplitResult, urlsplit
 import msgspec
 
 from ctisync import tls
-from ctisync.core.health import Verdict, guarded, ok, warning
-from ctisync.core.model import Consumer, Holding
+from ctisync.core.health import CheckResult, guarded, ok, warning
+from ctisync.core.model import Consumer, Footprint
 from ctisync.core.pass_report import PassReport, Work
-from ctisync.core.state import ConsumerState, Moved, Standing
+from ctisync.core.state import ConsumerState, Moved, Summary
 from ctisync.core.words import counted
 from ctisync.errors import LOAD_ANEW, AnotherPass, ConfigurationError, CtisyncError, StoreUnavailable
 from ctisync.ports import Clock
@@ -92,13 +92,13 @@ class OpenSearchStore:
     def name(self) -> str:
         return self._name
 
-    def look(self, consumer: Consumer) -> ConsumerState:
+    def read_state(self, consumer: Consumer) -> ConsumerState:
         seen = self._document(consumer).read()
         inventory = self._generations(consumer).inventory()
         self._looked = consumer, seen, inventory.live
         return self._state(consumer, seen.entry, inventory)
 
-    def standing(self, consumer: Consumer) -> Standing:
+    def summary(self, consumer: Consumer) -> Summary:
         document = self._document(consumer)
         entry = document.read().entry
         inventory = self._generations(consumer).inventory()
@@ -107,7 +107,7 @@ class OpenSearchStore:
         live, moved = inventory.live, None
         if live is not None and entry.swap is None and _is_another(consumer, entry, inventory):
             moved = Moved(to=live, was=entry.generation)
-        return Standing(
+        return Summary(
             self._state(consumer, entry, inventory),
             None if live is None else self._count(consumer, live),
             None if live is None else hidden_from_reader(self._client, live),
@@ -130,7 +130,7 @@ class OpenSearchStore:
             occupant=None if occupant is None else occupant.consumer,
         )
 
-    def checked(self, consumer: Consumer, state: ConsumerState) -> None:
+    def record_check(self, consumer: Consumer, state: ConsumerState) -> None:
         self._check_cluster()
         document = self._document(consumer)
         seen = document.read()
@@ -173,7 +173,7 @@ class OpenSearchStore:
         generations = self._generations(consumer)
         live = generations.inventory().live
         if live is None:
-            raise invariants.no_content(self.name, consumer, self.look(consumer))
+            raise invariants.no_content(self.name, consumer, self.read_state(consumer))
         generations.show_all(live)
         return self._lines(consumer.index)
 
@@ -188,7 +188,7 @@ class OpenSearchStore:
         document, generations = self._document(consumer), self._generations(consumer)
         return inspecting(self._client, consumer, document, generations, self._lease_ttl)
 
-    def diagnose(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
+    def diagnose(self, consumers: Sequence[Consumer]) -> Iterator[CheckResult]:
         from ctisync.stores.opensearch.diagnose import diagnose
 
         if len(self._origins) > 1:
@@ -196,7 +196,7 @@ class OpenSearchStore:
         subjects = self._subjects(consumers)
         yield from diagnose(self._client, subjects, self._layout.replicas, self._lease_ttl)
 
-    def refusals(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
+    def refusals(self, consumers: Sequence[Consumer]) -> Iterator[CheckResult]:
         from ctisync.stores.opensearch.diagnose import refusals
 
         return refusals(self._client, self._subjects(consumers))
@@ -218,8 +218,8 @@ class OpenSearchStore:
     def consumers(self) -> list[Consumer]:
         return consumers(self._client)
 
-    def holding(self, consumer: Consumer) -> Holding:
-        return forget.holding(
+    def footprint(self, consumer: Consumer) -> Footprint:
+        return forget.footprint(
             self._client, consumer, self._document(consumer), self._generations(consumer), self._history()
         )
 
@@ -254,7 +254,7 @@ class OpenSearchStore:
             check_one_cluster(self._origins, self._connect, self._curl)
             self._is_one_cluster = True
 
-    def _examine_nodes(self) -> Iterator[Verdict]:
+    def _examine_nodes(self) -> Iterator[CheckResult]:
         silent, listed = check_one_cluster(self._origins, self._connect, self._curl), len(self._origins)
         if silent:
             shown = "; ".join(self._curl._replace(url=url).looks() for url in silent)

@@ -17,9 +17,10 @@ from opensearchpy.serializer import Serializer
 from urllib3.exceptions import ProtocolError, ReadTimeoutError, SSLError
 
 from ctisync import tls
+from ctisync.core.health import Advice
 from ctisync.errors import AccessRefused, CtisyncError
 from ctisync.stores.opensearch.client import NoReply, OpenSearchReply, Problem
-from ctisync.tls import Files, Told
+from ctisync.tls import Files
 
 _HTTP_ERRORS_WITHOUT_STATUS: Final = (opensearchpy.ConnectionError, opensearchpy.SerializationError)
 _CONNECTIONS: Final = 16
@@ -159,7 +160,7 @@ class HttpTransport:
         except opensearchpy.TransportError as error:
             # A server that expects TLS may answer 400 without TLS.
             if error.status_code == 400 and not isinstance(error.info, dict) and (told := self._of_plain()):
-                raise AccessRefused(told.said, hint=told.hint) from error
+                raise AccessRefused(told.text, hint=told.hint) from error
             return OpenSearchReply(status=int(error.status_code), problem=_problem(error))
         # The library reports the status only of a failure.
         return OpenSearchReply(status=200, body=answer or b"")
@@ -172,12 +173,12 @@ class HttpTransport:
         if isinstance(error, opensearchpy.ConnectionError) and isinstance(error.info, CtisyncError):
             return error.info
         if (told := self._of_tls(error)) is not None:
-            return AccessRefused(told.said, hint=told.hint)
+            return AccessRefused(told.text, hint=told.hint)
         if isinstance(error, opensearchpy.SerializationError):
             return NoReply("the answer is not JSON")
         return NoReply(str(error.error))
 
-    def _of_tls(self, error: Exception) -> Told | None:
+    def _of_tls(self, error: Exception) -> Advice | None:
         """The library does not report which of several nodes failed, so the first one is named."""
         secured = [url for url in self._urls if url.startswith("https:")]
         if secured and (told := tls.refusal(error, secured[0], self._files)) is not None:
@@ -188,7 +189,7 @@ class HttpTransport:
             return None  # there was no connection
         return self._of_plain()
 
-    def _of_plain(self) -> Told | None:
+    def _of_plain(self) -> Advice | None:
         """The error if a node with an http URL expects TLS. Each is checked once."""
         urls, self._plain = self._plain, []
         found = (tls.speaks_tls(url, self._files) for url in urls)

@@ -126,9 +126,9 @@ class OpenSearchWriter:
         invariants.check_save(self.state, state)
         self._commit_state(state)
 
-    def note(self, state: ConsumerState) -> None:
+    def save_later(self, state: ConsumerState) -> None:
         invariants.check_save(self.state, state)
-        self._lease.note(state)
+        self._lease.save_later(state)
 
     def read(self, names: Collection[str]) -> dict[str, Record]:
         """Also from another thread, while `apply` writes. What is being written comes from memory."""
@@ -233,7 +233,7 @@ class OpenSearchWriter:
     def keep_alive(self) -> None:
         self._lease.renew_if_due()
 
-    def taken_in(self, records: int) -> None:
+    def report_loaded(self, records: int) -> None:
         """The progress of a load; the next renewal of the lease stores it."""
         self._lease.records = records or None
 

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from ctisync.core.health import ROOM_FOR_A_RANGE, Verdict, failed, guarded, mib, ok
+from ctisync.core.health import ROOM_FOR_A_RANGE, CheckResult, failed, guarded, mib, ok
 from ctisync.harmless import quoted
 from ctisync.own_files import claimed
 from ctisync.stores.sqlite.connection import check_library, reading
@@ -19,14 +19,14 @@ _LOOK_PATIENCE: Final = 1.0
 """Seconds to wait for another program's lock: `doctor` does not wait for a backup to end."""
 
 
-def diagnose(path: Path) -> Iterator[Verdict]:
+def diagnose(path: Path) -> Iterator[CheckResult]:
     """The verdicts on the library and the file. A file that does not exist yet is fine; its folder is checked
     elsewhere."""
     yield from guarded("sqlite", _library)
     yield from guarded("store", lambda: _file(path))
 
 
-def refusals(path: Path) -> Iterator[Verdict]:
+def refusals(path: Path) -> Iterator[CheckResult]:
     """What prevents the file's owner, as whom passes run, from writing to it. The caller may be another
     user."""
     with suppress(OSError):  # without access there is nothing to report
@@ -47,7 +47,7 @@ def _owner_can_write(path: Path) -> bool:
     return file.st_uid == 0 or all(mode & wanted == wanted for mode in modes)
 
 
-def _unwritable(path: Path) -> Verdict:
+def _unwritable(path: Path) -> CheckResult:
     return failed(
         "store",
         f"{path} can be read but not written: the file and its folder must both be writable",
@@ -55,12 +55,12 @@ def _unwritable(path: Path) -> Verdict:
     )
 
 
-def _library() -> Iterator[Verdict]:
+def _library() -> Iterator[CheckResult]:
     check_library()
     yield ok("sqlite", f"the version of SQLite is {sqlite3.sqlite_version}")
 
 
-def _file(path: Path) -> Iterator[Verdict]:
+def _file(path: Path) -> Iterator[CheckResult]:
     with reading(path, _LOOK_PATIENCE, untouched=True) as connection:
         if connection is None:
             yield ok("store", f"{path} does not exist yet; the first pass creates it")

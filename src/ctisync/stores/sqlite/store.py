@@ -12,10 +12,10 @@ from pathlib import Path
 
 import msgspec
 
-from ctisync.core.health import Verdict
-from ctisync.core.model import Consumer, Holding
+from ctisync.core.health import CheckResult
+from ctisync.core.model import Consumer, Footprint
 from ctisync.core.pass_report import PassReport, Work
-from ctisync.core.state import ConsumerState, Standing
+from ctisync.core.state import ConsumerState, Summary
 from ctisync.ports import Clock, Writer
 from ctisync.stores import invariants
 from ctisync.stores.disk_space import free_in
@@ -55,7 +55,7 @@ class SqliteStore:
     def name(self) -> str:
         return f"sqlite:///{self._path}"
 
-    def look(self, consumer: Consumer) -> ConsumerState:
+    def read_state(self, consumer: Consumer) -> ConsumerState:
         with reading(self._path, self._patience, untouched=self._untouched) as connection:
             if connection is None:
                 return ConsumerState()
@@ -66,7 +66,7 @@ class SqliteStore:
             gone = row is not None and state.content and tables.live_generation(connection, row) is None
             return msgspec.structs.replace(state, unsettled=gone)
 
-    def checked(self, consumer: Consumer, state: ConsumerState) -> None:
+    def record_check(self, consumer: Consumer, state: ConsumerState) -> None:
         with (
             closing(open_writable(self._path, self._patience)) as file,
             named_errors(self._path),
@@ -80,9 +80,9 @@ class SqliteStore:
     def writer(self, consumer: Consumer) -> AbstractContextManager[Writer]:
         return writing(self._path, self._patience, consumer, self._clock, self._compression)
 
-    def standing(self, consumer: Consumer) -> Standing:
+    def summary(self, consumer: Consumer) -> Summary:
         """State and pointer to the live content are in one row, so readers see the content of the state."""
-        return Standing(self.look(consumer), self.count(consumer))
+        return Summary(self.read_state(consumer), self.count(consumer))
 
     def count(self, consumer: Consumer) -> int | None:
         with self._live(consumer) as live:
@@ -97,7 +97,7 @@ class SqliteStore:
     def export(self, consumer: Consumer) -> Iterator[bytes]:
         with self._live(consumer) as live:
             if live is None:
-                raise invariants.no_content(self.name, consumer, self.look(consumer))
+                raise invariants.no_content(self.name, consumer, self.read_state(consumer))
             yield from tables.lines_by_name(*live)
 
     @contextmanager
@@ -106,12 +106,12 @@ class SqliteStore:
             row = None if connection is None else tables.find_consumer(connection, consumer)
             yield SqliteInspection(connection, self._path, row)
 
-    def diagnose(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
+    def diagnose(self, consumers: Sequence[Consumer]) -> Iterator[CheckResult]:
         from ctisync.stores.sqlite.diagnose import diagnose
 
         return diagnose(self._path)
 
-    def refusals(self, consumers: Sequence[Consumer]) -> Iterator[Verdict]:
+    def refusals(self, consumers: Sequence[Consumer]) -> Iterator[CheckResult]:
         from ctisync.stores.sqlite.diagnose import refusals
 
         return refusals(self._path)
@@ -141,14 +141,14 @@ class SqliteStore:
         with reading(self._path, self._patience, untouched=True) as connection:
             return [] if connection is None else tables.consumers_with_content(connection)
 
-    def holding(self, consumer: Consumer) -> Holding:
+    def footprint(self, consumer: Consumer) -> Footprint:
         with reading(self._path, self._patience, untouched=True) as connection:
             if connection is None:
-                return Holding()
+                return Footprint()
             row = tables.find_consumer(connection, consumer)
             stored = None if row is None else tables.bytes_of_contents(connection, row.id)
             live = None if row is None else row.generation
-            return Holding(
+            return Footprint(
                 places=() if stored is None else (str(self._path),),
                 records=None if live is None else tables.count_records(connection, live),
                 bytes=stored or 0,

@@ -103,7 +103,7 @@ class SqliteWriter:
     def read_in_parts(self, names: Sequence[str]) -> Iterator[tuple[Sequence[str], dict[str, Record]]]:
         yield names, self.read(names)
 
-    def note(self, state: ConsumerState) -> None:
+    def save_later(self, state: ConsumerState) -> None:
         self.save(state)
 
     def apply(

@@ -7,9 +7,9 @@ from datetime import timedelta
 import msgspec
 import pytest
 
-from ctisync.core.foresight import foresee
 from ctisync.core.model import Consumer, ConsumerInfo, OffsetRange, Snapshot
-from ctisync.core.state import Asked, ConsumerState, Cooldown, FailedChange, RefusedSnapshot
+from ctisync.core.pass_plan import plan_pass
+from ctisync.core.state import ConsumerState, Cooldown, FailedChange, LoadRequest, RefusedSnapshot
 from ctisync.core.steps import (
     ApplyRange,
     AskFeed,
@@ -88,7 +88,7 @@ def ahead_of_the_feed(stage: Stage) -> None:
 
 def asked_to_begin_again(stage: Stage) -> None:
     stage.run()
-    stage.put(asked=Asked(CONSUMER, stage.clock.now()))
+    stage.put(asked=LoadRequest(CONSUMER, stage.clock.now()))
 
 
 SITUATIONS = [
@@ -107,7 +107,7 @@ SITUATIONS = [
 
 def seen_before(stage: Stage, policy: Policy, consumer: Consumer = CONSUMER) -> list[Step]:
     feed = MemoryFeed(stage.server)
-    found = foresee(stage.state, consumer, policy, stage.clock.now(), feed.consumer_info)
+    found = plan_pass(stage.state, consumer, policy, stage.clock.now(), feed.consumer_info)
     return [each.step for each in found]
 
 
@@ -157,7 +157,7 @@ def test_a_pass_then_does_what_was_foreseen(
 def test_it_says_where_the_content_would_stand(stage: Stage) -> None:
     behind(stage)
     feed = MemoryFeed(stage.server)
-    *_, last = foresee(stage.state, CONSUMER, Policy(), stage.clock.now(), feed.consumer_info)
+    *_, last = plan_pass(stage.state, CONSUMER, Policy(), stage.clock.now(), feed.consumer_info)
     assert last.state.offset == stage.server.history.last_offset
     assert isinstance(last.step, End)
     assert last.step.outcome == "up-to-date"
@@ -177,7 +177,7 @@ def test_all_ranges_are_told_as_one(stage: Stage) -> None:
 
 def test_what_a_dead_pass_has_left_comes_first() -> None:
     state = ConsumerState(unsettled=True)
-    first, *_ = foresee(state, CONSUMER, Policy(), Stage().clock.now(), lambda: ConsumerInfo(None, None))
+    first, *_ = plan_pass(state, CONSUMER, Policy(), Stage().clock.now(), lambda: ConsumerInfo(None, None))
     assert first.step == Settle()
     assert not first.state.unsettled
 
@@ -189,7 +189,7 @@ def test_the_feed_is_not_asked_where_its_word_is_given(stage: Stage) -> None:
     snapshot = Snapshot("given.zip", 7)
     given = ConsumerInfo(None, snapshot)
     policy = Policy(mode="init-snapshot")
-    steps = [each.step for each in foresee(stage.state, CONSUMER, policy, stage.clock.now(), ask, given)]
+    steps = [each.step for each in plan_pass(stage.state, CONSUMER, policy, stage.clock.now(), ask, given)]
     assert steps[0] == Initialise(snapshot, "requested with init-snapshot")
     assert isinstance(steps[-1], End)
 
@@ -200,6 +200,6 @@ def test_a_snapshot_that_was_refused_before_is_told_as_such(stage: Stage) -> Non
     for known in (link, "another"):
         refused = RefusedSnapshot(known, None, None, "cut off")
         stage.put(refused=refused)
-        _, load, *_ = foresee(stage.state, CONSUMER, Policy(), stage.clock.now(), feed.consumer_info)
+        _, load, *_ = plan_pass(stage.state, CONSUMER, Policy(), stage.clock.now(), feed.consumer_info)
         assert isinstance(load.step, Initialise)
         assert load.refused_before == (refused if known == link else None)

@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any, Final
 
-from tests.hostile.server.lying_feed import LoadRequest, Lie, head
+from tests.hostile.server.lying_feed import Lie, LoadRequest, head
 from tests.hostile.server.raw_server import Line
 
 Edit = Callable[[bytes], bytes]

@@ -20,7 +20,7 @@ from tests.hostile.server.ends import (
     refused,
 )
 from tests.hostile.server.lies import CHUNKED, LAST_CHUNK, body, chunk, headed, raw, whole
-from tests.hostile.server.lying_feed import LoadRequest, Lie, head, tell
+from tests.hostile.server.lying_feed import Lie, LoadRequest, head, tell
 from tests.hostile.server.passes import Case, Outcome
 from tests.hostile.server.raw_server import Line
 

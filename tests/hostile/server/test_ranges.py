@@ -8,7 +8,7 @@ import pytest
 from tests.hostile.server.conftest import Judge
 from tests.hostile.server.ends import CUT_OFF, LOADS, NO_ZIP, End, refused
 from tests.hostile.server.lies import CHUNKED, LAST_CHUNK, chunk, headed, in_turn
-from tests.hostile.server.lying_feed import LoadRequest, Lie, LyingFeed, head
+from tests.hostile.server.lying_feed import Lie, LoadRequest, LyingFeed, head
 from tests.hostile.server.passes import Case, Outcome, Passes
 from tests.hostile.server.raw_server import Line
 

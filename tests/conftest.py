@@ -109,7 +109,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     marked = [item for item in items if any(map(item.get_closest_marker, excluded))]
     if need_server and len(need_server) == len(items) and not hasattr(config, "workerinput"):
         raise pytest.UsageError(
-            f"TEST_QUICK=1 leaves out tests that need a server, and each of the {len(items)} chosen ones does: "
+            f"TEST_QUICK=1 leaves out tests that need a server, and all {len(items)} chosen tests do: "
             "run them without it (make test instead of make quick)"
         )
     if left_out := {*need_server, *marked}:

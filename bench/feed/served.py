@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from bench.feed.files import Changes, Snapshot
-from bench.feed.server import Advice
+from bench.feed.server import Served
 from bench.places import ROOT, SOURCES
 
 
@@ -29,7 +29,7 @@ class ServedFeed(NamedTuple):
 
     def tell(self, *, last_offset: int | None = None, bytes_per_second: float | None = None) -> None:
         """From now on the feed ends at that offset (default: the snapshot's), and is so slow (not at all)."""
-        told = Advice(self.snapshot.facts.offset if last_offset is None else last_offset, bytes_per_second)
+        told = Served(self.snapshot.facts.offset if last_offset is None else last_offset, bytes_per_second)
         connection = http.client.HTTPConnection(urlsplit(self.origin).netloc, timeout=10)
         connection.request("PUT", "/", msgspec.json.encode(told))
         connection.getresponse().read()

@@ -2,7 +2,7 @@
 
     python -m bench.feed.server SNAPSHOT.zip OFFSET [CHANGES_FOLDER]
 
-Tells its origin on standard output and ends when its standard input does. `PUT /` sets `Advice` from JSON.
+Tells its origin on standard output and ends when its standard input does. `PUT /` sets `Served` from JSON.
 """
 
 import argparse
@@ -29,7 +29,7 @@ _PIECES_A_SECOND: Final = 100
 """The least, when the bandwidth is limited: so fine is the limit."""
 
 
-class Advice(msgspec.Struct, frozen=True):
+class Served(msgspec.Struct, frozen=True):
     """What the feed says is its last offset, and how many bytes of snapshots it sends a second, at most."""
 
     last_offset: int
@@ -76,7 +76,7 @@ class _Server(ThreadingHTTPServer):
         self.snapshot_path = f"/store/contexts/{CONTEXT}/consumers/{CONSUMER}/{offset}_{PUBLISHED}.zip"
         self.etag = f'"{snapshot.parent.name}"'
         self.changes = None if changes is None else _ServedChanges(Changes(changes))
-        self.told = Advice(last_offset=offset)
+        self.told = Served(last_offset=offset)
         self.pace = _Pace()
         super().__init__(("127.0.0.1", 0), _Handler)
 
@@ -92,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_PUT(self) -> None:
         content = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.told = msgspec.json.decode(content, type=Advice)
+        self.server.told = msgspec.json.decode(content, type=Served)
         self._send(b"{}")
 
     def do_GET(self) -> None:

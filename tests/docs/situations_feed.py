@@ -2,7 +2,7 @@
 
 from tests.docs.situations import shown_by, situation
 from tests.docs.stage import FEED, Printed, Stage
-from tests.hostile.server.lying_feed import LoadRequest, LyingFeed, head
+from tests.hostile.server.lying_feed import FeedRequest, LyingFeed, head
 from tests.hostile.server.raw_server import Line
 from tests.support import feed_failures as failures
 from tests.support.feed_history import churn, populate
@@ -56,7 +56,7 @@ def _(stage: Stage) -> Printed:
         return stage.run("sync", "-q", **environ)
 
 
-def drip(line: Line, asked: LoadRequest) -> None:
+def drip(line: Line, asked: FeedRequest) -> None:
     line.send(head("200 OK", "Content-Length: 600000000"))
     line.send_for_ever(b"x", every=0.1)
 

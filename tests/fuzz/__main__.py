@@ -34,7 +34,7 @@ _FINDING: Final = re.compile(r"(?m)^finding: (.*)$")
 _ENDED: Final = re.compile(r"(?m)^SUMMARY: libFuzzer: (.*)$")
 
 
-class Advice(NamedTuple):
+class FuzzResult(NamedTuple):
     """What a search came to: inputs tried, branches and features reached, inputs that lead further."""
 
     inputs: int
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if found else 0
 
 
-def searched(name: str, seconds: int, seed: int) -> Advice:
+def searched(name: str, seconds: int, seed: int) -> FuzzResult:
     """One target. A process that dies (a crash, a time-out, no memory) is a finding; the search goes on."""
     end = time.monotonic() + seconds
     inputs, reached = 0, [(0, 0, 0)]
@@ -102,7 +102,7 @@ def searched(name: str, seconds: int, seed: int) -> Advice:
         if not ended:  # it did not even begin
             break
         seed += 1
-    return Advice(inputs, *max(reached), tuple(findings))
+    return FuzzResult(inputs, *max(reached), tuple(findings))
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:

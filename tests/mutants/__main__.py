@@ -27,7 +27,7 @@ from typing import Final, NamedTuple
 from tests.mutants.plan import MACHINE_SEQUENCES, ROOT, Module, modules
 from tests.mutants.planting import Mutant, mutants_of
 from tests.mutants.survivors import PAGE, known
-from tests.mutants.trial import CheckResult, Planted, Trial, ended, prepare
+from tests.mutants.trial import Planted, Trial, TrialResult, ended, prepare
 from tests.planted.near import or_near
 from tests.support.opensearch_node import OpenSearchNode, start_node
 
@@ -64,7 +64,7 @@ class Bench(NamedTuple):
             sys.exit(f"{self.module.name}: its tests fail without any mutant: {verdict.by}")
         return time.monotonic() - began
 
-    def tried(self, mutants: Iterable[Mutant], most_seconds: float) -> Iterator[tuple[Mutant, CheckResult]]:
+    def tried(self, mutants: Iterable[Mutant], most_seconds: float) -> Iterator[tuple[Mutant, TrialResult]]:
         """Each mutant before the module's tests."""
         waiting = deque(enumerate(mutants))
         running: dict[Trial, Mutant] = {}
@@ -92,7 +92,7 @@ class Verdicts:
         digest, outcome = self._kept.get(_key(module, mutant), ["", "", ""])[:2]
         return outcome if digest == _digest(mutant) else None
 
-    def keep(self, module: Module, mutant: Mutant, verdict: CheckResult) -> None:
+    def keep(self, module: Module, mutant: Mutant, verdict: TrialResult) -> None:
         self._kept[_key(module, mutant)] = [_digest(mutant), verdict.outcome, verdict.by]
         REMEMBERED.parent.mkdir(exist_ok=True)
         REMEMBERED.write_text(json.dumps(self._kept, indent=0, ensure_ascii=False), encoding="utf-8")

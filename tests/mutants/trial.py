@@ -39,7 +39,7 @@ _MEMORY: Final = 2 << 30
 _SERVERS: Final = frozenset({"opensearch_2", "opensearch_3"})
 
 
-class CheckResult(NamedTuple):
+class TrialResult(NamedTuple):
     """`by`: the test that noticed."""
 
     outcome: Outcome
@@ -136,7 +136,7 @@ class Trial:
     def fileno(self) -> int:
         return self._pipe.fileno()
 
-    def end(self) -> CheckResult:
+    def end(self) -> TrialResult:
         with self._pipe:
             is_over = bool(select.select([self._pipe], [], [], 0)[0])
             text = self._pipe.readline() if is_over else b""
@@ -144,12 +144,12 @@ class Trial:
         os.waitpid(self._pid, 0)
         shutil.rmtree(self._scratch, ignore_errors=True)
         if not is_over:
-            return CheckResult("timed out", "")
+            return TrialResult("timed out", "")
         by, timed_out, code = json.loads(text) if text else ("no test: the process died", False, 1)
         if code == pytest.ExitCode.OK:
-            return CheckResult("survived", "")
+            return TrialResult("survived", "")
         by = by or f"no test: pytest ended with {code}"
-        return CheckResult("timed out" if timed_out else "killed", by)
+        return TrialResult("timed out" if timed_out else "killed", by)
 
 
 def ended(trials: Sequence[Trial]) -> list[Trial]:

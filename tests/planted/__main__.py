@@ -26,7 +26,7 @@ COPIED = ("src", "tests", "pyproject.toml", "README.md", "docs", "examples")
 TIME_LIMIT = 600
 
 
-class CheckResult(NamedTuple):
+class TrialResult(NamedTuple):
     patch: Patch
     outcome: str
     """"caught", "SURVIVED", or that the tests did not run at all."""
@@ -61,7 +61,7 @@ def _say(text: str) -> None:
     sys.stdout.flush()
 
 
-def judge(patch: Patch) -> CheckResult:
+def judge(patch: Patch) -> TrialResult:
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="ctisync-planted-") as folder:
         tree = Path(folder)
@@ -77,7 +77,7 @@ def judge(patch: Patch) -> CheckResult:
     outcome = {0: "SURVIVED", 1: "caught"}.get(done.returncode, f"exit code {done.returncode}")
     if outcome not in ("SURVIVED", "caught"):
         _say(done.stdout[-2000:] + done.stderr[-2000:])
-    return CheckResult(patch, outcome, failed[1] if failed else "", time.monotonic() - began)
+    return TrialResult(patch, outcome, failed[1] if failed else "", time.monotonic() - began)
 
 
 def _run_tests(tests: list[str], tree: Path) -> "subprocess.CompletedProcess[str]":

@@ -11,11 +11,11 @@ OPENSEARCH = {"CTISYNC_STORE__URL": "https://h:9200"}
 LOGIN = {**OPENSEARCH, "CTISYNC_STORE__USERNAME": "me"}
 
 
-Advice = tuple[str, str]
+WarningLine = tuple[str, str]
 """Message and hint."""
 
 
-def told(tmp_path: Path, environ: dict[str, str], config: str = "", mode: int = 0o644) -> list[Advice]:
+def told(tmp_path: Path, environ: dict[str, str], config: str = "", mode: int = 0o644) -> list[WarningLine]:
     file = tmp_path / "config.toml"
     file.write_text(config)
     file.chmod(mode)

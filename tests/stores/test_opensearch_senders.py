@@ -20,7 +20,7 @@ A_MOMENT = 0.2
 """Seconds in which what may not happen would have happened."""
 
 
-class LoadRequest(NamedTuple):
+class SentRequest(NamedTuple):
     """A bulk that the node was sent, by its first name. It stays under way until the answer is there."""
 
     name: str
@@ -33,17 +33,17 @@ class Node:
     def __init__(self) -> None:
         self.clock = FakeClock()
         self.clock.advance(days=3)  # as a machine that has run for a while
-        self.came: SimpleQueue[LoadRequest] = SimpleQueue()
+        self.came: SimpleQueue[SentRequest] = SimpleQueue()
 
     def send(self, actions: Sequence[BulkAction]) -> Sent:
-        asked = LoadRequest(actions[0].name, SimpleQueue())
+        asked = SentRequest(actions[0].name, SimpleQueue())
         self.came.put(asked)
         answer = asked.answer.get(timeout=PATIENCE)
         if isinstance(answer, BaseException):
             raise answer
         return answer
 
-    def take(self) -> LoadRequest:
+    def take(self) -> SentRequest:
         return self.came.get(timeout=PATIENCE)
 
     def senders(self, pace: Pace) -> BulkPool:

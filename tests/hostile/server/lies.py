@@ -5,7 +5,7 @@ import zlib
 from collections.abc import Callable
 from typing import Any, Final
 
-from tests.hostile.server.lying_feed import Lie, LoadRequest, head
+from tests.hostile.server.lying_feed import FeedRequest, Lie, head
 from tests.hostile.server.raw_server import Line
 
 Edit = Callable[[bytes], bytes]
@@ -35,7 +35,7 @@ def then_for_ever(begun: bytes, piece: bytes, every: float = 0.0) -> Deaf:
 def whole(edit: Edit, *fields: str, status: int | str = 200) -> Lie:
     """A well-framed answer whose body is what `edit` makes of the true one."""
 
-    def lie(line: Line, asked: LoadRequest) -> None:
+    def lie(line: Line, asked: FeedRequest) -> None:
         body = edit(asked.truth.body)
         line.send(head(status, *fields, f"Content-Length: {len(body)}"), body)
 
@@ -49,7 +49,7 @@ def body(content: bytes, *fields: str, status: int | str = 200) -> Lie:
 def headed(fields: Callable[[bytes], list[str]], frame: Edit = bytes) -> Lie:
     """The true body, framed, below a head that depends on it."""
 
-    def lie(line: Line, asked: LoadRequest) -> None:
+    def lie(line: Line, asked: FeedRequest) -> None:
         line.send(head(200, *fields(asked.truth.body)), frame(asked.truth.body))
 
     return lie

@@ -11,7 +11,7 @@ from tests.support.feed_server import Kind, Request
 from tests.support.feed_simulator import FeedSimulator
 
 
-class LoadRequest(NamedTuple):
+class FeedRequest(NamedTuple):
     """A question with its true answer. `number`: which of its kind it is, from 1; `origin`: who is asked."""
 
     heard: Heard
@@ -20,7 +20,7 @@ class LoadRequest(NamedTuple):
     origin: str
 
 
-Lie = Callable[[Line, LoadRequest], None]
+Lie = Callable[[Line, FeedRequest], None]
 
 
 class LyingFeed(RawServer):
@@ -53,7 +53,7 @@ class LyingFeed(RawServer):
             ours = reply.body.replace(self._truth.origin.encode(), self.origin.encode())
             reply = Reply(reply.status, ours, reply.headers)
         lie = self._lies.get(kind, tell)
-        lie(line, LoadRequest(heard, reply, self.kinds.count(kind), self.origin))
+        lie(line, FeedRequest(heard, reply, self.kinds.count(kind), self.origin))
 
 
 def head(status: int | str, *fields: str) -> bytes:
@@ -66,7 +66,7 @@ def head(status: int | str, *fields: str) -> bytes:
     return "".join(f"{line}\r\n" for line in (f"HTTP/1.1 {status}", *fields, *last, "")).encode("latin-1")
 
 
-def tell(line: Line, asked: LoadRequest) -> None:
+def tell(line: Line, asked: FeedRequest) -> None:
     """The truth."""
     reply = asked.truth
     fields = [f"{name}: {value}" for name, value in reply.headers.items()]

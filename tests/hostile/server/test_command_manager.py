@@ -63,13 +63,13 @@ LIES: Final[Mapping[str, tuple[Script, str]]] = {
 }
 
 
-class Advice(NamedTuple):
+class PassResult(NamedTuple):
     ended: Ended
     after: Kept
     requests: tuple[Heard, ...]
 
 
-def _play(passes: Passes, name: str, script: Script) -> Advice:
+def _play(passes: Passes, name: str, script: Script) -> PassResult:
     home = passes.begun(f"command, {name}")
     with RawServer(script) as manager:
         settings = {
@@ -77,15 +77,15 @@ def _play(passes: Passes, name: str, script: Script) -> Advice:
             "CTISYNC_COMMAND_MANAGER__TIMEOUT": str(TIMEOUT),
         }
         ended = passes.run(home, "sync", **settings)
-        return Advice(ended, passes.kept(home), tuple(manager.requests))
+        return PassResult(ended, passes.kept(home), tuple(manager.requests))
 
 
 @pytest.fixture(scope="module")
-def told(passes: Passes, request: pytest.FixtureRequest) -> Mapping[str, Advice]:
+def told(passes: Passes, request: pytest.FixtureRequest) -> Mapping[str, PassResult]:
     return at_once(lambda name: _play(passes, name, LIES[name][0]), names_judged(request))
 
 
-def _assert_owed(told: Advice, says: str, passes: Passes, tally: Tally) -> None:
+def _assert_owed(told: PassResult, says: str, passes: Passes, tally: Tally) -> None:
     ended, after, requests = told
     assert_bounded(ended, TIMEOUT)
     assert ended.code == 8, ended.stderr
@@ -108,7 +108,7 @@ def _assert_owed(told: Advice, says: str, passes: Passes, tally: Tally) -> None:
 
 @pytest.mark.parametrize("name", LIES)
 def test_a_command_that_is_not_accepted_is_owed_and_costs_only_its_time(
-    name: str, told: Mapping[str, Advice], passes: Passes, tally: Tally
+    name: str, told: Mapping[str, PassResult], passes: Passes, tally: Tally
 ) -> None:
     _assert_owed(told[name], LIES[name][1], passes, tally)
 

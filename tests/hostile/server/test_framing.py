@@ -20,7 +20,7 @@ from tests.hostile.server.ends import (
     refused,
 )
 from tests.hostile.server.lies import CHUNKED, LAST_CHUNK, body, chunk, headed, raw, whole
-from tests.hostile.server.lying_feed import Lie, LoadRequest, head, tell
+from tests.hostile.server.lying_feed import FeedRequest, Lie, head, tell
 from tests.hostile.server.passes import Case, Outcome
 from tests.hostile.server.raw_server import Line
 
@@ -38,7 +38,7 @@ def _chunked_as(size: str, text: bytes) -> bytes:
     return b"%s\r\n%s\r\n%s" % (size.encode(), text, LAST_CHUNK)
 
 
-def _hinted_first(line: Line, asked: LoadRequest) -> None:
+def _hinted_first(line: Line, asked: FeedRequest) -> None:
     line.send(head(103, "Link: </x>"))
     tell(line, asked)
 

@@ -8,7 +8,7 @@ import pytest
 from tests.hostile.server.conftest import Judge
 from tests.hostile.server.ends import CUT_OFF, LOADS, NO_ZIP, End, refused
 from tests.hostile.server.lies import CHUNKED, LAST_CHUNK, chunk, headed, in_turn
-from tests.hostile.server.lying_feed import Lie, LoadRequest, LyingFeed, head
+from tests.hostile.server.lying_feed import FeedRequest, Lie, LyingFeed, head
 from tests.hostile.server.passes import Case, Outcome, Passes
 from tests.hostile.server.raw_server import Line
 
@@ -41,7 +41,7 @@ def _whole(etag: str = ETAG) -> Lie:
 def _part(told: Callable[[int, int], str], body: Callable[[bytes], bytes] = _rest, *fields: str) -> Lie:
     """A 206 with this Content-Range, told from where the client stands and how large the file is."""
 
-    def lie(line: Line, asked: LoadRequest) -> None:
+    def lie(line: Line, asked: FeedRequest) -> None:
         text = asked.truth.body
         part = body(text)
         range_told = told(len(text) // 2, len(text))
@@ -52,7 +52,7 @@ def _part(told: Callable[[int, int], str], body: Callable[[bytes], bytes] = _res
 
 
 def _unsatisfied(told: Callable[[int, int], str]) -> Lie:
-    def lie(line: Line, asked: LoadRequest) -> None:
+    def lie(line: Line, asked: FeedRequest) -> None:
         size = len(asked.truth.body)
         range_told = told(size // 2, size)
         named = [f"Content-Range: {range_told}"] if range_told else []
@@ -61,7 +61,7 @@ def _unsatisfied(told: Callable[[int, int], str]) -> Lie:
     return lie
 
 
-def _too_much(line: Line, asked: LoadRequest) -> None:
+def _too_much(line: Line, asked: FeedRequest) -> None:
     text = asked.truth.body
     ranged = f"Content-Range: {_true(len(text) // 2, len(text))}"
     line.send(head(206, ETAG, ranged, CHUNKED), chunk(_rest(text) + b"more"), LAST_CHUNK)

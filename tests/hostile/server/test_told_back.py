@@ -7,7 +7,7 @@ import pytest
 
 from tests.hostile.server.conftest import Judge
 from tests.hostile.server.ends import LOOK, End, no_http, refused
-from tests.hostile.server.lying_feed import Lie, LoadRequest, head
+from tests.hostile.server.lying_feed import FeedRequest, Lie, head
 from tests.hostile.server.passes import Case, Outcome, Passes
 from tests.hostile.server.raw_server import Line
 
@@ -16,7 +16,7 @@ Answer = Callable[[str, bytes], bytes]
 
 
 def _told_back(answer: Answer) -> Lie:
-    def lie(line: Line, asked: LoadRequest) -> None:
+    def lie(line: Line, asked: FeedRequest) -> None:
         line.send(answer(asked.heard.headers["authorization"], asked.heard.raw))
 
     return lie
@@ -76,7 +76,7 @@ def test_the_secrets_were_told(passes: Passes) -> None:
     """What is looked for above can be found."""
     said: list[str] = []
 
-    def keep(line: Line, asked: LoadRequest) -> None:
+    def keep(line: Line, asked: FeedRequest) -> None:
         said.append(asked.heard.headers["authorization"])
 
     passes.play("telling", Case({"info": keep}, no_http("")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -25,7 +26,7 @@ CONSUMER = Consumer()
 SAID = {"consumer": "vd_1.0.0/vd_4.8.0"}
 
 
-class Advice(ToldReaders):
+class AcceptedCommands(ToldReaders):
     """Keeps which index was named, too."""
 
     def __init__(self) -> None:
@@ -37,6 +38,12 @@ class Advice(ToldReaders):
         self.indices.append(index)
 
 
+def in_order(effects: Sequence[str], *promised: str) -> bool:
+    """Whether the promised effects come in this order; others may stand between them."""
+    rest = iter(effects)
+    return all(each in rest for each in promised)
+
+
 class Stage:
     """A feed, a store and a Command Manager; `run` is one pass, and then `effects` are the calls it made."""
 
@@ -44,7 +51,7 @@ class Stage:
         self.server = MemoryServer(History(CONSUMER.context, first_offset=0))
         self.storage = MemoryStorage()
         self.store = MemoryStore(self.storage)
-        self.told = Advice()
+        self.told = AcceptedCommands()
         self.clock = FakeClock()
         self.log = KeptLog()
         self.effects: list[str] = []

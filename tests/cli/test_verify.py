@@ -15,7 +15,7 @@ from ctisync.clock import SystemClock
 from ctisync.core.model import Consumer
 from ctisync.locks import host_lock, lock_beside
 from ctisync.stores.sqlite.compression import register
-from ctisync.verify.tally import MOST_SHOWN
+from ctisync.verify.audit import MOST_SHOWN
 from tests.cli.conftest import Ctisync
 from tests.support.feed_history import churn
 from tests.support.feed_simulator import FeedSimulator, zipped

@@ -10,8 +10,7 @@ from ctisync.core.limits import USUAL_LIMITS
 from ctisync.core.model import Consumer, Delete, Record
 from ctisync.core.state import ConsumerState, FailedChange, interrupted
 from ctisync.ports import Store
-from ctisync.verify.run import verify
-from ctisync.verify.tally import Verification
+from ctisync.verify.audit import Verification, verify
 from tests.contract import passes
 from tests.support.log import KeptLog
 from tests.support.records import awkward, made_up, record

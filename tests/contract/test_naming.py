@@ -8,7 +8,7 @@ from ctisync.core import wire
 from ctisync.core.model import Change, Consumer, Delete, Put, Record
 from ctisync.ports import Store
 from ctisync.stores.opensearch import generations
-from ctisync.verify.run import verify
+from ctisync.verify.audit import verify
 from tests.contract import passes
 from tests.contract.passes import lines
 from tests.support.log import KeptLog

@@ -13,7 +13,7 @@ from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState
 from ctisync.stores.sqlite.compression import register
 from ctisync.stores.sqlite.store import SqliteStore
-from ctisync.verify.run import verify
+from ctisync.verify.audit import verify
 from tests.crash.passes import LATER, Ended, Forks
 from tests.support.command_manager import CommandManagerStandIn
 from tests.support.feed_history import churn, populate

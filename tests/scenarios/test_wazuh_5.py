@@ -13,7 +13,7 @@ import pytest
 from ctisync.commands.package import given
 from ctisync.core.model import Consumer
 from ctisync.errors import AccessRefused, Blocked, ConfigurationError
-from ctisync.verify.run import verify
+from ctisync.verify.audit import verify
 from tests.support import feed_failures as failures
 from tests.support.command_manager import CommandManagerStandIn
 from tests.support.feed_failures import Failure, Reply

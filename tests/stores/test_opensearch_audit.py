@@ -11,8 +11,7 @@ import pytest
 from ctisync.core.findings import Kind
 from ctisync.core.model import Consumer, Put
 from ctisync.stores.opensearch.store import OpenSearchStore
-from ctisync.verify.run import verify
-from ctisync.verify.tally import Verification
+from ctisync.verify.audit import Verification, verify
 from tests.stores import opensearch_kit as kit
 from tests.support.log import KeptLog
 from tests.support.opensearch_node import OpenSearchNode

@@ -13,7 +13,7 @@ from ctisync.stores.opensearch.bulk_actions import index
 from ctisync.stores.opensearch.client import OpenSearchReply, Problem, Transport
 from ctisync.stores.opensearch.indices import PINNED
 from ctisync.stores.opensearch.store import OpenSearchStore
-from ctisync.verify.run import verify
+from ctisync.verify.audit import verify
 from tests.contract.test_history import WITHIN, report, without_touched
 from tests.stores import opensearch_kit as kit
 from tests.stores.index_settings import HOSTILE, KNOWN, MAY_BE_SET, OURS, PINNED_AGAINST

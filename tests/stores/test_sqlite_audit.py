@@ -13,8 +13,7 @@ from ctisync.core.model import Consumer
 from ctisync.errors import StoreUnavailable
 from ctisync.stores.sqlite.connection import PAGE_SIZE
 from ctisync.stores.sqlite.store import SqliteStore
-from ctisync.verify.run import verify
-from ctisync.verify.tally import MOST_SHOWN, Verification
+from ctisync.verify.audit import MOST_SHOWN, Verification, verify
 from tests.contract import passes
 from tests.support.log import KeptLog
 from tests.support.records import made_up, record

@@ -15,7 +15,7 @@ from ctisync.errors import StoreUnavailable
 from ctisync.ports import Store
 from ctisync.stores.sqlite.compression import MOST_UNPACKED, register
 from ctisync.stores.sqlite.store import SqliteStore
-from ctisync.verify.run import verify
+from ctisync.verify.audit import verify
 from tests.contract import passes
 from tests.contract.passes import lines
 from tests.support.figures import figure

@@ -18,7 +18,7 @@ from ctisync.errors import ConfigurationError
 from ctisync.stores.sqlite.connection import open_writable, reading
 from ctisync.stores.sqlite.schema import MIGRATIONS
 from ctisync.stores.sqlite.store import SqliteStore
-from ctisync.verify.run import verify
+from ctisync.verify.audit import verify
 from tests.contract import passes
 from tests.contract.passes import lines
 from tests.crash.passes import Forks

@@ -42,7 +42,7 @@ def compare(
     stored = {each.name: each for each in content}
     found: list[Finding] = []
     for each in snapshot:  # a batch each: what is met twice is met in different ones
-        found += comparison.of_snapshot(comparison.wanted([each]), stored)
+        found += comparison.of_snapshot(comparison.expected([each]), stored)
     for each in content:
         found += comparison.of_content(each)
     return [*found, *comparison.end()]

@@ -7,22 +7,22 @@ import pytest
 from ctisync.core.findings import Check, Finding, Kind
 from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState
-from ctisync.verify.tally import Checked, Tally, Verification
+from ctisync.verify.audit import CheckSummary, Tally, Verification
 
 
 def audit(
-    findings: Iterable[Finding], *, records: int | None = 5, asked: frozenset[str] = frozenset()
+    findings: Iterable[Finding], *, records: int | None = 5, optional: frozenset[str] = frozenset()
 ) -> Verification:
     tally = Tally()
     tally.add(findings)
-    return tally.verification(Consumer(), ConsumerState(), records, asked=asked)
+    return tally.verification(Consumer(), ConsumerState(), records, optional=optional)
 
 
 def some(kind: Kind, count: int = 1) -> list[Finding]:
     return [Finding(kind, f"{number}", "so it is") for number in range(count)]
 
 
-def checked(found: Verification, check: Check) -> Checked:
+def checked(found: Verification, check: Check) -> CheckSummary:
     (only,) = (each for each in found.checks if each.check == check)
     return only
 
@@ -40,11 +40,11 @@ def test_all_findings_are_counted_and_the_first_20_of_each_kind_are_kept() -> No
         *((Kind.RECORD_UNREADABLE, f"{number}") for number in range(20)),
     ]
     assert found.differences == 41
-    assert checked(found, "offsets") == Checked("offsets", 21, 1, Kind.OFFSET_TOO_HIGH.to_do)
+    assert checked(found, "offsets") == CheckSummary("offsets", 21, 1, Kind.OFFSET_TOO_HIGH.hint)
 
 
-@pytest.mark.parametrize("asked", [frozenset(), frozenset({"deep"}), frozenset({"deep", "against"})])
-def test_a_check_that_was_not_asked_for_is_not_said_to_have_passed(asked: frozenset[str]) -> None:
+@pytest.mark.parametrize("optional", [frozenset(), frozenset({"deep"}), frozenset({"deep", "against"})])
+def test_a_check_that_was_not_asked_for_is_not_said_to_have_passed(optional: frozenset[str]) -> None:
     always = [
         "store",
         "state",
@@ -56,17 +56,17 @@ def test_a_check_that_was_not_asked_for_is_not_said_to_have_passed(asked: frozen
         "offsets",
         "records",
     ]
-    assert [each.check for each in audit([], asked=asked).checks] == [
+    assert [each.check for each in audit([], optional=optional).checks] == [
         *always,
-        *(check for check in ("deep", "against") if check in asked),
+        *(check for check in ("deep", "against") if check in optional),
     ]
 
 
 def test_what_to_type_is_that_for_a_difference_when_there_are_notes_as_well() -> None:
     found = audit([*some(Kind.STATE_UNSETTLED), *some(Kind.STATE_WRONG)])
-    assert checked(found, "state") == Checked("state", 1, 1, Kind.STATE_WRONG.to_do)
-    assert Kind.STATE_WRONG.to_do != Kind.STATE_UNSETTLED.to_do
-    assert checked(found, "count") == Checked("count", 0, 0, None)
+    assert checked(found, "state") == CheckSummary("state", 1, 1, Kind.STATE_WRONG.hint)
+    assert Kind.STATE_WRONG.hint != Kind.STATE_UNSETTLED.hint
+    assert checked(found, "count") == CheckSummary("count", 0, 0, None)
 
 
 @pytest.mark.parametrize(
@@ -92,11 +92,3 @@ def test_while_a_pass_is_at_work_only_what_is_not_live_is_excused() -> None:
     assert found.counts == {Kind.WRITER_AT_WORK: 1, Kind.GENERATION_LEFT: 1, Kind.COUNT_WRONG: 1}
     alone = audit(some(Kind.GENERATION_STRAY))
     assert alone.counts == {Kind.GENERATION_STRAY: 1}
-
-
-def test_a_kind_is_had_once_it_was_met() -> None:
-    tally = Tally()
-    assert not tally.has(Kind.COUNT_WRONG)
-    tally.add(some(Kind.COUNT_WRONG))
-    assert tally.has(Kind.COUNT_WRONG)
-    assert not tally.has(Kind.STORE_DAMAGED)

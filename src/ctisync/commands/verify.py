@@ -18,9 +18,9 @@ from ctisync.harmless import harmless
 from ctisync.locks import Watched, watched
 from ctisync.ports import SnapshotFile, Store
 from ctisync.settings.checks import SqlitePlace
+from ctisync.verify.audit import CheckSummary, Verification
+from ctisync.verify.audit import verify as verified
 from ctisync.verify.comparison import Reference
-from ctisync.verify.run import verify as verified
-from ctisync.verify.tally import Checked, Verification
 from ctisync.wiring import beside_passes, consumer_lock, lock_path, opened_feed, opened_store
 
 
@@ -73,7 +73,7 @@ def raise_bad_end(verified: Verified) -> None:
             named = ", ".join(f"{each.check} {each.differences}" for each in wrong)
             found = counted(one.differences, "difference")
             hidden = Kind.STORE_HIDDEN  # the differences may only be hidden records
-            hint = hidden.to_do if hidden in one.counts else wrong[0].to_do
+            hint = hidden.hint if hidden in one.counts else wrong[0].hint
             raise AuditFailed(f"{one.consumer}: {found} ({named})", hint=hint)
     for one in verified.verifications:
         if one.is_empty:
@@ -115,7 +115,7 @@ def _consumer_document(one: Verification) -> dict[str, Any]:
                 "ok": not each.differences,
                 "differences": each.differences,
                 "notes": each.notes,
-                "to_do": each.to_do,
+                "to_do": each.hint,
             }
             for each in one.checks
         ],
@@ -139,14 +139,14 @@ def _standing(one: Verification) -> str:
     return f"offset {one.state.offset:,}, {counted(one.records, 'record')}"
 
 
-def _ended(each: Checked, hint: Callable[[str], str]) -> str:
+def _ended(each: CheckSummary, hint: Callable[[str], str]) -> str:
     words = f"differs: {each.differences:,}" if each.differences else "ok"
     if each.notes:
         words += f", notes: {each.notes:,}"
-    return words if each.to_do is None else f"{words:<28} to do: {hint(each.to_do)}"
+    return words if each.hint is None else f"{words:<28} to do: {hint(each.hint)}"
 
 
-def _told(one: Verification, check: Checked) -> Iterator[str]:
+def _told(one: Verification, check: CheckSummary) -> Iterator[str]:
     """The findings of a check, which are sorted by kind."""
     own = [finding for finding in one.findings if finding.kind.check == check.check]
     for kind, findings in groupby(own, key=lambda finding: finding.kind):

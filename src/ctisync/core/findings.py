@@ -60,18 +60,18 @@ class Kind(Enum):
     AGAINST_DIFFERENT = ("against-different", "against", "difference", LOAD_ANEW)
     AGAINST_NOT_JUDGED = ("against-not-judged", "against", "note", _GO_ON)
 
-    def __init__(self, label: str, check: Check, weight: Weight, to_do: str) -> None:
+    def __init__(self, label: str, check: Check, weight: Weight, hint: str) -> None:
         self.label = label
         self.check = check
         self.weight = weight
-        self.to_do = to_do
+        self.hint = hint
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """One finding of `verify`. `subject`: what it is about (a record, a field). `to_do`: what to type, None
+    """One finding of `verify`. `subject`: what it is about (a record, a field). `hint`: what to type, None
     for the text of its kind."""
 
     kind: Kind
     subject: str
     detail: str
-    to_do: str | None = None
+    hint: str | None = None

@@ -19,7 +19,7 @@ import msgspec
 
 from ctisync.core import wire
 from ctisync.core.findings import Finding, Kind
-from ctisync.core.model import MAX_OFFSET, Record
+from ctisync.core.model import MAX_OFFSET, Consumer, Record
 from ctisync.core.patch import equal
 from ctisync.core.state import ConsumerState
 from ctisync.core.words import counted
@@ -49,42 +49,40 @@ class Comparison:
 
     def __init__(self, reference: Reference, state: ConsumerState) -> None:
         self._reference = reference
-        self._made_for = state.stored_for
-        self._least, self._most = _stands_between(state)
-        self._seen: dict[int, int] = {}
+        self._stored_for = state.stored_for
+        self._least, self._most = _possible_offsets(state)
+        self._offsets: dict[int, int] = {}
         self._missing = 0
         self._extra = 0
-        self._not_come_yet = 0
+        self._later = 0
 
-    def wanted(self, records: Sequence[Record]) -> list[Record]:
+    def expected(self, records: Sequence[Record]) -> list[Record]:
         """The records that a load would store; of two with the same name and offset, the first."""
-        made_for = self._made_for
-        return [
-            each for each in records if (made_for is None or made_for.wants(each.name)) and self._is_new(each)
-        ]
+        loaded = self._stored_for or Consumer()
+        return [each for each in records if loaded.wants(each.name) and self._is_new(each)]
 
-    def of_snapshot(self, wanted: Sequence[Record], stored: Mapping[str, Record]) -> Iterator[Finding]:
+    def of_snapshot(self, expected: Sequence[Record], stored: Mapping[str, Record]) -> Iterator[Finding]:
         """Compare a batch of the snapshot with the content's records of the same names."""
-        for record in wanted:
-            found = stored.get(record.name)
-            if found is None:
+        for record in expected:
+            own = stored.get(record.name)
+            if own is None:
                 yield from self._only_in_snapshot(record)
-            elif found.offset == record.offset and (why := _unlike(record, found)):
+            elif own.offset == record.offset and (why := _unlike(record, own)):
                 yield Finding(Kind.AGAINST_DIFFERENT, record.name, f"at offset {record.offset}: {why}")
 
     def of_content(self, stored: Record) -> Iterator[Finding]:
         """Compare a record of the content with the snapshot's last record of that name."""
-        has, reference = self._seen.get(hash(stored.name)), self._reference
-        if has is None:
+        offset, reference = self._offsets.get(hash(stored.name)), self._reference
+        if offset is None:
             yield from self._only_in_content(stored)
             return
-        told = f"its offset is {stored.offset}, in the snapshot of offset {reference.offset} it is {has}"
-        if has < stored.offset <= reference.offset:
-            yield Finding(Kind.AGAINST_NEWER, stored.name, told)
-        elif stored.offset < has <= self._least:
-            yield Finding(Kind.AGAINST_OLDER, stored.name, told)
-        elif stored.offset < has:
-            self._not_come_yet += 1
+        detail = f"its offset is {stored.offset}, in the snapshot of offset {reference.offset} it is {offset}"
+        if offset < stored.offset <= reference.offset:
+            yield Finding(Kind.AGAINST_NEWER, stored.name, detail)
+        elif stored.offset < offset <= self._least:
+            yield Finding(Kind.AGAINST_OLDER, stored.name, detail)
+        elif stored.offset < offset:
+            self._later += 1
 
     def end(self) -> Iterator[Finding]:
         """The findings that depend on the numbers of all records."""
@@ -92,48 +90,48 @@ class Comparison:
         since, ahead = max(0, self._most - offset), max(0, offset - self._least)
         if self._missing > since:
             deletes = counted(since, "delete")
-            told = f"the content does not have them, but at most {deletes} can have come since the snapshot"
-            yield Finding(Kind.AGAINST_MISSING, counted(self._missing, "record"), told)
+            detail = f"the content does not have them, but at most {deletes} can have come since the snapshot"
+            yield Finding(Kind.AGAINST_MISSING, counted(self._missing, "record"), detail)
         elif self._missing:
             yield _not_judged(self._missing, "only in the snapshot; a later change may have deleted them")
         if self._extra > ahead and self._reference.exact:
-            told = f"the snapshot does not have them, but contains at most {counted(ahead, 'more change')}"
-            yield Finding(Kind.AGAINST_EXTRA, counted(self._extra, "record"), told)
+            detail = f"the snapshot does not have them, but contains at most {counted(ahead, 'more change')}"
+            yield Finding(Kind.AGAINST_EXTRA, counted(self._extra, "record"), detail)
         elif self._extra:
             yield _not_judged(self._extra, "only in the content; a change to come may delete them")
-        if self._not_come_yet:
-            yield _not_judged(self._not_come_yet, "above the offset of the content")
+        if self._later:
+            yield _not_judged(self._later, "above the offset of the content")
 
     def _is_new(self, record: Record) -> bool:
         key = hash(record.name)
-        if self._seen.get(key, -1) >= record.offset:
+        if self._offsets.get(key, -1) >= record.offset:
             return False
-        self._seen[key] = record.offset
+        self._offsets[key] = record.offset
         return True
 
     def _only_in_snapshot(self, record: Record) -> Iterator[Finding]:
         if record.offset > self._least:
-            self._not_come_yet += 1
+            self._later += 1
         elif self._most > self._reference.offset:
             self._missing += 1
         else:
-            told = f"the snapshot has it at offset {record.offset}, the content does not have it"
-            yield Finding(Kind.AGAINST_MISSING, record.name, told)
+            detail = f"the snapshot has it at offset {record.offset}, the content does not have it"
+            yield Finding(Kind.AGAINST_MISSING, record.name, detail)
 
     def _only_in_content(self, stored: Record) -> Iterator[Finding]:
         reference = self._reference
         if stored.offset > reference.offset:
             return
         if reference.exact and self._least >= reference.offset:
-            told = (
+            detail = (
                 f"its offset is {stored.offset}, the snapshot of offset {reference.offset} does not have it"
             )
-            yield Finding(Kind.AGAINST_EXTRA, stored.name, told)
+            yield Finding(Kind.AGAINST_EXTRA, stored.name, detail)
         else:
             self._extra += 1
 
 
-def _stands_between(state: ConsumerState) -> tuple[int, int]:
+def _possible_offsets(state: ConsumerState) -> tuple[int, int]:
     """The lowest and the highest offset that a live content may have, by its state."""
     highest = highest_offset(state)
     if highest is None:

@@ -15,17 +15,14 @@ from ctisync.core.words import counted
 def check_state(state: ConsumerState) -> Iterator[Finding]:
     """Findings about states that no sequence of transitions produces. Of an unsettled state only the numbers
     are checked: the next writer settles the rest."""
-    yield from _wrong(contradictions(state))
-    yield from _wrong(_attempts(state))
+    for field, why in _wrong_fields(state):
+        yield Finding(Kind.STATE_WRONG, field, why)
     if state.unsettled:
         yield Finding(
             Kind.STATE_UNSETTLED, "state", "a writer died during a swap, or another content is live"
         )
-        return
-    yield from _wrong(_contents(state))
-    yield from _wrong(_ranges(state))
-    if state.owed is not None and (why := _owed(state, state.owed.offset)):
-        yield Finding(Kind.COMMAND_WRONG, "owed", why)
+    elif state.owed is not None and (why_wrong := _wrong_command(state, state.owed.offset)):
+        yield Finding(Kind.COMMAND_WRONG, "owed", why_wrong)
 
 
 def check_settings(state: ConsumerState, consumer: Consumer) -> Iterator[Finding]:
@@ -45,8 +42,8 @@ def check_count(state: ConsumerState, count: int | None) -> Iterator[Finding]:
     if state.content and count is None:
         yield Finding(Kind.COUNT_WRONG, "content", "the state names a live content, but there is none")
     if not state.content and count is not None:
-        told = f"the state names no content, but there is one with {counted(count, 'live record')}"
-        yield Finding(Kind.COUNT_WRONG, "content", told)
+        detail = f"the state names no content, but there is one with {counted(count, 'live record')}"
+        yield Finding(Kind.COUNT_WRONG, "content", detail)
     if state.content and count == 0 and state.offset == state.snapshot_offset:
         yield Finding(Kind.COUNT_WRONG, "content", "it is empty, although a snapshot was just loaded")
 
@@ -54,11 +51,11 @@ def check_count(state: ConsumerState, count: int | None) -> Iterator[Finding]:
 def check_offsets(state: ConsumerState) -> Iterator[Finding]:
     """What cannot be checked about the records' offsets."""
     if highest_offset(state) is None:
-        told = "the offset of the content is unknown until the next pass has settled the state"
-        yield Finding(Kind.OFFSET_NOT_JUDGED, "all records", told)
+        detail = "the offset of the content is unknown until the next pass has settled the state"
+        yield Finding(Kind.OFFSET_NOT_JUDGED, "all records", detail)
     elif state.offset == 0:
-        told = "the content waits to be initialised again and its offset is not stored: its records were "
-        yield Finding(Kind.OFFSET_NOT_JUDGED, "all records", told + "compared with the feed's last offset")
+        detail = "the content waits to be initialised again and its offset is not stored: its records were "
+        yield Finding(Kind.OFFSET_NOT_JUDGED, "all records", detail + "compared with the feed's last offset")
 
 
 def highest_offset(state: ConsumerState) -> int | None:
@@ -70,34 +67,34 @@ def highest_offset(state: ConsumerState) -> int | None:
     """
     if state.unsettled or not state.content:
         return None
-    known = [state.offset, state.range_to or 0, state.last_offset or 0]
+    offsets = [state.offset, state.range_to or 0, state.last_offset or 0]
     if state.offset == 0:
-        known += [state.snapshot_offset or 0, state.owed.offset if state.owed else 0]
-        known += [state.failed.offset if state.failed else 0]
-    return max(known)
+        offsets += [state.snapshot_offset or 0, state.owed.offset if state.owed else 0]
+        offsets += [state.failed.offset if state.failed else 0]
+    return max(offsets)
 
 
 class RecordRules:
     """The rules for each record of a live content."""
 
     def __init__(self, state: ConsumerState, limits: Limits = USUAL_LIMITS, *, deep: bool) -> None:
-        self._made_for = state.stored_for
+        self._stored_for = state.stored_for
         self._deep = deep
         # Of nested containers; the limit does not count the line itself.
         self._most_depth = limits.json_depth + 1
         self._buffer = bytearray()
         self._highest = highest_offset(state)
         # The offset of a content that waits to be initialised is not stored.
-        self._stands_at = state.range_to or state.offset or self._highest
+        self._content_offset = state.range_to or state.offset or self._highest
 
-    def passes(self, stored: Record, read: Record | None) -> bool:
-        """Whether a quick look is enough to know that `check` has no finding about a record. `read`: the
-        record of its line, if that is one within the limits; None if that is unknown."""
-        if read is None or (read.name, read.offset) != (stored.name, stored.offset):
+    def allow(self, stored: Record, parsed: Record | None) -> bool:
+        """Whether a quick look is enough to know that `check` has no finding about a record. `parsed`:
+        the record of its line, if that is one within the limits; None if that is unknown."""
+        if parsed is None or (parsed.name, parsed.offset) != (stored.name, stored.offset):
             return False
-        if self._made_for is not None and not self._made_for.wants(read.name):
+        if self._stored_for is not None and not self._stored_for.wants(parsed.name):
             return False
-        if self._stands_at is not None and read.offset > self._stands_at:
+        if self._content_offset is not None and parsed.offset > self._content_offset:
             return False
         return not self._deep or self._is_as_encoded(stored.line)
 
@@ -110,26 +107,26 @@ class RecordRules:
             yield Finding(Kind.RECORD_UNREADABLE, stored.name, str(error))
             return
         if (line.name, line.offset) != (stored.name, stored.offset):
-            told = f"the store has it as {stored.name} at offset {stored.offset}, "
-            told += f"its line has {line.name} at offset {line.offset}"
-            yield Finding(Kind.RECORD_MISLABELLED, stored.name, told)
-        if self._made_for is not None and not self._made_for.wants(line.name):
-            told = f"its name does not match resources = {list(self._made_for.resources)}"
-            yield Finding(Kind.RECORD_UNWANTED, stored.name, told)
+            detail = f"the store has it as {stored.name} at offset {stored.offset}, "
+            detail += f"its line has {line.name} at offset {line.offset}"
+            yield Finding(Kind.RECORD_MISLABELLED, stored.name, detail)
+        if self._stored_for is not None and not self._stored_for.wants(line.name):
+            detail = f"its name does not match resources = {list(self._stored_for.resources)}"
+            yield Finding(Kind.RECORD_UNWANTED, stored.name, detail)
         yield from self._check_offset(stored.name, max(line.offset, stored.offset))
         if self._deep:
             yield from self._check_payload(stored)
 
     def _check_offset(self, name: str, offset: int) -> Iterator[Finding]:
-        if self._highest is None or self._stands_at is None or offset <= self._stands_at:
+        if self._highest is None or self._content_offset is None or offset <= self._content_offset:
             return
         if offset > self._highest:
-            told = f"its offset is {offset}, above the highest that the content can have ({self._highest})"
-            yield Finding(Kind.OFFSET_TOO_HIGH, name, told)
+            detail = f"its offset is {offset}, above the highest that the content can have ({self._highest})"
+            yield Finding(Kind.OFFSET_TOO_HIGH, name, detail)
         else:
-            told = f"its offset is {offset}, the content is at {self._stands_at}, the feed at "
-            told += f"{self._highest}: it may be from a snapshot that was written while the feed advanced"
-            yield Finding(Kind.OFFSET_AHEAD, name, told)
+            detail = f"its offset is {offset}, the content is at {self._content_offset}, the feed at "
+            detail += f"{self._highest}: it may be from a snapshot that was written while the feed advanced"
+            yield Finding(Kind.OFFSET_AHEAD, name, detail)
 
     def _check_payload(self, stored: Record) -> Iterator[Finding]:
         """Findings that need decoding. An update could not be applied to such a record, or wrongly."""
@@ -139,9 +136,9 @@ class RecordRules:
             yield Finding(Kind.PAYLOAD_UNREADABLE, stored.name, f"it cannot be decoded: {error}")
             return
         if (depth := _depth(value)) > self._most_depth:
-            told = f"its nesting depth is {depth}, more than {self._most_depth}"
-            yield Finding(Kind.PAYLOAD_DEEP, stored.name, told)
-        elif (key := _key_twice(stored.line)) is not None:
+            detail = f"its nesting depth is {depth}, more than {self._most_depth}"
+            yield Finding(Kind.PAYLOAD_DEEP, stored.name, detail)
+        elif (key := _duplicate_key(stored.line)) is not None:
             yield Finding(Kind.PAYLOAD_TWICE, stored.name, f"an object has the key {key[:80]!r} twice")
 
     def _is_as_encoded(self, line: bytes) -> bool:
@@ -163,52 +160,47 @@ def _depth(value: Json) -> int:
     return depth
 
 
-def _key_twice(line: bytes) -> str | None:
+def _duplicate_key(line: bytes) -> str | None:
     """A key that some object in the line has twice. The decoder of `wire` takes the last one."""
-    found: list[str] = []
+    duplicates: list[str] = []
 
-    def look(pairs: list[tuple[str, Json]]) -> None:
+    def check_keys(pairs: list[tuple[str, Json]]) -> None:
         if len(dict(pairs)) < len(pairs):
-            seen: set[str] = set()
+            keys: set[str] = set()
             for key, _ in pairs:
-                (found.append if key in seen else seen.add)(key)
+                (duplicates.append if key in keys else keys.add)(key)
 
-    json.loads(line, object_pairs_hook=look)
-    return found[0] if found else None
-
-
-def _wrong(found: Iterator[tuple[str, str]]) -> Iterator[Finding]:
-    return (Finding(Kind.STATE_WRONG, field, why) for field, why in found)
+    json.loads(line, object_pairs_hook=check_keys)
+    return duplicates[0] if duplicates else None
 
 
-def _attempts(state: ConsumerState) -> Iterator[tuple[str, str]]:
+def _wrong_fields(state: ConsumerState) -> Iterator[tuple[str, str]]:
+    """Fields with impossible values, each with the reason."""
+    yield from contradictions(state)
     if state.owed is not None and state.owed.attempts < 0:
         yield "owed", f"it was refused {state.owed.attempts} times"
-
-
-def _contents(state: ConsumerState) -> Iterator[tuple[str, str]]:
-    if not state.content:
+    if state.unsettled:
         return
-    if state.stored_for is None:
-        yield "stored_for", "the settings with which the content was loaded are missing"
-    if state.snapshot_offset is None:
-        yield "snapshot_offset", "the offset of the snapshot that was loaded is missing"
-    elif 0 < state.offset < state.snapshot_offset:
-        yield (
-            "offset",
-            f"it is {state.offset}, below the offset {state.snapshot_offset} of the loaded snapshot",
-        )
-    if state.offset == 0 and state.failed is None:
-        yield "offset", "it is 0 with a live content, although no change has failed"
-
-
-def _ranges(state: ConsumerState) -> Iterator[tuple[str, str]]:
+    if state.content:
+        yield from _wrong_of_content(state)
     failed = state.failed
     if failed is not None and failed.offset <= state.offset:
         yield "failed", f"change {failed.offset} is stored as failed, but the offset is {state.offset}"
 
 
-def _owed(state: ConsumerState, owed: int) -> str | None:
+def _wrong_of_content(state: ConsumerState) -> Iterator[tuple[str, str]]:
+    loaded = state.snapshot_offset
+    if state.stored_for is None:
+        yield "stored_for", "the settings with which the content was loaded are missing"
+    if loaded is None:
+        yield "snapshot_offset", "the offset of the snapshot that was loaded is missing"
+    elif 0 < state.offset < loaded:
+        yield "offset", f"it is {state.offset}, below the offset {loaded} of the loaded snapshot"
+    if state.offset == 0 and state.failed is None:
+        yield "offset", "it is 0 with a live content, although no change has failed"
+
+
+def _wrong_command(state: ConsumerState, owed: int) -> str | None:
     """What is wrong with a command that is owed for this offset; None if nothing is."""
     if state.offset > 0:
         return None if owed == state.offset else f"it is for offset {owed}, the content is at {state.offset}"

@@ -168,9 +168,9 @@ class OpenSearchInspection:
                 told = f"{field} is mapped as {found}, ctisync maps it as {wanted}"
                 yield Finding(Kind.GENERATION_WRONG, live, told)
         set_here = [name for name, value in settings.items() if blocks.is_block(name, value)]
-        to_do = blocks.lifted(self._client.curl, set_here) if set_here else None
+        hint = blocks.lifted(self._client.curl, set_here) if set_here else None
         for name in set_here:
-            yield Finding(Kind.GENERATION_WRONG, live, f"{name} is set: it blocks writes or reads", to_do)
+            yield Finding(Kind.GENERATION_WRONG, live, f"{name} is set: it blocks writes or reads", hint)
         if settings.get("index.refresh_interval") == "-1":
             yield Finding(Kind.GENERATION_WRONG, live, "its refresh is off: readers do not see new writes")
         yield from self._origin(live, mappings.get("_meta", {}).get("ctisync", {}))

@@ -47,7 +47,7 @@ class SqliteInspection:
         with named_errors(self._path):
             damage = self._damage(self._connection, deep=deep)
             for found in chain(damage, self._schema(self._connection), self._orphans(self._connection)):
-                yield msgspec.structs.replace(found, to_do=set_aside(self._path))
+                yield msgspec.structs.replace(found, hint=set_aside(self._path))
             if self._row is not None:
                 yield from self._generations(self._connection, self._row)
 

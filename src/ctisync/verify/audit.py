@@ -1,0 +1,228 @@
+"""Audit a consumer: compare the store with the rules, and with a snapshot. It changes nothing.
+
+The rules are in `verify.rules` and `verify.comparison`. A fast reader shows for nearly all records that they
+are in order; the rules check the others. Memory holds one batch of a snapshot and two numbers per record.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Final, get_args
+
+import msgspec
+
+from ctisync.core.findings import Check, Finding, Kind
+from ctisync.core.limits import USUAL_LIMITS, Limits
+from ctisync.core.model import MAX_OFFSET, Consumer, Record
+from ctisync.core.state import ConsumerState
+from ctisync.core.words import counted
+from ctisync.errors import StoreUnavailable
+from ctisync.ports import InspectedStore, Inspection, Log, SnapshotFile
+from ctisync.verify.comparison import Comparison, Reference
+from ctisync.verify.rules import RecordRules, check_count, check_offsets, check_settings, check_state
+
+Reader = Callable[[Sequence[bytes]], Sequence[Record | None]]
+"""Returns the record of each line that is one and within the limits; None for a line on which it does not
+decide."""
+
+MOST_SHOWN: Final = 20
+"""Findings of one kind that are kept. There may be one per record."""
+
+_BATCH_BYTES: Final = 1 << 18
+_ON_REQUEST: Final = frozenset({"deep", "against"})
+_WRITERS: Final = frozenset({Kind.WRITER_AT_WORK, Kind.WRITER_UNKNOWN})
+
+
+class CheckSummary(msgspec.Struct, frozen=True):
+    """The result of one check: the numbers of its findings. `hint`: what to type, None if there is none."""
+
+    check: Check
+    differences: int
+    notes: int
+    hint: str | None
+
+
+class Verification(msgspec.Struct, frozen=True):
+    """The result for one consumer. `records`: the number in the content, None without one. `findings`: the
+    first MOST_SHOWN of each kind, sorted by kind; `counts`: the number of all."""
+
+    consumer: Consumer
+    state: ConsumerState
+    records: int | None
+    checks: tuple[CheckSummary, ...]
+    findings: tuple[Finding, ...]
+    counts: dict[Kind, int]
+
+    @property
+    def differences(self) -> int:
+        return sum(each.differences for each in self.checks)
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is no content, without a difference: nothing says that there should be one."""
+        return self.records is None and self.differences == 0
+
+    @property
+    def is_good(self) -> bool:
+        return self.records is not None and self.differences == 0
+
+
+class Tally:
+    """Counts findings for a `Verification`."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[Kind] = Counter()
+        self._findings: list[Finding] = []
+
+    def add(self, findings: Iterable[Finding]) -> None:
+        """While a writer is, or may be, running, generations that are not live are its work: notes."""
+        for each in findings:
+            kind = each.kind
+            if kind is Kind.GENERATION_STRAY and self.counts.keys() & _WRITERS:
+                kind = Kind.GENERATION_LEFT
+            self.counts[kind] += 1
+            if self.counts[kind] <= MOST_SHOWN:
+                self._findings.append(msgspec.structs.replace(each, kind=kind))
+
+    def verification(
+        self, consumer: Consumer, state: ConsumerState, records: int | None, *, optional: frozenset[str]
+    ) -> Verification:
+        """The result. `optional`: the checks on request that were made."""
+        made = [check for check in get_args(Check) if check in optional or check not in _ON_REQUEST]
+        return Verification(
+            consumer=consumer,
+            state=state,
+            records=records,
+            checks=tuple(self._summary(check) for check in made),
+            findings=tuple(sorted(self._findings, key=lambda finding: finding.kind.label)),
+            counts=dict(self.counts),
+        )
+
+    def _summary(self, check: Check) -> CheckSummary:
+        kinds = [kind for kind in Kind if kind.check == check and kind in self.counts]
+        kinds.sort(key=lambda kind: kind.weight)  # differences before notes
+        numbers = Counter({"difference": 0, "note": 0})
+        for kind in kinds:
+            numbers[kind.weight] += self.counts[kind]
+        hint = None
+        if kinds:
+            own = (each.hint for each in self._findings if each.kind is kinds[0] and each.hint)
+            hint = next(own, kinds[0].hint)
+        return CheckSummary(check, numbers["difference"], numbers["note"], hint)
+
+
+def without_reader(lines: Sequence[bytes]) -> Sequence[None]:
+    """The `Reader` that decides on no line."""
+    return [None] * len(lines)
+
+
+def verify(
+    consumer: Consumer,
+    *,
+    store: InspectedStore,
+    log: Log,
+    deep: bool,
+    against: tuple[SnapshotFile, Reference] | None,
+    at_work: str | None,
+    unread: str | None = None,
+    limits: Limits = USUAL_LIMITS,
+    read: Reader = without_reader,
+) -> Verification:
+    """Verify what is stored of `consumer`.
+
+    `deep`: decode every record. `against`: a snapshot and its offset. `at_work`: the pass that is known to be
+    running. `unread`: the lock file that cannot be read, and why. `limits`: those of a load. `read`: a fast
+    reader for lines within these limits.
+
+    Raises StoreUnavailable or ConfigurationError if the store cannot be read, SnapshotRefused if the snapshot
+    cannot be used: then there is no result.
+    """
+    tally = Tally()
+    tally.add(_check_access(store, consumer, at_work, unread))
+    with store.inspect(consumer) as inspection:
+        state = inspection.state
+        tally.add(check_state(state))
+        tally.add(check_settings(state, consumer))
+        records = None
+        try:
+            tally.add(inspection.findings(deep=deep))
+            records = inspection.count()
+            tally.add(check_count(state, records))
+            if records is not None:
+                comparison = None
+                if against is not None:
+                    file, reference = against
+                    comparison = Comparison(reference, state)
+                    tally.add(_check_snapshot(inspection, file, comparison, log))
+                rules = RecordRules(state, limits, deep=deep)
+                tally.add(_check_content(inspection, records, log, rules, read, comparison))
+        except StoreUnavailable as error:
+            if Kind.STORE_DAMAGED not in tally.counts:
+                raise
+            detail = f"the records were not read to the end: {error.message}"
+            tally.add([Finding(Kind.STORE_DAMAGED, store.name, detail, error.hint)])
+        optional = frozenset(["deep"] * deep + ["against"] * (against is not None))
+        return tally.verification(consumer, state, records, optional=optional)
+
+
+def _check_access(
+    store: InspectedStore, consumer: Consumer, at_work: str | None, unread: str | None
+) -> Iterator[Finding]:
+    """What restricts all that the audit can say: a pass that is running, a role that hides documents."""
+    if at_work is not None:
+        detail = "other generations may be its work, so they are no difference"
+        yield Finding(Kind.WRITER_AT_WORK, at_work, detail)
+    if unread is not None:
+        detail = "it is unknown whether a pass is running; other generations may be its work"
+        yield Finding(Kind.WRITER_UNKNOWN, unread, detail)
+    if (hidden := store.hidden(consumer)) is not None:
+        detail = f"a role hides {hidden} from your user; counts and records cover only the visible part"
+        yield Finding(Kind.STORE_HIDDEN, store.name, detail)
+
+
+def _check_content(
+    inspection: Inspection,
+    count: int,
+    log: Log,
+    rules: RecordRules,
+    read: Reader,
+    comparison: Comparison | None,
+) -> Iterator[Finding]:
+    yield from check_offsets(inspection.state)
+    number = 0
+    with log.progress("verify", count, "records") as progress:
+        for batch in _batches(inspection.scan()):
+            for stored, parsed in zip(batch, read([each.line for each in batch]), strict=True):
+                if not rules.allow(stored, parsed):
+                    yield from rules.check(stored)
+                if comparison is not None:
+                    yield from comparison.of_content(stored)
+            number += len(batch)
+            progress.reached(number)
+    if comparison is not None:
+        yield from comparison.end()
+    if number != count:
+        detail = f"the store counts {counted(count, 'record')}, but returns {number:,}"
+        yield Finding(Kind.COUNT_WRONG, "content", detail)
+
+
+def _batches(records: Iterator[Record]) -> Iterator[list[Record]]:
+    """The records; a fast reader likes some lines at a time."""
+    batch: list[Record] = []
+    size = 0
+    for record in records:
+        batch.append(record)
+        size += len(record.line)
+        if size >= _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    yield batch
+
+
+def _check_snapshot(
+    inspection: Inspection, file: SnapshotFile, comparison: Comparison, log: Log
+) -> Iterator[Finding]:
+    with log.progress("compare", file.size, "bytes") as progress:
+        for batch in file.records(MAX_OFFSET):
+            expected = comparison.expected(batch)
+            yield from comparison.of_snapshot(expected, inspection.lookup([each.name for each in expected]))
+            progress.reached(file.position)

@@ -17,9 +17,9 @@ import msgspec
 from ctisync import __version__, tls
 from ctisync.core.health import CheckResult, failed, ok, warning
 from ctisync.core.wire import decode
-from ctisync.deadline import within
 from ctisync.errors import CommandNotAccepted
 from ctisync.ports import Clock
+from ctisync.system.threads import run_within
 from ctisync.tls import Files
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class CommandManagerClient:
         """Run `work` with a time limit; it gets the deadline in monotonic seconds of the clock."""
         until = self._clock.monotonic() + self._timeout
         try:
-            within(self._timeout, lambda: work(until), "command-manager")
+            run_within(self._timeout, lambda: work(until), "command-manager")
         except TimeoutError:
             raise self._late(self._urls[0]) from None
 

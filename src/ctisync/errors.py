@@ -30,7 +30,7 @@ from collections.abc import Iterable
 from typing import ClassVar, Final, Self
 
 from ctisync import __version__
-from ctisync.harmless import harmless, one_line, quoted
+from ctisync.escaping import harmless, one_line, quoted
 
 DONE: Final = 0
 BUG: Final = 1

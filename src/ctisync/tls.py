@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 from ctisync.core.health import Advice
 from ctisync.errors import ConfigurationError
-from ctisync.harmless import quoted
-from ctisync.own_files import reading_any
+from ctisync.escaping import quoted
+from ctisync.system.files import reading_any
 
 _LONGEST: Final = 3.0
 """Seconds for each connection that checks a server."""

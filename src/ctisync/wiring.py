@@ -18,13 +18,13 @@ from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState, cooldown_ended
 from ctisync.core.steps import Mode, Policy
 from ctisync.errors import ConfigurationError, StoreUnavailable
-from ctisync.harmless import quoted
-from ctisync.locks import host_lock, lock_beside, lock_for_server
-from ctisync.own_files import fault_of
+from ctisync.escaping import quoted
 from ctisync.ports import Clock, Log, Store
 from ctisync.settings import Settings
 from ctisync.settings.checks import OpenSearchPlace, SqlitePlace, origin_of
 from ctisync.settings.sources import Secret
+from ctisync.system.folders import fault_of
+from ctisync.system.locks import host_lock, lock_beside, lock_for_server
 
 if TYPE_CHECKING:
     from ctisync.command_manager import CommandManagerClient

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from ctisync.clock import SystemClock
 from ctisync.core.model import Consumer
-from ctisync.locks import host_lock, lock_beside
 from ctisync.stores.sqlite.connection import open_writable
 from ctisync.stores.sqlite.schema import MIGRATIONS
+from ctisync.system.clock import SystemClock
+from ctisync.system.locks import host_lock, lock_beside
 from tests.cli.conftest import Ctisync
 from tests.support import feed_failures as failures
 from tests.support.command_manager import CommandManagerStandIn

@@ -6,9 +6,9 @@ from typing import Final
 
 import pytest
 
-from ctisync.clock import SystemClock
 from ctisync.core.model import Consumer
-from ctisync.locks import host_lock, lock_beside
+from ctisync.system.clock import SystemClock
+from ctisync.system.locks import host_lock, lock_beside
 from tests.cli.conftest import Ctisync
 from tests.cli.test_exit_codes import assert_two_lines
 from tests.support import feed_failures as failures

@@ -12,9 +12,9 @@ from typing import Final
 import pytest
 
 from ctisync import errors
-from ctisync.clock import SystemClock
 from ctisync.core.model import Consumer
-from ctisync.locks import host_lock, lock_beside
+from ctisync.system.clock import SystemClock
+from ctisync.system.locks import host_lock, lock_beside
 from tests.cli.conftest import Ctisync
 from tests.support import feed_failures
 from tests.support.command_manager import CommandManagerStandIn

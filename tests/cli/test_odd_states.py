@@ -10,7 +10,7 @@ import pytest
 
 from ctisync.cli import main
 from ctisync.core.model import Consumer
-from ctisync.locks import lock_beside
+from ctisync.system.locks import lock_beside
 from tests.support.feed_history import churn, populate
 from tests.support.feed_simulator import FeedSimulator
 

@@ -16,13 +16,13 @@ from typing import Final, NamedTuple
 import pytest
 
 from ctisync.cli import main
-from ctisync.clock import SystemClock
 from ctisync.core.model import Consumer, Snapshot
-from ctisync.locks import host_lock, lock_beside
 from ctisync.stores.sqlite import access as sqlite_access
 from ctisync.stores.sqlite import tables
 from ctisync.stores.sqlite.schema import MIGRATIONS
 from ctisync.stores.sqlite.store import SqliteStore
+from ctisync.system.clock import SystemClock
+from ctisync.system.locks import host_lock, lock_beside
 from tests.contract import passes
 from tests.support.feed_history import populate
 from tests.support.feed_simulator import FeedSimulator

@@ -11,9 +11,9 @@ from typing import Final
 import pytest
 
 from ctisync.cli.teaching import COMMANDS
-from ctisync.clock import SystemClock
 from ctisync.core.model import Consumer
-from ctisync.locks import host_lock, lock_beside
+from ctisync.system.clock import SystemClock
+from ctisync.system.locks import host_lock, lock_beside
 from tests.cli.conftest import Ctisync
 from tests.cli.test_verify import plant
 from tests.docs.shell import ROOT

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from ctisync.core.model import Consumer
-from ctisync.locks import lock_beside
 from ctisync.stores.opensearch.lease import myself
+from ctisync.system.locks import lock_beside
 from tests.cli.conftest import Ctisync
 from tests.docs.indexer import indexer
 from tests.docs.privileges import rows

@@ -9,14 +9,14 @@ from typing import Final
 
 import pytest
 
-from ctisync.clock import SystemClock
 from ctisync.commands.passes import Run, run_passes
 from ctisync.console import Console
 from ctisync.core.pass_report import Ended
 from ctisync.core.steps import Policy
 from ctisync.errors import BUG
-from ctisync.process import StopAsked
 from ctisync.settings.model import HookSettings, Settings, StoreSettings
+from ctisync.system.clock import SystemClock
+from ctisync.system.process import StopAsked
 from tests.cli.conftest import DEADLINE, Ctisync
 from tests.cli.test_afterwards import figures, hooked, pings, told_of
 from tests.support import feed_failures as failures

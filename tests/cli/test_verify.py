@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from ctisync.clock import SystemClock
 from ctisync.core.model import Consumer
-from ctisync.locks import host_lock, lock_beside
 from ctisync.stores.sqlite.compression import register
+from ctisync.system.clock import SystemClock
+from ctisync.system.locks import host_lock, lock_beside
 from ctisync.verify.audit import MOST_SHOWN
 from tests.cli.conftest import Ctisync
 from tests.support.feed_history import churn

@@ -11,10 +11,10 @@ from typing import Any, NamedTuple, Self
 
 import msgspec
 
-from ctisync.clock import SystemClock
 from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState
 from ctisync.stores.sqlite.store import SqliteStore
+from ctisync.system.clock import SystemClock
 from tests.crash.stories import Story, expected, settings
 from tests.support.command_manager import CommandManagerStandIn
 from tests.support.doomed import Call

@@ -11,7 +11,7 @@ import sys
 from typing import Any, Final
 
 from ctisync.cli import main
-from ctisync.clock import SystemClock
+from ctisync.system.clock import SystemClock
 
 _PAGES: Final = os.environ.get("HURRIED_PAGES")
 _WINDOW: Final = os.environ.get("HURRIED_WINDOW")

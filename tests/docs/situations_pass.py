@@ -8,9 +8,9 @@ import time
 
 import trustme
 
-from ctisync.clock import SystemClock
 from ctisync.core.model import Consumer
-from ctisync.locks import host_lock, lock_beside
+from ctisync.system.clock import SystemClock
+from ctisync.system.locks import host_lock, lock_beside
 from tests.docs.situations import shown_by, situation
 from tests.docs.stage import FEED, Printed, Stage
 from tests.hostile.server.lying_feed import LyingFeed

@@ -7,9 +7,9 @@ import zipfile
 from contextlib import closing
 
 from ctisync.core.model import Consumer
-from ctisync.locks import lock_beside
 from ctisync.stores.sqlite.connection import PAGE_SIZE
 from ctisync.stores.sqlite.schema import MIGRATIONS
+from ctisync.system.locks import lock_beside
 from tests.docs.situations import situation
 from tests.docs.stage import Printed, Stage
 from tests.support.feed_failures import Reply

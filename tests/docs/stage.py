@@ -13,12 +13,12 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from ctisync.clock import SystemClock
 from ctisync.commands.passes import Run
 from ctisync.commands.sync import sync
 from ctisync.console import Console
 from ctisync.core.steps import Mode
 from ctisync.settings import load
+from ctisync.system.clock import SystemClock
 from tests.cli.conftest import Ctisync
 from tests.docs.shell import ROOT, path_with, run, tools
 from tests.support.command_manager import CommandManagerStandIn

@@ -8,7 +8,7 @@ from typing import Any, Final
 import pytest
 
 from ctisync.core.model import Consumer
-from ctisync.locks import lock_beside
+from ctisync.system.locks import lock_beside
 from tests.docs.situations_node import with_strict_mapping
 from tests.docs.situations_sqlite import damage, removed_in_the_middle
 from tests.docs.stage import Stage

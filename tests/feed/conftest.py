@@ -9,7 +9,7 @@ import pytest
 
 from ctisync.core.model import Consumer, Snapshot
 from ctisync.feed.client import CtiFeed
-from ctisync.locks import lock_beside
+from ctisync.system.locks import lock_beside
 from tests.feed.private import TOKEN
 from tests.support.clock import FakeClock
 from tests.support.feed_history import churn, populate

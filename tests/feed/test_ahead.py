@@ -11,7 +11,7 @@ from ctisync.errors import FeedUnreachable, ReplyTooLarge
 from ctisync.feed.client import CtiFeed
 from ctisync.feed.http.pass_limits import PassLimits
 from ctisync.feed.prefetch import Prefetch
-from ctisync.threads import on_a_thread
+from ctisync.system.threads import on_a_thread
 from tests.feed.conftest import MakeFeed
 from tests.support import feed_failures
 from tests.support.clock import FakeClock

@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from ctisync.clock import SystemClock
 from ctisync.core.limits import USUAL_LIMITS, Limits
 from ctisync.core.model import MAX_OFFSET, Record
 from ctisync.errors import SnapshotRefused, StoreUnavailable, UsageError
 from ctisync.feed.http.pass_limits import PassLimits
 from ctisync.feed.snapshot.file import LocalSnapshot, given_offset, open_given
+from ctisync.system.clock import SystemClock
 from tests.feed.crafted_zip import MEMBER, patched
 from tests.support.feed_simulator import zipped
 from tests.support.records import awkward, comparable, line, made_up, sample_lines

@@ -12,7 +12,7 @@ import pytest
 from ctisync.core.model import Consumer, Snapshot
 from ctisync.errors import AnotherPass, FeedUnreachable, StoreUnavailable
 from ctisync.feed.client import CtiFeed
-from ctisync.locks import lock_for_server
+from ctisync.system.locks import lock_for_server
 from tests.feed.conftest import MakeFeed
 from tests.feed.downloads import nothing, served, spooled
 from tests.support import feed_failures as failures

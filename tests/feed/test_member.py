@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from ctisync.clock import SystemClock
 from ctisync.core.limits import Limits
 from ctisync.core.model import MAX_OFFSET
 from ctisync.errors import SnapshotRefused
 from ctisync.feed.http.pass_limits import PIECE, PassLimits
 from ctisync.feed.snapshot.file import open_given
 from ctisync.feed.snapshot.zip_stream import Archive, _has_zip64, same_size, stored_size
+from ctisync.system.clock import SystemClock
 from tests.feed.crafted_zip import MEMBER, joined, patched, write_wrapped
 from tests.support.feed_simulator import zipped
 from tests.support.records import made_up, record

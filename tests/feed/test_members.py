@@ -11,13 +11,13 @@ from typing import BinaryIO, Final, cast
 
 import pytest
 
-from ctisync.clock import SystemClock
 from ctisync.core.limits import USUAL_LIMITS, Limits
 from ctisync.core.model import MAX_OFFSET, Record, Snapshot
 from ctisync.errors import SnapshotChanged, SnapshotRefused
 from ctisync.feed.http.pass_limits import PassLimits
 from ctisync.feed.snapshot import records as archive
 from ctisync.feed.snapshot.file import given_offset, open_given
+from ctisync.system.clock import SystemClock
 from tests.feed.conftest import MakeFeed
 from tests.feed.crafted_zip import Entry, assembled, deflated
 from tests.feed.downloads import nothing, served

@@ -57,7 +57,7 @@ class AtTheFeeds(FakeClock):
     """The real time, as the simulator sends it."""
 
     def __init__(self) -> None:
-        from ctisync.clock import SystemClock
+        from ctisync.system.clock import SystemClock
 
         super().__init__()
         self.now = SystemClock().now  # type: ignore[method-assign]
@@ -116,7 +116,7 @@ def test_what_answers_otherwise_has_failed_and_says_what_to_type_at_once(
 
 
 def test_a_server_that_never_comes_to_an_end_is_left_in_time(make_feed: MakeFeed, sim: FeedSimulator) -> None:
-    from ctisync.clock import SystemClock
+    from ctisync.system.clock import SystemClock
 
     sim.fail("info", failures.stall(60))
     clock = SystemClock()

@@ -19,10 +19,10 @@ import pytest
 import trustme
 
 from ctisync import tls
-from ctisync.clock import SystemClock
 from ctisync.core.model import Consumer
 from ctisync.errors import CommandNotAccepted, ConfigurationError, CtisyncError, StoreUnavailable
 from ctisync.settings import find
+from ctisync.system.clock import SystemClock
 from ctisync.wiring import command_manager, opened_feed, opened_store
 from tests.secrets.door import door
 from tests.support.authority import Authority, KeyPair

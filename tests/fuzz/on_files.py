@@ -13,8 +13,6 @@ import httpx
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
-from ctisync import locks
-from ctisync.clock import SystemClock
 from ctisync.commands.status import check as status_check
 from ctisync.commands.status import table as status_table
 from ctisync.commands.status.document import as_document
@@ -31,6 +29,8 @@ from ctisync.notifications import metrics
 from ctisync.stores.opensearch.client import Client, OpenSearchReply
 from ctisync.stores.opensearch.state_document import Lease, StateDocument, StateEntry, Swap
 from ctisync.stores.sqlite.store import SqliteStore
+from ctisync.system import locks
+from ctisync.system.clock import SystemClock
 from tests.fuzz.drawing import Drawn
 from tests.fuzz.on_json import WORDS
 from tests.fuzz.place import folder

@@ -14,7 +14,7 @@ from ctisync.console.masking import Mask
 from ctisync.core import wire
 from ctisync.core.difference import NoExport, differences
 from ctisync.errors import UsageError
-from ctisync.harmless import lines
+from ctisync.escaping import lines
 from tests.fuzz.drawing import Drawn
 from tests.fuzz.on_json import WORDS
 from tests.fuzz.on_wire import RECORDS

@@ -85,7 +85,7 @@ FAULTS: dict[str, tuple[str, Any]] = {
     "sqlite_states": ("ctisync.stores.sqlite.connection.named_errors", nullcontext),
     "opensearch_states": ("ctisync.stores.opensearch.client.UNDECODABLE", msgspec.MsgspecError),
     "notes": ("ctisync.feed.snapshot.download.UNDECODABLE", (msgspec.MsgspecError,)),
-    "lock_files": ("ctisync.locks.UNDECODABLE", msgspec.MsgspecError),
+    "lock_files": ("ctisync.system.locks.UNDECODABLE", msgspec.MsgspecError),
     "metric_files": ("ctisync.notifications.metrics.text_string_to_metric_families", lambda text: 1 / 0),
     "manifests": ("ctisync.core.manifest.MAX_OFFSET", 1 << 70),
     "signed_links": ("ctisync.feed.http.token_exchange.origin", nothing),
@@ -101,10 +101,10 @@ FAULTS: dict[str, tuple[str, Any]] = {
     "altered_files": ("ctisync.stores.sqlite.connection._is_raised_here", never),
     "environments": ("tests.fuzz.on_settings.proxies", dict),
     "setting_urls": ("ctisync.settings.checks._refuse_credentials", nothing),
-    "events": ("ctisync.harmless._escaped", str),
+    "events": ("ctisync.escaping._escaped", str),
     "journal": ("tests.fuzz.on_words._line", lambda name, value: b"%s=%s\n" % (name.encode(), value)),
     "masks": ("ctisync.console.masking._spelt", re.escape),
-    "shown_records": ("ctisync.harmless._escaped", str),
+    "shown_records": ("ctisync.escaping._escaped", str),
     "compared_exports": ("ctisync.core.difference._ALWAYS", 7),
 }
 """By target: what is put where, so that a promise is broken."""

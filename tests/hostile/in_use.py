@@ -7,12 +7,12 @@ from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from ctisync.clock import SystemClock
 from ctisync.core.findings import Kind
 from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState
 from ctisync.stores.sqlite.compression import register
 from ctisync.stores.sqlite.store import SqliteStore
+from ctisync.system.clock import SystemClock
 from ctisync.verify.audit import verify
 from tests.crash.passes import LATER, Ended, Forks
 from tests.support.command_manager import CommandManagerStandIn

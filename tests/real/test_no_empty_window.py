@@ -13,13 +13,13 @@ from typing import Any, Final
 import httpx
 import msgspec
 
-from ctisync.clock import SystemClock
 from ctisync.core.model import Consumer, Record
 from ctisync.errors import EmptyStore
 from ctisync.ports import Store
 from ctisync.stores.opensearch.store import OpenSearchStore
 from ctisync.stores.sqlite.compression import register
 from ctisync.stores.sqlite.store import SqliteStore
+from ctisync.system.clock import SystemClock
 from tests.contract import passes
 from tests.real.readers import Reader, Seen
 from tests.support.figures import figure

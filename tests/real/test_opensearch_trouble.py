@@ -7,9 +7,9 @@ from contextlib import closing
 
 import pytest
 
-from ctisync.clock import SystemClock
 from ctisync.core.model import Consumer
 from ctisync.stores.opensearch.store import OpenSearchStore
+from ctisync.system.clock import SystemClock
 from tests.real.followed import INDEX, Followed
 from tests.support.feed_history import churn, populate
 from tests.support.figures import figure

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from ctisync.clock import SystemClock
 from ctisync.core.model import Json, Snapshot
 from ctisync.core.steps import Policy
 from ctisync.feed.http.pass_limits import PassLimits
 from ctisync.feed.snapshot.file import given_offset, open_given
 from ctisync.sync.load_given import load_given
+from ctisync.system.clock import SystemClock
 from tests.support import records
 from tests.support.feed_history import History
 from tests.support.feed_simulator import SnapshotKind, zipped

@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Any, NamedTuple
 
-from ctisync.clock import SystemClock
 from ctisync.commands import doctor
 from ctisync.commands.passes import Run
 from ctisync.commands.sync import sync
@@ -21,6 +20,7 @@ from ctisync.errors import AccessRefused, EmptyStore
 from ctisync.ports import Store
 from ctisync.settings import find
 from ctisync.stores.opensearch.store import OpenSearchStore
+from ctisync.system.clock import SystemClock
 from ctisync.wiring import opened_store
 from tests.support.feed_simulator import FeedSimulator
 from tests.support.records import comparable

@@ -9,7 +9,7 @@ ROUNDS = 30
 
 FOUR_SENDERS = """
 import sys, threading
-from ctisync.clock import SystemClock
+from ctisync.system.clock import SystemClock
 from ctisync.stores.opensearch.bulk_actions import index
 from ctisync.stores.opensearch.client import Client, Problem
 from ctisync.stores.opensearch.bulk import Records

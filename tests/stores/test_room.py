@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from ctisync.clock import SystemClock
 from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState
 from ctisync.errors import StoreUnavailable
 from ctisync.stores.sqlite.store import SqliteStore, free_space_in
+from ctisync.system.clock import SystemClock
 
 
 @pytest.fixture(autouse=True)

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from ctisync.clock import SystemClock
 from ctisync.core.model import Consumer, Put, Record
 from ctisync.core.state import ConsumerState, advanced
 from ctisync.ports import Store
 from ctisync.stores.sqlite.connection import PAGE_SIZE, open_writable, reading
 from ctisync.stores.sqlite.store import SqliteStore
+from ctisync.system.clock import SystemClock
 from tests.contract import passes
 from tests.contract.passes import lines
 from tests.support.records import awkward, record

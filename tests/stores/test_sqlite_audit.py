@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from ctisync.clock import SystemClock
 from ctisync.core.findings import Kind
 from ctisync.core.model import Consumer
 from ctisync.errors import StoreUnavailable
 from ctisync.stores.sqlite.connection import PAGE_SIZE
 from ctisync.stores.sqlite.store import SqliteStore
+from ctisync.system.clock import SystemClock
 from ctisync.verify.audit import MOST_SHOWN, Verification, verify
 from tests.contract import passes
 from tests.support.log import KeptLog

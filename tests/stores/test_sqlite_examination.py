@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from ctisync.clock import SystemClock
 from ctisync.core.health import CheckResult
 from ctisync.core.model import Consumer
 from ctisync.stores.disk_space import diagnose_folder
@@ -16,6 +15,7 @@ from ctisync.stores.sqlite import connection as sqlite_file
 from ctisync.stores.sqlite.connection import open_writable
 from ctisync.stores.sqlite.schema import MIGRATIONS
 from ctisync.stores.sqlite.store import SqliteStore
+from ctisync.system.clock import SystemClock
 from tests.contract import passes
 from tests.support.records import made_up
 

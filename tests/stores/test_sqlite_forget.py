@@ -9,13 +9,13 @@ from typing import Any, cast
 
 import pytest
 
-from ctisync.clock import SystemClock
 from ctisync.core.model import Consumer, Footprint
 from ctisync.core.state import ConsumerState
 from ctisync.ports import Store
 from ctisync.stores.sqlite import connection as sqlite_file
 from ctisync.stores.sqlite import writer as sqlite_writer
 from ctisync.stores.sqlite.store import SqliteStore
+from ctisync.system.clock import SystemClock
 from tests.contract import passes
 from tests.contract.test_history import WITHIN, report
 from tests.support.faults import Effect, Effects

@@ -8,13 +8,13 @@ from typing import Any, Literal
 import pytest
 import zstandard
 
-from ctisync.clock import SystemClock
 from ctisync.core.findings import Kind
 from ctisync.core.model import Consumer, Record
 from ctisync.errors import StoreUnavailable
 from ctisync.ports import Store
 from ctisync.stores.sqlite.compression import MOST_UNPACKED, register
 from ctisync.stores.sqlite.store import SqliteStore
+from ctisync.system.clock import SystemClock
 from ctisync.verify.audit import verify
 from tests.contract import passes
 from tests.contract.passes import lines

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from ctisync.clock import SystemClock
 from ctisync.core.model import Consumer, Record
 from ctisync.errors import StoreUnavailable
 from ctisync.ports import Load, Store
 from ctisync.stores.sqlite import load as sqlite_load
 from ctisync.stores.sqlite import writer as sqlite_writer
 from ctisync.stores.sqlite.store import SqliteStore
+from ctisync.system.clock import SystemClock
 from tests.contract import passes
 from tests.contract.passes import lines
 from tests.support.records import long_record, made_up, record
@@ -78,7 +78,7 @@ def test_nothing_is_left_of_a_load_that_failed(store: Store, path: Path) -> None
 KILLED_WHILE_LOADING = """
 import os, signal, sys
 from pathlib import Path
-from ctisync.clock import SystemClock
+from ctisync.system.clock import SystemClock
 from ctisync.core.model import Consumer
 from ctisync.stores.sqlite import load as sqlite_load
 from ctisync.stores.sqlite.store import SqliteStore

@@ -11,13 +11,13 @@ from typing import Any, Final, get_args
 import msgspec
 import pytest
 
-from ctisync.clock import SystemClock
 from ctisync.core.model import Consumer, Record
 from ctisync.core.state import ConsumerState, FailedChange, advanced, blocked, initialised, load_begun
 from ctisync.errors import ConfigurationError
 from ctisync.stores.sqlite.connection import open_writable, reading
 from ctisync.stores.sqlite.schema import MIGRATIONS
 from ctisync.stores.sqlite.store import SqliteStore
+from ctisync.system.clock import SystemClock
 from ctisync.verify.audit import verify
 from tests.contract import passes
 from tests.contract.passes import lines

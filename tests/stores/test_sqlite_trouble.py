@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from ctisync.clock import SystemClock
 from ctisync.core.model import Consumer, ConsumerInfo
 from ctisync.core.state import ConsumerState, feed_answered
 from ctisync.errors import ConfigurationError, StoreUnavailable
@@ -19,6 +18,7 @@ from ctisync.ports import Store
 from ctisync.stores.sqlite.connection import named_errors, open_writable, reading
 from ctisync.stores.sqlite.schema import MIGRATIONS
 from ctisync.stores.sqlite.store import SqliteStore
+from ctisync.system.clock import SystemClock
 from tests.contract import passes
 from tests.contract.passes import lines
 from tests.contract.test_history import report

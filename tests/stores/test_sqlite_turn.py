@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 
-from ctisync.clock import SystemClock
 from ctisync.core.model import Consumer, ConsumerInfo
 from ctisync.core.pass_report import Draft
 from ctisync.core.state import ConsumerState, feed_answered
@@ -23,6 +22,7 @@ from ctisync.errors import StoreUnavailable
 from ctisync.ports import Store, Writer
 from ctisync.stores.sqlite.connection import named_errors, open_writable
 from ctisync.stores.sqlite.store import SqliteStore
+from ctisync.system.clock import SystemClock
 from tests.cli.conftest import Ctisync
 from tests.contract import passes
 from tests.contract.passes import lines

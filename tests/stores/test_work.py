@@ -7,10 +7,10 @@ from pathlib import Path
 
 import msgspec
 
-from ctisync.clock import SystemClock
 from ctisync.core.model import Consumer
 from ctisync.stores.opensearch.bulk_pool import Pace
 from ctisync.stores.sqlite.store import SqliteStore
+from ctisync.system.clock import SystemClock
 from tests.contract import passes
 from tests.stores import opensearch_kit as kit
 from tests.support.clock import FakeClock

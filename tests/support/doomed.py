@@ -27,13 +27,13 @@ import httpx
 import msgspec
 
 from ctisync.cli import main as ctisync_main
-from ctisync.clock import SystemClock
 from ctisync.feed import client
 from ctisync.feed.snapshot import records as archive
 from ctisync.stores.opensearch import writer as opensearch_writer
 from ctisync.stores.opensearch.transport import HttpTransport
 from ctisync.stores.sqlite import load as sqlite_load
 from ctisync.stores.sqlite import writer as sqlite_writer
+from ctisync.system.clock import SystemClock
 from tests.support import faults_files, faults_http, faults_sql
 from tests.support.clock import FakeClock
 from tests.support.faults import Effects, Fault, How, When

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import pytest
 
-from ctisync.clock import SystemClock
 from ctisync.ports import Store
 from ctisync.stores.sqlite.store import SqliteStore
+from ctisync.system.clock import SystemClock
 from tests.support.memory_store import MemoryStorage, MemoryStore
 from tests.support.opensearch_node import OpenSearchNode
 

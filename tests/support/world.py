@@ -15,10 +15,10 @@ from ctisync.errors import CtisyncError
 from ctisync.feed.client import CtiFeed
 from ctisync.feed.http.pass_limits import PassLimits
 from ctisync.feed.snapshot.file import given_offset, open_given
-from ctisync.locks import lock_beside
 from ctisync.ports import Store
 from ctisync.sync.load_given import load_given
 from ctisync.sync.parts import Parts
+from ctisync.system.locks import lock_beside
 from tests.support.clock import FakeClock
 from tests.support.command_manager import CommandManagerStandIn
 from tests.support.feed_simulator import FeedSimulator

@@ -15,16 +15,16 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from ctisync.clock import SystemClock
 from ctisync.core.model import Consumer, OffsetRange, Snapshot
 from ctisync.core.state import ConsumerState
 from ctisync.core.steps import Policy
 from ctisync.errors import CtisyncError
-from ctisync.locks import host_lock
 from ctisync.ports import Store
 from ctisync.stores.opensearch import writer as opensearch_writer
 from ctisync.stores.opensearch.client import OpenSearchReply, Transport
 from ctisync.stores.sqlite.store import SqliteStore
+from ctisync.system.clock import SystemClock
+from ctisync.system.locks import host_lock
 from tests.properties.observed import ObservedStore, Process
 from tests.stores.opensearch_kit import LOCK, alters
 from tests.support.clock import FakeClock

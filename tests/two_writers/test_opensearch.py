@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 
 from ctisync.errors import AnotherPass
-from ctisync.locks import lock_for_server
 from ctisync.stores.opensearch.client import OpenSearchReply, Transport
+from ctisync.system.locks import lock_for_server
 from tests.stores import opensearch_kit as kit
 from tests.support.figures import figure
 from tests.support.opensearch_node import OpenSearchNode

@@ -8,10 +8,10 @@ import pytest
 import trustme
 
 from ctisync import tls
-from ctisync.clock import SystemClock
 from ctisync.command_manager import CommandManagerClient, _accepts
 from ctisync.core.health import CheckResult
 from ctisync.errors import CommandNotAccepted, ConfigurationError
+from ctisync.system.clock import SystemClock
 from tests.support.command_manager import PATH, Command, CommandManagerStandIn, Failure, refusal
 from tests.support.feed_simulator import unused_port
 from tests.support.tls_proxy import tls_proxy

@@ -15,8 +15,8 @@ import pytest
 from ctisync.core.model import Consumer
 from ctisync.core.pass_report import Work
 from ctisync.errors import AnotherPass, ConfigurationError, StoreUnavailable
-from ctisync.locks import host_lock, lock_beside, lock_for_server, watched, work_in
-from ctisync.process import StopAsked
+from ctisync.system.locks import host_lock, lock_beside, lock_for_server, watched, work_in
+from ctisync.system.process import StopAsked
 from tests.support.clock import FakeClock
 
 

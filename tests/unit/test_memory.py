@@ -8,7 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from ctisync import memory
+from ctisync.system import memory
 
 
 def test_all_threads_share_one_arena(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ctisync.own_files import Unfit, fault_of, opened, reading
+from ctisync.system.files import Unfit, opened, reading
+from ctisync.system.folders import fault_of
 from tests.support import odd_files
 
 STRANGER = 12345

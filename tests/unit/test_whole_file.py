@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ctisync.whole_file import replacing
+from ctisync.system.files import replacing
 
 
 def names(folder: Path) -> list[str]:
@@ -159,7 +159,7 @@ def test_standard_output_is_written_to_wherever_it_leads(tmp_path: Path, how: st
     """Its name is a link, which is the system's and must stay."""
     program = (
         "import pathlib\n"
-        "from ctisync.whole_file import replacing\n"
+        "from ctisync.system.files import replacing\n"
         "with replacing(pathlib.Path('/dev/stdout')) as file:\n"
         "    file.write(b'new')\n"
     )

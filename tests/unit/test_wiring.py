@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from ctisync.clock import SystemClock
 from ctisync.core.model import Consumer
 from ctisync.errors import ConfigurationError, StoreUnavailable
 from ctisync.settings import Settings, load
+from ctisync.system.clock import SystemClock
 from ctisync.wiring import command_manager, consumer_lock, opened_store, policy
 from tests.support.command_manager import CommandManagerStandIn
 

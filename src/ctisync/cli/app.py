@@ -8,7 +8,7 @@ from typer.core import TyperCommand, TyperGroup
 from typer.models import CommandFunctionType
 
 from ctisync.errors import DONE
-from ctisync.process import print_result
+from ctisync.system.process import print_result
 
 _WHOLE: Final = 1000
 """Characters of a summary in a list of commands: so many that a summary is wrapped and never cut."""

@@ -10,15 +10,15 @@ import msgspec
 import typer
 
 from ctisync.cli.carried import carry
-from ctisync.clock import SystemClock
 from ctisync.commands.call import Call
 from ctisync.console import Console, Format
 from ctisync.core.model import Consumer
 from ctisync.errors import CtisyncError, UsageError
-from ctisync.harmless import harmless, json_of, quoted
-from ctisync.process import print_json, print_result
+from ctisync.escaping import harmless, json_of, quoted
 from ctisync.settings import Found, Settings, find
 from ctisync.settings.proxies import proxy_secrets
+from ctisync.system.clock import SystemClock
+from ctisync.system.process import print_json, print_result
 
 CLOCK: Final = SystemClock()
 

@@ -9,7 +9,7 @@ from typing import Any, Final
 import typer
 
 from ctisync.console import Console
-from ctisync.harmless import quoted
+from ctisync.escaping import quoted
 
 _QUOTED: Final = r"""'[^']*'|"[^"]*\""""
 _REST: Final = rf"(?:{_QUOTED}|(?![;,:] | \(|\)(?:\W|$)| &&).)*"

@@ -6,7 +6,7 @@ import typer
 
 from ctisync.cli.app import app
 from ctisync.errors import DONE
-from ctisync.process import print_result
+from ctisync.system.process import print_result
 
 VARIABLE: Final = "_CTISYNC_COMPLETE"
 """The environment variable with which a completion script requests completions; its value names the shell."""

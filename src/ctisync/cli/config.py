@@ -9,11 +9,11 @@ import typer
 from ctisync.cli.app import Teaching, app, list_commands
 from ctisync.cli.call import Given, JsonOption, common, print_document
 from ctisync.errors import DONE
-from ctisync.process import print_result
 from ctisync.settings import Settings
 from ctisync.settings.mistakes import Several
 from ctisync.settings.sources import leaves
-from ctisync.whole_file import STDOUT
+from ctisync.system.files import STDOUT
+from ctisync.system.process import print_result
 
 config = Teaching(help="Show and check the settings, or create a settings file.")
 app.add_typer(config, name="config")

@@ -8,8 +8,8 @@ import typer
 from ctisync.cli.app import app
 from ctisync.cli.call import Given, common
 from ctisync.errors import DONE, UsageError
-from ctisync.process import print_result
-from ctisync.whole_file import STDOUT
+from ctisync.system.files import STDOUT
+from ctisync.system.process import print_result
 
 
 @app.command()

@@ -7,8 +7,8 @@ import typer
 from ctisync.cli.app import app
 from ctisync.cli.call import CLOCK, DryRunOption, Given, common
 from ctisync.errors import DONE, UsageError
-from ctisync.harmless import quoted
-from ctisync.process import confirmed, print_result
+from ctisync.escaping import quoted
+from ctisync.system.process import confirmed, print_result
 
 
 @app.command()

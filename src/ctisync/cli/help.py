@@ -8,8 +8,8 @@ import typer
 
 from ctisync.cli.app import app
 from ctisync.errors import DONE, UsageError
-from ctisync.harmless import quoted
-from ctisync.process import print_result
+from ctisync.escaping import quoted
+from ctisync.system.process import print_result
 
 _MANUAL: Final = "ctisync.1"
 _OF_A_CLONE: Final = Path(__file__).parents[3] / "docs" / "man" / _MANUAL

@@ -9,8 +9,8 @@ import typer
 from ctisync.cli.app import app
 from ctisync.cli.call import CLOCK, Given, JsonOption, common, print_document
 from ctisync.errors import DONE, UsageError
-from ctisync.process import print_drawn
 from ctisync.settings.checks import MOST_PASSES
+from ctisync.system.process import print_drawn
 
 
 @app.command()

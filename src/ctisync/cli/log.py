@@ -7,8 +7,8 @@ import typer
 from ctisync.cli.app import app
 from ctisync.cli.call import CLOCK, Given, JsonLinesOption, common
 from ctisync.errors import DONE
-from ctisync.harmless import harmless
-from ctisync.process import print_json, print_result
+from ctisync.escaping import harmless
+from ctisync.system.process import print_json, print_result
 
 
 @app.command()

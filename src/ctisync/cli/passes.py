@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from ctisync.commands.call import Call
 from ctisync.errors import UsageError
-from ctisync.harmless import quoted
-from ctisync.own_files import own_path
-from ctisync.process import print_result
+from ctisync.escaping import quoted
+from ctisync.system.files import own_path
+from ctisync.system.process import print_result
 
 if TYPE_CHECKING:
     from ctisync.commands.package import Given

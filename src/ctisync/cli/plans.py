@@ -3,7 +3,7 @@
 from ctisync.cli.app import app
 from ctisync.cli.call import CLOCK, Given, JsonOption, common, print_document
 from ctisync.errors import DONE
-from ctisync.process import print_result
+from ctisync.system.process import print_result
 
 
 @app.command()

@@ -7,14 +7,14 @@ from typing import Any, Final
 
 import typer
 
-from ctisync import process
 from ctisync.bug import exit_code_of_bug
 from ctisync.cli import completion
 from ctisync.cli.app import app
 from ctisync.cli.call import CLOCK
 from ctisync.console import Console, silence_libraries
 from ctisync.errors import AFTER_STOP, BUG, DONE, Stopped, UsageError
-from ctisync.harmless import harmless
+from ctisync.escaping import harmless
+from ctisync.system import process
 
 # The base class of all command line errors, in the click that typer includes or in the one it imports.
 _CommandLineError: Final[type[Exception]] = typer.BadParameter.__mro__[1]

@@ -7,7 +7,7 @@ import typer
 from ctisync.cli.app import app
 from ctisync.cli.call import Given, JsonOption, common
 from ctisync.errors import DONE
-from ctisync.process import print_json, print_result
+from ctisync.system.process import print_json, print_result
 
 
 @app.command()

@@ -8,7 +8,7 @@ import typer
 from ctisync.cli.app import app
 from ctisync.cli.call import CLOCK, Given, JsonOption, common, print_check, print_document
 from ctisync.errors import DONE, CtisyncError, UsageError
-from ctisync.process import print_drawn
+from ctisync.system.process import print_drawn
 
 _LONGEST_TIMEOUT: Final = 86_400.0
 

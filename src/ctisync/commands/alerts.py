@@ -15,11 +15,10 @@ from ctisync.core.model import Consumer
 from ctisync.core.pass_report import PassReport, Reason
 from ctisync.core.wire import UNDECODABLE, decode_as
 from ctisync.errors import CtisyncError, StoreUnavailable
-from ctisync.own_files import reading
 from ctisync.ports import Clock, Log
-from ctisync.process import no_other_errors
 from ctisync.settings import Settings
-from ctisync.whole_file import replacing
+from ctisync.system.files import reading, replacing
+from ctisync.system.process import no_other_errors
 from ctisync.wiring import lock_path, opened_store
 
 Hook = Callable[[Reason, Incident], bool]

@@ -8,9 +8,9 @@ from typing import BinaryIO, Final
 
 from ctisync.core.difference import Difference, NoExport, differences
 from ctisync.errors import SnapshotRefused, UsageError
+from ctisync.escaping import json_of
 from ctisync.feed.snapshot.records import lines
-from ctisync.harmless import json_of
-from ctisync.process import standard_input
+from ctisync.system.process import standard_input
 
 _MOST_SHOWN: Final = 5
 """Changed fields of a record that the text output names."""

@@ -16,12 +16,12 @@ from ctisync.console import Console, rfc3339
 from ctisync.core.health import CheckResult, failed, guarded, judge_disk_space, judge_end, ok, warning, worst
 from ctisync.core.model import Consumer
 from ctisync.errors import CtisyncError
-from ctisync.harmless import harmless, one_line
-from ctisync.locks import diagnose as examine_lock
+from ctisync.escaping import harmless, one_line
 from ctisync.ports import Clock, Store
 from ctisync.settings import Found, Settings
 from ctisync.settings.doubts import doubts
 from ctisync.settings.mistakes import Several
+from ctisync.system.locks import diagnose as examine_lock
 from ctisync.wiring import (
     as_it_holds,
     command_manager,

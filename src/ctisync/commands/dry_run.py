@@ -14,10 +14,10 @@ from ctisync.core.state import ConsumerState, FailedChange
 from ctisync.core.steps import ApplyRange, AskFeed, End, Initialise, RecordRequest, SendCommand, Settle
 from ctisync.core.words import counted
 from ctisync.errors import Blocked, CtisyncError, UsageError, worst
+from ctisync.escaping import harmless
 from ctisync.feed.snapshot.file import LocalSnapshot
-from ctisync.harmless import harmless
-from ctisync.locks import watched
 from ctisync.sync.run_pass import bad_end
+from ctisync.system.locks import watched
 from ctisync.wiring import lock_path, opened_feed, opened_store
 
 _SizeOf = Callable[[Snapshot], int | None]

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from ctisync.errors import UsageError
-from ctisync.own_files import own_path
+from ctisync.system.files import own_path
 
 _decoder: Final = msgspec.json.Decoder()
 

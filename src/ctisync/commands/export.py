@@ -11,7 +11,7 @@ from ctisync.commands.hidden import tell_hidden
 from ctisync.core.model import Consumer
 from ctisync.errors import UsageError
 from ctisync.ports import Log, Store
-from ctisync.whole_file import STDOUT, replacing
+from ctisync.system.files import STDOUT, replacing
 from ctisync.wiring import opened_store
 
 _PIECE: Final = 256 << 10

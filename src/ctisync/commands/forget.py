@@ -11,11 +11,11 @@ from ctisync.commands.printing import bytes_as_text
 from ctisync.core.model import Consumer, Footprint
 from ctisync.core.words import counted
 from ctisync.errors import AnotherPass, ConfigurationError, StoreUnavailable, UsageError
-from ctisync.harmless import harmless, quoted
-from ctisync.locks import watched
+from ctisync.escaping import harmless, quoted
 from ctisync.ports import Clock
 from ctisync.settings import Settings
 from ctisync.settings.checks import check_consumers
+from ctisync.system.locks import watched
 from ctisync.wiring import beside_passes, consumer_lock, lock_path, opened_store
 
 _COMMAND: Final = "ctisync forget"

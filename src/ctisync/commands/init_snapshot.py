@@ -12,11 +12,11 @@ from ctisync.commands.passes import Run, run_passes
 from ctisync.core.model import Snapshot
 from ctisync.core.pass_report import Ended
 from ctisync.errors import FeedRefused, SnapshotRefused, UsageError
-from ctisync.own_files import own_path
 from ctisync.ports import Clock, Log
-from ctisync.process import standard_input
 from ctisync.settings import Settings
 from ctisync.sync.parts import Parts
+from ctisync.system.files import own_path
+from ctisync.system.process import standard_input
 
 if TYPE_CHECKING:
     from ctisync.feed.client import CtiFeed

@@ -16,7 +16,7 @@ from ctisync.core.model import Consumer
 from ctisync.core.pass_report import PassReport
 from ctisync.core.times import moment
 from ctisync.errors import UsageError
-from ctisync.harmless import json_of
+from ctisync.escaping import json_of
 from ctisync.ports import Store
 from ctisync.settings.checks import MOST_PASSES
 from ctisync.wiring import opened_store

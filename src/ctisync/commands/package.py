@@ -18,9 +18,9 @@ from ctisync.core.manifest import (
 )
 from ctisync.core.model import Consumer, Json
 from ctisync.errors import SnapshotRefused, UsageError
-from ctisync.harmless import quoted
-from ctisync.own_files import own_path, reading_any
+from ctisync.escaping import quoted
 from ctisync.ports import Log
+from ctisync.system.files import own_path, reading_any
 
 MANIFEST: Final = "manifest.json"
 _LARGEST: Final = 1 << 20

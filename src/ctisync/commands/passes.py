@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from ctisync import memory
 from ctisync.commands.alerts import Alerts
 from ctisync.console import Console
 from ctisync.console.closing import closing
@@ -19,14 +18,15 @@ from ctisync.core.model import Consumer
 from ctisync.core.pass_report import Draft, Ended, PassReport, Reason
 from ctisync.core.steps import Mode, Policy
 from ctisync.errors import DONE, AnotherPass, CtisyncError, HookFailed, Stopped, UsageError, worst
-from ctisync.harmless import quoted
+from ctisync.escaping import quoted
 from ctisync.notifications.history import HURRIED_SECONDS, remember
-from ctisync.own_files import absolute, led_elsewhere, network_fault_of
 from ctisync.ports import Clock
-from ctisync.process import StopAsked, no_other_errors
 from ctisync.settings import Settings
 from ctisync.sync.parts import Parts
-from ctisync.whole_file import STDOUT
+from ctisync.system import memory
+from ctisync.system.files import STDOUT, absolute
+from ctisync.system.folders import led_elsewhere, network_fault_of
+from ctisync.system.process import StopAsked, no_other_errors
 from ctisync.wiring import command_manager, consumer_lock, opened_feed, opened_store, policy, spool_folder
 
 if TYPE_CHECKING:

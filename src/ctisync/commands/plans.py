@@ -3,7 +3,7 @@
 from typing import Any
 
 from ctisync.core.plans import Plan, as_toml
-from ctisync.harmless import harmless
+from ctisync.escaping import harmless
 from ctisync.ports import Clock
 from ctisync.settings import Settings
 from ctisync.wiring import console_api, feed_headers

@@ -7,7 +7,7 @@ from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook
 from rich.segment import Segment
 from rich.text import Text
 
-from ctisync.harmless import Drawn, harmless, lines
+from ctisync.escaping import Drawn, harmless, lines
 
 _WIDTH_OFF_TERMINAL: Final = 200
 

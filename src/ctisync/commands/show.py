@@ -15,7 +15,7 @@ from ctisync.core.advisory import Advisory, advisory
 from ctisync.core.model import Consumer
 from ctisync.core.words import noun_for
 from ctisync.errors import UsageError
-from ctisync.harmless import harmless, quoted
+from ctisync.escaping import harmless, quoted
 from ctisync.ports import Inspection
 from ctisync.stores.invariants import no_content
 from ctisync.wiring import opened_store

@@ -14,10 +14,10 @@ from ctisync.core.findings import Kind
 from ctisync.core.model import Consumer
 from ctisync.core.words import counted
 from ctisync.errors import AuditFailed, CtisyncError, EmptyStore
-from ctisync.harmless import harmless
-from ctisync.locks import Watched, watched
+from ctisync.escaping import harmless
 from ctisync.ports import SnapshotFile, Store
 from ctisync.settings.checks import SqlitePlace
+from ctisync.system.locks import Watched, watched
 from ctisync.verify.audit import CheckSummary, Verification
 from ctisync.verify.audit import verify as verified
 from ctisync.verify.comparison import Reference

@@ -25,7 +25,7 @@ from typing import Any, Final, Literal, TextIO, assert_never
 from ctisync.console.journal import Journal, journal_of
 from ctisync.console.masking import Mask
 from ctisync.errors import AnotherPass, CtisyncError
-from ctisync.harmless import harmless, in_json, json_of, lines, one_line
+from ctisync.escaping import harmless, in_json, json_of, lines, one_line
 from ctisync.ports import Clock, Level, Progress
 
 Format = Literal["text", "json", "journal"]

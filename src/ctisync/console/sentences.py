@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from ctisync.core.words import counted
-from ctisync.harmless import harmless
+from ctisync.escaping import harmless
 
 _SENTENCES: Final = {
     "network-disk": "{why}",

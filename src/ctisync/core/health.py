@@ -8,7 +8,7 @@ import msgspec
 
 from ctisync.core.words import counted
 from ctisync.errors import CtisyncError
-from ctisync.harmless import quoted
+from ctisync.escaping import quoted
 
 Health = Literal["ok", "warning", "failed"]
 

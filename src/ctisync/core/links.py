@@ -4,7 +4,7 @@ import hashlib
 import re
 from typing import Final
 
-from ctisync.harmless import harmless
+from ctisync.escaping import harmless
 
 LONGEST_LINK: Final = 8000
 """Characters. Every server should accept them (RFC 9110, 4.1); httpx fails for much longer links."""

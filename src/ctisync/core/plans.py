@@ -9,7 +9,7 @@ import msgspec
 from ctisync.core.catalog import Address, parse_consumer_url
 from ctisync.core.model import Json
 from ctisync.errors import FeedRefused
-from ctisync.harmless import json_of, one_line
+from ctisync.escaping import json_of, one_line
 
 _NOT_IN_A_NAME: Final = re.compile("[^a-z0-9]+")
 

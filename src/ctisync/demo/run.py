@@ -17,11 +17,11 @@ from ctisync.console import Console
 from ctisync.demo.made_up import MadeUpFeed
 from ctisync.demo.server import served
 from ctisync.errors import UsageError
-from ctisync.harmless import harmless, quoted
-from ctisync.own_files import absolute, own_path
+from ctisync.escaping import harmless, quoted
 from ctisync.ports import Clock
-from ctisync.process import flush_results, print_drawn, print_result
 from ctisync.settings import CtiSettings, Settings, StoreSettings
+from ctisync.system.files import absolute, own_path
+from ctisync.system.process import flush_results, print_drawn, print_result
 
 RECORDS: Final = 3000
 CHANGES_SINCE_SNAPSHOT: Final = 1200

@@ -10,7 +10,7 @@ import msgspec
 
 from ctisync.demo.made_up import CONSUMER, CONTEXT, MadeUpFeed
 from ctisync.errors import UsageError
-from ctisync.threads import beside
+from ctisync.system.threads import beside
 
 _CONSUMER_PATH: Final = f"/api/v1/catalog/contexts/{CONTEXT}/consumers/{CONSUMER}"
 _MOST_OFFSETS: Final = 1000

@@ -23,7 +23,7 @@ from ctisync.feed.prefetch import Prefetch
 from ctisync.feed.snapshot.file import LocalSnapshot, open_given
 from ctisync.feed.snapshot.spool import Spool
 from ctisync.ports import Clock, Log
-from ctisync.threads import on_a_thread
+from ctisync.system.threads import on_a_thread
 
 if TYPE_CHECKING:
     from ctisync.feed.diagnose import Probed

@@ -8,9 +8,9 @@ from ctisync.core.health import CheckResult, failed, guarded, judge_clocks, mib,
 from ctisync.core.model import Consumer, ConsumerInfo, Snapshot
 from ctisync.core.retry import http_date
 from ctisync.errors import FeedUnreachable
+from ctisync.escaping import quoted
 from ctisync.feed.http.retry_budget import RetryLater, which_server
 from ctisync.feed.http.transport import FeedReply
-from ctisync.harmless import quoted
 from ctisync.ports import Clock
 
 ONE_BYTE: Final = {"Accept-Encoding": "identity", "Range": "bytes=0-0"}

@@ -9,7 +9,7 @@ from concurrent.futures import Future, wait
 from functools import partial
 
 from ctisync.core.model import Change, OffsetRange
-from ctisync.threads import Start, begun
+from ctisync.system.threads import Start, begun
 
 
 class Prefetch:

@@ -5,7 +5,7 @@ from typing import Final
 from ctisync.core.pass_report import PassReport
 from ctisync.errors import CtisyncError, StoreUnavailable
 from ctisync.ports import HistoryStore, Log
-from ctisync.process import no_other_errors
+from ctisync.system.process import no_other_errors
 
 USUAL_SECONDS: Final = 10.0
 HURRIED_SECONDS: Final = 1.0

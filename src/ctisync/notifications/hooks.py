@@ -14,8 +14,8 @@ from ctisync.console import rfc3339
 from ctisync.core.incidents import Incident
 from ctisync.core.pass_report import PassReport, Reason
 from ctisync.errors import HookFailed
-from ctisync.harmless import harmless
-from ctisync.own_files import file_name
+from ctisync.escaping import harmless
+from ctisync.system.files import file_name
 
 _LAST_WORDS: Final = 1.0
 """Seconds between SIGTERM and SIGKILL for a hook."""

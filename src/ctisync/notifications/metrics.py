@@ -17,9 +17,8 @@ from ctisync import __version__
 from ctisync.core.pass_report import PassReport
 from ctisync.core.state import believed
 from ctisync.errors import DONE
-from ctisync.harmless import harmless
-from ctisync.own_files import Unfit, reading
-from ctisync.whole_file import replacing
+from ctisync.escaping import harmless
+from ctisync.system.files import Unfit, reading, replacing
 
 _LONGEST: Final = 1 << 20
 """Bytes; a file with the metrics of some thousand consumers is smaller."""

@@ -6,7 +6,7 @@ POST {url}/start, {url}, {url}/fail (with one line: the reason)
 from typing import Final, Literal
 
 from ctisync import __version__
-from ctisync.deadline import within
+from ctisync.system.threads import run_within
 
 LONGEST_PING: Final = 10.0
 """Seconds from the name lookup to the headers of the reply. ctisync does not read its body."""
@@ -31,7 +31,7 @@ def ping(
             return reply.status_code
 
     try:
-        status = within(longest, told, "ping")
+        status = run_within(longest, told, "ping")
     except TimeoutError:
         return f"no answer within {longest:g} s"
     except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:

@@ -24,7 +24,6 @@ from typing import Any, Final
 import msgspec
 
 from ctisync.errors import ConfigurationError
-from ctisync.own_files import absolute
 from ctisync.settings.checks import (
     OpenSearchPlace,
     SqlitePlace,
@@ -52,6 +51,7 @@ from ctisync.settings.sources import (
     secret_of,
     variable,
 )
+from ctisync.system.files import absolute
 
 __all__ = ["CtiSettings", "Found", "Settings", "StoreSettings", "find", "load"]
 

@@ -18,10 +18,10 @@ from ctisync.core.catalog import NAME, Address, parse_consumer_url
 from ctisync.core.links import place_of
 from ctisync.core.model import Consumer
 from ctisync.errors import ConfigurationError
-from ctisync.harmless import quoted
-from ctisync.own_files import absolute, file_name, reading_any
+from ctisync.escaping import quoted
 from ctisync.settings.mistakes import Mistakes
 from ctisync.settings.sources import Secret
+from ctisync.system.files import absolute, file_name, reading_any
 
 DEFAULT_PORT: Final = 9200
 OUR_INDICES: Final = ("wazuh-context", "ctisync-history")

@@ -7,11 +7,11 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from ctisync.core.health import Advice
-from ctisync.harmless import quoted
-from ctisync.own_files import fault_of, network_fault_of
+from ctisync.escaping import quoted
 from ctisync.settings import Found, Settings
 from ctisync.settings.checks import SqlitePlace
 from ctisync.settings.sources import Secret
+from ctisync.system.folders import fault_of, network_fault_of
 
 _OF_OTHERS: Final = 0o077
 

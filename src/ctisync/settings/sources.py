@@ -17,10 +17,10 @@ import msgspec
 
 from ctisync.core.wire import UNDECODABLE, decode_as
 from ctisync.errors import ConfigurationError, in_words
-from ctisync.harmless import quoted
-from ctisync.own_files import file_name, reading_any
+from ctisync.escaping import quoted
 from ctisync.settings.described import is_section, kinds, without_none
 from ctisync.settings.mistakes import Mistakes
+from ctisync.system.files import file_name, reading_any
 
 ENVIRONMENT_PREFIX: Final = "CTISYNC_"
 

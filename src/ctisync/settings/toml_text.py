@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from ctisync.harmless import json_of
+from ctisync.escaping import json_of
 from ctisync.settings.described import Setting, is_section, listed_section, settings_of, without_none
 from ctisync.settings.model import Settings
 from ctisync.settings.sources import Secret, expected

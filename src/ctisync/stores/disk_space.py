@@ -6,8 +6,8 @@ from pathlib import Path
 
 from ctisync.core.health import CheckResult, failed, ok, warning
 from ctisync.errors import StoreUnavailable
-from ctisync.harmless import quoted
-from ctisync.own_files import fault_of, network_fault_of
+from ctisync.escaping import quoted
+from ctisync.system.folders import fault_of, network_fault_of
 
 
 def free_in(folder: Path) -> int:

@@ -10,10 +10,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Self, TypeVar
 
-from ctisync.clock import SystemClock
 from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState
 from ctisync.stores.sqlite.store import SqliteStore
+from ctisync.system.clock import SystemClock
 from tests.cli.conftest import Ctisync
 from tests.hostile.judged import assert_told
 from tests.hostile.server.ends import LOADS, End

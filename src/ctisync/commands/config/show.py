@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from ctisync.errors import UsageError
-from ctisync.harmless import harmless, quoted
+from ctisync.escaping import harmless, quoted
 from ctisync.settings import Found, Settings
 from ctisync.settings.proxies import proxies
 from ctisync.settings.sources import Secret, leaves

@@ -19,8 +19,8 @@ from ctisync.core.model import Consumer
 from ctisync.core.pass_report import PassReport
 from ctisync.core.words import noun_for
 from ctisync.errors import DONE, UsageError
-from ctisync.harmless import harmless
-from ctisync.whole_file import replacing
+from ctisync.escaping import harmless
+from ctisync.system.files import replacing
 
 _MOST_ROWS: Final = 50
 

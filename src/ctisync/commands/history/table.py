@@ -11,7 +11,7 @@ from ctisync.commands.history.look import History
 from ctisync.commands.printing import bytes_as_text, cell, drawn
 from ctisync.core.pass_report import PassReport
 from ctisync.errors import DONE
-from ctisync.harmless import Drawn
+from ctisync.escaping import Drawn
 
 _BAR: Final = 8
 """Characters of the longest bar."""

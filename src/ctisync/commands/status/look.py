@@ -8,7 +8,6 @@ from typing import Final
 
 import msgspec
 
-from ctisync import deadline
 from ctisync.commands import hidden
 from ctisync.commands.call import Call
 from ctisync.console import rfc3339
@@ -19,9 +18,10 @@ from ctisync.core.pass_report import PassReport, Work
 from ctisync.core.state import ConsumerState, Moved, Owed, Phase, believed, feed_answered
 from ctisync.core.words import counted
 from ctisync.errors import DONE, LOAD_ANEW, CtisyncError, StoreUnavailable, replacing
-from ctisync.harmless import quoted
-from ctisync.locks import Watched, last_held, watched
+from ctisync.escaping import quoted
 from ctisync.ports import HistoryStore, Store
+from ctisync.system.locks import Watched, last_held, watched
+from ctisync.system.threads import run_within
 from ctisync.wiring import as_it_holds, lock_path, opened_feed, opened_store
 
 _SOON: Final = timedelta(minutes=1)
@@ -136,7 +136,7 @@ def look(call: Call, *, remote: bool, certificates: bool = False, within: float 
         return _look(call, remote=remote, certificates=certificates, within=_STORES_PART * within)
 
     try:
-        return deadline.within(_LOOKS_PART * within, work, "status")
+        return run_within(_LOOKS_PART * within, work, "status")
     except TimeoutError:  # a server that sends a byte now and then, or a name that is looked up for ever
         asked = call.settings.store.url + (f" or {call.settings.cti.url}" if remote else "")
         raise StoreUnavailable(

@@ -21,7 +21,7 @@ from ctisync.commands.status.look import (
 from ctisync.console import rfc3339
 from ctisync.core.state import ConsumerState
 from ctisync.core.words import counted
-from ctisync.harmless import Drawn
+from ctisync.escaping import Drawn
 
 _COLOURS: Final = {"ready": "green", "loading": "yellow", "empty": "yellow", "blocked": "red"}
 

@@ -5,7 +5,7 @@ from typing import Final, NamedTuple
 
 from ctisync.core.limits import USUAL_LIMITS, Limits
 from ctisync.errors import FeedUnreachable, StoreUnavailable
-from ctisync.harmless import quoted
+from ctisync.escaping import quoted
 from ctisync.ports import Clock
 
 PIECE: Final = 1 << 19

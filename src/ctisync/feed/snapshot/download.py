@@ -22,8 +22,8 @@ from ctisync.errors import LOAD_ANEW, SnapshotChanged, SnapshotRefused
 from ctisync.feed.http.retry_budget import RetryLater
 from ctisync.feed.http.transport import FeedReply
 from ctisync.feed.snapshot.records import is_zip
-from ctisync.own_files import opened, reading, unfit
 from ctisync.ports import Log
+from ctisync.system.files import opened, reading, unfit
 
 _GOT_ON: Final = 1 << 20
 """Bytes that count as progress, whose time is not taken from the retry budget."""

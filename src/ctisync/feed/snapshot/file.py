@@ -11,12 +11,12 @@ from ctisync.core import wire
 from ctisync.core.model import MAX_OFFSET, Record
 from ctisync.core.state import RefusedSnapshot
 from ctisync.errors import SnapshotRefused, StoreUnavailable, UsageError
+from ctisync.escaping import quoted
 from ctisync.feed.http.pass_limits import PassLimits
 from ctisync.feed.snapshot import records as archive
 from ctisync.feed.snapshot.partial_file import PartialFile, PartialReader
 from ctisync.feed.snapshot.zip_stream import Archive
-from ctisync.harmless import quoted
-from ctisync.own_files import reading
+from ctisync.system.files import reading
 
 OffsetSource = Literal["file name", "member name", "manifest", "highest line"]
 

@@ -17,6 +17,7 @@ from urllib.parse import quote
 from ctisync.core.model import Consumer
 from ctisync.core.state import RefusedSnapshot
 from ctisync.errors import FeedRefused, SnapshotRefused, StoreUnavailable
+from ctisync.escaping import quoted
 from ctisync.feed.http.pass_limits import PassLimits
 from ctisync.feed.http.retry_budget import RetryBudget, RetryLater
 from ctisync.feed.http.token_exchange import Access
@@ -24,9 +25,8 @@ from ctisync.feed.http.url_policy import Reach
 from ctisync.feed.snapshot.download import Download
 from ctisync.feed.snapshot.file import LocalSnapshot
 from ctisync.feed.snapshot.partial_file import PartialFile
-from ctisync.harmless import quoted
-from ctisync.own_files import claimed, opened
 from ctisync.ports import Clock, Log, Progress
+from ctisync.system.files import claimed, opened
 
 _PIECE: Final = 1 << 20
 

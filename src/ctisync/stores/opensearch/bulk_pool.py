@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from ctisync.ports import Clock
 from ctisync.stores.opensearch.bulk_actions import BulkAction, Sent
 from ctisync.stores.shutdown import is_stop
-from ctisync.threads import beside
+from ctisync.system.threads import beside
 
 SMALLEST: Final = 500_000
 """Bytes. A busy node does not make bulks smaller than this."""

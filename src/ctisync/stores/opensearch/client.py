@@ -16,7 +16,7 @@ import msgspec
 
 from ctisync.core.wire import UNDECODABLE
 from ctisync.errors import AccessRefused, ConfigurationError, CtisyncError, StoreUnavailable
-from ctisync.harmless import quoted
+from ctisync.escaping import quoted
 from ctisync.ports import Clock
 from ctisync.stores.opensearch import blocks
 from ctisync.stores.opensearch.curl import SYNC, Curl

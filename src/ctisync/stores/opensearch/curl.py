@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from ctisync.harmless import quoted
+from ctisync.escaping import quoted
 
 _ADMINISTRATOR = "admin"
 """The user that the security plugin creates, on a Wazuh indexer too. The settings' user may lack rights."""

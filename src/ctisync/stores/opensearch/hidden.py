@@ -16,7 +16,7 @@ import msgspec
 
 from ctisync.core.wire import UNDECODABLE, decode, name_of
 from ctisync.errors import AccessRefused, CtisyncError, StoreUnavailable
-from ctisync.harmless import quoted
+from ctisync.escaping import quoted
 from ctisync.stores.opensearch.client import Client, OpenSearchReply, path
 
 _FIELDS: Final = {"name", "offset", "version", "inserted_at", "payload"}

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ctisync.harmless import quoted
+from ctisync.escaping import quoted
 from ctisync.stores.opensearch.client import Client, path
 from ctisync.stores.opensearch.curl import SYNC
 

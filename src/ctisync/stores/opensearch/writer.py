@@ -9,7 +9,6 @@ from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
-from ctisync import memory
 from ctisync.core.model import Consumer, Put, Record, Snapshot, Write
 from ctisync.core.state import ConsumerState, load_abandoned, load_begun
 from ctisync.core.words import counted
@@ -25,7 +24,8 @@ from ctisync.stores.opensearch.lease import HeldLease
 from ctisync.stores.opensearch.load import OpenSearchLoad
 from ctisync.stores.opensearch.state_document import StateEntry, Swap
 from ctisync.stores.shutdown import HURRY, is_stop
-from ctisync.threads import begun, on_a_thread
+from ctisync.system import memory
+from ctisync.system.threads import begun, on_a_thread
 
 T = TypeVar("T")
 

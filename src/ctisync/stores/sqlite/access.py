@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Final, Literal
 
-from ctisync.harmless import quoted
+from ctisync.escaping import quoted
 
 ReadMode = Literal["ro", "ro&immutable=1", "rw"]
 

@@ -18,12 +18,12 @@ from typing import Final
 from urllib.parse import quote
 
 from ctisync.errors import ConfigurationError, CtisyncError, StoreUnavailable, in_words
-from ctisync.harmless import quoted
-from ctisync.own_files import claimed
+from ctisync.escaping import quoted
 from ctisync.stores.sqlite.access import ReadAccess, ReadMode, beside, lacks_an_index, may_write, to_open
 from ctisync.stores.sqlite.compression import Unreadable, UnreadableState
 from ctisync.stores.sqlite.schema import MIGRATIONS, Migration, not_ours, refuse_newer, version_of
 from ctisync.stores.sqlite.turn import turn
+from ctisync.system.files import claimed
 
 OLDEST: Final = (3, 24, 0)
 """The first SQLite with upserts. RHEL 8 and 9, which have Python 3.11, come with 3.26 and 3.34."""

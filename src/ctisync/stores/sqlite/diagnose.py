@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Final
 
 from ctisync.core.health import ROOM_FOR_A_RANGE, CheckResult, failed, guarded, mib, ok
-from ctisync.harmless import quoted
-from ctisync.own_files import claimed
+from ctisync.escaping import quoted
 from ctisync.stores.sqlite.connection import check_library, reading
 from ctisync.stores.sqlite.schema import MIGRATIONS, version_of
+from ctisync.system.files import claimed
 
 _LOOK_PATIENCE: Final = 1.0
 """Seconds to wait for another program's lock: `doctor` does not wait for a backup to end."""

@@ -15,7 +15,7 @@ from ctisync.errors import StoreUnavailable
 from ctisync.stores import invariants
 from ctisync.stores.sqlite import tables
 from ctisync.stores.sqlite.compression import AsText, Compression, Packer, Packing, number_of, trained
-from ctisync.threads import begun
+from ctisync.system.threads import begun
 
 PACKED_AT_ONCE: Final = 2 << 20
 """Bytes of lines. A first piece of this size is enough to train a dictionary."""

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final
 
 from ctisync.errors import StoreUnavailable
-from ctisync.harmless import quoted
-from ctisync.own_files import claimed, opened
+from ctisync.escaping import quoted
+from ctisync.system.files import claimed, opened
 
 _STEP: Final = 0.01
 """Seconds between two tries of a lock. A waiting flock would have no time-out."""

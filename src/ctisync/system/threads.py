@@ -1,4 +1,4 @@
-"""Work beside the main thread, if the system allows another one (`ulimit -u`, systemd's `TasksMax=`)."""
+"""Work on other threads, if the system allows them (`ulimit -u`, systemd's `TasksMax=`), and deadlines."""
 
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -38,3 +38,14 @@ def begun(work: Callable[[], T], name: str, start: Start = on_a_thread) -> Futur
             answer.set_exception(error)
 
     return answer if start(run, name) else None
+
+
+def run_within(seconds: float, work: Callable[[], T], name: str) -> T:
+    """Returns what `work` returns, or raises what it raises. Raises TimeoutError after so many seconds;
+    `work` then continues on its thread, which has this `name`, until it or the process ends.
+
+    It needs a thread: no HTTP client limits the time of a look-up or of a reply that comes byte by byte. If
+    the system allows no thread, `work` runs in this one, and only its own time limits count.
+    """
+    outcome = begun(work, name)
+    return work() if outcome is None else outcome.result(seconds)

@@ -18,9 +18,9 @@ from ctisync.core.model import Consumer
 from ctisync.core.pass_report import Work
 from ctisync.core.wire import UNDECODABLE, decode_as
 from ctisync.errors import AnotherPass, ConfigurationError, StoreUnavailable
-from ctisync.harmless import quoted
-from ctisync.own_files import Unfit, claimed, opened, unfit
+from ctisync.escaping import quoted
 from ctisync.ports import Clock
+from ctisync.system.files import Unfit, claimed, opened, unfit
 
 _MOST_TEXT: Final = 4096
 

@@ -6,20 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from ctisync import own_files
 from ctisync.commands.passes import Run, run_passes
 from ctisync.console import Console
 from ctisync.core.model import Consumer
-from ctisync.core.mounts import network_kind
 from ctisync.core.pass_report import Ended
 from ctisync.core.steps import Policy
 from ctisync.errors import AnotherPass
-from ctisync.own_files import network_fault_of
 from ctisync.settings import Settings
 from ctisync.settings.doubts import folder_doubts
 from ctisync.settings.model import StoreSettings
 from ctisync.stores.disk_space import diagnose_folder
 from ctisync.sync.parts import Parts
+from ctisync.system import folders
+from ctisync.system.folders import network_fault_of, network_kind
 from tests.support.clock import FakeClock
 
 MOUNTS = r"""22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
@@ -75,7 +74,7 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that is said to be on another machine."""
     (tmp_path / "mounts").write_text(f"1 0 0:1 / {tmp_path.resolve()}/disk rw - nfs4 filer:/ rw")
     (tmp_path / "disk").mkdir()
-    monkeypatch.setattr(own_files, "MOUNTS", tmp_path / "mounts")
+    monkeypatch.setattr(folders, "MOUNTS", tmp_path / "mounts")
     return tmp_path / "disk"
 
 
@@ -116,4 +115,4 @@ def test_it_is_told_by_config_check_by_doctor_and_once_before_passes(disk: Path,
 
 
 def test_this_machine_tells_its_mounts() -> None:
-    assert network_kind("/proc", os.fsdecode(own_files.MOUNTS.read_bytes())) is None
+    assert network_kind("/proc", os.fsdecode(folders.MOUNTS.read_bytes())) is None

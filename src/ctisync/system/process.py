@@ -12,8 +12,8 @@ from types import FrameType
 from typing import BinaryIO, Final, TextIO
 
 from ctisync.errors import CtisyncError, Unexpected, UsageError
-from ctisync.harmless import ERRORS, Drawn, in_json, lines
-from ctisync.threads import beside
+from ctisync.escaping import ERRORS, Drawn, in_json, lines
+from ctisync.system.threads import beside
 
 LONGEST_STOP: Final = 4.0
 """Seconds for a command to stop by itself after a signal; then ctisync ends the process."""
@@ -210,12 +210,12 @@ def standard_input() -> BinaryIO:
 
 
 def print_result(text: str) -> None:
-    """Print lines to standard output, with control characters escaped (`harmless.lines`)."""
+    """Print lines to standard output, with control characters escaped (`escaping.lines`)."""
     sys.stdout.write(lines(text) + "\n")
 
 
 def print_json(text: str) -> None:
-    """The same for JSON, whose values stay unchanged (`harmless.in_json`)."""
+    """The same for JSON, whose values stay unchanged (`escaping.in_json`)."""
     sys.stdout.write(in_json(text) + "\n")
 
 

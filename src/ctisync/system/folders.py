@@ -1,4 +1,4 @@
-"""Checks that only this user can change files and folders, so that ctisync opens no file planted by others.
+"""Whether other users can change a folder, and whether it is on a network disk.
 
 As sshd with StrictModes: a user who can write to a folder can put any file there under any name. For a disk
 shared by several hosts, ctisync warns that locks may not work.
@@ -13,144 +13,35 @@ import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Final
 
 from ctisync.core.health import Advice
-from ctisync.core.mounts import network_kind
-from ctisync.errors import ConfigurationError, CtisyncError, UsageError
-from ctisync.harmless import quoted
+from ctisync.escaping import quoted
 
 MOUNTS: Final = Path("/proc/self/mountinfo")
 
-_OF_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
+_OVER_A_NETWORK: Final = frozenset(
+    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "beegfs", "ceph", "glusterfs", "lustre", "vboxsf"}
+    | {
+        "fuse.ceph",
+        "fuse.gcsfuse",
+        "fuse.glusterfs",
+        "fuse.juicefs",
+        "fuse.rclone",
+        "fuse.s3fs",
+        "fuse.sshfs",
+    }
+)
+"""The names in mountinfo. Other FUSE file systems may be local (for example that of a container)."""
 
-_OF_KERNEL: Final = re.compile(r"/dev(/pts)?|/proc(/.*)?")
+_ESCAPED: Final = re.compile(r"\\([0-7]{3})")
+
+_OF_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
 
 _MOST_LINKS: Final = 40
 """As in Linux."""
 
 _ELSEWHERE: Final = "set store.url (or state_dir) to a place in a folder of your own"
-
-
-class Unfit(OSError):
-    """The file is not a regular file of this user with a single name."""
-
-    def __init__(self, path: Path, why: str) -> None:
-        super().__init__(errno.EPERM, why, str(path))
-
-
-def file_name(text: str) -> str:
-    """The text as a file name for Python: characters that the locale lacks, as with LANG=C without UTF-8
-    mode, become lone surrogates for their UTF-8 bytes."""
-    try:
-        os.fsencode(text)
-    except UnicodeEncodeError:
-        return os.fsdecode(text.encode("utf-8", "surrogateescape"))
-    return text
-
-
-def own_path(path: Path, option: str) -> Path:
-    """The path given with `option`, with `~` and `~user` expanded. Raises UsageError for an unknown user."""
-    try:
-        return path.expanduser()
-    except RuntimeError:
-        raise UsageError(
-            f"{option}: {path} begins with the home folder of a user that does not exist",
-            hint="write the absolute path",
-        ) from None
-
-
-def absolute(path: Path, where: str, error: type[CtisyncError] = ConfigurationError) -> Path:
-    """The absolute path. Raises `error`, which names the setting or option `where`, for a relative path in a
-    working folder that does not exist any more."""
-    try:
-        return path.absolute()
-    except FileNotFoundError:
-        raise error(
-            f"{where}: {path} is relative, and the working folder has been removed",
-            hint="change to a folder that exists, or write the absolute path",
-        ) from None
-
-
-def opened(path: Path, flags: int) -> int:
-    """A descriptor of a regular file of this user with a single name. A new file is accessible only to this
-    user.
-
-    Follows no link and waits for no pipe. Truncates nothing before the check: do not pass O_TRUNC in
-    `flags`. Raises Unfit, and OSError as `os.open` does.
-    """
-    try:
-        file = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise Unfit(path, "it is a symbolic link") from error
-        raise
-    if (why := unfit(os.fstat(file))) is not None:
-        os.close(file)
-        raise Unfit(path, why)
-    return file
-
-
-def reading(path: Path) -> BinaryIO:
-    """The file, opened for reading as by `opened`."""
-    return os.fdopen(opened(path, os.O_RDONLY), "rb")
-
-
-def reading_any(path: Path) -> BinaryIO:
-    """A file of any user that a setting or an option names, opened for reading.
-
-    Only an open file of this process, such as `/dev/fd/63` or `/dev/stdin`, may be a pipe or a device: for
-    another pipe ctisync could wait for ever. Raises OSError.
-    """
-    if is_of_kernel(path):
-        return path.open("rb")
-    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
-    mode = os.fstat(file).st_mode
-    if stat.S_ISREG(mode):
-        return os.fdopen(file, "rb")
-    os.close(file)
-    if stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    raise OSError(errno.EINVAL, "it is not a regular file", str(path))
-
-
-def is_of_kernel(path: Path) -> bool:
-    """Whether the name, which may be a link, belongs to the kernel and means an open file or a device."""
-    return _OF_KERNEL.fullmatch(os.path.realpath(path.absolute().parent)) is not None
-
-
-def unfit(found: os.stat_result) -> str | None:
-    """Why ctisync cannot trust the file with this result of `lstat` or `fstat`, in words; None if it can."""
-    if stat.S_ISLNK(found.st_mode):
-        return "it is a symbolic link"
-    if not stat.S_ISREG(found.st_mode):
-        return "it is not a regular file"
-    if found.st_uid != os.geteuid():
-        return f"it belongs to another user ({found.st_uid})"
-    if found.st_nlink > 1:
-        return f"it has {found.st_nlink} names (hard links)"
-    return None
-
-
-def claimed(path: Path) -> str | None:
-    """The command that makes this user the owner of the file and of files beside it with the same prefix, if
-    another user created them, for example a pass run as root. None if there are none."""
-    try:
-        beside = list(path.parent.iterdir())
-        # The name of a lock or log is that of its database, with a suffix after a dot.
-        named = [each.name for each in beside if path.name.startswith(f"{each.name}.")]
-        first = min([*named, path.name.removesuffix(".lock")])
-        others = [each for each in beside if each.name.startswith(first) and _is_of_another(each.lstat())]
-    except OSError:
-        return None
-    if not others:
-        return None
-    names = " ".join(quoted(each) for each in sorted(others))
-    return f"sudo chown {os.geteuid()}:{os.getegid()} {names}; then: ctisync sync"
-
-
-def _is_of_another(found: os.stat_result) -> bool:
-    return stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_uid != os.geteuid()
 
 
 def fault_of(path: Path) -> Advice | None:
@@ -273,6 +164,23 @@ def network_fault_of(folder: Path) -> Advice | None:
         "not safe there",
         "set store.url (or state_dir) to a place on a local disk",
     )
+
+
+def network_kind(path: str, mountinfo: str) -> str | None:
+    """The kind of the network file system that contains an absolute path without links; None if it is on no
+    known one. `mountinfo`: the text of `/proc/self/mountinfo` (proc(5)), with one line per mount; a later
+    mount covers an earlier one at the same place.
+    """
+    kind, depth = None, -1
+    for line in mountinfo.splitlines():
+        place, _, system = line.partition(" - ")
+        fields, about = place.split(" "), system.split(" ")
+        if len(fields) < 5 or not about[0]:
+            continue
+        where = _ESCAPED.sub(lambda found: chr(int(found[1], 8)), fields[4]).rstrip("/")
+        if (path == where or path.startswith(where + "/")) and len(where) >= depth:
+            kind, depth = about[0], len(where)
+    return kind if kind in _OVER_A_NETWORK else None
 
 
 def _is_sticky(found: os.stat_result) -> bool:

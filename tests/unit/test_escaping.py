@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctisync.harmless import ERRORS, harmless, in_json, json_of, lines, one_line, quoted
+from ctisync.escaping import ERRORS, harmless, in_json, json_of, lines, one_line, quoted
 
 HIDING: Final = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
 OBEYED: Final = [char for char in map(chr, range(0x110000)) if unicodedata.category(char) in HIDING]

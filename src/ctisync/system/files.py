@@ -1,0 +1,228 @@
+"""Opens files that only this user can change, and writes files whole or not at all.
+
+A file that another user planted is never opened: `opened` follows no link, and accepts only regular files of
+this user. Whether other users can change the folder of a file: `folders`.
+"""
+
+import errno
+import os
+import re
+import secrets
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, Final, cast
+
+from ctisync.errors import ConfigurationError, CtisyncError, UsageError
+from ctisync.escaping import quoted
+
+STDOUT: Final = Path("-")
+"""What an option takes for standard output."""
+
+_OLD: Final = 86_400
+"""Seconds: a partial file that has not changed for this long is of a dead process."""
+
+_OF_KERNEL: Final = re.compile(r"/dev(/pts)?|/proc(/.*)?")
+
+
+class Unfit(OSError):
+    """The file is not a regular file of this user with a single name."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(errno.EPERM, why, str(path))
+
+
+def file_name(text: str) -> str:
+    """The text as a file name for Python: characters that the locale lacks, as with LANG=C without UTF-8
+    mode, become lone surrogates for their UTF-8 bytes."""
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return os.fsdecode(text.encode("utf-8", "surrogateescape"))
+    return text
+
+
+def own_path(path: Path, option: str) -> Path:
+    """The path given with `option`, with `~` and `~user` expanded. Raises UsageError for an unknown user."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise UsageError(
+            f"{option}: {path} begins with the home folder of a user that does not exist",
+            hint="write the absolute path",
+        ) from None
+
+
+def absolute(path: Path, where: str, error: type[CtisyncError] = ConfigurationError) -> Path:
+    """The absolute path. Raises `error`, which names the setting or option `where`, for a relative path in a
+    working folder that does not exist any more."""
+    try:
+        return path.absolute()
+    except FileNotFoundError:
+        raise error(
+            f"{where}: {path} is relative, and the working folder has been removed",
+            hint="change to a folder that exists, or write the absolute path",
+        ) from None
+
+
+def opened(path: Path, flags: int) -> int:
+    """A descriptor of a regular file of this user with a single name. A new file is accessible only to this
+    user.
+
+    Follows no link and waits for no pipe. Truncates nothing before the check: do not pass O_TRUNC in
+    `flags`. Raises Unfit, and OSError as `os.open` does.
+    """
+    try:
+        file = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise Unfit(path, "it is a symbolic link") from error
+        raise
+    if (why := unfit(os.fstat(file))) is not None:
+        os.close(file)
+        raise Unfit(path, why)
+    return file
+
+
+def reading(path: Path) -> BinaryIO:
+    """The file, opened for reading as by `opened`."""
+    return os.fdopen(opened(path, os.O_RDONLY), "rb")
+
+
+def reading_any(path: Path) -> BinaryIO:
+    """A file of any user that a setting or an option names, opened for reading.
+
+    Only an open file of this process, such as `/dev/fd/63` or `/dev/stdin`, may be a pipe or a device: for
+    another pipe ctisync could wait for ever. Raises OSError.
+    """
+    if is_of_kernel(path):
+        return path.open("rb")
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
+    mode = os.fstat(file).st_mode
+    if stat.S_ISREG(mode):
+        return os.fdopen(file, "rb")
+    os.close(file)
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    raise OSError(errno.EINVAL, "it is not a regular file", str(path))
+
+
+def is_of_kernel(path: Path) -> bool:
+    """Whether the name, which may be a link, belongs to the kernel and means an open file or a device."""
+    return _OF_KERNEL.fullmatch(os.path.realpath(path.absolute().parent)) is not None
+
+
+def unfit(found: os.stat_result) -> str | None:
+    """Why ctisync cannot trust the file with this result of `lstat` or `fstat`, in words; None if it can."""
+    if stat.S_ISLNK(found.st_mode):
+        return "it is a symbolic link"
+    if not stat.S_ISREG(found.st_mode):
+        return "it is not a regular file"
+    if found.st_uid != os.geteuid():
+        return f"it belongs to another user ({found.st_uid})"
+    if found.st_nlink > 1:
+        return f"it has {found.st_nlink} names (hard links)"
+    return None
+
+
+def claimed(path: Path) -> str | None:
+    """The command that makes this user the owner of the file and of files beside it with the same prefix, if
+    another user created them, for example a pass run as root. None if there are none."""
+    try:
+        beside = list(path.parent.iterdir())
+        # The name of a lock or log is that of its database, with a suffix after a dot.
+        named = [each.name for each in beside if path.name.startswith(f"{each.name}.")]
+        first = min([*named, path.name.removesuffix(".lock")])
+        others = [each for each in beside if each.name.startswith(first) and _is_of_another(each.lstat())]
+    except OSError:
+        return None
+    if not others:
+        return None
+    names = " ".join(quoted(each) for each in sorted(others))
+    return f"sudo chown {os.geteuid()}:{os.getegid()} {names}; then: ctisync sync"
+
+
+def _is_of_another(found: os.stat_result) -> bool:
+    return stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_uid != os.geteuid()
+
+
+@contextmanager
+def replacing(target: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
+    """Yields a new file beside `target`, which replaces it, synced to disk, if the block succeeds. Otherwise
+    the file is removed, and `target` stays unchanged.
+
+    `mode`: its permissions, regardless of the umask; None: those of any new file. Until the end only this
+    user can read it. A link is replaced, never followed: in a folder that other users can write to, it can
+    point anywhere. A device or pipe, such as `/dev/stdout`, is written to directly. Raises OSError.
+    """
+    if (special := _opened_special(target)) is not None:
+        with special:
+            yield special
+        return
+    beside = target.with_name(f".{target.name}.{secrets.token_hex(8)}.part")
+    try:
+        with _made(beside) as file:
+            _remove_leftovers(target, os.fstat(file.fileno()).st_mtime)
+            yield file
+            file.flush()
+            os.fchmod(file.fileno(), _usual_mode() if mode is None else mode)
+            os.fsync(file.fileno())
+        beside.replace(target)
+        _sync_folder(target.parent)
+    finally:
+        with suppress(FileNotFoundError):
+            beside.unlink()
+
+
+def _opened_special(target: Path) -> BinaryIO | None:
+    """The opened target, if it must be written to directly."""
+    if target == STDOUT:
+        return os.fdopen(os.dup(1), "wb")
+    if is_of_kernel(target):
+        return target.open("wb")
+    try:
+        found = target.lstat()
+    except FileNotFoundError:
+        return None
+    if stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode):
+        return None
+    if found.st_uid not in (os.geteuid(), 0):  # opening it could block forever
+        raise PermissionError(1, "it is a pipe or device of another user", str(target))
+    file = os.open(target, os.O_WRONLY | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC)
+    if stat.S_ISREG(os.fstat(file).st_mode):  # replaced in the meantime; it is unchanged
+        os.close(file)
+        return None
+    return os.fdopen(file, "wb")
+
+
+def _made(path: Path) -> BinaryIO:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    return cast(BinaryIO, os.fdopen(os.open(path, flags, 0o600), "wb"))
+
+
+def _remove_leftovers(target: Path, now: float) -> None:
+    """Remove partial files of processes that were killed while they wrote the same file."""
+    ours = re.compile(re.escape(f".{target.name}.") + r"[0-9a-f]{16}\.part")
+    for path in target.parent.iterdir():
+        if ours.fullmatch(path.name):
+            with suppress(OSError):  # of another user, or just removed
+                found = path.lstat()
+                if found.st_uid == os.geteuid() and now - found.st_mtime > _OLD:
+                    path.unlink()
+
+
+def _usual_mode() -> int:
+    """The mode of a new file, from the umask of the process."""
+    umask = os.umask(0o077)
+    os.umask(umask)
+    return 0o666 & ~umask
+
+
+def _sync_folder(folder: Path) -> None:
+    """Without this, the new name may be lost in a power failure."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -13,7 +13,7 @@ import msgspec
 
 from bench.feed.records import FIRST_OFFSET, Records
 from ctisync.core.model import MAX_RANGE
-from ctisync.demo.made_up import CONTEXT
+from ctisync.demo.feed import CONTEXT
 
 Json = Any
 

@@ -29,7 +29,7 @@ from ctisync.system.locks import host_lock, lock_beside, lock_for_server
 if TYPE_CHECKING:
     from ctisync.command_manager import CommandManagerClient
     from ctisync.feed.client import CtiFeed
-    from ctisync.feed.http.pass_limits import FreeDiskSpace
+    from ctisync.feed.http.budget import FreeDiskSpace
     from ctisync.feed.plans import ConsoleApi
 
 _PACKED_SHARE: Final = 0.25
@@ -97,7 +97,7 @@ def _store(
 def opened_feed(settings: Settings, consumer: Consumer, clock: Clock, log: Log) -> Iterator["CtiFeed"]:
     """The configured feed for one consumer, within one pass."""
     from ctisync.feed.client import CtiFeed
-    from ctisync.feed.http.pass_limits import PassLimits
+    from ctisync.feed.http.budget import PassLimits
 
     with CtiFeed(
         base_url=settings.cti.url,
@@ -135,7 +135,7 @@ def console_api(settings: Settings, clock: Clock) -> "ConsoleApi":
 def _free_disk_space(settings: Settings, consumer: Consumer) -> "FreeDiskSpace | None":
     """The free disk space for a SQLite store. None for OpenSearch, and with a filter: the number of records
     is then unknown in advance."""
-    from ctisync.feed.http.pass_limits import FreeDiskSpace
+    from ctisync.feed.http.budget import FreeDiskSpace
     from ctisync.stores.sqlite.store import free_space_in
 
     place = settings.place

@@ -3,7 +3,7 @@
 import itertools
 from pathlib import Path
 
-from ctisync.demo.made_up import MadeUpFeed
+from ctisync.demo.feed import MadeUpFeed
 from ctisync.demo.run import CHANGES_LATER, CHANGES_SINCE_SNAPSHOT, RECORDS
 from tests.cli.conftest import Ctisync
 from tests.support.feed_simulator import unused_port

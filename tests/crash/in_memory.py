@@ -10,7 +10,7 @@ from ctisync.core.model import Change, Consumer, ConsumerInfo, Json, OffsetRange
 from ctisync.core.state import ConsumerState, RefusedSnapshot
 from ctisync.core.steps import Policy
 from ctisync.errors import CtisyncError
-from ctisync.feed.prefetch import Prefetch
+from ctisync.feed.client import Prefetch
 from ctisync.feed.snapshot import records as archive
 from ctisync.ports import SnapshotFile
 from tests.crash.stories import Story

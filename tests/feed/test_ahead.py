@@ -8,9 +8,8 @@ import pytest
 
 from ctisync.core.model import Change, OffsetRange, Snapshot
 from ctisync.errors import FeedUnreachable, ReplyTooLarge
-from ctisync.feed.client import CtiFeed
-from ctisync.feed.http.pass_limits import PassLimits
-from ctisync.feed.prefetch import Prefetch
+from ctisync.feed.client import CtiFeed, Prefetch
+from ctisync.feed.http.budget import PassLimits
 from ctisync.system.threads import on_a_thread
 from tests.feed.conftest import MakeFeed
 from tests.support import feed_failures
@@ -85,7 +84,7 @@ def test_a_reply_that_is_too_large_shows_when_the_range_is_wanted(
     make_feed: MakeFeed, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     feed = make_feed(pass_limits=PassLimits(clock))
-    monkeypatch.setattr("ctisync.feed.http.content_encoding._at_most", _too_much)
+    monkeypatch.setattr("ctisync.feed.http.replies._at_most", _too_much)
     feed.prefetch(FIRST)
     with pytest.raises(ReplyTooLarge):
         feed.changes(FIRST)

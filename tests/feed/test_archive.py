@@ -12,7 +12,7 @@ import zstandard
 from ctisync.core.limits import USUAL_LIMITS, Limits
 from ctisync.core.model import MAX_OFFSET, Record
 from ctisync.errors import SnapshotRefused, StoreUnavailable, UsageError
-from ctisync.feed.http.pass_limits import PassLimits
+from ctisync.feed.http.budget import PassLimits
 from ctisync.feed.snapshot.file import LocalSnapshot, given_offset, open_given
 from ctisync.system.clock import SystemClock
 from tests.feed.crafted_zip import MEMBER, patched

@@ -15,7 +15,7 @@ from ctisync.core.model import Record, Snapshot
 from ctisync.errors import FeedUnreachable, SnapshotChanged, SnapshotRefused, StoreUnavailable
 from ctisync.feed.client import CtiFeed
 from ctisync.feed.http import transport
-from ctisync.feed.http.pass_limits import FreeDiskSpace, PassLimits
+from ctisync.feed.http.budget import FreeDiskSpace, PassLimits
 from ctisync.feed.snapshot.file import LocalSnapshot
 from tests.feed.conftest import MakeFeed
 from tests.feed.crafted_zip import MEMBER, patched

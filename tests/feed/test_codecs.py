@@ -9,8 +9,8 @@ import pytest
 
 from ctisync.core.limits import USUAL_LIMITS
 from ctisync.errors import SnapshotRefused
-from ctisync.feed.http.pass_limits import PIECE
-from ctisync.feed.snapshot.inflate import BEST, ISAL, ZLIB, Codec
+from ctisync.feed.http.budget import PIECE
+from ctisync.feed.snapshot.compressed import BEST, ISAL, ZLIB, Codec
 from ctisync.feed.snapshot.zip_stream import Archive
 from tests.feed.crafted_zip import MEMBER, joined
 from tests.support.feed_simulator import zipped

@@ -10,7 +10,7 @@ import pytest
 from ctisync.core.model import ConsumerInfo, Snapshot
 from ctisync.errors import FeedUnreachable, SnapshotRefused
 from ctisync.feed.client import CtiFeed
-from ctisync.feed.http.retry_budget import RetryLater
+from ctisync.feed.http.budget import RetryLater
 from ctisync.feed.http.transport import FeedReply
 from ctisync.feed.snapshot import download
 from tests.feed.conftest import MakeFeed

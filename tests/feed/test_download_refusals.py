@@ -12,7 +12,7 @@ from ctisync.core.state import RefusedSnapshot
 from ctisync.errors import AccessRefused, FeedRefused, SnapshotRefused
 from ctisync.feed.client import CtiFeed
 from ctisync.feed.http import url_policy as links
-from ctisync.feed.http.pass_limits import PassLimits
+from ctisync.feed.http.budget import PassLimits
 from tests.feed.conftest import MakeFeed
 from tests.feed.downloads import ALWAYS, nothing, served, spooled
 from tests.support import feed_failures as failures

@@ -9,8 +9,8 @@ import pytest
 
 from ctisync.core.model import OffsetRange
 from ctisync.errors import ConfigurationError, FeedRefused
-from ctisync.feed.snapshot import json_stream
-from ctisync.feed.snapshot.json_stream import MOST_DIGITS, TooManyDigits, Unpaired, bearable, paired
+from ctisync.feed.snapshot import parsers
+from ctisync.feed.snapshot.parsers import MOST_DIGITS, TooManyDigits, Unpaired, bearable, paired
 from tests.feed.conftest import MakeFeed
 from tests.support import feed_failures as failures
 from tests.support.feed_simulator import FeedSimulator
@@ -120,8 +120,8 @@ DEADLY_OR_ALTERED = {
 
 @pytest.mark.parametrize("value", DEADLY_OR_ALTERED.values(), ids=DEADLY_OR_ALTERED.keys())
 def test_what_no_store_can_hold_is_no_json_in_an_array(value: bytes) -> None:
-    with pytest.raises(json_stream.NotJson):
-        list(json_stream.elements(iter([b'[{"a":' + value + b"}]"])))
+    with pytest.raises(parsers.NotJson):
+        list(parsers.elements(iter([b'[{"a":' + value + b"}]"])))
 
 
 @pytest.mark.parametrize("value", DEADLY_OR_ALTERED.values(), ids=DEADLY_OR_ALTERED.keys())
@@ -137,13 +137,13 @@ def test_a_change_that_no_store_can_hold_is_refused_and_not_altered(
 
 @pytest.mark.parametrize("rest", [b'"', b' "and more', b'"\\"', b"7", b"tru", b"-"])
 def test_a_text_with_something_begun_behind_its_end_is_no_json(rest: bytes) -> None:
-    with pytest.raises(json_stream.NotJson):
-        list(json_stream.elements(iter([b'[{"a":1}]', rest])))
+    with pytest.raises(parsers.NotJson):
+        list(parsers.elements(iter([b'[{"a":1}]', rest])))
 
 
 def test_the_parser_is_the_pinned_one_whatever_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("IJSON_BACKEND", "python")
-    assert json_stream._parser().backend_name == "yajl2_c"
+    assert parsers._parser().backend_name == "yajl2_c"
 
 
 def test_without_the_pinned_parser_a_person_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -154,6 +154,6 @@ def test_without_the_pinned_parser_a_person_is_told_what_to_install(monkeypatch:
 
     monkeypatch.setattr(ijson, "get_backend", missing)
     with pytest.raises(ConfigurationError, match="yajl2_c") as caught:
-        list(json_stream.elements(iter([b"[]"])))
+        list(parsers.elements(iter([b"[]"])))
     assert caught.value.hint is not None
     assert "pip install" in caught.value.hint

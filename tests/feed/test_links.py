@@ -11,7 +11,7 @@ import pytest
 
 from ctisync.core.model import Snapshot
 from ctisync.errors import ConfigurationError, FeedUnreachable, SnapshotRefused, UsageError
-from ctisync.feed.http.pass_limits import PassLimits
+from ctisync.feed.http.budget import PassLimits
 from ctisync.feed.http.transport import DEFAULT_TIMEOUTS, FeedTransport
 from ctisync.feed.http.url_policy import Reach, hop, is_public, snapshot_url
 from tests.feed.conftest import MakeFeed

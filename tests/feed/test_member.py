@@ -11,7 +11,7 @@ import pytest
 from ctisync.core.limits import Limits
 from ctisync.core.model import MAX_OFFSET
 from ctisync.errors import SnapshotRefused
-from ctisync.feed.http.pass_limits import PIECE, PassLimits
+from ctisync.feed.http.budget import PIECE, PassLimits
 from ctisync.feed.snapshot.file import open_given
 from ctisync.feed.snapshot.zip_stream import Archive, _has_zip64, same_size, stored_size
 from ctisync.system.clock import SystemClock

@@ -14,7 +14,7 @@ import pytest
 from ctisync.core.limits import USUAL_LIMITS, Limits
 from ctisync.core.model import MAX_OFFSET, Record, Snapshot
 from ctisync.errors import SnapshotChanged, SnapshotRefused
-from ctisync.feed.http.pass_limits import PassLimits
+from ctisync.feed.http.budget import PassLimits
 from ctisync.feed.snapshot import records as archive
 from ctisync.feed.snapshot.file import given_offset, open_given
 from ctisync.system.clock import SystemClock

@@ -12,8 +12,8 @@ import zstandard
 from ctisync.core import wire
 from ctisync.core.limits import USUAL_LIMITS, Limits
 from ctisync.errors import SnapshotRefused
-from ctisync.feed.http.content_encoding import Damaged, gunzipped
-from ctisync.feed.http.pass_limits import PIECE
+from ctisync.feed.http.budget import PIECE
+from ctisync.feed.http.replies import Damaged, gunzipped
 from ctisync.feed.snapshot import records as archive
 from ctisync.feed.snapshot.compressed import is_packed, plain_or_unpacked
 from tests.support.records import made_up

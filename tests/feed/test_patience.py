@@ -8,7 +8,7 @@ from ctisync.core.limits import Limits
 from ctisync.core.model import Snapshot
 from ctisync.errors import AccessRefused, FeedRefused, FeedUnreachable
 from ctisync.feed.client import CtiFeed
-from ctisync.feed.http.pass_limits import PassLimits
+from ctisync.feed.http.budget import PassLimits
 from ctisync.feed.http.transport import Timeouts
 from tests.feed.conftest import MakeFeed
 from tests.hostile.server.lying_feed import head

@@ -10,7 +10,7 @@ import trustme
 
 from ctisync.core.health import CheckResult
 from ctisync.core.limits import Limits
-from ctisync.feed.http.pass_limits import PassLimits
+from ctisync.feed.http.budget import PassLimits
 from ctisync.feed.http.transport import Timeouts
 from tests.feed.conftest import MakeFeed
 from tests.support import feed_failures as failures

@@ -14,7 +14,7 @@ from ctisync.core import wire
 from ctisync.core.json_text import Excess, check_line
 from ctisync.core.limits import USUAL_LIMITS
 from ctisync.core.model import MAX_OFFSET, Record
-from ctisync.feed.snapshot import quick_lines
+from ctisync.feed.snapshot import parsers
 from tests.hostile import lines as hostile
 from tests.support.records import awkward, line, made_up, sample_lines
 
@@ -62,7 +62,7 @@ def _exactly(text: bytes) -> Record | None:
 
 
 def _read(*texts: bytes) -> Sequence[Record | None]:
-    return quick_lines.reader(USUAL_LIMITS)(texts)
+    return parsers.reader(USUAL_LIMITS)(texts)
 
 
 @pytest.mark.parametrize("text", USUAL, ids=range(len(USUAL)))
@@ -144,7 +144,7 @@ def test_lines_together_are_the_records_that_each_is_by_itself(texts: list[bytes
 
 @pytest.mark.parametrize("depth", [1, 2, 500, 800])
 def test_the_quick_reader_knows_the_depth_that_is_set(depth: int) -> None:
-    read = quick_lines.reader(msgspec.structs.replace(USUAL_LIMITS, json_depth=depth))
+    read = parsers.reader(msgspec.structs.replace(USUAL_LIMITS, json_depth=depth))
     allowed, deeper = hostile.nested(depth), hostile.nested(depth + 1)
     assert read([allowed, deeper, allowed]) == [wire.record(allowed), None, wire.record(allowed)]
     assert read([deeper]) == [None]
@@ -167,7 +167,7 @@ def test_without_simdjson_the_quick_reader_decides_on_nothing(monkeypatch: pytes
 
 def test_the_quick_reader_leaves_lines_that_are_too_long() -> None:
     text = hostile.GOOD[0]
-    read = quick_lines.reader(msgspec.structs.replace(USUAL_LIMITS, line_bytes=len(text)))
+    read = parsers.reader(msgspec.structs.replace(USUAL_LIMITS, line_bytes=len(text)))
     assert read([text[:-1] + b" }", text]) == [None, wire.record(text)]
 
 
@@ -181,12 +181,12 @@ def test_a_feed_cannot_know_the_word_between_lines(monkeypatch: pytest.MonkeyPat
     random_bytes = os.urandom
     monkeypatch.setattr("os.urandom", urandom)
     for _ in range(2):
-        quick_lines.reader(USUAL_LIMITS)
+        parsers.reader(USUAL_LIMITS)
     assert len({word for word in words if len(word) >= 16}) == 2
 
 
 def test_the_quick_reader_counts_the_values_of_a_line_that_may_have_too_many() -> None:
-    read = quick_lines.reader(msgspec.structs.replace(USUAL_LIMITS, json_values=50))
+    read = parsers.reader(msgspec.structs.replace(USUAL_LIMITS, json_values=50))
     few, many = hostile.of(b'{"text":"%b"}' % (b"," * 60)), hostile.of(b'{"list":[%b1]}' % (b"1," * 60))
     assert read([few, many]) == [wire.record(few), None]
 
@@ -195,7 +195,7 @@ def test_the_quick_reader_counts_the_values_of_a_line_that_may_have_too_many() -
 def test_without_a_known_depth_the_quick_reader_decides_on_nothing(
     monkeypatch: pytest.MonkeyPatch, deepest: int
 ) -> None:
-    monkeypatch.setattr(quick_lines, "DEEPEST", deepest)
+    monkeypatch.setattr(parsers, "DEEPEST", deepest)
     assert _read(hostile.GOOD[0], hostile.GOOD[1]) == [None, None]
 
 

@@ -7,7 +7,7 @@ import pytest
 from ctisync.core.limits import Limits
 from ctisync.core.model import OffsetRange
 from ctisync.errors import FeedRefused, ReplyTooLarge
-from ctisync.feed.http.pass_limits import PassLimits
+from ctisync.feed.http.budget import PassLimits
 from tests.feed.conftest import MakeFeed
 from tests.support import feed_failures as failures
 from tests.support.clock import FakeClock

@@ -29,10 +29,9 @@ from ctisync.errors import (
     FeedUnreachable,
 )
 from ctisync.feed.client import CtiFeed
-from ctisync.feed.http import content_encoding as bodies
+from ctisync.feed.http import replies as bodies
 from ctisync.feed.http import transport
-from ctisync.feed.http.pass_limits import PIECE, PassLimits
-from ctisync.feed.http.retry_budget import RetryBudget, RetryLater
+from ctisync.feed.http.budget import PIECE, PassLimits, RetryBudget, RetryLater
 from ctisync.feed.http.transport import Timeouts
 from tests.feed.conftest import MakeFeed
 from tests.support import feed_failures as failures

@@ -6,7 +6,7 @@ import pytest
 
 from ctisync.core.model import Snapshot
 from ctisync.errors import StoreUnavailable
-from ctisync.feed.http.pass_limits import FreeDiskSpace
+from ctisync.feed.http.budget import FreeDiskSpace
 from tests.feed.conftest import MakeFeed
 from tests.support.feed_history import populate
 from tests.support.feed_simulator import FeedSimulator

@@ -13,9 +13,9 @@ import zstandard
 from ctisync.core.limits import Limits
 from ctisync.core.model import MAX_NAME_BYTES, Record
 from ctisync.errors import SnapshotChanged, SnapshotRefused
-from ctisync.feed.http.pass_limits import PIECE
+from ctisync.feed.http.budget import PIECE
 from ctisync.feed.snapshot import records as archive
-from ctisync.feed.snapshot.inflate import ISAL, ZLIB, Codec
+from ctisync.feed.snapshot.compressed import ISAL, ZLIB, Codec
 from ctisync.feed.snapshot.zip_head import Arriving
 from ctisync.feed.snapshot.zip_stream import ENCRYPTED, Archive
 from tests.feed.crafted_zip import Entry, assembled, deflated, joined

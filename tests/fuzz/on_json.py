@@ -11,8 +11,8 @@ from typing import Any, Final
 
 from ctisync.core import json_text
 from ctisync.core.model import Json
-from ctisync.feed.snapshot import json_stream
-from ctisync.feed.snapshot.json_stream import MOST_DIGITS, TooManyDigits, Unpaired, bearable, paired
+from ctisync.feed.snapshot import parsers
+from ctisync.feed.snapshot.parsers import MOST_DIGITS, TooManyDigits, Unpaired, bearable, paired
 from tests.fuzz.drawing import Drawn
 from tests.fuzz.target import target
 from tests.fuzz.told import harmless
@@ -249,7 +249,7 @@ def streams(data: bytes) -> None:
     cuts, text = drawn.taken(drawn.number(6)), expanded(drawn.rest())
     if _exceeded(partial(json_text.check, text, 500, 1_000_000)) or re.search(rb"[\v\f]", text):
         return  # of control characters, ijson's library takes two more than JSON has for blanks
-    elements = _streamed(json_stream.elements, cuts, text)
+    elements = _streamed(parsers.elements, cuts, text)
     try:
         value = by_python(text)
     except NoJson as error:
@@ -265,7 +265,7 @@ def streams(data: bytes) -> None:
 def _streamed(read: Callable[[Iterator[bytes]], Iterator[Any]], cuts: bytes, text: bytes) -> list[Any] | None:
     try:
         return list(read(iter(in_chunks(cuts, text))))
-    except json_stream.NotJson as error:
+    except parsers.NotJson as error:
         assert harmless(str(error)), str(error)
         return None
 

@@ -23,9 +23,8 @@ from ctisync.errors import CtisyncError, ReplyTooLarge, SnapshotChanged, Snapsho
 from ctisync.feed.client import CtiFeed
 from ctisync.feed.diagnose import Probe, size_told
 from ctisync.feed.http import transport
-from ctisync.feed.http.content_encoding import decoded
-from ctisync.feed.http.pass_limits import PassLimits
-from ctisync.feed.http.retry_budget import RetryLater
+from ctisync.feed.http.budget import PassLimits, RetryLater
+from ctisync.feed.http.replies import decoded
 from ctisync.feed.http.transport import FeedReply
 from ctisync.feed.snapshot.download import Download
 from tests.fuzz.drawing import Drawn

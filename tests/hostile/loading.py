@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from ctisync.core.model import Consumer, Snapshot
 from ctisync.core.steps import Policy
 from ctisync.errors import SnapshotRefused
-from ctisync.feed.http.pass_limits import PassLimits
+from ctisync.feed.http.budget import PassLimits
 from ctisync.feed.snapshot.file import given_offset, open_given
 from ctisync.stores.sqlite.compression import register
 from ctisync.stores.sqlite.store import SqliteStore

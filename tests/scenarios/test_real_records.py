@@ -11,7 +11,7 @@ import pytest
 
 from ctisync.core.model import Json, Snapshot
 from ctisync.core.steps import Policy
-from ctisync.feed.http.pass_limits import PassLimits
+from ctisync.feed.http.budget import PassLimits
 from ctisync.feed.snapshot.file import given_offset, open_given
 from ctisync.sync.load_given import load_given
 from ctisync.system.clock import SystemClock

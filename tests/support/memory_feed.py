@@ -14,7 +14,7 @@ from ctisync.core import wire
 from ctisync.core.model import Change, ConsumerInfo, OffsetRange, Record, Snapshot
 from ctisync.core.state import RefusedSnapshot
 from ctisync.errors import AccessRefused, CtisyncError, FeedRefused, SnapshotChanged, SnapshotRefused
-from ctisync.feed.prefetch import Prefetch
+from ctisync.feed.client import Prefetch
 from tests.support.feed_history import History
 
 Json = Any

@@ -13,7 +13,7 @@ from ctisync.core.state import ConsumerState
 from ctisync.core.steps import Mode, Policy
 from ctisync.errors import CtisyncError
 from ctisync.feed.client import CtiFeed
-from ctisync.feed.http.pass_limits import PassLimits
+from ctisync.feed.http.budget import PassLimits
 from ctisync.feed.snapshot.file import given_offset, open_given
 from ctisync.ports import Store
 from ctisync.sync.load_given import load_given

@@ -15,7 +15,7 @@ from ctisync.core.findings import Kind
 from ctisync.core.limits import USUAL_LIMITS, Limits
 from ctisync.core.model import MAX_OFFSET, MAX_RANGE, Consumer, ConsumerInfo, Record, Snapshot
 from ctisync.core.state import ConsumerState, FailedChange, Owed
-from ctisync.feed.snapshot.quick_lines import reader
+from ctisync.feed.snapshot.parsers import reader
 from ctisync.verify.rules import (
     RecordRules,
     check_count,

@@ -22,9 +22,8 @@ from ctisync.commands.status.look import look
 from ctisync.commands.status.table import as_table
 from ctisync.commands.sync import sync
 from ctisync.console import Console
-from ctisync.demo.made_up import MadeUpFeed
+from ctisync.demo.feed import MadeUpFeed, served
 from ctisync.demo.run import CHANGES_LATER, CHANGES_SINCE_SNAPSHOT, RECORDS
-from ctisync.demo.server import served
 from ctisync.settings import CtiSettings, Settings, StoreSettings
 
 _BEGIN: Final = datetime(2026, 11, 24, 6, 30, tzinfo=UTC)

@@ -57,7 +57,7 @@ def load_from(run: Run, loads: Sequence[Given], offset: int | None) -> int:
 def file_here(source: str, settings: Settings, clock: Clock) -> "LocalSnapshot | None":
     """The snapshot, if it is a file; None for an address and for standard input. Raises UsageError if it
     cannot be read."""
-    from ctisync.feed.http.pass_limits import PassLimits
+    from ctisync.feed.http.budget import PassLimits
     from ctisync.feed.snapshot.file import open_given
 
     pass_limits = PassLimits(clock, settings.limits)

@@ -17,9 +17,17 @@ from ctisync.core.incidents import Incident
 from ctisync.core.model import Consumer
 from ctisync.core.pass_report import Draft, Ended, PassReport, Reason
 from ctisync.core.steps import Mode, Policy
-from ctisync.errors import DONE, AnotherPass, CtisyncError, HookFailed, Stopped, UsageError, worst
+from ctisync.errors import (
+    DONE,
+    AnotherPass,
+    CtisyncError,
+    HookFailed,
+    Stopped,
+    StoreUnavailable,
+    UsageError,
+    worst,
+)
 from ctisync.escaping import quoted
-from ctisync.notifications.history import HURRIED_SECONDS, remember
 from ctisync.ports import Clock
 from ctisync.settings import Settings
 from ctisync.sync.parts import Parts
@@ -32,6 +40,10 @@ from ctisync.wiring import command_manager, consumer_lock, opened_feed, opened_s
 if TYPE_CHECKING:
     from ctisync.feed.client import CtiFeed
     from ctisync.ports import Store
+
+_HISTORY_SECONDS: Final = 10.0
+_HURRIED_SECONDS: Final = 1.0
+"""Seconds for writing the history; the second value after a signal or an error of the store."""
 
 _QUICK: Final = 0.5
 """Seconds: if the stop took longer, the store did not answer, and ctisync does not ask it again."""
@@ -146,11 +158,11 @@ def _with_store(run: Run, consumer: Consumer, draft: Draft, store: "Store", one_
         if clock.monotonic() - stop.at < _QUICK:
             stopped = Stopped(stop.signal_number, draft.after_stop)
             ended = _public(draft.ended(stopped, clock.monotonic()), console)
-            remember(store, ended.report, keep, console, HURRIED_SECONDS)
+            _remember(store, ended.report, keep, console, _HURRIED_SECONDS)
         raise
     ended = _shown(ended, console)
     if not isinstance(ended.error, AnotherPass):
-        remember(store, ended.report, keep, console)
+        _remember(store, ended.report, keep, console, _HISTORY_SECONDS)
     return ended
 
 
@@ -168,6 +180,23 @@ def _public(ended: Ended, console: Console) -> Ended:
     """With a report for others: without secrets, on one line."""
     why = console.public(ended.report.why)
     return ended._replace(report=msgspec.structs.replace(ended.report, why=why))
+
+
+def _remember(store: "Store", report: PassReport, keep: int, console: Console, within: float) -> None:
+    """Add the report to the history, which keeps the `keep` newest of the consumer; none if `keep` is 0.
+
+    An error is logged and has no other effect. If the pass could not read the store at all, ctisync does not
+    try; if the store failed later, it tries once, for a short time.
+    """
+    if not keep or report.phase is None:
+        return
+    store_failed = report.exit_code == StoreUnavailable.exit_code
+    try:
+        with no_other_errors():
+            store.remember(report, keep, _HURRIED_SECONDS if store_failed else within)
+    except CtisyncError as error:
+        if not store_failed:  # otherwise the error of the pass says it
+            console.event("warning", "history-not-written", consumer=report.consumer, why=error.message)
 
 
 def _run_hook(run: Run, report: PassReport, reason: Reason, incident: Incident | None = None) -> bool:
@@ -204,7 +233,7 @@ def _write_metrics(run: Run, reports: Sequence[PassReport], path: Path) -> None:
 def _ping(run: Run, what: Literal["start", "success", "fail"], said: str) -> None:
     if run.settings.ping_url is None:
         return
-    from ctisync.notifications.ping import ping
+    from ctisync.notifications.hooks import ping
 
     def failed(why: str) -> None:
         run.console.event("warning", "ping-failed", ping=what, why=why)

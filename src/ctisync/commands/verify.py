@@ -193,7 +193,7 @@ def _verification_of(
     deep: bool,
     against: tuple[SnapshotFile, Reference] | None = None,
 ) -> Verification:
-    from ctisync.feed.snapshot.quick_lines import reader
+    from ctisync.feed.snapshot.parsers import reader
 
     path = lock_path(call.settings, consumer)
     # OpenSearch stores the holder of its lease itself.

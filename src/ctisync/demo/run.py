@@ -14,8 +14,7 @@ from ctisync.commands.status.look import look
 from ctisync.commands.status.table import as_table
 from ctisync.commands.sync import sync
 from ctisync.console import Console
-from ctisync.demo.made_up import MadeUpFeed
-from ctisync.demo.server import served
+from ctisync.demo.feed import MadeUpFeed, served
 from ctisync.errors import UsageError
 from ctisync.escaping import harmless, quoted
 from ctisync.ports import Clock

@@ -1,7 +1,9 @@
 """The CTI API for one consumer: its information, its changes, its snapshot."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, wait
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Final, Self
 from urllib.parse import quote, urlsplit
@@ -13,20 +15,19 @@ from ctisync.core.links import public_link
 from ctisync.core.model import MAX_RANGE, Change, Consumer, ConsumerInfo, Json, OffsetRange, Snapshot
 from ctisync.core.state import RefusedSnapshot
 from ctisync.errors import CtisyncError, FeedRefused, ReplyTooLarge, UsageError
-from ctisync.feed.http.content_encoding import ASK_FOR_JSON, decoded
-from ctisync.feed.http.pass_limits import FreeDiskSpace, PassLimits
-from ctisync.feed.http.retry_budget import RetryBudget, RetryLater
+from ctisync.feed.http.budget import FreeDiskSpace, PassLimits, RetryBudget, RetryLater
+from ctisync.feed.http.replies import ASK_FOR_JSON, decoded
 from ctisync.feed.http.token_exchange import Access, TokenExchange
 from ctisync.feed.http.transport import DEFAULT_TIMEOUTS, FeedTransport, Timeouts
 from ctisync.feed.http.url_policy import Origin, Reach, has_login, origin, shown, snapshot_url
-from ctisync.feed.prefetch import Prefetch
 from ctisync.feed.snapshot.file import LocalSnapshot, open_given
 from ctisync.feed.snapshot.spool import Spool
 from ctisync.ports import Clock, Log
-from ctisync.system.threads import on_a_thread
+from ctisync.system.threads import Start, begun, on_a_thread
 
 if TYPE_CHECKING:
     from ctisync.feed.diagnose import Probed
+
 
 _LAST_ANSWER_WITHIN: Final = 0.5
 """Seconds that the end of a pass waits for an answer that it no longer needs."""
@@ -322,3 +323,35 @@ def _json(content: bytes, url: str) -> Json:
         return wire.decode(content)
     except ValueError:
         raise RetryLater(f"the reply of {shown(url)} is not JSON", bad_data=True) from None
+
+
+class Prefetch:
+    """At most one range that is prefetched. For use by one thread; `start` decides where `fetch` runs."""
+
+    def __init__(self, fetch: Callable[[OffsetRange], list[Change]], start: Start) -> None:
+        self._fetch = fetch
+        self._start = start
+        self._asked: tuple[OffsetRange, Future[list[Change]]] | None = None
+
+    def ask(self, wanted: OffsetRange) -> None:
+        """Start to fetch these changes, if possible. `changes` raises the errors."""
+        self.drop()
+        answer = begun(partial(self._fetch, wanted), "asking-ahead", self._start)
+        self._asked = None if answer is None else (wanted, answer)
+
+    def changes(self, wanted: OffsetRange) -> list[Change]:
+        """The prefetched changes if `ask` was for this range; else they are fetched now."""
+        self.has_ended()
+        asked, self._asked = self._asked, None
+        if asked is not None and asked[0] == wanted:
+            return asked[1].result()
+        return self._fetch(wanted)
+
+    def drop(self) -> None:
+        """Wait for the prefetch, and discard it."""
+        self.has_ended()
+        self._asked = None
+
+    def has_ended(self, within: float | None = None) -> bool:
+        """Wait for the prefetch, at most so many seconds. Returns whether it has ended."""
+        return self._asked is None or not wait([self._asked[1]], within).not_done

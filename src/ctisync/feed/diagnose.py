@@ -9,7 +9,7 @@ from ctisync.core.model import Consumer, ConsumerInfo, Snapshot
 from ctisync.core.retry import http_date
 from ctisync.errors import FeedUnreachable
 from ctisync.escaping import quoted
-from ctisync.feed.http.retry_budget import RetryLater, which_server
+from ctisync.feed.http.budget import RetryLater, which_server
 from ctisync.feed.http.transport import FeedReply
 from ctisync.ports import Clock
 

@@ -8,10 +8,8 @@ from ctisync.core.json_text import Excess, check
 from ctisync.core.plans import Plan, plans_in
 from ctisync.core.wire import decode
 from ctisync.errors import FeedRefused, FeedUnreachable
-from ctisync.feed.http.content_encoding import ASK_FOR_JSON, decoded
-from ctisync.feed.http.pass_limits import PassLimits
-from ctisync.feed.http.refusal_hints import BAD_LOGIN, PROXY_HINT
-from ctisync.feed.http.retry_budget import RetryLater, which_server
+from ctisync.feed.http.budget import PassLimits, RetryLater, which_server
+from ctisync.feed.http.replies import ASK_FOR_JSON, BAD_LOGIN, PROXY_HINT, decoded
 from ctisync.feed.http.transport import FeedTransport, Timeouts
 from ctisync.feed.http.url_policy import shown
 from ctisync.ports import Clock

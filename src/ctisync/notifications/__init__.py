@@ -1,1 +1,1 @@
-"""What follows a pass: history, metrics, hooks and ping, from its report."""
+"""What follows a pass: metrics, hooks and a ping, from its report."""

@@ -1,4 +1,10 @@
-"""Runs a hook after a pass: a program with its arguments, without a shell, with a timeout."""
+"""What a pass tells others when it has ended: a hook, and a ping.
+
+A hook is a program with its arguments. It runs without a shell, and with a timeout. A ping is a request to a
+monitoring service such as healthchecks, at the start and the end of a call; the service alerts if none comes:
+
+    POST {url}/start, {url}, {url}/fail (with one line: the reason)
+"""
 
 import os
 import signal
@@ -6,16 +12,18 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
+from ctisync import __version__
 from ctisync.console import rfc3339
 from ctisync.core.incidents import Incident
 from ctisync.core.pass_report import PassReport, Reason
 from ctisync.errors import HookFailed
 from ctisync.escaping import harmless
 from ctisync.system.files import file_name
+from ctisync.system.threads import run_within
 
 _LAST_WORDS: Final = 1.0
 """Seconds between SIGTERM and SIGKILL for a hook."""
@@ -105,3 +113,34 @@ def _end_group(process: "subprocess.Popen[bytes]") -> None:
             process.wait(_LAST_WORDS)
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
+
+
+LONGEST_PING: Final = 10.0
+"""Seconds from the name lookup to the headers of the reply. ctisync does not read its body."""
+
+_PATHS: Final = {"start": "/start", "success": "", "fail": "/fail"}
+
+
+def ping(
+    url: str, what: Literal["start", "success", "fail"], said: str, longest: float = LONGEST_PING
+) -> str | None:
+    """None, or why the ping failed. ctisync does not follow redirects."""
+    import httpx
+
+    def told() -> int:
+        with httpx.stream(
+            "POST",
+            url.rstrip("/") + _PATHS[what],
+            content=said.encode(errors="replace"),
+            headers={"User-Agent": f"ctisync/{__version__}", "Content-Type": "text/plain; charset=utf-8"},
+            timeout=longest,
+        ) as reply:
+            return reply.status_code
+
+    try:
+        status = run_within(longest, told, "ping")
+    except TimeoutError:
+        return f"no answer within {longest:g} s"
+    except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:
+        return str(error) or type(error).__name__
+    return None if 200 <= status < 300 else f"it answers {status}"

@@ -4,7 +4,7 @@ from typing import Final
 
 import pytest
 
-from ctisync.notifications.ping import ping
+from ctisync.notifications.hooks import ping
 from tests.hostile.server.lies import Deaf, raw, silence, then_for_ever
 from tests.hostile.server.lying_feed import head
 from tests.hostile.server.raw_server import RawServer

@@ -10,7 +10,7 @@ import msgspec
 from ctisync.core.model import Consumer, Record
 from ctisync.core.state import ConsumerState
 from ctisync.core.steps import Policy
-from ctisync.feed.http.pass_limits import PassLimits
+from ctisync.feed.http.budget import PassLimits
 from ctisync.ports import CommandManager
 from tests.properties.model import ToldReaders
 from tests.support import faults_ports

@@ -12,10 +12,16 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 from ctisync.core.links import LONGEST_LINK
 from ctisync.core.model import Consumer
 from ctisync.errors import AccessRefused, ConfigurationError
-from ctisync.feed.http.content_encoding import ASK_FOR_JSON
-from ctisync.feed.http.refusal_hints import BAD_LOGIN, NO_SUBSCRIPTION, api_hints, signed_hints
-from ctisync.feed.http.reply_words import in_words, object_in
-from ctisync.feed.http.retry_budget import RetryLater, which_server
+from ctisync.feed.http.budget import RetryLater, which_server
+from ctisync.feed.http.replies import (
+    ASK_FOR_JSON,
+    BAD_LOGIN,
+    NO_SUBSCRIPTION,
+    api_hints,
+    in_words,
+    object_in,
+    signed_hints,
+)
 from ctisync.feed.http.transport import REFUSALS, FeedReply, FeedTransport, checked_token
 from ctisync.feed.http.url_policy import Reach, has_login, origin, shown
 from ctisync.ports import Clock

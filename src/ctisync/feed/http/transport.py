@@ -14,12 +14,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 from ctisync import __version__, tls
 from ctisync.core.retry import retry_after
 from ctisync.errors import AccessRefused, ConfigurationError, FeedRefused
-from ctisync.feed.http.connection_watch import ConnectionWatch
-from ctisync.feed.http.pass_limits import PassLimits
-from ctisync.feed.http.read_deadline import ReadDeadline
-from ctisync.feed.http.refusal_hints import PROXY_HINT, SNAPSHOT_HINTS
-from ctisync.feed.http.reply_words import one_line, words_in
-from ctisync.feed.http.retry_budget import RetryLater
+from ctisync.feed.http.budget import PassLimits, RetryLater
+from ctisync.feed.http.connection import ConnectionWatch, ReadDeadline
+from ctisync.feed.http.replies import PROXY_HINT, SNAPSHOT_HINTS, one_line, words_in
 from ctisync.feed.http.url_policy import Origin, Reach, hop, origin, shown
 from ctisync.ports import Clock
 from ctisync.tls import Files

@@ -1,17 +1,19 @@
-"""A snapshot that is compressed with gzip or zstd, decompressed as a stream.
+"""Decompression: the library that inflates a ZIP's members, and streams of gzip and zstd.
 
-The limits are those of a ZIP's member: the bytes in one piece, and the compression ratio.
+The limits of a stream are those of a ZIP's member: the bytes in one piece, and the compression ratio.
 """
 
+import zlib
 from collections.abc import Callable, Iterator
-from typing import BinaryIO, Final
+from typing import BinaryIO, Final, NamedTuple, Protocol, cast
 
 from ctisync.core.limits import Limits
 from ctisync.errors import SnapshotRefused
-from ctisync.feed.http.content_encoding import Damaged, gunzipped
-from ctisync.feed.http.pass_limits import PIECE
-from ctisync.feed.snapshot.zip_stream import FREE
+from ctisync.feed.http.budget import PIECE
+from ctisync.feed.http.replies import Damaged, gunzipped
 
+FREE: Final = 100 << 20
+"""Bytes that are decompressed without a check of the ratio: a few bytes say nothing about it."""
 _READ: Final = 128 << 10
 _ZSTD_READ: Final = 1 << 10
 """Bytes. zstd returns everything that its input contains, up to 32 kB per byte."""
@@ -98,3 +100,39 @@ def _unpacked(
                 yield piece
     except Damaged as error:
         raise SnapshotRefused(f"the snapshot's {name} is {error}") from None
+
+
+class Inflater(Protocol):
+    """The interface of the standard library's `zlib.decompressobj`."""
+
+    @property
+    def eof(self) -> bool: ...
+    @property
+    def unconsumed_tail(self) -> bytes: ...
+    @property
+    def unused_data(self) -> bytes: ...
+    def decompress(self, data: bytes, max_length: int, /) -> bytes: ...
+
+
+class Codec(NamedTuple):
+    """A library. `inflater` inflates raw deflate data, `crc32` continues a CRC, `error` is raised for
+    damage."""
+
+    inflater: Callable[[], Inflater]
+    crc32: Callable[[bytes, int], int]
+    error: type[Exception]
+
+
+def _isal() -> Codec | None:
+    try:
+        from isal import igzip_lib, isal_zlib
+    except ImportError:  # it has no wheel for this platform
+        return None
+    # Its stub declares the class as an instance.
+    damage = cast(type[Exception], igzip_lib.IsalError)
+    return Codec(lambda: isal_zlib.decompressobj(-zlib.MAX_WBITS), isal_zlib.crc32, damage)
+
+
+ZLIB: Final = Codec(lambda: zlib.decompressobj(-zlib.MAX_WBITS), zlib.crc32, zlib.error)
+ISAL: Final = _isal()
+BEST: Final = ISAL or ZLIB

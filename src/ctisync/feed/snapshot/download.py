@@ -19,7 +19,7 @@ from msgspec import Meta
 from ctisync.core.state import RefusedSnapshot
 from ctisync.core.wire import UNDECODABLE, decode_as
 from ctisync.errors import LOAD_ANEW, SnapshotChanged, SnapshotRefused
-from ctisync.feed.http.retry_budget import RetryLater
+from ctisync.feed.http.budget import RetryLater
 from ctisync.feed.http.transport import FeedReply
 from ctisync.feed.snapshot.records import is_zip
 from ctisync.ports import Log

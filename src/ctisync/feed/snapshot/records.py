@@ -14,8 +14,8 @@ from ctisync.core.json_text import Excess, Scan, TooDeep, check_line
 from ctisync.core.limits import USUAL_LIMITS, Limits
 from ctisync.core.model import Record
 from ctisync.errors import SnapshotRefused
-from ctisync.feed.http.pass_limits import PIECE
-from ctisync.feed.snapshot import json_stream, quick_lines
+from ctisync.feed.http.budget import PIECE
+from ctisync.feed.snapshot import parsers
 from ctisync.feed.snapshot.compressed import is_packed, plain_or_unpacked
 from ctisync.feed.snapshot.zip_head import Arriving, read_head
 from ctisync.feed.snapshot.zip_stream import Archive, Unpacked
@@ -143,7 +143,7 @@ def _line_batches(
     pieces: Iterator[bytes], highest_offset: int, limits: Limits, within: str
 ) -> Iterator[list[Record]]:
     number = 0
-    read = quick_lines.reader(limits)
+    read = parsers.reader(limits)
     for lines in _lines(pieces, limits.line_bytes):
         batch = []
         for line, record in zip(lines, read(lines), strict=True):
@@ -199,7 +199,7 @@ def _array_batches(
     batch: list[Record] = []
     size = number = 0
     try:
-        for element in json_stream.elements(scan.checked(counted())):
+        for element in parsers.elements(scan.checked(counted())):
             begun = scan.values = 0
             number += 1
             record = _accepted(wire.record_of, element, highest_offset, limits, "element", number, within)
@@ -208,7 +208,7 @@ def _array_batches(
             if size >= _BATCH_BYTES:
                 yield batch
                 batch, size = [], 0
-    except json_stream.NotJson as error:
+    except parsers.NotJson as error:
         raise SnapshotRefused(f"the JSON array of the snapshot is damaged or truncated: {error}") from None
     except Excess as error:
         raise _excessive(f"an element of the snapshot, after the first {number},", error, limits) from None

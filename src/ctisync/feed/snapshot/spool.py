@@ -18,13 +18,11 @@ from ctisync.core.model import Consumer
 from ctisync.core.state import RefusedSnapshot
 from ctisync.errors import FeedRefused, SnapshotRefused, StoreUnavailable
 from ctisync.escaping import quoted
-from ctisync.feed.http.pass_limits import PassLimits
-from ctisync.feed.http.retry_budget import RetryBudget, RetryLater
+from ctisync.feed.http.budget import PassLimits, RetryBudget, RetryLater
 from ctisync.feed.http.token_exchange import Access
 from ctisync.feed.http.url_policy import Reach
 from ctisync.feed.snapshot.download import Download
-from ctisync.feed.snapshot.file import LocalSnapshot
-from ctisync.feed.snapshot.partial_file import PartialFile
+from ctisync.feed.snapshot.file import LocalSnapshot, PartialFile
 from ctisync.ports import Clock, Log, Progress
 from ctisync.system.files import claimed, opened
 

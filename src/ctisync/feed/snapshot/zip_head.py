@@ -12,7 +12,7 @@ from typing import BinaryIO, Final, NamedTuple
 
 from ctisync.core.limits import Limits
 from ctisync.errors import SnapshotChanged, SnapshotRefused
-from ctisync.feed.snapshot.inflate import BEST, Codec
+from ctisync.feed.snapshot.compressed import BEST, Codec
 from ctisync.feed.snapshot.zip_stream import (
     ENCRYPTED,
     Archive,

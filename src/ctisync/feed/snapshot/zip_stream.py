@@ -15,12 +15,10 @@ from typing import BinaryIO, Final, cast
 
 from ctisync.core.limits import USUAL_LIMITS, Limits
 from ctisync.errors import SnapshotRefused
-from ctisync.feed.http.pass_limits import PIECE
-from ctisync.feed.snapshot.inflate import BEST, Codec
+from ctisync.feed.http.budget import PIECE
+from ctisync.feed.snapshot.compressed import BEST, FREE, Codec
 
 _READ: Final = 128 << 10
-FREE: Final = 100 << 20
-"""Bytes that are decompressed without a check of the ratio: a few bytes say nothing about it."""
 _MOST_OF_ENTRY: Final = 1024
 """Bytes of one entry in a ZIP's directory, on average. An entry has 46 and its name."""
 _LONGEST_NAME: Final = 128 << 10

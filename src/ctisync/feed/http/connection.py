@@ -1,15 +1,64 @@
-"""Checks the address of a request's connection once it is open, before a byte is sent.
+"""The connection of a request: the read deadline of each part of its answer, and the address that it is open
+to.
+
+A time-out of httpx is for the next bytes only. It never ends a server that sends a byte a minute, or endless
+bytes that are no part of the answer (interim responses, chunk extensions, trailers). So each read has a
+deadline: for the head of the answer, and for each piece of its body.
 
 httpx reports each step of a request to the `trace` function of its extensions, but does not guarantee the
-steps' names (https://www.python-httpx.org/advanced/extensions/). So an unseen connection is not trusted.
+steps' names (https://www.python-httpx.org/advanced/extensions/). So a connection that was not reported is not
+trusted.
 """
 
+from collections.abc import Iterator
 from ipaddress import ip_address
 from typing import Any, Final
 
 from ctisync.errors import ConfigurationError
-from ctisync.feed.http.read_deadline import ReadDeadline
+from ctisync.feed.http.budget import PassLimits
 from ctisync.feed.http.url_policy import Reach, shown
+from ctisync.ports import Clock
+
+
+class ReadDeadline:
+    """The deadline for the next part: `seconds` after the last one, and never after the time of the pass."""
+
+    def __init__(self, seconds: float, pass_limits: PassLimits, clock: Clock) -> None:
+        self._seconds = seconds
+        self._pass_limits = pass_limits
+        self._clock = clock
+        self._end = 0.0
+
+    def begin(self) -> None:
+        """Start the wait for the next part."""
+        self._end = self._clock.monotonic() + self._seconds
+
+    def for_each(self, pieces: Iterator[bytes]) -> Iterator[bytes]:
+        """The pieces. The time that the caller takes for one does not count for the next."""
+        self.begin()
+        while (piece := next(pieces, None)) is not None:
+            yield piece
+            self.begin()
+
+    def watch(self, stream: Any) -> None:
+        """Limit all later reads of an httpx network stream to the rest of the wait.
+
+        They raise httpx.ReadTimeout, or what `PassLimits.check_time` raises.
+        """
+        import httpx
+
+        read = stream.read
+
+        def bounded(max_bytes: int, timeout: float | None = None) -> bytes:
+            self._pass_limits.check_time()
+            left = min(self._end - self._clock.monotonic(), self._pass_limits.seconds_left)
+            if left <= 0:
+                raise httpx.ReadTimeout("a part of the answer takes too long")
+            found: bytes = read(max_bytes, left if timeout is None else min(timeout, left))
+            return found
+
+        stream.read = bounded
+
 
 _CONNECTING: Final = ".connect_tcp.started"
 _CONNECTED: Final = ".connect_tcp.complete"

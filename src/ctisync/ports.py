@@ -176,13 +176,10 @@ class Writer(Protocol):
     def load(self, snapshot: Snapshot) -> AbstractContextManager[Load]:
         """Begin a new content. Leaving without `publish` removes what was built, if it can."""
 
-    def read(self, names: Collection[str]) -> dict[str, Record]:
-        """Those of these records that the live content holds, as last written. A failed read is an
-        error, never a missing record."""
-
     def read_in_parts(self, names: Sequence[str]) -> Iterator[tuple[Sequence[str], dict[str, Record]]]:
-        """The same, some names at a time, so that few records are in memory at once. What was read holds when
-        the iterator has ended by itself; any call may raise what `read` raises."""
+        """Some of the names at a time, so that few records are in memory at once, with those of their records
+        that the live content contains, as last written. What was read holds when the iterator has ended by
+        itself. A failed read is an error, never a missing record."""
 
     def save_later(self, state: ConsumerState) -> None:
         """As `save`, but stored together with the next write, and at the latest when the writer lets go; only
@@ -201,10 +198,10 @@ class Writer(Protocol):
         left alone; one above it is never taken back, and a store may stop there (StoreUnavailable): no
         pass writes one, so another program has. A write counts only if the store has confirmed it.
 
-        A store that waits for its writes may call `meanwhile`, once and from another thread, which may `read`
-        and nothing else: records that are being written are read as they will be. It returns the end of the
-        next range if it has folded that one, and `range_to` is then stored with `after`. Its errors are bugs.
-        Returns whether it was called and what it has read holds; else it counts as not called.
+        A store that waits for its writes may call `meanwhile`, once and from another thread, which may read
+        records and nothing else: records that are being written are read as they will be. It returns the end
+        of the next range if it has folded that one, and `range_to` is then stored with `after`. Its errors
+        are bugs. Returns whether it was called and what it has read holds; else it counts as not called.
         """
 
     def make_searchable(self) -> None:
@@ -230,6 +227,10 @@ class Inspection(Protocol):
         long as reading everything does.
         """
 
+    def hidden(self) -> str | None:
+        """What a role hides of the live content from the user of the store, so that counts, lines and
+        findings cover the rest alone; None when there is no sign of it."""
+
     def count(self) -> int | None:
         """Records in the live content; None when there is none."""
 
@@ -254,8 +255,8 @@ class PassStore(Protocol):
         """
 
     def record_check(self, consumer: Consumer, state: ConsumerState) -> None:
-        """Remember `state`, which differs from what `look` gave only in what the feed said and when, in how
-        long it is to be left alone, and in what was alerted.
+        """Remember `state`, which differs from the one of `read_state` only in what the feed answered and
+        when, in the cool-down, and in what was alerted.
 
         Best effort, without a lease: when another writer is at work, the other writer stores it.
         """
@@ -275,12 +276,8 @@ class InspectedStore(Protocol):
         """Its URL without credentials, for people."""
 
     def inspect(self, consumer: Consumer) -> AbstractContextManager[Inspection]:
-        """Look closely at what is stored, without a lease and without a write. Raises as `look` does;
-        what `look` would refuse for its meaning, but can be read, is for the findings to tell."""
-
-    def hidden(self, consumer: Consumer) -> str | None:
-        """What the store hides of the live content from its user, so that counts, lines and findings speak
-        of the rest alone; None when there is no sign of it."""
+        """Read closely what is stored, without a lease and without a write. Raises as `read_state` does;
+        what `read_state` would refuse for its meaning, but can be read, is in the findings."""
 
 
 class DiagnosedStore(Protocol):
@@ -324,11 +321,10 @@ class Store(PassStore, InspectedStore, DiagnosedStore, HistoryStore, Protocol):
     """Where content, state and history are kept."""
 
     def summary(self, consumer: Consumer) -> Summary:
-        """What `look`, `count` and `hidden` tell, for little more than one of them costs, and whether readers
-        have another content than the one that the state speaks of."""
+        """The state and what readers find, without a lease and without a write. Raises as `read_state` does.
 
-    def count(self, consumer: Consumer) -> int | None:
-        """Records in the live content; None when there is none."""
+        A pass needs the state alone: counting records may take the store longer than the rest.
+        """
 
     def export(self, consumer: Consumer) -> Iterator[bytes]:
         """The live content's lines without newlines, ascending by name (by UTF-8 bytes), from one

@@ -49,7 +49,7 @@ def apply(writer: Writer, writes: Sequence[Write | Record], to: int) -> None:
 def contents(store: Store, consumer: Consumer) -> list[bytes]:
     """The lines of the live content, after making sure that the store counts as many."""
     lines = list(store.export(consumer))
-    assert store.count(consumer) == len(lines)
+    assert store.summary(consumer).records == len(lines)
     return lines
 
 

@@ -11,7 +11,7 @@ from ctisync.errors import StoreUnavailable
 from ctisync.ports import Store
 from tests.contract import passes
 from tests.contract.passes import at, lines
-from tests.support.records import made_up, record
+from tests.support.records import made_up, read, record
 from tests.support.stores import MakeStore
 
 A, B, C = record("CVE-1", 1), record("CVE-2", 2), record("CVE-3", 3)
@@ -56,11 +56,11 @@ def test_a_range_without_a_write_moves_the_offset(store: Store, content: Consume
 def test_ranges_follow_one_another_within_a_pass(store: Store, content: Consumer) -> None:
     with store.writer(content) as writer:
         passes.apply(writer, [record("CVE-1", 11)], to=15)
-        assert writer.read(["CVE-1"]) == {"CVE-1": record("CVE-1", 11)}
+        assert read(writer, ["CVE-1"]) == {"CVE-1": record("CVE-1", 11)}
         passes.apply(writer, [Delete("CVE-1", 16)], to=20)
-        assert writer.read(["CVE-1"]) == {}
+        assert read(writer, ["CVE-1"]) == {}
         passes.apply(writer, [record("CVE-1", 21)], to=25)
-        assert writer.read(["CVE-1"]) == {"CVE-1": record("CVE-1", 21)}
+        assert read(writer, ["CVE-1"]) == {"CVE-1": record("CVE-1", 21)}
 
     assert passes.contents(store, content) == lines(record("CVE-1", 21), B, C)
 
@@ -118,7 +118,7 @@ def test_a_content_whose_records_were_all_deleted_is_still_a_content(store: Stor
     with store.writer(content) as writer:
         passes.apply(writer, [Delete(name, 11) for name in ("CVE-1", "CVE-2", "CVE-3")], to=11)
 
-    assert store.count(content) == 0
+    assert store.summary(content).records == 0
     assert list(store.export(content)) == []
 
 
@@ -126,7 +126,7 @@ def test_a_whole_range_of_records_is_written(store: Store, content: Consumer) ->
     records = made_up(1000, first_offset=11)
     with store.writer(content) as writer:
         passes.apply(writer, records, to=1010)
-        assert writer.read([each.name for each in records]) == {each.name: each for each in records}
+        assert read(writer, [each.name for each in records]) == {each.name: each for each in records}
 
     kept = sorted([A, B, C, *records], key=lambda each: each.name)
     assert passes.contents(store, content) == lines(*kept)
@@ -139,7 +139,7 @@ def test_ranges_after_a_load_see_its_records_and_not_what_ranges_before_it_have_
     with store.writer(content) as writer:
         passes.apply(writer, [record("CVE-1", 11), Delete("CVE-2", 12), record("CVE-4", 13)], to=20)
         passes.load(writer, content, [loaded, B], 30)
-        assert writer.read(["CVE-1", "CVE-2", "CVE-4"]) == {"CVE-1": loaded, "CVE-2": B}
+        assert read(writer, ["CVE-1", "CVE-2", "CVE-4"]) == {"CVE-1": loaded, "CVE-2": B}
         passes.apply(writer, [Delete("CVE-1", 31)], to=40)
 
     assert passes.contents(store, content) == lines(B)
@@ -154,7 +154,7 @@ def test_what_was_applied_is_there_after_the_process_was_killed(
 
     with make_store().writer(content) as writer:
         assert writer.state == after
-        assert writer.read(["CVE-2"]) == {"CVE-2": record("CVE-2", 14)}
+        assert read(writer, ["CVE-2"]) == {"CVE-2": record("CVE-2", 14)}
 
 
 def test_a_load_that_fails_keeps_what_was_applied_before(store: Store, content: Consumer) -> None:
@@ -189,7 +189,7 @@ def test_a_range_needs_a_content(store: Store, consumer: Consumer) -> None:
     with store.writer(consumer) as writer, pytest.raises(ValueError, match="no content"):
         writer.apply([Put(A)], at(5, writer.state))
 
-    assert store.count(consumer) is None
+    assert store.summary(consumer).records is None
 
 
 def test_while_a_range_is_written_its_records_are_read_as_they_will_be(
@@ -199,7 +199,7 @@ def test_while_a_range_is_written_its_records_are_read_as_they_will_be(
     found: list[dict[str, Record]] = []
 
     def meanwhile() -> None:
-        found.append(writer.read(["CVE-1", "CVE-2", "CVE-3", "CVE-4"]))
+        found.append(read(writer, ["CVE-1", "CVE-2", "CVE-3", "CVE-4"]))
 
     written = record("CVE-1", 14, {"new": 1})
     with store.writer(content) as writer:
@@ -207,7 +207,7 @@ def test_while_a_range_is_written_its_records_are_read_as_they_will_be(
         called = writer.apply(writes, advanced(writer.state, 20, passes.NOW), meanwhile)
         after = {"CVE-1": written, "CVE-3": C, "CVE-4": record("CVE-4", 15)}
         assert found == ([after] if called else [])
-        assert writer.read(["CVE-1", "CVE-2", "CVE-3", "CVE-4"]) == after
+        assert read(writer, ["CVE-1", "CVE-2", "CVE-3", "CVE-4"]) == after
         passes.apply(writer, [Delete("CVE-1", 21), record("CVE-2", 22)], to=30)
 
     assert passes.contents(store, content) == lines(record("CVE-2", 22), C, record("CVE-4", 15))

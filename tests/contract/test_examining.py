@@ -40,7 +40,7 @@ def test_nothing_keeps_passes_from_a_store_that_is_in_order_and_none_is_at_work_
 
 def test_an_examination_changes_nothing(store: Store, consumer: Consumer) -> None:
     examined(store, consumer)
-    assert store.count(consumer) is None
+    assert store.summary(consumer).records is None
     passes.initialise(store, consumer, made_up(3), 10)
     before = (store.read_state(consumer), passes.contents(store, consumer))
     examined(store, consumer)

@@ -20,7 +20,7 @@ A, B = record("CVE-1", 1), record("CVE-2", 2)
 
 def assert_nothing_is_left(store: Store, consumer: Consumer) -> None:
     assert store.read_state(consumer) == ConsumerState()
-    assert store.count(consumer) is None
+    assert store.summary(consumer).records is None
     assert list(store.passes(consumer, 10)) == []
     assert store.footprint(consumer) == Footprint()
     assert str(consumer) not in [str(each) for each in store.consumers()]
@@ -44,7 +44,7 @@ def test_what_is_held_is_told_before_it_is_forgotten(store: Store, consumer: Con
     assert held.bytes is None or held.bytes > 0
     assert held.places
     assert [str(each) for each in store.consumers() if each.context == consumer.context] == [str(consumer)]
-    assert store.count(consumer) == 7, "only looked at"
+    assert store.summary(consumer).records == 7, "only looked at"
 
 
 def test_content_state_and_history_are_gone(make_store: MakeStore, consumer: Consumer) -> None:

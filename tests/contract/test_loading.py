@@ -11,7 +11,7 @@ from ctisync.errors import EmptyStore
 from ctisync.ports import Store, Writer
 from tests.contract import passes
 from tests.contract.passes import lines
-from tests.support.records import made_up, record
+from tests.support.records import made_up, read, record
 from tests.support.stores import MakeStore
 
 OLD = [record("CVE-1", 1), record("CVE-2", 2)]
@@ -30,7 +30,7 @@ def load_halfway(writer: Writer) -> None:
 
 def test_where_nothing_is_stored_nothing_is_found(store: Store, consumer: Consumer) -> None:
     assert store.read_state(consumer) == ConsumerState()
-    assert store.count(consumer) is None
+    assert store.summary(consumer).records is None
     with pytest.raises(EmptyStore):
         list(store.export(consumer))
 
@@ -43,7 +43,7 @@ def test_a_published_content_and_its_state_are_found_by_another_process(
         after = passes.loaded(writer, consumer, 10)
         assert load.publish(after) == 2
         assert writer.state == after
-        assert writer.read(["CVE-1"]) == {"CVE-1": OLD[0]}
+        assert read(writer, ["CVE-1"]) == {"CVE-1": OLD[0]}
 
     assert passes.contents(make_store(), consumer) == lines(*OLD)
     assert make_store().read_state(consumer) == after
@@ -55,7 +55,7 @@ def test_what_is_being_loaded_is_invisible_until_it_is_published(
     reader = make_store()
     with make_store().writer(consumer) as writer, writer.load(passes.snapshot(10)) as load:
         load.add(OLD)
-        assert reader.count(consumer) is None
+        assert reader.summary(consumer).records is None
         with pytest.raises(EmptyStore):
             list(reader.export(consumer))
         load.publish(passes.loaded(writer, consumer, 10))
@@ -101,7 +101,7 @@ def test_a_load_that_is_left_without_publishing_is_gone(store: Store, consumer: 
         load.add(OLD)
 
     assert store.read_state(consumer) == ConsumerState()
-    assert store.count(consumer) is None
+    assert store.summary(consumer).records is None
 
 
 def test_a_failure_after_publishing_takes_nothing_back(store: Store, consumer: Consumer) -> None:
@@ -122,7 +122,7 @@ def test_a_first_load_whose_process_was_killed_never_shows(
 
     store = make_store()
     assert passes.beside_a_writer(store, consumer) == ConsumerState(loading=True)
-    assert store.count(consumer) is None
+    assert store.summary(consumer).records is None
     with store.writer(consumer) as writer:
         assert writer.state == ConsumerState()
         assert passes.load(writer, consumer, NEW, 20) == 3
@@ -204,7 +204,7 @@ def test_a_pass_may_load_twice_and_works_on_with_the_second_content(store: Store
     with store.writer(consumer) as writer:
         passes.load(writer, consumer, OLD, 10)
         passes.load(writer, consumer, NEW, 20)
-        assert set(writer.read(["CVE-1", "CVE-2", "CVE-3"])) == {"CVE-2", "CVE-3"}
+        assert set(read(writer, ["CVE-1", "CVE-2", "CVE-3"])) == {"CVE-2", "CVE-3"}
         passes.apply(writer, [record("CVE-3", 21)], to=21)
 
     assert passes.contents(store, consumer) == lines(NEW[0], record("CVE-3", 21), NEW[2])
@@ -228,4 +228,4 @@ def test_a_content_cannot_be_published_with_a_state_that_denies_it(
         with pytest.raises(ValueError, match="published"):
             load.publish(msgspec.structs.replace(passes.loaded(writer, consumer, 10), **lie))
 
-    assert store.count(consumer) is None
+    assert store.summary(consumer).records is None

@@ -12,7 +12,7 @@ from ctisync.verify.audit import verify
 from tests.contract import passes
 from tests.contract.passes import lines
 from tests.support.log import KeptLog
-from tests.support.records import encode, record
+from tests.support.records import encode, read, record
 
 
 def _resource(resource: str, offset: int, **more: Any) -> Record:
@@ -74,7 +74,7 @@ def test_an_update_and_a_delete_reach_a_record_that_is_named_by_resource(
     made = wire.created(Change(1003, "create", "rule/new", payload={"type": "rule"}))
     with store.writer(consumer) as writer:
         passes.load(writer, consumer, RECORDS, 1000)
-        assert writer.read([old.name, "rule/0004"])[old.name] == old
+        assert read(writer, [old.name, "rule/0004"])[old.name] == old
         passes.apply(writer, [Put(new), Delete("rule/0004", 1002), Put(made)], to=1003)
     kept = [each for each in RECORDS if each.name not in (old.name, "rule/0004")]
     assert b'"resource":"rule/0002"' in new.line

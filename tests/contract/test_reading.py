@@ -10,7 +10,7 @@ from ctisync.errors import EmptyStore
 from ctisync.ports import Store
 from tests.contract import passes
 from tests.contract.passes import lines
-from tests.support.records import awkward, made_up, record, sample_lines
+from tests.support.records import awkward, made_up, read, record, sample_lines
 from tests.support.stores import MakeStore
 
 LOOK_ALIKES = ["cve-1", "CVE-1", "CVE-1 ", " CVE-1", "CVE-1.", "CV\u00c9-1", "CVE\u0301-1", "CVE-1\u200b"]
@@ -31,7 +31,7 @@ def test_lines_come_back_byte_for_byte_after_a_load(store: Store, consumer: Cons
     records = [*awkward(), *made_up(20, first_offset=200)]
     with store.writer(consumer) as writer:
         passes.load(writer, consumer, records, 300)
-        assert writer.read([each.name for each in records]) == {each.name: each for each in records}
+        assert read(writer, [each.name for each in records]) == {each.name: each for each in records}
 
     assert passes.contents(store, consumer) == lines(*by_name(records))
 
@@ -41,7 +41,7 @@ def test_lines_come_back_byte_for_byte_after_a_range(store: Store, consumer: Con
     with store.writer(consumer) as writer:
         passes.load(writer, consumer, made_up(3), 50)
         passes.apply(writer, records, to=300)
-        assert writer.read([each.name for each in records]) == {each.name: each for each in records}
+        assert read(writer, [each.name for each in records]) == {each.name: each for each in records}
 
     assert set(lines(*records)) <= set(passes.contents(store, consumer))
 
@@ -62,7 +62,7 @@ def test_names_are_told_apart_by_their_bytes_and_sorted_by_them(
     with store.writer(consumer) as writer:
         passes.load(writer, consumer, records, 100)
         for each in records:
-            assert writer.read([each.name]) == {each.name: each}
+            assert read(writer, [each.name]) == {each.name: each}
         assert passes.contents(store, consumer) == lines(*by_name(records))
 
         passes.apply(writer, [Delete(names[1], 101), record(names[2], 102)], to=110)
@@ -78,7 +78,7 @@ def test_the_longest_names_are_whole(store: Store, consumer: Consumer, character
     assert {len(each.name.encode()) for each in records} == {MAX_NAME_BYTES}
     with store.writer(consumer) as writer:
         passes.load(writer, consumer, records, 100)
-        assert writer.read([records[1].name]) == {records[1].name: records[1]}
+        assert read(writer, [records[1].name]) == {records[1].name: records[1]}
 
     assert passes.contents(store, consumer) == lines(*records)
 
@@ -96,10 +96,10 @@ def test_the_highest_offset_is_exact(store: Store, consumer: Consumer) -> None:
 
 def test_only_what_is_asked_for_and_stored_is_read(store: Store, consumer: Consumer) -> None:
     with store.writer(consumer) as writer:
-        assert writer.read(["CVE-1"]) == {}
+        assert read(writer, ["CVE-1"]) == {}
         passes.load(writer, consumer, [record("CVE-1", 1), record("CVE-2", 2)], 10)
-        assert writer.read([]) == {}
-        assert writer.read(["CVE-2", "CVE-3"]) == {"CVE-2": record("CVE-2", 2)}
+        assert read(writer, []) == {}
+        assert read(writer, ["CVE-2", "CVE-3"]) == {"CVE-2": record("CVE-2", 2)}
 
 
 def test_an_export_goes_on_with_the_content_that_it_began_with(

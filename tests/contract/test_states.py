@@ -116,7 +116,7 @@ def test_a_state_without_content_is_remembered(make_store: MakeStore, consumer: 
         writer.save(ConsumerState(refused=REFUSED))
 
     assert make_store().read_state(consumer) == ConsumerState(refused=REFUSED)
-    assert make_store().count(consumer) is None
+    assert make_store().summary(consumer).records is None
 
 
 def test_a_pass_that_finds_nothing_to_do_remembers_what_the_feed_said(
@@ -169,7 +169,7 @@ def test_what_the_feed_said_is_remembered_before_there_is_a_content(store: Store
     store.record_check(consumer, state)
 
     assert store.read_state(consumer) == state
-    assert store.count(consumer) is None
+    assert store.summary(consumer).records is None
 
 
 def test_a_pass_that_found_nothing_to_do_never_undoes_what_another_did_meanwhile(
@@ -213,7 +213,7 @@ def test_consumers_beside_each_other_do_not_mix(
         with make_store().writer(one) as writer:
             passes.apply(writer, [record("CVE-1", 11)], to=12)
 
-        assert [store.count(each) for each in (one, sibling, other)] == [2, None, 1]
+        assert [store.summary(each).records for each in (one, sibling, other)] == [2, None, 1]
         assert [store.read_state(each).offset for each in (one, sibling, other)] == [12, 0, 25]
         assert [store.read_state(each).loading for each in (one, sibling, other)] == [False, True, False]
         assert load.publish(passes.loaded(loading, sibling, 30)) == 1

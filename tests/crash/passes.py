@@ -161,7 +161,7 @@ class SqlitePasses:
         shutil.rmtree(self._copy, ignore_errors=True)
         shutil.copytree(self.folder, self._copy)
         store = SqliteStore(self._copy / "ctisync.db", SystemClock())
-        if store.count(self.consumer) is None:
+        if store.summary(self.consumer).records is None:
             return store.read_state(self.consumer), None
         return store.read_state(self.consumer), tuple(store.export(self.consumer))
 

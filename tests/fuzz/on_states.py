@@ -93,7 +93,7 @@ def _with_state(text: bytes) -> Path:
 
 def _looked_at(store: SqliteStore) -> None:
     state = store.read_state(CONSUMER)
-    count = store.count(CONSUMER)
+    count = store.summary(CONSUMER).records
     status = Status(store.name, (ConsumerStatus(CONSUMER, state, count, work=store.work(CONSUMER)),))
     as_document(status)
     status_table.as_table(status, io.StringIO(), NOW)

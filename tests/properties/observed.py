@@ -4,7 +4,7 @@ The machine lets the process die at such a moment, another pass run, or the feed
 what was written the moment it was.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import datetime
 from typing import Protocol, TypeVar
@@ -24,6 +24,7 @@ from ctisync.core.pass_report import PassReport, Work
 from ctisync.core.state import ConsumerState, RefusedSnapshot, Summary
 from ctisync.core.steps import Mode
 from ctisync.ports import CommandManager, Feed, Inspection, Load, SnapshotFile, Store, Writer
+from tests.support.records import read
 
 T = TypeVar("T")
 
@@ -116,12 +117,6 @@ class ObservedStore:
     def summary(self, consumer: Consumer) -> Summary:
         return self._inner.summary(consumer)
 
-    def count(self, consumer: Consumer) -> int | None:
-        return self._inner.count(consumer)
-
-    def hidden(self, consumer: Consumer) -> str | None:
-        return self._inner.hidden(consumer)
-
     def certificates(self) -> Iterator[tuple[str, datetime]]:
         return self._inner.certificates()
 
@@ -178,11 +173,8 @@ class ObservedWriter:
         with self._process.within(lambda: self._inner.load(snapshot)) as load:
             yield ObservedLoad(load, snapshot, self._inner, self._process)
 
-    def read(self, names: Collection[str]) -> dict[str, Record]:
-        return self._process.around(lambda: self._inner.read(names))
-
     def read_in_parts(self, names: Sequence[str]) -> Iterator[tuple[Sequence[str], dict[str, Record]]]:
-        yield names, self.read(names)
+        yield names, self._process.around(lambda: read(self._inner, names))
 
     def save_later(self, state: ConsumerState) -> None:
         self._process.around(lambda: self._inner.save_later(state))

@@ -100,12 +100,12 @@ def read(environ: Mapping[str, str]) -> Iterator[AccessRefused]:
 def hidden(environ: Mapping[str, str]) -> str | None:
     """What a reader is told that he does not see."""
     with opened_store(find(None, environ).settings, SystemClock()) as store:
-        return store.hidden(CONSUMER)
+        return store.summary(CONSUMER).hidden
 
 
 def _status(store: Store) -> None:
     store.read_state(CONSUMER)
-    store.count(CONSUMER)
+    store.summary(CONSUMER)
 
 
 def _export(store: Store) -> None:
@@ -162,7 +162,7 @@ def _stored(node: SecuredNode) -> tuple[ConsumerState, list[bytes], bool]:
     )
     with closing(administrator) as store:
         state = store.read_state(CONSUMER)
-        lines = list(store.export(CONSUMER)) if store.count(CONSUMER) is not None else []
+        lines = list(store.export(CONSUMER)) if store.summary(CONSUMER).records is not None else []
     reply = node.client.get(f"/wazuh-context/_doc/{CONSUMER.context}")
     held = reply.json()["_source"][CONSUMER.name]["ctisync"] if reply.status_code == 200 else {}
     return state, lines, held.get("lease") is not None

@@ -14,6 +14,7 @@ from ctisync.stores.opensearch.client import NoReply, OpenSearchReply, Transport
 from ctisync.stores.opensearch.store import OpenSearchStore
 from tests.support.clock import FakeClock
 from tests.support.opensearch_node import OpenSearchNode
+from tests.support.records import read
 
 LOCK = "the id of this host's lock file"
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -115,7 +116,7 @@ def initialise(store: Store, consumer: Consumer, records: Collection[Record], of
 def apply(writer: Writer, writes: Collection[Write], to: int) -> None:
     """Apply a range as a pass does: what stands at a write's offset already is not written again."""
     names = [write.name for write in writes]
-    standing = writer.read(names)
+    standing = read(writer, names)
     due = [
         write
         for write, name in zip(writes, names, strict=True)

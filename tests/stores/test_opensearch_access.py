@@ -108,7 +108,7 @@ def test_a_client_certificate_lets_in_and_its_lack_does_not(
     server = authority.issue_cert("localhost")
     with tls_proxy(opensearch_2.url, server, client_authority=authority) as proxy:
         with opened(proxy.port, ca_file=ca_file, client_cert=client_cert, client_key=client_key) as store:
-            assert store.count(kit.new_consumer()) is None
+            assert store.summary(kit.new_consumer()).records is None
         with (
             opened(proxy.port, ca_file=ca_file) as store,
             pytest.raises(AccessRefused, match="requires a client certificate") as refused,
@@ -172,7 +172,7 @@ def test_neither_proxies_nor_passwords_are_taken_from_the_environment(
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     with closing(kit.open_store(opensearch_2)) as store:
-        assert store.count(kit.new_consumer()) is None
+        assert store.summary(kit.new_consumer()).records is None
 
 
 def test_nothing_that_is_sent_is_logged(

@@ -19,7 +19,7 @@ from ctisync.stores.opensearch.writer import OpenSearchWriter
 from tests.contract.test_history import report
 from tests.stores import opensearch_kit as kit
 from tests.support.opensearch_node import OpenSearchNode
-from tests.support.records import record
+from tests.support.records import read, record
 
 A, B, C = record("CVE-1", 1), record("CVE-2", 2), record("CVE-3", 13)
 
@@ -220,10 +220,10 @@ def test_what_was_read_before_a_new_content_says_nothing_about_it(store: OpenSea
     consumer = kit.new_consumer()
     kit.initialise(store, consumer, [B], 10)
     with store.writer(consumer) as writer:
-        assert writer.read(["CVE-1"]) == {}
+        assert read(writer, ["CVE-1"]) == {}
         kit.load(writer, consumer, [A, B], 20)
         kit.apply_unread(writer, [Delete("CVE-1", 21)], 30)
-        assert writer.read(["CVE-1", "CVE-2"]) == {"CVE-2": B}
+        assert read(writer, ["CVE-1", "CVE-2"]) == {"CVE-2": B}
 
 
 def test_a_content_that_somebody_removed_is_noticed_and_loaded_again(
@@ -237,7 +237,7 @@ def test_a_content_that_somebody_removed_is_noticed_and_loaded_again(
     assert store.read_state(consumer).unsettled
     with store.writer(consumer) as writer:
         assert (writer.state.offset, writer.state.content) == (0, False)
-        assert writer.read(["CVE-1"]) == {}
+        assert read(writer, ["CVE-1"]) == {}
         kit.load(writer, consumer, [B], 20)
     assert kit.lines(store, consumer) == [B.line]
 
@@ -289,7 +289,7 @@ def test_a_record_of_offset_0_is_a_record(store: OpenSearchStore) -> None:
     first = record("CVE-0", 0)
     kit.initialise(store, consumer, [first, first], 10)
     with store.writer(consumer) as writer:
-        assert writer.read(["CVE-0"]) == {"CVE-0": first}
+        assert read(writer, ["CVE-0"]) == {"CVE-0": first}
 
 
 def test_records_of_any_shape_are_taken(node: OpenSearchNode, store: OpenSearchStore) -> None:
@@ -318,7 +318,7 @@ def test_another_program_that_writes_to_the_content_stops_the_range(
     consumer = kit.new_consumer()
     kit.initialise(store, consumer, [A, B], 10)
     with store.writer(consumer) as writer:
-        writer.read(["CVE-1", "CVE-2"])
+        read(writer, ["CVE-1", "CVE-2"])
         node.request("PUT", f"/{consumer.index}/_doc/CVE-1?version=77&version_type=external", {"theirs": 1})
         with pytest.raises(
             StoreUnavailable,
@@ -326,7 +326,7 @@ def test_another_program_that_writes_to_the_content_stops_the_range(
         ):
             kit.apply_unread(writer, [Put(record("CVE-1", 14)), Put(C)], 20)
         with pytest.raises(StoreUnavailable, match="another program altered record CVE-1"):
-            writer.read(["CVE-1"])
+            read(writer, ["CVE-1"])
         with pytest.raises(StoreUnavailable, match=r"record CVE-1 has .*, offset 15 is"):
             kit.apply_unread(writer, [Delete("CVE-1", 15)], 20)
     state = store.read_state(consumer)

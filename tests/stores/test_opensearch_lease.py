@@ -18,7 +18,7 @@ from ctisync.stores.opensearch.store import OpenSearchStore
 from tests.stores import opensearch_kit as kit
 from tests.support.clock import FakeClock
 from tests.support.opensearch_node import OpenSearchNode
-from tests.support.records import record
+from tests.support.records import read, record
 
 A, B, C = record("CVE-1", 1), record("CVE-2", 2), record("CVE-3", 13)
 TTL = 900
@@ -204,7 +204,7 @@ def test_who_has_lost_the_lease_changes_nothing_any_more(
     """Not the state, not a record of the live content, not a generation, not the alias."""
     with ExitStack() as stack:
         lost = stack.enter_context(store.writer(consumer))
-        lost.read(["CVE-1", "CVE-2"])
+        read(lost, ["CVE-1", "CVE-2"])
         load = stack.enter_context(lost.load(kit.snapshot(30)))
         load.add([C])
         after = kit.loaded(lost.state, consumer, 30)
@@ -216,7 +216,7 @@ def test_who_has_lost_the_lease_changes_nothing_any_more(
         for attempt in (
             lambda: lost.save(lost.state),
             lambda: lost.save(lost.state),  # the second one knows the document of the new holder
-            lambda: lost.read(["CVE-1"]),
+            lambda: read(lost, ["CVE-1"]),
             lambda: lost.apply([Put(C)], advanced(lost.state, 20, kit.NOW)),
             lambda: lost._records.send(fence, [index(C)]),
             lambda: lost._records.send(
@@ -229,7 +229,7 @@ def test_who_has_lost_the_lease_changes_nothing_any_more(
                 attempt()
         assert not lost._fenced.swap(load._generation)
         assert (kit.document(opensearch_2, consumer), kit.aliases(opensearch_2, consumer)) == before
-        assert new.read(["CVE-1", "CVE-2", "CVE-3"]) == {"CVE-1": A, "CVE-2": B}
+        assert read(new, ["CVE-1", "CVE-2", "CVE-3"]) == {"CVE-1": A, "CVE-2": B}
 
         kit.apply(new, [Put(C), Delete("CVE-1", 14)], 20)
         new.make_searchable()
@@ -249,7 +249,7 @@ def test_who_has_lost_the_lease_of_a_first_load_neither_shows_nor_removes_a_gene
         assert his._generation in kit.aliases(opensearch_2, consumer)
 
         assert not lost._fenced.swap(his._generation)
-        assert store.count(consumer) is None
+        assert store.summary(consumer).records is None
 
         with new.load(kit.snapshot(10)) as load:
             load.add([A])

@@ -75,7 +75,7 @@ def test_a_template_that_sets_every_setting_alters_nothing_that_is_promised(node
             writer.make_searchable()
         lines = [each.line for each in RECORDS[1:]] + [changed.line]
         assert sorted(kit.lines(store, consumer)) == sorted(lines)
-        assert store.count(consumer) == len(lines)
+        assert store.summary(consumer).records == len(lines)
         audit = verify(consumer, store=store, log=KeptLog(), deep=True, against=None, at_work=None)
         assert audit.counts == {}
         passes = [report(consumer, number) for number in range(3)]

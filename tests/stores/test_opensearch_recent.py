@@ -19,7 +19,7 @@ from ctisync.stores.opensearch.client import NoReply, OpenSearchReply, Transport
 from ctisync.stores.opensearch.store import OpenSearchStore
 from tests.stores import opensearch_kit as kit
 from tests.support.opensearch_node import OpenSearchNode
-from tests.support.records import made_up, record
+from tests.support.records import made_up, read, record
 
 A, B, C = record("CVE-1", 1), record("CVE-2", 2), record("CVE-3", 3)
 CONSUMER = kit.new_consumer()
@@ -150,7 +150,7 @@ def test_a_write_whose_reply_was_lost_is_read_again(store: OpenSearchStore, sent
     written = record("CVE-1", 14)
     with store.writer(CONSUMER) as writer:
         kit.apply_unread(writer, [Put(written)], 20)
-        assert writer.read(["CVE-1"]) == {"CVE-1": written}
+        assert read(writer, ["CVE-1"]) == {"CVE-1": written}
     assert sent.read == [["CVE-1"]] * 3, "its version, whose write it is, and then the record"
 
 
@@ -164,7 +164,7 @@ def test_after_an_error_nothing_is_known_any_more(
         with pytest.raises(StoreUnavailable, match="record CVE-2 has offset 77, offset 22 is"):
             kit.apply_unread(writer, [Put(record("CVE-1", 21)), Put(record("CVE-2", 22))], 30)
         sent.read.clear()
-        assert writer.read(["CVE-1"]) == {"CVE-1": record("CVE-1", 21)}
+        assert read(writer, ["CVE-1"]) == {"CVE-1": record("CVE-1", 21)}
     assert sent.read == [["CVE-1"]]
 
 
@@ -177,11 +177,11 @@ def test_what_is_being_written_the_next_range_does_not_read(store: OpenSearchSto
     found: list[dict[str, Record]] = []
 
     def meanwhile() -> int:
-        found.append(writer.read(["CVE-1", "CVE-2", "CVE-3"]))
+        found.append(read(writer, ["CVE-1", "CVE-2", "CVE-3"]))
         return 30
 
     with store.writer(CONSUMER) as writer:
-        assert writer.read(["CVE-3"]) == {"CVE-3": C}
+        assert read(writer, ["CVE-3"]) == {"CVE-3": C}
         assert writer.apply([Delete("CVE-3", 13), Put(first)], after(writer, 20), meanwhile)
         assert store.read_state(CONSUMER).range_to == 30, "announced together with the offset"
         kit.apply_unread(writer, [Delete("CVE-1", 24), Put(record("CVE-3", 25))], 30)
@@ -219,14 +219,14 @@ def test_what_was_folded_over_a_write_that_stood_there_already_is_folded_again(
     sent.lost = 1
 
     def meanwhile() -> int:
-        assert writer.read(["CVE-1"])
+        assert read(writer, ["CVE-1"])
         return 30
 
     with store.writer(CONSUMER) as writer:
         assert not writer.apply([Put(record("CVE-1", 14))], after(writer, 20), meanwhile)
         assert (writer.state.offset, writer.state.range_to) == (20, None)
         sent.read.clear()
-        assert writer.read(["CVE-1"]) == {"CVE-1": record("CVE-1", 14)}
+        assert read(writer, ["CVE-1"]) == {"CVE-1": record("CVE-1", 14)}
     assert sent.read == [["CVE-1"]]
 
 
@@ -236,7 +236,7 @@ def test_a_record_that_another_program_alters_while_we_write_it_is_no_write_of_o
     """The next range is folded from memory; its version is what our next write would have made of it."""
 
     def meanwhile() -> int:
-        assert writer.read(["CVE-1"]) == {"CVE-1": record("CVE-1", 20)}
+        assert read(writer, ["CVE-1"]) == {"CVE-1": record("CVE-1", 20)}
         return 30
 
     with store.writer(CONSUMER) as writer:
@@ -280,4 +280,4 @@ def test_a_writer_that_was_taken_over_from_writes_nothing_more(
             kit.apply(taker, [Put(theirs)], 30)
             with pytest.raises(AnotherPass):
                 kit.apply(writer, [Put(record("CVE-1", 34))], 40)
-            assert taker.read(["CVE-1"]) == {"CVE-1": theirs}
+            assert read(taker, ["CVE-1"]) == {"CVE-1": theirs}

@@ -64,7 +64,7 @@ def test_what_is_confirmed_is_counted_while_its_writer_is_at_work(
 ) -> None:
     with kit.open_store(node).writer(stored) as writer:
         written(writer, Put(NEW))
-        assert kit.open_store(node).count(stored) == 4
+        assert kit.open_store(node).summary(stored).records == 4
 
 
 def test_an_export_holds_what_is_confirmed_while_its_writer_is_at_work(
@@ -78,4 +78,4 @@ def test_an_export_holds_what_is_confirmed_while_its_writer_is_at_work(
 def test_a_flood_stage_keeps_nobody_from_reading(node: OpenSearchNode, stored: Consumer) -> None:
     node.request("PUT", f"/{stored.index}/_settings", {"index.blocks.read_only_allow_delete": True})
     store = kit.open_store(node)
-    assert (store.count(stored), len(list(store.export(stored)))) == (3, 3)
+    assert (store.summary(stored).records, len(list(store.export(stored)))) == (3, 3)

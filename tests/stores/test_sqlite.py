@@ -15,7 +15,7 @@ from ctisync.stores.sqlite.store import SqliteStore
 from ctisync.system.clock import SystemClock
 from tests.contract import passes
 from tests.contract.passes import lines
-from tests.support.records import awkward, record
+from tests.support.records import awkward, read, record
 
 CONSUMER = Consumer()
 A, B = record("CVE-1", 1, {"score": 1}), record("CVE-2", 2)
@@ -39,7 +39,7 @@ def query(path: Path, sql: str) -> list[tuple[object, ...]]:
 
 def test_looking_where_nothing_is_creates_nothing(store: Store, tmp_path: Path) -> None:
     assert store.read_state(CONSUMER) == ConsumerState()
-    assert store.count(CONSUMER) is None
+    assert store.summary(CONSUMER).records is None
     assert list(tmp_path.iterdir()) == []
 
 
@@ -137,6 +137,6 @@ def test_a_range_that_fails_halfway_is_not_there_at_all(store: Store) -> None:
         with pytest.raises(UnicodeEncodeError):
             writer.apply([Put(record("CVE-1", 11)), Put(unstorable)], advanced(before, 20, passes.NOW))
         assert writer.state == before
-        assert writer.read(["CVE-1"]) == {"CVE-1": A}
+        assert read(writer, ["CVE-1"]) == {"CVE-1": A}
 
     assert store.read_state(CONSUMER) == before

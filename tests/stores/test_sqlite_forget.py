@@ -88,7 +88,7 @@ def test_killed_before_any_statement_no_half_of_a_content_is_told_as_whole(
     while (store := killed_in(points)) is not None:
         points += 1
         state = store.read_state(FORGOTTEN)
-        if store.count(FORGOTTEN) is None:
+        if store.summary(FORGOTTEN).records is None:
             assert state == ConsumerState()
         else:
             found_whole += 1

@@ -20,7 +20,7 @@ from tests.contract import passes
 from tests.contract.passes import lines
 from tests.support.figures import figure
 from tests.support.log import KeptLog
-from tests.support.records import awkward, long_record, made_up, record, sample_lines
+from tests.support.records import awkward, long_record, made_up, read, record, sample_lines
 
 CONSUMER = Consumer()
 A, B = record("CVE-1", 1, {"score": 1}), record("CVE-2", 2)
@@ -57,9 +57,9 @@ def test_every_line_comes_back_to_the_byte(path: Path, compression: Compression)
 
     assert passes.contents(store, CONSUMER) == by_name(records)
     with store.writer(CONSUMER) as writer:
-        assert writer.read([each.name for each in records]) == {each.name: each for each in records}
-        assert writer.read(["none", "of these"]) == {}
-        assert writer.read([]) == {}
+        assert read(writer, [each.name for each in records]) == {each.name: each for each in records}
+        assert read(writer, ["none", "of these"]) == {}
+        assert read(writer, []) == {}
 
 
 def test_a_content_takes_a_fraction_of_its_bytes(path: Path) -> None:
@@ -99,7 +99,7 @@ def test_an_update_is_packed_with_the_dictionary_of_its_content(path: Path) -> N
     changed = made_up(900, first_offset=2000)[7]
     with store.writer(CONSUMER) as writer:
         passes.apply(writer, [changed, record("CVE-2", 2900)], to=2900)
-        assert writer.read([changed.name]) == {changed.name: changed}
+        assert read(writer, [changed.name]) == {changed.name: changed}
 
     rows = query(path, "SELECT packed FROM records WHERE offset > 1999")
     (number,) = {zstandard.get_frame_parameters(frame).dict_id for (frame,) in rows}
@@ -116,7 +116,7 @@ def test_a_changed_setting_holds_for_what_is_written_from_then_on(path: Path) ->
         ("text", 900),
     ]
     with plain.writer(CONSUMER) as writer:
-        assert writer.read(["CVE-1"]) == {"CVE-1": A}
+        assert read(writer, ["CVE-1"]) == {"CVE-1": A}
         passes.apply(writer, [record("CVE-1", 1002)], to=1002)
     assert query(path, "SELECT DISTINCT typeof(line) FROM content") == [("text",)]
     assert passes.contents(packed, CONSUMER) == by_name([record("CVE-1", 1002), *MANY])
@@ -168,9 +168,9 @@ def test_a_frame_that_cannot_be_unpacked_is_named_and_never_taken_for_a_record(
     assert told.value.hint is not None
     assert "load the content again: mkdir -p" in told.value.hint
     with store.writer(CONSUMER) as writer:
-        assert writer.read(["CVE-1"]) == {"CVE-1": A}
+        assert read(writer, ["CVE-1"]) == {"CVE-1": A}
         with pytest.raises(StoreUnavailable, match="record CVE-2 cannot be unpacked"):
-            writer.read(["CVE-1", "CVE-2"])
+            read(writer, ["CVE-1", "CVE-2"])
     audit = verify(CONSUMER, store=store, log=KeptLog(), deep=True, against=None, at_work=None)
     assert [(each.kind, each.subject) for each in audit.findings] == [(Kind.RECORD_UNREADABLE, "CVE-2")]
 

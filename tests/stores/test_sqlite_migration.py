@@ -25,7 +25,7 @@ from tests.crash.passes import Forks
 from tests.support.faults import Fault, When
 from tests.support.figures import figure
 from tests.support.log import KeptLog
-from tests.support.records import awkward, made_up, record
+from tests.support.records import awkward, made_up, read, record
 
 OF_VERSION_1: Final = MIGRATIONS[:1]
 
@@ -109,7 +109,7 @@ def assert_all_is_kept(path: Path) -> None:
     assert {consumer: passes.contents(store, consumer) for consumer in CONTENTS} == {
         consumer: lines(*records) for consumer, records in CONTENTS.items()
     }
-    assert store.count(EMPTY) is None
+    assert store.summary(EMPTY).records is None
 
 
 def test_what_version_1_has_stored_is_found_as_it_was(path: Path) -> None:
@@ -148,7 +148,7 @@ def test_passes_go_on_from_a_migrated_content(path: Path) -> None:
     store = store_of(path)
     changed = record(CONTENTS[FOLLOWED][3].name, 160, {"changed": True})
     with store.writer(FOLLOWED) as writer:
-        assert writer.read([changed.name]) == {changed.name: CONTENTS[FOLLOWED][3]}
+        assert read(writer, [changed.name]) == {changed.name: CONTENTS[FOLLOWED][3]}
         passes.apply(writer, [changed], to=160)
     kinds = "SELECT typeof(line), count(*) FROM content WHERE consumer = 'vd_4.8.0' GROUP BY 1 ORDER BY 1"
     assert query(path, kinds) == [("blob", 1), ("text", len(CONTENTS[FOLLOWED]))]
@@ -157,7 +157,7 @@ def test_passes_go_on_from_a_migrated_content(path: Path) -> None:
         assert not writer.state.loading
         passes.load(writer, KILLED, made_up(20), 300)
     assert query(path, "SELECT count(*) FROM generations") == [(3,)]
-    assert store.count(KILLED) == 20
+    assert store.summary(KILLED).records == 20
     assert passes.contents(store, STUCK) == lines(*CONTENTS[STUCK])
 
 

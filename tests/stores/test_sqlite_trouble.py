@@ -22,7 +22,7 @@ from ctisync.system.clock import SystemClock
 from tests.contract import passes
 from tests.contract.passes import lines
 from tests.contract.test_history import report
-from tests.support.records import long_record, made_up, record
+from tests.support.records import long_record, made_up, read, record
 
 CONSUMER = Consumer()
 A, B = record("CVE-1", 1), record("CVE-2", 2)
@@ -33,7 +33,7 @@ def look(store: Store) -> None:
 
 
 def count(store: Store) -> None:
-    store.count(CONSUMER)
+    store.summary(CONSUMER)
 
 
 def export(store: Store) -> None:
@@ -317,7 +317,7 @@ def test_a_load_that_finds_no_room_leaves_the_old_content_and_room_for_the_next(
     assert passes.contents(store, CONSUMER) == lines(A)
 
     passes.initialise(store, CONSUMER, made_up(10), 20)
-    assert store.count(CONSUMER) == 10
+    assert store.summary(CONSUMER).records == 10
 
 
 def test_a_range_that_finds_no_room_is_neither_stored_nor_believed(
@@ -331,7 +331,7 @@ def test_a_range_that_finds_no_room_is_neither_stored_nor_believed(
         with pytest.raises(StoreUnavailable, match=str(path)):
             passes.apply(writer, [long_record("CVE-1", 11, size=800_000)], to=20)
         assert writer.state == before
-        assert writer.read(["CVE-1"]) == {"CVE-1": A}
+        assert read(writer, ["CVE-1"]) == {"CVE-1": A}
 
     assert store.read_state(CONSUMER) == before
 

@@ -92,14 +92,8 @@ class MemoryStore:
         yield MemoryWriter(self._storage, consumer)
 
     def summary(self, consumer: Consumer) -> Summary:
-        return Summary(self.read_state(consumer), self.count(consumer))
-
-    def count(self, consumer: Consumer) -> int | None:
         content = self._storage.get(consumer).content
-        return None if content is None else len(content)
-
-    def hidden(self, consumer: Consumer) -> None:
-        """None: nothing is hidden here."""
+        return Summary(self.read_state(consumer), None if content is None else len(content))
 
     def certificates(self) -> Iterator[tuple[str, datetime]]:
         yield from ()
@@ -143,7 +137,7 @@ class MemoryStore:
         content, known = kept.content or kept.aside or {}, kept != Kept()
         return Footprint(
             places=(self.name,) if content else (),
-            records=self.count(consumer),
+            records=self.summary(consumer).records,
             bytes=sum(len(record.line) for record in content.values()),
             passes=sum(each.consumer == str(consumer) for each in self._storage.passes),
             state=known,
@@ -168,6 +162,9 @@ class MemoryInspection:
     def findings(self, *, deep: bool) -> Iterator[Finding]:
         """None: a dictionary has no structure that could be damaged."""
         return iter(())
+
+    def hidden(self) -> None:
+        """None: nothing is hidden here."""
 
     def count(self) -> int | None:
         return None if self._kept.content is None else len(self._kept.content)
@@ -217,13 +214,10 @@ class MemoryWriter:
                 with suppress(AnotherPass):
                     self.save(load_abandoned(self.state))
 
-    def read(self, names: Collection[str]) -> dict[str, Record]:
+    def read_in_parts(self, names: Sequence[str]) -> Iterator[tuple[Sequence[str], dict[str, Record]]]:
         kept = self.mine().content
         content = (kept or {}) if self._written is None else self._written
-        return {name: content[name] for name in names if name in content}
-
-    def read_in_parts(self, names: Sequence[str]) -> Iterator[tuple[Sequence[str], dict[str, Record]]]:
-        yield names, self.read(names)
+        yield names, {name: content[name] for name in names if name in content}
 
     def save_later(self, state: ConsumerState) -> None:
         self.save(state)

@@ -12,6 +12,7 @@ from typing import Final
 import msgspec
 
 from ctisync.core.model import Change, Json, Record
+from ctisync.ports import Writer
 
 SAMPLE: Final = Path(__file__).resolve().parents[3] / "shared" / "data" / "cti-sample.ndjson"
 """Ten real lines, which may be beside a checkout and are never part of it."""
@@ -40,6 +41,14 @@ def comparable(line: bytes) -> Json:
 def named(value: dict[str, Json]) -> Json:
     """What a decoded line says that its record is called (API fact: `resource` wins)."""
     return value.get("name") if value.get("resource") is None else value["resource"]
+
+
+def read(writer: Writer, names: Sequence[str]) -> dict[str, Record]:
+    """Those of these records that a writer reads."""
+    records: dict[str, Record] = {}
+    for _, part in writer.read_in_parts(names):
+        records |= part
+    return records
 
 
 def _comparable(value: Json) -> Json:

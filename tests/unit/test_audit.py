@@ -40,7 +40,7 @@ class Shown:
     name: str = "shown:"
     masked: str | None = None
 
-    def hidden(self, consumer: Consumer) -> str | None:
+    def hidden(self) -> str | None:
         return self.masked
 
     @contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from ctisync.commands.call import Call
-from ctisync.commands.hidden import tell_hidden
+from ctisync.commands.hidden import warn_of_hidden
 from ctisync.core.model import Consumer
 from ctisync.errors import UsageError
 from ctisync.ports import Log, Store
@@ -31,10 +31,10 @@ def export(call: Call, output: Path | None) -> None:
 
 
 def _write(store: Store, consumer: Consumer, target: BinaryIO, name: str, log: Log) -> None:
-    tell_hidden(store, consumer, log)
-    total = store.count(consumer)
+    summary = store.summary(consumer)
+    warn_of_hidden(summary.hidden, consumer, log)
     piece = bytearray()
-    with log.progress("export", total, "records") as progress, _told(name):
+    with log.progress("export", summary.records, "records") as progress, _told(name):
         for number, line in enumerate(store.export(consumer), start=1):
             piece += line
             piece += b"\n"

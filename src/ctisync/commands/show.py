@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from ctisync.commands.call import Call
-from ctisync.commands.hidden import tell_hidden
+from ctisync.commands.hidden import warn_of_hidden
 from ctisync.core import wire
 from ctisync.core.advisory import Advisory, advisory
 from ctisync.core.model import Consumer
@@ -51,7 +51,7 @@ def find(call: Call, names: Sequence[str]) -> tuple[list[Shown], UsageError | No
         for consumer in call.consumers:
             seen = opened.enter_context(store.inspect(consumer))
             if seen.count() is not None:
-                tell_hidden(store, consumer, call.console)
+                warn_of_hidden(seen.hidden(), consumer, call.console)
                 filled[consumer] = seen
             elif consumer == call.consumers[-1] and not filled:
                 raise no_content(store.name, consumer, seen.state)

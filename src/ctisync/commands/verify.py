@@ -157,8 +157,9 @@ def _told(one: Verification, check: CheckSummary) -> Iterator[str]:
 
 
 def _refuse_empty(store: Store, consumer: Consumer) -> None:
-    if not store.read_state(consumer).content and store.count(consumer) is None:
-        raise _empty(store.name, consumer)
+    with store.inspect(consumer) as inspection:
+        if not inspection.state.content and inspection.count() is None:
+            raise _empty(store.name, consumer)
 
 
 def _empty(store: str, consumer: Consumer) -> EmptyStore:

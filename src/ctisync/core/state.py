@@ -213,8 +213,9 @@ class Moved(msgspec.Struct, frozen=True):
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """What one look finds of a consumer. `records`: of the live content, None without one. `hidden`: what a
-    role hides of it. `moved`: set if readers find another content than the state's."""
+    """A consumer as readers find it. `records`: the number in the live content, None without one. `hidden`:
+    what a role hides of it from the user of the store, so that `records` counts the rest alone. `moved`: set
+    if readers find another content than the state's."""
 
     state: ConsumerState
     records: int | None

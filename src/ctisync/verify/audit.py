@@ -137,8 +137,8 @@ def verify(
     cannot be used: then there is no result.
     """
     tally = Tally()
-    tally.add(_check_access(store, consumer, at_work, unread))
     with store.inspect(consumer) as inspection:
+        tally.add(_check_access(store.name, inspection, at_work, unread))
         state = inspection.state
         tally.add(check_state(state))
         tally.add(check_settings(state, consumer))
@@ -165,7 +165,7 @@ def verify(
 
 
 def _check_access(
-    store: InspectedStore, consumer: Consumer, at_work: str | None, unread: str | None
+    store: str, inspection: Inspection, at_work: str | None, unread: str | None
 ) -> Iterator[Finding]:
     """What restricts all that the audit can say: a pass that is running, a role that hides documents."""
     if at_work is not None:
@@ -174,9 +174,9 @@ def _check_access(
     if unread is not None:
         detail = "it is unknown whether a pass is running; other generations may be its work"
         yield Finding(Kind.WRITER_UNKNOWN, unread, detail)
-    if (hidden := store.hidden(consumer)) is not None:
+    if (hidden := inspection.hidden()) is not None:
         detail = f"a role hides {hidden} from your user; counts and records cover only the visible part"
-        yield Finding(Kind.STORE_HIDDEN, store.name, detail)
+        yield Finding(Kind.STORE_HIDDEN, store, detail)
 
 
 def _check_content(

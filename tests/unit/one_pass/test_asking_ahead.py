@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Collection, Sequence
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -23,6 +23,8 @@ from tests.support.memory_feed import MemoryFeed
 from tests.support.memory_store import MemoryWriter
 from tests.unit.one_pass.stage import CONSUMER, Stage
 from tests.unit.one_pass.test_feed_trouble import too_large_above
+
+Parts = Iterator[tuple[Sequence[str], dict[str, Record]]]
 
 
 @pytest.fixture
@@ -118,13 +120,13 @@ def test_the_next_range_is_folded_before_the_last_one_is_stored(
 ) -> None:
     """The node and ctisync would wait for each other in turn."""
     stood: list[int] = []
-    read = MemoryWriter.read
+    read_in_parts = MemoryWriter.read_in_parts
 
-    def noted(self: MemoryWriter, names: Collection[str]) -> dict[str, Record]:
+    def noted(self: MemoryWriter, names: Sequence[str]) -> Parts:
         stood.append(self.state.offset)
-        return read(self, names)
+        yield from read_in_parts(self, names)
 
-    monkeypatch.setattr(MemoryWriter, "read", noted)
+    monkeypatch.setattr(MemoryWriter, "read_in_parts", noted)
     behind.run()
     assert stood == [3, 3, 1003]
 
@@ -132,16 +134,16 @@ def test_the_next_range_is_folded_before_the_last_one_is_stored(
 def test_a_store_that_fails_ahead_is_told_after_the_range_before_it_is_stored(
     behind: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    read, failure = MemoryWriter.read, StoreUnavailable("no answer")
+    read_in_parts, failure = MemoryWriter.read_in_parts, StoreUnavailable("no answer")
     reads: list[int] = []
 
-    def failing(self: MemoryWriter, names: Collection[str]) -> dict[str, Record]:
+    def failing(self: MemoryWriter, names: Sequence[str]) -> Parts:
         reads.append(len(reads))
         if len(reads) == 2:
             raise failure
-        return read(self, names)
+        yield from read_in_parts(self, names)
 
-    monkeypatch.setattr(MemoryWriter, "read", failing)
+    monkeypatch.setattr(MemoryWriter, "read_in_parts", failing)
     with pytest.raises(StoreUnavailable) as raised:
         behind.run()
     assert raised.value is failure

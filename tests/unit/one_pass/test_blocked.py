@@ -36,7 +36,7 @@ def test_a_blocked_content_keeps_what_lies_before_the_change_and_says_so_to_read
     assert (state.offset, state.phase) == (4, "blocked")
     assert state.failed is not None
     assert state.failed.snapshot_link == following.server.link
-    assert following.store.count(CONSUMER) == 4
+    assert following.store.summary(CONSUMER).records == 4
     assert following.told.offsets == [4]
     assert following.effects.count("tidy") == 1
     assert following.effects.count("changes") == 1, "once it is blocked, nothing is asked again"

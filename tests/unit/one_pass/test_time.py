@@ -19,12 +19,14 @@ SECONDS = 10.0
 def slow(following: Stage, monkeypatch: pytest.MonkeyPatch) -> Stage:
     """Each record takes four seconds, and three records change in each of two ranges."""
 
+    at_once = MemoryWriter.read_in_parts
+
     def read_in_parts(
         self: MemoryWriter, names: Sequence[str]
     ) -> Iterator[tuple[Sequence[str], dict[str, Record]]]:
         for name in names:
             following.clock.advance(seconds=4)
-            yield [name], self.read([name])
+            yield from at_once(self, [name])
 
     monkeypatch.setattr(MemoryWriter, "read_in_parts", read_in_parts)
     for number in range(2):

@@ -8,8 +8,8 @@ from typing import Final
 
 import msgspec
 
-from ctisync.commands import hidden
 from ctisync.commands.call import Call
+from ctisync.commands.hidden import warn_of_hidden
 from ctisync.console import rfc3339
 from ctisync.core.contradictions import contradiction
 from ctisync.core.health import CLOCKS_APART, CheckResult
@@ -191,7 +191,7 @@ def _seen(call: Call, consumer: Consumer, store: Store, *, remote: bool) -> Cons
     # Before the state: a pass that ends in between then counts as running, not as dead.
     work = _at_work(watched(path), store.work(consumer), held)
     standing = store.summary(consumer)
-    hidden.tell(standing.hidden, consumer, call.console)
+    warn_of_hidden(standing.hidden, consumer, call.console)
     last = _last_pass(store, consumer)
     one = ConsumerStatus(
         consumer,

@@ -159,10 +159,6 @@ class OpenSearchStore:
         finally:
             writer.let_go()
 
-    def count(self, consumer: Consumer) -> int | None:
-        live = self._generations(consumer).inventory().live
-        return None if live is None else self._count(consumer, live)
-
     def _count(self, consumer: Consumer, live: str) -> int:
         self._generations(consumer).show_all(live)
         reply = self._client.read(self._client.call("GET", path(consumer.index, "_count")), shards_decoder)
@@ -176,10 +172,6 @@ class OpenSearchStore:
             raise invariants.no_content(self.name, consumer, self.read_state(consumer))
         generations.show_all(live)
         return self._lines(consumer.index)
-
-    def hidden(self, consumer: Consumer) -> str | None:
-        live = self._generations(consumer).inventory().live
-        return None if live is None else hidden_from_reader(self._client, live)
 
     def certificates(self) -> Iterator[tuple[str, datetime]]:
         yield from tls.ends([origin.geturl() for origin in self._origins], self._client_cert)

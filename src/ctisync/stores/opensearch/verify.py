@@ -14,6 +14,7 @@ from ctisync.core.state import ConsumerState
 from ctisync.stores.opensearch import blocks
 from ctisync.stores.opensearch.client import Client, path
 from ctisync.stores.opensearch.generations import MAPPING, NEW_FIELDS, Generations, Inventory
+from ctisync.stores.opensearch.hidden import hidden_from_reader
 from ctisync.stores.opensearch.lease import in_words, may_be_taken, server_time
 from ctisync.stores.opensearch.point_in_time import NAMED_BY, Hit, PointInTime, by, point_in_time
 from ctisync.stores.opensearch.state_document import StateDocument, StateEntry
@@ -71,6 +72,10 @@ class OpenSearchInspection:
         yield from self._fences()
         if self._inventory.live is not None:
             yield from self._make(self._inventory.live)
+
+    def hidden(self) -> str | None:
+        live = self._inventory.live
+        return None if live is None else hidden_from_reader(self._client, live)
 
     def count(self) -> int | None:
         if self._point is None:

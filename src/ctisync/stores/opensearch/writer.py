@@ -130,16 +130,12 @@ class OpenSearchWriter:
         invariants.check_save(self.state, state)
         self._lease.save_later(state)
 
-    def read(self, names: Collection[str]) -> dict[str, Record]:
-        """Also from another thread, while `apply` writes. What is being written comes from memory."""
-        records, asked = self._read(names)
-        if asked:
-            self._check_nothing_hidden()
-        return records
-
     def read_in_parts(self, names: Sequence[str]) -> Iterator[tuple[Sequence[str], dict[str, Record]]]:
-        """While the caller looks at a part, the next one is read; the next two, if nothing is written
-        meanwhile."""
+        """Also from another thread, while `apply` writes. What is being written comes from memory.
+
+        While the caller looks at a part, the next one is read; the next two, if nothing is written
+        meanwhile.
+        """
         parts = [names[start : start + READ_AT_ONCE] for start in range(0, len(names), READ_AT_ONCE)]
         ahead = 1 if self._being_written else 2
         reading: deque[Callable[[], tuple[dict[str, Record], bool]]] = deque()

@@ -82,14 +82,9 @@ class SqliteStore:
 
     def summary(self, consumer: Consumer) -> Summary:
         """State and pointer to the live content are in one row, so readers see the content of the state."""
-        return Summary(self.read_state(consumer), self.count(consumer))
-
-    def count(self, consumer: Consumer) -> int | None:
+        state = self.read_state(consumer)
         with self._live(consumer) as live:
-            return None if live is None else tables.count_records(*live)
-
-    def hidden(self, consumer: Consumer) -> None:
-        """A file is read whole or not at all."""
+            return Summary(state, None if live is None else tables.count_records(*live))
 
     def certificates(self) -> Iterator[tuple[str, datetime]]:
         yield from ()

@@ -51,6 +51,9 @@ class SqliteInspection:
             if self._row is not None:
                 yield from self._generations(self._connection, self._row)
 
+    def hidden(self) -> None:
+        """None: a file is read whole or not at all."""
+
     def count(self) -> int | None:
         if (live := self._live) is None:
             return None

@@ -5,7 +5,7 @@ Each transaction first checks that no later pass has begun: its token would be i
 
 import math
 import uuid
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Final
@@ -91,17 +91,14 @@ class SqliteWriter:
             with suppress(AnotherPass, StoreUnavailable):
                 finish(lambda seconds: self._settle(HURRY if stopped else seconds))
 
-    def read(self, names: Collection[str]) -> dict[str, Record]:
-        generation = self._row.generation
-        if generation is None:
-            return {}
-        with self.transaction():
-            return {
-                record.name: record for record in tables.find_records(self._connection, generation, names)
-            }
-
     def read_in_parts(self, names: Sequence[str]) -> Iterator[tuple[Sequence[str], dict[str, Record]]]:
-        yield names, self.read(names)
+        """All of them in one part."""
+        records: dict[str, Record] = {}
+        if (generation := self._row.generation) is not None:
+            with self.transaction():
+                for record in tables.find_records(self._connection, generation, names):
+                    records[record.name] = record
+        yield names, records
 
     def save_later(self, state: ConsumerState) -> None:
         self.save(state)

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 
-from ctisync.cli.teaching import COMMANDS, Taught
+from ctisync.cli.teaching import COMMANDS, HelpText
 from tests.support.feed_history import populate
 from tests.support.feed_simulator import FeedSimulator
 
@@ -82,7 +82,7 @@ class Ctisync:
         return subprocess.Popen(self.command(*arguments), env=self.environ, cwd=self.home, **given)
 
 
-def taught_of(arguments: Sequence[str]) -> Taught:
+def taught_of(arguments: Sequence[str]) -> HelpText:
     """What the help teaches of the command that is called; `config show` is one of them."""
     words = [*arguments[:2], "", ""]
     names = (f"{words[0]} {words[1]}", words[0], "")

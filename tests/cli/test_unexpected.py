@@ -9,10 +9,10 @@ from typing import Final
 
 import pytest
 
-from ctisync.commands.passes import Run, run_passes
+from ctisync.commands.invocation import Invocation
+from ctisync.commands.passes import run_passes
 from ctisync.console import Console
 from ctisync.core.pass_report import Ended
-from ctisync.core.steps import Policy
 from ctisync.errors import BUG
 from ctisync.settings.model import HookSettings, Settings, StoreSettings
 from ctisync.system.clock import SystemClock
@@ -113,13 +113,12 @@ def test_a_signal_within_an_import_is_told_as_a_signal_and_not_as_a_bug(tmp_path
         raise RuntimeError("Error calling __set_name__") from StopAsked(15, 0.0)
 
     console = Console(sys.stderr, SystemClock())
-    call = Run(
+    invocation = Invocation(
         settings=settings,
-        command="ctisync sync",
-        policy=Policy(),
+        consumers=settings.followed,
         clock=SystemClock(),
         console=console,
     )
     with pytest.raises(StopAsked):
-        run_passes(call, settings.followed, stopped)
+        run_passes(invocation, stopped)
     assert not mark.exists()

@@ -9,7 +9,7 @@ import typer
 
 from ctisync.cli import app
 from ctisync.cli.running import _CommandLineError
-from ctisync.cli.teaching import COMMANDS, Taught
+from ctisync.cli.teaching import COMMANDS, HelpText
 
 Row = tuple[str, str]
 """How an argument or option is written, and what it is for."""
@@ -37,7 +37,7 @@ class Command(NamedTuple):
         return f"ctisync {self.path}".rstrip()
 
     @property
-    def taught(self) -> Taught:
+    def taught(self) -> HelpText:
         return COMMANDS[self.path]
 
     def apart(self, common: Sequence[Row]) -> tuple[list[Row], list[str]]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from ctisync.cli.teaching import EXIT_CODES, ExitCode, Taught
+from ctisync.cli.teaching import EXIT_CODES, ExitCode, HelpText
 from ctisync.errors import _WORST_FIRST
 from ctisync.settings import Settings
 from ctisync.settings.sources import variable
@@ -127,11 +127,11 @@ def _commands(found: Sequence[Command], common: Sequence[Row]) -> Iterator[str]:
         yield from _ends(each.taught)
 
 
-def _examples(taught: Taught) -> Iterator[str]:
+def _examples(taught: HelpText) -> Iterator[str]:
     yield from _rows([(example.typed, example.why) for example in taught.examples])
 
 
-def _ends(taught: Taught) -> Iterator[str]:
+def _ends(taught: HelpText) -> Iterator[str]:
     """The codes alone, and what is said of them here only: EXIT STATUS has the rest."""
     (_, rows), *more = taught.endings()
     usual = {each.shown: each.meaning for each in EXIT_CODES}

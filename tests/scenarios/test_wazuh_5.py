@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
-from ctisync.commands.package import given
+from ctisync.commands.package import snapshot_sources
 from ctisync.core.model import Consumer
 from ctisync.errors import AccessRefused, Blocked, ConfigurationError
 from ctisync.verify.audit import verify
@@ -128,13 +128,13 @@ def packaged(catalogs: list[Catalog], folder: Path) -> Path:
 
 
 def load(catalogs: list[Catalog], package: Path) -> None:
-    loads = given(
+    loads = snapshot_sources(
         str(package), [each.world.consumer for each in catalogs], named=False, log=KeptLog(), option="--from"
     )
     assert [one.consumer for one in loads] == [each.world.consumer for each in catalogs]
     for one, each in zip(loads, catalogs, strict=True):
         assert one.entry is not None
-        assert each.world.load(Path(one.source), one.entry.offset) is None
+        assert each.world.load(Path(one.location), one.entry.offset) is None
 
 
 def check(catalogs: list[Catalog]) -> None:

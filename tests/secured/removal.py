@@ -9,7 +9,7 @@ from contextlib import closing
 from typing import Any, NamedTuple
 
 from ctisync.commands import doctor
-from ctisync.commands.passes import Run
+from ctisync.commands.invocation import Invocation
 from ctisync.commands.sync import sync
 from ctisync.console import Console
 from ctisync.core.health import CheckResult
@@ -72,7 +72,7 @@ def passed(environ: Mapping[str, str], mode: Mode = "sync") -> Ended:
     console = Console(stream, clock)
     console.configure(least="warning", log_format="text")
     settings = find(None, environ).settings
-    code = sync(Run.of(settings, mode, clock, console), settings.followed)
+    code = sync(Invocation.of(settings, mode, clock, console))
     return Ended(code, stream.getvalue())
 
 

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from ctisync.commands.passes import Run, run_passes
+from ctisync.commands.invocation import Invocation
+from ctisync.commands.passes import run_passes
 from ctisync.console import Console
 from ctisync.core.model import Consumer
 from ctisync.core.pass_report import Ended
-from ctisync.core.steps import Policy
 from ctisync.errors import AnotherPass
 from ctisync.settings import Settings
 from ctisync.settings.doubts import folder_doubts
@@ -99,14 +99,13 @@ def test_it_is_told_by_config_check_by_doctor_and_once_before_passes(disk: Path,
     (doubt,) = folder_doubts(settings)
     verdict = diagnose_folder(disk, is_made=False)
     twice = (Consumer(name="one"), Consumer(name="other"))
-    run = Run(
+    invocation = Invocation(
         settings=settings,
-        command="ctisync sync",
-        policy=Policy(),
+        consumers=twice,
         clock=FakeClock(),
         console=Console(log, FakeClock()),
     )
-    run_passes(run, twice, one)
+    run_passes(invocation, one)
 
     assert "(nfs4)" in doubt.text
     assert (verdict.health, verdict.text) == ("warning", doubt.text)

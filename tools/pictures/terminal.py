@@ -14,10 +14,9 @@ from typing import Final
 import rich.console
 from rich.text import Text
 
-from ctisync.commands.call import Call
 from ctisync.commands.history import look as history
 from ctisync.commands.history.table import as_table as history_table
-from ctisync.commands.passes import Run
+from ctisync.commands.invocation import Invocation
 from ctisync.commands.status.look import look
 from ctisync.commands.status.table import as_table
 from ctisync.commands.sync import sync
@@ -108,9 +107,9 @@ Table = Callable[[Settings, _Clock], str]
 """What a command prints that shows something of what is stored."""
 
 
-def _call(settings: Settings, clock: _Clock) -> Call:
+def _call(settings: Settings, clock: _Clock) -> Invocation:
     console = Console(io.StringIO(), clock)
-    return Call(settings=settings, consumers=settings.followed, clock=clock, console=console)
+    return Invocation(settings=settings, consumers=settings.followed, clock=clock, console=console)
 
 
 def _status(settings: Settings, clock: _Clock) -> str:
@@ -150,7 +149,7 @@ def _printed() -> dict[str, str]:
         for changes in _CHANGES:
             clock.sleep(3600)
             feed.live_on(changes)
-            if sync(Run.of(settings, "sync", clock, console), settings.followed):
+            if sync(Invocation.of(settings, "sync", clock, console)):
                 raise AssertionError(f"a pass over the made-up feed has failed:\n{screen.getvalue()}")
             passes.append(screen.getvalue())
             screen.seek(0)

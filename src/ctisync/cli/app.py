@@ -42,7 +42,7 @@ def _teach(path: str, formatter: Any) -> None:
     write(path, formatter)
 
 
-class Teaching(typer.Typer):
+class HelpGroup(typer.Typer):
     """A group of commands. The help of each, and its own, ends with the examples and exit codes that
     `teaching` has for it."""
 
@@ -62,7 +62,7 @@ class Teaching(typer.Typer):
         return super().command(name, **{"cls": _Command, "context_settings": _HELP, **options})
 
 
-app = Teaching(
+app = HelpGroup(
     name="ctisync",
     help="Keeps a local copy of Wazuh's CTI vulnerability feed in step, on SQLite or OpenSearch.",
     pretty_exceptions_enable=False,

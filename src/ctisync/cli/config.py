@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from ctisync.cli.app import Teaching, app, list_commands
-from ctisync.cli.call import Given, JsonOption, common, print_document
+from ctisync.cli.app import HelpGroup, app, list_commands
+from ctisync.cli.options import CommonOptions, JsonOption, common, print_document
 from ctisync.errors import DONE
 from ctisync.settings import Settings
 from ctisync.settings.mistakes import Several
@@ -15,7 +15,7 @@ from ctisync.settings.sources import leaves
 from ctisync.system.files import STDOUT
 from ctisync.system.process import print_result
 
-config = Teaching(help="Show and check the settings, or create a settings file.")
+config = HelpGroup(help="Show and check the settings, or create a settings file.")
 app.add_typer(config, name="config")
 
 
@@ -32,7 +32,7 @@ def _names_of_settings() -> list[str]:
 @config.command()
 @common(consumer=False)
 def show(
-    given: Given,
+    options: CommonOptions,
     name: Annotated[
         str | None,
         typer.Argument(
@@ -46,8 +46,8 @@ def show(
     """Show each setting, its value and its source. Secrets stay hidden."""
     from ctisync.commands.config import show as command
 
-    console = given.console()
-    found = given.found(console)
+    console = options.console()
+    found = options.read_settings(console)
     if as_json:
         print_document(command.as_document(found, os.environ, name))
     else:
@@ -58,7 +58,7 @@ def show(
 @config.command()
 @common(consumer=False)
 def get(
-    given: Given,
+    options: CommonOptions,
     name: Annotated[
         str,
         typer.Argument(
@@ -71,29 +71,29 @@ def get(
     """Print only the value of one setting, for scripts; a list is printed one entry per line."""
     from ctisync.commands.config import show as command
 
-    console = given.console()
-    print_result(console.masked(command.as_value(given.found(console), name)))
+    console = options.console()
+    print_result(console.masked(command.as_value(options.read_settings(console), name)))
     return DONE
 
 
 @config.command()
 @common(consumer=False)
 def check(
-    given: Given,
+    options: CommonOptions,
 ) -> int:
     """Check the settings, report all mistakes at once, and warn of likely ones."""
     from ctisync.settings.doubts import doubts, folder_doubts
 
-    console = given.console()
+    console = options.console()
     try:
-        found = given.found(console)
+        found = options.read_settings(console)
     except Several as several:
         for each in several.errors:
             console.error(each)
         return several.exit_code
     for doubt in (*doubts(found), *folder_doubts(found.settings)):
         console.event("warning", "settings", message=doubt.text, hint=doubt.hint)
-    if not given.quiet:
+    if not options.quiet:
         print_result("the settings are valid")
     return DONE
 
@@ -101,7 +101,7 @@ def check(
 @config.command()
 @common(config=False, consumer=False)
 def init(
-    given: Given,
+    options: CommonOptions,
     output: Annotated[
         Path | None,
         typer.Option("--output", metavar="FILE", help="File to create; ctisync never overwrites one."),
@@ -110,7 +110,7 @@ def init(
     """Print a template for a settings file: all settings with their defaults and meanings."""
     from ctisync.settings.toml_text import sample
 
-    given.console()
+    options.console()
     if output is None or output == STDOUT:
         print_result(sample().rstrip("\n"))
         return DONE
@@ -123,11 +123,11 @@ def init(
 @config.command()
 @common(config=False, consumer=False)
 def schema(
-    given: Given,
+    options: CommonOptions,
 ) -> int:
     """Print the JSON Schema of a settings file, for editors."""
     from ctisync.commands.config.schema import schema as command
 
-    given.console()
+    options.console()
     print_document(command())
     return DONE

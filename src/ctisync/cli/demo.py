@@ -6,13 +6,13 @@ from typing import Annotated
 import typer
 
 from ctisync.cli.app import app
-from ctisync.cli.call import CLOCK, Given, common
+from ctisync.cli.options import CLOCK, CommonOptions, common
 
 
 @app.command()
 @common(config=False, consumer=False)
 def demo(
-    given: Given,
+    options: CommonOptions,
     keep: Annotated[
         Path | None, typer.Option("--keep", metavar="DIR", help="Keep the database in this folder.")
     ] = None,
@@ -20,4 +20,4 @@ def demo(
     """Run two passes against a built-in feed: no network, no services, a few seconds."""
     from ctisync.demo.run import play
 
-    return play(keep, CLOCK, given.console())
+    return play(keep, CLOCK, options.console())

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ctisync.cli.app import app
-from ctisync.cli.call import Given, JsonLinesOption, common
+from ctisync.cli.options import CommonOptions, JsonLinesOption, common
 from ctisync.errors import DONE, AuditFailed
 from ctisync.escaping import harmless
 from ctisync.system.process import print_json, print_result
@@ -16,7 +16,7 @@ from ctisync.system.process import print_json, print_result
 @app.command()
 @common(config=False, consumer=False)
 def diff(
-    given: Given,
+    options: CommonOptions,
     old: Annotated[
         Path, typer.Argument(metavar="OLD", help="The older export, compressed or not; -: standard input.")
     ],
@@ -31,7 +31,7 @@ def diff(
     """Compare two exports: records that only one of them has, and records that differ."""
     from ctisync.commands import diff as command
 
-    given.console()
+    options.console()
     counted: Counter[str] = Counter()
     for found in command.compare(old, new):
         counted[found.what] += 1

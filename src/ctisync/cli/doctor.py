@@ -1,7 +1,7 @@
 """`ctisync doctor`: check everything that a pass needs. Changes nothing."""
 
 from ctisync.cli.app import app
-from ctisync.cli.call import CLOCK, Given, JsonOption, common, print_document
+from ctisync.cli.options import CLOCK, CommonOptions, JsonOption, common, print_document
 from ctisync.errors import CtisyncError
 from ctisync.system.process import print_result
 
@@ -9,16 +9,16 @@ from ctisync.system.process import print_result
 @app.command()
 @common()
 def doctor(
-    given: Given,
+    options: CommonOptions,
     as_json: JsonOption = False,
 ) -> int:
     """Check everything that a pass needs, and print what to type. Changes nothing."""
     from ctisync.commands import doctor as command
 
-    console = given.console()
+    console = options.console()
     try:
-        found = given.found(console)
-        consumers = given.consumers(found.settings)
+        found = options.read_settings(console)
+        consumers = options.consumers(found.settings)
     except CtisyncError as error:
         verdicts, known = command.without_settings(error, console), False
     else:
@@ -26,6 +26,6 @@ def doctor(
     verdicts = command.with_hints(verdicts, console.hint)
     if as_json:
         print_document(command.as_document(verdicts))
-    elif text := command.as_text(verdicts, quiet=given.quiet):
+    elif text := command.as_text(verdicts, quiet=options.quiet):
         print_result(text)
     return command.exit_code(verdicts, settings=known)

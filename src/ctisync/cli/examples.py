@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ctisync.cli.app import app
-from ctisync.cli.call import Given, common
+from ctisync.cli.options import CommonOptions, common
 from ctisync.errors import DONE, UsageError
 from ctisync.system.files import STDOUT
 from ctisync.system.process import print_result
@@ -15,7 +15,7 @@ from ctisync.system.process import print_result
 @app.command()
 @common(config=False, consumer=False)
 def examples(
-    given: Given,
+    options: CommonOptions,
     name: Annotated[
         str | None, typer.Argument(metavar="NAME", help="Example to print; without it, ctisync lists all.")
     ] = None,
@@ -27,7 +27,7 @@ def examples(
     """List, print or copy the examples: schedules, alert rules, roles, settings for Wazuh 5."""
     from ctisync.commands import examples as command
 
-    given.console()
+    options.console()
     if output == STDOUT:
         raise UsageError("--output needs a folder for examples", hint="ctisync examples NAME (prints one)")
     if output is not None:

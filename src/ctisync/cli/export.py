@@ -6,14 +6,14 @@ from typing import Annotated
 import typer
 
 from ctisync.cli.app import app
-from ctisync.cli.call import Given, common
+from ctisync.cli.options import CommonOptions, common
 from ctisync.errors import DONE
 
 
 @app.command()
 @common()
 def export(
-    given: Given,
+    options: CommonOptions,
     output: Annotated[
         Path | None,
         typer.Option("--output", metavar="FILE", help="File to write, atomically; -: standard output."),
@@ -22,5 +22,5 @@ def export(
     """Write the content as NDJSON, sorted by name."""
     from ctisync.commands.export import export as command
 
-    command(given.call(), output)
+    command(options.invocation(), output)
     return DONE

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from ctisync.cli.app import app
-from ctisync.cli.call import CLOCK, DryRunOption, Given, common
+from ctisync.cli.options import CLOCK, CommonOptions, DryRunOption, common
 from ctisync.errors import DONE, UsageError
 from ctisync.escaping import quoted
 from ctisync.system.process import confirmed, print_result
@@ -14,7 +14,7 @@ from ctisync.system.process import confirmed, print_result
 @app.command()
 @common(consumer=False)
 def forget(
-    given: Given,
+    options: CommonOptions,
     consumer: Annotated[
         str | None,
         typer.Option(
@@ -27,7 +27,7 @@ def forget(
     """Remove a consumer from the store: content, state, history, lease, downloads."""
     from ctisync.commands import forget as command
 
-    settings = given.found(given.console()).settings
+    settings = options.read_settings(options.console()).settings
     if consumer is None:
         names = ", ".join(map(str, settings.followed))
         raise UsageError(
@@ -40,7 +40,7 @@ def forget(
         return DONE
     command.refuse_while_at_work(settings, held)
     if held.is_empty:
-        if not given.quiet:
+        if not options.quiet:
             print_result(command.nothing(held))
         return DONE
     if not yes:
@@ -51,6 +51,6 @@ def forget(
         if not answer:
             raise UsageError("nothing was removed: you did not answer y", hint=typed)
     command.forget(settings, held, CLOCK)
-    if not given.quiet:
+    if not options.quiet:
         print_result(command.removed(held))
     return DONE

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ctisync.cli.app import app
-from ctisync.cli.call import CLOCK, Given, JsonOption, common, print_document
+from ctisync.cli.options import CLOCK, CommonOptions, JsonOption, common, print_document
 from ctisync.errors import DONE, UsageError
 from ctisync.settings.checks import MOST_PASSES
 from ctisync.system.process import print_drawn
@@ -16,7 +16,7 @@ from ctisync.system.process import print_drawn
 @app.command()
 @common()
 def history(
-    given: Given,
+    options: CommonOptions,
     last: Annotated[
         int | None,
         typer.Option(
@@ -35,7 +35,7 @@ def history(
     if html is not None and as_json:
         raise UsageError("--html and --json cannot be combined", hint="ctisync history --json")
     most = last or (20 if html is None and not as_json else MOST_PASSES)
-    found = command.look(given.call(), most)
+    found = command.look(options.invocation(), most)
     if html is not None:
         from ctisync.commands.history.page import as_page, write_page
 

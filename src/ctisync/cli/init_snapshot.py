@@ -5,8 +5,15 @@ from typing import Annotated
 import typer
 
 from ctisync.cli.app import app
-from ctisync.cli.call import DryRunOption, Given, MetricsOption, NowOption, TolerateCooldownOption, common
-from ctisync.cli.passes import load_or_foretell, sync_or_foretell
+from ctisync.cli.options import (
+    CommonOptions,
+    DryRunOption,
+    MetricsOption,
+    NowOption,
+    TolerateCooldownOption,
+    common,
+)
+from ctisync.cli.passes import load_or_plan, run_or_plan
 from ctisync.core.model import MAX_OFFSET
 from ctisync.errors import UsageError
 
@@ -14,7 +21,7 @@ from ctisync.errors import UsageError
 @app.command("init-snapshot")
 @common()
 def init_snapshot(
-    given: Given,
+    options: CommonOptions,
     source: Annotated[
         str | None,
         typer.Option(
@@ -48,14 +55,14 @@ def init_snapshot(
     dry_run: DryRunOption = False,
 ) -> int:
     """Load a snapshot, replace the content, and stop."""
-    call = given.call()
+    invocation = options.invocation()
     if source is not None:
-        return load_or_foretell(call, source, offset, metrics, replace=replace, dry_run=dry_run)
+        return load_or_plan(invocation, source, offset, metrics, replace=replace, dry_run=dry_run)
     if offset is not None:
         raise UsageError("--offset needs --from", hint="ctisync init-snapshot --from FILE --offset N")
     from ctisync.wiring import policy
 
     allowed = policy(
-        call.settings, "init-snapshot", tolerate_cooldown=tolerate_cooldown, now=now, replace=replace
+        invocation.settings, "init-snapshot", tolerate_cooldown=tolerate_cooldown, now=now, replace=replace
     )
-    return sync_or_foretell(call, allowed, metrics, dry_run=dry_run)
+    return run_or_plan(invocation, allowed, metrics, dry_run=dry_run)

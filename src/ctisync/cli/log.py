@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from ctisync.cli.app import app
-from ctisync.cli.call import CLOCK, Given, JsonLinesOption, common
+from ctisync.cli.options import CLOCK, CommonOptions, JsonLinesOption, common
 from ctisync.errors import DONE
 from ctisync.escaping import harmless
 from ctisync.system.process import print_json, print_result
@@ -14,7 +14,7 @@ from ctisync.system.process import print_json, print_result
 @app.command()
 @common()
 def log(
-    given: Given,
+    options: CommonOptions,
     name: Annotated[
         str | None, typer.Argument(metavar="NAME", help="Only this record: CVE-2024-3094.")
     ] = None,
@@ -43,15 +43,15 @@ def log(
     from ctisync.commands import log as command
 
     wanted = command.wanted(since, until, resource, CLOCK.now())
-    call = given.call()
+    invocation = options.invocation()
     most = 100 if last is None and since is None else last
     told = False
-    for one, entry in command.touched(call, name, wanted, most):
+    for one, entry in command.touched(invocation, name, wanted, most):
         told = True
         if as_json:
             print_json(command.entry_as_json(one, entry))
         else:
-            several = f"{one}  " if len(call.consumers) > 1 else ""
+            several = f"{one}  " if len(invocation.consumers) > 1 else ""
             print_result(several + harmless(command.entry_as_text(entry)))
     if not told and not as_json:
         said = "no pass in the history changed " + ("any record" if name is None else name)

@@ -4,78 +4,79 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ctisync.commands.call import Call
+import msgspec
+
+from ctisync.commands.invocation import Invocation
 from ctisync.errors import UsageError
 from ctisync.escaping import quoted
 from ctisync.system.files import own_path
 from ctisync.system.process import print_result
 
 if TYPE_CHECKING:
-    from ctisync.commands.package import Given
-    from ctisync.commands.passes import Run
+    from ctisync.commands.package import SnapshotSource
     from ctisync.core.steps import Policy
 
 
-def sync_or_foretell(call: Call, policy: "Policy", metrics: Path | None, *, dry_run: bool) -> int:
+def run_or_plan(invocation: Invocation, policy: "Policy", metrics: Path | None, *, dry_run: bool) -> int:
     """A pass for each consumer as `policy` allows it, or its dry run; returns the exit code."""
+    invocation = msgspec.structs.replace(invocation, policy=policy, metrics=metrics)
     if dry_run:
-        from ctisync.commands.dry_run import dry_run as foretell
+        from ctisync.commands.dry_run import plan_passes
 
-        return foretell(_run_of(call, policy, metrics, dry_run=True), call.consumers, print_result)
+        _refuse_metrics(invocation)
+        return plan_passes(invocation, print_result)
     from ctisync.commands.sync import sync
 
-    return sync(_run_of(call, policy, metrics), call.consumers)
+    return sync(invocation)
 
 
-def load_or_foretell(
-    call: Call, source: str, offset: int | None, metrics: Path | None, *, replace: bool, dry_run: bool
+def load_or_plan(
+    invocation: Invocation,
+    location: str,
+    offset: int | None,
+    metrics: Path | None,
+    *,
+    replace: bool,
+    dry_run: bool,
 ) -> int:
-    """The same for given snapshots (`--from`)."""
+    """The same for snapshots that the user passes (`--from`)."""
     from ctisync.core.steps import Policy
 
     policy = Policy(mode="init-snapshot", replace=replace)
+    invocation = msgspec.structs.replace(invocation, policy=policy, metrics=metrics)
     if dry_run:
-        from ctisync.commands.dry_run import dry_load
+        from ctisync.commands.dry_run import plan_loads
 
-        run = _run_of(call, policy, metrics, dry_run=True)
-        return dry_load(run, _given(call, source, offset), offset, print_result)
+        _refuse_metrics(invocation)
+        return plan_loads(invocation, _sources(invocation, location, offset), offset, print_result)
     from ctisync.commands.init_snapshot import load_from
 
-    run = _run_of(call, policy, metrics, option=" --from")
-    return load_from(run, _given(call, source, offset), offset)
+    invocation = msgspec.structs.replace(invocation, option="--from")
+    return load_from(invocation, _sources(invocation, location, offset), offset)
 
 
-def _given(call: Call, source: str, offset: int | None) -> "list[Given]":
+def _sources(invocation: Invocation, location: str, offset: int | None) -> "list[SnapshotSource]":
     """The snapshots to load. An offset that you pass counts more than a manifest, which is then not read."""
-    from ctisync.commands.package import Given, given
+    from ctisync.commands.package import SnapshotSource, snapshot_sources
 
     if offset is None:
-        log = call.console
-        if loads := given(source, call.consumers, named=call.named, log=log, option="--from"):
-            return loads
-    elif os.path.isdir(path := own_path(Path(source), "--from")):  # noqa: PTH112  # for any name
+        sources = snapshot_sources(
+            location,
+            invocation.consumers,
+            named=invocation.named,
+            log=invocation.console,
+            option="--from",
+        )
+        if sources:
+            return sources
+    elif os.path.isdir(path := own_path(Path(location), "--from")):  # noqa: PTH112  # for any name
         raise UsageError(
             f"--offset is the offset of one snapshot, and {path} is a folder",
             hint=f"ctisync init-snapshot --from {quoted(path)}",
         )
-    return [Given(call.only_consumer("--from loads"), source)]
+    return [SnapshotSource(invocation.only_consumer("--from loads"), location)]
 
 
-def _run_of(
-    call: Call, policy: "Policy", metrics: Path | None, *, dry_run: bool = False, option: str = ""
-) -> "Run":
-    """What the passes of this call have in common. Other passes and `status` show its command with `option`.
-    Raises UsageError for a dry run with metrics."""
-    from ctisync.commands.passes import Run
-
-    command = f"ctisync {policy.mode}"
-    if dry_run and metrics is not None:
-        raise UsageError("--dry-run and --metrics cannot be combined", hint=f"{command} --dry-run")
-    return Run(
-        settings=call.settings,
-        command=command + option,
-        policy=policy,
-        clock=call.clock,
-        console=call.console,
-        metrics=metrics,
-    )
+def _refuse_metrics(invocation: Invocation) -> None:
+    if invocation.metrics is not None:
+        raise UsageError("--dry-run and --metrics cannot be combined", hint=f"{invocation.command} --dry-run")

@@ -1,19 +1,19 @@
 """`ctisync plans`: the plans of Wazuh's console, as settings that follow their consumers."""
 
 from ctisync.cli.app import app
-from ctisync.cli.call import CLOCK, Given, JsonOption, common, print_document
+from ctisync.cli.options import CLOCK, CommonOptions, JsonOption, common, print_document
 from ctisync.errors import DONE
 from ctisync.system.process import print_result
 
 
 @app.command()
 @common(consumer=False)
-def plans(given: Given, as_json: JsonOption = False) -> int:
+def plans(options: CommonOptions, as_json: JsonOption = False) -> int:
     """Print the plans of Wazuh's console: consumers to paste into the settings. Needs no store."""
     from ctisync.commands import plans as command
 
-    console = given.console()
-    settings = given.found(console).settings
+    console = options.console()
+    settings = options.read_settings(console).settings
     url, found = command.read(settings, CLOCK)
     if as_json:
         print_document(command.as_document(url, found))

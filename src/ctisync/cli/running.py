@@ -10,7 +10,7 @@ import typer
 from ctisync.bug import exit_code_of_bug
 from ctisync.cli import completion
 from ctisync.cli.app import app
-from ctisync.cli.call import CLOCK
+from ctisync.cli.options import CLOCK
 from ctisync.console import Console, silence_libraries
 from ctisync.errors import AFTER_STOP, BUG, DONE, Stopped, UsageError
 from ctisync.escaping import harmless
@@ -32,14 +32,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     typed = sys.argv[1:] if arguments is None else arguments
     console.after_stop = lambda: AFTER_STOP.get(typed[0], "") if typed else ""
 
-    def tell_ended(number: int) -> None:
+    def report_forced_end(number: int) -> None:
         stop = Stopped(number, console.after_stop())
         stop.message += "; stopped at once"
         console.error(stop)
 
     try:
-        with process.stopping_on_signals(tell_ended, CLOCK.monotonic):
-            code = _told(typed, console)
+        with process.stopping_on_signals(report_forced_end, CLOCK.monotonic):
+            code = _run_reporting(typed, console)
     except process.StopAsked as error:
         stop = Stopped(error.signal_number, console.after_stop())
         console.failure(stop, error)
@@ -49,21 +49,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return code
 
 
-def _told(arguments: Sequence[str], console: Console) -> int:
+def _run_reporting(arguments: Sequence[str], console: Console) -> int:
     """Run one command and print its error, if any; returns the exit code."""
     try:
         code = _run(arguments, console)
         process.flush_results()
     except _CommandLineError as error:
-        code = _told_usage(error, console)
+        code = _report_usage(error, console)
     except BrokenPipeError:  # the reader of the output has closed it
         code = DONE
     except Exception as error:  # noqa: BLE001  # nothing above reports it
-        told = process.told_as(error)
-        console.error(told)
-        code = told.exit_code
+        reported = process.error_to_report(error)
+        console.error(reported)
+        code = reported.exit_code
         if code == BUG:
-            code = exit_code_of_bug(arguments, harmless(console.masked(told.message)))
+            code = exit_code_of_bug(arguments, harmless(console.masked(reported.message)))
     return code
 
 
@@ -75,13 +75,12 @@ def _run(arguments: Sequence[str], console: Console) -> int:
     try:
         with command.make_context("ctisync", list(arguments), obj=console) as context:
             return int(command.invoke(context) or DONE)
-    except typer.Exit as asked:  # --help, --version
-        return asked.exit_code
+    except typer.Exit as end:  # --help, --version
+        return end.exit_code
 
 
-def _told_usage(error: Exception, console: Console) -> int:
-    told: Any = error
-    path = told.ctx.command_path if getattr(told, "ctx", None) else "ctisync"
-    usage = UsageError(told.format_message(), hint=f"{path} --help")
+def _report_usage(error: Any, console: Console) -> int:
+    path = error.ctx.command_path if getattr(error, "ctx", None) else "ctisync"
+    usage = UsageError(error.format_message(), hint=f"{path} --help")
     console.failure(usage, error)
     return usage.exit_code

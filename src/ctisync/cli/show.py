@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from ctisync.cli.app import app
-from ctisync.cli.call import Given, JsonOption, common
+from ctisync.cli.options import CommonOptions, JsonOption, common
 from ctisync.errors import DONE
 from ctisync.system.process import print_json, print_result
 
@@ -13,7 +13,7 @@ from ctisync.system.process import print_json, print_result
 @app.command()
 @common()
 def show(
-    given: Given,
+    options: CommonOptions,
     names: Annotated[
         list[str],
         typer.Argument(
@@ -27,14 +27,14 @@ def show(
     """Show records: of a CVE title, severity, what is affected, references; of others the fields."""
     from ctisync.commands import show as command
 
-    call = given.call()
-    shown, missing = command.find(call, names)
+    invocation = options.invocation()
+    shown, missing = command.find(invocation, names)
     for number, (consumer, line) in enumerate(shown):
         if as_json:
             print_json(command.as_json(line))
         else:
-            of = consumer if len(call.consumers) > 1 else None
-            print_result("\n" * (number > 0) + command.as_text(line, call.console.hint, of))
+            of = consumer if len(invocation.consumers) > 1 else None
+            print_result("\n" * (number > 0) + command.as_text(line, invocation.console.hint, of))
     if missing is not None:
         raise missing
     return DONE

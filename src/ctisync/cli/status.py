@@ -6,7 +6,7 @@ from typing import Annotated, Final
 import typer
 
 from ctisync.cli.app import app
-from ctisync.cli.call import CLOCK, Given, JsonOption, common, print_check, print_document
+from ctisync.cli.options import CLOCK, CommonOptions, JsonOption, common, print_check, print_document
 from ctisync.errors import DONE, CtisyncError, UsageError
 from ctisync.system.process import print_drawn
 
@@ -22,7 +22,7 @@ def _valid_timeout(seconds: float | None) -> float | None:
 @app.command()
 @common()
 def status(
-    given: Given,
+    options: CommonOptions,
     remote: Annotated[bool, typer.Option("--remote", help="Also ask the feed.")] = False,
     check: Annotated[
         bool, typer.Option("--check", help="Print one line, and exit as a monitoring plugin does.")
@@ -65,15 +65,15 @@ def status(
         limits = checking.thresholds(warn_behind, crit_behind, warn_age, crit_age)
         if limits != checking.USUAL_THRESHOLDS and not check:
             raise UsageError("--warn-... and --crit-... need --check", hint="ctisync status --check")
-        call = given.call()
+        invocation = options.invocation()
         within = timeout or (command.CHECK_TIMEOUT if check else command.USUAL_TIMEOUT)
-        found = command.look(call, remote=remote, certificates=check, within=within)
+        found = command.look(invocation, remote=remote, certificates=check, within=within)
     except CtisyncError as error:
         if not check:
             raise
-        return print_check(given.context, *checking.check_failed(error))
+        return print_check(options.context, *checking.check_failed(error))
     if check:
-        return print_check(given.context, *checking.check(found, CLOCK.now(), limits))
+        return print_check(options.context, *checking.check(found, CLOCK.now(), limits))
     if as_json:
         from ctisync.commands.status.document import as_document
 
@@ -81,7 +81,7 @@ def status(
     else:
         from ctisync.commands.status.table import as_table
 
-        print_drawn(as_table(found, sys.stdout, CLOCK.now(), call.console.hint))
+        print_drawn(as_table(found, sys.stdout, CLOCK.now(), invocation.console.hint))
     if found.unseen:
         raise found.unseen[0].error
     return DONE

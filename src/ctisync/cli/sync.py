@@ -5,14 +5,21 @@ from typing import Annotated
 import typer
 
 from ctisync.cli.app import app
-from ctisync.cli.call import DryRunOption, Given, MetricsOption, NowOption, TolerateCooldownOption, common
-from ctisync.cli.passes import sync_or_foretell
+from ctisync.cli.options import (
+    CommonOptions,
+    DryRunOption,
+    MetricsOption,
+    NowOption,
+    TolerateCooldownOption,
+    common,
+)
+from ctisync.cli.passes import run_or_plan
 
 
 @app.command()
 @common()
 def sync(
-    given: Given,
+    options: CommonOptions,
     keep: Annotated[
         bool, typer.Option("--keep", help="Cancel an unfinished init-snapshot and keep the content.")
     ] = False,
@@ -24,6 +31,6 @@ def sync(
     """Bring the content in step with the feed: initialise or update as needed."""
     from ctisync.wiring import policy
 
-    call = given.call()
-    allowed = policy(call.settings, "sync", tolerate_cooldown=tolerate_cooldown, now=now, keep=keep)
-    return sync_or_foretell(call, allowed, metrics, dry_run=dry_run)
+    invocation = options.invocation()
+    allowed = policy(invocation.settings, "sync", tolerate_cooldown=tolerate_cooldown, now=now, keep=keep)
+    return run_or_plan(invocation, allowed, metrics, dry_run=dry_run)

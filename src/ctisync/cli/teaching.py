@@ -65,7 +65,7 @@ class Example(NamedTuple):
     code: int = 0
 
 
-class Taught(NamedTuple):
+class HelpText(NamedTuple):
     """What the help of a command adds to its options. `codes`: the exit codes that it can end with; `own`:
     meanings that differ for this command; `with_option`: an option that changes the meanings, and these."""
 
@@ -90,8 +90,8 @@ def _ends_with(*codes: int) -> frozenset[int]:
 
 _PASS: Final = (3, 4, 5, 6, 7, 8, 11)
 
-COMMANDS: Final[Mapping[str, Taught]] = {
-    "": Taught(
+COMMANDS: Final[Mapping[str, HelpText]] = {
+    "": HelpText(
         (
             Example("ctisync demo", "see it work: no network, no services, a few seconds"),
             Example("ctisync doctor", "before the first pass: check everything that it needs"),
@@ -101,7 +101,7 @@ COMMANDS: Final[Mapping[str, Taught]] = {
         ),
         frozenset(code for each in EXIT_CODES for code in each.codes),
     ),
-    "sync": Taught(
+    "sync": HelpText(
         (
             Example("ctisync sync", "the first pass loads the snapshot, the next ones apply changes"),
             Example(
@@ -113,14 +113,14 @@ COMMANDS: Final[Mapping[str, Taught]] = {
         ),
         _ends_with(*_PASS),
     ),
-    "update": Taught(
+    "update": HelpText(
         (
             Example("ctisync update", "apply new changes; exit with 10 if the store has no content"),
             Example("ctisync update -q --consumer vd_4.8.0", "only one of several consumers"),
         ),
         _ends_with(*_PASS, 10),
     ),
-    "init-snapshot": Taught(
+    "init-snapshot": HelpText(
         (
             Example(
                 "ctisync init-snapshot",
@@ -141,7 +141,7 @@ COMMANDS: Final[Mapping[str, Taught]] = {
         ),
         _ends_with(*_PASS),
     ),
-    "status": Taught(
+    "status": HelpText(
         (
             Example("ctisync status", "what is stored, and what to type if there is a problem"),
             Example("ctisync status --remote", "also ask the feed for its last offset"),
@@ -154,14 +154,14 @@ COMMANDS: Final[Mapping[str, Taught]] = {
         _ends_with(3, 5, 6, 7),
         with_option=("--check", CHECK),
     ),
-    "export": Taught(
+    "export": HelpText(
         (
             Example("ctisync export --output cve.ndjson", "to a file, which is written atomically"),
             Example("ctisync export | gzip > cve.ndjson.gz", "for another program"),
         ),
         _ends_with(3, 7, 10),
     ),
-    "show": Taught(
+    "show": HelpText(
         (
             Example("ctisync show CVE-2024-3094", "what is affected, how severe it is, references"),
             Example("ctisync show 2024-3094 --json", "the whole record as stored; of several, one by one"),
@@ -169,7 +169,7 @@ COMMANDS: Final[Mapping[str, Taught]] = {
         _ends_with(3, 7, 10),
         own={2: "a mistake in the command line, or an unknown record"},
     ),
-    "history": Taught(
+    "history": HelpText(
         (
             Example("ctisync history", "the last 20 passes: result, duration, offsets behind"),
             Example("ctisync history --last 100 --json", "for programs"),
@@ -179,7 +179,7 @@ COMMANDS: Final[Mapping[str, Taught]] = {
         ),
         _ends_with(3, 7),
     ),
-    "log": Taught(
+    "log": HelpText(
         (
             Example("ctisync log", "the records that the last passes changed"),
             Example("ctisync log CVE-2024-3094", "the changes of one record"),
@@ -191,7 +191,7 @@ COMMANDS: Final[Mapping[str, Taught]] = {
         _ends_with(3, 7),
         own={2: "a mistake in the command line, or neither content nor history has that record"},
     ),
-    "verify": Taught(
+    "verify": HelpText(
         (
             Example("ctisync verify", "check state, generations, offsets and records"),
             Example("ctisync verify --deep", "also decode each record"),
@@ -205,7 +205,7 @@ COMMANDS: Final[Mapping[str, Taught]] = {
             9: "there are differences",
         },
     ),
-    "doctor": Taught(
+    "doctor": HelpText(
         (
             Example("ctisync doctor", "check settings, folders, free disk space, clock, feed and store"),
             Example("ctisync doctor -q", "print only the problems"),
@@ -219,7 +219,7 @@ COMMANDS: Final[Mapping[str, Taught]] = {
             3: "UNKNOWN: the settings are invalid, so ctisync checked nothing else",
         },
     ),
-    "forget": Taught(
+    "forget": HelpText(
         (
             Example(
                 "ctisync forget --consumer vd_1.0.0/vd_4.7.0 --dry-run",
@@ -235,14 +235,14 @@ COMMANDS: Final[Mapping[str, Taught]] = {
             4: "a pass over this consumer is running",
         },
     ),
-    "plans": Taught(
+    "plans": HelpText(
         (
             Example("ctisync plans", "the consumers of each plan, to paste into the settings"),
             Example("ctisync plans --json", "for programs"),
         ),
         _ends_with(3, 5, 6),
     ),
-    "diff": Taught(
+    "diff": HelpText(
         (
             Example("ctisync diff old.ndjson new.ndjson", "the differences between two exports"),
             Example("ctisync diff old.ndjson - < new.ndjson", "read the newer one from standard input"),
@@ -252,7 +252,7 @@ COMMANDS: Final[Mapping[str, Taught]] = {
         _ends_with(9),
         own={9: "with --exit-code: there are differences"},
     ),
-    "completion": Taught(
+    "completion": HelpText(
         (
             Example(
                 "ctisync completion bash > ~/.local/share/bash-completion/completions/ctisync",
@@ -263,14 +263,14 @@ COMMANDS: Final[Mapping[str, Taught]] = {
         ),
         _ends_with(),
     ),
-    "demo": Taught(
+    "demo": HelpText(
         (
             Example("ctisync demo", "load a snapshot, then apply changes; leaves no files"),
             Example("ctisync demo --keep ctisync-demo", "keep the database"),
         ),
         _ends_with(4, 7),
     ),
-    "examples": Taught(
+    "examples": HelpText(
         (
             Example("ctisync examples", "list them"),
             Example("ctisync examples crontab", "print one"),
@@ -278,7 +278,7 @@ COMMANDS: Final[Mapping[str, Taught]] = {
         ),
         _ends_with(),
     ),
-    "help": Taught(
+    "help": HelpText(
         (
             Example("ctisync help sync", "the same as ctisync sync --help"),
             Example("ctisync help config show", "a command of a group"),
@@ -290,7 +290,7 @@ COMMANDS: Final[Mapping[str, Taught]] = {
         _ends_with(),
         own={2: "a mistake in the command line, or an unknown command"},
     ),
-    "config": Taught(
+    "config": HelpText(
         (
             Example(
                 "ctisync config init --output ~/.config/ctisync/config.toml",
@@ -301,7 +301,7 @@ COMMANDS: Final[Mapping[str, Taught]] = {
         ),
         _ends_with(3),
     ),
-    "config show": Taught(
+    "config show": HelpText(
         (
             Example("ctisync config show", "all settings; secrets stay hidden"),
             Example("ctisync config show store", "one section"),
@@ -311,7 +311,7 @@ COMMANDS: Final[Mapping[str, Taught]] = {
         _ends_with(3),
         own={2: "a mistake in the command line, or an unknown setting"},
     ),
-    "config get": Taught(
+    "config get": HelpText(
         (
             Example("ctisync config get store.url", "the value alone: no quotes, no source"),
             Example("ctisync config get 'consumers[0].index'", "an entry of a list"),
@@ -319,14 +319,14 @@ COMMANDS: Final[Mapping[str, Taught]] = {
         _ends_with(3),
         own={2: "a mistake in the command line, an unknown setting, or a secret"},
     ),
-    "config check": Taught(
+    "config check": HelpText(
         (
             Example("ctisync config check", "report all mistakes and likely mistakes"),
             Example("ctisync config check --config new.toml", "check a file before you install it"),
         ),
         _ends_with(3),
     ),
-    "config init": Taught(
+    "config init": HelpText(
         (
             Example(
                 "ctisync config init --output ~/.config/ctisync/config.toml",
@@ -336,7 +336,7 @@ COMMANDS: Final[Mapping[str, Taught]] = {
         ),
         _ends_with(),
     ),
-    "config schema": Taught(
+    "config schema": HelpText(
         (Example("ctisync config schema > ctisync.schema.json", "for editors that support JSON Schema"),),
         _ends_with(),
     ),

@@ -1,14 +1,21 @@
 """`ctisync update`: apply the changes of the feed."""
 
 from ctisync.cli.app import app
-from ctisync.cli.call import DryRunOption, Given, MetricsOption, NowOption, TolerateCooldownOption, common
-from ctisync.cli.passes import sync_or_foretell
+from ctisync.cli.options import (
+    CommonOptions,
+    DryRunOption,
+    MetricsOption,
+    NowOption,
+    TolerateCooldownOption,
+    common,
+)
+from ctisync.cli.passes import run_or_plan
 
 
 @app.command()
 @common()
 def update(
-    given: Given,
+    options: CommonOptions,
     now: NowOption = False,
     tolerate_cooldown: TolerateCooldownOption = False,
     metrics: MetricsOption = None,
@@ -17,6 +24,6 @@ def update(
     """Apply the changes of the feed; never initialise."""
     from ctisync.wiring import policy
 
-    call = given.call()
-    allowed = policy(call.settings, "update", tolerate_cooldown=tolerate_cooldown, now=now)
-    return sync_or_foretell(call, allowed, metrics, dry_run=dry_run)
+    invocation = options.invocation()
+    allowed = policy(invocation.settings, "update", tolerate_cooldown=tolerate_cooldown, now=now)
+    return run_or_plan(invocation, allowed, metrics, dry_run=dry_run)

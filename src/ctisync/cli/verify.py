@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from ctisync.cli.app import app
-from ctisync.cli.call import Given, JsonOption, common, print_document
+from ctisync.cli.options import CommonOptions, JsonOption, common, print_document
 from ctisync.errors import DONE
 from ctisync.system.process import print_result
 
@@ -13,7 +13,7 @@ from ctisync.system.process import print_result
 @app.command()
 @common()
 def verify(
-    given: Given,
+    options: CommonOptions,
     deep: Annotated[bool, typer.Option("--deep", help="Decode every record.")] = False,
     against: Annotated[
         str | None,
@@ -28,14 +28,14 @@ def verify(
     """Check the stored content and state for errors. Changes nothing."""
     from ctisync.commands import verify as command
 
-    call = given.call()
+    invocation = options.invocation()
     if against is None:
-        found = command.verify(call, deep=deep)
+        found = command.verify(invocation, deep=deep)
     else:
-        found = command.verify_against(call, against, deep=deep)
+        found = command.verify_against(invocation, against, deep=deep)
     if as_json:
         print_document(command.as_document(found))
-    elif text := command.as_text(found, call.console.hint, quiet=given.quiet):
+    elif text := command.as_text(found, invocation.console.hint, quiet=options.quiet):
         print_result(text)
     command.raise_bad_end(found)
     return DONE

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from ctisync.commands.call import Call
 from ctisync.commands.hidden import warn_of_hidden
+from ctisync.commands.invocation import Invocation
 from ctisync.core.model import Consumer
 from ctisync.errors import UsageError
 from ctisync.ports import Log, Store
@@ -18,11 +18,11 @@ _PIECE: Final = 256 << 10
 """Bytes per write."""
 
 
-def export(call: Call, output: Path | None) -> None:
+def export(invocation: Invocation, output: Path | None) -> None:
     """Write every line of the live content of the only consumer, sorted by name, to a file or to standard
     output. Raises EmptyStore if there is no content, UsageError if the output cannot be written."""
-    consumer, log = call.only_consumer("export writes"), call.console
-    with opened_store(call.settings, call.clock) as store:
+    consumer, log = invocation.only_consumer("export writes"), invocation.console
+    with opened_store(invocation.settings, invocation.clock) as store:
         if output is None or output == STDOUT:
             _write(store, consumer, sys.stdout.buffer, "standard output", log)
             return

@@ -1,4 +1,4 @@
-"""`init-snapshot --from`: load a given snapshot, without a request to the feed."""
+"""`init-snapshot --from`: load a snapshot that you pass, without a request to the feed."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from ctisync.commands.package import Given
-from ctisync.commands.passes import Run, run_passes
+from ctisync.commands.invocation import Invocation
+from ctisync.commands.package import SnapshotSource
+from ctisync.commands.passes import run_passes
 from ctisync.core.model import Snapshot
 from ctisync.core.pass_report import Ended
 from ctisync.errors import FeedRefused, SnapshotRefused, UsageError
@@ -25,57 +26,58 @@ if TYPE_CHECKING:
 STDIN: Final = "-"
 
 
-def load_from(run: Run, loads: Sequence[Given], offset: int | None) -> int:
-    """Make the records of each given snapshot the live content of its consumer; returns the exit code of the
+def load_from(invocation: Invocation, sources: Sequence[SnapshotSource], offset: int | None) -> int:
+    """Make the records of each snapshot the live content of its consumer; returns the exit code of the
     passes.
 
-    A source is a file, an address, or `-` for standard input.
     `offset` is the offset of the snapshot; None: the one in its manifest, or in the name of the file or its
     member, else the highest offset of its lines. Raises UsageError for a file that cannot be read.
     """
     from ctisync.sync.load_given import load_given
 
-    by_consumer = {one.consumer: (one, file_here(one.source, run.settings, run.clock)) for one in loads}
+    settings = invocation.settings
+    files = {each.consumer: file_here(each.location, settings, invocation.clock) for each in sources}
+    by_consumer = {each.consumer: each for each in sources}
 
     def one_pass(parts: Parts, feed: "CtiFeed") -> Ended:
-        given, here = by_consumer[parts.consumer]
-        source = given.source
-        with named_refusals(source, "--from", offset):
-            file = here or fetched(feed, source)
+        source, here = by_consumer[parts.consumer], files[parts.consumer]
+        location = source.location
+        with named_refusals(location, "--from", offset):
+            file = here or fetched(feed, location)
             feed.check_room(file)
-            found = offset_of(file, given, parts.log) if offset is None else offset
-            _check_offset(found, parts.store.read_state(parts.consumer).last_offset, run.settings)
-            snapshot = Snapshot.announced(source, found) if here is None else Snapshot(source, found)
+            at = offset_of(file, source, parts.log) if offset is None else offset
+            _check_offset(at, parts.store.read_state(parts.consumer).last_offset, settings)
+            snapshot = Snapshot.announced(location, at) if here is None else Snapshot(location, at)
             ended = load_given(parts, file, msgspec.structs.replace(snapshot, exact=offset is not None))
             if ended.error is not None:
                 raise ended.error
         return ended
 
-    return run_passes(run, list(by_consumer), one_pass)
+    return run_passes(msgspec.structs.replace(invocation, consumers=tuple(by_consumer)), one_pass)
 
 
-def file_here(source: str, settings: Settings, clock: Clock) -> "LocalSnapshot | None":
+def file_here(location: str, settings: Settings, clock: Clock) -> "LocalSnapshot | None":
     """The snapshot, if it is a file; None for an address and for standard input. Raises UsageError if it
     cannot be read."""
     from ctisync.feed.http.budget import PassLimits
     from ctisync.feed.snapshot.file import open_given
 
     pass_limits = PassLimits(clock, settings.limits)
-    if source == STDIN or "://" in source:
+    if location == STDIN or "://" in location:
         return None
-    return open_given(own_path(Path(source), "--from"), pass_limits)
+    return open_given(own_path(Path(location), "--from"), pass_limits)
 
 
-def fetched(feed: "CtiFeed", source: str) -> "LocalSnapshot":
+def fetched(feed: "CtiFeed", location: str) -> "LocalSnapshot":
     """The snapshot from an address or standard input, as a file."""
-    if source == STDIN:
-        return feed.take_in(standard_input(), source)
-    return feed.fetch_given(source, keep_alive=lambda: None)
+    if location == STDIN:
+        return feed.take_in(standard_input(), location)
+    return feed.fetch_given(location, keep_alive=lambda: None)
 
 
 @contextmanager
-def named_refusals(source: str, option: str, offset: int | None = None) -> Iterator[None]:
-    """An error about the snapshot given with `option` names it; the hint says what `option` accepts."""
+def named_refusals(location: str, option: str, offset: int | None = None) -> Iterator[None]:
+    """An error about the snapshot that `option` passes names it; the hint says what `option` accepts."""
     from ctisync.feed.http.url_policy import shown
 
     try:
@@ -92,33 +94,33 @@ def named_refusals(source: str, option: str, offset: int | None = None) -> Itera
             hint += f"; if this is expected, raise limits.{error.limit}"
         if offset is not None:
             hint += "; set --offset N to the highest offset of its records, or higher"
-        named = "standard input" if source == STDIN else shown(source)
-        raise SnapshotRefused(f"{named}: {error.message}", hint=hint) from error
+        name = "standard input" if location == STDIN else shown(location)
+        raise SnapshotRefused(f"{name}: {error.message}", hint=hint) from error
 
 
-def _check_offset(offset: int, last_known: int | None, settings: Settings) -> None:
+def _check_offset(offset: int, last_offset: int | None, settings: Settings) -> None:
     """Raises FeedRefused for an implausible offset: later passes would miss the changes up to it."""
     most = settings.limits.offsets_ahead
-    if last_known is not None and offset > last_known + most:
+    if last_offset is not None and offset > last_offset + most:
         raise FeedRefused(
             f"offset {offset} of the snapshot is more than {most} above the last known offset of the feed, "
-            f"{last_known} (limits.offsets_ahead)",
+            f"{last_offset} (limits.offsets_ahead)",
             hint="pass the correct offset: ctisync init-snapshot --from FILE --offset N; if it is correct, "
             "raise limits.offsets_ahead",
         )
 
 
-def offset_of(file: "LocalSnapshot", given: Given, log: Log) -> int:
+def offset_of(file: "LocalSnapshot", source: SnapshotSource, log: Log) -> int:
     """The offset of the snapshot, from its manifest, names or lines; logs how it was found."""
     from ctisync.feed.snapshot.file import given_offset
 
-    packaged = None if given.entry is None else given.entry.offset
+    packaged = None if source.entry is None else source.entry.offset
     try:
-        offset, told_by = given_offset(file, given.source, packaged)
+        offset, origin = given_offset(file, source.location, packaged)
     except SnapshotRefused:
         file.discard()
         raise
-    if packaged is None and told_by == "highest line":
+    if packaged is None and origin == "highest line":
         log.event(
             "warning",
             "offset-guessed",
@@ -127,5 +129,5 @@ def offset_of(file: "LocalSnapshot", given: Given, log: Log) -> int:
             "leave no line; pass --offset N",
         )
     else:
-        log.event("info", "offset-found", offset=offset, told_by=told_by)
+        log.event("info", "offset-found", offset=offset, told_by=origin)
     return offset

@@ -8,7 +8,7 @@ from itertools import islice
 
 import msgspec
 
-from ctisync.commands.call import Call
+from ctisync.commands.invocation import Invocation
 from ctisync.commands.show import nearest, spellings
 from ctisync.console import rfc3339
 from ctisync.core.history import LogEntry, entries
@@ -49,14 +49,14 @@ def wanted(since: str | None, until: str | None, resource: str | None, now: date
 
 
 def touched(
-    call: Call, resource: str | None, wanted: Wanted, most: int | None
+    invocation: Invocation, resource: str | None, wanted: Wanted, most: int | None
 ) -> Iterator[tuple[Consumer, LogEntry]]:
     """The wanted entries of the log of each consumer, newest first, at most `most` of each. Raises UsageError
     for a `resource` that is neither in a content nor in a history."""
-    with opened_store(call.settings, call.clock) as store:
-        known: dict[Consumer, str | None] = dict.fromkeys(call.consumers)
+    with opened_store(invocation.settings, invocation.clock) as store:
+        known: dict[Consumer, str | None] = dict.fromkeys(invocation.consumers)
         if resource is not None:
-            known = _known_as(store, call.consumers, resource)
+            known = _known_as(store, invocation.consumers, resource)
         for each, name in known.items():
             passes = store.passes(each, MOST_PASSES, touched=True)
             few = None if most is None else min(most, sys.maxsize)

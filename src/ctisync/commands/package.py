@@ -28,11 +28,12 @@ _LARGEST: Final = 1 << 20
 _MOST_NAMED: Final = 10
 
 
-class Given(NamedTuple):
-    """One snapshot to load: for which consumer, from where, and its entry in a manifest, if it has one."""
+class SnapshotSource(NamedTuple):
+    """One snapshot to load: for which consumer, from where (a file, an address, or `-`), and its entry in a
+    manifest, if it has one."""
 
     consumer: Consumer
-    source: str
+    location: str
     entry: Packaged | None = None
 
 
@@ -47,7 +48,7 @@ class _Package:
         self._consumers = consumers
         self._option = option
         self.path = folder / MANIFEST
-        self.found: dict[str, Json] = {}
+        self.entries: dict[str, Json] = {}
         self._text = b""
 
     def read(self) -> bool:
@@ -64,7 +65,7 @@ class _Package:
         if len(self._text) > _LARGEST:
             raise self._wrong(f"it has more than {_LARGEST} bytes", "FILE")
         try:
-            self.found = manifest_entries(self._text)
+            self.entries = manifest_entries(self._text)
         except WrongManifest as error:
             raise self._wrong(error, "FILE") from None
         return True
@@ -72,18 +73,20 @@ class _Package:
     @property
     def is_of_another_program(self) -> bool:
         """Whether nothing in it looks like an entry of a snapshot. Half a manifest does."""
-        return not is_manifest(self.found) and not any(f'"{each}"'.encode() in self._text for each in OFFSETS)
+        return not is_manifest(self.entries) and not any(
+            f'"{each}"'.encode() in self._text for each in OFFSETS
+        )
 
     def entry(self, file: str) -> Packaged:
         try:
-            return packaged(self.found, file)
+            return packaged(self.entries, file)
         except WrongManifest as error:
             raise self._wrong(error, quoted(self._folder / file), file) from None
 
-    def of(self, consumer: Consumer) -> Given | None:
+    def of(self, consumer: Consumer) -> SnapshotSource | None:
         """The snapshot of the consumer; None without one. Raises UsageError if there are two, or if its file
         is missing."""
-        files = [file for file in self.found if self.entry(file).is_of(consumer)]
+        files = [file for file in self.entries if self.entry(file).is_of(consumer)]
         if not files:
             return None
         if len(files) > 1:
@@ -98,20 +101,20 @@ class _Package:
                 f"{self.path} names {file}, which is not a file in {self._folder}",
                 hint=f"copy all files of the package; check with: ls -l {quoted(self._folder)}",
             )
-        return Given(consumer, str(path), self.entry(file))
+        return SnapshotSource(consumer, str(path), self.entry(file))
 
     def contents(self) -> str:
         """What it has, for messages."""
-        found = [f"{self.entry(file)} in {file}" for file in sorted(self.found)]
-        return ", ".join(found[:_MOST_NAMED]) or "nothing"
+        files = [f"{self.entry(file)} in {file}" for file in sorted(self.entries)]
+        return ", ".join(files[:_MOST_NAMED]) or "nothing"
 
     def or_offset(self, instead: str, file: str, name: str = "") -> str:
         """A hint: what to do, or, for a load, how to pass the offset. `name`: of the file in the manifest."""
         if self._option != "--from":
             return instead
-        told = self.found.get(name)
-        meant = [each for each in self._consumers if _names(told, each)] or self._consumers
-        consumer = quoted(meant[0]) if len(meant) == 1 else "NAME"
+        entry = self.entries.get(name)
+        owners = [each for each in self._consumers if _names(entry, each)] or self._consumers
+        consumer = quoted(owners[0]) if len(owners) == 1 else "NAME"
         named = f" --consumer {consumer}" if len(self._consumers) > 1 else ""
         return f"{instead}, or pass its offset: ctisync init-snapshot{named} --from {file} --offset N"
 
@@ -120,20 +123,22 @@ class _Package:
         return SnapshotRefused(f"{self.path}: {error}", hint=hint)
 
 
-def given(source: str, consumers: Sequence[Consumer], *, named: bool, log: Log, option: str) -> list[Given]:
+def snapshot_sources(
+    location: str, consumers: Sequence[Consumer], *, named: bool, log: Log, option: str
+) -> list[SnapshotSource]:
     """The snapshots in a folder with a manifest, or the one file that has an entry in the manifest beside it;
     empty for a file without a manifest, an address of a server, and standard input.
 
     `named`: the consumers were named on the command line. Raises UsageError if the manifest does not have
-    what is wanted, or if nothing is at `source`, and SnapshotRefused for a manifest that cannot be used.
+    what is wanted, or if nothing is at `location`, and SnapshotRefused for a manifest that cannot be used.
     """
-    if source.startswith("file:///"):
-        source = url2pathname(urlsplit(source).path)
-    if source == "-" or "://" in source:
+    if location.startswith("file:///"):
+        location = url2pathname(urlsplit(location).path)
+    if location == "-" or "://" in location:
         return []
-    if not source:
+    if not location:
         raise UsageError(f"{option} is empty", hint=f"pass a file, a folder or an address to {option}")
-    path = own_path(Path(source), option)
+    path = own_path(Path(location), option)
     try:
         is_folder = stat.S_ISDIR(path.stat().st_mode)
     except (OSError, ValueError) as error:  # ValueError: a null byte, as in file:///%00
@@ -142,36 +147,36 @@ def given(source: str, consumers: Sequence[Consumer], *, named: bool, log: Log, 
             hint=f"pass a readable file or an address to {option}",
         ) from error
     if path.name == MANIFEST or is_folder:
-        found = _of_folder(path if is_folder else path.parent, consumers, named, log, option)
+        sources = _of_folder(path if is_folder else path.parent, consumers, named, log, option)
     else:
-        found = _of_file(path, source, consumers, option)
-    for one in found:
-        log.event("info", "package-read", consumer=one.consumer, file=one.source)
-    return found
+        sources = _of_file(path, location, consumers, option)
+    for each in sources:
+        log.event("info", "package-read", consumer=each.consumer, file=each.location)
+    return sources
 
 
 def _of_folder(
     folder: Path, consumers: Sequence[Consumer], named: bool, log: Log, option: str
-) -> list[Given]:
+) -> list[SnapshotSource]:
     package = _Package(folder, consumers, option)
     if not package.read():
         raise UsageError(
             f"{folder} is a folder without {MANIFEST}",
             hint=f"pass one snapshot: {option} {quoted(folder)}/FILE",
         )
-    found = {consumer: package.of(consumer) for consumer in consumers}
-    missing = [consumer for consumer, one in found.items() if one is None]
-    if missing and (named or len(missing) == len(found)):
+    sources = {consumer: package.of(consumer) for consumer in consumers}
+    missing = [consumer for consumer, source in sources.items() if source is None]
+    if missing and (named or len(missing) == len(sources)):
         raise UsageError(
             f"{package.path} has no snapshot of {missing[0]}; it has {package.contents()}",
             hint="set context and consumer in consumers as the package has them, or pass another package",
         )
     for consumer in missing:
         log.event("warning", "not-in-package", consumer=consumer, file=package.path)
-    return [one for one in found.values() if one is not None]
+    return [source for source in sources.values() if source is not None]
 
 
-def _of_file(path: Path, source: str, consumers: Sequence[Consumer], option: str) -> list[Given]:
+def _of_file(path: Path, location: str, consumers: Sequence[Consumer], option: str) -> list[SnapshotSource]:
     package = _Package(path.parent, consumers, option)
     try:
         if not package.read() or package.is_of_another_program:
@@ -180,21 +185,21 @@ def _of_file(path: Path, source: str, consumers: Sequence[Consumer], option: str
         if package.is_of_another_program:
             return []
         raise
-    if path.name not in package.found:
-        names = ", ".join(sorted(package.found)[:_MOST_NAMED])
+    if path.name not in package.entries:
+        names = ", ".join(sorted(package.entries)[:_MOST_NAMED])
         raise UsageError(
             f"{package.path} has no entry for {path.name}; it has {names}",
             hint=package.or_offset("give the file its name in the manifest", quoted(path)),
         )
     entry = package.entry(path.name)
-    found = next((each for each in consumers if entry.is_of(each)), None)
-    if found is None:
-        wanted = ", ".join(map(str, consumers))
+    owner_of_file = next((each for each in consumers if entry.is_of(each)), None)
+    if owner_of_file is None:
+        expected = ", ".join(map(str, consumers))
         raise UsageError(
-            f"{path.name} is a snapshot of {entry}, not of {wanted} (by {package.path})",
+            f"{path.name} is a snapshot of {entry}, not of {expected} (by {package.path})",
             hint=f"pass the snapshot of {quoted(consumers[0])}, or add {quoted(entry)} to consumers",
         )
-    return [Given(found, source, entry)]
+    return [SnapshotSource(owner_of_file, location, entry)]
 
 
 def _is_file(path: Path) -> bool:

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
@@ -11,12 +10,12 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 
 from ctisync.commands.alerts import Alerts
+from ctisync.commands.invocation import Invocation
 from ctisync.console import Console
 from ctisync.console.closing import closing
 from ctisync.core.incidents import Incident
 from ctisync.core.model import Consumer
 from ctisync.core.pass_report import Draft, Ended, PassReport, Reason
-from ctisync.core.steps import Mode, Policy
 from ctisync.errors import (
     DONE,
     AnotherPass,
@@ -28,14 +27,12 @@ from ctisync.errors import (
     worst,
 )
 from ctisync.escaping import quoted
-from ctisync.ports import Clock
-from ctisync.settings import Settings
 from ctisync.sync.parts import Parts
 from ctisync.system import memory
 from ctisync.system.files import STDOUT, absolute
 from ctisync.system.folders import led_elsewhere, network_fault_of
 from ctisync.system.process import StopAsked, no_other_errors
-from ctisync.wiring import command_manager, consumer_lock, opened_feed, opened_store, policy, spool_folder
+from ctisync.wiring import command_manager, consumer_lock, opened_feed, opened_store, spool_folder
 
 if TYPE_CHECKING:
     from ctisync.feed.client import CtiFeed
@@ -49,66 +46,43 @@ _QUICK: Final = 0.5
 """Seconds: if the stop took longer, the store did not answer, and ctisync does not ask it again."""
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Run:
-    """What the passes of one call of `command` have in common. `metrics`: the file for their metrics."""
-
-    settings: Settings
-    command: str
-    policy: Policy
-    clock: Clock
-    console: Console
-    metrics: Path | None = None
-
-    @classmethod
-    def of(cls, settings: Settings, mode: Mode, clock: Clock, console: Console) -> "Run":
-        """A call of the subcommand `mode` without options."""
-        return cls(
-            settings=settings,
-            command=f"ctisync {mode}",
-            policy=policy(settings, mode),
-            clock=clock,
-            console=console,
-        )
-
-
 OnePass = Callable[[Parts, "CtiFeed"], Ended]
 """What a command does in a pass, with the lock held and the store and the feed open. The feed is the same
 as in the parts, for a command that needs more of it than a pass does."""
 
 
-def run_passes(run: Run, consumers: Sequence[Consumer], one_pass: OnePass) -> int:
+def run_passes(invocation: Invocation, one_pass: OnePass) -> int:
     """One pass per consumer. A failed pass is reported and does not stop the next; the worst exit code wins.
 
     If another pass is running, there is no history entry, hook, metric or ping.
     """
     memory.use_one_arena()
-    if run.metrics is not None and run.metrics != STDOUT:
-        _check_folder(absolute(run.metrics, "--metrics", UsageError).parent)
-    if (doubt := network_fault_of(spool_folder(run.settings))) is not None:
-        run.console.event("warning", "network-disk", why=doubt.text, hint=doubt.hint)
-    _ping(run, "start", run.policy.mode)
-    ended = [_one(run, consumer, one_pass) for consumer in consumers]
+    if invocation.metrics is not None and invocation.metrics != STDOUT:
+        _check_folder(absolute(invocation.metrics, "--metrics", UsageError).parent)
+    if (doubt := network_fault_of(spool_folder(invocation.settings))) is not None:
+        invocation.console.event("warning", "network-disk", why=doubt.text, hint=doubt.hint)
+    _ping(invocation, "start", invocation.policy.mode)
+    ended = [_one(invocation, consumer, one_pass) for consumer in invocation.consumers]
     alerted = [alerts for _, alerts in ended if alerts is not None]
     reports = [each.report for each in alerted]
-    if reports and run.metrics is not None:
-        _write_metrics(run, reports, run.metrics)
+    if reports and invocation.metrics is not None:
+        _write_metrics(invocation, reports, invocation.metrics)
     bad = [report.why for report in reports if report.exit_code != DONE]
     if reports and not bad:
-        _ping(run, "success", reports[0].why)
+        _ping(invocation, "success", reports[0].why)
     elif any(each.sent.alerts for each in alerted):
-        _ping(run, "fail", "; ".join(bad))
+        _ping(invocation, "fail", "; ".join(bad))
     for each in alerted:
         each.remember()
     return worst([code for code, _ in ended])
 
 
-def _one(run: Run, consumer: Consumer, one_pass: OnePass) -> tuple[int, Alerts | None]:
+def _one(invocation: Invocation, consumer: Consumer, one_pass: OnePass) -> tuple[int, Alerts | None]:
     """The exit code of the pass and of its hooks, and its alerts; None if another pass is running."""
-    clock, console = run.clock, run.console
+    clock, console = invocation.clock, invocation.console
     draft = Draft(
         consumer,
-        run.policy.mode,
+        invocation.policy.mode,
         pass_id=os.urandom(6).hex(),
         began_at=clock.now(),
         began=clock.monotonic(),
@@ -117,37 +91,39 @@ def _one(run: Run, consumer: Consumer, one_pass: OnePass) -> tuple[int, Alerts |
         try:
             with (
                 no_other_errors(),
-                consumer_lock(run.settings, consumer, clock, run.command) as host_lock,
-                opened_store(run.settings, clock, host_lock=host_lock) as store,
+                consumer_lock(invocation.settings, consumer, clock, invocation.command) as host_lock,
+                opened_store(invocation.settings, clock, host_lock=host_lock) as store,
             ):
-                ended = _with_store(run, consumer, draft, store, one_pass)
+                ended = _with_store(invocation, consumer, draft, store, one_pass)
         except CtisyncError as error:  # the lock, or the store, before there was a pass
             ended = _shown(draft.ended(error, clock.monotonic()), console)
         if isinstance(ended.error, AnotherPass):
             return ended.error.exit_code, None
         report = ended.report
-        alerts = Alerts(run.settings, consumer, clock, console, report, draft.incidents)
-        hooks_are_good = not report.updated or _run_hook(run, report, "update")
-        hooks_are_good &= alerts.send(partial(_run_hook, run, report))
+        alerts = Alerts(invocation.settings, consumer, clock, console, report, draft.incidents)
+        hooks_are_good = not report.updated or _run_hook(invocation, report, "update")
+        hooks_are_good &= alerts.send(partial(_run_hook, invocation, report))
     if report.exit_code == DONE and not hooks_are_good:
         return HookFailed.exit_code, alerts
     return report.exit_code, alerts
 
 
-def _with_store(run: Run, consumer: Consumer, draft: Draft, store: "Store", one_pass: OnePass) -> Ended:
+def _with_store(
+    invocation: Invocation, consumer: Consumer, draft: Draft, store: "Store", one_pass: OnePass
+) -> Ended:
     """Run the pass, print how it ended, and add it to the history while the store is open."""
-    clock, console, keep = run.clock, run.console, run.settings.history
+    clock, console, keep = invocation.clock, invocation.console, invocation.settings.history
     try:
-        with no_other_errors(), opened_feed(run.settings, consumer, clock, console) as feed:
+        with no_other_errors(), opened_feed(invocation.settings, consumer, clock, console) as feed:
             draft.counts(feed)
             parts = Parts(
                 consumer=consumer,
                 feed=feed,
                 store=store,
-                commands=command_manager(run.settings, clock),
+                commands=command_manager(invocation.settings, clock),
                 clock=clock,
                 log=console,
-                policy=run.policy,
+                policy=invocation.policy,
                 check_time=feed.check_time,
                 report=draft,
             )
@@ -171,8 +147,8 @@ def _shown(ended: Ended, console: Console) -> Ended:
     if ended.error is not None:
         ended.error.message = ended.report.why  # this names the consumer
         console.error(ended.error)
-    elif (said := closing(ended.report)) is not None:
-        console.close_pass(said)
+    elif (line := closing(ended.report)) is not None:
+        console.close_pass(line)
     return _public(ended, console)
 
 
@@ -199,20 +175,22 @@ def _remember(store: "Store", report: PassReport, keep: int, console: Console, w
             console.event("warning", "history-not-written", consumer=report.consumer, why=error.message)
 
 
-def _run_hook(run: Run, report: PassReport, reason: Reason, incident: Incident | None = None) -> bool:
+def _run_hook(
+    invocation: Invocation, report: PassReport, reason: Reason, incident: Incident | None = None
+) -> bool:
     """Run the hook of this reason, if there is one. Returns whether it succeeded."""
-    argv = getattr(run.settings.hooks, f"on_{reason}")
+    argv = getattr(invocation.settings.hooks, f"on_{reason}")
     if not argv:
         return True
     from ctisync.notifications.hooks import run_hook
 
     try:
         with no_other_errors():
-            run_hook(argv, reason, report, run.settings.hooks.timeout, incident)
+            run_hook(argv, reason, report, invocation.settings.hooks.timeout, incident)
     except CtisyncError as error:
-        run.console.error(error)
+        invocation.console.error(error)
         return False
-    run.console.event("info", "hook-done", consumer=report.consumer, hook=f"on_{reason}")
+    invocation.console.event("info", "hook-done", consumer=report.consumer, hook=f"on_{reason}")
     return True
 
 
@@ -223,29 +201,31 @@ def _check_folder(folder: Path) -> None:
         raise UsageError(f"--metrics: cannot write to the folder {folder}", hint=f"ls -ld {quoted(folder)}")
 
 
-def _write_metrics(run: Run, reports: Sequence[PassReport], path: Path) -> None:
+def _write_metrics(invocation: Invocation, reports: Sequence[PassReport], path: Path) -> None:
     from ctisync.notifications.metrics import write
 
-    with _telling(lambda why: run.console.event("warning", "metrics-not-written", file=path, why=why)):
+    with _warning_only(
+        lambda why: invocation.console.event("warning", "metrics-not-written", file=path, why=why)
+    ):
         write(reports, path)
 
 
-def _ping(run: Run, what: Literal["start", "success", "fail"], said: str) -> None:
-    if run.settings.ping_url is None:
+def _ping(invocation: Invocation, what: Literal["start", "success", "fail"], text: str) -> None:
+    if invocation.settings.ping_url is None:
         return
     from ctisync.notifications.hooks import ping
 
     def failed(why: str) -> None:
-        run.console.event("warning", "ping-failed", ping=what, why=why)
+        invocation.console.event("warning", "ping-failed", ping=what, why=why)
 
-    with _telling(failed):
-        why = ping(run.settings.ping_url.reveal(), what, said)
+    with _warning_only(failed):
+        why = ping(invocation.settings.ping_url.reveal(), what, text)
         if why is not None:
             failed(why)
 
 
 @contextmanager
-def _telling(failed: Callable[[str], None]) -> Iterator[None]:
+def _warning_only(failed: Callable[[str], None]) -> Iterator[None]:
     """Passes the message of an error in the block to `failed`; the error has no other effect."""
     try:
         with no_other_errors():

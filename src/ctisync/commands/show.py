@@ -8,8 +8,8 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from ctisync.commands.call import Call
 from ctisync.commands.hidden import warn_of_hidden
+from ctisync.commands.invocation import Invocation
 from ctisync.core import wire
 from ctisync.core.advisory import Advisory, advisory
 from ctisync.core.model import Consumer
@@ -39,21 +39,21 @@ class Shown(NamedTuple):
     line: bytes
 
 
-def find(call: Call, names: Sequence[str]) -> tuple[list[Shown], UsageError | None]:
+def find(invocation: Invocation, names: Sequence[str]) -> tuple[list[Shown], UsageError | None]:
     """These records, of each consumer that has them, and an error that names the missing ones, with the
     nearest names.
 
     Raises EmptyStore if no consumer has a content.
     """
     meant = {name: spellings(name) for name in names}
-    with opened_store(call.settings, call.clock) as store, ExitStack() as opened:
+    with opened_store(invocation.settings, invocation.clock) as store, ExitStack() as opened:
         filled: dict[Consumer, Inspection] = {}
-        for consumer in call.consumers:
+        for consumer in invocation.consumers:
             seen = opened.enter_context(store.inspect(consumer))
             if seen.count() is not None:
-                warn_of_hidden(seen.hidden(), consumer, call.console)
+                warn_of_hidden(seen.hidden(), consumer, invocation.console)
                 filled[consumer] = seen
-            elif consumer == call.consumers[-1] and not filled:
+            elif consumer == invocation.consumers[-1] and not filled:
                 raise no_content(store.name, consumer, seen.state)
         found: dict[str, list[Shown]] = {name: [] for name in meant}
         for consumer, seen in filled.items():

@@ -7,9 +7,9 @@ from typing import Any
 
 import msgspec
 
-from ctisync.commands.call import Call
 from ctisync.commands.init_snapshot import fetched, file_here, named_refusals
-from ctisync.commands.package import Given, given
+from ctisync.commands.invocation import Invocation
+from ctisync.commands.package import SnapshotSource, snapshot_sources
 from ctisync.core.findings import Kind
 from ctisync.core.model import Consumer
 from ctisync.core.words import counted
@@ -32,34 +32,36 @@ class Verified(msgspec.Struct, frozen=True):
     failed: CtisyncError | None = None
 
 
-def verify(call: Call, *, deep: bool) -> Verified:
+def verify(invocation: Invocation, *, deep: bool) -> Verified:
     """Verify the consumers, one after the other; an error of one of several does not hide the others. Writes
     nothing. `deep`: decode every record."""
     verifications: list[Verification] = []
     failed: CtisyncError | None = None
-    with opened_store(call.settings, call.clock) as store:
-        for each in call.consumers:
+    with opened_store(invocation.settings, invocation.clock) as store:
+        for each in invocation.consumers:
             try:
-                verifications.append(_verification_of(call, each, store, deep=deep))
+                verifications.append(_verification_of(invocation, each, store, deep=deep))
             except CtisyncError as error:
-                if len(call.consumers) == 1:
+                if len(invocation.consumers) == 1:
                     raise
                 failed = failed or error
         return Verified(store.name, tuple(verifications), failed)
 
 
-def verify_against(call: Call, source: str, *, deep: bool) -> Verified:
+def verify_against(invocation: Invocation, source: str, *, deep: bool) -> Verified:
     """The same for the only consumer, compared with the snapshot `source`, a file or an address.
 
     Raises EmptyStore before it downloads anything, and UsageError and SnapshotRefused like a load.
     """
-    consumer = call.only_consumer("--against compares")
-    with opened_store(call.settings, call.clock) as store:
+    consumer = invocation.only_consumer("--against compares")
+    with opened_store(invocation.settings, invocation.clock) as store:
         _refuse_empty(store, consumer)
-        packages = given(source, (consumer,), named=True, log=call.console, option="--against")
-        one = packages[0] if packages else Given(consumer, source)
-        with named_refusals(one.source, "--against"), _opened_snapshot(call, one) as snapshot:
-            found = _verification_of(call, consumer, store, deep=deep, against=snapshot)
+        packages = snapshot_sources(
+            source, (consumer,), named=True, log=invocation.console, option="--against"
+        )
+        one = packages[0] if packages else SnapshotSource(consumer, source)
+        with named_refusals(one.location, "--against"), _opened_snapshot(invocation, one) as snapshot:
+            found = _verification_of(invocation, consumer, store, deep=deep, against=snapshot)
         return Verified(store.name, (found,))
 
 
@@ -167,27 +169,27 @@ def _empty(store: str, consumer: Consumer) -> EmptyStore:
 
 
 @contextmanager
-def _opened_snapshot(call: Call, one: Given) -> Iterator[tuple[SnapshotFile, Reference]]:
+def _opened_snapshot(invocation: Invocation, one: SnapshotSource) -> Iterator[tuple[SnapshotFile, Reference]]:
     """The snapshot and its offset. A download is removed at the end."""
     from ctisync.feed.snapshot.file import given_offset
 
-    settings, clock = call.settings, call.clock
-    source, packaged = one.source, None if one.entry is None else one.entry.offset
+    settings, clock = invocation.settings, invocation.clock
+    source, packaged = one.location, None if one.entry is None else one.entry.offset
     file = file_here(source, settings, clock)
     with ExitStack() as opened:
         if file is None:
             spooled = beside_passes(one.consumer)
             opened.enter_context(consumer_lock(settings, spooled, clock, "ctisync verify --against"))
-            feed = opened.enter_context(opened_feed(settings, spooled, clock, call.console))
+            feed = opened.enter_context(opened_feed(settings, spooled, clock, invocation.console))
             file = fetched(feed, source)
             opened.callback(file.discard)
         offset, told_by = given_offset(file, source, packaged)
-        call.console.event("info", "offset-found", offset=offset, told_by=told_by)
+        invocation.console.event("info", "offset-found", offset=offset, told_by=told_by)
         yield file, Reference(offset, exact=told_by != "highest line")
 
 
 def _verification_of(
-    call: Call,
+    invocation: Invocation,
     consumer: Consumer,
     store: Store,
     *,
@@ -196,17 +198,17 @@ def _verification_of(
 ) -> Verification:
     from ctisync.feed.snapshot.parsers import reader
 
-    path = lock_path(call.settings, consumer)
+    path = lock_path(invocation.settings, consumer)
     # OpenSearch stores the holder of its lease itself.
-    lock = watched(path) if isinstance(call.settings.place, SqlitePlace) else Watched()
+    lock = watched(path) if isinstance(invocation.settings.place, SqlitePlace) else Watched()
     return verified(
         consumer,
         store=store,
-        log=call.console,
+        log=invocation.console,
         deep=deep,
         against=against,
         at_work=lock.who,
         unread=None if lock.unread is None else f"{path}: {lock.unread}",
-        limits=call.settings.limits,
-        read=reader(call.settings.limits),
+        limits=invocation.settings.limits,
+        read=reader(invocation.settings.limits),
     )

@@ -8,8 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from ctisync.commands.call import Call
-from ctisync.commands.passes import Run
+from ctisync.commands.invocation import Invocation
 from ctisync.commands.status.look import look
 from ctisync.commands.status.table import as_table
 from ctisync.commands.sync import sync
@@ -49,16 +48,15 @@ def play(keep: Path | None, clock: Clock, console: Console) -> int:
             store=StoreSettings(url=f"sqlite:///{folder / _DATABASE}"),
             state_dir=folder,
         )
-        run = Run.of(settings, "sync", clock, console)
+        invocation = Invocation.of(settings, "sync", clock, console)
         say(f"The built-in feed is at {url}. It has a snapshot of {RECORDS:,} records, and later changes.")
         say("ctisync sync: the store is empty, so this pass loads the snapshot, then applies the changes.")
-        code = sync(run, settings.followed)
+        code = sync(invocation)
         feed.live_on(CHANGES_LATER)
         say(f"The feed now has changes up to {feed.last_offset:,}. ctisync sync: this pass applies them.")
-        code = code or sync(run, settings.followed)
+        code = code or sync(invocation)
         say("ctisync status")
-        call = Call(settings=settings, consumers=settings.followed, clock=clock, console=console)
-        found = look(call, remote=False)
+        found = look(invocation, remote=False)
         print_drawn(as_table(found, sys.stdout, clock.now()))
         if keep is None:
             say("The demo has removed its database. To keep it: ctisync demo --keep DIR")

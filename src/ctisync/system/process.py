@@ -47,7 +47,7 @@ def stop_behind(error: BaseException) -> StopAsked | None:
     return found
 
 
-def told_as(error: Exception) -> CtisyncError:
+def error_to_report(error: Exception) -> CtisyncError:
     """The error to report: itself, or Unexpected. Raises the StopAsked behind it, if any."""
     if isinstance(error, CtisyncError):
         return error
@@ -62,17 +62,19 @@ def no_other_errors() -> Iterator[None]:
     try:
         yield
     except Exception as error:  # noqa: BLE001  # a bug must not stop what follows the block
-        raise told_as(error)  # noqa: B904  # its cause is set
+        raise error_to_report(error)  # noqa: B904  # its cause is set
 
 
 @contextmanager
-def stopping_on_signals(tell_ended: Callable[[int], None], monotonic: Callable[[], float]) -> Iterator[None]:
+def stopping_on_signals(
+    report_forced_end: Callable[[int], None], monotonic: Callable[[], float]
+) -> Iterator[None]:
     """SIGTERM and SIGINT raise StopAsked once, anywhere in the block, which then undoes its work or leaves it
     to the next pass.
 
     A second signal, or a stop that takes longer than LONGEST_STOP (no handler runs during a statement of the
     database or a name lookup), ends the process at once, with the exit code of the signal; that is as safe as
-    SIGKILL. `tell_ended` is called first, with the number of the signal.
+    SIGKILL. `report_forced_end` is called first, with the number of the signal.
     """
     # Signals that the caller ignores (nohup, background jobs of a shell) stay ignored.
     both = (signal.SIGTERM, signal.SIGINT)
@@ -92,7 +94,7 @@ def stopping_on_signals(tell_ended: Callable[[int], None], monotonic: Callable[[
         else:
             sys.__unraisablehook__(lost)
 
-    end_watch = _watch_signals(heeded, tell_ended)
+    end_watch = _watch_signals(heeded, report_forced_end)
     sys.unraisablehook = raise_lost
     stopped = False
     try:
@@ -119,7 +121,9 @@ def _heard(_number: int, _frame: FrameType | None) -> None:
     """Does nothing: a signal without a handler would not wake the watch."""
 
 
-def _watch_signals(heeded: Sequence[signal.Signals], tell_ended: Callable[[int], None]) -> Callable[[], None]:
+def _watch_signals(
+    heeded: Sequence[signal.Signals], report_forced_end: Callable[[int], None]
+) -> Callable[[], None]:
     """Start the thread that ends the process; returns the function that ends the thread.
 
     The thread reads the numbers of signals from a pipe, into which Python writes them at any time.
@@ -128,7 +132,7 @@ def _watch_signals(heeded: Sequence[signal.Signals], tell_ended: Callable[[int],
     os.set_blocking(arrive, False)
     # A signal delivered to this thread would not wake the main thread.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, heeded)
-    watch = beside(lambda: _end_process(arrived, tell_ended), "signals")
+    watch = beside(lambda: _end_process(arrived, report_forced_end), "signals")
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
     if watch is None:  # signals still work, except where no handler runs
         os.close(arrive)
@@ -145,7 +149,7 @@ def _watch_signals(heeded: Sequence[signal.Signals], tell_ended: Callable[[int],
     return end
 
 
-def _end_process(arrived: int, tell_ended: Callable[[int], None]) -> None:
+def _end_process(arrived: int, report_forced_end: Callable[[int], None]) -> None:
     first = os.read(arrived, 1)
     if not first:
         return
@@ -155,7 +159,7 @@ def _end_process(arrived: int, tell_ended: Callable[[int], None]) -> None:
         os.read(arrived, 100)
     select.select([arrived], [], [], LONGEST_STOP - _ONE_REQUEST)
     number = first[0]
-    if words := beside(lambda: tell_ended(number), "last-words"):
+    if words := beside(lambda: report_forced_end(number), "last-words"):
         words.join(_LAST_WORDS)
     os._exit(128 + number)
 
@@ -169,16 +173,16 @@ class _Results(TextIOWrapper):
         super().__init__(stream.detach(), encoding, line_buffering=buffering, write_through=through)
 
     def write(self, text: str) -> int:
-        with _told_unwritable():
+        with _write_errors_named():
             return super().write(text)
 
     def flush(self) -> None:
-        with _told_unwritable():
+        with _write_errors_named():
             super().flush()
 
 
 @contextmanager
-def _told_unwritable() -> Iterator[None]:
+def _write_errors_named() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
@@ -224,19 +228,19 @@ def print_drawn(drawn: Drawn) -> None:
     sys.stdout.write(drawn + "\n")
 
 
-def confirmed(told: str, question: str) -> bool | None:
-    """Print `told` and below it the question, at the terminal. Whether the answer is yes; None without a
+def confirmed(text: str, question: str) -> bool | None:
+    """Print `text` and below it the question, at the terminal. Whether the answer is yes; None without a
     terminal, where nothing is printed."""
     if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
         return None
-    sys.stderr.write(f"{lines(told)}\n{question}")
+    sys.stderr.write(f"{lines(text)}\n{question}")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def flush_results() -> None:
     """Flush standard output. Raises UsageError if it cannot be written."""
-    with _told_unwritable():
+    with _write_errors_named():
         sys.stdout.flush()
 
 

@@ -4,7 +4,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from ctisync.commands.call import Call
+from ctisync.commands.invocation import Invocation
 from ctisync.core.model import Consumer
 from ctisync.core.pass_report import PassReport
 from ctisync.wiring import opened_store
@@ -27,10 +27,12 @@ class History(NamedTuple):
     consumers: list[Passes]
 
 
-def look(call: Call, most: int) -> History:
+def look(invocation: Invocation, most: int) -> History:
     """Read at most `most` passes of each consumer."""
-    with opened_store(call.settings, call.clock) as store:
-        return History(store.name, [Passes(each, list(store.passes(each, most))) for each in call.consumers])
+    with opened_store(invocation.settings, invocation.clock) as store:
+        return History(
+            store.name, [Passes(each, list(store.passes(each, most))) for each in invocation.consumers]
+        )
 
 
 def as_document(found: History) -> Any:

@@ -8,8 +8,8 @@ from typing import Final
 
 import msgspec
 
-from ctisync.commands.call import Call
 from ctisync.commands.hidden import warn_of_hidden
+from ctisync.commands.invocation import Invocation
 from ctisync.console import rfc3339
 from ctisync.core.contradictions import contradiction
 from ctisync.core.health import CLOCKS_APART, CheckResult
@@ -124,7 +124,9 @@ class Status(msgspec.Struct, frozen=True):
         return [one for one in self.found if isinstance(one, FailedStatus)]
 
 
-def look(call: Call, *, remote: bool, certificates: bool = False, within: float = USUAL_TIMEOUT) -> Status:
+def look(
+    invocation: Invocation, *, remote: bool, certificates: bool = False, within: float = USUAL_TIMEOUT
+) -> Status:
     """Read the state of the consumers; `remote` asks the feed too; `certificates` checks those of the store
     and of the feed, if asked. Writes nothing. `within`: seconds for everything.
 
@@ -133,12 +135,12 @@ def look(call: Call, *, remote: bool, certificates: bool = False, within: float 
     """
 
     def work() -> Status:
-        return _look(call, remote=remote, certificates=certificates, within=_STORES_PART * within)
+        return _look(invocation, remote=remote, certificates=certificates, within=_STORES_PART * within)
 
     try:
         return run_within(_LOOKS_PART * within, work, "status")
     except TimeoutError:  # a server that sends a byte now and then, or a name that is looked up for ever
-        asked = call.settings.store.url + (f" or {call.settings.cti.url}" if remote else "")
+        asked = invocation.settings.store.url + (f" or {invocation.settings.cti.url}" if remote else "")
         raise StoreUnavailable(
             f"no answer from {asked} within {within:g} s",
             hint="ctisync doctor (shows what does not answer); to wait longer: "
@@ -146,17 +148,17 @@ def look(call: Call, *, remote: bool, certificates: bool = False, within: float 
         ) from None
 
 
-def _look(call: Call, *, remote: bool, certificates: bool, within: float) -> Status:
-    consumers = call.consumers
-    cti = call.settings.cti
+def _look(invocation: Invocation, *, remote: bool, certificates: bool, within: float) -> Status:
+    consumers = invocation.consumers
+    cti = invocation.settings.cti
     cti = msgspec.structs.replace(cti, retry_budget=min(cti.retry_budget, _FEEDS_PART * within))
-    settings = msgspec.structs.replace(call.settings, cti=cti)
-    call = msgspec.structs.replace(call, settings=settings)
+    settings = msgspec.structs.replace(invocation.settings, cti=cti)
+    invocation = msgspec.structs.replace(invocation, settings=settings)
     found: list[ConsumerStatus | FailedStatus] = []
-    with opened_store(settings, call.clock, within=within) as store:
+    with opened_store(settings, invocation.clock, within=within) as store:
         for each in consumers:
             try:
-                found.append(_seen(call, each, store, remote=remote))
+                found.append(_seen(invocation, each, store, remote=remote))
             except CtisyncError as error:
                 if len(consumers) == 1 or _is_the_stores(error, found):
                     raise
@@ -184,14 +186,14 @@ def _replaced_by(store: Store, consumer: Consumer) -> str | None:
     return None
 
 
-def _seen(call: Call, consumer: Consumer, store: Store, *, remote: bool) -> ConsumerStatus:
-    settings, clock = call.settings, call.clock
+def _seen(invocation: Invocation, consumer: Consumer, store: Store, *, remote: bool) -> ConsumerStatus:
+    settings, clock = invocation.settings, invocation.clock
     path = lock_path(settings, consumer)
     held = last_held(path)
     # Before the state: a pass that ends in between then counts as running, not as dead.
     work = _at_work(watched(path), store.work(consumer), held)
     standing = store.summary(consumer)
-    warn_of_hidden(standing.hidden, consumer, call.console)
+    warn_of_hidden(standing.hidden, consumer, invocation.console)
     last = _last_pass(store, consumer)
     one = ConsumerStatus(
         consumer,
@@ -205,7 +207,7 @@ def _seen(call: Call, consumer: Consumer, store: Store, *, remote: bool) -> Cons
     )
     if not remote:
         return one
-    with opened_feed(settings, consumer, clock, call.console) as feed:
+    with opened_feed(settings, consumer, clock, invocation.console) as feed:
         info = feed.consumer_info()
     return msgspec.structs.replace(one, state=feed_answered(one.state, info, clock.now()))
 

@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from ctisync.cli.carried import carry
-from ctisync.commands.call import Call
+from ctisync.commands.invocation import Invocation
 from ctisync.console import Console, Format
 from ctisync.core.model import Consumer
 from ctisync.errors import CtisyncError, UsageError
@@ -23,7 +23,7 @@ from ctisync.system.process import print_json, print_result
 CLOCK: Final = SystemClock()
 
 Command = Callable[..., int]
-"""A subcommand: gets its `Given` and its own options, and returns the exit code."""
+"""A subcommand: gets its `CommonOptions` and its own options, and returns the exit code."""
 
 
 def _names_of_consumers(context: typer.Context) -> list[str]:
@@ -84,7 +84,7 @@ LogFormatOption = Annotated[
 ]
 
 
-class Given(msgspec.Struct, frozen=True):
+class CommonOptions(msgspec.Struct, frozen=True):
     """The context of a command, and the values of the options that `common` adds to it."""
 
     context: typer.Context
@@ -100,15 +100,15 @@ class Given(msgspec.Struct, frozen=True):
         console: Console = self.context.obj
         if self.verbose and self.quiet:
             raise UsageError("-v and -q cannot be combined", hint=f"{self.context.command_path} -v")
-        given: Any = self.context.get_parameter_source("log_format")
+        source: Any = self.context.get_parameter_source("log_format")
         carry(self.context, console)
         console.configure(
             least="debug" if self.verbose else "warning" if self.quiet else "info",
-            log_format=None if given.name == "DEFAULT" else self.log_format,
+            log_format=None if source.name == "DEFAULT" else self.log_format,
         )
         return console
 
-    def found(self, console: Console) -> Found:
+    def read_settings(self, console: Console) -> Found:
         """The settings and their sources; from here on the console masks their secrets. Raises
         ConfigurationError, as `settings.find` does."""
         found = find(self.config)
@@ -122,11 +122,11 @@ class Given(msgspec.Struct, frozen=True):
             return settings.followed
         return tuple(dict.fromkeys(_named(settings.followed, each) for each in self.consumer))
 
-    def call(self) -> Call:
-        """All of this together. Raises what `console`, `found` and `consumers` raise."""
+    def invocation(self) -> Invocation:
+        """All of this together. Raises what `console`, `read_settings` and `consumers` raise."""
         console = self.console()
-        settings = self.found(console).settings
-        return Call(
+        settings = self.read_settings(console).settings
+        return Invocation(
             settings=settings,
             consumers=self.consumers(settings),
             clock=CLOCK,
@@ -150,7 +150,7 @@ _ALWAYS: Final = (
 
 def common(*, config: bool = True, consumer: bool = True) -> Callable[[Command], Command]:
     """A decorator that adds the shared options to the command line, after the command's own ones. The command
-    gets their values as a `Given`, its first argument.
+    gets their values as a `CommonOptions`, its first argument.
 
     `config`, `consumer`: whether the command has these options.
     """
@@ -160,8 +160,8 @@ def common(*, config: bool = True, consumer: bool = True) -> Callable[[Command],
         own = list(signature(command, eval_str=True).parameters.values())[1:]
 
         def called(context: typer.Context, **options: Any) -> int:
-            given = Given(context, **{each.name: options.pop(each.name) for each in shared})
-            return command(given, **options)
+            values = {each.name: options.pop(each.name) for each in shared}
+            return command(CommonOptions(context, **values), **options)
 
         # Typer reads the options of a command from its signature.
         context = Parameter("context", Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)

@@ -30,7 +30,7 @@ from collections.abc import Iterable
 from typing import ClassVar, Final, Self
 
 from ctisync import __version__
-from ctisync.escaping import harmless, one_line, quoted
+from ctisync.escaping import escape, one_line, quoted
 
 DONE: Final = 0
 BUG: Final = 1
@@ -63,7 +63,7 @@ class CtisyncError(Exception):
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         self.message = one_line(message)
         super().__init__(self.message)
-        self.hint = self.usual_hint if hint is None else harmless(hint)
+        self.hint = self.usual_hint if hint is None else escape(hint)
 
     @property
     def kind(self) -> str:

@@ -22,36 +22,36 @@ _MOST: Final = 4000
 """Characters of a message; longer ones are cut."""
 
 
-def harmless(text: str) -> str:
+def escape(text: str) -> str:
     """The text on one line, with escapes such as `\\u001b` and `\\U000e0041` for characters that are not
     printable. A tab becomes a space."""
     return text if text.isprintable() else _with(_escaped, text.replace("\t", " "))
 
 
-def lines(text: str) -> str:
+def escape_lines(text: str) -> str:
     """The same for a text of several lines: line feeds and tabs stay."""
     return _in_each_line(text, _escaped)
 
 
 def one_line(text: str, most: int = _MOST) -> str:
-    """The same as `harmless`, with single spaces for all white space, cut to `most` characters."""
-    line = harmless(" ".join(text.split()))
+    """The same as `escape`, with single spaces for all white space, cut to `most` characters."""
+    line = escape(" ".join(text.split()))
     return line if len(line) <= most else line[: most - 3] + "..."
 
 
-def in_json(text: str) -> str:
+def escape_json(text: str) -> str:
     """JSON of one or several lines, with JSON's own escapes for the same characters: its values stay
     unchanged."""
     return _in_each_line(text, _in_utf16)
 
 
-def json_of(value: Any) -> str:
+def to_json(value: Any) -> str:
     """The value as JSON, on one line. Lone surrogates, which JSON cannot contain, are escaped as text."""
     try:
         encoded = msgspec.json.encode(value)
     except UnicodeEncodeError:
         encoded = msgspec.json.encode(_without_surrogates(msgspec.to_builtins(value)))
-    return in_json(encoded.decode())
+    return escape_json(encoded.decode())
 
 
 def quoted(word: object) -> str:

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 from ctisync.core.health import Advice
 from ctisync.errors import ConfigurationError
 from ctisync.escaping import quoted
-from ctisync.system.files import reading_any
+from ctisync.system.files import open_any
 
 _LONGEST: Final = 3.0
 """Seconds for each connection that checks a server."""
@@ -124,7 +124,7 @@ def end_of_theirs(url: str) -> datetime | None:
 def end_of_ours(client_cert: str) -> datetime | None:
     """The same for the first certificate in a PEM file; None if there is none."""
     with suppress(OSError, ValueError):
-        with reading_any(Path(client_cert)) as file:
+        with open_any(Path(client_cert)) as file:
             text = file.read().decode("ascii", "replace")
         first = text[text.index(ssl.PEM_HEADER) :].partition(ssl.PEM_FOOTER)
         return _valid_until(ssl.PEM_cert_to_DER_cert("".join(first[:2])))
@@ -195,7 +195,7 @@ def _load_pair(made: ssl.SSLContext, files: Files, client_cert: str) -> None:
 
 def _read(section: str, setting: str, file: str) -> bytes:
     try:
-        with reading_any(Path(file)) as opened:
+        with open_any(Path(file)) as opened:
             return opened.read()
     except OSError as error:
         raise _unusable(section, setting, file, error.strerror or "it cannot be read") from error

@@ -23,7 +23,7 @@ from ctisync.ports import Clock, Log, Store
 from ctisync.settings import Settings
 from ctisync.settings.checks import OpenSearchPlace, SqlitePlace, origin_of
 from ctisync.settings.sources import Secret
-from ctisync.system.folders import fault_of
+from ctisync.system.folders import folder_risk
 from ctisync.system.locks import host_lock, lock_beside, lock_for_server
 
 if TYPE_CHECKING:
@@ -214,7 +214,7 @@ def consumer_lock(
 
 
 def _refuse_shared(path: Path) -> None:
-    if (fault := fault_of(path)) is not None:
+    if (fault := folder_risk(path)) is not None:
         raise ConfigurationError(fault.text, hint=fault.hint)
 
 

@@ -16,7 +16,7 @@ from ctisync.core.pass_report import Ended
 from ctisync.errors import BUG
 from ctisync.settings.model import HookSettings, Settings, StoreSettings
 from ctisync.system.clock import SystemClock
-from ctisync.system.process import StopAsked
+from ctisync.system.process import StopRequested
 from tests.cli.conftest import DEADLINE, Ctisync
 from tests.cli.test_afterwards import figures, hooked, pings, told_of
 from tests.support import feed_failures as failures
@@ -110,7 +110,7 @@ def test_a_signal_within_an_import_is_told_as_a_signal_and_not_as_a_bug(tmp_path
     )
 
     def stopped(*_: object) -> Ended:
-        raise RuntimeError("Error calling __set_name__") from StopAsked(15, 0.0)
+        raise RuntimeError("Error calling __set_name__") from StopRequested(15, 0.0)
 
     console = Console(sys.stderr, SystemClock())
     invocation = Invocation(
@@ -119,6 +119,6 @@ def test_a_signal_within_an_import_is_told_as_a_signal_and_not_as_a_bug(tmp_path
         clock=SystemClock(),
         console=console,
     )
-    with pytest.raises(StopAsked):
+    with pytest.raises(StopRequested):
         run_passes(invocation, stopped)
     assert not mark.exists()

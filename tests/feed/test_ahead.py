@@ -10,7 +10,7 @@ from ctisync.core.model import Change, OffsetRange, Snapshot
 from ctisync.errors import FeedUnreachable, ReplyTooLarge
 from ctisync.feed.client import CtiFeed, Prefetch
 from ctisync.feed.http.budget import PassLimits
-from ctisync.system.threads import on_a_thread
+from ctisync.system.threads import start_on_thread
 from tests.feed.conftest import MakeFeed
 from tests.support import feed_failures
 from tests.support.clock import FakeClock
@@ -166,7 +166,7 @@ def test_no_two_ranges_are_fetched_at_the_same_time() -> None:
         under_way -= 1
         return []
 
-    ahead = Prefetch(fetch, on_a_thread)
+    ahead = Prefetch(fetch, start_on_thread)
     ahead.ask(FIRST)
     Timer(0.1, release.set).start()
     ahead.changes(SECOND)

@@ -14,7 +14,7 @@ from ctisync.console.masking import Mask
 from ctisync.core import wire
 from ctisync.core.difference import NoExport, differences
 from ctisync.errors import UsageError
-from ctisync.escaping import lines
+from ctisync.escaping import escape_lines
 from tests.fuzz.drawing import Drawn
 from tests.fuzz.on_json import WORDS
 from tests.fuzz.on_wire import RECORDS
@@ -139,7 +139,7 @@ def shown_records(data: bytes) -> None:
         wire.decode(line)
     except ValueError:
         return
-    for row in lines(show.as_text(line)).split("\n"):
+    for row in escape_lines(show.as_text(line)).split("\n"):
         assert harmless(row), repr(row)
     assert wire.decode(show.as_json(line).encode()) == wire.decode(line)
 

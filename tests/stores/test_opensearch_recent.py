@@ -92,7 +92,7 @@ def test_a_long_read_gives_every_part_once_and_in_order(store: OpenSearchStore, 
 def test_where_no_thread_can_be_started_a_part_is_read_when_it_is_its_turn(
     store: OpenSearchStore, sent: Counted, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opensearch_writer, "on_a_thread", lambda job, name: False)
+    monkeypatch.setattr(opensearch_writer, "start_on_thread", lambda job, name: False)
     names = ["CVE-1", *(f"none-{number}" for number in range(1100)), "CVE-3"]
     with store.writer(CONSUMER) as writer:
         for number, (part, _) in enumerate(writer.read_in_parts(names)):
@@ -264,7 +264,7 @@ def test_a_failed_write_is_what_is_raised_whatever_was_met_meanwhile(
 def test_where_no_thread_can_be_started_nothing_is_done_meanwhile(
     store: OpenSearchStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(opensearch_writer, "on_a_thread", lambda job, name: False)
+    monkeypatch.setattr(opensearch_writer, "start_on_thread", lambda job, name: False)
     with store.writer(CONSUMER) as writer:
         assert not writer.apply([Put(record("CVE-1", 14))], after(writer, 20), lambda: 30)
         assert (writer.state.offset, writer.state.range_to) == (20, None)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ctisync.escaping import ERRORS, harmless, in_json, json_of, lines, one_line, quoted
+from ctisync.escaping import ERRORS, escape, escape_json, escape_lines, one_line, quoted, to_json
 
 HIDING: Final = ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
 OBEYED: Final = [char for char in map(chr, range(0x110000)) if unicodedata.category(char) in HIDING]
@@ -25,19 +25,19 @@ NAMED: Final = (
 def test_every_character_that_is_obeyed_or_hides_something_is_escaped() -> None:
     assert set(NAMED) <= set(OBEYED)
     text = "".join(OBEYED)
-    for cleaned in (harmless(text), lines(text), one_line(text, 10**8)):
+    for cleaned in (escape(text), escape_lines(text), one_line(text, 10**8)):
         assert not set(cleaned) & (set(OBEYED) - {"\n", "\t"})
-    assert "\n" not in harmless(text) + one_line(text)
+    assert "\n" not in escape(text) + one_line(text)
 
 
 def test_letters_of_all_scripts_stay() -> None:
     for text in ("Zürich", "日本語", "العربية", "עברית", "हिन्दी", "😀", "e\u0301"):
-        assert harmless(text) == lines(text) == one_line(text) == in_json(text) == text
+        assert escape(text) == escape_lines(text) == one_line(text) == escape_json(text) == text
 
 
 def test_what_is_escaped_can_be_read() -> None:
-    assert harmless("a\x1b[2J\u202e\U000e0041\udc9b") == "a\\u001b[2J\\u202e\\U000e0041\\udc9b"
-    assert lines("a\n\tb\x1b") == "a\n\tb\\u001b"
+    assert escape("a\x1b[2J\u202e\U000e0041\udc9b") == "a\\u001b[2J\\u202e\\U000e0041\\udc9b"
+    assert escape_lines("a\n\tb\x1b") == "a\n\tb\\u001b"
     assert one_line("a \n\t b\r\n\u2028c") == "a b c"
     assert one_line("x" * 100, 10) == "xxxxxxx..."
 
@@ -53,13 +53,13 @@ JSON: Final = st.recursive(
 
 @given(JSON)
 def test_json_keeps_its_values(value: object) -> None:
-    text = json_of(value)
+    text = to_json(value)
     assert text.isprintable()
     assert json.loads(text) == value
 
 
 def test_json_of_a_name_that_is_no_text_can_still_be_written() -> None:
-    text = json_of({"path": "\udc9b/x", "all": ("\ud800",)})
+    text = to_json({"path": "\udc9b/x", "all": ("\ud800",)})
     assert json.loads(text) == {"path": "\\udc9b/x", "all": ["\\ud800"]}
 
 
@@ -67,7 +67,7 @@ def test_json_of_a_name_that_is_no_text_can_still_be_written() -> None:
 def test_a_stream_of_another_encoding_gets_what_json_can_read(encoding: str) -> None:
     written = io.BytesIO()
     stream = io.TextIOWrapper(written, encoding=encoding, errors=ERRORS, write_through=True)
-    stream.write(json_of("ü\u4e00\U0001f600"))
+    stream.write(to_json("ü\u4e00\U0001f600"))
     assert json.loads(written.getvalue().decode(encoding)) == "ü\u4e00\U0001f600"
 
 

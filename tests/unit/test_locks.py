@@ -15,8 +15,8 @@ import pytest
 from ctisync.core.model import Consumer
 from ctisync.core.pass_report import Work
 from ctisync.errors import AnotherPass, ConfigurationError, StoreUnavailable
-from ctisync.system.locks import host_lock, lock_beside, lock_for_server, watched, work_in
-from ctisync.system.process import StopAsked
+from ctisync.system.locks import host_lock, lock_beside, lock_for_server, lock_owner, read_lock
+from ctisync.system.process import StopRequested
 from tests.support.clock import FakeClock
 
 
@@ -71,14 +71,14 @@ def test_a_signal_that_comes_while_the_holder_is_written_leaves_no_name(
     def stopped(file: int, content: bytes, offset: int) -> int:
         really(file, content, offset)
         if b"pid" in content:
-            raise StopAsked(15, 0.0)
+            raise StopRequested(15, 0.0)
         return len(content)
 
     monkeypatch.setattr(os, "pwrite", stopped)
-    with pytest.raises(StopAsked), host_lock(path, FakeClock(), "ctisync sync"):
+    with pytest.raises(StopRequested), host_lock(path, FakeClock(), "ctisync sync"):
         raise AssertionError("the lock was not taken")
 
-    assert watched(path).work is None
+    assert read_lock(path).work is None
     assert b"pid" not in path.read_bytes()
 
 
@@ -86,7 +86,7 @@ def test_a_lock_that_was_let_go_names_nobody(tmp_path: Path) -> None:
     path = tmp_path / "x.lock"
     with host_lock(path, FakeClock(), "ctisync sync"):
         pass
-    assert watched(path).work is None
+    assert read_lock(path).work is None
     assert b"pid" not in path.read_bytes()
 
 
@@ -136,10 +136,10 @@ def test_the_lock_file_of_an_earlier_version_is_taken_and_gets_an_id(tmp_path: P
     """It names its holder and nothing else, or says nothing."""
     path = tmp_path / "x.lock"
     path.write_text(f'{{"pid": {os.getpid()}, "since": "", "command": "ctisync sync"}}')
-    assert watched(path).who == f"ctisync sync, process {os.getpid()}"
+    assert read_lock(path).who == f"ctisync sync, process {os.getpid()}"
     found = identity(path)
     assert identity(path) == found
-    assert watched(path).work is None
+    assert read_lock(path).work is None
 
 
 def test_an_error_within_the_block_lets_the_lock_go(tmp_path: Path) -> None:
@@ -185,7 +185,7 @@ def test_a_pipe_under_the_name_keeps_nobody_waiting(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "x.lock")
     with pytest.raises(StoreUnavailable), host_lock(tmp_path / "x.lock", FakeClock(), "a"):
         pass
-    assert watched(tmp_path / "x.lock").work is None
+    assert read_lock(tmp_path / "x.lock").work is None
 
 
 def test_a_missing_folder_is_told_with_the_command_that_makes_it(tmp_path: Path) -> None:
@@ -220,12 +220,12 @@ def test_each_consumer_of_each_store_has_its_own_lock() -> None:
 
 def test_who_is_at_work_can_be_seen_without_taking_the_lock(tmp_path: Path) -> None:
     path = tmp_path / "x.lock"
-    assert watched(path).work is None
+    assert read_lock(path).work is None
 
     with host_lock(path, FakeClock(), "ctisync sync"):
-        assert watched(path).who == f"ctisync sync, process {os.getpid()}"
+        assert read_lock(path).who == f"ctisync sync, process {os.getpid()}"
 
-    assert watched(path).work is None
+    assert read_lock(path).work is None
 
 
 @pytest.mark.parametrize(
@@ -250,16 +250,16 @@ def test_a_lock_file_that_says_nothing_sensible_is_nobodys(tmp_path: Path, text:
     path = tmp_path / "x.lock"
     path.write_bytes(text)
 
-    assert watched(path).work is None
+    assert read_lock(path).work is None
     with host_lock(path, FakeClock(), "ctisync sync"):
         pass
 
 
 def test_a_lock_file_that_cannot_be_read_tells_of_no_pass_and_says_why(tmp_path: Path) -> None:
     (tmp_path / "x.lock").mkdir()
-    assert watched(tmp_path / "x.lock") == (None, "it cannot be read (Is a directory)")
+    assert read_lock(tmp_path / "x.lock") == (None, "it cannot be read (Is a directory)")
     (tmp_path / "y.lock").write_text("")
-    assert watched(tmp_path / "y.lock" / "z.lock") == (None, None), "there is none"
+    assert read_lock(tmp_path / "y.lock" / "z.lock") == (None, None), "there is none"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
@@ -270,7 +270,7 @@ def test_a_pass_of_another_user_is_named_as_such(tmp_path: Path) -> None:
         text = path.read_bytes()
         os.seteuid(4712)
         try:
-            found = work_in(text)
+            found = lock_owner(text)
         finally:
             os.seteuid(me)
         theirs.communicate()

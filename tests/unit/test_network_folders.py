@@ -18,7 +18,7 @@ from ctisync.settings.model import StoreSettings
 from ctisync.stores.disk_space import diagnose_folder
 from ctisync.sync.parts import Parts
 from ctisync.system import folders
-from ctisync.system.folders import network_fault_of, network_kind
+from ctisync.system.folders import network_disk_risk, network_kind
 from tests.support.clock import FakeClock
 
 MOUNTS = r"""22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
@@ -80,10 +80,10 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_a_folder_is_looked_at_where_its_links_lead(tmp_path: Path, disk: Path) -> None:
     (tmp_path / "link").symlink_to(disk)
-    fault = network_fault_of(tmp_path / "link")
+    fault = network_disk_risk(tmp_path / "link")
     assert fault is not None
     assert "(nfs4)" in fault.text
-    assert network_fault_of(tmp_path) is None
+    assert network_disk_risk(tmp_path) is None
 
 
 @pytest.mark.parametrize("setting", ["store.url", "state_dir"])

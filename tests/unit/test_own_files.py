@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from ctisync.system.files import Unfit, opened, reading
-from ctisync.system.folders import fault_of
+from ctisync.system.files import UntrustedFile, open_own, open_own_fd
+from ctisync.system.folders import folder_risk
 from tests.support import odd_files
 
 STRANGER = 12345
@@ -35,14 +35,14 @@ def test_what_is_planted_is_refused_and_neither_followed_nor_waited_for(
     precious.write_text("precious")
     plant(path, precious)
     with pytest.raises(OSError, match=f"{why}|No such device"):
-        opened(path, flags)
+        open_own_fd(path, flags)
     assert precious.read_text() == "precious"
 
 
 def test_a_link_that_leads_nowhere_makes_no_file(tmp_path: Path) -> None:
     (tmp_path / "ours").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(Unfit, match="symbolic link"):
-        opened(tmp_path / "ours", FLAGS["write"])
+    with pytest.raises(UntrustedFile, match="symbolic link"):
+        open_own_fd(tmp_path / "ours", FLAGS["write"])
     assert not (tmp_path / "elsewhere").exists()
 
 
@@ -50,18 +50,18 @@ def test_the_file_of_another_user_is_refused(tmp_path: Path, monkeypatch: pytest
     path = tmp_path / "theirs"
     path.write_text("theirs")
     monkeypatch.setattr(os, "geteuid", lambda: STRANGER)
-    with pytest.raises(Unfit, match="another user"):
-        reading(path)
+    with pytest.raises(UntrustedFile, match="another user"):
+        open_own(path)
 
 
 def test_a_file_that_is_made_is_for_this_user_alone_and_can_be_read(tmp_path: Path) -> None:
     path, before = tmp_path / "ours", os.umask(0)
     try:
-        os.close(opened(path, FLAGS["write"]))
+        os.close(open_own_fd(path, FLAGS["write"]))
     finally:
         os.umask(before)
     assert path.stat().st_mode & 0o777 == 0o600
-    with reading(path) as file:
+    with open_own(path) as file:
         assert file.read() == b""
 
 
@@ -70,7 +70,7 @@ def test_a_folder_that_others_may_only_read_has_no_fault(tmp_path: Path, mode: i
     folder = tmp_path / "state"
     folder.mkdir()
     folder.chmod(mode)
-    assert fault_of(folder) is None
+    assert folder_risk(folder) is None
 
 
 @pytest.mark.parametrize("mode", [0o770, 0o775, 0o707, 0o777, 0o720, 0o2775])
@@ -80,7 +80,7 @@ def test_a_folder_that_others_may_write_to_is_told_with_its_mode_and_what_to_typ
     folder = tmp_path / "the state"
     folder.mkdir()
     folder.chmod(mode)
-    fault = fault_of(folder)
+    fault = folder_risk(folder)
     assert fault is not None
     assert f"{folder} (mode {mode:04o})" in fault.text
     assert fault.hint.startswith(f"chmod go-w '{folder}'")
@@ -91,7 +91,7 @@ def test_a_sticky_folder_for_all_is_refused_too_and_not_to_be_taken_from_all(tmp
     folder = tmp_path / "tmp"
     folder.mkdir()
     folder.chmod(0o1777)
-    fault = fault_of(folder)
+    fault = folder_risk(folder)
     assert fault is not None
     assert "mode 1777" in fault.text
     assert "chmod" not in fault.hint
@@ -101,11 +101,11 @@ def test_a_folder_of_another_user_is_refused_and_one_of_root_is_not(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: STRANGER)
-    assert fault_of(Path("/usr")) is None
+    assert folder_risk(Path("/usr")) is None
     owner = tmp_path.stat().st_uid
     if owner == 0:
         os.chown(tmp_path, STRANGER + 1, -1)
-    fault = fault_of(tmp_path)
+    fault = folder_risk(tmp_path)
     assert fault is not None
     assert "belongs to another user" in fault.text
 
@@ -118,12 +118,12 @@ def test_a_folder_above_counts_when_all_users_may_rename_ours(tmp_path: Path, mo
     folder = above / "between" / "state"
     folder.mkdir(mode=0o700, parents=True)
     above.chmod(mode)
-    fault = fault_of(folder)
+    fault = folder_risk(folder)
     assert (fault is None) == safe
     if fault is not None:
         assert fault.hint.startswith(f"chmod +t {above}; or")
         above.chmod(above.stat().st_mode | stat.S_ISVTX)
-        assert fault_of(folder) is None
+        assert folder_risk(folder) is None
 
 
 @as_root
@@ -132,7 +132,7 @@ def test_a_folder_above_counts_when_a_group_of_others_may_rename_ours(tmp_path: 
     (above / "state").mkdir(mode=0o700, parents=True)
     os.chown(above, 0, STRANGER)
     above.chmod(0o2775)
-    fault = fault_of(above / "state")
+    fault = folder_risk(above / "state")
     assert fault is not None
     assert f"{above}, where other users can rename it (mode 2775)" in fault.text
     assert fault.hint.startswith(f"chmod +t {above}; or")
@@ -149,7 +149,7 @@ def test_a_group_with_this_user_as_its_only_member_is_no_danger(
         os.chown(each, STRANGER, STRANGER)
     home.chmod(0o775)
     monkeypatch.setattr(os, "geteuid", lambda: STRANGER)
-    assert fault_of(home / "state") is None, "no entry, as in a container"
+    assert folder_risk(home / "state") is None, "no entry, as in a container"
 
     user = pwd.getpwuid(0)
     monkeypatch.setattr(
@@ -163,7 +163,7 @@ def test_a_group_with_this_user_as_its_only_member_is_no_danger(
     ]:
         group = grp.struct_group((named, "x", STRANGER, members))
         monkeypatch.setattr(grp, "getgrgid", lambda _, group=group: group)
-        assert (fault_of(home / "state") is None) == safe, group
+        assert (folder_risk(home / "state") is None) == safe, group
 
 
 @as_root
@@ -173,7 +173,7 @@ def test_a_folder_above_of_another_user_counts_whatever_its_mode(tmp_path: Path)
     os.chown(above, STRANGER, 0)
     for mode in (0o755, 0o1777):
         above.chmod(mode)
-        fault = fault_of(above / "state")
+        fault = folder_risk(above / "state")
         assert fault is not None
         assert f"another user ({STRANGER}) can rename it" in fault.text
 
@@ -193,10 +193,10 @@ def test_a_link_of_another_user_is_refused_wherever_it_is_on_the_way(tmp_path: P
         path = tmp_path / "mine"
     if where == "missing end":
         path /= "new"
-    assert fault_of(path) is None, "the link is ours"
+    assert folder_risk(path) is None, "the link is ours"
 
     os.chown(link, STRANGER, STRANGER, follow_symlinks=False)
-    fault = fault_of(path)
+    fault = folder_risk(path)
 
     assert fault is not None
     assert fault.text == f"{link} is a link of another user ({STRANGER})"
@@ -205,7 +205,7 @@ def test_a_link_of_another_user_is_refused_wherever_it_is_on_the_way(tmp_path: P
 def test_links_that_lead_to_each_other_are_told_when_the_folder_is_used(tmp_path: Path) -> None:
     (tmp_path / "one").symlink_to(tmp_path / "two")
     (tmp_path / "two").symlink_to(tmp_path / "one")
-    assert fault_of(tmp_path / "one") is None
+    assert folder_risk(tmp_path / "one") is None
 
 
 def test_a_file_is_judged_by_the_folder_in_which_it_is(tmp_path: Path) -> None:
@@ -214,10 +214,10 @@ def test_a_file_is_judged_by_the_folder_in_which_it_is(tmp_path: Path) -> None:
         folder.mkdir(mode=0o700)
     (shared / "x.db").touch()
     (own / "x.db").symlink_to(shared / "x.db")
-    assert fault_of(own / "x.db") is None
+    assert folder_risk(own / "x.db") is None
     shared.chmod(0o777)
-    assert fault_of(own) is None
-    fault = fault_of(own / "x.db")
+    assert folder_risk(own) is None
+    fault = folder_risk(own / "x.db")
     assert fault is not None
     assert f"other users can write to {shared}" in fault.text
 
@@ -227,4 +227,4 @@ def test_a_folder_behind_a_link_is_looked_at_where_it_is(tmp_path: Path) -> None
     (above / "state").mkdir(mode=0o700, parents=True)
     above.chmod(0o777)
     (tmp_path / "link").symlink_to(above / "state")
-    assert fault_of(tmp_path / "link") is not None
+    assert folder_risk(tmp_path / "link") is not None

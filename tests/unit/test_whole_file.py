@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ctisync.system.files import replacing
+from ctisync.system.files import atomic_write
 
 
 def names(folder: Path) -> list[str]:
@@ -19,7 +19,7 @@ def names(folder: Path) -> list[str]:
 def test_readers_see_the_old_file_until_the_new_one_is_whole(tmp_path: Path) -> None:
     target = tmp_path / "file"
     target.write_text("old")
-    with replacing(target) as file:
+    with atomic_write(target) as file:
         file.write(b"new")
         file.flush()
         assert target.read_text() == "old"
@@ -28,7 +28,7 @@ def test_readers_see_the_old_file_until_the_new_one_is_whole(tmp_path: Path) -> 
 
 
 def write_half(target: Path) -> None:
-    with replacing(target) as file:
+    with atomic_write(target) as file:
         file.write(b"half")
         raise KeyboardInterrupt
 
@@ -62,7 +62,7 @@ def test_the_bytes_are_on_the_disk_before_the_name_and_the_name_before_the_end(
 
     monkeypatch.setattr(os, "fsync", synced)
     monkeypatch.setattr(Path, "replace", renamed)
-    with replacing(tmp_path / "file") as file:
+    with atomic_write(tmp_path / "file") as file:
         file.write(b"new")
     assert done == ["file", "name", "folder"]
 
@@ -77,7 +77,7 @@ def test_a_disk_that_is_full_leaves_the_old_file_alone(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(OSError, match="No space"), replacing(target) as file:
+    with pytest.raises(OSError, match="No space"), atomic_write(target) as file:
         file.write(b"new")
     assert target.read_text() == "old"
     assert names(tmp_path) == ["file"]
@@ -91,7 +91,7 @@ def test_a_link_is_replaced_and_what_it_points_to_stays(tmp_path: Path, there: b
     link.symlink_to(elsewhere / "precious")
     if there:
         (elsewhere / "precious").write_text("precious")
-    with replacing(link) as file:
+    with atomic_write(link) as file:
         file.write(b"new")
     assert not link.is_symlink()
     assert link.read_text() == "new"
@@ -103,7 +103,7 @@ def test_a_link_is_replaced_and_what_it_points_to_stays(tmp_path: Path, there: b
 def test_a_link_to_a_pipe_is_replaced_and_nobody_waits_for_a_reader(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe")
     (tmp_path / "link").symlink_to(tmp_path / "pipe")
-    with replacing(tmp_path / "link") as file:
+    with atomic_write(tmp_path / "link") as file:
         file.write(b"new")
     assert (tmp_path / "link").read_bytes() == b"new"
 
@@ -116,12 +116,12 @@ def test_the_pipe_of_another_user_keeps_nobody_waiting(
     if pipe.stat().st_uid == 0:
         os.chown(pipe, 12345, -1)
     monkeypatch.setattr(os, "geteuid", lambda: 54321)
-    with pytest.raises(OSError, match="another user"), replacing(pipe):
+    with pytest.raises(OSError, match="another user"), atomic_write(pipe):
         pass
 
 
 def test_what_is_written_is_for_nobody_else_until_it_is_whole(tmp_path: Path) -> None:
-    with replacing(tmp_path / "file", mode=0o644) as file:
+    with atomic_write(tmp_path / "file", mode=0o644) as file:
         assert stat.S_IMODE(os.fstat(file.fileno()).st_mode) == 0o600
     assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o644
 
@@ -129,7 +129,7 @@ def test_what_is_written_is_for_nobody_else_until_it_is_whole(tmp_path: Path) ->
 def test_its_name_until_then_cannot_be_guessed(tmp_path: Path) -> None:
     found = set()
     for _ in range(3):
-        with replacing(tmp_path / "file"):
+        with atomic_write(tmp_path / "file"):
             found |= {name for name in names(tmp_path) if name.endswith(".part")}
     assert len(found) == 3
     assert all(re.fullmatch(r"\.file\.[0-9a-f]{16}\.part", name) for name in found)
@@ -149,7 +149,7 @@ def test_what_a_killed_run_left_is_removed_when_it_is_old_and_nothing_else_is(tm
         path.write_text("half")
         os.utime(path, (1, 1))
     os.utime(young)
-    with replacing(tmp_path / "file") as file:
+    with atomic_write(tmp_path / "file") as file:
         file.write(b"new")
     assert [path.exists() for path in (old, young, others, alike)] == [False, True, True, True]
 
@@ -159,8 +159,8 @@ def test_standard_output_is_written_to_wherever_it_leads(tmp_path: Path, how: st
     """Its name is a link, which is the system's and must stay."""
     program = (
         "import pathlib\n"
-        "from ctisync.system.files import replacing\n"
-        "with replacing(pathlib.Path('/dev/stdout')) as file:\n"
+        "from ctisync.system.files import atomic_write\n"
+        "with atomic_write(pathlib.Path('/dev/stdout')) as file:\n"
         "    file.write(b'new')\n"
     )
     before = Path("/dev/stdout").readlink()
@@ -179,7 +179,7 @@ def test_a_pipe_is_written_to_and_stays_one(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     try:
-        with replacing(pipe) as file:
+        with atomic_write(pipe) as file:
             file.write(b"new")
         assert os.read(reader, 10) == b"new"
     finally:
@@ -190,9 +190,9 @@ def test_a_pipe_is_written_to_and_stays_one(tmp_path: Path) -> None:
 def test_the_permissions_are_those_asked_for_whatever_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
-        with replacing(tmp_path / "shared", mode=0o644) as file:
+        with atomic_write(tmp_path / "shared", mode=0o644) as file:
             file.write(b"for all")
-        with replacing(tmp_path / "own") as file:
+        with atomic_write(tmp_path / "own") as file:
             file.write(b"for me")
     finally:
         os.umask(before)

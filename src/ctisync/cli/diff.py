@@ -9,7 +9,7 @@ import typer
 from ctisync.cli.app import app
 from ctisync.cli.options import CommonOptions, JsonLinesOption, common
 from ctisync.errors import DONE, AuditFailed
-from ctisync.escaping import harmless
+from ctisync.escaping import escape
 from ctisync.system.process import print_json, print_result
 
 
@@ -38,7 +38,7 @@ def diff(
         if as_json:
             print_json(command.as_json(found))
         else:
-            print_result(harmless(command.as_text(found)))
+            print_result(escape(command.as_text(found)))
     if not as_json:
         print_result(command.summary(counted))
     return AuditFailed.exit_code if exit_code and counted else DONE

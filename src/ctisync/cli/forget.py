@@ -8,7 +8,7 @@ from ctisync.cli.app import app
 from ctisync.cli.options import CLOCK, CommonOptions, DryRunOption, common
 from ctisync.errors import DONE, UsageError
 from ctisync.escaping import quoted
-from ctisync.system.process import confirmed, print_result
+from ctisync.system.process import confirm, print_result
 
 
 @app.command()
@@ -45,7 +45,7 @@ def forget(
         return DONE
     if not yes:
         typed = f"ctisync forget --consumer {quoted(held.consumer)} --yes"
-        answer = confirmed(command.as_text(held), "Remove all of this permanently? [y/N] ")
+        answer = confirm(command.as_text(held), "Remove all of this permanently? [y/N] ")
         if answer is None:
             raise UsageError("forget needs a terminal to ask for confirmation", hint=typed)
         if not answer:

@@ -7,7 +7,7 @@ import typer
 from ctisync.cli.app import app
 from ctisync.cli.options import CLOCK, CommonOptions, JsonLinesOption, common
 from ctisync.errors import DONE
-from ctisync.escaping import harmless
+from ctisync.escaping import escape
 from ctisync.system.process import print_json, print_result
 
 
@@ -52,7 +52,7 @@ def log(
             print_json(command.entry_as_json(one, entry))
         else:
             several = f"{one}  " if len(invocation.consumers) > 1 else ""
-            print_result(several + harmless(command.entry_as_text(entry)))
+            print_result(several + escape(command.entry_as_text(entry)))
     if not told and not as_json:
         said = "no pass in the history changed " + ("any record" if name is None else name)
         print_result(said if wanted == command.Wanted() else f"{said}, as far as the options select")

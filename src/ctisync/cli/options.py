@@ -14,7 +14,7 @@ from ctisync.commands.invocation import Invocation
 from ctisync.console import Console, Format
 from ctisync.core.model import Consumer
 from ctisync.errors import CtisyncError, UsageError
-from ctisync.escaping import harmless, json_of, quoted
+from ctisync.escaping import escape, quoted, to_json
 from ctisync.settings import Found, Settings, find
 from ctisync.settings.proxies import proxy_secrets
 from ctisync.system.clock import SystemClock
@@ -185,11 +185,11 @@ def _named(followed: Sequence[Consumer], wanted: str) -> Consumer:
 
 def print_document(document: Any) -> None:
     """Print a value as indented JSON, the result of a command."""
-    print_json(msgspec.json.format(json_of(document)))
+    print_json(msgspec.json.format(to_json(document)))
 
 
 def print_check(context: typer.Context, line: str, code: int) -> int:
     """Print the one line of `status --check`, without secrets and control characters; returns `code`."""
     console: Console = context.obj
-    print_result(harmless(console.masked(line)))
+    print_result(escape(console.masked(line)))
     return code

@@ -9,7 +9,7 @@ import msgspec
 from ctisync.commands.invocation import Invocation
 from ctisync.errors import UsageError
 from ctisync.escaping import quoted
-from ctisync.system.files import own_path
+from ctisync.system.files import expand_home
 from ctisync.system.process import print_result
 
 if TYPE_CHECKING:
@@ -69,7 +69,7 @@ def _sources(invocation: Invocation, location: str, offset: int | None) -> "list
         )
         if sources:
             return sources
-    elif os.path.isdir(path := own_path(Path(location), "--from")):  # noqa: PTH112  # for any name
+    elif os.path.isdir(path := expand_home(Path(location), "--from")):  # noqa: PTH112  # for any name
         raise UsageError(
             f"--offset is the offset of one snapshot, and {path} is a folder",
             hint=f"ctisync init-snapshot --from {quoted(path)}",

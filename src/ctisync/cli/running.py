@@ -13,7 +13,7 @@ from ctisync.cli.app import app
 from ctisync.cli.options import CLOCK
 from ctisync.console import Console, silence_libraries
 from ctisync.errors import AFTER_STOP, BUG, DONE, Stopped, UsageError
-from ctisync.escaping import harmless
+from ctisync.escaping import escape
 from ctisync.system import process
 
 # The base class of all command line errors, in the click that typer includes or in the one it imports.
@@ -40,12 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         with process.stopping_on_signals(report_forced_end, CLOCK.monotonic):
             code = _run_reporting(typed, console)
-    except process.StopAsked as error:
+    except process.StopRequested as error:
         stop = Stopped(error.signal_number, console.after_stop())
         console.failure(stop, error)
         process.drop_results()
         return stop.exit_code
-    process.forget_unwritten_results()
+    process.drop_unwritten_results()
     return code
 
 
@@ -63,7 +63,7 @@ def _run_reporting(arguments: Sequence[str], console: Console) -> int:
         console.error(reported)
         code = reported.exit_code
         if code == BUG:
-            code = exit_code_of_bug(arguments, harmless(console.masked(reported.message)))
+            code = exit_code_of_bug(arguments, escape(console.masked(reported.message)))
     return code
 
 

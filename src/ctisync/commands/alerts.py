@@ -17,8 +17,8 @@ from ctisync.core.wire import UNDECODABLE, decode_as
 from ctisync.errors import CtisyncError, StoreUnavailable
 from ctisync.ports import Clock, Log
 from ctisync.settings import Settings
-from ctisync.system.files import reading, replacing
-from ctisync.system.process import no_other_errors
+from ctisync.system.files import atomic_write, open_own
+from ctisync.system.process import only_ctisync_errors
 from ctisync.wiring import lock_path, opened_store
 
 Hook = Callable[[Reason, Incident], bool]
@@ -76,11 +76,11 @@ class Alerts:
         if incidents == self._known:
             return
         try:
-            with no_other_errors():
+            with only_ctisync_errors():
                 if not self._store_fails and self._stored(incidents):
                     self._file.unlink(missing_ok=True)
                 else:
-                    with replacing(self._file, mode=0o600) as file:
+                    with atomic_write(self._file, mode=0o600) as file:
                         file.write(msgspec.json.encode(incidents))
         except CtisyncError as error:
             self._log.event(
@@ -92,7 +92,7 @@ class Alerts:
         if self._store_fails:
             return self._known
         try:
-            with no_other_errors(), opened_store(self._settings, self._clock) as store:
+            with only_ctisync_errors(), opened_store(self._settings, self._clock) as store:
                 return merged(store.read_state(self._consumer).incidents, self._in_file())
         except CtisyncError:
             self._store_fails = True
@@ -100,7 +100,7 @@ class Alerts:
 
     def _stored(self, incidents: Incidents) -> bool:
         try:
-            with no_other_errors(), opened_store(self._settings, self._clock) as store:
+            with only_ctisync_errors(), opened_store(self._settings, self._clock) as store:
                 state = store.read_state(self._consumer)
                 store.record_check(self._consumer, msgspec.structs.replace(state, incidents=incidents))
         except CtisyncError:
@@ -109,7 +109,7 @@ class Alerts:
 
     def _in_file(self) -> Incidents:
         try:
-            with reading(self._file) as file:
+            with open_own(self._file) as file:
                 return decode_as(file.read(_MOST), _decoder)
         except (OSError, *UNDECODABLE):
             return ()

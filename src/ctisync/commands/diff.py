@@ -8,7 +8,7 @@ from typing import BinaryIO, Final
 
 from ctisync.core.difference import Difference, NoExport, differences
 from ctisync.errors import SnapshotRefused, UsageError
-from ctisync.escaping import json_of
+from ctisync.escaping import to_json
 from ctisync.feed.snapshot.records import lines
 from ctisync.system.process import standard_input
 
@@ -52,7 +52,7 @@ def _no_export(said: str) -> UsageError:
 
 def as_json(found: Difference) -> str:
     """`diff --json`: one line per difference."""
-    return json_of(found)
+    return to_json(found)
 
 
 def as_text(found: Difference) -> str:

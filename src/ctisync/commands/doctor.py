@@ -16,7 +16,7 @@ from ctisync.console import Console, rfc3339
 from ctisync.core.health import CheckResult, failed, guarded, judge_disk_space, judge_end, ok, warning, worst
 from ctisync.core.model import Consumer
 from ctisync.errors import CtisyncError
-from ctisync.escaping import harmless, one_line
+from ctisync.escaping import escape, one_line
 from ctisync.ports import Clock, Store
 from ctisync.settings import Found, Settings
 from ctisync.settings.doubts import doubts
@@ -122,7 +122,7 @@ def _hurried(settings: Settings) -> Settings:
 
 
 def _fit_to_show(verdict: CheckResult, console: Console) -> CheckResult:
-    hint = None if verdict.hint is None else harmless(console.masked(verdict.hint))
+    hint = None if verdict.hint is None else escape(console.masked(verdict.hint))
     return msgspec.structs.replace(verdict, text=one_line(console.masked(verdict.text)), hint=hint)
 
 

@@ -14,10 +14,10 @@ from ctisync.core.state import ConsumerState, FailedChange
 from ctisync.core.steps import ApplyRange, AskFeed, End, Initialise, RecordRequest, SendCommand, Settle
 from ctisync.core.words import counted
 from ctisync.errors import Blocked, CtisyncError, UsageError, worst
-from ctisync.escaping import harmless
+from ctisync.escaping import escape
 from ctisync.feed.snapshot.file import LocalSnapshot
 from ctisync.sync.run_pass import bad_end
-from ctisync.system.locks import watched
+from ctisync.system.locks import read_lock
 from ctisync.wiring import lock_path, opened_feed, opened_store
 
 _SizeOf = Callable[[Snapshot], int | None]
@@ -86,7 +86,7 @@ def _load(invocation: Invocation, source: SnapshotSource, here: LocalSnapshot, o
 
 
 def _text(lines: Iterator[str]) -> str:
-    return "\n".join(map(harmless, lines))
+    return "\n".join(map(escape, lines))
 
 
 def _stored(invocation: Invocation, consumer: Consumer) -> ConsumerState:
@@ -102,7 +102,7 @@ def _lines(
     size_of: _SizeOf,
 ) -> Iterator[str]:
     yield f"{consumer}: the content is at offset {state.offset:,}; a pass would now"
-    if (who := watched(lock_path(invocation.settings, consumer)).who) is not None:
+    if (who := read_lock(lock_path(invocation.settings, consumer)).who) is not None:
         yield f"  end at once with exit code 4 while this pass is running: {who}; after that,"
     for each in steps:
         yield from _step(invocation, consumer, each, size_of)

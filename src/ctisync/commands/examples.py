@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from ctisync.errors import UsageError
-from ctisync.system.files import own_path
+from ctisync.system.files import expand_home
 
 _decoder: Final = msgspec.json.Decoder()
 
@@ -39,7 +39,7 @@ def write(name: str | None, folder: Path) -> None:
     """Copy one example, or all, into `folder`, and create the folder if it is missing. Raises UsageError, and
     writes nothing, if one of the files exists."""
     chosen = _FOLDER if name is None else _chosen(name)
-    folder = own_path(folder, "--output")
+    folder = expand_home(folder, "--output")
     base = chosen.parent if chosen.is_file() else chosen
     targets = {path: folder / path.relative_to(base) for path in _files(chosen)}
     there = [str(target) for target in targets.values() if os.path.lexists(target)]

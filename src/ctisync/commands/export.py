@@ -11,7 +11,7 @@ from ctisync.commands.invocation import Invocation
 from ctisync.core.model import Consumer
 from ctisync.errors import UsageError
 from ctisync.ports import Log, Store
-from ctisync.system.files import STDOUT, replacing
+from ctisync.system.files import STDOUT, atomic_write
 from ctisync.wiring import opened_store
 
 _PIECE: Final = 256 << 10
@@ -26,7 +26,7 @@ def export(invocation: Invocation, output: Path | None) -> None:
         if output is None or output == STDOUT:
             _write(store, consumer, sys.stdout.buffer, "standard output", log)
             return
-        with _told(str(output)), replacing(output) as file:
+        with _told(str(output)), atomic_write(output) as file:
             _write(store, consumer, file, str(output), log)
 
 

@@ -11,11 +11,11 @@ from ctisync.commands.printing import bytes_as_text
 from ctisync.core.model import Consumer, Footprint
 from ctisync.core.words import counted
 from ctisync.errors import AnotherPass, ConfigurationError, StoreUnavailable, UsageError
-from ctisync.escaping import harmless, quoted
+from ctisync.escaping import escape, quoted
 from ctisync.ports import Clock
 from ctisync.settings import Settings
 from ctisync.settings.checks import check_consumers
-from ctisync.system.locks import watched
+from ctisync.system.locks import read_lock
 from ctisync.wiring import beside_passes, consumer_lock, lock_path, opened_store
 
 _COMMAND: Final = "ctisync forget"
@@ -59,7 +59,7 @@ def look(settings: Settings, wanted: str, clock: Clock) -> Held:
 def refuse_while_at_work(settings: Settings, held: Held) -> None:
     """Raises AnotherPass before ctisync asks for confirmation or reports that there is no data."""
     for each in (held.consumer, *_verified(held)):
-        if (who := watched(lock_path(settings, each)).who) is not None:
+        if (who := read_lock(lock_path(settings, each)).who) is not None:
             raise AnotherPass(f"{held.consumer}: another pass is running: {who}")
 
 
@@ -87,16 +87,16 @@ def _verified(held: Held) -> Iterator[Consumer]:
 
 
 def as_text(held: Held) -> str:
-    return "\n".join(map(harmless, _lines(held)))
+    return "\n".join(map(escape, _lines(held)))
 
 
 def nothing(held: Held) -> str:
-    return harmless(f"{held.store} has no data of {held.consumer}")
+    return escape(f"{held.store} has no data of {held.consumer}")
 
 
 def removed(held: Held) -> str:
     again = "; it is still in the settings, so the next pass loads it again" * held.is_configured
-    return harmless(f"removed {held.consumer} from {held.store}{again}")
+    return escape(f"removed {held.consumer} from {held.store}{again}")
 
 
 def _lines(held: Held) -> Iterator[str]:

@@ -16,7 +16,7 @@ from ctisync.errors import FeedRefused, SnapshotRefused, UsageError
 from ctisync.ports import Clock, Log
 from ctisync.settings import Settings
 from ctisync.sync.parts import Parts
-from ctisync.system.files import own_path
+from ctisync.system.files import expand_home
 from ctisync.system.process import standard_input
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def file_here(location: str, settings: Settings, clock: Clock) -> "LocalSnapshot
     pass_limits = PassLimits(clock, settings.limits)
     if location == STDIN or "://" in location:
         return None
-    return open_given(own_path(Path(location), "--from"), pass_limits)
+    return open_given(expand_home(Path(location), "--from"), pass_limits)
 
 
 def fetched(feed: "CtiFeed", location: str) -> "LocalSnapshot":

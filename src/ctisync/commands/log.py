@@ -16,7 +16,7 @@ from ctisync.core.model import Consumer
 from ctisync.core.pass_report import PassReport
 from ctisync.core.times import moment
 from ctisync.errors import UsageError
-from ctisync.escaping import json_of
+from ctisync.escaping import to_json
 from ctisync.ports import Store
 from ctisync.settings.checks import MOST_PASSES
 from ctisync.wiring import opened_store
@@ -94,7 +94,7 @@ def _touched_as(meant: Collection[str], passes: Iterable[PassReport]) -> str | N
 def entry_as_json(consumer: Consumer, entry: LogEntry) -> str:
     """`log --json`: one line per entry."""
     told = {"consumer": str(consumer)} | msgspec.to_builtins(entry)
-    return json_of({name: value for name, value in told.items() if value is not None})
+    return to_json({name: value for name, value in told.items() if value is not None})
 
 
 def entry_as_text(entry: LogEntry) -> str:

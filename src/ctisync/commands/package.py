@@ -20,7 +20,7 @@ from ctisync.core.model import Consumer, Json
 from ctisync.errors import SnapshotRefused, UsageError
 from ctisync.escaping import quoted
 from ctisync.ports import Log
-from ctisync.system.files import own_path, reading_any
+from ctisync.system.files import expand_home, open_any
 
 MANIFEST: Final = "manifest.json"
 _LARGEST: Final = 1 << 20
@@ -54,7 +54,7 @@ class _Package:
     def read(self) -> bool:
         """False if there is no manifest. Raises SnapshotRefused for one that cannot be used."""
         try:
-            with reading_any(self.path) as file:
+            with open_any(self.path) as file:
                 self._text = file.read(_LARGEST + 1)
         except (FileNotFoundError, NotADirectoryError):
             return False
@@ -138,7 +138,7 @@ def snapshot_sources(
         return []
     if not location:
         raise UsageError(f"{option} is empty", hint=f"pass a file, a folder or an address to {option}")
-    path = own_path(Path(location), option)
+    path = expand_home(Path(location), option)
     try:
         is_folder = stat.S_ISDIR(path.stat().st_mode)
     except (OSError, ValueError) as error:  # ValueError: a null byte, as in file:///%00

@@ -30,8 +30,8 @@ from ctisync.escaping import quoted
 from ctisync.sync.parts import Parts
 from ctisync.system import memory
 from ctisync.system.files import STDOUT, absolute
-from ctisync.system.folders import led_elsewhere, network_fault_of
-from ctisync.system.process import StopAsked, no_other_errors
+from ctisync.system.folders import foreign_link, network_disk_risk
+from ctisync.system.process import StopRequested, only_ctisync_errors
 from ctisync.wiring import command_manager, consumer_lock, opened_feed, opened_store, spool_folder
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def run_passes(invocation: Invocation, one_pass: OnePass) -> int:
     memory.use_one_arena()
     if invocation.metrics is not None and invocation.metrics != STDOUT:
         _check_folder(absolute(invocation.metrics, "--metrics", UsageError).parent)
-    if (doubt := network_fault_of(spool_folder(invocation.settings))) is not None:
+    if (doubt := network_disk_risk(spool_folder(invocation.settings))) is not None:
         invocation.console.event("warning", "network-disk", why=doubt.text, hint=doubt.hint)
     _ping(invocation, "start", invocation.policy.mode)
     ended = [_one(invocation, consumer, one_pass) for consumer in invocation.consumers]
@@ -90,7 +90,7 @@ def _one(invocation: Invocation, consumer: Consumer, one_pass: OnePass) -> tuple
     with console.in_pass(draft.pass_id, lambda: draft.after_stop):
         try:
             with (
-                no_other_errors(),
+                only_ctisync_errors(),
                 consumer_lock(invocation.settings, consumer, clock, invocation.command) as host_lock,
                 opened_store(invocation.settings, clock, host_lock=host_lock) as store,
             ):
@@ -114,7 +114,7 @@ def _with_store(
     """Run the pass, print how it ended, and add it to the history while the store is open."""
     clock, console, keep = invocation.clock, invocation.console, invocation.settings.history
     try:
-        with no_other_errors(), opened_feed(invocation.settings, consumer, clock, console) as feed:
+        with only_ctisync_errors(), opened_feed(invocation.settings, consumer, clock, console) as feed:
             draft.counts(feed)
             parts = Parts(
                 consumer=consumer,
@@ -130,7 +130,7 @@ def _with_store(
             ended = one_pass(parts, feed)
     except CtisyncError as error:
         ended = draft.ended(error, clock.monotonic())
-    except StopAsked as stop:
+    except StopRequested as stop:
         if clock.monotonic() - stop.at < _QUICK:
             stopped = Stopped(stop.signal_number, draft.after_stop)
             ended = _public(draft.ended(stopped, clock.monotonic()), console)
@@ -168,7 +168,7 @@ def _remember(store: "Store", report: PassReport, keep: int, console: Console, w
         return
     store_failed = report.exit_code == StoreUnavailable.exit_code
     try:
-        with no_other_errors():
+        with only_ctisync_errors():
             store.remember(report, keep, _HURRIED_SECONDS if store_failed else within)
     except CtisyncError as error:
         if not store_failed:  # otherwise the error of the pass says it
@@ -185,7 +185,7 @@ def _run_hook(
     from ctisync.notifications.hooks import run_hook
 
     try:
-        with no_other_errors():
+        with only_ctisync_errors():
             run_hook(argv, reason, report, invocation.settings.hooks.timeout, incident)
     except CtisyncError as error:
         invocation.console.error(error)
@@ -195,7 +195,7 @@ def _run_hook(
 
 
 def _check_folder(folder: Path) -> None:
-    if (fault := led_elsewhere(folder)) is not None:
+    if (fault := foreign_link(folder)) is not None:
         raise UsageError(f"--metrics: {fault.text}", hint=f"ls -ld {quoted(folder)}")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise UsageError(f"--metrics: cannot write to the folder {folder}", hint=f"ls -ld {quoted(folder)}")
@@ -228,7 +228,7 @@ def _ping(invocation: Invocation, what: Literal["start", "success", "fail"], tex
 def _warning_only(failed: Callable[[str], None]) -> Iterator[None]:
     """Passes the message of an error in the block to `failed`; the error has no other effect."""
     try:
-        with no_other_errors():
+        with only_ctisync_errors():
             yield
     except CtisyncError as error:
         cause = error.__cause__

@@ -3,7 +3,7 @@
 from typing import Any
 
 from ctisync.core.plans import Plan, as_toml
-from ctisync.escaping import harmless
+from ctisync.escaping import escape
 from ctisync.ports import Clock
 from ctisync.settings import Settings
 from ctisync.wiring import console_api, feed_headers
@@ -19,7 +19,7 @@ def as_text(plans: list[Plan], settings: Settings) -> str:
     """Lines for a settings file."""
     if not plans:
         return "# the console has no plans"
-    return "\n".join(map(harmless, as_toml(plans, settings.cti.url).split("\n")))
+    return "\n".join(map(escape, as_toml(plans, settings.cti.url).split("\n")))
 
 
 def as_document(console: str, plans: list[Plan]) -> dict[str, Any]:

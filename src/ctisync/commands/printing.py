@@ -7,7 +7,7 @@ from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook
 from rich.segment import Segment
 from rich.text import Text
 
-from ctisync.escaping import Drawn, harmless, lines
+from ctisync.escaping import Drawn, escape, escape_lines
 
 _WIDTH_OFF_TERMINAL: Final = 200
 
@@ -26,7 +26,7 @@ def drawn(stream: TextIO, draw: Callable[[Console], None]) -> Drawn:
 
 def cell(text: str, style: str = "") -> Text:
     """A text that may come from outside, without line breaks, so that it stays in its row."""
-    return Text(harmless(text), style)
+    return Text(escape(text), style)
 
 
 def bytes_as_text(number: int) -> str:
@@ -49,4 +49,4 @@ class _Cleaned:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Segment]:
         for segment in console.render(self._inner, options):
-            yield Segment(lines(segment.text), segment.style)
+            yield Segment(escape_lines(segment.text), segment.style)

@@ -15,7 +15,7 @@ from ctisync.core.advisory import Advisory, advisory
 from ctisync.core.model import Consumer
 from ctisync.core.words import noun_for
 from ctisync.errors import UsageError
-from ctisync.escaping import harmless, quoted
+from ctisync.escaping import escape, quoted
 from ctisync.ports import Inspection
 from ctisync.stores.invariants import no_content
 from ctisync.wiring import opened_store
@@ -100,7 +100,7 @@ def as_text(line: bytes, hint: Callable[[str], str] = str, of: Consumer | None =
     except ValueError:  # a number beyond all bounds, which a load does not decode
         whole = wire.record(line)
         command = hint(_command(whole.name))
-        return f"{harmless(whole.name)}   offset {whole.offset:,}\n  full record  {harmless(command)}"
+        return f"{escape(whole.name)}   offset {whole.offset:,}\n  full record  {escape(command)}"
     command = hint(_command(record.name))
     head = [f"{record.name}   offset {record.offset:,}"]
     if of is not None:
@@ -112,7 +112,7 @@ def as_text(line: bytes, hint: Callable[[str], str] = str, of: Consumer | None =
     labelled = _labelled(record, command)
     width = max(_LABEL, *(len(label) for label, _ in labelled))
     rows = [row for label, texts in labelled for row in _rows(label, texts, width)]
-    return "\n".join(map(harmless, [", ".join(head), *rows]))
+    return "\n".join(map(escape, [", ".join(head), *rows]))
 
 
 def _labelled(record: Advisory, whole: str) -> list[tuple[str, tuple[str, ...]]]:

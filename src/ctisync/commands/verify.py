@@ -14,10 +14,10 @@ from ctisync.core.findings import Kind
 from ctisync.core.model import Consumer
 from ctisync.core.words import counted
 from ctisync.errors import AuditFailed, CtisyncError, EmptyStore
-from ctisync.escaping import harmless
+from ctisync.escaping import escape
 from ctisync.ports import SnapshotFile, Store
 from ctisync.settings.checks import SqlitePlace
-from ctisync.system.locks import Watched, watched
+from ctisync.system.locks import LockState, read_lock
 from ctisync.verify.audit import CheckSummary, Verification
 from ctisync.verify.audit import verify as verified
 from ctisync.verify.comparison import Reference
@@ -101,7 +101,7 @@ def as_text(verified: Verified, hint: Callable[[str], str] = str, *, quiet: bool
                 continue
             lines.append(f"  {each.check:<12} {_ended(each, hint)}".rstrip())
             lines += _told(one, each)
-    return "\n".join(map(harmless, lines))
+    return "\n".join(map(escape, lines))
 
 
 def _consumer_document(one: Verification) -> dict[str, Any]:
@@ -200,7 +200,7 @@ def _verification_of(
 
     path = lock_path(invocation.settings, consumer)
     # OpenSearch stores the holder of its lease itself.
-    lock = watched(path) if isinstance(invocation.settings.place, SqlitePlace) else Watched()
+    lock = read_lock(path) if isinstance(invocation.settings.place, SqlitePlace) else LockState()
     return verified(
         consumer,
         store=store,

@@ -25,7 +25,7 @@ from typing import Any, Final, Literal, TextIO, assert_never
 from ctisync.console.journal import Journal, journal_of
 from ctisync.console.masking import Mask
 from ctisync.errors import AnotherPass, CtisyncError
-from ctisync.escaping import harmless, in_json, json_of, lines, one_line
+from ctisync.escaping import escape, escape_json, escape_lines, one_line, to_json
 from ctisync.ports import Clock, Level, Progress
 
 Format = Literal["text", "json", "journal"]
@@ -202,7 +202,7 @@ class Console:
         told |= {
             f"CTISYNC_{name.upper()}": _as_text(value) for name, value in fields.items() if value is not None
         }
-        masked = {name: lines(self._masked(value)) for name, value in told.items()}
+        masked = {name: escape_lines(self._masked(value)) for name, value in told.items()}
         if self._journal is None or not self._journal.send(masked):
             self._write(f"<{priority}>{message}")
 
@@ -210,7 +210,7 @@ class Console:
         return rfc3339(self._clock.now())
 
     def _write(self, line: str) -> None:
-        line = (in_json if self._format == "json" else lines)(self._masked(line))
+        line = (escape_json if self._format == "json" else escape_lines)(self._masked(line))
         with self._writing, suppress(OSError, ValueError):  # ValueError: the stream is closed
             if (bar := self._above_bar) is not None:
                 bar.print_above(line)
@@ -230,7 +230,7 @@ def rfc3339(time: datetime) -> str:
 
 
 def _try(hint: str) -> str:
-    return f"  try: {harmless(hint)}"
+    return f"  try: {escape(hint)}"
 
 
 def silence_libraries() -> None:
@@ -243,7 +243,7 @@ def silence_libraries() -> None:
 
 def _as_json(time: str, level: Level, event: str, fields: dict[str, Any]) -> str:
     told = {key: _plain(value) for key, value in fields.items() if value is not None}
-    return json_of({"time": time, "level": level, "event": event, **told})
+    return to_json({"time": time, "level": level, "event": event, **told})
 
 
 def _plain(value: Any) -> Any:
@@ -271,4 +271,4 @@ def _as_text(value: Any) -> str:
 
 def _quoted(value: Any) -> str:
     text = _as_text(value)
-    return json_of(text) if _NEEDS_QUOTES.search(text) or not text.isprintable() else text
+    return to_json(text) if _NEEDS_QUOTES.search(text) or not text.isprintable() else text

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from ctisync.core.words import counted
-from ctisync.escaping import harmless
+from ctisync.escaping import escape
 
 _SENTENCES: Final = {
     "network-disk": "{why}",
@@ -83,4 +83,4 @@ def _in_words(name: str, value: Any) -> str:
         case datetime():
             return f"{value:%Y-%m-%d %H:%M:%S} UTC"
         case _:
-            return harmless(str(value))
+            return escape(str(value))

@@ -4,7 +4,7 @@ import hashlib
 import re
 from typing import Final
 
-from ctisync.escaping import harmless
+from ctisync.escaping import escape
 
 LONGEST_LINK: Final = 8000
 """Characters. Every server should accept them (RFC 9110, 4.1); httpx fails for much longer links."""
@@ -21,7 +21,7 @@ def public_link(link: str) -> str:
 
     A digest replaces the removed parts, so that two results are equal if and only if the links are.
     """
-    place = harmless(place_of(link)[:LONGEST_LINK])
+    place = escape(place_of(link)[:LONGEST_LINK])
     if place == link:
         return link
     return f"{place}#{hashlib.sha256(link.encode(errors='surrogatepass')).hexdigest()[:16]}"

@@ -9,7 +9,7 @@ import msgspec
 from ctisync.core.catalog import Address, parse_consumer_url
 from ctisync.core.model import Json
 from ctisync.errors import FeedRefused
-from ctisync.escaping import json_of, one_line
+from ctisync.escaping import one_line, to_json
 
 _NOT_IN_A_NAME: Final = re.compile("[^a-z0-9]+")
 
@@ -73,13 +73,13 @@ def as_toml(plans: Sequence[Plan], base_url: str) -> str:
         rows = [f"# {plan.name or 'a plan without a name'} ({kind})"]
         consumers = [each for each in plan.features if each.address is not None]
         bases = {each.address.base for each in consumers if each.address is not None}
-        rows += [f"# needs cti.url = {json_of(base)}" for base in sorted(bases - {base_url.rstrip("/")})]
+        rows += [f"# needs cti.url = {to_json(base)}" for base in sorted(bases - {base_url.rstrip("/")})]
         mark = "" if plan is chosen else "#"
         for number, feature in enumerate(consumers):
             lines = (
                 "[[consumers]]",
-                f"consumer_url = {json_of(feature.url)}",
-                f"index = {json_of(_index(feature))}",
+                f"consumer_url = {to_json(feature.url)}",
+                f"index = {to_json(_index(feature))}",
             )
             rows += [
                 *[""] * (number > 0),

@@ -18,7 +18,7 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from ctisync.errors import UsageError
-from ctisync.system.threads import beside
+from ctisync.system.threads import start_thread
 
 CONTEXT: Final = "vd_1.0.0"
 CONSUMER: Final = "vd_4.8.0"
@@ -184,7 +184,7 @@ def served(feed: MadeUpFeed) -> Iterator[str]:
     Raises UsageError if the system allows no further thread.
     """
     server = _Server(feed)
-    thread = beside(lambda: server.serve_forever(0.05), "feed")
+    thread = start_thread(lambda: server.serve_forever(0.05), "feed")
     if thread is None:
         server.server_close()
         raise UsageError(

@@ -15,10 +15,10 @@ from ctisync.commands.sync import sync
 from ctisync.console import Console
 from ctisync.demo.feed import MadeUpFeed, served
 from ctisync.errors import UsageError
-from ctisync.escaping import harmless, quoted
+from ctisync.escaping import escape, quoted
 from ctisync.ports import Clock
 from ctisync.settings import CtiSettings, Settings, StoreSettings
-from ctisync.system.files import absolute, own_path
+from ctisync.system.files import absolute, expand_home
 from ctisync.system.process import flush_results, print_drawn, print_result
 
 RECORDS: Final = 3000
@@ -61,7 +61,7 @@ def play(keep: Path | None, clock: Clock, console: Console) -> int:
         if keep is None:
             say("The demo has removed its database. To keep it: ctisync demo --keep DIR")
         else:
-            say(f"The database is {harmless(str(folder / _DATABASE))}. To print its first records:")
+            say(f"The database is {escape(str(folder / _DATABASE))}. To print its first records:")
             print_result(f"  CTISYNC_STORE__URL={quoted(settings.store.url)} ctisync export | head -n 3")
         say("To follow the real feed: ctisync sync")
     return code
@@ -73,7 +73,7 @@ def _folder(keep: Path | None) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix="ctisync-demo-") as name:
             yield Path(name)
         return
-    folder = absolute(own_path(keep, "--keep"), "--keep", UsageError)
+    folder = absolute(expand_home(keep, "--keep"), "--keep", UsageError)
     if (folder / _DATABASE).exists():
         raise UsageError(f"{folder / _DATABASE} already exists", hint="ctisync demo --keep ANOTHER_DIR")
     try:

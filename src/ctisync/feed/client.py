@@ -23,7 +23,7 @@ from ctisync.feed.http.url_policy import Origin, Reach, has_login, origin, shown
 from ctisync.feed.snapshot.file import LocalSnapshot, open_given
 from ctisync.feed.snapshot.spool import Spool
 from ctisync.ports import Clock, Log
-from ctisync.system.threads import Start, begun, on_a_thread
+from ctisync.system.threads import Start, start_on_thread, submit
 
 if TYPE_CHECKING:
     from ctisync.feed.diagnose import Probed
@@ -99,7 +99,7 @@ class CtiFeed:
             retry_budget, cooldown, self._pass_limits, clock, log, lambda: self._transport.reached
         )
         self._spool = Spool(lock, consumer, clock, self._access, self._retry_budget, self._pass_limits, log)
-        self._prefetch = Prefetch(self._fetch_changes, on_a_thread)
+        self._prefetch = Prefetch(self._fetch_changes, start_on_thread)
 
     def __enter__(self) -> Self:
         return self
@@ -336,7 +336,7 @@ class Prefetch:
     def ask(self, wanted: OffsetRange) -> None:
         """Start to fetch these changes, if possible. `changes` raises the errors."""
         self.drop()
-        answer = begun(partial(self._fetch, wanted), "asking-ahead", self._start)
+        answer = submit(partial(self._fetch, wanted), "asking-ahead", self._start)
         self._asked = None if answer is None else (wanted, answer)
 
     def changes(self, wanted: OffsetRange) -> list[Change]:

@@ -21,7 +21,7 @@ from ctisync.console import rfc3339
 from ctisync.core.incidents import Incident
 from ctisync.core.pass_report import PassReport, Reason
 from ctisync.errors import HookFailed
-from ctisync.escaping import harmless
+from ctisync.escaping import escape
 from ctisync.system.files import file_name
 from ctisync.system.threads import run_within
 
@@ -103,7 +103,7 @@ def variables(reason: Reason, report: PassReport, incident: Incident | None = No
         "RECORDS": report.records,
         "SINCE": None if incident is None else rfc3339(incident.since),
     }
-    return {f"HOOK_{name}": "" if value is None else harmless(str(value)) for name, value in told.items()}
+    return {f"HOOK_{name}": "" if value is None else escape(str(value)) for name, value in told.items()}
 
 
 def _end_group(process: "subprocess.Popen[bytes]") -> None:

@@ -17,8 +17,8 @@ from ctisync import __version__
 from ctisync.core.pass_report import PassReport
 from ctisync.core.state import believed
 from ctisync.errors import DONE
-from ctisync.escaping import harmless
-from ctisync.system.files import Unfit, reading, replacing
+from ctisync.escaping import escape
+from ctisync.system.files import UntrustedFile, atomic_write, open_own
 
 _LONGEST: Final = 1 << 20
 """Bytes; a file with the metrics of some thousand consumers is smaller."""
@@ -102,7 +102,7 @@ def write(reports: Sequence[PassReport], path: Path) -> None:
     registry = CollectorRegistry()
     registry.register(_Figures(reports, _before(path)))
     figures = generate_latest(registry)
-    with replacing(path, mode=0o644) as file:  # the collector runs as another user
+    with atomic_write(path, mode=0o644) as file:  # the collector runs as another user
         file.write(figures)
 
 
@@ -128,7 +128,7 @@ class _Figures(Collector):
                 found.pop(report.consumer, None)
         family = GaugeMetricFamily(gauge.name, gauge.meaning, labels=["consumer"])
         for consumer, value in sorted(found.items()):
-            family.add_metric([harmless(consumer)], value)
+            family.add_metric([escape(consumer)], value)
         return family
 
 
@@ -136,12 +136,12 @@ def _before(path: Path) -> dict[str, dict[str, float]]:
     """The metrics in the file, by name and consumer; none if the file is missing or another user's: other
     users may be able to write to the folder."""
     try:
-        with reading(path) as file:
+        with open_own(path) as file:
             text = file.read(_LONGEST + 1)
         if len(text) > _LONGEST:
             return {}
         families = list(text_string_to_metric_families(text.decode()))
-    except (FileNotFoundError, Unfit, ValueError):
+    except (FileNotFoundError, UntrustedFile, ValueError):
         return {}
     return {
         family.name: {sample.labels.get("consumer", ""): sample.value for sample in family.samples}

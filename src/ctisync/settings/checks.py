@@ -21,7 +21,7 @@ from ctisync.errors import ConfigurationError
 from ctisync.escaping import quoted
 from ctisync.settings.mistakes import Mistakes
 from ctisync.settings.sources import Secret
-from ctisync.system.files import absolute, file_name, reading_any
+from ctisync.system.files import absolute, file_name, open_any
 
 DEFAULT_PORT: Final = 9200
 OUR_INDICES: Final = ("wazuh-context", "ctisync-history")
@@ -209,7 +209,7 @@ def _shown(url: str) -> str:
 def check_readable(path: Path, where: str) -> None:
     """The file must be readable for this user; the hint for a missing permission installs a copy that is."""
     try:
-        reading_any(path).close()
+        open_any(path).close()
     except OSError as error:
         copy = Path("/etc/ctisync", path.name)
         install = f"sudo install -D -m 400 -o {geteuid()} {quoted(path)} {quoted(copy)}"

@@ -11,7 +11,7 @@ from ctisync.escaping import quoted
 from ctisync.settings import Found, Settings
 from ctisync.settings.checks import SqlitePlace
 from ctisync.settings.sources import Secret
-from ctisync.system.folders import fault_of, network_fault_of
+from ctisync.system.folders import folder_risk, network_disk_risk
 
 _OF_OTHERS: Final = 0o077
 
@@ -30,7 +30,7 @@ def folder_doubts(settings: Settings) -> list[Advice]:
     """Problems of the folder for locks, downloads and a SQLite file, which a pass refuses or warns about."""
     place = settings.place
     folder = place.path.parent if isinstance(place, SqlitePlace) else settings.state_dir
-    return [each for each in (fault_of(folder), network_fault_of(folder)) if each is not None]
+    return [each for each in (folder_risk(folder), network_disk_risk(folder)) if each is not None]
 
 
 def _readable_secrets(found: Found) -> Iterator[Advice]:

@@ -20,7 +20,7 @@ from ctisync.errors import ConfigurationError, in_words
 from ctisync.escaping import quoted
 from ctisync.settings.described import is_section, kinds, without_none
 from ctisync.settings.mistakes import Mistakes
-from ctisync.system.files import file_name, reading_any
+from ctisync.system.files import file_name, open_any
 
 ENVIRONMENT_PREFIX: Final = "CTISYNC_"
 
@@ -109,7 +109,7 @@ def read_text_file(path: Path, origin: str) -> str:
     """The text of a file that a setting names. Raises ConfigurationError, whose message begins with `origin`,
     if it cannot be read or is not UTF-8."""
     try:
-        with reading_any(path) as file, TextIOWrapper(file, encoding="utf-8") as text:
+        with open_any(path) as file, TextIOWrapper(file, encoding="utf-8") as text:
             return text.read()
     except OSError as error:
         raise ConfigurationError(

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from ctisync.escaping import json_of
+from ctisync.escaping import to_json
 from ctisync.settings.described import Setting, is_section, listed_section, settings_of, without_none
 from ctisync.settings.model import Settings
 from ctisync.settings.sources import Secret, expected
@@ -39,7 +39,7 @@ def as_toml(value: Any) -> str:
         case float():
             return as_toml(int(value)) if value.is_integer() else repr(value)
         case dict():
-            return f"{{{', '.join(f'{json_of(name)} = {as_toml(each)}' for name, each in value.items())}}}"
+            return f"{{{', '.join(f'{to_json(name)} = {as_toml(each)}' for name, each in value.items())}}}"
         case tuple():
             return f"[{', '.join(map(as_toml, value))}]"
         case Secret():
@@ -47,7 +47,7 @@ def as_toml(value: Any) -> str:
         case Path():
             return as_toml("" if value == Path() else str(value))
         case _:
-            return json_of(value)
+            return to_json(value)
 
 
 def in_units(value: Any) -> str:

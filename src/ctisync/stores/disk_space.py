@@ -7,7 +7,7 @@ from pathlib import Path
 from ctisync.core.health import CheckResult, failed, ok, warning
 from ctisync.errors import StoreUnavailable
 from ctisync.escaping import quoted
-from ctisync.system.folders import fault_of, network_fault_of
+from ctisync.system.folders import folder_risk, network_disk_risk
 
 
 def free_in(folder: Path) -> int:
@@ -35,9 +35,9 @@ def diagnose_folder(folder: Path, *, is_made: bool) -> CheckResult:
         if there != folder:
             what = f"cannot be created: {there} cannot be written to"
         return failed("folder", f"{folder} {what}", hint)
-    if (fault := fault_of(folder)) is not None:
+    if (fault := folder_risk(folder)) is not None:
         return failed("folder", *fault)
-    if (doubt := network_fault_of(there)) is not None:
+    if (doubt := network_disk_risk(there)) is not None:
         return warning("folder", *doubt)
     told = "can be written to" if there == folder else "does not exist yet; the first pass creates it"
     return ok("folder", f"{folder} {told}")

@@ -1,7 +1,7 @@
 """Opens files that only this user can change, and writes files whole or not at all.
 
-A file that another user planted is never opened: `opened` follows no link, and accepts only regular files of
-this user. Whether other users can change the folder of a file: `folders`.
+A file that another user planted is never opened: `open_own_fd` follows no link, and accepts only regular
+files of this user. Whether other users can change the folder of a file: `folders`.
 """
 
 import errno
@@ -26,7 +26,7 @@ _OLD: Final = 86_400
 _OF_KERNEL: Final = re.compile(r"/dev(/pts)?|/proc(/.*)?")
 
 
-class Unfit(OSError):
+class UntrustedFile(OSError):
     """The file is not a regular file of this user with a single name."""
 
     def __init__(self, path: Path, why: str) -> None:
@@ -43,7 +43,7 @@ def file_name(text: str) -> str:
     return text
 
 
-def own_path(path: Path, option: str) -> Path:
+def expand_home(path: Path, option: str) -> Path:
     """The path given with `option`, with `~` and `~user` expanded. Raises UsageError for an unknown user."""
     try:
         return path.expanduser()
@@ -66,31 +66,31 @@ def absolute(path: Path, where: str, error: type[CtisyncError] = ConfigurationEr
         ) from None
 
 
-def opened(path: Path, flags: int) -> int:
+def open_own_fd(path: Path, flags: int) -> int:
     """A descriptor of a regular file of this user with a single name. A new file is accessible only to this
     user.
 
     Follows no link and waits for no pipe. Truncates nothing before the check: do not pass O_TRUNC in
-    `flags`. Raises Unfit, and OSError as `os.open` does.
+    `flags`. Raises UntrustedFile, and OSError as `os.open` does.
     """
     try:
         file = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC, 0o600)
     except OSError as error:
         if error.errno == errno.ELOOP:
-            raise Unfit(path, "it is a symbolic link") from error
+            raise UntrustedFile(path, "it is a symbolic link") from error
         raise
-    if (why := unfit(os.fstat(file))) is not None:
+    if (why := why_untrusted(os.fstat(file))) is not None:
         os.close(file)
-        raise Unfit(path, why)
+        raise UntrustedFile(path, why)
     return file
 
 
-def reading(path: Path) -> BinaryIO:
-    """The file, opened for reading as by `opened`."""
-    return os.fdopen(opened(path, os.O_RDONLY), "rb")
+def open_own(path: Path) -> BinaryIO:
+    """The file, opened for reading as by `open_own_fd`."""
+    return os.fdopen(open_own_fd(path, os.O_RDONLY), "rb")
 
 
-def reading_any(path: Path) -> BinaryIO:
+def open_any(path: Path) -> BinaryIO:
     """A file of any user that a setting or an option names, opened for reading.
 
     Only an open file of this process, such as `/dev/fd/63` or `/dev/stdin`, may be a pipe or a device: for
@@ -113,20 +113,20 @@ def is_of_kernel(path: Path) -> bool:
     return _OF_KERNEL.fullmatch(os.path.realpath(path.absolute().parent)) is not None
 
 
-def unfit(found: os.stat_result) -> str | None:
+def why_untrusted(status: os.stat_result) -> str | None:
     """Why ctisync cannot trust the file with this result of `lstat` or `fstat`, in words; None if it can."""
-    if stat.S_ISLNK(found.st_mode):
+    if stat.S_ISLNK(status.st_mode):
         return "it is a symbolic link"
-    if not stat.S_ISREG(found.st_mode):
+    if not stat.S_ISREG(status.st_mode):
         return "it is not a regular file"
-    if found.st_uid != os.geteuid():
-        return f"it belongs to another user ({found.st_uid})"
-    if found.st_nlink > 1:
-        return f"it has {found.st_nlink} names (hard links)"
+    if status.st_uid != os.geteuid():
+        return f"it belongs to another user ({status.st_uid})"
+    if status.st_nlink > 1:
+        return f"it has {status.st_nlink} names (hard links)"
     return None
 
 
-def claimed(path: Path) -> str | None:
+def to_chown(path: Path) -> str | None:
     """The command that makes this user the owner of the file and of files beside it with the same prefix, if
     another user created them, for example a pass run as root. None if there are none."""
     try:
@@ -143,12 +143,12 @@ def claimed(path: Path) -> str | None:
     return f"sudo chown {os.geteuid()}:{os.getegid()} {names}; then: ctisync sync"
 
 
-def _is_of_another(found: os.stat_result) -> bool:
-    return stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_uid != os.geteuid()
+def _is_of_another(status: os.stat_result) -> bool:
+    return stat.S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_uid != os.geteuid()
 
 
 @contextmanager
-def replacing(target: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
+def atomic_write(target: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
     """Yields a new file beside `target`, which replaces it, synced to disk, if the block succeeds. Otherwise
     the file is removed, and `target` stays unchanged.
 
@@ -182,12 +182,12 @@ def _opened_special(target: Path) -> BinaryIO | None:
     if is_of_kernel(target):
         return target.open("wb")
     try:
-        found = target.lstat()
+        status = target.lstat()
     except FileNotFoundError:
         return None
-    if stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode):
+    if stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode):
         return None
-    if found.st_uid not in (os.geteuid(), 0):  # opening it could block forever
+    if status.st_uid not in (os.geteuid(), 0):  # opening it could block forever
         raise PermissionError(1, "it is a pipe or device of another user", str(target))
     file = os.open(target, os.O_WRONLY | os.O_NOFOLLOW | os.O_NOCTTY | os.O_CLOEXEC)
     if stat.S_ISREG(os.fstat(file).st_mode):  # replaced in the meantime; it is unchanged
@@ -207,8 +207,8 @@ def _remove_leftovers(target: Path, now: float) -> None:
     for path in target.parent.iterdir():
         if ours.fullmatch(path.name):
             with suppress(OSError):  # of another user, or just removed
-                found = path.lstat()
-                if found.st_uid == os.geteuid() and now - found.st_mtime > _OLD:
+                status = path.lstat()
+                if status.st_uid == os.geteuid() and now - status.st_mtime > _OLD:
                     path.unlink()
 
 

@@ -44,7 +44,7 @@ _MOST_LINKS: Final = 40
 _ELSEWHERE: Final = "set store.url (or state_dir) to a place in a folder of your own"
 
 
-def fault_of(path: Path) -> Advice | None:
+def folder_risk(path: Path) -> Advice | None:
     """Why other users can change files in the folder, or lead a pass to another one; None if they cannot.
 
     `path`: the folder, or a file in it. No link is followed unseen, and each folder on the way must be one in
@@ -54,28 +54,28 @@ def fault_of(path: Path) -> Advice | None:
     folders: list[tuple[Path, os.stat_result]] = []
     whole = False
     with suppress(OSError):
-        for at, found in _way_to(path):
-            if stat.S_ISDIR(found.st_mode):
-                folders.append((at, found))
-            elif (fault := _foreign_link(at, found)) is not None:
+        for at, status in _way_to(path):
+            if stat.S_ISDIR(status.st_mode):
+                folders.append((at, status))
+            elif (fault := _risk_of_link(at, status)) is not None:
                 return fault
         whole = True
-    on_the_way = (_fault_on_the_way(*each, path) for each in folders[: -1 if whole else None])
+    on_the_way = (_risk_on_the_way(*each, path) for each in folders[: -1 if whole else None])
     fault = next(filter(None, on_the_way), None)
-    return _fault_in(*folders[-1]) if fault is None and whole else fault
+    return _risk_in(*folders[-1]) if fault is None and whole else fault
 
 
-def led_elsewhere(path: Path) -> Advice | None:
+def foreign_link(path: Path) -> Advice | None:
     """The link of another user on the way to the path, of which else nothing is checked; None without one."""
     with suppress(OSError):
-        return next(filter(None, (_foreign_link(*each) for each in _way_to(path))), None)
+        return next(filter(None, (_risk_of_link(*each) for each in _way_to(path))), None)
     return None
 
 
-def _foreign_link(at: Path, found: os.stat_result) -> Advice | None:
-    if not stat.S_ISLNK(found.st_mode) or found.st_uid in _trusted():
+def _risk_of_link(at: Path, status: os.stat_result) -> Advice | None:
+    if not stat.S_ISLNK(status.st_mode) or status.st_uid in _trusted():
         return None
-    return Advice(f"{at} is a link of another user ({found.st_uid})", _ELSEWHERE)
+    return Advice(f"{at} is a link of another user ({status.st_uid})", _ELSEWHERE)
 
 
 def _way_to(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
@@ -91,9 +91,9 @@ def _way_to(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
             at = at.parent  # no link: those are resolved
             yield at, at.lstat()
             continue
-        found = (at / part).lstat()
-        yield at / part, found
-        if stat.S_ISLNK(found.st_mode):
+        status = (at / part).lstat()
+        yield at / part, status
+        if stat.S_ISLNK(status.st_mode):
             links += 1
             if links > _MOST_LINKS:
                 raise OSError(errno.ELOOP, "too many links", str(path))
@@ -104,33 +104,33 @@ def _way_to(path: Path) -> Iterator[tuple[Path, os.stat_result]]:
             at /= part
 
 
-def _fault_on_the_way(folder: Path, found: os.stat_result, path: Path) -> Advice | None:
+def _risk_on_the_way(folder: Path, status: os.stat_result, path: Path) -> Advice | None:
     """Why other users can replace what is in a folder on the way to the path."""
     where = f"{path} is in {folder}, where"
-    if found.st_uid not in _trusted():
-        return Advice(f"{where} another user ({found.st_uid}) can rename it", _ELSEWHERE)
-    others = stat.S_IWOTH if _is_private(found.st_gid) else _OF_OTHERS
-    if not found.st_mode & others or _is_sticky(found):
+    if status.st_uid not in _trusted():
+        return Advice(f"{where} another user ({status.st_uid}) can rename it", _ELSEWHERE)
+    others = stat.S_IWOTH if _is_private(status.st_gid) else _OF_OTHERS
+    if not status.st_mode & others or _is_sticky(status):
         return None
-    return _writable(f"{where} other users can rename it ({_mode(found)})", "+t", folder, found)
+    return _writable(f"{where} other users can rename it ({_mode(status)})", "+t", folder, status)
 
 
-def _fault_in(folder: Path, found: os.stat_result) -> Advice | None:
-    if found.st_uid not in _trusted():
+def _risk_in(folder: Path, status: os.stat_result) -> Advice | None:
+    if status.st_uid not in _trusted():
         return Advice(
-            f"{folder} belongs to another user ({found.st_uid}), who can change the files of a pass",
+            f"{folder} belongs to another user ({status.st_uid}), who can change the files of a pass",
             f"run ctisync as that user, or {_ELSEWHERE}",
         )
-    if not found.st_mode & _OF_OTHERS:
+    if not status.st_mode & _OF_OTHERS:
         return None
-    said = f"other users can write to {folder} ({_mode(found)}), and so change the files of a pass"
-    return Advice(said, _ELSEWHERE) if _is_sticky(found) else _writable(said, "go-w", folder, found)
+    text = f"other users can write to {folder} ({_mode(status)}), and so change the files of a pass"
+    return Advice(text, _ELSEWHERE) if _is_sticky(status) else _writable(text, "go-w", folder, status)
 
 
-def _writable(said: str, change: str, folder: Path, found: os.stat_result) -> Advice:
+def _writable(text: str, change: str, folder: Path, status: os.stat_result) -> Advice:
     """With the `chmod` that resolves it, if this user may do that."""
-    mend = f"chmod {change} {quoted(folder)}; or " if os.geteuid() in (found.st_uid, 0) else ""
-    return Advice(said, mend + _ELSEWHERE)
+    mend = f"chmod {change} {quoted(folder)}; or " if os.geteuid() in (status.st_uid, 0) else ""
+    return Advice(text, mend + _ELSEWHERE)
 
 
 def _trusted() -> tuple[int, ...]:
@@ -151,7 +151,7 @@ def _is_private(group: int) -> bool:
     return user.pw_gid == group and user.pw_name == named.gr_name and {*named.gr_mem} <= {user.pw_name}
 
 
-def network_fault_of(folder: Path) -> Advice | None:
+def network_disk_risk(folder: Path) -> Advice | None:
     """What can go wrong in a folder on a network disk; None if it is not on a known one."""
     try:
         kind = network_kind(str(folder.resolve()), os.fsdecode(MOUNTS.read_bytes()))
@@ -177,15 +177,15 @@ def network_kind(path: str, mountinfo: str) -> str | None:
         fields, about = place.split(" "), system.split(" ")
         if len(fields) < 5 or not about[0]:
             continue
-        where = _ESCAPED.sub(lambda found: chr(int(found[1], 8)), fields[4]).rstrip("/")
+        where = _ESCAPED.sub(lambda escape: chr(int(escape[1], 8)), fields[4]).rstrip("/")
         if (path == where or path.startswith(where + "/")) and len(where) >= depth:
             kind, depth = about[0], len(where)
     return kind if kind in _OVER_A_NETWORK else None
 
 
-def _is_sticky(found: os.stat_result) -> bool:
-    return bool(found.st_mode & stat.S_ISVTX)
+def _is_sticky(status: os.stat_result) -> bool:
+    return bool(status.st_mode & stat.S_ISVTX)
 
 
-def _mode(found: os.stat_result) -> str:
-    return f"mode {stat.S_IMODE(found.st_mode):04o}"
+def _mode(status: os.stat_result) -> str:
+    return f"mode {stat.S_IMODE(status.st_mode):04o}"

@@ -20,7 +20,7 @@ from ctisync.core.wire import UNDECODABLE, decode_as
 from ctisync.errors import AnotherPass, ConfigurationError, StoreUnavailable
 from ctisync.escaping import quoted
 from ctisync.ports import Clock
-from ctisync.system.files import Unfit, claimed, opened, unfit
+from ctisync.system.files import UntrustedFile, open_own_fd, to_chown, why_untrusted
 
 _MOST_TEXT: Final = 4096
 
@@ -70,11 +70,11 @@ def host_lock(path: Path, clock: Clock, command: str) -> Iterator[str]:
     the lock is held. The file stays: without it, two passes could hold two files of the same name.
     Raises AnotherPass, ConfigurationError (no such folder), StoreUnavailable (no write, no lock).
     """
-    with _opened(path) as file:
+    with _open_lock(path) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise AnotherPass(_who_holds(file, path)) from error
+            raise AnotherPass(_busy_message(file, path)) from error
         except OSError as error:  # for example a network disk without locks
             raise StoreUnavailable(
                 f"cannot lock {path}: {error.strerror}",
@@ -82,7 +82,7 @@ def host_lock(path: Path, clock: Clock, command: str) -> Iterator[str]:
             ) from error
         holder = Holder(os.getpid(), clock.now().isoformat(timespec="seconds"), command)
         with _writing(path):
-            identity, end = _identified(file)
+            identity, end = _lock_id(file)
         try:
             with _writing(path):  # a signal meanwhile takes effect right after it
                 _write(msgspec.json.encode(holder), end, file)
@@ -92,18 +92,25 @@ def host_lock(path: Path, clock: Clock, command: str) -> Iterator[str]:
                 os.ftruncate(file, end)
 
 
-def _identified(file: int) -> tuple[str, int]:
+def _lock_id(file: int) -> tuple[str, int]:
     """The id of the file, created if it has no valid one, and the end of its line."""
-    found = os.fstat(file)
-    line, newline, _ = os.pread(file, _MOST_TEXT, 0).partition(b"\n")
-    with suppress(*UNDECODABLE):
-        known = decode_as(line, _identity_decoder)
-        if newline and (known.device, known.inode) == (found.st_dev, found.st_ino):
-            return known.id, len(line) + 1
-    made = Identity(secrets.token_hex(16), found.st_dev, found.st_ino)
-    line = msgspec.json.encode(made) + b"\n"
+    text, status = os.pread(file, _MOST_TEXT, 0), os.fstat(file)
+    if (identity := _identity_in(text, status)) is not None:
+        return identity.id, text.index(b"\n") + 1
+    identity = Identity(secrets.token_hex(16), status.st_dev, status.st_ino)
+    line = msgspec.json.encode(identity) + b"\n"
     _write(line, 0, file)
-    return made.id, len(line)
+    return identity.id, len(line)
+
+
+def _identity_in(text: bytes, status: os.stat_result) -> Identity | None:
+    """The first line of a lock file, if it is whole and of this file."""
+    line, newline, _ = text.partition(b"\n")
+    with suppress(*UNDECODABLE):
+        identity = decode_as(line, _identity_decoder)
+        if newline and (identity.device, identity.inode) == (status.st_dev, status.st_ino):
+            return identity
+    return None
 
 
 def _write(line: bytes, at: int, file: int) -> None:
@@ -116,31 +123,31 @@ def _writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise _not_writable(path, error) from error
+        raise _write_refusal(path, error) from error
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[int]:
+def _open_lock(path: Path) -> Iterator[int]:
     try:
-        file = opened(path, os.O_RDWR | os.O_CREAT)
-    except Unfit as error:
+        file = open_own_fd(path, os.O_RDWR | os.O_CREAT)
+    except UntrustedFile as error:
         raise StoreUnavailable(
             f"cannot use the lock file {path}: {error.strerror}",
-            hint=claimed(path) or f"while no pass runs: rm {quoted(path)}; then: ctisync sync",
+            hint=to_chown(path) or f"while no pass runs: rm {quoted(path)}; then: ctisync sync",
         ) from error
     except OSError as error:
         if not path.parent.exists():
             raise ConfigurationError(
                 f"the folder {path.parent} does not exist", hint=f"mkdir -p {quoted(path.parent)}"
             ) from error
-        raise _not_writable(path, error) from error
+        raise _write_refusal(path, error) from error
     try:
         yield file
     finally:
         os.close(file)
 
 
-class Watched(NamedTuple):
+class LockState(NamedTuple):
     """The pass of this host that holds a lock file; or, in `unread`, why the file cannot be read, so that it
     is unknown whether a pass is running."""
 
@@ -153,20 +160,20 @@ class Watched(NamedTuple):
         return None if self.work is None else self.work.who
 
 
-def watched(path: Path) -> Watched:
+def read_lock(path: Path) -> LockState:
     """The pass that holds this lock file. Reads it without locking it, so that a starting pass does not
     fail; raises nothing."""
     try:
-        return Watched(work_in(_text_of(path)))
+        return LockState(lock_owner(_text_of(path)))
     except (FileNotFoundError, NotADirectoryError):  # no pass has run here yet
-        return Watched()
+        return LockState()
     except OSError as error:
-        return Watched(unread=f"it cannot be read ({error.strerror})")
+        return LockState(unread=f"it cannot be read ({error.strerror})")
 
 
-def work_in(text: bytes) -> Work | None:
+def lock_owner(text: bytes) -> Work | None:
     """The pass that the text of a lock file names; None if it names none, or its process does not exist."""
-    holder = _named_in(text)
+    holder = _holder_in(text)
     if holder is None:
         return None
     who = f"{holder.command}, process {holder.pid}"
@@ -182,18 +189,15 @@ def work_in(text: bytes) -> Work | None:
     return Work(who, since if since and since.tzinfo else None)
 
 
-def last_held(path: Path) -> tuple[str, datetime] | None:
+def last_locked(path: Path) -> tuple[str, datetime] | None:
     """The id of the lock file, and when a pass of this host last took or released it; None if there was no
     pass, or that is unknown."""
     try:
-        line = _text_of(path).partition(b"\n")[0]
-        found = path.lstat()
-        known = decode_as(line, _identity_decoder)
-    except (OSError, *UNDECODABLE):
+        text, status = _text_of(path), path.lstat()
+    except OSError:
         return None
-    if (known.device, known.inode) != (found.st_dev, found.st_ino):
-        return None
-    return known.id, datetime.fromtimestamp(found.st_mtime, UTC)
+    identity = _identity_in(text, status)
+    return None if identity is None else (identity.id, datetime.fromtimestamp(status.st_mtime, UTC))
 
 
 def _text_of(path: Path) -> bytes:
@@ -209,35 +213,35 @@ def diagnose(path: Path) -> CheckResult:
     """Whether a pass of this user can lock the file; only reads it."""
     folder = path.parent  # without permission for it, its files seem to be missing
     closed = os.access(folder, os.F_OK) and not os.access(folder, os.X_OK)
-    found = watched(path)
-    why = (unfit(path.lstat()) if os.path.lexists(path) else None) or found.unread
+    state = read_lock(path)
+    why = (why_untrusted(path.lstat()) if os.path.lexists(path) else None) or state.unread
     if closed or why is not None or (os.access(path, os.F_OK) and not os.access(path, os.R_OK | os.W_OK)):
         return failed(
             "lock",
             f"a pass cannot use {path}: {why or 'no permission to write to it'}",
-            claimed(path) or f"ls -ld {quoted(path)}; run ctisync as the owner of its folder",
+            to_chown(path) or f"ls -ld {quoted(path)}; run ctisync as the owner of its folder",
         )
-    return ok("lock", "free" if found.who is None else f"held by a running pass: {found.who}")
+    return ok("lock", "free" if state.who is None else f"held by a running pass: {state.who}")
 
 
-def _who_holds(file: int, path: Path) -> str:
+def _busy_message(file: int, path: Path) -> str:
     holder = None
     with suppress(OSError):  # an error of the disk
-        holder = _named_in(os.pread(file, _MOST_TEXT, 0))
+        holder = _holder_in(os.pread(file, _MOST_TEXT, 0))
     if holder is None:  # it has just started or ended, or that is unknown
         return f"another pass is running (it holds {path})"
     return f"another pass is running: {holder.command}, process {holder.pid}, since {holder.since}"
 
 
-def _named_in(text: bytes) -> Holder | None:
+def _holder_in(text: bytes) -> Holder | None:
     try:
         return decode_as(text.rpartition(b"\n")[2], _holder_decoder)
     except UNDECODABLE:
         return None
 
 
-def _not_writable(path: Path, error: OSError) -> StoreUnavailable:
+def _write_refusal(path: Path, error: OSError) -> StoreUnavailable:
     hint = "free disk space there"
     if error.errno != errno.ENOSPC:
-        hint = claimed(path) or f"ls -ld {quoted(path.parent)}"
+        hint = to_chown(path) or f"ls -ld {quoted(path.parent)}"
     return StoreUnavailable(f"cannot write the lock file {path}: {error.strerror}", hint=hint)

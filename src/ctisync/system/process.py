@@ -12,8 +12,8 @@ from types import FrameType
 from typing import BinaryIO, Final, TextIO
 
 from ctisync.errors import CtisyncError, Unexpected, UsageError
-from ctisync.escaping import ERRORS, Drawn, in_json, lines
-from ctisync.system.threads import beside
+from ctisync.escaping import ERRORS, Drawn, escape_json, escape_lines
+from ctisync.system.threads import start_thread
 
 LONGEST_STOP: Final = 4.0
 """Seconds for a command to stop by itself after a signal; then ctisync ends the process."""
@@ -22,13 +22,13 @@ _ONE_REQUEST: Final = 0.3
 """Seconds in which a second signal is ignored: `timeout`, for example, sends each one twice."""
 
 _RAISE_AGAIN_AFTER: Final = 0.02
-"""Seconds after which a lost StopAsked is raised again."""
+"""Seconds after which a lost StopRequested is raised again."""
 
 _LAST_WORDS: Final = 0.5
 """Seconds for the last message, which the stream may not accept."""
 
 
-class StopAsked(BaseException):
+class StopRequested(BaseException):
     """A signal came. Not an `Exception`, so that no library catches it and tries again."""
 
     def __init__(self, signal_number: int, at: float) -> None:
@@ -38,17 +38,17 @@ class StopAsked(BaseException):
         self.at = at
 
 
-def stop_behind(error: BaseException) -> StopAsked | None:
-    """The StopAsked behind this error: Python before 3.12 replaces it by another error if it is raised while
-    a class is being created, for example during an import."""
-    found: BaseException | None = error
-    while found is not None and not isinstance(found, StopAsked):
-        found = found.__cause__ or found.__context__
-    return found
+def stop_behind(error: BaseException) -> StopRequested | None:
+    """The StopRequested behind this error: Python before 3.12 replaces it by another error if it is raised
+    while a class is being created, for example during an import."""
+    reason: BaseException | None = error
+    while reason is not None and not isinstance(reason, StopRequested):
+        reason = reason.__cause__ or reason.__context__
+    return reason
 
 
 def error_to_report(error: Exception) -> CtisyncError:
-    """The error to report: itself, or Unexpected. Raises the StopAsked behind it, if any."""
+    """The error to report: itself, or Unexpected. Raises the StopRequested behind it, if any."""
     if isinstance(error, CtisyncError):
         return error
     if stop := stop_behind(error):
@@ -57,8 +57,8 @@ def error_to_report(error: Exception) -> CtisyncError:
 
 
 @contextmanager
-def no_other_errors() -> Iterator[None]:
-    """The block raises only CtisyncError or StopAsked."""
+def only_ctisync_errors() -> Iterator[None]:
+    """The block raises only CtisyncError or StopRequested."""
     try:
         yield
     except Exception as error:  # noqa: BLE001  # a bug must not stop what follows the block
@@ -69,8 +69,8 @@ def no_other_errors() -> Iterator[None]:
 def stopping_on_signals(
     report_forced_end: Callable[[int], None], monotonic: Callable[[], float]
 ) -> Iterator[None]:
-    """SIGTERM and SIGINT raise StopAsked once, anywhere in the block, which then undoes its work or leaves it
-    to the next pass.
+    """SIGTERM and SIGINT raise StopRequested once, anywhere in the block, which then undoes its work or
+    leaves it to the next pass.
 
     A second signal, or a stop that takes longer than LONGEST_STOP (no handler runs during a statement of the
     database or a name lookup), ends the process at once, with the exit code of the signal; that is as safe as
@@ -82,15 +82,15 @@ def stopping_on_signals(
 
     def stop(number: int, _frame: FrameType | None) -> None:
         for each in heeded:
-            signal.signal(each, _heard)
-        raise StopAsked(number, monotonic())
+            signal.signal(each, _ignore)
+        raise StopRequested(number, monotonic())
 
     def raise_lost(lost: "sys.UnraisableHookArgs") -> None:
         """Python drops an exception in a destructor or in a callback of a weak reference."""
-        if isinstance(lost.exc_value, StopAsked):
+        if isinstance(lost.exc_value, StopRequested):
             number = lost.exc_value.signal_number
             signal.signal(number, stop)
-            beside(lambda: _signal_again(number), "signal-again")
+            start_thread(lambda: _signal_again(number), "signal-again")
         else:
             sys.__unraisablehook__(lost)
 
@@ -101,7 +101,7 @@ def stopping_on_signals(
         for each in heeded:
             signal.signal(each, stop)
         yield
-    except StopAsked:
+    except StopRequested:
         stopped = True  # still stopping: the watch continues until the process ends
         raise
     finally:
@@ -117,7 +117,7 @@ def _signal_again(number: int) -> None:
     os.kill(os.getpid(), number)
 
 
-def _heard(_number: int, _frame: FrameType | None) -> None:
+def _ignore(_number: int, _frame: FrameType | None) -> None:
     """Does nothing: a signal without a handler would not wake the watch."""
 
 
@@ -132,7 +132,7 @@ def _watch_signals(
     os.set_blocking(arrive, False)
     # A signal delivered to this thread would not wake the main thread.
     before = signal.pthread_sigmask(signal.SIG_BLOCK, heeded)
-    watch = beside(lambda: _end_process(arrived, report_forced_end), "signals")
+    watch = start_thread(lambda: _end_process(arrived, report_forced_end), "signals")
     signal.pthread_sigmask(signal.SIG_SETMASK, before)
     if watch is None:  # signals still work, except where no handler runs
         os.close(arrive)
@@ -159,7 +159,7 @@ def _end_process(arrived: int, report_forced_end: Callable[[int], None]) -> None
         os.read(arrived, 100)
     select.select([arrived], [], [], LONGEST_STOP - _ONE_REQUEST)
     number = first[0]
-    if words := beside(lambda: report_forced_end(number), "last-words"):
+    if words := start_thread(lambda: report_forced_end(number), "last-words"):
         words.join(_LAST_WORDS)
     os._exit(128 + number)
 
@@ -173,16 +173,16 @@ class _Results(TextIOWrapper):
         super().__init__(stream.detach(), encoding, line_buffering=buffering, write_through=through)
 
     def write(self, text: str) -> int:
-        with _write_errors_named():
+        with _write_errors():
             return super().write(text)
 
     def flush(self) -> None:
-        with _write_errors_named():
+        with _write_errors():
             super().flush()
 
 
 @contextmanager
-def _write_errors_named() -> Iterator[None]:
+def _write_errors() -> Iterator[None]:
     try:
         yield
     except BrokenPipeError:
@@ -214,13 +214,13 @@ def standard_input() -> BinaryIO:
 
 
 def print_result(text: str) -> None:
-    """Print lines to standard output, with control characters escaped (`escaping.lines`)."""
-    sys.stdout.write(lines(text) + "\n")
+    """Print lines to standard output, with control characters escaped (`escaping.escape_lines`)."""
+    sys.stdout.write(escape_lines(text) + "\n")
 
 
 def print_json(text: str) -> None:
-    """The same for JSON, whose values stay unchanged (`escaping.in_json`)."""
-    sys.stdout.write(in_json(text) + "\n")
+    """The same for JSON, whose values stay unchanged (`escaping.escape_json`)."""
+    sys.stdout.write(escape_json(text) + "\n")
 
 
 def print_drawn(drawn: Drawn) -> None:
@@ -228,23 +228,23 @@ def print_drawn(drawn: Drawn) -> None:
     sys.stdout.write(drawn + "\n")
 
 
-def confirmed(text: str, question: str) -> bool | None:
+def confirm(text: str, question: str) -> bool | None:
     """Print `text` and below it the question, at the terminal. Whether the answer is yes; None without a
     terminal, where nothing is printed."""
     if not (sys.stdin and sys.stdin.isatty() and sys.stderr.isatty()):
         return None
-    sys.stderr.write(f"{lines(text)}\n{question}")
+    sys.stderr.write(f"{escape_lines(text)}\n{question}")
     sys.stderr.flush()
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def flush_results() -> None:
     """Flush standard output. Raises UsageError if it cannot be written."""
-    with _write_errors_named():
+    with _write_errors():
         sys.stdout.flush()
 
 
-def forget_unwritten_results() -> None:
+def drop_unwritten_results() -> None:
     """Drop output that could not be written and was reported, so that the interpreter does not try again."""
     try:
         sys.stdout.flush()

@@ -11,7 +11,7 @@ Start = Callable[[Callable[[], None], str], bool]
 """Starts a job under a name; it may run beside its caller. Returns False if it cannot be started."""
 
 
-def beside(work: Callable[[], object], name: str) -> Thread | None:
+def start_thread(work: Callable[[], object], name: str) -> Thread | None:
     """Start `work` on a thread of this name; the process can end before the thread does. None if the system
     allows no further thread: `work` has not started then."""
     thread = Thread(target=work, daemon=True, name=name)
@@ -22,12 +22,12 @@ def beside(work: Callable[[], object], name: str) -> Thread | None:
     return thread
 
 
-def on_a_thread(job: Callable[[], None], name: str) -> bool:
+def start_on_thread(job: Callable[[], None], name: str) -> bool:
     """`Start` on a thread of its own."""
-    return beside(job, name) is not None
+    return start_thread(job, name) is not None
 
 
-def begun(work: Callable[[], T], name: str, start: Start = on_a_thread) -> Future[T] | None:
+def submit(work: Callable[[], T], name: str, start: Start = start_on_thread) -> Future[T] | None:
     """The future result, or error, of `work`, which has been started; None if it could not be."""
     answer: Future[T] = Future()
 
@@ -47,5 +47,5 @@ def run_within(seconds: float, work: Callable[[], T], name: str) -> T:
     It needs a thread: no HTTP client limits the time of a look-up or of a reply that comes byte by byte. If
     the system allows no thread, `work` runs in this one, and only its own time limits count.
     """
-    outcome = begun(work, name)
+    outcome = submit(work, name)
     return work() if outcome is None else outcome.result(seconds)

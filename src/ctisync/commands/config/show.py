@@ -7,7 +7,7 @@ from typing import Any, Final
 import msgspec
 
 from ctisync.errors import UsageError
-from ctisync.escaping import harmless, quoted
+from ctisync.escaping import escape, quoted
 from ctisync.settings import Found, Settings
 from ctisync.settings.proxies import proxies
 from ctisync.settings.sources import Secret, leaves
@@ -56,7 +56,7 @@ def as_value(found: Found, wanted: str) -> str:
             hint=f"ctisync config show {quoted(wanted)} (prints its source)",
         )
     values = one.value if isinstance(one.value, tuple) else (one.value,)
-    return "\n".join(harmless(_as_word(value)) for value in values)
+    return "\n".join(escape(_as_word(value)) for value in values)
 
 
 def _as_word(value: Any) -> str:
@@ -122,7 +122,7 @@ def as_text(found: Found, environ: Mapping[str, str], wanted: str | None = None)
     for name, value in proxies(environ).items():
         what = "no proxy for" if name.lower() == "no_proxy" else "proxy for the feed"
         lines.append(f"# {name}: {what}: {value}")
-    return "\n".join(map(harmless, [*files, *lines]))
+    return "\n".join(map(escape, [*files, *lines]))
 
 
 def as_document(found: Found, environ: Mapping[str, str], wanted: str | None = None) -> dict[str, Any]:

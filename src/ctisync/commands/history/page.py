@@ -19,8 +19,8 @@ from ctisync.core.model import Consumer
 from ctisync.core.pass_report import PassReport
 from ctisync.core.words import noun_for
 from ctisync.errors import DONE, UsageError
-from ctisync.escaping import harmless
-from ctisync.system.files import replacing
+from ctisync.escaping import escape
+from ctisync.system.files import atomic_write
 
 _MOST_ROWS: Final = 50
 
@@ -48,7 +48,7 @@ def as_page(found: History, now: datetime) -> str:
 
 def _put_in(value: Any) -> Any:
     """Cleans each text that the template inserts; markup of the template itself is not a plain `str`."""
-    return harmless(value) if type(value) is str else value
+    return escape(value) if type(value) is str else value
 
 
 def _of(consumer: Consumer, newest_first: Sequence[PassReport], span: Span) -> dict[str, Any]:
@@ -106,7 +106,7 @@ def _number(value: float | None) -> str:
 def write_page(page: str, path: Path) -> None:
     """Writes the page atomically. Raises UsageError."""
     try:
-        with replacing(path) as file:
+        with atomic_write(path) as file:
             file.write(page.encode())
     except BrokenPipeError:
         raise

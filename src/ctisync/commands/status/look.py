@@ -20,7 +20,7 @@ from ctisync.core.words import counted
 from ctisync.errors import DONE, LOAD_ANEW, CtisyncError, StoreUnavailable, replacing
 from ctisync.escaping import quoted
 from ctisync.ports import HistoryStore, Store
-from ctisync.system.locks import Watched, last_held, watched
+from ctisync.system.locks import LockState, last_locked, read_lock
 from ctisync.system.threads import run_within
 from ctisync.wiring import as_it_holds, lock_path, opened_feed, opened_store
 
@@ -189,9 +189,9 @@ def _replaced_by(store: Store, consumer: Consumer) -> str | None:
 def _seen(invocation: Invocation, consumer: Consumer, store: Store, *, remote: bool) -> ConsumerStatus:
     settings, clock = invocation.settings, invocation.clock
     path = lock_path(settings, consumer)
-    held = last_held(path)
+    held = last_locked(path)
     # Before the state: a pass that ends in between then counts as running, not as dead.
-    work = _at_work(watched(path), store.work(consumer), held)
+    work = _at_work(read_lock(path), store.work(consumer), held)
     standing = store.summary(consumer)
     warn_of_hidden(standing.hidden, consumer, invocation.console)
     last = _last_pass(store, consumer)
@@ -212,7 +212,7 @@ def _seen(invocation: Invocation, consumer: Consumer, store: Store, *, remote: b
     return msgspec.structs.replace(one, state=feed_answered(one.state, info, clock.now()))
 
 
-def _at_work(lock: Watched, stored: Work | None, held: tuple[str, datetime] | None) -> Work | None:
+def _at_work(lock: LockState, stored: Work | None, held: tuple[str, datetime] | None) -> Work | None:
     """The running pass, from the lock of this host and from the store. If the lock of a lease is free, its
     pass is dead; if the lock cannot be read, only the store counts."""
     if lock.work is not None:

@@ -23,7 +23,7 @@ from ctisync.feed.http.budget import RetryLater
 from ctisync.feed.http.transport import FeedReply
 from ctisync.feed.snapshot.records import is_zip
 from ctisync.ports import Log
-from ctisync.system.files import opened, reading, unfit
+from ctisync.system.files import open_own, open_own_fd, why_untrusted
 
 _GOT_ON: Final = 1 << 20
 """Bytes that count as progress, whose time is not taken from the retry budget."""
@@ -235,7 +235,7 @@ class Download:
                 raise RetryLater(f"the download stopped after {have} of {offer.size} bytes")
         elif "transfer-encoding" not in reply.headers:
             # The end of the connection is the end of the body. Only the content shows whether it is complete.
-            with reading(self.part) as file:
+            with open_own(self.part) as file:
                 if is_zip(file) and not _has_end(file):
                     raise RetryLater("the download stopped early; the server does not send its size")
             self._log.event("info", "snapshot-size-unknown", link=self._link, size=self.have)
@@ -259,12 +259,12 @@ class Download:
     def _drop_what_is_unfit(self) -> None:
         """Remove what has our names but is not a file of ours, such as a link; its target stays."""
         for path in (self.part, self.note, self._new_note):
-            if os.path.lexists(path) and unfit(path.lstat()) is not None:
+            if os.path.lexists(path) and why_untrusted(path.lstat()) is not None:
                 path.unlink()
 
     def _noted(self) -> Offer | None:
         try:
-            with reading(self.note) as file:
+            with open_own(self.note) as file:
                 noted = decode_as(file.read(_LONGEST_NOTE), _offer_decoder)
         except (FileNotFoundError, *UNDECODABLE):
             return None
@@ -288,7 +288,7 @@ class Download:
 
 
 def _writing(path: Path, how: int) -> BinaryIO:
-    return cast(BinaryIO, os.fdopen(opened(path, os.O_WRONLY | os.O_CREAT | how), "wb"))
+    return cast(BinaryIO, os.fdopen(open_own_fd(path, os.O_WRONLY | os.O_CREAT | how), "wb"))
 
 
 def _is_usable(etag: str) -> bool:

@@ -20,7 +20,7 @@ from ctisync.escaping import quoted
 from ctisync.feed.http.budget import PassLimits
 from ctisync.feed.snapshot import records as archive
 from ctisync.feed.snapshot.zip_stream import Archive
-from ctisync.system.files import reading
+from ctisync.system.files import open_own
 
 
 class PartialFile:
@@ -161,7 +161,7 @@ class LocalSnapshot:
     @contextmanager
     def _on_disk(self) -> Iterator[BinaryIO]:
         try:
-            with reading(self.path) if self._ours else self.path.open("rb") as file:
+            with open_own(self.path) if self._ours else self.path.open("rb") as file:
                 yield file
         except OSError as error:
             said = f"the snapshot {self.path} cannot be read: {error.strerror or error}"

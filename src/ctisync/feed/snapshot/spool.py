@@ -24,7 +24,7 @@ from ctisync.feed.http.url_policy import Reach
 from ctisync.feed.snapshot.download import Download
 from ctisync.feed.snapshot.file import LocalSnapshot, PartialFile
 from ctisync.ports import Clock, Log, Progress
-from ctisync.system.files import claimed, opened
+from ctisync.system.files import open_own_fd, to_chown
 
 _PIECE: Final = 1 << 20
 
@@ -84,7 +84,7 @@ class Spool:
         with self._usable_folder(), self._log.progress("read", None, "bytes") as progress:
             part = self._begin(link)
             try:
-                with os.fdopen(opened(part, os.O_WRONLY | os.O_CREAT), "wb") as file:
+                with os.fdopen(open_own_fd(part, os.O_WRONLY | os.O_CREAT), "wb") as file:
                     file.truncate()
                     self._copy(stream, file, progress)
             except BaseException:
@@ -214,7 +214,7 @@ class Spool:
         except OSError as error:
             raise StoreUnavailable(
                 f"cannot store the snapshot in {self._folder}: {error.strerror or error}",
-                hint=claimed(self._folder / self._prefix)
+                hint=to_chown(self._folder / self._prefix)
                 or "the folder must be writable, with enough free disk space; check with: "
                 f"df -h {quoted(self._folder)}",
             ) from error

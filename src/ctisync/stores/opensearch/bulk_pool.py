@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from ctisync.ports import Clock
 from ctisync.stores.opensearch.bulk_actions import BulkAction, Sent
 from ctisync.stores.shutdown import is_stop
-from ctisync.system.threads import beside
+from ctisync.system.threads import start_thread
 
 SMALLEST: Final = 500_000
 """Bytes. A busy node does not make bulks smaller than this."""
@@ -93,7 +93,7 @@ class BulkPool:
             replies.append(self._next())
         self._under_way += 1
         self._names |= names
-        if beside(lambda: self._back.put(self._over(actions, names)), "sender") is None:
+        if start_thread(lambda: self._back.put(self._over(actions, names)), "sender") is None:
             back = self._over(actions, names)
             if back.error is not None and is_stop(back.error):
                 raise back.error

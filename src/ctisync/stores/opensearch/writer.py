@@ -25,7 +25,7 @@ from ctisync.stores.opensearch.load import OpenSearchLoad
 from ctisync.stores.opensearch.state_document import StateEntry, Swap
 from ctisync.stores.shutdown import HURRY, is_stop
 from ctisync.system import memory
-from ctisync.system.threads import begun, on_a_thread
+from ctisync.system.threads import start_on_thread, submit
 
 T = TypeVar("T")
 
@@ -355,7 +355,7 @@ class OpenSearchWriter:
 
 
 def _beside(work: Callable[[], T]) -> Future[T] | None:
-    return begun(work, "meanwhile", on_a_thread)
+    return submit(work, "meanwhile", start_on_thread)
 
 
 def _intent(entry: StateEntry, to: str, after: ConsumerState) -> StateEntry:

@@ -23,7 +23,7 @@ from ctisync.stores.sqlite.access import ReadAccess, ReadMode, beside, lacks_an_
 from ctisync.stores.sqlite.compression import Unreadable, UnreadableState
 from ctisync.stores.sqlite.schema import MIGRATIONS, Migration, not_ours, refuse_newer, version_of
 from ctisync.stores.sqlite.turn import turn
-from ctisync.system.files import claimed
+from ctisync.system.files import to_chown
 
 OLDEST: Final = (3, 24, 0)
 """The first SQLite with upserts. RHEL 8 and 9, which have Python 3.11, come with 3.26 and 3.34."""
@@ -356,7 +356,7 @@ def _no_access(path: Path, error: OSError) -> CtisyncError:
     reason = f"{path} cannot be opened: {error.strerror}"
     if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO}:
         return StoreUnavailable(reason, hint=f"df -h {quoted(path.parent)}")
-    return ConfigurationError(reason, hint=to_open(path) or claimed(path) or f"ls -ld {quoted(path.parent)}")
+    return ConfigurationError(reason, hint=to_open(path) or to_chown(path) or f"ls -ld {quoted(path.parent)}")
 
 
 def _closed(path: Path) -> CtisyncError:
@@ -369,7 +369,7 @@ def _closed(path: Path) -> CtisyncError:
     return ConfigurationError(
         f"{path} cannot be opened; this user needs read access to it and the files beside it; a pass also "
         "needs write access to them and to the folder",
-        hint=to_open(path) or claimed(path) or f"ls -ld {quoted_files}",
+        hint=to_open(path) or to_chown(path) or f"ls -ld {quoted_files}",
     )
 
 
@@ -388,7 +388,7 @@ def _meaning(code: int, reason: str, path: Path) -> CtisyncError:
             return StoreUnavailable(f"{path} cannot grow: the disk is full", hint=f"df -h {quoted_db}")
         case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_IOERR:
             return StoreUnavailable(
-                f"{path} cannot be read or written: {reason}", hint=claimed(path) or f"ls -l {quoted_db}"
+                f"{path} cannot be read or written: {reason}", hint=to_chown(path) or f"ls -l {quoted_db}"
             )
         case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_ERROR:  # the latter: a table or a column is missing
             return StoreUnavailable(f"{path} is damaged: {reason}", hint=set_aside(path))

@@ -13,7 +13,7 @@ from ctisync.core.health import ROOM_FOR_A_RANGE, CheckResult, failed, guarded, 
 from ctisync.escaping import quoted
 from ctisync.stores.sqlite.connection import check_library, reading
 from ctisync.stores.sqlite.schema import MIGRATIONS, version_of
-from ctisync.system.files import claimed
+from ctisync.system.files import to_chown
 
 _LOOK_PATIENCE: Final = 1.0
 """Seconds to wait for another program's lock: `doctor` does not wait for a backup to end."""
@@ -51,7 +51,7 @@ def _unwritable(path: Path) -> CheckResult:
     return failed(
         "store",
         f"{path} can be read but not written: the file and its folder must both be writable",
-        claimed(path) or f"ls -ld {quoted(path.parent)} {quoted(path)}",
+        to_chown(path) or f"ls -ld {quoted(path.parent)} {quoted(path)}",
     )
 
 

@@ -15,7 +15,7 @@ from ctisync.errors import StoreUnavailable
 from ctisync.stores import invariants
 from ctisync.stores.sqlite import tables
 from ctisync.stores.sqlite.compression import AsText, Compression, Packer, Packing, number_of, trained
-from ctisync.system.threads import begun
+from ctisync.system.threads import submit
 
 PACKED_AT_ONCE: Final = 2 << 20
 """Bytes of lines. A first piece of this size is enough to train a dictionary."""
@@ -97,7 +97,7 @@ class SqliteLoad:
         """Start to pack the added records, and take the result of the piece before."""
         self._take(self._packed)
         records, self._begun, self._begun_bytes = self._begun, [], 0
-        self._packed = begun(partial(self._rows, records), "packing")
+        self._packed = submit(partial(self._rows, records), "packing")
         if self._packed is None:
             self._take_rows(self._rows(records))
 

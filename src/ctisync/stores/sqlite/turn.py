@@ -14,7 +14,7 @@ from typing import Final
 
 from ctisync.errors import StoreUnavailable
 from ctisync.escaping import quoted
-from ctisync.system.files import claimed, opened
+from ctisync.system.files import open_own_fd, to_chown
 
 _STEP: Final = 0.01
 """Seconds between two tries of a lock. A waiting flock would have no time-out."""
@@ -29,7 +29,7 @@ def turn(database: Path, patience: float) -> Iterator[None]:
     """
     path = database.with_name(f"{database.name}.lock")
     try:
-        file = opened(path, os.O_RDWR | os.O_CREAT)
+        file = open_own_fd(path, os.O_RDWR | os.O_CREAT)
     except OSError as error:
         raise _cannot_lock(path, error) from error
     try:
@@ -54,5 +54,5 @@ def _locked(file: int, path: Path, tries: int) -> bool:
 
 
 def _cannot_lock(path: Path, error: OSError) -> StoreUnavailable:
-    hint = claimed(path) or f"ls -l {quoted(path)}"
+    hint = to_chown(path) or f"ls -l {quoted(path)}"
     return StoreUnavailable(f"cannot lock {path}: {error.strerror}", hint=hint)

@@ -33,7 +33,7 @@ def report(consumer: Consumer, number: int) -> PassReport:
         phase="ready",
         checked_at=BEGAN,
         records=3,
-        untold=1,
+        unlisted=1,
         touched=(Touched(7, "loaded", ""), Touched(8, "deleted", "CVE-1"), Touched(9, "created", "\uffff")),
     )
 

@@ -69,7 +69,7 @@ def test_a_requested_replacement_shows_readers_the_old_content_until_the_new_one
         assert writer.state.occupant is None
     store = make_store()
     assert contents(store, new) == lines(NEW)
-    assert (store.read_state(new).occupant, store.read_state(new).asked) == (None, None)
+    assert (store.read_state(new).occupant, store.read_state(new).requested) == (None, None)
     assert store.read_state(old).occupant == str(new)
     with pytest.raises(EmptyStore, match=str(new)):
         list(store.export(old))

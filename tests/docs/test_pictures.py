@@ -4,14 +4,13 @@ import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
-from ctisync.core.model import Consumer, ConsumerInfo
+from ctisync.core.model import ConsumerInfo
 from ctisync.core.state import ConsumerState, Owed
-from ctisync.core.steps import AskFeed, End, SendCommand, SoFar, Step, next_step
+from ctisync.core.steps import AskFeed, End, SendCommand, Situation, SoFar, Step, next_step
 from ctisync.errors import CtisyncError
 from ctisync.sync import run_pass
 from tests.docs.shell import ROOT
@@ -74,9 +73,9 @@ def test_the_picture_follows_the_decision(monkeypatch: pytest.MonkeyPatch) -> No
     """Were the feed asked before a command that is owed is sent, it would show that."""
     before = machine.drawn(walk.walked())
 
-    def feed_first(state: ConsumerState, info: ConsumerInfo | None, *others: Any) -> Step:
-        step = next_step(state, info, *others)
-        return AskFeed() if isinstance(step, SendCommand) and info is None else step
+    def feed_first(at: Situation) -> Step:
+        step = next_step(at)
+        return AskFeed() if isinstance(step, SendCommand) and at.info is None else step
 
     monkeypatch.setattr(walk, "next_step", feed_first)
     walked = walk.walked()
@@ -190,11 +189,9 @@ def went_by(stage: Stage, mode: str, monkeypatch: pytest.MonkeyPatch) -> list[St
     asked: list[tuple[ConsumerState, ConsumerInfo | None, SoFar]] = []
     went: list[Step] = []
 
-    def noting(
-        state: ConsumerState, info: ConsumerInfo | None, consumer: Consumer, so_far: SoFar, *rest: Any
-    ) -> Step:
-        step = next_step(state, info, consumer, so_far, *rest)
-        question = (replace(state, checked_at=None), info, so_far)
+    def noting(at: Situation) -> Step:
+        step = next_step(at)
+        question = (replace(at.state, checked_at=None), at.info, at.so_far)
         if not asked or asked[-1] != question:
             asked.append(question)
             went.append(step)

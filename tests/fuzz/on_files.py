@@ -22,7 +22,7 @@ from ctisync.core.manifest import WrongManifest, manifest_entries, packaged
 from ctisync.core.model import MAX_OFFSET, Consumer, ConsumerInfo, Snapshot
 from ctisync.core.pass_report import PassReport, Touched
 from ctisync.core.state import ConsumerState, Cooldown, FailedChange, Owed, RefusedSnapshot
-from ctisync.core.steps import Policy, SoFar, next_step
+from ctisync.core.steps import Policy, Situation, SoFar, next_step
 from ctisync.errors import AnotherPass, ConfigurationError, CtisyncError, StoreUnavailable
 from ctisync.feed.snapshot.download import Download
 from ctisync.notifications import metrics
@@ -78,7 +78,7 @@ TOKENS: Final = (
 def used(state: ConsumerState) -> None:
     """What passes and commands do with a state: they decide by it, and show it."""
     for info in (None, ConsumerInfo(9, Snapshot("https://a.example/9.zip", 9))):
-        next_step(state, info, CONSUMER, SoFar(), Policy(), NOW)
+        next_step(Situation(state, info, CONSUMER, SoFar(), Policy(), NOW))
     status = Status("sqlite:///x", (ConsumerStatus(CONSUMER, state, 3),))
     json.dumps(as_document(status))
     status_table.as_table(status, io.StringIO(), NOW)

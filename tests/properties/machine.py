@@ -178,13 +178,13 @@ class ModelMachine(RuleBasedStateMachine):
     def a_pass_runs(self, mode: Mode) -> None:
         self._undisturbed(mode)
 
-    @precondition(lambda self: self.reader.read_state(self.consumer).asked is not None)
+    @precondition(lambda self: self.reader.read_state(self.consumer).requested is not None)
     @rule()
     def an_operator_gives_up_what_was_asked_for(self) -> None:
         policy, self.policy = self.policy, msgspec.structs.replace(self.policy, keep=True)
         self._undisturbed("sync")
         self.policy = policy
-        assert self.reader.read_state(self.consumer).asked is None
+        assert self.reader.read_state(self.consumer).requested is None
 
     @precondition(lambda self: self.reader.read_state(self.consumer).phase == "blocked")
     @rule()
@@ -315,7 +315,7 @@ class ModelMachine(RuleBasedStateMachine):
             case None:
                 refused = state.refused is not None and state.refused.link == server.link
                 waits = mode == "update" or server.link is None or refused
-                assert state.asked is None or waits, "what an operator has asked for is forgotten"
+                assert state.requested is None or waits, "what an operator has asked for is forgotten"
                 nothing_yet = state.offset == 0 and server.link is None
                 assert state.offset == server.told_offset or nothing_yet
             case FeedUnreachable():

@@ -59,7 +59,7 @@ class Model:
         assert not offered.damaged, "a damaged snapshot went live"
         assert snapshot.offset == offered.offset
         by_itself = (
-            process.mode == "sync" and (before.failed, before.asked) == (None, None) and not self.mixed
+            process.mode == "sync" and (before.failed, before.requested) == (None, None) and not self.mixed
         )
         if by_itself and offered.history is self.lineage:
             assert offered.offset >= self.stands_at, "the content went back by itself"

@@ -49,7 +49,7 @@ def test_the_next_sync_does_it_and_goes_on_with_the_half_download(current: World
     (asked,) = current.feed.asked("snapshot")
     assert asked.headers["range"].startswith("bytes=")
     assert current.holds()
-    assert current.state.asked is None
+    assert current.state.requested is None
     assert current.run() is None
     assert loads(current) == 0, "it is done once"
 
@@ -120,12 +120,12 @@ def test_a_snapshot_that_is_no_good_holds_up_no_updates_and_the_next_one_is_take
     churn(current.feed.history, 10)
     assert current.run() is None
     assert current.holds()
-    assert current.state.asked is not None
+    assert current.state.requested is not None
     current.clock.advance(hours=1)
     current.feed.publish_snapshot()
     assert current.run() is None
     assert loads(current) == 1
-    assert current.state.asked is None
+    assert current.state.requested is None
 
 
 def test_an_operator_who_asks_again_has_a_refused_snapshot_tried_again(current: World) -> None:

@@ -13,7 +13,7 @@ from ctisync.core.model import Json, Snapshot
 from ctisync.core.steps import Policy
 from ctisync.feed.http.budget import PassLimits
 from ctisync.feed.snapshot.file import given_offset, open_given
-from ctisync.sync.load_given import load_given
+from ctisync.sync.run_pass import load_file
 from ctisync.system.clock import SystemClock
 from tests.support import records
 from tests.support.feed_history import History
@@ -60,7 +60,7 @@ def test_real_records_from_a_file_are_exported_value_for_value(
         log=world.log,
         policy=Policy(mode="init-snapshot"),
     )
-    good(load_given(parts, file, Snapshot(str(path), offset)))
+    good(load_file(parts, file, Snapshot(str(path), offset)))
     assert [records.comparable(line) for line in world.lines()] == by_name(LINES)
     assert world.state.offset == offset == max(int(record["offset"]) for record in by_name(LINES))
     assert path.exists(), "a given file is never removed"

@@ -93,5 +93,5 @@ def test_cancelled_it_leaves_the_old_one_alone(upgraded: tuple[World, World]) ->
     assert new.run("init-snapshot") is None
     new.policy = msgspec.structs.replace(Policy(), keep=True)
     assert isinstance(new.run(), SettingsChanged)
-    assert new.state.asked is None
+    assert new.state.requested is None
     assert old.holds()

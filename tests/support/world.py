@@ -16,8 +16,8 @@ from ctisync.feed.client import CtiFeed
 from ctisync.feed.http.budget import PassLimits
 from ctisync.feed.snapshot.file import given_offset, open_given
 from ctisync.ports import Store
-from ctisync.sync.load_given import load_given
 from ctisync.sync.parts import Parts
+from ctisync.sync.run_pass import load_file
 from ctisync.system.locks import lock_beside
 from tests.support.clock import FakeClock
 from tests.support.command_manager import CommandManagerStandIn
@@ -61,7 +61,7 @@ class World:
         offset, _ = given_offset(file, path.name, packaged)
 
         def load(parts: Parts) -> PassReport:
-            return good(load_given(parts, file, Snapshot(str(path), offset)))
+            return good(load_file(parts, file, Snapshot(str(path), offset)))
 
         return self._pass("init-snapshot", load)
 

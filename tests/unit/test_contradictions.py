@@ -3,9 +3,9 @@
 import msgspec
 import pytest
 
-from ctisync.core.contradictions import contradiction, contradictions
 from ctisync.core.model import MAX_OFFSET, Consumer
 from ctisync.core.state import ConsumerState, FailedChange, Owed
+from ctisync.core.steps import contradiction, contradictions
 
 GOOD = ConsumerState(offset=7, content=True, last_offset=9, snapshot_offset=5, stored_for=Consumer())
 FAILED = FailedChange(MAX_OFFSET, "CVE-1", None, "why", "digest")

@@ -39,8 +39,8 @@ def told(reports: list[PassReport], resource: str | None = None) -> list[tuple[i
 def begun() -> Draft:
     """Of a pass that began at offset 0, and comes to a good end."""
     draft = Draft(Consumer(), "sync", pass_id="p", began_at=BEGAN, began=0.0)
-    draft.stands(ConsumerState(), commands=True)
-    draft.came_to(End("up-to-date", ""))
+    draft.set_state(ConsumerState(), commands=True)
+    draft.set_end(End("up-to-date", ""))
     return draft
 
 
@@ -82,23 +82,23 @@ def test_a_pass_that_never_looked_at_the_store_leaves_no_gap() -> None:
 def test_of_more_than_can_be_kept_the_last_ones_stay_and_the_rest_is_owned_up_to() -> None:
     draft = begun()
     writes: list[Write] = [Put(record(f"R{offset}", offset)) for offset in range(1, MOST_TOUCHED + 4)]
-    draft.applied(MOST_TOUCHED + 3, Folded(writes, 0))
+    draft.add_range(MOST_TOUCHED + 3, Folded(writes, 0))
     made = draft.ended(None, now=1.0).report
-    assert (made.untold, len(made.touched), made.touched[0].offset) == (3, MOST_TOUCHED, 4)
+    assert (made.unlisted, len(made.touched), made.touched[0].offset) == (3, MOST_TOUCHED, 4)
     oldest = list(entries([made]))[-1]
     assert (oldest.how, oldest.from_offset, oldest.offset) == ("untold", 0, 4)
 
 
 def test_what_has_become_of_each_record_is_told_by_name() -> None:
     draft = begun()
-    draft.initialised(3, 40)
-    draft.applied(1, Folded([Delete("A", 4)], 0))
+    draft.add_load(3, 40)
+    draft.add_range(1, Folded([Delete("A", 4)], 0))
     made = draft.ended(None, now=1.0).report
     assert made.touched == (Touched(3, "loaded", ""), Touched(4, "deleted", "A"))
 
 
 def test_a_pass_with_nothing_but_untold_records_says_up_to_where() -> None:
-    found = list(entries([report(1, 3, 9, untold=7)]))
+    found = list(entries([report(1, 3, 9, unlisted=7)]))
     assert [(each.how, each.resource, each.from_offset, each.offset) for each in found] == [
         ("untold", "", 3, 9)
     ]

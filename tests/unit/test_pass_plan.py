@@ -88,7 +88,7 @@ def ahead_of_the_feed(stage: Stage) -> None:
 
 def asked_to_begin_again(stage: Stage) -> None:
     stage.run()
-    stage.put(asked=LoadRequest(CONSUMER, stage.clock.now()))
+    stage.put(requested=LoadRequest(CONSUMER, stage.clock.now()))
 
 
 SITUATIONS = [
@@ -194,7 +194,7 @@ def test_the_feed_is_not_asked_where_its_word_is_given(stage: Stage) -> None:
     assert isinstance(steps[-1], End)
 
 
-def test_a_snapshot_that_was_refused_before_is_told_as_such(stage: Stage) -> None:
+def test_a_snapshot_that_was_refusal_is_told_as_such(stage: Stage) -> None:
     feed = MemoryFeed(stage.server)
     link = feed.consumer_info().snapshot.link  # type: ignore[union-attr]
     for known in (link, "another"):
@@ -202,4 +202,4 @@ def test_a_snapshot_that_was_refused_before_is_told_as_such(stage: Stage) -> Non
         stage.put(refused=refused)
         _, load, *_ = plan_pass(stage.state, CONSUMER, Policy(), stage.clock.now(), feed.consumer_info)
         assert isinstance(load.step, Initialise)
-        assert load.refused_before == (refused if known == link else None)
+        assert load.refusal == (refused if known == link else None)

@@ -63,20 +63,20 @@ def folded(*writes: Write, created: tuple[str, ...] = ()) -> Folded:
 
 def test_what_the_steps_did_is_summed_up_and_the_last_state_is_where_it_stands() -> None:
     made = draft()
-    made.stands(STATE, commands=True)
-    made.counts(Cost(received=1234, retries=1))
-    made.initialised(3, 40)
+    made.set_state(STATE, commands=True)
+    made.set_traffic(Cost(received=1234, retries=1))
+    made.add_load(3, 40)
     put = [Put(record(f"CVE-{number}", 4 + number)) for number in range(3)]
     gone = Delete("CVE-0", 9)
-    assert [each.how for each in made.applied(5, folded(*put, created=("CVE-1",)))] == [
+    assert [each.how for each in made.add_range(5, folded(*put, created=("CVE-1",)))] == [
         "updated",
         "created",
         "updated",
     ]
-    assert made.applied(7, folded(gone)) == [Touched(9, "deleted", "CVE-0")]
+    assert made.add_range(7, folded(gone)) == [Touched(9, "deleted", "CVE-0")]
     owing = msgspec.structs.replace(STATE, offset=15, last_offset=20, owed=Owed(15))
-    made.stands(owing, commands=True)
-    made.came_to(End("up-to-date", "all of it"))
+    made.set_state(owing, commands=True)
+    made.set_end(End("up-to-date", "all of it"))
 
     report, error = made.ended(None, now=12.5)
 
@@ -112,7 +112,7 @@ def test_what_the_steps_did_is_summed_up_and_the_last_state_is_where_it_stands()
 
 def test_a_command_is_owed_only_where_there_is_a_command_manager() -> None:
     made = draft()
-    made.stands(msgspec.structs.replace(STATE, owed=Owed(3)), commands=False)
+    made.set_state(msgspec.structs.replace(STATE, owed=Owed(3)), commands=False)
     assert not made.ended(FeedUnreachable("gone"), now=11.0).report.command_owed
 
 
@@ -126,7 +126,7 @@ def test_a_pass_that_never_saw_the_store_knows_its_error_and_nothing_else() -> N
 
 def test_an_error_is_the_outcome_even_where_the_pass_came_to_its_end() -> None:
     made = draft()
-    made.came_to(End("blocked", "change 4"))
+    made.set_end(End("blocked", "change 4"))
     report = made.ended(Blocked(f"{CONSUMER}: change 4 of CVE-1"), now=11.0).report
     assert (report.outcome, report.why) == ("blocked", f"{CONSUMER}: change 4 of CVE-1")
 
@@ -135,12 +135,12 @@ def test_a_signal_is_answered_with_what_the_next_pass_will_do() -> None:
     """Who stops an init-snapshot must learn whether it was stored that it is asked for."""
     made = Draft(CONSUMER, "init-snapshot", pass_id="abc", began_at=NOW, began=0.0)
     assert made.after_stop == "run the same command again"
-    made.stands(msgspec.structs.replace(STATE, asked=LoadRequest(CONSUMER, NOW)), commands=True)
+    made.set_state(msgspec.structs.replace(STATE, requested=LoadRequest(CONSUMER, NOW)), commands=True)
     assert made.after_stop.startswith(
         "the next ctisync sync continues the initialisation of vd_1.0.0/vd_4.8.0"
     )
-    made.initialised(3, 40)
-    made.stands(STATE, commands=True)
+    made.add_load(3, 40)
+    made.set_state(STATE, commands=True)
     assert made.after_stop == "the next pass continues from here"
 
 
@@ -186,7 +186,7 @@ def test_a_pass_of_which_nothing_was_told_has_done_nothing() -> None:
     made = PassReport(**KNOWN, exit_code=7, outcome="store-unavailable", why="")
     assert not made.command_owed
     assert (made.initialisations, made.changes, made.records, made.received, made.retries) == (0,) * 5
-    assert (made.untold, made.touched, made.behind, made.in_step_at) == (0, (), None, None)
+    assert (made.unlisted, made.touched, made.behind, made.in_step_at) == (0, (), None, None)
 
 
 @pytest.mark.parametrize(

@@ -224,8 +224,8 @@ def test_what_was_tried_in_vain_is_known_until_another_snapshot_is_loaded() -> N
         assert not state.has_tried(msgspec.structs.replace(behind, snapshot_link="another"))
         assert not state.has_tried(msgspec.structs.replace(behind, snapshot_link=None))
     same = Snapshot(FAILED.snapshot_link or "", 700)
-    assert transitions.initialised(passed, same, Consumer(), NOW).in_vain == same.link
-    assert transitions.initialised(passed, Snapshot("another", 700), Consumer(), NOW).in_vain is None
+    assert transitions.initialised(passed, same, Consumer(), NOW).useless_snapshot == same.link
+    assert transitions.initialised(passed, Snapshot("another", 700), Consumer(), NOW).useless_snapshot is None
 
 
 def test_a_content_that_begins_again_is_neither_blocked_nor_within_a_range() -> None:

@@ -25,6 +25,7 @@ from ctisync.core.steps import (
     RecordRequest,
     SendCommand,
     Settle,
+    Situation,
     SoFar,
     Step,
     may_interrupt,
@@ -52,7 +53,20 @@ def decide(
     policy: Policy | None = None,
     consumer: Consumer = CONSUMER,
 ) -> Step:
-    return next_step(stored, info, consumer, so_far or SoFar(), policy or Policy(), NOW)
+    return next_step(Situation(stored, info, consumer, so_far or SoFar(), policy or Policy(), NOW))
+
+
+def interrupts(
+    stored: ConsumerState,
+    failed: FailedChange,
+    snapshot: Snapshot = SNAPSHOT,
+    so_far: SoFar | None = None,
+    policy: Policy | None = None,
+) -> bool:
+    info = ConsumerInfo(5000, snapshot)
+    return may_interrupt(
+        Situation(stored, info, CONSUMER, so_far or SoFar(), policy or Policy(), NOW), failed
+    )
 
 
 def ends(step: Step) -> str:
@@ -203,18 +217,18 @@ def test_init_snapshot_is_the_way_out_of_changed_settings() -> None:
 
 def test_what_an_operator_asks_for_is_stored_before_anything_else_is_done() -> None:
     init = Policy("init-snapshot")
-    assert decide(state(owed=Owed(1000)), None, policy=init) == RecordRequest(wanted=True)
-    asked = state(asked=LoadRequest(CONSUMER, NOW))
+    assert decide(state(owed=Owed(1000)), None, policy=init) == RecordRequest()
+    asked = state(requested=LoadRequest(CONSUMER, NOW))
     assert decide(asked, None, policy=init) == AskFeed()
-    assert decide(asked, None, policy=init, consumer=Consumer(index="cves")) == RecordRequest(wanted=True)
+    assert decide(asked, None, policy=init, consumer=Consumer(index="cves")) == RecordRequest()
     refused = RefusedSnapshot(SNAPSHOT.link, None, None, "no ZIP")
-    assert decide(replace(asked, refused=refused), None, policy=init) == RecordRequest(wanted=True)
+    assert decide(replace(asked, refused=refused), None, policy=init) == RecordRequest()
 
 
 def test_what_an_operator_has_asked_for_is_done_by_a_sync_unless_it_cannot_be_or_is_given_up() -> None:
-    asked = state(5000, asked=LoadRequest(CONSUMER, NOW))
+    asked = state(5000, requested=LoadRequest(CONSUMER, NOW))
     assert isinstance(decide(asked), Initialise)
-    assert decide(asked, policy=Policy(keep=True)) == RecordRequest(wanted=False)
+    assert decide(asked, policy=Policy(keep=True)) == RecordRequest(cancel=True)
     assert ends(decide(state(5000), policy=Policy(keep=True))) == "up-to-date"
     assert ends(decide(asked, policy=Policy("update"))) == "up-to-date"
     refused = replace(asked, refused=RefusedSnapshot(SNAPSHOT.link, None, None, "no ZIP"))
@@ -225,7 +239,7 @@ def test_what_an_operator_has_asked_for_is_done_by_a_sync_unless_it_cannot_be_or
 
 def test_settings_with_which_it_was_asked_for_are_no_reason_to_refuse_and_others_are() -> None:
     new = Consumer(index="cves")
-    asked = state(asked=LoadRequest(new, NOW))
+    asked = state(requested=LoadRequest(new, NOW))
     assert isinstance(decide(asked, consumer=new), Initialise)
     assert ends(decide(asked, ConsumerInfo(5000, None), consumer=new)) == "settings"
     assert ends(decide(asked, consumer=new, policy=Policy("update"))) == "settings"
@@ -279,7 +293,7 @@ def test_a_command_owed_for_another_index_waits_for_the_settings_to_name_that_ag
     elsewhere = state(
         owed=Owed(1000),
         stored_for=replace(CONSUMER, index="wazuh-cve-old"),
-        asked=LoadRequest(CONSUMER, NOW),
+        requested=LoadRequest(CONSUMER, NOW),
     )
     init = Policy("init-snapshot")
     assert decide(elsewhere, None, policy=init) == AskFeed()
@@ -298,34 +312,34 @@ def test_a_command_owed_for_a_blocked_content_goes_out() -> None:
 
 
 def test_the_first_failure_interrupts() -> None:
-    assert may_interrupt(state(), FAILED, SNAPSHOT, SoFar(), Policy(), NOW)
+    assert interrupts(state(), FAILED)
 
 
 def test_a_change_that_fails_again_after_initialising_does_not_loop() -> None:
     again = state(1500, failed=BLOCKED, reinitialised_at=NOW - timedelta(days=30))
-    assert not may_interrupt(again, FAILED, SNAPSHOT, SoFar(), Policy(), NOW)
+    assert not interrupts(again, FAILED)
 
 
 def test_a_pass_never_takes_two_snapshots() -> None:
-    assert not may_interrupt(state(), FAILED, SNAPSHOT, SoFar(initialised=True), Policy(), NOW)
+    assert not interrupts(state(), FAILED, so_far=SoFar(initialised=True))
 
 
 def test_another_failing_change_waits_for_the_interval() -> None:
     other = FailedChange(1700, "CVE-2024-2", None, "no such record", "d2", snapshot_link=SNAPSHOT.link)
     policy = Policy(reinit_interval=timedelta(hours=24))
     recent = state(1699, failed=None, reinitialised_at=NOW - timedelta(hours=23))
-    assert not may_interrupt(recent, other, SNAPSHOT, SoFar(), policy, NOW)
+    assert not interrupts(recent, other, policy=policy)
     earlier = state(1699, failed=None, reinitialised_at=NOW - timedelta(hours=24))
-    assert may_interrupt(earlier, other, SNAPSHOT, SoFar(), policy, NOW)
-    waiting = state(1500, failed=BLOCKED, in_vain=SNAPSHOT.link, reinitialised_at=NOW - timedelta(hours=24))
-    assert not may_interrupt(waiting, other, SNAPSHOT, SoFar(), policy, NOW), (
-        "the snapshot leads back to the first"
+    assert interrupts(earlier, other, policy=policy)
+    waiting = state(
+        1500, failed=BLOCKED, useless_snapshot=SNAPSHOT.link, reinitialised_at=NOW - timedelta(hours=24)
     )
+    assert not interrupts(waiting, other, policy=policy), "the snapshot leads back to the first"
 
 
 def test_a_clock_that_was_wrong_once_does_not_forbid_initialising_for_years() -> None:
     future = state(1699, reinitialised_at=NOW + timedelta(days=3650))
-    assert may_interrupt(future, FAILED, SNAPSHOT, SoFar(), Policy(), NOW)
+    assert interrupts(future, FAILED)
 
 
 def test_a_blocked_content_waits_for_the_interval_before_it_tries_a_snapshot_that_leads_back() -> None:
@@ -346,16 +360,16 @@ def test_a_snapshot_that_contains_the_failed_change_is_tried_at_once_and_once() 
     assert isinstance(decide(refused, info), ApplyRange), "the feed may have corrected the change"
 
     another = replace(BLOCKED, digest="d2", snapshot_link=just_behind.link)
-    assert may_interrupt(recent, another, just_behind, SoFar(), Policy(), NOW)
-    assert not may_interrupt(refused, another, just_behind, SoFar(), Policy(), NOW)
-    assert not may_interrupt(recent, another, just_behind, SoFar(initialised=True), Policy(), NOW)
+    assert interrupts(recent, another, just_behind)
+    assert not interrupts(refused, another, just_behind)
+    assert not interrupts(recent, another, just_behind, SoFar(initialised=True))
 
 
 @pytest.mark.parametrize("mode", ["sync", "init-snapshot", "update"])
 def test_a_cooldown_holds_back_every_kind_of_pass(mode: Mode) -> None:
     cooling = state(
         cooldown=Cooldown(NOW + timedelta(minutes=5), "answers 429"),
-        asked=LoadRequest(CONSUMER, NOW),
+        requested=LoadRequest(CONSUMER, NOW),
     )
     assert ends(decide(cooling, None, policy=Policy(mode=mode))) == "cooldown"
 

@@ -28,6 +28,7 @@ from ctisync.core.steps import (
     RecordRequest,
     SendCommand,
     Settle,
+    Situation,
     SoFar,
     Step,
     may_interrupt,
@@ -64,31 +65,6 @@ _ANSWERS: Final = (
 )
 
 
-class Situation(NamedTuple):
-    """What `next_step` is asked about."""
-
-    state: ConsumerState
-    info: ConsumerInfo | None
-    so_far: SoFar
-    policy: Policy
-
-    def then(self, state: ConsumerState, **been_through: bool) -> "Situation":
-        """After a step. Without what no decision depends on: times, and how often a command was refused."""
-        plain = replace(
-            state,
-            last_offset=None,
-            last_snapshot_link=None,
-            snapshot_offset=None,
-            owed=state.owed and replace(state.owed, attempts=0),
-            checked_at=None,
-            updated_at=None,
-            unanswered_at=None,
-            was_in_step_at=None,
-            accepted=None,
-        )
-        return self._replace(state=plain, so_far=self.so_far.after(**been_through))
-
-
 class Effect(NamedTuple):
     """A way in which a step ends, in a word or two, and the situation after it."""
 
@@ -105,6 +81,23 @@ class Machine(NamedTuple):
     follows: dict[tuple[str, str], set[str]]
     ends: dict[str, set[str]]
     reasons: list[str]
+
+
+def _then(now: Situation, state: ConsumerState, **done: bool) -> Situation:
+    """After a step. Without what no decision depends on: times, and how often a command was refused."""
+    plain = replace(
+        state,
+        last_offset=None,
+        last_snapshot_link=None,
+        snapshot_offset=None,
+        owed=state.owed and replace(state.owed, attempts=0),
+        checked_at=None,
+        updated_at=None,
+        unanswered_at=None,
+        was_in_step_at=None,
+        accepted=None,
+    )
+    return replace(now, state=plain, so_far=now.so_far.after(**done))
 
 
 def walked() -> Machine:
@@ -136,7 +129,7 @@ def _passes(state: ConsumerState) -> Iterator[Situation]:
         begun.add(replace(state, stored_for=_ANOTHER))
     for policy in _POLICIES:
         for one in begun:
-            yield Situation(one, None, SoFar(), policy)
+            yield Situation(one, None, _CONSUMER, SoFar(), policy, _NOW)
 
 
 def _pass(begun: Situation, found: Machine, seen: set[tuple[str, Situation]]) -> Iterator[ConsumerState]:
@@ -145,7 +138,7 @@ def _pass(begun: Situation, found: Machine, seen: set[tuple[str, Situation]]) ->
     while ways:
         before, effect, situation = ways.pop()
         found.effects[before].add(effect)
-        step = next_step(situation.state, situation.info, _CONSUMER, situation.so_far, situation.policy, _NOW)
+        step = next_step(situation)
         name = type(step).__name__
         if isinstance(step, End):
             found.ends[before].add(step.outcome)
@@ -172,8 +165,8 @@ def _left_by_the_dead(step: Step, now: Situation) -> Iterator[ConsumerState]:
         case Initialise(snapshot):
             yield transitions.load_begun(now.state)
             yield replace(now.state, unsettled=True, offset=min(now.state.offset, snapshot.offset))
-        case ApplyRange(wanted):
-            yield replace(now.state, range_to=wanted.to)
+        case ApplyRange(offsets):
+            yield replace(now.state, range_to=offsets.to)
 
 
 def _effects(step: Step, now: Situation) -> Iterator[Effect]:
@@ -181,19 +174,20 @@ def _effects(step: Step, now: Situation) -> Iterator[Effect]:
     match step:
         case Settle():
             yield from _settled(now)
-        case RecordRequest(wanted):
-            asked = transitions.initialisation_requested(state, _CONSUMER, _NOW)
-            yield Effect("noted", now.then(asked if wanted else transitions.initialisation_cancelled(state)))
+        case RecordRequest(cancel=True):
+            yield Effect("stored", _then(now, transitions.initialisation_cancelled(state)))
+        case RecordRequest():
+            yield Effect("stored", _then(now, transitions.initialisation_requested(state, _CONSUMER, _NOW)))
         case SendCommand(offset):
-            yield Effect("accepted", now.then(transitions.command_accepted(state, offset, _NOW)))
-            yield Effect("refused", now.then(transitions.command_refused(state), command_refused=True))
+            yield Effect("accepted", _then(now, transitions.command_accepted(state, offset, _NOW)))
+            yield Effect("refused", _then(now, transitions.command_refused(state), command_refused=True))
         case AskFeed():
             for answer in _ANSWERS:
-                looked = now.then(transitions.feed_answered(state, answer, _NOW))
-                yield Effect(repr(answer), looked._replace(info=answer))
+                answered = _then(now, transitions.feed_answered(state, answer, _NOW))
+                yield Effect(repr(answer), replace(answered, info=answer))
         case Initialise(snapshot):
             loaded = transitions.initialised(state, snapshot, _CONSUMER, _NOW)
-            yield Effect("loaded", now.then(loaded, initialised=True, advanced=True))
+            yield Effect("loaded", _then(now, loaded, initialised=True, advanced=True))
         case ApplyRange():
             yield from _applied(step, now)
         case _:
@@ -202,27 +196,27 @@ def _effects(step: Step, now: Situation) -> Iterator[Effect]:
 
 def _settled(now: Situation) -> Iterator[Effect]:
     as_it_was = replace(now.state, unsettled=False, loading=False)
-    yield Effect("given up", now.then(as_it_was))
+    yield Effect("given up", _then(now, as_it_was))
     if now.state.unsettled:
-        yield Effect("finished", now.then(transitions.initialised(as_it_was, _OLD, _CONSUMER, _NOW)))
-        yield Effect("lost", now.then(replace(as_it_was, offset=0, content=False)))
+        yield Effect("finished", _then(now, transitions.initialised(as_it_was, _OLD, _CONSUMER, _NOW)))
+        yield Effect("lost", _then(now, replace(as_it_was, offset=0, content=False)))
 
 
 def _applied(step: ApplyRange, now: Situation) -> Iterator[Effect]:
     """As `sync.update` does it. The change that fails is the first one of a range that has begun or is short,
     else one in its middle."""
     state, after, to = now.state, step.range.after, step.range.to
-    yield Effect("applied", now.then(transitions.advanced(state, to, _NOW), advanced=True))
+    yield Effect("applied", _then(now, transitions.advanced(state, to, _NOW), advanced=True))
     good = after + 500 if state.range_to is None and to - after > 500 else after
     failed = FailedChange(good + 1, "CVE-1", None, "it does not fit", digest=f"of {good + 1}")
-    offered = now.info.snapshot if now.info else None
-    failed = failed.while_offered(None if offered is None else offered.link)
-    if may_interrupt(state, failed, offered, now.so_far, now.policy, _NOW):
+    failed = failed.while_offered(None if now.snapshot is None else now.snapshot.link)
+    if may_interrupt(now, failed):
         yield Effect(
             "a change cannot be applied: offset := 0",
-            now.then(transitions.interrupted(state, failed, _NOW), interrupted=True),
+            _then(now, transitions.interrupted(state, failed, _NOW), interrupted=True),
         )
         return
     kept = transitions.advanced(state, good, _NOW) if good > after else state
     blocked = transitions.blocked(kept, failed, initialised_now=now.so_far.initialised)
-    yield Effect("a change blocks", now.then(blocked, blocked=True, advanced=good > after))
+    done = {"blocked": True, "advanced": True} if good > after else {"blocked": True}
+    yield Effect("a change blocks", _then(now, blocked, **done))

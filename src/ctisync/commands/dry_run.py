@@ -118,11 +118,11 @@ def _step(
             yield f"  ask the feed, which {answer}"
         case Settle():
             yield "  clean up after a dead pass, which may change the next steps"
-        case RecordRequest(initialise):
+        case RecordRequest(cancel):
             yield (
-                "  store the request for an initialisation"
-                if initialise
-                else "  cancel the requested initialisation"
+                "  cancel the requested initialisation"
+                if cancel
+                else "  store the request for an initialisation"
             )
         case SendCommand(offset):
             if invocation.settings.command_manager_urls:
@@ -131,10 +131,10 @@ def _step(
             size = size_of(snapshot)
             bytes_ = "of unknown size" if size is None else f"of {bytes_as_text(size)}"
             yield f"  load the snapshot of offset {snapshot.offset:,}, {bytes_}: {why}"
-            if invocation.policy.mode == "sync" and (refused := planned.refused_before) is not None:
+            if invocation.policy.mode == "sync" and (refused := planned.refusal) is not None:
                 yield f"    refused before; retried only if it has changed: {refused.reason}"
         case ApplyRange(of):
-            yield from _applying(of, planned.failed_before)
+            yield from _applying(of, planned.failure)
         case End():
             yield from _ending(planned.step, consumer, invocation, planned.state)
 

@@ -33,7 +33,7 @@ def load_from(invocation: Invocation, sources: Sequence[SnapshotSource], offset:
     `offset` is the offset of the snapshot; None: the one in its manifest, or in the name of the file or its
     member, else the highest offset of its lines. Raises UsageError for a file that cannot be read.
     """
-    from ctisync.sync.load_given import load_given
+    from ctisync.sync.run_pass import load_file
 
     settings = invocation.settings
     files = {each.consumer: file_here(each.location, settings, invocation.clock) for each in sources}
@@ -48,7 +48,7 @@ def load_from(invocation: Invocation, sources: Sequence[SnapshotSource], offset:
             at = offset_of(file, source, parts.log) if offset is None else offset
             _check_offset(at, parts.store.read_state(parts.consumer).last_offset, settings)
             snapshot = Snapshot.announced(location, at) if here is None else Snapshot(location, at)
-            ended = load_given(parts, file, msgspec.structs.replace(snapshot, exact=offset is not None))
+            ended = load_file(parts, file, msgspec.structs.replace(snapshot, exact=offset is not None))
             if ended.error is not None:
                 raise ended.error
         return ended

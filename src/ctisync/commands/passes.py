@@ -115,7 +115,7 @@ def _with_store(
     clock, console, keep = invocation.clock, invocation.console, invocation.settings.history
     try:
         with only_ctisync_errors(), opened_feed(invocation.settings, consumer, clock, console) as feed:
-            draft.counts(feed)
+            draft.set_traffic(feed)
             parts = Parts(
                 consumer=consumer,
                 feed=feed,

@@ -65,7 +65,7 @@ def touched(changes: Sequence[Change], consumer: Consumer) -> dict[str, list[Cha
             by_resource.setdefault(change.resource, []).append(change)
         else:
             by_resource[change.resource] = [change]
-    return {name: found for name, found in by_resource.items() if consumer.wants(name)}
+    return {name: found for name, found in by_resource.items() if consumer.selects(name)}
 
 
 def fold(

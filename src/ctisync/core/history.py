@@ -38,7 +38,7 @@ def entries(passes: Iterable[PassReport], resource: str | None = None) -> Iterat
         for touched in reversed(report.touched):
             if resource is None or touched.resource in ("", resource):
                 yield LogEntry(report.ended_at, touched.offset, touched.how, touched.resource, report.pass_id)
-        if report.untold:
+        if report.unlisted:
             to = report.touched[0].offset if report.touched else report.offset
             yield LogEntry(report.ended_at, to, "untold", "", report.pass_id, report.from_offset)
         newer = report

@@ -37,7 +37,7 @@ class Consumer(msgspec.Struct, frozen=True):
     index: str = "wazuh-cve"
     resources: tuple[str, ...] = ("*",)
 
-    def wants(self, resource: str) -> bool:
+    def selects(self, resource: str) -> bool:
         """Whether a record of this name belongs to the content (shell-style patterns)."""
         return "*" in self.resources or any(fnmatchcase(resource, pattern) for pattern in self.resources)
 

@@ -27,6 +27,7 @@ from ctisync.core.steps import (
     RecordRequest,
     SendCommand,
     Settle,
+    Situation,
     SoFar,
     Step,
     next_step,
@@ -34,13 +35,13 @@ from ctisync.core.steps import (
 
 
 class PlannedStep(msgspec.Struct, frozen=True):
-    """A step, and the state after it. `refused_before`: set if an earlier pass refused the snapshot that the
-    step loads; `failed_before`: if it could not apply a change of the step's range."""
+    """A step, and the state after it. `refusal`: set if an earlier pass refused the snapshot that the step
+    loads; `failure`: if an earlier pass could not apply a change of the step's range."""
 
     step: Step
     state: ConsumerState
-    refused_before: RefusedSnapshot | None = None
-    failed_before: FailedChange | None = None
+    refusal: RefusedSnapshot | None = None
+    failure: FailedChange | None = None
 
 
 def plan_pass(
@@ -51,44 +52,46 @@ def plan_pass(
     ask: Callable[[], ConsumerInfo],
     offered: ConsumerInfo | None = None,
 ) -> Iterator[PlannedStep]:
-    """The steps of a pass that finds `state`, in order, to its End. Consecutive ranges are combined. `ask`
-    requests the feed's information, unless `offered` replaces it."""
+    """The steps of a pass that begins with `state`, in order, to its End. Consecutive ranges are combined.
+    `ask` requests the feed's information, unless `offered` replaces it."""
     info, so_far = offered, SoFar()
     ranges: list[PlannedStep] = []
     while True:
-        refused = None
-        step = next_step(state, info, consumer, so_far, policy, now)
+        refusal = None
+        step = next_step(Situation(state, info, consumer, so_far, policy, now))
         match step:
             case Settle():
                 state = msgspec.structs.replace(load_abandoned(state), unsettled=False)
-            case RecordRequest(wanted):
-                asked = initialisation_requested(state, consumer, now)
-                state = asked if wanted else initialisation_cancelled(state)
+            case RecordRequest(cancel=True):
+                state = initialisation_cancelled(state)
+            case RecordRequest():
+                state = initialisation_requested(state, consumer, now)
             case SendCommand(offset):
                 state = command_accepted(state, offset, now)
             case AskFeed():
                 info = ask()
                 state = feed_answered(state, info, now)
             case Initialise(snapshot):
-                refused = state.refused if state.refused and state.refused.link == snapshot.link else None
+                refusal = state.refused if state.is_refused(snapshot) else None
                 state = initialised(state, snapshot, consumer, now)
                 so_far = so_far.after(initialised=True, advanced=True)
-            case ApplyRange(of):
-                failed = state.failed if state.failed is not None and state.failed.offset <= of.to else None
-                state = advanced(state, of.to, now)
+            case ApplyRange(offsets):
+                failed = state.failed
+                failure = failed if failed is not None and failed.offset <= offsets.to else None
+                state = advanced(state, offsets.to, now)
                 so_far = so_far.after(advanced=True)
-                ranges.append(PlannedStep(step, state, failed_before=failed))
+                ranges.append(PlannedStep(step, state, failure=failure))
                 continue
-        yield from _as_one(ranges)
+        yield from _combined(ranges)
         ranges = []
-        yield PlannedStep(step, state, refused)
+        yield PlannedStep(step, state, refusal)
         if isinstance(step, End):
             return
 
 
-def _as_one(ranges: list[PlannedStep]) -> Iterator[PlannedStep]:
+def _combined(ranges: list[PlannedStep]) -> Iterator[PlannedStep]:
     offsets = [each.step.range for each in ranges if isinstance(each.step, ApplyRange)]
     if offsets:
-        failed = next((each.failed_before for each in ranges if each.failed_before is not None), None)
+        failure = next((each.failure for each in ranges if each.failure is not None), None)
         step = ApplyRange(OffsetRange(offsets[0].after, offsets[-1].to))
-        yield PlannedStep(step, ranges[-1].state, failed_before=failed)
+        yield PlannedStep(step, ranges[-1].state, failure=failure)

@@ -39,8 +39,8 @@ class PassReport(msgspec.Struct, frozen=True, kw_only=True):
     `outcome`: one of `core.steps.End`, or the kind of error that ended the pass, in kebab-case; `why`: one
     line. `from_offset` and `offset`: the content's offset before and after; None if the store could not be
     read, as are `phase` and the times. `records`: number written. `changes`: number applied. `received`:
-    bytes from the feed. `touched`: the changed records in order, or the last of them; `untold`: the number
-    of those left out. `tried_at`: when the feed was last asked; `checked_at`: when it last answered;
+    bytes from the feed. `touched`: the changed records in order, or the last of them; `unlisted`: the
+    number of those left out. `tried_at`: when the feed was last asked; `checked_at`: when it last answered;
     `was_in_step_at`: as in the state.
     """
 
@@ -67,7 +67,7 @@ class PassReport(msgspec.Struct, frozen=True, kw_only=True):
     updated_at: Moment | None = None
     tried_at: Moment | None = None
     was_in_step_at: Moment | None = None
-    untold: int = 0
+    unlisted: int = msgspec.field(default=0, name="untold")
     touched: tuple[Touched, ...] = ()
 
     @property
@@ -94,10 +94,13 @@ class PassReport(msgspec.Struct, frozen=True, kw_only=True):
 
     def reasons(self, stale_after: timedelta = STALE) -> list[Reason]:
         """The reasons to run a hook, in this order."""
-        found: list[Reason] = ["update"] if self.updated else []
-        if self.exit_code != DONE:
-            found.append("error")
-        return [*found, "stale"] if self._is_stale(stale_after) else found
+        in_step_at = self.in_step_at
+        reasons: dict[Reason, bool] = {
+            "update": self.updated,
+            "error": self.exit_code != DONE,
+            "stale": in_step_at is None or self.ended_at - in_step_at > stale_after,
+        }
+        return [reason for reason, applies in reasons.items() if applies]
 
     def incidents(self, stale_after: timedelta = STALE) -> tuple[list[Incident], set[Trouble]]:
         """Those that the pass met, and the kinds that it ended.
@@ -116,9 +119,6 @@ class PassReport(msgspec.Struct, frozen=True, kw_only=True):
         elif self.phase is not None:
             met.append(Incident("stale", DONE, self.why, now, now))
         return met, ended
-
-    def _is_stale(self, after: timedelta) -> bool:
-        return self.in_step_at is None or self.ended_at - self.in_step_at > after
 
 
 class Work(msgspec.Struct, frozen=True):
@@ -175,24 +175,24 @@ class Draft:
         self._all_touched = 0
         self._traffic: Traffic | None = None
 
-    def stands(self, state: ConsumerState, *, commands: bool) -> None:
+    def set_state(self, state: ConsumerState, *, commands: bool) -> None:
         """Set the stored state. `commands`: whether a Command Manager is configured."""
         if self._state is None:
             self._from_offset = state.offset
         self._state = state
         self._command_owed = commands and state.owed is not None
 
-    def counts(self, traffic: Traffic) -> None:
+    def set_traffic(self, traffic: Traffic) -> None:
         """Set the traffic that the report counts at the end."""
         self._traffic = traffic
 
-    def initialised(self, offset: int, records: int) -> None:
+    def add_load(self, offset: int, records: int) -> None:
         """Add a load: a snapshot of this offset, with so many records, is live."""
         self._initialisations += 1
         self._records += records
         self._touch(Touched(offset, "loaded", ""))
 
-    def applied(self, changes: int, folded: "Folded") -> list[Touched]:
+    def add_range(self, changes: int, folded: "Folded") -> list[Touched]:
         """Add a range of so many changes. Returns what it did to each record, in order."""
         self._changes += changes
         self._records += len(folded.writes)
@@ -204,7 +204,7 @@ class Draft:
         self._touch(*touched)
         return touched
 
-    def came_to(self, end: End) -> None:
+    def set_end(self, end: End) -> None:
         """Set the end that the state machine decided on."""
         self._end = end
 
@@ -216,7 +216,7 @@ class Draft:
     @property
     def after_stop(self) -> str:
         """The hint if a signal ends the pass now."""
-        if self._state is not None and self._state.asked is not None:
+        if self._state is not None and self._state.requested is not None:
             return after_request(self._consumer)
         return AFTER_STOP["sync" if self._initialisations else self._command]
 
@@ -253,7 +253,7 @@ class Draft:
             updated_at=None if state is None else state.updated_at,
             tried_at=None if state is None else state.tried_at,
             was_in_step_at=None if state is None else state.was_in_step_at,
-            untold=self._all_touched - len(self._touched),
+            unlisted=self._all_touched - len(self._touched),
             touched=tuple(self._touched),
         )
         return Ended(report, error)

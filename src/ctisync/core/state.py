@@ -48,12 +48,12 @@ class FailedChange(msgspec.Struct, frozen=True):
         """The same, with the snapshot that the feed offered when it failed."""
         return msgspec.structs.replace(self, snapshot_link=snapshot_link)
 
-    def is_tried(self, known: "FailedChange | None") -> bool:
-        """Whether `known` is this change, and has caused an initialisation from the same snapshot."""
+    def is_tried(self, stored: "FailedChange | None") -> bool:
+        """Whether `stored` is this change, and has caused an initialisation from the same snapshot."""
         return (
-            known is not None
-            and known.reinitialised
-            and (known.digest, known.snapshot_link) == (self.digest, self.snapshot_link)
+            stored is not None
+            and stored.reinitialised
+            and (stored.digest, stored.snapshot_link) == (self.digest, self.snapshot_link)
         )
 
 
@@ -101,10 +101,10 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fal
     of a range whose writes may have begun (stores without transactions). `unsettled`: the last writer died
     during a swap, or the live content is not the stored one; a pass that takes the lease settles it.
     `occupant`: the other consumer (`context/name`) whose content readers find under `index`. Stores set these
-    two at each look. `in_vain`: the link of a snapshot from which a change could not be applied, after such a
-    change had caused the initialisation. `checked_at`: when the feed last answered; `unanswered_at`: the last
-    try, if the feed did not answer it. `was_in_step_at`: when the content was last known to be in step,
-    before the feed last answered. Times are UTC.
+    two whenever they read the state. `useless_snapshot`: the link of a snapshot from which a change could not
+    be applied, after such a change had caused the initialisation. `requested`: by an operator.
+    `checked_at`: when the feed last answered; `unanswered_at`: the last try, if the feed did not answer it.
+    `was_in_step_at`: when the content was last in step, before the feed last answered. Times are UTC.
     """
 
     offset: int = 0
@@ -117,14 +117,14 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fal
     unsettled: bool = False
     owed: Owed | None = None
     failed: FailedChange | None = None
-    in_vain: str | None = None
+    useless_snapshot: str | None = msgspec.field(default=None, name="in_vain")
     refused: RefusedSnapshot | None = None
     stored_for: Consumer | None = None
     checked_at: Moment | None = None
     updated_at: Moment | None = None
     reinitialised_at: Moment | None = None
     cooldown: Cooldown | None = None
-    asked: LoadRequest | None = None
+    requested: LoadRequest | None = msgspec.field(default=None, name="asked")
     unanswered_at: Moment | None = None
     was_in_step_at: Moment | None = None
     accepted: Accepted | None = None
@@ -147,13 +147,13 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fal
 
     def is_requested_with(self, consumer: Consumer) -> bool:
         """Whether an initialisation with `consumer`'s settings is requested."""
-        return self.asked is not None and self.asked.consumer == consumer
+        return self.requested is not None and self.requested.consumer == consumer
 
     @property
     def may_replace(self) -> bool:
         """Whether this consumer's next content may take the index: it is free, or an operator has requested
         that this occupant is replaced."""
-        return self.occupant is None or (self.asked is not None and self.asked.replaces == self.occupant)
+        return self.occupant in (None, None if self.requested is None else self.requested.replaces)
 
     def is_refused(self, snapshot: Snapshot) -> bool:
         """Whether this snapshot could not be used at the last try."""
@@ -172,7 +172,7 @@ class ConsumerState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=Fal
         each of the two would cause a new try forever.
         """
         return failed.is_tried(self.failed) or (
-            failed.snapshot_link is not None and failed.snapshot_link == self.in_vain
+            failed.snapshot_link is not None and failed.snapshot_link == self.useless_snapshot
         )
 
     @property
@@ -213,9 +213,8 @@ class Moved(msgspec.Struct, frozen=True):
 
 
 class Summary(msgspec.Struct, frozen=True):
-    """A consumer as readers find it. `records`: the number in the live content, None without one. `hidden`:
-    what a role hides of it from the user of the store, so that `records` counts the rest alone. `moved`: set
-    if readers find another content than the state's."""
+    """The content as readers find it. `records`: how many, None without a content; those that a role hides
+    (`hidden` says which) do not count. `moved`: set if readers find another content than the state's."""
 
     state: ConsumerState
     records: int | None
@@ -287,12 +286,12 @@ def cooldown_ended(state: ConsumerState) -> ConsumerState:
 
 def initialisation_requested(state: ConsumerState, consumer: Consumer, now: datetime) -> ConsumerState:
     """An initialisation is requested, until it is done or cancelled. A refused snapshot is tried again."""
-    return msgspec.structs.replace(state, asked=LoadRequest(consumer, now, state.occupant), refused=None)
+    return msgspec.structs.replace(state, requested=LoadRequest(consumer, now, state.occupant), refused=None)
 
 
 def initialisation_cancelled(state: ConsumerState) -> ConsumerState:
     """The requested initialisation is cancelled; the content stays as it is."""
-    return msgspec.structs.replace(state, asked=None)
+    return msgspec.structs.replace(state, requested=None)
 
 
 def load_begun(state: ConsumerState) -> ConsumerState:
@@ -328,11 +327,11 @@ def initialised(state: ConsumerState, snapshot: Snapshot, consumer: Consumer, no
         range_to=None,
         owed=_owe(state, snapshot.offset),
         failed=failed,
-        in_vain=state.in_vain if state.in_vain == snapshot.link else None,
+        useless_snapshot=state.useless_snapshot if state.useless_snapshot == snapshot.link else None,
         refused=None,
         stored_for=consumer,
         updated_at=now,
-        asked=None,
+        requested=None,
         occupant=None,
     )
 
@@ -367,7 +366,7 @@ def blocked(state: ConsumerState, failed: FailedChange, *, initialised_now: bool
     return msgspec.structs.replace(
         state,
         failed=msgspec.structs.replace(failed, blocked=True, reinitialised=tried),
-        in_vain=failed.snapshot_link if tried else state.in_vain,
+        useless_snapshot=failed.snapshot_link if tried else state.useless_snapshot,
     )
 
 

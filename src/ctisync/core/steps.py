@@ -1,24 +1,17 @@
 """THE state machine: the next step of a pass, from the stored state and the feed's information.
 
-`ctisync.sync` calls `next_step` after every step, until it returns an `End`. `next_step` performs nothing;
-`SoFar` contains what this pass has already done.
+`ctisync.sync` calls `next_step` after every step, until it returns an `End`. `next_step` performs nothing.
 """
 
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Literal
 
 import msgspec
 
-from ctisync.core.contradictions import contradiction
 from ctisync.core.limits import USUAL_LIMITS, Limits
-from ctisync.core.model import MAX_RANGE, Consumer, ConsumerInfo, OffsetRange, Snapshot
-from ctisync.core.state import (
-    STALE,
-    ConsumerState,
-    Cooldown,
-    FailedChange,
-    next_range,
-)
+from ctisync.core.model import MAX_OFFSET, MAX_RANGE, Consumer, ConsumerInfo, OffsetRange, Snapshot
+from ctisync.core.state import STALE, ConsumerState, Cooldown, FailedChange, next_range
 
 Mode = Literal["sync", "init-snapshot", "update"]
 
@@ -27,9 +20,9 @@ class Policy(msgspec.Struct, frozen=True):
     """What the subcommand, its options and the settings allow.
 
     `tolerate_cooldown`: a pass that a cool-down ends is a success, until the content is older than
-    `stale_after`. `server`: the feed, as a cool-down names
-    it. `now`: ignore a cool-down. `cooldowns`: False ignores cool-downs and begins none. `keep`: cancel a
-    requested initialisation. `replace`: an initialisation may take the index from another consumer.
+    `stale_after`. `server`: the feed, as a cool-down names it. `now`: ignore a cool-down. `cooldowns`: False
+    ignores cool-downs and begins none. `keep`: cancel a requested initialisation. `replace`: an
+    initialisation may take the index from another consumer.
     """
 
     mode: Mode = "sync"
@@ -54,7 +47,7 @@ class Policy(msgspec.Struct, frozen=True):
 
 
 class SoFar(msgspec.Struct, frozen=True):
-    """What this pass has already done."""
+    """What this pass has already done. `command_refused`: since the content last changed."""
 
     initialised: bool = False
     advanced: bool = False
@@ -62,23 +55,26 @@ class SoFar(msgspec.Struct, frozen=True):
     blocked: bool = False
     command_refused: bool = False
 
-    def after(
-        self,
-        *,
-        initialised: bool = False,
-        advanced: bool = False,
-        interrupted: bool = False,
-        blocked: bool = False,
-        command_refused: bool = False,
-    ) -> "SoFar":
-        """With what has just happened. A refused command may be tried again once the offset advances."""
-        return SoFar(
-            initialised=self.initialised or initialised,
-            advanced=self.advanced or advanced,
-            interrupted=self.interrupted or interrupted,
-            blocked=self.blocked or blocked,
-            command_refused=command_refused or (self.command_refused and not advanced),
-        )
+    def after(self, **done: bool) -> "SoFar":
+        """With these fields set. Once the content has advanced, a refused command may be sent again."""
+        refused = self.command_refused and "advanced" not in done
+        return msgspec.structs.replace(self, **{"command_refused": refused, **done})
+
+
+class Situation(msgspec.Struct, frozen=True):
+    """Everything on which the next step depends. `info`: the feed's answer; None until it has been asked."""
+
+    state: ConsumerState
+    info: ConsumerInfo | None
+    consumer: Consumer
+    so_far: SoFar
+    policy: Policy
+    now: datetime
+
+    @property
+    def snapshot(self) -> Snapshot | None:
+        """The snapshot that the feed offers."""
+        return None if self.info is None else self.info.snapshot
 
 
 class Settle(msgspec.Struct, frozen=True):
@@ -87,10 +83,10 @@ class Settle(msgspec.Struct, frozen=True):
 
 
 class RecordRequest(msgspec.Struct, frozen=True):
-    """Store that an operator requests an initialisation, so that a later pass does it if this one cannot; or
-    that the request is cancelled."""
+    """Store that an operator requests an initialisation, so that a later pass does it if this one cannot.
+    `cancel`: store that the request is cancelled."""
 
-    wanted: bool
+    cancel: bool = False
 
 
 class SendCommand(msgspec.Struct, frozen=True):
@@ -139,101 +135,95 @@ class End(msgspec.Struct, frozen=True):
 Step = Settle | RecordRequest | SendCommand | AskFeed | Initialise | ApplyRange | End
 
 
-def next_step(
-    state: ConsumerState,
-    info: ConsumerInfo | None,
-    consumer: Consumer,
-    so_far: SoFar,
-    policy: Policy,
-    now: datetime,
-) -> Step:
-    """The next step of a pass. `info` is None until the feed has been asked."""
-    if (first := _first_of_all(state, info, consumer, policy)) is not None:
-        return first
-    asked = policy.mode == "sync" and state.is_requested_with(consumer)
-    differ = policy.mode != "init-snapshot" and state.stored_for not in (None, consumer)
-    if differ and not asked:
-        return End("settings", _settings_differ(state.stored_for, consumer))
-    if policy.mode != "init-snapshot" and not asked and (wrong := contradiction(state)) is not None:
-        return End("state-wrong", wrong)
-    owed = state.owed_for(consumer) if not so_far.command_refused else None
-    if owed is not None and not so_far.advanced:
+def next_step(at: Situation) -> Step:
+    """The next step of the pass."""
+    state, consumer, policy = at.state, at.consumer, at.policy
+    if (preparation := _preparation(at)) is not None:
+        return preparation
+    requested = policy.mode == "sync" and state.is_requested_with(consumer)
+    if not requested and policy.mode != "init-snapshot":
+        if state.stored_for not in (None, consumer):
+            return End("settings", _settings_differ(state.stored_for, consumer))
+        if (wrong := contradiction(state)) is not None:
+            return End("state-wrong", wrong)
+    owed = state.owed_for(consumer) if not at.so_far.command_refused else None
+    if owed is not None and not at.so_far.advanced:
         return SendCommand(owed.offset)
-    if policy.mode == "update" and state.offset == 0 and not so_far.interrupted:
+    if policy.mode == "update" and state.offset == 0 and not at.so_far.interrupted:
         return End("empty", "there is no content to update from: the stored offset is 0")
-    if info is None:
-        cooldown = policy.cooldown_of(state, now)
-        return AskFeed() if cooldown is None else End("cooldown", _left_alone(cooldown))
-    if asked and info.snapshot is not None and not state.is_refused(info.snapshot):
-        return Initialise(info.snapshot, "requested with init-snapshot, and not done yet")
-    work = (
-        End("settings", _settings_differ(state.stored_for, consumer))
-        if differ
-        else _content_step(state, info, consumer, so_far, policy, now)
-    )
-    if isinstance(work, End) and owed is not None:
+    if at.info is None:
+        return _ask_feed(at)
+    if requested and at.snapshot is not None and not state.is_refused(at.snapshot):
+        return Initialise(at.snapshot, "requested with init-snapshot, and not done yet")
+    step = _content_step(at, at.info)
+    if isinstance(step, End) and owed is not None:
         return SendCommand(owed.offset)
-    return work
+    return step
 
 
-def _first_of_all(
-    state: ConsumerState, info: ConsumerInfo | None, consumer: Consumer, policy: Policy
-) -> Step | None:
+def _preparation(at: Situation) -> Step | None:
     """Respect another consumer under the index, settle, store a request; None if none of that is due."""
-    if not state.may_replace and not (policy.mode == "init-snapshot" and policy.replace):
-        return End("replaced", _occupied(state, consumer))
-    if state.unsettled or state.loading:
+    if not at.state.may_replace and not (at.policy.mode == "init-snapshot" and at.policy.replace):
+        return End("replaced", _occupied(at.state, at.consumer))
+    if at.state.unsettled or at.state.loading:
         return Settle()
-    return _to_note(state, info, consumer, policy)
+    return _record_request(at)
 
 
-def _to_note(
-    state: ConsumerState, info: ConsumerInfo | None, consumer: Consumer, policy: Policy
-) -> RecordRequest | None:
-    """The operator's request with this pass, unless it is stored already. It is not stored for a given
-    snapshot (`info` is set from the beginning): a later pass could not load it. Which consumer it may replace
-    is always stored: a store does not move an index without that."""
-    if policy.keep and state.asked is not None:
-        return RecordRequest(wanted=False)
-    known = state.is_requested_with(consumer) and state.refused is None
-    if policy.mode != "init-snapshot":
+def _record_request(at: Situation) -> RecordRequest | None:
+    """The operator's request with this pass, unless it is stored already. It is not stored for a snapshot
+    file (`info` is set from the beginning): a later pass could not load it. Which consumer it may replace is
+    always stored: a store does not move an index without that."""
+    state = at.state
+    if at.policy.keep and state.requested is not None:
+        return RecordRequest(cancel=True)
+    if at.policy.mode != "init-snapshot":
         return None
-    if not state.may_replace or (info is None and not known):
-        return RecordRequest(wanted=True)
+    is_stored = state.is_requested_with(at.consumer) and state.refused is None
+    if not state.may_replace or (at.info is None and not is_stored):
+        return RecordRequest()
     return None
 
 
-def _content_step(
-    state: ConsumerState,
-    info: ConsumerInfo,
-    consumer: Consumer,
-    so_far: SoFar,
-    policy: Policy,
-    now: datetime,
-) -> Step:
-    if policy.mode == "init-snapshot":
-        return _operators_initialisation(state, info, so_far)
+def _ask_feed(at: Situation) -> AskFeed | End:
+    cooldown = at.policy.cooldown_of(at.state, at.now)
+    if cooldown is None:
+        return AskFeed()
+    return End("cooldown", f"cool-down of the feed until {cooldown_end(cooldown)}: {cooldown.reason}")
+
+
+def _content_step(at: Situation, info: ConsumerInfo) -> Step:
+    state = at.state
+    if at.policy.mode == "init-snapshot":
+        return _requested_initialisation(at)
+    if state.stored_for not in (None, at.consumer):
+        return End("settings", _settings_differ(state.stored_for, at.consumer))
     if state.occupant is not None:
-        return End("replaced", _occupied(state, consumer))
+        return End("replaced", _occupied(state, at.consumer))
     if info.last_offset is None:
         return End("nothing-known", "the feed does not report its last offset; the pass can decide nothing")
-    if so_far.blocked and state.failed is not None:
+    if at.so_far.blocked and state.failed is not None:
         return End("blocked", _blocked(state.failed))
+    return _offset_step(at, info.last_offset)
+
+
+def _offset_step(at: Situation, last_offset: int) -> Step:
+    """By the content's offset, and the feed's."""
+    state = at.state
     if state.offset == 0:
-        return _initialise_or_say_why_not(state, info, policy)
-    if state.offset > info.last_offset or (state.range_to or 0) > info.last_offset:
-        return _feed_went_back(state, info, info.last_offset, so_far, policy)
-    if _offers_a_way_out(state, info, so_far, policy, now) and info.snapshot is not None:
-        return Initialise(
-            info.snapshot, "the feed offers a new snapshot after a change that cannot be applied"
-        )
-    most = policy.limits.offsets_ahead
-    if info.last_offset - state.offset > most:
-        far = f"the feed's last offset {info.last_offset} is more than {most} above the content's"
+        return _first_initialisation(at)
+    if max(state.offset, state.range_to or 0) > last_offset:
+        return _feed_went_back(at, last_offset)
+    if at.snapshot is not None and _resolves_block(at, at.snapshot):
+        why = "the feed offers a new snapshot after a change that cannot be applied"
+        return Initialise(at.snapshot, why)
+    most = at.policy.limits.offsets_ahead
+    if last_offset - state.offset > most:
+        far = f"the feed's last offset {last_offset} is more than {most} above the content's"
         return End("too-far", f"{far} {state.offset} (limits.offsets_ahead)")
-    if state.offset < info.last_offset:
-        return ApplyRange(next_range(state, info.last_offset, MAX_RANGE))
-    return End("up-to-date", f"the content is at the feed's last offset {info.last_offset}")
+    if state.offset < last_offset:
+        return ApplyRange(next_range(state, last_offset, MAX_RANGE))
+    return End("up-to-date", f"the content is at the feed's last offset {last_offset}")
 
 
 def range_ahead(step: ApplyRange, after: ConsumerState) -> OffsetRange | None:
@@ -247,101 +237,111 @@ def range_ahead(step: ApplyRange, after: ConsumerState) -> OffsetRange | None:
     return next_range(after, after.last_offset, MAX_RANGE)
 
 
-def _operators_initialisation(state: ConsumerState, info: ConsumerInfo, so_far: SoFar) -> Step:
-    if so_far.initialised:
-        return End("initialised", f"the content is at the snapshot's offset {state.offset}")
-    if info.snapshot is None:
+def _requested_initialisation(at: Situation) -> Step:
+    if at.so_far.initialised:
+        return End("initialised", f"the content is at the snapshot's offset {at.state.offset}")
+    if at.snapshot is None:
         return End("no-snapshot", "the feed offers no snapshot yet")
-    return Initialise(info.snapshot, "requested with init-snapshot")
+    return Initialise(at.snapshot, "requested with init-snapshot")
 
 
-def _initialise_or_say_why_not(state: ConsumerState, info: ConsumerInfo, policy: Policy) -> Step:
-    if policy.mode == "update" and state.failed is not None:
-        return End("blocked", _blocked(state.failed))
-    if info.snapshot is None:
-        if state.failed is not None:
-            return End(
-                "blocked", _blocked(state.failed) + "; the feed offers no snapshot to start again from"
-            )
+def _first_initialisation(at: Situation) -> Step:
+    """The initialisation of a content at offset 0, or why there is none."""
+    state, failed = at.state, at.state.failed
+    if at.policy.mode == "update" and failed is not None:
+        return End("blocked", _blocked(failed))
+    if at.snapshot is None:
+        if failed is not None:
+            return End("blocked", _blocked(failed) + "; the feed offers no snapshot to start again from")
         return End("no-snapshot", "the feed offers no snapshot yet")
     if not state.content and state.snapshot_offset is not None:
-        return Initialise(info.snapshot, "the stored content is gone")
-    if state.failed is not None:
-        return Initialise(info.snapshot, f"change {state.failed.offset} could not be applied")
-    return Initialise(info.snapshot, "nothing is stored yet")
+        return Initialise(at.snapshot, "the stored content is gone")
+    if failed is not None:
+        return Initialise(at.snapshot, f"change {failed.offset} could not be applied")
+    return Initialise(at.snapshot, "nothing is stored yet")
 
 
-def _feed_went_back(
-    state: ConsumerState, info: ConsumerInfo, last_offset: int, so_far: SoFar, policy: Policy
-) -> Step:
-    automatic = policy.mode == "sync" and policy.on_feed_reset == "init" and not so_far.initialised
-    if automatic and info.snapshot is not None:
-        return Initialise(info.snapshot, f"the feed went back to offset {last_offset}")
+def _feed_went_back(at: Situation, last_offset: int) -> Step:
+    automatic = at.policy.mode == "sync" and at.policy.on_feed_reset == "init" and not at.so_far.initialised
+    if automatic and at.snapshot is not None:
+        return Initialise(at.snapshot, f"the feed went back to offset {last_offset}")
     return End(
         "went-back",
         f"the feed went back: its last offset is {last_offset}, the content is at "
-        f"{state.range_to or state.offset}",
+        f"{at.state.range_to or at.state.offset}",
     )
 
 
-def _offers_a_way_out(
-    state: ConsumerState, info: ConsumerInfo, so_far: SoFar, policy: Policy, now: datetime
-) -> bool:
-    """Whether a blocked content may initialise from a snapshot that has not been tried."""
-    failed, snapshot = state.failed, info.snapshot
-    if failed is None or not failed.blocked or policy.mode != "sync":
+def _resolves_block(at: Situation, snapshot: Snapshot) -> bool:
+    """Whether a blocked content may initialise from this snapshot, which has not been tried."""
+    failed = at.state.failed
+    if failed is None or not failed.blocked or at.policy.mode != "sync":
         return False
-    if snapshot is None or snapshot.offset < state.offset:
-        return False  # a way back: the content never goes back by itself
+    if snapshot.offset < at.state.offset:
+        return False  # the content never goes back by itself
     if snapshot.link == failed.snapshot_link and snapshot.offset < failed.offset:
         return False  # nothing new
-    return _may_initialise_again(state, failed, snapshot, so_far, policy, now)
+    return _may_initialise_after(at, failed)
 
 
-def _may_initialise_again(
-    state: ConsumerState,
-    failed: FailedChange,
-    snapshot: Snapshot | None,
-    so_far: SoFar,
-    policy: Policy,
-    now: datetime,
-) -> bool:
+def _may_initialise_after(at: Situation, failed: FailedChange) -> bool:
     """At most one initialisation per pass, and `policy.reinit_interval` between two that a failed change
     caused, unless the snapshot contains that change. Then it cannot lead back to it.
 
     Not from a snapshot that was refused: without it, a corrected change still gets its chance. A last time in
     the future comes from a wrong clock and is ignored.
     """
-    if so_far.initialised or (snapshot is not None and state.is_refused(snapshot)):
+    state, snapshot = at.state, at.snapshot
+    if at.so_far.initialised or (snapshot is not None and state.is_refused(snapshot)):
         return False
     if snapshot is not None and snapshot.offset >= failed.offset:
         return True
     last = state.reinitialised_at
-    return last is None or last > now or now - last >= policy.reinit_interval
+    return last is None or last > at.now or at.now - last >= at.policy.reinit_interval
 
 
-def may_interrupt(
-    state: ConsumerState,
-    failed: FailedChange,
-    snapshot: Snapshot | None,
-    so_far: SoFar,
-    policy: Policy,
-    now: datetime,
-) -> bool:
+def may_interrupt(at: Situation, failed: FailedChange) -> bool:
     """Whether a change that cannot be applied leads to an initialisation (else the content is blocked).
 
-    It does not if an initialisation from the offered `snapshot` has already not helped.
+    It does not if an initialisation from the offered snapshot has already not helped.
     """
-    return not state.has_tried(failed) and _may_initialise_again(state, failed, snapshot, so_far, policy, now)
+    return not at.state.has_tried(failed) and _may_initialise_after(at, failed)
+
+
+def contradictions(state: ConsumerState) -> Iterator[tuple[str, str]]:
+    """Fields with values that no pass can have stored, each with the reason. Of an unsettled state only the
+    numbers are checked: the next writer settles the rest."""
+    offsets = {
+        "offset": state.offset,
+        "last_offset": state.last_offset,
+        "snapshot_offset": state.snapshot_offset,
+        "range_to": state.range_to,
+        "owed": state.owed.offset if state.owed else None,
+        "failed": state.failed.offset if state.failed else None,
+    }
+    for field, offset in offsets.items():
+        if offset is not None and not 0 <= offset <= MAX_OFFSET:
+            yield field, f"offset {offset} is out of range"
+    if state.unsettled:
+        return
+    if not state.content and state.offset > 0:
+        yield "offset", f"it is {state.offset}, but there is no content"
+    to = state.range_to
+    if to is not None and not (state.content and state.offset < to <= state.offset + MAX_RANGE):
+        yield "range_to", f"a range that ends at {to} cannot begin at offset {state.offset}"
+
+
+def contradiction(state: ConsumerState) -> str | None:
+    """The first contradiction of the state, as a sentence; None if there is none, or if the state says:
+    initialise."""
+    if state.offset == 0:
+        return None
+    return next((f"the stored state is wrong: {field}: {why}" for field, why in contradictions(state)), None)
 
 
 def _blocked(failed: FailedChange) -> str:
     operation = "" if failed.operation is None else f", operation {failed.operation}"
     return f"change {failed.offset} of {failed.resource}{operation} cannot be applied: {failed.reason}"
-
-
-def _left_alone(cooldown: Cooldown) -> str:
-    return f"cool-down of the feed until {cooldown_end(cooldown)}: {cooldown.reason}"
 
 
 def cooldown_end(cooldown: Cooldown) -> str:
@@ -355,12 +355,12 @@ def _occupied(state: ConsumerState, consumer: Consumer) -> str:
     return f"{consumer.index} has the content of {state.occupant}"
 
 
-def _settings_differ(stored: Consumer | None, wanted: Consumer) -> str:
+def _settings_differ(stored: Consumer | None, configured: Consumer) -> str:
     assert stored is not None  # the caller has compared the two
     parts = [
         f"{field} is {list(new) if isinstance(new, tuple) else new!r}, "
         f"but the content was loaded with {list(old) if isinstance(old, tuple) else old!r}"
         for field in ("index", "resources")
-        if (new := getattr(wanted, field)) != (old := getattr(stored, field))
+        if (new := getattr(configured, field)) != (old := getattr(stored, field))
     ]
     return "; ".join(parts)

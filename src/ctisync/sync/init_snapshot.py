@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from contextlib import closing
 
-from ctisync.core.model import Snapshot
+from ctisync.core.model import Change, ConsumerInfo, OffsetRange, Snapshot
 from ctisync.core.state import RefusedSnapshot, initialised, snapshot_refused
 from ctisync.core.steps import Initialise
 from ctisync.core.words import counted
@@ -21,18 +21,18 @@ def init_snapshot(parts: Parts, writer: Writer, step: Initialise) -> None:
     A `sync` does not fetch a snapshot again that was refused before; `init-snapshot` does.
     Raises SnapshotRefused after storing which snapshot it was; the live content is then unchanged.
     """
-    said, offset = str(parts.consumer), step.snapshot.offset
-    parts.log.event("info", "initialise", consumer=said, snapshot_offset=offset, why=step.why)
+    consumer, offset = str(parts.consumer), step.snapshot.offset
+    parts.log.event("info", "initialise", consumer=consumer, snapshot_offset=offset, why=step.why)
     try:
-        records = _taken_in(parts, writer, step, parts.feed.open_snapshot)
+        records = _load_from(parts, writer, step, parts.feed.open_snapshot)
     except SnapshotChanged as error:
-        parts.log.event("info", "load-begun-anew", consumer=said, why=error.message)
-        records = _taken_in(parts, writer, step, parts.feed.fetch_snapshot)
-    parts.log.event("info", "initialised", consumer=said, offset=offset, records=records)
-    parts.report.initialised(offset, records)
+        parts.log.event("info", "load-begun-anew", consumer=consumer, why=error.message)
+        records = _load_from(parts, writer, step, parts.feed.fetch_snapshot)
+    parts.log.event("info", "initialised", consumer=consumer, offset=offset, records=records)
+    parts.report.add_load(offset, records)
 
 
-def _taken_in(parts: Parts, writer: Writer, step: Initialise, get: _Get) -> int:
+def _load_from(parts: Parts, writer: Writer, step: Initialise, get: _Get) -> int:
     """Load the snapshot that `get` returns, and store it as refused if it cannot be used. Returns the number
     of records."""
     snapshot = step.snapshot
@@ -59,25 +59,51 @@ def _load(parts: Parts, writer: Writer, step: Initialise, file: SnapshotFile) ->
     consumer = parts.consumer
     # A feed may advance while it writes a snapshot, so a record may be newer than the snapshot's offset. A
     # record that is newer than the feed's last offset is an error.
-    known = 0 if step.snapshot.exact else writer.state.last_offset or 0
-    highest = max(step.snapshot.offset, known)
-    found = kept = 0
+    last_offset = 0 if step.snapshot.exact else writer.state.last_offset or 0
+    highest = max(step.snapshot.offset, last_offset)
+    total = selected = 0
     with (
         writer.load(step.snapshot) as load,
         parts.log.progress("load", file.size, "bytes") as progress,
     ):
         for batch in file.records(highest):
-            wanted = [record for record in batch if consumer.wants(record.name)]
-            load.add(wanted)
-            found, kept = found + len(batch), kept + len(wanted)
+            records = [record for record in batch if consumer.selects(record.name)]
+            load.add(records)
+            total, selected = total + len(batch), selected + len(records)
             progress.reached(file.position)
-        if kept == 0:
+        if selected == 0:
             raise ConfigurationError(
-                f"{consumer}: no record of the snapshot ({counted(found, 'record')}) has a name that "
+                f"{consumer}: no record of the snapshot ({counted(total, 'record')}) has a name that "
                 f"matches resources = {list(consumer.resources)}",
                 hint=f"correct `resources` of this consumer in the settings, then: {LOAD_ANEW}",
             )
-        records = load.publish(initialised(writer.state, step.snapshot, consumer, parts.clock.now()))
+        stored = load.publish(initialised(writer.state, step.snapshot, consumer, parts.clock.now()))
     if load.ambiguous:
         parts.log.event("warning", "lines-ambiguous", consumer=str(consumer), lines=load.ambiguous)
-    return records
+    return stored
+
+
+class FileFeed:
+    """A `Feed` that offers one snapshot file. It sends no request, and answers nothing else."""
+
+    def __init__(self, file: SnapshotFile) -> None:
+        self._file = file
+
+    def fetch_snapshot(
+        self, snapshot: Snapshot, refused: RefusedSnapshot | None, keep_alive: Callable[[], None]
+    ) -> SnapshotFile:
+        return self._file
+
+    open_snapshot = fetch_snapshot
+
+    def tidy(self) -> None:
+        """Nothing to do: this pass has not downloaded anything."""
+
+    def consumer_info(self) -> ConsumerInfo:
+        raise AssertionError("the pass must not ask the feed")
+
+    def changes(self, wanted: OffsetRange) -> list[Change]:
+        raise AssertionError("the pass must not ask the feed")
+
+    def prefetch(self, wanted: OffsetRange) -> None:
+        raise AssertionError("the pass must not ask the feed")

@@ -6,12 +6,16 @@ store's lease; otherwise it keeps the lease to its end.
 """
 
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import datetime
 
-from ctisync.core.model import Consumer, ConsumerInfo
+from ctisync.core.model import Consumer, ConsumerInfo, Snapshot
 from ctisync.core.pass_report import Ended
 from ctisync.core.state import (
     ConsumerState,
+    command_accepted,
+    command_needless,
+    command_refused,
     cooldown_begun,
     cooldown_ended,
     feed_answered,
@@ -28,6 +32,7 @@ from ctisync.core.steps import (
     RecordRequest,
     SendCommand,
     Settle,
+    Situation,
     SoFar,
     Step,
     cooldown_end,
@@ -45,10 +50,9 @@ from ctisync.errors import (
     StoreUnavailable,
     replacing,
 )
-from ctisync.ports import Level, Progress, Writer
-from ctisync.sync.init_snapshot import init_snapshot
+from ctisync.ports import Level, SnapshotFile, Writer
+from ctisync.sync.init_snapshot import FileFeed, init_snapshot
 from ctisync.sync.parts import Parts
-from ctisync.sync.send_command import send_command
 from ctisync.sync.update import Updates
 
 
@@ -61,38 +65,28 @@ def run_pass(parts: Parts, offered: ConsumerInfo | None = None) -> Ended:
     """
     error: CtisyncError | None = None
     try:
-        _run_pass(parts, offered)
+        with ExitStack() as resources:
+            _Pass(parts, offered, resources).run()
     except CtisyncError as caught:
         error = caught
     return parts.report.ended(error, parts.clock.monotonic())
 
 
-def _run_pass(parts: Parts, offered: ConsumerInfo | None) -> None:
-    consumer, policy = parts.consumer, parts.policy
-    with ExitStack() as lease:
-        this = _Pass(parts, offered, lease)
-        this.say_where("pass-begun")
-        try:
-            end = this.run()
-        finally:
-            this.say_where("pass-stands")
-        # A warning also shows with -q: without an answer of the feed the age of the content is unknown.
-        level: Level = "warning" if end.outcome in ("nothing-known", "no-snapshot") else "info"
-        parts.log.event(level, "pass-ended", consumer=str(consumer), outcome=end.outcome, why=end.why)
-        parts.report.came_to(end)
-        if (error := bad_end(end, consumer, policy, this.state, parts.clock.now())) is not None:
-            raise error
-    if this.so_far.command_refused:
-        raise CommandNotAccepted(
-            f"{consumer}: the content is current, but the Command Manager did not accept the update command",
-            hint="ctisync status (the command is still owed; the next pass sends it again)",
-        )
+def load_file(parts: Parts, file: SnapshotFile, snapshot: Snapshot) -> Ended:
+    """Make the records of `file` the live content at `snapshot.offset`, without a request to the feed of
+    `parts`. Returns what `run_pass` returns."""
+    return run_pass(
+        replace(parts, feed=FileFeed(file)), offered=ConsumerInfo(last_offset=None, snapshot=snapshot)
+    )
 
 
 class _Pass:
-    """What one pass knows: the state as last read or written, the feed's answer, and the steps so far."""
+    """A running pass: the stored state, the feed's answer, and the steps so far.
 
-    def __init__(self, parts: Parts, offered: ConsumerInfo | None, lease: ExitStack) -> None:
+    `resources` closes the store's lease and the progress bar when the pass ends.
+    """
+
+    def __init__(self, parts: Parts, offered: ConsumerInfo | None, resources: ExitStack) -> None:
         self.parts = parts
         self.consumer = parts.consumer
         self.feed = parts.feed
@@ -100,62 +94,189 @@ class _Pass:
         self.clock = parts.clock
         self.log = parts.log
         self.policy = parts.policy
-        self.info = offered
-        self.heard: ConsumerInfo | None = None
-        self.asking = False
+        self.offered = offered
+        self.answer: ConsumerInfo | None = None
+        self.awaits_answer = False
         self.so_far = SoFar()
-        self.lease = lease
+        self.resources = resources
+        self.updates = Updates(parts, resources)
         self.writer: Writer | None = None
-        self.bars = lease.enter_context(ExitStack())
-        self.update_bar: Progress | None = None
-        self.update_began = 0
-        self.updates = Updates(parts)
-        self.seen = parts.store.read_state(parts.consumer)
+        self.unlocked_state = parts.store.read_state(parts.consumer)
 
     @property
     def state(self) -> ConsumerState:
-        return self.seen if self.writer is None else self.writer.state
+        """The state as last written with the lease; before that, as read without it."""
+        return self.unlocked_state if self.writer is None else self.writer.state
 
-    def say_where(self, event: str) -> None:
-        """Log the state, and add it to the report."""
-        state = self.state
-        self.report_where()
+    @property
+    def situation(self) -> Situation:
+        info = self.offered or self.answer
+        return Situation(self.state, info, self.consumer, self.so_far, self.policy, self.clock.now())
+
+    def run(self) -> None:
+        """Perform the steps to the end. An owed command is sent even if the feed fails meanwhile. Raises the
+        error of a pass that does not succeed."""
+        self._log_state("pass-begun")
+        try:
+            end = self._perform_steps()
+        except CtisyncError as error:
+            self._store_failure(error)
+            if isinstance(error, FeedUnreachable | FeedRefused):
+                self._send_owed_command()
+            raise
+        finally:
+            self._log_state("pass-stands")
+        # A warning also shows with -q: without an answer of the feed the age of the content is unknown.
+        level: Level = "warning" if end.outcome in ("nothing-known", "no-snapshot") else "info"
+        self.log.event(level, "pass-ended", consumer=str(self.consumer), outcome=end.outcome, why=end.why)
+        self.parts.report.set_end(end)
+        failure = bad_end(end, self.consumer, self.policy, self.state, self.clock.now())
+        if failure is not None:
+            raise failure
+        if self.so_far.command_refused:
+            raise CommandNotAccepted(
+                f"{self.consumer}: the content is current, but the Command Manager did not accept the "
+                "update command",
+                hint="ctisync status (the command is still owed; the next pass sends it again)",
+            )
+
+    def _perform_steps(self) -> End:
+        while True:
+            self._report_state()
+            situation = self.situation
+            step = next_step(situation)
+            match step:
+                case End():
+                    self._end(step)
+                    return step
+                case AskFeed():
+                    self._ask_feed()
+                case _ if self.writer is None:
+                    self._take_lease(step)  # and decide again: another writer may have written meanwhile
+                case RecordRequest(cancel):
+                    self._record_request(self.writer, cancel)
+                case SendCommand(offset):
+                    self._send_command(self.writer, offset)
+                case Initialise():
+                    self._initialise(self.writer, step)
+                case ApplyRange():
+                    self.so_far = self.updates.update(self.writer, step, situation)
+                case Settle():  # pragma: no cover  # a writer's state is settled, by its contract
+                    raise AssertionError("a lease was taken, and the state is still unsettled")
+
+    def _ask_feed(self) -> None:
+        self.awaits_answer = True
+        self.answer = self.feed.consumer_info()
+        self.awaits_answer = False
+        self.unlocked_state = feed_answered(self.unlocked_state, self.answer, self.clock.now())
+        if self.writer is not None:
+            self.writer.save(feed_answered(self.writer.state, self.answer, self.clock.now()))
         self.log.event(
-            "debug",
-            event,
+            "info",
+            "feed-asked",
             consumer=str(self.consumer),
-            phase=state.phase,
-            offset=state.offset,
-            last_offset=state.last_offset,
-            owed=None if state.owed is None or self.parts.commands is None else state.owed.offset,
-            checked_at=state.checked_at,
-            updated_at=state.updated_at,
+            offset=self.state.offset,
+            last_offset=self.answer.last_offset,
+            snapshot_offset=self.answer.snapshot.offset if self.answer.snapshot else None,
         )
 
-    def report_where(self) -> None:
-        self.parts.report.stands(self.state, commands=self.parts.commands is not None)
+    def _take_lease(self, step: Step) -> None:
+        if isinstance(step, ApplyRange):
+            self.feed.prefetch(step.range)
+        before = self.unlocked_state
+        self.writer = self.resources.enter_context(self.store.writer(self.consumer))
+        if before.content and not self.writer.state.content:
+            self.log.event(
+                "warning",
+                "content-gone",
+                consumer=str(self.consumer),
+                offset=before.offset,
+                why=f"the content stored as {self.consumer.index} is not the one that the state names: "
+                "another program has removed or replaced it",
+            )
+        if self.answer is None:
+            return
+        if self.writer.state.offset != before.offset:
+            self.answer = None  # outdated: another pass has written since
+            return
+        # A range is stored soon, a load perhaps in hours.
+        store = self.writer.save_later if isinstance(step, ApplyRange) else self.writer.save
+        store(feed_answered(self.writer.state, self.answer, self.clock.now()))
 
-    def run(self) -> End:
-        """Perform the steps to the end. An owed command is sent even if the feed fails meanwhile."""
+    def _record_request(self, writer: Writer, cancel: bool) -> None:
+        if cancel:
+            writer.save(initialisation_cancelled(writer.state))
+            self.log.event("info", "initialise-given-up", consumer=str(self.consumer))
+        else:
+            writer.save(initialisation_requested(writer.state, self.consumer, self.clock.now()))
+            self.log.event("debug", "initialise-asked", consumer=str(self.consumer))
+
+    def _initialise(self, writer: Writer, step: Initialise) -> None:
+        self.updates.discard()
         try:
-            return self._steps()
+            init_snapshot(self.parts, writer, step)
         except CtisyncError as error:
-            self._remember_failed_try(error)
-            if not isinstance(error, FeedUnreachable | FeedRefused):
-                raise
-            owed = self.state.owed_for(self.consumer)
-            if self.writer is not None and owed is not None and not self.so_far.command_refused:
-                self._send(self.writer, owed.offset)
+            error.hint = _or_keep(error.hint, writer.state)
             raise
+        self.so_far = self.so_far.after(initialised=True, advanced=True)
 
-    def _remember_failed_try(self, error: CtisyncError) -> None:
+    def _send_command(self, writer: Writer, offset: int) -> None:
+        """Send the owed command for the content at `offset`. It stays owed until it is accepted.
+
+        A refusal is stored and logged, not raised, so that the pass can continue to update the content.
+        """
+        # Programs that get the command, and hooks, search the content.
+        writer.make_searchable()
+        if self.parts.commands is None:
+            writer.save_later(command_needless(writer.state))
+            return
+        try:
+            self.parts.commands.send_update(self.consumer.index, offset)
+        except CommandNotAccepted as error:
+            refused = command_refused(writer.state)
+            writer.save(refused)
+            self.log.event(
+                "warning",
+                "command-not-accepted",
+                consumer=str(self.consumer),
+                offset=offset,
+                attempts=refused.owed.attempts if refused.owed else None,
+                why=error.message,
+                hint=error.hint,
+            )
+            self.so_far = self.so_far.after(command_refused=True)
+        else:
+            writer.save(command_accepted(writer.state, offset, self.clock.now()))
+            self.log.event(
+                "info",
+                "command-accepted",
+                consumer=str(self.consumer),
+                index=self.consumer.index,
+                offset=offset,
+            )
+
+    def _send_owed_command(self) -> None:
+        owed = self.state.owed_for(self.consumer)
+        if self.writer is not None and owed is not None and not self.so_far.command_refused:
+            self._send_command(self.writer, owed.offset)
+
+    def _end(self, end: End) -> None:
+        """Store the feed's answer if the lease was not needed. Remove a partial download, unless an
+        initialisation is still requested."""
+        if self.answer is not None and self.writer is None:
+            self.store.record_check(self.consumer, self.unlocked_state)
+        done = end.outcome in ("up-to-date", "initialised", "blocked")
+        if done and self.state.offset > 0 and self.state.requested is None:
+            self.feed.tidy()
+
+    def _store_failure(self, error: CtisyncError) -> None:
         """Store that the feed did not answer, and the cool-down that follows, in one write. Best effort: the
         error ends this pass anyway."""
         seconds = error.come_back_in if isinstance(error, FeedUnreachable) and self.policy.cooldowns else None
-        if seconds is None and not self.asking:
+        if seconds is None and not self.awaits_answer:
             return
         now = self.clock.now()
-        state = unanswered(self.state, now) if self.asking else self.state
+        state = unanswered(self.state, now) if self.awaits_answer else self.state
         if seconds is not None:
             before = cooldown_ended(state) if self.policy.now else state
             state = cooldown_begun(before, seconds, error.message, now, self.policy.server)
@@ -170,122 +291,31 @@ class _Pass:
                     "warning", "cooldown-not-remembered", consumer=str(self.consumer), why=failure.message
                 )
         else:
-            self.seen = state
+            self.unlocked_state = state
             if seconds is not None:
-                error.hint = _after_cooldown(state, self.policy)
+                error.hint = _cooldown_hint(state, self.policy)
 
-    def _steps(self) -> End:
-        while True:
-            self.report_where()
-            now = self.clock.now()
-            step = next_step(self.state, self.info, self.consumer, self.so_far, self.policy, now)
-            match step:
-                case End():
-                    self._remember_idle_look()
-                    self._tidy(step)
-                    return step
-                case AskFeed():
-                    self._ask_feed()
-                case _ if self.writer is None:
-                    self._take_lease(step)  # and decide again: another writer may have written meanwhile
-                case RecordRequest(wanted):
-                    self._note_asked(self.writer, wanted)
-                case SendCommand(offset):
-                    self._send(self.writer, offset)
-                case Initialise():
-                    self._initialise(self.writer, step)
-                case ApplyRange():
-                    self._apply(self.writer, step)
-                case Settle():  # pragma: no cover  # a writer's state is settled, by its contract
-                    raise AssertionError("a lease was taken, and the state is still unsettled")
+    def _report_state(self) -> None:
+        self.parts.report.set_state(self.state, commands=self.parts.commands is not None)
 
-    def _ask_feed(self) -> None:
-        self.asking = True
-        self.info = self.heard = self.feed.consumer_info()
-        self.asking = False
-        self.seen = feed_answered(self.seen, self.heard, self.clock.now())
-        if self.writer is not None:
-            self.writer.save(feed_answered(self.writer.state, self.heard, self.clock.now()))
+    def _log_state(self, event: str) -> None:
+        """Log the state, and add it to the report."""
+        state = self.state
+        self._report_state()
         self.log.event(
-            "info",
-            "feed-asked",
+            "debug",
+            event,
             consumer=str(self.consumer),
-            offset=self.state.offset,
-            last_offset=self.info.last_offset,
-            snapshot_offset=self.info.snapshot.offset if self.info.snapshot else None,
+            phase=state.phase,
+            offset=state.offset,
+            last_offset=state.last_offset,
+            owed=None if state.owed is None or self.parts.commands is None else state.owed.offset,
+            checked_at=state.checked_at,
+            updated_at=state.updated_at,
         )
 
-    def _take_lease(self, step: Step) -> None:
-        if isinstance(step, ApplyRange):
-            self.feed.prefetch(step.range)
-        self.writer = self.lease.enter_context(self.store.writer(self.consumer))
-        if self.seen.content and not self.writer.state.content:
-            self.log.event(
-                "warning",
-                "content-gone",
-                consumer=str(self.consumer),
-                offset=self.seen.offset,
-                why=f"the content stored as {self.consumer.index} is not the one that the state names: "
-                "another program has removed or replaced it",
-            )
-        if self.heard is not None and self.writer.state.offset != self.seen.offset:
-            # Another pass came between, so the feed's earlier answer is outdated.
-            self.info = self.heard = None
-        if self.heard is not None:
-            # A range is stored soon, a load perhaps in hours.
-            store = self.writer.save_later if isinstance(step, ApplyRange) else self.writer.save
-            store(feed_answered(self.writer.state, self.heard, self.clock.now()))
 
-    def _remember_idle_look(self) -> None:
-        if self.heard is not None and self.writer is None:
-            self.store.record_check(self.consumer, self.seen)
-
-    def _tidy(self, end: End) -> None:
-        """Remove a partial download, unless an initialisation is still requested."""
-        done = end.outcome in ("up-to-date", "initialised", "blocked")
-        if done and self.state.offset > 0 and self.state.asked is None:
-            self.feed.tidy()
-
-    def _note_asked(self, writer: Writer, wanted: bool) -> None:
-        if wanted:
-            writer.save(initialisation_requested(writer.state, self.consumer, self.clock.now()))
-            self.log.event("debug", "initialise-asked", consumer=str(self.consumer))
-        else:
-            writer.save(initialisation_cancelled(writer.state))
-            self.log.event("info", "initialise-given-up", consumer=str(self.consumer))
-
-    def _send(self, writer: Writer, offset: int) -> None:
-        accepted = send_command(self.parts, writer, offset)
-        self.so_far = self.so_far.after(command_refused=not accepted)
-
-    def _initialise(self, writer: Writer, step: Initialise) -> None:
-        self._end_update_bar()
-        self.updates.forget()
-        try:
-            init_snapshot(self.parts, writer, step)
-        except CtisyncError as error:
-            error.hint = _or_keep(error.hint, writer.state)
-            raise
-        self.so_far = self.so_far.after(initialised=True, advanced=True)
-
-    def _apply(self, writer: Writer, step: ApplyRange) -> None:
-        bar = self.update_bar or self._begin_update_bar(writer.state)
-        offered = None if self.info is None else self.info.snapshot
-        self.so_far = self.updates.update(writer, step, self.so_far, offered)
-        bar.reached(writer.state.offset - self.update_began)
-
-    def _begin_update_bar(self, state: ConsumerState) -> Progress:
-        """One bar for all ranges of the pass."""
-        self.update_began = state.offset
-        self.update_bar = self.bars.enter_context(self.log.progress("update", state.behind, "offsets"))
-        return self.update_bar
-
-    def _end_update_bar(self) -> None:
-        self.bars.close()
-        self.update_bar = None
-
-
-def _after_cooldown(state: ConsumerState, policy: Policy) -> str | None:
+def _cooldown_hint(state: ConsumerState, policy: Policy) -> str | None:
     """The hint during a cool-down."""
     when = "that" if state.cooldown is None else cooldown_end(state.cooldown)
     return _or_keep(
@@ -298,7 +328,7 @@ def _after_cooldown(state: ConsumerState, policy: Policy) -> str | None:
 def _or_keep(hint: str | None, state: ConsumerState) -> str | None:
     """The hint, plus how to cancel a requested initialisation that cannot be done, so that updates
     continue."""
-    if state.asked is None or state.offset == 0:
+    if state.requested is None or state.offset == 0:
         return hint
     give_up = "to cancel the requested initialisation: ctisync sync --keep"
     return give_up if hint is None else f"{hint}; {give_up}"
@@ -344,7 +374,7 @@ def bad_end(
             return EmptyStore(f"{consumer}: {end.why}", hint="ctisync sync")
         case "cooldown" if not policy.tolerates(state, now):
             old = "; the content is too old to tolerate that (hooks.stale_after)"
-            said = f"{consumer}: {end.why}{old if policy.tolerate_cooldown else ''}"
-            return FeedUnreachable(said, hint=_after_cooldown(state, policy))
+            message = f"{consumer}: {end.why}{old if policy.tolerate_cooldown else ''}"
+            return FeedUnreachable(message, hint=_cooldown_hint(state, policy))
         case _:
             return None

@@ -4,25 +4,26 @@ While a range is written, the next one is folded and the one after that is reque
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Final
 
 from ctisync.core.fold import CannotApply, Folded, TooLarge, fold, touched
-from ctisync.core.model import Change, OffsetRange, Snapshot
+from ctisync.core.model import Change, OffsetRange
 from ctisync.core.state import ConsumerState, FailedChange, advanced, blocked, interrupted
-from ctisync.core.steps import ApplyRange, SoFar, may_interrupt, range_ahead
+from ctisync.core.steps import ApplyRange, Situation, SoFar, may_interrupt, range_ahead
 from ctisync.errors import CtisyncError, ReplyTooLarge
-from ctisync.ports import Level, Writer
+from ctisync.ports import Progress, Writer
 from ctisync.sync.parts import Parts
 
 _CHECK_EVERY: Final = 1.0
-"""Seconds of work in memory between two looks at the time of the pass and at the lease."""
+"""Seconds of work in memory between two checks of the time of the pass and of the lease."""
 
 
 @dataclass(slots=True)
-class _Ahead:
-    """What is known of the next range before its step: the `error` that stood in its way; or the number of
-    its changes, and what they were `folded` to. The `changes` themselves are kept until they are folded."""
+class _Fetched:
+    """A requested range: the `error` of the request, or the number of its changes. `folded`: the result, if
+    the range was folded ahead. The `changes` themselves are kept until they are folded."""
 
     range: OffsetRange
     error: CtisyncError | None = None
@@ -32,66 +33,78 @@ class _Ahead:
 
 
 class Updates:
-    """The updates of one pass. `forget` what was folded ahead whenever the content is replaced."""
+    """The updates of one pass, with one progress bar, which `resources` closes at the end of the pass."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, resources: ExitStack) -> None:
         self._parts = parts
-        self._ahead: _Ahead | None = None
+        self._ahead: _Fetched | None = None
+        self._bars = resources.enter_context(ExitStack())
+        self._bar: Progress | None = None
+        self._bar_start = 0
 
-    def forget(self) -> None:
+    def discard(self) -> None:
+        """Drop what was folded ahead, and close the bar, because a load replaces the content."""
         self._ahead = None
+        self._bars.close()
+        self._bar = None
 
-    def update(self, writer: Writer, step: ApplyRange, so_far: SoFar, snapshot: Snapshot | None) -> SoFar:
-        """Apply the range and advance the offset to its end. Returns the updated `so_far`.
+    def update(self, writer: Writer, step: ApplyRange, at: Situation) -> SoFar:
+        """Apply the range and advance the offset to its end. Returns `at.so_far` with what was done.
 
         A change that cannot be applied sets the offset to 0, so that the pass initialises again. If that has
         not helped before, or must wait, it blocks the content just before that change.
         """
-        parts = self._parts
-        ahead = self._fetched(writer, step.range)
-        folded = ahead.folded
+        bar = self._bar or self._open_bar(writer.state)
+        fetched = self._fetch_range(writer, step.range)
+        folded = fetched.folded
         try:
             while folded is None:
                 try:
-                    folded = _fold(parts, writer, ahead.changes, writer.keep_alive)
+                    folded = _fold(self._parts, writer, fetched.changes, writer.keep_alive)
                 except ReplyTooLarge as error:
-                    ahead = self._fetched(writer, self._halved(writer, ahead.range, error))
+                    fetched = self._fetch_range(writer, self._halve(writer, fetched.range, error))
         except CannotApply as error:
-            failed = error.failed.while_offered(None if snapshot is None else snapshot.link)
-            now = parts.clock.now()
-            interrupts = may_interrupt(writer.state, failed, snapshot, so_far, parts.policy, now)
-            # A pass that initialises heals it, or ends with an error: nothing for cron to mail.
-            _say_failed(parts, failed, "info" if interrupts else "warning")
-            if interrupts:
-                writer.save(interrupted(writer.state, failed, now))
-                return so_far.after(interrupted=True)
-            return _block(parts, writer, ahead.changes, failed, so_far)
-        ahead.changes = []  # frees memory for the next ones, which come while these are written
-        after = advanced(writer.state, ahead.range.to, parts.clock.now())
+            so_far = _fail(self._parts, writer, fetched.changes, error.failed, at)
+        else:
+            self._write(writer, step, fetched, folded)
+            so_far = at.so_far.after(advanced=True)
+        bar.reached(writer.state.offset - self._bar_start)
+        return so_far
+
+    def _write(self, writer: Writer, step: ApplyRange, fetched: _Fetched, folded: Folded) -> None:
+        """Write the range, and meanwhile prefetch and fold the next one."""
+        parts = self._parts
+        fetched.changes = []  # frees memory for the next ones, which come while these are written
+        after = advanced(writer.state, fetched.range.to, parts.clock.now())
         upcoming = range_ahead(step, after)
         if upcoming is None:
             writer.apply(folded.writes, after)
         else:
-            if ahead.folded is None:  # else it was requested then
+            if fetched.folded is None:  # else it was requested then
                 parts.feed.prefetch(upcoming)
-            if not writer.apply(folded.writes, after, lambda: self._fold_ahead(writer, upcoming, after)):
-                self._doubt_ahead()
-        _say_applied(parts, ahead.range, ahead.number, folded)
-        return so_far.after(advanced=True)
+            holds = writer.apply(folded.writes, after, lambda: self._fold_ahead(writer, upcoming, after))
+            if not holds and self._ahead is not None and self._ahead.folded is not None:
+                self._ahead = None  # it was folded with records that have changed since
+        _log_applied(parts, fetched.range, fetched.number, folded)
 
-    def _fetched(self, writer: Writer, wanted: OffsetRange) -> _Ahead:
-        """The changes of the range; if the reply is too large, of its first half, or half of that.
+    def _open_bar(self, state: ConsumerState) -> Progress:
+        self._bar_start = state.offset
+        self._bar = self._bars.enter_context(self._parts.log.progress("update", state.behind, "offsets"))
+        return self._bar
+
+    def _fetch_range(self, writer: Writer, offsets: OffsetRange) -> _Fetched:
+        """The range, folded ahead if possible; if its reply is too large, the first half, or half of that.
 
         A range whose writes may have begun is not divided.
         """
-        ahead, self._ahead = self._ahead, None
-        if ahead is None or ahead.range != wanted:
-            ahead = self._fetch(wanted)
-        while ahead.error is not None:
-            ahead = self._fetch(self._halved(writer, ahead.range, ahead.error))
-        return ahead
+        fetched, self._ahead = self._ahead, None
+        if fetched is None or fetched.range != offsets:
+            fetched = self._fetch(offsets)
+        while fetched.error is not None:
+            fetched = self._fetch(self._halve(writer, fetched.range, fetched.error))
+        return fetched
 
-    def _halved(self, writer: Writer, whole: OffsetRange, error: CtisyncError) -> OffsetRange:
+    def _halve(self, writer: Writer, whole: OffsetRange, error: CtisyncError) -> OffsetRange:
         """The first half of a range that is too large. Raises the error if it is another one, or if the range
         cannot be divided."""
         half = whole.first_half
@@ -102,17 +115,17 @@ class Updates:
         )
         return half
 
-    def _fetch(self, wanted: OffsetRange) -> _Ahead:
+    def _fetch(self, offsets: OffsetRange) -> _Fetched:
         try:
-            changes = self._parts.feed.changes(wanted)
+            changes = self._parts.feed.changes(offsets)
         except CtisyncError as error:
-            return _Ahead(wanted, error=error)
-        return _Ahead(wanted, changes=changes, number=len(changes))
+            return _Fetched(offsets, error=error)
+        return _Fetched(offsets, changes=changes, number=len(changes))
 
-    def _fold_ahead(self, writer: Writer, wanted: OffsetRange, before: ConsumerState) -> int | None:
+    def _fold_ahead(self, writer: Writer, offsets: OffsetRange, before: ConsumerState) -> int | None:
         """Fetch and fold the next range, and request the one after it. Returns its end, None if that failed:
         the step of this range then reports it."""
-        ahead = self._ahead = self._fetch(wanted)
+        ahead = self._ahead = self._fetch(offsets)
         if ahead.error is not None:
             return None
         try:
@@ -120,18 +133,13 @@ class Updates:
         except CannotApply:
             return None
         except CtisyncError as error:
-            self._ahead = _Ahead(wanted, error=error)
+            self._ahead = _Fetched(offsets, error=error)
             return None
         ahead.changes = []
-        after = advanced(before, wanted.to, self._parts.clock.now())
-        if (upcoming := range_ahead(ApplyRange(wanted), after)) is not None:
+        after = advanced(before, offsets.to, self._parts.clock.now())
+        if (upcoming := range_ahead(ApplyRange(offsets), after)) is not None:
             self._parts.feed.prefetch(upcoming)
-        return wanted.to
-
-    def _doubt_ahead(self) -> None:
-        """What was folded ahead may not fit what stands now."""
-        if self._ahead is not None and self._ahead.folded is not None:
-            self._ahead = None
+        return offsets.to
 
 
 def _fold(
@@ -157,6 +165,28 @@ def _fold(
         ) from None
 
 
+def _fail(
+    parts: Parts, writer: Writer, changes: Sequence[Change], failed: FailedChange, at: Situation
+) -> SoFar:
+    """Start again from the snapshot, or block the content before the change that cannot be applied."""
+    failed = failed.while_offered(None if at.snapshot is None else at.snapshot.link)
+    interrupts = may_interrupt(at, failed)
+    parts.log.event(
+        # A pass that initialises resolves it, or ends with an error: nothing for cron to mail.
+        "info" if interrupts else "warning",
+        "change-failed",
+        consumer=str(parts.consumer),
+        offset=failed.offset,
+        resource=failed.resource,
+        operation=failed.operation,
+        why=failed.reason,
+    )
+    if interrupts:
+        writer.save(interrupted(writer.state, failed, parts.clock.now()))
+        return at.so_far.after(interrupted=True)
+    return _block(parts, writer, changes, failed, at.so_far)
+
+
 def _block(
     parts: Parts, writer: Writer, changes: Sequence[Change], failed: FailedChange, so_far: SoFar
 ) -> SoFar:
@@ -177,43 +207,31 @@ def _block(
             continue
         after = advanced(state, last_good, parts.clock.now())
         writer.apply(folded.writes, blocked(after, failed, initialised_now=tried))
-        _say_applied(parts, OffsetRange(state.offset, last_good), len(good), folded)
+        _log_applied(parts, OffsetRange(state.offset, last_good), len(good), folded)
         return so_far.after(blocked=True, advanced=True)
     if state != (after := blocked(state, failed, initialised_now=tried)):
         writer.save(after)
     return so_far.after(blocked=True)
 
 
-def _say_applied(parts: Parts, applied: OffsetRange, changes: int, folded: Folded) -> None:
-    said = str(parts.consumer)
+def _log_applied(parts: Parts, applied: OffsetRange, changes: int, folded: Folded) -> None:
+    consumer = str(parts.consumer)
     parts.log.event(
         "info",
         "range-applied",
-        consumer=said,
+        consumer=consumer,
         range=str(applied),
         offset=applied.to,
         changes=changes,
         records=len(folded.writes),
         skipped=folded.skipped,
     )
-    for each in parts.report.applied(changes, folded):
+    for each in parts.report.add_range(changes, folded):
         parts.log.event(
             "debug",
             "record-changed",
-            consumer=said,
+            consumer=consumer,
             offset=each.offset,
             resource=each.resource,
             how=each.how,
         )
-
-
-def _say_failed(parts: Parts, failed: FailedChange, level: Level) -> None:
-    parts.log.event(
-        level,
-        "change-failed",
-        consumer=str(parts.consumer),
-        offset=failed.offset,
-        resource=failed.resource,
-        operation=failed.operation,
-        why=failed.reason,
-    )

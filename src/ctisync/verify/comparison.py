@@ -59,7 +59,7 @@ class Comparison:
     def expected(self, records: Sequence[Record]) -> list[Record]:
         """The records that a load would store; of two with the same name and offset, the first."""
         loaded = self._stored_for or Consumer()
-        return [each for each in records if loaded.wants(each.name) and self._is_new(each)]
+        return [each for each in records if loaded.selects(each.name) and self._is_new(each)]
 
     def of_snapshot(self, expected: Sequence[Record], stored: Mapping[str, Record]) -> Iterator[Finding]:
         """Compare a batch of the snapshot with the content's records of the same names."""

@@ -4,11 +4,11 @@ import json
 from collections.abc import Iterator
 
 from ctisync.core import wire
-from ctisync.core.contradictions import contradictions
 from ctisync.core.findings import Finding, Kind
 from ctisync.core.limits import USUAL_LIMITS, Limits
 from ctisync.core.model import Consumer, Json, Record
 from ctisync.core.state import ConsumerState
+from ctisync.core.steps import contradictions
 from ctisync.core.words import counted
 
 
@@ -92,7 +92,7 @@ class RecordRules:
         the record of its line, if that is one within the limits; None if that is unknown."""
         if parsed is None or (parsed.name, parsed.offset) != (stored.name, stored.offset):
             return False
-        if self._stored_for is not None and not self._stored_for.wants(parsed.name):
+        if self._stored_for is not None and not self._stored_for.selects(parsed.name):
             return False
         if self._content_offset is not None and parsed.offset > self._content_offset:
             return False
@@ -110,7 +110,7 @@ class RecordRules:
             detail = f"the store has it as {stored.name} at offset {stored.offset}, "
             detail += f"its line has {line.name} at offset {line.offset}"
             yield Finding(Kind.RECORD_MISLABELLED, stored.name, detail)
-        if self._stored_for is not None and not self._stored_for.wants(line.name):
+        if self._stored_for is not None and not self._stored_for.selects(line.name):
             detail = f"its name does not match resources = {list(self._stored_for.resources)}"
             yield Finding(Kind.RECORD_UNWANTED, stored.name, detail)
         yield from self._check_offset(stored.name, max(line.offset, stored.offset))

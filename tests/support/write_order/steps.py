@@ -334,7 +334,7 @@ def advance(server: Server, writer: Writer, rules: Rules) -> After:
     return server, writer.then(_begun(writer, rules))
 
 
-# The command (send_command), and the end (FencedLease.let_go, HeldLease.release).
+# The command (_send_command), and the end (FencedLease.let_go, HeldLease.release).
 
 
 def refresh(server: Server, writer: Writer, rules: Rules) -> After:

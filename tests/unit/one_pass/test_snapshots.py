@@ -12,7 +12,7 @@ from ctisync.core.state import ConsumerState, RefusedSnapshot
 from ctisync.core.steps import Policy
 from ctisync.errors import ConfigurationError, SnapshotRefused
 from ctisync.ports import CommandManager
-from ctisync.sync.load_given import load_given
+from ctisync.sync.run_pass import load_file
 from tests.support.memory_feed import MemoryFeed, MemorySnapshot
 from tests.support.memory_store import MemoryStore
 from tests.support.one_pass import good, parts_of
@@ -120,7 +120,7 @@ def test_only_what_is_wanted_is_loaded_and_counted(stage: Stage) -> None:
     assert stage.store.summary(CONSUMER).records == 2
 
 
-def load_file(stage: Stage, store: MemoryStore, commands: CommandManager | None) -> None:
+def load_into(stage: Stage, store: MemoryStore, commands: CommandManager | None) -> None:
     """What the feed offers, given as a file that stands at offset 3."""
     assert stage.server.offered is not None
     parts = parts_of(
@@ -132,11 +132,11 @@ def load_file(stage: Stage, store: MemoryStore, commands: CommandManager | None)
         log=stage.log,
         policy=Policy(mode="init-snapshot"),
     )
-    good(load_given(parts, MemorySnapshot("file:3.zip", stage.server.offered), Snapshot("file:3.zip", 3)))
+    good(load_file(parts, MemorySnapshot("file:3.zip", stage.server.offered), Snapshot("file:3.zip", 3)))
 
 
 def test_a_given_file_is_loaded_without_a_word_to_the_feed_and_left_where_it_lies(stage: Stage) -> None:
-    load_file(stage, stage.store, stage.told)
+    load_into(stage, stage.store, stage.told)
     assert (stage.state.offset, stage.state.last_offset) == (3, None)
     assert stage.told.offsets == [3]
     assert stage.ended()["outcome"] == "initialised"
@@ -151,7 +151,7 @@ class Overtaken(MemoryStore):
 
 def test_a_given_file_is_loaded_also_when_another_pass_came_between(following: Stage) -> None:
     """The word that it brings is its own, not an old one of the feed's."""
-    load_file(following, Overtaken(following.storage), None)
+    load_into(following, Overtaken(following.storage), None)
     assert following.store.read_state(CONSUMER).offset == 3
 
 

@@ -14,9 +14,9 @@ from ctisync.commands.status.look import (
     at_work,
     despite_cooldown,
 )
-from ctisync.core.contradictions import contradiction
 from ctisync.core.health import judge_end
 from ctisync.core.state import STALE, ConsumerState, believed
+from ctisync.core.steps import contradiction
 from ctisync.core.times import duration
 from ctisync.errors import (
     CtisyncError,

@@ -84,7 +84,7 @@ def _consumer_document(one: ConsumerStatus) -> dict[str, Any]:
             "operation": failed.operation,
             "reason": failed.reason,
         },
-        "asked_at": state.asked and rfc3339(state.asked.at),
+        "asked_at": state.requested and rfc3339(state.requested.at),
         "at_work": one.work and _work_document(one.work),
         "last_failure": one.failure and _failure_document(one.failure),
         "occupant": state.occupant,

@@ -11,11 +11,11 @@ import msgspec
 from ctisync.commands.hidden import warn_of_hidden
 from ctisync.commands.invocation import Invocation
 from ctisync.console import rfc3339
-from ctisync.core.contradictions import contradiction
 from ctisync.core.health import CLOCKS_APART, CheckResult
 from ctisync.core.model import Consumer
 from ctisync.core.pass_report import PassReport, Work
 from ctisync.core.state import ConsumerState, Moved, Owed, Phase, believed, feed_answered
+from ctisync.core.steps import contradiction
 from ctisync.core.words import counted
 from ctisync.errors import DONE, LOAD_ANEW, CtisyncError, StoreUnavailable, replacing
 from ctisync.escaping import quoted

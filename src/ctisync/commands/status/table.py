@@ -85,8 +85,8 @@ def _rows(one: ConsumerStatus, now: datetime) -> Iterator[tuple[str, str]]:
         yield "cool-down", f"until {rfc3339(cooldown.until)}: {cooldown.reason}"
     if state.snapshot_offset is not None:
         yield "initialised from", f"a snapshot of offset {state.snapshot_offset:,}"
-    if state.asked is not None:
-        yield "requested", f"a new initialisation, {ago(state.asked.at, now)}"
+    if state.requested is not None:
+        yield "requested", f"a new initialisation, {ago(state.requested.at, now)}"
     if one.tells and state.accepted is not None:
         yield "command accepted", f"for offset {state.accepted.offset:,}, {ago(state.accepted.at, now)}"
     if one.owed is not None:

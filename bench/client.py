@@ -8,7 +8,7 @@ from typing import Any
 from bench.feed.served import ServedFeed
 from bench.places import SOURCES
 from bench.processes import BenchFailed, Run, run_python
-from ctisync.settings.sources import variable
+from ctisync.settings.schema import variable
 from tests.cli.conftest import Ctisync
 
 Json = Any

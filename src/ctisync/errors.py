@@ -215,7 +215,7 @@ def after_request(consumer: object) -> str:
     return f"the next ctisync sync continues the initialisation of {consumer}; --keep cancels it"
 
 
-def replacing(consumer: object) -> str:
+def replace_command(consumer: object) -> str:
     """The command that loads a consumer beside another one under its index, and moves the index to it."""
     return f"ctisync init-snapshot --consumer {quoted(consumer)} --replace"
 

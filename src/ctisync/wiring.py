@@ -22,7 +22,7 @@ from ctisync.escaping import quoted
 from ctisync.ports import Clock, Log, Store
 from ctisync.settings import Settings
 from ctisync.settings.checks import OpenSearchPlace, SqlitePlace, origin_of
-from ctisync.settings.sources import Secret
+from ctisync.settings.schema import Secret
 from ctisync.system.folders import folder_risk
 from ctisync.system.locks import host_lock, lock_beside, lock_for_server
 

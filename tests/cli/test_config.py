@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ctisync.settings.toml_text import sample
+from ctisync.settings.toml_text import template
 from tests.cli.conftest import Ctisync
 from tests.support.feed_simulator import FeedSimulator, unused_port
 
@@ -116,7 +116,7 @@ def test_a_mistake_is_told_as_any_command_would(
     assert ended.stderr == other.stderr
 
 
-def test_a_doubt_is_a_warning_and_no_failure(ctisync: Ctisync) -> None:
+def test_a_likely_mistake_is_a_warning_and_no_failure(ctisync: Ctisync) -> None:
     file = written(ctisync, '[cti]\ntoken = "canary"')
     file.chmod(0o644)
     ended = ctisync.run("config", "check", "-q", "--log-format", "json")
@@ -133,7 +133,7 @@ def test_a_settings_file_is_begun_where_there_is_none(ctisync: Ctisync) -> None:
     ended = ctisync.run("config", "init", "--output", str(file))
 
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
-    assert file.read_text() == sample() == ctisync.run("config", "init").stdout
+    assert file.read_text() == template() == ctisync.run("config", "init").stdout
     assert ctisync.run("config", "check").returncode == 0
 
 

@@ -120,7 +120,7 @@ def test_settings_that_cannot_be_used_are_told_and_unknown_to_monitoring(ctisync
 
 
 @pytest.mark.usefixtures("stored")
-def test_doubts_about_the_settings_are_warnings(ctisync: Ctisync, tmp_path: Path) -> None:
+def test_likely_mistakes_in_the_settings_are_warnings(ctisync: Ctisync, tmp_path: Path) -> None:
     file = tmp_path / "token"
     file.write_text(SECRET)
     file.chmod(0o644)

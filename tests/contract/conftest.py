@@ -9,7 +9,7 @@ import pytest
 
 from ctisync.core.model import Consumer
 from ctisync.ports import Store
-from ctisync.settings import load
+from ctisync.settings import load_settings
 from tests.support.secured_node import SecuredNode, example_role
 from tests.support.stores import OPENSEARCH, SECURED, MakeStore, stores_of
 
@@ -20,7 +20,7 @@ def least_privilege(secured_node: SecuredNode) -> dict[str, str]:
     role = example_role("ctisync")
     role["index_permissions"][0]["index_patterns"] = ["wazuh-cve-*"]
     secured_node.put_role("contract", role)
-    found = load(environ=secured_node.user("contract", "contract")).store
+    found = load_settings(environ=secured_node.user("contract", "contract")).settings.store
     assert found.username is not None
     assert found.password is not None
     return {

@@ -10,7 +10,7 @@ from typing import Final
 from ctisync.cli.teaching import EXIT_CODES, ExitCode, HelpText
 from ctisync.errors import _WORST_FIRST
 from ctisync.settings import Settings
-from ctisync.settings.sources import variable
+from ctisync.settings.schema import variable
 from tests.docs import settings_table
 from tests.docs.command_tree import Command, Row, commands, root, shared
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from ctisync.settings import Settings
-from ctisync.settings.described import Setting, is_section, listed_section, settings_of
-from ctisync.settings.toml_text import as_toml, in_units
+from ctisync.settings.schema import Setting, is_section, listed_section, settings_of
+from ctisync.settings.toml_text import in_units, to_toml
 from tests.docs.shell import ROOT
 
 PAGE: Final = ROOT / "docs" / "settings.md"
@@ -37,8 +37,8 @@ def shown(default: Any) -> str:
     if isinstance(default, str):
         return f"`{default}`"
     if isinstance(default, tuple | dict):
-        return f"`{as_toml(default)}`"
-    return in_units(default) or as_toml(default).replace("_", "")
+        return f"`{to_toml(default)}`"
+    return in_units(default) or to_toml(default).replace("_", "")
 
 
 def page() -> str:

@@ -17,7 +17,7 @@ from ctisync.commands.invocation import Invocation
 from ctisync.commands.sync import sync
 from ctisync.console import Console
 from ctisync.core.steps import Mode
-from ctisync.settings import load
+from ctisync.settings import load_settings
 from ctisync.system.clock import SystemClock
 from tests.cli.conftest import Ctisync
 from tests.docs.shell import ROOT, path_with, run, tools
@@ -133,7 +133,7 @@ class Stage:
     def passes(self, mode: Mode = "sync", **environ: str) -> int:
         """The exit code of a pass that nobody looks at: without the start of a process."""
         clock = SystemClock()
-        settings = load(None, {**self.environ, **environ})
+        settings = load_settings(None, {**self.environ, **environ}).settings
         return sync(Invocation.of(settings, mode, clock, Console(io.StringIO(), clock)))
 
     def follow(self, changes: int = 0) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 
 import pytest
 
-from ctisync.settings import load
+from ctisync.settings import load_settings
 from tests.docs import page
 from tests.docs.reader import Reader
 from tests.docs.shell import ROOT
@@ -123,7 +123,7 @@ def test_the_mirrors_settings_are_settings(tmp_path: Path) -> None:
     (tmp_path / "mirror-ca.pem").write_text("x")
     file = tmp_path / "config.toml"
     file.write_text(block.text.replace("/etc/ctisync", str(tmp_path)))
-    found = load(file, {"HOME": str(tmp_path)}, system_file=tmp_path / "none")
+    found = load_settings(file, {"HOME": str(tmp_path)}, system_file=tmp_path / "none").settings
     assert tomllib.loads(block.text)["cti"]["url"] == found.cti.url
 
 

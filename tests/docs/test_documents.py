@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from ctisync.core.findings import Kind
-from ctisync.settings import load
+from ctisync.settings import load_settings
 from tests.docs import page
 from tests.docs.shell import ROOT, run
 from tests.support.feed_simulator import FeedSimulator
@@ -67,7 +67,10 @@ def test_the_readmes_settings_are_settings(tmp_path: Path) -> None:
     file = tmp_path / "config.toml"
     file.write_text(text.replace("/etc/ctisync/", f"{tmp_path}/"))
     assert tomllib.loads(text)["store"]["username"] == "ctisync"
-    assert load(file, {"HOME": str(tmp_path)}, system_file=tmp_path / "none").store.password is not None
+    assert (
+        load_settings(file, {"HOME": str(tmp_path)}, system_file=tmp_path / "none").settings.store.password
+        is not None
+    )
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=[str(path.relative_to(ROOT)) for path in DOCUMENTS])

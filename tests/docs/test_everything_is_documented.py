@@ -15,7 +15,7 @@ from ctisync.cli.teaching import EXIT_CODES
 from ctisync.core.steps import End
 from ctisync.notifications.metrics import GAUGES
 from ctisync.settings import Settings
-from ctisync.settings.sources import leaves, variable
+from ctisync.settings.schema import leaf_types, variable
 from tests.cli.test_exit_codes import _all_codes
 from tests.docs import log_events, manual, page, settings_table
 from tests.docs.command_tree import commands, parse
@@ -115,7 +115,7 @@ def test_each_setting_has_its_row_and_each_row_is_a_setting() -> None:
 @pytest.mark.parametrize("name", [*TEXTS, "docs/man/ctisync.1"])
 def test_each_variable_that_a_document_names_sets_something(name: str) -> None:
     in_the_journal = {f"CTISYNC_{field.upper()}" for field in FIELDS}
-    known = {variable(setting) for setting in leaves(Settings)} | in_the_journal
+    known = {variable(setting) for setting in leaf_types(Settings)} | in_the_journal
     named = re.findall(r"CTISYNC_[A-Z][A-Z_]*", (ROOT / name).read_text())
     assert sorted(set(named) - known) == []
 

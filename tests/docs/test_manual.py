@@ -10,8 +10,8 @@ from typing import Final
 import pytest
 
 from ctisync.cli.teaching import EXIT_CODES
-from ctisync.settings import SYSTEM_FILE, Settings, find
-from ctisync.settings.proxies import proxies
+from ctisync.settings import SYSTEM_FILE, Settings, load_settings
+from ctisync.settings.sources import proxies
 from tests.docs import manual, settings_table
 from tests.docs.command_tree import commands
 from tests.docs.shell import ROOT
@@ -121,7 +121,7 @@ def test_each_file_is_where_the_page_says(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "STATE_DIRECTORY"):
         monkeypatch.delenv(name, raising=False)
-    found = find(None, {"HOME": str(tmp_path)}, system_file=tmp_path / "none")
+    found = load_settings(None, {"HOME": str(tmp_path)}, system_file=tmp_path / "none")
     listed = [name.replace("~", str(tmp_path)) for name, _ in manual.FILES]
     state = found.settings.state_dir
     assert listed == [str(SYSTEM_FILE), str(found.files[1]), f"{state}/ctisync.db", f"{state}/*.lock"]

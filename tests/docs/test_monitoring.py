@@ -7,7 +7,7 @@ from pathlib import Path
 from ctisync.core.pass_report import PassReport
 from ctisync.notifications.hooks import variables
 from ctisync.notifications.metrics import GAUGES
-from ctisync.settings import load
+from ctisync.settings import load_settings
 from tests.docs import page
 from tests.docs.shell import ROOT
 from tests.unit.test_pass_report import GOOD
@@ -30,7 +30,7 @@ def test_the_settings_shown_are_settings(tmp_path: Path) -> None:
     (text,) = (block.text for block in page.blocks(PAGE, "toml"))
     file = tmp_path / "config.toml"
     file.write_text(text)
-    found = load(file, {"HOME": str(tmp_path)}, system_file=tmp_path / "none")
+    found = load_settings(file, {"HOME": str(tmp_path)}, system_file=tmp_path / "none").settings
     assert tomllib.loads(text)["hooks"]["on_update"] == list(found.hooks.on_update)
 
 

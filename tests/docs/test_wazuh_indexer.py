@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
-from ctisync.settings import load
+from ctisync.settings import load_settings
 from tests.cli.conftest import Ctisync
 from tests.docs import page
 from tests.docs.indexer import asked, indexer
@@ -228,7 +228,10 @@ def test_the_settings_and_the_commands_after_them_lead_to_a_content(
             printed = person.type(command)
             assert printed.code == (1 if command == "ctisync doctor" else 0), printed.text
 
-    assert load(file, {"HOME": str(person.home)}, system_file=tmp_path / "none").store.username == "ctisync"
+    assert (
+        load_settings(file, {"HOME": str(person.home)}, system_file=tmp_path / "none").settings.store.username
+        == "ctisync"
+    )
     [index] = node.request("GET", "/wazuh-cve/_alias")
     assert index.startswith("ctisync-wazuh-cve-")
     assert node.request("GET", "/wazuh-cve/_count")["count"] == len(feed.expected_lines())

@@ -21,7 +21,7 @@ import trustme
 from ctisync import tls
 from ctisync.core.model import Consumer
 from ctisync.errors import CommandNotAccepted, ConfigurationError, CtisyncError, StoreUnavailable
-from ctisync.settings import find
+from ctisync.settings import load_settings
 from ctisync.system.clock import SystemClock
 from ctisync.wiring import command_manager, opened_feed, opened_store
 from tests.secrets.door import door
@@ -48,7 +48,7 @@ def ca_file(authority: trustme.CA, tmp_path: Path) -> Path:
 
 def asked(part: str, given: dict[str, str]) -> None:
     clock, consumer = SystemClock(), Consumer()
-    found = find(None, given).settings
+    found = load_settings(None, given).settings
     if part == "store":
         with opened_store(found, clock) as store:
             store.read_state(consumer)

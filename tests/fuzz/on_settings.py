@@ -11,28 +11,28 @@ from ctisync import settings, wiring
 from ctisync.commands.config.show import as_document, as_text
 from ctisync.errors import ConfigurationError
 from ctisync.settings import checks
-from ctisync.settings.doubts import doubts, folder_doubts
 from ctisync.settings.model import Settings
-from ctisync.settings.proxies import proxies, proxy_secrets
-from ctisync.settings.sources import Secret, leaves, variable
-from ctisync.settings.toml_text import as_toml, sample
+from ctisync.settings.schema import Secret, leaf_types, variable
+from ctisync.settings.sources import proxies, proxy_secrets
+from ctisync.settings.toml_text import template, to_toml
+from ctisync.settings.warnings import folder_warnings, setting_warnings
 from tests.fuzz.place import folder
 from tests.fuzz.target import target
 from tests.fuzz.told import refusing
 
-NAMES: Final = tuple(leaves(Settings))
+NAMES: Final = tuple(leaf_types(Settings))
 
 
 def _used(file: Path | None, environ: Mapping[str, str]) -> None:
     with refusing(ConfigurationError):
-        found = settings.find(file, environ, system_file=folder() / "none")
+        found = settings.load_settings(file, environ, system_file=folder() / "none")
         found.settings.place  # noqa: B018  # it must be one that can be told
         found.settings.command_manager_urls  # noqa: B018
-        list(doubts(found))
-        for name, one in found.given.items():
+        list(setting_warnings(found))
+        for name, one in found.sources.items():
             if not isinstance(one.value, Secret) and name != "consumers" and str(one.value).isprintable():
-                again = tomllib.loads(f"x = {as_toml(one.value)}")["x"]
-                assert again == _plain(one.value), f"{name} = {as_toml(one.value)}"
+                again = tomllib.loads(f"x = {to_toml(one.value)}")["x"]
+                assert again == _plain(one.value), f"{name} = {to_toml(one.value)}"
 
 
 def _home() -> dict[str, str]:
@@ -47,7 +47,7 @@ def _plain(value: object) -> object:
 
 @target(
     seeds=[
-        sample().replace("#[[", "[[").encode()[:1900],
+        template().replace("#[[", "[[").encode()[:1900],
         b'[cti]\nurl = "https://a.example/api"\nretry_budget = 5\nallowed_hosts = ["b.example:8443"]\n',
         b'[[consumers]]\nconsumer = "x"\nresources = ["CVE-*"]\n[store]\nurl = "https://[::1]:9200,b"\n',
         b'store.url = "sqlite:////tmp/x.db"\nhistory = 5\nhooks.on_error = ["true"]\nping_url = "https://p/x"\n',
@@ -144,9 +144,9 @@ def whole_settings(data: bytes) -> None:
     try:
         _used(path, environ)
         with refusing(ConfigurationError):
-            found = settings.find(path, environ, system_file=folder() / "none")
+            found = settings.load_settings(path, environ, system_file=folder() / "none")
             wiring.policy(found.settings, "sync")
-            list(folder_doubts(found.settings))
+            list(folder_warnings(found.settings))
             for consumer in found.settings.followed:
                 wiring.lock_path(found.settings, consumer)
             as_document(found, environ)

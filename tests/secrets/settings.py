@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final, Literal, get_args
 
 from ctisync.settings import Settings
-from ctisync.settings.sources import Secret, leaves, variable
+from ctisync.settings.schema import Secret, leaf_types, variable
 from tests.secrets import canaries
 from tests.secrets.canaries import Canary
 
@@ -23,7 +23,7 @@ HEADER: Final = "wazuh-uid"
 
 SECRETS: Final[Mapping[str, Canary]] = {
     name: next(make for end, make in KINDS.items() if name.endswith(end))(name)
-    for name, kind in leaves(Settings).items()
+    for name, kind in leaf_types(Settings).items()
     if Secret in (kind, *get_args(kind))
 }
 """A canary for each, by its dotted name: a new one has it at once."""

@@ -9,7 +9,7 @@ import pytest
 import typer
 
 from ctisync.cli import app
-from ctisync.settings import load
+from ctisync.settings import load_settings
 from tests.secrets.commands import FORMATS
 from tests.secrets.conftest import MakeStage
 from tests.secrets.settings import FORMS, SECRETS, Form, given
@@ -25,7 +25,7 @@ def test_every_setting_that_is_a_secret_is_known_to_be_one_and_shows_itself_nowh
     tmp_path: Path, form: Form
 ) -> None:
     names = {f"CTISYNC_{name}": USER for name in ("STORE__USERNAME", "COMMAND_MANAGER__USERNAME")}
-    settings = load(None, {**given(form, tmp_path), **names}, system_file=tmp_path / "none")
+    settings = load_settings(None, {**given(form, tmp_path), **names}, system_file=tmp_path / "none").settings
 
     assert {canary.text for canary in SECRETS.values()} <= {*settings.secrets}
     assert not any(canary.codes[0] in f"{settings!r} {settings}" for canary in SECRETS.values())

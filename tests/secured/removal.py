@@ -18,7 +18,7 @@ from ctisync.core.state import ConsumerState
 from ctisync.core.steps import Mode
 from ctisync.errors import AccessRefused, EmptyStore
 from ctisync.ports import Store
-from ctisync.settings import find
+from ctisync.settings import load_settings
 from ctisync.stores.opensearch.store import OpenSearchStore
 from ctisync.system.clock import SystemClock
 from ctisync.wiring import opened_store
@@ -71,7 +71,7 @@ def passed(environ: Mapping[str, str], mode: Mode = "sync") -> Ended:
     clock, stream = SystemClock(), io.StringIO()
     console = Console(stream, clock)
     console.configure(least="warning", log_format="text")
-    settings = find(None, environ).settings
+    settings = load_settings(None, environ).settings
     code = sync(Invocation.of(settings, mode, clock, console))
     return Ended(code, stream.getvalue())
 
@@ -79,14 +79,14 @@ def passed(environ: Mapping[str, str], mode: Mode = "sync") -> Ended:
 def foretold(environ: Mapping[str, str]) -> list[CheckResult]:
     """What `ctisync doctor` says of the store that is not well."""
     clock = SystemClock()
-    found = find(None, environ)
+    found = load_settings(None, environ)
     verdicts = doctor.diagnose(found, found.settings.followed, clock, Console(io.StringIO(), clock))
     return [each for each in verdicts if each.what.startswith("store") and each.health != "ok"]
 
 
 def read(environ: Mapping[str, str]) -> Iterator[AccessRefused]:
     """What is refused of all that `status`, `export`, `verify` and `history` ask for."""
-    clock, settings = SystemClock(), find(None, environ).settings
+    clock, settings = SystemClock(), load_settings(None, environ).settings
     with opened_store(settings, clock) as store:
         for look in (_status, _export, _verify, _history):
             try:
@@ -99,7 +99,7 @@ def read(environ: Mapping[str, str]) -> Iterator[AccessRefused]:
 
 def hidden(environ: Mapping[str, str]) -> str | None:
     """What a reader is told that he does not see."""
-    with opened_store(find(None, environ).settings, SystemClock()) as store:
+    with opened_store(load_settings(None, environ).settings, SystemClock()) as store:
         return store.summary(CONSUMER).hidden
 
 

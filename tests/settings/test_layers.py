@@ -8,7 +8,7 @@ import pytest
 from ctisync.core.limits import Limits
 from ctisync.core.model import Consumer
 from ctisync.errors import ConfigurationError
-from ctisync.settings import Settings, find, load
+from ctisync.settings import Settings, load_settings
 
 Load = Callable[..., Settings]
 
@@ -27,7 +27,7 @@ def settings(tmp_path: Path) -> Load:
                 (tmp_path / name / "config.toml").write_text(text)
         environ = {"XDG_CONFIG_HOME": str(tmp_path / "own"), "STATE_DIRECTORY": "/var/lib/ctisync", **environ}
         chosen = None if config is None else tmp_path / "config" / "config.toml"
-        return load(chosen, environ, system_file=tmp_path / "system" / "config.toml")
+        return load_settings(chosen, environ, system_file=tmp_path / "system" / "config.toml").settings
 
     return built
 
@@ -68,7 +68,7 @@ def test_a_config_file_that_is_named_takes_the_place_of_the_users_own(settings: 
 
 def test_a_config_file_that_is_named_must_be_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match=r"cannot read .*missing\.toml: No such file") as caught:
-        load(tmp_path / "missing.toml", {})
+        load_settings(tmp_path / "missing.toml", {})
     assert caught.value.hint == f"ls -l {tmp_path}/missing.toml"
 
 
@@ -169,7 +169,7 @@ def test_a_list_of_state_folders_that_begins_with_none_does_not_mean_the_folder_
     tmp_path: Path,
 ) -> None:
     environ = {"HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path), "STATE_DIRECTORY": ":/a"}
-    assert find(None, environ, system_file=tmp_path / "none").given == {}
+    assert load_settings(None, environ, system_file=tmp_path / "none").sources == {}
 
 
 @pytest.mark.parametrize("form", ["file", "variable", "file that names a file", "credential"])

@@ -6,19 +6,19 @@ from pathlib import Path
 import pytest
 
 from ctisync.errors import ConfigurationError
-from ctisync.settings import Settings, load
+from ctisync.settings import Settings, load_settings
 from ctisync.settings.checks import OpenSearchPlace, SqlitePlace
 
 
 def from_file(text: str, tmp_path: Path) -> Settings:
     path = tmp_path / "c.toml"
     path.write_text(text)
-    return load(path, {"STATE_DIRECTORY": "/s"}, system_file=tmp_path / "none")
+    return load_settings(path, {"STATE_DIRECTORY": "/s"}, system_file=tmp_path / "none").settings
 
 
 def from_variables(tmp_path: Path, **environ: str) -> Settings:
     environ = {"STATE_DIRECTORY": "/s", "XDG_CONFIG_HOME": str(tmp_path), **environ}
-    return load(None, environ, system_file=tmp_path / "none")
+    return load_settings(None, environ, system_file=tmp_path / "none").settings
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from ctisync.settings.proxies import proxy_secrets
+from ctisync.settings.sources import proxy_secrets
 
 
 def sent(login: str) -> str:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 
 from ctisync.console.masking import Mask
-from ctisync.settings import Settings, load
+from ctisync.settings import Settings, load_settings
 from ctisync.settings.model import (
     CommandManagerSettings,
     ConsumerSettings,
@@ -16,7 +16,7 @@ from ctisync.settings.model import (
     HookSettings,
     StoreSettings,
 )
-from ctisync.settings.sources import Secret
+from ctisync.settings.schema import Secret
 from tests.cli.conftest import Ctisync
 
 PARTS: Final = (
@@ -93,7 +93,7 @@ def test_of_a_ping_url_the_keys_are_hidden_and_never_scheme_or_host(url: str, sh
 
 def test_a_short_password_is_hidden_as_it_is_sent_and_leaves_ordinary_words_alone(tmp_path: Path) -> None:
     environ = {"CTISYNC_STORE__USERNAME": "wazuh", "CTISYNC_STORE__PASSWORD": "wazuh"}
-    found = load(None, {**environ, "HOME": str(tmp_path)}, system_file=tmp_path / "none")
+    found = load_settings(None, {**environ, "HOME": str(tmp_path)}, system_file=tmp_path / "none").settings
     mask = Mask(found.secrets, found.public)
 
     assert mask("not for wazuh:wazuh, Basic d2F6dWg6d2F6dWg=") == "not for wazuh:***, Basic ***"

@@ -10,27 +10,27 @@ import pytest
 
 from ctisync.commands.config.schema import schema
 from ctisync.errors import ConfigurationError
-from ctisync.settings import Found, Settings, find
-from ctisync.settings.toml_text import sample
+from ctisync.settings import LoadedSettings, Settings, load_settings
+from ctisync.settings.toml_text import template
 from tests.docs import settings_table
 from tests.support.json_schema import mistakes
 
-UNCOMMENTED = re.sub(r"(?m)^#(?=[^# ])", "", sample())
+UNCOMMENTED = re.sub(r"(?m)^#(?=[^# ])", "", template())
 
 
-def found(text: str, tmp_path: Path) -> Found:
+def found(text: str, tmp_path: Path) -> LoadedSettings:
     file = tmp_path / "config.toml"
     file.write_text(text)
-    return find(file, {"HOME": str(tmp_path)}, system_file=tmp_path / "none")
+    return load_settings(file, {"HOME": str(tmp_path)}, system_file=tmp_path / "none")
 
 
 def test_the_printed_file_sets_nothing(tmp_path: Path) -> None:
-    assert found(sample(), tmp_path).given == {}
-    assert found(sample(), tmp_path).settings == found("", tmp_path).settings
+    assert found(template(), tmp_path).sources == {}
+    assert found(template(), tmp_path).settings == found("", tmp_path).settings
 
 
 def test_the_printed_file_has_the_defaults_when_each_line_is_uncommented(tmp_path: Path) -> None:
-    assert UNCOMMENTED.count("\n#") < sample().count("\n#")
+    assert UNCOMMENTED.count("\n#") < template().count("\n#")
     assert found(UNCOMMENTED, tmp_path).settings == found("", tmp_path).settings
 
 
@@ -48,12 +48,12 @@ def test_the_printed_file_holds_every_setting() -> None:
 
 
 @pytest.mark.parametrize(
-    "line", re.findall(r"(?m)^#(\w+ = .*)$", sample().split("#[[consumers]]")[1].split("\n[")[0])
+    "line", re.findall(r"(?m)^#(\w+ = .*)$", template().split("#[[consumers]]")[1].split("\n[")[0])
 )
 def test_a_consumers_setting_without_its_heading_is_told(tmp_path: Path, line: str) -> None:
     """It would else become one of the section above."""
     with pytest.raises(ConfigurationError, match="unknown setting cti"):
-        found(sample().replace(f"#{line}", line), tmp_path)
+        found(template().replace(f"#{line}", line), tmp_path)
 
 
 def test_every_setting_is_explained() -> None:
@@ -61,12 +61,12 @@ def test_every_setting_is_explained() -> None:
 
 
 def test_no_line_of_the_printed_file_is_too_long_to_read() -> None:
-    assert max(map(len, sample().splitlines())) <= 104
+    assert max(map(len, template().splitlines())) <= 104
 
 
 def test_the_schema_takes_the_printed_file_with_each_line_uncommented() -> None:
     assert mistakes(schema(), tomllib.loads(UNCOMMENTED)) == []
-    assert mistakes(schema(), tomllib.loads(sample())) == []
+    assert mistakes(schema(), tomllib.loads(template())) == []
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from bench.guard import LIMITS, judge
 from bench.report import Outcome, new_table
 from bench.workshop import STORES, Options, Workshop
 from ctisync.settings import Settings
-from ctisync.settings.sources import leaves
+from ctisync.settings.schema import leaf_types
 
 ROOT = Path(__file__).parents[2]
 
@@ -56,7 +56,9 @@ def test_every_setting_that_the_bench_of_settings_tries_is_one(tmp_path: Path) -
     code, [found] = run_bench("settings", tmp_path)
     assert code == 0
     assert found["stores"]["sqlite"]["store.compression = none"]["disk_ratio"] > 1
-    assert {name for trials in TRIALS.values() for trial in trials for name in trial} <= set(leaves(Settings))
+    assert {name for trials in TRIALS.values() for trial in trials for name in trial} <= set(
+        leaf_types(Settings)
+    )
 
 
 @pytest.mark.long

@@ -37,7 +37,7 @@ OURS: Final = {
     "NO_SUBSCRIPTION": "a text of our own",
     "command": "the same",
     "entry": "matches links._NAME",
-    "replacing(consumer)": "a text of our own, quoted there",
+    "replace_command(consumer)": "a text of our own, quoted there",
     "consumer.index": "matches checks._INDEX_NAME",
     "key": "a variable of ours",
     "shown": "what Curl writes, which quotes",

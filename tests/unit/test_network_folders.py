@@ -13,8 +13,8 @@ from ctisync.core.model import Consumer
 from ctisync.core.pass_report import Ended
 from ctisync.errors import AnotherPass
 from ctisync.settings import Settings
-from ctisync.settings.doubts import folder_doubts
 from ctisync.settings.model import StoreSettings
+from ctisync.settings.warnings import folder_warnings
 from ctisync.stores.disk_space import diagnose_folder
 from ctisync.sync.parts import Parts
 from ctisync.system import folders
@@ -96,7 +96,7 @@ def test_it_is_told_by_config_check_by_doctor_and_once_before_passes(disk: Path,
         passed.append(parts.consumer)
         raise AnotherPass("it is at work")
 
-    (doubt,) = folder_doubts(settings)
+    (advice,) = folder_warnings(settings)
     verdict = diagnose_folder(disk, is_made=False)
     twice = (Consumer(name="one"), Consumer(name="other"))
     invocation = Invocation(
@@ -107,8 +107,8 @@ def test_it_is_told_by_config_check_by_doctor_and_once_before_passes(disk: Path,
     )
     run_passes(invocation, one)
 
-    assert "(nfs4)" in doubt.text
-    assert (verdict.health, verdict.text) == ("warning", doubt.text)
+    assert "(nfs4)" in advice.text
+    assert (verdict.health, verdict.text) == ("warning", advice.text)
     assert log.getvalue().count("network-disk") == 1
     assert passed == list(twice)
 

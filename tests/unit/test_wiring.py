@@ -6,7 +6,7 @@ import pytest
 
 from ctisync.core.model import Consumer
 from ctisync.errors import ConfigurationError, StoreUnavailable
-from ctisync.settings import Settings, load
+from ctisync.settings import Settings, load_settings
 from ctisync.system.clock import SystemClock
 from ctisync.wiring import command_manager, consumer_lock, opened_store, policy
 from tests.support.command_manager import CommandManagerStandIn
@@ -14,7 +14,7 @@ from tests.support.command_manager import CommandManagerStandIn
 
 def settings(tmp_path: Path, **environ: str) -> Settings:
     environ = {"XDG_CONFIG_HOME": str(tmp_path), "CTISYNC_STATE_DIR": str(tmp_path / "state"), **environ}
-    return load(None, environ, system_file=tmp_path / "none")
+    return load_settings(None, environ, system_file=tmp_path / "none").settings
 
 
 LOGIN = {"CTISYNC_STORE__USERNAME": "admin", "CTISYNC_STORE__PASSWORD": "store-password"}

@@ -10,8 +10,8 @@ from ctisync.cli.app import HelpGroup, app, list_commands
 from ctisync.cli.options import CommonOptions, JsonOption, common, print_document
 from ctisync.errors import DONE
 from ctisync.settings import Settings
-from ctisync.settings.mistakes import Several
-from ctisync.settings.sources import leaves
+from ctisync.settings.checks import SeveralMistakes
+from ctisync.settings.schema import leaf_types
 from ctisync.system.files import STDOUT
 from ctisync.system.process import print_result
 
@@ -26,7 +26,7 @@ def _no_command(context: typer.Context) -> None:
 
 
 def _names_of_settings() -> list[str]:
-    return list(leaves(Settings))
+    return list(leaf_types(Settings))
 
 
 @config.command()
@@ -82,17 +82,17 @@ def check(
     options: CommonOptions,
 ) -> int:
     """Check the settings, report all mistakes at once, and warn of likely ones."""
-    from ctisync.settings.doubts import doubts, folder_doubts
+    from ctisync.settings.warnings import folder_warnings, setting_warnings
 
     console = options.console()
     try:
-        found = options.read_settings(console)
-    except Several as several:
+        loaded = options.read_settings(console)
+    except SeveralMistakes as several:
         for each in several.errors:
             console.error(each)
         return several.exit_code
-    for doubt in (*doubts(found), *folder_doubts(found.settings)):
-        console.event("warning", "settings", message=doubt.text, hint=doubt.hint)
+    for advice in (*setting_warnings(loaded), *folder_warnings(loaded.settings)):
+        console.event("warning", "settings", message=advice.text, hint=advice.hint)
     if not options.quiet:
         print_result("the settings are valid")
     return DONE
@@ -108,15 +108,15 @@ def init(
     ] = None,
 ) -> int:
     """Print a template for a settings file: all settings with their defaults and meanings."""
-    from ctisync.settings.toml_text import sample
+    from ctisync.settings.toml_text import template
 
     options.console()
     if output is None or output == STDOUT:
-        print_result(sample().rstrip("\n"))
+        print_result(template().rstrip("\n"))
         return DONE
     from ctisync.commands.config.init import write
 
-    write(sample(), output)
+    write(template(), output)
     return DONE
 
 

@@ -15,8 +15,8 @@ from ctisync.console import Console, Format
 from ctisync.core.model import Consumer
 from ctisync.errors import CtisyncError, UsageError
 from ctisync.escaping import escape, quoted, to_json
-from ctisync.settings import Found, Settings, find
-from ctisync.settings.proxies import proxy_secrets
+from ctisync.settings import LoadedSettings, Settings, load_settings
+from ctisync.settings.sources import proxy_secrets
 from ctisync.system.clock import SystemClock
 from ctisync.system.process import print_json, print_result
 
@@ -30,7 +30,9 @@ def _names_of_consumers(context: typer.Context) -> list[str]:
     """For completion; empty if the settings cannot be read."""
     config = context.params.get("config")
     try:
-        return [each.name for each in find(None if config is None else Path(config)).settings.followed]
+        return [
+            each.name for each in load_settings(None if config is None else Path(config)).settings.followed
+        ]
     except CtisyncError:
         return []
 
@@ -108,10 +110,10 @@ class CommonOptions(msgspec.Struct, frozen=True):
         )
         return console
 
-    def read_settings(self, console: Console) -> Found:
+    def read_settings(self, console: Console) -> LoadedSettings:
         """The settings and their sources; from here on the console masks their secrets. Raises
         ConfigurationError, as `settings.find` does."""
-        found = find(self.config)
+        found = load_settings(self.config)
         console.mask((*found.settings.secrets, *proxy_secrets(os.environ)), found.settings.public)
         return found
 

@@ -18,9 +18,9 @@ from ctisync.core.model import Consumer
 from ctisync.errors import CtisyncError
 from ctisync.escaping import escape, one_line
 from ctisync.ports import Clock, Store
-from ctisync.settings import Found, Settings
-from ctisync.settings.doubts import doubts
-from ctisync.settings.mistakes import Several
+from ctisync.settings import LoadedSettings, Settings
+from ctisync.settings.checks import SeveralMistakes
+from ctisync.settings.warnings import setting_warnings
 from ctisync.system.locks import diagnose as examine_lock
 from ctisync.wiring import (
     as_it_holds,
@@ -40,7 +40,7 @@ _CODES: Final = {"ok": OK, "warning": WARNING, "failed": CRITICAL}
 
 
 def diagnose(
-    found: Found, consumers: Sequence[Consumer], clock: Clock, console: Console
+    found: LoadedSettings, consumers: Sequence[Consumer], clock: Clock, console: Console
 ) -> list[CheckResult]:
     """Check everything that passes over these consumers need. Writes nothing.
 
@@ -63,7 +63,7 @@ def diagnose(
 
 def without_settings(error: CtisyncError, console: Console) -> list[CheckResult]:
     """Without valid settings, doctor cannot check anything else."""
-    errors = error.errors if isinstance(error, Several) else (error,)
+    errors = error.errors if isinstance(error, SeveralMistakes) else (error,)
     told = [failed("settings", each.message, each.hint) for each in errors]
     return [_versions(), *(_fit_to_show(each, console) for each in told)]
 
@@ -130,14 +130,14 @@ def _versions() -> CheckResult:
     return ok("versions", f"ctisync {__version__}, Python {platform.python_version()}, {platform.platform()}")
 
 
-def _host(found: Found, consumers: Sequence[Consumer]) -> Iterator[CheckResult]:
+def _host(found: LoadedSettings, consumers: Sequence[Consumer]) -> Iterator[CheckResult]:
     from ctisync.stores.disk_space import diagnose_folder
 
     settings = found.settings
     yield _versions()
-    doubtful = [warning("settings", each.text, each.hint) for each in doubts(found)]
+    warnings = [warning("settings", each.text, each.hint) for each in setting_warnings(found)]
     read = [str(file) for file in found.files if file.exists()]
-    yield from doubtful or [ok("settings", f"{len(found.given)} set; files: {', '.join(read) or 'none'}")]
+    yield from warnings or [ok("settings", f"{len(found.sources)} set; files: {', '.join(read) or 'none'}")]
     folder = spool_folder(settings)
     yield diagnose_folder(folder, is_made=folder == settings.state_dir)
     for each in consumers:

@@ -25,6 +25,7 @@ import msgspec
 
 from ctisync.errors import ConfigurationError
 from ctisync.settings.checks import (
+    Mistakes,
     OpenSearchPlace,
     SqlitePlace,
     check_consumer_url,
@@ -39,84 +40,65 @@ from ctisync.settings.checks import (
     check_url,
     parse_store_url,
 )
-from ctisync.settings.described import kinds
-from ctisync.settings.mistakes import Mistakes
 from ctisync.settings.model import ConsumerSettings, CtiSettings, Settings, StoreSettings
-from ctisync.settings.sources import (
-    SetValue,
-    gather,
-    home_config_file,
-    leaves,
-    read_text_file,
-    secret_of,
-    variable,
-)
+from ctisync.settings.schema import field_types, leaf_types, variable
+from ctisync.settings.sources import SetValue, home_config_file, read_sources, read_text_file, secret_of
 from ctisync.system.files import absolute
 
-__all__ = ["CtiSettings", "Found", "Settings", "StoreSettings", "find", "load"]
+__all__ = ["CtiSettings", "LoadedSettings", "Settings", "StoreSettings", "load_settings"]
 
 SYSTEM_FILE: Final = Path("/etc/ctisync/config.toml")
 
 
-class Found(msgspec.Struct, frozen=True):
-    """The settings and their sources.
+class LoadedSettings(msgspec.Struct, frozen=True):
+    """The settings, and where their values come from.
 
-    `given`: what was set, by dotted name; a secret that a `*_file` setting names is there under its own name,
-    too. `files`: the settings files that ctisync looked for.
+    `sources`: what was set, by dotted name; a secret that a `*_file` setting names is there under its own
+    name, too. `files`: the settings files that ctisync looked for.
     """
 
     settings: Settings
-    given: dict[str, SetValue]
+    sources: dict[str, SetValue]
     files: tuple[Path, ...]
 
 
-def load(
+def load_settings(
     config_file: Path | None = None,
     environ: Mapping[str, str] = os.environ,
     *,
     system_file: Path = SYSTEM_FILE,
-) -> Settings:
-    """Read and check the settings. Raises ConfigurationError; `mistakes.Several` for more than one mistake.
+) -> LoadedSettings:
+    """Read and check the settings. Raises ConfigurationError; `checks.SeveralMistakes` for more than one.
 
     `config_file` replaces the settings file of the user, and must exist.
     """
-    return find(config_file, environ, system_file=system_file).settings
-
-
-def find(
-    config_file: Path | None = None,
-    environ: Mapping[str, str] = os.environ,
-    *,
-    system_file: Path = SYSTEM_FILE,
-) -> Found:
-    """As `load`, with the sources."""
     own_file = config_file or home_config_file(environ)
     mistakes = Mistakes()
     files = (
         {system_file: False} if own_file is None else {system_file: False, own_file: config_file is not None}
     )
-    given = _with_secret_files(gather(Settings, files, environ, mistakes), mistakes)
+    sources = _with_secret_files(read_sources(Settings, files, environ, mistakes), mistakes)
     folder, *_ = environ.get("STATE_DIRECTORY", "").split(":")  # systemd lists them with colons
-    if "state_dir" not in given and folder:
-        given["state_dir"] = SetValue(Path(folder), "STATE_DIRECTORY")
-    settings = _built({name: one.value for name, one in given.items()})
-    settings = _with_folders(settings, chosen="state_dir" in given)
-    settings = _with_names(settings, given, mistakes)
-    _check(settings, given, mistakes)
+    if "state_dir" not in sources and folder:
+        sources["state_dir"] = SetValue(Path(folder), "STATE_DIRECTORY")
+    settings = _built({name: one.value for name, one in sources.items()})
+    settings = _with_folders(settings, chosen="state_dir" in sources)
+    settings = _with_names(settings, sources, mistakes)
+    _check(settings, sources, mistakes)
     mistakes.raise_any()
-    return Found(settings, given, tuple(files))
+    return LoadedSettings(settings, sources, tuple(files))
 
 
-def _with_secret_files(given: dict[str, SetValue], mistakes: Mistakes) -> dict[str, SetValue]:
+def _with_secret_files(sources: dict[str, SetValue], mistakes: Mistakes) -> dict[str, SetValue]:
     """Read the secrets from the files that `*_file` settings name."""
-    read = dict(given)
-    for name in leaves(Settings):
-        file = given.get(f"{name}_file")
+    read = dict(sources)
+    for name in leaf_types(Settings):
+        file = sources.get(f"{name}_file")
         if file is None:
             continue
-        with mistakes.noted(name):
-            if name in given:
-                where = f"by {given[name].origin} and by {file.origin}"
+        with mistakes.collect(name):
+            if name in sources:
+                where = f"by {sources[name].origin} and by {file.origin}"
                 raise ConfigurationError(f"{name} is set twice: {where}", hint="remove one of them")
             secret = secret_of(read_text_file(file.value, file.origin), file.origin)
             read[name] = SetValue(secret, file.origin, file.value)
@@ -128,7 +110,7 @@ def _built(values: dict[str, Any]) -> Settings:
     for name, value in values.items():
         section, _, key = name.rpartition(".")
         (tree.setdefault(section, {}) if section else tree)[key] = value
-    types = kinds(Settings)
+    types = field_types(Settings)
     return Settings(
         **{name: types[name](**part) if isinstance(part, dict) else part for name, part in tree.items()}
     )
@@ -142,19 +124,19 @@ def _with_folders(settings: Settings, *, chosen: bool) -> Settings:
     return msgspec.structs.replace(settings, state_dir=folder, store=store)
 
 
-def _with_names(settings: Settings, given: dict[str, SetValue], mistakes: Mistakes) -> Settings:
+def _with_names(settings: Settings, sources: dict[str, SetValue], mistakes: Mistakes) -> Settings:
     """Fill in context and consumer of those that are set by their URL."""
     usual, consumers = ConsumerSettings(), list(settings.consumers)
     for number, one in enumerate(consumers):
         if one.consumer_url is not None:
-            are_set = (one.context, one.consumer) != (usual.context, usual.consumer)
-            names = (one.context, one.consumer) if are_set else None
-            with mistakes.noted("consumers"):
-                found = check_consumer_url(
-                    one.consumer_url, settings.cti.url, names, given["consumers"].origin
+            names = (one.context, one.consumer)
+            expected = None if names == (usual.context, usual.consumer) else names
+            with mistakes.collect("consumers"):
+                address = check_consumer_url(
+                    one.consumer_url, settings.cti.url, expected, sources["consumers"].origin
                 )
                 consumers[number] = msgspec.structs.replace(
-                    one, context=found.context, consumer=found.consumer
+                    one, context=address.context, consumer=address.consumer
                 )
     return msgspec.structs.replace(settings, consumers=tuple(consumers))
 
@@ -177,51 +159,50 @@ def _own_state_folder(store_url: str) -> Path:
     )
 
 
-def _check(settings: Settings, given: dict[str, SetValue], mistakes: Mistakes) -> None:
+def _check(settings: Settings, sources: dict[str, SetValue], mistakes: Mistakes) -> None:
     def where(name: str) -> str:
-        return given[name].origin if name in given else name
+        return sources[name].origin if name in sources else name
 
     _check_values(settings, where, mistakes)
-    known = leaves(Settings)
-    for name, one in given.items():
-        was_read = name.endswith("_file") and name.removesuffix("_file") in known  # a secret's
-        if isinstance(one.value, Path) and name != "state_dir" and not was_read:
-            with mistakes.noted(name):
+    read_already = {f"{name}_file" for name in leaf_types(Settings)}
+    for name, one in sources.items():
+        if isinstance(one.value, Path) and name != "state_dir" and name not in read_already:
+            with mistakes.collect(name):
                 check_readable(one.value, one.origin)
     for name in ("store", "command_manager"):
         section = getattr(settings, name)
-        if mistakes.spare(f"{name}.username", f"{name}.password", f"{name}.password_file"):
-            with mistakes.noted(f"{name}.password"):
+        if mistakes.none_in(f"{name}.username", f"{name}.password", f"{name}.password_file"):
+            with mistakes.collect(f"{name}.password"):
                 check_login(section.username, section.password, where(f"{name}.password"))
-        if mistakes.spare(f"{name}.client_cert"):
-            with mistakes.noted(f"{name}.client_key"):
+        if mistakes.none_in(f"{name}.client_cert"):
+            with mistakes.collect(f"{name}.client_key"):
                 check_key_pair(section.client_cert, section.client_key, where(f"{name}.client_key"))
-    if mistakes.spare("consumers"):
-        with mistakes.noted("consumers"):
+    if mistakes.none_in("consumers"):
+        with mistakes.collect("consumers"):
             check_consumers(settings.followed, where("consumers"))
 
 
 def _check_values(settings: Settings, where: Callable[[str], str], mistakes: Mistakes) -> None:
     commands = settings.command_manager
-    with mistakes.noted("cti.url"):
+    with mistakes.collect("cti.url"):
         check_url(settings.cti.url, where("cti.url"), f"cti.token_file or {variable('cti.token')}")
-    with mistakes.noted("cti.token_exchange_url"):
+    with mistakes.collect("cti.token_exchange_url"):
         if (exchange := settings.cti.token_exchange_url) is not None:
-            token = settings.cti.token if mistakes.spare("cti.token", "cti.token_file") else True
+            token = settings.cti.token if mistakes.none_in("cti.token", "cti.token_file") else True
             check_exchange(exchange, token, where("cti.token_exchange_url"))
-    with mistakes.noted("cti.headers"):
+    with mistakes.collect("cti.headers"):
         check_headers(settings.cti.headers, where("cti.headers"))
-    with mistakes.noted("cti.allowed_hosts"):
+    with mistakes.collect("cti.allowed_hosts"):
         check_hosts(settings.cti.allowed_hosts, where("cti.allowed_hosts"))
-    with mistakes.noted("store.url"):
+    with mistakes.collect("store.url"):
         parse_store_url(settings.store.url, where("store.url"))
-    with mistakes.noted("command_manager.url", "command_manager.enabled"):
+    with mistakes.collect("command_manager.url", "command_manager.enabled"):
         if commands.url is not None:
             instead = f"command_manager.username and {variable('command_manager.password')}"
             check_url(commands.url, where("command_manager.url"), instead)
         elif (
             commands.enabled
-            and mistakes.spare("store.url", "command_manager.url")
+            and mistakes.none_in("store.url", "command_manager.url")
             and not isinstance(settings.place, OpenSearchPlace)
         ):
             enabled = where("command_manager.enabled")
@@ -229,6 +210,6 @@ def _check_values(settings: Settings, where: Callable[[str], str], mistakes: Mis
                 f"{enabled}: with a SQLite store, command_manager.url is required",
                 hint="set command_manager.url, or command_manager.enabled = false",
             )
-    with mistakes.noted("ping_url"):
+    with mistakes.collect("ping_url"):
         if settings.ping_url is not None:
             check_secret_url(settings.ping_url.reveal(), where("ping_url"))

@@ -1,12 +1,13 @@
-"""Checks of the values of settings.
+"""Checks of the values of settings. `Mistakes` collects what they find, so that one does not hide the next.
 
-Each raises ConfigurationError, with a valid value as the hint. `where` is the source of the value, with which
-the message begins: `config.toml: cti.url` or `CTISYNC_CTI__URL`.
+Each check raises ConfigurationError, with a valid value as the hint. `where` is the source of the value, with
+which the message begins: `config.toml: cti.url` or `CTISYNC_CTI__URL`.
 """
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from os import geteuid
 from pathlib import Path
 from typing import Final
@@ -17,10 +18,10 @@ import msgspec
 from ctisync.core.catalog import NAME, Address, parse_consumer_url
 from ctisync.core.links import place_of
 from ctisync.core.model import Consumer
+from ctisync.core.words import counted
 from ctisync.errors import ConfigurationError
 from ctisync.escaping import quoted
-from ctisync.settings.mistakes import Mistakes
-from ctisync.settings.sources import Secret
+from ctisync.settings.schema import Secret
 from ctisync.system.files import absolute, file_name, open_any
 
 DEFAULT_PORT: Final = 9200
@@ -45,6 +46,48 @@ _OUR_HEADERS: Final = frozenset(
 )
 
 
+class SeveralMistakes(ConfigurationError):
+    """More than one mistake, in `errors`. The message is that of the first, with the command that prints all
+    of them."""
+
+    def __init__(self, errors: Sequence[ConfigurationError]) -> None:
+        first, *others = errors
+        more = counted(len(others), "more mistake", "more mistakes")
+        super().__init__(f"{first.message}; ctisync config check prints {more}", hint=first.hint)
+        self.errors = tuple(errors)
+
+
+class Mistakes:
+    """The errors that blocks of `collect` have raised."""
+
+    def __init__(self) -> None:
+        self._errors: dict[str, ConfigurationError] = {}  # two consumers may have the same wrong context
+        self._settings: set[str] = set()
+
+    @contextmanager
+    def collect(self, *settings: str) -> Iterator[None]:
+        """Keep the ConfigurationError that the block raises, as a mistake in these settings; without
+        `settings`, it is unknown which setting is affected."""
+        try:
+            yield
+        except ConfigurationError as error:
+            for each in error.errors if isinstance(error, SeveralMistakes) else (error,):
+                self._errors.setdefault(each.message, each)
+            self._settings.update(settings or ("",))
+
+    def none_in(self, *settings: str) -> bool:
+        """Whether no mistake so far affects these settings, so that a check of them finds a new mistake and
+        not a consequence of another."""
+        return "" not in self._settings and self._settings.isdisjoint(settings)
+
+    def raise_any(self) -> None:
+        """Raise the one mistake, or SeveralMistakes; do nothing if there is none."""
+        if len(self._errors) > 1:
+            raise SeveralMistakes([*self._errors.values()])
+        for error in self._errors.values():
+            raise error
+
+
 class SqlitePlace(msgspec.Struct, frozen=True):
     """`path` is absolute; the file need not exist."""
 
@@ -65,9 +108,9 @@ def parse_store_url(url: str, where: str) -> Place:
     if url.startswith("sqlite:"):
         return _sqlite_place(url, where)
     _refuse_credentials(url, where, "store.username and store.password_file")
-    scheme, found, hosts = url.partition("://")
-    if not found or scheme not in ("http", "https"):
-        raise ConfigurationError(f"{where}: {_shown(url)} is not a store URL", hint=f"write {_STORE_URLS}")
+    scheme, separator, hosts = url.partition("://")
+    if not separator or scheme not in ("http", "https"):
+        raise ConfigurationError(f"{where}: {_redacted(url)} is not a store URL", hint=f"write {_STORE_URLS}")
     return OpenSearchPlace(tuple(_origin(scheme, host, where) for host in hosts.split(",")))
 
 
@@ -75,18 +118,18 @@ def _sqlite_place(url: str, where: str) -> SqlitePlace:
     path = url.removeprefix("sqlite:///")
     if "?" in path:
         raise ConfigurationError(
-            f"{where}: {_shown(url)} has a query", hint="use a file name without a question mark"
+            f"{where}: {_redacted(url)} has a query", hint="use a file name without a question mark"
         )
     if path in (url, "", "/") or path.endswith("/") or path.startswith(":") or "\0" in path:
         raise ConfigurationError(
-            f"{where}: {_shown(url)} names no file",
+            f"{where}: {_redacted(url)} names no file",
             hint="write sqlite:///relative/to/here.db, or four slashes: sqlite:////var/lib/ctisync/ctisync.db",
         )
     try:
         return SqlitePlace(absolute(Path(file_name(path)).expanduser(), where))
     except RuntimeError:
         raise ConfigurationError(
-            f"{where}: {_shown(url)} begins with the home folder of a user that does not exist",
+            f"{where}: {_redacted(url)} begins with the home folder of a user that does not exist",
             hint="write the absolute path: sqlite:////var/lib/ctisync/ctisync.db",
         ) from None
 
@@ -95,7 +138,7 @@ def _origin(scheme: str, host: str, where: str) -> str:
     parts = _split(f"{scheme}://{host}", where)
     if not parts.hostname or parts.path not in ("", "/") or parts.query or parts.fragment:
         raise ConfigurationError(
-            f"{where}: {_shown(host)} is not a host with a port",
+            f"{where}: {_redacted(host)} is not a host with a port",
             hint=f"write {scheme}://host:9200[,host2:9200]",
         )
     name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
@@ -118,7 +161,7 @@ def check_url(url: str, where: str, credentials_setting: str) -> None:
     parts = _split(url, where)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise ConfigurationError(
-            f"{where}: {_shown(url)} is not an http(s) URL with a host",
+            f"{where}: {_redacted(url)} is not an http(s) URL with a host",
             hint="write https://host[:port][/path]",
         )
 
@@ -150,7 +193,7 @@ def check_hosts(hosts: Sequence[str], where: str) -> None:
             usable = False
         if not usable:
             raise ConfigurationError(
-                f"{where}: {_shown(host)} is not a host name",
+                f"{where}: {_redacted(host)} is not a host name",
                 hint='write names such as "files.example.com", "*.example.com" or "files.example.com:8443"',
             )
 
@@ -161,7 +204,7 @@ def check_headers(headers: Mapping[str, Secret], where: str) -> None:
     mistakes = Mistakes()
     for name, secret in headers.items():
         value = secret.reveal()
-        with mistakes.noted():
+        with mistakes.collect():
             if not _HEADER.fullmatch(name):
                 raise ConfigurationError(
                     f"{where}: {name!r} is not the name of a header", hint="write a name such as wazuh-tag"
@@ -176,7 +219,7 @@ def check_headers(headers: Mapping[str, Secret], where: str) -> None:
                     "or others than ASCII",
                     hint="remove them",
                 )
-    with mistakes.noted():
+    with mistakes.collect():
         if headers:
             _check_once("the header", [name.lower() for name in headers], where)
     mistakes.raise_any()
@@ -187,9 +230,9 @@ def _split(url: str, where: str) -> SplitResult:
         parts = urlsplit(url)
         parts.port  # noqa: B018  # raises for a port that is not a number
     except ValueError as error:
-        raise ConfigurationError(f"{where}: {_shown(url)} is not a URL: {error}") from error
+        raise ConfigurationError(f"{where}: {_redacted(url)} is not a URL: {error}") from error
     if re.search(r"[\s\x00-\x1f]", url):
-        raise ConfigurationError(f"{where}: {_shown(url)} contains a space or a control character")
+        raise ConfigurationError(f"{where}: {_redacted(url)} contains a space or a control character")
     return parts
 
 
@@ -201,7 +244,7 @@ def _refuse_credentials(url: str, where: str, instead: str) -> None:
         )
 
 
-def _shown(url: str) -> str:
+def _redacted(url: str) -> str:
     """A URL for a message, without login and query, which may contain passwords and keys."""
     return repr(place_of(url, "***@"))
 
@@ -236,17 +279,17 @@ def check_consumer_url(url: str, base_url: str, names: tuple[str, str] | None, w
     address = parse_consumer_url(url)
     if address is None or "@" in url:
         raise ConfigurationError(
-            f"{where}: {_shown(url)} is not the URL of a consumer",
+            f"{where}: {_redacted(url)} is not the URL of a consumer",
             hint="write https://HOST/api/v1/catalog/contexts/CONTEXT/consumers/CONSUMER",
         )
     if address.base.rstrip("/") != base_url.rstrip("/"):
         raise ConfigurationError(
-            f"{where}: {_shown(url)} is not below cti.url, {_shown(base_url)}",
+            f"{where}: {_redacted(url)} is not below cti.url, {_redacted(base_url)}",
             hint=f'set cti.url = "{address.base}" (all consumers are on one server)',
         )
     if names not in (None, (address.context, address.consumer)):
         raise ConfigurationError(
-            f"{where}: {_shown(url)} is of another consumer than context and consumer say",
+            f"{where}: {_redacted(url)} is of another consumer than context and consumer say",
             hint="remove context and consumer, or consumer_url",
         )
     return address
@@ -259,15 +302,15 @@ def check_consumers(consumers: Sequence[Consumer], where: str) -> None:
     mistakes = Mistakes()
     for consumer in consumers:
         for name in (consumer.context, consumer.name):
-            with mistakes.noted():
+            with mistakes.collect():
                 _check_name(name, where)
-        with mistakes.noted():
+        with mistakes.collect():
             _check_index(consumer, where)
-        with mistakes.noted():
+        with mistakes.collect():
             _check_resources(consumer, where)
-    with mistakes.noted():
+    with mistakes.collect():
         _check_once("the consumer", [str(consumer) for consumer in consumers], where)
-    with mistakes.noted():
+    with mistakes.collect():
         _check_once("the index", [consumer.index for consumer in consumers], where)
     mistakes.raise_any()
 
@@ -281,9 +324,9 @@ def _check_name(name: str, where: str) -> None:
 
 def _check_index(consumer: Consumer, where: str) -> None:
     index = consumer.index
-    is_taken = index in (".", "..", *OUR_INDICES)
-    unclear = not _INDEX_NAME.fullmatch(index) or not index.isprintable()
-    if unclear or len(index.encode()) > 255 or is_taken:
+    is_reserved = index in (".", "..", *OUR_INDICES)
+    is_valid = _INDEX_NAME.fullmatch(index) and index.isprintable() and len(index.encode()) <= 255
+    if is_reserved or not is_valid:
         raise ConfigurationError(
             f"{where}: {index!r} cannot be the index of {consumer}",
             hint='write lower-case letters, digits, ".", "-" or "_", as in "wazuh-cve"; '

@@ -16,7 +16,7 @@ from msgspec import Meta
 from ctisync.core.limits import Limits
 from ctisync.core.model import Consumer
 from ctisync.settings.checks import MOST_PASSES, OpenSearchPlace, Place, parse_store_url
-from ctisync.settings.sources import Secret
+from ctisync.settings.schema import Secret
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 
@@ -303,11 +303,11 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def command_manager_urls(self) -> tuple[str, ...]:
         """The URLs of the Command Manager, to be tried in turn; empty if ctisync sends no update commands."""
-        wanted, place = self.command_manager, self.place
-        if wanted.enabled is False:
+        manager, place = self.command_manager, self.place
+        if manager.enabled is False:
             return ()
-        if wanted.url is not None:
-            return (wanted.url,)
+        if manager.url is not None:
+            return (manager.url,)
         return place.urls if isinstance(place, OpenSearchPlace) else ()
 
     @property

@@ -1,65 +1,43 @@
 """The sources of settings: files, systemd credentials and the environment; later ones override earlier ones.
+Also the proxy variables, which the HTTP library reads and may log.
 
-`gather` compares each source with the types of the settings: for an unknown name or a value of the wrong
-type, the message names the place and the nearest valid name. An empty text counts as not set, since TOML and
-the environment cannot express that otherwise. No message here repeats a value: it may be a secret.
+`read_sources` compares each source with the types of the settings: for an unknown name or a value of the
+wrong type, the message names the place and the nearest valid name. An empty text counts as not set, since
+TOML and the environment cannot express that otherwise. No message here repeats a value: it may be a secret.
 """
 
+import base64
 import os
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
 from io import TextIOWrapper
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, get_args, get_origin
+from typing import Any, Final, get_args, get_origin
+from urllib.parse import unquote
 
 import msgspec
 
 from ctisync.core.wire import UNDECODABLE, decode_as
 from ctisync.errors import ConfigurationError, in_words
 from ctisync.escaping import quoted
-from ctisync.settings.described import is_section, kinds, without_none
-from ctisync.settings.mistakes import Mistakes
+from ctisync.settings.checks import Mistakes
+from ctisync.settings.schema import (
+    ENVIRONMENT_PREFIX,
+    Secret,
+    field_types,
+    is_section,
+    leaf_types,
+    type_in_words,
+    variable,
+    without_none,
+)
 from ctisync.system.files import file_name, open_any
-
-ENVIRONMENT_PREFIX: Final = "CTISYNC_"
 
 _decoder: Final = msgspec.json.Decoder()
 
-_WORDS: Final = {
-    bool: "true or false",
-    int: "a whole number",
-    float: "a number",
-    str: "a text",
-    Path: "a text",
-}
-
-
-class Secret:
-    """A text that only `reveal` returns: `str`, `repr` and f-strings show `Secret(***)`.
-
-    `file`: the one that a `{ file = … }` names for it, if it came from one.
-    """
-
-    __slots__ = ("_text", "file")
-
-    def __init__(self, text: str, file: Path | None = None) -> None:
-        self._text = text
-        self.file = file
-
-    def reveal(self) -> str:
-        return self._text
-
-    def __repr__(self) -> str:
-        return "Secret(***)"
-
-    __str__ = __repr__
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._text == self._text
-
-    def __hash__(self) -> int:
-        return hash(self._text)
+_NAMES: Final = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
+_SCHEME: Final = re.compile("^[a-z0-9+.-]*://", re.IGNORECASE)
 
 
 class SetValue(msgspec.Struct, frozen=True):
@@ -73,36 +51,20 @@ class SetValue(msgspec.Struct, frozen=True):
     file: Path | None = None
 
 
-def gather(
+def read_sources(
     schema: type[msgspec.Struct], files: Mapping[Path, bool], environ: Mapping[str, str], mistakes: Mistakes
 ) -> dict[str, SetValue]:
     """All settings that are set, by their dotted names. Raises nothing: errors go to `mistakes`.
 
     `files`: the settings files, and whether each must exist; a later one overrides an earlier one.
     """
-    found: dict[str, SetValue] = {}
+    values: dict[str, SetValue] = {}
     for path, needed in files.items():
-        with mistakes.noted():
-            found.update(_from_table(schema, _table_of(path, needed), path, "", mistakes))
-    found.update(_from_credentials(schema, environ, mistakes))
-    found.update(_from_environment(schema, environ, mistakes))
-    return found
-
-
-def leaves(schema: type[msgspec.Struct], prefix: str = "") -> dict[str, Any]:
-    """The type of every setting, by its dotted name; a list of structs counts as one setting."""
-    found: dict[str, Any] = {}
-    for name, kind in kinds(schema).items():
-        if is_section(kind):
-            found.update(leaves(kind, f"{prefix}{name}."))
-        else:
-            found[prefix + name] = kind
-    return found
-
-
-def variable(name: str) -> str:
-    """The environment variable of a setting: `cti.url` is CTISYNC_CTI__URL."""
-    return ENVIRONMENT_PREFIX + name.replace(".", "__").upper()
+        with mistakes.collect():
+            values.update(_from_table(schema, _table_of(path, needed), path, "", mistakes))
+    values.update(_from_credentials(schema, environ, mistakes))
+    values.update(_from_environment(schema, environ, mistakes))
+    return values
 
 
 def read_text_file(path: Path, origin: str) -> str:
@@ -136,21 +98,21 @@ def _table_of(path: Path, needed: bool) -> dict[str, Any]:
 def _from_table(
     schema: type[msgspec.Struct], raw: Mapping[str, Any], file: Path, prefix: str, mistakes: Mistakes
 ) -> Iterator[tuple[str, SetValue]]:
-    types = kinds(schema)
+    types = field_types(schema)
     for key, value in raw.items():
         name = prefix + key
         origin = f"{file}: {name}"
         if key not in types:
-            with mistakes.noted():
+            with mistakes.collect():
                 raise _unknown(f"{file}: unknown setting {name}", name, _all_names(schema, prefix))
         elif not is_section(types[key]):
-            with mistakes.noted(name):
+            with mistakes.collect(name):
                 if value != "":
                     yield name, SetValue(_typed(types[key], value, origin), origin, file)
         elif isinstance(value, dict):
             yield from _from_table(types[key], value, file, f"{name}.", mistakes)
         else:
-            with mistakes.noted():
+            with mistakes.collect():
                 raise ConfigurationError(f"{origin}: expected a table", hint=f"write [{name}] as a line")
 
 
@@ -160,16 +122,16 @@ def _from_credentials(
     """Secrets as systemd credentials: files named like the setting (LoadCredential=cti.token:...). One of a
     table of texts is JSON, as its variable is."""
     folder = environ.get("CREDENTIALS_DIRECTORY")
-    found: dict[str, SetValue] = {}
-    for name, kind in leaves(schema).items() if folder else ():
+    values: dict[str, SetValue] = {}
+    for name, kind in leaf_types(schema).items() if folder else ():
         path = Path(folder or "", name)
         if (without_none(kind) is Secret or get_origin(kind) is dict) and path.exists():
             origin = f"credential {name}"
-            with mistakes.noted(name):
+            with mistakes.collect(name):
                 text = secret_of(read_text_file(path, origin), origin)
                 value = text if get_origin(kind) is not dict else _of_variable(kind, origin, text.reveal())
-                found[name] = SetValue(value, origin, path)
-    return found
+                values[name] = SetValue(value, origin, path)
+    return values
 
 
 def secret_of(text: str, origin: str, file: Path | None = None) -> Secret:
@@ -185,19 +147,19 @@ def _from_environment(
     schema: type[msgspec.Struct], environ: Mapping[str, str], mistakes: Mistakes
 ) -> dict[str, SetValue]:
     """CTISYNC_* variables."""
-    types = leaves(schema)
+    types = leaf_types(schema)
     names = {variable(name): name for name in types}
-    found: dict[str, SetValue] = {}
+    values: dict[str, SetValue] = {}
     for key, text in environ.items():
         if not key.startswith(ENVIRONMENT_PREFIX) or text == "":
             continue
         if key not in names:
-            with mistakes.noted():
+            with mistakes.collect():
                 raise _unknown(f"unknown variable {key}", key, list(names))
         else:
-            with mistakes.noted(names[key]):
-                found[names[key]] = SetValue(_of_variable(types[names[key]], key, text), key)
-    return found
+            with mistakes.collect(names[key]):
+                values[names[key]] = SetValue(_of_variable(types[names[key]], key, text), key)
+    return values
 
 
 def _of_variable(kind: Any, key: str, text: str) -> Any:
@@ -226,11 +188,11 @@ def _typed(kind: Any, value: Any, origin: str, strict: bool = True) -> Any:
     if get_origin(kind) is tuple:
         inner = get_args(kind)[0]
         if not isinstance(value, list):
-            raise ConfigurationError(f"{origin}: expected {expected(kind)}")
+            raise ConfigurationError(f"{origin}: expected {type_in_words(kind)}")
         return tuple(_each_typed((inner, item, f"{origin}[{index}]") for index, item in enumerate(value)))
     if is_section(kind) or get_origin(kind) is dict:
         if not isinstance(value, dict):
-            raise ConfigurationError(f"{origin}: expected {expected(kind)}")
+            raise ConfigurationError(f"{origin}: expected {type_in_words(kind)}")
         return _section(kind, value, origin) if is_section(kind) else _texts(value, origin)
     if isinstance(value, str) and "\0" in value:
         raise ConfigurationError(
@@ -241,50 +203,50 @@ def _typed(kind: Any, value: Any, origin: str, strict: bool = True) -> Any:
         return msgspec.convert(value, kind, strict=strict, dec_hook=_from_str)  # noqa: TID251
     except (*UNDECODABLE, RuntimeError):  # RuntimeError: no such ~user
         # Without the cause: its message may repeat the value, which may be a secret in the wrong place.
-        raise ConfigurationError(f"{origin}: expected {expected(kind)}") from None
+        raise ConfigurationError(f"{origin}: expected {type_in_words(kind)}") from None
 
 
 def _each_typed(each: Iterable[tuple[Any, Any, str]]) -> list[Any]:
     """The values, converted to their types. Raises all mistakes together."""
     mistakes, typed = Mistakes(), []
     for kind, value, origin in each:
-        with mistakes.noted():
+        with mistakes.collect():
             typed.append(_typed(kind, value, origin))
     mistakes.raise_any()
     return typed
 
 
 def _section(kind: Any, value: dict[str, Any], origin: str) -> Any:
-    types, mistakes = kinds(kind), Mistakes()
+    types, mistakes = field_types(kind), Mistakes()
     for key in (key for key in value if key not in types):
-        with mistakes.noted():
+        with mistakes.collect():
             raise _unknown(f"{origin}: unknown setting {key}", key, list(types))
-    given = {key: item for key, item in value.items() if item != "" and key in types}
-    with mistakes.noted():
-        typed = _each_typed((types[key], item, f"{origin}.{key}") for key, item in given.items())
+    items = {key: item for key, item in value.items() if item != "" and key in types}
+    with mistakes.collect():
+        typed = _each_typed((types[key], item, f"{origin}.{key}") for key, item in items.items())
     mistakes.raise_any()
-    return kind(**dict(zip(given, typed, strict=True)))
+    return kind(**dict(zip(items, typed, strict=True)))
 
 
 def _texts(value: dict[str, Any], origin: str) -> dict[str, Secret]:
     """A table of texts, each by itself or as the file that contains it."""
-    found, mistakes = {}, Mistakes()
+    secrets, mistakes = {}, Mistakes()
     for name, text in value.items():
         where = f"{origin}.{name}"
-        with mistakes.noted():
+        with mistakes.collect():
             match text:
                 case "":
                     pass
                 case str():
-                    found[name] = _typed(Secret, text, where)
+                    secrets[name] = _typed(Secret, text, where)
                 case {"file": str(file)} if len(text) == 1:
                     path = _typed(Path, file, where)
-                    found[name] = secret_of(read_text_file(path, where), where, path)
+                    secrets[name] = secret_of(read_text_file(path, where), where, path)
                 case _:
                     hint = 'write NAME = "…" or NAME = { file = "/etc/ctisync/NAME" }'
                     raise ConfigurationError(f"{where}: expected a text or a file", hint=hint)
     mistakes.raise_any()
-    return found
+    return secrets
 
 
 def _from_str(kind: type, value: Any) -> Any:
@@ -293,28 +255,6 @@ def _from_str(kind: type, value: Any) -> Any:
     if kind is Path and isinstance(value, str):
         return Path(file_name(value)).expanduser()
     raise TypeError
-
-
-def expected(kind: Any) -> str:
-    """The valid values of a setting of this type, in words: "a whole number, at least 1 and at most 32"."""
-    kind = without_none(kind)
-    if get_origin(kind) is Annotated:
-        base, meta = get_args(kind)
-        bounds = [
-            f"{words} {bound:,}".replace(",", "")
-            for words, bound in (("more than", meta.gt), ("at least", meta.ge), ("at most", meta.le))
-            if bound is not None
-        ]
-        return f"{_WORDS[base]}, {' and '.join(bounds)}"
-    if get_origin(kind) is Literal:
-        return " or ".join(f'"{choice}"' for choice in get_args(kind))
-    if get_origin(kind) is dict:
-        return "a table of texts"
-    if get_origin(kind) is tuple:
-        return f"a list, each entry {expected(get_args(kind)[0])}"
-    if is_section(kind):
-        return "a table with " + ", ".join(kinds(kind))
-    return _WORDS.get(kind, "a text")
 
 
 def _unknown(message: str, name: str, valid: list[str]) -> ConfigurationError:
@@ -327,8 +267,8 @@ def _unknown(message: str, name: str, valid: list[str]) -> ConfigurationError:
 
 
 def _all_names(schema: type[msgspec.Struct], prefix: str) -> list[str]:
-    sections = [prefix + name for name in kinds(schema)]
-    return sections + [name for name in leaves(schema, prefix) if name not in sections]
+    sections = [prefix + name for name in field_types(schema)]
+    return sections + [name for name in leaf_types(schema, prefix) if name not in sections]
 
 
 def home_config_file(environ: Mapping[str, str]) -> Path | None:
@@ -339,3 +279,31 @@ def home_config_file(environ: Mapping[str, str]) -> Path | None:
         return (folder if folder.is_absolute() else Path.home() / ".config") / "ctisync" / "config.toml"
     except RuntimeError:  # no HOME, and no entry for the user
         return None
+
+
+def proxies(environ: Mapping[str, str]) -> dict[str, str]:
+    """The proxies in effect, by variable, without user and password. Lower-case variables take precedence."""
+    addresses: dict[str, str] = {}
+    for name in _NAMES:
+        chosen = name if name in environ else name.upper()
+        if value := environ.get(chosen):
+            before, _, address = value.rpartition("@")
+            scheme = _SCHEME.match(before)
+            addresses[chosen] = (scheme[0] if scheme else "") + address
+    return addresses
+
+
+def proxy_secrets(environ: Mapping[str, str]) -> Iterator[str]:
+    """The passwords in HTTP_PROXY, https_proxy and so on, as they are written there and as they are sent.
+
+    Without a password, the user name is the secret. Also of a variable that is not a valid address.
+    """
+    for name, value in environ.items():
+        address, _, _ = value.rpartition("@")
+        if address and name.lower().endswith("_proxy"):
+            login = _SCHEME.sub("", address)
+            user, _, password = login.partition(":")
+            yield password or user
+            yield unquote(password or user)
+            sent = f"{unquote(user)}:{unquote(password)}".encode(errors="surrogateescape")
+            yield base64.b64encode(sent).decode()

@@ -6,9 +6,16 @@ from pathlib import Path
 from typing import Any, Final
 
 from ctisync.escaping import to_json
-from ctisync.settings.described import Setting, is_section, listed_section, settings_of, without_none
 from ctisync.settings.model import Settings
-from ctisync.settings.sources import Secret, expected
+from ctisync.settings.schema import (
+    Secret,
+    Setting,
+    is_section,
+    listed_section,
+    settings_of,
+    type_in_words,
+    without_none,
+)
 
 _COLUMNS: Final = 104
 _ANY_NUMBER: Final = 2**63 - 1
@@ -27,7 +34,7 @@ To check the settings: ctisync config check
 """
 
 
-def as_toml(value: Any) -> str:
+def to_toml(value: Any) -> str:
     """The value of a setting as TOML; None and an empty path are the empty text, a secret is `***`."""
     match value:
         case None:
@@ -37,15 +44,15 @@ def as_toml(value: Any) -> str:
         case int():
             return f"{value:_}" if value >= 10_000 else str(value)
         case float():
-            return as_toml(int(value)) if value.is_integer() else repr(value)
+            return to_toml(int(value)) if value.is_integer() else repr(value)
         case dict():
-            return f"{{{', '.join(f'{to_json(name)} = {as_toml(each)}' for name, each in value.items())}}}"
+            return f"{{{', '.join(f'{to_json(name)} = {to_toml(each)}' for name, each in value.items())}}}"
         case tuple():
-            return f"[{', '.join(map(as_toml, value))}]"
+            return f"[{', '.join(map(to_toml, value))}]"
         case Secret():
             return '"***"'
         case Path():
-            return as_toml("" if value == Path() else str(value))
+            return to_toml("" if value == Path() else str(value))
         case _:
             return to_json(value)
 
@@ -58,7 +65,7 @@ def in_units(value: Any) -> str:
     return ""
 
 
-def sample() -> str:
+def template() -> str:
     """The template: each setting with its meaning and its default, commented out. As a settings file it has
     no effect, and neither has it without the `#` before names and `[[`."""
     lines = [*_prose(_HEAD), *_lines(settings_of(Settings))]
@@ -89,13 +96,13 @@ def _one(setting: Setting) -> Iterator[str]:
     yield ""
     yield from _prose(setting.about)
     yield from _prose(_choice(setting.kind))
-    yield f"#{setting.name} = {as_toml(setting.default)}" + (f"  # {size}" if size else "")
+    yield f"#{setting.name} = {to_toml(setting.default)}" + (f"  # {size}" if size else "")
 
 
 def _choice(kind: Any) -> str:
     """The valid values, unless any text is valid."""
-    told = expected(without_none(kind)).removesuffix(f" and at most {_ANY_NUMBER}")
-    return "" if told == "a text" else f"{told[0].upper()}{told[1:]}."
+    text = type_in_words(without_none(kind)).removesuffix(f" and at most {_ANY_NUMBER}")
+    return "" if text == "a text" else f"{text[0].upper()}{text[1:]}."
 
 
 def _prose(text: str) -> Iterator[str]:

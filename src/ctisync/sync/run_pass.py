@@ -48,7 +48,7 @@ from ctisync.errors import (
     FeedUnreachable,
     SettingsChanged,
     StoreUnavailable,
-    replacing,
+    replace_command,
 )
 from ctisync.ports import Level, SnapshotFile, Writer
 from ctisync.sync.init_snapshot import FileFeed, init_snapshot
@@ -359,8 +359,8 @@ def bad_end(
         case "replaced":
             return SettingsChanged(
                 f"{consumer}: {end.why}",
-                hint=f"{replacing(consumer)} (loads it beside the other one, then moves {consumer.index} "
-                "to it), or set consumers[].index to another name",
+                hint=f"{replace_command(consumer)} (loads it beside the other one, then moves "
+                f"{consumer.index} to it), or set consumers[].index to another name",
             )
         case "blocked":
             return Blocked(

@@ -6,7 +6,7 @@ from typing import Any, Final
 import msgspec
 
 from ctisync.settings.model import Settings
-from ctisync.settings.sources import Secret
+from ctisync.settings.schema import Secret
 
 _DRAFT: Final = "https://json-schema.org/draft/2020-12/schema"
 

@@ -8,10 +8,10 @@ import msgspec
 
 from ctisync.errors import UsageError
 from ctisync.escaping import escape, quoted
-from ctisync.settings import Found, Settings
-from ctisync.settings.proxies import proxies
-from ctisync.settings.sources import Secret, leaves
-from ctisync.settings.toml_text import as_toml
+from ctisync.settings import LoadedSettings, Settings
+from ctisync.settings.schema import Secret, leaf_types
+from ctisync.settings.sources import proxies
+from ctisync.settings.toml_text import to_toml
 
 _WIDEST: Final = 60
 """Shorter settings are padded to at most this many characters, so that their sources line up."""
@@ -25,13 +25,13 @@ class Shown(msgspec.Struct, frozen=True):
     origin: str | None
 
 
-def shown(found: Found, wanted: str | None = None, command: str = "show") -> list[Shown]:
+def shown(found: LoadedSettings, wanted: str | None = None, command: str = "show") -> list[Shown]:
     """All settings, or the setting, section or part of a list with that name: `cti`, `cti.url`,
     `consumers[0].index`.
 
     Raises UsageError if there is none; its hint is `command` with the nearest name.
     """
-    all_ = [_one(found, name) for name in leaves(Settings)]
+    all_ = [_one(found, name) for name in leaf_types(Settings)]
     if wanted is None:
         return all_
     chosen = [one for one in all_ if f"{one.name}.".startswith(f"{wanted}.")]
@@ -42,7 +42,7 @@ def shown(found: Found, wanted: str | None = None, command: str = "show") -> lis
     return chosen
 
 
-def as_value(found: Found, wanted: str) -> str:
+def as_value(found: LoadedSettings, wanted: str) -> str:
     """The value of one setting, for a script; a list has one value per line.
 
     Raises UsageError for a section or list of sections, and for a secret.
@@ -71,8 +71,8 @@ def _as_word(value: Any) -> str:
             return str(value)
 
 
-def _one(found: Found, name: str) -> Shown:
-    given = found.given.get(name)
+def _one(found: LoadedSettings, name: str) -> Shown:
+    given = found.sources.get(name)
     return Shown(name, attrgetter(name)(found.settings), None if given is None else given.origin)
 
 
@@ -109,11 +109,11 @@ def _unknown(wanted: str, known: list[str], command: str) -> UsageError:
     return UsageError(f"unknown setting {wanted}", hint=hint)
 
 
-def as_text(found: Found, environ: Mapping[str, str], wanted: str | None = None) -> str:
+def as_text(found: LoadedSettings, environ: Mapping[str, str], wanted: str | None = None) -> str:
     """In the syntax of a settings file; a comment on each line names its source."""
     files = [f"# {path}: {'read' if path.exists() else 'not found'}" for path in found.files]
     rows = [
-        (f"{name} = {as_toml(value)}", one.origin or "default")
+        (f"{name} = {to_toml(value)}", one.origin or "default")
         for one in shown(found, wanted)
         for name, value in _lines(one)
     ]
@@ -125,7 +125,9 @@ def as_text(found: Found, environ: Mapping[str, str], wanted: str | None = None)
     return "\n".join(map(escape, [*files, *lines]))
 
 
-def as_document(found: Found, environ: Mapping[str, str], wanted: str | None = None) -> dict[str, Any]:
+def as_document(
+    found: LoadedSettings, environ: Mapping[str, str], wanted: str | None = None
+) -> dict[str, Any]:
     """Secrets are `***`; an `origin` of null means the default."""
     return {
         "files": [{"path": str(path), "read": path.exists()} for path in found.files],

@@ -17,7 +17,7 @@ from ctisync.core.pass_report import PassReport, Work
 from ctisync.core.state import ConsumerState, Moved, Owed, Phase, believed, feed_answered
 from ctisync.core.steps import contradiction
 from ctisync.core.words import counted
-from ctisync.errors import DONE, LOAD_ANEW, CtisyncError, StoreUnavailable, replacing
+from ctisync.errors import DONE, LOAD_ANEW, CtisyncError, StoreUnavailable, replace_command
 from ctisync.escaping import quoted
 from ctisync.ports import HistoryStore, Store
 from ctisync.system.locks import LockState, last_locked, read_lock
@@ -293,7 +293,7 @@ def ahead(state: ConsumerState, now: datetime) -> bool:
 
 def what_to_type(one: ConsumerStatus, now: datetime) -> str | None:
     """What you type next, if anything."""
-    todo = _what_to_type(one, now) if one.state.may_replace else replacing(one.consumer)
+    todo = _what_to_type(one, now) if one.state.may_replace else replace_command(one.consumer)
     return None if todo is None else despite_cooldown(todo, one.state, now)
 
 

@@ -11,7 +11,7 @@ import msgspec
 
 from ctisync.core.health import CheckResult, failed, guarded, ok, warning
 from ctisync.core.model import Consumer
-from ctisync.errors import AccessRefused, CtisyncError, ForeignIndex, replacing
+from ctisync.errors import AccessRefused, CtisyncError, ForeignIndex, replace_command
 from ctisync.stores.opensearch import blocks
 from ctisync.stores.opensearch.client import Client, path
 from ctisync.stores.opensearch.generations import MAPPING, Generations
@@ -303,7 +303,7 @@ def _alias(subject: Subject) -> Iterator[CheckResult]:
     live, alias = inventory.live, subject.consumer.index
     if (occupant := inventory.occupant) is not None:
         told = f"alias {alias} points at the content of {occupant.consumer}: a pass ends with exit code 3"
-        yield failed("store-alias", told, replacing(subject.consumer), about=subject.consumer)
+        yield failed("store-alias", told, replace_command(subject.consumer), about=subject.consumer)
         return
     told = f"{alias} is free" if live is None else f"alias {alias} points at {live}"
     yield ok("store-alias", told, about=subject.consumer)

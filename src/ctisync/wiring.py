@@ -263,7 +263,7 @@ def policy(
     )
 
 
-def as_it_holds(state: ConsumerState, settings: Settings, clock: Clock) -> ConsumerState:
+def effective_state(state: ConsumerState, settings: Settings, clock: Clock) -> ConsumerState:
     """The state, without a cool-down that has no effect with these settings."""
     return state if policy(settings, "sync").cooldown_of(state, clock.now()) else cooldown_ended(state)
 

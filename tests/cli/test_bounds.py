@@ -227,4 +227,4 @@ def test_status_says_which_command_was_accepted_last_and_when_the_feed_was_asked
     assert told["checked_at"] <= told["accepted"]["at"] <= told["tried_at"]
     shown = ctisync.run("status").stdout
     assert re.search(rf"command accepted +for offset {feed.history.last_offset:,}, just now", shown)
-    assert re.search(r"feed asked +just now, and did not answer; it last did just now", shown)
+    assert re.search(r"last check +tried just now, answered just now", shown)

@@ -61,7 +61,7 @@ def elsewhere(ctisync: Ctisync, feed: FeedSimulator) -> Path:
 def test_what_is_printed_of_other_settings_is_typed_for_those(ctisync: Ctisync, elsewhere: Path) -> None:
     given = ("--config", str(elsewhere), "--consumer", "other")
     typed = f"ctisync sync --config '{elsewhere}' --consumer other"
-    assert f"to do: {typed}\n" in ctisync.run("status", *given).stdout
+    assert f"try: {typed}\n" in ctisync.run("status", *given).stdout
     assert f"try: {typed}\n" in ctisync.run("export", *given).stderr
     assert f"try: {typed}\n" in ctisync.run("doctor", *given).stdout
     checks = json.loads(ctisync.run("doctor", *given, "--json").stdout)["checks"]
@@ -77,6 +77,6 @@ def test_so_is_what_an_audit_says_to_do(ctisync: Ctisync, feed: FeedSimulator) -
     given = ("--config", str(settings))
     assert ctisync.run("sync", "-q", *given).returncode == 0
     audited = ctisync.run("verify", *given, CTISYNC_CONSUMERS='[{"resources": ["CVE-2004-*"]}]')
-    assert f"to do: ctisync init-snapshot --config {settings} && ctisync sync --config {settings}" in (
+    assert f"try: ctisync init-snapshot --config {settings} && ctisync sync --config {settings}" in (
         audited.stdout
     )

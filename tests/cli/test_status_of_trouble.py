@@ -139,7 +139,7 @@ def test_a_command_that_nobody_waits_for_is_no_warning(ctisync: Ctisync, feed: F
     assert ctisync.run("status", "--check", **without).returncode == 0
     table = ctisync.run("status", **without).stdout
     assert "command owed" not in table
-    assert "to do" not in table
+    assert "try:" not in table
 
 
 def test_while_a_pass_is_at_work_status_says_who_and_since_when_instead_of_what_to_type(
@@ -152,7 +152,7 @@ def test_while_a_pass_is_at_work_status_says_who_and_since_when_instead_of_what_
             assert running.poll() is None
         table = ctisync.run("status").stdout
         assert re.search(rf"running +ctisync sync, process {running.pid}, since", table), table
-        assert "to do" not in table
+        assert "try:" not in table
         work = consumer_of(ctisync)["at_work"]
         assert work["who"] == f"ctisync sync, process {running.pid}"
         assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", work["since"])
@@ -174,7 +174,7 @@ def test_a_dead_pass_of_an_earlier_version_does_not_look_as_if_it_ran(
 
     table = " ".join(ctisync.run("status").stdout.split())
     assert f"process {dead}; this host has no such process: it was probably killed" in table
-    assert f"to do: after {when}: ctisync sync" in table
+    assert f"try: after {when}: ctisync sync" in table
     work = consumer_of(ctisync)["at_work"]
     assert (work["process_missing"], work["lease_until"]) == (True, when)
     checked = ctisync.run("doctor", "--json").stdout
@@ -188,7 +188,7 @@ def test_a_dead_pass_of_an_earlier_version_does_not_look_as_if_it_ran(
 
     kit.put_lease(node, Consumer(), host=host, pid=os.getpid(), until=until)
     assert consumer_of(ctisync)["at_work"]["process_missing"] is False
-    assert "to do" not in ctisync.run("status").stdout
+    assert "try:" not in ctisync.run("status").stdout
 
 
 def test_what_to_type_during_a_cooldown_is_what_asks_the_feed(
@@ -199,11 +199,11 @@ def test_what_to_type_during_a_cooldown_is_what_asks_the_feed(
     stored.fail("changes", failures.status(429, {"Retry-After": "600"}))
     assert ctisync.run("sync", "-q").returncode == 5
     assert ctisync.run("sync", "-q").returncode == 5, "the cool-down"
-    assert re.search(r"to do: ctisync sync --now$", ctisync.run("status").stdout, re.MULTILINE)
+    assert re.search(r"try: ctisync sync --now$", ctisync.run("status").stdout, re.MULTILINE)
     checks = json.loads(ctisync.run("doctor", "--json").stdout)["checks"]
     assert {each["to_do"] for each in checks if each["check"] == "content"} <= {None, "ctisync sync --now"}
     assert ctisync.run("sync", "--now", "-q").returncode == 0
-    assert "to do" not in ctisync.run("status").stdout
+    assert "try:" not in ctisync.run("status").stdout
 
 
 def test_a_failure_that_a_wrong_clock_has_put_into_the_future_is_told_until_a_pass_is_good(
@@ -271,7 +271,7 @@ def test_an_alias_that_was_moved_to_another_generation_is_critical_until_a_pass_
     assert (checked.returncode, f"alias {INDEX} points to {stored}" in checked.stdout) == (2, True), checked
     table = ctisync.run("status").stdout
     assert re.search(rf"moved +alias {INDEX} points to {stored}", table), table
-    assert "to do: ctisync sync" in table, table
+    assert "try: ctisync sync" in table, table
     assert consumer_of(ctisync)["alias_moved"] == {"to": stored, "from": live}
     [content] = [
         each

@@ -48,7 +48,7 @@ TYPED: Final = {
 
 NOT_TYPED: Final = {
     "cli/": HELP,
-    "commands/status/look.py: f'ctisync doctor": LOOK,
+    "commands/status/read.py: f'ctisync doctor": LOOK,
     "commands/passes.py: f'ls -ld": LOOK,
     "commands/config/init.py: 'ctisync config init": CHOICE,
     "commands/config/show.py: 'ctisync config show": HELP,
@@ -64,7 +64,7 @@ NOT_TYPED: Final = {
     "commands/init_snapshot.py: 'pass the correct": CHOICE,
     "commands/package.py: f'copy all": CHOICE,
     "commands/package.py: f'ls -ld": LOOK,
-    "commands/hidden.py: 'ctisync doctor'": LOOK,
+    "commands/invocation.py: 'ctisync doctor'": LOOK,
     "core/health.py: 'timedatectl'": OTHERS,
     "core/health.py: f'df -h": ROOM,
     "demo/": CHOICE,

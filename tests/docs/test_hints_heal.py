@@ -29,7 +29,7 @@ HOLDS_A_COMMAND: Final = re.compile(
 
 def hints_of(printed: Printed) -> list[str]:
     """All that were printed for people, in their order."""
-    hints = re.findall(r"(?: try:|  to do:|  to ask now:|; to remove it:) +(.*)", printed.text)
+    hints = re.findall(r"(?: try:|  to check now:|; to remove it:) +(.*)", printed.text)
     assert hints, printed.text
     return [str(each) for each in hints]
 

@@ -13,10 +13,8 @@ import httpx
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
-from ctisync.commands.status import check as status_check
-from ctisync.commands.status import table as status_table
-from ctisync.commands.status.document import as_document
-from ctisync.commands.status.look import ConsumerStatus, Status
+from ctisync.commands.status import judge, render
+from ctisync.commands.status.read import ConsumerStatus, Status
 from ctisync.core.history import entries
 from ctisync.core.manifest import WrongManifest, manifest_entries, packaged
 from ctisync.core.model import MAX_OFFSET, Consumer, ConsumerInfo, Snapshot
@@ -80,9 +78,9 @@ def used(state: ConsumerState) -> None:
     for info in (None, ConsumerInfo(9, Snapshot("https://a.example/9.zip", 9))):
         next_step(Situation(state, info, CONSUMER, SoFar(), Policy(), NOW))
     status = Status("sqlite:///x", (ConsumerStatus(CONSUMER, state, 3),))
-    json.dumps(as_document(status))
-    status_table.as_table(status, io.StringIO(), NOW)
-    status_check.check(status, NOW)
+    json.dumps(render.as_document(status))
+    render.as_table(status, io.StringIO(), NOW)
+    judge.check(status, NOW)
     msgspec.json.decode(msgspec.json.encode(state), type=ConsumerState)
 
 

@@ -10,10 +10,8 @@ from typing import Final
 
 import msgspec
 
-from ctisync.commands.status import check as status_check
-from ctisync.commands.status import table as status_table
-from ctisync.commands.status.document import as_document
-from ctisync.commands.status.look import ConsumerStatus, Status
+from ctisync.commands.status import judge, render
+from ctisync.commands.status.read import ConsumerStatus, Status
 from ctisync.core.model import Consumer
 from ctisync.core.pass_plan import plan_pass
 from ctisync.core.steps import Mode, Policy
@@ -95,9 +93,9 @@ def _looked_at(store: SqliteStore) -> None:
     state = store.read_state(CONSUMER)
     count = store.summary(CONSUMER).records
     status = Status(store.name, (ConsumerStatus(CONSUMER, state, count, work=store.work(CONSUMER)),))
-    as_document(status)
-    status_table.as_table(status, io.StringIO(), NOW)
-    status_check.check(status, NOW)
+    render.as_document(status)
+    render.as_table(status, io.StringIO(), NOW)
+    judge.check(status, NOW)
     for mode in MODES:
         list(plan_pass(state, CONSUMER, Policy(mode), NOW, MemoryFeed(server()).consumer_info))
     list(check_state(state))
@@ -177,7 +175,7 @@ def documents_in_passes(data: bytes) -> None:
     if entry.lease is not None:
         work, now = entry.lease.work, int(NOW.timestamp())
         one = ConsumerStatus(CONSUMER, entry.state, 3, work=work)
-        status_table.as_table(Status("x", (one,)), io.StringIO(), NOW)
+        render.as_table(Status("x", (one,)), io.StringIO(), NOW)
         may_be_taken(entry.lease, now, 900.0, None)
     assert not entry.state.unsettled
     _played(_with_state(msgspec.json.encode(entry.state)))

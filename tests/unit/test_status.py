@@ -8,10 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from ctisync.commands.status.check import Thresholds, check, thresholds
-from ctisync.commands.status.document import as_document
-from ctisync.commands.status.look import ConsumerStatus, Status, ago
-from ctisync.commands.status.table import as_table
+from ctisync.commands.status.judge import Thresholds, ago, check, thresholds
+from ctisync.commands.status.read import ConsumerStatus, Status
+from ctisync.commands.status.render import as_document, as_table
 from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState, Cooldown, FailedChange, Moved, Owed, RefusedSnapshot
 from ctisync.errors import UsageError
@@ -162,7 +161,7 @@ def test_of_several_consumers_the_worst_counts_and_all_are_told() -> None:
 def test_a_certificate_that_ends_soon_is_a_warning_beside_a_good_content() -> None:
     late = ("the certificate of https://indexer.example:9200", NOW + timedelta(days=3, hours=1))
     later = ("the client certificate /c.pem", NOW + timedelta(days=40))
-    line, code = check(msgspec.structs.replace(status(READY), ends=(late, later)), NOW)
+    line, code = check(msgspec.structs.replace(status(READY), certificates=(late, later)), NOW)
     assert code == 1
     assert "none behind" in line
     assert (
@@ -279,7 +278,7 @@ def test_people_read_what_stands_and_what_to_type(state: ConsumerState, words: l
 
 def test_a_good_state_asks_for_nothing() -> None:
     found = Status("s", (ConsumerStatus(Consumer(), READY, 7),))
-    assert "to do" not in as_table(found, io.StringIO(), NOW)
+    assert "try:" not in as_table(found, io.StringIO(), NOW)
 
 
 @pytest.mark.parametrize(

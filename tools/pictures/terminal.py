@@ -17,8 +17,8 @@ from rich.text import Text
 from ctisync.commands.history import look as history
 from ctisync.commands.history.table import as_table as history_table
 from ctisync.commands.invocation import Invocation
-from ctisync.commands.status.look import look
-from ctisync.commands.status.table import as_table
+from ctisync.commands.status.read import read_status
+from ctisync.commands.status.render import as_table
 from ctisync.commands.sync import sync
 from ctisync.console import Console
 from ctisync.demo.feed import MadeUpFeed, served
@@ -113,7 +113,7 @@ def _call(settings: Settings, clock: _Clock) -> Invocation:
 
 
 def _status(settings: Settings, clock: _Clock) -> str:
-    return as_table(look(_call(settings, clock), remote=False), _Terminal(), clock.now())
+    return as_table(read_status(_call(settings, clock), remote=False), _Terminal(), clock.now())
 
 
 def _history(settings: Settings, clock: _Clock) -> str:

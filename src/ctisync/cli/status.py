@@ -56,32 +56,29 @@ def status(
     as_json: JsonOption = False,
 ) -> int:
     """Show what is stored, how old it is, and problems. Changes nothing."""
-    from ctisync.commands.status import check as checking
-    from ctisync.commands.status import look as command
+    from ctisync.commands.status import judge, read
 
     if check and as_json:
         raise UsageError("--check and --json cannot be combined", hint="ctisync status --json")
     try:
-        limits = checking.thresholds(warn_behind, crit_behind, warn_age, crit_age)
-        if limits != checking.USUAL_THRESHOLDS and not check:
+        limits = judge.thresholds(warn_behind, crit_behind, warn_age, crit_age)
+        if limits != judge.USUAL_THRESHOLDS and not check:
             raise UsageError("--warn-... and --crit-... need --check", hint="ctisync status --check")
         invocation = options.invocation()
-        within = timeout or (command.CHECK_TIMEOUT if check else command.USUAL_TIMEOUT)
-        found = command.look(invocation, remote=remote, certificates=check, within=within)
+        within = timeout or (read.CHECK_TIMEOUT if check else read.USUAL_TIMEOUT)
+        result = read.read_status(invocation, remote=remote, certificates=check, within=within)
     except CtisyncError as error:
         if not check:
             raise
-        return print_check(options.context, *checking.check_failed(error))
+        return print_check(options.context, *judge.check_failed(error))
     if check:
-        return print_check(options.context, *checking.check(found, CLOCK.now(), limits))
+        return print_check(options.context, *judge.check(result, CLOCK.now(), limits))
+    from ctisync.commands.status import render
+
     if as_json:
-        from ctisync.commands.status.document import as_document
-
-        print_document(as_document(found))
+        print_document(render.as_document(result))
     else:
-        from ctisync.commands.status.table import as_table
-
-        print_drawn(as_table(found, sys.stdout, CLOCK.now(), invocation.console.hint))
-    if found.unseen:
-        raise found.unseen[0].error
+        print_drawn(render.as_table(result, sys.stdout, CLOCK.now(), invocation.console.hint))
+    if result.unreadable:
+        raise result.unreadable[0].error
     return DONE

@@ -9,9 +9,17 @@ from typing import Any, Final
 import msgspec
 
 from ctisync import __version__, tls
-from ctisync.commands.status import check as status_check
-from ctisync.commands.status.check import CRITICAL, OK, UNKNOWN, USUAL_THRESHOLDS, WARNING
-from ctisync.commands.status.look import ConsumerStatus, despite_cooldown, what_to_type
+from ctisync.commands.status.judge import (
+    CRITICAL,
+    OK,
+    UNKNOWN,
+    USUAL_THRESHOLDS,
+    WARNING,
+    despite_cooldown,
+    judge,
+    next_command,
+)
+from ctisync.commands.status.read import ConsumerStatus
 from ctisync.console import Console, rfc3339
 from ctisync.core.health import CheckResult, failed, guarded, judge_disk_space, judge_end, ok, warning, worst
 from ctisync.core.model import Consumer
@@ -23,8 +31,8 @@ from ctisync.settings.checks import SeveralMistakes
 from ctisync.settings.warnings import setting_warnings
 from ctisync.system.locks import diagnose as examine_lock
 from ctisync.wiring import (
-    as_it_holds,
     command_manager,
+    effective_state,
     free_disk_space,
     lock_path,
     opened_feed,
@@ -198,7 +206,7 @@ def _store(
         """Adds to `seen`; a verdict comes only from an error."""
         tells = settings.command_manager.enabled is not False
         found = store.summary(consumer)
-        state = as_it_holds(found.state, settings, clock)
+        state = effective_state(found.state, settings, clock)
         seen.append(ConsumerStatus(consumer, state, found.records, tells, moved=found.moved))
         yield from ()
 
@@ -207,8 +215,8 @@ def _store(
 
 def _content(one: ConsumerStatus, clock: Clock) -> Iterator[CheckResult]:
     now, state = clock.now(), one.state
-    code, why = status_check.judge(one, USUAL_THRESHOLDS, now)
-    hint = what_to_type(one, now) or despite_cooldown("ctisync sync", state, now)
+    code, why = judge(one, USUAL_THRESHOLDS, now)
+    hint = next_command(one, now) or despite_cooldown("ctisync sync", state, now)
     if code == OK:
         yield ok("content", why, about=one.consumer)
     elif code == CRITICAL and (state.content or state.phase == "blocked"):

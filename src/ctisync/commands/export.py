@@ -6,11 +6,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from ctisync.commands.hidden import warn_of_hidden
 from ctisync.commands.invocation import Invocation
 from ctisync.core.model import Consumer
 from ctisync.errors import UsageError
-from ctisync.ports import Log, Store
+from ctisync.ports import Store
 from ctisync.system.files import STDOUT, atomic_write
 from ctisync.wiring import opened_store
 
@@ -21,20 +20,21 @@ _PIECE: Final = 256 << 10
 def export(invocation: Invocation, output: Path | None) -> None:
     """Write every line of the live content of the only consumer, sorted by name, to a file or to standard
     output. Raises EmptyStore if there is no content, UsageError if the output cannot be written."""
-    consumer, log = invocation.only_consumer("export writes"), invocation.console
+    consumer = invocation.only_consumer("export writes")
     with opened_store(invocation.settings, invocation.clock) as store:
         if output is None or output == STDOUT:
-            _write(store, consumer, sys.stdout.buffer, "standard output", log)
+            _write(invocation, store, consumer, sys.stdout.buffer, "standard output")
             return
-        with _told(str(output)), atomic_write(output) as file:
-            _write(store, consumer, file, str(output), log)
+        with _write_errors(str(output)), atomic_write(output) as file:
+            _write(invocation, store, consumer, file, str(output))
 
 
-def _write(store: Store, consumer: Consumer, target: BinaryIO, name: str, log: Log) -> None:
+def _write(invocation: Invocation, store: Store, consumer: Consumer, target: BinaryIO, name: str) -> None:
     summary = store.summary(consumer)
-    warn_of_hidden(summary.hidden, consumer, log)
+    invocation.warn_of_hidden(summary.hidden, consumer)
     piece = bytearray()
-    with log.progress("export", summary.records, "records") as progress, _told(name):
+    progress_of = invocation.console.progress("export", summary.records, "records")
+    with progress_of as progress, _write_errors(name):
         for number, line in enumerate(store.export(consumer), start=1):
             piece += line
             piece += b"\n"
@@ -47,7 +47,7 @@ def _write(store: Store, consumer: Consumer, target: BinaryIO, name: str, log: L
 
 
 @contextmanager
-def _told(name: str) -> Iterator[None]:
+def _write_errors(name: str) -> Iterator[None]:
     """Raises UsageError for an OSError, except that of a reader that has closed its end of the pipe."""
     try:
         yield

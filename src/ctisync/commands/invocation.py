@@ -57,3 +57,15 @@ class Invocation(msgspec.Struct, frozen=True, kw_only=True):
             hint = "pass only one --consumer NAME" if self.named else "add --consumer NAME"
             raise UsageError(f"{why} only one consumer, but several are {source}: {names}", hint=hint)
         return self.consumers[0]
+
+    def warn_of_hidden(self, hidden: str | None, consumer: Consumer) -> None:
+        """Warn if a role hides a part of the content from the user of the store. `hidden`: as in
+        `Summary.hidden`."""
+        if hidden is not None:
+            self.console.event(
+                "warning",
+                "content-hidden",
+                consumer=str(consumer),
+                why=f"a role hides {hidden} from your user: counts and records cover only the visible part",
+                hint="ctisync doctor",
+            )

@@ -1,10 +1,11 @@
 """Renders tables with rich, as the text of a result."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final, TextIO
 
 from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook
 from rich.segment import Segment
+from rich.table import Table
 from rich.text import Text
 
 from ctisync.escaping import Drawn, escape, escape_lines
@@ -27,6 +28,15 @@ def drawn(stream: TextIO, draw: Callable[[Console], None]) -> Drawn:
 def cell(text: str, style: str = "") -> Text:
     """A text that may come from outside, without line breaks, so that it stays in its row."""
     return Text(escape(text), style)
+
+
+def block(title: object, state: tuple[str, str], rows: Iterable[tuple[str, str]]) -> Table:
+    """A title with a state, which has a style, and below it rows of a label and a text."""
+    table = Table.grid(padding=(0, 2))
+    table.add_row(Text(str(title), style="bold"), Text(*state))
+    for label, text in rows:
+        table.add_row(Text(f"  {label}"), cell(text))
+    return table
 
 
 def bytes_as_text(number: int) -> str:

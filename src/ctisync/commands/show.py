@@ -8,7 +8,6 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from ctisync.commands.hidden import warn_of_hidden
 from ctisync.commands.invocation import Invocation
 from ctisync.core import wire
 from ctisync.core.advisory import Advisory, advisory
@@ -51,7 +50,7 @@ def find(invocation: Invocation, names: Sequence[str]) -> tuple[list[Shown], Usa
         for consumer in invocation.consumers:
             seen = opened.enter_context(store.inspect(consumer))
             if seen.count() is not None:
-                warn_of_hidden(seen.hidden(), consumer, invocation.console)
+                invocation.warn_of_hidden(seen.hidden(), consumer)
                 filled[consumer] = seen
             elif consumer == invocation.consumers[-1] and not filled:
                 raise no_content(store.name, consumer, seen.state)

@@ -145,7 +145,7 @@ def _ended(each: CheckSummary, hint: Callable[[str], str]) -> str:
     words = f"differs: {each.differences:,}" if each.differences else "ok"
     if each.notes:
         words += f", notes: {each.notes:,}"
-    return words if each.hint is None else f"{words:<28} to do: {hint(each.hint)}"
+    return words if each.hint is None else f"{words:<28} try: {hint(each.hint)}"
 
 
 def _told(one: Verification, check: CheckSummary) -> Iterator[str]:

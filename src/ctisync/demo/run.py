@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Final
 
 from ctisync.commands.invocation import Invocation
-from ctisync.commands.status.look import look
-from ctisync.commands.status.table import as_table
+from ctisync.commands.status.read import read_status
+from ctisync.commands.status.render import as_table
 from ctisync.commands.sync import sync
 from ctisync.console import Console
 from ctisync.demo.feed import MadeUpFeed, served
@@ -56,7 +56,7 @@ def play(keep: Path | None, clock: Clock, console: Console) -> int:
         say(f"The feed now has changes up to {feed.last_offset:,}. ctisync sync: this pass applies them.")
         code = code or sync(invocation)
         say("ctisync status")
-        found = look(invocation, remote=False)
+        found = read_status(invocation, remote=False)
         print_drawn(as_table(found, sys.stdout, clock.now()))
         if keep is None:
             say("The demo has removed its database. To keep it: ctisync demo --keep DIR")

@@ -1,30 +1,32 @@
-"""`status --check`: one line and an exit code, as monitoring plugins print them."""
+"""Judges the status: how bad it is, why, and which command to type next.
 
+`status --check` prints the judgement as one line with an exit code, as monitoring plugins do. `doctor` and
+the table of `status` use parts of it.
+"""
+
+import re
 from datetime import datetime, timedelta
 from typing import Final, TypeVar
 
 import msgspec
 
-from ctisync.commands.status.look import (
-    ConsumerStatus,
-    FailedStatus,
-    Status,
-    ago,
-    ahead,
-    at_work,
-    despite_cooldown,
-)
-from ctisync.core.health import judge_end
+from ctisync.commands.status.read import ConsumerStatus, Status, UnreadableConsumer
+from ctisync.console import rfc3339
+from ctisync.core.health import CLOCKS_APART, judge_end
+from ctisync.core.pass_report import Work
 from ctisync.core.state import STALE, ConsumerState, believed
 from ctisync.core.steps import contradiction
 from ctisync.core.times import duration
+from ctisync.core.words import counted
 from ctisync.errors import (
+    LOAD_ANEW,
     CtisyncError,
     FeedRefused,
     FeedUnreachable,
     ForeignIndex,
     StoreUnavailable,
     UsageError,
+    replace_command,
 )
 
 STANDSTILL: Final = timedelta(days=14)
@@ -37,9 +39,10 @@ UNKNOWN: Final = 3
 _NAMES: Final = ("OK", "WARNING", "CRITICAL", "UNKNOWN")
 _WORST_FIRST: Final = (CRITICAL, UNKNOWN, WARNING, OK)
 
+_PASS: Final = re.compile(r"ctisync (?:sync|init-snapshot)\b")
 
 _T = TypeVar("_T", int, timedelta)
-_AHEAD: Final = (
+_FUTURE: Final = (
     "a time in the state is in the future: a clock was wrong, so the age of the content is unknown; "
     "ctisync sync corrects it"
 )
@@ -48,14 +51,14 @@ _AHEAD: Final = (
 
 class Thresholds(msgspec.Struct, frozen=True, kw_only=True):
     """Limits for WARNING and CRITICAL: offsets behind the feed, and time since the content was last known to
-    be in step. None: no limit. `age_is_asked_for`: the age of a content that was loaded without the feed
-    counts too; whether that is in step is unknown."""
+    be in step. None: no limit. `of_any_age`: the age of a content that was loaded without the feed counts
+    too; whether that is in step is unknown."""
 
     warn_behind: int | None = None
     crit_behind: int | None = None
     warn_age: timedelta | None = STALE
     crit_age: timedelta | None = None
-    age_is_asked_for: bool = False
+    of_any_age: bool = False
 
     def __post_init__(self) -> None:
         for name in ("behind", "age"):
@@ -81,7 +84,7 @@ def thresholds(
         crit_behind=crit_behind,
         warn_age=usual if warn_age is None else duration(warn_age),
         crit_age=crit,
-        age_is_asked_for=warn_age is not None or crit_age is not None,
+        of_any_age=warn_age is not None or crit_age is not None,
     )
 
 
@@ -90,17 +93,17 @@ def check(status: Status, now: datetime, limits: Thresholds = USUAL_THRESHOLDS) 
     last."""
     judged: list[tuple[object, int, str]] = [
         *(("no pass can write", CRITICAL, f"{each.text}; {each.hint}") for each in status.refusals),
-        *((one.consumer, *_judge_unseen(one)) for one in status.unseen),
-        *((one.consumer, *_judge(one, limits, now)) for one in status.seen),
+        *((one.consumer, *_judge_unreadable(one)) for one in status.unreadable),
+        *((one.consumer, *_judge_readable(one, limits, now)) for one in status.readable),
     ]
-    verdicts = [judge_end("certificate", named, ends, now) for named, ends in status.ends]
-    late = [each.text for each in verdicts if each.health != "ok"]
-    codes = {code for _, code, _ in judged} | {WARNING for _ in late}
+    results = [judge_end("certificate", name, ends, now) for name, ends in status.certificates]
+    expiring = [each.text for each in results if each.health != "ok"]
+    codes = {code for _, code, _ in judged} | {WARNING for _ in expiring}
     worst = next(code for code in _WORST_FIRST if code in codes)
     # In the line of a monitoring plugin, the metrics follow a bar.
-    words = "; ".join([*(f"{what}: {why}" for what, _, why in judged), *late]).replace("|", "/")
-    figures = " ".join(_figures(one, limits, now) for one in status.seen)
-    return f"CTISYNC {_NAMES[worst]} - {words} | {figures}".removesuffix(" | "), worst
+    text = "; ".join([*(f"{subject}: {why}" for subject, _, why in judged), *expiring]).replace("|", "/")
+    metrics = " ".join(_metrics(one, limits, now) for one in status.readable)
+    return f"CTISYNC {_NAMES[worst]} - {text} | {metrics}".removesuffix(" | "), worst
 
 
 def check_failed(error: CtisyncError) -> tuple[str, int]:
@@ -109,17 +112,17 @@ def check_failed(error: CtisyncError) -> tuple[str, int]:
     return f"CTISYNC {_NAMES[code]} - {error.message.replace('|', '/')}", code
 
 
-def _judge_unseen(one: FailedStatus) -> tuple[int, str]:
+def _judge_unreadable(one: UnreadableConsumer) -> tuple[int, str]:
     """CRITICAL: the store answers for other consumers. UNKNOWN if the feed fails (`--remote`)."""
     code = UNKNOWN if isinstance(one.error, FeedUnreachable | FeedRefused) else CRITICAL
     return code, one.error.message
 
 
-def _judge(one: ConsumerStatus, limits: Thresholds, now: datetime) -> tuple[int, str]:
+def _judge_readable(one: ConsumerStatus, limits: Thresholds, now: datetime) -> tuple[int, str]:
     code, why = judge(one, limits, now)
     why = despite_cooldown(why, one.state, now)
     if code != OK and one.work is not None:
-        return code, f"{why} (running: {at_work(one.work, now)})"
+        return code, f"{why} (running: {describe_work(one.work, now)})"
     return code, why
 
 
@@ -137,7 +140,7 @@ def judge(one: ConsumerStatus, limits: Thresholds, now: datetime) -> tuple[int, 
     if state.offset == 0 or (state.loading and one.work is None) or state.is_requested_with(one.consumer):
         return WARNING, "a new initialisation is pending; readers have the old content"
     if state.last_offset is None or state.checked_at is None:
-        return _judge_given(state, limits, now)
+        return _judge_without_feed(state, limits, now)
     if state.offset > state.last_offset:
         return WARNING, f"the feed went back to {state.last_offset}, the content is at {state.offset}"
     if one.owed is not None:
@@ -164,36 +167,36 @@ def _not_the_content(one: ConsumerStatus) -> str | None:
 
 def _judge_last_pass(one: ConsumerStatus, now: datetime) -> tuple[int, str] | None:
     """Warns at once if the store failed the last pass. A feed that does not answer only raises the age."""
-    if one.forgotten_at is not None:
-        told = f"a pass {ago(one.forgotten_at, now)} left no entry in the history"
-        return WARNING, f"{told}; check its log, then: ctisync sync"
+    if one.unrecorded_at is not None:
+        why = f"a pass {ago(one.unrecorded_at, now)} left no entry in the history"
+        return WARNING, f"{why}; check its log, then: ctisync sync"
     if one.failure is not None and one.failure.exit_code == StoreUnavailable.exit_code:
-        return WARNING, f"the last pass failed {ago(one.failure.ended_at, now)}: {one.why_failed}"
+        return WARNING, f"the last pass failed {ago(one.failure.ended_at, now)}: {one.failure_reason}"
     return None
 
 
-def _judge_given(state: ConsumerState, limits: Thresholds, now: datetime) -> tuple[int, str]:
+def _judge_without_feed(state: ConsumerState, limits: Thresholds, now: datetime) -> tuple[int, str]:
     """For a content that was loaded on a host without access to the feed."""
-    if ahead(state, now):
-        return UNKNOWN, _AHEAD
+    if has_future_time(state, now):
+        return UNKNOWN, _FUTURE
     never = "was never asked" if state.unanswered_at is None else "never answered"
-    said = f"offset {state.offset}, the feed {never}"
+    why = f"offset {state.offset}, the feed {never}"
     loaded = _age_begins(state, limits)
     if loaded is None:
-        return UNKNOWN, said
+        return UNKNOWN, why
     code = _level(now - loaded, limits.warn_age, limits.crit_age)
-    return code, f"{said}, last changed {ago(loaded, now)}"
+    return code, f"{why}, last changed {ago(loaded, now)}"
 
 
 def _age_begins(state: ConsumerState, limits: Thresholds) -> datetime | None:
-    never_asked = state.last_offset is None or state.checked_at is None
-    return state.updated_at if never_asked and limits.age_is_asked_for else state.in_step_at
+    no_answer = state.last_offset is None or state.checked_at is None
+    return state.updated_at if no_answer and limits.of_any_age else state.in_step_at
 
 
 def _judge_lag(state: ConsumerState, limits: Thresholds, now: datetime) -> tuple[int, str]:
     lag = _level(state.behind or 0, limits.warn_behind, limits.crit_behind)
-    if lag != CRITICAL and ahead(state, now):
-        return UNKNOWN, _AHEAD
+    if lag != CRITICAL and has_future_time(state, now):
+        return UNKNOWN, _FUTURE
     in_step = state.in_step_at
     age = timedelta.max if in_step is None else now - in_step
     code = max(_level(age, limits.warn_age, limits.crit_age), lag)
@@ -203,10 +206,8 @@ def _judge_lag(state: ConsumerState, limits: Thresholds, now: datetime) -> tuple
         tried = f", was last asked {ago(state.tried_at, now)}" if state.unanswered_at is not None else ""
         return code, f"offset {state.offset}, the feed last answered {ago(state.checked_at, now)}{tried}"
     if state.updated_at is not None and now - state.updated_at > STANDSTILL:
-        return (
-            WARNING,
-            f"the feed is still at offset {state.offset}, last changed {ago(state.updated_at, now)}",
-        )
+        changed = ago(state.updated_at, now)
+        return WARNING, f"the feed is still at offset {state.offset}, last changed {changed}"
     return OK, f"offset {state.offset}, {state.behind or 'none'} behind"
 
 
@@ -216,32 +217,95 @@ def _level(value: _T, warn: _T | None, crit: _T | None) -> int:
     return WARNING if warn is not None and value > warn else OK
 
 
-def _figures(one: ConsumerStatus, limits: Thresholds, now: datetime) -> str:
+def _metrics(one: ConsumerStatus, limits: Thresholds, now: datetime) -> str:
+    """As monitoring plugins print them: `'label'=value[unit];warn;crit`."""
     state = one.state
-    figures = {
-        "behind": _figure(state.behind, "", limits.warn_behind, limits.crit_behind),
-        "records": _figure(one.records, ""),
-        "age": _figure(
-            _seconds(_age_begins(state, limits), now), "s", _whole(limits.warn_age), _whole(limits.crit_age)
-        ),
-        "checked_age": _figure(_seconds(state.checked_at, now), "s"),
+    warn_age, crit_age = (
+        None if each is None else int(each.total_seconds()) for each in (limits.warn_age, limits.crit_age)
+    )
+    values = {
+        "behind": _metric(state.behind, "", limits.warn_behind, limits.crit_behind),
+        "records": _metric(one.records, ""),
+        "age": _metric(_seconds(_age_begins(state, limits), now), "s", warn_age, crit_age),
+        "checked_age": _metric(_seconds(state.checked_at, now), "s"),
     }
-    return " ".join(f"'{one.consumer} {name}'={figure}" for name, figure in figures.items())
+    return " ".join(f"'{one.consumer} {name}'={value}" for name, value in values.items())
 
 
-def _figure(value: int | None, unit: str, warn: int | None = None, crit: int | None = None) -> str:
+def _metric(value: int | None, unit: str, warn: int | None = None, crit: int | None = None) -> str:
     """`value[unit];warn;crit`, without limits that are not set."""
-    shown = [
-        "U" if value is None else f"{value}{unit}",
-        *("" if limit is None else str(limit) for limit in (warn, crit)),
-    ]
-    return ";".join(shown).rstrip(";")
+    parts = ["U" if value is None else f"{value}{unit}"]
+    parts += ["" if limit is None else str(limit) for limit in (warn, crit)]
+    return ";".join(parts).rstrip(";")
 
 
 def _seconds(then: datetime | None, now: datetime) -> int | None:
-    found = believed(then, now)
-    return None if found is None else max(0, int((now - found).total_seconds()))
+    time = believed(then, now)
+    return None if time is None else max(0, int((now - time).total_seconds()))
 
 
-def _whole(length: timedelta | None) -> int | None:
-    return None if length is None else int(length.total_seconds())
+def next_command(one: ConsumerStatus, now: datetime) -> str | None:
+    """What you type next, if anything."""
+    command = _next_command(one, now) if one.state.may_replace else replace_command(one.consumer)
+    return None if command is None else despite_cooldown(command, one.state, now)
+
+
+def _next_command(one: ConsumerStatus, now: datetime) -> str | None:
+    state = one.state
+    if one.work is not None and not one.settings_differ:
+        end = one.work.until if one.work.missing else None
+        return None if end is None else f"after {rfc3339(end)}: ctisync sync"
+    if state.content and state.is_requested_with(one.consumer):
+        return "ctisync sync (does the requested initialisation; ctisync sync --keep cancels it)"
+    if one.settings_differ:
+        return f"the settings differ from those of the stored content: {LOAD_ANEW}"
+    if one.gone or one.moved is not None:
+        return "ctisync sync (loads the content again)"
+    if one.records == 0 or contradiction(state) is not None:
+        return LOAD_ANEW
+    if state.phase == "blocked":
+        return "ctisync sync, once the feed offers another change or a new snapshot"
+    if state.last_offset is not None and state.offset > state.last_offset:
+        return LOAD_ANEW
+    if state.phase != "ready" or one.owed is not None or state.behind or has_future_time(state, now):
+        return "ctisync sync"
+    if one.unrecorded_at is not None:
+        return "check the log of that pass, then: ctisync sync"
+    return None
+
+
+def despite_cooldown(text: str, state: ConsumerState, now: datetime) -> str:
+    """The text, in which each pass gets `--now` during a cool-down: without it, it would end with 5."""
+    return text if state.cooldown_at(now) is None else _PASS.sub(r"\g<0> --now", text)
+
+
+def has_future_time(state: ConsumerState, now: datetime) -> bool:
+    """Whether a time is in the future, so that the age of the content is unknown."""
+    return any(believed(time, now) != time for time in (state.checked_at, state.updated_at))
+
+
+def describe_work(work: Work, now: datetime) -> str:
+    """The running pass, on one line."""
+    text = work.who or "a pass"
+    if work.since is not None:
+        text += f", since {ago(work.since, now).removesuffix(' ago')}"
+    if work.records is not None:
+        text += f", {counted(work.records, 'record')} loaded so far"
+    if work.missing and work.until is not None:
+        text += "; this host has no such process: it was probably killed, "
+        text += f"and its lease ends at {rfc3339(work.until)}"
+    return text
+
+
+def ago(then: datetime | None, now: datetime) -> str:
+    """How long ago, in words."""
+    if then is None:
+        return "never"
+    seconds = int((now - then).total_seconds())
+    if then - now > CLOCKS_APART:
+        return "in the future (a clock is wrong)"
+    for unit, size in (("day", 86_400), ("hour", 3600), ("minute", 60)):
+        if seconds >= 2 * size or (seconds >= size and unit != "day"):
+            count = seconds // size
+            return f"{count} {unit}{'s' if count > 1 else ''} ago"
+    return "just now"

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 
-from ctisync.cli.teaching import COMMANDS, HelpText
+from ctisync.cli.help_texts import HELP_TEXTS, HelpText
 from tests.support.feed_history import populate
 from tests.support.feed_simulator import FeedSimulator
 
@@ -86,7 +86,7 @@ def taught_of(arguments: Sequence[str]) -> HelpText:
     """What the help teaches of the command that is called; `config show` is one of them."""
     words = [*arguments[:2], "", ""]
     names = (f"{words[0]} {words[1]}", words[0], "")
-    return next(COMMANDS[name] for name in names if name in COMMANDS)
+    return next(HELP_TEXTS[name] for name in names if name in HELP_TEXTS)
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ctisync.cli.carried import with_options
+from ctisync.cli.invocation import with_options
 from tests.cli.conftest import Ctisync
 from tests.support.feed_simulator import FeedSimulator, unused_port
 
@@ -44,7 +44,7 @@ BOTH = "--config 'my own.toml' --consumer vd_4.8.0"
     ],
 )
 def test_each_command_in_a_hint_repeats_what_it_takes_and_has_not(hint: str, printed: str) -> None:
-    assert with_options(hint, OPTIONS, GIVEN) == printed
+    assert with_options(hint, GIVEN, OPTIONS) == printed
 
 
 @pytest.fixture

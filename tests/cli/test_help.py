@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from ctisync.cli.teaching import COMMANDS, EXIT_CODES
+from ctisync.cli.help_texts import EXIT_CODES, HELP_TEXTS
 from tests.cli.conftest import Ctisync
 from tests.docs.command_tree import Command, commands, parse, root
 from tests.docs.shell import ROOT
@@ -88,7 +88,7 @@ def test_help_says_where_the_manual_lies(ctisync: Ctisync) -> None:
 
 
 def test_each_command_is_taught_and_nothing_else_is() -> None:
-    assert {each.path for each in FOUND} == COMMANDS.keys()
+    assert {each.path for each in FOUND} == HELP_TEXTS.keys()
 
 
 @pytest.mark.parametrize("command", FOUND, ids=lambda each: each.call)
@@ -140,7 +140,7 @@ def test_a_narrow_terminal_breaks_no_example() -> None:
     command = root().commands["init-snapshot"]
     context = typer.Context(command, info_name="ctisync init-snapshot", terminal_width=40)
     lines = command.get_help(context).splitlines()
-    assert {example.typed for example in COMMANDS["init-snapshot"].examples} <= {
+    assert {example.typed for example in HELP_TEXTS["init-snapshot"].examples} <= {
         line.strip() for line in lines
     }
 
@@ -148,8 +148,8 @@ def test_a_narrow_terminal_breaks_no_example() -> None:
 def test_every_exit_code_is_explained_once() -> None:
     codes = [code for each in EXIT_CODES for code in each.codes]
     assert codes == sorted(set(codes))
-    assert all(each.codes <= set(codes) for each in COMMANDS.values())
-    assert all(each.own.keys() <= each.codes for each in COMMANDS.values())
+    assert all(each.codes <= set(codes) for each in HELP_TEXTS.values())
+    assert all(each.own.keys() <= each.codes for each in HELP_TEXTS.values())
 
 
 def test_a_command_that_nobody_has_taught_still_has_a_help() -> None:

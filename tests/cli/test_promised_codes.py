@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from ctisync.cli.teaching import COMMANDS
+from ctisync.cli.help_texts import HELP_TEXTS
 from ctisync.core.model import Consumer
 from ctisync.system.clock import SystemClock
 from ctisync.system.locks import host_lock, lock_beside
@@ -38,7 +38,7 @@ ARGUMENTS: Final = {
 
 PROMISED: Final = [
     (path, code)
-    for path, taught in COMMANDS.items()
+    for path, taught in HELP_TEXTS.items()
     if path not in ("", "config")  # groups: they end as what is in them does
     for code in sorted(taught.codes - EVERYWHERE)
 ]

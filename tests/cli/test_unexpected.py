@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from ctisync.commands.invocation import Invocation
+from ctisync.cli.invocation import Invocation
 from ctisync.commands.passes import run_passes
 from ctisync.console import Console
 from ctisync.core.pass_report import Ended

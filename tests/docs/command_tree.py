@@ -7,9 +7,9 @@ from typing import Any, Final, NamedTuple
 
 import typer
 
-from ctisync.cli import app
+from ctisync.cli.app import command_line
+from ctisync.cli.help_texts import HELP_TEXTS, HelpText
 from ctisync.cli.running import _CommandLineError
-from ctisync.cli.teaching import COMMANDS, HelpText
 
 Row = tuple[str, str]
 """How an argument or option is written, and what it is for."""
@@ -38,7 +38,7 @@ class Command(NamedTuple):
 
     @property
     def taught(self) -> HelpText:
-        return COMMANDS[self.path]
+        return HELP_TEXTS[self.path]
 
     def apart(self, common: Sequence[Row]) -> tuple[list[Row], list[str]]:
         """Arguments and options of its own, and the names of those that are explained once for several."""
@@ -48,7 +48,7 @@ class Command(NamedTuple):
 
 def root() -> Any:
     """Typer's own, whose types are not the same from version to version."""
-    return typer.main.get_command(app)
+    return command_line()
 
 
 def commands() -> list[Command]:

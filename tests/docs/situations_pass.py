@@ -18,7 +18,10 @@ from tests.support import feed_failures as failures
 from tests.support.feed_history import populate
 
 ONLY_OF_2026 = '[{"resources": ["CVE-2026-*"]}]'
-A_BUG = "import sys; from ctisync import cli; cli.app.command('sync')(lambda: 1 / 0); sys.exit(cli.main())"
+A_BUG = (
+    "import sys; from ctisync import cli; import ctisync.commands.sync; "
+    "cli.app.command('sync')(lambda: 1 / 0); sys.exit(cli.main())"
+)
 
 shown_by("status-empty", "status")
 shown_by("empty-update", "update", "-q")

@@ -13,8 +13,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from ctisync.commands.invocation import Invocation
-from ctisync.commands.sync import sync
+from ctisync.cli.invocation import Invocation
+from ctisync.commands.passes import run_passes
 from ctisync.console import Console
 from ctisync.core.steps import Mode
 from ctisync.settings import load_settings
@@ -134,7 +134,7 @@ class Stage:
         """The exit code of a pass that nobody looks at: without the start of a process."""
         clock = SystemClock()
         settings = load_settings(None, {**self.environ, **environ}).settings
-        return sync(Invocation.of(settings, mode, clock, Console(io.StringIO(), clock)))
+        return run_passes(Invocation.of(settings, mode, clock, Console(io.StringIO(), clock)))
 
     def follow(self, changes: int = 0) -> None:
         """A content that is in step with the feed, which has gone on by so many changes since."""

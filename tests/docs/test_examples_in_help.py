@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ctisync.cli.teaching import COMMANDS
+from ctisync.cli.help_texts import HELP_TEXTS
 from tests.docs.shell import path_with, run, tools
 from tests.docs.stage import LAST_OFFSET, RECORDS, Stage
 from tests.support.command_manager import CommandManagerStandIn
@@ -36,9 +36,9 @@ def stage(tmp_path: Path) -> Iterator[Stage]:
         yield host
 
 
-@pytest.mark.parametrize("path", COMMANDS, ids=lambda path: f"ctisync {path}".strip())
+@pytest.mark.parametrize("path", HELP_TEXTS, ids=lambda path: f"ctisync {path}".strip())
 def test_each_example_does_what_it_says(stage: Stage, path: str) -> None:
     on_path = path_with(tools(stage.home / "bin", "tests.docs.hurried"))
-    for example in COMMANDS[path].examples:
+    for example in HELP_TEXTS[path].examples:
         ended = run(example.typed, {**stage.environ, "PATH": on_path}, stage.home)
         assert ended.returncode == example.code, f"{example.typed}\n{ended.stdout}{ended.stderr}"

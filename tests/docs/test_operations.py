@@ -6,9 +6,8 @@ from fnmatch import fnmatch
 from typing import Any, Final
 
 import pytest
-import typer
 
-from ctisync.cli import app
+from ctisync.cli.app import command_line
 from tests.docs import page, recipes, situations_feed, situations_node, situations_pass, situations_sqlite
 from tests.docs.shell import ROOT
 from tests.docs.situations import RECIPES, SITUATIONS
@@ -88,7 +87,7 @@ def test_every_call_that_the_page_names_is_one_that_ctisync_understands(
     arguments: tuple[str, ...],
 ) -> None:
     """FILE, N and the like stand for what a person puts there."""
-    group: Any = typer.main.get_command(app)
+    group: Any = command_line()
     words = [{"N": "1", "...": ""}.get(word, word) for word in arguments]
     if words in ([], [""]):
         return

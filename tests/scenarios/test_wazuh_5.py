@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import pytest
 
-from ctisync.commands.package import snapshot_sources
+from ctisync.commands.snapshot_sources import snapshot_sources
 from ctisync.core.model import Consumer
 from ctisync.errors import AccessRefused, Blocked, ConfigurationError
 from ctisync.verify.audit import verify

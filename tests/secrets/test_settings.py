@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-import typer
 
-from ctisync.cli import app
+from ctisync.cli.app import command_line
 from ctisync.settings import load_settings
 from tests.secrets.commands import FORMATS
 from tests.secrets.conftest import MakeStage
@@ -39,7 +38,7 @@ def commands(command: Any) -> Iterator[Any]:
 
 def test_no_command_takes_a_secret_as_an_option() -> None:
     words = {name.rpartition(".")[2] for name in SECRETS}
-    for command in commands(typer.main.get_command(app)):
+    for command in commands(command_line()):
         for option in command.params:
             assert not {*option.name.split("_")} & words, f"{command.name} {option.name}"
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing
 from typing import Any, NamedTuple
 
+from ctisync.cli.invocation import Invocation
 from ctisync.commands import doctor
-from ctisync.commands.invocation import Invocation
-from ctisync.commands.sync import sync
+from ctisync.commands.passes import run_passes
 from ctisync.console import Console
 from ctisync.core.health import CheckResult
 from ctisync.core.model import Consumer
@@ -72,7 +72,7 @@ def passed(environ: Mapping[str, str], mode: Mode = "sync") -> Ended:
     console = Console(stream, clock)
     console.configure(least="warning", log_format="text")
     settings = load_settings(None, environ).settings
-    code = sync(Invocation.of(settings, mode, clock, console))
+    code = run_passes(Invocation.of(settings, mode, clock, console))
     return Ended(code, stream.getvalue())
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ctisync.commands.invocation import Invocation
+from ctisync.cli.invocation import Invocation
 from ctisync.commands.passes import run_passes
 from ctisync.console import Console
 from ctisync.core.model import Consumer

@@ -14,15 +14,15 @@ from typing import Final
 import rich.console
 from rich.text import Text
 
+from ctisync.cli.invocation import Invocation
+from ctisync.commands.demo import CHANGES_LATER, CHANGES_SINCE_SNAPSHOT, RECORDS
 from ctisync.commands.history import look as history
 from ctisync.commands.history.table import as_table as history_table
-from ctisync.commands.invocation import Invocation
+from ctisync.commands.passes import run_passes
 from ctisync.commands.status.read import read_status
 from ctisync.commands.status.render import as_table
-from ctisync.commands.sync import sync
 from ctisync.console import Console
 from ctisync.demo.feed import MadeUpFeed, served
-from ctisync.demo.run import CHANGES_LATER, CHANGES_SINCE_SNAPSHOT, RECORDS
 from ctisync.settings import CtiSettings, Settings, StoreSettings
 
 _BEGIN: Final = datetime(2026, 11, 24, 6, 30, tzinfo=UTC)
@@ -149,7 +149,7 @@ def _printed() -> dict[str, str]:
         for changes in _CHANGES:
             clock.sleep(3600)
             feed.live_on(changes)
-            if sync(Invocation.of(settings, "sync", clock, console)):
+            if run_passes(Invocation.of(settings, "sync", clock, console)):
                 raise AssertionError(f"a pass over the made-up feed has failed:\n{screen.getvalue()}")
             passes.append(screen.getvalue())
             screen.seek(0)

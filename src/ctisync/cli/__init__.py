@@ -1,21 +1,10 @@
-"""The command line: options → settings → one call → exit code. Each command has a module of its name.
+"""The frame of the command line: options → settings → one command → exit code. The commands are in
+`commands`; `app.COMMANDS` names the module of each.
 
-Results go to standard output; events, errors and progress go to standard error. The pass itself begins
-in `sync.run_pass`.
+Results go to standard output; events, errors and progress go to standard error.
 """
 
 from ctisync.cli.app import app
-
-# isort: off
-# In the order in which `ctisync --help` lists the commands.
-from ctisync.cli import sync, update, init_snapshot, status, export, show, verify, history, log, doctor, diff
-from ctisync.cli import completion, config, forget, plans, help as help_, demo, examples
-from ctisync.cli.running import main  # it needs one of them
-# isort: on
+from ctisync.cli.running import main
 
 __all__ = ["app", "main"]
-
-COMMANDS = (
-    *(sync, update, init_snapshot, status, export, show, verify, history, log, doctor, diff),
-    *(completion, config, forget, plans, help_, demo, examples),
-)

@@ -1,16 +1,44 @@
-"""`ctisync` without a command, and `ctisync --version`. The commands add themselves to `app`."""
+"""`ctisync` itself, and where its commands are. Each command adds itself to `app` when it is imported."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from importlib import import_module, metadata
 from typing import Annotated, Any, Final
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.models import CommandFunctionType
 
+from ctisync import __version__
 from ctisync.errors import DONE
 from ctisync.system.process import print_result
 
-_WHOLE: Final = 1000
+COMMANDS: Final[Mapping[str, str]] = {
+    "sync": "ctisync.commands.sync",
+    "update": "ctisync.commands.sync",
+    "init-snapshot": "ctisync.commands.init_snapshot",
+    "status": "ctisync.cli.status",
+    "export": "ctisync.cli.export",
+    "show": "ctisync.cli.show",
+    "verify": "ctisync.cli.verify",
+    "history": "ctisync.cli.history",
+    "log": "ctisync.cli.log",
+    "doctor": "ctisync.cli.doctor",
+    "diff": "ctisync.cli.diff",
+    "completion": "ctisync.cli.help",
+    "forget": "ctisync.cli.forget",
+    "plans": "ctisync.cli.plans",
+    "help": "ctisync.cli.help",
+    "demo": "ctisync.commands.demo",
+    "examples": "ctisync.commands.examples",
+    "config": "ctisync.cli.config",
+}
+"""The module of each command, in the order in which `ctisync --help` lists them."""
+
+COMPLETION_VARIABLE: Final = "_CTISYNC_COMPLETE"
+"""The environment variable with which a completion script requests completions; its value names the shell."""
+
+_UNCUT: Final = 1000
 """Characters of a summary in a list of commands: so many that a summary is wrapped and never cut."""
 
 _HELP: Final = {"help_option_names": ["-h", "--help"]}
@@ -19,36 +47,56 @@ _HELP: Final = {"help_option_names": ["-h", "--help"]}
 class _Command(TyperCommand):
     """A command whose help ends with its examples and exit codes."""
 
-    def get_short_help_str(self, limit: int = _WHOLE) -> str:
-        return super().get_short_help_str(_WHOLE)
+    def get_short_help_str(self, limit: int = _UNCUT) -> str:
+        return super().get_short_help_str(_UNCUT)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        _teach(ctx.command_path, formatter)
+        _write_help_text(ctx.command_path, formatter)
 
 
 class _Group(TyperGroup):
     """The same for a group."""
 
-    def get_short_help_str(self, limit: int = _WHOLE) -> str:
-        return super().get_short_help_str(_WHOLE)
+    def get_short_help_str(self, limit: int = _UNCUT) -> str:
+        return super().get_short_help_str(_UNCUT)
 
     def format_epilog(self, ctx: Any, formatter: Any) -> None:
-        _teach(ctx.command_path, formatter)
+        _write_help_text(ctx.command_path, formatter)
 
 
-def _teach(path: str, formatter: Any) -> None:
-    from ctisync.cli.teaching import write  # imported only for help, so that other calls start fast
+class _Commands(_Group):
+    """`ctisync`. It imports a command when it is called, so that no call waits for the libraries of another;
+    a help, a completion or a wrong name imports all."""
 
-    write(path, formatter)
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        if cmd_name not in self.commands:
+            self._import([cmd_name] if cmd_name in COMMANDS else COMMANDS)
+        return self.commands.get(cmd_name)
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        self._import(COMMANDS)
+        return list(self.commands)
+
+    def _import(self, names: Iterable[str]) -> None:
+        for name in names:
+            import_module(COMMANDS[name])
+        imported = dict(typer.main.get_group(app).commands)
+        self.commands = {name: imported[name] for name in COMMANDS if name in imported} | imported
+
+
+def _write_help_text(path: str, formatter: Any) -> None:
+    from ctisync.cli.help import write_help_text  # imported only for help, so that other calls start fast
+
+    write_help_text(path, formatter)
 
 
 class HelpGroup(typer.Typer):
-    """A group of commands. The help of each, and its own, ends with the examples and exit codes that
-    `teaching` has for it."""
+    """A group of commands. The help of each, and its own, ends with the examples and exit codes of
+    `help_texts`."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, cls: type[TyperGroup] = _Group, **options: Any) -> None:
         super().__init__(
-            cls=_Group,
+            cls=cls,
             context_settings=_HELP,
             add_completion=False,
             rich_markup_mode=None,
@@ -63,10 +111,18 @@ class HelpGroup(typer.Typer):
 
 
 app = HelpGroup(
+    cls=_Commands,
     name="ctisync",
     help="Keeps a local copy of Wazuh's CTI vulnerability feed in step, on SQLite or OpenSearch.",
     pretty_exceptions_enable=False,
 )
+
+
+def command_line() -> Any:
+    """The whole command line, with each command imported."""
+    root: Any = typer.main.get_command(app)
+    root.list_commands(None)
+    return root
 
 
 def list_commands(context: typer.Context) -> None:
@@ -98,10 +154,28 @@ def _no_command(
     ] = False,
 ) -> int:
     if version:
-        from ctisync.commands.version import as_text
-
-        print_result(as_text())
+        print_result("\n".join(_versions()))
         raise typer.Exit(DONE)
     if context.invoked_subcommand is None:
         list_commands(context)
     return DONE
+
+
+def _versions() -> Iterator[str]:
+    """Those that a bug report needs, one per line; last the libraries that ctisync requires."""
+    import platform
+    import sqlite3
+
+    yield f"ctisync {__version__}"
+    yield f"Python {platform.python_version()}"
+    yield f"SQLite {sqlite3.sqlite_version}"
+    try:
+        required = metadata.requires("ctisync") or []
+    except metadata.PackageNotFoundError:  # it runs from its sources
+        return
+    for requirement in required:
+        name = re.split(r"[^\w.-]", requirement, maxsplit=1)[0]
+        try:
+            yield f"{name} {metadata.version(name)}"
+        except metadata.PackageNotFoundError:
+            yield f"{name} not installed"

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ctisync.cli.app import HelpGroup, app, list_commands
-from ctisync.cli.options import CommonOptions, JsonOption, common, print_document
+from ctisync.cli.invocation import CommonOptions, JsonOption, common, print_document
 from ctisync.errors import DONE
 from ctisync.settings import Settings
 from ctisync.settings.checks import SeveralMistakes

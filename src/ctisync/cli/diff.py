@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ctisync.cli.app import app
-from ctisync.cli.options import CommonOptions, JsonLinesOption, common
+from ctisync.cli.invocation import CommonOptions, JsonLinesOption, common
 from ctisync.errors import DONE, AuditFailed
 from ctisync.escaping import escape
 from ctisync.system.process import print_json, print_result

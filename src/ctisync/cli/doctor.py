@@ -1,7 +1,7 @@
 """`ctisync doctor`: check everything that a pass needs. Changes nothing."""
 
 from ctisync.cli.app import app
-from ctisync.cli.options import CLOCK, CommonOptions, JsonOption, common, print_document
+from ctisync.cli.invocation import CLOCK, CommonOptions, JsonOption, common, print_document
 from ctisync.errors import CtisyncError
 from ctisync.system.process import print_result
 

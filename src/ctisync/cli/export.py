@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ctisync.cli.app import app
-from ctisync.cli.options import CommonOptions, common
+from ctisync.cli.invocation import CommonOptions, common
 from ctisync.errors import DONE
 
 

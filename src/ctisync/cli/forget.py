@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from ctisync.cli.app import app
-from ctisync.cli.options import CLOCK, CommonOptions, DryRunOption, common
+from ctisync.cli.invocation import CLOCK, CommonOptions, DryRunOption, common
 from ctisync.errors import DONE, UsageError
 from ctisync.escaping import quoted
 from ctisync.system.process import confirm, print_result

@@ -1,12 +1,13 @@
-"""`ctisync help`: the help of a command, as `--help` shows it, and the path of the manual page."""
+"""`ctisync help`, the ends of all helps (examples and exit codes), and completion in the shell."""
 
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import typer
 
-from ctisync.cli.app import app
+from ctisync.cli.app import COMPLETION_VARIABLE, app
+from ctisync.cli.help_texts import HELP_TEXTS, plain
 from ctisync.errors import DONE, UsageError
 from ctisync.escaping import quoted
 from ctisync.system.process import print_result
@@ -15,11 +16,26 @@ _MANUAL: Final = "ctisync.1"
 _OF_A_CLONE: Final = Path(__file__).parents[3] / "docs" / "man" / _MANUAL
 
 
+def write_help_text(path: str, formatter: Any) -> None:
+    """Write examples and exit codes of a command to the formatter of its help. `path`: "ctisync config show",
+    the `command_path` of its context. An example is never wrapped, so that it can be copied."""
+    text = HELP_TEXTS.get(path.partition(" ")[2])
+    if text is None:
+        return
+    with formatter.section("Examples"):
+        for example in text.examples:
+            formatter.write(f"{'':>{formatter.current_indent}}{example.typed}\n")
+            with formatter.indentation(), formatter.indentation():
+                formatter.write_text(example.why)
+    for heading, rows in text.endings():
+        with formatter.section(heading):
+            formatter.write_dl([(codes, plain(meaning)) for codes, meaning in rows])
+
+
 def _names(context: typer.Context) -> list[str]:
     """For completion: the commands that can follow."""
-    words = context.params.get("command") or ()
     try:
-        return list(getattr(_asked_for(context, words).command, "commands", ()))
+        return _inner_names(_context_of(context, context.params.get("command") or ()))
     except UsageError:
         return []
 
@@ -38,26 +54,31 @@ def help_(
     """Show the help of ctisync or of a command, or the path of the manual page."""
     if man and command:
         raise UsageError("--man takes no command: the manual covers all of them", hint="ctisync help --man")
-    print_result(str(_manual()) if man else _asked_for(context, command or ()).get_help())
+    print_result(str(_manual()) if man else _context_of(context, command or ()).get_help())
     return DONE
 
 
-def _asked_for(context: typer.Context, words: Any) -> Any:
-    """The context of a command, to print its help. Raises UsageError if there is no such command."""
-    found: Any = context.find_root()
+def _context_of(context: typer.Context, words: Any) -> Any:
+    """The context of the command with that name, to print its help. Raises UsageError if there is none."""
+    of: Any = context.find_root()
     for word in words:
-        inner = getattr(found.command, "commands", {})
-        if word not in inner:
-            raise _unknown(found.command_path, word, list(inner))
-        found = typer.Context(inner[word], info_name=word, parent=found)
-    return found
+        names = _inner_names(of)
+        if word not in names:
+            raise _unknown(of.command_path, word, names)
+        of = typer.Context(of.command.get_command(of, word), info_name=word, parent=of)
+    return of
 
 
-def _unknown(path: str, word: str, known: list[str]) -> UsageError:
+def _inner_names(context: Any) -> list[str]:
+    """The commands of a group; none if it is a command."""
+    return list(context.command.list_commands(context)) if hasattr(context.command, "commands") else []
+
+
+def _unknown(path: str, word: str, names: list[str]) -> UsageError:
     from difflib import get_close_matches
 
     above = path.partition(" ")[2].split()
-    near = get_close_matches(word, known, n=1)
+    near = get_close_matches(word, names, n=1)
     what = " ".join((*above, word))
     return UsageError(f"unknown command {what}", hint=" ".join(("ctisync help", *above, *map(quoted, near))))
 
@@ -76,3 +97,25 @@ def _installed() -> list[Path]:
     except metadata.PackageNotFoundError:  # it runs from its sources
         return []
     return [Path(str(file.locate())).resolve() for file in files if file.name == _MANUAL]
+
+
+@app.command()
+def completion(
+    shell: Annotated[
+        Literal["bash", "zsh", "fish"], typer.Argument(metavar="SHELL", help="bash, zsh or fish.")
+    ],
+) -> int:
+    """Print the completion script for a shell."""
+    from typer.completion import get_completion_script  # type: ignore[attr-defined]
+
+    print_result(get_completion_script(prog_name="ctisync", complete_var=COMPLETION_VARIABLE, shell=shell))
+    return DONE
+
+
+def complete(command: Any, instruction: str) -> int:
+    """Print the completions that the script requests. `instruction`: the value of COMPLETION_VARIABLE.
+    Returns the exit code; runs no command, and prints no error."""
+    from typer.completion import completion_init, shell_complete  # type: ignore[attr-defined]
+
+    completion_init()
+    return shell_complete(command, {}, "ctisync", COMPLETION_VARIABLE, instruction)

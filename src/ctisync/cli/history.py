@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from ctisync.cli.app import app
-from ctisync.cli.options import CLOCK, CommonOptions, JsonOption, common, print_document
+from ctisync.cli.invocation import CLOCK, CommonOptions, JsonOption, common, print_document
 from ctisync.errors import DONE, UsageError
 from ctisync.settings.checks import MOST_PASSES
 from ctisync.system.process import print_drawn

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from ctisync.cli.app import app
-from ctisync.cli.options import CLOCK, CommonOptions, JsonLinesOption, common
+from ctisync.cli.invocation import CLOCK, CommonOptions, JsonLinesOption, common
 from ctisync.errors import DONE
 from ctisync.escaping import escape
 from ctisync.system.process import print_json, print_result

@@ -1,7 +1,7 @@
 """`ctisync plans`: the plans of Wazuh's console, as settings that follow their consumers."""
 
 from ctisync.cli.app import app
-from ctisync.cli.options import CLOCK, CommonOptions, JsonOption, common, print_document
+from ctisync.cli.invocation import CLOCK, CommonOptions, JsonOption, common, print_document
 from ctisync.errors import DONE
 from ctisync.system.process import print_result
 

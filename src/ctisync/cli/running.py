@@ -8,9 +8,8 @@ from typing import Any, Final
 import typer
 
 from ctisync.bug import exit_code_of_bug
-from ctisync.cli import completion
-from ctisync.cli.app import app
-from ctisync.cli.options import CLOCK
+from ctisync.cli.app import COMPLETION_VARIABLE, app
+from ctisync.cli.invocation import CLOCK
 from ctisync.console import Console, silence_libraries
 from ctisync.errors import AFTER_STOP, BUG, DONE, Stopped, UsageError
 from ctisync.escaping import escape
@@ -70,8 +69,10 @@ def _run_reporting(arguments: Sequence[str], console: Console) -> int:
 def _run(arguments: Sequence[str], console: Console) -> int:
     """Parse and run. Not by `main` of click, which would handle signals and broken pipes in its own way."""
     command = typer.main.get_command(app)
-    if instruction := os.environ.get(completion.VARIABLE):
-        return completion.answer(command, instruction)
+    if instruction := os.environ.get(COMPLETION_VARIABLE):
+        from ctisync.cli.help import complete
+
+        return complete(command, instruction)
     try:
         with command.make_context("ctisync", list(arguments), obj=console) as context:
             return int(command.invoke(context) or DONE)

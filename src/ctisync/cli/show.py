@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from ctisync.cli.app import app
-from ctisync.cli.options import CommonOptions, JsonOption, common
+from ctisync.cli.invocation import CommonOptions, JsonOption, common
 from ctisync.errors import DONE
 from ctisync.system.process import print_json, print_result
 

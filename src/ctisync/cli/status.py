@@ -6,7 +6,7 @@ from typing import Annotated, Final
 import typer
 
 from ctisync.cli.app import app
-from ctisync.cli.options import CLOCK, CommonOptions, JsonOption, common, print_check, print_document
+from ctisync.cli.invocation import CLOCK, CommonOptions, JsonOption, common, print_check, print_document
 from ctisync.errors import DONE, CtisyncError, UsageError
 from ctisync.system.process import print_drawn
 

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from ctisync.cli.app import app
-from ctisync.cli.options import CommonOptions, JsonOption, common, print_document
+from ctisync.cli.invocation import CommonOptions, JsonOption, common, print_document
 from ctisync.errors import DONE
 from ctisync.system.process import print_result
 

@@ -4,10 +4,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import partial
 
-from ctisync.commands.init_snapshot import file_here, named_refusals, offset_of
-from ctisync.commands.invocation import Invocation
-from ctisync.commands.package import SnapshotSource
+from ctisync.cli.invocation import Invocation
 from ctisync.commands.printing import bytes_as_text
+from ctisync.commands.snapshot_sources import SnapshotSource, file_here, named_refusals, offset_of
 from ctisync.core.model import Consumer, ConsumerInfo, OffsetRange, Snapshot
 from ctisync.core.pass_plan import PlannedStep, plan_pass
 from ctisync.core.state import ConsumerState, FailedChange
@@ -18,52 +17,57 @@ from ctisync.escaping import escape
 from ctisync.feed.snapshot.file import LocalSnapshot
 from ctisync.sync.run_pass import bad_end
 from ctisync.system.locks import read_lock
+from ctisync.system.process import print_result
 from ctisync.wiring import lock_path, opened_feed, opened_store
 
 _SizeOf = Callable[[Snapshot], int | None]
 
 
-def plan_passes(invocation: Invocation, write: Callable[[str], None]) -> int:
-    """Pass a description of the next pass of each consumer to `write`; returns the worst exit code. An error
-    of one consumer is printed, and does not stop the next."""
+def plan_passes(invocation: Invocation) -> int:
+    """Print what the next pass of each consumer would do; returns the worst exit code. An error of one
+    consumer is printed, and does not stop the next. Raises UsageError with `--metrics`."""
 
-    def description(consumer: Consumer) -> str:
+    def plan(consumer: Consumer) -> str:
         with opened_feed(invocation.settings, consumer, invocation.clock, invocation.console) as feed:
-            state = _stored(invocation, consumer)
-            steps = plan_pass(state, consumer, invocation.policy, invocation.clock.now(), feed.consumer_info)
-            return _text(_lines(invocation, consumer, state, steps, feed.snapshot_bytes))
+            return _plan(invocation, consumer, feed.consumer_info, None, feed.snapshot_bytes)
 
-    return _each(
-        invocation, {consumer: partial(description, consumer) for consumer in invocation.consumers}, write
-    )
+    _refuse_metrics(invocation)
+    return _print_each(invocation, {each: partial(plan, each) for each in invocation.consumers})
 
 
-def plan_loads(
-    invocation: Invocation,
-    sources: Sequence[SnapshotSource],
-    offset: int | None,
-    write: Callable[[str], None],
-) -> int:
+def plan_loads(invocation: Invocation, sources: Sequence[SnapshotSource], offset: int | None) -> int:
     """The same for local snapshots. Raises UsageError for one that needs a download."""
-    descriptions = {}
+
+    def plan(source: SnapshotSource, local: LocalSnapshot) -> str:
+        with closing(local) as file, named_refusals(source.location, "--from"):
+            at = offset_of(file, source, invocation.console) if offset is None else offset
+            info = ConsumerInfo(last_offset=None, snapshot=Snapshot(source.location, at))
+            return _plan(invocation, source.consumer, lambda: info, info, lambda _: file.size)
+
+    _refuse_metrics(invocation)
+    plans = {}
     for source in sources:
-        here = file_here(source.location, invocation.settings, invocation.clock)
-        if here is None:
+        local = file_here(source.location, invocation.settings, invocation.clock)
+        if local is None:
             raise UsageError(
                 "--dry-run downloads nothing: pass a file, not an address",
                 hint="ctisync init-snapshot --from FILE --dry-run",
             )
-        descriptions[source.consumer] = partial(_load, invocation, source, here, offset)
-    return _each(invocation, descriptions, write)
+        plans[source.consumer] = partial(plan, source, local)
+    return _print_each(invocation, plans)
 
 
-def _each(
-    invocation: Invocation, descriptions: Mapping[Consumer, Callable[[], str]], write: Callable[[str], None]
-) -> int:
+def _refuse_metrics(invocation: Invocation) -> None:
+    if invocation.metrics is not None:
+        command = f"ctisync {invocation.policy.mode}"
+        raise UsageError("--dry-run and --metrics cannot be combined", hint=f"{command} --dry-run")
+
+
+def _print_each(invocation: Invocation, plans: Mapping[Consumer, Callable[[], str]]) -> int:
     codes = []
-    for consumer, description in descriptions.items():
+    for consumer, plan in plans.items():
         try:
-            write(description())
+            print_result(plan())
         except CtisyncError as error:
             error.message = error.about(consumer)
             invocation.console.error(error)
@@ -71,27 +75,18 @@ def _each(
     return worst(codes)
 
 
-def _load(invocation: Invocation, source: SnapshotSource, here: LocalSnapshot, offset: int | None) -> str:
-    consumer, location = source.consumer, source.location
-    with closing(here) as file, named_refusals(location, "--from"):
-        snapshot = Snapshot(
-            location, offset_of(file, source, invocation.console) if offset is None else offset
-        )
-        state = _stored(invocation, consumer)
-        offered = ConsumerInfo(last_offset=None, snapshot=snapshot)
-        steps = plan_pass(
-            state, consumer, invocation.policy, invocation.clock.now(), lambda: offered, offered
-        )
-        return _text(_lines(invocation, consumer, state, steps, lambda _: file.size))
-
-
-def _text(lines: Iterator[str]) -> str:
-    return "\n".join(map(escape, lines))
-
-
-def _stored(invocation: Invocation, consumer: Consumer) -> ConsumerState:
+def _plan(
+    invocation: Invocation,
+    consumer: Consumer,
+    consumer_info: Callable[[], ConsumerInfo],
+    offered: ConsumerInfo | None,
+    size_of: _SizeOf,
+) -> str:
     with opened_store(invocation.settings, invocation.clock, untouched=True) as store:
-        return store.read_state(consumer)
+        state = store.read_state(consumer)
+    now = invocation.clock.now()
+    steps = plan_pass(state, consumer, invocation.policy, now, consumer_info, offered)
+    return "\n".join(map(escape, _lines(invocation, consumer, state, steps, size_of)))
 
 
 def _lines(

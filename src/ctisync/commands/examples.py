@@ -1,14 +1,18 @@
-"""`examples`: example files that are installed with ctisync."""
+"""`examples`: example files that are installed with ctisync. It needs no settings."""
 
 import os.path
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+import typer
 
-from ctisync.errors import UsageError
-from ctisync.system.files import expand_home
+from ctisync.cli.app import app
+from ctisync.cli.invocation import CommonOptions, common
+from ctisync.errors import DONE, UsageError
+from ctisync.system.files import STDOUT, expand_home
+from ctisync.system.process import print_result
 
 _decoder: Final = msgspec.json.Decoder()
 
@@ -20,22 +24,45 @@ _FOLDER: Final = next(
 """A wheel has the examples in the package; a clone has them beside `src`."""
 
 
-def listed() -> str:
+@app.command()
+@common(config=False, consumer=False)
+def examples(
+    options: CommonOptions,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Example to print; without it, ctisync lists all.")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", metavar="DIR", help="Folder to copy to; ctisync overwrites no file."),
+    ] = None,
+) -> int:
+    """List, print or copy the examples: schedules, alert rules, roles, settings for Wazuh 5."""
+    options.console()
+    if output == STDOUT:
+        raise UsageError("--output needs a folder for examples", hint="ctisync examples NAME (prints one)")
+    if output is not None:
+        _copy(name, output)
+    else:
+        print_result(_list() if name is None else _text(name))
+    return DONE
+
+
+def _list() -> str:
     """One line per file: its name and its description."""
     names = [_name(path) for path in _files(_FOLDER)]
     width = max(map(len, names))
     return "\n".join(f"{name:<{width}}  {_about(_FOLDER / name)}" for name in names)
 
 
-def printed(name: str) -> str:
+def _text(name: str) -> str:
     """The text of an example; for a folder, each file follows a line with its name."""
     chosen = _chosen(name)
     if chosen.is_file():
         return chosen.read_text(encoding="utf-8").rstrip("\n")
-    return "\n\n".join(f"# {_name(path)}\n{printed(_name(path))}" for path in _files(chosen))
+    return "\n\n".join(f"# {_name(path)}\n{_text(_name(path))}" for path in _files(chosen))
 
 
-def write(name: str | None, folder: Path) -> None:
+def _copy(name: str | None, folder: Path) -> None:
     """Copy one example, or all, into `folder`, and create the folder if it is missing. Raises UsageError, and
     writes nothing, if one of the files exists."""
     chosen = _FOLDER if name is None else _chosen(name)
@@ -60,8 +87,8 @@ def write(name: str | None, folder: Path) -> None:
 
 def _chosen(name: str) -> Path:
     """The file or folder of that name."""
-    known = [path for each in _files(_FOLDER) for path in (each, each.parent) if path != _FOLDER]
-    for path in known:
+    paths = [path for each in _files(_FOLDER) for path in (each, each.parent) if path != _FOLDER]
+    for path in paths:
         if _name(path) == name.rstrip("/"):
             return path
     raise UsageError(f"unknown example {name}", hint="ctisync examples")

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from ctisync.commands.invocation import Invocation
+from ctisync.cli.invocation import Invocation
 from ctisync.core.model import Consumer
 from ctisync.errors import UsageError
 from ctisync.ports import Store

@@ -1,32 +1,116 @@
-"""`init-snapshot --from`: load a snapshot that you pass, without a request to the feed."""
+"""`init-snapshot`: load a snapshot from the feed, or one that you pass."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
+import typer
 
-from ctisync.commands.invocation import Invocation
-from ctisync.commands.package import SnapshotSource
+from ctisync.cli.app import app
+from ctisync.cli.invocation import (
+    CommonOptions,
+    DryRunOption,
+    Invocation,
+    MetricsOption,
+    NowOption,
+    TolerateCooldownOption,
+    common,
+)
+from ctisync.commands.dry_run import plan_loads, plan_passes
 from ctisync.commands.passes import run_passes
-from ctisync.core.model import Snapshot
+from ctisync.commands.snapshot_sources import (
+    SnapshotSource,
+    fetched,
+    file_here,
+    named_refusals,
+    offset_of,
+    snapshot_sources,
+)
+from ctisync.core.model import MAX_OFFSET, Snapshot
 from ctisync.core.pass_report import Ended
-from ctisync.errors import FeedRefused, SnapshotRefused, UsageError
-from ctisync.ports import Clock, Log
+from ctisync.core.steps import Policy
+from ctisync.errors import FeedRefused, UsageError
+from ctisync.escaping import quoted
 from ctisync.settings import Settings
 from ctisync.sync.parts import Parts
 from ctisync.system.files import expand_home
-from ctisync.system.process import standard_input
 
 if TYPE_CHECKING:
     from ctisync.feed.client import CtiFeed
-    from ctisync.feed.snapshot.file import LocalSnapshot
-
-STDIN: Final = "-"
 
 
-def load_from(invocation: Invocation, sources: Sequence[SnapshotSource], offset: int | None) -> int:
+@app.command("init-snapshot")
+@common()
+def init_snapshot(
+    options: CommonOptions,
+    source: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="FILE_OR_URL",
+            help="Snapshot to load, compressed or not, or the folder of a package with its manifest.json (-: "
+            "standard input); the feed is not asked.",
+        ),
+    ] = None,
+    offset: Annotated[
+        int | None,
+        typer.Option(
+            "--offset",
+            metavar="N",
+            min=1,
+            max=MAX_OFFSET,
+            help="With --from: the offset of the snapshot.",
+        ),
+    ] = None,
+    replace: Annotated[
+        bool,
+        typer.Option(
+            "--replace",
+            help="If another consumer's content is live under this index: replace it. It stays live until "
+            "this one is loaded.",
+        ),
+    ] = False,
+    now: NowOption = False,
+    tolerate_cooldown: TolerateCooldownOption = False,
+    metrics: MetricsOption = None,
+    dry_run: DryRunOption = False,
+) -> int:
+    """Load a snapshot, replace the content, and stop."""
+    invocation = options.invocation()
+    if source is not None:
+        invocation = msgspec.structs.replace(
+            invocation,
+            policy=Policy("init-snapshot", replace=replace),
+            metrics=metrics,
+            option="--from",
+        )
+        sources = _sources(invocation, source, offset)
+        return (plan_loads if dry_run else _load)(invocation, sources, offset)
+    if offset is not None:
+        raise UsageError("--offset needs --from", hint="ctisync init-snapshot --from FILE --offset N")
+    invocation = invocation.for_passes(
+        "init-snapshot", metrics, tolerate_cooldown=tolerate_cooldown, now=now, replace=replace
+    )
+    return plan_passes(invocation) if dry_run else run_passes(invocation)
+
+
+def _sources(invocation: Invocation, location: str, offset: int | None) -> list[SnapshotSource]:
+    """The snapshots to load. An offset that you pass counts more than a manifest, which is then not read."""
+    if offset is None:
+        consumers, named, log = invocation.consumers, invocation.named, invocation.console
+        if sources := snapshot_sources(location, consumers, named=named, log=log, option="--from"):
+            return sources
+    elif os.path.isdir(path := expand_home(Path(location), "--from")):  # noqa: PTH112  # for any name
+        raise UsageError(
+            f"--offset is the offset of one snapshot, and {path} is a folder",
+            hint=f"ctisync init-snapshot --from {quoted(path)}",
+        )
+    return [SnapshotSource(invocation.only_consumer("--from loads"), location)]
+
+
+def _load(invocation: Invocation, sources: Sequence[SnapshotSource], offset: int | None) -> int:
     """Make the records of each snapshot the live content of its consumer; returns the exit code of the
     passes.
 
@@ -56,48 +140,6 @@ def load_from(invocation: Invocation, sources: Sequence[SnapshotSource], offset:
     return run_passes(msgspec.structs.replace(invocation, consumers=tuple(by_consumer)), one_pass)
 
 
-def file_here(location: str, settings: Settings, clock: Clock) -> "LocalSnapshot | None":
-    """The snapshot, if it is a file; None for an address and for standard input. Raises UsageError if it
-    cannot be read."""
-    from ctisync.feed.http.budget import PassLimits
-    from ctisync.feed.snapshot.file import open_given
-
-    pass_limits = PassLimits(clock, settings.limits)
-    if location == STDIN or "://" in location:
-        return None
-    return open_given(expand_home(Path(location), "--from"), pass_limits)
-
-
-def fetched(feed: "CtiFeed", location: str) -> "LocalSnapshot":
-    """The snapshot from an address or standard input, as a file."""
-    if location == STDIN:
-        return feed.take_in(standard_input(), location)
-    return feed.fetch_given(location, keep_alive=lambda: None)
-
-
-@contextmanager
-def named_refusals(location: str, option: str, offset: int | None = None) -> Iterator[None]:
-    """An error about the snapshot that `option` passes names it; the hint says what `option` accepts."""
-    from ctisync.feed.http.url_policy import shown
-
-    try:
-        yield
-    except UsageError as error:  # its message names --from
-        hint = None if error.hint is None else error.hint.replace("--from", option)
-        raise UsageError(error.message.replace("--from", option), hint=hint) from error
-    except SnapshotRefused as error:
-        hint = (
-            f"pass a complete snapshot to {option}: a ZIP, NDJSON lines, or a JSON array of records; "
-            "the latter two may be compressed with gzip or zstd"
-        )
-        if error.limit is not None:
-            hint += f"; if this is expected, raise limits.{error.limit}"
-        if offset is not None:
-            hint += "; set --offset N to the highest offset of its records, or higher"
-        name = "standard input" if location == STDIN else shown(location)
-        raise SnapshotRefused(f"{name}: {error.message}", hint=hint) from error
-
-
 def _check_offset(offset: int, last_offset: int | None, settings: Settings) -> None:
     """Raises FeedRefused for an implausible offset: later passes would miss the changes up to it."""
     most = settings.limits.offsets_ahead
@@ -108,26 +150,3 @@ def _check_offset(offset: int, last_offset: int | None, settings: Settings) -> N
             hint="pass the correct offset: ctisync init-snapshot --from FILE --offset N; if it is correct, "
             "raise limits.offsets_ahead",
         )
-
-
-def offset_of(file: "LocalSnapshot", source: SnapshotSource, log: Log) -> int:
-    """The offset of the snapshot, from its manifest, names or lines; logs how it was found."""
-    from ctisync.feed.snapshot.file import given_offset
-
-    packaged = None if source.entry is None else source.entry.offset
-    try:
-        offset, origin = given_offset(file, source.location, packaged)
-    except SnapshotRefused:
-        file.discard()
-        raise
-    if packaged is None and origin == "highest line":
-        log.event(
-            "warning",
-            "offset-guessed",
-            offset=offset,
-            why="no file name contains it; the highest offset of the lines may be too low, because deletes "
-            "leave no line; pass --offset N",
-        )
-    else:
-        log.event("info", "offset-found", offset=offset, told_by=origin)
-    return offset

@@ -8,7 +8,7 @@ from itertools import islice
 
 import msgspec
 
-from ctisync.commands.invocation import Invocation
+from ctisync.cli.invocation import Invocation
 from ctisync.commands.show import nearest, spellings
 from ctisync.console import rfc3339
 from ctisync.core.history import LogEntry, entries

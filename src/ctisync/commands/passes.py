@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
+from ctisync.cli.invocation import Invocation
 from ctisync.commands.alerts import Alerts
-from ctisync.commands.invocation import Invocation
 from ctisync.console import Console
 from ctisync.console.closing import closing
 from ctisync.core.incidents import Incident
@@ -28,6 +28,7 @@ from ctisync.errors import (
 )
 from ctisync.escaping import quoted
 from ctisync.sync.parts import Parts
+from ctisync.sync.run_pass import run_pass
 from ctisync.system import memory
 from ctisync.system.files import STDOUT, absolute
 from ctisync.system.folders import foreign_link, network_disk_risk
@@ -47,12 +48,13 @@ _QUICK: Final = 0.5
 
 
 OnePass = Callable[[Parts, "CtiFeed"], Ended]
-"""What a command does in a pass, with the lock held and the store and the feed open. The feed is the same
-as in the parts, for a command that needs more of it than a pass does."""
+"""A pass with the lock held and the store and the feed open. The feed is the same as in the parts, for a
+command that needs more of it than a pass does."""
 
 
-def run_passes(invocation: Invocation, one_pass: OnePass) -> int:
-    """One pass per consumer. A failed pass is reported and does not stop the next; the worst exit code wins.
+def run_passes(invocation: Invocation, one_pass: OnePass | None = None) -> int:
+    """One pass per consumer: from the feed, or `one_pass`. A failed pass is reported and does not stop the
+    next; the worst exit code wins.
 
     If another pass is running, there is no history entry, hook, metric or ping.
     """
@@ -77,7 +79,7 @@ def run_passes(invocation: Invocation, one_pass: OnePass) -> int:
     return worst([code for code, _ in ended])
 
 
-def _one(invocation: Invocation, consumer: Consumer, one_pass: OnePass) -> tuple[int, Alerts | None]:
+def _one(invocation: Invocation, consumer: Consumer, one_pass: OnePass | None) -> tuple[int, Alerts | None]:
     """The exit code of the pass and of its hooks, and its alerts; None if another pass is running."""
     clock, console = invocation.clock, invocation.console
     draft = Draft(
@@ -109,7 +111,7 @@ def _one(invocation: Invocation, consumer: Consumer, one_pass: OnePass) -> tuple
 
 
 def _with_store(
-    invocation: Invocation, consumer: Consumer, draft: Draft, store: "Store", one_pass: OnePass
+    invocation: Invocation, consumer: Consumer, draft: Draft, store: "Store", one_pass: OnePass | None
 ) -> Ended:
     """Run the pass, print how it ended, and add it to the history while the store is open."""
     clock, console, keep = invocation.clock, invocation.console, invocation.settings.history
@@ -127,7 +129,7 @@ def _with_store(
                 check_time=feed.check_time,
                 report=draft,
             )
-            ended = one_pass(parts, feed)
+            ended = run_pass(parts) if one_pass is None else one_pass(parts, feed)
     except CtisyncError as error:
         ended = draft.ended(error, clock.monotonic())
     except StopRequested as stop:

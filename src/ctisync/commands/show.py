@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from ctisync.commands.invocation import Invocation
+from ctisync.cli.invocation import Invocation
 from ctisync.core import wire
 from ctisync.core.advisory import Advisory, advisory
 from ctisync.core.model import Consumer

@@ -1,22 +1,52 @@
-"""`sync`, `update`, and `init-snapshot` from the feed: a pass for each consumer in turn."""
+"""`sync` and `update`: bring the content in step with the feed."""
 
-from typing import TYPE_CHECKING
+from typing import Annotated
 
-from ctisync.commands.invocation import Invocation
+import typer
+
+from ctisync.cli.app import app
+from ctisync.cli.invocation import (
+    CommonOptions,
+    DryRunOption,
+    MetricsOption,
+    NowOption,
+    TolerateCooldownOption,
+    common,
+)
+from ctisync.commands.dry_run import plan_passes
 from ctisync.commands.passes import run_passes
 
-if TYPE_CHECKING:
-    from ctisync.core.pass_report import Ended
-    from ctisync.feed.client import CtiFeed
-    from ctisync.sync.parts import Parts
+
+@app.command()
+@common()
+def sync(
+    options: CommonOptions,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Cancel an unfinished init-snapshot and keep the content.")
+    ] = False,
+    now: NowOption = False,
+    tolerate_cooldown: TolerateCooldownOption = False,
+    metrics: MetricsOption = None,
+    dry_run: DryRunOption = False,
+) -> int:
+    """Bring the content in step with the feed: initialise or update as needed."""
+    invocation = options.invocation().for_passes(
+        "sync", metrics, tolerate_cooldown=tolerate_cooldown, now=now, keep=keep
+    )
+    return plan_passes(invocation) if dry_run else run_passes(invocation)
 
 
-def sync(invocation: Invocation) -> int:
-    """Run a pass for each consumer; returns the exit code of `run_passes`."""
-
-    def one_pass(parts: "Parts", _feed: "CtiFeed") -> "Ended":
-        from ctisync.sync.run_pass import run_pass
-
-        return run_pass(parts)
-
-    return run_passes(invocation, one_pass)
+@app.command()
+@common()
+def update(
+    options: CommonOptions,
+    now: NowOption = False,
+    tolerate_cooldown: TolerateCooldownOption = False,
+    metrics: MetricsOption = None,
+    dry_run: DryRunOption = False,
+) -> int:
+    """Apply the changes of the feed; never initialise."""
+    invocation = options.invocation().for_passes(
+        "update", metrics, tolerate_cooldown=tolerate_cooldown, now=now
+    )
+    return plan_passes(invocation) if dry_run else run_passes(invocation)

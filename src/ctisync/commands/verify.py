@@ -7,9 +7,14 @@ from typing import Any
 
 import msgspec
 
-from ctisync.commands.init_snapshot import fetched, file_here, named_refusals
-from ctisync.commands.invocation import Invocation
-from ctisync.commands.package import SnapshotSource, snapshot_sources
+from ctisync.cli.invocation import Invocation
+from ctisync.commands.snapshot_sources import (
+    SnapshotSource,
+    fetched,
+    file_here,
+    named_refusals,
+    snapshot_sources,
+)
 from ctisync.core.findings import Kind
 from ctisync.core.model import Consumer
 from ctisync.core.words import counted

@@ -147,7 +147,6 @@ class Console:
         message, hint = error.message, error.hint
         trace = "".join(traceback.format_exception(cause)).rstrip("\n") if self.verbose else None
         known = {"error": error.kind, "exit_code": error.exit_code}
-        hint = self.hint(hint) if hint else None
         if self._format == "json":
             self.event(
                 "error",
@@ -159,6 +158,7 @@ class Console:
                 traceback=trace,
             )
             return
+        hint = self.hint(hint) if hint else None
         words = [f"ctisync: {one_line(message)}", *([_try(hint)] if hint else [])]
         if self._format == "journal":
             self._to_journal("error", words[0], {"event": "failed", **self._pass, **known, "hint": hint})

@@ -4,7 +4,7 @@ from typing import Any, Final, NamedTuple
 
 import msgspec
 
-from ctisync.commands.invocation import Invocation
+from ctisync.cli.invocation import Invocation
 from ctisync.core.model import Consumer
 from ctisync.core.pass_report import PassReport
 from ctisync.wiring import opened_store

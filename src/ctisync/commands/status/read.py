@@ -7,7 +7,7 @@ from typing import Final
 
 import msgspec
 
-from ctisync.commands.invocation import Invocation
+from ctisync.cli.invocation import Invocation
 from ctisync.core.health import CheckResult
 from ctisync.core.model import Consumer
 from ctisync.core.pass_report import PassReport, Work

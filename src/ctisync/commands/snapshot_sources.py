@@ -1,9 +1,10 @@
-"""Given snapshots with a manifest beside them: whose they are, and their offsets."""
+"""Snapshots that you pass (`--from`, `--against`): whose they are, their files, and their offsets."""
 
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
@@ -19,10 +20,17 @@ from ctisync.core.manifest import (
 from ctisync.core.model import Consumer, Json
 from ctisync.errors import SnapshotRefused, UsageError
 from ctisync.escaping import quoted
-from ctisync.ports import Log
+from ctisync.ports import Clock, Log
+from ctisync.settings import Settings
 from ctisync.system.files import expand_home, open_any
+from ctisync.system.process import standard_input
 
-MANIFEST: Final = "manifest.json"
+if TYPE_CHECKING:
+    from ctisync.feed.client import CtiFeed
+    from ctisync.feed.snapshot.file import LocalSnapshot
+
+_STDIN: Final = "-"
+_MANIFEST: Final = "manifest.json"
 _LARGEST: Final = 1 << 20
 """Bytes of a manifest; an entry has some hundred."""
 _MOST_NAMED: Final = 10
@@ -47,7 +55,7 @@ class _Package:
         self._folder = folder
         self._consumers = consumers
         self._option = option
-        self.path = folder / MANIFEST
+        self.path = folder / _MANIFEST
         self.entries: dict[str, Json] = {}
         self._text = b""
 
@@ -134,7 +142,7 @@ def snapshot_sources(
     """
     if location.startswith("file:///"):
         location = url2pathname(urlsplit(location).path)
-    if location == "-" or "://" in location:
+    if location == _STDIN or "://" in location:
         return []
     if not location:
         raise UsageError(f"{option} is empty", hint=f"pass a file, a folder or an address to {option}")
@@ -146,7 +154,7 @@ def snapshot_sources(
             f"the snapshot {path} cannot be read: {getattr(error, 'strerror', error)}",
             hint=f"pass a readable file or an address to {option}",
         ) from error
-    if path.name == MANIFEST or is_folder:
+    if path.name == _MANIFEST or is_folder:
         sources = _of_folder(path if is_folder else path.parent, consumers, named, log, option)
     else:
         sources = _of_file(path, location, consumers, option)
@@ -161,7 +169,7 @@ def _of_folder(
     package = _Package(folder, consumers, option)
     if not package.read():
         raise UsageError(
-            f"{folder} is a folder without {MANIFEST}",
+            f"{folder} is a folder without {_MANIFEST}",
             hint=f"pass one snapshot: {option} {quoted(folder)}/FILE",
         )
     sources = {consumer: package.of(consumer) for consumer in consumers}
@@ -212,3 +220,68 @@ def _is_file(path: Path) -> bool:
 def _names(entry: Json, consumer: Consumer) -> bool:
     """Whether an entry, which may be wrong otherwise, is of the consumer."""
     return isinstance(entry, dict) and owner(entry) == (consumer.context, consumer.name)
+
+
+def file_here(location: str, settings: Settings, clock: Clock) -> "LocalSnapshot | None":
+    """The snapshot, if it is a file; None for an address and for standard input. Raises UsageError if it
+    cannot be read."""
+    from ctisync.feed.http.budget import PassLimits
+    from ctisync.feed.snapshot.file import open_given
+
+    pass_limits = PassLimits(clock, settings.limits)
+    if location == _STDIN or "://" in location:
+        return None
+    return open_given(expand_home(Path(location), "--from"), pass_limits)
+
+
+def fetched(feed: "CtiFeed", location: str) -> "LocalSnapshot":
+    """The snapshot from an address or standard input, as a file."""
+    if location == _STDIN:
+        return feed.take_in(standard_input(), location)
+    return feed.fetch_given(location, keep_alive=lambda: None)
+
+
+@contextmanager
+def named_refusals(location: str, option: str, offset: int | None = None) -> Iterator[None]:
+    """An error about the snapshot that `option` passes names it; the hint says what `option` accepts."""
+    from ctisync.feed.http.url_policy import shown
+
+    try:
+        yield
+    except UsageError as error:  # its message names --from
+        hint = None if error.hint is None else error.hint.replace("--from", option)
+        raise UsageError(error.message.replace("--from", option), hint=hint) from error
+    except SnapshotRefused as error:
+        hint = (
+            f"pass a complete snapshot to {option}: a ZIP, NDJSON lines, or a JSON array of records; "
+            "the latter two may be compressed with gzip or zstd"
+        )
+        if error.limit is not None:
+            hint += f"; if this is expected, raise limits.{error.limit}"
+        if offset is not None:
+            hint += "; set --offset N to the highest offset of its records, or higher"
+        name = "standard input" if location == _STDIN else shown(location)
+        raise SnapshotRefused(f"{name}: {error.message}", hint=hint) from error
+
+
+def offset_of(file: "LocalSnapshot", source: SnapshotSource, log: Log) -> int:
+    """The offset of the snapshot, from its manifest, names or lines; logs how it was found."""
+    from ctisync.feed.snapshot.file import given_offset
+
+    packaged = None if source.entry is None else source.entry.offset
+    try:
+        offset, origin = given_offset(file, source.location, packaged)
+    except SnapshotRefused:
+        file.discard()
+        raise
+    if packaged is None and origin == "highest line":
+        log.event(
+            "warning",
+            "offset-guessed",
+            offset=offset,
+            why="no file name contains it; the highest offset of the lines may be too low, because deletes "
+            "leave no line; pass --offset N",
+        )
+    else:
+        log.event("info", "offset-found", offset=offset, told_by=origin)
+    return offset

@@ -1,7 +1,9 @@
-"""The options that commands share, and the settings and consumers that they select."""
+"""One call of a command: the options that commands share, and the settings and consumers that they select."""
 
 import os
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cache
 from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -9,16 +11,18 @@ from typing import Annotated, Any, Final
 import msgspec
 import typer
 
-from ctisync.cli.carried import carry
-from ctisync.commands.invocation import Invocation
+from ctisync.cli.app import command_line
 from ctisync.console import Console, Format
 from ctisync.core.model import Consumer
+from ctisync.core.steps import Mode, Policy
 from ctisync.errors import CtisyncError, UsageError
 from ctisync.escaping import escape, quoted, to_json
+from ctisync.ports import Clock
 from ctisync.settings import LoadedSettings, Settings, load_settings
 from ctisync.settings.sources import proxy_secrets
 from ctisync.system.clock import SystemClock
 from ctisync.system.process import print_json, print_result
+from ctisync.wiring import policy
 
 CLOCK: Final = SystemClock()
 
@@ -86,6 +90,62 @@ LogFormatOption = Annotated[
 ]
 
 
+class Invocation(msgspec.Struct, frozen=True, kw_only=True):
+    """What a command works with.
+
+    `consumers`: those that it is about, in the order in which it takes them; `named`: whether the command
+    line names them. For commands with passes: `policy` is what a pass may do, `metrics` the file for metrics,
+    and `option` belongs to the name of the command that other passes and `status` show, as in
+    "ctisync init-snapshot --from".
+    """
+
+    settings: Settings
+    consumers: tuple[Consumer, ...]
+    clock: Clock
+    console: Console
+    named: bool = False
+    policy: Policy = Policy()
+    metrics: Path | None = None
+    option: str = ""
+
+    @classmethod
+    def of(cls, settings: Settings, mode: Mode, clock: Clock, console: Console) -> "Invocation":
+        """A call of the subcommand `mode` without options."""
+        call = cls(settings=settings, consumers=settings.followed, clock=clock, console=console)
+        return call.for_passes(mode)
+
+    def for_passes(self, mode: Mode, metrics: Path | None = None, **allowed: bool) -> "Invocation":
+        """The same for the passes of a subcommand; `allowed`: as `wiring.policy` takes it."""
+        return msgspec.structs.replace(self, policy=policy(self.settings, mode, **allowed), metrics=metrics)
+
+    @property
+    def command(self) -> str:
+        """The name of a command with passes: "ctisync sync"."""
+        return " ".join(filter(None, ("ctisync", self.policy.mode, self.option)))
+
+    def only_consumer(self, why: str) -> Consumer:
+        """The consumer of a command that takes only one. `why` begins the message of the UsageError for
+        several: "export writes"."""
+        if len(self.consumers) > 1:
+            names = ", ".join(str(each) for each in self.consumers)
+            source = "given" if self.named else "configured"
+            hint = "pass only one --consumer NAME" if self.named else "add --consumer NAME"
+            raise UsageError(f"{why} only one consumer, but several are {source}: {names}", hint=hint)
+        return self.consumers[0]
+
+    def warn_of_hidden(self, hidden: str | None, consumer: Consumer) -> None:
+        """Warn if a role hides a part of the content from the user of the store. `hidden`: as in
+        `Summary.hidden`."""
+        if hidden is not None:
+            self.console.event(
+                "warning",
+                "content-hidden",
+                consumer=str(consumer),
+                why=f"a role hides {hidden} from your user: counts and records cover only the visible part",
+                hint="ctisync doctor",
+            )
+
+
 class CommonOptions(msgspec.Struct, frozen=True):
     """The context of a command, and the values of the options that `common` adds to it."""
 
@@ -97,25 +157,35 @@ class CommonOptions(msgspec.Struct, frozen=True):
     consumer: Sequence[str] | None = None
 
     def console(self) -> Console:
-        """The console, set up as the options say; its hints repeat those of them that choose settings and
-        consumers. Raises UsageError for -v with -q."""
+        """The console, set up as the options say; its hints repeat `--config` and `--consumer`. Raises
+        UsageError for -v with -q."""
         console: Console = self.context.obj
         if self.verbose and self.quiet:
             raise UsageError("-v and -q cannot be combined", hint=f"{self.context.command_path} -v")
         source: Any = self.context.get_parameter_source("log_format")
-        carry(self.context, console)
+        if carried := self._carried():
+            console.hint = lambda hint: with_options(hint, carried, _accepted_options())
         console.configure(
             least="debug" if self.verbose else "warning" if self.quiet else "info",
             log_format=None if source.name == "DEFAULT" else self.log_format,
         )
         return console
 
+    def _carried(self) -> dict[str, str]:
+        """The options of this call that commands in hints repeat, by name, as they are typed."""
+        carried = {}
+        if self.config is not None:
+            carried["--config"] = f"--config {quoted(self.config)}"
+        if self.consumer:
+            carried["--consumer"] = " ".join(f"--consumer {quoted(each)}" for each in self.consumer)
+        return carried
+
     def read_settings(self, console: Console) -> LoadedSettings:
         """The settings and their sources; from here on the console masks their secrets. Raises
-        ConfigurationError, as `settings.find` does."""
-        found = load_settings(self.config)
-        console.mask((*found.settings.secrets, *proxy_secrets(os.environ)), found.settings.public)
-        return found
+        ConfigurationError, as `load_settings` does."""
+        loaded = load_settings(self.config)
+        console.mask((*loaded.settings.secrets, *proxy_secrets(os.environ)), loaded.settings.public)
+        return loaded
 
     def consumers(self, settings: Settings) -> tuple[Consumer, ...]:
         """All configured consumers, or those that `--consumer` names, in that order, without repetition.
@@ -176,12 +246,47 @@ def common(*, config: bool = True, consumer: bool = True) -> Callable[[Command],
     return with_common
 
 
-def _named(followed: Sequence[Consumer], wanted: str) -> Consumer:
-    found = tuple(each for each in followed if wanted in (each.name, str(each)))
-    if len(found) == 1:
-        return found[0]
+def with_options(hint: str, carried: Mapping[str, str], accepted: Mapping[str, Collection[str]]) -> str:
+    """The hint, in which each command of ctisync repeats the options `carried` behind its name.
+
+    `carried`: options as they are typed, by their names; `accepted`: the names of those that a command
+    accepts, by the name of the command ("config show"). One that a hint has there already stays.
+    """
+
+    def repeated(match: re.Match[str]) -> str:
+        options = [
+            option
+            for name, option in carried.items()
+            if name in accepted[match[1]] and not hint.startswith(f" {name} ", match.end())
+        ]
+        return " ".join((match[0], *options))
+
+    names = "|".join(sorted(accepted, key=len, reverse=True))
+    return re.sub(rf"(?<![\w/.-])ctisync ({names})(?![\w-])", repeated, hint)
+
+
+@cache
+def _accepted_options() -> dict[str, Collection[str]]:
+    """Which of `--config` and `--consumer` each command accepts. The `--consumer` of `forget`, which you
+    cannot repeat, is another option: it names what is removed."""
+    root = command_line().commands
+    commands = root | {f"config {name}": command for name, command in root["config"].commands.items()}
+    return {
+        name: [f"--{each.name}" for each in command.params if each.name == "config" or _repeatable(each)]
+        for name, command in commands.items()
+    }
+
+
+def _repeatable(parameter: Any) -> bool:
+    return getattr(parameter, "multiple", False)
+
+
+def _named(followed: Sequence[Consumer], name: str) -> Consumer:
+    matches = tuple(each for each in followed if name in (each.name, str(each)))
+    if len(matches) == 1:
+        return matches[0]
     names = ", ".join(str(each) for each in followed)
-    what = f"consumer {wanted} is not configured" if not found else f"several consumers match {wanted}"
+    what = f"several consumers match {name}" if matches else f"consumer {name} is not configured"
     raise UsageError(f"{what}; configured: {names}", hint=f"--consumer {quoted(followed[0])}")
 
 

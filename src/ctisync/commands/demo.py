@@ -1,4 +1,4 @@
-"""Two passes of `sync` and a `status`, as the commands do them, against the built-in feed."""
+"""`demo`: two passes of `sync` and a `status` against a built-in feed. It needs no settings."""
 
 import os
 import sys
@@ -6,17 +6,18 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
-from ctisync.commands.invocation import Invocation
+import typer
+
+from ctisync.cli.app import app
+from ctisync.cli.invocation import CLOCK, CommonOptions, Invocation, common
+from ctisync.commands.passes import run_passes
 from ctisync.commands.status.read import read_status
 from ctisync.commands.status.render import as_table
-from ctisync.commands.sync import sync
-from ctisync.console import Console
 from ctisync.demo.feed import MadeUpFeed, served
 from ctisync.errors import UsageError
 from ctisync.escaping import escape, quoted
-from ctisync.ports import Clock
 from ctisync.settings import CtiSettings, Settings, StoreSettings
 from ctisync.system.files import absolute, expand_home
 from ctisync.system.process import flush_results, print_drawn, print_result
@@ -28,12 +29,16 @@ CHANGES_LATER: Final = 2500
 _DATABASE: Final = "ctisync.db"
 
 
-def play(keep: Path | None, clock: Clock, console: Console) -> int:
-    """Run the demo, and explain each step; returns the exit code of the passes.
-
-    `keep`: the folder for the database, which is created if it is missing; None: a temporary folder. Raises
-    UsageError if the folder cannot be used, or already has a database.
-    """
+@app.command()
+@common(config=False, consumer=False)
+def demo(
+    options: CommonOptions,
+    keep: Annotated[
+        Path | None, typer.Option("--keep", metavar="DIR", help="Keep the database in this folder.")
+    ] = None,
+) -> int:
+    """Run two passes against a built-in feed: no network, no services, a few seconds."""
+    console = options.console()
 
     def say(text: str) -> None:
         print_result(f"\n# {text}")
@@ -48,16 +53,15 @@ def play(keep: Path | None, clock: Clock, console: Console) -> int:
             store=StoreSettings(url=f"sqlite:///{folder / _DATABASE}"),
             state_dir=folder,
         )
-        invocation = Invocation.of(settings, "sync", clock, console)
+        invocation = Invocation.of(settings, "sync", CLOCK, console)
         say(f"The built-in feed is at {url}. It has a snapshot of {RECORDS:,} records, and later changes.")
         say("ctisync sync: the store is empty, so this pass loads the snapshot, then applies the changes.")
-        code = sync(invocation)
+        code = run_passes(invocation)
         feed.live_on(CHANGES_LATER)
         say(f"The feed now has changes up to {feed.last_offset:,}. ctisync sync: this pass applies them.")
-        code = code or sync(invocation)
+        code = code or run_passes(invocation)
         say("ctisync status")
-        found = read_status(invocation, remote=False)
-        print_drawn(as_table(found, sys.stdout, clock.now()))
+        print_drawn(as_table(read_status(invocation, remote=False), sys.stdout, CLOCK.now()))
         if keep is None:
             say("The demo has removed its database. To keep it: ctisync demo --keep DIR")
         else:
@@ -69,6 +73,8 @@ def play(keep: Path | None, clock: Clock, console: Console) -> int:
 
 @contextmanager
 def _folder(keep: Path | None) -> Iterator[Path]:
+    """The folder for the database: `keep`, which is created if it is missing, or a temporary one. Raises
+    UsageError if the folder cannot be used, or already has a database."""
     if keep is None:
         with tempfile.TemporaryDirectory(prefix="ctisync-demo-") as name:
             yield Path(name)

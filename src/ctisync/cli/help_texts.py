@@ -5,7 +5,7 @@ help imports it, so that other calls start fast.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 
 class ExitCode(NamedTuple):
@@ -76,8 +76,8 @@ class HelpText(NamedTuple):
 
     def endings(self) -> Iterator[tuple[str, list[tuple[str, str]]]]:
         """Headings, each with its exit codes and their meanings; a second one for `with_option`."""
-        known = [each for each in EXIT_CODES if self.codes.issuperset(each.codes)]
-        yield "Exit codes", [(each.shown, self.own.get(each.codes[0], each.meaning)) for each in known]
+        codes = [each for each in EXIT_CODES if self.codes.issuperset(each.codes)]
+        yield "Exit codes", [(each.shown, self.own.get(each.codes[0], each.meaning)) for each in codes]
         if self.with_option is not None:
             option, meanings = self.with_option
             yield f"Exit codes with {option}", [(str(code), text) for code, text in meanings.items()]
@@ -90,7 +90,7 @@ def _ends_with(*codes: int) -> frozenset[int]:
 
 _PASS: Final = (3, 4, 5, 6, 7, 8, 11)
 
-COMMANDS: Final[Mapping[str, HelpText]] = {
+HELP_TEXTS: Final[Mapping[str, HelpText]] = {
     "": HelpText(
         (
             Example("ctisync demo", "see it work: no network, no services, a few seconds"),
@@ -347,19 +347,3 @@ COMMANDS: Final[Mapping[str, HelpText]] = {
 def plain(text: str) -> str:
     """The text without its backticks."""
     return text.replace("`", "")
-
-
-def write(path: str, formatter: Any) -> None:
-    """Write examples and exit codes of a command to the formatter of its help. `path`: "ctisync config show",
-    the `command_path` of its context. An example is never wrapped, so that it can be copied."""
-    taught = COMMANDS.get(path.partition(" ")[2])
-    if taught is None:
-        return
-    with formatter.section("Examples"):
-        for example in taught.examples:
-            formatter.write(f"{'':>{formatter.current_indent}}{example.typed}\n")
-            with formatter.indentation(), formatter.indentation():
-                formatter.write_text(example.why)
-    for heading, rows in taught.endings():
-        with formatter.section(heading):
-            formatter.write_dl([(codes, plain(meaning)) for codes, meaning in rows])

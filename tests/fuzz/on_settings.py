@@ -25,11 +25,11 @@ NAMES: Final = tuple(leaf_types(Settings))
 
 def _used(file: Path | None, environ: Mapping[str, str]) -> None:
     with refusing(ConfigurationError):
-        found = settings.load_settings(file, environ, system_file=folder() / "none")
-        found.settings.place  # noqa: B018  # it must be one that can be told
-        found.settings.command_manager_urls  # noqa: B018
-        list(setting_warnings(found))
-        for name, one in found.sources.items():
+        loaded = settings.load_settings(file, environ, system_file=folder() / "none")
+        loaded.settings.place  # noqa: B018  # it must be one that can be told
+        loaded.settings.command_manager_urls  # noqa: B018
+        list(setting_warnings(loaded))
+        for name, one in loaded.sources.items():
             if not isinstance(one.value, Secret) and name != "consumers" and str(one.value).isprintable():
                 again = tomllib.loads(f"x = {to_toml(one.value)}")["x"]
                 assert again == _plain(one.value), f"{name} = {to_toml(one.value)}"
@@ -99,9 +99,9 @@ def environments(data: bytes) -> None:
         if name:
             environ[name] = value
     _used(None, environ)
-    told = proxies(environ)
+    addresses = proxies(environ)
     secrets = [each for each in proxy_secrets(environ) if len(each) > 5]
-    for name, value in told.items():
+    for name, value in addresses.items():
         assert "@" not in value, f"{name} is shown with its login"
         hidden = [each for each in secrets if each in value and environ[name].count(each) == 1]
         assert not hidden, f"{name} is shown with its password"
@@ -144,13 +144,13 @@ def whole_settings(data: bytes) -> None:
     try:
         _used(path, environ)
         with refusing(ConfigurationError):
-            found = settings.load_settings(path, environ, system_file=folder() / "none")
-            wiring.policy(found.settings, "sync")
-            list(folder_warnings(found.settings))
-            for consumer in found.settings.followed:
-                wiring.lock_path(found.settings, consumer)
-            as_document(found, environ)
-            as_text(found, environ)
+            loaded = settings.load_settings(path, environ, system_file=folder() / "none")
+            wiring.policy(loaded.settings, "sync")
+            list(folder_warnings(loaded.settings))
+            for consumer in loaded.settings.followed:
+                wiring.lock_path(loaded.settings, consumer)
+            as_document(loaded, environ)
+            as_text(loaded, environ)
     finally:
         os.chdir(before)
         if gone.exists():

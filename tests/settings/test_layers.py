@@ -33,16 +33,16 @@ def settings(tmp_path: Path) -> Load:
 
 
 def test_without_a_word_the_defaults_are_the_documented_ones(settings: Load) -> None:
-    found = settings()
+    loaded = settings()
 
-    assert found.cti.url == "https://cti.wazuh.com/api/v1"
-    assert found.cti.retry_budget == 300
-    assert found.followed == (Consumer("vd_1.0.0", "vd_4.8.0", "wazuh-cve", ("*",)),)
-    assert found.store.url == "sqlite:////var/lib/ctisync/ctisync.db"
-    assert found.command_manager.enabled is None
-    assert found.command_manager.timeout == 30
-    assert found.on_feed_reset == "refuse"
-    assert found.reinit_interval == 86_400
+    assert loaded.cti.url == "https://cti.wazuh.com/api/v1"
+    assert loaded.cti.retry_budget == 300
+    assert loaded.followed == (Consumer("vd_1.0.0", "vd_4.8.0", "wazuh-cve", ("*",)),)
+    assert loaded.store.url == "sqlite:////var/lib/ctisync/ctisync.db"
+    assert loaded.command_manager.enabled is None
+    assert loaded.command_manager.timeout == 30
+    assert loaded.on_feed_reset == "refuse"
+    assert loaded.reinit_interval == 86_400
 
 
 def test_each_source_overrides_the_one_before_it_and_leaves_the_rest(settings: Load) -> None:
@@ -53,17 +53,17 @@ def test_each_source_overrides_the_one_before_it_and_leaves_the_rest(settings: L
 
     assert settings(system=files["system"]).store.url == "http://system:9200"
     assert settings(**files).store.url == "http://own:9200"
-    found = settings(**files, CTISYNC_STORE__URL="http://env:9200")
-    assert found.store.url == "http://env:9200"
-    assert (found.store.shards, found.store.replicas, found.cti.retry_budget) == (4, 3, 60)
+    loaded = settings(**files, CTISYNC_STORE__URL="http://env:9200")
+    assert loaded.store.url == "http://env:9200"
+    assert (loaded.store.shards, loaded.store.replicas, loaded.cti.retry_budget) == (4, 3, 60)
 
 
 def test_a_config_file_that_is_named_takes_the_place_of_the_users_own(settings: Load) -> None:
-    found = settings(
+    loaded = settings(
         own="[store]\nshards = 4", config="[store]\nreplicas = 7", system='on_feed_reset = "init"'
     )
 
-    assert (found.store.shards, found.store.replicas, found.on_feed_reset) == (1, 7, "init")
+    assert (loaded.store.shards, loaded.store.replicas, loaded.on_feed_reset) == (1, 7, "init")
 
 
 def test_a_config_file_that_is_named_must_be_there(tmp_path: Path) -> None:
@@ -73,17 +73,17 @@ def test_a_config_file_that_is_named_must_be_there(tmp_path: Path) -> None:
 
 
 def test_variables_carry_numbers_truth_and_lists(settings: Load) -> None:
-    found = settings(
+    loaded = settings(
         CTISYNC_STORE__SHARDS="3",
         CTISYNC_COMMAND_MANAGER__ENABLED="false",
         CTISYNC_CTI__RETRY_BUDGET="12.5",
         CTISYNC_CONSUMERS='[{"consumer": "a", "index": "i", "resources": ["CVE-*"]}, {"consumer": "b"}]',
     )
 
-    assert found.store.shards == 3
-    assert found.command_manager.enabled is False
-    assert found.cti.retry_budget == 12.5
-    assert found.followed == (
+    assert loaded.store.shards == 3
+    assert loaded.command_manager.enabled is False
+    assert loaded.cti.retry_budget == 12.5
+    assert loaded.followed == (
         Consumer("vd_1.0.0", "a", "i", ("CVE-*",)),
         Consumer("vd_1.0.0", "b", "wazuh-cve", ("*",)),
     )
@@ -94,10 +94,10 @@ def test_an_empty_variable_counts_as_not_set(settings: Load) -> None:
 
 
 def test_a_state_folder_that_is_set_holds_the_database_too(settings: Load, tmp_path: Path) -> None:
-    found = settings(CTISYNC_STATE_DIR=str(tmp_path))
+    loaded = settings(CTISYNC_STATE_DIR=str(tmp_path))
 
-    assert found.state_dir == tmp_path
-    assert found.store.url == f"sqlite:///{tmp_path}/ctisync.db"
+    assert loaded.state_dir == tmp_path
+    assert loaded.store.url == f"sqlite:///{tmp_path}/ctisync.db"
 
 
 def test_the_current_folder_may_be_the_state_folder(settings: Load) -> None:
@@ -112,7 +112,7 @@ def test_of_several_state_directories_of_systemd_the_first_counts(settings: Load
 def test_a_token_may_come_from_each_place_for_secrets(settings: Load, tmp_path: Path, source: str) -> None:
     file = tmp_path / "cti.token"
     file.write_text("s3cret-token\n")
-    given = {
+    sources = {
         "file": {"own": '[cti]\ntoken = "s3cret-token"'},
         "variable": {"CTISYNC_CTI__TOKEN": "s3cret-token"},
         "file setting": {"own": f'[cti]\ntoken_file = "{file}"'},
@@ -120,7 +120,7 @@ def test_a_token_may_come_from_each_place_for_secrets(settings: Load, tmp_path: 
         "credential": {"CREDENTIALS_DIRECTORY": str(tmp_path)},
     }[source]
 
-    token = settings(**given).cti.token
+    token = settings(**sources).cti.token
 
     assert token is not None
     assert token.reveal() == "s3cret-token"
@@ -130,38 +130,39 @@ def test_a_variable_weighs_more_than_a_credential_and_a_credential_more_than_a_f
     settings: Load, tmp_path: Path
 ) -> None:
     (tmp_path / "store.password").write_text("credential")
-    given = {"own": '[store]\nusername = "me"\npassword = "file"', "CREDENTIALS_DIRECTORY": str(tmp_path)}
+    sources = {"own": '[store]\nusername = "me"\npassword = "file"', "CREDENTIALS_DIRECTORY": str(tmp_path)}
 
-    held = settings(**given).store.password
-    assert held is not None
-    assert held.reveal() == "credential"
-    held = settings(**given, CTISYNC_STORE__PASSWORD="variable").store.password
-    assert held is not None
-    assert held.reveal() == "variable"
+    password = settings(**sources).store.password
+    assert password is not None
+    assert password.reveal() == "credential"
+    password = settings(**sources, CTISYNC_STORE__PASSWORD="variable").store.password
+    assert password is not None
+    assert password.reveal() == "variable"
 
 
 def test_no_secret_shows_when_settings_are_printed(settings: Load) -> None:
-    found = settings(
+    loaded = settings(
         CTISYNC_CTI__TOKEN="canary-1", CTISYNC_STORE__USERNAME="me", CTISYNC_STORE__PASSWORD="canary-2"
     )
 
-    assert "canary" not in f"{found} {found!r} {found.cti.token} {found.cti.token!r}"
-    assert set(found.secrets) == {"canary-1", "canary-2", "bWU6Y2FuYXJ5LTI="}  # as the login is sent
+    assert "canary" not in f"{loaded} {loaded!r} {loaded.cti.token} {loaded.cti.token!r}"
+    assert set(loaded.secrets) == {"canary-1", "canary-2", "bWU6Y2FuYXJ5LTI="}  # as the login is sent
 
 
 def test_limits_and_hosts_are_set_like_everything_else(settings: Load) -> None:
     text = '[limits]\nline_bytes = 1_000_000\npass_seconds = 0\n[cti]\nallowed_hosts = ["*.example.com:8443"]'
-    found = settings(own=text, CTISYNC_LIMITS__JSON_DEPTH="50", CTISYNC_CTI__COOLDOWN="0")
+    loaded = settings(own=text, CTISYNC_LIMITS__JSON_DEPTH="50", CTISYNC_CTI__COOLDOWN="0")
 
-    assert (found.limits.line_bytes, found.limits.pass_seconds, found.limits.json_depth) == (1_000_000, 0, 50)
-    assert found.limits.members == Limits().members
-    assert (found.cti.allowed_hosts, found.cti.cooldown) == (("*.example.com:8443",), 0)
+    limits = loaded.limits
+    assert (limits.line_bytes, limits.pass_seconds, limits.json_depth) == (1_000_000, 0, 50)
+    assert limits.members == Limits().members
+    assert (loaded.cti.allowed_hosts, loaded.cti.cooldown) == (("*.example.com:8443",), 0)
 
 
 @pytest.mark.parametrize(
     "host", ["localhost", "10.0.0.5", "10.0.0.5:8080", "[::1]", "[2001:db8::5]:8443", "A-b.c_d"]
 )
-def test_what_names_a_host_is_taken(settings: Load, host: str) -> None:
+def test_each_name_of_a_host_is_valid(settings: Load, host: str) -> None:
     assert settings(CTISYNC_CTI__ALLOWED_HOSTS=f'["{host}"]').cti.allowed_hosts == (host,)
 
 
@@ -178,15 +179,15 @@ def test_headers_are_texts_or_files_from_each_source(settings: Load, tmp_path: P
     (tmp_path / "cti.headers").write_text('{"wazuh-tag": "v5", "wazuh-uid": "a-secret-id"}')
     tag, uid = 'wazuh-tag = "v5"\nempty = ""', f'wazuh-uid = {{ file = "{tmp_path / "uid"}" }}'
     as_json = f'{{"wazuh-tag": "v5", "empty": "", "wazuh-uid": {{"file": "{tmp_path / "uid"}"}}}}'
-    found = {
+    loaded = {
         "file": lambda: settings(own=f'[cti.headers]\n{tag}\nwazuh-uid = "a-secret-id"'),
         "variable": lambda: settings(own='[cti.headers]\nother = "x"', CTISYNC_CTI__HEADERS=as_json),
         "file that names a file": lambda: settings(own=f"[cti.headers]\n{tag}\n{uid}"),
         "credential": lambda: settings(CREDENTIALS_DIRECTORY=str(tmp_path)),
     }[form]()
-    assert {name: value.reveal() for name, value in found.cti.headers.items()} == {
+    assert {name: value.reveal() for name, value in loaded.cti.headers.items()} == {
         "wazuh-tag": "v5",
         "wazuh-uid": "a-secret-id",
     }
-    assert "a-secret-id" in found.secrets
-    assert "a-secret-id" not in repr(found)
+    assert "a-secret-id" in loaded.secrets
+    assert "a-secret-id" not in repr(loaded)

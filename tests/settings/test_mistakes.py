@@ -59,7 +59,7 @@ def from_variables(tmp_path: Path, **environ: str) -> Settings:
         ("a = ", "is not valid TOML", "edit "),
     ],
 )  # fmt: skip
-def test_a_mistake_in_a_file_is_told_with_file_and_name(
+def test_a_mistake_in_a_file_names_file_and_setting(
     tmp_path: Path, text: str, message: str, hint: str | None
 ) -> None:
     with pytest.raises(ConfigurationError) as caught:
@@ -131,9 +131,7 @@ def test_a_mistake_in_a_file_is_told_with_file_and_name(
         ("CTISYNC_STORE__CLIENT_KEY", __file__, "CTISYNC_STORE__CLIENT_KEY: a client key needs"),
     ],
 )  # fmt: skip
-def test_a_mistake_in_a_variable_is_told_with_its_name(
-    tmp_path: Path, name: str, value: str, message: str
-) -> None:
+def test_a_mistake_in_a_variable_names_it(tmp_path: Path, name: str, value: str, message: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         from_variables(tmp_path, **{name: value})
 
@@ -162,7 +160,7 @@ def test_no_mistake_around_a_secret_shows_its_value(tmp_path: Path) -> None:
         assert "canary" not in f"{caught.value.message} {caught.value.hint}"
 
 
-def test_a_secret_set_twice_is_told_with_both_places(tmp_path: Path) -> None:
+def test_the_message_about_a_secret_set_twice_names_both_places(tmp_path: Path) -> None:
     (tmp_path / "ctisync").mkdir()
     (tmp_path / "ctisync" / "config.toml").write_text("[cti]\ntoken = 'a'")
 
@@ -207,7 +205,7 @@ EXCHANGE = "https://console.example/api/v1/platform/environments/token/exchange"
         ({"URL": EXCHANGE + "?a=b", "TOKEN": "x"}, "is not an http(s) URL with a host", "write https://host"),
     ],
 )
-def test_an_exchange_without_a_token_or_an_address_is_told(
+def test_an_exchange_needs_a_token_and_an_address(
     tmp_path: Path, environ: dict[str, str], message: str, hint: str
 ) -> None:
     names = {"URL": "CTISYNC_CTI__TOKEN_EXCHANGE_URL", "TOKEN": "CTISYNC_CTI__TOKEN"}
@@ -234,16 +232,16 @@ DEEP, LONG = "[" * 3000, "9" * 5000
     "text", [f"x = {DEEP}{DEEP.replace('[', ']')}", "x = " + "{a=" * 3000, f"history = {LONG}"], ids=len
 )
 def test_what_a_reader_of_toml_cannot_bear_is_a_mistake_in_the_file(tmp_path: Path, text: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"c\.toml is not valid TOML: ") as found:
+    with pytest.raises(ConfigurationError, match=r"c\.toml is not valid TOML: ") as caught:
         from_file(text, tmp_path)
-    assert found.value.hint == f"edit {tmp_path / 'c.toml'}"
+    assert caught.value.hint == f"edit {tmp_path / 'c.toml'}"
 
 
 @pytest.mark.parametrize("text", ["[" * 5000, '[{"a":' * 3000, f"[{LONG}"], ids=len)
 def test_what_a_reader_of_json_cannot_bear_is_a_mistake_in_the_variable(tmp_path: Path, text: str) -> None:
-    with pytest.raises(ConfigurationError, match="CTISYNC_CONSUMERS is not valid JSON: ") as found:
+    with pytest.raises(ConfigurationError, match="CTISYNC_CONSUMERS is not valid JSON: ") as caught:
         from_variables(tmp_path, CTISYNC_CONSUMERS=text)
-    assert found.value.hint == "unset CTISYNC_CONSUMERS"
+    assert caught.value.hint == "unset CTISYNC_CONSUMERS"
 
 
 @pytest.mark.parametrize("name", ["CTISYNC_HISTORY", "CTISYNC_CTI__RETRY_BUDGET", "CTISYNC_STORE__SHARDS"])

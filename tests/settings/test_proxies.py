@@ -27,7 +27,7 @@ def sent(login: str) -> str:
     ],
 )
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "https_proxy", "ALL_PROXY"])
-def test_what_a_proxys_variable_holds_is_known(name: str, value: str, secrets: set[str]) -> None:
+def test_the_secrets_in_a_proxys_variable_are_masked(name: str, value: str, secrets: set[str]) -> None:
     assert set(proxy_secrets({name: value})) == secrets
 
 

@@ -93,8 +93,8 @@ def test_of_a_ping_url_the_keys_are_hidden_and_never_scheme_or_host(url: str, sh
 
 def test_a_short_password_is_hidden_as_it_is_sent_and_leaves_ordinary_words_alone(tmp_path: Path) -> None:
     environ = {"CTISYNC_STORE__USERNAME": "wazuh", "CTISYNC_STORE__PASSWORD": "wazuh"}
-    found = load_settings(None, {**environ, "HOME": str(tmp_path)}, system_file=tmp_path / "none").settings
-    mask = Mask(found.secrets, found.public)
+    loaded = load_settings(None, {**environ, "HOME": str(tmp_path)}, system_file=tmp_path / "none").settings
+    mask = Mask(loaded.secrets, loaded.public)
 
     assert mask("not for wazuh:wazuh, Basic d2F6dWg6d2F6dWg=") == "not for wazuh:***, Basic ***"
     assert mask("http://wazuh:wazuh@proxy, wazuh%3Awazuh%40") == "http://wazuh:***@proxy, wazuh%3A***%40"

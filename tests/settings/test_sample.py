@@ -18,20 +18,20 @@ from tests.support.json_schema import mistakes
 UNCOMMENTED = re.sub(r"(?m)^#(?=[^# ])", "", template())
 
 
-def found(text: str, tmp_path: Path) -> LoadedSettings:
+def loaded(text: str, tmp_path: Path) -> LoadedSettings:
     file = tmp_path / "config.toml"
     file.write_text(text)
     return load_settings(file, {"HOME": str(tmp_path)}, system_file=tmp_path / "none")
 
 
 def test_the_printed_file_sets_nothing(tmp_path: Path) -> None:
-    assert found(template(), tmp_path).sources == {}
-    assert found(template(), tmp_path).settings == found("", tmp_path).settings
+    assert loaded(template(), tmp_path).sources == {}
+    assert loaded(template(), tmp_path).settings == loaded("", tmp_path).settings
 
 
 def test_the_printed_file_has_the_defaults_when_each_line_is_uncommented(tmp_path: Path) -> None:
     assert UNCOMMENTED.count("\n#") < template().count("\n#")
-    assert found(UNCOMMENTED, tmp_path).settings == found("", tmp_path).settings
+    assert loaded(UNCOMMENTED, tmp_path).settings == loaded("", tmp_path).settings
 
 
 def test_the_printed_file_holds_every_setting() -> None:
@@ -50,10 +50,10 @@ def test_the_printed_file_holds_every_setting() -> None:
 @pytest.mark.parametrize(
     "line", re.findall(r"(?m)^#(\w+ = .*)$", template().split("#[[consumers]]")[1].split("\n[")[0])
 )
-def test_a_consumers_setting_without_its_heading_is_told(tmp_path: Path, line: str) -> None:
+def test_a_consumers_setting_without_its_heading_is_a_mistake(tmp_path: Path, line: str) -> None:
     """It would else become one of the section above."""
     with pytest.raises(ConfigurationError, match="unknown setting cti"):
-        found(template().replace(f"#{line}", line), tmp_path)
+        loaded(template().replace(f"#{line}", line), tmp_path)
 
 
 def test_every_setting_is_explained() -> None:
@@ -90,7 +90,7 @@ def test_the_schema_refuses_what_the_settings_refuse(tmp_path: Path, text: str, 
         schema(), tomllib.loads(text)
     )
     with pytest.raises(ConfigurationError, match=r"expected|unknown setting"):
-        found(text, tmp_path)
+        loaded(text, tmp_path)
 
 
 def test_the_schema_tells_meaning_and_default_of_every_setting() -> None:

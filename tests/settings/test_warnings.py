@@ -30,7 +30,7 @@ def secret_file(tmp_path: Path, mode: int) -> str:
 
 
 @pytest.mark.parametrize("mode", [0o644, 0o640, 0o604, 0o620])
-def test_a_settings_file_with_a_secret_that_others_may_use_is_told(tmp_path: Path, mode: int) -> None:
+def test_a_settings_file_with_a_secret_that_others_may_use_is_a_warning(tmp_path: Path, mode: int) -> None:
     config = '[cti]\ntoken = "canary"\n[store]\nurl = "https://h"\nusername = "me"\npassword = "canary"'
     file = tmp_path / "config.toml"
 
@@ -51,7 +51,7 @@ def test_a_settings_file_with_a_secret_that_others_may_use_is_told(tmp_path: Pat
         ("CTISYNC_STORE__CLIENT_KEY", {**OPENSEARCH, "CTISYNC_STORE__CLIENT_CERT": __file__}),
     ],
 )
-def test_a_secret_in_a_file_of_its_own_that_others_may_use_is_told(
+def test_a_secret_in_a_file_of_its_own_that_others_may_use_is_a_warning(
     tmp_path: Path, setting: str, environ: dict[str, str]
 ) -> None:
     ((_, hint),) = warnings(tmp_path, {**environ, setting: secret_file(tmp_path, 0o640)})
@@ -106,7 +106,7 @@ FAR = "http://elsewhere.example:9200"
         ({"CTISYNC_PING_URL": "http://192.0.2.7/uuid"}, "ping_url", "it to"),
     ],
 )
-def test_a_secret_that_goes_to_another_machine_without_tls_is_told(
+def test_a_secret_that_goes_to_another_machine_without_tls_is_a_warning(
     tmp_path: Path, environ: dict[str, str], name: str, hint: str
 ) -> None:
     assert warnings(tmp_path, environ) == [

@@ -33,7 +33,7 @@ class Ended(NamedTuple):
 
     code: int
     seconds: float
-    told: str
+    message: str
 
 
 class Passes:
@@ -97,8 +97,8 @@ def stopped(running: "subprocess.Popen[bytes]", *numbers: signal.Signals, pause:
         time.sleep(pause if place else 0)
         running.send_signal(number)
     seconds = seconds_to_the_end(running, began)
-    _, told = running.communicate()
-    return Ended(running.returncode, seconds, told.decode())
+    _, message = running.communicate()
+    return Ended(running.returncode, seconds, message.decode())
 
 
 def awaited(what: Callable[[], object], seconds: float = 120.0) -> None:
@@ -134,16 +134,16 @@ class SqlitePasses(Passes):
             database.execute("BEGIN")
             [(offset,)] = database.execute("SELECT offset FROM consumer_state")
             register(database)
-            found = database.execute("SELECT ctisync_line(line) FROM content ORDER BY name")
-            return offset, [comparable(line.encode()) for (line,) in found]
+            rows = database.execute("SELECT ctisync_line(line) FROM content ORDER BY name")
+            return offset, [comparable(line.encode()) for (line,) in rows]
 
     def is_command_due(self) -> bool:
         """Whether readers still have to be told of the feed's last offset."""
         if not self.is_begun():
             return True
         with closing(sqlite3.connect(self.database)) as database:
-            found = database.execute("SELECT offset, owed_offset FROM consumer_state").fetchall()
-            return found != [(self.last_offset, None)]
+            rows = database.execute("SELECT offset, owed_offset FROM consumer_state").fetchall()
+            return rows != [(self.last_offset, None)]
 
     def half_loaded(self) -> int:
         """Generations beside the live one."""
@@ -200,13 +200,13 @@ class OpenSearchPasses(Passes):
         if not self.node.request("GET", "/wazuh-context/_count")["count"]:
             return {}
         document = self.node.request("GET", f"/wazuh-context/_doc/{self.feed.context}")["_source"]
-        found: dict[str, Any] = document.get(self.feed.consumer, {})
-        return found
+        state: dict[str, Any] = document.get(self.feed.consumer, {})
+        return state
 
     def lease(self) -> Any:
         return self.entry().get("ctisync", {}).get("lease")
 
     def aliases(self) -> dict[str, set[str]]:
         """Each generation, and the aliases that point to it."""
-        found = self.node.request("GET", f"/ctisync-{self.index}-*/_alias?allow_no_indices=true")
-        return {name: set(index["aliases"]) for name, index in found.items()}
+        indices = self.node.request("GET", f"/ctisync-{self.index}-*/_alias?allow_no_indices=true")
+        return {name: set(index["aliases"]) for name, index in indices.items()}

@@ -30,7 +30,7 @@ sys.exit(main())
 
 
 @pytest.mark.parametrize("name", ["INT", "TERM"])
-def test_a_signal_that_comes_while_a_module_is_loaded_is_told_as_one_and_no_bug(
+def test_a_signal_that_comes_while_a_module_is_loaded_is_reported_as_one_and_no_bug(
     name: str, tmp_path: Path
 ) -> None:
     ended = subprocess.run(
@@ -42,5 +42,5 @@ def test_a_signal_that_comes_while_a_module_is_loaded_is_told_as_one_and_no_bug(
         check=False,
     )
     number = signal.Signals[f"SIG{name}"]
-    told = f"ctisync: stopped by signal {number:d}\n"
-    assert (ended.returncode, ended.stderr) == (128 + number, told)
+    expected = f"ctisync: stopped by signal {number:d}\n"
+    assert (ended.returncode, ended.stderr) == (128 + number, expected)

@@ -23,7 +23,7 @@ RETRY = {"Retry-After": "50"}
 def assert_stopped(
     ended: Ended, number: signal.Signals, then: str = "; the next pass continues from here"
 ) -> None:
-    assert ended.told == f"ctisync: stopped by signal {number:d}{then}\n"
+    assert ended.message == f"ctisync: stopped by signal {number:d}{then}\n"
     assert ended.code == 128 + number
     assert ended.seconds <= PROMISED
 
@@ -31,8 +31,8 @@ def assert_stopped(
 def assert_ended_at_once(
     ended: Ended, number: signal.Signals, then: str = "the next pass continues from here"
 ) -> None:
-    told = f"ctisync: stopped by signal {number:d}; {then}; stopped at once\n"
-    assert (ended.told, ended.code) == (told, 128 + number)
+    expected = f"ctisync: stopped by signal {number:d}; {then}; stopped at once\n"
+    assert (ended.message, ended.code) == (expected, 128 + number)
     assert ended.seconds <= PROMISED
 
 
@@ -77,9 +77,9 @@ def test_in_a_range_that_does_not_come(sqlite: SqlitePasses) -> None:
 @pytest.mark.parametrize(
     "how", [feed_failures.stall(60, after=0.5), feed_failures.status(503, RETRY)], ids=["stalls", "retries"]
 )
-def test_in_the_wait_for_a_range_that_was_asked_for_ahead(sqlite: SqlitePasses, how: Failure) -> None:
+def test_in_the_wait_for_a_range_that_is_prefetched(sqlite: SqlitePasses, how: Failure) -> None:
     first = sqlite.snapshot_offset + 1000
-    sqlite.feed.fail(lambda asked: asked.kind == "changes" and asked.range[0] == first, how)
+    sqlite.feed.fail(lambda request: request.kind == "changes" and request.range[0] == first, how)
     running = sqlite.start()
     awaited(lambda: len(sqlite.feed.asked("changes")) == 2)
     awaited(lambda: sqlite.content()[0] == first)
@@ -229,10 +229,10 @@ def test_the_two_signals_of_timeout_are_one(opensearch: OpenSearchPasses) -> Non
 
     running = timed.start("sync", "-q")
     awaited(lambda: opensearch.feed.asked("changes"))
-    _, told = running.communicate(timeout=120)
+    _, message = running.communicate(timeout=120)
 
-    assert told.decode().count("ctisync: stopped by signal 15; the next pass continues from here\n") == 1
-    assert "at once" not in told.decode()
+    assert message.decode().count("ctisync: stopped by signal 15; the next pass continues from here\n") == 1
+    assert "at once" not in message.decode()
     assert opensearch.lease() is None
     assert_goes_on(opensearch)
 
@@ -265,7 +265,7 @@ def test_an_init_snapshot_that_was_stopped_is_done_by_the_next_sync(
     sqlite.publish()
     ended = stopped(download_under_way(sqlite, "init-snapshot", "-q"), number)
     if number == INT:
-        assert ended.told == (
+        assert ended.message == (
             "ctisync: stopped by signal 2; the next ctisync sync continues the initialisation of "
             "vd_1.0.0/vd_4.8.0; --keep cancels it\n"
         )
@@ -278,12 +278,12 @@ def test_an_init_snapshot_that_was_stopped_is_done_by_the_next_sync(
 
     assert_goes_on(sqlite)
 
-    (asked,) = sqlite.feed.asked("snapshot")
-    assert asked.headers["range"].startswith("bytes="), "the half download is gone on with"
+    (request,) = sqlite.feed.asked("snapshot")
+    assert request.headers["range"].startswith("bytes="), "the half download is gone on with"
     assert "asked for" not in sqlite.run("status").stdout
 
 
-def test_what_was_asked_for_and_stopped_is_given_up_with_keep(sqlite: SqlitePasses) -> None:
+def test_a_requested_initialisation_that_was_stopped_is_cancelled_with_keep(sqlite: SqlitePasses) -> None:
     assert sqlite.run().returncode == 0
     sqlite.publish()
     stopped(download_under_way(sqlite, "init-snapshot", "-q"), TERM)
@@ -300,13 +300,13 @@ def test_a_snapshot_that_somebody_gave_is_nothing_that_a_later_pass_goes_on_with
     sqlite: SqlitePasses,
 ) -> None:
     assert sqlite.run().returncode == 0
-    given = str(sqlite.feed.publish_snapshot("ndjson"))
-    ended = stopped(download_under_way(sqlite, "init-snapshot", "-q", "--from", given), INT)
-    assert ended.told == "ctisync: stopped by signal 2; run the same command again\n"
+    archive = str(sqlite.feed.publish_snapshot("ndjson"))
+    ended = stopped(download_under_way(sqlite, "init-snapshot", "-q", "--from", archive), INT)
+    assert ended.message == "ctisync: stopped by signal 2; run the same command again\n"
 
 
 def test_what_is_no_pass_promises_no_pass(sqlite: SqlitePasses) -> None:
     sqlite.feed.fail("info", feed_failures.stall(60, after=0.5))
     running = sqlite.start("status", "--remote")
     awaited(lambda: sqlite.feed.asked("info"))
-    assert stopped(running, INT).told == "ctisync: stopped by signal 2\n"
+    assert stopped(running, INT).message == "ctisync: stopped by signal 2\n"

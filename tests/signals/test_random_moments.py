@@ -20,7 +20,7 @@ pytestmark = pytest.mark.timeout(3600 if LONG else 300)
 SPOOL = (".part", ".json", ".new")
 """What is kept of a download, for the next pass to go on from."""
 
-LOOKED = ("ctisync.db-wal", "ctisync.db-shm")
+OF_READERS = ("ctisync.db-wal", "ctisync.db-shm")
 """What SQLite leaves of a connection that could only read, as `ctisync status` does; the log is empty."""
 
 
@@ -38,20 +38,20 @@ def moments(count: int, seed: int, longest: float) -> list[tuple[float, signal.S
 
 
 def ended_rightly(
-    ended: Ended, number: signal.Signals, *, asked: bool, complete: bool, command: str = "sync"
+    ended: Ended, number: signal.Signals, *, has_requests: bool, complete: bool, command: str = "sync"
 ) -> str:
     """In which way: before there was anything to stop, with the signal's code, or when it was done."""
     assert ended.seconds <= PROMISED
     if ended.code == 128 + number:
         words = AFTER_STOP[command] if command != "init-snapshot" else f"({AFTER_STOP[command]}|{STORED})"
-        told = LATE.sub("", ended.told)
-        assert re.fullmatch(f"ctisync: stopped by signal {number:d}; {words}\n", told), ended.told
+        message = LATE.sub("", ended.message)
+        assert re.fullmatch(f"ctisync: stopped by signal {number:d}; {words}\n", message), ended.message
         return "stopped"
     if ended.code == 0:
         assert complete
         return "done before"
-    assert is_pythons_own_end(ended.code, ended.told)
-    assert complete or not asked
+    assert is_pythons_own_end(ended.code, ended.message)
+    assert complete or not has_requests
     return "at start or end"
 
 
@@ -79,12 +79,13 @@ def test_a_pass_on_sqlite_that_gets_a_signal_leaves_nothing_and_loses_nothing(
 
         slowest = max(slowest, ended.seconds)
         complete = len(sqlite.commands()) > 0
-        asked = bool(sqlite.feed.requests)
-        way = ended_rightly(ended, number, asked=asked, complete=complete, command=command[0])
+        has_requests = bool(sqlite.feed.requests)
+        way = ended_rightly(ended, number, has_requests=has_requests, complete=complete, command=command[0])
         ways[way] += 1
-        assert {name for name in sqlite.files() if not name.endswith(SPOOL)} <= {"ctisync.db", *LOOKED}, (
-            moment
-        )
+        assert {name for name in sqlite.files() if not name.endswith(SPOOL)} <= {
+            "ctisync.db",
+            *OF_READERS,
+        }, moment
         assert all(path.stat().st_size == 0 for path in sqlite.folder.glob("*-wal")), moment
         assert sqlite.is_unlocked()
         assert sqlite.half_loaded() == 0, moment
@@ -120,7 +121,9 @@ def test_a_pass_on_opensearch_that_gets_a_signal_leaves_nothing_and_loses_nothin
 
         slowest = max(slowest, ended.seconds)
         complete = len(opensearch.commands()) > 0
-        ways[ended_rightly(ended, number, asked=bool(opensearch.feed.requests), complete=complete)] += 1
+        ways[
+            ended_rightly(ended, number, has_requests=bool(opensearch.feed.requests), complete=complete)
+        ] += 1
         assert all(name.endswith(SPOOL) for name in opensearch.files()), moment
         assert opensearch.is_unlocked()
         assert opensearch.lease() is None, moment

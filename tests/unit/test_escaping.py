@@ -91,10 +91,10 @@ ODD: Final = [
 def test_a_quoted_word_is_that_word_for_a_shell(word: str, tmp_path: Path) -> None:
     spelt = quoted(word)
     assert spelt.isprintable()
-    told = subprocess.run(
+    printed = subprocess.run(
         ["/bin/bash", "-c", f"printf %s {spelt}"], cwd=tmp_path, capture_output=True, check=True
     )
-    assert told.stdout == os.fsencode(word)
+    assert printed.stdout == os.fsencode(word)
     assert list(tmp_path.iterdir()) == []
 
 

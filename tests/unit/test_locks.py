@@ -20,9 +20,9 @@ from ctisync.system.process import StopRequested
 from tests.support.clock import FakeClock
 
 
-def _hold(path: Path, held: Event, enough: Event) -> None:
+def _hold(path: Path, locked: Event, enough: Event) -> None:
     with host_lock(path, FakeClock(), "ctisync update"):
-        held.set()
+        locked.set()
         enough.wait(120)
 
 
@@ -45,10 +45,10 @@ def test_a_second_pass_is_refused_with_process_command_and_time_of_the_first(tmp
 def test_the_lock_of_a_killed_process_is_free_at_once(tmp_path: Path) -> None:
     path = tmp_path / "x.lock"
     processes = multiprocessing.get_context("spawn")
-    held, enough = processes.Event(), processes.Event()
-    holder = processes.Process(target=_hold, args=(path, held, enough))
+    locked, enough = processes.Event(), processes.Event()
+    holder = processes.Process(target=_hold, args=(path, locked, enough))
     holder.start()
-    assert held.wait(120)
+    assert locked.wait(120)
 
     with (
         pytest.raises(AnotherPass, match=f"ctisync update, process {holder.pid}"),
@@ -91,8 +91,8 @@ def test_a_lock_that_was_let_go_names_nobody(tmp_path: Path) -> None:
 
 
 def identity(path: Path) -> str:
-    with host_lock(path, FakeClock(), "ctisync sync") as found:
-        return found
+    with host_lock(path, FakeClock(), "ctisync sync") as result:
+        return result
 
 
 def test_a_lock_file_keeps_the_id_that_it_got_when_it_was_made(tmp_path: Path) -> None:
@@ -127,18 +127,18 @@ def test_a_lock_file_whose_id_is_damaged_gets_another_that_stays(
     path = tmp_path / "x.lock"
     made = identity(path)
     path.write_bytes(damage(path.read_bytes()))
-    found = identity(path)
-    assert found != made
-    assert identity(path) == found
+    result = identity(path)
+    assert result != made
+    assert identity(path) == result
 
 
-def test_the_lock_file_of_an_earlier_version_is_taken_and_gets_an_id(tmp_path: Path) -> None:
+def test_the_lock_file_of_an_earlier_version_is_used_and_gets_an_id(tmp_path: Path) -> None:
     """It names its holder and nothing else, or says nothing."""
     path = tmp_path / "x.lock"
     path.write_text(f'{{"pid": {os.getpid()}, "since": "", "command": "ctisync sync"}}')
     assert read_lock(path).who == f"ctisync sync, process {os.getpid()}"
-    found = identity(path)
-    assert identity(path) == found
+    result = identity(path)
+    assert identity(path) == result
     assert read_lock(path).work is None
 
 
@@ -188,13 +188,13 @@ def test_a_pipe_under_the_name_keeps_nobody_waiting(tmp_path: Path) -> None:
     assert read_lock(tmp_path / "x.lock").work is None
 
 
-def test_a_missing_folder_is_told_with_the_command_that_makes_it(tmp_path: Path) -> None:
+def test_the_message_about_a_missing_folder_has_the_command_that_makes_it(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError) as caught, host_lock(tmp_path / "no" / "x.lock", FakeClock(), "a"):
         pass
     assert caught.value.hint == f"mkdir -p {tmp_path}/no"
 
 
-def test_what_is_no_folder_is_told_as_a_store_that_refuses_writes(tmp_path: Path) -> None:
+def test_what_is_no_folder_is_reported_as_a_store_that_refuses_writes(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with (
         pytest.raises(StoreUnavailable, match="cannot write the lock file"),
@@ -218,7 +218,7 @@ def test_each_consumer_of_each_store_has_its_own_lock() -> None:
     assert lock_for_server(Path("/s"), urls, one) == lock_for_server(Path("/s"), urls[::-1], one)
 
 
-def test_who_is_at_work_can_be_seen_without_taking_the_lock(tmp_path: Path) -> None:
+def test_the_owner_of_a_lock_can_be_read_without_locking_it(tmp_path: Path) -> None:
     path = tmp_path / "x.lock"
     assert read_lock(path).work is None
 
@@ -270,8 +270,8 @@ def test_a_pass_of_another_user_is_named_as_such(tmp_path: Path) -> None:
         text = path.read_bytes()
         os.seteuid(4712)
         try:
-            found = lock_owner(text)
+            result = lock_owner(text)
         finally:
             os.seteuid(me)
         theirs.communicate()
-    assert found == Work(f"ctisync sync, process {theirs.pid} of another user")
+    assert result == Work(f"ctisync sync, process {theirs.pid} of another user")

@@ -12,11 +12,11 @@ from ctisync.system import memory
 
 
 def test_all_threads_share_one_arena(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked: list[tuple[int, int]] = []
-    library = SimpleNamespace(mallopt=lambda *setting: asked.append(setting))
+    calls: list[tuple[int, int]] = []
+    library = SimpleNamespace(mallopt=lambda *setting: calls.append(setting))
     monkeypatch.setattr(ctypes, "CDLL", lambda _: library)
     memory.use_one_arena()
-    assert asked == [(-8, 1)]
+    assert calls == [(-8, 1)]
 
 
 def _refused(_: object) -> None:
@@ -34,7 +34,7 @@ def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch, librar
     not hasattr(ctypes.CDLL(None), "malloc_trim") or not sys.platform.startswith("linux"),
     reason="this C library keeps its gaps, or gives them back by itself",
 )
-def test_what_a_range_leaves_between_records_is_given_back() -> None:
+def test_what_a_range_leaves_between_records_is_freed() -> None:
     records = [b"x" * size for size in range(100_000, 100_400)]
     del records[::2]
     before = _resident()

@@ -78,7 +78,7 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "disk"
 
 
-def test_a_folder_is_looked_at_where_its_links_lead(tmp_path: Path, disk: Path) -> None:
+def test_a_folder_is_checked_where_its_links_lead(tmp_path: Path, disk: Path) -> None:
     (tmp_path / "link").symlink_to(disk)
     fault = network_disk_risk(tmp_path / "link")
     assert fault is not None
@@ -87,7 +87,7 @@ def test_a_folder_is_looked_at_where_its_links_lead(tmp_path: Path, disk: Path) 
 
 
 @pytest.mark.parametrize("setting", ["store.url", "state_dir"])
-def test_it_is_told_by_config_check_by_doctor_and_once_before_passes(disk: Path, setting: str) -> None:
+def test_config_check_doctor_and_each_run_of_passes_warn_of_it(disk: Path, setting: str) -> None:
     store = f"sqlite:///{disk}/ctisync.db" if setting == "store.url" else "http://127.0.0.1:9"
     settings = Settings(store=StoreSettings(url=store), state_dir=disk)
     log, passed = io.StringIO(), []

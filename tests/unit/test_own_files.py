@@ -74,7 +74,7 @@ def test_a_folder_that_others_may_only_read_has_no_fault(tmp_path: Path, mode: i
 
 
 @pytest.mark.parametrize("mode", [0o770, 0o775, 0o707, 0o777, 0o720, 0o2775])
-def test_a_folder_that_others_may_write_to_is_told_with_its_mode_and_what_to_type(
+def test_the_message_about_a_folder_that_others_may_write_to_has_its_mode_and_what_to_type(
     tmp_path: Path, mode: int
 ) -> None:
     folder = tmp_path / "the state"
@@ -87,7 +87,7 @@ def test_a_folder_that_others_may_write_to_is_told_with_its_mode_and_what_to_typ
     assert "state_dir" in fault.hint
 
 
-def test_a_sticky_folder_for_all_is_refused_too_and_not_to_be_taken_from_all(tmp_path: Path) -> None:
+def test_a_sticky_folder_for_all_is_refused_too_and_stays_one_for_all(tmp_path: Path) -> None:
     folder = tmp_path / "tmp"
     folder.mkdir()
     folder.chmod(0o1777)
@@ -202,7 +202,7 @@ def test_a_link_of_another_user_is_refused_wherever_it_is_on_the_way(tmp_path: P
     assert fault.text == f"{link} is a link of another user ({STRANGER})"
 
 
-def test_links_that_lead_to_each_other_are_told_when_the_folder_is_used(tmp_path: Path) -> None:
+def test_links_that_lead_to_each_other_are_reported_when_the_folder_is_used(tmp_path: Path) -> None:
     (tmp_path / "one").symlink_to(tmp_path / "two")
     (tmp_path / "two").symlink_to(tmp_path / "one")
     assert folder_risk(tmp_path / "one") is None
@@ -222,7 +222,7 @@ def test_a_file_is_judged_by_the_folder_in_which_it_is(tmp_path: Path) -> None:
     assert f"other users can write to {shared}" in fault.text
 
 
-def test_a_folder_behind_a_link_is_looked_at_where_it_is(tmp_path: Path) -> None:
+def test_a_folder_behind_a_link_is_checked_where_it_is(tmp_path: Path) -> None:
     above = tmp_path / "above"
     (above / "state").mkdir(mode=0o700, parents=True)
     above.chmod(0o777)

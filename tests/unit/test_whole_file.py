@@ -127,12 +127,12 @@ def test_what_is_written_is_for_nobody_else_until_it_is_whole(tmp_path: Path) ->
 
 
 def test_its_name_until_then_cannot_be_guessed(tmp_path: Path) -> None:
-    found = set()
+    partial = set()
     for _ in range(3):
         with atomic_write(tmp_path / "file"):
-            found |= {name for name in names(tmp_path) if name.endswith(".part")}
-    assert len(found) == 3
-    assert all(re.fullmatch(r"\.file\.[0-9a-f]{16}\.part", name) for name in found)
+            partial |= {name for name in names(tmp_path) if name.endswith(".part")}
+    assert len(partial) == 3
+    assert all(re.fullmatch(r"\.file\.[0-9a-f]{16}\.part", name) for name in partial)
 
 
 def test_what_a_killed_run_left_is_removed_when_it_is_old_and_nothing_else_is(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_a_pipe_is_written_to_and_stays_one(tmp_path: Path) -> None:
     assert stat.S_ISFIFO(pipe.stat().st_mode)
 
 
-def test_the_permissions_are_those_asked_for_whatever_the_umask(tmp_path: Path) -> None:
+def test_the_permissions_are_those_of_the_call_whatever_the_umask(tmp_path: Path) -> None:
     before = os.umask(0o077)
     try:
         with atomic_write(tmp_path / "shared", mode=0o644) as file:

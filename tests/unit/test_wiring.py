@@ -20,9 +20,9 @@ def settings(tmp_path: Path, **environ: str) -> Settings:
 LOGIN = {"CTISYNC_STORE__USERNAME": "admin", "CTISYNC_STORE__PASSWORD": "store-password"}
 
 
-def sent_header(found: Settings, manager: CommandManagerStandIn) -> str | None:
+def sent_header(loaded: Settings, manager: CommandManagerStandIn) -> str | None:
     """The Authorization header that the Command Manager gets."""
-    client = command_manager(found, SystemClock())
+    client = command_manager(loaded, SystemClock())
     assert client is not None
     client.send_update("wazuh-cve", 1)
     return manager.requests[-1][0].get("authorization")
@@ -44,26 +44,26 @@ def test_the_stores_credentials_go_to_a_command_manager_at_its_own_origin(tmp_pa
 def test_the_stores_credentials_go_to_no_other_origin(tmp_path: Path) -> None:
     with CommandManagerStandIn() as manager, CommandManagerStandIn() as store:
         for store_url in (store.url, "sqlite:////tmp/x.db"):
-            found = settings(
+            loaded = settings(
                 tmp_path, CTISYNC_STORE__URL=store_url, CTISYNC_COMMAND_MANAGER__URL=manager.url, **LOGIN
             )
-            assert sent_header(found, manager) is None
+            assert sent_header(loaded, manager) is None
 
 
 def test_credentials_of_its_own_go_to_the_command_manager(tmp_path: Path) -> None:
     with CommandManagerStandIn() as manager:
-        found = settings(
+        loaded = settings(
             tmp_path,
             CTISYNC_STORE__URL=manager.url,
             CTISYNC_COMMAND_MANAGER__USERNAME="me",
             CTISYNC_COMMAND_MANAGER__PASSWORD="pw",
             **LOGIN,
         )
-        assert sent_header(found, manager) == "Basic bWU6cHc="
+        assert sent_header(loaded, manager) == "Basic bWU6cHc="
 
 
 @pytest.mark.parametrize(
-    ("environ", "told"),
+    ("environ", "enabled"),
     [
         ({}, False),
         ({"CTISYNC_COMMAND_MANAGER__URL": "http://h:9200"}, True),
@@ -75,29 +75,29 @@ def test_credentials_of_its_own_go_to_the_command_manager(tmp_path: Path) -> Non
         ),
     ],
 )
-def test_somebody_is_told_when_the_store_is_opensearch_or_a_url_is_set(
-    tmp_path: Path, environ: dict[str, str], told: bool
+def test_a_command_is_sent_if_the_store_is_opensearch_or_a_url_is_set(
+    tmp_path: Path, environ: dict[str, str], enabled: bool
 ) -> None:
-    assert (command_manager(settings(tmp_path, **environ), SystemClock()) is not None) == told
+    assert (command_manager(settings(tmp_path, **environ), SystemClock()) is not None) == enabled
 
 
 def test_the_state_folder_is_made_for_its_user_only(tmp_path: Path) -> None:
-    found = settings(tmp_path)
+    loaded = settings(tmp_path)
 
-    with consumer_lock(found, Consumer(), SystemClock(), "test"):
+    with consumer_lock(loaded, Consumer(), SystemClock(), "test"):
         assert (tmp_path / "state").stat().st_mode & 0o777 == 0o700
         assert [path.name for path in (tmp_path / "state").iterdir()] == ["ctisync.db.vd_1.0.0.vd_4.8.0.lock"]
 
 
 @pytest.mark.parametrize("store", ["sqlite:///{}/x.db", "http://h:9200"])
-def test_no_lock_is_taken_in_a_folder_that_others_may_write_to(tmp_path: Path, store: str) -> None:
+def test_no_lock_is_made_in_a_folder_that_others_may_write_to(tmp_path: Path, store: str) -> None:
     folder = tmp_path / "state"
     folder.mkdir()
     folder.chmod(0o775)
-    found = settings(tmp_path, CTISYNC_STORE__URL=store.format(folder))
+    loaded = settings(tmp_path, CTISYNC_STORE__URL=store.format(folder))
     with (
         pytest.raises(ConfigurationError, match="other users can write") as caught,
-        consumer_lock(found, Consumer(), SystemClock(), "test"),
+        consumer_lock(loaded, Consumer(), SystemClock(), "test"),
     ):
         pass
     assert f"chmod go-w {folder}" in str(caught.value.hint)
@@ -112,7 +112,7 @@ def test_the_lock_for_a_server_lies_in_the_state_folder(tmp_path: Path) -> None:
     assert path.name.endswith(".vd_1.0.0.vd_4.8.0.lock")
 
 
-def test_a_state_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+def test_a_state_folder_that_cannot_be_made_is_reported(tmp_path: Path) -> None:
     (tmp_path / "state").write_text("")
     with (
         pytest.raises(StoreUnavailable, match="cannot create the state folder"),
@@ -122,10 +122,10 @@ def test_a_state_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_somebody_configured_is_not_made(tmp_path: Path) -> None:
-    found = settings(tmp_path, CTISYNC_STORE__URL=f"sqlite:///{tmp_path}/typo/x.db")
+    loaded = settings(tmp_path, CTISYNC_STORE__URL=f"sqlite:///{tmp_path}/typo/x.db")
     with (
         pytest.raises(ConfigurationError) as caught,
-        opened_store(found, SystemClock()),
+        opened_store(loaded, SystemClock()),
     ):
         pass
     assert caught.value.hint == f"mkdir -p {tmp_path}/typo"
@@ -133,5 +133,10 @@ def test_a_folder_that_somebody_configured_is_not_made(tmp_path: Path) -> None:
 
 
 def test_the_policy_is_that_of_the_settings(tmp_path: Path) -> None:
-    found = policy(settings(tmp_path, CTISYNC_ON_FEED_RESET="init", CTISYNC_REINIT_INTERVAL="60"), "update")
-    assert (found.mode, found.on_feed_reset, found.reinit_interval.total_seconds()) == ("update", "init", 60)
+    loaded = settings(tmp_path, CTISYNC_ON_FEED_RESET="init", CTISYNC_REINIT_INTERVAL="60")
+    update = policy(loaded, "update")
+    assert (update.mode, update.on_feed_reset, update.reinit_interval.total_seconds()) == (
+        "update",
+        "init",
+        60,
+    )

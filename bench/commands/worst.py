@@ -10,7 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from bench.report import Outcome, new_table
 from bench.workshop import Workshop
-from ctisync.core import wire
+from ctisync.core import json_text, wire
 from ctisync.core.fold import CannotApply, TooLarge, fold, touched
 from ctisync.core.limits import USUAL_LIMITS
 from ctisync.core.model import MAX_RANGE, Change, Consumer, Record
@@ -38,7 +38,7 @@ def measure(_workshop: Workshop) -> Outcome:
     for name, worst in _worst().items():
         changes = list(_creating(worst) if worst.records else _updating(worst.operations))
         stored = {} if worst.records else {"0": _record(worst.payload())}
-        size = sum(len(wire.encode(change)) for change in changes)
+        size = sum(len(json_text.encode(change)) for change in changes)
         operations = sum(len(change.operations or ()) for change in changes)
         begun = process_time()
         end = _folded(changes, stored)
@@ -48,13 +48,13 @@ def measure(_workshop: Workshop) -> Outcome:
 
 
 def _record(payload: Json) -> Record:
-    return wire.record(wire.encode({"name": "0", "offset": 1, "payload": payload}))
+    return wire.record(json_text.encode({"name": "0", "offset": 1, "payload": payload}))
 
 
 def _updating(operations: Sequence[Json]) -> Iterator[Change]:
     """Updates of one record, of as many operations as the limits allow."""
     limits = USUAL_LIMITS
-    values, size = sum(map(_values_of, operations)), len(wire.encode(operations))
+    values, size = sum(map(_values_of, operations)), len(json_text.encode(operations))
     rounds = min(max(1, _VALUES // values), limits.reply_bytes // size, MAX_RANGE * limits.patch_operations)
     at_once = max(1, limits.patch_operations // len(operations))
     for number, start in enumerate(range(0, rounds, at_once), start=2):

@@ -16,7 +16,7 @@ import msgspec
 
 from ctisync import __version__, tls
 from ctisync.core.health import CheckResult, failed, ok, warning
-from ctisync.core.wire import decode
+from ctisync.core.json_text import decode
 from ctisync.errors import CommandNotAccepted
 from ctisync.ports import Clock
 from ctisync.system.threads import run_within

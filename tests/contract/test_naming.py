@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from ctisync.core import wire
+from ctisync.core import json_text, wire
 from ctisync.core.model import Change, Consumer, Delete, Put, Record
 from ctisync.ports import Store
 from ctisync.stores.opensearch import generations
@@ -70,7 +70,9 @@ def test_an_update_and_a_delete_reach_a_record_that_is_named_by_resource(
     store: Store, consumer: Consumer
 ) -> None:
     old = next(each for each in RECORDS if each.name == "rule/0002")
-    new = wire.changed(wire.decode(old.line), old.name, Change(1001, "update", old.name), {"type": "rule"})
+    new = wire.changed(
+        json_text.decode(old.line), old.name, Change(1001, "update", old.name), {"type": "rule"}
+    )
     made = wire.created(Change(1003, "create", "rule/new", payload={"type": "rule"}))
     with store.writer(consumer) as writer:
         passes.load(writer, consumer, RECORDS, 1000)

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from ctisync.core import wire
+from ctisync.core import json_text, wire
 from ctisync.core.model import Change, Consumer, ConsumerInfo, Json, OffsetRange, Record, Snapshot
 from ctisync.core.state import ConsumerState, RefusedSnapshot
 from ctisync.core.steps import Policy
@@ -135,7 +135,7 @@ class _DirectFeed:
         """Nothing lies anywhere."""
 
     def _ask(self, kind: Kind, path: str, query: dict[str, str] | None = None) -> Json:
-        return wire.decode(self._simulator.reply_to(Request(kind, "GET", path, query or {}, {})).body)
+        return json_text.decode(self._simulator.reply_to(Request(kind, "GET", path, query or {}, {})).body)
 
 
 class _DirectFile:

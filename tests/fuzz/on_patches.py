@@ -3,7 +3,7 @@
 import copy
 from typing import Final
 
-from ctisync.core import patch, wire
+from ctisync.core import json_text, patch
 from ctisync.core.limits import Limits
 from ctisync.core.model import Json
 from tests.fuzz.target import target
@@ -37,7 +37,7 @@ def patches(data: bytes) -> None:
     """A document and a patch, a line each."""
     first, _, second = data.partition(b"\n")
     try:
-        document, operations = wire.decode(first), wire.decode(second)
+        document, operations = json_text.decode(first), json_text.decode(second)
     except ValueError:
         return
     before = copy.deepcopy((document, operations))

@@ -39,8 +39,8 @@ def records(data: bytes) -> None:
         return
     for decoded in (found := _decoded(data)):
         assert alike(decoded, value), f"{decoded} of {value}"
-        again = wire.encode(decoded)
-        assert alike(wire.decode(again), value), again
+        again = json_text.encode(decoded)
+        assert alike(json_text.decode(again), value), again
         assert b"\n" not in again
     if not found:
         assert not is_usual(data, value), "not decoded, although there is nothing unusual in it"
@@ -66,7 +66,7 @@ def _record(line: bytes) -> Record | None:
 def _decoded(text: bytes) -> list[Json]:
     """The value, or none."""
     try:
-        return [wire.decode(text)]
+        return [json_text.decode(text)]
     except ValueError:
         return []
 
@@ -115,7 +115,7 @@ def consumers(data: bytes) -> None:
     """What the feed says of a consumer holds together, or is refused in words that can be shown."""
     with refusing(FeedRefused, ValueError):
         try:
-            document = wire.decode(data)
+            document = json_text.decode(data)
         except ValueError:
             return
         info = wire.consumer_info(document)
@@ -144,7 +144,7 @@ def changes(data: bytes) -> None:
     """A change that is taken has all that its type needs; a `create` makes a record as a snapshot has it."""
     with refusing(FeedRefused):
         try:
-            item = wire.decode(data)
+            item = json_text.decode(data)
         except ValueError:
             return
         change = wire.change(item)

@@ -11,7 +11,7 @@ from ctisync.commands import show
 from ctisync.console import Console
 from ctisync.console.journal import _line
 from ctisync.console.masking import Mask
-from ctisync.core import wire
+from ctisync.core import json_text, wire
 from ctisync.core.difference import NoExport, differences
 from ctisync.errors import UsageError
 from ctisync.escaping import escape_lines
@@ -136,12 +136,12 @@ def shown_records(data: bytes) -> None:
     line = data.replace(b"\n", b" ")
     try:
         wire.record(line)
-        wire.decode(line)
+        json_text.decode(line)
     except ValueError:
         return
     for row in escape_lines(show.as_text(line)).split("\n"):
         assert harmless(row), repr(row)
-    assert wire.decode(show.as_json(line).encode()) == wire.decode(line)
+    assert json_text.decode(show.as_json(line).encode()) == json_text.decode(line)
 
 
 @target(

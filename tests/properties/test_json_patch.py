@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, seed, settings
 from hypothesis import strategies as st
 
-from ctisync.core import patch, wire
-from ctisync.core.lazy_json import opened, whole
+from ctisync.core import json_text, patch
+from ctisync.core.json_text import opened, whole
 from ctisync.core.model import Json
 from tests.support import rfc6902
 from tests.support.figures import figure
@@ -92,7 +92,7 @@ def assert_lazy_one_agrees(document: Json, operations: list[Json]) -> None:
     """A document that is decoded where the patch leads ends like one that was decoded before."""
     document = padded(document)
     failed, expected = rfc6902.outcome(document, operations)
-    working = patch.Working(opened(wire.encode(document)), owned=True)
+    working = patch.Working(opened(json_text.encode(document)), owned=True)
     if failed is None:
         working.apply(operations)
         assert rfc6902.meaning(whole(working.document)) == rfc6902.meaning(expected)
@@ -165,7 +165,7 @@ def test_whatever_the_operations_are_only_a_patch_error_comes_out(document: Json
 def test_of_two_members_of_one_name_the_last_counts_as_in_every_reader_of_json() -> None:
     """RFC 6902, A.13, calls such a patch invalid; what reads the reply has then dropped the first already."""
     reply = b'{"data": [{"op": "add", "path": "/a", "value": 1, "op": "remove"}]}'
-    [operation] = wire.decode(reply)["data"]
+    [operation] = json_text.decode(reply)["data"]
     assert operation == {"op": "remove", "path": "/a", "value": 1}
     with pytest.raises(patch.PatchError):
         patch.apply({"b": 1}, [operation])

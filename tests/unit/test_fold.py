@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from ctisync.core import wire
+from ctisync.core import json_text
 from ctisync.core.fold import CannotApply, Folded, TooLarge, digest, fold, touched
 from ctisync.core.limits import USUAL_LIMITS, Limits
 from ctisync.core.model import Change, Consumer, Delete, Json, Put, Record, Write
@@ -17,7 +17,7 @@ EVERYTHING = Consumer()
 
 def stored(name: str, offset: int, payload: Json | None = None) -> Record:
     body = {"name": name, "offset": offset, "version": 1, "payload": {} if payload is None else payload}
-    return Record(name, offset, wire.encode(body))
+    return Record(name, offset, json_text.encode(body))
 
 
 def create(offset: int, name: str, payload: Json | None = None) -> Change:
@@ -51,7 +51,7 @@ def folded(changes: Sequence[Change], *records: Record, consumer: Consumer = EVE
 
 def payload_of(write: Write) -> Json:
     assert isinstance(write, Put)
-    return wire.decode(write.record.line)["payload"]
+    return json_text.decode(write.record.line)["payload"]
 
 
 def test_many_changes_of_one_record_become_one_write_at_the_last_offset() -> None:
@@ -59,7 +59,7 @@ def test_many_changes_of_one_record_become_one_write_at_the_last_offset() -> Non
     (write,) = folded(changes, stored("a", 4)).writes
     assert payload_of(write) == {"5": 5, "6": 6, "9": 9}
     assert isinstance(write, Put)
-    assert (write.record.offset, wire.decode(write.record.line)["version"]) == (9, 9)
+    assert (write.record.offset, json_text.decode(write.record.line)["version"]) == (9, 9)
 
 
 def test_changes_at_or_below_the_records_own_offset_are_skipped() -> None:
@@ -421,7 +421,7 @@ def test_records_that_would_fill_the_memory_are_refused_together_although_each_i
         for offset in range(1, 40, 2)
         for change in (create(offset, str(offset), {"l": [0]}), update(offset + 1, str(offset), *grow))
     ]
-    assert sum(len(wire.encode(change)) for change in changes) < 25_000
+    assert sum(len(json_text.encode(change)) for change in changes) < 25_000
     with pytest.raises(TooLarge):
         fold_all(touched(changes, EVERYTHING), {}, Limits(reply_bytes=10_000))
     assert len(fold_all(touched(changes, EVERYTHING), {}, Limits(reply_bytes=25_000)).writes) == 20

@@ -5,8 +5,8 @@ from typing import Final
 import msgspec
 import pytest
 
-from ctisync.core import wire
-from ctisync.core.lazy_json import may_be_opened, opened, whole
+from ctisync.core import json_text
+from ctisync.core.json_text import may_be_opened, opened, whole
 from ctisync.core.model import Json
 
 PAD: Final = "x" * 1100
@@ -37,13 +37,13 @@ def test_objects_in_objects_are_opened_and_what_lies_deeper_stays_the_bytes_that
     left = line["a"]["b"]["c"]["d"]
     assert unread(left)
     assert bytes(left) == inner
-    assert wire.encode(line) == text
+    assert json_text.encode(line) == text
 
 
 def test_an_array_is_opened_to_its_elements() -> None:
     array = opened(b'[1.0,{"a":1},"%b"]' % PAD.encode())
     assert all(map(unread, array))
-    assert whole(array) == wire.decode(wire.encode(array))
+    assert whole(array) == json_text.decode(json_text.encode(array))
 
 
 @pytest.mark.parametrize("number", NUMBERS, ids=lambda number: number[:24].decode())
@@ -52,8 +52,8 @@ def test_a_number_keeps_its_value_at_every_level(number: bytes, levels: int) -> 
     text = b'{"pad":"%b","n":%b}' % (PAD.encode(), number)
     for _ in range(levels):
         text = b'{"a":%b}' % text
-    assert wire.encode(whole(opened(text))) == wire.encode(wire.decode(text))
-    assert wire.decode(wire.encode(opened(text))) == wire.decode(text)
+    assert json_text.encode(whole(opened(text))) == json_text.encode(json_text.decode(text))
+    assert json_text.decode(json_text.encode(opened(text))) == json_text.decode(text)
 
 
 @pytest.mark.parametrize(
@@ -63,14 +63,14 @@ def test_a_number_keeps_its_value_at_every_level(number: bytes, levels: int) -> 
 )
 @pytest.mark.parametrize("pad", [b"", b" " * 1100], ids=["short", "long"])
 def test_a_text_that_is_no_json_is_told_so(broken: bytes, pad: bytes) -> None:
-    with pytest.raises(wire.CannotDecode):
+    with pytest.raises(json_text.CannotDecode):
         opened(broken + pad)
 
 
 def test_a_text_that_is_nested_too_deeply_is_told_so_and_ends_nothing() -> None:
-    with pytest.raises(wire.CannotDecode):
+    with pytest.raises(json_text.CannotDecode):
         opened(b'{"a":' * 100_000)
-    with pytest.raises(wire.CannotDecode):
+    with pytest.raises(json_text.CannotDecode):
         opened(b"[" * 100_000)
 
 
@@ -90,8 +90,8 @@ def test_a_line_with_a_long_number_or_a_newline_is_not_to_be_opened(line: bytes,
 
 def test_a_number_out_of_range_is_told_when_it_is_reached() -> None:
     text = b'{"a":[[[1E+9999999999999999999]]],"pad":"%b"}' % PAD.encode()
-    assert wire.encode(opened(text)) == text
-    with pytest.raises(wire.CannotDecode):
+    assert json_text.encode(opened(text)) == text
+    with pytest.raises(json_text.CannotDecode):
         whole(opened(text))
 
 
@@ -99,8 +99,8 @@ def test_a_number_out_of_range_is_told_when_it_is_reached() -> None:
     "text", [b'"%b"' % PAD.encode(), b"9" * 1100, b"null"], ids=["string", "number", "null"]
 )
 def test_what_is_no_container_is_decoded_however_long_it_is(text: bytes) -> None:
-    assert opened(text) == wire.decode(text)
-    assert whole(opened(text)) == wire.decode(text)
+    assert opened(text) == json_text.decode(text)
+    assert whole(opened(text)) == json_text.decode(text)
 
 
 @pytest.mark.parametrize("pad", [b"", PAD.encode()], ids=["short", "long"])
@@ -110,16 +110,16 @@ def test_minus_zero_keeps_its_sign_at_every_level(levels: int, pad: bytes) -> No
     for _ in range(levels):
         text = b'{"a":%b}' % text
     value = line = opened(text)
-    assert wire.encode(line) == text
+    assert json_text.encode(line) == text
     for _ in range(levels):
         value["a"] = value = opened(value["a"]) if unread(value["a"]) else value["a"]
-    assert wire.encode(line) == text
-    assert wire.encode(opened(value["n"])) == b"-0"
-    assert wire.encode(opened(value["l"])) == b"[-0,1]"
+    assert json_text.encode(line) == text
+    assert json_text.encode(opened(value["n"])) == b"-0"
+    assert json_text.encode(opened(value["l"])) == b"[-0,1]"
     assert opened(value["n"]) == 0
 
 
 def test_a_string_or_an_integer_of_an_opened_level_is_encoded_anew_with_its_value() -> None:
     text = b'{"url":"https:\\/\\/x","n":1,"pad":"%b","l":["\\/"]}' % PAD.encode()
     expected = b'{"url":"https://x","n":1,"pad":"%b","l":["\\/"]}' % PAD.encode()
-    assert wire.encode(opened(text)) == expected
+    assert json_text.encode(opened(text)) == expected

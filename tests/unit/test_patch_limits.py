@@ -3,8 +3,8 @@
 import pytest
 from msgspec import Raw
 
-from ctisync.core import patch, wire
-from ctisync.core.lazy_json import opened
+from ctisync.core import json_text, patch
+from ctisync.core.json_text import opened
 from ctisync.core.limits import Limits
 from ctisync.core.model import Json
 
@@ -51,7 +51,7 @@ def test_a_long_copy_stays_text_until_a_pointer_leads_into_it() -> None:
     assert all(type(item) is Raw for item in working.document["z"]["b"]["c"]["d"])
     working.apply([{"op": "replace", "path": "/z/b/c/d/1/e", "value": 2}])
     before, after = b'{"d":[1.50,{"e":1}]}', b'{"d":[1.50,{"e":2}]}'
-    text = wire.encode(working.document)
+    text = json_text.encode(working.document)
     assert (text.count(before), text.count(after)) == (1, 1)
 
 
@@ -162,7 +162,7 @@ def test_a_test_decodes_what_it_compares_once_and_the_rest_not_at_all() -> None:
     working.apply([tested, tested])
     assert not any(type(item) is Raw for item in working.document["a"])
     assert all(type(item) is Raw for item in working.document["b"])
-    assert wire.encode(working.document).startswith(b'{"a":[1,{"n":-0.0},')
+    assert json_text.encode(working.document).startswith(b'{"a":[1,{"n":-0.0},')
 
 
 def test_a_test_that_meets_a_number_out_of_range_is_a_patch_error() -> None:

@@ -5,7 +5,7 @@ from decimal import Decimal
 import msgspec
 import pytest
 
-from ctisync.core import wire
+from ctisync.core import json_text, wire
 from ctisync.core.json_text import DEEPEST
 from ctisync.core.model import Change, ConsumerInfo, Json, Snapshot
 from ctisync.core.state import RefusedSnapshot
@@ -99,7 +99,7 @@ def test_a_feed_may_stand_at_0_and_a_record_anywhere_from_there() -> None:
 
 def test_a_number_that_no_decimal_can_hold_is_an_error_and_no_null() -> None:
     with pytest.raises(ValueError, match="exponent"):
-        wire.decode(b'{"a":1e99999999999999999999}')
+        json_text.decode(b'{"a":1e99999999999999999999}')
 
 
 def test_a_name_may_hold_whatever_is_no_control_character() -> None:
@@ -221,7 +221,7 @@ def test_a_line_that_is_no_record_says_what_is_wrong(line: bytes, words: str) ->
 
 def test_names_of_exactly_512_bytes_are_taken() -> None:
     name = "é" * 256
-    assert wire.record(wire.encode({"name": name, "offset": 1, "payload": {}})).name == name
+    assert wire.record(json_text.encode({"name": name, "offset": 1, "payload": {}})).name == name
 
 
 @pytest.mark.parametrize(
@@ -237,22 +237,22 @@ def test_names_of_exactly_512_bytes_are_taken() -> None:
     ],
 )
 def test_numbers_survive_a_decode_and_encode_to_the_digit(text: bytes) -> None:
-    assert wire.encode(wire.decode(text)) == text
+    assert json_text.encode(json_text.decode(text)) == text
 
 
 def test_decoding_fails_with_one_exception() -> None:
     for text in (b"", b"{", b'"\xff"', b"[" * 5000, b"9" * 5000):
         with pytest.raises(ValueError):  # noqa: PT011  # whatever it says, it is a ValueError
-            wire.decode(text)
+            json_text.decode(text)
 
 
 def test_an_updated_record_keeps_the_fields_that_are_not_ours() -> None:
     line = {"name": "a", "offset": 1, "version": 1, "inserted_at": "t", "payload": {"x": 1}, "origin": "z"}
     record = wire.changed(line, "a", Change(9, "update", "a", version=4), {"x": 2})
     assert record.offset == 9
-    assert wire.decode(record.line) == {**line, "offset": 9, "version": 4, "payload": {"x": 2}}
+    assert json_text.decode(record.line) == {**line, "offset": 9, "version": 4, "payload": {"x": 2}}
     unversioned = wire.changed(line, "a", Change(9, "update", "a"), {})
-    assert wire.decode(unversioned.line)["version"] == 1
+    assert json_text.decode(unversioned.line)["version"] == 1
 
 
 def test_a_created_record_has_the_shape_of_a_snapshots_line() -> None:
@@ -276,12 +276,12 @@ def test_what_is_no_text_names_no_record(name: Json, resource: Json) -> None:
 @pytest.mark.parametrize(("opening", "closing"), [(b"[", b"]"), (b'{"[":', b"}")], ids=["arrays", "objects"])
 def test_the_same_depth_is_decoded_on_every_version_of_python(opening: bytes, closing: bytes) -> None:
     """Python 3.11 ends at some 900 levels, 3.14 at some ten thousand."""
-    wire.decode(opening * DEEPEST + b"1" + closing * DEEPEST)
+    json_text.decode(opening * DEEPEST + b"1" + closing * DEEPEST)
     for levels in (DEEPEST + 1, 3000, 1_000_000):
-        with pytest.raises(wire.CannotDecode, match="nested too deeply"):
-            wire.decode(opening * levels + b"1" + closing * levels)
-        with pytest.raises(wire.CannotDecode, match="nested too deeply"):
-            wire.decode(opening * levels)
+        with pytest.raises(json_text.CannotDecode, match="nested too deeply"):
+            json_text.decode(opening * levels + b"1" + closing * levels)
+        with pytest.raises(json_text.CannotDecode, match="nested too deeply"):
+            json_text.decode(opening * levels)
 
 
 def test_what_a_state_or_a_file_may_hold_is_as_deep_on_every_version_of_python() -> None:
@@ -292,15 +292,15 @@ def test_what_a_state_or_a_file_may_hold_is_as_deep_on_every_version_of_python()
     for form in (text, text.encode()):
         for levels, closing in ((deepest + 1, "]"), (3000, "]"), (100_000, "")):
             deep = "[" * levels + closing * levels
-            with pytest.raises(wire.CannotDecode, match="nested too deeply"):
-                wire.decode_as(form % (deep if isinstance(form, str) else deep.encode()), decoder)
-    assert wire.decode_as(text % ("[" * deepest + "]" * deepest), decoder).link == "a"
+            with pytest.raises(json_text.CannotDecode, match="nested too deeply"):
+                json_text.decode_as(form % (deep if isinstance(form, str) else deep.encode()), decoder)
+    assert json_text.decode_as(text % ("[" * deepest + "]" * deepest), decoder).link == "a"
 
 
 @pytest.mark.parametrize("value", [None, 5, 0.5])
 def test_a_column_of_another_type_is_no_json(value: object) -> None:
-    with pytest.raises(wire.CannotDecode, match="not a text"):
-        wire.decode_as(value, msgspec.json.Decoder(RefusedSnapshot))
+    with pytest.raises(json_text.CannotDecode, match="not a text"):
+        json_text.decode_as(value, msgspec.json.Decoder(RefusedSnapshot))
 
 
 def test_a_line_whose_payload_is_deeper_than_any_setting_allows_is_no_record() -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from ctisync.core import wire
+from ctisync.core import json_text, wire
 from ctisync.core.advisory import advisory
 from ctisync.core.difference import Difference, differences
 from ctisync.core.model import Change, Json
@@ -70,12 +70,12 @@ def test_a_line_without_a_name_that_both_stores_can_hold_is_refused(line: bytes,
 @pytest.mark.parametrize(("line", "name"), LINES.values(), ids=LINES.keys())
 @pytest.mark.parametrize("version", [None, 9])
 def test_an_updated_record_keeps_its_keys_and_gets_none(line: bytes, name: str, version: int | None) -> None:
-    before = wire.decode(line)
+    before = json_text.decode(line)
     record = wire.changed(dict(before), name, Change(9, "update", name, version=version), {"x": 2})
     after = {**before, "offset": 9, "payload": {"x": 2}}
     if version is not None:
         after["version"] = version
-    assert wire.decode(record.line) == after
+    assert json_text.decode(record.line) == after
     assert wire.record(record.line) == record
 
 
@@ -92,7 +92,7 @@ def test_an_updated_record_keeps_its_keys_and_gets_none(line: bytes, name: str, 
 def test_a_created_record_has_no_field_that_its_change_has_not(given: Json, kept: Json) -> None:
     change = wire.change({"offset": 5, "type": "CREATE", "resource": "rule/1", "payload": {}, **given})
     record = wire.created(change)
-    assert wire.decode(record.line) == {"name": "rule/1", "offset": 5, **kept, "payload": {}}
+    assert json_text.decode(record.line) == {"name": "rule/1", "offset": 5, **kept, "payload": {}}
     assert wire.record(record.line) == record
 
 

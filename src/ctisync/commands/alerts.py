@@ -11,9 +11,9 @@ from typing import Final
 import msgspec
 
 from ctisync.core.incidents import Incident, Incidents, News, after, merged, news
+from ctisync.core.json_text import UNDECODABLE, decode_as
 from ctisync.core.model import Consumer
 from ctisync.core.pass_report import PassReport, Reason
-from ctisync.core.wire import UNDECODABLE, decode_as
 from ctisync.errors import CtisyncError, StoreUnavailable
 from ctisync.ports import Clock, Log
 from ctisync.settings import Settings

@@ -14,7 +14,7 @@ from ctisync.console import rfc3339
 from ctisync.core.history import LogEntry, entries
 from ctisync.core.model import Consumer
 from ctisync.core.pass_report import PassReport
-from ctisync.core.times import moment
+from ctisync.core.words import moment
 from ctisync.errors import UsageError
 from ctisync.escaping import to_json
 from ctisync.ports import Store

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ctisync.core import wire
+from ctisync.core import json_text, wire
 from ctisync.core.model import Json
 from ctisync.core.words import counted
 
@@ -51,7 +51,7 @@ class Advisory(msgspec.Struct, frozen=True):
 
 def advisory(line: bytes) -> Advisory:
     """The advisory in a record's line. Raises ValueError if the line is not a JSON object."""
-    record = _object(wire.decode(line))
+    record = _object(json_text.decode(line))
     whole = _object(record.get("payload"))
     document = _object(whole.get("document"))
     is_bare = not document or any(_containers(_object(whole.get("containers"))))

@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from ctisync.core import wire
+from ctisync.core import json_text, wire
 from ctisync.core.model import Json, Record
 from ctisync.core.patch import equal
 
@@ -79,7 +79,7 @@ def _records(lines: Iterable[bytes], which: int) -> Iterator[Record]:
 
 def _changed(one: Record, other: Record) -> tuple[str, ...]:
     try:
-        lines = (wire.without_name(wire.decode(each.line)) for each in (one, other))
+        lines = (wire.without_name(json_text.decode(each.line)) for each in (one, other))
         found = tuple(islice(_unlike(*lines), MOST_FIELDS))
     except ValueError:  # nested too deeply, or with numbers that are too large
         return ("/payload",)

@@ -16,9 +16,8 @@ from typing import Final
 
 import msgspec
 
-from ctisync.core import wire
-from ctisync.core.json_text import Excess, check_line
-from ctisync.core.lazy_json import may_be_opened, opened
+from ctisync.core import json_text, wire
+from ctisync.core.json_text import Excess, check_line, may_be_opened, opened
 from ctisync.core.limits import USUAL_LIMITS, Limits
 from ctisync.core.model import Change, Consumer, Delete, Json, Put, Record, Write
 from ctisync.core.patch import PatchError, Working, unchecked
@@ -65,7 +64,7 @@ def touched(changes: Sequence[Change], consumer: Consumer) -> dict[str, list[Cha
             by_resource.setdefault(change.resource, []).append(change)
         else:
             by_resource[change.resource] = [change]
-    return {name: found for name, found in by_resource.items() if consumer.selects(name)}
+    return {name: of_name for name, of_name in by_resource.items() if consumer.selects(name)}
 
 
 def fold(
@@ -89,14 +88,14 @@ def fold(
     for name, record in ((name, records.get(name)) for names, records in stored for name in names):
         check()
         changes = per_resource[name]
-        unseen = [
+        pending = [
             change
             for change in changes
             if not change.is_empty and (record is None or change.offset > record.offset)
         ]
-        skipped += len(changes) - len(unseen)
+        skipped += len(changes) - len(pending)
         try:
-            write = _one_write(name, unseen, record, limits, check)
+            write = _one_write(name, pending, record, limits, check)
         except CannotApply as error:
             failures.append(error.failed)
             continue
@@ -151,16 +150,16 @@ def _updated(
         if not isinstance(working.document, dict):
             raise CannotApply(_failed(change, None, "it leaves a payload that is not an object"))
     changed = wire.changed(line, name, updates[-1], working.document, len(record.line))
-    return _within(limits, changed, updates[-1], depth_kept=True)
+    return _within(limits, changed, updates[-1], depth_checked=True)
 
 
-def _within(limits: Limits, record: Record, change: Change, *, depth_kept: bool = False) -> Record:
-    """The record. Raises CannotApply if it exceeds the limits for a record of a snapshot. `depth_kept`: no
+def _within(limits: Limits, record: Record, change: Change, *, depth_checked: bool = False) -> Record:
+    """The record. Raises CannotApply if it exceeds the limits for a record of a snapshot. `depth_checked`: no
     value is nested too deeply, because the stored record and each value of a patch were checked."""
     if len(record.line) > limits.line_bytes:
         reason = f"the record would have {len(record.line)} bytes, more than limits.line_bytes"
         raise CannotApply(_failed(change, None, reason))
-    if depth_kept and len(record.line) <= limits.json_values:  # a value has one byte at least
+    if depth_checked and len(record.line) <= limits.json_values:  # a value has one byte at least
         return record
     try:
         check_line(record.line, limits)
@@ -174,8 +173,8 @@ def _opened(record: Record, change: Change, limits: Limits) -> dict[str, Json]:
     """The line with its payload open; any other value may still be text."""
     try:
         check_line(record.line, limits)
-        found = opened(record.line) if may_be_opened(record.line) else wire.decode(record.line)
-        line: dict[str, Json] = found if isinstance(found, dict) else {}
+        value = opened(record.line) if may_be_opened(record.line) else json_text.decode(record.line)
+        line: dict[str, Json] = value if isinstance(value, dict) else {}
         payload = line.get("payload")
         if isinstance(payload, msgspec.Raw):
             line["payload"] = payload = opened(payload)

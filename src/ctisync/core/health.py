@@ -1,4 +1,4 @@
-"""The verdicts of `doctor`: whether passes can work with each part as it is."""
+"""The checks of `doctor`: whether passes can work with each part as it is."""
 
 from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime, timedelta
@@ -65,18 +65,18 @@ def failed(what: str, text: str, hint: str | None = None, *, about: object = Non
 
 
 def guarded(
-    what: str, look: Callable[[], Iterable[CheckResult]], *, about: object = None, fault: Health = "failed"
+    what: str, check: Callable[[], Iterable[CheckResult]], *, about: object = None, fault: Health = "failed"
 ) -> Iterator[CheckResult]:
-    """The verdicts of `look`. An error that ends it becomes a verdict with the health `fault`."""
+    """The results of `check`. An error that ends it becomes a result with the health `fault`."""
     try:
-        yield from look()
+        yield from check()
     except CtisyncError as error:
         yield CheckResult(what, fault, error.message, error.hint, _text(about))
 
 
-def worst(verdicts: Iterable[CheckResult]) -> Health:
-    found = {each.health for each in verdicts}
-    return next((health for health in _WORST_FIRST if health in found), "ok")
+def worst(results: Iterable[CheckResult]) -> Health:
+    healths = {each.health for each in results}
+    return next((health for health in _WORST_FIRST if health in healths), "ok")
 
 
 def judge_clocks(theirs: datetime, ours: datetime) -> CheckResult:
@@ -90,15 +90,15 @@ def judge_clocks(theirs: datetime, ours: datetime) -> CheckResult:
     )
 
 
-def judge_end(what: str, named: str, ends: datetime, now: datetime) -> CheckResult:
-    """The verdict on a certificate, `named` in a message, that ends at `ends`."""
+def judge_end(what: str, name: str, ends: datetime, now: datetime) -> CheckResult:
+    """Whether a certificate, with its `name` for messages, is valid for long enough: it ends at `ends`."""
     if ends - now > SOON:
-        return ok(what, f"{named} is valid until {ends:%Y-%m-%d}")
+        return ok(what, f"{name} is valid until {ends:%Y-%m-%d}")
     if ends <= now:
-        return failed(what, f"{named} expired on {ends:%Y-%m-%d}", "renew it")
-    left = (ends - now).days
-    days = "today or tomorrow" if left == 0 else f"in {counted(left, 'day')}"
-    return warning(what, f"{named} expires on {ends:%Y-%m-%d}, {days}", "renew it")
+        return failed(what, f"{name} expired on {ends:%Y-%m-%d}", "renew it")
+    days = (ends - now).days
+    when = "today or tomorrow" if days == 0 else f"in {counted(days, 'day')}"
+    return warning(what, f"{name} expires on {ends:%Y-%m-%d}, {when}", "renew it")
 
 
 def judge_disk_space(
@@ -116,18 +116,20 @@ def judge_disk_space(
     bytes of the offered snapshot, None if unknown. `share`: stored bytes per byte of a record, None if
     records are stored elsewhere. `filled`: there is a content, so a load may not be needed.
     """
-    told = f"{place} has {mib(free)} of free disk space"
+    text = f"{place} has {mib(free)} of free disk space"
     hint = f"df -h {quoted(place)}"
     if on_disk is not None and on_disk < (ROOM_FOR_A_LOCK if share is None else ROOM_FOR_A_RANGE):
-        said = f"the disk of {place} has {mib(on_disk)} of free disk space, too little for a pass"
-        return failed("disk", said, hint)
+        return failed(
+            "disk", f"the disk of {place} has {mib(on_disk)} of free disk space, too little for a pass", hint
+        )
     if snapshot is None:
-        return (warning if free < LEAST_ROOM else ok)("disk", told, hint if free < LEAST_ROOM else None)
+        return (warning if free < LEAST_ROOM else ok)("disk", text, hint if free < LEAST_ROOM else None)
     needed = snapshot if share is None else int(snapshot * (1 + UNPACKED * share))
+    text += f", a load of the snapshot needs about {mib(needed)}"
     if free >= max(needed, LEAST_ROOM):
-        return ok("disk", f"{told}, a load of the snapshot needs about {mib(needed)}")
+        return ok("disk", text)
     judge = warning if filled or free >= needed else failed
-    return judge("disk", f"{told}, a load of the snapshot needs about {mib(needed)}", hint)
+    return judge("disk", text, hint)
 
 
 def mib(size: int) -> str:

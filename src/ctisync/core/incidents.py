@@ -40,7 +40,7 @@ class News(NamedTuple):
 
 
 def news(
-    known: Incidents,
+    stored: Incidents,
     present: Sequence[Incident],
     ended: Collection[Trouble],
     again_after: timedelta,
@@ -50,19 +50,19 @@ def news(
     `ended`. An alert in the future comes from a wrong clock and does not count."""
     alerts = []
     for one in present:
-        old = next((each for each in known if each.is_same(one)), None)
+        old = next((each for each in stored if each.is_same(one)), None)
         if old is None:
             alerts.append(one)
         elif now - old.alerted_at >= again_after or old.alerted_at - now > CLOCKS_APART:
             alerts.append(msgspec.structs.replace(old, alerted_at=now))
-    return News(tuple(alerts), tuple(each for each in known if each.reason in ended))
+    return News(tuple(alerts), tuple(each for each in stored if each.reason in ended))
 
 
-def after(known: Incidents, told: News) -> Incidents:
-    """The incidents to remember once all of `told` was reported."""
-    new = [each for each in told.alerts if not any(map(each.is_same, known))]
-    renewed = [next((each for each in told.alerts if each.is_same(old)), old) for old in known]
-    return tuple(each for each in (*renewed, *new) if each not in told.over)
+def after(stored: Incidents, reported: News) -> Incidents:
+    """The incidents to store once all of `reported` was sent."""
+    new = [each for each in reported.alerts if not any(map(each.is_same, stored))]
+    renewed = [next((each for each in reported.alerts if each.is_same(old)), old) for old in stored]
+    return tuple(each for each in (*renewed, *new) if each not in reported.over)
 
 
 def merged(stored: Incidents, others: Incidents) -> Incidents:

@@ -8,8 +8,9 @@ from typing import Any, Final
 import msgspec
 
 from ctisync.core.catalog import parse_consumer_url
+from ctisync.core.json_text import decode
 from ctisync.core.model import MAX_OFFSET, Consumer, Json
-from ctisync.core.wire import decode, kind_of
+from ctisync.core.wire import kind_of
 
 OFFSETS: Final = ("local_offset", "remote_offset")
 """The fields with the offset of a snapshot: the first that is there (API fact: packages may omit the first).

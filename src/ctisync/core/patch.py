@@ -14,9 +14,8 @@ from jsonpatch import InvalidJsonPatch, JsonPatchConflict, JsonPatchException, P
 from jsonpointer import JsonPointer, JsonPointerException
 from msgspec import Raw
 
-from ctisync.core import wire
-from ctisync.core.json_text import TooDeep, check_depth
-from ctisync.core.lazy_json import decode_members, opened, whole
+from ctisync.core import json_text
+from ctisync.core.json_text import TooDeep, check_depth, decode_members, opened, whole
 from ctisync.core.limits import USUAL_LIMITS, Limits
 from ctisync.core.model import Json
 from ctisync.core.words import counted
@@ -103,7 +102,7 @@ class Working:
                 self._perform(operation)
             except (JsonPatchException, JsonPointerException) as error:
                 raise PatchError(index, _reason(operation, str(error))) from error
-            except wire.CannotDecode as error:
+            except json_text.CannotDecode as error:
                 raise PatchError(-1, f"the document cannot be decoded: {error}"[:_MAX_REASON]) from error
         self._is_spent = False
 
@@ -204,7 +203,7 @@ class _Operation(PatchOperation):
     def _text(self, value: Json) -> bytes:
         """The text of a value of the document, which counts, with a depth that is allowed at this operation's
         path."""
-        text = wire.encode(value)
+        text = json_text.encode(value)
         self.copied += len(text)
         try:
             check_depth(text, self.max_depth - len(self.pointer.parts))
@@ -305,8 +304,8 @@ def _read(operation: object, max_depth: int) -> _Operation:
 
 def _reason(operation: object, what: str) -> str:
     """`what` after the operation's name and path, as one short line of printable characters."""
-    told = [operation.get("op"), operation.get("path")] if isinstance(operation, dict) else []
-    name = " ".join(part[: _MAX_REASON // 3] for part in told if isinstance(part, str))
+    parts = [operation.get("op"), operation.get("path")] if isinstance(operation, dict) else []
+    name = " ".join(part[: _MAX_REASON // 3] for part in parts if isinstance(part, str))
     line = f"{name}: {what}" if name else what
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in line[:_MAX_REASON])
 

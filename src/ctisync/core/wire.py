@@ -1,31 +1,18 @@
 """Converts the API's JSON and stored lines to and from the model.
 
-Unknown fields are accepted, and kept in a record's line; the types of known fields are checked. Numbers keep
-their value: integers are exact at any size, fractions are `Decimal`.
+Unknown fields are accepted, and kept in a record's line; the types of known fields are checked.
 """
 
 import re
 import unicodedata
-from decimal import Decimal
-from typing import Final, Literal, NoReturn, TypeVar
+from typing import Final, Literal, NoReturn
 
 import msgspec
 
-from ctisync.core.json_text import TooDeep, check_depth
+from ctisync.core.json_text import TOO_DEEP, UNDECODABLE, TooDeep, check_depth, encode, encode_into
 from ctisync.core.links import public_link
 from ctisync.core.model import MAX_NAME_BYTES, MAX_OFFSET, Change, ConsumerInfo, Json, Record, Snapshot
 from ctisync.errors import FeedRefused
-
-T = TypeVar("T")
-
-_decoder: Final = msgspec.json.Decoder(float_hook=Decimal)
-_encoder: Final = msgspec.json.Encoder(decimal_format="number")
-
-UNDECODABLE: Final = (msgspec.MsgspecError, ValueError, ArithmeticError, RecursionError, MemoryError)
-"""What msgspec raises for a text that is not the expected JSON. ValueError: no UTF-8, or more digits than
-Python converts."""
-
-_TOO_DEEP: Final = "it is nested too deeply"
 
 _GROWTH: Final = 256
 """Bytes by which most changes let a line grow at most."""
@@ -40,11 +27,7 @@ _TYPES: Final[dict[str, Literal["create", "update", "delete"]]] = {
 """By their names in lower case: the API has them in any case."""
 
 # `1901695_1746459961.zip` and `vd_1.0.0_vd_4.8.0_1901695_1746459961.json`: offset, unix time.
-_NAMED_OFFSET: Final = re.compile(r"(?:^|[/_])([0-9]{1,19})_[0-9]{9,12}\.[a-z]+(?:\.(?:gz|zst))?$")
-
-
-class CannotDecode(ValueError):
-    """A text is not JSON, or has a number out of range; the text of the error says which."""
+_OFFSET_IN_NAME: Final = re.compile(r"(?:^|[/_])([0-9]{1,19})_[0-9]{9,12}\.[a-z]+(?:\.(?:gz|zst))?$")
 
 
 class NotARecord(ValueError):
@@ -62,47 +45,6 @@ class _Line(msgspec.Struct):
 
 
 _line_decoder: Final = msgspec.json.Decoder(_Line)
-
-
-def decode(data: bytes | msgspec.Raw) -> Json:
-    """The value of any JSON text. Raises CannotDecode, also if it is nested too deeply."""
-    try:
-        check_depth(bytes(data))
-    except TooDeep:
-        raise CannotDecode(_TOO_DEEP) from None
-    return decode_checked(data)
-
-
-def decode_checked(data: bytes | msgspec.Raw) -> Json:
-    """The value of a JSON text whose depth was checked. Raises CannotDecode."""
-    try:
-        return _decoder.decode(data)
-    except ArithmeticError:
-        raise CannotDecode("a number's exponent is out of range") from None
-    except UNDECODABLE as error:
-        raise CannotDecode(str(error)) from None
-
-
-def decode_as(text: object, decoder: msgspec.json.Decoder[T]) -> T:
-    """JSON from a small file, a state or a variable, as a typed value. Raises one of `UNDECODABLE`."""
-    if not isinstance(text, bytes | str):  # a column of SQLite can have values of all types
-        raise CannotDecode("it is not a text")
-    try:
-        check_depth(text if isinstance(text, bytes) else text.encode())
-    except TooDeep:
-        raise CannotDecode(_TOO_DEEP) from None
-    return decoder.decode(text)
-
-
-def encode(value: Json) -> bytes:
-    """The JSON text of a decoded value: one line, UTF-8."""
-    return _encoder.encode(value)
-
-
-def encodes_to(value: Json, text: bytes, buffer: bytearray) -> bool:
-    """Whether `encode` makes this very text of a decoded value. `buffer` is used again for each."""
-    _encoder.encode_into(value, buffer)
-    return buffer == text
 
 
 def consumer_info(document: Json) -> ConsumerInfo:
@@ -124,18 +66,18 @@ def consumer_info(document: Json) -> ConsumerInfo:
         _refuse_field("is_public", "a boolean", is_public)
     if not link:
         return ConsumerInfo(last_offset, None, is_public)
-    named = offset_in_name(link)
-    if not offset and named is not None:  # it may be absent, or 0 (API fact)
-        offset = named
+    name_offset = offset_in_name(link)
+    if not offset and name_offset is not None:  # it may be absent, or 0 (API fact)
+        offset = name_offset
     if offset is None:
         raise FeedRefused(
             f"the feed offers a snapshot without its offset: last_snapshot_offset is missing, and the "
             f"link {public_link(link)!r} does not contain one"
         )
-    if named is not None and named != offset:
+    if name_offset is not None and name_offset != offset:
         raise FeedRefused(
             f"the reply of the feed is inconsistent: last_snapshot_offset is {offset}, "
-            f"the snapshot's file name has {named}"
+            f"the snapshot's file name has {name_offset}"
         )
     if offset == 0:
         raise FeedRefused("the feed offers a snapshot of offset 0, from which ctisync cannot continue")
@@ -149,8 +91,8 @@ def consumer_info(document: Json) -> ConsumerInfo:
 
 def offset_in_name(name: str) -> int | None:
     """The offset in a snapshot's link or file name; None if the name does not have the feed's form."""
-    found = _NAMED_OFFSET.search(name.split("?", 1)[0])
-    return int(found[1]) if found else None
+    match = _OFFSET_IN_NAME.search(name.split("?", 1)[0])
+    return int(match[1]) if match else None
 
 
 def change(item: Json) -> Change:
@@ -198,18 +140,18 @@ def name_of(name: Json, resource: Json) -> str | None:
 
     A line names its record in either; `resource` wins if both are there (API fact).
     """
-    found = name if resource is None else resource
-    return found if isinstance(found, str) else None
+    value = name if resource is None else resource
+    return value if isinstance(value, str) else None
 
 
 def without_name(line: dict[str, Json]) -> dict[str, Json]:
     """A decoded line without its name, for a comparison of records that have the same one: which key names
     a record makes no difference."""
-    named = name_of(line.get("name"), line.get("resource"))
-    kept = {key: value for key, value in line.items() if key != "resource"}
-    if kept.get("name") in (None, named):
-        kept.pop("name", None)
-    return kept
+    name = name_of(line.get("name"), line.get("resource"))
+    rest = {key: value for key, value in line.items() if key != "resource"}
+    if rest.get("name") in (None, name):
+        rest.pop("name", None)
+    return rest
 
 
 def record(line: bytes) -> Record:
@@ -220,7 +162,7 @@ def record(line: bytes) -> Record:
         if not line.isascii():
             line.decode()  # msgspec does not check the text that it skips
     except TooDeep:
-        raise NotARecord(_TOO_DEEP) from None
+        raise NotARecord(TOO_DEEP) from None
     except UNDECODABLE as error:
         raise NotARecord(_in_plain_words(error)) from None
     if not 0 <= head.offset <= MAX_OFFSET:
@@ -245,11 +187,11 @@ def record_of(value: Json) -> Record:
 
 def created(create: Change) -> Record:
     """The record of a `create`, with a line as in a snapshot: `name` names it, in every feed (ADR 30)."""
-    told = {"version": create.version, "inserted_at": create.inserted_at}
+    optional = {"version": create.version, "inserted_at": create.inserted_at}
     line = {
         "name": create.resource,
         "offset": create.offset,
-        **{key: value for key, value in told.items() if value is not None},
+        **{key: value for key, value in optional.items() if value is not None},
         "payload": create.payload,
     }
     return Record(create.resource, create.offset, encode(line))
@@ -265,7 +207,7 @@ def changed(line: dict[str, Json], name: str, last: Change, payload: Json, about
     rewritten = {**line, "offset": last.offset, **version, "payload": payload}
     # A range of records waits in memory, and `encode` leaves up to a third of a text's memory unused.
     text = bytearray(about + _GROWTH)
-    _encoder.encode_into(rewritten, text)
+    encode_into(rewritten, text)
     return Record(name, last.offset, bytes(text))
 
 

@@ -1,4 +1,12 @@
-"""Numbers with their nouns, and durations, as text."""
+"""Numbers with their nouns, and durations, as text; durations and moments as you type them."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from ctisync.errors import UsageError
+
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 
 
 def counted(number: int, noun: str, plural: str | None = None) -> str:
@@ -17,3 +25,26 @@ def lasting(seconds: float) -> str:
     if seconds < 119.5:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:,.0f} min" if seconds < 7170 else f"{seconds / 3600:,.1f} h"
+
+
+def duration(text: str) -> timedelta:
+    """`90`, `90s`, `15m`, `36h`, `7d` or `2w`. Raises UsageError."""
+    match = re.fullmatch(r"([0-9]{1,8})([smhdw]?)", text)
+    if match is None:
+        raise UsageError(f"{text} is not a duration", hint="write 90s, 15m, 36h, 7d or 2w")
+    return timedelta(seconds=int(match[1]) * _UNITS[match[2] or "s"])
+
+
+def moment(text: str, now: datetime, option: str) -> datetime:
+    """`24h` or `7d`: that long before `now`; or a date or time by ISO 8601, in UTC unless it has an offset; a
+    date alone is its begin. Raises UsageError, which names the option."""
+    try:
+        if re.fullmatch("[0-9]+[smhdw]", text):
+            return now - duration(text)
+        time = datetime.fromisoformat(text)
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (ValueError, OverflowError, UsageError):
+        raise UsageError(
+            f"{option}: {text} is neither a duration nor a date",
+            hint="write 24h, 7d, 2026-11-24 or 2026-11-24T07:30Z",
+        ) from None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, BinaryIO, Final, Self
 from urllib.parse import quote, urlsplit
 from urllib.request import url2pathname
 
-from ctisync.core import wire
+from ctisync.core import json_text, wire
 from ctisync.core.json_text import Excess, Scan, TooDeep, TooMany, check
 from ctisync.core.links import public_link
 from ctisync.core.model import MAX_RANGE, Change, Consumer, ConsumerInfo, Json, OffsetRange, Snapshot
@@ -320,7 +320,7 @@ class CtiFeed:
 def _json(content: bytes, url: str) -> Json:
     """The document in a reply. Raises RetryLater for what is no JSON."""
     try:
-        return wire.decode(content)
+        return json_text.decode(content)
     except ValueError:
         raise RetryLater(f"the reply of {shown(url)} is not JSON", bad_data=True) from None
 

@@ -18,7 +18,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from ctisync.core.wire import UNDECODABLE, decode_as
+from ctisync.core.json_text import UNDECODABLE, decode_as
 from ctisync.errors import ConfigurationError, in_words
 from ctisync.escaping import quoted
 from ctisync.settings.checks import Mistakes

@@ -14,9 +14,9 @@ from typing import Annotated, Final, NamedTuple
 import msgspec
 
 from ctisync.core.health import CheckResult, failed, ok
+from ctisync.core.json_text import UNDECODABLE, decode_as
 from ctisync.core.model import Consumer
 from ctisync.core.pass_report import Work
-from ctisync.core.wire import UNDECODABLE, decode_as
 from ctisync.errors import AnotherPass, ConfigurationError, StoreUnavailable
 from ctisync.escaping import quoted
 from ctisync.ports import Clock

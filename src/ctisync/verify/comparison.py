@@ -17,7 +17,7 @@ from typing import Final
 
 import msgspec
 
-from ctisync.core import wire
+from ctisync.core import json_text
 from ctisync.core.findings import Finding, Kind
 from ctisync.core.model import MAX_OFFSET, Consumer, Record
 from ctisync.core.patch import equal
@@ -151,7 +151,8 @@ def _unlike(record: Record, stored: Record) -> str | None:
             return f"its version is {other.version}, in the snapshot it is {one.version}"
         if bytes(one.payload) == bytes(other.payload):
             return None
-        return None if equal(wire.decode(one.payload), wire.decode(other.payload)) else "the payloads differ"
+        same = equal(json_text.decode(one.payload), json_text.decode(other.payload))
+        return None if same else "the payloads differ"
     except ValueError as error:  # msgspec's errors are ValueErrors too
         return f"they cannot be compared: {error}"
 

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 
-from ctisync.core import wire
+from ctisync.core import json_text, wire
 from ctisync.core.findings import Finding, Kind
 from ctisync.core.limits import USUAL_LIMITS, Limits
 from ctisync.core.model import Consumer, Json, Record
@@ -131,7 +131,7 @@ class RecordRules:
     def _check_payload(self, stored: Record) -> Iterator[Finding]:
         """Findings that need decoding. An update could not be applied to such a record, or wrongly."""
         try:
-            value = wire.decode(stored.line)
+            value = json_text.decode(stored.line)
         except ValueError as error:
             yield Finding(Kind.PAYLOAD_UNREADABLE, stored.name, f"it cannot be decoded: {error}")
             return
@@ -145,7 +145,7 @@ class RecordRules:
         """Whether the line, whose depth was checked, is what the encoder writes: then no object has a key
         twice. To look for such a key takes three times as long."""
         try:
-            return wire.encodes_to(wire.decode_checked(line), line, self._buffer)
+            return json_text.encodes_to(json_text.decode_checked(line), line, self._buffer)
         except ValueError:
             return False
 

@@ -16,8 +16,7 @@ from ctisync.core.health import CLOCKS_APART, judge_end
 from ctisync.core.pass_report import Work
 from ctisync.core.state import STALE, ConsumerState, believed
 from ctisync.core.steps import contradiction
-from ctisync.core.times import duration
-from ctisync.core.words import counted
+from ctisync.core.words import counted, duration
 from ctisync.errors import (
     LOAD_ANEW,
     CtisyncError,

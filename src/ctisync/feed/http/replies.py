@@ -5,9 +5,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from typing import Any, Final
 
-from ctisync.core.json_text import Excess, check
+from ctisync.core.json_text import Excess, check, decode
 from ctisync.core.model import Consumer
-from ctisync.core.wire import decode
 from ctisync.errors import ReplyTooLarge
 from ctisync.feed.http.budget import PIECE, RetryLater
 

@@ -16,8 +16,8 @@ from typing import Annotated, BinaryIO, Final, cast
 import msgspec
 from msgspec import Meta
 
+from ctisync.core.json_text import UNDECODABLE, decode_as
 from ctisync.core.state import RefusedSnapshot
-from ctisync.core.wire import UNDECODABLE, decode_as
 from ctisync.errors import LOAD_ANEW, SnapshotChanged, SnapshotRefused
 from ctisync.feed.http.budget import RetryLater
 from ctisync.feed.http.transport import FeedReply

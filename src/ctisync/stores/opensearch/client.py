@@ -14,7 +14,7 @@ from urllib.parse import quote, unquote
 
 import msgspec
 
-from ctisync.core.wire import UNDECODABLE
+from ctisync.core.json_text import UNDECODABLE
 from ctisync.errors import AccessRefused, ConfigurationError, CtisyncError, StoreUnavailable
 from ctisync.escaping import quoted
 from ctisync.ports import Clock

@@ -14,7 +14,8 @@ from typing import Any, Final
 
 import msgspec
 
-from ctisync.core.wire import UNDECODABLE, decode, name_of
+from ctisync.core.json_text import UNDECODABLE, decode
+from ctisync.core.wire import name_of
 from ctisync.errors import AccessRefused, CtisyncError, StoreUnavailable
 from ctisync.escaping import quoted
 from ctisync.stores.opensearch.client import Client, OpenSearchReply, path

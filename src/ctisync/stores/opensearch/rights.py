@@ -11,7 +11,7 @@ from urllib.parse import unquote
 
 import msgspec
 
-from ctisync.core.wire import UNDECODABLE
+from ctisync.core.json_text import UNDECODABLE
 from ctisync.stores.opensearch.client import Client, OpenSearchReply, Problem, path
 from ctisync.stores.opensearch.state_document import STATE_INDEX as STATE
 

@@ -14,10 +14,10 @@ from typing import Any, Final
 
 import msgspec
 
+from ctisync.core.json_text import UNDECODABLE
 from ctisync.core.model import Consumer
 from ctisync.core.pass_report import Work
 from ctisync.core.state import ConsumerState
-from ctisync.core.wire import UNDECODABLE
 from ctisync.errors import AccessRefused, ConfigurationError
 from ctisync.stores.opensearch.client import Client, OpenSearchReply, path
 from ctisync.stores.opensearch.curl import SYNC

@@ -6,9 +6,9 @@ from typing import Final
 
 import msgspec
 
+from ctisync.core.json_text import UNDECODABLE, decode_as
 from ctisync.core.model import Consumer
 from ctisync.core.pass_report import PassReport, Touched
-from ctisync.core.wire import UNDECODABLE, decode_as
 from ctisync.errors import StoreUnavailable
 
 _report_decoder: Final = msgspec.json.Decoder(PassReport)

@@ -9,10 +9,10 @@ from typing import Final, NamedTuple
 import msgspec
 from zstandard import BufferSegment
 
+from ctisync.core.json_text import UNDECODABLE, decode_as
 from ctisync.core.model import Consumer, Delete, Record, Snapshot
 from ctisync.core.pass_report import Work
 from ctisync.core.state import ConsumerState
-from ctisync.core.wire import UNDECODABLE, decode_as
 from ctisync.stores.sqlite.compression import Packing, Unpacker, Unreadable, UnreadableState
 
 _NAMES_AT_ONCE: Final = 500

@@ -35,7 +35,7 @@ Stages = tuple[tuple[str, ...], ...]
 
 TESTS: Final[dict[str, Stages]] = {
     "PassReport": (("tests/unit/test_pass_report.py", "tests/unit/test_history.py"),),
-    "advisory": (("tests/unit/test_advisory.py",),),
+    "record_facts": (("tests/unit/test_record_facts.py",),),
     "plans_in": (("tests/unit/test_plans.py",),),
     "parse_consumer_url": (("tests/unit/test_catalog.py",),),
     "Finding": (_AUDITS,),

@@ -33,8 +33,8 @@ def show(
         if as_json:
             print_json(command.as_json(line))
         else:
-            of = consumer if len(invocation.consumers) > 1 else None
-            print_result("\n" * (number > 0) + command.as_text(line, invocation.console.hint, of))
+            owner = consumer if len(invocation.consumers) > 1 else None
+            print_result("\n" * (number > 0) + command.as_text(line, invocation.console.hint, owner))
     if missing is not None:
         raise missing
     return DONE

@@ -1,7 +1,7 @@
 """`show`: records, as text or as stored."""
 
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from difflib import SequenceMatcher
 from typing import Final, NamedTuple
@@ -10,8 +10,8 @@ import msgspec
 
 from ctisync.cli.invocation import Invocation
 from ctisync.core import wire
-from ctisync.core.advisory import Advisory, advisory
 from ctisync.core.model import Consumer
+from ctisync.core.record_facts import Product, RecordFacts, Score, VersionRange, Weakness, record_facts
 from ctisync.core.words import noun_for
 from ctisync.errors import UsageError
 from ctisync.escaping import escape, quoted
@@ -27,44 +27,53 @@ _LABEL: Final = 11
 """Characters of a label, at least."""
 _LONGEST_LABEL: Final = 40
 
-_NEAR: Final = 3
-_LOOKED_AT: Final = 10
+_MOST_NAMES: Final = 3
+"""Names in a hint."""
+_NEIGHBOURS: Final = 10
+"""Names before and after the missing one, of which a hint has the most similar."""
+
+_NO_BEGIN: Final = ("", "0", "*", "n/a")
+"""Versions that mean: from the first one on."""
 
 
-class Shown(NamedTuple):
+class StoredRecord(NamedTuple):
     """The line of a record, and the consumer that it is of."""
 
     consumer: Consumer
     line: bytes
 
 
-def find(invocation: Invocation, names: Sequence[str]) -> tuple[list[Shown], UsageError | None]:
+def find(invocation: Invocation, names: Sequence[str]) -> tuple[list[StoredRecord], UsageError | None]:
     """These records, of each consumer that has them, and an error that names the missing ones, with the
     nearest names.
 
     Raises EmptyStore if no consumer has a content.
     """
-    meant = {name: spellings(name) for name in names}
+    spelled = {name: spellings(name) for name in names}
     with opened_store(invocation.settings, invocation.clock) as store, ExitStack() as opened:
-        filled: dict[Consumer, Inspection] = {}
+        contents: dict[Consumer, Inspection] = {}
         for consumer in invocation.consumers:
-            seen = opened.enter_context(store.inspect(consumer))
-            if seen.count() is not None:
-                invocation.warn_of_hidden(seen.hidden(), consumer)
-                filled[consumer] = seen
-            elif consumer == invocation.consumers[-1] and not filled:
-                raise no_content(store.name, consumer, seen.state)
-        found: dict[str, list[Shown]] = {name: [] for name in meant}
-        for consumer, seen in filled.items():
-            held = seen.lookup({each for spelled in meant.values() for each in spelled})
-            for name, spelled in meant.items():
-                found[name] += [Shown(consumer, held[each].line) for each in spelled if each in held][:1]
-        missing = [name for name, each in found.items() if not each]
-        hint = nearest(missing[0], *filled.values()) if missing else None
-    whose, has = " and ".join(map(str, filled)), "has" if len(filled) == 1 else "have"
-    said = f"{whose} {has} no {noun_for(len(missing), 'record')} {', '.join(missing)}"
-    shown = [one for each in found.values() for one in each]
-    return shown, UsageError(said, hint=hint) if missing else None
+            content = opened.enter_context(store.inspect(consumer))
+            if content.count() is not None:
+                invocation.warn_of_hidden(content.hidden(), consumer)
+                contents[consumer] = content
+            elif consumer == invocation.consumers[-1] and not contents:
+                raise no_content(store.name, consumer, content.state)
+        records: dict[str, list[StoredRecord]] = {name: [] for name in spelled}
+        for consumer, content in contents.items():
+            rows = content.lookup({each for spelling in spelled.values() for each in spelling})
+            for name, spelling in spelled.items():
+                records[name] += [
+                    StoredRecord(consumer, rows[each].line) for each in spelling if each in rows
+                ][:1]
+        missing = [name for name, each in records.items() if not each]
+        hint = nearest(missing[0], *contents.values()) if missing else None
+    stored = [one for each in records.values() for one in each]
+    if not missing:
+        return stored, None
+    owners, has = " and ".join(map(str, contents)), "has" if len(contents) == 1 else "have"
+    noun = noun_for(len(missing), "record")
+    return stored, UsageError(f"{owners} {has} no {noun} {', '.join(missing)}", hint=hint)
 
 
 def spellings(name: str) -> tuple[str, ...]:
@@ -79,11 +88,14 @@ def spellings(name: str) -> tuple[str, ...]:
 
 def nearest(name: str, *contents: Inspection) -> str | None:
     """A hint with some of the names that sort next to it; the most similar first."""
-    found = dict.fromkeys(
-        near for seen in contents for each in spellings(name) for near in seen.neighbours(each, _LOOKED_AT)
+    names = dict.fromkeys(
+        near
+        for content in contents
+        for each in spellings(name)
+        for near in content.neighbours(each, _NEIGHBOURS)
     )
-    near = sorted(found, key=lambda each: -SequenceMatcher(None, name.upper(), each.upper()).ratio())[:_NEAR]
-    return f"the nearest are {', '.join(map(quoted, near))}" if near else None
+    similar = sorted(names, key=lambda each: -SequenceMatcher(None, name.upper(), each.upper()).ratio())
+    return f"the nearest are {', '.join(map(quoted, similar[:_MOST_NAMES]))}" if similar else None
 
 
 def as_json(line: bytes) -> str:
@@ -91,70 +103,105 @@ def as_json(line: bytes) -> str:
     return msgspec.json.format(line).decode()
 
 
-def as_text(line: bytes, hint: Callable[[str], str] = str, of: Consumer | None = None) -> str:
-    """The main facts of the record; `hint` formats the command that shows all of it. `of`: its consumer, to
-    be named."""
+def as_text(line: bytes, hint: Callable[[str], str] = str, owner: Consumer | None = None) -> str:
+    """The main facts of the record; `hint` formats the command that shows all of it. `owner`: its consumer,
+    to be named."""
     try:
-        record = advisory(line)
+        facts = record_facts(line)
     except ValueError:  # a number beyond all bounds, which a load does not decode
-        whole = wire.record(line)
-        command = hint(_command(whole.name))
-        return f"{escape(whole.name)}   offset {whole.offset:,}\n  full record  {escape(command)}"
-    command = hint(_command(record.name))
-    head = [f"{record.name}   offset {record.offset:,}"]
-    if of is not None:
-        head.append(f"of {of}")
-    if record.version is not None:
-        head.append(f"version {record.version}")
-    if record.inserted_at:
-        head.append(f"in the feed since {record.inserted_at[:10]}")
-    labelled = _labelled(record, command)
+        record = wire.record(line)
+        command = hint(_json_command(record.name))
+        return f"{escape(record.name)}   offset {record.offset:,}\n  full record  {escape(command)}"
+    command = hint(_json_command(facts.name))
+    head = [f"{facts.name}   offset {facts.offset:,}"]
+    if owner is not None:
+        head.append(f"of {owner}")
+    if facts.version is not None:
+        head.append(f"version {facts.version}")
+    if facts.inserted_at:
+        head.append(f"in the feed since {facts.inserted_at[:10]}")
+    labelled = _labelled(facts, command)
     width = max(_LABEL, *(len(label) for label, _ in labelled))
     rows = [row for label, texts in labelled for row in _rows(label, texts, width)]
     return "\n".join(map(escape, [", ".join(head), *rows]))
 
 
-def _labelled(record: Advisory, whole: str) -> list[tuple[str, tuple[str, ...]]]:
+def _labelled(facts: RecordFacts, command: str) -> list[tuple[str, Sequence[str]]]:
     dates = [
         f"{word} {date[:10]}"
-        for word, date in (("published", record.published), ("updated", record.updated))
+        for word, date in (("published", facts.published), ("updated", facts.updated))
         if date
     ]
-    found = [
-        ("type", (record.kind,)),
-        ("title", (record.title,)),
-        ("state", (", ".join([record.state, *dates]).removeprefix(", "),)),
-        ("severity", record.severities),
-        ("weakness", record.weaknesses),
-        ("description", (record.description,)),
-        ("affected", _not_too_many(record.affected, whole)),
-        ("references", _not_too_many(record.references, whole)),
+    labelled: list[tuple[str, Sequence[str]]] = [
+        ("type", [facts.kind]),
+        ("title", [facts.title]),
+        ("state", [", ".join(filter(None, [facts.state, *dates]))]),
+        ("severity", _distinct(map(_score, facts.scores))),
+        ("weakness", _distinct(map(_weakness, facts.weaknesses))),
+        ("description", [facts.description]),
+        ("affected", _first(_distinct(map(_product, facts.affected)), command)),
+        ("references", _first(_distinct(facts.references), command)),
     ]
-    found += [(name[:_LONGEST_LABEL], (text,)) for name, text in record.facts[:_MOST_ROWS]]
-    if len(record.facts) > _MOST_ROWS:
-        found.append(("more fields", (whole,)))
-    if not any(any(texts) for _, texts in found):
-        found = [("fields", (", ".join(record.members),)), ("full record", (whole,))]
-    return found
+    labelled += [(name[:_LONGEST_LABEL], [text]) for name, text in facts.fields[:_MOST_ROWS]]
+    if len(facts.fields) > _MOST_ROWS:
+        labelled.append(("more fields", [command]))
+    if not any(any(texts) for _, texts in labelled):
+        return [("fields", [", ".join(facts.keys)]), ("full record", [command])]
+    return labelled
 
 
-def _command(name: str) -> str:
-    """Shows the whole record."""
+def _score(score: Score) -> str:
+    """`7.5 HIGH (CVSS 3.1, AV:N/AC:L)`."""
+    base = "" if score.base is None else str(score.base)
+    text = " ".join(filter(None, [base, score.severity])) or "no score"
+    return f"{text} ({', '.join(filter(None, [f'CVSS {score.cvss}', score.vector]))})"
+
+
+def _weakness(weakness: Weakness) -> str:
+    """`CWE-20 Improper Input Validation`; the description of some has the number already."""
+    if weakness.description.startswith(weakness.cwe):
+        return weakness.description
+    return f"{weakness.cwe} {weakness.description}".rstrip()
+
+
+def _product(product: Product) -> str:
+    """`acme wall: < 1.2, 2.0 to <= 2.3`."""
+    name = f"{product.vendor} {product.name}".strip()
+    ranges = ", ".join(_distinct(map(_range, product.ranges)))
+    return f"{name}: {ranges}" if ranges else name
+
+
+def _range(versions: VersionRange) -> str:
+    """`1.2`, `< 1.3`, `1.2 to < 1.3`."""
+    if versions.less_than:
+        end = f"< {versions.less_than}"
+    elif versions.less_than_or_equal:
+        end = f"<= {versions.less_than_or_equal}"
+    else:
+        return versions.version
+    return end if versions.version in _NO_BEGIN else f"{versions.version} to {end}"
+
+
+def _distinct(texts: Iterable[str]) -> list[str]:
+    """In their order, without empty and repeated ones."""
+    return list(dict.fromkeys(filter(None, texts)))
+
+
+def _first(texts: list[str], command: str) -> list[str]:
+    if len(texts) <= _MOST_ROWS:
+        return texts
+    return [*texts[:_MOST_ROWS], f"and {len(texts) - _MOST_ROWS} more: {command}"]
+
+
+def _json_command(name: str) -> str:
+    """The command that shows the whole record."""
     word = quoted(name)
     return f"ctisync show --json -- {word}" if name.startswith("-") else f"ctisync show {word} --json"
 
 
-def _not_too_many(texts: tuple[str, ...], whole: str) -> tuple[str, ...]:
-    if len(texts) <= _MOST_ROWS:
-        return texts
-    return (*texts[:_MOST_ROWS], f"and {len(texts) - _MOST_ROWS} more: {whole}")
-
-
-def _rows(label: str, texts: tuple[str, ...], width: int) -> list[str]:
+def _rows(label: str, texts: Iterable[str], width: int) -> Iterator[str]:
     """Each text on its own line; the first line has the label."""
-    lines = [
-        line
-        for text in texts
-        for line in textwrap.wrap(text, _WIDTH, break_long_words=False, break_on_hyphens=False)
-    ]
-    return [f"  {label if number == 0 else '':<{width}}  {line}" for number, line in enumerate(lines)]
+    for text in texts:
+        for line in textwrap.wrap(text, _WIDTH, break_long_words=False, break_on_hyphens=False):
+            yield f"  {label:<{width}}  {line}"
+            label = ""

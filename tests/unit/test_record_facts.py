@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, seed
 
 from ctisync.commands import show
-from ctisync.core.advisory import Advisory, advisory
+from ctisync.core.record_facts import Product, RecordFacts, Score, VersionRange, record_facts
 from tests.support.records import SAMPLE, encode, line
 
 CVE = {
@@ -82,24 +82,32 @@ def test_long_lists_are_cut_and_say_so() -> None:
     assert "and 5 more: ctisync show CVE-1 --json" in text
 
 
-def told(**cna: object) -> Advisory:
-    return advisory(line("CVE-1", 7, encode({"containers": {"cna": cna}})))
+def facts_of(**cna: object) -> RecordFacts:
+    return record_facts(line("CVE-1", 7, encode({"containers": {"cna": cna}})))
 
 
 def test_each_kind_of_score_is_known_and_the_newest_comes_first() -> None:
     kinds = {"cvssV2_0": "2.0", "cvssV3_0": "3.0", "cvssV3_1": "3.1", "cvssV4_0": "4.0"}
     metrics = [{key: {"baseScore": 5, "vectorString": f"CVSS:{kind}/AV:N"}} for key, kind in kinds.items()]
-    found = told(metrics=metrics).severities
-    assert found == tuple(f"5 (CVSS {kind}, AV:N)" for kind in ("4.0", "3.1", "3.0", "2.0"))
+    expected = tuple(Score(kind, 5, "", "AV:N") for kind in ("4.0", "3.1", "3.0", "2.0"))
+    assert facts_of(metrics=metrics).scores == expected
 
 
 def test_half_a_score_is_shown_and_none_is_not() -> None:
     halves = [{"cvssV3_1": {"baseScore": 5}}, {"cvssV3_1": {"vectorString": "AV:L"}}, {"cvssV3_1": {"x": 1}}]
-    assert told(metrics=halves).severities == ("5 (CVSS 3.1)", "no score (CVSS 3.1, AV:L)")
+    assert facts_of(metrics=halves).scores == (Score("3.1", 5, "", ""), Score("3.1", None, "", "AV:L"))
+    text = show.as_text(line("CVE-1", 7, encode({"containers": {"cna": {"metrics": halves}}})))
+    assert "  severity     5 (CVSS 3.1)\n               no score (CVSS 3.1, AV:L)" in text
+
+
+def test_a_score_that_is_no_number_is_ignored() -> None:
+    bases: list[object] = [True, "7.5", [], {}]
+    metrics = [{"cvssV3_1": {"baseScore": base, "vectorString": "AV:L"}} for base in bases]
+    assert {each.base for each in facts_of(metrics=metrics).scores} == {None}
 
 
 def test_a_rejected_record_says_why_it_was_rejected() -> None:
-    assert told(rejectedReasons=[{"lang": "en", "value": "a double"}]).description == "a double"
+    assert facts_of(rejectedReasons=[{"lang": "en", "value": "a double"}]).description == "a double"
 
 
 @pytest.mark.parametrize(
@@ -111,13 +119,18 @@ def test_a_rejected_record_says_why_it_was_rejected() -> None:
     ],
 )
 def test_english_is_shown_or_else_whatever_there_is(texts: list[tuple[str, str]], shown: str) -> None:
-    assert told(descriptions=[{"lang": lang, "value": value} for lang, value in texts]).description == shown
+    assert (
+        facts_of(descriptions=[{"lang": lang, "value": value} for lang, value in texts]).description == shown
+    )
 
 
 @pytest.mark.parametrize("begin", ["", "0", "*", "n/a"])
 def test_a_range_that_has_no_beginning_has_only_an_end(begin: str) -> None:
     version = {"version": begin, "lessThan": "2", "status": "affected"}
-    assert told(affected=[{"product": "wall", "versions": [version]}]).affected == ("wall: < 2",)
+    affected = [{"product": "wall", "versions": [version]}]
+    assert facts_of(affected=affected).affected == (Product("", "wall", (VersionRange(begin, "2"),)),)
+    text = show.as_text(line("CVE-1", 7, encode({"containers": {"cna": {"affected": affected}}})))
+    assert "  affected     wall: < 2" in text
 
 
 def test_a_product_that_is_affected_unless_told_otherwise_is_shown() -> None:
@@ -125,12 +138,12 @@ def test_a_product_that_is_affected_unless_told_otherwise_is_shown() -> None:
         {"vendor": "acme", "product": "wall", "defaultStatus": "affected", "versions": []},
         {"vendor": "acme", "product": "door", "defaultStatus": "unknown", "versions": []},
     ]
-    assert told(affected=products).affected == ("acme wall",)
+    assert facts_of(affected=products).affected == (Product("acme", "wall", ()),)
 
 
 def test_a_version_that_is_no_number_is_left_out() -> None:
     odd = b'{"name":"CVE-1","offset":7,"version":"1","inserted_at":"","payload":{}}'
-    assert advisory(odd).version is None
+    assert record_facts(odd).version is None
 
 
 KEYS = [
@@ -160,13 +173,13 @@ def test_no_shape_of_a_payload_is_a_reason_to_fail(payload: dict[str, object]) -
 
 @pytest.mark.skipif(not SAMPLE.exists(), reason="the sample of real records lies beside a checkout only")
 def test_real_records_have_a_severity_and_what_is_affected() -> None:
-    found = [advisory(each) for each in SAMPLE.read_bytes().splitlines()]
-    cves = [each for each in found if each.name.startswith("CVE-")]
+    records = [record_facts(each) for each in SAMPLE.read_bytes().splitlines()]
+    cves = [each for each in records if each.name.startswith("CVE-")]
     assert len(cves) == 5
     for each in cves:
         assert each.state == "PUBLISHED"
         assert each.affected
-        assert each.severities
+        assert each.scores
         assert each.references
 
 
@@ -207,11 +220,11 @@ def test_an_indicator_is_shown_by_the_fields_of_its_document() -> None:
     assert show.as_text(text) == SHOWN
 
 
-def test_of_a_field_that_is_too_deep_or_has_objects_the_number_of_what_it_holds_is_told() -> None:
+def test_of_a_field_that_is_too_deep_or_has_objects_the_number_of_what_it_holds_is_facts_of() -> None:
     document = {"a": {"b": {"c": {"d": {"e": 1, "f": 2}}}}, "one": [{}], "none": []}
     text = encode({"resource": "rule/1", "offset": 7, "payload": {"document": document}})
-    told = [each.split(maxsplit=1) for each in show.as_text(text).splitlines()[1:]]
-    assert told == [["a.b.c.d", "2 fields"], ["one", "1 entry"]]
+    fields = [each.split(maxsplit=1) for each in show.as_text(text).splitlines()[1:]]
+    assert fields == [["a.b.c.d", "2 fields"], ["one", "1 entry"]]
 
 
 def test_a_cve_is_shown_as_one_wherever_its_catalog_has_put_it() -> None:

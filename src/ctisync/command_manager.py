@@ -77,29 +77,27 @@ class CommandManagerClient:
     def diagnose(self) -> Iterator[CheckResult]:
         """Whether a Command Manager would accept commands, judged by its replies to two GET requests; sends
         no command, and raises nothing."""
-        found: list[CheckResult] = []
         try:
-            self._within_timeout(lambda deadline: found.append(self._probe(deadline)))
+            yield self._within_timeout(self._probe)
         except CommandNotAccepted as error:
             hint = _NOBODY_THERE if error.hint == _STILL_OWED else error.hint
-            found = [failed(_WHAT, error.message, hint)]
-        yield from found
+            yield failed(_WHAT, error.message, hint)
 
     def certificates(self) -> Iterator[tuple[str, datetime]]:
         """See `ports.DiagnosedStore.certificates`."""
-        return tls.ends([url.removesuffix(_PATH) for url in self._urls], self._files.client_cert)
+        return tls.expiry_dates([url.removesuffix(_PATH) for url in self._urls], self._files)
 
-    def _within_timeout(self, work: Callable[[float], None]) -> None:
+    def _within_timeout(self, work: Callable[[float], _T]) -> _T:
         """Run `work` with a time limit; it gets the deadline in monotonic seconds of the clock."""
         until = self._clock.monotonic() + self._timeout
         try:
-            run_within(self._timeout, lambda: work(until), "command-manager")
+            return run_within(self._timeout, lambda: work(until), "command-manager")
         except TimeoutError:
             raise self._late(self._urls[0]) from None
 
     def _late(self, url: str) -> CommandNotAccepted:
-        told = f"{url}: no complete answer within {self._timeout:g} s"
-        return CommandNotAccepted(told, hint=_STILL_OWED)
+        message = f"{url}: no complete answer within {self._timeout:g} s"
+        return CommandNotAccepted(message, hint=_STILL_OWED)
 
     def _body(self, index: str, offset: int) -> bytes:
         command = {
@@ -150,8 +148,8 @@ class CommandManagerClient:
                 try:
                     return ask(client, url, max(0.1, deadline - self._clock.monotonic()))
                 except (httpx.ConnectError, httpx.ConnectTimeout) as error:
-                    if (told := tls.refusal(error, url.removesuffix(_PATH), self._files)) is not None:
-                        raise CommandNotAccepted(told.text, hint=told.hint) from error
+                    if (advice := tls.refusal(error, url.removesuffix(_PATH), self._files)) is not None:
+                        raise CommandNotAccepted(advice.text, hint=advice.hint) from error
                     if number == len(tries):
                         raise CommandNotAccepted(
                             f"{url}: cannot connect: {_words(error)}", hint=_STILL_OWED
@@ -160,12 +158,12 @@ class CommandManagerClient:
                 except httpx.TimeoutException:
                     raise self._late(url) from None
                 except httpx.HTTPError as error:
-                    told = tls.refusal(error, url.removesuffix(_PATH), self._files)
-                    if told is None and isinstance(error, httpx.RemoteProtocolError | httpx.ReadError):
+                    advice = tls.refusal(error, url.removesuffix(_PATH), self._files)
+                    if advice is None and isinstance(error, httpx.RemoteProtocolError | httpx.ReadError):
                         left = deadline - self._clock.monotonic()
-                        told = tls.speaks_tls(url.removesuffix(_PATH), self._files, within=left / 4)
-                    if told is not None:
-                        raise CommandNotAccepted(told.text, hint=told.hint) from error
+                        advice = tls.speaks_tls(url.removesuffix(_PATH), self._files, within=left / 4)
+                    if advice is not None:
+                        raise CommandNotAccepted(advice.text, hint=advice.hint) from error
                     raise CommandNotAccepted(f"{url}: {_words(error)}", hint=_STILL_OWED) from error
         raise AssertionError("the last try returns or raises")
 
@@ -188,24 +186,24 @@ def _exchanged(
     if body is not None:
         headers["Content-Type"] = "application/json"
     with client.stream(method, url, content=body, headers=headers, timeout=timeout) as reply:
-        found = bytearray()
+        body_start = bytearray()
         # Raw: httpx would decompress a few kB into any amount of memory at once.
         for part in reply.iter_raw():
-            found += part
-            if len(found) > _MOST_REPLY:
+            body_start += part
+            if len(body_start) > _MOST_REPLY:
                 break
     if reply.headers.get("content-encoding", "identity").lower() != "identity":
         raise CommandNotAccepted(
             f"{url} answered {reply.status_code} with an unexpected encoding", hint=_STILL_OWED
         )
-    return reply.status_code, bytes(found)
+    return reply.status_code, bytes(body_start)
 
 
 def _judged(url: str, root: int, status: int, text: bytes) -> CheckResult:
     """`root` and `status`: the replies to GET of the root, and of the path for commands."""
     if 401 in (root, status):
-        told = f"{url} refuses the user (401)"
-        return failed(_WHAT, told, _what_to_do(401, text))
+        message = f"{url} refuses the user (401)"
+        return failed(_WHAT, message, _what_to_do(401, text))
     if status == 405:
         return ok(
             _WHAT, f"{url} accepts commands; only sending one shows whether it accepts those of this user"
@@ -217,8 +215,8 @@ def _judged(url: str, root: int, status: int, text: bytes) -> CheckResult:
     if b"no handler found" in text or status == 404:
         return failed(_WHAT, f"{url}: there is no Command Manager", _what_to_do(404, text))
     if 200 <= status < 500:
-        told = f"{url} answers {status} to a check, unlike a Command Manager, {_excerpt(text)}"
-        return warning(_WHAT, told, "check command_manager.url")
+        message = f"{url} answers {status} to a check, unlike a Command Manager, {_excerpt(text)}"
+        return warning(_WHAT, message, "check command_manager.url")
     return failed(_WHAT, f"{url} answers {status}, {_excerpt(text)}", "check its log")
 
 

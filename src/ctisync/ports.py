@@ -7,7 +7,7 @@ made nor while what it returned is iterated. `tests/contract/` holds every store
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Any, BinaryIO, Literal, Protocol
 
 from ctisync.core.findings import Finding
 from ctisync.core.health import CheckResult
@@ -64,6 +64,13 @@ class SnapshotFile(Protocol):
     def position(self) -> int:
         """Bytes of the file that `records` has read so far."""
 
+    def check_disk_space(self) -> None:
+        """Raises StoreUnavailable if the free disk space is too small for its records, as far as both are
+        known."""
+
+    def member_names(self) -> list[str]:
+        """The names of its members with records, if it is an archive."""
+
     def records(self, highest_offset: int) -> Iterator[list[Record]]:
         """All records, in the file's order, in batches of at most a few MB.
 
@@ -83,8 +90,8 @@ class SnapshotFile(Protocol):
         """Remove it, when it is ours to remove: it was loaded, or it is no good. Best effort."""
 
 
-class Feed(Protocol):
-    """The CTI API for one consumer, within one pass (its time budget is the pass's).
+class PassFeed(Protocol):
+    """The feed of one consumer as a pass needs it (its time budget is the pass's).
 
     Raises FeedUnreachable for what may be gone later (after retries within the budget),
     AccessRefused for what a person must mend, FeedRefused for data that cannot be used.
@@ -92,13 +99,13 @@ class Feed(Protocol):
 
     def consumer_info(self) -> ConsumerInfo: ...
 
-    def changes(self, wanted: OffsetRange) -> list[Change]:
+    def changes(self, offsets: OffsetRange) -> list[Change]:
         """All changes of the range, strictly ascending, complete: gaps were confirmed.
 
         Raises ReplyTooLarge when that is more than may be asked for at once.
         """
 
-    def prefetch(self, wanted: OffsetRange) -> None:
+    def prefetch(self, offsets: OffsetRange) -> None:
         """Begin to fetch the changes of this range beside what the caller does next.
 
         `changes` with this very range takes the answer, waiting for it, and raises what stood in its way:
@@ -125,6 +132,40 @@ class Feed(Protocol):
 
     def tidy(self) -> None:
         """Remove what dead passes have left of downloads: no snapshot is needed any more."""
+
+
+class Feed(PassFeed, Protocol):
+    """A feed as commands need it: what it did, what it offers, and snapshots from elsewhere.
+
+    `wiring.FEEDS` has the feeds by the scheme of `cti.url`: another kind of feed is a class with these
+    methods, and an entry there.
+    """
+
+    @property
+    def received(self) -> int:
+        """Bytes received so far, as they were transferred."""
+
+    @property
+    def retries(self) -> int:
+        """Retried requests so far."""
+
+    def check_time(self) -> None:
+        """Raises FeedUnreachable if the time of the pass is over."""
+
+    def snapshot_bytes(self, snapshot: Snapshot) -> int | None:
+        """The size of an offered snapshot in bytes; None if the feed does not report it. Raises nothing."""
+
+    def diagnose(self) -> tuple[list[CheckResult], int | None]:
+        """Whether passes can read the feed, without retries; and the bytes of the offered snapshot, None if
+        there is none or its size is unknown. An error becomes a result."""
+
+    def fetch_from(self, url: str, keep_alive: Callable[[], None]) -> SnapshotFile:
+        """The snapshot at an address that you passed. Raises UsageError for an address that cannot be used,
+        and what `fetch_snapshot` raises."""
+
+    def store_stream(self, stream: BinaryIO, link: str) -> SnapshotFile:
+        """A snapshot from a pipe. It is read more than once, so it is stored until it is discarded. Raises
+        StoreUnavailable, and SnapshotRefused if it is larger than limits.snapshot_bytes."""
 
 
 class CommandManager(Protocol):

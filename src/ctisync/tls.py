@@ -6,11 +6,11 @@ remedy.
 
 import socket
 import ssl
-from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
 from ctisync.core.health import Advice
@@ -22,16 +22,21 @@ _LONGEST: Final = 3.0
 """Seconds for each connection that checks a server."""
 
 _EXPIRED, _NOT_YET = 10, 9
-_OF_ANOTHER_NAME: Final = (62, 64)
-_OF_ANOTHER_AUTHORITY: Final = (2, 18, 19, 20, 21, 27)
+_NAME_MISMATCH: Final = (62, 64)
+_UNTRUSTED: Final = (2, 18, 19, 20, 21, 27)
 """Error numbers of OpenSSL for certificates (X509_V_ERR_…)."""
 
 _PLAIN: Final = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "UNEXPECTED_MESSAGE")
-_WANTED: Final = ("CERTIFICATE_REQUIRED", "HANDSHAKE_FAILURE")
-_NOT_TAKEN: Final = ("UNKNOWN_CA", "BAD_CERTIFICATE", "CERTIFICATE_UNKNOWN", "CERTIFICATE_REVOKED")
+_REQUIRED: Final = ("CERTIFICATE_REQUIRED", "HANDSHAKE_FAILURE")
+_REJECTED: Final = ("UNKNOWN_CA", "BAD_CERTIFICATE", "CERTIFICATE_UNKNOWN", "CERTIFICATE_REVOKED")
 """Names of OpenSSL for alerts, and for replies without TLS."""
 
 _CLOSED: Final = "it is closed"
+
+_NO_CHECK_TIME: Final = 0x200000
+"""X509_V_FLAG_NO_CHECK_TIME of OpenSSL, for which `ssl` has no name: an expired certificate is read, too."""
+_FLIGHTS: Final = 3
+"""Turns of each side, which every handshake takes at most."""
 
 _BEGIN: Final = b"-----BEGIN CERTIFICATE-----"
 _KEY: Final = b"PRIVATE KEY-----"
@@ -66,21 +71,21 @@ def context(files: Files) -> ssl.SSLContext:
 def refusal(error: BaseException, url: str, files: Files) -> Advice | None:
     """Why a TLS connection to `url` failed, if the error, one of its causes or of its arguments says so. None
     for a connection that broke, which a retry may help."""
-    found = _of_tls(error, set())
-    if found is None:
+    tls_error = _inner_tls_error(error, set())
+    if tls_error is None:
         return None
     server, host = _server(url)
-    if isinstance(found, ssl.SSLCertVerificationError):
-        return _of_their_certificate(found, server, host, files)
-    reason = found.reason or "no reason given"
+    if isinstance(tls_error, ssl.SSLCertVerificationError):
+        return _server_certificate_advice(tls_error, server, host, files)
+    reason = tls_error.reason or "no reason given"
     if any(each in reason for each in _PLAIN):
-        return _no_tls(url, files)
-    return _of_our_certificate(reason, server, files)
+        return _plain_advice(url, files)
+    return _client_certificate_advice(reason, server, files)
 
 
 def broken_off(url: str, files: Files) -> Advice:
     """The same for a connection that the server closed during the handshake, or right after it."""
-    return _of_our_certificate(_CLOSED, _server(url)[0], files)
+    return _client_certificate_advice(_CLOSED, _server(url)[0], files)
 
 
 def speaks_tls(url: str, files: Files, within: float = _LONGEST) -> Advice | None:
@@ -99,54 +104,72 @@ def speaks_tls(url: str, files: Files, within: float = _LONGEST) -> Advice | Non
     )
 
 
-def ends(urls: Sequence[str], client_cert: str | None = None) -> Iterator[tuple[str, datetime]]:
-    """The certificates of these servers and of the client: a name for people, and when each expires. Those
-    that cannot be read are left out."""
-    for url in urls:
-        if (end := end_of_theirs(url)) is not None:
-            yield f"the certificate of {_server(url)[0]}", end
-    if client_cert is not None and (end := end_of_ours(client_cert)) is not None:
-        yield f"the client certificate {client_cert}", end
+def expiry_dates(urls: Sequence[str], files: Files) -> Iterator[tuple[str, datetime]]:
+    """The certificates of these servers and of the client: a name for people, and when each expires, or has
+    expired. Left out are those that cannot be read, and those of servers that `files` do not trust: a
+    connection to such a server fails, and says why."""
+    with suppress(ConfigurationError):
+        trusting = context(files)
+        trusting.verify_flags |= _NO_CHECK_TIME
+        for url in urls:
+            if (expiry := _server_expiry(url, trusting)) is not None:
+                yield f"the certificate of {_server(url)[0]}", expiry
+        if files.client_cert is not None and (expiry := _client_expiry(files, files.client_cert)) is not None:
+            yield f"the client certificate {files.client_cert}", expiry
 
 
-def end_of_theirs(url: str) -> datetime | None:
-    """When the certificate of a server expires, valid or not; None for a server without TLS, or one that
-    cannot be reached."""
+def _server_expiry(url: str, trusting: ssl.SSLContext) -> datetime | None:
     parts = urlsplit(url)
     if parts.scheme != "https" or parts.hostname is None:
         return None
-    with suppress(OSError, ValueError):
-        if (shown := _shown(parts.hostname, parts.port or 443)) is not None:
-            return _valid_until(shown)
+    with suppress(OSError), _connected(trusting, parts.hostname, parts.port or 443, _LONGEST) as secured:
+        return _not_after(secured.getpeercert())
     return None
 
 
-def end_of_ours(client_cert: str) -> datetime | None:
-    """The same for the first certificate in a PEM file; None if there is none."""
-    with suppress(OSError, ValueError):
-        with open_any(Path(client_cert)) as file:
-            text = file.read().decode("ascii", "replace")
-        first = text[text.index(ssl.PEM_HEADER) :].partition(ssl.PEM_FOOTER)
-        return _valid_until(ssl.PEM_cert_to_DER_cert("".join(first[:2])))
+def _client_expiry(files: Files, client_cert: str) -> datetime | None:
+    """`ssl` reads the dates of a peer's certificate alone. So the certificate is shown in a handshake in
+    memory, to a server that trusts no other."""
+    client, server = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
+    server.verify_mode = ssl.CERT_REQUIRED
+    server.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | _NO_CHECK_TIME
+    with suppress(OSError):
+        server.load_verify_locations(client_cert)
+        for each in (client, server):
+            _load_pair(each, files, client_cert)
+        to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
+        shown = server.wrap_bio(to_server, to_client, server_side=True)
+        for side in (client.wrap_bio(to_client, to_server), shown) * _FLIGHTS:
+            with suppress(ssl.SSLWantReadError):
+                side.do_handshake()
+        return _not_after(shown.getpeercert())
     return None
+
+
+def _not_after(certificate: Mapping[str, Any] | None) -> datetime | None:
+    if not certificate:
+        return None
+    return datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate["notAfter"]), UTC)
 
 
 def _is_tls(host: str, port: int, within: float) -> bool:
+    unchecked = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    unchecked.check_hostname, unchecked.verify_mode = False, ssl.CERT_NONE
     try:
-        return _shown(host, port, within) is not None
+        with _connected(unchecked, host, port, within):
+            return True
     except ssl.SSLError as error:  # an alert is TLS too
         return "ALERT" in (error.reason or "")
     except OSError:
         return False
 
 
-def _shown(host: str, port: int, within: float = _LONGEST) -> bytes | None:
-    """The certificate of a server, unchecked; ctisync sends no data to the server."""
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    made.check_hostname = False
-    made.verify_mode = ssl.CERT_NONE
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    for left, (family, kind, protocol, _, address) in zip(range(len(found) - 1, -1, -1), found, strict=True):
+@contextmanager
+def _connected(made: ssl.SSLContext, host: str, port: int, within: float) -> Iterator[ssl.SSLSocket]:
+    """A connection over which ctisync sends no data; the last address of the host raises its error."""
+    addresses = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    for number, (family, kind, protocol, _, address) in enumerate(addresses, start=1):
         # Wrapped before it connects: Python leaks the socket of a connection that is reset in between.
         with made.wrap_socket(socket.socket(family, kind, protocol), server_hostname=host) as secured:
             secured.settimeout(within)
@@ -155,11 +178,11 @@ def _shown(host: str, port: int, within: float = _LONGEST) -> bytes | None:
             except ssl.SSLError:
                 raise
             except OSError:
-                if left:
-                    continue
-                raise
-            return secured.getpeercert(binary_form=True)
-    return None
+                if number == len(addresses):
+                    raise
+                continue
+            yield secured
+            return
 
 
 def _check_certificate(section: str, setting: str, file: str) -> None:
@@ -203,7 +226,7 @@ def _read(section: str, setting: str, file: str) -> bytes:
 
 _NO_CERTIFICATE: Final = "it contains no PEM certificate"
 
-_MEANT: Final = {
+_EXPECTED: Final = {
     "ca_file": "the certificate, in PEM, of the authority that signed that of the server",
     "client_cert": "the client certificate, in PEM",
     "client_key": "the key, in PEM, of the certificate in client_cert",
@@ -213,7 +236,7 @@ _MEANT: Final = {
 def _unusable(section: str, setting: str, file: str | None, why: str) -> ConfigurationError:
     return ConfigurationError(
         f"{section}.{setting} {file} cannot be used: {why}",
-        hint=f"set {section}.{setting} to a file with {_MEANT[setting]}",
+        hint=f"set {section}.{setting} to a file with {_EXPECTED[setting]}",
     )
 
 
@@ -225,48 +248,51 @@ def _server(url: str) -> tuple[str, str]:
     return f"{parts.scheme}://{host}{port}", host
 
 
-def _of_tls(error: BaseException | object, seen: set[int]) -> ssl.SSLError | None:
+def _inner_tls_error(error: BaseException | object, visited: set[int]) -> ssl.SSLError | None:
     """The error of the TLS library inside other errors. A broken connection is not one."""
-    if not isinstance(error, BaseException) or id(error) in seen:
+    if not isinstance(error, BaseException) or id(error) in visited:
         return None
-    seen.add(id(error))
+    visited.add(id(error))
     if isinstance(error, ssl.SSLError) and not isinstance(
         error, ssl.SSLEOFError | ssl.SSLZeroReturnError | ssl.SSLSyscallError
     ):
         return error
     for inner in (error.__cause__, error.__context__, getattr(error, "reason", None), *error.args):
-        if (found := _of_tls(inner, seen)) is not None:
-            return found
+        if (tls_error := _inner_tls_error(inner, visited)) is not None:
+            return tls_error
     return None
 
 
-def _of_their_certificate(
+def _server_certificate_advice(
     error: ssl.SSLCertVerificationError, server: str, host: str, files: Files
 ) -> Advice:
     code, section = error.verify_code, files.section
     if code == _EXPIRED:
         return Advice(
-            f"the certificate of {server} has expired", f"renew it on the server; {_look(server, '-dates')}"
+            f"the certificate of {server} has expired",
+            f"renew it on the server; {_print_command(server, '-dates')}",
         )
     if code == _NOT_YET:
-        told = f"the certificate of {server} is not valid yet"
-        return Advice(told, f"timedatectl (is this host's clock right?); {_look(server, '-dates')}")
-    if code in _OF_ANOTHER_NAME:
-        told = f"the certificate of {server} is for other names than {host}"
-        return Advice(told, f"use one of its names in {section}.url; {_look(server, '-ext subjectAltName')}")
-    if code in _OF_ANOTHER_AUTHORITY:
-        trusted = "not trusted by the system" if files.ca_file is None else f"not the one in {files.ca_file}"
-        told = f"the authority of the certificate of {server} is {trusted}"
+        text = f"the certificate of {server} is not valid yet"
+        return Advice(text, f"timedatectl (is this host's clock right?); {_print_command(server, '-dates')}")
+    if code in _NAME_MISMATCH:
+        text = f"the certificate of {server} is for other names than {host}"
         return Advice(
-            told,
-            f"set {section}.ca_file to the certificate, in PEM, of the authority that signed it; "
-            f"{_look(server, '-issuer')}",
+            text, f"use one of its names in {section}.url; {_print_command(server, '-ext subjectAltName')}"
         )
-    told = f"the certificate of {server} is not valid: {error.verify_message}"
-    return Advice(told, _look(server, "-text"))
+    if code in _UNTRUSTED:
+        trusted = "not trusted by the system" if files.ca_file is None else f"not the one in {files.ca_file}"
+        text = f"the authority of the certificate of {server} is {trusted}"
+        return Advice(
+            text,
+            f"set {section}.ca_file to the certificate, in PEM, of the authority that signed it; "
+            f"{_print_command(server, '-issuer')}",
+        )
+    text = f"the certificate of {server} is not valid: {error.verify_message}"
+    return Advice(text, _print_command(server, "-text"))
 
 
-def _look(server: str, what: str) -> str:
+def _print_command(server: str, what: str) -> str:
     """The command that prints a part of a certificate."""
     parts = urlsplit(server)
     where, name = quoted(f"{parts.hostname}:{parts.port or 443}"), quoted(parts.hostname or "")
@@ -274,7 +300,7 @@ def _look(server: str, what: str) -> str:
     return f"to print it: {shown} | openssl x509 -noout {what}"
 
 
-def _no_tls(url: str, files: Files) -> Advice:
+def _plain_advice(url: str, files: Files) -> Advice:
     parts = urlsplit(url)
     where = f"{parts.hostname}:{parts.port or 443}"
     plain = parts._replace(scheme="http", netloc=where).geturl()
@@ -284,7 +310,7 @@ def _no_tls(url: str, files: Files) -> Advice:
     )
 
 
-def _of_our_certificate(reason: str, server: str, files: Files) -> Advice:
+def _client_certificate_advice(reason: str, server: str, files: Files) -> Advice:
     shown, section = files.client_cert, files.section
     settings = f"{section}.client_cert and {section}.client_key"
     if shown is not None and "CERTIFICATE_EXPIRED" in reason:
@@ -292,7 +318,7 @@ def _of_our_certificate(reason: str, server: str, files: Files) -> Advice:
             f"{server} refuses the client certificate {shown}: it has expired",
             f"renew it; its dates: openssl x509 -noout -dates -in {quoted(shown)}",
         )
-    if not any(each in reason for each in (_CLOSED, *_WANTED, *_NOT_TAKEN)):
+    if not any(each in reason for each in (_CLOSED, *_REQUIRED, *_REJECTED)):
         return Advice(f"{server} closes the TLS connection: {reason}", f"check its log, and {settings}")
     perhaps = "closes TLS connections at once and probably " if reason == _CLOSED else ""
     if shown is None:
@@ -305,32 +331,3 @@ def _of_our_certificate(reason: str, server: str, files: Files) -> Advice:
         f"set {settings} to one that is valid and that an authority of that server has signed; this one: "
         f"openssl x509 -noout -issuer -dates -in {quoted(shown)}",
     )
-
-
-def _valid_until(der: bytes) -> datetime:
-    """`notAfter` of a certificate: the second time of its `validity` (RFC 5280, 4.1)."""
-    certificate, _ = _element(der)
-    body, _ = _element(certificate)
-    fields = body
-    if fields[0] == 0xA0:  # the version, which may be absent
-        _, fields = _element(fields)
-    for _ in ("serialNumber", "signature", "issuer"):
-        _, fields = _element(fields)
-    validity, _ = _element(fields)
-    _, after = _element(validity)
-    text = _element(after)[0].decode("ascii")
-    form = "%y%m%d%H%M%SZ" if after[0] == 0x17 else "%Y%m%d%H%M%SZ"
-    return datetime.strptime(text, form).replace(tzinfo=UTC)
-
-
-def _element(der: bytes) -> tuple[bytes, bytes]:
-    """The content of the first element, and the rest. Raises ValueError if it is truncated."""
-    if len(der) < 2:
-        raise ValueError("truncated")
-    size, start = der[1], 2
-    if size & 0x80:
-        start = 2 + (size & 0x7F)
-        size = int.from_bytes(der[2:start], "big")
-    if len(der) < start + size:
-        raise ValueError("truncated")
-    return der[start : start + size], der[start + size :]

@@ -4,12 +4,13 @@ Each adapter imports its libraries itself, so that `status` on SQLite loads no H
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -19,7 +20,7 @@ from ctisync.core.state import ConsumerState, cooldown_ended
 from ctisync.core.steps import Mode, Policy
 from ctisync.errors import ConfigurationError, StoreUnavailable
 from ctisync.escaping import quoted
-from ctisync.ports import Clock, Log, Store
+from ctisync.ports import Clock, Feed, Log, SnapshotFile, Store
 from ctisync.settings import Settings
 from ctisync.settings.checks import OpenSearchPlace, SqlitePlace, origin_of
 from ctisync.settings.schema import Secret
@@ -28,8 +29,7 @@ from ctisync.system.locks import host_lock, lock_beside, lock_for_server
 
 if TYPE_CHECKING:
     from ctisync.command_manager import CommandManagerClient
-    from ctisync.feed.client import CtiFeed
-    from ctisync.feed.http.budget import FreeDiskSpace
+    from ctisync.feed.http.budget import PassLimits
     from ctisync.feed.plans import ConsoleApi
 
 _PACKED_SHARE: Final = 0.25
@@ -93,11 +93,16 @@ def _store(
     )
 
 
+def opened_feed(
+    settings: Settings, consumer: Consumer, clock: Clock, log: Log
+) -> AbstractContextManager[Feed]:
+    """The configured feed for one consumer, within one pass: that of `FEEDS`, by the scheme of `cti.url`."""
+    return FEEDS.get(urlsplit(settings.cti.url).scheme, _opened_cti)(settings, consumer, clock, log)
+
+
 @contextmanager
-def opened_feed(settings: Settings, consumer: Consumer, clock: Clock, log: Log) -> Iterator["CtiFeed"]:
-    """The configured feed for one consumer, within one pass."""
+def _opened_cti(settings: Settings, consumer: Consumer, clock: Clock, log: Log) -> Iterator[Feed]:
     from ctisync.feed.client import CtiFeed
-    from ctisync.feed.http.budget import PassLimits
 
     with CtiFeed(
         base_url=settings.cti.url,
@@ -110,13 +115,34 @@ def opened_feed(settings: Settings, consumer: Consumer, clock: Clock, log: Log) 
         log=log,
         cooldown=settings.cti.cooldown,
         allowed_hosts=settings.cti.allowed_hosts,
-        pass_limits=PassLimits(clock, settings.limits),
-        room=_free_disk_space(settings, consumer),
+        pass_limits=_pass_limits(settings, consumer, clock),
         load_while_downloading=settings.cti.load_while_downloading,
         token_exchange_url=settings.cti.token_exchange_url,
         headers=feed_headers(settings),
     ) as feed:
         yield feed
+
+
+FEEDS: Final[dict[str, Callable[[Settings, Consumer, Clock, Log], AbstractContextManager[Feed]]]] = {
+    "http": _opened_cti,
+    "https": _opened_cti,
+}
+"""What opens a feed, by the scheme of its address. The first refuses an address with another scheme."""
+
+
+def opened_snapshot_file(path: Path, settings: Settings, consumer: Consumer, clock: Clock) -> SnapshotFile:
+    """A snapshot that you passed as a file. The time of a pass that reads it begins here. Raises UsageError
+    if it cannot be read."""
+    from ctisync.feed.snapshot.file import open_file
+
+    return open_file(path, _pass_limits(settings, consumer, clock))
+
+
+def feed_certificates(settings: Settings) -> Iterator[tuple[str, datetime]]:
+    """See `DiagnosedStore.certificates`: that of the feed's server."""
+    from ctisync import tls
+
+    return tls.expiry_dates([settings.cti.url], tls.Files("cti", _text(settings.cti.ca_file)))
 
 
 def feed_headers(settings: Settings) -> dict[str, str]:
@@ -132,16 +158,16 @@ def console_api(settings: Settings, clock: Clock) -> "ConsoleApi":
     return ConsoleApi(cti.url, cti.token_exchange_url, _revealed(cti.token), _text(cti.ca_file), clock)
 
 
-def _free_disk_space(settings: Settings, consumer: Consumer) -> "FreeDiskSpace | None":
-    """The free disk space for a SQLite store. None for OpenSearch, and with a filter: the number of records
-    is then unknown in advance."""
-    from ctisync.feed.http.budget import FreeDiskSpace
+def _pass_limits(settings: Settings, consumer: Consumer, clock: Clock) -> "PassLimits":
+    """With the free disk space for a SQLite store. Not for OpenSearch, and not with a filter: the number of
+    records is then unknown in advance."""
+    from ctisync.feed.http.budget import FreeDiskSpace, PassLimits
     from ctisync.stores.sqlite.store import free_space_in
 
-    place = settings.place
-    if not isinstance(place, SqlitePlace) or consumer.resources != ("*",):
-        return None
-    return FreeDiskSpace(str(place.path.parent), partial(free_space_in, place.path), _share(settings))
+    place, disk = settings.place, None
+    if isinstance(place, SqlitePlace) and consumer.resources == ("*",):
+        disk = FreeDiskSpace(str(place.path.parent), partial(free_space_in, place.path), _share(settings))
+    return PassLimits(clock, settings.limits, disk)
 
 
 def share_of_records(settings: Settings) -> float | None:

@@ -101,7 +101,7 @@ class InMemoryPasses:
 
 
 class _DirectFeed:
-    """`ports.Feed` on what the simulated server would answer, without a network and without a disk."""
+    """`ports.PassFeed` on what the simulated server would answer, without a network and without a disk."""
 
     def __init__(self, simulator: FeedSimulator, downloads: list[str]) -> None:
         self._simulator = simulator
@@ -115,7 +115,7 @@ class _DirectFeed:
         return self._ahead.changes(wanted)
 
     def prefetch(self, wanted: OffsetRange) -> None:
-        self._ahead.ask(wanted)
+        self._ahead.start(wanted)
 
     def _fetch_changes(self, wanted: OffsetRange) -> list[Change]:
         query = {"from_offset": str(wanted.after), "to_offset": str(wanted.to)}
@@ -143,6 +143,12 @@ class _DirectFile:
         self._body = body
         self.size: int | None = len(body)
         self.position = 0
+
+    def check_disk_space(self) -> None:
+        """Nothing lies anywhere."""
+
+    def member_names(self) -> list[str]:
+        return []
 
     def records(self, highest_offset: int) -> Iterator[list[Record]]:
         for batch in archive.records(io.BytesIO(self._body), highest_offset):

@@ -9,6 +9,7 @@ import pytest
 
 from ctisync.core.model import Consumer, Snapshot
 from ctisync.feed.client import CtiFeed
+from ctisync.feed.http.budget import FreeDiskSpace, PassLimits
 from ctisync.system.locks import lock_beside
 from tests.feed.private import TOKEN
 from tests.support.clock import FakeClock
@@ -17,6 +18,11 @@ from tests.support.feed_simulator import FeedSimulator
 from tests.support.log import KeptLog
 
 MakeFeed = Callable[..., CtiFeed]
+
+
+def with_free(free: Callable[[], int], share: float = 1.0) -> PassLimits:
+    """The usual limits on a disk, /data, with so many free bytes."""
+    return PassLimits(FakeClock(), disk=FreeDiskSpace("/data", free, share))
 
 
 @pytest.fixture

@@ -167,11 +167,11 @@ def test_no_two_ranges_are_fetched_at_the_same_time() -> None:
         return []
 
     ahead = Prefetch(fetch, start_on_thread)
-    ahead.ask(FIRST)
+    ahead.start(FIRST)
     Timer(0.1, release.set).start()
     ahead.changes(SECOND)
-    ahead.ask(FIRST)
-    ahead.ask(SECOND)
+    ahead.start(FIRST)
+    ahead.start(SECOND)
     ahead.changes(SECOND)
     assert most == 1
 

@@ -13,7 +13,7 @@ from ctisync.core.limits import USUAL_LIMITS, Limits
 from ctisync.core.model import MAX_OFFSET, Record
 from ctisync.errors import SnapshotRefused, StoreUnavailable, UsageError
 from ctisync.feed.http.budget import PassLimits
-from ctisync.feed.snapshot.file import LocalSnapshot, given_offset, open_given
+from ctisync.feed.snapshot.file import LocalSnapshot, open_file, snapshot_offset
 from ctisync.system.clock import SystemClock
 from tests.feed.crafted_zip import MEMBER, patched
 from tests.support.feed_simulator import zipped
@@ -54,7 +54,7 @@ def _given(
 ) -> LocalSnapshot:
     path = tmp_path / name
     path.write_bytes(content)
-    return open_given(path, PassLimits(SystemClock(), limits))
+    return open_file(path, PassLimits(SystemClock(), limits))
 
 
 def _records(file: LocalSnapshot, highest: int = MAX_OFFSET) -> list[Record]:
@@ -267,18 +267,18 @@ def test_the_size_of_the_records_is_known_well_enough_before_they_are_read(tmp_p
 @pytest.mark.parametrize("name", ["1901695_1746459961.zip", "vd_1.0.0_vd_4.8.0_1901695_1746459961.json"])
 def test_the_offset_of_a_given_file_is_in_its_name(tmp_path: Path, name: str) -> None:
     file = _given(tmp_path, b"whatever", name)
-    assert given_offset(file, name) == (1901695, "file name")
+    assert snapshot_offset(file, name) == (1901695, "file name")
 
 
 def test_else_it_is_in_the_name_of_its_member(tmp_path: Path) -> None:
     file = _given(tmp_path, zipped({MEMBER: b"whatever"}), "renamed.zip")
-    assert given_offset(file, "renamed.zip") == (1901695, "member name")
+    assert snapshot_offset(file, "renamed.zip") == (1901695, "member name")
 
 
 @pytest.mark.parametrize("pack", [_ndjson, _array, lambda lines: zipped({"renamed.json": _ndjson(lines)})])
 def test_else_it_is_the_highest_of_its_lines(tmp_path: Path, pack: Callable[[list[bytes]], bytes]) -> None:
     file = _given(tmp_path, pack([line("a", 5), line("b", 70), line("c", 6)]))
-    assert given_offset(file, "snapshot") == (70, "highest line")
+    assert snapshot_offset(file, "snapshot") == (70, "highest line")
 
 
 def test_a_given_file_is_never_removed(tmp_path: Path) -> None:
@@ -290,7 +290,7 @@ def test_a_given_file_is_never_removed(tmp_path: Path) -> None:
 def test_a_given_file_that_cannot_be_read_is_a_wrong_command(tmp_path: Path) -> None:
     for path in (tmp_path / "missing", tmp_path):
         with pytest.raises(UsageError, match="cannot be read") as caught:
-            open_given(path, PassLimits(SystemClock()))
+            open_file(path, PassLimits(SystemClock()))
         assert caught.value.hint is not None
 
 
@@ -310,4 +310,4 @@ def test_a_given_snapshot_that_stands_for_offset_0_is_refused(tmp_path: Path, na
     """To any later pass a content at offset 0 is none: it would be loaded anew."""
     file = _given(tmp_path, _ndjson([line("CVE-1", offset)]), name)
     with pytest.raises(SnapshotRefused, match="offset is 0"):
-        given_offset(file, name)
+        snapshot_offset(file, name)

@@ -15,9 +15,9 @@ from ctisync.core.model import Record, Snapshot
 from ctisync.errors import FeedUnreachable, SnapshotChanged, SnapshotRefused, StoreUnavailable
 from ctisync.feed.client import CtiFeed
 from ctisync.feed.http import transport
-from ctisync.feed.http.budget import FreeDiskSpace, PassLimits
+from ctisync.feed.http.budget import PassLimits
 from ctisync.feed.snapshot.file import LocalSnapshot
-from tests.feed.conftest import MakeFeed
+from tests.feed.conftest import MakeFeed, with_free
 from tests.feed.crafted_zip import MEMBER, patched
 from tests.feed.downloads import ALWAYS, nothing, served, spooled
 from tests.support import feed_failures as failures
@@ -218,7 +218,7 @@ def test_a_slow_store_is_not_taken_for_a_slow_server_nor_for_one_that_does_not_a
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """An hour for each batch, and then a cut: neither takes from the budget, or looks like a trickle."""
-    monkeypatch.setattr("ctisync.feed.snapshot.download._GOT_ON", HIGHEST * HIGHEST)
+    monkeypatch.setattr("ctisync.feed.snapshot.download._PROGRESS", HIGHEST * HIGHEST)
     monkeypatch.setattr(transport, "_WINDOW", 1.0)
     sim.fail("snapshot", failures.cut_off(0.6))
     feed = make_feed(
@@ -239,11 +239,11 @@ def test_the_room_for_the_rest_of_the_download_is_not_counted_as_room_for_record
     body = len(served(sim).body)
     room = max(len(CONTENT), 6 * body) + body
     with pytest.raises(StoreUnavailable, match="plus 1 MiB still to download") as caught:
-        _open(make_feed(room=FreeDiskSpace("/data", lambda: room - 1)), large)
+        _open(make_feed(pass_limits=with_free(lambda: room - 1)), large)
     assert "df -h /data" in str(caught.value.hint)
     assert spooled(tmp_path) == [".json", ".part"]
-    assert _told(_records(_open(make_feed(room=FreeDiskSpace("/data", lambda: room)), large))) == LINES
-    kept = make_feed(room=FreeDiskSpace("/data", lambda: room - body))
+    assert _told(_records(_open(make_feed(pass_limits=with_free(lambda: room)), large))) == LINES
+    kept = make_feed(pass_limits=with_free(lambda: room - body))
     assert _told(_records(_open(kept, large))) == LINES, "all of it was here already"
 
 

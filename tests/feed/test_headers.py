@@ -57,7 +57,7 @@ def test_another_host_gets_none(
     place = urlsplit(snapshot.link).path
     feed = make_feed(headers=HEADERS, allowed_hosts=[urlsplit(elsewhere.origin).netloc])
     if way == "given":
-        feed.fetch_given(elsewhere.origin + place, nothing)
+        feed.fetch_from(elsewhere.origin + place, nothing)
     elif way == "redirect":
         sim.fail("snapshot", failures.redirect(elsewhere.origin + place))
         feed.fetch_snapshot(snapshot, None, nothing)

@@ -345,7 +345,7 @@ def test_a_person_may_lead_anywhere_but_from_https_to_http(sim: FeedSimulator, m
         link = other.publish_snapshot()
         sim.fail("snapshot", failures.redirect(link))
         feed = make_feed(base_url=BASE, token="s3cret")
-        file = feed.fetch_given(f"{sim.origin}/store/x.zip", nothing)
+        file = feed.fetch_from(f"{sim.origin}/store/x.zip", nothing)
         assert sum(len(batch) for batch in file.records(1005)) == 5
         assert "s3cret" not in str(sim.requests + other.requests)
 
@@ -353,7 +353,7 @@ def test_a_person_may_lead_anywhere_but_from_https_to_http(sim: FeedSimulator, m
 def test_a_person_gives_no_password_in_an_address(make_feed: MakeFeed) -> None:
     with _listening() as listener:
         with pytest.raises(UsageError, match="user name or password") as caught:
-            make_feed().fetch_given(f"http://me:canary@{_place(listener)}/x", nothing)
+            make_feed().fetch_from(f"http://me:canary@{_place(listener)}/x", nothing)
         assert _nobody_came(listener)
     assert "canary" not in f"{caught.value.message}{caught.value.hint}"
 

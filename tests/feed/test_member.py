@@ -12,7 +12,7 @@ from ctisync.core.limits import Limits
 from ctisync.core.model import MAX_OFFSET
 from ctisync.errors import SnapshotRefused
 from ctisync.feed.http.budget import PIECE, PassLimits
-from ctisync.feed.snapshot.file import open_given
+from ctisync.feed.snapshot.file import open_file
 from ctisync.feed.snapshot.zip_stream import Archive, _has_zip64, same_size, stored_size
 from ctisync.system.clock import SystemClock
 from tests.feed.crafted_zip import MEMBER, joined, patched, write_wrapped
@@ -232,7 +232,7 @@ def test_an_archive_over_4_gib_without_zip64_fields_is_read_to_its_true_end(tmp_
     with zipfile.ZipFile(path) as archive:
         assert archive.infolist()[0].file_size == size - (1 << 32)
     pass_limits = PassLimits(SystemClock(), Limits(ratio=2000))
-    assert sum(len(batch) for batch in open_given(path, pass_limits).records(MAX_OFFSET)) == 1025
+    assert sum(len(batch) for batch in open_file(path, pass_limits).records(MAX_OFFSET)) == 1025
 
 
 def test_a_bomb_is_refused_by_its_ratio_long_before_its_end() -> None:

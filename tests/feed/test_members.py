@@ -16,7 +16,7 @@ from ctisync.core.model import MAX_OFFSET, Record, Snapshot
 from ctisync.errors import SnapshotChanged, SnapshotRefused
 from ctisync.feed.http.budget import PassLimits
 from ctisync.feed.snapshot import records as archive
-from ctisync.feed.snapshot.file import given_offset, open_given
+from ctisync.feed.snapshot.file import open_file, snapshot_offset
 from ctisync.system.clock import SystemClock
 from tests.feed.conftest import MakeFeed
 from tests.feed.crafted_zip import Entry, assembled, deflated
@@ -258,7 +258,7 @@ def test_a_row_of_entries_without_end_is_not_followed_beyond_the_limit(name: str
 def test_the_room_for_all_members_is_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "s.zip"
     path.write_bytes(zipped({"a.json": b"x" * 100_000, "b.json": b"x" * 50_000}))
-    assert open_given(path, PassLimits(SystemClock())).unpacked_size == 150_000
+    assert open_file(path, PassLimits(SystemClock())).unpacked_size == 150_000
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def test_members_tell_the_offset_if_they_agree(
 ) -> None:
     path = tmp_path / "s.zip"
     path.write_bytes(zipped({names[0]: ndjson(RULES), names[1]: ndjson(DECODERS)}))
-    assert given_offset(open_given(path, PassLimits(SystemClock())), "s.zip") == told
+    assert snapshot_offset(open_file(path, PassLimits(SystemClock())), "s.zip") == told
 
 
 def _large(first: int) -> list[bytes]:

@@ -296,9 +296,9 @@ def test_an_address_that_a_person_gives_is_signed_only_on_the_feeds_own_server(
     feed = make_feed(token=TOKEN, token_exchange_url=private.exchange_url)
     feed.consumer_info()
     (path,) = private.files
-    assert feed.fetch_given(private.origin + path, nothing).path.read_bytes() == served(private).body
+    assert feed.fetch_from(private.origin + path, nothing).path.read_bytes() == served(private).body
     exchanged = len(private.asked("exchange"))
-    feed.fetch_given(private.publish_snapshot(host=console), nothing)
+    feed.fetch_from(private.publish_snapshot(host=console), nothing)
     assert len(private.asked("exchange")) == exchanged
     assert "verify" not in console.requests[-1].query
 
@@ -314,9 +314,9 @@ def test_a_link_of_the_feed_to_a_host_that_is_not_allowed_is_not_signed(
 
 
 def test_the_doctor_gets_in_as_a_pass_does(private: FeedSimulator, signing: CtiFeed) -> None:
-    found = signing.probe()
-    assert [each.what for each in found.verdicts if each.health == "ok"] == ["feed", "snapshot"]
-    assert found.snapshot_bytes == len(served(private).body)
+    results, size = signing.diagnose()
+    assert [each.what for each in results if each.health == "ok"] == ["feed", "snapshot"]
+    assert size == len(served(private).body)
 
 
 def test_no_signed_link_is_in_a_log_or_a_file(

@@ -36,15 +36,15 @@ def by_what(found: list[CheckResult]) -> dict[str, CheckResult]:
 def test_a_feed_that_is_well_is_asked_twice_and_no_snapshot_is_fetched(
     make_feed: MakeFeed, sim: FeedSimulator, clock: FakeClock, tmp_path: Path
 ) -> None:
-    found = make_feed(clock=AtTheFeeds()).probe()
+    results, size = make_feed(clock=AtTheFeeds()).diagnose()
 
-    assert [(each.what, each.health) for each in found.verdicts] == [
+    assert [(each.what, each.health) for each in results] == [
         ("feed", "ok"),
         ("clock", "ok"),
         ("snapshot", "ok"),
     ]
     (file,) = sim.files.values()
-    assert found.snapshot_bytes == len(file.body)
+    assert size == len(file.body)
     assert [(request.kind, request.method) for request in sim.requests] == [
         ("info", "GET"),
         ("snapshot", "GET"),
@@ -69,7 +69,7 @@ def test_the_clocks_are_compared_by_the_date_that_the_server_sends(
 ) -> None:
     date = format_datetime(clock.now() + timedelta(seconds=apart), usegmt=True)
     sim.fail("info", failures.headers(Date=date))
-    assert by_what(make_feed().probe().verdicts)["clock"].health == health
+    assert by_what(make_feed().diagnose()[0])["clock"].health == health
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_a_date_that_is_none_is_no_reason_to_say_anything(
     make_feed: MakeFeed, sim: FeedSimulator, date: str
 ) -> None:
     sim.fail("info", failures.headers(Date=date))
-    found = by_what(make_feed().probe().verdicts)
+    found = by_what(make_feed().diagnose()[0])
     assert set(found) == {"feed", "snapshot"}
 
 
@@ -106,7 +106,7 @@ def test_what_answers_otherwise_has_failed_and_says_what_to_type_at_once(
 ) -> None:
     failure, said, hint = HOSTILE[name]
     sim.fail("info", failure, times=None)
-    (verdict,) = make_feed(timeouts=SOON).probe().verdicts
+    (verdict,) = make_feed(timeouts=SOON).diagnose()[0]
 
     assert (verdict.what, verdict.health) == ("feed", "failed")
     assert said in verdict.text
@@ -121,13 +121,13 @@ def test_a_server_that_never_comes_to_an_end_is_left_in_time(make_feed: MakeFeed
     sim.fail("info", failures.stall(60))
     clock = SystemClock()
     pass_limits = PassLimits(clock, Limits(pass_seconds=0.3))
-    (verdict,) = make_feed(clock=clock, pass_limits=pass_limits).probe().verdicts
+    (verdict,) = make_feed(clock=clock, pass_limits=pass_limits).diagnose()[0]
     assert verdict.health == "failed"
     assert "pass_seconds" not in verdict.text
 
 
 def test_nobody_there_has_failed(make_feed: MakeFeed) -> None:
-    (verdict,) = make_feed(base_url=f"http://127.0.0.1:{unused_port()}/api/v1").probe().verdicts
+    (verdict,) = make_feed(base_url=f"http://127.0.0.1:{unused_port()}/api/v1").diagnose()[0]
     assert verdict.health == "failed"
     assert "cannot be reached" in verdict.text
 
@@ -150,25 +150,25 @@ def test_a_snapshot_that_cannot_be_had_is_told_beside_a_feed_that_is_well(
 ) -> None:
     sim.info["last_snapshot_offset"] = ABSENT if health == "warning" else sim.history.last_offset
     arrange(sim)
-    found = make_feed().probe()
+    results, size = make_feed().diagnose()
 
-    verdicts = by_what(found.verdicts)
+    verdicts = by_what(results)
     assert verdicts["feed"].health == "ok"
     assert verdicts["snapshot"].health == health
     assert said in verdicts["snapshot"].text
-    assert found.snapshot_bytes is None
+    assert size is None
 
 
 def test_a_feed_that_does_not_tell_its_last_offset_is_worth_a_warning(
     make_feed: MakeFeed, sim: FeedSimulator
 ) -> None:
     sim.info["last_offset"] = None
-    assert by_what(make_feed().probe().verdicts)["feed"].health == "warning"
+    assert by_what(make_feed().diagnose()[0])["feed"].health == "warning"
 
 
 def test_a_certificate_that_nobody_vouches_for_has_failed(make_feed: MakeFeed, sim: FeedSimulator) -> None:
     with tls_proxy(sim.origin, trustme.CA().issue_cert("localhost")) as proxy:
-        (verdict,) = make_feed(base_url=f"https://localhost:{proxy.port}/api/v1").probe().verdicts
+        (verdict,) = make_feed(base_url=f"https://localhost:{proxy.port}/api/v1").diagnose()[0]
     assert (verdict.health, "certificate" in verdict.text) == ("failed", True)
     assert "cti.ca_file" in str(verdict.hint)
     assert sim.requests == []

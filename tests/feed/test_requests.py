@@ -378,7 +378,7 @@ def test_a_host_whose_international_name_is_invalid_is_a_mistake_in_the_settings
         feed.consumer_info()
     assert caught.value.hint == "check cti.url"
     with pytest.raises(ConfigurationError, match="InvalidCodepoint"):
-        feed.fetch_given("https://xn--a/snapshot.zip", lambda: None)
+        feed.fetch_from("https://xn--a/snapshot.zip", lambda: None)
 
 
 def test_every_transport_error_of_httpx_has_a_meaning() -> None:
@@ -457,7 +457,7 @@ def test_a_feed_without_tls_reads_no_authorities(
     monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", lambda *given, **_: read.append(given))
     feed = make_feed()
     feed.consumer_info()
-    feed.fetch_given(sim.publish_snapshot(), lambda: None).discard()
+    feed.fetch_from(sim.publish_snapshot(), lambda: None).discard()
     assert not read
     make_feed(base_url=_https(sim))
     assert read
@@ -473,10 +473,10 @@ def test_a_snapshot_under_https_is_taken_only_from_a_trusted_server(
     """Whatever the address of the feed: only the client for http trusts nothing."""
     link = tls_sim.publish_snapshot().replace("http:", "https:")
     with pytest.raises(AccessRefused, match="the authority of the certificate"):
-        make_feed().fetch_given(link, lambda: None)
+        make_feed().fetch_from(link, lambda: None)
     authority.cert_pem.write_to_path(tmp_path / "ca.pem")
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
-    with closing(make_feed().fetch_given(link, lambda: None)) as file:
+    with closing(make_feed().fetch_from(link, lambda: None)) as file:
         assert file.size
     with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
         transport._client(None, "http").get(link)

@@ -6,8 +6,7 @@ import pytest
 
 from ctisync.core.model import Snapshot
 from ctisync.errors import StoreUnavailable
-from ctisync.feed.http.budget import FreeDiskSpace
-from tests.feed.conftest import MakeFeed
+from tests.feed.conftest import MakeFeed, with_free
 from tests.support.feed_history import populate
 from tests.support.feed_simulator import FeedSimulator
 
@@ -19,15 +18,13 @@ def test_a_disk_that_would_not_take_the_records_is_told_before_the_load(
     snapshot = Snapshot(sim.publish_snapshot(), sim.history.last_offset)
     unpacked = sum(len(line) + 1 for line in sim.expected_lines())
     with pytest.raises(StoreUnavailable, match="/data has 4 MiB of free disk space") as caught:
-        make_feed(room=FreeDiskSpace("/data", lambda: unpacked - 1)).fetch_snapshot(
-            snapshot, None, lambda: None
-        )
+        make_feed(pass_limits=with_free(lambda: unpacked - 1)).fetch_snapshot(snapshot, None, lambda: None)
     assert "df -h /data" in str(caught.value.hint)
     assert sorted(path.suffix for path in (tmp_path / "spool").iterdir()) == [".json", ".part"]
 
     body = len(next(iter(sim.files.values())).body)
-    feed = make_feed(room=FreeDiskSpace("/data", lambda: max(unpacked, 6 * body)))
+    feed = make_feed(pass_limits=with_free(lambda: max(unpacked, 6 * body)))
     assert feed.fetch_snapshot(snapshot, None, lambda: None).size == body
-    packed = make_feed(room=FreeDiskSpace("/data", lambda: max(unpacked, 6 * body) // 4, share=0.25))
+    packed = make_feed(pass_limits=with_free(lambda: max(unpacked, 6 * body) // 4, share=0.25))
     assert packed.fetch_snapshot(snapshot, None, lambda: None).size == body, "a quarter of it is enough"
     assert sim.requests[-1].headers.get("range") is None, "it was here already"

@@ -253,14 +253,21 @@ def test_a_server_that_is_gone_is_not_taken_for_one_with_tls(tmp_path: Path) -> 
     assert not issubclass(StoreUnavailable, ConfigurationError)
 
 
-def test_the_end_of_a_certificate_is_read(authority: trustme.CA, tmp_path: Path) -> None:
-    for days in (5, 40_000):  # in either of the two forms that a certificate has for times
+def test_the_end_of_a_certificate_is_read(authority: trustme.CA, ca_file: Path, tmp_path: Path) -> None:
+    files = tls.Files("cti")
+    for days in (-1, 5, 40_000):  # expired, and in either of the two forms that a certificate has for times
         ends = in_days(days).replace(microsecond=0)
         issued = authority.issue_cert("localhost", not_after=ends)
-        file = tmp_path / "c.pem"
-        file.write_bytes(b"# text\n" + issued.cert_chain_pems[0].bytes())
-        assert tls.end_of_ours(str(file)) == ends
+        cert, key = tmp_path / "c.pem", tmp_path / "k.pem"
+        cert.write_bytes(b"# text\n" + issued.cert_chain_pems[0].bytes())
+        key.write_bytes(issued.private_key_pem.bytes())
+        files = tls.Files("cti", str(ca_file), str(cert), str(key))
         with served(issued) as port:
-            assert tls.end_of_theirs(f"https://localhost:{port}") == ends
-            assert tls.end_of_theirs(f"http://localhost:{port}") is None
-    assert tls.end_of_ours(str(tmp_path / "absent")) is None
+            urls = [f"http://localhost:{port}", f"https://localhost:{port}"]
+            assert list(tls.expiry_dates(urls, files)) == [
+                (f"the certificate of https://localhost:{port}", ends),
+                (f"the client certificate {cert}", ends),
+            ]
+            untrusting = tls.Files("cti")
+            assert list(tls.expiry_dates(urls, untrusting)) == [], "a connection says why"
+    assert list(tls.expiry_dates([], files._replace(client_cert=str(tmp_path / "absent")))) == []

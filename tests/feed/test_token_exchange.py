@@ -178,7 +178,7 @@ def test_the_doctor_names_the_setting_of_the_server_that_fails(
     private: FeedSimulator, signing: CtiFeed, name: str
 ) -> None:
     private.fail("exchange", REFUSALS[name][0], times=ALWAYS)
-    (verdict,) = signing.probe().verdicts
+    (verdict,) = signing.diagnose()[0]
     assert (verdict.what, verdict.health) == ("feed", "failed")
     assert "cti.token_exchange_url" in str(verdict.hint)
 

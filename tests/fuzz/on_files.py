@@ -210,7 +210,7 @@ def notes(data: bytes) -> None:
     part.with_suffix(".json").write_bytes(drawn.rest())
     log = KeptLog()
     download = Download(part, "https://a.example/7.zip", None, 100, log, lambda: None, lambda: None)
-    headers = download.question()
+    headers = download.request_headers()
     asked = httpx.Request("GET", "https://a.example/7.zip", headers=headers)
     for name, value in asked.headers.raw:
         assert not set(value) & {0, 10, 13}, f"{name!r}: {value!r} is more than one header"

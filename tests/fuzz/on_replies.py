@@ -17,11 +17,11 @@ import httpx
 
 from ctisync.command_manager import _accepts, _excerpt
 from ctisync.core.limits import Limits
-from ctisync.core.model import MAX_OFFSET, Consumer, OffsetRange, Snapshot
-from ctisync.core.retry import next_delay, retry_after
+from ctisync.core.model import MAX_OFFSET, Consumer, ConsumerInfo, OffsetRange, Snapshot
+from ctisync.core.retry import next_delay, parse_retry_after
 from ctisync.errors import CtisyncError, ReplyTooLarge, SnapshotChanged, SnapshotRefused
 from ctisync.feed.client import CtiFeed
-from ctisync.feed.diagnose import Probe, size_told
+from ctisync.feed.diagnose import diagnose, whole_size
 from ctisync.feed.http import transport
 from ctisync.feed.http.budget import PassLimits, RetryLater
 from ctisync.feed.http.replies import decoded
@@ -73,14 +73,15 @@ LINK: Final = "https://192.0.2.7/7.zip"
 def dates(data: bytes) -> None:
     """`Retry-After` and `Date`: seconds to wait that are a number and not below none, or no word at all."""
     text = data.decode("latin-1")
-    seconds = retry_after(text, NOW)
+    seconds = parse_retry_after(text, NOW)
     if seconds is not None:
         assert 0 <= seconds < math.inf
         delay = next_delay(1, seconds, 1e12, 0.5)
         assert delay is None or delay >= seconds, "the server is asked before it wants to be"
-    probe = Probe(Consumer(), FakeClock(NOW), "https://x", lambda: (None, None), lambda _: None)  # type: ignore[arg-type,return-value]
-    for verdict in probe._clocks(text):
-        assert harmless(verdict.text)
+    info = ConsumerInfo(last_offset=1, snapshot=None)
+    results, _ = diagnose(Consumer(), FakeClock(NOW), "https://x", lambda: (info, text), lambda _: None)
+    for result in results:
+        assert harmless(result.text)
 
 
 @target(
@@ -150,15 +151,15 @@ def downloads(data: bytes) -> None:
         download = Download(part, LINK, None, 20, log, lambda: None, lambda: None)
     download.in_use = drawn.number(4) == 1
     for _ in range(1 + drawn.number(3)):
-        question = download.question()
-        asked_part = "Range" in question
+        requested = download.request_headers()
+        asked_part = "Range" in requested
         begun = part.read_bytes() if part.exists() else b""
         headers = {name: drawn.choice(values) for name, values in HEADERS if drawn.number(2)}
         status = drawn.choice([200, 206, 416, 206])
         body = drawn.taken(drawn.number(24))
         reply = FeedReply(LINK, status, headers, "", iter(in_chunks(drawn.taken(3), body)))
         try:
-            for _ in download.take(reply):
+            for _ in download.store(reply):
                 pass
         except RetryLater:
             assert not part.exists() or part.stat().st_size <= 20, "more than limits.snapshot_bytes is kept"
@@ -174,7 +175,7 @@ def downloads(data: bytes) -> None:
         elif status == 206:
             assert asked_part, "a part was not asked for"
             assert made == begun + body or (made == begun and offer.size == len(begun))
-            assert question["If-Range"] == offer.etag
+            assert requested["If-Range"] == offer.etag
             assert headers.get("etag") in (None, offer.etag)
         else:
             assert made == begun
@@ -316,7 +317,7 @@ def _ask_snapshot(feed: CtiFeed) -> None:
 
 
 def _probe(feed: CtiFeed) -> None:
-    for verdict in feed.probe().verdicts:
+    for verdict in feed.diagnose()[0]:
         assert len(verdict.text) < 2000
 
 
@@ -350,5 +351,5 @@ def told_sizes(data: bytes) -> None:
     """The size of a snapshot by the head of an answer: a number of bytes, or none."""
     status, text = int.from_bytes(data[:2], "little"), data[2:].decode("latin-1")
     headers: dict[str, Any] = {"content-range": text, "content-length": text}
-    size = size_told(FeedReply(LINK, status, headers, "", iter(())))
+    size = whole_size(FeedReply(LINK, status, headers, "", iter(())))
     assert size is None or (0 <= size < 10**19 and re.search(r"[0-9]$", text))

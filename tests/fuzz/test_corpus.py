@@ -78,7 +78,7 @@ FAULTS: dict[str, tuple[str, Any]] = {
     "addresses": ("tests.fuzz.on_links.is_public", always),
     "dates": ("tests.fuzz.on_replies.next_delay", lambda *_: 0.0),
     "bodies": ("ctisync.feed.http.replies._at_most", lambda most, already, chunks: chunks),
-    "downloads": ("ctisync.feed.snapshot.download.Download._is_here", always),
+    "downloads": ("ctisync.feed.snapshot.download.Download._is_complete", always),
     "feeds": ("ctisync.feed.http.budget.RetryBudget.persist", attempted),
     "accepted_commands": ("ctisync.command_manager.decode", lambda text: 1 / 0),
     "told_sizes": ("ctisync.feed.diagnose._OF_ALL", re.compile("bytes 0-0/(.*)")),

@@ -9,7 +9,7 @@ from ctisync.core.model import Consumer, Snapshot
 from ctisync.core.steps import Policy
 from ctisync.errors import SnapshotRefused
 from ctisync.feed.http.budget import PassLimits
-from ctisync.feed.snapshot.file import given_offset, open_given
+from ctisync.feed.snapshot.file import open_file, snapshot_offset
 from ctisync.stores.sqlite.compression import register
 from ctisync.stores.sqlite.store import SqliteStore
 from ctisync.sync.run_pass import load_file
@@ -47,9 +47,9 @@ class Loading:
         """Why it was refused. Anything else that goes wrong is raised."""
         self._given.write_bytes(content)
         clock = FakeClock()
-        file = open_given(self._given, PassLimits(clock))
+        file = open_file(self._given, PassLimits(clock))
         try:
-            offset, _ = given_offset(file, self._given.name)
+            offset, _ = snapshot_offset(file, self._given.name)
             with closing(SqliteStore(self._database, clock)) as store:
                 parts = parts_of(
                     Consumer(),

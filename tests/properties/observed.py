@@ -23,7 +23,7 @@ from ctisync.core.model import (
 from ctisync.core.pass_report import PassReport, Work
 from ctisync.core.state import ConsumerState, RefusedSnapshot, Summary
 from ctisync.core.steps import Mode
-from ctisync.ports import CommandManager, Feed, Inspection, Load, SnapshotFile, Store, Writer
+from ctisync.ports import CommandManager, Inspection, Load, PassFeed, SnapshotFile, Store, Writer
 from tests.support.records import read
 
 T = TypeVar("T")
@@ -219,7 +219,7 @@ class ObservedLoad:
 
 
 class ObservedFeed:
-    def __init__(self, inner: Feed, process: Process) -> None:
+    def __init__(self, inner: PassFeed, process: Process) -> None:
         self._inner = inner
         self._process = process
 

@@ -10,7 +10,7 @@ import pytest
 from ctisync.core.model import Consumer, ConsumerInfo, OffsetRange, Record
 from ctisync.errors import CtisyncError
 from ctisync.feed.client import CtiFeed
-from ctisync.ports import Feed
+from ctisync.ports import PassFeed
 from tests.properties.machine import SPOILS
 from tests.support import feed_failures as failures
 from tests.support.clock import FakeClock
@@ -33,7 +33,7 @@ def told(info: ConsumerInfo) -> tuple[int | None, int | None]:
     return info.last_offset, info.snapshot.offset if info.snapshot is not None else None
 
 
-def records(feed: Feed, highest: int) -> set[Record]:
+def records(feed: PassFeed, highest: int) -> set[Record]:
     snapshot = feed.consumer_info().snapshot
     assert snapshot is not None
     file = feed.fetch_snapshot(snapshot, None, lambda: None)
@@ -81,7 +81,7 @@ def test_both_feeds_answer_alike_whatever_is_asked_and_spoilt(seed: int, tmp_pat
             server.spoils = []
 
 
-def answers(feed: Feed, server: MemoryServer, wanted: OffsetRange) -> list[Any]:
+def answers(feed: PassFeed, server: MemoryServer, wanted: OffsetRange) -> list[Any]:
     """To every question of a pass: about the consumer, the changes, a snapshot that is in order or not."""
     changes = outcome(lambda: feed.changes(wanted))
     if server.offered is None:

@@ -12,7 +12,7 @@ import pytest
 from ctisync.core.model import Json, Snapshot
 from ctisync.core.steps import Policy
 from ctisync.feed.http.budget import PassLimits
-from ctisync.feed.snapshot.file import given_offset, open_given
+from ctisync.feed.snapshot.file import open_file, snapshot_offset
 from ctisync.sync.run_pass import load_file
 from ctisync.system.clock import SystemClock
 from tests.support import records
@@ -47,8 +47,8 @@ def test_real_records_from_a_file_are_exported_value_for_value(
 ) -> None:
     path = tmp_path / "sample"
     path.write_bytes(packed(LINES, kind))
-    file = open_given(path, PassLimits(SystemClock()))
-    offset, how = given_offset(file, path.name)
+    file = open_file(path, PassLimits(SystemClock()))
+    offset, how = snapshot_offset(file, path.name)
     assert how == "highest line"
     store = world.store()
     parts = parts_of(

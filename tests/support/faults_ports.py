@@ -12,7 +12,7 @@ from typing import Any, Final, NoReturn, cast
 
 from ctisync.core.model import Consumer
 from ctisync.errors import CommandNotAccepted, CtisyncError, FeedUnreachable, StoreUnavailable
-from ctisync.ports import CommandManager, Feed, Store
+from ctisync.ports import CommandManager, PassFeed, Store
 from tests.support.faults import Effect, Effects, How, Killed, Place, When
 from tests.support.memory_store import Kept, MemoryStorage
 
@@ -31,8 +31,8 @@ def store_with(store: Store, effects: Effects) -> Store:
     return cast(Store, _Port(store, "store", effects))
 
 
-def feed_with(feed: Feed, effects: Effects) -> Feed:
-    return cast(Feed, _Port(feed, "feed", effects))
+def feed_with(feed: PassFeed, effects: Effects) -> PassFeed:
+    return cast(PassFeed, _Port(feed, "feed", effects))
 
 
 def commands_with(commands: CommandManager, effects: Effects) -> CommandManager:

@@ -108,7 +108,7 @@ def at_once(job: Callable[[], None], _name: str) -> bool:
 
 
 class MemoryFeed:
-    """`ctisync.ports.Feed` on a MemoryServer, for one pass. `prefetch` fetches at once."""
+    """`ctisync.ports.PassFeed` on a MemoryServer, for one pass. `prefetch` fetches at once."""
 
     def __init__(self, server: MemoryServer) -> None:
         self._server = server
@@ -122,7 +122,7 @@ class MemoryFeed:
         return self._ahead.changes(wanted)
 
     def prefetch(self, wanted: OffsetRange) -> None:
-        self._ahead.ask(wanted)
+        self._ahead.start(wanted)
 
     def _fetch_changes(self, wanted: OffsetRange) -> list[Change]:
         found: list[Change] = []
@@ -168,6 +168,12 @@ class MemorySnapshot:
         self.size: int | None = sum(map(len, offered.lines))
         self.position = 0
         self.exchanged = False
+
+    def check_disk_space(self) -> None:
+        """Does nothing: it is not on the disk."""
+
+    def member_names(self) -> list[str]:
+        return []
 
     def records(self, highest_offset: int) -> Iterator[list[Record]]:
         records = [wire.record(line) for line in self._offered.lines]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from ctisync.core.model import Consumer, ConsumerInfo
 from ctisync.core.pass_report import Draft, Ended, PassReport
 from ctisync.core.steps import Policy
-from ctisync.ports import Clock, CommandManager, Feed, Log, PassStore
+from ctisync.ports import Clock, CommandManager, Log, PassFeed, PassStore
 from ctisync.sync.parts import Parts
 from ctisync.sync.run_pass import run_pass
 
@@ -13,7 +13,7 @@ from ctisync.sync.run_pass import run_pass
 def parts_of(
     consumer: Consumer,
     *,
-    feed: Feed,
+    feed: PassFeed,
     store: PassStore,
     commands: CommandManager | None,
     clock: Clock,

@@ -14,7 +14,7 @@ from ctisync.core.steps import Mode, Policy
 from ctisync.errors import CtisyncError
 from ctisync.feed.client import CtiFeed
 from ctisync.feed.http.budget import PassLimits
-from ctisync.feed.snapshot.file import given_offset, open_given
+from ctisync.feed.snapshot.file import open_file, snapshot_offset
 from ctisync.ports import Store
 from ctisync.sync.parts import Parts
 from ctisync.sync.run_pass import load_file
@@ -57,8 +57,8 @@ class World:
 
     def load(self, path: Path, packaged: int | None = None) -> CtisyncError | None:
         """`init-snapshot --from` a file, with the offset in its manifest: nothing is asked of the feed."""
-        file = open_given(path, PassLimits(self.clock, self.policy.limits))
-        offset, _ = given_offset(file, path.name, packaged)
+        file = open_file(path, PassLimits(self.clock, self.policy.limits))
+        offset, _ = snapshot_offset(file, path.name, packaged)
 
         def load(parts: Parts) -> PassReport:
             return good(load_file(parts, file, Snapshot(str(path), offset)))

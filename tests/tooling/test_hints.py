@@ -46,7 +46,7 @@ OURS: Final = {
     "consumer.context": "matches checks._CATALOG_NAME",
     "consumer.name": "the same",
     "when": "a time",
-    "failure.asked_for": "a number",
+    "failure.retry_after": "a number",
     "nodes": "a number",
     "url": "a name of a setting",
     "files.section": "the same",
@@ -61,7 +61,9 @@ OURS: Final = {
 }
 """What may stand in a hint as it is, by how its expression begins."""
 
-QUOTED: Final = re.compile(r"(quoted|_look)\(|quoted_\w+$|[\w.]*\bcurl(\._replace\(.*\))?\.(looks|mends)\(")
+QUOTED: Final = re.compile(
+    r"(quoted|_print_command)\(|quoted_\w+$|[\w.]*\bcurl(\._replace\(.*\))?\.(looks|mends)\("
+)
 
 
 def hints() -> Iterator[tuple[str, ast.expr]]:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from ctisync.core.retry import LONGEST_DELAY, http_date, next_delay, retry_after
+from ctisync.core.retry import LONGEST_DELAY, http_date, next_delay, parse_retry_after
 
 NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 
@@ -33,7 +33,7 @@ NOW = datetime(2026, 11, 24, 3, 0, tzinfo=UTC)
 def test_retry_after_is_read_in_both_forms_and_nonsense_is_ignored(
     header: str | None, seconds: float | None
 ) -> None:
-    assert retry_after(header, NOW) == seconds
+    assert parse_retry_after(header, NOW) == seconds
 
 
 ABSURD = [
@@ -53,7 +53,7 @@ ABSURD = [
 
 @pytest.mark.parametrize("header", ABSURD)
 def test_an_absurd_date_is_no_wish_or_one_that_can_be_counted(header: str) -> None:
-    wish = retry_after(header, NOW)
+    wish = parse_retry_after(header, NOW)
     assert wish is None or 0 <= wish < 10_000 * 366 * 86_400
 
 
@@ -70,7 +70,7 @@ DATE_LIKE = st.lists(
 def test_whatever_a_server_calls_a_date_ends_in_one_or_in_none(text: str) -> None:
     found = http_date(text)
     assert found is None or found.tzinfo is not None
-    retry_after(text, NOW)
+    parse_retry_after(text, NOW)
 
 
 def test_what_the_server_asks_for_is_never_shortened() -> None:

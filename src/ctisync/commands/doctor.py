@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import msgspec
 
-from ctisync import __version__, tls
+from ctisync import __version__
 from ctisync.commands.status.judge import (
     CRITICAL,
     OK,
@@ -33,6 +33,7 @@ from ctisync.system.locks import diagnose as examine_lock
 from ctisync.wiring import (
     command_manager,
     effective_state,
+    feed_certificates,
     free_disk_space,
     lock_path,
     opened_feed,
@@ -61,7 +62,7 @@ def diagnose(
         *_host(found, consumers),
         *guarded("disk", lambda: _disk(settings, snapshot_bytes, seen)),
         *feeds,
-        *_ends("feed-certificate", tls.ends([settings.cti.url]), clock),
+        *_ends("feed-certificate", feed_certificates(settings), clock),
         *stores,
         *(each for one in seen for each in _content(one, clock)),
         *guarded("command-manager", lambda: _command_manager(settings, clock)),
@@ -174,10 +175,10 @@ def _feeds(
 
     def look(consumer: Consumer) -> Iterator[CheckResult]:
         with opened_feed(settings, consumer, clock, console) as feed:
-            found = feed.probe()
-        if found.snapshot_bytes is not None:
-            sizes.append(found.snapshot_bytes)
-        yield from found.verdicts
+            results, size = feed.diagnose()
+        if size is not None:
+            sizes.append(size)
+        yield from results
 
     for consumer in consumers:
         told = {each.what for each in verdicts if each.about is None}

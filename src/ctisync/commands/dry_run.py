@@ -14,7 +14,7 @@ from ctisync.core.steps import ApplyRange, AskFeed, End, Initialise, RecordReque
 from ctisync.core.words import counted
 from ctisync.errors import Blocked, CtisyncError, UsageError, worst
 from ctisync.escaping import escape
-from ctisync.feed.snapshot.file import LocalSnapshot
+from ctisync.ports import SnapshotFile
 from ctisync.sync.run_pass import bad_end
 from ctisync.system.locks import read_lock
 from ctisync.system.process import print_result
@@ -38,7 +38,7 @@ def plan_passes(invocation: Invocation) -> int:
 def plan_loads(invocation: Invocation, sources: Sequence[SnapshotSource], offset: int | None) -> int:
     """The same for local snapshots. Raises UsageError for one that needs a download."""
 
-    def plan(source: SnapshotSource, local: LocalSnapshot) -> str:
+    def plan(source: SnapshotSource, local: SnapshotFile) -> str:
         with closing(local) as file, named_refusals(source.location, "--from"):
             at = offset_of(file, source, invocation.console) if offset is None else offset
             info = ConsumerInfo(last_offset=None, snapshot=Snapshot(source.location, at))
@@ -47,7 +47,7 @@ def plan_loads(invocation: Invocation, sources: Sequence[SnapshotSource], offset
     _refuse_metrics(invocation)
     plans = {}
     for source in sources:
-        local = file_here(source.location, invocation.settings, invocation.clock)
+        local = file_here(source, invocation.settings, invocation.clock)
         if local is None:
             raise UsageError(
                 "--dry-run downloads nothing: pass a file, not an address",

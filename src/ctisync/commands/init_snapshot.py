@@ -38,7 +38,7 @@ from ctisync.sync.parts import Parts
 from ctisync.system.files import expand_home
 
 if TYPE_CHECKING:
-    from ctisync.feed.client import CtiFeed
+    from ctisync.ports import Feed
 
 
 @app.command("init-snapshot")
@@ -120,15 +120,15 @@ def _load(invocation: Invocation, sources: Sequence[SnapshotSource], offset: int
     from ctisync.sync.run_pass import load_file
 
     settings = invocation.settings
-    files = {each.consumer: file_here(each.location, settings, invocation.clock) for each in sources}
+    files = {each.consumer: file_here(each, settings, invocation.clock) for each in sources}
     by_consumer = {each.consumer: each for each in sources}
 
-    def one_pass(parts: Parts, feed: "CtiFeed") -> Ended:
+    def one_pass(parts: Parts, feed: "Feed") -> Ended:
         source, here = by_consumer[parts.consumer], files[parts.consumer]
         location = source.location
         with named_refusals(location, "--from", offset):
             file = here or fetched(feed, location)
-            feed.check_room(file)
+            file.check_disk_space()
             at = offset_of(file, source, parts.log) if offset is None else offset
             _check_offset(at, parts.store.read_state(parts.consumer).last_offset, settings)
             snapshot = Snapshot.announced(location, at) if here is None else Snapshot(location, at)

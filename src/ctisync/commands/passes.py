@@ -36,8 +36,7 @@ from ctisync.system.process import StopRequested, only_ctisync_errors
 from ctisync.wiring import command_manager, consumer_lock, opened_feed, opened_store, spool_folder
 
 if TYPE_CHECKING:
-    from ctisync.feed.client import CtiFeed
-    from ctisync.ports import Store
+    from ctisync.ports import Feed, Store
 
 _HISTORY_SECONDS: Final = 10.0
 _HURRIED_SECONDS: Final = 1.0
@@ -47,7 +46,7 @@ _QUICK: Final = 0.5
 """Seconds: if the stop took longer, the store did not answer, and ctisync does not ask it again."""
 
 
-OnePass = Callable[[Parts, "CtiFeed"], Ended]
+OnePass = Callable[[Parts, "Feed"], Ended]
 """A pass with the lock held and the store and the feed open. The feed is the same as in the parts, for a
 command that needs more of it than a pass does."""
 

@@ -26,8 +26,7 @@ from ctisync.system.files import expand_home, open_any
 from ctisync.system.process import standard_input
 
 if TYPE_CHECKING:
-    from ctisync.feed.client import CtiFeed
-    from ctisync.feed.snapshot.file import LocalSnapshot
+    from ctisync.ports import Feed, SnapshotFile
 
 _STDIN: Final = "-"
 _MANIFEST: Final = "manifest.json"
@@ -222,23 +221,22 @@ def _names(entry: Json, consumer: Consumer) -> bool:
     return isinstance(entry, dict) and owner(entry) == (consumer.context, consumer.name)
 
 
-def file_here(location: str, settings: Settings, clock: Clock) -> "LocalSnapshot | None":
+def file_here(source: SnapshotSource, settings: Settings, clock: Clock) -> "SnapshotFile | None":
     """The snapshot, if it is a file; None for an address and for standard input. Raises UsageError if it
     cannot be read."""
-    from ctisync.feed.http.budget import PassLimits
-    from ctisync.feed.snapshot.file import open_given
+    from ctisync.wiring import opened_snapshot_file
 
-    pass_limits = PassLimits(clock, settings.limits)
+    location = source.location
     if location == _STDIN or "://" in location:
         return None
-    return open_given(expand_home(Path(location), "--from"), pass_limits)
+    return opened_snapshot_file(expand_home(Path(location), "--from"), settings, source.consumer, clock)
 
 
-def fetched(feed: "CtiFeed", location: str) -> "LocalSnapshot":
+def fetched(feed: "Feed", location: str) -> "SnapshotFile":
     """The snapshot from an address or standard input, as a file."""
     if location == _STDIN:
-        return feed.take_in(standard_input(), location)
-    return feed.fetch_given(location, keep_alive=lambda: None)
+        return feed.store_stream(standard_input(), location)
+    return feed.fetch_from(location, keep_alive=lambda: None)
 
 
 @contextmanager
@@ -264,13 +262,13 @@ def named_refusals(location: str, option: str, offset: int | None = None) -> Ite
         raise SnapshotRefused(f"{name}: {error.message}", hint=hint) from error
 
 
-def offset_of(file: "LocalSnapshot", source: SnapshotSource, log: Log) -> int:
+def offset_of(file: "SnapshotFile", source: SnapshotSource, log: Log) -> int:
     """The offset of the snapshot, from its manifest, names or lines; logs how it was found."""
-    from ctisync.feed.snapshot.file import given_offset
+    from ctisync.feed.snapshot.file import snapshot_offset
 
     packaged = None if source.entry is None else source.entry.offset
     try:
-        offset, origin = given_offset(file, source.location, packaged)
+        offset, origin = snapshot_offset(file, source.location, packaged)
     except SnapshotRefused:
         file.discard()
         raise

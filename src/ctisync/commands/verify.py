@@ -176,11 +176,11 @@ def _empty(store: str, consumer: Consumer) -> EmptyStore:
 @contextmanager
 def _opened_snapshot(invocation: Invocation, one: SnapshotSource) -> Iterator[tuple[SnapshotFile, Reference]]:
     """The snapshot and its offset. A download is removed at the end."""
-    from ctisync.feed.snapshot.file import given_offset
+    from ctisync.feed.snapshot.file import snapshot_offset
 
     settings, clock = invocation.settings, invocation.clock
     source, packaged = one.location, None if one.entry is None else one.entry.offset
-    file = file_here(source, settings, clock)
+    file = file_here(one, settings, clock)
     with ExitStack() as opened:
         if file is None:
             spooled = beside_passes(one.consumer)
@@ -188,7 +188,7 @@ def _opened_snapshot(invocation: Invocation, one: SnapshotSource) -> Iterator[tu
             feed = opened.enter_context(opened_feed(settings, spooled, clock, invocation.console))
             file = fetched(feed, source)
             opened.callback(file.discard)
-        offset, told_by = given_offset(file, source, packaged)
+        offset, told_by = snapshot_offset(file, source, packaged)
         invocation.console.event("info", "offset-found", offset=offset, told_by=told_by)
         yield file, Reference(offset, exact=told_by != "highest line")
 

@@ -30,16 +30,16 @@ def public_link(link: str) -> str:
 def place_of(link: str, login: str = "") -> str:
     """A link without query and fragment, and with `login` instead of user and password."""
     place = _PASSED_OVER.sub("", re.split("[?#]", link, maxsplit=1)[0])
-    begin, found = _taken_apart(place)
-    while found is not None:
-        place = _PASSED_OVER.sub("", begin + place[found.end() :])
-        begin, found = _taken_apart(place)
-        if found is None:
+    begin, login_match = _split_login(place)
+    while login_match is not None:
+        place = _PASSED_OVER.sub("", begin + place[login_match.end() :])
+        begin, login_match = _split_login(place)
+        if login_match is None:
             return begin + login + place[len(begin) :]
     return place
 
 
-def _taken_apart(place: str) -> tuple[str, re.Match[str] | None]:
+def _split_login(place: str) -> tuple[str, re.Match[str] | None]:
     """The scheme, and the login after it."""
     begin = _BEGIN.match(place)
     assert begin is not None  # it may be empty

@@ -40,24 +40,24 @@ def manifest_entries(text: bytes) -> dict[str, Json]:
     a key twice: a file would have two offsets."""
     text = text.removeprefix(codecs.BOM_UTF8)
     try:
-        found = decode(text)
+        entries = decode(text)
     except ValueError as error:
         raise WrongManifest(f"it is not JSON: {error}") from None
     try:
         json.loads(text, object_pairs_hook=_each_key_once, parse_int=str, parse_float=str)
     except RecursionError:
         raise WrongManifest("it is nested too deeply") from None
-    if not isinstance(found, dict):
-        raise WrongManifest(f"it is {kind_of(found)}, not an object")
-    return found
+    if not isinstance(entries, dict):
+        raise WrongManifest(f"it is {kind_of(entries)}, not an object")
+    return entries
 
 
-def is_manifest(found: Mapping[str, Json]) -> bool:
+def is_manifest(entries: Mapping[str, Json]) -> bool:
     """Whether any entry looks like one of a snapshot: other programs write files of that name, too."""
     return any(
         isinstance(entry, dict)
         and (not entry.keys().isdisjoint(OFFSETS) or entry.keys() >= {"context", "name", "resource"})
-        for entry in found.values()
+        for entry in entries.values()
     )
 
 
@@ -69,9 +69,9 @@ def owner(entry: Mapping[str, Json]) -> tuple[Json, Json]:
     return entry.get("context"), entry.get("name")
 
 
-def packaged(found: Mapping[str, Json], file: str) -> Packaged:
+def packaged(entries: Mapping[str, Json], file: str) -> Packaged:
     """The entry of a file. Raises WrongManifest, which names it."""
-    entry = found[file]
+    entry = entries[file]
     if not isinstance(entry, dict):
         raise WrongManifest(f"{file}: its entry is {kind_of(entry)}, not an object")
     context, name = owner(entry)
@@ -96,8 +96,8 @@ def _offset(entry: Mapping[str, Json], file: str) -> int:
 
 
 def _each_key_once(pairs: list[tuple[str, Any]]) -> None:
-    seen: set[str] = set()
+    keys: set[str] = set()
     for key, _ in pairs:
-        if key in seen:
+        if key in keys:
             raise WrongManifest(f"{key} is in it twice")
-        seen.add(key)
+        keys.add(key)

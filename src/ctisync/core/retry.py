@@ -9,7 +9,7 @@ FIRST_DELAY: Final = 1.0
 LONGEST_DELAY: Final = 60.0
 
 
-def retry_after(header: str | None, now: datetime) -> float | None:
+def parse_retry_after(header: str | None, now: datetime) -> float | None:
     """Seconds that a `Retry-After` header asks for; None if it is missing or invalid.
 
     Both forms of RFC 9110, 10.2.3: whole seconds, or an HTTP date (one that has passed means now).
@@ -36,17 +36,17 @@ def http_date(text: str) -> datetime | None:
     return when if when.tzinfo is not None else when.replace(tzinfo=UTC)
 
 
-def next_delay(attempt: int, asked_for: float | None, left: float, jitter: float) -> float | None:
+def next_delay(attempt: int, retry_after: float | None, left: float, jitter: float) -> float | None:
     """Seconds to wait before the next try; None if the budget does not allow it.
 
-    `attempt`: the number of the failed try, from 1. `asked_for`: seconds of the server's Retry-After. `left`:
-    the rest of the budget in seconds. `jitter`: a random number in [0, 1). The server's delay is never
-    shortened, because it may block a client that comes too early. It is lengthened by the jitter, so that
-    many clients do not come at the same time, and to our own delay at least, because a server may always
-    ask for 0 seconds.
+    `attempt`: the number of the failed try, from 1. `retry_after`: seconds of the server's Retry-After.
+    `left`: the rest of the budget in seconds. `jitter`: a random number in [0, 1). The server's delay is
+    never shortened, because it may block a client that comes too early. It is lengthened by the jitter, so
+    that many clients do not come at the same time, and to our own delay at least, because a server may
+    always ask for 0 seconds.
     """
     ceiling = min(LONGEST_DELAY, FIRST_DELAY * 2.0 ** min(attempt - 1, 16))
     delay = ceiling * (0.5 + 0.5 * jitter)
-    if asked_for is not None:
-        delay = max(delay, asked_for + min(asked_for * 0.1, 5.0) * jitter)
+    if retry_after is not None:
+        delay = max(delay, retry_after + min(retry_after * 0.1, 5.0) * jitter)
     return delay if delay <= left else None

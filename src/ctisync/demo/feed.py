@@ -69,8 +69,8 @@ class MadeUpFeed:
             if dice < 0.02:
                 self.last_offset += self._chance.randint(1, 5)
             if dice < 0.85:
-                again = lately and self._chance.random() < 0.3
-                lately.append(self._chance.choice(lately[-20:] if again else list(self.records)))
+                is_recent = lately and self._chance.random() < 0.3
+                lately.append(self._chance.choice(lately[-20:] if is_recent else list(self.records)))
                 self._update(lately[-1])
             elif dice < 0.95:
                 lately.append(self._create())

@@ -5,44 +5,30 @@ from concurrent.futures import Future, wait
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Final, Self
+from typing import BinaryIO, Final, Self
 from urllib.parse import quote, urlsplit
 from urllib.request import url2pathname
 
 from ctisync.core import json_text, wire
+from ctisync.core.health import CheckResult
 from ctisync.core.json_text import Excess, Scan, TooDeep, TooMany, check
 from ctisync.core.links import public_link
 from ctisync.core.model import MAX_RANGE, Change, Consumer, ConsumerInfo, Json, OffsetRange, Snapshot
 from ctisync.core.state import RefusedSnapshot
 from ctisync.errors import CtisyncError, FeedRefused, ReplyTooLarge, UsageError
-from ctisync.feed.http.budget import FreeDiskSpace, PassLimits, RetryBudget, RetryLater
+from ctisync.feed.diagnose import ONE_BYTE, diagnose, whole_size
+from ctisync.feed.http.budget import PassLimits, RetryBudget, RetryLater
 from ctisync.feed.http.replies import ASK_FOR_JSON, decoded
 from ctisync.feed.http.token_exchange import Access, TokenExchange
 from ctisync.feed.http.transport import DEFAULT_TIMEOUTS, FeedTransport, Timeouts
 from ctisync.feed.http.url_policy import Origin, Reach, has_login, origin, shown, snapshot_url
-from ctisync.feed.snapshot.file import LocalSnapshot, open_given
+from ctisync.feed.snapshot.file import LocalSnapshot, open_file
 from ctisync.feed.snapshot.spool import Spool
 from ctisync.ports import Clock, Log
 from ctisync.system.threads import Start, start_on_thread, submit
 
-if TYPE_CHECKING:
-    from ctisync.feed.diagnose import Probed
-
-
 _LAST_ANSWER_WITHIN: Final = 0.5
 """Seconds that the end of a pass waits for an answer that it no longer needs."""
-
-
-class _Taken:
-    """The size of all replies to one request for changes so far."""
-
-    def __init__(self) -> None:
-        self.bytes = 0
-        self.values = 0
-
-    def add(self, scan: Scan) -> None:
-        self.bytes += scan.size
-        self.values += scan.values
 
 
 class CtiFeed:
@@ -63,19 +49,17 @@ class CtiFeed:
         cooldown: float = 0.0,
         allowed_hosts: Sequence[str] = (),
         pass_limits: PassLimits | None = None,
-        room: FreeDiskSpace | None = None,
         load_while_downloading: bool = True,
         token_exchange_url: str | None = None,
         headers: Mapping[str, str] = {},
     ) -> None:
         """`lock`: the lock file of the pass; downloads are stored beside it. `retry_budget` and `cooldown`
-        are in seconds. `pass_limits` None: the default limits; `room` None: free disk space is not checked.
+        are in seconds. `pass_limits` None: the default limits.
         Raises ConfigurationError for an address, token or proxy that cannot be used."""
         self._base_url = base_url.rstrip("/")
         self._consumer = consumer
         self._clock = clock
         self._log = log
-        self._room = room
         self._load_while_downloading = load_while_downloading
         self._pass_limits = PassLimits(clock) if pass_limits is None else pass_limits
         # With an exchange, nothing else gets the token.
@@ -131,82 +115,59 @@ class CtiFeed:
         return f"{self._base_url}/catalog/contexts/{context}/consumers/{name}"
 
     def check_time(self) -> None:
-        """Raises FeedUnreachable if the time of the pass is over."""
         self._pass_limits.check_time()
 
     def consumer_info(self) -> ConsumerInfo:
         self._prefetch.drop()
-        return self._info(self._retry_budget.persist(self._read_info))
+        info, _ = self._retry_budget.persist(self._read_info)
+        return info
 
-    def changes(self, wanted: OffsetRange) -> list[Change]:
-        return self._prefetch.changes(wanted)
+    def changes(self, offsets: OffsetRange) -> list[Change]:
+        return self._prefetch.changes(offsets)
 
-    def prefetch(self, wanted: OffsetRange) -> None:
-        self._prefetch.ask(wanted)
-
-    def _fetch_changes(self, wanted: OffsetRange) -> list[Change]:
-        """All changes of the range. A reply that ends before the range may be truncated: the rest is
-        requested from its last offset, and only an empty reply to that confirms a gap (API fact).
-
-        Raises ReplyTooLarge if all replies together exceed the limits."""
-        if not 0 < wanted.to - wanted.after <= MAX_RANGE:
-            raise ValueError(f"{wanted} is no range of 1 to {MAX_RANGE} offsets")
-        found: list[Change] = []
-        taken = _Taken()
-        rest, asked_before = wanted, False
-        while rest.after < rest.to:
-            reply = self._changes_once(rest, taken)
-            if not reply and asked_before:
-                break
-            found += reply
-            rest, asked_before = OffsetRange(found[-1].offset if found else rest.after, wanted.to), True
-        return found
+    def prefetch(self, offsets: OffsetRange) -> None:
+        self._prefetch.start(offsets)
 
     def fetch_snapshot(
         self, snapshot: Snapshot, refused: RefusedSnapshot | None, keep_alive: Callable[[], None]
     ) -> LocalSnapshot:
-        self._prefetch.drop()
-        url = snapshot_url(snapshot.address or snapshot.link, self._base_url)
-        file = self._spool.fetch(snapshot.link, url, refused, keep_alive, self._reach)
-        self.check_room(file)
-        return file
+        return self._snapshot(snapshot, refused, keep_alive, whole=True)
 
     def open_snapshot(
         self, snapshot: Snapshot, refused: RefusedSnapshot | None, keep_alive: Callable[[], None]
     ) -> LocalSnapshot:
-        if not self._load_while_downloading:
-            return self.fetch_snapshot(snapshot, refused, keep_alive)
+        return self._snapshot(snapshot, refused, keep_alive, whole=not self._load_while_downloading)
+
+    def _snapshot(
+        self,
+        snapshot: Snapshot,
+        refused: RefusedSnapshot | None,
+        keep_alive: Callable[[], None],
+        *,
+        whole: bool,
+    ) -> LocalSnapshot:
         self._prefetch.drop()
-        url = snapshot_url(snapshot.address or snapshot.link, self._base_url)
-        file = self._spool.open(snapshot.link, url, refused, keep_alive, self._reach)
+        url = self._snapshot_url(snapshot)
+        file = self._spool.fetch(snapshot.link, url, refused, keep_alive, self._reach, whole=whole)
         try:
-            self.check_room(file)
+            file.check_disk_space()
         except BaseException:
             file.close()
             raise
         return file
 
-    def check_room(self, file: LocalSnapshot) -> None:
-        """Raises StoreUnavailable if the free disk space is too small for the snapshot's records."""
-        if self._room is not None:
-            self._room.check(file.unpacked_size, file.to_come)
-
     def tidy(self) -> None:
-        """Remove downloads that dead passes have left."""
         self._prefetch.drop()
         self._spool.tidy()
 
-    def fetch_given(self, url: str, keep_alive: Callable[[], None]) -> LocalSnapshot:
-        """The snapshot from an address that you passed (http, https or file). Redirects may lead anywhere.
-
-        Raises UsageError for an address that cannot be used.
-        """
+    def fetch_from(self, url: str, keep_alive: Callable[[], None]) -> LocalSnapshot:
+        """See `ports.Feed.fetch_from`: http, https or file. Redirects may lead anywhere."""
         try:
             address = origin(url)
         except ValueError:
             address = Origin("", "", None)
         if address.scheme == "file":
-            return open_given(Path(url2pathname(urlsplit(url).path)), self._pass_limits)
+            return open_file(Path(url2pathname(urlsplit(url).path)), self._pass_limits)
         if address.scheme not in ("http", "https") or not address.host:
             raise UsageError(
                 f"{shown(url)!r} is not an http, https or file address",
@@ -219,101 +180,109 @@ class CtiFeed:
             )
         return self._spool.fetch(public_link(url), url, None, keep_alive, None)
 
+    def store_stream(self, stream: BinaryIO, link: str) -> LocalSnapshot:
+        return self._spool.store_stream(stream, link)
+
     def snapshot_bytes(self, snapshot: Snapshot) -> int | None:
-        """The snapshot's size in bytes, requested once; None if its server does not report it."""
+        """See `ports.Feed.snapshot_bytes`: requested once."""
         try:
             return self._snapshot_bytes(snapshot)
         except (RetryLater, CtisyncError):
             return None
 
-    def take_in(self, stream: BinaryIO, link: str) -> LocalSnapshot:
-        """A snapshot from a pipe. It is read more than once, so it is stored until it is discarded."""
-        return self._spool.take_in(stream, link)
-
-    def probe(self) -> "Probed":
-        """The verdicts of `doctor` on the feed, from one request each, without retries."""
-        from ctisync.feed.diagnose import Probe
-
+    def diagnose(self) -> tuple[list[CheckResult], int | None]:
+        """See `ports.Feed.diagnose`: one request each."""
         self._prefetch.drop()
         url = shown(self._url)
-        return Probe(self._consumer, self._clock, url, self._dated_info, self._snapshot_bytes).probed()
+        return diagnose(self._consumer, self._clock, url, self._read_info, self._snapshot_bytes)
 
-    def _dated_info(self) -> tuple[ConsumerInfo, str | None]:
-        """The consumer's information, and the server's time from the Date header."""
-        with self._asked(self._url) as (body, headers):
-            return self._info(self._decoded_info(b"".join(body))), headers.get("date")
+    def _fetch_changes(self, offsets: OffsetRange) -> list[Change]:
+        """All changes of the range. A reply that ends before the range may be truncated: the rest is
+        requested from its last offset, and only an empty reply to that confirms a gap (API fact).
 
-    def _snapshot_bytes(self, snapshot: Snapshot) -> int | None:
-        from ctisync.feed.diagnose import ONE_BYTE, size_told
+        Raises ReplyTooLarge if all replies together exceed the limits."""
+        if not 0 < offsets.to - offsets.after <= MAX_RANGE:
+            raise ValueError(f"{offsets} is no range of 1 to {MAX_RANGE} offsets")
+        changes: list[Change] = []
+        scans: list[Scan] = []
+        rest = offsets
+        while rest.after < rest.to:
+            reply = self._changes_of_reply(rest, scans)
+            if not reply and len(scans) > 1:
+                break
+            changes += reply
+            rest = OffsetRange(changes[-1].offset if changes else rest.after, offsets.to)
+        return changes
 
-        url = snapshot_url(snapshot.address or snapshot.link, self._base_url)
-        with self._access.follow(url, headers=ONE_BYTE, accept=(200, 206), reach=self._reach) as reply:
-            return size_told(reply)
+    def _changes_of_reply(self, offsets: OffsetRange, scans: list[Scan]) -> list[Change]:
+        """The changes of one reply, checked. `scans`: those of earlier replies; this one's is added."""
+        data = self._retry_budget.persist(lambda: self._read_changes(offsets, scans))
+        if not isinstance(data, list):
+            raise FeedRefused(f"the feed's reply for changes {offsets} has no `data` array")
+        try:
+            changes = [wire.change(item) for item in data]
+        except FeedRefused as error:
+            raise FeedRefused(f"changes {offsets}: {error.message}", hint=error.hint) from None
+        last = offsets.after
+        for change in changes:
+            if not last < change.offset <= offsets.to:
+                raise FeedRefused(
+                    f"the feed's reply for changes {offsets} is out of order or out of range: "
+                    f"offset {change.offset} follows {last}"
+                )
+            last = change.offset
+        return changes
 
-    def _info(self, document: Json) -> ConsumerInfo:
-        info = wire.consumer_info(document)
-        self._access.told(info.is_public)
-        return info
-
-    def _read_info(self) -> Json:
-        with self._asked(self._url) as (body, _):
-            return self._decoded_info(b"".join(body))
-
-    def _decoded_info(self, content: bytes) -> Json:
+    def _read_changes(self, offsets: OffsetRange, scans: list[Scan]) -> Json:
+        """The value of `data`, or None."""
+        query = f"?from_offset={offsets.after}&to_offset={offsets.to}"
+        url = f"{self._url}/changes"
         limits = self._pass_limits.limits
+        # A payload is three levels deep: in its change, in `data`, in the reply.
+        scan = Scan(limits.json_depth + 3, limits.json_values - sum(each.values for each in scans))
+        with self._get(url + query, sum(each.size for each in scans)) as (body, _):
+            try:
+                content = b"".join(scan.checked(body))
+            except TooDeep:
+                raise FeedRefused(f"a change of {offsets} is nested deeper than limits.json_depth") from None
+            except TooMany:
+                raise ReplyTooLarge(
+                    f"changes {offsets} have more than {limits.json_values} values (limits.json_values)",
+                    hint="if this is expected, raise limits.json_values",
+                ) from None
+        document = _json(content, url)
+        scans.append(scan)
+        return document.get("data") if isinstance(document, dict) else None
+
+    def _read_info(self) -> tuple[ConsumerInfo, str | None]:
+        """The consumer's information, and the server's time from the Date header."""
+        limits = self._pass_limits.limits
+        with self._get(self._url) as (body, headers):
+            content = b"".join(body)
         try:
             check(content, limits.json_depth + 3, limits.json_values)
         except Excess:
             raise FeedRefused(f"the reply of {shown(self._url)} does not describe a consumer") from None
-        return _json(content, self._url)
+        info = wire.consumer_info(_json(content, self._url))
+        self._access.set_public(info.is_public)
+        return info, headers.get("date")
 
-    def _changes_once(self, wanted: OffsetRange, taken: _Taken) -> list[Change]:
-        """The changes of one reply, checked."""
-        data = self._retry_budget.persist(lambda: self._read_changes(wanted, taken))
-        if not isinstance(data, list):
-            raise FeedRefused(f"the feed's reply for changes {wanted} has no `data` array")
-        try:
-            found = [wire.change(item) for item in data]
-        except FeedRefused as error:
-            raise FeedRefused(f"changes {wanted}: {error.message}", hint=error.hint) from None
-        last = wanted.after
-        for change in found:
-            if not last < change.offset <= wanted.to:
-                raise FeedRefused(
-                    f"the feed's reply for changes {wanted} is out of order or out of range: "
-                    f"offset {change.offset} follows {last}"
-                )
-            last = change.offset
-        return found
+    def _snapshot_bytes(self, snapshot: Snapshot) -> int | None:
+        with self._access.follow(
+            self._snapshot_url(snapshot), headers=ONE_BYTE, accept=(200, 206), reach=self._reach
+        ) as reply:
+            return whole_size(reply)
 
-    def _read_changes(self, wanted: OffsetRange, taken: _Taken) -> Json:
-        """The value of `data`, or None."""
-        query = f"?from_offset={wanted.after}&to_offset={wanted.to}"
-        url = f"{self._url}/changes"
-        limits = self._pass_limits.limits
-        # A payload is three levels deep: in its change, in `data`, in the reply.
-        scan = Scan(limits.json_depth + 3, limits.json_values - taken.values)
-        with self._asked(url + query, taken.bytes) as (body, _):
-            try:
-                content = b"".join(scan.checked(body))
-            except TooDeep:
-                raise FeedRefused(f"a change of {wanted} is nested deeper than limits.json_depth") from None
-            except TooMany:
-                most = limits.json_values
-                raise ReplyTooLarge(
-                    f"changes {wanted} have more than {most} values (limits.json_values)",
-                    hint="if this is expected, raise limits.json_values",
-                ) from None
-        document = _json(content, url)
-        taken.add(scan)
-        return document.get("data") if isinstance(document, dict) else None
+    def _snapshot_url(self, snapshot: Snapshot) -> str:
+        return snapshot_url(snapshot.address or snapshot.link, self._base_url)
 
     @contextmanager
-    def _asked(self, url: str, already: int = 0) -> Iterator[tuple[Iterator[bytes], Mapping[str, str]]]:
-        """The decoded body and the headers of a reply."""
+    def _get(self, url: str, received: int = 0) -> Iterator[tuple[Iterator[bytes], Mapping[str, str]]]:
+        """The decoded body and the headers of a reply. `received`: bytes of earlier replies, which count for
+        the limit, too."""
         with self._access.get(url, headers=ASK_FOR_JSON) as reply:
             encoding = reply.headers.get("content-encoding", "")
-            body = decoded(reply.chunks, encoding, self._pass_limits.limits.reply_bytes, already)
+            body = decoded(reply.chunks, encoding, self._pass_limits.limits.reply_bytes, received)
             yield body, reply.headers
 
 
@@ -326,32 +295,36 @@ def _json(content: bytes, url: str) -> Json:
 
 
 class Prefetch:
-    """At most one range that is prefetched. For use by one thread; `start` decides where `fetch` runs."""
+    """The changes of the next range, which are requested while those of the last one are written.
 
-    def __init__(self, fetch: Callable[[OffsetRange], list[Change]], start: Start) -> None:
+    Connections, retry budget and limits are for one thread at a time: any other request waits until the
+    prefetch has ended. For use by one thread; `starter` decides where `fetch` runs.
+    """
+
+    def __init__(self, fetch: Callable[[OffsetRange], list[Change]], starter: Start) -> None:
         self._fetch = fetch
-        self._start = start
-        self._asked: tuple[OffsetRange, Future[list[Change]]] | None = None
+        self._starter = starter
+        self._running: tuple[OffsetRange, Future[list[Change]]] | None = None
 
-    def ask(self, wanted: OffsetRange) -> None:
+    def start(self, offsets: OffsetRange) -> None:
         """Start to fetch these changes, if possible. `changes` raises the errors."""
         self.drop()
-        answer = submit(partial(self._fetch, wanted), "asking-ahead", self._start)
-        self._asked = None if answer is None else (wanted, answer)
+        answer = submit(partial(self._fetch, offsets), "asking-ahead", self._starter)
+        self._running = None if answer is None else (offsets, answer)
 
-    def changes(self, wanted: OffsetRange) -> list[Change]:
-        """The prefetched changes if `ask` was for this range; else they are fetched now."""
+    def changes(self, offsets: OffsetRange) -> list[Change]:
+        """The prefetched changes if `start` was for this range; else they are fetched now."""
         self.has_ended()
-        asked, self._asked = self._asked, None
-        if asked is not None and asked[0] == wanted:
-            return asked[1].result()
-        return self._fetch(wanted)
+        running, self._running = self._running, None
+        if running is not None and running[0] == offsets:
+            return running[1].result()
+        return self._fetch(offsets)
 
     def drop(self) -> None:
         """Wait for the prefetch, and discard it."""
         self.has_ended()
-        self._asked = None
+        self._running = None
 
     def has_ended(self, within: float | None = None) -> bool:
         """Wait for the prefetch, at most so many seconds. Returns whether it has ended."""
-        return self._asked is None or not wait([self._asked[1]], within).not_done
+        return self._running is None or not wait([self._running[1]], within).not_done

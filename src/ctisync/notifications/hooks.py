@@ -87,7 +87,7 @@ def described(incident: Incident, report: PassReport) -> bytes:
 
 def variables(reason: Reason, report: PassReport, incident: Incident | None = None) -> Mapping[str, str]:
     """The variables of a hook. Not CTISYNC_*: those are settings, and a hook may run ctisync itself."""
-    told = {
+    values = {
         "REASON": reason,
         "PASS": report.pass_id,
         "COMMAND": report.command,
@@ -103,7 +103,7 @@ def variables(reason: Reason, report: PassReport, incident: Incident | None = No
         "RECORDS": report.records,
         "SINCE": None if incident is None else rfc3339(incident.since),
     }
-    return {f"HOOK_{name}": "" if value is None else escape(str(value)) for name, value in told.items()}
+    return {f"HOOK_{name}": "" if value is None else escape(str(value)) for name, value in values.items()}
 
 
 def _end_group(process: "subprocess.Popen[bytes]") -> None:
@@ -122,23 +122,23 @@ _PATHS: Final = {"start": "/start", "success": "", "fail": "/fail"}
 
 
 def ping(
-    url: str, what: Literal["start", "success", "fail"], said: str, longest: float = LONGEST_PING
+    url: str, what: Literal["start", "success", "fail"], text: str, longest: float = LONGEST_PING
 ) -> str | None:
     """None, or why the ping failed. ctisync does not follow redirects."""
     import httpx
 
-    def told() -> int:
+    def post() -> int:
         with httpx.stream(
             "POST",
             url.rstrip("/") + _PATHS[what],
-            content=said.encode(errors="replace"),
+            content=text.encode(errors="replace"),
             headers={"User-Agent": f"ctisync/{__version__}", "Content-Type": "text/plain; charset=utf-8"},
             timeout=longest,
         ) as reply:
             return reply.status_code
 
     try:
-        status = run_within(longest, told, "ping")
+        status = run_within(longest, post, "ping")
     except TimeoutError:
         return f"no answer within {longest:g} s"
     except (httpx.HTTPError, httpx.InvalidURL, OSError, UnicodeError) as error:

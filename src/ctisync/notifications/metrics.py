@@ -119,15 +119,15 @@ class _Figures(Collector):
             yield self._family(gauge)
 
     def _family(self, gauge: Gauge) -> Metric:
-        found = dict(self._before.get(gauge.name, {}))
+        values = dict(self._before.get(gauge.name, {}))
         for report in self._reports:
             value = gauge.of(report)
             if value is not None:
-                found[report.consumer] = float(value)
+                values[report.consumer] = float(value)
             elif gauge.name != LAST_SUCCESS:
-                found.pop(report.consumer, None)
+                values.pop(report.consumer, None)
         family = GaugeMetricFamily(gauge.name, gauge.meaning, labels=["consumer"])
-        for consumer, value in sorted(found.items()):
+        for consumer, value in sorted(values.items()):
             family.add_metric([escape(consumer)], value)
         return family
 

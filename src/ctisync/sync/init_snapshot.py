@@ -12,7 +12,7 @@ from ctisync.ports import SnapshotFile, Writer
 from ctisync.sync.parts import Parts
 
 _Get = Callable[[Snapshot, RefusedSnapshot | None, Callable[[], None]], SnapshotFile]
-"""`Feed.fetch_snapshot` or `Feed.open_snapshot`."""
+"""`PassFeed.fetch_snapshot` or `PassFeed.open_snapshot`."""
 
 
 def init_snapshot(parts: Parts, writer: Writer, step: Initialise) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from ctisync.core.model import Consumer
 from ctisync.core.pass_report import Draft
 from ctisync.core.steps import Policy
-from ctisync.ports import Clock, CommandManager, Feed, Log, PassStore
+from ctisync.ports import Clock, CommandManager, Log, PassFeed, PassStore
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -19,7 +19,7 @@ class Parts:
     """
 
     consumer: Consumer
-    feed: Feed
+    feed: PassFeed
     store: PassStore
     commands: CommandManager | None
     clock: Clock

@@ -16,7 +16,7 @@ from ctisync.errors import DONE, CtisyncError, StoreUnavailable
 from ctisync.ports import HistoryStore, Store
 from ctisync.system.locks import LockState, last_locked, read_lock
 from ctisync.system.threads import run_within
-from ctisync.wiring import effective_state, lock_path, opened_feed, opened_store
+from ctisync.wiring import effective_state, feed_certificates, lock_path, opened_feed, opened_store
 
 USUAL_TIMEOUT: Final = 60.0
 CHECK_TIMEOUT: Final = 10.0
@@ -161,9 +161,7 @@ def _read(invocation: Invocation, *, remote: bool, certificates: bool, within: f
             refusals += store.refusals(invocation.consumers)
         checked = list(store.certificates()) if certificates else []
         if remote and certificates:
-            from ctisync import tls
-
-            checked += tls.ends([settings.cti.url])
+            checked += feed_certificates(settings)
         return Status(
             store.name,
             tuple(consumers),

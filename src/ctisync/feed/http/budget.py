@@ -20,10 +20,14 @@ time."""
 
 
 class PassLimits:
-    """The limits of the settings, and the time of the pass, which starts here."""
+    """The limits of the settings, the free disk space, and the time of the pass, which starts here."""
 
-    def __init__(self, clock: Clock, limits: Limits = USUAL_LIMITS) -> None:
+    def __init__(
+        self, clock: Clock, limits: Limits = USUAL_LIMITS, disk: "FreeDiskSpace | None" = None
+    ) -> None:
+        """`disk` None: free disk space is not checked."""
         self.limits = limits
+        self.disk = disk
         self._clock = clock
         self._end = clock.monotonic() + (limits.pass_seconds or float("inf"))
 
@@ -72,17 +76,17 @@ T = TypeVar("T")
 class RetryLater(Exception):
     """A try failed, and the next one may succeed.
 
-    `asked_for`: seconds that the server asks to wait (Retry-After). `bad_data`: the server answered with
+    `retry_after`: seconds that the server asks to wait (Retry-After). `bad_data`: the server answered with
     unusable data, so that the last failure is FeedRefused instead of FeedUnreachable. `setting`: the one with
     the address of the server.
     """
 
     setting = "cti.url"
 
-    def __init__(self, reason: str, *, asked_for: float | None = None, bad_data: bool = False) -> None:
+    def __init__(self, reason: str, *, retry_after: float | None = None, bad_data: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
-        self.asked_for = asked_for
+        self.retry_after = retry_after
         self.bad_data = bad_data
 
 
@@ -134,7 +138,8 @@ class RetryBudget:
                 self.failed(failure)
 
     def begin(self) -> None:
-        """Start the first try of a request."""
+        """Start the first try of a request; also after progress: the time and the tries before no longer
+        count."""
         self._since = self._clock.monotonic()
         self._tries = 1
 
@@ -142,9 +147,9 @@ class RetryBudget:
         """Wait, and start the next try. Raises as `persist` does."""
         self._left -= self._clock.monotonic() - self._since
         left = min(self._left, self._pass_limits.seconds_left)
-        wait = next_delay(self._tries, failure.asked_for, left, self._jitter())
+        wait = next_delay(self._tries, failure.retry_after, left, self._jitter())
         if wait is None:
-            raise self._given_up(failure) from failure
+            raise self._final_error(failure) from failure
         self._log.event(
             "info",
             "retry",
@@ -166,33 +171,30 @@ class RetryBudget:
         yield
         self._since += self._clock.monotonic() - began
 
-    def progressed(self) -> None:
-        """The running try has made progress: its time so far, and the tries before it, no longer count."""
-        self.begin()
-
-    def _given_up(self, failure: RetryLater) -> CtisyncError:
+    def _final_error(self, failure: RetryLater) -> CtisyncError:
         if failure.bad_data:
             return FeedRefused(
                 f"{failure.reason} (after {counted(self._tries, 'try', 'tries')})",
                 hint=f"{which_server(failure.setting)}, then try again",
             )
-        if failure.asked_for is not None and failure.asked_for > self._left:
-            when = self._clock.now() + min(timedelta(seconds=failure.asked_for), LONGEST_COOLDOWN)
+        if failure.retry_after is not None and failure.retry_after > self._left:
+            when = self._clock.now() + min(timedelta(seconds=failure.retry_after), LONGEST_COOLDOWN)
             return FeedUnreachable(
-                f"{failure.reason}; it asks for a pause of {failure.asked_for:.0f} s",
+                f"{failure.reason}; it asks for a pause of {failure.retry_after:.0f} s",
                 hint=f"run the same command after {when:%Y-%m-%dT%H:%M:%SZ}",
-                come_back_in=failure.asked_for,
+                come_back_in=failure.retry_after,
             )
-        said = (
+        message = (
             f"{failure.reason}; gave up after {counted(self._tries, 'try', 'tries')} "
             f"(cti.retry_budget is {self._budget:.0f} s)"
         )
         if not self._reached():
             return FeedUnreachable(
-                said, hint=f"check {failure.setting} and the network of this host, then run the same command"
+                message,
+                hint=f"check {failure.setting} and the network of this host, then run the same command",
             )
         return FeedUnreachable(
-            said,
+            message,
             hint="run the same command later (nothing is lost)",
-            come_back_in=failure.asked_for or self._cooldown or None,
+            come_back_in=failure.retry_after or self._cooldown or None,
         )

@@ -54,8 +54,8 @@ class ReadDeadline:
             left = min(self._end - self._clock.monotonic(), self._pass_limits.seconds_left)
             if left <= 0:
                 raise httpx.ReadTimeout("a part of the answer takes too long")
-            found: bytes = read(max_bytes, left if timeout is None else min(timeout, left))
-            return found
+            data: bytes = read(max_bytes, left if timeout is None else min(timeout, left))
+            return data
 
         stream.read = bounded
 
@@ -72,8 +72,8 @@ class ConnectionWatch:
     """The watch on one request. A connection to another host than the one in its address is one to a
     proxy."""
 
-    def __init__(self, url: str, deadline: ReadDeadline, reach: Reach | None, *, known: bool) -> None:
-        """`reach` None: any address is allowed. `known`: the request may use a connection that was
+    def __init__(self, url: str, deadline: ReadDeadline, reach: Reach | None, *, checked: bool) -> None:
+        """`reach` None: any address is allowed. `checked`: the request may use a connection that was
         checked."""
         import httpx
 
@@ -84,7 +84,7 @@ class ConnectionWatch:
         self._deadline = deadline
         self._reach = reach
         self._connecting_to: tuple[str, int | None] = ("", 0)
-        self._seen = known
+        self._is_checked = checked
         self.reached = False
         """Whether the server itself has accepted the connection. A proxy alone is not the server."""
 
@@ -94,8 +94,8 @@ class ConnectionWatch:
         if name.endswith(_CONNECTING):
             self._connecting_to = info["host"], info.get("port")
         elif name.endswith(_CONNECTED):
-            self._look_at(info["return_value"])
-            self._seen = True
+            self._check_address(info["return_value"])
+            self._is_checked = True
             self.reached = self._connecting_to == (self._host, self._port)
         elif name.endswith(_ENCRYPTED) and not name.startswith(_FIRST_HOP):
             self.reached = True  # through the tunnel of a proxy
@@ -106,14 +106,14 @@ class ConnectionWatch:
 
     def check(self) -> None:
         """Raises ConfigurationError if httpx has not reported the request's connection."""
-        if not self._seen:
+        if not self._is_checked:
             raise ConfigurationError(
                 f"ctisync cannot check the address of {shown(self._url)}, so it sends no request: "
                 "it does not support the installed versions of httpx and httpcore",
                 hint="pip install --requirement requirements/runtime.txt (of the release that is installed)",
             )
 
-    def _look_at(self, stream: Any) -> None:
+    def _check_address(self, stream: Any) -> None:
         if self._reach is None or self._connecting_to[0] != self._host:
             return
         try:

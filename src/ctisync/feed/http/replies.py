@@ -107,7 +107,7 @@ SNAPSHOT_HINTS: Final = {401: _NO_SNAPSHOT, 403: _NO_SNAPSHOT, 404: _NO_SNAPSHOT
 
 _LONGEST_REPLY: Final = 64 << 10
 _MOST_WORDS: Final = 200
-_MOST_LOOKED_AT: Final = 4096
+_LONGEST_WORDS: Final = 4096
 
 
 def object_in(headers: Mapping[str, str], chunks: Iterator[bytes]) -> dict[str, Any] | None:
@@ -127,7 +127,7 @@ def words_in(headers: Mapping[str, str], chunks: Iterator[bytes], secrets: Itera
     with suppress(RetryLater, ReplyTooLarge):
         for chunk in _body(headers, chunks):
             content += chunk
-            if len(content) >= _MOST_LOOKED_AT:
+            if len(content) >= _LONGEST_WORDS:
                 break
     answer = _object(content)
     text = None if answer is None else _errors(answer)
@@ -138,7 +138,7 @@ def in_words(text: str, secrets: Iterable[str]) -> str:
     """A text of a server as one short line, without the secrets."""
     for secret in secrets:
         text = text.replace(secret, "***")  # before the cut: half a token could not be masked
-    return one_line(text[:_MOST_LOOKED_AT])
+    return one_line(text[:_LONGEST_WORDS])
 
 
 def one_line(text: str) -> str:
@@ -154,10 +154,10 @@ def _body(headers: Mapping[str, str], chunks: Iterator[bytes]) -> Iterator[bytes
 def _object(content: bytes) -> dict[str, Any] | None:
     try:
         check(content, 10, 1000)
-        found = decode(content)
+        value = decode(content)
     except (ValueError, Excess):
         return None
-    return found if isinstance(found, dict) else None
+    return value if isinstance(value, dict) else None
 
 
 def _errors(answer: Mapping[str, Any]) -> str | None:
@@ -165,11 +165,11 @@ def _errors(answer: Mapping[str, Any]) -> str | None:
     OAuth. None for another one."""
     errors = answer.get("errors")
     if isinstance(errors, dict):
-        told = {field: _texts(each) for field, each in errors.items()}
-        return "; ".join(text if field == "detail" else f"{field}: {text}" for field, text in told.items())
+        texts = {field: _texts(each) for field, each in errors.items()}
+        return "; ".join(text if field == "detail" else f"{field}: {text}" for field, text in texts.items())
     about = (answer.get("error"), answer.get("error_description"))
     return ": ".join(each for each in about if isinstance(each, str)) or None
 
 
-def _texts(found: object) -> str:
-    return ", ".join(map(str, found)) if isinstance(found, list) else str(found)
+def _texts(value: object) -> str:
+    return ", ".join(map(str, value)) if isinstance(value, list) else str(value)

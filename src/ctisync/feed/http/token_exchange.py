@@ -68,24 +68,24 @@ class TokenExchange:
         self._clock = clock
         self._links: dict[str, _Link] = {}
 
-    def signed(self, wanted: str) -> str:
+    def signed(self, url: str) -> str:
         """A link to the address that lets us in, for a request that follows at once."""
         now = self._clock.monotonic()
-        self._links = {url: link for url, link in self._links.items() if now < link.until}
-        if wanted not in self._links:
+        self._links = {each: link for each, link in self._links.items() if now < link.until}
+        if url not in self._links:
             try:
-                self._links[wanted] = self._exchanged(wanted, now)
+                self._links[url] = self._exchange(url, now)
             except RetryLater as failure:
                 failure.setting = _SETTING
                 raise
-        return self._links[wanted].address
+        return self._links[url].address
 
-    def forget(self, wanted: str) -> None:
+    def forget(self, url: str) -> None:
         """The feed does not accept the link: the next one is a new one."""
-        self._links.pop(wanted, None)
+        self._links.pop(url, None)
 
-    def _exchanged(self, wanted: str, now: float) -> _Link:
-        form = {**_FORM, "subject_token": self._token, "resource": wanted}
+    def _exchange(self, url: str, now: float) -> _Link:
+        form = {**_FORM, "subject_token": self._token, "resource": url}
         headers = {**ASK_FOR_JSON, "Authorization": f"Bearer {self._token}"}
         with self._transport.post(self._url, form=form, headers=headers) as reply:
             answer = object_in(reply.headers, reply.chunks)
@@ -98,7 +98,7 @@ class TokenExchange:
         link = answer.get("access_token")
         if answer.get("issued_token_type", _SIGNED) != _SIGNED or not isinstance(link, str):
             raise self._no_link("without a signed link")
-        if not is_signed_for(wanted, link):
+        if not is_signed_for(url, link):
             raise self._no_link("with a link to another address")
         seconds = answer.get("expires_in")
         if not isinstance(seconds, int) or isinstance(seconds, bool):
@@ -114,28 +114,28 @@ class TokenExchange:
 
     def _refusal(self, reply: FeedReply, answer: dict[str, object] | None) -> ConfigurationError:
         """The error of a refused exchange, which only you can resolve."""
-        found = answer or {}
-        code, about = found.get("error"), found.get("error_description")
+        fields = answer or {}
+        code, about = fields.get("error"), fields.get("error_description")
         if not isinstance(code, str) or code not in _CODES:
             code = None
         named = f", {code}" if code else ""
         words = f": {in_words(about, (self._token,))}" if isinstance(about, str) and about.strip() else ""
-        said = f"{shown(self._url)} refuses to exchange cti.token ({reply.status}{named}){words}"
+        message = f"{shown(self._url)} refuses to exchange cti.token ({reply.status}{named}){words}"
         if reply.status == 401 or code == "unauthorized_client":
-            return AccessRefused(said, hint=BAD_LOGIN)
+            return AccessRefused(message, hint=BAD_LOGIN)
         if reply.status == 403 or code == "access_denied":
-            return AccessRefused(said, hint=NO_SUBSCRIPTION)
+            return AccessRefused(message, hint=NO_SUBSCRIPTION)
         if code == "invalid_target":
             hint = f"check cti.url, and the context and consumer in consumers; {NO_SUBSCRIPTION}"
-            return AccessRefused(said, hint=hint)
-        return ConfigurationError(said, hint=which_server(_SETTING))
+            return AccessRefused(message, hint=hint)
+        return ConfigurationError(message, hint=which_server(_SETTING))
 
 
-def is_signed_for(wanted: str, link: str) -> bool:
-    """Whether a link leads to the wanted address: a signature is all that it may have in addition."""
+def is_signed_for(url: str, link: str) -> bool:
+    """Whether a link leads to the address: a signature is all that it may have in addition."""
     try:
-        one, other = urlsplit(wanted), urlsplit(link)
-        if origin(wanted) != origin(link) or other.port == 0 or has_login(link):
+        one, other = urlsplit(url), urlsplit(link)
+        if origin(url) != origin(link) or other.port == 0 or has_login(link):
             return False
         if (
             not link.isprintable()
@@ -145,13 +145,13 @@ def is_signed_for(wanted: str, link: str) -> bool:
             or other.fragment
         ):
             return False
-        asked = parse_qsl(one.query, keep_blank_values=True)
-        found = parse_qsl(other.query, keep_blank_values=True)
+        requested = parse_qsl(one.query, keep_blank_values=True)
+        offered = parse_qsl(other.query, keep_blank_values=True)
     except ValueError:
         return False
-    names = {name for name, _ in asked}
+    names = {name for name, _ in requested}
     same = _segments(one.path) == _segments(other.path)
-    return same and sorted(pair for pair in found if pair[0] in names) == sorted(asked)
+    return same and sorted(pair for pair in offered if pair[0] in names) == sorted(requested)
 
 
 def _segments(path: str) -> list[str]:
@@ -173,7 +173,7 @@ class Access:
         self._signs = False
         self._is_public: bool | None = None
 
-    def told(self, is_public: bool | None) -> None:
+    def set_public(self, is_public: bool | None) -> None:
         """What the consumer's information says."""
         if is_public is not None:
             self._is_public = is_public
@@ -199,7 +199,7 @@ class Access:
         self, url: str, *, headers: Mapping[str, str], accept: tuple[int, ...], reach: Reach | None
     ) -> Iterator[FeedReply]:
         """As `FeedTransport.follow`. An address of another host that you passed is never signed."""
-        signs = reach is not None or self._transport.is_own(url)
+        signs = reach is not None or self._transport.is_same_origin(url)
         if reach is not None:
             reach.check(url)  # before anything is signed
         for address, or_refused in self._addresses(url) if signs else [(url, ())]:
@@ -221,6 +221,6 @@ class Access:
         if not self._signs:
             yield url, (*REFUSALS, *hidden)
             self._signs = True
-        for again in (True, False):  # the link that is at hand may have expired
-            yield exchange.signed(url), REFUSALS if again else ()
+        for may_retry in (True, False):  # the link that is at hand may have expired
+            yield exchange.signed(url), REFUSALS if may_retry else ()
             exchange.forget(url)

@@ -12,7 +12,7 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from ctisync import __version__, tls
-from ctisync.core.retry import retry_after
+from ctisync.core.retry import parse_retry_after
 from ctisync.errors import AccessRefused, ConfigurationError, FeedRefused
 from ctisync.feed.http.budget import PassLimits, RetryLater
 from ctisync.feed.http.connection import ConnectionWatch, ReadDeadline
@@ -96,7 +96,7 @@ class FeedTransport:
         self._timeouts = timeouts
         self._deadline = ReadDeadline(timeouts.read, pass_limits, clock)
         self._client = _client(ca_file, self._origin.scheme)
-        self._is_seen = False  # a connection of the client, which keeps it for its next requests
+        self._is_checked = False  # a connection of the client, which keeps it for its next requests
         self._ca_file = ca_file
         self._others: dict[str, httpx.Client] = {}  # by scheme, for addresses of any host
         self.reached = False
@@ -116,7 +116,7 @@ class FeedTransport:
         if self._token is not None:
             yield self._token
 
-    def is_own(self, url: str) -> bool:
+    def is_same_origin(self, url: str) -> bool:
         """Whether the address is on the server of `base_url`."""
         return origin(url) == self._origin
 
@@ -209,7 +209,7 @@ class FeedTransport:
         watch: ConnectionWatch | None = None
         try:
             watch = ConnectionWatch(
-                url, self._deadline, reach, known=client is self._client and self._is_seen
+                url, self._deadline, reach, checked=client is self._client and self._is_checked
             )
             with client.stream(
                 "GET" if form is None else "POST",
@@ -221,7 +221,7 @@ class FeedTransport:
             ) as response:
                 watch.check()
                 self.reached = True
-                self._is_seen = self._is_seen or client is self._client
+                self._is_checked = self._is_checked or client is self._client
                 in_body = True
                 yield FeedReply(
                     url,
@@ -243,17 +243,17 @@ class FeedTransport:
         import httpx
 
         files = Files("cti", self._ca_file)
-        own = self.is_own(url)
-        told = tls.refusal(error, self._base_url if own else url, files)
+        own = self.is_same_origin(url)
+        advice = tls.refusal(error, self._base_url if own else url, files)
         broken = isinstance(error, httpx.RemoteProtocolError | httpx.ReadError) and not in_body
-        if told is None and broken and own:
-            told = tls.speaks_tls(self._base_url, files)
-        if told is not None:
-            return AccessRefused(told.text, hint=told.hint)
+        if advice is None and broken and own:
+            advice = tls.speaks_tls(self._base_url, files)
+        if advice is not None:
+            return AccessRefused(advice.text, hint=advice.hint)
         return _meaning(error, url, in_body, setting)
 
     def _authorization(self, url: str) -> dict[str, str]:
-        if self._token is None or not self.is_own(url):
+        if self._token is None or not self.is_same_origin(url):
             return {}
         return {"Authorization": f"Bearer {self._token}"}
 
@@ -262,7 +262,7 @@ class FeedTransport:
             return {}
         exchange = self._exchange_url
         is_exchange = exchange is not None and origin(url) == origin(exchange)
-        return self._headers if self.is_own(url) or is_exchange else {}
+        return self._headers if self.is_same_origin(url) or is_exchange else {}
 
     def _steady(self, chunks: Iterator[bytes], url: str) -> Iterator[bytes]:
         """The chunks. Raises RetryLater if the server is slow. A slow caller, such as a load,
@@ -285,22 +285,23 @@ class FeedTransport:
     def _refuse(
         self, reply: FeedReply, hints: Mapping[int, str], *, quoting: bool, setting: str = "cti.url"
     ) -> NoReturn:
-        said = f"{shown(reply.url)} answers {reply.status}"
+        message = f"{shown(reply.url)} answers {reply.status}"
         if _may_change(reply):
-            asked_for = retry_after(reply.headers.get("retry-after"), self._clock.now())
-            raise RetryLater(said, asked_for=asked_for)
+            retry_after = parse_retry_after(reply.headers.get("retry-after"), self._clock.now())
+            raise RetryLater(message, retry_after=retry_after)
         if reply.status in _REDIRECTS:
             raise ConfigurationError(
-                f"{said}, a redirect to {shown(reply.location) or 'no address'}; ctisync does not follow it",
+                f"{message}, a redirect to {shown(reply.location) or 'no address'}; "
+                "ctisync does not follow it",
                 hint=f"set {setting} to the address of the API (https, no redirect)",
             )
         words = words_in(reply.headers, reply.chunks, self._secrets) if quoting else ""
-        said += f": {words}" if words else ""
+        message += f": {words}" if words else ""
         if reply.status in hints:
-            raise AccessRefused(said, hint=hints[reply.status])
+            raise AccessRefused(message, hint=hints[reply.status])
         if reply.status < 400:
-            raise RetryLater(f"{said}, which is not a valid answer", bad_data=True)
-        raise FeedRefused(said)
+            raise RetryLater(f"{message}, which is not a valid answer", bad_data=True)
+        raise FeedRefused(message)
 
 
 def _is_refusal(reply: FeedReply, statuses: Collection[int]) -> bool:
@@ -311,7 +312,7 @@ def _is_refusal(reply: FeedReply, statuses: Collection[int]) -> bool:
 def _may_change(reply: FeedReply) -> bool:
     """Whether a later try may have another reply: a 403 with Retry-After blocks a client for some time."""
     blocked_for_now = (
-        reply.status == 403 and retry_after(reply.headers.get("retry-after"), _EPOCH) is not None
+        reply.status == 403 and parse_retry_after(reply.headers.get("retry-after"), _EPOCH) is not None
     )
     return reply.status in _TRANSIENT or reply.status >= 500 or blocked_for_now
 
@@ -321,12 +322,12 @@ _EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
 def _configured_origin(base_url: str) -> Origin:
     try:
-        found: Origin | None = origin(base_url)
+        parsed: Origin | None = origin(base_url)
     except ValueError:
-        found = None
-    if found is None or found.scheme not in ("http", "https") or not found.host:
+        parsed = None
+    if parsed is None or parsed.scheme not in ("http", "https") or not parsed.host:
         raise ConfigurationError(f"cti.url {shown(base_url)!r} is not an http(s) address", hint="set cti.url")
-    return found
+    return parsed
 
 
 def checked_token(token: str) -> str:

@@ -137,7 +137,8 @@ class Reach:
         if there.host == self._base.host and there.port in usual:
             return True
         return any(
-            _fits(there.host, entry.hostname or "") and there.port in ({entry.port} if entry.port else usual)
+            _matches(there.host, entry.hostname or "")
+            and there.port in ({entry.port} if entry.port else usual)
             for entry in self._allowed
         )
 
@@ -148,13 +149,13 @@ class Reach:
     def _starts_inside(self) -> bool:
         """Whether the host of `cti.url` has an address that is not public."""
         try:
-            found = socket.getaddrinfo(self._base.host, self._base.port, type=socket.SOCK_STREAM)
+            addresses = socket.getaddrinfo(self._base.host, self._base.port, type=socket.SOCK_STREAM)
         except OSError:
             return False
-        return not all(is_public(ipaddress.ip_address(address[0])) for *_, address in found)
+        return not all(is_public(ipaddress.ip_address(address[0])) for *_, address in addresses)
 
 
-def _fits(host: str, pattern: str) -> bool:
+def _matches(host: str, pattern: str) -> bool:
     return host.endswith(pattern[1:]) if pattern.startswith("*.") else host == pattern
 
 

@@ -25,7 +25,7 @@ from ctisync.feed.snapshot.records import is_zip
 from ctisync.ports import Log
 from ctisync.system.files import open_own, open_own_fd, why_untrusted
 
-_GOT_ON: Final = 1 << 20
+_PROGRESS: Final = 1 << 20
 """Bytes that count as progress, whose time is not taken from the retry budget."""
 
 
@@ -63,7 +63,7 @@ _offer_decoder: Final = msgspec.json.Decoder(Offer)
 
 
 class Download:
-    """The download of one snapshot into its part file. It calls `got_on` after each MiB.
+    """The download of one snapshot into its part file. It calls `on_progress` after each MiB.
 
     `in_use`: the part is already being read, so it must not be replaced.
     """
@@ -76,7 +76,7 @@ class Download:
         most_bytes: int,
         log: Log,
         keep_alive: Callable[[], None],
-        got_on: Callable[[], None],
+        on_progress: Callable[[], None],
     ) -> None:
         self.part = part
         self.note = part.with_suffix(".json")
@@ -85,13 +85,13 @@ class Download:
         self._most_bytes = most_bytes
         self._log = log
         self._keep_alive = keep_alive
-        self._got_on = got_on
+        self._on_progress = on_progress
         self._offer: Offer | None = None
         self.in_use = False
-        self._drop_what_is_unfit()
-        self._known = self._noted()
-        if self._known is None:
-            self._start_again()
+        self._remove_unfit()
+        self._stored = self._read_note()
+        if self._stored is None:
+            self._remove()
 
     @property
     def offer(self) -> Offer:
@@ -108,39 +108,39 @@ class Download:
         except FileNotFoundError:
             return 0
 
-    def question(self) -> dict[str, str]:
+    def request_headers(self) -> dict[str, str]:
         """The headers of the request for the rest of the file.
 
         If the part is complete, the whole file is requested: the reply's headers show whether it is still
         offered.
         """
         headers = {"Accept-Encoding": "identity"}
-        if (known := self._continued) is not None:
-            headers |= {"Range": f"bytes={self.have}-", "If-Range": known.validator or ""}
+        if (stored := self._continued) is not None:
+            headers |= {"Range": f"bytes={self.have}-", "If-Range": stored.validator or ""}
         return headers
 
-    def take(self, reply: FeedReply) -> Generator[None]:
+    def store(self, reply: FeedReply) -> Generator[None]:
         """Store the body, unless the headers show that the part is complete. Yields once after the headers
         were accepted, before the body is read, then after each piece.
 
-        Raises RetryLater if a new request with a new `question` is needed, SnapshotRefused, before the body
-        is read, for the refused snapshot, and SnapshotChanged if the reply has another file than the one
+        Raises RetryLater if another request with new `request_headers` is needed, SnapshotRefused, before the
+        body is read, for the refused snapshot, and SnapshotChanged if the reply has another file than the one
         `in_use`. OSErrors pass unchanged.
         """
         if reply.headers.get("content-encoding", "identity").lower() != "identity":
             raise SnapshotRefused("the server sends the snapshot with an unexpected Content-Encoding")
         offer, start = self._offered(reply)
-        self._not_refused_before(offer)
+        self._check_not_refused(offer)
         if offer.size is not None and offer.size > self._most_bytes:
             raise self._too_large(f"the snapshot has {offer.size} bytes", body=None)
-        here = self._is_here(offer)
-        if start == 0 and not here:
-            self.start_anew()
-            self._remember(offer)
+        is_complete = self._is_complete(offer)
+        if start == 0 and not is_complete:
+            self.restart()
+            self._write_note(offer)
         if self._offer is None or start == 0:
             self._offer = offer
-        self._known = offer
-        if here:
+        self._stored = offer
+        if is_complete:
             yield
             return
         yield from self._append(reply, offer, start)
@@ -152,19 +152,19 @@ class Download:
         if reply.status == 200:
             usable = etag if etag is not None and _is_usable(etag) else None
             return Offer(self._link, usable, _number(reply.headers.get("content-length"))), 0
-        have, known = self.have, self._continued
-        if known is None:
+        have, stored = self.have, self._continued
+        if stored is None:
             raise SnapshotRefused(f"the server answers {reply.status} to a request for the whole snapshot")
-        said = reply.headers.get("content-range", "")
-        if etag in (None, known.etag):
-            if reply.status == 416 and said == f"bytes */{have}" and known.size is None:
-                return Offer(self._link, known.etag, have), have
-            part = _PART.fullmatch(said)
+        content_range = reply.headers.get("content-range", "")
+        if etag in (None, stored.etag):
+            if reply.status == 416 and content_range == f"bytes */{have}" and stored.size is None:
+                return Offer(self._link, stored.etag, have), have
+            part = _PART.fullmatch(content_range)
             if reply.status == 206 and part is not None:
                 first, last, size = map(int, part.groups())
-                if first == have and last == size - 1 and known.size in (None, size):
-                    return Offer(self._link, known.etag, size), have
-        self.start_anew()
+                if first == have and last == size - 1 and stored.size in (None, size):
+                    return Offer(self._link, stored.etag, size), have
+        self.restart()
         raise RetryLater(
             f"the server answers {reply.status} with a Content-Range that does not fit the download"
         )
@@ -172,27 +172,27 @@ class Download:
     @property
     def _continued(self) -> Offer | None:
         """The file of the part, if the download can be resumed; None: the whole file is requested."""
-        known = self._known
-        usable = known is not None and known.validator is not None and 0 < self.have != known.size
-        return known if usable else None
+        stored = self._stored
+        usable = stored is not None and stored.validator is not None and 0 < self.have != stored.size
+        return stored if usable else None
 
-    def _not_refused_before(self, offer: Offer) -> None:
+    def _check_not_refused(self, offer: Offer) -> None:
         refused = self._refused
         if refused is not None and (offer.link, offer.etag, offer.size) == (
             refused.link,
             refused.etag,
             refused.size,
         ):
-            self._start_again()
+            self._remove()
             raise SnapshotRefused(
                 f"the feed still offers the refused snapshot: {refused.reason}",
                 hint=f"ctisync loads the next one by itself; to retry this one: {LOAD_ANEW}",
             )
 
-    def _is_here(self, offer: Offer) -> bool:
+    def _is_complete(self, offer: Offer) -> bool:
         """Whether the part is the whole file, by strong ETag and size."""
-        known = self._known
-        same = known is not None and offer.validator is not None and offer.etag == known.etag
+        stored = self._stored
+        same = stored is not None and offer.validator is not None and offer.etag == stored.etag
         return same and offer.size is not None and offer.size == self.have
 
     def _append(self, reply: FeedReply, offer: Offer, start: int) -> Generator[None]:
@@ -208,13 +208,14 @@ class Download:
                     if have > most and offer.size is not None:
                         raise SnapshotRefused(f"the server sends more than the {most} bytes of the snapshot")
                     if have > most:
-                        said = f"the server sends more than {most} bytes"
-                        raise self._too_large(said, body=(offer.etag, offer.size))
+                        raise self._too_large(
+                            f"the server sends more than {most} bytes", body=(offer.etag, offer.size)
+                        )
                     file.write(chunk)
                     file.flush()  # so that it can be read
                     self._keep_alive()
-                    if have - counted >= _GOT_ON:
-                        self._got_on()
+                    if have - counted >= _PROGRESS:
+                        self._on_progress()
                         counted = have
                     yield
             finally:  # even if it was interrupted: the download is resumed later
@@ -222,7 +223,7 @@ class Download:
                 os.fsync(file.fileno())
 
     def _too_large(self, what: str, body: tuple[str | None, int | None] | None) -> SnapshotRefused:
-        self._start_again()
+        self._remove()
         return SnapshotRefused(
             f"{what}, limits.snapshot_bytes is {self._most_bytes}",
             hint=f"if the feed has grown that much, raise limits.snapshot_bytes, then: {LOAD_ANEW}",
@@ -240,37 +241,37 @@ class Download:
                     raise RetryLater("the download stopped early; the server does not send its size")
             self._log.event("info", "snapshot-size-unknown", link=self._link, size=self.have)
 
-    def start_anew(self) -> None:
+    def restart(self) -> None:
         """Start at the first byte: the part may be of another file. Raises SnapshotChanged if it is in
         use."""
-        self._start_again()
+        self._remove()
         if self.in_use:
             raise SnapshotChanged("the server cannot resume the download and sends all of it again")
 
-    def _start_again(self) -> None:
+    def _remove(self) -> None:
         self.part.unlink(missing_ok=True)
         self.note.unlink(missing_ok=True)
-        self._known = None
+        self._stored = None
 
     @property
     def _new_note(self) -> Path:
         return self.note.with_suffix(".json.new")
 
-    def _drop_what_is_unfit(self) -> None:
+    def _remove_unfit(self) -> None:
         """Remove what has our names but is not a file of ours, such as a link; its target stays."""
         for path in (self.part, self.note, self._new_note):
             if os.path.lexists(path) and why_untrusted(path.lstat()) is not None:
                 path.unlink()
 
-    def _noted(self) -> Offer | None:
+    def _read_note(self) -> Offer | None:
         try:
             with open_own(self.note) as file:
-                noted = decode_as(file.read(_LONGEST_NOTE), _offer_decoder)
+                offer = decode_as(file.read(_LONGEST_NOTE), _offer_decoder)
         except (FileNotFoundError, *UNDECODABLE):
             return None
-        return noted if noted.link == self._link else None
+        return offer if offer.link == self._link else None
 
-    def _remember(self, offer: Offer) -> None:
+    def _write_note(self, offer: Offer) -> None:
         """Store the note completely or not at all: half a note could join parts of two files."""
         new = self._new_note
         new.unlink(missing_ok=True)
@@ -284,7 +285,7 @@ class Download:
             os.fsync(folder)
         finally:
             os.close(folder)
-        self._known = offer
+        self._stored = offer
 
 
 def _writing(path: Path, how: int) -> BinaryIO:

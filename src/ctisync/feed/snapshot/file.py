@@ -10,7 +10,7 @@ import os
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO, Literal, cast
+from typing import BinaryIO, Final, Literal, cast
 
 from ctisync.core import wire
 from ctisync.core.model import MAX_OFFSET, Record
@@ -20,56 +20,37 @@ from ctisync.escaping import quoted
 from ctisync.feed.http.budget import PassLimits
 from ctisync.feed.snapshot import records as archive
 from ctisync.feed.snapshot.zip_stream import Archive
+from ctisync.ports import SnapshotFile
 from ctisync.system.files import open_own
-
-
-class PartialFile:
-    """The rest of a download. `coming` yields after each piece that it has written, and ends after the
-    last."""
-
-    def __init__(self, coming: Generator[None]) -> None:
-        self._coming = coming
-
-    def more(self) -> bool:
-        """Wait for the next piece. False if the download is complete. Raises the download's errors."""
-        try:
-            next(self._coming)
-        except StopIteration:
-            return False
-        return True
-
-    def close(self) -> None:
-        """Stop the download; the received bytes stay on the disk.
-
-        The caller stops early because of an error, which it reports: an error of the disk is ignored here.
-        """
-        with suppress(StoreUnavailable):
-            self._coming.close()
 
 
 class PartialReader:
     """The part of BinaryIO that reading a snapshot needs, on the file of the download."""
 
-    def __init__(self, file: BinaryIO, rest: PartialFile) -> None:
+    def __init__(self, file: BinaryIO, rest: Iterator[None]) -> None:
+        """`rest`: the running download, which yields after each piece that it has written."""
         self._file = file
         self._rest = rest
 
     def read(self, size: int) -> bytes:
         """Waits for the bytes. Returns fewer than `size` only at the end of the download."""
         end = self._file.tell() + size
-        while os.fstat(self._file.fileno()).st_size < end and self._rest.more():
+        while os.fstat(self._file.fileno()).st_size < end and next(self._rest, _COMPLETE) is None:
             pass
         return self._file.read(size)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """`SEEK_END` waits for the end of the download."""
-        while whence == io.SEEK_END and self._rest.more():
-            pass
+        if whence == io.SEEK_END:
+            for _ in self._rest:
+                pass
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
         return self._file.tell()
 
+
+_COMPLETE: Final = object()
 
 OffsetSource = Literal["file name", "member name", "manifest", "highest line"]
 
@@ -78,8 +59,9 @@ class LocalSnapshot:
     """`ports.SnapshotFile`.
 
     `link`, `etag` and `announced` (size in bytes) describe the feed's offer. `ours`: the files that `discard`
-    removes. `arriving`: the rest of a running download, whose errors `records` raises, too. Raises
-    StoreUnavailable, or UsageError for a file that you passed, if the file cannot be read.
+    removes. `arriving`: the rest of a running download, which yields after each piece; `records` raises its
+    errors, too. Raises StoreUnavailable, or UsageError for a file that you passed, if the file cannot be
+    read.
     """
 
     def __init__(
@@ -91,7 +73,7 @@ class LocalSnapshot:
         announced: int | None,
         ours: tuple[Path, ...],
         pass_limits: PassLimits,
-        arriving: PartialFile | None = None,
+        arriving: Generator[None] | None = None,
     ) -> None:
         self.path = path
         self._link = link
@@ -119,13 +101,15 @@ class LocalSnapshot:
         if self.size is None:
             return 0
         with self._opened() as file:
-            if self._arriving is None:
-                return archive.unpacked_size(file, self.size)
-            return archive.unpacked_size_by_head(file, self.size)
+            return archive.unpacked_size(file, self.size, whole=self._arriving is None)
 
     @property
     def position(self) -> int:
         return self._position
+
+    def check_disk_space(self) -> None:
+        if self._pass_limits.disk is not None:
+            self._pass_limits.disk.check(self.unpacked_size, self.to_come)
 
     def records(self, highest_offset: int) -> Iterator[list[Record]]:
         whole = self._arriving is None
@@ -142,8 +126,10 @@ class LocalSnapshot:
             return Archive(file, self._pass_limits.limits).names if archive.is_zip(file) else []
 
     def close(self) -> None:
+        # The caller stops early because of an error, which it reports: one of the disk is ignored here.
         if self._arriving is not None:
-            self._arriving.close()
+            with suppress(StoreUnavailable):
+                self._arriving.close()
 
     def as_refused(self, reason: str) -> RefusedSnapshot:
         return RefusedSnapshot(link=self._link, etag=self._etag, size=self._announced, reason=reason)
@@ -164,46 +150,46 @@ class LocalSnapshot:
             with open_own(self.path) if self._ours else self.path.open("rb") as file:
                 yield file
         except OSError as error:
-            said = f"the snapshot {self.path} cannot be read: {error.strerror or error}"
+            message = f"the snapshot {self.path} cannot be read: {error.strerror or error}"
             if self._ours:
                 raise StoreUnavailable(
-                    said, hint=f"check the disk and the permissions of {quoted(self.path.parent)}"
+                    message, hint=f"check the disk and the permissions of {quoted(self.path.parent)}"
                 ) from error
-            raise UsageError(said, hint="pass a readable file or an address to --from") from error
+            raise UsageError(message, hint="pass a readable file or an address to --from") from error
 
 
-def open_given(path: Path, pass_limits: PassLimits) -> LocalSnapshot:
+def open_file(path: Path, pass_limits: PassLimits) -> LocalSnapshot:
     """A snapshot file that you passed; it is never removed. Raises UsageError if it cannot be read."""
     return LocalSnapshot(path, link=str(path), etag=None, announced=None, ours=(), pass_limits=pass_limits)
 
 
-def given_offset(file: LocalSnapshot, name: str, packaged: int | None = None) -> tuple[int, OffsetSource]:
-    """The offset of a given snapshot, and its source.
+def snapshot_offset(file: SnapshotFile, name: str, packaged: int | None = None) -> tuple[int, OffsetSource]:
+    """The offset of a snapshot that you passed, and its source.
 
     `packaged`: the offset in its manifest, or the highest of its lines if that is higher (API fact). `name`:
     the file's name or its address. Without an offset in a name, the whole file is read for the
     highest offset of its lines. That is too low if the last changes before the snapshot were deletes.
     Raises SnapshotRefused if the file cannot be used.
     """
-    offset, source = _told_offset(file, name) if packaged is None else _at_least(file, packaged)
+    offset, source = _offset_in_names(file, name) if packaged is None else _at_least(file, packaged)
     if offset == 0:
         raise SnapshotRefused("its offset is 0, from which ctisync cannot continue")
     return offset, source
 
 
-def _told_offset(file: LocalSnapshot, name: str) -> tuple[int, OffsetSource]:
+def _offset_in_names(file: SnapshotFile, name: str) -> tuple[int, OffsetSource]:
     if (offset := wire.offset_in_name(name)) is not None:
         return offset, "file name"
-    found = {wire.offset_in_name(name) for name in file.member_names()}
-    if len(found) == 1 and (offset := found.pop()) is not None:
+    offsets = {wire.offset_in_name(name) for name in file.member_names()}
+    if len(offsets) == 1 and (offset := offsets.pop()) is not None:
         return offset, "member name"
     return _highest(file), "highest line"
 
 
-def _at_least(file: LocalSnapshot, offset: int) -> tuple[int, OffsetSource]:
+def _at_least(file: SnapshotFile, offset: int) -> tuple[int, OffsetSource]:
     highest = _highest(file)
     return (offset, "manifest") if offset >= highest else (highest, "highest line")
 
 
-def _highest(file: LocalSnapshot) -> int:
+def _highest(file: SnapshotFile) -> int:
     return max(record.offset for batch in file.records(MAX_OFFSET) for record in batch)

@@ -101,9 +101,9 @@ def bearable(chunks: Iterator[bytes]) -> Iterator[bytes]:
         if in_string:
             end, in_string = _end_of_string(text, 0)
         if not in_string:
-            seen = _BEARABLE.match(text, end)
-            assert seen is not None  # it may be empty
-            end = seen.end()
+            plain = _BEARABLE.match(text, end)
+            assert plain is not None  # it may be empty
+            end = plain.end()
             # The rest is a string that continues in the next chunk, or digits that may continue there.
             if text[end : end + 1] == b'"':
                 end, in_string = _end_of_string(text, end + 1)
@@ -181,7 +181,7 @@ class _Simd:
         self._object = simdjson.Object
         self._limits = limits
         self._fields: list[str] = []
-        self._named_by: str | None = None
+        self._name_field: str | None = None
         self._word = os.urandom(16).hex()
         # The array is a level, and so is a line's own object.
         self._around = DEEPEST - 1 - (limits.json_depth + 1)
@@ -197,22 +197,24 @@ class _Simd:
 
     def records(self, lines: Sequence[bytes]) -> Sequence[Record | None]:
         usual = [line for line in lines if self._is_usual(line)]
-        found = self._found(usual)
+        records = self._records_of(usual)
         if len(usual) == len(lines):
-            return found
-        following = iter(found)
+            return records
+        following = iter(records)
         return [next(following) if self._is_usual(line) else None for line in lines]
 
     def _is_usual(self, line: bytes) -> bool:
         """Whether the line may be a record as it is: blanks around it would be no part of the record."""
         return line[:1] == b"{" and line[-1:] == b"}" and len(line) <= self._limits.line_bytes
 
-    def _found(self, lines: Sequence[bytes]) -> Sequence[Record | None]:
+    def _records_of(self, lines: Sequence[bytes]) -> Sequence[Record | None]:
         """All lines at once, or each by itself if simdjson does not decide on one of them."""
-        found = self._together(lines)
-        if found is not None:
-            return found
-        return [None] if len(lines) == 1 else [record for line in lines for record in self._found([line])]
+        records = self._together(lines)
+        if records is not None:
+            return records
+        if len(lines) == 1:
+            return [None]
+        return [record for line in lines for record in self._records_of([line])]
 
     def _together(self, lines: Sequence[bytes]) -> Sequence[Record | None] | None:
         """None if simdjson does not accept the lines, or if not each is one value."""
@@ -231,13 +233,13 @@ class _Simd:
     def _record(self, line: bytes, value: object) -> Record | None:
         assert isinstance(value, self._object)  # it begins with a brace
         if (fields := list(value)) != self._fields:
-            self._fields, self._named_by = fields, _naming_field(fields)
-        if self._named_by is None:
+            self._fields, self._name_field = fields, _naming_field(fields)
+        if self._name_field is None:
             return None
         try:
             if len(line) > self._limits.json_values:
                 check_line(line, self._limits)
-            payload, name, offset = value["payload"], value[self._named_by], value["offset"]
+            payload, name, offset = value["payload"], value[self._name_field], value["offset"]
         except (KeyError, Excess):
             return None
         version = value.get("version")

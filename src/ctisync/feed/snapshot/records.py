@@ -7,6 +7,7 @@ Nothing is decompressed to disk.
 
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import BinaryIO, Final, TypeVar
 
 from ctisync.core import wire
@@ -35,24 +36,18 @@ def is_zip(file: BinaryIO) -> bool:
     return file.read(2) == b"PK"
 
 
-def unpacked_size(file: BinaryIO, size: int) -> int:
-    """Estimated bytes of the records in a file of `size` bytes. The size that a ZIP declares is too low if it
-    wrapped at 4 GiB."""
+def unpacked_size(file: BinaryIO, size: int, *, whole: bool = True) -> int:
+    """Estimated bytes of the records in a file of `size` bytes, of which the first are enough unless `whole`.
+    The size that a ZIP declares is too low if it wrapped at 4 GiB."""
     if not is_zip(file):
         return size * _USUAL_RATIO if is_packed(file) else size
-    try:
-        declared = Archive(file).declared_size
-    except SnapshotRefused:  # reading it reports why
-        declared = 0
+    declared = 0
+    if whole:
+        with suppress(SnapshotRefused):  # reading it reports why
+            declared = Archive(file).declared_size
+    elif (head := read_head(file)) is not None:
+        declared = head.declared_size
     return max(declared, size * _USUAL_RATIO)
-
-
-def unpacked_size_by_head(file: BinaryIO, size: int) -> int:
-    """The same for a file whose first bytes only have been downloaded."""
-    if not is_zip(file):
-        return size * _USUAL_RATIO if is_packed(file) else size
-    head = read_head(file)
-    return max(0 if head is None else head.declared_size, size * _USUAL_RATIO)
 
 
 def records(
@@ -80,8 +75,8 @@ def records(
 def lines(file: BinaryIO, limits: Limits = USUAL_LIMITS) -> Iterator[bytes]:
     """The lines of text, compressed or not, of any length. The file is read once, so it may be a pipe. Raises
     SnapshotRefused for damage and for a compression ratio above limits.ratio."""
-    for found in _lines(plain_or_unpacked(file, limits), sys.maxsize):
-        yield from found
+    for batch in _lines(plain_or_unpacked(file, limits), sys.maxsize):
+        yield from batch
 
 
 def _records(contents: Iterator[Unpacked], highest_offset: int, limits: Limits) -> Iterator[list[Record]]:
@@ -118,8 +113,8 @@ def _records(contents: Iterator[Unpacked], highest_offset: int, limits: Limits) 
 
 def _excessive(what: str, error: Excess, limits: Limits) -> SnapshotRefused:
     deep = isinstance(error, TooDeep)
-    told = "is nested too deeply" if deep else f"has more than {limits.json_values} values"
-    return SnapshotRefused.beyond(error.limit, f"{what} {told}")
+    excess = "is nested too deeply" if deep else f"has more than {limits.json_values} values"
+    return SnapshotRefused.beyond(error.limit, f"{what} {excess}")
 
 
 def _opened(pieces: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:

@@ -9,7 +9,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable, Generator, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 from urllib.parse import quote
@@ -22,7 +22,7 @@ from ctisync.feed.http.budget import PassLimits, RetryBudget, RetryLater
 from ctisync.feed.http.token_exchange import Access
 from ctisync.feed.http.url_policy import Reach
 from ctisync.feed.snapshot.download import Download
-from ctisync.feed.snapshot.file import LocalSnapshot, PartialFile
+from ctisync.feed.snapshot.file import LocalSnapshot
 from ctisync.ports import Clock, Log, Progress
 from ctisync.system.files import open_own_fd, to_chown
 
@@ -62,23 +62,76 @@ class Spool:
         refused: RefusedSnapshot | None,
         keep_alive: Callable[[], None],
         reach: Reach | None,
+        *,
+        whole: bool = True,
     ) -> LocalSnapshot:
-        """The complete file at `url`, which is stored under the name of `link`. See
-        `ports.Feed.fetch_snapshot`.
+        """The file at `url`, which is stored under the name of `link`. See `ports.PassFeed.fetch_snapshot`.
 
-        `reach`: the hosts to which it may lead; None: any. Raises StoreUnavailable if the folder cannot
-        store it.
+        `reach`: the hosts to which it may lead; None: any. `whole`: wait for its end; else it is downloaded
+        while it is read (`open_snapshot`). Raises StoreUnavailable if the folder cannot store it.
         """
-        download, coming = self._begun(link, url, refused, keep_alive, reach)
-        next(coming)
-        with ExitStack() as shown:
-            bar: Progress | None = None
-            for _ in coming:
-                bar = bar or shown.enter_context(self._progress(download))
-                bar.reached(download.have)
-        return self._file(download, None)
+        limits, progressed = self._pass_limits.limits, self._retry_budget.begin
+        with self._usable_folder():
+            part = self._begin(link)
+            download = Download(part, link, refused, limits.snapshot_bytes, self._log, keep_alive, progressed)
+        pieces = self._download(download, url, reach)
+        next(pieces)
+        if whole:
+            self._finish(download, pieces)
+            return self._file(download)
+        download.in_use = True
+        try:
+            return self._file(download, pieces)
+        except BaseException:
+            with suppress(StoreUnavailable):
+                pieces.close()
+            raise
 
-    def take_in(self, stream: BinaryIO, link: str) -> LocalSnapshot:
+    def _finish(self, download: Download, pieces: Iterator[None]) -> None:
+        with ExitStack() as shown:
+            bar: Progress | None = None  # none for a file that is complete already
+            for _ in pieces:
+                if bar is None:
+                    bar = shown.enter_context(self._log.progress("download", download.offer.size, "bytes"))
+                bar.reached(download.have)
+
+    def _download(self, download: Download, url: str, reach: Reach | None) -> Generator[None]:
+        """Download with retries. Yields once before the first piece, then after each; ends after the last."""
+        accept = (200, 206, 416)
+        self._retry_budget.begin()
+        with self._usable_folder():
+            while True:
+                headers = download.request_headers()
+                try:
+                    with (
+                        self._access.follow(url, headers=headers, accept=accept, reach=reach) as reply,
+                        closing(download.store(reply)) as pieces,
+                    ):
+                        for _ in pieces:
+                            with self._retry_budget.set_aside():
+                                yield
+                    return
+                except FeedRefused as refusal:
+                    if "Range" not in headers or isinstance(refusal, SnapshotRefused):
+                        raise
+                    download.restart()  # the server may refuse only the request for the rest
+                except RetryLater as failure:
+                    # An interrupted download is resumed later: the feed was unreachable, so the data is not
+                    # refused (`bad_data`).
+                    self._retry_budget.failed(RetryLater(failure.reason, retry_after=failure.retry_after))
+
+    def _file(self, download: Download, arriving: Generator[None] | None = None) -> LocalSnapshot:
+        return LocalSnapshot(
+            download.part,
+            link=download.offer.link,
+            etag=download.offer.etag,
+            announced=download.offer.size,
+            ours=(download.part, download.note),
+            pass_limits=self._pass_limits,
+            arriving=arriving,
+        )
+
+    def store_stream(self, stream: BinaryIO, link: str) -> LocalSnapshot:
         """Store `stream` to its end. Raises StoreUnavailable if the folder cannot store it, SnapshotRefused
         if it is larger than limits.snapshot_bytes."""
         with self._usable_folder(), self._log.progress("read", None, "bytes") as progress:
@@ -103,84 +156,6 @@ class Spool:
             file.write(piece)
             progress.reached(size)
             self._pass_limits.check_time()
-
-    def open(
-        self,
-        link: str,
-        url: str,
-        refused: RefusedSnapshot | None,
-        keep_alive: Callable[[], None],
-        reach: Reach,
-    ) -> LocalSnapshot:
-        """The same file, downloaded while it is read. See `ports.Feed.open_snapshot`."""
-        download, coming = self._begun(link, url, refused, keep_alive, reach)
-        next(coming)
-        download.in_use = True
-        rest = PartialFile(coming)
-        try:
-            return self._file(download, rest)
-        except BaseException:
-            rest.close()
-            raise
-
-    def _begun(
-        self,
-        link: str,
-        url: str,
-        refused: RefusedSnapshot | None,
-        keep_alive: Callable[[], None],
-        reach: Reach | None,
-    ) -> tuple[Download, Generator[None]]:
-        with self._usable_folder():
-            download = Download(
-                self._begin(link),
-                link,
-                refused,
-                self._pass_limits.limits.snapshot_bytes,
-                self._log,
-                keep_alive,
-                self._retry_budget.progressed,
-            )
-        return download, self._coming_in(download, url, reach)
-
-    def _coming_in(self, download: Download, url: str, reach: Reach | None) -> Generator[None]:
-        """Download with retries. Yields once before the first piece, then after each; ends after the last."""
-        accept = (200, 206, 416)
-        self._retry_budget.begin()
-        with self._usable_folder():
-            while True:
-                question = download.question()
-                try:
-                    with (
-                        self._access.follow(url, headers=question, accept=accept, reach=reach) as reply,
-                        closing(download.take(reply)) as pieces,
-                    ):
-                        for _ in pieces:
-                            with self._retry_budget.set_aside():
-                                yield
-                    return
-                except FeedRefused as refusal:
-                    if "Range" not in question or isinstance(refusal, SnapshotRefused):
-                        raise
-                    download.start_anew()  # the server may refuse only the request for the rest
-                except RetryLater as failure:
-                    # An interrupted download is resumed later: the feed was unreachable, so the data is not
-                    # refused (`bad_data`).
-                    self._retry_budget.failed(RetryLater(failure.reason, asked_for=failure.asked_for))
-
-    def _progress(self, download: Download) -> AbstractContextManager[Progress]:
-        return self._log.progress("download", download.offer.size, "bytes")
-
-    def _file(self, download: Download, arriving: PartialFile | None) -> LocalSnapshot:
-        return LocalSnapshot(
-            download.part,
-            link=download.offer.link,
-            etag=download.offer.etag,
-            announced=download.offer.size,
-            ours=(download.part, download.note),
-            pass_limits=self._pass_limits,
-            arriving=arriving,
-        )
 
     def _begin(self, link: str) -> Path:
         """Create the folder, and remove the files of other snapshots. Returns the path of the part."""

@@ -5,29 +5,22 @@ directory at the end. A member that cannot be read by its header alone, and thos
 """
 
 import struct
-import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import BinaryIO, Final, NamedTuple
+from typing import BinaryIO, Final
 
 from ctisync.core.limits import Limits
 from ctisync.errors import SnapshotChanged, SnapshotRefused
 from ctisync.feed.snapshot.compressed import BEST, Codec
 from ctisync.feed.snapshot.zip_stream import (
-    ENCRYPTED,
     Archive,
     Content,
+    Head,
     Sizes,
     Unpacked,
+    head_at,
     is_content,
-    zip64_field,
 )
-
-_HEADER: Final = struct.Struct("<4s2xHH8xLLHH")
-"""A local header: signature, flags, method, packed size, size of the content, lengths of name and extra
-fields."""
-_SIZE_FOLLOWS: Final = 0x8
-_SIZE_ELSEWHERE: Final = 0xFFFFFFFF
 
 _SIZES: Final = (struct.Struct("<LLL"), struct.Struct("<LQQ"))
 """What follows a member whose header does not have its sizes: CRC, packed size, size; in zip64 the latter."""
@@ -35,45 +28,11 @@ _SIGNATURES: Final = (b"PK\x07\x08", b"")
 _LONGEST: Final = 24
 
 
-class Head(NamedTuple):
-    """The header of an entry: its name, the position of its compressed bytes, and the bytes of its content (0
-    if unknown). `end`: of the compressed bytes; None if it is unknown. `follows`: its sizes follow it."""
-
-    name: str
-    start: int
-    declared_size: int
-    end: int | None
-    follows: bool
-    in_deflate: bool
-
-
 def read_head(file: BinaryIO) -> Head | None:
     """The header of the first entry, if it is enough to inflate it: the content in deflate, not encrypted.
     Else None."""
-    head = _head_at(file, 0)
+    head = head_at(file, 0)
     return head if head is not None and head.in_deflate and is_content(head.name) else None
-
-
-def _head_at(file: BinaryIO, place: int) -> Head | None:
-    """The header of the entry that begins there; None if none does."""
-    file.seek(place)
-    header = file.read(_HEADER.size)
-    if len(header) < _HEADER.size:
-        return None
-    signature, flags, method, packed, size, name_length, extra_length = _HEADER.unpack(header)
-    if signature != b"PK\x03\x04":
-        return None
-    name = file.read(name_length).decode("utf-8", "replace")
-    extra = file.read(extra_length)
-    start = place + _HEADER.size + name_length + extra_length
-    follows = bool(flags & _SIZE_FOLLOWS)
-    end = None if follows or packed == _SIZE_ELSEWHERE else start + packed
-    if follows:
-        size = 0
-    elif size == _SIZE_ELSEWHERE:
-        size = int.from_bytes((zip64_field(extra) or b"")[:8], "little")
-    in_deflate = method == zipfile.ZIP_DEFLATED and not flags & ENCRYPTED
-    return Head(name, start, size, end, follows, in_deflate)
 
 
 class Arriving:
@@ -119,7 +78,7 @@ class Arriving:
         """The next entry with records, if its header is enough to inflate it; other files are skipped."""
         while self._entries < self._limits.members:  # the directory shows whether there are more
             self._entries += 1
-            head = _head_at(self._file, place)
+            head = head_at(self._file, place)
             if head is None:
                 return None
             if is_content(head.name):
@@ -132,11 +91,11 @@ class Arriving:
     def _end_of_sizes(self, content: Content) -> int | None:
         """The end of the sizes that follow a member; None if what follows does not have them."""
         self._file.seek(content.end)
-        found = self._file.read(_LONGEST)
+        following = self._file.read(_LONGEST)
         for sizes in _SIZES:
             most = 2 ** (4 * (sizes.size - 4))
-            told = sizes.pack(content.crc, content.packed % most, content.size % most)
+            packed_sizes = sizes.pack(content.crc, content.packed % most, content.size % most)
             for signature in _SIGNATURES:
-                if found.startswith(signature + told):
-                    return content.end + len(signature + told)
+                if following.startswith(signature + packed_sizes):
+                    return content.end + len(signature + packed_sizes)
         return None

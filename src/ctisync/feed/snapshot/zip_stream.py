@@ -11,7 +11,7 @@ import zipfile
 from bisect import bisect
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import BinaryIO, Final, cast
+from typing import BinaryIO, Final, NamedTuple, cast
 
 from ctisync.core.limits import USUAL_LIMITS, Limits
 from ctisync.errors import SnapshotRefused
@@ -24,7 +24,11 @@ _MOST_OF_ENTRY: Final = 1024
 _LONGEST_NAME: Final = 128 << 10
 """Bytes of a name, or of the comment at the end."""
 _WRAP: Final = 1 << 32
-_LOCAL_HEADER: Final = struct.Struct("<4s22xHH")
+_HEADER: Final = struct.Struct("<4s2xHH8xLLHH")
+"""A local header: signature, flags, method, packed size, size of the content, lengths of name and extra
+fields."""
+_SIZE_FOLLOWS: Final = 0x8
+_SIZE_ELSEWHERE: Final = 0xFFFFFFFF
 # zipfile raises these for a damaged archive, and EINVAL from an invalid seek.
 _NO_DIRECTORY: Final = (
     zipfile.BadZipFile,
@@ -193,13 +197,8 @@ class Member:
         offset = self._info.header_offset
         # zipfile interprets a wrapped offset as bytes before the archive; a damaged one may be anywhere.
         for place in (offset, offset % _WRAP):
-            if not 0 <= place < self._end:
-                continue
-            self._file.seek(place)
-            header = self._file.read(_LOCAL_HEADER.size)
-            if len(header) == _LOCAL_HEADER.size and header[:4] == b"PK\x03\x04":
-                _, name_length, extra_length = _LOCAL_HEADER.unpack(header)
-                return place + _LOCAL_HEADER.size + int(name_length) + int(extra_length)
+            if 0 <= place < self._end and (head := head_at(self._file, place)) is not None:
+                return head.start
         raise SnapshotRefused(f"the snapshot is damaged: {self.name} is not where the ZIP's directory says")
 
     def _stored_size(self, start: int) -> int:
@@ -254,11 +253,11 @@ class Content:
             yield self._counted(self._read(min(PIECE, size - self.packed)))
 
     def _read(self, size: int) -> bytes:
-        found = self._file.read(size)
-        if not found:
+        data = self._file.read(size)
+        if not data:
             raise SnapshotRefused(f"the snapshot is truncated: {self.name} ends in the middle")
-        self._count_packed(len(found))
-        return found
+        self._count_packed(len(data))
+        return data
 
     def _count_packed(self, count: int) -> None:
         self.packed += count
@@ -287,10 +286,10 @@ class _Directory:
 
     def read(self, size: int = -1) -> bytes:
         most = self._members * _MOST_OF_ENTRY + _LONGEST_NAME
-        found = self._file.read(min(size, most + 1) if size >= 0 else most + 1)
-        if len(found) > most:
+        data = self._file.read(min(size, most + 1) if size >= 0 else most + 1)
+        if len(data) > most:
             raise _too_many(self._members)
-        return found
+        return data
 
 
 def _too_many(members: int) -> SnapshotRefused:
@@ -314,16 +313,50 @@ def is_content(name: str) -> bool:
 
 
 def _contents(entries: list[zipfile.ZipInfo]) -> list[zipfile.ZipInfo]:
-    found = [info for info in entries if is_content(info.filename)]
-    if not found:
+    contents = [info for info in entries if is_content(info.filename)]
+    if not contents:
         names = ", ".join(repr(info.filename[:80]) for info in entries[:5]) or "nothing"
         raise SnapshotRefused(
             f"the snapshot's ZIP must contain .json or .ndjson files, but it has 0 (in it: {names})"
         )
-    return found
+    return contents
 
 
-def zip64_field(extra: bytes) -> bytes | None:
+class Head(NamedTuple):
+    """The header of an entry: its name, the position of its compressed bytes, and the bytes of its content (0
+    if unknown). `end`: of the compressed bytes; None if it is unknown. `follows`: its sizes follow it."""
+
+    name: str
+    start: int
+    declared_size: int
+    end: int | None
+    follows: bool
+    in_deflate: bool
+
+
+def head_at(file: BinaryIO, place: int) -> Head | None:
+    """The header of the entry that begins there; None if none does."""
+    file.seek(place)
+    header = file.read(_HEADER.size)
+    if len(header) < _HEADER.size:
+        return None
+    signature, flags, method, packed, size, name_length, extra_length = _HEADER.unpack(header)
+    if signature != b"PK\x03\x04":
+        return None
+    name = file.read(name_length).decode("utf-8", "replace")
+    extra = file.read(extra_length)
+    start = place + _HEADER.size + name_length + extra_length
+    follows = bool(flags & _SIZE_FOLLOWS)
+    end = None if follows or packed == _SIZE_ELSEWHERE else start + packed
+    if follows:
+        size = 0
+    elif size == _SIZE_ELSEWHERE:
+        size = int.from_bytes((_zip64_field(extra) or b"")[:8], "little")
+    in_deflate = method == zipfile.ZIP_DEFLATED and not flags & ENCRYPTED
+    return Head(name, start, size, end, follows, in_deflate)
+
+
+def _zip64_field(extra: bytes) -> bytes | None:
     """The content of the zip64 field among an entry's extra fields (APPNOTE 4.5.3); None without one."""
     while len(extra) >= 4:
         kind, length = struct.unpack_from("<HH", extra)
@@ -334,4 +367,4 @@ def zip64_field(extra: bytes) -> bytes | None:
 
 
 def _has_zip64(extra: bytes) -> bool:
-    return zip64_field(extra) is not None
+    return _zip64_field(extra) is not None

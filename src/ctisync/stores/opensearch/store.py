@@ -82,7 +82,7 @@ class OpenSearchStore:
         self._is_one_cluster = len(origins) == 1
         self._clock = clock
         self._host_lock = host_lock
-        self._client_cert = client_cert
+        self._files = tls.Files("store", ca_file, client_cert, client_key)
         self._layout = layout
         self._pace = pace
         self._lease_ttl = lease_ttl
@@ -174,7 +174,7 @@ class OpenSearchStore:
         return self._lines(consumer.index)
 
     def certificates(self) -> Iterator[tuple[str, datetime]]:
-        yield from tls.ends([origin.geturl() for origin in self._origins], self._client_cert)
+        yield from tls.expiry_dates([origin.geturl() for origin in self._origins], self._files)
 
     def inspect(self, consumer: Consumer) -> AbstractContextManager[OpenSearchInspection]:
         document, generations = self._document(consumer), self._generations(consumer)

@@ -222,5 +222,5 @@ def replace_command(consumer: object) -> str:
 
 def worst(codes: Iterable[int]) -> int:
     """The exit code of a call with several passes: the first in the documented order, else 0."""
-    found = set(codes) - {DONE}
-    return next((code for code in _WORST_FIRST if code in found), max(found, default=DONE))
+    failures = set(codes) - {DONE}
+    return next((code for code in _WORST_FIRST if code in failures), max(failures, default=DONE))

@@ -96,9 +96,9 @@ def _without_surrogates(value: Any) -> Any:
         case str():
             return value.encode("utf-8", "backslashreplace").decode()
         case dict():
-            return {_without_surrogates(key): _without_surrogates(held) for key, held in value.items()}
+            return {_without_surrogates(key): _without_surrogates(item) for key, item in value.items()}
         case list() | tuple():
-            return [_without_surrogates(held) for held in value]
+            return [_without_surrogates(item) for item in value]
         case _:
             return value
 

@@ -20,6 +20,16 @@ from ctisync.settings.schema import Secret
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 
+LongSeconds = Annotated[float, Meta(ge=0, le=31_536_000)]
+"""Up to a year."""
+
+Password = Annotated[Secret | None, Meta(description="Password for that user name.")]
+PasswordFile = Annotated[Path | None, Meta(description="File that contains the password.")]
+ClientKey = Annotated[
+    Path | None,
+    Meta(description="PEM file with its private key; not set: the key is in the certificate file."),
+]
+
 _TRUST: Final = "PEM file with the certificate authorities to trust; not set: those of the system."
 
 
@@ -118,16 +128,13 @@ class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         str | None,
         Meta(description="User name for Basic authentication; ctisync sends it only to the store."),
     ] = None
-    password: Annotated[Secret | None, Meta(description="Password for that user name.")] = None
-    password_file: Annotated[Path | None, Meta(description="File that contains the password.")] = None
+    password: Password = None
+    password_file: PasswordFile = None
     ca_file: Annotated[Path | None, Meta(description=f"For the store: {_TRUST}")] = None
     client_cert: Annotated[
         Path | None, Meta(description="PEM file with the client certificate for the store.")
     ] = None
-    client_key: Annotated[
-        Path | None,
-        Meta(description="PEM file with its private key; not set: the key is in the certificate file."),
-    ] = None
+    client_key: ClientKey = None
     shards: Annotated[
         int, Meta(ge=1, le=1024), Meta(description="Number of primary shards of the content index.")
     ] = 1
@@ -185,18 +192,15 @@ class CommandManagerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_u
     username: Annotated[
         str | None, Meta(description=f"User name for Basic authentication; {_AS_THE_STORE}")
     ] = None
-    password: Annotated[Secret | None, Meta(description="Password for that user name.")] = None
-    password_file: Annotated[Path | None, Meta(description="File that contains the password.")] = None
+    password: Password = None
+    password_file: PasswordFile = None
     ca_file: Annotated[
         Path | None, Meta(description=f"PEM file with the certificate authorities to trust; {_AS_THE_STORE}")
     ] = None
     client_cert: Annotated[
         Path | None, Meta(description=f"PEM file with the client certificate; {_AS_THE_STORE}")
     ] = None
-    client_key: Annotated[
-        Path | None,
-        Meta(description="PEM file with its private key; not set: the key is in the certificate file."),
-    ] = None
+    client_key: ClientKey = None
 
 
 class HookSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -221,8 +225,7 @@ class HookSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
         Meta(description="Command to run once an incident is over that `on_error` or `on_stale` reported."),
     ] = ()
     again_after: Annotated[
-        float,
-        Meta(ge=0, le=31_536_000),
+        LongSeconds,
         Meta(
             description="Seconds after which `on_error`, `on_stale` and the ping `/fail` report the same "
             "incident again; 0: after each pass."
@@ -273,8 +276,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         ),
     ] = "refuse"
     reinit_interval: Annotated[
-        float,
-        Meta(ge=0, le=31_536_000),
+        LongSeconds,
         Meta(
             description="Minimum seconds between two initialisations after a change that cannot be applied. "
             "A snapshot that contains the change is loaded at once."

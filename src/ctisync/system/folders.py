@@ -20,17 +20,9 @@ from ctisync.escaping import quoted
 
 MOUNTS: Final = Path("/proc/self/mountinfo")
 
-_OVER_A_NETWORK: Final = frozenset(
-    {"nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "afs", "beegfs", "ceph", "glusterfs", "lustre", "vboxsf"}
-    | {
-        "fuse.ceph",
-        "fuse.gcsfuse",
-        "fuse.glusterfs",
-        "fuse.juicefs",
-        "fuse.rclone",
-        "fuse.s3fs",
-        "fuse.sshfs",
-    }
+_OVER_A_NETWORK: Final = re.compile(
+    r"nfs4?|cifs|smb3|smbfs|9p|afs|beegfs|ceph|glusterfs|lustre|vboxsf"
+    r"|fuse\.(ceph|gcsfuse|glusterfs|juicefs|rclone|s3fs|sshfs)"
 )
 """The names in mountinfo. Other FUSE file systems may be local (for example that of a container)."""
 
@@ -57,12 +49,13 @@ def folder_risk(path: Path) -> Advice | None:
         for at, status in _way_to(path):
             if stat.S_ISDIR(status.st_mode):
                 folders.append((at, status))
-            elif (fault := _risk_of_link(at, status)) is not None:
-                return fault
+            elif (risk := _risk_of_link(at, status)) is not None:
+                return risk
         whole = True
-    on_the_way = (_risk_on_the_way(*each, path) for each in folders[: -1 if whole else None])
-    fault = next(filter(None, on_the_way), None)
-    return _risk_in(*folders[-1]) if fault is None and whole else fault
+    for folder, status in folders[:-1] if whole else folders:
+        if (risk := _risk_on_the_way(folder, status, path)) is not None:
+            return risk
+    return _risk_in(*folders[-1]) if whole else None
 
 
 def foreign_link(path: Path) -> Advice | None:
@@ -171,7 +164,7 @@ def network_kind(path: str, mountinfo: str) -> str | None:
     known one. `mountinfo`: the text of `/proc/self/mountinfo` (proc(5)), with one line per mount; a later
     mount covers an earlier one at the same place.
     """
-    kind, depth = None, -1
+    kind, depth = "", -1
     for line in mountinfo.splitlines():
         place, _, system = line.partition(" - ")
         fields, about = place.split(" "), system.split(" ")
@@ -180,7 +173,7 @@ def network_kind(path: str, mountinfo: str) -> str | None:
         where = _ESCAPED.sub(lambda escape: chr(int(escape[1], 8)), fields[4]).rstrip("/")
         if (path == where or path.startswith(where + "/")) and len(where) >= depth:
             kind, depth = about[0], len(where)
-    return kind if kind in _OVER_A_NETWORK else None
+    return kind if _OVER_A_NETWORK.fullmatch(kind) else None
 
 
 def _is_sticky(status: os.stat_result) -> bool:

@@ -13,7 +13,7 @@ import msgspec
 
 from bench.feed.records import FIRST_OFFSET, Records
 from ctisync.core.model import MAX_RANGE
-from ctisync.demo.feed import CONTEXT
+from ctisync.demo import CONTEXT
 
 Json = Any
 

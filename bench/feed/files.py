@@ -20,7 +20,7 @@ import msgspec
 
 from bench.feed.changes import Life, Write
 from bench.feed.records import FIRST_OFFSET, Records
-from ctisync.demo.feed import CONSUMER, CONTEXT
+from ctisync.demo import CONSUMER, CONTEXT
 
 PUBLISHED: Final = 1746459961
 """Unix time in the names of snapshots."""

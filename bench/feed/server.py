@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from bench.feed.files import PUBLISHED, Changes
-from ctisync.demo.feed import CONSUMER, CONTEXT
+from ctisync.demo import CONSUMER, CONTEXT
 
 _CONSUMER_PATH: Final = f"/api/v1/catalog/contexts/{CONTEXT}/consumers/{CONSUMER}"
 _MOST_OFFSETS: Final = 1000

@@ -266,30 +266,26 @@ def _inner_tls_error(error: BaseException | object, visited: set[int]) -> ssl.SS
 def _server_certificate_advice(
     error: ssl.SSLCertVerificationError, server: str, host: str, files: Files
 ) -> Advice:
-    code, section = error.verify_code, files.section
-    if code == _EXPIRED:
-        return Advice(
-            f"the certificate of {server} has expired",
-            f"renew it on the server; {_print_command(server, '-dates')}",
-        )
-    if code == _NOT_YET:
-        text = f"the certificate of {server} is not valid yet"
-        return Advice(text, f"timedatectl (is this host's clock right?); {_print_command(server, '-dates')}")
-    if code in _NAME_MISMATCH:
-        text = f"the certificate of {server} is for other names than {host}"
-        return Advice(
-            text, f"use one of its names in {section}.url; {_print_command(server, '-ext subjectAltName')}"
-        )
+    section = files.section
+    code = error.verify_code
     if code in _UNTRUSTED:
-        trusted = "not trusted by the system" if files.ca_file is None else f"not the one in {files.ca_file}"
-        text = f"the authority of the certificate of {server} is {trusted}"
+        whose = "not trusted by the system" if files.ca_file is None else f"not the one in {files.ca_file}"
         return Advice(
-            text,
+            f"the authority of the certificate of {server} is {whose}",
             f"set {section}.ca_file to the certificate, in PEM, of the authority that signed it; "
             f"{_print_command(server, '-issuer')}",
         )
-    text = f"the certificate of {server} is not valid: {error.verify_message}"
-    return Advice(text, _print_command(server, "-text"))
+    if code == _EXPIRED:
+        what, hint = "has expired", f"renew it on the server; {_print_command(server, '-dates')}"
+    elif code == _NOT_YET:
+        what = "is not valid yet"
+        hint = f"timedatectl (is this host's clock right?); {_print_command(server, '-dates')}"
+    elif code in _NAME_MISMATCH:
+        what = f"is for other names than {host}"
+        hint = f"use one of its names in {section}.url; {_print_command(server, '-ext subjectAltName')}"
+    else:
+        what, hint = f"is not valid: {error.verify_message}", _print_command(server, "-text")
+    return Advice(f"the certificate of {server} {what}", hint)
 
 
 def _print_command(server: str, what: str) -> str:

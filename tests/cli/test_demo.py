@@ -4,7 +4,7 @@ import itertools
 from pathlib import Path
 
 from ctisync.commands.demo import CHANGES_LATER, CHANGES_SINCE_SNAPSHOT, RECORDS
-from ctisync.demo.feed import MadeUpFeed
+from ctisync.demo import MadeUpFeed
 from tests.cli.conftest import Ctisync
 from tests.support.feed_simulator import unused_port
 from tests.support.records import comparable, encode

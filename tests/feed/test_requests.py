@@ -33,6 +33,7 @@ from ctisync.feed.http import replies as bodies
 from ctisync.feed.http import transport
 from ctisync.feed.http.budget import PIECE, PassLimits, RetryBudget, RetryLater
 from ctisync.feed.http.transport import Timeouts
+from ctisync.tls import Files
 from tests.feed.conftest import MakeFeed
 from tests.support import feed_failures as failures
 from tests.support.clock import FakeClock
@@ -479,7 +480,7 @@ def test_a_snapshot_under_https_is_taken_only_from_a_trusted_server(
     with closing(make_feed().fetch_from(link, lambda: None)) as file:
         assert file.size
     with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
-        transport._client(None, "http").get(link)
+        transport._client(Files("cti"), "http").get(link)
 
 
 @pytest.mark.parametrize("content", [None, b"no certificate"])

@@ -27,6 +27,7 @@ from ctisync.feed.http.budget import PassLimits, RetryLater
 from ctisync.feed.http.replies import decoded
 from ctisync.feed.http.transport import FeedReply
 from ctisync.feed.snapshot.download import Download
+from ctisync.tls import Files
 from tests.fuzz.drawing import Drawn
 from tests.fuzz.on_archives import LINES, packed
 from tests.fuzz.on_json import in_chunks
@@ -282,7 +283,7 @@ _made = transport._client
 
 @cache
 def _real_client() -> httpx.Client:
-    return _made(None)
+    return _made(Files("cti"), "https")
 
 
 def _client_of(answer: bytes) -> httpx.Client:

@@ -22,7 +22,7 @@ from ctisync.commands.passes import run_passes
 from ctisync.commands.status.read import read_status
 from ctisync.commands.status.render import as_table
 from ctisync.console import Console
-from ctisync.demo.feed import MadeUpFeed, served
+from ctisync.demo import MadeUpFeed, served
 from ctisync.settings import CtiSettings, Settings, StoreSettings
 
 _BEGIN: Final = datetime(2026, 11, 24, 6, 30, tzinfo=UTC)

@@ -15,7 +15,7 @@ from ctisync.cli.invocation import CLOCK, CommonOptions, Invocation, common
 from ctisync.commands.passes import run_passes
 from ctisync.commands.status.read import read_status
 from ctisync.commands.status.render import as_table
-from ctisync.demo.feed import MadeUpFeed, served
+from ctisync.demo import MadeUpFeed, served
 from ctisync.errors import UsageError
 from ctisync.escaping import escape, quoted
 from ctisync.settings import CtiSettings, Settings, StoreSettings

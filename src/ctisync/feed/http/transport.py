@@ -6,7 +6,7 @@ httpx is imported on the first request: its import takes 0.08 s, which `ctisync 
 import logging
 import ssl
 from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
@@ -95,9 +95,9 @@ class FeedTransport:
         self._clock = clock
         self._timeouts = timeouts
         self._deadline = ReadDeadline(timeouts.read, pass_limits, clock)
-        self._client = _client(ca_file, self._origin.scheme)
+        self._files = Files("cti", ca_file)
+        self._client = _client(self._files, self._origin.scheme)
         self._is_checked = False  # a connection of the client, which keeps it for its next requests
-        self._ca_file = ca_file
         self._others: dict[str, httpx.Client] = {}  # by scheme, for addresses of any host
         self.reached = False
         """Whether a server has accepted a connection, or answered through a proxy, so far."""
@@ -181,7 +181,7 @@ class FeedTransport:
         """The client for another address of this scheme. An invalid address fails in the request."""
         scheme = "http" if url.lower().startswith("http:") else "https"
         if scheme not in self._others:
-            self._others[scheme] = _client(self._ca_file, scheme, keep_alive=False)
+            self._others[scheme] = _client(self._files, scheme, keep_alive=False)
         return self._others[scheme]
 
     @contextmanager
@@ -237,17 +237,16 @@ class FeedTransport:
             self._pass_limits.check_time()
             setting = self._setting if form is None else "cti.token_exchange_url"
             # A library quotes an invalid answer, which may repeat the address.
-            raise self._meaning(error, url, in_body, setting) from None if signed else error
+            raise self._failure(error, url, in_body, setting) from None if signed else error
 
-    def _meaning(self, error: Exception, url: str, in_body: bool, setting: str) -> Exception:
+    def _failure(self, error: Exception, url: str, in_body: bool, setting: str) -> Exception:
         import httpx
 
-        files = Files("cti", self._ca_file)
         own = self.is_same_origin(url)
-        advice = tls.refusal(error, self._base_url if own else url, files)
+        advice = tls.refusal(error, self._base_url if own else url, self._files)
         broken = isinstance(error, httpx.RemoteProtocolError | httpx.ReadError) and not in_body
         if advice is None and broken and own:
-            advice = tls.speaks_tls(self._base_url, files)
+            advice = tls.speaks_tls(self._base_url, self._files)
         if advice is not None:
             return AccessRefused(advice.text, hint=advice.hint)
         return _meaning(error, url, in_body, setting)
@@ -321,13 +320,11 @@ _EPOCH: Final = datetime.fromtimestamp(0, UTC)
 
 
 def _configured_origin(base_url: str) -> Origin:
-    try:
-        parsed: Origin | None = origin(base_url)
-    except ValueError:
-        parsed = None
-    if parsed is None or parsed.scheme not in ("http", "https") or not parsed.host:
-        raise ConfigurationError(f"cti.url {shown(base_url)!r} is not an http(s) address", hint="set cti.url")
-    return parsed
+    with suppress(ValueError):
+        configured = origin(base_url)
+        if configured.scheme in ("http", "https") and configured.host:
+            return configured
+    raise ConfigurationError(f"cti.url {shown(base_url)!r} is not an http(s) address", hint="set cti.url")
 
 
 def checked_token(token: str) -> str:
@@ -340,7 +337,7 @@ def checked_token(token: str) -> str:
     return token
 
 
-def _client(ca_file: str | None, scheme: str = "https", *, keep_alive: bool = True) -> "httpx.Client":
+def _client(files: Files, scheme: str, *, keep_alive: bool = True) -> "httpx.Client":
     """A client for addresses of this scheme; for another one it trusts no server.
 
     Reading the authorities of the system takes 0.02 s, a tenth of a pass with nothing to do.
@@ -355,7 +352,7 @@ def _client(ca_file: str | None, scheme: str = "https", *, keep_alive: bool = Tr
         logging.getLogger(name).setLevel(logging.WARNING)
     try:
         return httpx.Client(
-            verify=_trust(ca_file, scheme),
+            verify=_trust(files, scheme),
             headers={"User-Agent": USER_AGENT},
             cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             follow_redirects=False,
@@ -369,9 +366,9 @@ def _client(ca_file: str | None, scheme: str = "https", *, keep_alive: bool = Tr
         ) from None  # the error may quote a part of the password, which masking would not find
 
 
-def _trust(ca_file: str | None, scheme: str) -> ssl.SSLContext | bool:
-    if ca_file is not None:  # also without TLS: a file that cannot be used is reported
-        return tls.context(Files("cti", ca_file))
+def _trust(files: Files, scheme: str) -> ssl.SSLContext | bool:
+    if files.ca_file is not None:  # also without TLS: a file that cannot be used is reported
+        return tls.context(files)
     return True if scheme == "https" else ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 

@@ -67,12 +67,12 @@ class LocalSnapshot:
     def __init__(
         self,
         path: Path,
-        *,
         link: str,
-        etag: str | None,
-        announced: int | None,
-        ours: tuple[Path, ...],
         pass_limits: PassLimits,
+        *,
+        etag: str | None = None,
+        announced: int | None = None,
+        ours: tuple[Path, ...] = (),
         arriving: Generator[None] | None = None,
     ) -> None:
         self.path = path
@@ -160,7 +160,7 @@ class LocalSnapshot:
 
 def open_file(path: Path, pass_limits: PassLimits) -> LocalSnapshot:
     """A snapshot file that you passed; it is never removed. Raises UsageError if it cannot be read."""
-    return LocalSnapshot(path, link=str(path), etag=None, announced=None, ours=(), pass_limits=pass_limits)
+    return LocalSnapshot(path, str(path), pass_limits)
 
 
 def snapshot_offset(file: SnapshotFile, name: str, packaged: int | None = None) -> tuple[int, OffsetSource]:

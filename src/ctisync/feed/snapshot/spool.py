@@ -121,19 +121,19 @@ class Spool:
                     self._retry_budget.failed(RetryLater(failure.reason, retry_after=failure.retry_after))
 
     def _file(self, download: Download, arriving: Generator[None] | None = None) -> LocalSnapshot:
+        offer, ours = download.offer, (download.part, download.note)
         return LocalSnapshot(
             download.part,
-            link=download.offer.link,
-            etag=download.offer.etag,
-            announced=download.offer.size,
-            ours=(download.part, download.note),
-            pass_limits=self._pass_limits,
+            offer.link,
+            self._pass_limits,
+            etag=offer.etag,
+            announced=offer.size,
+            ours=ours,
             arriving=arriving,
         )
 
     def store_stream(self, stream: BinaryIO, link: str) -> LocalSnapshot:
-        """Store `stream` to its end. Raises StoreUnavailable if the folder cannot store it, SnapshotRefused
-        if it is larger than limits.snapshot_bytes."""
+        """See `ports.Feed.store_stream`."""
         with self._usable_folder(), self._log.progress("read", None, "bytes") as progress:
             part = self._begin(link)
             try:
@@ -143,9 +143,7 @@ class Spool:
             except BaseException:
                 part.unlink(missing_ok=True)
                 raise
-        return LocalSnapshot(
-            part, link=link, etag=None, announced=None, ours=(part,), pass_limits=self._pass_limits
-        )
+        return LocalSnapshot(part, link, self._pass_limits, ours=(part,))
 
     def _copy(self, stream: BinaryIO, file: BinaryIO, progress: Progress) -> None:
         most, size = self._pass_limits.limits.snapshot_bytes, 0

@@ -125,7 +125,7 @@ def test_the_fields_that_the_page_names_are_those_of_the_json(stage: Stage) -> N
 
 
 def test_every_file_that_a_pass_makes_is_in_the_table_of_files(stage: Stage) -> None:
-    table = PAGE.split("### What lies where")[1].split("\n\n| in OpenSearch")[0]
+    table = PAGE.split("### Files and indices")[1].split("\n\n| in OpenSearch")[0]
     rows = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
     patterns = [pattern for row in rows for pattern in re.findall(r"`([^`]+)`", row)]
     stage.feed.fail("snapshot", failures.stall(60, after=0.5))

@@ -31,7 +31,7 @@ EXIT_CODES: Final = (
     ),
     ExitCode(
         (3,),
-        "wrong settings, or a refusal that needs you (401, 403, 404, TLS, another program's index)",
+        "wrong settings, or access refused (401, 403, 404, TLS, another program's index)",
         "follow the message",
     ),
     ExitCode((4,), "another pass is running", "nothing, or check the process that the message names"),
@@ -164,7 +164,10 @@ HELP_TEXTS: Final[Mapping[str, HelpText]] = {
     "show": HelpText(
         (
             Example("ctisync show CVE-2024-3094", "what is affected, how severe it is, references"),
-            Example("ctisync show 2024-3094 --json", "the whole record as stored; of several, one by one"),
+            Example(
+                "ctisync show 2024-3094 --json",
+                "the whole record as stored; one after the other if you name several",
+            ),
         ),
         _ends_with(3, 7, 10),
         own={2: "a mistake in the command line, or an unknown record"},

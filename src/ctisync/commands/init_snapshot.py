@@ -77,7 +77,7 @@ def init_snapshot(
     metrics: MetricsOption = None,
     dry_run: DryRunOption = False,
 ) -> int:
-    """Load a snapshot, replace the content, and stop."""
+    """Replace the content by a snapshot, without the changes after it."""
     invocation = options.invocation()
     if source is not None:
         invocation = msgspec.structs.replace(

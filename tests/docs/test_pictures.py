@@ -114,7 +114,7 @@ def _owed(stage: Stage) -> None:
 
 def _owed_and_refused(stage: Stage) -> None:
     _owed(stage)
-    stage.told.refusals = 2
+    stage.commands.refusals = 2
 
 
 def _poison(stage: Stage) -> None:

@@ -1,8 +1,8 @@
 """Names are nouns and verbs of the field (see the glossary): the words below name nothing new.
 
 What is left of them stands in `tests/data/old_names.json`: each name of `src`, and how many there are in the
-other folders. `python -m tests.tooling.test_names` writes that file anew, and lets it only shrink. The name of
-a test is a sentence, so it may have any word.
+other folders. `python -m tests.tooling.test_names` writes that file anew, and lets it only shrink. The name
+of a test is a sentence, so it may have any word.
 """
 
 import ast

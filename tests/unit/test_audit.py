@@ -36,7 +36,7 @@ class Shown:
     counted: int | None = 5
     damage: list[Finding] = field(default_factory=list)
     readable: int = 100
-    asked_deep: bool | None = None
+    deep: bool | None = None
     name: str = "shown:"
     masked: str | None = None
 
@@ -49,7 +49,7 @@ class Shown:
         yield self
 
     def findings(self, *, deep: bool) -> Iterator[Finding]:
-        self.asked_deep = deep
+        self.deep = deep
         return iter(self.damage)
 
     def count(self) -> int | None:
@@ -91,8 +91,8 @@ def audit(
     )
 
 
-def met(found: Verification) -> list[tuple[Kind, str]]:
-    return [(each.kind, each.subject) for each in found.findings]
+def met(result: Verification) -> list[tuple[Kind, str]]:
+    return [(each.kind, each.subject) for each in result.findings]
 
 
 @pytest.mark.parametrize("deep", [False, True])
@@ -101,12 +101,12 @@ def test_a_sound_content_passes_the_checks_that_were_asked_for_and_no_others(
     deep: bool, against: list[Record] | None
 ) -> None:
     shown = Shown()
-    found = audit(shown, deep=deep, against=against)
-    assert met(found) == []
-    assert found.is_good
-    assert found.records == 5
-    assert shown.asked_deep is deep
-    checked = {each.check for each in found.checks}
+    result = audit(shown, deep=deep, against=against)
+    assert met(result) == []
+    assert result.is_good
+    assert result.records == 5
+    assert shown.deep is deep
+    checked = {each.check for each in result.checks}
     assert ("deep" in checked) is deep
     assert ("against" in checked) is (against is not None)
 
@@ -148,7 +148,7 @@ def test_an_offset_that_cannot_be_judged_is_a_note() -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "snapshot", "found"),
+    ("content", "snapshot", "expected"),
     [
         (RECORDS[:4], RECORDS, [(Kind.AGAINST_MISSING, "CVE-5")]),
         (RECORDS, RECORDS[:4], [(Kind.AGAINST_EXTRA, "CVE-5")]),
@@ -160,34 +160,37 @@ def test_an_offset_that_cannot_be_judged_is_a_note() -> None:
     ],
 )
 def test_what_differs_from_a_snapshot_is_in_the_audit(
-    content: list[Record], snapshot: list[Record], found: list[tuple[Kind, str]]
+    content: list[Record], snapshot: list[Record], expected: list[tuple[Kind, str]]
 ) -> None:
-    assert met(audit(Shown(records=content, counted=len(content)), against=snapshot)) == found
+    assert met(audit(Shown(records=content, counted=len(content)), against=snapshot)) == expected
 
 
 def test_what_only_all_records_together_tell_is_in_the_audit_as_well() -> None:
     behind = msgspec.structs.replace(SOUND, offset=4, snapshot_offset=4)
-    found = audit(Shown(behind, RECORDS[:4], 4), against=RECORDS)
-    assert met(found) == [(Kind.AGAINST_NOT_JUDGED, "1 record")]
+    result = audit(Shown(behind, RECORDS[:4], 4), against=RECORDS)
+    assert met(result) == [(Kind.AGAINST_NOT_JUDGED, "1 record")]
 
 
 def test_a_pass_that_is_or_may_be_at_work_is_told_and_explains_what_is_not_live() -> None:
     stray = Finding(Kind.GENERATION_STRAY, "ctisync-1", "it is not live")
     assert met(audit(Shown(damage=[stray]))) == [(Kind.GENERATION_STRAY, "ctisync-1")]
-    found = audit(Shown(damage=[stray]), at_work="process 7")
-    assert met(found) == [(Kind.GENERATION_LEFT, "ctisync-1"), (Kind.WRITER_AT_WORK, "process 7")]
-    found = audit(Shown(damage=[stray]), unread="a.lock: no permission")
-    assert met(found) == [(Kind.GENERATION_LEFT, "ctisync-1"), (Kind.WRITER_UNKNOWN, "a.lock: no permission")]
-    assert found.is_good
+    result = audit(Shown(damage=[stray]), at_work="process 7")
+    assert met(result) == [(Kind.GENERATION_LEFT, "ctisync-1"), (Kind.WRITER_AT_WORK, "process 7")]
+    result = audit(Shown(damage=[stray]), unread="a.lock: no permission")
+    assert met(result) == [
+        (Kind.GENERATION_LEFT, "ctisync-1"),
+        (Kind.WRITER_UNKNOWN, "a.lock: no permission"),
+    ]
+    assert result.is_good
 
 
 def test_records_that_cannot_be_read_to_the_end_are_the_damage_that_was_found() -> None:
     """The audit says where the damage is instead of ending with it."""
     damage = Finding(Kind.STORE_DAMAGED, "page 7", "wrong")
-    found = audit(Shown(damage=[damage], readable=2))
-    assert met(found) == [(Kind.STORE_DAMAGED, "page 7"), (Kind.STORE_DAMAGED, "shown:")]
-    assert "malformed" in found.findings[1].detail
-    assert found.records == 5
+    result = audit(Shown(damage=[damage], readable=2))
+    assert met(result) == [(Kind.STORE_DAMAGED, "page 7"), (Kind.STORE_DAMAGED, "shown:")]
+    assert "malformed" in result.findings[1].detail
+    assert result.records == 5
 
 
 def test_a_store_that_fails_without_being_damaged_is_no_finding_about_the_content() -> None:
@@ -200,8 +203,8 @@ def test_a_damaged_store_whose_records_cannot_even_be_counted_has_none() -> None
         def count(self) -> int | None:
             raise StoreUnavailable("database disk image is malformed")
 
-    found = audit(Uncounted(damage=[Finding(Kind.STORE_DAMAGED, "page 1", "wrong")]))
-    assert found.records is None
+    result = audit(Uncounted(damage=[Finding(Kind.STORE_DAMAGED, "page 1", "wrong")]))
+    assert result.records is None
 
 
 def test_a_snapshot_that_is_no_good_says_nothing_about_the_content() -> None:
@@ -210,8 +213,8 @@ def test_a_snapshot_that_is_no_good_says_nothing_about_the_content() -> None:
 
 
 def test_a_store_without_a_content_is_empty_and_neither_good_nor_bad() -> None:
-    found = audit(Shown(ConsumerState(), [], None))
-    assert (found.is_empty, found.is_good, found.records) == (True, False, None)
+    result = audit(Shown(ConsumerState(), [], None))
+    assert (result.is_empty, result.is_good, result.records) == (True, False, None)
 
 
 def test_a_person_sees_how_far_the_comparison_and_the_reading_are() -> None:

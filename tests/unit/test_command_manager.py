@@ -169,9 +169,9 @@ def test_a_ca_file_that_is_none_is_a_mistake_in_the_settings(tmp_path: Path) -> 
 
 
 def feed_answered(*urls: str, timeout: float = 60.0, **credentials: Any) -> CheckResult:
-    (verdict,) = client(*urls, timeout=timeout, **credentials).diagnose()
-    assert verdict.health == "ok" or verdict.hint
-    return verdict
+    (result,) = client(*urls, timeout=timeout, **credentials).diagnose()
+    assert result.health == "ok" or result.hint
+    return result
 
 
 def test_a_look_finds_the_command_manager_and_sends_no_command(manager: CommandManagerStandIn) -> None:
@@ -181,19 +181,19 @@ def test_a_look_finds_the_command_manager_and_sends_no_command(manager: CommandM
 
 
 def test_a_look_at_a_server_without_the_plugin_says_so(manager: CommandManagerStandIn) -> None:
-    found = feed_answered(f"{manager.url}/elsewhere")
-    assert found.health == "failed"
-    assert "no Command Manager" in found.text
-    assert "enabled = false" in str(found.hint)
+    result = feed_answered(f"{manager.url}/elsewhere")
+    assert result.health == "failed"
+    assert "no Command Manager" in result.text
+    assert "enabled = false" in str(result.hint)
 
 
 def test_a_look_tells_a_wrong_password_from_a_right_one() -> None:
     with CommandManagerStandIn(username="admin", password="p:w") as guarded:
         assert feed_answered(guarded.url, username="admin", password="p:w").health == "ok"
-        found = feed_answered(guarded.url, username="admin", password="wrong")
-    assert found.health == "failed"
-    assert "password_file" in str(found.hint)
-    assert "wrong" not in found.text
+        result = feed_answered(guarded.url, username="admin", password="wrong")
+    assert result.health == "failed"
+    assert "password_file" in str(result.hint)
+    assert "wrong" not in result.text
 
 
 @pytest.mark.parametrize(
@@ -210,8 +210,8 @@ def test_a_look_at_what_answers_otherwise_is_not_taken_for_a_command_manager(
 def test_a_look_goes_to_the_next_url_when_nobody_is_at_the_first(manager: CommandManagerStandIn) -> None:
     nobody = f"http://127.0.0.1:{unused_port()}"
     assert feed_answered(nobody, manager.url).health == "ok"
-    found = feed_answered(nobody)
-    assert (found.health, "cannot connect" in found.text) == ("failed", True)
+    result = feed_answered(nobody)
+    assert (result.health, "cannot connect" in result.text) == ("failed", True)
 
 
 def test_a_look_hands_back_nothing_that_the_server_gave(manager: CommandManagerStandIn) -> None:
@@ -223,7 +223,7 @@ def test_a_look_hands_back_nothing_that_the_server_gave(manager: CommandManagerS
 
 def test_a_look_refuses_a_certificate_that_nobody_vouches_for(manager: CommandManagerStandIn) -> None:
     with tls_proxy(manager.url, trustme.CA().issue_cert("localhost")) as proxy:
-        found = feed_answered(f"https://localhost:{proxy.port}")
-    assert (found.health, "the authority of the certificate" in found.text) == ("failed", True)
-    assert "ca_file" in str(found.hint)
+        result = feed_answered(f"https://localhost:{proxy.port}")
+    assert (result.health, "the authority of the certificate" in result.text) == ("failed", True)
+    assert "ca_file" in str(result.hint)
     assert manager.looks == []

@@ -40,12 +40,12 @@ def compare(
 ) -> list[Finding]:
     comparison = Comparison(Reference(offset, exact=exact), state)
     stored = {each.name: each for each in content}
-    found: list[Finding] = []
+    findings: list[Finding] = []
     for each in snapshot:  # a batch each: what is met twice is met in different ones
-        found += comparison.of_snapshot(comparison.expected([each]), stored)
+        findings += comparison.of_snapshot(comparison.expected([each]), stored)
     for each in content:
-        found += comparison.of_content(each)
-    return [*found, *comparison.end()]
+        findings += comparison.of_content(each)
+    return [*findings, *comparison.end()]
 
 
 A, B = record("A", 10, {"is": 1}), record("B", 20, {"is": 2})
@@ -92,34 +92,34 @@ def test_a_difference_is_told_when_it_cannot_be_by_right(
 
 def test_no_more_records_can_have_been_deleted_than_there_were_changes() -> None:
     snapshot = [record(f"CVE-{number}", number) for number in range(1, 51)]
-    (found,) = compare(at(S + 10), snapshot, snapshot[:40])
-    assert found.kind is Kind.AGAINST_NOT_JUDGED
-    (found,) = compare(at(S + 10), snapshot, snapshot[:39])
-    assert (found.kind, found.subject) == (Kind.AGAINST_MISSING, "11 records")
+    (finding,) = compare(at(S + 10), snapshot, snapshot[:40])
+    assert finding.kind is Kind.AGAINST_NOT_JUDGED
+    (finding,) = compare(at(S + 10), snapshot, snapshot[:39])
+    assert (finding.kind, finding.subject) == (Kind.AGAINST_MISSING, "11 records")
 
-    (found,) = compare(at(S - 10), snapshot[:40], snapshot)
-    assert found.kind is Kind.AGAINST_NOT_JUDGED
-    (found,) = compare(at(S - 10), snapshot[:39], snapshot)
-    assert (found.kind, found.subject) == (Kind.AGAINST_EXTRA, "11 records")
+    (finding,) = compare(at(S - 10), snapshot[:40], snapshot)
+    assert finding.kind is Kind.AGAINST_NOT_JUDGED
+    (finding,) = compare(at(S - 10), snapshot[:39], snapshot)
+    assert (finding.kind, finding.subject) == (Kind.AGAINST_EXTRA, "11 records")
 
 
 @pytest.mark.parametrize("offset", [S, 140])
 def test_a_record_that_only_the_content_has_is_named(offset: int) -> None:
-    (found,) = compare(at(offset), [A], [A, B])
-    assert (found.kind, found.subject) == (Kind.AGAINST_EXTRA, "B")
+    (finding,) = compare(at(offset), [A], [A, B])
+    assert (finding.kind, finding.subject) == (Kind.AGAINST_EXTRA, "B")
 
 
 def test_a_content_of_offset_1_stands_there() -> None:
-    (found,) = compare(at(1, snapshot_offset=1), [record("A", 1)], [], offset=1)
-    assert (found.kind, found.subject) == (Kind.AGAINST_MISSING, "A")
+    (finding,) = compare(at(1, snapshot_offset=1), [record("A", 1)], [], offset=1)
+    assert (finding.kind, finding.subject) == (Kind.AGAINST_MISSING, "A")
 
 
 def test_how_many_records_cannot_be_judged_yet_is_counted() -> None:
     later = [record("B", 80), record("C", 81), record("D", 82)]
-    (found,) = compare(at(60), [A, *later], [A, B])
-    assert (found.kind, found.subject) == (Kind.AGAINST_NOT_JUDGED, "3 records")
-    (found,) = compare(at(60), [A, *later], [A, B, record("C", 21), record("D", 22)])
-    assert (found.kind, found.subject) == (Kind.AGAINST_NOT_JUDGED, "3 records")
+    (finding,) = compare(at(60), [A, *later], [A, B])
+    assert (finding.kind, finding.subject) == (Kind.AGAINST_NOT_JUDGED, "3 records")
+    (finding,) = compare(at(60), [A, *later], [A, B, record("C", 21), record("D", 22)])
+    assert (finding.kind, finding.subject) == (Kind.AGAINST_NOT_JUDGED, "3 records")
 
 
 def test_a_record_of_offset_0_is_compared_like_any_other() -> None:
@@ -132,15 +132,15 @@ def test_of_a_content_of_which_is_not_known_what_was_wanted_all_is_compared() ->
 
 def test_of_an_unsettled_content_no_more_can_be_deleted_yet_than_there_are_offsets() -> None:
     records = [record(f"CVE-{number}", number % S) for number in range(S + 2)]
-    (found,) = compare(at(S, unsettled=True), records[:1], records[: S + 1])
-    assert (found.kind, found.subject) == (Kind.AGAINST_NOT_JUDGED, "100 records")
-    (found,) = compare(at(S, unsettled=True), records[:1], records)
-    assert (found.kind, found.subject) == (Kind.AGAINST_EXTRA, "101 records")
+    (finding,) = compare(at(S, unsettled=True), records[:1], records[: S + 1])
+    assert (finding.kind, finding.subject) == (Kind.AGAINST_NOT_JUDGED, "100 records")
+    (finding,) = compare(at(S, unsettled=True), records[:1], records)
+    assert (finding.kind, finding.subject) == (Kind.AGAINST_EXTRA, "101 records")
 
 
 def test_a_range_that_was_begun_may_have_deleted() -> None:
-    (found,) = compare(at(S, range_to=S + 5, last_offset=S + 5), [A, B], [A])
-    assert found.kind is Kind.AGAINST_NOT_JUDGED
+    (finding,) = compare(at(S, range_to=S + 5, last_offset=S + 5), [A, B], [A])
+    assert finding.kind is Kind.AGAINST_NOT_JUDGED
 
 
 def test_a_content_that_waits_to_be_initialised_stands_where_its_owed_command_says() -> None:
@@ -161,16 +161,16 @@ def test_a_content_of_which_nothing_is_known_stands_at_0() -> None:
         at(S, unsettled=True),
         at(0, failed=failed, snapshot_offset=None),
     ):
-        (found,) = compare(state, [record("A", 1)], [record("A", 0)])
-        assert found.kind is Kind.AGAINST_NOT_JUDGED
+        (finding,) = compare(state, [record("A", 1)], [record("A", 0)])
+        assert finding.kind is Kind.AGAINST_NOT_JUDGED
 
 
 def test_of_an_unsettled_content_only_equal_offsets_are_judged() -> None:
     state = at(S, unsettled=True)
-    found = compare(state, [A, B_LATER, record("C", 5)], [A, B, record("D", 6)])
-    assert {each.kind for each in found} == {Kind.AGAINST_NOT_JUDGED}
-    found = compare(state, [A], [record("A", 10, {"is": 9})])
-    assert [each.kind for each in found] == [Kind.AGAINST_DIFFERENT]
+    findings = compare(state, [A, B_LATER, record("C", 5)], [A, B, record("D", 6)])
+    assert {each.kind for each in findings} == {Kind.AGAINST_NOT_JUDGED}
+    findings = compare(state, [A], [record("A", 10, {"is": 9})])
+    assert [each.kind for each in findings] == [Kind.AGAINST_DIFFERENT]
 
 
 def test_a_snapshot_whose_offset_is_guessed_may_have_seen_deletes_that_no_line_shows() -> None:
@@ -203,8 +203,8 @@ def test_records_that_are_not_wanted_are_not_missed() -> None:
     ],
 )
 def test_payloads_are_compared_by_value(one: bytes, other: bytes, same: bool) -> None:
-    found = compare(at(S), [record("A", 10, one)], [record("A", 10, other)])
-    assert [each.kind for each in found] == ([] if same else [Kind.AGAINST_DIFFERENT])
+    findings = compare(at(S), [record("A", 10, one)], [record("A", 10, other)])
+    assert [each.kind for each in findings] == ([] if same else [Kind.AGAINST_DIFFERENT])
 
 
 def test_payloads_of_the_same_bytes_are_equal_even_when_nobody_can_decode_them() -> None:
@@ -216,8 +216,8 @@ def test_payloads_of_the_same_bytes_are_equal_even_when_nobody_can_decode_them()
 
 
 def test_a_stored_line_that_is_no_json_is_a_difference() -> None:
-    (found,) = compare(at(S), [A], [Record("A", 10, b'{"name":')])
-    assert found.kind is Kind.AGAINST_DIFFERENT
+    (finding,) = compare(at(S), [A], [Record("A", 10, b'{"name":')])
+    assert finding.kind is Kind.AGAINST_DIFFERENT
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -233,8 +233,8 @@ def test_no_content_of_a_feed_differs_from_any_snapshot_of_it(seed: int) -> None
     for stands_at in moments:
         state = at(stands_at, last_offset=history.last_offset, snapshot_offset=first)
         for offset in moments:
-            found = compare(state, contents[offset], contents[stands_at], offset=offset)
-            assert [each for each in found if each.kind.weight == "difference"] == []
+            findings = compare(state, contents[offset], contents[stands_at], offset=offset)
+            assert [each for each in findings if each.kind.weight == "difference"] == []
         lost = compare(state, contents[stands_at], contents[stands_at][1:], offset=stands_at)
         assert [(each.kind, each.subject) for each in lost] == [
             (Kind.AGAINST_MISSING, contents[stands_at][0].name)

@@ -16,7 +16,7 @@ from tests.support.clock import FakeClock
 TIME = "2026-03-01T12:00:00Z"
 
 
-def told(
+def console_on(
     log_format: Form | None = "text", least: Level = "info", secrets: tuple[str, ...] = ()
 ) -> tuple[Console, io.StringIO]:
     stream = io.StringIO()
@@ -34,14 +34,14 @@ def raised(error: CtisyncError) -> CtisyncError:
 
 
 def test_off_a_terminal_text_is_what_nobody_asked_for() -> None:
-    console, stream = told(None)
+    console, stream = console_on(None)
     console.event("info", "pass-ended", outcome="up-to-date")
     console.close_pass("nothing new")
     assert stream.getvalue() == f"{TIME} info    pass-ended  outcome=up-to-date\n"
 
 
 def test_a_text_line_holds_time_level_event_and_fields() -> None:
-    console, stream = told()
+    console, stream = console_on()
 
     console.event(
         "info", "range-applied", consumer="a/b", range=OffsetRange(1, 2), records=3, done=True, none=None
@@ -54,7 +54,7 @@ def test_a_text_line_holds_time_level_event_and_fields() -> None:
 
 
 def test_a_json_line_has_the_same_field_names_and_keeps_numbers() -> None:
-    console, stream = told("json")
+    console, stream = console_on("json")
 
     console.event(
         "warning",
@@ -78,7 +78,7 @@ def test_a_json_line_has_the_same_field_names_and_keeps_numbers() -> None:
 
 @pytest.mark.parametrize("log_format", ["json", "journal"])
 def test_lines_for_programs_say_which_pass_they_belong_to(log_format: Format) -> None:
-    console, stream = told(log_format)
+    console, stream = console_on(log_format)
 
     with console.in_pass("abc", str):
         console.event("info", "feed-asked")
@@ -93,20 +93,20 @@ def test_lines_for_programs_say_which_pass_they_belong_to(log_format: Format) ->
 
 
 def test_a_person_sees_the_pass_where_it_begins() -> None:
-    console, stream = told(least="debug")
+    console, stream = console_on(least="debug")
 
     with console.in_pass("abc", str):
         console.event("debug", "pass-begun", offset=3)
         console.event("info", "feed-asked", offset=3)
 
-    begun, asked = stream.getvalue().splitlines()
+    begun, second = stream.getvalue().splitlines()
     assert begun.endswith("pass-begun  pass_id=abc offset=3")
-    assert asked.endswith("feed-asked  offset=3")
+    assert second.endswith("feed-asked  offset=3")
 
 
 @pytest.mark.parametrize(("level", "priority"), [("debug", 7), ("info", 6), ("warning", 4), ("error", 3)])
 def test_a_journal_line_begins_with_the_priority_and_has_no_time(level: Level, priority: int) -> None:
-    console, stream = told("journal", "debug")
+    console, stream = console_on("journal", "debug")
 
     console.event(level, "feed-asked", offset=3)
 
@@ -115,7 +115,7 @@ def test_a_journal_line_begins_with_the_priority_and_has_no_time(level: Level, p
 
 @pytest.mark.parametrize("log_format", ["sentences", "text", "json", "journal"])
 def test_a_field_cannot_begin_a_line_of_its_own(log_format: Form) -> None:
-    console, stream = told(log_format)
+    console, stream = console_on(log_format)
 
     console.event("info", "odd", why='a "b"\nERROR faked=1\u2028\x1b[31m', empty="")
 
@@ -132,7 +132,7 @@ def test_a_field_cannot_begin_a_line_of_its_own(log_format: Form) -> None:
     ],
 )
 def test_only_what_is_asked_for_is_shown(least: Level, shown: list[str]) -> None:
-    console, stream = told("json", least)
+    console, stream = console_on("json", least)
     levels: list[Level] = ["debug", "info", "warning", "error"]
 
     for level in levels:
@@ -142,7 +142,7 @@ def test_only_what_is_asked_for_is_shown(least: Level, shown: list[str]) -> None
 
 
 def test_an_error_is_two_lines() -> None:
-    console, stream = told()
+    console, stream = console_on()
 
     console.error(FeedUnreachable("the feed is\nnot reachable", hint="ctisync sync"))
 
@@ -150,7 +150,7 @@ def test_an_error_is_two_lines() -> None:
 
 
 def test_an_error_cannot_send_orders_to_the_terminal() -> None:
-    console, stream = told()
+    console, stream = console_on()
 
     console.error(FeedUnreachable("the feed says \x1b[2J\x9b31m"))
 
@@ -158,7 +158,7 @@ def test_an_error_cannot_send_orders_to_the_terminal() -> None:
 
 
 def test_an_error_in_json_is_one_json_line() -> None:
-    console, stream = told("json", "warning")
+    console, stream = console_on("json", "warning")
 
     console.error(FeedUnreachable("not reachable", hint="ctisync sync"))
 
@@ -169,7 +169,7 @@ def test_an_error_in_json_is_one_json_line() -> None:
 
 @pytest.mark.parametrize("log_format", ["sentences", "text", "json", "journal"])
 def test_a_file_name_that_is_no_text_is_told_all_the_same(log_format: Form) -> None:
-    console, stream = told(log_format)
+    console, stream = console_on(log_format)
     console.event("warning", "met", why="/x/\udcff y")
     console.error(UsageError("cannot read /x/\udcff"))
     assert len(stream.getvalue().encode(errors="backslashreplace").splitlines()) == 2
@@ -177,14 +177,14 @@ def test_a_file_name_that_is_no_text_is_told_all_the_same(log_format: Form) -> N
 
 def test_a_traceback_is_shown_only_when_details_are() -> None:
     for least in ("debug", "info"):
-        console, stream = told(least=least)
+        console, stream = console_on(least=least)
         console.error(raised(FeedUnreachable("no")))
         assert ("Traceback" in stream.getvalue()) == (least == "debug")
 
 
 @pytest.mark.parametrize("log_format", ["sentences", "text", "json", "journal"])
 def test_a_secret_is_masked_wherever_it_comes_from(log_format: Form) -> None:
-    console, stream = told(log_format, "debug", secrets=("canary-7",))
+    console, stream = console_on(log_format, "debug", secrets=("canary-7",))
 
     console.event("info", "asked", url="https://h/canary-7")
     console.error(raised(FeedUnreachable("token canary-7 refused", hint="canary-7")))
@@ -219,7 +219,7 @@ def test_lines_of_two_threads_are_told_one_after_the_other() -> None:
 
 
 def test_a_stream_that_is_gone_is_no_reason_to_fail() -> None:
-    console, stream = told()
+    console, stream = console_on()
     stream.close()
 
     console.event("error", "x")

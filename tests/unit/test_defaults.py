@@ -17,14 +17,14 @@ UNITS = {"MiB": 1 << 20, "GiB": 1 << 30}
 
 def documented() -> dict[str, float]:
     """The limits in the table; a row may tell of two, with one default or with two."""
-    told: dict[str, float] = {}
+    defaults: dict[str, float] = {}
     for names, figures in re.findall(r"^\| (`limits\.[^|]*) \| ([^|]*) \|", PAGE.read_text(), re.MULTILINE):
         limits = re.findall(r"`limits\.(\w+)`", names)
         numbers = [
             int(number) * UNITS.get(unit, 1) for number, unit in re.findall(r"(\d+)(?: (\w+))?", figures)
         ]
-        told |= dict(zip(limits, numbers if len(numbers) > 1 else numbers * len(limits), strict=True))
-    return told
+        defaults |= dict(zip(limits, numbers if len(numbers) > 1 else numbers * len(limits), strict=True))
+    return defaults
 
 
 def test_each_limit_has_the_default_that_is_documented() -> None:

@@ -20,12 +20,12 @@ def exported(content: dict[str, int]) -> list[bytes]:
 def test_each_record_that_is_not_the_same_in_both_is_told_once(
     old: dict[str, int], new: dict[str, int]
 ) -> None:
-    found = list(differences(exported(old), exported(new)))
-    assert [each.name for each in found] == sorted((each.name for each in found), key=str.encode)
-    assert {each.name for each in found if each.what == "added"} == new.keys() - old.keys()
-    assert {each.name for each in found if each.what == "removed"} == old.keys() - new.keys()
+    result = list(differences(exported(old), exported(new)))
+    assert [each.name for each in result] == sorted((each.name for each in result), key=str.encode)
+    assert {each.name for each in result if each.what == "added"} == new.keys() - old.keys()
+    assert {each.name for each in result if each.what == "removed"} == old.keys() - new.keys()
     changed = {name for name in old.keys() & new.keys() if old[name] != new[name]}
-    assert {each.name for each in found if each.what == "changed"} == changed
+    assert {each.name for each in result if each.what == "changed"} == changed
 
 
 @pytest.mark.parametrize(
@@ -45,9 +45,9 @@ def test_each_record_that_is_not_the_same_in_both_is_told_once(
 def test_what_was_changed_is_told_by_its_place_and_equal_values_are_no_change(
     old: bytes, new: bytes, fields: tuple[str, ...]
 ) -> None:
-    found = list(differences([line("CVE-1", 7, old)], [line("CVE-1", 9, new)]))
+    result = list(differences([line("CVE-1", 7, old)], [line("CVE-1", 9, new)]))
     expected = fields or ("/offset",)
-    assert found == [Difference("CVE-1", "changed", expected, 7, 9)]
+    assert result == [Difference("CVE-1", "changed", expected, 7, 9)]
 
 
 def test_the_same_value_in_other_words_is_no_difference() -> None:
@@ -58,14 +58,14 @@ def test_a_record_that_has_changed_altogether_is_told_up_to_a_limit() -> None:
     old, new = (
         b"{%s}" % b",".join(b'"k%d":%d' % (key, key + more) for key in range(2000)) for more in (0, 1)
     )
-    (found,) = differences([line("CVE-1", 7, old)], [line("CVE-1", 8, new)])
-    assert MOST_FIELDS - 2 <= len(found.fields) <= MOST_FIELDS
+    (result,) = differences([line("CVE-1", 7, old)], [line("CVE-1", 8, new)])
+    assert MOST_FIELDS - 2 <= len(result.fields) <= MOST_FIELDS
 
 
 def test_a_record_that_cannot_be_looked_into_is_told_as_changed() -> None:
     beyond = b'{"a":1e999999999999999999999}'
-    (found,) = differences([line("CVE-1", 7, b"{}")], [line("CVE-1", 8, beyond)])
-    assert found.fields == ("/payload",)
+    (result,) = differences([line("CVE-1", 7, b"{}")], [line("CVE-1", 8, beyond)])
+    assert result.fields == ("/payload",)
 
 
 @pytest.mark.parametrize(
@@ -82,6 +82,6 @@ def test_what_is_no_export_is_told_with_its_line(
     lines: list[bytes], number: int, words: str, which: int
 ) -> None:
     both = [[line("Z", 9)], lines] if which else [lines, [line("Z", 9)]]
-    with pytest.raises(NoExport, match=words) as told:
+    with pytest.raises(NoExport, match=words) as error:
         list(differences(*both))
-    assert (told.value.which, told.value.number) == (which, number)
+    assert (error.value.which, error.value.number) == (which, number)

@@ -80,8 +80,8 @@ def test_a_record_that_comes_again_after_its_delete_starts_from_its_create() -> 
     changes = [delete(5, "a"), create(6, "a", {"v": 1}), update(7, "a", add("/w", 2))]
     (write,) = folded(changes, stored("a", 4, {"old": True})).writes
     assert payload_of(write) == {"v": 1, "w": 2}
-    seen_create = stored("a", 6, {"v": 1})
-    assert payload_of(folded(changes, seen_create).writes[0]) == {"v": 1, "w": 2}
+    with_create = stored("a", 6, {"v": 1})
+    assert payload_of(folded(changes, with_create).writes[0]) == {"v": 1, "w": 2}
 
 
 def test_a_create_replaces_what_stands_there() -> None:
@@ -401,17 +401,17 @@ def test_a_fold_is_ended_between_two_records() -> None:
         pass
 
     changes = [create(offset, f"CVE-{offset}") for offset in range(1, 4)]
-    asked: list[int] = []
+    calls: list[int] = []
 
     def check() -> None:
-        asked.append(len(asked))
-        if len(asked) == 2:
+        calls.append(len(calls))
+        if len(calls) == 2:
             raise TimeIsOverError
 
     per_resource = touched(changes, EVERYTHING)
     with pytest.raises(TimeIsOverError):
         fold(per_resource, [(list(per_resource), {})], check=check)
-    assert asked == [0, 1]
+    assert calls == [0, 1]
 
 
 def test_records_that_would_fill_the_memory_are_refused_together_although_each_is_within_the_limits() -> None:

@@ -26,7 +26,7 @@ GIB = 1 << 30
 
 
 @pytest.mark.parametrize(
-    ("verdicts", "expected"),
+    ("results", "expected"),
     [
         ([], "ok"),
         ([ok("a", "")], "ok"),
@@ -34,8 +34,8 @@ GIB = 1 << 30
         ([warning("a", ""), failed("b", ""), ok("c", "")], "failed"),
     ],
 )
-def test_the_worst_verdict_is_that_of_the_whole(verdicts: list[CheckResult], expected: Health) -> None:
-    assert worst(verdicts) == expected
+def test_the_worst_verdict_is_that_of_the_whole(results: list[CheckResult], expected: Health) -> None:
+    assert worst(results) == expected
 
 
 def test_an_error_ends_its_own_look_alone_and_keeps_what_that_had_found() -> None:
@@ -47,8 +47,8 @@ def test_an_error_ends_its_own_look_alone_and_keeps_what_that_had_found() -> Non
         ok("store", "it answers"),
         failed("disk", "it is full", "df -h", about="a/b"),
     ]
-    (_, told) = guarded("disk", look, fault="warning")
-    assert told.health == "warning"
+    (_, result) = guarded("disk", look, fault="warning")
+    assert result.health == "warning"
 
 
 def test_a_bug_is_not_told_as_a_verdict() -> None:
@@ -69,8 +69,8 @@ def test_a_bug_is_not_told_as_a_verdict() -> None:
 def test_clocks_more_than_five_minutes_apart_are_worth_a_warning(
     apart: timedelta, health: Health, words: str
 ) -> None:
-    found = judge_clocks(NOW - apart, NOW)
-    assert (found.health, words in found.text) == (health, True)
+    result = judge_clocks(NOW - apart, NOW)
+    assert (result.health, words in result.text) == (health, True)
 
 
 @pytest.mark.parametrize(
@@ -107,8 +107,8 @@ def test_a_disk_too_full_for_a_pass_has_failed_whatever_the_database_has_left(
 ) -> None:
     free = LEAST_ROOM - 1  # in empty pages, of which the log can make no use
     for snapshot in (None, 1):
-        found = judge_disk_space("/state", free, snapshot, share, filled=True, on_disk=on_disk)
-        assert (found.health, found.hint) == (health, "df -h /state")
+        result = judge_disk_space("/state", free, snapshot, share, filled=True, on_disk=on_disk)
+        assert (result.health, result.hint) == (health, "df -h /state")
 
 
 def test_what_is_said_of_room_and_clocks_names_the_place_the_figures_and_what_to_type() -> None:
@@ -156,9 +156,9 @@ def test_a_certificate_is_worth_a_warning_thirty_days_before_its_end(
     left: timedelta, health: Health, words: str
 ) -> None:
     now = datetime(2026, 3, 1, tzinfo=UTC)
-    found = judge_end("store-certificate", "the certificate of x", now + left, now)
-    assert (found.health, found.hint) == (health, None if health == "ok" else "renew it")
-    assert words in found.text
+    result = judge_end("store-certificate", "the certificate of x", now + left, now)
+    assert (result.health, result.hint) == (health, None if health == "ok" else "renew it")
+    assert words in result.text
 
 
 def test_a_verdict_is_about_a_consumer_or_about_all() -> None:

@@ -32,7 +32,7 @@ def report(number: int, start: int | None, end: int | None, *touched: Touched, *
     )
 
 
-def told(reports: list[PassReport], resource: str | None = None) -> list[tuple[int, str, str]]:
+def log(reports: list[PassReport], resource: str | None = None) -> list[tuple[int, str, str]]:
     return [(each.offset, each.how, each.resource) for each in entries(reversed(reports), resource)]
 
 
@@ -49,7 +49,7 @@ LATER = report(2, 5, 7, Touched(6, "created", "B"), Touched(7, "deleted", "A"))
 
 
 def test_the_newest_comes_first_within_a_pass_and_between_passes() -> None:
-    assert told([LOADED, LATER]) == [
+    assert log([LOADED, LATER]) == [
         (7, "deleted", "A"),
         (6, "created", "B"),
         (5, "updated", "A"),
@@ -58,7 +58,7 @@ def test_the_newest_comes_first_within_a_pass_and_between_passes() -> None:
 
 
 def test_a_snapshot_may_be_about_every_record() -> None:
-    assert told([LOADED, LATER], "B") == [(6, "created", "B"), (4, "loaded", "")]
+    assert log([LOADED, LATER], "B") == [(6, "created", "B"), (4, "loaded", "")]
 
 
 def test_an_entry_says_when_and_by_which_pass() -> None:
@@ -69,14 +69,14 @@ def test_an_entry_says_when_and_by_which_pass() -> None:
 def test_what_a_pass_did_that_left_no_line_is_a_gap_and_not_silence() -> None:
     """A pass that is killed has advanced the offset and told nobody."""
     after_a_kill = report(4, 9, 9)
-    assert told([LATER, after_a_kill], "A") == [(9, "untold", ""), (7, "deleted", "A")]
+    assert log([LATER, after_a_kill], "A") == [(9, "untold", ""), (7, "deleted", "A")]
     (gap, *_) = entries([after_a_kill, LATER])
     assert (gap.from_offset, gap.offset, gap.pass_id) == (7, 9, None)
 
 
 def test_a_pass_that_never_looked_at_the_store_leaves_no_gap() -> None:
-    assert told([LATER, report(3, None, None), report(4, 7, 7)]) == told([LATER])
-    assert told([LATER, report(3, None, None), report(4, 9, 9)])[0] == (9, "untold", ""), "nor hides one"
+    assert log([LATER, report(3, None, None), report(4, 7, 7)]) == log([LATER])
+    assert log([LATER, report(3, None, None), report(4, 9, 9)])[0] == (9, "untold", ""), "nor hides one"
 
 
 def test_of_more_than_can_be_kept_the_last_ones_stay_and_the_rest_is_owned_up_to() -> None:
@@ -98,11 +98,11 @@ def test_what_has_become_of_each_record_is_told_by_name() -> None:
 
 
 def test_a_pass_with_nothing_but_untold_records_says_up_to_where() -> None:
-    found = list(entries([report(1, 3, 9, unlisted=7)]))
-    assert [(each.how, each.resource, each.from_offset, each.offset) for each in found] == [
+    written = list(entries([report(1, 3, 9, unlisted=7)]))
+    assert [(each.how, each.resource, each.from_offset, each.offset) for each in written] == [
         ("untold", "", 3, 9)
     ]
 
 
 def test_a_pass_whose_beginning_is_not_known_leaves_no_gap() -> None:
-    assert told([report(1, 0, 7), report(2, None, 9)]) == []
+    assert log([report(1, 0, 7), report(2, None, 9)]) == []

@@ -41,8 +41,8 @@ def test_no_terminal_cuts_what_it_shows(monkeypatch: pytest.MonkeyPatch, columns
     lines = shown(monkeypatch, columns)
     assert "…" not in "".join(lines)
     assert max(map(len, lines)) <= columns
-    for wanted in ("2026-03-01 13:00:00", "feed-unreachable", "223"):
-        assert wanted in lines[2]
+    for expected in ("2026-03-01 13:00:00", "feed-unreachable", "223"):
+        assert expected in lines[2]
 
 
 def test_a_wide_terminal_shows_all_of_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,19 +20,19 @@ def error(code: int = 5, since: datetime = NOW, alerted_at: datetime = NOW) -> I
 
 
 class Life:
-    """The incidents after some passes; `told` by the last one."""
+    """The incidents after some passes; `news` of the last one."""
 
     def __init__(self) -> None:
-        self.known: Incidents = ()
-        self.told = News((), ())
+        self.stored: Incidents = ()
+        self.news = News((), ())
 
     def passed(self, at: datetime, *, again_after: timedelta = DAY, **report: Any) -> list[tuple[str, int]]:
         """The reason and the exit code of each alert."""
         one = but(began_at=at, seconds=0.0, **{"checked_at": at, **report})
         met, ended = one.incidents()
-        self.told = news(self.known, met, ended, again_after, at)
-        self.known = after(self.known, self.told)
-        return [(each.reason, each.exit_code) for each in self.told.alerts]
+        self.news = news(self.stored, met, ended, again_after, at)
+        self.stored = after(self.stored, self.news)
+        return [(each.reason, each.exit_code) for each in self.news.alerts]
 
 
 def test_an_incident_is_alerted_at_its_first_pass_again_after_a_day_and_over_once() -> None:
@@ -43,10 +43,10 @@ def test_an_incident_is_alerted_at_its_first_pass_again_after_a_day_and_over_onc
     assert life.passed(NOW + DAY, exit_code=5) == [("error", 5)]
     assert life.passed(NOW + DAY + HOUR, exit_code=5) == []
     assert life.passed(NOW + DAY + 2 * HOUR) == []
-    (over,) = life.told.over
+    (over,) = life.news.over
     assert (over.since, over.alerted_at, over.exit_code) == (NOW, NOW + DAY, 5)
     assert life.passed(NOW + DAY + 3 * HOUR) == []
-    assert life.told.over == life.known == ()
+    assert life.news.over == life.stored == ()
 
 
 def test_another_exit_code_is_another_incident_and_two_in_turn_are_no_storm() -> None:
@@ -54,7 +54,7 @@ def test_another_exit_code_is_another_incident_and_two_in_turn_are_no_storm() ->
     alerted = [life.passed(NOW + hour * HOUR, exit_code=5 + hour % 2 * 2) for hour in range(10)]
     assert alerted == [[("error", 5)], [("error", 7)], *[[]] * 8]
     life.passed(NOW + 10 * HOUR)
-    assert [each.exit_code for each in life.told.over] == [5, 7]
+    assert [each.exit_code for each in life.news.over] == [5, 7]
 
 
 def test_a_content_that_grows_stale_is_an_incident_beside_the_error() -> None:
@@ -64,7 +64,7 @@ def test_a_content_that_grows_stale_is_an_incident_beside_the_error() -> None:
     assert life.passed(NOW + HOUR, **old) == [("stale", 0)]
     assert life.passed(NOW + 2 * HOUR, **old) == []
     life.passed(NOW + 3 * HOUR)
-    assert [each.reason for each in life.told.over] == ["error", "stale"]
+    assert [each.reason for each in life.news.over] == ["error", "stale"]
 
 
 def test_a_cool_down_that_is_tolerated_ends_no_incident() -> None:
@@ -72,7 +72,7 @@ def test_a_cool_down_that_is_tolerated_ends_no_incident() -> None:
     life = Life()
     assert life.passed(NOW, exit_code=5) == [("error", 5)]
     assert life.passed(NOW + HOUR, outcome="cooldown") == []
-    assert life.told.over == ()
+    assert life.news.over == ()
     assert life.passed(NOW + 2 * HOUR, exit_code=5) == []
 
 
@@ -95,7 +95,7 @@ def test_whoever_wants_to_be_told_more_often_is(again_after: timedelta) -> None:
     life = Life()
     alerted = [life.passed(NOW + hour * HOUR, exit_code=5, again_after=again_after) for hour in range(3)]
     assert alerted == [[("error", 5)]] * 3
-    assert [each.since for each in life.known] == [NOW]
+    assert [each.since for each in life.stored] == [NOW]
 
 
 def test_an_alert_that_a_wrong_clock_dated_into_the_future_silences_none() -> None:

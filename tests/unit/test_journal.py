@@ -26,7 +26,7 @@ class Listener:
         self._socket.bind(str(place))
         self._socket.settimeout(5)
 
-    def heard(self) -> Fields:
+    def receive(self) -> Fields:
         return decoded(self._socket.recv(1 << 20))
 
     def close(self) -> None:
@@ -35,16 +35,16 @@ class Listener:
 
 def decoded(message: bytes) -> Fields:
     """By the protocol's text: a line without `=` is a name, then come a length and so many bytes."""
-    found: Fields = {}
+    fields: Fields = {}
     while message:
         line, _, rest = message.partition(b"\n")
         name, separator, value = line.partition(b"=")
         if not separator:
             size = int.from_bytes(rest[:8], "little")
             value, rest = rest[8 : 8 + size], rest[8 + size + 1 :]
-        found[name.decode()] = value.decode()
+        fields[name.decode()] = value.decode()
         message = rest
-    return found
+    return fields
 
 
 @pytest.fixture
@@ -58,8 +58,8 @@ def listener(tmp_path: Path) -> Iterator[Listener]:
 def console(listener: Listener, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Console]:
     """One whose stream systemd has connected to the journal."""
     with (tmp_path / "stream").open("w") as stream:
-        found = os.fstat(stream.fileno())
-        monkeypatch.setenv("JOURNAL_STREAM", f"{found.st_dev}:{found.st_ino}")
+        status = os.fstat(stream.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
         monkeypatch.setattr(native.journal_of, "__defaults__", (listener.place,))
         made = Console(stream, FakeClock())
         made.configure(least="info", log_format="journal")
@@ -70,7 +70,7 @@ def console(listener: Listener, monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 def test_each_field_of_an_event_is_one_to_filter_by(console: Console, listener: Listener) -> None:
     with console.in_pass("abc", str):
         console.event("warning", "range-applied", consumer="a/b", records=3, done=True, none=None)
-    assert listener.heard() == {
+    assert listener.receive() == {
         "PRIORITY": "4",
         "SYSLOG_IDENTIFIER": "ctisync",
         "MESSAGE": "range-applied pass_id=abc consumer=a/b records=3 done=true",
@@ -85,7 +85,7 @@ def test_each_field_of_an_event_is_one_to_filter_by(console: Console, listener: 
 def test_an_error_and_what_to_type_are_found_by_the_pass(console: Console, listener: Listener) -> None:
     with console.in_pass("abc", str):
         console.error(FeedUnreachable("not reachable", hint="ctisync sync"))
-    error, hint = listener.heard(), listener.heard()
+    error, hint = listener.receive(), listener.receive()
     assert (error["PRIORITY"], error["MESSAGE"]) == ("3", "ctisync: not reachable")
     assert (error["CTISYNC_EVENT"], error["CTISYNC_HINT"]) == ("failed", "ctisync sync")
     assert hint["MESSAGE"] == "  try: ctisync sync"
@@ -95,14 +95,14 @@ def test_an_error_and_what_to_type_are_found_by_the_pass(console: Console, liste
 def test_a_secret_is_masked_in_each_field(console: Console, listener: Listener) -> None:
     console.mask(["canary-7"])
     console.event("info", "asked", url="https://h/canary-7")
-    assert "canary" not in str(listener.heard())
+    assert "canary" not in str(listener.receive())
 
 
 def test_a_value_cannot_begin_a_field_of_its_own(console: Console, listener: Listener) -> None:
     console.event("info", "odd", why="a\nPRIORITY=0\nCTISYNC_EVENT=faked")
-    heard = listener.heard()
-    assert (heard["PRIORITY"], heard["CTISYNC_EVENT"]) == ("6", "odd")
-    assert heard["CTISYNC_WHY"] == "a\nPRIORITY=0\nCTISYNC_EVENT=faked"
+    message = listener.receive()
+    assert (message["PRIORITY"], message["CTISYNC_EVENT"]) == ("6", "odd")
+    assert message["CTISYNC_WHY"] == "a\nPRIORITY=0\nCTISYNC_EVENT=faked"
 
 
 def test_a_journal_that_is_gone_leaves_the_line_on_the_stream(
@@ -110,8 +110,8 @@ def test_a_journal_that_is_gone_leaves_the_line_on_the_stream(
 ) -> None:
     monkeypatch.setattr(native.journal_of, "__defaults__", (tmp_path / "nobody",))
     with (tmp_path / "stream").open("w") as stream:
-        found = os.fstat(stream.fileno())
-        monkeypatch.setenv("JOURNAL_STREAM", f"{found.st_dev}:{found.st_ino}")
+        status = os.fstat(stream.fileno())
+        monkeypatch.setenv("JOURNAL_STREAM", f"{status.st_dev}:{status.st_ino}")
         console = Console(stream, FakeClock())
         console.configure(least="info", log_format="journal")
         console.event("info", "feed-asked", offset=3)
@@ -122,14 +122,14 @@ def test_a_message_too_long_for_a_datagram_is_not_lost(tmp_path: Path, listener:
     assert not Journal(listener.place).send({"MESSAGE": "x" * 50_000_000})
 
 
-@pytest.mark.parametrize("told", [None, "", "1:2"])
+@pytest.mark.parametrize("value", [None, "", "1:2"])
 def test_a_stream_that_leads_elsewhere_gets_its_lines(
-    told: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    value: str | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """`ctisync sync --log-format journal 2> file`, in a unit, too."""
     monkeypatch.delenv("JOURNAL_STREAM", raising=False)
-    if told is not None:
-        monkeypatch.setenv("JOURNAL_STREAM", told)
+    if value is not None:
+        monkeypatch.setenv("JOURNAL_STREAM", value)
     with (tmp_path / "stream").open("w") as stream:
         assert journal_of(stream) is None
     assert journal_of(io.StringIO()) is None

@@ -97,7 +97,7 @@ def test_config_check_doctor_and_each_run_of_passes_warn_of_it(disk: Path, setti
         raise AnotherPass("it is at work")
 
     (advice,) = folder_warnings(settings)
-    verdict = diagnose_folder(disk, is_made=False)
+    result = diagnose_folder(disk, is_made=False)
     twice = (Consumer(name="one"), Consumer(name="other"))
     invocation = Invocation(
         settings=settings,
@@ -108,7 +108,7 @@ def test_config_check_doctor_and_each_run_of_passes_warn_of_it(disk: Path, setti
     run_passes(invocation, one)
 
     assert "(nfs4)" in advice.text
-    assert (verdict.health, verdict.text) == ("warning", advice.text)
+    assert (result.health, result.text) == ("warning", advice.text)
     assert log.getvalue().count("network-disk") == 1
     assert passed == list(twice)
 

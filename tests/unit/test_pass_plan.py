@@ -58,10 +58,10 @@ def behind_from_the_start(stage: Stage) -> None:
 
 
 def with_a_command_owed(stage: Stage) -> None:
-    stage.told.refusals = 9
+    stage.commands.refusals = 9
     with pytest.raises(CommandNotAccepted):
         stage.run()
-    stage.told.refusals = 0
+    stage.commands.refusals = 0
 
 
 def half_loaded(stage: Stage) -> None:
@@ -86,7 +86,7 @@ def ahead_of_the_feed(stage: Stage) -> None:
     stage.put(offset=99)
 
 
-def asked_to_begin_again(stage: Stage) -> None:
+def with_a_request(stage: Stage) -> None:
     stage.run()
     stage.put(requested=LoadRequest(CONSUMER, stage.clock.now()))
 
@@ -101,14 +101,14 @@ SITUATIONS = [
     left_alone,
     blocked,
     ahead_of_the_feed,
-    asked_to_begin_again,
+    with_a_request,
 ]
 
 
-def seen_before(stage: Stage, policy: Policy, consumer: Consumer = CONSUMER) -> list[Step]:
+def planned_steps(stage: Stage, policy: Policy, consumer: Consumer = CONSUMER) -> list[Step]:
     feed = MemoryFeed(stage.server)
-    found = plan_pass(stage.state, consumer, policy, stage.clock.now(), feed.consumer_info)
-    return [each.step for each in found]
+    steps = plan_pass(stage.state, consumer, policy, stage.clock.now(), feed.consumer_info)
+    return [each.step for each in steps]
 
 
 def done(stage: Stage, monkeypatch: pytest.MonkeyPatch, policy: Policy) -> list[Step]:
@@ -148,10 +148,10 @@ def test_a_pass_then_does_what_was_foreseen(
     policy = Policy(mode=mode, reinit_interval=timedelta(0))  # type: ignore[arg-type]
     before = stage.state
 
-    foreseen = seen_before(stage, policy)
+    expected = planned_steps(stage, policy)
 
     assert stage.state == before, "only looked at"
-    assert as_one(foreseen) == as_one(done(stage, monkeypatch, policy))
+    assert as_one(expected) == as_one(done(stage, monkeypatch, policy))
 
 
 def test_it_says_where_the_content_would_stand(stage: Stage) -> None:
@@ -167,7 +167,7 @@ def test_all_ranges_are_told_as_one(stage: Stage) -> None:
     behind_from_the_start(stage)
     last = stage.server.history.last_offset
     assert last > 2000
-    first, second, third, fourth, end = seen_before(stage, Policy())
+    first, second, third, fourth, end = planned_steps(stage, Policy())
     assert isinstance(first, AskFeed)
     assert isinstance(second, Initialise)
     assert third == ApplyRange(OffsetRange(3, last))
@@ -187,19 +187,19 @@ def test_the_feed_is_not_asked_where_its_word_is_given(stage: Stage) -> None:
         raise AssertionError
 
     snapshot = Snapshot("given.zip", 7)
-    given = ConsumerInfo(None, snapshot)
+    offered = ConsumerInfo(None, snapshot)
     policy = Policy(mode="init-snapshot")
-    steps = [each.step for each in plan_pass(stage.state, CONSUMER, policy, stage.clock.now(), ask, given)]
+    steps = [each.step for each in plan_pass(stage.state, CONSUMER, policy, stage.clock.now(), ask, offered)]
     assert steps[0] == Initialise(snapshot, "requested with init-snapshot")
     assert isinstance(steps[-1], End)
 
 
-def test_a_snapshot_that_was_refusal_is_told_as_such(stage: Stage) -> None:
+def test_a_snapshot_that_was_refused_before_is_told_as_such(stage: Stage) -> None:
     feed = MemoryFeed(stage.server)
     link = feed.consumer_info().snapshot.link  # type: ignore[union-attr]
-    for known in (link, "another"):
-        refused = RefusedSnapshot(known, None, None, "cut off")
+    for stored_link in (link, "another"):
+        refused = RefusedSnapshot(stored_link, None, None, "cut off")
         stage.put(refused=refused)
         _, load, *_ = plan_pass(stage.state, CONSUMER, Policy(), stage.clock.now(), feed.consumer_info)
         assert isinstance(load.step, Initialise)
-        assert load.refusal == (refused if known == link else None)
+        assert load.refusal == (refused if stored_link == link else None)

@@ -20,7 +20,7 @@ CONSUMER = Consumer()
 STATE = ConsumerState(
     offset=3, last_offset=5, content=True, checked_at=NOW, updated_at=NOW, snapshot_offset=3
 )
-KNOWN: dict[str, Any] = {
+READ: dict[str, Any] = {
     "pass_id": "abc",
     "command": "sync",
     "consumer": "vd_1.0.0/vd_4.8.0",
@@ -29,7 +29,7 @@ KNOWN: dict[str, Any] = {
     "seconds": 2.5,
 }
 GOOD = PassReport(
-    **KNOWN,
+    **READ,
     exit_code=0,
     outcome="up-to-date",
     why="all of it",
@@ -82,7 +82,7 @@ def test_what_the_steps_did_is_summed_up_and_the_last_state_is_where_it_stands()
 
     assert error is None
     assert report == PassReport(
-        **KNOWN,
+        **READ,
         exit_code=0,
         outcome="up-to-date",
         why="all of it",
@@ -183,7 +183,7 @@ def test_what_is_stale_is_for_the_operator_to_say() -> None:
 
 
 def test_a_pass_of_which_nothing_was_told_has_done_nothing() -> None:
-    made = PassReport(**KNOWN, exit_code=7, outcome="store-unavailable", why="")
+    made = PassReport(**READ, exit_code=7, outcome="store-unavailable", why="")
     assert not made.command_owed
     assert (made.initialisations, made.changes, made.records, made.received, made.retries) == (0,) * 5
     assert (made.unlisted, made.touched, made.behind, made.in_step_at) == (0, (), None, None)

@@ -26,7 +26,7 @@ def refusal(document: Json, *operations: Json) -> patch.PatchError:
 
 
 @pytest.mark.parametrize(
-    ("there", "wanted"),
+    ("there", "expected"),
     [
         (1, True),
         (True, 1),
@@ -51,13 +51,13 @@ def refusal(document: Json, *operations: Json) -> patch.PatchError:
         (Decimal("9.30"), Decimal("9.31")),
     ],
 )
-def test_values_of_different_meaning_never_pass_a_test_operation(there: Json, wanted: Json) -> None:
-    error = refusal({"k": there}, {"op": "test", "path": "/k", "value": wanted})
+def test_values_of_different_meaning_never_pass_a_test_operation(there: Json, expected: Json) -> None:
+    error = refusal({"k": there}, {"op": "test", "path": "/k", "value": expected})
     assert (error.operation, error.reason) == (0, "test /k: the value differs")
 
 
 @pytest.mark.parametrize(
-    ("there", "wanted"),
+    ("there", "expected"),
     [
         (1, Decimal("1.0")),
         (Decimal("9.30"), Decimal("9.3")),
@@ -67,8 +67,8 @@ def test_values_of_different_meaning_never_pass_a_test_operation(there: Json, wa
         ("ключ", "ключ"),
     ],
 )
-def test_values_of_the_same_meaning_pass_a_test_operation(there: Json, wanted: Json) -> None:
-    assert patch.apply({"k": there}, [{"op": "test", "path": "/k", "value": wanted}]) == {"k": there}
+def test_values_of_the_same_meaning_pass_a_test_operation(there: Json, expected: Json) -> None:
+    assert patch.apply({"k": there}, [{"op": "test", "path": "/k", "value": expected}]) == {"k": there}
 
 
 def test_the_whole_document_can_be_tested() -> None:

@@ -51,9 +51,9 @@ def test_a_reply_without_plans_is_refused(document: Any) -> None:
     ],
 )
 def test_what_a_plan_lacks_is_no_reason_to_fail(plan: Any) -> None:
-    (found,) = plans_in({"plans": [plan]}, own=True)
-    assert (found.name, found.is_public, found.is_own) == ("", None, True)
-    assert "# a plan without a name (of your environment)\n# no consumers" in as_toml([found], BASE)
+    (only,) = plans_in({"plans": [plan]}, own=True)
+    assert (only.name, only.is_public, only.is_own) == ("", None, True)
+    assert "# a plan without a name (of your environment)\n# no consumers" in as_toml([only], BASE)
 
 
 def plan(name: str, tier: str, *, is_public: bool = True, is_own: bool = False) -> Plan:
@@ -70,8 +70,8 @@ def plan(name: str, tier: str, *, is_public: bool = True, is_own: bool = False) 
 
 
 def consumers(text: str) -> list[dict[str, str]]:
-    found: list[dict[str, str]] = tomllib.loads(text).get("consumers", [])
-    return found
+    tables: list[dict[str, str]] = tomllib.loads(text).get("consumers", [])
+    return tables
 
 
 def test_the_lines_of_the_public_plan_can_be_pasted_and_the_others_are_comments() -> None:

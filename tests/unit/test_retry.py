@@ -68,8 +68,8 @@ DATE_LIKE = st.lists(
 @given(DATE_LIKE | st.text())
 @example(ABSURD[0])
 def test_whatever_a_server_calls_a_date_ends_in_one_or_in_none(text: str) -> None:
-    found = http_date(text)
-    assert found is None or found.tzinfo is not None
+    time = http_date(text)
+    assert time is None or time.tzinfo is not None
     parse_retry_after(text, NOW)
 
 

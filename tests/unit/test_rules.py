@@ -69,7 +69,7 @@ def but(state: ConsumerState, **changes: Any) -> ConsumerState:
 def test_a_state_that_no_pass_leaves_is_named_by_its_field(
     state: ConsumerState, kind: Kind, subject: str
 ) -> None:
-    assert (kind, subject) in [(found.kind, found.subject) for found in check_state(state)]
+    assert (kind, subject) in [(finding.kind, finding.subject) for finding in check_state(state)]
 
 
 @pytest.mark.parametrize(
@@ -95,16 +95,16 @@ def test_a_state_that_a_pass_leaves_is_no_finding(state: ConsumerState) -> None:
 
 
 def test_an_unsettled_state_is_left_to_the_next_writer() -> None:
-    found = check_state(but(READY, unsettled=True, owed=Owed(77), range_to=3))
-    assert [(each.kind, each.subject) for each in found] == [(Kind.STATE_UNSETTLED, "state")]
+    findings = check_state(but(READY, unsettled=True, owed=Owed(77), range_to=3))
+    assert [(each.kind, each.subject) for each in findings] == [(Kind.STATE_UNSETTLED, "state")]
 
 
 @pytest.mark.parametrize("number", [-1, MAX_OFFSET + 1])
 @pytest.mark.parametrize("field", ["offset", "last_offset", "snapshot_offset", "range_to", "owed", "failed"])
 def test_a_number_that_is_no_offset_is_named_whatever_else_is_unsettled(field: str, number: int) -> None:
     holders = {"owed": Owed(number), "failed": but_offset(FAILED, number)}
-    found = check_state(but(READY, unsettled=True, **{field: holders.get(field, number)}))
-    assert [(each.kind, each.subject) for each in found] == [
+    findings = check_state(but(READY, unsettled=True, **{field: holders.get(field, number)}))
+    assert [(each.kind, each.subject) for each in findings] == [
         (Kind.STATE_WRONG, field),
         (Kind.STATE_UNSETTLED, "state"),
     ]
@@ -115,8 +115,8 @@ def but_offset(failed: FailedChange, offset: int) -> FailedChange:
 
 
 def test_the_smallest_offset_may_be_owed_for_a_content_of_an_unknown_snapshot() -> None:
-    found = check_state(but(WAITING, snapshot_offset=None, owed=Owed(1)))
-    assert [(each.kind, each.subject) for each in found] == [(Kind.STATE_WRONG, "snapshot_offset")]
+    findings = check_state(but(WAITING, snapshot_offset=None, owed=Owed(1)))
+    assert [(each.kind, each.subject) for each in findings] == [(Kind.STATE_WRONG, "snapshot_offset")]
 
 
 @pytest.mark.parametrize("seed", range(200))
@@ -148,18 +148,18 @@ def one_step(state: ConsumerState, last: int, now: datetime, chance: random.Rand
             return transitions.load_begun(state)
         at = chance.randrange(1, last + 1)
         return transitions.initialised(state, Snapshot(f"s{at}", at), Consumer(), now)
-    wanted = transitions.next_range(state, last, MAX_RANGE)
-    if wanted.to <= wanted.after:
+    expected = transitions.next_range(state, last, MAX_RANGE)
+    if expected.to <= expected.after:
         return state
-    failed = FailedChange(chance.randint(wanted.after + 1, wanted.to), "CVE-1", 0, "why", f"d{last}")
+    failed = FailedChange(chance.randint(expected.after + 1, expected.to), "CVE-1", 0, "why", f"d{last}")
     match chance.randrange(5):
         case 0:
             return transitions.interrupted(state, failed, now)
         case 1:
             return transitions.blocked(state, failed)
         case 2:
-            return but(state, range_to=wanted.to)  # as a store without transactions does
-    return transitions.advanced(state, wanted.to, now)
+            return but(state, range_to=expected.to)  # as a store without transactions does
+    return transitions.advanced(state, expected.to, now)
 
 
 @pytest.mark.parametrize(
@@ -201,8 +201,8 @@ def test_how_high_a_record_may_stand(state: ConsumerState, highest: int | None) 
 def test_a_record_above_the_content_is_found_and_one_that_a_snapshot_may_bring_is_a_note(
     state: ConsumerState, offset: int, kinds: list[Kind]
 ) -> None:
-    found = RecordRules(state, deep=False).check(record("CVE-1", offset))
-    assert [each.kind for each in found] == kinds
+    findings = RecordRules(state, deep=False).check(record("CVE-1", offset))
+    assert [each.kind for each in findings] == kinds
 
 
 def test_what_cannot_be_judged_is_said() -> None:
@@ -227,14 +227,14 @@ def test_what_cannot_be_judged_is_said() -> None:
 def test_a_count_that_contradicts_the_state_is_found(
     state: ConsumerState, count: int | None, wrong: bool
 ) -> None:
-    found = [(each.kind, each.subject) for each in check_count(state, count)]
-    assert found == [(Kind.COUNT_WRONG, "content")] * wrong
+    findings = [(each.kind, each.subject) for each in check_count(state, count)]
+    assert findings == [(Kind.COUNT_WRONG, "content")] * wrong
 
 
 def test_other_settings_than_the_contents_are_a_note() -> None:
     assert list(check_settings(READY, Consumer())) == []
-    (found,) = check_settings(READY, Consumer(resources=("CVE-2024-*",)))
-    assert (found.kind, found.kind.weight) == (Kind.SETTINGS_DIFFER, "note")
+    (finding,) = check_settings(READY, Consumer(resources=("CVE-2024-*",)))
+    assert (finding.kind, finding.kind.weight) == (Kind.SETTINGS_DIFFER, "note")
 
 
 LINE = record("CVE-1", 5).line
@@ -265,8 +265,8 @@ def test_a_line_that_is_not_what_the_store_says_is_found(stored: Record, kind: K
     ids=["the line's", "the store's"],
 )
 def test_of_two_offsets_that_contradict_each_other_the_higher_one_is_judged(stored: Record) -> None:
-    found = [each.kind for each in RecordRules(READY, deep=False).check(stored)]
-    assert found == [Kind.RECORD_MISLABELLED, Kind.OFFSET_TOO_HIGH]
+    findings = [each.kind for each in RecordRules(READY, deep=False).check(stored)]
+    assert findings == [Kind.RECORD_MISLABELLED, Kind.OFFSET_TOO_HIGH]
 
 
 def test_a_content_of_which_is_not_known_what_was_wanted_has_no_unwanted_record() -> None:
@@ -322,7 +322,7 @@ def test_the_quick_way_passes_no_record_about_which_the_rules_say_anything(
 
     passed = [one for one, line in zip(stored, read, strict=True) if rules.allow(one, line)]
 
-    assert [found for each in passed for found in rules.check(each)] == []
+    assert [finding for each in passed for finding in rules.check(each)] == []
     if limits is USUAL_LIMITS and any(read):  # some platforms have no fast reader
         assert {each.name for each in usual} <= {each.name for each in passed}
     if deep:
@@ -331,24 +331,24 @@ def test_the_quick_way_passes_no_record_about_which_the_rules_say_anything(
 
 @pytest.mark.parametrize("constant", [b"NaN", b"Infinity", b"-Infinity"])
 def test_what_is_no_number_is_found(constant: bytes) -> None:
-    found = RecordRules(READY, deep=True).check(record("CVE-1", 5, b'{"a":' + constant + b"}"))
-    assert [each.kind for each in found] == [Kind.RECORD_UNREADABLE]
+    findings = RecordRules(READY, deep=True).check(record("CVE-1", 5, b'{"a":' + constant + b"}"))
+    assert [each.kind for each in findings] == [Kind.RECORD_UNREADABLE]
 
 
 def test_odd_but_sound_records_pass_a_deep_audit() -> None:
     rules = RecordRules(READY, deep=True)
-    assert [found for each in (*awkward(), *made_up(30)) for found in rules.check(each)] == []
+    assert [finding for each in (*awkward(), *made_up(30)) for finding in rules.check(each)] == []
 
 
 def test_an_object_with_the_same_key_a_hundred_thousand_times_is_soon_told() -> None:
     payload = b'{"a":1' + b',"a":1' * 100_000 + b"}"
-    (found,) = RecordRules(READY, deep=True).check(record("CVE-1", 5, payload))
-    assert found.kind is Kind.PAYLOAD_TWICE
+    (finding,) = RecordRules(READY, deep=True).check(record("CVE-1", 5, payload))
+    assert finding.kind is Kind.PAYLOAD_TWICE
 
 
 def test_the_key_that_is_there_twice_is_named() -> None:
-    (found,) = RecordRules(READY, deep=True).check(record("CVE-1", 5, b'{"one":1,"two":1,"two":2}'))
-    assert "'two'" in found.detail
+    (finding,) = RecordRules(READY, deep=True).check(record("CVE-1", 5, b'{"one":1,"two":1,"two":2}'))
+    assert "'two'" in finding.detail
 
 
 def test_each_kind_has_a_name_of_its_own() -> None:
@@ -373,10 +373,10 @@ CHECK_OF = {
 def test_programs_find_each_kind_under_the_name_the_check_and_the_weight_that_the_page_tells() -> None:
     page = (Path(__file__).parents[2] / "docs" / "verify.md").read_text()
     table = page.partition("| kind | finding |")[2]
-    told = re.findall(r"`([a-z]+-[a-z-]+)`( \(note\))?", table)
+    rows = re.findall(r"`([a-z]+-[a-z-]+)`( \(note\))?", table)
     assert {(kind.label, kind.weight) for kind in Kind} == {
-        (label, "note" if note else "difference") for label, note in told
+        (label, "note" if note else "difference") for label, note in rows
     }
     assert {kind.label: kind.check for kind in Kind} == {
-        label: CHECK_OF[label.partition("-")[0]] for label, _ in told
+        label: CHECK_OF[label.partition("-")[0]] for label, _ in rows
     }

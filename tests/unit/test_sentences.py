@@ -17,9 +17,9 @@ WRITTEN = log_events.written()
 def test_no_event_reads_like_a_line_for_programs(event: str) -> None:
     fields = dict.fromkeys(WRITTEN[event].fields, 1234)
     for level in WRITTEN[event].levels - {"error"}:
-        said = sentence(level, event, fields, verbose=True)
-        assert said is not None or (event, level) == ("pass-ended", "info")
-        assert said is None or re.fullmatch(r"(?!.*\w=)(?!.*\?).*\.", said), said
+        text = sentence(level, event, fields, verbose=True)
+        assert text is not None or (event, level) == ("pass-ended", "info")
+        assert text is None or re.fullmatch(r"(?!.*\w=)(?!.*\?).*\.", text), text
 
 
 @pytest.mark.parametrize("event", _SENTENCES)
@@ -40,5 +40,5 @@ def test_a_sentence_is_made_of_fields_that_the_event_has(event: str) -> None:
         ("unheard-of", {"at": datetime(2026, 1, 2, tzinfo=UTC)}, "unheard of: at 2026-01-02 00:00:00 UTC."),
     ],
 )  # fmt: skip
-def test_what_an_event_says(event: str, fields: dict[str, Any], said: str) -> None:
-    assert sentence("info", event, fields, verbose=True) == said
+def test_what_an_event_says(event: str, fields: dict[str, Any], text: str) -> None:
+    assert sentence("info", event, fields, verbose=True) == text

@@ -17,10 +17,10 @@ FAILED = FailedChange(1501, "CVE-2024-1", 2, "why", "d1", snapshot_link="link-60
 
 
 def test_what_the_feed_leaves_out_does_not_wipe_what_is_known() -> None:
-    known = ConsumerState(last_offset=5, last_snapshot_link="l")
-    after = transitions.feed_answered(known, ConsumerInfo(None, None), NOW)
+    stored = ConsumerState(last_offset=5, last_snapshot_link="l")
+    after = transitions.feed_answered(stored, ConsumerInfo(None, None), NOW)
     assert (after.last_offset, after.last_snapshot_link, after.checked_at) == (5, "l", NOW)
-    after = transitions.feed_answered(known, ConsumerInfo(6, SNAPSHOT), NOW)
+    after = transitions.feed_answered(stored, ConsumerInfo(6, SNAPSHOT), NOW)
     assert (after.last_offset, after.last_snapshot_link) == (6, "link-700")
 
 
@@ -136,8 +136,8 @@ def test_a_load_that_leaves_the_content_behind_does_not_make_it_younger() -> Non
 
 
 def test_a_content_that_never_was_in_step_is_as_old_as_its_first_load() -> None:
-    asked = transitions.feed_answered(ConsumerState(), ConsumerInfo(20, None), NOW)
-    loaded = transitions.initialised(asked, Snapshot("l", 8), Consumer(), NOW)
+    answered = transitions.feed_answered(ConsumerState(), ConsumerInfo(20, None), NOW)
+    loaded = transitions.initialised(answered, Snapshot("l", 8), Consumer(), NOW)
     later = NOW + timedelta(days=1)
     again = transitions.initialised(
         transitions.feed_answered(loaded, ConsumerInfo(20, None), later), Snapshot("l", 8), Consumer(), later

@@ -28,11 +28,11 @@ FAILED = FailedChange(101, "CVE-2024-1", 2, "there is no /x", "digest", blocked=
 
 
 def status(*states: ConsumerState) -> Status:
-    seen = [
+    consumers = [
         ConsumerStatus(Consumer(name=f"c{number}"), state, 7 if state.content else None)
         for number, state in enumerate(states)
     ]
-    return Status("sqlite:////s/ctisync.db", tuple(seen))
+    return Status("sqlite:////s/ctisync.db", tuple(consumers))
 
 
 def but(**changes: object) -> ConsumerState:
@@ -49,8 +49,8 @@ def test_where_no_feed_can_be_asked_an_age_that_is_asked_for_counts_from_the_loa
     warn: str | None, crit: str | None, code: int
 ) -> None:
     """Behind an air gap a snapshot is brought every week, and monitoring tells when it was not."""
-    line, found = check(status(BROUGHT), NOW, thresholds(None, None, warn, crit))
-    assert found == code
+    line, actual = check(status(BROUGHT), NOW, thresholds(None, None, warn, crit))
+    assert actual == code
     assert "offset 100, the feed was never asked, last changed 30 hours ago" in line
     assert "'vd_1.0.0/c0 age'=108000s" in line
 
@@ -87,9 +87,9 @@ def test_where_no_feed_can_be_asked_an_age_that_is_asked_for_counts_from_the_loa
     ],
 )
 def test_each_state_has_its_judgement(state: ConsumerState, code: int, words: str) -> None:
-    line, found = check(status(state), NOW)
+    line, actual = check(status(state), NOW)
 
-    assert found == code
+    assert actual == code
     assert words in line
     assert line.startswith(f"CTISYNC {('OK', 'WARNING', 'CRITICAL', 'UNKNOWN')[code]} - ")
 
@@ -220,7 +220,7 @@ def test_a_critical_age_below_the_usual_warning_needs_no_other() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("limits", "words"),
     [
         ((10, 5, None, None), "--crit-behind is lower than --warn-behind"),
         ((None, None, "2h", "1h"), "--crit-age is lower than --warn-age"),
@@ -229,9 +229,9 @@ def test_a_critical_age_below_the_usual_warning_needs_no_other() -> None:
         ((None, None, "999999999w", None), "999999999w is not a duration"),
     ],
 )
-def test_limits_that_make_no_sense_are_told(given: tuple[Any, Any, Any, Any], words: str) -> None:
+def test_limits_that_make_no_sense_are_told(limits: tuple[Any, Any, Any, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
-        thresholds(*given)
+        thresholds(*limits)
 
 
 def test_a_block_names_its_change_for_programs() -> None:
@@ -277,8 +277,8 @@ def test_people_read_what_stands_and_what_to_type(state: ConsumerState, words: l
 
 
 def test_a_good_state_asks_for_nothing() -> None:
-    found = Status("s", (ConsumerStatus(Consumer(), READY, 7),))
-    assert "try:" not in as_table(found, io.StringIO(), NOW)
+    shown = Status("s", (ConsumerStatus(Consumer(), READY, 7),))
+    assert "try:" not in as_table(shown, io.StringIO(), NOW)
 
 
 @pytest.mark.parametrize(
@@ -299,10 +299,10 @@ def test_ages_are_told_in_words(passed: timedelta, words: str) -> None:
 def test_the_table_says_until_when_the_feed_is_left_alone_and_the_document_stays_as_it_is() -> None:
     cooling = but(cooldown=Cooldown(NOW + timedelta(minutes=5), "https://feed answers 429"))
 
-    told = as_table(status(cooling), io.StringIO(), NOW)
+    text = as_table(status(cooling), io.StringIO(), NOW)
 
-    assert "cool-down" in told
-    assert "until 2026-03-01T12:05:00Z: https://feed answers 429" in told
+    assert "cool-down" in text
+    assert "until 2026-03-01T12:05:00Z: https://feed answers 429" in text
     assert "cool-down" not in as_table(status(cooling), io.StringIO(), NOW + timedelta(minutes=5))
     assert as_document(status(cooling)) == as_document(status(READY))
 

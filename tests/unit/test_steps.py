@@ -218,33 +218,33 @@ def test_init_snapshot_is_the_way_out_of_changed_settings() -> None:
 def test_what_an_operator_asks_for_is_stored_before_anything_else_is_done() -> None:
     init = Policy("init-snapshot")
     assert decide(state(owed=Owed(1000)), None, policy=init) == RecordRequest()
-    asked = state(requested=LoadRequest(CONSUMER, NOW))
-    assert decide(asked, None, policy=init) == AskFeed()
-    assert decide(asked, None, policy=init, consumer=Consumer(index="cves")) == RecordRequest()
+    requested = state(requested=LoadRequest(CONSUMER, NOW))
+    assert decide(requested, None, policy=init) == AskFeed()
+    assert decide(requested, None, policy=init, consumer=Consumer(index="cves")) == RecordRequest()
     refused = RefusedSnapshot(SNAPSHOT.link, None, None, "no ZIP")
-    assert decide(replace(asked, refused=refused), None, policy=init) == RecordRequest()
+    assert decide(replace(requested, refused=refused), None, policy=init) == RecordRequest()
 
 
 def test_what_an_operator_has_asked_for_is_done_by_a_sync_unless_it_cannot_be_or_is_given_up() -> None:
-    asked = state(5000, requested=LoadRequest(CONSUMER, NOW))
-    assert isinstance(decide(asked), Initialise)
-    assert decide(asked, policy=Policy(keep=True)) == RecordRequest(cancel=True)
+    requested = state(5000, requested=LoadRequest(CONSUMER, NOW))
+    assert isinstance(decide(requested), Initialise)
+    assert decide(requested, policy=Policy(keep=True)) == RecordRequest(cancel=True)
     assert ends(decide(state(5000), policy=Policy(keep=True))) == "up-to-date"
-    assert ends(decide(asked, policy=Policy("update"))) == "up-to-date"
-    refused = replace(asked, refused=RefusedSnapshot(SNAPSHOT.link, None, None, "no ZIP"))
+    assert ends(decide(requested, policy=Policy("update"))) == "up-to-date"
+    refused = replace(requested, refused=RefusedSnapshot(SNAPSHOT.link, None, None, "no ZIP"))
     assert ends(decide(refused)) == "up-to-date", "no updates wait for a better snapshot"
     assert isinstance(decide(refused, ConsumerInfo(5000, NEWER)), Initialise)
-    assert ends(decide(asked, ConsumerInfo(5000, None))) == "up-to-date"
+    assert ends(decide(requested, ConsumerInfo(5000, None))) == "up-to-date"
 
 
 def test_settings_with_which_it_was_asked_for_are_no_reason_to_refuse_and_others_are() -> None:
     new = Consumer(index="cves")
-    asked = state(requested=LoadRequest(new, NOW))
-    assert isinstance(decide(asked, consumer=new), Initialise)
-    assert ends(decide(asked, ConsumerInfo(5000, None), consumer=new)) == "settings"
-    assert ends(decide(asked, consumer=new, policy=Policy("update"))) == "settings"
-    assert ends(decide(asked, consumer=Consumer(index="others"))) == "settings"
-    assert isinstance(decide(asked), ApplyRange), "undone settings go on"
+    requested = state(requested=LoadRequest(new, NOW))
+    assert isinstance(decide(requested, consumer=new), Initialise)
+    assert ends(decide(requested, ConsumerInfo(5000, None), consumer=new)) == "settings"
+    assert ends(decide(requested, consumer=new, policy=Policy("update"))) == "settings"
+    assert ends(decide(requested, consumer=Consumer(index="others"))) == "settings"
+    assert isinstance(decide(requested), ApplyRange), "undone settings go on"
 
 
 def test_init_snapshot_initialises_whatever_the_stored_offset_and_stops_there() -> None:

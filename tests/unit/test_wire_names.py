@@ -80,7 +80,7 @@ def test_an_updated_record_keeps_its_keys_and_gets_none(line: bytes, name: str, 
 
 
 @pytest.mark.parametrize(
-    ("given", "kept"),
+    ("stored", "expected"),
     [
         ({"version": 3, "inserted_at": "t"}, {"version": 3, "inserted_at": "t"}),
         ({"version": 3}, {"version": 3}),
@@ -89,10 +89,10 @@ def test_an_updated_record_keeps_its_keys_and_gets_none(line: bytes, name: str, 
     ],
     ids=str,
 )
-def test_a_created_record_has_no_field_that_its_change_has_not(given: Json, kept: Json) -> None:
-    change = wire.change({"offset": 5, "type": "CREATE", "resource": "rule/1", "payload": {}, **given})
+def test_a_created_record_has_no_field_that_its_change_has_not(stored: Json, expected: Json) -> None:
+    change = wire.change({"offset": 5, "type": "CREATE", "resource": "rule/1", "payload": {}, **stored})
     record = wire.created(change)
-    assert json_text.decode(record.line) == {"name": "rule/1", "offset": 5, **kept, "payload": {}}
+    assert json_text.decode(record.line) == {"name": "rule/1", "offset": 5, **expected, "payload": {}}
     assert wire.record(record.line) == record
 
 

@@ -19,5 +19,5 @@ def stage() -> Stage:
 def following(stage: Stage) -> Stage:
     """In step at offset 3, and the command was accepted."""
     stage.run()
-    stage.told.offsets.clear()
+    stage.commands.offsets.clear()
     return stage

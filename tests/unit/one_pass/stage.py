@@ -23,7 +23,7 @@ from tests.support.memory_store import MemoryStorage, MemoryStore
 from tests.support.one_pass import parts_of, passed
 
 CONSUMER = Consumer()
-SAID = {"consumer": "vd_1.0.0/vd_4.8.0"}
+CONSUMER_FIELD = {"consumer": "vd_1.0.0/vd_4.8.0"}
 
 
 class AcceptedCommands(ToldReaders):
@@ -51,7 +51,7 @@ class Stage:
         self.server = MemoryServer(History(CONSUMER.context, first_offset=0))
         self.storage = MemoryStorage()
         self.store = MemoryStore(self.storage)
-        self.told = AcceptedCommands()
+        self.commands = AcceptedCommands()
         self.clock = FakeClock()
         self.log = KeptLog()
         self.effects: list[str] = []
@@ -59,7 +59,7 @@ class Stage:
     def run(self, commands: bool = True, consumer: Consumer = CONSUMER, **policy: Any) -> None:
         self.log = KeptLog()
         effects = Effects()
-        told: CommandManager = faults_ports.commands_with(self.told, effects)
+        manager: CommandManager = faults_ports.commands_with(self.commands, effects)
         followed = Policy(**policy)
         try:
             passed(
@@ -67,7 +67,7 @@ class Stage:
                     consumer,
                     feed=faults_ports.feed_with(MemoryFeed(self.server), effects),
                     store=faults_ports.store_with(self.store, effects),
-                    commands=told if commands else None,
+                    commands=manager if commands else None,
                     clock=self.clock,
                     log=self.log,
                     policy=followed,

@@ -38,21 +38,21 @@ def behind(following: Stage) -> Stage:
     return following
 
 
-def asked(stage: Stage) -> list[tuple[int, int]]:
+def requested_ranges(stage: Stage) -> list[tuple[int, int]]:
     """The ranges that the server is asked for from now on; a gap at the end of one asks again from there."""
-    found = []
+    ranges = []
     answered = stage.server.changes
 
     def changes(after: int, to: int) -> list[Any]:
-        found.append((after, to))
+        ranges.append((after, to))
         return answered(after, to)
 
     stage.server.changes = changes  # type: ignore[method-assign]
-    return found
+    return ranges
 
 
 def test_each_range_is_asked_for_once_and_none_beyond_the_feeds_last_offset(behind: Stage) -> None:
-    ranges = asked(behind)
+    ranges = requested_ranges(behind)
     behind.run()
     assert ranges == [(3, 1003), (4, 1003), (1003, 2003), (1004, 2003), (2003, 2004)]
     assert behind.state.offset == 2004
@@ -88,7 +88,7 @@ def test_what_stands_in_its_way_is_told_after_the_range_before_it_is_stored_and_
         behind.run()
     assert raised.value is failure
     assert behind.state.offset == 1003
-    assert behind.told.offsets == [1003]
+    assert behind.commands.offsets == [1003]
 
 
 def test_a_feed_that_wants_to_be_left_alone_is_left_alone_although_it_said_so_early(behind: Stage) -> None:
@@ -155,7 +155,7 @@ def test_a_change_that_cannot_be_applied_ahead_is_met_when_its_turn_comes(behind
     poison = behind.server.history.poison("CVE-2")
     with pytest.raises(Blocked, match=f"change {poison} of CVE-2"):
         behind.run()
-    assert (behind.state.offset, behind.told.offsets[-1]) == (poison - 1, poison - 1)
+    assert (behind.state.offset, behind.commands.offsets[-1]) == (poison - 1, poison - 1)
 
 
 def test_what_was_folded_ahead_is_forgotten_when_the_store_has_doubts(
@@ -163,8 +163,8 @@ def test_what_was_folded_ahead_is_forgotten_when_the_store_has_doubts(
 ) -> None:
     apply = MemoryWriter.apply
 
-    def doubting(self: MemoryWriter, *given: Any) -> bool:
-        apply(self, *given)
+    def doubting(self: MemoryWriter, *args: Any) -> bool:
+        apply(self, *args)
         return False
 
     monkeypatch.setattr(MemoryWriter, "apply", doubting)
@@ -184,9 +184,9 @@ def test_what_was_folded_ahead_is_not_applied_to_another_content(
     behind.server.offer_snapshot(1003)
     apply = MemoryWriter.apply
 
-    def slow(self: MemoryWriter, *given: Any) -> bool:
+    def slow(self: MemoryWriter, *args: Any) -> bool:
         behind.clock.advance(minutes=2)
-        return apply(self, *given)
+        return apply(self, *args)
 
     monkeypatch.setattr(MemoryWriter, "apply", slow)
     behind.run()
@@ -234,20 +234,20 @@ def test_while_a_range_is_written_no_changes_are_held_but_the_next_ones(
 ) -> None:
     """Decoded, they take a multiple of the reply's bytes."""
     replies: list[weakref.ref[Reply]] = []
-    held: list[int] = []
+    decoded: list[int] = []
     written = MemoryWriter.apply
 
     class CountedFeed(MemoryFeed):
-        def _fetch_changes(self, wanted: OffsetRange) -> list[Change]:
-            reply = Reply(super()._fetch_changes(wanted))
+        def _fetch_changes(self, offsets: OffsetRange) -> list[Change]:
+            reply = Reply(super()._fetch_changes(offsets))
             replies.append(weakref.ref(reply))
             return reply
 
-    def apply(self: MemoryWriter, *given: Any) -> bool:
-        held.append(sum(reply() is not None for reply in replies))
-        return written(self, *given)
+    def apply(self: MemoryWriter, *args: Any) -> bool:
+        decoded.append(sum(reply() is not None for reply in replies))
+        return written(self, *args)
 
     monkeypatch.setattr("tests.unit.one_pass.stage.MemoryFeed", CountedFeed)
     monkeypatch.setattr(MemoryWriter, "apply", apply)
     behind.run()
-    assert held == [1, 1, 0]
+    assert decoded == [1, 1, 0]

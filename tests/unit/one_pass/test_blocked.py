@@ -8,7 +8,7 @@ import pytest
 from ctisync.core.state import FailedChange, Owed
 from ctisync.core.steps import Policy
 from ctisync.errors import Blocked
-from tests.unit.one_pass.stage import CONSUMER, SAID, Stage
+from tests.unit.one_pass.stage import CONSUMER, CONSUMER_FIELD, Stage
 
 
 def test_a_change_that_cannot_be_applied_is_told_with_all_that_names_it(following: Stage) -> None:
@@ -19,7 +19,7 @@ def test_a_change_that_cannot_be_applied_is_told_with_all_that_names_it(followin
     (event,) = [event for event in following.log.events if event.name == "change-failed"]
     assert event.level == "info", "the pass heals it: a mail by cron would only wake somebody"
     why = event.fields.pop("why")
-    assert event.fields == SAID | {"offset": 4, "resource": "CVE-1", "operation": 0}
+    assert event.fields == CONSUMER_FIELD | {"offset": 4, "resource": "CVE-1", "operation": 0}
     assert "does not exist" in why
     assert following.state.reinitialised_at == following.clock.now()
     assert following.log.named("initialise")[0]["why"] == "change 4 could not be applied"
@@ -37,7 +37,7 @@ def test_a_blocked_content_keeps_what_lies_before_the_change_and_says_so_to_read
     assert state.failed is not None
     assert state.failed.snapshot_link == following.server.link
     assert following.store.summary(CONSUMER).records == 4
-    assert following.told.offsets == [4]
+    assert following.commands.offsets == [4]
     assert following.effects.count("tidy") == 1
     assert following.effects.count("changes") == 1, "once it is blocked, nothing is asked again"
     assert following.ended()["outcome"] == "blocked"
@@ -49,10 +49,10 @@ def test_a_command_that_was_refused_is_tried_again_when_a_blocked_range_moves_th
     following.server.history.create("CVE-8")
     following.server.history.poison("CVE-1")
     following.put(reinitialised_at=following.clock.now(), owed=Owed(3))
-    following.told.refusals = 1
+    following.commands.refusals = 1
     with pytest.raises(Blocked):
         following.run()
-    assert following.told.offsets == [4]
+    assert following.commands.offsets == [4]
 
 
 def test_a_content_that_is_blocked_already_is_not_written_again(following: Stage) -> None:

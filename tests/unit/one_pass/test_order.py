@@ -22,7 +22,7 @@ from ctisync.errors import (
 )
 from tests.support.feed_history import History
 from tests.support.records import record
-from tests.unit.one_pass.stage import CONSUMER, SAID, Stage, in_order
+from tests.unit.one_pass.stage import CONSUMER, CONSUMER_FIELD, Stage, in_order
 
 
 def test_a_first_pass_swaps_before_it_forgets_the_download_and_tells_readers_last(stage: Stage) -> None:
@@ -33,8 +33,8 @@ def test_a_first_pass_swaps_before_it_forgets_the_download_and_tells_readers_las
     assert in_order(effects, "save", "open_snapshot", "add", "publish", "discard")
     assert in_order(effects, "publish", "make_searchable", "send_update", "save", "leave writer")
     assert effects.count("publish") == effects.count("send_update") == 1
-    assert stage.told.offsets == [3]
-    assert stage.told.indices == ["wazuh-cve"]
+    assert stage.commands.offsets == [3]
+    assert stage.commands.indices == ["wazuh-cve"]
 
 
 def test_a_range_is_applied_before_readers_are_told_and_the_command_owed_until_then(following: Stage) -> None:
@@ -44,7 +44,7 @@ def test_a_range_is_applied_before_readers_are_told_and_the_command_owed_until_t
     assert in_order(effects, "consumer_info", "writer", "changes", "read_in_parts", "apply")
     assert in_order(effects, "apply", "make_searchable", "send_update", "save", "leave writer")
     assert effects.count("apply") == effects.count("send_update") == 1
-    assert following.told.offsets == [4]
+    assert following.commands.offsets == [4]
     assert following.state.owed is None
 
 
@@ -81,7 +81,7 @@ def test_without_anybody_to_tell_no_command_stays_owed_and_readers_find_what_was
     stage.run(commands=False)
     assert stage.state.owed is None
     assert "make_searchable" in stage.effects[stage.effects.index("publish") :]
-    assert stage.told.offsets == []
+    assert stage.commands.offsets == []
 
 
 def test_an_owed_command_goes_out_before_the_feed_is_asked(following: Stage) -> None:
@@ -103,7 +103,7 @@ def test_a_feed_that_fails_half_way_does_not_hold_back_the_command_for_what_was_
     with pytest.raises(failure, match="gone"):
         following.run()
     assert following.state.offset == 1003
-    assert following.told.offsets == [1003]
+    assert following.commands.offsets == [1003]
     assert following.state.owed is None
 
 
@@ -123,7 +123,7 @@ def test_a_command_that_was_refused_in_this_pass_is_not_sent_again_because_the_f
     following: Stage,
 ) -> None:
     following.put(owed=Owed(3))
-    following.told.refusals = 1
+    following.commands.refusals = 1
     following.server.failure = FeedUnreachable("gone")
     with pytest.raises(FeedUnreachable):
         following.run()
@@ -138,16 +138,16 @@ def test_another_failure_than_the_feeds_sends_no_command(following: Stage) -> No
     fail_above(following, 1003, AccessRefused("401"))
     with pytest.raises(AccessRefused):
         following.run()
-    assert following.told.offsets == []
+    assert following.commands.offsets == []
     assert following.state.owed == Owed(1003)
 
 
 def test_a_refused_command_is_told_counted_and_the_end_of_the_pass(stage: Stage) -> None:
-    stage.told.refusals = 1
+    stage.commands.refusals = 1
     with pytest.raises(CommandNotAccepted, match="the content is current, but"):
         stage.run()
     (fields,) = stage.log.named("command-not-accepted")
-    assert fields == SAID | {"offset": 3, "attempts": 1, "why": "told to refuse", "hint": None}
+    assert fields == CONSUMER_FIELD | {"offset": 3, "attempts": 1, "why": "told to refuse", "hint": None}
     assert [event.level for event in stage.log.events if event.name == "command-not-accepted"] == ["warning"]
     assert stage.state.owed == Owed(3, attempts=1)
     assert stage.ended()["outcome"] == "up-to-date"
@@ -161,15 +161,15 @@ def test_what_a_first_pass_did_can_be_read_from_its_report(stage: Stage) -> None
         (
             "info",
             "feed-asked",
-            SAID | {"offset": 0, "last_offset": 3, "snapshot_offset": 3},
+            CONSUMER_FIELD | {"offset": 0, "last_offset": 3, "snapshot_offset": 3},
         ),
-        ("info", "initialise", SAID | {"snapshot_offset": 3, "why": "nothing is stored yet"}),
-        ("info", "initialised", SAID | {"offset": 3, "records": 3}),
-        ("info", "command-accepted", SAID | {"index": "wazuh-cve", "offset": 3}),
+        ("info", "initialise", CONSUMER_FIELD | {"snapshot_offset": 3, "why": "nothing is stored yet"}),
+        ("info", "initialised", CONSUMER_FIELD | {"offset": 3, "records": 3}),
+        ("info", "command-accepted", CONSUMER_FIELD | {"index": "wazuh-cve", "offset": 3}),
         (
             "info",
             "pass-ended",
-            SAID | {"outcome": "up-to-date", "why": "the content is at the feed's last offset 3"},
+            CONSUMER_FIELD | {"outcome": "up-to-date", "why": "the content is at the feed's last offset 3"},
         ),
     ]
 
@@ -187,19 +187,19 @@ def test_what_an_update_did_can_be_read_from_its_report(following: Stage) -> Non
     assert following.shown[1] == (
         "info",
         "range-applied",
-        SAID | {"range": "(3, 7]", "offset": 7, "changes": 4, "records": 2, "skipped": 1},
+        CONSUMER_FIELD | {"range": "(3, 7]", "offset": 7, "changes": 4, "records": 2, "skipped": 1},
     )
 
 
 def test_where_the_content_stands_is_told_at_the_beginning_and_at_any_end(following: Stage) -> None:
     """Metrics, hooks and the history know it from there."""
-    following.told.refusals = 1
+    following.commands.refusals = 1
     following.server.history.create("CVE-3")
     before = following.state
     with pytest.raises(CommandNotAccepted):
         following.run()
     begun, stands = following.log.named("pass-begun"), following.log.named("pass-stands")
-    common = SAID | {"phase": "ready", "checked_at": following.clock.now()}
+    common = CONSUMER_FIELD | {"phase": "ready", "checked_at": following.clock.now()}
     assert begun == [common | {"offset": 3, "last_offset": 3, "owed": None, "updated_at": before.updated_at}]
     assert stands == [
         common | {"offset": 4, "last_offset": 4, "owed": 4, "updated_at": following.clock.now()}

@@ -16,7 +16,7 @@ from ctisync.sync.run_pass import load_file
 from tests.support.memory_feed import MemoryFeed, MemorySnapshot
 from tests.support.memory_store import MemoryStore
 from tests.support.one_pass import good, parts_of
-from tests.unit.one_pass.stage import CONSUMER, SAID, Stage, in_order
+from tests.unit.one_pass.stage import CONSUMER, CONSUMER_FIELD, Stage, in_order
 
 
 def test_a_refused_snapshot_is_remembered_and_removed_and_not_fetched_again_by_itself(stage: Stage) -> None:
@@ -53,8 +53,8 @@ def test_a_load_whose_snapshot_is_exchanged_meanwhile_begins_anew_with_the_whole
     stage.server.exchanged = True
     stage.run()
     assert stage.state.offset == 3
-    assert stage.told.offsets == [3]
-    assert stage.log.named("load-begun-anew") == [{**SAID, "why": "it is another file now"}]
+    assert stage.commands.offsets == [3]
+    assert stage.log.named("load-begun-anew") == [{**CONSUMER_FIELD, "why": "it is another file now"}]
     of_the_file = {"open_snapshot", "leave load", "close", "fetch_snapshot", "publish", "discard"}
     assert [name for name in stage.effects if name in of_the_file] == [
         *("open_snapshot", "leave load", "close"),
@@ -136,9 +136,9 @@ def load_into(stage: Stage, store: MemoryStore, commands: CommandManager | None)
 
 
 def test_a_given_file_is_loaded_without_a_word_to_the_feed_and_left_where_it_lies(stage: Stage) -> None:
-    load_into(stage, stage.store, stage.told)
+    load_into(stage, stage.store, stage.commands)
     assert (stage.state.offset, stage.state.last_offset) == (3, None)
-    assert stage.told.offsets == [3]
+    assert stage.commands.offsets == [3]
     assert stage.ended()["outcome"] == "initialised"
 
 
@@ -161,5 +161,5 @@ def test_lines_that_contradict_each_other_are_told_and_repeated_ones_are_not(sta
     lines += [lines[0], lines[0].replace(b'"n":', b'"m":')]
     stage.run()
     assert [event for event in stage.log.events if event.name == "lines-ambiguous"] == [
-        ("warning", "lines-ambiguous", SAID | {"lines": 1})
+        ("warning", "lines-ambiguous", CONSUMER_FIELD | {"lines": 1})
     ]

@@ -52,7 +52,7 @@ def test_a_fold_ahead_beyond_the_time_of_the_pass_ends_it_after_the_range_before
     with pytest.raises(FeedUnreachable, match=r"limits\.pass_seconds"):
         slow.run(limits=Limits(pass_seconds=2 * SECONDS))
     assert slow.state.offset == 1003
-    assert slow.told.offsets == [1003]
+    assert slow.commands.offsets == [1003]
 
 
 def test_the_lease_is_kept_while_a_range_is_folded(slow: Stage) -> None:

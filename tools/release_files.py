@@ -36,13 +36,13 @@ class Pin(NamedTuple):
     name: str
     version: str
     hashes: tuple[str, ...]
-    wanted_by: tuple[str, ...]
+    required_by: tuple[str, ...]
 
 
 def pins(text: str) -> Iterator[Pin]:
     """Those of a lock file."""
-    for name, version, hashes, wanted_by in _PIN.findall(text):
-        by = tuple(part.split()[0] for part in wanted_by.split(", ") if not part.startswith("-"))
+    for name, version, hashes, required_by in _PIN.findall(text):
+        by = tuple(part.split()[0] for part in required_by.split(", ") if not part.startswith("-"))
         yield Pin(name, version, tuple(_HASH.findall(hashes)), by)
 
 
@@ -57,7 +57,7 @@ def parts(text: str, version: str) -> str:
         licenses=[license_of.make_from_string("Apache-2.0", license_acknowledgement=_DECLARED)],
         purl=PackageURL("pypi", name="ctisync", version=version),
     )
-    found = list(pins(text))
+    listed = list(pins(text))
     components = {"ctisync": root} | {
         pin.name: Component(
             name=pin.name,
@@ -71,14 +71,16 @@ def parts(text: str, version: str) -> str:
             ],
             purl=PackageURL("pypi", name=pin.name, version=pin.version),
         )
-        for pin in found
+        for pin in listed
     }
     serial = uuid5(NAMESPACE_DNS, f"ctisync {version} {hashlib.sha256(text.encode()).hexdigest()}")
-    bom = Bom(components=[components[pin.name] for pin in found], serial_number=serial)
+    bom = Bom(components=[components[pin.name] for pin in listed], serial_number=serial)
     bom.metadata.component = root
     bom.metadata.timestamp = None  # type: ignore[assignment]  # the schema doesn't ask for one
     for name, component in components.items():
-        bom.register_dependency(component, [components[pin.name] for pin in found if name in pin.wanted_by])
+        bom.register_dependency(
+            component, [components[pin.name] for pin in listed if name in pin.required_by]
+        )
     return JsonV1Dot6(bom).output_as_string(indent=2) + "\n"
 
 
@@ -88,11 +90,11 @@ _DECLARED: Final = LicenseAcknowledgement.DECLARED
 def _licences(pin: Pin) -> list[str]:
     """As the package says in the one field that is made for programs (PEP 639)."""
     try:
-        told = metadata(pin.name)
+        package = metadata(pin.name)
     except PackageNotFoundError:  # not for this platform
         return []
-    said: list[str] = told.get_all("License-Expression", [])
-    return said if told["Version"] == pin.version else []
+    licences: list[str] = package.get_all("License-Expression", [])
+    return licences if package["Version"] == pin.version else []
 
 
 def main(folder: Path) -> None:

@@ -26,13 +26,13 @@ from typing import Final, NamedTuple
 
 from tests.mutants.plan import MACHINE_SEQUENCES, ROOT, Module, modules
 from tests.mutants.planting import Mutant, mutants_of
-from tests.mutants.survivors import PAGE, known
+from tests.mutants.survivors import PAGE, survivors
 from tests.mutants.trial import Planted, Trial, TrialResult, ended, prepare
 from tests.planted.near import or_near
 from tests.support.opensearch_node import OpenSearchNode, start_node
 
 REMEMBERED: Final = ROOT / ".mutants" / "verdicts.json"
-WANTED: Final = 90
+TARGET: Final = 90
 """Per cent of all mutants, those included that no test can notice."""
 
 
@@ -103,16 +103,16 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("modules", nargs="*")
     parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--afresh", action="store_true")
-    asked = parser.parse_args(arguments)
-    for word in asked.modules:
+    options = parser.parse_args(arguments)
+    for word in options.modules:
         if not modules([word]):
-            names = [name for module in modules() for name in (module.name, module.known_by)]
+            names = [name for module in modules() for name in (module.name, module.anchor)]
             parser.error(f"no module has a name that begins with {word!r}; {or_near(word, names)}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server and the tests end, too
     os.environ["MODEL_SEQUENCES"] = str(MACHINE_SEQUENCES)
     prepare()
-    chosen = modules(asked.modules)
-    verdicts = Verdicts(afresh=asked.afresh)
+    chosen = modules(options.modules)
+    verdicts = Verdicts(afresh=options.afresh)
     counts = {}
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ctisync-mutants-")))
@@ -120,11 +120,11 @@ def main(arguments: list[str]) -> int:
         node = stack.enter_context(start_node("2.19.1")) if needs_server else None
         for module in chosen:
             lent = node if module.with_a_server else None
-            bench = Bench(module, scratch, lent, asked.jobs)
-            counts[module.name] = _told(_judged(bench, verdicts))
+            bench = Bench(module, scratch, lent, options.jobs)
+            counts[module.name] = _count(_judged(bench, verdicts))
     _say_figures(counts)
     total = sum(counts.values(), Counter[str]())
-    return 0 if total["known"] == total["survived"] and _per_cent(total) >= WANTED else 1
+    return 0 if total["known"] == total["survived"] and _per_cent(total) >= TARGET else 1
 
 
 def _judged(bench: Bench, verdicts: Verdicts) -> Iterator[tuple[Mutant, str]]:
@@ -141,9 +141,9 @@ def _judged(bench: Bench, verdicts: Verdicts) -> Iterator[tuple[Mutant, str]]:
         yield mutant, verdicts.outcome(module, mutant) or ""
 
 
-def _told(outcomes: Iterable[tuple[Mutant, str]]) -> Counter[str]:
+def _count(outcomes: Iterable[tuple[Mutant, str]]) -> Counter[str]:
     """Says what was not expected, and counts."""
-    allowed = {each.name for each in known(PAGE.read_text(encoding="utf-8"))}
+    allowed = {each.name for each in survivors(PAGE.read_text(encoding="utf-8"))}
     count = Counter[str]()
     for mutant, outcome in outcomes:
         count[outcome] += 1
@@ -171,7 +171,7 @@ def _per_cent(count: Counter[str]) -> float:
 
 def _key(module: Module, mutant: Mutant) -> str:
     """Not the module's name: what has only moved stays known."""
-    return f"{module.known_by}: {mutant.name}"
+    return f"{module.anchor}: {mutant.name}"
 
 
 def _digest(mutant: Mutant) -> str:

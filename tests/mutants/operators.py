@@ -225,12 +225,12 @@ def _has_a_value_anyway(target: ast.expr, scope: ast.AST) -> bool:
     """Whether what is assigned to has one without this assignment; else leaving it out proves nothing."""
     if isinstance(target, ast.Attribute | ast.Subscript):
         return not (isinstance(scope, ast.FunctionDef) and scope.name == "__init__")
-    given = {each.arg for each in ast.walk(scope) if isinstance(each, ast.arg)}
+    parameters = {each.arg for each in ast.walk(scope) if isinstance(each, ast.arg)}
     stored = [
         each.id for each in ast.walk(scope) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)
     ]
     names = [each.id for each in ast.walk(target) if isinstance(each, ast.Name)]
-    return all(name in given or stored.count(name) > 1 for name in names)
+    return all(name in parameters or stored.count(name) > 1 for name in names)
 
 
 def _swap(old: ast.AST, new: ast.AST) -> str:

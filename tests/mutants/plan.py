@@ -24,7 +24,7 @@ _PASSES: Final = (
 MACHINE_SEQUENCES: Final = 40
 _AUDITS: Final = ("tests/contract/test_auditing.py",)
 _BULKS: Final = ("tests/stores/test_bulk_matrix.py", "tests/stores/test_opensearch_replies.py")
-_TAKEN_OVER: Final = (
+_TAKEOVERS: Final = (
     "tests/stores/test_opensearch_lease.py",
     "tests/properties/test_write_order.py::test_the_store_takes_the_models_steps_in_the_models_order",
     "tests/stores/test_opensearch_crashes.py::test_a_swap_whose_new_content_is_gone_leaves_the_old_one_at_its_offset",
@@ -88,8 +88,8 @@ TESTS: Final[dict[str, Stages]] = {
     "_log_applied": (_ONE_PASS, _PASSES),
     "Sent": (_BULKS,),
     "Records": (_BULKS,),
-    "HeldLease": (("tests/stores/test_lease_conflicts.py",), _TAKEN_OVER),
-    "FencedLease": (("tests/stores/test_takeover.py",), _TAKEN_OVER),
+    "HeldLease": (("tests/stores/test_lease_conflicts.py",), _TAKEOVERS),
+    "FencedLease": (("tests/stores/test_takeover.py",), _TAKEOVERS),
 }
 """A module is known by a function or class that it alone defines: it may move, and get another name."""
 WITH_A_SERVER: Final = frozenset({"HeldLease", "FencedLease"})
@@ -102,7 +102,7 @@ class Unplanned(Exception):
 
 
 class Module(NamedTuple):
-    known_by: str
+    anchor: str
     source: Source
 
     @property
@@ -112,46 +112,46 @@ class Module(NamedTuple):
 
     @property
     def stages(self) -> Stages:
-        return TESTS[self.known_by]
+        return TESTS[self.anchor]
 
     @property
     def with_a_server(self) -> bool:
-        return self.known_by in WITH_A_SERVER
+        return self.anchor in WITH_A_SERVER
 
 
 def modules(words: Sequence[str] = (), root: Path = ROOT) -> list[Module]:
     """Those whose name begins with one of the words, or known by one; all without. Raises Unplanned."""
     among = sources(root)
-    found: dict[Source, Module] = {}
+    by_source: dict[Source, Module] = {}
     for name in TESTS:
         source = defining(name, among)
-        if source in found:
-            both = f"`{found[source].known_by}` and `{name}`"
+        if source in by_source:
+            both = f"`{by_source[source].anchor}` and `{name}`"
             raise Unplanned(f"tests/mutants/plan.py has {source.module} twice, by its {both}")
-        found[source] = Module(name, source)
+        by_source[source] = Module(name, source)
     return [
         module
-        for module in found.values()
-        if not words or module.name.startswith(tuple(words)) or module.known_by in words
+        for module in by_source.values()
+        if not words or module.name.startswith(tuple(words)) or module.anchor in words
     ]
 
 
 def defining(name: str, among: list[Source]) -> Source:
     """The one module that defines a name. Raises Unplanned."""
-    found = sorted({place.source for place in places(among, name) if not place.is_import})
-    if len(found) != 1:
-        where = " and ".join(source.module for source in found)
-        defined = f"{where} define that" if found else "no module defines that"
+    defined_in = sorted({place.source for place in places(among, name) if not place.is_import})
+    if len(defined_in) != 1:
+        where = " and ".join(source.module for source in defined_in)
+        defined = f"{where} define that" if defined_in else "no module defines that"
         raise Unplanned(f"tests/mutants/plan.py knows a module by its `{name}`, but {defined}")
-    return found[0]
+    return defined_in[0]
 
 
 def unplanned(root: Path = ROOT) -> set[str]:
     """Modules of the core, of the pass and of verify for which no tests are planned."""
     among = sources(root)
     packages = {_package(defining(name, among)) for name in WHOLE}
-    found = {source.module for source in among if _package(source) in packages and not source.is_package}
-    return found - {module.source.module for module in modules(root=root)}
+    required = {source.module for source in among if _package(source) in packages and not source.is_package}
+    return required - {module.source.module for module in modules(root=root)}
 
 
 def _package(source: Source) -> str:

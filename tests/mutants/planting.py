@@ -14,7 +14,7 @@ from tests.mutants.operators import Fault, Where, faults, is_text
 from tests.planted.places import names_of
 
 _IMPORTS: Final = re.compile(r"^ *(import|from) .*\n?", re.MULTILINE)
-_NOT_LOOKED_INTO: Final = ("annotation", "returns", "decorator_list", "bases")
+_IGNORED_FIELDS: Final = ("annotation", "returns", "decorator_list", "bases")
 
 
 class Mutant(NamedTuple):
@@ -92,7 +92,7 @@ class _Module:
 def _children(node: ast.AST) -> Iterator[tuple[str, ast.AST, Callable[[ast.AST], None]]]:
     """The parts of a piece of code, each with its field and a way to replace it."""
     for field, value in ast.iter_fields(node):
-        if field in _NOT_LOOKED_INTO or (isinstance(node, ast.ClassDef) and field == "keywords"):
+        if field in _IGNORED_FIELDS or (isinstance(node, ast.ClassDef) and field == "keywords"):
             continue
         if isinstance(value, ast.AST):
             yield field, value, _setting(node, field)

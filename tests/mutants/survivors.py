@@ -8,22 +8,22 @@ PAGE: Final = Path(__file__).with_name("survivors.md")
 _NAME: Final = re.compile(r"- (`[^`]*`, `[^`]*`, `[^`]*`(?: \(\d+\))?)")
 
 
-class Known(NamedTuple):
+class Survivor(NamedTuple):
     name: str
     why: str
 
 
-def known(page: str) -> list[Known]:
+def survivors(page: str) -> list[Survivor]:
     """All that a page lists: a reason, and after it those that it holds for. Headings are for people."""
-    found = []
+    listed = []
     why, listing = "", False
     for line in page.splitlines():
         if line.startswith("## "):
             why, listing = "", False
         elif match := _NAME.fullmatch(line):
-            found.append(Known(match[1], why))
+            listed.append(Survivor(match[1], why))
             listing = True
         elif line:
             why = line if listing else f"{why} {line}".strip()
             listing = False
-    return found
+    return listed

@@ -10,19 +10,19 @@ from tests.mutants import __main__ as program
 from tests.mutants import plan
 from tests.mutants.plan import ROOT
 from tests.mutants.planting import mutants_of
-from tests.mutants.survivors import PAGE, Known, known
+from tests.mutants.survivors import PAGE, Survivor, survivors
 
-KNOWN = known(PAGE.read_text(encoding="utf-8"))
+SURVIVORS = survivors(PAGE.read_text(encoding="utf-8"))
 A_RULE, A_STEP, AN_AUDIT = plan.WHOLE
 
 
 def changed(source: str) -> set[str]:
     """What each mutant makes of a piece of code, as text."""
-    found = set()
+    asts = set()
     for mutant in mutants_of(source):
         with mutant.planted() as tree:
-            found.add(ast.unparse(tree))
-    return found
+            asts.add(ast.unparse(tree))
+    return asts
 
 
 @pytest.mark.parametrize(
@@ -133,11 +133,11 @@ def test_modules_that_moved_are_in_the_plan_and_new_ones_are_missed(tree: Path) 
     (sync / f"of_{A_STEP}.py").rename(sync / "__init__.py")
     sync.rename(tree / "one_pass")
     (tree / "one_pass/new.py").touch()
-    modules = {module.known_by: module for module in plan.modules(root=tree.parents[1])}
+    modules = {module.anchor: module for module in plan.modules(root=tree.parents[1])}
     assert modules.keys() == plan.TESTS.keys()
     assert modules[A_RULE].name == "core/rules/steps"
     assert modules[A_STEP].name == "one_pass"
-    assert [each.known_by for each in plan.modules(["core/rules", A_STEP], tree.parents[1])] == [
+    assert [each.anchor for each in plan.modules(["core/rules", A_STEP], tree.parents[1])] == [
         A_RULE,
         A_STEP,
     ]
@@ -146,7 +146,7 @@ def test_modules_that_moved_are_in_the_plan_and_new_ones_are_missed(tree: Path) 
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["core/fodl"], "no module has a name that begins with 'core/fodl'; near: core/fold"),
         (["core/fold", "HeldLaese"], "begins with 'HeldLaese'; near: HeldLease"),
@@ -154,17 +154,17 @@ def test_modules_that_moved_are_in_the_plan_and_new_ones_are_missed(tree: Path) 
     ],
 )
 def test_a_name_that_no_module_has_is_an_error_instead_of_a_run_without_mutants(
-    words: list[str], said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(program, "prepare", lambda: pytest.fail("a run began"))
     with pytest.raises(SystemExit) as ended:
         program.main(words)
     assert ended.value.code == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
-    ("path", "code", "said"),
+    ("path", "code", "message"),
     [
         (f"core/of_{A_RULE}.py", "", f"knows a module by its `{A_RULE}`, but no module defines that"),
         (f"core/of_{A_RULE}.py", f"from a import {A_RULE}", f"its `{A_RULE}`, but no module defines that"),
@@ -182,9 +182,9 @@ def test_a_name_that_no_module_has_is_an_error_instead_of_a_run_without_mutants(
         ),
     ],
 )
-def test_a_name_must_tell_one_module(tree: Path, path: str, code: str, said: str | None) -> None:
+def test_a_name_must_tell_one_module(tree: Path, path: str, code: str, message: str | None) -> None:
     (tree / path).write_text(code)
-    with pytest.raises(plan.Unplanned, match=said) if said else nullcontext():
+    with pytest.raises(plan.Unplanned, match=message) if message else nullcontext():
         plan.modules(root=tree.parents[1])
 
 
@@ -216,13 +216,13 @@ def test_the_tests_that_are_planned_exist() -> None:
 
 def test_a_mutant_that_is_known_to_live_still_can_be_planted_in_one_module() -> None:
     """Otherwise the code has moved on: run `make mutants` for its module and look at what it says."""
-    if found := misfits(KNOWN, {each.source.module: each.source.text for each in plan.modules()}):
-        pytest.fail("\n".join(["survivors.md lists what does not fit:", *found]), pytrace=False)
+    if misfitting := misfits(SURVIVORS, {each.source.module: each.source.text for each in plan.modules()}):
+        pytest.fail("\n".join(["survivors.md lists what does not fit:", *misfitting]), pytrace=False)
 
 
 def test_a_known_mutant_that_fits_nowhere_or_in_two_modules_is_named() -> None:
     gone, kept = "`f`, `return a`, `return a → return None`", "`g`, `return b`, `return b → return None`"
-    listed = [Known(gone, "why"), Known(kept, "why")]
+    listed = [Survivor(gone, "why"), Survivor(kept, "why")]
     two = "def g():\n    return b\n"
     assert misfits(listed, {"ctisync.one": two, "ctisync.two": "def f():\n    return a\n"}) == []
     assert misfits(listed, {"ctisync.one": two, "ctisync.two": two}) == [
@@ -231,7 +231,7 @@ def test_a_known_mutant_that_fits_nowhere_or_in_two_modules_is_named() -> None:
     ]
 
 
-def misfits(listed: list[Known], texts: dict[str, str]) -> list[str]:
+def misfits(listed: list[Survivor], texts: dict[str, str]) -> list[str]:
     """Those of the listed that are not in one module alone, and in which they are."""
     where: dict[str, list[str]] = {}
     for module, text in texts.items():
@@ -245,8 +245,8 @@ def misfits(listed: list[Known], texts: dict[str, str]) -> list[str]:
 
 
 def test_each_mutant_that_is_known_to_live_has_a_reason() -> None:
-    assert [each for each in KNOWN if len(each.why.split()) < 4] == []
-    assert len(set(KNOWN)) == len(KNOWN)
+    assert [each for each in SURVIVORS if len(each.why.split()) < 4] == []
+    assert len(set(SURVIVORS)) == len(SURVIVORS)
 
 
 def test_a_reason_holds_for_the_mutants_that_follow_it() -> None:
@@ -254,9 +254,9 @@ def test_a_reason_holds_for_the_mutants_that_follow_it() -> None:
         "# Title\n\nWords.\n\n## A heading\n\nOne reason,\nin two lines.\n- `f`, `x = 1`, `1 → 2`\n"
         "- `f`, `x = 1`, `1 → 0` (2)\n\nAnother.\n- `g`, `y`, `left out`\n\n## More\n- `h`, `y`, `left out`\n"
     )
-    assert known(page) == [
-        Known("`f`, `x = 1`, `1 → 2`", "One reason, in two lines."),
-        Known("`f`, `x = 1`, `1 → 0` (2)", "One reason, in two lines."),
-        Known("`g`, `y`, `left out`", "Another."),
-        Known("`h`, `y`, `left out`", ""),
+    assert survivors(page) == [
+        Survivor("`f`, `x = 1`, `1 → 2`", "One reason, in two lines."),
+        Survivor("`f`, `x = 1`, `1 → 0` (2)", "One reason, in two lines."),
+        Survivor("`g`, `y`, `left out`", "Another."),
+        Survivor("`h`, `y`, `left out`", ""),
     ]

@@ -169,7 +169,7 @@ def _in_child(
     node: OpenSearchNode | None,
     writing: int,
 ) -> None:
-    told: tuple[str, bool, int] = ("no test: the process was torn down", False, 1)
+    answer: tuple[str, bool, int] = ("no test: the process was torn down", False, 1)
     try:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY, _MEMORY))
@@ -181,9 +181,9 @@ def _in_child(
         if planted is not None:
             sys.meta_path.insert(0, planted)
         scratch.mkdir(parents=True)
-        told = _tests(stages, scratch, _Watcher(node))
+        answer = _tests(stages, scratch, _Watcher(node))
     finally:
-        os.write(writing, json.dumps(told).encode() + b"\n")
+        os.write(writing, json.dumps(answer).encode() + b"\n")
         os._exit(0)
 
 

@@ -69,10 +69,10 @@ def apply(patch: Patch, root: Path) -> None:
 
 def broken(hunk: Hunk, among: list[Source]) -> tuple[Source, str]:
     """The module that the hunk alters, and its text with the bug. Raises DoesNotFit."""
-    found = places(among, hunk.name)
-    fitting = [(place, at) for place in found for at in _where(hunk.old, place.lines)]
+    matches = places(among, hunk.name)
+    fitting = [(place, at) for place in matches for at in _where(hunk.old, place.lines)]
     if len(fitting) != 1:
-        raise DoesNotFit(_why_not(hunk, found, [place for place, _ in fitting], among))
+        raise DoesNotFit(_why_not(hunk, matches, [place for place, _ in fitting], among))
     ((place, at),) = fitting
     at += place.first
     lines = place.source.lines
@@ -83,29 +83,29 @@ def broken(hunk: Hunk, among: list[Source]) -> tuple[Source, str]:
 
 def _where(old: list[str], lines: list[str]) -> list[int]:
     """The numbers of the lines, from 0 on, at which the old ones begin."""
-    wanted = textwrap.dedent("\n".join(old))
+    expected = textwrap.dedent("\n".join(old))
     return [
         at
         for at in range(len(lines) - len(old) + 1)
-        if textwrap.dedent("\n".join(lines[at : at + len(old)])) == wanted
+        if textwrap.dedent("\n".join(lines[at : at + len(old)])) == expected
     ]
 
 
-def _why_not(hunk: Hunk, found: list[Place], fitting: list[Place], among: list[Source]) -> str:
+def _why_not(hunk: Hunk, matches: list[Place], fitting: list[Place], among: list[Source]) -> str:
     elsewhere = _modules([source for source in among if _where(hunk.old, source.lines)])
     stand = f"stand in {elsewhere}" if elsewhere else "stand nowhere"
-    there = _modules([place.source for place in fitting or found])
+    there = _modules([place.source for place in fitting or matches])
     if fitting:
-        said = f"`{hunk.name}` holds its lines {len(fitting)} times, not once, in {there}"
-    elif found:
-        said = f"`{hunk.name}` in {there} does not hold its lines, which {stand}"
+        message = f"`{hunk.name}` holds its lines {len(fitting)} times, not once, in {there}"
+    elif matches:
+        message = f"`{hunk.name}` in {there} does not hold its lines, which {stand}"
     else:
-        said = f"nothing in src/ctisync is called `{hunk.name}`; its lines {stand}"
-    return said + ":\n" + textwrap.indent("\n".join(hunk.old), "    ")
+        message = f"nothing in src/ctisync is called `{hunk.name}`; its lines {stand}"
+    return message + ":\n" + textwrap.indent("\n".join(hunk.old), "    ")
 
 
-def _modules(found: list[Source]) -> str:
-    return " and ".join(sorted({source.module for source in found}))
+def _modules(altered: list[Source]) -> str:
+    return " and ".join(sorted({source.module for source in altered}))
 
 
 def _depth(line: str) -> int:

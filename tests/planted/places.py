@@ -57,8 +57,8 @@ def places(among: list[Source], name: str) -> list[Place]:
         Place(source, first, behind, is_import)
         for source in among
         if last in source.text
-        for found, first, behind, is_import in _named_in(source.text)
-        if found == name
+        for qualified, first, behind, is_import in _named_in(source.text)
+        if qualified == name
     ]
 
 

@@ -34,12 +34,12 @@ def test_a_planted_bug_fits_says_what_it_breaks_and_names_its_tests(patch: Patch
 
 def fitted(patch: Patch, hunk: Hunk) -> tuple[Source, str]:
     """Fails with nothing but what does not fit."""
-    said = ""
+    message = ""
     try:
         return patching.broken(hunk, SOURCES)
     except DoesNotFit as error:
-        said = f"planted bug {patch.name}: {error}"
-    pytest.fail(said, pytrace=False)
+        message = f"planted bug {patch.name}: {error}"
+    pytest.fail(message, pytrace=False)
 
 
 def test_the_one_that_contributors_are_shown_is_one_of_them() -> None:
@@ -50,7 +50,7 @@ def test_the_one_that_contributors_are_shown_is_one_of_them() -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["gpa"], "no planted bug has 'gpa' in its name; near: gap_not_confirmed"),
         (["crc", "fsinc"], "no planted bug has 'fsinc' in its name; near: fsync_skipped"),
@@ -59,13 +59,13 @@ def test_the_one_that_contributors_are_shown_is_one_of_them() -> None:
     ],
 )
 def test_a_name_that_no_planted_bug_has_is_an_error_instead_of_a_run_without_bugs(
-    words: list[str], said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(program, "judge", lambda patch: pytest.fail(f"{patch.name} was planted"))
     with pytest.raises(SystemExit) as ended:
         program.main(words)
     assert ended.value.code == 2
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 CODE = """\
@@ -148,7 +148,7 @@ def test_of_two_functions_with_one_name_that_is_meant_which_holds_the_lines(tree
 
 
 @pytest.mark.parametrize(
-    ("hunk", "said"),
+    ("hunk", "message"),
     [
         (
             "@@ Reader.apply @@\n-return 1\n+return 3\n",
@@ -163,26 +163,26 @@ def test_of_two_functions_with_one_name_that_is_meant_which_holds_the_lines(tree
     ],
 )
 def test_a_planted_bug_that_does_not_fit_any_more_is_refused_by_name(
-    tree: Path, hunk: str, said: str
+    tree: Path, hunk: str, message: str
 ) -> None:
     with pytest.raises(DoesNotFit) as refused:
         planted(tree, hunk)
-    assert said in str(refused.value)
+    assert message in str(refused.value)
     assert (tree / "src/ctisync/stores/writer.py").read_text() == CODE
 
 
 @pytest.mark.parametrize(
-    ("path", "code", "said"),
+    ("path", "code", "message"),
     [
         ("other.py", CODE, "2 times, not once, in ctisync.other and ctisync.stores.writer"),
         ("stores/writer.py", CODE + "\n    def apply(self):\n        return 2\n", "2 times, not once, in "),
     ],
 )
 def test_a_planted_bug_that_fits_in_two_places_is_refused_and_names_their_modules(
-    tree: Path, path: str, code: str, said: str
+    tree: Path, path: str, code: str, message: str
 ) -> None:
     write(tree, path, code)
-    with pytest.raises(DoesNotFit, match=f"a_bug: `Writer.apply` holds its lines {said}"):
+    with pytest.raises(DoesNotFit, match=f"a_bug: `Writer.apply` holds its lines {message}"):
         planted(tree, "@@ Writer.apply @@\n-return 2\n+return 3\n")
 
 

@@ -25,7 +25,7 @@ from ctisync.errors import (
     SnapshotRefused,
 )
 from ctisync.ports import Store
-from tests.properties.model import Model, ToldReaders, at, no_moment
+from tests.properties.model import Model, ReceivedCommands, at, no_moment
 from tests.properties.observed import Died, ObservedCommands, ObservedFeed, ObservedStore, Process
 from tests.support.clock import FakeClock
 from tests.support.log import KeptLog
@@ -78,8 +78,8 @@ class ModelMachine(RuleBasedStateMachine):
         self.clock = FakeClock()
         self.policy = Policy()
         self.server = MemoryServer()
-        self.told = ToldReaders()
-        self.model = Model(self.server, self.told)
+        self.commands = ReceivedCommands()
+        self.model = Model(self.server, self.commands)
         self.processes: list[Process] = []
         self.reader = make_store()
         self.server.history.create("A", {"n": 0, "list": []})
@@ -166,7 +166,7 @@ class ModelMachine(RuleBasedStateMachine):
 
     @rule(times=st.integers(1, 2))
     def command_manager_refuses(self, times: int) -> None:
-        self.told.refusals = times
+        self.commands.refusals = times
 
     @rule(hours=st.sampled_from([0.1, 2, 30]))
     def time_passes(self, hours: float) -> None:
@@ -180,7 +180,7 @@ class ModelMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.reader.read_state(self.consumer).requested is not None)
     @rule()
-    def an_operator_gives_up_what_was_asked_for(self) -> None:
+    def an_operator_cancels_the_request(self) -> None:
         policy, self.policy = self.policy, msgspec.structs.replace(self.policy, keep=True)
         self._undisturbed("sync")
         self.policy = policy
@@ -188,7 +188,7 @@ class ModelMachine(RuleBasedStateMachine):
 
     @precondition(lambda self: self.reader.read_state(self.consumer).phase == "blocked")
     @rule()
-    def a_blocked_content_is_looked_at_again(self) -> None:
+    def a_blocked_content_is_tried_again(self) -> None:
         """Twice in vain, and what the feed offers has been tried: then nothing is fetched any more."""
         fetched = 0
         for _ in range(3):
@@ -235,7 +235,7 @@ class ModelMachine(RuleBasedStateMachine):
     def everything_is_well_again(self) -> None:
         """Then one pass, an operator's one where only that helps, makes the content the feed's."""
         self.server.failure, self.server.last_offset, self.server.spoils = None, None, []
-        self.told.refusals = 0
+        self.commands.refusals = 0
         for offset in self._poisoned():
             self.server.history.mend(offset)
         self.feed_offers_a_snapshot(back=7, damaged=False)
@@ -279,7 +279,7 @@ class ModelMachine(RuleBasedStateMachine):
                     self.consumer,
                     feed=ObservedFeed(MemoryFeed(self.server), process),
                     store=ObservedStore(self.make_store(), process),
-                    commands=ObservedCommands(self.told, process),
+                    commands=ObservedCommands(self.commands, process),
                     clock=self.clock,
                     log=KeptLog(),
                     policy=msgspec.structs.replace(self.policy, mode=mode),
@@ -295,7 +295,7 @@ class ModelMachine(RuleBasedStateMachine):
 
     def _undisturbed(self, mode: Mode) -> CtisyncError | None:
         """A pass that ends as the pass table says; its error."""
-        before, refusals = self.reader.read_state(self.consumer), self.told.refusals
+        before, refusals = self.reader.read_state(self.consumer), self.commands.refusals
         waiting = len(self.server.spoils)
         error = self._run(mode, no_moment)
         spoilt = type(error) is FeedRefused and len(self.server.spoils) < waiting

@@ -15,7 +15,7 @@ from tests.support.records import comparable
 Json = Any
 
 
-class ToldReaders:
+class ReceivedCommands:
     """A Command Manager that keeps the offsets of what it accepted, and refuses the next `refusals`."""
 
     def __init__(self) -> None:
@@ -37,17 +37,17 @@ class Model:
     past the stored offset before anybody looked cannot be told from one that went on.
     """
 
-    def __init__(self, server: MemoryServer, told: ToldReaders) -> None:
+    def __init__(self, server: MemoryServer, commands: ReceivedCommands) -> None:
         self._server = server
-        self._told = told
-        self._asked_from: dict[tuple[Process, OffsetRange], History] = {}
+        self._commands = commands
+        self._prefetched_from: dict[tuple[Process, OffsetRange], History] = {}
         self._fetched_from: dict[Process, History] = {}
-        self._known: dict[tuple[History, int], list[Json]] = {}
+        self._expected: dict[tuple[History, int], list[Json]] = {}
         self._same: set[tuple[History, int, bytes]] = set()
         self.lineage: History | None = None
         self.stands_at = 0
         self.mixed = False
-        self._told_before = 0
+        self._commands_before = 0
 
     def saved(self, before: ConsumerState, after: ConsumerState) -> None:
         assert after.offset in (before.offset, 0), "a state alone neither advances nor goes back"
@@ -64,31 +64,31 @@ class Model:
         if by_itself and offered.history is self.lineage:
             assert offered.offset >= self.stands_at, "the content went back by itself"
         self.lineage, self.stands_at, self.mixed = offered.history, offered.offset, False
-        self._told_before = len(self._told.offsets)
+        self._commands_before = len(self._commands.offsets)
 
-    def asked_ahead(self, process: Process, wanted: OffsetRange) -> None:
-        self._asked_from[process, wanted] = self._server.history
+    def prefetched(self, process: Process, offsets: OffsetRange) -> None:
+        self._prefetched_from[process, offsets] = self._server.history
 
-    def changes_fetched(self, process: Process, wanted: OffsetRange) -> None:
-        self._fetched_from[process] = self._asked_from.pop((process, wanted), self._server.history)
+    def changes_fetched(self, process: Process, offsets: OffsetRange) -> None:
+        self._fetched_from[process] = self._prefetched_from.pop((process, offsets), self._server.history)
 
     def applied(self, process: Process, after: ConsumerState) -> None:
         assert after.offset > self.stands_at
         self.stands_at = after.offset
         self.mixed = self.mixed or self._fetched_from[process] is not self.lineage
-        self._told_before = len(self._told.offsets)
+        self._commands_before = len(self._commands.offsets)
 
     def check_readers(self, store: Store, consumer: Consumer) -> None:
         """Promises 1 and 3: the content is the whole of one moment, from the first one on there is one."""
         try:
-            found = list(store.export(consumer))
+            lines = list(store.export(consumer))
         except EmptyStore:
             assert self.lineage is None, "readers find no content any more"
             return
         assert self.lineage is not None
-        assert found, "readers find an empty content"
+        assert lines, "readers find an empty content"
         if not self.mixed:
-            assert self._is(found, self.lineage, self.stands_at), (
+            assert self._is(lines, self.lineage, self.stands_at), (
                 f"the content is not that of {self.stands_at}"
             )
 
@@ -99,20 +99,20 @@ class Model:
         if state.owed is not None:
             assert state.owed.offset == self.stands_at
         elif self.lineage is not None:
-            assert self.stands_at in self._told.offsets[self._told_before :], "a command was missed"
+            assert self.stands_at in self._commands.offsets[self._commands_before :], "a command was missed"
         if state.phase == "blocked" and not self.mixed:
             assert state.failed is not None
             assert state.failed.offset > state.offset
 
-    def _is(self, found: list[bytes], history: History, offset: int) -> bool:
+    def _is(self, lines: list[bytes], history: History, offset: int) -> bool:
         key = (history, offset)
-        text = b"\n".join(found)
+        text = b"\n".join(lines)
         if (*key, text) in self._same:
             return True
-        if key not in self._known:
+        if key not in self._expected:
             expected = history.expected_records(offset)
-            self._known[key] = [comparable(expected[name]) for name in sorted(expected, key=str.encode)]
-        same = [comparable(line) for line in found] == self._known[key]
+            self._expected[key] = [comparable(expected[name]) for name in sorted(expected, key=str.encode)]
+        same = [comparable(line) for line in lines] == self._expected[key]
         if same:
             self._same.add((*key, text))
         return same

@@ -42,9 +42,9 @@ class Witness(Protocol):
 
     def applied(self, process: "Process", after: ConsumerState) -> None: ...
 
-    def asked_ahead(self, process: "Process", wanted: OffsetRange) -> None: ...
+    def prefetched(self, process: "Process", offsets: OffsetRange) -> None: ...
 
-    def changes_fetched(self, process: "Process", wanted: OffsetRange) -> None: ...
+    def changes_fetched(self, process: "Process", offsets: OffsetRange) -> None: ...
 
 
 class Process:
@@ -69,11 +69,11 @@ class Process:
             self.dead = True
             raise
 
-    def around(self, effect: Callable[[], T], told: Callable[[], None] = lambda: None) -> T:
-        """The effect between two moments; `told` runs with it."""
+    def around(self, effect: Callable[[], T], witness: Callable[[], None] = lambda: None) -> T:
+        """The effect between two moments; `witness` runs with it."""
         self.moment()
         result = effect()
-        told()
+        witness()
         self.moment()
         return result
 
@@ -165,8 +165,8 @@ class ObservedWriter:
 
     def save(self, state: ConsumerState) -> None:
         before = self._inner.state
-        told = self._process.witness.saved
-        self._process.around(lambda: self._inner.save(state), lambda: told(before, state))
+        report = self._process.witness.saved
+        self._process.around(lambda: self._inner.save(state), lambda: report(before, state))
 
     @contextmanager
     def load(self, snapshot: Snapshot) -> Iterator["ObservedLoad"]:
@@ -185,9 +185,9 @@ class ObservedWriter:
         after: ConsumerState,
         meanwhile: Callable[[], int | None] | None = None,
     ) -> bool:
-        told = self._process.witness.applied
+        report = self._process.witness.applied
         return self._process.around(
-            lambda: self._inner.apply(writes, after, meanwhile), lambda: told(self._process, after)
+            lambda: self._inner.apply(writes, after, meanwhile), lambda: report(self._process, after)
         )
 
     def make_searchable(self) -> None:
@@ -212,9 +212,9 @@ class ObservedLoad:
         return self._inner.ambiguous
 
     def publish(self, after: ConsumerState) -> int:
-        before, told = self._writer.state, self._process.witness.published
+        before, report = self._writer.state, self._process.witness.published
         return self._process.around(
-            lambda: self._inner.publish(after), lambda: told(self._process, self._snapshot, before)
+            lambda: self._inner.publish(after), lambda: report(self._process, self._snapshot, before)
         )
 
 
@@ -226,13 +226,15 @@ class ObservedFeed:
     def consumer_info(self) -> ConsumerInfo:
         return self._process.around(self._inner.consumer_info)
 
-    def changes(self, wanted: OffsetRange) -> list[Change]:
-        told = self._process.witness.changes_fetched
-        return self._process.around(lambda: self._inner.changes(wanted), lambda: told(self._process, wanted))
+    def changes(self, offsets: OffsetRange) -> list[Change]:
+        report = self._process.witness.changes_fetched
+        return self._process.around(
+            lambda: self._inner.changes(offsets), lambda: report(self._process, offsets)
+        )
 
-    def prefetch(self, wanted: OffsetRange) -> None:
-        told = self._process.witness.asked_ahead
-        self._process.around(lambda: self._inner.prefetch(wanted), lambda: told(self._process, wanted))
+    def prefetch(self, offsets: OffsetRange) -> None:
+        report = self._process.witness.prefetched
+        self._process.around(lambda: self._inner.prefetch(offsets), lambda: report(self._process, offsets))
 
     def fetch_snapshot(
         self, snapshot: Snapshot, refused: RefusedSnapshot | None, keep_alive: Callable[[], None]

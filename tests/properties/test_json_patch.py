@@ -55,8 +55,8 @@ def patches(draw: st.DrawFn) -> tuple[Json, list[Json]]:
     """A document and operations most of which fit it; half of the tests ask for what was there, and one
     operation in twenty lacks a member, or has nonsense in its place."""
     document = draw(DOCUMENTS)
-    known = st.sampled_from(list(pointers(document)))
-    places = known | known | st.builds("{}/{}".format, known, STRAY_TOKENS)
+    existing = st.sampled_from(list(pointers(document)))
+    places = existing | existing | st.builds("{}/{}".format, existing, STRAY_TOKENS)
     operations = []
     for op in draw(st.lists(st.sampled_from(OPERATIONS), max_size=5)):
         operation: dict[str, Json] = {"op": op, "path": draw(places)}

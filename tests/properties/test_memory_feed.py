@@ -28,7 +28,7 @@ def outcome(question: Callable[[], Any]) -> Any:
         return type(error)
 
 
-def told(info: ConsumerInfo) -> tuple[int | None, int | None]:
+def offsets_of(info: ConsumerInfo) -> tuple[int | None, int | None]:
     """Without the link: where a snapshot lies is each server's own matter."""
     return info.last_offset, info.snapshot.offset if info.snapshot is not None else None
 
@@ -37,9 +37,9 @@ def records(feed: PassFeed, highest: int) -> set[Record]:
     snapshot = feed.consumer_info().snapshot
     assert snapshot is not None
     file = feed.fetch_snapshot(snapshot, None, lambda: None)
-    found = {record for batch in file.records(highest) for record in batch}
+    content = {record for batch in file.records(highest) for record in batch}
     file.discard()
-    return found
+    return content
 
 
 def client(simulator: FeedSimulator, folder: Path) -> CtiFeed:
@@ -75,20 +75,20 @@ def test_both_feeds_answer_alike_whatever_is_asked_and_spoilt(seed: int, tmp_pat
                 server.spoils = [spoil]
                 simulator.fail("changes", failures.data(spoil))
             after = choose.randint(history.first_offset, history.last_offset - 1)
-            wanted = OffsetRange(after, choose.randint(after + 1, history.last_offset))
-            assert answers(MemoryFeed(server), server, wanted) == answers(real, server, wanted)
+            offsets = OffsetRange(after, choose.randint(after + 1, history.last_offset))
+            assert answers(MemoryFeed(server), server, offsets) == answers(real, server, offsets)
             simulator.heal()
             server.spoils = []
 
 
-def answers(feed: PassFeed, server: MemoryServer, wanted: OffsetRange) -> list[Any]:
+def answers(feed: PassFeed, server: MemoryServer, offsets: OffsetRange) -> list[Any]:
     """To every question of a pass: about the consumer, the changes, a snapshot that is in order or not."""
-    changes = outcome(lambda: feed.changes(wanted))
+    changes = outcome(lambda: feed.changes(offsets))
     if server.offered is None:
-        return [told(feed.consumer_info()), changes]
+        return [offsets_of(feed.consumer_info()), changes]
     in_order = outcome(lambda: records(feed, server.history.last_offset))
     above = server.offered.offset - 40
-    return [told(feed.consumer_info()), changes, in_order, outcome(lambda: records(feed, above))]
+    return [offsets_of(feed.consumer_info()), changes, in_order, outcome(lambda: records(feed, above))]
 
 
 def test_both_feeds_refuse_a_snapshot_that_was_refused_before_and_a_contradiction(tmp_path: Path) -> None:

@@ -24,13 +24,13 @@ from tests.support.memory_store import MemoryStorage, MemoryStore
 from tests.support.opensearch_node import OpenSearchNode
 
 STEPS = 40
-ASKED_FOR = os.environ.get("MODEL_SEQUENCES")
+SEQUENCES = os.environ.get("MODEL_SEQUENCES")
 
 
 def run(make: Callable[[], ModelMachine], sequences: int) -> None:
-    chosen = int(ASKED_FOR) if ASKED_FOR else len(some(range(sequences), 10))
-    given = settings(max_examples=chosen, stateful_step_count=STEPS)
-    run_state_machine_as_test(make, settings=given)  # type: ignore[arg-type]  # any maker will do
+    chosen = int(SEQUENCES) if SEQUENCES else len(some(range(sequences), 10))
+    options = settings(max_examples=chosen, stateful_step_count=STEPS)
+    run_state_machine_as_test(make, settings=options)  # type: ignore[arg-type]  # any maker will do
 
 
 def test_whatever_happens_in_whatever_order_the_promises_hold_in_memory() -> None:
@@ -46,7 +46,7 @@ def test_of_two_changes_that_hide_each_other_neither_has_the_snapshot_fetched_ag
     machine.feed_lives_on(kinds=["far gap", "create", "far gap", "delete"], name="A", pick=0)
     machine.feed_poisons_its_past(pick=0)
     machine.feed_lives_on_and_a_pass_runs(kinds=["poison"], mode="sync", name="A", pick=0)
-    machine.a_blocked_content_is_looked_at_again()
+    machine.a_blocked_content_is_tried_again()
 
 
 def test_nor_when_the_second_change_lies_in_a_later_range_than_the_delete_that_hides_the_first() -> None:
@@ -59,7 +59,7 @@ def test_nor_when_the_second_change_lies_in_a_later_range_than_the_delete_that_h
     machine.a_pass_runs("sync")
     for kind in ("far gap", "delete", "far gap", "poison"):
         machine.feed_lives_on(kinds=[kind], name="A", pick=0)
-    machine.a_blocked_content_is_looked_at_again()
+    machine.a_blocked_content_is_tried_again()
 
 
 def test_whatever_happens_in_whatever_order_the_promises_hold_on_sqlite(tmp_path: Path) -> None:
@@ -94,12 +94,12 @@ def test_whoever_was_overtaken_after_asking_the_feed_does_not_take_it_for_one_th
     machine.begin(reset=on_feed_reset, hours=24, late=False)
     machine.feed_lives_on_and_a_pass_runs(["update"], 0, "A", "sync")
     machine.feed_lives_on(["update"], 0, "A")
-    after_the_feed_was_asked = 4
+    after_the_answer = 4
 
     def overtaken() -> None:
         machine.feed_lives_on_and_a_pass_runs(["update"], 0, "A", "sync")
 
-    assert machine._run("sync", at(after_the_feed_was_asked, overtaken)) is None
+    assert machine._run("sync", at(after_the_answer, overtaken)) is None
     machine.readers_are_well()
     machine.the_state_is_true()
     assert len(machine.server.downloads) == 1

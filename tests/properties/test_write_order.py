@@ -17,7 +17,7 @@ from ctisync.core.steps import Mode, Policy
 from ctisync.errors import SettingsChanged
 from ctisync.stores.opensearch import writer as opensearch_writer
 from ctisync.stores.opensearch.client import OpenSearchReply, Transport
-from tests.properties.model import ToldReaders
+from tests.properties.model import ReceivedCommands
 from tests.stores import opensearch_kit as kit
 from tests.support.clock import FakeClock
 from tests.support.feed_history import History
@@ -41,9 +41,9 @@ READ = ["D", "E", "F"]
 @pytest.mark.parametrize("snapshot", [100, 600], ids=["a snapshot below", "a snapshot above"])
 @pytest.mark.parametrize("scenario", SCENARIOS)
 def test_no_interleaving_of_two_writers_breaks_a_promise(scenario: str, snapshot: int, ahead: bool) -> None:
-    found = search(*SCENARIOS[scenario], Rules(snapshot=snapshot, announced_ahead=ahead))
-    assert found.violations == {}
-    assert found.states > 900
+    result = search(*SCENARIOS[scenario], Rules(snapshot=snapshot, announced_ahead=ahead))
+    assert result.violations == {}
+    assert result.states > 900
 
 
 @pytest.mark.parametrize(
@@ -86,11 +86,11 @@ def test_no_interleaving_of_two_writers_breaks_a_promise(scenario: str, snapshot
 )
 def test_each_rule_of_the_order_is_needed(left_out: str, scenario: str, violation: str) -> None:
     """Without it the search finds a way to lose something: so it would have found one with it, too."""
-    found = search(*SCENARIOS[scenario], Rules()._replace(**{left_out: False}))
-    assert any(violation in wrong for wrong in found.violations), found.violations.keys()
+    result = search(*SCENARIOS[scenario], Rules()._replace(**{left_out: False}))
+    assert any(violation in wrong for wrong in result.violations), result.violations.keys()
 
 
-class StepsSeen:
+class ObservedSteps:
     """Names the steps that a store's requests are, and kills the process right after the `dies_after`-th.
 
     What only reads, but not through a fence, is no step; nor is a state written only for what the feed said.
@@ -103,7 +103,7 @@ class StepsSeen:
         self._dies_after = dies_after
         self._entry: Any = None
         self._loading = self._announced = self._dead = False
-        self.seen: list[str] = []
+        self.steps: list[str] = []
 
     def send(self, method: str, target: str, body: bytes | None, timeout: float) -> OpenSearchReply:
         if self._dead:
@@ -120,9 +120,9 @@ class StepsSeen:
     def saw(self, step: str | None) -> None:
         if step is None:
             return
-        if self.seen[-1:] != [step]:
-            self.seen.append(step)
-        if len(self.seen) == self._dies_after:
+        if self.steps[-1:] != [step]:
+            self.steps.append(step)
+        if len(self.steps) == self._dies_after:
             self._dead = True
             raise kit.Killed
 
@@ -141,7 +141,7 @@ class StepsSeen:
             case "POST", _, ["_bulk"] if body is None or not body.startswith(b'{"update"'):
                 return "load" if self._loading else "bulk"
             case "POST", _, ["_mget"]:
-                begun = self.seen[-1] in ("read", "announce_range", "advance")
+                begun = self.steps[-1] in ("read", "announce_range", "advance")
                 return "read_ahead" if begun and self._entry["state"]["range_to"] is not None else "read"
             case "PUT", _, ["_settings"]:
                 return "check_count"
@@ -152,10 +152,10 @@ class StepsSeen:
         return None
 
     def _written(self, before: Any, after: Any) -> str | None:
-        held = None if before is None else before["lease"]
+        lease = None if before is None else before["lease"]
         if after["lease"] is None:
             return "release"
-        if held is None or held["token"] != after["lease"]["token"]:
+        if lease is None or lease["token"] != after["lease"]["token"]:
             return "acquire"
         if after["swap"] is not None:
             self._announced, self._loading = True, False
@@ -178,7 +178,7 @@ class StepsSeen:
         kinds = {kind for action in actions for kind in action}
         if "remove_index" in kinds:
             return "drop_strays"
-        if self.seen[-1] == "acquire":
+        if self.steps[-1] == "acquire":
             return "revoke"
         if kinds == {"remove"}:
             return "unfence"
@@ -207,13 +207,13 @@ class Cluster:
         """The steps of one pass, which may be killed right after one of them."""
         store = kit.open_store(self._node)
         consumer = self.consumer if alias == "A" else replace(self.consumer, index=f"{self.consumer.index}-b")
-        taken = StepsSeen(store._client._transport, consumer, dies_after)
-        store._client._transport = taken
+        steps = ObservedSteps(store._client._transport, consumer, dies_after)
+        store._client._transport = steps
 
-        class Commands(ToldReaders):
+        class Commands(ReceivedCommands):
             def send_update(self, index: str, offset: int) -> None:
                 super().send_update(index, offset)
-                taken.saw("post")
+                steps.saw("post")
 
         with closing(store), suppress(kit.Killed, SettingsChanged):
             passed(
@@ -227,7 +227,7 @@ class Cluster:
                     policy=Policy(mode=mode),
                 )
             )
-        return taken.seen
+        return steps.steps
 
     def feed_goes_on(self) -> None:
         """To the model's last offset; each of the small ranges reads a record, and writes or deletes some."""
@@ -250,9 +250,9 @@ def expected(server: Server, writer: Writer) -> Iterator[tuple[str, Server]]:
     )
 
 
-def names(taken: Iterator[tuple[str, Server]]) -> list[str]:
+def names(steps: Iterator[tuple[str, Server]]) -> list[str]:
     """One name for what a range or a load sends in several bodies."""
-    return [name for name, _ in groupby(name for name, _ in taken)]
+    return [name for name, _ in groupby(name for name, _ in steps)]
 
 
 CASES: dict[str, tuple[Server, Writer, Mode]] = {
@@ -303,8 +303,8 @@ def test_after_a_kill_at_each_step_the_next_pass_takes_the_models_steps(
         cluster = begin(opensearch_2, before)
         assert cluster.run(mode, killed_after, alias=writer.alias) == whole[:killed_after]
         after = after_steps(before, writer, killed_after)
-        taken = cluster.run("sync")
-        assert taken == the_next_ones(after, writer.most), f"{taken} after {whole[killed_after - 1]}"
+        steps = cluster.run("sync")
+        assert steps == the_next_ones(after, writer.most), f"{steps} after {whole[killed_after - 1]}"
 
 
 def the_next_ones(server: Server, most: int) -> list[str]:

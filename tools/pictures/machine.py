@@ -149,8 +149,8 @@ def _lines(name: str, machine: Machine) -> Iterator[str]:
     if name == START:
         yield _STARTS
         return
-    said = " ".join((getattr(steps, name).__doc__ or "").split())
-    yield from textwrap.wrap(said, 68)
+    text = " ".join((getattr(steps, name).__doc__ or "").split())
+    yield from textwrap.wrap(text, 68)
     if name == steps.Initialise.__name__:
         for reason in machine.reasons:
             yield from textwrap.wrap(reason, 66, initial_indent="· ", subsequent_indent="\u2002")

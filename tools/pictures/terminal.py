@@ -186,10 +186,10 @@ def _as_svg(name: str, text: str) -> str:
 
 def _sized(svg: str) -> str:
     """With letters about as large as a page's, wherever there is room for it."""
-    found = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
-    assert found is not None
-    width, height = (round(float(number) * _SCALE) for number in found.groups())
-    return svg.replace(found[0], f'{found[0]} width="{width}" height="{height}"', 1)
+    box = re.search(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
+    assert box is not None
+    width, height = (round(float(number) * _SCALE) for number in box.groups())
+    return svg.replace(box[0], f'{box[0]} width="{width}" height="{height}"', 1)
 
 
 @contextmanager

@@ -102,18 +102,18 @@ def _then(now: Situation, state: ConsumerState, **done: bool) -> Situation:
 
 def walked() -> Machine:
     """The whole machine."""
-    found = Machine(defaultdict(set), defaultdict(set), defaultdict(set), [])
+    machine = Machine(defaultdict(set), defaultdict(set), defaultdict(set), [])
     to_begin_with = [ConsumerState()]
-    known = set(to_begin_with)
-    seen: set[tuple[str, Situation]] = set()
+    states = set(to_begin_with)
+    visited: set[tuple[str, Situation]] = set()
     while to_begin_with:
         for situation in _passes(to_begin_with.pop()):
-            for left in _pass(situation, found, seen):
-                if left not in known:
-                    known.add(left)
+            for left in _pass(situation, machine, visited):
+                if left not in states:
+                    states.add(left)
                     to_begin_with.append(left)
-    found.reasons.sort()
-    return found
+    machine.reasons.sort()
+    return machine
 
 
 def _passes(state: ConsumerState) -> Iterator[Situation]:
@@ -132,23 +132,23 @@ def _passes(state: ConsumerState) -> Iterator[Situation]:
             yield Situation(one, None, _CONSUMER, SoFar(), policy, _NOW)
 
 
-def _pass(begun: Situation, found: Machine, seen: set[tuple[str, Situation]]) -> Iterator[ConsumerState]:
+def _pass(begun: Situation, machine: Machine, visited: set[tuple[str, Situation]]) -> Iterator[ConsumerState]:
     """Go every way from here, write down which step follows which, and give what passes leave behind."""
     ways = [(START, "", begun)]
     while ways:
         before, effect, situation = ways.pop()
-        found.effects[before].add(effect)
+        machine.effects[before].add(effect)
         step = next_step(situation)
         name = type(step).__name__
         if isinstance(step, End):
-            found.ends[before].add(step.outcome)
+            machine.ends[before].add(step.outcome)
             continue
-        found.follows[before, name].add(effect)
-        if isinstance(step, Initialise) and (why := re.sub(r"\d+", "N", step.why)) not in found.reasons:
-            found.reasons.append(why)
-        if (name, situation) in seen:
+        machine.follows[before, name].add(effect)
+        if isinstance(step, Initialise) and (why := re.sub(r"\d+", "N", step.why)) not in machine.reasons:
+            machine.reasons.append(why)
+        if (name, situation) in visited:
             continue
-        seen.add((name, situation))
+        visited.add((name, situation))
         yield from map(_left, _left_by_the_dead(step, situation))
         for end, after in _effects(step, situation):
             yield _left(after.state)

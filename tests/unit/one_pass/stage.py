@@ -12,7 +12,7 @@ from ctisync.core.state import ConsumerState
 from ctisync.core.steps import Policy
 from ctisync.feed.http.budget import PassLimits
 from ctisync.ports import CommandManager
-from tests.properties.model import ToldReaders
+from tests.properties.model import ReceivedCommands
 from tests.support import faults_ports
 from tests.support.clock import FakeClock
 from tests.support.faults import Effects
@@ -23,10 +23,10 @@ from tests.support.memory_store import MemoryStorage, MemoryStore
 from tests.support.one_pass import parts_of, passed
 
 CONSUMER = Consumer()
-CONSUMER_FIELD = {"consumer": "vd_1.0.0/vd_4.8.0"}
+ABOUT = {"consumer": "vd_1.0.0/vd_4.8.0"}
 
 
-class AcceptedCommands(ToldReaders):
+class AcceptedCommands(ReceivedCommands):
     """Keeps which index was named, too."""
 
     def __init__(self) -> None:

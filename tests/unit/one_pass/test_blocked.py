@@ -8,7 +8,7 @@ import pytest
 from ctisync.core.state import FailedChange, Owed
 from ctisync.core.steps import Policy
 from ctisync.errors import Blocked
-from tests.unit.one_pass.stage import CONSUMER, CONSUMER_FIELD, Stage
+from tests.unit.one_pass.stage import ABOUT, CONSUMER, Stage
 
 
 def test_a_change_that_cannot_be_applied_is_told_with_all_that_names_it(following: Stage) -> None:
@@ -19,7 +19,7 @@ def test_a_change_that_cannot_be_applied_is_told_with_all_that_names_it(followin
     (event,) = [event for event in following.log.events if event.name == "change-failed"]
     assert event.level == "info", "the pass heals it: a mail by cron would only wake somebody"
     why = event.fields.pop("why")
-    assert event.fields == CONSUMER_FIELD | {"offset": 4, "resource": "CVE-1", "operation": 0}
+    assert event.fields == ABOUT | {"offset": 4, "resource": "CVE-1", "operation": 0}
     assert "does not exist" in why
     assert following.state.reinitialised_at == following.clock.now()
     assert following.log.named("initialise")[0]["why"] == "change 4 could not be applied"

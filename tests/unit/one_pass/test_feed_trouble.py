@@ -19,7 +19,7 @@ from ctisync.errors import (
     StoreUnavailable,
 )
 from tests.support.memory_store import MemoryStore
-from tests.unit.one_pass.stage import CONSUMER_FIELD, Stage
+from tests.unit.one_pass.stage import ABOUT, Stage
 
 
 @pytest.mark.parametrize("writing", [False, True], ids=["an idle pass", "a pass that writes"])
@@ -81,7 +81,7 @@ def test_a_pause_that_cannot_be_remembered_is_told_and_the_feeds_failure_stays_t
     with pytest.raises(FeedUnreachable, match="429"):
         following.run()
     (event,) = following.shown
-    assert event == ("warning", "cooldown-not-remembered", CONSUMER_FIELD | {"why": "no space left"})
+    assert event == ("warning", "cooldown-not-remembered", ABOUT | {"why": "no space left"})
 
 
 def too_large_above(stage: Stage, most: int) -> None:
@@ -102,7 +102,7 @@ def test_a_range_too_large_to_be_had_at_once_is_halved_until_it_can(following: S
     following.run()
     assert following.state.offset == 11
     halved = [event for event in following.log.events if event.name == "range-halved"]
-    assert halved[0] == ("info", "range-halved", CONSUMER_FIELD | {"range": "(3, 7]", "why": "too much"})
+    assert halved[0] == ("info", "range-halved", ABOUT | {"range": "(3, 7]", "why": "too much"})
     assert halved[1].fields["range"] == "(3, 5]"
 
 
@@ -156,7 +156,7 @@ def test_a_pass_that_cannot_go_on_says_why_and_what_to_type(
 def test_a_feed_without_a_snapshot_is_waited_for_and_nothing_is_tidied(stage: Stage) -> None:
     stage.server.link = None
     stage.run()
-    assert stage.ended() == CONSUMER_FIELD | {
+    assert stage.ended() == ABOUT | {
         "outcome": "no-snapshot",
         "why": "the feed offers no snapshot yet",
     }

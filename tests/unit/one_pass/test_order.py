@@ -22,7 +22,7 @@ from ctisync.errors import (
 )
 from tests.support.feed_history import History
 from tests.support.records import record
-from tests.unit.one_pass.stage import CONSUMER, CONSUMER_FIELD, Stage, in_order
+from tests.unit.one_pass.stage import ABOUT, CONSUMER, Stage, in_order
 
 
 def test_a_first_pass_swaps_before_it_forgets_the_download_and_tells_readers_last(stage: Stage) -> None:
@@ -147,7 +147,7 @@ def test_a_refused_command_is_told_counted_and_the_end_of_the_pass(stage: Stage)
     with pytest.raises(CommandNotAccepted, match="the content is current, but"):
         stage.run()
     (fields,) = stage.log.named("command-not-accepted")
-    assert fields == CONSUMER_FIELD | {"offset": 3, "attempts": 1, "why": "told to refuse", "hint": None}
+    assert fields == ABOUT | {"offset": 3, "attempts": 1, "why": "told to refuse", "hint": None}
     assert [event.level for event in stage.log.events if event.name == "command-not-accepted"] == ["warning"]
     assert stage.state.owed == Owed(3, attempts=1)
     assert stage.ended()["outcome"] == "up-to-date"
@@ -161,15 +161,15 @@ def test_what_a_first_pass_did_can_be_read_from_its_report(stage: Stage) -> None
         (
             "info",
             "feed-asked",
-            CONSUMER_FIELD | {"offset": 0, "last_offset": 3, "snapshot_offset": 3},
+            ABOUT | {"offset": 0, "last_offset": 3, "snapshot_offset": 3},
         ),
-        ("info", "initialise", CONSUMER_FIELD | {"snapshot_offset": 3, "why": "nothing is stored yet"}),
-        ("info", "initialised", CONSUMER_FIELD | {"offset": 3, "records": 3}),
-        ("info", "command-accepted", CONSUMER_FIELD | {"index": "wazuh-cve", "offset": 3}),
+        ("info", "initialise", ABOUT | {"snapshot_offset": 3, "why": "nothing is stored yet"}),
+        ("info", "initialised", ABOUT | {"offset": 3, "records": 3}),
+        ("info", "command-accepted", ABOUT | {"index": "wazuh-cve", "offset": 3}),
         (
             "info",
             "pass-ended",
-            CONSUMER_FIELD | {"outcome": "up-to-date", "why": "the content is at the feed's last offset 3"},
+            ABOUT | {"outcome": "up-to-date", "why": "the content is at the feed's last offset 3"},
         ),
     ]
 
@@ -187,7 +187,7 @@ def test_what_an_update_did_can_be_read_from_its_report(following: Stage) -> Non
     assert following.shown[1] == (
         "info",
         "range-applied",
-        CONSUMER_FIELD | {"range": "(3, 7]", "offset": 7, "changes": 4, "records": 2, "skipped": 1},
+        ABOUT | {"range": "(3, 7]", "offset": 7, "changes": 4, "records": 2, "skipped": 1},
     )
 
 
@@ -199,7 +199,7 @@ def test_where_the_content_stands_is_told_at_the_beginning_and_at_any_end(follow
     with pytest.raises(CommandNotAccepted):
         following.run()
     begun, stands = following.log.named("pass-begun"), following.log.named("pass-stands")
-    common = CONSUMER_FIELD | {"phase": "ready", "checked_at": following.clock.now()}
+    common = ABOUT | {"phase": "ready", "checked_at": following.clock.now()}
     assert begun == [common | {"offset": 3, "last_offset": 3, "owed": None, "updated_at": before.updated_at}]
     assert stands == [
         common | {"offset": 4, "last_offset": 4, "owed": 4, "updated_at": following.clock.now()}

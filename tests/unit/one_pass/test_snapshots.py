@@ -16,7 +16,7 @@ from ctisync.sync.run_pass import load_file
 from tests.support.memory_feed import MemoryFeed, MemorySnapshot
 from tests.support.memory_store import MemoryStore
 from tests.support.one_pass import good, parts_of
-from tests.unit.one_pass.stage import CONSUMER, CONSUMER_FIELD, Stage, in_order
+from tests.unit.one_pass.stage import ABOUT, CONSUMER, Stage, in_order
 
 
 def test_a_refused_snapshot_is_remembered_and_removed_and_not_fetched_again_by_itself(stage: Stage) -> None:
@@ -54,7 +54,7 @@ def test_a_load_whose_snapshot_is_exchanged_meanwhile_begins_anew_with_the_whole
     stage.run()
     assert stage.state.offset == 3
     assert stage.commands.offsets == [3]
-    assert stage.log.named("load-begun-anew") == [{**CONSUMER_FIELD, "why": "it is another file now"}]
+    assert stage.log.named("load-begun-anew") == [{**ABOUT, "why": "it is another file now"}]
     of_the_file = {"open_snapshot", "leave load", "close", "fetch_snapshot", "publish", "discard"}
     assert [name for name in stage.effects if name in of_the_file] == [
         *("open_snapshot", "leave load", "close"),
@@ -161,5 +161,5 @@ def test_lines_that_contradict_each_other_are_told_and_repeated_ones_are_not(sta
     lines += [lines[0], lines[0].replace(b'"n":', b'"m":')]
     stage.run()
     assert [event for event in stage.log.events if event.name == "lines-ambiguous"] == [
-        ("warning", "lines-ambiguous", CONSUMER_FIELD | {"lines": 1})
+        ("warning", "lines-ambiguous", ABOUT | {"lines": 1})
     ]

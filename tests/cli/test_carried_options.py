@@ -5,16 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from ctisync.cli.invocation import with_options
+from ctisync.cli.invocation import CARRIED, with_options
 from tests.cli.conftest import Ctisync
+from tests.docs.command_tree import commands
 from tests.support.feed_simulator import FeedSimulator, unused_port
 
-OPTIONS = {
-    "sync": {"--config", "--consumer"},
-    "init-snapshot": {"--config", "--consumer"},
-    "forget": {"--config"},
-    "config check": {"--config"},
-}
 GIVEN = {"--config": "--config 'my own.toml'", "--consumer": "--consumer vd_4.8.0"}
 BOTH = "--config 'my own.toml' --consumer vd_4.8.0"
 
@@ -44,7 +39,14 @@ BOTH = "--config 'my own.toml' --consumer vd_4.8.0"
     ],
 )
 def test_each_command_in_a_hint_repeats_what_it_takes_and_has_not(hint: str, printed: str) -> None:
-    assert with_options(hint, GIVEN, OPTIONS) == printed
+    assert with_options(hint, GIVEN) == printed
+
+
+@pytest.mark.parametrize("option", CARRIED)
+def test_the_commands_that_repeat_an_option_are_those_that_accept_it(option: str) -> None:
+    accepting = {each.path for each in commands() if option in each.names}
+    assert accepting - CARRIED[option] == ({"forget"} if option == "--consumer" else set())
+    assert CARRIED[option] <= accepting
 
 
 @pytest.fixture

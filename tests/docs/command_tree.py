@@ -7,9 +7,8 @@ from typing import Any, Final, NamedTuple
 
 import typer
 
-from ctisync.cli.app import command_line
+from ctisync.cli.app import _CommandLineError, command_line
 from ctisync.cli.help_texts import HELP_TEXTS, HelpText
-from ctisync.cli.running import _CommandLineError
 
 Row = tuple[str, str]
 """How an argument or option is written, and what it is for."""

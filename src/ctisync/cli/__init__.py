@@ -4,7 +4,6 @@
 Results go to standard output; events, errors and progress go to standard error.
 """
 
-from ctisync.cli.app import app
-from ctisync.cli.running import main
+from ctisync.cli.app import app, main
 
 __all__ = ["app", "main"]

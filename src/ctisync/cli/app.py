@@ -1,7 +1,12 @@
-"""`ctisync` itself, and where its commands are. Each command adds itself to `app` when it is imported."""
+"""`ctisync`: where its commands are, and one call from its arguments to its exit code.
 
+Each command adds itself to `app` when it is imported. `main` reports all errors.
+"""
+
+import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module, metadata
 from typing import Annotated, Any, Final
 
@@ -10,7 +15,12 @@ from typer.core import TyperCommand, TyperGroup
 from typer.models import CommandFunctionType
 
 from ctisync import __version__
-from ctisync.errors import DONE
+from ctisync.bug import exit_code_of_bug
+from ctisync.console import Console, silence_libraries
+from ctisync.errors import AFTER_STOP, BUG, DONE, Stopped, UsageError
+from ctisync.escaping import escape
+from ctisync.system import process
+from ctisync.system.clock import SystemClock
 from ctisync.system.process import print_result
 
 COMMANDS: Final[Mapping[str, str]] = {
@@ -42,6 +52,10 @@ _UNCUT: Final = 1000
 """Characters of a summary in a list of commands: so many that a summary is wrapped and never cut."""
 
 _HELP: Final = {"help_option_names": ["-h", "--help"]}
+
+
+# The base class of all command line errors, in the click that typer includes or in the one it imports.
+_CommandLineError: Final[type[Exception]] = typer.BadParameter.__mro__[1]
 
 
 class _Command(TyperCommand):
@@ -179,3 +193,72 @@ def _versions() -> Iterator[str]:
             yield f"{name} {metadata.version(name)}"
         except metadata.PackageNotFoundError:
             yield f"{name} not installed"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code. Errors are printed here: the message, and below it the hint.
+
+    `arguments`: without the name of the program; None: those of the process.
+    """
+    process.open_streams()
+    clock = SystemClock()
+    console = Console(sys.stderr, clock)
+    silence_libraries()
+
+    typed = sys.argv[1:] if arguments is None else arguments
+    console.after_stop = lambda: AFTER_STOP.get(typed[0], "") if typed else ""
+
+    def report_forced_end(number: int) -> None:
+        stop = Stopped(number, console.after_stop())
+        stop.message += "; stopped at once"
+        console.error(stop)
+
+    try:
+        with process.stopping_on_signals(report_forced_end, clock.monotonic):
+            code = _run_reporting(typed, console)
+    except process.StopRequested as error:
+        stop = Stopped(error.signal_number, console.after_stop())
+        console.failure(stop, error)
+        process.drop_results()
+        return stop.exit_code
+    process.drop_unwritten_results()
+    return code
+
+
+def _run_reporting(arguments: Sequence[str], console: Console) -> int:
+    """Run one command and print its error, if any; returns the exit code."""
+    try:
+        code = _run(arguments, console)
+        process.flush_results()
+    except _CommandLineError as error:
+        code = _report_usage(error, console)
+    except BrokenPipeError:  # the reader of the output has closed it
+        code = DONE
+    except Exception as error:  # noqa: BLE001  # nothing above reports it
+        reported = process.error_to_report(error)
+        console.error(reported)
+        code = reported.exit_code
+        if code == BUG:
+            code = exit_code_of_bug(arguments, escape(console.masked(reported.message)))
+    return code
+
+
+def _run(arguments: Sequence[str], console: Console) -> int:
+    """Parse and run. Not by `main` of click, which would handle signals and broken pipes in its own way."""
+    command = typer.main.get_command(app)
+    if instruction := os.environ.get(COMPLETION_VARIABLE):
+        from ctisync.cli.help import complete
+
+        return complete(command, instruction)
+    try:
+        with command.make_context("ctisync", list(arguments), obj=console) as context:
+            return int(command.invoke(context) or DONE)
+    except typer.Exit as end:  # --help, --version
+        return end.exit_code
+
+
+def _report_usage(error: Any, console: Console) -> int:
+    path = error.ctx.command_path if getattr(error, "ctx", None) else "ctisync"
+    usage = UsageError(error.format_message(), hint=f"{path} --help")
+    console.failure(usage, error)
+    return usage.exit_code

@@ -2,8 +2,8 @@
 
 import os
 import re
-from collections.abc import Callable, Collection, Mapping, Sequence
-from functools import cache
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from inspect import Parameter, Signature, signature
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -11,7 +11,6 @@ from typing import Annotated, Any, Final
 import msgspec
 import typer
 
-from ctisync.cli.app import command_line
 from ctisync.console import Console, Format
 from ctisync.core.model import Consumer
 from ctisync.core.steps import Mode, Policy
@@ -41,28 +40,9 @@ def _names_of_consumers(context: typer.Context) -> list[str]:
         return []
 
 
-ConfigOption = Annotated[
-    Path | None,
-    typer.Option("--config", metavar="FILE", help="Settings file to read instead of your own one."),
-]
-ConsumerOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--consumer",
-        metavar="NAME",
-        help="Only this configured consumer; repeat the option for more.",
-        autocompletion=_names_of_consumers,
-    ),
-]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 JsonLinesOption = Annotated[
     bool, typer.Option("--json", help="Print JSON, one object per line, for programs.")
-]
-VerboseOption = Annotated[
-    bool, typer.Option("--verbose", "-v", help="Show details, and tracebacks of errors.")
-]
-QuietOption = Annotated[
-    bool, typer.Option("--quiet", "-q", help="Show warnings and errors only, no progress.")
 ]
 TolerateCooldownOption = Annotated[
     bool,
@@ -79,14 +59,6 @@ NowOption = Annotated[
 MetricsOption = Annotated[
     Path | None,
     typer.Option("--metrics", metavar="FILE", help="Write metrics of the pass as a Prometheus textfile."),
-]
-LogFormatOption = Annotated[
-    Format,
-    typer.Option(
-        "--log-format",
-        help="Format of log lines.",
-        show_default="sentences at a terminal, text elsewhere",
-    ),
 ]
 
 
@@ -147,14 +119,37 @@ class Invocation(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CommonOptions(msgspec.Struct, frozen=True):
-    """The context of a command, and the values of the options that `common` adds to it."""
+    """The context of a command, and the options that commands share: `common` adds them to the command line,
+    in this order."""
 
     context: typer.Context
-    verbose: bool
-    quiet: bool
-    log_format: Format
-    config: Path | None = None
-    consumer: Sequence[str] | None = None
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", metavar="FILE", help="Settings file to read instead of your own one."),
+    ] = None
+    consumer: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--consumer",
+            metavar="NAME",
+            help="Only this configured consumer; repeat the option for more.",
+            autocompletion=_names_of_consumers,
+        ),
+    ] = None
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Show details, and tracebacks of errors.")
+    ] = False
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="Show warnings and errors only, no progress.")
+    ] = False
+    log_format: Annotated[
+        Format,
+        typer.Option(
+            "--log-format",
+            help="Format of log lines.",
+            show_default="sentences at a terminal, text elsewhere",
+        ),
+    ] = "text"
 
     def console(self) -> Console:
         """The console, set up as the options say; its hints repeat `--config` and `--consumer`. Raises
@@ -163,8 +158,7 @@ class CommonOptions(msgspec.Struct, frozen=True):
         if self.verbose and self.quiet:
             raise UsageError("-v and -q cannot be combined", hint=f"{self.context.command_path} -v")
         source: Any = self.context.get_parameter_source("log_format")
-        if carried := self._carried():
-            console.hint = lambda hint: with_options(hint, carried, _accepted_options())
+        console.hint = partial(with_options, options=self._carried())
         console.configure(
             least="debug" if self.verbose else "warning" if self.quiet else "info",
             log_format=None if source.name == "DEFAULT" else self.log_format,
@@ -207,78 +201,61 @@ class CommonOptions(msgspec.Struct, frozen=True):
         )
 
 
-def _parameter(name: str, annotation: Any, default: Any = None) -> Parameter:
-    return Parameter(name, Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
-
-
-_CONFIG: Final = _parameter("config", ConfigOption)
-_CONSUMER: Final = _parameter("consumer", ConsumerOption)
-_ALWAYS: Final = (
-    _parameter("verbose", VerboseOption, default=False),
-    _parameter("quiet", QuietOption, default=False),
-    _parameter("log_format", LogFormatOption, default="text"),
-)
-
-
 def common(*, config: bool = True, consumer: bool = True) -> Callable[[Command], Command]:
     """A decorator that adds the shared options to the command line, after the command's own ones. The command
     gets their values as a `CommonOptions`, its first argument.
 
     `config`, `consumer`: whether the command has these options.
     """
-    shared = [*[_CONFIG] * config, *[_CONSUMER] * consumer, *_ALWAYS]
+    wanted = {"config": config, "consumer": consumer}
+    context, *options = signature(CommonOptions).parameters.values()
+    shared = [each.replace(kind=Parameter.KEYWORD_ONLY) for each in options if wanted.get(each.name, True)]
 
     def with_common(command: Command) -> Command:
-        own = list(signature(command, eval_str=True).parameters.values())[1:]
+        _, *own = signature(command, eval_str=True).parameters.values()
 
-        def called(context: typer.Context, **options: Any) -> int:
-            values = {each.name: options.pop(each.name) for each in shared}
-            return command(CommonOptions(context, **values), **options)
+        def called(context: typer.Context, **values: Any) -> int:
+            common_values = {each.name: values.pop(each.name) for each in shared}
+            return command(CommonOptions(context, **common_values), **values)
 
         # Typer reads the options of a command from its signature.
-        context = Parameter("context", Parameter.POSITIONAL_OR_KEYWORD, annotation=typer.Context)
-        takes = [context, *(each.replace(kind=Parameter.KEYWORD_ONLY) for each in own), *shared]
-        called.__signature__ = Signature(takes)  # type: ignore[attr-defined]
-        called.__annotations__ = {each.name: each.annotation for each in takes}
+        all_options = [*(each.replace(kind=Parameter.KEYWORD_ONLY) for each in own), *shared]
+        called.__signature__ = Signature([context, *all_options])  # type: ignore[attr-defined]
+        called.__annotations__ = {each.name: each.annotation for each in (context, *all_options)}
         called.__name__, called.__doc__ = command.__name__, command.__doc__
         return called
 
     return with_common
 
 
-def with_options(hint: str, carried: Mapping[str, str], accepted: Mapping[str, Collection[str]]) -> str:
-    """The hint, in which each command of ctisync repeats the options `carried` behind its name.
+_WITH_CONSUMER: Final = frozenset(
+    ("sync", "update", "init-snapshot", "status", "export", "show", "verify", "history", "log", "doctor")
+)
+CARRIED: Final = {
+    "--config": _WITH_CONSUMER | {"forget", "plans", "config show", "config get", "config check"},
+    "--consumer": _WITH_CONSUMER,
+}
+"""The commands that accept each option that hints repeat. (The `--consumer` of `forget` is another option: it
+names what is removed.)"""
 
-    `carried`: options as they are typed, by their names; `accepted`: the names of those that a command
-    accepts, by the name of the command ("config show"). One that a hint has there already stays.
+_COMMAND: Final = re.compile(rf"(?<![\w/.-])ctisync ({'|'.join(sorted(CARRIED['--config']))})(?![\w-])")
+
+
+def with_options(hint: str, options: Mapping[str, str]) -> str:
+    """The hint, in which each command of ctisync repeats the options that it accepts, behind its name.
+
+    `options`: as they are typed, by their names. One that a hint has there already stays.
     """
 
     def repeated(match: re.Match[str]) -> str:
-        options = [
+        added = [
             option
-            for name, option in carried.items()
-            if name in accepted[match[1]] and not hint.startswith(f" {name} ", match.end())
+            for name, option in options.items()
+            if match[1] in CARRIED[name] and not hint.startswith(f" {name} ", match.end())
         ]
-        return " ".join((match[0], *options))
+        return " ".join((match[0], *added))
 
-    names = "|".join(sorted(accepted, key=len, reverse=True))
-    return re.sub(rf"(?<![\w/.-])ctisync ({names})(?![\w-])", repeated, hint)
-
-
-@cache
-def _accepted_options() -> dict[str, Collection[str]]:
-    """Which of `--config` and `--consumer` each command accepts. The `--consumer` of `forget`, which you
-    cannot repeat, is another option: it names what is removed."""
-    root = command_line().commands
-    commands = root | {f"config {name}": command for name, command in root["config"].commands.items()}
-    return {
-        name: [f"--{each.name}" for each in command.params if each.name == "config" or _repeatable(each)]
-        for name, command in commands.items()
-    }
-
-
-def _repeatable(parameter: Any) -> bool:
-    return getattr(parameter, "multiple", False)
+    return _COMMAND.sub(repeated, hint)
 
 
 def _named(followed: Sequence[Consumer], name: str) -> Consumer:

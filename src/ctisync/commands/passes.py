@@ -1,8 +1,9 @@
-"""A pass for each consumer in turn, then its history entry, hooks, metrics and ping."""
+"""A pass for each consumer in turn, then its history entry, hooks, alerts, metrics and ping."""
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
@@ -10,10 +11,10 @@ from typing import TYPE_CHECKING, Final, Literal
 import msgspec
 
 from ctisync.cli.invocation import Invocation
-from ctisync.commands.alerts import Alerts
 from ctisync.console import Console
-from ctisync.console.closing import closing
-from ctisync.core.incidents import Incident
+from ctisync.console.sentences import closing
+from ctisync.core.incidents import Incident, Incidents, News, after, merged, news
+from ctisync.core.json_text import UNDECODABLE, decode_as
 from ctisync.core.model import Consumer
 from ctisync.core.pass_report import Draft, Ended, PassReport, Reason
 from ctisync.errors import (
@@ -30,10 +31,10 @@ from ctisync.escaping import quoted
 from ctisync.sync.parts import Parts
 from ctisync.sync.run_pass import run_pass
 from ctisync.system import memory
-from ctisync.system.files import STDOUT, absolute
+from ctisync.system.files import STDOUT, absolute, atomic_write, open_own
 from ctisync.system.folders import foreign_link, network_disk_risk
 from ctisync.system.process import StopRequested, only_ctisync_errors
-from ctisync.wiring import command_manager, consumer_lock, opened_feed, opened_store, spool_folder
+from ctisync.wiring import command_manager, consumer_lock, lock_path, opened_feed, opened_store, spool_folder
 
 if TYPE_CHECKING:
     from ctisync.ports import Feed, Store
@@ -41,6 +42,14 @@ if TYPE_CHECKING:
 _HISTORY_SECONDS: Final = 10.0
 _HURRIED_SECONDS: Final = 1.0
 """Seconds for writing the history; the second value after a signal or an error of the store."""
+
+Hook = Callable[[Reason, Incident], bool]
+"""Runs the hook of this reason, if there is one. Returns whether it succeeded."""
+
+_LARGEST_FILE: Final = 1 << 16
+"""Bytes that are read of the file with the alerts."""
+
+_decoder: Final = msgspec.json.Decoder(Incidents)
 
 _QUICK: Final = 0.5
 """Seconds: if the stop took longer, the store did not answer, and ctisync does not ask it again."""
@@ -63,7 +72,7 @@ def run_passes(invocation: Invocation, one_pass: OnePass | None = None) -> int:
     if (doubt := network_disk_risk(spool_folder(invocation.settings))) is not None:
         invocation.console.event("warning", "network-disk", why=doubt.text, hint=doubt.hint)
     _ping(invocation, "start", invocation.policy.mode)
-    ended = [_one(invocation, consumer, one_pass) for consumer in invocation.consumers]
+    ended = [_pass_and_hooks(invocation, consumer, one_pass) for consumer in invocation.consumers]
     alerted = [alerts for _, alerts in ended if alerts is not None]
     reports = [each.report for each in alerted]
     if reports and invocation.metrics is not None:
@@ -78,7 +87,9 @@ def run_passes(invocation: Invocation, one_pass: OnePass | None = None) -> int:
     return worst([code for code, _ in ended])
 
 
-def _one(invocation: Invocation, consumer: Consumer, one_pass: OnePass | None) -> tuple[int, Alerts | None]:
+def _pass_and_hooks(
+    invocation: Invocation, consumer: Consumer, one_pass: OnePass | None
+) -> tuple[int, "Alerts | None"]:
     """The exit code of the pass and of its hooks, and its alerts; None if another pass is running."""
     clock, console = invocation.clock, invocation.console
     draft = Draft(
@@ -95,13 +106,13 @@ def _one(invocation: Invocation, consumer: Consumer, one_pass: OnePass | None) -
                 consumer_lock(invocation.settings, consumer, clock, invocation.command) as host_lock,
                 opened_store(invocation.settings, clock, host_lock=host_lock) as store,
             ):
-                ended = _with_store(invocation, consumer, draft, store, one_pass)
+                ended = _pass(invocation, consumer, draft, store, one_pass)
         except CtisyncError as error:  # the lock, or the store, before there was a pass
-            ended = _shown(draft.ended(error, clock.monotonic()), console)
+            ended = _print_end(draft.ended(error, clock.monotonic()), console)
         if isinstance(ended.error, AnotherPass):
             return ended.error.exit_code, None
         report = ended.report
-        alerts = Alerts(invocation.settings, consumer, clock, console, report, draft.incidents)
+        alerts = Alerts(invocation, consumer, report, draft.incidents)
         hooks_are_good = not report.updated or _run_hook(invocation, report, "update")
         hooks_are_good &= alerts.send(partial(_run_hook, invocation, report))
     if report.exit_code == DONE and not hooks_are_good:
@@ -109,7 +120,7 @@ def _one(invocation: Invocation, consumer: Consumer, one_pass: OnePass | None) -
     return report.exit_code, alerts
 
 
-def _with_store(
+def _pass(
     invocation: Invocation, consumer: Consumer, draft: Draft, store: "Store", one_pass: OnePass | None
 ) -> Ended:
     """Run the pass, print how it ended, and add it to the history while the store is open."""
@@ -134,26 +145,26 @@ def _with_store(
     except StopRequested as stop:
         if clock.monotonic() - stop.at < _QUICK:
             stopped = Stopped(stop.signal_number, draft.after_stop)
-            ended = _public(draft.ended(stopped, clock.monotonic()), console)
+            ended = _masked(draft.ended(stopped, clock.monotonic()), console)
             _remember(store, ended.report, keep, console, _HURRIED_SECONDS)
         raise
-    ended = _shown(ended, console)
+    ended = _print_end(ended, console)
     if not isinstance(ended.error, AnotherPass):
         _remember(store, ended.report, keep, console, _HISTORY_SECONDS)
     return ended
 
 
-def _shown(ended: Ended, console: Console) -> Ended:
-    """Prints how the pass ended; returns it as `_public` does."""
+def _print_end(ended: Ended, console: Console) -> Ended:
+    """Prints how the pass ended; returns it as `_masked` does."""
     if ended.error is not None:
         ended.error.message = ended.report.why  # this names the consumer
         console.error(ended.error)
     elif (line := closing(ended.report)) is not None:
         console.close_pass(line)
-    return _public(ended, console)
+    return _masked(ended, console)
 
 
-def _public(ended: Ended, console: Console) -> Ended:
+def _masked(ended: Ended, console: Console) -> Ended:
     """With a report for others: without secrets, on one line."""
     why = console.public(ended.report.why)
     return ended._replace(report=msgspec.structs.replace(ended.report, why=why))
@@ -205,32 +216,117 @@ def _check_folder(folder: Path) -> None:
 def _write_metrics(invocation: Invocation, reports: Sequence[PassReport], path: Path) -> None:
     from ctisync.notifications.metrics import write
 
-    with _warning_only(
-        lambda why: invocation.console.event("warning", "metrics-not-written", file=path, why=why)
-    ):
-        write(reports, path)
+    why = _failure(lambda: write(reports, path))
+    if why is not None:
+        invocation.console.event("warning", "metrics-not-written", file=path, why=why)
 
 
 def _ping(invocation: Invocation, what: Literal["start", "success", "fail"], text: str) -> None:
-    if invocation.settings.ping_url is None:
+    url = invocation.settings.ping_url
+    if url is None:
         return
     from ctisync.notifications.hooks import ping
 
-    def failed(why: str) -> None:
+    why = _failure(lambda: ping(url.reveal(), what, text))
+    if why is not None:
         invocation.console.event("warning", "ping-failed", ping=what, why=why)
 
-    with _warning_only(failed):
-        why = ping(invocation.settings.ping_url.reveal(), what, text)
-        if why is not None:
-            failed(why)
 
-
-@contextmanager
-def _warning_only(failed: Callable[[str], None]) -> Iterator[None]:
-    """Passes the message of an error in the block to `failed`; the error has no other effect."""
+def _failure(work: Callable[[], str | None]) -> str | None:
+    """Why `work` failed: what it returns, or the message of its error, which has no other effect."""
     try:
         with only_ctisync_errors():
-            yield
+            return work()
     except CtisyncError as error:
         cause = error.__cause__
-        failed(cause.strerror if isinstance(cause, OSError) and cause.strerror else error.message)
+        return cause.strerror if isinstance(cause, OSError) and cause.strerror else error.message
+
+
+class Alerts:
+    """The alerts after one pass: each incident once, again after `hooks.again_after`, and once when it is
+    over. Call `send`, then `remember`.
+
+    The stored state remembers what was alerted, for all hosts. While the store cannot, a file beside the lock
+    does, for this host.
+    """
+
+    def __init__(
+        self,
+        invocation: Invocation,
+        consumer: Consumer,
+        report: PassReport,
+        stored: Incidents,
+    ) -> None:
+        """`stored`: the alerted incidents in the state that the pass last read."""
+        self.report = report
+        self._invocation = invocation
+        self._consumer = consumer
+        self._file = lock_path(invocation.settings, consumer).with_suffix(".alerts")
+        self._store_fails = report.phase is None or report.exit_code == StoreUnavailable.exit_code
+        hooks, pings = invocation.settings.hooks, invocation.settings.ping_url is not None
+        incidents, self._over = report.incidents(timedelta(seconds=hooks.stale_after))
+        alerting = {"error": hooks.on_error, "stale": hooks.on_stale}
+        self._incidents = [each for each in incidents if alerting[each.reason] or pings]
+        self._alerted = merged(stored, self._in_file())
+        self.sent = News((), ())
+        """What was reported. An alert whose hook failed is not: the next pass sends it again."""
+
+    def send(self, hook: Hook) -> bool:
+        """Run the hooks. Returns whether all succeeded."""
+        if not (self._incidents or self._alerted):
+            return True
+        self._alerted = self._read()
+        again_after = timedelta(seconds=self._invocation.settings.hooks.again_after)
+        due = news(self._alerted, self._incidents, self._over, again_after, self.report.ended_at)
+        alerts = tuple(each for each in due.alerts if hook(each.reason, each))
+        over = tuple(each for each in due.over if hook("recovered", each))
+        self.sent = News(alerts, over)
+        return self.sent == due
+
+    def remember(self) -> None:
+        """Store what was sent. Best effort: if neither the store nor the file can, the next pass alerts
+        again."""
+        incidents = after(self._alerted, self.sent)
+        if incidents == self._alerted:
+            return
+        try:
+            with only_ctisync_errors():
+                if not self._store_fails and self._stored(incidents):
+                    self._file.unlink(missing_ok=True)
+                else:
+                    with atomic_write(self._file, mode=0o600) as file:
+                        file.write(msgspec.json.encode(incidents))
+        except CtisyncError as error:
+            self._invocation.console.event(
+                "warning", "alerts-not-remembered", consumer=str(self._consumer), why=error.message
+            )
+
+    def _read(self) -> Incidents:
+        """As they are now: a pass on another host may have alerted since this one began."""
+        if self._store_fails:
+            return self._alerted
+        try:
+            with only_ctisync_errors(), self._store() as store:
+                return merged(store.read_state(self._consumer).incidents, self._in_file())
+        except CtisyncError:
+            self._store_fails = True
+            return self._alerted
+
+    def _stored(self, incidents: Incidents) -> bool:
+        try:
+            with only_ctisync_errors(), self._store() as store:
+                state = store.read_state(self._consumer)
+                store.record_check(self._consumer, msgspec.structs.replace(state, incidents=incidents))
+        except CtisyncError:
+            return False
+        return True
+
+    def _store(self) -> AbstractContextManager["Store"]:
+        return opened_store(self._invocation.settings, self._invocation.clock)
+
+    def _in_file(self) -> Incidents:
+        try:
+            with open_own(self._file) as file:
+                return decode_as(file.read(_LARGEST_FILE), _decoder)
+        except (OSError, *UNDECODABLE):
+            return ()

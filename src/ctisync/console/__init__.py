@@ -36,7 +36,7 @@ _ORDER: Final[dict[Level, int]] = {"debug": 0, "info": 1, "warning": 2, "error":
 _JOURNAL_PRIORITY: Final[dict[Level, int]] = {"debug": 7, "info": 6, "warning": 4, "error": 3}
 _NEEDS_QUOTES: Final = re.compile(r'[\s"=]|^$')
 
-_LONGEST_TOLD: Final = 1000
+_LONGEST_PUBLIC: Final = 1000
 """Characters of a public text: replies of servers may be long."""
 
 
@@ -79,7 +79,7 @@ class Console:
 
     def public(self, text: str) -> str:
         """The text for others: masked, on one line, bounded, without control characters."""
-        return one_line(self.masked(text), _LONGEST_TOLD)
+        return one_line(self.masked(text), _LONGEST_PUBLIC)
 
     @contextmanager
     def in_pass(self, pass_id: str, after_stop: Callable[[], str]) -> Iterator[None]:
@@ -105,7 +105,7 @@ class Console:
             fields["hint"] = self.hint(fields["hint"])
         match self._format:
             case "sentences":
-                self._say(level, event, fields)
+                self._write_sentence(level, event, fields)
                 return
             case "json":
                 line = _as_json(self._time(), level, event, fields)
@@ -118,22 +118,22 @@ class Console:
                 assert_never(self._format)
         self._write(line)
 
-    def _say(self, level: Level, event: str, fields: dict[str, Any]) -> None:
+    def _write_sentence(self, level: Level, event: str, fields: dict[str, Any]) -> None:
         from ctisync.console.sentences import sentence
 
         if event == "retry":
             again, self._why_again = self._why_again, fields["reason"]
             if fields["attempt"] > 1 and again == fields["reason"] and not self.verbose:
                 return  # the count-down shows it
-        if (said := sentence(level, event, fields, verbose=self.verbose)) is not None:
-            self._write(said)
+        if (text := sentence(level, event, fields, verbose=self.verbose)) is not None:
+            self._write(text)
             if level == "warning" and fields.get("hint"):
                 self._write(_try(fields["hint"]))
 
-    def close_pass(self, said: str) -> None:
+    def close_pass(self, line: str) -> None:
         """Print the last line of a good pass at a terminal; other formats have the event instead."""
         if self._format == "sentences" and self._least != "warning":
-            self._write(said)
+            self._write(line)
 
     def error(self, error: CtisyncError) -> None:
         """Print the error and its hint, with -v also a traceback. With -q, `AnotherPass` prints nothing: cron
@@ -146,13 +146,13 @@ class Console:
         """The same for an error that stands for another one, `cause`; the traceback is that of `cause`."""
         message, hint = error.message, error.hint
         trace = "".join(traceback.format_exception(cause)).rstrip("\n") if self.verbose else None
-        known = {"error": error.kind, "exit_code": error.exit_code}
+        kind = {"error": error.kind, "exit_code": error.exit_code}
         if self._format == "json":
             self.event(
                 "error",
                 "failed",
                 message=message,
-                hint=hint,
+                hint=hint or None,
                 error=error.kind,
                 exit_code=error.exit_code,
                 traceback=trace,
@@ -161,7 +161,7 @@ class Console:
         hint = self.hint(hint) if hint else None
         words = [f"ctisync: {one_line(message)}", *([_try(hint)] if hint else [])]
         if self._format == "journal":
-            self._to_journal("error", words[0], {"event": "failed", **self._pass, **known, "hint": hint})
+            self._to_journal("error", words[0], {"event": "failed", **self._pass, **kind, "hint": hint})
             for further in words[1:]:
                 self._to_journal("error", further, {"event": "hint", **self._pass})
         else:
@@ -198,11 +198,11 @@ class Console:
     def _to_journal(self, level: Level, message: str, fields: dict[str, Any]) -> None:
         """Send to the journal itself, or print a line with the priority that the journal understands."""
         priority = _JOURNAL_PRIORITY[level]
-        told = {"PRIORITY": str(priority), "SYSLOG_IDENTIFIER": "ctisync", "MESSAGE": message}
-        told |= {
+        entry = {"PRIORITY": str(priority), "SYSLOG_IDENTIFIER": "ctisync", "MESSAGE": message}
+        entry |= {
             f"CTISYNC_{name.upper()}": _as_text(value) for name, value in fields.items() if value is not None
         }
-        masked = {name: escape_lines(self._masked(value)) for name, value in told.items()}
+        masked = {name: escape_lines(self._masked(value)) for name, value in entry.items()}
         if self._journal is None or not self._journal.send(masked):
             self._write(f"<{priority}>{message}")
 
@@ -242,8 +242,8 @@ def silence_libraries() -> None:
 
 
 def _as_json(time: str, level: Level, event: str, fields: dict[str, Any]) -> str:
-    told = {key: _plain(value) for key, value in fields.items() if value is not None}
-    return to_json({"time": time, "level": level, "event": event, **told})
+    values = {key: _plain(value) for key, value in fields.items() if value is not None}
+    return to_json({"time": time, "level": level, "event": event, **values})
 
 
 def _plain(value: Any) -> Any:

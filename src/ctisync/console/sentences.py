@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from ctisync.core.words import counted
+from ctisync.core.pass_report import PassReport
+from ctisync.core.words import counted, lasting
 from ctisync.escaping import escape
 
 _SENTENCES: Final = {
@@ -52,24 +53,24 @@ def sentence(level: str, event: str, fields: Mapping[str, Any], *, verbose: bool
     """None for an event that is not shown at a terminal, such as the good end of a pass (`closing`)."""
     if level == "info" and (event == "pass-ended" or (event in _DETAILS and not verbose)):
         return None
-    told = {
+    words = {
         name: _in_words(name, value)
         for name, value in fields.items()
         if value is not None and not (name == "hint" and level == "warning")
     }
-    said = _SENTENCES[event].format_map(_Known(told)) if event in _SENTENCES else _plain(event, told)
+    text = _SENTENCES[event].format_map(_Values(words)) if event in _SENTENCES else _plain(event, words)
     before = "" if level in ("debug", "info") else f"{level}: "
-    return f"{before}{said}{'' if said.endswith(('.', '!', '?')) else '.'}"
+    return f"{before}{text}{'' if text.endswith(('.', '!', '?')) else '.'}"
 
 
-class _Known(dict[str, str]):
+class _Values(dict[str, str]):
     def __missing__(self, name: str) -> str:
         return "?"
 
 
-def _plain(event: str, told: dict[str, str]) -> str:
-    consumer = told.pop("consumer", None)
-    rest = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in told.items())
+def _plain(event: str, words: dict[str, str]) -> str:
+    consumer = words.pop("consumer", None)
+    rest = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in words.items())
     parts = (consumer, event.replace("-", " "), rest)
     return ": ".join(part for part in parts if part)
 
@@ -84,3 +85,29 @@ def _in_words(name: str, value: Any) -> str:
             return f"{value:%Y-%m-%d %H:%M:%S} UTC"
         case _:
             return escape(str(value))
+
+
+def closing(report: PassReport) -> str | None:
+    """What the pass did, how long it took, and the offset of the content. None if another message says how
+    the pass ended."""
+    match report.outcome:
+        case "up-to-date" | "initialised":
+            return f"{report.consumer}: {_done(report)}; {_position(report)}."
+        case "cooldown":
+            return f"{report.consumer}: {report.why}."
+        case _:
+            return None
+
+
+def _done(report: PassReport) -> str:
+    parts = ["a snapshot loaded"] if report.initialisations else []
+    if report.changes:
+        parts.append(f"{counted(report.changes, 'change')} applied")
+    return f"{' and '.join(parts)} in {lasting(report.seconds)}" if parts else "nothing new"
+
+
+def _position(report: PassReport) -> str:
+    at = f"at offset {report.offset:,}"
+    if report.behind:
+        return f"{at}, {counted(report.behind, 'offset')} behind the feed"
+    return at if report.behind is None else f"up to date {at}"

@@ -55,7 +55,7 @@ OURS: Final = {
     "self.setting": "the same",
     "address.base": "matches catalog._ADDRESS",
     "settings": "the same",
-    "_MEANT[setting]": "a text of our own",
+    "_EXPECTED[setting]": "a text of our own",
     "self.user": "a name that is quoted there, or words of our own",
     "lacked": "matches client._LACKED, or words of our own",
 }

@@ -31,7 +31,7 @@ _FLAWS: Final = ("a heap overflow", "a path traversal", "a use after free", "a m
 _CONSEQUENCES: Final = ("run code", "read files", "crash it", "gain rights")
 
 
-class MadeUpFeed:
+class DemoFeed:
     """A feed that begins with so many `records`, after offset FIRST_OFFSET.
 
     `records`: the current ones by name; `changes`: the log, ascending by offset; `snapshot`: a ZIP with the
@@ -45,7 +45,7 @@ class MadeUpFeed:
         self.snapshot = b""
         self.snapshot_offset = 0
         self._chance = random.Random(_SEED)  # noqa: S311  # no secret is made of it
-        self._made = 0
+        self._created = 0
         for _ in range(records):
             self._create()
 
@@ -80,8 +80,8 @@ class MadeUpFeed:
                 lately = [other for other in lately if other != name]
 
     def _create(self) -> str:
-        self._made += 1
-        name = f"CVE-{2000 + self._made % 26}-{10_000 + self._made}"
+        self._created += 1
+        name = f"CVE-{2000 + self._created % 26}-{10_000 + self._created}"
         payload = self._payload(name)
         change = self._log("create", name, payload=payload)
         self.records[name] = {
@@ -174,11 +174,10 @@ class MadeUpFeed:
 
 
 _CONSUMER_PATH: Final = f"/api/v1/catalog/contexts/{CONTEXT}/consumers/{CONSUMER}"
-_MOST_OFFSETS: Final = 1000
 
 
 @contextmanager
-def served(feed: MadeUpFeed) -> Iterator[str]:
+def served(feed: DemoFeed) -> Iterator[str]:
     """Serve the feed while the block runs; yields the value for `cti.url`.
 
     Raises UsageError if the system allows no further thread.
@@ -202,13 +201,41 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, feed: MadeUpFeed) -> None:
-        self.feed = feed
+    def __init__(self, feed: DemoFeed) -> None:
+        self._feed = feed
         super().__init__(("127.0.0.1", 0), _Handler)
 
     @property
     def origin(self) -> str:
         return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def body(self, address: str) -> bytes | None:
+        """The body of the reply to a request; None: there is nothing at this address."""
+        feed, parts = self._feed, urlsplit(address)
+        file = f"{feed.snapshot_offset}_1746459961.zip"
+        snapshot = f"/store/contexts/{CONTEXT}/consumers/{CONSUMER}/{file}"
+        if parts.path == snapshot:
+            return feed.snapshot
+        if parts.path == _CONSUMER_PATH:
+            return _data(
+                {
+                    "id": 4,
+                    "name": CONSUMER,
+                    "context": CONTEXT,
+                    "last_offset": feed.last_offset,
+                    "last_snapshot_link": self.origin + snapshot,
+                    "last_snapshot_offset": feed.snapshot_offset,
+                }
+            )
+        if parts.path == f"{_CONSUMER_PATH}/changes":
+            query = parse_qs(parts.query)
+            after, to = int(query["from_offset"][0]), int(query["to_offset"][0])
+            return _data([each for each in feed.changes if after < each["offset"] <= to])
+        return None
+
+
+def _data(value: Any) -> bytes:
+    return msgspec.json.encode({"data": value})
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -217,47 +244,11 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_GET(self) -> None:
-        feed, parts = self.server.feed, urlsplit(self.path)
-        if parts.path == _CONSUMER_PATH:
-            self._send_json(200, {"data": self._consumer()})
-        elif parts.path == f"{_CONSUMER_PATH}/changes":
-            query = parse_qs(parts.query)
-            after, to = int(query["from_offset"][0]), int(query["to_offset"][0])
-            if to - after > _MOST_OFFSETS:
-                self._send_json(422, {"errors": {"to_offset": [f"at most {_MOST_OFFSETS} offsets"]}})
-            else:
-                self._send_json(
-                    200, {"data": [each for each in feed.changes if after < each["offset"] <= to]}
-                )
-        elif parts.path == self._snapshot_path():
-            self._send(200, "application/zip", feed.snapshot)
-        else:
-            self._send_json(404, {"errors": {"detail": "Not Found"}})
-
-    def _snapshot_path(self) -> str:
-        file = f"{self.server.feed.snapshot_offset}_1746459961.zip"
-        return f"/store/contexts/{CONTEXT}/consumers/{CONSUMER}/{file}"
-
-    def _consumer(self) -> dict[str, Any]:
-        feed = self.server.feed
-        return {
-            "id": 4,
-            "name": CONSUMER,
-            "context": CONTEXT,
-            "last_offset": feed.last_offset,
-            "last_snapshot_link": self.server.origin + self._snapshot_path(),
-            "last_snapshot_offset": feed.snapshot_offset,
-        }
-
-    def _send_json(self, status: int, document: Any) -> None:
-        self._send(status, "application/json", msgspec.json.encode(document))
-
-    def _send(self, status: int, content_type: str, body: bytes) -> None:
-        self.send_response(status)
-        self.send_header("Content-Type", content_type)
-        self.send_header("Content-Length", str(len(body)))
+        body = self.server.body(self.path)
+        self.send_response(404 if body is None else 200)
+        self.send_header("Content-Length", str(len(body or b"")))
         self.end_headers()
-        self.wfile.write(body)
+        self.wfile.write(body or b"")
 
     def log_message(self, *_: Any) -> None:
         """Prints nothing: the log of the passes names their requests."""

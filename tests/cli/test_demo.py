@@ -4,14 +4,14 @@ import itertools
 from pathlib import Path
 
 from ctisync.commands.demo import CHANGES_LATER, CHANGES_SINCE_SNAPSHOT, RECORDS
-from ctisync.demo import MadeUpFeed
+from ctisync.demo import DemoFeed
 from tests.cli.conftest import Ctisync
 from tests.support.feed_simulator import unused_port
 from tests.support.records import comparable, encode
 
 
-def feed_at_the_end() -> MadeUpFeed:
-    feed = MadeUpFeed(RECORDS)
+def feed_at_the_end() -> DemoFeed:
+    feed = DemoFeed(RECORDS)
     feed.publish_snapshot()
     feed.live_on(CHANGES_SINCE_SNAPSHOT)
     feed.live_on(CHANGES_LATER)

@@ -22,7 +22,7 @@ from ctisync.commands.passes import run_passes
 from ctisync.commands.status.read import read_status
 from ctisync.commands.status.render import as_table
 from ctisync.console import Console
-from ctisync.demo import MadeUpFeed, served
+from ctisync.demo import DemoFeed, served
 from ctisync.settings import CtiSettings, Settings, StoreSettings
 
 _BEGIN: Final = datetime(2026, 11, 24, 6, 30, tzinfo=UTC)
@@ -136,7 +136,7 @@ def _printed() -> dict[str, str]:
     screen = _Screen(clock)
     console = Console(screen, clock)
     console.configure(least="info", log_format="sentences")
-    feed = MadeUpFeed(RECORDS)
+    feed = DemoFeed(RECORDS)
     feed.publish_snapshot()
     feed.snapshot = _not_packed(feed.snapshot)
     with tempfile.TemporaryDirectory() as folder, served(feed) as url:

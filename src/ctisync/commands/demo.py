@@ -15,7 +15,7 @@ from ctisync.cli.invocation import CLOCK, CommonOptions, Invocation, common
 from ctisync.commands.passes import run_passes
 from ctisync.commands.status.read import read_status
 from ctisync.commands.status.render import as_table
-from ctisync.demo import MadeUpFeed, served
+from ctisync.demo import DemoFeed, served
 from ctisync.errors import UsageError
 from ctisync.escaping import escape, quoted
 from ctisync.settings import CtiSettings, Settings, StoreSettings
@@ -44,7 +44,7 @@ def demo(
         print_result(f"\n# {text}")
         flush_results()
 
-    feed = MadeUpFeed(RECORDS)
+    feed = DemoFeed(RECORDS)
     feed.publish_snapshot()
     feed.live_on(CHANGES_SINCE_SNAPSHOT)
     with _folder(keep) as folder, served(feed) as url, _loopback_without_proxy():

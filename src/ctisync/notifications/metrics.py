@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import Collector
@@ -99,9 +99,7 @@ def write(reports: Sequence[PassReport], path: Path) -> None:
 
     Raises OSError.
     """
-    registry = CollectorRegistry()
-    registry.register(_Figures(reports, _before(path)))
-    figures = generate_latest(registry)
+    figures = generate_latest(_Figures(reports, _before(path)))
     with atomic_write(path, mode=0o644) as file:  # the collector runs as another user
         file.write(figures)
 

@@ -48,7 +48,7 @@ class Spool:
         """`lock`: the lock file that the pass holds."""
         self._folder = lock.parent
         self._prefix = lock.stem
-        self._earlier = _names_of_earlier_versions(consumer)
+        self._earlier = _earlier_pattern(consumer)
         self._clock = clock
         self._access = access
         self._retry_budget = retry_budget
@@ -169,7 +169,7 @@ class Spool:
                 self._remove_all_but(None)
 
     def _remove_all_but(self, stem: str | None) -> None:
-        ours = _named(self._prefix)
+        ours = _file_pattern(self._prefix)
         for path in self._folder.iterdir():
             other = ours.fullmatch(path.name) and path.stem != stem
             if other or (self._earlier.fullmatch(path.name) and self._is_old(path)):
@@ -195,7 +195,7 @@ class Spool:
 
 def downloads(lock: Path) -> list[Path]:
     """The files of downloads that holders of this lock have left. Raises StoreUnavailable."""
-    ours = _named(lock.stem)
+    ours = _file_pattern(lock.stem)
     try:
         return sorted(path for path in lock.parent.iterdir() if ours.fullmatch(path.name))
     except FileNotFoundError:
@@ -207,10 +207,10 @@ def downloads(lock: Path) -> list[Path]:
         ) from error
 
 
-def _named(prefix: str) -> re.Pattern[str]:
+def _file_pattern(prefix: str) -> re.Pattern[str]:
     return re.compile(re.escape(prefix) + r"-[0-9a-f]{16}\.(part|json|json\.new)")
 
 
-def _names_of_earlier_versions(consumer: Consumer) -> re.Pattern[str]:
+def _earlier_pattern(consumer: Consumer) -> re.Pattern[str]:
     parts = (quote(part, safe="").replace("-", "%2D") for part in (consumer.context, consumer.name))
-    return _named("-".join(parts))
+    return _file_pattern("-".join(parts))

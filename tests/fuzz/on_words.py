@@ -141,7 +141,7 @@ def shown_records(data: bytes) -> None:
         return
     for row in escape_lines(show.as_text(line)).split("\n"):
         assert harmless(row), repr(row)
-    assert json_text.decode(show.as_json(line).encode()) == json_text.decode(line)
+    assert json_text.decode(show.as_stored(line).encode()) == json_text.decode(line)
 
 
 @target(

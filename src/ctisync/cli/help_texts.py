@@ -164,10 +164,7 @@ HELP_TEXTS: Final[Mapping[str, HelpText]] = {
     "show": HelpText(
         (
             Example("ctisync show CVE-2024-3094", "what is affected, how severe it is, references"),
-            Example(
-                "ctisync show 2024-3094 --json",
-                "the whole record as stored; one after the other if you name several",
-            ),
+            Example("ctisync show 2024-3094 --json", "print the whole record as JSON, as it is stored"),
         ),
         _ends_with(3, 7, 10),
         own={2: "a mistake in the command line, or an unknown record"},

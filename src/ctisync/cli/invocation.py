@@ -15,12 +15,12 @@ from ctisync.console import Console, Format
 from ctisync.core.model import Consumer
 from ctisync.core.steps import Mode, Policy
 from ctisync.errors import CtisyncError, UsageError
-from ctisync.escaping import escape, quoted, to_json
+from ctisync.escaping import quoted, to_json
 from ctisync.ports import Clock
 from ctisync.settings import LoadedSettings, Settings, load_settings
 from ctisync.settings.sources import proxy_secrets
 from ctisync.system.clock import SystemClock
-from ctisync.system.process import print_json, print_result
+from ctisync.system.process import print_json
 from ctisync.wiring import policy
 
 CLOCK: Final = SystemClock()
@@ -270,10 +270,3 @@ def _named(followed: Sequence[Consumer], name: str) -> Consumer:
 def print_document(document: Any) -> None:
     """Print a value as indented JSON, the result of a command."""
     print_json(msgspec.json.format(to_json(document)))
-
-
-def print_check(context: typer.Context, line: str, code: int) -> int:
-    """Print the one line of `status --check`, without secrets and control characters; returns `code`."""
-    console: Console = context.obj
-    print_result(escape(console.masked(line)))
-    return code

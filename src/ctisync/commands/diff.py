@@ -1,16 +1,20 @@
-"""`diff`: the differences between two exports."""
+"""`ctisync diff`: the differences between two exports. It needs neither settings nor a store."""
 
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Annotated, BinaryIO, Final
 
+import typer
+
+from ctisync.cli.app import app
+from ctisync.cli.invocation import CommonOptions, JsonLinesOption, common
 from ctisync.core.difference import Difference, NoExport, differences
-from ctisync.errors import SnapshotRefused, UsageError
-from ctisync.escaping import to_json
+from ctisync.errors import DONE, AuditFailed, SnapshotRefused, UsageError
+from ctisync.escaping import escape, to_json
 from ctisync.feed.snapshot.records import lines
-from ctisync.system.process import standard_input
+from ctisync.system.process import print_json, print_result, standard_input
 
 _MOST_SHOWN: Final = 5
 """Changed fields of a record that the text output names."""
@@ -20,7 +24,36 @@ _STDIN: Final = Path("-")
 _SIGNS: Final = {"added": "+", "removed": "-", "changed": "~"}
 
 
-def compare(old: Path, new: Path) -> Iterator[Difference]:
+@app.command()
+@common(config=False, consumer=False)
+def diff(
+    options: CommonOptions,
+    old: Annotated[
+        Path, typer.Argument(metavar="OLD", help="The older export, compressed or not; -: standard input.")
+    ],
+    new: Annotated[
+        Path, typer.Argument(metavar="NEW", help="The newer export; only one of the two can be -.")
+    ],
+    as_json: JsonLinesOption = False,
+    exit_code: Annotated[
+        bool, typer.Option("--exit-code", help="Exit with 9 if there are differences.")
+    ] = False,
+) -> int:
+    """Compare two exports: records that only one of them has, and records that differ."""
+    options.console()
+    counted: Counter[str] = Counter()
+    for difference in _compare(old, new):
+        counted[difference.what] += 1
+        if as_json:
+            print_json(to_json(difference))
+        else:
+            print_result(escape(_as_text(difference)))
+    if not as_json:
+        print_result(", ".join(f"{counted[what]} {what}" for what in _SIGNS))
+    return AuditFailed.exit_code if exit_code and counted else DONE
+
+
+def _compare(old: Path, new: Path) -> Iterator[Difference]:
     """Exports, which may be compressed with gzip or zstd; `-` is standard input. Raises UsageError for a file
     that cannot be read or is not an export."""
     both = (old, new)
@@ -46,23 +79,13 @@ def _lines(file: BinaryIO, name: str) -> Iterator[bytes]:
         raise _no_export(f"{name}: {error.message}") from error
 
 
-def _no_export(said: str) -> UsageError:
-    return UsageError(said, hint="compare two files written by `ctisync export --output FILE`")
+def _no_export(message: str) -> UsageError:
+    return UsageError(message, hint="compare two files written by `ctisync export --output FILE`")
 
 
-def as_json(found: Difference) -> str:
-    """`diff --json`: one line per difference."""
-    return to_json(found)
-
-
-def as_text(found: Difference) -> str:
+def _as_text(difference: Difference) -> str:
     """One line per difference: its sign, the record's name and its changed fields."""
-    shown = ", ".join(found.fields[:_MOST_SHOWN])
-    more = len(found.fields) - _MOST_SHOWN
-    said = f"  {shown} and {more} more" if more > 0 else f"  {shown}" if shown else ""
-    return f"{_SIGNS[found.what]} {found.name}{said}"
-
-
-def summary(counted: Counter[str]) -> str:
-    """The number of added, removed and changed records."""
-    return ", ".join(f"{counted[what]} {what}" for what in _SIGNS)
+    fields = ", ".join(difference.fields[:_MOST_SHOWN])
+    if (more := len(difference.fields) - _MOST_SHOWN) > 0:
+        fields += f" and {more} more"
+    return f"{_SIGNS[difference.what]} {difference.name}" + (f"  {fields}" if fields else "")

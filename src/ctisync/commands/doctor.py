@@ -1,7 +1,7 @@
-"""`doctor`: checks everything that a pass needs; prints lines or a JSON document."""
+"""`ctisync doctor`: check everything that a pass needs, and print what to type."""
 
 import platform
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Any, Final
@@ -9,6 +9,8 @@ from typing import Any, Final
 import msgspec
 
 from ctisync import __version__
+from ctisync.cli.app import app
+from ctisync.cli.invocation import CLOCK, CommonOptions, JsonOption, common, print_document
 from ctisync.commands.status.judge import (
     CRITICAL,
     OK,
@@ -29,7 +31,8 @@ from ctisync.ports import Clock, Store
 from ctisync.settings import LoadedSettings, Settings
 from ctisync.settings.checks import SeveralMistakes
 from ctisync.settings.warnings import setting_warnings
-from ctisync.system.locks import diagnose as examine_lock
+from ctisync.system.locks import diagnose as diagnose_lock
+from ctisync.system.process import print_result
 from ctisync.wiring import (
     command_manager,
     effective_state,
@@ -48,41 +51,60 @@ LONGEST_CHECK: Final = 20.0
 _CODES: Final = {"ok": OK, "warning": WARNING, "failed": CRITICAL}
 
 
+@app.command()
+@common()
+def doctor(options: CommonOptions, as_json: JsonOption = False) -> int:
+    """Check everything that a pass needs, and print what to type. Changes nothing."""
+    console = options.console()
+    try:
+        loaded = options.read_settings(console)
+        consumers = options.consumers(loaded.settings)
+    except CtisyncError as error:
+        results, code = _without_settings(error, console), UNKNOWN
+    else:
+        results = diagnose(loaded, consumers, CLOCK, console)
+        code = _CODES[worst(results)]
+    results = [
+        msgspec.structs.replace(each, hint=None if each.hint is None else console.hint(each.hint))
+        for each in results
+    ]
+    if as_json:
+        print_document(_as_document(results))
+    elif text := _as_text(results, quiet=options.quiet):
+        print_result(text)
+    return code
+
+
 def diagnose(
-    found: LoadedSettings, consumers: Sequence[Consumer], clock: Clock, console: Console
+    loaded: LoadedSettings, consumers: Sequence[Consumer], clock: Clock, console: Console
 ) -> list[CheckResult]:
     """Check everything that passes over these consumers need. Writes nothing.
 
-    The verdicts contain no secrets and no control characters.
+    The results contain no secrets and no control characters.
     """
-    settings = _hurried(found.settings)
+    settings = _hurried(loaded.settings)
     feeds, snapshot_bytes = _feeds(settings, consumers, clock, console)
-    stores, seen = _store(settings, consumers, clock)
-    verdicts = [
-        *_host(found, consumers),
-        *guarded("disk", lambda: _disk(settings, snapshot_bytes, seen)),
+    stores, readable = _store(settings, consumers, clock)
+    results = [
+        *_host(loaded, consumers),
+        *guarded("disk", lambda: _disk(settings, snapshot_bytes, readable)),
         *feeds,
         *_ends("feed-certificate", feed_certificates(settings), clock),
         *stores,
-        *(each for one in seen for each in _content(one, clock)),
+        *(each for one in readable for each in _content(one, clock)),
         *guarded("command-manager", lambda: _command_manager(settings, clock)),
     ]
-    return [_fit_to_show(each, console) for each in verdicts]
+    return [_fit_to_show(each, console) for each in results]
 
 
-def without_settings(error: CtisyncError, console: Console) -> list[CheckResult]:
+def _without_settings(error: CtisyncError, console: Console) -> list[CheckResult]:
     """Without valid settings, doctor cannot check anything else."""
     errors = error.errors if isinstance(error, SeveralMistakes) else (error,)
-    told = [failed("settings", each.message, each.hint) for each in errors]
-    return [_versions(), *(_fit_to_show(each, console) for each in told)]
+    results = [failed("settings", each.message, each.hint) for each in errors]
+    return [_versions(), *(_fit_to_show(each, console) for each in results)]
 
 
-def exit_code(verdicts: Sequence[CheckResult], *, settings: bool) -> int:
-    """The same codes as `status --check`; UNKNOWN without `settings`."""
-    return _CODES[worst(verdicts)] if settings else UNKNOWN
-
-
-def as_document(verdicts: Sequence[CheckResult]) -> dict[str, Any]:
+def _as_document(results: Sequence[CheckResult]) -> dict[str, Any]:
     """The contract of `doctor --json`."""
     checks = [
         {
@@ -92,23 +114,15 @@ def as_document(verdicts: Sequence[CheckResult]) -> dict[str, Any]:
             "said": each.text,
             "to_do": each.hint,
         }
-        for each in verdicts
+        for each in results
     ]
-    return {"health": worst(verdicts), "checks": checks}
+    return {"health": worst(results), "checks": checks}
 
 
-def with_hints(verdicts: Iterable[CheckResult], shown: Callable[[str], str]) -> list[CheckResult]:
-    """`shown` formats a hint."""
-    return [
-        each if each.hint is None else msgspec.structs.replace(each, hint=shown(each.hint))
-        for each in verdicts
-    ]
-
-
-def as_text(verdicts: Sequence[CheckResult], *, quiet: bool) -> str:
+def _as_text(results: Sequence[CheckResult], *, quiet: bool) -> str:
     """One line per check, then its hint; `quiet`: only checks that are not ok."""
     lines = []
-    for each in verdicts:
+    for each in results:
         if quiet and each.health == "ok":
             continue
         about = "" if each.about is None else f"{each.about}: "
@@ -130,35 +144,35 @@ def _hurried(settings: Settings) -> Settings:
     )
 
 
-def _fit_to_show(verdict: CheckResult, console: Console) -> CheckResult:
-    hint = None if verdict.hint is None else escape(console.masked(verdict.hint))
-    return msgspec.structs.replace(verdict, text=one_line(console.masked(verdict.text)), hint=hint)
+def _fit_to_show(result: CheckResult, console: Console) -> CheckResult:
+    hint = None if result.hint is None else escape(console.masked(result.hint))
+    return msgspec.structs.replace(result, text=one_line(console.masked(result.text)), hint=hint)
 
 
 def _versions() -> CheckResult:
     return ok("versions", f"ctisync {__version__}, Python {platform.python_version()}, {platform.platform()}")
 
 
-def _host(found: LoadedSettings, consumers: Sequence[Consumer]) -> Iterator[CheckResult]:
+def _host(loaded: LoadedSettings, consumers: Sequence[Consumer]) -> Iterator[CheckResult]:
     from ctisync.stores.disk_space import diagnose_folder
 
-    settings = found.settings
+    settings = loaded.settings
     yield _versions()
-    warnings = [warning("settings", each.text, each.hint) for each in setting_warnings(found)]
-    read = [str(file) for file in found.files if file.exists()]
-    yield from warnings or [ok("settings", f"{len(found.sources)} set; files: {', '.join(read) or 'none'}")]
+    warnings = [warning("settings", each.text, each.hint) for each in setting_warnings(loaded)]
+    read = [str(file) for file in loaded.files if file.exists()]
+    yield from warnings or [ok("settings", f"{len(loaded.sources)} set; files: {', '.join(read) or 'none'}")]
     folder = spool_folder(settings)
     yield diagnose_folder(folder, is_made=folder == settings.state_dir)
     for each in consumers:
-        yield msgspec.structs.replace(examine_lock(lock_path(settings, each)), about=str(each))
+        yield msgspec.structs.replace(diagnose_lock(lock_path(settings, each)), about=str(each))
 
 
 def _disk(
-    settings: Settings, snapshot_bytes: int | None, seen: Sequence[ConsumerStatus]
+    settings: Settings, snapshot_bytes: int | None, readable: Sequence[ConsumerStatus]
 ) -> Iterator[CheckResult]:
     from ctisync.stores.disk_space import free_in, nearest
 
-    filled = bool(seen) and all(one.state.content for one in seen)
+    filled = bool(readable) and all(one.state.content for one in readable)
     folder, share = spool_folder(settings), share_of_records(settings)
     on_disk = free_in(nearest(folder))
     yield judge_disk_space(
@@ -169,49 +183,50 @@ def _disk(
 def _feeds(
     settings: Settings, consumers: Sequence[Consumer], clock: Clock, console: Console
 ) -> tuple[list[CheckResult], int | None]:
-    """The verdicts on the feed for each consumer, and the size of the largest snapshot. The clock: once."""
-    verdicts: list[CheckResult] = []
+    """The results for the feed of each consumer, and the size of the largest snapshot. A result for all
+    consumers, such as that of the clock, only once."""
+    results: list[CheckResult] = []
     sizes: list[int] = []
 
-    def look(consumer: Consumer) -> Iterator[CheckResult]:
+    def probe(consumer: Consumer) -> Iterator[CheckResult]:
         with opened_feed(settings, consumer, clock, console) as feed:
-            results, size = feed.diagnose()
+            checks, size = feed.diagnose()
         if size is not None:
             sizes.append(size)
-        yield from results
+        yield from checks
 
     for consumer in consumers:
-        told = {each.what for each in verdicts if each.about is None}
-        found = list(guarded("feed", partial(look, consumer), about=consumer))
-        verdicts += [each for each in found if each.what not in told]
-    return verdicts, max(sizes, default=None)
+        for_all = {each.what for each in results if each.about is None}
+        own = list(guarded("feed", partial(probe, consumer), about=consumer))
+        results += [each for each in own if each.what not in for_all]
+    return results, max(sizes, default=None)
 
 
 def _store(
     settings: Settings, consumers: Sequence[Consumer], clock: Clock
 ) -> tuple[list[CheckResult], list[ConsumerStatus]]:
-    """The verdicts on the store, and the state of each consumer that can be read."""
-    seen: list[ConsumerStatus] = []
+    """The results for the store, and the state of each consumer that can be read."""
+    readable: list[ConsumerStatus] = []
 
-    def look() -> Iterator[CheckResult]:
+    def read_store() -> Iterator[CheckResult]:
         with opened_store(settings, clock, untouched=True) as store:
-            found = list(store.diagnose(consumers))
-            yield from found
+            results = list(store.diagnose(consumers))
+            yield from results
             yield from _ends("store-certificate", store.certificates(), clock)
-            if any(each.what == "store" and each.health == "failed" for each in found):
+            if any(each.what == "store" and each.health == "failed" for each in results):
                 return
             for consumer in consumers:
-                yield from guarded("content", partial(see, store, consumer), about=consumer)
+                yield from guarded("content", partial(read_consumer, store, consumer), about=consumer)
 
-    def see(store: Store, consumer: Consumer) -> Iterator[CheckResult]:
-        """Adds to `seen`; a verdict comes only from an error."""
-        tells = settings.command_manager.enabled is not False
-        found = store.summary(consumer)
-        state = effective_state(found.state, settings, clock)
-        seen.append(ConsumerStatus(consumer, state, found.records, tells, moved=found.moved))
+    def read_consumer(store: Store, consumer: Consumer) -> Iterator[CheckResult]:
+        """Adds to `readable`; a result comes only from an error."""
+        sends_commands = settings.command_manager.enabled is not False
+        summary = store.summary(consumer)
+        state = effective_state(summary.state, settings, clock)
+        readable.append(ConsumerStatus(consumer, state, summary.records, sends_commands, moved=summary.moved))
         yield from ()
 
-    return list(guarded("store", look)), seen
+    return list(guarded("store", read_store)), readable
 
 
 def _content(one: ConsumerStatus, clock: Clock) -> Iterator[CheckResult]:
@@ -225,8 +240,8 @@ def _content(one: ConsumerStatus, clock: Clock) -> Iterator[CheckResult]:
     else:
         yield warning("content", why, hint, about=one.consumer)
     if (cooldown := state.cooldown_at(now)) is not None:
-        told = f"cool-down of the feed until {rfc3339(cooldown.until)}: {cooldown.reason}"
-        yield warning("cooldown", told, "wait until then, or: ctisync sync --now", about=one.consumer)
+        text = f"cool-down of the feed until {rfc3339(cooldown.until)}: {cooldown.reason}"
+        yield warning("cooldown", text, "wait until then, or: ctisync sync --now", about=one.consumer)
 
 
 def _command_manager(settings: Settings, clock: Clock) -> Iterator[CheckResult]:
@@ -239,5 +254,5 @@ def _command_manager(settings: Settings, clock: Clock) -> Iterator[CheckResult]:
 
 
 def _ends(what: str, certificates: Iterable[tuple[str, datetime]], clock: Clock) -> Iterator[CheckResult]:
-    for named, ends in certificates:
-        yield judge_end(what, named, ends, clock.now())
+    for name, ends in certificates:
+        yield judge_end(what, name, ends, clock.now())

@@ -1,52 +1,97 @@
-"""`forget`: remove all that a store has of one consumer."""
+"""`ctisync forget`: remove all that a store has of one consumer."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
+import typer
 
+from ctisync.cli.app import app
+from ctisync.cli.invocation import CLOCK, CommonOptions, DryRunOption, common
 from ctisync.commands.printing import bytes_as_text
 from ctisync.core.model import Consumer, Footprint
 from ctisync.core.words import counted
-from ctisync.errors import AnotherPass, ConfigurationError, StoreUnavailable, UsageError
+from ctisync.errors import DONE, AnotherPass, ConfigurationError, StoreUnavailable, UsageError
 from ctisync.escaping import escape, quoted
-from ctisync.ports import Clock
+from ctisync.feed.snapshot.spool import downloads
 from ctisync.settings import Settings
 from ctisync.settings.checks import check_consumers
 from ctisync.system.locks import read_lock
+from ctisync.system.process import confirm, print_result
 from ctisync.wiring import beside_passes, consumer_lock, lock_path, opened_store
 
 _COMMAND: Final = "ctisync forget"
 
 
-class Held(msgspec.Struct, frozen=True):
+class StoredData(msgspec.Struct, frozen=True):
     """All that `forget` removes: data in the store, and downloads of passes and of `verify`."""
 
     store: str
     consumer: Consumer
-    holding: Footprint
+    footprint: Footprint
     downloads: tuple[Path, ...]
     of_verify: tuple[Path, ...]
     is_configured: bool
 
     @property
     def is_empty(self) -> bool:
-        return self.holding == Footprint() and not self.files
+        return self.footprint == Footprint() and not self.files
 
     @property
     def files(self) -> tuple[Path, ...]:
         return self.downloads + self.of_verify
 
+    @property
+    def locked(self) -> tuple[Consumer, ...]:
+        """The consumers under whose names the data is locked; `verify` holds its own during a download."""
+        return (self.consumer, *[beside_passes(self.consumer)] * bool(self.of_verify))
 
-def look(settings: Settings, wanted: str, clock: Clock) -> Held:
-    """The data of the consumer named `wanted`. Writes nothing."""
-    from ctisync.feed.snapshot.spool import downloads
 
-    with opened_store(settings, clock, untouched=True) as store:
-        consumer = _meant(wanted, settings, store.consumers())
-        return Held(
+@app.command()
+@common(consumer=False)
+def forget(
+    options: CommonOptions,
+    consumer: Annotated[
+        str | None,
+        typer.Option(
+            "--consumer", metavar="NAME", help="The consumer to remove; it need not be configured any more."
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")] = False,
+    dry_run: DryRunOption = False,
+) -> int:
+    """Remove a consumer from the store: content, state, history, lease, downloads."""
+    settings = options.read_settings(options.console()).settings
+    if consumer is None:
+        names = ", ".join(map(str, settings.followed))
+        raise UsageError(
+            f"forget needs the name of the consumer to remove; configured: {names}",
+            hint=f"ctisync forget --consumer {quoted(settings.followed[0])}",
+        )
+    data = _read(settings, consumer)
+    if dry_run:
+        print_result("\n".join(map(escape, _lines(data))))
+        return DONE
+    _refuse_during_pass(settings, data)
+    if not data.is_empty:
+        if not yes:
+            _confirm(data)
+        _remove(settings, data)
+    if not options.quiet:
+        removed = f"removed {data.consumer} from {data.store}"
+        if data.is_configured:
+            removed += "; it is still in the settings, so the next pass loads it again"
+        print_result(escape(_no_data(data) if data.is_empty else removed))
+    return DONE
+
+
+def _read(settings: Settings, name: str) -> StoredData:
+    """The data of the consumer of that name. Writes nothing."""
+    with opened_store(settings, CLOCK, untouched=True) as store:
+        consumer = _consumer_named(name, settings, store.consumers())
+        return StoredData(
             store.name,
             consumer,
             store.footprint(consumer),
@@ -56,22 +101,32 @@ def look(settings: Settings, wanted: str, clock: Clock) -> Held:
         )
 
 
-def refuse_while_at_work(settings: Settings, held: Held) -> None:
+def _refuse_during_pass(settings: Settings, data: StoredData) -> None:
     """Raises AnotherPass before ctisync asks for confirmation or reports that there is no data."""
-    for each in (held.consumer, *_verified(held)):
+    for each in data.locked:
         if (who := read_lock(lock_path(settings, each)).who) is not None:
-            raise AnotherPass(f"{held.consumer}: another pass is running: {who}")
+            raise AnotherPass(f"{data.consumer}: another pass is running: {who}")
 
 
-def forget(settings: Settings, held: Held, clock: Clock) -> None:
+def _confirm(data: StoredData) -> None:
+    """Raises UsageError unless you answer yes."""
+    command = f"ctisync forget --consumer {quoted(data.consumer)} --yes"
+    answer = confirm("\n".join(map(escape, _lines(data))), "Remove all of this permanently? [y/N] ")
+    if answer is None:
+        raise UsageError("forget needs a terminal to ask for confirmation", hint=command)
+    if not answer:
+        raise UsageError("nothing was removed: you did not answer y", hint=command)
+
+
+def _remove(settings: Settings, data: StoredData) -> None:
     """Remove all of it. Raises AnotherPass while a pass is running, on this or another host."""
-    with ExitStack() as locks:
-        host_lock = locks.enter_context(consumer_lock(settings, held.consumer, clock, _COMMAND))
-        for each in _verified(held):
-            locks.enter_context(consumer_lock(settings, each, clock, _COMMAND))
-        with opened_store(settings, clock, host_lock=host_lock) as store:
-            store.forget(held.consumer)
-        for path in held.files:
+    with ExitStack() as opened:
+        host_lock, *_ = [
+            opened.enter_context(consumer_lock(settings, each, CLOCK, _COMMAND)) for each in data.locked
+        ]
+        with opened_store(settings, CLOCK, host_lock=host_lock) as store:
+            store.forget(data.consumer)
+        for path in data.files:
             try:
                 path.unlink(missing_ok=True)
             except OSError as error:
@@ -80,57 +135,44 @@ def forget(settings: Settings, held: Held, clock: Clock) -> None:
                 ) from error
 
 
-def _verified(held: Held) -> Iterator[Consumer]:
-    """The consumer whose lock `verify` holds during a download, if there are such downloads to remove."""
-    if held.of_verify:
-        yield beside_passes(held.consumer)
+def _no_data(data: StoredData) -> str:
+    return f"{data.store} has no data of {data.consumer}"
 
 
-def as_text(held: Held) -> str:
-    return "\n".join(map(escape, _lines(held)))
-
-
-def nothing(held: Held) -> str:
-    return escape(f"{held.store} has no data of {held.consumer}")
-
-
-def removed(held: Held) -> str:
-    again = "; it is still in the settings, so the next pass loads it again" * held.is_configured
-    return escape(f"removed {held.consumer} from {held.store}{again}")
-
-
-def _lines(held: Held) -> Iterator[str]:
-    found = held.holding
-    yield f"{held.consumer} in {held.store}"
-    if found.places:
-        records = "load not complete" if found.records is None else counted(found.records, "record")
-        size = "" if found.bytes is None else f", {bytes_as_text(found.bytes)}"
-        yield f"  content    {records}{size}: {', '.join(found.places)}"
-    if found.state:
+def _lines(data: StoredData) -> Iterator[str]:
+    if data.is_empty:
+        yield _no_data(data)
+        return
+    footprint = data.footprint
+    yield f"{data.consumer} in {data.store}"
+    if footprint.places:
+        records = "load not complete" if footprint.records is None else counted(footprint.records, "record")
+        size = "" if footprint.bytes is None else f", {bytes_as_text(footprint.bytes)}"
+        yield f"  content    {records}{size}: {', '.join(footprint.places)}"
+    if footprint.state:
         yield "  state      offset, lease, command owed"
-    if found.passes:
-        yield f"  history    {counted(found.passes, 'pass', 'passes')}"
-    if held.files:
-        taken = sum(path.lstat().st_size for path in held.files if path.exists())
-        files = counted(len(held.files), "file")
-        yield f"  downloads  {files}, {bytes_as_text(taken)}: {held.files[0].parent}"
+    if footprint.passes:
+        yield f"  history    {counted(footprint.passes, 'pass', 'passes')}"
+    if data.files:
+        size = bytes_as_text(sum(path.lstat().st_size for path in data.files if path.exists()))
+        yield f"  downloads  {counted(len(data.files), 'file')}, {size}: {data.files[0].parent}"
 
 
-def _meant(wanted: str, settings: Settings, stored: Sequence[Consumer]) -> Consumer:
+def _consumer_named(name: str, settings: Settings, stored: Sequence[Consumer]) -> Consumer:
     """A consumer of the settings or of the store, by name or as context/name. One that is in neither may be
-    removed already; its context is the default, unless `wanted` has one."""
+    removed already; its context is the default, unless `name` has one."""
     followed = settings.followed
-    known = {str(each): each for each in (*stored, *followed)}
-    found = [each for each in known.values() if wanted in (each.name, str(each))]
-    if len(found) > 1:
+    consumers = {str(each): each for each in (*stored, *followed)}.values()
+    matches = [each for each in consumers if name in (each.name, str(each))]
+    if len(matches) > 1:
         raise UsageError(
-            f"several consumers match {wanted}: {', '.join(map(str, found))}",
-            hint=f"ctisync forget --consumer {quoted(found[0])}",
+            f"several consumers match {name}: {', '.join(map(str, matches))}",
+            hint=f"ctisync forget --consumer {quoted(matches[0])}",
         )
-    if found:
-        return found[0]
-    context, slash, name = wanted.partition("/")
-    consumer = Consumer(context, name) if slash else Consumer(name=wanted)
+    if matches:
+        return matches[0]
+    context, slash, below = name.partition("/")
+    consumer = Consumer(context, below) if slash else Consumer(name=name)
     try:
         check_consumers((consumer,), "--consumer")
     except ConfigurationError as error:

@@ -1,103 +1,148 @@
-"""`log`: the records that past passes changed."""
+"""`ctisync log`: the records that the last passes changed, from the history."""
 
 import sys
-from collections.abc import Collection, Iterable, Iterator, Sequence
-from datetime import datetime
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from itertools import islice
+from typing import Annotated
 
 import msgspec
+import typer
 
-from ctisync.cli.invocation import Invocation
+from ctisync.cli.app import app
+from ctisync.cli.invocation import CLOCK, CommonOptions, Invocation, JsonLinesOption, common
 from ctisync.commands.show import nearest, spellings
 from ctisync.console import rfc3339
 from ctisync.core.history import LogEntry, entries
 from ctisync.core.model import Consumer
 from ctisync.core.pass_report import PassReport
 from ctisync.core.words import moment
-from ctisync.errors import UsageError
-from ctisync.escaping import to_json
+from ctisync.errors import DONE, UsageError
+from ctisync.escaping import escape, to_json
 from ctisync.ports import Store
 from ctisync.settings.checks import MOST_PASSES
+from ctisync.system.process import print_json, print_result
 from ctisync.wiring import opened_store
 
-
-class Wanted(msgspec.Struct, frozen=True):
-    """Which entries to list: from `since` on and before `until`, of records whose name matches the
-    shell-style pattern `resource`; None: any."""
-
-    since: datetime | None = None
-    until: datetime | None = None
-    resource: str | None = None
-
-    def wants(self, entry: LogEntry) -> bool:
-        """Entries that may concern any record fit each pattern."""
-        return (
-            (self.since is None or self.since <= entry.at)
-            and (self.until is None or entry.at < self.until)
-            and (self.resource is None or not entry.resource or fnmatchcase(entry.resource, self.resource))
-        )
+Filter = Callable[[LogEntry], bool]
 
 
-def wanted(since: str | None, until: str | None, resource: str | None, now: datetime) -> Wanted:
-    """The same from the command line. Raises UsageError."""
+@app.command()
+@common()
+def log(
+    options: CommonOptions,
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Only this record: CVE-2024-3094.")
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--since", metavar="TIME", help="Only from then on: 24h, 7d, 2026-11-24, 2026-11-24T07:30Z."
+        ),
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="TIME", help="Only before then; forms as for --since.")
+    ] = None,
+    resource: Annotated[
+        str | None,
+        typer.Option("--resource", metavar="PATTERN", help="Only records whose name matches: 'CVE-2024-*'."),
+    ] = None,
+    last: Annotated[
+        int | None,
+        typer.Option(
+            "--last", metavar="N", min=1, help="Maximum number of lines; 100 by default without --since."
+        ),
+    ] = None,
+    as_json: JsonLinesOption = False,
+) -> int:
+    """List the records that the last passes created, updated and deleted, newest first."""
+    matches = _filter(since, until, resource)
+    invocation = options.invocation()
+    most = 100 if last is None and since is None else last
+    is_empty = True
+    for consumer, entry in _entries(invocation, name, matches, most):
+        is_empty = False
+        if as_json:
+            print_json(_as_json(consumer, entry))
+        else:
+            owner = f"{consumer}  " if len(invocation.consumers) > 1 else ""
+            print_result(owner + escape(_as_text(entry)))
+    if is_empty and not as_json:
+        text = "no pass in the history changed " + ("any record" if name is None else name)
+        is_selected = (since, until, resource) != (None, None, None)
+        print_result(f"{text}, as far as the options select" if is_selected else text)
+    return DONE
+
+
+def _filter(since: str | None, until: str | None, resource: str | None) -> Filter:
+    """Whether an entry is from `since` on and before `until`, of a record whose name matches the shell-style
+    pattern `resource`. Entries that may concern any record match each pattern. Raises UsageError."""
+    now = CLOCK.now()
     begin = None if since is None else moment(since, now, "--since")
     end = None if until is None else moment(until, now, "--until")
     if begin is not None and end is not None and end < begin:
         raise UsageError("--until is earlier than --since", hint="give --until the later time")
-    return Wanted(begin, end, resource)
+
+    def matches(entry: LogEntry) -> bool:
+        return (
+            (begin is None or begin <= entry.at)
+            and (end is None or entry.at < end)
+            and (resource is None or not entry.resource or fnmatchcase(entry.resource, resource))
+        )
+
+    return matches
 
 
-def touched(
-    invocation: Invocation, resource: str | None, wanted: Wanted, most: int | None
+def _entries(
+    invocation: Invocation, resource: str | None, matches: Filter, most: int | None
 ) -> Iterator[tuple[Consumer, LogEntry]]:
-    """The wanted entries of the log of each consumer, newest first, at most `most` of each. Raises UsageError
-    for a `resource` that is neither in a content nor in a history."""
+    """The matching entries of the log of each consumer, newest first, at most `most` of each. Raises
+    UsageError for a `resource` that is neither in a content nor in a history."""
     with opened_store(invocation.settings, invocation.clock) as store:
-        known: dict[Consumer, str | None] = dict.fromkeys(invocation.consumers)
+        names: dict[Consumer, str | None] = dict.fromkeys(invocation.consumers)
         if resource is not None:
-            known = _known_as(store, invocation.consumers, resource)
-        for each, name in known.items():
-            passes = store.passes(each, MOST_PASSES, touched=True)
-            few = None if most is None else min(most, sys.maxsize)
-            for entry in islice(filter(wanted.wants, entries(passes, name)), few):
-                yield each, entry
+            names = _names(store, invocation.consumers, resource)
+        for consumer, name in names.items():
+            passes = store.passes(consumer, MOST_PASSES, touched=True)
+            limit = None if most is None else min(most, sys.maxsize)
+            for entry in islice(filter(matches, entries(passes, name)), limit):
+                yield consumer, entry
 
 
-def _known_as(store: Store, consumers: Sequence[Consumer], name: str) -> dict[Consumer, str | None]:
+def _names(store: Store, consumers: Sequence[Consumer], name: str) -> dict[Consumer, str | None]:
     """The consumers that have the record, with its spelling there; one without content counts, too."""
-    meant, known, hint = spellings(name), dict[Consumer, str | None](), None
+    spelled, names, hint = spellings(name), dict[Consumer, str | None](), None
     for consumer in consumers:
-        with store.inspect(consumer) as seen:
-            held = seen.lookup(meant)
-            found = next((each for each in meant if each in held), None)
-            found = found or _touched_as(meant, store.passes(consumer, MOST_PASSES, touched=True))
-            if found is not None:
-                known[consumer] = found
-            elif seen.count() is None:
-                known[consumer] = name
+        with store.inspect(consumer) as content:
+            rows = content.lookup(spelled)
+            spelling = next((each for each in spelled if each in rows), None)
+            spelling = spelling or _touched_name(spelled, store.passes(consumer, MOST_PASSES, touched=True))
+            if spelling is not None:
+                names[consumer] = spelling
+            elif content.count() is None:
+                names[consumer] = name
             else:
-                hint = hint or nearest(name, seen)
-    if not known:
-        names = " and ".join(map(str, consumers))
+                hint = hint or nearest(name, content)
+    if not names:
+        owners = " and ".join(map(str, consumers))
         have = "has" if len(consumers) == 1 else "have"
-        said = f"{names} {have} no record {name}, and no pass in the history changed it"
-        raise UsageError(said, hint=hint)
-    return known
+        raise UsageError(
+            f"{owners} {have} no record {name}, and no pass in the history changed it", hint=hint
+        )
+    return names
 
 
-def _touched_as(meant: Collection[str], passes: Iterable[PassReport]) -> str | None:
+def _touched_name(spelled: Collection[str], passes: Iterable[PassReport]) -> str | None:
     touched = (each.resource for report in passes for each in report.touched)
-    return next((each for each in touched if each in meant), None)
+    return next((each for each in touched if each in spelled), None)
 
 
-def entry_as_json(consumer: Consumer, entry: LogEntry) -> str:
-    """`log --json`: one line per entry."""
-    told = {"consumer": str(consumer)} | msgspec.to_builtins(entry)
-    return to_json({name: value for name, value in told.items() if value is not None})
+def _as_json(consumer: Consumer, entry: LogEntry) -> str:
+    fields = {"consumer": str(consumer)} | msgspec.to_builtins(entry)
+    return to_json({name: value for name, value in fields.items() if value is not None})
 
 
-def entry_as_text(entry: LogEntry) -> str:
+def _as_text(entry: LogEntry) -> str:
     at, offset = rfc3339(entry.at), f"{entry.offset:>12,}"
     match entry.how:
         case "loaded":

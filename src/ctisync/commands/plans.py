@@ -1,31 +1,38 @@
-"""`plans`: the plans of the console, as settings or as a document."""
+"""`ctisync plans`: the plans of Wazuh's console, as settings that follow their consumers."""
 
+from collections.abc import Sequence
 from typing import Any
 
+from ctisync.cli.app import app
+from ctisync.cli.invocation import CLOCK, CommonOptions, JsonOption, common, print_document
 from ctisync.core.plans import Plan, as_toml
+from ctisync.errors import DONE
 from ctisync.escaping import escape
-from ctisync.ports import Clock
-from ctisync.settings import Settings
+from ctisync.system.process import print_result
 from ctisync.wiring import console_api, feed_headers
 
 
-def read(settings: Settings, clock: Clock) -> tuple[str, list[Plan]]:
-    """The console's base URL, and its plans. Raises what the requests raise."""
-    console = console_api(settings, clock)
-    return console.url, console.plans(feed_headers(settings))
+@app.command("plans")
+@common(consumer=False)
+def plans_(options: CommonOptions, as_json: JsonOption = False) -> int:
+    """Print the plans of Wazuh's console: consumers to paste into the settings. Needs no store."""
+    console = options.console()
+    settings = options.read_settings(console).settings
+    api = console_api(settings, CLOCK)
+    plans = api.plans(feed_headers(settings))
+    if as_json:
+        print_document(_as_document(api.url, plans))
+    else:
+        lines = as_toml(plans, settings.cti.url).split("\n") if plans else ["# the console has no plans"]
+        print_result(console.masked("\n".join(map(escape, lines))))
+    return DONE
 
 
-def as_text(plans: list[Plan], settings: Settings) -> str:
-    """Lines for a settings file."""
-    if not plans:
-        return "# the console has no plans"
-    return "\n".join(map(escape, as_toml(plans, settings.cti.url).split("\n")))
-
-
-def as_document(console: str, plans: list[Plan]) -> dict[str, Any]:
-    """For `--json`. `context` and `consumer` are null for a feature that is no consumer."""
+def _as_document(url: str, plans: Sequence[Plan]) -> dict[str, Any]:
+    """The contract of `plans --json`. `url`: the base URL of the console. `context` and `consumer` are null
+    for a feature that is no consumer."""
     return {
-        "console": console,
+        "console": url,
         "plans": [
             {
                 "name": plan.name,

@@ -1,22 +1,25 @@
-"""`show`: records, as text or as stored."""
+"""`ctisync show`: records, as text or as stored."""
 
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from difflib import SequenceMatcher
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
+import typer
 
-from ctisync.cli.invocation import Invocation
+from ctisync.cli.app import app
+from ctisync.cli.invocation import CommonOptions, Invocation, JsonOption, common
 from ctisync.core import wire
 from ctisync.core.model import Consumer
 from ctisync.core.record_facts import Product, RecordFacts, Score, VersionRange, Weakness, record_facts
 from ctisync.core.words import noun_for
-from ctisync.errors import UsageError
+from ctisync.errors import DONE, UsageError
 from ctisync.escaping import escape, quoted
 from ctisync.ports import Inspection
 from ctisync.stores.invariants import no_content
+from ctisync.system.process import print_json, print_result
 from ctisync.wiring import opened_store
 
 _WIDTH: Final = 100
@@ -43,7 +46,35 @@ class StoredRecord(NamedTuple):
     line: bytes
 
 
-def find(invocation: Invocation, names: Sequence[str]) -> tuple[list[StoredRecord], UsageError | None]:
+@app.command()
+@common()
+def show(
+    options: CommonOptions,
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME",
+            help="Name of a record: CVE-2024-3094, indicator/12345; repeat for more. Without --consumer, "
+            "ctisync looks in all configured consumers.",
+        ),
+    ],
+    as_json: JsonOption = False,
+) -> int:
+    """Print the main facts of one or more records: severity, affected products, references."""
+    invocation = options.invocation()
+    records, missing = _find(invocation, names)
+    for number, (consumer, line) in enumerate(records):
+        if as_json:
+            print_json(as_stored(line))
+        else:
+            owner = consumer if len(invocation.consumers) > 1 else None
+            print_result("\n" * (number > 0) + as_text(line, invocation.console.hint, owner))
+    if missing is not None:
+        raise missing
+    return DONE
+
+
+def _find(invocation: Invocation, names: Sequence[str]) -> tuple[list[StoredRecord], UsageError | None]:
     """These records, of each consumer that has them, and an error that names the missing ones, with the
     nearest names.
 
@@ -98,7 +129,7 @@ def nearest(name: str, *contents: Inspection) -> str | None:
     return f"the nearest are {', '.join(map(quoted, similar[:_MOST_NAMES]))}" if similar else None
 
 
-def as_json(line: bytes) -> str:
+def as_stored(line: bytes) -> str:
     """The stored record, indented; numbers keep their exact digits."""
     return msgspec.json.format(line).decode()
 

@@ -1,13 +1,15 @@
-"""`verify`: checks the stored content and state; prints lines or a JSON document."""
+"""`ctisync verify`: check the stored content and state. The audit itself is in `verify.audit`."""
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import groupby
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+import typer
 
-from ctisync.cli.invocation import Invocation
+from ctisync.cli.app import app
+from ctisync.cli.invocation import CommonOptions, Invocation, JsonOption, common, print_document
 from ctisync.commands.snapshot_sources import (
     SnapshotSource,
     fetched,
@@ -18,98 +20,203 @@ from ctisync.commands.snapshot_sources import (
 from ctisync.core.findings import Kind
 from ctisync.core.model import Consumer
 from ctisync.core.words import counted
-from ctisync.errors import AuditFailed, CtisyncError, EmptyStore
+from ctisync.errors import DONE, AuditFailed, CtisyncError, EmptyStore
 from ctisync.escaping import escape
+from ctisync.feed.snapshot.file import snapshot_offset
+from ctisync.feed.snapshot.parsers import reader
 from ctisync.ports import SnapshotFile, Store
 from ctisync.settings.checks import SqlitePlace
 from ctisync.system.locks import LockState, read_lock
+from ctisync.system.process import print_result
+from ctisync.verify import audit
 from ctisync.verify.audit import CheckSummary, Verification
-from ctisync.verify.audit import verify as verified
 from ctisync.verify.comparison import Reference
 from ctisync.wiring import beside_passes, consumer_lock, lock_path, opened_feed, opened_store
 
 
-class Verified(msgspec.Struct, frozen=True):
-    """`failed`: the error that ended the verification of a consumer; those of the others are complete."""
+class VerifyResult(msgspec.Struct, frozen=True):
+    """`store`: its name. `error`: what ended the verification of a consumer; those of the others are
+    complete."""
 
     store: str
     verifications: tuple[Verification, ...]
-    failed: CtisyncError | None = None
+    error: CtisyncError | None = None
 
 
-def verify(invocation: Invocation, *, deep: bool) -> Verified:
+@app.command()
+@common()
+def verify(
+    options: CommonOptions,
+    deep: Annotated[bool, typer.Option("--deep", help="Decode every record.")] = False,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            "--against",
+            metavar="FILE_OR_URL",
+            help="Compare with this snapshot, or with that in the folder of a package; -: standard input.",
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Check the stored content and state for errors. Changes nothing."""
+    invocation = options.invocation()
+    if against is None:
+        result = _verify(invocation, deep=deep)
+    else:
+        result = _verify_against(invocation, against, deep=deep)
+    if as_json:
+        consumers = [_document(one) for one in result.verifications]
+        print_document({"store": result.store, "consumers": consumers})
+    elif text := _as_text(result, invocation.console.hint, quiet=options.quiet):
+        print_result(text)
+    _raise_for(result)
+    return DONE
+
+
+def _verify(invocation: Invocation, *, deep: bool) -> VerifyResult:
     """Verify the consumers, one after the other; an error of one of several does not hide the others. Writes
     nothing. `deep`: decode every record."""
     verifications: list[Verification] = []
-    failed: CtisyncError | None = None
+    first: CtisyncError | None = None
     with opened_store(invocation.settings, invocation.clock) as store:
         for each in invocation.consumers:
             try:
-                verifications.append(_verification_of(invocation, each, store, deep=deep))
+                verifications.append(_audit(invocation, each, store, deep=deep))
             except CtisyncError as error:
                 if len(invocation.consumers) == 1:
                     raise
-                failed = failed or error
-        return Verified(store.name, tuple(verifications), failed)
+                first = first or error
+        return VerifyResult(store.name, tuple(verifications), first)
 
 
-def verify_against(invocation: Invocation, source: str, *, deep: bool) -> Verified:
-    """The same for the only consumer, compared with the snapshot `source`, a file or an address.
+def _verify_against(invocation: Invocation, location: str, *, deep: bool) -> VerifyResult:
+    """The same for the only consumer, compared with the snapshot at `location`, a file or an address.
 
     Raises EmptyStore before it downloads anything, and UsageError and SnapshotRefused like a load.
     """
     consumer = invocation.only_consumer("--against compares")
     with opened_store(invocation.settings, invocation.clock) as store:
-        _refuse_empty(store, consumer)
-        packages = snapshot_sources(
-            source, (consumer,), named=True, log=invocation.console, option="--against"
+        with store.inspect(consumer) as inspection:
+            if not inspection.state.content and inspection.count() is None:
+                raise _empty(store.name, consumer)
+        packaged = snapshot_sources(
+            location, (consumer,), named=True, log=invocation.console, option="--against"
         )
-        one = packages[0] if packages else SnapshotSource(consumer, source)
-        with named_refusals(one.location, "--against"), _opened_snapshot(invocation, one) as snapshot:
-            found = _verification_of(invocation, consumer, store, deep=deep, against=snapshot)
-        return Verified(store.name, (found,))
+        source = packaged[0] if packaged else SnapshotSource(consumer, location)
+        with named_refusals(source.location, "--against"), _opened_snapshot(invocation, source) as snapshot:
+            verification = _audit(invocation, consumer, store, deep=deep, against=snapshot)
+        return VerifyResult(store.name, (verification,))
 
 
-def raise_bad_end(verified: Verified) -> None:
+@contextmanager
+def _opened_snapshot(
+    invocation: Invocation, source: SnapshotSource
+) -> Iterator[tuple[SnapshotFile, Reference]]:
+    """The snapshot and its offset. A download is removed at the end."""
+    settings, clock = invocation.settings, invocation.clock
+    packaged = None if source.entry is None else source.entry.offset
+    file = file_here(source, settings, clock)
+    with ExitStack() as opened:
+        if file is None:
+            spooled = beside_passes(source.consumer)
+            opened.enter_context(consumer_lock(settings, spooled, clock, "ctisync verify --against"))
+            feed = opened.enter_context(opened_feed(settings, spooled, clock, invocation.console))
+            file = fetched(feed, source.location)
+            opened.callback(file.discard)
+        offset, told_by = snapshot_offset(file, source.location, packaged)
+        invocation.console.event("info", "offset-found", offset=offset, told_by=told_by)
+        yield file, Reference(offset, exact=told_by != "highest line")
+
+
+def _audit(
+    invocation: Invocation,
+    consumer: Consumer,
+    store: Store,
+    *,
+    deep: bool,
+    against: tuple[SnapshotFile, Reference] | None = None,
+) -> Verification:
+    settings = invocation.settings
+    path = lock_path(settings, consumer)
+    # OpenSearch stores the holder of its lease itself.
+    lock = read_lock(path) if isinstance(settings.place, SqlitePlace) else LockState()
+    return audit.verify(
+        consumer,
+        store=store,
+        log=invocation.console,
+        deep=deep,
+        against=against,
+        at_work=lock.who,
+        unread=None if lock.unread is None else f"{path}: {lock.unread}",
+        limits=settings.limits,
+        read=reader(settings.limits),
+    )
+
+
+def _raise_for(result: VerifyResult) -> None:
     """Raises the error that ended a verification, AuditFailed for differences, EmptyStore without content."""
-    if verified.failed is not None:
-        raise verified.failed
-    for one in verified.verifications:
+    if result.error is not None:
+        raise result.error
+    for one in result.verifications:
         if one.differences:
             wrong = [each for each in one.checks if each.differences]
-            named = ", ".join(f"{each.check} {each.differences}" for each in wrong)
-            found = counted(one.differences, "difference")
+            checks = ", ".join(f"{each.check} {each.differences}" for each in wrong)
             hidden = Kind.STORE_HIDDEN  # the differences may only be hidden records
-            hint = hidden.hint if hidden in one.counts else wrong[0].hint
-            raise AuditFailed(f"{one.consumer}: {found} ({named})", hint=hint)
-    for one in verified.verifications:
+            raise AuditFailed(
+                f"{one.consumer}: {counted(one.differences, 'difference')} ({checks})",
+                hint=hidden.hint if hidden in one.counts else wrong[0].hint,
+            )
+    for one in result.verifications:
         if one.is_empty:
-            raise _empty(verified.store, one.consumer)
+            raise _empty(result.store, one.consumer)
 
 
-def as_document(verified: Verified) -> dict[str, Any]:
-    """The contract of `verify --json`."""
-    return {"store": verified.store, "consumers": [_consumer_document(one) for one in verified.verifications]}
+def _empty(store: str, consumer: Consumer) -> EmptyStore:
+    return EmptyStore(f"{store} holds no content of {consumer} yet", hint="ctisync sync")
 
 
-def as_text(verified: Verified, hint: Callable[[str], str] = str, *, quiet: bool = False) -> str:
+def _as_text(result: VerifyResult, hint: Callable[[str], str], *, quiet: bool) -> str:
     """One line per check, then its findings, a limited number of each kind; `hint` formats a hint. `quiet`:
     only checks with findings; without a difference, nothing."""
-    shown = [one for one in verified.verifications if one.differences or not quiet]
-    lines = [f"store  {verified.store}"] if shown or not quiet else []
+    shown = [one for one in result.verifications if one.differences or not quiet]
+    lines = [f"store  {result.store}"] if shown or not quiet else []
     for one in shown:
-        lines += ["", f"{one.consumer}  {_standing(one)}"]
+        lines += ["", f"{one.consumer}  {_content(one)}"]
         if one.records is None and not one.differences:
             continue
         for each in one.checks:
             if quiet and not (each.differences or each.notes):  # a note may explain a difference
                 continue
-            lines.append(f"  {each.check:<12} {_ended(each, hint)}".rstrip())
-            lines += _told(one, each)
+            lines.append(f"  {each.check:<12} {_summary(each, hint)}".rstrip())
+            lines += _findings(one, each)
     return "\n".join(map(escape, lines))
 
 
-def _consumer_document(one: Verification) -> dict[str, Any]:
+def _content(one: Verification) -> str:
+    if one.records is None:
+        return "no content yet" if one.is_empty else f"offset {one.state.offset:,}, no content"
+    return f"offset {one.state.offset:,}, {counted(one.records, 'record')}"
+
+
+def _summary(each: CheckSummary, hint: Callable[[str], str]) -> str:
+    text = f"differs: {each.differences:,}" if each.differences else "ok"
+    if each.notes:
+        text += f", notes: {each.notes:,}"
+    return text if each.hint is None else f"{text:<28} try: {hint(each.hint)}"
+
+
+def _findings(one: Verification, check: CheckSummary) -> Iterator[str]:
+    """The findings of a check, which are sorted by kind."""
+    own = [finding for finding in one.findings if finding.kind.check == check.check]
+    for kind, findings in groupby(own, key=lambda finding: finding.kind):
+        shown = [f"    {kind.label:<20} {each.subject}: {each.detail}" for each in findings]
+        yield from shown
+        if (more := one.counts[kind] - len(shown)) > 0:
+            yield f"    {kind.label:<20} and {more:,} more"
+
+
+def _document(one: Verification) -> dict[str, Any]:
+    """The contract of `verify --json`."""
     return {
         "context": one.consumer.context,
         "consumer": one.consumer.name,
@@ -138,82 +245,3 @@ def _consumer_document(one: Verification) -> dict[str, Any]:
             for each in one.findings
         ],
     }
-
-
-def _standing(one: Verification) -> str:
-    if one.records is None:
-        return "no content yet" if one.is_empty else f"offset {one.state.offset:,}, no content"
-    return f"offset {one.state.offset:,}, {counted(one.records, 'record')}"
-
-
-def _ended(each: CheckSummary, hint: Callable[[str], str]) -> str:
-    words = f"differs: {each.differences:,}" if each.differences else "ok"
-    if each.notes:
-        words += f", notes: {each.notes:,}"
-    return words if each.hint is None else f"{words:<28} try: {hint(each.hint)}"
-
-
-def _told(one: Verification, check: CheckSummary) -> Iterator[str]:
-    """The findings of a check, which are sorted by kind."""
-    own = [finding for finding in one.findings if finding.kind.check == check.check]
-    for kind, findings in groupby(own, key=lambda finding: finding.kind):
-        shown = [f"    {kind.label:<20} {each.subject}: {each.detail}" for each in findings]
-        yield from shown
-        if (more := one.counts[kind] - len(shown)) > 0:
-            yield f"    {kind.label:<20} and {more:,} more"
-
-
-def _refuse_empty(store: Store, consumer: Consumer) -> None:
-    with store.inspect(consumer) as inspection:
-        if not inspection.state.content and inspection.count() is None:
-            raise _empty(store.name, consumer)
-
-
-def _empty(store: str, consumer: Consumer) -> EmptyStore:
-    return EmptyStore(f"{store} holds no content of {consumer} yet", hint="ctisync sync")
-
-
-@contextmanager
-def _opened_snapshot(invocation: Invocation, one: SnapshotSource) -> Iterator[tuple[SnapshotFile, Reference]]:
-    """The snapshot and its offset. A download is removed at the end."""
-    from ctisync.feed.snapshot.file import snapshot_offset
-
-    settings, clock = invocation.settings, invocation.clock
-    source, packaged = one.location, None if one.entry is None else one.entry.offset
-    file = file_here(one, settings, clock)
-    with ExitStack() as opened:
-        if file is None:
-            spooled = beside_passes(one.consumer)
-            opened.enter_context(consumer_lock(settings, spooled, clock, "ctisync verify --against"))
-            feed = opened.enter_context(opened_feed(settings, spooled, clock, invocation.console))
-            file = fetched(feed, source)
-            opened.callback(file.discard)
-        offset, told_by = snapshot_offset(file, source, packaged)
-        invocation.console.event("info", "offset-found", offset=offset, told_by=told_by)
-        yield file, Reference(offset, exact=told_by != "highest line")
-
-
-def _verification_of(
-    invocation: Invocation,
-    consumer: Consumer,
-    store: Store,
-    *,
-    deep: bool,
-    against: tuple[SnapshotFile, Reference] | None = None,
-) -> Verification:
-    from ctisync.feed.snapshot.parsers import reader
-
-    path = lock_path(invocation.settings, consumer)
-    # OpenSearch stores the holder of its lease itself.
-    lock = read_lock(path) if isinstance(invocation.settings.place, SqlitePlace) else LockState()
-    return verified(
-        consumer,
-        store=store,
-        log=invocation.console,
-        deep=deep,
-        against=against,
-        at_work=lock.who,
-        unread=None if lock.unread is None else f"{path}: {lock.unread}",
-        limits=invocation.settings.limits,
-        read=reader(invocation.settings.limits),
-    )

@@ -105,37 +105,35 @@ def speaks_tls(url: str, files: Files, within: float = _LONGEST) -> Advice | Non
 
 
 def expiry_dates(urls: Sequence[str], files: Files) -> Iterator[tuple[str, datetime]]:
-    """The certificates of these servers and of the client: a name for people, and when each expires, or has
-    expired. Left out are those that cannot be read, and those of servers that `files` do not trust: a
-    connection to such a server fails, and says why."""
-    with suppress(ConfigurationError):
-        trusting = context(files)
-        trusting.verify_flags |= _NO_CHECK_TIME
-        for url in urls:
-            if (expiry := _server_expiry(url, trusting)) is not None:
-                yield f"the certificate of {_server(url)[0]}", expiry
-        if files.client_cert is not None and (expiry := _client_expiry(files, files.client_cert)) is not None:
-            yield f"the client certificate {files.client_cert}", expiry
+    """The certificates of these servers and of the client, valid or not: a name for people, and when each
+    expires. Those that cannot be read are left out."""
+    for url in urls:
+        if (expiry := _server_expiry(url)) is not None:
+            yield f"the certificate of {_server(url)[0]}", expiry
+    if files.client_cert is not None and (expiry := _client_expiry(files, files.client_cert)) is not None:
+        yield f"the client certificate {files.client_cert}", expiry
 
 
-def _server_expiry(url: str, trusting: ssl.SSLContext) -> datetime | None:
+def _server_expiry(url: str) -> datetime | None:
     parts = urlsplit(url)
     if parts.scheme != "https" or parts.hostname is None:
         return None
-    with suppress(OSError), _connected(trusting, parts.hostname, parts.port or 443, _LONGEST) as secured:
-        return _not_after(secured.getpeercert())
+    host, port = parts.hostname, parts.port or 443
+    with suppress(OSError, ValueError):
+        with _connected(_unchecked(), host, port, _LONGEST) as secured:
+            shown = secured.getpeercert(binary_form=True)
+        trusting = _trusting(ssl.PROTOCOL_TLS_CLIENT, shown or b"")
+        with _connected(trusting, host, port, _LONGEST) as secured:
+            return _not_after(secured.getpeercert())
     return None
 
 
 def _client_expiry(files: Files, client_cert: str) -> datetime | None:
-    """`ssl` reads the dates of a peer's certificate alone. So the certificate is shown in a handshake in
-    memory, to a server that trusts no other."""
-    client, server = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    client.check_hostname, client.verify_mode = False, ssl.CERT_NONE
-    server.verify_mode = ssl.CERT_REQUIRED
-    server.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | _NO_CHECK_TIME
-    with suppress(OSError):
-        server.load_verify_locations(client_cert)
+    """The certificate is shown in a handshake in memory."""
+    with suppress(OSError, ValueError, ConfigurationError):
+        text = _read(files.section, "client_cert", client_cert).decode("ascii", "replace")
+        first = "".join(text[text.index(ssl.PEM_HEADER) :].partition(ssl.PEM_FOOTER)[:2])
+        client, server = _unchecked(), _trusting(ssl.PROTOCOL_TLS_SERVER, ssl.PEM_cert_to_DER_cert(first))
         for each in (client, server):
             _load_pair(each, files, client_cert)
         to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -147,6 +145,22 @@ def _client_expiry(files: Files, client_cert: str) -> datetime | None:
     return None
 
 
+def _unchecked() -> ssl.SSLContext:
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.check_hostname, made.verify_mode = False, ssl.CERT_NONE
+    return made
+
+
+def _trusting(protocol: int, certificate: bytes) -> ssl.SSLContext:
+    """A context that trusts this certificate alone, expired or not: `ssl` reads the dates of a certificate
+    only if a peer shows it, and it is trusted."""
+    made = ssl.SSLContext(protocol)
+    made.check_hostname, made.verify_mode = False, ssl.CERT_REQUIRED
+    made.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN | _NO_CHECK_TIME
+    made.load_verify_locations(cadata=certificate)
+    return made
+
+
 def _not_after(certificate: Mapping[str, Any] | None) -> datetime | None:
     if not certificate:
         return None
@@ -154,10 +168,8 @@ def _not_after(certificate: Mapping[str, Any] | None) -> datetime | None:
 
 
 def _is_tls(host: str, port: int, within: float) -> bool:
-    unchecked = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    unchecked.check_hostname, unchecked.verify_mode = False, ssl.CERT_NONE
     try:
-        with _connected(unchecked, host, port, within):
+        with _connected(_unchecked(), host, port, within):
             return True
     except ssl.SSLError as error:  # an alert is TLS too
         return "ALERT" in (error.reason or "")

@@ -142,7 +142,7 @@ def feed_certificates(settings: Settings) -> Iterator[tuple[str, datetime]]:
     """See `DiagnosedStore.certificates`: that of the feed's server."""
     from ctisync import tls
 
-    return tls.expiry_dates([settings.cti.url], tls.Files("cti", _text(settings.cti.ca_file)))
+    return tls.expiry_dates([settings.cti.url], tls.Files("cti"))
 
 
 def feed_headers(settings: Settings) -> dict[str, str]:

@@ -43,32 +43,37 @@ def _unzstd(chunks: Iterator[bytes]) -> Iterator[bytes]:
         raise Damaged("incomplete")
 
 
-_WAYS: Final[dict[bytes, tuple[str, Callable[[Iterator[bytes]], Iterator[bytes]]]]] = {
-    b"\x1f\x8b": ("gzip", gunzipped),
-    b"\x28\xb5\x2f\xfd": ("zstd", _unzstd),
-}
-"""By the first bytes."""
+class _Format(NamedTuple):
+    """A compressed file: its first bytes, and what decompresses a stream of it."""
 
-_MAGIC: Final = 4
-"""The most first bytes."""
+    name: str
+    magic: bytes
+    decompress: Callable[[Iterator[bytes]], Iterator[bytes]]
+
+
+_FORMATS: Final = (
+    _Format("gzip", b"\x1f\x8b", gunzipped),
+    _Format("zstd", b"\x28\xb5\x2f\xfd", _unzstd),
+)
+_LONGEST_MAGIC: Final = 4
 
 
 def is_packed(file: BinaryIO) -> bool:
     """Whether the file begins as gzip or zstd does."""
     file.seek(0)
-    return _way(file.read(_MAGIC)) is not None
+    return _format_of(file.read(_LONGEST_MAGIC)) is not None
 
 
-def _way(head: bytes) -> tuple[str, Callable[[Iterator[bytes]], Iterator[bytes]]] | None:
-    return next((each for magic, each in _WAYS.items() if head.startswith(magic)), None)
+def _format_of(head: bytes) -> _Format | None:
+    return next((each for each in _FORMATS if head.startswith(each.magic)), None)
 
 
 def plain_or_unpacked(file: BinaryIO, limits: Limits) -> Iterator[bytes]:
     """The content of a file that may be compressed, in pieces of at most 1 MiB. It is read from where it is,
     once. Raises SnapshotRefused for damage and for a compression ratio above limits.ratio."""
-    head = file.read(_MAGIC)
-    if (way := _way(head)) is not None:
-        yield from _unpacked(head, file, limits, *way)
+    head = file.read(_LONGEST_MAGIC)
+    if (packed := _format_of(head)) is not None:
+        yield from _unpacked(packed, head, file, limits.ratio)
         return
     piece = head + file.read(PIECE - len(head))  # a reader looks at more of the first piece than these bytes
     while piece:
@@ -76,30 +81,28 @@ def plain_or_unpacked(file: BinaryIO, limits: Limits) -> Iterator[bytes]:
         piece = file.read(PIECE)
 
 
-def _unpacked(
-    head: bytes, file: BinaryIO, limits: Limits, name: str, way: Callable[[Iterator[bytes]], Iterator[bytes]]
-) -> Iterator[bytes]:
-    went_in = came_out = 0
+def _unpacked(packed: _Format, head: bytes, file: BinaryIO, ratio: int) -> Iterator[bytes]:
+    bytes_in = bytes_out = 0
 
     def chunks() -> Iterator[bytes]:
-        nonlocal went_in
+        nonlocal bytes_in
         chunk = head
         while chunk:
-            went_in += len(chunk)
+            bytes_in += len(chunk)
             yield chunk
             chunk = file.read(_READ)
 
     try:
-        for piece in way(chunks()):
-            came_out += len(piece)
-            if came_out > FREE and came_out > limits.ratio * went_in:
+        for piece in packed.decompress(chunks()):
+            bytes_out += len(piece)
+            if bytes_out > FREE and bytes_out > ratio * bytes_in:
                 raise SnapshotRefused.beyond(
-                    "ratio", f"the snapshot's {name} has a compression ratio above {limits.ratio}"
+                    "ratio", f"the snapshot's {packed.name} has a compression ratio above {ratio}"
                 )
             if piece:
                 yield piece
     except Damaged as error:
-        raise SnapshotRefused(f"the snapshot's {name} is {error}") from None
+        raise SnapshotRefused(f"the snapshot's {packed.name} is {error}") from None
 
 
 class Inflater(Protocol):

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from ctisync.commands.history.chart import LEFT, WIDTH, bars, in_digits, steps
+from ctisync.commands.history_page import LEFT, WIDTH, bar_chart, in_digits, line_chart
 
 BEGIN = datetime(2026, 11, 20, 6, tzinfo=UTC)
 SPAN = (BEGIN, BEGIN + timedelta(days=4))
@@ -18,9 +18,9 @@ def test_charts_of_the_same_passes_have_one_time_axis() -> None:
     midnight = BEGIN.replace(hour=0)
     days = [(midnight + timedelta(days=number), 3.0) for number in range(5)]
     charts = [
-        steps("Lag", "", [(at(0), 1), (at(4), 2)], [at(2)], SPAN),
-        steps("Age", "", [(at(2), 1)], [at(2)], SPAN),  # it is known of one pass alone
-        bars("Changes", "", days, SPAN),
+        line_chart("Lag", "", [(at(0), 1), (at(4), 2)], [at(2)], SPAN),
+        line_chart("Age", "", [(at(2), 1)], [at(2)], SPAN),  # it is known of one pass alone
+        bar_chart("Changes", "", days, SPAN),
     ]
     assert len({tuple((mark.x, mark.text) for mark in chart.below) for chart in charts}) == 1
     assert charts[0].failures == charts[1].failures == [round(charts[1].dots[0].x, 1)]
@@ -32,7 +32,9 @@ def test_charts_of_the_same_passes_have_one_time_axis() -> None:
 
 
 def test_a_bar_outside_the_axis_is_not_drawn_into_the_margin() -> None:
-    (bar,) = bars("Changes", "", [(BEGIN.replace(hour=0), 3.0)], (BEGIN, BEGIN + timedelta(hours=2))).bars
+    (bar,) = bar_chart(
+        "Changes", "", [(BEGIN.replace(hour=0), 3.0)], (BEGIN, BEGIN + timedelta(hours=2))
+    ).bars
     assert bar.x == LEFT
     assert bar.width == pytest.approx(WIDTH - 8 - LEFT, abs=1.5)
 
@@ -50,7 +52,7 @@ def test_no_number_is_written_with_an_exponent(number: float, said: str) -> None
 
 
 def test_a_large_lag_is_written_out() -> None:
-    chart = steps("Lag", "", [(at(0), 1_901_776.0), (at(1), 40_000.0)], [], SPAN)
+    chart = line_chart("Lag", "", [(at(0), 1_901_776.0), (at(1), 40_000.0)], [], SPAN)
     assert [mark.text for mark in chart.across] == ["0", "1,000,000", "2,000,000"]
     assert [dot.text.partition(": ")[2] for dot in chart.dots] == ["1,901,776", "40,000"]
 
@@ -68,6 +70,8 @@ def test_a_large_lag_is_written_out() -> None:
 def test_a_second_beside_hours_is_written_as_a_second(
     seconds: list[float], axis: list[str], dots: list[str]
 ) -> None:
-    chart = steps("Age", "", [(at(day), each) for day, each in enumerate(seconds)], [], SPAN, seconds=True)
+    chart = line_chart(
+        "Age", "", [(at(day), each) for day, each in enumerate(seconds)], [], SPAN, seconds=True
+    )
     assert [mark.text for mark in chart.across] == axis
     assert [dot.text.partition(": ")[2] for dot in chart.dots] == dots

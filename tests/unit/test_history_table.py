@@ -7,8 +7,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
-from ctisync.commands.history.look import History, Passes
-from ctisync.commands.history.table import as_table, bar, duration
+from ctisync.commands.history import History, Passes, as_table, bar, duration
 from ctisync.core.model import Consumer
 from tests.unit.test_pass_report import GOOD
 

@@ -16,8 +16,8 @@ from rich.text import Text
 
 from ctisync.cli.invocation import Invocation
 from ctisync.commands.demo import CHANGES_LATER, CHANGES_SINCE_SNAPSHOT, RECORDS
-from ctisync.commands.history import look as history
-from ctisync.commands.history.table import as_table as history_table
+from ctisync.commands.history import as_table as history_table
+from ctisync.commands.history import read_history
 from ctisync.commands.passes import run_passes
 from ctisync.commands.status.read import read_status
 from ctisync.commands.status.render import as_table
@@ -117,7 +117,7 @@ def _status(settings: Settings, clock: _Clock) -> str:
 
 
 def _history(settings: Settings, clock: _Clock) -> str:
-    return history_table(history.look(_call(settings, clock), most=20), _Terminal())
+    return history_table(read_history(_call(settings, clock), most=20), _Terminal())
 
 
 _TABLES: Final[Mapping[str, Table]] = {"status": _status, "history": _history}

@@ -31,7 +31,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "export": "ctisync.commands.export",
     "show": "ctisync.commands.show",
     "verify": "ctisync.commands.verify",
-    "history": "ctisync.cli.history",
+    "history": "ctisync.commands.history",
     "log": "ctisync.commands.log",
     "doctor": "ctisync.commands.doctor",
     "diff": "ctisync.commands.diff",

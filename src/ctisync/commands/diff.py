@@ -13,7 +13,6 @@ from ctisync.cli.invocation import CommonOptions, JsonLinesOption, common
 from ctisync.core.difference import Difference, NoExport, differences
 from ctisync.errors import DONE, AuditFailed, SnapshotRefused, UsageError
 from ctisync.escaping import escape, to_json
-from ctisync.feed.snapshot.records import lines
 from ctisync.system.process import print_json, print_result, standard_input
 
 _MOST_SHOWN: Final = 5
@@ -73,6 +72,8 @@ def _compare(old: Path, new: Path) -> Iterator[Difference]:
 
 
 def _lines(file: BinaryIO, name: str) -> Iterator[bytes]:
+    from ctisync.feed.snapshot.records import lines  # not for the help
+
     try:
         yield from lines(file)
     except SnapshotRefused as error:

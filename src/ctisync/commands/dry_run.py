@@ -5,13 +5,12 @@ from contextlib import closing
 from functools import partial
 
 from ctisync.cli.invocation import Invocation
-from ctisync.commands.printing import bytes_as_text
 from ctisync.commands.snapshot_sources import SnapshotSource, file_here, named_refusals, offset_of
 from ctisync.core.model import Consumer, ConsumerInfo, OffsetRange, Snapshot
 from ctisync.core.pass_plan import PlannedStep, plan_pass
 from ctisync.core.state import ConsumerState, FailedChange
 from ctisync.core.steps import ApplyRange, AskFeed, End, Initialise, RecordRequest, SendCommand, Settle
-from ctisync.core.words import counted
+from ctisync.core.words import bytes_as_text, counted
 from ctisync.errors import Blocked, CtisyncError, UsageError, worst
 from ctisync.escaping import escape
 from ctisync.ports import SnapshotFile

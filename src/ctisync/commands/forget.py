@@ -10,12 +10,10 @@ import typer
 
 from ctisync.cli.app import app
 from ctisync.cli.invocation import CLOCK, CommonOptions, DryRunOption, common
-from ctisync.commands.printing import bytes_as_text
 from ctisync.core.model import Consumer, Footprint
-from ctisync.core.words import counted
+from ctisync.core.words import bytes_as_text, counted
 from ctisync.errors import DONE, AnotherPass, ConfigurationError, StoreUnavailable, UsageError
 from ctisync.escaping import escape, quoted
-from ctisync.feed.snapshot.spool import downloads
 from ctisync.settings import Settings
 from ctisync.settings.checks import check_consumers
 from ctisync.system.locks import read_lock
@@ -89,6 +87,8 @@ def forget(
 
 def _read(settings: Settings, name: str) -> StoredData:
     """The data of the consumer of that name. Writes nothing."""
+    from ctisync.feed.snapshot.spool import downloads  # not for the help
+
     with opened_store(settings, CLOCK, untouched=True) as store:
         consumer = _consumer_named(name, settings, store.consumers())
         return StoredData(

@@ -39,13 +39,6 @@ def block(title: object, state: tuple[str, str], rows: Iterable[tuple[str, str]]
     return table
 
 
-def bytes_as_text(number: int) -> str:
-    """In B, kB or MB."""
-    if number < 10_000:
-        return f"{number:,} B"
-    return f"{number / 1e6:,.1f} MB" if number >= 1_000_000 else f"{number / 1e3:,.0f} kB"
-
-
 class _Harmless(RenderHook):
     """Keeps control characters in cells from the terminal."""
 

@@ -3,7 +3,6 @@
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from difflib import SequenceMatcher
 from typing import Annotated, Final, NamedTuple
 
 import msgspec
@@ -119,6 +118,8 @@ def spellings(name: str) -> tuple[str, ...]:
 
 def nearest(name: str, *contents: Inspection) -> str | None:
     """A hint with some of the names that sort next to it; the most similar first."""
+    from difflib import SequenceMatcher  # only for a record that is missing
+
     names = dict.fromkeys(
         near
         for content in contents

@@ -22,8 +22,6 @@ from ctisync.core.model import Consumer
 from ctisync.core.words import counted
 from ctisync.errors import DONE, AuditFailed, CtisyncError, EmptyStore
 from ctisync.escaping import escape
-from ctisync.feed.snapshot.file import snapshot_offset
-from ctisync.feed.snapshot.parsers import reader
 from ctisync.ports import SnapshotFile, Store
 from ctisync.settings.checks import SqlitePlace
 from ctisync.system.locks import LockState, read_lock
@@ -113,6 +111,8 @@ def _opened_snapshot(
     invocation: Invocation, source: SnapshotSource
 ) -> Iterator[tuple[SnapshotFile, Reference]]:
     """The snapshot and its offset. A download is removed at the end."""
+    from ctisync.feed.snapshot.file import snapshot_offset  # not for the help
+
     settings, clock = invocation.settings, invocation.clock
     packaged = None if source.entry is None else source.entry.offset
     file = file_here(source, settings, clock)
@@ -136,6 +136,8 @@ def _audit(
     deep: bool,
     against: tuple[SnapshotFile, Reference] | None = None,
 ) -> Verification:
+    from ctisync.feed.snapshot.parsers import reader  # not for the help
+
     settings = invocation.settings
     path = lock_path(settings, consumer)
     # OpenSearch stores the holder of its lease itself.

@@ -48,3 +48,10 @@ def moment(text: str, now: datetime, option: str) -> datetime:
             f"{option}: {text} is neither a duration nor a date",
             hint="write 24h, 7d, 2026-11-24 or 2026-11-24T07:30Z",
         ) from None
+
+
+def bytes_as_text(number: int) -> str:
+    """In B, kB or MB."""
+    if number < 10_000:
+        return f"{number:,} B"
+    return f"{number / 1e6:,.1f} MB" if number >= 1_000_000 else f"{number / 1e3:,.0f} kB"

@@ -1,0 +1,220 @@
+"""`ctisync history`: the reports of the last passes, as a table, as JSON, or as a page.
+
+The page is in `history_page`.
+"""
+
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, NamedTuple, TextIO
+
+import msgspec
+import typer
+
+from ctisync.cli.app import app
+from ctisync.cli.invocation import CLOCK, CommonOptions, Invocation, JsonOption, common, print_document
+from ctisync.core.model import Consumer
+from ctisync.core.pass_report import PassReport
+from ctisync.core.words import bytes_as_text
+from ctisync.errors import DONE, UsageError
+from ctisync.escaping import Drawn
+from ctisync.settings.checks import MOST_PASSES
+from ctisync.system.process import print_drawn
+from ctisync.wiring import opened_store
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+HISTORY_SCHEMA: Final = 1
+"""Version of the JSON document: keys may be added; none is removed or changes its meaning."""
+
+_BAR: Final = 8
+"""Characters of the longest bar."""
+_UNITS: Final = (("d", 86_400), ("h", 3600), ("min", 60), ("s", 1))
+_EIGHTHS: Final = " ▏▎▍▌▋▊▉█"
+
+
+class Passes(NamedTuple):
+    """The last passes over a consumer, newest first."""
+
+    consumer: Consumer
+    reports: list[PassReport]
+
+
+class History(NamedTuple):
+    """`store` is the name of the store, without secrets."""
+
+    store: str
+    consumers: list[Passes]
+
+
+@app.command()
+@common()
+def history(
+    options: CommonOptions,
+    last: Annotated[
+        int | None,
+        typer.Option(
+            "--last", metavar="N", min=1, max=MOST_PASSES, help="Number of passes; 20 by default in a table."
+        ),
+    ] = None,
+    html: Annotated[
+        Path | None,
+        typer.Option("--html", metavar="FILE", help="Write a self-contained HTML page with charts."),
+    ] = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Show the last passes, newest first: result, duration, and offsets behind."""
+    if html is not None and as_json:
+        raise UsageError("--html and --json cannot be combined", hint="ctisync history --json")
+    most = last or (20 if html is None and not as_json else MOST_PASSES)
+    passes = read_history(options.invocation(), most)
+    if html is not None:
+        from ctisync.commands.history_page import write_page
+
+        write_page(passes, CLOCK.now(), html)
+    elif as_json:
+        print_document(_as_document(passes))
+    else:
+        print_drawn(as_table(passes, sys.stdout))
+    return DONE
+
+
+def read_history(invocation: Invocation, most: int) -> History:
+    """At most `most` passes of each consumer."""
+    with opened_store(invocation.settings, invocation.clock) as store:
+        return History(
+            store.name, [Passes(each, list(store.passes(each, most))) for each in invocation.consumers]
+        )
+
+
+def _as_document(history: History) -> dict[str, Any]:
+    """The contract of `history --json`: the stored reports, with values derived from them."""
+    return {
+        "schema": HISTORY_SCHEMA,
+        "store": history.store,
+        "consumers": [
+            {"consumer": str(consumer), "passes": [_report(each) for each in reports]}
+            for consumer, reports in history.consumers
+        ],
+    }
+
+
+def _report(report: PassReport) -> dict[str, Any]:
+    fields: dict[str, Any] = msgspec.to_builtins(report)
+    for name in ("consumer", "touched", "untold", "was_in_step_at"):
+        del fields[name]
+    return fields | {
+        "ended_at": report.ended_at,
+        "behind": report.behind,
+        "in_step_at": report.in_step_at,
+    }
+
+
+def as_table(history: History, stream: TextIO) -> Drawn:
+    """One table per consumer, in the width and colours that `stream` supports: a line per pass, with bars for
+    the duration and the offsets behind."""
+
+    from rich.text import Text  # only a table needs rich, which takes long to import
+
+    from ctisync.commands.printing import drawn
+
+    def draw(console: "Console") -> None:
+        for number, (consumer, reports) in enumerate(history.consumers):
+            if number:
+                console.print()
+            console.print(Text(str(consumer), style="bold"))
+            console.print(_table(reports, console.width) if reports else Text("  the history is empty"))
+
+    return drawn(stream, draw)
+
+
+class _Column(NamedTuple):
+    """`title` may be empty; in a narrow terminal the columns with the highest `spared` are left out first."""
+
+    title: str
+    text: Callable[[PassReport], str]
+    spared: int = 0
+    left: bool = False
+    style: Callable[[PassReport], str] = lambda _: ""
+
+
+def _table(reports: Sequence[PassReport], width: int) -> "Table":
+    from rich.table import Table
+
+    from ctisync.commands.printing import cell
+
+    columns = _columns(reports)
+    cells = {column: [cell(column.text(one), column.style(one)) for one in reports] for column in columns}
+    widths = {
+        column: max(len(column.title), *(each.cell_len for each in texts)) + 2
+        for column, texts in cells.items()
+    }
+    while sum(widths[column] for column in columns) > width:
+        spared = max(columns, key=lambda column: column.spared)
+        if not spared.spared:
+            break
+        columns.remove(spared)
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_edge=False)
+    for column in columns:
+        table.add_column(
+            column.title, justify="left" if column.left else "right", no_wrap=True, header_style="dim"
+        )
+    for row in zip(*(cells[column] for column in columns), strict=True):
+        table.add_row(*row)
+    return table
+
+
+def _columns(reports: Sequence[PassReport]) -> list[_Column]:
+    longest = max(report.seconds for report in reports)
+    furthest = max(report.behind or 0 for report in reports)
+    return [
+        _Column("  began", lambda one: f"  {one.began_at:%Y-%m-%d %H:%M:%S}", left=True),
+        _Column("command", lambda one: one.command, 2, left=True),
+        _Column(
+            "outcome",
+            lambda one: one.outcome,
+            left=True,
+            style=lambda one: "" if one.exit_code == DONE else "red",
+        ),
+        _Column("exit", lambda one: str(one.exit_code)),
+        _Column("offset", _offsets, 1),
+        _Column("changes", lambda one: _amount(one.changes), 3),
+        _Column("records", lambda one: _amount(one.records), 4),
+        _Column("received", lambda one: bytes_as_text(one.received) if one.received else "", 5),
+        _Column("took", lambda one: duration(one.seconds)),
+        _Column("", lambda one: bar(one.seconds, longest), 6, left=True, style=lambda _: "blue"),
+        _Column("behind", lambda one: "?" if one.behind is None else f"{one.behind:,}"),
+        _Column("", lambda one: bar(one.behind or 0, furthest), 7, left=True, style=lambda _: "yellow"),
+    ]
+
+
+def bar(value: float, most: float) -> str:
+    """In eighths of a character; a value above 0 has at least one."""
+    eighths = max(1, round(8 * _BAR * value / most)) if value > 0 else 0
+    full, rest = divmod(eighths, 8)
+    return ("█" * full + _EIGHTHS[rest]).rstrip()
+
+
+def _offsets(report: PassReport) -> str:
+    if report.offset is None:
+        return "?"
+    if report.from_offset in (None, report.offset):
+        return f"{report.offset:,}"
+    return f"{report.from_offset:,} → {report.offset:,}"
+
+
+def _amount(number: int) -> str:
+    return f"{number:,}" if number else ""
+
+
+def duration(seconds: float) -> str:
+    """In seconds, minutes, hours or days."""
+    unit, size = fitting(seconds)
+    return f"{seconds / size:,.{0 if unit == 'min' else 1}f} {unit}"
+
+
+def fitting(seconds: float) -> tuple[str, int]:
+    """The unit for a duration, and its seconds."""
+    return next((unit, size) for unit, size in _UNITS if seconds >= 2 * size or size == 1)

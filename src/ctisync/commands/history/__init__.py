@@ -1,1 +1,0 @@
-"""`history`: past passes, as a table, as JSON and as a page."""

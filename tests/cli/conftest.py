@@ -9,7 +9,7 @@ from typing import Any, Final
 
 import pytest
 
-from ctisync.cli.help_texts import HELP_TEXTS, HelpText
+from ctisync.cli.help import HELP_TEXTS, HelpText
 from tests.support.feed_history import populate
 from tests.support.feed_simulator import FeedSimulator
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from ctisync.cli.help_texts import EXIT_CODES, HELP_TEXTS
+from ctisync.cli.help import EXIT_CODES, HELP_TEXTS
 from tests.cli.conftest import Ctisync
 from tests.docs.command_tree import Command, commands, parse, root
 from tests.docs.shell import ROOT
@@ -105,7 +105,7 @@ def test_a_help_ends_with_examples_and_with_the_codes_that_the_command_can_give(
     rows = re.findall(r"(?m)^  (\d+(?:, \d+)*)  ", endings[1])
     codes = {int(code) for row in rows for code in row.split(", ")}
     assert codes == command.taught.codes
-    assert len(endings) == (2 if command.taught.with_option is None else 4)
+    assert len(endings) == (2 if not command.taught.with_option else 4)
 
 
 def test_what_else_an_option_makes_of_the_codes_is_told(ctisync: Ctisync) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 
 import pytest
 
-from ctisync.cli.help_texts import HELP_TEXTS
+from ctisync.cli.help import HELP_TEXTS
 from ctisync.core.model import Consumer
 from ctisync.system.clock import SystemClock
 from ctisync.system.locks import host_lock, lock_beside

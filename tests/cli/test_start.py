@@ -7,7 +7,7 @@ import pytest
 
 from tests.cli.conftest import Ctisync
 
-HEAVY = {"httpx", "opensearchpy", "ijson", "jsonpatch", "rich", "ctisync.cli.help_texts"}
+HEAVY = {"httpx", "opensearchpy", "ijson", "jsonpatch", "rich", "ctisync.cli.help"}
 
 
 @pytest.mark.parametrize(

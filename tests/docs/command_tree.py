@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 import typer
 
 from ctisync.cli.app import _CommandLineError, command_line
-from ctisync.cli.help_texts import HELP_TEXTS, HelpText
+from ctisync.cli.help import HELP_TEXTS, HelpText
 
 Row = tuple[str, str]
 """How an argument or option is written, and what it is for."""

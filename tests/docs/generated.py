@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
-from ctisync.cli.help_texts import EXIT_CODES
+from ctisync.cli.help import EXIT_CODES
 from tests.docs import commands_page, manual, settings_table
 from tests.docs.shell import ROOT
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from ctisync.cli.help_texts import EXIT_CODES, ExitCode, HelpText
+from ctisync.cli.help import EXIT_CODES, ExitCode, HelpText
 from ctisync.errors import _WORST_FIRST
 from ctisync.settings import Settings
 from ctisync.settings.schema import variable

@@ -11,7 +11,7 @@ from typing import Any, Final, get_args, get_type_hints
 
 import pytest
 
-from ctisync.cli.help_texts import EXIT_CODES
+from ctisync.cli.help import EXIT_CODES
 from ctisync.core.steps import End
 from ctisync.notifications.metrics import GAUGES
 from ctisync.settings import Settings

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ctisync.cli.help_texts import HELP_TEXTS
+from ctisync.cli.help import HELP_TEXTS
 from tests.docs.shell import path_with, run, tools
 from tests.docs.stage import LAST_OFFSET, RECORDS, Stage
 from tests.support.command_manager import CommandManagerStandIn

@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from ctisync.cli.help_texts import EXIT_CODES
+from ctisync.cli.help import EXIT_CODES
 from ctisync.settings import SYSTEM_FILE, Settings, load_settings
 from ctisync.settings.sources import proxies
 from tests.docs import manual, settings_table

@@ -106,7 +106,7 @@ def _write_help_text(path: str, formatter: Any) -> None:
 
 class HelpGroup(typer.Typer):
     """A group of commands. The help of each, and its own, ends with the examples and exit codes of
-    `help_texts`."""
+    help_texts.toml."""
 
     def __init__(self, cls: type[TyperGroup] = _Group, **options: Any) -> None:
         super().__init__(

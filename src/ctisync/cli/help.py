@@ -1,19 +1,91 @@
-"""`ctisync help`, the ends of all helps (examples and exit codes), and completion in the shell."""
+"""`ctisync help`, the end of each help (examples and exit codes), and completion in the shell.
 
+The texts are in help_texts.toml. `make man` also generates docs/commands.md, docs/exit-codes.md and the
+manual page from them. Only a help imports this module, so that other calls start fast.
+"""
+
+import tomllib
+from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, NamedTuple
 
 import typer
 
 from ctisync.cli.app import COMPLETION_VARIABLE, app
-from ctisync.cli.help_texts import HELP_TEXTS, plain
 from ctisync.errors import DONE, UsageError
 from ctisync.escaping import quoted
 from ctisync.system.process import print_result
 
 _MANUAL: Final = "ctisync.1"
 _OF_A_CLONE: Final = Path(__file__).parents[3] / "docs" / "man" / _MANUAL
+
+
+_EVERY_COMMAND: Final = (0, 1, 2, 130, 143)
+"""The exit codes that every command can end with."""
+
+
+class ExitCode(NamedTuple):
+    """Exit codes with one meaning, and what you do about it. Commands and names are in backticks."""
+
+    codes: tuple[int, ...]
+    meaning: str
+    to_do: str
+
+    @property
+    def shown(self) -> str:
+        """The codes as text: "130, 143"."""
+        return ", ".join(map(str, self.codes))
+
+
+class Example(NamedTuple):
+    """One line of a shell, what it is for, and the exit code with which it ends if it succeeds."""
+
+    typed: str
+    why: str
+    code: int = 0
+
+
+class HelpText(NamedTuple):
+    """What the help of a command adds to its options. `codes`: the exit codes that it can end with; `own`:
+    meanings that differ for this command; `with_option`: options that change the meanings, and these."""
+
+    examples: tuple[Example, ...]
+    codes: frozenset[int]
+    own: Mapping[int, str]
+    with_option: Mapping[str, Mapping[int, str]]
+
+    def endings(self) -> Iterator[tuple[str, list[tuple[str, str]]]]:
+        """Headings, each with its exit codes and their meanings; a further one for each of `with_option`."""
+        codes = [each for each in EXIT_CODES if self.codes.issuperset(each.codes)]
+        yield "Exit codes", [(each.shown, self.own.get(each.codes[0], each.meaning)) for each in codes]
+        for option, meanings in self.with_option.items():
+            yield f"Exit codes with {option}", [(str(code), text) for code, text in meanings.items()]
+
+
+def _help_text(text: dict[str, Any]) -> HelpText:
+    examples = tuple(Example(**each) for each in text["examples"])
+    codes = frozenset((*_EVERY_COMMAND, *text["codes"]))
+    with_option = {name: _by_code(meanings) for name, meanings in text.get("with_option", {}).items()}
+    return HelpText(examples, codes, _by_code(text.get("own", {})), with_option)
+
+
+def _by_code(meanings: Mapping[str, str]) -> dict[int, str]:
+    return {int(code): text for code, text in meanings.items()}
+
+
+_TEXTS: Final = tomllib.loads(Path(__file__).with_name("help_texts.toml").read_text(encoding="utf-8"))
+
+EXIT_CODES: Final = tuple(
+    ExitCode(tuple(each["codes"]), each["meaning"], each["to_do"]) for each in _TEXTS["exit_codes"]
+)
+HELP_TEXTS: Final = {name: _help_text(text) for name, text in _TEXTS["commands"].items()}
+"""By the name of the command, as in "config show"; "" is `ctisync` without a command."""
+
+
+def plain(text: str) -> str:
+    """The text without its backticks."""
+    return text.replace("`", "")
 
 
 def write_help_text(path: str, formatter: Any) -> None:

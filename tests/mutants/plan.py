@@ -59,7 +59,7 @@ TESTS: Final[dict[str, Stages]] = {
         _PASSES,
     ),
     "WrongManifest": (("tests/unit/test_manifest.py",),),
-    "network_kind": (("tests/unit/test_network_folders.py", "tests/unit/test_own_files.py"),),
+    "network_kind": (("tests/unit/test_mounts.py",),),
     "PatchError": (
         ("tests/unit/test_patch_suite.py", "tests/unit/test_fold.py"),
         ("tests/unit/test_patch.py", "tests/unit/test_patch_limits.py", "tests/unit/test_patch_reason.py"),

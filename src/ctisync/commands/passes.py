@@ -32,7 +32,8 @@ from ctisync.sync.parts import Parts
 from ctisync.sync.run_pass import run_pass
 from ctisync.system import memory
 from ctisync.system.files import STDOUT, absolute, atomic_write, open_own
-from ctisync.system.folders import foreign_link, network_disk_risk
+from ctisync.system.folders import foreign_link
+from ctisync.system.mounts import network_disk_risk
 from ctisync.system.process import StopRequested, only_ctisync_errors
 from ctisync.wiring import command_manager, consumer_lock, lock_path, opened_feed, opened_store, spool_folder
 

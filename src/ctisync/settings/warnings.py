@@ -11,7 +11,8 @@ from ctisync.escaping import quoted
 from ctisync.settings import LoadedSettings, Settings
 from ctisync.settings.checks import SqlitePlace
 from ctisync.settings.schema import Secret
-from ctisync.system.folders import folder_risk, network_disk_risk
+from ctisync.system.folders import folder_risk
+from ctisync.system.mounts import network_disk_risk
 
 _OF_OTHERS: Final = 0o077
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from ctisync.core.health import CheckResult, failed, ok, warning
 from ctisync.errors import StoreUnavailable
 from ctisync.escaping import quoted
-from ctisync.system.folders import folder_risk, network_disk_risk
+from ctisync.system.folders import folder_risk
+from ctisync.system.mounts import network_disk_risk
 
 
 def free_in(folder: Path) -> int:

@@ -1,14 +1,12 @@
-"""Whether other users can change a folder, and whether it is on a network disk.
+"""Whether other users can change the files in a folder, or lead a pass to another one.
 
-As sshd with StrictModes: a user who can write to a folder can put any file there under any name. For a disk
-shared by several hosts, ctisync warns that locks may not work.
+As sshd with StrictModes: a user who can write to a folder can put any file there under any name.
 """
 
 import errno
 import grp
 import os
 import pwd
-import re
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
@@ -17,16 +15,6 @@ from typing import Final
 
 from ctisync.core.health import Advice
 from ctisync.escaping import quoted
-
-MOUNTS: Final = Path("/proc/self/mountinfo")
-
-_OVER_A_NETWORK: Final = re.compile(
-    r"nfs4?|cifs|smb3|smbfs|9p|afs|beegfs|ceph|glusterfs|lustre|vboxsf"
-    r"|fuse\.(ceph|gcsfuse|glusterfs|juicefs|rclone|s3fs|sshfs)"
-)
-"""The names in mountinfo. Other FUSE file systems may be local (for example that of a container)."""
-
-_ESCAPED: Final = re.compile(r"\\([0-7]{3})")
 
 _OF_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
 
@@ -142,38 +130,6 @@ def _is_private(group: int) -> bool:
     except KeyError:  # as in a container, without an entry
         return group == os.geteuid()
     return user.pw_gid == group and user.pw_name == named.gr_name and {*named.gr_mem} <= {user.pw_name}
-
-
-def network_disk_risk(folder: Path) -> Advice | None:
-    """What can go wrong in a folder on a network disk; None if it is not on a known one."""
-    try:
-        kind = network_kind(str(folder.resolve()), os.fsdecode(MOUNTS.read_bytes()))
-    except OSError:  # not Linux, or no /proc
-        return None
-    if kind is None:
-        return None
-    return Advice(
-        f"{folder} is on a network disk ({kind}): locks may not work between hosts, and SQLite is "
-        "not safe there",
-        "set store.url (or state_dir) to a place on a local disk",
-    )
-
-
-def network_kind(path: str, mountinfo: str) -> str | None:
-    """The kind of the network file system that contains an absolute path without links; None if it is on no
-    known one. `mountinfo`: the text of `/proc/self/mountinfo` (proc(5)), with one line per mount; a later
-    mount covers an earlier one at the same place.
-    """
-    kind, depth = "", -1
-    for line in mountinfo.splitlines():
-        place, _, system = line.partition(" - ")
-        fields, about = place.split(" "), system.split(" ")
-        if len(fields) < 5 or not about[0]:
-            continue
-        where = _ESCAPED.sub(lambda escape: chr(int(escape[1], 8)), fields[4]).rstrip("/")
-        if (path == where or path.startswith(where + "/")) and len(where) >= depth:
-            kind, depth = about[0], len(where)
-    return kind if _OVER_A_NETWORK.fullmatch(kind) else None
 
 
 def _is_sticky(status: os.stat_result) -> bool:

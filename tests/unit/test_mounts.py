@@ -17,8 +17,8 @@ from ctisync.settings.model import StoreSettings
 from ctisync.settings.warnings import folder_warnings
 from ctisync.stores.disk_space import diagnose_folder
 from ctisync.sync.parts import Parts
-from ctisync.system import folders
-from ctisync.system.folders import network_disk_risk, network_kind
+from ctisync.system import mounts
+from ctisync.system.mounts import network_disk_risk, network_kind
 from tests.support.clock import FakeClock
 
 MOUNTS = r"""22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw
@@ -55,18 +55,18 @@ a line of another kind
     ],
 )
 def test_the_kind_is_that_of_the_deepest_and_last_mount(path: str, kind: str | None) -> None:
-    assert network_kind(path, MOUNTS) == kind
+    assert network_kind(Path(path), MOUNTS) == kind
 
 
 @pytest.mark.parametrize(
     "text", ["", "1 2 3", "1 2 0:1 / / rw - ", " - nfs", "1 2 0:1 / /\\999 rw - nfs x rw"]
 )
 def test_what_cannot_be_read_is_no_network_disk(text: str) -> None:
-    assert network_kind("/var", text) is None
+    assert network_kind(Path("/var"), text) is None
 
 
 def test_the_root_of_a_machine_without_disks_is_one() -> None:
-    assert network_kind("/var", "1 0 0:1 / / rw - nfs filer:/root rw") == "nfs"
+    assert network_kind(Path("/var"), "1 0 0:1 / / rw - nfs filer:/root rw") == "nfs"
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder that is said to be on another machine."""
     (tmp_path / "mounts").write_text(f"1 0 0:1 / {tmp_path.resolve()}/disk rw - nfs4 filer:/ rw")
     (tmp_path / "disk").mkdir()
-    monkeypatch.setattr(folders, "MOUNTS", tmp_path / "mounts")
+    monkeypatch.setattr(mounts, "MOUNTS", tmp_path / "mounts")
     return tmp_path / "disk"
 
 
@@ -114,4 +114,4 @@ def test_config_check_doctor_and_each_run_of_passes_warn_of_it(disk: Path, setti
 
 
 def test_this_machine_tells_its_mounts() -> None:
-    assert network_kind("/proc", os.fsdecode(folders.MOUNTS.read_bytes())) is None
+    assert network_kind(Path("/proc"), os.fsdecode(mounts.MOUNTS.read_bytes())) is None

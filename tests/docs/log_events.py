@@ -56,6 +56,8 @@ def events(source: str, place: str) -> Iterator[tuple[str, Event]]:
         for call in _calls(function, "event"):
             here = f"{place}:{call.lineno}"
             fields = [keyword.arg for keyword in call.keywords]
+            if ast.unparse(call.func).endswith("parts.event"):  # `sync.parts.Parts` adds its consumer
+                fields.append("consumer")
             assert len(call.args) == 2, f"{here}: level and name stand before the fields"
             assert None not in fields, f"{here}: which fields it has cannot be read: write them there"
             levels, names = (_texts(argument, function, module, here) for argument in call.args)

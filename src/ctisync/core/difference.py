@@ -80,10 +80,10 @@ def _records(lines: Iterable[bytes], which: int) -> Iterator[Record]:
 def _changed(one: Record, other: Record) -> tuple[str, ...]:
     try:
         lines = (wire.without_name(json_text.decode(each.line)) for each in (one, other))
-        found = tuple(islice(_unlike(*lines), MOST_FIELDS))
+        pointers = tuple(islice(_unlike(*lines), MOST_FIELDS))
     except ValueError:  # nested too deeply, or with numbers that are too large
         return ("/payload",)
-    return tuple(each for each in found if each not in _ALWAYS) or found
+    return tuple(each for each in pointers if each not in _ALWAYS) or pointers
 
 
 def _unlike(one: Json, other: Json) -> Iterator[str]:

@@ -124,7 +124,8 @@ class PassReport(msgspec.Struct, frozen=True, kw_only=True):
 class Work(msgspec.Struct, frozen=True):
     """A running pass; what is unknown is None. `who`: the user, host and process. `since`: its begin.
     `records`: loaded so far, if any. `lock`: the id of the lock file under which it took its lease. `until`:
-    the end of its lease. `missing`: its process should be on this host, and is not; it may be in a container.
+    the end of its lease. `process_missing`: its process should be on this host, and is not; it may be in a
+    container.
     """
 
     who: str | None = None
@@ -132,7 +133,7 @@ class Work(msgspec.Struct, frozen=True):
     records: int | None = None
     lock: str | None = None
     until: datetime | None = None
-    missing: bool = False
+    process_missing: bool = False
 
 
 class Traffic(Protocol):

@@ -57,7 +57,7 @@ class Working:
     """A document to which a series of patches is applied, with one deep copy in total.
 
     The first `apply` copies the document, unless it is `owned`: then the caller no longer uses it and has
-    checked its depth, and values in it may be text, in the result too (`lazy_json.opened`). A failed `apply`
+    checked its depth, and values in it may be text, in the result too (`json_text.opened`). A failed `apply`
     leaves the document half changed, so the object can no longer be used (RFC 6902, section 5, requires all
     or nothing): every later call raises RuntimeError. `limits`: the number of operations in a patch, the size
     that all operations may copy, and the depth of the document before, during and after a patch. `check` is

@@ -39,8 +39,8 @@ def plans_in(document: Json, *, own: bool) -> list[Plan]:
     """
     whole = document if isinstance(document, dict) else {}
     inner = whole.get("data")
-    found = whole.get("plans", inner.get("plans") if isinstance(inner, dict) else inner)
-    if not isinstance(found, list):
+    plans = whole.get("plans", inner.get("plans") if isinstance(inner, dict) else inner)
+    if not isinstance(plans, list):
         raise FeedRefused("the reply of the console has no list of plans")
     return [
         Plan(
@@ -49,13 +49,13 @@ def plans_in(document: Json, *, own: bool) -> list[Plan]:
             is_own=own,
             features=tuple(_features(each.get("features", each.get("products")))),
         )
-        for each in found
+        for each in plans
         if isinstance(each, dict)
     ]
 
 
-def _features(found: Json) -> Iterator[Feature]:
-    for each in found if isinstance(found, list) else ():
+def _features(features: Json) -> Iterator[Feature]:
+    for each in features if isinstance(features, list) else ():
         if isinstance(each, dict):
             url = _text(each.get("resource"))
             yield Feature(_text(each.get("name")), _text(each.get("type")), url, parse_consumer_url(url))

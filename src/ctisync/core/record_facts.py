@@ -200,9 +200,9 @@ def _value(value: Json) -> str:
 
 def _english(texts: Json) -> str:
     """The first English text, else the first."""
-    found = [(_text(each.get("lang")), _text(each.get("value"))) for each in _objects(texts)]
-    english = [value for lang, value in found if lang.lower().startswith("en")]
-    return next(iter([*english, *(value for _, value in found)]), "")
+    by_language = [(_text(each.get("lang")), _text(each.get("value"))) for each in _objects(texts)]
+    english = [value for lang, value in by_language if lang.lower().startswith("en")]
+    return next(iter([*english, *(value for _, value in by_language)]), "")
 
 
 def _object(value: Json) -> dict[str, Any]:

@@ -21,14 +21,14 @@ def init_snapshot(parts: Parts, writer: Writer, step: Initialise) -> None:
     A `sync` does not fetch a snapshot again that was refused before; `init-snapshot` does.
     Raises SnapshotRefused after storing which snapshot it was; the live content is then unchanged.
     """
-    consumer, offset = str(parts.consumer), step.snapshot.offset
-    parts.log.event("info", "initialise", consumer=consumer, snapshot_offset=offset, why=step.why)
+    offset = step.snapshot.offset
+    parts.event("info", "initialise", snapshot_offset=offset, why=step.why)
     try:
         records = _load_from(parts, writer, step, parts.feed.open_snapshot)
     except SnapshotChanged as error:
-        parts.log.event("info", "load-begun-anew", consumer=consumer, why=error.message)
+        parts.event("info", "load-begun-anew", why=error.message)
         records = _load_from(parts, writer, step, parts.feed.fetch_snapshot)
-    parts.log.event("info", "initialised", consumer=consumer, offset=offset, records=records)
+    parts.event("info", "initialised", offset=offset, records=records)
     parts.report.add_load(offset, records)
 
 
@@ -79,7 +79,7 @@ def _load(parts: Parts, writer: Writer, step: Initialise, file: SnapshotFile) ->
             )
         stored = load.publish(initialised(writer.state, step.snapshot, consumer, parts.clock.now()))
     if load.ambiguous:
-        parts.log.event("warning", "lines-ambiguous", consumer=str(consumer), lines=load.ambiguous)
+        parts.event("warning", "lines-ambiguous", lines=load.ambiguous)
     return stored
 
 
@@ -102,8 +102,8 @@ class FileFeed:
     def consumer_info(self) -> ConsumerInfo:
         raise AssertionError("the pass must not ask the feed")
 
-    def changes(self, wanted: OffsetRange) -> list[Change]:
+    def changes(self, offsets: OffsetRange) -> list[Change]:
         raise AssertionError("the pass must not ask the feed")
 
-    def prefetch(self, wanted: OffsetRange) -> None:
+    def prefetch(self, offsets: OffsetRange) -> None:
         raise AssertionError("the pass must not ask the feed")

@@ -2,11 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from ctisync.core.model import Consumer
 from ctisync.core.pass_report import Draft
 from ctisync.core.steps import Policy
-from ctisync.ports import Clock, CommandManager, Log, PassFeed, PassStore
+from ctisync.ports import Clock, CommandManager, Level, Log, PassFeed, PassStore
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,3 +28,7 @@ class Parts:
     policy: Policy
     check_time: Callable[[], None]
     report: Draft
+
+    def event(self, level: Level, event: str, **fields: Any) -> None:
+        """Log an event of this pass, with its consumer as the first field."""
+        self.log.event(level, event, consumer=str(self.consumer), **fields)

@@ -92,7 +92,6 @@ class _Pass:
         self.feed = parts.feed
         self.store = parts.store
         self.clock = parts.clock
-        self.log = parts.log
         self.policy = parts.policy
         self.offered = offered
         self.answer: ConsumerInfo | None = None
@@ -128,7 +127,7 @@ class _Pass:
             self._log_state("pass-stands")
         # A warning also shows with -q: without an answer of the feed the age of the content is unknown.
         level: Level = "warning" if end.outcome in ("nothing-known", "no-snapshot") else "info"
-        self.log.event(level, "pass-ended", consumer=str(self.consumer), outcome=end.outcome, why=end.why)
+        self.parts.event(level, "pass-ended", outcome=end.outcome, why=end.why)
         self.parts.report.set_end(end)
         failure = bad_end(end, self.consumer, self.policy, self.state, self.clock.now())
         if failure is not None:
@@ -171,10 +170,9 @@ class _Pass:
         self.unlocked_state = feed_answered(self.unlocked_state, self.answer, self.clock.now())
         if self.writer is not None:
             self.writer.save(feed_answered(self.writer.state, self.answer, self.clock.now()))
-        self.log.event(
+        self.parts.event(
             "info",
             "feed-asked",
-            consumer=str(self.consumer),
             offset=self.state.offset,
             last_offset=self.answer.last_offset,
             snapshot_offset=self.answer.snapshot.offset if self.answer.snapshot else None,
@@ -186,10 +184,9 @@ class _Pass:
         before = self.unlocked_state
         self.writer = self.resources.enter_context(self.store.writer(self.consumer))
         if before.content and not self.writer.state.content:
-            self.log.event(
+            self.parts.event(
                 "warning",
                 "content-gone",
-                consumer=str(self.consumer),
                 offset=before.offset,
                 why=f"the content stored as {self.consumer.index} is not the one that the state names: "
                 "another program has removed or replaced it",
@@ -206,10 +203,10 @@ class _Pass:
     def _record_request(self, writer: Writer, cancel: bool) -> None:
         if cancel:
             writer.save(initialisation_cancelled(writer.state))
-            self.log.event("info", "initialise-given-up", consumer=str(self.consumer))
+            self.parts.event("info", "initialise-given-up")
         else:
             writer.save(initialisation_requested(writer.state, self.consumer, self.clock.now()))
-            self.log.event("debug", "initialise-asked", consumer=str(self.consumer))
+            self.parts.event("debug", "initialise-asked")
 
     def _initialise(self, writer: Writer, step: Initialise) -> None:
         self.updates.discard()
@@ -235,10 +232,9 @@ class _Pass:
         except CommandNotAccepted as error:
             refused = command_refused(writer.state)
             writer.save(refused)
-            self.log.event(
+            self.parts.event(
                 "warning",
                 "command-not-accepted",
-                consumer=str(self.consumer),
                 offset=offset,
                 attempts=refused.owed.attempts if refused.owed else None,
                 why=error.message,
@@ -247,13 +243,7 @@ class _Pass:
             self.so_far = self.so_far.after(command_refused=True)
         else:
             writer.save(command_accepted(writer.state, offset, self.clock.now()))
-            self.log.event(
-                "info",
-                "command-accepted",
-                consumer=str(self.consumer),
-                index=self.consumer.index,
-                offset=offset,
-            )
+            self.parts.event("info", "command-accepted", index=self.consumer.index, offset=offset)
 
     def _send_owed_command(self) -> None:
         owed = self.state.owed_for(self.consumer)
@@ -287,9 +277,7 @@ class _Pass:
                 self.store.record_check(self.consumer, state)
         except CtisyncError as failure:
             if seconds is not None:
-                self.log.event(
-                    "warning", "cooldown-not-remembered", consumer=str(self.consumer), why=failure.message
-                )
+                self.parts.event("warning", "cooldown-not-remembered", why=failure.message)
         else:
             self.unlocked_state = state
             if seconds is not None:
@@ -302,10 +290,9 @@ class _Pass:
         """Log the state, and add it to the report."""
         state = self.state
         self._report_state()
-        self.log.event(
+        self.parts.event(
             "debug",
             event,
-            consumer=str(self.consumer),
             phase=state.phase,
             offset=state.offset,
             last_offset=state.last_offset,

@@ -110,9 +110,7 @@ class Updates:
         half = whole.first_half
         if not isinstance(error, ReplyTooLarge) or writer.state.range_to is not None or half == whole:
             raise error
-        self._parts.log.event(
-            "info", "range-halved", consumer=str(self._parts.consumer), range=str(half), why=error.message
-        )
+        self._parts.event("info", "range-halved", range=str(half), why=error.message)
         return half
 
     def _fetch(self, offsets: OffsetRange) -> _Fetched:
@@ -171,11 +169,10 @@ def _fail(
     """Start again from the snapshot, or block the content before the change that cannot be applied."""
     failed = failed.while_offered(None if at.snapshot is None else at.snapshot.link)
     interrupts = may_interrupt(at, failed)
-    parts.log.event(
+    parts.event(
         # A pass that initialises resolves it, or ends with an error: nothing for cron to mail.
         "info" if interrupts else "warning",
         "change-failed",
-        consumer=str(parts.consumer),
         offset=failed.offset,
         resource=failed.resource,
         operation=failed.operation,
@@ -215,11 +212,9 @@ def _block(
 
 
 def _log_applied(parts: Parts, applied: OffsetRange, changes: int, folded: Folded) -> None:
-    consumer = str(parts.consumer)
-    parts.log.event(
+    parts.event(
         "info",
         "range-applied",
-        consumer=consumer,
         range=str(applied),
         offset=applied.to,
         changes=changes,
@@ -227,11 +222,4 @@ def _log_applied(parts: Parts, applied: OffsetRange, changes: int, folded: Folde
         skipped=folded.skipped,
     )
     for each in parts.report.add_range(changes, folded):
-        parts.log.event(
-            "debug",
-            "record-changed",
-            consumer=consumer,
-            offset=each.offset,
-            resource=each.resource,
-            how=each.how,
-        )
+        parts.event("debug", "record-changed", offset=each.offset, resource=each.resource, how=each.how)

@@ -252,7 +252,7 @@ def next_command(one: ConsumerStatus, now: datetime) -> str | None:
 def _next_command(one: ConsumerStatus, now: datetime) -> str | None:
     state = one.state
     if one.work is not None and not one.settings_differ:
-        end = one.work.until if one.work.missing else None
+        end = one.work.until if one.work.process_missing else None
         return None if end is None else f"after {rfc3339(end)}: ctisync sync"
     if state.content and state.is_requested_with(one.consumer):
         return "ctisync sync (does the requested initialisation; ctisync sync --keep cancels it)"
@@ -290,7 +290,7 @@ def describe_work(work: Work, now: datetime) -> str:
         text += f", since {ago(work.since, now).removesuffix(' ago')}"
     if work.records is not None:
         text += f", {counted(work.records, 'record')} loaded so far"
-    if work.missing and work.until is not None:
+    if work.process_missing and work.until is not None:
         text += "; this host has no such process: it was probably killed, "
         text += f"and its lease ends at {rfc3339(work.until)}"
     return text

@@ -193,7 +193,7 @@ def _work(work: Work) -> dict[str, Any]:
         "since": work.since and rfc3339(work.since),
         "records": work.records,
         "lease_until": work.until and rfc3339(work.until),
-        "process_missing": work.missing,
+        "process_missing": work.process_missing,
     }
 
 

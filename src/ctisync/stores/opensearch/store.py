@@ -197,7 +197,7 @@ class OpenSearchStore:
         lease = self._document(consumer).read().entry.lease
         if lease is None or may_be_taken(lease, server_time(self._client), self._lease_ttl, None):
             return None
-        return msgspec.structs.replace(lease.work, missing=is_missing(lease))
+        return msgspec.structs.replace(lease.work, process_missing=is_missing(lease))
 
     def remember(self, report: PassReport, keep: int, within: float) -> None:
         with self._client.bounded(within):

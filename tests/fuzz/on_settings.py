@@ -8,7 +8,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from ctisync import settings, wiring
-from ctisync.commands.config.show import as_document, as_text
+from ctisync.commands.config import as_document, as_text
 from ctisync.errors import ConfigurationError
 from ctisync.settings import checks
 from ctisync.settings.model import Settings

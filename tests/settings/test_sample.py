@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from ctisync.commands.config.schema import schema
+from ctisync.commands.config import json_schema
 from ctisync.errors import ConfigurationError
 from ctisync.settings import LoadedSettings, Settings, load_settings
 from ctisync.settings.toml_text import template
@@ -65,8 +65,8 @@ def test_no_line_of_the_printed_file_is_too_long_to_read() -> None:
 
 
 def test_the_schema_takes_the_printed_file_with_each_line_uncommented() -> None:
-    assert mistakes(schema(), tomllib.loads(UNCOMMENTED)) == []
-    assert mistakes(schema(), tomllib.loads(template())) == []
+    assert mistakes(json_schema(), tomllib.loads(UNCOMMENTED)) == []
+    assert mistakes(json_schema(), tomllib.loads(template())) == []
 
 
 @pytest.mark.parametrize(
@@ -86,17 +86,17 @@ def test_the_schema_takes_the_printed_file_with_each_line_uncommented() -> None:
     ],
 )
 def test_the_schema_refuses_what_the_settings_refuse(tmp_path: Path, text: str, where: str) -> None:
-    assert any(where in mistake for mistake in mistakes(schema(), tomllib.loads(text))), mistakes(
-        schema(), tomllib.loads(text)
+    assert any(where in mistake for mistake in mistakes(json_schema(), tomllib.loads(text))), mistakes(
+        json_schema(), tomllib.loads(text)
     )
     with pytest.raises(ConfigurationError, match=r"expected|unknown setting"):
         loaded(text, tmp_path)
 
 
 def test_the_schema_tells_meaning_and_default_of_every_setting() -> None:
-    sections = schema()["$defs"]
+    sections = json_schema()["$defs"]
     for name, section in sections.items():
         for key, node in section["properties"].items():
             assert "$ref" in node or ("default" in node and node["description"]), f"{name}.{key}"
     assert sections["CtiSettings"]["properties"]["retry_budget"]["default"] == 300
-    json.dumps(schema())
+    json.dumps(json_schema())

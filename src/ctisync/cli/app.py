@@ -41,7 +41,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "help": "ctisync.cli.help",
     "demo": "ctisync.commands.demo",
     "examples": "ctisync.commands.examples",
-    "config": "ctisync.cli.config",
+    "config": "ctisync.commands.config",
 }
 """The module of each command, in the order in which `ctisync --help` lists them."""
 

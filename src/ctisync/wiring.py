@@ -73,7 +73,7 @@ def _store(
         _check_folder(place.path.parent, settings)
         patience = min(LOCK_PATIENCE, within / _WAITS)
         return SqliteStore(place.path, clock, patience, wanted.compression, untouched=untouched)
-    from ctisync.stores.opensearch.bulk_pool import Pace
+    from ctisync.stores.opensearch.bulk import Pace
     from ctisync.stores.opensearch.generations import Layout
     from ctisync.stores.opensearch.store import OpenSearchStore
 

@@ -7,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from ctisync.stores.opensearch.curl import Curl
+from ctisync.stores.opensearch.hints import Curl
 from tests.docs.hint_sites import NOT_TYPED, TYPED
 from tests.docs.hinted import commands
 from tests.docs.stage import Printed, Stage
@@ -22,7 +22,7 @@ from tests.tooling.test_hints import hints
 
 HOLDS_A_COMMAND: Final = re.compile(
     r"\b(ctisync (?!that|with|--)|curl|mkdir|chmod|chown|rm |mv |ls -|df -|fuser|pip |timedatectl"
-    r"|LOAD_ANEW|SYNC|claimed|set_aside|lifted|limit_raised|mended|typed|what_to_type|replacing)"
+    r"|LOAD_ANEW|SYNC|claimed|set_aside|remove_blocks|raise_shard_limit|template_hint|typed|what_to_type|replacing)"
 )
 """An expression that is a hint, and has something to type."""
 
@@ -169,7 +169,7 @@ def test_a_look_is_taken_as_ctisyncs_own_user_or_with_its_certificate(
             access["CTISYNC_STORE__CA_FILE"],
             access.get("CTISYNC_STORE__CLIENT_CERT"),
             access.get("CTISYNC_STORE__CLIENT_KEY"),
-        ).looks("/_cluster/health")
+        ).get("/_cluster/health")
         for access in (administrated, holder)
     ]
     assert ["--user ctisync " in each for each in looks] == [True, False]

@@ -194,7 +194,7 @@ ON_A_NODE: Final[Troubles] = {
     "the alias leads elsewhere, too": (alias_shared, ("export",)),
     "two generations under the alias": (two_generations, ("sync",)),
     "an index in the place of the alias": (index_in_the_place_of_the_alias, ("verify",)),
-    "a template adds an alias": (template_with_an_alias, ("sync", "doctor")),
+    "a template adds an alias": (template_with_an_alias, ("sync",)),
     "an old template adds an alias": (old_template_with_an_alias, ("sync",)),
     "the alias moved to another generation": (alias_moved_back, ("status", "doctor")),
     "as many shards as may be": (as_many_shards_as_may_be("persistent"), ("sync",)),

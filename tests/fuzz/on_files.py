@@ -25,6 +25,7 @@ from ctisync.errors import AnotherPass, ConfigurationError, CtisyncError, StoreU
 from ctisync.feed.snapshot.download import Download
 from ctisync.notifications import metrics
 from ctisync.stores.opensearch.client import Client, OpenSearchReply
+from ctisync.stores.opensearch.hints import Curl
 from ctisync.stores.opensearch.state_document import Lease, StateDocument, StateEntry, Swap
 from ctisync.stores.sqlite.store import SqliteStore
 from ctisync.system import locks
@@ -171,12 +172,12 @@ def opensearch_states(data: bytes) -> None:
     node = _OneAnswer(
         '{"_source":{"other":%s,"vd_4.8.0":%s},"_seq_no":1,"_primary_term":1}' % (other, text)  # noqa: UP031
     )
-    client = Client(node, "http://127.0.0.1:9200", FakeClock(NOW))
+    client = Client(node, Curl("http://127.0.0.1:9200"), FakeClock(NOW))
     document = StateDocument(client, CONSUMER, 0)
     with refusing(StoreUnavailable, ConfigurationError):
         seen = document.read()
         used(seen.entry.state)
-        if seen.known and (written := document.write(seen, seen.entry)) is not None:
+        if seen.has_entry and (written := document.write(seen, seen.entry)) is not None:
             again = msgspec.json.decode(node.written, type=dict[str, msgspec.Raw])
             assert bytes(again["other"]) == other.encode()
             assert written.entry == seen.entry

@@ -17,7 +17,8 @@ from ctisync.core.pass_plan import plan_pass
 from ctisync.core.steps import Mode, Policy
 from ctisync.errors import LOAD_ANEW, CtisyncError
 from ctisync.stores.opensearch.client import Client
-from ctisync.stores.opensearch.lease import may_be_taken
+from ctisync.stores.opensearch.hints import Curl
+from ctisync.stores.opensearch.lease import can_take_over
 from ctisync.stores.opensearch.state_document import StateDocument
 from ctisync.stores.sqlite.connection import open_writable
 from ctisync.stores.sqlite.store import SqliteStore, free_space_in
@@ -166,7 +167,7 @@ def documents_in_passes(data: bytes) -> None:
     """The same of a state in an OpenSearch document, and its lease. The passes are on a SQLite file."""
     text = data.decode("utf-8", "replace")
     node = on_files._OneAnswer('{"_source":{"vd_4.8.0":%s},"_seq_no":1,"_primary_term":1}' % text)  # noqa: UP031
-    client = Client(node, "http://127.0.0.1:9200", FakeClock(NOW))
+    client = Client(node, Curl("http://127.0.0.1:9200"), FakeClock(NOW))
     try:
         entry = StateDocument(client, CONSUMER, 0).read().entry
     except CtisyncError as error:
@@ -176,7 +177,7 @@ def documents_in_passes(data: bytes) -> None:
         work, now = entry.lease.work, int(NOW.timestamp())
         one = ConsumerStatus(CONSUMER, entry.state, 3, work=work)
         render.as_table(Status("x", (one,)), io.StringIO(), NOW)
-        may_be_taken(entry.lease, now, 900.0, None)
+        can_take_over(entry.lease, now, 900.0)
     assert not entry.state.unsettled
     _played(_with_state(msgspec.json.encode(entry.state)))
 

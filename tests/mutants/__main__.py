@@ -2,7 +2,7 @@
 
     python -m tests.mutants                     all modules
     python -m tests.mutants core/fold sync      those whose name begins with one of these words
-    python -m tests.mutants HeldLease           the one that the plan knows by this name
+    python -m tests.mutants LeaseHolder         the one that the plan knows by this name
     python -m tests.mutants --afresh --jobs 2   as if nothing were known, two at a time
 
 What was killed is remembered in `.mutants` and not tried again while its function stays as it is;

@@ -86,13 +86,13 @@ TESTS: Final[dict[str, Stages]] = {
     "Parts": (_ONE_PASS,),
     "run_pass": (_ONE_PASS, _PASSES),
     "_log_applied": (_ONE_PASS, _PASSES),
-    "Sent": (_BULKS,),
+    "BulkResult": ((*_BULKS, "tests/stores/test_opensearch_senders.py"),),
     "Records": (_BULKS,),
-    "HeldLease": (("tests/stores/test_lease_conflicts.py",), _TAKEOVERS),
+    "LeaseHolder": (("tests/stores/test_lease_conflicts.py",), _TAKEOVERS),
     "FencedLease": (("tests/stores/test_takeover.py",), _TAKEOVERS),
 }
 """A module is known by a function or class that it alone defines: it may move, and get another name."""
-WITH_A_SERVER: Final = frozenset({"HeldLease", "FencedLease"})
+WITH_A_SERVER: Final = frozenset({"LeaseHolder", "FencedLease"})
 WHOLE: Final = ("next_step", "run_pass", "RecordRules")
 """By what the packages are known of which no module may be left out: the core's, the pass's and verify's."""
 

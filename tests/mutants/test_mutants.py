@@ -149,7 +149,7 @@ def test_modules_that_moved_are_in_the_plan_and_new_ones_are_missed(tree: Path) 
     ("words", "message"),
     [
         (["core/fodl"], "no module has a name that begins with 'core/fodl'; near: core/fold"),
-        (["core/fold", "HeldLaese"], "begins with 'HeldLaese'; near: HeldLease"),
+        (["core/fold", "LeaseHodler"], "begins with 'LeaseHodler'; near: LeaseHolder"),
         (["xyz"], "no module has a name that begins with 'xyz'; there are: core/pass_report, PassReport, "),
     ],
 )

@@ -17,8 +17,9 @@ from ctisync.core.state import ConsumerState
 from ctisync.stores.opensearch.client import Client, OpenSearchReply, Problem
 from ctisync.stores.opensearch.fencing import FencedLease
 from ctisync.stores.opensearch.generations import Generations
-from ctisync.stores.opensearch.indices import to_mend
-from ctisync.stores.opensearch.lease import HeldLease
+from ctisync.stores.opensearch.hints import Curl
+from ctisync.stores.opensearch.indices import missing_settings
+from ctisync.stores.opensearch.lease import LeaseHolder
 from ctisync.stores.opensearch.state_document import Lease, StateDocument, StateEntry, Swap
 from tests.support.clock import FakeClock
 
@@ -31,7 +32,7 @@ LOCK = "0123456789abcdef0123456789abcdef"
 Json = Any
 OURS = {
     "mappings": {"_meta": {"ctisync": {"context": CONSUMER.context, "consumer": CONSUMER.name}}},
-    "settings": to_mend({}),
+    "settings": missing_settings({}),
 }
 
 
@@ -90,7 +91,7 @@ class SmallNode:
 
     def document(self) -> StateDocument:
         """As somebody else reads and writes it."""
-        return StateDocument(Client(_Aside(self), "http://other", self.clock), CONSUMER, 0)
+        return StateDocument(Client(_Aside(self), Curl("http://other"), self.clock), CONSUMER, 0)
 
     def put(self, change: Callable[[StateEntry], StateEntry]) -> None:
         """Somebody else writes the consumer's entry."""
@@ -157,11 +158,11 @@ class Holder:
 
     def __init__(self, node: SmallNode, *, host_lock: str | None = LOCK, ttl: float = TTL) -> None:
         self.node = node
-        client = Client(node, "http://127.0.0.1:9200", node.clock)
+        client = Client(node, Curl("http://127.0.0.1:9200"), node.clock)
         document = StateDocument(client, CONSUMER, 0)
-        self.lease = HeldLease(client, document, node.clock, ttl, host_lock=host_lock)
-        self.generations = Generations(client, CONSUMER, node.clock)
-        self.hold = FencedLease(self.lease, self.generations, CONSUMER)
+        self.lease = LeaseHolder(client, document, node.clock, ttl, host_lock=host_lock)
+        self.generations = Generations(client, document, node.clock)
+        self.hold = FencedLease(self.lease, self.generations)
 
 
 def lease(**changes: Json) -> Lease:

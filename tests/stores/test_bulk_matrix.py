@@ -13,10 +13,11 @@ import pytest
 from ctisync.core.model import Consumer, Delete, Put, Snapshot, Write
 from ctisync.core.state import ConsumerState, advanced
 from ctisync.errors import AnotherPass, CtisyncError
-from ctisync.stores.opensearch.bulk import Records
 from ctisync.stores.opensearch.client import Client
 from ctisync.stores.opensearch.generations import Generations, Inventory
-from ctisync.stores.opensearch.lease import HeldLease
+from ctisync.stores.opensearch.hints import Curl
+from ctisync.stores.opensearch.lease import LeaseHolder
+from ctisync.stores.opensearch.records import Records
 from ctisync.stores.opensearch.state_document import StateEntry
 from ctisync.stores.opensearch.writer import OpenSearchWriter
 from tests.stores import opensearch_kit as kit
@@ -48,7 +49,7 @@ class OurLease:
     def commit(self, change: Callable[[StateEntry], StateEntry]) -> None:
         self.entry = change(self.entry)
 
-    def look(self) -> None:
+    def reload(self) -> None:
         pass
 
     def renew_if_due(self) -> None:
@@ -60,6 +61,7 @@ class OurGenerations:
 
     def __init__(self) -> None:
         self.live = LIVE
+        self.consumer = CONSUMER
 
     def new_name(self) -> str:
         return "ctisync-new"
@@ -70,7 +72,7 @@ class OurGenerations:
     def create(self, name: str, snapshot: Snapshot, fence: str) -> None:
         pass
 
-    def drop_begun(self, name: str) -> None:
+    def remove_unfinished(self, name: str) -> None:
         pass
 
     def configure_for_reading(self, fence: str) -> bool:
@@ -94,11 +96,10 @@ class Played:
         self.clock = FakeClock()
         self.lease = OurLease(ConsumerState(offset=10, content=True, last_offset=100))
         self.generations = OurGenerations()
-        client = Client(self.cluster, "http://127.0.0.1:9200", self.clock)
+        client = Client(self.cluster, Curl("http://127.0.0.1:9200"), self.clock)
         self.writer = OpenSearchWriter(
             client,
-            CONSUMER,
-            cast(HeldLease, self.lease),
+            cast(LeaseHolder, self.lease),
             cast(Generations, self.generations),
             Records(client, self.clock),
         )

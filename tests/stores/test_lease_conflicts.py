@@ -16,12 +16,12 @@ from ctisync.core.state import ConsumerState
 from ctisync.errors import AnotherPass, StoreUnavailable
 from ctisync.stores.opensearch import lease as opensearch_lease
 from ctisync.stores.opensearch.client import NoReply, OpenSearchReply
-from ctisync.stores.opensearch.lease import Myself, may_be_taken, myself
+from ctisync.stores.opensearch.lease import Process, can_take_over, this_process
 from ctisync.stores.opensearch.state_document import Lease, StateEntry
 from tests.stores.small_node import EPOCH, LOCK, TTL, Holder, SmallNode, lease
 
 WRITE = "PUT /wazuh-context/_doc"
-ME = Myself(owner="root", host="other-host", pid=1, lock=LOCK)
+ME = Process(owner="root", host="other-host", pid=1, lock=LOCK)
 
 
 @pytest.fixture
@@ -48,11 +48,11 @@ def unchanged(entry: StateEntry) -> StateEntry:
     ],
 )
 def test_a_lease_is_held_from_now_to_its_end_and_no_longer_than_two_can_last(until: int, free: bool) -> None:
-    assert may_be_taken(lease(until=until), EPOCH, TTL, None) is free
+    assert can_take_over(lease(until=until), EPOCH, TTL) is free
 
 
 def test_nobodys_lease_may_be_taken() -> None:
-    assert may_be_taken(None, EPOCH, TTL, None) is True
+    assert can_take_over(None, EPOCH, TTL) is True
 
 
 @pytest.mark.parametrize(
@@ -67,16 +67,16 @@ def test_nobodys_lease_may_be_taken() -> None:
     ],
 )
 def test_a_live_lease_is_given_up_to_who_holds_the_very_lock_under_which_it_was_taken(
-    taker: Myself | None, free: bool
+    taker: Process | None, free: bool
 ) -> None:
     """A lock file's number of another host is a copy, and one of another user can't be."""
-    assert may_be_taken(lease(lock=LOCK), EPOCH, TTL, taker) is free
+    assert can_take_over(lease(lock=LOCK), EPOCH, TTL, taker) is free
 
 
 @pytest.mark.parametrize("taker", [ME, replace(ME, lock=None)])
-def test_a_lease_that_names_no_lock_file_is_waited_for(taker: Myself) -> None:
+def test_a_lease_that_names_no_lock_file_is_waited_for(taker: Process) -> None:
     """An earlier version's."""
-    assert may_be_taken(lease(), EPOCH, TTL, taker) is False
+    assert can_take_over(lease(), EPOCH, TTL, taker) is False
 
 
 def test_two_clones_of_one_machine_are_two_hosts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,16 +84,16 @@ def test_two_clones_of_one_machine_are_two_hosts(tmp_path: Path, monkeypatch: py
     own = Path("/etc/machine-id")
     assert (
         hashlib.sha256(own.read_bytes().strip()).hexdigest()[:8] if own.exists() else "unknown"
-    ) in myself().host
+    ) in this_process().host
     machine_id = tmp_path / "machine-id"
     machine_id.write_text("  one\n")
     monkeypatch.setattr(opensearch_lease, "_MACHINE_ID", machine_id)
     short = hashlib.sha256(b"one").hexdigest()[:8]
-    assert myself() == Myself(
+    assert this_process() == Process(
         owner=getpass.getuser(), host=f"{socket.gethostname()} (machine {short})", pid=os.getpid(), lock=None
     )
     machine_id.unlink()
-    assert myself().host == f"{socket.gethostname()} (machine unknown)"
+    assert this_process().host == f"{socket.gethostname()} (machine unknown)"
 
 
 @pytest.mark.parametrize("failure", [KeyError, OSError], ids=["Python 3.11", "Python 3.13"])
@@ -106,7 +106,7 @@ def test_a_user_without_a_name_still_gets_a_lease(
         raise failure("uid not found: 12345")
 
     monkeypatch.setattr(getpass, "getuser", nameless)
-    assert myself().owner == f"uid {os.getuid()}"
+    assert this_process().owner == f"uid {os.getuid()}"
 
 
 def test_the_lease_says_until_when_by_the_servers_clock(node: SmallNode) -> None:
@@ -118,7 +118,7 @@ def test_the_lease_says_until_when_by_the_servers_clock(node: SmallNode) -> None
     taken = node.entry().lease
     assert taken is not None
     assert (taken.token, taken.until) == (holder.lease.token, EPOCH + 5000 + 60 + 900)
-    assert (taken.owner, taken.host, taken.pid) == (myself().owner, myself().host, os.getpid())
+    assert (taken.owner, taken.host, taken.pid) == (this_process().owner, this_process().host, os.getpid())
     assert taken.lock == LOCK
 
 
@@ -134,7 +134,7 @@ def test_a_lease_of_another_host_is_found_to_be_over_by_the_servers_clock(node: 
 
 
 def test_only_who_holds_its_lock_takes_a_live_lease(node: SmallNode) -> None:
-    me = myself()
+    me = this_process()
     ours = lease(owner=me.owner, host=me.host, lock=LOCK)
     node.put(lambda entry: msgspec.structs.replace(entry, lease=ours))
     for other in (None, "f" * 32):
@@ -234,7 +234,7 @@ def test_who_has_lost_the_lease_writes_nothing_and_is_told_who_has_it(node: Smal
             holder.lease.commit(moved_on)
     assert node.fields == before
     with pytest.raises(AnotherPass):
-        holder.lease.look()
+        holder.lease.reload()
 
 
 def test_who_finds_the_lease_released_by_somebody_else_writes_nothing(node: SmallNode) -> None:
@@ -244,7 +244,7 @@ def test_who_finds_the_lease_released_by_somebody_else_writes_nothing(node: Smal
     node.put(lambda entry: msgspec.structs.replace(entry, lease=None))
     before = node.fields
     with pytest.raises(AnotherPass, match=r"taken over this pass's lease$"):
-        holder.lease.look()
+        holder.lease.reload()
     with pytest.raises(AnotherPass):
         holder.lease.commit(moved_on)
     assert node.fields == before

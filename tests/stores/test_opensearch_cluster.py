@@ -9,9 +9,8 @@ import pytest
 
 from ctisync.core.state import ConsumerState
 from ctisync.errors import ConfigurationError
-from ctisync.stores.opensearch.client import NoReply, OpenSearchReply, Problem
-from ctisync.stores.opensearch.cluster import check_one_cluster
-from ctisync.stores.opensearch.curl import Curl
+from ctisync.stores.opensearch.client import NoReply, OpenSearchReply, Problem, check_one_cluster
+from ctisync.stores.opensearch.hints import Curl
 from ctisync.stores.opensearch.store import OpenSearchStore
 from tests.contract.test_history import WITHIN, report
 from tests.stores import opensearch_kit as kit

@@ -34,8 +34,6 @@ WELL: Final[dict[str, Any]] = {
     ],
     "/_cluster/settings": {"persistent": {}, "transient": {}},
     "/_settings": {},
-    "/_index_template": {"index_templates": []},
-    "/_template": {},
     "/_cat/health": [{"epoch": "1772366400"}],
     "/inventory": {},
     "/wazuh-context/_doc/vd_1.0.0": 404,
@@ -95,7 +93,6 @@ def test_one_that_is_well_is_ok_throughout() -> None:
         "store-settings",
         "store-hidden",
         "store-alias",
-        "store-templates",
         "store-lease",
     ]
     assert "readers, writers" in found["store-user"].text
@@ -141,7 +138,6 @@ ELASTIC: Final = {"version": {"number": "8.1.0"}}
         ({"___settings": PIPED}, 0, "store-settings", "warning", "default_pipeline = theirs of wazuh-cve"),
         ({"___settings": SAFE}, 0, "store-settings", "ok", "on the disk"),
         ({"__inventory": STRANGE}, 0, "store-alias", "failed", "wazuh-cve is an index"),
-        ({"___index_template": 403}, 0, "store-templates", "warning", "no permissions"),
         ({"___cat__health": 403}, 0, "store-lease", "failed", "no permissions"),
         ({"__wazuh-context__doc__vd_1.0.0": 403}, 0, "store-lease", "failed", "no permissions"),
     ],
@@ -155,7 +151,7 @@ def test_what_is_not_well_is_told_and_hides_nothing(
     assert said in found[what].text
     if what != "store" or health != "failed":
         assert {each for each in found if found[each].health != "ok"} <= {what}
-        assert len(found) - ("store-rights" in found) == 10
+        assert len(found) - ("store-rights" in found) == 9
 
 
 @pytest.mark.parametrize("answer", [401, 500, NoReply("connection refused"), {"tagline": "hello"}])
@@ -183,7 +179,7 @@ def test_a_node_that_gives_itself_out_for_an_older_one_is_looked_at_like_any_oth
     with closing(kit.open_store(node)) as store:
         told = list(store.diagnose([kit.new_consumer()]))
     assert [each.what for each in told if each.health != "ok"] == []
-    assert {"store-cluster", "store-blocks", "store-templates", "store-lease"} <= {each.what for each in told}
+    assert {"store-cluster", "store-blocks", "store-alias", "store-lease"} <= {each.what for each in told}
 
 
 def test_on_a_real_node_lease_foreign_index_and_block_are_seen(node: OpenSearchNode) -> None:

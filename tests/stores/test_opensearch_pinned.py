@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ctisync.core.model import Delete, Put
-from ctisync.stores.opensearch.bulk_actions import index
+from ctisync.stores.opensearch.bulk import index
 from ctisync.stores.opensearch.client import OpenSearchReply, Problem, Transport
 from ctisync.stores.opensearch.indices import PINNED
 from ctisync.stores.opensearch.store import OpenSearchStore

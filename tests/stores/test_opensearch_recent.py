@@ -14,7 +14,7 @@ from ctisync.core.state import ConsumerState, advanced
 from ctisync.errors import AnotherPass, StoreUnavailable
 from ctisync.ports import Writer
 from ctisync.stores.opensearch import writer as opensearch_writer
-from ctisync.stores.opensearch.bulk_actions import index
+from ctisync.stores.opensearch.bulk import index
 from ctisync.stores.opensearch.client import NoReply, OpenSearchReply, Transport
 from ctisync.stores.opensearch.store import OpenSearchStore
 from tests.stores import opensearch_kit as kit

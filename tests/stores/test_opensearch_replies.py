@@ -11,9 +11,10 @@ import pytest
 
 from ctisync.core.model import Record
 from ctisync.errors import AccessRefused, AnotherPass, StoreUnavailable
-from ctisync.stores.opensearch.bulk import Records
-from ctisync.stores.opensearch.bulk_actions import BulkAction, RecordVersion, body, delete, index
+from ctisync.stores.opensearch.bulk import BulkAction, RecordVersion, body, delete, index
 from ctisync.stores.opensearch.client import Client, NoReply, OpenSearchReply, Problem
+from ctisync.stores.opensearch.hints import Curl
+from ctisync.stores.opensearch.records import Records
 from tests.stores import opensearch_kit as kit
 from tests.support.clock import FakeClock
 from tests.support.opensearch_node import OpenSearchNode
@@ -78,20 +79,20 @@ def send(
     actions: Sequence[BulkAction], *replies: OpenSearchReply | NoReply
 ) -> tuple[Any, Scripted, FakeClock]:
     transport, clock = Scripted(*replies), FakeClock()
-    client = Client(transport, "http://127.0.0.1:9200", clock)
+    client = Client(transport, Curl("http://127.0.0.1:9200"), clock)
     return Records(client, clock).send("ctisync-w-1", actions), transport, clock
 
 
 def test_a_reply_that_accounts_for_every_item_is_believed() -> None:
     sent, transport, _ = send([A, B, GONE], items(item(A), item(B, 200), item(GONE, 200)))
-    assert (sent.created, sent.conflicts, sent.turned_away) == (1, [], 0)
+    assert (sent.created, sent.conflicts, sent.rejections) == (1, [], 0)
     assert transport.bodies == [body([A, B, GONE])]
 
 
 def test_how_a_record_stands_after_a_write_is_what_the_reply_says_of_it() -> None:
     written = item(A, _seq_no=17, _primary_term=3)
     sent, transport, _ = send([A, GONE, B], items(written, item(GONE, 200), item(B, 409, CONFLICT)))
-    assert sent.stands == {"CVE-1": RecordVersion(version=1, seq_no=17, primary_term=3), "CVE-4": None}
+    assert sent.versions == {"CVE-1": RecordVersion(version=1, seq_no=17, primary_term=3), "CVE-4": None}
     assert "items.*._seq_no,items.*._primary_term," in transport.targets[0]
 
 
@@ -143,7 +144,7 @@ def test_what_a_busy_node_turned_away_is_sent_again_alone_after_a_pause(position
     answered = [item(action) for action in actions]
     answered[position] = item(actions[position], 429, BUSY)
     sent, transport, clock = send(actions, items(*answered), items(item(actions[position])))
-    assert (sent.created, sent.turned_away) == (3, 1)
+    assert (sent.created, sent.rejections) == (3, 1)
     assert transport.bodies[1] == body([actions[position]])
     assert clock.slept == [0.5]
 
@@ -151,11 +152,11 @@ def test_what_a_busy_node_turned_away_is_sent_again_alone_after_a_pause(position
 def test_a_busy_node_gets_smaller_bodies_and_in_the_end_no_more() -> None:
     busy = OpenSearchReply(429, problem=BUSY)
     sent, transport, _ = send([A, B], busy, items(item(A)), items(item(B)))
-    assert (sent.created, sent.turned_away) == (2, 1)
+    assert (sent.created, sent.rejections) == (2, 1)
     assert transport.bodies[1:] == [body([A]), body([B])]
 
     transport, clock = Scripted(*[busy] * 9), FakeClock()
-    client = Client(transport, "http://127.0.0.1:9200", clock)
+    client = Client(transport, Curl("http://127.0.0.1:9200"), clock)
     with pytest.raises(StoreUnavailable, match="overloaded"):
         Records(client, clock).send("ctisync-w-1", [A])
     assert clock.slept == [0.5, 1.0, 2.0, 4.0, 8.0, 8.0, 8.0, 8.0], "it gets some 40 seconds"
@@ -166,7 +167,7 @@ def test_a_busy_node_gets_smaller_bodies_and_in_the_end_no_more() -> None:
 )
 def test_a_full_disk_ends_the_pass_at_once(reply: OpenSearchReply) -> None:
     transport, clock = Scripted(reply), FakeClock()
-    client = Client(transport, "http://127.0.0.1:9200", clock)
+    client = Client(transport, Curl("http://127.0.0.1:9200"), clock)
     with pytest.raises(StoreUnavailable, match="accepts no writes, its disk is probably full"):
         Records(client, clock).send("ctisync-w-1", [A])
     assert clock.slept == []
@@ -226,7 +227,7 @@ UNREADABLE = {"_id": "CVE-2", "error": {"type": "no_shard_available_action_excep
 def read(*docs: dict[str, Any]) -> dict[str, Any]:
     clock = FakeClock()
     reply = OpenSearchReply(200, msgspec.json.encode({"docs": docs}))
-    client = Client(Scripted(reply), "http://127.0.0.1:9200", clock)
+    client = Client(Scripted(reply), Curl("http://127.0.0.1:9200"), clock)
     return Records(client, clock).read("ctisync-w-1", ["CVE-1", "CVE-2"])
 
 
@@ -234,7 +235,7 @@ def test_versions_are_read_without_the_records_themselves() -> None:
     """A conflict of a whole range would else bring all of its records back."""
     docs = [found("CVE-1", 1), {"_id": "CVE-2", "found": False}]
     transport = Scripted(*[OpenSearchReply(200, msgspec.json.encode({"docs": docs}))] * 2)
-    records = Records(Client(transport, "http://127.0.0.1:9200", FakeClock()), FakeClock())
+    records = Records(Client(transport, Curl("http://127.0.0.1:9200"), FakeClock()), FakeClock())
     names = ["CVE-1", "CVE-2"]
     assert records.versions("ctisync-w-1", names) == {
         "CVE-1": RecordVersion(version=1, seq_no=3, primary_term=1)
@@ -284,7 +285,7 @@ def test_a_read_through_a_fence_that_is_gone_is_another_pass() -> None:
 
 def test_a_read_through_an_alias_that_is_no_more_is_another_pass_as_a_whole() -> None:
     records = Records(
-        Client(Scripted(OpenSearchReply(404)), "http://127.0.0.1:9200", FakeClock()), FakeClock()
+        Client(Scripted(OpenSearchReply(404)), Curl("http://127.0.0.1:9200"), FakeClock()), FakeClock()
     )
     with pytest.raises(AnotherPass):
         records.read("ctisync-w-1", ["CVE-1"])

@@ -9,8 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from ctisync.errors import AnotherPass
-from ctisync.stores.opensearch.bulk_actions import BulkAction, Sent, index
-from ctisync.stores.opensearch.bulk_pool import SMALLEST, BulkPool, Pace
+from ctisync.stores.opensearch.bulk import SMALLEST, BulkAction, BulkPool, BulkResult, Pace, index
 from tests.support.clock import FakeClock
 from tests.support.records import record
 
@@ -24,7 +23,7 @@ class SentRequest(NamedTuple):
     """A bulk that the node was sent, by its first name. It stays under way until the answer is there."""
 
     name: str
-    answer: SimpleQueue[Sent | BaseException]
+    answer: SimpleQueue[BulkResult | BaseException]
 
 
 class Node:
@@ -35,7 +34,7 @@ class Node:
         self.clock.advance(days=3)  # as a machine that has run for a while
         self.came: SimpleQueue[SentRequest] = SimpleQueue()
 
-    def send(self, actions: Sequence[BulkAction]) -> Sent:
+    def send(self, actions: Sequence[BulkAction]) -> BulkResult:
         asked = SentRequest(actions[0].name, SimpleQueue())
         self.came.put(asked)
         answer = asked.answer.get(timeout=PATIENCE)
@@ -91,9 +90,9 @@ def test_each_bulk_is_as_large_as_it_may_be_and_an_action_that_is_too_large_goes
     sent: list[Sequence[BulkAction]] = []
     kept_alive: list[int] = []
 
-    def send(actions: Sequence[BulkAction]) -> Sent:
+    def send(actions: Sequence[BulkAction]) -> BulkResult:
         sent.append(actions)
-        return Sent(created=len(actions))
+        return BulkResult(created=len(actions))
 
     pace = Pace(senders=1, bulk_bytes=most)
     senders = BulkPool(send, pace, FakeClock(), lambda: kept_alive.append(len(sent)))
@@ -125,7 +124,7 @@ def test_two_lines_of_one_record_are_never_under_way_together(node: Node) -> Non
     first = node.take()
     with waiting(senders, "CVE-3", "CVE-2"):
         assert node.came.empty()
-        first.answer.put(Sent(created=2))
+        first.answer.put(BulkResult(created=2))
     assert node.take().name == "CVE-3"
 
 
@@ -140,7 +139,7 @@ def test_no_more_bulks_are_under_way_than_the_settings_say_nor_two_before_the_fi
     for number in range(2, 12):
         with waiting(senders, f"CVE-{number}"):
             assert node.came.empty()
-            under_way.pop(0).answer.put(Sent(created=1))
+            under_way.pop(0).answer.put(BulkResult(created=1))
         under_way.append(node.take())
         if number == 3:  # two were taken well: one more may go
             senders.submit(bulk("CVE-more"))
@@ -155,7 +154,7 @@ def test_a_single_sender_sends_one_after_the_other(node: Node) -> None:
         asked = node.take()
         with waiting(senders, f"CVE-{number}"):
             assert node.came.empty()
-            asked.answer.put(Sent(created=1))
+            asked.answer.put(BulkResult(created=1))
 
 
 def test_each_reply_is_handed_out_once(node: Node) -> None:
@@ -163,7 +162,7 @@ def test_each_reply_is_handed_out_once(node: Node) -> None:
     replies = []
     for number in range(1, 6):
         replies += senders.submit(bulk(f"CVE-{number}"))
-        node.take().answer.put(Sent(created=number))
+        node.take().answer.put(BulkResult(created=number))
     replies += senders.drain()
     assert [sent.created for sent in replies] == [1, 2, 3, 4, 5]
     assert senders.drain() == []
@@ -184,14 +183,14 @@ def test_a_node_that_turns_bulks_away_gets_fewer_and_smaller_ones(node: Node) ->
     sizes = []
     for number in range(6):
         senders.submit(bulk(f"CVE-{number}"))
-        node.take().answer.put(Sent(turned_away=1))
+        node.take().answer.put(BulkResult(rejections=1))
         senders.drain()
         sizes.append(senders.bulk_bytes // SMALLEST)
     assert sizes == [4, 2, 1, 1, 1, 1]
     senders.submit(bulk("CVE-1"))
     asked = node.take()
     with waiting(senders, "CVE-2"):
-        asked.answer.put(Sent())
+        asked.answer.put(BulkResult())
 
 
 def test_so_does_a_node_that_takes_long(node: Node) -> None:
@@ -199,7 +198,7 @@ def test_so_does_a_node_that_takes_long(node: Node) -> None:
     senders.submit(bulk("CVE-1"))
     asked = node.take()
     node.clock.advance(seconds=11)
-    asked.answer.put(Sent(created=1))
+    asked.answer.put(BulkResult(created=1))
     senders.drain()
     assert senders.bulk_bytes == 4 * SMALLEST
 
@@ -209,12 +208,12 @@ def test_a_node_that_has_recovered_gets_as_much_as_the_settings_say_and_no_more(
     senders = node.senders(pace)
     for number in range(3):
         senders.submit(bulk(f"CVE-{number}"))
-        node.take().answer.put(Sent(turned_away=1))
+        node.take().answer.put(BulkResult(rejections=1))
         senders.drain()
     sizes = []
     for number in range(20):
         senders.submit(bulk(f"CVE-{number}"))
-        node.take().answer.put(Sent(created=1))
+        node.take().answer.put(BulkResult(created=1))
         senders.drain()
         sizes.append(senders.bulk_bytes)
     assert sizes[0] > SMALLEST
@@ -224,7 +223,7 @@ def test_a_node_that_has_recovered_gets_as_much_as_the_settings_say_and_no_more(
 def test_settings_below_the_smallest_bulk_hold(node: Node) -> None:
     senders = node.senders(Pace(bulk_bytes=1000))
     senders.submit(bulk("CVE-1"))
-    node.take().answer.put(Sent(turned_away=1))
+    node.take().answer.put(BulkResult(rejections=1))
     senders.drain()
     assert senders.bulk_bytes == 1000
 
@@ -235,7 +234,7 @@ def test_the_lease_is_renewed_while_a_node_takes_long(node: Node) -> None:
     senders.submit(bulk("CVE-1"))
     with waiting(senders, "CVE-2"):
         assert renewed.wait(PATIENCE)
-        node.take().answer.put(Sent())
+        node.take().answer.put(BulkResult())
 
 
 def test_a_load_that_is_given_up_waits_for_what_is_under_way_but_not_for_ever(node: Node) -> None:
@@ -244,7 +243,7 @@ def test_a_load_that_is_given_up_waits_for_what_is_under_way_but_not_for_ever(no
     senders.submit(bulk("CVE-2"))
     node.take().answer.put(AnotherPass("of no interest any more"))
     senders.stop(A_MOMENT)  # the second one hangs
-    node.take().answer.put(Sent())
+    node.take().answer.put(BulkResult())
     senders.stop(PATIENCE)
     assert senders.drain() == []
 
@@ -264,7 +263,7 @@ def test_a_stop_that_comes_while_a_bulk_is_sent_without_a_thread_is_raised_at_on
         senders.submit(bulk("CVE-1"))
 
 
-def stopped(_: Sequence[BulkAction]) -> Sent:
+def stopped(_: Sequence[BulkAction]) -> BulkResult:
     raise KeyboardInterrupt
 
 

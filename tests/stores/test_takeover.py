@@ -398,8 +398,8 @@ def test_letting_go_removes_the_fences_on_what_is_still_there(node: SmallNode) -
     holder.hold.drop_strays(ONE)
     node.generations["ctisync-four"] = {holder.hold.fence("ctisync-four")}
     del node.generations["ctisync-four"]
-    holder.hold.forget("ctisync-four")
-    holder.hold.let_go()
+    holder.hold.discard_fence("ctisync-four")
+    holder.hold.remove_fences()
     assert node.generations == {ONE: {ALIAS}}
 
 
@@ -407,8 +407,8 @@ def test_letting_go_without_a_fence_asks_for_nothing(node: SmallNode) -> None:
     holder = Holder(node)
     holder.hold.take_over()
     node.sent.clear()
-    holder.hold.let_go()
-    holder.hold.forget(ONE)
+    holder.hold.remove_fences()
+    holder.hold.discard_fence(ONE)
     assert node.sent == []
 
 

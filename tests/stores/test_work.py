@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from ctisync.core.model import Consumer
-from ctisync.stores.opensearch.bulk_pool import Pace
+from ctisync.stores.opensearch.bulk import Pace
 from ctisync.stores.sqlite.store import SqliteStore
 from ctisync.system.clock import SystemClock
 from tests.contract import passes

@@ -50,7 +50,7 @@ def stores_of(kind: str, folder: Path, request: pytest.FixtureRequest) -> Iterat
 
 
 def _opensearch(url: str, **access: Any) -> Store:
-    from ctisync.stores.opensearch.bulk_pool import Pace
+    from ctisync.stores.opensearch.bulk import Pace
     from ctisync.stores.opensearch.store import OpenSearchStore
 
     # Bulks of a few records, several at once: a small content is then loaded as a large one is.

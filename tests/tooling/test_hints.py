@@ -40,7 +40,7 @@ OURS: Final = {
     "replace_command(consumer)": "a text of our own, quoted there",
     "consumer.index": "matches checks._INDEX_NAME",
     "key": "a variable of ours",
-    "shown": "what Curl writes, which quotes",
+    "commands": "what Curl writes, which quotes",
     "entry.lease.end": "a time",
     "_LONGER * within": "a number",
     "consumer.context": "matches checks._CATALOG_NAME",
@@ -57,12 +57,12 @@ OURS: Final = {
     "settings": "the same",
     "_EXPECTED[setting]": "a text of our own",
     "self.user": "a name that is quoted there, or words of our own",
-    "lacked": "matches client._LACKED, or words of our own",
+    "rights": "matches client._MISSING_RIGHTS, or words of our own",
 }
 """What may stand in a hint as it is, by how its expression begins."""
 
 QUOTED: Final = re.compile(
-    r"(quoted|_print_command)\(|quoted_\w+$|[\w.]*\bcurl(\._replace\(.*\))?\.(looks|mends)\("
+    r"(quoted|_print_command)\(|quoted_\w+$|[\w.]*\bcurl(\._replace\(.*\))?\.(get|change)\("
 )
 
 

@@ -7,10 +7,10 @@ request is retried after a lost connection, a time-out or a reply of a busy node
 
 import math
 import re
-from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from typing import Final, Protocol, TypeVar
-from urllib.parse import quote, unquote
+from urllib.parse import SplitResult, quote, unquote
 
 import msgspec
 
@@ -18,8 +18,8 @@ from ctisync.core.json_text import UNDECODABLE
 from ctisync.errors import AccessRefused, ConfigurationError, CtisyncError, StoreUnavailable
 from ctisync.escaping import quoted
 from ctisync.ports import Clock
-from ctisync.stores.opensearch import blocks
-from ctisync.stores.opensearch.curl import SYNC, Curl
+from ctisync.stores.opensearch import hints
+from ctisync.stores.opensearch.hints import SYNC, Curl
 from ctisync.stores.shutdown import HURRY, finish, is_stop
 
 T = TypeVar("T")
@@ -30,13 +30,16 @@ _PAUSES: Final = (0.5, 1.0, 2.0, 4.0)
 _LEAST: Final = 0.05
 """Seconds. With less time left, a request is not tried."""
 
+_NODE_TIMEOUT: Final = 5.0
+"""Seconds for the name of a node's cluster. The next pass asks a node again that did not answer."""
+
 _BLOCKS: Final = ("cluster_block_exception", "index_create_block_exception")
 _MAY_PASS: Final = frozenset({429, 502, 503, 504})
 _REASON_CHARACTERS: Final = 300
 
-_LACKED: Final = re.compile(r"no permissions for \[([\w:/*, \[\]]+?)\] and User", re.ASCII)
+_MISSING_RIGHTS: Final = re.compile(r"no permissions for \[([\w:/*, \[\]]+?)\] and User", re.ASCII)
 """How the security plugin names the actions that no role of the user permits."""
-_PART: Final = re.compile(r"\[\w+\]$")
+_ON_A_SHARD: Final = re.compile(r"\[\w+\]$")
 """The end of an action on one shard: the action's name, then `[s]` or `[shard]`."""
 
 
@@ -61,7 +64,7 @@ class Problem(msgspec.Struct, frozen=True):
     @property
     def is_of_too_many_shards(self) -> bool:
         """A limit of the cluster, which a person raises, or makes room below."""
-        return blocks.is_limit(self.reason)
+        return hints.is_shard_limit(self.reason)
 
     @property
     def is_refusal(self) -> bool:
@@ -69,10 +72,10 @@ class Problem(msgspec.Struct, frozen=True):
         return self.type == "security_exception"
 
     @property
-    def lacked(self) -> str:
+    def missing_rights(self) -> str:
         """The missing privileges, as a role grants them; empty if the problem names none."""
-        found = _LACKED.search(self.reason or "")
-        return ", ".join(_PART.sub("*", action) for action in found[1].split(", ")) if found else ""
+        match = _MISSING_RIGHTS.search(self.reason or "")
+        return ", ".join(_ON_A_SHARD.sub("*", action) for action in match[1].split(", ")) if match else ""
 
     @property
     def is_missing_index(self) -> bool:
@@ -88,7 +91,16 @@ class _Health(msgspec.Struct, frozen=True):
     number_of_data_nodes: int
 
 
+_NO_CLUSTER: Final = "_na_"
+"""The cluster_uuid of a node that has not joined its cluster yet."""
+
+
+class _Root(msgspec.Struct, frozen=True):
+    cluster_uuid: str = _NO_CLUSTER
+
+
 _health_decoder: Final = msgspec.json.Decoder(_Health)
+_root_decoder: Final = msgspec.json.Decoder(_Root)
 
 
 class OpenSearchReply(msgspec.Struct, frozen=True):
@@ -118,22 +130,15 @@ class Transport(Protocol):
 
 
 class Client:
-    """Sends the store's requests and retries them. `url` is named in errors; `curl` writes the commands of
-    hints; `within`: seconds for all requests."""
+    """Sends the store's requests and retries them. `curl` writes the commands of hints, and its URL is named
+    in errors; `within`: seconds for all requests."""
 
-    def __init__(
-        self,
-        transport: Transport,
-        url: str,
-        clock: Clock,
-        curl: Curl | None = None,
-        within: float = math.inf,
-    ) -> None:
+    def __init__(self, transport: Transport, curl: Curl, clock: Clock, within: float = math.inf) -> None:
         self._transport = transport
         self._clock = clock
         self._end = clock.monotonic() + within
-        self.url = url
-        self.curl = curl or Curl(url)
+        self.url = curl.url
+        self.curl = curl
 
     def call(
         self,
@@ -147,24 +152,23 @@ class Client:
     ) -> OpenSearchReply:
         """The reply to a request whose status is a success or one of `allow`.
 
-        `target` is path and query, ready to be sent (see `path`); a `body` that isn't bytes is sent as
-        JSON; `within`: seconds for all tries; `on`: the indices that are asked for, where the target names
-        none. Raises StoreUnavailable, AccessRefused or ConfigurationError otherwise.
+        `target` is path and query, ready to be sent (see `path`); a `body` that isn't bytes is sent as JSON;
+        `within`: seconds for all tries; `on`: the indices of the request, if the target names none. Raises
+        StoreUnavailable, AccessRefused or ConfigurationError otherwise.
         """
-        sent = body if isinstance(body, bytes | None) else msgspec.json.encode(body)
+        content = body if isinstance(body, bytes | None) else msgspec.json.encode(body)
         end = min(self._end, self._clock.monotonic() + within)
         for wait in (*_PAUSES, None):
             left = end - self._clock.monotonic()
             pause = None if wait is None or wait + _LEAST > left else wait
             try:
-                reply = self._transport.send(
-                    method, target, sent, max(_LEAST, min(self._transport.timeout, left))
-                )
+                timeout = max(_LEAST, min(self._transport.timeout, left))
+                reply = self._transport.send(method, target, content, timeout)
             except NoReply as failure:
                 if pause is None:
                     raise StoreUnavailable(
                         f"OpenSearch at {self.url} cannot be reached: {failure}",
-                        hint=f"check that it runs and that store.url is right: {self.curl.looks()}",
+                        hint=f"check that it runs and that store.url is right: {self.curl.get()}",
                     ) from failure
             else:
                 if 200 <= reply.status < 300 or reply.status in allow:
@@ -185,41 +189,6 @@ class Client:
         It takes a decoder, not a type: the decoder was built before any thread was started (ADR 21).
         """
         return decode(reply.body, decoder, f"a reply of OpenSearch at {self.url}")
-
-    def blocked(self, problem: Problem) -> StoreUnavailable:
-        """The error of a request that a block refused."""
-        names = blocks.in_words(problem.reason)
-        told = "is blocked by a setting"
-        hint = blocks.lifted(self.curl, names)
-        if not names or blocks.of_a_full_disk(names):
-            told = "accepts no writes, its disk is probably full"
-        if not names:
-            hint = f"look at: {self.curl.looks('/_all/_settings?filter_path=*.*.*.blocks')}"
-        return StoreUnavailable(f"OpenSearch at {self.url} {told}: {problem}", hint=hint)
-
-    def _too_many_shards(self, problem: Problem) -> StoreUnavailable:
-        nodes = 1
-        with suppress(CtisyncError):  # each has as many; without the right to ask, the limit is the larger
-            reply = self.call("GET", "/_cluster/health?filter_path=number_of_data_nodes", within=HURRY)
-            nodes = max(1, self.read(reply, _health_decoder).number_of_data_nodes)
-        return StoreUnavailable(
-            f"OpenSearch at {self.url} has reached its limit of shards: {problem}",
-            hint=blocks.limit_raised(self.curl, problem.reason, nodes),
-        )
-
-    def not_permitted(
-        self, problem: Problem, method: str, target: str, on: Iterable[str] = ()
-    ) -> AccessRefused:
-        """The error of a 403, of a reply or of one of its items. It names the request, the indices `on` that
-        it is for, and the missing privileges."""
-        asked = unquote(target.partition("?")[0])
-        named = f" on {', '.join(sorted(set(on)))}" if on else ""
-        lacked = problem.lacked or "the privilege named above"
-        return AccessRefused(
-            f"OpenSearch at {self.url} does not permit {method} {asked}{named} (403): {problem}",
-            hint="ctisync examples opensearch --output roles "
-            f"(grants all privileges that a pass needs; {self.user} lacks {lacked})",
-        )
 
     @contextmanager
     def bounded(self, seconds: float) -> Iterator[None]:
@@ -260,31 +229,28 @@ class Client:
     def refusal(
         self, reply: OpenSearchReply, method: str, target: str, on: Iterable[str] = ()
     ) -> CtisyncError:
-        """The error of a reply whose status is no success."""
+        """The error of a reply, or of one item of a reply, whose status is no success. It names the request,
+        the indices `on` that it is for, and the missing privileges."""
         status, problem = reply.status, reply.problem
         if problem.is_block:
-            return self.blocked(problem)
+            return self._blocked(problem)
         if problem.is_of_too_many_shards:
             return self._too_many_shards(problem)
-        if status == 401 and self.curl.client_cert is not None and self.curl.username is None:
-            return AccessRefused(
-                f"OpenSearch at {self.url} does not accept client certificate {self.curl.client_cert} (401)",
-                hint="enable client certificate authentication in its security plugin, or set store.username "
-                "and store.password_file",
-            )
         if status == 401:
-            user = self.curl.username
-            who = f"user {user}" if user else "a request without user and password"
-            return AccessRefused(
-                f"OpenSearch at {self.url} refuses {who} (401)",
-                hint="check store.username and store.password_file",
-            )
+            return self._not_authenticated()
         if status == 403:
-            return self.not_permitted(problem, method, target, on)
+            request = f"{method} {unquote(target.partition('?')[0])}"
+            indices = f" on {', '.join(sorted(set(on)))}" if on else ""
+            rights = problem.missing_rights or "the privilege named above"
+            return AccessRefused(
+                f"OpenSearch at {self.url} does not permit {request}{indices} (403): {problem}",
+                hint="ctisync examples opensearch --output roles "
+                f"(grants all privileges that a pass needs; {self.user} lacks {rights})",
+            )
         if status in (404, 405):
             return AccessRefused(
                 f"{self.url} does not answer like OpenSearch ({status}): {problem}",
-                hint=f"check store.url: {self.curl.looks()}",
+                hint=f"check store.url: {self.curl.get()}",
             )
         if 300 <= status < 400:
             return ConfigurationError(
@@ -293,11 +259,47 @@ class Client:
             )
         return StoreUnavailable(
             f"OpenSearch at {self.url} refuses a request ({status}): {problem}",
-            hint=f"look at its log, and at: {self.curl.looks('/_cluster/health')}{SYNC}",
+            hint=f"look at its log, and at: {self.curl.get('/_cluster/health')}{SYNC}",
+        )
+
+    def _blocked(self, problem: Problem) -> StoreUnavailable:
+        settings = hints.block_settings(problem.reason)
+        if settings:
+            hint = hints.remove_blocks(self.curl, settings)
+        else:
+            hint = f"look at: {self.curl.get('/_all/_settings?filter_path=*.*.*.blocks')}"
+        if not settings or hints.is_of_a_full_disk(settings):
+            state = "accepts no writes, its disk is probably full"
+        else:
+            state = "is blocked by a setting"
+        return StoreUnavailable(f"OpenSearch at {self.url} {state}: {problem}", hint=hint)
+
+    def _too_many_shards(self, problem: Problem) -> StoreUnavailable:
+        nodes = 1
+        with suppress(CtisyncError):  # without the right to count the nodes, the limit becomes the larger
+            reply = self.call("GET", "/_cluster/health?filter_path=number_of_data_nodes", within=HURRY)
+            nodes = max(1, self.read(reply, _health_decoder).number_of_data_nodes)
+        return StoreUnavailable(
+            f"OpenSearch at {self.url} has reached its limit of shards: {problem}",
+            hint=hints.raise_shard_limit(self.curl, problem.reason, nodes),
+        )
+
+    def _not_authenticated(self) -> AccessRefused:
+        user, certificate = self.curl.username, self.curl.client_cert
+        if certificate is not None and user is None:
+            return AccessRefused(
+                f"OpenSearch at {self.url} does not accept client certificate {certificate} (401)",
+                hint="enable client certificate authentication in its security plugin, or set store.username "
+                "and store.password_file",
+            )
+        who = f"user {user}" if user else "a request without user and password"
+        return AccessRefused(
+            f"OpenSearch at {self.url} refuses {who} (401)",
+            hint="check store.username and store.password_file",
         )
 
 
-def decode(text: bytes, decoder: msgspec.json.Decoder[T], what: str) -> T:
+def decode(text: bytes | msgspec.Raw, decoder: msgspec.json.Decoder[T], what: str) -> T:
     """JSON as a typed value. Raises StoreUnavailable, which names `what` was read."""
     try:
         return decoder.decode(text)
@@ -309,3 +311,41 @@ def path(*parts: str, query: str = "") -> str:
     """A request's target. Parts are escaped, except for `*` and `,`, which select several indices."""
     joined = "".join(f"/{quote(part, safe='*,')}" for part in parts)
     return f"{joined}?{query}" if query else joined
+
+
+def check_one_cluster(
+    urls: Sequence[SplitResult], connect: Callable[[SplitResult], Transport], curl: Curl
+) -> list[str]:
+    """Check that the nodes at `urls` belong to one cluster: requests go to them in turn. With two clusters,
+    one could get the state and the other the content.
+
+    Returns the URLs of the nodes that did not name their cluster, for example because they cannot be reached.
+    Raises ConfigurationError if the others name different ones.
+    """
+    node_of: dict[str, str] = {}
+    silent: list[str] = []
+    for url in urls:
+        with closing(connect(url)) as transport:
+            cluster = _cluster_uuid(transport)
+        if cluster is None:
+            silent.append(url.geturl())
+        else:
+            node_of.setdefault(cluster, url.geturl())
+    if len(node_of) > 1:
+        one, other, *_ = node_of.values()
+        raise ConfigurationError(
+            f"store.url lists nodes of different clusters: {one} and {other}; "
+            "one could get the state and the other the content",
+            hint="list nodes of one cluster in store.url; each node shows its cluster_uuid: "
+            f"{curl._replace(url=one).get()}; {curl._replace(url=other).get()}",
+        )
+    return silent
+
+
+def _cluster_uuid(transport: Transport) -> str | None:
+    try:
+        reply = transport.send("GET", "/", None, min(_NODE_TIMEOUT, transport.timeout))
+        uuid = _root_decoder.decode(reply.body).cluster_uuid if reply.status == 200 else _NO_CLUSTER
+    except (NoReply, msgspec.DecodeError):
+        return None
+    return None if uuid == _NO_CLUSTER else uuid

@@ -1,4 +1,4 @@
-"""Take-over: from the unfinished work of another writer to a lease of our own and a state that is true.
+"""Take-over, swap and removal of generations, in an order in which a kill does no harm.
 
 A lease says which writer may write. A fence, the holder's own alias on a generation, enforces it: a writer
 whose fence is gone reaches no index. A model checks the order of the steps, `tests/support/write_order`.
@@ -10,19 +10,18 @@ from typing import Final
 
 import msgspec
 
-from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState, content_gone, load_abandoned
 from ctisync.errors import StoreUnavailable
 from ctisync.stores.opensearch.generations import (
     Generations,
     Inventory,
     Occupant,
-    added,
-    asserted,
-    dropped,
-    removed,
+    add_alias,
+    assert_alias,
+    remove_alias,
+    remove_index,
 )
-from ctisync.stores.opensearch.lease import HeldLease
+from ctisync.stores.opensearch.lease import LeaseHolder
 from ctisync.stores.opensearch.state_document import StateEntry
 
 _RACES: Final = 10
@@ -32,10 +31,10 @@ _RACES: Final = 10
 class FencedLease:
     """One writer's lease on a consumer, and its fences on generations."""
 
-    def __init__(self, lease: HeldLease, generations: Generations, consumer: Consumer) -> None:
+    def __init__(self, lease: LeaseHolder, generations: Generations) -> None:
         self._lease = lease
         self._generations = generations
-        self._consumer = consumer
+        self._consumer = generations.consumer
         self._fences: dict[str, str] = {}
         self._numbers = count()
         self.live: str | None = None
@@ -48,11 +47,11 @@ class FencedLease:
         In the model: acquire, list_fences, revoke, look.
         """
         self._lease.acquire(_took_over)
-        inventory = self._settled(self._revoke())
-        if not self._agrees(inventory):
+        inventory = self._settle(self._revoke())
+        if not self._state_agrees(inventory):
             self._lease.commit(_zeroed)
         if self.live is not None:
-            self._generations.mend(inventory.generations[self.live], self.fence(self.live))
+            self._generations.repair_settings(inventory.generations[self.live], self.fence(self.live))
             if inventory.generations.keys() != {self.live}:
                 self.drop_strays(self.live)
 
@@ -73,11 +72,11 @@ class FencedLease:
         alias, old = self._consumer.index, self.live
         if self.occupant is not None:
             old = self.occupant.generation
-        actions = [*asserted(to, self.fence(to))]
+        actions = [*assert_alias(to, self.fence(to))]
         if old is not None:
-            actions.append(removed(old, alias))
-        self._generations.change_aliases([*actions, added(to, alias)])
-        self._see(self._generations.inventory())
+            actions.append(remove_alias(old, alias))
+        self._generations.change_aliases([*actions, add_alias(to, alias)])
+        self._note_live(self._generations.inventory())
         return self.live == to
 
     @property
@@ -91,9 +90,6 @@ class FencedLease:
         """Whether the alias is ours, free, or to be taken from its occupant."""
         return self.state.may_replace
 
-    def _see(self, inventory: Inventory) -> None:
-        self.live, self.occupant = inventory.live, inventory.occupant
-
     def drop_strays(self, fenced: str, spare: Collection[str] = ()) -> None:
         """Remove all generations except the live one, `fenced` and `spare`. Asserts our fence on `fenced`.
 
@@ -105,38 +101,73 @@ class FencedLease:
         for _ in range(_RACES):
             inventory = self._generations.inventory()
             elsewhere = self._lease.entry.state.index_elsewhere(self._consumer) is not None
-            careful = elsewhere or fenced != inventory.live
-            strays = self._strays(inventory, {fenced, *spare}, careful=careful)
+            keep_readable = elsewhere or fenced != inventory.live
+            strays = {
+                name
+                for name, generation in inventory.generations.items()
+                if name not in {fenced, inventory.live, *spare}
+                if not (keep_readable and self._generations.readers(generation))
+            }
             if not strays:
                 return
-            actions = [*asserted(fenced, self.fence(fenced)), *map(dropped, sorted(strays))]
+            actions = [*assert_alias(fenced, self.fence(fenced)), *map(remove_index, sorted(strays))]
             if self._generations.change_aliases(actions):
                 for stray in strays:
-                    # Its fence is gone with it. To remove that fence would make the whole `let_go` fail.
-                    self.forget(stray)
+                    self.discard_fence(stray)
                 return
-            self._lease.look()
+            self._lease.reload()
         raise _too_many_races()
 
-    def _strays(self, inventory: Inventory, kept: Collection[str], *, careful: bool) -> set[str]:
-        return {
-            name
-            for name, generation in inventory.generations.items()
-            if name not in kept and name != inventory.live
-            if not (careful and self._generations.is_read(generation))
-        }
-
-    def let_go(self) -> None:
+    def remove_fences(self) -> None:
         """Remove our fences, best effort: the next writer that takes over removes the rest.
 
         In the model: unfence, release.
         """
-        actions = [removed(generation, fence) for generation, fence in self._fences.items()]
+        actions = [remove_alias(generation, fence) for generation, fence in self._fences.items()]
         self._generations.change_aliases(actions)
 
-    def forget(self, generation: str) -> None:
-        """A generation is gone, and its fence with it."""
+    def discard_fence(self, generation: str) -> None:
+        """A generation is gone, and its fence with it. To remove that fence would make `remove_fences`
+        fail."""
         self._fences.pop(generation, None)
+
+    def remove_content(self) -> None:
+        """Take the lease, with a state that has no content, and remove all generations, whatever the alias
+        points at. Raises AnotherPass while another pass holds the lease.
+
+        Each round lists what is left and removes it: the reply to a retried request does not show its effect.
+        First all fences go, and ours comes on one generation; each later request asserts it. Then go the
+        aliases and all other generations, then that one, which readers no longer find.
+        """
+        self._lease.acquire(_emptied)
+        fence = self._generations.new_fence(self._lease.token, 0)
+        for _ in range(_RACES):
+            generations = self._generations.list_all()
+            self._lease.reload()  # if another writer has taken over, its fences and aliases must stay
+            if not generations:
+                return
+            fenced = [name for name, each in generations.items() if fence in each.aliases]
+            last = fenced[0] if fenced else min(generations)
+            foreign_fences = [
+                remove_alias(name, alias)
+                for name, each in generations.items()
+                for alias in self._generations.fences(each)
+                if (name, alias) != (last, fence)
+            ]
+            readers = sorted(self._generations.readers(generations[last]))
+            others = [remove_index(name) for name in generations if name != last]
+            if foreign_fences or not fenced:
+                actions = [*foreign_fences, add_alias(last, fence)]
+            elif readers or others:
+                aliases = [remove_alias(last, alias) for alias in readers]
+                actions = [*assert_alias(last, fence), *aliases, *others]
+            else:  # if this is interrupted, the next holder finds no content, and a stray generation
+                actions = [remove_index(last)]
+            self._generations.change_aliases(actions)
+        raise _too_many_races()
+
+    def _note_live(self, inventory: Inventory) -> None:
+        self.live, self.occupant = inventory.live, inventory.occupant
 
     def _revoke(self) -> Inventory:
         """One call that removes all fences and puts ours on the live generation. Returns the list that it was
@@ -144,18 +175,18 @@ class FencedLease:
         for _ in range(_RACES):
             inventory = self._generations.inventory()
             actions = [
-                removed(generation.name, fence)
+                remove_alias(generation.name, fence)
                 for generation in inventory.generations.values()
                 for fence in self._generations.fences(generation)
             ]
             if inventory.live is not None:
-                actions += asserted(inventory.live, self._consumer.index)
-                actions.append(added(inventory.live, self.fence(inventory.live)))
+                actions += assert_alias(inventory.live, self._consumer.index)
+                actions.append(add_alias(inventory.live, self.fence(inventory.live)))
             if self._generations.change_aliases(actions):
                 return inventory
         raise _too_many_races()
 
-    def _agrees(self, inventory: Inventory) -> bool:
+    def _state_agrees(self, inventory: Inventory) -> bool:
         """Whether the state names the live generation, or no content if there is none; or a generation that
         is live under another alias, which stays true until this alias has a content."""
         entry = self._lease.entry
@@ -168,18 +199,18 @@ class FencedLease:
             return inventory.live == entry.generation
         return entry.generation is None and entry.state.offset == 0 and not entry.state.content
 
-    def _settled(self, listed: Inventory) -> Inventory:
+    def _settle(self, listed: Inventory) -> Inventory:
         """Finish or undo a swap that a dead writer began. Returns the inventory after that, which is as
         `listed` if there is a content and no swap.
 
         In the model: look, then finish_found, fence_found, or undo; zero.
         """
         for race in range(_RACES):
-            self._lease.look()
+            self._lease.reload()
             swap = self._lease.entry.swap
             as_listed = race == 0 and swap is None and listed.live is not None
             inventory = listed if as_listed else self._generations.inventory()
-            self._see(inventory)
+            self._note_live(inventory)
             if swap is None:
                 return inventory
             to = inventory.generations.get(swap.to)
@@ -189,9 +220,9 @@ class FencedLease:
             elif to is None or elsewhere is not None or not self.may_swap:
                 # Gone, for an alias that is not in the settings, or another consumer has replaced ours.
                 self._lease.commit(_undone)
-            elif self._generations.change_aliases([added(swap.to, self.fence(swap.to))]):
+            elif self._generations.change_aliases([add_alias(swap.to, self.fence(swap.to))]):
                 # If another writer has taken over meanwhile, this fence gives us access that we must not use.
-                self._lease.look()
+                self._lease.reload()
                 self.swap(swap.to)
         raise _too_many_races()
 
@@ -202,6 +233,10 @@ def _took_over(entry: StateEntry) -> StateEntry:
 
 def _zeroed(entry: StateEntry) -> StateEntry:
     return msgspec.structs.replace(entry, state=content_gone(entry.state), generation=None)
+
+
+def _emptied(entry: StateEntry) -> StateEntry:
+    return msgspec.structs.replace(entry, state=ConsumerState(), generation=None, swap=None)
 
 
 def _undone(entry: StateEntry) -> StateEntry:

@@ -8,27 +8,33 @@ each change of aliases asserts the holder's own fence. So requests of a former h
 import hashlib
 import re
 import secrets
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from typing import Any, Final, NamedTuple
 
 import msgspec
 
 from ctisync.core.model import Consumer, Snapshot
-from ctisync.errors import AnotherPass, ConfigurationError, ForeignIndex, StoreUnavailable
+from ctisync.errors import (
+    AnotherPass,
+    ConfigurationError,
+    CtisyncError,
+    ForeignIndex,
+    StoreUnavailable,
+)
 from ctisync.ports import Clock
 from ctisync.stores.opensearch.client import Client, path
-from ctisync.stores.opensearch.curl import SYNC
-from ctisync.stores.opensearch.hidden import check_nothing_hidden
-from ctisync.stores.opensearch.index_templates import alters, mended
-from ctisync.stores.opensearch.indices import put_index, to_mend
+from ctisync.stores.opensearch.hints import SYNC
+from ctisync.stores.opensearch.indices import is_altered, missing_settings, put_index, template_hint
+from ctisync.stores.opensearch.security import check_nothing_hidden
+from ctisync.stores.opensearch.state_document import StateDocument
 
 AliasAction = dict[str, dict[str, Any]]
 """One action of an `_aliases` call."""
 
 _META_SCHEMA: Final = 1
 _FACTS: Final = "flat_settings=true&filter_path=*.aliases,*.mappings._meta,*.settings"
-_WHATEVER_THERE_IS: Final = "ignore_unavailable=true&allow_no_indices=true&expand_wildcards=all"
+_IF_ANY: Final = "ignore_unavailable=true&allow_no_indices=true&expand_wildcards=all"
 
 _REFRESH: Final = 5.0
 """Seconds that a reader waits for a refresh."""
@@ -36,8 +42,8 @@ _REFRESH: Final = 5.0
 _PREFIXES: Final = ("", "of-")
 """Of a generation's name: the second if the name would otherwise begin with the alias's name."""
 
-_UNDER_WAY: Final = (0.1, 0.2, 0.4)
-"""Seconds before a generation that was requested, but is not there, is looked for again."""
+_PAUSES: Final = (0.1, 0.2, 0.4)
+"""Seconds before another try to remove a generation that was requested, but does not exist yet."""
 
 _NOT_INDEXED: Final = {"type": "object", "enabled": False}
 MAPPING: Final[dict[str, Any]] = {
@@ -109,20 +115,14 @@ _acknowledged_decoder: Final = msgspec.json.Decoder(_Acknowledged)
 
 
 class Generations:
-    """The generations of one consumer."""
+    """The generations of one consumer, whose state is in `document`."""
 
     def __init__(
-        self,
-        client: Client,
-        consumer: Consumer,
-        clock: Clock,
-        layout: Layout = ONE_SHARD,
-        stored: Callable[[], str | None] = lambda: None,
+        self, client: Client, document: StateDocument, clock: Clock, layout: Layout = ONE_SHARD
     ) -> None:
-        """`stored`: returns the name of the generation in the state, None if it cannot be read."""
         self._client = client
-        self._stored = stored
-        self._consumer = consumer
+        self.document = document
+        self.consumer = consumer = document.consumer
         self._clock = clock
         self._layout = layout
         pair = f"{consumer.context}\n{consumer.name}".encode()
@@ -132,29 +132,29 @@ class Generations:
         # A template that fits the alias's name must not apply to the generations.
         self._prefix = _PREFIXES[stem.startswith(consumer.index)]
         self._stem = f"{self._prefix}{stem}"
+        self._fence_prefix = f"ctisync-w-{self._key}-"
 
     def inventory(self) -> Inventory:
         """The consumer's generations. Raises ForeignIndex if an index has the alias's name, or the alias
         points at another program's index or at several generations."""
-        alias = self._consumer.index
-        found = _found(self._client, f"{self._prefix}ctisync-*-{self._key}-*,{alias}")
-        pointed_at = [name for name, index in found.items() if alias in index.aliases or name == alias]
-        ours = self._ours(found)
-        if alias in found:
-            raise self._taken()
-        if len(pointed_at) == 1 and pointed_at[0] not in ours:
-            [name] = pointed_at
-            if (marked := _marked_for(found[name])) is not None:
-                return Inventory(None, ours, Occupant(name, str(Consumer(*marked))))
-        if len(pointed_at) > 1 or not ours.keys() >= set(pointed_at):
-            raise self._misled(pointed_at, ours)
-        return Inventory(live=pointed_at[0] if pointed_at else None, generations=ours)
+        alias = self.consumer.index
+        indices = _indices(self._client, f"{self._prefix}ctisync-*-{self._key}-*,{alias}")
+        ours = self._ours(indices)
+        if alias in indices:
+            raise self._name_is_an_index()
+        targets = [name for name, index in indices.items() if alias in index.aliases]
+        if len(targets) == 1 and targets[0] not in ours:
+            [name] = targets
+            if (mark := _consumer_mark(indices[name])) is not None:
+                return Inventory(None, ours, Occupant(name, str(Consumer(*mark))))
+        if len(targets) > 1 or not ours.keys() >= set(targets):
+            raise self._wrong_targets(targets, ours)
+        return Inventory(live=targets[0] if targets else None, generations=ours)
 
-    def own(self) -> dict[str, Generation]:
+    def list_all(self) -> dict[str, Generation]:
         """All generations of the consumer by name, whatever its alias points at."""
-        return self._ours(
-            _found(self._client, ",".join(f"{each}ctisync-*-{self._key}-*" for each in _PREFIXES))
-        )
+        names = ",".join(f"{each}ctisync-*-{self._key}-*" for each in _PREFIXES)
+        return self._ours(_indices(self._client, names))
 
     def new_name(self) -> str:
         """A new name for one generation. It never begins with the alias's name."""
@@ -168,28 +168,30 @@ class Generations:
         """
         meta = {
             "schema": _META_SCHEMA,
-            "context": self._consumer.context,
-            "consumer": self._consumer.name,
+            "context": self.consumer.context,
+            "consumer": self.consumer.name,
             "snapshot_offset": snapshot.offset,
             "snapshot_link": snapshot.link,
         }
-        body = {
-            "aliases": {fence: {}},
-            "mappings": MAPPING | {"_meta": {"ctisync": meta}},
+        body = {"aliases": {fence: {}}, "mappings": MAPPING | {"_meta": {"ctisync": meta}}}
+        settings = {
+            "number_of_shards": self._layout.shards,
+            "number_of_replicas": 0,
+            "refresh_interval": "-1",
+            "codec": self._layout.codec,
         }
-        reply = put_index(self._client, name, body, self._loading_settings())
-        # A request that is sent again after a lost reply finds the index that it has created.
-        if reply.status == 400 and reply.problem.type != "resource_already_exists_exception":
+        problem = put_index(self._client, name, body, settings)
+        if problem is not None:
             raise ConfigurationError(
-                f"index {name} cannot be created: {reply.problem}", hint=mended(self._client, name)
+                f"index {name} cannot be created: {problem}", hint=template_hint(self._client, name)
             )
         check_nothing_hidden(self._client, name)  # a hidden field is missing from the mapping, too
         self._check_inheritance(name, fence)
 
-    def drop_begun(self, name: str) -> None:
+    def remove_unfinished(self, name: str) -> None:
         """Remove a generation that may still be being created: a signal came before the reply."""
-        for pause in (*_UNDER_WAY, None):
-            if self.change_aliases([dropped(name)]) or pause is None:
+        for pause in (*_PAUSES, None):
+            if self.change_aliases([remove_index(name)]) or pause is None:
                 return
             self._clock.sleep(pause)
 
@@ -201,9 +203,14 @@ class Generations:
         """
         if not actions:
             return True
-        about = [what for each in actions for what in each.values()]
-        named = {what["index"] for what in about} | {what["alias"] for what in about if "alias" in what}
-        reply = self._client.call("POST", path("_aliases"), {"actions": actions}, allow={404}, on=named)
+        names = {
+            operands[key]
+            for action in actions
+            for operands in action.values()
+            for key in ("index", "alias")
+            if key in operands
+        }
+        reply = self._client.call("POST", path("_aliases"), {"actions": actions}, allow={404}, on=names)
         return reply.status != 404 and self._client.read(reply, _acknowledged_decoder).acknowledged
 
     def configure_for_reading(self, fence: str) -> bool:
@@ -211,50 +218,35 @@ class Generations:
         settings = {"index": {"refresh_interval": None, "number_of_replicas": self._layout.replicas}}
         return self._client.call("PUT", path(fence, "_settings"), settings, allow={404}).status != 404
 
-    def show_all(self, generation: str) -> None:
+    def try_refresh(self, generation: str) -> None:
         """Make all confirmed writes searchable, best effort. For a user without that right they become so a
         second later. If shards are missing, the search that follows reports it."""
         with suppress(StoreUnavailable):
             self._client.call("POST", path(generation, "_refresh"), allow={403, 404}, within=_REFRESH)
 
-    def mend(self, generation: Generation, fence: str) -> None:
+    def repair_settings(self, generation: Generation, fence: str) -> None:
         """Give a generation of an earlier version the settings without which confirmed writes may be lost."""
-        if wrong := to_mend(generation.settings):
-            self._client.call("PUT", path(fence, "_settings"), wrong, allow={404})
+        if missing := missing_settings(generation.settings):
+            self._client.call("PUT", path(fence, "_settings"), missing, allow={404})
 
     def new_fence(self, token: str, number: int) -> str:
         """The name of a fence: `token` is the lease holder's, `number` tells its fences apart."""
-        return f"{self._fences()}{token}-{number}"
+        return f"{self._fence_prefix}{token}-{number}"
 
     def fences(self, generation: Generation) -> list[str]:
         """The fences on a generation, of any holder."""
-        return sorted(alias for alias in generation.aliases if alias.startswith(self._fences()))
+        return sorted(alias for alias in generation.aliases if alias.startswith(self._fence_prefix))
 
-    def is_read(self, generation: Generation) -> bool:
-        """Whether it has an alias that is no fence."""
-        return bool(self.read_as(generation))
-
-    def read_as(self, generation: Generation) -> frozenset[str]:
-        """Its aliases that are no fences."""
+    def readers(self, generation: Generation) -> frozenset[str]:
+        """The aliases of a generation that are no fences."""
         return generation.aliases.difference(self.fences(generation))
 
-    def _fences(self) -> str:
-        return f"ctisync-w-{self._key}-"
-
-    def _loading_settings(self) -> dict[str, object]:
-        return {
-            "number_of_shards": self._layout.shards,
-            "number_of_replicas": 0,
-            "refresh_interval": "-1",
-            "codec": self._layout.codec,
-        }
-
-    def _ours(self, found: dict[str, _Index]) -> dict[str, Generation]:
-        wanted = (self._consumer.context, self._consumer.name)
+    def _ours(self, indices: dict[str, _Index]) -> dict[str, Generation]:
+        mark = (self.consumer.context, self.consumer.name)
         return {
             name: Generation(name, frozenset(index.aliases), index.settings)
-            for name, index in found.items()
-            if _marked_for(index) == wanted
+            for name, index in indices.items()
+            if _consumer_mark(index) == mark
         }
 
     def _check_inheritance(self, name: str, fence: str) -> None:
@@ -263,60 +255,64 @@ class Generations:
         reply = self._client.call("GET", path(name), allow={404})
         if reply.status == 404:  # a writer that takes over removes half-loaded generations
             raise AnotherPass("another pass has taken over and removed the content that this one was loading")
-        found = self._client.read(reply, _indices_decoder)[name]
-        strange = sorted(found.aliases.keys() - {fence})
-        if not strange and not alters(found.mappings, MAPPING):
+        index = self._client.read(reply, _indices_decoder)[name]
+        aliases = sorted(index.aliases.keys() - {fence})
+        if not aliases and not is_altered(index.mappings, MAPPING):
             return
-        hint = mended(self._client, name)
-        self.change_aliases([{"remove_index": {"index": name}}])
-        what = f"the alias {', '.join(strange)}" if strange else "another mapping"
+        hint = template_hint(self._client, name)
+        self.change_aliases([remove_index(name)])
+        addition = f"the alias {', '.join(aliases)}" if aliases else "another mapping"
         raise ConfigurationError(
-            f"an index template gives new indices like {name} {what}: "
+            f"an index template gives new indices like {name} {addition}: "
             "it would alter the content, or show it half loaded",
             hint=hint,
         )
 
-    def _taken(self) -> ForeignIndex:
-        alias = self._consumer.index
+    def _name_is_an_index(self) -> ForeignIndex:
+        alias = self.consumer.index
         return ForeignIndex(
             f"{alias} is an index, but ctisync needs that name for an alias; ctisync leaves it untouched",
             hint="set consumers[].index to another name, or remove that index: "
-            f"{self._client.curl.mends('DELETE', path(alias))}{SYNC}",
+            f"{self._client.curl.change('DELETE', path(alias))}{SYNC}",
         )
 
-    def _misled(self, pointed_at: Sequence[str], ours: Collection[str]) -> ForeignIndex:
-        """The hint gives the alias back to the generation in the state; else to the newest that it points
-        at."""
-        alias, strange = self._consumer.index, sorted(set(pointed_at) - set(ours))
-        right = self._stored()
+    def _wrong_targets(self, targets: Sequence[str], ours: Collection[str]) -> ForeignIndex:
+        """The hint gives the alias back to the generation in the state; else to the newest of its targets."""
+        alias, foreign = self.consumer.index, sorted(set(targets) - set(ours))
+        right = None
+        with suppress(CtisyncError):
+            right = self.document.read().entry.generation
         if right not in ours:
-            right = max(set(pointed_at) & set(ours), default=None)
-        actions = [removed(each, alias) for each in sorted(pointed_at) if each != right]
-        if right is not None and right not in pointed_at:
-            actions.append(added(right, alias))
-        typed = self._client.curl.mends("POST", "/_aliases", {"actions": actions}) + SYNC
-        if not strange:
-            told = f"alias {alias} points at {len(pointed_at)} generations: {', '.join(sorted(pointed_at))}"
-            return ForeignIndex(f"{told}; readers find records more than once", hint=typed)
+            right = max(set(targets) & set(ours), default=None)
+        actions = [remove_alias(each, alias) for each in sorted(targets) if each != right]
+        if right is not None and right not in targets:
+            actions.append(add_alias(right, alias))
+        typed = self._client.curl.change("POST", "/_aliases", {"actions": actions}) + SYNC
+        if not foreign:
+            return ForeignIndex(
+                f"alias {alias} points at {len(targets)} generations: {', '.join(sorted(targets))}; "
+                "readers find records more than once",
+                hint=typed,
+            )
         return ForeignIndex(
-            f"alias {alias} points at {', '.join(strange)}, which ctisync did not make and leaves untouched",
+            f"alias {alias} points at {', '.join(foreign)}, which ctisync did not make and leaves untouched",
             hint=f"set consumers[].index to another name, or give the alias back to ctisync: {typed}",
         )
 
 
 def consumers(client: Client) -> list[Consumer]:
     """All consumers that have a generation, live or not, in the order of their names."""
-    found = _found(client, ",".join(f"{each}ctisync-*" for each in _PREFIXES))
-    marks = {mark for index in found.values() if (mark := _marked_for(index)) is not None}
-    return [Consumer(*names) for names in sorted(marks)]
+    indices = _indices(client, ",".join(f"{each}ctisync-*" for each in _PREFIXES))
+    marks = {mark for index in indices.values() if (mark := _consumer_mark(index)) is not None}
+    return [Consumer(*mark) for mark in sorted(marks)]
 
 
-def _found(client: Client, names: str) -> dict[str, _Index]:
-    target = path(names, query=f"{_WHATEVER_THERE_IS}&{_FACTS}")
+def _indices(client: Client, names: str) -> dict[str, _Index]:
+    target = path(names, query=f"{_IF_ANY}&{_FACTS}")
     return client.read(client.call("GET", target), _indices_decoder)
 
 
-def _marked_for(index: _Index) -> tuple[str, str] | None:
+def _consumer_mark(index: _Index) -> tuple[str, str] | None:
     """Context and name of the consumer whose generation it is; None if the index is no generation."""
     meta = index.mappings.get("_meta")
     mark = meta.get("ctisync") if isinstance(meta, dict) else None
@@ -326,21 +322,19 @@ def _marked_for(index: _Index) -> tuple[str, str] | None:
     return (context, name) if isinstance(context, str) and isinstance(name, str) else None
 
 
-def asserted(generation: str, alias: str) -> list[AliasAction]:
+def assert_alias(generation: str, alias: str) -> list[AliasAction]:
     """Actions that fail if the alias does not point at the generation, and otherwise change nothing."""
-    return [
-        {"remove": {"index": generation, "alias": alias, "must_exist": True}},
-        {"add": {"index": generation, "alias": alias}},
-    ]
+    return [remove_alias(generation, alias), add_alias(generation, alias)]
 
 
-def removed(generation: str, alias: str) -> AliasAction:
+def remove_alias(generation: str, alias: str) -> AliasAction:
+    """Fails if the alias does not point at the generation."""
     return {"remove": {"index": generation, "alias": alias, "must_exist": True}}
 
 
-def added(generation: str, alias: str) -> AliasAction:
+def add_alias(generation: str, alias: str) -> AliasAction:
     return {"add": {"index": generation, "alias": alias}}
 
 
-def dropped(generation: str) -> AliasAction:
+def remove_index(generation: str) -> AliasAction:
     return {"remove_index": {"index": generation}}

@@ -12,8 +12,9 @@ import msgspec
 
 from ctisync.core.model import Consumer
 from ctisync.core.pass_report import PassReport
-from ctisync.stores.opensearch.client import Client, path
+from ctisync.stores.opensearch.client import Client, decode, path
 from ctisync.stores.opensearch.indices import create_index
+from ctisync.stores.opensearch.search import Hits, search_decoder
 
 HISTORY_INDEX: Final = "ctisync-history"
 
@@ -44,27 +45,7 @@ _MAPPING: Final[dict[str, Any]] = {
 _LAST_FIRST: Final = [{"_seq_no": "desc"}, {"pass_id": "desc"}]
 
 
-class _Hit(msgspec.Struct, frozen=True):
-    """`source`: None if only the place in the order was requested."""
-
-    sort: list[Any]
-    source: PassReport | None = msgspec.field(name="_source", default=None)
-
-
-class _Total(msgspec.Struct, frozen=True):
-    value: int
-
-
-class _Hits(msgspec.Struct, frozen=True):
-    hits: list[_Hit]
-    total: _Total = _Total(0)
-
-
-class _Page(msgspec.Struct, frozen=True):
-    hits: _Hits
-
-
-_page_decoder: Final = msgspec.json.Decoder(_Page)
+_report_decoder: Final = msgspec.json.Decoder(PassReport)
 
 
 class HistoryIndex:
@@ -79,8 +60,8 @@ class HistoryIndex:
         beyond = self._search(report.consumer, {"size": 1, "from": max(0, keep - 1), "_source": False})
         if beyond is None:
             create_index(self._client, HISTORY_INDEX, self._replicas, _MAPPING)
-        elif beyond:
-            self._remove(report.consumer, beyond[0].sort[0])
+        elif beyond.hits:
+            self._delete(report.consumer, {"range": {"_seq_no": {"lte": beyond.hits[0].sort[0]}}})
         document = msgspec.to_builtins(report) | {"behind": report.behind, "ended_at": report.ended_at}
         # The id is the pass's own, so that a repeated request adds nothing.
         target = path(HISTORY_INDEX, "_doc", report.pass_id, query="refresh=true")
@@ -88,43 +69,36 @@ class HistoryIndex:
 
     def passes(self, consumer: Consumer, most: int, *, touched: bool) -> Iterator[PassReport]:
         """The last `most` passes, newest first. `touched`: with the records that each one touched."""
-        excluded = [] if touched else ["touched"]
-        after: dict[str, Any] = {}
+        body: dict[str, Any] = {"_source": {"excludes": [] if touched else ["touched"]}}
         while most > 0:
-            size = min(most, _PAGE_TOUCHED if touched else _PAGE)
-            wanted = {"size": size, "_source": {"excludes": excluded}, **after}
-            hits = self._search(str(consumer), wanted) or []
-            yield from (hit.source for hit in hits if hit.source is not None)
-            if len(hits) < size:
+            body["size"] = min(most, _PAGE_TOUCHED if touched else _PAGE)
+            page = self._search(str(consumer), body)
+            hits = [] if page is None else page.hits
+            for hit in hits:
+                yield decode(hit.source, _report_decoder, f"report {hit.id} of {HISTORY_INDEX}")
+            if len(hits) < body["size"]:
                 return
-            most -= size
-            after = {"search_after": hits[-1].sort}
+            most -= body["size"]
+            body["search_after"] = hits[-1].sort
 
     def count(self, consumer: Consumer) -> int:
         """The number of passes of the consumer."""
-        found = self._searched(str(consumer), {"size": 0, "track_total_hits": True})
-        return 0 if found is None else found.total.value
+        page = self._search(str(consumer), {"size": 0, "track_total_hits": True})
+        return 0 if page is None else page.total.value
 
     def forget(self, consumer: Consumer) -> None:
         """Remove all passes of the consumer."""
-        if self._search(str(consumer), {"size": 1, "_source": False}):
+        page = self._search(str(consumer), {"size": 1, "_source": False})
+        if page is not None and page.hits:
             self._delete(str(consumer))
 
-    def _search(self, consumer: str, wanted: dict[str, Any]) -> list[_Hit] | None:
+    def _search(self, consumer: str, body: dict[str, Any]) -> Hits | None:
         """None if the index does not exist yet."""
-        found = self._searched(consumer, wanted)
-        return None if found is None else found.hits
-
-    def _searched(self, consumer: str, wanted: dict[str, Any]) -> _Hits | None:
         query = {"query": {"term": {"consumer": consumer}}, "sort": _LAST_FIRST, "track_total_hits": False}
-        reply = self._client.call("POST", path(HISTORY_INDEX, "_search"), query | wanted, allow={404})
-        return None if reply.status == 404 else self._client.read(reply, _page_decoder).hits
+        reply = self._client.call("POST", path(HISTORY_INDEX, "_search"), query | body, allow={404})
+        return None if reply.status == 404 else self._client.read(reply, search_decoder).hits
 
-    def _remove(self, consumer: str, number: int) -> None:
-        """Remove the pass with this sequence number, and all before it."""
-        self._delete(consumer, {"range": {"_seq_no": {"lte": number}}})
-
-    def _delete(self, consumer: str, *which: dict[str, Any]) -> None:
-        of_it = {"term": {"consumer": consumer}}
+    def _delete(self, consumer: str, *filters: dict[str, Any]) -> None:
+        query = {"bool": {"filter": [{"term": {"consumer": consumer}}, *filters]}}
         target = path(HISTORY_INDEX, "_delete_by_query", query="conflicts=proceed&refresh=true")
-        self._client.call("POST", target, {"query": {"bool": {"filter": [of_it, *which]}}})
+        self._client.call("POST", target, {"query": query})

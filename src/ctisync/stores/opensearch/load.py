@@ -1,37 +1,28 @@
 """A load: a new content that is written into a generation without readers."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from ctisync.core.model import Record
 from ctisync.core.state import ConsumerState
 from ctisync.core.words import counted
 from ctisync.errors import StoreUnavailable
 from ctisync.stores import invariants
-from ctisync.stores.opensearch.bulk import Records
-from ctisync.stores.opensearch.bulk_actions import BulkAction, Sent, index
+from ctisync.stores.opensearch.bulk import BulkAction, BulkResult, index
+from ctisync.stores.opensearch.records import Records
 
-
-class Publisher(Protocol):
-    """The part of the writer that a load needs."""
-
-    def keep_alive(self) -> None: ...
-
-    def report_loaded(self, records: int) -> None: ...
-
-    def prepare(self, fence: str) -> int: ...
-
-    def publish(self, to: str, after: ConsumerState) -> None: ...
+if TYPE_CHECKING:
+    from ctisync.stores.opensearch.writer import OpenSearchWriter
 
 
 class OpenSearchLoad:
-    """`ports.Load`: a generation that is being filled. `intended`: its swap was announced, and the next pass
-    may finish it.
+    """`ports.Load`: a generation that is being filled. `is_announced`: its swap was announced, and the next
+    pass may finish it.
 
     An error of a record may be raised by a later call than the one that added it.
     """
 
-    def __init__(self, writer: Publisher, records: Records, generation: str, fence: str) -> None:
+    def __init__(self, writer: "OpenSearchWriter", records: Records, generation: str, fence: str) -> None:
         self._writer = writer
         self._records = records
         self._generation = generation
@@ -39,7 +30,7 @@ class OpenSearchLoad:
         self._pool = records.pool(fence, writer.keep_alive)
         self._created = 0
         self._unclear = 0
-        self.intended = False
+        self.is_announced = False
         self.ambiguous = 0
 
     def add(self, records: Sequence[Record]) -> None:
@@ -57,7 +48,7 @@ class OpenSearchLoad:
                 f"OpenSearch holds {counted(count, 'record')} after {self._created} were written; "
                 "the old content stays live"
             )
-        self.intended = True
+        self.is_announced = True
         self._writer.publish(self._generation, after)
         return count
 
@@ -65,21 +56,23 @@ class OpenSearchLoad:
         """Send nothing more, and wait at most so long for the bulks in flight."""
         self._pool.stop(seconds)
 
-    def _account_for(self, replies: Sequence[Sent]) -> None:
-        for sent in replies:
-            self._created += sent.created
-            self._look_at(sent.conflicts)
+    def _account_for(self, results: Sequence[BulkResult]) -> None:
+        for result in results:
+            self._created += result.created
+            self._check_conflicts(result.conflicts)
         self._writer.report_loaded(self._created)
 
-    def _look_at(self, conflicts: Sequence[BulkAction]) -> None:
+    def _check_conflicts(self, conflicts: Sequence[BulkAction]) -> None:
         """A higher version is another line of the same record. An equal one is another line, or the same line
         sent twice: that is unknown, so it may or may not count as a new record. Only its text is read.
         """
         stored = self._records.versions(self._fence, list({action.name for action in conflicts}))
+        equal = []
         for action in conflicts:
-            found = stored.get(action.name)
-            if found is None or found.version < action.offset:
+            version = stored.get(action.name)
+            if version is None or version.version < action.offset:
                 raise StoreUnavailable(f"OpenSearch refuses record {action.name} and does not hold it either")
-        equal = [action for action in conflicts if stored[action.name].version == action.offset]
+            if version.version == action.offset:
+                equal.append(action)
         self._unclear += len(equal)
         self.ambiguous += self._records.differing(self._fence, equal)

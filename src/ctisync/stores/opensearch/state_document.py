@@ -20,11 +20,10 @@ from ctisync.core.pass_report import Work
 from ctisync.core.state import ConsumerState
 from ctisync.errors import AccessRefused, ConfigurationError
 from ctisync.stores.opensearch.client import Client, OpenSearchReply, path
-from ctisync.stores.opensearch.curl import SYNC
-from ctisync.stores.opensearch.hidden import check_nothing_hidden, explain_damage
-from ctisync.stores.opensearch.indices import create_index
+from ctisync.stores.opensearch.hints import SYNC
+from ctisync.stores.opensearch.indices import STATE_INDEX, create_index
+from ctisync.stores.opensearch.security import check_nothing_hidden, explain_damage
 
-STATE_INDEX: Final = "wazuh-context"
 STATE_SCHEMA: Final = 1
 
 _LAST_SECOND: Final = 253_402_300_799
@@ -97,33 +96,31 @@ class StateEntry(msgspec.Struct, frozen=True):
     swap: Swap | None = None
 
 
-class SeenDocument(msgspec.Struct, frozen=True):
+class StoredDocument(msgspec.Struct, frozen=True):
     """The document as read or written: our entry, all other fields, and its version.
 
     `version` is (sequence number, primary term), None if there is no document yet.
-    `known`: the consumer's field already has a sub-object of ours.
+    `has_entry`: the consumer's field already has a sub-object of ours.
     """
 
-    entry: StateEntry
-    known: bool
-    fields: dict[str, msgspec.Raw]
-    consumer_fields: dict[str, msgspec.Raw]
-    version: tuple[int, int] | None
+    entry: StateEntry = StateEntry()
+    has_entry: bool = False
+    fields: dict[str, msgspec.Raw] = {}
+    consumer_fields: dict[str, msgspec.Raw] = {}
+    version: tuple[int, int] | None = None
 
 
-class _Document(msgspec.Struct, frozen=True):
+class _WriteReply(msgspec.Struct, frozen=True, kw_only=True):
+    seq_no: int = msgspec.field(name="_seq_no")
+    primary_term: int = msgspec.field(name="_primary_term")
+
+
+class _ReadReply(_WriteReply, frozen=True, kw_only=True):
     fields: dict[str, msgspec.Raw] = msgspec.field(name="_source")
-    seq_no: int = msgspec.field(name="_seq_no")
-    primary_term: int = msgspec.field(name="_primary_term")
 
 
-class _Written(msgspec.Struct, frozen=True):
-    seq_no: int = msgspec.field(name="_seq_no")
-    primary_term: int = msgspec.field(name="_primary_term")
-
-
-_document_decoder: Final = msgspec.json.Decoder(_Document)
-_written_decoder: Final = msgspec.json.Decoder(_Written)
+_read_decoder: Final = msgspec.json.Decoder(_ReadReply)
+_write_decoder: Final = msgspec.json.Decoder(_WriteReply)
 _mappings_decoder: Final = msgspec.json.Decoder(dict[str, dict[str, Any]])
 _field_decoder: Final = msgspec.json.Decoder(dict[str, msgspec.Raw] | None)
 _ours_decoder: Final = msgspec.json.Decoder(dict[str, Any])
@@ -136,12 +133,12 @@ class StateDocument:
 
     def __init__(self, client: Client, consumer: Consumer, replicas: int) -> None:
         self._client = client
-        self._consumer = consumer
+        self.consumer = consumer
         self._replicas = replicas
         self._is_whole = False
         """This process has checked that no role hides a part of it."""
 
-    def read(self) -> SeenDocument:
+    def read(self) -> StoredDocument:
         """The document as it is now. Raises ConfigurationError if a newer ctisync wrote the entry or it is
         damaged, AccessRefused if a role hides a part of the document."""
         try:
@@ -152,71 +149,68 @@ class StateDocument:
             explain_damage(self._client, STATE_INDEX)
             raise
 
-    def _read(self) -> SeenDocument:
-        target = path(STATE_INDEX, "_doc", self._consumer.context)
+    def _read(self) -> StoredDocument:
+        target = path(STATE_INDEX, "_doc", self.consumer.context)
         reply = self._client.call("GET", target, allow={404, 500})
         if reply.status == 500:  # the plugin also answers so if a rule masks every field
             explain_damage(self._client, STATE_INDEX)
             raise self._client.refusal(reply, "GET", target)
         if reply.status == 404:
-            return SeenDocument(entry=StateEntry(), known=False, fields={}, consumer_fields={}, version=None)
-        document = self._client.read(reply, _document_decoder)
-        field = document.fields.get(self._consumer.name)
+            return StoredDocument()
+        document = self._client.read(reply, _read_decoder)
+        field = document.fields.get(self.consumer.name)
         consumer_fields = {} if field is None else self._decode_field(field)
         ours = consumer_fields.get(_OURS)
-        return SeenDocument(
+        return StoredDocument(
             entry=StateEntry() if ours is None else self._decode_entry(ours, consumer_fields),
-            known=ours is not None,
+            has_entry=ours is not None,
             fields=document.fields,
             consumer_fields=consumer_fields,
             version=(document.seq_no, document.primary_term),
         )
 
-    def write(self, seen: SeenDocument, entry: StateEntry) -> SeenDocument | None:
-        """Replace the entry of the document as `seen`. None if the document has changed meanwhile.
+    def write(self, stored: StoredDocument, entry: StateEntry) -> StoredDocument | None:
+        """Replace the entry of the document, which is still as `stored`. None if it has changed meanwhile.
 
         Raises AccessRefused if a role hides a part of the document: that part would be lost.
         """
         if not self._is_whole:
-            check_nothing_hidden(self._client, STATE_INDEX, of_records=False)
-        if not seen.known:
+            check_nothing_hidden(self._client, STATE_INDEX)
+        if not stored.has_entry:
             self._prepare_index()
-        if not self._is_whole and seen.version is None:  # its index may be new
-            check_nothing_hidden(self._client, STATE_INDEX, of_records=False)
+        if not self._is_whole and stored.version is None:  # its index may be new
+            check_nothing_hidden(self._client, STATE_INDEX)
         self._is_whole = True
-        consumer_fields = seen.consumer_fields | _encode_entry(entry)
-        fields = seen.fields | {self._consumer.name: msgspec.Raw(msgspec.json.encode(consumer_fields))}
-        reply = self._put(seen.version, fields)
+        consumer_fields = stored.consumer_fields | _encode_entry(entry)
+        fields = stored.fields | {self.consumer.name: msgspec.Raw(msgspec.json.encode(consumer_fields))}
+        reply = self._put(stored.version, fields)
         if reply.status == 409:
             return None
-        written = self._client.read(reply, _written_decoder)
-        return SeenDocument(
-            entry=entry,
-            known=True,
-            fields=fields,
-            consumer_fields=consumer_fields,
-            version=(written.seq_no, written.primary_term),
+        written = self._client.read(reply, _write_decoder)
+        version = (written.seq_no, written.primary_term)
+        return StoredDocument(
+            entry=entry, has_entry=True, fields=fields, consumer_fields=consumer_fields, version=version
         )
 
-    def remove(self, seen: SeenDocument) -> bool:
-        """Remove our fields from the document as `seen`. False if the document has changed meanwhile. An
-        empty document stays: removing it needs a privilege that nothing else needs."""
-        if seen.version is None:
+    def remove(self, stored: StoredDocument) -> bool:
+        """Remove our fields from the document, which is still as `stored`. False if it has changed meanwhile.
+        An empty document stays: removing it needs a privilege that nothing else needs."""
+        if stored.version is None:
             return True
-        name = self._consumer.name
-        others = {field: value for field, value in seen.consumer_fields.items() if field not in _PUBLIC_TYPES}
-        fields = {field: value for field, value in seen.fields.items() if field != name}
+        name = self.consumer.name
+        others = {key: value for key, value in stored.consumer_fields.items() if key not in _PUBLIC_TYPES}
+        fields = {key: value for key, value in stored.fields.items() if key != name}
         if others:
             fields[name] = msgspec.Raw(msgspec.json.encode(others))
-        return self._put(seen.version, fields).status != 409
+        return self._put(stored.version, fields).status != 409
 
     def _put(self, version: tuple[int, int] | None, fields: Mapping[str, msgspec.Raw]) -> OpenSearchReply:
         """Write the document over this version of it. Returns the reply, whose status may be 409."""
         if version is None:
-            target = path(STATE_INDEX, "_create", self._consumer.context)
+            target = path(STATE_INDEX, "_create", self.consumer.context)
         else:
             condition = "if_seq_no={}&if_primary_term={}".format(*version)
-            target = path(STATE_INDEX, "_doc", self._consumer.context, query=condition)
+            target = path(STATE_INDEX, "_doc", self.consumer.context, query=condition)
         return self._client.call("PUT", target, msgspec.json.encode(fields), allow={409})
 
     def _prepare_index(self) -> None:
@@ -233,18 +227,18 @@ class StateDocument:
             for index in self._client.read(reply, _mappings_decoder).values():
                 mapped = index.get("mappings", {})
         # OpenSearch treats the dots in a field's name as levels.
-        for level in self._consumer.name.split("."):
+        for level in self.consumer.name.split("."):
             mapped = mapped.get("properties", {}).get(level, {})
-        known = mapped.get("properties", {})
-        missing = {name: kind for name, kind in _PUBLIC_TYPES.items() if name not in known}
+        present = mapped.get("properties", {})
+        missing = {name: kind for name, kind in _PUBLIC_TYPES.items() if name not in present}
         if missing:
-            addition = {"properties": {self._consumer.name: {"properties": missing}}}
+            addition = {"properties": {self.consumer.name: {"properties": missing}}}
             reply = self._client.call("PUT", path(STATE_INDEX, "_mapping"), addition, allow={400})
             if reply.status == 400:
                 raise ConfigurationError(
-                    f"the mapping of index {STATE_INDEX} does not permit the state of {self._consumer}: "
+                    f"the mapping of index {STATE_INDEX} does not permit the state of {self.consumer}: "
                     f"{reply.problem}",
-                    hint=f"look at its mapping: {self._client.curl.looks(path(STATE_INDEX, '_mapping'))}",
+                    hint=f"look at its mapping: {self._client.curl.get(path(STATE_INDEX, '_mapping'))}",
                 )
 
     def _decode_field(self, field: msgspec.Raw) -> dict[str, msgspec.Raw]:
@@ -255,34 +249,32 @@ class StateDocument:
 
     def _decode_entry(self, ours: msgspec.Raw, consumer_fields: Mapping[str, msgspec.Raw]) -> StateEntry:
         try:
-            found = _ours_decoder.decode(ours)
-            schema = found["schema"]
+            fields = _ours_decoder.decode(ours)
+            schema = fields["schema"]
             if schema > STATE_SCHEMA:
                 raise ConfigurationError(
-                    f"the state of {self._consumer} in {STATE_INDEX} was written by a newer ctisync "
+                    f"the state of {self.consumer} in {STATE_INDEX} was written by a newer ctisync "
                     f"(schema {schema}, known {STATE_SCHEMA})",
                     hint="install that version of ctisync, or a newer one",
                 )
             for step in range(schema, STATE_SCHEMA):
-                found = _MIGRATIONS[step](found)
-            state = found["state"] | {
+                fields = _MIGRATIONS[step](fields)
+            state = fields["state"] | {
                 "offset": _any_decoder.decode(consumer_fields["offset"]),
                 "last_snapshot_link": _any_decoder.decode(consumer_fields["last_snapshot_link"]),
                 "unsettled": False,  # never stored
             }
-            return _entry_decoder.decode(msgspec.json.encode(found | {"state": state}))
+            return _entry_decoder.decode(msgspec.json.encode(fields | {"state": state}))
         except (KeyError, TypeError, *UNDECODABLE) as error:
             raise self._damaged(error) from error
 
     def _damaged(self, error: Exception) -> ConfigurationError:
         """The hint removes the consumer's field only: other programs' fields stay."""
-        forgotten = {"doc": {self._consumer.name: None}}
-        typed = self._client.curl.mends(
-            "POST", path(STATE_INDEX, "_update", self._consumer.context), forgotten
-        )
+        target = path(STATE_INDEX, "_update", self.consumer.context)
+        command = self._client.curl.change("POST", target, {"doc": {self.consumer.name: None}})
         return ConfigurationError(
-            f"the state of {self._consumer} in {STATE_INDEX} is damaged: {error!r}",
-            hint=f"{typed}{SYNC} (loads the content anew)",
+            f"the state of {self.consumer} in {STATE_INDEX} is damaged: {error!r}",
+            hint=f"{command}{SYNC} (loads the content anew)",
         )
 
 

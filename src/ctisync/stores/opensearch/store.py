@@ -1,16 +1,16 @@
 """OpenSearch 2.x and 3.x as a store: content behind an alias, state and lease in one document.
 
 See also: `writer` (what a writer does, in which order), `fencing` (what it settles first), `lease` and
-`state_document`, `generations` (the indices), `load` and `bulk_pool` (a new content, several bulks at once),
-`bulk` (writes and reads), `history` (reports of passes), `forget` (removes a consumer), `client` and
+`state_document`, `generations` (the indices), `load` and `bulk` (a new content, several bulks at once),
+`records` (writes and reads), `search` (a content at one moment), `history` (reports of passes), `client` and
 `transport` (requests).
 """
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
 import msgspec
@@ -20,27 +20,41 @@ from ctisync.core.health import CheckResult, guarded, ok, warning
 from ctisync.core.model import Consumer, Footprint
 from ctisync.core.pass_report import PassReport, Work
 from ctisync.core.state import ConsumerState, Moved, Summary
-from ctisync.core.words import counted
-from ctisync.errors import LOAD_ANEW, AnotherPass, ConfigurationError, CtisyncError, StoreUnavailable
+from ctisync.errors import LOAD_ANEW, AnotherPass, ConfigurationError, StoreUnavailable
 from ctisync.ports import Clock
 from ctisync.stores import invariants
-from ctisync.stores.opensearch import forget
-from ctisync.stores.opensearch.bulk import Records
-from ctisync.stores.opensearch.bulk_pool import USUAL_PACE, Pace
-from ctisync.stores.opensearch.client import Client, path
-from ctisync.stores.opensearch.cluster import check_one_cluster
-from ctisync.stores.opensearch.curl import Curl
+from ctisync.stores.opensearch.bulk import USUAL_PACE, Pace
+from ctisync.stores.opensearch.client import Client, check_one_cluster, path
+from ctisync.stores.opensearch.fencing import FencedLease
 from ctisync.stores.opensearch.generations import ONE_SHARD, Generations, Inventory, Layout, consumers
-from ctisync.stores.opensearch.hidden import check_nothing_hidden, hidden_from_reader
+from ctisync.stores.opensearch.hints import Curl
 from ctisync.stores.opensearch.history import HistoryIndex
-from ctisync.stores.opensearch.lease import HeldLease, is_dead, is_missing, may_be_taken, myself, server_time
-from ctisync.stores.opensearch.point_in_time import Hit, point_in_time
-from ctisync.stores.opensearch.state_document import SeenDocument, StateDocument, StateEntry
+from ctisync.stores.opensearch.indices import count_records
+from ctisync.stores.opensearch.lease import (
+    LeaseHolder,
+    can_take_over,
+    is_dead,
+    is_missing,
+    server_time,
+    this_process,
+)
+from ctisync.stores.opensearch.records import Records
+from ctisync.stores.opensearch.search import Hit, point_in_time
+from ctisync.stores.opensearch.security import check_nothing_hidden, hidden_from_reader
+from ctisync.stores.opensearch.state_document import StateDocument, StateEntry, StoredDocument
 from ctisync.stores.opensearch.verify import OpenSearchInspection, inspecting
-from ctisync.stores.opensearch.writer import OpenSearchWriter, ShardsReply, shards_decoder
+from ctisync.stores.opensearch.writer import OpenSearchWriter
 
-if TYPE_CHECKING:
-    from ctisync.stores.opensearch.diagnose import Subject
+_SIZES: Final = "level=indices&filter_path=nodes.*.indices.indices.*ctisync-*.store.size_in_bytes"
+
+
+class _Nodes(msgspec.Struct, frozen=True):
+    """Below each node's id: `indices`, `indices` again, the index's name, `store`, `size_in_bytes`."""
+
+    nodes: dict[str, dict[str, dict[str, dict[str, dict[str, dict[str, int]]]]]] = {}
+
+
+_nodes_decoder: Final = msgspec.json.Decoder(_Nodes)
 
 
 class OpenSearchStore:
@@ -77,7 +91,7 @@ class OpenSearchStore:
         self._name = ",".join(origin.geturl() for origin in origins)
         self._curl = Curl(origins[0].geturl(), username, ca_file, client_cert, client_key)
         transport = HttpTransport(origins, access, timeout)
-        self._client = Client(transport, self._curl.url, clock, self._curl, within)
+        self._client = Client(transport, self._curl, clock, within)
         self._connect = lambda url: HttpTransport([url], access, timeout)
         self._is_one_cluster = len(origins) == 1
         self._clock = clock
@@ -86,72 +100,74 @@ class OpenSearchStore:
         self._layout = layout
         self._pace = pace
         self._lease_ttl = lease_ttl
-        self._looked: tuple[Consumer, SeenDocument, str | None] | None = None
+        self._last_read: tuple[Consumer, StoredDocument, str | None] | None = None
 
     @property
     def name(self) -> str:
         return self._name
 
     def read_state(self, consumer: Consumer) -> ConsumerState:
-        seen = self._document(consumer).read()
-        inventory = self._generations(consumer).inventory()
-        self._looked = consumer, seen, inventory.live
-        return self._state(consumer, seen.entry, inventory)
+        generations = self._generations(consumer)
+        document = generations.document.read()
+        inventory = generations.inventory()
+        self._last_read = consumer, document, inventory.live
+        return self._state(generations, document.entry, inventory)
 
     def summary(self, consumer: Consumer) -> Summary:
-        document = self._document(consumer)
-        entry = document.read().entry
-        inventory = self._generations(consumer).inventory()
+        generations = self._generations(consumer)
+        entry = generations.document.read().entry
+        inventory = generations.inventory()
         if _is_another(consumer, entry, inventory):  # a pass may have swapped in between
-            entry = document.read().entry
+            entry = generations.document.read().entry
         live, moved = inventory.live, None
         if live is not None and entry.swap is None and _is_another(consumer, entry, inventory):
             moved = Moved(to=live, was=entry.generation)
         return Summary(
-            self._state(consumer, entry, inventory),
-            None if live is None else self._count(consumer, live),
+            self._state(generations, entry, inventory),
+            None if live is None else self._count(generations, live),
             None if live is None else hidden_from_reader(self._client, live),
             moved,
         )
 
-    def _state(self, consumer: Consumer, entry: StateEntry, inventory: Inventory) -> ConsumerState:
-        generations = self._generations(consumer)
-        missing = _is_another(consumer, entry, inventory)
+    def _state(self, generations: Generations, entry: StateEntry, inventory: Inventory) -> ConsumerState:
         if entry.lease is None:
             # A pass fences only while it holds a lease. A fence without a lease comes from a request that was
             # executed after its pass had ended.
-            left = any(map(generations.fences, inventory.generations.values()))
+            is_left = any(map(generations.fences, inventory.generations.values()))
         else:
-            left = is_dead(entry.lease, myself(self._host_lock))
-        occupant = inventory.occupant
+            is_left = is_dead(entry.lease, this_process(self._host_lock))
+        occupant, is_another = inventory.occupant, _is_another(generations.consumer, entry, inventory)
         return msgspec.structs.replace(
             entry.state,
-            unsettled=entry.swap is not None or missing or left,
+            unsettled=entry.swap is not None or is_left or is_another,
             occupant=None if occupant is None else occupant.consumer,
         )
 
     def record_check(self, consumer: Consumer, state: ConsumerState) -> None:
         self._check_cluster()
         document = self._document(consumer)
-        seen = document.read()
-        lease = seen.entry.lease
-        free = lease is None or may_be_taken(lease, server_time(self._client), self._lease_ttl, None)
-        stored = msgspec.structs.replace(seen.entry.state, unsettled=state.unsettled)
-        if free and invariants.only_looked(stored, state):
+        stored = document.read()
+        entry = stored.entry
+        before = msgspec.structs.replace(entry.state, unsettled=state.unsettled)
+        if self._is_free(entry) and invariants.only_looked(before, state):
             # The write_id stays, so that a writer still finds its own.
-            document.write(seen, msgspec.structs.replace(seen.entry, state=state))
+            document.write(stored, msgspec.structs.replace(entry, state=state))
+
+    def _is_free(self, entry: StateEntry) -> bool:
+        """Whether no pass holds the lease, as far as its time tells."""
+        return entry.lease is None or can_take_over(entry.lease, server_time(self._client), self._lease_ttl)
 
     @contextmanager
     def writer(self, consumer: Consumer) -> Iterator[OpenSearchWriter]:
         self._check_cluster()
         generations = self._generations(consumer)
         # Refuse another program's index, and one with hidden parts, before anything is written.
-        seen, live = self._just_looked(consumer) or (None, generations.inventory().live)
+        document, live = self._take_last_read(consumer) or (None, generations.inventory().live)
         if live is not None:
             check_nothing_hidden(self._client, live)
-        lease = self._lease(consumer, seen)
+        lease = self._lease(generations, document)
         records = Records(self._client, self._clock, self._pace)
-        writer = OpenSearchWriter(self._client, consumer, lease, generations, records)
+        writer = OpenSearchWriter(self._client, lease, generations, records)
         try:
             with self._client.hurried_by_a_stop():
                 writer.take_over()
@@ -159,45 +175,47 @@ class OpenSearchStore:
         finally:
             writer.let_go()
 
-    def _count(self, consumer: Consumer, live: str) -> int:
-        self._generations(consumer).show_all(live)
-        reply = self._client.read(self._client.call("GET", path(consumer.index, "_count")), shards_decoder)
-        _check_shards(reply)
-        return reply.count
+    def _count(self, generations: Generations, live: str) -> int | None:
+        generations.try_refresh(live)
+        return count_records(self._client, generations.consumer.index)
 
     def export(self, consumer: Consumer) -> Iterator[bytes]:
         generations = self._generations(consumer)
         live = generations.inventory().live
         if live is None:
             raise invariants.no_content(self.name, consumer, self.read_state(consumer))
-        generations.show_all(live)
+        generations.try_refresh(live)
         return self._lines(consumer.index)
+
+    def _lines(self, alias: str) -> Iterator[bytes]:
+        """All lines by name, from one point in time."""
+        with point_in_time(self._client, alias, alias) as point:
+            yield from map(_line, point.by_name())
 
     def certificates(self) -> Iterator[tuple[str, datetime]]:
         yield from tls.expiry_dates([origin.geturl() for origin in self._origins], self._files)
 
     def inspect(self, consumer: Consumer) -> AbstractContextManager[OpenSearchInspection]:
-        document, generations = self._document(consumer), self._generations(consumer)
-        return inspecting(self._client, consumer, document, generations, self._lease_ttl)
+        return inspecting(self._client, self._generations(consumer), self._lease_ttl)
 
     def diagnose(self, consumers: Sequence[Consumer]) -> Iterator[CheckResult]:
         from ctisync.stores.opensearch.diagnose import diagnose
 
         if len(self._origins) > 1:
-            yield from guarded("store-nodes", self._examine_nodes)
-        subjects = self._subjects(consumers)
-        yield from diagnose(self._client, subjects, self._layout.replicas, self._lease_ttl)
+            yield from guarded("store-nodes", self._check_nodes)
+        generations = [self._generations(each) for each in consumers]
+        yield from diagnose(self._client, generations, self._layout.replicas, self._lease_ttl)
 
     def refusals(self, consumers: Sequence[Consumer]) -> Iterator[CheckResult]:
         from ctisync.stores.opensearch.diagnose import refusals
 
-        return refusals(self._client, self._subjects(consumers))
+        return refusals(self._client, [self._generations(each) for each in consumers])
 
     def work(self, consumer: Consumer) -> Work | None:
-        lease = self._document(consumer).read().entry.lease
-        if lease is None or may_be_taken(lease, server_time(self._client), self._lease_ttl, None):
+        entry = self._document(consumer).read().entry
+        if entry.lease is None or self._is_free(entry):
             return None
-        return msgspec.structs.replace(lease.work, process_missing=is_missing(lease))
+        return msgspec.structs.replace(entry.lease.work, process_missing=is_missing(entry.lease))
 
     def remember(self, report: PassReport, keep: int, within: float) -> None:
         with self._client.bounded(within):
@@ -211,20 +229,43 @@ class OpenSearchStore:
         return consumers(self._client)
 
     def footprint(self, consumer: Consumer) -> Footprint:
-        return forget.footprint(
-            self._client, consumer, self._document(consumer), self._generations(consumer), self._history()
+        generations = self._generations(consumer)
+        document, indices = generations.document.read(), generations.list_all()
+        live = document.entry.generation
+        if live not in indices:
+            live = next((name for name, each in indices.items() if generations.readers(each)), None)
+        return Footprint(
+            places=tuple(sorted(indices)),
+            records=None if live is None else count_records(self._client, live, partial=True),
+            bytes=self._bytes(indices) if indices else 0,
+            passes=self._history().count(consumer),
+            state=document.has_entry,
         )
 
+    def _bytes(self, indices: Collection[str]) -> int | None:
+        """Bytes on all nodes; None if the user may not read that."""
+        target = path("_nodes", "stats", "indices", "store", query=_SIZES)
+        reply = self._client.call("GET", target, allow={403})
+        if reply.status == 403:
+            return None
+        nodes = self._client.read(reply, _nodes_decoder).nodes.values()
+        sizes = [node["indices"]["indices"] for node in nodes]
+        return sum(of[name]["store"]["size_in_bytes"] for of in sizes for name in indices if name in of)
+
     def forget(self, consumer: Consumer) -> None:
+        """See `ports.Store.forget`. Readers find the whole content until the aliases are removed, and none of
+        it after that. The state, and with it the lease, is removed last."""
         generations, history = self._generations(consumer), self._history()
-        known = self._document(consumer).read().known
-        if not (known or generations.own() or history.count(consumer)):
+        has_entry = generations.document.read().has_entry
+        if not (has_entry or generations.list_all() or history.count(consumer)):
             return
         self._check_cluster()
-        lease = self._lease(consumer)
+        lease = self._lease(generations)
         try:
             with self._client.hurried_by_a_stop():
-                forget.forget(lease, consumer, generations, history)
+                FencedLease(lease, generations).remove_content()
+                history.forget(consumer)
+                lease.remove_entry()
         except BaseException:
             # The next pass that takes the lease settles what is left. It need not wait for the lease to
             # expire.
@@ -235,55 +276,45 @@ class OpenSearchStore:
     def close(self) -> None:
         self._client.close()
 
-    def _lines(self, alias: str) -> Iterator[bytes]:
-        """All lines by name, from one point in time."""
-        with point_in_time(self._client, alias, alias) as point:
-            yield from map(_line, point.by_name())
-
     def _check_cluster(self) -> None:
         """Once per store, before the first write."""
         if not self._is_one_cluster:
             check_one_cluster(self._origins, self._connect, self._curl)
             self._is_one_cluster = True
 
-    def _examine_nodes(self) -> Iterator[CheckResult]:
-        silent, listed = check_one_cluster(self._origins, self._connect, self._curl), len(self._origins)
+    def _check_nodes(self) -> Iterator[CheckResult]:
+        silent, number = check_one_cluster(self._origins, self._connect, self._curl), len(self._origins)
         if silent:
-            shown = "; ".join(self._curl._replace(url=url).looks() for url in silent)
-            said = f"{len(silent)} of the {listed} nodes in store.url did not answer: {', '.join(silent)}"
-            yield warning("store-nodes", said, f"check that each runs: {shown}")
+            commands = "; ".join(self._curl._replace(url=url).get() for url in silent)
+            text = f"{len(silent)} of the {number} nodes in store.url did not answer: {', '.join(silent)}"
+            yield warning("store-nodes", text, f"check that each runs: {commands}")
         else:
-            yield ok("store-nodes", f"all {listed} nodes in store.url answered; they are of one cluster")
+            yield ok("store-nodes", f"all {number} nodes in store.url answered; they are of one cluster")
 
-    def _just_looked(self, consumer: Consumer) -> tuple[SeenDocument, str | None] | None:
-        """What the last `look` found, if it was at this consumer. It is used once."""
-        looked, self._looked = self._looked, None
-        return None if looked is None or looked[0] != consumer else looked[1:]
+    def _take_last_read(self, consumer: Consumer) -> tuple[StoredDocument, str | None] | None:
+        """The document and the live generation as `read_state` last read them, if it was of this consumer.
+        They are used once."""
+        last, self._last_read = self._last_read, None
+        return None if last is None or last[0] != consumer else last[1:]
 
-    def _lease(self, consumer: Consumer, seen: SeenDocument | None = None) -> HeldLease:
-        document = self._document(consumer)
-        return HeldLease(
-            self._client, document, self._clock, self._lease_ttl, host_lock=self._host_lock, seen=seen
+    def _lease(self, generations: Generations, document: StoredDocument | None = None) -> LeaseHolder:
+        return LeaseHolder(
+            self._client,
+            generations.document,
+            self._clock,
+            self._lease_ttl,
+            host_lock=self._host_lock,
+            stored=document,
         )
 
     def _history(self) -> HistoryIndex:
         return HistoryIndex(self._client, self._layout.replicas)
 
-    def _subjects(self, consumers: Sequence[Consumer]) -> "list[Subject]":
-        from ctisync.stores.opensearch.diagnose import Subject
-
-        return [Subject(each, self._document(each), self._generations(each)) for each in consumers]
-
     def _document(self, consumer: Consumer) -> StateDocument:
         return StateDocument(self._client, consumer, self._layout.replicas)
 
     def _generations(self, consumer: Consumer) -> Generations:
-        def stored() -> str | None:
-            with suppress(CtisyncError):
-                return self._document(consumer).read().entry.generation
-            return None
-
-        return Generations(self._client, consumer, self._clock, self._layout, stored)
+        return Generations(self._client, self._document(consumer), self._clock, self._layout)
 
 
 def _is_another(consumer: Consumer, entry: StateEntry, inventory: Inventory) -> bool:
@@ -301,29 +332,20 @@ def _line(hit: Hit) -> bytes:
     return bytes(hit.source)
 
 
-def _check_shards(reply: ShardsReply) -> None:
-    if reply.shards.failed:
-        raise StoreUnavailable(f"{counted(reply.shards.failed, 'shard')} of OpenSearch did not answer")
-
-
 def _origin(url: str) -> SplitResult:
     """Scheme, host, port and path prefix of a node's URL. Raises ConfigurationError for anything else in
     it."""
+    hint = "it looks like https://host:9200 or https://host:9200,https://host2:9200"
     try:
         parts = urlsplit(url)
-        known = (
-            parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
-        )
+        is_node = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:
-        raise ConfigurationError("store.url contains an invalid URL", hint=_URL_HINT) from None
+        raise ConfigurationError("store.url contains an invalid URL", hint=hint) from None
     if "@" in parts.netloc:
         raise ConfigurationError(
             "store.url contains a user or a password",
             hint="use store.username and store.password_file instead",
         )
-    if not known or parts.query or parts.fragment:
-        raise ConfigurationError(f"store.url: {url} is no address of an OpenSearch node", hint=_URL_HINT)
+    if not is_node or parts.query or parts.fragment:
+        raise ConfigurationError(f"store.url: {url} is no address of an OpenSearch node", hint=hint)
     return parts._replace(path=parts.path.rstrip("/"))
-
-
-_URL_HINT: Final = "it looks like https://host:9200 or https://host:9200,https://host2:9200"

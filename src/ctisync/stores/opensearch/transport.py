@@ -113,7 +113,7 @@ class _InTurn(opensearchpy.ConnectionSelector):
         return connections[next(self._turn) % len(connections)]
 
 
-class _AsItIs(Serializer):
+class _PassThrough(Serializer):
     """Bodies pass unchanged: the caller encodes and decodes them with their types, so that no number
     changes."""
 
@@ -143,7 +143,7 @@ class HttpTransport:
             connection_class=_PlainConnection,
             pool_maxsize=_CONNECTIONS,
             selector_class=_InTurn,
-            serializer=_AsItIs(),
+            serializer=_PassThrough(),
             max_retries=0,
             retry_on_timeout=True,  # there are no retries, but only so the library skips a hanging node
             retry_on_status=(),
@@ -159,8 +159,11 @@ class HttpTransport:
             raise self._no_reply(error) from error
         except opensearchpy.TransportError as error:
             # A server that expects TLS may answer 400 without TLS.
-            if error.status_code == 400 and not isinstance(error.info, dict) and (told := self._of_plain()):
-                raise AccessRefused(told.text, hint=told.hint) from error
+            advice = None
+            if error.status_code == 400 and not isinstance(error.info, dict):
+                advice = self._tls_instead_of_http()
+            if advice is not None:
+                raise AccessRefused(advice.text, hint=advice.hint) from error
             return OpenSearchReply(status=int(error.status_code), problem=_problem(error))
         # The library reports the status only of a failure.
         return OpenSearchReply(status=200, body=answer or b"")
@@ -172,28 +175,28 @@ class HttpTransport:
         # The library wraps every exception while it waits, even the one that a signal's handler raised.
         if isinstance(error, opensearchpy.ConnectionError) and isinstance(error.info, CtisyncError):
             return error.info
-        if (told := self._of_tls(error)) is not None:
-            return AccessRefused(told.text, hint=told.hint)
+        if (advice := self._tls_advice(error)) is not None:
+            return AccessRefused(advice.text, hint=advice.hint)
         if isinstance(error, opensearchpy.SerializationError):
             return NoReply("the answer is not JSON")
         return NoReply(str(error.error))
 
-    def _of_tls(self, error: Exception) -> Advice | None:
+    def _tls_advice(self, error: Exception) -> Advice | None:
         """The library does not report which of several nodes failed, so the first one is named."""
         secured = [url for url in self._urls if url.startswith("https:")]
-        if secured and (told := tls.refusal(error, secured[0], self._files)) is not None:
-            return told
+        if secured and (advice := tls.refusal(error, secured[0], self._files)) is not None:
+            return advice
         if secured and isinstance(error, opensearchpy.SSLError):
             return tls.broken_off(secured[0], self._files)
         if isinstance(error, opensearchpy.ConnectionError) and not isinstance(error.info, ProtocolError):
             return None  # there was no connection
-        return self._of_plain()
+        return self._tls_instead_of_http()
 
-    def _of_plain(self) -> Advice | None:
-        """The error if a node with an http URL expects TLS. Each is checked once."""
+    def _tls_instead_of_http(self) -> Advice | None:
+        """The advice if a node with an http URL expects TLS. Each is checked once."""
         urls, self._plain = self._plain, []
-        found = (tls.speaks_tls(url, self._files) for url in urls)
-        return next((told for told in found if told is not None), None)
+        advice = (tls.speaks_tls(url, self._files) for url in urls)
+        return next((each for each in advice if each is not None), None)
 
 
 def _host(url: SplitResult) -> dict[str, object]:

@@ -9,28 +9,28 @@ from typing import Any, Final
 import msgspec
 
 from ctisync.core.findings import Finding, Kind
-from ctisync.core.model import Consumer, Record
+from ctisync.core.model import Record
 from ctisync.core.state import ConsumerState
-from ctisync.stores.opensearch import blocks
 from ctisync.stores.opensearch.client import Client, path
 from ctisync.stores.opensearch.generations import MAPPING, NEW_FIELDS, Generations, Inventory
-from ctisync.stores.opensearch.hidden import hidden_from_reader
-from ctisync.stores.opensearch.lease import in_words, may_be_taken, server_time
-from ctisync.stores.opensearch.point_in_time import NAMED_BY, Hit, PointInTime, by, point_in_time
-from ctisync.stores.opensearch.state_document import StateDocument, StateEntry
+from ctisync.stores.opensearch.hints import blocks_in, remove_blocks
+from ctisync.stores.opensearch.lease import can_take_over, description, server_time
+from ctisync.stores.opensearch.search import NAMED_BY, Hit, PointInTime, by, point_in_time
+from ctisync.stores.opensearch.security import hidden_from_reader
+from ctisync.stores.opensearch.state_document import StateEntry
 
-_LOOKS: Final = 5
+_TRIES: Final = 5
 """How often state and content are read at most, if a writer writes in between."""
 
-_NAMES_A_SEARCH: Final = 500
+_NAMES_PER_SEARCH: Final = 500
 
 
-class _Made(msgspec.Struct, frozen=True):
+class _Index(msgspec.Struct, frozen=True):
     settings: dict[str, Any]
 
 
-_made_decoder: Final = msgspec.json.Decoder(dict[str, _Made])
-_object_decoder: Final = msgspec.json.Decoder(dict[str, Any])
+_settings_decoder: Final = msgspec.json.Decoder(dict[str, _Index])
+_index_decoder: Final = msgspec.json.Decoder(dict[str, dict[str, Any]])
 
 
 class OpenSearchInspection:
@@ -40,19 +40,17 @@ class OpenSearchInspection:
     def __init__(
         self,
         client: Client,
-        consumer: Consumer,
-        entry: StateEntry,
-        inventory: Inventory,
         generations: Generations,
+        inventory: Inventory,
+        entry: StateEntry,
         point: PointInTime | None,
         *,
         holder: str | None,
     ) -> None:
         self._client = client
-        self._consumer = consumer
-        self._entry = entry
-        self._inventory = inventory
         self._generations = generations
+        self._inventory = inventory
+        self._entry = entry
         self._point = point
         self._holder = holder
 
@@ -65,13 +63,13 @@ class OpenSearchInspection:
     def findings(self, *, deep: bool) -> Iterator[Finding]:
         """`deep` adds nothing: OpenSearch itself checks the checksums of its files."""
         if self._holder is not None:
-            told = "other generations may be its work, and the state may lag behind it"
-            yield Finding(Kind.WRITER_AT_WORK, self._holder, told)
-        yield from self._not_the_stored_one()
-        yield from self._not_live()
+            text = "other generations may be its work, and the state may lag behind it"
+            yield Finding(Kind.WRITER_AT_WORK, self._holder, text)
+        yield from self._live_generation()
+        yield from self._other_generations()
         yield from self._fences()
         if self._inventory.live is not None:
-            yield from self._make(self._inventory.live)
+            yield from self._live_index(self._inventory.live)
 
     def hidden(self) -> str | None:
         live = self._inventory.live
@@ -80,8 +78,7 @@ class OpenSearchInspection:
     def count(self) -> int | None:
         if self._point is None:
             return None
-        total = self._point.search(size=0, track_total_hits=True).total
-        return 0 if total is None else total.value
+        return self._point.search(size=0, track_total_hits=True).total.value
 
     def scan(self) -> Iterator[Record]:
         if self._point is not None:
@@ -89,14 +86,15 @@ class OpenSearchInspection:
                 yield from map(_record, hits)
 
     def lookup(self, names: Collection[str]) -> dict[str, Record]:
-        found: dict[str, Record] = {}
-        if self._point is not None:
-            wanted = list(names)
-            for start in range(0, len(wanted), _NAMES_A_SEARCH):
-                some = wanted[start : start + _NAMES_A_SEARCH]
-                hits = self._point.search(size=len(some), query={"ids": {"values": some}}, version=True).hits
-                found |= {hit.id: _record(hit) for hit in hits}
-        return found
+        if self._point is None:
+            return {}
+        records: dict[str, Record] = {}
+        ids = list(names)
+        for start in range(0, len(ids), _NAMES_PER_SEARCH):
+            some = ids[start : start + _NAMES_PER_SEARCH]
+            hits = self._point.search(size=len(some), query={"ids": {"values": some}}, version=True).hits
+            records |= {hit.id: _record(hit) for hit in hits}
+        return records
 
     def neighbours(self, name: str, most: int) -> list[str]:
         if self._point is None:
@@ -115,118 +113,112 @@ class OpenSearchInspection:
         )
         return [*sorted(before, key=str.encode)[-most:], *sorted(behind, key=str.encode)[:most]]
 
-    def _not_the_stored_one(self) -> Iterator[Finding]:
+    def _live_generation(self) -> Iterator[Finding]:
         live, entry = self._inventory.live, self._entry
         if entry.swap is None and entry.state.content and live != entry.generation:
-            told = f"the state names generation {entry.generation}, live is {live or 'none'}"
-            yield Finding(Kind.GENERATION_WRONG, live or self._consumer.index, told)
+            text = f"the state names generation {entry.generation}, live is {live or 'none'}"
+            yield Finding(Kind.GENERATION_WRONG, live or self._generations.consumer.index, text)
 
-    def _not_live(self) -> Iterator[Finding]:
+    def _other_generations(self) -> Iterator[Finding]:
         """With a lease, other generations belong to its holder, alive or dead. Without one there can only be
         the generation that was replaced last, which stays for readers that still use it."""
         live, entry = self._inventory.live, self._entry
         others = sorted(self._inventory.generations.keys() - {live})
         if entry.lease is not None or entry.state.loading or entry.swap is not None:
             for name in others:
-                told = "it belongs to a pass that is under way or was killed"
-                yield Finding(Kind.GENERATION_LEFT, name, told)
+                text = "it belongs to a pass that is under way or was killed"
+                yield Finding(Kind.GENERATION_LEFT, name, text)
             return
-        created = self._created() if others else {}
+        created = self._creation_dates() if others else {}
         newest = 0 if live is None else created.get(live, 0)
         replaced = [name for name in others if created.get(name, 0) <= newest]
         for name in others:
             if [name] != replaced:
-                told = "it is neither live nor the last one replaced, and no load is running"
-                yield Finding(Kind.GENERATION_STRAY, name, told)
+                text = "it is neither live nor the last one replaced, and no load is running"
+                yield Finding(Kind.GENERATION_STRAY, name, text)
 
-    def _created(self) -> dict[str, int]:
+    def _creation_dates(self) -> dict[str, int]:
         """When each generation was made, by the server's clock; names have the host's time."""
         names = ",".join(self._inventory.generations)
         target = path(names, "_settings", query="flat_settings=true&ignore_unavailable=true")
-        found = self._client.read(self._client.call("GET", target), _made_decoder)
-        return {name: int(made.settings["index.creation_date"]) for name, made in found.items()}
+        indices = self._client.read(self._client.call("GET", target), _settings_decoder)
+        return {name: int(index.settings["index.creation_date"]) for name, index in indices.items()}
 
     def _fences(self) -> Iterator[Finding]:
         """Fences of any writer but the lease's holder: through one, a dead writer's request could still
         write."""
         lease = self._entry.lease
-        own = None if lease is None else self._generations.new_fence(lease.token, 0).removesuffix("0")
+        prefix = None if lease is None else self._generations.new_fence(lease.token, 0).removesuffix("0")
         for generation in self._inventory.generations.values():
             for fence in self._generations.fences(generation):
-                if own is None or not fence.startswith(own):
-                    told = f"it points at {generation.name}, and its holder does not have the lease"
-                    yield Finding(Kind.WRITER_DEAD, fence, told)
+                if prefix is None or not fence.startswith(prefix):
+                    text = f"it points at {generation.name}, and its holder does not have the lease"
+                    yield Finding(Kind.WRITER_DEAD, fence, text)
 
-    def _make(self, live: str) -> Iterator[Finding]:
+    def _live_index(self, live: str) -> Iterator[Finding]:
         """Whether mapping, settings and origin of the live generation are those that ctisync gives it."""
         query = "flat_settings=true&filter_path=*.mappings,*.settings"
-        reply = self._client.read(self._client.call("GET", path(live, query=query)), _object_decoder)
+        reply = self._client.read(self._client.call("GET", path(live, query=query)), _index_decoder)
         index = reply.get(live, {})
         mappings, settings = index.get("mappings", {}), index.get("settings", {})
         if str(mappings.get("dynamic")).lower() != "false":
             yield Finding(Kind.GENERATION_WRONG, live, "its mapping is no longer `dynamic: false`")
-        for field, wanted in MAPPING["properties"].items():
-            found = mappings.get("properties", {}).get(field)
-            if found is None and field in NEW_FIELDS:  # a generation of an earlier version
+        for field, expected in MAPPING["properties"].items():
+            actual = mappings.get("properties", {}).get(field)
+            if actual is None and field in NEW_FIELDS:  # a generation of an earlier version
                 continue
-            if found != wanted:
-                told = f"{field} is mapped as {found}, ctisync maps it as {wanted}"
-                yield Finding(Kind.GENERATION_WRONG, live, told)
-        set_here = [name for name, value in settings.items() if blocks.is_block(name, value)]
-        hint = blocks.lifted(self._client.curl, set_here) if set_here else None
-        for name in set_here:
+            if actual != expected:
+                text = f"{field} is mapped as {actual}, ctisync maps it as {expected}"
+                yield Finding(Kind.GENERATION_WRONG, live, text)
+        blocks = blocks_in(settings)
+        for name in blocks:
+            hint = remove_blocks(self._client.curl, blocks)
             yield Finding(Kind.GENERATION_WRONG, live, f"{name} is set: it blocks writes or reads", hint)
         if settings.get("index.refresh_interval") == "-1":
             yield Finding(Kind.GENERATION_WRONG, live, "its refresh is off: readers do not see new writes")
-        yield from self._origin(live, mappings.get("_meta", {}).get("ctisync", {}))
-
-    def _origin(self, live: str, meta: dict[str, Any]) -> Iterator[Finding]:
-        """Skipped while a swap is unfinished: the state is then the one before it."""
-        said, state = meta.get("snapshot_offset"), self._entry.state
-        if state.content and self._entry.swap is None and said != state.snapshot_offset:
-            told = f"it was loaded from a snapshot of offset {said}, the state has {state.snapshot_offset}"
-            yield Finding(Kind.GENERATION_WRONG, live, told)
+        offset, state = mappings.get("_meta", {}).get("ctisync", {}).get("snapshot_offset"), self._entry.state
+        # While a swap is unfinished, the state is the one before it.
+        if state.content and self._entry.swap is None and offset != state.snapshot_offset:
+            text = f"it was loaded from a snapshot of offset {offset}, the state has {state.snapshot_offset}"
+            yield Finding(Kind.GENERATION_WRONG, live, text)
 
 
 @contextmanager
-def inspecting(
-    client: Client, consumer: Consumer, document: StateDocument, generations: Generations, ttl: float
-) -> Iterator[OpenSearchInspection]:
+def inspecting(client: Client, generations: Generations, ttl: float) -> Iterator[OpenSearchInspection]:
     """State, aliases and content of the same moment, after up to 5 tries.
 
     If a writer writes during each try, they may be of different moments; the findings then name the writer.
     """
-    for tries_left in reversed(range(_LOOKS)):
+    document = generations.document
+    for tries_left in reversed(range(_TRIES)):
         before = document.read().entry
         inventory = generations.inventory()
         if inventory.live is not None:
-            generations.show_all(inventory.live)
-        with _point_of(client, consumer, inventory.live) as point:
+            generations.try_refresh(inventory.live)
+        with _point_of(client, generations, inventory.live) as point:
             entry = document.read().entry
-            if tries_left and not _same(before, entry):
+            if tries_left and not _is_same(before, entry):
                 continue
             holder = holder_of(entry, server_time(client), ttl)
-            yield OpenSearchInspection(client, consumer, entry, inventory, generations, point, holder=holder)
+            yield OpenSearchInspection(client, generations, inventory, entry, point, holder=holder)
             return
 
 
 def _point_of(
-    client: Client, consumer: Consumer, live: str | None
+    client: Client, generations: Generations, live: str | None
 ) -> AbstractContextManager[PointInTime | None]:
-    return nullcontext() if live is None else point_in_time(client, live, consumer.index)
+    return nullcontext() if live is None else point_in_time(client, live, generations.consumer.index)
 
 
 def _record(hit: Hit) -> Record:
     return Record(hit.id, hit.version, bytes(hit.source))
 
 
-def _same(before: StateEntry, after: StateEntry) -> bool:
+def _is_same(before: StateEntry, after: StateEntry) -> bool:
     return (before.state, before.generation, before.swap) == (after.state, after.generation, after.swap)
 
 
 def holder_of(entry: StateEntry, now: int, ttl: float) -> str | None:
     """The writer that holds the lease, as text; None if the lease is free. `now` is the server's time."""
     lease = entry.lease
-    if lease is None or may_be_taken(lease, now, ttl, None):
-        return None
-    return in_words(lease)
+    return None if lease is None or can_take_over(lease, now, ttl) else description(lease)

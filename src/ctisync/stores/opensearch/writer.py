@@ -9,19 +9,19 @@ from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 
-from ctisync.core.model import Consumer, Put, Record, Snapshot, Write
+from ctisync.core.model import Put, Record, Snapshot, Write
 from ctisync.core.state import ConsumerState, load_abandoned, load_begun
-from ctisync.core.words import counted
 from ctisync.errors import LOAD_ANEW, AnotherPass, ConfigurationError, StoreUnavailable
 from ctisync.stores import invariants
-from ctisync.stores.opensearch.bulk import Records, fence_is_gone
-from ctisync.stores.opensearch.bulk_actions import BulkAction, RecordVersion, Sent, delete, index
-from ctisync.stores.opensearch.client import Client, path
+from ctisync.stores.opensearch.bulk import BulkAction, BulkResult, RecordVersion, delete, index
+from ctisync.stores.opensearch.client import Client
 from ctisync.stores.opensearch.fencing import FencedLease
 from ctisync.stores.opensearch.generations import Generations
-from ctisync.stores.opensearch.hidden import check_nothing_hidden
-from ctisync.stores.opensearch.lease import HeldLease
+from ctisync.stores.opensearch.indices import count_records, refresh
+from ctisync.stores.opensearch.lease import LeaseHolder
 from ctisync.stores.opensearch.load import OpenSearchLoad
+from ctisync.stores.opensearch.records import Records, fence_is_gone
+from ctisync.stores.opensearch.security import check_nothing_hidden
 from ctisync.stores.opensearch.state_document import StateEntry, Swap
 from ctisync.stores.shutdown import HURRY, is_stop
 from ctisync.system import memory
@@ -32,43 +32,22 @@ T = TypeVar("T")
 _OUT_OF_REACH: Final = (AnotherPass, StoreUnavailable, ConfigurationError)
 """Errors that may end a clean-up; the next pass then does it. A signal is none of them."""
 
-
 READ_AT_ONCE: Final = 250
 """Names in a request of `read_in_parts`."""
 
-_A_WHILE: Final = 1.0
+_WAIT: Final = 1.0
 """Seconds of waiting between two renewals of the lease, where they are due."""
 
 Versions = dict[str, RecordVersion | None]
 """By name; None: there is no such record."""
 
 
-class _Known(NamedTuple):
-    """The stored versions that are known before a range is written: those of the records that were `read` for
-    it, and what `stands` since the range before, by the replies to its writes."""
+class _StoredVersions(NamedTuple):
+    """The stored versions before a range is written: of the records that were `read` for it, and of those
+    that the range before has `written`."""
 
     read: Versions
-    stands: Versions
-
-    def knows(self, name: str) -> bool:
-        return name in self.stands or name in self.read
-
-    def version(self, name: str) -> RecordVersion | None:
-        return self.stands[name] if name in self.stands else self.read.get(name)
-
-
-class _Shards(msgspec.Struct, frozen=True):
-    failed: int
-
-
-class ShardsReply(msgspec.Struct, frozen=True):
-    """A reply that says whether all shards took part, with `count` if the request counts."""
-
-    shards: _Shards = msgspec.field(name="_shards")
-    count: int = 0
-
-
-shards_decoder: Final = msgspec.json.Decoder(ShardsReply)
+    written: Versions
 
 
 class OpenSearchWriter:
@@ -76,19 +55,14 @@ class OpenSearchWriter:
     lease."""
 
     def __init__(
-        self,
-        client: Client,
-        consumer: Consumer,
-        lease: HeldLease,
-        generations: Generations,
-        records: Records,
+        self, client: Client, lease: LeaseHolder, generations: Generations, records: Records
     ) -> None:
         self._client = client
         self._lease = lease
         self._generations = generations
         self._records = records
-        self._fenced = FencedLease(lease, generations, consumer)
-        self._known = _Known({}, {})
+        self._fenced = FencedLease(lease, generations)
+        self._versions = _StoredVersions({}, {})
         self._being_written: dict[str, Record | None] = {}
         self._from_memory: set[str] = set()
         self._replaced: list[str] = []
@@ -110,7 +84,7 @@ class OpenSearchWriter:
             with suppress(*_OUT_OF_REACH), self._client.bounded(HURRY):
                 self.make_searchable()
         try:
-            self._fenced.let_go()
+            self._fenced.remove_fences()
         except _OUT_OF_REACH:
             with suppress(*_OUT_OF_REACH), self._client.bounded(HURRY):
                 self._lease.release()
@@ -133,28 +107,27 @@ class OpenSearchWriter:
     def read_in_parts(self, names: Sequence[str]) -> Iterator[tuple[Sequence[str], dict[str, Record]]]:
         """Also from another thread, while `apply` writes. What is being written comes from memory.
 
-        While the caller looks at a part, the next one is read; the next two, if nothing is written
-        meanwhile.
+        While the caller uses a part, the next one is read; the next two, if nothing is written meanwhile.
         """
         parts = [names[start : start + READ_AT_ONCE] for start in range(0, len(names), READ_AT_ONCE)]
         ahead = 1 if self._being_written else 2
-        reading: deque[Callable[[], tuple[dict[str, Record], bool]]] = deque()
-        asked = False
+        reads: deque[Callable[[], tuple[dict[str, Record], bool]]] = deque()
+        any_requested = False
         for number, part in enumerate(parts):
-            for following in parts[number + len(reading) : number + 1 + ahead]:
-                reading.append(self._reading(following))
-            found, was_asked = reading.popleft()()
-            asked |= was_asked
-            yield part, found
-            del found  # before the next part comes
-        if asked:
+            for following in parts[number + len(reads) : number + 1 + ahead]:
+                reads.append(self._begin_read(following))
+            records, requested = reads.popleft()()
+            any_requested |= requested
+            yield part, records
+            del records  # before the next part comes
+        if any_requested:
             self._check_nothing_hidden()
 
-    def _reading(self, names: Sequence[str]) -> Callable[[], tuple[dict[str, Record], bool]]:
+    def _begin_read(self, names: Sequence[str]) -> Callable[[], tuple[dict[str, Record], bool]]:
         """Begin to read, if a thread can be started. Returns what waits for it, or reads now."""
         read = partial(self._read, names)
-        answer = _beside(read)
-        return read if answer is None else answer.result
+        future = _begin(read)
+        return read if future is None else future.result
 
     def _check_nothing_hidden(self) -> None:
         """After each read of a range: a rule may have come since the pass began."""
@@ -162,17 +135,18 @@ class OpenSearchWriter:
             check_nothing_hidden(self._client, self._fenced.live)
 
     def _read(self, names: Collection[str]) -> tuple[dict[str, Record], bool]:
-        """The records, and whether the node was asked for any."""
+        """The records, and whether any was requested from the node."""
         if self._fenced.live is None:
             return {}, False
-        written = {name: self._being_written[name] for name in names if name in self._being_written}
-        unknown = [name for name in names if name not in written]
-        found = self._records.read(self._live_fence(), unknown)
-        self._known.read.update((name, found[name][1] if name in found else None) for name in unknown)
-        self._from_memory |= written.keys()
-        records = {name: record for name, (record, _) in found.items()}
-        records |= {name: record for name, record in written.items() if record is not None}
-        return records, bool(unknown)
+        in_memory = {name: self._being_written[name] for name in names if name in self._being_written}
+        requested = [name for name in names if name not in in_memory]
+        stored = self._records.read(self._live_fence(), requested)
+        versions = {name: stored[name][1] if name in stored else None for name in requested}
+        self._versions.read.update(versions)
+        self._from_memory |= in_memory.keys()
+        records = {name: record for name, (record, _) in stored.items()}
+        records |= {name: record for name, record in in_memory.items() if record is not None}
+        return records, bool(requested)
 
     def apply(
         self,
@@ -186,44 +160,39 @@ class OpenSearchWriter:
         In the model: announce_range, read_ahead, bulk, advance.
         """
         invariants.check_apply(self.state, writes, after)
-        known, self._known, self._from_memory = self._known, _Known({}, {}), set()
+        before, self._versions, self._from_memory = self._versions, _StoredVersions({}, {}), set()
         if self.state.range_to != after.offset:
             self._commit_state(msgspec.structs.replace(self.state, range_to=after.offset))
         self._being_written = {each.name: each.record if isinstance(each, Put) else None for each in writes}
-        ahead = None if meanwhile is None else _beside(meanwhile)
+        ahead = None if meanwhile is None else _begin(meanwhile)
         try:
-            stands, doubted = self._written(writes, known)
-            to = None if ahead is None else self._waited_for(ahead)
+            written, conflicts = self._write(writes, before)
+            next_end = None if ahead is None else self._wait_for(ahead)
         except BaseException as error:
             if ahead is not None:
                 wait([ahead], 0 if is_stop(error) else HURRY)
-            self._known = _Known(known.read, {})
+            self._versions = _StoredVersions(before.read, {})
             raise
         finally:
             self._being_written = {}
         # A write that met its own version was perhaps done before. What stands then is read.
-        holds = ahead is not None and self._from_memory.isdisjoint(doubted)
-        self._commit_state(msgspec.structs.replace(after, range_to=to) if holds and to is not None else after)
-        self._known.stands.update(stands)
+        holds = ahead is not None and self._from_memory.isdisjoint(conflicts)
+        if holds and next_end is not None:
+            after = msgspec.structs.replace(after, range_to=next_end)
+        self._commit_state(after)
+        self._versions.written.update(written)
         if meanwhile is not None:  # the records of the next range are in memory, and more will come
             memory.give_back()
         return holds
 
-    def _waited_for(self, answer: Future[int | None]) -> int | None:
-        while wait([answer], _A_WHILE).not_done:
+    def _wait_for(self, answer: Future[int | None]) -> int | None:
+        while wait([answer], _WAIT).not_done:
             self.keep_alive()
         return answer.result()
 
-    def _written(self, writes: Sequence[Write], known: _Known) -> tuple[Versions, list[str]]:
-        """The versions of what was written, and the names whose writes met another version."""
-        fence = self._live_fence()
-        sent = self._write(fence, self._actions(fence, writes, known))
-        doubted = self._explain(fence, sent, known)
-        return {name: stored for each in sent for name, stored in each.stands.items()}, doubted
-
     def make_searchable(self) -> None:
         if self._fenced.live is not None:
-            self.refresh(self._live_fence())
+            self._refresh(self._live_fence())
         self._unsearchable = False
 
     def keep_alive(self) -> None:
@@ -250,8 +219,19 @@ class OpenSearchWriter:
                 yield load
         finally:
             self._lease.records = None
-            if not load.intended:
+            if not load.is_announced:
                 self._client.finish(lambda: self._abandon(to, load))
+
+    def prepare(self, fence: str) -> int:
+        """Give a loaded generation its settings for readers. Returns the number of records they would
+        find."""
+        if not self._generations.configure_for_reading(fence):
+            raise fence_is_gone()
+        self._refresh(fence)
+        count = count_records(self._client, fence)
+        if count is None:
+            raise fence_is_gone()
+        return count
 
     def publish(self, to: str, after: ConsumerState) -> None:
         """Make `to`, which is complete, checked and fenced, the live generation.
@@ -259,10 +239,10 @@ class OpenSearchWriter:
         In the model: announce_swap, see_lease, swap, finish_swap.
         """
         live = self._fenced.live
-        self._known = _Known({}, {})
-        self._lease.commit(lambda entry: _intent(entry, to, after))
+        self._versions = _StoredVersions({}, {})
+        self._lease.commit(lambda entry: _announce(entry, to, after))
         if not self._fenced.swap(to):
-            self._lease.look()
+            self._lease.reload()
             if not self._fenced.may_swap:
                 raise AnotherPass(f"{self.state.occupant} has replaced this consumer meanwhile")
             raise StoreUnavailable("the swap to the new content failed; the next pass finishes it")
@@ -271,34 +251,12 @@ class OpenSearchWriter:
             lambda entry: msgspec.structs.replace(entry, state=after, generation=to, swap=None)
         )
 
-    def prepare(self, fence: str) -> int:
-        """Give a loaded generation its settings for readers. Returns the number of records they would
-        find."""
-        if not self._generations.configure_for_reading(fence):
-            raise fence_is_gone()
-        self.refresh(fence)
-        return self._shards_reply("GET", fence, "_count").count
-
-    def refresh(self, fence: str) -> None:
-        """Make all writes searchable. Raises StoreUnavailable if a shard does not answer."""
-        self._shards_reply("POST", fence, "_refresh")
-
-    def _shards_reply(self, method: str, fence: str, what: str) -> ShardsReply:
-        reply = self._client.call(method, path(fence, what), allow={404})
-        if reply.status == 404:
-            raise fence_is_gone()
-        found = self._client.read(reply, shards_decoder)
-        if found.shards.failed:
-            shards = counted(found.shards.failed, "shard")
-            raise StoreUnavailable(f"{shards} of OpenSearch did not answer to {what}")
-        return found
-
     def _abandon(self, generation: str, load: OpenSearchLoad) -> None:
         """Remove a generation that cannot be live: no swap to it was announced."""
         load.stop(HURRY)
         with suppress(*_OUT_OF_REACH):
-            self._generations.drop_begun(generation)
-            self._fenced.forget(generation)
+            self._generations.remove_unfinished(generation)
+            self._fenced.discard_fence(generation)
             self._commit_state(load_abandoned(self.state))
 
     def _live_fence(self) -> str:
@@ -307,22 +265,35 @@ class OpenSearchWriter:
             raise ValueError("there is no live content")
         return self._fenced.fence(live)
 
+    def _refresh(self, fence: str) -> None:
+        if not refresh(self._client, fence):
+            raise fence_is_gone()
+
     def _commit_state(self, state: ConsumerState) -> None:
         self._lease.commit(lambda entry: msgspec.structs.replace(entry, state=state))
 
-    def _actions(self, fence: str, writes: Sequence[Write], known: _Known) -> Iterator[BulkAction]:
-        deletes = [write.name for write in writes if not isinstance(write, Put)]
-        unread = [name for name in deletes if not known.knows(name)]
-        found = self._records.versions(fence, unread) if unread else {}
+    def _write(self, writes: Sequence[Write], before: _StoredVersions) -> tuple[Versions, list[str]]:
+        """The versions of the written records, and the names whose writes met another version."""
+        fence = self._live_fence()
+        results = self._send(fence, self._actions(fence, writes, before))
+        conflicts = [action for each in results for action in each.conflicts]
+        self._check_conflicts(fence, conflicts, before)
+        written = {name: version for each in results for name, version in each.versions.items()}
+        return written, [action.name for action in conflicts]
+
+    def _actions(self, fence: str, writes: Sequence[Write], before: _StoredVersions) -> Iterator[BulkAction]:
+        versions = before.read | before.written
+        unread = [each.name for each in writes if not isinstance(each, Put) and each.name not in versions]
+        versions |= self._records.versions(fence, unread)
         for write in writes:
             if isinstance(write, Put):
                 yield index(write.record)
                 continue
-            stored = known.version(write.name) or found.get(write.name)
+            stored = versions.get(write.name)
             if stored is not None and stored.version < write.offset:
                 yield delete(write.name, write.offset, stored)
 
-    def _write(self, fence: str, actions: Iterable[BulkAction]) -> list[Sent]:
+    def _send(self, fence: str, actions: Iterable[BulkAction]) -> list[BulkResult]:
         self._unsearchable = True
         # In parallel, bulks would take the node from the reads of the next range, and make more segments.
         pool = self._records.pool(fence, self.keep_alive, one_by_one=True)
@@ -331,34 +302,31 @@ class OpenSearchWriter:
         finally:
             pool.stop(HURRY)
 
-    def _explain(self, fence: str, sent: Sequence[Sent], known: _Known) -> list[str]:
-        """Check the conflicts, and return the names. The same offset means that this range's write was done
-        before. Another version, or a missing record, means that another program writes: raise. Another
-        program may also have written the same version of a record that this range did not read: reading it
-        now detects that."""
-        conflicts = [action for each in sent for action in each.conflicts]
-        stored = self._records.versions(fence, [action.name for action in conflicts])
+    def _check_conflicts(self, fence: str, conflicts: Sequence[BulkAction], before: _StoredVersions) -> None:
+        """The same offset means that this range's write was done before. Another version, or a missing
+        record, means that another program writes: raise. Another program may also have written the same
+        version of a record that this range did not read: reading it now detects that."""
+        names = [action.name for action in conflicts]
+        stored = self._records.versions(fence, names)
         for action in conflicts:
-            found = stored.get(action.name)
-            if found is None and action.kind == "delete":
+            version = stored.get(action.name)
+            if version is None and action.kind == "delete":
                 continue
-            if found is None or found.version != action.offset:
+            if version is None or version.version != action.offset:
                 raise StoreUnavailable(
                     f"another program writes to the content: record {action.name} has "
-                    f"{'no version' if found is None else f'offset {found.version}'}, "
+                    f"{'no version' if version is None else f'offset {version.version}'}, "
                     f"offset {action.offset} is to be written",
                     hint=f"stop the other program, then: {LOAD_ANEW}",
                 )
-        names = [action.name for action in conflicts]
-        self._records.read(fence, [name for name in names if name not in known.read])
-        return names
+        self._records.read(fence, [name for name in names if name not in before.read])
 
 
-def _beside(work: Callable[[], T]) -> Future[T] | None:
+def _begin(work: Callable[[], T]) -> Future[T] | None:
     return submit(work, "meanwhile", start_on_thread)
 
 
-def _intent(entry: StateEntry, to: str, after: ConsumerState) -> StateEntry:
+def _announce(entry: StateEntry, to: str, after: ConsumerState) -> StateEntry:
     """The entry that announces a swap. The offset is lowered first: it never exceeds the live content's."""
     swap = Swap(to=to, was=entry.state.offset, after=after)
     state = msgspec.structs.replace(entry.state, offset=min(entry.state.offset, after.offset))

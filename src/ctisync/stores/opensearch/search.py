@@ -1,4 +1,4 @@
-"""A content as of one moment: OpenSearch's point in time, with searches and pages."""
+"""Searches: their replies, and a content as of one moment (OpenSearch's point in time) in pages."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -8,9 +8,8 @@ from typing import Any, Final
 
 import msgspec
 
-from ctisync.errors import StoreUnavailable
+from ctisync.errors import AccessRefused, StoreUnavailable
 from ctisync.stores.opensearch.client import Client, path
-from ctisync.stores.opensearch.hidden import check_order
 from ctisync.stores.shutdown import HURRY
 
 _KEEP_ALIVE: Final = "30m"
@@ -34,7 +33,7 @@ def by(field: str, order: str = "asc") -> dict[str, Any]:
 
 
 class Hit(msgspec.Struct, frozen=True):
-    """A record that a search found, with the parts that the search requested."""
+    """A document, with the parts that the search requested."""
 
     id: str = msgspec.field(name="_id")
     version: int = msgspec.field(name="_version", default=0)
@@ -47,16 +46,23 @@ class _Total(msgspec.Struct, frozen=True):
 
 
 class Hits(msgspec.Struct, frozen=True):
+    """`total` only if the search requested it."""
+
     hits: list[Hit]
-    total: _Total | None = None
+    total: _Total = _Total(0)
+
+
+class SearchReply(msgspec.Struct, frozen=True):
+    """The reply to a search, which may have reached only a part of the documents."""
+
+    hits: Hits
 
 
 class _Shards(msgspec.Struct, frozen=True):
     failed: int
 
 
-class _Found(msgspec.Struct, frozen=True):
-    hits: Hits
+class _WholeReply(SearchReply, frozen=True, kw_only=True):
     timed_out: bool
     shards: _Shards = msgspec.field(name="_shards")
 
@@ -65,8 +71,9 @@ class _Pit(msgspec.Struct, frozen=True):
     pit_id: str
 
 
+search_decoder: Final = msgspec.json.Decoder(SearchReply)
 _pit_decoder: Final = msgspec.json.Decoder(_Pit)
-_found_decoder: Final = msgspec.json.Decoder(_Found)
+_whole_decoder: Final = msgspec.json.Decoder(_WholeReply)
 
 
 class PointInTime:
@@ -77,25 +84,25 @@ class PointInTime:
         self._pit = pit
         self._alias = alias
 
-    def search(self, **what: Any) -> Hits:
-        """`what`: the body of the search. Raises StoreUnavailable if the answer is incomplete."""
-        body = {"pit": {"id": self._pit, "keep_alive": _KEEP_ALIVE}, **what}
+    def search(self, **body: Any) -> Hits:
+        """Raises StoreUnavailable if the answer is incomplete."""
+        body |= {"pit": {"id": self._pit, "keep_alive": _KEEP_ALIVE}}
         reply = self._client.call("POST", path("_search"), body, allow={404}, on=[self._alias])
         if reply.status == 404:
             raise StoreUnavailable(
                 f"OpenSearch closed the point in time of {self._alias}: no search came for {_KEEP_ALIVE}",
                 hint="run the same command again, and let it write to a file instead of a pipe that waits",
             )
-        found = self._client.read(reply, _found_decoder)
-        if found.shards.failed or found.timed_out:
+        answer = self._client.read(reply, _whole_decoder)
+        if answer.shards.failed or answer.timed_out:
             raise StoreUnavailable(f"OpenSearch at {self._client.url} answered only a part of a search")
-        return found.hits
+        return answer.hits
 
     def by_name(self) -> Iterator[Hit]:
         """All records, ascending by the UTF-8 bytes of their names, as a keyword sorts. Raises as `by_place`
         does."""
-        named = (self._pages(query, [by(field)]) for field, query in NAMED_BY.items())
-        return merge(*map(chain.from_iterable, named), key=lambda hit: hit.id.encode())
+        pages = (self._pages(query, [by(field)]) for field, query in NAMED_BY.items())
+        return merge(*map(chain.from_iterable, pages), key=lambda hit: hit.id.encode())
 
     def by_place(self) -> Iterator[list[Hit]]:
         """All records with their versions, in pages of about 4 MB, by their sequence numbers in their shards,
@@ -108,24 +115,34 @@ class PointInTime:
             yield from self._pages(query, [{"_seq_no": "asc"}, by(field)], version=True)
 
     def _pages(
-        self, query: Mapping[str, Any], sort: Sequence[Mapping[str, Any]], **what: Any
+        self, query: Mapping[str, Any], sort: Sequence[Mapping[str, Any]], **body: Any
     ) -> Iterator[list[Hit]]:
-        what |= {"query": query, "sort": sort}
-        size, after = _FIRST_PAGE, dict[str, Any]()
-        while hits := self.search(size=size, track_total_hits=False, **after, **what).hits:
-            check_order(after.get("search_after"), hits[0].sort, self._alias)
+        body |= {"query": query, "sort": sort, "track_total_hits": False}
+        size = _FIRST_PAGE
+        while hits := self.search(size=size, **body).hits:
+            self._check_order(body.get("search_after"), hits[0].sort)
             yield hits
-            after = {"search_after": hits[-1].sort}
-            a_line = sum(len(bytes(hit.source)) for hit in hits) // len(hits)
-            size = max(1, min(_LARGEST_PAGE, _PAGE_BYTES // max(1, a_line)))
+            body["search_after"] = hits[-1].sort
+            line_bytes = sum(len(bytes(hit.source)) for hit in hits) // len(hits)
+            size = max(1, min(_LARGEST_PAGE, _PAGE_BYTES // max(1, line_bytes)))
+
+    def _check_order(self, before: Sequence[Any] | None, first: Sequence[Any]) -> None:
+        """Raises AccessRefused if a page, sorted by names, does not begin after the end of the page before.
+        That happens if names are masked or left out, and such a search may never end."""
+        if None in first or (before is not None and not list(before) < list(first)):
+            raise AccessRefused(
+                f"the records of {self._alias} cannot be read in order: "
+                "a role hides the field name from your user",
+                hint="ctisync doctor (as the user of the passes: it names the roles)",
+            )
 
 
 @contextmanager
 def point_in_time(client: Client, index: str, alias: str) -> Iterator[PointInTime]:
     """`index`: the index or alias that is searched. Raises StoreUnavailable if a shard does not take part."""
     query = f"keep_alive={_KEEP_ALIVE}&allow_partial_pit_creation=false"
-    begun = client.call("POST", path(index, "_search", "point_in_time", query=query))
-    pit = client.read(begun, _pit_decoder).pit_id
+    reply = client.call("POST", path(index, "_search", "point_in_time", query=query))
+    pit = client.read(reply, _pit_decoder).pit_id
     try:
         yield PointInTime(client, pit, alias)
     finally:

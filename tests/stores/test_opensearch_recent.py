@@ -68,14 +68,14 @@ def sent(store: OpenSearchStore) -> Counted:
     return transport
 
 
-def test_a_whole_range_is_read_by_one_request_and_written_by_as_few_as_its_bytes_need(
+def test_a_whole_range_is_read_250_names_a_request_and_written_by_as_few_as_its_bytes_need(
     store: OpenSearchStore, sent: Counted
 ) -> None:
     records = made_up(1000, first_offset=11)
     bulk_bytes = store._pace.one_by_one.bulk_bytes
     with store.writer(CONSUMER) as writer:
         kit.apply(writer, [Put(each) for each in records], 1010)
-    assert [len(names) for names in sent.read] == [1000]
+    assert [len(names) for names in sent.read] == [250] * 4
     size = sum(index(each).size for each in records)
     assert sent.bulks == -(-size // bulk_bytes)
 

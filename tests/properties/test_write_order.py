@@ -275,7 +275,7 @@ def begin(node: OpenSearchNode, before: Server) -> Cluster:
 @pytest.fixture(autouse=True)
 def _in_one_order(monkeypatch: pytest.MonkeyPatch) -> None:
     """What is done beside the writes of a range is done before them."""
-    monkeypatch.setattr(opensearch_writer, "on_a_thread", at_once)
+    monkeypatch.setattr(opensearch_writer, "start_on_thread", at_once)
 
 
 def small_ranges(monkeypatch: pytest.MonkeyPatch, case: str) -> None:

@@ -19,6 +19,7 @@ TYPED: Final = {
     "stores/opensearch/client.py: hints.remove_blocks(": "the content is read-only",
     "stores/opensearch/client.py: hints.raise_shard_limit(": "as many shards as may be",
     "stores/opensearch/diagnose.py: remove_blocks(": "the content is read-only",
+    "stores/opensearch/verify.py: remove_blocks(": "the content is read-only",
     "stores/opensearch/generations.py: template_hint(": "a template adds an alias",
     "stores/opensearch/generations.py: typed": "two generations under the alias",
     "stores/opensearch/generations.py: f'set consumers[].index to another name, or give": (

@@ -9,7 +9,7 @@ Step = Callable[[Server, Writer, Rules], After]
 
 
 def _commit(server: Server, writer: Writer, step: str, **changes: object) -> After:
-    """HeldLease.commit: a write of the document as last seen, or AnotherPass."""
+    """LeaseHolder.commit: a write of the document as last seen, or AnotherPass."""
     if server.document.version != writer.seen.version:
         return server, writer.end()
     document = server.document._replace(version=server.document.version + 1, **changes)  # type: ignore[arg-type]
@@ -20,7 +20,7 @@ def _commit(server: Server, writer: Writer, step: str, **changes: object) -> Aft
 
 
 def acquire(server: Server, writer: Writer, rules: Rules) -> After:
-    """HeldLease.acquire, of a lease that has expired."""
+    """LeaseHolder.acquire, of a lease that has expired."""
     taken = writer._replace(seen=server.document)
     return _commit(server, taken, "list_fences" if rules.fenced else "look", lease=writer.token)
 
@@ -334,7 +334,7 @@ def advance(server: Server, writer: Writer, rules: Rules) -> After:
     return server, writer.then(_begun(writer, rules))
 
 
-# The command (_send_command), and the end (FencedLease.let_go, HeldLease.release).
+# The command (_send_command), and the end (FencedLease.remove_fences, LeaseHolder.release).
 
 
 def refresh(server: Server, writer: Writer, rules: Rules) -> After:

@@ -83,12 +83,12 @@ def main(arguments: Sequence[str]) -> int:
     if arguments and arguments[0] in making.COMMANDS:
         return making.main(arguments)
     parser = _parser()
-    asked = parser.parse_args(arguments)
-    asked.stores = asked.stores or (ALL_STORES if asked.command in LONG else STORES)
-    if asked.command in COMMANDS and not _fits(asked.command, asked.stores):
-        parser.error(f"--stores {' '.join(asked.stores)} leaves {asked.command} out")
+    parsed = parser.parse_args(arguments)
+    parsed.stores = parsed.stores or (ALL_STORES if parsed.command in LONG else STORES)
+    if parsed.command in COMMANDS and not _fits(parsed.command, parsed.stores):
+        parser.error(f"--stores {' '.join(parsed.stores)} leaves {parsed.command} out")
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that the servers end, too
-    options = _options(asked)
+    options = _options(parsed)
     facts = {
         "records": options.records,
         "changes": options.changes,
@@ -96,23 +96,23 @@ def main(arguments: Sequence[str]) -> int:
         "seed": options.seed,
         **_machine(),
     }
-    found: dict[str, Outcome] = {}
+    outcomes: dict[str, Outcome] = {}
     try:
         with Workshop(options) as workshop:
-            for name in _chosen(asked.command, asked.stores):
-                found[name] = (COMMANDS | LONG)[name](workshop)
-                show(name, found[name], facts)
+            for name in _chosen(parsed.command, parsed.stores):
+                outcomes[name] = (COMMANDS | LONG)[name](workshop)
+                show(name, outcomes[name], facts)
     except KeyboardInterrupt:
         say("interrupted")
         return 130
     except (BenchFailed, OpenSearchUnavailableError) as error:
         say(f"FAILED: {error}")
         return 2
-    if asked.command != "guard":
+    if parsed.command != "guard":
         return 0
-    verdict = guard.judge(found, options.stores)
-    show("guard", verdict, facts)
-    return 1 if verdict.figures else 0
+    judgement = guard.judge(outcomes, options.stores)
+    show("guard", judgement, facts)
+    return 1 if judgement.figures else 0
 
 
 def _machine() -> dict[str, Json]:
@@ -148,18 +148,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _options(asked: argparse.Namespace) -> Options:
-    small = asked.command in SMALL
-    records = asked.records or (FEW_RECORDS if small else RECORDS)
+def _options(parsed: argparse.Namespace) -> Options:
+    small = parsed.command in SMALL
+    records = parsed.records or (FEW_RECORDS if small else RECORDS)
     return Options(
         records=records,
-        changes=asked.changes or (FEW_CHANGES if small else CHANGES),
-        pairs=asked.pairs or (FEW_PAIRS if small else PAIRS),
-        seed=asked.seed,
-        sizes=asked.sizes
-        or (scale.SIZES if asked.command == "scale" else (records // 4, records // 2, records)),
-        stores=tuple(asked.stores),
-        folder=asked.folder.absolute(),
+        changes=parsed.changes or (FEW_CHANGES if small else CHANGES),
+        pairs=parsed.pairs or (FEW_PAIRS if small else PAIRS),
+        seed=parsed.seed,
+        sizes=parsed.sizes
+        or (scale.SIZES if parsed.command == "scale" else (records // 4, records // 2, records)),
+        stores=tuple(parsed.stores),
+        folder=parsed.folder.absolute(),
     )
 
 

@@ -66,7 +66,7 @@ LIMITS: Final = (
 )
 
 
-def judge(found: Mapping[str, Outcome], stores: Sequence[Store]) -> Outcome:
+def judge(outcomes: Mapping[str, Outcome], stores: Sequence[Store]) -> Outcome:
     """`found`: what each bench has measured. `figures` are those beyond their limit.
 
     Raises KeyError for a limit that is about nothing.
@@ -77,7 +77,7 @@ def judge(found: Mapping[str, Outcome], stores: Sequence[Store]) -> Outcome:
     for limit in LIMITS:
         if limit.store not in stores:
             continue
-        name, value = f"{limit.bench}: {limit.figure}", found[limit.bench].figures[limit.figure]
+        name, value = f"{limit.bench}: {limit.figure}", outcomes[limit.bench].figures[limit.figure]
         measured[name] = round(value, 3)
         kept = value <= limit.most
         if not kept:

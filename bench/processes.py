@@ -41,8 +41,8 @@ def run_python(arguments: Sequence[str], folder: Path, environ: Mapping[str, str
 
     What it writes is in the files `out` and `told` of the folder afterwards.
     """
-    figures, told = folder / "figures", folder / "told"
-    with (folder / "out").open("wb") as output, told.open("wb") as errors:
+    figures, errors_file = folder / "figures", folder / "told"
+    with (folder / "out").open("wb") as output, errors_file.open("wb") as errors:
         process = subprocess.Popen(
             [*launched.launcher(str(figures)), INTERPRETER, *arguments],
             cwd=folder,
@@ -54,7 +54,7 @@ def run_python(arguments: Sequence[str], folder: Path, environ: Mapping[str, str
         _await(process)
     code, peak, wall, cpu = launched.told(str(figures))
     if code != 0:
-        words = told.read_text(errors="replace")[-_LAST_CHARACTERS:]
+        words = errors_file.read_text(errors="replace")[-_LAST_CHARACTERS:]
         raise BenchFailed(f"{' '.join(arguments)} ended with {code} and said:\n{words}")
     return Run(wall, cpu, peak * 1024 / 1e6)
 

@@ -41,14 +41,14 @@ def rounds_outcome(
         row += [_shown(_of(runs, "cpu"), 2), _shown(_of(runs, "peak"), 0)]
         table.add_row(name, *row, *((f"{done / walls.median:.0f}",) if unit else ()))
     table.add_section()
-    found = {f"{name} / {other}": rounds.ratio(name, other) for name, other in ratios}
-    for name, ratio in found.items():
+    spreads = {f"{name} / {other}": rounds.ratio(name, other) for name, other in ratios}
+    for name, ratio in spreads.items():
         table.add_row(name, f"{ratio.least:.2f} x", f"{ratio.median:.2f} x", f"{ratio.width:.2f}")
     document = {
         "runs": {name: _runs_document(runs) for name, runs in rounds.runs.items()},
-        "ratios": {name: spread_document(ratio) for name, ratio in found.items()},
+        "ratios": {name: spread_document(ratio) for name, ratio in spreads.items()},
     }
-    return Outcome(table, {name: ratio.median for name, ratio in found.items()}, document)
+    return Outcome(table, {name: ratio.median for name, ratio in spreads.items()}, document)
 
 
 def new_table(title: str, *columns: str) -> Table:
@@ -59,12 +59,12 @@ def new_table(title: str, *columns: str) -> Table:
     return table
 
 
-def spread_document(found: Spread) -> Json:
+def spread_document(values: Spread) -> Json:
     return {
-        "min": round(found.least, 4),
-        "median": round(found.median, 4),
-        "spread": round(found.width, 4),
-        "values": [round(value, 4) for value in found.values],
+        "min": round(values.least, 4),
+        "median": round(values.median, 4),
+        "spread": round(values.width, 4),
+        "values": [round(value, 4) for value in values.values],
     }
 
 
@@ -85,10 +85,10 @@ def _of(runs: Sequence[Run], field: str) -> Spread | None:
     return spread(values) if values else None
 
 
-def _shown(found: Spread | None, digits: int) -> str:
-    return "" if found is None else f"{found.median:.{digits}f}"
+def _shown(measured: Spread | None, digits: int) -> str:
+    return "" if measured is None else f"{measured.median:.{digits}f}"
 
 
 def _runs_document(runs: Sequence[Run]) -> Json:
-    found = {"wall": _of(runs, "wall"), "cpu": _of(runs, "cpu"), "peak_mb": _of(runs, "peak")}
-    return {name: spread_document(value) for name, value in found.items() if value is not None}
+    measured = {"wall": _of(runs, "wall"), "cpu": _of(runs, "cpu"), "peak_mb": _of(runs, "peak")}
+    return {name: spread_document(value) for name, value in measured.items() if value is not None}

@@ -40,10 +40,10 @@ def bytes_in_indices(node: OpenSearchNode) -> int:
     await_copies(node)
     for settled in ("_flush", "_refresh"):  # else what was merged counts twice
         node.request("POST", f"/{settled}")
-    found = node.request("GET", "/_segments")["indices"]  # _stats is some seconds late
+    indices = node.request("GET", "/_segments")["indices"]  # _stats is some seconds late
     return sum(
         segment["size_in_bytes"]
-        for index in found.values()
+        for index in indices.values()
         for copies in index["shards"].values()
         for copy in copies
         for segment in copy["segments"].values()
@@ -62,10 +62,10 @@ def work_of_nodes(node: OpenSearchNode) -> list[NodeWork]:
 
 
 def _work(reply: Json) -> NodeWork:
-    [found] = reply["nodes"].values()
-    indexing, pressure = found["indices"]["indexing"], found["indexing_pressure"]["memory"]["total"]
+    [statistics] = reply["nodes"].values()
+    indexing, pressure = statistics["indices"]["indexing"], statistics["indexing_pressure"]["memory"]["total"]
     return NodeWork(
-        connections=found["http"]["total_opened"],
+        connections=statistics["http"]["total_opened"],
         records_sent=sum(indexing["doc_status"].values()),
         bytes_sent=pressure["coordinating_in_bytes"],
         records_indexed=indexing["index_total"],

@@ -7,20 +7,20 @@ from tests.support.opensearch_node import OpenSearchNode
 
 
 def measure(workshop: Workshop) -> Outcome:
-    found: dict[str, int] = {}
+    stored: dict[str, int] = {}
     with workshop.feed() as feed:
         packed, unpacked = feed.snapshot.zip_bytes, feed.snapshot.facts.unzipped_bytes
         for store in workshop.options.stores:
             with workshop.client(store, feed) as client:
                 client.load()
-                found[store] = bytes_on_disk(workshop, store, client)
+                stored[store] = bytes_on_disk(workshop, store, client)
                 if store != "sqlite":
-                    found[f"{store}, merged"] = _merged(workshop.node_of(store))
+                    stored[f"{store}, merged"] = _merged(workshop.node_of(store))
     table = new_table(f"disk: {workshop.options.records} records", "", "MB", "of the ZIP's bytes")
-    for name, size in {"records": unpacked, "ZIP": packed, **found}.items():
+    for name, size in {"records": unpacked, "ZIP": packed, **stored}.items():
         table.add_row(name, f"{size / 1e6:.1f}", f"{size / packed:.2f} x")
-    figures = {f"{name} / ZIP": size / packed for name, size in found.items()}
-    return Outcome(table, figures, {"bytes": {"records": unpacked, "ZIP": packed, **found}})
+    figures = {f"{name} / ZIP": size / packed for name, size in stored.items()}
+    return Outcome(table, figures, {"bytes": {"records": unpacked, "ZIP": packed, **stored}})
 
 
 def _merged(node: OpenSearchNode) -> int:

@@ -36,9 +36,9 @@ def measure(workshop: Workshop) -> Outcome:
     table = new_table(title, "", "min s", "median s", "spread s", "MB/s")
     names = ("reading", "inflating")
     for name, seconds in zip(names, zip(*rounds, strict=True), strict=True):
-        found = spread(seconds)
-        row = (f"{found.least:.3f}", f"{found.median:.3f}", f"{found.width:.3f}")
-        table.add_row(name, *row, f"{facts.unzipped_bytes / 1e6 / found.median:.0f}")
+        of_bench = spread(seconds)
+        row = (f"{of_bench.least:.3f}", f"{of_bench.median:.3f}", f"{of_bench.width:.3f}")
+        table.add_row(name, *row, f"{facts.unzipped_bytes / 1e6 / of_bench.median:.0f}")
     ratio = spread([reading / inflating for reading, inflating in rounds])
     table.add_section()
     name = " / ".join(names)
@@ -47,14 +47,14 @@ def measure(workshop: Workshop) -> Outcome:
 
 
 def _seconds(work: Callable[[], int], expected: int) -> float:
-    found = []
+    times = []
     for _ in range(_TURNS):
         begun = process_time()
         done = work()
-        found.append(process_time() - begun)
+        times.append(process_time() - begun)
         if done != expected:
             raise BenchFailed(f"{done} were read, not {expected}")
-    return min(found)
+    return min(times)
 
 
 def _read(path: Path) -> int:

@@ -67,8 +67,8 @@ def measure(workshop: Workshop) -> Outcome:
     table = new_table("scale: a load, then as many changes as a tenth of the records", *_COLUMNS)
     figures: dict[str, float] = {}
     document: dict[str, Json] = {}
-    for store, found in points.items():
-        document[store] = _document(found)
+    for store, of_store in points.items():
+        document[store] = _document(of_store)
         _add_rows(table, store, document[store])
         figures |= _figures(store, document[store])
     table.caption, table.caption_justify = _say_nodes(document), "left"
@@ -80,7 +80,7 @@ def measure(workshop: Workshop) -> Outcome:
 def _measured(workshop: Workshop, store: Store, records: int, trials: int) -> _Point:
     changes = _changes(records)
     with workshop.feed(records=records, steps=1, changes=changes) as feed:
-        found = []
+        measured = []
         for _ in range(trials):
             feed.tell()
             with workshop.client(store, feed) as client:
@@ -92,8 +92,8 @@ def _measured(workshop: Workshop, store: Store, records: int, trials: int) -> _P
                 feed.tell(last_offset=feed.changes.facts.steps[0])
                 update = client.update(changes)
             nodes = [now.since(then) for now, then in zip(after, before, strict=True)]
-            found.append(_Trial(load, update, disk, nodes))
-        return _Point(records, changes, feed.snapshot.facts.unzipped_bytes, feed.snapshot.zip_bytes, found)
+            measured.append(_Trial(load, update, disk, nodes))
+        return _Point(records, changes, feed.snapshot.facts.unzipped_bytes, feed.snapshot.zip_bytes, measured)
 
 
 def _changes(records: int) -> int:
@@ -123,8 +123,8 @@ def _line(sizes: Mapping[str, Json], step: str) -> Json:
 
 
 def _range(values: Iterable[float]) -> list[float]:
-    found = list(values)
-    return [min(found), max(found)]
+    numbers = list(values)
+    return [min(numbers), max(numbers)]
 
 
 def _point_document(point: _Point) -> Json:
@@ -183,8 +183,8 @@ def _say_nodes(document: Mapping[str, Json]) -> str:
         f"{store}, {records} records, node {number}: {_percent(nodes, node, 'records_sent')} of the records"
         f" were sent to it, {_percent(nodes, node, 'records_indexed')} indexed by it,"
         f" over {node['connections']} connections"
-        for store, found in document.items()
-        for records, each in list(found["sizes"].items())[-1:]
+        for store, of_store in document.items()
+        for records, each in list(of_store["sizes"].items())[-1:]
         for nodes in [each["nodes"]]
         if len(nodes) > 1
         for number, node in enumerate(nodes, start=1)

@@ -75,18 +75,18 @@ class Records:
 
     def _payload(self, number: int, chance: random.Random) -> bytes:
         blocks = self._blocks
-        wanted = min(int(chance.lognormvariate(_MU, _SIGMA)), MOST_BYTES - 5000)
+        size = min(int(chance.lognormvariate(_MU, _SIGMA)), MOST_BYTES - 5000)
         escaped = chance.random() < _ESCAPED
-        description = self._description(chance, wanted, escaped)
+        description = self._description(chance, size, escaped)
         texts = [description]
         if chance.random() < _FOREIGN:
-            language, known = chance.choice(blocks.foreign)
-            texts.append(_in_language(language, chance.choices(known, k=_count(chance, wanted))))
+            language, phrases = chance.choice(blocks.foreign)
+            texts.append(_in_language(language, chance.choices(phrases, k=_count(chance, size))))
         cna = b'"cna":{%b,"descriptions":[%b],"metrics":[%b],"references":[%b]}' % (
             _affected(chance, chance.choice(blocks.families), 1),
             b",".join(texts),
-            chance.choice(blocks.metrics) if wanted > 1300 else b"",
-            self._references(chance, _count(chance, wanted, 8)),
+            chance.choice(blocks.metrics) if size > 1300 else b"",
+            self._references(chance, _count(chance, size, 8)),
         )
         text = (
             b'{"containers":{"adp":[%b],%b},"cveMetadata":{"assignerOrgId":"%08x-6fd0-4d92-ae1c-%012x",'
@@ -94,7 +94,7 @@ class Records:
             b'"dataType":"CVE_RECORD","dataVersion":"5.0"}'
         )
         return text % (
-            b",".join(self._containers(chance, wanted - len(cna) - 400, escaped)),
+            b",".join(self._containers(chance, size - len(cna) - 400, escaped)),
             cna,
             chance.getrandbits(32),
             chance.getrandbits(48),
@@ -103,8 +103,8 @@ class Records:
             chance.randrange(60),
         )
 
-    def _description(self, chance: random.Random, wanted: int, escaped: bool) -> bytes:
-        some = chance.choices(self._blocks.english, k=_count(chance, wanted))
+    def _description(self, chance: random.Random, size: int, escaped: bool) -> bytes:
+        some = chance.choices(self._blocks.english, k=_count(chance, size))
         if escaped:
             some[-1] = chance.choice(self._blocks.escaped)
         return _in_language(b"en", some)
@@ -150,9 +150,9 @@ def _is_translation(number: int) -> bool:
     return number % _TRANSLATIONS == _TRANSLATIONS // 2
 
 
-def _count(chance: random.Random, wanted: int, most: int = 5) -> int:
+def _count(chance: random.Random, size: int, most: int = 5) -> int:
     """Of sentences or references: fewer in a short record."""
-    return chance.randint(1, max(1, min(most, wanted // 800)))
+    return chance.randint(1, max(1, min(most, size // 800)))
 
 
 def _in_language(code: bytes, some: Sequence[bytes]) -> bytes:

@@ -29,9 +29,9 @@ class ServedFeed(NamedTuple):
 
     def tell(self, *, last_offset: int | None = None, bytes_per_second: float | None = None) -> None:
         """From now on the feed ends at that offset (default: the snapshot's), and is so slow (not at all)."""
-        told = Served(self.snapshot.facts.offset if last_offset is None else last_offset, bytes_per_second)
+        served = Served(self.snapshot.facts.offset if last_offset is None else last_offset, bytes_per_second)
         connection = http.client.HTTPConnection(urlsplit(self.origin).netloc, timeout=10)
-        connection.request("PUT", "/", msgspec.json.encode(told))
+        connection.request("PUT", "/", msgspec.json.encode(served))
         connection.getresponse().read()
         connection.close()
 

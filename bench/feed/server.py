@@ -76,7 +76,7 @@ class _Server(ThreadingHTTPServer):
         self.snapshot_path = f"/store/contexts/{CONTEXT}/consumers/{CONSUMER}/{offset}_{PUBLISHED}.zip"
         self.etag = f'"{snapshot.parent.name}"'
         self.changes = None if changes is None else _ServedChanges(Changes(changes))
-        self.told = Served(last_offset=offset)
+        self.served = Served(last_offset=offset)
         self.pace = _Pace()
         super().__init__(("127.0.0.1", 0), _Handler)
 
@@ -92,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_PUT(self) -> None:
         content = self.rfile.read(int(self.headers["Content-Length"]))
-        self.server.told = msgspec.json.decode(content, type=Served)
+        self.server.served = msgspec.json.decode(content, type=Served)
         self._send(b"{}")
 
     def do_GET(self) -> None:
@@ -116,7 +116,7 @@ class _Handler(BaseHTTPRequestHandler):
             "id": 4,
             "name": CONSUMER,
             "context": CONTEXT,
-            "last_offset": self.server.told.last_offset,
+            "last_offset": self.server.served.last_offset,
             "last_snapshot_link": self.server.origin + self.server.snapshot_path,
             "last_snapshot_offset": self.server.offset,
         }
@@ -132,9 +132,9 @@ class _Handler(BaseHTTPRequestHandler):
         """RFC 9110, section 14: the whole, or one part from the same ETag."""
         size = self.server.snapshot.stat().st_size
         first, last = 0, size - 1
-        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
-        if asked is not None and self.headers.get("If-Range", self.server.etag) == self.server.etag:
-            first, last = int(asked[1]), min(last, int(asked[2] or last))
+        match = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        if match is not None and self.headers.get("If-Range", self.server.etag) == self.server.etag:
+            first, last = int(match[1]), min(last, int(match[2] or last))
             self.send_response(206 if first <= last else 416)
             self.send_header("Content-Range", f"bytes {first}-{last}/{size}")
         else:
@@ -147,7 +147,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._send_bytes(first, last + 1)
 
     def _send_bytes(self, start: int, end: int) -> None:
-        rate = self.server.told.bytes_per_second
+        rate = self.server.served.bytes_per_second
         piece = _PIECE if rate is None else max(1, min(_PIECE, int(rate / _PIECES_A_SECOND)))
         with self.server.snapshot.open("rb") as file:
             while start < end:

@@ -35,11 +35,11 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("command", choices=COMMANDS)
     parser.add_argument("--sets", nargs="+", choices=SETS, default=SETS, help="to measure anew (all)")
     parser.add_argument("--page", type=Path, default=PAGE.folder, help="the folder of the page (%(default)s)")
-    asked, others = parser.parse_known_args(arguments)
-    page = Page(asked.page)
+    options, others = parser.parse_known_args(arguments)
+    page = Page(options.page)
     try:
-        if asked.command == "performance":
-            for name in asked.sets:
+        if options.command == "performance":
+            for name in options.sets:
                 write(page, read(page) | {name: _measured(name, others)})
     except KeyboardInterrupt:
         say("interrupted; the sets that were complete are kept")
@@ -66,11 +66,11 @@ def _measured(name: str, options: Sequence[str]) -> Json:
     command = [sys.executable, "-m", "bench", name, *options]
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as bench:
         assert bench.stdout is not None
-        told = [line for line in map(_passed_on, bench.stdout) if line.startswith('{"bench"')]
-    if bench.returncode != 0 or not told:
+        lines = [line for line in map(_passed_on, bench.stdout) if line.startswith('{"bench"')]
+    if bench.returncode != 0 or not lines:
         raise BenchFailed(f"{name} ended with {bench.returncode}")
-    found = json.loads(told[-1])
-    return found | {"idle": found["idle"] and machine.is_idle()}
+    result = json.loads(lines[-1])
+    return result | {"idle": result["idle"] and machine.is_idle()}
 
 
 def _passed_on(line: str) -> str:

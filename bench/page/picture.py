@@ -55,10 +55,10 @@ def picture(results: Results) -> str:
 
 
 def _draw(axes: Axes, stores: Json, field: str, label: str) -> None:
-    for store, found in stores.items():
-        sizes = [int(records) / 1000 for records in found["sizes"]]
+    for store, points in stores.items():
+        sizes = [int(records) / 1000 for records in points["sizes"]]
         for step, name, style in _STEPS:
-            values = [each[step][field] for each in found["sizes"].values()]
+            values = [each[step][field] for each in points["sizes"].values()]
             axes.plot(
                 *(sizes, values, style),
                 color=_COLOURS[store],

@@ -40,8 +40,8 @@ PAGE: Final = Page(ROOT / "docs")
 
 
 def read(page: Page) -> dict[str, Json]:
-    found: dict[str, Json] = json.loads(page.results.read_text()) if page.results.exists() else {}
-    return found
+    by_set: dict[str, Json] = json.loads(page.results.read_text()) if page.results.exists() else {}
+    return by_set
 
 
 def write(page: Page, results: Results) -> None:

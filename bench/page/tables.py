@@ -30,25 +30,25 @@ def tables(results: Results) -> dict[str, str]:
     }
 
 
-def _measured(found: Json) -> str:
+def _measured(results: Json) -> str:
     trust = (
         "an otherwise idle machine."
-        if found["idle"]
+        if results["idle"]
         else "**a machine that was busy with something else: a placeholder, not a result.**"
     )
-    records = ", ".join(f"{number:,}" for number in found.get("sizes", [found["records"]]))
-    machine = f"{found['cores']} cores, {found['memory_gb']} GB, Python {found['python']}"
-    return f"{records} records; {found['date']}, {machine}; {trust}"
+    records = ", ".join(f"{number:,}" for number in results.get("sizes", [results["records"]]))
+    machine = f"{results['cores']} cores, {results['memory_gb']} GB, Python {results['python']}"
+    return f"{records} records; {results['date']}, {machine}; {trust}"
 
 
-def _scale(found: Json) -> str:
+def _scale(results: Json) -> str:
     head = ["store", "records", "load s", "records/s", "CPU s", "peak MB", "on disk MB"]
     head += ["changes", "update s", "changes/s", "CPU s", "peak MB"]
-    return _table(head, _scale_rows(found))
+    return _table(head, _scale_rows(results))
 
 
-def _scale_rows(found: Json) -> Iterator[Sequence[str]]:
-    for store, records, each in _points(found):
+def _scale_rows(results: Json) -> Iterator[Sequence[str]]:
+    for store, records, each in _points(results):
         load, update = each["load"], each["update"]
         yield [
             *(STORES[store], f"{records:,}", f"{load['seconds']:.1f}", f"{load['per_second']:,.0f}"),
@@ -58,9 +58,9 @@ def _scale_rows(found: Json) -> Iterator[Sequence[str]]:
         ]
 
 
-def _lines(found: Json) -> str:
+def _lines(results: Json) -> str:
     rows = []
-    for store, each in found["stores"].items():
+    for store, each in results["stores"].items():
         for step, name in _STEPS.items():
             line, (least, most) = each["lines"][step], each["peak_mb"][step]
             slope = f"{line['slope'] * 100_000:.1f}"
@@ -70,16 +70,16 @@ def _lines(found: Json) -> str:
     return _table(["store", "", "s for 100,000 records more", "R²", "peak MB, least to most"], rows)
 
 
-def _bounds(found: Json) -> str:
+def _bounds(results: Json) -> str:
     rows = [
         [STORES[store], name, f"{each[step]['cpu_seconds'] / each[step]['seconds']:.2f}"]
-        for store, _, each in _largest(found)
+        for store, _, each in _largest(results)
         for step, name in _STEPS.items()
     ]
     return _table(["store", "", "CPU s a second"], rows)
 
 
-def _nodes(found: Json) -> str:
+def _nodes(results: Json) -> str:
     head = [
         "node",
         "records sent to it",
@@ -88,7 +88,7 @@ def _nodes(found: Json) -> str:
         "connections",
         "bulks refused",
     ]
-    clusters = [each["nodes"] for _, _, each in _largest(found) if len(each["nodes"]) > 1]
+    clusters = [each["nodes"] for _, _, each in _largest(results) if len(each["nodes"]) > 1]
     nodes = clusters[0] if clusters else []
     totals = {field: max(1, sum(node[field] for node in nodes)) for field in _SHARED}
     rows = [
@@ -110,22 +110,22 @@ def _share(part: int, whole: int) -> str:
     return f"{part:,} ({100 * part / whole:.0f} %)"
 
 
-def _disk_a_record(found: Json) -> str:
+def _disk_a_record(results: Json) -> str:
     head = ["store", "bytes a record and copy", "copies", "of the ZIP's bytes, a copy", "ZIP bytes a record"]
     rows = []
-    for store, records, each in _largest(found):
+    for store, records, each in _largest(results):
         copies = 2 if store == "cluster" else 1
         copy, packed = each["disk_bytes"] / records / copies, each["zip_bytes"] / records
         rows.append([STORES[store], f"{copy:,.0f}", str(copies), f"{copy / packed:.2f}", f"{packed:,.0f}"])
     return _table(head, rows)
 
 
-def _estimate(found: Json) -> str:
+def _estimate(results: Json) -> str:
     head = ["store", "load, minutes", f"{TEN_TIMES // 10:,} changes, minutes", "peak MB", "on disk GB"]
     head += ["on disk during the next load GB", "ZIP GB"]
     rows = []
-    for store, records, each in _largest(found):
-        lines, peaks = found["stores"][store]["lines"], found["stores"][store]["peak_mb"]
+    for store, records, each in _largest(results):
+        lines, peaks = results["stores"][store]["lines"], results["stores"][store]["peak_mb"]
         minutes = [_minutes(lines[step]) for step in _STEPS]
         disk, packed = (TEN_TIMES * each[size] / records / 1e9 for size in ("disk_bytes", "zip_bytes"))
         peak = max(max(peaks[step]) for step in _STEPS)
@@ -142,25 +142,25 @@ def _minutes(line: Json) -> str:
     return f"{(line['intercept'] + line['slope'] * TEN_TIMES) / 60:.0f}"
 
 
-def _points(found: Json) -> Iterator[tuple[str, int, Json]]:
-    for store, each in found["stores"].items():
+def _points(results: Json) -> Iterator[tuple[str, int, Json]]:
+    for store, each in results["stores"].items():
         for records, point in each["sizes"].items():
             yield store, int(records), point
 
 
-def _largest(found: Json) -> list[tuple[str, int, Json]]:
+def _largest(results: Json) -> list[tuple[str, int, Json]]:
     """The last size of each store."""
-    return list({store: (store, records, point) for store, records, point in _points(found)}.values())
+    return list({store: (store, records, point) for store, records, point in _points(results)}.values())
 
 
-def _settings(found: Json) -> str:
+def _settings(results: Json) -> str:
     rows = [
         [
             *(STORES[store], name if name == "default" else f"`{name}`"),
             *(f"{row['seconds']:.1f}", f"{row['ratio']['median']:.2f}", f"{row['ratio']['spread']:.2f}"),
             *(f"{row['cpu_seconds']:.1f}", f"{row['peak_mb']:.0f}", f"{row['disk_ratio']:.2f}"),
         ]
-        for store, trials in found["stores"].items()
+        for store, trials in results["stores"].items()
         for name, row in trials.items()
     ]
     head = [
@@ -176,7 +176,7 @@ def _settings(found: Json) -> str:
     return _table(head, rows)
 
 
-def _runs(found: Json) -> str:
+def _runs(results: Json) -> str:
     """Of a bench of contenders in rounds."""
     rows = [
         [
@@ -184,12 +184,12 @@ def _runs(found: Json) -> str:
             *(f"{runs['wall'][value]:.2f}" for value in ("min", "median", "spread")),
             *(f"{runs[kind]['median']:.{digits}f}" if kind in runs else "" for kind, digits in _KINDS),
         ]
-        for name, runs in found["runs"].items()
+        for name, runs in results["runs"].items()
     ]
     table = _table(["", "least s", "median s", "spread s", "CPU s", "peak MB"], rows)
     ratios = [
         [name, *(f"{each[value]:.2f}" for value in ("min", "median", "spread"))]
-        for name, each in found["ratios"].items()
+        for name, each in results["ratios"].items()
     ]
     return f"{table}\n\n{_table(['as long as', 'least', 'median', 'spread'], ratios)}" if ratios else table
 
@@ -197,8 +197,8 @@ def _runs(found: Json) -> str:
 _KINDS: Final = (("cpu", 1), ("peak_mb", 0))
 
 
-def _disk(found: Json) -> str:
-    sizes: Mapping[str, int] = found["bytes"]
+def _disk(results: Json) -> str:
+    sizes: Mapping[str, int] = results["bytes"]
     rows = [[name, f"{size / 1e6:,.1f}", f"{size / sizes['ZIP']:.2f}"] for name, size in sizes.items()]
     return _table(["", "MB", "of the ZIP's bytes"], rows)
 

@@ -13,10 +13,10 @@ _PLACE: Final = re.compile(r"(<!-- figures: ([\w-]+) -->\n).*?(<!-- end -->)", r
 
 
 def places(page: str) -> list[str]:
-    return [found[2] for found in _PLACE.finditer(page)]
+    return [match[2] for match in _PLACE.finditer(page)]
 
 
 def filled(page: str, results: Results) -> str:
     """The page with what the figures say now. Raises KeyError for a place that no set has figures for."""
     made = tables(results)
-    return _PLACE.sub(lambda found: f"{found[1]}\n{made[found[2]]}\n\n{found[3]}", page)
+    return _PLACE.sub(lambda match: f"{match[1]}\n{made[match[2]]}\n\n{match[3]}", page)

@@ -46,8 +46,8 @@ def test_the_next_sync_does_it_and_goes_on_with_the_half_download(current: World
     assert current.run() is None
 
     assert loads(current) == 1
-    (asked,) = current.feed.asked("snapshot")
-    assert asked.headers["range"].startswith("bytes=")
+    (request,) = current.feed.asked("snapshot")
+    assert request.headers["range"].startswith("bytes=")
     assert current.holds()
     assert current.state.requested is None
     assert current.run() is None

@@ -31,11 +31,11 @@ def changes(edit: Callable[[list[Json]], list[Json]]) -> Failure:
 
 
 def first_change(**fields: Json) -> Failure:
-    return changes(lambda found: [{**found[0], **fields}, *found[1:]])
+    return changes(lambda reply: [{**reply[0], **fields}, *reply[1:]])
 
 
 def info(**fields: Json) -> Failure:
-    return failures.data(lambda found: {**found, **fields})
+    return failures.data(lambda reply: {**reply, **fields})
 
 
 CASES: dict[str, Case] = {
@@ -64,11 +64,11 @@ CASES: dict[str, Case] = {
     "changes without data": Case("changes", failures.without_data(), 6, "no `data` array"),
     "changes whose data is null": Case("changes", failures.data(lambda _: None), 6, "no `data` array"),
     "changes whose data is an object": Case("changes", failures.data(lambda _: {}), 6, "no `data` array"),
-    "changes out of order": Case("changes", changes(lambda found: found[::-1]), 6, "out of order"),
-    "a change twice": Case("changes", changes(lambda found: [found[0], *found]), 6, "out of order"),
+    "changes out of order": Case("changes", changes(lambda reply: reply[::-1]), 6, "out of order"),
+    "a change twice": Case("changes", changes(lambda reply: [reply[0], *reply]), 6, "out of order"),
     "a change below the range": Case("changes", first_change(offset=1), 6, "out of range"),
     "a change above the range": Case(
-        "changes", changes(lambda found: [*found[:-1], {**found[-1], "offset": 10**9}]), 6, "out of range"
+        "changes", changes(lambda reply: [*reply[:-1], {**reply[-1], "offset": 10**9}]), 6, "out of range"
     ),
     "a change of unknown type": Case("changes", first_change(type="merge"), 6, "unknown type 'merge'"),
     "a change without resource": Case("changes", first_change(resource=None), 6, "no resource"),
@@ -76,7 +76,7 @@ CASES: dict[str, Case] = {
         "changes", first_change(resource="x" * 513), 6, "has 513 bytes"
     ),
     "a change without offset": Case("changes", first_change(offset=None), 6, "no offset"),
-    "a change that is no object": Case("changes", changes(lambda found: [7, *found]), 6, "not an object"),
+    "a change that is no object": Case("changes", changes(lambda reply: [7, *reply]), 6, "not an object"),
     "changes refused as unprocessable": Case("changes", failures.refusal(422, "no way"), 6, "no way"),
 }
 

@@ -23,20 +23,20 @@ def following(world: World) -> World:
     return world
 
 
-def asked(world: World) -> int:
+def requests(world: World) -> int:
     return len(world.feed.requests)
 
 
 def test_the_feed_is_not_asked_again_before_the_time(following: World) -> None:
     following.feed.fail("info", BUSY)
     assert isinstance(following.run(), FeedUnreachable)
-    assert asked(following) == 1
+    assert requests(following) == 1
 
     following.clock.advance(minutes=30)
-    held = following.run()
-    assert isinstance(held, FeedUnreachable)
-    assert "cool-down of the feed until 2026-03-01T13:00:00Z" in held.message
-    assert asked(following) == 1
+    outcome = following.run()
+    assert isinstance(outcome, FeedUnreachable)
+    assert "cool-down of the feed until 2026-03-01T13:00:00Z" in outcome.message
+    assert requests(following) == 1
 
     following.clock.advance(minutes=30)
     assert following.run() is None
@@ -60,9 +60,9 @@ def test_a_pass_that_already_writes_remembers_it_too(following: World) -> None:
     following.feed.fail("changes", BUSY)
     assert isinstance(following.run(), FeedUnreachable)
     assert following.state.last_offset == following.feed.history.last_offset, "the feed had answered before"
-    before = asked(following)
+    before = requests(following)
     assert isinstance(following.run(), FeedUnreachable)
-    assert asked(following) == before
+    assert requests(following) == before
 
 
 def test_the_very_first_pass_remembers_it(world: World) -> None:
@@ -71,7 +71,7 @@ def test_the_very_first_pass_remembers_it(world: World) -> None:
     world.feed.fail("info", BUSY)
     for _ in range(3):
         assert isinstance(world.run(), FeedUnreachable)
-    assert asked(world) == 1
+    assert requests(world) == 1
     world.clock.advance(hours=1)
     assert world.run() is None
     assert world.holds()
@@ -85,13 +85,13 @@ def test_an_owed_command_goes_out_while_the_feed_is_left_alone(following: World)
     owed = following.state.owed
     assert owed is not None
     following.manager.failures.clear()
-    before, sent = asked(following), len(following.commands())
+    before, sent = requests(following), len(following.commands())
 
     assert isinstance(following.run(), FeedUnreachable)
 
     assert following.state.owed is None
     assert len(following.commands()) == sent + 1
-    assert asked(following) == before
+    assert requests(following) == before
 
 
 def test_cron_may_take_it_for_a_good_pass_but_not_the_failure_itself(following: World) -> None:
@@ -117,7 +117,7 @@ def test_a_content_that_has_grown_old_is_not_hidden_behind_a_cool_down(following
     assert isinstance(starving, FeedUnreachable)
     assert "the content is too old to tolerate that (hooks.stale_after)" in starving.message
     assert "--tolerate-cooldown" not in str(starving.hint)
-    assert asked(following) == 1
+    assert requests(following) == 1
 
 
 def test_a_host_that_never_had_content_is_no_success_either(world: World) -> None:
@@ -132,9 +132,9 @@ def test_a_spent_budget_is_a_reason_as_well(following: World) -> None:
     following.feed.fail("info", failures.status(500), times=None)
     assert isinstance(following.run(), FeedUnreachable)
     following.feed.heal()
-    before = asked(following)
+    before = requests(following)
     assert isinstance(following.run(), FeedUnreachable)
-    assert asked(following) == before
+    assert requests(following) == before
     following.clock.advance(seconds=600)
     assert following.run() is None
 
@@ -156,7 +156,7 @@ def test_another_feed_is_asked_at_once_and_so_is_the_first_one_when_the_settings
     following.feed.fail("info", BUSY)
     assert isinstance(following.run(), FeedUnreachable)
     assert isinstance(following.run(), FeedUnreachable)
-    assert asked(following) == 1
+    assert requests(following) == 1
 
     following.policy = msgspec.structs.replace(following.policy, server="https://mirror.example/api/v1")
     assert following.run() is None
@@ -171,11 +171,11 @@ def test_a_mirror_that_asks_to_be_left_alone_as_well_is_left_alone(following: Wo
     following.policy = msgspec.structs.replace(following.policy, server="https://mirror.example/api/v1")
     following.clock.advance(minutes=30)
     assert isinstance(following.run(), FeedUnreachable)
-    assert asked(following) == 2
-    held = following.run()
-    assert held is not None
-    assert "cool-down of the feed until 2026-03-01T13:30:00Z" in held.message
-    assert asked(following) == 2
+    assert requests(following) == 2
+    outcome = following.run()
+    assert outcome is not None
+    assert "cool-down of the feed until 2026-03-01T13:30:00Z" in outcome.message
+    assert requests(following) == 2
 
 
 def test_a_cool_down_that_an_earlier_version_has_stored_holds_for_any_server(following: World) -> None:
@@ -183,7 +183,7 @@ def test_a_cool_down_that_an_earlier_version_has_stored_holds_for_any_server(fol
     following.run()
     following.policy = msgspec.structs.replace(following.policy, server="https://mirror.example/api/v1")
     assert isinstance(following.run(), FeedUnreachable)
-    assert asked(following) == 1
+    assert requests(following) == 1
 
 
 def test_an_operator_who_knows_better_asks_now_and_the_feeds_new_word_counts(following: World) -> None:
@@ -193,7 +193,7 @@ def test_an_operator_who_knows_better_asks_now_and_the_feeds_new_word_counts(fol
     following.policy = msgspec.structs.replace(following.policy, now=True)
     again = following.run()
     assert isinstance(again, FeedUnreachable)
-    assert asked(following) == 2
+    assert requests(following) == 2
     assert again.hint is not None
     assert "after 2026-03-01T13:30:00Z" in again.hint
     assert "ctisync sync --now" in again.hint
@@ -211,7 +211,7 @@ def test_where_no_cool_down_is_wanted_none_is_kept_and_none_holds(following: Wor
     following.feed.fail("info", BUSY)
     refused = following.run()
     assert isinstance(refused, FeedUnreachable)
-    assert asked(following) == 2
+    assert requests(following) == 2
     assert refused.hint is not None
     assert "--now" not in refused.hint, "the next pass asks anyway"
     assert following.run() is None

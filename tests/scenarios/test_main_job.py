@@ -46,10 +46,10 @@ def test_the_first_pass_loads_the_snapshot_and_catches_up(started: World) -> Non
 
 
 def test_a_pass_with_nothing_to_do_asks_once_and_writes_no_content(current: World) -> None:
-    before, asked, commands = current.state, len(current.feed.requests), current.commands()
+    before, requests, commands = current.state, len(current.feed.requests), current.commands()
     current.clock.advance(hours=1)
     assert current.run() is None
-    assert [request.kind for request in current.feed.requests[asked:]] == ["info"]
+    assert [request.kind for request in current.feed.requests[requests:]] == ["info"]
     after = current.state
     assert (after.offset, after.updated_at) == (before.offset, before.updated_at)
     assert after.checked_at == current.clock.now()
@@ -57,11 +57,11 @@ def test_a_pass_with_nothing_to_do_asks_once_and_writes_no_content(current: Worl
 
 
 def test_changes_are_fetched_in_ranges_of_at_most_1000_from_the_stored_offset(current: World) -> None:
-    stood_at, asked = current.state.offset, len(current.feed.requests)
+    stood_at, requests = current.state.offset, len(current.feed.requests)
     churn(current.feed.history, 2500, seed=2)
     last = current.feed.history.last_offset
     assert current.run() is None
-    ranges = [request.range for request in current.feed.requests[asked:] if request.kind == "changes"]
+    ranges = [request.range for request in current.feed.requests[requests:] if request.kind == "changes"]
     assert ranges[0] == (stood_at, stood_at + 1000)
     assert max(to - after for after, to in ranges) <= 1000
     assert ranges[-1][1] == last

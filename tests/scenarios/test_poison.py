@@ -199,9 +199,9 @@ def test_a_snapshot_that_was_just_loaded_is_not_loaded_again_for_a_change_after_
     fresh = current.feed.publish_snapshot(offset=current.feed.history.last_offset - 1)
     current.policy = Policy(reinit_interval=timedelta(0))
     assert isinstance(current.run(), Blocked)
-    taken = [request.path for request in current.feed.asked("snapshot") if fresh.endswith(request.path)]
+    paths = [request.path for request in current.feed.asked("snapshot") if fresh.endswith(request.path)]
     for _ in range(2):
         current.clock.advance(days=2)
         assert isinstance(current.run(), Blocked)
-    assert len(taken) == 1
+    assert len(paths) == 1
     assert snapshots(current) == 3

@@ -37,8 +37,8 @@ def packed(lines: list[bytes], kind: SnapshotKind) -> bytes:
 
 def by_name(lines: list[bytes]) -> list[Json]:
     """The lines' values, as an export must order them."""
-    found = [records.comparable(line) for line in lines]
-    return sorted(found, key=lambda record: record["name"].encode())
+    documents = [records.comparable(line) for line in lines]
+    return sorted(documents, key=lambda record: record["name"].encode())
 
 
 @pytest.mark.parametrize("kind", ["zip", "ndjson", "array"])

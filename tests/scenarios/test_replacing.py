@@ -56,13 +56,13 @@ def test_the_old_consumer_still_configured_elsewhere_says_who_replaced_it_and_ch
     old, new = upgraded
     new.policy = Policy(replace=True)
     assert new.run("init-snapshot") is None
-    commands, asked = old.commands(), len(old.feed.requests)
+    commands, requests = old.commands(), len(old.feed.requests)
     churn(old.feed.history, 30)
     for mode in ("sync", "init-snapshot", "update"):
         error = old.run(mode)
         assert isinstance(error, SettingsChanged)
         assert f"{new.consumer} has replaced this consumer" in error.message
-    assert (old.commands(), len(old.feed.requests)) == (commands, asked)
+    assert (old.commands(), len(old.feed.requests)) == (commands, requests)
     assert new.holds(new.state.offset)
     store = new.store()
     store.forget(old.consumer)

@@ -39,24 +39,26 @@ def test_the_old_content_stands_where_it_stood_and_goes_on_from_there(current: W
     after = current.state
     assert (after.offset, after.content, after.stored_for) == (before.offset, True, before.stored_for)
     assert current.lines() == lines
-    asked = len(current.feed.asked("snapshot"))
+    requests = len(current.feed.asked("snapshot"))
     churn(current.feed.history, 50, seed=3)
     assert current.run() is None
     assert current.holds()
-    assert len(current.feed.asked("snapshot")) == asked, "the content was loaded anew, from an older snapshot"
+    assert len(current.feed.asked("snapshot")) == requests, (
+        "the content was loaded anew, from an older snapshot"
+    )
 
 
 def test_a_command_that_is_owed_is_told_for_the_index_that_it_is_owed_for(current: World) -> None:
     current.manager.fail(500)
     churn(current.feed.history, 50, seed=3)
     assert isinstance(current.run(), CommandNotAccepted)
-    told = current.commands()
+    commands = current.commands()
     current.manager.failures.clear()
     refuse_the_snapshot(current)
     under_another_index(current, SnapshotRefused)
-    assert current.commands() == told, "readers were told of an index that holds nothing"
+    assert current.commands() == commands, "readers were told of an index that holds nothing"
     assert current.run() is None
-    assert current.commands() == [*told, (current.consumer.index, current.feed.history.last_offset)]
+    assert current.commands() == [*commands, (current.consumer.index, current.feed.history.last_offset)]
 
 
 def test_once_it_has_worked_the_new_index_is_told_of_and_goes_on(current: World) -> None:

@@ -93,17 +93,17 @@ def make(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[D
         manager = opened.enter_context(CommandManagerStandIn())
 
         def make(dialect: Dialect) -> list[Catalog]:
-            found: list[Catalog] = []
+            created: list[Catalog] = []
             for kind in CATALOGS:
                 consumer = Consumer(f"t1-{kind}-5", f"public-{token}", f"wazuh-{kind}-{token}")
-                beside = found[0].feed if found else None
+                beside = created[0].feed if created else None
                 feed = opened.enter_context(
                     FeedSimulator(consumer.context, consumer.name, dialect=dialect, beside=beside)
                 )
-                found.append(Catalog(kind, World(consumer, make_store, tmp_path / kind, feed, manager)))
-                found[-1].create(range(RECORDS))
+                created.append(Catalog(kind, World(consumer, make_store, tmp_path / kind, feed, manager)))
+                created[-1].create(range(RECORDS))
                 feed.publish_snapshot()
-            return found
+            return created
 
         yield make
 
@@ -116,9 +116,9 @@ def packaged(catalogs: list[Catalog], folder: Path) -> Path:
         *_, file = each.feed.files.values()
         (folder / f"{each.kind}.zip").write_bytes(file.body)
         offset = each.feed.history.last_offset
-        told = {"name": each.feed.consumer, "context": each.feed.context, "is_public": True}
+        entry = {"name": each.feed.consumer, "context": each.feed.context, "is_public": True}
         manifest[f"{each.kind}.zip"] = {
-            **told,
+            **entry,
             "status": "ready",
             "local_offset": offset,
             "remote_offset": offset,
@@ -161,7 +161,7 @@ def expiring(feed: FeedSimulator, then: Failure) -> Failure:
     return worse
 
 
-def test_three_catalogs_from_the_package_to_a_private_one_whose_links_expire(
+def test_three_createdfrom_the_package_to_a_private_one_whose_links_expire(
     make: Callable[[Dialect], list[Catalog]], tmp_path: Path
 ) -> None:
     catalogs = make(WAZUH_5)

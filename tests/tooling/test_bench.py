@@ -24,24 +24,24 @@ ROOT = Path(__file__).parents[2]
 
 
 def test_a_bench_ends_with_its_figures_as_a_line_of_json(tmp_path: Path) -> None:
-    code, [found] = run_bench("update-sqlite", tmp_path)
+    code, [result] = run_bench("update-sqlite", tmp_path)
     assert code == 0
-    assert found["bench"] == "update-sqlite"
-    assert found["changes"] == 30
-    assert found["runs"].keys() == {"ctisync", "floor", "idle pass", WITHOUT_START}
-    assert found["runs"]["ctisync"]["wall"]["min"] > 0
-    assert found["runs"]["ctisync"]["cpu"]["min"] > 0
-    assert found["runs"]["ctisync"]["peak_mb"]["min"] > 10
-    assert found["ratios"]["ctisync / floor"]["median"] == found["figures"]["ctisync / floor"]
+    assert result["bench"] == "update-sqlite"
+    assert result["changes"] == 30
+    assert result["runs"].keys() == {"ctisync", "floor", "idle pass", WITHOUT_START}
+    assert result["runs"]["ctisync"]["wall"]["min"] > 0
+    assert result["runs"]["ctisync"]["cpu"]["min"] > 0
+    assert result["runs"]["ctisync"]["peak_mb"]["min"] > 10
+    assert result["ratios"]["ctisync / floor"]["median"] == result["figures"]["ctisync / floor"]
     assert not list(tmp_path.glob("work-*")), "what a run has worked with is gone"
 
 
 def test_the_bench_of_scale_measures_both_steps_at_each_size_and_tells_how_they_grow(tmp_path: Path) -> None:
-    code, [found] = run_bench("scale", tmp_path, "--sizes", "20,60")
+    code, [result] = run_bench("scale", tmp_path, "--sizes", "20,60")
     assert code == 0
-    assert (found["records"], found["sizes"]) == (60, [20, 60])
-    assert isinstance(found["idle"], bool)
-    store = found["stores"]["sqlite"]
+    assert (result["records"], result["sizes"]) == (60, [20, 60])
+    assert isinstance(result["idle"], bool)
+    store = result["stores"]["sqlite"]
     for records, changes in ((20, 2), (60, 6)):
         each = store["sizes"][str(records)]
         assert each["update"]["changes"] == changes
@@ -53,9 +53,9 @@ def test_the_bench_of_scale_measures_both_steps_at_each_size_and_tells_how_they_
 
 @pytest.mark.long
 def test_every_setting_that_the_bench_of_settings_tries_is_one(tmp_path: Path) -> None:
-    code, [found] = run_bench("settings", tmp_path)
+    code, [result] = run_bench("settings", tmp_path)
     assert code == 0
-    assert found["stores"]["sqlite"]["store.compression = none"]["disk_ratio"] > 1
+    assert result["stores"]["sqlite"]["store.compression = none"]["disk_ratio"] > 1
     assert {name for trials in TRIALS.values() for trial in trials for name in trial} <= set(
         leaf_types(Settings)
     )
@@ -63,7 +63,7 @@ def test_every_setting_that_the_bench_of_settings_tries_is_one(tmp_path: Path) -
 
 @pytest.mark.long
 def test_every_bench_that_needs_no_server_has_the_figures_that_the_guard_limits(tmp_path: Path) -> None:
-    code, found = run_bench("guard", tmp_path)
+    code, result = run_bench("guard", tmp_path)
     names = [
         "reading",
         "load-sqlite",
@@ -75,8 +75,8 @@ def test_every_bench_that_needs_no_server_has_the_figures_that_the_guard_limits(
         "disk",
         "guard",
     ]
-    assert [each["bench"] for each in found] == names
-    assert found[-1]["kept"] is (code == 0)
+    assert [each["bench"] for each in result] == names
+    assert result[-1]["kept"] is (code == 0)
 
 
 def run_bench(command: str, folder: Path, *more: str) -> tuple[int, list[dict[str, Any]]]:
@@ -182,4 +182,4 @@ def test_the_guard_fails_for_a_figure_beyond_its_limit_and_for_no_other() -> Non
 
 
 def outcomes(figures: dict[str, dict[str, float]]) -> dict[str, Outcome]:
-    return {bench: Outcome(new_table("", ""), found, {}) for bench, found in figures.items()}
+    return {bench: Outcome(new_table("", ""), values, {}) for bench, values in figures.items()}

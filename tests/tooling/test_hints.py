@@ -73,14 +73,14 @@ def hints() -> Iterator[tuple[str, ast.expr]]:
             match node:
                 case ast.Call():
                     at = PLACE_OF_HINT.get(ast.unparse(node.func), len(node.args))
-                    found = [each.value for each in node.keywords if each.arg == "hint"] + node.args[
+                    values = [each.value for each in node.keywords if each.arg == "hint"] + node.args[
                         at : at + 1
                     ]
                 case ast.Assign(targets=[ast.Name("hint")]):
-                    found = [node.value]
+                    values = [node.value]
                 case _:
                     continue
-            yield from ((f"{file.relative_to(SOURCES)}:{each.lineno}", each) for each in found)
+            yield from ((f"{file.relative_to(SOURCES)}:{each.lineno}", each) for each in values)
 
 
 def put_in(hint: ast.AST) -> Iterator[str]:
@@ -97,8 +97,8 @@ def is_ours(expression: str) -> bool:
 
 
 def test_what_is_put_into_a_hint_is_quoted_or_our_own() -> None:
-    found = {f"{place}: {each}" for place, hint in hints() for each in put_in(hint)}
-    assert sorted(each for each in found if not is_ours(each.partition(": ")[2])) == []
+    inserted = {f"{place}: {each}" for place, hint in hints() for each in put_in(hint)}
+    assert sorted(each for each in inserted if not is_ours(each.partition(": ")[2])) == []
 
 
 def test_hints_are_found() -> None:

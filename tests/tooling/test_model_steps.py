@@ -14,8 +14,8 @@ _WORDS: Final = {"then", "or"}
 def named() -> set[str]:
     """Every step that a docstring of the program names."""
     texts = (path.read_text() for path in (ROOT / "src").rglob("*.py"))
-    said = " ".join(match for text in texts for match in _NAMED.findall(text))
-    return set(_NAME.findall(said)) - _WORDS
+    names = " ".join(match for text in texts for match in _NAMED.findall(text))
+    return set(_NAME.findall(names)) - _WORDS
 
 
 def test_each_step_that_the_code_names_is_one_of_the_model() -> None:

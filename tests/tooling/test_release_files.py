@@ -28,8 +28,8 @@ def dist(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def parts(dist: Path) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((dist / f"ctisync-{VERSION}.cdx.json").read_text())
-    return found
+    bill: dict[str, Any] = json.loads((dist / f"ctisync-{VERSION}.cdx.json").read_text())
+    return bill
 
 
 def test_the_list_of_parts_is_one_to_the_standard(dist: Path, parts: dict[str, Any]) -> None:
@@ -41,25 +41,25 @@ def test_the_list_of_parts_is_one_to_the_standard(dist: Path, parts: dict[str, A
 def test_each_package_of_the_run_time_set_is_in_it_with_the_hashes_that_pip_asks_for(
     parts: dict[str, Any],
 ) -> None:
-    told = {
+    hashes = {
         f"{part['name']}=={part['version']}": {each["content"] for each in part["hashes"]}
         for part in parts["components"]
     }
     pinned = re.split(r"(?m)^(?=\w)", LOCK)[1:]
     assert len(pinned) > 20
-    assert told == {pin.split()[0]: set(re.findall("sha256:([0-9a-f]{64})", pin)) for pin in pinned}
+    assert hashes == {pin.split()[0]: set(re.findall("sha256:([0-9a-f]{64})", pin)) for pin in pinned}
     licences = [part["name"] for part in parts["components"] if "licenses" in part]
-    assert len(licences) > len(told) / 2, "licences are hardly known"
+    assert len(licences) > len(hashes) / 2, "licences are hardly known"
 
 
 def test_each_part_is_there_because_ctisync_wants_it_or_what_it_wants(parts: dict[str, Any]) -> None:
     wants = {each["ref"]: each.get("dependsOn", []) for each in parts["dependencies"]}
-    found, pending = {"ctisync"}, ["ctisync"]
+    reached, pending = {"ctisync"}, ["ctisync"]
     while pending:
-        new = set(wants[pending.pop()]) - found
-        found |= new
+        new = set(wants[pending.pop()]) - reached
+        reached |= new
         pending += new
-    assert found == {"ctisync", *(part["bom-ref"] for part in parts["components"])}
+    assert reached == {"ctisync", *(part["bom-ref"] for part in parts["components"])}
 
 
 def test_nothing_tells_of_the_machine_that_made_it_and_the_same_tree_makes_the_same(

@@ -44,11 +44,11 @@ def version(built: Path) -> str:
 def test_the_source_archive_holds_all_that_is_needed_to_build_and_test(built: Path) -> None:
     (archive,) = built.glob("ctisync-*.tar.gz")
     with tarfile.open(archive) as opened:
-        held = {name.partition("/")[2] for name in opened.getnames()}
+        content = {name.partition("/")[2] for name in opened.getnames()}
     folders = {name for name in texts() if "/" in name and not name.startswith(".ci/")}
     files = {"CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md", "SECURITY.md"}
     files |= {"mkdocs.yml", "pyproject.toml"}
-    assert (folders | files) - held == set()
+    assert (folders | files) - content == set()
 
 
 def test_the_command_starts_with_nothing_but_the_run_time_set(
@@ -68,9 +68,11 @@ def test_the_manual_lies_where_man_looks_for_it_and_where_help_says(installed: P
 
 def test_the_examples_come_along(installed: Path, tmp_path: Path) -> None:
     _run(tmp_path, str(installed / "ctisync"), "examples", "--output", "examples")
-    held = {path.name: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
-    assert held == {path.name: path.read_text() for path in (ROOT / "examples").rglob("*") if path.is_file()}
-    assert held
+    content = {path.name: path.read_text() for path in tmp_path.rglob("*") if path.is_file()}
+    assert content == {
+        path.name: path.read_text() for path in (ROOT / "examples").rglob("*") if path.is_file()
+    }
+    assert content
 
 
 def test_python_dash_m_is_the_same_command(built: Path, installed: Path, tmp_path: Path) -> None:

@@ -17,16 +17,16 @@ from tests.support.secured_node import VERSION, SecuredNode
 WHO = "/_plugins/_security/authinfo"
 
 
-def asked(node: SecuredNode, path: str, settings: Mapping[str, str]) -> httpx.Response:
+def get(node: SecuredNode, path: str, settings: Mapping[str, str]) -> httpx.Response:
     """The answer to whom these settings of ctisync name."""
     context = ssl.create_default_context(cafile=settings["CTISYNC_STORE__CA_FILE"])
-    given = None
+    login = None
     if "CTISYNC_STORE__USERNAME" in settings:
         password = Path(settings["CTISYNC_STORE__PASSWORD_FILE"]).read_text()
-        given = (settings["CTISYNC_STORE__USERNAME"], password)
+        login = (settings["CTISYNC_STORE__USERNAME"], password)
     else:
         context.load_cert_chain(settings["CTISYNC_STORE__CLIENT_CERT"], settings["CTISYNC_STORE__CLIENT_KEY"])
-    return httpx.get(f"{node.url}{path}", verify=context, auth=given, trust_env=False)
+    return httpx.get(f"{node.url}{path}", verify=context, auth=login, trust_env=False)
 
 
 def test_who_has_no_role_may_nothing_not_even_with_an_index_of_his_own_name(
@@ -36,8 +36,8 @@ def test_who_has_no_role_may_nothing_not_even_with_an_index_of_his_own_name(
     settings = secured_node.user("tooling-poor")
     secured_node.request("PUT", "/tooling-poor")
 
-    assert asked(secured_node, WHO, settings).json()["user_name"] == "tooling-poor"
-    refused = asked(secured_node, "/tooling-poor/_search", settings)
+    assert get(secured_node, WHO, settings).json()["user_name"] == "tooling-poor"
+    refused = get(secured_node, "/tooling-poor/_search", settings)
     assert refused.status_code == 403
     assert "no permissions for [indices:data/read/search]" in refused.text
 
@@ -48,26 +48,26 @@ def test_a_certificate_makes_the_user_of_its_name_and_a_role_is_in_force_at_once
     secured_node.put_role("tooling", {"cluster_permissions": []})
     settings = secured_node.holder("tooling-shown", "tooling")
 
-    known = asked(secured_node, WHO, settings).json()
-    assert (known["user_name"], known["roles"]) == ("tooling-shown", ["tooling"])
-    assert asked(secured_node, "/", settings).status_code == 403
+    account = get(secured_node, WHO, settings).json()
+    assert (account["user_name"], account["roles"]) == ("tooling-shown", ["tooling"])
+    assert get(secured_node, "/", settings).status_code == 403
     secured_node.put_role("tooling", {"cluster_permissions": ["cluster:monitor/main"]})
-    assert asked(secured_node, "/", settings).status_code == 200
+    assert get(secured_node, "/", settings).status_code == 200
 
 
 def test_a_wiped_node_keeps_its_users_and_nothing_else(secured_node: SecuredNode) -> None:
     settings = secured_node.user("tooling-kept")
     secured_node.request("PUT", "/some-content")
     secured_node.wipe()
-    assert asked(secured_node, WHO, settings).status_code == 200
+    assert get(secured_node, WHO, settings).status_code == 200
     assert list(secured_node.request("GET", "/_all?expand_wildcards=all")) == [".opendistro_security"]
 
 
 def test_a_deleted_user_is_not_let_in(secured_node: SecuredNode) -> None:
     settings = secured_node.user("tooling-gone")
-    assert asked(secured_node, WHO, settings).status_code == 200
+    assert get(secured_node, WHO, settings).status_code == 200
     secured_node.delete_user("tooling-gone")
-    assert asked(secured_node, WHO, settings).status_code == 401
+    assert get(secured_node, WHO, settings).status_code == 401
 
 
 def test_a_plugin_that_cannot_be_fetched_is_named_with_what_to_set(

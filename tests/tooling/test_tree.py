@@ -106,7 +106,7 @@ def test_what_a_package_asks_for_with_extras_is_locked_with_them() -> None:
         )
         for requirement in [Requirement(line)]
     }
-    asked = {
+    requested = {
         (requirement.name, extra)
         for installed in distributions()
         for requirement in map(Requirement, installed.requires or [])
@@ -114,5 +114,5 @@ def test_what_a_package_asks_for_with_extras_is_locked_with_them() -> None:
         and (requirement.marker is None or requirement.marker.evaluate({"extra": ""}))
         for extra in requirement.extras
     }
-    assert {(name, extra) for name, extra in asked if extra not in locked[name]} == set()
-    assert ("coverage", "toml") in asked, "nothing is looked at"
+    assert {(name, extra) for name, extra in requested if extra not in locked[name]} == set()
+    assert ("coverage", "toml") in requested, "nothing is looked at"

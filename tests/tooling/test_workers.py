@@ -78,11 +78,13 @@ def test_what_workers_count_leave_out_and_skip_is_told_at_the_end(tmp_path: Path
         (tmp_path / f"test_{name}.py").write_text(ONE.format(name=name))
     (tmp_path / "test_skipped.py").write_text(SKIPPED)
     running = started(tmp_path, CI="true")
-    told, _ = running.communicate(timeout=240)
+    output, _ = running.communicate(timeout=240)
     assert running.returncode == pytest.ExitCode.TESTS_FAILED
-    assert "test_skipped was skipped, which CI does not allow" in told
-    assert {"one has counted", "two has counted", "one has ended", "two has ended"} <= set(told.splitlines())
-    assert "2 passed, 2 deselected, 1 error" in told
+    assert "test_skipped was skipped, which CI does not allow" in output
+    assert {"one has counted", "two has counted", "one has ended", "two has ended"} <= set(
+        output.splitlines()
+    )
+    assert "2 passed, 2 deselected, 1 error" in output
 
 
 @pytest.mark.parametrize("everyone", [True, False], ids=["in a terminal", "by kill -INT"])

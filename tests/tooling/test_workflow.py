@@ -33,22 +33,22 @@ def test_a_tree_with_changes_is_no_release(tmp_path: Path) -> None:
     assert git is not None
     assert make is not None
     subprocess.run([git, "init", "-q", str(tmp_path)], check=True)
-    told = subprocess.run(
+    result = subprocess.run(
         [make, "-C", str(tmp_path), "release-check"], capture_output=True, text=True, check=False
     )
-    assert told.returncode != 0
-    assert "changes that are not committed" in told.stdout
+    assert result.returncode != 0
+    assert "changes that are not committed" in result.stdout
 
 
 def test_where_nothing_can_be_fuzzed_it_is_said_before_anything_is_made(tmp_path: Path) -> None:
     (tmp_path / "Makefile").write_bytes((ROOT / "Makefile").read_bytes())
     make = shutil.which("make")
     assert make is not None
-    told = subprocess.run(
+    result = subprocess.run(
         [make, "-C", str(tmp_path), "fuzz", "PYTHON=false"], capture_output=True, text=True, check=False
     )
-    assert told.returncode != 0
-    assert "Linux on x86-64 and Python 3.11 to 3.13; 'false' is:" in told.stderr
+    assert result.returncode != 0
+    assert "Linux on x86-64 and Python 3.11 to 3.13; 'false' is:" in result.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["Makefile"]
 
 

@@ -207,9 +207,9 @@ def common(*, config: bool = True, consumer: bool = True) -> Callable[[Command],
 
     `config`, `consumer`: whether the command has these options.
     """
-    wanted = {"config": config, "consumer": consumer}
+    has = {"config": config, "consumer": consumer}
     context, *options = signature(CommonOptions).parameters.values()
-    shared = [each.replace(kind=Parameter.KEYWORD_ONLY) for each in options if wanted.get(each.name, True)]
+    shared = [each.replace(kind=Parameter.KEYWORD_ONLY) for each in options if has.get(each.name, True)]
 
     def with_common(command: Command) -> Command:
         _, *own = signature(command, eval_str=True).parameters.values()

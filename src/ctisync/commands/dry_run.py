@@ -1,11 +1,17 @@
 """`--dry-run`: what a pass would do now, from the stored state and the reply of the feed. Writes nothing."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from functools import partial
 
 from ctisync.cli.invocation import Invocation
-from ctisync.commands.snapshot_sources import SnapshotSource, file_here, named_refusals, offset_of
+from ctisync.commands.snapshot_sources import (
+    SnapshotSource,
+    file_here,
+    named_refusals,
+    offset_of,
+    sources_to_load,
+)
 from ctisync.core.model import Consumer, ConsumerInfo, OffsetRange, Snapshot
 from ctisync.core.pass_plan import PlannedStep, plan_pass
 from ctisync.core.state import ConsumerState, FailedChange
@@ -34,7 +40,7 @@ def plan_passes(invocation: Invocation) -> int:
     return _print_each(invocation, {each: partial(plan, each) for each in invocation.consumers})
 
 
-def plan_loads(invocation: Invocation, sources: Sequence[SnapshotSource], offset: int | None) -> int:
+def plan_loads(invocation: Invocation, location: str, offset: int | None) -> int:
     """The same for local snapshots. Raises UsageError for one that needs a download."""
 
     def plan(source: SnapshotSource, local: SnapshotFile) -> str:
@@ -45,7 +51,7 @@ def plan_loads(invocation: Invocation, sources: Sequence[SnapshotSource], offset
 
     _refuse_metrics(invocation)
     plans = {}
-    for source in sources:
+    for source in sources_to_load(invocation, location, offset):
         local = file_here(source, invocation.settings, invocation.clock)
         if local is None:
             raise UsageError(

@@ -1,8 +1,5 @@
 """`init-snapshot`: load a snapshot from the feed, or one that you pass."""
 
-import os
-from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
@@ -21,21 +18,19 @@ from ctisync.cli.invocation import (
 from ctisync.commands.dry_run import plan_loads, plan_passes
 from ctisync.commands.passes import run_passes
 from ctisync.commands.snapshot_sources import (
-    SnapshotSource,
     fetched,
     file_here,
     named_refusals,
     offset_of,
-    snapshot_sources,
+    sources_to_load,
 )
 from ctisync.core.model import MAX_OFFSET, Snapshot
 from ctisync.core.pass_report import Ended
 from ctisync.core.steps import Policy
 from ctisync.errors import FeedRefused, UsageError
-from ctisync.escaping import quoted
 from ctisync.settings import Settings
 from ctisync.sync.parts import Parts
-from ctisync.system.files import expand_home
+from ctisync.sync.run_pass import load_file
 
 if TYPE_CHECKING:
     from ctisync.ports import Feed
@@ -86,8 +81,7 @@ def init_snapshot(
             metrics=metrics,
             option="--from",
         )
-        sources = _sources(invocation, source, offset)
-        return (plan_loads if dry_run else _load)(invocation, sources, offset)
+        return (plan_loads if dry_run else _load)(invocation, source, offset)
     if offset is not None:
         raise UsageError("--offset needs --from", hint="ctisync init-snapshot --from FILE --offset N")
     invocation = invocation.for_passes(
@@ -96,48 +90,34 @@ def init_snapshot(
     return plan_passes(invocation) if dry_run else run_passes(invocation)
 
 
-def _sources(invocation: Invocation, location: str, offset: int | None) -> list[SnapshotSource]:
-    """The snapshots to load. An offset that you pass counts more than a manifest, which is then not read."""
-    if offset is None:
-        consumers, named, log = invocation.consumers, invocation.named, invocation.console
-        if sources := snapshot_sources(location, consumers, named=named, log=log, option="--from"):
-            return sources
-    elif os.path.isdir(path := expand_home(Path(location), "--from")):  # noqa: PTH112  # for any name
-        raise UsageError(
-            f"--offset is the offset of one snapshot, and {path} is a folder",
-            hint=f"ctisync init-snapshot --from {quoted(path)}",
-        )
-    return [SnapshotSource(invocation.only_consumer("--from loads"), location)]
-
-
-def _load(invocation: Invocation, sources: Sequence[SnapshotSource], offset: int | None) -> int:
-    """Make the records of each snapshot the live content of its consumer; returns the exit code of the
-    passes.
+def _load(invocation: Invocation, location: str, offset: int | None) -> int:
+    """Make the records of the snapshots at `location` the live content of their consumers; returns the exit
+    code of the passes.
 
     `offset` is the offset of the snapshot; None: the one in its manifest, or in the name of the file or its
     member, else the highest offset of its lines. Raises UsageError for a file that cannot be read.
     """
-    from ctisync.sync.run_pass import load_file
-
     settings = invocation.settings
-    files = {each.consumer: file_here(each, settings, invocation.clock) for each in sources}
-    by_consumer = {each.consumer: each for each in sources}
+    sources = {
+        source.consumer: (source, file_here(source, settings, invocation.clock))
+        for source in sources_to_load(invocation, location, offset)
+    }
 
     def one_pass(parts: Parts, feed: "Feed") -> Ended:
-        source, here = by_consumer[parts.consumer], files[parts.consumer]
-        location = source.location
-        with named_refusals(location, "--from", offset):
-            file = here or fetched(feed, location)
+        source, here = sources[parts.consumer]
+        link = source.location
+        with named_refusals(link, "--from", offset):
+            file = here or fetched(feed, link)
             file.check_disk_space()
             at = offset_of(file, source, parts.log) if offset is None else offset
             _check_offset(at, parts.store.read_state(parts.consumer).last_offset, settings)
-            snapshot = Snapshot.announced(location, at) if here is None else Snapshot(location, at)
+            snapshot = Snapshot.announced(link, at) if here is None else Snapshot(link, at)
             ended = load_file(parts, file, msgspec.structs.replace(snapshot, exact=offset is not None))
             if ended.error is not None:
                 raise ended.error
         return ended
 
-    return run_passes(msgspec.structs.replace(invocation, consumers=tuple(by_consumer)), one_pass)
+    return run_passes(msgspec.structs.replace(invocation, consumers=tuple(sources)), one_pass)
 
 
 def _check_offset(offset: int, last_offset: int | None, settings: Settings) -> None:

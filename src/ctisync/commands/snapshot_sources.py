@@ -1,5 +1,6 @@
 """Snapshots that you pass (`--from`, `--against`): whose they are, their files, and their offsets."""
 
+import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
+from ctisync.cli.invocation import Invocation
 from ctisync.core.manifest import (
     OFFSETS,
     Packaged,
@@ -160,6 +162,20 @@ def snapshot_sources(
     for each in sources:
         log.event("info", "package-read", consumer=each.consumer, file=each.location)
     return sources
+
+
+def sources_to_load(invocation: Invocation, location: str, offset: int | None) -> list[SnapshotSource]:
+    """The snapshots to load. An offset that you pass counts more than a manifest, which is then not read."""
+    if offset is None:
+        consumers, named, log = invocation.consumers, invocation.named, invocation.console
+        if sources := snapshot_sources(location, consumers, named=named, log=log, option="--from"):
+            return sources
+    elif os.path.isdir(path := expand_home(Path(location), "--from")):  # noqa: PTH112  # for any name
+        raise UsageError(
+            f"--offset is the offset of one snapshot, and {path} is a folder",
+            hint=f"ctisync init-snapshot --from {quoted(path)}",
+        )
+    return [SnapshotSource(invocation.only_consumer("--from loads"), location)]
 
 
 def _of_folder(

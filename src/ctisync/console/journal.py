@@ -36,10 +36,10 @@ def journal_of(stream: TextIO, place: Path = SOCKET) -> Journal | None:
     systemd sets $JOURNAL_STREAM to the device and inode of the stream (systemd.exec(5)).
     """
     try:
-        found = os.fstat(stream.fileno())
+        status = os.fstat(stream.fileno())
     except (OSError, ValueError):
         return None
-    if os.environ.get("JOURNAL_STREAM") != f"{found.st_dev}:{found.st_ino}":
+    if os.environ.get("JOURNAL_STREAM") != f"{status.st_dev}:{status.st_ino}":
         return None
     return Journal(place)
 

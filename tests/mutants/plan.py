@@ -37,7 +37,6 @@ TESTS: Final[dict[str, Stages]] = {
     "PassReport": (("tests/unit/test_pass_report.py", "tests/unit/test_history.py"),),
     "record_facts": (("tests/unit/test_record_facts.py",),),
     "plans_in": (("tests/unit/test_plans.py",),),
-    "parse_consumer_url": (("tests/unit/test_catalog.py",),),
     "Finding": (_AUDITS,),
     "RecordRules": (("tests/unit/test_rules.py",), _AUDITS),
     "Comparison": (("tests/unit/test_comparison.py",), _AUDITS),
@@ -52,7 +51,7 @@ TESTS: Final[dict[str, Stages]] = {
         ("tests/unit/test_wire.py", "tests/unit/test_fold.py"),
     ),
     "Limits": (("tests/unit/test_defaults.py", "tests/settings"),),
-    "public_link": (("tests/unit/test_links.py",),),
+    "public_link": (("tests/unit/test_links.py", "tests/unit/test_catalog.py"),),
     "ConsumerInfo": (
         ("tests/unit/test_fold.py", "tests/unit/test_wire.py", "tests/unit/test_defaults.py"),
         _ONE_PASS,

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ctisync.core.catalog import Address, parse_consumer_url
+from ctisync.core.links import Address, parse_consumer_url
 
 BASE = "https://cti.example/api/v1"
 

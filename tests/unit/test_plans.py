@@ -5,7 +5,7 @@ from typing import Any, Final
 
 import pytest
 
-from ctisync.core.catalog import Address
+from ctisync.core.links import Address
 from ctisync.core.plans import Feature, Plan, as_toml, plans_in
 from ctisync.errors import FeedRefused
 

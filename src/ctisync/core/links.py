@@ -1,8 +1,8 @@
-"""The part of a link that may be stored and shown: without secrets such as a password or a signature."""
+"""Links: the part that may be stored and shown, without a password or a signature; a consumer's address."""
 
 import hashlib
 import re
-from typing import Final
+from typing import Final, NamedTuple
 
 from ctisync.escaping import escape
 
@@ -13,6 +13,13 @@ _BEGIN: Final = re.compile(r"(?:[A-Za-z][A-Za-z0-9+.-]*://|//)?")
 _LOGIN: Final = re.compile(r"[^/]*@")
 _PASSED_OVER: Final = re.compile(r"^[\x00-\x20]+|[\t\r\n]")
 """Characters that `urllib.parse` ignores in an address, so that a login after them is still one."""
+
+NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+"""A pattern for the names of contexts and consumers."""
+
+_ADDRESS: Final = re.compile(
+    rf"(https?://[\w.:/%~\[\]@-]+)/catalog/contexts/({NAME})/consumers/({NAME})/?", re.ASCII
+)
 
 
 def public_link(link: str) -> str:
@@ -44,3 +51,17 @@ def _split_login(place: str) -> tuple[str, re.Match[str] | None]:
     begin = _BEGIN.match(place)
     assert begin is not None  # it may be empty
     return begin[0], _LOGIN.match(place, begin.end())
+
+
+class Address(NamedTuple):
+    """`base`: the base URL of the API, as in `cti.url`."""
+
+    base: str
+    context: str
+    consumer: str
+
+
+def parse_consumer_url(url: object) -> Address | None:
+    """The parts of a consumer's whole address; None for anything else, also for an address with a query."""
+    match = _ADDRESS.fullmatch(url) if isinstance(url, str) else None
+    return match and Address(*match.groups())

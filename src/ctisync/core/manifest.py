@@ -7,8 +7,8 @@ from typing import Any, Final
 
 import msgspec
 
-from ctisync.core.catalog import parse_consumer_url
 from ctisync.core.json_text import decode
+from ctisync.core.links import parse_consumer_url
 from ctisync.core.model import MAX_OFFSET, Consumer, Json
 from ctisync.core.wire import kind_of
 

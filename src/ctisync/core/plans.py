@@ -6,7 +6,7 @@ from typing import Final
 
 import msgspec
 
-from ctisync.core.catalog import Address, parse_consumer_url
+from ctisync.core.links import Address, parse_consumer_url
 from ctisync.core.model import Json
 from ctisync.errors import FeedRefused
 from ctisync.escaping import one_line, to_json

@@ -15,8 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import msgspec
 
-from ctisync.core.catalog import NAME, Address, parse_consumer_url
-from ctisync.core.links import place_of
+from ctisync.core.links import NAME, Address, parse_consumer_url, place_of
 from ctisync.core.model import Consumer
 from ctisync.core.words import counted
 from ctisync.errors import ConfigurationError

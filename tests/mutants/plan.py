@@ -74,7 +74,7 @@ TESTS: Final[dict[str, Stages]] = {
         _ONE_PASS,
         _PASSES,
     ),
-    "Tally": (("tests/unit/test_tally.py", "tests/unit/test_audit.py"), _AUDITS),
+    "Verification": (("tests/unit/test_verification.py", "tests/unit/test_audit.py"), _AUDITS),
     "offset_in_name": (
         ("tests/unit/test_wire.py", "tests/unit/test_wire_names.py", "tests/unit/test_fold.py"),
         ("tests/feed/test_changes.py", "tests/feed/test_consumer_info.py"),

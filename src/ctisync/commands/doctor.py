@@ -3,7 +3,6 @@
 import platform
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from functools import partial
 from typing import Any, Final
 
 import msgspec
@@ -21,13 +20,13 @@ from ctisync.commands.status.judge import (
     judge,
     next_command,
 )
-from ctisync.commands.status.read import ConsumerStatus
+from ctisync.commands.status.read import ConsumerStatus, consumer_status
 from ctisync.console import Console, rfc3339
 from ctisync.core.health import CheckResult, failed, guarded, judge_disk_space, judge_end, ok, warning, worst
 from ctisync.core.model import Consumer
 from ctisync.errors import CtisyncError
 from ctisync.escaping import escape, one_line
-from ctisync.ports import Clock, Store
+from ctisync.ports import Clock
 from ctisync.settings import LoadedSettings, Settings
 from ctisync.settings.checks import SeveralMistakes
 from ctisync.settings.warnings import setting_warnings
@@ -35,7 +34,6 @@ from ctisync.system.locks import diagnose as diagnose_lock
 from ctisync.system.process import print_result
 from ctisync.wiring import (
     command_manager,
-    effective_state,
     feed_certificates,
     free_disk_space,
     lock_path,
@@ -187,18 +185,16 @@ def _feeds(
     consumers, such as that of the clock, only once."""
     results: list[CheckResult] = []
     sizes: list[int] = []
-
-    def probe(consumer: Consumer) -> Iterator[CheckResult]:
-        with opened_feed(settings, consumer, clock, console) as feed:
-            checks, size = feed.diagnose()
-        if size is not None:
-            sizes.append(size)
-        yield from checks
-
     for consumer in consumers:
+        size = None
+        try:
+            with opened_feed(settings, consumer, clock, console) as feed:
+                checks, size = feed.diagnose()
+        except CtisyncError as error:
+            checks = [failed("feed", error.message, error.hint, about=consumer)]
         for_all = {each.what for each in results if each.about is None}
-        own = list(guarded("feed", partial(probe, consumer), about=consumer))
-        results += [each for each in own if each.what not in for_all]
+        results += [each for each in checks if each.what not in for_all]
+        sizes += [] if size is None else [size]
     return results, max(sizes, default=None)
 
 
@@ -208,7 +204,7 @@ def _store(
     """The results for the store, and the state of each consumer that can be read."""
     readable: list[ConsumerStatus] = []
 
-    def read_store() -> Iterator[CheckResult]:
+    def checks() -> Iterator[CheckResult]:
         with opened_store(settings, clock, untouched=True) as store:
             results = list(store.diagnose(consumers))
             yield from results
@@ -216,17 +212,12 @@ def _store(
             if any(each.what == "store" and each.health == "failed" for each in results):
                 return
             for consumer in consumers:
-                yield from guarded("content", partial(read_consumer, store, consumer), about=consumer)
+                try:
+                    readable.append(consumer_status(consumer, store.summary(consumer), settings, clock))
+                except CtisyncError as error:
+                    yield failed("content", error.message, error.hint, about=consumer)
 
-    def read_consumer(store: Store, consumer: Consumer) -> Iterator[CheckResult]:
-        """Adds to `readable`; a result comes only from an error."""
-        sends_commands = settings.command_manager.enabled is not False
-        summary = store.summary(consumer)
-        state = effective_state(summary.state, settings, clock)
-        readable.append(ConsumerStatus(consumer, state, summary.records, sends_commands, moved=summary.moved))
-        yield from ()
-
-    return list(guarded("store", read_store)), readable
+    return list(guarded("store", checks)), readable
 
 
 def _content(one: ConsumerStatus, clock: Clock) -> Iterator[CheckResult]:

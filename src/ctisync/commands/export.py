@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, BinaryIO, Final
 
@@ -32,32 +32,31 @@ def export(
     """Write the content as NDJSON, sorted by name."""
     invocation = options.invocation()
     consumer = invocation.only_consumer("export writes")
-    with opened_store(invocation.settings, invocation.clock) as store:
-        if output is None or output == STDOUT:
-            _write(invocation, store, consumer, sys.stdout.buffer, "standard output")
-        else:
-            with _named_errors(str(output)), atomic_write(output) as file:
-                _write(invocation, store, consumer, file, str(output))
+    target: AbstractContextManager[BinaryIO]
+    if output is None or output == STDOUT:
+        name, target = "standard output", nullcontext(sys.stdout.buffer)
+    else:
+        name, target = str(output), atomic_write(output)
+    with opened_store(invocation.settings, invocation.clock) as store, _named_errors(name), target as file:
+        _write(invocation, store, consumer, file)
     return DONE
 
 
-def _write(invocation: Invocation, store: Store, consumer: Consumer, target: BinaryIO, name: str) -> None:
-    """Every line of the live content, sorted by name. Raises EmptyStore if there is no content, UsageError if
-    the output cannot be written."""
+def _write(invocation: Invocation, store: Store, consumer: Consumer, file: BinaryIO) -> None:
+    """Every line of the live content, sorted by name. Raises EmptyStore if there is no content."""
     summary = store.summary(consumer)
     invocation.warn_of_hidden(summary.hidden, consumer)
     piece = bytearray()
-    bar = invocation.console.progress("export", summary.records, "records")
-    with bar as progress, _named_errors(name):
+    with invocation.console.progress("export", summary.records, "records") as progress:
         for number, line in enumerate(store.export(consumer), start=1):
             piece += line
             piece += b"\n"
             if len(piece) >= _PIECE:
-                target.write(piece)
+                file.write(piece)
                 piece.clear()
                 progress.reached(number)
-        target.write(piece)
-        target.flush()
+        file.write(piece)
+        file.flush()
 
 
 @contextmanager

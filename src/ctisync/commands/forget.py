@@ -24,27 +24,19 @@ _COMMAND: Final = "ctisync forget"
 
 
 class StoredData(msgspec.Struct, frozen=True):
-    """All that `forget` removes: data in the store, and downloads of passes and of `verify`."""
+    """All that `forget` removes: data in the store, and `files`, the downloads of passes and of `verify`.
+    `locked`: the consumers under whose names it is locked; `verify` has a name of its own."""
 
     store: str
     consumer: Consumer
     footprint: Footprint
-    downloads: tuple[Path, ...]
-    of_verify: tuple[Path, ...]
+    files: tuple[Path, ...]
+    locked: tuple[Consumer, ...]
     is_configured: bool
 
     @property
     def is_empty(self) -> bool:
         return self.footprint == Footprint() and not self.files
-
-    @property
-    def files(self) -> tuple[Path, ...]:
-        return self.downloads + self.of_verify
-
-    @property
-    def locked(self) -> tuple[Consumer, ...]:
-        """The consumers under whose names the data is locked; `verify` holds its own during a download."""
-        return (self.consumer, *[beside_passes(self.consumer)] * bool(self.of_verify))
 
 
 @app.command()
@@ -91,13 +83,16 @@ def _read(settings: Settings, name: str) -> StoredData:
 
     with opened_store(settings, CLOCK, untouched=True) as store:
         consumer = _consumer_named(name, settings, store.consumers())
+        of_passes, of_verify = (
+            list(downloads(lock_path(settings, each))) for each in (consumer, beside_passes(consumer))
+        )
         return StoredData(
-            store.name,
-            consumer,
-            store.footprint(consumer),
-            tuple(downloads(lock_path(settings, consumer))),
-            tuple(downloads(lock_path(settings, beside_passes(consumer)))),
-            consumer in settings.followed,
+            store=store.name,
+            consumer=consumer,
+            footprint=store.footprint(consumer),
+            files=(*of_passes, *of_verify),
+            locked=(consumer, *[beside_passes(consumer)] * bool(of_verify)),
+            is_configured=consumer in settings.followed,
         )
 
 

@@ -58,10 +58,7 @@ def verify(
 ) -> int:
     """Check the stored content and state for errors. Changes nothing."""
     invocation = options.invocation()
-    if against is None:
-        result = _verify(invocation, deep=deep)
-    else:
-        result = _verify_against(invocation, against, deep=deep)
+    result = _verify(invocation, against, deep=deep)
     if as_json:
         consumers = [_document(one) for one in result.verifications]
         print_document({"store": result.store, "consumers": consumers})
@@ -71,60 +68,53 @@ def verify(
     return DONE
 
 
-def _verify(invocation: Invocation, *, deep: bool) -> VerifyResult:
+def _verify(invocation: Invocation, against: str | None, *, deep: bool) -> VerifyResult:
     """Verify the consumers, one after the other; an error of one of several does not hide the others. Writes
-    nothing. `deep`: decode every record."""
+    nothing. `against`: where a snapshot is, for a single consumer; `deep`: decode every record.
+
+    With `against`, raises EmptyStore before it downloads anything, and UsageError and SnapshotRefused like a
+    load.
+    """
+    consumers = invocation.consumers if against is None else [invocation.only_consumer("--against compares")]
     verifications: list[Verification] = []
     first: CtisyncError | None = None
-    with opened_store(invocation.settings, invocation.clock) as store:
-        for each in invocation.consumers:
+    with opened_store(invocation.settings, invocation.clock) as store, ExitStack() as opened:
+        snapshot = None
+        if against is not None:
+            _refuse_empty(store, consumers[0])
+            snapshot = opened.enter_context(_opened_snapshot(invocation, consumers[0], against))
+        for each in consumers:
             try:
-                verifications.append(_audit(invocation, each, store, deep=deep))
+                verifications.append(_audit(invocation, each, store, deep=deep, against=snapshot))
             except CtisyncError as error:
-                if len(invocation.consumers) == 1:
+                if len(consumers) == 1:
                     raise
                 first = first or error
         return VerifyResult(store.name, tuple(verifications), first)
 
 
-def _verify_against(invocation: Invocation, location: str, *, deep: bool) -> VerifyResult:
-    """The same for the only consumer, compared with the snapshot at `location`, a file or an address.
-
-    Raises EmptyStore before it downloads anything, and UsageError and SnapshotRefused like a load.
-    """
-    consumer = invocation.only_consumer("--against compares")
-    with opened_store(invocation.settings, invocation.clock) as store:
-        with store.inspect(consumer) as inspection:
-            if not inspection.state.content and inspection.count() is None:
-                raise _empty(store.name, consumer)
-        packaged = snapshot_sources(
-            location, (consumer,), named=True, log=invocation.console, option="--against"
-        )
-        source = packaged[0] if packaged else SnapshotSource(consumer, location)
-        with named_refusals(source.location, "--against"), _opened_snapshot(invocation, source) as snapshot:
-            verification = _audit(invocation, consumer, store, deep=deep, against=snapshot)
-        return VerifyResult(store.name, (verification,))
-
-
 @contextmanager
 def _opened_snapshot(
-    invocation: Invocation, source: SnapshotSource
+    invocation: Invocation, consumer: Consumer, location: str
 ) -> Iterator[tuple[SnapshotFile, Reference]]:
-    """The snapshot and its offset. A download is removed at the end."""
+    """The snapshot and its offset. A download is removed at the end; until then, refusals of the snapshot say
+    where it is from."""
     from ctisync.feed.snapshot.file import snapshot_offset  # not for the help
 
-    settings, clock = invocation.settings, invocation.clock
-    packaged = None if source.entry is None else source.entry.offset
-    file = file_here(source, settings, clock)
-    with ExitStack() as opened:
+    settings, clock, log = invocation.settings, invocation.clock, invocation.console
+    packaged = snapshot_sources(location, (consumer,), named=True, log=log, option="--against")
+    source = packaged[0] if packaged else SnapshotSource(consumer, location)
+    with named_refusals(source.location, "--against"), ExitStack() as opened:
+        file = file_here(source, settings, clock)
         if file is None:
-            spooled = beside_passes(source.consumer)
+            spooled = beside_passes(consumer)
             opened.enter_context(consumer_lock(settings, spooled, clock, "ctisync verify --against"))
-            feed = opened.enter_context(opened_feed(settings, spooled, clock, invocation.console))
+            feed = opened.enter_context(opened_feed(settings, spooled, clock, log))
             file = fetched(feed, source.location)
             opened.callback(file.discard)
-        offset, told_by = snapshot_offset(file, source.location, packaged)
-        invocation.console.event("info", "offset-found", offset=offset, told_by=told_by)
+        stated = None if source.entry is None else source.entry.offset
+        offset, told_by = snapshot_offset(file, source.location, stated)
+        log.event("info", "offset-found", offset=offset, told_by=told_by)
         yield file, Reference(offset, exact=told_by != "highest line")
 
 
@@ -134,7 +124,7 @@ def _audit(
     store: Store,
     *,
     deep: bool,
-    against: tuple[SnapshotFile, Reference] | None = None,
+    against: tuple[SnapshotFile, Reference] | None,
 ) -> Verification:
     from ctisync.feed.snapshot.parsers import reader  # not for the help
 
@@ -171,6 +161,12 @@ def _raise_for(result: VerifyResult) -> None:
     for one in result.verifications:
         if one.is_empty:
             raise _empty(result.store, one.consumer)
+
+
+def _refuse_empty(store: Store, consumer: Consumer) -> None:
+    with store.inspect(consumer) as inspection:
+        if not inspection.state.content and inspection.count() is None:
+            raise _empty(store.name, consumer)
 
 
 def _empty(store: str, consumer: Consumer) -> EmptyStore:

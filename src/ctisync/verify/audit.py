@@ -5,7 +5,7 @@ are in order; the rules check the others. Memory holds one batch of a snapshot a
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Final, get_args
 
 import msgspec
@@ -41,16 +41,43 @@ class CheckSummary(msgspec.Struct, frozen=True):
     hint: str | None
 
 
-class Verification(msgspec.Struct, frozen=True):
-    """The result for one consumer. `records`: the number in the content, None without one. `findings`: the
-    first MOST_SHOWN of each kind, sorted by kind; `counts`: the number of all."""
+class Verification:
+    """The result for one consumer, which the audit fills.
 
-    consumer: Consumer
-    state: ConsumerState
-    records: int | None
-    checks: tuple[CheckSummary, ...]
-    findings: tuple[Finding, ...]
-    counts: dict[Kind, int]
+    `state`: the stored one. `records`: the number in the content, None without one. `counts`: the number of
+    findings of each kind. `optional`: the checks on request that are made.
+    """
+
+    def __init__(
+        self, consumer: Consumer, state: ConsumerState, *, optional: Collection[str] = frozenset()
+    ) -> None:
+        self.consumer = consumer
+        self.state = state
+        self.records: int | None = None
+        self.counts: Counter[Kind] = Counter()
+        self._optional = optional
+        self._findings: list[Finding] = []
+
+    def add(self, findings: Iterable[Finding]) -> None:
+        """While a writer is, or may be, running, generations that are not live are its work: notes."""
+        for each in findings:
+            kind = each.kind
+            if kind is Kind.GENERATION_STRAY and self.counts.keys() & _WRITERS:
+                kind = Kind.GENERATION_LEFT
+            self.counts[kind] += 1
+            if self.counts[kind] <= MOST_SHOWN:
+                self._findings.append(msgspec.structs.replace(each, kind=kind))
+
+    @property
+    def findings(self) -> tuple[Finding, ...]:
+        """The first MOST_SHOWN of each kind, sorted by kind."""
+        return tuple(sorted(self._findings, key=lambda finding: finding.kind.label))
+
+    @property
+    def checks(self) -> list[CheckSummary]:
+        """Those that were made."""
+        made = [check for check in get_args(Check) if check in self._optional or check not in _ON_REQUEST]
+        return [self._summary(check) for check in made]
 
     @property
     def differences(self) -> int:
@@ -64,38 +91,6 @@ class Verification(msgspec.Struct, frozen=True):
     @property
     def is_good(self) -> bool:
         return self.records is not None and self.differences == 0
-
-
-class Tally:
-    """Counts findings for a `Verification`."""
-
-    def __init__(self) -> None:
-        self.counts: Counter[Kind] = Counter()
-        self._findings: list[Finding] = []
-
-    def add(self, findings: Iterable[Finding]) -> None:
-        """While a writer is, or may be, running, generations that are not live are its work: notes."""
-        for each in findings:
-            kind = each.kind
-            if kind is Kind.GENERATION_STRAY and self.counts.keys() & _WRITERS:
-                kind = Kind.GENERATION_LEFT
-            self.counts[kind] += 1
-            if self.counts[kind] <= MOST_SHOWN:
-                self._findings.append(msgspec.structs.replace(each, kind=kind))
-
-    def verification(
-        self, consumer: Consumer, state: ConsumerState, records: int | None, *, optional: frozenset[str]
-    ) -> Verification:
-        """The result. `optional`: the checks on request that were made."""
-        made = [check for check in get_args(Check) if check in optional or check not in _ON_REQUEST]
-        return Verification(
-            consumer=consumer,
-            state=state,
-            records=records,
-            checks=tuple(self._summary(check) for check in made),
-            findings=tuple(sorted(self._findings, key=lambda finding: finding.kind.label)),
-            counts=dict(self.counts),
-        )
 
     def _summary(self, check: Check) -> CheckSummary:
         kinds = [kind for kind in Kind if kind.check == check and kind in self.counts]
@@ -136,32 +131,31 @@ def verify(
     Raises StoreUnavailable or ConfigurationError if the store cannot be read, SnapshotRefused if the snapshot
     cannot be used: then there is no result.
     """
-    tally = Tally()
+    optional = ["deep"] * deep + ["against"] * (against is not None)
     with store.inspect(consumer) as inspection:
-        tally.add(_check_access(store.name, inspection, at_work, unread))
         state = inspection.state
-        tally.add(check_state(state))
-        tally.add(check_settings(state, consumer))
-        records = None
+        result = Verification(consumer, state, optional=optional)
+        result.add(_check_access(store.name, inspection, at_work, unread))
+        result.add(check_state(state))
+        result.add(check_settings(state, consumer))
         try:
-            tally.add(inspection.findings(deep=deep))
-            records = inspection.count()
-            tally.add(check_count(state, records))
-            if records is not None:
+            result.add(inspection.findings(deep=deep))
+            result.records = inspection.count()
+            result.add(check_count(state, result.records))
+            if result.records is not None:
                 comparison = None
                 if against is not None:
                     file, reference = against
                     comparison = Comparison(reference, state)
-                    tally.add(_check_snapshot(inspection, file, comparison, log))
+                    result.add(_check_snapshot(inspection, file, comparison, log))
                 rules = RecordRules(state, limits, deep=deep)
-                tally.add(_check_content(inspection, records, log, rules, read, comparison))
+                result.add(_check_content(inspection, result.records, log, rules, read, comparison))
         except StoreUnavailable as error:
-            if Kind.STORE_DAMAGED not in tally.counts:
+            if Kind.STORE_DAMAGED not in result.counts:
                 raise
             detail = f"the records were not read to the end: {error.message}"
-            tally.add([Finding(Kind.STORE_DAMAGED, store.name, detail, error.hint)])
-        optional = frozenset(["deep"] * deep + ["against"] * (against is not None))
-        return tally.verification(consumer, state, records, optional=optional)
+            result.add([Finding(Kind.STORE_DAMAGED, store.name, detail, error.hint)])
+        return result
 
 
 def _check_access(

@@ -11,9 +11,10 @@ from ctisync.cli.invocation import Invocation
 from ctisync.core.health import CheckResult
 from ctisync.core.model import Consumer
 from ctisync.core.pass_report import PassReport, Work
-from ctisync.core.state import ConsumerState, Moved, Owed, Phase, feed_answered
+from ctisync.core.state import ConsumerState, Moved, Owed, Phase, Summary, feed_answered
 from ctisync.errors import DONE, CtisyncError, StoreUnavailable
-from ctisync.ports import HistoryStore, Store
+from ctisync.ports import Clock, HistoryStore, Store
+from ctisync.settings import Settings
 from ctisync.system.locks import LockState, last_locked, read_lock
 from ctisync.system.threads import run_within
 from ctisync.wiring import effective_state, feed_certificates, lock_path, opened_feed, opened_store
@@ -191,21 +192,28 @@ def _read_consumer(
     invocation.warn_of_hidden(summary.hidden, consumer)
     last = _last_pass(store, consumer)
     record_expected = settings.history and work is None
-    one = ConsumerStatus(
-        consumer,
-        effective_state(summary.state, settings, clock),
-        summary.records,
-        sends_commands=settings.command_manager.enabled is not False,
+    one = msgspec.structs.replace(
+        consumer_status(consumer, summary, settings, clock),
         work=work,
         failure=last if last is not None and last.exit_code != DONE else None,
         unrecorded_at=_unrecorded_at(last, last_lock, clock.now()) if record_expected else None,
-        moved=summary.moved,
     )
     if not remote:
         return one
     with opened_feed(settings, consumer, clock, invocation.console) as feed:
         info = feed.consumer_info()
     return msgspec.structs.replace(one, state=feed_answered(one.state, info, clock.now()))
+
+
+def consumer_status(consumer: Consumer, summary: Summary, settings: Settings, clock: Clock) -> ConsumerStatus:
+    """The status from the store's summary alone, without passes."""
+    return ConsumerStatus(
+        consumer,
+        effective_state(summary.state, settings, clock),
+        summary.records,
+        sends_commands=settings.command_manager.enabled is not False,
+        moved=summary.moved,
+    )
 
 
 def _running_pass(

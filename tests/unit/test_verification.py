@@ -7,15 +7,16 @@ import pytest
 from ctisync.core.findings import Check, Finding, Kind
 from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState
-from ctisync.verify.audit import CheckSummary, Tally, Verification
+from ctisync.verify.audit import CheckSummary, Verification
 
 
 def audit(
     findings: Iterable[Finding], *, records: int | None = 5, optional: frozenset[str] = frozenset()
 ) -> Verification:
-    tally = Tally()
-    tally.add(findings)
-    return tally.verification(Consumer(), ConsumerState(), records, optional=optional)
+    result = Verification(Consumer(), ConsumerState(), optional=optional)
+    result.records = records
+    result.add(findings)
+    return result
 
 
 def some(kind: Kind, count: int = 1) -> list[Finding]:

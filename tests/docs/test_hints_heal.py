@@ -22,7 +22,7 @@ from tests.tooling.test_hints import hints
 
 HOLDS_A_COMMAND: Final = re.compile(
     r"\b(ctisync (?!that|with|--)|curl|mkdir|chmod|chown|rm |mv |ls -|df -|fuser|pip |timedatectl"
-    r"|LOAD_ANEW|SYNC|claimed|set_aside|remove_blocks|raise_shard_limit|template_hint|typed|what_to_type|replacing)"
+    r"|LOAD_ANEW|SYNC|claimed|set_aside|remove_blocks|raise_shard_limit|template_hint|typed|next_command|replace_command)"
 )
 """An expression that is a hint, and has something to type."""
 

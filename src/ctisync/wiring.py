@@ -5,15 +5,15 @@ Each adapter imports its libraries itself, so that `status` on SQLite loads no H
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, contextmanager, suppress
 from datetime import datetime, timedelta
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
 import msgspec
 
+from ctisync.backends import Access, StoreOptions
 from ctisync.core.links import public_link
 from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState, cooldown_ended
@@ -22,28 +22,22 @@ from ctisync.errors import ConfigurationError, StoreUnavailable
 from ctisync.escaping import quoted
 from ctisync.ports import Clock, Feed, Log, SnapshotFile, Store
 from ctisync.settings import Settings
-from ctisync.settings.checks import OpenSearchPlace, SqlitePlace, origin_of
+from ctisync.settings.model import StoreSettings
 from ctisync.settings.schema import Secret
 from ctisync.system.folders import folder_risk
 from ctisync.system.locks import host_lock, lock_beside, lock_for_server
+from ctisync.urls import origin_of
 
 if TYPE_CHECKING:
     from ctisync.command_manager import CommandManagerClient
     from ctisync.feed.http.budget import PassLimits
     from ctisync.feed.plans import ConsoleApi
 
-_PACKED_SHARE: Final = 0.25
-"""Bytes per byte of records in a compressed SQLite file: about a sixth, plus a margin."""
-
-_STORE_TIMEOUT: Final = 60.0
-"""Seconds for a request to OpenSearch."""
-
 _WAITS: Final = 4
 """If the time for all requests is limited, one without an answer takes at most its fourth part: the rest is
 for another node."""
 
 
-@contextmanager
 def opened_store(
     settings: Settings,
     clock: Clock,
@@ -51,45 +45,30 @@ def opened_store(
     host_lock: str | None = None,
     untouched: bool = False,
     within: float = math.inf,
-) -> Iterator[Store]:
+) -> AbstractContextManager[Store]:
     """The configured store. `host_lock`: the id of the lock that the caller holds, from `consumer_lock`; None
     for a caller that only reads. `untouched`: reading does not even migrate the stored state. `within`:
     seconds for everything that the caller does with the store; a single wait gets a part of them."""
-    store = _store(settings, clock, host_lock=host_lock, untouched=untouched, within=within)
-    try:
-        yield store
-    finally:
-        store.close()
+    backend = settings.backend
+    if backend.local is not None:
+        _check_folder(backend.local.path.parent, settings)
+    access = Access(host_lock=host_lock, untouched=untouched, within=within, wait=within / _WAITS)
+    return closing(backend.open(_store_options(settings.store), clock, access))
 
 
-def _store(
-    settings: Settings, clock: Clock, *, host_lock: str | None, untouched: bool, within: float
-) -> Store:
-    place, wanted = settings.place, settings.store
-    if isinstance(place, SqlitePlace):
-        from ctisync.stores.sqlite.connection import LOCK_PATIENCE
-        from ctisync.stores.sqlite.store import SqliteStore
-
-        _check_folder(place.path.parent, settings)
-        patience = min(LOCK_PATIENCE, within / _WAITS)
-        return SqliteStore(place.path, clock, patience, wanted.compression, untouched=untouched)
-    from ctisync.stores.opensearch.bulk import Pace
-    from ctisync.stores.opensearch.generations import Layout
-    from ctisync.stores.opensearch.store import OpenSearchStore
-
-    return OpenSearchStore(
-        place.urls,
-        clock,
-        host_lock=host_lock,
-        username=wanted.username,
-        password=_revealed(wanted.password),
-        ca_file=_text(wanted.ca_file),
-        client_cert=_text(wanted.client_cert),
-        client_key=_text(wanted.client_key),
-        layout=Layout(wanted.shards, wanted.replicas, wanted.codec),
-        pace=Pace(wanted.senders, wanted.bulk_bytes),
-        timeout=min(_STORE_TIMEOUT, within / _WAITS),
-        within=within,
+def _store_options(store: StoreSettings) -> StoreOptions:
+    return StoreOptions(
+        username=store.username,
+        password=_revealed(store.password),
+        ca_file=_text(store.ca_file),
+        client_cert=_text(store.client_cert),
+        client_key=_text(store.client_key),
+        shards=store.shards,
+        replicas=store.replicas,
+        codec=store.codec,
+        senders=store.senders,
+        bulk_bytes=store.bulk_bytes,
+        compression=store.compression,
     )
 
 
@@ -159,51 +138,45 @@ def console_api(settings: Settings, clock: Clock) -> "ConsoleApi":
 
 
 def _pass_limits(settings: Settings, consumer: Consumer, clock: Clock) -> "PassLimits":
-    """With the free disk space for a SQLite store. Not for OpenSearch, and not with a filter: the number of
-    records is then unknown in advance."""
+    """With the free disk space for a store on this host. Not for a server, and not with a filter: the number
+    of records is then unknown in advance."""
     from ctisync.feed.http.budget import FreeDiskSpace, PassLimits
-    from ctisync.stores.sqlite.store import free_space_in
 
-    place, disk = settings.place, None
-    if isinstance(place, SqlitePlace) and consumer.resources == ("*",):
-        disk = FreeDiskSpace(str(place.path.parent), partial(free_space_in, place.path), _share(settings))
+    local, share, disk = settings.backend.local, share_of_records(settings), None
+    if local is not None and share is not None and consumer.resources == ("*",):
+        disk = FreeDiskSpace(str(local.path.parent), local.free_space, share)
     return PassLimits(clock, settings.limits, disk)
 
 
 def share_of_records(settings: Settings) -> float | None:
     """Bytes that the store needs per byte of records, on the disk of the downloads; None if the store is on
     another host."""
-    return _share(settings) if isinstance(settings.place, SqlitePlace) else None
-
-
-def _share(settings: Settings) -> float:
-    return _PACKED_SHARE if settings.store.compression == "zstd" else 1.0
+    local = settings.backend.local
+    return None if local is None else local.bytes_per_byte(_store_options(settings.store))
 
 
 def free_disk_space(settings: Settings) -> int:
-    """Free bytes for downloads and, with SQLite, records. Raises StoreUnavailable if they are unknown."""
+    """Free bytes for downloads and, with a store on this host, records. Raises StoreUnavailable if they are
+    unknown."""
     from ctisync.stores.disk_space import free_in, nearest
-    from ctisync.stores.sqlite.store import free_space_in
 
-    place, folder = settings.place, spool_folder(settings)
-    if isinstance(place, SqlitePlace):
+    if (local := settings.backend.local) is not None:
         # No folder yet, or a broken file: other checks report it.
         with suppress(ConfigurationError, StoreUnavailable):
-            return free_space_in(place.path, untouched=True)
-    return free_in(nearest(folder))
+            return local.free_space(untouched=True)
+    return free_in(nearest(settings.spool_folder))
 
 
 def command_manager(settings: Settings, clock: Clock) -> "CommandManagerClient | None":
     """The Command Manager; None if ctisync sends no update commands."""
-    wanted, store, place = settings.command_manager, settings.store, settings.place
+    wanted, store = settings.command_manager, settings.store
     urls = settings.command_manager_urls
     if not urls:
         return None
     from ctisync.command_manager import CommandManagerClient
 
     # The credentials and TLS files of the store are used only for the origins of the store.
-    own = place.urls if isinstance(place, OpenSearchPlace) else ()
-    same = all(origin_of(url) in own for url in urls)
+    same = all(origin_of(url) in settings.backend.urls for url in urls)
     login = wanted if wanted.username is not None or not same else store
     tls = wanted if wanted.ca_file is not None or not same else store
     certificate = wanted if wanted.client_cert is not None or not same else store
@@ -229,13 +202,13 @@ def consumer_lock(
 
     Also raises ConfigurationError for a folder in which other users could change files of a pass.
     """
-    path, place = lock_path(settings, consumer), settings.place
+    path, local = lock_path(settings, consumer), settings.backend.local
     _refuse_shared(path.parent)
     if path.parent == settings.state_dir:
         _make_folder(settings.state_dir)
         _refuse_shared(path.parent)
-    if isinstance(place, SqlitePlace):  # it may be a link to another folder
-        _refuse_shared(place.path)
+    if local is not None:  # it may be a link to another folder
+        _refuse_shared(local.path)
     return host_lock(path, clock, command)
 
 
@@ -246,22 +219,16 @@ def _refuse_shared(path: Path) -> None:
 
 def lock_path(settings: Settings, consumer: Consumer) -> Path:
     """The lock file of this host for the consumer, beside which its downloads are."""
-    place = settings.place
-    if isinstance(place, SqlitePlace):
-        return lock_beside(place.path, consumer)
-    return lock_for_server(settings.state_dir, place.urls, consumer)
+    backend = settings.backend
+    if backend.local is not None:
+        return lock_beside(backend.local.path, consumer)
+    return lock_for_server(settings.state_dir, backend.urls, consumer)
 
 
 def beside_passes(consumer: Consumer) -> Consumer:
     """The consumer under whose name `verify --against` locks and downloads, so that a pass over this one can
     run at the same time. No consumer in the settings has such a name."""
     return msgspec.structs.replace(consumer, name=f"{consumer.name} verify")
-
-
-def spool_folder(settings: Settings) -> Path:
-    """The folder of locks and downloads: next to the state, on a disk that must be large enough."""
-    place = settings.place
-    return place.path.parent if isinstance(place, SqlitePlace) else settings.state_dir
 
 
 def policy(

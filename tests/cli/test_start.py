@@ -7,7 +7,15 @@ import pytest
 
 from tests.cli.conftest import Ctisync
 
-HEAVY = {"httpx", "opensearchpy", "ijson", "jsonpatch", "rich", "ctisync.cli.help"}
+HEAVY = {
+    "httpx",
+    "opensearchpy",
+    "ijson",
+    "jsonpatch",
+    "rich",
+    "ctisync.cli.help",
+    "ctisync.stores.opensearch",
+}
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def least_privilege(secured_node: SecuredNode) -> dict[str, str]:
     }
 
 
-@pytest.fixture(params=["memory", "sqlite", *OPENSEARCH, *SECURED])
+@pytest.fixture(params=["memory", "folder", "sqlite", *OPENSEARCH, *SECURED])
 def make_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[MakeStore]:
     with stores_of(request.param, tmp_path, request) as make:
         yield make

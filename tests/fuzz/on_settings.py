@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from ctisync import settings, wiring
+from ctisync import backends, settings, urls, wiring
 from ctisync.commands.config import as_document, as_text
 from ctisync.errors import ConfigurationError
 from ctisync.settings import checks
@@ -26,7 +26,7 @@ NAMES: Final = tuple(leaf_types(Settings))
 def _used(file: Path | None, environ: Mapping[str, str]) -> None:
     with refusing(ConfigurationError):
         loaded = settings.load_settings(file, environ, system_file=folder() / "none")
-        loaded.settings.place  # noqa: B018  # it must be one that can be told
+        loaded.settings.backend  # noqa: B018  # it must be one that can be told
         loaded.settings.command_manager_urls  # noqa: B018
         list(setting_warnings(loaded))
         for name, one in loaded.sources.items():
@@ -172,17 +172,17 @@ def setting_urls(data: bytes) -> None:
     """An address of a store, a server or a host. One that is taken bears no login and has one meaning."""
     text = data.decode("utf-8", "replace")
     with refusing(ConfigurationError):
-        place = checks.parse_store_url(text, "store.url")
-        if isinstance(place, checks.OpenSearchPlace):
-            for url in place.urls:
-                parts = urlsplit(url)
+        backend = backends.parse_store_url(text, "store.url")
+        if backend.local is None:
+            for origin in backend.urls:
+                parts = urlsplit(origin)
                 assert parts.scheme in ("http", "https")
                 assert parts.hostname
                 assert parts.port is not None
-                assert "@" not in url
-                assert checks.origin_of(url) == url
+                assert "@" not in origin
+                assert urls.origin_of(origin) == origin
         else:
-            assert place.path.is_absolute()
+            assert backend.local.path.is_absolute()
     with refusing(ConfigurationError):
         checks.check_url(text, "cti.url", "cti.token_file")
         assert "@" not in text

@@ -20,8 +20,9 @@ from ctisync.stores.opensearch.client import Client
 from ctisync.stores.opensearch.hints import Curl
 from ctisync.stores.opensearch.lease import can_take_over
 from ctisync.stores.opensearch.state_document import StateDocument
+from ctisync.stores.sqlite.backend import SqliteBackend
 from ctisync.stores.sqlite.connection import open_writable
-from ctisync.stores.sqlite.store import SqliteStore, free_space_in
+from ctisync.stores.sqlite.store import SqliteStore
 from ctisync.verify.rules import check_count, check_offsets, check_state
 from tests.fuzz import on_files
 from tests.fuzz.place import folder
@@ -205,5 +206,5 @@ def altered_files(data: bytes) -> None:
         content[at * 8 % len(content) if at & 0x8000 else at % 16384] ^= bits
     path = _placed(bytes(content))
     with suppress(CtisyncError):
-        free_space_in(path)
+        SqliteBackend(path).free_space()
     _played(path)

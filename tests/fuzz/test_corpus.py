@@ -100,7 +100,7 @@ FAULTS: dict[str, tuple[str, Any]] = {
     "documents_in_passes": ("ctisync.core.steps.contradiction", nothing),
     "altered_files": ("ctisync.stores.sqlite.connection._is_raised_here", never),
     "environments": ("tests.fuzz.on_settings.proxies", dict),
-    "setting_urls": ("ctisync.settings.checks._refuse_credentials", nothing),
+    "setting_urls": ("ctisync.settings.checks.refuse_credentials", nothing),
     "events": ("ctisync.escaping._escaped", str),
     "journal": ("tests.fuzz.on_words._line", lambda name, value: b"%s=%s\n" % (name.encode(), value)),
     "masks": ("ctisync.console.masking._spelt", re.escape),

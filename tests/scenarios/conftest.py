@@ -13,7 +13,7 @@ from tests.support.stores import stores_of
 from tests.support.world import World
 
 
-@pytest.fixture(params=["memory", "sqlite", "opensearch-2.19.1"])
+@pytest.fixture(params=["folder", "sqlite", "opensearch-2.19.1"])
 def world(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
     token = uuid.uuid4().hex[:12]  # a server of the run is shared by all tests
     consumer = Consumer(context="vd_1.0.0", name=f"vd_{token}", index=f"wazuh-cve-{token}")

@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from ctisync.backends import Backend
 from ctisync.errors import ConfigurationError
 from ctisync.settings import Settings, load_settings
-from ctisync.settings.checks import OpenSearchPlace, SqlitePlace
+from ctisync.stores.opensearch.backend import OpenSearchBackend
+from ctisync.stores.sqlite.backend import SqliteBackend
 
 
 def from_file(text: str, tmp_path: Path) -> Settings:
@@ -178,19 +180,19 @@ def test_an_empty_secret_file_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("url", "place"),
+    ("url", "backend"),
     [
-        ("sqlite:////var/lib/x.db", SqlitePlace(Path("/var/lib/x.db"))),
-        ("sqlite:///x.db", SqlitePlace(Path.cwd() / "x.db")),
-        ("sqlite:////var/a@b/x.db", SqlitePlace(Path("/var/a@b/x.db"))),
-        ("http://h", OpenSearchPlace(("http://h:9200",))),
-        ("https://h:443", OpenSearchPlace(("https://h:443",))),
-        ("https://h:9200,h2:9201", OpenSearchPlace(("https://h:9200", "https://h2:9201"))),
-        ("https://[::1]:9200", OpenSearchPlace(("https://[::1]:9200",))),
+        ("sqlite:////var/lib/x.db", SqliteBackend(Path("/var/lib/x.db"))),
+        ("sqlite:///x.db", SqliteBackend(Path.cwd() / "x.db")),
+        ("sqlite:////var/a@b/x.db", SqliteBackend(Path("/var/a@b/x.db"))),
+        ("http://h", OpenSearchBackend(("http://h:9200",))),
+        ("https://h:443", OpenSearchBackend(("https://h:443",))),
+        ("https://h:9200,h2:9201", OpenSearchBackend(("https://h:9200", "https://h2:9201"))),
+        ("https://[::1]:9200", OpenSearchBackend(("https://[::1]:9200",))),
     ],
 )
-def test_a_store_url_means_one_place(tmp_path: Path, url: str, place: SqlitePlace | OpenSearchPlace) -> None:
-    assert from_variables(tmp_path, CTISYNC_STORE__URL=url).place == place
+def test_a_store_url_means_one_store(tmp_path: Path, url: str, backend: Backend) -> None:
+    assert from_variables(tmp_path, CTISYNC_STORE__URL=url).backend == backend
 
 
 EXCHANGE = "https://console.example/api/v1/platform/environments/token/exchange"

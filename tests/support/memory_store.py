@@ -1,10 +1,11 @@
-"""A `ctisync.ports.Store` made of dictionaries: the shortest one to read.
+"""A `ctisync.ports.Store` made of dictionaries: the shortest one to read. `folder_store` keeps it in files.
 
 It replaces values and never alters them in place, so that a dead writer leaves nothing half done, and an
 export reads from one moment.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+import uuid
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableMapping, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 
@@ -27,16 +28,26 @@ class Kept(msgspec.Struct, frozen=True):
 
     state: ConsumerState = ConsumerState()
     content: Content | None = None
-    writer: object = None
+    writer: str | None = None
     aside: Content | None = None
 
 
 class MemoryStorage:
     """The storage outside the process: several stores on it are like several processes on one database."""
 
-    def __init__(self) -> None:
-        self._kept: dict[tuple[str, str], Kept] = {}
-        self.passes: list[PassReport] = []
+    def __init__(self, name: str = "memory:") -> None:
+        self.name = name
+        self._kept: MutableMapping[tuple[str, str], Kept] = {}
+        self._passes: list[PassReport] = []
+
+    @property
+    def passes(self) -> list[PassReport]:
+        """Of all consumers; the last one was remembered last."""
+        return self._passes
+
+    @passes.setter
+    def passes(self, passes: list[PassReport]) -> None:
+        self._passes = passes
 
     def get(self, consumer: Consumer) -> Kept:
         return self._kept.get((consumer.context, consumer.name), Kept())
@@ -77,7 +88,7 @@ class MemoryStore:
 
     @property
     def name(self) -> str:
-        return "memory:"
+        return self._storage.name
 
     def read_state(self, consumer: Consumer) -> ConsumerState:
         return self._storage.state(consumer)
@@ -189,10 +200,13 @@ class MemoryWriter:
     def __init__(self, storage: MemoryStorage, consumer: Consumer) -> None:
         self._storage = storage
         self._consumer = consumer
+        self._token = uuid.uuid4().hex
         self._written: Content | None = None
         """What the range that is being written comes to."""
         kept = storage.get(consumer)
-        storage.put(consumer, msgspec.structs.replace(kept, state=load_abandoned(kept.state), writer=self))
+        storage.put(
+            consumer, msgspec.structs.replace(kept, state=load_abandoned(kept.state), writer=self._token)
+        )
 
     @property
     def state(self) -> ConsumerState:
@@ -257,7 +271,7 @@ class MemoryWriter:
 
     def keep(self, state: ConsumerState, content: Content | None) -> None:
         self.mine()
-        self._storage.put(self._consumer, Kept(state=state, content=content, writer=self))
+        self._storage.put(self._consumer, Kept(state=state, content=content, writer=self._token))
 
     def replace(self) -> None:
         """Take the index from the consumer that an operator wants replaced."""
@@ -271,7 +285,7 @@ class MemoryWriter:
 
     def mine(self) -> Kept:
         kept = self._storage.get(self._consumer)
-        if kept.writer is not self:
+        if kept.writer != self._token:
             raise AnotherPass(f"another pass has begun to work on {self._consumer}")
         return kept
 

@@ -11,6 +11,7 @@ import pytest
 from ctisync.ports import Store
 from ctisync.stores.sqlite.store import SqliteStore
 from ctisync.system.clock import SystemClock
+from tests.support.folder_store import FolderStorage
 from tests.support.memory_store import MemoryStorage, MemoryStore
 from tests.support.opensearch_node import OpenSearchNode
 
@@ -25,12 +26,14 @@ SECURED: Final = {"opensearch-secured": "secured_node"}
 
 @contextmanager
 def stores_of(kind: str, folder: Path, request: pytest.FixtureRequest) -> Iterator[MakeStore]:
-    """Yields a function that makes stores of this kind ("memory", "sqlite", one of OPENSEARCH or SECURED).
-    They are closed after the block."""
+    """Yields a function that makes stores of this kind ("memory", "folder", "sqlite", one of OPENSEARCH or
+    SECURED). They are closed after the block."""
     open_another: MakeStore
     match kind:
         case "memory":
             open_another = partial(MemoryStore, MemoryStorage())
+        case "folder":
+            open_another = partial(_folder, folder / "store")
         case "sqlite":
             open_another = partial(SqliteStore, folder / "ctisync.db", SystemClock())
         case _ if kind in SECURED:
@@ -47,6 +50,10 @@ def stores_of(kind: str, folder: Path, request: pytest.FixtureRequest) -> Iterat
             return store
 
         yield make
+
+
+def _folder(folder: Path) -> Store:
+    return MemoryStore(FolderStorage(folder))
 
 
 def _opensearch(url: str, **access: Any) -> Store:

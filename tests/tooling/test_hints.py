@@ -22,7 +22,7 @@ OURS: Final = {
     "LOAD_ANEW": "a text of our own",
     "SYNC": "the same",
     "typed": "what Curl writes, which quotes",
-    "_STORE_URLS": "a text of our own",
+    "url_forms": "a text of our own",
     "_ELSEWHERE": "the same",
     "self.context.command_path": "words of our own command line",
     "path": "the same",

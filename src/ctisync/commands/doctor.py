@@ -40,7 +40,6 @@ from ctisync.wiring import (
     opened_feed,
     opened_store,
     share_of_records,
-    spool_folder,
 )
 
 LONGEST_CHECK: Final = 20.0
@@ -159,7 +158,7 @@ def _host(loaded: LoadedSettings, consumers: Sequence[Consumer]) -> Iterator[Che
     warnings = [warning("settings", each.text, each.hint) for each in setting_warnings(loaded)]
     read = [str(file) for file in loaded.files if file.exists()]
     yield from warnings or [ok("settings", f"{len(loaded.sources)} set; files: {', '.join(read) or 'none'}")]
-    folder = spool_folder(settings)
+    folder = settings.spool_folder
     yield diagnose_folder(folder, is_made=folder == settings.state_dir)
     for each in consumers:
         yield msgspec.structs.replace(diagnose_lock(lock_path(settings, each)), about=str(each))
@@ -171,7 +170,7 @@ def _disk(
     from ctisync.stores.disk_space import free_in, nearest
 
     filled = bool(readable) and all(one.state.content for one in readable)
-    folder, share = spool_folder(settings), share_of_records(settings)
+    folder, share = settings.spool_folder, share_of_records(settings)
     on_disk = free_in(nearest(folder))
     yield judge_disk_space(
         str(folder), free_disk_space(settings), snapshot_bytes, share, filled=filled, on_disk=on_disk

@@ -35,7 +35,7 @@ from ctisync.system.files import STDOUT, absolute, atomic_write, open_own
 from ctisync.system.folders import foreign_link
 from ctisync.system.mounts import network_disk_risk
 from ctisync.system.process import StopRequested, only_ctisync_errors
-from ctisync.wiring import command_manager, consumer_lock, lock_path, opened_feed, opened_store, spool_folder
+from ctisync.wiring import command_manager, consumer_lock, lock_path, opened_feed, opened_store
 
 if TYPE_CHECKING:
     from ctisync.ports import Feed, Store
@@ -70,7 +70,7 @@ def run_passes(invocation: Invocation, one_pass: OnePass | None = None) -> int:
     memory.use_one_arena()
     if invocation.metrics is not None and invocation.metrics != STDOUT:
         _check_folder(absolute(invocation.metrics, "--metrics", UsageError).parent)
-    if (doubt := network_disk_risk(spool_folder(invocation.settings))) is not None:
+    if (doubt := network_disk_risk(invocation.settings.spool_folder)) is not None:
         invocation.console.event("warning", "network-disk", why=doubt.text, hint=doubt.hint)
     _ping(invocation, "start", invocation.policy.mode)
     ended = [_pass_and_hooks(invocation, consumer, one_pass) for consumer in invocation.consumers]

@@ -23,7 +23,6 @@ from ctisync.core.words import counted
 from ctisync.errors import DONE, AuditFailed, CtisyncError, EmptyStore
 from ctisync.escaping import escape
 from ctisync.ports import SnapshotFile, Store
-from ctisync.settings.checks import SqlitePlace
 from ctisync.system.locks import LockState, read_lock
 from ctisync.system.process import print_result
 from ctisync.verify import audit
@@ -130,8 +129,8 @@ def _audit(
 
     settings = invocation.settings
     path = lock_path(settings, consumer)
-    # OpenSearch stores the holder of its lease itself.
-    lock = read_lock(path) if isinstance(settings.place, SqlitePlace) else LockState()
+    # A store on a server stores itself who writes to it.
+    lock = LockState() if settings.backend.local is None else read_lock(path)
     return audit.verify(
         consumer,
         store=store,

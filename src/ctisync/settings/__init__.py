@@ -23,11 +23,10 @@ from typing import Any, Final
 
 import msgspec
 
+from ctisync.backends import parse_store_url
 from ctisync.errors import ConfigurationError
 from ctisync.settings.checks import (
     Mistakes,
-    OpenSearchPlace,
-    SqlitePlace,
     check_consumer_url,
     check_consumers,
     check_exchange,
@@ -38,7 +37,6 @@ from ctisync.settings.checks import (
     check_readable,
     check_secret_url,
     check_url,
-    parse_store_url,
 )
 from ctisync.settings.model import ConsumerSettings, CtiSettings, Settings, StoreSettings
 from ctisync.settings.schema import field_types, leaf_types, variable
@@ -142,17 +140,15 @@ def _with_names(settings: Settings, sources: dict[str, SetValue], mistakes: Mist
 
 
 def _own_state_folder(store_url: str) -> Path:
-    """The state folder of the user; without a home folder, the folder of the SQLite file."""
+    """The state folder of the user; without a home folder, that of a store on this host."""
     from platformdirs import user_state_dir
 
     with suppress(RuntimeError):  # no HOME and no entry for the user; some versions leave the `~`
         folder = Path(user_state_dir("ctisync", appauthor=False))
         if folder.parts[:1] != ("~",):
             return folder
-    if store_url.startswith("sqlite:"):
-        place = parse_store_url(store_url, "store.url")
-        assert isinstance(place, SqlitePlace)
-        return place.path.parent
+    if store_url and (local := parse_store_url(store_url, "store.url").local) is not None:
+        return local.path.parent
     raise ConfigurationError(
         "no state folder: HOME is not set and the user has no home folder",
         hint="set state_dir (or CTISYNC_STATE_DIR) to a folder that you can write to",
@@ -203,11 +199,11 @@ def _check_values(settings: Settings, where: Callable[[str], str], mistakes: Mis
         elif (
             commands.enabled
             and mistakes.none_in("store.url", "command_manager.url")
-            and not isinstance(settings.place, OpenSearchPlace)
+            and not settings.backend.urls
         ):
             enabled = where("command_manager.enabled")
             raise ConfigurationError(
-                f"{enabled}: with a SQLite store, command_manager.url is required",
+                f"{enabled}: with a {settings.backend.kind} store, command_manager.url is required",
                 hint="set command_manager.url, or command_manager.enabled = false",
             )
     with mistakes.collect("ping_url"):

@@ -11,26 +11,23 @@ from contextlib import contextmanager
 from os import geteuid
 from pathlib import Path
 from typing import Final
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import urlsplit
 
-import msgspec
-
-from ctisync.core.links import NAME, Address, parse_consumer_url, place_of
+from ctisync.core.links import NAME, Address, parse_consumer_url
 from ctisync.core.model import Consumer
 from ctisync.core.words import counted
 from ctisync.errors import ConfigurationError
 from ctisync.escaping import quoted
 from ctisync.settings.schema import Secret
-from ctisync.system.files import absolute, file_name, open_any
+from ctisync.system.files import open_any
+from ctisync.urls import redacted, refuse_credentials, split
 
-DEFAULT_PORT: Final = 9200
 OUR_INDICES: Final = ("wazuh-context", "ctisync-history")
 """Indices of the state and of the history."""
 
 MOST_PASSES: Final = 10_000
 """Maximum length of a history: what OpenSearch returns in one search (`index.max_result_window`)."""
 
-_STORE_URLS: Final = "sqlite:///relative, sqlite:////absolute or http(s)://host:9200[,host2:9200]"
 _CATALOG_NAME: Final = re.compile(NAME)
 _HOST: Final = re.compile(
     r"(\*\.)?[A-Za-z0-9]([A-Za-z0-9._-]*[A-Za-z0-9])?(:[0-9]+)?|\[[0-9A-Fa-f:.]+\](:[0-9]+)?"
@@ -87,80 +84,14 @@ class Mistakes:
             raise error
 
 
-class SqlitePlace(msgspec.Struct, frozen=True):
-    """`path` is absolute; the file need not exist."""
-
-    path: Path
-
-
-class OpenSearchPlace(msgspec.Struct, frozen=True):
-    """`urls` are origins: scheme, host and port, nothing else."""
-
-    urls: tuple[str, ...]
-
-
-Place = SqlitePlace | OpenSearchPlace
-
-
-def parse_store_url(url: str, where: str) -> Place:
-    """The place of a store with this URL. The default port is 9200, for http and https."""
-    if url.startswith("sqlite:"):
-        return _sqlite_place(url, where)
-    _refuse_credentials(url, where, "store.username and store.password_file")
-    scheme, separator, hosts = url.partition("://")
-    if not separator or scheme not in ("http", "https"):
-        raise ConfigurationError(f"{where}: {_redacted(url)} is not a store URL", hint=f"write {_STORE_URLS}")
-    return OpenSearchPlace(tuple(_origin(scheme, host, where) for host in hosts.split(",")))
-
-
-def _sqlite_place(url: str, where: str) -> SqlitePlace:
-    path = url.removeprefix("sqlite:///")
-    if "?" in path:
-        raise ConfigurationError(
-            f"{where}: {_redacted(url)} has a query", hint="use a file name without a question mark"
-        )
-    if path in (url, "", "/") or path.endswith("/") or path.startswith(":") or "\0" in path:
-        raise ConfigurationError(
-            f"{where}: {_redacted(url)} names no file",
-            hint="write sqlite:///relative/to/here.db, or four slashes: sqlite:////var/lib/ctisync/ctisync.db",
-        )
-    try:
-        return SqlitePlace(absolute(Path(file_name(path)).expanduser(), where))
-    except RuntimeError:
-        raise ConfigurationError(
-            f"{where}: {_redacted(url)} begins with the home folder of a user that does not exist",
-            hint="write the absolute path: sqlite:////var/lib/ctisync/ctisync.db",
-        ) from None
-
-
-def _origin(scheme: str, host: str, where: str) -> str:
-    parts = _split(f"{scheme}://{host}", where)
-    if not parts.hostname or parts.path not in ("", "/") or parts.query or parts.fragment:
-        raise ConfigurationError(
-            f"{where}: {_redacted(host)} is not a host with a port",
-            hint=f"write {scheme}://host:9200[,host2:9200]",
-        )
-    name = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{scheme}://{name}:{parts.port or DEFAULT_PORT}"
-
-
-def origin_of(url: str) -> str:
-    """Scheme, host and port of a checked URL, in the form of `OpenSearchPlace.urls`; its default port is that
-    of the scheme."""
-    parts = urlsplit(url)
-    port = parts.port or (443 if parts.scheme == "https" else 80)
-    name = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    return f"{parts.scheme}://{name}:{port}"
-
-
 def check_url(url: str, where: str, credentials_setting: str) -> None:
     """The URL must be http or https with a host; it may have a path, but no credentials, query or fragment.
     `credentials_setting`: where credentials belong, for the hint."""
-    _refuse_credentials(url, where, credentials_setting)
-    parts = _split(url, where)
+    refuse_credentials(url, where, credentials_setting)
+    parts = split(url, where)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise ConfigurationError(
-            f"{where}: {_redacted(url)} is not an http(s) URL with a host",
+            f"{where}: {redacted(url)} is not an http(s) URL with a host",
             hint="write https://host[:port][/path]",
         )
 
@@ -192,7 +123,7 @@ def check_hosts(hosts: Sequence[str], where: str) -> None:
             usable = False
         if not usable:
             raise ConfigurationError(
-                f"{where}: {_redacted(host)} is not a host name",
+                f"{where}: {redacted(host)} is not a host name",
                 hint='write names such as "files.example.com", "*.example.com" or "files.example.com:8443"',
             )
 
@@ -222,30 +153,6 @@ def check_headers(headers: Mapping[str, Secret], where: str) -> None:
         if headers:
             _check_once("the header", [name.lower() for name in headers], where)
     mistakes.raise_any()
-
-
-def _split(url: str, where: str) -> SplitResult:
-    try:
-        parts = urlsplit(url)
-        parts.port  # noqa: B018  # raises for a port that is not a number
-    except ValueError as error:
-        raise ConfigurationError(f"{where}: {_redacted(url)} is not a URL: {error}") from error
-    if re.search(r"[\s\x00-\x1f]", url):
-        raise ConfigurationError(f"{where}: {_redacted(url)} contains a space or a control character")
-    return parts
-
-
-def _refuse_credentials(url: str, where: str, instead: str) -> None:
-    if "@" in url:
-        raise ConfigurationError(
-            f"{where}: the URL contains a user name or password, which would appear in logs",
-            hint=f"set {instead}",
-        )
-
-
-def _redacted(url: str) -> str:
-    """A URL for a message, without login and query, which may contain passwords and keys."""
-    return repr(place_of(url, "***@"))
 
 
 def check_readable(path: Path, where: str) -> None:
@@ -278,17 +185,17 @@ def check_consumer_url(url: str, base_url: str, names: tuple[str, str] | None, w
     address = parse_consumer_url(url)
     if address is None or "@" in url:
         raise ConfigurationError(
-            f"{where}: {_redacted(url)} is not the URL of a consumer",
+            f"{where}: {redacted(url)} is not the URL of a consumer",
             hint="write https://HOST/api/v1/catalog/contexts/CONTEXT/consumers/CONSUMER",
         )
     if address.base.rstrip("/") != base_url.rstrip("/"):
         raise ConfigurationError(
-            f"{where}: {_redacted(url)} is not below cti.url, {_redacted(base_url)}",
+            f"{where}: {redacted(url)} is not below cti.url, {redacted(base_url)}",
             hint=f'set cti.url = "{address.base}" (all consumers are on one server)',
         )
     if names not in (None, (address.context, address.consumer)):
         raise ConfigurationError(
-            f"{where}: {_redacted(url)} is of another consumer than context and consumer say",
+            f"{where}: {redacted(url)} is of another consumer than context and consumer say",
             hint="remove context and consumer, or consumer_url",
         )
     return address

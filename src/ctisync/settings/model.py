@@ -13,9 +13,10 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from ctisync.backends import Backend, parse_store_url
 from ctisync.core.limits import Limits
 from ctisync.core.model import Consumer
-from ctisync.settings.checks import MOST_PASSES, OpenSearchPlace, Place, parse_store_url
+from ctisync.settings.checks import MOST_PASSES
 from ctisync.settings.schema import Secret
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
@@ -293,9 +294,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     ] = msgspec.field(default_factory=Path)
 
     @property
-    def place(self) -> Place:
-        """Where the store is. Raises ConfigurationError for an invalid `store.url`."""
+    def backend(self) -> Backend:
+        """The kind of store, and where it is. Raises ConfigurationError for an invalid `store.url`."""
         return parse_store_url(self.store.url, "store.url")
+
+    @property
+    def spool_folder(self) -> Path:
+        """The folder of locks and downloads: that of a store on this host, or else the state folder."""
+        local = self.backend.local
+        return self.state_dir if local is None else local.path.parent
 
     @property
     def followed(self) -> tuple[Consumer, ...]:
@@ -305,12 +312,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     @property
     def command_manager_urls(self) -> tuple[str, ...]:
         """The URLs of the Command Manager, to be tried in turn; empty if ctisync sends no update commands."""
-        manager, place = self.command_manager, self.place
+        manager = self.command_manager
         if manager.enabled is False:
             return ()
-        if manager.url is not None:
-            return (manager.url,)
-        return place.urls if isinstance(place, OpenSearchPlace) else ()
+        return self.backend.urls if manager.url is None else (manager.url,)
 
     @property
     def secrets(self) -> tuple[str, ...]:

@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 from ctisync.core.health import Advice
 from ctisync.escaping import quoted
 from ctisync.settings import LoadedSettings, Settings
-from ctisync.settings.checks import SqlitePlace
 from ctisync.settings.schema import Secret
 from ctisync.system.folders import folder_risk
 from ctisync.system.mounts import network_disk_risk
@@ -23,9 +22,8 @@ def setting_warnings(loaded: LoadedSettings) -> list[Advice]:
 
 
 def folder_warnings(settings: Settings) -> list[Advice]:
-    """Problems of the folder for locks, downloads and a SQLite file, which a pass refuses or warns about."""
-    place = settings.place
-    folder = place.path.parent if isinstance(place, SqlitePlace) else settings.state_dir
+    """Problems of the folder for locks, downloads and a local store that a pass refuses or warns about."""
+    folder = settings.spool_folder
     return [each for each in (folder_risk(folder), network_disk_risk(folder)) if each is not None]
 
 
@@ -49,14 +47,13 @@ def _readable_secrets(loaded: LoadedSettings) -> Iterator[Advice]:
 
 def _sent_without_tls(settings: Settings) -> Iterator[Advice]:
     """Secrets that ctisync sends to another host without TLS."""
-    place, cti, manager, ping = settings.place, settings.cti, settings.command_manager, settings.ping_url
-    indexers = () if isinstance(place, SqlitePlace) else place.urls
+    cti, manager, ping = settings.cti, settings.command_manager, settings.ping_url
     token_setting = "cti.url" if cti.token_exchange_url is None else "cti.token_exchange_url"
     token_url = cti.token_exchange_url or cti.url
     sent: list[tuple[str, object, str, tuple[str, ...]]] = [
         ("cti.token", cti.token, token_setting, (token_url,)),
         ("cti.headers", cti.headers or None, "cti.url", (cti.url, token_url)),
-        ("store.password", settings.store.password, "store.url", indexers),
+        ("store.password", settings.store.password, "store.url", settings.backend.urls),
         ("command_manager.password", manager.password, "command_manager.url", settings.command_manager_urls),
         ("each signed link", cti.token if cti.token_exchange_url else None, "cti.url", (cti.url,)),
         ("ping_url", ping, "it", () if ping is None else (ping.reveal(),)),

@@ -18,7 +18,6 @@ from ctisync.core.pass_report import PassReport, Work
 from ctisync.core.state import ConsumerState, Summary
 from ctisync.ports import Clock, Writer
 from ctisync.stores import invariants
-from ctisync.stores.disk_space import free_in
 from ctisync.stores.sqlite import history, tables
 from ctisync.stores.sqlite.compression import Compression
 from ctisync.stores.sqlite.connection import LOCK_PATIENCE, named_errors, open_writable, reading
@@ -170,17 +169,3 @@ class SqliteStore:
             row = None if connection is None else tables.find_consumer(connection, consumer)
             live = None if connection is None or row is None else tables.live_generation(connection, row)
             yield None if connection is None or live is None else (connection, live)
-
-
-def free_space_in(database: Path, *, untouched: bool = False) -> int:
-    """Bytes that a new content can use: free disk space, and the file's own free pages.
-
-    `untouched`: as in `connection.reading`. Raises StoreUnavailable if they cannot be read.
-    """
-    free = free_in(database.parent)
-    with reading(database, untouched=untouched) as connection:
-        if connection is None:
-            return free
-        (pages,) = connection.execute("PRAGMA freelist_count").fetchone()
-        (page_size,) = connection.execute("PRAGMA page_size").fetchone()
-        return free + int(pages) * int(page_size)

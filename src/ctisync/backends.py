@@ -1,0 +1,104 @@
+"""The kinds of store. All that differs by kind is in a `Backend` and in the `ports.Store` that it opens.
+
+`KINDS` registers them by the beginning of their URLs. The module of a kind is imported when a URL names it,
+so that a command loads no other store.
+"""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Final, Literal, NamedTuple, Protocol
+
+import msgspec
+
+from ctisync.errors import ConfigurationError
+from ctisync.ports import Clock, Store
+from ctisync.urls import redacted, refuse_credentials
+
+
+class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
+    """The settings of the section `store`, with the password revealed. A store ignores those that are not for
+    its kind."""
+
+    username: str | None
+    password: str | None
+    ca_file: str | None
+    client_cert: str | None
+    client_key: str | None
+    shards: int
+    replicas: int
+    codec: Literal["default", "best_compression"]
+    senders: int
+    bulk_bytes: int
+    compression: Literal["zstd", "none"]
+
+
+class Access(msgspec.Struct, frozen=True, kw_only=True):
+    """How a caller uses a store. `host_lock`: the id of the lock that it holds (`locks.host_lock`), None if
+    it only reads. `untouched`: reading does not even migrate the stored state. `within`: seconds for
+    everything. `wait`: seconds for one wait, such as for an answer or another program's lock."""
+
+    host_lock: str | None
+    untouched: bool
+    within: float
+    wait: float
+
+
+class LocalFiles(Protocol):
+    """The part of a store that is on this host. Locks and downloads are beside it."""
+
+    @property
+    def path(self) -> Path:
+        """The file or folder, absolute; it need not exist, its folder must."""
+
+    def free_space(self, *, untouched: bool = False) -> int:
+        """Bytes that a new content can use. `untouched`: as in `Access`. Raises StoreUnavailable if that is
+        unknown, ConfigurationError if the file is not the store's."""
+
+    def bytes_per_byte(self, options: StoreOptions) -> float:
+        """Bytes that the store needs per byte of records, with a margin."""
+
+
+class Backend(Protocol):
+    """A kind of store at one URL. Nothing of it is opened before `open`."""
+
+    @property
+    def kind(self) -> str:
+        """As in "with a SQLite store"."""
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """The origins (scheme, host, port) to which the credentials of the store are sent; none for a store
+        on this host. The Command Manager is there unless it has a URL of its own."""
+
+    @property
+    def local(self) -> LocalFiles | None:
+        """None for a store on servers, which then also stores itself who writes to it."""
+
+    def open(self, options: StoreOptions, clock: Clock, access: Access) -> Store:
+        """The store. Imports its libraries."""
+
+
+class Kind(NamedTuple):
+    """`module`: has a function `parse` with the arguments of `parse_store_url`. `form`: of the URLs, for
+    messages."""
+
+    module: str
+    form: str
+
+
+_SQLITE: Final = Kind("ctisync.stores.sqlite.backend", "sqlite:///relative, sqlite:////absolute")
+_OPENSEARCH: Final = Kind("ctisync.stores.opensearch.backend", "http(s)://host:9200[,host2:9200]")
+
+KINDS: Final = {"sqlite:": _SQLITE, "http://": _OPENSEARCH, "https://": _OPENSEARCH}
+
+
+def parse_store_url(url: str, where: str) -> Backend:
+    """The store with this URL. Raises ConfigurationError; `where` is the source of the URL."""
+    for beginning, kind in KINDS.items():
+        if url.startswith(beginning):
+            backend: Backend = import_module(kind.module).parse(url, where)
+            return backend
+    refuse_credentials(url, where, "store.username and store.password_file")
+    *others, last = dict.fromkeys(kind.form for kind in KINDS.values())
+    url_forms = f"{', '.join(others)} or {last}"
+    raise ConfigurationError(f"{where}: {redacted(url)} is not a store URL", hint=f"write {url_forms}")

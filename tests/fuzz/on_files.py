@@ -15,10 +15,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from ctisync.commands.status import judge, render
 from ctisync.commands.status.read import ConsumerStatus, Status
-from ctisync.core.history import entries
 from ctisync.core.manifest import WrongManifest, manifest_entries, packaged
 from ctisync.core.model import MAX_OFFSET, Consumer, ConsumerInfo, Snapshot
-from ctisync.core.pass_report import PassReport, Touched
+from ctisync.core.pass_report import PassReport, Touched, log_entries
 from ctisync.core.state import ConsumerState, Cooldown, FailedChange, Owed, RefusedSnapshot
 from ctisync.core.steps import Policy, Situation, SoFar, next_step
 from ctisync.errors import AnotherPass, ConfigurationError, CtisyncError, StoreUnavailable
@@ -339,7 +338,7 @@ def histories(data: bytes) -> None:
         )
     with refusing(CtisyncError):
         found = list(store.passes(CONSUMER, 10, touched=True))
-        for each in entries(found):
+        for each in log_entries(found):
             each.at.isoformat()
         for one in found:
             assert one.ended_at >= one.began_at or one.seconds < 0

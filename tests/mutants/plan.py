@@ -44,7 +44,6 @@ TESTS: Final[dict[str, Stages]] = {
     "plan_pass": (("tests/unit/test_pass_plan.py",),),
     "fold": (("tests/unit/test_fold.py",), _ONE_PASS, _PASSES),
     "judge_clocks": (("tests/unit/test_health.py",),),
-    "entries": (("tests/unit/test_history.py",),),
     "Incident": (("tests/unit/test_incidents.py",),),
     "check_line": (
         ("tests/unit/test_json_text.py", "tests/unit/test_lazy_json.py"),

@@ -4,9 +4,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from ctisync.core.fold import Folded
-from ctisync.core.history import LogEntry, entries
 from ctisync.core.model import Consumer, Delete, Put, Write
-from ctisync.core.pass_report import MOST_TOUCHED, Draft, PassReport, Touched
+from ctisync.core.pass_report import MOST_TOUCHED, Draft, LogEntry, PassReport, Touched, log_entries
 from ctisync.core.state import ConsumerState
 from ctisync.core.steps import End
 from tests.support.records import record
@@ -33,7 +32,7 @@ def report(number: int, start: int | None, end: int | None, *touched: Touched, *
 
 
 def log(reports: list[PassReport], resource: str | None = None) -> list[tuple[int, str, str]]:
-    return [(each.offset, each.how, each.resource) for each in entries(reversed(reports), resource)]
+    return [(each.offset, each.how, each.resource) for each in log_entries(reversed(reports), resource)]
 
 
 def begun() -> Draft:
@@ -62,7 +61,7 @@ def test_a_snapshot_may_be_about_every_record() -> None:
 
 
 def test_an_entry_says_when_and_by_which_pass() -> None:
-    newest = next(entries([LATER]))
+    newest = next(log_entries([LATER]))
     assert newest == LogEntry(BEGAN + timedelta(hours=2, minutes=1), 7, "deleted", "A", "p2")
 
 
@@ -70,7 +69,7 @@ def test_what_a_pass_did_that_left_no_line_is_a_gap_and_not_silence() -> None:
     """A pass that is killed has advanced the offset and told nobody."""
     after_a_kill = report(4, 9, 9)
     assert log([LATER, after_a_kill], "A") == [(9, "untold", ""), (7, "deleted", "A")]
-    (gap, *_) = entries([after_a_kill, LATER])
+    (gap, *_) = log_entries([after_a_kill, LATER])
     assert (gap.from_offset, gap.offset, gap.pass_id) == (7, 9, None)
 
 
@@ -85,7 +84,7 @@ def test_of_more_than_can_be_kept_the_last_ones_stay_and_the_rest_is_owned_up_to
     draft.add_range(MOST_TOUCHED + 3, Folded(writes, 0))
     made = draft.ended(None, now=1.0).report
     assert (made.unlisted, len(made.touched), made.touched[0].offset) == (3, MOST_TOUCHED, 4)
-    oldest = list(entries([made]))[-1]
+    oldest = list(log_entries([made]))[-1]
     assert (oldest.how, oldest.from_offset, oldest.offset) == ("untold", 0, 4)
 
 
@@ -98,7 +97,7 @@ def test_what_has_become_of_each_record_is_told_by_name() -> None:
 
 
 def test_a_pass_with_nothing_but_untold_records_says_up_to_where() -> None:
-    written = list(entries([report(1, 3, 9, unlisted=7)]))
+    written = list(log_entries([report(1, 3, 9, unlisted=7)]))
     assert [(each.how, each.resource, each.from_offset, each.offset) for each in written] == [
         ("untold", "", 3, 9)
     ]

@@ -13,9 +13,8 @@ from ctisync.cli.app import app
 from ctisync.cli.invocation import CLOCK, CommonOptions, Invocation, JsonLinesOption, common
 from ctisync.commands.show import nearest, spellings
 from ctisync.console import rfc3339
-from ctisync.core.history import LogEntry, entries
 from ctisync.core.model import Consumer
-from ctisync.core.pass_report import PassReport
+from ctisync.core.pass_report import LogEntry, PassReport, log_entries
 from ctisync.core.words import moment
 from ctisync.errors import DONE, UsageError
 from ctisync.escaping import escape, to_json
@@ -105,7 +104,7 @@ def _entries(
         for consumer, name in names.items():
             passes = store.passes(consumer, MOST_PASSES, touched=True)
             limit = None if most is None else min(most, sys.maxsize)
-            for entry in islice(filter(matches, entries(passes, name)), limit):
+            for entry in islice(filter(matches, log_entries(passes, name)), limit):
                 yield consumer, entry
 
 

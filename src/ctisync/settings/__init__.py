@@ -18,6 +18,8 @@ credentials < environment CTISYNC_* (two underscores between levels; CTISYNC_CON
 import os
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -29,11 +31,8 @@ from ctisync.settings.checks import (
     Mistakes,
     check_consumer_url,
     check_consumers,
-    check_exchange,
     check_headers,
     check_hosts,
-    check_key_pair,
-    check_login,
     check_readable,
     check_secret_url,
     check_url,
@@ -46,6 +45,31 @@ from ctisync.system.files import absolute
 __all__ = ["CtiSettings", "LoadedSettings", "Settings", "StoreSettings", "load_settings"]
 
 SYSTEM_FILE: Final = Path("/etc/ctisync/config.toml")
+
+_CHECKS: Final[Mapping[str, Callable[[Any, str], object]]] = {
+    "cti.url": partial(check_url, login=f"cti.token_file or {variable('cti.token')}"),
+    "cti.token_exchange_url": partial(check_url, login="cti.token_file"),
+    "cti.headers": check_headers,
+    "cti.allowed_hosts": check_hosts,
+    "store.url": parse_store_url,
+    "command_manager.url": partial(
+        check_url, login=f"command_manager.username and {variable('command_manager.password')}"
+    ),
+    "ping_url": check_secret_url,
+}
+"""The check of each setting whose type allows more than is valid. It gets the value, and its source."""
+
+_TOKEN: Final = ("there is no token to exchange", "set cti.token_file too, or remove it")
+_USERNAME: Final = ("a password needs a username", "set username too")
+_CERTIFICATE: Final = ("a client key needs a client_cert", "set client_cert too")
+_NEEDS: Final = (
+    ("cti.token_exchange_url", "cti.token", *_TOKEN),
+    ("store.password", "store.username", *_USERNAME),
+    ("store.client_key", "store.client_cert", *_CERTIFICATE),
+    ("command_manager.password", "command_manager.username", *_USERNAME),
+    ("command_manager.client_key", "command_manager.client_cert", *_CERTIFICATE),
+)
+"""Settings that need another one: both names, message and hint."""
 
 
 class LoadedSettings(msgspec.Struct, frozen=True):
@@ -79,7 +103,7 @@ def load_settings(
     folder, *_ = environ.get("STATE_DIRECTORY", "").split(":")  # systemd lists them with colons
     if "state_dir" not in sources and folder:
         sources["state_dir"] = SetValue(Path(folder), "STATE_DIRECTORY")
-    settings = _built({name: one.value for name, one in sources.items()})
+    settings = _assemble({name: one.value for name, one in sources.items()})
     settings = _with_folders(settings, chosen="state_dir" in sources)
     settings = _with_names(settings, sources, mistakes)
     _check(settings, sources, mistakes)
@@ -103,7 +127,7 @@ def _with_secret_files(sources: dict[str, SetValue], mistakes: Mistakes) -> dict
     return read
 
 
-def _built(values: dict[str, Any]) -> Settings:
+def _assemble(values: dict[str, Any]) -> Settings:
     tree: dict[str, Any] = {}
     for name, value in values.items():
         section, _, key = name.rpartition(".")
@@ -159,53 +183,33 @@ def _check(settings: Settings, sources: dict[str, SetValue], mistakes: Mistakes)
     def where(name: str) -> str:
         return sources[name].origin if name in sources else name
 
-    _check_values(settings, where, mistakes)
+    for name, check in _CHECKS.items():
+        if (value := attrgetter(name)(settings)) is not None:
+            with mistakes.collect(name):
+                check(value, where(name))
+    _check_command_manager(settings, where("command_manager.enabled"), mistakes)
     read_already = {f"{name}_file" for name in leaf_types(Settings)}
     for name, one in sources.items():
         if isinstance(one.value, Path) and name != "state_dir" and name not in read_already:
-            with mistakes.collect(name):
+            with mistakes.collect(str(one.value)):  # it is the file that is wrong, not the setting
                 check_readable(one.value, one.origin)
-    for name in ("store", "command_manager"):
-        section = getattr(settings, name)
-        if mistakes.none_in(f"{name}.username", f"{name}.password", f"{name}.password_file"):
-            with mistakes.collect(f"{name}.password"):
-                check_login(section.username, section.password, where(f"{name}.password"))
-        if mistakes.none_in(f"{name}.client_cert"):
-            with mistakes.collect(f"{name}.client_key"):
-                check_key_pair(section.client_cert, section.client_key, where(f"{name}.client_key"))
+    for name, needed, message, hint in _NEEDS:
+        value, other = attrgetter(name, needed)(settings)
+        is_new = mistakes.none_in(name, f"{name}_file", needed, f"{needed}_file")
+        if value is not None and other is None and is_new:
+            with mistakes.collect(name):
+                raise ConfigurationError(f"{where(name)}: {message}", hint=hint)
     if mistakes.none_in("consumers"):
         with mistakes.collect("consumers"):
             check_consumers(settings.followed, where("consumers"))
 
 
-def _check_values(settings: Settings, where: Callable[[str], str], mistakes: Mistakes) -> None:
-    commands = settings.command_manager
-    with mistakes.collect("cti.url"):
-        check_url(settings.cti.url, where("cti.url"), f"cti.token_file or {variable('cti.token')}")
-    with mistakes.collect("cti.token_exchange_url"):
-        if (exchange := settings.cti.token_exchange_url) is not None:
-            token = settings.cti.token if mistakes.none_in("cti.token", "cti.token_file") else True
-            check_exchange(exchange, token, where("cti.token_exchange_url"))
-    with mistakes.collect("cti.headers"):
-        check_headers(settings.cti.headers, where("cti.headers"))
-    with mistakes.collect("cti.allowed_hosts"):
-        check_hosts(settings.cti.allowed_hosts, where("cti.allowed_hosts"))
-    with mistakes.collect("store.url"):
-        parse_store_url(settings.store.url, where("store.url"))
-    with mistakes.collect("command_manager.url", "command_manager.enabled"):
-        if commands.url is not None:
-            instead = f"command_manager.username and {variable('command_manager.password')}"
-            check_url(commands.url, where("command_manager.url"), instead)
-        elif (
-            commands.enabled
-            and mistakes.none_in("store.url", "command_manager.url")
-            and not settings.backend.urls
-        ):
-            enabled = where("command_manager.enabled")
-            raise ConfigurationError(
-                f"{enabled}: with a {settings.backend.kind} store, command_manager.url is required",
-                hint="set command_manager.url, or command_manager.enabled = false",
-            )
-    with mistakes.collect("ping_url"):
-        if settings.ping_url is not None:
-            check_secret_url(settings.ping_url.reveal(), where("ping_url"))
+def _check_command_manager(settings: Settings, where: str, mistakes: Mistakes) -> None:
+    manager = settings.command_manager
+    if manager.enabled and manager.url is None and mistakes.none_in("store.url", "command_manager.url"):
+        with mistakes.collect("command_manager.enabled"):
+            if not settings.backend.urls:
+                raise ConfigurationError(
+                    f"{where}: with a {settings.backend.kind} store, command_manager.url is required",
+                    hint="set command_manager.url, or command_manager.enabled = false",
+                )

@@ -84,10 +84,10 @@ class Mistakes:
             raise error
 
 
-def check_url(url: str, where: str, credentials_setting: str) -> None:
+def check_url(url: str, where: str, login: str) -> None:
     """The URL must be http or https with a host; it may have a path, but no credentials, query or fragment.
-    `credentials_setting`: where credentials belong, for the hint."""
-    refuse_credentials(url, where, credentials_setting)
+    `login`: the settings for credentials, for the hint."""
+    refuse_credentials(url, where, login)
     parts = split(url, where)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
         raise ConfigurationError(
@@ -96,18 +96,10 @@ def check_url(url: str, where: str, credentials_setting: str) -> None:
         )
 
 
-def check_exchange(url: str, token: object, where: str) -> None:
-    check_url(url, where, "cti.token_file")
-    if token is None:
-        raise ConfigurationError(
-            f"{where}: there is no token to exchange", hint="set cti.token_file too, or remove it"
-        )
-
-
-def check_secret_url(url: str, where: str) -> None:
+def check_secret_url(url: Secret, where: str) -> None:
     """The same for a URL that is a secret as a whole, which no message shows."""
     try:
-        check_url(url, where, where)
+        check_url(url.reveal(), where, where)
     except ConfigurationError:
         raise ConfigurationError(
             f"{where}: this is not an http(s) URL with a host", hint="write https://host[:port][/path]"
@@ -165,18 +157,6 @@ def check_readable(path: Path, where: str) -> None:
         placed = f"{install}; then set the path of that file"
         hint = placed if isinstance(error, PermissionError) else f"ls -l {quoted(path)}"
         raise ConfigurationError(f"{where}: cannot read {path}: {error.strerror}", hint=hint) from error
-
-
-def check_login(username: str | None, password: object, where: str) -> None:
-    """A password needs a user name."""
-    if password is not None and username is None:
-        raise ConfigurationError(f"{where}: a password needs a username", hint="set username too")
-
-
-def check_key_pair(certificate: Path | None, key: Path | None, where: str) -> None:
-    """A client key needs a client certificate."""
-    if key is not None and certificate is None:
-        raise ConfigurationError(f"{where}: a client key needs a client_cert", hint="set client_cert too")
 
 
 def check_consumer_url(url: str, base_url: str, names: tuple[str, str] | None, where: str) -> Address:

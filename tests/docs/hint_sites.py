@@ -63,6 +63,7 @@ NOT_TYPED: Final = {
     "commands/examples.py: 'ctisync examples": HELP,
     "commands/export.py: 'ctisync export": CHOICE,
     "commands/history.py: 'ctisync history": HELP,
+    "commands/history_page.py: 'ctisync history": CHOICE,
     "commands/forget.py: f'ctisync forget": "you decide what is removed",
     "commands/forget.py: f'ls -ld": LOOK,
     "commands/init_snapshot.py: 'ctisync init-snapshot": HELP,

@@ -18,7 +18,7 @@ from ctisync.settings.checks import SeveralMistakes
 from ctisync.settings.schema import Secret, leaf_types
 from ctisync.settings.sources import proxies
 from ctisync.settings.toml_text import template, to_toml
-from ctisync.system.files import STDOUT
+from ctisync.system.files import STDOUT, create_file
 from ctisync.system.process import print_result
 
 _WIDEST: Final = 60
@@ -132,8 +132,8 @@ def init(
     options.console()
     if output is None or output == STDOUT:
         print_result(template().rstrip("\n"))
-        return DONE
-    _create(output, template())
+    else:
+        create_file(output, template(), hint="ctisync config init --output ANOTHER_FILE")
     return DONE
 
 
@@ -144,18 +144,6 @@ def schema(options: CommonOptions) -> int:
     options.console()
     print_document(json_schema())
     return DONE
-
-
-def _create(file: Path, text: str) -> None:
-    """Creates a missing folder. Raises UsageError, also if the file exists."""
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with file.open("x", encoding="utf-8") as stream:
-            stream.write(text)
-    except OSError as error:
-        raise UsageError(
-            f"cannot write to {file}: {error.strerror}", hint="ctisync config init --output ANOTHER_FILE"
-        ) from error
 
 
 def _values(loaded: LoadedSettings, name: str | None = None, command: str = "show") -> list[SettingValue]:

@@ -11,7 +11,7 @@ import typer
 from ctisync.cli.app import app
 from ctisync.cli.invocation import CommonOptions, common
 from ctisync.errors import DONE, UsageError
-from ctisync.system.files import STDOUT, expand_home
+from ctisync.system.files import STDOUT, create_file, expand_home
 from ctisync.system.process import print_result
 
 _decoder: Final = msgspec.json.Decoder()
@@ -75,14 +75,7 @@ def _copy(name: str | None, folder: Path) -> None:
             f"{there[0]} already exists; ctisync does not overwrite it", hint="--output ANOTHER_FOLDER"
         )
     for path, target in targets.items():
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with target.open("x", encoding="utf-8") as stream:
-                stream.write(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise UsageError(
-                f"cannot write to {target}: {error.strerror}", hint="--output ANOTHER_FOLDER"
-            ) from error
+        create_file(target, path.read_text(encoding="utf-8"), hint="--output ANOTHER_FOLDER")
 
 
 def _chosen(name: str) -> Path:

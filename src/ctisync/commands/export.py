@@ -1,8 +1,5 @@
 """`ctisync export`: the content as NDJSON, to standard output or atomically to a file."""
 
-import sys
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Annotated, BinaryIO, Final
 
@@ -11,9 +8,9 @@ import typer
 from ctisync.cli.app import app
 from ctisync.cli.invocation import CommonOptions, Invocation, common
 from ctisync.core.model import Consumer
-from ctisync.errors import DONE, UsageError
+from ctisync.errors import DONE
 from ctisync.ports import Store
-from ctisync.system.files import STDOUT, atomic_write
+from ctisync.system.files import STDOUT, atomic_write, named_write_errors
 from ctisync.wiring import opened_store
 
 _PIECE: Final = 256 << 10
@@ -32,12 +29,10 @@ def export(
     """Write the content as NDJSON, sorted by name."""
     invocation = options.invocation()
     consumer = invocation.only_consumer("export writes")
-    target: AbstractContextManager[BinaryIO]
-    if output is None or output == STDOUT:
-        name, target = "standard output", nullcontext(sys.stdout.buffer)
-    else:
-        name, target = str(output), atomic_write(output)
-    with opened_store(invocation.settings, invocation.clock) as store, _named_errors(name), target as file:
+    path = output or STDOUT
+    name = "standard output" if path == STDOUT else path
+    errors = named_write_errors(name, hint="ctisync export --output FILE")
+    with opened_store(invocation.settings, invocation.clock) as store, errors, atomic_write(path) as file:
         _write(invocation, store, consumer, file)
     return DONE
 
@@ -57,16 +52,3 @@ def _write(invocation: Invocation, store: Store, consumer: Consumer, file: Binar
                 progress.reached(number)
         file.write(piece)
         file.flush()
-
-
-@contextmanager
-def _named_errors(name: str) -> Iterator[None]:
-    """Raises UsageError for an OSError, except that of a reader that has closed its end of the pipe."""
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise UsageError(
-            f"cannot write to {name}: {error.strerror}", hint="ctisync export --output FILE"
-        ) from error

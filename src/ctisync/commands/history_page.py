@@ -17,9 +17,9 @@ from ctisync.commands.history import History, duration, fitting
 from ctisync.core.model import Consumer
 from ctisync.core.pass_report import PassReport
 from ctisync.core.words import noun_for
-from ctisync.errors import DONE, UsageError
+from ctisync.errors import DONE
 from ctisync.escaping import escape
-from ctisync.system.files import atomic_write
+from ctisync.system.files import atomic_write, named_write_errors
 
 _MOST_ROWS: Final = 50
 
@@ -74,13 +74,8 @@ class Chart(NamedTuple):
 def write_page(history: History, now: datetime, path: Path) -> None:
     """Writes the page atomically. Raises UsageError."""
     page = _as_page(history, now)
-    try:
-        with atomic_write(path) as file:
-            file.write(page.encode())
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise UsageError(f"--html: cannot write {path}: {error.strerror}") from error
+    with named_write_errors(path, hint="ctisync history --html FILE"), atomic_write(path) as file:
+        file.write(page.encode())
 
 
 def _as_page(history: History, now: datetime) -> str:

@@ -112,9 +112,9 @@ def _opened_snapshot(
             file = fetched(feed, source.location)
             opened.callback(file.discard)
         stated = None if source.entry is None else source.entry.offset
-        offset, told_by = snapshot_offset(file, source.location, stated)
-        log.event("info", "offset-found", offset=offset, told_by=told_by)
-        yield file, Reference(offset, exact=told_by != "highest line")
+        offset, origin = snapshot_offset(file, source.location, stated)
+        log.event("info", "offset-found", offset=offset, told_by=origin)
+        yield file, Reference(offset, exact=origin != "highest line")
 
 
 def _audit(

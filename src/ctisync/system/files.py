@@ -148,6 +148,27 @@ def _is_of_another(status: os.stat_result) -> bool:
 
 
 @contextmanager
+def named_write_errors(name: object, *, hint: str) -> Iterator[None]:
+    """Raises UsageError, which names the output, for an OSError, except that of a reader that has closed its
+    end of the pipe."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise UsageError(f"cannot write to {name}: {error.strerror}", hint=hint) from error
+
+
+def create_file(file: Path, text: str, *, hint: str) -> None:
+    """Write a new file, in a folder that is created if it is missing. Raises UsageError, also if the file
+    exists."""
+    with named_write_errors(file, hint=hint):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("x", encoding="utf-8") as stream:
+            stream.write(text)
+
+
+@contextmanager
 def atomic_write(target: Path, *, mode: int | None = None) -> Iterator[BinaryIO]:
     """Yields a new file beside `target`, which replaces it, synced to disk, if the block succeeds. Otherwise
     the file is removed, and `target` stays unchanged.

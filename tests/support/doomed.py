@@ -67,8 +67,8 @@ def install(effects: Effects, folder: Path, later: float) -> None:
         (SystemClock, "now", clock.now),
         (SystemClock, "monotonic", clock.monotonic),
         (SystemClock, "sleep", clock.sleep),
-        (client, "on_a_thread", at_once),  # so that the effects have one order
-        (opensearch_writer, "on_a_thread", at_once),
+        (client, "start_on_thread", at_once),  # so that the effects have one order
+        (opensearch_writer, "start_on_thread", at_once),
         (archive, "_BATCH_BYTES", 4096),  # so that a small snapshot is loaded in several transactions
         (sqlite_load, "PACKED_AT_ONCE", 4096),
         (sqlite_load, "WRITTEN_AT_ONCE", 4096),

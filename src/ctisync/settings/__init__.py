@@ -99,7 +99,7 @@ def load_settings(
     files = (
         {system_file: False} if own_file is None else {system_file: False, own_file: config_file is not None}
     )
-    sources = _with_secret_files(read_sources(Settings, files, environ, mistakes), mistakes)
+    sources = _with_secret_files(read_sources(files, environ, mistakes), mistakes)
     folder, *_ = environ.get("STATE_DIRECTORY", "").split(":")  # systemd lists them with colons
     if "state_dir" not in sources and folder:
         sources["state_dir"] = SetValue(Path(folder), "STATE_DIRECTORY")

@@ -10,7 +10,7 @@ import base64
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from io import TextIOWrapper
 from pathlib import Path
 from typing import Any, Final, get_args, get_origin
@@ -22,6 +22,7 @@ from ctisync.core.json_text import UNDECODABLE, decode_as
 from ctisync.errors import ConfigurationError, in_words
 from ctisync.escaping import quoted
 from ctisync.settings.checks import Mistakes
+from ctisync.settings.model import Settings
 from ctisync.settings.schema import (
     ENVIRONMENT_PREFIX,
     Secret,
@@ -52,7 +53,7 @@ class SetValue(msgspec.Struct, frozen=True):
 
 
 def read_sources(
-    schema: type[msgspec.Struct], files: Mapping[Path, bool], environ: Mapping[str, str], mistakes: Mistakes
+    files: Mapping[Path, bool], environ: Mapping[str, str], mistakes: Mistakes
 ) -> dict[str, SetValue]:
     """All settings that are set, by their dotted names. Raises nothing: errors go to `mistakes`.
 
@@ -61,9 +62,9 @@ def read_sources(
     values: dict[str, SetValue] = {}
     for path, needed in files.items():
         with mistakes.collect():
-            values.update(_from_table(schema, _table_of(path, needed), path, "", mistakes))
-    values.update(_from_credentials(schema, environ, mistakes))
-    values.update(_from_environment(schema, environ, mistakes))
+            values.update(_from_table(Settings, _table_of(path, needed), path, "", mistakes))
+    values.update(_from_credentials(environ, mistakes))
+    values.update(_from_environment(environ, mistakes))
     return values
 
 
@@ -116,14 +117,12 @@ def _from_table(
                 raise ConfigurationError(f"{origin}: expected a table", hint=f"write [{name}] as a line")
 
 
-def _from_credentials(
-    schema: type[msgspec.Struct], environ: Mapping[str, str], mistakes: Mistakes
-) -> dict[str, SetValue]:
+def _from_credentials(environ: Mapping[str, str], mistakes: Mistakes) -> dict[str, SetValue]:
     """Secrets as systemd credentials: files named like the setting (LoadCredential=cti.token:...). One of a
     table of texts is JSON, as its variable is."""
     folder = environ.get("CREDENTIALS_DIRECTORY")
     values: dict[str, SetValue] = {}
-    for name, kind in leaf_types(schema).items() if folder else ():
+    for name, kind in leaf_types(Settings).items() if folder else ():
         path = Path(folder or "", name)
         if (without_none(kind) is Secret or get_origin(kind) is dict) and path.exists():
             origin = f"credential {name}"
@@ -143,11 +142,9 @@ def secret_of(text: str, origin: str, file: Path | None = None) -> Secret:
     return Secret(secret, file)
 
 
-def _from_environment(
-    schema: type[msgspec.Struct], environ: Mapping[str, str], mistakes: Mistakes
-) -> dict[str, SetValue]:
+def _from_environment(environ: Mapping[str, str], mistakes: Mistakes) -> dict[str, SetValue]:
     """CTISYNC_* variables."""
-    types = leaf_types(schema)
+    types = leaf_types(Settings)
     names = {variable(name): name for name in types}
     values: dict[str, SetValue] = {}
     for key, text in environ.items():
@@ -189,7 +186,12 @@ def _typed(kind: Any, value: Any, origin: str, strict: bool = True) -> Any:
         inner = get_args(kind)[0]
         if not isinstance(value, list):
             raise ConfigurationError(f"{origin}: expected {type_in_words(kind)}")
-        return tuple(_each_typed((inner, item, f"{origin}[{index}]") for index, item in enumerate(value)))
+        items, mistakes = [], Mistakes()
+        for index, item in enumerate(value):
+            with mistakes.collect():
+                items.append(_typed(inner, item, f"{origin}[{index}]"))
+        mistakes.raise_any()
+        return tuple(items)
     if is_section(kind) or get_origin(kind) is dict:
         if not isinstance(value, dict):
             raise ConfigurationError(f"{origin}: expected {type_in_words(kind)}")
@@ -206,26 +208,16 @@ def _typed(kind: Any, value: Any, origin: str, strict: bool = True) -> Any:
         raise ConfigurationError(f"{origin}: expected {type_in_words(kind)}") from None
 
 
-def _each_typed(each: Iterable[tuple[Any, Any, str]]) -> list[Any]:
-    """The values, converted to their types. Raises all mistakes together."""
-    mistakes, typed = Mistakes(), []
-    for kind, value, origin in each:
-        with mistakes.collect():
-            typed.append(_typed(kind, value, origin))
-    mistakes.raise_any()
-    return typed
-
-
 def _section(kind: Any, value: dict[str, Any], origin: str) -> Any:
-    types, mistakes = field_types(kind), Mistakes()
-    for key in (key for key in value if key not in types):
+    types, items, mistakes = field_types(kind), {}, Mistakes()
+    for key, item in value.items():
         with mistakes.collect():
-            raise _unknown(f"{origin}: unknown setting {key}", key, list(types))
-    items = {key: item for key, item in value.items() if item != "" and key in types}
-    with mistakes.collect():
-        typed = _each_typed((types[key], item, f"{origin}.{key}") for key, item in items.items())
+            if key not in types:
+                raise _unknown(f"{origin}: unknown setting {key}", key, list(types))
+            if item != "":
+                items[key] = _typed(types[key], item, f"{origin}.{key}")
     mistakes.raise_any()
-    return kind(**dict(zip(items, typed, strict=True)))
+    return kind(**items)
 
 
 def _texts(value: dict[str, Any], origin: str) -> dict[str, Secret]:

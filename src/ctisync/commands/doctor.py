@@ -61,10 +61,6 @@ def doctor(options: CommonOptions, as_json: JsonOption = False) -> int:
     else:
         results = diagnose(loaded, consumers, CLOCK, console)
         code = _CODES[worst(results)]
-    results = [
-        msgspec.structs.replace(each, hint=None if each.hint is None else console.hint(each.hint))
-        for each in results
-    ]
     if as_json:
         print_document(_as_document(results))
     elif text := _as_text(results, quiet=options.quiet):
@@ -77,7 +73,7 @@ def diagnose(
 ) -> list[CheckResult]:
     """Check everything that passes over these consumers need. Writes nothing.
 
-    The results contain no secrets and no control characters.
+    The results contain no secrets and no control characters; hints repeat the options of the call.
     """
     settings = _hurried(loaded.settings)
     feeds, snapshot_bytes = _feeds(settings, consumers, clock, console)
@@ -142,7 +138,7 @@ def _hurried(settings: Settings) -> Settings:
 
 
 def _fit_to_show(result: CheckResult, console: Console) -> CheckResult:
-    hint = None if result.hint is None else escape(console.masked(result.hint))
+    hint = None if result.hint is None else console.hint(escape(console.masked(result.hint)))
     return msgspec.structs.replace(result, text=one_line(console.masked(result.text)), hint=hint)
 
 

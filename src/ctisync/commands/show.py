@@ -3,7 +3,7 @@
 import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack
-from typing import Annotated, Final, NamedTuple
+from typing import Annotated, Final
 
 import msgspec
 import typer
@@ -38,13 +38,6 @@ _NO_BEGIN: Final = ("", "0", "*", "n/a")
 """Versions that mean: from the first one on."""
 
 
-class StoredRecord(NamedTuple):
-    """The line of a record, and the consumer that it is of."""
-
-    consumer: Consumer
-    line: bytes
-
-
 @app.command()
 @common()
 def show(
@@ -73,9 +66,11 @@ def show(
     return DONE
 
 
-def _find(invocation: Invocation, names: Sequence[str]) -> tuple[list[StoredRecord], UsageError | None]:
-    """These records, of each consumer that has them, and an error that names the missing ones, with the
-    nearest names.
+def _find(
+    invocation: Invocation, names: Sequence[str]
+) -> tuple[list[tuple[Consumer, bytes]], UsageError | None]:
+    """The lines of these records, of each consumer that has them, and an error that names the missing ones,
+    with the nearest names.
 
     Raises EmptyStore if no consumer has a content.
     """
@@ -89,16 +84,14 @@ def _find(invocation: Invocation, names: Sequence[str]) -> tuple[list[StoredReco
                 contents[consumer] = content
             elif consumer == invocation.consumers[-1] and not contents:
                 raise no_content(store.name, consumer, content.state)
-        records: dict[str, list[StoredRecord]] = {name: [] for name in spelled}
+        lines: dict[str, list[tuple[Consumer, bytes]]] = {name: [] for name in spelled}
         for consumer, content in contents.items():
             rows = content.lookup({each for spelling in spelled.values() for each in spelling})
             for name, spelling in spelled.items():
-                records[name] += [
-                    StoredRecord(consumer, rows[each].line) for each in spelling if each in rows
-                ][:1]
-        missing = [name for name, each in records.items() if not each]
+                lines[name] += [(consumer, rows[each].line) for each in spelling if each in rows][:1]
+        missing = [name for name, each in lines.items() if not each]
         hint = nearest(missing[0], *contents.values()) if missing else None
-    stored = [one for each in records.values() for one in each]
+    stored = [one for each in lines.values() for one in each]
     if not missing:
         return stored, None
     owners, has = " and ".join(map(str, contents)), "has" if len(contents) == 1 else "have"

@@ -111,14 +111,14 @@ class _DirectFeed:
     def consumer_info(self) -> ConsumerInfo:
         return wire.consumer_info(self._ask("info", self._simulator.consumer_path))
 
-    def changes(self, wanted: OffsetRange) -> list[Change]:
-        return self._ahead.changes(wanted)
+    def changes(self, offsets: OffsetRange) -> list[Change]:
+        return self._ahead.changes(offsets)
 
-    def prefetch(self, wanted: OffsetRange) -> None:
-        self._ahead.start(wanted)
+    def prefetch(self, offsets: OffsetRange) -> None:
+        self._ahead.start(offsets)
 
-    def _fetch_changes(self, wanted: OffsetRange) -> list[Change]:
-        query = {"from_offset": str(wanted.after), "to_offset": str(wanted.to)}
+    def _fetch_changes(self, offsets: OffsetRange) -> list[Change]:
+        query = {"from_offset": str(offsets.after), "to_offset": str(offsets.to)}
         reply = self._ask("changes", self._simulator.consumer_path + "/changes", query)
         return [wire.change(item) for item in reply["data"]]
 

@@ -72,11 +72,11 @@ class Forks:
         self._process.stdin.write(msgspec.json.encode(call) + b"\n")
         self._process.stdin.flush()
         code = int(self._process.stdout.readline())
-        seen = effects.read_text().splitlines() if effects.exists() else []
+        lines = effects.read_text().splitlines() if effects.exists() else []
         return Ended(
             code,
             (self._results / "stderr").read_text(),
-            tuple(Effect(*line.split(": ", 1)) for line in seen),  # type: ignore[arg-type]  # places
+            tuple(Effect(*line.split(": ", 1)) for line in lines),  # type: ignore[arg-type]  # places
         )
 
 
@@ -180,10 +180,10 @@ class SqlitePasses:
         return [comparable(line) for line in lines] == held
 
     def _expected(self, offset: int, loaded_at: int | None) -> list[Any]:
-        wanted = offset, loaded_at
-        if wanted not in self._at_offset:
-            self._at_offset[wanted] = expected(self.feed, offset, loaded_at)
-        return self._at_offset[wanted]
+        position = offset, loaded_at
+        if position not in self._at_offset:
+            self._at_offset[position] = expected(self.feed, offset, loaded_at)
+        return self._at_offset[position]
 
     def kept(self) -> Kept:
         files = frozenset(path.name for path in self.folder.iterdir())
@@ -198,12 +198,12 @@ class SqlitePasses:
 
 def without_times(state: ConsumerState) -> dict[str, Any]:
     """The state but for what tells when, how often and from where."""
-    told = {
+    report = {
         name: value
         for name, value in msgspec.to_builtins(state, builtin_types=()).items()
         if not name.endswith(("_at", "_link"))
     }
-    return told | {"accepted": state.accepted and state.accepted.offset}
+    return report | {"accepted": state.accepted and state.accepted.offset}
 
 
 @contextmanager

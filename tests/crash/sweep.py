@@ -27,10 +27,10 @@ def undisturbed(passes: SqlitePasses) -> tuple[tuple[Effect, ...], Kept]:
     kept = passes.kept()
     assert any(effect.name == "INSERT passes" for effect in ended.effects)
     assert (kept.generations, kept.rows) == (1, len(kept.lines))
-    return _told_apart(ended.effects), kept
+    return _distinct(ended.effects), kept
 
 
-def _told_apart(effects: Sequence[Effect]) -> tuple[Effect, ...]:
+def _distinct(effects: Sequence[Effect]) -> tuple[Effect, ...]:
     """The pass is over when it has closed the file behind its last commit: the history opens it again."""
     names = [effect.name for effect in effects]
     kept = names.index("INSERT passes")
@@ -51,24 +51,24 @@ def sweep(
         with sqlite_passes(story, home) as passes:
             effects, kept = undisturbed(passes)
             mine = faults(effects)[number::WORLDS]
-            found = [
-                f"{_told(fault, effect)}: {what}"
+            problems = [
+                f"{_described(fault, effect)}: {what}"
                 for fault in mine
                 for effect in (effects[fault.at - 1],)
                 for what in wrong(passes, effect, fault, kept)
             ]
-        return len(mine), found
+        return len(mine), problems
 
     with ThreadPoolExecutor(WORLDS) as pool:
         shares = list(pool.map(share, range(WORLDS)))
     return sum(count for count, _ in shares), [line for _, lines in shares for line in lines]
 
 
-def shown(found: Sequence[str]) -> str:
+def shown(problems: Sequence[str]) -> str:
     """The first of them, for the message of a test."""
-    return "\n".join([f"{len(found)} are wrong", *(line[:600] for line in found[:_SHOWN])])
+    return "\n".join([f"{len(problems)} are wrong", *(line[:600] for line in problems[:_SHOWN])])
 
 
-def _told(fault: Fault, effect: Effect) -> str:
+def _described(fault: Fault, effect: Effect) -> str:
     lasting = " for good" if fault.lasting else ""
     return f"{fault.how}{lasting} {fault.when} effect {fault.at} ({effect.place}: {effect.name})"

@@ -49,8 +49,8 @@ _BEST_EFFORT: Final = ("unlink part", "unlink note", "ftruncate lock", "mkdir fo
 def test_an_error_at_any_effect_has_its_exit_code_and_the_next_pass_ends_right(
     story: Story, tmp_path: Path
 ) -> None:
-    errors, found = sweep(story, tmp_path, every_error, wrong_after_an_error)
-    assert not found, shown(found)
+    errors, problems = sweep(story, tmp_path, every_error, wrong_after_an_error)
+    assert not problems, shown(problems)
     figure(
         f"T2 sqlite, {story.name}: {errors} errors: 0 wrong exit codes, 0 tracebacks, "
         "0 initialisations for what is transient, 0 lost"

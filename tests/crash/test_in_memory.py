@@ -51,16 +51,16 @@ class Whole:
 
 def test_killed_at_any_call_of_a_port_nothing_is_lost_doubled_or_missed(passes: InMemoryPasses) -> None:
     whole = Whole(passes)
-    found = []
+    problems = []
     for at, effect in enumerate(whole.effects, start=1):
         for when in get_args(When):
             passes.begin()
             assert passes.run(Fault(at, when, "kill")).code == KILLED
-            found += [
+            problems += [
                 f"killed {when} effect {at} ({effect.name}): {what}"
                 for what in whole.unlike(passes, passes.run().code)
             ]
-    assert not found, shown(found)
+    assert not problems, shown(problems)
     figure(f"T1 in memory, {passes.story.name}: {len(whole.effects)} points x 2: 0 lost, 0 doubled, 0 missed")
 
 
@@ -73,12 +73,12 @@ def test_an_error_of_any_call_of_a_port_is_told_and_the_next_pass_ends_right(pas
         for lasting in (False, True)
         if effect.name not in NEVER_FAIL
     ]
-    found = [
+    problems = [
         f"{fault} ({effect.place}: {effect.name}): {what}"
         for effect, fault in faults
         for what in wrong_after_an_error(passes, effect, fault, whole)
     ]
-    assert not found, shown(found)
+    assert not problems, shown(problems)
     figure(f"T2 in memory, {passes.story.name}: {len(faults)} errors: 0 wrong exit codes, 0 lost")
 
 

@@ -91,21 +91,21 @@ class NodePasses:
             return Left(kit.lines(store, self.consumer), {**state, "stored_for": None})
 
     def wrong(self, undisturbed: Left) -> list[str]:
-        found = []
+        problems = []
         left = self.left()
-        held = expected(self.feed, self.last_offset, left.state["snapshot_offset"])
-        if [comparable(line) for line in left.lines] != held or left.lines != undisturbed.lines:
-            found.append("the content is another one")
+        content = expected(self.feed, self.last_offset, left.state["snapshot_offset"])
+        if [comparable(line) for line in left.lines] != content or left.lines != undisturbed.lines:
+            problems.append("the content is another one")
         if left.state != undisturbed.state:
-            found.append(f"the state is another one: {left.state} instead of {undisturbed.state}")
+            problems.append(f"the state is another one: {left.state} instead of {undisturbed.state}")
         aliases = sorted(map(sorted, kit.aliases(self._node, self.consumer).values()))
         if aliases not in ([[self.consumer.index]], [[], [self.consumer.index]]):
-            found.append(f"there are stray indices or aliases: {aliases}")
+            problems.append(f"there are stray indices or aliases: {aliases}")
         if files := [path.name for path in self._folder.iterdir() if path.suffix != ".lock"]:
-            found.append(f"files are left: {files}")
+            problems.append(f"files are left: {files}")
         if str(self.last_offset) not in [command.offset for command in self.manager.commands]:
-            found.append(f"no command with offset {self.last_offset} was accepted")
-        return found
+            problems.append(f"no command with offset {self.last_offset} was accepted")
+        return problems
 
 
 @contextmanager
@@ -120,7 +120,7 @@ def a_world(story: Story, node: OpenSearchNode, forks: Forks, folder: Path) -> I
 def test_killed_after_any_kind_of_request_the_next_pass_ends_as_if_nothing_had_been(
     opensearch_2: OpenSearchNode, tmp_path: Path
 ) -> None:
-    found: list[str] = []
+    problems: list[str] = []
     kinds: set[str] = set()
     with Forks(tmp_path) as forks:
         for story in (RECOVERY, INITIALISE, PRIVATE):
@@ -138,17 +138,19 @@ def test_killed_after_any_kind_of_request_the_next_pass_ends_as_if_nothing_had_b
                         [] if clean.code == 0 else [f"the next pass ends with {clean.code}: {clean.stderr}"]
                     )
                     wrong += world.wrong(undisturbed)
-                    found += [f"{story.name}, killed after request {at} ({kind}): {what}" for what in wrong]
-    assert not found, shown(found)
+                    problems += [
+                        f"{story.name}, killed after request {at} ({kind}): {what}" for what in wrong
+                    ]
+    assert not problems, shown(problems)
     figure(
         f"T1 OpenSearch, whole passes: {len(kinds)} kinds of request, each a real SIGKILL: "
         "0 lost, 0 doubled, 0 missed, 0 leftovers"
     )
 
 
-def new_kinds(effects: tuple[Effect, ...], known: set[str]) -> Iterator[tuple[int, str]]:
+def new_kinds(effects: tuple[Effect, ...], kinds: set[str]) -> Iterator[tuple[int, str]]:
     """The first request of each kind that is not known yet."""
     for at, effect in enumerate(effects, start=1):
-        if effect.place == "node" and effect.name not in known:
-            known.add(effect.name)
+        if effect.place == "node" and effect.name not in kinds:
+            kinds.add(effect.name)
             yield at, effect.name

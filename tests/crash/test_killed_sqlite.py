@@ -20,8 +20,8 @@ pytestmark = pytest.mark.timeout(900)
 
 @pytest.mark.parametrize("story", [*STORIES, PRIVATE], ids=lambda story: story.name)
 def test_killed_at_any_effect_nothing_is_lost_doubled_missed_or_left(story: Story, tmp_path: Path) -> None:
-    kills, found = sweep(story, tmp_path, every_kill, wrong_after_a_kill)
-    assert not found, shown(found)
+    kills, problems = sweep(story, tmp_path, every_kill, wrong_after_a_kill)
+    assert not problems, shown(problems)
     figure(
         f"T1 sqlite, {story.name}: {kills // 2} points x 2, each a real SIGKILL: "
         "0 lost, 0 doubled, 0 missed, 0 leftovers"

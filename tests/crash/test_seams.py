@@ -47,8 +47,8 @@ def passes(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SqlitePas
 
 
 def test_every_effect_that_a_pass_cannot_do_without_is_counted(passes: SqlitePasses) -> None:
-    seen = {f"{effect.place}: {effect.name}" for effect in passes.run().effects}
-    assert (_BOTH | _ITS_OWN[passes.story.name]) - seen == set()
+    effects = {f"{effect.place}: {effect.name}" for effect in passes.run().effects}
+    assert (_BOTH | _ITS_OWN[passes.story.name]) - effects == set()
 
 
 def test_two_runs_of_the_same_start_have_the_same_effects_in_the_same_order(passes: SqlitePasses) -> None:

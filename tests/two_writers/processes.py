@@ -260,7 +260,7 @@ def run_here(
 
 
 def _play(place: Place, seed: int, told: Path, stops_at: int | None, parent: Connection) -> None:
-    vars(opensearch_writer)["on_a_thread"] = at_once  # so that the moments have one order
+    vars(opensearch_writer)["start_on_thread"] = at_once  # so that the moments have one order
     stops = Stops(stops_at, parent)
     after_stop: list[Sent] = []
 

@@ -102,14 +102,14 @@ class AnotherPass(CtisyncError):
 
 
 class FeedUnreachable(CtisyncError):
-    """`come_back_in`: length of the cool-down in seconds; None if the feed does not ask for one."""
+    """`cooldown`: length of the cool-down in seconds; None if the feed does not ask for one."""
 
     exit_code = 5
     transient = True
 
-    def __init__(self, message: str, *, hint: str | None = None, come_back_in: float | None = None) -> None:
+    def __init__(self, message: str, *, hint: str | None = None, cooldown: float | None = None) -> None:
         super().__init__(message, hint=hint)
-        self.come_back_in = come_back_in
+        self.cooldown = cooldown
 
 
 class SnapshotChanged(FeedUnreachable):
@@ -135,7 +135,7 @@ class SnapshotRefused(FeedRefused):
         self.limit: str | None = None
 
     @classmethod
-    def beyond(cls, limit: str, what: str) -> Self:
+    def over_limit(cls, limit: str, what: str) -> Self:
         """The error for a snapshot that exceeds a limit; `what` says how."""
         error = cls(
             f"{what} (limits.{limit})", hint=f"if this is expected, raise limits.{limit}, then: {LOAD_ANEW}"

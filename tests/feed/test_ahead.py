@@ -76,7 +76,7 @@ def test_a_refusal_shows_when_the_range_is_wanted_and_says_how_long_to_stay_away
     feed.prefetch(FIRST)
     with pytest.raises(FeedUnreachable, match="answers 429") as raised:
         feed.changes(FIRST)
-    assert raised.value.come_back_in == 3600.0
+    assert raised.value.cooldown == 3600.0
     assert len(feed.changes(FIRST)) == 5, "it is told once"
 
 

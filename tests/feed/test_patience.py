@@ -24,7 +24,7 @@ ALWAYS = None
 def _come_back(feed: CtiFeed) -> float | None:
     with pytest.raises(FeedUnreachable) as caught:
         feed.consumer_info()
-    return caught.value.come_back_in
+    return caught.value.cooldown
 
 
 @pytest.mark.parametrize("code", [429, 403, 503])
@@ -73,7 +73,7 @@ def test_a_server_that_no_request_has_reached_is_asked_by_the_next_pass(
     nowhere = make_feed(base_url=url.format(port=unused_port()), cooldown=600.0)
     with pytest.raises(FeedUnreachable) as caught:
         nowhere.consumer_info()
-    assert caught.value.come_back_in is None
+    assert caught.value.cooldown is None
     assert caught.value.hint == "check cti.url and the network of this host, then run the same command"
 
 
@@ -118,7 +118,7 @@ def test_a_pass_that_has_had_its_time_asks_nothing_more(
     clock.advance(seconds=100)
     with pytest.raises(FeedUnreachable, match=r"longer than limits\.pass_seconds, 100 s") as caught:
         feed.consumer_info()
-    assert caught.value.come_back_in is None, "it is not the feed's fault"
+    assert caught.value.cooldown is None, "it is not the feed's fault"
     assert len(sim.requests) == 1
 
 

@@ -160,9 +160,9 @@ class ModelMachine(RuleBasedStateMachine):
     def feed_spoils_its_next_changes_reply(self, how: str) -> None:
         self.server.spoils = [SPOILS[how]]
 
-    @rule(down=SELDOM, come_back_in=st.sampled_from([None, None, 3600.0]))
-    def feed_fails_or_recovers(self, down: bool, come_back_in: float | None) -> None:
-        self.server.failure = FeedUnreachable("down", come_back_in=come_back_in) if down else None
+    @rule(down=SELDOM, cooldown=st.sampled_from([None, None, 3600.0]))
+    def feed_fails_or_recovers(self, down: bool, cooldown: float | None) -> None:
+        self.server.failure = FeedUnreachable("down", cooldown=cooldown) if down else None
 
     @rule(times=st.integers(1, 2))
     def command_manager_refuses(self, times: int) -> None:

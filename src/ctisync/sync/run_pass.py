@@ -262,7 +262,7 @@ class _Pass:
     def _store_failure(self, error: CtisyncError) -> None:
         """Store that the feed did not answer, and the cool-down that follows, in one write. Best effort: the
         error ends this pass anyway."""
-        seconds = error.come_back_in if isinstance(error, FeedUnreachable) and self.policy.cooldowns else None
+        seconds = error.cooldown if isinstance(error, FeedUnreachable) and self.policy.cooldowns else None
         if seconds is None and not self.awaits_answer:
             return
         now = self.clock.now()

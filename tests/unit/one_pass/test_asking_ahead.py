@@ -79,7 +79,7 @@ def refused_above(stage: Stage, offset: int, failure: CtisyncError) -> None:
     stage.server.changes = changes  # type: ignore[method-assign]
 
 
-@pytest.mark.parametrize("failure", [FeedUnreachable("429", come_back_in=3600.0), FeedRefused("no JSON")])
+@pytest.mark.parametrize("failure", [FeedUnreachable("429", cooldown=3600.0), FeedRefused("no JSON")])
 def test_what_stands_in_its_way_is_told_after_the_range_before_it_is_stored_and_sent(
     behind: Stage, failure: CtisyncError
 ) -> None:
@@ -92,7 +92,7 @@ def test_what_stands_in_its_way_is_told_after_the_range_before_it_is_stored_and_
 
 
 def test_a_feed_that_wants_to_be_left_alone_is_left_alone_although_it_said_so_early(behind: Stage) -> None:
-    refused_above(behind, 1003, FeedUnreachable("429", come_back_in=3600.0))
+    refused_above(behind, 1003, FeedUnreachable("429", cooldown=3600.0))
     with pytest.raises(FeedUnreachable):
         behind.run()
     assert behind.state.cooldown == Cooldown(behind.clock.now() + timedelta(hours=1), "429")
@@ -102,7 +102,7 @@ def test_a_range_that_cannot_be_stored_is_what_the_pass_ends_with(
     behind: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Be the feed in trouble as well: who looks into the feed's trouble would look in the wrong place."""
-    refused_above(behind, 1003, FeedUnreachable("429", come_back_in=3600.0))
+    refused_above(behind, 1003, FeedUnreachable("429", cooldown=3600.0))
     monkeypatch.setattr(MemoryWriter, "apply", _full)
     with pytest.raises(StoreUnavailable):
         behind.run()

@@ -28,7 +28,7 @@ def test_a_feed_that_wants_to_be_left_alone_is_left_alone_by_the_next_passes(
 ) -> None:
     if writing:
         following.put(owed=Owed(3))
-    following.server.failure = FeedUnreachable("429", come_back_in=3600.0)
+    following.server.failure = FeedUnreachable("429", cooldown=3600.0)
     with pytest.raises(FeedUnreachable, match="429"):
         following.run()
     assert following.state.cooldown == Cooldown(following.clock.now() + timedelta(hours=1), "429")
@@ -77,7 +77,7 @@ def test_a_pause_that_cannot_be_remembered_is_told_and_the_feeds_failure_stays_t
     following: Stage,
 ) -> None:
     following.store = FullStore(following.storage)
-    following.server.failure = FeedUnreachable("429", come_back_in=60.0)
+    following.server.failure = FeedUnreachable("429", cooldown=60.0)
     with pytest.raises(FeedUnreachable, match="429"):
         following.run()
     (event,) = following.shown

@@ -182,7 +182,7 @@ class RetryBudget:
             return FeedUnreachable(
                 f"{failure.reason}; it asks for a pause of {failure.retry_after:.0f} s",
                 hint=f"run the same command after {when:%Y-%m-%dT%H:%M:%SZ}",
-                come_back_in=failure.retry_after,
+                cooldown=failure.retry_after,
             )
         message = (
             f"{failure.reason}; gave up after {counted(self._tries, 'try', 'tries')} "
@@ -196,5 +196,5 @@ class RetryBudget:
         return FeedUnreachable(
             message,
             hint="run the same command later (nothing is lost)",
-            come_back_in=failure.retry_after or self._cooldown or None,
+            cooldown=failure.retry_after or self._cooldown or None,
         )

@@ -96,7 +96,7 @@ def _unpacked(packed: _Format, head: bytes, file: BinaryIO, ratio: int) -> Itera
         for piece in packed.decompress(chunks()):
             bytes_out += len(piece)
             if bytes_out > FREE and bytes_out > ratio * bytes_in:
-                raise SnapshotRefused.beyond(
+                raise SnapshotRefused.over_limit(
                     "ratio", f"the snapshot's {packed.name} has a compression ratio above {ratio}"
                 )
             if piece:

@@ -89,7 +89,7 @@ def _records(contents: Iterator[Unpacked], highest_offset: int, limits: Limits) 
             size += len(piece)
             if size > limits.unzipped_bytes:
                 what = f"the records of the snapshot have more than {limits.unzipped_bytes} bytes"
-                raise SnapshotRefused.beyond("unzipped_bytes", what)
+                raise SnapshotRefused.over_limit("unzipped_bytes", what)
             yield piece
 
     empty = blank = True
@@ -114,7 +114,7 @@ def _records(contents: Iterator[Unpacked], highest_offset: int, limits: Limits) 
 def _excessive(what: str, error: Excess, limits: Limits) -> SnapshotRefused:
     deep = isinstance(error, TooDeep)
     excess = "is nested too deeply" if deep else f"has more than {limits.json_values} values"
-    return SnapshotRefused.beyond(error.limit, f"{what} {excess}")
+    return SnapshotRefused.over_limit(error.limit, f"{what} {excess}")
 
 
 def _opened(pieces: Iterator[bytes]) -> tuple[bytes, Iterator[bytes]]:
@@ -170,7 +170,9 @@ def _lines(pieces: Iterator[bytes], most: int) -> Iterator[list[bytes]]:
         begun.append(piece[start:])
         size += len(piece) - start
         if size > most:
-            raise SnapshotRefused.beyond("line_bytes", f"the snapshot has a line of more than {most} bytes")
+            raise SnapshotRefused.over_limit(
+                "line_bytes", f"the snapshot has a line of more than {most} bytes"
+            )
     if last := b"".join(begun):
         yield [last]
 
@@ -186,7 +188,7 @@ def _array_batches(
             begun += len(piece)
             if begun > limits.line_bytes + PIECE:
                 what = f"the snapshot has an element of more than {limits.line_bytes} bytes"
-                raise SnapshotRefused.beyond("line_bytes", what)
+                raise SnapshotRefused.over_limit("line_bytes", what)
             yield piece
 
     # A payload is two levels deep: in its element, in the array. A piece may contain many elements.
@@ -225,7 +227,7 @@ def _accepted(
     except wire.NotARecord as error:
         raise SnapshotRefused(f"{what} {number} of {within} is not a record: {error}") from None
     if len(record.line) > limits.line_bytes:
-        raise SnapshotRefused.beyond(
+        raise SnapshotRefused.over_limit(
             "line_bytes", f"{what} {number} of {within} has {len(record.line)} bytes"
         )
     try:

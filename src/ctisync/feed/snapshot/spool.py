@@ -150,7 +150,7 @@ class Spool:
         while piece := stream.read(_PIECE):
             size += len(piece)
             if size > most:
-                raise SnapshotRefused.beyond("snapshot_bytes", f"it is larger than {most} bytes")
+                raise SnapshotRefused.over_limit("snapshot_bytes", f"it is larger than {most} bytes")
             file.write(piece)
             progress.reached(size)
             self._pass_limits.check_time()

@@ -269,7 +269,7 @@ class Content:
         sizes = self._sizes
         sizes.unpacked += len(piece)
         if sizes.unpacked > FREE and sizes.unpacked > self._ratio * sizes.packed:
-            raise SnapshotRefused.beyond(
+            raise SnapshotRefused.over_limit(
                 "ratio", f"{self.name} of the ZIP has a compression ratio above {self._ratio}"
             )
         return piece
@@ -293,7 +293,7 @@ class _Directory:
 
 
 def _too_many(members: int) -> SnapshotRefused:
-    return SnapshotRefused.beyond("members", f"the snapshot's ZIP has more than {members} entries")
+    return SnapshotRefused.over_limit("members", f"the snapshot's ZIP has more than {members} entries")
 
 
 def same_size(declared: int, actual: int, zip64: bool) -> bool:

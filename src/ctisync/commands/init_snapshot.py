@@ -72,7 +72,7 @@ def init_snapshot(
     metrics: MetricsOption = None,
     dry_run: DryRunOption = False,
 ) -> int:
-    """Replace the content by a snapshot, without the changes after it."""
+    """Replace the content with a snapshot, from the feed or from a file; apply no changes."""
     invocation = options.invocation()
     if source is not None:
         invocation = msgspec.structs.replace(

@@ -72,7 +72,7 @@ def _compare(old: Path, new: Path) -> Iterator[Difference]:
 
 
 def _lines(file: BinaryIO, name: str) -> Iterator[bytes]:
-    from ctisync.feed.snapshot.records import lines  # not for the help
+    from ctisync.feed.snapshot.records import lines  # `--help` needs none of it
 
     try:
         yield from lines(file)

@@ -79,7 +79,7 @@ def forget(
 
 def _read(settings: Settings, name: str) -> StoredData:
     """The data of the consumer of that name. Writes nothing."""
-    from ctisync.feed.snapshot.spool import downloads  # not for the help
+    from ctisync.feed.snapshot.spool import downloads  # `--help` needs none of it
 
     with opened_store(settings, CLOCK, untouched=True) as store:
         consumer = _consumer_named(name, settings, store.consumers())

@@ -98,7 +98,7 @@ def _opened_snapshot(
 ) -> Iterator[tuple[SnapshotFile, Reference]]:
     """The snapshot and its offset. A download is removed at the end; until then, refusals of the snapshot say
     where it is from."""
-    from ctisync.feed.snapshot.file import snapshot_offset  # not for the help
+    from ctisync.feed.snapshot.file import snapshot_offset  # `--help` needs none of it
 
     settings, clock, log = invocation.settings, invocation.clock, invocation.console
     packaged = snapshot_sources(location, (consumer,), named=True, log=log, option="--against")
@@ -125,7 +125,7 @@ def _audit(
     deep: bool,
     against: tuple[SnapshotFile, Reference] | None,
 ) -> Verification:
-    from ctisync.feed.snapshot.parsers import reader  # not for the help
+    from ctisync.feed.snapshot.parsers import reader  # `--help` needs none of it
 
     settings = invocation.settings
     path = lock_path(settings, consumer)

@@ -8,6 +8,7 @@ from typing import Final
 import pytest
 
 from ctisync.stores.opensearch.hints import Curl
+from ctisync.tls import Files
 from tests.docs.hint_sites import NOT_TYPED, TYPED
 from tests.docs.hinted import commands
 from tests.docs.stage import Printed, Stage
@@ -166,9 +167,12 @@ def test_a_look_is_taken_as_ctisyncs_own_user_or_with_its_certificate(
         Curl(
             secured_node.url,
             access.get("CTISYNC_STORE__USERNAME"),
-            access["CTISYNC_STORE__CA_FILE"],
-            access.get("CTISYNC_STORE__CLIENT_CERT"),
-            access.get("CTISYNC_STORE__CLIENT_KEY"),
+            Files(
+                "store",
+                access["CTISYNC_STORE__CA_FILE"],
+                access.get("CTISYNC_STORE__CLIENT_CERT"),
+                access.get("CTISYNC_STORE__CLIENT_KEY"),
+            ),
         ).get("/_cluster/health")
         for access in (administrated, holder)
     ]

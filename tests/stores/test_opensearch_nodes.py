@@ -8,7 +8,8 @@ from threading import Barrier, Thread
 from typing import Any
 from urllib.parse import urlsplit
 
-from ctisync.stores.opensearch.transport import Credentials, HttpTransport
+from ctisync.stores.opensearch.transport import HttpTransport
+from ctisync.tls import Files
 
 
 class CountedNode(ThreadingHTTPServer):
@@ -65,7 +66,7 @@ def test_bulks_from_threads_of_their_own_go_to_every_node_alike() -> None:
     with ExitStack() as parts:
         nodes = [parts.enter_context(counted_node()) for _ in range(3)]
         urls = [urlsplit(node.url) for node in nodes]
-        transport = parts.enter_context(closing(HttpTransport(urls, Credentials(), timeout=10)))
+        transport = parts.enter_context(closing(HttpTransport(urls, Files("store"), timeout=10)))
         for _ in range(12):
             bulk = Thread(target=transport.send, args=("POST", "/x/_bulk", b"{}", 10))
             bulk.start()
@@ -76,7 +77,7 @@ def test_bulks_from_threads_of_their_own_go_to_every_node_alike() -> None:
 def test_bulks_that_are_sent_at_once_need_no_new_connections_the_next_time() -> None:
     """One connection was kept; each of the others cost its handshake again, with TLS some milliseconds."""
     with counted_node(at_once=4) as node:
-        with closing(HttpTransport([urlsplit(node.url)], Credentials(), timeout=60)) as transport:
+        with closing(HttpTransport([urlsplit(node.url)], Files("store"), timeout=60)) as transport:
             for _ in range(3):
                 bulks = [
                     Thread(target=transport.send, args=("POST", "/x/_bulk", b"{}", 60)) for _ in range(4)

@@ -285,7 +285,7 @@ class Client:
         )
 
     def _not_authenticated(self) -> AccessRefused:
-        user, certificate = self.curl.username, self.curl.client_cert
+        user, certificate = self.curl.username, self.curl.files.client_cert
         if certificate is not None and user is None:
             return AccessRefused(
                 f"OpenSearch at {self.url} does not accept client certificate {certificate} (401)",
@@ -314,7 +314,7 @@ def path(*parts: str, query: str = "") -> str:
 
 
 def check_one_cluster(
-    urls: Sequence[SplitResult], connect: Callable[[SplitResult], Transport], curl: Curl
+    urls: Sequence[SplitResult], connect: Callable[[Sequence[SplitResult]], Transport], curl: Curl
 ) -> list[str]:
     """Check that the nodes at `urls` belong to one cluster: requests go to them in turn. With two clusters,
     one could get the state and the other the content.
@@ -325,7 +325,7 @@ def check_one_cluster(
     node_of: dict[str, str] = {}
     silent: list[str] = []
     for url in urls:
-        with closing(connect(url)) as transport:
+        with closing(connect([url])) as transport:
             cluster = _cluster_uuid(transport)
         if cluster is None:
             silent.append(url.geturl())

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from ctisync.escaping import quoted
+from ctisync.tls import Files
 
 SYNC: Final = "; then: ctisync sync"
 
@@ -45,9 +46,7 @@ class Curl(NamedTuple):
 
     url: str
     username: str | None = None
-    ca_file: str | None = None
-    client_cert: str | None = None
-    client_key: str | None = None
+    files: Files = Files("store")
 
     def get(self, target: str = "") -> str:
         """A GET, as the settings' user."""
@@ -57,7 +56,7 @@ class Curl(NamedTuple):
     def change(self, method: str, target: str, body: Mapping[str, Any] | None = None) -> str:
         """A request that changes something: as the administrator, if the settings have a user."""
         words = ["curl", *self._ca_options()]
-        if self.username is not None or self.client_cert is not None:
+        if self.username is not None or self.files.client_cert is not None:
             words += ["--user", _ADMINISTRATOR]
         words += ["-X", method, quoted(self.url + target)]
         if body is not None:
@@ -66,14 +65,15 @@ class Curl(NamedTuple):
         return " ".join(words)
 
     def _ca_options(self) -> Iterator[str]:
-        if self.ca_file is not None and self.url.startswith("https:"):
-            yield from ("--cacert", _file(self.ca_file))
+        if self.files.ca_file is not None and self.url.startswith("https:"):
+            yield from ("--cacert", _file(self.files.ca_file))
 
     def _user_options(self) -> Iterator[str]:
-        if self.client_cert is not None:
-            yield from ("--cert", _file(self.client_cert.replace("\\", "\\\\").replace(":", "\\:")))
-        if self.client_key is not None:
-            yield from ("--key", _file(self.client_key))
+        _, _, certificate, key = self.files
+        if certificate is not None:
+            yield from ("--cert", _file(certificate.replace("\\", "\\\\").replace(":", "\\:")))
+        if key is not None:
+            yield from ("--key", _file(key))
         if self.username is not None:
             yield from ("--user", quoted(self.username))
 

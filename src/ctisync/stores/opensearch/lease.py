@@ -232,7 +232,7 @@ class LeaseHolder:
         return int(self._server_ahead + self._clock.monotonic())
 
 
-def description(lease: Lease) -> str:
+def describe(lease: Lease) -> str:
     """Who has the lease, and until when, for people."""
     until = lease.end.isoformat(sep=" ", timespec="seconds")
     missing = ", which this host does not have" if is_missing(lease) else ""
@@ -240,7 +240,7 @@ def description(lease: Lease) -> str:
 
 
 def _busy(lease: Lease) -> str:
-    return f"another pass works on this consumer: {description(lease)}"
+    return f"another pass works on this consumer: {describe(lease)}"
 
 
 def _when_free(lease: Lease) -> str:

@@ -8,7 +8,7 @@ The first three are public and keep their names and types; `ctisync` is ours. Al
 belong to other programs and are written back as the bytes that were read.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -37,9 +37,6 @@ _PUBLIC_TYPES: Final = {
     # Not parsed: our values cannot clash with a type that dynamic mapping has guessed.
     _OURS: {"type": "object", "enabled": False},
 }
-
-_MIGRATIONS: Final[Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {}
-"""From a schema to the next one, on our sub-object."""
 
 
 class Lease(msgspec.Struct, frozen=True):
@@ -257,8 +254,8 @@ class StateDocument:
                     f"(schema {schema}, known {STATE_SCHEMA})",
                     hint="install that version of ctisync, or a newer one",
                 )
-            for step in range(schema, STATE_SCHEMA):
-                fields = _MIGRATIONS[step](fields)
+            if schema < STATE_SCHEMA:
+                raise self._damaged(KeyError(schema))
             state = fields["state"] | {
                 "offset": _any_decoder.decode(consumer_fields["offset"]),
                 "last_snapshot_link": _any_decoder.decode(consumer_fields["last_snapshot_link"]),

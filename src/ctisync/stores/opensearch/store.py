@@ -24,7 +24,7 @@ from ctisync.errors import LOAD_ANEW, AnotherPass, ConfigurationError, StoreUnav
 from ctisync.ports import Clock
 from ctisync.stores import invariants
 from ctisync.stores.opensearch.bulk import USUAL_PACE, Pace
-from ctisync.stores.opensearch.client import Client, check_one_cluster, path
+from ctisync.stores.opensearch.client import Client, Transport, check_one_cluster, path
 from ctisync.stores.opensearch.fencing import FencedLease
 from ctisync.stores.opensearch.generations import ONE_SHARD, Generations, Inventory, Layout, consumers
 from ctisync.stores.opensearch.hints import Curl
@@ -84,19 +84,21 @@ class OpenSearchStore:
         within: float = math.inf,
     ) -> None:
         # The import takes 0.2 s, which only users of OpenSearch should pay.
-        from ctisync.stores.opensearch.transport import Credentials, HttpTransport
+        from ctisync.stores.opensearch.transport import HttpTransport
 
         self._origins = origins = [_origin(url) for url in urls]
-        access = Credentials(username, password, ca_file, client_cert, client_key)
         self._name = ",".join(origin.geturl() for origin in origins)
-        self._curl = Curl(origins[0].geturl(), username, ca_file, client_cert, client_key)
-        transport = HttpTransport(origins, access, timeout)
-        self._client = Client(transport, self._curl, clock, within)
-        self._connect = lambda url: HttpTransport([url], access, timeout)
+        self._files = files = tls.Files("store", ca_file, client_cert, client_key)
+        self._curl = Curl(origins[0].geturl(), username, files)
+
+        def connect(nodes: Sequence[SplitResult]) -> Transport:
+            return HttpTransport(nodes, files, timeout, username, password)
+
+        self._connect = connect
+        self._client = Client(connect(origins), self._curl, clock, within)
         self._is_one_cluster = len(origins) == 1
         self._clock = clock
         self._host_lock = host_lock
-        self._files = tls.Files("store", ca_file, client_cert, client_key)
         self._layout = layout
         self._pace = pace
         self._lease_ttl = lease_ttl

@@ -11,7 +11,6 @@ from itertools import count
 from typing import Any, Final
 from urllib.parse import SplitResult
 
-import msgspec
 import opensearchpy
 from opensearchpy.serializer import Serializer
 from urllib3.exceptions import ProtocolError, ReadTimeoutError, SSLError
@@ -27,20 +26,6 @@ _CONNECTIONS: Final = 16
 """To each node, which are kept open: bulks are sent in parallel. More are opened if needed."""
 _PIECE: Final = 1 << 16
 """Bytes that are checked at once."""
-
-
-class Credentials(msgspec.Struct, frozen=True):
-    """The credentials of the store; None: not needed. `ca_file` None: the system's certificate
-    authorities."""
-
-    username: str | None = None
-    password: str | None = None
-    ca_file: str | None = None
-    client_cert: str | None = None
-    client_key: str | None = None
-
-    def __repr__(self) -> str:
-        return f"Credentials(username={self.username!r})"
 
 
 class _PlainConnection(opensearchpy.Urllib3HttpConnection):
@@ -127,16 +112,23 @@ class _PassThrough(Serializer):
 
 
 class HttpTransport:
-    """`client.Transport` to `urls`, the nodes of one cluster, in turn."""
+    """`client.Transport` to `urls`, the nodes of one cluster, in turn. `timeout` is in seconds."""
 
-    def __init__(self, urls: Sequence[SplitResult], access: Credentials, timeout: float) -> None:
-        self._files = Files("store", access.ca_file, access.client_cert, access.client_key)
+    def __init__(
+        self,
+        urls: Sequence[SplitResult],
+        files: Files,
+        timeout: float,
+        username: str | None = None,
+        password: str | None = None,
+    ) -> None:
+        self._files = files
         self._urls = [url.geturl() for url in urls]
         self._plain = [url for url in self._urls if url.startswith("http:")]
-        context = tls.context(self._files) if any(url.scheme == "https" for url in urls) else None
+        context = tls.context(files) if any(url.scheme == "https" for url in urls) else None
         headers = {}
-        if access.username is not None:
-            pair = f"{access.username}:{access.password or ''}".encode()
+        if username is not None:
+            pair = f"{username}:{password or ''}".encode()
             headers["authorization"] = "Basic " + base64.b64encode(pair).decode()
         self._transport = opensearchpy.Transport(
             [_host(url) for url in urls],

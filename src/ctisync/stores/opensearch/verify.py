@@ -14,7 +14,7 @@ from ctisync.core.state import ConsumerState
 from ctisync.stores.opensearch.client import Client, path
 from ctisync.stores.opensearch.generations import MAPPING, NEW_FIELDS, Generations, Inventory
 from ctisync.stores.opensearch.hints import blocks_in, remove_blocks
-from ctisync.stores.opensearch.lease import can_take_over, description, server_time
+from ctisync.stores.opensearch.lease import can_take_over, describe, server_time
 from ctisync.stores.opensearch.search import NAMED_BY, Hit, PointInTime, by, point_in_time
 from ctisync.stores.opensearch.security import hidden_from_reader
 from ctisync.stores.opensearch.state_document import StateEntry
@@ -221,4 +221,4 @@ def _is_same(before: StateEntry, after: StateEntry) -> bool:
 def holder_of(entry: StateEntry, now: int, ttl: float) -> str | None:
     """The writer that holds the lease, as text; None if the lease is free. `now` is the server's time."""
     lease = entry.lease
-    return None if lease is None or can_take_over(lease, now, ttl) else description(lease)
+    return None if lease is None or can_take_over(lease, now, ttl) else describe(lease)

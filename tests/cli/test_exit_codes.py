@@ -64,7 +64,7 @@ def test_a_bug_is_1_and_asks_for_a_report(ctisync: Ctisync) -> None:
 
 BUGS: Final = {
     "in an import": "sys.modules['ctisync.commands.status.read'] = None",
-    "in the settings": "from ctisync import settings; settings._check_command_manager = lambda *_: 1 / 0",
+    "in the settings": "from ctisync import settings; settings.check_settings = lambda *_: 1 / 0",
     "in the store": "from ctisync.stores.sqlite.store import SqliteStore; SqliteStore.summary = 1 / 2",
     "in the line": "from ctisync.commands.status import judge; judge.check = lambda *_: 1 / 0",
 }

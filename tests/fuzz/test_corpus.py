@@ -94,7 +94,7 @@ FAULTS: dict[str, tuple[str, Any]] = {
         property(lambda report: report.began_at - timedelta(days=1)),
     ),
     "patches": ("ctisync.core.patch.equal", lambda one, other: one == other),
-    "toml_files": ("ctisync.settings._check_command_manager", lambda *_: 1 / 0),
+    "toml_files": ("ctisync.settings.check_settings", lambda *_: 1 / 0),
     "whole_settings": ("ctisync.settings.sources.UNDECODABLE", (RecursionError,)),
     "states_in_passes": ("ctisync.core.steps.contradiction", nothing),
     "documents_in_passes": ("ctisync.core.steps.contradiction", nothing),

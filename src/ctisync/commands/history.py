@@ -18,7 +18,7 @@ from ctisync.core.pass_report import PassReport
 from ctisync.core.words import bytes_as_text
 from ctisync.errors import DONE, UsageError
 from ctisync.escaping import Drawn
-from ctisync.settings.checks import MOST_PASSES
+from ctisync.settings.model import MOST_PASSES
 from ctisync.system.process import print_drawn
 from ctisync.wiring import opened_store
 

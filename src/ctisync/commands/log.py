@@ -19,7 +19,7 @@ from ctisync.core.words import moment
 from ctisync.errors import DONE, UsageError
 from ctisync.escaping import escape, to_json
 from ctisync.ports import Store
-from ctisync.settings.checks import MOST_PASSES
+from ctisync.settings.model import MOST_PASSES
 from ctisync.system.process import print_json, print_result
 from ctisync.wiring import opened_store
 

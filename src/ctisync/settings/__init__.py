@@ -16,10 +16,8 @@ credentials < environment CTISYNC_* (two underscores between levels; CTISYNC_CON
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
-from functools import partial
-from operator import attrgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,49 +25,15 @@ import msgspec
 
 from ctisync.backends import parse_store_url
 from ctisync.errors import ConfigurationError
-from ctisync.settings.checks import (
-    Mistakes,
-    check_consumer_url,
-    check_consumers,
-    check_headers,
-    check_hosts,
-    check_readable,
-    check_secret_url,
-    check_url,
-)
+from ctisync.settings.checks import Mistakes, check_consumer_url, check_settings
 from ctisync.settings.model import ConsumerSettings, CtiSettings, Settings, StoreSettings
-from ctisync.settings.schema import field_types, leaf_types, variable
-from ctisync.settings.sources import SetValue, home_config_file, read_sources, read_text_file, secret_of
+from ctisync.settings.schema import SetValue, field_types, leaf_types
+from ctisync.settings.sources import home_config_file, read_sources, read_text_file, secret_of
 from ctisync.system.files import absolute
 
 __all__ = ["CtiSettings", "LoadedSettings", "Settings", "StoreSettings", "load_settings"]
 
 SYSTEM_FILE: Final = Path("/etc/ctisync/config.toml")
-
-_CHECKS: Final[Mapping[str, Callable[[Any, str], object]]] = {
-    "cti.url": partial(check_url, login=f"cti.token_file or {variable('cti.token')}"),
-    "cti.token_exchange_url": partial(check_url, login="cti.token_file"),
-    "cti.headers": check_headers,
-    "cti.allowed_hosts": check_hosts,
-    "store.url": parse_store_url,
-    "command_manager.url": partial(
-        check_url, login=f"command_manager.username and {variable('command_manager.password')}"
-    ),
-    "ping_url": check_secret_url,
-}
-"""The check of each setting whose type allows more than is valid. It gets the value, and its source."""
-
-_TOKEN: Final = ("there is no token to exchange", "set cti.token_file too, or remove it")
-_USERNAME: Final = ("a password needs a username", "set username too")
-_CERTIFICATE: Final = ("a client key needs a client_cert", "set client_cert too")
-_NEEDS: Final = (
-    ("cti.token_exchange_url", "cti.token", *_TOKEN),
-    ("store.password", "store.username", *_USERNAME),
-    ("store.client_key", "store.client_cert", *_CERTIFICATE),
-    ("command_manager.password", "command_manager.username", *_USERNAME),
-    ("command_manager.client_key", "command_manager.client_cert", *_CERTIFICATE),
-)
-"""Settings that need another one: both names, message and hint."""
 
 
 class LoadedSettings(msgspec.Struct, frozen=True):
@@ -106,7 +70,7 @@ def load_settings(
     settings = _assemble({name: one.value for name, one in sources.items()})
     settings = _with_folders(settings, chosen="state_dir" in sources)
     settings = _with_names(settings, sources, mistakes)
-    _check(settings, sources, mistakes)
+    check_settings(settings, sources, mistakes)
     mistakes.raise_any()
     return LoadedSettings(settings, sources, tuple(files))
 
@@ -177,39 +141,3 @@ def _own_state_folder(store_url: str) -> Path:
         "no state folder: HOME is not set and the user has no home folder",
         hint="set state_dir (or CTISYNC_STATE_DIR) to a folder that you can write to",
     )
-
-
-def _check(settings: Settings, sources: dict[str, SetValue], mistakes: Mistakes) -> None:
-    def where(name: str) -> str:
-        return sources[name].origin if name in sources else name
-
-    for name, check in _CHECKS.items():
-        if (value := attrgetter(name)(settings)) is not None:
-            with mistakes.collect(name):
-                check(value, where(name))
-    _check_command_manager(settings, where("command_manager.enabled"), mistakes)
-    read_already = {f"{name}_file" for name in leaf_types(Settings)}
-    for name, one in sources.items():
-        if isinstance(one.value, Path) and name != "state_dir" and name not in read_already:
-            with mistakes.collect(str(one.value)):  # it is the file that is wrong, not the setting
-                check_readable(one.value, one.origin)
-    for name, needed, message, hint in _NEEDS:
-        value, other = attrgetter(name, needed)(settings)
-        is_new = mistakes.none_in(name, f"{name}_file", needed, f"{needed}_file")
-        if value is not None and other is None and is_new:
-            with mistakes.collect(name):
-                raise ConfigurationError(f"{where(name)}: {message}", hint=hint)
-    if mistakes.none_in("consumers"):
-        with mistakes.collect("consumers"):
-            check_consumers(settings.followed, where("consumers"))
-
-
-def _check_command_manager(settings: Settings, where: str, mistakes: Mistakes) -> None:
-    manager = settings.command_manager
-    if manager.enabled and manager.url is None and mistakes.none_in("store.url", "command_manager.url"):
-        with mistakes.collect("command_manager.enabled"):
-            if not settings.backend.urls:
-                raise ConfigurationError(
-                    f"{where}: with a {settings.backend.kind} store, command_manager.url is required",
-                    hint="set command_manager.url, or command_manager.enabled = false",
-                )

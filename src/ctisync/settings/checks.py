@@ -6,27 +6,28 @@ which the message begins: `config.toml: cti.url` or `CTISYNC_CTI__URL`.
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
+from operator import attrgetter
 from os import geteuid
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
+from ctisync.backends import parse_store_url
 from ctisync.core.links import NAME, Address, parse_consumer_url
 from ctisync.core.model import Consumer
 from ctisync.core.words import counted
 from ctisync.errors import ConfigurationError
 from ctisync.escaping import quoted
-from ctisync.settings.schema import Secret
+from ctisync.settings.model import Settings
+from ctisync.settings.schema import Secret, SetValue, leaf_types, variable
 from ctisync.system.files import open_any
 from ctisync.urls import redacted, refuse_credentials, split
 
 OUR_INDICES: Final = ("wazuh-context", "ctisync-history")
 """Indices of the state and of the history."""
-
-MOST_PASSES: Final = 10_000
-"""Maximum length of a history: what OpenSearch returns in one search (`index.max_result_window`)."""
 
 _CATALOG_NAME: Final = re.compile(NAME)
 _HOST: Final = re.compile(
@@ -232,3 +233,67 @@ def _check_once(what: str, values: list[str], where: str) -> None:
     value, times = Counter(values).most_common(1)[0]
     if times > 1:
         raise ConfigurationError(f"{where}: {what} {value} occurs {times} times", hint="keep one of them")
+
+
+_CHECKS: Final[Mapping[str, Callable[[Any, str], object]]] = {
+    "cti.url": partial(check_url, login=f"cti.token_file or {variable('cti.token')}"),
+    "cti.token_exchange_url": partial(check_url, login="cti.token_file"),
+    "cti.headers": check_headers,
+    "cti.allowed_hosts": check_hosts,
+    "store.url": parse_store_url,
+    "command_manager.url": partial(
+        check_url, login=f"command_manager.username and {variable('command_manager.password')}"
+    ),
+    "ping_url": check_secret_url,
+}
+"""The check of each setting whose type allows more than is valid. It gets the value, and its source."""
+
+_TOKEN: Final = ("there is no token to exchange", "set cti.token_file too, or remove it")
+_USERNAME: Final = ("a password needs a username", "set username too")
+_CERTIFICATE: Final = ("a client key needs a client_cert", "set client_cert too")
+_NEEDS: Final = (
+    ("cti.token_exchange_url", "cti.token", *_TOKEN),
+    ("store.password", "store.username", *_USERNAME),
+    ("store.client_key", "store.client_cert", *_CERTIFICATE),
+    ("command_manager.password", "command_manager.username", *_USERNAME),
+    ("command_manager.client_key", "command_manager.client_cert", *_CERTIFICATE),
+)
+"""Settings that need another one: both names, message and hint."""
+
+
+def check_settings(settings: Settings, sources: Mapping[str, SetValue], mistakes: Mistakes) -> None:
+    """Collect what is wrong in the values, in the files that they name, and between them."""
+
+    def where(name: str) -> str:
+        return sources[name].origin if name in sources else name
+
+    for name, check in _CHECKS.items():
+        if (value := attrgetter(name)(settings)) is not None:
+            with mistakes.collect(name):
+                check(value, where(name))
+    _check_command_manager(settings, where("command_manager.enabled"), mistakes)
+    read_already = {f"{name}_file" for name in leaf_types(Settings)}
+    for name, one in sources.items():
+        if isinstance(one.value, Path) and name != "state_dir" and name not in read_already:
+            with mistakes.collect(str(one.value)):  # it is the file that is wrong, not the setting
+                check_readable(one.value, one.origin)
+    for name, needed, message, hint in _NEEDS:
+        value, other = attrgetter(name, needed)(settings)
+        is_new = mistakes.none_in(name, f"{name}_file", needed, f"{needed}_file")
+        if value is not None and other is None and is_new:
+            with mistakes.collect(name):
+                raise ConfigurationError(f"{where(name)}: {message}", hint=hint)
+    if mistakes.none_in("consumers"):
+        with mistakes.collect("consumers"):
+            check_consumers(settings.followed, where("consumers"))
+
+
+def _check_command_manager(settings: Settings, where: str, mistakes: Mistakes) -> None:
+    manager = settings.command_manager
+    if manager.enabled and manager.url is None and mistakes.none_in("store.url", "command_manager.url"):
+        with mistakes.collect("command_manager.enabled"):
+            if not settings.backend.urls:
+                raise ConfigurationError(
+                    f"{where}: with a {settings.backend.kind} store, command_manager.url is required",
+                    hint="set command_manager.url, or command_manager.enabled = false",
+                )

@@ -16,8 +16,10 @@ from msgspec import Meta
 from ctisync.backends import Backend, parse_store_url
 from ctisync.core.limits import Limits
 from ctisync.core.model import Consumer
-from ctisync.settings.checks import MOST_PASSES
 from ctisync.settings.schema import Secret
+
+MOST_PASSES: Final = 10_000
+"""Maximum length of a history: what OpenSearch returns in one search (`index.max_result_window`)."""
 
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 

@@ -48,6 +48,17 @@ class Secret:
         return hash(self._text)
 
 
+class SetValue(msgspec.Struct, frozen=True):
+    """The value of a setting, and its source: `config.toml: cti.url` or `CTISYNC_CTI__URL`.
+
+    `file`: the file that contains the value itself, if one does.
+    """
+
+    value: Any
+    origin: str
+    file: Path | None = None
+
+
 class Setting(msgspec.Struct, frozen=True):
     """One field. `kind` is its type with its bounds, without the description; a struct is a section."""
 

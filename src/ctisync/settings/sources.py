@@ -26,6 +26,7 @@ from ctisync.settings.model import Settings
 from ctisync.settings.schema import (
     ENVIRONMENT_PREFIX,
     Secret,
+    SetValue,
     field_types,
     is_section,
     leaf_types,
@@ -39,17 +40,6 @@ _decoder: Final = msgspec.json.Decoder()
 
 _NAMES: Final = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
 _SCHEME: Final = re.compile("^[a-z0-9+.-]*://", re.IGNORECASE)
-
-
-class SetValue(msgspec.Struct, frozen=True):
-    """The value of a setting, and its source: `config.toml: cti.url` or `CTISYNC_CTI__URL`.
-
-    `file`: the file that contains the value itself, if one does.
-    """
-
-    value: Any
-    origin: str
-    file: Path | None = None
 
 
 def read_sources(

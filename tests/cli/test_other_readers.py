@@ -88,13 +88,13 @@ def as_nobody() -> Iterator[None]:
 
 
 @pytest.fixture
-def reader(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Iterator[Reader]:
+def reader(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Iterator[Reader]:
     """Of a content in a folder that all may enter, as a pass has left it that has ended."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name) / "store"
         folder.mkdir()
         Path(name).chmod(0o755)
-        made = Reader(folder, capsys)
+        made = Reader(folder, capfd)
         passes.initialise(SqliteStore(made.database, SystemClock()), Consumer(), RECORDS, 50)
         made.database.chmod(0o644)
         for variable in [each for each in os.environ if each.startswith(("CTISYNC", "XDG"))]:

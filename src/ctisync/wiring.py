@@ -169,7 +169,7 @@ def free_disk_space(settings: Settings) -> int:
 
 def command_manager(settings: Settings, clock: Clock) -> "CommandManagerClient | None":
     """The Command Manager; None if ctisync sends no update commands."""
-    wanted, store = settings.command_manager, settings.store
+    manager, store = settings.command_manager, settings.store
     urls = settings.command_manager_urls
     if not urls:
         return None
@@ -177,15 +177,15 @@ def command_manager(settings: Settings, clock: Clock) -> "CommandManagerClient |
 
     # The credentials and TLS files of the store are used only for the origins of the store.
     same = all(origin_of(url) in settings.backend.urls for url in urls)
-    login = wanted if wanted.username is not None or not same else store
-    tls = wanted if wanted.ca_file is not None or not same else store
-    certificate = wanted if wanted.client_cert is not None or not same else store
+    login = manager if manager.username is not None or not same else store
+    tls = manager if manager.ca_file is not None or not same else store
+    certificate = manager if manager.client_cert is not None or not same else store
     return CommandManagerClient(
         urls,
         clock,
-        version=wanted.version,
-        target_id=wanted.target_id,
-        timeout=wanted.timeout,
+        version=manager.version,
+        target_id=manager.target_id,
+        timeout=manager.timeout,
         username=login.username,
         password=_revealed(login.password),
         ca_file=tls.ca_file,

@@ -17,7 +17,7 @@ import pytest
 
 from ctisync.cli import main
 from ctisync.core.model import Consumer, Snapshot
-from ctisync.stores.sqlite import access as sqlite_access
+from ctisync.stores.sqlite import file as sqlite_file
 from ctisync.stores.sqlite import tables
 from ctisync.stores.sqlite.schema import MIGRATIONS
 from ctisync.stores.sqlite.store import SqliteStore
@@ -255,7 +255,7 @@ def test_a_folder_that_systemd_keeps_for_itself_is_not_to_be_opened(
     reader: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It would be closed again by the next start of the unit."""
-    monkeypatch.setattr(sqlite_access, "OF_SYSTEMD", reader.folder.parent)
+    monkeypatch.setattr(sqlite_file, "OF_SYSTEMD", reader.folder.parent)
     reader.folder.parent.chmod(0o700)
     ended = reader.run("status")
     assert ended.code == 3

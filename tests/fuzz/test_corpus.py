@@ -82,7 +82,7 @@ FAULTS: dict[str, tuple[str, Any]] = {
     "feeds": ("ctisync.feed.http.budget.RetryBudget.persist", attempted),
     "accepted_commands": ("ctisync.command_manager.decode", lambda text: 1 / 0),
     "told_sizes": ("ctisync.feed.diagnose._OF_ALL", re.compile("bytes 0-0/(.*)")),
-    "sqlite_states": ("ctisync.stores.sqlite.connection.named_errors", nullcontext),
+    "sqlite_states": ("ctisync.stores.sqlite.connection.translate_errors", nullcontext),
     "opensearch_states": ("ctisync.stores.opensearch.client.UNDECODABLE", msgspec.MsgspecError),
     "notes": ("ctisync.feed.snapshot.download.UNDECODABLE", (msgspec.MsgspecError,)),
     "lock_files": ("ctisync.system.locks.UNDECODABLE", msgspec.MsgspecError),

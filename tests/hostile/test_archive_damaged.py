@@ -16,7 +16,7 @@ from typing import Final
 import pytest
 
 from ctisync.feed.snapshot import records as archive
-from ctisync.stores.sqlite import load as sqlite_load
+from ctisync.stores.sqlite import writer as sqlite_writer
 from tests.feed.crafted_zip import MEMBER
 from tests.hostile import lines
 from tests.hostile.judged import in_order
@@ -41,8 +41,8 @@ FORMS: Final[dict[str, Callable[[list[bytes]], bytes]]] = {
 @pytest.fixture
 def loading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Loading:
     monkeypatch.setattr(archive, "_BATCH_BYTES", 4096)  # so that much is written before the damage is met
-    monkeypatch.setattr(sqlite_load, "PACKED_AT_ONCE", 4096)
-    monkeypatch.setattr(sqlite_load, "WRITTEN_AT_ONCE", 1)
+    monkeypatch.setattr(sqlite_writer, "PACKED_AT_ONCE", 4096)
+    monkeypatch.setattr(sqlite_writer, "WRITTEN_AT_ONCE", 1)
     return Loading(tmp_path, FORMS["NDJSON"]([*LIVE]))
 
 

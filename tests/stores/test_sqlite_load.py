@@ -12,7 +12,6 @@ import pytest
 from ctisync.core.model import Consumer, Record
 from ctisync.errors import StoreUnavailable
 from ctisync.ports import Load, Store
-from ctisync.stores.sqlite import load as sqlite_load
 from ctisync.stores.sqlite import writer as sqlite_writer
 from ctisync.stores.sqlite.store import SqliteStore
 from ctisync.system.clock import SystemClock
@@ -37,8 +36,8 @@ def store(path: Path, request: pytest.FixtureRequest) -> Store:
 @pytest.fixture
 def small_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each call of `add` writes what the one before it added: a small content goes in as a large one does."""
-    monkeypatch.setattr(sqlite_load, "PACKED_AT_ONCE", 1)
-    monkeypatch.setattr(sqlite_load, "WRITTEN_AT_ONCE", 1)
+    monkeypatch.setattr(sqlite_writer, "PACKED_AT_ONCE", 1)
+    monkeypatch.setattr(sqlite_writer, "WRITTEN_AT_ONCE", 1)
 
 
 def query(path: Path, sql: str) -> list[tuple[object, ...]]:
@@ -80,12 +79,12 @@ import os, signal, sys
 from pathlib import Path
 from ctisync.system.clock import SystemClock
 from ctisync.core.model import Consumer
-from ctisync.stores.sqlite import load as sqlite_load
+from ctisync.stores.sqlite import writer as sqlite_writer
 from ctisync.stores.sqlite.store import SqliteStore
 from tests.contract.passes import snapshot
 from tests.support.records import made_up
 
-sqlite_load.PACKED_AT_ONCE = sqlite_load.WRITTEN_AT_ONCE = 1
+sqlite_writer.PACKED_AT_ONCE = sqlite_writer.WRITTEN_AT_ONCE = 1
 with SqliteStore(Path(sys.argv[1]), SystemClock()).writer(Consumer()) as writer:
     with writer.load(snapshot(20)) as load:
         load.add(made_up(100))

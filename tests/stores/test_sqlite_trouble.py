@@ -15,7 +15,7 @@ from ctisync.core.model import Consumer, ConsumerInfo
 from ctisync.core.state import ConsumerState, feed_answered
 from ctisync.errors import ConfigurationError, StoreUnavailable
 from ctisync.ports import Store
-from ctisync.stores.sqlite.connection import named_errors, open_writable, reading
+from ctisync.stores.sqlite.connection import open_writable, reading, translate_errors
 from ctisync.stores.sqlite.schema import MIGRATIONS
 from ctisync.stores.sqlite.store import SqliteStore
 from ctisync.system.clock import SystemClock
@@ -339,7 +339,7 @@ def test_a_range_that_finds_no_room_is_neither_stored_nor_believed(
 def test_a_full_disk_is_called_that(path: Path) -> None:
     with closing(open_writable(path)) as file:
         file.connection.execute("PRAGMA max_page_count = 20")
-        with pytest.raises(StoreUnavailable, match="cannot grow: the disk is full"), named_errors(path):
+        with pytest.raises(StoreUnavailable, match="cannot grow: the disk is full"), translate_errors(path):
             file.connection.execute("CREATE TABLE big AS SELECT zeroblob(1000000)")
 
 

@@ -20,7 +20,7 @@ from ctisync.core.pass_report import Draft
 from ctisync.core.state import ConsumerState, feed_answered
 from ctisync.errors import StoreUnavailable
 from ctisync.ports import Store, Writer
-from ctisync.stores.sqlite.connection import named_errors, open_writable
+from ctisync.stores.sqlite.connection import open_writable, translate_errors
 from ctisync.stores.sqlite.store import SqliteStore
 from ctisync.system.clock import SystemClock
 from tests.cli.conftest import Ctisync
@@ -238,7 +238,7 @@ def test_a_file_put_in_its_place_is_left_as_it_is_with_its_log(store: Store, pat
 
 
 def test_a_file_that_is_removed_just_before_it_is_opened_is_no_lack_of_rights(path: Path) -> None:
-    with pytest.raises(StoreUnavailable, match="was replaced or removed") as told, named_errors(path):
+    with pytest.raises(StoreUnavailable, match="was replaced or removed") as told, translate_errors(path):
         sqlite3.connect(f"file:{path}?mode=rw", uri=True)
     assert told.value.hint == "ctisync sync"
 
@@ -249,7 +249,7 @@ def test_a_file_that_is_removed_just_after_it_was_opened_is_no_fault_of_the_disk
     passes.initialise(store, CONSUMER, [A], 10)
     with closing(sqlite3.connect(f"file:{path}?mode=rw", uri=True)) as connection:
         path.unlink()
-        with pytest.raises(StoreUnavailable, match="was replaced or removed") as told, named_errors(path):
+        with pytest.raises(StoreUnavailable, match="was replaced or removed") as told, translate_errors(path):
             connection.execute("BEGIN IMMEDIATE")
     assert told.value.hint == "ctisync sync"
 

@@ -31,7 +31,6 @@ from ctisync.feed import client
 from ctisync.feed.snapshot import records as archive
 from ctisync.stores.opensearch import writer as opensearch_writer
 from ctisync.stores.opensearch.transport import HttpTransport
-from ctisync.stores.sqlite import load as sqlite_load
 from ctisync.stores.sqlite import writer as sqlite_writer
 from ctisync.system.clock import SystemClock
 from tests.support import faults_files, faults_http, faults_sql
@@ -70,8 +69,8 @@ def install(effects: Effects, folder: Path, later: float) -> None:
         (client, "start_on_thread", at_once),  # so that the effects have one order
         (opensearch_writer, "start_on_thread", at_once),
         (archive, "_BATCH_BYTES", 4096),  # so that a small snapshot is loaded in several transactions
-        (sqlite_load, "PACKED_AT_ONCE", 4096),
-        (sqlite_load, "WRITTEN_AT_ONCE", 4096),
+        (sqlite_writer, "PACKED_AT_ONCE", 4096),
+        (sqlite_writer, "WRITTEN_AT_ONCE", 4096),
         (sqlite_writer, "DROPPED_AT_ONCE", 3),
         (sqlite3, "connect", faults_sql.connecting(sqlite3.connect, effects)),
         (

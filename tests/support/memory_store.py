@@ -95,7 +95,7 @@ class MemoryStore:
 
     def record_check(self, consumer: Consumer, state: ConsumerState) -> None:
         kept = self._storage.get(consumer)
-        if invariants.only_looked(kept.state, state):
+        if invariants.differs_by_check(kept.state, state):
             self._storage.put(consumer, msgspec.structs.replace(kept, state=state))
 
     @contextmanager

@@ -159,7 +159,7 @@ def test_a_feed_that_does_not_answer_was_asked_nevertheless() -> None:
     later = NOW + timedelta(hours=1)
     unanswered = transitions.unanswered(answered, later)
     assert (unanswered.checked_at, unanswered.tried_at) == (NOW, later)
-    assert invariants.only_looked(answered, unanswered)
+    assert invariants.differs_by_check(answered, unanswered)
     again = transitions.feed_answered(unanswered, ConsumerInfo(None, None), later + timedelta(hours=1))
     assert again.tried_at == again.checked_at == later + timedelta(hours=1)
 
@@ -273,5 +273,5 @@ def test_a_feed_that_answers_is_left_alone_no_more() -> None:
 
 def test_a_cooldown_may_be_remembered_without_a_lease_but_nothing_else_along_with_it() -> None:
     cooling = transitions.cooldown_begun(READY, 90, "answers 429", NOW)
-    assert invariants.only_looked(READY, cooling)
-    assert not invariants.only_looked(READY, transitions.load_begun(cooling))
+    assert invariants.differs_by_check(READY, cooling)
+    assert not invariants.differs_by_check(READY, transitions.load_begun(cooling))

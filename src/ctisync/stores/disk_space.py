@@ -40,8 +40,8 @@ def diagnose_folder(folder: Path, *, is_made: bool) -> CheckResult:
         return failed("folder", *fault)
     if (doubt := network_disk_risk(there)) is not None:
         return warning("folder", *doubt)
-    told = "can be written to" if there == folder else "does not exist yet; the first pass creates it"
-    return ok("folder", f"{folder} {told}")
+    state = "can be written to" if there == folder else "does not exist yet; the first pass creates it"
+    return ok("folder", f"{folder} {state}")
 
 
 def nearest(folder: Path) -> Path:

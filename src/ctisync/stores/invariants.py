@@ -33,12 +33,12 @@ def check_publish(after: ConsumerState) -> None:
         raise ValueError("a published content's state must say that there is content and that nothing loads")
 
 
-def only_looked(stored: ConsumerState, state: ConsumerState) -> bool:
+def differs_by_check(stored: ConsumerState, state: ConsumerState) -> bool:
     """Whether `state` differs from `stored` only in what the feed reported and when it was asked, the
     cool-down, the alerted incidents, and the correction of a time in the future. Such a state may be written
     without a lease."""
     mended = state.updated_at is not None and state.updated_at == state.checked_at
-    seen = msgspec.structs.replace(
+    checked = msgspec.structs.replace(
         stored,
         last_offset=state.last_offset,
         last_snapshot_link=state.last_snapshot_link,
@@ -50,7 +50,7 @@ def only_looked(stored: ConsumerState, state: ConsumerState) -> bool:
         incidents=state.incidents,
         occupant=state.occupant,
     )
-    return seen == state
+    return checked == state
 
 
 def no_content(store: str, consumer: Consumer, state: ConsumerState) -> EmptyStore:

@@ -151,7 +151,7 @@ class OpenSearchStore:
         stored = document.read()
         entry = stored.entry
         before = msgspec.structs.replace(entry.state, unsettled=state.unsettled)
-        if self._is_free(entry) and invariants.only_looked(before, state):
+        if self._is_free(entry) and invariants.differs_by_check(before, state):
             # The write_id stays, so that a writer still finds its own.
             document.write(stored, msgspec.structs.replace(entry, state=state))
 

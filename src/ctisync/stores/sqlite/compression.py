@@ -130,20 +130,20 @@ class Unpacker:
     def line(self, frame: bytes) -> bytes:
         """The line in a frame. Raises Unreadable."""
         try:
-            told = zstandard.get_frame_parameters(frame)
-            if told.content_size > MOST_UNPACKED:  # also if it has no size: that is the highest number
+            header = zstandard.get_frame_parameters(frame)
+            if header.content_size > MOST_UNPACKED:  # also if it has no size: that is the highest number
                 raise Unreadable(f"it claims to be longer than {MOST_UNPACKED} bytes")
-            unpacking = self._by_dictionary.get(told.dict_id) or self._with_dictionary(told.dict_id)
+            unpacking = self._by_dictionary.get(header.dict_id) or self._with_dictionary(header.dict_id)
             return unpacking.decompress(frame, allow_extra_data=False)
         except zstandard.ZstdError as error:
             raise Unreadable(str(error)) from None
 
     def _with_dictionary(self, number: int) -> zstandard.ZstdDecompressor:
         query = "SELECT CAST(content AS BLOB) FROM dictionaries WHERE id = ?"
-        found = self._connection.execute(query, (number,)).fetchone()
-        if found is None:
+        row = self._connection.execute(query, (number,)).fetchone()
+        if row is None:
             raise Unreadable(f"its dictionary {number} is missing")
-        dictionary = zstandard.ZstdCompressionDict(found[0], zstandard.DICT_TYPE_FULLDICT)
+        dictionary = zstandard.ZstdCompressionDict(row[0], zstandard.DICT_TYPE_FULLDICT)
         self._by_dictionary[number] = zstandard.ZstdDecompressor(dict_data=dictionary)
         return self._by_dictionary[number]
 

@@ -5,11 +5,9 @@ consumer, and takes turns with other writers (another consumer's pass, the histo
 The file is in WAL mode: readers keep seeing the moment at which they began while a pass writes.
 """
 
-import errno
 import os
 import shutil
 import sqlite3
-import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -19,10 +17,19 @@ from urllib.parse import quote
 
 from ctisync.errors import ConfigurationError, CtisyncError, StoreUnavailable, in_words
 from ctisync.escaping import quoted
-from ctisync.stores.sqlite.access import ReadAccess, ReadMode, beside, lacks_an_index, may_write, to_open
 from ctisync.stores.sqlite.compression import Unreadable, UnreadableState
+from ctisync.stores.sqlite.file import (
+    ReadAccess,
+    ReadMode,
+    create,
+    exists,
+    identity,
+    may_write,
+    no_access,
+    set_aside,
+    turn,
+)
 from ctisync.stores.sqlite.schema import MIGRATIONS, Migration, not_ours, refuse_newer, version_of
-from ctisync.stores.sqlite.turn import turn
 from ctisync.system.files import to_chown
 
 OLDEST: Final = (3, 24, 0)
@@ -49,13 +56,6 @@ _ROOM_TO_SHRINK: Final = 4
 """Times the size of the remaining data: it is written twice, and as much again stays free for others."""
 
 
-def set_aside(path: Path) -> str:
-    """The hint for a file that can no longer be used."""
-    folder = quoted(path.with_name(f"damaged-{path.name}"))
-    moved = f"mkdir -p {folder} && mv {quoted(path)}* {folder}"
-    return f"restore the file from a backup, or load the content again: {moved}; then: ctisync sync"
-
-
 @contextmanager
 def reading(
     path: Path,
@@ -70,10 +70,10 @@ def reading(
     `untouched` it is not: the file then has any version, and SQLite leaves no files beside it.
     Raises ConfigurationError or StoreUnavailable, which name the file.
     """
-    if not _exists(path):
+    if not exists(path):
         yield None
         return
-    with named_errors(path):
+    with translate_errors(path):
         access = ReadAccess(path, untouched=untouched)
         try:
             connection, version = _open_reader(path, patience, migrations, access.mode)
@@ -125,10 +125,10 @@ class Writable:
     def __init__(self, path: Path, patience: float) -> None:
         self.path = path
         self._patience = patience
-        identity = _identity(path)
+        opened = identity(path)
         self.connection = _connect(path, "rw", patience)
         # SQLite does not say which file it has opened; it is known only if the file was the same before.
-        self._identity = identity if identity == _identity(path) else None
+        self._identity = opened if opened == identity(path) else None
 
     @contextmanager
     def transaction(self) -> Iterator[None]:
@@ -137,7 +137,7 @@ class Writable:
         turn."""
         with turn(self.path, self._patience), _transaction(self.connection):
             yield
-        if self._identity is None or self._identity != _identity(self.path):
+        if self._identity is None or self._identity != identity(self.path):
             raise StoreUnavailable(
                 f"{self.path} was replaced or removed while ctisync wrote to it; the last writes are lost",
                 hint="ctisync sync",
@@ -168,9 +168,9 @@ def open_writable(
 
     A read-only connection checks first that the file is ctisync's. Raises as `SqliteStore` says.
     """
-    with named_errors(path):
-        if not _exists(path):
-            _create(path)
+    with translate_errors(path):
+        if not exists(path):
+            create(path)
         reader, version = _open_reader(path, patience, migrations)
         reader.close()
         file = Writable(path, patience)
@@ -206,7 +206,7 @@ _NO_DAMAGE: Final = (CtisyncError, AssertionError, UnicodeEncodeError)  # the la
 
 
 @contextmanager
-def named_errors(path: Path) -> Iterator[None]:
+def translate_errors(path: Path) -> Iterator[None]:
     """Turn SQLite's errors into errors of ctisync that name the file."""
     try:
         yield
@@ -214,7 +214,7 @@ def named_errors(path: Path) -> Iterator[None]:
         code: int | None = getattr(error, "sqlite_errorcode", None)
         if code is None:  # a mistake of the caller, not of SQLite
             raise
-        raise _meaning(code & 0xFF, str(error), path) from error
+        raise _as_error(code & 0xFF, str(error), path) from error
     except UnreadableState as error:
         raise StoreUnavailable(
             f"{path} contains a state that cannot be read: {error}", hint=set_aside(path)
@@ -225,8 +225,8 @@ def named_errors(path: Path) -> Iterator[None]:
         # A damaged row or schema can have values of other types and texts that are no UTF-8.
         if isinstance(error, _NO_DAMAGE) or not _is_raised_here(error):
             raise
-        said = f"{path} is damaged: {in_words(error)}"
-        raise StoreUnavailable(said, hint=set_aside(path)) from error
+        message = f"{path} is damaged: {in_words(error)}"
+        raise StoreUnavailable(message, hint=set_aside(path)) from error
 
 
 def _is_raised_here(error: Exception) -> bool:
@@ -306,76 +306,9 @@ def _connect(path: Path, mode: ReadMode, patience: float) -> sqlite3.Connection:
     return connection
 
 
-def _identity(path: Path) -> tuple[int, int] | None:
-    """Device and inode of the file at the path now."""
-    try:
-        found = path.stat()
-    except OSError:
-        return None
-    return found.st_dev, found.st_ino
-
-
-def _exists(path: Path) -> bool:
-    """Whether the file exists, even if it is empty. Raises if the user may not see it, or if SQLite would
-    open a pipe or a device beside it, and could wait for ever."""
-    real = Path(os.path.realpath(path))
-    for each in (*beside(real), real.with_name(f"{real.name}-journal")):
-        with suppress(OSError):  # SQLite reports what else is wrong with it
-            mode = each.stat().st_mode
-            if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-                raise ConfigurationError(
-                    f"{each} is not a regular file", hint=f"rm {quoted(each)}; then: ctisync sync"
-                )
-    try:
-        mode = path.stat().st_mode
-    except (FileNotFoundError, NotADirectoryError):
-        return False
-    except OSError as error:
-        raise _no_access(path, error) from error
-    if not stat.S_ISREG(mode):
-        raise not_ours(path, "not a file")
-    return True
-
-
-def _create(path: Path) -> None:
-    """Create an empty file that only the user may read. If it exists meanwhile, it is used."""
-    try:
-        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
-    except FileExistsError:
-        pass
-    except FileNotFoundError as error:
-        folder = path.absolute().parent
-        raise ConfigurationError(
-            f"the folder {folder} of the store does not exist", hint=f"mkdir -p {quoted(folder)}"
-        ) from error
-    except OSError as error:
-        raise _no_access(path, error) from error
-
-
-def _no_access(path: Path, error: OSError) -> CtisyncError:
-    reason = f"{path} cannot be opened: {error.strerror}"
-    if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EIO}:
-        return StoreUnavailable(reason, hint=f"df -h {quoted(path.parent)}")
-    return ConfigurationError(reason, hint=to_open(path) or to_chown(path) or f"ls -ld {quoted(path.parent)}")
-
-
-def _closed(path: Path) -> CtisyncError:
-    if lacks_an_index(path):
-        return ConfigurationError(
-            f"{path} cannot be opened by a user with read access only: {path}-wal has no index",
-            hint="as its owner: ctisync status",
-        )
-    quoted_files = " ".join(quoted(each) for each in (path.parent, path, *beside(path)) if each.exists())
-    return ConfigurationError(
-        f"{path} cannot be opened; this user needs read access to it and the files beside it; a pass also "
-        "needs write access to them and to the folder",
-        hint=to_open(path) or to_chown(path) or f"ls -ld {quoted_files}",
-    )
-
-
-def _meaning(code: int, reason: str, path: Path) -> CtisyncError:
+def _as_error(code: int, reason: str, path: Path) -> CtisyncError:
     """The error for an SQLite result code (its lowest byte, https://www.sqlite.org/rescode.html)."""
-    if not os.path.lexists(path) and _identity(path.parent) is not None:
+    if not os.path.lexists(path) and identity(path.parent) is not None:
         # It was there before it was opened. SQLite calls that an I/O error, or that it cannot open it.
         return StoreUnavailable(
             f"{path} was replaced or removed while ctisync opened it", hint="ctisync sync"
@@ -395,6 +328,6 @@ def _meaning(code: int, reason: str, path: Path) -> CtisyncError:
         case sqlite3.SQLITE_NOTADB:
             return not_ours(path, "not an SQLite database")
         case sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_AUTH:
-            return _closed(path)
+            return no_access(path)
         case _:
             return StoreUnavailable(f"{path} cannot be used: {reason}")

@@ -135,11 +135,11 @@ def version_of(connection: sqlite3.Connection, path: Path) -> int:
     return 0
 
 
-def refuse_newer(version: int, known: int, path: Path) -> None:
-    """Raises ConfigurationError if the file's schema version is higher than `known`."""
-    if version > known:
+def refuse_newer(version: int, newest: int, path: Path) -> None:
+    """Raises ConfigurationError if the file's schema version is higher than `newest`."""
+    if version > newest:
         raise ConfigurationError(
-            f"{path} has schema version {version}; this ctisync supports versions up to {known}",
+            f"{path} has schema version {version}; this ctisync supports versions up to {newest}",
             hint="run the newer ctisync that wrote it, or set store.url to another file",
         )
 

@@ -18,10 +18,10 @@ from ctisync.core.pass_report import PassReport, Work
 from ctisync.core.state import ConsumerState, Summary
 from ctisync.ports import Clock, Writer
 from ctisync.stores import invariants
-from ctisync.stores.sqlite import history, tables
+from ctisync.stores.sqlite import tables
 from ctisync.stores.sqlite.compression import Compression
-from ctisync.stores.sqlite.connection import LOCK_PATIENCE, named_errors, open_writable, reading
-from ctisync.stores.sqlite.verify import SqliteInspection
+from ctisync.stores.sqlite.connection import LOCK_PATIENCE, open_writable, reading, translate_errors
+from ctisync.stores.sqlite.verify import SqliteInspection, diagnose, refusals
 from ctisync.stores.sqlite.writer import writing
 
 
@@ -55,10 +55,9 @@ class SqliteStore:
         return f"sqlite:///{self._path}"
 
     def read_state(self, consumer: Consumer) -> ConsumerState:
-        with reading(self._path, self._patience, untouched=self._untouched) as connection:
+        with self._row(consumer) as (connection, row):
             if connection is None:
                 return ConsumerState()
-            row = tables.find_consumer(connection, consumer)
             state = ConsumerState() if row is None else row.state
             if (occupant := tables.occupant(connection, consumer, row)) is not None:
                 return msgspec.structs.replace(state, occupant=occupant[1])
@@ -66,15 +65,10 @@ class SqliteStore:
             return msgspec.structs.replace(state, unsettled=gone)
 
     def record_check(self, consumer: Consumer, state: ConsumerState) -> None:
-        with (
-            closing(open_writable(self._path, self._patience)) as file,
-            named_errors(self._path),
-            file.transaction(),
-        ):
-            found = tables.find_consumer(file.connection, consumer)
-            row = found or tables.add_consumer(file.connection, consumer)
-            if invariants.only_looked(row.state, state):
-                tables.set_state(file.connection, row.id, state)
+        with self._transaction(self._patience) as connection:
+            row = tables.find_consumer(connection, consumer) or tables.add_consumer(connection, consumer)
+            if invariants.differs_by_check(row.state, state):
+                tables.set_state(connection, row.id, state)
 
     def writer(self, consumer: Consumer) -> AbstractContextManager[Writer]:
         return writing(self._path, self._patience, consumer, self._clock, self._compression)
@@ -101,35 +95,25 @@ class SqliteStore:
             yield SqliteInspection(connection, self._path, row)
 
     def diagnose(self, consumers: Sequence[Consumer]) -> Iterator[CheckResult]:
-        from ctisync.stores.sqlite.diagnose import diagnose
-
         return diagnose(self._path)
 
     def refusals(self, consumers: Sequence[Consumer]) -> Iterator[CheckResult]:
-        from ctisync.stores.sqlite.diagnose import refusals
-
         return refusals(self._path)
 
     def work(self, consumer: Consumer) -> Work | None:
-        with reading(self._path, self._patience, untouched=self._untouched) as connection:
-            row = None if connection is None else tables.find_consumer(connection, consumer)
+        with self._row(consumer) as (connection, row):
             if connection is None or row is None or not row.state.loading:
                 return None
             return tables.load_under_way(connection, row)
 
     def remember(self, report: PassReport, keep: int, within: float) -> None:
-        patience = min(self._patience, within)
-        with (
-            closing(open_writable(self._path, patience)) as file,
-            named_errors(self._path),
-            file.transaction(),
-        ):
-            history.remember(file.connection, report, keep)
+        with self._transaction(min(self._patience, within)) as connection:
+            tables.add_report(connection, report, keep)
 
     def passes(self, consumer: Consumer, most: int, *, touched: bool = False) -> Iterator[PassReport]:
         with reading(self._path, self._patience) as connection:
             if connection is not None:
-                yield from history.passes(connection, consumer, most, touched=touched)
+                yield from tables.find_passes(connection, consumer, most, touched=touched)
 
     def consumers(self) -> list[Consumer]:
         with reading(self._path, self._patience, untouched=True) as connection:
@@ -146,14 +130,14 @@ class SqliteStore:
                 places=() if stored is None else (str(self._path),),
                 records=None if live is None else tables.count_records(connection, live),
                 bytes=stored or 0,
-                passes=history.count(connection, consumer),
+                passes=tables.count_passes(connection, consumer),
                 state=row is not None,
             )
 
     def forget(self, consumer: Consumer) -> None:
         with reading(self._path, self._patience, untouched=True) as connection:
             if connection is None or not (
-                tables.find_consumer(connection, consumer) or history.count(connection, consumer)
+                tables.find_consumer(connection, consumer) or tables.count_passes(connection, consumer)
             ):
                 return
         with writing(self._path, self._patience, consumer, self._clock, self._compression) as writer:
@@ -163,9 +147,25 @@ class SqliteStore:
         """Nothing is open between two calls."""
 
     @contextmanager
+    def _transaction(self, patience: float) -> Iterator[sqlite3.Connection]:
+        with (
+            closing(open_writable(self._path, patience)) as file,
+            translate_errors(self._path),
+            file.transaction(),
+        ):
+            yield file.connection
+
+    @contextmanager
+    def _row(
+        self, consumer: Consumer
+    ) -> Iterator[tuple[sqlite3.Connection | None, tables.ConsumerRow | None]]:
+        """A connection that sees one moment, None if nothing is stored, and the consumer's row."""
+        with reading(self._path, self._patience, untouched=self._untouched) as connection:
+            yield connection, None if connection is None else tables.find_consumer(connection, consumer)
+
+    @contextmanager
     def _live(self, consumer: Consumer) -> Iterator[tuple[sqlite3.Connection, int] | None]:
         """A connection that sees one moment, and the consumer's live generation; None if there is none."""
-        with reading(self._path, self._patience, untouched=self._untouched) as connection:
-            row = None if connection is None else tables.find_consumer(connection, consumer)
+        with self._row(consumer) as (connection, row):
             live = None if connection is None or row is None else tables.live_generation(connection, row)
             yield None if connection is None or live is None else (connection, live)

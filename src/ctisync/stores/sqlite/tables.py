@@ -11,14 +11,18 @@ from zstandard import BufferSegment
 
 from ctisync.core.json_text import UNDECODABLE, decode_as
 from ctisync.core.model import Consumer, Delete, Record, Snapshot
-from ctisync.core.pass_report import Work
+from ctisync.core.pass_report import PassReport, Touched, Work
 from ctisync.core.state import ConsumerState
+from ctisync.errors import StoreUnavailable
 from ctisync.stores.sqlite.compression import Packing, Unpacker, Unreadable, UnreadableState
 
 _NAMES_AT_ONCE: Final = 500
 """SQLite before 3.32 accepts up to 999 parameters in a statement."""
 
 _state_decoder: Final = msgspec.json.Decoder(ConsumerState)
+
+_report_decoder: Final = msgspec.json.Decoder(PassReport)
+_touched_decoder: Final = msgspec.json.Decoder(tuple[Touched, ...])
 
 _INSERT: Final = (
     "INSERT INTO records (generation, name, offset, line, packed) VALUES (?, ?, ?, CAST(? AS TEXT), ?)"
@@ -62,10 +66,10 @@ def find_consumer(connection: sqlite3.Connection, consumer: Consumer) -> Consume
         return None
     number, generation, state = row
     try:
-        found = decode_as(state, _state_decoder)
+        decoded = decode_as(state, _state_decoder)
     except UNDECODABLE as error:
         raise UnreadableState(str(error)) from error
-    return ConsumerRow(number, generation, msgspec.structs.replace(found, unsettled=False))  # never stored
+    return ConsumerRow(number, generation, msgspec.structs.replace(decoded, unsettled=False))  # never stored
 
 
 def add_consumer(connection: sqlite3.Connection, consumer: Consumer) -> ConsumerRow:
@@ -98,11 +102,11 @@ def drop_consumer(connection: sqlite3.Connection, consumer_id: int) -> None:
 
 def consumers_with_content(connection: sqlite3.Connection) -> list[Consumer]:
     """All consumers that have a generation, live or not, in the order of their names."""
-    found = connection.execute(
+    rows = connection.execute(
         "SELECT DISTINCT context, name FROM consumers JOIN generations ON generations.consumer = consumers.id"
         " ORDER BY context, name"
     )
-    return [Consumer(context.decode(), name.decode()) for context, name in found]
+    return [Consumer(context.decode(), name.decode()) for context, name in rows]
 
 
 def bytes_of_contents(connection: sqlite3.Connection, consumer_id: int) -> int | None:
@@ -150,8 +154,8 @@ def dead_generations(connection: sqlite3.Connection, consumer_id: int) -> list[i
 
 def live_generation(connection: sqlite3.Connection, row: ConsumerRow) -> int | None:
     """The live generation; None if there is none, or its row is missing."""
-    found = connection.execute("SELECT id FROM generations WHERE id = ?", (row.generation,)).fetchone()
-    return None if found is None else int(found[0])
+    stored = connection.execute("SELECT id FROM generations WHERE id = ?", (row.generation,)).fetchone()
+    return None if stored is None else int(stored[0])
 
 
 def occupant(
@@ -177,17 +181,17 @@ def occupant(
 
 def load_under_way(connection: sqlite3.Connection, row: ConsumerRow) -> Work | None:
     """The progress of a load: the newest generation that is not live."""
-    found = connection.execute(
+    load = connection.execute(
         "SELECT id, begun_at FROM generations WHERE consumer = ? AND id IS NOT ? ORDER BY id DESC LIMIT 1",
         (row.id, row.generation),
     ).fetchone()
-    if found is None:
+    if load is None:
         return None
     since = None
     with suppress(ValueError, AttributeError):  # of a damaged row, which the next pass removes
-        since = datetime.fromisoformat(found[1].decode())
+        since = datetime.fromisoformat(load[1].decode())
     since = since if since is not None and since.tzinfo else None
-    return Work(since=since, records=count_records(connection, found[0]) or None)
+    return Work(since=since, records=count_records(connection, load[0]) or None)
 
 
 def drop_records(connection: sqlite3.Connection, generation: int, after: int, most: int) -> int | None:
@@ -276,12 +280,12 @@ def find_records(connection: sqlite3.Connection, generation: int, names: Collect
     every = list(names)
     for start in range(0, len(every), _NAMES_AT_ONCE):
         some = every[start : start + _NAMES_AT_ONCE]
-        found = connection.execute(
+        rows = connection.execute(
             "SELECT name, offset, line, CAST(packed AS BLOB) FROM records"  # noqa: S608  # question marks
             f" WHERE generation = ? AND name IN ({', '.join('?' * len(some))})",
             (generation, *some),
         )
-        for name, offset, text, frame in found:
+        for name, offset, text, frame in rows:
             yield Record(name.decode(), offset, _line(unpacker, name, text, frame))
 
 
@@ -313,3 +317,59 @@ def _line(unpacker: Unpacker, name: bytes, text: bytes, frame: bytes | None) -> 
 
 def _encode(state: ConsumerState) -> str:
     return msgspec.json.encode(msgspec.structs.replace(state, occupant=None)).decode()
+
+
+def add_report(connection: sqlite3.Connection, report: PassReport, keep: int) -> None:
+    """Within a transaction: add the pass, and remove the consumer's passes beyond the last `keep`."""
+    context, _, name = report.consumer.partition("/")
+    account = msgspec.json.encode(msgspec.structs.replace(report, touched=())).decode()
+    touched = msgspec.json.encode(report.touched).decode()
+    connection.execute(
+        "INSERT INTO passes (pass_id, context, consumer, account, touched) VALUES (?, ?, ?, ?, ?) "
+        "ON CONFLICT DO NOTHING",
+        (report.pass_id, context, name, account, touched),
+    )
+    connection.execute(
+        "DELETE FROM passes WHERE context = ? AND consumer = ? AND id <= "
+        "(SELECT id FROM passes WHERE context = ? AND consumer = ? ORDER BY id DESC LIMIT 1 OFFSET ?)",
+        (context, name, context, name, keep),
+    )
+
+
+def count_passes(connection: sqlite3.Connection, consumer: Consumer) -> int:
+    """The number of passes of the consumer; 0 in a file from before the history."""
+    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'passes'").fetchone():
+        return 0
+    (number,) = connection.execute(
+        "SELECT count(*) FROM passes WHERE context = ? AND consumer = ?", (consumer.context, consumer.name)
+    ).fetchone()
+    return int(number)
+
+
+def drop_passes(connection: sqlite3.Connection, consumer: Consumer) -> None:
+    """Within a transaction: remove all passes of the consumer."""
+    connection.execute(
+        "DELETE FROM passes WHERE context = ? AND consumer = ?", (consumer.context, consumer.name)
+    )
+
+
+def find_passes(
+    connection: sqlite3.Connection, consumer: Consumer, most: int, *, touched: bool
+) -> Iterator[PassReport]:
+    """The last `most` passes, newest first. Raises StoreUnavailable for one that cannot be read."""
+    column = "touched" if touched else "'[]'"
+    rows = connection.execute(
+        f"SELECT account, {column} FROM passes WHERE context = ? AND consumer = ? ORDER BY id DESC LIMIT ?",  # noqa: S608
+        (consumer.context, consumer.name, most),
+    )
+    for account, touched_records in rows:
+        try:
+            report = decode_as(account, _report_decoder)
+            report = msgspec.structs.replace(report, touched=decode_as(touched_records, _touched_decoder))
+            report.ended_at  # noqa: B018  # it may be out of range
+        except UNDECODABLE as error:
+            raise StoreUnavailable(
+                f"the history of {consumer} cannot be read: {error}",
+                hint="use the version of ctisync that wrote it; passes work without the history",
+            ) from error
+        yield report

@@ -1,8 +1,11 @@
-"""SQLite, for `verify`: whether the file is undamaged, and whether its rows agree."""
+"""What `verify` and `doctor` read of a SQLite file. They change nothing."""
 
+import os
+import shutil
 import sqlite3
+import stat
 from collections.abc import Collection, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from itertools import chain
 from pathlib import Path
 from typing import Final
@@ -10,13 +13,17 @@ from typing import Final
 import msgspec
 
 from ctisync.core.findings import Finding, Kind
+from ctisync.core.health import ROOM_FOR_A_RANGE, CheckResult, failed, guarded, mib, ok
 from ctisync.core.model import Record
 from ctisync.core.state import ConsumerState
 from ctisync.core.words import counted
+from ctisync.escaping import quoted
 from ctisync.stores.sqlite.compression import Unpacker, Unreadable
-from ctisync.stores.sqlite.connection import named_errors, set_aside
-from ctisync.stores.sqlite.schema import MIGRATIONS
+from ctisync.stores.sqlite.connection import check_library, reading, translate_errors
+from ctisync.stores.sqlite.file import set_aside
+from ctisync.stores.sqlite.schema import MIGRATIONS, version_of
 from ctisync.stores.sqlite.tables import ConsumerRow, count_records
+from ctisync.system.files import to_chown
 
 _FINE: Final = b"ok"
 
@@ -27,6 +34,9 @@ _AS_RECORD: Final = (
 )
 _BEFORE: Final = "SELECT name FROM records WHERE generation = ? AND name < ? ORDER BY name DESC LIMIT ?"
 _BEHIND: Final = "SELECT name FROM records WHERE generation = ? AND name > ? ORDER BY name LIMIT ?"
+
+_LOOK_PATIENCE: Final = 1.0
+"""Seconds to wait for another program's lock: `doctor` does not wait for a backup to end."""
 
 
 class SqliteInspection:
@@ -44,10 +54,10 @@ class SqliteInspection:
     def findings(self, *, deep: bool) -> Iterator[Finding]:
         if self._connection is None:
             return
-        with named_errors(self._path):
+        with translate_errors(self._path):
             damage = self._damage(self._connection, deep=deep)
-            for found in chain(damage, self._schema(self._connection), self._orphans(self._connection)):
-                yield msgspec.structs.replace(found, hint=set_aside(self._path))
+            for finding in chain(damage, self._schema(self._connection), self._orphans(self._connection)):
+                yield msgspec.structs.replace(finding, hint=set_aside(self._path))
             if self._row is not None:
                 yield from self._generations(self._connection, self._row)
 
@@ -57,7 +67,7 @@ class SqliteInspection:
     def count(self) -> int | None:
         if (live := self._live) is None:
             return None
-        with named_errors(self._path):
+        with translate_errors(self._path):
             return count_records(*live)
 
     def scan(self) -> Iterator[Record]:
@@ -65,7 +75,7 @@ class SqliteInspection:
         SQLite from using the index."""
         if (live := self._live) is not None:
             connection, generation = live
-            with named_errors(self._path):
+            with translate_errors(self._path):
                 record = _Reader(connection).record
                 yield from map(record, connection.execute(_AS_RECORD + "+generation = ?", (generation,)))
 
@@ -76,17 +86,17 @@ class SqliteInspection:
         query = _AS_RECORD + "generation = ? AND name = ?"
         rows = (connection.execute(query, (generation, name)).fetchone() for name in names)
         record = _Reader(connection).record
-        with named_errors(self._path):
-            found = [record(row) for row in rows if row is not None]
-        return {record.name: record for record in found}
+        with translate_errors(self._path):
+            records = [record(row) for row in rows if row is not None]
+        return {record.name: record for record in records}
 
     def neighbours(self, name: str, most: int) -> list[str]:
         if (live := self._live) is None:
             return []
         connection, generation = live
-        with named_errors(self._path):
+        with translate_errors(self._path):
             before, behind = (
-                [found.decode() for (found,) in connection.execute(query, (generation, name, most))]
+                [row.decode() for (row,) in connection.execute(query, (generation, name, most))]
                 for query in (_BEFORE, _BEHIND)
             )
         return [*reversed(before), *behind]
@@ -100,9 +110,9 @@ class SqliteInspection:
     def _damage(self, connection: sqlite3.Connection, *, deep: bool) -> Iterator[Finding]:
         """SQLite's own check; the deep one also compares each index with its table."""
         try:
-            for (said,) in connection.execute(f"PRAGMA {'integrity_check' if deep else 'quick_check'}"):
-                if said != _FINE:
-                    yield Finding(Kind.STORE_DAMAGED, str(self._path), " ".join(_text(said).split()))
+            for (line,) in connection.execute(f"PRAGMA {'integrity_check' if deep else 'quick_check'}"):
+                if line != _FINE:
+                    yield Finding(Kind.STORE_DAMAGED, str(self._path), " ".join(_text(line).split()))
         except sqlite3.DatabaseError as error:
             if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_CORRUPT:
                 raise
@@ -115,16 +125,16 @@ class SqliteInspection:
             model.text_factory = bytes
             for statement in (each for migration in MIGRATIONS for each in migration):
                 model.execute(statement)
-            wanted = _objects(model)
-        found = _objects(connection)
-        for (kind, name), text in wanted.items():
-            if (kind, name) not in found:
+            expected = _objects(model)
+        stored = _objects(connection)
+        for (kind, name), text in expected.items():
+            if (kind, name) not in stored:
                 yield Finding(Kind.STORE_SCHEMA, name, f"the {kind} is missing")
-            elif found[kind, name] != text:
+            elif stored[kind, name] != text:
                 yield Finding(
                     Kind.STORE_SCHEMA, name, f"the {kind} differs from the one that ctisync creates"
                 )
-        for kind, name in found.keys() - wanted.keys():
+        for kind, name in stored.keys() - expected.keys():
             if kind == "trigger":
                 yield Finding(Kind.STORE_SCHEMA, name, "the trigger is not ctisync's")
 
@@ -135,20 +145,20 @@ class SqliteInspection:
             " GROUP BY generation"
         )
         for generation, count in records:
-            told = f"it has {counted(count, 'record')}, but the generation does not exist"
-            yield Finding(Kind.STORE_ORPHANS, f"generation {generation}", told)
+            detail = f"it has {counted(count, 'record')}, but the generation does not exist"
+            yield Finding(Kind.STORE_ORPHANS, f"generation {generation}", detail)
         generations = connection.execute(
             "SELECT id, consumer FROM generations WHERE consumer NOT IN (SELECT id FROM consumers)"
         )
         for generation, consumer in generations:
-            told = f"it belongs to consumer {consumer}, which is not stored"
-            yield Finding(Kind.STORE_ORPHANS, f"generation {generation}", told)
+            detail = f"it belongs to consumer {consumer}, which is not stored"
+            yield Finding(Kind.STORE_ORPHANS, f"generation {generation}", detail)
         dictionaries = connection.execute(
             "SELECT id, generation FROM dictionaries WHERE generation NOT IN (SELECT id FROM generations)"
         )
         for number, generation in dictionaries:
-            told = f"it belongs to generation {generation}, which does not exist"
-            yield Finding(Kind.STORE_ORPHANS, f"dictionary {number}", told)
+            detail = f"it belongs to generation {generation}, which does not exist"
+            yield Finding(Kind.STORE_ORPHANS, f"dictionary {number}", detail)
 
     def _generations(self, connection: sqlite3.Connection, row: ConsumerRow) -> Iterator[Finding]:
         generations = connection.execute(
@@ -159,21 +169,21 @@ class SqliteInspection:
         if row.generation is not None and row.generation not in [
             generation for generation, *_ in generations
         ]:
-            told = "the state names it as live, but it does not exist"
-            yield Finding(Kind.GENERATION_WRONG, f"generation {row.generation}", told)
+            detail = "the state names it as live, but it does not exist"
+            yield Finding(Kind.GENERATION_WRONG, f"generation {row.generation}", detail)
         replaced = [generation for generation, *_ in generations if generation < (row.generation or 0)]
         for generation, own, snapshot_offset in generations:
             subject = f"generation {generation}"
             if generation == row.generation:
                 yield from self._live_one(subject, row.state, own=own, snapshot_offset=snapshot_offset)
             elif row.state.loading:
-                told = "it belongs to a load that is under way or was killed"
-                yield Finding(Kind.GENERATION_LEFT, subject, told)
+                detail = "it belongs to a load that is under way or was killed"
+                yield Finding(Kind.GENERATION_LEFT, subject, detail)
             elif [generation] == replaced:
                 yield Finding(Kind.GENERATION_LEFT, subject, "the live one has replaced it")
             else:
-                told = "it is neither live nor the last one replaced, and no load is running"
-                yield Finding(Kind.GENERATION_STRAY, subject, told)
+                detail = "it is neither live nor the last one replaced, and no load is running"
+                yield Finding(Kind.GENERATION_STRAY, subject, detail)
 
     def _live_one(
         self, subject: str, state: ConsumerState, *, own: bool, snapshot_offset: int
@@ -181,11 +191,11 @@ class SqliteInspection:
         if not own:
             yield Finding(Kind.GENERATION_WRONG, subject, "it is live, but belongs to another consumer")
         elif snapshot_offset != state.snapshot_offset:
-            told = (
+            detail = (
                 f"it was loaded from a snapshot of offset {snapshot_offset}, "
                 f"the state has {state.snapshot_offset}"
             )
-            yield Finding(Kind.GENERATION_WRONG, subject, told)
+            yield Finding(Kind.GENERATION_WRONG, subject, detail)
 
 
 class _Reader:
@@ -214,3 +224,59 @@ def _objects(connection: sqlite3.Connection) -> dict[tuple[str, str], bytes]:
 
 def _text(value: bytes) -> str:
     return value.decode("utf-8", "replace")
+
+
+def diagnose(path: Path) -> Iterator[CheckResult]:
+    """The verdicts on the library and the file. A file that does not exist yet is fine; its folder is checked
+    elsewhere."""
+    yield from guarded("sqlite", _library)
+    yield from guarded("store", lambda: _file(path))
+
+
+def refusals(path: Path) -> Iterator[CheckResult]:
+    """What prevents the file's owner, as whom passes run, from writing to it. The caller may be another
+    user."""
+    with suppress(OSError):  # without access there is nothing to report
+        if not _owner_can_write(path):
+            yield _unwritable(path)
+        elif (free := shutil.disk_usage(path.parent).free) < ROOM_FOR_A_RANGE:
+            detail = f"the disk of {path} has {mib(free)} of free disk space, too little for a pass"
+            yield failed("store-disk", detail, f"df -h {quoted(path.parent)}")
+
+
+def _owner_can_write(path: Path) -> bool:
+    file, folder = path.stat(), path.parent.stat()
+    is_owner = os.geteuid() in (0, file.st_uid)
+    if is_owner and not all(os.access(each, os.R_OK | os.W_OK) for each in (path, path.parent)):
+        return False
+    modes = [each.st_mode for each in (file, folder) if each.st_uid == file.st_uid]
+    read_write = stat.S_IRUSR | stat.S_IWUSR
+    return file.st_uid == 0 or all(mode & read_write == read_write for mode in modes)
+
+
+def _unwritable(path: Path) -> CheckResult:
+    return failed(
+        "store",
+        f"{path} can be read but not written: the file and its folder must both be writable",
+        to_chown(path) or f"ls -ld {quoted(path.parent)} {quoted(path)}",
+    )
+
+
+def _library() -> Iterator[CheckResult]:
+    check_library()
+    yield ok("sqlite", f"the version of SQLite is {sqlite3.sqlite_version}")
+
+
+def _file(path: Path) -> Iterator[CheckResult]:
+    with reading(path, _LOOK_PATIENCE, untouched=True) as connection:
+        if connection is None:
+            yield ok("store", f"{path} does not exist yet; the first pass creates it")
+        elif not all(os.access(each, os.R_OK | os.W_OK) for each in (path, path.parent)):
+            yield _unwritable(path)
+        else:
+            version = version_of(connection, path)
+            older = "" if version == len(MIGRATIONS) else "; the next pass migrates it to the newest"
+            yield ok(
+                "store",
+                f"{path} can be read and written, its schema version is {version}{older}",
+            )

@@ -1,30 +1,42 @@
 """One pass's right to change a consumer's tables. Content, offset and owed command change together.
 
 Each transaction first checks that no later pass has begun: its token would be in the consumer's row.
+A load packs a new content piece by piece, and writes it in few transactions.
 """
 
 import math
+import sqlite3
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, wait
 from contextlib import closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import msgspec
 
 from ctisync.core.model import Consumer, Delete, Put, Record, Snapshot, Write
 from ctisync.core.state import ConsumerState, content_gone, load_abandoned, load_begun
+from ctisync.core.words import counted
 from ctisync.errors import AnotherPass, StoreUnavailable
 from ctisync.ports import Clock
 from ctisync.stores import invariants
 from ctisync.stores.shutdown import HURRY, finish, is_stop
-from ctisync.stores.sqlite import history, tables
-from ctisync.stores.sqlite.compression import AsText, Compression, Packer, Packing
-from ctisync.stores.sqlite.connection import Writable, named_errors, open_writable
-from ctisync.stores.sqlite.load import SqliteLoad
+from ctisync.stores.sqlite import tables
+from ctisync.stores.sqlite.compression import AsText, Compression, Packer, Packing, number_of, trained
+from ctisync.stores.sqlite.connection import Writable, open_writable, translate_errors
+from ctisync.system.threads import submit
 
 DROPPED_AT_ONCE: Final = 10_000
 """Records removed in one transaction, so that the write-ahead log stays small."""
+
+PACKED_AT_ONCE: Final = 2 << 20
+"""Bytes of lines. A first piece of this size is enough to train a dictionary."""
+
+WRITTEN_AT_ONCE: Final = 4 << 20
+"""Stored bytes in one transaction. Each transaction waits for the disk; its rows stay in memory until
+then."""
 
 
 @contextmanager
@@ -56,9 +68,9 @@ class SqliteWriter:
         self._compression = compression
         self._packing: tuple[int, Packing] | None = None
         self._token = uuid.uuid4().hex
-        with named_errors(self.path), file.transaction():
-            found = tables.find_consumer(self._connection, consumer)
-            row = found or tables.add_consumer(self._connection, consumer)
+        with translate_errors(self.path), file.transaction():
+            stored = tables.find_consumer(self._connection, consumer)
+            row = stored or tables.add_consumer(self._connection, consumer)
             tables.set_writer(self._connection, row.id, self._token)
         self._row = row
         self._settle()
@@ -73,7 +85,7 @@ class SqliteWriter:
             self._set_state(state)
 
     @contextmanager
-    def load(self, snapshot: Snapshot) -> Iterator[SqliteLoad]:
+    def load(self, snapshot: Snapshot) -> Iterator["SqliteLoad"]:
         stopped = False
         try:
             with self.transaction():
@@ -130,7 +142,7 @@ class SqliteWriter:
             self._set_state(ConsumerState())
         self._settle()
         with self.transaction():
-            history.forget(self._connection, self._consumer)
+            tables.drop_passes(self._connection, self._consumer)
             tables.drop_consumer(self._connection, self._row.id)
         self._file.shrink()
 
@@ -159,7 +171,7 @@ class SqliteWriter:
         before."""
         before = self._row
         try:
-            with named_errors(self.path), self._file.transaction():
+            with translate_errors(self.path), self._file.transaction():
                 self._still_mine()
                 yield
         except BaseException:
@@ -171,7 +183,7 @@ class SqliteWriter:
         if self._compression == "none":
             return AsText()
         if self._packing is None or self._packing[0] != generation:
-            with named_errors(self.path):
+            with translate_errors(self.path):
                 dictionary = tables.find_dictionary(self._connection, generation)
             self._packing = generation, Packer(dictionary)
         return self._packing[1]
@@ -211,3 +223,104 @@ class SqliteWriter:
                 last = tables.drop_records(self._connection, generation, last, DROPPED_AT_ONCE)
         with self.transaction():
             tables.drop_generation(self._connection, generation)
+
+
+class SqliteLoad:
+    """`ports.Load`: a generation that no consumer's row points to yet.
+
+    A thread, which does not use the database, packs one piece while the next one is read. The pieces are few
+    and large: with one record each, the two threads would wait for each other.
+    """
+
+    def __init__(
+        self,
+        writer: SqliteWriter,
+        connection: sqlite3.Connection,
+        generation: int,
+        compression: Compression,
+    ) -> None:
+        self._writer = writer
+        self._connection = connection
+        self._generation = generation
+        self._packing: Packing | None = AsText() if compression == "none" else None
+        self._dictionary: bytes | None = None
+        self._added: list[Record] = []
+        self._added_bytes = 0
+        self._packing_job: Future[list[tables.RecordRow]] | None = None
+        self._rows_to_write: list[tables.RecordRow] = []
+        self._bytes_to_write = 0
+        self._written = 0
+        self.ambiguous = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._packing_job is not None:
+            wait([self._packing_job])
+
+    def add(self, records: Sequence[Record]) -> None:
+        self._added += records
+        self._added_bytes += sum(len(record.line) for record in records)
+        if self._added_bytes >= PACKED_AT_ONCE:
+            self._pack()
+            if self._bytes_to_write >= WRITTEN_AT_ONCE:
+                self._write()
+
+    def publish(self, after: ConsumerState) -> int:
+        invariants.check_publish(after)
+        self._pack()
+        self._finish_packing()
+        self._write()
+        with self._writer.transaction():
+            count = tables.count_records(self._connection, self._generation)
+            if count != self._written:
+                raise StoreUnavailable(
+                    f"{self._writer.path} holds {counted(count, 'record')} of the new content "
+                    f"after {self._written} were written; the old content stays live",
+                    hint="ctisync sync",
+                )
+            self._writer.swap(self._generation, after)
+        return count
+
+    def _pack(self) -> None:
+        """Start to pack the added records, and take the result of the piece before."""
+        self._finish_packing()
+        records, self._added, self._added_bytes = self._added, [], 0
+        self._packing_job = submit(partial(self._rows, records), "packing")
+        if self._packing_job is None:
+            self._queue(self._rows(records))
+
+    def _rows(self, records: list[Record]) -> list[tables.RecordRow]:
+        """Pack records. Runs on the thread."""
+        if self._packing is None:
+            self._dictionary = trained([record.line for record in records], number_of(self._generation))
+            self._packing = Packer(self._dictionary)
+        return tables.as_rows(records, self._packing)
+
+    def _finish_packing(self) -> None:
+        if self._packing_job is not None:
+            self._queue(self._packing_job.result())
+
+    def _queue(self, rows: list[tables.RecordRow]) -> None:
+        self._rows_to_write += rows
+        self._bytes_to_write += sum(row.size for row in rows)
+
+    def _write(self) -> None:
+        """Write the packed rows sorted by name, as the index and an export have them. Rows with the same name
+        keep their order."""
+        self._rows_to_write.sort(key=_name)
+        dictionary, self._dictionary = self._dictionary, None
+        with self._writer.transaction():
+            if dictionary is not None:
+                number = number_of(self._generation)
+                tables.add_dictionary(self._connection, number, self._generation, dictionary)
+            new = tables.add_records(self._connection, self._generation, self._rows_to_write)
+            if new < len(self._rows_to_write):  # seldom: one name is on several lines
+                self.ambiguous += tables.ambiguous(self._connection, self._generation, self._rows_to_write)
+            self._written += new
+        self._rows_to_write, self._bytes_to_write = [], 0
+
+
+def _name(row: tables.RecordRow) -> str:
+    return row.name

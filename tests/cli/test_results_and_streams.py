@@ -296,6 +296,19 @@ def test_a_pass_does_its_work_with_all_streams_closed(ctisync: Ctisync) -> None:
     assert status(ctisync)["phase"] == "ready"
 
 
+@pytest.mark.parametrize("closed", [">&-", "<&- >&-", "<&- >&- 2>&-"])
+def test_an_export_to_a_closed_output_is_discarded(ctisync: Ctisync, closed: str) -> None:
+    """The first file that is opened then gets the number of the closed stream."""
+    ctisync.run("sync", "-q")
+    program = f'exec "$@" {closed}'
+    subprocess.run(
+        ["/bin/sh", "-c", program, "sh", *ctisync.command("export")],
+        env=ctisync.environ,
+        check=True,
+        timeout=60,
+    )
+
+
 def test_export_ends_quietly_when_its_reader_goes_away(ctisync: Ctisync, feed: FeedSimulator) -> None:
     for number in range(200):
         feed.history.create(f"CVE-1999-{number}", records.payload(number))

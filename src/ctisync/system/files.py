@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 import stat
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -199,7 +200,7 @@ def atomic_write(target: Path, *, mode: int | None = None) -> Iterator[BinaryIO]
 def _opened_special(target: Path) -> BinaryIO | None:
     """The opened target, if it must be written to directly."""
     if target == STDOUT:
-        return os.fdopen(os.dup(1), "wb")
+        return os.fdopen(os.dup(sys.stdout.fileno()), "wb")  # not 1: the caller may have closed it
     if is_of_kernel(target):
         return target.open("wb")
     try:

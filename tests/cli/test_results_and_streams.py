@@ -297,8 +297,11 @@ def test_a_pass_does_its_work_with_all_streams_closed(ctisync: Ctisync) -> None:
 
 
 @pytest.mark.parametrize("closed", [">&-", "<&- >&-", "<&- >&- 2>&-"])
-def test_an_export_to_a_closed_output_is_discarded(ctisync: Ctisync, closed: str) -> None:
+def test_an_export_to_a_closed_output_is_discarded(
+    ctisync: Ctisync, feed: FeedSimulator, closed: str
+) -> None:
     """The first file that is opened then gets the number of the closed stream."""
+    feed.history.create("CVE-1999-1", records.payload(1))
     ctisync.run("sync", "-q")
     program = f'exec "$@" {closed}'
     subprocess.run(

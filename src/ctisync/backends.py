@@ -34,11 +34,11 @@ class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 class Access(msgspec.Struct, frozen=True, kw_only=True):
     """How a caller uses a store. `host_lock`: the id of the lock that it holds (`locks.host_lock`), None if
-    it only reads. `untouched`: reading does not even migrate the stored state. `within`: seconds for
+    it only reads. `read_only`: reading does not even migrate the stored state. `within`: seconds for
     everything. `wait`: seconds for one wait, such as for an answer or another program's lock."""
 
     host_lock: str | None
-    untouched: bool
+    read_only: bool
     within: float
     wait: float
 
@@ -50,8 +50,8 @@ class LocalFiles(Protocol):
     def path(self) -> Path:
         """The file or folder, absolute; it need not exist, its folder must."""
 
-    def free_space(self, *, untouched: bool = False) -> int:
-        """Bytes that a new content can use. `untouched`: as in `Access`. Raises StoreUnavailable if that is
+    def free_space(self, *, read_only: bool = False) -> int:
+        """Bytes that a new content can use. `read_only`: as in `Access`. Raises StoreUnavailable if that is
         unknown, ConfigurationError if the file is not the store's."""
 
     def bytes_per_byte(self, options: StoreOptions) -> float:

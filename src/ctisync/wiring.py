@@ -43,16 +43,16 @@ def opened_store(
     clock: Clock,
     *,
     host_lock: str | None = None,
-    untouched: bool = False,
+    read_only: bool = False,
     within: float = math.inf,
 ) -> AbstractContextManager[Store]:
     """The configured store. `host_lock`: the id of the lock that the caller holds, from `consumer_lock`; None
-    for a caller that only reads. `untouched`: reading does not even migrate the stored state. `within`:
+    for a caller that only reads. `read_only`: reading does not even migrate the stored state. `within`:
     seconds for everything that the caller does with the store; a single wait gets a part of them."""
     backend = settings.backend
     if backend.local is not None:
         _check_folder(backend.local.path.parent, settings)
-    access = Access(host_lock=host_lock, untouched=untouched, within=within, wait=within / _WAITS)
+    access = Access(host_lock=host_lock, read_only=read_only, within=within, wait=within / _WAITS)
     return closing(backend.open(_store_options(settings.store), clock, access))
 
 
@@ -163,7 +163,7 @@ def free_disk_space(settings: Settings) -> int:
     if (local := settings.backend.local) is not None:
         # No folder yet, or a broken file: other checks report it.
         with suppress(ConfigurationError, StoreUnavailable):
-            return local.free_space(untouched=True)
+            return local.free_space(read_only=True)
     return free_in(nearest(settings.spool_folder))
 
 

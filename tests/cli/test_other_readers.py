@@ -339,7 +339,7 @@ def test_a_log_that_holds_something_is_read_by_who_is_to_leave_no_file(tmp_path:
         connection.execute("UPDATE consumers SET state = json_set(state, '$.offset', 77)")
         for end in ("", "-wal"):
             shutil.copy(f"{path}{end}", f"{copy}{end}")
-    assert SqliteStore(copy, SystemClock(), untouched=True).read_state(Consumer()).offset == 77
+    assert SqliteStore(copy, SystemClock(), read_only=True).read_state(Consumer()).offset == 77
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")

@@ -81,7 +81,7 @@ def test_neither_a_look_nor_an_examination_leaves_sqlites_own_files_or_a_newer_v
     path = tmp_path / "ctisync.db"
     open_writable(path, migrations=MIGRATIONS[:1]).close()
     before = path.read_bytes()
-    store = SqliteStore(path, SystemClock(), untouched=True)
+    store = SqliteStore(path, SystemClock(), read_only=True)
     store.read_state(Consumer())
     list(store.diagnose([Consumer()]))
 
@@ -94,7 +94,7 @@ def test_beside_a_writer_the_state_is_the_one_that_he_has_written_last(tmp_path:
     path = tmp_path / "ctisync.db"
     with SqliteStore(path, SystemClock()).writer(Consumer()) as writer:
         passes.load(writer, Consumer(), made_up(3), 10)
-        assert SqliteStore(path, SystemClock(), untouched=True).read_state(Consumer()).offset == 10
+        assert SqliteStore(path, SystemClock(), read_only=True).read_state(Consumer()).offset == 10
 
 
 def test_a_folder_is_judged_by_whether_a_pass_would_make_it(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ class FolderBackend(msgspec.Struct, frozen=True):
     def open(self, options: StoreOptions, clock: Clock, access: Access) -> Store:
         return MemoryStore(FolderStorage(self.path))
 
-    def free_space(self, *, untouched: bool = False) -> int:
+    def free_space(self, *, read_only: bool = False) -> int:
         return free_in(self.path.parent)
 
     def bytes_per_byte(self, options: StoreOptions) -> float:

@@ -200,7 +200,7 @@ def _store(
     readable: list[ConsumerStatus] = []
 
     def checks() -> Iterator[CheckResult]:
-        with opened_store(settings, clock, untouched=True) as store:
+        with opened_store(settings, clock, read_only=True) as store:
             results = list(store.diagnose(consumers))
             yield from results
             yield from _ends("store-certificate", store.certificates(), clock)

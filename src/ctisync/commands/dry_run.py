@@ -87,7 +87,7 @@ def _plan(
     offered: ConsumerInfo | None,
     size_of: _SizeOf,
 ) -> str:
-    with opened_store(invocation.settings, invocation.clock, untouched=True) as store:
+    with opened_store(invocation.settings, invocation.clock, read_only=True) as store:
         state = store.read_state(consumer)
     now = invocation.clock.now()
     steps = plan_pass(state, consumer, invocation.policy, now, consumer_info, offered)

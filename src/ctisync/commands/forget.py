@@ -81,7 +81,7 @@ def _read(settings: Settings, name: str) -> StoredData:
     """The data of the consumer of that name. Writes nothing."""
     from ctisync.feed.snapshot.spool import downloads  # `--help` needs none of it
 
-    with opened_store(settings, CLOCK, untouched=True) as store:
+    with opened_store(settings, CLOCK, read_only=True) as store:
         consumer = _consumer_named(name, settings, store.consumers())
         of_passes, of_verify = (
             list(downloads(lock_path(settings, each))) for each in (consumer, beside_passes(consumer))

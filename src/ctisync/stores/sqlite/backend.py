@@ -58,15 +58,15 @@ class SqliteBackend(msgspec.Struct, frozen=True):
         from ctisync.stores.sqlite.store import SqliteStore
 
         patience = min(LOCK_PATIENCE, access.wait)
-        return SqliteStore(self.path, clock, patience, options.compression, untouched=access.untouched)
+        return SqliteStore(self.path, clock, patience, options.compression, read_only=access.read_only)
 
-    def free_space(self, *, untouched: bool = False) -> int:
+    def free_space(self, *, read_only: bool = False) -> int:
         """Free disk space, and the file's own free pages."""
         from ctisync.stores.disk_space import free_in
         from ctisync.stores.sqlite.connection import reading
 
         free = free_in(self.path.parent)
-        with reading(self.path, untouched=untouched) as connection:
+        with reading(self.path, read_only=read_only) as connection:
             if connection is None:
                 return free
             (pages,) = connection.execute("PRAGMA freelist_count").fetchone()

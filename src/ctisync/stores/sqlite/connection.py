@@ -62,28 +62,28 @@ def reading(
     patience: float = LOCK_PATIENCE,
     migrations: Sequence[Migration] = MIGRATIONS,
     *,
-    untouched: bool = False,
+    read_only: bool = False,
 ) -> Iterator[sqlite3.Connection | None]:
     """A connection that sees one moment and writes nothing; None while nothing is stored.
 
     One exception: a file of an older ctisync is migrated first, because a pass reads before it writes. With
-    `untouched` it is not: the file then has any version, and SQLite leaves no files beside it.
+    `read_only` it is not: the file then has any version, and SQLite leaves no files beside it.
     Raises ConfigurationError or StoreUnavailable, which name the file.
     """
     if not exists(path):
         yield None
         return
     with translate_errors(path):
-        access = ReadAccess(path, untouched=untouched)
+        access = ReadAccess(path, read_only=read_only)
         try:
             connection, version = _open_reader(path, patience, migrations, access.mode)
         except sqlite3.OperationalError:
-            access, before = ReadAccess(path, untouched=untouched), access.mode
+            access, before = ReadAccess(path, read_only=read_only), access.mode
             if access.mode == before:
                 raise
             # The last pass has ended meanwhile, and SQLite has removed the files beside the file.
             connection, version = _open_reader(path, patience, migrations, access.mode)
-        if 0 < version < len(migrations) and not untouched:
+        if 0 < version < len(migrations) and not read_only:
             connection.close()
             if not may_write(path):
                 raise ConfigurationError(

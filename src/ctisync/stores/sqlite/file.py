@@ -34,10 +34,10 @@ _STEP: Final = 0.01
 class ReadAccess:
     """One read of the file. `mode`: how SQLite opens it."""
 
-    def __init__(self, path: Path, *, untouched: bool) -> None:
-        """`untouched`: create nothing beside the file, even if the user may."""
+    def __init__(self, path: Path, *, read_only: bool) -> None:
+        """`read_only`: create nothing beside the file, even if the user may."""
         self._path = path
-        may_make = may_write(path.parent) and not untouched
+        may_make = may_write(path.parent) and not read_only
         self._before = _stamp(path)
         self.mode: ReadMode = "ro" if may_make or not _needs_files(path) else "ro&immutable=1"
 

@@ -39,16 +39,16 @@ class SqliteStore:
         patience: float = LOCK_PATIENCE,
         compression: Compression = "zstd",
         *,
-        untouched: bool = False,
+        read_only: bool = False,
     ) -> None:
         """`patience`: seconds to wait for another program's lock. `compression`: of new lines; both kinds can
-        be read. `untouched`: reading neither migrates the file of an older ctisync nor leaves SQLite's own
+        be read. `read_only`: reading neither migrates the file of an older ctisync nor leaves SQLite's own
         files beside it."""
         self._path = path
         self._clock = clock
         self._patience = patience
         self._compression = compression
-        self._untouched = untouched
+        self._untouched = read_only
 
     @property
     def name(self) -> str:
@@ -116,11 +116,11 @@ class SqliteStore:
                 yield from tables.find_passes(connection, consumer, most, touched=touched)
 
     def consumers(self) -> list[Consumer]:
-        with reading(self._path, self._patience, untouched=True) as connection:
+        with reading(self._path, self._patience, read_only=True) as connection:
             return [] if connection is None else tables.consumers_with_content(connection)
 
     def footprint(self, consumer: Consumer) -> Footprint:
-        with reading(self._path, self._patience, untouched=True) as connection:
+        with reading(self._path, self._patience, read_only=True) as connection:
             if connection is None:
                 return Footprint()
             row = tables.find_consumer(connection, consumer)
@@ -135,7 +135,7 @@ class SqliteStore:
             )
 
     def forget(self, consumer: Consumer) -> None:
-        with reading(self._path, self._patience, untouched=True) as connection:
+        with reading(self._path, self._patience, read_only=True) as connection:
             if connection is None or not (
                 tables.find_consumer(connection, consumer) or tables.count_passes(connection, consumer)
             ):
@@ -160,7 +160,7 @@ class SqliteStore:
         self, consumer: Consumer
     ) -> Iterator[tuple[sqlite3.Connection | None, tables.ConsumerRow | None]]:
         """A connection that sees one moment, None if nothing is stored, and the consumer's row."""
-        with reading(self._path, self._patience, untouched=self._untouched) as connection:
+        with reading(self._path, self._patience, read_only=self._untouched) as connection:
             yield connection, None if connection is None else tables.find_consumer(connection, consumer)
 
     @contextmanager

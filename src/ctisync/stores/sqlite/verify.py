@@ -268,7 +268,7 @@ def _library() -> Iterator[CheckResult]:
 
 
 def _file(path: Path) -> Iterator[CheckResult]:
-    with reading(path, _LOOK_PATIENCE, untouched=True) as connection:
+    with reading(path, _LOOK_PATIENCE, read_only=True) as connection:
         if connection is None:
             yield ok("store", f"{path} does not exist yet; the first pass creates it")
         elif not all(os.access(each, os.R_OK | os.W_OK) for each in (path, path.parent)):

@@ -9,7 +9,7 @@ import pytest
 
 from ctisync.stores.opensearch.hints import Curl
 from ctisync.tls import Files
-from tests.docs.hint_sites import NOT_TYPED, TYPED
+from tests.docs.hint_sites import HINTS
 from tests.docs.hinted import commands
 from tests.docs.stage import Printed, Stage
 from tests.docs.troubles import IN_A_FILE, ON_A_NODE, unblock
@@ -182,15 +182,15 @@ def test_a_look_is_taken_as_ctisyncs_own_user_or_with_its_certificate(
 
 
 def test_each_hint_with_a_command_is_typed_here_or_has_a_reason_why_not() -> None:
-    sites = {f"{place.partition(':')[0]}: {ast.unparse(hint)}" for place, hint in hints()}
-    sites = {each for each in sites if HOLDS_A_COMMAND.search(each)}
-    typed = {each for each in sites if each.startswith(tuple(TYPED))}
-    reasoned = {each for each in sites if each.startswith(tuple(NOT_TYPED))}
-
-    assert sorted(sites - typed - reasoned) == []
-    assert sorted(typed & reasoned) == []
-    assert [key for key in (*TYPED, *NOT_TYPED) if not any(each.startswith(key) for each in sites)] == []
-    assert set(TYPED.values()) <= {*ON_A_NODE, *IN_A_FILE}
-    figure(
-        f"hints with a command: {len(typed)} typed, {len(reasoned)} with a reason why not, of {len(sites)}"
-    )
+    texts: dict[str, list[str]] = {}
+    for hint in hints():
+        if HOLDS_A_COMMAND.search(text := ast.unparse(hint.expression)):
+            texts.setdefault(hint.function, []).append(text)
+    assert {function: len(each) for function, each in texts.items()} == {
+        function: len(each) for function, each in HINTS.items()
+    }
+    troubles = {*ON_A_NODE, *IN_A_FILE}
+    sites = [trouble for each in HINTS.values() for trouble in each]
+    assert [each for each in sites if each not in troubles | REASONS] == []
+    typed = sum(each in troubles for each in sites)
+    figure(f"hints with a command: {typed} typed, {len(sites) - typed} with a reason why not")

@@ -4,7 +4,7 @@ import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 import ctisync
 
@@ -66,21 +66,43 @@ QUOTED: Final = re.compile(
 )
 
 
-def hints() -> Iterator[tuple[str, ast.expr]]:
-    """Each expression that is a hint, or becomes one, with its place."""
+class Hint(NamedTuple):
+    """An expression that is a hint, or becomes one. `function`: the qualified name, without the module."""
+
+    place: str
+    function: str
+    expression: ast.expr
+
+
+def hints() -> Iterator[Hint]:
+    """All of them, in the order of the lines."""
     for file in sorted(SOURCES.rglob("*.py")):
-        for node in ast.walk(ast.parse(file.read_text())):
-            match node:
-                case ast.Call():
-                    at = PLACE_OF_HINT.get(ast.unparse(node.func), len(node.args))
-                    values = [each.value for each in node.keywords if each.arg == "hint"] + node.args[
-                        at : at + 1
-                    ]
-                case ast.Assign(targets=[ast.Name("hint")]):
-                    values = [node.value]
-                case _:
-                    continue
-            yield from ((f"{file.relative_to(SOURCES)}:{each.lineno}", each) for each in values)
+        in_file = [
+            Hint(f"{file.relative_to(SOURCES)}:{expression.lineno}", function, expression)
+            for function, node in with_functions(ast.parse(file.read_text()))
+            for expression in hints_in(node)
+        ]
+        yield from sorted(in_file, key=lambda hint: (hint.expression.lineno, hint.expression.col_offset))
+
+
+def with_functions(node: ast.AST, function: str = "") -> Iterator[tuple[str, ast.AST]]:
+    """Each node below this one, with the qualified name of the function that it is in."""
+    for child in ast.iter_child_nodes(node):
+        named = isinstance(child, ast.FunctionDef | ast.ClassDef)
+        inner = f"{function}.{child.name}".lstrip(".") if named else function
+        yield inner, child
+        yield from with_functions(child, inner)
+
+
+def hints_in(node: ast.AST) -> list[ast.expr]:
+    match node:
+        case ast.Call():
+            at = PLACE_OF_HINT.get(ast.unparse(node.func), len(node.args))
+            return [each.value for each in node.keywords if each.arg == "hint"] + node.args[at : at + 1]
+        case ast.Assign(targets=[ast.Name("hint")]):
+            return [node.value]
+        case _:
+            return []
 
 
 def put_in(hint: ast.AST) -> Iterator[str]:
@@ -97,10 +119,10 @@ def is_ours(expression: str) -> bool:
 
 
 def test_what_is_put_into_a_hint_is_quoted_or_our_own() -> None:
-    inserted = {f"{place}: {each}" for place, hint in hints() for each in put_in(hint)}
+    inserted = {f"{hint.place}: {each}" for hint in hints() for each in put_in(hint.expression)}
     assert sorted(each for each in inserted if not is_ours(each.partition(": ")[2])) == []
 
 
 def test_hints_are_found() -> None:
     assert len(list(hints())) > 150
-    assert sum("quoted(" in each for _, hint in hints() for each in put_in(hint)) > 20
+    assert sum("quoted(" in each for hint in hints() for each in put_in(hint.expression)) > 20

@@ -9,7 +9,7 @@ import pytest
 
 from ctisync.stores.opensearch.hints import Curl
 from ctisync.tls import Files
-from tests.docs.hint_sites import HINTS
+from tests.docs.hint_sites import HINTS, REASONS
 from tests.docs.hinted import commands
 from tests.docs.stage import Printed, Stage
 from tests.docs.troubles import IN_A_FILE, ON_A_NODE, unblock

@@ -88,8 +88,9 @@ def hints() -> Iterator[Hint]:
 def with_functions(node: ast.AST, function: str = "") -> Iterator[tuple[str, ast.AST]]:
     """Each node below this one, with the qualified name of the function that it is in."""
     for child in ast.iter_child_nodes(node):
-        named = isinstance(child, ast.FunctionDef | ast.ClassDef)
-        inner = f"{function}.{child.name}".lstrip(".") if named else function
+        inner = function
+        if isinstance(child, ast.FunctionDef | ast.ClassDef):
+            inner = f"{function}.{child.name}".lstrip(".")
         yield inner, child
         yield from with_functions(child, inner)
 

@@ -1,9 +1,9 @@
 """OpenSearch 2.x and 3.x as a store: content behind an alias, state and lease in one document.
 
-See also: `writer` (what a writer does, in which order), `fencing` (what it settles first), `lease` and
-`state_document`, `generations` (the indices), `load` and `bulk` (a new content, several bulks at once),
-`records` (writes and reads), `search` (a content at one moment), `history` (reports of passes), `client` and
-`transport` (requests).
+See also: `writer` (what a writer and a load do, in which order), `fencing` (what a writer settles first),
+`lease` and `state_document`, `generations` (the indices), `records` (writes and reads), `bulk` (several bulks
+at once), `search` (a content at one moment), `history` (reports of passes), `client` and `transport`
+(requests).
 """
 
 import math

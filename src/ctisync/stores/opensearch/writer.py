@@ -11,6 +11,7 @@ import msgspec
 
 from ctisync.core.model import Put, Record, Snapshot, Write
 from ctisync.core.state import ConsumerState, load_abandoned, load_begun
+from ctisync.core.words import counted
 from ctisync.errors import LOAD_ANEW, AnotherPass, ConfigurationError, StoreUnavailable
 from ctisync.stores import invariants
 from ctisync.stores.opensearch.bulk import BulkAction, BulkResult, RecordVersion, delete, index
@@ -19,7 +20,6 @@ from ctisync.stores.opensearch.fencing import FencedLease
 from ctisync.stores.opensearch.generations import Generations
 from ctisync.stores.opensearch.indices import count_records, refresh
 from ctisync.stores.opensearch.lease import LeaseHolder
-from ctisync.stores.opensearch.load import OpenSearchLoad
 from ctisync.stores.opensearch.records import Records, fence_is_gone
 from ctisync.stores.opensearch.security import check_nothing_hidden
 from ctisync.stores.opensearch.state_document import StateEntry, Swap
@@ -203,7 +203,7 @@ class OpenSearchWriter:
         self._lease.records = records or None
 
     @contextmanager
-    def load(self, snapshot: Snapshot) -> Iterator[OpenSearchLoad]:
+    def load(self, snapshot: Snapshot) -> Iterator["OpenSearchLoad"]:
         """Create a fenced generation, check that the lease is still ours, remove what dead writers left.
 
         In the model: create, begin_load, list_strays, drop_strays.
@@ -251,7 +251,7 @@ class OpenSearchWriter:
             lambda entry: msgspec.structs.replace(entry, state=after, generation=to, swap=None)
         )
 
-    def _abandon(self, generation: str, load: OpenSearchLoad) -> None:
+    def _abandon(self, generation: str, load: "OpenSearchLoad") -> None:
         """Remove a generation that cannot be live: no swap to it was announced."""
         load.stop(HURRY)
         with suppress(*_OUT_OF_REACH):
@@ -320,6 +320,69 @@ class OpenSearchWriter:
                     hint=f"stop the other program, then: {LOAD_ANEW}",
                 )
         self._records.read(fence, [name for name in names if name not in before.read])
+
+
+class OpenSearchLoad:
+    """`ports.Load`: a generation that is being filled. `is_announced`: its swap was announced, and the next
+    pass may finish it.
+
+    An error of a record may be raised by a later call than the one that added it.
+    """
+
+    def __init__(self, writer: OpenSearchWriter, records: Records, generation: str, fence: str) -> None:
+        self._writer = writer
+        self._records = records
+        self._generation = generation
+        self._fence = fence
+        self._pool = records.pool(fence, writer.keep_alive)
+        self._created = 0
+        self._unclear = 0
+        self.is_announced = False
+        self.ambiguous = 0
+
+    def add(self, records: Sequence[Record]) -> None:
+        """See `ports.Load.add`. In the model: load."""
+        self._account_for(self._pool.add(map(index, records)))
+
+    def publish(self, after: ConsumerState) -> int:
+        """See `ports.Load.publish`. Raises StoreUnavailable if the number of records is not the expected
+        one."""
+        invariants.check_publish(after)
+        self._account_for(self._pool.drain())
+        count = self._writer.prepare(self._fence)
+        if not self._created <= count <= self._created + self._unclear:
+            raise StoreUnavailable(
+                f"OpenSearch holds {counted(count, 'record')} after {self._created} were written; "
+                "the old content stays live"
+            )
+        self.is_announced = True
+        self._writer.publish(self._generation, after)
+        return count
+
+    def stop(self, seconds: float) -> None:
+        """Send nothing more, and wait at most so long for the bulks in flight."""
+        self._pool.stop(seconds)
+
+    def _account_for(self, results: Sequence[BulkResult]) -> None:
+        for result in results:
+            self._created += result.created
+            self._check_conflicts(result.conflicts)
+        self._writer.report_loaded(self._created)
+
+    def _check_conflicts(self, conflicts: Sequence[BulkAction]) -> None:
+        """A higher version is another line of the same record. An equal one is another line, or the same line
+        sent twice: that is unknown, so it may or may not count as a new record. Only its text is read.
+        """
+        stored = self._records.versions(self._fence, list({action.name for action in conflicts}))
+        equal = []
+        for action in conflicts:
+            version = stored.get(action.name)
+            if version is None or version.version < action.offset:
+                raise StoreUnavailable(f"OpenSearch refuses record {action.name} and does not hold it either")
+            if version.version == action.offset:
+                equal.append(action)
+        self._unclear += len(equal)
+        self.ambiguous += self._records.differing(self._fence, equal)
 
 
 def _begin(work: Callable[[], T]) -> Future[T] | None:

@@ -116,10 +116,6 @@ def test_doctor_looks_at_a_node_and_sends_it_nothing_that_alters_anything(
     without = ctisync.run("doctor", "-q", CTISYNC_COMMAND_MANAGER__URL=node.url)
     assert without.returncode == 2
     assert "there is no Command Manager" in without.stdout
-    template = {"index_patterns": ["*ctisync-*"], "template": {"aliases": {"everything": {}}}, "priority": 9}
-    node.request("PUT", "/_index_template/theirs", template)
-    clash = ctisync.run("doctor", "-q", CTISYNC_COMMAND_MANAGER__ENABLED="false")
-    assert (clash.returncode, "index template theirs" in clash.stdout) == (2, True)
 
 
 def test_when_nobody_is_told_a_hook_finds_all_that_its_pass_wrote(

@@ -91,9 +91,9 @@ def live(ctisync: Ctisync, feed: FeedSimulator, node: OpenSearchNode) -> None:
     node.request("PUT", "/_index_template/theirs", template)
     run(ctisync, "init-snapshot", "-q", code=3)
     node.request("DELETE", "/_index_template/theirs")
-    run(ctisync, "doctor", "-q")
     churn(feed.history, 30, seed=2)
     run(ctisync, "sync", "-q")
+    run(ctisync, "doctor", "-q")
     run(ctisync, "forget", "--consumer", "vd_4.8.0", "--dry-run")
     run(ctisync, "forget", "--consumer", "vd_4.8.0", "--yes")
 

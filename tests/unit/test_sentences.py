@@ -29,7 +29,7 @@ def test_a_sentence_is_made_of_fields_that_the_event_has(event: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("event", "fields", "said"),
+    ("event", "fields", "text"),
     [
         ("initialised", {"consumer": "a/b", "records": 1, "offset": 9},
          "a/b: 1 record loaded, at offset 9."),

@@ -328,11 +328,11 @@ class DiagnosedStore(Protocol):
         """Whether passes over these consumers can do with the store as it is: reached, ours, of a version
         that we know, writable as far as looking tells. Nothing is written, made or migrated.
 
-        What is wrong is a verdict, not an error, and hides nothing that can be looked at without it.
+        What is wrong is a result, not an error, and hides nothing that can be looked at without it.
         """
 
     def refusals(self, consumers: Sequence[Consumer]) -> Iterator[CheckResult]:
-        """What keeps passes over these consumers from writing, as far as looking tells: failed verdicts
+        """What keeps passes over these consumers from writing, as far as looking tells: failed results
         alone. What cannot be looked at, such as for want of a privilege, is none. Nothing is written."""
 
     def certificates(self) -> Iterator[tuple[str, datetime]]:

@@ -97,7 +97,7 @@ def _opened_cti(settings: Settings, consumer: Consumer, clock: Clock, log: Log) 
         pass_limits=_pass_limits(settings, consumer, clock),
         load_while_downloading=settings.cti.load_while_downloading,
         token_exchange_url=settings.cti.token_exchange_url,
-        headers=feed_headers(settings),
+        headers=_feed_headers(settings),
     ) as feed:
         yield feed
 
@@ -124,17 +124,19 @@ def feed_certificates(settings: Settings) -> Iterator[tuple[str, datetime]]:
     return tls.expiry_dates([settings.cti.url], tls.Files("cti"))
 
 
-def feed_headers(settings: Settings) -> dict[str, str]:
-    """The further headers of requests to the feed and to the console."""
-    return {name: value.reveal() for name, value in settings.cti.headers.items()}
-
-
 def console_api(settings: Settings, clock: Clock) -> "ConsoleApi":
     """The API with the plans."""
     from ctisync.feed.plans import ConsoleApi
 
-    cti = settings.cti
-    return ConsoleApi(cti.url, cti.token_exchange_url, _revealed(cti.token), _text(cti.ca_file), clock)
+    cti, headers = settings.cti, _feed_headers(settings)
+    return ConsoleApi(
+        cti.url, cti.token_exchange_url, _revealed(cti.token), _text(cti.ca_file), headers, clock
+    )
+
+
+def _feed_headers(settings: Settings) -> dict[str, str]:
+    """The further headers of requests to the feed and to the console."""
+    return {name: value.reveal() for name, value in settings.cti.headers.items()}
 
 
 def _pass_limits(settings: Settings, consumer: Consumer, clock: Clock) -> "PassLimits":

@@ -70,8 +70,8 @@ def run_passes(invocation: Invocation, one_pass: OnePass | None = None) -> int:
     memory.use_one_arena()
     if invocation.metrics is not None and invocation.metrics != STDOUT:
         _check_folder(absolute(invocation.metrics, "--metrics", UsageError).parent)
-    if (doubt := network_disk_risk(invocation.settings.spool_folder)) is not None:
-        invocation.console.event("warning", "network-disk", why=doubt.text, hint=doubt.hint)
+    if (risk := network_disk_risk(invocation.settings.spool_folder)) is not None:
+        invocation.console.event("warning", "network-disk", why=risk.text, hint=risk.hint)
     _ping(invocation, "start", invocation.policy.mode)
     ended = [_pass_and_hooks(invocation, consumer, one_pass) for consumer in invocation.consumers]
     alerted = [alerts for _, alerts in ended if alerts is not None]

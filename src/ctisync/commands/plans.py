@@ -9,7 +9,7 @@ from ctisync.core.plans import Plan, as_toml
 from ctisync.errors import DONE
 from ctisync.escaping import escape
 from ctisync.system.process import print_result
-from ctisync.wiring import console_api, feed_headers
+from ctisync.wiring import console_api
 
 
 @app.command("plans")
@@ -19,7 +19,7 @@ def plans_(options: CommonOptions, as_json: JsonOption = False) -> int:
     console = options.console()
     settings = options.read_settings(console).settings
     api = console_api(settings, CLOCK)
-    plans = api.plans(feed_headers(settings))
+    plans = api.plans()
     if as_json:
         print_document(_as_document(api.url, plans))
     else:

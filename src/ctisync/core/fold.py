@@ -16,8 +16,8 @@ from typing import Final
 
 import msgspec
 
-from ctisync.core import json_text, wire
-from ctisync.core.json_text import Excess, check_line, may_be_opened, opened
+from ctisync.core import wire
+from ctisync.core.json_text import Excess, check_line, decode_checked, may_be_opened, opened
 from ctisync.core.limits import USUAL_LIMITS, Limits
 from ctisync.core.model import Change, Consumer, Delete, Json, Put, Record, Write
 from ctisync.core.patch import PatchError, Working, unchecked
@@ -173,7 +173,7 @@ def _opened(record: Record, change: Change, limits: Limits) -> dict[str, Json]:
     """The line with its payload open; any other value may still be text."""
     try:
         check_line(record.line, limits)
-        value = opened(record.line) if may_be_opened(record.line) else json_text.decode(record.line)
+        value = opened(record.line) if may_be_opened(record.line) else decode_checked(record.line)
         line: dict[str, Json] = value if isinstance(value, dict) else {}
         payload = line.get("payload")
         if isinstance(payload, msgspec.Raw):

@@ -1,5 +1,6 @@
 """The plans of the console, asked for once: the public ones, and with the token the environment's own."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -24,16 +25,23 @@ class ConsoleApi:
     """The API with the plans: that of `exchange_url`, or without one that of `base_url`."""
 
     def __init__(
-        self, base_url: str, exchange_url: str | None, token: str | None, ca_file: str | None, clock: Clock
+        self,
+        base_url: str,
+        exchange_url: str | None,
+        token: str | None,
+        ca_file: str | None,
+        headers: Mapping[str, str],
+        clock: Clock,
     ) -> None:
         """Raises ConfigurationError for an address, token or proxy that cannot be used."""
         self.url = (exchange_url or base_url).rstrip("/").removesuffix(_EXCHANGE)
         self.setting = "cti.url" if exchange_url is None else "cti.token_exchange_url"
         self._token = token
         self._ca_file = ca_file
+        self._headers = headers
         self._clock = clock
 
-    def plans(self, headers: dict[str, str]) -> list[Plan]:
+    def plans(self) -> list[Plan]:
         """All plans, the environment's own first. Raises FeedUnreachable, FeedRefused, AccessRefused."""
         usual = PassLimits(self._clock).limits
         limits = PassLimits(self._clock, msgspec.structs.replace(usual, pass_seconds=_WITHIN))
@@ -44,7 +52,7 @@ class ConsoleApi:
             _TIMEOUTS,
             limits,
             self._clock,
-            headers=headers,
+            headers=self._headers,
             setting=self.setting,
         )
         try:

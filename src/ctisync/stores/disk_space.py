@@ -38,8 +38,8 @@ def diagnose_folder(folder: Path, *, is_made: bool) -> CheckResult:
         return failed("folder", f"{folder} {what}", hint)
     if (fault := folder_risk(folder)) is not None:
         return failed("folder", *fault)
-    if (doubt := network_disk_risk(there)) is not None:
-        return warning("folder", *doubt)
+    if (risk := network_disk_risk(there)) is not None:
+        return warning("folder", *risk)
     state = "can be written to" if there == folder else "does not exist yet; the first pass creates it"
     return ok("folder", f"{folder} {state}")
 

@@ -48,7 +48,7 @@ class SqliteStore:
         self._clock = clock
         self._patience = patience
         self._compression = compression
-        self._untouched = read_only
+        self._read_only = read_only
 
     @property
     def name(self) -> str:
@@ -56,13 +56,7 @@ class SqliteStore:
 
     def read_state(self, consumer: Consumer) -> ConsumerState:
         with self._row(consumer) as (connection, row):
-            if connection is None:
-                return ConsumerState()
-            state = ConsumerState() if row is None else row.state
-            if (occupant := tables.occupant(connection, consumer, row)) is not None:
-                return msgspec.structs.replace(state, occupant=occupant[1])
-            gone = row is not None and state.content and tables.live_generation(connection, row) is None
-            return msgspec.structs.replace(state, unsettled=gone)
+            return _state(connection, consumer, row)
 
     def record_check(self, consumer: Consumer, state: ConsumerState) -> None:
         with self._transaction(self._patience) as connection:
@@ -75,17 +69,18 @@ class SqliteStore:
 
     def summary(self, consumer: Consumer) -> Summary:
         """State and pointer to the live content are in one row, so readers see the content of the state."""
-        state = self.read_state(consumer)
-        with self._live(consumer) as live:
-            return Summary(state, None if live is None else tables.count_records(*live))
+        with self._row(consumer) as (connection, row):
+            live = _live(connection, row)
+            records = None if live is None else tables.count_records(*live)
+            return Summary(_state(connection, consumer, row), records)
 
     def certificates(self) -> Iterator[tuple[str, datetime]]:
         yield from ()
 
     def export(self, consumer: Consumer) -> Iterator[bytes]:
-        with self._live(consumer) as live:
-            if live is None:
-                raise invariants.no_content(self.name, consumer, self.read_state(consumer))
+        with self._row(consumer) as (connection, row):
+            if (live := _live(connection, row)) is None:
+                raise invariants.no_content(self.name, consumer, _state(connection, consumer, row))
             yield from tables.lines_by_name(*live)
 
     @contextmanager
@@ -160,12 +155,27 @@ class SqliteStore:
         self, consumer: Consumer
     ) -> Iterator[tuple[sqlite3.Connection | None, tables.ConsumerRow | None]]:
         """A connection that sees one moment, None if nothing is stored, and the consumer's row."""
-        with reading(self._path, self._patience, read_only=self._untouched) as connection:
+        with reading(self._path, self._patience, read_only=self._read_only) as connection:
             yield connection, None if connection is None else tables.find_consumer(connection, consumer)
 
-    @contextmanager
-    def _live(self, consumer: Consumer) -> Iterator[tuple[sqlite3.Connection, int] | None]:
-        """A connection that sees one moment, and the consumer's live generation; None if there is none."""
-        with self._row(consumer) as (connection, row):
-            live = None if connection is None or row is None else tables.live_generation(connection, row)
-            yield None if connection is None or live is None else (connection, live)
+
+def _state(
+    connection: sqlite3.Connection | None, consumer: Consumer, row: tables.ConsumerRow | None
+) -> ConsumerState:
+    if connection is None:
+        return ConsumerState()
+    state = ConsumerState() if row is None else row.state
+    if (occupant := tables.occupant(connection, consumer, row)) is not None:
+        return msgspec.structs.replace(state, occupant=occupant[1])
+    is_gone = state.content and _live(connection, row) is None
+    return msgspec.structs.replace(state, unsettled=is_gone)
+
+
+def _live(
+    connection: sqlite3.Connection | None, row: tables.ConsumerRow | None
+) -> tuple[sqlite3.Connection, int] | None:
+    """The connection, and the consumer's live generation; None if there is none."""
+    if connection is None or row is None:
+        return None
+    live = tables.live_generation(connection, row)
+    return None if live is None else (connection, live)

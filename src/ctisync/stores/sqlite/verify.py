@@ -227,7 +227,7 @@ def _text(value: bytes) -> str:
 
 
 def diagnose(path: Path) -> Iterator[CheckResult]:
-    """The verdicts on the library and the file. A file that does not exist yet is fine; its folder is checked
+    """The results for the library and the file. A file that does not exist yet is fine; its folder is checked
     elsewhere."""
     yield from guarded("sqlite", _library)
     yield from guarded("store", lambda: _file(path))

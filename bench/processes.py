@@ -52,7 +52,7 @@ def run_python(arguments: Sequence[str], folder: Path, environ: Mapping[str, str
             start_new_session=True,
         )
         _await(process)
-    code, peak, wall, cpu = launched.told(str(figures))
+    code, peak, wall, cpu = launched.measured(str(figures))
     if code != 0:
         words = errors_file.read_text(errors="replace")[-_LAST_CHARACTERS:]
         raise BenchFailed(f"{' '.join(arguments)} ended with {code} and said:\n{words}")

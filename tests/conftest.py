@@ -15,7 +15,7 @@ import hypothesis
 import pytest
 
 from tests.support import secured_node as secured
-from tests.support.figures import figure, told
+from tests.support.figures import figure, figures
 from tests.support.in_memory import folder_in_memory
 from tests.support.long import LONG, QUICK
 from tests.support.mounts import may_mount
@@ -84,7 +84,7 @@ def lines_read_by(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatc
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for line in told():
+    for line in figures():
         terminalreporter.write_line(line)
 
 
@@ -126,10 +126,10 @@ def pytest_deselected(items: Sequence[pytest.Item | LeftOut]) -> None:
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_finish(session: pytest.Session) -> None:
     """The servers are here before the first test: who hands out the tests to workers fetches them."""
-    given: dict[str, Any] | None = getattr(session.config, "workerinput", None)
-    if given and given["workerid"] == "gw0":
-        Plan.of(session.items).save(Path(given["plan"]))
-    if not given and not session.config.option.collectonly:
+    worker: dict[str, Any] | None = getattr(session.config, "workerinput", None)
+    if worker and worker["workerid"] == "gw0":
+        Plan.of(session.items).save(Path(worker["plan"]))
+    if not worker and not session.config.option.collectonly:
         fetch(name for item in session.items for name in servers_of(item))
 
 
@@ -164,7 +164,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     """A worker hands over what its last lines would have said."""
     output: dict[str, Any] | None = getattr(session.config, "workeroutput", None)
     if output is not None:
-        output |= {"figures": told(), "deselected": session.config.stash[_DESELECTED]}
+        output |= {"figures": figures(), "deselected": session.config.stash[_DESELECTED]}
     elif MEASURES and _SCHEDULING in session.config.stash:
         session.config.stash[_SCHEDULING].save()
 

@@ -121,7 +121,7 @@ def test_figures_that_this_user_has_not_written_are_not_gone_on_with(
         ctisync.run("sync", "-q", "--metrics", str(file))
         assert figures(file)["ctisync_offset"].keys() == {"vd_1.0.0/vd_4.8.0"}
     assert others.read_bytes() == planted
-    assert feed.asked("info")
+    assert feed.requests_for("info")
 
 
 def test_metrics_that_have_no_place_to_go_are_told_before_the_pass(

@@ -61,7 +61,7 @@ def test_a_pass_inside_a_cooldown_asks_nothing_and_says_until_when(
 @pytest.mark.parametrize("command", ["sync", "update", "init-snapshot"])
 def test_an_operator_ends_it_with_now(cooling: Ctisync, feed: FeedSimulator, command: str) -> None:
     assert cooling.run(command, "-q", "--now").returncode == 0
-    assert feed.asked("info")
+    assert feed.requests_for("info")
     assert "cool-down" not in cooling.run("status").stdout
 
 

@@ -59,10 +59,10 @@ def test_before_the_first_pass_it_tells_the_snapshots_offset_and_size(
 def test_an_update_tells_how_many_offsets(ctisync: Ctisync, feed: FeedSimulator) -> None:
     follow(ctisync)
     churn(feed.history, 1500)
-    asked, last = len(feed.asked("changes")), feed.history.last_offset
+    asked, last = len(feed.requests_for("changes")), feed.history.last_offset
     for mode in ("sync", "update"):
         assert f"  apply the changes of {last - 1020:,} offsets, 1,021 to {last:,}\n" in said(ctisync, mode)
-    assert len(feed.asked("changes")) == asked, "nor is what it does not need asked for"
+    assert len(feed.requests_for("changes")) == asked, "nor is what it does not need asked for"
 
 
 @pytest.mark.parametrize("mode", MODES)

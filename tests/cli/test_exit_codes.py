@@ -42,7 +42,7 @@ def test_a_pass_that_did_its_work_is_0_and_so_is_one_with_nothing_to_do(
 ) -> None:
     assert ctisync.run("sync", "-q").returncode == 0
     assert ctisync.run("sync", "-q").returncode == 0
-    assert len(feed.asked("snapshot")) == 1
+    assert len(feed.requests_for("snapshot")) == 1
 
 
 def test_a_bug_is_1_and_asks_for_a_report(ctisync: Ctisync) -> None:
@@ -279,7 +279,7 @@ def test_a_store_without_content_is_10_and_says_what_fills_it(
     assert ended.returncode == 10
     assert_two_lines(ended.stderr, "", "ctisync sync")
     assert ended.stdout == ""
-    assert feed.asked("snapshot") == []
+    assert feed.requests_for("snapshot") == []
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -291,7 +291,7 @@ def test_a_signal_ends_the_pass_cleanly_with_its_code(
     churn(feed.history, 50)
     feed.fail("changes", feed_failures.stall(60))
     running = ctisync.start("sync", "-q")
-    while not feed.asked("changes"):
+    while not feed.requests_for("changes"):
         time.sleep(0.02)
 
     running.send_signal(number)

@@ -35,7 +35,7 @@ def logged(ctisync: Ctisync, *arguments: str) -> list[tuple[int, str, str]]:
 
 def until_asked(feed: FeedSimulator, kind: Literal["changes"]) -> None:
     deadline = time.monotonic() + 120
-    while not feed.asked(kind):
+    while not feed.requests_for(kind):
         assert time.monotonic() < deadline
         time.sleep(0.02)
 

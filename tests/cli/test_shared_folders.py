@@ -65,7 +65,7 @@ def test_what_is_typed_as_told_lets_the_pass_run(
 
     folder.chmod(0o755)
     assert ctisync.run("sync", "-q").returncode == 0
-    assert feed.asked("snapshot")
+    assert feed.requests_for("snapshot")
 
 
 def test_readers_read_whatever_the_folder_and_write_nothing_there(
@@ -93,7 +93,7 @@ def test_config_check_and_doctor_say_so_before(ctisync: Ctisync, feed: FeedSimul
     assert folder["health"] == "failed"
     assert _mode(shared) in folder["said"]
     assert "set store.url" in folder["to_do"]
-    assert feed.asked("info")
+    assert feed.requests_for("info")
 
 
 def test_a_demo_that_is_kept_can_be_gone_on_with_under_any_umask(ctisync: Ctisync, tmp_path: Path) -> None:

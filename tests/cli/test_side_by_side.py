@@ -33,7 +33,7 @@ def test_two_databases_in_one_folder_initialise_side_by_side_and_both_hold_the_w
     for database in (one, other):
         exported = ctisync.run("export", CTISYNC_STORE__URL=f"sqlite:///{database}").stdout
         assert exported.encode().splitlines() == feed.expected_lines()
-    assert len(feed.asked("snapshot")) == 2, "each has downloaded its own"
+    assert len(feed.requests_for("snapshot")) == 2, "each has downloaded its own"
     assert sorted(path.name for path in tmp_path.iterdir() if path.suffix in (".part", ".json")) == []
 
 

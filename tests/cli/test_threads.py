@@ -157,7 +157,7 @@ def test_where_no_thread_can_be_had_a_signal_ends_a_pass_as_ever(
     waiting = subprocess.Popen(
         [sys.executable, "-c", ALONE, "sync"], env=ctisync.environ, stderr=subprocess.PIPE, text=True
     )
-    while not feed.asked("info"):
+    while not feed.requests_for("info"):
         assert waiting.poll() is None
 
     waiting.terminate()

@@ -77,10 +77,10 @@ class InMemoryPasses:
                 )
             )
         except CtisyncError as error:
-            return Ended(error.exit_code, tuple(effects.seen))
+            return Ended(error.exit_code, tuple(effects.recorded))
         except Killed:
-            return Ended(KILLED, tuple(effects.seen))
-        return Ended(0, tuple(effects.seen))
+            return Ended(KILLED, tuple(effects.recorded))
+        return Ended(0, tuple(effects.recorded))
 
     def send_update(self, index: str, offset: int) -> None:
         """`ports.CommandManager`: whatever comes is accepted."""

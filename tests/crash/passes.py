@@ -154,7 +154,7 @@ class SqlitePasses:
 
     def snapshots(self) -> int:
         """How often a snapshot was asked for."""
-        return len(self.feed.asked("snapshot"))
+        return len(self.feed.requests_for("snapshot"))
 
     def looked_at(self) -> tuple[ConsumerState, tuple[bytes, ...] | None]:
         """State and content as a reader finds them; on a copy, so that the look itself mends nothing."""

@@ -123,7 +123,7 @@ def settings(feed: FeedSimulator) -> dict[str, str]:
 
 def expected(feed: FeedSimulator, offset: int, loaded_at: int | None) -> list[Any]:
     """What a content holds at that offset that was loaded from the snapshot of `loaded_at`."""
-    lines = feed.expected_lines(offset) if loaded_at is None else feed.held_lines(loaded_at, offset)
+    lines = feed.expected_lines(offset) if loaded_at is None else feed.stored_lines(loaded_at, offset)
     return [comparable(line) for line in lines]
 
 

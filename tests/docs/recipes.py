@@ -23,7 +23,7 @@ def assert_in_step(stage: Stage) -> None:
 
 def snapshots(stage: Stage) -> int:
     """How often one was downloaded; a look asks for its first byte alone."""
-    return sum(asked.headers.get("range") != "bytes=0-0" for asked in stage.feed.asked("snapshot"))
+    return sum(asked.headers.get("range") != "bytes=0-0" for asked in stage.feed.requests_for("snapshot"))
 
 
 @recipe("first-look")
@@ -72,7 +72,7 @@ def _(stage: Stage) -> Iterator[None]:
     stage.follow(30)
     stage.feed.fail("changes", failures.stall(60))
     running = stage.ctisync.start("sync", "-q")
-    while not stage.feed.asked("changes"):
+    while not stage.feed.requests_for("changes"):
         time.sleep(0.02)
     stage.names[str(running.pid)] = "4711"
     yield

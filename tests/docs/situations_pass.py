@@ -179,7 +179,7 @@ def _(stage: Stage) -> Printed:
     stage.follow(30)
     stage.feed.fail("changes", failures.stall(60))
     running = stage.ctisync.start("sync", "-q")
-    while not stage.feed.asked("changes"):
+    while not stage.feed.requests_for("changes"):
         time.sleep(0.02)
     running.send_signal(signal.SIGTERM)
     _, told = running.communicate(timeout=120)

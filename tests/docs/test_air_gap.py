@@ -94,7 +94,7 @@ def test_a_snapshot_is_loaded_and_a_network_that_comes_later_brings_the_changes_
     inside.reaches(feed)
     inside.types("ctisync sync -q")
     assert_holds(inside, feed)
-    assert feed.asked("snapshot") == []
+    assert feed.requests_for("snapshot") == []
 
 
 def test_an_offset_below_that_of_a_record_is_refused(feed: FeedSimulator, inside: Reader) -> None:

@@ -58,7 +58,7 @@ def backup(reader: Reader) -> Path:
 def assert_follows(reader: Reader, feed: FeedSimulator) -> None:
     exported = reader.types("STATE_DIRECTORY=/var/lib/ctisync ctisync export -q").encode().splitlines()
     assert [comparable(line) for line in exported] == [comparable(line) for line in feed.expected_lines()]
-    assert len(feed.asked("snapshot")) == 1, "the pass has not gone on from the backup"
+    assert len(feed.requests_for("snapshot")) == 1, "the pass has not gone on from the backup"
 
 
 def start(reader: Reader, script: str) -> "subprocess.Popen[bytes]":
@@ -86,7 +86,8 @@ def test_a_copy_made_while_passes_write_is_whole_and_a_pass_goes_on_from_it(
     goes_on = threading.Event()
     # The third range waits, so the second one may be in the log already.
     feed.fail(
-        lambda asked: asked.kind == "changes" and len(feed.asked("changes")) > 2, failures.paused(goes_on, 0)
+        lambda request: request.kind == "changes" and len(feed.requests_for("changes")) > 2,
+        failures.paused(goes_on, 0),
     )
     with start(reader, SYNC) as running:
         while not (state(reader, "-wal").exists() and state(reader, "-wal").stat().st_size):
@@ -186,7 +187,8 @@ def test_a_snapshot_taken_in_the_middle_of_a_pass_is_one_that_a_pass_goes_on_fro
     """Its lease, its own alias and a range that it has announced are in it."""
     indexer.follow(2500)
     indexer.feed.fail(
-        lambda asked: asked.kind == "changes" and asked.range[0] > LAST_OFFSET + 1500, failures.stall(120)
+        lambda request: request.kind == "changes" and request.range[0] > LAST_OFFSET + 1500,
+        failures.stall(120),
     )
     type_as_administrator(indexer, "repository")
     running = indexer.ctisync.start("sync", "-q")

@@ -88,7 +88,7 @@ def assert_holds(reader: Reader, catalogs: list[FeedSimulator], loaded_at: int) 
     for one in catalogs:
         exported = reader.types(f"ctisync export --consumer {one.consumer}").encode().splitlines()
         assert [comparable(line) for line in exported] == [
-            comparable(line) for line in one.held_lines(loaded_at)
+            comparable(line) for line in one.stored_lines(loaded_at)
         ]
 
 
@@ -126,8 +126,8 @@ def test_the_page_from_the_package_to_a_private_consumer(
     live_on(catalogs, 2)
     reader.types(TYPED["private"])
     assert_holds(reader, catalogs, start)
-    assert catalogs[1].asked("exchange")
-    assert not catalogs[0].asked("exchange")
+    assert catalogs[1].requests_for("exchange")
+    assert not catalogs[0].requests_for("exchange")
 
     shown = reader.types(TYPED["show"])
     assert f"{KINDS['ruleset']}00   offset" in shown

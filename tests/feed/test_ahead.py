@@ -30,7 +30,7 @@ def changes(sim: FeedSimulator) -> None:
 
 
 def asked(sim: FeedSimulator) -> list[tuple[int, int]]:
-    return [request.range for request in sim.asked("changes")]
+    return [request.range for request in sim.requests_for("changes")]
 
 
 def told(arrived: Event, failure: Failure) -> Failure:

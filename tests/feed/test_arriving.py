@@ -80,7 +80,7 @@ def test_a_cut_off_costs_no_record_and_doubles_none(
 ) -> None:
     sim.fail("snapshot", cut, times=2)
     assert _told(_records(_open(feed, large))) == LINES
-    assert [request.status for request in sim.asked("snapshot")] == [200, 206, 206]
+    assert [request.status for request in sim.requests_for("snapshot")] == [200, 206, 206]
 
 
 def test_what_an_earlier_pass_has_kept_is_loaded_without_being_sent_again(

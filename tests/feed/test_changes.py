@@ -22,7 +22,7 @@ def _five(sim: FeedSimulator) -> None:
 
 
 def _asked(sim: FeedSimulator) -> list[tuple[int, int]]:
-    return [request.range for request in sim.asked("changes")]
+    return [request.range for request in sim.requests_for("changes")]
 
 
 def test_each_kind_of_change_is_read_as_it_is(sim: FeedSimulator, feed: CtiFeed) -> None:

@@ -24,7 +24,7 @@ from tests.support.log import KeptLog
 
 
 def _ranges(sim: FeedSimulator) -> list[str | None]:
-    return [request.headers.get("range") for request in sim.asked("snapshot")]
+    return [request.headers.get("range") for request in sim.requests_for("snapshot")]
 
 
 @pytest.mark.parametrize("cut", [failures.cut_off(0.4), failures.reset(0.4)], ids=["closed", "reset"])
@@ -34,7 +34,7 @@ def test_a_cut_off_download_goes_on_within_the_pass(
     sim.fail("snapshot", cut, times=2)
     file = feed.fetch_snapshot(snapshot, None, nothing)
     assert file.path.read_bytes() == served(sim).body
-    first, second, third = sim.asked("snapshot")
+    first, second, third = sim.requests_for("snapshot")
     assert first.status == 200
     assert (second.status, third.status) == (206, 206)
     assert second.headers["if-range"] == served(sim).etag
@@ -176,7 +176,7 @@ def test_a_server_that_refuses_to_be_asked_for_the_rest_is_asked_for_all(
     sim.fail(_is_late, failures.status(status), times=ALWAYS)
     file = make_feed().fetch_snapshot(snapshot, None, nothing)
     assert file.path.read_bytes() == served(sim).body
-    assert [request.status for request in sim.asked("snapshot")] == [200, status, 200]
+    assert [request.status for request in sim.requests_for("snapshot")] == [200, status, 200]
 
 
 def test_a_part_that_comes_with_an_etag_which_is_none_is_not_joined(
@@ -186,7 +186,7 @@ def test_a_part_that_comes_with_an_etag_which_is_none_is_not_joined(
     sim.fail("snapshot", failures.headers(etag=UNFIT["not ASCII"]))
     file = feed.fetch_snapshot(snapshot, None, nothing)
     assert file.path.read_bytes() == served(sim).body
-    assert [request.status for request in sim.asked("snapshot")] == [200, 206, 200]
+    assert [request.status for request in sim.requests_for("snapshot")] == [200, 206, 200]
 
 
 @pytest.mark.parametrize(
@@ -199,7 +199,7 @@ def test_a_part_that_is_not_the_one_asked_for_is_not_joined(
     sim.fail("snapshot", failures.headers(content_range=lie))
     file = feed.fetch_snapshot(snapshot, None, nothing)
     assert file.path.read_bytes() == served(sim).body
-    assert [request.status for request in sim.asked("snapshot")] == [200, 206, 200]
+    assert [request.status for request in sim.requests_for("snapshot")] == [200, 206, 200]
 
 
 def test_a_part_of_a_file_with_another_etag_is_not_joined(
@@ -326,7 +326,7 @@ def test_a_part_with_less_than_it_announces_is_gone_on_with(
     sim.fail("snapshot", failures.shortened(0.5))
     file = feed.fetch_snapshot(snapshot, None, nothing)
     assert file.path.read_bytes() == served(sim).body
-    assert [request.status for request in sim.asked("snapshot")] == [200, 206, 206]
+    assert [request.status for request in sim.requests_for("snapshot")] == [200, 206, 206]
 
 
 def test_a_snapshot_and_its_offset_are_those_that_the_feed_told(sim: FeedSimulator, feed: CtiFeed) -> None:

@@ -37,7 +37,7 @@ def test_a_snapshot_is_downloaded_whole_for_this_user_alone(
     assert alive
     (bar,) = log.bars
     assert (bar.step, bar.total, bar.amounts[-1]) == ("download", file.size, file.size)
-    assert sim.asked("snapshot")[0].headers["accept-encoding"] == "identity"
+    assert sim.requests_for("snapshot")[0].headers["accept-encoding"] == "identity"
 
 
 def test_what_was_loaded_or_is_no_good_is_removed(feed: CtiFeed, snapshot: Snapshot, tmp_path: Path) -> None:

@@ -294,7 +294,7 @@ def test_a_download_that_is_cut_within_a_member_goes_on_within_it(
         for batch in file.records(MAX_OFFSET):
             found += batch
     assert [record.line for record in found] == one + other
-    assert [request.status for request in sim.asked("snapshot")] == [200, 206]
+    assert [request.status for request in sim.requests_for("snapshot")] == [200, 206]
 
 
 PACKINGS: Final[dict[str, Callable[[], bytes]]] = {

@@ -47,7 +47,7 @@ def test_information_changes_and_snapshot_come_by_signed_links(
 
 def test_the_form_is_that_of_a_token_exchange(private: FeedSimulator, signing: CtiFeed) -> None:
     signing.consumer_info()
-    (asked,) = private.asked("exchange")
+    (asked,) = private.requests_for("exchange")
     assert (asked.method, asked.headers["content-type"]) == ("POST", "application/x-www-form-urlencoded")
     assert asked.headers["authorization"] == f"Bearer {TOKEN}"
     assert asked.headers["user-agent"].startswith("ctisync/")
@@ -122,7 +122,7 @@ def test_what_a_public_consumer_lacks_is_not_signed(
     sim.fail(kind, failures.refusal(404, "Not Found"))
     with pytest.raises(AccessRefused, match="404"):
         requests[kind]()
-    assert not sim.asked("exchange")
+    assert not sim.requests_for("exchange")
 
 
 def test_without_an_exchange_a_private_consumer_is_refused_as_ever(
@@ -138,10 +138,10 @@ def test_a_link_is_used_again_until_it_is_about_to_expire(
     signing.consumer_info()
     clock.advance(seconds=200)
     signing.consumer_info()
-    assert len(private.asked("exchange")) == 1
+    assert len(private.requests_for("exchange")) == 1
     clock.advance(seconds=75)
     signing.consumer_info()
-    assert len(private.asked("exchange")) == 2
+    assert len(private.requests_for("exchange")) == 2
     assert told(private)[-1] == ("info", 200)
 
 
@@ -152,7 +152,7 @@ def test_a_time_that_cannot_be_counted_on_is_that_of_one_request(
     private.expires_in = lasts
     for _ in range(3):
         signing.consumer_info()
-    assert len(private.asked("exchange")) == (1 if lasts == 10**30 else 3)
+    assert len(private.requests_for("exchange")) == (1 if lasts == 10**30 else 3)
 
 
 def test_a_link_that_has_expired_in_the_middle_of_a_range_is_signed_again(
@@ -297,9 +297,9 @@ def test_an_address_that_a_person_gives_is_signed_only_on_the_feeds_own_server(
     feed.consumer_info()
     (path,) = private.files
     assert feed.fetch_from(private.origin + path, nothing).path.read_bytes() == served(private).body
-    exchanged = len(private.asked("exchange"))
+    exchanged = len(private.requests_for("exchange"))
     feed.fetch_from(private.publish_snapshot(host=console), nothing)
-    assert len(private.asked("exchange")) == exchanged
+    assert len(private.requests_for("exchange")) == exchanged
     assert "verify" not in console.requests[-1].query
 
 

@@ -130,8 +130,8 @@ class ModelMachine(RuleBasedStateMachine):
     @rule(back=st.integers(0, 30), damaged=SELDOM)
     def feed_offers_a_snapshot(self, back: int, damaged: bool) -> None:
         lowest = self.server.history.entries[0].offset
-        if lowest <= self.server.told_offset:
-            self.server.offer_snapshot(max(lowest, self.server.told_offset - back), damaged=damaged)
+        if lowest <= self.server.reported_offset:
+            self.server.offer_snapshot(max(lowest, self.server.reported_offset - back), damaged=damaged)
 
     @rule(first_offset=st.integers(1, 1100))
     def feed_starts_again(self, first_offset: int) -> None:
@@ -140,7 +140,7 @@ class ModelMachine(RuleBasedStateMachine):
 
     @rule(frozen=SELDOM)
     def feed_freezes_or_thaws(self, frozen: bool) -> None:
-        self.server.last_offset = self.server.told_offset if frozen else None
+        self.server.last_offset = self.server.reported_offset if frozen else None
 
     @precondition(lambda self: any(entry.served != entry.happened for entry in self.server.history.entries))
     @rule(pick=PICKS)
@@ -148,7 +148,7 @@ class ModelMachine(RuleBasedStateMachine):
         broken = self._poisoned()
         self.server.history.mend(broken[pick % len(broken)])
 
-    @precondition(lambda self: self.server.told_offset > self.server.history.entries[0].offset)
+    @precondition(lambda self: self.server.reported_offset > self.server.history.entries[0].offset)
     @rule(pick=PICKS)
     def feed_poisons_its_past(self, pick: int) -> None:
         entries = self.server.history.entries
@@ -317,7 +317,7 @@ class ModelMachine(RuleBasedStateMachine):
                 waits = mode == "update" or server.link is None or refused
                 assert state.requested is None or waits, "what an operator has asked for is forgotten"
                 nothing_yet = state.offset == 0 and server.link is None
-                assert state.offset == server.told_offset or nothing_yet
+                assert state.offset == server.reported_offset or nothing_yet
             case FeedUnreachable():
                 assert server.failure is not None or before.cooldown_at(self.clock.now()) is not None
             case EmptyStore():
@@ -337,7 +337,7 @@ class ModelMachine(RuleBasedStateMachine):
                 cure = snapshot is not None and snapshot.offset >= state.failed.offset
                 assert mode == "update" or tried or not cure, "blocked, although a cure is offered"
             case FeedRefused():
-                assert before.offset > server.told_offset, error.message
+                assert before.offset > server.reported_offset, error.message
             case _:
                 raise AssertionError(f"a pass ended with {error!r}")
 

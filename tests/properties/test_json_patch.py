@@ -66,7 +66,7 @@ def patches(draw: st.DrawFn) -> tuple[Json, list[Json]]:
             operation["value"] = draw(VALUES)
         if op == "test" and draw(st.booleans()):
             with suppress(rfc6902.ImpossibleError):
-                operation["value"] = rfc6902.found(document, rfc6902.tokens(operation["path"]))
+                operation["value"] = rfc6902.value_at(document, rfc6902.tokens(operation["path"]))
         if draw(st.integers(0, 19)) == 7:
             spoil(draw, operation)
         operations.append(operation)

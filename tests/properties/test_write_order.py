@@ -53,9 +53,9 @@ def test_no_interleaving_of_two_writers_breaks_a_promise(scenario: str, snapshot
         ("fenced", "two first passes", "a late create brought a record back"),
         ("fenced", "two first passes", "a command is missed"),
         ("removals_asserted", "an operator's init-snapshot and a sync", "the live generation was dropped"),
-        ("lease_seen_before_removals", "two first passes", "the live generation was dropped"),
+        ("lease_checked_before_removals", "two first passes", "the live generation was dropped"),
         (
-            "lease_seen_before_found_swap",
+            "lease_checked_before_dead_swap",
             "a first swap announced, then a sync and an init-snapshot",
             "the alias leads to two contents",
         ),
@@ -162,10 +162,10 @@ class ObservedSteps:
             return "announce_swap"
         if before["swap"] is not None:
             undone = after["generation"] == before["generation"]
-            return "undo" if undone else "finish_swap" if self._announced else "finish_found"
+            return "undo" if undone else "finish_swap" if self._announced else "finish_dead_swap"
         state, was = after["state"], before["state"]
         if state["asked"] != was["asked"]:
-            return "remember_asked"
+            return "record_request"
         if state["loading"] != was["loading"]:
             return "begin_load"
         if after["generation"] != before["generation"]:
@@ -182,7 +182,7 @@ class ObservedSteps:
             return "revoke"
         if kinds == {"remove"}:
             return "unfence"
-        return "swap" if actions[-1]["add"]["alias"] == self._consumer.index else "fence_found"
+        return "swap" if actions[-1]["add"]["alias"] == self._consumer.index else "fence_dead_swap"
 
     def _ours(self, body: bytes | None) -> Any:
         assert body is not None
@@ -312,7 +312,7 @@ def the_next_ones(server: Server, most: int) -> list[str]:
     lease."""
     document = server.document
     is_done = (document.offset, document.owed) == (LAST, None) or document.alias == "B"
-    if is_done and document.asked != "A" and (document.swap, document.lease) == (None, None):
+    if is_done and document.requested != "A" and (document.swap, document.lease) == (None, None):
         return []
     return names(expected(server, Writer("b", most=most)))
 

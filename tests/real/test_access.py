@@ -36,7 +36,7 @@ def test_with_the_right_ones_every_pass_gets_in(followed: Followed, proxy: TlsPr
     followed.assert_in_step()
     churn(followed.feed.history, 100)
     followed.assert_in_step()
-    assert None not in proxy.seen
+    assert None not in proxy.authorizations
 
 
 @pytest.mark.parametrize(

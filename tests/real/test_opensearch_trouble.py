@@ -103,7 +103,7 @@ def test_a_strict_mapping_in_the_way_names_record_and_field_and_the_offset_stays
     said = "strict_dynamic_mapping_exception: mapping set to strict, dynamic introduction of [inserted_at]"
     assert f"refuses record CVE-2000-17000 (400): {said}" in refused.stderr
     assert followed.offset == reached
-    assert followed.feed.asked("snapshot") == followed.feed.asked("snapshot")[:1], "no reason to start again"
+    assert len(followed.feed.requests_for("snapshot")) <= 1, "no reason to start again"
 
     followed.feed.publish_snapshot()
     assert followed.run("init-snapshot", "-q").returncode == 0

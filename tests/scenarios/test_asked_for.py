@@ -46,7 +46,7 @@ def test_the_next_sync_does_it_and_goes_on_with_the_half_download(current: World
     assert current.run() is None
 
     assert loads(current) == 1
-    (request,) = current.feed.asked("snapshot")
+    (request,) = current.feed.requests_for("snapshot")
     assert request.headers["range"].startswith("bytes=")
     assert current.holds()
     assert current.state.requested is None

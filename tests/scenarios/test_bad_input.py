@@ -103,7 +103,7 @@ def test_bad_input_changes_nothing_and_a_mended_feed_is_followed(current: World,
     assert "\n" not in error.message
     assert (current.lines(), current.state.offset, current.commands()) == (lines, offset, commands)
     assert current.state.failed is None, "what the feed said wrongly is not a failed change"
-    assert len(current.feed.asked("snapshot")) == 1, "never a reason to initialise again"
+    assert len(current.feed.requests_for("snapshot")) == 1, "never a reason to initialise again"
     current.feed.heal()
     current.clock.advance(hours=1)  # one of them has asked for it
     assert current.run() is None

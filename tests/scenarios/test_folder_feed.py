@@ -48,7 +48,7 @@ def stored(invocation: Invocation) -> list[Any]:
 
 
 def expected(mirror: Mirror) -> list[Any]:
-    records = mirror.history.held_records(mirror.history.first_offset + 30)
+    records = mirror.history.stored_records(mirror.history.first_offset + 30)
     return [comparable(line) for _, line in sorted(records.items())]
 
 

@@ -68,7 +68,7 @@ def test_changes_are_fetched_in_ranges_of_at_most_1000_from_the_stored_offset(cu
     (bar,) = current.log.bars
     assert (bar.step, bar.total, bar.amounts[-1]) == ("update", last - stood_at, last - stood_at)
     assert len(bar.amounts) == 3, "one bar over all ranges"
-    assert not current.feed.asked("snapshot")[1:], "no second snapshot"
+    assert not current.feed.requests_for("snapshot")[1:], "no second snapshot"
     assert current.holds()
     assert current.commands()[-1] == (current.consumer.index, last)
 
@@ -90,7 +90,7 @@ def test_update_refuses_an_empty_store_and_says_what_to_type(started: World) -> 
     error = started.run("update")
     assert isinstance(error, EmptyStore)
     assert error.hint == "ctisync sync"
-    assert started.feed.asked("snapshot") == []
+    assert started.feed.requests_for("snapshot") == []
 
 
 def test_init_snapshot_stops_at_the_snapshot_whatever_is_stored(current: World) -> None:
@@ -273,8 +273,8 @@ def test_a_snapshot_that_is_refused_changes_nothing_and_is_not_fetched_again(
     current.feed.publish_snapshot(body=REFUSED[case], offset=state.offset)
     assert _code(current.run()) == 6
     assert current.lines() == lines, "the old content is still there"
-    fetched = len(current.feed.asked("snapshot"))
-    bytes_sent = [request.status for request in current.feed.asked("snapshot")]
+    fetched = len(current.feed.requests_for("snapshot"))
+    bytes_sent = [request.status for request in current.feed.requests_for("snapshot")]
     assert _code(current.run()) == 6
     assert len(bytes_sent) <= fetched + 1, "at most its headers were looked at"
     assert list(current.spool.iterdir()) == []

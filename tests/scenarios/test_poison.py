@@ -21,7 +21,7 @@ def current(world: World) -> World:
 
 
 def snapshots(world: World) -> int:
-    return len(world.feed.asked("snapshot"))
+    return len(world.feed.requests_for("snapshot"))
 
 
 def test_a_poison_that_the_snapshot_has_behind_it_is_healed_in_the_same_pass(current: World) -> None:
@@ -199,7 +199,9 @@ def test_a_snapshot_that_was_just_loaded_is_not_loaded_again_for_a_change_after_
     fresh = current.feed.publish_snapshot(offset=current.feed.history.last_offset - 1)
     current.policy = Policy(reinit_interval=timedelta(0))
     assert isinstance(current.run(), Blocked)
-    paths = [request.path for request in current.feed.asked("snapshot") if fresh.endswith(request.path)]
+    paths = [
+        request.path for request in current.feed.requests_for("snapshot") if fresh.endswith(request.path)
+    ]
     for _ in range(2):
         current.clock.advance(days=2)
         assert isinstance(current.run(), Blocked)

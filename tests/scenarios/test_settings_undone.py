@@ -39,11 +39,11 @@ def test_the_old_content_stands_where_it_stood_and_goes_on_from_there(current: W
     after = current.state
     assert (after.offset, after.content, after.stored_for) == (before.offset, True, before.stored_for)
     assert current.lines() == lines
-    requests = len(current.feed.asked("snapshot"))
+    requests = len(current.feed.requests_for("snapshot"))
     churn(current.feed.history, 50, seed=3)
     assert current.run() is None
     assert current.holds()
-    assert len(current.feed.asked("snapshot")) == requests, (
+    assert len(current.feed.requests_for("snapshot")) == requests, (
         "the content was loaded anew, from an older snapshot"
     )
 

@@ -174,7 +174,7 @@ def test_three_createdfrom_the_package_to_a_private_one_whose_links_expire(
         each.live_on(250, seed=1)
         assert each.world.run() is None
     check(catalogs)
-    assert all(each.feed.asked("snapshot") == [] for each in catalogs), "changes alone were needed"
+    assert all(each.feed.requests_for("snapshot") == [] for each in catalogs), "changes alone were needed"
 
     # From here on the indicators are not public.
     private = iocs.feed
@@ -194,7 +194,7 @@ def test_three_createdfrom_the_package_to_a_private_one_whose_links_expire(
     private.fail("changes", expiring(private, failures.status(503)))
     assert iocs.world.run() is None
     check(catalogs)
-    assert 403 in [request.status for request in private.asked("changes")]
+    assert 403 in [request.status for request in private.requests_for("changes")]
 
     # In the middle of a download: a change that cannot be applied makes a new snapshot needed.
     private.history.poison(private.history.names()[3])
@@ -206,7 +206,7 @@ def test_three_createdfrom_the_package_to_a_private_one_whose_links_expire(
     private.fail("snapshot", expiring(private, failures.reset(0.5)))
     assert iocs.world.run() is None
     check(catalogs)
-    assert [request.status for request in private.asked("snapshot")].count(206) == 2
+    assert [request.status for request in private.requests_for("snapshot")].count(206) == 2
 
     # An exchange that is refused stops only the one that needs it; the others go on.
     for each in catalogs:
@@ -222,7 +222,7 @@ def test_three_createdfrom_the_package_to_a_private_one_whose_links_expire(
     check(catalogs)
 
     # The token and the links were for the private one alone, and no other request had the token.
-    assert rules.feed.asked("exchange") == []
+    assert rules.feed.requests_for("exchange") == []
     for each in catalogs:
         others = [request for request in each.feed.requests if request.kind != "exchange"]
         assert TOKEN not in repr(others)

@@ -57,7 +57,7 @@ def test_in_a_download_that_drips(sqlite: SqlitePasses, number: signal.Signals) 
     assert sqlite.is_unlocked()
     assert sqlite.half_loaded() == 0
     assert_goes_on(sqlite)
-    ranges = [request.headers.get("range", "") for request in sqlite.feed.asked("snapshot")]
+    ranges = [request.headers.get("range", "") for request in sqlite.feed.requests_for("snapshot")]
     assert ranges[0] == ""
     assert ranges[1].startswith("bytes="), "the download goes on where it was"
 
@@ -65,7 +65,7 @@ def test_in_a_download_that_drips(sqlite: SqlitePasses, number: signal.Signals) 
 def test_in_a_range_that_does_not_come(sqlite: SqlitePasses) -> None:
     sqlite.feed.fail("changes", feed_failures.stall(60, after=0.5))
     running = sqlite.start()
-    awaited(lambda: sqlite.feed.asked("changes"))
+    awaited(lambda: sqlite.feed.requests_for("changes"))
 
     assert_stopped(stopped(running, TERM), TERM)
 
@@ -81,7 +81,7 @@ def test_in_the_wait_for_a_range_that_is_prefetched(sqlite: SqlitePasses, how: F
     first = sqlite.snapshot_offset + 1000
     sqlite.feed.fail(lambda request: request.kind == "changes" and request.range[0] == first, how)
     running = sqlite.start()
-    awaited(lambda: len(sqlite.feed.asked("changes")) == 2)
+    awaited(lambda: len(sqlite.feed.requests_for("changes")) == 2)
     awaited(lambda: sqlite.content()[0] == first)
 
     assert_stopped(stopped(running, TERM), TERM)
@@ -94,7 +94,7 @@ def test_in_the_wait_for_a_range_that_is_prefetched(sqlite: SqlitePasses, how: F
 def test_in_the_wait_before_another_try(sqlite: SqlitePasses) -> None:
     sqlite.feed.fail("changes", feed_failures.status(503, RETRY))
     running = sqlite.start()
-    awaited(lambda: sqlite.feed.asked("changes"))
+    awaited(lambda: sqlite.feed.requests_for("changes"))
     time.sleep(0.3)
 
     assert_stopped(stopped(running, TERM), TERM)
@@ -183,7 +183,7 @@ def test_while_opensearch_answers_no_more(opensearch: OpenSearchPasses) -> None:
     """The way out is what asks it most: it gets two seconds."""
     opensearch.feed.fail("changes", feed_failures.stall(60, after=0.5))
     running = opensearch.start()
-    awaited(lambda: opensearch.feed.asked("changes"))
+    awaited(lambda: opensearch.feed.requests_for("changes"))
     opensearch.node_proxy.hang()
 
     assert_stopped(stopped(running, TERM), TERM)
@@ -210,7 +210,7 @@ def test_in_a_load_that_opensearch_does_not_take_any_more(opensearch: OpenSearch
 def test_a_second_signal_ends_it_at_once(opensearch: OpenSearchPasses) -> None:
     opensearch.feed.fail("changes", feed_failures.stall(60, after=0.5))
     running = opensearch.start()
-    awaited(lambda: opensearch.feed.asked("changes"))
+    awaited(lambda: opensearch.feed.requests_for("changes"))
     opensearch.node_proxy.hang()
 
     ended = stopped(running, TERM, INT, pause=0.5)
@@ -228,7 +228,7 @@ def test_the_two_signals_of_timeout_are_one(opensearch: OpenSearchPasses) -> Non
     timed = _TimedCtisync(opensearch.ctisync)
 
     running = timed.start("sync", "-q")
-    awaited(lambda: opensearch.feed.asked("changes"))
+    awaited(lambda: opensearch.feed.requests_for("changes"))
     _, message = running.communicate(timeout=120)
 
     assert message.decode().count("ctisync: stopped by signal 15; the next pass continues from here\n") == 1
@@ -278,7 +278,7 @@ def test_an_init_snapshot_that_was_stopped_is_done_by_the_next_sync(
 
     assert_goes_on(sqlite)
 
-    (request,) = sqlite.feed.asked("snapshot")
+    (request,) = sqlite.feed.requests_for("snapshot")
     assert request.headers["range"].startswith("bytes="), "the half download is gone on with"
     assert "asked for" not in sqlite.run("status").stdout
 
@@ -291,7 +291,7 @@ def test_a_requested_initialisation_that_was_stopped_is_cancelled_with_keep(sqli
 
     assert sqlite.run("sync", "-q", "--keep").returncode == 0
 
-    assert sqlite.feed.asked("snapshot") == []
+    assert sqlite.feed.requests_for("snapshot") == []
     assert list(sqlite.folder.glob("*.part")) == []
     assert "asked for" not in sqlite.run("status").stdout
 
@@ -308,5 +308,5 @@ def test_a_snapshot_that_somebody_gave_is_nothing_that_a_later_pass_goes_on_with
 def test_what_is_no_pass_promises_no_pass(sqlite: SqlitePasses) -> None:
     sqlite.feed.fail("info", feed_failures.stall(60, after=0.5))
     running = sqlite.start("status", "--remote")
-    awaited(lambda: sqlite.feed.asked("info"))
+    awaited(lambda: sqlite.feed.requests_for("info"))
     assert stopped(running, INT).message == "ctisync: stopped by signal 2\n"

@@ -95,14 +95,14 @@ class MovingFeed(FeedSimulator):
         self.offer_snapshot()
 
     @property
-    def told_offset(self) -> int:
+    def reported_offset(self) -> int:
         """What the feed says is its last offset."""
         return int(self.info.get("last_offset", self.history.last_offset))
 
     @property
     def reachable_offset(self) -> int:
         """Where a pass must get to: to what the feed tells, or to the change that blocks."""
-        return self.told_offset if self.poison is None else self.poison - 1
+        return self.reported_offset if self.poison is None else self.poison - 1
 
     @property
     def snapshot_offset(self) -> int:

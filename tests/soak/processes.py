@@ -74,7 +74,7 @@ class Sessions:
         told, figures = self._home / "told", str(self._home / "figures")
         command = [*launched.launcher(figures), *self._ctisync.command(*arguments)]
         _await(self._begin(command, told, environ))
-        code, peak, _, _ = launched.told(figures)
+        code, peak, _, _ = launched.measured(figures)
         return _looked_at(code, told)._replace(peak=peak)
 
     def end(self) -> None:

@@ -37,7 +37,7 @@ OURS = {
 
 
 class SmallNode:
-    """A `Transport`. `asked` counts our requests, `sent` are those of them that do not only read."""
+    """A `Transport`. `request_count` counts our requests, `sent` are those of them that do not only read."""
 
     timeout = 60.0
 
@@ -48,7 +48,7 @@ class SmallNode:
         self.generations: dict[str, set[str]] = {}
         self.meanwhile: deque[tuple[str, Callable[[], object]]] = deque()
         self.sent: list[str] = []
-        self.asked = 0
+        self.request_count = 0
 
     def close(self) -> None:
         pass
@@ -59,7 +59,7 @@ class SmallNode:
             return self.answer(method, target, body)
         if self.meanwhile and f"{method} {where}".startswith(self.meanwhile[0][0]):
             self.meanwhile.popleft()[1]()
-        self.asked += 1
+        self.request_count += 1
         if method != "GET":
             self.sent.append(f"{method} {where}")
         return self.answer(method, target, body)

@@ -115,11 +115,11 @@ def test_the_lease_says_until_when_by_the_servers_clock(node: SmallNode) -> None
     holder = Holder(node)
     node.clock.advance(seconds=60.9)
     holder.lease.acquire(unchanged)
-    taken = node.entry().lease
-    assert taken is not None
-    assert (taken.token, taken.until) == (holder.lease.token, EPOCH + 5000 + 60 + 900)
-    assert (taken.owner, taken.host, taken.pid) == (this_process().owner, this_process().host, os.getpid())
-    assert taken.lock == LOCK
+    lease = node.entry().lease
+    assert lease is not None
+    assert (lease.token, lease.until) == (holder.lease.token, EPOCH + 5000 + 60 + 900)
+    assert (lease.owner, lease.host, lease.pid) == (this_process().owner, this_process().host, os.getpid())
+    assert lease.lock == LOCK
 
 
 def test_a_lease_of_another_host_is_found_to_be_over_by_the_servers_clock(node: SmallNode) -> None:
@@ -159,9 +159,9 @@ def test_another_consumer_of_the_context_never_keeps_the_lease_from_being_taken(
     holder = Holder(node)
     node.meanwhile.extend([(WRITE, node.touch)] * 19)
     holder.lease.acquire(unchanged)
-    taken = node.entry().lease
-    assert taken is not None
-    assert taken.token == holder.lease.token
+    lease = node.entry().lease
+    assert lease is not None
+    assert lease.token == holder.lease.token
     assert node.fields is not None
     assert "another" in node.fields
 
@@ -187,7 +187,7 @@ def moved_on(entry: StateEntry) -> StateEntry:
 def test_what_the_feed_said_meanwhile_is_not_lost_and_the_write_is_done_once(node: SmallNode) -> None:
     """An idle pass elsewhere has remembered the feed's word in the very same entry."""
 
-    def heard() -> None:
+    def record_answer() -> None:
         node.put(
             lambda entry: msgspec.structs.replace(
                 entry, state=msgspec.structs.replace(entry.state, last_offset=77)
@@ -196,7 +196,7 @@ def test_what_the_feed_said_meanwhile_is_not_lost_and_the_write_is_done_once(nod
 
     holder = Holder(node)
     holder.lease.acquire(unchanged)
-    node.meanwhile.append((WRITE, heard))
+    node.meanwhile.append((WRITE, record_answer))
     holder.lease.commit(moved_on)
     assert node.entry().state == ConsumerState(offset=1, last_offset=77)
     assert holder.lease.entry.state == ConsumerState(offset=1, last_offset=77)
@@ -314,9 +314,9 @@ def test_letting_go_of_what_is_held_costs_one_request(node: SmallNode) -> None:
     """There may be two seconds for it."""
     holder = Holder(node)
     holder.lease.acquire(unchanged)
-    before = node.asked
+    before = node.request_count
     holder.lease.release()
-    assert node.asked == before + 1
+    assert node.request_count == before + 1
 
 
 def test_somebody_elses_lease_is_never_let_go(node: SmallNode) -> None:

@@ -87,7 +87,7 @@ def test_an_authority_that_is_not_ours_is_refused(proxy: TlsProxy, tmp_path: Pat
             store.read_state(kit.new_consumer())
         assert "the authority of the certificate of" in str(refused.value)
         assert "store.ca_file" in str(refused.value.hint)
-    assert proxy.seen == []
+    assert proxy.authorizations == []
 
 
 def test_a_certificate_for_another_host_is_refused(proxy: TlsProxy, ca_file: str) -> None:
@@ -96,7 +96,7 @@ def test_a_certificate_for_another_host_is_refused(proxy: TlsProxy, ca_file: str
         pytest.raises(AccessRefused, match=r"is for other names than 127\.0\.0\.1"),
     ):
         store.read_state(kit.new_consumer())
-    assert proxy.seen == []
+    assert proxy.authorizations == []
 
 
 def test_a_client_certificate_lets_in_and_its_lack_does_not(
@@ -163,7 +163,7 @@ def test_a_redirect_is_not_followed_so_that_no_password_goes_elsewhere(
             pytest.raises(ConfigurationError, match="redirect"),
         ):
             store.read_state(kit.new_consumer())
-        assert elsewhere.seen == []
+        assert elsewhere.authorizations == []
 
 
 def test_neither_proxies_nor_passwords_are_taken_from_the_environment(

@@ -134,10 +134,10 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(200, {"version": {"distribution": "opensearch", "number": "2.19.1"}})
 
     def _may_enter(self) -> bool:
-        wanted = self.server.stand_in.credentials
-        if wanted is None:
+        credentials = self.server.stand_in.credentials
+        if credentials is None:
             return True
-        expected = base64.b64encode(":".join(wanted).encode()).decode()
+        expected = base64.b64encode(":".join(credentials).encode()).decode()
         return self.headers.get("Authorization") == f"Basic {expected}"
 
     def _fail(self, how: Failure) -> None:

@@ -92,7 +92,9 @@ def play(arguments: Sequence[str], fault: Fault | None, later: float, count_file
     install(effects, Path.cwd(), later)
     code = ctisync_main(arguments)
     if count_file is not None:
-        count_file.write_text("".join(f"{effect.place}: {effect.name}\n" for effect in list(effects.seen)))
+        count_file.write_text(
+            "".join(f"{effect.place}: {effect.name}\n" for effect in list(effects.recorded))
+        )
     return code
 
 
@@ -140,12 +142,12 @@ def main() -> int:
     parser.add_argument("--count-file", type=Path, metavar="F")
     parser.add_argument("--later", type=float, default=0.0, metavar="SECONDS")
     parser.add_argument("arguments", nargs="*", metavar="-- COMMAND LINE")
-    given = parser.parse_args()
-    if given.serve:
+    options = parser.parse_args()
+    if options.serve:
         serve()
         return 0
-    fault = None if given.at is None else Fault(given.at, given.when, given.how, given.lasting)
-    return play(given.arguments, fault, given.later, given.count_file)
+    fault = None if options.at is None else Fault(options.at, options.when, options.how, options.lasting)
+    return play(options.arguments, fault, options.later, options.count_file)
 
 
 if __name__ == "__main__":

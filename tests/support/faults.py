@@ -52,14 +52,14 @@ def kill_this_process() -> None:
 
 
 class Effects:
-    """Keeps the effects in `seen`, and causes the fault; without one it only counts.
+    """Keeps the effects in `recorded`, and causes the fault; without one it only counts.
 
     `die` kills the process (the default), or returns: `around` then raises `Killed`, and so does each later
     call, so that nothing has an effect any more.
     """
 
     def __init__(self, fault: Fault | None = None, die: Callable[[], None] = kill_this_process) -> None:
-        self.seen: list[Effect] = []
+        self.recorded: list[Effect] = []
         self.dead = False
         self._fault = fault
         self._die = die
@@ -70,7 +70,7 @@ class Effects:
         kills."""
         if self.dead:
             raise Killed
-        self.seen.append(effect)
+        self.recorded.append(effect)
         fault = self._due(effect)
         if fault is None:
             return perform()
@@ -85,9 +85,9 @@ class Effects:
 
     def _due(self, effect: Effect) -> Fault | None:
         fault = self._fault
-        if fault is None or len(self.seen) < fault.at:
+        if fault is None or len(self.recorded) < fault.at:
             return None
-        if len(self.seen) == fault.at:
+        if len(self.recorded) == fault.at:
             self._struck = effect.place
             return fault
         return fault if fault.lasting and effect.place == self._struck else None

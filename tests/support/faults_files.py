@@ -92,8 +92,8 @@ class _Watched:
 
     def _path(self, file: Any) -> str | None:
         """The path of the file if it is in the folder, or is the folder; else None."""
-        found = Path(f"/proc/self/fd/{file}").readlink() if isinstance(file, int) else Path(file).absolute()
-        path = str(found)
+        target = Path(f"/proc/self/fd/{file}").readlink() if isinstance(file, int) else Path(file).absolute()
+        path = str(target)
         return path if path == self._prefix or path.startswith(self._prefix + os.sep) else None
 
 

@@ -32,7 +32,7 @@ def handling(inner: HandleRequest, effects: Effects) -> HandleRequest:
     effect."""
 
     def handle_request(transport: httpx.HTTPTransport, request: httpx.Request) -> httpx.Response:
-        effect = _asked(request)
+        effect = _effect_of(request)
         response = effects.around(effect, lambda: inner(transport, request), partial(_spoilt_reply, request))
         if not isinstance(response.stream, httpx.SyncByteStream) or _SPOILT in response.extensions:
             return response
@@ -49,9 +49,9 @@ def handling(inner: HandleRequest, effects: Effects) -> HandleRequest:
 class _Body(httpx.SyncByteStream):
     """The same bytes in pieces of PIECE, whatever pieces the network sent."""
 
-    def __init__(self, inner: httpx.SyncByteStream, asked: Effect, effects: Effects) -> None:
+    def __init__(self, inner: httpx.SyncByteStream, effect: Effect, effects: Effects) -> None:
         self._inner = inner
-        self._piece = Effect(asked.place, f"{asked.name} body")
+        self._piece = Effect(effect.place, f"{effect.name} body")
         self._effects = effects
 
     def __iter__(self) -> Iterator[bytes]:
@@ -72,7 +72,7 @@ class _Body(httpx.SyncByteStream):
         self._inner.close()
 
 
-def _asked(request: httpx.Request) -> Effect:
+def _effect_of(request: httpx.Request) -> Effect:
     path = request.url.path
     if path == EXCHANGE:
         return Effect("feed", "POST exchange")

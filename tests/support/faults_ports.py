@@ -63,16 +63,16 @@ class _Port:
         self._effects = effects
 
     def __getattr__(self, name: str) -> Any:
-        found = getattr(self._inner, name)
-        if not callable(found):
-            return found
+        attribute = getattr(self._inner, name)
+        if not callable(attribute):
+            return attribute
 
         def call(*arguments: Any, **named: Any) -> Any:
             if name in ("writer", "load"):
-                return _Managed(found(*arguments, **named), name, self._place, self._effects)
+                return _Managed(attribute(*arguments, **named), name, self._place, self._effects)
             effect = Effect(self._place, name)
             spoil = _never_failing if name in NEVER_FAIL else _failing(self._place)
-            reply = self._effects.around(effect, lambda: found(*arguments, **named), spoil)
+            reply = self._effects.around(effect, lambda: attribute(*arguments, **named), spoil)
             if name in ("fetch_snapshot", "open_snapshot"):
                 return _Port(reply, "files", self._effects)
             return self._each(reply, effect) if name == "records" else reply

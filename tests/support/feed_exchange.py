@@ -62,8 +62,8 @@ class PrivateConsumer:
         verify = query["verify"]
         self._used[verify] += 1
         spent = self.uses is not None and self._used[verify] > self.uses
-        asked = urlencode([(key, value) for key, value in query.items() if key != "verify"])
-        if spent or self.signed.get(verify) != path + (f"?{asked}" if asked else ""):
+        unsigned = urlencode([(key, value) for key, value in query.items() if key != "verify"])
+        if spent or self.signed.get(verify) != path + (f"?{unsigned}" if unsigned else ""):
             return _problem(403, "access_denied", "the link has expired, or is another one's")
         return None
 
@@ -72,18 +72,24 @@ class PrivateConsumer:
         token = self.exchanged_token
         if method != "POST" or any(form.get(key) != value for key, value in _FORM.items()):
             return _problem(400, "invalid_request", "the form is not that of an exchange")
-        wanted = urlsplit(form["resource"])  # by whatever name this server is reached
-        extra = dict(parse_qsl(wanted.query)).keys() - _SIGNED_PARAMETERS if "/changes" in wanted.path else ()
-        if token is None or not self.has(wanted.path) or extra:
+        resource = urlsplit(form["resource"])  # by whatever name this server is reached
+        extra = (
+            dict(parse_qsl(resource.query)).keys() - _SIGNED_PARAMETERS if "/changes" in resource.path else ()
+        )
+        if token is None or not self.has(resource.path) or extra:
             return _problem(400, "invalid_target", "there is no such resource for this environment")
         if form.get("subject_token") != token or headers.get("authorization") != f"Bearer {token}":
             return _problem(400, "unauthorized_client", "the token is invalid or has expired")
         self._count += 1
         verify = self.signs(self._count)
-        self.signed[verify] = wanted.path + (f"?{wanted.query}" if wanted.query else "")
-        link = form["resource"] + ("&" if wanted.query else "?") + f"verify={verify}"
-        told = {"access_token": link, "issued_token_type": _FORM["requested_token_type"], "token_type": "N_A"}
-        body = records.encode({**told, "expires_in": self.expires_in})
+        self.signed[verify] = resource.path + (f"?{resource.query}" if resource.query else "")
+        link = form["resource"] + ("&" if resource.query else "?") + f"verify={verify}"
+        reply = {
+            "access_token": link,
+            "issued_token_type": _FORM["requested_token_type"],
+            "token_type": "N_A",
+        }
+        body = records.encode({**reply, "expires_in": self.expires_in})
         return Reply(200, body, {"Content-Type": "application/json; charset=utf-8"})
 
 

@@ -105,16 +105,16 @@ class History:
         return list(alive)
 
     def served(self, after: int, to: int) -> list[dict[str, Json]]:
-        found = [entry.served for entry in self.entries if after < entry.offset <= to]
+        changes = [entry.served for entry in self.entries if after < entry.offset <= to]
         if self.dialect is CVE_4:  # which may have been edited to anything
-            return found
-        return [{**change, "type": self.dialect.kinds(change["type"])} for change in found]
+            return changes
+        return [{**change, "type": self.dialect.kinds(change["type"])} for change in changes]
 
     def expected_records(self, offset: int | None = None) -> dict[str, bytes]:
         """Name → snapshot line of every record as of an offset (default: the last)."""
         return self._encoded(offset, None)
 
-    def held_records(self, loaded_at: int, offset: int | None = None) -> dict[str, bytes]:
+    def stored_records(self, loaded_at: int, offset: int | None = None) -> dict[str, bytes]:
         """The same as a store has it that has loaded the snapshot of `loaded_at`: what was created since has
         `name`."""
         return self._encoded(offset, loaded_at)

@@ -150,7 +150,7 @@ class FeedSimulator(PrivateConsumer):
         with self._lock:
             self._orders.clear()
 
-    def asked(self, kind: Kind) -> list[Request]:
+    def requests_for(self, kind: Kind) -> list[Request]:
         """The requests of this kind so far."""
         with self._lock:
             return [request for request in self.requests if request.kind == kind]
@@ -193,18 +193,18 @@ class FeedSimulator(PrivateConsumer):
 
     def expected_lines(self, offset: int | None = None) -> list[bytes]:
         """The same in the order of an export: by the UTF-8 bytes of the name."""
-        found = self.expected_records(offset)
-        return [found[name] for name in sorted(found, key=str.encode)]
+        records = self.expected_records(offset)
+        return [records[name] for name in sorted(records, key=str.encode)]
 
-    def held_lines(self, loaded_at: int, offset: int | None = None) -> list[bytes]:
+    def stored_lines(self, loaded_at: int, offset: int | None = None) -> list[bytes]:
         """The same of a store that has loaded the snapshot of `loaded_at`."""
-        found = self.history.held_records(loaded_at, offset)
-        return [found[name] for name in sorted(found, key=str.encode)]
+        records = self.history.stored_records(loaded_at, offset)
+        return [records[name] for name in sorted(records, key=str.encode)]
 
     def whose(self, path: str, form: dict[str, str]) -> "FeedSimulator":
         """The consumer that a request is for."""
-        wanted = urlsplit(form["resource"]).path if path == EXCHANGE and "resource" in form else path
-        return next((each for each in self._guests if each.has(wanted)), self)
+        requested = urlsplit(form["resource"]).path if path == EXCHANGE and "resource" in form else path
+        return next((each for each in self._guests if each.has(requested)), self)
 
     def has(self, path: str) -> bool:
         return path in self.files or path in (self.consumer_path, f"{self.consumer_path}/changes")
@@ -277,11 +277,11 @@ class FeedSimulator(PrivateConsumer):
         return {"name": name, "is_public": True, "features": [*features, help_]}
 
     def _may_enter(self, request: Request) -> bool:
-        wanted = self.required_token
-        return wanted is None or request.headers.get("authorization") == f"Bearer {wanted}"
+        token = self.required_token
+        return token is None or request.headers.get("authorization") == f"Bearer {token}"
 
     def _consumer_information(self) -> dict[str, Json]:
-        known = {
+        fields = {
             "id": 4,
             "name": self.consumer,
             "context": self.context,
@@ -298,7 +298,7 @@ class FeedSimulator(PrivateConsumer):
             **self._snapshot,
             **self.info,
         }
-        return {name: value for name, value in known.items() if value is not ABSENT}
+        return {name: value for name, value in fields.items() if value is not ABSENT}
 
     def _changes(self, request: Request) -> Reply:
         try:
@@ -337,10 +337,10 @@ def zipped(members: dict[str, bytes], compression: int = zipfile.ZIP_DEFLATED) -
 
 def unused_port() -> int:
     """A loopback port without a listener; it stays bound while this process lives, so that none can come."""
-    held = socket.socket()
-    held.bind(("127.0.0.1", 0))
-    port = int(held.getsockname()[1])
-    held.detach()
+    reserved = socket.socket()
+    reserved.bind(("127.0.0.1", 0))
+    port = int(reserved.getsockname()[1])
+    reserved.detach()
     return port
 
 
@@ -357,19 +357,19 @@ def _json(document: Json) -> Reply:
     return Reply(200, records.encode(document), {"Content-Type": "application/json; charset=utf-8"})
 
 
-def _file(file: File, asked: dict[str, str]) -> Reply:
+def _file(file: File, sent: dict[str, str]) -> Reply:
     """A part of the file only for the same strong ETag, else all of it (RFC 9110, 13.1.5 and 14)."""
     headers = {"Content-Type": file.content_type, "Accept-Ranges": "bytes"}
     if file.etag is not None:
         headers["ETag"] = file.etag
-    wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", asked.get("range", ""))
-    same = asked.get("if-range") in (None, file.etag) and not (asked.get("if-range") or "").startswith("W/")
-    if wanted is None or not same:
+    match = re.fullmatch(r"bytes=(\d+)-(\d*)", sent.get("range", ""))
+    same = sent.get("if-range") in (None, file.etag) and not (sent.get("if-range") or "").startswith("W/")
+    if match is None or not same:
         return Reply(200, file.body, headers)
-    start, total = int(wanted[1]), len(file.body)
+    start, total = int(match[1]), len(file.body)
     if start >= total:
         return Reply(416, b"", {**headers, "Content-Range": f"bytes */{total}"})
-    end = min(int(wanted[2] or total), total - 1)
+    end = min(int(match[2] or total), total - 1)
     part = file.body[start : end + 1]
     return Reply(206, part, {**headers, "Content-Range": f"bytes {start}-{end}/{total}"})
 

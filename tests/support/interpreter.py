@@ -7,12 +7,12 @@ from typing import Final
 _AT_WORK: Final = re.compile(r"src/ctisync/(?!__(?:init|main)__\.py)")
 
 
-def is_pythons_own_end(code: int, told: str) -> bool:
+def is_pythons_own_end(code: int, stderr: str) -> bool:
     """Whether a process that got a signal ended outside the code of ctisync: by the signal, with or without a
-    traceback, or with 1, because `python -m` could not import what it needs. `told`: its standard error.
+    traceback, or with 1, because `python -m` could not import what it needs. `stderr`: its standard error.
     """
-    if _AT_WORK.search(told):
+    if _AT_WORK.search(stderr):
         return False
     return code in (-signal.SIGTERM, -signal.SIGINT) or (
-        code == 1 and told.rstrip().endswith("KeyboardInterrupt")
+        code == 1 and stderr.rstrip().endswith("KeyboardInterrupt")
     )

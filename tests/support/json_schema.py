@@ -26,15 +26,15 @@ _INNER: Final = frozenset({"$ref", "type", "anyOf", "items", "properties", "addi
 def mistakes(schema: dict[str, Any], value: Any) -> list[str]:
     """The mistakes of a document with their places, such as `store.shards: minimum 1`; none if it is
     valid."""
-    return list(_looked_at(schema, schema["$defs"], value, ""))
+    return list(_mistakes_in(schema, schema["$defs"], value, ""))
 
 
-def _looked_at(node: dict[str, Any], sections: Any, value: Any, where: str) -> Iterator[str]:
+def _mistakes_in(node: dict[str, Any], sections: Any, value: Any, where: str) -> Iterator[str]:
     assert node.keys() <= _WORDS | _INNER | _BOUNDS.keys(), f"the checker does not know all of {node}"
     if "$ref" in node:
-        yield from _looked_at(sections[node["$ref"].rpartition("/")[2]], sections, value, where)
+        yield from _mistakes_in(sections[node["$ref"].rpartition("/")[2]], sections, value, where)
     elif "anyOf" in node:
-        if all(list(_looked_at(each, sections, value, where)) for each in node["anyOf"]):
+        if all(list(_mistakes_in(each, sections, value, where)) for each in node["anyOf"]):
             yield f"{where}: none of these"
     elif "type" in node and not isinstance(value, _TYPES[node["type"]]):
         yield f"{where}: type {node['type']}"
@@ -48,11 +48,11 @@ def _looked_at(node: dict[str, Any], sections: Any, value: Any, where: str) -> I
 def _inside(node: dict[str, Any], sections: Any, value: Any, where: str) -> Iterator[str]:
     if isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _looked_at(node["items"], sections, item, f"{where}[{index}]")
+            yield from _mistakes_in(node["items"], sections, item, f"{where}[{index}]")
     elif isinstance(value, dict):
         for key, item in value.items():
             place = f"{where}.{key}".lstrip(".")
             if key in node["properties"]:
-                yield from _looked_at(node["properties"][key], sections, item, place)
+                yield from _mistakes_in(node["properties"][key], sections, item, place)
             elif node["additionalProperties"] is False:
                 yield f"{place}: not known"

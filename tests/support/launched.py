@@ -15,7 +15,7 @@ def launcher(file: str) -> list[str]:
     return [sys.executable, "-I", "-S", __file__, file]
 
 
-def told(file: str) -> tuple[int, int, float, float]:
+def measured(file: str) -> tuple[int, int, float, float]:
     """What FILE says: exit code or minus the signal, peak resident memory in KB, seconds, CPU seconds."""
     with open(file) as figures:  # noqa: PTH123  # pathlib alone would double the small process
         status, peak, wall, cpu = figures.read().split()

@@ -53,8 +53,8 @@ class MemoryServer:
     downloads: list[str] = field(default_factory=list)
 
     def offer_snapshot(self, offset: int | None = None, *, damaged: bool = False) -> str:
-        """Offer a snapshot as of an offset (default: `told_offset`) from now on; returns its link."""
-        at = self.told_offset if offset is None else offset
+        """Offer a snapshot as of an offset (default: `reported_offset`) from now on; returns its link."""
+        at = self.reported_offset if offset is None else offset
         lines = list(self.history.expected_records(at).values())
         self.link = f"https://cti.example.org/store/{at}_{1_746_459_961 + len(self.snapshots)}.zip"
         self.snapshots[self.link] = Offered(self.history, at, lines, damaged)
@@ -65,7 +65,7 @@ class MemoryServer:
         return None if self.link is None else self.snapshots[self.link]
 
     @property
-    def told_offset(self) -> int:
+    def reported_offset(self) -> int:
         """The last offset that the server sends."""
         return self.history.last_offset if self.last_offset is None else self.last_offset
 
@@ -78,7 +78,7 @@ class MemoryServer:
         self._fail()
         offset = None if self.offered is None else self.offered.offset
         information = {
-            "last_offset": self.told_offset,
+            "last_offset": self.reported_offset,
             "last_snapshot_link": self.link,
             "last_snapshot_offset": offset,
         }
@@ -118,26 +118,28 @@ class MemoryFeed:
         self._ahead.drop()
         return wire.consumer_info(self._server.consumer())
 
-    def changes(self, wanted: OffsetRange) -> list[Change]:
-        return self._ahead.changes(wanted)
+    def changes(self, offsets: OffsetRange) -> list[Change]:
+        return self._ahead.changes(offsets)
 
-    def prefetch(self, wanted: OffsetRange) -> None:
-        self._ahead.start(wanted)
+    def prefetch(self, offsets: OffsetRange) -> None:
+        self._ahead.start(offsets)
 
-    def _fetch_changes(self, wanted: OffsetRange) -> list[Change]:
-        found: list[Change] = []
-        after, asked_before = wanted.after, False
-        while after < wanted.to:
-            reply = [wire.change(item) for item in self._server.changes(after, wanted.to)]
-            if not reply and asked_before:
+    def _fetch_changes(self, offsets: OffsetRange) -> list[Change]:
+        changes: list[Change] = []
+        after, is_repeated = offsets.after, False
+        while after < offsets.to:
+            reply = [wire.change(item) for item in self._server.changes(after, offsets.to)]
+            if not reply and is_repeated:
                 break
             for change in reply:
-                if not after < change.offset <= wanted.to:
-                    raise FeedRefused(f"changes {wanted} are out of order or out of range at {change.offset}")
+                if not after < change.offset <= offsets.to:
+                    raise FeedRefused(
+                        f"changes {offsets} are out of order or out of range at {change.offset}"
+                    )
                 after = change.offset
-            found += reply
-            asked_before = True
-        return found
+            changes += reply
+            is_repeated = True
+        return changes
 
     def fetch_snapshot(
         self, snapshot: Snapshot, refused: RefusedSnapshot | None, keep_alive: Callable[[], None]

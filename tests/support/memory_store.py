@@ -136,8 +136,8 @@ class MemoryStore:
         self._storage.passes = [each for each in others if each not in dropped] + [report]
 
     def passes(self, consumer: Consumer, most: int, *, touched: bool = False) -> Iterator[PassReport]:
-        found = [each for each in reversed(self._storage.passes) if each.consumer == str(consumer)]
-        for each in found[:most]:
+        newest_first = [each for each in reversed(self._storage.passes) if each.consumer == str(consumer)]
+        for each in newest_first[:most]:
             yield each if touched else msgspec.structs.replace(each, touched=())
 
     def consumers(self) -> list[Consumer]:
@@ -145,13 +145,13 @@ class MemoryStore:
 
     def footprint(self, consumer: Consumer) -> Footprint:
         kept = self._storage.get(consumer)
-        content, known = kept.content or kept.aside or {}, kept != Kept()
+        content, has_state = kept.content or kept.aside or {}, kept != Kept()
         return Footprint(
             places=(self.name,) if content else (),
             records=self.summary(consumer).records,
             bytes=sum(len(record.line) for record in content.values()),
             passes=sum(each.consumer == str(consumer) for each in self._storage.passes),
-            state=known,
+            state=has_state,
         )
 
     def forget(self, consumer: Consumer) -> None:
@@ -300,11 +300,11 @@ class MemoryLoad:
     def add(self, records: Sequence[Record]) -> None:
         self._writer.mine()
         for record in records:
-            known = self._built.get(record.name)
-            if known is None or record.offset > known.offset:
+            earlier = self._built.get(record.name)
+            if earlier is None or record.offset > earlier.offset:
                 self._built[record.name] = record
             else:
-                self.ambiguous += record.offset == known.offset and record.line != known.line
+                self.ambiguous += record.offset == earlier.offset and record.line != earlier.line
 
     def publish(self, after: ConsumerState) -> int:
         invariants.check_publish(after)

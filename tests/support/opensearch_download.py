@@ -134,8 +134,8 @@ def security_plugin(version: str) -> Path:
             beside = folder / "unpacking"
             shutil.rmtree(beside, ignore_errors=True)
             with zipfile.ZipFile(archive) as plugin:
-                wanted = [name for name in plugin.namelist() if _VERSION.sub("", name) not in theirs]
-                plugin.extractall(beside, wanted)
+                members = [name for name in plugin.namelist() if _VERSION.sub("", name) not in theirs]
+                plugin.extractall(beside, members)
             beside.rename(unpacked)
         return unpacked
 
@@ -156,7 +156,7 @@ def _remembered(folder: Path) -> list[Path]:
 
 def _download(artifact: str, folder: Path, resolve: str) -> list[Path]:
     """Fetch it with jgo; `resolve`: the script that prints its files."""
-    said = ""
+    failure = ""
     for _ in range(DOWNLOAD_ATTEMPTS):
         # jgo writes its files in place, so what an interrupted download left is not to be trusted.
         shutil.rmtree(folder, ignore_errors=True)
@@ -173,16 +173,17 @@ def _download(artifact: str, folder: Path, resolve: str) -> list[Path]:
                 check=True,
             )
         except subprocess.TimeoutExpired:
-            said = f"no end within {DOWNLOAD_SECONDS} seconds"
+            failure = f"no end within {DOWNLOAD_SECONDS} seconds"
             continue
         except subprocess.CalledProcessError as error:
-            said = (error.stderr.strip().splitlines() or [f"exit status {error.returncode}"])[-1]
+            failure = (error.stderr.strip().splitlines() or [f"exit status {error.returncode}"])[-1]
             continue
         files = [Path(line) for line in done.stdout.splitlines()]
         names = [str(file.relative_to(folder)) for file in files]
         (folder / "class-path.json").write_text(json.dumps(names, indent=1))
         return files
     raise OpenSearchUnavailableError(
-        f"The real OpenSearch of the tests cannot be had: fetching Maven artifact {artifact} failed, {said}. "
-        "It needs the network once; behind a proxy or a company's CA set HTTPS_PROXY and REQUESTS_CA_BUNDLE."
+        "The real OpenSearch of the tests cannot be had: "
+        f"fetching Maven artifact {artifact} failed, {failure}. It needs the network once; "
+        "behind a proxy or a company's CA set HTTPS_PROXY and REQUESTS_CA_BUNDLE."
     )

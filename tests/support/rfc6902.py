@@ -37,12 +37,12 @@ def performed(document: Json, operation: Json) -> Json:
             value = member(operation, "value")
             result = rebuilt(document, path, lambda _: value)
         case "copy":
-            result = added(document, path, found(document, source(operation)))
+            result = added(document, path, value_at(document, source(operation)))
         case "move":
             result = moved(document, source(operation), path)
         case "test":
             result = document
-            if meaning(found(document, path)) != meaning(member(operation, "value")):
+            if meaning(value_at(document, path)) != meaning(member(operation, "value")):
                 raise ImpossibleError
         case _:
             raise ImpossibleError
@@ -88,7 +88,7 @@ def index(token: str, end: int) -> int:
     return int(token)
 
 
-def found(node: Json, path: list[str]) -> Json:
+def value_at(node: Json, path: list[str]) -> Json:
     for token in path:
         if isinstance(node, dict) and token in node:
             node = node[token]
@@ -103,7 +103,7 @@ def rebuilt(node: Json, path: list[str], change: Callable[[Json], Json]) -> Json
     """`node` with `change` applied to the value at an existing path."""
     if not path:
         return change(node)
-    found(node, path[:1])
+    value_at(node, path[:1])
     if isinstance(node, dict):
         return {**node, path[0]: rebuilt(node[path[0]], path[1:], change)}
     here = index(path[0], len(node))
@@ -128,7 +128,7 @@ def added(document: Json, path: list[str], value: Json) -> Json:
 def removed(document: Json, path: list[str]) -> Json:
     if not path:
         raise ImpossibleError
-    found(document, path)
+    value_at(document, path)
 
     def without(parent: Json) -> Json:
         if isinstance(parent, dict):
@@ -140,7 +140,7 @@ def removed(document: Json, path: list[str]) -> Json:
 
 
 def moved(document: Json, origin: list[str], path: list[str]) -> Json:
-    value = found(document, origin)
+    value = value_at(document, origin)
     if origin == path:
         return document
     if path[: len(origin)] == origin:

@@ -114,8 +114,8 @@ class SecuredNode(OpenSearchNode):
 
     def _settings(self, **access: object) -> dict[str, str]:
         """The settings as environment variables of ctisync."""
-        held = {"url": self.url, "ca_file": self.authority.file, **access}
-        return {f"CTISYNC_STORE__{name.upper()}": str(value) for name, value in held.items()}
+        settings = {"url": self.url, "ca_file": self.authority.file, **access}
+        return {f"CTISYNC_STORE__{name.upper()}": str(value) for name, value in settings.items()}
 
 
 def example_role(name: str) -> Any:

@@ -23,12 +23,12 @@ def shown(command: Sequence[str], columns: int, environ: Mapping[str, str], fold
         command, env=dict(environ), cwd=folder, stdin=its, stdout=its, stderr=its
     ) as running:
         os.close(its)
-        told = b""
+        output = b""
         while piece := _read(ours):
-            told += piece
+            output += piece
         os.close(ours)
         code = running.wait(120)
-    return code, _ORDERS.sub("", told.decode()).replace("\r\n", "\n")
+    return code, _ORDERS.sub("", output.decode()).replace("\r\n", "\n")
 
 
 def _read(terminal: int) -> bytes:

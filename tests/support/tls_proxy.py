@@ -20,15 +20,15 @@ import trustme
 
 
 class TlsProxy(ThreadingHTTPServer):
-    """Listens on a free port of 127.0.0.1. `seen`: the Authorization headers of all requests so far."""
+    """Listens on a free port of 127.0.0.1. `authorizations`: the header of each request so far."""
 
     daemon_threads = True
 
     def __init__(self, upstream: str, credentials: str | None) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.upstream = urlsplit(upstream)
-        self.wanted = None if credentials is None else _basic(credentials)
-        self.seen: list[str | None] = []
+        self.expected = None if credentials is None else _basic(credentials)
+        self.authorizations: list[str | None] = []
         self.redirect_to: str | None = None
 
     @property
@@ -45,10 +45,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _forward(self) -> None:
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        self.server.seen.append(self.headers.get("Authorization"))
+        self.server.authorizations.append(self.headers.get("Authorization"))
         if self.server.redirect_to is not None:
             self._answer(307, b"", {"Location": self.server.redirect_to + self.path})
-        elif self.server.wanted not in (None, self.headers.get("Authorization")):
+        elif self.server.expected not in (None, self.headers.get("Authorization")):
             self._answer(401, b"Unauthorized", {"Content-Type": "text/plain"})
         else:
             status, content_type, reply = self._ask_upstream(body)

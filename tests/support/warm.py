@@ -27,7 +27,7 @@ def warm_up() -> None:
         importlib.import_module("simdjson")
     importlib.import_module("ijson")
     typer.main.get_command = functools.cache(typer.main.get_command)
-    given = dict(os.environ)
+    environ = dict(os.environ)
     with tempfile.TemporaryDirectory() as folder:
         os.environ.clear()
         os.environ |= {
@@ -39,6 +39,6 @@ def warm_up() -> None:
         }
         assert main(["sync", "--quiet"]) == FeedUnreachable.exit_code
     os.environ.clear()
-    os.environ |= given
+    os.environ |= environ
     gc.collect()
     gc.freeze()  # what is loaded is not looked at again, in no fork

@@ -62,11 +62,11 @@ class Plan:
     def __init__(self, units: Mapping[str, str], servers: Mapping[str, list[str]]) -> None:
         self.units = units
         self.servers = {name: frozenset(each) for name, each in servers.items()}
-        known = _known()
+        seconds = _measured_seconds()
         sizes = Counter(map(_room, units.values()))
         tests = Counter(units.values())
         self.seconds = {
-            unit: known.get(_room(unit), 0.05 * count) * count / sizes[_room(unit)]
+            unit: seconds.get(_room(unit), 0.05 * count) * count / sizes[_room(unit)]
             for unit, count in tests.items()
         }
 
@@ -74,7 +74,7 @@ class Plan:
     def of(cls, items: Iterable[pytest.Item]) -> Plan:
         """The tests of a file that need the same servers are a unit. A long file is split, unless a fixture
         is shared by its tests."""
-        known = _known()
+        seconds = _measured_seconds()
         units: dict[str, str] = {}
         servers: dict[str, list[str]] = {}
         for item in items:
@@ -83,7 +83,7 @@ class Plan:
             if _ADDS_UP in getattr(item, "fixturenames", ()):
                 path = path.rpartition("/")[0]
             unit = " ".join([path, *needed])
-            if known.get(unit, 0.0) > LONG_SECONDS and not _shares(item):
+            if seconds.get(unit, 0.0) > LONG_SECONDS and not _shares(item):
                 unit = f"{unit}::{test}"
             units[item.nodeid] = unit
             servers[unit] = needed
@@ -98,9 +98,9 @@ class Plan:
         return cls(*json.loads(path.read_text()))
 
 
-def _known() -> dict[str, float]:
-    found: dict[str, float] = json.loads(SECONDS.read_text()) if SECONDS.exists() else {}
-    return found
+def _measured_seconds() -> dict[str, float]:
+    seconds: dict[str, float] = json.loads(SECONDS.read_text()) if SECONDS.exists() else {}
+    return seconds
 
 
 def _room(unit: str) -> str:
@@ -113,7 +113,7 @@ def _shares(item: pytest.Item) -> bool:
     if not isinstance(item, pytest.Function) or _ADDS_UP in item.fixturenames:
         return True
     definitions = item._fixtureinfo.name2fixturedefs.values()
-    return any(each.scope in _SHARED and each.baseid for found in definitions for each in found)
+    return any(each.scope in _SHARED and each.baseid for named in definitions for each in named)
 
 
 class Scheduling(LoadScopeScheduling):

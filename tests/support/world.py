@@ -123,7 +123,7 @@ class World:
         """Whether the content equals that of the feed at `offset` (default: its last one), value for
         value."""
         loaded_at = self.state.snapshot_offset or 0  # since then, records are created here
-        expected = [comparable(line) for line in self.feed.held_lines(loaded_at, offset)]
+        expected = [comparable(line) for line in self.feed.stored_lines(loaded_at, offset)]
         return [comparable(line) for line in self.lines()] == expected
 
     def commands(self) -> list[tuple[str, int]]:

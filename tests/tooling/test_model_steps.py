@@ -24,5 +24,5 @@ def test_each_step_that_the_code_names_is_one_of_the_model() -> None:
 
 def test_the_steps_that_write_to_opensearch_are_named_where_they_are_done() -> None:
     """Else the model checks an order that no reader of the code finds there."""
-    of_the_pass = {"read", "refresh", "post", "accept", "remember_asked", "give_up_asked", "check_count"}
+    of_the_pass = {"read", "refresh", "post", "accept", "record_request", "cancel_request", "check_count"}
     assert STEPS.keys() - of_the_pass - named() == set()

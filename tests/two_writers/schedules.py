@@ -79,5 +79,5 @@ def assert_made_good(place: Place, seed: int, told: Path) -> None:
         store.close()
     expected = server.history.expected_records()
     assert found == [comparable(expected[name]) for name in sorted(expected, key=str.encode)]
-    assert (state.offset, state.owed, state.range_to) == (server.told_offset, None, None)
-    assert server.told_offset in ToldFile(told).offsets()
+    assert (state.offset, state.owed, state.range_to) == (server.reported_offset, None, None)
+    assert server.reported_offset in ToldFile(told).offsets()

@@ -42,7 +42,7 @@ def test_while_one_pass_runs_seven_others_end_at_once_with_4_and_say_who_it_is(t
         churn(feed.history, 30)
         feed.fail("info", failures.stall(600))
         first = sync(tmp_path, feed)
-        while not feed.asked("info"):
+        while not feed.requests_for("info"):
             assert first.poll() is None
         others = [sync(tmp_path, feed) for _ in range(7)]
         for other in others:
@@ -50,7 +50,7 @@ def test_while_one_pass_runs_seven_others_end_at_once_with_4_and_say_who_it_is(t
             assert other.returncode == AnotherPass.exit_code
             assert f"process {first.pid}" in said
         assert first.poll() is None, "nobody waited for it"
-        assert len(feed.asked("info")) == 1
+        assert len(feed.requests_for("info")) == 1
         first.kill()
         first.communicate()
         last = sync(tmp_path, feed)

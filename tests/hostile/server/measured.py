@@ -42,6 +42,6 @@ def run(command: Sequence[str], environ: Mapping[str, str], folder: Path, *, han
             os.killpg(parent.pid, signal.SIGKILL)
             _, stderr = parent.communicate()
             return Ended(-signal.SIGKILL, stderr, time.monotonic() - began, 0.0)
-    code, kib, _, _ = launched.told(str(figures))
+    code, kib, _, _ = launched.measured(str(figures))
     figures.unlink()
     return Ended(code, stderr, time.monotonic() - began, kib / 1024)

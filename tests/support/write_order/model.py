@@ -14,9 +14,9 @@ class Rules(NamedTuple):
     """A writer reaches a generation only through its own alias, which the next writer removes."""
     removals_asserted: bool = True
     """The call that drops strays also asserts the fence of the writer."""
-    lease_seen_before_removals: bool = True
+    lease_checked_before_removals: bool = True
     """The state is written between creating a generation and dropping strays, which checks the lease."""
-    lease_seen_before_found_swap: bool = True
+    lease_checked_before_dead_swap: bool = True
     """The lease is checked between fencing the content of a dead writer's swap and continuing with it."""
     swap_announced: bool = True
     """The state names the swap and the state before it, so that the next writer can finish or undo it."""
@@ -48,7 +48,7 @@ class Swap(NamedTuple):
 
 class Document(NamedTuple):
     """The state and the lease; `version` stands for `if_seq_no` and `if_primary_term`, `alias` is the one
-    that the content was stored for, `asked` the one for which an operator has asked for a new content."""
+    that the content was stored for, `requested` the one for which an operator has asked for a new content."""
 
     version: int = 0
     alias: str | None = None
@@ -57,7 +57,7 @@ class Document(NamedTuple):
     swap: Swap | None = None
     range_to: int | None = None
     owed: int | None = None
-    asked: str | None = None
+    requested: str | None = None
     lease: str | None = None
 
 
@@ -72,14 +72,14 @@ class Generation(NamedTuple):
 
 
 class Server(NamedTuple):
-    """`live` and `live_b`: where the aliases A and B lead. `told`: the last command was sent for what is
-    indexed now."""
+    """`live` and `live_b`: where the aliases A and B lead. `command_sent`: the last command was sent for what
+    is indexed now."""
 
     document: Document
     generations: tuple[tuple[str, Generation], ...] = ()
     live: str | None = None
     live_b: str | None = None
-    told: bool = True
+    command_sent: bool = True
 
     def live_of(self, alias: str | None) -> str | None:
         return self.live_b if alias == "B" else self.live
@@ -88,11 +88,11 @@ class Server(NamedTuple):
         return self._replace(live_b=to) if alias == "B" else self._replace(live=to)
 
     def get(self, name: str | None) -> Generation | None:
-        return next((generation for known, generation in self.generations if known == name), None)
+        return next((generation for other, generation in self.generations if other == name), None)
 
     def put(self, name: str, generation: Generation | None) -> "Server":
         """The server with this generation; None: without it."""
-        kept = [(known, old) for known, old in self.generations if known != name]
+        kept = [(other, old) for other, old in self.generations if other != name]
         added = [] if generation is None else [(name, generation)]
         return self._replace(generations=tuple(sorted([*kept, *added])))
 
@@ -112,10 +112,10 @@ class Server(NamedTuple):
 
 
 class Writer(NamedTuple):
-    """A pass: its `next` step, and what it knows. `seen` is the document as it last read or wrote it, `alias`
-    is the one that its settings name; `keeps`: it gives up a content that was asked for; `most`: the offsets
-    of its ranges, which its limits may halve, and the feed's last offset may cut short; `tidy`: there were no
-    strays when it took over."""
+    """A pass: its `next` step, and what it knows. `document` is the state as it last read or wrote it,
+    `alias` is the one that its settings name; `keeps`: it gives up a content that was asked for; `most`: the
+    offsets of its ranges, which its limits may halve, and the feed's last offset may cut short; `tidy`: there
+    were no strays when it took over."""
 
     token: str
     wants_snapshot: bool = False
@@ -123,7 +123,7 @@ class Writer(NamedTuple):
     alias: str = "A"
     most: int = RANGE
     next: str = "acquire"
-    seen: Document = Document()
+    document: Document = Document()
     settled: bool = False
     initialised: bool = False
     advanced: bool = False
@@ -140,10 +140,10 @@ class Writer(NamedTuple):
     @property
     def is_elsewhere(self) -> bool:
         """Whether the state speaks of a content under the other alias."""
-        return self.seen.alias not in (None, self.alias)
+        return self.document.alias not in (None, self.alias)
 
-    def then(self, step: str, **known: object) -> "Writer":
-        return self._replace(next=step, **known)  # type: ignore[arg-type]
+    def then(self, step: str, **fields: object) -> "Writer":
+        return self._replace(next=step, **fields)  # type: ignore[arg-type]
 
     def end(self) -> "Writer":
         """The writer has ended: by AnotherPass, by itself, or by a kill."""

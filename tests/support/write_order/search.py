@@ -47,14 +47,14 @@ def wrong_in_the_end(server: Server, rules: Rules, *, renamed: bool) -> str | No
 
 def _wrong_when_undone(server: Server, rules: Rules) -> str | None:
     """What is wrong, unless the old content continues at its offset or the new one is live."""
-    asked = server.document.asked == "A"
+    requested = server.document.requested == "A"
     steps = []
     for step, after in performed(server, Writer("y"), rules):
         steps.append(step)
         if (wrong := violation(after)) is not None:
             return f"in an undisturbed pass: {wrong}"
         server = after
-    if "create" in steps and not asked:
+    if "create" in steps and not requested:
         return "the old content was loaded anew"
     arrived = server.document.offset == LAST or server.document.alias == "B"
     return None if arrived else "undone settings do not go on"
@@ -70,9 +70,9 @@ def _wrong_after(server: Server, rules: Rules, passes: tuple[Writer, ...]) -> st
     live = server.get(server.live_of(passes[-1].alias))
     if live is None or (live.holds, server.document.offset) != (LAST, LAST):
         return "undisturbed passes do not reach the feed's last offset"
-    if server.document.asked == passes[-1].alias:
+    if server.document.requested == passes[-1].alias:
         return "what an operator has asked for is not done"
-    if server.document.owed is not None or not server.told:
+    if server.document.owed is not None or not server.command_sent:
         return "a command is missed"
     return "a stray generation stays" if len(server.generations) > 1 else None
 
@@ -80,7 +80,7 @@ def _wrong_after(server: Server, rules: Rules, passes: tuple[Writer, ...]) -> st
 State = tuple[Server, tuple[Writer, ...]]
 
 
-class Found(NamedTuple):
+class SearchResult(NamedTuple):
     """The result of a search: the number of states and ends, and the shortest way to each violation."""
 
     states: int
@@ -88,22 +88,22 @@ class Found(NamedTuple):
     violations: dict[str, list[str]]
 
 
-def search(server: Server, writers: tuple[Writer, ...], rules: Rules) -> Found:
+def search(server: Server, writers: tuple[Writer, ...], rules: Rules) -> SearchResult:
     """Try all interleavings of these writers, each killed before any of its steps or not, breadth first."""
     start = (server, writers)
     came_from: dict[State, tuple[State, str] | None] = {start: None}
     waiting = deque([start])
     violations: dict[str, State] = {}
-    verdicts: dict[Server, str | None] = {}
+    outcomes: dict[Server, str | None] = {}
     renamed = any(writer.alias == "B" for writer in writers)
     ends = 0
     while waiting:
         state = waiting.popleft()
         if all(writer.next == ENDED for writer in state[1]):
             ends += 1
-            if state[0] not in verdicts:
-                verdicts[state[0]] = wrong_in_the_end(state[0], rules, renamed=renamed)
-            if (wrong := verdicts[state[0]]) is not None:
+            if state[0] not in outcomes:
+                outcomes[state[0]] = wrong_in_the_end(state[0], rules, renamed=renamed)
+            if (wrong := outcomes[state[0]]) is not None:
                 violations.setdefault(wrong, state)
         for move, reached in _moves(state, rules):
             if reached in came_from:
@@ -113,7 +113,9 @@ def search(server: Server, writers: tuple[Writer, ...], rules: Rules) -> Found:
                 violations.setdefault(wrong, reached)
             else:
                 waiting.append(reached)
-    return Found(len(came_from), ends, {wrong: _way(came_from, state) for wrong, state in violations.items()})
+    return SearchResult(
+        len(came_from), ends, {wrong: _way(came_from, state) for wrong, state in violations.items()}
+    )
 
 
 def _moves(state: State, rules: Rules) -> Iterator[tuple[str, State]]:
@@ -151,7 +153,7 @@ HALF_WRITTEN = LOADED._replace(
 SYNCS = (Writer("a"), Writer("b", most=100))
 SMALL_STEPS = (Writer("a", most=50), Writer("b", most=100))
 OPERATOR = (Writer("a", wants_snapshot=True), Writer("b", most=100))
-GIVEN_UP = (Writer("a", wants_snapshot=True), Writer("b", keeps=True))
+CANCELLED = (Writer("a", wants_snapshot=True), Writer("b", keeps=True))
 SYNCS_AT_LAST = (Writer("y"), Writer("z"))
 RENAMED = (Writer("a", wants_snapshot=True, alias="B"), Writer("b"))
 RENAMED_TWICE = (Writer("a", wants_snapshot=True, alias="B"), Writer("b", wants_snapshot=True))
@@ -174,7 +176,7 @@ SCENARIOS: dict[str, tuple[Server, tuple[Writer, ...]]] = {
     "two operators' init-snapshots": (LOADED, OPERATORS),
     "two syncs": (LOADED, SYNCS),
     "two syncs of several ranges": (LOADED, SMALL_STEPS),
-    "an init-snapshot, and a sync that gives it up": (LOADED, GIVEN_UP),
+    "an init-snapshot, and a sync that gives it up": (LOADED, CANCELLED),
     "a first swap announced, then a sync and an init-snapshot": (FIRST_SWAP, OPERATOR),
     "an init-snapshot under another alias, and a sync": (LOADED, RENAMED),
     "an init-snapshot under another alias, and one under the old": (LOADED, RENAMED_TWICE),

@@ -9,11 +9,11 @@ Step = Callable[[Server, Writer, Rules], After]
 
 
 def _commit(server: Server, writer: Writer, step: str, **changes: object) -> After:
-    """LeaseHolder.commit: a write of the document as last seen, or AnotherPass."""
-    if server.document.version != writer.seen.version:
+    """LeaseHolder.commit: a write of the document as last read, or AnotherPass."""
+    if server.document.version != writer.document.version:
         return server, writer.end()
     document = server.document._replace(version=server.document.version + 1, **changes)  # type: ignore[arg-type]
-    return server._replace(document=document), writer.then(step, seen=document)
+    return server._replace(document=document), writer.then(step, document=document)
 
 
 # Taking over (FencedLease.take_over).
@@ -21,8 +21,8 @@ def _commit(server: Server, writer: Writer, step: str, **changes: object) -> Aft
 
 def acquire(server: Server, writer: Writer, rules: Rules) -> After:
     """LeaseHolder.acquire, of a lease that has expired."""
-    taken = writer._replace(seen=server.document)
-    return _commit(server, taken, "list_fences" if rules.fenced else "look", lease=writer.token)
+    acquiring = writer._replace(document=server.document)
+    return _commit(server, acquiring, "list_fences" if rules.fenced else "look", lease=writer.token)
 
 
 def list_fences(server: Server, writer: Writer, rules: Rules) -> After:
@@ -54,49 +54,51 @@ def revoke(server: Server, writer: Writer, rules: Rules) -> After:
 def look(server: Server, writer: Writer, rules: Rules) -> After:
     """Only now, without another fence, can no other writer change what is live."""
     document = server.document
-    if document.version != writer.seen.version:
+    if document.version != writer.document.version:
         return server, writer.end()
     if writer.live is None or document.swap is not None or not rules.fenced:
         # What is live was listed, and asserted by the call that made it ours alone.
         writer = writer._replace(live=server.live_of(writer.alias), tidy=False)
     live = writer.live
     if document.swap is not None:
-        return server, writer.then(_found(document.swap, server, writer, rules), to=document.swap.to)
+        return server, writer.then(
+            _continue_dead_swap(document.swap, server, writer, rules), to=document.swap.to
+        )
     if rules.elsewhere_kept and writer.is_elsewhere and server.get(document.generation) is not None:
         agrees = server.live_of(document.alias) == document.generation
     else:
         if not rules.swap_announced and server.get(live) is not None and live != document.generation:
-            return server, writer.then("finish_found", to=live)
+            return server, writer.then("finish_dead_swap", to=live)
         agrees = live == document.generation and (live is not None or document.offset == 0)
     return server, _settled(writer) if agrees else writer.then("zero")
 
 
-def _found(swap: Swap, server: Server, writer: Writer, rules: Rules) -> str:
+def _continue_dead_swap(swap: Swap, server: Server, writer: Writer, rules: Rules) -> str:
     """What becomes of a dead writer's swap."""
     alias = swap.alias if rules.foreign_swap_undone else writer.alias
     if server.live_of(alias) == swap.to:
-        return "finish_found"
-    return "undo" if server.get(swap.to) is None or alias != writer.alias else "fence_found"
+        return "finish_dead_swap"
+    return "undo" if server.get(swap.to) is None or alias != writer.alias else "fence_dead_swap"
 
 
-def finish_found(server: Server, writer: Writer, rules: Rules) -> After:
+def finish_dead_swap(server: Server, writer: Writer, rules: Rules) -> After:
     """A dead writer's swap was done: its state after the swap is stored."""
-    swap = writer.seen.swap
+    swap = writer.document.swap
     offset = rules.snapshot if swap is None else swap.offset
     alias = writer.alias if swap is None else swap.alias
     return _commit(server, writer, "look", alias=alias, generation=writer.to, **_swapped(offset))
 
 
 def _swapped(offset: int) -> dict[str, object]:
-    return {"offset": offset, "swap": None, "range_to": None, "owed": offset, "asked": None}
+    return {"offset": offset, "swap": None, "range_to": None, "owed": offset, "requested": None}
 
 
-def fence_found(server: Server, writer: Writer, rules: Rules) -> After:
+def fence_dead_swap(server: Server, writer: Writer, rules: Rules) -> After:
     """A dead writer's swap was announced, and its content is complete: continue from here."""
     assert writer.to is not None
     if server.get(writer.to) is None:
         return server, writer.then("look")
-    step = "see_lease" if rules.lease_seen_before_found_swap else "swap"
+    step = "see_lease" if rules.lease_checked_before_dead_swap else "swap"
     return server.add_fence(writer.to, writer.token), writer.then(step)
 
 
@@ -109,8 +111,8 @@ def see_lease(server: Server, writer: Writer, rules: Rules) -> After:
 
 def undo(server: Server, writer: Writer, rules: Rules) -> After:
     """The new content is gone, and the old one unchanged: back to the offset before."""
-    assert writer.seen.swap is not None
-    return _commit(server, writer, "look", offset=writer.seen.swap.was, swap=None)
+    assert writer.document.swap is not None
+    return _commit(server, writer, "look", offset=writer.document.swap.was, swap=None)
 
 
 def zero(server: Server, writer: Writer, rules: Rules) -> After:
@@ -158,17 +160,17 @@ def _after_strays(writer: Writer) -> Writer:
 def _decided(writer: Writer) -> Writer:
     """core.steps.next_step, as far as the order of writes goes: a command that is owed from before goes out
     first, one for what this pass has done when there is nothing left to do."""
-    state = writer.seen
-    if writer.keeps and state.asked is not None:
-        return writer.then("give_up_asked")
-    asked = state.asked == writer.alias
-    if writer.wants_snapshot and not writer.initialised and not asked:
-        return writer.then("remember_asked")
+    state = writer.document
+    if writer.keeps and state.requested is not None:
+        return writer.then("cancel_request")
+    requested = state.requested == writer.alias
+    if writer.wants_snapshot and not writer.initialised and not requested:
+        return writer.then("record_request")
     if writer.is_elsewhere:  # a command for the other alias is none of ours
-        return writer.then("create" if asked and not writer.initialised else "unfence")
+        return writer.then("create" if requested and not writer.initialised else "unfence")
     if state.owed is not None and not writer.advanced:
         return writer.then("refresh")
-    wants_snapshot = asked or writer.wants_snapshot or state.generation is None or state.offset == 0
+    wants_snapshot = requested or writer.wants_snapshot or state.generation is None or state.offset == 0
     if wants_snapshot and not writer.initialised:
         return writer.then("create")
     if state.offset < LAST and not writer.wants_snapshot:
@@ -179,15 +181,15 @@ def _decided(writer: Writer) -> Writer:
 # A new content (OpenSearchWriter.load and publish).
 
 
-def remember_asked(server: Server, writer: Writer, rules: Rules) -> After:
+def record_request(server: Server, writer: Writer, rules: Rules) -> After:
     """A request of the operator is stored before it is performed: a later pass may have to perform it."""
-    server, writer = _commit(server, writer, "decide", asked=writer.alias)
+    server, writer = _commit(server, writer, "decide", requested=writer.alias)
     return (server, writer) if writer.next == ENDED else (server, _decided(writer))
 
 
-def give_up_asked(server: Server, writer: Writer, rules: Rules) -> After:
+def cancel_request(server: Server, writer: Writer, rules: Rules) -> After:
     """`sync --keep`: the stored content stays, at its offset."""
-    server, writer = _commit(server, writer, "decide", asked=None)
+    server, writer = _commit(server, writer, "decide", requested=None)
     return (server, writer) if writer.next == ENDED else (server, _decided(writer))
 
 
@@ -197,7 +199,7 @@ def create(server: Server, writer: Writer, rules: Rules) -> After:
     while server.get(name) is not None:
         name += "'"
     fences = frozenset({writer.token}) if rules.fenced else frozenset()
-    step = "begin_load" if rules.lease_seen_before_removals else "list_strays"
+    step = "begin_load" if rules.lease_checked_before_removals else "list_strays"
     return server.put(name, Generation(fences=fences)), writer.then(step, to=name)
 
 
@@ -224,7 +226,7 @@ def check_count(server: Server, writer: Writer, rules: Rules) -> After:
 def announce_swap(server: Server, writer: Writer, rules: Rules) -> After:
     """The offset is lowered before the swap: from here on, either content may be live."""
     assert writer.to is not None
-    was = writer.seen.offset
+    was = writer.document.offset
     swap = Swap(writer.to, was, rules.snapshot, writer.alias) if rules.swap_announced else None
     offset = min(was, rules.snapshot) if rules.offset_lowered else was
     return _commit(server, writer, "swap", swap=swap, offset=offset)
@@ -243,7 +245,9 @@ def swap(server: Server, writer: Writer, rules: Rules) -> After:
         assert generation is not None
         server = server.put(writer.to, generation._replace(damage="the alias leads to two contents"))
     step = "finish_swap" if writer.settled else "look"  # taking over, it is looked at first what came of it
-    return server.swapped(writer.alias, writer.to)._replace(told=False), writer.then(step, live=writer.to)
+    return server.swapped(writer.alias, writer.to)._replace(command_sent=False), writer.then(
+        step, live=writer.to
+    )
 
 
 def finish_swap(server: Server, writer: Writer, rules: Rules) -> After:
@@ -264,10 +268,10 @@ def read(server: Server, writer: Writer, rules: Rules) -> After:
     generation = server.get(writer.live)
     if generation is None or (rules.fenced and not server.is_fenced(writer.live, writer.token)):
         return server, writer.end()
-    after = writer.seen.offset
-    to = writer.seen.range_to or min(after + writer.most, LAST)
+    after = writer.document.offset
+    to = writer.document.range_to or min(after + writer.most, LAST)
     writer = writer._replace(range=(after, to), bodies=_bodies(generation, to))
-    if writer.seen.range_to == to or not rules.range_announced:
+    if writer.document.range_to == to or not rules.range_announced:
         return server, writer.then(_begun(writer, rules))
     return server, writer.then("announce_range")
 
@@ -315,7 +319,9 @@ def bulk(server: Server, writer: Writer, rules: Rules) -> After:
         server = server.put(writer.live, generation._replace(begun=to))
     elif generation.holds < to:
         server = server.put(writer.live, generation._replace(holds=to, begun=None))
-        server = server._replace(told=server.told and server.live_of(writer.alias) != writer.live)
+        server = server._replace(
+            command_sent=server.command_sent and server.live_of(writer.alias) != writer.live
+        )
     more = writer.bodies > 1 and rules.all_confirmed
     return server, writer.then("bulk" if more else "advance", bodies=writer.bodies - 1)
 
@@ -345,8 +351,8 @@ def refresh(server: Server, writer: Writer, rules: Rules) -> After:
 def post(server: Server, writer: Writer, rules: Rules) -> After:
     """The only write without a fence: an older offset may be sent after a newer one."""
     live = server.get(server.live_of(writer.alias))
-    right = live is not None and live.holds == writer.seen.offset
-    return server._replace(told=server.told or right), writer.then("accept")
+    right = live is not None and live.holds == writer.document.offset
+    return server._replace(command_sent=server.command_sent or right), writer.then("accept")
 
 
 def accept(server: Server, writer: Writer, rules: Rules) -> After:
@@ -369,10 +375,10 @@ def release(server: Server, writer: Writer, rules: Rules) -> After:
 STEPS: dict[str, Step] = {
     step.__name__: step
     for step in (
-        acquire, list_fences, revoke, look, finish_found, fence_found, see_lease, undo, zero, list_strays,
-        drop_strays, remember_asked, give_up_asked, create, begin_load, load, check_count, announce_swap,
-        swap, finish_swap, read, announce_range, read_ahead, bulk, advance, refresh, post, accept, unfence,
-        release,
+        acquire, list_fences, revoke, look, finish_dead_swap, fence_dead_swap, see_lease, undo, zero,
+        list_strays, drop_strays, record_request, cancel_request, create, begin_load, load, check_count,
+        announce_swap, swap, finish_swap, read, announce_range, read_ahead, bulk, advance, refresh, post,
+        accept, unfence, release,
     )
 }  # fmt: skip
 LOOKS = frozenset({"list_fences", "look", "see_lease", "list_strays"})

@@ -75,7 +75,7 @@ class Stage:
                 )
             )
         finally:
-            self.effects = [effect.name for effect in effects.seen]
+            self.effects = [effect.name for effect in effects.recorded]
 
     @property
     def state(self) -> ConsumerState:

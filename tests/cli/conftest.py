@@ -71,18 +71,18 @@ class Ctisync:
             timeout=DEADLINE,
             check=False,
         )
-        taught = taught_of(arguments)
-        assert ended.returncode in taught.codes, (
+        help_text = help_text_of(arguments)
+        assert ended.returncode in help_text.codes, (
             f"{arguments}: {ended.returncode} is in no help\n{ended.stderr}"
         )
         return ended
 
     def start(self, *arguments: str, **options: Any) -> "subprocess.Popen[bytes]":
-        given = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
-        return subprocess.Popen(self.command(*arguments), env=self.environ, cwd=self.home, **given)
+        merged = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}
+        return subprocess.Popen(self.command(*arguments), env=self.environ, cwd=self.home, **merged)
 
 
-def taught_of(arguments: Sequence[str]) -> HelpText:
+def help_text_of(arguments: Sequence[str]) -> HelpText:
     """What the help teaches of the command that is called; `config show` is one of them."""
     words = [*arguments[:2], "", ""]
     names = (f"{words[0]} {words[1]}", words[0], "")

@@ -44,9 +44,9 @@ def test_the_figures_of_a_pass_are_read_by_a_collector(ctisync: Ctisync, feed: F
     ctisync.environ["CTISYNC_CTI__RETRY_BUDGET"] = "30"
     assert ctisync.run("sync", "-q", "--metrics", str(file)).returncode == 0
 
-    found = figures(file)
+    values = figures(file)
     last = feed.history.last_offset
-    assert found["ctisync_offset"] == found["ctisync_feed_offset"] == {"vd_1.0.0/vd_4.8.0": last}
+    assert values["ctisync_offset"] == values["ctisync_feed_offset"] == {"vd_1.0.0/vd_4.8.0": last}
     assert figure(file, "ctisync_behind_offsets") == 0
     assert figure(file, "ctisync_pass_exit_code") == 0
     assert figure(file, "ctisync_pass_initialisations") == 0
@@ -135,15 +135,15 @@ def test_metrics_that_have_no_place_to_go_are_told_before_the_pass(
 
 def hooked(ctisync: Ctisync, *reasons: str, **settings: str) -> Path:
     """Each hook writes down what it is told; the file that it does so in."""
-    told = ctisync.home / "told"
+    file = ctisync.home / "told"
     for reason in reasons:
-        argv = ["sh", "-c", TELL, "hook", str(told), reason]
+        argv = ["sh", "-c", TELL, "hook", str(file), reason]
         ctisync.environ[f"CTISYNC_HOOKS__ON_{reason.upper()}"] = json.dumps(argv)
     ctisync.environ.update({f"CTISYNC_HOOKS__{name.upper()}": value for name, value in settings.items()})
-    return told
+    return file
 
 
-def told_of(file: Path) -> list[dict[str, str]]:
+def hook_calls(file: Path) -> list[dict[str, str]]:
     """What each call was told."""
     if not file.exists():
         return []
@@ -152,45 +152,45 @@ def told_of(file: Path) -> list[dict[str, str]]:
 
 
 def test_a_hook_is_run_for_its_reason_and_told_what_happened(ctisync: Ctisync, feed: FeedSimulator) -> None:
-    told = hooked(ctisync, "update", "error", "stale")
+    file = hooked(ctisync, "update", "error", "stale")
     assert ctisync.run("sync", "-q").returncode == 0
-    (first,) = told_of(told)
+    (first,) = hook_calls(file)
     assert first["HOOK_REASON"] == "update"
     assert (first["HOOK_FROM_OFFSET"], first["HOOK_OFFSET"]) == ("0", str(feed.history.last_offset))
     assert (first["HOOK_INDEX"], first["HOOK_EXIT_CODE"], first["HOOK_RECORDS"]) == ("wazuh-cve", "0", "20")
     assert ctisync.run("sync", "-q").returncode == 0
-    assert len(told_of(told)) == 1, "nothing was updated"
+    assert len(hook_calls(file)) == 1, "nothing was updated"
     feed.fail("info", failures.status(503), times=100)
     assert ctisync.run("sync", "-q").returncode == 5
-    assert [call["HOOK_REASON"] for call in told_of(told)] == ["update", "error"]
-    assert told_of(told)[1]["HOOK_OUTCOME"] == "feed-unreachable"
-    assert "503" in told_of(told)[1]["HOOK_WHY"]
+    assert [call["HOOK_REASON"] for call in hook_calls(file)] == ["update", "error"]
+    assert hook_calls(file)[1]["HOOK_OUTCOME"] == "feed-unreachable"
+    assert "503" in hook_calls(file)[1]["HOOK_WHY"]
 
 
-def reasons(told: Path) -> list[str]:
-    return [call["HOOK_REASON"] for call in told_of(told)]
+def reasons(file: Path) -> list[str]:
+    return [call["HOOK_REASON"] for call in hook_calls(file)]
 
 
 def test_one_incident_is_one_alert_and_its_end_is_told_once(ctisync: Ctisync, feed: FeedSimulator) -> None:
     """An outage of a night would be twelve mails, and in the morning nobody knows that it is over."""
     assert ctisync.run("sync", "-q").returncode == 0
-    told = hooked(ctisync, "error", "recovered")
+    file = hooked(ctisync, "error", "recovered")
     incident = ctisync.home / "incident"
     ctisync.environ["CTISYNC_HOOKS__ON_RECOVERED"] = json.dumps(
-        ["sh", "-c", f"cat > {incident}; {TELL}", "hook", str(told), "recovered"]
+        ["sh", "-c", f"cat > {incident}; {TELL}", "hook", str(file), "recovered"]
     )
     feed.fail("info", failures.status(503), times=100)
     for _ in range(3):
         assert ctisync.run("sync", "-q").returncode == 5
-    assert reasons(told) == ["error"]
+    assert reasons(file) == ["error"]
     assert ctisync.run("sync", "-q", CTISYNC_HOOKS__AGAIN_AFTER="0").returncode == 5
-    assert reasons(told) == ["error", "error"]
-    since = told_of(told)[0]["HOOK_SINCE"]
+    assert reasons(file) == ["error", "error"]
+    since = hook_calls(file)[0]["HOOK_SINCE"]
     feed.heal()
     for _ in range(2):
         assert ctisync.run("sync", "-q").returncode == 0
-    assert reasons(told) == ["error", "error", "recovered"]
-    assert [call["HOOK_SINCE"] for call in told_of(told)] == [since] * 3
+    assert reasons(file) == ["error", "error", "recovered"]
+    assert [call["HOOK_SINCE"] for call in hook_calls(file)] == [since] * 3
     over = json.loads(incident.read_text())
     assert over | {"why": "", "until": "", "seconds": 0} == {
         "consumer": "vd_1.0.0/vd_4.8.0",
@@ -205,21 +205,21 @@ def test_one_incident_is_one_alert_and_its_end_is_told_once(ctisync: Ctisync, fe
     assert over["seconds"] >= 0
     feed.fail("info", failures.status(503), times=1)
     assert ctisync.run("sync", "-q").returncode == 5
-    assert reasons(told)[3:] == ["error"], "the next one is another incident"
+    assert reasons(file)[3:] == ["error"], "the next one is another incident"
 
 
 def test_another_exit_code_is_another_incident(ctisync: Ctisync, feed: FeedSimulator) -> None:
-    told = hooked(ctisync, "error")
+    file = hooked(ctisync, "error")
     for code in (503, 401, 503, 401):
         feed.heal()
         feed.fail("info", failures.status(code), times=100)
         ctisync.run("sync", "-q")
-    assert [call["HOOK_EXIT_CODE"] for call in told_of(told)] == ["5", "3"]
+    assert [call["HOOK_EXIT_CODE"] for call in hook_calls(file)] == ["5", "3"]
 
 
 def test_an_alert_that_nobody_got_is_sent_again(ctisync: Ctisync, feed: FeedSimulator) -> None:
     """The hook fails, or the pass is killed in it: at least once is a promise, once is not."""
-    told = hooked(ctisync, "error")
+    file = hooked(ctisync, "error")
     feed.fail("info", failures.status(503), times=100)
     assert ctisync.run("sync", "-q", CTISYNC_HOOKS__ON_ERROR='["false"]').returncode == 5
     ctisync.environ["CTISYNC_HOOKS__ON_ERROR"], hook = (
@@ -232,32 +232,32 @@ def test_an_alert_that_nobody_got_is_sent_again(ctisync: Ctisync, feed: FeedSimu
     ctisync.environ["CTISYNC_HOOKS__ON_ERROR"] = hook
     assert ctisync.run("sync", "-q").returncode == 5
     assert ctisync.run("sync", "-q").returncode == 5
-    assert reasons(told) == ["error"]
+    assert reasons(file) == ["error"]
 
 
 def test_while_the_store_cannot_remember_the_folder_of_the_state_does(
     ctisync: Ctisync, feed: FeedSimulator
 ) -> None:
     assert ctisync.run("sync", "-q").returncode == 0
-    told = hooked(ctisync, "error", "stale", "recovered")
+    file = hooked(ctisync, "error", "stale", "recovered")
     database = ctisync.database.read_bytes()
     ctisync.database.write_bytes(b"damaged" * 1000)
     codes = {ctisync.run("sync", "-q").returncode for _ in range(3)}
     assert len(codes) == 1
-    assert reasons(told) == ["error"]
+    assert reasons(file) == ["error"]
     ctisync.database.write_bytes(database)
     for _ in range(2):
         assert ctisync.run("sync", "-q").returncode == 0
-    assert reasons(told) == ["error", "recovered"]
+    assert reasons(file) == ["error", "recovered"]
     assert [path.name for path in ctisync.database.parent.glob("*.alerts")] == []
 
 
 def test_a_stale_content_has_its_own_hook(ctisync: Ctisync, feed: FeedSimulator) -> None:
     ctisync.run("sync", "-q")
-    told = hooked(ctisync, "stale", stale_after="0.001")
+    file = hooked(ctisync, "stale", stale_after="0.001")
     feed.fail("info", failures.status(503), times=100)
     assert ctisync.run("sync", "-q").returncode == 5
-    assert [call["HOOK_REASON"] for call in told_of(told)] == ["stale"]
+    assert [call["HOOK_REASON"] for call in hook_calls(file)] == ["stale"]
 
 
 def test_a_hook_may_run_ctisync_itself(ctisync: Ctisync, feed: FeedSimulator) -> None:
@@ -313,7 +313,7 @@ def test_a_signal_ends_a_hook_with_all_that_it_has_started(ctisync: Ctisync, fee
 
 def test_a_pass_that_finds_another_at_work_tells_nobody(ctisync: Ctisync, feed: FeedSimulator) -> None:
     file = ctisync.home / "ctisync.prom"
-    told = hooked(ctisync, "error", "stale")
+    hooks = hooked(ctisync, "error", "stale")
     feed.fail("info", failures.stall(60))
     running = ctisync.start("sync", "-q")
     while not feed.requests:
@@ -321,19 +321,19 @@ def test_a_pass_that_finds_another_at_work_tells_nobody(ctisync: Ctisync, feed: 
     assert ctisync.run("sync", "-q", "--metrics", str(file)).returncode == 4
     running.kill()
     running.communicate()
-    assert told_of(told) == []
+    assert hook_calls(hooks) == []
     assert not file.exists()
 
 
 @pytest.fixture
 def pings() -> Iterator[tuple[str, list[tuple[str, str]]]]:
     """A service for pings: its address, and what it was told."""
-    heard: list[tuple[str, str]] = []
+    received: list[tuple[str, str]] = []
 
     class Service(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
-            heard.append((self.path, body))
+            received.append((self.path, body))
             self.send_response(404 if "unknown" in self.path else 200)
             self.end_headers()
 
@@ -342,7 +342,7 @@ def pings() -> Iterator[tuple[str, list[tuple[str, str]]]]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Service)
     Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", heard
+    yield f"http://127.0.0.1:{server.server_port}", received
     server.shutdown()
     server.server_close()
 
@@ -350,20 +350,20 @@ def pings() -> Iterator[tuple[str, list[tuple[str, str]]]]:
 def test_a_service_is_told_that_a_run_begins_and_how_it_ends(
     ctisync: Ctisync, feed: FeedSimulator, pings: tuple[str, list[tuple[str, str]]]
 ) -> None:
-    url, heard = pings
+    url, received = pings
     ctisync.environ["CTISYNC_PING_URL"] = f"{url}/uuid"
     assert ctisync.run("sync", "-q").returncode == 0
     feed.fail("info", failures.status(503), times=100)
     assert ctisync.run("sync", "-q").returncode == 5
-    assert [path for path, _ in heard] == ["/uuid/start", "/uuid", "/uuid/start", "/uuid/fail"]
-    assert "503" in heard[-1][1]
+    assert [path for path, _ in received] == ["/uuid/start", "/uuid", "/uuid/start", "/uuid/fail"]
+    assert "503" in received[-1][1]
 
 
 def test_a_tolerated_cool_down_is_told_apart_and_no_success_once_the_content_is_stale(
     ctisync: Ctisync, feed: FeedSimulator, pings: tuple[str, list[tuple[str, str]]]
 ) -> None:
     assert ctisync.run("sync", "-q").returncode == 0
-    url, heard = pings
+    url, received = pings
     file = ctisync.home / "ctisync.prom"
     ctisync.environ |= {"CTISYNC_PING_URL": url, "CTISYNC_CTI__COOLDOWN": "600"}
     feed.fail("info", failures.status(503), times=100)
@@ -374,13 +374,13 @@ def test_a_tolerated_cool_down_is_told_apart_and_no_success_once_the_content_is_
     assert figure(file, "ctisync_pass_tolerated") == 1
     assert ctisync.run(*call, CTISYNC_HOOKS__STALE_AFTER="0.001").returncode == 5
     assert figure(file, "ctisync_pass_tolerated") == 0
-    assert [path for path, _ in heard if path != "/start"] == ["/fail", "/", "/fail"]
+    assert [path for path, _ in received if path != "/start"] == ["/fail", "/", "/fail"]
 
 
 def test_a_service_is_told_of_a_failure_once_and_of_each_good_run(
     ctisync: Ctisync, feed: FeedSimulator, pings: tuple[str, list[tuple[str, str]]]
 ) -> None:
-    url, heard = pings
+    url, received = pings
     ctisync.environ["CTISYNC_PING_URL"] = url
     feed.fail("info", failures.status(503), times=100)
     for _ in range(3):
@@ -388,7 +388,7 @@ def test_a_service_is_told_of_a_failure_once_and_of_each_good_run(
     feed.heal()
     for _ in range(2):
         assert ctisync.run("sync", "-q").returncode == 0
-    assert [path for path, _ in heard if path != "/start"] == ["/fail", "/", "/"]
+    assert [path for path, _ in received if path != "/start"] == ["/fail", "/", "/"]
 
 
 @pytest.mark.usefixtures("feed")

@@ -87,8 +87,8 @@ def test_status_and_doctor_say_how_to_end_it(cooling: Ctisync) -> None:
 def test_cron_is_not_bothered_by_it(cooling: Ctisync, feed: FeedSimulator, command: str) -> None:
     quiet = cooling.run(command, "-q", "--tolerate-cooldown")
     assert (quiet.returncode, quiet.stdout, quiet.stderr) == (0, "", "")
-    told = cooling.run(command, "--tolerate-cooldown")
-    assert "outcome=cooldown" in told.stderr
+    ended = cooling.run(command, "--tolerate-cooldown")
+    assert "outcome=cooldown" in ended.stderr
     assert feed.requests == []
 
 
@@ -221,10 +221,10 @@ def test_status_says_which_command_was_accepted_last_and_when_the_feed_was_asked
         assert ctisync.run("sync", "-q").returncode == 0
     feed.fail("info", failures.status(503), times=9)
     assert ctisync.run("sync", "-q").returncode == 5
-    (told,) = json.loads(ctisync.run("status", "--json").stdout)["consumers"]
-    assert told["accepted"].keys() == {"offset", "at"}
-    assert told["accepted"]["offset"] == told["offset"] == feed.history.last_offset
-    assert told["checked_at"] <= told["accepted"]["at"] <= told["tried_at"]
+    (status,) = json.loads(ctisync.run("status", "--json").stdout)["consumers"]
+    assert status["accepted"].keys() == {"offset", "at"}
+    assert status["accepted"]["offset"] == status["offset"] == feed.history.last_offset
+    assert status["checked_at"] <= status["accepted"]["at"] <= status["tried_at"]
     shown = ctisync.run("status").stdout
     assert re.search(rf"command accepted +for offset {feed.history.last_offset:,}, just now", shown)
     assert re.search(r"last check +tried just now, answered just now", shown)

@@ -10,7 +10,7 @@ from tests.cli.conftest import Ctisync
 from tests.docs.command_tree import commands
 from tests.support.feed_simulator import FeedSimulator, unused_port
 
-GIVEN = {"--config": "--config 'my own.toml'", "--consumer": "--consumer vd_4.8.0"}
+OPTIONS = {"--config": "--config 'my own.toml'", "--consumer": "--consumer vd_4.8.0"}
 BOTH = "--config 'my own.toml' --consumer vd_4.8.0"
 
 
@@ -39,7 +39,7 @@ BOTH = "--config 'my own.toml' --consumer vd_4.8.0"
     ],
 )
 def test_each_command_in_a_hint_repeats_what_it_takes_and_has_not(hint: str, printed: str) -> None:
-    assert with_options(hint, GIVEN) == printed
+    assert with_options(hint, OPTIONS) == printed
 
 
 @pytest.mark.parametrize("option", CARRIED)
@@ -61,24 +61,24 @@ def elsewhere(ctisync: Ctisync, feed: FeedSimulator) -> Path:
 
 
 def test_what_is_printed_of_other_settings_is_typed_for_those(ctisync: Ctisync, elsewhere: Path) -> None:
-    given = ("--config", str(elsewhere), "--consumer", "other")
+    options = ("--config", str(elsewhere), "--consumer", "other")
     typed = f"ctisync sync --config '{elsewhere}' --consumer other"
-    assert f"try: {typed}\n" in ctisync.run("status", *given).stdout
-    assert f"try: {typed}\n" in ctisync.run("export", *given).stderr
-    assert f"try: {typed}\n" in ctisync.run("doctor", *given).stdout
-    checks = json.loads(ctisync.run("doctor", *given, "--json").stdout)["checks"]
+    assert f"try: {typed}\n" in ctisync.run("status", *options).stdout
+    assert f"try: {typed}\n" in ctisync.run("export", *options).stderr
+    assert f"try: {typed}\n" in ctisync.run("doctor", *options).stdout
+    checks = json.loads(ctisync.run("doctor", *options, "--json").stdout)["checks"]
     assert typed in [each["to_do"] for each in checks]
-    told = ctisync.run("export", *given, "--log-format", "json").stderr
-    assert json.loads(told.splitlines()[-1])["hint"] == typed
+    printed = ctisync.run("export", *options, "--log-format", "json").stderr
+    assert json.loads(printed.splitlines()[-1])["hint"] == typed
     assert "try: ctisync sync\n" in ctisync.run("export", CTISYNC_CONFIG="").stderr
 
 
 def test_so_is_what_an_audit_says_to_do(ctisync: Ctisync, feed: FeedSimulator) -> None:
     settings = ctisync.home / "settings.toml"
     settings.write_text(f'cti.url = "{feed.url}"\n')
-    given = ("--config", str(settings))
-    assert ctisync.run("sync", "-q", *given).returncode == 0
-    audited = ctisync.run("verify", *given, CTISYNC_CONSUMERS='[{"resources": ["CVE-2004-*"]}]')
+    options = ("--config", str(settings))
+    assert ctisync.run("sync", "-q", *options).returncode == 0
+    audited = ctisync.run("verify", *options, CTISYNC_CONSUMERS='[{"resources": ["CVE-2004-*"]}]')
     assert f"try: ctisync init-snapshot --config {settings} && ctisync sync --config {settings}" in (
         audited.stdout
     )

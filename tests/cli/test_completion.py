@@ -12,8 +12,8 @@ TWO = '[{}, {"consumer": "vd_4.9.0", "index": "other"}]'
 
 def offered(ctisync: Ctisync, typed: str, **environ: str) -> list[str]:
     """At the end of what is typed in bash, behind a space or within a word."""
-    asked = {"COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split(" ")) - 1)}
-    ended = ctisync.run(**asked, **environ, _CTISYNC_COMPLETE="complete_bash")
+    request = {"COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split(" ")) - 1)}
+    ended = ctisync.run(**request, **environ, _CTISYNC_COMPLETE="complete_bash")
     assert (ended.returncode, ended.stderr) == (0, "")
     return ended.stdout.split()
 
@@ -50,5 +50,5 @@ def test_each_shell_gets_a_script_that_it_understands(ctisync: Ctisync, shell: s
     ended = ctisync.run("completion", shell)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert "_CTISYNC_COMPLETE" in ended.stdout
-    if found := shutil.which(shell):
-        subprocess.run([found, "-n"], input=ended.stdout, text=True, check=True)
+    if program := shutil.which(shell):
+        subprocess.run([program, "-n"], input=ended.stdout, text=True, check=True)

@@ -37,8 +37,8 @@ def test_each_setting_is_shown_with_the_place_that_set_it(ctisync: Ctisync) -> N
     credentials = ctisync.home / "credentials"
     credentials.mkdir()
     (credentials / "cti.token").write_text("canary-token")
-    found = shown(ctisync, CTISYNC_STORE__REPLICAS="5", CREDENTIALS_DIRECTORY=str(credentials))
-    settings = {one["setting"]: (one["value"], one["origin"]) for one in found["settings"]}
+    document = shown(ctisync, CTISYNC_STORE__REPLICAS="5", CREDENTIALS_DIRECTORY=str(credentials))
+    settings = {one["setting"]: (one["value"], one["origin"]) for one in document["settings"]}
 
     assert settings["store.shards"] == (2, f"{file}: store.shards")
     assert settings["store.replicas"] == (5, "CTISYNC_STORE__REPLICAS")
@@ -47,7 +47,7 @@ def test_each_setting_is_shown_with_the_place_that_set_it(ctisync: Ctisync) -> N
     assert settings["store.password"] == (None, None)
     assert settings["state_dir"] == (str(ctisync.home / "state" / "ctisync"), None)
     assert settings["consumers"][0][0]["index"] == "i"
-    assert {each["path"]: each["read"] for each in found["files"]}[str(file)] is True
+    assert {each["path"]: each["read"] for each in document["files"]}[str(file)] is True
 
     text = ctisync.run("config", "show", CTISYNC_STORE__REPLICAS="5").stdout
     lines = {line.partition("  #")[0].rstrip(): line.partition("  # ")[2] for line in text.splitlines()}
@@ -122,9 +122,9 @@ def test_a_likely_mistake_is_a_warning_and_no_failure(ctisync: Ctisync) -> None:
     ended = ctisync.run("config", "check", "-q", "--log-format", "json")
 
     assert ended.returncode == 0
-    told = json.loads(ended.stderr)
-    assert (told["level"], told["hint"]) == ("warning", f"chmod 600 {file}")
-    assert str(file) in told["message"]
+    event = json.loads(ended.stderr)
+    assert (event["level"], event["hint"]) == ("warning", f"chmod 600 {file}")
+    assert str(file) in event["message"]
     assert "canary" not in ended.stderr
 
 
@@ -177,7 +177,7 @@ def test_all_mistakes_are_told_at_once(ctisync: Ctisync) -> None:
     ended = ctisync.run("config", "check", CTISYNC_STORE__CODEC="zip", CTISYNC_STORRE__URL="x")
 
     assert (ended.returncode, ended.stdout) == (3, "")
-    told = [line for line in ended.stderr.splitlines() if line.startswith("ctisync: ")]
+    messages = [line for line in ended.stderr.splitlines() if line.startswith("ctisync: ")]
     assert [
         word
         for word in (
@@ -190,9 +190,9 @@ def test_all_mistakes_are_told_at_once(ctisync: Ctisync) -> None:
             "CTISYNC_STORE__CODEC: expected",
             "unknown variable CTISYNC_STORRE__URL",
         )
-        if not any(word in line for line in told)
+        if not any(word in line for line in messages)
     ] == []
-    assert len(told) == 8
+    assert len(messages) == 8
 
 
 def test_what_does_not_fit_together_is_told_beside_what_is_no_value(ctisync: Ctisync) -> None:
@@ -205,8 +205,8 @@ def test_what_does_not_fit_together_is_told_beside_what_is_no_value(ctisync: Cti
     ended = ctisync.run("config", "check", "--log-format", "json")
 
     assert ended.returncode == 3
-    told = [json.loads(line)["message"].removeprefix(f"{file}: ") for line in ended.stderr.splitlines()]
-    assert [message.partition(": ")[0] for message in told] == [
+    messages = [json.loads(line)["message"].removeprefix(f"{file}: ") for line in ended.stderr.splitlines()]
+    assert [message.partition(": ")[0] for message in messages] == [
         "cti.url",
         "cti.allowed_hosts",
         "command_manager.url",
@@ -247,9 +247,9 @@ def test_a_file_that_cannot_be_read_does_not_hide_mistakes_elsewhere(ctisync: Ct
 def test_any_other_command_tells_one_mistake_and_where_the_others_are_told(ctisync: Ctisync) -> None:
     written(ctisync, MISTAKEN)
     for words in (["status"], ["config", "show"]):
-        told, hint = ctisync.run(*words).stderr.splitlines()
-        assert "unknown setting cti.urll; the nearest is cti.url" in told
-        assert told.endswith("; ctisync config check prints 5 more mistakes")
+        message, hint = ctisync.run(*words).stderr.splitlines()
+        assert "unknown setting cti.urll; the nearest is cti.url" in message
+        assert message.endswith("; ctisync config check prints 5 more mistakes")
         assert hint == "  try: rename it to cti.url"
 
 
@@ -299,7 +299,7 @@ def test_the_value_of_a_setting_is_all_that_get_prints(ctisync: Ctisync, name: s
 
 
 @pytest.mark.parametrize(
-    ("name", "said", "hint"),
+    ("name", "message", "hint"),
     [
         ("cti", "cti is not a single setting", "ctisync config show cti"),
         ("consumers", "consumers is not a single setting", "ctisync config show consumers"),
@@ -313,12 +313,12 @@ def test_the_value_of_a_setting_is_all_that_get_prints(ctisync: Ctisync, name: s
     ],
 )  # fmt: skip
 def test_what_get_cannot_print_is_told_with_what_can_be_typed(
-    ctisync: Ctisync, name: str, said: str, hint: str
+    ctisync: Ctisync, name: str, message: str, hint: str
 ) -> None:
     written(ctisync, LISTED)
     ended = ctisync.run("config", "get", name, CTISYNC_CTI__TOKEN="canary")
     assert (ended.returncode, ended.stdout) == (2, "")
-    assert said in ended.stderr
+    assert message in ended.stderr
     assert f"  try: {hint}" in ended.stderr
     assert "canary" not in ended.stderr
 
@@ -335,8 +335,8 @@ def test_one_setting_of_a_list_is_shown(ctisync: Ctisync) -> None:
             'consumers[0].consumer_url = ""',
         ]),
     ):  # fmt: skip
-        told = ctisync.run("config", "show", name).stdout.splitlines()
-        shown = [line.partition("  #") for line in told if not line.startswith("#")]
+        printed = ctisync.run("config", "show", name).stdout.splitlines()
+        shown = [line.partition("  #") for line in printed if not line.startswith("#")]
         assert [before.rstrip() for before, _, _ in shown] == lines
         assert {after.strip() for _, _, after in shown} == {f"{file}: {name.partition('[')[0]}"}
     document = json.loads(ctisync.run("config", "show", "consumers[1].index", "--json").stdout)

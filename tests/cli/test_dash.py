@@ -78,7 +78,7 @@ def test_without_a_number_the_highest_line_counts_on_a_pipe_too(ctisync: Ctisync
 
 
 @pytest.mark.parametrize(
-    ("content", "environ", "said"),
+    ("content", "environ", "message"),
     [
         (b"", {}, b"standard input: the snapshot is empty"),
         (b"nonsense\n", {}, b"standard input: line 1 of the snapshot is not a record"),
@@ -88,11 +88,11 @@ def test_without_a_number_the_highest_line_counts_on_a_pipe_too(ctisync: Ctisync
     ids=["nothing", "nonsense", "cut off", "too much"],
 )
 def test_what_is_no_snapshot_on_a_pipe_is_refused_and_not_kept(
-    ctisync: Ctisync, content: bytes, environ: dict[str, str], said: bytes
+    ctisync: Ctisync, content: bytes, environ: dict[str, str], message: bytes
 ) -> None:
     ended = fed(ctisync, content, "init-snapshot", "-q", "--from", "-", **environ)
     assert ended.returncode == 6
-    assert said in ended.stderr
+    assert message in ended.stderr
     assert list(ctisync.database.parent.glob("*.part*")) == []
     assert status(ctisync)["phase"] == "empty"
 
@@ -142,6 +142,6 @@ def test_a_dash_is_standard_output_wherever_a_file_is_written(ctisync: Ctisync, 
     with (ctisync.home / "full").open("w") as target:
         os.dup2(os.open("/dev/full", os.O_WRONLY), target.fileno())
         running = ctisync.start("export", "--output", "-", stdout=target)
-        _, told = running.communicate(timeout=120)
+        _, stderr = running.communicate(timeout=120)
     assert running.returncode == 2
-    assert b"cannot write to standard output" in told
+    assert b"cannot write to standard output" in stderr

@@ -28,12 +28,12 @@ def doctor(ctisync: Ctisync, code: int, *arguments: str, **environ: str) -> dict
     """The checks by their names; those that are not ok say what to type."""
     ended = ctisync.run("doctor", "--json", *arguments, **environ)
     assert (ended.returncode, ended.stderr) == (code, "")
-    found = json.loads(ended.stdout)
-    assert {0: "ok", 1: "warning", 2: "failed", 3: "failed"}[code] == found["health"]
-    for check in found["checks"]:
+    document = json.loads(ended.stdout)
+    assert {0: "ok", 1: "warning", 2: "failed", 3: "failed"}[code] == document["health"]
+    for check in document["checks"]:
         assert check.keys() == {"check", "consumer", "health", "said", "to_do"}
         assert check["health"] == "ok" or check["to_do"], check
-    return {check["check"]: check for check in found["checks"]}
+    return {check["check"]: check for check in document["checks"]}
 
 
 def tree(folder: Path) -> dict[str, tuple[bytes, int]]:
@@ -55,11 +55,11 @@ def test_all_is_well_and_nothing_is_changed_or_sent(
 ) -> None:
     before = tree(tmp_path)
     with CommandManagerStandIn() as manager:
-        found = doctor(ctisync, 0, CTISYNC_COMMAND_MANAGER__URL=manager.url)
+        checks = doctor(ctisync, 0, CTISYNC_COMMAND_MANAGER__URL=manager.url)
         assert manager.requests == []
 
-    assert {name for name, check in found.items() if check["health"] != "ok"} == set()
-    assert found.keys() == {
+    assert {name for name, check in checks.items() if check["health"] != "ok"} == set()
+    assert checks.keys() == {
         *("versions", "settings", "folder", "lock", "disk", "feed", "clock", "snapshot", "sqlite", "store"),
         *("content", "command-manager"),
     }
@@ -74,9 +74,9 @@ def test_all_is_well_and_nothing_is_changed_or_sent(
 def test_before_the_first_pass_nothing_is_made_and_the_missing_content_is_a_warning(
     ctisync: Ctisync, tmp_path: Path
 ) -> None:
-    found = doctor(ctisync, 1)
-    assert found["content"]["to_do"] == "ctisync sync"
-    assert "first pass" in found["folder"]["said"]
+    checks = doctor(ctisync, 1)
+    assert checks["content"]["to_do"] == "ctisync sync"
+    assert "first pass" in checks["folder"]["said"]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -104,19 +104,19 @@ def test_one_check_that_fails_hides_no_other(ctisync: Ctisync, stored: FeedSimul
     lock.mkdir()
     nobody = f"http://127.0.0.1:{unused_port()}"
     urls = {"CTISYNC_CTI__URL": nobody, "CTISYNC_COMMAND_MANAGER__URL": nobody}
-    found = doctor(ctisync, 2, **urls)
+    checks = doctor(ctisync, 2, **urls)
 
-    failed = {name for name, check in found.items() if check["health"] == "failed"}
+    failed = {name for name, check in checks.items() if check["health"] == "failed"}
     assert failed == {"feed", "store", "lock", "command-manager"}
-    assert {"versions", "settings", "folder", "disk", "sqlite"} <= found.keys()
-    assert "not an SQLite database" in found["store"]["said"]
+    assert {"versions", "settings", "folder", "disk", "sqlite"} <= checks.keys()
+    assert "not an SQLite database" in checks["store"]["said"]
 
 
 def test_settings_that_cannot_be_used_are_told_and_unknown_to_monitoring(ctisync: Ctisync) -> None:
-    found = doctor(ctisync, 3, CTISYNC_STORE__URL="nonsense")
-    assert found["settings"]["health"] == "failed"
-    found = doctor(ctisync, 3, "--consumer", "nobody")
-    assert "nobody" in found["settings"]["said"]
+    checks = doctor(ctisync, 3, CTISYNC_STORE__URL="nonsense")
+    assert checks["settings"]["health"] == "failed"
+    checks = doctor(ctisync, 3, "--consumer", "nobody")
+    assert "nobody" in checks["settings"]["said"]
 
 
 @pytest.mark.usefixtures("stored")
@@ -124,15 +124,15 @@ def test_likely_mistakes_in_the_settings_are_warnings(ctisync: Ctisync, tmp_path
     file = tmp_path / "token"
     file.write_text(SECRET)
     file.chmod(0o644)
-    found = doctor(ctisync, 1, CTISYNC_CTI__TOKEN_FILE=str(file))
-    assert found["settings"]["to_do"] == f"chmod 600 {file}"
+    checks = doctor(ctisync, 1, CTISYNC_CTI__TOKEN_FILE=str(file))
+    assert checks["settings"]["to_do"] == f"chmod 600 {file}"
 
 
 def test_whatever_a_server_says_back_no_secret_and_no_control_character_is_shown(
     ctisync: Ctisync, stored: FeedSimulator
 ) -> None:
-    said = f'{{"errors": "{SECRET}\x1b[2J"}}'.encode()
-    stored.fail("info", failures.status(403, {"Content-Type": "application/json"}, said), times=None)
+    body = f'{{"errors": "{SECRET}\x1b[2J"}}'.encode()
+    stored.fail("info", failures.status(403, {"Content-Type": "application/json"}, body), times=None)
     for arguments in (("doctor",), ("doctor", "--json"), ("doctor", "-v")):
         ended = ctisync.run(*arguments, CTISYNC_CTI__TOKEN=SECRET)
         assert ended.returncode == 2
@@ -146,8 +146,8 @@ def test_whatever_a_server_says_back_no_secret_and_no_control_character_is_shown
 def test_a_pass_at_work_is_told_and_not_turned_away(ctisync: Ctisync, stored: FeedSimulator) -> None:
     lock = lock_beside(ctisync.database, Consumer())
     with host_lock(lock, SystemClock(), "ctisync sync"):
-        found = doctor(ctisync, 0)
-        assert f"ctisync sync, process {os.getpid()}" in found["lock"]["said"]
+        checks = doctor(ctisync, 0)
+        assert f"ctisync sync, process {os.getpid()}" in checks["lock"]["said"]
         assert "ctisync sync" in lock.read_text(), "its holder is still told"
     assert "free" in doctor(ctisync, 0)["lock"]["said"]
 
@@ -158,8 +158,8 @@ def test_a_file_of_an_older_ctisync_is_looked_at_and_stays_as_old(
     ctisync.database.parent.mkdir(parents=True)
     open_writable(ctisync.database, migrations=MIGRATIONS[:1]).close()
     before = tree(tmp_path)
-    found = doctor(ctisync, 1)
-    assert "schema version is 1" in found["store"]["said"]
+    checks = doctor(ctisync, 1)
+    assert "schema version is 1" in checks["store"]["said"]
     assert tree(tmp_path) == before
 
 
@@ -173,9 +173,9 @@ def test_a_file_of_a_newer_ctisync_has_failed(ctisync: Ctisync) -> None:
 def test_a_folder_that_somebody_chose_and_that_is_not_there_has_failed(
     ctisync: Ctisync, feed: FeedSimulator, tmp_path: Path
 ) -> None:
-    found = doctor(ctisync, 2, CTISYNC_STORE__URL=f"sqlite:///{tmp_path}/gone/ctisync.db")
-    assert found["folder"]["to_do"] == f"mkdir -p {tmp_path}/gone"
-    assert found["store"]["health"] == "failed"
+    checks = doctor(ctisync, 2, CTISYNC_STORE__URL=f"sqlite:///{tmp_path}/gone/ctisync.db")
+    assert checks["folder"]["to_do"] == f"mkdir -p {tmp_path}/gone"
+    assert checks["store"]["health"] == "failed"
 
 
 def test_a_block_has_failed_and_an_owed_command_is_a_warning(ctisync: Ctisync, stored: FeedSimulator) -> None:
@@ -183,8 +183,8 @@ def test_a_block_has_failed_and_an_owed_command_is_a_warning(ctisync: Ctisync, s
     churn(stored.history, 5, seed=7)
     assert ctisync.run("sync", "-q", CTISYNC_COMMAND_MANAGER__URL=nobody).returncode == 8
     with CommandManagerStandIn() as manager:
-        found = doctor(ctisync, 1, CTISYNC_COMMAND_MANAGER__URL=manager.url)
-    assert "not accepted" in found["content"]["said"]
+        checks = doctor(ctisync, 1, CTISYNC_COMMAND_MANAGER__URL=manager.url)
+    assert "not accepted" in checks["content"]["said"]
 
     stored.history.update("CVE-1", [{"op": "remove", "path": "/there/is/nothing"}])
     assert ctisync.run("sync", "-q").returncode == 6
@@ -205,10 +205,10 @@ def test_a_folder_without_the_right_to_write_has_failed(
     monkeypatch.setattr(ctisync, "command", lambda *_: [called[0], "-c", NO_OVERRIDE, *called[1:]])
     ctisync.database.parent.chmod(0o500)
     try:
-        found = doctor(ctisync, 2)
+        checks = doctor(ctisync, 2)
     finally:
         ctisync.database.parent.chmod(0o700)
-    assert {found[name]["health"] for name in ("folder", "store")} == {"failed"}
+    assert {checks[name]["health"] for name in ("folder", "store")} == {"failed"}
 
 
 @pytest.mark.usefixtures("stored")
@@ -216,9 +216,9 @@ def test_several_consumers_are_each_told_of_and_the_rest_once(ctisync: Ctisync) 
     consumers = json.dumps([{"consumer": "vd_4.8.0"}, {"consumer": "none", "index": "none"}])
     ended = ctisync.run("doctor", "--json", CTISYNC_CONSUMERS=consumers)
     assert ended.returncode == 2, "the feed does not know one of them"
-    found = [(check["check"], check["consumer"]) for check in json.loads(ended.stdout)["checks"]]
-    assert len(found) == len(set(found))
-    assert [about for what, about in found if what == "feed"] == ["vd_1.0.0/vd_4.8.0", "vd_1.0.0/none"]
+    pairs = [(check["check"], check["consumer"]) for check in json.loads(ended.stdout)["checks"]]
+    assert len(pairs) == len(set(pairs))
+    assert [about for what, about in pairs if what == "feed"] == ["vd_1.0.0/vd_4.8.0", "vd_1.0.0/none"]
 
 
 def test_it_is_run_from_a_pipe_that_closes_early_without_a_word(
@@ -228,5 +228,5 @@ def test_it_is_run_from_a_pipe_that_closes_early_without_a_word(
     assert running.stdout is not None
     running.stdout.close()
     running.stdout = None
-    _, said = running.communicate(timeout=120)
-    assert said == b""
+    _, stderr = running.communicate(timeout=120)
+    assert stderr == b""

@@ -28,7 +28,7 @@ def tree(folder: Path) -> dict[str, tuple[int, bytes]]:
     }
 
 
-def said(ctisync: Ctisync, *words: str, **environ: str) -> str:
+def plan(ctisync: Ctisync, *words: str, **environ: str) -> str:
     """Of a dry run, which has left no trace."""
     before = tree(ctisync.home)
     ended = ctisync.run(*words, "--dry-run", **environ)
@@ -46,7 +46,7 @@ def test_before_the_first_pass_it_tells_the_snapshots_offset_and_size(
 ) -> None:
     churn(feed.history, 7)
     [file] = feed.files.values()
-    assert said(ctisync, "sync", "-q").splitlines() == [
+    assert plan(ctisync, "sync", "-q").splitlines() == [
         "vd_1.0.0/vd_4.8.0: the content is at offset 0; a pass would now",
         "  ask the feed, which is at offset 1,027",
         f"  load the snapshot of offset 1,020, of {len(file.body):,} B: nothing is stored yet",
@@ -59,10 +59,10 @@ def test_before_the_first_pass_it_tells_the_snapshots_offset_and_size(
 def test_an_update_tells_how_many_offsets(ctisync: Ctisync, feed: FeedSimulator) -> None:
     follow(ctisync)
     churn(feed.history, 1500)
-    asked, last = len(feed.requests_for("changes")), feed.history.last_offset
+    requests, last = len(feed.requests_for("changes")), feed.history.last_offset
     for mode in ("sync", "update"):
-        assert f"  apply the changes of {last - 1020:,} offsets, 1,021 to {last:,}\n" in said(ctisync, mode)
-    assert len(feed.requests_for("changes")) == asked, "nor is what it does not need asked for"
+        assert f"  apply the changes of {last - 1020:,} offsets, 1,021 to {last:,}\n" in plan(ctisync, mode)
+    assert len(feed.requests_for("changes")) == requests, "nor is what it does not need asked for"
 
 
 @pytest.mark.parametrize("mode", MODES)
@@ -72,7 +72,7 @@ def test_nobody_is_told_and_nothing_is_remembered(ctisync: Ctisync, feed: FeedSi
     history = ctisync.run("history", "--json").stdout
     hook = f'["touch", "{ctisync.home}/called"]'
     with CommandManagerStandIn() as manager:
-        told = said(
+        printed = plan(
             ctisync,
             mode,
             CTISYNC_COMMAND_MANAGER__URL=manager.url,
@@ -81,19 +81,19 @@ def test_nobody_is_told_and_nothing_is_remembered(ctisync: Ctisync, feed: FeedSi
             CTISYNC_PING_URL=f"{feed.origin}/ping",
         )
         assert manager.commands == []
-        assert "  send the update command for offset " in told
+        assert "  send the update command for offset " in printed
     assert ctisync.run("history", "--json").stdout == history
     assert not any("ping" in each.path for each in feed.requests)
 
 
 def test_a_bad_end_is_told_with_its_code_and_what_to_type(ctisync: Ctisync, feed: FeedSimulator) -> None:
-    assert said(ctisync, "update").splitlines()[1:] == [
+    assert plan(ctisync, "update").splitlines()[1:] == [
         "  end with exit code 10: there is no content to update from: the stored offset is 0",
         "    try: ctisync sync",
     ]
     follow(ctisync)
-    told = said(ctisync, "sync", CTISYNC_CONSUMERS='[{"resources": ["CVE-*"]}]')
-    assert "  end with exit code 3: resources is ['CVE-*']" in told
+    printed = plan(ctisync, "sync", CTISYNC_CONSUMERS='[{"resources": ["CVE-*"]}]')
+    assert "  end with exit code 3: resources is ['CVE-*']" in printed
 
 
 def test_a_blocked_content_is_not_told_as_one_that_will_be_in_step(
@@ -108,12 +108,12 @@ def test_a_blocked_content_is_not_told_as_one_that_will_be_in_step(
     assert (
         f"    change {poison} of {name} could not be applied before; if the feed still has the same one, the "
         "pass ends before it, with exit code 6\n"
-    ) in said(ctisync, "sync")
+    ) in plan(ctisync, "sync")
 
 
 def test_a_snapshot_whose_server_does_not_tell_its_size(ctisync: Ctisync, feed: FeedSimulator) -> None:
     feed.fail("snapshot", failures.status(503), times=None)
-    assert "load the snapshot of offset 1,020, of unknown size" in said(ctisync, "sync")
+    assert "load the snapshot of offset 1,020, of unknown size" in plan(ctisync, "sync")
 
 
 def test_what_the_feed_refuses_is_the_pass_es_failure_and_is_not_remembered(
@@ -131,10 +131,10 @@ def test_what_the_feed_refuses_is_the_pass_es_failure_and_is_not_remembered(
 def test_a_pass_at_work_is_named_and_not_waited_for(ctisync: Ctisync, feed: FeedSimulator) -> None:
     follow(ctisync)
     with host_lock(lock_beside(ctisync.database, Consumer()), SystemClock(), "ctisync sync"):
-        told = said(ctisync, "sync")
+        printed = plan(ctisync, "sync")
     assert (
         f"end at once with exit code 4 while this pass is running: ctisync sync, process {os.getpid()}"
-        in told
+        in printed
     )
 
 

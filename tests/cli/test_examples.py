@@ -10,7 +10,7 @@ EXAMPLES = Path(__file__).parents[2] / "examples"
 FILES = {path.relative_to(EXAMPLES).as_posix(): path for path in EXAMPLES.rglob("*") if path.is_file()}
 
 
-def held(folder: Path) -> dict[str, str]:
+def texts_in(folder: Path) -> dict[str, str]:
     return {
         path.relative_to(folder).as_posix(): path.read_text() for path in folder.rglob("*") if path.is_file()
     }
@@ -38,16 +38,16 @@ def test_all_of_them_are_written_as_they_lie_in_the_tree(ctisync: Ctisync, tmp_p
     ended = ctisync.run("examples", "--output", str(tmp_path / "new" / "folder"))
 
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
-    assert held(tmp_path / "new" / "folder") == {name: path.read_text() for name, path in FILES.items()}
+    assert texts_in(tmp_path / "new" / "folder") == {name: path.read_text() for name, path in FILES.items()}
 
 
 def test_one_is_written_without_the_folder_that_it_lies_in(ctisync: Ctisync, tmp_path: Path) -> None:
     assert ctisync.run("examples", "crontab", "--output", str(tmp_path / "one")).returncode == 0
     assert ctisync.run("examples", "systemd-timer/", "--output", str(tmp_path / "several")).returncode == 0
 
-    assert held(tmp_path / "one").keys() == {"crontab"}
+    assert texts_in(tmp_path / "one").keys() == {"crontab"}
     units = {Path(name).name for name in FILES if name.startswith("systemd-timer/")}
-    assert held(tmp_path / "several").keys() == units
+    assert texts_in(tmp_path / "several").keys() == units
 
 
 def test_nothing_is_written_when_one_of_the_files_is_there(ctisync: Ctisync, tmp_path: Path) -> None:
@@ -58,13 +58,13 @@ def test_nothing_is_written_when_one_of_the_files_is_there(ctisync: Ctisync, tmp
 
     assert ended.returncode == 2
     assert f"{folder}/ctisync.timer already exists" in ended.stderr
-    assert held(folder) == {"ctisync.timer": "mine"}
+    assert texts_in(folder) == {"ctisync.timer": "mine"}
 
 
 def test_the_home_folder_is_the_place_that_a_tilde_means(ctisync: Ctisync) -> None:
     """The shell leaves it as it is in `--output=~/units`, as for each option that takes a path."""
     assert ctisync.run("examples", "crontab", "--output=~/units").returncode == 0
-    assert held(ctisync.home / "units").keys() == {"crontab"}
+    assert texts_in(ctisync.home / "units").keys() == {"crontab"}
 
 
 @pytest.mark.parametrize("folder", ["/dev/null/x", "x" * 300])

@@ -28,9 +28,9 @@ PAGES: Final = [
 ]
 
 
-def assert_two_lines(told: str, message: str, hint: str) -> None:
-    lines = told.splitlines()
-    assert len(lines) == 2, told
+def assert_two_lines(stderr: str, message: str, hint: str) -> None:
+    lines = stderr.splitlines()
+    assert len(lines) == 2, stderr
     assert lines[0].startswith("ctisync: ")
     assert message in lines[0]
     assert lines[1].startswith("  try: ")
@@ -164,9 +164,9 @@ def test_each_consumer_that_is_named_is_passed_over(ctisync: Ctisync, command: s
     gone = f"http://127.0.0.1:{unused_port()}"
     ended = ctisync.run(command, *named, CTISYNC_CONSUMERS=consumers, CTISYNC_CTI__URL=gone)
 
-    told = ended.stdout + ended.stderr
-    assert told.index("vd_1.0.0/three") < told.index("vd_1.0.0/one")
-    assert "vd_1.0.0/two" not in told
+    printed = ended.stdout + ended.stderr
+    assert printed.index("vd_1.0.0/three") < printed.index("vd_1.0.0/one")
+    assert "vd_1.0.0/two" not in printed
 
 
 @pytest.mark.parametrize(
@@ -295,10 +295,10 @@ def test_a_signal_ends_the_pass_cleanly_with_its_code(
         time.sleep(0.02)
 
     running.send_signal(number)
-    _, told = running.communicate(timeout=120)
+    _, stderr = running.communicate(timeout=120)
 
     assert running.returncode == code
-    assert told.decode() == f"ctisync: stopped by signal {int(number)}; the next pass continues from here\n"
+    assert stderr.decode() == f"ctisync: stopped by signal {int(number)}; the next pass continues from here\n"
     assert ctisync.run("export").stdout == before
     assert ctisync.run("sync", "-q").returncode == 0
 
@@ -317,12 +317,12 @@ def test_a_consumer_that_fails_is_named_and_does_not_stop_the_next(ctisync: Ctis
 
 
 def _all_codes() -> set[int]:
-    found, waiting = {errors.DONE, errors.BUG, 130, 143}, [errors.CtisyncError]
+    codes, waiting = {errors.DONE, errors.BUG, 130, 143}, [errors.CtisyncError]
     while waiting:
         kind = waiting.pop()
         waiting += kind.__subclasses__()
-        found |= {kind.exit_code} if hasattr(kind, "exit_code") else set()
-    return found
+        codes |= {kind.exit_code} if hasattr(kind, "exit_code") else set()
+    return codes
 
 
 def test_every_exit_code_stands_in_the_tree_of_errors_and_in_the_help(ctisync: Ctisync) -> None:

@@ -129,11 +129,11 @@ def test_a_dry_run_says_what_would_go_and_removes_nothing(stored: Ctisync) -> No
     before = stored.database.read_bytes()
     ended = stored.run("forget", "--consumer", NAME, "--dry-run")
     assert ended.returncode == 0
-    said = ended.stdout.splitlines()
-    assert said[0] == f"{NAME} in sqlite:///{stored.database}"
-    assert said[1].startswith("  content    20 records, ")
-    assert said[1].endswith(f": {stored.database}")
-    assert said[3] == "  history    1 pass"
+    lines = ended.stdout.splitlines()
+    assert lines[0] == f"{NAME} in sqlite:///{stored.database}"
+    assert lines[1].startswith("  content    20 records, ")
+    assert lines[1].endswith(f": {stored.database}")
+    assert lines[3] == "  history    1 pass"
     assert stored.database.read_bytes() == before
     assert is_stored(stored)
 

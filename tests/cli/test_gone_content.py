@@ -52,12 +52,12 @@ def assert_gone_and_brought_back(ctisync: Ctisync, feed: FeedSimulator) -> None:
     assert "ctisync sync" in table
     [consumer] = json.loads(ctisync.run("status", "--json").stdout)["consumers"]
     assert (consumer["phase"], consumer["records"]) == ("empty", None)
-    [looked] = [
+    [examined] = [
         check
         for check in json.loads(ctisync.run("doctor", "--json").stdout)["checks"]
         if check["check"] == "content"
     ]
-    assert (looked["health"], "removed the content" in looked["said"]) == ("failed", True)
+    assert (examined["health"], "removed the content" in examined["said"]) == ("failed", True)
     refused = ctisync.run("export")
     assert (refused.returncode, "is gone" in refused.stderr) == (10, True), refused.stderr
 

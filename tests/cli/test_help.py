@@ -12,8 +12,8 @@ from tests.cli.conftest import Ctisync
 from tests.docs.command_tree import Command, commands, parse, root
 from tests.docs.shell import ROOT
 
-FOUND = commands()
-EXAMPLES = [(each.path, example.typed) for each in FOUND for example in each.taught.examples]
+COMMANDS = commands()
+EXAMPLES = [(each.path, example.typed) for each in COMMANDS for example in each.help_text.examples]
 
 NARROW = 80
 """Columns of a terminal that shows an example in one line."""
@@ -36,7 +36,7 @@ def test_a_name_alone_lists_the_commands_and_is_no_mistake(ctisync: Ctisync) -> 
 
 @pytest.mark.parametrize("path", ["", "config"])
 def test_no_summary_in_a_list_of_commands_is_cut(ctisync: Ctisync, path: str) -> None:
-    inner = [each for each in FOUND if each.path.startswith(path) and each.path.count(" ") == bool(path)]
+    inner = [each for each in COMMANDS if each.path.startswith(path) and each.path.count(" ") == bool(path)]
     listed = " ".join(help_of(ctisync, path).split("Commands:\n")[1].split("\n\n")[0].split())
     for each in inner:
         if each.path not in ("", path):
@@ -62,7 +62,7 @@ def test_help_is_a_command_too(ctisync: Ctisync, path: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said", "hint"),
+    ("words", "message", "hint"),
     [
         (["synk"], "unknown command synk", "ctisync help sync"),
         (["config", "shw"], "unknown command config shw", "ctisync help config show"),
@@ -72,12 +72,12 @@ def test_help_is_a_command_too(ctisync: Ctisync, path: str) -> None:
     ],
 )
 def test_help_for_what_is_not_there_says_what_is(
-    ctisync: Ctisync, words: list[str], said: str, hint: str
+    ctisync: Ctisync, words: list[str], message: str, hint: str
 ) -> None:
     ended = ctisync.run("help", *words)
     assert (ended.returncode, ended.stdout) == (2, "")
     first, second = ended.stderr.splitlines()
-    assert said in first
+    assert message in first
     assert second == f"  try: {hint}"
 
 
@@ -88,29 +88,29 @@ def test_help_says_where_the_manual_lies(ctisync: Ctisync) -> None:
 
 
 def test_each_command_is_taught_and_nothing_else_is() -> None:
-    assert {each.path for each in FOUND} == HELP_TEXTS.keys()
+    assert {each.path for each in COMMANDS} == HELP_TEXTS.keys()
 
 
-@pytest.mark.parametrize("command", FOUND, ids=lambda each: each.call)
+@pytest.mark.parametrize("command", COMMANDS, ids=lambda each: each.call)
 def test_a_help_ends_with_examples_and_with_the_codes_that_the_command_can_give(
     ctisync: Ctisync, command: Command
 ) -> None:
-    before, taught = help_of(ctisync, command.path).split("\nExamples:\n")
-    examples, *endings = re.split(r"\n(Exit codes.*):\n", taught)
+    before, after = help_of(ctisync, command.path).split("\nExamples:\n")
+    examples, *endings = re.split(r"\n(Exit codes.*):\n", after)
 
     assert "Options:" in before
     shown = [line.strip() for line in examples.splitlines() if line.startswith("  ctisync ")]
-    assert shown == [example.typed for example in command.taught.examples]
+    assert shown == [example.typed for example in command.help_text.examples]
     assert endings[0] == "Exit codes"
     rows = re.findall(r"(?m)^  (\d+(?:, \d+)*)  ", endings[1])
     codes = {int(code) for row in rows for code in row.split(", ")}
-    assert codes == command.taught.codes
-    assert len(endings) == (2 if not command.taught.with_option else 4)
+    assert codes == command.help_text.codes
+    assert len(endings) == (2 if not command.help_text.with_option else 4)
 
 
 def test_what_else_an_option_makes_of_the_codes_is_told(ctisync: Ctisync) -> None:
-    told = help_of(ctisync, "status").split("Exit codes with --check:\n")[1]
-    assert [line.split() for line in told.splitlines()] == [
+    codes = help_of(ctisync, "status").split("Exit codes with --check:\n")[1]
+    assert [line.split() for line in codes.splitlines()] == [
         ["0", "OK"],
         ["1", "WARNING"],
         ["2", "CRITICAL"],
@@ -154,6 +154,6 @@ def test_every_exit_code_is_explained_once() -> None:
 
 def test_a_command_that_nobody_has_taught_still_has_a_help() -> None:
     command = root().commands["sync"]
-    told = command.get_help(typer.Context(command, info_name="ctisync unheard-of"))
-    assert "Options:" in told
-    assert "Examples:" not in told
+    printed = command.get_help(typer.Context(command, info_name="ctisync unheard-of"))
+    assert "Options:" in printed
+    assert "Examples:" not in printed

@@ -24,16 +24,16 @@ Json = Any
 
 def passes(ctisync: Ctisync) -> list[Json]:
     (one,) = json.loads(ctisync.run("history", "--json").stdout)["consumers"]
-    found: list[Json] = one["passes"]
-    return found
+    listed: list[Json] = one["passes"]
+    return listed
 
 
 def logged(ctisync: Ctisync, *arguments: str) -> list[tuple[int, str, str]]:
-    told = map(json.loads, ctisync.run("log", "--json", *arguments).stdout.splitlines())
-    return [(line["offset"], line["how"], line.get("resource", "")) for line in told]
+    events = map(json.loads, ctisync.run("log", "--json", *arguments).stdout.splitlines())
+    return [(line["offset"], line["how"], line.get("resource", "")) for line in events]
 
 
-def until_asked(feed: FeedSimulator, kind: Literal["changes"]) -> None:
+def await_request(feed: FeedSimulator, kind: Literal["changes"]) -> None:
     deadline = time.monotonic() + 120
     while not feed.requests_for(kind):
         assert time.monotonic() < deadline
@@ -147,8 +147,8 @@ def test_a_name_that_nothing_knows_is_no_record_of_which_nothing_is_remembered(
     for form in ((), ("--json",)):
         ended = ctisync.run("log", "CVE-STAY", *form)
         assert (ended.returncode, ended.stdout) == (2, "")
-        told, hint = ended.stderr.splitlines()
-        assert "vd_1.0.0/vd_4.8.0 has no record CVE-STAY, and no pass in the history changed it" in told
+        message, hint = ended.stderr.splitlines()
+        assert "vd_1.0.0/vd_4.8.0 has no record CVE-STAY, and no pass in the history changed it" in message
         assert "CVE-STAYS" in hint
     feed.history.delete("CVE-STAYS")
     ctisync.run("sync", "-q")
@@ -156,12 +156,12 @@ def test_a_name_that_nothing_knows_is_no_record_of_which_nothing_is_remembered(
 
 
 def test_lines_of_the_log_history_and_hook_name_the_same_pass(ctisync: Ctisync, feed: FeedSimulator) -> None:
-    told = ctisync.home / "told"
-    ctisync.environ["CTISYNC_HOOKS__ON_UPDATE"] = json.dumps(["sh", "-c", f"echo $HOOK_PASS > {told}"])
+    file = ctisync.home / "told"
+    ctisync.environ["CTISYNC_HOOKS__ON_UPDATE"] = json.dumps(["sh", "-c", f"echo $HOOK_PASS > {file}"])
     ended = ctisync.run("sync", "-v", "--log-format", "json")
     lines = [json.loads(line) for line in ended.stderr.splitlines()]
     ids = {line.get("pass_id") for line in lines}
-    assert ids == {told.read_text().strip()} == {each["pass_id"] for each in passes(ctisync)}
+    assert ids == {file.read_text().strip()} == {each["pass_id"] for each in passes(ctisync)}
     logs = [json.loads(line)["pass_id"] for line in ctisync.run("log", "--json").stdout.splitlines()]
     assert set(logs) == ids
 
@@ -209,7 +209,7 @@ def test_a_pass_that_is_stopped_is_in_the_history_too(ctisync: Ctisync, feed: Fe
     feed.history.create("CVE-NEW")
     feed.fail("changes", failures.stall(60), times=1)
     running = ctisync.start("sync", "-q")
-    until_asked(feed, "changes")
+    await_request(feed, "changes")
     began = time.monotonic()
     os.kill(running.pid, signal.SIGTERM)
     assert seconds_to_the_end(running, began) < 4
@@ -225,7 +225,7 @@ def test_a_pass_that_finds_another_at_work_is_none(ctisync: Ctisync, feed: FeedS
     feed.history.create("CVE-NEW")
     feed.fail("changes", failures.stall(5), times=1)
     running = ctisync.start("sync", "-q")
-    until_asked(feed, "changes")
+    await_request(feed, "changes")
     assert ctisync.run("sync", "-q").returncode == 4
     running.communicate(timeout=120)
     assert len(passes(ctisync)) == 2

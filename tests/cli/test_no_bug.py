@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import pytest
 
 from ctisync import __version__
-from tests.cli.conftest import Ctisync, taught_of
+from tests.cli.conftest import Ctisync, help_text_of
 from tests.support.feed_history import populate
 from tests.support.feed_simulator import FeedSimulator, unused_port
 from tests.support.opensearch_node import OpenSearchNode
@@ -25,14 +25,14 @@ NOBODY: Final = 4_242
 """A user id without a name, and so without a home."""
 
 CALLS: Final = (
-    "sync", "sync --log-format json", "update", "init-snapshot", "init-snapshot --from {given}",
+    "sync", "sync --log-format json", "update", "init-snapshot", "init-snapshot --from {file}",
     "init-snapshot --from ~/none.zip", "status", "status --json", "status --check", "export",
     "export --output {out}", "show CVE-2003-10003", "history", "history --html {out}", "log", "verify",
-    "verify --against {given}", "doctor", "doctor --json", "diff {given} {given}",
+    "verify --against {file}", "doctor", "doctor --json", "diff {file} {file}",
     "completion bash", "examples", "examples crontab", "config show",
     "config show store.url", "config show --json", "config check", "config init",
     "config init --output {out}", "--version", "--help", "demo --keep ~nobody-of-this-name/demo",
-    "sync --dry-run", "init-snapshot --from {given} --dry-run", "forget --consumer vd_4.8.0 --yes",
+    "sync --dry-run", "init-snapshot --from {file} --dry-run", "forget --consumer vd_4.8.0 --yes",
     "forget --consumer vd_4.8.0 --dry-run", "log CVE-2003-10003", "help sync", "config get cti.url",
 )  # fmt: skip
 
@@ -40,12 +40,12 @@ CHEAP: Final = ("diff ", "completion ", "examples ", "--version ", "--help ", "c
 """Calls that look at no store: they end with 0, or as `OTHERS` says."""
 
 
-class Found(NamedTuple):
+class Paths(NamedTuple):
     """Where things are for one call."""
 
     state: Path
     settings: Path
-    given: Path
+    file: Path
 
     @property
     def database(self) -> Path:
@@ -98,7 +98,7 @@ class Place(NamedTuple):
     environ: Mapping[str, str] = {}
     streams: tuple[str, str, str] = ("/dev/null", "out", "err")
     nobody: bool = False
-    prepare: Callable[[Found], object] = lambda found: None
+    prepare: Callable[[Paths], object] = lambda paths: None
 
 
 def ends(*codes: int) -> frozenset[int]:
@@ -133,42 +133,42 @@ PLACES: Final[Mapping[str, Place]] = {
     "the same, unbuffered": Place(WELL, {"PYTHONUNBUFFERED": "1"}, ("/dev/null", "/dev/full", "err")),
     "a full standard error": Place(WELL, streams=("/dev/null", "out", "/dev/full")),
     "a state folder of mode 000": Place(
-        ends(2, 3, 7), STATE, nobody=True, prepare=lambda found: found.state.chmod(0)
+        ends(2, 3, 7), STATE, nobody=True, prepare=lambda paths: paths.state.chmod(0)
     ),
     "a database of mode 000": Place(
-        ends(2, 3, 7), STATE, nobody=True, prepare=lambda found: found.database.chmod(0)
+        ends(2, 3, 7), STATE, nobody=True, prepare=lambda paths: paths.database.chmod(0)
     ),
-    "a folder for a database": Place(ends(2, 3, 7), STATE, prepare=lambda found: a_folder(found.database)),
+    "a folder for a database": Place(ends(2, 3, 7), STATE, prepare=lambda paths: a_folder(paths.database)),
     "a text for a database": Place(
-        ends(2, 3, 7), STATE, prepare=lambda found: found.database.write_text("no SQLite\n" * 900)
+        ends(2, 3, 7), STATE, prepare=lambda paths: paths.database.write_text("no SQLite\n" * 900)
     ),
-    "an empty database": Place(ends(0, 2, 10), STATE, prepare=lambda found: found.database.write_bytes(b"")),
-    "another program's database": Place(ends(2, 3, 7), STATE, prepare=lambda found: replaced(found.database)),
+    "an empty database": Place(ends(0, 2, 10), STATE, prepare=lambda paths: paths.database.write_bytes(b"")),
+    "another program's database": Place(ends(2, 3, 7), STATE, prepare=lambda paths: replaced(paths.database)),
     "a state that is no state": Place(
         ends(0, 2, 3, 7, 9),
         STATE,
-        prepare=lambda found: altered(found.database, "UPDATE consumers SET state = '[]'"),
+        prepare=lambda paths: altered(paths.database, "UPDATE consumers SET state = '[]'"),
     ),
-    "the highest offset": Place(ends(0, 2, 6, 9), STATE, prepare=lambda found: huge(found.database)),
-    "a hundred thousand records": Place(WELL, STATE, prepare=lambda found: many(found.database)),
+    "the highest offset": Place(ends(0, 2, 6, 9), STATE, prepare=lambda paths: huge(paths.database)),
+    "a hundred thousand records": Place(WELL, STATE, prepare=lambda paths: many(paths.database)),
     "settings of mode 000": Place(
         ends(2, 3),
         {"XDG_CONFIG_HOME": "{settings}"},
         nobody=True,
-        prepare=lambda found: found.settings.chmod(0),
+        prepare=lambda paths: paths.settings.chmod(0),
     ),
     "settings that are a folder": Place(
-        ends(2, 3), {"XDG_CONFIG_HOME": "{settings}"}, prepare=lambda found: a_folder(found.settings)
+        ends(2, 3), {"XDG_CONFIG_HOME": "{settings}"}, prepare=lambda paths: a_folder(paths.settings)
     ),
     "settings in Latin-1": Place(
         ends(2, 3),
         {"XDG_CONFIG_HOME": "{settings}"},
-        prepare=lambda found: found.settings.write_bytes(b'ping_url = "http://h\xf6st"\n'),
+        prepare=lambda paths: paths.settings.write_bytes(b'ping_url = "http://h\xf6st"\n'),
     ),
-    "a given file that is a folder": Place(WELL, STATE, prepare=lambda found: a_folder(found.given)),
-    "a given file of mode 000": Place(WELL, STATE, nobody=True, prepare=lambda found: found.given.chmod(0)),
+    "a given file that is a folder": Place(WELL, STATE, prepare=lambda paths: a_folder(paths.file)),
+    "a given file of mode 000": Place(WELL, STATE, nobody=True, prepare=lambda paths: paths.file.chmod(0)),
     "a given file of another kind": Place(
-        ends(0, 2, 6), STATE, prepare=lambda found: found.given.write_bytes(bytes(range(256)) * 50)
+        ends(0, 2, 6), STATE, prepare=lambda paths: paths.file.write_bytes(bytes(range(256)) * 50)
     ),
 }
 
@@ -195,8 +195,8 @@ class Machine:
         self.environ = ctisync.environ
         assert ctisync.run("sync", "-q").returncode == 0
         self.filled = ctisync.database.parent
-        self.given = folder / "given.ndjson"
-        assert ctisync.run("export", "--output", str(self.given)).returncode == 0
+        self.file = folder / "given.ndjson"
+        assert ctisync.run("export", "--output", str(self.file)).returncode == 0
         self.locales = folder / "locales"
         self.locales.mkdir()
         if shutil.which("localedef"):  # else the locale is C
@@ -242,25 +242,25 @@ class Machine:
     def _prepared(self, place: Place, folder: Path) -> dict[str, str]:
         folder.mkdir(parents=True)
         odd = folder / "st\xe4te"
-        found = Found(
+        paths = Paths(
             folder / "state", folder / "settings" / "ctisync" / "config.toml", folder / "given.ndjson"
         )
-        shutil.copytree(self.filled, found.state)
+        shutil.copytree(self.filled, paths.state)
         shutil.copytree(self.filled, odd)
-        shutil.copy(self.given, found.given)
-        found.settings.parent.mkdir(parents=True)
-        found.settings.write_text('on_feed_reset = "init"\n')
+        shutil.copy(self.file, paths.file)
+        paths.settings.parent.mkdir(parents=True)
+        paths.settings.write_text('on_feed_reset = "init"\n')
         if place.nobody:
             folder.parent.chmod(0o755)
             for path in (folder, *folder.rglob("*")):
                 os.chown(path, NOBODY, NOBODY)
-        place.prepare(found)
+        place.prepare(paths)
         return {
             "folder": str(folder),
-            "state": str(found.state),
+            "state": str(paths.state),
             "odd": str(odd),
-            "settings": str(found.settings.parents[1]),
-            "given": str(found.given),
+            "settings": str(paths.settings.parents[1]),
+            "file": str(paths.file),
             "out": str(folder / "written"),
             "locales": str(self.locales),
             "nowhere": f"http://127.0.0.1:{unused_port()}",
@@ -281,11 +281,13 @@ def machine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Machine]:
 
 def wrong(place: Place, call: str, code: int, printed: str) -> bool:
     judged = "--check" in call or call.startswith("doctor")
-    taught = taught_of(call.split())
-    known = taught.codes | (taught.with_option.get("--check", {}).keys() if "--check" in call else set())
+    help_text = help_text_of(call.split())
+    promised = set(help_text.codes)
+    if "--check" in call:
+        promised |= help_text.with_option.get("--check", {}).keys()
     may_be = place.codes | {0, 2} if f"{call} ".startswith(CHEAP) else place.codes
     is_bug = f"a bug in ctisync {__version__}" in printed or ("Traceback" in printed and "-v" not in call)
-    return is_bug or code not in known or not (judged or code in may_be)
+    return is_bug or code not in promised or not (judged or code in may_be)
 
 
 @pytest.mark.parametrize("name", PLACES)
@@ -294,12 +296,12 @@ def test_no_command_takes_it_for_a_bug(machine: Machine, name: str) -> None:
     if place.nobody and os.geteuid() != 0:
         pytest.skip("only root can be another user")
     folder = machine.folder / str(list(PLACES).index(name))
-    found = [
+    bugs = [
         f"{call}: {code}\n{printed[-700:]}"
         for call, code, printed in machine.run(place, folder, CALLS)
         if wrong(place, call, code, printed)
     ]
-    assert not found, "\n\n".join(found)
+    assert not bugs, "\n\n".join(bugs)
 
 
 def test_nor_does_one_take_documents_of_another_program_in_the_index_for_a_bug(
@@ -319,15 +321,15 @@ def test_nor_does_one_take_documents_of_another_program_in_the_index_for_a_bug(
     place = Place(ends(0, 2, 6, 7, 9), {**literal, **STATE})
     writers = [call for call in CALLS if call.startswith(WRITERS) and "dry-run" not in call]
     readers = [call for call in CALLS if call not in writers]
-    found: list[str] = []
+    bugs: list[str] = []
     for number, calls in enumerate((readers, *([each] for each in writers))):
         assert ctisync.run("init-snapshot", "-q").returncode == 0
         for name, document in enumerate(FOREIGN):
             opensearch_2.request("PUT", f"/{index}/_doc/{name}?refresh=true", document)
-        found += [
+        bugs += [
             f"{call}: {code}\n{printed[-700:]}"
             for call, code, printed in machine.run(place, machine.folder / f"foreign-{number}", calls)
             if wrong(place, call, code, printed)
         ]
     opensearch_2.wipe()
-    assert not found, "\n\n".join(found)
+    assert not bugs, "\n\n".join(bugs)

@@ -134,18 +134,18 @@ def test_a_locale_without_the_letters_of_a_path_reads_and_writes_the_file_of_tha
     folder = ctisync.home / "données"
     folder.mkdir(mode=0o700)
     url = f"sqlite:///{folder}/ctisync.db"
-    settings, asked = ctisync.home / "é.toml", list[str]()
+    settings, options = ctisync.home / "é.toml", list[str]()
     if where == "file":
         settings.write_text(f'store.url = "{url}"\nhooks.on_update = ["touch", "{folder}/ö"]\n')
-        asked = ["--config", str(settings)]
+        options = ["--config", str(settings)]
     else:
         named = {"variable": {"CTISYNC_STATE_DIR": str(folder)}, "url": {"CTISYNC_STORE__URL": url}}[where]
         ctisync.environ |= {**named, "CTISYNC_HOOKS__ON_UPDATE": json.dumps(["touch", f"{folder}/ö"])}
-    ended = ctisync.run("sync", "-q", *asked, **ASCII)
+    ended = ctisync.run("sync", "-q", *options, **ASCII)
     assert (ended.returncode, ended.stderr) == (0, "")
     assert {"ctisync.db", "ö"} <= {each.name for each in folder.iterdir()}
-    assert ctisync.run("status", "--check", *asked, **ASCII).returncode == 0
-    assert ctisync.run("verify", "-q", *asked, **ASCII).returncode == 0
+    assert ctisync.run("status", "--check", *options, **ASCII).returncode == 0
+    assert ctisync.run("verify", "-q", *options, **ASCII).returncode == 0
 
 
 @pytest.mark.parametrize(

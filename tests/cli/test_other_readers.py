@@ -223,9 +223,9 @@ CLOSED: Final = [
 def typed(reader: Reader) -> Callable[[str], None]:
     """Does what a hint says, as the owner."""
 
-    def run(said: str) -> None:
-        command = said.partition("as its owner: ")[2].strip()
-        assert command.startswith("chmod "), said
+    def run(hint: str) -> None:
+        command = hint.partition("as its owner: ")[2].strip()
+        assert command.startswith("chmod "), hint
         subprocess.run(command, shell=True, check=True)  # noqa: S602  # what a person types
 
     return run
@@ -319,9 +319,9 @@ def test_what_is_written_over_while_it_is_read_is_not_taken_for_a_content(reader
         lines = store.export(Consumer())
         next(lines)
     passes.initialise(SqliteStore(reader.database, SystemClock()), Consumer(), made_up(40), 60)
-    with as_nobody(), pytest.raises(Exception, match="a pass started and wrote to") as told:
+    with as_nobody(), pytest.raises(Exception, match="a pass started and wrote to") as raised:
         list(lines)
-    assert told.value.exit_code == 7  # type: ignore[attr-defined]
+    assert raised.value.exit_code == 7  # type: ignore[attr-defined]
     assert_all_read_count(reader, 40)
 
 
@@ -351,9 +351,9 @@ def test_a_lock_file_that_may_not_be_read_is_no_pass_at_work(
     with FeedSimulator() as feed:
         populate(feed.history, 3)
         monkeypatch.setenv("CTISYNC_CTI__URL", feed.url)
-        told = reader.run("update", "--dry-run")
-    assert told.code == 0
-    assert "works" not in told.out
+        planned = reader.run("update", "--dry-run")
+    assert planned.code == 0
+    assert "works" not in planned.out
     ended = reader.run("forget", "--consumer", "vd_4.8.0", "--yes")
     assert ended.code == 7
     assert "another pass" not in ended.err

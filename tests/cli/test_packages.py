@@ -34,8 +34,8 @@ index = "iocs"
 def entry(consumer: str, **fields: Any) -> dict[str, Any]:
     context, _, name = consumer.partition("/")
     url = f"https://cti.example/api/v1/catalog/contexts/{context}/consumers/{name}"
-    told = {"name": name, "context": context, "type": "cti:catalog:consumer:x", "resource": url}
-    return {**told, "is_public": True, "status": "ready", "local_offset": 50, "remote_offset": 90, **fields}
+    head = {"name": name, "context": context, "type": "cti:catalog:consumer:x", "resource": url}
+    return {**head, "is_public": True, "status": "ready", "local_offset": 50, "remote_offset": 90, **fields}
 
 
 def snapshot(*offsets: int) -> bytes:
@@ -63,8 +63,8 @@ def write(folder: Path, manifest: Any) -> None:
 
 
 def offsets(ctisync: Ctisync) -> dict[str, int]:
-    found = json.loads(ctisync.run("status", "--json").stdout)["consumers"]
-    return {f"{each['context']}/{each['consumer']}": each["offset"] for each in found}
+    consumers = json.loads(ctisync.run("status", "--json").stdout)["consumers"]
+    return {f"{each['context']}/{each['consumer']}": each["offset"] for each in consumers}
 
 
 def test_a_package_is_loaded_for_each_consumer_without_a_network(ctisync: Ctisync, package: Path) -> None:
@@ -102,8 +102,8 @@ def test_a_package_of_wazuhs_own_script_is_loaded(ctisync: Ctisync, package: Pat
 def test_an_offset_for_a_whole_folder_is_refused_and_the_hint_loads_it(
     ctisync: Ctisync, package: Path, named: str
 ) -> None:
-    given = f"--from={named.format(package)}"
-    refused = ctisync.run("init-snapshot", given, "--offset", "60", "--consumer", RULES)
+    source = f"--from={named.format(package)}"
+    refused = ctisync.run("init-snapshot", source, "--offset", "60", "--consumer", RULES)
     assert refused.returncode == 2
     assert f"--offset is the offset of one snapshot, and {package} is a folder" in refused.stderr
     [typed] = commands(refused.stderr.rpartition("try: ")[2])
@@ -132,10 +132,10 @@ def test_the_offset_is_the_highest_of_the_manifests_and_of_the_lines(ctisync: Ct
 
 
 def test_a_dry_run_tells_what_a_package_would_do(ctisync: Ctisync, package: Path) -> None:
-    told = ctisync.run("init-snapshot", "--from", str(package), "--dry-run").stdout
-    assert f"{RULES}: the content is at offset 0" in told
-    assert "load the snapshot of offset 50" in told
-    assert "load the snapshot of offset 9" in told
+    printed = ctisync.run("init-snapshot", "--from", str(package), "--dry-run").stdout
+    assert f"{RULES}: the content is at offset 0" in printed
+    assert "load the snapshot of offset 50" in printed
+    assert "load the snapshot of offset 9" in printed
     assert offsets(ctisync) == {RULES: 0, IOCS: 0}
 
 
@@ -335,8 +335,8 @@ def test_a_mistake_in_a_package_is_told_with_what_to_do(ctisync: Ctisync, packag
     make(package)
     ended = ctisync.run("init-snapshot", "-q", "--from", str(package / file))
     assert ended.returncode == code, ended.stderr
-    told, tried = ended.stderr.splitlines()[-2:]
-    assert words in told
+    message, tried = ended.stderr.splitlines()[-2:]
+    assert words in message
     assert tried.startswith("  try: ")
     assert offsets(ctisync) == {RULES: 0, IOCS: 0}
 
@@ -389,8 +389,8 @@ def test_a_mistake_in_a_package_that_is_compared_leads_to_no_load(
     make, file, *_ = MISTAKES[name]
     make(package)
     ended = ctisync.run("verify", "--consumer", IOCS, "--against", str(package / file))
-    told, tried = ended.stderr.splitlines()[-2:]
-    assert (ended.returncode, words in told, tried) == (code, True, f"  try: {hint}")
+    message, tried = ended.stderr.splitlines()[-2:]
+    assert (ended.returncode, words in message, tried) == (code, True, f"  try: {hint}")
 
 
 def test_a_snapshot_of_another_consumer_is_refused_by_its_file_address_too(

@@ -13,7 +13,7 @@ from tests.support.feed_simulator import OWN_PLAN, PLANS, FeedSimulator, unused_
 TOKEN = "the-token-of-an-environment"
 
 
-def asked(feed: FeedSimulator) -> list[str]:
+def paths_of(feed: FeedSimulator) -> list[str]:
     return [request.path for request in feed.requests]
 
 
@@ -22,12 +22,12 @@ def contexts(text: str) -> list[str]:
 
 
 def test_the_public_plan_is_printed_as_settings_that_work(ctisync: Ctisync, feed: FeedSimulator) -> None:
-    found = ctisync.run("plans")
-    assert (found.returncode, found.stderr) == (0, "")
-    assert asked(feed) == [PLANS]
-    assert contexts(found.stdout) == ["t1-vulnerabilities-5", "t1-iocs-5", "t1-ruleset-5"]
+    ended = ctisync.run("plans")
+    assert (ended.returncode, ended.stderr) == (0, "")
+    assert paths_of(feed) == [PLANS]
+    assert contexts(ended.stdout) == ["t1-vulnerabilities-5", "t1-iocs-5", "t1-ruleset-5"]
     path = ctisync.home / "pasted.toml"
-    path.write_text(found.stdout)
+    path.write_text(ended.stdout)
     assert ctisync.run("config", "check", "--config", str(path)).returncode == 0
     shown = ctisync.run("config", "get", "consumers[1].consumer", "--config", str(path))
     assert shown.stdout == "public-iocs-5\n"
@@ -37,13 +37,13 @@ def test_with_a_token_the_plan_of_the_environment_is_the_one_to_paste(
     ctisync: Ctisync, feed: FeedSimulator
 ) -> None:
     feed.required_token = TOKEN
-    found = ctisync.run("plans", CTISYNC_CTI__TOKEN=TOKEN)
-    assert found.returncode == 0, found.stderr
-    assert asked(feed) == [PLANS, OWN_PLAN]
-    assert contexts(found.stdout) == ["t0-vulnerabilities-5", "t0-iocs-5", "t0-ruleset-5"]
-    assert "# Free (public)" in found.stdout
-    assert found.stdout.count("Pro Plan") == 1
-    assert TOKEN not in found.stdout
+    ended = ctisync.run("plans", CTISYNC_CTI__TOKEN=TOKEN)
+    assert ended.returncode == 0, ended.stderr
+    assert paths_of(feed) == [PLANS, OWN_PLAN]
+    assert contexts(ended.stdout) == ["t0-vulnerabilities-5", "t0-iocs-5", "t0-ruleset-5"]
+    assert "# Free (public)" in ended.stdout
+    assert ended.stdout.count("Pro Plan") == 1
+    assert TOKEN not in ended.stdout
 
 
 def test_the_console_of_the_exchange_is_asked_and_gets_the_token(
@@ -52,16 +52,16 @@ def test_the_console_of_the_exchange_is_asked_and_gets_the_token(
     feed.required_token = TOKEN
     ctisync.environ["CTISYNC_CTI__URL"] = "http://127.0.0.1:9/api/v1"
     exchange = {"CTISYNC_CTI__TOKEN": TOKEN, "CTISYNC_CTI__TOKEN_EXCHANGE_URL": feed.exchange_url}
-    found = ctisync.run("plans", **exchange)
-    assert found.returncode == 0, found.stderr
-    assert asked(feed) == [PLANS, OWN_PLAN]
-    assert f'# needs cti.url = "{feed.url}"' in found.stdout
+    ended = ctisync.run("plans", **exchange)
+    assert ended.returncode == 0, ended.stderr
+    assert paths_of(feed) == [PLANS, OWN_PLAN]
+    assert f'# needs cti.url = "{feed.url}"' in ended.stdout
 
 
 def test_programs_get_each_feature_with_its_names(ctisync: Ctisync, feed: FeedSimulator) -> None:
-    found = json.loads(ctisync.run("plans", "--json").stdout)
-    assert found["console"] == feed.url
-    free, pro = found["plans"]
+    document = json.loads(ctisync.run("plans", "--json").stdout)
+    assert document["console"] == feed.url
+    free, pro = document["plans"]
     assert (free["name"], free["is_public"], free["is_own"]) == ("Free", True, False)
     assert (pro["name"], pro["is_public"], pro["is_own"]) == ("Pro Plan", False, False)
     first, *_, last = free["features"]
@@ -70,7 +70,7 @@ def test_programs_get_each_feature_with_its_names(ctisync: Ctisync, feed: FeedSi
 
 
 @pytest.mark.parametrize(
-    ("failure", "code", "said", "hint"),
+    ("failure", "code", "message", "hint"),
     [
         (
             failures.refusal(404, "Not Found"),
@@ -88,20 +88,20 @@ def test_programs_get_each_feature_with_its_names(ctisync: Ctisync, feed: FeedSi
     ],
 )
 def test_a_console_that_does_not_tell_is_an_error_with_a_hint(
-    ctisync: Ctisync, feed: FeedSimulator, failure: Failure, code: int, said: str, hint: str
+    ctisync: Ctisync, feed: FeedSimulator, failure: Failure, code: int, message: str, hint: str
 ) -> None:
     feed.fail("other", failure, times=None)
-    found = ctisync.run("plans")
-    assert (found.returncode, found.stdout) == (code, "")
-    assert said in found.stderr
-    assert hint in found.stderr
+    ended = ctisync.run("plans")
+    assert (ended.returncode, ended.stdout) == (code, "")
+    assert message in ended.stderr
+    assert hint in ended.stderr
     assert len(feed.requests) == 1
 
 
 def test_a_console_that_is_not_there_is_told_at_once(ctisync: Ctisync) -> None:
-    found = ctisync.run("plans", CTISYNC_CTI__URL=f"http://127.0.0.1:{unused_port()}/api/v1")
-    assert (found.returncode, found.stdout) == (5, "")
-    assert "cannot be reached" in found.stderr
+    ended = ctisync.run("plans", CTISYNC_CTI__URL=f"http://127.0.0.1:{unused_port()}/api/v1")
+    assert (ended.returncode, ended.stdout) == (5, "")
+    assert "cannot be reached" in ended.stderr
 
 
 CONSUMER = "http://127.0.0.1:1/api/v1/catalog/contexts/t1-iocs-5/consumers/public-iocs-5"
@@ -116,7 +116,7 @@ def test_a_consumer_may_be_set_by_its_whole_address(ctisync: Ctisync, feed: Feed
 
 
 @pytest.mark.parametrize(
-    ("consumer", "said", "hint"),
+    ("consumer", "message", "hint"),
     [
         ({"consumer_url": CONSUMER}, "is not below cti.url", 'set cti.url = "http://127.0.0.1:1/api/v1"'),
         (
@@ -132,10 +132,10 @@ def test_a_consumer_may_be_set_by_its_whole_address(ctisync: Ctisync, feed: Feed
     ],
 )
 def test_an_address_that_is_no_consumer_of_the_feed_is_a_mistake(
-    ctisync: Ctisync, feed: FeedSimulator, consumer: dict[str, str], said: str, hint: str
+    ctisync: Ctisync, feed: FeedSimulator, consumer: dict[str, str], message: str, hint: str
 ) -> None:
     ended = ctisync.run("config", "check", CTISYNC_CONSUMERS=json.dumps([consumer]))
-    assert (ended.returncode, said in ended.stderr, hint in ended.stderr) == (3, True, True), ended.stderr
+    assert (ended.returncode, message in ended.stderr, hint in ended.stderr) == (3, True, True), ended.stderr
     assert "secret" not in ended.stderr
 
 

@@ -38,9 +38,9 @@ ARGUMENTS: Final = {
 
 PROMISED: Final = [
     (path, code)
-    for path, taught in HELP_TEXTS.items()
+    for path, help_text in HELP_TEXTS.items()
     if path not in ("", "config")  # groups: they end as what is in them does
-    for code in sorted(taught.codes - EVERYWHERE)
+    for code in sorted(help_text.codes - EVERYWHERE)
 ]
 
 

@@ -71,15 +71,15 @@ def test_a_pass_tells_on_standard_error_what_was_decided_and_why(ctisync: Ctisyn
 
 def test_all_formats_tell_the_same_events(ctisync: Ctisync, feed: FeedSimulator) -> None:
     ctisync.run("sync", "-q")
-    told = {}
+    lines = {}
     for log_format in ("text", "json", "journal"):
         churn(feed.history, 3)
-        told[log_format] = ctisync.run("sync", "--log-format", log_format).stderr.splitlines()
+        lines[log_format] = ctisync.run("sync", "--log-format", log_format).stderr.splitlines()
 
-    events = [json.loads(line)["event"] for line in told["json"]]
+    events = [json.loads(line)["event"] for line in lines["json"]]
     assert events
-    assert events == [re.split(" +", line)[2] for line in told["text"]]
-    assert events == [re.split("[> ]", line)[1] for line in told["journal"]]
+    assert events == [re.split(" +", line)[2] for line in lines["text"]]
+    assert events == [re.split("[> ]", line)[1] for line in lines["journal"]]
 
 
 def test_an_error_in_json_is_json_too(ctisync: Ctisync) -> None:
@@ -266,19 +266,19 @@ def test_an_export_that_cannot_be_written_is_told(ctisync: Ctisync) -> None:
         assert f"cannot write to {target}" in ended.stderr
     with Path("/dev/full").open("wb") as full:
         running = ctisync.start("export", stdout=full)
-        _, told = running.communicate(timeout=120)
+        _, stderr = running.communicate(timeout=120)
     assert running.returncode == 2
-    assert b"cannot write to standard output: No space left" in told
+    assert b"cannot write to standard output: No space left" in stderr
 
 
 @pytest.mark.parametrize("command", [["--version"], ["status"], ["status", "--json"]])
 def test_a_result_that_cannot_be_written_is_told(ctisync: Ctisync, command: list[str]) -> None:
     with Path("/dev/full").open("wb") as full:
         running = ctisync.start(*command, stdout=full)
-        _, told = running.communicate(timeout=120)
+        _, stderr = running.communicate(timeout=120)
 
     assert running.returncode == 2
-    message, _, hint = told.partition(b"\n")
+    message, _, hint = stderr.partition(b"\n")
     assert message == b"ctisync: cannot write to standard output: No space left on device"
     assert hint == b"  try: redirect it to a disk with free space\n"
 
@@ -322,10 +322,10 @@ def test_export_ends_quietly_when_its_reader_goes_away(ctisync: Ctisync, feed: F
     running.stdout.read(10)
     running.stdout.close()
     assert running.stderr is not None
-    told = running.stderr.read()
+    stderr = running.stderr.read()
 
     assert running.wait(120) == 0
-    assert told == b""
+    assert stderr == b""
     running.stderr.close()
 
 
@@ -413,10 +413,10 @@ def test_a_stream_that_cannot_hold_a_character_gets_its_escape(
     ctisync.environ["PYTHONIOENCODING"] = encoding
 
     assert ctisync.run("sync", "-q").returncode == 0
-    told = ctisync.run("show", "CVE-2026-9", "--json")
+    shown = ctisync.run("show", "CVE-2026-9", "--json")
 
-    assert (told.returncode, told.stderr) == (0, "")
-    assert json.loads(told.stdout)["payload"]["containers"]["cna"]["title"] == title
+    assert (shown.returncode, shown.stderr) == (0, "")
+    assert json.loads(shown.stdout)["payload"]["containers"]["cna"]["title"] == title
     refused = ctisync.run("show", "日本")
     assert refused.returncode == 2
     assert "has no record" in refused.stderr

@@ -60,8 +60,8 @@ def test_what_is_typed_as_told_lets_the_pass_run(
     folder.mkdir()
     folder.chmod(0o775)
     ctisync.environ["CTISYNC_STORE__URL"] = f"sqlite:///{folder}/ctisync.db"
-    told = ctisync.run("sync", "-q").stderr
-    assert f"try: chmod go-w {folder}; or" in told
+    stderr = ctisync.run("sync", "-q").stderr
+    assert f"try: chmod go-w {folder}; or" in stderr
 
     folder.chmod(0o755)
     assert ctisync.run("sync", "-q").returncode == 0
@@ -98,8 +98,8 @@ def test_config_check_and_doctor_say_so_before(ctisync: Ctisync, feed: FeedSimul
 
 def test_a_demo_that_is_kept_can_be_gone_on_with_under_any_umask(ctisync: Ctisync, tmp_path: Path) -> None:
     started = ctisync.start("demo", "--keep", str(tmp_path / "kept"), umask=0o002)
-    _, told = started.communicate(timeout=120)
-    assert started.returncode == 0, told.decode()
+    _, stderr = started.communicate(timeout=120)
+    assert started.returncode == 0, stderr.decode()
 
 
 OTHER, TEAM = 4711, 4242
@@ -219,6 +219,6 @@ def test_a_state_folder_that_a_pass_creates_is_for_its_user_alone_under_any_umas
     ctisync.environ["CTISYNC_STATE_DIR"] = str(folder)
     for _ in range(2):
         started = ctisync.start("sync", "-q", umask=0o002)
-        _, told = started.communicate(timeout=120)
-        assert started.returncode == 0, told.decode()
+        _, stderr = started.communicate(timeout=120)
+        assert started.returncode == 0, stderr.decode()
     assert [each.stat().st_mode & 0o022 for each in (folder, *folder.parents[:2])] == [0, 0, 0]

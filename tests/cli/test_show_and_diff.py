@@ -16,11 +16,11 @@ from tests.support.records import comparable, record
 
 def test_a_record_is_shown_as_it_is_stored(ctisync: Ctisync, feed: FeedSimulator) -> None:
     ctisync.run("sync", "-q")
-    wanted = feed.expected_lines()[3]
-    name = json.loads(wanted)["name"]
+    line = feed.expected_lines()[3]
+    name = json.loads(line)["name"]
     shown = ctisync.run("show", name, "--json")
     assert (shown.returncode, shown.stderr) == (0, "")
-    assert comparable(shown.stdout.encode()) == comparable(wanted)
+    assert comparable(shown.stdout.encode()) == comparable(line)
     assert ctisync.run("show", name).stdout.startswith(f"{name}   offset ")
 
 
@@ -58,8 +58,8 @@ def test_several_records_are_shown_one_below_the_other(ctisync: Ctisync, feed: F
     first, second = shown.stdout.split("\n\n")
     assert [first.split("   ")[0], second.split("   ")[0]] == names
     documents = ctisync.run("show", *names, "--json").stdout
-    found, end = json.JSONDecoder().raw_decode(documents)
-    assert [found["name"], json.loads(documents[end:])["name"]] == names
+    record, end = json.JSONDecoder().raw_decode(documents)
+    assert [record["name"], json.loads(documents[end:])["name"]] == names
 
 
 def test_what_of_several_is_not_there_is_told_beside_those_that_are(
@@ -101,12 +101,12 @@ def test_two_exports_are_compared(ctisync: Ctisync, feed: FeedSimulator) -> None
     expected |= {name: "changed" for name in before.keys() & after.keys() if before[name] != after[name]}
     assert set(expected.values()) == {"added", "removed", "changed"}
 
-    told = ctisync.run("diff", str(old), str(new))
-    assert (told.returncode, told.stderr) == (0, "")
+    compared = ctisync.run("diff", str(old), str(new))
+    assert (compared.returncode, compared.stderr) == (0, "")
     signs = {"added": "+", "removed": "-", "changed": "~"}
-    shown = {line.split()[1]: line.split()[0] for line in told.stdout.splitlines()[:-1]}
+    shown = {line.split()[1]: line.split()[0] for line in compared.stdout.splitlines()[:-1]}
     assert shown == {name: signs[what] for name, what in expected.items()}
-    assert told.stdout.splitlines()[-1].endswith(" changed")
+    assert compared.stdout.splitlines()[-1].endswith(" changed")
     lines = ctisync.run("diff", str(old), str(new), "--json").stdout.splitlines()
     documents = [json.loads(line) for line in lines]
     assert {each["name"]: each["what"] for each in documents} == expected
@@ -131,8 +131,8 @@ def test_exports_are_compared_as_they_are_kept_compressed_or_not(
     (ctisync.home / "old").write_bytes(PACKED[old](one))
     (ctisync.home / "new").write_bytes(PACKED[new](other))
     expected = "- A\n+ C\n1 added, 1 removed, 0 changed\n"
-    told = ctisync.run("diff", "old", "new")
-    assert (told.returncode, told.stderr, told.stdout) == (0, "", expected)
+    compared = ctisync.run("diff", "old", "new")
+    assert (compared.returncode, compared.stderr, compared.stdout) == (0, "", expected)
     with (ctisync.home / "new").open("rb") as file, ctisync.start("diff", "old", "-", stdin=file) as piped:
         assert piped.communicate()[0].decode() == expected
 
@@ -142,9 +142,9 @@ def test_an_export_that_was_cut_off_is_no_export_with_fewer_records(ctisync: Cti
     packed = PACKED[pack](record("A", 1).line + b"\n" + record("B", 2).line + b"\n")
     (ctisync.home / "old").write_bytes(packed)
     (ctisync.home / "cut").write_bytes(packed[:-5])
-    told = ctisync.run("diff", "old", "cut")
-    assert told.returncode == 2
-    assert "cut: the snapshot's " + pack in told.stderr
+    compared = ctisync.run("diff", "old", "cut")
+    assert compared.returncode == 2
+    assert "cut: the snapshot's " + pack in compared.stderr
 
 
 @pytest.mark.parametrize(
@@ -160,10 +160,10 @@ def test_what_cannot_be_compared_is_named(ctisync: Ctisync, content: bytes | Non
     good.write_bytes(b"")
     if content is not None:
         bad.write_bytes(content)
-    told = ctisync.run("diff", str(good), str(bad))
-    assert told.returncode == 2
-    assert f"{bad}" in told.stderr
-    assert words in told.stderr
+    compared = ctisync.run("diff", str(good), str(bad))
+    assert compared.returncode == 2
+    assert f"{bad}" in compared.stderr
+    assert words in compared.stderr
 
 
 def _name(line: bytes) -> str:
@@ -228,8 +228,8 @@ def test_a_record_is_looked_for_in_all_consumers(two: Ctisync) -> None:
 
 def test_a_record_that_several_consumers_have_is_shown_of_each(two: Ctisync) -> None:
     shown = two.run("show", "CVE-2", "--json").stdout
-    found, end = json.JSONDecoder().raw_decode(shown)
-    assert [found["payload"], json.loads(shown[end:])["payload"]] == [{"of": "cve"}, {"of": "iocs"}]
+    first, end = json.JSONDecoder().raw_decode(shown)
+    assert [first["payload"], json.loads(shown[end:])["payload"]] == [{"of": "cve"}, {"of": "iocs"}]
     one = two.run("show", "CVE-2", "--json", "--consumer", "public-iocs-5").stdout
     assert json.loads(one)["payload"] == {"of": "iocs"}
 
@@ -237,8 +237,8 @@ def test_a_record_that_several_consumers_have_is_shown_of_each(two: Ctisync) -> 
 def test_a_record_that_no_consumer_has_is_told_with_what_is_near_in_any(two: Ctisync) -> None:
     shown = two.run("show", "ioc/2", "CVE-1")
     assert (shown.returncode, shown.stdout.split()[0]) == (2, "CVE-1")
-    told = "vd_1.0.0/vd_4.8.0 and t1-iocs-5/public-iocs-5 have no record ioc/2"
-    assert told in shown.stderr
+    message = "vd_1.0.0/vd_4.8.0 and t1-iocs-5/public-iocs-5 have no record ioc/2"
+    assert message in shown.stderr
     assert "the nearest are ioc/1" in shown.stderr
 
 

@@ -27,9 +27,9 @@ def test_two_databases_in_one_folder_initialise_side_by_side_and_both_hold_the_w
     ctisync.environ["CTISYNC_STORE__URL"] = f"sqlite:///{other}"
     second = ctisync.run("sync", "-q")
     go_on.set()
-    _, told = first.communicate(timeout=120)
+    _, stderr = first.communicate(timeout=120)
 
-    assert (first.returncode, second.returncode) == (0, 0), told.decode() + second.stderr
+    assert (first.returncode, second.returncode) == (0, 0), stderr.decode() + second.stderr
     for database in (one, other):
         exported = ctisync.run("export", CTISYNC_STORE__URL=f"sqlite:///{database}").stdout
         assert exported.encode().splitlines() == feed.expected_lines()
@@ -53,8 +53,8 @@ def test_a_pass_that_tidies_up_leaves_the_download_of_the_database_beside_it(
     updated = ctisync.run("sync", "-q", CTISYNC_STORE__URL=f"sqlite:///{tmp_path}/one.db")
     there = [path.exists() for path in parts]
     go_on.set()
-    _, told = initialising.communicate(timeout=120)
+    _, stderr = initialising.communicate(timeout=120)
 
     assert updated.returncode == 0, updated.stderr
     assert there == [True]
-    assert initialising.returncode == 0, told.decode()
+    assert initialising.returncode == 0, stderr.decode()

@@ -127,8 +127,8 @@ def test_a_signal_ends_a_status_that_waits(ctisync: Ctisync) -> None:
         while not any(f":{port:04X} 01" in line for line in _connections()):
             time.sleep(0.02)
         os.kill(waiting.pid, signal.SIGTERM)
-        _, told = waiting.communicate(timeout=5)
-    assert (waiting.returncode, told) == (143, b"ctisync: stopped by signal 15\n")
+        _, printed = waiting.communicate(timeout=5)
+    assert (waiting.returncode, printed) == (143, b"ctisync: stopped by signal 15\n")
 
 
 def _connections() -> list[str]:

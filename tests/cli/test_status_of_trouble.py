@@ -228,8 +228,8 @@ def test_why_the_last_pass_failed_is_told_until_one_is_good(ctisync: Ctisync, st
     failure = consumer_of(ctisync)["last_failure"]
     assert (failure["exit_code"], failure["outcome"]) == (5, "feed-unreachable")
     assert "503" in failure["why"]
-    [told] = json.loads(ctisync.run("history", "--last", "1", "--json").stdout)["consumers"]
-    assert told["passes"][0]["why"] == failure["why"]
+    [history] = json.loads(ctisync.run("history", "--last", "1", "--json").stdout)["consumers"]
+    assert history["passes"][0]["why"] == failure["why"]
 
     stored.heal()
     assert ctisync.run("sync", "-q").returncode == 0
@@ -244,8 +244,8 @@ def test_an_initialisation_that_is_asked_for_is_told_until_it_is_done(
     stored.publish_snapshot()
     stored.fail("snapshot", failures.status(503), times=None)
     assert ctisync.run("init-snapshot", "-q").returncode == 5
-    asked_at = consumer_of(ctisync)["asked_at"]
-    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", asked_at), asked_at
+    requested_at = consumer_of(ctisync)["asked_at"]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", requested_at), requested_at
     assert "requested  " in ctisync.run("status").stdout
 
     stored.heal()
@@ -290,5 +290,5 @@ def test_status_asks_once_which_generations_a_consumer_has(ctisync: Ctisync, nod
     with indexer(node) as opened:
         ctisync.environ["CTISYNC_STORE__URL"] = opened.url
         assert ctisync.run("status").returncode == 0
-        asked = [each.target for each in opened.received if f"-*,{INDEX}?" in each.target.replace("%2C", ",")]
-    assert len(asked) == 1, asked
+        lists = [each.target for each in opened.received if f"-*,{INDEX}?" in each.target.replace("%2C", ",")]
+    assert len(lists) == 1, lists

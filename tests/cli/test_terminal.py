@@ -82,8 +82,8 @@ def test_a_warning_is_a_sentence_with_what_to_type(ctisync: Ctisync, feed: FeedS
         ctisync.environ["CTISYNC_COMMAND_MANAGER__URL"] = manager.url
         code, lines = read(ctisync, "sync", "-q")
     assert code == 8
-    said = "warning: vd_1.0.0/vd_4.8.0: the Command Manager did not accept the command for offset "
-    assert lines[0].startswith(said)
+    message = "warning: vd_1.0.0/vd_4.8.0: the Command Manager did not accept the command for offset "
+    assert lines[0].startswith(message)
     assert [line for line in lines if PAIR.search(line)] == []
 
 
@@ -116,8 +116,8 @@ def test_a_feed_that_cannot_be_reached_is_told_at_once_and_the_next_try_is_count
     }
     code, lines = read(ctisync, "sync")
     assert code == 5
-    told = r"http://\S+ cannot be reached: .*Connection refused; ctisync tries again for up to 3 s\."
-    assert re.fullmatch(told, lines[0])
+    message = r"http://\S+ cannot be reached: .*Connection refused; ctisync tries again for up to 3 s\."
+    assert re.fullmatch(message, lines[0])
     assert re.fullmatch(r"next try in ━+ 1 s", lines[1])
     assert sum("tries again" in line for line in lines) == 1, "the same reason is told once"
     assert lines[-1].startswith("try: check cti.url and the network of this host")
@@ -128,9 +128,9 @@ def test_where_nobody_looks_each_try_is_a_line(ctisync: Ctisync) -> None:
         "CTISYNC_CTI__URL": f"http://127.0.0.1:{unused_port()}/api/v1",
         "CTISYNC_CTI__RETRY_BUDGET": "3",
     }
-    told = ctisync.run("sync").stderr
-    assert re.findall(r" info +retry  attempt=(\d)", told) == ["1", "2"]
-    assert "next try" not in told
+    stderr = ctisync.run("sync").stderr
+    assert re.findall(r" info +retry  attempt=(\d)", stderr) == ["1", "2"]
+    assert "next try" not in stderr
 
 
 def test_a_newcomer_who_plugs_in_the_cable_is_not_kept_waiting(ctisync: Ctisync, feed: FeedSimulator) -> None:

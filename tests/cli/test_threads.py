@@ -68,18 +68,18 @@ sys.exit(main())
 
 def loaded_by_threads(ctisync: Ctisync, *threads: str) -> list[str]:
     """What a `sync` loads in another thread than the main one; all of these threads are to be at work."""
-    told = ctisync.home / "told.json"
+    file = ctisync.home / "told.json"
     subprocess.run(
-        [sys.executable, "-c", WATCHED, told, "sync"],
+        [sys.executable, "-c", WATCHED, file, "sync"],
         env=ctisync.environ | {"TERM": "xterm"},
         check=True,
         capture_output=True,
         timeout=120,
     )
-    found = json.loads(told.read_text())
-    assert [True, "ctisync.sync.run_pass"] in found["loads"]
-    assert [each for each in threads if not any(each in name for name in found["started"])] == []
-    return [name for is_main, name in found["loads"] if not is_main]
+    watched = json.loads(file.read_text())
+    assert [True, "ctisync.sync.run_pass"] in watched["loads"]
+    assert [each for each in threads if not any(each in name for name in watched["started"])] == []
+    return [name for is_main, name in watched["loads"] if not is_main]
 
 
 @pytest.fixture(params=["sqlite", "opensearch"])
@@ -162,6 +162,6 @@ def test_where_no_thread_can_be_had_a_signal_ends_a_pass_as_ever(
 
     waiting.terminate()
     assert seconds_to_the_end(waiting, time.monotonic()) < 10
-    _, said = waiting.communicate()
+    _, printed = waiting.communicate()
 
-    assert (waiting.returncode, "stopped by signal 15" in said) == (143, True)
+    assert (waiting.returncode, "stopped by signal 15" in printed) == (143, True)

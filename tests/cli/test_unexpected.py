@@ -18,7 +18,7 @@ from ctisync.settings.model import HookSettings, Settings, StoreSettings
 from ctisync.system.clock import SystemClock
 from ctisync.system.process import StopRequested
 from tests.cli.conftest import DEADLINE, Ctisync
-from tests.cli.test_afterwards import figures, hooked, pings, told_of
+from tests.cli.test_afterwards import figures, hook_calls, hooked, pings
 from tests.support import feed_failures as failures
 from tests.support.feed_simulator import FeedSimulator
 
@@ -57,8 +57,8 @@ def test_a_bug_silences_no_alarm_and_stops_no_other_consumer(
     ctisync: Ctisync, pings: tuple[str, list[tuple[str, str]]], bug: str
 ) -> None:
     file = ctisync.home / "ctisync.prom"
-    told = hooked(ctisync, "error", "update")
-    url, heard = pings
+    hooks = hooked(ctisync, "error", "update")
+    url, received = pings
     ctisync.environ |= {"CTISYNC_CONSUMERS": CONSUMERS, "CTISYNC_PING_URL": url}
     program = ctisync.home / "program.py"
     program.write_text(BROKEN.format(bug=BUGS[bug]))
@@ -77,14 +77,14 @@ def test_a_bug_silences_no_alarm_and_stops_no_other_consumer(
     message, hint = ended.stderr.splitlines()
     assert message.startswith("ctisync: vd_1.0.0/broken: a bug in ctisync ")
     assert hint == "  try: run the same command with -v, and report its output"
-    failed, good = told_of(told)
+    failed, good = hook_calls(hooks)
     assert (failed["HOOK_REASON"], failed["HOOK_EXIT_CODE"]) == ("error", "1")
     assert failed["HOOK_OUTCOME"] == "unexpected"
     assert failed["HOOK_WHY"] == message.removeprefix("ctisync: ")
     assert "HOOK_FORGED" not in failed
     assert (good["HOOK_REASON"], good["HOOK_CONSUMER"]) == ("update", "vd_1.0.0/vd_4.8.0")
     assert figures(file)["ctisync_pass_exit_code"] == {"vd_1.0.0/broken": 1, "vd_1.0.0/vd_4.8.0": 0}
-    assert heard == [("/start", "sync"), ("/fail", failed["HOOK_WHY"])]
+    assert received == [("/start", "sync"), ("/fail", failed["HOOK_WHY"])]
     history = json.loads(ctisync.run("history", "--json", "--consumer", "broken").stdout)
     [remembered] = history["consumers"][0]["passes"]
     assert (remembered["outcome"], remembered["why"]) == ("unexpected", failed["HOOK_WHY"])
@@ -95,9 +95,9 @@ def test_a_retry_after_beyond_all_calendars_is_the_feeds_trouble_and_no_bug(
 ) -> None:
     wish = {"Retry-After": "Fri, 31 Dec 99999999999999999999 23:59:59 GMT"}
     feed.fail("info", failures.status(429, wish), times=100)
-    told = hooked(ctisync, "error")
+    file = hooked(ctisync, "error")
     assert ctisync.run("sync", "-q").returncode == 5
-    assert [call["HOOK_EXIT_CODE"] for call in told_of(told)] == ["5"]
+    assert [call["HOOK_EXIT_CODE"] for call in hook_calls(file)] == ["5"]
 
 
 def test_a_signal_within_an_import_is_told_as_a_signal_and_not_as_a_bug(tmp_path: Path) -> None:

@@ -82,9 +82,9 @@ def test_a_deep_look_judges_by_the_limits_of_the_settings(ctisync: Ctisync) -> N
     assert ctisync.run("init-snapshot", "--from", "10_1746459961.zip", "-q").returncode == 0
     assert ctisync.run("verify", "--deep").returncode == 0
     ctisync.environ["CTISYNC_LIMITS__JSON_DEPTH"] = "600"
-    (found,) = document(ctisync, "--deep", code=9)["findings"]
-    assert (found["kind"], found["subject"]) == ("payload-too-deep", "CVE-deep")
-    assert found["detail"] == "its nesting depth is 602, more than 601"
+    (finding,) = document(ctisync, "--deep", code=9)["findings"]
+    assert (finding["kind"], finding["subject"]) == ("payload-too-deep", "CVE-deep")
+    assert finding["detail"] == "its nesting depth is 602, more than 601"
 
 
 def test_with_q_cron_mails_nothing_of_a_good_run_and_only_what_differs_of_another(
@@ -147,11 +147,11 @@ def test_damage_is_9_and_is_named_for_people_and_for_programs(
     message, hint = ended.stderr.splitlines()
     assert "vd_1.0.0/vd_4.8.0: " in message
     assert hint.startswith("  try: ")
-    found = document(ctisync, code=9)
-    assert not found["ok"]
-    assert kind in found["counts"]
-    assert kind in {finding["kind"] for finding in found["findings"]}
-    assert next(check for check in found["checks"] if not check["ok"])["to_do"]
+    audit = document(ctisync, code=9)
+    assert not audit["ok"]
+    assert kind in audit["counts"]
+    assert kind in {finding["kind"] for finding in audit["findings"]}
+    assert next(check for check in audit["checks"] if not check["ok"])["to_do"]
 
 
 @pytest.mark.usefixtures("stored")
@@ -172,10 +172,10 @@ def test_many_findings_are_counted_and_some_are_shown(ctisync: Ctisync, stored: 
     plant(ctisync, "UPDATE records SET offset = offset + 100000")
     count = len(stored.expected_lines())
     assert count > MOST_SHOWN
-    found = document(ctisync, code=9)
+    audit = document(ctisync, code=9)
 
-    assert found["counts"]["offset-too-high"] == count
-    shown = [each for each in found["findings"] if each["kind"] == "offset-too-high"]
+    assert audit["counts"]["offset-too-high"] == count
+    shown = [each for each in audit["findings"] if each["kind"] == "offset-too-high"]
     assert len(shown) == MOST_SHOWN
     assert f"and {count - MOST_SHOWN} more" in ctisync.run("verify").stdout
 
@@ -185,9 +185,9 @@ def test_a_kept_snapshot_is_compared_whether_the_content_has_gone_on_or_not(
 ) -> None:
     last = stored.history.last_offset
     for offset in (last, last - 10):
-        found = document(ctisync, "--against", snapshot_file(tmp_path, stored, offset))
-        assert found["ok"]
-        assert "against" in {check["check"] for check in found["checks"]}
+        audit = document(ctisync, "--against", snapshot_file(tmp_path, stored, offset))
+        assert audit["ok"]
+        assert "against" in {check["check"] for check in audit["checks"]}
 
 
 def test_a_changed_payload_is_found_by_comparing_alone(
@@ -201,9 +201,9 @@ def test_a_changed_payload_is_found_by_comparing_alone(
     assert document(ctisync, "--deep")["ok"]
 
     against = snapshot_file(tmp_path, stored, stored.history.last_offset)
-    found = document(ctisync, "--against", against, code=9)
-    assert found["counts"] == {"against-different": 1}
-    assert [each["subject"] for each in found["findings"]] == [name_of(ctisync, 3)]
+    audit = document(ctisync, "--against", against, code=9)
+    assert audit["counts"] == {"against-different": 1}
+    assert [each["subject"] for each in audit["findings"]] == [name_of(ctisync, 3)]
 
 
 def test_missing_extra_and_older_records_are_told_apart(

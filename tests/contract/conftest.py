@@ -20,14 +20,14 @@ def least_privilege(secured_node: SecuredNode) -> dict[str, str]:
     role = example_role("ctisync")
     role["index_permissions"][0]["index_patterns"] = ["wazuh-cve-*"]
     secured_node.put_role("contract", role)
-    found = load_settings(environ=secured_node.user("contract", "contract")).settings.store
-    assert found.username is not None
-    assert found.password is not None
+    settings = load_settings(environ=secured_node.user("contract", "contract")).settings.store
+    assert settings.username is not None
+    assert settings.password is not None
     return {
         "url": secured_node.url,
-        "ca_file": str(found.ca_file),
-        "username": found.username,
-        "password": found.password.reveal(),
+        "ca_file": str(settings.ca_file),
+        "username": settings.username,
+        "password": settings.password.reveal(),
     }
 
 

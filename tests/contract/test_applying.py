@@ -196,17 +196,17 @@ def test_while_a_range_is_written_its_records_are_read_as_they_will_be(
     store: Store, content: Consumer
 ) -> None:
     """So that the next range can be folded meanwhile. A store need not call it, and then says so."""
-    found: list[dict[str, Record]] = []
+    reads: list[dict[str, Record]] = []
 
     def meanwhile() -> None:
-        found.append(read(writer, ["CVE-1", "CVE-2", "CVE-3", "CVE-4"]))
+        reads.append(read(writer, ["CVE-1", "CVE-2", "CVE-3", "CVE-4"]))
 
     written = record("CVE-1", 14, {"new": 1})
     with store.writer(content) as writer:
         writes: list[Write] = [Delete("CVE-2", 13), Put(written), Put(record("CVE-4", 15))]
         called = writer.apply(writes, advanced(writer.state, 20, passes.NOW), meanwhile)
         after = {"CVE-1": written, "CVE-3": C, "CVE-4": record("CVE-4", 15)}
-        assert found == ([after] if called else [])
+        assert reads == ([after] if called else [])
         assert read(writer, ["CVE-1", "CVE-2", "CVE-3", "CVE-4"]) == after
         passes.apply(writer, [Delete("CVE-1", 21), record("CVE-2", 22)], to=30)
 

@@ -37,31 +37,31 @@ def test_what_passes_have_stored_is_found_to_be_in_order(
         passes.load(writer, consumer, [*awkward(), *made_up(50, first_offset=110)], 200)
         passes.apply(writer, [record("CVE-new", 210), Delete("TID-0039", 211)], to=220)
 
-    found = audited(store, consumer, deep=deep)
-    assert (found.findings, found.records, found.is_good) == ((), 56, True)
+    audit = audited(store, consumer, deep=deep)
+    assert (audit.findings, audit.records, audit.is_good) == ((), 56, True)
 
 
 def test_nothing_stored_is_empty_and_no_fault(store: Store, consumer: Consumer) -> None:
     assert audited(store, consumer).is_empty
     with store.writer(consumer):
         pass
-    found = audited(store, consumer)
-    assert (found.is_empty, found.findings, found.records) == (True, (), None)
+    audit = audited(store, consumer)
+    assert (audit.is_empty, audit.findings, audit.records) == (True, (), None)
 
 
 def test_the_names_beside_a_name_are_found_whether_it_is_there_or_not(
     store: Store, consumer: Consumer
 ) -> None:
     """Who has mistyped one is shown what is near."""
-    with store.inspect(consumer) as seen:
-        assert seen.neighbours("CVE-2", 2) == []
+    with store.inspect(consumer) as inspection:
+        assert inspection.neighbours("CVE-2", 2) == []
     names = ["A", "CVE-1", "CVE-2", "CVE-20", "CVE-3", "é", "\N{MUSICAL SYMBOL G CLEF}"]
     passes.initialise(store, consumer, [record(name, at) for at, name in enumerate(names, 1)], 50)
-    with store.inspect(consumer) as seen:
-        assert seen.neighbours("CVE-2", 2) == ["A", "CVE-1", "CVE-20", "CVE-3"]
-        assert seen.neighbours("CVE-21", 1) == ["CVE-20", "CVE-3"]
-        assert seen.neighbours("", 3) == names[:3]
-        assert seen.neighbours("\uffff", 2) == ["CVE-3", "é", names[-1]]
+    with store.inspect(consumer) as inspection:
+        assert inspection.neighbours("CVE-2", 2) == ["A", "CVE-1", "CVE-20", "CVE-3"]
+        assert inspection.neighbours("CVE-21", 1) == ["CVE-20", "CVE-3"]
+        assert inspection.neighbours("", 3) == names[:3]
+        assert inspection.neighbours("\uffff", 2) == ["CVE-3", "é", names[-1]]
 
 
 def test_an_inspection_hands_out_every_record_and_each_by_its_name(store: Store, consumer: Consumer) -> None:
@@ -69,17 +69,17 @@ def test_an_inspection_hands_out_every_record_and_each_by_its_name(store: Store,
     passes.initialise(store, consumer, records, 2000)
     names = [each.name for each in records]
 
-    with store.inspect(consumer) as seen:
-        assert seen.state == store.read_state(consumer)
-        assert seen.count() == len(records)
-        assert by_name(list(seen.scan())) == records
-        assert seen.lookup([*names, "nobody"]) == {each.name: each for each in records}
-        assert seen.lookup([]) == {}
+    with store.inspect(consumer) as inspection:
+        assert inspection.state == store.read_state(consumer)
+        assert inspection.count() == len(records)
+        assert by_name(list(inspection.scan())) == records
+        assert inspection.lookup([*names, "nobody"]) == {each.name: each for each in records}
+        assert inspection.lookup([]) == {}
 
 
 def test_an_inspection_of_nothing_hands_out_nothing(store: Store, consumer: Consumer) -> None:
-    with store.inspect(consumer) as seen:
-        assert (seen.state, seen.count(), list(seen.scan()), seen.lookup(["A"])) == (
+    with store.inspect(consumer) as inspection:
+        assert (inspection.state, inspection.count(), list(inspection.scan()), inspection.lookup(["A"])) == (
             ConsumerState(),
             None,
             [],
@@ -123,9 +123,9 @@ def test_what_a_killed_load_leaves_is_no_difference(
     writer = killed.enter_context(make_store().writer(consumer))
     killed.enter_context(writer.load(passes.snapshot(20))).add(made_up(5))
 
-    found = audited(make_store(), consumer)
-    assert differences(found) == []
-    assert found.records == 3
+    audit = audited(make_store(), consumer)
+    assert differences(audit) == []
+    assert audit.records == 3
 
 
 def test_a_content_that_waits_to_be_initialised_again_is_audited(store: Store, consumer: Consumer) -> None:
@@ -134,9 +134,9 @@ def test_a_content_that_waits_to_be_initialised_again_is_audited(store: Store, c
         failed = FailedChange(15, "CVE-1", None, "why", "digest")
         writer.save(interrupted(writer.state, failed, passes.NOW))
 
-    found = audited(store, consumer)
-    assert differences(found) == []
-    assert Kind.OFFSET_NOT_JUDGED in found.counts
+    audit = audited(store, consumer)
+    assert differences(audit) == []
+    assert Kind.OFFSET_NOT_JUDGED in audit.counts
 
 
 def test_a_line_that_is_altered_is_found(store: Store, consumer: Consumer) -> None:
@@ -146,8 +146,8 @@ def test_a_line_that_is_altered_is_found(store: Store, consumer: Consumer) -> No
     deep = record("CVE-3", 6, b'{"a":' * too_deep + b"1" + b"}" * too_deep)
     passes.initialise(store, consumer, [altered, deep, record("CVE-4", 4)], 10)
 
-    found = audited(store, consumer)
-    assert [(each.kind, each.subject) for each in found.findings] == [
+    audit = audited(store, consumer)
+    assert [(each.kind, each.subject) for each in audit.findings] == [
         (Kind.PAYLOAD_DEEP, "CVE-3"),
         (Kind.RECORD_MISLABELLED, "CVE-1"),
     ]

@@ -11,11 +11,11 @@ from tests.support.stores import MakeStore
 
 
 def examined(store: Store, *consumers: Consumer) -> list[CheckResult]:
-    found = list(store.diagnose(consumers))
-    assert found
-    assert all(each.text and each.what == each.what.lower() for each in found)
-    assert all(each.hint for each in found if each.health != "ok")
-    return found
+    checks = list(store.diagnose(consumers))
+    assert checks
+    assert all(each.text and each.what == each.what.lower() for each in checks)
+    assert all(each.hint for each in checks if each.health != "ok")
+    return checks
 
 
 def test_what_is_in_order_is_found_to_be_so_before_the_first_pass_and_after_it(
@@ -63,8 +63,8 @@ def test_each_consumer_is_told_of_and_the_store_once(
     store: Store, new_consumer: Callable[[], Consumer]
 ) -> None:
     consumers = [new_consumer(), new_consumer()]
-    found = examined(store, *consumers)
+    checks = examined(store, *consumers)
 
-    told = [(each.what, each.about) for each in found]
-    assert len(told) == len(set(told))
-    assert {each.about for each in found} <= {None, *map(str, consumers)}
+    pairs = [(each.what, each.about) for each in checks]
+    assert len(pairs) == len(set(pairs))
+    assert {each.about for each in checks} <= {None, *map(str, consumers)}

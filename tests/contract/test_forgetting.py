@@ -38,11 +38,11 @@ def test_what_is_held_is_told_before_it_is_forgotten(store: Store, consumer: Con
     for number in range(3):
         store.remember(report(consumer, number), 10, WITHIN)
 
-    held = store.footprint(consumer)
+    footprint = store.footprint(consumer)
 
-    assert (held.state, held.records, held.passes) == (True, 7, 3)
-    assert held.bytes is None or held.bytes > 0
-    assert held.places
+    assert (footprint.state, footprint.records, footprint.passes) == (True, 7, 3)
+    assert footprint.bytes is None or footprint.bytes > 0
+    assert footprint.places
     assert [str(each) for each in store.consumers() if each.context == consumer.context] == [str(consumer)]
     assert store.summary(consumer).records == 7, "only looked at"
 

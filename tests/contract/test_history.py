@@ -108,8 +108,8 @@ def test_a_pass_that_is_remembered_twice_is_there_once(store: Store, consumer: C
 def test_many_are_read_to_the_end(store: Store, consumer: Consumer) -> None:
     for number in range(45):
         store.remember(report(consumer, number), 100, WITHIN)
-    found = [each.from_offset for each in store.passes(consumer, 100, touched=True)]
-    assert found == list(range(44, -1, -1))
+    offsets = [each.from_offset for each in store.passes(consumer, 100, touched=True)]
+    assert offsets == list(range(44, -1, -1))
     assert len(list(store.passes(consumer, 41, touched=True))) == 41
 
 

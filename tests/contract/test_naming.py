@@ -45,18 +45,18 @@ def by_name(records: list[Record]) -> list[Record]:
 def check(store: Store, consumer: Consumer, records: list[Record]) -> None:
     """An export is sorted by names, a scan has each record once, and an audit finds nothing."""
     assert passes.contents(store, consumer) == lines(*by_name(records))
-    with store.inspect(consumer) as seen:
-        assert by_name(list(seen.scan())) == by_name(records)
+    with store.inspect(consumer) as inspection:
+        assert by_name(list(inspection.scan())) == by_name(records)
         names = [each.name for each in records]
-        assert seen.lookup(names) == {each.name: each for each in records}
+        assert inspection.lookup(names) == {each.name: each for each in records}
         ordered = sorted(names, key=str.encode)
         for name in ("indicator/1", "indicator/12", "rule/0150", "n", "n/", "zz"):
-            assert seen.neighbours(name, 3) == [
+            assert inspection.neighbours(name, 3) == [
                 *[each for each in ordered if each.encode() < name.encode()][-3:],
                 *[each for each in ordered if each.encode() > name.encode()][:3],
             ]
-    found = verify(consumer, store=store, log=KeptLog(), deep=True, against=None, at_work=None)
-    assert (found.findings, found.records) == ((), len(records))
+    audit = verify(consumer, store=store, log=KeptLog(), deep=True, against=None, at_work=None)
+    assert (audit.findings, audit.records) == ((), len(records))
 
 
 def test_lines_of_both_kinds_are_one_content_in_the_order_of_their_names(
@@ -93,7 +93,7 @@ def test_a_content_of_an_earlier_version_is_read_and_audited_as_before(
         earlier.setitem(generations.MAPPING, "properties", fields)
         passes.initialise(store, consumer, records, 10)
     assert passes.contents(store, consumer) == lines(*by_name(records))
-    found = verify(consumer, store=store, log=KeptLog(), deep=True, against=None, at_work=None)
-    assert (found.findings, found.records) == ((), 4)
-    with store.inspect(consumer) as seen:
-        assert seen.neighbours("CVE-2", 9) == ["CVE-1", "a/1", "b", "é"]
+    audit = verify(consumer, store=store, log=KeptLog(), deep=True, against=None, at_work=None)
+    assert (audit.findings, audit.records) == ((), 4)
+    with store.inspect(consumer) as inspection:
+        assert inspection.neighbours("CVE-2", 9) == ["CVE-1", "a/1", "b", "é"]

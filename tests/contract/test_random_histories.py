@@ -80,8 +80,8 @@ def test_any_series_of_passes_leaves_what_a_dictionary_would_hold(
                 else:
                     _apply(store, consumer, model, step, number)
                 assert store.read_state(consumer).offset == model.offset
-                found = None if store.summary(consumer).records is None else passes.contents(store, consumer)
-                assert found == model.lines()
+                stored = None if store.summary(consumer).records is None else passes.contents(store, consumer)
+                assert stored == model.lines()
 
     check()
 

@@ -133,6 +133,6 @@ def test_an_export_without_content_says_so(store: Store, consumer: Consumer) -> 
     with store.writer(consumer):
         pass
 
-    with pytest.raises(EmptyStore, match=consumer.name) as told:
+    with pytest.raises(EmptyStore, match=consumer.name) as raised:
         list(store.export(consumer))
-    assert told.value.hint is not None
+    assert raised.value.hint is not None

@@ -43,7 +43,7 @@ REFUSED = RefusedSnapshot(
     size=8_000_000_000,
     reason="line 3: no JSON",
 )
-SEEN = ConsumerInfo(last_offset=1234, snapshot=passes.snapshot(1000))
+ANSWER = ConsumerInfo(last_offset=1234, snapshot=passes.snapshot(1000))
 LATER = datetime(2026, 3, 2, 1, 2, 3, 4, tzinfo=UTC)
 INCIDENT = Incident("error", 5, "the feed answers 503: “later”", passes.NOW, LATER)
 
@@ -123,7 +123,7 @@ def test_a_pass_that_finds_nothing_to_do_remembers_what_the_feed_said(
     make_store: MakeStore, consumer: Consumer
 ) -> None:
     passes.initialise(make_store(), consumer, [A, B], 10)
-    state = feed_answered(make_store().read_state(consumer), SEEN, LATER)
+    state = feed_answered(make_store().read_state(consumer), ANSWER, LATER)
     make_store().record_check(consumer, state)
 
     assert make_store().read_state(consumer) == state
@@ -138,10 +138,10 @@ def test_a_pass_that_finds_nothing_to_do_mends_times_that_lie_in_the_future(
     passes.initialise(make_store(), consumer, [A, B], 10)
     with make_store().writer(consumer) as writer:
         writer.save(msgspec.structs.replace(writer.state, checked_at=ahead, updated_at=ahead))
-    make_store().record_check(consumer, feed_answered(make_store().read_state(consumer), SEEN, LATER))
+    make_store().record_check(consumer, feed_answered(make_store().read_state(consumer), ANSWER, LATER))
 
-    found = make_store().read_state(consumer)
-    assert (found.checked_at, found.updated_at) == (LATER, LATER)
+    state = make_store().read_state(consumer)
+    assert (state.checked_at, state.updated_at) == (LATER, LATER)
 
 
 def test_a_try_that_the_feed_did_not_answer_is_remembered_without_a_lease(
@@ -165,7 +165,7 @@ def test_what_was_alerted_is_remembered_without_a_lease(make_store: MakeStore, c
 
 
 def test_what_the_feed_said_is_remembered_before_there_is_a_content(store: Store, consumer: Consumer) -> None:
-    state = feed_answered(ConsumerState(), SEEN, LATER)
+    state = feed_answered(ConsumerState(), ANSWER, LATER)
     store.record_check(consumer, state)
 
     assert store.read_state(consumer) == state
@@ -181,10 +181,10 @@ def test_a_pass_that_found_nothing_to_do_never_undoes_what_another_did_meanwhile
     with make_store().writer(consumer) as writer:
         passes.apply(writer, [record("CVE-1", 11)], to=20)
         after = writer.state
-    store.record_check(consumer, feed_answered(before, SEEN, LATER))
+    store.record_check(consumer, feed_answered(before, ANSWER, LATER))
 
-    found = store.read_state(consumer)
-    assert (found.offset, found.owed, found.updated_at) == (20, after.owed, after.updated_at)
+    state = store.read_state(consumer)
+    assert (state.offset, state.owed, state.updated_at) == (20, after.owed, after.updated_at)
 
 
 def test_a_writer_goes_on_after_somebody_else_remembered_what_the_feed_said(
@@ -192,7 +192,7 @@ def test_a_writer_goes_on_after_somebody_else_remembered_what_the_feed_said(
 ) -> None:
     passes.initialise(make_store(), consumer, [A, B], 10)
     with make_store().writer(consumer) as writer:
-        make_store().record_check(consumer, feed_answered(make_store().read_state(consumer), SEEN, LATER))
+        make_store().record_check(consumer, feed_answered(make_store().read_state(consumer), ANSWER, LATER))
         passes.apply(writer, [record("CVE-1", 11)], to=20)
         after = writer.state
 

@@ -156,7 +156,7 @@ class SqlitePasses:
         """How often a snapshot was asked for."""
         return len(self.feed.requests_for("snapshot"))
 
-    def looked_at(self) -> tuple[ConsumerState, tuple[bytes, ...] | None]:
+    def read(self) -> tuple[ConsumerState, tuple[bytes, ...] | None]:
         """State and content as a reader finds them; on a copy, so that the look itself mends nothing."""
         shutil.rmtree(self._copy, ignore_errors=True)
         shutil.copytree(self.folder, self._copy)
@@ -167,17 +167,17 @@ class SqlitePasses:
 
     def holds(self, offset: int) -> bool:
         """Whether readers find value for value what the feed held at that offset."""
-        state, lines = self.looked_at()
-        held = self._expected(offset, state.snapshot_offset)
-        return lines is not None and [comparable(line) for line in lines] == held
+        state, lines = self.read()
+        expected = self._expected(offset, state.snapshot_offset)
+        return lines is not None and [comparable(line) for line in lines] == expected
 
     def is_whole(self) -> bool:
         """Whether readers find what the stored offset says (0: begin again, until then what was before)."""
-        state, lines = self.looked_at()
+        state, lines = self.read()
         if lines is None:
             return (state.offset, self.story.before) == (0, None)
-        held = self._expected(state.offset or self.first_offset, state.snapshot_offset)
-        return [comparable(line) for line in lines] == held
+        expected = self._expected(state.offset or self.first_offset, state.snapshot_offset)
+        return [comparable(line) for line in lines] == expected
 
     def _expected(self, offset: int, loaded_at: int | None) -> list[Any]:
         position = offset, loaded_at
@@ -187,7 +187,7 @@ class SqlitePasses:
 
     def kept(self) -> Kept:
         files = frozenset(path.name for path in self.folder.iterdir())
-        state, lines = self.looked_at()
+        state, lines = self.read()
         with closing(sqlite3.connect(self._copy / "ctisync.db")) as database:
             [(generations,)] = database.execute("SELECT count(*) FROM generations")
             [(rows,)] = database.execute("SELECT count(*) FROM records")

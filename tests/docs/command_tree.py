@@ -36,7 +36,7 @@ class Command(NamedTuple):
         return f"ctisync {self.path}".rstrip()
 
     @property
-    def taught(self) -> HelpText:
+    def help_text(self) -> HelpText:
         return HELP_TEXTS[self.path]
 
     def apart(self, common: Sequence[Row]) -> tuple[list[Row], list[str]]:
@@ -55,9 +55,9 @@ def commands() -> list[Command]:
     return list(_walked(root(), "", None))
 
 
-def shared(found: Sequence[Command]) -> list[Row]:
+def shared(several: Sequence[Command]) -> list[Row]:
     """The options that are explained once, in the order in which commands take them."""
-    counted = Counter(row for each in found if not each.is_group for row in each.options)
+    counted = Counter(row for each in several if not each.is_group for row in each.options)
     return [row for row, count in counted.items() if count >= _SHARED]
 
 

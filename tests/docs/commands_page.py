@@ -17,12 +17,12 @@ See also [Exit codes](exit-codes.md), [Settings](settings.md) and [Log events](e
 
 
 def page() -> str:
-    found = commands()
-    common = shared(found)
-    listed = [(each.call, each.about) for each in found if not each.is_group]
+    listing = commands()
+    common = shared(listing)
+    listed = [(each.call, each.about) for each in listing if not each.is_group]
     lines = [_HEAD, *_table(("command", "what it does"), listed)]
     lines += ["", "## Options that several commands take", "", *_table(("option", "meaning"), common)]
-    for each in found:
+    for each in listing:
         lines += ["", *_section(each, common)]
     return "\n".join(lines) + "\n"
 
@@ -33,17 +33,17 @@ def _section(command: Command, common: Sequence[Row]) -> Iterator[str]:
     yield command.about
     yield ""
     yield f"```text\n{command.usage}\n```"
-    own, taken = command.apart(common)
+    own, inherited = command.apart(common)
     if own:
         yield ""
         yield from _table(("argument or option" if command.arguments else "option", "meaning"), own)
     yield ""
-    yield f"{'It also takes' if own else 'It takes'} {', '.join(map(_code, taken))}."
+    yield f"{'It also takes' if own else 'It takes'} {', '.join(map(_code, inherited))}."
     yield ""
     yield "```sh"
-    yield "\n\n".join(f"# {example.why}\n{example.typed}" for example in command.taught.examples)
+    yield "\n\n".join(f"# {example.why}\n{example.typed}" for example in command.help_text.examples)
     yield "```"
-    for heading, rows in command.taught.endings():
+    for heading, rows in command.help_text.endings():
         yield ""
         yield from _table((heading.lower().replace("codes", "code"), "meaning"), rows, code=False)
 

@@ -29,25 +29,25 @@ def main() -> int:
     parser.add_argument("--cert")
     parser.add_argument("--key")
     parser.add_argument("url")
-    given = parser.parse_args()
-    data = given.data
+    options = parser.parse_args()
+    data = options.data
     if data is not None and data.startswith("@"):
         data = Path(data[1:]).read_text()
-    headers = dict(header.split(": ", 1) for header in given.headers)
-    cert, key, password = given.cert, given.key, os.environ.get("CURL_PASSWORD")
-    if given.user is not None and "CURL_CERTIFICATE" in os.environ:
+    headers = dict(header.split(": ", 1) for header in options.headers)
+    cert, key, password = options.cert, options.key, os.environ.get("CURL_PASSWORD")
+    if options.user is not None and "CURL_CERTIFICATE" in os.environ:
         cert, key = os.environ["CURL_CERTIFICATE"], os.environ["CURL_KEY"]
     context: ssl.SSLContext | bool = False
-    if given.url.startswith("https:"):
-        context = ssl.create_default_context(cafile=given.cacert)
+    if options.url.startswith("https:"):
+        context = ssl.create_default_context(cafile=options.cacert)
         if cert is not None:
             context.load_cert_chain(re.sub(r"\\(.)", r"\1", cert), key)
     reply = httpx.request(
-        given.method,
-        given.url,
+        options.method,
+        options.url,
         headers=headers,
         content=data,
-        auth=None if given.user is None or password is None else (given.user, password),
+        auth=None if options.user is None or password is None else (options.user, password),
         verify=context,
         timeout=_DEADLINE,
         trust_env=False,

@@ -15,7 +15,7 @@ _CLAUSE: Final = re.compile(rf"(?:(?<!\w)(?:{_QUOTED})|(?![;,:] | \(|\)(?:\W|$))
 
 
 def clauses(hint: str) -> list[str]:
-    return [found[0].strip(" ;,:()") for found in _CLAUSE.finditer(hint)]
+    return [clause[0].strip(" ;,:()") for clause in _CLAUSE.finditer(hint)]
 
 
 def commands(hint: str) -> list[str]:

@@ -23,7 +23,7 @@ def indexer(node: OpenSearchNode, permitted: Callable[[str], bool] = lambda _: T
         yield opened
 
 
-def asked(requests: Collection[Received]) -> set[str]:
+def endpoints(requests: Collection[Received]) -> set[str]:
     """What came, as the table names it."""
     return {pattern(request.method, request.target) for request in requests}
 

@@ -31,11 +31,11 @@ class Event(NamedTuple):
 
 def written() -> dict[str, Event]:
     """By their names; one that is written in several places has the levels and fields of them all."""
-    found: dict[str, Event] = {}
+    documented: dict[str, Event] = {}
     for path in sorted(SOURCE.rglob("*.py")):
         for name, event in events(path.read_text(), str(path.relative_to(ROOT))):
-            found[name] = event.joined(found.get(name, event))
-    return found
+            documented[name] = event.joined(documented.get(name, event))
+    return documented
 
 
 def documented() -> dict[str, Event]:
@@ -75,9 +75,9 @@ def _texts(node: ast.expr, function: _Function, module: ast.Module, here: str) -
                 text for each in (node.body, node.orelse) for text in _texts(each, function, module, here)
             }
         case ast.Name():
-            given = [*_assigned(node.id, function), *_handed_over(node.id, function, module)]
-            assert given, f"{here}: what {node.id} is cannot be read: write it there"
-            return {text for each in given for text in _texts(each, function, module, here)}
+            values = [*_assigned(node.id, function), *_handed_over(node.id, function, module)]
+            assert values, f"{here}: what {node.id} is cannot be read: write it there"
+            return {text for each in values for text in _texts(each, function, module, here)}
     raise AssertionError(f"{here}: {ast.unparse(node)} is no text: write it there")
 
 
@@ -110,9 +110,9 @@ def _calls(inside: ast.AST, name: str) -> Iterator[ast.Call]:
 
 
 def missing_rows() -> Iterator[str]:
-    known = documented()
+    rows = documented()
     for name, event in sorted(written().items()):
-        if known.get(name) != event:
+        if rows.get(name) != event:
             levels, fields = (
                 ", ".join(sorted(event.levels)),
                 ", ".join(f"`{each}`" for each in sorted(event.fields)),

@@ -66,8 +66,8 @@ FILES: Final[Sequence[Row]] = (
 
 def page() -> str:
     """The page in roff, by the macros of man(7)."""
-    found = commands()
-    (top, *others) = found
+    every = commands()
+    (top, *others) = every
     lines = [
         '.\\" Generated from the program: make man',
         '.TH CTISYNC 1 "" ctisync "User commands"',
@@ -80,10 +80,10 @@ def page() -> str:
         ".SH OPTIONS",
         *_rows(top.options),
         ".SH COMMANDS",
-        *_commands(others, shared(found)),
+        *_commands(others, shared(every)),
         ".SH COMMON OPTIONS",
         "Each command lists which of these it takes.",
-        *_rows(shared(found)),
+        *_rows(shared(every)),
         ".SH EXIT STATUS",
         *_exit_codes(),
         f"With several consumers the worst code wins, in the order {worst_first()}.",
@@ -95,7 +95,7 @@ def page() -> str:
         ".SH FILES",
         *_rows(FILES),
         ".SH EXAMPLES",
-        *_examples(top.taught),
+        *_examples(top.help_text),
     ]
     return "\n".join(lines) + "\n"
 
@@ -109,35 +109,35 @@ def _as_name(about: str) -> str:
     return about[0].lower() + about[1:].rstrip(".")
 
 
-def _commands(found: Sequence[Command], common: Sequence[Row]) -> Iterator[str]:
-    for each in found:
+def _commands(several: Sequence[Command], common: Sequence[Row]) -> Iterator[str]:
+    for each in several:
         if each.is_group:
             continue
         yield f".SS {quoted(each.call)}"
         yield f".B {code(each.usage)}"
         yield ".PP"
         yield prose(each.about)
-        own, taken = each.apart(common)
+        own, inherited = each.apart(common)
         yield from _rows(own)
         yield ".PP"
-        yield f"Common options: {', '.join(map(code, taken))}."
+        yield f"Common options: {', '.join(map(code, inherited))}."
         yield ".PP"
         yield "Examples:"
-        yield from _examples(each.taught)
-        yield from _ends(each.taught)
+        yield from _examples(each.help_text)
+        yield from _ends(each.help_text)
 
 
-def _examples(taught: HelpText) -> Iterator[str]:
-    yield from _rows([(example.typed, example.why) for example in taught.examples])
+def _examples(text: HelpText) -> Iterator[str]:
+    yield from _rows([(example.typed, example.why) for example in text.examples])
 
 
-def _ends(taught: HelpText) -> Iterator[str]:
+def _ends(text: HelpText) -> Iterator[str]:
     """The codes alone, and what is said of them here only: EXIT STATUS has the rest."""
-    (_, rows), *more = taught.endings()
+    (_, rows), *more = text.endings()
     usual = {each.shown: each.meaning for each in EXIT_CODES}
-    told = [shown if meaning == usual[shown] else f"{shown} ({meaning})" for shown, meaning in rows]
+    codes = [shown if meaning == usual[shown] else f"{shown} ({meaning})" for shown, meaning in rows]
     yield ".PP"
-    yield f"Exit codes: {prose('; '.join(told))}."
+    yield f"Exit codes: {prose('; '.join(codes))}."
     for heading, others in more:
         yield f"{prose(heading)}: {prose('; '.join(f'{shown} ({meaning})' for shown, meaning in others))}."
 
@@ -190,8 +190,8 @@ def prose(text: str) -> str:
 
 def code(text: str) -> str:
     """What can be copied from the page and typed: no character becomes a finer one."""
-    told = {"-": "\\-", "'": "\\(aq", "`": "\\(ga", "~": "\\(ti", "^": "\\(ha", '"': "\\(dq"}
-    shown = "".join(told.get(each, each) for each in text.replace("\\", "\\e"))
+    escapes = {"-": "\\-", "'": "\\(aq", "`": "\\(ga", "~": "\\(ti", "^": "\\(ha", '"': "\\(dq"}
+    shown = "".join(escapes.get(each, each) for each in text.replace("\\", "\\e"))
     return f"\\&{shown}" if shown[:1] in {".", "'"} else shown
 
 

@@ -20,11 +20,11 @@ class Block(NamedTuple):
 
 def blocks(page: str, language: str | None = None) -> list[Block]:
     """The page's blocks, or those of one language."""
-    found = [
+    every = [
         Block(fence[1], tuple(fence[2].split()), fence[3], _section(page, fence.start()))
         for fence in _FENCE.finditer(page)
     ]
-    return [block for block in found if language in (None, block.language)]
+    return [block for block in every if language in (None, block.language)]
 
 
 def commands(script: str) -> list[str]:
@@ -50,7 +50,7 @@ def without_blocks(page: str) -> str:
 
 
 def headings(page: str) -> list[str]:
-    return [found[2] for found in _HEADING.finditer(without_blocks(page))]
+    return [match[2] for match in _HEADING.finditer(without_blocks(page))]
 
 
 def anchor(heading: str) -> str:
@@ -60,13 +60,13 @@ def anchor(heading: str) -> str:
 
 def codes(heading: str) -> list[int]:
     """The exit codes that a heading begins with: `130, 143: stopped`."""
-    found = re.match(r"(\d+(?:, \d+)*): ", heading)
-    return [] if found is None else [int(code) for code in found[1].split(", ")]
+    match = re.match(r"(\d+(?:, \d+)*): ", heading)
+    return [] if match is None else [int(code) for code in match[1].split(", ")]
 
 
 def _section(page: str, position: int) -> str:
     above = [
-        found[2] for found in _HEADING.finditer(_FENCE.sub(_blanked, page), 0, position) if len(found[1]) == 2
+        match[2] for match in _HEADING.finditer(_FENCE.sub(_blanked, page), 0, position) if len(match[1]) == 2
     ]
     return above[-1] if above else ""
 

@@ -43,15 +43,15 @@ class Privileges(NamedTuple):
 
 def rows() -> list[Row]:
     table = PAGE.split("## Every request, and what it needs")[1]
-    found = []
+    every = []
     for line in table.splitlines():
         if line.startswith("| `"):
             requests, _, cluster, indices, readers = _cells(line)
-            found.append(Row(tuple(_quoted(requests)), _set(cluster), _set(indices), readers == "yes"))
-    return found
+            every.append(Row(tuple(_quoted(requests)), _set(cluster), _set(indices), readers == "yes"))
+    return every
 
 
-def wanted(some: list[Row]) -> Privileges:
+def required_by(some: list[Row]) -> Privileges:
     """What these rows need, all in all."""
 
     def of(*, state: bool) -> frozenset[str]:
@@ -65,12 +65,12 @@ def role(name: str) -> Any:
     return json.loads((ROLES / f"{name}.json").read_text())
 
 
-def given(name: str) -> Privileges:
+def role_privileges(name: str) -> Privileges:
     """What the role of that name gives."""
-    held = role(name)
-    alias, contents, state = held["index_permissions"]
+    content = role(name)
+    alias, contents, state = content["index_permissions"]
     assert [each["index_patterns"] for each in (alias, contents, state)] == [[ALIAS], ["ctisync-*"], [STATE]]
-    lists = (held["cluster_permissions"], contents["allowed_actions"], state["allowed_actions"])
+    lists = (content["cluster_permissions"], contents["allowed_actions"], state["allowed_actions"])
     assert all(each == sorted(set(each)) for each in lists)
     assert set(alias["allowed_actions"]) < set(contents["allowed_actions"])
     return Privileges(*map(frozenset, lists))

@@ -23,7 +23,7 @@ def assert_in_step(stage: Stage) -> None:
 
 def snapshots(stage: Stage) -> int:
     """How often one was downloaded; a look asks for its first byte alone."""
-    return sum(asked.headers.get("range") != "bytes=0-0" for asked in stage.feed.requests_for("snapshot"))
+    return sum(request.headers.get("range") != "bytes=0-0" for request in stage.feed.requests_for("snapshot"))
 
 
 @recipe("first-look")
@@ -95,9 +95,9 @@ def _(stage: Stage) -> Iterator[None]:
     stage.feed.fail("info", BUSY)
     assert stage.passes() == 5
     yield
-    told, asked = stage.typed.split("store  ")[1:]
-    assert "cool-down" in told
-    assert "35 behind" in asked
+    first, second = stage.typed.split("store  ")[1:]
+    assert "cool-down" in first
+    assert "35 behind" in second
     assert "cool-down" in stage.run("status").text, "to ask is not to end it"
 
 

@@ -56,7 +56,7 @@ def _(stage: Stage) -> Printed:
         return stage.run("sync", "-q", **environ)
 
 
-def drip(line: Line, asked: FeedRequest) -> None:
+def drip(line: Line, request: FeedRequest) -> None:
     line.send(head("200 OK", "Content-Length: 600000000"))
     line.send_for_ever(b"x", every=0.1)
 
@@ -133,6 +133,6 @@ def _(stage: Stage) -> Printed:
 
 @situation("offset-guessed")
 def _(stage: Stage) -> Printed:
-    given = stage.home / "cve.ndjson"
-    given.write_bytes(b"\n".join(stage.feed.expected_lines()))
-    return stage.run("init-snapshot", "-q", "--from", str(given))
+    file = stage.home / "cve.ndjson"
+    file.write_bytes(b"\n".join(stage.feed.expected_lines()))
+    return stage.run("init-snapshot", "-q", "--from", str(file))

@@ -13,7 +13,7 @@ from tests.docs.intervening import answering
 from tests.docs.situations import situation
 from tests.docs.stage import INDEXER, Printed, Stage
 from tests.hostile.server.lying_feed import head
-from tests.hostile.server.raw_server import Heard, Line, RawServer
+from tests.hostile.server.raw_server import Line, RawRequest, RawServer
 from tests.stores import opensearch_kit as kit
 from tests.support.feed_history import populate
 from tests.support.feed_simulator import unused_port
@@ -34,7 +34,7 @@ def refused_by_all(stage: Stage, status: str, document: object, **environ: str) 
     body = json.dumps(document).encode()
     fields = ("Content-Type: application/json", f"Content-Length: {len(body)}", "Connection: close")
 
-    def refuse(line: Line, heard: Heard) -> None:
+    def refuse(line: Line, request: RawRequest) -> None:
         line.send(head(status, *fields), body)
 
     with RawServer(refuse) as server:
@@ -57,8 +57,12 @@ def made_again(stage: Stage, name: str, **changes: Any) -> None:
 
 def with_strict_mapping(stage: Stage) -> None:
     [made] = stage.node.request("GET", "/wazuh-cve").values()
-    known = {name: kind for name, kind in made["mappings"]["properties"].items() if name != "inserted_at"}
-    made_again(stage, "wazuh-cve", mappings=made["mappings"] | {"dynamic": "strict", "properties": known})
+    properties = {
+        name: kind for name, kind in made["mappings"]["properties"].items() if name != "inserted_at"
+    }
+    made_again(
+        stage, "wazuh-cve", mappings=made["mappings"] | {"dynamic": "strict", "properties": properties}
+    )
 
 
 def fill_up(stage: Stage) -> None:
@@ -86,7 +90,7 @@ def _(stage: Stage) -> Printed:
 def _(stage: Stage) -> Printed:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     trustme.CA().issue_cert("localhost").configure_cert(context)
-    with RawServer(lambda line, heard: None, tls=context) as server:
+    with RawServer(lambda line, request: None, tls=context) as server:
         url = server.origin.replace("127.0.0.1", "localhost")
         stage.use_store(url)
         stage.names[url.removeprefix("https://")] = "indexer.example:9200"

@@ -182,8 +182,8 @@ def _(stage: Stage) -> Printed:
     while not stage.feed.requests_for("changes"):
         time.sleep(0.02)
     running.send_signal(signal.SIGTERM)
-    _, told = running.communicate(timeout=120)
-    return Printed(running.returncode, told.decode())
+    _, stderr = running.communicate(timeout=120)
+    return Printed(running.returncode, stderr.decode())
 
 
 @situation("doctor")

@@ -64,8 +64,8 @@ def test_each_export_that_is_carried_over_is_the_content_on_the_other_side(
         inside.types(TYPED["inside"])
         assert_holds(inside, feed)
 
-    found = json.loads(inside.types("ctisync status --json"))["consumers"][0]
-    assert found["offset"] == feed.history.last_offset
+    status = json.loads(inside.types("ctisync status --json"))["consumers"][0]
+    assert status["offset"] == feed.history.last_offset
     assert "CTISYNC OK" in inside.types(TYPED["watch"])
 
 
@@ -123,13 +123,13 @@ def test_the_mirrors_settings_are_settings(tmp_path: Path) -> None:
     (tmp_path / "mirror-ca.pem").write_text("x")
     file = tmp_path / "config.toml"
     file.write_text(block.text.replace("/etc/ctisync", str(tmp_path)))
-    found = load_settings(file, {"HOME": str(tmp_path)}, system_file=tmp_path / "none").settings
-    assert tomllib.loads(block.text)["cti"]["url"] == found.cti.url
+    settings = load_settings(file, {"HOME": str(tmp_path)}, system_file=tmp_path / "none").settings
+    assert tomllib.loads(block.text)["cti"]["url"] == settings.cti.url
 
 
 @pytest.mark.parametrize(("block", "command"), [("wheels", "download"), ("install", "install")])
 def test_pip_has_the_options_that_bring_the_program(block: str, command: str) -> None:
-    known = subprocess.run(
+    offered = subprocess.run(
         [sys.executable, "-m", "pip", command, "--help"], capture_output=True, text=True, check=True
     ).stdout
     lines = [line for line in TYPED[block].splitlines() if f"pip {command}" in line]
@@ -137,5 +137,5 @@ def test_pip_has_the_options_that_bring_the_program(block: str, command: str) ->
     for line in lines:
         options = re.findall(r"--[a-z-]+", line)
         assert options
-        assert [option for option in options if option not in known] == []
+        assert [option for option in options if option not in offered] == []
         assert [name for name in re.findall(r"requirements/\S+", line) if not (ROOT / name).exists()] == []

@@ -142,9 +142,9 @@ def test_a_host_without_ctisyncs_folder_goes_on_where_the_old_one_ended(
 def type_as_administrator(indexer: Stage, name: str) -> None:
     """The repository's folder is where the node allows it."""
     (repositories,) = {
-        found
+        path
         for node in indexer.node.request("GET", "/_nodes/settings")["nodes"].values()
-        for found in node["settings"]["path"]["repo"]
+        for path in node["settings"]["path"]["repo"]
     }
     script = re.sub(r"(?m)^day=.*$", "day=today", TYPED[name])
     indexer.type(script.replace("/mnt/snapshots", repositories))

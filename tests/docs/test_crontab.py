@@ -40,9 +40,9 @@ class Host:
         self.folder = folder
         self.bin = tools(folder / "bin", "ctisync")
         for tool in ("awk", "cksum"):
-            found = shutil.which(tool)
-            assert found is not None
-            (self.bin / tool).symlink_to(found)
+            program = shutil.which(tool)
+            assert program is not None
+            (self.bin / tool).symlink_to(program)
         self.is_called("alpha")
         self.has("sleep", f'#!/bin/sh\necho "$1" >> {folder}/slept\n')
         self.state = folder / "state"

@@ -24,8 +24,8 @@ def metrics(text: str) -> set[str]:
 
 
 def test_every_figure_that_a_pass_writes_is_on_a_panel_and_none_else() -> None:
-    asked = {name for each in EXPRESSIONS.values() for expression in each for name in metrics(expression)}
-    assert asked == WRITTEN
+    queried = {name for each in EXPRESSIONS.values() for expression in each for name in metrics(expression)}
+    assert queried == WRITTEN
 
 
 def test_the_choices_of_hosts_and_consumers_come_from_what_is_written() -> None:
@@ -58,13 +58,13 @@ def test_the_data_source_is_the_readers_choice() -> None:
 def test_no_two_panels_are_the_same_or_lie_on_one_another() -> None:
     assert max(Counter(panel["id"] for panel in PANELS).values()) == 1
     assert max(Counter(panel["title"] for panel in PANELS).values()) == 1
-    taken: Counter[tuple[int, int]] = Counter()
+    cells: Counter[tuple[int, int]] = Counter()
     for place in (panel["gridPos"] for panel in PANELS):
         assert place["x"] + place["w"] <= 24
-        taken.update(
+        cells.update(
             product(range(place["x"], place["x"] + place["w"]), range(place["y"], place["y"] + place["h"]))
         )
-    assert max(taken.values()) == 1
+    assert max(cells.values()) == 1
 
 
 def test_each_query_of_a_panel_has_a_name_of_its_own() -> None:

@@ -27,11 +27,11 @@ def test_the_commands_of_the_readme_and_of_the_settings_page_do_what_they_say(
 ) -> None:
     (snapshot,) = feed.files.values()
     (tmp_path / "1901695_1746459961.zip").write_bytes(snapshot.body)
-    found = [line for script in blocks("sh") for line in page.commands(script)]
-    typed = [line.split()[1] for line in found]
+    lines = [line for script in blocks("sh") for line in page.commands(script)]
+    typed = [line.split()[1] for line in lines]
     assert typed == ["sync", "status", "export", "init-snapshot", "examples"]
     settings = page.blocks((ROOT / "docs" / "settings.md").read_text(), "sh")
-    for line in [*found, *(line for block in settings for line in page.commands(block.text))]:
+    for line in [*lines, *(line for block in settings for line in page.commands(block.text))]:
         result = run(line, environment, tmp_path)
         assert result.returncode == 0, f"{line}\n{result.stderr}"
     assert len((tmp_path / "cve.ndjson").read_bytes().splitlines()) == len(feed.expected_lines())

@@ -32,7 +32,7 @@ SETTINGS: Final = settings_table.PAGE.read_text()
 OPERATIONS: Final = (ROOT / "docs" / "operations.md").read_text()
 SCHEMA: Final = ROOT / "docs" / "log-line.schema.json"
 EVENTS: Final = log_events.PAGE.read_text()
-FOUND: Final = commands()
+COMMANDS: Final = commands()
 
 TEXTS: Final = {
     str(path.relative_to(ROOT)): path.read_text()
@@ -43,7 +43,7 @@ TEXTS: Final = {
 PLACEHOLDERS: Final = {"N": "1", "$offset": "1", "SHELL": "bash", "...": ""}
 """What stands in the documents for what a person puts there, where not any text will do."""
 
-NAMES: Final = {"", "COMMAND --help", *(each.path for each in FOUND)}
+NAMES: Final = {"", "COMMAND --help", *(each.path for each in COMMANDS)}
 
 OTHERS: Final = {"--no-wait"}
 """Options of programs that the documents compare with."""
@@ -72,10 +72,10 @@ def test_what_is_made_of_the_program_is_what_the_program_says_now(path: Path) ->
 def test_each_command_and_each_of_its_options_is_in_the_page_of_commands() -> None:
     text = TEXTS["docs/commands.md"]
     assert [heading for heading in page.headings(text) if heading.startswith("ctisync")] == [
-        each.call for each in FOUND
+        each.call for each in COMMANDS
     ]
     explained = text.split("## Options that several commands take\n")[1].split("\n## ")[0]
-    for each in FOUND:
+    for each in COMMANDS:
         section = text.split(f"## {each.call}\n")[1].split("\n## ")[0]
         options = set(
             re.findall(r"(?<![\w-])(--?[a-zA-Z][a-z-]*)", " ".join(re.findall(r"`([^`]*)`", section)))
@@ -87,9 +87,9 @@ def test_each_command_and_each_of_its_options_is_in_the_page_of_commands() -> No
 
 @pytest.mark.parametrize("name", TEXTS)
 def test_each_option_that_a_document_names_is_one_of_some_command(name: str) -> None:
-    known = {option for each in FOUND for option in each.names} | OTHERS
+    options = {option for each in COMMANDS for option in each.names} | OTHERS
     named = re.findall(r"`(--[a-z][a-z-]*)", page.without_blocks(TEXTS[name]))
-    assert sorted(set(named) - known) == []
+    assert sorted(set(named) - options) == []
 
 
 @pytest.mark.parametrize("name", TEXTS)
@@ -115,26 +115,26 @@ def test_each_setting_has_its_row_and_each_row_is_a_setting() -> None:
 @pytest.mark.parametrize("name", [*TEXTS, "docs/man/ctisync.1"])
 def test_each_variable_that_a_document_names_sets_something(name: str) -> None:
     in_the_journal = {f"CTISYNC_{field.upper()}" for field in FIELDS}
-    known = {variable(setting) for setting in leaf_types(Settings)} | in_the_journal
+    variables = {variable(setting) for setting in leaf_types(Settings)} | in_the_journal
     named = re.findall(r"CTISYNC_[A-Z][A-Z_]*", (ROOT / name).read_text())
-    assert sorted(set(named) - known) == []
+    assert sorted(set(named) - variables) == []
 
 
 # Exit codes
 
 
 def test_each_exit_code_has_its_row_and_its_section_and_each_of_these_is_given() -> None:
-    known = sorted(_all_codes())
-    assert sorted(code for each in EXIT_CODES for code in each.codes) == known
+    codes = sorted(_all_codes())
+    assert sorted(code for each in EXIT_CODES for code in each.codes) == codes
 
     def rows(text: str, heading: str) -> list[int]:
         table = text.split(heading)[1].split("\n## ", maxsplit=1)[0]
-        found = re.findall(r"^\| ([\d, ]+) \|", table, re.MULTILINE)
-        return sorted(int(code) for row in found for code in row.split(", "))
+        cells = re.findall(r"^\| ([\d, ]+) \|", table, re.MULTILINE)
+        return sorted(int(code) for row in cells for code in row.split(", "))
 
-    assert rows(EXIT_CODES_PAGE, "## Exit codes") == known
-    assert rows(OPERATIONS, "## Exit codes") == known
-    assert sorted(code for each in page.headings(OPERATIONS) for code in page.codes(each)) == known
+    assert rows(EXIT_CODES_PAGE, "## Exit codes") == codes
+    assert rows(OPERATIONS, "## Exit codes") == codes
+    assert sorted(code for each in page.headings(OPERATIONS) for code in page.codes(each)) == codes
 
 
 def test_which_exit_code_wins_is_told_as_it_is() -> None:
@@ -185,16 +185,16 @@ def test_what_passes_write_is_what_the_page_says(stage: Stage) -> None:
         lines += stage.run("sync", "-v", "--log-format", "json").text.splitlines()
         churn(stage.feed.history, 30)
     lines += stage.run("init-snapshot", "--log-format", "json", CTISYNC_CTI__URL="nonsense").text.splitlines()
-    told = [json.loads(line) for line in lines]
+    events = [json.loads(line) for line in lines]
     documented, each_line = (
         log_events.documented(),
         words_of(EVENTS, "in each line", "\nThe others"),
     )
 
     assert {"retry", "initialised", "range-applied", "command-not-accepted", "failed"} <= {
-        line["event"] for line in told
+        line["event"] for line in events
     }
-    for line in told:
+    for line in events:
         event = documented[line["event"]]
         assert line["level"] in event.levels
         assert line.keys() - event.fields - set(each_line) == set(), line
@@ -202,7 +202,7 @@ def test_what_passes_write_is_what_the_page_says(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize(
-    ("source", "found"),
+    ("source", "written"),
     [
         ('def f(r): r.event("info", "done", offset=1)', {"done": ({"info"}, {"offset"})}),
         ('def f(r):\n  w = "info" if r else "error"\n  r.event(w, "a")', {"a": ({"info", "error"}, set())}),
@@ -213,8 +213,8 @@ def test_what_passes_write_is_what_the_page_says(stage: Stage) -> None:
         ("def event(s, level, name, **more): s.event(level, name, **more)", {}),
     ],
 )
-def test_an_event_is_found_in_the_source_however_it_is_named(source: str, found: dict[str, Any]) -> None:
-    assert dict(log_events.events(source, "here.py")) == found
+def test_an_event_is_found_in_the_source_however_it_is_named(source: str, written: dict[str, Any]) -> None:
+    assert dict(log_events.events(source, "here.py")) == written
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def assert_healed(stage: Stage, printed: Printed) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "command"), [(name, command) for name, (_, told) in ON_A_NODE.items() for command in told]
+    ("name", "command"), [(name, typed) for name, (_, commands) in ON_A_NODE.items() for typed in commands]
 )
 def test_what_an_opensearch_in_trouble_has_printed_heals_it_when_typed(
     indexer: Stage, name: str, command: str
@@ -79,7 +79,7 @@ def spaced(tmp_path: Path, feed_of_the_page: FeedSimulator, manager: CommandMana
 
 
 @pytest.mark.parametrize(
-    ("name", "command"), [(name, command) for name, (_, told) in IN_A_FILE.items() for command in told]
+    ("name", "command"), [(name, typed) for name, (_, commands) in IN_A_FILE.items() for typed in commands]
 )
 def test_what_a_file_in_trouble_has_printed_heals_it_when_typed(
     spaced: Stage, name: str, command: str

@@ -72,19 +72,19 @@ def test_the_schema_takes_each_line_and_knows_each_field(
     environment: dict[str, str], feed: FeedSimulator, tmp_path: Path
 ) -> None:
     """First load, failed requests, a block, an error, a hook, what --from guesses: whatever is easily had."""
-    said = "-v --log-format json"
+    options = "-v --log-format json"
     environment["CTISYNC_HOOKS__ON_UPDATE"] = '["true"]'
-    lines = logged(run(f"ctisync sync {said}", environment, tmp_path))
+    lines = logged(run(f"ctisync sync {options}", environment, tmp_path))
     feed.fail("info", failures.status(503), times=1)
-    lines += logged(run(f"ctisync sync {said}", environment, tmp_path))
+    lines += logged(run(f"ctisync sync {options}", environment, tmp_path))
     feed.history.poison(feed.history.names()[0])
     for _ in range(2):
-        lines += logged(run(f"ctisync sync {said}", environment, tmp_path))
+        lines += logged(run(f"ctisync sync {options}", environment, tmp_path))
     feed.fail("info", failures.status(503), times=100)
-    lines += logged(run(f"ctisync sync {said}", environment, tmp_path))
+    lines += logged(run(f"ctisync sync {options}", environment, tmp_path))
     (snapshot,) = feed.files.values()
     (tmp_path / "given.zip").write_bytes(snapshot.body)
-    lines += logged(run(f"ctisync init-snapshot --from given.zip {said}", environment, tmp_path))
+    lines += logged(run(f"ctisync init-snapshot --from given.zip {options}", environment, tmp_path))
     assert len({line["event"] for line in lines}) >= 12
     assert [mistake for line in lines for mistake in mistakes(SCHEMA, line)] == []
     assert {field for line in lines for field in line} <= SCHEMA["properties"].keys()

@@ -27,9 +27,9 @@ _ESCAPE: Final = re.compile(r"\\(?:\(..|f.|.)")
 
 def text(line: str) -> str:
     """What a reader sees of it."""
-    told = ESCAPES | ESCAPES_OF_SIGNS
+    signs = ESCAPES | ESCAPES_OF_SIGNS
     shown = re.sub(r'^\.(?:SS "(.*)"|B (.*))$', r"\1\2", line)
-    return _ESCAPE.sub(lambda found: told.get(found[0], found[0]), shown)
+    return _ESCAPE.sub(lambda match: signs.get(match[0], match[0]), shown)
 
 
 def test_no_line_is_taken_for_a_request_that_is_none() -> None:
@@ -41,7 +41,7 @@ def test_no_line_is_taken_for_a_request_that_is_none() -> None:
 
 
 def test_every_escape_is_one_that_a_reader_of_roff_knows() -> None:
-    used = {found for line in LINES if not line.startswith('.\\"') for found in _ESCAPE.findall(line)}
+    used = {escape for line in LINES if not line.startswith('.\\"') for escape in _ESCAPE.findall(line)}
     assert used <= ESCAPES.keys() | ESCAPES_OF_SIGNS.keys()
     assert [line for line in LINES if line.count("\\fB") != line.count("\\fR")] == []
 
@@ -55,17 +55,18 @@ def test_every_entry_has_a_head_and_a_text() -> None:
 
 
 def test_what_a_reader_sees_is_what_the_program_says() -> None:
-    seen = {text(line) for line in LINES}
+    shown = {text(line) for line in LINES}
     for command in commands():
         rows = [*command.arguments, *command.options]
-        rows += [(example.typed, example.why) for example in command.taught.examples if not command.is_group]
-        assert command.is_group or command.call in seen
-        assert [row for row in rows if not seen.issuperset(part.replace("`", "") for part in row)] == []
-    assert {each.shown for each in EXIT_CODES} <= seen
+        examples = () if command.is_group else command.help_text.examples
+        rows += [(example.typed, example.why) for example in examples]
+        assert command.is_group or command.call in shown
+        assert [row for row in rows if not shown.issuperset(part.replace("`", "") for part in row)] == []
+    assert {each.shown for each in EXIT_CODES} <= shown
     assert [
         name
         for name, _ in settings_table.every(Settings)
-        if not any(line == name or line.startswith(f"{name}, ") for line in seen)
+        if not any(line == name or line.startswith(f"{name}, ") for line in shown)
     ] == []
 
 
@@ -88,16 +89,16 @@ def test_readers_of_roff_find_nothing_wrong() -> None:
 
 def test_each_variable_that_is_read_is_in_the_page_and_each_there_is_read() -> None:
     read = {
-        found
+        name
         for path in (ROOT / "src" / "ctisync").rglob("*.py")
         for node in ast.walk(ast.parse(path.read_text()))
-        for found in _names_read(node)
+        for name in _names_read(node)
     }
-    known = {name.strip() for names, _ in manual.ENVIRONMENT for name in names.split(",")}
+    documented = {name.strip() for names, _ in manual.ENVIRONMENT for name in names.split(",")}
     by_libraries = {"XDG_STATE_HOME"}
-    told = known - by_libraries - {"CTISYNC_..."}
-    assert read <= told
-    for name in told - read:
+    ours = documented - by_libraries - {"CTISYNC_..."}
+    assert read <= ours
+    for name in ours - read:
         assert proxies({name: "http://proxy"}) == {name: "http://proxy"}
 
 
@@ -121,7 +122,7 @@ def test_each_file_is_where_the_page_says(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.setenv("HOME", str(tmp_path))
     for name in ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "STATE_DIRECTORY"):
         monkeypatch.delenv(name, raising=False)
-    found = load_settings(None, {"HOME": str(tmp_path)}, system_file=tmp_path / "none")
+    loaded = load_settings(None, {"HOME": str(tmp_path)}, system_file=tmp_path / "none")
     listed = [name.replace("~", str(tmp_path)) for name, _ in manual.FILES]
-    state = found.settings.state_dir
-    assert listed == [str(SYSTEM_FILE), str(found.files[1]), f"{state}/ctisync.db", f"{state}/*.lock"]
+    state = loaded.settings.state_dir
+    assert listed == [str(SYSTEM_FILE), str(loaded.files[1]), f"{state}/ctisync.db", f"{state}/*.lock"]

@@ -30,8 +30,8 @@ def test_the_settings_shown_are_settings(tmp_path: Path) -> None:
     (text,) = (block.text for block in page.blocks(PAGE, "toml"))
     file = tmp_path / "config.toml"
     file.write_text(text)
-    found = load_settings(file, {"HOME": str(tmp_path)}, system_file=tmp_path / "none").settings
-    assert tomllib.loads(text)["hooks"]["on_update"] == list(found.hooks.on_update)
+    settings = load_settings(file, {"HOME": str(tmp_path)}, system_file=tmp_path / "none").settings
+    assert tomllib.loads(text)["hooks"]["on_update"] == list(settings.hooks.on_update)
 
 
 def test_the_rules_watch_metrics_that_are_written() -> None:

@@ -143,11 +143,11 @@ def test_every_file_that_a_pass_makes_is_in_the_table_of_files(stage: Stage) -> 
 
 def test_fewer_resources_pass_a_change_by_that_cannot_be_applied(stage: Stage) -> None:
     assert situations_feed.block(stage).code == 6
-    wanted = {"CTISYNC_CONSUMERS": json.dumps([{"resources": ["CVE-2004-*", "CVE-2005-*"]}])}
-    assert stage.passes("init-snapshot", **wanted) == 0
-    assert stage.passes("sync", **wanted) == 0
+    fewer = {"CTISYNC_CONSUMERS": json.dumps([{"resources": ["CVE-2004-*", "CVE-2005-*"]}])}
+    assert stage.passes("init-snapshot", **fewer) == 0
+    assert stage.passes("sync", **fewer) == 0
 
-    exported = stage.run("export", **wanted).text.splitlines()
+    exported = stage.run("export", **fewer).text.splitlines()
     assert {json.loads(line)["name"][:8] for line in exported} == {"CVE-2004", "CVE-2005"}
 
 

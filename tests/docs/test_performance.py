@@ -72,11 +72,11 @@ def test_the_picture_names_its_axes_and_every_store() -> None:
 
 @pytest.mark.parametrize("name", SETS)
 def test_each_set_of_figures_says_when_and_on_what_it_was_measured(name: str) -> None:
-    found = RESULTS[name]
-    assert re.fullmatch(r"\d{4}-\d\d-\d\d", found["date"])
-    assert found["cores"] > 0
-    assert found["records"] > 0
-    assert isinstance(found["idle"], bool)
+    result = RESULTS[name]
+    assert re.fullmatch(r"\d{4}-\d\d-\d\d", result["date"])
+    assert result["cores"] > 0
+    assert result["records"] > 0
+    assert isinstance(result["idle"], bool)
 
 
 def test_figures_of_a_busy_machine_are_told_to_be_none() -> None:
@@ -86,7 +86,7 @@ def test_figures_of_a_busy_machine_are_told_to_be_none() -> None:
 
 
 def with_idle(*, idle: bool) -> dict[str, Any]:
-    return {name: found | {"idle": idle} for name, found in RESULTS.items()}
+    return {name: result | {"idle": idle} for name, result in RESULTS.items()}
 
 
 def test_a_set_that_is_measured_anew_is_what_the_page_then_shows_and_the_others_stay(tmp_path: Path) -> None:
@@ -100,17 +100,17 @@ def test_a_set_that_is_measured_anew_is_what_the_page_then_shows_and_the_others_
         check=True,
     )
     anew = Page(tmp_path)
-    found = read(anew)
-    assert found["scale"]["sizes"] == [20, 60]
-    assert found | {"scale": RESULTS["scale"]} == RESULTS
-    assert anew.text.read_text() == filled(TEXT, found)
-    assert anew.picture.read_text() == picture(found)
+    results = read(anew)
+    assert results["scale"]["sizes"] == [20, 60]
+    assert results | {"scale": RESULTS["scale"]} == RESULTS
+    assert anew.text.read_text() == filled(TEXT, results)
+    assert anew.picture.read_text() == picture(results)
 
 
 def test_the_pages_commands_exist() -> None:
-    known = {*COMMANDS, *LONG, *PAGE_COMMANDS}
+    targets = {*COMMANDS, *LONG, *PAGE_COMMANDS}
     lines = "".join(block.text for block in page.blocks(TEXT, "sh")).splitlines()
     shown = [re.findall(r"BENCH=([\w-]+)", line) for line in lines]
     assert shown
-    assert [names for names in shown if len(names) != 1 or names[0] not in known] == []
+    assert [names for names in shown if len(names) != 1 or names[0] not in targets] == []
     assert all(name in (ROOT / "Makefile").read_text() for name in ("performance", "picture", "scale"))

@@ -186,14 +186,14 @@ def in_step() -> Stage:
 
 def went_by(stage: Stage, mode: str, monkeypatch: pytest.MonkeyPatch) -> list[Step]:
     """The steps of a pass. One that is decided anew once the lease is taken counts once."""
-    asked: list[tuple[ConsumerState, ConsumerInfo | None, SoFar]] = []
+    questions: list[tuple[ConsumerState, ConsumerInfo | None, SoFar]] = []
     went: list[Step] = []
 
     def noting(at: Situation) -> Step:
         step = next_step(at)
         question = (replace(at.state, checked_at=None), at.info, at.so_far)
-        if not asked or asked[-1] != question:
-            asked.append(question)
+        if not questions or questions[-1] != question:
+            questions.append(question)
             went.append(step)
         return step
 

@@ -52,14 +52,14 @@ class _Loaded(HTMLParser):
 
     def __init__(self) -> None:
         super().__init__()
-        self.found: list[str] = []
+        self.addresses: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        held = dict(attrs)
+        attributes = dict(attrs)
         if tag in ("script", "img", "iframe", "source", "embed", "video", "audio"):
-            self.found.append(held.get("src") or "")
+            self.addresses.append(attributes.get("src") or "")
         if tag == "link":
-            self.found.append(held.get("href") or "")
+            self.addresses.append(attributes.get("href") or "")
 
 
 def test_a_page_of_the_site_loads_nothing_from_elsewhere(site: Path) -> None:
@@ -67,7 +67,7 @@ def test_a_page_of_the_site_loads_nothing_from_elsewhere(site: Path) -> None:
     for file in site.rglob("*.html"):
         parser = _Loaded()
         parser.feed(file.read_text())
-        loaded += [(file.name, place) for place in parser.found]
+        loaded += [(file.name, place) for place in parser.addresses]
     styles = [
         (file.name, place)
         for file in site.rglob("*.css")
@@ -93,7 +93,7 @@ def test_nothing_of_a_page_is_left_as_it_was_typed(site: Path, source: str) -> N
     """Lists, tables, links and emphasis that MkDocs takes for text: it is stricter than a checkout's page."""
     text = re.sub(r"<(pre|code)\b.*?</\1>", "", html_of(site, source), flags=re.DOTALL)
     signs = (r"\n- .*", r"\n1\. .*", r"\n\|.*\|", r"\S*\]\(\S*", r"\*\*.*")
-    assert [found for sign in signs for found in re.findall(sign, text)] == []
+    assert [match for sign in signs for match in re.findall(sign, text)] == []
 
 
 def test_each_example_can_be_read_in_the_site(site: Path) -> None:

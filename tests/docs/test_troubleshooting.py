@@ -14,25 +14,25 @@ OPERATIONS: Final = (ROOT / "docs" / "operations.md").read_text()
 
 def messages() -> list[tuple[str, str]]:
     """The first line of each message in the page for operators, which ctisync prints, and where it stands."""
-    found = []
+    pairs = []
     heading = ""
     for line in OPERATIONS.splitlines():
         if line.startswith(("## ", "### ")):
             heading = page.anchor(line.lstrip("# "))
         elif line.startswith("ctisync: "):
-            found.append((line, heading))
-    return found
+            pairs.append((line, heading))
+    return pairs
 
 
 def rows() -> list[tuple[str, str]]:
     """What is said, and where the row leads first."""
     table = PAGE.split("## By what it says")[1]
-    found = []
-    for said, where in re.findall(r"^\| (`.*?`) \| (.*) \|$", table, re.MULTILINE):
+    pairs = []
+    for cell, where in re.findall(r"^\| (`.*?`) \| (.*) \|$", table, re.MULTILINE):
         target = re.search(r"\(operations\.md#([^)]*)\)", where)
         assert target is not None, where
-        found += [(words, target[1]) for words in re.findall(r"`([^`]+)`", said)]
-    return found
+        pairs += [(words, target[1]) for words in re.findall(r"`([^`]+)`", cell)]
+    return pairs
 
 
 def fits(words: str, message: str) -> bool:

@@ -66,8 +66,8 @@ def test_systemd_finds_nothing_wrong_with_the_units(units: Path) -> None:
 @needs_systemd
 @pytest.mark.parametrize("unit", ["ctisync.service", "ctisync@north.service"])
 def test_a_pass_may_do_little_on_its_host(units: Path, unit: str) -> None:
-    told = analysed(units, "security", "--offline=yes", f"--threshold={EXPOSURE * 10:.0f}", f"./{unit}")
-    (exposure,) = re.findall(rf"exposure level for {unit}: ([\d.]+)", told)
+    analysis = analysed(units, "security", "--offline=yes", f"--threshold={EXPOSURE * 10:.0f}", f"./{unit}")
+    (exposure,) = re.findall(rf"exposure level for {unit}: ([\d.]+)", analysis)
     assert float(exposure) <= EXPOSURE
 
 

@@ -41,15 +41,15 @@ def document(kind: str, number: int) -> dict[str, Any]:
 def catalogs() -> Iterator[list[FeedSimulator]]:
     """The three consumers of the example, on one server."""
     with ExitStack() as opened:
-        found: list[FeedSimulator] = []
+        started: list[FeedSimulator] = []
         for each, (name, kind) in zip(EXAMPLE["consumers"], KINDS.items(), strict=True):
-            beside = found[0] if found else None
+            beside = started[0] if started else None
             one = FeedSimulator(each["context"], each["consumer"], dialect=WAZUH_5, beside=beside)
-            found.append(opened.enter_context(one))
+            started.append(opened.enter_context(one))
             for number in range(20):
                 one.history.create(f"{kind}{number:02}", document(name, number))
             one.publish_snapshot()
-        yield found
+        yield started
 
 
 @pytest.fixture

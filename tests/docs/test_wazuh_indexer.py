@@ -13,17 +13,17 @@ import pytest
 from ctisync.settings import load_settings
 from tests.cli.conftest import Ctisync
 from tests.docs import page
-from tests.docs.indexer import asked, indexer
+from tests.docs.indexer import endpoints, indexer
 from tests.docs.privileges import (
     PAGE,
     ROLES,
     actions_in,
-    given,
     on_the_alias,
     on_the_alias_it_says,
+    required_by,
     role,
+    role_privileges,
     rows,
-    wanted,
 )
 from tests.docs.reader import Reader
 from tests.secrets.door import Answer, door
@@ -38,7 +38,7 @@ TRACE: Final = "logger.org.opensearch.tasks.TaskManager"
 ITS_OWN: Final = {"cluster:monitor/nodes/stats", "indices:monitor/stats"}
 """What a node asks itself now and then, to know how full its disk is."""
 
-ASKED_FOR_BESIDES: Final = {
+REQUESTED_BESIDES: Final = {
     "indices:data/write/delete": "by a bulk with deletes",
     "indices:admin/delete": "by changes of aliases that remove an index",
 }
@@ -47,7 +47,7 @@ ASKED_FOR_BESIDES: Final = {
 TYPED: Final = {block.names[0]: block.text for block in page.blocks(PAGE, "sh")}
 
 
-class Seen(NamedTuple):
+class Traffic(NamedTuple):
     requests: set[str]
     actions: set[str]
 
@@ -109,7 +109,7 @@ def read(ctisync: Ctisync) -> None:
 
 
 @pytest.fixture(scope="module", params=OPENSEARCH)
-def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Seen]:
+def traffic(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Traffic]:
     """What is asked for in a whole life, and what the node performs for that."""
     node: OpenSearchNode = request.getfixturevalue(OPENSEARCH[request.param])
     node.wipe()
@@ -127,34 +127,34 @@ def seen(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         live(ctisync, feed, node)
         actions = actions_in(log, since)
         node.request("PUT", "/_cluster/settings", {"transient": {TRACE: None}})
-        yield Seen(asked(opened.received), actions)
+        yield Traffic(endpoints(opened.received), actions)
     node.wipe()
 
 
-def test_each_request_that_is_sent_is_in_the_table(seen: Seen) -> None:
-    assert seen.requests - {request for row in rows() for request in row.requests} == set()
+def test_each_request_that_is_sent_is_in_the_table(traffic: Traffic) -> None:
+    assert traffic.requests - {request for row in rows() for request in row.requests} == set()
 
 
-def test_each_request_of_the_table_is_sent(seen: Seen) -> None:
-    assert {request for row in rows() for request in row.requests} - seen.requests == set()
+def test_each_request_of_the_table_is_sent(traffic: Traffic) -> None:
+    assert {request for row in rows() for request in row.requests} - traffic.requests == set()
 
 
-def test_the_role_permits_each_action_that_a_node_performs_for_them(seen: Seen) -> None:
-    may = given("ctisync")
-    assert {"indices:data/write/bulk", "indices:admin/aliases"} < seen.actions, "nothing was looked at"
+def test_the_role_permits_each_action_that_a_node_performs_for_them(traffic: Traffic) -> None:
+    may = role_privileges("ctisync")
+    assert {"indices:data/write/bulk", "indices:admin/aliases"} < traffic.actions, "nothing was looked at"
     own = {"indices:admin/index_template/put", "indices:admin/index_template/delete", *ITS_OWN}
-    assert {action for action in seen.actions - own if not may.permits(action)} == set()
+    assert {action for action in traffic.actions - own if not may.permits(action)} == set()
 
 
-def test_the_role_permits_nothing_that_is_not_needed(seen: Seen) -> None:
-    held = {privilege for group in given("ctisync") for privilege in group}
-    needed = seen.actions | ASKED_FOR_BESIDES.keys()
-    assert {privilege for privilege in held if privilege.removesuffix("*") not in needed} == set()
+def test_the_role_permits_nothing_that_is_not_needed(traffic: Traffic) -> None:
+    permitted = {privilege for group in role_privileges("ctisync") for privilege in group}
+    needed = traffic.actions | REQUESTED_BESIDES.keys()
+    assert {privilege for privilege in permitted if privilege.removesuffix("*") not in needed} == set()
 
 
 @pytest.mark.parametrize(("name", "readers"), [("ctisync", False), ("ctisync_reader", True)])
 def test_the_roles_give_what_the_table_says_and_no_more(name: str, readers: bool) -> None:
-    assert given(name) == wanted([row for row in rows() if row.readers or not readers])
+    assert role_privileges(name) == required_by([row for row in rows() if row.readers or not readers])
 
 
 def test_on_the_alias_the_roles_give_what_the_page_says_so_that_no_index_of_that_name_is_lost() -> None:
@@ -167,7 +167,9 @@ def test_each_privilege_is_an_action_of_opensearch(version: str) -> None:
     (server,) = [jar for jar in class_path(version) if jar.name == f"opensearch-{version}.jar"]
     with zipfile.ZipFile(server) as jar:
         code = b"".join(jar.read(name) for name in jar.namelist() if name.endswith("Action.class"))
-    named = {privilege for file in ROLES.iterdir() for group in given(file.stem) for privilege in group}
+    named = {
+        privilege for file in ROLES.iterdir() for group in role_privileges(file.stem) for privilege in group
+    }
     assert all(re.fullmatch(r"(cluster|indices):[a-z_/]+\*?", privilege) for privilege in named)
     assert {each for each in named if each.removesuffix("*").encode() not in code} == set()
 
@@ -188,7 +190,7 @@ def test_who_has_the_readers_role_alone_reads_everything(
         refused = ctisync.run("sync", "-q")
 
     assert (refused.returncode, "no permissions for" in refused.stderr) == (3, True)
-    assert readers <= asked(opened.received)
+    assert readers <= endpoints(opened.received)
 
 
 def test_the_administrators_commands_send_the_roles_as_they_are(tmp_path: Path) -> None:

@@ -25,8 +25,8 @@ Troubles = dict[str, tuple[Callable[[Stage], None], tuple[str, ...]]]
 
 
 def live(stage: Stage) -> str:
-    (found,) = stage.node.request("GET", f"/_alias/{ALIAS}")
-    return str(found)
+    (name,) = stage.node.request("GET", f"/_alias/{ALIAS}")
+    return str(name)
 
 
 def change_aliases(stage: Stage, *actions: dict[str, Any]) -> None:

@@ -20,8 +20,8 @@ from ctisync.feed.snapshot.zip_head import Arriving
 from ctisync.feed.snapshot.zip_stream import ENCRYPTED, Archive
 from tests.feed.crafted_zip import Entry, assembled, deflated, joined
 from tests.fuzz.drawing import Drawn
+from tests.fuzz.printed import check_printed
 from tests.fuzz.target import target
-from tests.fuzz.told import check_printed
 from tests.support.records import named
 
 LIMITS: Final = Limits(

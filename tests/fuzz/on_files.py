@@ -32,8 +32,8 @@ from ctisync.system.clock import SystemClock
 from tests.fuzz.drawing import Drawn
 from tests.fuzz.on_json import WORDS
 from tests.fuzz.place import folder
+from tests.fuzz.printed import harmless, refusing
 from tests.fuzz.target import target
-from tests.fuzz.told import harmless, refusing
 from tests.support.clock import FakeClock
 from tests.support.log import KeptLog
 

@@ -14,8 +14,8 @@ from ctisync.core.model import Json
 from ctisync.feed.snapshot import parsers
 from ctisync.feed.snapshot.parsers import MOST_DIGITS, TooManyDigits, Unpaired, bearable, paired
 from tests.fuzz.drawing import Drawn
+from tests.fuzz.printed import harmless
 from tests.fuzz.target import target
-from tests.fuzz.told import harmless
 
 WORDS: Final = (
     *b"true false null NaN Infinity - 0. 1e5 1E-7 -0 18446744073709551616".split(),

@@ -13,8 +13,8 @@ from ctisync.errors import SnapshotRefused
 from ctisync.feed.http.token_exchange import is_signed_for
 from ctisync.feed.http.url_policy import Origin, Reach, hop, is_public, origin, shown, snapshot_url
 from tests.fuzz.drawing import Drawn
+from tests.fuzz.printed import harmless, refusing
 from tests.fuzz.target import target
-from tests.fuzz.told import harmless, refusing
 
 # No name of these is ever resolved: the feed's own host is an address.
 BASES: Final = ("https://192.0.2.7/api/v1", "http://192.0.2.7:8080/api/v1", "https://[2001:db8::7]:8443")

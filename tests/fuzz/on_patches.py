@@ -6,8 +6,8 @@ from typing import Final
 from ctisync.core import json_text, patch
 from ctisync.core.limits import Limits
 from ctisync.core.model import Json
+from tests.fuzz.printed import harmless
 from tests.fuzz.target import target
-from tests.fuzz.told import harmless
 from tests.support.rfc6902 import containers, meaning, outcome
 
 LIMITS: Final = Limits(json_depth=20, patch_operations=20, patch_copied_bytes=2000)

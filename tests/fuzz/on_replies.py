@@ -33,8 +33,8 @@ from tests.fuzz.on_archives import LINES, packed
 from tests.fuzz.on_json import in_chunks
 from tests.fuzz.on_wire import CHANGES, INFO
 from tests.fuzz.place import folder
+from tests.fuzz.printed import harmless, refusing
 from tests.fuzz.target import target
-from tests.fuzz.told import harmless, refusing
 from tests.support.clock import FakeClock
 from tests.support.log import KeptLog
 

@@ -17,8 +17,8 @@ from ctisync.settings.sources import proxies, proxy_secrets
 from ctisync.settings.toml_text import template, to_toml
 from ctisync.settings.warnings import folder_warnings, setting_warnings
 from tests.fuzz.place import folder
+from tests.fuzz.printed import refusing
 from tests.fuzz.target import target
-from tests.fuzz.told import refusing
 
 NAMES: Final = tuple(leaf_types(Settings))
 

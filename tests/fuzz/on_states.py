@@ -26,8 +26,8 @@ from ctisync.stores.sqlite.store import SqliteStore
 from ctisync.verify.rules import check_count, check_offsets, check_state
 from tests.fuzz import on_files
 from tests.fuzz.place import folder
+from tests.fuzz.printed import check_printed
 from tests.fuzz.target import target
-from tests.fuzz.told import check_printed
 from tests.support.clock import FakeClock
 from tests.support.log import KeptLog
 from tests.support.memory_feed import MemoryFeed, MemoryServer

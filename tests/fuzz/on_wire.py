@@ -9,8 +9,8 @@ from ctisync.core.model import MAX_NAME_BYTES, MAX_OFFSET, Json, Record
 from ctisync.core.wire import NotARecord
 from ctisync.errors import FeedRefused
 from tests.fuzz.on_json import WORDS, NoJson, alike, by_python, is_usual
+from tests.fuzz.printed import refusing
 from tests.fuzz.target import target
-from tests.fuzz.told import refusing
 from tests.support.records import named
 
 RECORDS: Final = (

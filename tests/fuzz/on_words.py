@@ -18,8 +18,8 @@ from ctisync.escaping import escape_lines
 from tests.fuzz.drawing import Drawn
 from tests.fuzz.on_json import WORDS
 from tests.fuzz.on_wire import RECORDS
+from tests.fuzz.printed import FORMATS, harmless
 from tests.fuzz.target import target
-from tests.fuzz.told import FORMATS, harmless
 from tests.support.clock import FakeClock
 
 TOKENS: Final = (

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from tests.feed.crafted_zip import MEMBER, Entry, assembled, deflated, patched, zip64_extra
-from tests.hostile.judged import Refused
+from tests.hostile.assertions import Refused
 from tests.support.feed_simulator import zipped
 from tests.support.records import made_up
 
@@ -39,9 +39,9 @@ def _with_zip64_end(start: int) -> bytes:
 def _tar() -> bytes:
     target = io.BytesIO()
     with tarfile.open(fileobj=target, mode="w") as archive:
-        found = tarfile.TarInfo(MEMBER)
-        found.size = len(CONTENT)
-        archive.addfile(found, io.BytesIO(CONTENT))
+        entry = tarfile.TarInfo(MEMBER)
+        entry.size = len(CONTENT)
+        archive.addfile(entry, io.BytesIO(CONTENT))
     return target.getvalue()
 
 

@@ -8,8 +8,8 @@ from typing import Final
 from ctisync.stores.sqlite.compression import register
 from tests.cli.conftest import Ctisync
 from tests.hostile import lines
+from tests.hostile.assertions import assert_error
 from tests.hostile.in_use import UNIX_TIME
-from tests.hostile.judged import assert_told
 from tests.hostile.server.measured import Ended, run
 
 ADDRESSES: Final = 1 << 30
@@ -27,24 +27,24 @@ class Confined:
     """A content in use, what is given to it, and the peaks of the commands so far, in MiB."""
 
     def __init__(self, home: Path) -> None:
-        self.given = home / f"1000_{UNIX_TIME}.zip"
+        self.snapshot = home / f"1000_{UNIX_TIME}.zip"
         self.peaks: list[float] = []
         self._ctisync = Ctisync(home)
-        self.given.write_bytes(lines.ndjson(lines.GOOD))
+        self.snapshot.write_bytes(lines.ndjson(lines.GOOD))
         self.load()
 
     def load(self, **environ: str) -> Ended:
         """Load what is given, which must be good."""
-        ended = self.run("init-snapshot", "--from", str(self.given), **environ)
+        ended = self.run("init-snapshot", "--from", str(self.snapshot), **environ)
         assert (ended.code, ended.stderr) == (0, ""), ended
         return ended
 
     def assert_refused(self, words: str, **environ: str) -> None:
         """What is given is refused in two lines and within the memory; the content stays to the byte."""
         before = self.content()
-        ended = self.run("init-snapshot", "--from", str(self.given), **environ)
+        ended = self.run("init-snapshot", "--from", str(self.snapshot), **environ)
         assert ended.code == 6, ended
-        assert_told(ended.stderr, rf"{self.given.name}: .*{words}", "pass a complete snapshot to --from")
+        assert_error(ended.stderr, rf"{self.snapshot.name}: .*{words}", "pass a complete snapshot to --from")
         assert self.content() == before
 
     def content(self) -> list[tuple[str, int, bytes]]:

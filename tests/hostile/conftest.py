@@ -35,7 +35,7 @@ def confined(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Confined]:
 
 
 @pytest.fixture(scope="module")
-def held(request: pytest.FixtureRequest) -> Iterator[Counter[str]]:
+def counts(request: pytest.FixtureRequest) -> Iterator[Counter[str]]:
     """How many rows of a module came out right, "refused" and "loaded"; its `WHAT` says what they are."""
     counted = Counter[str]()
     yield counted

@@ -23,7 +23,7 @@ from tests.support.log import KeptLog
 UNIX_TIME: Final = 1746459961
 
 
-class Seen(NamedTuple):
+class Stored(NamedTuple):
     """What readers find, byte for byte, and all that is stored and lies beside it.
 
     `exported` is what an export writes, `content` the rows of the view of that name.
@@ -50,10 +50,10 @@ class InUse:
         self.consumer = Consumer(feed.context, feed.consumer)
         self.folder = folder / "run"
         self._forks = forks
-        self._given, self._start, self._copy = folder / "given", folder / "start", folder / "copy"
+        self._files, self._start, self._copy = folder / "given", folder / "start", folder / "copy"
         self._passes = 0
         self.folder.mkdir()
-        self._given.mkdir()
+        self._files.mkdir()
         populate(feed.history, 12)
         feed.publish_snapshot()
         churn(feed.history, 30)
@@ -64,19 +64,19 @@ class InUse:
 
     def begin(self) -> None:
         """As it was before the first hostile one."""
-        for folder in (self.folder, self._given):
+        for folder in (self.folder, self._files):
             shutil.rmtree(folder, ignore_errors=True)
         shutil.copytree(self._start, self.folder)
-        self._given.mkdir()
+        self._files.mkdir()
         self.manager.commands.clear()
 
     def from_file(self, content: bytes) -> Ended:
         """`init-snapshot --from` a file whose name tells the feed's last offset."""
-        return self.command("init-snapshot", "--from", str(self.given(content)))
+        return self.command("init-snapshot", "--from", str(self.snapshot_file(content)))
 
-    def given(self, content: bytes) -> Path:
+    def snapshot_file(self, content: bytes) -> Path:
         """What is in it, its content says, not its name."""
-        path = self._given / f"{self.feed.history.last_offset}_{UNIX_TIME}.zip"
+        path = self._files / f"{self.feed.history.last_offset}_{UNIX_TIME}.zip"
         path.write_bytes(content)
         return path
 
@@ -108,7 +108,7 @@ class InUse:
     def state(self) -> ConsumerState:
         return self._store().read_state(self.consumer)
 
-    def seen(self) -> Seen:
+    def stored(self) -> Stored:
         exported = tuple(self._store().export(self.consumer))
         with closing(sqlite3.connect(self._copy / "ctisync.db")) as database:
             register(database)
@@ -119,14 +119,14 @@ class InUse:
             [(generations,)] = database.execute("SELECT count(*) FROM generations")
             [(stored,)] = database.execute("SELECT count(*) FROM records")
         files = frozenset(str(path.relative_to(self.folder)) for path in self.folder.rglob("*"))
-        return Seen(exported, rows, generations, stored, files)
+        return Stored(exported, rows, generations, stored, files)
 
     def audited(self, *, deep: bool) -> dict[Kind, int]:
         """What `verify` finds."""
-        found = verify(
+        verification = verify(
             self.consumer, store=self._store(), log=KeptLog(), deep=deep, against=None, at_work=None
         )
-        return found.counts
+        return verification.counts
 
     def _store(self) -> SqliteStore:
         """On a copy, so that the look itself mends nothing."""

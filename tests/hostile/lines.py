@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-from tests.hostile.judged import Refused
+from tests.hostile.assertions import Refused
 from tests.support.records import awkward, line, made_up
 
 GOOD: Final = tuple(each.line for each in made_up(40))

@@ -39,17 +39,17 @@ class Loading:
 
     def __init__(self, folder: Path, content: bytes) -> None:
         self._database = folder / "ctisync.db"
-        self._given = folder / f"{OFFSET}_{UNIX_TIME}.zip"
+        self._snapshot = folder / f"{OFFSET}_{UNIX_TIME}.zip"
         refused = self.load(content)
         assert refused is None, refused
 
     def load(self, content: bytes) -> SnapshotRefused | None:
         """Why it was refused. Anything else that goes wrong is raised."""
-        self._given.write_bytes(content)
+        self._snapshot.write_bytes(content)
         clock = FakeClock()
-        file = open_file(self._given, PassLimits(clock))
+        file = open_file(self._snapshot, PassLimits(clock))
         try:
-            offset, _ = snapshot_offset(file, self._given.name)
+            offset, _ = snapshot_offset(file, self._snapshot.name)
             with closing(SqliteStore(self._database, clock)) as store:
                 parts = parts_of(
                     Consumer(),
@@ -60,7 +60,7 @@ class Loading:
                     log=KeptLog(),
                     policy=Policy(mode="init-snapshot"),
                 )
-                good(load_file(parts, file, Snapshot(str(self._given), offset)))
+                good(load_file(parts, file, Snapshot(str(self._snapshot), offset)))
         except SnapshotRefused as error:
             return error
         return None

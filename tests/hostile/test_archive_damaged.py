@@ -19,7 +19,7 @@ from ctisync.feed.snapshot import records as archive
 from ctisync.stores.sqlite import writer as sqlite_writer
 from tests.feed.crafted_zip import MEMBER
 from tests.hostile import lines
-from tests.hostile.judged import in_order
+from tests.hostile.assertions import in_order
 from tests.hostile.loading import OFFSET, Loading
 from tests.support.feed_simulator import zipped
 from tests.support.figures import figure
@@ -32,7 +32,7 @@ LINES: Final = lines.GOOD
 FLIPS: Final = {"ZIP": 400, "NDJSON": 100, "array": 100}
 
 FORMS: Final[dict[str, Callable[[list[bytes]], bytes]]] = {
-    "ZIP": lambda found: zipped({MEMBER: lines.ndjson(found)}),
+    "ZIP": lambda texts: zipped({MEMBER: lines.ndjson(texts)}),
     "NDJSON": lines.ndjson,
     "array": lines.array,
 }
@@ -61,9 +61,9 @@ def judge(loading: Loading, form: str, damaged: bytes, ends: Counter[str]) -> No
         ends["loaded whole"] += 1
     else:
         assert form != "ZIP", "its CRC is right, so its lines must be, too"
-        said = in_order(read_otherwise(form, damaged))
-        assert [*map(comparable, after.exported)] == [*map(comparable, said)]
-        assert form == "array" or after.exported == said
+        expected = in_order(read_otherwise(form, damaged))
+        assert [*map(comparable, after.exported)] == [*map(comparable, expected)]
+        assert form == "array" or after.exported == expected
         ends["loaded as the file says"] += 1
     assert loading.load(FORMS["NDJSON"]([*LIVE])) is None
 
@@ -74,11 +74,11 @@ def read_otherwise(form: str, content: bytes) -> list[bytes]:
     Of several with one name the one with the highest offset counts.
     """
     if form == "array":
-        found = [json.dumps(each, ensure_ascii=False).encode() for each in json.loads(content.decode())]
+        texts = [json.dumps(each, ensure_ascii=False).encode() for each in json.loads(content.decode())]
     else:
-        found = [line.strip(b" \t\r") for line in content.split(b"\n") if line.strip(b" \t\r")]
+        texts = [line.strip(b" \t\r") for line in content.split(b"\n") if line.strip(b" \t\r")]
     records: dict[str, bytes] = {}
-    for line in found:
+    for line in texts:
         head = json.loads(line.decode())
         assert isinstance(head["payload"], dict)
         assert 0 <= head["offset"] <= OFFSET
@@ -94,7 +94,7 @@ def test_cut_at_each_percent_it_is_refused(loading: Loading, form: str) -> None:
     for percent in range(100):
         judge(loading, form, whole[: len(whole) * percent // 100], ends)
     assert ends == {"refused": 100}
-    figure(f"T7 cut at each percent, {form}: {told(ends)}, 0 loaded")
+    figure(f"T7 cut at each percent, {form}: {summary(ends)}, 0 loaded")
 
 
 @pytest.mark.parametrize("place", ["before a newline", "behind a newline"])
@@ -118,8 +118,8 @@ def test_with_a_byte_flipped_it_is_refused_or_loaded_exactly(loading: Loading, f
         damaged[chance.randrange(len(whole))] ^= chance.randrange(1, 256)
         judge(loading, form, bytes(damaged), ends)
     assert ends["refused"] > 0
-    figure(f"T7 a byte flipped, {form}: {told(ends)}, 0 wrongly")
+    figure(f"T7 a byte flipped, {form}: {summary(ends)}, 0 wrongly")
 
 
-def told(ends: Counter[str]) -> str:
+def summary(ends: Counter[str]) -> str:
     return ", ".join(f"{count} {end}" for end, count in sorted(ends.items()))

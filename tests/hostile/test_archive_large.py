@@ -37,14 +37,14 @@ def records() -> Iterator[bytes]:
 def test_five_gibibytes_whose_size_was_wrapped_to_32_bits_are_loaded_to_the_last_record(
     confined: Confined,
 ) -> None:
-    size = write_pieces(confined.given, records())
+    size = write_pieces(confined.snapshot, records())
     assert size > 5 * GIB
-    packed = confined.given.stat().st_size
+    packed = confined.snapshot.stat().st_size
 
     loaded = confined.load()
 
     assert confined.count() == RECORDS
-    compared = confined.run("verify", "--against", str(confined.given))
+    compared = confined.run("verify", "--against", str(confined.snapshot))
     assert (compared.code, compared.stderr) == (0, "")
     figure(
         f"T7 a member of {size / GIB:.2f} GiB in a ZIP of {packed >> 20} MiB, its size wrapped: loaded in "
@@ -55,5 +55,5 @@ def test_five_gibibytes_whose_size_was_wrapped_to_32_bits_are_loaded_to_the_last
 
 def test_one_bad_line_behind_a_million_good_ones_refuses_them_all(confined: Confined) -> None:
     good = b"".join(of(name=b'"N%d"' % number) + b"\n" for number in range(1_000_000))
-    write_pieces(confined.given, [good, of(offset=b"-1") + b"\n"])
+    write_pieces(confined.snapshot, [good, of(offset=b"-1") + b"\n"])
     confined.assert_refused("line 1000001 of the snapshot is not a record: its offset -1 is out of range")

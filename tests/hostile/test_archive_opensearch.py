@@ -11,8 +11,8 @@ import pytest
 from tests.cli.conftest import Ctisync
 from tests.feed.crafted_zip import MEMBER
 from tests.hostile import archives, lines
+from tests.hostile.assertions import Refused, assert_error, in_order
 from tests.hostile.in_use import UNIX_TIME
-from tests.hostile.judged import Refused, assert_told, in_order
 from tests.real.followed import Followed
 from tests.support.command_manager import CommandManagerStandIn
 from tests.support.feed_history import populate
@@ -73,13 +73,13 @@ def followed(opensearch_2: OpenSearchNode, tmp_path_factory: pytest.TempPathFact
         yield followed
 
 
-def given(followed: Followed, content: bytes) -> Path:
+def snapshot_file(followed: Followed, content: bytes) -> Path:
     path = followed.ctisync.home / f"{followed.feed.history.last_offset}_{UNIX_TIME}.zip"
     path.write_bytes(content)
     return path
 
 
-class Seen(NamedTuple):
+class Stored(NamedTuple):
     """What readers find, to the version of each document; the public state; the names of all indices."""
 
     content: list[object]
@@ -87,11 +87,11 @@ class Seen(NamedTuple):
     indices: frozenset[str]
 
 
-def seen(node: OpenSearchNode) -> Seen:
+def stored(node: OpenSearchNode) -> Stored:
     query = {"size": 100, "sort": ["offset"], "version": True, "seq_no_primary_term": True}
-    found = node.request("POST", f"/{INDEX}/_search", query)["hits"]["hits"]
+    hits = node.request("POST", f"/{INDEX}/_search", query)["hits"]["hits"]
     state = node.request("GET", "/wazuh-context/_doc/vd_1.0.0")["_source"]["vd_4.8.0"]
-    return Seen(found, state["offset"], frozenset(node.request("GET", "/_all")))
+    return Stored(hits, state["offset"], frozenset(node.request("GET", "/_all")))
 
 
 @pytest.mark.parametrize("row", [*CLASSES, *BY_THE_STORE])
@@ -99,17 +99,17 @@ def test_the_index_stays_as_it_is_when_there_comes(
     followed: Followed, opensearch_2: OpenSearchNode, row: str
 ) -> None:
     """Exit code 6 for what the load sees, 7 for what OpenSearch alone refuses: both name the thing."""
-    before, commands = seen(opensearch_2), len(followed.manager.commands)
+    before, commands = stored(opensearch_2), len(followed.manager.commands)
     code = 6 if row in CLASSES else 7
     words, content = CLASSES[row] if row in CLASSES else BY_THE_STORE[row]
 
-    ended = followed.run("init-snapshot", "-q", "--from", str(given(followed, content)))
+    ended = followed.run("init-snapshot", "-q", "--from", str(snapshot_file(followed, content)))
 
     assert ended.returncode == code, ended.stderr
-    assert_told(
+    assert_error(
         ended.stderr, words, "ctisync init-snapshot" if code == 7 else "pass a complete snapshot to --from"
     )
-    assert seen(opensearch_2) == before
+    assert stored(opensearch_2) == before
     assert len(followed.manager.commands) == commands
 
 
@@ -132,7 +132,7 @@ def test_lines_that_careless_programs_alter_are_kept_to_the_byte(followed: Follo
     """But for numbers of more than a thousand digits, which OpenSearch does not take."""
     kept = [line for line in lines.KEPT if b"9" * 1001 not in line] + [lines.DEEPEST]
     assert len(kept) == len(lines.KEPT)
-    ended = followed.run("init-snapshot", "-q", "--from", str(given(followed, lines.ndjson(kept))))
+    ended = followed.run("init-snapshot", "-q", "--from", str(snapshot_file(followed, lines.ndjson(kept))))
     assert ended.returncode == 0, ended.stderr
     path = followed.ctisync.home / "exported"
     assert followed.run("export", "--output", str(path)).returncode == 0
@@ -141,7 +141,7 @@ def test_lines_that_careless_programs_alter_are_kept_to_the_byte(followed: Follo
 
 def test_an_exponent_beyond_all_bounds_is_stored_and_named_by_verify_deep(followed: Followed) -> None:
     line = lines.UNREADABLE["an exponent of 20 digits"]
-    ended = followed.run("init-snapshot", "-q", "--from", str(given(followed, among(line))))
+    ended = followed.run("init-snapshot", "-q", "--from", str(snapshot_file(followed, among(line))))
     assert ended.returncode == 0, ended.stderr
     assert followed.run("verify").returncode == 0
     deep = followed.run("verify", "--deep")

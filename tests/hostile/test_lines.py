@@ -12,8 +12,8 @@ from typing import Final
 import pytest
 
 from tests.feed.crafted_zip import MEMBER
+from tests.hostile.assertions import Refused, assert_loaded, assert_refused, assert_refused_and_forgotten
 from tests.hostile.in_use import InUse
-from tests.hostile.judged import Refused, assert_loaded, assert_refused, assert_refused_and_forgotten
 from tests.hostile.lines import BOM, DEEPEST, GOOD, KEPT, PLACE, REFUSED, array, ndjson
 from tests.support.feed_simulator import zipped
 from tests.support.records import comparable, line
@@ -25,14 +25,14 @@ WHAT: Final = "lines, each in a ZIP and in a JSON array"
 
 @pytest.mark.parametrize("row", REFUSED)
 def test_the_content_stays_byte_for_byte_when_among_the_lines_is(
-    in_use: InUse, held: Counter[str], row: str
+    in_use: InUse, counts: Counter[str], row: str
 ) -> None:
     words, hostile = REFUSED[row]
     lines = [*GOOD[: PLACE - 1], hostile, *GOOD[PLACE:]]
-    given = Refused(f"line {PLACE} of the snapshot.*{words}", zipped({MEMBER: ndjson(lines)}))
+    file = Refused(f"line {PLACE} of the snapshot.*{words}", zipped({MEMBER: ndjson(lines)}))
     where = rf"element {PLACE} of the snapshot|after the first \d+,|the JSON array of the snapshot is damaged"
-    assert_refused(in_use, given, Refused(where, array(lines)))
-    held["refused"] += 1
+    assert_refused(in_use, file, Refused(where, array(lines)))
+    counts["refused"] += 1
 
 
 UTF_16_32: Final = {
@@ -59,10 +59,10 @@ FILES: Final = {
 
 @pytest.mark.parametrize("row", FILES)
 def test_the_content_stays_byte_for_byte_when_the_whole_file_is(
-    in_use: InUse, held: Counter[str], row: str
+    in_use: InUse, counts: Counter[str], row: str
 ) -> None:
     assert_refused_and_forgotten(in_use, FILES[row])
-    held["refused"] += 1
+    counts["refused"] += 1
 
 
 PACKINGS: Final[dict[str, Callable[[list[bytes]], bytes]]] = {
@@ -78,11 +78,11 @@ PACKINGS: Final[dict[str, Callable[[list[bytes]], bytes]]] = {
 
 @pytest.mark.parametrize("packing", PACKINGS)
 def test_lines_that_careless_programs_alter_are_kept_to_the_byte_in(
-    in_use: InUse, held: Counter[str], packing: str
+    in_use: InUse, counts: Counter[str], packing: str
 ) -> None:
     lines = [*KEPT, DEEPEST]
     assert_loaded(in_use, PACKINGS[packing](lines), lines)
-    held["loaded"] += 1
+    counts["loaded"] += 1
 
 
 ARRAYS: Final[dict[str, Callable[[list[bytes]], bytes]]] = {
@@ -94,15 +94,15 @@ ARRAYS: Final[dict[str, Callable[[list[bytes]], bytes]]] = {
 
 @pytest.mark.parametrize("packing", ARRAYS)
 def test_lines_that_careless_programs_alter_are_kept_value_for_value_in(
-    in_use: InUse, held: Counter[str], packing: str
+    in_use: InUse, counts: Counter[str], packing: str
 ) -> None:
     """An element is decoded, and written anew as a line."""
     assert_loaded(in_use, ARRAYS[packing]([*KEPT]), KEPT, same=comparable)
-    held["loaded"] += 1
+    counts["loaded"] += 1
 
 
 def test_of_lines_of_one_name_the_one_of_the_highest_offset_is_kept_in_whatever_order_they_come(
-    in_use: InUse, held: Counter[str]
+    in_use: InUse, counts: Counter[str]
 ) -> None:
     chance = random.Random(5)
     lines = [line(f"CVE-{name}", offset, {"n": offset}) for name in range(30) for offset in range(1, 6)]
@@ -110,4 +110,4 @@ def test_of_lines_of_one_name_the_one_of_the_highest_offset_is_kept_in_whatever_
         chance.shuffle(lines)
         highest = [line(f"CVE-{name}", 5, {"n": 5}) for name in range(30)]
         assert_loaded(in_use, zipped({MEMBER: ndjson(lines)}), highest)
-    held["loaded"] += 1
+    counts["loaded"] += 1

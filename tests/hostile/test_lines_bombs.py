@@ -41,7 +41,7 @@ def test_what_has_no_end_is_refused_in_little_memory(confined: Confined, row: st
     """200 MiB of it, in a ZIP of less than one."""
     begun, piece, words = ENDLESS[row]
     front = ndjson(GOOD) if form == "lines" else b"[" + b",".join(GOOD) + b","
-    write_pieces(confined.given, chain([front + begun], repeat(piece, 200)), crc=0)
+    write_pieces(confined.snapshot, chain([front + begun], repeat(piece, 200)), crc=0)
     confined.assert_refused(words, **LIMITS)
 
 
@@ -61,7 +61,7 @@ def test_the_longest_that_is_allowed_is_loaded_in_little_memory(
     room = LINE_BYTES - len(of(b'{"k":"' + first + b'"}'))
     longest = of(b'{"k":"' + first + again * (room // len(again)) + b"x" * (room % len(again)) + b'"}')
     assert len(longest) == LINE_BYTES
-    found = [*GOOD[:9], longest]
-    confined.given.write_bytes(ndjson(found) if form == "lines" else array(found))
+    lines = [*GOOD[:9], longest]
+    confined.snapshot.write_bytes(ndjson(lines) if form == "lines" else array(lines))
     confined.load(**LIMITS)
     assert confined.content()[-1] == ("HOSTILE", 7, longest)

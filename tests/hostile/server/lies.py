@@ -11,7 +11,7 @@ from tests.hostile.server.raw_server import Line
 Edit = Callable[[bytes], bytes]
 
 Deaf = Callable[[Line, object], None]
-"""A lie, or a server's script, that does not depend on what was asked."""
+"""A lie, or a server's script, that does not depend on the request."""
 
 CHUNKED: Final = "Transfer-Encoding: chunked"
 LAST_CHUNK: Final = b"0\r\n\r\n"
@@ -35,8 +35,8 @@ def then_for_ever(begun: bytes, piece: bytes, every: float = 0.0) -> Deaf:
 def whole(edit: Edit, *fields: str, status: int | str = 200) -> Lie:
     """A well-framed answer whose body is what `edit` makes of the true one."""
 
-    def lie(line: Line, asked: FeedRequest) -> None:
-        body = edit(asked.truth.body)
+    def lie(line: Line, request: FeedRequest) -> None:
+        body = edit(request.truth.body)
         line.send(head(status, *fields, f"Content-Length: {len(body)}"), body)
 
     return lie
@@ -49,8 +49,8 @@ def body(content: bytes, *fields: str, status: int | str = 200) -> Lie:
 def headed(fields: Callable[[bytes], list[str]], frame: Edit = bytes) -> Lie:
     """The true body, framed, below a head that depends on it."""
 
-    def lie(line: Line, asked: FeedRequest) -> None:
-        line.send(head(200, *fields(asked.truth.body)), frame(asked.truth.body))
+    def lie(line: Line, request: FeedRequest) -> None:
+        line.send(head(200, *fields(request.truth.body)), frame(request.truth.body))
 
     return lie
 
@@ -66,7 +66,7 @@ def data(edit: Callable[[Any], Any]) -> Lie:
 
 def in_turn(*lies: Lie) -> Lie:
     """One a question; the last one again and again."""
-    return lambda line, asked: lies[min(asked.number, len(lies)) - 1](line, asked)
+    return lambda line, request: lies[min(request.number, len(lies)) - 1](line, request)
 
 
 def chunk(content: bytes) -> bytes:

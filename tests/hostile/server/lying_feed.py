@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
-from tests.hostile.server.raw_server import Heard, Line, RawServer
+from tests.hostile.server.raw_server import Line, RawRequest, RawServer
 from tests.support.feed_failures import Reply
 from tests.support.feed_server import Kind, Request
 from tests.support.feed_simulator import FeedSimulator
@@ -14,7 +14,7 @@ from tests.support.feed_simulator import FeedSimulator
 class FeedRequest(NamedTuple):
     """A question with its true answer. `number`: which of its kind it is, from 1; `origin`: who is asked."""
 
-    heard: Heard
+    received: RawRequest
     truth: Reply
     number: int
     origin: str
@@ -43,17 +43,17 @@ class LyingFeed(RawServer):
         """What `cti.url` is set to."""
         return self.origin + urlsplit(self._truth.url).path
 
-    def _answer(self, line: Line, heard: Heard) -> None:
-        parts = urlsplit(heard.target)
+    def _answer(self, line: Line, request: RawRequest) -> None:
+        parts = urlsplit(request.target)
         kind = self._truth.kind_of(parts.path)
         self.kinds.append(kind)
-        question = Request(kind, heard.method, parts.path, dict(parse_qsl(parts.query)), heard.headers)
-        reply = self._truth.reply_to(question)
+        parsed = Request(kind, request.method, parts.path, dict(parse_qsl(parts.query)), request.headers)
+        reply = self._truth.reply_to(parsed)
         if kind == "info":
             ours = reply.body.replace(self._truth.origin.encode(), self.origin.encode())
             reply = Reply(reply.status, ours, reply.headers)
         lie = self._lies.get(kind, tell)
-        lie(line, FeedRequest(heard, reply, self.kinds.count(kind), self.origin))
+        lie(line, FeedRequest(request, reply, self.kinds.count(kind), self.origin))
 
 
 def head(status: int | str, *fields: str) -> bytes:
@@ -66,9 +66,9 @@ def head(status: int | str, *fields: str) -> bytes:
     return "".join(f"{line}\r\n" for line in (f"HTTP/1.1 {status}", *fields, *last, "")).encode("latin-1")
 
 
-def tell(line: Line, asked: FeedRequest) -> None:
+def tell(line: Line, request: FeedRequest) -> None:
     """The truth."""
-    reply = asked.truth
+    reply = request.truth
     fields = [f"{name}: {value}" for name, value in reply.headers.items()]
     length = f"Content-Length: {len(reply.body)}"
     line.send(head(f"{reply.status} X", *fields, length), reply.body)

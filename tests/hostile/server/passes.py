@@ -15,11 +15,11 @@ from ctisync.core.state import ConsumerState
 from ctisync.stores.sqlite.store import SqliteStore
 from ctisync.system.clock import SystemClock
 from tests.cli.conftest import Ctisync
-from tests.hostile.judged import assert_told
+from tests.hostile.assertions import assert_error
 from tests.hostile.server.ends import LOADS, End
 from tests.hostile.server.lying_feed import Lie, LyingFeed
 from tests.hostile.server.measured import Ended, run
-from tests.hostile.server.raw_server import Heard
+from tests.hostile.server.raw_server import RawRequest
 from tests.support.command_manager import CommandManagerStandIn
 from tests.support.feed_history import churn, populate
 from tests.support.feed_server import Kind
@@ -77,7 +77,7 @@ class Outcome(NamedTuple):
     ended: Ended
     before: Kept
     after: Kept
-    requests: tuple[Heard, ...]
+    requests: tuple[RawRequest, ...]
     kinds: tuple[Kind, ...]
 
 
@@ -185,7 +185,7 @@ def assert_harmless(case: Case, outcome: Outcome, feed: FeedSimulator) -> None:
         assert comparables(after.lines) == comparables(feed.expected_lines())
         return
     assert len(ended.stderr.splitlines()) == 2, ended.stderr
-    assert_told(ended.stderr, case.end.says, case.end.advises)
+    assert_error(ended.stderr, case.end.says, case.end.advises)
     assert after.lines == before.lines
     assert (after.state.offset, after.state.phase) == (before.state.offset, "ready")
     assert [name for name in after.files if not _SPOOLED.search(name)] == []

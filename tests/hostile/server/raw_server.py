@@ -11,7 +11,7 @@ from typing import Final, NamedTuple, Self
 _PIECE: Final = 65_536
 
 
-class Heard(NamedTuple):
+class RawRequest(NamedTuple):
     """One request as it came; header names are in lower case."""
 
     method: str
@@ -45,7 +45,7 @@ class Line:
 
 
 # One is played on each connection, which then closes.
-Script = Callable[[Line, Heard], None]
+Script = Callable[[Line, RawRequest], None]
 
 
 class RawServer:
@@ -65,7 +65,7 @@ class RawServer:
         self._tls = tls
         self._stopping = threading.Event()
         self._listener = socket.create_server((host, 0))
-        self.requests: list[Heard] = []
+        self.requests: list[RawRequest] = []
         self.connections = 0
         self.received = b""
         threading.Thread(target=self._accept, daemon=True).start()
@@ -105,12 +105,12 @@ class RawServer:
         with suppress(OSError), connection:
             stream = connection if self._tls is None else self._tls.wrap_socket(connection, server_side=True)
             with stream:
-                heard = self._hear(stream) if self._listens else Heard("", "", {}, b"")
-                if heard is not None:
-                    self.requests.append(heard)
-                    self._script(Line(stream, self._stopping), heard)
+                request = self._read_request(stream) if self._listens else RawRequest("", "", {}, b"")
+                if request is not None:
+                    self.requests.append(request)
+                    self._script(Line(stream, self._stopping), request)
 
-    def _hear(self, stream: socket.socket) -> Heard | None:
+    def _read_request(self, stream: socket.socket) -> RawRequest | None:
         """The next request, its body included; None when the client goes before that."""
         raw = b""
         while (end := raw.find(b"\r\n\r\n")) < 0 or len(raw) < end + 4 + _length(raw[:end]):
@@ -122,7 +122,7 @@ class RawServer:
         first, *lines = raw[:end].decode("latin-1").split("\r\n")
         method, target, _ = first.split(" ", 2)
         pairs = (line.split(":", 1) for line in lines)
-        return Heard(method, target, {name.lower(): value.strip() for name, value in pairs}, raw)
+        return RawRequest(method, target, {name.lower(): value.strip() for name, value in pairs}, raw)
 
 
 def _length(head: bytes) -> int:

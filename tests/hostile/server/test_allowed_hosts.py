@@ -13,7 +13,7 @@ from tests.hostile.server.ends import LOADS, End, refused
 from tests.hostile.server.lies import in_turn, link, redirect, whole
 from tests.hostile.server.lying_feed import Lie, LyingFeed, head, tell
 from tests.hostile.server.passes import TOKEN, Case, Outcome, Passes, secrets_in
-from tests.hostile.server.raw_server import Heard, Line, RawServer
+from tests.hostile.server.raw_server import Line, RawRequest, RawServer
 from tests.hostile.server.tally import Tally
 from tests.support.feed_server import Kind
 
@@ -29,7 +29,7 @@ class Storage(RawServer):
         [*_, self._last] = passes.feed.files.values()
         super().__init__(self._answer, "127.0.0.3")
 
-    def _answer(self, line: Line, _: Heard) -> None:
+    def _answer(self, line: Line, _: RawRequest) -> None:
         if self.elsewhere is not None:
             line.send(head(302, f"Location: {self.elsewhere}", TAKES_COOKIES))
         else:
@@ -57,7 +57,7 @@ def stranger() -> Iterator[RawServer]:
         yield stranger
 
 
-def _told_nothing(server: RawServer) -> bool:
+def _got_no_secret(server: RawServer) -> bool:
     text = server.received.decode("latin-1").lower()
     return secrets_in(text) == () and "authorization" not in text and "cookie" not in text
 
@@ -76,9 +76,9 @@ def test_an_allowed_host_gets_the_question_and_no_secret(
     outcome = passes.play(f"allowed {how}", case)
 
     judge(case, outcome)
-    assert [heard.target for heard in storage.requests] == ["/x.zip"]
-    assert _told_nothing(storage)
-    assert all(heard.headers["authorization"] == f"Bearer {TOKEN}" for heard in outcome.requests)
+    assert [request.target for request in storage.requests] == ["/x.zip"]
+    assert _got_no_secret(storage)
+    assert all(request.headers["authorization"] == f"Bearer {TOKEN}" for request in outcome.requests)
 
 
 def test_an_allowed_host_does_not_lead_on_to_one_that_is_not(
@@ -101,7 +101,7 @@ def test_a_cookie_does_not_even_go_back_to_its_own_host(passes: Passes, judge: J
 
     judge(case, outcome)
     assert outcome.kinds == ("info", "changes")
-    assert [heard for heard in outcome.requests if "cookie" in heard.headers] == []
+    assert [request for request in outcome.requests if "cookie" in request.headers] == []
 
 
 def test_a_fragment_is_cut_off_and_a_relative_redirect_stays_on_the_host(
@@ -112,7 +112,7 @@ def test_a_fragment_is_cut_off_and_a_relative_redirect_stays_on_the_host(
     outcome = passes.play("relative redirect", case)
 
     judge(case, outcome)
-    first, second = (heard.target for heard in outcome.requests if "/store/" in heard.target)
+    first, second = (request.target for request in outcome.requests if "/store/" in request.target)
     assert second == f"{first}?again"
 
 

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 
 import pytest
 
-from tests.hostile.judged import assert_told
+from tests.hostile.assertions import assert_error
 from tests.hostile.server.conftest import names_judged
 from tests.hostile.server.lies import CHUNKED, bomb, chunk, raw, silence, then_for_ever
 from tests.hostile.server.lying_feed import head
@@ -22,7 +22,7 @@ from tests.hostile.server.passes import (
     comparables,
     secrets_in,
 )
-from tests.hostile.server.raw_server import Heard, Line, RawServer, Script
+from tests.hostile.server.raw_server import Line, RawRequest, RawServer, Script
 from tests.hostile.server.tally import Tally
 
 TIMEOUT: Final = 2.0
@@ -35,12 +35,12 @@ def _packed(encoding: str, content: bytes) -> Script:
     return raw(head(200, f"Content-Encoding: {encoding}", f"Content-Length: {len(content)}"), content)
 
 
-def _telling_back(line: Line, heard: Heard) -> None:
-    line.send(head(400, f"Content-Length: {len(heard.raw)}"), heard.raw)
+def _echo(line: Line, request: RawRequest) -> None:
+    line.send(head(400, f"Content-Length: {len(request.raw)}"), request.raw)
 
 
-def _telling_back_the_login(line: Line, heard: Heard) -> None:
-    login = heard.headers["authorization"].encode()
+def _echo_login(line: Line, request: RawRequest) -> None:
+    login = request.headers["authorization"].encode()
     line.send(head(400, f"Content-Length: {len(login)}"), login)
 
 
@@ -58,15 +58,15 @@ LIES: Final[Mapping[str, tuple[Script, str]]] = {
     "all bytes there are": (raw(bytes(range(256)) * 100), "illegal request line"),
     "a web page": (raw(head(200, "Content-Length: 6"), b"<html>"), "answered 200, with: <html>"),
     "an array without a bottom": (raw(head(200), b"[" * 60_000), "answered 200"),
-    "what it was told": (_telling_back, "answered 400, with: POST /_plugins"),
-    "the login that it was told": (_telling_back_the_login, r"answered 400, with: Basic \*\*\*"),
+    "what it was told": (_echo, "answered 400, with: POST /_plugins"),
+    "the login that it was told": (_echo_login, r"answered 400, with: Basic \*\*\*"),
 }
 
 
 class PassResult(NamedTuple):
     ended: Ended
     after: Kept
-    requests: tuple[Heard, ...]
+    requests: tuple[RawRequest, ...]
 
 
 def _play(passes: Passes, name: str, script: Script) -> PassResult:
@@ -81,15 +81,15 @@ def _play(passes: Passes, name: str, script: Script) -> PassResult:
 
 
 @pytest.fixture(scope="module")
-def told(passes: Passes, request: pytest.FixtureRequest) -> Mapping[str, PassResult]:
+def results(passes: Passes, request: pytest.FixtureRequest) -> Mapping[str, PassResult]:
     return at_once(lambda name: _play(passes, name, LIES[name][0]), names_judged(request))
 
 
-def _assert_owed(told: PassResult, says: str, passes: Passes, tally: Tally) -> None:
-    ended, after, requests = told
+def _assert_owed(result: PassResult, says: str, passes: Passes, tally: Tally) -> None:
+    ended, after, requests = result
     assert_bounded(ended, TIMEOUT)
     assert ended.code == 8, ended.stderr
-    assert_told(
+    assert_error(
         ended.stderr,
         "the content is current, but the Command Manager did not accept the update command",
         "ctisync status",
@@ -108,9 +108,9 @@ def _assert_owed(told: PassResult, says: str, passes: Passes, tally: Tally) -> N
 
 @pytest.mark.parametrize("name", LIES)
 def test_a_command_that_is_not_accepted_is_owed_and_costs_only_its_time(
-    name: str, told: Mapping[str, PassResult], passes: Passes, tally: Tally
+    name: str, results: Mapping[str, PassResult], passes: Passes, tally: Tally
 ) -> None:
-    _assert_owed(told[name], LIES[name][1], passes, tally)
+    _assert_owed(results[name], LIES[name][1], passes, tally)
 
 
 @pytest.fixture
@@ -127,9 +127,9 @@ def test_a_redirect_takes_neither_command_nor_login_elsewhere(
         status, f"Location: {stranger.origin}/_plugins/_command_manager/commands", "Content-Length: 0"
     )
 
-    told = _play(passes, f"redirect {status}", raw(away))
+    result = _play(passes, f"redirect {status}", raw(away))
 
-    _assert_owed(told, f"answered {status}", passes, tally)
+    _assert_owed(result, f"answered {status}", passes, tally)
     assert stranger.connections == 0
     tally.add_stranger()
 
@@ -137,6 +137,6 @@ def test_a_redirect_takes_neither_command_nor_login_elsewhere(
 def test_the_login_was_sent_to_the_manager_alone(passes: Passes) -> None:
     """What is looked for above can be found, and the feed is not told."""
     passes.feed.requests.clear()
-    told = _play(passes, "telling", silence)
-    assert secrets_in(told.requests[0].raw.decode()) == SECRETS[2:]
+    result = _play(passes, "telling", silence)
+    assert secrets_in(result.requests[0].raw.decode()) == SECRETS[2:]
     assert secrets_in(str(passes.feed.requests)) == (TOKEN,)

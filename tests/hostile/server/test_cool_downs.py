@@ -25,16 +25,18 @@ OWN: Final = timedelta(seconds=600)
 
 
 class Wish(NamedTuple):
-    """A Retry-After, and for how long the feed is then left alone. Not told as text: as a date, then."""
+    """A Retry-After, and for how long the feed is then left alone. A `timedelta` is sent as a date."""
 
-    told: str | timedelta
+    value: str | timedelta
     lasts: timedelta
     kind: Kind = "info"
     status: int = 429
 
     def line(self, now: datetime) -> str:
-        told = self.told if isinstance(self.told, str) else format_datetime(now + self.told, usegmt=True)
-        return f"Retry-After: {told}"
+        value = self.value
+        if isinstance(value, timedelta):
+            value = format_datetime(now + value, usegmt=True)
+        return f"Retry-After: {value}"
 
 
 WISHES: Final[Mapping[str, Wish]] = {
@@ -56,13 +58,13 @@ WISHES: Final[Mapping[str, Wish]] = {
 
 
 class Two(NamedTuple):
-    """The pass that was told to come back later, and the one that came at once. `asked`: what both asked."""
+    """The pass that was told to come back later, and the one that came at once, with the requests of both."""
 
     began: datetime
     first: Outcome
     second: Ended
     after: Kept
-    asked: int
+    request_count: int
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +100,7 @@ def test_a_server_is_left_alone_for_as_long_as_it_asks_and_a_day_at_most(
 
     second = End(5, "cool-down of the feed until", "--tolerate-cooldown")
     judge(Case({}, second), Outcome(two.second, two.first.before, two.after, (), ()))
-    assert two.asked == len(two.first.requests)
+    assert two.request_count == len(two.first.requests)
     assert two.first.kinds.count(wish.kind) <= 3
 
 

@@ -25,8 +25,8 @@ from tests.hostile.server.passes import Case, Outcome
 from tests.hostile.server.raw_server import Line
 
 
-def _length(told: str) -> Lie:
-    return headed(lambda text: [f"Content-Length: {told}"])
+def _length(value: str) -> Lie:
+    return headed(lambda text: [f"Content-Length: {value}"])
 
 
 def _longer(by: int, *fields: str) -> Lie:
@@ -38,9 +38,9 @@ def _chunked_as(size: str, text: bytes) -> bytes:
     return b"%s\r\n%s\r\n%s" % (size.encode(), text, LAST_CHUNK)
 
 
-def _hinted_first(line: Line, asked: FeedRequest) -> None:
+def _hinted_first(line: Line, request: FeedRequest) -> None:
     line.send(head(103, "Link: </x>"))
-    tell(line, asked)
+    tell(line, request)
 
 
 BODIES: Final[Mapping[str, tuple[Lie, End, End]]] = {

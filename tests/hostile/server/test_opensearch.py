@@ -8,7 +8,7 @@ from typing import Final
 
 import pytest
 
-from tests.hostile.judged import assert_told
+from tests.hostile.assertions import assert_error
 from tests.hostile.server.conftest import names_judged
 from tests.hostile.server.ends import End
 from tests.hostile.server.lies import raw
@@ -23,7 +23,7 @@ from tests.hostile.server.passes import (
     at_once,
     secrets_in,
 )
-from tests.hostile.server.raw_server import Heard, Line, RawServer, Script
+from tests.hostile.server.raw_server import Line, RawRequest, RawServer, Script
 from tests.hostile.server.tally import Tally
 
 TRIES: Final = 10.0
@@ -33,35 +33,35 @@ JSON: Final = "Content-Type: application/json"
 NOT_REACHED: Final = End(7, "OpenSearch at http://127.0.0.1:[0-9]+ cannot be reached", "check that it runs")
 
 
-def _said(status: int, content: bytes, *fields: str) -> Script:
+def _response(status: int, content: bytes, *fields: str) -> Script:
     return lambda line, _: line.send(head(status, *fields, f"Content-Length: {len(content)}"), content)
 
 
-def _telling_back(line: Line, heard: Heard) -> None:
-    words = b'{"error":{"type":"x","reason":"%s"}}' % heard.headers["authorization"].encode()
+def _echo(line: Line, request: RawRequest) -> None:
+    words = b'{"error":{"type":"x","reason":"%s"}}' % request.headers["authorization"].encode()
     line.send(head(400, JSON, f"Content-Length: {len(words)}"), words)
 
 
 LIES: Final[Mapping[str, tuple[Script, End]]] = {
     "all bytes there are": (raw(bytes(range(256)) * 100), NOT_REACHED),
-    "a web page": (_said(200, b"<html>", "Content-Type: text/html"), NOT_REACHED),
+    "a web page": (_response(200, b"<html>", "Content-Type: text/html"), NOT_REACHED),
     "an array without a bottom": (
-        _said(200, b"[" * 60_000, JSON),
+        _response(200, b"[" * 60_000, JSON),
         End(7, "a reply of OpenSearch .* cannot be read"),
     ),
     "another document": (
-        _said(200, b'{"result":"OK"}', JSON),
+        _response(200, b'{"result":"OK"}', JSON),
         End(7, "a reply of OpenSearch .* cannot be read"),
     ),
     "half a character, where no reader looks": (
-        _said(200, b'{"_source":{"other":{"text":"\xc3"}},"_seq_no":1,"_primary_term":1}', JSON),
+        _response(200, b'{"_source":{"other":{"text":"\xc3"}},"_seq_no":1,"_primary_term":1}', JSON),
         End(7, "cannot be reached: the answer is not JSON", "check that it runs"),
     ),
     "a sign-in": (
-        _said(401, b"", 'WWW-Authenticate: Digest realm="x"'),
+        _response(401, b"", 'WWW-Authenticate: Digest realm="x"'),
         End(3, r"refuses user operator \(401\)", "check store.username"),
     ),
-    "the login that it was told": (_telling_back, End(7, r"\(400\): x: Basic \*\*\*")),
+    "the login that it was told": (_echo, End(7, r"\(400\): x: Basic \*\*\*")),
 }
 
 
@@ -87,7 +87,7 @@ def _judge(ended: Ended, end: End, tally: Tally) -> None:
     assert_bounded(ended, TRIES)
     assert ended.code == end.code, ended.stderr
     if end.advises:
-        assert_told(ended.stderr, end.says, end.advises)
+        assert_error(ended.stderr, end.says, end.advises)
     tally.add(ended.peak)
 
 
@@ -95,15 +95,15 @@ def _judge(ended: Ended, end: End, tally: Tally) -> None:
 def test_what_is_no_opensearch_is_told_and_nothing_is_written_to_it(
     name: str, played: Mapping[str, tuple[Ended, str]], tally: Tally
 ) -> None:
-    ended, heard = played[name]
+    ended, received = played[name]
     _judge(ended, LIES[name][1], tally)
-    assert secrets_in(heard) == SECRETS[2:]
-    assert not any(method in heard for method in ("PUT ", "POST ", "DELETE "))
+    assert secrets_in(received) == SECRETS[2:]
+    assert not any(method in received for method in ("PUT ", "POST ", "DELETE "))
 
 
 @pytest.fixture
 def stranger() -> Iterator[RawServer]:
-    with RawServer(_said(200, b"{}", JSON), "127.0.0.2") as stranger:
+    with RawServer(_response(200, b"{}", JSON), "127.0.0.2") as stranger:
         yield stranger
 
 
@@ -111,7 +111,7 @@ def stranger() -> Iterator[RawServer]:
 def test_a_redirect_takes_neither_request_nor_login_elsewhere(
     passes: Passes, tally: Tally, stranger: RawServer, status: int
 ) -> None:
-    away = _said(status, b"", f"Location: {stranger.origin}/")
+    away = _response(status, b"", f"Location: {stranger.origin}/")
 
     ended, _ = _play(passes, f"redirect {status}", away)
 

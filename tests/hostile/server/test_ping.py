@@ -29,9 +29,9 @@ LIES: Final[dict[str, tuple[Deaf, str | None]]] = {
 def test_a_reply_of_any_size_and_any_time_costs_the_deadline_at_most(name: str) -> None:
     script, why = LIES[name]
     with RawServer(script) as service:
-        told = ping(f"{service.origin}/uuid", "fail", "why", longest=LONGEST)
-        assert [heard.target for heard in service.requests] == ["/uuid/fail"]
-    assert told == why or (why is not None and told is not None and told.startswith(why)), told
+        failure = ping(f"{service.origin}/uuid", "fail", "why", longest=LONGEST)
+        assert [request.target for request in service.requests] == ["/uuid/fail"]
+    assert failure == why or (why is not None and failure is not None and failure.startswith(why)), failure
 
 
 def test_a_redirect_is_not_followed() -> None:

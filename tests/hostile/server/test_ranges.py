@@ -17,7 +17,7 @@ OTHER: Final = 'ETag: "two"'
 TRIES: Final = {"CTISYNC_CTI__RETRY_BUDGET": "20"}
 """Seconds: enough for three further tries, whatever chance makes of the pauses: they last 7 at the most."""
 
-NOT_ASKED_FOR: Final = refused("answers 206 to a request for the whole snapshot")
+UNREQUESTED: Final = refused("answers 206 to a request for the whole snapshot")
 """What came was thrown away, and the whole asked for: a server that goes on to lie is found out."""
 
 
@@ -38,31 +38,31 @@ def _whole(etag: str = ETAG) -> Lie:
     return headed(lambda text: [etag, f"Content-Length: {len(text)}"])
 
 
-def _part(told: Callable[[int, int], str], body: Callable[[bytes], bytes] = _rest, *fields: str) -> Lie:
-    """A 206 with this Content-Range, told from where the client stands and how large the file is."""
+def _part(span: Callable[[int, int], str], body: Callable[[bytes], bytes] = _rest, *fields: str) -> Lie:
+    """A 206 with the Content-Range that `span` makes of where the client stands and how large the file is."""
 
-    def lie(line: Line, asked: FeedRequest) -> None:
-        text = asked.truth.body
+    def lie(line: Line, request: FeedRequest) -> None:
+        text = request.truth.body
         part = body(text)
-        range_told = told(len(text) // 2, len(text))
-        named = [f"Content-Range: {range_told}"] if range_told else []
+        value = span(len(text) // 2, len(text))
+        named = [f"Content-Range: {value}"] if value else []
         line.send(head(206, *(fields or (ETAG,)), *named, f"Content-Length: {len(part)}"), part)
 
     return lie
 
 
-def _unsatisfied(told: Callable[[int, int], str]) -> Lie:
-    def lie(line: Line, asked: FeedRequest) -> None:
-        size = len(asked.truth.body)
-        range_told = told(size // 2, size)
-        named = [f"Content-Range: {range_told}"] if range_told else []
+def _unsatisfied(span: Callable[[int, int], str]) -> Lie:
+    def lie(line: Line, request: FeedRequest) -> None:
+        size = len(request.truth.body)
+        value = span(size // 2, size)
+        named = [f"Content-Range: {value}"] if value else []
         line.send(head(416, *named, "Content-Length: 0"))
 
     return lie
 
 
-def _too_much(line: Line, asked: FeedRequest) -> None:
-    text = asked.truth.body
+def _too_much(line: Line, request: FeedRequest) -> None:
+    text = request.truth.body
     ranged = f"Content-Range: {_true(len(text) // 2, len(text))}"
     line.send(head(206, ETAG, ranged, CHUNKED), chunk(_rest(text) + b"more"), LAST_CHUNK)
 
@@ -86,27 +86,27 @@ SECOND: Final[Mapping[str, tuple[Lie, End]]] = {
     "another file, whole": (_whole(OTHER), LOADS),
     "a rest that begins earlier": (
         _part(lambda have, size: f"bytes {have - 10}-{size - 1}/{size}"),
-        NOT_ASKED_FOR,
+        UNREQUESTED,
     ),
-    "a rest that begins at 0": (_part(lambda _, size: f"bytes 0-{size - 1}/{size}", bytes), NOT_ASKED_FOR),
-    "a rest that does not say where it begins": (_part(lambda *_: ""), NOT_ASKED_FOR),
-    "a rest of unknown size": (_part(lambda have, size: f"bytes {have}-{size - 1}/*"), NOT_ASKED_FOR),
+    "a rest that begins at 0": (_part(lambda _, size: f"bytes 0-{size - 1}/{size}", bytes), UNREQUESTED),
+    "a rest that does not say where it begins": (_part(lambda *_: ""), UNREQUESTED),
+    "a rest of unknown size": (_part(lambda have, size: f"bytes {have}-{size - 1}/*"), UNREQUESTED),
     "a rest of many parts": (
         _part(lambda *_: "", _multipart, ETAG, "Content-Type: multipart/byteranges; boundary=x"),
-        NOT_ASKED_FOR,
+        UNREQUESTED,
     ),
-    "a rest that ends early": (_part(lambda have, size: f"bytes {have}-{size - 9}/{size}"), NOT_ASKED_FOR),
+    "a rest that ends early": (_part(lambda have, size: f"bytes {have}-{size - 9}/{size}"), UNREQUESTED),
     "a rest of a larger file": (
         _part(lambda have, size: f"bytes {have}-{size + 4}/{size + 5}"),
-        NOT_ASKED_FOR,
+        UNREQUESTED,
     ),
     "a rest with numbers of 5000 digits": (
         _part(lambda have, _: f"bytes {have}-{'9' * 5000}/{'9' * 5000}"),
-        NOT_ASKED_FOR,
+        UNREQUESTED,
     ),
-    "the rest of another file": (_part(_true, _rest, OTHER), NOT_ASKED_FOR),
+    "the rest of another file": (_part(_true, _rest, OTHER), UNREQUESTED),
     "another rest under the same ETag": (_part(_true, _garbled), NO_ZIP),
-    "a rest with too little in it": (_part(_true, lambda text: _rest(text)[:-9]), NOT_ASKED_FOR),
+    "a rest with too little in it": (_part(_true, lambda text: _rest(text)[:-9]), UNREQUESTED),
     "a rest with too much in it": (_too_much, refused("the server sends more than the")),
     "that there is nothing more": (
         _unsatisfied(lambda have, _: f"bytes */{have}"),
@@ -124,10 +124,10 @@ CASES: Final = {
         for name, (lie, end) in SECOND.items()
     },
     "cut off under a weak ETag, then the rest": Case(
-        {"snapshot": in_turn(_cut('ETag: W/"one"'), _part(_true))}, NOT_ASKED_FOR, settings=TRIES
+        {"snapshot": in_turn(_cut('ETag: W/"one"'), _part(_true))}, UNREQUESTED, settings=TRIES
     ),
     "cut off each time": Case({"snapshot": _cut()}, CUT_OFF, settings={"CTISYNC_CTI__RETRY_BUDGET": "6"}),
-    "a part at once": Case({"snapshot": _part(_true)}, NOT_ASKED_FOR),
+    "a part at once": Case({"snapshot": _part(_true)}, UNREQUESTED),
 }
 
 
@@ -161,8 +161,8 @@ def test_what_one_pass_kept_the_next_one_goes_on_with_only_while_it_is_the_same_
         second = passes.run(home, "init-snapshot", CTISYNC_CTI__URL=liar.url)
 
         judge(Case({}, end), Outcome(second, before, passes.kept(home), (), ()))
-        asked = liar.requests[-1].headers
-        assert (asked["range"], asked["if-range"]) == (f"bytes={part}-", '"one"')
+        headers = liar.requests[-1].headers
+        assert (headers["range"], headers["if-range"]) == (f"bytes={part}-", '"one"')
 
     mended = passes.run(home, "init-snapshot")
 

@@ -10,7 +10,7 @@ from tests.hostile.server.ends import End, refused
 from tests.hostile.server.lies import in_turn, link, redirect
 from tests.hostile.server.lying_feed import head
 from tests.hostile.server.passes import Case, Outcome, Passes, at_once
-from tests.hostile.server.raw_server import Heard, Line, RawServer
+from tests.hostile.server.raw_server import Line, RawRequest, RawServer
 from tests.hostile.server.tally import Tally
 
 ALLOW: Final = "set cti.allowed_hosts = "
@@ -73,7 +73,7 @@ NO_REDIRECT: Final = End(
 def stranger() -> Iterator[RawServer]:
     """Listens to whoever comes, on every address of this machine; nobody should."""
 
-    def answer(line: Line, _: Heard) -> None:
+    def answer(line: Line, _: RawRequest) -> None:
         line.send(head(200, "Content-Length: 0"))
 
     with RawServer(answer, "0.0.0.0") as stranger:  # noqa: S104

@@ -15,14 +15,14 @@ Answer = Callable[[str, bytes], bytes]
 """What to send, from the Authorization header that came and the whole request."""
 
 
-def _told_back(answer: Answer) -> Lie:
-    def lie(line: Line, asked: FeedRequest) -> None:
-        line.send(answer(asked.heard.headers["authorization"], asked.heard.raw))
+def _echo(answer: Answer) -> Lie:
+    def lie(line: Line, request: FeedRequest) -> None:
+        line.send(answer(request.received.headers["authorization"], request.received.raw))
 
     return lie
 
 
-def _said(status: int, words: str) -> bytes:
+def _response(status: int, words: str) -> bytes:
     return head(status, "Content-Type: text/plain", f"Content-Length: {len(words)}") + words.encode()
 
 
@@ -33,15 +33,15 @@ AT_ONCE: Final = "ctisync sync --now"
 FILLED: Final = "x" * (200 - len("Bearer canary"))
 
 CASES: Final[Mapping[str, Case]] = {
-    name: Case({"info": _told_back(answer)}, end, settings={"CTISYNC_CTI__COOLDOWN": "600"})
+    name: Case({"info": _echo(answer)}, end, settings={"CTISYNC_CTI__COOLDOWN": "600"})
     for name, (answer, end) in {
         "in a refusal": (
-            lambda token, _: _said(401, token),
+            lambda token, _: _response(401, token),
             End(3, r"answers 401: Bearer \*\*\*", "cti.token"),
         ),
-        "the whole request": (lambda _, raw: _said(422, raw.decode()), refused("answers 422: GET /")),
+        "the whole request": (lambda _, raw: _response(422, raw.decode()), refused("answers 422: GET /")),
         "where the words are cut off": (
-            lambda token, _: _said(422, FILLED + token),
+            lambda token, _: _response(422, FILLED + token),
             refused("answers 422: x"),
         ),
         "in the status": (
@@ -74,11 +74,11 @@ def test_a_secret_that_a_server_tells_back_is_neither_shown_nor_kept(
 
 def test_the_secrets_were_told(passes: Passes) -> None:
     """What is looked for above can be found."""
-    said: list[str] = []
+    authorizations: list[str] = []
 
-    def keep(line: Line, asked: FeedRequest) -> None:
-        said.append(asked.heard.headers["authorization"])
+    def keep(line: Line, request: FeedRequest) -> None:
+        authorizations.append(request.received.headers["authorization"])
 
     passes.play("telling", Case({"info": keep}, no_http("")))
-    assert said
-    assert all("canary" in each for each in said)
+    assert authorizations
+    assert all("canary" in each for each in authorizations)

@@ -15,7 +15,7 @@ from tests.support.feed_simulator import FeedSimulator
 
 
 @pytest.fixture
-def given(ctisync: Ctisync, feed: FeedSimulator) -> Path:
+def snapshot(ctisync: Ctisync, feed: FeedSimulator) -> Path:
     path = ctisync.home / "cve.ndjson"
     path.write_bytes(b"\n".join(feed.expected_lines(feed.history.last_offset)) + b"\n")
     return path
@@ -27,10 +27,10 @@ def stands_at(ctisync: Ctisync) -> int:
 
 @pytest.mark.parametrize("before", ["nothing", "a snapshot that was given", "a content of the feed's"])
 def test_an_offset_below_a_records_is_refused_whatever_is_known(
-    ctisync: Ctisync, feed: FeedSimulator, given: Path, before: str
+    ctisync: Ctisync, feed: FeedSimulator, snapshot: Path, before: str
 ) -> None:
     right = feed.history.last_offset
-    load = ("init-snapshot", "-q", "--from", str(given), "--offset")
+    load = ("init-snapshot", "-q", "--from", str(snapshot), "--offset")
     if before == "a snapshot that was given":
         assert ctisync.run(*load, str(right)).returncode == 0
     elif before == "a content of the feed's":
@@ -50,12 +50,12 @@ def test_an_offset_below_a_records_is_refused_whatever_is_known(
 
 
 def test_an_offset_far_above_what_is_known_of_the_feed_is_refused(
-    ctisync: Ctisync, feed: FeedSimulator, given: Path
+    ctisync: Ctisync, feed: FeedSimulator, snapshot: Path
 ) -> None:
     assert ctisync.run("sync", "-q").returncode == 0
     right = stands_at(ctisync)
     ahead = {"CTISYNC_LIMITS__OFFSETS_AHEAD": "5000"}
-    load = ("init-snapshot", "-q", "--from", str(given), "--offset")
+    load = ("init-snapshot", "-q", "--from", str(snapshot), "--offset")
 
     for _ in range(2):
         ended = ctisync.run(*load, str(right + 5001), **ahead)
@@ -68,19 +68,18 @@ def test_an_offset_far_above_what_is_known_of_the_feed_is_refused(
 
 
 def test_a_name_that_tells_such_an_offset_is_refused_as_well(
-    ctisync: Ctisync, feed: FeedSimulator, given: Path
+    ctisync: Ctisync, feed: FeedSimulator, snapshot: Path
 ) -> None:
     assert ctisync.run("sync", "-q").returncode == 0
-    far = given.rename(given.with_name("999999999999_1746459961.ndjson"))
+    far = snapshot.rename(snapshot.with_name("999999999999_1746459961.ndjson"))
     assert ctisync.run("init-snapshot", "-q", "--from", str(far)).returncode == 6
 
 
-def test_where_nothing_is_known_of_the_feed_any_offset_may_be_right(ctisync: Ctisync, given: Path) -> None:
-    assert (
-        ctisync.run("init-snapshot", "-q", "--from", str(given), "--offset", "999999999999").returncode == 0
-    )
+def test_where_nothing_is_known_of_the_feed_any_offset_may_be_right(ctisync: Ctisync, snapshot: Path) -> None:
+    ended = ctisync.run("init-snapshot", "-q", "--from", str(snapshot), "--offset", "999999999999")
+    assert ended.returncode == 0
 
 
-def test_a_number_that_no_store_can_hold_is_no_offset(ctisync: Ctisync, given: Path) -> None:
-    ended = ctisync.run("init-snapshot", "-q", "--from", str(given), "--offset", str(2**63))
+def test_a_number_that_no_store_can_hold_is_no_offset(ctisync: Ctisync, snapshot: Path) -> None:
+    ended = ctisync.run("init-snapshot", "-q", "--from", str(snapshot), "--offset", str(2**63))
     assert ended.returncode == 2

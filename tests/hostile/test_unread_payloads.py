@@ -15,8 +15,8 @@ import pytest
 
 from ctisync.core.findings import Kind
 from tests.feed.crafted_zip import MEMBER
+from tests.hostile.assertions import assert_error
 from tests.hostile.in_use import InUse, content_in_use
-from tests.hostile.judged import assert_told
 from tests.hostile.lines import GOOD, KEY_TWICE, UNREADABLE, array, ndjson
 from tests.support.feed_simulator import zipped
 from tests.support.figures import figure
@@ -41,7 +41,7 @@ def snapshot_with(line: bytes) -> bytes:
 
 
 def the_record(in_use: InUse) -> bytes:
-    return next(line for name, _, line in in_use.seen().content if name == "HOSTILE")
+    return next(line for name, _, line in in_use.stored().content if name == "HOSTILE")
 
 
 @pytest.mark.parametrize("row", LATER)
@@ -55,7 +55,7 @@ def test_verify_deep_names_what_the_load_let_pass(in_use: InUse, row: str) -> No
     assert in_use.command("verify").code == 0
     deep = in_use.command("verify", "--deep")
     assert deep.code == 9
-    assert_told(
+    assert_error(
         deep.stderr,
         r"1 difference \(deep 1\)",
         "ctisync init-snapshot && ctisync sync (once the feed's snapshot is correct)",
@@ -78,19 +78,19 @@ def test_an_update_of_a_record_that_cannot_be_read_is_blocked_until_the_feed_men
     in_use: InUse, row: str
 ) -> None:
     assert in_use.from_feed(snapshot_with(UNREADABLE[row])).code == 0
-    before, offset = in_use.seen(), in_use.state.offset
+    before, offset = in_use.stored(), in_use.state.offset
     in_use.feed.history.update("HOSTILE", NEW)
     for _ in range(2):
         ended = in_use.command("sync")
         assert ended.code == 6
-        told = f"change {offset + 1} of HOSTILE cannot be applied: the stored record cannot be decoded"
-        assert_told(ended.stderr, told, "ctisync status")
-        assert in_use.seen() == before
+        message = f"change {offset + 1} of HOSTILE cannot be applied: the stored record cannot be decoded"
+        assert_error(ended.stderr, message, "ctisync status")
+        assert in_use.stored() == before
         assert (in_use.state.phase, in_use.state.offset) == ("blocked", offset)
     in_use.feed.publish_snapshot()
     mended = in_use.command("sync", CTISYNC_REINIT_INTERVAL="0")  # or once that time has gone by
     assert mended.code == 0, mended.stderr
-    assert in_use.seen().exported == tuple(in_use.feed.expected_lines())
+    assert in_use.stored().exported == tuple(in_use.feed.expected_lines())
 
 
 @pytest.mark.parametrize("row", LATER)
@@ -98,7 +98,7 @@ def test_in_an_array_the_last_of_two_is_kept_and_what_is_no_number_is_refused(
     in_use: InUse, row: str
 ) -> None:
     """Elements are decoded."""
-    before = in_use.seen()
+    before = in_use.stored()
     ended = in_use.from_file(array([*GOOD[:9], LATER[row]]))
     if row in KEY_TWICE:
         assert ended.code == 0, ended.stderr
@@ -106,5 +106,5 @@ def test_in_an_array_the_last_of_two_is_kept_and_what_is_no_number_is_refused(
         assert in_use.audited(deep=True) == {}
     else:
         assert ended.code == 6
-        assert_told(ended.stderr, "JSON array .*: a number", "pass a complete snapshot to --from")
-        assert in_use.seen() == before
+        assert_error(ended.stderr, "JSON array .*: a number", "pass a complete snapshot to --from")
+        assert in_use.stored() == before

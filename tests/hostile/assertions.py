@@ -15,32 +15,32 @@ class Refused(NamedTuple):
     content: bytes
 
 
-def assert_refused(in_use: InUse, given: Refused, served: Refused | None = None) -> None:
+def assert_refused(in_use: InUse, file: Refused, served: Refused | None = None) -> None:
     """`given` as a file, `served` by the feed (by default the same): exit code 6 in two lines. Not a byte of
     the content is touched, nothing is left over, no command goes out."""
-    before, offset = in_use.seen(), in_use.state.offset
+    before, offset = in_use.stored(), in_use.state.offset
     assert offset > 0
 
-    by_file = in_use.from_file(given.content)
+    by_file = in_use.from_file(file.content)
     assert by_file.code == 6, by_file.stderr
-    assert_told(by_file.stderr, rf"_{UNIX_TIME}\.zip: .*{given.words}", "pass a complete snapshot to --from")
-    assert in_use.seen() == before
+    assert_error(by_file.stderr, rf"_{UNIX_TIME}\.zip: .*{file.words}", "pass a complete snapshot to --from")
+    assert in_use.stored() == before
     assert (in_use.state.offset, in_use.state.phase) == (offset, "ready")
 
-    served = given if served is None else served
+    served = file if served is None else served
     by_feed = in_use.from_feed(served.content)
     assert by_feed.code == 6, by_feed.stderr
-    assert_told(by_feed.stderr, rf"{in_use.consumer}: .*{served.words}", "ctisync")
-    assert in_use.seen() == before
+    assert_error(by_feed.stderr, rf"{in_use.consumer}: .*{served.words}", "ctisync")
+    assert in_use.stored() == before
     assert in_use.manager.commands == []
 
 
-def assert_refused_and_forgotten(in_use: InUse, given: Refused) -> None:
+def assert_refused_and_forgotten(in_use: InUse, file: Refused) -> None:
     """And the next good snapshot is loaded."""
-    assert_refused(in_use, given)
+    assert_refused(in_use, file)
     good = in_use.from_feed()
     assert good.code == 0, good.stderr
-    assert in_use.seen().exported == tuple(in_use.feed.expected_lines())
+    assert in_use.stored().exported == tuple(in_use.feed.expected_lines())
 
 
 def assert_loaded(
@@ -49,15 +49,15 @@ def assert_loaded(
     """By each door: exit code 0; the content is these lines, byte for byte unless `same` makes what is to be
     compared of them, and nothing is left over."""
     expected = [same(line) for line in in_order(lines)]
-    files = in_use.seen().files
+    files = in_use.stored().files
     for by in (in_use.from_file, in_use.from_feed):
         in_use.begin()
         ended = by(content)
         assert ended.code == 0, ended.stderr
-        seen = in_use.seen()
-        assert [same(line) for line in seen.exported] == expected
-        assert tuple(line for _, _, line in seen.content) == seen.exported
-        assert (seen.generations, seen.rows, seen.files) == (1, len(expected), files)
+        stored = in_use.stored()
+        assert [same(line) for line in stored.exported] == expected
+        assert tuple(line for _, _, line in stored.content) == stored.exported
+        assert (stored.generations, stored.rows, stored.files) == (1, len(expected), files)
         last = in_use.feed.history.last_offset
         assert (in_use.state.offset, in_use.manager.commands[-1].offset) == (last, str(last))
 
@@ -67,11 +67,11 @@ def in_order(lines: Iterable[bytes]) -> tuple[bytes, ...]:
     return tuple(sorted(lines, key=lambda line: wire.record(line).name.encode()))
 
 
-def assert_told(stderr: str, message: str, hint: str) -> None:
+def assert_error(stderr: str, message: str, hint: str) -> None:
     """A failure ends with two lines: what and why, and what to type. `message` is a regular expression."""
     assert "Traceback" not in stderr
-    told, tried = stderr.splitlines()[-2:]
-    assert told.startswith("ctisync: ")
-    assert re.search(message, told), told
+    first, tried = stderr.splitlines()[-2:]
+    assert first.startswith("ctisync: ")
+    assert re.search(message, first), first
     assert tried.startswith("  try: ")
     assert hint in tried

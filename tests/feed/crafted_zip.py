@@ -125,9 +125,9 @@ def assembled(entries: Sequence[Entry], comment: bytes = b"", **end: int) -> byt
         fields = {**true, **entry.central}
         directory += _header(b"PK\x01\x02", b"\x14\x00", fields, entry.name)
         directory += struct.pack("<HHHHII", len(entry.extra), 0, 0, 0, 0, place) + entry.name + entry.extra
-    found = {"count": len(entries), "size": len(directory), "start": len(archive), **end}
-    count = found["count"]
-    record = struct.pack("<HHHHIIH", 0, 0, count, count, found["size"], found["start"], len(comment))
+    counts = {"count": len(entries), "size": len(directory), "start": len(archive), **end}
+    count = counts["count"]
+    record = struct.pack("<HHHHIIH", 0, 0, count, count, counts["size"], counts["start"], len(comment))
     return archive + directory + b"PK\x05\x06" + record + comment
 
 

@@ -10,7 +10,7 @@ from tests.support.feed_simulator import FeedSimulator
 TOKEN: Final = "s3cret-token"
 
 
-def told(sim: FeedSimulator) -> list[tuple[str, int]]:
+def replies_of(sim: FeedSimulator) -> list[tuple[str, int]]:
     return [(request.kind, request.status) for request in sim.requests]
 
 

@@ -29,11 +29,11 @@ def changes(sim: FeedSimulator) -> None:
     churn(sim.history, 5)
 
 
-def asked(sim: FeedSimulator) -> list[tuple[int, int]]:
+def requested_ranges(sim: FeedSimulator) -> list[tuple[int, int]]:
     return [request.range for request in sim.requests_for("changes")]
 
 
-def told(arrived: Event, failure: Failure) -> Failure:
+def setting(arrived: Event, failure: Failure) -> Failure:
     """The same; and somebody waits for the request."""
 
     def answer(reply: Reply) -> Reply:
@@ -48,23 +48,23 @@ def of_this_name() -> list[threading.Thread]:
 
 
 def test_a_range_asked_for_ahead_is_not_asked_for_again(sim: FeedSimulator, feed: CtiFeed) -> None:
-    found = feed.changes(FIRST)
+    changes = feed.changes(FIRST)
     feed.prefetch(SECOND)
-    found += feed.changes(SECOND)
-    assert [change.offset for change in found] == list(range(1001, 1011))
-    assert asked(sim) == [(1000, 1005), (1005, 1010)]
+    changes += feed.changes(SECOND)
+    assert [change.offset for change in changes] == list(range(1001, 1011))
+    assert requested_ranges(sim) == [(1000, 1005), (1005, 1010)]
 
 
 def test_what_was_taken_is_asked_for_anew(sim: FeedSimulator, feed: CtiFeed) -> None:
     """A range that could not be stored may be wanted again, and the feed have mended it."""
     feed.prefetch(FIRST)
     assert feed.changes(FIRST) == feed.changes(FIRST)
-    assert asked(sim) == [(1000, 1005)] * 2
+    assert requested_ranges(sim) == [(1000, 1005)] * 2
 
 
 def test_the_feed_is_asked_while_the_caller_does_something_else(sim: FeedSimulator, feed: CtiFeed) -> None:
     arrived = Event()
-    sim.fail("changes", told(arrived, lambda reply: reply))
+    sim.fail("changes", setting(arrived, lambda reply: reply))
     feed.prefetch(FIRST)
     assert arrived.wait(120)
 
@@ -150,15 +150,15 @@ def test_any_other_use_of_the_feed_waits_for_it_and_forgets_it(
     feed.prefetch(FIRST)
     OTHER_USES[use](feed, snapshot)
     assert of_this_name() == []
-    before = asked(sim).count((1000, 1005))
+    before = requested_ranges(sim).count((1000, 1005))
     feed.changes(FIRST)
-    assert asked(sim).count((1000, 1005)) == before + 1
+    assert requested_ranges(sim).count((1000, 1005)) == before + 1
 
 
 def test_no_two_ranges_are_fetched_at_the_same_time() -> None:
     release, under_way, most = Event(), 0, 0
 
-    def fetch(wanted: OffsetRange) -> list[Change]:
+    def fetch(offsets: OffsetRange) -> list[Change]:
         nonlocal under_way, most
         under_way += 1
         most = max(most, under_way)
@@ -180,7 +180,7 @@ def test_the_end_of_a_pass_waits_for_no_server_and_nothing_more_is_asked_or_told
     sim: FeedSimulator, make_feed: MakeFeed, log: KeptLog
 ) -> None:
     arrived = Event()
-    sim.fail("changes", told(arrived, feed_failures.stall(3600, after=0.5)), times=None)
+    sim.fail("changes", setting(arrived, feed_failures.stall(3600, after=0.5)), times=None)
     feed = make_feed()
     feed.prefetch(FIRST)
     assert arrived.wait(120)
@@ -191,7 +191,7 @@ def test_the_end_of_a_pass_waits_for_no_server_and_nothing_more_is_asked_or_told
     sim.stopping.set()  # the connection breaks: one would ask again
     thread.join(120)
     assert not thread.is_alive()
-    assert len(asked(sim)) == 1
+    assert len(requested_ranges(sim)) == 1
     assert log.named("retry") == []
 
 

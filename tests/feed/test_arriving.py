@@ -59,7 +59,7 @@ def _records(file: LocalSnapshot) -> list[Record]:
         return [record for batch in file.records(HIGHEST) for record in batch]
 
 
-def _told(records: list[Record]) -> list[bytes]:
+def _lines_of(records: list[Record]) -> list[bytes]:
     return [record.line for record in records]
 
 
@@ -69,7 +69,7 @@ def test_records_are_handed_out_before_the_rest_of_the_snapshot_has_come(
     sim.fail("snapshot", failures.stall(3600, after=0.6))
     with closing(_open(feed, large)) as file:
         first = next(iter(file.records(HIGHEST)))
-        assert _told(first) == LINES[: len(first)]
+        assert _lines_of(first) == LINES[: len(first)]
         assert first
         assert file.path.stat().st_size < len(served(sim).body)
 
@@ -79,7 +79,7 @@ def test_a_cut_off_costs_no_record_and_doubles_none(
     sim: FeedSimulator, feed: CtiFeed, large: Snapshot, cut: failures.Failure
 ) -> None:
     sim.fail("snapshot", cut, times=2)
-    assert _told(_records(_open(feed, large))) == LINES
+    assert _lines_of(_records(_open(feed, large))) == LINES
     assert [request.status for request in sim.requests_for("snapshot")] == [200, 206, 206]
 
 
@@ -89,7 +89,7 @@ def test_what_an_earlier_pass_has_kept_is_loaded_without_being_sent_again(
     sim.fail("snapshot", failures.cut_off(0.7))
     with pytest.raises(FeedUnreachable):
         _records(_open(make_feed(retry_budget=0.0), large))
-    assert _told(_records(_open(make_feed(), large))) == LINES
+    assert _lines_of(_records(_open(make_feed(), large))) == LINES
     assert sim.requests[-1].headers["range"] == f"bytes={int(len(served(sim).body) * 0.7)}-"
 
 
@@ -103,7 +103,7 @@ def test_an_archive_behind_another_one_is_known_when_its_directory_has_come(
     served(sim).body = zipped({MEMBER: other}) + zipped({MEMBER: CONTENT})
     with pytest.raises(SnapshotChanged, match="another entry than the first"):
         _records(_open(feed, large))
-    assert _told(_records(feed.fetch_snapshot(large, None, nothing))) == LINES
+    assert _lines_of(_records(feed.fetch_snapshot(large, None, nothing))) == LINES
 
 
 def test_a_load_that_is_given_up_keeps_what_has_come_for_the_next_pass(
@@ -114,7 +114,7 @@ def test_a_load_that_is_given_up_keeps_what_has_come_for_the_next_pass(
     assert spooled(tmp_path) == [".json", ".part"]
     kept = file.path.stat().st_size
     assert kept > 0
-    assert _told(_records(_open(make_feed(), large))) == LINES
+    assert _lines_of(_records(_open(make_feed(), large))) == LINES
     assert kept == len(served(sim).body) or sim.requests[-1].headers["range"] == f"bytes={kept}-"
 
 
@@ -123,7 +123,7 @@ def test_a_whole_file_of_an_earlier_pass_is_loaded_without_a_body(
 ) -> None:
     make_feed().fetch_snapshot(large, None, nothing)
     sim.fail("snapshot", failures.cut_off(0))
-    assert _told(_records(_open(make_feed(), large))) == LINES
+    assert _lines_of(_records(_open(make_feed(), large))) == LINES
 
 
 @pytest.mark.parametrize("etag", ['"another"', 'W/"weak"', None], ids=["another", "weak", "none"])
@@ -171,7 +171,7 @@ def test_every_packing_may_come_in_while_it_is_read(
     if framing is not None:
         sim.fail("snapshot", framing)
     file = _open(feed, large)
-    assert _told(_records(file)) == LINES
+    assert _lines_of(_records(file)) == LINES
     assert file.position == len(served(sim).body)
 
 
@@ -224,12 +224,12 @@ def test_a_slow_store_is_not_taken_for_a_slow_server_nor_for_one_that_does_not_a
     feed = make_feed(
         retry_budget=10.0, pass_limits=PassLimits(clock, Limits(min_rate=100_000.0, pass_seconds=0))
     )
-    found = []
+    records = []
     with closing(_open(feed, large)) as file:
         for batch in file.records(HIGHEST):
-            found += batch
+            records += batch
             clock.advance(seconds=3600)
-    assert _told(found) == LINES
+    assert _lines_of(records) == LINES
     assert len(log.named("retry")) == 1
 
 
@@ -242,9 +242,9 @@ def test_the_room_for_the_rest_of_the_download_is_not_counted_as_room_for_record
         _open(make_feed(pass_limits=with_free(lambda: room - 1)), large)
     assert "df -h /data" in str(caught.value.hint)
     assert spooled(tmp_path) == [".json", ".part"]
-    assert _told(_records(_open(make_feed(pass_limits=with_free(lambda: room)), large))) == LINES
+    assert _lines_of(_records(_open(make_feed(pass_limits=with_free(lambda: room)), large))) == LINES
     kept = make_feed(pass_limits=with_free(lambda: room - body))
-    assert _told(_records(_open(kept, large))) == LINES, "all of it was here already"
+    assert _lines_of(_records(_open(kept, large))) == LINES, "all of it was here already"
 
 
 def test_by_its_setting_a_load_waits_for_the_whole_download(

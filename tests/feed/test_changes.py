@@ -21,7 +21,7 @@ def _five(sim: FeedSimulator) -> None:
         sim.history.create(f"CVE-2024-{number}", {"n": number})
 
 
-def _asked(sim: FeedSimulator) -> list[tuple[int, int]]:
+def _requested_ranges(sim: FeedSimulator) -> list[tuple[int, int]]:
     return [request.range for request in sim.requests_for("changes")]
 
 
@@ -36,7 +36,7 @@ def test_each_kind_of_change_is_read_as_it_is(sim: FeedSimulator, feed: CtiFeed)
     assert (update.type, update.offset, update.version, update.operations) == ("update", 1002, 2, operations)
     assert (delete.type, delete.offset, delete.payload, delete.operations) == ("delete", 1003, None, None)
     assert {change.resource for change in (create, update, delete)} == {"CVE-2024-1"}
-    assert _asked(sim) == [(1000, 1003)]
+    assert _requested_ranges(sim) == [(1000, 1003)]
 
 
 def test_a_request_for_changes_has_no_parameter_that_no_signature_covers(
@@ -58,22 +58,22 @@ def test_a_reply_that_stops_short_is_gone_on_with(sim: FeedSimulator, feed: CtiF
     _five(sim)
     sim.fail("changes", failures.only_first(2))
     sim.fail("changes", failures.only_first(1))
-    found = feed.changes(OffsetRange(1000, 1005))
-    assert [change.offset for change in found] == [1001, 1002, 1003, 1004, 1005]
-    assert _asked(sim) == [(1000, 1005), (1002, 1005), (1003, 1005)]
+    changes = feed.changes(OffsetRange(1000, 1005))
+    assert [change.offset for change in changes] == [1001, 1002, 1003, 1004, 1005]
+    assert _requested_ranges(sim) == [(1000, 1005), (1002, 1005), (1003, 1005)]
 
 
 def test_a_gap_at_the_end_is_asked_for_twice(sim: FeedSimulator, feed: CtiFeed) -> None:
     _five(sim)
     sim.history.gap(3)
     assert [change.offset for change in feed.changes(OffsetRange(1000, 1008))][-1] == 1005
-    assert _asked(sim) == [(1000, 1008), (1005, 1008)]
+    assert _requested_ranges(sim) == [(1000, 1008), (1005, 1008)]
 
 
 def test_a_range_that_seems_empty_is_asked_for_twice(sim: FeedSimulator, feed: CtiFeed) -> None:
     sim.history.gap(5)
     assert feed.changes(OffsetRange(1000, 1005)) == []
-    assert _asked(sim) == [(1000, 1005), (1000, 1005)]
+    assert _requested_ranges(sim) == [(1000, 1005), (1000, 1005)]
 
 
 def test_an_empty_reply_that_was_wrong_loses_no_change(sim: FeedSimulator, feed: CtiFeed) -> None:
@@ -87,7 +87,7 @@ def test_gaps_within_a_range_need_no_second_question(sim: FeedSimulator, feed: C
     sim.history.gap(2)
     _five(sim)
     assert len(feed.changes(OffsetRange(1000, 1007))) == 5
-    assert _asked(sim) == [(1000, 1007)]
+    assert _requested_ranges(sim) == [(1000, 1007)]
 
 
 @pytest.mark.parametrize(
@@ -180,10 +180,10 @@ def test_an_element_that_is_no_object_is_refused(sim: FeedSimulator, feed: CtiFe
         feed.changes(OffsetRange(1000, 1005))
 
 
-@pytest.mark.parametrize("wanted", [OffsetRange(0, 1001), OffsetRange(5, 5), OffsetRange(5, 4)])
+@pytest.mark.parametrize("offsets", [OffsetRange(0, 1001), OffsetRange(5, 5), OffsetRange(5, 4)])
 def test_a_range_that_the_api_would_refuse_is_never_asked_for(
-    sim: FeedSimulator, feed: CtiFeed, wanted: OffsetRange
+    sim: FeedSimulator, feed: CtiFeed, offsets: OffsetRange
 ) -> None:
     with pytest.raises(ValueError, match="no range"):
-        feed.changes(wanted)
+        feed.changes(offsets)
     assert sim.requests == []

@@ -243,12 +243,12 @@ def test_the_end_that_the_server_told_first_is_the_end_of_the_file(
     part = tmp_path / "x.part"
     part.write_bytes(b"old!")
     part.with_suffix(".json").write_text(json.dumps({"link": "x", "etag": '"a"', "size": None}))
-    taken = download.Download(part, "x", None, 100, KeptLog(), nothing, nothing)
+    spooled = download.Download(part, "x", None, 100, KeptLog(), nothing, nothing)
     first = {"etag": '"a"', "content-range": "bytes 4-8/9"}
     with pytest.raises(RetryLater, match="stopped after 6 of 9"):
-        list(taken.store(FeedReply("x", 206, first, "", iter([b"ne"]))))
+        list(spooled.store(FeedReply("x", 206, first, "", iter([b"ne"]))))
     with pytest.raises(RetryLater, match="does not fit the download"):
-        list(taken.store(FeedReply("x", status, {"etag": '"a"', "content-range": says}, "", iter([b"!"]))))
+        list(spooled.store(FeedReply("x", status, {"etag": '"a"', "content-range": says}, "", iter([b"!"]))))
 
 
 @pytest.mark.parametrize(("status", "says"), [(206, "bytes 4-3/4"), (416, "bytes */4")])
@@ -257,10 +257,10 @@ def test_a_part_is_no_answer_to_who_asks_for_the_whole(tmp_path: Path, status: i
     part = tmp_path / "x.part"
     part.write_bytes(b"old!")
     part.with_suffix(".json").write_text(json.dumps({"link": "x", "etag": '"a"', "size": 4}))
-    taken = download.Download(part, "x", None, 100, KeptLog(), nothing, nothing)
-    assert "Range" not in taken.request_headers()
+    spooled = download.Download(part, "x", None, 100, KeptLog(), nothing, nothing)
+    assert "Range" not in spooled.request_headers()
     with pytest.raises(SnapshotRefused, match="to a request for the whole snapshot"):
-        list(taken.store(FeedReply("x", status, {"content-range": says}, "", iter(()))))
+        list(spooled.store(FeedReply("x", status, {"content-range": says}, "", iter(()))))
 
 
 def test_a_part_longer_than_the_file_is_started_again(

@@ -67,8 +67,8 @@ def test_another_host_gets_none(
 
 
 def test_a_refusal_that_repeats_one_does_not_show_it(sim: FeedSimulator, make_feed: MakeFeed) -> None:
-    said = "x" * 195 + HEADERS["wazuh-uid"]
-    sim.fail("info", failures.refusal(400, said))
+    message = "x" * 195 + HEADERS["wazuh-uid"]
+    sim.fail("info", failures.refusal(400, message))
     with pytest.raises(FeedRefused) as caught:
         make_feed(headers=HEADERS).consumer_info()
     assert "a-se" not in caught.value.message

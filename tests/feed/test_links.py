@@ -314,15 +314,15 @@ def test_a_connection_that_nothing_was_seen_of_gets_no_byte(
     transport.close()
 
 
-@pytest.mark.parametrize("known", [False, True], ids=["the first", "one that an API request left open"])
+@pytest.mark.parametrize("used_before", [False, True], ids=["the first", "one that an API request left open"])
 def test_an_answer_over_a_connection_that_nothing_was_seen_of_is_not_believed(
-    sim: FeedSimulator, make_feed: MakeFeed, monkeypatch: pytest.MonkeyPatch, known: bool
+    sim: FeedSimulator, make_feed: MakeFeed, monkeypatch: pytest.MonkeyPatch, used_before: bool
 ) -> None:
     """Not even when no step at all has its name any more."""
     populate(sim.history, 5)
     link = sim.publish_snapshot()
     feed = make_feed()
-    if known:
+    if used_before:
         feed.consumer_info()
     rename(monkeypatch, ".", "_")
     with pytest.raises(ConfigurationError, match="cannot check the address"):

@@ -53,19 +53,19 @@ class _Watched:
     def __init__(self, data: bytes) -> None:
         self._file = io.BytesIO(data)
         self.tell = self._file.tell
-        self.end_asked_at: int | None = None
-        self.seen = 0
+        self.end_sought_at: int | None = None
+        self.furthest = 0
         self.heads = 0
 
     def read(self, size: int = -1) -> bytes:
-        found = self._file.read(size)
-        self.heads += size == 30 and self.end_asked_at is None
-        self.seen = max(self.seen, self._file.tell())
-        return found
+        content = self._file.read(size)
+        self.heads += size == 30 and self.end_sought_at is None
+        self.furthest = max(self.furthest, self._file.tell())
+        return content
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        if whence == io.SEEK_END and self.end_asked_at is None:
-            self.end_asked_at = self.seen
+        if whence == io.SEEK_END and self.end_sought_at is None:
+            self.end_sought_at = self.furthest
         return self._file.seek(offset, whence)
 
 
@@ -75,15 +75,15 @@ def read(data: bytes, *, whole: bool, limits: Limits = USUAL_LIMITS) -> list[byt
     return [record.line for batch in batches for record in batch]
 
 
-def told_before_the_end(data: bytes) -> list[bytes]:
+def lines_before_the_end(data: bytes) -> list[bytes]:
     """The lines that come out before the directory is looked for."""
     file = _Watched(data)
-    found: list[bytes] = []
+    lines: list[bytes] = []
     for batch in archive.records(cast(BinaryIO, file), MAX_OFFSET, whole=False):
-        if file.end_asked_at is not None:
+        if file.end_sought_at is not None:
             break
-        found += [record.line for record in batch]
-    return found
+        lines += [record.line for record in batch]
+    return lines
 
 
 SIGNED: Final = b"PK\x07\x08"
@@ -144,7 +144,7 @@ def test_all_members_are_one_snapshot_here_and_while_it_comes(entries: list[Entr
     data = assembled(entries)
     assert read(data, whole=True) == read(data, whole=False) == RULES + DECODERS
     content = [each for each in entries if each.name.lower().endswith((b".json", b".ndjson"))]
-    early = told_before_the_end(data)
+    early = lines_before_the_end(data)
     assert early == [
         text
         for each in content[:at_once]
@@ -262,7 +262,7 @@ def test_the_room_for_all_members_is_asked_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "told"),
+    ("names", "expected"),
     [
         (["a_90_1746459961.json", "b_90_1746459962.json"], (90, "member name")),
         (["a_90_1746459961.json", "b_91_1746459961.json"], (130, "highest line")),
@@ -271,11 +271,11 @@ def test_the_room_for_all_members_is_asked_for(tmp_path: Path) -> None:
     ids=["one offset", "two offsets", "one that tells none"],
 )
 def test_members_tell_the_offset_if_they_agree(
-    tmp_path: Path, names: list[str], told: tuple[int, str]
+    tmp_path: Path, names: list[str], expected: tuple[int, str]
 ) -> None:
     path = tmp_path / "s.zip"
     path.write_bytes(zipped({names[0]: ndjson(RULES), names[1]: ndjson(DECODERS)}))
-    assert snapshot_offset(open_file(path, PassLimits(SystemClock())), "s.zip") == told
+    assert snapshot_offset(open_file(path, PassLimits(SystemClock())), "s.zip") == expected
 
 
 def _large(first: int) -> list[bytes]:
@@ -289,11 +289,11 @@ def test_a_download_that_is_cut_within_a_member_goes_on_within_it(
     one, other = _large(1), [text.replace(b'"CVE-', b'"TID-') for text in _large(1)]
     served(sim).body = zipped({"a.json": ndjson(one), "readme.txt": b"Hello", "b.json": ndjson(other)})
     sim.fail("snapshot", cut)
-    found: list[Record] = []
+    records: list[Record] = []
     with closing(make_feed().open_snapshot(Snapshot(snapshot.link, MAX_OFFSET), None, nothing)) as file:
         for batch in file.records(MAX_OFFSET):
-            found += batch
-    assert [record.line for record in found] == one + other
+            records += batch
+    assert [record.line for record in records] == one + other
     assert [request.status for request in sim.requests_for("snapshot")] == [200, 206]
 
 

@@ -93,8 +93,8 @@ def test_a_server_that_takes_the_connection_and_says_nothing_was_reached(make_fe
 
 
 def test_a_server_that_is_gone_in_the_middle_of_a_pass_was_reached(make_feed: MakeFeed) -> None:
-    told = b'{"data": {"last_offset": 7}}'
-    with RawServer(lambda line, _: line.send(head("200 OK"), told)) as leaving:
+    reply = b'{"data": {"last_offset": 7}}'
+    with RawServer(lambda line, _: line.send(head("200 OK"), reply)) as leaving:
         feed = make_feed(base_url=leaving.origin, cooldown=600.0)
         assert feed.consumer_info().last_offset == 7
     assert _come_back(feed) == 600

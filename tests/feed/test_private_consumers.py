@@ -12,7 +12,7 @@ from ctisync.errors import AccessRefused, ConfigurationError, FeedRefused, FeedU
 from ctisync.feed.client import CtiFeed
 from tests.feed.conftest import MakeFeed
 from tests.feed.downloads import ALWAYS, nothing, served
-from tests.feed.private import TOKEN, refusing, told
+from tests.feed.private import TOKEN, refusing, replies_of
 from tests.support import feed_failures as failures
 from tests.support.clock import FakeClock
 from tests.support.feed_exchange import EXCHANGE
@@ -36,22 +36,25 @@ def test_information_changes_and_snapshot_come_by_signed_links(
     info = signing.consumer_info()
     assert info.last_offset == private.history.last_offset
     assert info.snapshot is not None
-    assert told(private) == [("info", 401), ("exchange", 200), ("info", 200)], "whether it is public is asked"
+    first = [("info", 401), ("exchange", 200), ("info", 200)]
+    assert replies_of(private) == first, "whether it is public is asked"
     file = signing.fetch_snapshot(info.snapshot, None, nothing)
     assert file.path.read_bytes() == served(private).body
     assert "verify" not in info.snapshot.link
-    found = signing.changes(OffsetRange(info.snapshot.offset, private.history.last_offset))
-    assert len(found) >= 50
-    assert told(private)[3:] == [("exchange", 200), ("snapshot", 200), ("exchange", 200), ("changes", 200)]
+    changes = signing.changes(OffsetRange(info.snapshot.offset, private.history.last_offset))
+    assert len(changes) >= 50
+    rest = [("exchange", 200), ("snapshot", 200), ("exchange", 200), ("changes", 200)]
+    assert replies_of(private) == first + rest
 
 
 def test_the_form_is_that_of_a_token_exchange(private: FeedSimulator, signing: CtiFeed) -> None:
     signing.consumer_info()
-    (asked,) = private.requests_for("exchange")
-    assert (asked.method, asked.headers["content-type"]) == ("POST", "application/x-www-form-urlencoded")
-    assert asked.headers["authorization"] == f"Bearer {TOKEN}"
-    assert asked.headers["user-agent"].startswith("ctisync/")
-    assert asked.form == {
+    (exchange,) = private.requests_for("exchange")
+    assert exchange.method == "POST"
+    assert exchange.headers["content-type"] == "application/x-www-form-urlencoded"
+    assert exchange.headers["authorization"] == f"Bearer {TOKEN}"
+    assert exchange.headers["user-agent"].startswith("ctisync/")
+    assert exchange.form == {
         "grant_type": "urn:ietf:params:oauth:grant-type:token-exchange",
         "subject_token": TOKEN,
         "subject_token_type": "urn:ietf:params:oauth:token-type:access_token",
@@ -82,7 +85,7 @@ def test_information_that_all_may_read_tells_that_the_rest_is_to_be_signed(
     signing.consumer_info()
     private.exchanged_token = TOKEN
     signing.changes(OffsetRange(1000, 1100))
-    assert told(private) == [("info", 200), ("exchange", 200), ("changes", 200)]
+    assert replies_of(private) == [("info", 200), ("exchange", 200), ("changes", 200)]
 
 
 def test_a_consumer_that_is_hidden_from_strangers_is_tried_signed_once(
@@ -91,7 +94,7 @@ def test_a_consumer_that_is_hidden_from_strangers_is_tried_signed_once(
     private.fail("info", failures.refusal(404, "Not Found"))
     info = signing.consumer_info()
     assert info.last_offset == private.history.last_offset
-    assert told(private) == [("info", 404), ("exchange", 200), ("info", 200)]
+    assert replies_of(private) == [("info", 404), ("exchange", 200), ("info", 200)]
 
 
 def test_what_is_not_there_with_a_signature_either_is_not_asked_for_again(
@@ -101,7 +104,7 @@ def test_what_is_not_there_with_a_signature_either_is_not_asked_for_again(
     with pytest.raises(AccessRefused, match="answers 404") as caught:
         signing.consumer_info()
     assert "verify" not in caught.value.message
-    assert told(private) == [("info", 404), ("exchange", 200), ("info", 404)]
+    assert replies_of(private) == [("info", 404), ("exchange", 200), ("info", 404)]
 
 
 @pytest.mark.parametrize("kind", ["changes", "snapshot"])
@@ -142,7 +145,7 @@ def test_a_link_is_used_again_until_it_is_about_to_expire(
     clock.advance(seconds=75)
     signing.consumer_info()
     assert len(private.requests_for("exchange")) == 2
-    assert told(private)[-1] == ("info", 200)
+    assert replies_of(private)[-1] == ("info", 200)
 
 
 @pytest.mark.parametrize("lasts", [0, None, -5, "300", True, 2.5, 10**30], ids=str)
@@ -162,9 +165,9 @@ def test_a_link_that_has_expired_in_the_middle_of_a_range_is_signed_again(
     signing.consumer_info()
     private.fail("changes", failures.only_first(10))
     private.fail("changes", expiring(private, failures.status(503)))
-    wanted = OffsetRange(1000, 1300)
-    assert [each.offset for each in signing.changes(wanted)] == list(range(1001, 1301))
-    assert told(private)[3:] == [
+    offsets = OffsetRange(1000, 1300)
+    assert [each.offset for each in signing.changes(offsets)] == list(range(1001, 1301))
+    assert replies_of(private)[3:] == [
         ("exchange", 200),
         ("changes", 200),
         ("exchange", 200),
@@ -198,7 +201,7 @@ def test_a_link_that_expires_in_the_middle_of_a_download_is_signed_again(
         count = sum(len(batch) for batch in file.records(private.history.last_offset))
     assert count == 300
     assert file.path.read_bytes() == served(private).body
-    statuses = [status for kind, status in told(private) if kind == "snapshot"]
+    statuses = [status for kind, status in replies_of(private) if kind == "snapshot"]
     assert statuses.count(206) == 2
     assert statuses.count(403) == 2
 
@@ -246,7 +249,7 @@ def test_a_new_link_that_is_refused_again_is_an_error_and_no_loop(
     )
     with pytest.raises(AccessRefused, match="403") as caught:
         signing.consumer_info()
-    assert [kind for kind, _ in told(private)] == ["info", "exchange", "info", "exchange", "info"]
+    assert [kind for kind, _ in replies_of(private)] == ["info", "exchange", "info", "exchange", "info"]
     assert "verify" not in caught.value.message, "the server may repeat the link"
     assert "clock" in str(caught.value.hint)
 
@@ -270,12 +273,12 @@ def test_the_token_goes_to_the_exchange_alone(
     feed = make_feed(token=TOKEN, token_exchange_url=console.origin + EXCHANGE)
 
     def signed(reply: failures.Reply) -> failures.Reply:
-        asked = console_asked()
-        sim.signed["1-1"] = asked.removeprefix(sim.origin)
-        link = f"{asked}?verify=1-1"
+        address = console_url()
+        sim.signed["1-1"] = address.removeprefix(sim.origin)
+        link = f"{address}?verify=1-1"
         return failures.body(json.dumps({"access_token": link, "expires_in": 300}).encode())(reply)
 
-    def console_asked() -> str:
+    def console_url() -> str:
         return str(forms[-1]["resource"])
 
     forms: list[dict[str, str]] = []
@@ -307,10 +310,10 @@ def test_a_link_of_the_feed_to_a_host_that_is_not_allowed_is_not_signed(
     console: FeedSimulator, private: FeedSimulator, signing: CtiFeed
 ) -> None:
     signing.consumer_info()
-    asked = len(private.requests)
+    before = len(private.requests)
     with pytest.raises(FeedRefused, match="not the feed's host"):
         signing.fetch_snapshot(Snapshot(private.publish_snapshot(host=console), 1005), None, nothing)
-    assert len(private.requests) == asked
+    assert len(private.requests) == before
 
 
 def test_the_doctor_gets_in_as_a_pass_does(private: FeedSimulator, signing: CtiFeed) -> None:

@@ -28,9 +28,9 @@ def _offered(sim: FeedSimulator) -> None:
     sim.publish_snapshot()
 
 
-def by_what(found: list[CheckResult]) -> dict[str, CheckResult]:
-    assert len(found) == len({each.what for each in found})
-    return {each.what: each for each in found}
+def by_what(results: list[CheckResult]) -> dict[str, CheckResult]:
+    assert len(results) == len({each.what for each in results})
+    return {each.what: each for each in results}
 
 
 def test_a_feed_that_is_well_is_asked_twice_and_no_snapshot_is_fetched(
@@ -80,8 +80,8 @@ def test_a_date_that_is_none_is_no_reason_to_say_anything(
     make_feed: MakeFeed, sim: FeedSimulator, date: str
 ) -> None:
     sim.fail("info", failures.headers(Date=date))
-    found = by_what(make_feed().diagnose()[0])
-    assert set(found) == {"feed", "snapshot"}
+    checks = by_what(make_feed().diagnose()[0])
+    assert set(checks) == {"feed", "snapshot"}
 
 
 HOSTILE: dict[str, tuple[failures.Failure, str, str]] = {
@@ -104,14 +104,14 @@ HOSTILE: dict[str, tuple[failures.Failure, str, str]] = {
 def test_what_answers_otherwise_has_failed_and_says_what_to_type_at_once(
     make_feed: MakeFeed, sim: FeedSimulator, clock: FakeClock, name: str
 ) -> None:
-    failure, said, hint = HOSTILE[name]
+    failure, message, hint = HOSTILE[name]
     sim.fail("info", failure, times=None)
-    (verdict,) = make_feed(timeouts=SOON).diagnose()[0]
+    (check,) = make_feed(timeouts=SOON).diagnose()[0]
 
-    assert (verdict.what, verdict.health) == ("feed", "failed")
-    assert said in verdict.text
-    assert hint in str(verdict.hint)
-    assert "retry_budget" not in verdict.text
+    assert (check.what, check.health) == ("feed", "failed")
+    assert message in check.text
+    assert hint in str(check.hint)
+    assert "retry_budget" not in check.text
     assert (len(sim.requests), clock.slept) == (1, [])
 
 
@@ -121,19 +121,19 @@ def test_a_server_that_never_comes_to_an_end_is_left_in_time(make_feed: MakeFeed
     sim.fail("info", failures.stall(60))
     clock = SystemClock()
     pass_limits = PassLimits(clock, Limits(pass_seconds=0.3))
-    (verdict,) = make_feed(clock=clock, pass_limits=pass_limits).diagnose()[0]
-    assert verdict.health == "failed"
-    assert "pass_seconds" not in verdict.text
+    (check,) = make_feed(clock=clock, pass_limits=pass_limits).diagnose()[0]
+    assert check.health == "failed"
+    assert "pass_seconds" not in check.text
 
 
 def test_nobody_there_has_failed(make_feed: MakeFeed) -> None:
-    (verdict,) = make_feed(base_url=f"http://127.0.0.1:{unused_port()}/api/v1").diagnose()[0]
-    assert verdict.health == "failed"
-    assert "cannot be reached" in verdict.text
+    (check,) = make_feed(base_url=f"http://127.0.0.1:{unused_port()}/api/v1").diagnose()[0]
+    assert check.health == "failed"
+    assert "cannot be reached" in check.text
 
 
 @pytest.mark.parametrize(
-    ("arrange", "health", "said"),
+    ("arrange", "health", "text"),
     [
         (lambda sim: sim.info.update(last_snapshot_link=ABSENT), "warning", "offers no snapshot"),
         (lambda sim: sim.files.clear(), "failed", "404"),
@@ -146,16 +146,16 @@ def test_nobody_there_has_failed(make_feed: MakeFeed) -> None:
     ],
 )
 def test_a_snapshot_that_cannot_be_had_is_told_beside_a_feed_that_is_well(
-    make_feed: MakeFeed, sim: FeedSimulator, arrange: Callable[[FeedSimulator], None], health: str, said: str
+    make_feed: MakeFeed, sim: FeedSimulator, arrange: Callable[[FeedSimulator], None], health: str, text: str
 ) -> None:
     sim.info["last_snapshot_offset"] = ABSENT if health == "warning" else sim.history.last_offset
     arrange(sim)
     results, size = make_feed().diagnose()
 
-    verdicts = by_what(results)
-    assert verdicts["feed"].health == "ok"
-    assert verdicts["snapshot"].health == health
-    assert said in verdicts["snapshot"].text
+    checks = by_what(results)
+    assert checks["feed"].health == "ok"
+    assert checks["snapshot"].health == health
+    assert text in checks["snapshot"].text
     assert size is None
 
 
@@ -168,7 +168,7 @@ def test_a_feed_that_does_not_tell_its_last_offset_is_worth_a_warning(
 
 def test_a_certificate_that_nobody_vouches_for_has_failed(make_feed: MakeFeed, sim: FeedSimulator) -> None:
     with tls_proxy(sim.origin, trustme.CA().issue_cert("localhost")) as proxy:
-        (verdict,) = make_feed(base_url=f"https://localhost:{proxy.port}/api/v1").diagnose()[0]
-    assert (verdict.health, "certificate" in verdict.text) == ("failed", True)
-    assert "cti.ca_file" in str(verdict.hint)
+        (check,) = make_feed(base_url=f"https://localhost:{proxy.port}/api/v1").diagnose()[0]
+    assert (check.health, "certificate" in check.text) == ("failed", True)
+    assert "cti.ca_file" in str(check.hint)
     assert sim.requests == []

@@ -54,14 +54,14 @@ def test_a_reply_of_a_million_empty_lists_is_refused_before_it_fills_the_memory(
 
 
 @pytest.mark.parametrize(
-    ("limits", "told"),
+    ("limits", "message"),
     [
         (Limits(json_values=100), r"more than 100 values \(limits\.json_values\)"),
         (Limits(reply_bytes=2000), r"larger than 2000 bytes \(limits\.reply_bytes\)"),
     ],
 )
 def test_replies_that_stop_short_count_together(
-    sim: FeedSimulator, make_feed: MakeFeed, clock: FakeClock, limits: Limits, told: str
+    sim: FeedSimulator, make_feed: MakeFeed, clock: FakeClock, limits: Limits, message: str
 ) -> None:
     for number in range(20):
         sim.history.create(f"CVE-2024-{number}", {"text": "x" * 200, "list": list(range(10))})
@@ -69,5 +69,5 @@ def test_replies_that_stop_short_count_together(
     assert len(feed.changes(OffsetRange(1000, 1003))) == 3, "one question's end is the next one's beginning"
     assert len(feed.changes(OffsetRange(1003, 1006))) == 3
     sim.fail("changes", failures.only_first(1), times=None)
-    with pytest.raises(ReplyTooLarge, match=told):
+    with pytest.raises(ReplyTooLarge, match=message):
         feed.changes(OffsetRange(1006, 1020))

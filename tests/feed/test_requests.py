@@ -215,8 +215,8 @@ def test_the_errors_of_a_refusal_are_told_by_field(sim: FeedSimulator, feed: Cti
     sim.fail("changes", lambda _: reply)
     with pytest.raises(FeedRefused) as caught:
         feed.changes(OffsetRange(1000, 1005))
-    told = "answers 422: to_offset: is too far, must be [31m less; from_offset: is odd"
-    assert caught.value.message.endswith(told)
+    message = "answers 422: to_offset: is too far, must be [31m less; from_offset: is odd"
+    assert caught.value.message.endswith(message)
 
 
 @pytest.mark.parametrize(
@@ -455,7 +455,7 @@ def test_a_feed_without_tls_reads_no_authorities(
 ) -> None:
     """They are as much work as all else that a pass with nothing to do asks of the feed."""
     read = []
-    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", lambda *given, **_: read.append(given))
+    monkeypatch.setattr(ssl.SSLContext, "load_verify_locations", lambda *files, **_: read.append(files))
     feed = make_feed()
     feed.consumer_info()
     feed.fetch_from(sim.publish_snapshot(), lambda: None).discard()

@@ -46,17 +46,17 @@ def ca_file(authority: trustme.CA, tmp_path: Path) -> Path:
     return file
 
 
-def asked(part: str, given: dict[str, str]) -> None:
+def use(part: str, environ: dict[str, str]) -> None:
     clock, consumer = SystemClock(), Consumer()
-    found = load_settings(None, given).settings
+    settings = load_settings(None, environ).settings
     if part == "store":
-        with opened_store(found, clock) as store:
+        with opened_store(settings, clock) as store:
             store.read_state(consumer)
     elif part == "cti":
-        with opened_feed(found, consumer, clock, KeptLog()) as feed:
+        with opened_feed(settings, consumer, clock, KeptLog()) as feed:
             feed.consumer_info()
     else:
-        manager = command_manager(found, clock)
+        manager = command_manager(settings, clock)
         assert manager is not None
         manager.send_update("wazuh-cve", 1)
 
@@ -70,11 +70,11 @@ def typed(command: str) -> str:
 
 def ended(part: str, url: str, home: Path, **settings: object) -> CtisyncError:
     """How the first request of that part of a pass ends, with these settings of it."""
-    given = {f"CTISYNC_{part.upper()}__{name.upper()}": str(value) for name, value in settings.items()}
-    given |= dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"), str(home))
-    given |= {f"CTISYNC_{part.upper()}__URL": url, "CTISYNC_CTI__RETRY_BUDGET": "0.2"}
+    environ = {f"CTISYNC_{part.upper()}__{name.upper()}": str(value) for name, value in settings.items()}
+    environ |= dict.fromkeys(("HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME"), str(home))
+    environ |= {f"CTISYNC_{part.upper()}__URL": url, "CTISYNC_CTI__RETRY_BUDGET": "0.2"}
     with pytest.raises(CtisyncError) as raised:
-        asked(part, given)
+        use(part, environ)
     error = raised.value
     assert error.exit_code == (
         8 if part == "command_manager" and isinstance(error, CommandNotAccepted) else 3
@@ -113,16 +113,16 @@ def test_a_certificate_of_tomorrow(part: str, authority: trustme.CA, ca_file: Pa
 
 
 @pytest.mark.parametrize("part", PARTS)
-@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("has_ca_file", [True, False])
 def test_a_certificate_from_a_foreign_authority(
-    part: str, known: bool, ca_file: Path, tmp_path: Path
+    part: str, has_ca_file: bool, ca_file: Path, tmp_path: Path
 ) -> None:
     with served(trustme.CA().issue_cert("localhost")) as port:
-        given = {"ca_file": ca_file} if known else {}
-        error = ended(part, f"https://localhost:{port}", tmp_path, **given)
-    trusted = f"not the one in {ca_file}" if known else "not trusted by the system"
-    said = f"the authority of the certificate of https://localhost:{port} is {trusted}"
-    assert error.message == said
+        settings = {"ca_file": ca_file} if has_ca_file else {}
+        error = ended(part, f"https://localhost:{port}", tmp_path, **settings)
+    trusted = f"not the one in {ca_file}" if has_ca_file else "not trusted by the system"
+    message = f"the authority of the certificate of https://localhost:{port} is {trusted}"
+    assert error.message == message
     assert f"set {part}.ca_file to" in str(error.hint)
 
 
@@ -130,8 +130,8 @@ def test_a_certificate_from_a_foreign_authority(
 def test_a_wrong_host_name(part: str, authority: trustme.CA, ca_file: Path, tmp_path: Path) -> None:
     with served(authority.issue_cert("indexer.example")) as port:
         error = ended(part, f"https://localhost:{port}", tmp_path, ca_file=ca_file)
-        said = f"the certificate of https://localhost:{port} is for other names than localhost"
-        assert error.message == said
+        message = f"the certificate of https://localhost:{port} is for other names than localhost"
+        assert error.message == message
         assert f"use one of its names in {part}.url" in str(error.hint)
         shown = typed(str(error.hint).partition("to print it: ")[2])
     assert "DNS:indexer.example" in shown
@@ -167,14 +167,14 @@ def test_a_client_certificate_that_is_wanted_or_not_taken(
     old.private_key_pem.write_to_path(str(expired.key))
     with served(authority.issue_cert("localhost"), authority) as port:
         url = f"https://localhost:{port}"
-        wanted = ended(part, url, tmp_path, ca_file=ca_file)
+        without = ended(part, url, tmp_path, ca_file=ca_file)
         refused, late = (
             ended(part, url, tmp_path, ca_file=ca_file, client_cert=pair.certificate, client_key=pair.key)
             for pair in (foreign, expired)
         )
     # Whether the alert arrives before the connection ends is the network's to decide.
-    assert re.fullmatch(rf"{url} (closes .*)?requires a client certificate", wanted.message)
-    assert f"set {part}.client_cert and {part}.client_key" in str(wanted.hint)
+    assert re.fullmatch(rf"{url} (closes .*)?requires a client certificate", without.message)
+    assert f"set {part}.client_cert and {part}.client_key" in str(without.hint)
     for error, pair in ((refused, foreign), (late, expired)):
         assert re.match(
             rf"{url} (closes .*)?refuses the client certificate {pair.certificate}", error.message
@@ -186,8 +186,8 @@ def test_a_client_certificate_that_is_wanted_or_not_taken(
 def test_an_encrypted_key_is_named_and_the_hint_opens_it(part: str, tmp_path: Path) -> None:
     """Without a terminal OpenSSL would ask at, and the pass would wait for ever."""
     locked = Authority(tmp_path).issue("ctisync", passphrase=b"canary")
-    given = {"client_cert": locked.certificate, "client_key": locked.key}
-    error = ended(part, "https://localhost:9", tmp_path, **given)
+    settings = {"client_cert": locked.certificate, "client_key": locked.key}
+    error = ended(part, "https://localhost:9", tmp_path, **settings)
     assert error.message.startswith(f"the key in {locked.key} ({part}.client_key) is encrypted")
     opening = str(error.hint).partition(", then: ")[0]
     typed(opening.replace("openssl pkey", "openssl pkey -passin pass:canary"))
@@ -205,10 +205,10 @@ def test_a_file_that_holds_something_else(part: str, setting: str, tmp_path: Pat
     nonsense = tmp_path / "nonsense.pem"
     nonsense.write_text("nonsense")
     why = "it holds no private key in PEM" if setting == "client_key" else "it contains no PEM certificate"
-    given: dict[str, Path] = {setting: nonsense}
+    settings: dict[str, Path] = {setting: nonsense}
     if setting != "ca_file":
-        given = {"client_cert": pair.certificate, "client_key": pair.key, setting: nonsense}
-    error = ended(part, "https://localhost:9", tmp_path, **given)
+        settings = {"client_cert": pair.certificate, "client_key": pair.key, setting: nonsense}
+    error = ended(part, "https://localhost:9", tmp_path, **settings)
     assert error.message == f"{part}.{setting} {nonsense} cannot be used: {why}"
     assert f"set {part}.{setting} to" in str(error.hint)
 
@@ -237,8 +237,9 @@ except ConfigurationError as error:
 @pytest.mark.skipif(os.getuid() != 0, reason="becomes another user")
 def test_a_key_that_the_user_may_not_read(tmp_path: Path) -> None:
     pair = Authority(tmp_path).issue("ctisync")
-    said, hint = subprocess.check_output([sys.executable, "-c", UNREADABLE, pair.key], text=True).splitlines()
-    assert said == f"store.client_key: cannot read {pair.key}: Permission denied"
+    printed = subprocess.check_output([sys.executable, "-c", UNREADABLE, pair.key], text=True)
+    message, hint = printed.splitlines()
+    assert message == f"store.client_key: cannot read {pair.key}: Permission denied"
     placed = f"{pair.key} /etc/ctisync/{pair.key.name}; then set the path of that file"
     assert hint == f"sudo install -D -m 400 -o 65534 {placed}"
 

@@ -13,7 +13,7 @@ from ctisync.errors import AccessRefused, ConfigurationError, CtisyncError, Feed
 from ctisync.feed.client import CtiFeed
 from tests.feed.conftest import MakeFeed
 from tests.feed.downloads import ALWAYS
-from tests.feed.private import TOKEN, refusing, told
+from tests.feed.private import TOKEN, refusing, replies_of
 from tests.support import feed_failures as failures
 from tests.support.feed_failures import Failure
 from tests.support.feed_simulator import FeedSimulator
@@ -178,9 +178,9 @@ def test_the_doctor_names_the_setting_of_the_server_that_fails(
     private: FeedSimulator, signing: CtiFeed, name: str
 ) -> None:
     private.fail("exchange", REFUSALS[name][0], times=ALWAYS)
-    (verdict,) = signing.diagnose()[0]
-    assert (verdict.what, verdict.health) == ("feed", "failed")
-    assert "cti.token_exchange_url" in str(verdict.hint)
+    (check,) = signing.diagnose()[0]
+    assert (check.what, check.health) == ("feed", "failed")
+    assert "cti.token_exchange_url" in str(check.hint)
 
 
 def test_an_address_of_a_console_that_no_request_can_have_is_told_by_its_setting(
@@ -215,14 +215,14 @@ def test_a_link_to_another_address_is_not_asked_for(
     private: FeedSimulator, signing: CtiFeed, alter: Callable[[str], Any]
 ) -> None:
     private.fail(
-        "exchange", failures.edited(lambda told: {**told, "access_token": alter(told["access_token"])})
+        "exchange", failures.edited(lambda reply: {**reply, "access_token": alter(reply["access_token"])})
     )
     with pytest.raises(
         ConfigurationError, match=r"a link to another address|without a signed link"
     ) as caught:
         signing.consumer_info()
     assert "verify" not in caught.value.message
-    assert told(private) == [("info", 401), ("exchange", 200)]
+    assert replies_of(private) == [("info", 401), ("exchange", 200)]
 
 
 @pytest.mark.parametrize("alter", ["from_offset=0", "to_offset=5"])

@@ -60,18 +60,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
-    found = 0
+    findings = 0
     for name in options.targets or ALL:
-        told = searched(name, options.seconds, options.seed)
-        found += len(told.findings)
+        done = searched(name, options.seconds, options.seed)
+        findings += len(done.findings)
         print(
-            f"{name:<16} {options.seconds:>6} s {told.inputs:>12,} inputs {told.branches:>6} branches "
-            f"{told.features:>6} features {told.corpus:>5} in the corpus {len(told.findings):>3} findings",
+            f"{name:<16} {options.seconds:>6} s {done.inputs:>12,} inputs {done.branches:>6} branches "
+            f"{done.features:>6} features {done.corpus:>5} in the corpus {len(done.findings):>3} findings",
             flush=True,
         )
-        for finding in told.findings:
+        for finding in done.findings:
             print(f"  {finding}", flush=True)
-    return 1 if found else 0
+    return 1 if findings else 0
 
 
 def searched(name: str, seconds: int, seed: int) -> FuzzResult:

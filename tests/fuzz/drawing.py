@@ -16,24 +16,24 @@ class Drawn:
     def number(self, below: int) -> int:
         """From 0 on; below 65,536."""
         size = 1 if below <= 256 else 2
-        return int.from_bytes(self.taken(size), "little") % below
+        return int.from_bytes(self.take(size), "little") % below
 
     def choice(self, options: Sequence[T]) -> T:
         return options[self.number(len(options))]
 
-    def taken(self, most: int) -> bytes:
-        found = self._data[self._at : self._at + most]
+    def take(self, most: int) -> bytes:
+        piece = self._data[self._at : self._at + most]
         self._at += most
-        return found
+        return piece
 
     def text(self, most: int) -> str:
-        return self.taken(most).decode("utf-8", "replace")
+        return self.take(most).decode("utf-8", "replace")
 
     def rest(self) -> bytes:
-        return self.taken(len(self._data))
+        return self.take(len(self._data))
 
     def split(self) -> Sequence[bytes]:
         """What is left, in up to eight pieces of drawn lengths."""
         lengths = [self.number(64) for _ in range(self.number(8))]
-        pieces = [self.taken(length) for length in lengths]
+        pieces = [self.take(length) for length in lengths]
         return [*pieces, self.rest()]

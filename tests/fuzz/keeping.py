@@ -24,12 +24,12 @@ def keep(target: Target, gathered: Path) -> int:
         reached |= steps(target, each)
     CORPUS.mkdir(exist_ok=True)
     file = CORPUS / f"{target.name}.txt"
-    known = kept(target.name)
+    earlier = kept(target.name)
     room = MOST_BYTES - (file.stat().st_size if file.exists() else 0)
-    found = sorted((path.read_bytes() for path in gathered.iterdir()), key=lambda each: (len(each), each))
+    inputs = sorted((path.read_bytes() for path in gathered.iterdir()), key=lambda each: (len(each), each))
     new: list[str] = []
-    for each in found:
-        if len(each) <= _LONGEST and each not in known and len(line := repr(each)) < room:
+    for each in inputs:
+        if len(each) <= _LONGEST and each not in earlier and len(line := repr(each)) < room:
             beyond = steps(target, each) - reached
             if beyond:
                 reached |= beyond
@@ -44,22 +44,22 @@ def keep(target: Target, gathered: Path) -> int:
 def steps(target: Target, data: bytes) -> set[Step]:
     """The pairs of lines of ctisync that the check goes through one after the other; none for a finding,
     which has its own place."""
-    found: set[Step] = set()
+    reached: set[Step] = set()
     try:
-        with _traced(found):
+        with _traced(reached):
             target.check(data)
     except Exception:  # noqa: BLE001  # whatever it is
         return set()
-    return found
+    return reached
 
 
 @contextmanager
-def _traced(found: set[Step]) -> Iterator[None]:
+def _traced(reached: set[Step]) -> Iterator[None]:
     last: dict[FrameType, int] = {}
 
     def line(frame: FrameType, event: str, _: Any) -> Any:
         if event == "line":
-            found.add((frame.f_code, last.get(frame, 0), frame.f_lineno))
+            reached.add((frame.f_code, last.get(frame, 0), frame.f_lineno))
             last[frame] = frame.f_lineno
         elif event == "return":
             last.pop(frame, None)

@@ -56,16 +56,16 @@ class _Coming:
 
 def outcome(data: bytes, *, whole: bool) -> Outcome:
     file = cast(BinaryIO, io.BytesIO(data) if whole else _Coming(data))
-    found: list[Record] = []
+    records: list[Record] = []
     try:
         for batch in archive.records(file, HIGHEST, LIMITS, whole=whole):
-            found += batch
+            records += batch
     except (SnapshotRefused, SnapshotChanged) as error:
         check_printed(error)
         assert not (whole and isinstance(error, SnapshotChanged)), "a whole file does not change"
         return error
-    assert found, "no record, and no refusal"
-    return found
+    assert records, "no record, and no refusal"
+    return records
 
 
 @target(
@@ -124,10 +124,10 @@ def members(data: bytes) -> None:
 
 
 def _drawn_zip(drawn: Drawn) -> bytes:
-    content = drawn.choice([b"", b"x", b"x" * 300_000, LINES, drawn.taken(60)])
+    content = drawn.choice([b"", b"x", b"x" * 300_000, LINES, drawn.take(60)])
     entries = [_drawn_entry(drawn, content) for _ in range(drawn.number(3) + 1)]
     end = {key: drawn.choice([0, 1, 0xFFFF]) for key in ("count", "size", "start") if drawn.number(16) == 1}
-    zipped = bytearray(assembled(entries, comment=drawn.taken(drawn.number(3)), **end))
+    zipped = bytearray(assembled(entries, comment=drawn.take(drawn.number(3)), **end))
     for _ in range(drawn.number(4)):
         if zipped:
             zipped[drawn.number(len(zipped))] = drawn.number(256)
@@ -141,7 +141,7 @@ def _drawn_entry(drawn: Drawn, content: bytes) -> Entry:
         for _ in "12"
     )
     method = drawn.choice([8, 8, 8, 0, 12])
-    name = drawn.choice([b"a.json", b"a.json", b"B.NDJSON", b"readme", b"d/", b"\xff.json", drawn.taken(8)])
+    name = drawn.choice([b"a.json", b"a.json", b"B.NDJSON", b"readme", b"d/", b"\xff.json", drawn.take(8)])
     return Entry(
         content,
         name=name,
@@ -154,7 +154,7 @@ def _drawn_entry(drawn: Drawn, content: bytes) -> Entry:
         central=next(lies),
         local=next(lies),
         local_name=drawn.choice([None, None, None, b"b.json", b""]),
-        extra=drawn.choice([b"", b"", b"\1\0\x10\0" + b"\1" * 16, b"\1\0\xff\xff", drawn.taken(5)]),
+        extra=drawn.choice([b"", b"", b"\1\0\x10\0" + b"\1" * 16, b"\1\0\xff\xff", drawn.take(5)]),
         at=drawn.choice([None, None, None, None, 0, 3, 0xFFFF_FFFE]),
         absent=drawn.number(16) == 1,
     )
@@ -167,15 +167,15 @@ def _codecs() -> list[Codec]:
 def _content(zipped: bytes, codec: Codec, way: type[Archive] | type[Arriving]) -> bytes | None:
     """What comes out; None: it was refused."""
     file = io.BytesIO(zipped)
-    found = []
+    pieces = []
     try:
         for piece in joined(way(file, LIMITS, codec).contents()):
             assert 0 < len(piece) <= PIECE
-            found.append(piece)
+            pieces.append(piece)
     except (SnapshotRefused, SnapshotChanged) as error:
         check_printed(error)
         return None
-    return b"".join(found)
+    return b"".join(pieces)
 
 
 def _by_zipfile(zipped: bytes) -> bytes | None:

@@ -174,12 +174,12 @@ def opensearch_states(data: bytes) -> None:
     client = Client(node, Curl("http://127.0.0.1:9200"), FakeClock(NOW))
     document = StateDocument(client, CONSUMER, 0)
     with refusing(StoreUnavailable, ConfigurationError):
-        seen = document.read()
-        used(seen.entry.state)
-        if seen.has_entry and (written := document.write(seen, seen.entry)) is not None:
+        entry_read = document.read()
+        used(entry_read.entry.state)
+        if entry_read.has_entry and (written := document.write(entry_read, entry_read.entry)) is not None:
             again = msgspec.json.decode(node.written, type=dict[str, msgspec.Raw])
             assert bytes(again["other"]) == other.encode()
-            assert written.entry == seen.entry
+            assert written.entry == entry_read.entry
 
 
 @target(
@@ -211,10 +211,10 @@ def notes(data: bytes) -> None:
     log = KeptLog()
     download = Download(part, "https://a.example/7.zip", None, 100, log, lambda: None, lambda: None)
     headers = download.request_headers()
-    asked = httpx.Request("GET", "https://a.example/7.zip", headers=headers)
-    for name, value in asked.headers.raw:
+    request = httpx.Request("GET", "https://a.example/7.zip", headers=headers)
+    for name, value in request.headers.raw:
         assert not set(value) & {0, 10, 13}, f"{name!r}: {value!r} is more than one header"
-    assert ("range" in asked.headers) == ("if-range" in asked.headers)
+    assert ("range" in request.headers) == ("if-range" in request.headers)
 
 
 @target(
@@ -232,8 +232,8 @@ def lock_files(data: bytes) -> None:
     path = folder() / "x.lock"
     path.write_bytes(data)
     locks.diagnose(path)
-    said = locks.read_lock(path).who
-    assert said is None or not re.search(r"process (0|-)", said), said
+    owner = locks.read_lock(path).who
+    assert owner is None or not re.search(r"process (0|-)", owner), owner
     with locks.host_lock(path, SystemClock(), "ctisync sync"):
         path.write_bytes(data)
         with refusing(AnotherPass), locks.host_lock(path, SystemClock(), "ctisync sync"):
@@ -337,10 +337,10 @@ def histories(data: bytes) -> None:
             (CONSUMER.context, CONSUMER.name, report, touched),
         )
     with refusing(CtisyncError):
-        found = list(store.passes(CONSUMER, 10, touched=True))
-        for each in log_entries(found):
+        passes = list(store.passes(CONSUMER, 10, touched=True))
+        for each in log_entries(passes):
             each.at.isoformat()
-        for one in found:
+        for one in passes:
             assert one.ended_at >= one.began_at or one.seconds < 0
             one.reasons()
 
@@ -376,10 +376,10 @@ MANIFEST: Final = (
 def manifests(data: bytes) -> None:
     """A manifest's entry is one that a pass can begin with, or is refused in words that can be shown."""
     with refusing(WrongManifest):
-        found = manifest_entries(data)
-        for file in found:
+        entries = manifest_entries(data)
+        for file in entries:
             with refusing(WrongManifest):
-                one = packaged(found, file)
+                one = packaged(entries, file)
                 assert 0 <= one.offset <= MAX_OFFSET
                 assert type(one.offset) is int
                 assert one.context

@@ -42,7 +42,7 @@ class NoJson(ValueError):
 
 
 def expanded(data: bytes) -> bytes:
-    return re.sub(rb"(?s)([^\xff])(\xff+)", lambda found: found[1] * RUN_LENGTH * min(len(found[2]), 6), data)
+    return re.sub(rb"(?s)([^\xff])(\xff+)", lambda match: match[1] * RUN_LENGTH * min(len(match[2]), 6), data)
 
 
 def in_chunks(cuts: bytes, text: bytes) -> list[bytes]:
@@ -111,7 +111,7 @@ def scans(data: bytes) -> None:
     """Depth and number of values are those that Python's own parser finds, however the text is cut in pieces;
     the quick look at a whole text says the same."""
     drawn = Drawn(data)
-    cuts, text = drawn.taken(drawn.number(6)), drawn.rest()
+    cuts, text = drawn.take(drawn.number(6)), drawn.rest()
     chunked = json_text.Scan(10**9, 10**9)
     for chunk in in_chunks(cuts, text):
         chunked.take(chunk)
@@ -127,12 +127,12 @@ def scans(data: bytes) -> None:
     assert chunked.values == values, f"{chunked.values} values counted, there are {values}"
     for most_depth in {max(depth - 1, 0), depth, depth + 1}:
         for most_values in {max(values - 1, 0), values, len(text)}:
-            told = _exceeded(partial(json_text.check, text, most_depth, most_values))
+            whole = _exceeded(partial(json_text.check, text, most_depth, most_values))
             scan = json_text.Scan(most_depth, most_values)
-            taken = _exceeded(partial(_all_of, scan.checked(iter(in_chunks(cuts, text)))))
+            in_pieces = _exceeded(partial(_all_of, scan.checked(iter(in_chunks(cuts, text)))))
             wrong = depth > most_depth or values > most_values
-            assert told == taken == wrong, (
-                f"{depth} deep, {values} values, {most_depth} and {most_values} allowed: {told}, {taken}"
+            assert whole == in_pieces == wrong, (
+                f"{depth} deep, {values} values, {most_depth} and {most_values} allowed: {whole}, {in_pieces}"
             )
 
 
@@ -189,7 +189,7 @@ def digits(data: bytes) -> None:
     """A text passes unaltered, or is refused for a number of too many digits; which of both, the cuts do not
     decide, and for JSON it is as Python counts."""
     drawn = Drawn(data)
-    cuts, text = drawn.taken(drawn.number(6)), expanded(drawn.rest())
+    cuts, text = drawn.take(drawn.number(6)), expanded(drawn.rest())
     out = _joined(bearable(iter(in_chunks(cuts, text))), TooManyDigits)
     assert out == _joined(bearable(iter([text])), TooManyDigits), "it depends on the cuts"
     assert out in (None, text)
@@ -215,7 +215,7 @@ def surrogates(data: bytes) -> None:
     """A text passes unaltered, or is refused for half a character; which of both, the cuts do not decide, and
     for JSON it is as Python reads it."""
     drawn = Drawn(data)
-    cuts, text = drawn.taken(drawn.number(6)), drawn.rest()
+    cuts, text = drawn.take(drawn.number(6)), drawn.rest()
     out = _joined(paired(iter(in_chunks(cuts, text))), Unpaired)
     assert out == _joined(paired(iter([text])), Unpaired), "it depends on the cuts"
     assert out in (None, text)
@@ -227,7 +227,7 @@ def _halves_in(text: bytes) -> bool:
     """Also in what a later member of the same key hides."""
     by_python(text)
     pairs = json.loads(
-        text.decode(), object_pairs_hook=lambda found: [each for pair in found for each in pair]
+        text.decode(), object_pairs_hook=lambda match: [each for pair in match for each in pair]
     )
     return has_half(pairs)
 
@@ -246,7 +246,7 @@ def streams(data: bytes) -> None:
     """Elements of an array are what Python reads; what Python does not read is never given out whole. What it
     reads is refused only for digits, exponents, halves and depth."""
     drawn = Drawn(data)
-    cuts, text = drawn.taken(drawn.number(6)), expanded(drawn.rest())
+    cuts, text = drawn.take(drawn.number(6)), expanded(drawn.rest())
     if _exceeded(partial(json_text.check, text, 500, 1_000_000)) or re.search(rb"[\v\f]", text):
         return  # of control characters, ijson's library takes two more than JSON has for blanks
     elements = _streamed(parsers.elements, cuts, text)

@@ -92,14 +92,14 @@ def shown_links(data: bytes) -> None:
         assert re.fullmatch("[0-9a-f]{16}", digest), "what was taken away is told by a digest"
         assert public != public_link(link + "x"), "another link looks the same"
     assert place_of(place) == place, "what is left still holds something to take away"
-    told = shown(link)
-    assert "?" not in told
-    assert "#" not in told
+    text = shown(link)
+    assert "?" not in text
+    assert "#" not in text
     with suppress(ValueError):
         parts = urlsplit(link)
         for secret in (parts.password, parts.username):
             if secret and len(secret) > 3 and link.lower().count(secret.lower()) == 1:
-                assert secret not in told, "the login is shown"
+                assert secret not in text, "the login is shown"
                 assert secret not in public, "the login is stored"
 
 
@@ -144,8 +144,8 @@ def addresses(data: bytes) -> None:
     address = ipaddress.ip_address(data)
     inner = {address}
     if isinstance(address, ipaddress.IPv6Address):
-        found = (address.ipv4_mapped, address.sixtofour)
-        inner |= {each for each in found if each is not None}
+        embedded = (address.ipv4_mapped, address.sixtofour)
+        inner |= {each for each in embedded if each is not None}
         if address in ipaddress.ip_network("64:ff9b::/96"):
             inner.add(ipaddress.ip_address(data[12:]))
     hidden = [each for each in inner for net in _NOT_PUBLIC if each.version == net.version and each in net]
@@ -153,7 +153,7 @@ def addresses(data: bytes) -> None:
     assert harmless(str(address))
 
 
-WANTED: Final = (
+ADDRESSES: Final = (
     "https://192.0.2.7/api/v1/catalog/contexts/a/consumers/b",
     "https://192.0.2.7/api/v1/catalog/contexts/a/consumers/b/changes?from_offset=1&to_offset=9",
     "https://files.example:8443/store/7_1746459961.zip?sig=a%2Fb",
@@ -162,22 +162,22 @@ WANTED: Final = (
 
 @target(
     seeds=[
-        *(bytes([number]) + wanted.encode() + b"&verify=1-x" for number, wanted in enumerate(WANTED)),
-        b"\0" + WANTED[0].encode() + b"?verify=1-x",
+        *(bytes([number]) + address.encode() + b"&verify=1-x" for number, address in enumerate(ADDRESSES)),
+        b"\0" + ADDRESSES[0].encode() + b"?verify=1-x",
         b"\0https://elsewhere.example/api/v1/catalog/contexts/a/consumers/b?verify=1-x",
     ],
-    tokens=(*TOKENS, *b"verify= from_offset=1 & = %2F".split(), *(each.encode() for each in WANTED)),
+    tokens=(*TOKENS, *b"verify= from_offset=1 & = %2F".split(), *(each.encode() for each in ADDRESSES)),
     most_bytes=600,
 )
 def signed_links(data: bytes) -> None:
     """A link that is used leads to the wanted address, also for the library that connects to it: all that it
     may have in addition are parameters of other names."""
     drawn = Drawn(data)
-    wanted, link = WANTED[drawn.number(len(WANTED))], drawn.rest().decode("utf-8", "replace")
-    if not is_signed_for(wanted, link):
+    address, link = ADDRESSES[drawn.number(len(ADDRESSES))], drawn.rest().decode("utf-8", "replace")
+    if not is_signed_for(address, link):
         return
     assert link.isprintable()
-    one, other = httpx.URL(wanted), httpx.URL(link)
+    one, other = httpx.URL(address), httpx.URL(link)
     assert (one.scheme, one.host, one.port, one.path) == (other.scheme, other.host, other.port, other.path)
     assert not other.userinfo
     for name in one.params:

@@ -99,7 +99,7 @@ def bodies(data: bytes) -> None:
     """A body, packed or not: what Python's own gzip makes of it, never more than is allowed, or an error."""
     drawn = Drawn(data)
     encoding = drawn.choice(["", "gzip", "br", "x-gzip", "identity", " GZIP "])
-    cuts, body = drawn.taken(drawn.number(6)), drawn.rest()
+    cuts, body = drawn.take(drawn.number(6)), drawn.rest()
     out = b""
     try:
         for piece in decoded(iter(in_chunks(cuts, body)), encoding, 1000, 10):
@@ -138,14 +138,14 @@ def downloads(data: bytes) -> None:
     was announced, and of one ETag; a part is joined only to what its server confirms by a strong one."""
     drawn = Drawn(data)
     part = folder() / "x.part"
-    known_etag = drawn.choice(['"a"', 'W/"a"', None, '"b"'])
-    known_size = drawn.choice([9, None, 4, 2])
+    etag = drawn.choice(['"a"', 'W/"a"', None, '"b"'])
+    size = drawn.choice([9, None, 4, 2])
     before = b"old!"[: drawn.number(5)]
     log = KeptLog()
     download = Download(part, LINK, None, 20, log, lambda: None, lambda: None)
     if before:
         part.write_bytes(before)
-        note = {"link": LINK, "etag": known_etag, "size": known_size}
+        note = {"link": LINK, "etag": etag, "size": size}
         part.with_suffix(".json").write_text(
             str(note).replace("'", "\0").replace('"', '\\"').replace("\0", '"').replace("None", "null")
         )
@@ -153,12 +153,12 @@ def downloads(data: bytes) -> None:
     download.in_use = drawn.number(4) == 1
     for _ in range(1 + drawn.number(3)):
         requested = download.request_headers()
-        asked_part = "Range" in requested
+        is_part = "Range" in requested
         begun = part.read_bytes() if part.exists() else b""
         headers = {name: drawn.choice(values) for name, values in HEADERS if drawn.number(2)}
         status = drawn.choice([200, 206, 416, 206])
-        body = drawn.taken(drawn.number(24))
-        reply = FeedReply(LINK, status, headers, "", iter(in_chunks(drawn.taken(3), body)))
+        body = drawn.take(drawn.number(24))
+        reply = FeedReply(LINK, status, headers, "", iter(in_chunks(drawn.take(3), body)))
         try:
             for _ in download.store(reply):
                 pass
@@ -174,7 +174,7 @@ def downloads(data: bytes) -> None:
             same = offer.validator is not None and made == begun
             assert made == body or same, f"{made!r} of {body!r}"
         elif status == 206:
-            assert asked_part, "a part was not asked for"
+            assert is_part, "a part was not asked for"
             assert made == begun + body or (made == begun and offer.size == len(begun))
             assert requested["If-Range"] == offer.etag
             assert headers.get("etag") in (None, offer.etag)
@@ -258,9 +258,9 @@ def feeds(data: bytes) -> None:
             load_while_downloading=bool(answer) and answer[-1] % 2 == 0,
         ) as feed,
     ):
-        asked = int.from_bytes(question, "little") % QUESTIONS
+        kind = int.from_bytes(question, "little") % QUESTIONS
         with refusing(CtisyncError):
-            _ASKED[asked](feed)
+            _REQUESTS[kind](feed)
 
 
 class _Stream(httpcore.MockStream):
@@ -302,8 +302,8 @@ def _ask_info(feed: CtiFeed) -> None:
 
 
 def _ask_changes(feed: CtiFeed) -> None:
-    found = feed.changes(OffsetRange(4, 9))
-    offsets = [change.offset for change in found]
+    changes = feed.changes(OffsetRange(4, 9))
+    offsets = [change.offset for change in changes]
     assert offsets == sorted(set(offsets))
     assert all(4 < offset <= 9 for offset in offsets)
 
@@ -318,11 +318,11 @@ def _ask_snapshot(feed: CtiFeed) -> None:
 
 
 def _probe(feed: CtiFeed) -> None:
-    for verdict in feed.diagnose()[0]:
-        assert len(verdict.text) < 2000
+    for check in feed.diagnose()[0]:
+        assert len(check.text) < 2000
 
 
-_ASKED: Final[tuple[Callable[[CtiFeed], None], ...]] = (_ask_info, _ask_changes, _ask_snapshot, _probe)
+_REQUESTS: Final[tuple[Callable[[CtiFeed], None], ...]] = (_ask_info, _ask_changes, _ask_snapshot, _probe)
 
 
 @target(
@@ -348,7 +348,7 @@ def accepted_commands(data: bytes) -> None:
     tokens=[b"bytes 0-0/", b"9" * 19, b"-", b" ", b"\xb2"],
     most_bytes=60,
 )
-def told_sizes(data: bytes) -> None:
+def snapshot_sizes(data: bytes) -> None:
     """The size of a snapshot by the head of an answer: a number of bytes, or none."""
     status, text = int.from_bytes(data[:2], "little"), data[2:].decode("latin-1")
     headers: dict[str, Any] = {"content-range": text, "content-length": text}

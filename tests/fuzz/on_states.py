@@ -91,7 +91,7 @@ def _with_state(text: bytes) -> Path:
     return path
 
 
-def _looked_at(store: SqliteStore) -> None:
+def _read_all(store: SqliteStore) -> None:
     state = store.read_state(CONSUMER)
     count = store.summary(CONSUMER).records
     status = Status(store.name, (ConsumerStatus(CONSUMER, state, count, work=store.work(CONSUMER)),))
@@ -107,18 +107,18 @@ def _looked_at(store: SqliteStore) -> None:
     list(store.passes(CONSUMER, 9, touched=True))
     store.footprint(CONSUMER)
     store.consumers()
-    with store.inspect(CONSUMER) as seen:
-        list(seen.findings(deep=True))
-        list(seen.scan())
-        seen.lookup(["CVE-1"])
-        seen.neighbours("CVE-3", 2)
+    with store.inspect(CONSUMER) as inspection:
+        list(inspection.findings(deep=True))
+        list(inspection.scan())
+        inspection.lookup(["CVE-1"])
+        inspection.neighbours("CVE-3", 2)
 
 
 def _played(path: Path) -> None:
     """Each look, and then passes until one of them succeeds; what the last error says is typed."""
     store = SqliteStore(path, FakeClock(NOW), 0.2)
     with suppress(CtisyncError):
-        _looked_at(store)
+        _read_all(store)
     error = _passed(store, "update")
     error = _passed(store, "sync") or error
     if error is None:

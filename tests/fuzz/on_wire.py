@@ -37,12 +37,12 @@ def records(data: bytes) -> None:
     except NoJson as error:
         assert record is None, f"a record of what is no JSON: {error}"
         return
-    for decoded in (found := _decoded(data)):
+    for decoded in (records_read := _decoded(data)):
         assert alike(decoded, value), f"{decoded} of {value}"
         again = json_text.encode(decoded)
         assert alike(json_text.decode(again), value), again
         assert b"\n" not in again
-    if not found:
+    if not records_read:
         assert not is_usual(data, value), "not decoded, although there is nothing unusual in it"
     if record is not None:
         assert isinstance(value, dict)

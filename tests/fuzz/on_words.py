@@ -54,8 +54,8 @@ def events(data: bytes) -> None:
         for line in lines:
             assert harmless(line), f"{form}: {line!r}"
         if form == "json":
-            told = [json.loads(line) for line in lines]
-            assert (told[0]["why"], told[0]["number"], told[1]["message"]) == (text, number, text)
+            event, error = (json.loads(line) for line in lines)
+            assert (event["why"], event["number"], error["message"]) == (text, number, text)
 
 
 @target(seeds=[b"text", b"a\nb", b"\n", b"\0\1=\n=", b""], tokens=TOKENS, most_bytes=300)
@@ -68,16 +68,16 @@ def journal(data: bytes) -> None:
 
 def _read_back(message: bytes) -> dict[str, bytes]:
     """https://systemd.io/JOURNAL_NATIVE_PROTOCOL."""
-    found: dict[str, bytes] = {}
+    fields: dict[str, bytes] = {}
     while message:
         line, _, message = message.partition(b"\n")
         name, sign, value = line.partition(b"=")
         if not sign:
             size = int.from_bytes(message[:8], "little")
             value, message = message[8 : 8 + size], message[8 + size + 1 :]
-        assert name.decode() not in found
-        found[name.decode()] = value
-    return found
+        assert name.decode() not in fields
+        fields[name.decode()] = value
+    return fields
 
 
 @target(
@@ -88,7 +88,7 @@ def _read_back(message: bytes) -> dict[str, bytes]:
 def masks(data: bytes) -> None:
     """A secret within other text, however it is spelt there, is blotted out; without it, the text stays."""
     drawn = Drawn(data)
-    secret = drawn.taken(drawn.number(24)).decode("utf-8", "replace").strip()
+    secret = drawn.take(drawn.number(24)).decode("utf-8", "replace").strip()
     around = drawn.rest().decode("utf-8", "replace")
     if len(secret) < 8 or secret in around or re.search(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]", secret):
         return
@@ -96,9 +96,9 @@ def masks(data: bytes) -> None:
     spellings = [secret, json.dumps(secret)[1:-1], quote(secret, safe=""), quote(secret), repr(secret)[1:-1]]
     spellings.append(quote(quote(secret, safe=""), safe=""))
     for spelt in spellings:
-        told = mask(f"{around} {spelt} {around}")
-        assert "***" in told, f"{secret!r} as {spelt!r}"
-        assert len(set(secret)) < 4 or spelt not in told, f"{secret!r} as {spelt!r}: {told!r}"
+        masked = mask(f"{around} {spelt} {around}")
+        assert "***" in masked, f"{secret!r} as {spelt!r}"
+        assert len(set(secret)) < 4 or spelt not in masked, f"{secret!r} as {spelt!r}: {masked!r}"
     assert base64.b64encode(mask("").encode()) == b""
 
 
@@ -157,7 +157,7 @@ def compared_exports(data: bytes) -> None:
     the other way round are the same."""
     old, _, new = (part.splitlines() for part in data.partition(b"\n\n"))
     try:
-        found = list(differences(old, new))
+        compared = list(differences(old, new))
         assert list(differences(old, old)) == []
     except NoExport as error:
         assert error.which in (0, 1)
@@ -165,6 +165,6 @@ def compared_exports(data: bytes) -> None:
     back = list(differences(new, old))
     turned = {"added": "removed", "removed": "added", "changed": "changed"}
     assert [(each.name, turned[each.what], each.fields) for each in back] == [
-        (each.name, each.what, each.fields) for each in found
+        (each.name, each.what, each.fields) for each in compared
     ]
-    assert [each.name.encode() for each in found] == sorted(each.name.encode() for each in found)
+    assert [each.name.encode() for each in compared] == sorted(each.name.encode() for each in compared)

@@ -42,8 +42,8 @@ def main(name: str, seconds: str, seed: str, folder: str) -> None:
             "artifact_prefix": f"{findings}/",
             **({"dict": words.name} if target.tokens else {}),
         }
-        given = [f"-{option}={value}" for option, value in options.items()]
-        atheris.Setup([sys.argv[0], *given, str(corpus)], _told_once(target, findings))
+        arguments = [f"-{option}={value}" for option, value in options.items()]
+        atheris.Setup([sys.argv[0], *arguments, str(corpus)], _each_once(target, findings))
         atheris.Fuzz()
 
 
@@ -52,8 +52,8 @@ def _word(token: bytes) -> str:
     return '"' + "".join(f"\\x{byte:02x}" for byte in token) + '"\n'
 
 
-def _told_once(target: Target, findings: Path) -> Check:
-    seen: set[str] = set()
+def _each_once(target: Target, findings: Path) -> Check:
+    reported: set[str] = set()
 
     def check(data: bytes) -> None:
         try:
@@ -63,8 +63,8 @@ def _told_once(target: Target, findings: Path) -> Check:
             ours = [frame for frame in frames if "ctisync" in frame.filename or "fuzz" in frame.filename]
             place = " < ".join(f"{Path(each.filename).name}:{each.lineno}" for each in reversed(ours[-3:]))
             key = f"{type(error).__name__} at {place}"
-            if key not in seen:
-                seen.add(key)
+            if key not in reported:
+                reported.add(key)
                 name = hashlib.sha256(key.encode()).hexdigest()[:12]
                 (findings / name).write_bytes(data)
                 (findings / f"{name}.txt").write_text("".join(traceback.format_exception(error)))

@@ -28,13 +28,13 @@ def _a_folder_for_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 def failed(name: str) -> list[str]:
     """The inputs at which the target's check fails, and how."""
-    found = []
+    failures = []
     for data in TARGETS[name].inputs():
         try:
             TARGETS[name].check(data)
         except Exception as error:  # noqa: BLE001  # whatever it is
-            found.append(f"{data!r}: {type(error).__name__}: {error}")
-    return found
+            failures.append(f"{data!r}: {type(error).__name__}: {error}")
+    return failures
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -81,7 +81,7 @@ FAULTS: dict[str, tuple[str, Any]] = {
     "downloads": ("ctisync.feed.snapshot.download.Download._is_complete", always),
     "feeds": ("ctisync.feed.http.budget.RetryBudget.persist", attempted),
     "accepted_commands": ("ctisync.command_manager.decode", lambda text: 1 / 0),
-    "told_sizes": ("ctisync.feed.diagnose._OF_ALL", re.compile("bytes 0-0/(.*)")),
+    "snapshot_sizes": ("ctisync.feed.diagnose._OF_ALL", re.compile("bytes 0-0/(.*)")),
     "sqlite_states": ("ctisync.stores.sqlite.connection.translate_errors", nullcontext),
     "opensearch_states": ("ctisync.stores.opensearch.client.UNDECODABLE", msgspec.MsgspecError),
     "notes": ("ctisync.feed.snapshot.download.UNDECODABLE", (msgspec.MsgspecError,)),

@@ -36,9 +36,9 @@ def runs(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_a_search_that_dies_is_a_finding_and_another_one_goes_on(runs: list[str]) -> None:
-    told = fuzz.searched("links", 600, 1)
-    assert (told.inputs, told.branches, told.features, told.corpus) == (1500, 13, 30, 4)
-    assert told.findings == (
+    result = fuzz.searched("links", 600, 1)
+    assert (result.inputs, result.branches, result.features, result.corpus) == (1500, 13, 30, 4)
+    assert result.findings == (
         "the process ended with -11: deadly signal",
         "AssertionError at on_links.py:7: 'x' (0123456789ab)",
     )

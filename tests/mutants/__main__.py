@@ -59,9 +59,9 @@ class Bench(NamedTuple):
         try:
             ended([trial])
         finally:
-            verdict = trial.end()
-        if verdict.outcome != "survived":
-            sys.exit(f"{self.module.name}: its tests fail without any mutant: {verdict.by}")
+            result = trial.end()
+        if result.outcome != "survived":
+            sys.exit(f"{self.module.name}: its tests fail without any mutant: {result.by}")
         return time.monotonic() - began
 
     def tried(self, mutants: Iterable[Mutant], most_seconds: float) -> Iterator[tuple[Mutant, TrialResult]]:
@@ -80,7 +80,7 @@ class Bench(NamedTuple):
                 trial.end()
 
 
-class Verdicts:
+class Results:
     """What became of each mutant, kept over runs as long as its function stays as it is."""
 
     def __init__(self, *, afresh: bool) -> None:
@@ -92,8 +92,8 @@ class Verdicts:
         digest, outcome = self._kept.get(_key(module, mutant), ["", "", ""])[:2]
         return outcome if digest == _digest(mutant) else None
 
-    def keep(self, module: Module, mutant: Mutant, verdict: TrialResult) -> None:
-        self._kept[_key(module, mutant)] = [_digest(mutant), verdict.outcome, verdict.by]
+    def keep(self, module: Module, mutant: Mutant, result: TrialResult) -> None:
+        self._kept[_key(module, mutant)] = [_digest(mutant), result.outcome, result.by]
         REMEMBERED.parent.mkdir(exist_ok=True)
         REMEMBERED.write_text(json.dumps(self._kept, indent=0, ensure_ascii=False), encoding="utf-8")
 
@@ -112,7 +112,7 @@ def main(arguments: list[str]) -> int:
     os.environ["MODEL_SEQUENCES"] = str(MACHINE_SEQUENCES)
     prepare()
     chosen = modules(options.modules)
-    verdicts = Verdicts(afresh=options.afresh)
+    results = Results(afresh=options.afresh)
     counts = {}
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ctisync-mutants-")))
@@ -121,24 +121,24 @@ def main(arguments: list[str]) -> int:
         for module in chosen:
             lent = node if module.with_a_server else None
             bench = Bench(module, scratch, lent, options.jobs)
-            counts[module.name] = _count(_judged(bench, verdicts))
+            counts[module.name] = _count(_judged(bench, results))
     _say_figures(counts)
     total = sum(counts.values(), Counter[str]())
     return 0 if total["known"] == total["survived"] and _per_cent(total) >= TARGET else 1
 
 
-def _judged(bench: Bench, verdicts: Verdicts) -> Iterator[tuple[Mutant, str]]:
+def _judged(bench: Bench, results: Results) -> Iterator[tuple[Mutant, str]]:
     """Each mutant with its outcome, in the order of the lines."""
     module = bench.module
     mutants = mutants_of(module.source.text)
-    waiting = [mutant for mutant in mutants if verdicts.outcome(module, mutant) in (None, "survived")]
+    waiting = [mutant for mutant in mutants if results.outcome(module, mutant) in (None, "survived")]
     if waiting:
         began = time.monotonic()
-        for mutant, verdict in bench.tried(waiting, 20 + 6 * bench.seconds_unharmed()):
-            verdicts.keep(module, mutant, verdict)
+        for mutant, result in bench.tried(waiting, 20 + 6 * bench.seconds_unharmed()):
+            results.keep(module, mutant, result)
         _say(f"{module.name}: {len(waiting)} of {len(mutants)} mutants, {time.monotonic() - began:.0f} s")
     for mutant in mutants:
-        yield mutant, verdicts.outcome(module, mutant) or ""
+        yield mutant, results.outcome(module, mutant) or ""
 
 
 def _count(outcomes: Iterable[tuple[Mutant, str]]) -> Counter[str]:

@@ -44,16 +44,16 @@ def main(arguments: list[str]) -> int:
         if not any(word in name for name in names):
             parser.error(f"no planted bug has {word!r} in its name; {or_near(word, names)}")
     patches = [patch for patch in patches if not words or any(word in patch.name for word in words)]
-    verdicts = []
+    results = []
     for patch in patches:
-        verdict = judge(patch)
-        verdicts.append(verdict)
-        _say(f"{verdict.outcome:9} {verdict.seconds:5.1f} s  {patch.name}: {patch.breaks}")
-        if verdict.by:
-            _say(f"{'':19}{verdict.by}")
-    caught = sum(verdict.outcome == "caught" for verdict in verdicts)
-    _say(f"{caught} of {len(verdicts)} planted bugs were caught")
-    return 0 if caught == len(verdicts) else 1
+        result = judge(patch)
+        results.append(result)
+        _say(f"{result.outcome:9} {result.seconds:5.1f} s  {patch.name}: {patch.breaks}")
+        if result.by:
+            _say(f"{'':19}{result.by}")
+    caught = sum(result.outcome == "caught" for result in results)
+    _say(f"{caught} of {len(results)} planted bugs were caught")
+    return 0 if caught == len(results) else 1
 
 
 def _say(text: str) -> None:

@@ -41,7 +41,7 @@ class Followed(NamedTuple):
         ended = self.run()
         assert (ended.returncode, ended.stderr) == (0, ""), ended.stderr
         last = self.feed.history.last_offset
-        found = self.status()
-        assert (found["offset"], found["pending_command"], found["phase"]) == (last, None, "ready")
+        status = self.status()
+        assert (status["offset"], status["pending_command"], status["phase"]) == (last, None, "ready")
         self.assert_holds(last)
         assert int(self.manager.commands[-1].offset) == last

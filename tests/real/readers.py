@@ -9,7 +9,7 @@ from typing import Final, Self
 
 PACE: Final = 0.005
 
-Seen = Counter[int]
+ContentCounts = Counter[int]
 """Of the records found, how many belong to which content."""
 
 
@@ -19,13 +19,13 @@ class Reader:
     `sizes` tells how many records each content has.
     """
 
-    def __init__(self, name: str, look: Callable[[], Seen | None], sizes: dict[int, int]) -> None:
+    def __init__(self, name: str, look: Callable[[], ContentCounts | None], sizes: dict[int, int]) -> None:
         self.name = name
         self._look = look
         self._sizes = sizes
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._read, daemon=True)
-        self._found_once = False
+        self._had_content = False
         self.reads = 0
         self.contents: set[int] = set()
         self.wrong: list[str] = []
@@ -50,14 +50,14 @@ class Reader:
             self.reads += 1
             self._done.wait(max(0.0, PACE - (time.monotonic() - began)))
 
-    def _judge(self, seen: Seen | None) -> None:
-        if not seen:
-            if self._found_once:
+    def _judge(self, counts: ContentCounts | None) -> None:
+        if not counts:
+            if self._had_content:
                 self.wrong.append(f"{self.name}: nothing")
             return
-        self._found_once = True
-        self.contents |= seen.keys()
-        if len(seen) > 1:
-            self.wrong.append(f"{self.name}: mixed, {dict(seen)}")
-        elif any(self._sizes[content] != count for content, count in seen.items()):
-            self.wrong.append(f"{self.name}: a part, {dict(seen)}")
+        self._had_content = True
+        self.contents |= counts.keys()
+        if len(counts) > 1:
+            self.wrong.append(f"{self.name}: mixed, {dict(counts)}")
+        elif any(self._sizes[content] != count for content, count in counts.items()):
+            self.wrong.append(f"{self.name}: a part, {dict(counts)}")

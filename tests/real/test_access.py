@@ -40,14 +40,14 @@ def test_with_the_right_ones_every_pass_gets_in(followed: Followed, proxy: TlsPr
 
 
 @pytest.mark.parametrize(
-    ("setting", "content", "said"),
+    ("setting", "content", "message"),
     [
         ("CTISYNC_STORE__PASSWORD_FILE", "another-canary", "check store.username and store.password_file"),
         ("CTISYNC_STORE__CA_FILE", None, "store.ca_file"),
     ],
 )
 def test_a_wrong_password_or_authority_is_3_and_says_which_setting_to_look_at(
-    followed: Followed, proxy: TlsProxy, tmp_path: Path, setting: str, content: str | None, said: str
+    followed: Followed, proxy: TlsProxy, tmp_path: Path, setting: str, content: str | None, message: str
 ) -> None:
     followed.assert_in_step()
     last = followed.feed.history.last_offset
@@ -61,7 +61,7 @@ def test_a_wrong_password_or_authority_is_3_and_says_which_setting_to_look_at(
     refused = followed.run("sync", "-v", **{setting: str(wrong)})
 
     assert refused.returncode == 3
-    assert said in refused.stderr
+    assert message in refused.stderr
     assert "canary" not in refused.stderr
     assert followed.offset == last
     followed.assert_in_step()

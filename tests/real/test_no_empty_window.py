@@ -21,7 +21,7 @@ from ctisync.stores.sqlite.compression import register
 from ctisync.stores.sqlite.store import SqliteStore
 from ctisync.system.clock import SystemClock
 from tests.contract import passes
-from tests.real.readers import Reader, Seen
+from tests.real.readers import ContentCounts, Reader
 from tests.support.figures import figure
 from tests.support.long import LONG
 from tests.support.opensearch_node import OpenSearchNode
@@ -52,7 +52,7 @@ class Contents:
         ]
 
 
-def count_contents(lines: Sequence[bytes]) -> Seen:
+def count_contents(lines: Sequence[bytes]) -> ContentCounts:
     return Counter(_Line.decode(line).payload.content for line in lines)
 
 
@@ -117,7 +117,7 @@ def at_once(work: Callable[[], None]) -> None:
     work()
 
 
-def told(readers: Sequence[Reader], swaps: int, failures: int, where: str) -> None:
+def assert_no_window(readers: Sequence[Reader], swaps: int, failures: int, where: str) -> None:
     """Fails when a reader has seen what must not be seen."""
     reads = {reader.name: reader.reads for reader in readers}
     wrong = [each for reader in readers for each in reader.wrong]
@@ -133,18 +133,18 @@ def test_readers_of_a_sqlite_file_see_no_empty_window(tmp_path: Path) -> None:
     def make() -> SqliteStore:
         return SqliteStore(path, SystemClock())
 
-    def view() -> Seen | None:
+    def view() -> ContentCounts | None:
         if not path.exists():
             return None
         with closing(sqlite3.connect(path, timeout=30)) as database:
             if not database.execute("SELECT 1 FROM sqlite_master WHERE name = 'content'").fetchall():
                 return None
             register(database)
-            found = "json_extract(ctisync_line(line), '$.payload.content')"
-            counted = f"SELECT {found}, count(*) FROM content GROUP BY 1"  # noqa: S608  # as above
+            column = "json_extract(ctisync_line(line), '$.payload.content')"
+            counted = f"SELECT {column}, count(*) FROM content GROUP BY 1"  # noqa: S608  # as above
             return Counter(dict(database.execute(counted).fetchall()))
 
-    def export() -> Seen | None:
+    def export() -> ContentCounts | None:
         try:
             return count_contents(list(make().export(consumer)))
         except EmptyStore:
@@ -155,7 +155,7 @@ def test_readers_of_a_sqlite_file_see_no_empty_window(tmp_path: Path) -> None:
         for reader in readers:
             running.enter_context(reader)
         swaps, failures = keep_initialising(make, consumer, contents, at_once)
-    told(readers, swaps, failures, "SQLite")
+    assert_no_window(readers, swaps, failures, "SQLite")
 
 
 def test_readers_of_opensearch_see_no_empty_window(opensearch_2: OpenSearchNode) -> None:
@@ -163,12 +163,12 @@ def test_readers_of_opensearch_see_no_empty_window(opensearch_2: OpenSearchNode)
     token = uuid.uuid4().hex[:12]
     consumer = Consumer(context=f"vd_{token}", name="vd_4.8.0", index=f"window-cve-{token}")
     contents = Contents()
-    held_over: Counter[str] = Counter()
+    spanned: Counter[str] = Counter()
 
     def make() -> OpenSearchStore:
         return OpenSearchStore([opensearch_2.url], SystemClock())
 
-    def export() -> Seen | None:
+    def export() -> ContentCounts | None:
         try:
             return count_contents(list(exporting.export(consumer)))
         except EmptyStore:
@@ -184,23 +184,24 @@ def test_readers_of_opensearch_see_no_empty_window(opensearch_2: OpenSearchNode)
         ]
         counting = Reader("count", alias.count, contents.sizes)
 
-        def while_held(work: Callable[[], None]) -> None:
+        def within_point_in_time(work: Callable[[], None]) -> None:
             before = alias.search()
             if before is None:
                 work()
                 return
-            with closing(alias.held()) as pages:
-                found = list(next(pages))
+            with closing(alias.point_in_time()) as pages:
+                records = list(next(pages))
                 work()
-                found += [each for page in pages for each in page]
-            assert Counter(found) == before
-            held_over["swap" if alias.search() != before else "failure"] += 1
+                records += [each for page in pages for each in page]
+            assert Counter(records) == before
+            spanned["swap" if alias.search() != before else "failure"] += 1
 
         for reader in (*readers, counting):
             running.enter_context(reader)
-        swaps, failures = keep_initialising(make, consumer, contents, while_held)
-    told((*readers, counting), swaps, failures, f"OpenSearch (points in time held over: {dict(held_over)})")
-    assert held_over["swap"] >= 2
+        swaps, failures = keep_initialising(make, consumer, contents, within_point_in_time)
+    where = f"OpenSearch (points in time held over: {dict(spanned)})"
+    assert_no_window((*readers, counting), swaps, failures, where)
+    assert spanned["swap"] >= 2
 
 
 class Alias:
@@ -210,15 +211,15 @@ class Alias:
         self._client = client
         self._name = name
 
-    def search(self) -> Seen | None:
-        found = self._ask(f"/{self._name}/_search", {"size": 1000, "_source": ["payload.content"]})
-        return None if found is None else Counter(_contents(found))
+    def search(self) -> ContentCounts | None:
+        hits = self._ask(f"/{self._name}/_search", {"size": 1000, "_source": ["payload.content"]})
+        return None if hits is None else Counter(_contents(hits))
 
-    def count(self) -> Seen | None:
-        found = self._ask(f"/{self._name}/_count", {})
-        return None if found is None else Counter({found["count"] - FEWEST: found["count"]})
+    def count(self) -> ContentCounts | None:
+        counted = self._ask(f"/{self._name}/_count", {})
+        return None if counted is None else Counter({counted["count"] - FEWEST: counted["count"]})
 
-    def held(self) -> Generator[list[int]]:
+    def point_in_time(self) -> Generator[list[int]]:
         """Pages of which content each record belongs to, from one point in time."""
         opened = self._ask(f"/{self._name}/_search/point_in_time?keep_alive=5m", None)
         assert opened is not None

@@ -40,10 +40,10 @@ def test_a_node_that_restarts_in_the_middle_of_a_bulk_costs_a_pass_at_most(
 
         node.kill() if number % 2 else node.stop()
         node.start()
-        _, told = running.communicate(timeout=240)
+        _, stderr = running.communicate(timeout=240)
 
         ends[running.returncode] += 1
-        assert running.returncode in (0, 7), told.decode()
+        assert running.returncode in (0, 7), stderr.decode()
         followed.assert_in_step()
         assert followed.feed.history.last_offset > before
     figure(
@@ -100,8 +100,8 @@ def test_a_strict_mapping_in_the_way_names_record_and_field_and_the_offset_stays
     refused = followed.run()
 
     assert refused.returncode == 7
-    said = "strict_dynamic_mapping_exception: mapping set to strict, dynamic introduction of [inserted_at]"
-    assert f"refuses record CVE-2000-17000 (400): {said}" in refused.stderr
+    reason = "strict_dynamic_mapping_exception: mapping set to strict, dynamic introduction of [inserted_at]"
+    assert f"refuses record CVE-2000-17000 (400): {reason}" in refused.stderr
     assert followed.offset == reached
     assert len(followed.feed.requests_for("snapshot")) <= 1, "no reason to start again"
 
@@ -127,8 +127,8 @@ def await_block(node: RestartableNode, index: str, *, blocked: bool) -> None:
     end = time.monotonic() + 120
     while True:
         settings = node.node.request("GET", f"/{index}/_settings?flat_settings=true")
-        found = [each["settings"].get("index.blocks.read_only_allow_delete") for each in settings.values()]
-        if (found == ["true"]) == blocked:
+        blocks = [each["settings"].get("index.blocks.read_only_allow_delete") for each in settings.values()]
+        if (blocks == ["true"]) == blocked:
             return
         assert time.monotonic() < end, settings
         time.sleep(0.3)

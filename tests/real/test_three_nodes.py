@@ -41,9 +41,9 @@ def test_a_node_that_is_killed_with_the_half_loaded_content_takes_nothing_else_a
         killed.kill()
         for proxy in proxies:
             proxy.go_on()
-        _, told = running.communicate(timeout=600)
+        _, stderr = running.communicate(timeout=600)
 
-        assert running.returncode == 7, told.decode()
+        assert running.returncode == 7, stderr.decode()
         assert followed.offset == reached
         followed.assert_holds(reached)
         followed.assert_in_step()

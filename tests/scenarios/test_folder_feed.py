@@ -75,8 +75,8 @@ def test_a_dry_run_and_doctor_read_the_mirror(
     assert plan_passes(invocation) == 0
     assert f"load the snapshot of offset {mirror.history.first_offset + 30:,}" in capsys.readouterr().out
 
-    found = LoadedSettings(invocation.settings, sources={}, files=())
-    checks = diagnose(found, invocation.consumers, invocation.clock, invocation.console)
+    loaded = LoadedSettings(invocation.settings, sources={}, files=())
+    checks = diagnose(loaded, invocation.consumers, invocation.clock, invocation.console)
     results = {each.what: each for each in checks}
     assert results["feed"].health == "ok"
     assert f"changes up to offset {mirror.history.last_offset:,}" in results["feed"].text

@@ -42,7 +42,7 @@ def word(name: str) -> Canary:
     return _canary(name, "-")
 
 
-def found(canaries: Iterable[Canary], content: bytes) -> list[str]:
+def leaks_in(canaries: Iterable[Canary], content: bytes) -> list[str]:
     """The canaries that `content` gives away, whole or in part, each with how it is written there."""
     text = content.lower()
     return [

@@ -24,13 +24,13 @@ class Received(NamedTuple):
     @property
     def credentials(self) -> str:
         """What it was sent to get in, as a careless server logs it: the headers, and what they stand for."""
-        told = [f"asked for {self.target}"]
+        parts = [f"asked for {self.target}"]
         for name in ("Authorization", "Proxy-Authorization", "Cookie"):
             if (value := self.headers.get(name)) is not None:
-                told.append(f"{name}: {value}")
+                parts.append(f"{name}: {value}")
                 if value.startswith("Basic "):
-                    told.append(f"user {base64.b64decode(value.removeprefix('Basic ')).decode()}")
-        return ", ".join(told)
+                    parts.append(f"user {base64.b64decode(value.removeprefix('Basic ')).decode()}")
+        return ", ".join(parts)
 
     def __bytes__(self) -> bytes:
         return repr((self.method, self.target, self.headers)).encode() + self.body

@@ -135,8 +135,8 @@ def _state(**fields: Any) -> Arrange:
     def arrange(stage: Stage) -> None:
         with sqlite3.connect(stage.home / "state" / "ctisync.db") as database:
             [(state,)] = database.execute("SELECT state FROM consumers").fetchall()
-            told = json.dumps({**json.loads(state), **fields}, ensure_ascii=False)
-            database.execute("UPDATE consumers SET state = ?", (told,))
+            document = json.dumps({**json.loads(state), **fields}, ensure_ascii=False)
+            database.execute("UPDATE consumers SET state = ?", (document,))
         database.close()
 
     return arrange
@@ -146,9 +146,9 @@ def _passes(**fields: Any) -> Arrange:
     def arrange(stage: Stage) -> None:
         with sqlite3.connect(stage.home / "state" / "ctisync.db") as database:
             [(account,)] = database.execute("SELECT account FROM passes LIMIT 1").fetchall()
-            told = json.dumps({**json.loads(account), **fields}, ensure_ascii=False)
+            document = json.dumps({**json.loads(account), **fields}, ensure_ascii=False)
             touched = json.dumps([[1001, "updated", ORDER]], ensure_ascii=False)
-            database.execute("UPDATE passes SET account = ?, touched = ?", (told, touched))
+            database.execute("UPDATE passes SET account = ?, touched = ?", (document, touched))
         database.close()
 
     return arrange

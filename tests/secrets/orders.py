@@ -33,10 +33,10 @@ def obeyed(content: bytes, *, terminal: bool = False) -> list[str]:
     text = content.decode("utf-8", "surrogateescape")
     if terminal:
         text = _COLOURS.sub("", text).replace("\r\n", "\n")
-    found = {f"U+{ord(char):04X}" for char in text if not char.isprintable() and char not in "\n\t"}
+    orders = {f"U+{ord(char):04X}" for char in text if not char.isprintable() and char not in "\n\t"}
     if re.search(f"^{_FORGED}", text, re.MULTILINE):
-        found.add("a line of its own")
-    return sorted(found)
+        orders.add("a line of its own")
+    return sorted(orders)
 
 
 _PROGRAM: Final = """
@@ -118,10 +118,10 @@ class Player:
         folder = stage.folder / f"played {len(list(stage.folder.iterdir()))}"
         folder.mkdir()
         environ = {"TERM": "xterm-256color", "COLUMNS": "200", **stage.environ}
-        asked = {"folder": str(folder), "calls": calls, "at_terminal": at_terminal}
+        request = {"folder": str(folder), "calls": calls, "at_terminal": at_terminal}
         assert self._process.stdin is not None
         assert self._process.stdout is not None
-        print(json.dumps({**asked, "environ": environ, "home": str(stage.home)}), file=self._process.stdin)
+        print(json.dumps({**request, "environ": environ, "home": str(stage.home)}), file=self._process.stdin)
         self._process.stdin.flush()
         codes = json.loads(self._process.stdout.readline())
         places = ("screen",) if at_terminal else ("out", "err")
@@ -131,8 +131,8 @@ class Player:
         ]
 
 
-def told_outside(stage: Stage, *files: Path) -> dict[str, bytes]:
+def sent_outside(stage: Stage, *files: Path) -> dict[str, bytes]:
     """What hooks, pings and those who read files were told."""
-    told = {path.name: path.read_bytes() for path in files if path.exists()}
-    told["pings"] = b"\n".join(heard.body for heard in stage.doors["ping"].received)
-    return told
+    texts = {path.name: path.read_bytes() for path in files if path.exists()}
+    texts["pings"] = b"\n".join(request.body for request in stage.doors["ping"].received)
+    return texts

@@ -29,7 +29,7 @@ SECRETS: Final[Mapping[str, Canary]] = {
 """A canary for each, by its dotted name: a new one has it at once."""
 
 
-def given(form: Form, folder: Path, ping: str = "http://127.0.0.1:9") -> dict[str, str]:
+def configure(form: Form, folder: Path, ping: str = "http://127.0.0.1:9") -> dict[str, str]:
     """Sets the secrets; what the environment must then have. Files are put into `folder`, nowhere else.
 
     `ping`: the server whose address is a secret from its path on.

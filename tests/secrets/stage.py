@@ -12,9 +12,9 @@ from urllib.parse import quote, urlsplit
 
 from tests.cli.conftest import DEADLINE, Ctisync
 from tests.secrets import canaries
-from tests.secrets.canaries import Canary, found
+from tests.secrets.canaries import Canary, leaks_in
 from tests.secrets.door import Answer, Door, door
-from tests.secrets.settings import SECRETS, Form, given
+from tests.secrets.settings import SECRETS, Form, configure
 from tests.support.command_manager import CommandManagerStandIn
 from tests.support.feed_exchange import EXCHANGE
 from tests.support.feed_history import churn, populate
@@ -57,9 +57,11 @@ class Ended(NamedTuple):
 
     def leaks(self, but: Collection[Canary] = ()) -> list[str]:
         """Each canary that is found, with the place. The environment of the process is its owner's own."""
-        wanted = [canary for canary in ALL if canary not in but]
+        canaries = [canary for canary in ALL if canary not in but]
         return [
-            f"{place}: {what}" for place, content in self.places.items() for what in found(wanted, content)
+            f"{place}: {what}"
+            for place, content in self.places.items()
+            for what in leaks_in(canaries, content)
         ]
 
 
@@ -97,7 +99,7 @@ class Stage:
             "CTISYNC_STORE__USERNAME": USER,
             "CTISYNC_COMMAND_MANAGER__URL": self.doors["manager"].url,
             "CTISYNC_COMMAND_MANAGER__USERNAME": MANAGERS_USER,
-            **given(form, folder / "given", self.doors["ping"].url),
+            **configure(form, folder / "given", self.doors["ping"].url),
         }
         if node is not None:
             credentials = f"{USER}:{SECRETS['store.password'].text}"
@@ -173,7 +175,7 @@ class Stage:
         if program is not None:
             command = [sys.executable, str(self._program(program)), *arguments]
         with (
-            _watched_command_lines() as seen,
+            _watched_command_lines() as command_lines,
             subprocess.Popen(
                 command,
                 env=self.environ,
@@ -183,7 +185,8 @@ class Stage:
             ) as running,
         ):
             stdout, stderr = running.communicate(timeout=DEADLINE)
-        places = {"standard output": stdout, "standard error": stderr, "command lines": b"\n".join(seen)}
+        places = {"standard output": stdout, "standard error": stderr}
+        places["command lines"] = b"\n".join(command_lines)
         for path in sorted(self.home.rglob("*")):
             places[f"the name of {path.name}"] = str(path).encode()
             if path.is_file():
@@ -200,37 +203,37 @@ class Stage:
 
     def strays(self, **allowed: Collection[Canary]) -> list[str]:
         """What servers were told that is none of their business. `allowed` is more than its own."""
-        told = []
+        leaks = []
         for name, each in self.doors.items():
             own = {canary for setting, canary in SECRETS.items() if RECEIVERS[setting] == name}
             own |= {*SIGNED.get(name, ()), *allowed.get(name, ())}
-            wanted = [canary for canary in ALL if canary not in own]
+            foreign = [canary for canary in ALL if canary not in own]
             content = b"\n".join(map(bytes, each.received))
-            told += [f"{name}: {what}" for what in found(wanted, content)]
-        return told
+            leaks += [f"{name}: {what}" for what in leaks_in(foreign, content)]
+        return leaks
 
-    def was_told(self, name: str) -> bool:
+    def has_requests(self, name: str) -> bool:
         """Whether the server got the secret that is its own."""
         own = [canary for setting, canary in SECRETS.items() if RECEIVERS[setting] == name]
-        return bool(found(own, b"\n".join(map(bytes, self.doors[name].received))))
+        return bool(leaks_in(own, b"\n".join(map(bytes, self.doors[name].received))))
 
 
 @contextmanager
 def _watched_command_lines() -> Iterator[set[bytes]]:
     """The command line of every process of this machine that runs meanwhile."""
-    seen: set[bytes] = set()
+    command_lines: set[bytes] = set()
     done = threading.Event()
 
     def watch() -> None:
         while not done.wait(0.03):
             for path in Path("/proc").glob("[0-9]*/cmdline"):
                 with suppress(OSError):  # it has ended
-                    seen.add(path.read_bytes())
+                    command_lines.add(path.read_bytes())
 
     watching = threading.Thread(target=watch, daemon=True)
     watching.start()
     try:
-        yield seen
+        yield command_lines
     finally:
         done.set()
         watching.join()
@@ -238,9 +241,9 @@ def _watched_command_lines() -> Iterator[set[bytes]]:
 
 def _everything_in(node: OpenSearchNode) -> dict[str, bytes]:
     node.request("POST", "/_refresh")
-    asked = {
+    paths = {
         "the cluster's state": "/_cluster/state/metadata",
         "the state document": "/wazuh-context/_search",
         "all documents": "/*/_search?expand_wildcards=all&size=500&_source=true",
     }
-    return {name: node.client.get(path).content for name, path in asked.items()}
+    return {name: node.client.get(path).content for name, path in paths.items()}

@@ -18,7 +18,7 @@ from tests.secrets.stage import RECEIVERS, TYPED, Ended, Stage
 from tests.support.figures import figure
 from tests.support.long import LONG
 
-ASKED_BY: Final[dict[str, Callable[[str], bool]]] = {
+USED_BY: Final[dict[str, Callable[[str], bool]]] = {
     "feed": lambda command: "feed" in COMMANDS[command].asks,
     "snapshot": lambda command: command == "init-snapshot",
     "changes": lambda command: command in ("sync", "update"),
@@ -40,7 +40,7 @@ def pairs() -> Iterator[tuple[str, str]]:
     """Trouble and command: all that go together, or each of both at least once, but for what takes long."""
     for name in TROUBLES if LONG else [name for name in TROUBLES if name not in SLOW]:
         kind = name.partition(":")[0]
-        commands = [command for command in COMMANDS if ASKED_BY[kind](command)]
+        commands = [command for command in COMMANDS if USED_BY[kind](command)]
         if name == EACH_RECORD:
             commands = ["sync", "init-snapshot", "init-snapshot --from FILE", "init-snapshot --from URL"]
         whole = LONG or name in ("feed: 500", "address: 403", "store: 403", "manager: 500")
@@ -93,7 +93,7 @@ def test_nothing_shows_when_all_is_well(
         assert ended.code in ((0, 1) if warned else (0,)), (name, ended.stderr)
         look(stage, ended, counted, typed=name.endswith("URL"))
     for name in stage.doors.keys() & {*RECEIVERS.values()}:
-        assert stage.was_told(name), f"{name} was never told its secret"
+        assert stage.has_requests(name), f"{name} was never told its secret"
 
 
 @pytest.mark.parametrize(("name", "command", "form", "log_format"), CASES)

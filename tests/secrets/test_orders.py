@@ -11,7 +11,7 @@ import pytest
 from tests.secrets.commands import FORMATS
 from tests.secrets.conftest import MakeStage
 from tests.secrets.fields import FIELDS, OF_PERSON, OF_SQLITE
-from tests.secrets.orders import MARK, ORDER, Played, Player, obeyed, told_outside
+from tests.secrets.orders import MARK, ORDER, Played, Player, obeyed, sent_outside
 from tests.secrets.stage import Stage
 from tests.support.figures import figure
 from tests.support.long import LONG
@@ -73,14 +73,14 @@ def counted() -> Iterator[dict[str, list[str]]]:
 
 def arranged(stage: Stage, name: str) -> tuple[Path, Path, Path]:
     """With everybody who can be told of a pass; the files of hooks, metrics and page."""
-    told, metrics, page = (stage.home / each for each in ("told", "ctisync.prom", "page.html"))
-    hook = json.dumps(["sh", "-c", TELL, str(told)])
+    hooks, metrics, page = (stage.home / each for each in ("told", "ctisync.prom", "page.html"))
+    hook = json.dumps(["sh", "-c", TELL, str(hooks)])
     stage.environ |= {"CTISYNC_HOOKS__ON_ERROR": hook, "CTISYNC_HOOKS__ON_UPDATE": hook}
     stage.publish()
     FIELDS[name].arrange(stage)
     if name == "settings: a hook":
         del stage.environ["CTISYNC_HOOKS__ON_ERROR"], stage.environ["CTISYNC_HOOKS__ON_UPDATE"]
-    return told, metrics, page
+    return hooks, metrics, page
 
 
 def check(played: list[Played], outside: dict[str, bytes]) -> None:
@@ -114,11 +114,11 @@ def test_no_field_is_an_order(
     played = player.play(stage, [*looks, *passes] if name in OF_SQLITE else [*passes, *looks])
     screens = player.play(stage, [*DRAWN, *(FIELDS[name].calls if LONG else ())], at_terminal=True)
 
-    outside = told_outside(stage, *files)
+    outside = sent_outside(stage, *files)
     check([*played, *screens], outside)
     counted[name] = [" ".join(call) for call in (*PASSES, *looks[: -len(FIELDS[name].calls) or None], *DRAWN)]
-    told = b"".join([*outside.values(), *(text for each in played for text in each.written.values())])
-    assert (MARK.encode() in told) or not FIELDS[name].shown, "nobody was told: what is this field for?"
+    outputs = b"".join([*outside.values(), *(text for each in played for text in each.written.values())])
+    assert (MARK.encode() in outputs) or not FIELDS[name].shown, "nobody was told: what is this field for?"
 
 
 def test_what_is_looked_for_is_found() -> None:

@@ -79,13 +79,13 @@ def test_a_manager_at_the_stores_own_url_gets_the_stores_password(on_opensearch:
         del stage.environ[f"CTISYNC_COMMAND_MANAGER__{name}"]
     commands: list[Received] = []
 
-    def taken(request: Received) -> Answer | None:
+    def as_the_store(request: Received) -> Answer | None:
         if "_command_manager" not in request.target:
             return None
         commands.append(request)
         return Answer(200, b'{"result": "OK"}', {"Content-Type": "application/json"})
 
-    stage.doors["store"].spoil = taken
+    stage.doors["store"].spoil = as_the_store
 
     ended = stage.run("sync", "-v")
 

@@ -43,12 +43,12 @@ SLIPS: Final[dict[str, Callable[[str], bytes]]] = {
 @pytest.mark.parametrize("slip", SLIPS)
 def test_a_secret_is_found_however_it_is_written(canary: canaries.Canary, slip: str) -> None:
     content = b"before " * 100 + SLIPS[slip](canary.text) + b" after" * 100
-    names = {what.rpartition(" (")[0] for what in canaries.found(ALL, content)}
+    names = {what.rpartition(" (")[0] for what in canaries.leaks_in(ALL, content)}
     assert names == {canary.name}
 
 
 def test_what_is_packed_is_not_found_which_the_page_of_guarantees_says() -> None:
-    assert canaries.found(ALL, gzip.compress(TOKEN.text.encode() * 2)) == []
+    assert canaries.leaks_in(ALL, gzip.compress(TOKEN.text.encode() * 2)) == []
 
 
 LEAKS: Final = {

@@ -11,7 +11,7 @@ from ctisync.cli.app import command_line
 from ctisync.settings import load_settings
 from tests.secrets.commands import FORMATS
 from tests.secrets.conftest import MakeStage
-from tests.secrets.settings import FORMS, SECRETS, Form, given
+from tests.secrets.settings import FORMS, SECRETS, Form, configure
 from tests.secrets.stage import KEY, LOGIN, RECEIVERS, USER, Stage
 
 
@@ -24,7 +24,8 @@ def test_every_setting_that_is_a_secret_is_known_to_be_one_and_shows_itself_nowh
     tmp_path: Path, form: Form
 ) -> None:
     names = {f"CTISYNC_{name}": USER for name in ("STORE__USERNAME", "COMMAND_MANAGER__USERNAME")}
-    settings = load_settings(None, {**given(form, tmp_path), **names}, system_file=tmp_path / "none").settings
+    environ = {**configure(form, tmp_path), **names}
+    settings = load_settings(None, environ, system_file=tmp_path / "none").settings
 
     assert {canary.text for canary in SECRETS.values()} <= {*settings.secrets}
     assert not any(canary.codes[0] in f"{settings!r} {settings}" for canary in SECRETS.values())
@@ -54,7 +55,7 @@ def test_a_secret_reaches_its_receiver_in_every_form_and_nobody_else(
     refused = stage.run("status", "-v")
 
     assert (well.code, refused.code) == (0, 3), refused.stderr.decode()
-    assert all(map(stage.was_told, RECEIVERS.values()))
+    assert all(map(stage.has_requests, RECEIVERS.values()))
     assert stage.strays() == []
     assert well.leaks() == refused.leaks() == []
 

@@ -5,7 +5,7 @@ from typing import Final
 
 import pytest
 
-from tests.secrets.canaries import found
+from tests.secrets.canaries import leaks_in
 from tests.secrets.conftest import MakeStage
 from tests.secrets.door import SPELLINGS, Answer, Door, Received, Spoil, echo, garbage, json_echo
 from tests.secrets.settings import SECRETS
@@ -19,12 +19,12 @@ HEADER: Final = SECRETS["cti.headers"]
 def strays(stage: Stage, console: Door) -> list[str]:
     """The console signs links, the feed gets them; the token goes to the console, in place of the feed."""
     del stage.doors["console"]
-    told = stage.strays(feed=[SIGNATURE])
+    leaks = stage.strays(feed=[SIGNATURE])
     stage.doors["console"] = console
     sent = {name: b"\n".join(map(bytes, each.received)) for name, each in stage.doors.items()}
-    told += [f"feed: {what}" for what in found([TOKEN], sent["feed"])]
+    leaks += [f"feed: {what}" for what in leaks_in([TOKEN], sent["feed"])]
     others = [each for each in SECRETS.values() if each not in (TOKEN, HEADER)]
-    return told + [f"console: {what}" for what in found([*others, SIGNATURE], sent["console"])]
+    return leaks + [f"console: {what}" for what in leaks_in([*others, SIGNATURE], sent["console"])]
 
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
@@ -52,8 +52,8 @@ def test_neither_token_nor_signed_link_is_left_or_told_elsewhere(
         assert ended.code in (0, 1), ended.stderr.decode()
         assert ended.leaks() == [], command
         stage.feed.expire_links()
-    assert found([SIGNATURE], b"\n".join(map(bytes, stage.doors["feed"].received)))
-    assert len(found([TOKEN, HEADER], b"\n".join(map(bytes, console.received)))) > 1
+    assert leaks_in([SIGNATURE], b"\n".join(map(bytes, stage.doors["feed"].received)))
+    assert len(leaks_in([TOKEN, HEADER], b"\n".join(map(bytes, console.received)))) > 1
     assert strays(stage, console) == []
 
 
@@ -147,7 +147,7 @@ def test_a_traceback_does_not_show_the_signature_that_an_invalid_answer_repeats(
         assert ended.code == 5
         assert b"sends an invalid HTTP response" in ended.stderr
         assert ended.leaks(but=[TYPED]) == [], ended.stderr.decode()
-        assert found([TYPED], ended.stderr) == [], ended.stderr.decode()
+        assert leaks_in([TYPED], ended.stderr) == [], ended.stderr.decode()
 
 
 def test_a_link_that_a_feed_has_signed_itself_is_exchanged_as_it_is(on_sqlite: MakeStage) -> None:
@@ -156,5 +156,5 @@ def test_a_link_that_a_feed_has_signed_itself_is_exchanged_as_it_is(on_sqlite: M
     console = stage.private()
     stage.publish()
     assert stage.run("init-snapshot").code == 0
-    asked = [request.body for request in console.received if b"signature" in request.body]
-    assert found([LINK], b"".join(asked))
+    bodies = [request.body for request in console.received if b"signature" in request.body]
+    assert leaks_in([LINK], b"".join(bodies))

@@ -44,7 +44,7 @@ class Ended(NamedTuple):
     """A call's exit code, and all that it wrote to standard error."""
 
     code: int
-    said: str
+    stderr: str
 
 
 def privileges(role: Mapping[str, Any]) -> Iterator[Privilege]:
@@ -76,12 +76,12 @@ def passed(environ: Mapping[str, str], mode: Mode = "sync") -> Ended:
     return Ended(code, stream.getvalue())
 
 
-def foretold(environ: Mapping[str, str]) -> list[CheckResult]:
+def failing_checks(environ: Mapping[str, str]) -> list[CheckResult]:
     """What `ctisync doctor` says of the store that is not well."""
     clock = SystemClock()
-    found = load_settings(None, environ)
-    verdicts = doctor.diagnose(found, found.settings.followed, clock, Console(io.StringIO(), clock))
-    return [each for each in verdicts if each.what.startswith("store") and each.health != "ok"]
+    loaded = load_settings(None, environ)
+    checks = doctor.diagnose(loaded, loaded.settings.followed, clock, Console(io.StringIO(), clock))
+    return [each for each in checks if each.what.startswith("store") and each.health != "ok"]
 
 
 def read(environ: Mapping[str, str]) -> Iterator[AccessRefused]:
@@ -126,13 +126,13 @@ def _history(store: Store) -> None:
 def assert_intact(node: SecuredNode, feed: FeedSimulator, *, leased: bool | None = False) -> None:
     """As the administrator sees it: each record is as the feed held it at the stored offset or has held it
     since, none is missing, and no lease is left (None: either will do)."""
-    state, lines, held = _stored(node)
+    state, lines, leased_now = _stored(node)
     before = [comparable(line) for line in feed.expected_lines(state.offset)] if state.content else []
     since = [comparable(line) for line in feed.expected_lines()]
-    found = [comparable(line) for line in lines]
-    assert all(line in before or line in since for line in found), "a record is as the feed never had it"
-    assert all(line in found for line in before if line in since), "a record is gone"
-    assert leased is None or held == leased, "other hosts would have to wait for the lease to run out"
+    stored = [comparable(line) for line in lines]
+    assert all(line in before or line in since for line in stored), "a record is as the feed never had it"
+    assert all(line in stored for line in before if line in since), "a record is gone"
+    assert leased is None or leased_now == leased, "other hosts would have to wait for the lease to run out"
 
 
 def assert_in_step(node: SecuredNode, feed: FeedSimulator) -> None:
@@ -143,11 +143,11 @@ def assert_in_step(node: SecuredNode, feed: FeedSimulator) -> None:
 
 def stored_documents(node: SecuredNode) -> dict[str, Any]:
     """State and contents as the administrator sees them, by index and id."""
-    wanted = "/ctisync-*,-ctisync-history,wazuh-context"
-    node.request("POST", f"{wanted}/_refresh")
+    indices = "/ctisync-*,-ctisync-history,wazuh-context"
+    node.request("POST", f"{indices}/_refresh")
     query = "size=10000&version=true&filter_path=hits.hits"
-    found = node.request("GET", f"{wanted}/_search?{query}").get("hits", {"hits": []})["hits"]
-    return {f"{each['_index']}/{each['_id']}": each for each in found}
+    hits = node.request("GET", f"{indices}/_search?{query}").get("hits", {"hits": []})["hits"]
+    return {f"{each['_index']}/{each['_id']}": each for each in hits}
 
 
 def _stored(node: SecuredNode) -> tuple[ConsumerState, list[bytes], bool]:
@@ -164,5 +164,5 @@ def _stored(node: SecuredNode) -> tuple[ConsumerState, list[bytes], bool]:
         state = store.read_state(CONSUMER)
         lines = list(store.export(CONSUMER)) if store.summary(CONSUMER).records is not None else []
     reply = node.client.get(f"/wazuh-context/_doc/{CONSUMER.context}")
-    held = reply.json()["_source"][CONSUMER.name]["ctisync"] if reply.status_code == 200 else {}
-    return state, lines, held.get("lease") is not None
+    entry = reply.json()["_source"][CONSUMER.name]["ctisync"] if reply.status_code == 200 else {}
+    return state, lines, entry.get("lease") is not None

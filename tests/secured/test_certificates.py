@@ -32,12 +32,12 @@ def test_a_certificate_that_ends_within_a_month_is_told_before_passes_fail(
 
     checked = ctisync.run("status", "--check")
     assert (checked.returncode, checked.stdout[:17]) == (1, "CTISYNC WARNING -")
-    told = f"the client certificate {pair.certificate} expires on {ends:%Y-%m-%d}, in 20 days"
-    assert told in checked.stdout
-    verdicts = json.loads(ctisync.run("doctor", "--json").stdout)["checks"]
-    found = {each["said"]: each["health"] for each in verdicts if each["check"] == "store-certificate"}
-    assert found[told] == "warning"
-    assert sorted(found.values()) == ["ok", "warning"], "the node's own is valid for longer"
+    message = f"the client certificate {pair.certificate} expires on {ends:%Y-%m-%d}, in 20 days"
+    assert message in checked.stdout
+    checks = json.loads(ctisync.run("doctor", "--json").stdout)["checks"]
+    healths = {each["said"]: each["health"] for each in checks if each["check"] == "store-certificate"}
+    assert healths[message] == "warning"
+    assert sorted(healths.values()) == ["ok", "warning"], "the node's own is valid for longer"
     assert ctisync.run("status").stderr == ""
 
 

@@ -15,7 +15,7 @@ from tests.secured.removal import (
     Privilege,
     assert_in_step,
     assert_intact,
-    foretold,
+    failing_checks,
     passed,
     privileges,
     read,
@@ -43,7 +43,7 @@ _table: Final[list[str]] = []
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _told() -> Iterator[None]:
+def _figures() -> Iterator[None]:
     yield
     for line in _table:
         figure(line)
@@ -63,35 +63,35 @@ def test_a_pass_without_one_privilege_harms_nothing_and_says_what_it_lacks(
     node: SecuredNode, feed: FeedSimulator, environ: Mapping[str, str], lost: Privilege
 ) -> None:
     node.put_role("ctisync", without(ROLE, lost))
-    doubts = foretold(environ)
+    checks = failing_checks(environ)
     passes = [passed(environ)]
     if lost.action not in WITHIN_AN_INDEX:
-        assert_foretold(doubts, passes, lost)
+        assert_predicted(checks, passes, lost)
     assert_intact(node, feed)
     node.put_role("ctisync")
     assert_mended(node, feed, environ)
 
     node.put_role("ctisync", without(ROLE, lost))
     before = stored_documents(node)
-    later = foretold(environ)
+    later = failing_checks(environ)
     assert stored_documents(node) == before, "an examination writes nothing"
-    doubts += later
+    checks += later
     passes.append(passed(environ, "init-snapshot"))
     assert_intact(node, feed)
     refused = list(read(environ))  # beside the content that was replaced, which the next pass removes
     churn(feed.history, 40)
     passes.append(passed(environ))
-    assert_foretold(later, passes[1:], lost)
+    assert_predicted(later, passes[1:], lost)
     assert_intact(node, feed)
     node.put_role("ctisync")
     assert_mended(node, feed, environ)
 
     for each in passes:
-        assert_told(each, lost)
-    doubtful = ", ".join(sorted({each.what for each in doubts})) or "nothing"
+        assert_reported(each, lost)
+    doubtful = ", ".join(sorted({each.what for each in checks})) or "nothing"
     codes = ", ".join(str(each.code) for each in passes)
     _table.append(f"without {lost}: passes end with {codes}, {len(refused)} reads fail, doctor: {doubtful}")
-    missed = any(each != Ended(0, "") for each in passes) or doubts or refused
+    missed = any(each != Ended(0, "") for each in passes) or checks or refused
     assert missed or lost.action in BEST_EFFORT | FOR_A_HINT, "nobody needs it"
 
 
@@ -110,12 +110,12 @@ def test_a_load_that_a_template_would_alter_is_refused_also_without_the_right_to
 ) -> None:
     named = passed(environ, "init-snapshot")
     assert named.code == 3
-    assert "before index template theirs: curl" in named.said
+    assert "before index template theirs: curl" in named.stderr
     node.put_role("ctisync", without(ROLE, Privilege("cluster", "indices:admin/index_template/get")))
     refused = passed(environ, "init-snapshot")
     node.put_role("ctisync")
     assert refused.code == 3
-    assert "before an index template: curl" in refused.said
+    assert "before an index template: curl" in refused.stderr
 
 
 @pytest.mark.parametrize("lost", list(privileges(READER)), ids=str)
@@ -143,30 +143,30 @@ def assert_mended(node: SecuredNode, feed: FeedSimulator, environ: Mapping[str, 
     assert_in_step(node, feed)
 
 
-def assert_foretold(doubts: Sequence[CheckResult], passes: Sequence[Ended], lost: Privilege) -> None:
+def assert_predicted(checks: Sequence[CheckResult], passes: Sequence[Ended], lost: Privilege) -> None:
     """`doctor` has said what ended a pass, and called nothing a failure that did not."""
     action = lost.action.removesuffix("*")
-    told = [each for each in doubts if each.health == "failed" and action in each.text]
+    failures = [each for each in checks if each.health == "failed" and action in each.text]
     if any(each.code for each in passes):
-        assert told, f"not foretold: {passes}"
-    assert not [each for each in doubts if each.what == "store-rights" and action not in each.text]
+        assert failures, f"not foretold: {passes}"
+    assert not [each for each in checks if each.what == "store-rights" and action not in each.text]
 
 
-def assert_told(ended: Ended, lost: Privilege) -> None:
+def assert_reported(ended: Ended, lost: Privilege) -> None:
     """0 when the pass could do without, else 3 with what is missing."""
-    assert ended.code in (0, 3), ended.said
+    assert ended.code in (0, 3), ended.stderr
     if ended.code:
-        assert_names(ended.said, lost)
-    elif ended.said:  # the pass is well, and could not be remembered
-        assert "history-not-written" in ended.said
-        assert lost.action.removesuffix("*") in ended.said
+        assert_names(ended.stderr, lost)
+    elif ended.stderr:  # the pass is well, and could not be remembered
+        assert "history-not-written" in ended.stderr
+        assert lost.action.removesuffix("*") in ended.stderr
 
 
-def assert_names(said: str, lost: Privilege) -> None:
+def assert_names(stderr: str, lost: Privilege) -> None:
     """The request, the index if it is about one, the privilege, and where the whole role is."""
-    told = re.search(r"does not permit (GET|PUT|POST|DELETE) (/\S*)( on \S+)?", said)
-    assert told, said
-    if lost.on != "cluster" and told[2].startswith("/_"):
-        assert told[3], said
-    assert f"lacks {lost.action.removesuffix('*')}" in said
-    assert "ctisync examples opensearch" in said
+    match = re.search(r"does not permit (GET|PUT|POST|DELETE) (/\S*)( on \S+)?", stderr)
+    assert match, stderr
+    if lost.on != "cluster" and match[2].startswith("/_"):
+        assert match[3], stderr
+    assert f"lacks {lost.action.removesuffix('*')}" in stderr
+    assert "ctisync examples opensearch" in stderr

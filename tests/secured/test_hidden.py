@@ -71,7 +71,7 @@ def test_an_update_does_not_write_back_records_of_which_a_part_is_hidden(
     before = stored_documents(node)
     node.put_role("ctisync", ruled(CONTENTS, rule))
 
-    assert_told(passed(environ), "index ctisync-wazuh-cve-")
+    assert_reported(passed(environ), "index ctisync-wazuh-cve-")
 
     assert stored_documents(node) == before
     assert_healed(node, feed, environ)
@@ -82,7 +82,7 @@ def test_an_initialisation_puts_nothing_in_place_that_is_hidden_from_its_own_che
     node: SecuredNode, feed: FeedSimulator, environ: Mapping[str, str], rule: Mapping[str, Any]
 ) -> None:
     node.put_role("ctisync", ruled(CONTENTS, rule))
-    assert_told(passed(environ), "index ctisync-wazuh-cve-")
+    assert_reported(passed(environ), "index ctisync-wazuh-cve-")
     assert not node.request("GET", "/ctisync-wazuh-*"), "a content was begun and stays"
     assert_healed(node, feed, environ)
 
@@ -90,7 +90,7 @@ def test_an_initialisation_puts_nothing_in_place_that_is_hidden_from_its_own_che
     feed.publish_snapshot()
     before = stored_documents(node)
     node.put_role("ctisync", ruled(CONTENTS, rule))
-    assert_told(passed(environ, "init-snapshot"), "index ctisync-wazuh-cve-")
+    assert_reported(passed(environ, "init-snapshot"), "index ctisync-wazuh-cve-")
     assert stored_documents(node) == before
     assert_healed(node, feed, environ)
 
@@ -107,7 +107,7 @@ def test_what_others_keep_beside_the_state_is_not_lost_when_it_is_hidden(
     before = stored_documents(node)
     node.put_role("ctisync", ruled(STATE, rule))
 
-    assert_told(passed(environ), "index wazuh-context")
+    assert_reported(passed(environ), "index wazuh-context")
 
     assert stored_documents(node) == before
     assert_healed(node, feed, environ)
@@ -115,13 +115,13 @@ def test_what_others_keep_beside_the_state_is_not_lost_when_it_is_hidden(
     assert kept["other"] == beside["doc"]["other"]
 
 
-def assert_told(ended: Ended, index: str) -> None:
+def assert_reported(ended: Ended, index: str) -> None:
     """What is hidden, in which index, from whom, and what to type."""
-    assert ended.code == 3, ended.said
-    assert f"of {index}" in ended.said
-    assert "a role of user ctisync hides" in ended.said
-    assert "take dls, fls and masked_fields" in ended.said
-    assert "/_plugins/_security/api/roles/ctisync" in ended.said
+    assert ended.code == 3, ended.stderr
+    assert f"of {index}" in ended.stderr
+    assert "a role of user ctisync hides" in ended.stderr
+    assert "take dls, fls and masked_fields" in ended.stderr
+    assert "/_plugins/_security/api/roles/ctisync" in ended.stderr
 
 
 def assert_healed(node: SecuredNode, feed: FeedSimulator, environ: Mapping[str, str]) -> None:
@@ -153,7 +153,7 @@ def test_a_rule_that_comes_within_a_pass_is_noticed_before_records_are_written_b
 
     with monkeypatch.context() as patched:
         patched.setattr(HttpTransport, "send", send)
-        assert_told(passed(environ), "index ctisync-wazuh-cve-")
+        assert_reported(passed(environ), "index ctisync-wazuh-cve-")
     assert_healed(node, feed, environ)
 
 
@@ -202,8 +202,8 @@ def test_what_speaks_of_a_part_of_the_content_says_so_and_ends(
     ended = reader.run("verify", "-q")
     assert "store-hidden" in ended.stdout or ended.returncode == 3
     assert "init-snapshot" not in ended.stderr, "it would change nothing"
-    told = json.loads(ctisync.run("doctor", "--json").stdout)["checks"]
-    assert [each["health"] for each in told if each["check"] == "store-hidden"] == ["ok"]
+    checks = json.loads(ctisync.run("doctor", "--json").stdout)["checks"]
+    assert [each["health"] for each in checks if each["check"] == "store-hidden"] == ["ok"]
     node.put_role("ctisync", ruled(CONTENTS, RULES[rule]))
-    told = json.loads(ctisync.run("doctor", "--json").stdout)["checks"]
-    assert [each["health"] for each in told if each["check"] == "store-hidden"] == ["failed"]
+    checks = json.loads(ctisync.run("doctor", "--json").stdout)["checks"]
+    assert [each["health"] for each in checks if each["check"] == "store-hidden"] == ["failed"]

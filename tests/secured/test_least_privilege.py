@@ -45,11 +45,11 @@ def test_the_role_for_passes_is_enough_for_a_whole_life(
     assert_holds(ctisync, feed)
     done(ctisync, "verify", "-q", "--deep")
     done(ctisync, "doctor", "-q")
-    [told] = json.loads(done(ctisync, "history", "--json"))["consumers"]
-    assert len(told["passes"]) == 2
-    held = done(ctisync, "forget", "--consumer", "vd_4.8.0", "--dry-run")
-    assert "records, " in held
-    assert "B: ctisync-wazuh-cve-" in held, "how large it is"
+    [history] = json.loads(done(ctisync, "history", "--json"))["consumers"]
+    assert len(history["passes"]) == 2
+    plan = done(ctisync, "forget", "--consumer", "vd_4.8.0", "--dry-run")
+    assert "records, " in plan
+    assert "B: ctisync-wazuh-cve-" in plan, "how large it is"
     done(ctisync, "forget", "--consumer", "vd_4.8.0", "--yes")
     assert "has no data of" in done(ctisync, "forget", "--consumer", "vd_4.8.0", "--yes")
     assert ctisync.run("export").returncode == 10

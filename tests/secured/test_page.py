@@ -27,12 +27,12 @@ def test_the_page_leads_from_an_indexer_without_us_to_a_content(
 
     person.types(TYPED["roles"])
     person.types(TYPED["administrator"])
-    given = next(block for block in page.blocks(PAGE, "json") if "user" in block.names).text
-    (person.home / "user.json").write_text(given)
+    user = next(block for block in page.blocks(PAGE, "json") if "user" in block.names).text
+    (person.home / "user.json").write_text(user)
     person.types(next(block.text for block in page.blocks(PAGE, "sh") if "user" in block.names))
     password = person.place("/etc/ctisync/password")
     password.touch(0o600)
-    password.write_text(json.loads(given)["password"])
+    password.write_text(json.loads(user)["password"])
 
     settings = TYPED["settings"].replace("/etc/ctisync", str(person.place("/etc/ctisync")))
     settings = settings.replace("https://indexer.example:9200", node.url)
@@ -41,8 +41,8 @@ def test_the_page_leads_from_an_indexer_without_us_to_a_content(
     file.parent.mkdir(parents=True)
 
     file.write_text(settings)
-    told = person.type("ctisync doctor").text
-    assert "command_manager.enabled = false" in told, "doctor says what the page says"
+    checked = person.type("ctisync doctor").text
+    assert "command_manager.enabled = false" in checked, "doctor says what the page says"
 
     file.write_text(f"{settings}\n{TYPED['without-command-manager']}")
     for command in page.commands(TYPED["first"]):

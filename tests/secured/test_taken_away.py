@@ -28,9 +28,9 @@ from tests.support.secured_node import SecuredNode, example_role
 ROLE: Final = example_role("ctisync")
 
 
-def given(action: str, on: str) -> Privilege:
-    (found,) = [each for each in privileges(ROLE) if each == Privilege(on, action)]
-    return found
+def privilege(action: str, on: str) -> Privilege:
+    (match,) = [each for each in privileges(ROLE) if each == Privilege(on, action)]
+    return match
 
 
 _Due = Callable[[str, str, bytes, list[str]], bool]
@@ -69,15 +69,15 @@ def _after_the_swap(method: str, target: str, body: bytes, sent: list[str]) -> b
 
 MOMENTS: Final = {
     "while a content is loaded": Moment(
-        _bulk, given("indices:data/write/bulk*", "ctisync-*"), "init-snapshot"
+        _bulk, privilege("indices:data/write/bulk*", "ctisync-*"), "init-snapshot"
     ),
-    "before the swap": Moment(_swap, given("indices:admin/aliases", "ctisync-*"), "init-snapshot"),
+    "before the swap": Moment(_swap, privilege("indices:admin/aliases", "ctisync-*"), "init-snapshot"),
     "between the swap and the state": Moment(
-        _after_the_swap, given("indices:data/write/index", "wazuh-context"), "init-snapshot"
+        _after_the_swap, privilege("indices:data/write/index", "wazuh-context"), "init-snapshot"
     ),
-    "while a range is written": Moment(_bulk, given("indices:data/write/bulk*", "ctisync-*"), "sync"),
+    "while a range is written": Moment(_bulk, privilege("indices:data/write/bulk*", "ctisync-*"), "sync"),
     "before the state of a range": Moment(
-        _commit, given("indices:data/write/index", "wazuh-context"), "sync"
+        _commit, privilege("indices:data/write/index", "wazuh-context"), "sync"
     ),
 }
 
@@ -107,15 +107,15 @@ def test_what_is_taken_away_within_a_pass_harms_nothing_and_the_next_one_goes_on
         churn(feed.history, 40)
         if moment.mode == "init-snapshot":
             feed.publish_snapshot()
-    taken: list[str] = []
+    removed_at: list[str] = []
     sent: list[str] = []
     inner = HttpTransport.send
 
     def send(
         self: HttpTransport, method: str, target: str, body: bytes | None, timeout: float
     ) -> OpenSearchReply:
-        if not taken and moment.due(method, target, body or b"", sent):
-            taken.append(target)
+        if not removed_at and moment.due(method, target, body or b"", sent):
+            removed_at.append(target)
             if what == "the user":
                 node.delete_user("ctisync")
             else:
@@ -127,12 +127,12 @@ def test_what_is_taken_away_within_a_pass_harms_nothing_and_the_next_one_goes_on
         patched.setattr(HttpTransport, "send", send)
         ended = passed(environ, moment.mode)
 
-    assert taken, "nothing was taken away"
-    assert ended.code == 3, ended.said
+    assert removed_at, "nothing was taken away"
+    assert ended.code == 3, ended.stderr
     if what == "the user":
-        assert "refuses user ctisync (401)" in ended.said
+        assert "refuses user ctisync (401)" in ended.stderr
     else:
-        assert f"lacks {moment.lost.action.removesuffix('*')}" in ended.said
+        assert f"lacks {moment.lost.action.removesuffix('*')}" in ended.stderr
     assert_intact(node, feed, leased=None)
     node.put_role("ctisync")
     node.user("ctisync", "ctisync")

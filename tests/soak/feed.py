@@ -48,13 +48,13 @@ class MovingHistory(History):
     def expected_records(self, offset: int | None = None) -> dict[str, bytes]:
         """Of an offset at or above the last one that `forget_before` was given."""
         upto = self.last_offset if offset is None else offset
-        found = {}
+        records = {}
         for name, versions in self._lines.items():
             place = bisect_right(versions, upto, key=lambda version: version.offset)
             line = versions[place - 1].line if place else None
             if line is not None:
-                found[name] = line
-        return found
+                records[name] = line
+        return records
 
     def forget_before(self, offset: int) -> None:
         """Nobody will ask for a change at or below this offset, nor for the content below it."""

@@ -16,7 +16,7 @@ from tests.support.opensearch_node import OpenSearchNode
 INDEX: Final = "soak-cve"
 
 
-class Seen(NamedTuple):
+class Content(NamedTuple):
     """`lines` by name, None without a content; `settled`: nothing was begun whose end is missing."""
 
     offset: int
@@ -32,7 +32,7 @@ class Place(Protocol):
     def environ(self) -> dict[str, str]:
         """The settings that lead there."""
 
-    def seen(self) -> Seen:
+    def read_content(self) -> Content:
         """Offset and content, looked at without leaving a trace."""
 
     def leftovers(self, *, wrote: bool) -> list[str]:
@@ -63,23 +63,23 @@ class SqlitePlace:
     def environ(self) -> dict[str, str]:
         return {"CTISYNC_STORE__URL": f"sqlite:///{self.state}/{self._name}"}
 
-    def seen(self) -> Seen:
+    def read_content(self) -> Content:
         copy = self._copied()
         if not copy.exists():
-            return Seen(0, None)
+            return Content(0, None)
         with closing(sqlite3.connect(copy)) as database:
             if not database.execute("PRAGMA user_version").fetchone()[0]:
-                return Seen(0, None)
+                return Content(0, None)
             offsets = database.execute("SELECT offset FROM consumer_state").fetchall()
             register(database)
             lines = database.execute("SELECT name, ctisync_line(line) FROM content").fetchall()
             live = database.execute("SELECT generation FROM consumers").fetchall()
         if not live or live[0][0] is None:
-            return Seen(0, None)
-        return Seen(offsets[0][0], {name: line.encode() for name, line in lines})
+            return Content(0, None)
+        return Content(offsets[0][0], {name: line.encode() for name, line in lines})
 
     def leftovers(self, *, wrote: bool) -> list[str]:
-        found = _files(self.state, kept=".db")
+        every = _files(self.state, kept=".db")
         with closing(sqlite3.connect(self._copied())) as database:
             dead = database.execute(
                 "SELECT id FROM generations WHERE id NOT IN (SELECT ifnull(generation, 0) FROM consumers)"
@@ -88,10 +88,10 @@ class SqlitePlace:
                 "SELECT count(*) FROM records WHERE generation NOT IN (SELECT id FROM generations)"
             ).fetchone()[0]
         if len(dead) > (0 if wrote else 1):
-            found.append(f"{len(dead)} generations that are not live")
+            every.append(f"{len(dead)} generations that are not live")
         if orphans:
-            found.append(f"{orphans} records of no generation")
-        return found
+            every.append(f"{orphans} records of no generation")
+        return every
 
     def _copied(self) -> Path:
         """The file and what SQLite keeps beside it: a look would remove what a killed pass has left."""
@@ -126,7 +126,7 @@ class _Hits(msgspec.Struct):
     hits: list[_Hit]
 
 
-class _Found(msgspec.Struct):
+class _Search(msgspec.Struct):
     hits: _Hits
 
 
@@ -146,21 +146,21 @@ class OpenSearchPlace:
         consumers = [{"context": self._context, "consumer": self._consumer, "index": INDEX}]
         return {"CTISYNC_STORE__URL": self._node.url, "CTISYNC_CONSUMERS": json.dumps(consumers)}
 
-    def seen(self) -> Seen:
+    def read_content(self) -> Content:
         # An index whose maker has just been killed may not answer yet.
         self._node.request("GET", "/_cluster/health?wait_for_status=yellow&timeout=60s")
         entry = self._entry()
         if INDEX not in self._aliases():
-            return Seen(0, None)
+            return Content(0, None)
         ours = entry.get("ctisync", {})
         lines = {hit.id: bytes(hit.source) for hit in self._hits()}
         settled = ours.get("swap") is None and ours.get("state", {}).get("range_to") is None
-        return Seen(int(entry["offset"]), lines, settled)
+        return Content(int(entry["offset"]), lines, settled)
 
     def leftovers(self, *, wrote: bool) -> list[str]:
-        found = _files(self.state)
+        every = _files(self.state)
         if (lease := self._entry()["ctisync"].get("lease")) is not None:
-            found.append(f"the lease {lease}")
+            every.append(f"the lease {lease}")
         generations = {
             name: sorted(index["aliases"])
             for name, index in self._node.request("GET", "/_all/_alias").items()
@@ -168,10 +168,10 @@ class OpenSearchPlace:
         }
         others = {name: aliases for name, aliases in generations.items() if aliases != [INDEX]}
         if len(generations) - len(others) != 1 or any(others.values()):
-            found.append(f"generations with these aliases: {generations}")
+            every.append(f"generations with these aliases: {generations}")
         if len(others) > (0 if wrote else 1):
-            found.append(f"{len(others)} generations that are not live")
-        return found
+            every.append(f"{len(others)} generations that are not live")
+        return every
 
     def size(self) -> int:
         return len(self._node.request("GET", "/_cat/indices?format=json&expand_wildcards=all"))
@@ -181,12 +181,12 @@ class OpenSearchPlace:
         self._node.request("POST", "/_flush")
         for data in self._data.glob("ctisync-opensearch-*"):
             shutil.copytree(data, folder / "node", ignore_dangling_symlinks=True)
-        said = {
+        state = {
             what: self._node.request("GET", what)
             for what in ("/_alias", "/_cat/indices?format=json", "/_settings")
         }
-        said["state"] = self._entry()
-        (folder / "said.json").write_text(json.dumps(said, indent=1))
+        state["state"] = self._entry()
+        (folder / "said.json").write_text(json.dumps(state, indent=1))
         lines = b"\n".join(bytes(hit.source) for hit in self._hits())
         (folder / "content.ndjson").write_bytes(lines)
 
@@ -198,19 +198,19 @@ class OpenSearchPlace:
         self._node.request("POST", f"/{INDEX}/_refresh")
         search = {"size": 5000, "query": {"match_all": {}}}
         reply = self._node.client.post(f"/{INDEX}/_search", json=search).raise_for_status()
-        return msgspec.json.decode(reply.content, type=_Found).hits.hits
+        return msgspec.json.decode(reply.content, type=_Search).hits.hits
 
     def _aliases(self) -> set[str]:
-        found = self._node.request("GET", "/_alias")
-        return {alias for index in found.values() for alias in index["aliases"]}
+        indices = self._node.request("GET", "/_alias")
+        return {alias for index in indices.values() for alias in index["aliases"]}
 
     def _entry(self) -> dict[str, Any]:
         """The consumer's field of the state document; empty when there is none."""
         reply = self._node.client.get(f"/wazuh-context/_doc/{self._context}")
         if reply.status_code == 404:
             return {}
-        found: dict[str, Any] = reply.raise_for_status().json()["_source"].get(self._consumer, {})
-        return found
+        entry: dict[str, Any] = reply.raise_for_status().json()["_source"].get(self._consumer, {})
+        return entry
 
 
 def _files(state: Path, kept: str | None = None) -> list[str]:

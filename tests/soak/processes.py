@@ -40,9 +40,9 @@ class Ended(NamedTuple):
 class Running:
     """One process, which writes to a file: nobody need read while it runs."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", told: Path) -> None:
+    def __init__(self, process: "subprocess.Popen[bytes]", output: Path) -> None:
         self.process = process
-        self._told = told
+        self._output = output
 
     def send(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
@@ -50,7 +50,7 @@ class Running:
     def ended(self) -> Ended:
         """Waits for it. Raises Failed when it hangs, showed a traceback or a bug."""
         _await(self.process)
-        return _looked_at(self.process.returncode, self._told)
+        return _outcome(self.process.returncode, self._output)
 
 
 class Sessions:
@@ -66,16 +66,16 @@ class Sessions:
 
     def start(self, *arguments: str, **environ: str) -> Running:
         self._number = (self._number + 1) % 10
-        told = self._home / f"told-{self._number}"
-        return Running(self._begin(self._ctisync.command(*arguments), told, environ), told)
+        output = self._home / f"told-{self._number}"
+        return Running(self._begin(self._ctisync.command(*arguments), output, environ), output)
 
     def run(self, *arguments: str, **environ: str) -> Ended:
         """A whole one, whose peak memory is measured."""
-        told, figures = self._home / "told", str(self._home / "figures")
+        output, figures = self._home / "told", str(self._home / "figures")
         command = [*launched.launcher(figures), *self._ctisync.command(*arguments)]
-        _await(self._begin(command, told, environ))
+        _await(self._begin(command, output, environ))
         code, peak, _, _ = launched.measured(figures)
-        return _looked_at(code, told)._replace(peak=peak)
+        return _outcome(code, output)._replace(peak=peak)
 
     def end(self) -> None:
         for process in self._started:
@@ -84,9 +84,9 @@ class Sessions:
                 process.wait()
 
     def _begin(
-        self, command: Sequence[str], told: Path, environ: dict[str, str]
+        self, command: Sequence[str], output: Path, environ: dict[str, str]
     ) -> "subprocess.Popen[bytes]":
-        with told.open("wb") as stream:
+        with output.open("wb") as stream:
             process = subprocess.Popen(
                 command,
                 env={**self._ctisync.environ, **environ},
@@ -108,21 +108,21 @@ def _await(process: "subprocess.Popen[bytes]") -> None:
         raise Failed(f"a pass hung: it had not ended after {LONGEST:.0f} s") from None
 
 
-def _looked_at(code: int, told: Path) -> Ended:
+def _outcome(code: int, output: Path) -> Ended:
     events: list[dict[str, Any]] = []
     words: list[object] = []
-    for line in told.read_text(errors="replace").splitlines():
+    for line in output.read_text(errors="replace").splitlines():
         try:
-            found = json.loads(line)
+            event = json.loads(line)
         except ValueError:
             words.append(line)
         else:
-            (events if isinstance(found, dict) and "event" in found else words).append(found)
+            (events if isinstance(event, dict) and "event" in event else words).append(event)
     ended = Ended(code, events, "\n".join(map(str, words)))
     at_start = not events and is_pythons_own_end(code, ended.words)
     failed = [each for each in events if each["event"] == "failed" and "a bug in ctisync" in each["message"]]
     if failed or (not at_start and (code == 1 or "Traceback" in ended.words)):
-        raise Failed(f"a pass ended with {code} and said:\n{told.read_text(errors='replace')}")
+        raise Failed(f"a pass ended with {code} and said:\n{output.read_text(errors='replace')}")
     return ended if code != 1 else ended._replace(code=-signal.SIGINT)
 
 

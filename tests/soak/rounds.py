@@ -248,13 +248,13 @@ class Rounds:
     def _look(self, side: Side) -> None:
         """Whatever has happened, readers find what the offset says."""
         self.step = f"what readers find after {self.step.removeprefix('what readers find after ')}"
-        seen = side.seen()
-        if seen.lines is None:
+        content = side.read_content()
+        if content.lines is None:
             self._expect(not side.has_content, "the content is gone")
             return
         side.has_content = True
-        if seen.offset and seen.settled:
-            self._compare(seen.lines, seen.offset)
+        if content.offset and content.settled:
+            self._compare(content.lines, content.offset)
 
     def _mend(self, *, sabotage: bool = False) -> None:
         """Everything is well again, but for a change that blocks: one pass gets to where it must get."""
@@ -278,19 +278,19 @@ class Rounds:
 
     def _mended(self, side: Side, ended: Ended) -> None:
         """What one whole pass has come to."""
-        blocked, wanted = self._feed.poison is not None, self._feed.reachable_offset
+        blocked, expected = self._feed.poison is not None, self._feed.reachable_offset
         self.figures.blocked += blocked
         self._expect(ended.code == (6 if blocked else 0), f"it ended with {ended.code}: {ended.events}")
         wrote = ended.count("range-applied") > 0 and not ended.count("initialised")
         leftovers = side.place.leftovers(wrote=wrote)
         self._expect(not leftovers, f"left over: {', '.join(leftovers)}")
-        seen = side.seen()
-        self._expect(seen.offset == wanted, f"the content stands at {seen.offset}, not at {wanted}")
-        self._compare(seen.lines or {}, wanted)
-        told = side.told_command()
+        content = side.read_content()
+        self._expect(content.offset == expected, f"the content stands at {content.offset}, not at {expected}")
+        self._compare(content.lines or {}, expected)
+        accepted = side.accepted_offset()
         self._expect(
-            told == wanted,
-            f"the last command that was accepted is of {told}, the content stands at {wanted}",
+            accepted == expected,
+            f"the last command that was accepted is of {accepted}, the content stands at {expected}",
         )
         side.forget()
 
@@ -328,16 +328,16 @@ class Rounds:
             self._expect(ended.code == 0, f"it ended with {ended.code}:\n{ended.words}")
             self.figures.verified += 1
 
-    def _compare(self, found: dict[str, bytes], offset: int) -> None:
+    def _compare(self, stored: dict[str, bytes], offset: int) -> None:
         expected = self._feed.expected_records(offset)
         self.figures.compared += 1
         self.figures.records_compared += len(expected)
-        wrong = [f"{name} is missing" for name in expected.keys() - found.keys()]
-        wrong += [f"{name} is too much" for name in found.keys() - expected.keys()]
+        wrong = [f"{name} is missing" for name in expected.keys() - stored.keys()]
+        wrong += [f"{name} is too much" for name in stored.keys() - expected.keys()]
         wrong += [
-            f"{name} is\n    {_short(found[name])}\n  and should be\n    {_short(line)}"
+            f"{name} is\n    {_short(stored[name])}\n  and should be\n    {_short(line)}"
             for name, line in expected.items()
-            if name in found and found[name] != line and comparable(found[name]) != comparable(line)
+            if name in stored and stored[name] != line and comparable(stored[name]) != comparable(line)
         ]
         if wrong:
             self.figures.divergences += 1

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from tests.soak.feed import MovingFeed
-from tests.soak.places import Place, Seen
+from tests.soak.places import Content, Place
 from tests.soak.processes import Sessions
 from tests.support.command_manager import CommandManagerStandIn
 
@@ -32,13 +32,13 @@ class Side:
         self.has_content = False
         self.last_command = 0
 
-    def seen(self) -> Seen:
+    def read_content(self) -> Content:
         """As its readers find it."""
-        found = self.place.seen()
-        self.offset = found.offset
-        return found
+        content = self.place.read_content()
+        self.offset = content.offset
+        return content
 
-    def told_command(self) -> int:
+    def accepted_offset(self) -> int:
         """The offset of the last command that was accepted."""
         if self.manager.commands:
             self.last_command = int(self.manager.commands[-1].offset)

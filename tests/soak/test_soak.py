@@ -37,9 +37,9 @@ def soak(folder: Path, *options: str) -> "subprocess.CompletedProcess[str]":
 def test_passes_against_a_moving_feed_with_signals_at_random_keep_every_promise(tmp_path: Path) -> None:
     done = soak(tmp_path, "--minutes", "0.1", "--seed", "3")
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
-    told = json.loads(done.stdout.splitlines()[-1])
-    [counted] = told["stores"]
-    assert (told["ended"], told["seed"], counted["divergences"]) == ("complete", 3, 0)
+    report = json.loads(done.stdout.splitlines()[-1])
+    [counted] = report["stores"]
+    assert (report["ended"], report["seed"], counted["divergences"]) == ("complete", 3, 0)
     assert counted["rounds"] > 0
     assert counted["passes"] == sum(counted["exit_codes"].values())
     assert counted["contents_compared"] >= counted["rounds"]

@@ -102,7 +102,7 @@ class Cluster:
             return OpenSearchReply(status, problem=problem or Problem())
         spoiled_places = _places(self.cell.position, len(operations)) if spoiled else set()
         items = [self._done(operation, place in spoiled_places) for place, operation in enumerate(operations)]
-        return self._told(items, spoiled)
+        return self._reply(items, spoiled)
 
     def close(self) -> None:
         pass
@@ -122,20 +122,20 @@ class Cluster:
         return {kind: self._write(kind, name, version, head)}
 
     def _write(self, kind: str, name: str, version: int, head: dict[str, Any]) -> dict[str, Any]:
-        found = self.records.get(name)
+        stored = self.records.get(name)
         if kind == "delete":
-            if found is None:
+            if stored is None:
                 return {"_id": name, "status": 404, "_version": 1}
-            if (found[1], 1) != (head["if_seq_no"], head["if_primary_term"]):
+            if (stored[1], 1) != (head["if_seq_no"], head["if_primary_term"]):
                 return _refused(name, 409, CONFLICT)
             del self.records[name]
-            return {"_id": name, "status": 200, "_version": found[0] + 1}
-        if found is not None and found[0] >= version:
+            return {"_id": name, "status": 200, "_version": stored[0] + 1}
+        if stored is not None and stored[0] >= version:
             return _refused(name, 409, CONFLICT)
         self.records[name] = (version, self._next())
-        return {"_id": name, "status": 201 if found is None else 200, "_version": version}
+        return {"_id": name, "status": 201 if stored is None else 200, "_version": version}
 
-    def _told(self, items: list[dict[str, Any]], spoiled: bool) -> OpenSearchReply:
+    def _reply(self, items: list[dict[str, Any]], spoiled: bool) -> OpenSearchReply:
         failed = any("error" in answered for item in items for answered in item.values())
         reply: dict[str, Any] = {"errors": failed, "items": items}
         match self.cell.telling if spoiled else "complete":
@@ -156,9 +156,9 @@ class Cluster:
         for name in names:
             if name in self.records:
                 version, seq_no = self.records[name]
-                found = {"found": True, "_version": version, "_seq_no": seq_no, "_primary_term": 1}
+                fields = {"found": True, "_version": version, "_seq_no": seq_no, "_primary_term": 1}
                 line = {"name": name, "offset": version, "payload": {}}
-                docs.append({"_id": name, **found, "_source": line})
+                docs.append({"_id": name, **fields, "_source": line})
             else:
                 docs.append({"_id": name, "found": False})
         return _encoded({"docs": docs})
@@ -180,7 +180,7 @@ def _refused(name: str, status: int, problem: Problem) -> dict[str, Any]:
 def _operations(body: bytes) -> list[dict[str, Any]]:
     """The action lines of a bulk's body; an index operation has its record's line after it."""
     lines = iter(body.splitlines())
-    found = []
+    operations = []
     for text in lines:
         operation: dict[str, Any] = msgspec.json.decode(text)
         if "index" in operation:
@@ -189,8 +189,8 @@ def _operations(body: bytes) -> list[dict[str, Any]]:
                 operation["index"]["_id"],
                 operation["index"]["version"],
             )
-        found.append(operation)
-    return found
+        operations.append(operation)
+    return operations
 
 
 def _places(position: str, count: int) -> set[int]:

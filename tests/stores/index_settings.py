@@ -226,4 +226,4 @@ HOSTILE: Final[dict[str, object]] = {
     **OURS,
     **{name: value for group in MAY_BE_SET.values() for name, value in group.items()},
 }
-KNOWN: Final = HOSTILE.keys() | {name for group in NO_TEMPLATES.values() for name in group}
+CLASSIFIED: Final = HOSTILE.keys() | {name for group in NO_TEMPLATES.values() for name in group}

@@ -136,8 +136,8 @@ def lines(store: Store, consumer: Consumer) -> list[bytes]:
 def aliases(node: OpenSearchNode, consumer: Consumer) -> dict[str, set[str]]:
     """The consumer's generations, and the aliases of each."""
     slug = consumer.index
-    found = node.request("GET", f"/ctisync-{slug}-*/_alias?allow_no_indices=true")
-    return {name: set(index["aliases"]) for name, index in found.items()}
+    indices = node.request("GET", f"/ctisync-{slug}-*/_alias?allow_no_indices=true")
+    return {name: set(index["aliases"]) for name, index in indices.items()}
 
 
 def refresh(node: OpenSearchNode, consumer: Consumer) -> None:

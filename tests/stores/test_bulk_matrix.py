@@ -170,39 +170,39 @@ def test_no_answer_to_a_bulk_lets_the_offset_pass_a_record_that_was_not_confirme
         except CtisyncError as raised:
             error = raised
 
-        told = "" if error is None else error.message
-        assert_told(cell, told)
+        message = "" if error is None else error.message
+        assert_message(cell, message)
         if error is None:
             assert_written(played, work, cell)
             ends["done"] += 1
         else:
-            refused = 3 if "not answer like" in told else 7
+            refused = 3 if "not answer like" in message else 7
             assert error.exit_code == (4 if isinstance(error, AnotherPass) else refused), cell
             assert played.state.offset == before.offset, cell
             assert played.state.owed is None, cell
             assert played.generations.live == LIVE, cell
             ends[str(error.exit_code)] += 1
-        if "disk is probably full" in told:
+        if "disk is probably full" in message:
             assert (played.clock.slept, played.cluster.bulks) == ([], 1), cell
         if cell.telling == AS_A_WHOLE and cell.status == "413":
             assert played.clock.slept == [], cell
     figure(f"bulk replies, {work}: {ends.total()} cells, {dict(ends)}; 0 unconfirmed records passed")
 
 
-def assert_told(cell: Cell, told: str) -> None:
-    wanted = expected(cell)
-    assert (not told) == (not wanted), f"{cell}: {told or 'done'}"
-    assert re.search(wanted, told), f"{cell}: {told}"
+def assert_message(cell: Cell, message: str) -> None:
+    pattern = expected(cell)
+    assert (not message) == (not pattern), f"{cell}: {message or 'done'}"
+    assert re.search(pattern, message), f"{cell}: {message}"
 
 
 def assert_written(played: Played, work: str, cell: Cell) -> None:
-    held = {name: version for name, (version, _) in played.cluster.records.items()}
+    versions = {name: version for name, (version, _) in played.cluster.records.items()}
     if work == "load":
-        assert held == {each.name: each.offset for each in SNAPSHOT}, cell
+        assert versions == {each.name: each.offset for each in SNAPSHOT}, cell
         assert played.state.offset == 50
         assert played.generations.live == "ctisync-new"
     else:
-        assert held == {"CVE-1": 11, "CVE-2": 12, "CVE-4": 4, "CVE-6": 14, "CVE-5": 15}, cell
+        assert versions == {"CVE-1": 11, "CVE-2": 12, "CVE-4": 4, "CVE-6": 14, "CVE-5": 15}, cell
         assert played.state.offset == 20
         assert played.state.range_to is None
 

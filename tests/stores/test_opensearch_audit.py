@@ -165,10 +165,10 @@ def test_a_state_edited_by_hand_is_found(
     kinds: set[Kind],
 ) -> None:
     edit_state(node, consumer, edit)
-    found = audited(store, consumer)
+    audit = audited(store, consumer)
 
-    assert set(found.counts) == kinds
-    assert not found.is_good
+    assert set(audit.counts) == kinds
+    assert not audit.is_good
 
 
 def test_a_writer_at_work_is_named_and_what_he_builds_is_no_difference(
@@ -176,10 +176,10 @@ def test_a_writer_at_work_is_named_and_what_he_builds_is_no_difference(
 ) -> None:
     with store.writer(consumer) as writer, writer.load(kit.snapshot(200)) as load:
         load.add([record("CVE-new", 200)])
-        found = audited(store, consumer)
+        audit = audited(store, consumer)
 
-    assert found.is_good
-    assert set(found.counts) == {Kind.WRITER_AT_WORK, Kind.GENERATION_LEFT}
+    assert audit.is_good
+    assert set(audit.counts) == {Kind.WRITER_AT_WORK, Kind.GENERATION_LEFT}
 
 
 @pytest.mark.parametrize("writes", range(1, 16))
@@ -188,10 +188,10 @@ def test_wherever_a_load_is_killed_nothing_is_called_a_difference(
 ) -> None:
     with closing(kit.mortal_store(node, writes)) as mortal, suppress(kit.Killed):
         kit.initialise(mortal, consumer, [record("CVE-new", 200)], 200)
-    found = audited(store, consumer)
+    audit = audited(store, consumer)
 
-    assert found.differences == 0, found.findings
-    assert found.records in (1, 40)
+    assert audit.differences == 0, audit.findings
+    assert audit.records in (1, 40)
 
 
 def test_what_was_written_just_now_is_seen(
@@ -202,16 +202,16 @@ def test_what_was_written_just_now_is_seen(
         kit.apply(writer, [Put(record("CVE-new", 150))], to=150)
 
     assert audited(store, consumer).records == 41
-    with store.inspect(consumer) as seen:
-        assert seen.lookup(["CVE-new"]) == {"CVE-new": record("CVE-new", 150)}
+    with store.inspect(consumer) as inspection:
+        assert inspection.lookup(["CVE-new"]) == {"CVE-new": record("CVE-new", 150)}
 
 
 def test_an_inspection_is_of_one_moment(
     node: OpenSearchNode, store: OpenSearchStore, consumer: Consumer
 ) -> None:
-    with store.inspect(consumer) as seen:
+    with store.inspect(consumer) as inspection:
         kit.initialise(store, consumer, [record("CVE-new", 200)], 200)
-        assert seen.count() == 40
-        assert len(list(seen.scan())) == 40
-        assert seen.lookup(["CVE-new", SOME.name]) == {SOME.name: SOME}
+        assert inspection.count() == 40
+        assert len(list(inspection.scan())) == 40
+        assert inspection.lookup(["CVE-new", SOME.name]) == {SOME.name: SOME}
     assert audited(store, consumer).is_good

@@ -90,9 +90,9 @@ def test_nothing_is_written_to_either_of_two_clusters(
             store.record_check(consumer, ConsumerState(last_offset=7))
         with refused:
             store.remember(report(consumer, 1), keep=10, within=WITHIN)
-        (verdict,) = [each for each in store.diagnose([consumer]) if each.what == "store-nodes"]
-    assert verdict.health == "failed"
-    assert all(url in verdict.text for url in both)
+        (check,) = [each for each in store.diagnose([consumer]) if each.what == "store-nodes"]
+    assert check.health == "failed"
+    assert all(url in check.text for url in both)
     for node in (opensearch_2, opensearch_3):
         assert node.request("GET", "/_cat/indices?format=json") == []
 
@@ -102,8 +102,8 @@ def test_one_cluster_under_two_names_is_one(opensearch_2: OpenSearchNode) -> Non
     consumer = kit.new_consumer()
     with closing(OpenSearchStore(names, FakeClock())) as store:
         kit.initialise(store, consumer, [record("CVE-1", 1)], 10)
-        (verdict,) = [each for each in store.diagnose([consumer]) if each.what == "store-nodes"]
-    assert (verdict.health, verdict.text[:11]) == ("ok", "all 2 nodes")
+        (check,) = [each for each in store.diagnose([consumer]) if each.what == "store-nodes"]
+    assert (check.health, check.text[:11]) == ("ok", "all 2 nodes")
 
 
 def test_a_node_that_does_not_answer_is_a_warning_with_the_request_that_shows_why(
@@ -112,7 +112,7 @@ def test_a_node_that_does_not_answer_is_a_warning_with_the_request_that_shows_wh
     """Passes go on without it, until the next one is lost too."""
     silent = f"http://127.0.0.1:{unused_port()}"
     with closing(OpenSearchStore([silent, opensearch_2.url, opensearch_2.url], FakeClock())) as store:
-        (verdict,) = [each for each in store.diagnose([]) if each.what == "store-nodes"]
-    assert verdict.health == "warning"
-    assert verdict.text == f"1 of the 3 nodes in store.url did not answer: {silent}"
-    assert verdict.hint == f"check that each runs: curl {silent}"
+        (check,) = [each for each in store.diagnose([]) if each.what == "store-nodes"]
+    assert check.health == "warning"
+    assert check.text == f"1 of the 3 nodes in store.url did not answer: {silent}"
+    assert check.hint == f"check that each runs: curl {silent}"

@@ -66,10 +66,10 @@ def assert_readers_are_well(store: Store, consumer: Consumer, before: list[Recor
         assert (before, state.offset) == ([], 0)
     elif state.range_to is None:
         contents = {"before": before, "snapshot": SNAPSHOT, "result": RESULT}
-        held = kit.lines(store, consumer)
-        found = [name for name, records in contents.items() if held == [each.line for each in records]]
-        assert len(found) == 1
-        assert state.offset <= {"before": offset, "snapshot": 20, "result": 30}[found[0]]
+        stored = kit.lines(store, consumer)
+        matches = [name for name, records in contents.items() if stored == [each.line for each in records]]
+        assert len(matches) == 1
+        assert state.offset <= {"before": offset, "snapshot": 20, "result": 30}[matches[0]]
 
 
 def assert_the_next_pass_makes_it_good(store: Store, consumer: Consumer, node: OpenSearchNode) -> None:
@@ -237,13 +237,13 @@ def test_killed_after_any_write_while_it_replaces_another_consumer_readers_find_
             new = replacing(old)
             kit.initialise(store, old, NEWER, 60)
             died = dies(opensearch_2, old, init_snapshot_in_its_place, writes)
-            found = read_by_alias(opensearch_2, old)
-            assert found in (old_names, new_names)
-            swapped += found == new_names
+            names = read_by_alias(opensearch_2, old)
+            assert names in (old_names, new_names)
+            swapped += names == new_names
 
             take_over(store, old if next_over == "old" else new)
             live = read_by_alias(opensearch_2, old)
-            assert live == found or (next_over, live) == ("new", new_names), "a swap is finished, none undone"
+            assert live == names or (next_over, live) == ("new", new_names), "a swap is finished, none undone"
             state = store.read_state(old)
             assert (state.offset, state.content) == (60, True)
             assert state.occupant == (None if live == old_names else str(new))

@@ -46,10 +46,10 @@ class Node:
     def __init__(self, **changed: Any) -> None:
         self.timeout = 60.0
         self.answers = WELL | {name.replace("__", "/"): answer for name, answer in changed.items()}
-        self.asked: list[tuple[str, str]] = []
+        self.requests: list[tuple[str, str]] = []
 
     def send(self, method: str, target: str, body: bytes | None, timeout: float) -> OpenSearchReply:
-        self.asked.append((method, target))
+        self.requests.append((method, target))
         if (method, body) != ("GET", None):  # tests/secured: such requests have no effect
             return OpenSearchReply(200, b"{}") if "_bulk" in target else OpenSearchReply(404)
         answer = self.answers[self._name(target)]
@@ -74,16 +74,16 @@ class Node:
 def examined(node: Node, replicas: int = 0, **store: Any) -> dict[str, CheckResult]:
     with closing(OpenSearchStore([HERE], FakeClock(), layout=Layout(replicas=replicas), **store)) as opened:
         opened._client._transport = node
-        found = list(opened.diagnose([Consumer()]))
-    assert all(each.hint for each in found if each.health == "failed")
-    assert len(found) == len({each.what for each in found})
-    return {each.what: each for each in found}
+        checks = list(opened.diagnose([Consumer()]))
+    assert all(each.hint for each in checks if each.health == "failed")
+    assert len(checks) == len({each.what for each in checks})
+    return {each.what: each for each in checks}
 
 
 def test_one_that_is_well_is_ok_throughout() -> None:
-    found = examined(Node())
-    assert worst(found.values()) == "ok"
-    assert list(found) == [
+    checks = examined(Node())
+    assert worst(checks.values()) == "ok"
+    assert list(checks) == [
         "store",
         "store-user",
         "store-rights",
@@ -95,7 +95,7 @@ def test_one_that_is_well_is_ok_throughout() -> None:
         "store-alias",
         "store-lease",
     ]
-    assert "readers, writers" in found["store-user"].text
+    assert "readers, writers" in checks["store-user"].text
 
 
 BLOCKED: Final = {"wazuh-cve": {"settings": {"index.blocks.read_only_allow_delete": "true"}}}
@@ -116,7 +116,7 @@ ELASTIC: Final = {"version": {"number": "8.1.0"}}
 
 
 @pytest.mark.parametrize(
-    ("changed", "replicas", "what", "health", "said"),
+    ("changed", "replicas", "what", "health", "text"),
     [
         ({"__": OLD_1}, 0, "store", "failed", "1.3.20"),
         ({"__": NEW_4}, 0, "store", "warning", "4.0.0"),
@@ -143,24 +143,24 @@ ELASTIC: Final = {"version": {"number": "8.1.0"}}
     ],
 )
 def test_what_is_not_well_is_told_and_hides_nothing(
-    changed: dict[str, Any], replicas: int, what: str, health: str, said: str
+    changed: dict[str, Any], replicas: int, what: str, health: str, text: str
 ) -> None:
     changed = {name.replace("context__doc", "context___doc"): answer for name, answer in changed.items()}
-    found = examined(Node(**changed), replicas)
-    assert found[what].health == health
-    assert said in found[what].text
+    checks = examined(Node(**changed), replicas)
+    assert checks[what].health == health
+    assert text in checks[what].text
     if what != "store" or health != "failed":
-        assert {each for each in found if found[each].health != "ok"} <= {what}
-        assert len(found) - ("store-rights" in found) == 9
+        assert {each for each in checks if checks[each].health != "ok"} <= {what}
+        assert len(checks) - ("store-rights" in checks) == 9
 
 
 @pytest.mark.parametrize("answer", [401, 500, NoReply("connection refused"), {"tagline": "hello"}])
 def test_a_server_that_does_not_answer_or_let_us_in_is_told_once_and_soon(answer: Any) -> None:
     node = Node(__=answer)
-    found = examined(node)
-    assert list(found) == ["store"]
-    assert found["store"].health == "failed"
-    assert {target for _, target in node.asked} == {"/"}
+    checks = examined(node)
+    assert list(checks) == ["store"]
+    assert checks["store"].health == "failed"
+    assert {target for _, target in node.requests} == {"/"}
 
 
 @pytest.fixture
@@ -177,9 +177,9 @@ def test_a_node_that_gives_itself_out_for_an_older_one_is_looked_at_like_any_oth
     node.request("PUT", "/_cluster/settings", {"persistent": setting})
     assert node.request("GET", "/")["version"]["number"] == "7.10.2"
     with closing(kit.open_store(node)) as store:
-        told = list(store.diagnose([kit.new_consumer()]))
-    assert [each.what for each in told if each.health != "ok"] == []
-    assert {"store-cluster", "store-blocks", "store-alias", "store-lease"} <= {each.what for each in told}
+        results = list(store.diagnose([kit.new_consumer()]))
+    assert [each.what for each in results if each.health != "ok"] == []
+    assert {"store-cluster", "store-blocks", "store-alias", "store-lease"} <= {each.what for each in results}
 
 
 def test_on_a_real_node_lease_foreign_index_and_block_are_seen(node: OpenSearchNode) -> None:
@@ -190,14 +190,14 @@ def test_on_a_real_node_lease_foreign_index_and_block_are_seen(node: OpenSearchN
         node.request("PUT", f"/{consumer.index}/_settings", {"index.blocks.read_only_allow_delete": True})
         now = int(node.request("GET", "/_cat/health?h=epoch&format=json")[0]["epoch"])
         kit.put_lease(node, consumer, until=now + 600)
-        told = list(store.diagnose([consumer, other]))
+        results = list(store.diagnose([consumer, other]))
         kit.put_lease(node, consumer)
 
-    found = {(each.what, each.about): each for each in told}
-    assert "root on other-host" in found["store-lease", str(consumer)].text
-    assert found["store-alias", str(other)].health == "failed"
-    assert found["store-alias", str(consumer)].health == "ok"
-    assert found["store-blocks", None].health == "failed"
+    by_consumer = {(each.what, each.about): each for each in results}
+    assert "root on other-host" in by_consumer["store-lease", str(consumer)].text
+    assert by_consumer["store-alias", str(other)].health == "failed"
+    assert by_consumer["store-alias", str(consumer)].health == "ok"
+    assert by_consumer["store-blocks", None].health == "failed"
 
 
 def test_what_to_type_takes_back_what_may_lose_a_confirmed_write(node: OpenSearchNode) -> None:
@@ -205,10 +205,10 @@ def test_what_to_type_takes_back_what_may_lose_a_confirmed_write(node: OpenSearc
     settings = {"index.translog.durability": "async", "index.default_pipeline": "theirs"}
     node.request("PUT", "/wazuh-context", {"settings": settings})
     with closing(kit.open_store(node)) as store:
-        found = {each.what: each for each in store.diagnose([kit.new_consumer()])}
-        hint = found["store-settings"].hint
+        checks = {each.what: each for each in store.diagnose([kit.new_consumer()])}
+        hint = checks["store-settings"].hint
         assert hint is not None
         _, _, _, url, _, _, _, body = shlex.split(hint)
         node.request("PUT", url.removeprefix(node.url), json.loads(body))
         again = {each.what: each for each in store.diagnose([kit.new_consumer()])}
-    assert (found["store-settings"].health, again["store-settings"].health) == ("warning", "ok")
+    assert (checks["store-settings"].health, again["store-settings"].health) == ("warning", "ok")

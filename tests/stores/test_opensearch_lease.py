@@ -182,20 +182,20 @@ def test_a_long_step_renews_the_lease_after_a_third_of_it(
     clock = FakeClock()
 
     def until() -> int:
-        found: int = kit.document(opensearch_2, consumer)["vd_4.8.0"]["ctisync"]["lease"]["until"]
-        return found
+        time: int = kit.document(opensearch_2, consumer)["vd_4.8.0"]["ctisync"]["lease"]["until"]
+        return time
 
     with (
         closing(kit.open_store(opensearch_2, clock, lease_ttl=TTL)) as store,
         store.writer(consumer) as writer,
     ):
-        taken = until()
+        first = until()
         clock.advance(seconds=TTL / 3 - 1)
         writer.keep_alive()
-        assert until() == taken
+        assert until() == first
         clock.advance(seconds=2)
         writer.keep_alive()
-        assert until() == pytest.approx(taken + TTL / 3 + 1, abs=2)
+        assert until() == pytest.approx(first + TTL / 3 + 1, abs=2)
 
 
 def test_who_has_lost_the_lease_changes_nothing_any_more(

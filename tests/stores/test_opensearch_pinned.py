@@ -16,7 +16,7 @@ from ctisync.stores.opensearch.store import OpenSearchStore
 from ctisync.verify.audit import verify
 from tests.contract.test_history import WITHIN, report, without_touched
 from tests.stores import opensearch_kit as kit
-from tests.stores.index_settings import HOSTILE, KNOWN, MAY_BE_SET, OURS, PINNED_AGAINST
+from tests.stores.index_settings import CLASSIFIED, HOSTILE, MAY_BE_SET, OURS, PINNED_AGAINST
 from tests.support.figures import figure
 from tests.support.log import KeptLog
 from tests.support.opensearch_node import OpenSearchNode
@@ -33,17 +33,17 @@ after many tries, on a slow one after few."""
 @pytest.fixture(params=OPENSEARCH)
 def node(request: pytest.FixtureRequest) -> Iterator[OpenSearchNode]:
     """A cluster whose templates are the test's own, with no index yet."""
-    found: OpenSearchNode = request.getfixturevalue(OPENSEARCH[request.param])
-    found.wipe()
-    yield found
-    found.wipe()
+    opened: OpenSearchNode = request.getfixturevalue(OPENSEARCH[request.param])
+    opened.wipe()
+    yield opened
+    opened.wipe()
 
 
 def settings_of(node: OpenSearchNode, index: str, *, defaults: bool = False) -> dict[str, Any]:
     """By their names without `index.`."""
     target = f"/{index}/_settings?flat_settings=true&include_defaults={str(defaults).lower()}"
-    ((found),) = node.request("GET", target).values()
-    every: dict[str, Any] = found["settings"] | found.get("defaults", {})
+    ((settings),) = node.request("GET", target).values()
+    every: dict[str, Any] = settings["settings"] | settings.get("defaults", {})
     return {name.removeprefix("index."): value for name, value in every.items()}
 
 
@@ -59,13 +59,13 @@ def test_every_index_setting_that_a_node_knows_is_pinned_or_is_known_to_do_no_ha
 ) -> None:
     """A setting that only a newer node has wants to be looked at: `tests/stores/index_settings.py`."""
     node.request("PUT", "/probe")
-    assert settings_of(node, "probe", defaults=True).keys() - KNOWN == set()
+    assert settings_of(node, "probe", defaults=True).keys() - CLASSIFIED == set()
 
 
 def test_a_template_that_sets_every_setting_alters_nothing_that_is_promised(node: OpenSearchNode) -> None:
     node.request("PUT", "/probe")
-    known = settings_of(node, "probe", defaults=True).keys()
-    put_template(node, {name: value for name, value in HOSTILE.items() if name in known})
+    supported = settings_of(node, "probe", defaults=True).keys()
+    put_template(node, {name: value for name, value in HOSTILE.items() if name in supported})
     consumer = kit.new_consumer()
     changed = record("CVE-9999-1", 150)
     with closing(kit.open_store(node)) as store:
@@ -83,16 +83,16 @@ def test_a_template_that_sets_every_setting_alters_nothing_that_is_promised(node
             store.remember(each, keep=2, within=WITHIN)
         assert list(store.passes(consumer, 10)) == [*map(without_touched, reversed(passes[1:]))]
     (live,) = kit.aliases(node, consumer)
-    may_be_set = {name for group in MAY_BE_SET.values() for name in group} & known - {"refresh_interval"}
-    pinned = {name: str(value).lower() for name, value in PINNED.items() if name in known}
+    may_be_set = {name for group in MAY_BE_SET.values() for name in group} & supported - {"refresh_interval"}
+    pinned = {name: str(value).lower() for name, value in PINNED.items() if name in supported}
     for made in (live, "wazuh-context", "ctisync-history"):
-        found = settings_of(node, made)
-        assert {name: str(found[name]).lower() for name in pinned} == pinned, made
-        assert found["number_of_replicas"], found["number_of_shards"] == ("0", "1")
-        assert may_be_set <= found.keys(), f"{made}: the template was not in effect"
+        settings = settings_of(node, made)
+        assert {name: str(settings[name]).lower() for name in pinned} == pinned, made
+        assert (settings["number_of_replicas"], settings["number_of_shards"]) == ("0", "1")
+        assert may_be_set <= settings.keys(), f"{made}: the template was not in effect"
     figure(
-        f"OpenSearch {node.version}, a template with {len(HOSTILE.keys() & known)} of {len(known)} index "
-        f"settings: {len(pinned)} pinned on each index, content, audit and history as without it"
+        f"OpenSearch {node.version}, a template with {len(HOSTILE.keys() & supported)} of {len(supported)} "
+        f"index settings: {len(pinned)} pinned on each index, content, audit and history as without it"
     )
 
 
@@ -115,8 +115,8 @@ class OldNode:
         for name in sorted(self._unknown):
             if method == "PUT" and body is not None and f'"index.{name}"'.encode() in body:
                 self.refused += 1
-                told = f"unknown setting [index.{name}] please check that any required plugins are installed"
-                return OpenSearchReply(400, problem=Problem("illegal_argument_exception", told))
+                words = f"unknown setting [index.{name}] please check that any required plugins are installed"
+                return OpenSearchReply(400, problem=Problem("illegal_argument_exception", words))
         return self._inner.send(method, target, body, timeout)
 
     def close(self) -> None:
@@ -134,9 +134,9 @@ def test_an_older_node_that_does_not_know_a_pinned_setting_gets_an_index_without
         kit.initialise(store, consumer, RECORDS, 100)
     assert old.refused >= 2 * len(unknown), "neither the state's index nor the generation was refused"
     (live,) = kit.aliases(opensearch_2, consumer)
-    found = settings_of(opensearch_2, live)
-    assert not unknown & found.keys()
-    assert found["gc_deletes"] == PINNED["gc_deletes"]
+    settings = settings_of(opensearch_2, live)
+    assert not unknown & settings.keys()
+    assert settings["gc_deletes"] == PINNED["gc_deletes"]
 
 
 @pytest.fixture
@@ -193,6 +193,6 @@ def test_a_content_of_an_earlier_version_is_mended_by_the_next_writer_and_asked_
     for _ in range(2):
         with store.writer(consumer):
             pass
-    found = settings_of(opensearch_2, live)
-    assert (found["gc_deletes"], found["translog.durability"]) == (PINNED["gc_deletes"], "request")
+    settings = settings_of(opensearch_2, live)
+    assert (settings["gc_deletes"], settings["translog.durability"]) == (PINNED["gc_deletes"], "request")
     assert len(puts) == 1

@@ -85,7 +85,7 @@ def test_a_long_read_gives_every_part_once_and_in_order(store: OpenSearchStore, 
     with store.writer(CONSUMER) as writer:
         parts = list(writer.read_in_parts(names))
     assert [name for part, _ in parts for name in part] == names
-    assert [sorted(found) for _, found in parts] == [["CVE-1"], [], [], [], ["CVE-3"]]
+    assert [sorted(records) for _, records in parts] == [["CVE-1"], [], [], [], ["CVE-3"]]
     assert sorted(name for part in sent.read for name in part) == sorted(names)
 
 
@@ -174,10 +174,10 @@ def after(writer: Writer, to: int) -> ConsumerState:
 
 def test_what_is_being_written_the_next_range_does_not_read(store: OpenSearchStore, sent: Counted) -> None:
     first = record("CVE-1", 14, {"at": 14})
-    found: list[dict[str, Record]] = []
+    reads: list[dict[str, Record]] = []
 
     def meanwhile() -> int:
-        found.append(read(writer, ["CVE-1", "CVE-2", "CVE-3"]))
+        reads.append(read(writer, ["CVE-1", "CVE-2", "CVE-3"]))
         return 30
 
     with store.writer(CONSUMER) as writer:
@@ -187,7 +187,7 @@ def test_what_is_being_written_the_next_range_does_not_read(store: OpenSearchSto
         kit.apply_unread(writer, [Delete("CVE-1", 24), Put(record("CVE-3", 25))], 30)
         writer.make_searchable()
         assert store.read_state(CONSUMER).range_to is None
-    assert found == [{"CVE-1": first, "CVE-2": B}]
+    assert reads == [{"CVE-1": first, "CVE-2": B}]
     assert sent.read == [["CVE-3"], ["CVE-2"]]
     assert kit.lines(store, CONSUMER) == [B.line, record("CVE-3", 25).line]
 

@@ -215,7 +215,7 @@ def test_a_node_that_stays_away_is_unavailable_and_named() -> None:
     assert "curl http://127.0.0.1:9200" in str(gone.value.hint)
 
 
-def found(name: str, offset: int) -> dict[str, Any]:
+def document(name: str, offset: int) -> dict[str, Any]:
     source = {"name": name, "offset": offset}
     version = {"_version": offset, "_seq_no": 3, "_primary_term": 1}
     return {"_id": name, "found": True, "_source": source} | version
@@ -233,7 +233,7 @@ def read(*docs: dict[str, Any]) -> dict[str, Any]:
 
 def test_versions_are_read_without_the_records_themselves() -> None:
     """A conflict of a whole range would else bring all of its records back."""
-    docs = [found("CVE-1", 1), {"_id": "CVE-2", "found": False}]
+    docs = [document("CVE-1", 1), {"_id": "CVE-2", "found": False}]
     transport = Scripted(*[OpenSearchReply(200, msgspec.json.encode({"docs": docs}))] * 2)
     records = Records(Client(transport, Curl("http://127.0.0.1:9200"), FakeClock()), FakeClock())
     names = ["CVE-1", "CVE-2"]
@@ -248,19 +248,19 @@ def test_versions_are_read_without_the_records_themselves() -> None:
 
 
 def test_a_record_is_missing_only_when_the_reply_says_so() -> None:
-    assert read(found("CVE-1", 1), {"_id": "CVE-2", "found": False}).keys() == {"CVE-1"}
+    assert read(document("CVE-1", 1), {"_id": "CVE-2", "found": False}).keys() == {"CVE-1"}
 
 
 @pytest.mark.parametrize(
     "docs",
     [
         pytest.param([], id="empty"),
-        pytest.param([found("CVE-1", 1)], id="short"),
-        pytest.param([found("CVE-2", 2), found("CVE-1", 1)], id="reordered"),
-        pytest.param([found("CVE-1", 1), {"_id": "CVE-2"}], id="neither found nor not"),
-        pytest.param([found("CVE-1", 1), UNREADABLE], id="a shard that is away"),
-        pytest.param([found("CVE-1", 1), found("CVE-2", 2) | {"_version": 3}], id="another version"),
-        pytest.param([found("CVE-1", 1), found("CVE-2", 2) | {"_source": {}}], id="another document"),
+        pytest.param([document("CVE-1", 1)], id="short"),
+        pytest.param([document("CVE-2", 2), document("CVE-1", 1)], id="reordered"),
+        pytest.param([document("CVE-1", 1), {"_id": "CVE-2"}], id="neither found nor not"),
+        pytest.param([document("CVE-1", 1), UNREADABLE], id="a shard that is away"),
+        pytest.param([document("CVE-1", 1), document("CVE-2", 2) | {"_version": 3}], id="another version"),
+        pytest.param([document("CVE-1", 1), document("CVE-2", 2) | {"_source": {}}], id="another document"),
     ],
 )
 def test_a_read_that_failed_is_never_a_missing_record(docs: list[dict[str, Any]]) -> None:
@@ -271,10 +271,10 @@ def test_a_read_that_failed_is_never_a_missing_record(docs: list[dict[str, Any]]
 def test_a_read_that_no_role_permits_is_told_as_that() -> None:
     reason = "no permissions for [indices:data/read/mget[shard]] and User [name=ctisync, roles=[]]"
     refused = {"_id": "CVE-2", "error": {"type": "security_exception", "reason": reason}}
-    with pytest.raises(AccessRefused, match="POST /ctisync-w-1/_mget ") as told:
-        read(found("CVE-1", 1), refused)
-    assert "ctisync examples opensearch" in str(told.value.hint)
-    assert "lacks indices:data/read/mget*)" in str(told.value.hint)
+    with pytest.raises(AccessRefused, match="POST /ctisync-w-1/_mget ") as raised:
+        read(document("CVE-1", 1), refused)
+    assert "ctisync examples opensearch" in str(raised.value.hint)
+    assert "lacks indices:data/read/mget*)" in str(raised.value.hint)
 
 
 def test_a_read_through_a_fence_that_is_gone_is_another_pass() -> None:

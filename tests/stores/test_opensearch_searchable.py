@@ -35,7 +35,7 @@ def written(writer: Writer, *writes: Write) -> None:
     writer.apply(writes, advanced(writer.state, 30, kit.NOW))
 
 
-def found_by_readers(node: OpenSearchNode, consumer: Consumer) -> int:
+def hit_count(node: OpenSearchNode, consumer: Consumer) -> int:
     return int(node.request("GET", f"/{consumer.index}/_count")["count"])
 
 
@@ -44,8 +44,8 @@ def test_what_a_pass_wrote_is_found_by_readers_when_it_has_let_go(
 ) -> None:
     with kit.open_store(node).writer(stored) as writer:
         written(writer, Put(NEW))
-        assert found_by_readers(node, stored) == 3, "the index refreshes by itself"
-    assert found_by_readers(node, stored) == 4
+        assert hit_count(node, stored) == 3, "the index refreshes by itself"
+    assert hit_count(node, stored) == 4
 
 
 def test_what_a_pass_wrote_before_it_failed_is_found_as_well(node: OpenSearchNode, stored: Consumer) -> None:
@@ -56,7 +56,7 @@ def test_what_a_pass_wrote_before_it_failed_is_found_as_well(node: OpenSearchNod
 
     with pytest.raises(ZeroDivisionError):
         fail()
-    assert found_by_readers(node, stored) == 4
+    assert hit_count(node, stored) == 4
 
 
 def test_what_is_confirmed_is_counted_while_its_writer_is_at_work(

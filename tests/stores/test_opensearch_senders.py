@@ -35,9 +35,9 @@ class Node:
         self.came: SimpleQueue[SentRequest] = SimpleQueue()
 
     def send(self, actions: Sequence[BulkAction]) -> BulkResult:
-        asked = SentRequest(actions[0].name, SimpleQueue())
-        self.came.put(asked)
-        answer = asked.answer.get(timeout=PATIENCE)
+        sent = SentRequest(actions[0].name, SimpleQueue())
+        self.came.put(sent)
+        answer = sent.answer.get(timeout=PATIENCE)
         if isinstance(answer, BaseException):
             raise answer
         return answer
@@ -151,10 +151,10 @@ def test_a_single_sender_sends_one_after_the_other(node: Node) -> None:
     senders = node.senders(Pace(senders=1))
     senders.submit(bulk("CVE-1"))
     for number in range(2, 6):
-        asked = node.take()
+        sent = node.take()
         with waiting(senders, f"CVE-{number}"):
             assert node.came.empty()
-            asked.answer.put(BulkResult(created=1))
+            sent.answer.put(BulkResult(created=1))
 
 
 def test_each_reply_is_handed_out_once(node: Node) -> None:
@@ -188,17 +188,17 @@ def test_a_node_that_turns_bulks_away_gets_fewer_and_smaller_ones(node: Node) ->
         sizes.append(senders.bulk_bytes // SMALLEST)
     assert sizes == [4, 2, 1, 1, 1, 1]
     senders.submit(bulk("CVE-1"))
-    asked = node.take()
+    sent = node.take()
     with waiting(senders, "CVE-2"):
-        asked.answer.put(BulkResult())
+        sent.answer.put(BulkResult())
 
 
 def test_so_does_a_node_that_takes_long(node: Node) -> None:
     senders = node.senders(Pace(senders=4, bulk_bytes=8 * SMALLEST))
     senders.submit(bulk("CVE-1"))
-    asked = node.take()
+    sent = node.take()
     node.clock.advance(seconds=11)
-    asked.answer.put(BulkResult(created=1))
+    sent.answer.put(BulkResult(created=1))
     senders.drain()
     assert senders.bulk_bytes == 4 * SMALLEST
 

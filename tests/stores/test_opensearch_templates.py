@@ -85,10 +85,10 @@ CASES: Final = {
 @pytest.fixture(params=["opensearch-2.19.1", pytest.param("opensearch-3.3.2", marks=pytest.mark.long)])
 def node(request: pytest.FixtureRequest) -> Iterator[OpenSearchNode]:
     """A cluster whose templates are the test's own."""
-    found: OpenSearchNode = request.getfixturevalue(OPENSEARCH[request.param])
-    found.wipe()
-    yield found
-    found.wipe()
+    opened: OpenSearchNode = request.getfixturevalue(OPENSEARCH[request.param])
+    opened.wipe()
+    yield opened
+    opened.wipe()
 
 
 @contextmanager

@@ -125,8 +125,8 @@ def test_a_reader_sees_one_moment_from_its_first_look_to_its_last(store: Store, 
     with reading(path) as connection:
         assert connection is not None
         passes.initialise(store, CONSUMER, [A, B], 20)
-        seen = connection.execute("SELECT offset FROM consumer_state").fetchall()
-        assert (seen, connection.execute("SELECT count(*) FROM content").fetchall()) == ([(10,)], [(1,)])
+        rows = connection.execute("SELECT offset FROM consumer_state").fetchall()
+        assert (rows, connection.execute("SELECT count(*) FROM content").fetchall()) == ([(10,)], [(1,)])
 
 
 def test_a_range_that_fails_halfway_is_not_there_at_all(store: Store) -> None:

@@ -43,7 +43,7 @@ def plant(path: Path, *statements: str) -> None:
             connection.execute(statement)
 
 
-def found(audit: Verification) -> list[tuple[Kind, str]]:
+def findings_of(audit: Verification) -> list[tuple[Kind, str]]:
     return [(each.kind, each.subject) for each in audit.findings]
 
 
@@ -106,13 +106,13 @@ SOME = "CVE-2002-10002"
     ],
 )
 def test_planted_damage_is_named(path: Path, statement: str, kind: Kind | None, subject: str) -> None:
-    assert found(audited(path)) == []
+    assert findings_of(audited(path)) == []
     plant(path, statement)
     if kind is None:  # no boolean is a number: the state cannot be read at all
         with pytest.raises(StoreUnavailable, match="state that cannot be read"):
             audited(path)
         return
-    assert (kind, subject) in found(audited(path))
+    assert (kind, subject) in findings_of(audited(path))
 
 
 def test_a_content_that_claims_less_than_its_records_is_found(path: Path) -> None:
@@ -129,7 +129,7 @@ def test_findings_are_counted_in_full_and_shown_in_part(path: Path) -> None:
     audit = audited(path)
 
     assert audit.counts[Kind.OFFSET_TOO_HIGH] == 40
-    assert [kind for kind, _ in found(audit)].count(Kind.OFFSET_TOO_HIGH) == MOST_SHOWN
+    assert [kind for kind, _ in findings_of(audit)].count(Kind.OFFSET_TOO_HIGH) == MOST_SHOWN
     assert audit.differences == 80
     assert {each.check: each.differences for each in audit.checks if each.differences} == {
         "offsets": 40,
@@ -139,7 +139,7 @@ def test_findings_are_counted_in_full_and_shown_in_part(path: Path) -> None:
 
 def test_a_users_own_tables_and_views_are_his(path: Path) -> None:
     plant(path, "CREATE TABLE mine (x)", "CREATE VIEW titles AS SELECT name FROM content")
-    assert found(audited(path)) == []
+    assert findings_of(audited(path)) == []
 
 
 def test_a_generation_beside_the_live_one_is_no_difference_while_something_is_loaded(path: Path) -> None:
@@ -148,7 +148,7 @@ def test_a_generation_beside_the_live_one_is_no_difference_while_something_is_lo
         "INSERT INTO generations VALUES (77, 1, 200, 'link', 'then')",
         "UPDATE consumers SET state = json_set(state, '$.loading', json('true'))",
     )
-    assert found(audited(path)) == [(Kind.GENERATION_LEFT, "generation 77")]
+    assert findings_of(audited(path)) == [(Kind.GENERATION_LEFT, "generation 77")]
     assert audited(path).is_good
 
 
@@ -161,9 +161,9 @@ def test_the_one_generation_that_was_replaced_is_no_difference_and_two_are(path:
         "UPDATE sqlite_sequence SET seq = 9",
         "INSERT INTO generations VALUES (9, 1, 100, 'link', 'then')",
     )
-    assert found(audited(path)) == [(Kind.GENERATION_LEFT, "generation 1")]
+    assert findings_of(audited(path)) == [(Kind.GENERATION_LEFT, "generation 1")]
     plant(path, "INSERT INTO generations VALUES (5, 1, 100, 'link', 'then')")
-    assert [kind for kind, _ in found(audited(path))] == [Kind.GENERATION_STRAY] * 2
+    assert [kind for kind, _ in findings_of(audited(path))] == [Kind.GENERATION_STRAY] * 2
 
 
 def test_a_generation_beside_the_live_one_is_no_difference_while_a_writer_is_at_work(path: Path) -> None:
@@ -221,17 +221,17 @@ def test_a_record_that_the_index_does_not_have_is_found(path: Path) -> None:
         " WHERE name = 'records_by_name'",
     )
 
-    assert found(audited(path)) == [(Kind.COUNT_WRONG, "content")]
+    assert findings_of(audited(path)) == [(Kind.COUNT_WRONG, "content")]
     assert audited(path, deep=True).counts[Kind.STORE_DAMAGED] >= 1
 
 
 def test_the_audit_of_one_moment_does_not_see_what_a_pass_writes_meanwhile(path: Path) -> None:
     store = store_of(path)
-    with store.inspect(CONSUMER) as seen:
-        before = seen.state
+    with store.inspect(CONSUMER) as inspection:
+        before = inspection.state
         with store_of(path).writer(CONSUMER) as writer:
             passes.apply(writer, [record("CVE-new", 150)], to=150)
-        assert seen.count() == 40
-        assert "CVE-new" not in {each.name for each in seen.scan()}
-        assert seen.state == before
+        assert inspection.count() == 40
+        assert "CVE-new" not in {each.name for each in inspection.scan()}
+        assert inspection.state == before
     assert audited(path).is_good

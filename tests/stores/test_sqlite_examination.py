@@ -21,9 +21,9 @@ from tests.support.records import made_up
 
 
 def examined(path: Path) -> dict[str, CheckResult]:
-    found = list(SqliteStore(path, SystemClock(), patience=0.1).diagnose([Consumer()]))
-    assert all(each.hint for each in found if each.health != "ok")
-    return {each.what: each for each in found}
+    checks = list(SqliteStore(path, SystemClock(), patience=0.1).diagnose([Consumer()]))
+    assert all(each.hint for each in checks if each.health != "ok")
+    return {each.what: each for each in checks}
 
 
 def altered(path: Path, statement: str) -> None:
@@ -50,13 +50,13 @@ SICK: dict[str, tuple[Callable[[Path], object], str]] = {
 @pytest.mark.parametrize("name", SICK)
 def test_a_file_that_is_no_good_has_failed_beside_a_library_that_is_well(tmp_path: Path, name: str) -> None:
     path = tmp_path / "ctisync.db"
-    arrange, said = SICK[name]
+    arrange, reasons = SICK[name]
     arrange(path)
     before = sorted(each.name for each in tmp_path.iterdir())
-    found = examined(path)
+    checks = examined(path)
 
-    assert (found["sqlite"].health, found["store"].health) == ("ok", "failed")
-    assert any(words in found["store"].text for words in said.split("|")), found["store"].text
+    assert (checks["sqlite"].health, checks["store"].health) == ("ok", "failed")
+    assert any(words in checks["store"].text for words in reasons.split("|")), checks["store"].text
     assert sorted(each.name for each in tmp_path.iterdir()) == before
 
 
@@ -71,8 +71,8 @@ def test_a_file_that_another_program_holds_for_itself_is_told_soon(tmp_path: Pat
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("PRAGMA journal_mode = DELETE")
         other.execute("BEGIN EXCLUSIVE")
-        found = examined(path)["store"]
-    assert (found.health, "locked by another program" in found.text) == ("failed", True)
+        check = examined(path)["store"]
+    assert (check.health, "locked by another program" in check.text) == ("failed", True)
 
 
 def test_neither_a_look_nor_an_examination_leaves_sqlites_own_files_or_a_newer_version(
@@ -112,10 +112,10 @@ def test_a_folder_that_may_not_be_written_to_has_failed(
 ) -> None:
     """Tests may run as root, to whom nothing is forbidden."""
     monkeypatch.setattr(os, "access", lambda path, mode: path != tmp_path)
-    found = diagnose_folder(tmp_path, is_made=True)
-    assert (found.health, "cannot be written to" in found.text) == ("failed", True)
-    found = diagnose_folder(tmp_path / "new", is_made=True)
-    assert (found.health, "cannot be created" in found.text) == ("failed", True)
+    check = diagnose_folder(tmp_path, is_made=True)
+    assert (check.health, "cannot be written to" in check.text) == ("failed", True)
+    check = diagnose_folder(tmp_path / "new", is_made=True)
+    assert (check.health, "cannot be created" in check.text) == ("failed", True)
 
 
 def test_a_file_that_may_be_read_and_not_written_has_failed(

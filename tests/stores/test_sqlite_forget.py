@@ -84,14 +84,14 @@ def test_killed_before_any_statement_no_half_of_a_content_is_told_as_whole(
     killed_in: Callable[[int], Store | None],
 ) -> None:
     lines = sorted(record.line for record in RECORDS)
-    points = found_whole = 0
+    points = whole = 0
     while (store := killed_in(points)) is not None:
         points += 1
         state = store.read_state(FORGOTTEN)
         if store.summary(FORGOTTEN).records is None:
             assert state == ConsumerState()
         else:
-            found_whole += 1
+            whole += 1
             assert state.offset == 50
             assert sorted(store.export(FORGOTTEN)) == lines
 
@@ -99,9 +99,9 @@ def test_killed_before_any_statement_no_half_of_a_content_is_told_as_whole(
 
         assert store.footprint(FORGOTTEN) == Footprint()
         assert sorted(store.export(OTHER)) == lines
-    assert points > found_whole > 0
+    assert points > whole > 0
     figure(
-        f"T1 forget, SQLite: killed before each of {points} statements, {found_whole} of them with the old "
+        f"T1 forget, SQLite: killed before each of {points} statements, {whole} of them with the old "
         "content: no half of one, and the next call has finished it"
     )
 

@@ -163,10 +163,10 @@ def test_a_frame_that_cannot_be_unpacked_is_named_and_never_taken_for_a_record(
 
     with pytest.raises(
         StoreUnavailable, match=rf"{path} is damaged: record CVE-2 cannot be unpacked"
-    ) as told:
+    ) as raised:
         list(store.export(CONSUMER))
-    assert told.value.hint is not None
-    assert "load the content again: mkdir -p" in told.value.hint
+    assert raised.value.hint is not None
+    assert "load the content again: mkdir -p" in raised.value.hint
     with store.writer(CONSUMER) as writer:
         assert read(writer, ["CVE-1"]) == {"CVE-1": A}
         with pytest.raises(StoreUnavailable, match="record CVE-2 cannot be unpacked"):

@@ -100,11 +100,11 @@ def test_another_programs_file_is_refused_and_not_touched(
 ) -> None:
     other = foreign(path)
     before = files(path.parent)
-    with pytest.raises(ConfigurationError, match=str(path)) as told:
+    with pytest.raises(ConfigurationError, match=str(path)) as raised:
         call(store)
 
-    assert told.value.hint is not None
-    assert "store.url" in told.value.hint
+    assert raised.value.hint is not None
+    assert "store.url" in raised.value.hint
     assert before == {
         each.name: each.read_bytes() for each in path.parent.iterdir() if each.suffix != ".db-shm"
     }
@@ -119,10 +119,10 @@ def test_a_newer_ctisyncs_file_is_refused_and_not_touched(store: Store, path: Pa
     with closing(sqlite3.connect(path)) as other:
         other.execute(f"PRAGMA user_version = {newest + 1}")
     before = path.read_bytes()
-    with pytest.raises(ConfigurationError, match=f"version {newest + 1}; .* up to {newest}$") as told:
+    with pytest.raises(ConfigurationError, match=f"version {newest + 1}; .* up to {newest}$") as raised:
         call(store)
 
-    assert told.value.hint is not None
+    assert raised.value.hint is not None
     assert path.read_bytes() == before
 
 
@@ -180,10 +180,10 @@ def test_a_missing_folder_is_named_with_the_command_that_makes_it(tmp_path: Path
     folder = tmp_path / "not there"
     store = SqliteStore(folder / "ctisync.db", SystemClock())
     look(store)
-    with pytest.raises(ConfigurationError, match=r"not there.* does not exist") as told:
+    with pytest.raises(ConfigurationError, match=r"not there.* does not exist") as raised:
         call(store)
 
-    assert told.value.hint == f"mkdir -p '{folder}'"
+    assert raised.value.hint == f"mkdir -p '{folder}'"
     assert not folder.exists()
 
 
@@ -240,9 +240,9 @@ def test_a_folder_without_permission_to_write_is_named(
     folder = forbidden / "state"
     folder.mkdir(mode=0o555)
     ordinary_user()
-    with pytest.raises(ConfigurationError, match=r"ctisync.db cannot be opened: Permission denied") as told:
+    with pytest.raises(ConfigurationError, match=r"ctisync.db cannot be opened: Permission denied") as raised:
         call(SqliteStore(folder / "ctisync.db", SystemClock()))
-    assert told.value.hint == f"ls -ld {folder}"
+    assert raised.value.hint == f"ls -ld {folder}"
 
 
 @pytest.mark.parametrize("call", [*READS, *WRITES])
@@ -287,9 +287,9 @@ def test_another_programs_lock_is_told_when_the_patience_has_run_out(store: Stor
     passes.initialise(store, CONSUMER, [A], 10)
     with closing(sqlite3.connect(path)) as other:
         other.execute("BEGIN IMMEDIATE")
-        with pytest.raises(StoreUnavailable, match=f"{path} is locked") as told:
+        with pytest.raises(StoreUnavailable, match=f"{path} is locked") as raised:
             write(store)
-        assert told.value.transient
+        assert raised.value.transient
         assert passes.contents(store, CONSUMER) == lines(A)
 
     write(store)
@@ -349,11 +349,11 @@ def test_damage_is_told_also_in_the_middle_of_an_export(path: Path) -> None:
     with path.open("r+b") as file:
         file.seek(path.stat().st_size // 2)
         file.write(b"\xff" * 600_000)
-    with pytest.raises(StoreUnavailable, match=f"{path} is damaged") as told:
+    with pytest.raises(StoreUnavailable, match=f"{path} is damaged") as raised:
         export(store)
 
-    assert told.value.hint is not None
-    assert "load the content again: mkdir -p" in told.value.hint
+    assert raised.value.hint is not None
+    assert "load the content again: mkdir -p" in raised.value.hint
 
 
 @pytest.mark.parametrize("call", [look, write])
@@ -394,10 +394,10 @@ def test_a_pass_of_the_past_that_cannot_be_read_is_told(store: Store, path: Path
     write(store)
     store.remember(report(CONSUMER, 1), 10, within=1.0)
     with closing(sqlite3.connect(path)) as other:
-        ((told,),) = other.execute("SELECT CAST(account AS BLOB) FROM passes").fetchall()
+        ((account,),) = other.execute("SELECT CAST(account AS BLOB) FROM passes").fetchall()
         values = {b'"': rb'(?<="began_at":)"[^"]*"', b"1": rb'(?<="seconds":)[0-9.]+'}
         place = values.get(damage[:1])
-        worse = damage if place is None else re.sub(place, damage, told)
+        worse = damage if place is None else re.sub(place, damage, account)
         other.execute("UPDATE passes SET account = CAST(? AS TEXT)", (worse,))
         other.commit()
     with pytest.raises(StoreUnavailable, match=f"the history of {CONSUMER} cannot be read"):

@@ -87,20 +87,20 @@ def test_a_commit_and_its_checkpoint_are_over_before_another_connection_may_begi
     store: Store, path: Path, call: Callable[[Store], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else SQLite before 3.51.3 may forget a part of the log, and the file is damaged."""
-    seen: list[tuple[str, bool]] = []
+    statements: list[tuple[str, bool]] = []
 
     class Watched(sqlite3.Connection):
         def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
             done = super().execute(sql, parameters)
             if sql in ("BEGIN IMMEDIATE", "COMMIT"):  # its checkpoint is done when it returns
-                seen.append((sql, is_free(path)))
+                statements.append((sql, is_free(path)))
             return done
 
     monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=Watched))
     call(store)
 
-    assert ("COMMIT", False) in seen
-    assert [sql for sql, others_may in seen if others_may] == []
+    assert ("COMMIT", False) in statements
+    assert [sql for sql, others_may in statements if others_may] == []
     assert is_free(path)
 
 
@@ -130,9 +130,9 @@ def holder(path: Path, store: Store) -> Iterator[Any]:
 def test_who_waits_for_a_turn_in_vain_says_so_and_readers_go_on_meanwhile(
     store: Store, path: Path, call: Callable[[Store], None], holder: Any
 ) -> None:
-    with pytest.raises(StoreUnavailable, match=f"{path} is locked by another program") as told:
+    with pytest.raises(StoreUnavailable, match=f"{path} is locked by another program") as raised:
         call(store)
-    assert told.value.hint == f"fuser -v {path}.lock"
+    assert raised.value.hint == f"fuser -v {path}.lock"
     assert passes.contents(store, CONSUMER) == lines(A, B)
 
     holder.kill()
@@ -155,9 +155,9 @@ def test_a_signal_ends_a_pass_that_waits_for_its_turn(ctisync: Ctisync, path: Pa
 
         waiting.terminate()
         assert seconds_to_the_end(waiting, time.monotonic()) < 5
-        _, said = waiting.communicate()
+        _, stderr = waiting.communicate()
 
-    assert (waiting.returncode, b"stopped by signal 15" in said) == (143, True)
+    assert (waiting.returncode, b"stopped by signal 15" in stderr) == (143, True)
 
 
 def fill(path: Path, consumer: Consumer, ready: Any) -> None:
@@ -220,9 +220,9 @@ def test_nothing_counts_as_stored_that_went_into_a_file_which_is_no_more_at_its_
     with store.writer(CONSUMER) as writer:
         lose(path)
         before = writer.state
-        with pytest.raises(StoreUnavailable, match=f"{path} was replaced or removed") as told:
+        with pytest.raises(StoreUnavailable, match=f"{path} was replaced or removed") as raised:
             step(writer)
-        assert told.value.hint == "ctisync sync"
+        assert raised.value.hint == "ctisync sync"
         assert writer.state == before
 
 
@@ -238,9 +238,9 @@ def test_a_file_put_in_its_place_is_left_as_it_is_with_its_log(store: Store, pat
 
 
 def test_a_file_that_is_removed_just_before_it_is_opened_is_no_lack_of_rights(path: Path) -> None:
-    with pytest.raises(StoreUnavailable, match="was replaced or removed") as told, translate_errors(path):
+    with pytest.raises(StoreUnavailable, match="was replaced or removed") as raised, translate_errors(path):
         sqlite3.connect(f"file:{path}?mode=rw", uri=True)
-    assert told.value.hint == "ctisync sync"
+    assert raised.value.hint == "ctisync sync"
 
 
 def test_a_file_that_is_removed_just_after_it_was_opened_is_no_fault_of_the_disk(
@@ -249,9 +249,12 @@ def test_a_file_that_is_removed_just_after_it_was_opened_is_no_fault_of_the_disk
     passes.initialise(store, CONSUMER, [A], 10)
     with closing(sqlite3.connect(f"file:{path}?mode=rw", uri=True)) as connection:
         path.unlink()
-        with pytest.raises(StoreUnavailable, match="was replaced or removed") as told, translate_errors(path):
+        with (
+            pytest.raises(StoreUnavailable, match="was replaced or removed") as raised,
+            translate_errors(path),
+        ):
             connection.execute("BEGIN IMMEDIATE")
-    assert told.value.hint == "ctisync sync"
+    assert raised.value.hint == "ctisync sync"
 
 
 @pytest.mark.parametrize("lose", ["removed", "replaced"])

@@ -256,7 +256,7 @@ def test_a_lease_that_is_lost_while_a_swap_is_settled_ends_the_pass(node: SmallN
 
 
 @pytest.mark.parametrize(
-    ("swapped_at", "heard_at", "heard"),
+    ("swapped_at", "answered_at", "is_kept"),
     [
         (NOW, NOW + timedelta(seconds=1), True),
         (None, NOW, True),
@@ -267,7 +267,7 @@ def test_a_lease_that_is_lost_while_a_swap_is_settled_ends_the_pass(node: SmallN
     ids=["later", "the first word", "at the same time", "before", "nothing"],
 )
 def test_a_finished_swap_keeps_what_the_feed_has_said_since(
-    node: SmallNode, swapped_at: datetime | None, heard_at: datetime | None, heard: bool
+    node: SmallNode, swapped_at: datetime | None, answered_at: datetime | None, is_kept: bool
 ) -> None:
     """An idle pass may have asked the feed while the swap lay half done."""
     with_content(node)
@@ -277,14 +277,14 @@ def test_a_finished_swap_keeps_what_the_feed_has_said_since(
         lambda entry: msgspec.structs.replace(
             entry,
             state=msgspec.structs.replace(
-                entry.state, last_offset=99, last_snapshot_link="since", checked_at=heard_at
+                entry.state, last_offset=99, last_snapshot_link="since", checked_at=answered_at
             ),
         )
     )
     node.generations = {TWO: {ALIAS}}
     Holder(node).hold.take_over()
     state = node.entry().state
-    expected = (99, "since", heard_at) if heard else (40, "new", swapped_at)
+    expected = (99, "since", answered_at) if is_kept else (40, "new", swapped_at)
     assert (state.last_offset, state.last_snapshot_link, state.checked_at) == expected
     assert (state.offset, state.snapshot_offset) == (30, 30)
 

@@ -60,7 +60,7 @@ def test_a_load_into_opensearch_tells_how_far_it_is_in_its_lease(opensearch_2: O
             assert work.since < datetime(2100, 1, 1, tzinfo=UTC)
             assert work.lock == kit.LOCK
         writer.save(msgspec.structs.replace(writer.state, last_offset=30))
-        found = kit.open_store(opensearch_2).work(consumer)
-        assert found is not None
-        assert found.records is None, "nothing is being loaded any more"
+        loading = kit.open_store(opensearch_2).work(consumer)
+        assert loading is not None
+        assert loading.records is None, "nothing is being loaded any more"
     assert kit.open_store(opensearch_2).work(consumer) is None

@@ -60,16 +60,16 @@ class Place(NamedTuple):
     def locked(self) -> Iterator[Store]:
         """As a pass opens it."""
         with ExitStack() as ends:
-            held = None if self.lock is None else ends.enter_context(host_lock(self.lock, FakeTime(), "test"))
-            yield ends.enter_context(closing(self.open(held)))
+            lock = None if self.lock is None else ends.enter_context(host_lock(self.lock, FakeTime(), "test"))
+            yield ends.enter_context(closing(self.open(lock)))
 
-    def open(self, held: str | None = None) -> Store:
+    def open(self, lock: str | None = None) -> Store:
         if not self.url.startswith("http"):
             return SqliteStore(Path(self.url), SystemClock())
         from ctisync.stores.opensearch.store import OpenSearchStore
 
         stolen = LOCK if self.steals and self.lock is None else None
-        return OpenSearchStore([self.url], FakeTime(), host_lock=held or stolen, lease_ttl=self.ttl)
+        return OpenSearchStore([self.url], FakeTime(), host_lock=lock or stolen, lease_ttl=self.ttl)
 
 
 class FakeTime(SystemClock):
@@ -90,16 +90,16 @@ class Ended(NamedTuple):
     """A pass's exit code, what it said of it, and what it sent after it was stopped."""
 
     code: int
-    said: str
+    message: str
     after_stop: list[Sent]
 
 
 class Pass:
     """A process that runs one pass and stops at its `stops_at`-th moment, when it has that many."""
 
-    def __init__(self, place: Place, seed: int, told: Path, stops_at: int | None = None) -> None:
+    def __init__(self, place: Place, seed: int, commands: Path, stops_at: int | None = None) -> None:
         self._from_it, its = FORKS.Pipe(duplex=False)
-        self.process = FORKS.Process(target=_play, args=(place, seed, told, stops_at, its))
+        self.process = FORKS.Process(target=_play, args=(place, seed, commands, stops_at, its))
         self.process.start()
         its.close()
         self._ended: Ended | None = None
@@ -218,12 +218,12 @@ class Nobody:
 
     def applied(self, process: Process, after: ConsumerState) -> None: ...
 
-    def prefetched(self, process: Process, wanted: OffsetRange) -> None: ...
+    def prefetched(self, process: Process, offsets: OffsetRange) -> None: ...
 
-    def changes_fetched(self, process: Process, wanted: OffsetRange) -> None: ...
+    def changes_fetched(self, process: Process, offsets: OffsetRange) -> None: ...
 
 
-class ToldFile:
+class CommandFile:
     """A Command Manager whose log is a file that all processes append to."""
 
     def __init__(self, path: Path) -> None:
@@ -238,7 +238,7 @@ class ToldFile:
 
 
 def run_here(
-    place: Place, seed: int, told: Path, wrap: Callable[[Store], Store] = lambda store: store
+    place: Place, seed: int, command_file: Path, wrap: Callable[[Store], Store] = lambda store: store
 ) -> tuple[int, str]:
     """One pass in this process; its exit code and what it says of it."""
     try:
@@ -248,7 +248,7 @@ def run_here(
                     place.consumer,
                     feed=MemoryFeed(feeds.made_up(seed)),
                     store=wrap(store),
-                    commands=ToldFile(told),
+                    commands=CommandFile(command_file),
                     clock=FakeClock(),
                     log=KeptLog(),
                     policy=Policy(),
@@ -259,7 +259,7 @@ def run_here(
     return 0, ""
 
 
-def _play(place: Place, seed: int, told: Path, stops_at: int | None, parent: Connection) -> None:
+def _play(place: Place, seed: int, commands: Path, stops_at: int | None, parent: Connection) -> None:
     vars(opensearch_writer)["start_on_thread"] = at_once  # so that the moments have one order
     stops = Stops(stops_at, parent)
     after_stop: list[Sent] = []
@@ -273,5 +273,5 @@ def _play(place: Place, seed: int, told: Path, stops_at: int | None, parent: Con
         after_stop = transport.after_stop
         return store  # type: ignore[no-any-return]
 
-    code, said = run_here(place, seed, told, wrapped)
-    parent.send(Ended(code, said, after_stop))
+    code, message = run_here(place, seed, commands, wrapped)
+    parent.send(Ended(code, message, after_stop))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from ctisync.errors import AnotherPass
 from tests.support.records import comparable
 from tests.two_writers import feeds
-from tests.two_writers.processes import DONE, Pass, Place, ToldFile, run_here
+from tests.two_writers.processes import DONE, CommandFile, Pass, Place, run_here
 
 MOST_PROCESSES = 8
 MOMENTS = 50
@@ -33,25 +33,25 @@ def chain(place: Place, seed: int, folder: Path, holder: Callable[[], int | None
     names, where there is a lease to be named.
     """
     choose = random.Random(seed)
-    told = folder / "told"
+    commands = folder / "told"
     passes: list[tuple[Pass, bool]] = []
     for _ in range(choose.randint(2, MOST_PROCESSES) - 1):
-        began = Pass(place, seed, told, choose.randint(1, MOMENTS))
+        began = Pass(place, seed, commands, choose.randint(1, MOMENTS))
         if began.stopped():
             passes.append((began, holder() == began.pid))
         else:
             assert began.ended().code == 0
     try:
-        assert Pass(place, seed, told).ended().code == 0
-        assert_made_good(place, seed, told)
+        assert Pass(place, seed, commands).ended().code == 0
+        assert_made_good(place, seed, commands)
         outcome = Outcome(len(passes) + 1, 0, 0, [])
         choose.shuffle(passes)
-        for stopped, held in passes:
-            overtaken = held and holder() != stopped.pid  # who finds nothing to do takes no lease
+        for stopped, had_lease in passes:
+            overtaken = had_lease and holder() != stopped.pid  # who finds nothing to do takes no lease
             stopped.go_on()
             ended = stopped.ended()
-            assert ended.code in (0, AnotherPass.exit_code), ended.said
-            assert_made_good(place, seed, told)
+            assert ended.code in (0, AnotherPass.exit_code), ended.message
+            assert_made_good(place, seed, commands)
             if overtaken:
                 accepted = [sent.what for sent in ended.after_stop if sent.accepted]
                 outcome = Outcome(
@@ -63,21 +63,21 @@ def chain(place: Place, seed: int, folder: Path, holder: Callable[[], int | None
     finally:
         for stopped, _ in passes:
             stopped.kill()
-    assert run_here(place, seed, told) == DONE
-    assert_made_good(place, seed, told)
+    assert run_here(place, seed, commands) == DONE
+    assert_made_good(place, seed, commands)
     return outcome
 
 
-def assert_made_good(place: Place, seed: int, told: Path) -> None:
+def assert_made_good(place: Place, seed: int, commands: Path) -> None:
     """The content is the feed's at its last offset, value for value, and readers were told so."""
     server = feeds.made_up(seed)
     store = place.open()
     try:
         state = store.read_state(place.consumer)
-        found = [comparable(line) for line in store.export(place.consumer)]
+        stored = [comparable(line) for line in store.export(place.consumer)]
     finally:
         store.close()
     expected = server.history.expected_records()
-    assert found == [comparable(expected[name]) for name in sorted(expected, key=str.encode)]
+    assert stored == [comparable(expected[name]) for name in sorted(expected, key=str.encode)]
     assert (state.offset, state.owed, state.range_to) == (server.reported_offset, None, None)
-    assert server.reported_offset in ToldFile(told).offsets()
+    assert server.reported_offset in CommandFile(commands).offsets()

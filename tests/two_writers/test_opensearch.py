@@ -66,17 +66,17 @@ def test_a_lease_that_ran_out_while_its_holder_was_stopped_is_taken_and_he_notic
     opensearch_2: OpenSearchNode, tmp_path: Path, moment: int
 ) -> None:
     """The other one is another host: he must wait for the lease to end, and is refused until then."""
-    place, told = Place(opensearch_2.url, kit.new_consumer(), steals=False, ttl=3.0), tmp_path / "told"
+    place, commands = Place(opensearch_2.url, kit.new_consumer(), steals=False, ttl=3.0), tmp_path / "told"
     began = time.monotonic()
-    first = Pass(place, moment, told, stops_at=moment)
+    first = Pass(place, moment, commands, stops_at=moment)
     assert first.stopped()
     try:
-        codes = [run_here(place, moment, told)[0]]
+        codes = [run_here(place, moment, commands)[0]]
         in_time = time.monotonic() - began < place.ttl
         while codes[-1] != 0:
             assert codes[-1] == AnotherPass.exit_code
             time.sleep(0.2)
-            codes.append(run_here(place, moment, told)[0])
+            codes.append(run_here(place, moment, commands)[0])
         assert len(codes) > 1 or not in_time, "the lease was not waited for"
         first.go_on()
         ended = first.ended()
@@ -84,49 +84,49 @@ def test_a_lease_that_ran_out_while_its_holder_was_stopped_is_taken_and_he_notic
         assert not any(sent.accepted for sent in ended.after_stop)
     finally:
         first.kill()
-    assert_made_good(place, moment, told)
+    assert_made_good(place, moment, commands)
 
 
 def test_a_live_pass_keeps_its_lease_from_a_pass_of_the_same_host_that_holds_another_lock(
     opensearch_2: OpenSearchNode, tmp_path: Path
 ) -> None:
     """As in another state folder, with another spelling of the URLs, or in another container."""
-    consumer, url, told = kit.new_consumer(), opensearch_2.url, tmp_path / "told"
+    consumer, url, commands = kit.new_consumer(), opensearch_2.url, tmp_path / "told"
     own = lock_for_server(made(tmp_path / "state"), (url,), consumer)
     others = [
         lock_for_server(made(tmp_path / "another state"), (url,), consumer),
         lock_for_server(made(tmp_path / "state"), (url, f"{url}/"), consumer),
     ]
     place = Place(url, consumer, lock=own)
-    first = Pass(place, 19, told, stops_at=19)
+    first = Pass(place, 19, commands, stops_at=19)
     assert first.stopped()
     try:
         for lock in others:
-            code, said = run_here(place._replace(lock=lock), 19, told)
+            code, message = run_here(place._replace(lock=lock), 19, commands)
             assert code == AnotherPass.exit_code
-            assert f"process {first.pid}, lease until" in said
+            assert f"process {first.pid}, lease until" in message
         first.go_on()
         assert first.ended().code == 0
     finally:
         first.kill()
-    assert_made_good(place, 19, told)
+    assert_made_good(place, 19, commands)
 
 
 def test_a_killed_passs_lease_is_taken_at_once_under_its_own_lock_and_under_no_other(
     opensearch_2: OpenSearchNode, tmp_path: Path
 ) -> None:
     """A copy of its lock file is another one."""
-    consumer, told = kit.new_consumer(), tmp_path / "told"
+    consumer, commands = kit.new_consumer(), tmp_path / "told"
     place = Place(opensearch_2.url, consumer, lock=tmp_path / "x.lock")
-    first = Pass(place, 19, told, stops_at=19)
+    first = Pass(place, 19, commands, stops_at=19)
     assert first.stopped()
     first.kill()
     assert holder(opensearch_2, place) == first.pid
     copied = tmp_path / "copied.lock"
     shutil.copy2(tmp_path / "x.lock", copied)
-    assert run_here(place._replace(lock=copied), 19, told)[0] == AnotherPass.exit_code
-    assert run_here(place, 19, told) == DONE
-    assert_made_good(place, 19, told)
+    assert run_here(place._replace(lock=copied), 19, commands)[0] == AnotherPass.exit_code
+    assert run_here(place, 19, commands) == DONE
+    assert_made_good(place, 19, commands)
 
 
 def made(folder: Path) -> Path:
@@ -138,15 +138,15 @@ def made(folder: Path) -> Path:
 def test_eight_at_once_end_with_one_content(
     opensearch_2: OpenSearchNode, tmp_path: Path, steals: bool
 ) -> None:
-    place, told = Place(opensearch_2.url, kit.new_consumer(), steals=steals), tmp_path / "told"
-    codes = [ended.ended().code for ended in [Pass(place, 7, told) for _ in range(8)]]
+    place, commands = Place(opensearch_2.url, kit.new_consumer(), steals=steals), tmp_path / "told"
+    codes = [ended.ended().code for ended in [Pass(place, 7, commands) for _ in range(8)]]
     assert set(codes) <= {0, AnotherPass.exit_code}
-    while run_here(place, 7, told) != DONE:
+    while run_here(place, 7, commands) != DONE:
         assert steals, "nobody holds the lease any more"
-    assert_made_good(place, 7, told)
+    assert_made_good(place, 7, commands)
 
 
-class TakenOverBeforeTheLook:
+class OvertakenBeforeReading:
     """Another pass begins right after an index was made, before its maker looks at what it has become."""
 
     def __init__(self, inner: Transport, take_over: Callable[[], object]) -> None:
@@ -178,7 +178,7 @@ def test_whoever_is_overtaken_while_he_makes_a_generation_ends_with_4(opensearch
             with other.writer(consumer):
                 pass
 
-        store._client._transport = TakenOverBeforeTheLook(store._client._transport, take_over)
+        store._client._transport = OvertakenBeforeReading(store._client._transport, take_over)
         with pytest.raises(AnotherPass):
             kit.initialise(store, consumer, [record("CVE-2", 20)], 20)
         assert kit.lines(other, consumer) == [record("CVE-1", 1).line]

@@ -40,26 +40,26 @@ def first_range(seed: int) -> tuple[OffsetRange, list[Change]]:
     """The first range after the snapshot."""
     server = feeds.made_up(seed)
     assert server.offered is not None
-    wanted = OffsetRange(server.offered.offset, server.offered.offset + 1000)
-    return wanted, MemoryFeed(server).changes(wanted)
+    offsets = OffsetRange(server.offered.offset, server.offered.offset + 1000)
+    return offsets, MemoryFeed(server).changes(offsets)
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))
 def test_a_range_of_which_any_first_changes_were_applied_before_comes_to_the_same(
     place: Place, tmp_path: Path, seed: int
 ) -> None:
-    wanted, changes = first_range(seed)
-    told = tmp_path / "told"
+    offsets, changes = first_range(seed)
+    commands = tmp_path / "told"
     for count in range(len(changes) + 1):
         consumer = msgspec.structs.replace(
             place.consumer, context=f"c{count}", index=f"{place.consumer.index}-{count}"
         )
         here = place._replace(consumer=consumer)
         with closing(here.open()) as store:
-            kit.initialise(store, consumer, MemoryRecords(seed).all, wanted.after)
-            apply_some(store, consumer, changes[:count], wanted)
-        assert run_here(here, seed, told) == DONE
-        assert_made_good(here, seed, told)
+            kit.initialise(store, consumer, MemoryRecords(seed).all, offsets.after)
+            apply_some(store, consumer, changes[:count], offsets)
+        assert run_here(here, seed, commands) == DONE
+        assert_made_good(here, seed, commands)
 
 
 class MemoryRecords:
@@ -73,10 +73,10 @@ class MemoryRecords:
         self.all = [record for batch in file.records(snapshot.offset) for record in batch]
 
 
-def apply_some(store: Store, consumer: Consumer, changes: list[Change], wanted: OffsetRange) -> None:
+def apply_some(store: Store, consumer: Consumer, changes: list[Change], offsets: OffsetRange) -> None:
     """Write what these changes come to; then forget it, but for the range that was begun."""
     with store.writer(consumer) as writer:
-        before = msgspec.structs.replace(writer.state, range_to=wanted.to)
+        before = msgspec.structs.replace(writer.state, range_to=offsets.to)
         if changes:
             per_resource = touched(changes, consumer)
             folded = fold(per_resource, writer.read_in_parts(list(per_resource)))
@@ -122,7 +122,7 @@ def _items(body: bytes) -> list[bytes]:
 def test_a_range_whose_bulk_was_torn_anywhere_comes_to_the_same(
     opensearch_2: OpenSearchNode, tmp_path: Path, seed: int
 ) -> None:
-    count, whole, told = 0, 1, tmp_path / "told"
+    count, whole, commands = 0, 1, tmp_path / "told"
     while count <= whole:
         place = Place(opensearch_2.url, kit.new_consumer())
         torn: list[TornBulk] = []
@@ -134,9 +134,9 @@ def test_a_range_whose_bulk_was_torn_anywhere_comes_to_the_same(
             return store
 
         with pytest.raises(kit.Killed):
-            run_here(place, seed, told, tear)
+            run_here(place, seed, commands, tear)
         whole = torn[0].whole
-        assert run_here(place, seed, told) == DONE
-        assert_made_good(place, seed, told)
+        assert run_here(place, seed, commands) == DONE
+        assert_made_good(place, seed, commands)
         count += 1
     assert count > 2

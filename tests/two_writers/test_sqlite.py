@@ -46,9 +46,9 @@ def test_while_one_pass_runs_seven_others_end_at_once_with_4_and_say_who_it_is(t
             assert first.poll() is None
         others = [sync(tmp_path, feed) for _ in range(7)]
         for other in others:
-            _, said = other.communicate(timeout=120)
+            _, stderr = other.communicate(timeout=120)
             assert other.returncode == AnotherPass.exit_code
-            assert f"process {first.pid}" in said
+            assert f"process {first.pid}" in stderr
         assert first.poll() is None, "nobody waited for it"
         assert len(feed.requests_for("info")) == 1
         first.kill()
@@ -70,8 +70,8 @@ def test_without_the_lock_whoever_was_stopped_and_overtaken_writes_nothing_more(
 
 
 def test_eight_at_once_without_the_lock_end_with_one_content(tmp_path: Path) -> None:
-    place, told = Place(str(tmp_path / "ctisync.db"), Consumer()), tmp_path / "told"
-    codes = [ended.ended().code for ended in [Pass(place, 7, told) for _ in range(8)]]
+    place, commands = Place(str(tmp_path / "ctisync.db"), Consumer()), tmp_path / "told"
+    codes = [ended.ended().code for ended in [Pass(place, 7, commands) for _ in range(8)]]
     assert set(codes) <= {0, AnotherPass.exit_code}
-    assert run_here(place, 7, told) == DONE
-    assert_made_good(place, 7, told)
+    assert run_here(place, 7, commands) == DONE
+    assert_made_good(place, 7, commands)

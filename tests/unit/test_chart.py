@@ -40,15 +40,15 @@ def test_a_bar_outside_the_axis_is_not_drawn_into_the_margin() -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "said"),
+    ("number", "text"),
     [
         (0, "0"), (1, "1"), (0.5, "0.5"), (2.5, "2.5"), (123.456, "123.5"), (999.96, "1,000"),
         (1500, "1,500"), (40_000, "40,000"), (1_901_776, "1,901,776"), (2e7, "20,000,000"),
         (0.00005, "0.00005"), (1e-7, "0.0000001"),
     ],
 )  # fmt: skip
-def test_no_number_is_written_with_an_exponent(number: float, said: str) -> None:
-    assert in_digits(number) == said
+def test_no_number_is_written_with_an_exponent(number: float, text: str) -> None:
+    assert in_digits(number) == text
 
 
 def test_a_large_lag_is_written_out() -> None:

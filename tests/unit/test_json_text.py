@@ -18,12 +18,12 @@ def _made_up(chance: random.Random, levels: int) -> tuple[Any, int, int]:
     kind = chance.random()
     if levels == 0 or kind < 0.2:
         return chance.choice(TEXTS), 0, 1
-    found = [_made_up(chance, levels - 1) for _ in range(chance.randint(0, 3))]
-    depth = 1 + max((depth for _, depth, _ in found), default=0)
-    count = 1 + sum(count for _, _, count in found) + (not found)
+    inner = [_made_up(chance, levels - 1) for _ in range(chance.randint(0, 3))]
+    depth = 1 + max((depth for _, depth, _ in inner), default=0)
+    count = 1 + sum(count for _, _, count in inner) + (not inner)
     if kind < 0.6:
-        return [value for value, _, _ in found], depth, count
-    members = {f"{chance.choice(TEXTS)}{number}": value for number, (value, _, _) in enumerate(found)}
+        return [value for value, _, _ in inner], depth, count
+    members = {f"{chance.choice(TEXTS)}{number}": value for number, (value, _, _) in enumerate(inner)}
     return members, depth, count
 
 

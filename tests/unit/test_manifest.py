@@ -26,8 +26,8 @@ ENTRY = {
 
 def test_an_entry_is_read_and_unknown_fields_are_let_be() -> None:
     text = b'{"iocs.zip":{"context":"t1-iocs-5","name":"public-iocs-5","local_offset":9,"x":1.5}}'
-    found = manifest_entries(text)
-    one = packaged(found, "iocs.zip")
+    entries = manifest_entries(text)
+    one = packaged(entries, "iocs.zip")
     assert one == packaged({"iocs.zip": ENTRY}, "iocs.zip") == Packaged("t1-iocs-5", "public-iocs-5", 9)
     assert str(one) == "t1-iocs-5/public-iocs-5"
     assert one.is_of(Consumer("t1-iocs-5", "public-iocs-5"))

@@ -313,5 +313,5 @@ def test_readers_who_have_another_content_than_the_state_are_told_of_whatever_el
         one = ConsumerStatus(Consumer(), state, 7, moved=moved)
         line, code = check(Status("s", (one,)), NOW)
         assert (code, "points to ctisync-old" in line, "ctisync sync" in line) == (2, True, True)
-        [told] = as_document(Status("s", (one,)))["consumers"]
-        assert told["alias_moved"] == {"to": "ctisync-old", "from": "ctisync-new"}
+        [document] = as_document(Status("s", (one,)))["consumers"]
+        assert document["alias_moved"] == {"to": "ctisync-old", "from": "ctisync-new"}

@@ -18,7 +18,7 @@ def test_one_is_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"),
+    ("seconds", "text"),
     [
         (0.0, "0.1 s"),
         (0.42, "0.4 s"),
@@ -32,5 +32,5 @@ def test_one_is_one() -> None:
         (5_400_000, "1,500.0 h"),
     ],
 )
-def test_how_long_is_as_exact_as_a_person_wants_it(seconds: float, said: str) -> None:
-    assert lasting(seconds) == said
+def test_how_long_is_as_exact_as_a_person_wants_it(seconds: float, text: str) -> None:
+    assert lasting(seconds) == text

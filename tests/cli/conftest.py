@@ -5,13 +5,14 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 import pytest
 
 from ctisync.cli.help import HELP_TEXTS, HelpText
 from tests.support.feed_history import populate
 from tests.support.feed_simulator import FeedSimulator
+from tests.support.forked import needs_interpreter, run_in_fork
 
 DEADLINE = 120
 
@@ -45,6 +46,9 @@ CONSUMER_KEYS: Final = {
 class Ctisync:
     """`run` a command line; `environ` is what every call gets, and may be changed."""
 
+    main_module: ClassVar[str | None] = "ctisync.cli"
+    """The module whose `main` runs in a fork. None: each call starts an interpreter, as `start` does."""
+
     def __init__(self, home: Path) -> None:
         self.home = home
         self.database = home / "state" / "ctisync" / "ctisync.db"
@@ -62,20 +66,28 @@ class Ctisync:
 
     def run(self, *arguments: str, **environ: str) -> "subprocess.CompletedProcess[str]":
         """To its end, which is one of those that the command's help names."""
-        ended = subprocess.run(
+        ended = self.run_raw(*arguments, **environ)
+        help_text = help_text_of(arguments)
+        assert ended.returncode in help_text.codes, (
+            f"{arguments}: {ended.returncode} is in no help\n{ended.stderr!r}"
+        )
+        return subprocess.CompletedProcess(
+            arguments, ended.returncode, ended.stdout.decode(), ended.stderr.decode()
+        )
+
+    def run_raw(self, *arguments: str, **environ: str) -> "subprocess.CompletedProcess[bytes]":
+        """To its end, whatever that is."""
+        environ = {**self.environ, **environ}
+        if self.main_module and not needs_interpreter(environ):
+            return run_in_fork(self.main_module, arguments, environ, self.home, DEADLINE)
+        return subprocess.run(
             self.command(*arguments),
-            env={**self.environ, **environ},
+            env=environ,
             cwd=self.home,
             capture_output=True,
-            text=True,
             timeout=DEADLINE,
             check=False,
         )
-        help_text = help_text_of(arguments)
-        assert ended.returncode in help_text.codes, (
-            f"{arguments}: {ended.returncode} is in no help\n{ended.stderr}"
-        )
-        return ended
 
     def start(self, *arguments: str, **options: Any) -> "subprocess.Popen[bytes]":
         merged = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **options}

@@ -24,6 +24,8 @@ sys.exit(cli.main())
 
 
 class WithFolders(Ctisync):
+    main_module = None
+
     def command(self, *arguments: str) -> Sequence[str]:
         return [sys.executable, "-c", PROGRAM, *arguments]
 

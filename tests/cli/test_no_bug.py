@@ -5,7 +5,6 @@ import os
 import shutil
 import sqlite3
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -17,9 +16,8 @@ from ctisync import __version__
 from tests.cli.conftest import Ctisync, help_text_of
 from tests.support.feed_history import populate
 from tests.support.feed_simulator import FeedSimulator, unused_port
+from tests.support.forked import WarmProcess
 from tests.support.opensearch_node import OpenSearchNode
-
-ROOT: Final = Path(__file__).parents[2]
 
 NOBODY: Final = 4_242
 """A user id without a name, and so without a home."""
@@ -219,19 +217,9 @@ class Machine:
                     "streams": place.streams,
                 }
             )
-        ended = subprocess.run(
-            [sys.executable, "-m", "tests.support.forked"],
-            input=json.dumps(jobs),
-            env={**os.environ, **jobs[0]["environ"], "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"},
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=240,
-            check=False,
-        )
-        assert ended.returncode == 0, ended.stderr
-        for number, (call, code) in enumerate(zip(calls, json.loads(ended.stdout), strict=True)):
+        with closing(WarmProcess(jobs[0]["environ"])) as process:
+            codes = process.run(jobs)
+        for number, (call, code) in enumerate(zip(calls, codes, strict=True)):
             printed = (folder / str(number) / name for name in ("out", "err"))
             yield (
                 call,

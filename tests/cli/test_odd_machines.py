@@ -4,8 +4,8 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -14,6 +14,7 @@ import pytest
 from tests.cli.conftest import DEADLINE, Ctisync
 from tests.cli.test_exit_codes import assert_two_lines
 from tests.support.feed_simulator import FeedSimulator
+from tests.support.forked import WarmProcess
 
 ROOT: Final = Path(__file__).parents[2]
 
@@ -39,17 +40,8 @@ def as_nobody(ctisync: Ctisync, folder: Path, *arguments: str, **environ: str) -
         "user": NOBODY,
         "streams": ["/dev/null", "out", "err"],
     }
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.support.forked"],
-        input=json.dumps([job]),
-        env={**ctisync.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    [code] = json.loads(done.stdout)
+    with closing(WarmProcess(ctisync.environ)) as process:
+        (code,) = process.run([job])
     return Ended(code, (folder / "err").read_text())
 
 

@@ -8,9 +8,10 @@ is taken.
 import os
 import sqlite3
 import sys
+from collections.abc import Sequence
 from typing import Any, Final
 
-from ctisync.cli import main
+from ctisync import cli
 from ctisync.system.clock import SystemClock
 
 _PAGES: Final = os.environ.get("HURRIED_PAGES")
@@ -36,6 +37,10 @@ def hurry() -> None:
         transport._WINDOW = float(_WINDOW)  # type: ignore[misc]
 
 
-if __name__ == "__main__":
+def main(arguments: Sequence[str] | None = None) -> int:
     hurry()
+    return cli.main(arguments)
+
+
+if __name__ == "__main__":
     sys.exit(main())

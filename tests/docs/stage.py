@@ -166,5 +166,7 @@ class Stage:
 class Hurried(Ctisync):
     """It sleeps never: `tests.docs.hurried`."""
 
+    main_module = "tests.docs.hurried"
+
     def command(self, *arguments: str) -> Sequence[str]:
         return [sys.executable, "-m", "tests.docs.hurried", *arguments]

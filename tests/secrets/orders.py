@@ -1,17 +1,14 @@
 """What a terminal obeys, or what hides text from a person: put into every field, looked for in all output."""
 
-import json
+import os
 import re
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from tests.cli.conftest import DEADLINE
 from tests.secrets.stage import Stage
-
-ROOT: Final = Path(__file__).parents[2]
+from tests.support.forked import WarmProcess
 
 MARK: Final = "qzx"
 _FORGED: Final = "qzforged"
@@ -39,49 +36,6 @@ def obeyed(content: bytes, *, terminal: bool = False) -> list[str]:
     return sorted(orders)
 
 
-_PROGRAM: Final = """
-import json, os, pty, sys
-from ctisync import cli
-from tests.support.warm import warm_up
-
-def play(arguments, environ, home):
-    os.chdir(home)
-    os.environ.clear()
-    os.environ.update(environ)
-    sys.stdout, sys.stderr = (open(stream, "w", closefd=False) for stream in (1, 2))
-    code = cli.main(arguments)
-    sys.stdout.flush()
-    os._exit(code)
-
-def played(number, arguments, folder, at_terminal, environ, home):
-    if at_terminal:
-        child, screen = pty.fork()
-        if child == 0:
-            play(arguments, environ, home)
-        with open(f"{folder}/{number}.screen", "wb") as file:
-            try:
-                while piece := os.read(screen, 65536):
-                    file.write(piece)
-            except OSError:  # all ends of it are closed
-                pass
-        os.close(screen)
-    else:
-        child = os.fork()
-        if child == 0:
-            for stream, name in ((1, "out"), (2, "err")):
-                os.dup2(os.open(f"{folder}/{number}.{name}", os.O_CREAT | os.O_WRONLY, 0o600), stream)
-            play(arguments, environ, home)
-    _, status = os.waitpid(child, 0)
-    return os.waitstatus_to_exitcode(status)
-
-warm_up()
-for line in sys.stdin:
-    asked = json.loads(line)
-    calls = asked.pop("calls")
-    print(json.dumps([played(number, each, **asked) for number, each in enumerate(calls)]), flush=True)
-"""
-
-
 class Played(NamedTuple):
     """One call and all that it has written, by place; a screen has both streams."""
 
@@ -97,20 +51,21 @@ class Played(NamedTuple):
         ]
 
 
+def _places(folder: Path, number: int, *, at_terminal: bool) -> dict[str, Any]:
+    """Where a call writes."""
+    if at_terminal:
+        return {"screen": f"{folder}/{number}.screen"}
+    return {"streams": [os.devnull, *(f"{folder}/{number}.{name}" for name in ("out", "err"))]}
+
+
 class Player:
     """Plays calls, each in a process of its own: forked from one that has imported everything."""
 
     def __init__(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", _PROGRAM],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
+        self._process = WarmProcess()
 
     def close(self) -> None:
-        self._process.communicate(timeout=DEADLINE)
+        self._process.close()
 
     def play(
         self, stage: Stage, calls: Sequence[Sequence[str]], *, at_terminal: bool = False
@@ -118,12 +73,16 @@ class Player:
         folder = stage.folder / f"played {len(list(stage.folder.iterdir()))}"
         folder.mkdir()
         environ = {"TERM": "xterm-256color", "COLUMNS": "200", **stage.environ}
-        request = {"folder": str(folder), "calls": calls, "at_terminal": at_terminal}
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        print(json.dumps({**request, "environ": environ, "home": str(stage.home)}), file=self._process.stdin)
-        self._process.stdin.flush()
-        codes = json.loads(self._process.stdout.readline())
+        jobs = [
+            {
+                "arguments": each,
+                "environ": environ,
+                "folder": str(stage.home),
+                **_places(folder, number, at_terminal=at_terminal),
+            }
+            for number, each in enumerate(calls)
+        ]
+        codes = [code for job in jobs for code in self._process.run([job], DEADLINE)]
         places = ("screen",) if at_terminal else ("out", "err")
         return [
             Played(each, code, {place: (folder / f"{number}.{place}").read_bytes() for place in places})

@@ -171,29 +171,31 @@ class Stage:
 
     def run(self, *arguments: str, program: str | None = None) -> Ended:
         """`ctisync ARGUMENTS`, or a Python program that gets them; watched while it runs."""
-        command = self.ctisync.command(*arguments)
-        if program is not None:
-            command = [sys.executable, str(self._program(program)), *arguments]
-        with (
-            _watched_command_lines() as command_lines,
-            subprocess.Popen(
-                command,
-                env=self.environ,
-                cwd=self.home,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-            ) as running,
-        ):
-            stdout, stderr = running.communicate(timeout=DEADLINE)
-        places = {"standard output": stdout, "standard error": stderr}
-        places["command lines"] = b"\n".join(command_lines)
+        with _watched_command_lines() as command_lines:
+            if program is None:
+                ended = self.ctisync.run_raw(*arguments)
+            else:
+                ended = subprocess.run(
+                    [sys.executable, str(self._program(program)), *arguments],
+                    env=self.environ,
+                    cwd=self.home,
+                    capture_output=True,
+                    timeout=DEADLINE,
+                    check=False,
+                )
+        stdout, stderr = ended.stdout, ended.stderr
+        places = {
+            "standard output": stdout,
+            "standard error": stderr,
+            "command lines": b"\n".join(command_lines),
+        }
         for path in sorted(self.home.rglob("*")):
             places[f"the name of {path.name}"] = str(path).encode()
             if path.is_file():
                 places[str(path.relative_to(self.home))] = path.read_bytes()
         if self.node is not None:
             places |= _everything_in(self.node)
-        return Ended(running.returncode, stdout, stderr, places)
+        return Ended(ended.returncode, stdout, stderr, places)
 
     def _program(self, text: str) -> Path:
         """In a file: what a program has on its command line everybody can see."""

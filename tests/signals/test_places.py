@@ -240,6 +240,8 @@ def test_the_two_signals_of_timeout_are_one(opensearch: OpenSearchPasses) -> Non
 class _TimedCtisync(Ctisync):
     """`timeout 6 ctisync ...`"""
 
+    main_module = None
+
     def __init__(self, untimed: Ctisync) -> None:
         super().__init__(untimed.home)
         self.environ = untimed.environ

@@ -1,43 +1,150 @@
-"""Runs many calls of the command line, each in its own process, without a new interpreter for each: `python
--m tests.support.forked` imports all of ctisync, and forks.
+"""Calls of the command line, each in a process of its own, without a new interpreter for each.
 
-Standard input is a JSON array of jobs: `arguments`, `environ`, `folder`, `user` (a number or null), `groups`
-that the user is in besides its own (optional), and `streams`, the path for each file descriptor, or "closed".
-Standard output is the array of the exit codes.
+`python -m tests.support.forked` imports all of ctisync, and forks. A line of its standard input is a JSON
+array of jobs; for each such line it prints the JSON array of their exit codes. A job has the first three of
+these keys, and may have the others:
+
+| key | |
+|---|---|
+| `arguments` | what follows `ctisync` |
+| `environ` | the whole environment |
+| `folder` | the working directory |
+| `streams` | the path for each file descriptor, or "closed" |
+| `screen` | the path of what a terminal shows, in place of `streams` |
+| `user`, `groups` | a number, and those that the user is in besides its own |
+| `module` | the module whose `main` is called; `ctisync.cli` |
 """
 
+import atexit
 import encodings
 import importlib
 import io
 import json
 import os
 import pkgutil
+import pty
+import select
+import subprocess
 import sys
+import tempfile
+import time
+import traceback
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
+from tests.support.long import LONG
 from tests.support.warm import warm_up
+
+ROOT: Final = Path(__file__).parents[2]
 
 AT_ONCE = 3
 
+_NEEDS_INTERPRETER: Final = (
+    "PYTHON",
+    "LC_",
+    "LANG",
+    "LD_",
+    "TERMINAL_WIDTH",
+    "FORCE_COLOR",
+    "PY_COLORS",
+    "GITHUB_ACTIONS",
+)
+"""Beginnings of the variables that the interpreter, the linker or a library reads when it starts."""
 
-def main() -> None:
+
+class WarmProcess:
+    """A process of this module, which runs jobs until `close`."""
+
+    def __init__(self, environ: Mapping[str, str] = {}) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.forked"],
+            env={**os.environ, **environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'src'}"},
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        self._stdin, self._stdout = self._process.stdin, self._process.stdout
+
+    def run(self, jobs: Sequence[Mapping[str, Any]], timeout: float = 240) -> list[int]:
+        """The exit code of each job, some of which run at the same time. Raises TimeoutError."""
+        self._stdin.write(json.dumps(jobs).encode() + b"\n")
+        self._stdin.flush()
+        if not select.select([self._stdout], [], [], timeout)[0]:
+            self._process.kill()
+            raise TimeoutError(f"{[job['arguments'] for job in jobs]}: not done after {timeout:.0f} s")
+        codes: list[int] = json.loads(self._stdout.readline())
+        return codes
+
+    def close(self) -> None:
+        self._stdin.close()
+        self._process.wait(timeout=60)
+        self._stdout.close()
+
+
+_idle: Final[list[WarmProcess]] = []
+"""Those that no thread uses now."""
+
+
+@atexit.register
+def _close() -> None:
+    while _idle:
+        _idle.pop().close()
+
+
+def needs_interpreter(environ: Mapping[str, str]) -> bool:
+    """Whether a fork would not obey some of these variables. In a long run, commands start one each."""
+    return LONG or any(name.startswith(_NEEDS_INTERPRETER) and name != "PYTHONPATH" for name in environ)
+
+
+def run_in_fork(
+    module: str, arguments: Sequence[str], environ: Mapping[str, str], folder: Path, timeout: float
+) -> "subprocess.CompletedProcess[bytes]":
+    """As `subprocess.run` with captured output, in a fork of a process that later calls use again."""
+    try:
+        process = _idle.pop()
+    except IndexError:
+        process = WarmProcess()
+    with tempfile.TemporaryDirectory() as captured:
+        out, err = (Path(captured, name) for name in ("out", "err"))
+        job = {
+            "arguments": arguments,
+            "environ": environ,
+            "folder": str(folder),
+            "streams": [os.devnull, str(out), str(err)],
+            "module": module,
+        }
+        (code,) = process.run([job], timeout)
+        _idle.append(process)
+        return subprocess.CompletedProcess(arguments, code, out.read_bytes(), err.read_bytes())
+
+
+def serve() -> None:
     warm_up()
     for module in pkgutil.iter_modules(encodings.__path__, "encodings."):
         with suppress(ImportError):  # another user may not be able to read this interpreter's files
             importlib.import_module(module.name)
-    jobs: list[dict[str, Any]] = json.load(sys.stdin)
+    for line in sys.stdin:
+        print(json.dumps(_codes(json.loads(line))), flush=True)
+
+
+def _codes(jobs: Sequence[Mapping[str, Any]]) -> list[int]:
     running: dict[int, int] = {}
     codes = [0] * len(jobs)
     for number, job in enumerate(jobs):
         if len(running) == AT_ONCE:
             _await(running, codes)
         if (child := os.fork()) == 0:
+            if "screen" in job:
+                _show(job)
             _become(job)
         running[child] = number
     while running:
         _await(running, codes)
-    json.dump(codes, sys.stdout)
+    return codes
 
 
 def _await(running: dict[int, int], codes: list[int]) -> None:
@@ -45,48 +152,66 @@ def _await(running: dict[int, int], codes: list[int]) -> None:
     codes[running.pop(child)] = os.waitstatus_to_exitcode(status)
 
 
-def _become(job: dict[str, Any]) -> None:
-    """Run the job in this process, as the interpreter and the entry point do, and end the process."""
-    from ctisync.cli import main as run
+def _show(job: Mapping[str, Any]) -> None:
+    """Return in a process that has a terminal; this one keeps what it shows, and ends as it does."""
+    child, screen = pty.fork()
+    if child == 0:
+        return
+    with Path(job["screen"]).open("wb") as file, suppress(OSError):  # all ends of it are closed
+        while piece := os.read(screen, 65536):
+            file.write(piece)
+    _, status = os.waitpid(child, 0)
+    os._exit(os.waitstatus_to_exitcode(status))
 
-    os.chdir(job["folder"])
-    for number, path in enumerate(job["streams"]):
-        os.close(number)
-        if path != "closed":
-            opened = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-            os.dup2(opened, number)
-            if opened != number:
-                os.close(opened)
-    if job["user"] is not None:
-        os.setgroups(job.get("groups", []))
-        os.setgid(job["user"])
-        os.setuid(job["user"])
-    os.environ.clear()
-    os.environb.update({name.encode(): value.encode() for name, value in job["environ"].items()})
-    sys.stdout, sys.stderr = _opened(1), _opened(2, errors="backslashreplace")
-    sys.__stdout__ = sys.__stderr__ = None  # type: ignore[misc]
+
+def _become(job: Mapping[str, Any]) -> None:
+    """Run the job in this process, as the interpreter and the entry point do, and end the process."""
     code = 70
     try:
-        code = run([os.fsdecode(each.encode()) for each in job["arguments"]])
+        os.chdir(job["folder"])
+        for number, path in enumerate(job.get("streams", ())):
+            _lead(number, path)
+        if job.get("user") is not None:
+            os.setgroups(job.get("groups", []))
+            os.setgid(job["user"])
+            os.setuid(job["user"])
+        os.environ.clear()
+        os.environb.update({name.encode(): value.encode() for name, value in job["environ"].items()})
+        time.tzset()
+        sys.stdin = _opened(0, "r")
+        sys.stdout, sys.stderr = _opened(1, "w"), _opened(2, "w", errors="backslashreplace")
+        sys.__stdout__ = sys.__stderr__ = None  # type: ignore[misc]
+        main = importlib.import_module(job.get("module", "ctisync.cli")).main
+        sys.argv = ["ctisync", *job["arguments"]]
+        code = main([os.fsdecode(each.encode()) for each in job["arguments"]])
         if sys.stdout is not None:
             sys.stdout.flush()
-    except BaseException:  # noqa: BLE001  # told, as the interpreter would
-        import traceback
-
+    except BaseException:  # noqa: BLE001  # printed, as the interpreter would
         os.write(2, traceback.format_exc().encode())
     finally:
         os._exit(code)
 
 
-def _opened(number: int, **options: str) -> Any:
+def _lead(number: int, path: str) -> None:
+    """Let a file descriptor lead to a path, or to nothing."""
+    os.close(number)
+    if path != "closed":
+        opened = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        os.dup2(opened, number)
+        if opened != number:
+            os.close(opened)
+
+
+def _opened(number: int, mode: str, **options: str) -> Any:
     try:
         os.fstat(number)
     except OSError:
         return None
-    through = "PYTHONUNBUFFERED" in os.environ
-    raw = io.FileIO(number, "w", closefd=False)
-    return io.TextIOWrapper(raw if through else io.BufferedWriter(raw), write_through=through, **options)  # type: ignore[arg-type]
+    if mode == "w" and "PYTHONUNBUFFERED" in os.environ:
+        raw = io.FileIO(number, mode, closefd=False)
+        return io.TextIOWrapper(raw, write_through=True, **options)  # type: ignore[arg-type]
+    return open(number, mode, closefd=False, **options)  # type: ignore[call-overload]
 
 
 if __name__ == "__main__":
-    main()
+    serve()

@@ -203,6 +203,7 @@ def test_a_folder_without_the_right_to_write_has_failed(
 ) -> None:
     called = ctisync.command("doctor", "--json")
     monkeypatch.setattr(ctisync, "command", lambda *_: [called[0], "-c", NO_OVERRIDE, *called[1:]])
+    monkeypatch.setattr(Ctisync, "main_module", None)
     ctisync.database.parent.chmod(0o500)
     try:
         checks = doctor(ctisync, 2)

@@ -97,7 +97,10 @@ def _close() -> None:
 
 def needs_interpreter(environ: Mapping[str, str]) -> bool:
     """Whether a fork would not obey some of these variables. In a long run, commands start one each."""
-    return LONG or any(name.startswith(_NEEDS_INTERPRETER) and name != "PYTHONPATH" for name in environ)
+    return LONG or any(
+        name.startswith(_NEEDS_INTERPRETER) and (name, value) != ("PYTHONPATH", str(ROOT))
+        for name, value in environ.items()
+    )
 
 
 def run_in_fork(
@@ -183,7 +186,7 @@ def _become(job: Mapping[str, Any]) -> None:
         sys.__stdout__ = sys.__stderr__ = None  # type: ignore[misc]
         main = importlib.import_module(job.get("module", "ctisync.cli")).main
         sys.argv = ["ctisync", *job["arguments"]]
-        code = main([os.fsdecode(each.encode()) for each in job["arguments"]])
+        code = main([os.fsdecode(each.encode("utf-8", "surrogateescape")) for each in job["arguments"]])
         if sys.stdout is not None:
             sys.stdout.flush()
     except BaseException:  # noqa: BLE001  # printed, as the interpreter would

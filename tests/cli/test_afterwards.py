@@ -124,9 +124,7 @@ def test_figures_that_this_user_has_not_written_are_not_gone_on_with(
     assert feed.requests_for("info")
 
 
-def test_metrics_that_have_no_place_to_go_are_told_before_the_pass(
-    ctisync: Ctisync, feed: FeedSimulator
-) -> None:
+def test_metrics_that_cannot_be_written_fail_before_the_pass(ctisync: Ctisync, feed: FeedSimulator) -> None:
     ended = ctisync.run("sync", "--metrics", str(ctisync.home / "nowhere" / "ctisync.prom"))
     assert ended.returncode == 2
     assert "--metrics: cannot write to the folder" in ended.stderr
@@ -151,7 +149,7 @@ def hook_calls(file: Path) -> list[dict[str, str]]:
     return [dict(line.split("=", 1) for line in call.splitlines() if "=" in line) for call in calls]
 
 
-def test_a_hook_is_run_for_its_reason_and_told_what_happened(ctisync: Ctisync, feed: FeedSimulator) -> None:
+def test_a_hook_is_run_for_its_reason_and_gets_what_happened(ctisync: Ctisync, feed: FeedSimulator) -> None:
     file = hooked(ctisync, "update", "error", "stale")
     assert ctisync.run("sync", "-q").returncode == 0
     (first,) = hook_calls(file)
@@ -171,7 +169,7 @@ def reasons(file: Path) -> list[str]:
     return [call["HOOK_REASON"] for call in hook_calls(file)]
 
 
-def test_one_incident_is_one_alert_and_its_end_is_told_once(ctisync: Ctisync, feed: FeedSimulator) -> None:
+def test_one_incident_is_one_alert_and_its_end_is_one_more(ctisync: Ctisync, feed: FeedSimulator) -> None:
     """An outage of a night would be twelve mails, and in the morning nobody knows that it is over."""
     assert ctisync.run("sync", "-q").returncode == 0
     file = hooked(ctisync, "error", "recovered")
@@ -278,7 +276,7 @@ def test_a_hook_may_run_ctisync_itself(ctisync: Ctisync, feed: FeedSimulator) ->
         (["sleep", "60"], "hooks.on_update: sleep took longer than hooks.timeout, 1 s"),
     ],
 )
-def test_a_hook_that_fails_is_told_and_makes_a_good_pass_end_with_11(
+def test_a_hook_that_fails_is_reported_and_makes_a_good_pass_end_with_11(
     ctisync: Ctisync, feed: FeedSimulator, argv: list[str], words: str
 ) -> None:
     ctisync.environ |= {"CTISYNC_HOOKS__ON_UPDATE": json.dumps(argv), "CTISYNC_HOOKS__TIMEOUT": "1"}
@@ -311,7 +309,7 @@ def test_a_signal_ends_a_hook_with_all_that_it_has_started(ctisync: Ctisync, fee
     assert not child.exists() or child.read_bytes() == b"", "what is dead may wait to be taken away"
 
 
-def test_a_pass_that_finds_another_at_work_tells_nobody(ctisync: Ctisync, feed: FeedSimulator) -> None:
+def test_a_pass_that_meets_another_at_work_runs_no_hook(ctisync: Ctisync, feed: FeedSimulator) -> None:
     file = ctisync.home / "ctisync.prom"
     hooks = hooked(ctisync, "error", "stale")
     feed.fail("info", failures.stall(60))
@@ -347,7 +345,7 @@ def pings() -> Iterator[tuple[str, list[tuple[str, str]]]]:
     server.server_close()
 
 
-def test_a_service_is_told_that_a_run_begins_and_how_it_ends(
+def test_a_ping_says_that_a_run_begins_and_how_it_ends(
     ctisync: Ctisync, feed: FeedSimulator, pings: tuple[str, list[tuple[str, str]]]
 ) -> None:
     url, received = pings
@@ -359,7 +357,7 @@ def test_a_service_is_told_that_a_run_begins_and_how_it_ends(
     assert "503" in received[-1][1]
 
 
-def test_a_tolerated_cool_down_is_told_apart_and_no_success_once_the_content_is_stale(
+def test_a_tolerated_cool_down_has_its_own_ping_and_is_no_success_once_the_content_is_stale(
     ctisync: Ctisync, feed: FeedSimulator, pings: tuple[str, list[tuple[str, str]]]
 ) -> None:
     assert ctisync.run("sync", "-q").returncode == 0
@@ -377,7 +375,7 @@ def test_a_tolerated_cool_down_is_told_apart_and_no_success_once_the_content_is_
     assert [path for path, _ in received if path != "/start"] == ["/fail", "/", "/fail"]
 
 
-def test_a_service_is_told_of_a_failure_once_and_of_each_good_run(
+def test_a_ping_reports_a_failure_once_and_each_good_run(
     ctisync: Ctisync, feed: FeedSimulator, pings: tuple[str, list[tuple[str, str]]]
 ) -> None:
     url, received = pings

@@ -65,7 +65,9 @@ def test_an_operator_ends_it_with_now(cooling: Ctisync, feed: FeedSimulator, com
     assert "cool-down" not in cooling.run("status").stdout
 
 
-def test_it_is_the_servers_that_asked_for_it_and_no_others(cooling: Ctisync, feed: FeedSimulator) -> None:
+def test_a_cool_down_is_of_the_server_that_requested_it_and_no_other(
+    cooling: Ctisync, feed: FeedSimulator
+) -> None:
     """A way round a feed that is down for a day would be no way round."""
     mirror = feed.url.replace("127.0.0.1", "localhost")
     assert "cool-down" not in cooling.run("status", CTISYNC_CTI__URL=mirror).stdout
@@ -98,7 +100,9 @@ def test_status_shows_it_and_its_document_does_not_change(cooling: Ctisync) -> N
     assert consumer.keys() == CONSUMER_KEYS
 
 
-def test_a_snapshot_that_a_person_brings_is_not_held_back(cooling: Ctisync, feed: FeedSimulator) -> None:
+def test_a_snapshot_that_a_person_brings_is_loaded_during_a_cool_down(
+    cooling: Ctisync, feed: FeedSimulator
+) -> None:
     link = feed.publish_snapshot()
     assert cooling.run("init-snapshot", "-q", "--from", link).returncode == 0
     assert [request.kind for request in feed.requests] == ["snapshot"]
@@ -151,7 +155,7 @@ def test_a_spent_budget_is_remembered_unless_the_setting_says_no(
         ("PASS_SECONDS", "0.000001", 5, "limits.pass_seconds", "raise limits.pass_seconds"),
     ],
 )
-def test_a_feed_beyond_a_limit_is_told_with_the_setting_and_the_content_stays(
+def test_a_feed_beyond_a_limit_is_reported_with_the_setting_and_the_content_stays(
     ctisync: Ctisync, feed: FeedSimulator, setting: str, value: str, code: int, message: str, hint: str
 ) -> None:
     ctisync.run("sync", "-q")
@@ -212,7 +216,7 @@ def test_a_link_to_another_host_is_refused_until_it_is_allowed(ctisync: Ctisync,
         assert "canary-token" in str(feed.requests)
 
 
-def test_status_says_which_command_was_accepted_last_and_when_the_feed_was_asked(
+def test_status_says_which_command_was_accepted_last_and_when_the_feed_answered_last(
     ctisync: Ctisync, feed: FeedSimulator
 ) -> None:
     """Without it, nobody knows whether readers were told of the content that is there."""

@@ -58,7 +58,7 @@ def test_each_setting_is_shown_with_the_place_that_set_it(ctisync: Ctisync) -> N
     assert f"# {file}: read" in text
 
 
-def test_the_state_folder_that_systemd_gives_is_told_as_its(ctisync: Ctisync) -> None:
+def test_the_state_folder_of_systemd_is_shown_as_such(ctisync: Ctisync) -> None:
     settings = shown(ctisync, STATE_DIRECTORY="/var/lib/ctisync")["settings"]
     assert {"setting": "state_dir", "value": "/var/lib/ctisync", "origin": "STATE_DIRECTORY"} in settings
 
@@ -85,7 +85,7 @@ def test_the_proxies_are_shown_without_what_is_secret_in_them(ctisync: Ctisync) 
     assert "canary" not in text
 
 
-def test_the_feed_is_asked_through_the_proxy_but_for_the_hosts_that_are_spared(
+def test_requests_to_the_feed_go_through_the_proxy_except_to_excluded_hosts(
     ctisync: Ctisync, feed: FeedSimulator
 ) -> None:
     proxy = f"http://127.0.0.1:{unused_port()}"
@@ -95,7 +95,7 @@ def test_the_feed_is_asked_through_the_proxy_but_for_the_hosts_that_are_spared(
     assert ctisync.run("sync", "-q", HTTP_PROXY=proxy, NO_PROXY="127.0.0.1").returncode == 0
 
 
-def test_settings_that_can_be_used_are_told_so(ctisync: Ctisync) -> None:
+def test_settings_without_a_mistake_are_confirmed(ctisync: Ctisync) -> None:
     ended = ctisync.run("config", "check")
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "the settings are valid\n", "")
     ended = ctisync.run("config", "check", "-q")
@@ -107,7 +107,7 @@ def test_settings_that_can_be_used_are_told_so(ctisync: Ctisync) -> None:
     "environ",
     [{"CTISYNC_CTI__URLL": "x"}, {"CTISYNC_STORE__CA_FILE": "/no/such"}, {"CTISYNC_STORE__PASSWORD": "x"}],
 )
-def test_a_mistake_is_told_as_any_command_would(
+def test_a_mistake_is_printed_as_any_command_would(
     ctisync: Ctisync, command: str, environ: dict[str, str]
 ) -> None:
     ended, other = ctisync.run("config", command, **environ), ctisync.run("status", **environ)
@@ -146,7 +146,7 @@ def test_no_settings_file_is_written_over(ctisync: Ctisync) -> None:
     assert file.read_text() == "[cti]\nretry_budget = 3\n"
 
 
-def test_a_settings_file_that_cannot_be_written_is_told(ctisync: Ctisync) -> None:
+def test_a_settings_file_that_cannot_be_written_is_an_error(ctisync: Ctisync) -> None:
     ended = ctisync.run("config", "init", "--output", "/dev/null/config.toml")
     assert ended.returncode == 2
     assert "cannot write to /dev/null/config.toml: " in ended.stderr
@@ -172,7 +172,7 @@ consumer = "../x"
 """
 
 
-def test_all_mistakes_are_told_at_once(ctisync: Ctisync) -> None:
+def test_all_mistakes_are_printed_at_once(ctisync: Ctisync) -> None:
     file = written(ctisync, MISTAKEN)
     ended = ctisync.run("config", "check", CTISYNC_STORE__CODEC="zip", CTISYNC_STORRE__URL="x")
 
@@ -195,7 +195,7 @@ def test_all_mistakes_are_told_at_once(ctisync: Ctisync) -> None:
     assert len(messages) == 8
 
 
-def test_what_does_not_fit_together_is_told_beside_what_is_no_value(ctisync: Ctisync) -> None:
+def test_settings_that_contradict_each_other_are_printed_beside_wrong_values(ctisync: Ctisync) -> None:
     file = written(
         ctisync,
         '[cti]\nurl = "ftp://h"\nallowed_hosts = ["a b"]\n[store]\npassword = "canary"\n'
@@ -229,7 +229,7 @@ def test_what_does_not_fit_together_is_told_beside_what_is_no_value(ctisync: Cti
         '[store]\nusername = 7\npassword = "x"\n',
     ],
 )
-def test_what_only_follows_from_a_mistake_is_not_told_as_another(ctisync: Ctisync, text: str) -> None:
+def test_what_only_follows_from_a_mistake_is_not_printed_as_another(ctisync: Ctisync, text: str) -> None:
     written(ctisync, text)
     ended = ctisync.run("config", "check")
     assert ended.returncode == 3
@@ -244,7 +244,7 @@ def test_a_file_that_cannot_be_read_does_not_hide_mistakes_elsewhere(ctisync: Ct
     assert "CTISYNC_CTI__RETRY_BUDGET: expected" in ended.stderr
 
 
-def test_any_other_command_tells_one_mistake_and_where_the_others_are_told(ctisync: Ctisync) -> None:
+def test_any_other_command_prints_one_mistake_and_where_to_see_the_others(ctisync: Ctisync) -> None:
     written(ctisync, MISTAKEN)
     for words in (["status"], ["config", "show"]):
         message, hint = ctisync.run(*words).stderr.splitlines()
@@ -253,7 +253,7 @@ def test_any_other_command_tells_one_mistake_and_where_the_others_are_told(ctisy
         assert hint == "  try: rename it to cti.url"
 
 
-def test_doctor_tells_all_mistakes(ctisync: Ctisync) -> None:
+def test_doctor_prints_all_mistakes(ctisync: Ctisync) -> None:
     written(ctisync, MISTAKEN)
     document = json.loads(ctisync.run("doctor", "--json").stdout)
     assert [each["check"] for each in document["checks"]].count("settings") == 6
@@ -312,7 +312,7 @@ def test_the_value_of_a_setting_is_all_that_get_prints(ctisync: Ctisync, name: s
         ("cti.token", "cti.token is a secret", "ctisync config show cti.token"),
     ],
 )  # fmt: skip
-def test_what_get_cannot_print_is_told_with_what_can_be_typed(
+def test_a_setting_that_get_cannot_print_is_an_error_with_what_to_type(
     ctisync: Ctisync, name: str, message: str, hint: str
 ) -> None:
     written(ctisync, LISTED)

@@ -98,7 +98,7 @@ def test_what_is_no_snapshot_on_a_pipe_is_refused_and_not_kept(
 
 
 @pytest.mark.parametrize("words", [["init-snapshot", "--from", "-"], ["diff", "-", "old.ndjson"]])
-def test_a_closed_standard_input_is_told(ctisync: Ctisync, words: list[str]) -> None:
+def test_a_closed_standard_input_is_an_error(ctisync: Ctisync, words: list[str]) -> None:
     (ctisync.home / "old.ndjson").write_bytes(b"")
     ended = subprocess.run(
         ["/bin/sh", "-c", 'exec "$@" <&-', "sh", *ctisync.command(*words)],

@@ -112,7 +112,7 @@ def test_one_check_that_fails_hides_no_other(ctisync: Ctisync, stored: FeedSimul
     assert "not an SQLite database" in checks["store"]["said"]
 
 
-def test_settings_that_cannot_be_used_are_told_and_unknown_to_monitoring(ctisync: Ctisync) -> None:
+def test_settings_that_cannot_be_used_fail_and_are_unknown_to_monitoring(ctisync: Ctisync) -> None:
     checks = doctor(ctisync, 3, CTISYNC_STORE__URL="nonsense")
     assert checks["settings"]["health"] == "failed"
     checks = doctor(ctisync, 3, "--consumer", "nobody")
@@ -143,7 +143,7 @@ def test_whatever_a_server_says_back_no_secret_and_no_control_character_is_shown
             assert "Traceback" not in stream
 
 
-def test_a_pass_at_work_is_told_and_not_turned_away(ctisync: Ctisync, stored: FeedSimulator) -> None:
+def test_a_pass_at_work_is_named_and_not_turned_away(ctisync: Ctisync, stored: FeedSimulator) -> None:
     lock = lock_beside(ctisync.database, Consumer())
     with host_lock(lock, SystemClock(), "ctisync sync"):
         checks = doctor(ctisync, 0)
@@ -152,7 +152,7 @@ def test_a_pass_at_work_is_told_and_not_turned_away(ctisync: Ctisync, stored: Fe
     assert "free" in doctor(ctisync, 0)["lock"]["said"]
 
 
-def test_a_file_of_an_older_ctisync_is_looked_at_and_stays_as_old(
+def test_a_file_of_an_older_ctisync_is_examined_and_stays_as_old(
     ctisync: Ctisync, feed: FeedSimulator, tmp_path: Path
 ) -> None:
     ctisync.database.parent.mkdir(parents=True)
@@ -213,7 +213,7 @@ def test_a_folder_without_the_right_to_write_has_failed(
 
 
 @pytest.mark.usefixtures("stored")
-def test_several_consumers_are_each_told_of_and_the_rest_once(ctisync: Ctisync) -> None:
+def test_several_consumers_are_each_examined_and_the_rest_once(ctisync: Ctisync) -> None:
     consumers = json.dumps([{"consumer": "vd_4.8.0"}, {"consumer": "none", "index": "none"}])
     ended = ctisync.run("doctor", "--json", CTISYNC_CONSUMERS=consumers)
     assert ended.returncode == 2, "the feed does not know one of them"

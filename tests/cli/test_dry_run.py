@@ -41,7 +41,7 @@ def follow(ctisync: Ctisync) -> None:
     assert ctisync.run("sync", "-q").returncode == 0
 
 
-def test_before_the_first_pass_it_tells_the_snapshots_offset_and_size(
+def test_before_the_first_pass_it_prints_the_snapshots_offset_and_size(
     ctisync: Ctisync, feed: FeedSimulator
 ) -> None:
     churn(feed.history, 7)
@@ -56,7 +56,7 @@ def test_before_the_first_pass_it_tells_the_snapshots_offset_and_size(
     assert not ctisync.database.parent.exists()
 
 
-def test_an_update_tells_how_many_offsets(ctisync: Ctisync, feed: FeedSimulator) -> None:
+def test_an_update_prints_how_many_offsets(ctisync: Ctisync, feed: FeedSimulator) -> None:
     follow(ctisync)
     churn(feed.history, 1500)
     requests, last = len(feed.requests_for("changes")), feed.history.last_offset
@@ -66,7 +66,9 @@ def test_an_update_tells_how_many_offsets(ctisync: Ctisync, feed: FeedSimulator)
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_nobody_is_told_and_nothing_is_remembered(ctisync: Ctisync, feed: FeedSimulator, mode: str) -> None:
+def test_a_dry_run_notifies_nobody_and_stores_nothing(
+    ctisync: Ctisync, feed: FeedSimulator, mode: str
+) -> None:
     follow(ctisync)
     churn(feed.history, 7)
     history = ctisync.run("history", "--json").stdout
@@ -86,7 +88,7 @@ def test_nobody_is_told_and_nothing_is_remembered(ctisync: Ctisync, feed: FeedSi
     assert not any("ping" in each.path for each in feed.requests)
 
 
-def test_a_bad_end_is_told_with_its_code_and_what_to_type(ctisync: Ctisync, feed: FeedSimulator) -> None:
+def test_a_bad_end_is_printed_with_its_code_and_what_to_type(ctisync: Ctisync, feed: FeedSimulator) -> None:
     assert plan(ctisync, "update").splitlines()[1:] == [
         "  end with exit code 10: there is no content to update from: the stored offset is 0",
         "    try: ctisync sync",
@@ -96,7 +98,7 @@ def test_a_bad_end_is_told_with_its_code_and_what_to_type(ctisync: Ctisync, feed
     assert "  end with exit code 3: resources is ['CVE-*']" in printed
 
 
-def test_a_blocked_content_is_not_told_as_one_that_will_be_in_step(
+def test_a_blocked_content_is_not_printed_as_one_that_will_be_in_step(
     ctisync: Ctisync, feed: FeedSimulator
 ) -> None:
     """Whether the change can be applied now shows only when a pass reads it."""
@@ -111,7 +113,7 @@ def test_a_blocked_content_is_not_told_as_one_that_will_be_in_step(
     ) in plan(ctisync, "sync")
 
 
-def test_a_snapshot_whose_server_does_not_tell_its_size(ctisync: Ctisync, feed: FeedSimulator) -> None:
+def test_a_snapshot_whose_server_does_not_send_its_size(ctisync: Ctisync, feed: FeedSimulator) -> None:
     feed.fail("snapshot", failures.status(503), times=None)
     assert "load the snapshot of offset 1,020, of unknown size" in plan(ctisync, "sync")
 
@@ -138,7 +140,7 @@ def test_a_pass_at_work_is_named_and_not_waited_for(ctisync: Ctisync, feed: Feed
     )
 
 
-def test_a_file_that_is_here_is_looked_into(ctisync: Ctisync, feed: FeedSimulator) -> None:
+def test_a_file_that_is_here_is_read(ctisync: Ctisync, feed: FeedSimulator) -> None:
     [file] = feed.files.values()
     path = ctisync.home / "20_1746459961.zip"
     path.write_bytes(file.body)
@@ -167,7 +169,7 @@ def test_metrics_are_no_part_of_it(ctisync: Ctisync) -> None:
     assert not (ctisync.home / "figures.prom").exists()
 
 
-def test_several_consumers_are_told_of_one_after_the_other(ctisync: Ctisync, feed: FeedSimulator) -> None:
+def test_several_consumers_are_planned_one_after_the_other(ctisync: Ctisync, feed: FeedSimulator) -> None:
     both = '[{"consumer": "unknown", "index": "a"}, {"consumer": "vd_4.8.0"}]'
     ended = ctisync.run("sync", "--dry-run", "-q", CTISYNC_CONSUMERS=both)
     assert ended.returncode == 3

@@ -68,7 +68,7 @@ def test_the_home_folder_is_the_place_that_a_tilde_means(ctisync: Ctisync) -> No
 
 
 @pytest.mark.parametrize("folder", ["/dev/null/x", "x" * 300])
-def test_a_folder_that_cannot_be_written_to_is_told(ctisync: Ctisync, folder: str) -> None:
+def test_a_folder_that_cannot_be_written_to_is_an_error(ctisync: Ctisync, folder: str) -> None:
     ended = ctisync.run("examples", "crontab", "--output", folder)
     assert ended.returncode == 2
     assert "ctisync: " in ended.stderr
@@ -76,7 +76,7 @@ def test_a_folder_that_cannot_be_written_to_is_told(ctisync: Ctisync, folder: st
 
 
 @pytest.mark.parametrize("name", ["nothing", "../README.md", ".", "/etc/passwd", ""])
-def test_what_is_no_example_is_told(ctisync: Ctisync, name: str) -> None:
+def test_what_is_no_example_is_an_error(ctisync: Ctisync, name: str) -> None:
     ended = ctisync.run("examples", name)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert "try: ctisync examples" in ended.stderr

@@ -93,7 +93,7 @@ def test_what_a_killed_verify_has_downloaded_is_removed_too(stored: Ctisync) -> 
     assert not part.exists()
 
 
-def test_what_a_verify_downloads_now_is_not_taken_away_from_it(stored: Ctisync) -> None:
+def test_what_a_verify_downloads_now_is_not_removed(stored: Ctisync) -> None:
     part = left_by_verify(stored)
     with host_lock(part.with_name(f"{part.name[:-22]}.lock"), SystemClock(), "ctisync verify --against"):
         ended = stored.run("forget", "--consumer", NAME, "--yes")
@@ -148,7 +148,7 @@ def test_what_is_gone_or_never_was_is_no_error_and_leaves_no_file(ctisync: Ctisy
     assert not ctisync.database.parent.exists()
 
 
-def test_without_a_terminal_it_removes_nothing_unless_told_to(stored: Ctisync) -> None:
+def test_without_a_terminal_it_removes_nothing_unless_confirmed(stored: Ctisync) -> None:
     ended = stored.run("forget", "--consumer", Consumer().name)
     assert ended.returncode == 2
     assert_two_lines(ended.stderr, "needs a terminal to ask", f"ctisync forget --consumer {NAME} --yes")
@@ -189,7 +189,7 @@ def test_while_a_pass_is_at_work_it_is_refused(ctisync: Ctisync, feed: FeedSimul
     assert is_stored(ctisync) is not is_empty
 
 
-def test_which_one_has_to_be_said(stored: Ctisync) -> None:
+def test_of_several_consumers_one_has_to_be_named(stored: Ctisync) -> None:
     ended = stored.run("forget", "--yes")
     assert ended.returncode == 2
     assert_two_lines(ended.stderr, f"configured: {NAME}", f"ctisync forget --consumer {NAME}")

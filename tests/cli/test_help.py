@@ -50,7 +50,7 @@ def test_the_short_option_shows_the_same_help(ctisync: Ctisync, words: list[str]
     assert (ended.returncode, ended.stdout) == (0, help_of(ctisync, " ".join(words[:-1])))
 
 
-def test_the_short_option_tells_the_same_version(ctisync: Ctisync) -> None:
+def test_the_short_option_prints_the_same_version(ctisync: Ctisync) -> None:
     assert ctisync.run("-V").stdout == ctisync.run("--version").stdout != ""
 
 
@@ -87,7 +87,7 @@ def test_help_says_where_the_manual_lies(ctisync: Ctisync) -> None:
     assert Path(ended.stdout.strip()).read_text() == (ROOT / "docs" / "man" / "ctisync.1").read_text()
 
 
-def test_each_command_is_taught_and_nothing_else_is() -> None:
+def test_each_command_has_a_help_text_and_nothing_else_has() -> None:
     assert {each.path for each in COMMANDS} == HELP_TEXTS.keys()
 
 
@@ -108,7 +108,7 @@ def test_a_help_ends_with_examples_and_with_the_codes_that_the_command_can_give(
     assert len(endings) == (2 if not command.help_text.with_option else 4)
 
 
-def test_what_else_an_option_makes_of_the_codes_is_told(ctisync: Ctisync) -> None:
+def test_the_codes_that_an_option_changes_are_in_the_help(ctisync: Ctisync) -> None:
     codes = help_of(ctisync, "status").split("Exit codes with --check:\n")[1]
     assert [line.split() for line in codes.splitlines()] == [
         ["0", "OK"],
@@ -152,7 +152,7 @@ def test_every_exit_code_is_explained_once() -> None:
     assert all(each.own.keys() <= each.codes for each in HELP_TEXTS.values())
 
 
-def test_a_command_that_nobody_has_taught_still_has_a_help() -> None:
+def test_a_command_without_a_help_text_still_has_a_help() -> None:
     command = root().commands["sync"]
     printed = command.get_help(typer.Context(command, info_name="ctisync unheard-of"))
     assert "Options:" in printed

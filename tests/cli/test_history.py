@@ -84,7 +84,7 @@ def test_the_table_shows_offsets_outcomes_and_bars(ctisync: Ctisync, feed: FeedS
     assert "█" in shown
 
 
-def test_the_log_tells_what_became_of_each_record(ctisync: Ctisync, feed: FeedSimulator) -> None:
+def test_the_log_shows_what_became_of_each_record(ctisync: Ctisync, feed: FeedSimulator) -> None:
     eventful(ctisync, feed)
     last = feed.history.last_offset
     loaded = (last - 4, "loaded", "")

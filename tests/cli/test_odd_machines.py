@@ -62,7 +62,7 @@ def test_one_setting_is_shown_however_long_it_is(ctisync: Ctisync) -> None:
     assert "x" * 150 in shown.stdout
 
 
-def test_a_user_without_a_home_is_told_what_to_set(ctisync: Ctisync, reachable: Path) -> None:
+def test_a_user_without_a_home_gets_the_setting_to_set(ctisync: Ctisync, reachable: Path) -> None:
     ended = as_nobody(ctisync, reachable, "status")
     assert ended.returncode == 3
     assert_two_lines(ended.stderr, "HOME is not set", "CTISYNC_STATE_DIR")
@@ -75,7 +75,7 @@ def test_a_state_folder_is_all_that_a_user_without_a_home_needs(ctisync: Ctisync
         assert (ended.returncode, ended.stderr) == (0, ""), command
 
 
-def test_a_folder_that_may_not_be_entered_is_a_verdict_of_doctor(ctisync: Ctisync, reachable: Path) -> None:
+def test_a_folder_that_may_not_be_entered_is_a_result_of_doctor(ctisync: Ctisync, reachable: Path) -> None:
     state = reachable / "state"
     state.mkdir(mode=0o000)
     ended = as_nobody(ctisync, reachable, "doctor", CTISYNC_STATE_DIR=str(state))
@@ -88,7 +88,7 @@ def test_so_is_a_database(ctisync: Ctisync, reachable: Path) -> None:
     assert (ended.returncode, ended.stderr) == (0, "")
 
 
-def test_a_home_that_there_is_not_in_a_name_that_was_given_is_a_wrong_name(ctisync: Ctisync) -> None:
+def test_a_tilde_without_a_home_is_a_wrong_name(ctisync: Ctisync) -> None:
     for command in (["init-snapshot", "--from"], ["demo", "--keep"]):
         ended = ctisync.run(*command, "~nobody-of-this-name/given.zip")
         assert ended.returncode == 2
@@ -97,7 +97,7 @@ def test_a_home_that_there_is_not_in_a_name_that_was_given_is_a_wrong_name(ctisy
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
 @pytest.mark.parametrize("command", ["status", "config show", "--help", "doctor --json"])
-def test_an_output_that_is_full_is_told(ctisync: Ctisync, command: str, unbuffered: str) -> None:
+def test_an_output_that_is_full_is_an_error(ctisync: Ctisync, command: str, unbuffered: str) -> None:
     with Path("/dev/full").open("wb") as full:
         running = subprocess.run(
             ctisync.command(*command.split()),
@@ -149,7 +149,7 @@ def test_a_locale_without_the_letters_of_a_path_reads_and_writes_the_file_of_tha
         (["demo", "--keep", "x"], {}, 2, "--keep: x"),
     ],
 )
-def test_a_relative_path_in_a_folder_that_was_removed_is_told_with_its_setting(
+def test_a_relative_path_in_a_removed_folder_is_an_error_with_its_setting(
     ctisync: Ctisync, tmp_path: Path, arguments: list[str], environ: dict[str, str], code: int, named: str
 ) -> None:
     (tmp_path / "gone").mkdir()

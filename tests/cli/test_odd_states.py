@@ -114,7 +114,7 @@ CONTRADICTIONS: dict[str, State] = {
 
 
 @pytest.mark.parametrize("name", CONTRADICTIONS)
-def test_a_state_that_contradicts_itself_is_foretold_told_and_healed_as_is_said(
+def test_a_state_that_contradicts_itself_is_planned_for_reported_and_healed_by_the_hint(
     host: Host, name: str
 ) -> None:
     host.patch_state(**CONTRADICTIONS[name])
@@ -187,7 +187,7 @@ DAMAGE: dict[str, Callable[[Host], None]] = {
 
 
 @pytest.mark.parametrize("name", DAMAGE)
-def test_a_damaged_file_is_told_as_damaged_by_every_command_and_moved_aside_as_is_said(
+def test_a_damaged_file_is_an_error_of_every_command_and_moved_aside_by_the_hint(
     host: Host, name: str
 ) -> None:
     DAMAGE[name](host)
@@ -201,13 +201,13 @@ def test_a_damaged_file_is_told_as_damaged_by_every_command_and_moved_aside_as_i
         assert ended["check"] in (2, 3)
 
 
-def test_a_context_that_is_no_text_any_more_is_told_as_damage(host: Host) -> None:
+def test_a_context_that_is_no_text_any_more_is_damage(host: Host) -> None:
     host.sql("UPDATE consumers SET context = CAST(x'ff' AS TEXT)")
     ended = host.each_ends("status", "sync", "doctor")
     assert ended["status"] == 7
 
 
-def test_a_lock_whose_text_cannot_be_read_is_held_all_the_same(
+def test_a_lock_whose_text_cannot_be_read_locks_all_the_same(
     host: Host, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """EIO, as of a disk that dies; no file system here can be made to answer so."""

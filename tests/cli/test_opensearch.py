@@ -118,7 +118,7 @@ def test_doctor_looks_at_a_node_and_sends_it_nothing_that_alters_anything(
     assert "there is no Command Manager" in without.stdout
 
 
-def test_when_nobody_is_told_a_hook_finds_all_that_its_pass_wrote(
+def test_without_a_command_manager_a_hook_can_search_all_that_its_pass_wrote(
     ctisync: Ctisync, feed: FeedSimulator, node: OpenSearchNode, tmp_path: Path
 ) -> None:
     """The index refreshes nothing by itself, and no command makes the pass ask for it."""

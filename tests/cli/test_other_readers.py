@@ -234,7 +234,7 @@ def typed(reader: Reader) -> Callable[[str], None]:
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 @pytest.mark.parametrize("words", [READS["status"], READS["export"], READS["show"], READS["verify"]])
 @pytest.mark.parametrize("close", CLOSED)
-def test_what_the_owner_has_to_open_is_said_and_then_all_is_read(
+def test_the_hint_names_what_the_owner_has_to_open_and_then_all_is_read(
     reader: Reader, typed: Callable[[str], None], close: Callable[[Reader], list[Path]], words: list[str]
 ) -> None:
     closed = close(reader)
@@ -265,7 +265,7 @@ def test_a_folder_that_systemd_keeps_for_itself_is_not_to_be_opened(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
 @pytest.mark.parametrize("end", ["-wal", "-shm"])
-def test_so_it_is_said_of_what_lies_beside_the_file(
+def test_the_hint_names_what_lies_beside_the_file_too(
     reader: Reader, typed: Callable[[str], None], end: str
 ) -> None:
     """The owner has opened the file, but not what SQLite had made beside it before."""
@@ -312,7 +312,7 @@ def test_a_file_of_an_older_ctisync_is_for_the_owner_to_take_over(reader: Reader
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
-def test_what_is_written_over_while_it_is_read_is_not_taken_for_a_content(reader: Reader) -> None:
+def test_what_is_written_over_while_it_is_read_is_no_content(reader: Reader) -> None:
     """Without a log of its own to hold on to, a reader sees what a pass moves into the file."""
     store = SqliteStore(reader.database, SystemClock())
     with as_nobody():
@@ -362,7 +362,7 @@ def test_a_lock_file_that_may_not_be_read_is_no_pass_at_work(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
-def test_a_lock_file_that_may_not_be_read_is_told_as_what_it_is(reader: Reader) -> None:
+def test_a_lock_file_that_may_not_be_read_is_named(reader: Reader) -> None:
     """Whether a pass is at work is then not known, and what it would explain is no difference."""
     lock = lock_beside(reader.database, Consumer())
     lock.touch(mode=0o600)
@@ -379,7 +379,7 @@ def test_a_lock_file_that_may_not_be_read_is_told_as_what_it_is(reader: Reader) 
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")
-def test_a_load_whose_lock_file_may_not_be_read_is_at_work_as_the_store_tells(reader: Reader) -> None:
+def test_a_load_whose_lock_file_may_not_be_read_is_at_work_as_the_store_says(reader: Reader) -> None:
     store = SqliteStore(reader.database, SystemClock())
     with (
         host_lock(lock_beside(reader.database, Consumer()), SystemClock(), "ctisync sync"),

@@ -131,7 +131,7 @@ def test_the_offset_is_the_highest_of_the_manifests_and_of_the_lines(ctisync: Ct
     assert 'told_by="highest line"' in ended.stderr
 
 
-def test_a_dry_run_tells_what_a_package_would_do(ctisync: Ctisync, package: Path) -> None:
+def test_a_dry_run_prints_what_a_package_would_do(ctisync: Ctisync, package: Path) -> None:
     printed = ctisync.run("init-snapshot", "--from", str(package), "--dry-run").stdout
     assert f"{RULES}: the content is at offset 0" in printed
     assert "load the snapshot of offset 50" in printed
@@ -148,7 +148,7 @@ def test_a_content_is_compared_with_its_own_snapshot_of_a_package(ctisync: Ctisy
     assert (other.returncode, f"is a snapshot of {RULES}, not of {IOCS}" in other.stderr) == (2, True)
 
 
-def test_a_consumer_that_a_package_does_not_have_is_told_and_hinders_none(
+def test_a_consumer_that_a_package_does_not_have_is_named_and_hinders_none(
     ctisync: Ctisync, package: Path
 ) -> None:
     write(package, {"ruleset.zip": entry(RULES)})
@@ -330,7 +330,9 @@ MISTAKES: Final[dict[str, tuple[Callable[[Path], object], str, int, str]]] = {
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_a_mistake_in_a_package_is_told_with_what_to_do(ctisync: Ctisync, package: Path, name: str) -> None:
+def test_a_mistake_in_a_package_is_an_error_with_what_to_do(
+    ctisync: Ctisync, package: Path, name: str
+) -> None:
     make, file, code, words = MISTAKES[name]
     make(package)
     ended = ctisync.run("init-snapshot", "-q", "--from", str(package / file))
@@ -446,7 +448,7 @@ def test_a_damaged_file_hinders_the_others_neither_in_a_pass_nor_in_its_dry_run(
     assert (ended.returncode, offsets(ctisync)) == (6, {RULES: 0, IOCS: 9})
 
 
-def test_a_limit_that_a_given_snapshot_exceeds_is_named_in_the_hint(ctisync: Ctisync, package: Path) -> None:
+def test_a_limit_that_a_snapshot_file_exceeds_is_named_in_the_hint(ctisync: Ctisync, package: Path) -> None:
     ended = ctisync.run("init-snapshot", "--from", str(package / "ruleset.zip"), CTISYNC_LIMITS__MEMBERS="1")
     assert ended.returncode == 6
     assert "if this is expected, raise limits.members" in ended.stderr.splitlines()[-1]

@@ -46,7 +46,7 @@ def test_with_a_token_the_plan_of_the_environment_is_the_one_to_paste(
     assert TOKEN not in ended.stdout
 
 
-def test_the_console_of_the_exchange_is_asked_and_gets_the_token(
+def test_the_console_of_the_exchange_gets_the_request_and_the_token(
     ctisync: Ctisync, feed: FeedSimulator
 ) -> None:
     feed.required_token = TOKEN
@@ -87,7 +87,7 @@ def test_programs_get_each_feature_with_its_names(ctisync: Ctisync, feed: FeedSi
         (failures.redirect("https://login.example/"), 3, "a redirect", "set cti.url"),
     ],
 )
-def test_a_console_that_does_not_tell_is_an_error_with_a_hint(
+def test_a_console_that_lists_no_plan_is_an_error_with_a_hint(
     ctisync: Ctisync, feed: FeedSimulator, failure: Failure, code: int, message: str, hint: str
 ) -> None:
     feed.fail("other", failure, times=None)
@@ -98,7 +98,7 @@ def test_a_console_that_does_not_tell_is_an_error_with_a_hint(
     assert len(feed.requests) == 1
 
 
-def test_a_console_that_is_not_there_is_told_at_once(ctisync: Ctisync) -> None:
+def test_a_console_that_is_not_there_is_an_error_at_once(ctisync: Ctisync) -> None:
     ended = ctisync.run("plans", CTISYNC_CTI__URL=f"http://127.0.0.1:{unused_port()}/api/v1")
     assert (ended.returncode, ended.stdout) == (5, "")
     assert "cannot be reached" in ended.stderr

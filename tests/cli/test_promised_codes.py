@@ -181,7 +181,7 @@ OPTIONS: Final = {("status", 5): ["--remote"], ("status", 6): ["--remote"]}
 
 
 @pytest.mark.parametrize(("path", "code"), PROMISED)
-def test_a_code_that_the_help_names_is_given(
+def test_each_code_that_the_help_names_is_one_of_its_command(
     ctisync: Ctisync, feed: FeedSimulator, path: str, code: int
 ) -> None:
     words = [*path.split(), *ARGUMENTS.get(path, []), *OPTIONS.get((path, code), [])]

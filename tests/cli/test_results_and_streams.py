@@ -59,7 +59,7 @@ def test_a_quiet_pass_that_has_healed_what_it_met_wakes_nobody(ctisync: Ctisync,
 
 
 @pytest.mark.usefixtures("feed")
-def test_a_pass_tells_on_standard_error_what_was_decided_and_why(ctisync: Ctisync) -> None:
+def test_a_pass_logs_on_standard_error_what_was_decided_and_why(ctisync: Ctisync) -> None:
     ended = ctisync.run("sync")
 
     assert ended.stdout == ""
@@ -69,7 +69,7 @@ def test_a_pass_tells_on_standard_error_what_was_decided_and_why(ctisync: Ctisyn
     assert "\r" not in ended.stderr
 
 
-def test_all_formats_tell_the_same_events(ctisync: Ctisync, feed: FeedSimulator) -> None:
+def test_all_formats_show_the_same_events(ctisync: Ctisync, feed: FeedSimulator) -> None:
     ctisync.run("sync", "-q")
     lines = {}
     for log_format in ("text", "json", "journal"):
@@ -95,9 +95,7 @@ def test_a_traceback_is_there_with_v_and_only_then(ctisync: Ctisync) -> None:
 
 
 @pytest.mark.parametrize("log_format", ["text", "json", "journal"])
-def test_no_secret_is_found_in_any_output_or_file(
-    ctisync: Ctisync, feed: FeedSimulator, log_format: str
-) -> None:
+def test_no_secret_is_in_any_output_or_file(ctisync: Ctisync, feed: FeedSimulator, log_format: str) -> None:
     feed.required_token = "another"
     ctisync.environ |= {
         "CTISYNC_CTI__TOKEN": "canary-token",
@@ -165,7 +163,7 @@ def test_status_in_json_is_the_contracts(ctisync: Ctisync, feed: FeedSimulator) 
     }
 
 
-def test_status_tells_an_owed_command_with_its_offset_as_a_string(
+def test_status_shows_an_owed_command_with_its_offset_as_a_string(
     ctisync: Ctisync, feed: FeedSimulator
 ) -> None:
     ctisync.run("sync", "-q", CTISYNC_COMMAND_MANAGER__URL=f"http://127.0.0.1:{unused_port()}")
@@ -257,7 +255,7 @@ def test_export_to_a_device_writes_to_it_and_does_not_replace_it(ctisync: Ctisyn
 
 
 @pytest.mark.usefixtures("feed")
-def test_an_export_that_cannot_be_written_is_told(ctisync: Ctisync) -> None:
+def test_an_export_that_cannot_be_written_is_an_error(ctisync: Ctisync) -> None:
     ctisync.run("sync", "-q")
 
     for target in ("/no/such/folder/x", "/dev/full"):
@@ -272,7 +270,7 @@ def test_an_export_that_cannot_be_written_is_told(ctisync: Ctisync) -> None:
 
 
 @pytest.mark.parametrize("command", [["--version"], ["status"], ["status", "--json"]])
-def test_a_result_that_cannot_be_written_is_told(ctisync: Ctisync, command: list[str]) -> None:
+def test_a_result_that_cannot_be_written_is_an_error(ctisync: Ctisync, command: list[str]) -> None:
     with Path("/dev/full").open("wb") as full:
         running = ctisync.start(*command, stdout=full)
         _, stderr = running.communicate(timeout=120)
@@ -329,7 +327,9 @@ def test_export_ends_quietly_when_its_reader_goes_away(ctisync: Ctisync, feed: F
     running.stderr.close()
 
 
-def test_a_given_snapshot_is_loaded_without_a_word_to_the_feed(ctisync: Ctisync, feed: FeedSimulator) -> None:
+def test_a_snapshot_file_is_loaded_without_a_request_to_the_feed(
+    ctisync: Ctisync, feed: FeedSimulator
+) -> None:
     content = b"".join(line + b"\n" for line in records.sample_lines())
     highest = max(json.loads(line)["offset"] for line in records.sample_lines())
     (ctisync.home / "plain.ndjson").write_bytes(content)
@@ -352,7 +352,7 @@ def test_a_given_snapshot_is_loaded_without_a_word_to_the_feed(ctisync: Ctisync,
     assert (ctisync.home / "a.zip").exists()
 
 
-def test_a_given_address_is_fetched_and_loaded(ctisync: Ctisync, feed: FeedSimulator) -> None:
+def test_a_snapshot_at_an_address_is_fetched_and_loaded(ctisync: Ctisync, feed: FeedSimulator) -> None:
     link = feed.publish_snapshot()
 
     ended = ctisync.run("init-snapshot", "-q", "--from", link)
@@ -363,7 +363,7 @@ def test_a_given_address_is_fetched_and_loaded(ctisync: Ctisync, feed: FeedSimul
 
 
 @pytest.mark.parametrize("content", [b"", b"nonsense\n", b"[]", b"PK\x03\x04 cut"])
-def test_a_given_file_that_is_no_snapshot_is_refused_and_kept(ctisync: Ctisync, content: bytes) -> None:
+def test_a_file_that_is_no_snapshot_is_refused_and_kept(ctisync: Ctisync, content: bytes) -> None:
     (ctisync.home / "bad").write_bytes(content)
 
     ended = ctisync.run("init-snapshot", "-q", "--from", "bad")
@@ -422,7 +422,7 @@ def test_a_stream_that_cannot_hold_a_character_gets_its_escape(
     assert "has no record" in refused.stderr
 
 
-def test_a_file_whose_name_is_no_text_can_be_told_of(ctisync: Ctisync) -> None:
+def test_a_file_whose_name_is_no_text_can_be_named(ctisync: Ctisync) -> None:
     for stream in ("utf-8:surrogateescape", "ascii:strict"):
         ended = ctisync.run("init-snapshot", "--from", "\udc9b2J\udcff.zip", PYTHONIOENCODING=stream)
         assert ended.returncode == 2

@@ -53,9 +53,7 @@ def test_a_pass_refuses_such_a_state_folder_for_a_server(
     assert list(shared.iterdir()) == []
 
 
-def test_what_is_typed_as_told_lets_the_pass_run(
-    ctisync: Ctisync, feed: FeedSimulator, tmp_path: Path
-) -> None:
+def test_the_typed_hint_lets_the_pass_run(ctisync: Ctisync, feed: FeedSimulator, tmp_path: Path) -> None:
     folder = tmp_path / "shared"
     folder.mkdir()
     folder.chmod(0o775)

@@ -38,7 +38,7 @@ def test_bytes_that_are_no_text_are_no_name_and_no_bug(ctisync: Ctisync, feed: F
     assert r"CVE-\udc9b\udcff is not a valid record name" in shown.stderr
 
 
-def test_a_name_that_is_not_there_is_told_with_those_that_are_near(
+def test_a_name_that_is_not_there_is_an_error_with_those_that_are_near(
     ctisync: Ctisync, feed: FeedSimulator
 ) -> None:
     ctisync.run("sync", "-q")
@@ -62,7 +62,7 @@ def test_several_records_are_shown_one_below_the_other(ctisync: Ctisync, feed: F
     assert [record["name"], json.loads(documents[end:])["name"]] == names
 
 
-def test_what_of_several_is_not_there_is_told_beside_those_that_are(
+def test_a_missing_one_of_several_is_an_error_beside_those_that_are_there(
     ctisync: Ctisync, feed: FeedSimulator
 ) -> None:
     ctisync.run("sync", "-q")
@@ -218,7 +218,7 @@ def two(ctisync: Ctisync) -> Ctisync:
     return ctisync
 
 
-def test_a_record_is_looked_for_in_all_consumers(two: Ctisync) -> None:
+def test_a_record_is_searched_in_all_consumers(two: Ctisync) -> None:
     shown = two.run("show", "ioc/1", "cve-1")
     assert (shown.returncode, shown.stderr) == (0, "")
     first, second = shown.stdout.split("\n\n")
@@ -234,7 +234,7 @@ def test_a_record_that_several_consumers_have_is_shown_of_each(two: Ctisync) -> 
     assert json.loads(one)["payload"] == {"of": "iocs"}
 
 
-def test_a_record_that_no_consumer_has_is_told_with_what_is_near_in_any(two: Ctisync) -> None:
+def test_a_record_that_no_consumer_has_is_an_error_with_what_is_near_in_any(two: Ctisync) -> None:
     shown = two.run("show", "ioc/2", "CVE-1")
     assert (shown.returncode, shown.stdout.split()[0]) == (2, "CVE-1")
     message = "vd_1.0.0/vd_4.8.0 and t1-iocs-5/public-iocs-5 have no record ioc/2"

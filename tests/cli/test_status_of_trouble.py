@@ -206,7 +206,7 @@ def test_what_to_type_during_a_cooldown_is_what_asks_the_feed(
     assert "try:" not in ctisync.run("status").stdout
 
 
-def test_a_failure_that_a_wrong_clock_has_put_into_the_future_is_told_until_a_pass_is_good(
+def test_a_failure_that_a_wrong_clock_has_put_into_the_future_is_shown_until_a_pass_is_good(
     ctisync: Ctisync, node: OpenSearchNode
 ) -> None:
     """It is the last pass, whatever its date; the next one is later, whatever its date."""
@@ -220,7 +220,7 @@ def test_a_failure_that_a_wrong_clock_has_put_into_the_future_is_told_until_a_pa
     assert ctisync.run("status", "--check").returncode == 0
 
 
-def test_why_the_last_pass_failed_is_told_until_one_is_good(ctisync: Ctisync, stored: FeedSimulator) -> None:
+def test_why_the_last_pass_failed_is_shown_until_one_is_good(ctisync: Ctisync, stored: FeedSimulator) -> None:
     stored.fail("info", failures.status(503), times=None)
     assert ctisync.run("sync", "-q").returncode == 5
     table = ctisync.run("status").stdout
@@ -237,7 +237,7 @@ def test_why_the_last_pass_failed_is_told_until_one_is_good(ctisync: Ctisync, st
     assert "last pass" not in ctisync.run("status").stdout
 
 
-def test_an_initialisation_that_is_asked_for_is_told_until_it_is_done(
+def test_a_requested_initialisation_is_shown_until_it_is_done(
     ctisync: Ctisync, stored: FeedSimulator
 ) -> None:
     assert consumer_of(ctisync)["asked_at"] is None

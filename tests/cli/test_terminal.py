@@ -87,7 +87,7 @@ def test_a_warning_is_a_sentence_with_what_to_type(ctisync: Ctisync, feed: FeedS
     assert [line for line in lines if PAIR.search(line)] == []
 
 
-def test_a_feed_that_offers_nothing_is_told_once(ctisync: Ctisync, feed: FeedSimulator) -> None:
+def test_a_feed_that_offers_nothing_is_one_line(ctisync: Ctisync, feed: FeedSimulator) -> None:
     with FeedSimulator() as empty:
         ctisync.environ["CTISYNC_CTI__URL"] = empty.url
         empty.history.create("CVE-1")
@@ -95,7 +95,7 @@ def test_a_feed_that_offers_nothing_is_told_once(ctisync: Ctisync, feed: FeedSim
     assert (code, lines) == (0, ["warning: vd_1.0.0/vd_4.8.0: the feed offers no snapshot yet."])
 
 
-def test_a_pass_that_fails_is_not_told_as_a_good_one(ctisync: Ctisync, feed: FeedSimulator) -> None:
+def test_a_pass_that_fails_is_not_shown_as_a_good_one(ctisync: Ctisync, feed: FeedSimulator) -> None:
     feed.fail("info", failures.status(503), times=100)
     code, lines = read(ctisync, "sync")
     assert code == 5
@@ -103,7 +103,7 @@ def test_a_pass_that_fails_is_not_told_as_a_good_one(ctisync: Ctisync, feed: Fee
     assert not any("up to date" in line for line in lines)
 
 
-def test_a_feed_that_cannot_be_reached_is_told_at_once_and_the_next_try_is_counted_down(
+def test_a_feed_that_cannot_be_reached_is_shown_at_once_and_the_next_try_is_counted_down(
     ctisync: Ctisync,
 ) -> None:
     """Five minutes without a word look like a program that hangs."""
@@ -140,7 +140,7 @@ def test_a_newcomer_who_plugs_in_the_cable_is_not_kept_waiting(ctisync: Ctisync,
 
 
 @pytest.mark.parametrize("log_format", ["text", "json", "journal"])
-def test_a_format_that_is_asked_for_is_written_at_a_terminal_too(
+def test_a_chosen_format_is_written_at_a_terminal_too(
     ctisync: Ctisync, feed: FeedSimulator, log_format: str
 ) -> None:
     _, lines = read(ctisync, "sync", "--log-format", log_format)

@@ -100,7 +100,7 @@ def test_a_retry_after_beyond_all_calendars_is_the_feeds_trouble_and_no_bug(
     assert [call["HOOK_EXIT_CODE"] for call in hook_calls(file)] == ["5"]
 
 
-def test_a_signal_within_an_import_is_told_as_a_signal_and_not_as_a_bug(tmp_path: Path) -> None:
+def test_a_signal_within_an_import_is_a_signal_and_no_bug(tmp_path: Path) -> None:
     """Python before 3.12 puts a RuntimeError in its place when a class is being made."""
     mark = tmp_path / "told"
     settings = Settings(

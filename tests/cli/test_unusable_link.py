@@ -31,7 +31,7 @@ def test_a_link_that_cannot_be_used_stops_no_changes_and_is_not_kept_whole(
 
 
 @pytest.mark.parametrize("link", [LONG, "https://h/\x1b[2J\n.zip"])
-def test_where_a_snapshot_is_wanted_such_a_link_is_refused_in_a_line(
+def test_where_a_snapshot_is_needed_such_a_link_is_refused_in_a_line(
     ctisync: Ctisync, feed: FeedSimulator, link: str
 ) -> None:
     feed.info |= {"last_snapshot_link": link, "last_snapshot_offset": feed.history.last_offset}

@@ -190,7 +190,7 @@ def test_a_kept_snapshot_is_compared_whether_the_content_has_gone_on_or_not(
         assert "against" in {check["check"] for check in audit["checks"]}
 
 
-def test_a_changed_payload_is_found_by_comparing_alone(
+def test_a_changed_payload_shows_by_comparing_alone(
     ctisync: Ctisync, stored: FeedSimulator, tmp_path: Path
 ) -> None:
     plant(
@@ -206,7 +206,7 @@ def test_a_changed_payload_is_found_by_comparing_alone(
     assert [each["subject"] for each in audit["findings"]] == [name_of(ctisync, 3)]
 
 
-def test_missing_extra_and_older_records_are_told_apart(
+def test_missing_extra_and_older_records_are_distinct_findings(
     ctisync: Ctisync, stored: FeedSimulator, tmp_path: Path
 ) -> None:
     plant(

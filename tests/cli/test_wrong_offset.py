@@ -26,7 +26,7 @@ def stands_at(ctisync: Ctisync) -> int:
 
 
 @pytest.mark.parametrize("before", ["nothing", "a snapshot that was given", "a content of the feed's"])
-def test_an_offset_below_a_records_is_refused_whatever_is_known(
+def test_an_offset_below_a_records_is_refused_whatever_is_stored(
     ctisync: Ctisync, feed: FeedSimulator, snapshot: Path, before: str
 ) -> None:
     right = feed.history.last_offset
@@ -49,7 +49,7 @@ def test_an_offset_below_a_records_is_refused_whatever_is_known(
     assert stands_at(ctisync) == right
 
 
-def test_an_offset_far_above_what_is_known_of_the_feed_is_refused(
+def test_an_offset_far_above_the_feeds_last_one_is_refused(
     ctisync: Ctisync, feed: FeedSimulator, snapshot: Path
 ) -> None:
     assert ctisync.run("sync", "-q").returncode == 0
@@ -67,7 +67,7 @@ def test_an_offset_far_above_what_is_known_of_the_feed_is_refused(
     assert ctisync.run(*load, str(right + 5000), **ahead).returncode == 0, "the feed may have gone on so far"
 
 
-def test_a_name_that_tells_such_an_offset_is_refused_as_well(
+def test_a_file_name_with_such_an_offset_is_refused_as_well(
     ctisync: Ctisync, feed: FeedSimulator, snapshot: Path
 ) -> None:
     assert ctisync.run("sync", "-q").returncode == 0
@@ -75,7 +75,7 @@ def test_a_name_that_tells_such_an_offset_is_refused_as_well(
     assert ctisync.run("init-snapshot", "-q", "--from", str(far)).returncode == 6
 
 
-def test_where_nothing_is_known_of_the_feed_any_offset_may_be_right(ctisync: Ctisync, snapshot: Path) -> None:
+def test_before_any_answer_of_the_feed_each_offset_may_be_right(ctisync: Ctisync, snapshot: Path) -> None:
     ended = ctisync.run("init-snapshot", "-q", "--from", str(snapshot), "--offset", "999999999999")
     assert ended.returncode == 0
 

@@ -32,7 +32,7 @@ def test_a_range_creates_updates_and_deletes(make_store: MakeStore, content: Con
     assert passes.contents(make_store(), content) == lines(*kept)
 
 
-def test_the_state_that_was_given_is_what_is_stored_with_the_range(
+def test_the_state_of_a_write_is_what_is_stored_with_the_range(
     make_store: MakeStore, content: Consumer
 ) -> None:
     with make_store().writer(content) as writer:
@@ -78,7 +78,7 @@ def test_a_record_that_stands_at_a_writes_offset_is_left_alone(store: Store, con
 @pytest.mark.parametrize(
     "write", [Put(record("CVE-1", 13, {"other": 1})), Delete("CVE-1", 13)], ids=["put", "delete"]
 )
-def test_a_record_above_a_writes_offset_is_never_taken_back(
+def test_a_record_above_a_writes_offset_is_never_set_back(
     store: Store, content: Consumer, write: Write
 ) -> None:
     """No fold gives such a write, so a store may stop at it: somebody else has written."""

@@ -30,9 +30,7 @@ def by_name(records: list[Record]) -> list[Record]:
 
 
 @pytest.mark.parametrize("deep", [False, True])
-def test_what_passes_have_stored_is_found_to_be_in_order(
-    store: Store, consumer: Consumer, deep: bool
-) -> None:
+def test_what_passes_have_stored_has_no_finding(store: Store, consumer: Consumer, deep: bool) -> None:
     with store.writer(consumer) as writer:
         passes.load(writer, consumer, [*awkward(), *made_up(50, first_offset=110)], 200)
         passes.apply(writer, [record("CVE-new", 210), Delete("TID-0039", 211)], to=220)
@@ -49,9 +47,7 @@ def test_nothing_stored_is_empty_and_no_fault(store: Store, consumer: Consumer) 
     assert (audit.is_empty, audit.findings, audit.records) == (True, (), None)
 
 
-def test_the_names_beside_a_name_are_found_whether_it_is_there_or_not(
-    store: Store, consumer: Consumer
-) -> None:
+def test_a_name_has_neighbours_whether_it_is_there_or_not(store: Store, consumer: Consumer) -> None:
     """Who has mistyped one is shown what is near."""
     with store.inspect(consumer) as inspection:
         assert inspection.neighbours("CVE-2", 2) == []
@@ -139,7 +135,7 @@ def test_a_content_that_waits_to_be_initialised_again_is_audited(store: Store, c
     assert Kind.OFFSET_NOT_JUDGED in audit.counts
 
 
-def test_a_line_that_is_altered_is_found(store: Store, consumer: Consumer) -> None:
+def test_an_altered_line_is_a_finding(store: Store, consumer: Consumer) -> None:
     """Planted by the store's own means: a record whose line tells of another."""
     altered = Record("CVE-1", 5, record("CVE-2", 5).line)
     too_deep = USUAL_LIMITS.json_depth + 1

@@ -18,9 +18,7 @@ def examined(store: Store, *consumers: Consumer) -> list[CheckResult]:
     return checks
 
 
-def test_what_is_in_order_is_found_to_be_so_before_the_first_pass_and_after_it(
-    store: Store, consumer: Consumer
-) -> None:
+def test_what_is_in_order_is_ok_before_the_first_pass_and_after_it(store: Store, consumer: Consumer) -> None:
     before = examined(store, consumer)
     passes.initialise(store, consumer, made_up(3), 10)
     after = examined(store, consumer)
@@ -59,7 +57,7 @@ def test_beside_a_pass_at_work_nothing_is_wrong_and_the_pass_goes_on(
     assert make_store().read_state(consumer).offset == 20
 
 
-def test_each_consumer_is_told_of_and_the_store_once(
+def test_each_consumer_is_examined_and_the_store_once(
     store: Store, new_consumer: Callable[[], Consumer]
 ) -> None:
     consumers = [new_consumer(), new_consumer()]

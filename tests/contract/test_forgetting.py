@@ -28,12 +28,14 @@ def assert_nothing_is_left(store: Store, consumer: Consumer) -> None:
         list(store.export(consumer))
 
 
-def test_of_what_never_was_nothing_is_held_and_nothing_is_forgotten(store: Store, consumer: Consumer) -> None:
+def test_a_consumer_that_never_was_has_no_footprint_and_nothing_to_forget(
+    store: Store, consumer: Consumer
+) -> None:
     store.forget(consumer)
     assert_nothing_is_left(store, consumer)
 
 
-def test_what_is_held_is_told_before_it_is_forgotten(store: Store, consumer: Consumer) -> None:
+def test_the_footprint_says_what_will_be_forgotten(store: Store, consumer: Consumer) -> None:
     passes.initialise(store, consumer, made_up(7), 50)
     for number in range(3):
         store.remember(report(consumer, number), 10, WITHIN)

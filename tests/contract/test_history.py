@@ -91,7 +91,7 @@ def test_of_passes_that_began_at_once_the_one_that_was_remembered_last_is_first(
     assert [each.from_offset for each in store.passes(consumer, 10)] == [1, 0]
 
 
-def test_fewer_are_kept_once_fewer_are_wanted(store: Store, consumer: Consumer) -> None:
+def test_fewer_are_kept_once_the_setting_is_lower(store: Store, consumer: Consumer) -> None:
     for number in range(4):
         store.remember(report(consumer, number), 10, WITHIN)
     store.remember(report(consumer, 4), 1, WITHIN)

@@ -28,14 +28,14 @@ def load_halfway(writer: Writer) -> None:
         raise FeedBroke
 
 
-def test_where_nothing_is_stored_nothing_is_found(store: Store, consumer: Consumer) -> None:
+def test_where_nothing_is_stored_nothing_is_read(store: Store, consumer: Consumer) -> None:
     assert store.read_state(consumer) == ConsumerState()
     assert store.summary(consumer).records is None
     with pytest.raises(EmptyStore):
         list(store.export(consumer))
 
 
-def test_a_published_content_and_its_state_are_found_by_another_process(
+def test_another_process_reads_a_published_content_and_its_state(
     make_store: MakeStore, consumer: Consumer
 ) -> None:
     with make_store().writer(consumer) as writer, writer.load(passes.snapshot(10)) as load:

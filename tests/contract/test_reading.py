@@ -55,7 +55,7 @@ def test_real_lines_come_back_byte_for_byte(store: Store, consumer: Consumer) ->
 
 
 @pytest.mark.parametrize("names", [LOOK_ALIKES, ODD_NAMES], ids=["look-alikes", "odd"])
-def test_names_are_told_apart_by_their_bytes_and_sorted_by_them(
+def test_names_differ_and_are_sorted_by_their_bytes(
     store: Store, consumer: Consumer, names: list[str]
 ) -> None:
     records = named(names)
@@ -94,7 +94,7 @@ def test_the_highest_offset_is_exact(store: Store, consumer: Consumer) -> None:
     assert passes.contents(store, consumer) == lines(high)
 
 
-def test_only_what_is_asked_for_and_stored_is_read(store: Store, consumer: Consumer) -> None:
+def test_only_requested_records_that_are_stored_are_read(store: Store, consumer: Consumer) -> None:
     with store.writer(consumer) as writer:
         assert read(writer, ["CVE-1"]) == {}
         passes.load(writer, consumer, [record("CVE-1", 1), record("CVE-2", 2)], 10)
@@ -118,9 +118,7 @@ def test_an_export_goes_on_with_the_content_that_it_began_with(
     assert passes.contents(make_store(), consumer) == lines(record("CVE-new", 2800))
 
 
-def test_an_export_that_is_given_up_does_not_hinder_the_next_pass(
-    make_store: MakeStore, consumer: Consumer
-) -> None:
+def test_an_abandoned_export_does_not_hinder_the_next_pass(make_store: MakeStore, consumer: Consumer) -> None:
     passes.initialise(make_store(), consumer, made_up(10), 10)
     next(make_store().export(consumer))
     passes.initialise(make_store(), consumer, [record("CVE-1", 11)], 20)

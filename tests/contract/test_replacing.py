@@ -39,7 +39,7 @@ def replace(store: Store, consumer: Consumer, *records: Record) -> None:
         passes.load(writer, consumer, records, 20)
 
 
-def test_a_new_consumer_is_told_whose_content_is_there_and_leaves_it_alone(
+def test_a_new_consumer_learns_whose_content_is_there_and_leaves_it_alone(
     make_store: MakeStore, old: Consumer, new: Consumer
 ) -> None:
     store = make_store()

@@ -119,7 +119,7 @@ def test_a_state_without_content_is_remembered(make_store: MakeStore, consumer: 
     assert make_store().summary(consumer).records is None
 
 
-def test_a_pass_that_finds_nothing_to_do_remembers_what_the_feed_said(
+def test_a_pass_with_nothing_to_do_records_the_feeds_answer(
     make_store: MakeStore, consumer: Consumer
 ) -> None:
     passes.initialise(make_store(), consumer, [A, B], 10)
@@ -164,7 +164,7 @@ def test_what_was_alerted_is_remembered_without_a_lease(make_store: MakeStore, c
         assert make_store().read_state(consumer) == state
 
 
-def test_what_the_feed_said_is_remembered_before_there_is_a_content(store: Store, consumer: Consumer) -> None:
+def test_the_feeds_answer_is_recorded_before_there_is_a_content(store: Store, consumer: Consumer) -> None:
     state = feed_answered(ConsumerState(), ANSWER, LATER)
     store.record_check(consumer, state)
 
@@ -172,7 +172,7 @@ def test_what_the_feed_said_is_remembered_before_there_is_a_content(store: Store
     assert store.summary(consumer).records is None
 
 
-def test_a_pass_that_found_nothing_to_do_never_undoes_what_another_did_meanwhile(
+def test_a_pass_with_nothing_to_do_never_undoes_what_another_did_meanwhile(
     make_store: MakeStore, consumer: Consumer
 ) -> None:
     store = make_store()
@@ -187,7 +187,7 @@ def test_a_pass_that_found_nothing_to_do_never_undoes_what_another_did_meanwhile
     assert (state.offset, state.owed, state.updated_at) == (20, after.owed, after.updated_at)
 
 
-def test_a_writer_goes_on_after_somebody_else_remembered_what_the_feed_said(
+def test_a_writer_goes_on_after_another_process_recorded_the_feeds_answer(
     make_store: MakeStore, consumer: Consumer
 ) -> None:
     passes.initialise(make_store(), consumer, [A, B], 10)

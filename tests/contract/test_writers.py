@@ -32,7 +32,7 @@ def begin_load(writer: Writer) -> None:
 
 
 @pytest.mark.parametrize("step", [save, apply, begin_load])
-def test_a_writer_that_was_taken_over_from_writes_nothing_more(
+def test_an_overtaken_writer_writes_nothing_more(
     make_store: MakeStore, consumer: Consumer, killed: ExitStack, step: Callable[[Writer], None]
 ) -> None:
     """A pass that was stopped, or thought to be dead, wakes up while the next one works."""
@@ -61,7 +61,7 @@ def publish(load: Load, after: ConsumerState) -> None:
 
 
 @pytest.mark.parametrize("step", [add, publish])
-def test_a_load_that_was_taken_over_from_never_goes_live(
+def test_an_overtaken_load_never_goes_live(
     make_store: MakeStore,
     consumer: Consumer,
     killed: ExitStack,

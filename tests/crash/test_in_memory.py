@@ -64,7 +64,9 @@ def test_killed_at_any_call_of_a_port_nothing_is_lost_doubled_or_missed(passes: 
     figure(f"T1 in memory, {passes.story.name}: {len(whole.effects)} points x 2: 0 lost, 0 doubled, 0 missed")
 
 
-def test_an_error_of_any_call_of_a_port_is_told_and_the_next_pass_ends_right(passes: InMemoryPasses) -> None:
+def test_an_error_of_any_call_of_a_port_is_reported_and_the_next_pass_ends_right(
+    passes: InMemoryPasses,
+) -> None:
     whole = Whole(passes)
     faults = [
         (effect, Fault(at, when, "EIO", lasting))

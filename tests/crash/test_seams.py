@@ -57,7 +57,9 @@ def test_two_runs_of_the_same_start_have_the_same_effects_in_the_same_order(pass
     assert passes.run().effects == first
 
 
-def test_started_by_hand_it_counts_and_dies_by_sigkill_at_the_given_effect(passes: SqlitePasses) -> None:
+def test_started_by_hand_it_counts_and_dies_by_sigkill_at_the_effect_of_that_number(
+    passes: SqlitePasses,
+) -> None:
     environ = os.environ | passes.environ | {"PYTHONPATH": str(REPOSITORY)}
     counted = passes.folder.parent / "counted"
 

@@ -183,7 +183,7 @@ def test_snapshots_of_opensearch_bring_back_a_content_that_a_pass_goes_on_from(i
         forget_snapshots(indexer)
 
 
-def test_a_snapshot_taken_in_the_middle_of_a_pass_is_one_that_a_pass_goes_on_from(indexer: Stage) -> None:
+def test_a_backup_made_in_the_middle_of_a_pass_is_one_that_a_pass_goes_on_from(indexer: Stage) -> None:
     """Its lease, its own alias and a range that it has announced are in it."""
     indexer.follow(2500)
     indexer.feed.fail(

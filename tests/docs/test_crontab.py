@@ -144,7 +144,7 @@ def test_cron_stands_aside_where_the_timer_is_active(host: Host, feed: FeedSimul
     assert (host.slept, feed.requests) == ([], [])
 
 
-def test_the_timer_that_is_asked_for_is_the_one_of_the_examples() -> None:
+def test_the_timer_of_the_page_is_the_one_of_the_examples() -> None:
     assert TIMER in command()
     assert (ROOT / "examples" / "systemd-timer" / TIMER).is_file()
 

@@ -38,7 +38,7 @@ def test_the_commands_of_the_readme_and_of_the_settings_page_do_what_they_say(
 
 
 @pytest.mark.parametrize("document", ["README.md", "docs/quick-start.md", "docs/air-gap.md"])
-def test_who_installs_as_a_document_says_gets_no_file_without_a_known_hash(document: str) -> None:
+def test_who_installs_as_a_document_says_gets_no_file_without_a_pinned_hash(document: str) -> None:
     """Packages come by their hashes, or from a folder that was filled so; ctisync's own wheel brings none.
     The first installation is the exception: the one line that most people type."""
     scripts = [block.text for block in page.blocks((ROOT / document).read_text(), "sh")]

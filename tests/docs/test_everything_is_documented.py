@@ -123,7 +123,7 @@ def test_each_variable_that_a_document_names_sets_something(name: str) -> None:
 # Exit codes
 
 
-def test_each_exit_code_has_its_row_and_its_section_and_each_of_these_is_given() -> None:
+def test_each_exit_code_has_its_row_and_its_section_and_each_of_these_is_a_code() -> None:
     codes = sorted(_all_codes())
     assert sorted(code for each in EXIT_CODES for code in each.codes) == codes
 
@@ -137,7 +137,7 @@ def test_each_exit_code_has_its_row_and_its_section_and_each_of_these_is_given()
     assert sorted(code for each in page.headings(OPERATIONS) for code in page.codes(each)) == codes
 
 
-def test_which_exit_code_wins_is_told_as_it_is() -> None:
+def test_the_page_says_which_exit_code_wins() -> None:
     assert f"the worst code wins, in the order {manual.worst_first()}." in EXIT_CODES_PAGE
 
 
@@ -213,7 +213,9 @@ def test_what_passes_write_is_what_the_page_says(stage: Stage) -> None:
         ("def event(s, level, name, **more): s.event(level, name, **more)", {}),
     ],
 )
-def test_an_event_is_found_in_the_source_however_it_is_named(source: str, written: dict[str, Any]) -> None:
+def test_an_event_is_recognised_in_the_source_however_it_is_named(
+    source: str, written: dict[str, Any]
+) -> None:
     assert dict(log_events.events(source, "here.py")) == written
 
 

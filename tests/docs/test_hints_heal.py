@@ -162,7 +162,7 @@ def test_what_is_printed_heals_where_there_are_tls_and_users(
         unblock(stage)
 
 
-def test_a_look_is_taken_as_ctisyncs_own_user_or_with_its_certificate(
+def test_a_hint_looks_with_ctisyncs_own_user_or_its_certificate(
     tmp_path: Path,
     feed_of_the_page: FeedSimulator,
     manager: CommandManagerStandIn,

@@ -32,7 +32,7 @@ def text(line: str) -> str:
     return _ESCAPE.sub(lambda match: signs.get(match[0], match[0]), shown)
 
 
-def test_no_line_is_taken_for_a_request_that_is_none() -> None:
+def test_no_text_line_looks_like_a_roff_request() -> None:
     requests = {line.split(" ")[0] for line in LINES if line.startswith(".") and not line.startswith('.\\"')}
     assert requests == MACROS
     assert [

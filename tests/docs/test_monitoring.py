@@ -21,7 +21,7 @@ def test_each_metric_is_in_the_table_and_each_there_is_written() -> None:
     assert set(re.findall(r"^\| `(ctisync_\w+)` \|", PAGE, re.MULTILINE)) == METRICS
 
 
-def test_hooks_are_told_what_the_page_says() -> None:
+def test_hooks_get_the_variables_of_the_page() -> None:
     report: PassReport = GOOD
     assert set(re.findall(r"`(HOOK_\w+)`", PAGE)) == set(variables("update", report))
 

@@ -79,7 +79,7 @@ def test_each_set_of_figures_says_when_and_on_what_it_was_measured(name: str) ->
     assert isinstance(result["idle"], bool)
 
 
-def test_figures_of_a_busy_machine_are_told_to_be_none() -> None:
+def test_figures_of_a_busy_machine_are_marked() -> None:
     busy, idle = (filled(TEXT, with_idle(idle=idle)) for idle in (False, True))
     assert busy.count("a placeholder, not a result") == len(places(TEXT))
     assert "placeholder" not in idle

@@ -55,7 +55,7 @@ def test_a_picture_needs_nothing_beside_it_and_runs_nothing(name: str) -> None:
     assert re.search(r"<!DOCTYPE|<!ENTITY|@import|@font-face| on\w+=|href=", svg) is None
 
 
-def test_a_step_that_has_no_place_in_the_picture_is_told(
+def test_a_step_that_has_no_place_in_the_picture_is_an_error(
     walked: walk.Machine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(machine, "ORDER", machine.ORDER[:-1])
@@ -63,7 +63,7 @@ def test_a_step_that_has_no_place_in_the_picture_is_told(
         machine.drawn(walked)
 
 
-def test_an_end_that_no_pass_comes_to_is_told(walked: walk.Machine) -> None:
+def test_an_end_that_no_pass_comes_to_is_an_error(walked: walk.Machine) -> None:
     ends = {step: outcomes - {"too-far"} for step, outcomes in walked.ends.items()}
     with pytest.raises(machine.CannotDraw, match=r"no pass ends so: \['too-far'\]"):
         machine.drawn(walked._replace(ends=ends))

@@ -40,12 +40,12 @@ def fits(words: str, message: str) -> bool:
 
 
 @pytest.mark.parametrize(("message", "place"), sorted(set(messages())))
-def test_a_message_is_found_and_leads_to_its_section_and_to_no_other(message: str, place: str) -> None:
+def test_a_message_leads_to_its_section_and_to_no_other(message: str, place: str) -> None:
     assert {where for words, where in rows() if fits(words, message)} == {place}
 
 
 @pytest.mark.parametrize(("words", "where"), rows())
-def test_what_it_is_said_to_say_it_says(words: str, where: str) -> None:
+def test_each_quoted_message_is_one_that_ctisync_prints(words: str, where: str) -> None:
     assert [message for message, place in messages() if place == where and fits(words, message)]
 
 

@@ -254,7 +254,7 @@ def test_more_unpacked_bytes_than_allowed_are_refused(
         _records(_file_of(tmp_path, pack(lines), limits=limits))
 
 
-def test_the_size_of_the_records_is_known_well_enough_before_they_are_read(tmp_path: Path) -> None:
+def test_the_size_of_the_records_is_estimated_before_they_are_read(tmp_path: Path) -> None:
     content = b"x" * 100_000
     assert _file_of(tmp_path, content).unpacked_size == 100_000
     packed = zipped({MEMBER: content})
@@ -265,7 +265,7 @@ def test_the_size_of_the_records_is_known_well_enough_before_they_are_read(tmp_p
 
 
 @pytest.mark.parametrize("name", ["1901695_1746459961.zip", "vd_1.0.0_vd_4.8.0_1901695_1746459961.json"])
-def test_the_offset_of_a_given_file_is_in_its_name(tmp_path: Path, name: str) -> None:
+def test_the_offset_of_a_file_is_in_its_name(tmp_path: Path, name: str) -> None:
     file = _file_of(tmp_path, b"whatever", name)
     assert snapshot_offset(file, name) == (1901695, "file name")
 
@@ -281,13 +281,13 @@ def test_else_it_is_the_highest_of_its_lines(tmp_path: Path, pack: Callable[[lis
     assert snapshot_offset(file, "snapshot") == (70, "highest line")
 
 
-def test_a_given_file_is_never_removed(tmp_path: Path) -> None:
+def test_a_file_of_the_operator_is_never_removed(tmp_path: Path) -> None:
     file = _file_of(tmp_path, b"x")
     file.discard()
     assert (tmp_path / "snapshot").exists()
 
 
-def test_a_given_file_that_cannot_be_read_is_a_wrong_command(tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_read_is_a_wrong_command(tmp_path: Path) -> None:
     for path in (tmp_path / "missing", tmp_path):
         with pytest.raises(UsageError, match="cannot be read") as caught:
             open_file(path, PassLimits(SystemClock()))
@@ -306,7 +306,7 @@ def test_a_downloaded_file_that_has_gone_is_the_stores_failure(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("name", "offset"), [("0_1746459961.json", 7), ("snapshot.json", 0)])
-def test_a_given_snapshot_that_stands_for_offset_0_is_refused(tmp_path: Path, name: str, offset: int) -> None:
+def test_a_snapshot_file_of_offset_0_is_refused(tmp_path: Path, name: str, offset: int) -> None:
     """To any later pass a content at offset 0 is none: it would be loaded anew."""
     file = _file_of(tmp_path, _ndjson([line("CVE-1", offset)]), name)
     with pytest.raises(SnapshotRefused, match="offset is 0"):

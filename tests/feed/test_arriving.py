@@ -96,7 +96,7 @@ def test_what_an_earlier_pass_has_kept_is_loaded_without_being_sent_again(
 @pytest.mark.parametrize(
     "other", [CONTENT[: len(CONTENT) // 2], b"<html>", b""], ids=["records", "a page", "empty"]
 )
-def test_an_archive_behind_another_one_is_known_when_its_directory_has_come(
+def test_an_archive_behind_another_one_is_recognised_when_its_directory_has_come(
     sim: FeedSimulator, feed: CtiFeed, large: Snapshot, other: bytes
 ) -> None:
     """Whatever the first one holds: then the whole file is read by its directory."""
@@ -106,7 +106,7 @@ def test_an_archive_behind_another_one_is_known_when_its_directory_has_come(
     assert _lines_of(_records(feed.fetch_snapshot(large, None, nothing))) == LINES
 
 
-def test_a_load_that_is_given_up_keeps_what_has_come_for_the_next_pass(
+def test_an_abandoned_load_keeps_what_has_come_for_the_next_pass(
     sim: FeedSimulator, make_feed: MakeFeed, large: Snapshot, tmp_path: Path
 ) -> None:
     with closing(_open(make_feed(), large)) as file:
@@ -209,7 +209,7 @@ def test_more_than_the_limit_is_refused_while_it_comes(
     assert spooled(tmp_path) == []
 
 
-def test_a_slow_store_is_not_taken_for_a_slow_server_nor_for_one_that_does_not_answer(
+def test_a_slow_store_does_not_count_as_a_slow_server_nor_as_one_that_does_not_answer(
     sim: FeedSimulator,
     make_feed: MakeFeed,
     large: Snapshot,
@@ -264,7 +264,7 @@ def test_a_lease_is_kept_alive_while_the_snapshot_comes(
     assert len(called) >= len(served(sim).body) >> 20
 
 
-def test_a_full_disk_is_told_as_such_in_the_middle_of_a_load(
+def test_a_full_disk_is_named_as_such_in_the_middle_of_a_load(
     sim: FeedSimulator, feed: CtiFeed, large: Snapshot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = _open(feed, large)

@@ -63,14 +63,14 @@ def test_a_reply_that_stops_short_is_gone_on_with(sim: FeedSimulator, feed: CtiF
     assert _requested_ranges(sim) == [(1000, 1005), (1002, 1005), (1003, 1005)]
 
 
-def test_a_gap_at_the_end_is_asked_for_twice(sim: FeedSimulator, feed: CtiFeed) -> None:
+def test_a_gap_at_the_end_is_requested_twice(sim: FeedSimulator, feed: CtiFeed) -> None:
     _five(sim)
     sim.history.gap(3)
     assert [change.offset for change in feed.changes(OffsetRange(1000, 1008))][-1] == 1005
     assert _requested_ranges(sim) == [(1000, 1008), (1005, 1008)]
 
 
-def test_a_range_that_seems_empty_is_asked_for_twice(sim: FeedSimulator, feed: CtiFeed) -> None:
+def test_a_range_that_seems_empty_is_requested_twice(sim: FeedSimulator, feed: CtiFeed) -> None:
     sim.history.gap(5)
     assert feed.changes(OffsetRange(1000, 1005)) == []
     assert _requested_ranges(sim) == [(1000, 1005), (1000, 1005)]
@@ -181,7 +181,7 @@ def test_an_element_that_is_no_object_is_refused(sim: FeedSimulator, feed: CtiFe
 
 
 @pytest.mark.parametrize("offsets", [OffsetRange(0, 1001), OffsetRange(5, 5), OffsetRange(5, 4)])
-def test_a_range_that_the_api_would_refuse_is_never_asked_for(
+def test_a_range_that_the_api_would_refuse_is_never_requested(
     sim: FeedSimulator, feed: CtiFeed, offsets: OffsetRange
 ) -> None:
     with pytest.raises(ValueError, match="no range"):

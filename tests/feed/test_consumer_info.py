@@ -22,7 +22,7 @@ def test_a_snapshot_and_the_last_offset_are_read(sim: FeedSimulator, feed: CtiFe
     assert (info.snapshot.link, info.snapshot.offset) == (link, 1001)
 
 
-def test_an_older_server_tells_the_offset_in_the_file_name_alone(sim: FeedSimulator, feed: CtiFeed) -> None:
+def test_an_older_server_sends_the_offset_in_the_file_name_alone(sim: FeedSimulator, feed: CtiFeed) -> None:
     sim.publish_snapshot()
     sim.info["last_snapshot_offset"] = ABSENT
     info = feed.consumer_info()

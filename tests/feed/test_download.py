@@ -169,7 +169,7 @@ def test_a_note_whose_etag_no_request_can_hold_is_dropped(
 
 
 @pytest.mark.parametrize("status", [400, 412, 413, 431])
-def test_a_server_that_refuses_to_be_asked_for_the_rest_is_asked_for_all(
+def test_where_a_server_refuses_to_send_the_rest_all_is_requested(
     sim: FeedSimulator, make_feed: MakeFeed, snapshot: Snapshot, status: int
 ) -> None:
     sim.fail("snapshot", failures.cut_off(0.5))
@@ -192,7 +192,7 @@ def test_a_part_that_comes_with_an_etag_which_is_none_is_not_joined(
 @pytest.mark.parametrize(
     "lie", ["bytes 0-9/10", "bytes 5-99/100", "bytes */5", "items 1-2/3", None, "bytes 99999999-1/2"]
 )
-def test_a_part_that_is_not_the_one_asked_for_is_not_joined(
+def test_a_part_that_is_not_the_requested_one_is_not_joined(
     sim: FeedSimulator, feed: CtiFeed, snapshot: Snapshot, lie: str | None
 ) -> None:
     sim.fail("snapshot", failures.cut_off(0.5))
@@ -236,7 +236,7 @@ def test_nothing_beyond_what_is_here_means_that_it_is_complete(
 @pytest.mark.parametrize(
     ("status", "says"), [(416, "bytes */6"), (206, "bytes 6-6/7")], ids=["nothing more", "a shorter rest"]
 )
-def test_the_end_that_the_server_told_first_is_the_end_of_the_file(
+def test_the_size_that_the_server_sent_first_is_the_end_of_the_file(
     tmp_path: Path, status: int, says: str
 ) -> None:
     """Else lines that were cut off in between are taken for all: nothing else tells where they end."""
@@ -291,7 +291,7 @@ def test_a_server_that_ends_the_body_by_closing_is_believed_when_the_archive_is_
     assert log.named("snapshot-size-unknown")
 
 
-def test_a_body_that_ends_by_closing_too_early_is_asked_for_again(
+def test_a_body_that_ends_by_closing_too_early_is_requested_again(
     sim: FeedSimulator, feed: CtiFeed, snapshot: Snapshot
 ) -> None:
     sim.fail("snapshot", failures.undelimited(0.5))
@@ -310,7 +310,7 @@ def test_an_archive_of_unknown_length_whose_end_makes_no_sense_is_refused_when_i
         list(feed.fetch_snapshot(snapshot, None, nothing).records(snapshot.offset))
 
 
-def test_a_body_that_tells_its_own_end_needs_no_length(
+def test_a_body_that_marks_its_own_end_needs_no_length(
     sim: FeedSimulator, feed: CtiFeed, snapshot: Snapshot, log: KeptLog
 ) -> None:
     sim.fail("snapshot", failures.chunked())
@@ -329,7 +329,7 @@ def test_a_part_with_less_than_it_announces_is_gone_on_with(
     assert [request.status for request in sim.requests_for("snapshot")] == [200, 206, 206]
 
 
-def test_a_snapshot_and_its_offset_are_those_that_the_feed_told(sim: FeedSimulator, feed: CtiFeed) -> None:
+def test_a_snapshot_and_its_offset_are_those_of_the_feeds_answer(sim: FeedSimulator, feed: CtiFeed) -> None:
     populate(sim.history, 3)
     sim.publish_snapshot()
     info: ConsumerInfo = feed.consumer_info()

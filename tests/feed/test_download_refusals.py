@@ -37,7 +37,7 @@ def test_a_refused_snapshot_is_not_downloaded_again(
 
 
 @pytest.mark.parametrize("changed", ["etag", "size", "link"])
-def test_a_snapshot_that_differs_from_the_refused_one_is_taken(
+def test_a_snapshot_that_differs_from_the_refused_one_is_accepted(
     sim: FeedSimulator, feed: CtiFeed, snapshot: Snapshot, changed: str
 ) -> None:
     refused = _refused(sim, snapshot)
@@ -90,9 +90,7 @@ def test_a_snapshot_sent_in_another_encoding_is_refused(
         feed.fetch_snapshot(snapshot, None, nothing)
 
 
-def test_a_part_that_nobody_asked_for_is_refused(
-    sim: FeedSimulator, feed: CtiFeed, snapshot: Snapshot
-) -> None:
+def test_an_unrequested_part_is_refused(sim: FeedSimulator, feed: CtiFeed, snapshot: Snapshot) -> None:
     sim.fail("snapshot", failures.status(206, {"Content-Range": "bytes 5-9/10"}))
     with pytest.raises(SnapshotRefused, match="206"):
         feed.fetch_snapshot(snapshot, None, nothing)

@@ -138,7 +138,7 @@ def test_a_lost_lease_ends_the_download_and_keeps_the_part(
     assert spooled(tmp_path) == [".json", ".part"]
 
 
-def test_a_full_disk_is_told_before_the_download(
+def test_a_full_disk_is_an_error_before_the_download(
     sim: FeedSimulator, feed: CtiFeed, snapshot: Snapshot, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     full = type("Usage", (), {"free": 10})
@@ -194,7 +194,7 @@ def test_what_is_planted_under_our_names_is_not_used_and_the_download_begins_ane
     assert {stat.S_IFMT(path.lstat().st_mode) for path in (tmp_path / "spool").iterdir()} == {stat.S_IFREG}
 
 
-def test_a_part_and_its_note_that_another_user_has_planted_are_not_taken(
+def test_a_part_and_its_note_that_another_user_has_planted_are_not_used(
     sim: FeedSimulator, make_feed: MakeFeed, snapshot: Snapshot
 ) -> None:
     """Whole and with the right ETag, so that nothing would be asked of the server but headers."""

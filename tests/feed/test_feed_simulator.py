@@ -59,7 +59,7 @@ def test_a_feed_that_lives_on_has_gaps_and_changes_records_again_within_a_range(
     assert len({change["resource"] for change in changes}) < len(changes) / 2
 
 
-def test_the_same_seed_tells_the_same_story() -> None:
+def test_the_same_seed_makes_the_same_history() -> None:
     with FeedSimulator() as one, FeedSimulator() as other:
         for sim in (one, other):
             populate(sim.history, 20)

@@ -146,7 +146,7 @@ def test_the_parser_is_the_pinned_one_whatever_the_environment_says(monkeypatch:
     assert parsers._parser().backend_name == "yajl2_c"
 
 
-def test_without_the_pinned_parser_a_person_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_pinned_parser_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     import ijson
 
     def missing(_: str) -> None:

@@ -239,7 +239,7 @@ def test_no_byte_goes_to_a_host_that_is_not_allowed(
         assert _nobody_came(other)
 
 
-def test_an_allowed_host_is_asked_without_the_token(sim: FeedSimulator, make_feed: MakeFeed) -> None:
+def test_an_allowed_host_gets_requests_without_the_token(sim: FeedSimulator, make_feed: MakeFeed) -> None:
     populate(sim.history, 5)
     with FeedSimulator() as other:
         link = sim.publish_snapshot(host=other)
@@ -258,7 +258,7 @@ def _ask(transport: FeedTransport, url: str, reach: Reach) -> bytes:
         return b"".join(reply.chunks)
 
 
-def test_a_name_that_leads_inside_is_found_out_at_the_connection_before_a_byte_is_sent(
+def test_a_name_that_leads_inside_is_refused_at_the_connection_before_a_byte_is_sent(
     clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever a name resolved to before: it is the connection itself that is looked at."""
@@ -297,9 +297,7 @@ def rename(monkeypatch: pytest.MonkeyPatch, old: str, new: str) -> None:
     monkeypatch.setattr(httpcore._trace.Trace, "trace", trace)
 
 
-def test_a_connection_that_nothing_was_seen_of_gets_no_byte(
-    clock: FakeClock, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_unchecked_connection_gets_no_byte(clock: FakeClock, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else a name could lead inside, unseen, once httpx is another version."""
     monkeypatch.setenv("NO_PROXY", "*")
     rename(monkeypatch, "connect_tcp", "dial")
@@ -315,7 +313,7 @@ def test_a_connection_that_nothing_was_seen_of_gets_no_byte(
 
 
 @pytest.mark.parametrize("used_before", [False, True], ids=["the first", "one that an API request left open"])
-def test_an_answer_over_a_connection_that_nothing_was_seen_of_is_not_believed(
+def test_an_answer_over_an_unchecked_connection_is_not_believed(
     sim: FeedSimulator, make_feed: MakeFeed, monkeypatch: pytest.MonkeyPatch, used_before: bool
 ) -> None:
     """Not even when no step at all has its name any more."""
@@ -329,7 +327,7 @@ def test_an_answer_over_a_connection_that_nothing_was_seen_of_is_not_believed(
         feed.fetch_snapshot(Snapshot(link, 1005), None, nothing)
 
 
-def test_the_api_is_asked_over_no_connection_whose_time_nothing_bounds(
+def test_the_api_gets_no_request_over_a_connection_without_a_deadline(
     sim: FeedSimulator, make_feed: MakeFeed, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is seen of a connection also says how long its server may drip."""

@@ -217,7 +217,7 @@ def test_a_stored_member_reaches_as_far_as_its_wrapped_size_can(
 
 
 @pytest.mark.parametrize(("kind", "zip64"), [(0x0001, True), (0x5455, False)])
-def test_zip64_fields_are_found_behind_others(kind: int, zip64: bool) -> None:
+def test_zip64_fields_are_read_behind_others(kind: int, zip64: bool) -> None:
     other = struct.pack("<HHI", 0x7875, 4, 7)
     assert _has_zip64(other + struct.pack("<HHQ", kind, 8, 7)) is zip64
     assert _has_zip64(other + b"\x01") is False

@@ -46,7 +46,7 @@ class _Stream(io.BytesIO):
     ],
     ids=["in 32 bits", "in 64 bits", "behind the content"],
 )
-def test_the_first_entry_tells_its_size_where_it_has_it(file: io.BytesIO, size: int) -> None:
+def test_the_first_entry_says_its_size_where_it_has_it(file: io.BytesIO, size: int) -> None:
     head = read_head(file)
     assert head is not None
     assert (head.name, head.declared_size) == ("records.json", size)
@@ -64,11 +64,11 @@ def test_the_first_entry_tells_its_size_where_it_has_it(file: io.BytesIO, size: 
     ],
     ids=["a readme", "stored", "its first bytes alone", "none"],
 )
-def test_what_only_the_directory_tells_is_not_begun_before_it_is_here(file: io.BytesIO) -> None:
+def test_what_only_the_directory_says_is_not_begun_before_it_is_here(file: io.BytesIO) -> None:
     assert read_head(file) is None
 
 
-def test_what_the_directory_alone_calls_encrypted_is_not_taken_for_the_content() -> None:
+def test_what_the_directory_alone_calls_encrypted_is_not_read_as_the_content() -> None:
     """Else the same file is loaded while it comes in, and refused when all of it is here."""
     file = io.BytesIO(assembled([Entry(CONTENT, central={"flags": 1})]))
     with pytest.raises(SnapshotChanged):

@@ -255,7 +255,7 @@ def test_a_row_of_entries_without_end_is_not_followed_beyond_the_limit(name: str
     assert file.heads <= 6
 
 
-def test_the_room_for_all_members_is_asked_for(tmp_path: Path) -> None:
+def test_the_room_for_all_members_is_checked(tmp_path: Path) -> None:
     path = tmp_path / "s.zip"
     path.write_bytes(zipped({"a.json": b"x" * 100_000, "b.json": b"x" * 50_000}))
     assert open_file(path, PassLimits(SystemClock())).unpacked_size == 150_000
@@ -270,7 +270,7 @@ def test_the_room_for_all_members_is_asked_for(tmp_path: Path) -> None:
     ],
     ids=["one offset", "two offsets", "one that tells none"],
 )
-def test_members_tell_the_offset_if_they_agree(
+def test_members_say_the_offset_if_they_agree(
     tmp_path: Path, names: list[str], expected: tuple[int, str]
 ) -> None:
     path = tmp_path / "s.zip"

@@ -56,7 +56,7 @@ def test_what_is_cut_off_anywhere_is_refused(name: str) -> None:
 
 
 @both
-def test_a_flipped_bit_is_never_taken_for_content(name: str) -> None:
+def test_a_flipped_bit_never_becomes_content(name: str) -> None:
     packed = PACK[name](LINES)
     for at in range(20, len(packed), 499):
         broken = bytearray(packed)
@@ -110,5 +110,5 @@ def test_a_piece_is_bounded_whatever_one_packed_byte_comes_to() -> None:
 
 
 @pytest.mark.parametrize("ending", ["ndjson", "ndjson.gz", "json.zst", "zip"])
-def test_the_name_of_a_packed_file_tells_its_offset_too(ending: str) -> None:
+def test_the_name_of_a_packed_file_says_its_offset_too(ending: str) -> None:
     assert wire.offset_in_name(f"/x/1901695_1746459961.{ending}") == 1901695

@@ -28,7 +28,7 @@ def _come_back(feed: CtiFeed) -> float | None:
 
 
 @pytest.mark.parametrize("code", [429, 403, 503])
-def test_a_server_that_says_when_to_come_back_is_taken_at_its_word(
+def test_a_server_that_says_when_to_come_back_is_left_alone_until_then(
     sim: FeedSimulator, make_feed: MakeFeed, clock: FakeClock, code: int
 ) -> None:
     sim.fail("info", failures.status(code, {"Retry-After": "3600"}), times=ALWAYS)
@@ -66,7 +66,7 @@ NOWHERE: Final = {
 
 
 @pytest.mark.parametrize("url", NOWHERE.values(), ids=NOWHERE)
-def test_a_server_that_no_request_has_reached_is_asked_by_the_next_pass(
+def test_a_server_that_no_request_has_reached_gets_one_from_the_next_pass(
     make_feed: MakeFeed, url: str
 ) -> None:
     """Else a newcomer who plugs in the cable waits ten minutes."""

@@ -77,7 +77,7 @@ def test_a_public_consumer_costs_no_exchange(sim: FeedSimulator, make_feed: Make
     assert all("authorization" not in each.headers for each in sim.requests)
 
 
-def test_information_that_all_may_read_tells_that_the_rest_is_to_be_signed(
+def test_public_information_says_that_the_rest_is_to_be_signed(
     private: FeedSimulator, signing: CtiFeed
 ) -> None:
     private.info["is_public"] = False
@@ -97,7 +97,7 @@ def test_a_consumer_that_is_hidden_from_strangers_is_tried_signed_once(
     assert replies_of(private) == [("info", 404), ("exchange", 200), ("info", 200)]
 
 
-def test_what_is_not_there_with_a_signature_either_is_not_asked_for_again(
+def test_what_is_not_there_with_a_signature_either_is_not_requested_again(
     private: FeedSimulator, signing: CtiFeed
 ) -> None:
     private.fail("info", failures.refusal(404, "Not Found"), times=None)
@@ -255,7 +255,7 @@ def test_a_new_link_that_is_refused_again_is_an_error_and_no_loop(
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_consumer_that_refuses_the_token_in_a_header_tells_of_the_exchange(
+def test_a_consumer_that_refuses_the_token_in_a_header_leads_to_the_exchange(
     private: FeedSimulator, make_feed: MakeFeed, status: int
 ) -> None:
     """Another token in cti.token would be refused, too."""

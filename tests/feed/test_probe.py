@@ -33,7 +33,7 @@ def by_what(results: list[CheckResult]) -> dict[str, CheckResult]:
     return {each.what: each for each in results}
 
 
-def test_a_feed_that_is_well_is_asked_twice_and_no_snapshot_is_fetched(
+def test_a_feed_that_is_well_gets_two_requests_and_no_snapshot_is_fetched(
     make_feed: MakeFeed, sim: FeedSimulator, clock: FakeClock, tmp_path: Path
 ) -> None:
     results, size = make_feed(clock=AtTheFeeds()).diagnose()
@@ -145,7 +145,7 @@ def test_nobody_there_has_failed(make_feed: MakeFeed) -> None:
         ),
     ],
 )
-def test_a_snapshot_that_cannot_be_had_is_told_beside_a_feed_that_is_well(
+def test_a_snapshot_that_cannot_be_had_is_reported_beside_a_feed_that_is_well(
     make_feed: MakeFeed, sim: FeedSimulator, arrange: Callable[[FeedSimulator], None], health: str, text: str
 ) -> None:
     sim.info["last_snapshot_offset"] = ABSENT if health == "warning" else sim.history.last_offset
@@ -159,9 +159,7 @@ def test_a_snapshot_that_cannot_be_had_is_told_beside_a_feed_that_is_well(
     assert size is None
 
 
-def test_a_feed_that_does_not_tell_its_last_offset_is_worth_a_warning(
-    make_feed: MakeFeed, sim: FeedSimulator
-) -> None:
+def test_a_feed_without_a_last_offset_is_worth_a_warning(make_feed: MakeFeed, sim: FeedSimulator) -> None:
     sim.info["last_offset"] = None
     assert by_what(make_feed().diagnose()[0])["feed"].health == "warning"
 

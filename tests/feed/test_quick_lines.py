@@ -192,7 +192,7 @@ def test_the_quick_reader_counts_the_values_of_a_line_that_may_have_too_many() -
 
 
 @pytest.mark.parametrize("deepest", [1023, 1025])
-def test_without_a_known_depth_the_quick_reader_decides_on_nothing(
+def test_without_a_depth_the_quick_reader_decides_on_nothing(
     monkeypatch: pytest.MonkeyPatch, deepest: int
 ) -> None:
     monkeypatch.setattr(parsers, "DEEPEST", deepest)

@@ -68,7 +68,7 @@ TRANSIENT: dict[str, Failure] = {
 
 @pytest.mark.parametrize("kind", ["info", "changes"])
 @pytest.mark.parametrize("failure", TRANSIENT.values(), ids=TRANSIENT.keys())
-def test_what_may_be_gone_later_is_asked_for_again(
+def test_what_may_be_gone_later_is_requested_again(
     sim: FeedSimulator, feed: CtiFeed, log: KeptLog, clock: FakeClock, kind: str, failure: Failure
 ) -> None:
     sim.history.create("CVE-2024-1")
@@ -84,7 +84,7 @@ def test_what_may_be_gone_later_is_asked_for_again(
     assert len(sim.requests) == 3
 
 
-def test_a_server_that_does_not_answer_in_time_is_asked_again(
+def test_a_server_that_does_not_answer_in_time_gets_the_request_again(
     sim: FeedSimulator, make_feed: MakeFeed
 ) -> None:
     feed = make_feed(timeouts=Timeouts(connect=5.0, read=0.2))
@@ -106,7 +106,7 @@ def test_a_server_that_does_not_answer_in_time_is_asked_again(
         ("half a document", FeedRefused),
     ],
 )
-def test_a_spent_budget_tells_a_silent_feed_from_a_useless_one(
+def test_a_spent_budget_distinguishes_a_silent_feed_from_a_useless_one(
     sim: FeedSimulator, feed: CtiFeed, clock: FakeClock, name: str, error: type[CtisyncError]
 ) -> None:
     sim.fail("info", TRANSIENT[name], times=None)
@@ -131,7 +131,7 @@ def test_the_budget_is_one_for_the_whole_pass(sim: FeedSimulator, feed: CtiFeed,
     assert len(clock.slept) == 1
 
 
-def test_time_that_a_failed_try_took_is_taken_from_the_budget(clock: FakeClock, log: KeptLog) -> None:
+def test_the_time_of_a_failed_try_is_spent_from_the_budget(clock: FakeClock, log: KeptLog) -> None:
     def slow_failure() -> None:
         clock.advance(seconds=40)
         raise RetryLater("slow")
@@ -206,7 +206,7 @@ _WRONG: Final = {"errors": {"to_offset": ["is too far", "must be\x1b[31m less"],
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_the_errors_of_a_refusal_are_told_by_field(sim: FeedSimulator, feed: CtiFeed, packed: bool) -> None:
+def test_the_errors_of_a_refusal_are_listed_by_field(sim: FeedSimulator, feed: CtiFeed, packed: bool) -> None:
     """A server may compress them, as ctisync asks it to."""
     text = json.dumps(_WRONG).encode()
     encoding = {"Content-Encoding": "gzip"} if packed else {}
@@ -231,7 +231,7 @@ def test_the_errors_of_a_refusal_are_told_by_field(sim: FeedSimulator, feed: Cti
         (b"", ""),
     ],
 )
-def test_a_refusal_is_told_whatever_its_form(
+def test_the_reason_of_a_refusal_is_shown_whatever_its_form(
     sim: FeedSimulator, feed: CtiFeed, body: bytes, words: str
 ) -> None:
     sim.fail("info", lambda _: Reply(400, body, {"Content-Type": "application/json"}))
@@ -344,7 +344,7 @@ def _transport(clock: FakeClock) -> transport.FeedTransport:
     )
 
 
-def test_a_body_that_only_drips_is_given_up(clock: FakeClock) -> None:
+def test_a_body_that_only_drips_is_abandoned(clock: FakeClock) -> None:
     talker = _transport(clock)
 
     def drip() -> Iterator[bytes]:
@@ -464,7 +464,7 @@ def test_a_feed_without_tls_reads_no_authorities(
     assert read
 
 
-def test_a_snapshot_under_https_is_taken_only_from_a_trusted_server(
+def test_a_snapshot_under_https_comes_only_from_a_trusted_server(
     tls_sim: FeedSimulator,
     make_feed: MakeFeed,
     authority: trustme.CA,

@@ -11,7 +11,7 @@ from tests.support.feed_history import populate
 from tests.support.feed_simulator import FeedSimulator
 
 
-def test_a_disk_that_would_not_take_the_records_is_told_before_the_load(
+def test_a_disk_without_room_for_the_records_is_an_error_before_the_load(
     sim: FeedSimulator, make_feed: MakeFeed, tmp_path: Path
 ) -> None:
     populate(sim.history, 3000)

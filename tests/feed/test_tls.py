@@ -157,7 +157,7 @@ def test_https_to_a_port_without_tls(part: str, ca_file: Path, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("part", WITH_CERTIFICATE)
-def test_a_client_certificate_that_is_wanted_or_not_taken(
+def test_a_client_certificate_that_is_required_or_refused(
     part: str, authority: trustme.CA, ca_file: Path, tmp_path: Path
 ) -> None:
     foreign = Authority(tmp_path / "foreign").issue("ctisync")
@@ -244,7 +244,7 @@ def test_a_key_that_the_user_may_not_read(tmp_path: Path) -> None:
     assert hint == f"sudo install -D -m 400 -o 65534 {placed}"
 
 
-def test_a_server_that_is_gone_is_not_taken_for_one_with_tls(tmp_path: Path) -> None:
+def test_a_server_that_is_gone_is_not_called_one_with_tls(tmp_path: Path) -> None:
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         files = tls.Files("store")

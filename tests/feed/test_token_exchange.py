@@ -142,7 +142,7 @@ def test_an_exchange_is_tried_again_as_any_request_is(
     assert len(log.named("retry")) == 2
 
 
-def test_a_description_that_repeats_the_token_is_told_without_it(
+def test_a_description_that_repeats_the_token_is_shown_without_it(
     private: FeedSimulator, signing: CtiFeed
 ) -> None:
     private.fail("exchange", refusing(400, "unauthorized_client", f"{'x' * 190} {TOKEN} is bad"))
@@ -183,7 +183,7 @@ def test_the_doctor_names_the_setting_of_the_server_that_fails(
     assert "cti.token_exchange_url" in str(check.hint)
 
 
-def test_an_address_of_a_console_that_no_request_can_have_is_told_by_its_setting(
+def test_an_impossible_address_of_a_console_is_named_by_its_setting(
     private: FeedSimulator, make_feed: MakeFeed
 ) -> None:
     feed = make_feed(token=TOKEN, token_exchange_url="http://xn--a/exchange")
@@ -211,7 +211,7 @@ LINKS: dict[str, Callable[[str], Any]] = {
 
 
 @pytest.mark.parametrize("alter", LINKS.values(), ids=LINKS.keys())
-def test_a_link_to_another_address_is_not_asked_for(
+def test_a_link_to_another_address_is_not_requested(
     private: FeedSimulator, signing: CtiFeed, alter: Callable[[str], Any]
 ) -> None:
     private.fail(
@@ -226,7 +226,7 @@ def test_a_link_to_another_address_is_not_asked_for(
 
 
 @pytest.mark.parametrize("alter", ["from_offset=0", "to_offset=5"])
-def test_a_link_to_other_changes_is_not_asked_for(
+def test_a_link_to_other_changes_is_not_requested(
     private: FeedSimulator, signing: CtiFeed, alter: str
 ) -> None:
     signing.consumer_info()

@@ -38,7 +38,7 @@ def failed(name: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_at_no_input_that_was_ever_found_a_promise_is_broken(name: str) -> None:
+def test_no_input_of_the_corpus_breaks_a_promise(name: str) -> None:
     assert failed(name) == []
 
 
@@ -111,7 +111,7 @@ FAULTS: dict[str, tuple[str, Any]] = {
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_a_fault_that_breaks_a_promise_is_seen_by_the_targets_check(
+def test_a_fault_that_breaks_a_promise_fails_the_targets_check(
     name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     place, fault = FAULTS[name]

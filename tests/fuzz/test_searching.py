@@ -52,7 +52,7 @@ def test_where_there_is_no_atheris_it_says_what_it_takes(
     assert "Linux on x86-64 and Python 3.11 to 3.13" in capsys.readouterr().err
 
 
-def test_a_name_that_is_no_targets_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_name_that_is_no_targets_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         fuzz.main(["lnks"])
     assert "there is no target lnks; there are archives, " in capsys.readouterr().err

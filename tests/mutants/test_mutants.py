@@ -52,7 +52,7 @@ def test_a_piece_of_code_has_these_mutants(code: str, mutants: set[str]) -> None
     assert changed(code) == mutants
 
 
-def test_a_condition_is_taken_for_always_so_and_for_never_so() -> None:
+def test_a_condition_becomes_always_true_and_never_true() -> None:
     assert changed("if a == b:\n    g()") == {
         "if True:\n    g()",
         "if False:\n    g()",
@@ -109,7 +109,7 @@ def test_code_of_a_module_is_named_by_what_it_gives_a_name_to() -> None:
     assert names == {"`LIMIT`", "`LOW`", "`C`", "`C.f`", "`module`"}
 
 
-def test_what_is_known_of_a_mutant_stays_known_when_only_imports_change() -> None:
+def test_the_result_of_a_mutant_is_kept_when_only_imports_change() -> None:
     code = "from a.b import c\nx = 1\ndef f():\n    from d import e\n    return e(2)\n"
     texts = [mutant.function_text for mutant in mutants_of(code)]
     moved = code.replace("from a.b import", "from a.h.b import").replace("from d import", "from g import")
@@ -182,7 +182,7 @@ def test_a_name_that_no_module_has_is_an_error_instead_of_a_run_without_mutants(
         ),
     ],
 )
-def test_a_name_must_tell_one_module(tree: Path, path: str, code: str, message: str | None) -> None:
+def test_a_name_must_belong_to_one_module(tree: Path, path: str, code: str, message: str | None) -> None:
     (tree / path).write_text(code)
     with pytest.raises(plan.Unplanned, match=message) if message else nullcontext():
         plan.modules(root=tree.parents[1])
@@ -214,13 +214,13 @@ def test_the_tests_that_are_planned_exist() -> None:
     assert plan.TESTS.keys() >= plan.WITH_A_SERVER
 
 
-def test_a_mutant_that_is_known_to_live_still_can_be_planted_in_one_module() -> None:
+def test_a_listed_survivor_can_still_be_planted_in_one_module() -> None:
     """Otherwise the code has moved on: run `make mutants` for its module and look at what it says."""
     if misfitting := misfits(SURVIVORS, {each.source.module: each.source.text for each in plan.modules()}):
         pytest.fail("\n".join(["survivors.md lists what does not fit:", *misfitting]), pytrace=False)
 
 
-def test_a_known_mutant_that_fits_nowhere_or_in_two_modules_is_named() -> None:
+def test_a_listed_survivor_that_fits_nowhere_or_in_two_modules_is_named() -> None:
     gone, kept = "`f`, `return a`, `return a → return None`", "`g`, `return b`, `return b → return None`"
     listed = [Survivor(gone, "why"), Survivor(kept, "why")]
     two = "def g():\n    return b\n"
@@ -244,7 +244,7 @@ def misfits(listed: list[Survivor], texts: dict[str, str]) -> list[str]:
     ]
 
 
-def test_each_mutant_that_is_known_to_live_has_a_reason() -> None:
+def test_each_listed_survivor_has_a_reason() -> None:
     assert [each for each in SURVIVORS if len(each.why.split()) < 4] == []
     assert len(set(SURVIVORS)) == len(SURVIVORS)
 

@@ -120,7 +120,7 @@ def planted(tree: Path, hunks: str) -> None:
         ("system", "import os as system"),
     ],
 )
-def test_what_has_a_name_is_found_by_it(tree: Path, name: str, lines: str) -> None:
+def test_a_definition_is_located_by_its_name(tree: Path, name: str, lines: str) -> None:
     (place,) = places(sources(tree), name)
     assert place.source.module == "ctisync.stores.writer"
     assert place.lines[0] == lines

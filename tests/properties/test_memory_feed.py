@@ -56,7 +56,7 @@ def client(simulator: FeedSimulator, folder: Path) -> CtiFeed:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_both_feeds_answer_alike_whatever_is_asked_and_spoilt(seed: int, tmp_path: Path) -> None:
+def test_both_feeds_answer_alike_whatever_is_requested_and_spoilt(seed: int, tmp_path: Path) -> None:
     choose = random.Random(seed)
     history = History("vd_1.0.0")
     populate(history, 12)

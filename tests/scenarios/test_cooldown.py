@@ -27,7 +27,7 @@ def requests(world: World) -> int:
     return len(world.feed.requests)
 
 
-def test_the_feed_is_not_asked_again_before_the_time(following: World) -> None:
+def test_the_feed_gets_no_request_before_the_time(following: World) -> None:
     following.feed.fail("info", BUSY)
     assert isinstance(following.run(), FeedUnreachable)
     assert requests(following) == 1
@@ -148,7 +148,7 @@ def test_a_clock_that_jumps_back_for_years_does_not_stop_the_updates(following: 
     assert following.holds()
 
 
-def test_another_feed_is_asked_at_once_and_so_is_the_first_one_when_the_settings_lead_back_to_it(
+def test_another_feed_gets_requests_at_once_and_so_does_the_first_one_when_the_settings_lead_back_to_it(
     following: World,
 ) -> None:
     """A mirror has not asked for anything: its content would come an hour late, or a day."""
@@ -204,7 +204,7 @@ def test_an_operator_who_knows_better_asks_now_and_the_feeds_new_word_counts(fol
     assert following.holds()
 
 
-def test_where_no_cool_down_is_wanted_none_is_kept_and_none_holds(following: World) -> None:
+def test_without_cool_downs_none_is_stored_and_none_counts(following: World) -> None:
     following.feed.fail("info", BUSY)
     following.run()
     following.policy = msgspec.structs.replace(following.policy, cooldowns=False)

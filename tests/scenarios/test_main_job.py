@@ -109,7 +109,7 @@ def test_a_feed_without_a_snapshot_is_no_error(world: World) -> None:
     assert world.commands() == []
 
 
-def test_a_feed_that_tells_no_last_offset_changes_nothing(current: World) -> None:
+def test_a_feed_without_a_last_offset_changes_nothing(current: World) -> None:
     before = current.state
     current.feed.info["last_offset"] = None
     assert current.run() is None
@@ -179,7 +179,7 @@ def test_an_owed_command_goes_out_while_the_feed_is_down(started: World) -> None
     assert len(started.commands()) == 1
 
 
-def test_a_feed_that_fails_half_way_keeps_what_was_applied_and_tells_the_readers(current: World) -> None:
+def test_a_feed_that_fails_half_way_keeps_what_was_applied_and_sends_the_command(current: World) -> None:
     stood_at = current.state.offset
     churn(current.feed.history, 2500, seed=2)
     current.feed.fail(
@@ -212,7 +212,7 @@ def test_settings_that_no_longer_fit_the_content_stop_the_pass(current: World) -
     assert current.holds()
 
 
-def test_only_wanted_resources_are_stored_and_the_rest_never_stands_in_the_way(world: World) -> None:
+def test_only_selected_resources_are_stored_and_the_rest_never_stands_in_the_way(world: World) -> None:
     populate(world.feed.history, 5)
     world.feed.history.create("TID-1", {"action": []})
     world.feed.publish_snapshot()

@@ -48,7 +48,7 @@ def test_the_old_content_stands_where_it_stood_and_goes_on_from_there(current: W
     )
 
 
-def test_a_command_that_is_owed_is_told_for_the_index_that_it_is_owed_for(current: World) -> None:
+def test_an_owed_command_is_sent_for_the_index_that_it_is_owed_for(current: World) -> None:
     current.manager.fail(500)
     churn(current.feed.history, 50, seed=3)
     assert isinstance(current.run(), CommandNotAccepted)
@@ -61,7 +61,7 @@ def test_a_command_that_is_owed_is_told_for_the_index_that_it_is_owed_for(curren
     assert current.commands() == [*commands, (current.consumer.index, current.feed.history.last_offset)]
 
 
-def test_once_it_has_worked_the_new_index_is_told_of_and_goes_on(current: World) -> None:
+def test_once_it_has_worked_the_command_names_the_new_index_and_updates_go_on(current: World) -> None:
     old = current.consumer
     current.consumer = Consumer(old.context, old.name, f"{old.index}-new")
     assert current.run("init-snapshot") is None

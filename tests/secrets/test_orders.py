@@ -121,7 +121,7 @@ def test_no_field_is_an_order(
     assert (MARK.encode() in outputs) or not FIELDS[name].shown, "nobody was told: what is this field for?"
 
 
-def test_what_is_looked_for_is_found() -> None:
+def test_the_search_for_orders_sees_them() -> None:
     """Each order of the canary, alone, is one; and so is a line of its own."""
     for char in sorted(set(ORDER)):
         assert obeyed(char.encode()) == ([] if char.isprintable() or char == "\n" else [f"U+{ord(char):04X}"])

@@ -51,7 +51,7 @@ def test_a_redirect_to_another_host_goes_there_without_the_token(on_sqlite: Make
 
 
 @pytest.mark.parametrize("arguments", [["init-snapshot", "--from"], ["verify", "--against"]])
-def test_an_address_that_a_person_gives_is_not_told_the_token(
+def test_an_address_of_the_operator_does_not_get_the_token(
     on_sqlite: MakeStage, arguments: list[str]
 ) -> None:
     stage = on_sqlite()
@@ -107,7 +107,7 @@ def test_a_manager_elsewhere_gets_no_password_but_its_own(on_opensearch: MakeSta
     assert ended.leaks() == []
 
 
-def test_a_proxy_is_told_its_password_and_what_goes_through_it(on_opensearch: MakeStage) -> None:
+def test_a_proxy_gets_its_password_and_what_goes_through_it(on_opensearch: MakeStage) -> None:
     """The feed's requests and the pings go through it, in this test unencrypted; those to store and manager
     do not."""
     stage = on_opensearch()
@@ -126,6 +126,6 @@ def test_a_proxy_is_told_its_password_and_what_goes_through_it(on_opensearch: Ma
     assert ended.leaks() == []
 
 
-def test_there_is_a_canary_for_all_that_is_looked_for() -> None:
+def test_no_two_canaries_share_a_code() -> None:
     codes = [code for canary in ALL for code in canary.codes]
     assert len({code[:8] for code in codes} | {code[8:] for code in codes}) == 2 * len(codes)

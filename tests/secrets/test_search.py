@@ -41,13 +41,13 @@ SLIPS: Final[dict[str, Callable[[str], bytes]]] = {
 
 @pytest.mark.parametrize("canary", ALL, ids=lambda canary: str(canary.name))
 @pytest.mark.parametrize("slip", SLIPS)
-def test_a_secret_is_found_however_it_is_written(canary: canaries.Canary, slip: str) -> None:
+def test_a_secret_is_detected_however_it_is_written(canary: canaries.Canary, slip: str) -> None:
     content = b"before " * 100 + SLIPS[slip](canary.text) + b" after" * 100
     names = {what.rpartition(" (")[0] for what in canaries.leaks_in(ALL, content)}
     assert names == {canary.name}
 
 
-def test_what_is_packed_is_not_found_which_the_page_of_guarantees_says() -> None:
+def test_what_is_packed_is_not_detected_which_the_page_of_guarantees_says() -> None:
     assert canaries.leaks_in(ALL, gzip.compress(TOKEN.text.encode() * 2)) == []
 
 
@@ -72,7 +72,9 @@ token = os.environb[b"CTISYNC_CTI__TOKEN"]
 
 
 @pytest.mark.parametrize("place", LEAKS, ids=lambda place: place.replace(TOKEN.codes[0], "a file"))
-def test_a_secret_that_a_process_lets_slip_is_found_where_it_lies(on_sqlite: MakeStage, place: str) -> None:
+def test_a_secret_that_a_process_lets_slip_is_detected_where_it_lies(
+    on_sqlite: MakeStage, place: str
+) -> None:
     stage = on_sqlite()
     stage.environ["CODE"] = TOKEN.codes[0]
 
@@ -91,7 +93,7 @@ def test_a_secret_that_a_process_lets_slip_is_found_where_it_lies(on_sqlite: Mak
         ("the cluster's state", "/another", {"aliases": {TOKEN.codes[0]: {}}}),
     ],
 )
-def test_a_secret_in_opensearch_is_found_where_it_lies(
+def test_a_secret_in_opensearch_is_detected_where_it_lies(
     on_opensearch: MakeStage, place: str, path: str, content: object
 ) -> None:
     stage = on_opensearch()
@@ -101,7 +103,7 @@ def test_a_secret_in_opensearch_is_found_where_it_lies(
     assert any(leak.startswith(place) for leak in stage.run("status").leaks())
 
 
-def test_a_secret_that_a_server_is_told_without_need_is_found(on_sqlite: MakeStage) -> None:
+def test_a_secret_that_a_server_gets_without_need_is_detected(on_sqlite: MakeStage) -> None:
     stage = on_sqlite()
     stage.environ["CTISYNC_COMMAND_MANAGER__URL"] = stage.doors["elsewhere"].url
     stage.publish()

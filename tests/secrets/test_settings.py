@@ -20,9 +20,7 @@ def test_every_setting_that_is_a_secret_has_its_receiver() -> None:
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_every_setting_that_is_a_secret_is_known_to_be_one_and_shows_itself_nowhere(
-    tmp_path: Path, form: Form
-) -> None:
+def test_every_secret_setting_is_typed_as_one_and_shows_itself_nowhere(tmp_path: Path, form: Form) -> None:
     names = {f"CTISYNC_{name}": USER for name in ("STORE__USERNAME", "COMMAND_MANAGER__USERNAME")}
     environ = {**configure(form, tmp_path), **names}
     settings = load_settings(None, environ, system_file=tmp_path / "none").settings

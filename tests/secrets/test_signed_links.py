@@ -28,7 +28,7 @@ def strays(stage: Stage, console: Door) -> list[str]:
 
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
-def test_neither_token_nor_signed_link_is_left_or_told_elsewhere(
+def test_neither_token_nor_signed_link_is_left_or_sent_elsewhere(
     on_sqlite: MakeStage, log_format: str
 ) -> None:
     stage = on_sqlite()
@@ -122,7 +122,7 @@ REPLIES: Final[dict[str, tuple[str, Spoil]]] = {
 
 
 @pytest.mark.parametrize("name", REPLIES)
-def test_a_server_that_repeats_what_it_was_told_is_not_repeated(on_sqlite: MakeStage, name: str) -> None:
+def test_a_server_that_repeats_what_it_got_is_not_repeated(on_sqlite: MakeStage, name: str) -> None:
     stage = on_sqlite()
     stage.private()
     where, spoil = REPLIES[name]

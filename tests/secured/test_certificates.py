@@ -20,7 +20,7 @@ def shown(command: Ctisync, pair: KeyPair) -> dict[str, str]:
     }
 
 
-def test_a_certificate_that_ends_within_a_month_is_told_before_passes_fail(
+def test_a_certificate_that_ends_within_a_month_is_a_warning_before_passes_fail(
     ctisync: Ctisync, node: SecuredNode
 ) -> None:
     ctisync.run("sync", "-q")

@@ -119,7 +119,7 @@ def test_a_load_that_a_template_would_alter_is_refused_also_without_the_right_to
 
 
 @pytest.mark.parametrize("lost", list(privileges(READER)), ids=str)
-def test_a_reader_without_one_privilege_is_told_what_he_lacks(
+def test_a_reader_without_one_privilege_gets_its_name(
     node: SecuredNode, feed: FeedSimulator, environ: Mapping[str, str], lost: Privilege
 ) -> None:
     reader = {**environ, **node.holder("ctisync_reader", "ctisync_reader")}

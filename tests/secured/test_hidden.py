@@ -158,7 +158,7 @@ def test_a_rule_that_comes_within_a_pass_is_noticed_before_records_are_written_b
 
 
 @pytest.mark.parametrize("rule", RULES.values(), ids=RULES)
-def test_a_reader_is_told_that_he_sees_a_part(
+def test_a_reader_who_sees_a_part_gets_an_error(
     node: SecuredNode, environ: Mapping[str, str], rule: Mapping[str, Any]
 ) -> None:
     assert passed(environ) == Ended(0, "")
@@ -173,7 +173,7 @@ def test_a_reader_is_told_that_he_sees_a_part(
 @pytest.mark.parametrize(
     "rule", [{"fls": ["~resource"]}, {"masked_fields": ["resource"]}, {"fls": ["~payload"]}], ids=str
 )
-def test_a_reader_is_told_that_he_sees_a_part_of_a_catalog_whose_lines_say_resource(
+def test_a_reader_who_sees_a_part_of_a_catalog_whose_lines_say_resource_gets_an_error(
     node: SecuredNode, feed: FeedSimulator, environ: Mapping[str, str], rule: Mapping[str, Any]
 ) -> None:
     feed.history.dialect = WAZUH_5

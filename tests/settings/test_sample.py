@@ -93,7 +93,7 @@ def test_the_schema_refuses_what_the_settings_refuse(tmp_path: Path, text: str, 
         loaded(text, tmp_path)
 
 
-def test_the_schema_tells_meaning_and_default_of_every_setting() -> None:
+def test_the_schema_has_meaning_and_default_of_every_setting() -> None:
     sections = json_schema()["$defs"]
     for name, section in sections.items():
         for key, node in section["properties"].items():

@@ -47,11 +47,11 @@ def unchanged(entry: StateEntry) -> StateEntry:
         (EPOCH + 1801, True),
     ],
 )
-def test_a_lease_is_held_from_now_to_its_end_and_no_longer_than_two_can_last(until: int, free: bool) -> None:
+def test_a_lease_lasts_from_now_to_its_end_and_no_longer_than_two_can_last(until: int, free: bool) -> None:
     assert can_take_over(lease(until=until), EPOCH, TTL) is free
 
 
-def test_nobodys_lease_may_be_taken() -> None:
+def test_a_lease_without_an_owner_may_be_taken_over() -> None:
     assert can_take_over(None, EPOCH, TTL) is True
 
 
@@ -66,7 +66,7 @@ def test_nobodys_lease_may_be_taken() -> None:
         (replace(ME, host="yet-another-host"), False),
     ],
 )
-def test_a_live_lease_is_given_up_to_who_holds_the_very_lock_under_which_it_was_taken(
+def test_a_live_lease_passes_to_the_holder_of_the_lock_that_it_names(
     taker: Process | None, free: bool
 ) -> None:
     """A lock file's number of another host is a copy, and one of another user can't be."""
@@ -122,7 +122,7 @@ def test_the_lease_says_until_when_by_the_servers_clock(node: SmallNode) -> None
     assert lease.lock == LOCK
 
 
-def test_a_lease_of_another_host_is_found_to_be_over_by_the_servers_clock(node: SmallNode) -> None:
+def test_a_lease_of_another_host_is_over_by_the_servers_clock(node: SmallNode) -> None:
     node.put(lambda entry: msgspec.structs.replace(entry, lease=lease(until=EPOCH + 600)))
     holder = Holder(node)
     node.clock.advance(seconds=599)
@@ -154,7 +154,7 @@ def test_who_is_overtaken_while_taking_the_lease_leaves_it_to_the_other(node: Sm
     assert node.entry().lease == lease()
 
 
-def test_another_consumer_of_the_context_never_keeps_the_lease_from_being_taken(node: SmallNode) -> None:
+def test_another_consumer_of_the_context_never_hinders_taking_the_lease(node: SmallNode) -> None:
     """19 conflicts with its writes in a row, and what it wrote stays."""
     holder = Holder(node)
     node.meanwhile.extend([(WRITE, node.touch)] * 19)
@@ -184,7 +184,7 @@ def moved_on(entry: StateEntry) -> StateEntry:
     return msgspec.structs.replace(entry, state=state)
 
 
-def test_what_the_feed_said_meanwhile_is_not_lost_and_the_write_is_done_once(node: SmallNode) -> None:
+def test_an_answer_recorded_meanwhile_is_not_lost_and_the_write_is_done_once(node: SmallNode) -> None:
     """An idle pass elsewhere has remembered the feed's word in the very same entry."""
 
     def record_answer() -> None:
@@ -222,7 +222,7 @@ def test_a_write_whose_reply_was_lost_is_recognised_and_not_done_again(node: Sma
     assert len(node.sent) == 2
 
 
-def test_who_has_lost_the_lease_writes_nothing_and_is_told_who_has_it(node: SmallNode) -> None:
+def test_who_has_lost_the_lease_writes_nothing_and_learns_who_has_it(node: SmallNode) -> None:
     holder = Holder(node)
     holder.lease.acquire(unchanged)
     node.put(lambda entry: msgspec.structs.replace(entry, lease=lease()))
@@ -287,9 +287,7 @@ def test_a_lease_that_was_let_go_is_free_for_any_other(node: SmallNode) -> None:
 
 
 @pytest.mark.parametrize("before", [None, lease(until=EPOCH - 1)], ids=["nobody's", "a dead one's"])
-def test_a_lease_that_was_taken_without_our_knowing_is_let_go_as_well(
-    node: SmallNode, before: Lease | None
-) -> None:
+def test_a_lease_of_an_unconfirmed_write_is_released_as_well(node: SmallNode, before: Lease | None) -> None:
     """A signal came between the write that took it and its reply."""
     node.put(lambda entry: msgspec.structs.replace(entry, lease=before))
     holder = Holder(node)
@@ -310,7 +308,7 @@ def test_a_lease_that_was_taken_without_our_knowing_is_let_go_as_well(
     assert node.entry().lease is None
 
 
-def test_letting_go_of_what_is_held_costs_one_request(node: SmallNode) -> None:
+def test_releasing_the_lease_costs_one_request(node: SmallNode) -> None:
     """There may be two seconds for it."""
     holder = Holder(node)
     holder.lease.acquire(unchanged)

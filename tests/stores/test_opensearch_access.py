@@ -117,7 +117,7 @@ def test_a_client_certificate_lets_in_and_its_lack_does_not(
         assert "set store.client_cert and store.client_key" in str(refused.value.hint)
 
 
-def test_a_server_without_tls_is_not_taken_for_one_with_a_bad_certificate(
+def test_a_server_without_tls_is_not_called_one_with_a_bad_certificate(
     opensearch_2: OpenSearchNode,
 ) -> None:
     with (
@@ -140,7 +140,7 @@ def test_a_certificate_that_cannot_be_read_is_a_setting_to_mend(tmp_path: Path, 
             pass
 
 
-def test_what_only_parts_of_a_request_were_refused_for_is_told() -> None:
+def test_a_refusal_of_parts_of_a_request_names_its_reason() -> None:
     """A delete by query answers so: no error of its own, but one of each shard."""
     cause = {"type": "security_exception", "reason": "no permissions for [some:action[s]] and User [x]"}
     answer = json.dumps({"deleted": 0, "failures": [{"index": "i", "cause": cause, "status": 403}]})
@@ -166,7 +166,7 @@ def test_a_redirect_is_not_followed_so_that_no_password_goes_elsewhere(
         assert elsewhere.authorizations == []
 
 
-def test_neither_proxies_nor_passwords_are_taken_from_the_environment(
+def test_neither_proxies_nor_passwords_come_from_the_environment(
     opensearch_2: OpenSearchNode, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
@@ -238,7 +238,7 @@ def test_a_password_in_the_url_is_refused_without_being_shown() -> None:
     assert "canary" not in f"{refused.value}{refused.value.hint}"
 
 
-def test_a_signal_that_comes_while_an_answer_is_awaited_is_not_taken_for_a_lost_connection() -> None:
+def test_a_signal_that_comes_while_an_answer_is_awaited_is_no_lost_connection() -> None:
     """The handler's error passes through libraries that catch whatever is raised."""
 
     def stop(number: int, _frame: object) -> None:

@@ -157,7 +157,7 @@ def without_content(fields: Any, state: Any) -> None:
         (without_content, {Kind.COUNT_WRONG, Kind.OFFSET_NOT_JUDGED}),
     ],
 )
-def test_a_state_edited_by_hand_is_found(
+def test_a_state_edited_by_hand_is_a_finding(
     node: OpenSearchNode,
     store: OpenSearchStore,
     consumer: Consumer,
@@ -194,7 +194,7 @@ def test_wherever_a_load_is_killed_nothing_is_called_a_difference(
     assert audit.records in (1, 40)
 
 
-def test_what_was_written_just_now_is_seen(
+def test_an_inspection_includes_what_was_written_just_now(
     node: OpenSearchNode, store: OpenSearchStore, consumer: Consumer
 ) -> None:
     """Also when nobody has made it searchable."""

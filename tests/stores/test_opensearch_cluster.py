@@ -50,7 +50,7 @@ def checked(*answers: OpenSearchReply | NoReply) -> list[str]:
     return check_one_cluster(list(nodes), lambda urls: nodes[urls[0]], Curl("https://one:9200"))
 
 
-def test_two_clusters_are_told_by_a_node_of_each() -> None:
+def test_two_clusters_are_named_by_a_node_of_each() -> None:
     with pytest.raises(ConfigurationError) as caught:
         checked(of("a"), of("a"), of("b"))
     assert "https://one:9200 and https://third:9200" in caught.value.message

@@ -142,7 +142,7 @@ ELASTIC: Final = {"version": {"number": "8.1.0"}}
         ({"__wazuh-context__doc__vd_1.0.0": 403}, 0, "store-lease", "failed", "no permissions"),
     ],
 )
-def test_what_is_not_well_is_told_and_hides_nothing(
+def test_what_is_not_well_is_reported_and_hides_nothing(
     changed: dict[str, Any], replicas: int, what: str, health: str, text: str
 ) -> None:
     changed = {name.replace("context__doc", "context___doc"): answer for name, answer in changed.items()}
@@ -155,7 +155,7 @@ def test_what_is_not_well_is_told_and_hides_nothing(
 
 
 @pytest.mark.parametrize("answer", [401, 500, NoReply("connection refused"), {"tagline": "hello"}])
-def test_a_server_that_does_not_answer_or_let_us_in_is_told_once_and_soon(answer: Any) -> None:
+def test_a_server_that_does_not_answer_or_let_us_in_is_reported_once_and_soon(answer: Any) -> None:
     node = Node(__=answer)
     checks = examined(node)
     assert list(checks) == ["store"]
@@ -170,7 +170,7 @@ def node(opensearch_2: OpenSearchNode) -> Iterator[OpenSearchNode]:
     opensearch_2.wipe()
 
 
-def test_a_node_that_gives_itself_out_for_an_older_one_is_looked_at_like_any_other(
+def test_a_node_that_calls_itself_an_older_one_is_examined_like_any_other(
     node: OpenSearchNode,
 ) -> None:
     setting = {"compatibility.override_main_response_version": True}
@@ -182,7 +182,7 @@ def test_a_node_that_gives_itself_out_for_an_older_one_is_looked_at_like_any_oth
     assert {"store-cluster", "store-blocks", "store-alias", "store-lease"} <= {each.what for each in results}
 
 
-def test_on_a_real_node_lease_foreign_index_and_block_are_seen(node: OpenSearchNode) -> None:
+def test_on_a_real_node_lease_foreign_index_and_block_are_reported(node: OpenSearchNode) -> None:
     consumer, other = kit.new_consumer(), kit.new_consumer()
     with closing(kit.open_store(node)) as store:
         kit.initialise(store, consumer, [record("CVE-1", 1)], 10)

@@ -56,7 +56,7 @@ def is_killed(node: OpenSearchNode, consumer: Consumer, writes: int) -> bool:
 
 
 @pytest.mark.parametrize("then", [forget, start_anew])
-def test_killed_after_any_write_no_half_of_a_content_is_told_as_whole(
+def test_killed_after_any_write_no_half_of_a_content_counts_as_whole(
     node: OpenSearchNode, then: Callable[[Store, Consumer], None]
 ) -> None:
     points = 0
@@ -185,7 +185,7 @@ def test_a_content_whose_state_is_gone_is_forgotten(node: OpenSearchNode) -> Non
     assert store.read_state(consumer) == ConsumerState()
 
 
-def test_where_nothing_is_held_nothing_is_written(node: OpenSearchNode) -> None:
+def test_where_nothing_is_stored_nothing_is_written(node: OpenSearchNode) -> None:
     node.wipe()
     kit.open_store(node).forget(kit.new_consumer())
     assert node.request("GET", "/_alias?expand_wildcards=all") == {}

@@ -242,7 +242,7 @@ def test_a_content_that_somebody_removed_is_noticed_and_loaded_again(
     assert kit.lines(store, consumer) == [B.line]
 
 
-def test_a_content_under_another_name_than_the_settings_now_say_is_not_taken_for_a_missing_one(
+def test_a_content_under_another_name_than_the_settings_now_say_is_not_a_missing_one(
     store: OpenSearchStore,
 ) -> None:
     """A name that is changed by mistake, and back again, costs nothing: the pass between refuses to go on."""
@@ -292,7 +292,7 @@ def test_a_record_of_offset_0_is_a_record(store: OpenSearchStore) -> None:
         assert read(writer, ["CVE-0"]) == {"CVE-0": first}
 
 
-def test_records_of_any_shape_are_taken(node: OpenSearchNode, store: OpenSearchStore) -> None:
+def test_records_of_any_shape_are_stored(node: OpenSearchNode, store: OpenSearchStore) -> None:
     """Only name and offset are mapped: nothing else can fail on a type."""
     consumer = kit.new_consumer()
     payloads = (b"[1,{}]", b'"text"', b"null", b'{"":{"a.b":1}}', b'{"a":1e999999,"b":%s}' % (b"9" * 999))
@@ -334,7 +334,7 @@ def test_another_program_that_writes_to_the_content_stops_the_range(
 
 
 @pytest.mark.parametrize("which", ["content", "copies", "history"])
-def test_an_index_that_is_one_too_many_for_the_cluster_is_told_as_a_full_store(
+def test_an_index_that_is_one_too_many_for_the_cluster_is_a_full_store(
     store: OpenSearchStore, node: OpenSearchNode, which: str
 ) -> None:
     """No template is in the way: the cluster has reached its limit of shards."""

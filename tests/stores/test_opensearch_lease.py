@@ -80,7 +80,7 @@ def test_a_live_lease_of_another_host_ends_the_pass_at_once_and_is_left_alone(
 @pytest.mark.parametrize(
     "until", [-1, 2 * TTL + 3600], ids=["expired", "further away than any clock's mistake"]
 )
-def test_a_lease_that_nobody_can_hold_is_taken(
+def test_an_impossible_lease_is_taken_over(
     store: OpenSearchStore, consumer: Consumer, opensearch_2: OpenSearchNode, until: float
 ) -> None:
     kit.put_lease(opensearch_2, consumer, until=in_(until))
@@ -90,7 +90,7 @@ def test_a_lease_that_nobody_can_hold_is_taken(
 
 
 @pytest.mark.parametrize("time", [-(10**15), 10**15])
-def test_a_lease_with_times_of_no_calendar_is_shown_and_taken_like_any_other(
+def test_a_lease_with_times_of_no_calendar_is_shown_and_taken_over_like_any_other(
     store: OpenSearchStore, consumer: Consumer, opensearch_2: OpenSearchNode, time: int
 ) -> None:
     put_own_lease(opensearch_2, consumer, since=time, until=time)
@@ -109,7 +109,7 @@ def test_a_state_that_says_unsettled_is_settled_by_its_writer(
         assert not writer.state.unsettled
 
 
-def test_a_lease_is_a_dead_ones_for_who_holds_the_lock_under_which_it_was_taken(
+def test_a_lease_is_a_dead_ones_for_the_holder_of_the_lock_that_it_names(
     store: OpenSearchStore, consumer: Consumer, opensearch_2: OpenSearchNode
 ) -> None:
     put_own_lease(opensearch_2, consumer)

@@ -54,7 +54,7 @@ def put_template(node: OpenSearchNode, settings: dict[str, object]) -> None:
     node.request("PUT", "/_index_template/theirs", body)
 
 
-def test_every_index_setting_that_a_node_knows_is_pinned_or_is_known_to_do_no_harm(
+def test_every_index_setting_that_a_node_has_is_pinned_or_listed_as_harmless(
     node: OpenSearchNode,
 ) -> None:
     """A setting that only a newer node has wants to be looked at: `tests/stores/index_settings.py`."""
@@ -174,7 +174,7 @@ def test_a_put_that_is_carried_out_after_its_records_delete_does_not_bring_it_ba
     assert (late.line in kit.lines(store, consumer)) is not remembers
 
 
-def test_a_content_of_an_earlier_version_is_mended_by_the_next_writer_and_asked_nothing_more(
+def test_a_content_of_an_earlier_version_is_mended_once_by_the_next_writer(
     store: OpenSearchStore, opensearch_2: OpenSearchNode
 ) -> None:
     consumer = kit.new_consumer()

@@ -101,7 +101,9 @@ def test_where_no_thread_can_be_started_a_part_is_read_when_it_is_its_turn(
     assert number == 4
 
 
-def test_what_stands_is_known_for_one_range_and_no_longer(store: OpenSearchStore, sent: Counted) -> None:
+def test_written_records_are_remembered_for_one_range_and_no_longer(
+    store: OpenSearchStore, sent: Counted
+) -> None:
     """A pass over many ranges would keep all their names."""
     with store.writer(CONSUMER) as writer:
         kit.apply_unread(writer, [Put(record("CVE-1", 14))], 20)
@@ -154,7 +156,7 @@ def test_a_write_whose_reply_was_lost_is_read_again(store: OpenSearchStore, sent
     assert sent.read == [["CVE-1"]] * 3, "its version, whose write it is, and then the record"
 
 
-def test_after_an_error_nothing_is_known_any_more(
+def test_after_an_error_nothing_is_remembered_any_more(
     opensearch_2: OpenSearchNode, store: OpenSearchStore, sent: Counted
 ) -> None:
     with store.writer(CONSUMER) as writer:
@@ -270,7 +272,7 @@ def test_where_no_thread_can_be_started_nothing_is_done_meanwhile(
         assert (writer.state.offset, writer.state.range_to) == (20, None)
 
 
-def test_a_writer_that_was_taken_over_from_writes_nothing_more(
+def test_an_overtaken_writer_writes_nothing_more(
     opensearch_2: OpenSearchNode, store: OpenSearchStore
 ) -> None:
     theirs = record("CVE-1", 24, {"theirs": True})

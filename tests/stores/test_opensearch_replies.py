@@ -190,7 +190,7 @@ def test_a_fence_that_is_gone_is_another_pass(action: BulkAction) -> None:
         send([action], items(item(action, 404, MISSING)))
 
 
-def test_a_conflict_is_handed_back_to_be_looked_at() -> None:
+def test_a_conflict_is_handed_back_to_be_examined() -> None:
     sent, _, _ = send([A, GONE], items(item(A, 409, CONFLICT), item(GONE, 409, CONFLICT)))
     assert (sent.created, sent.conflicts) == (0, [A, GONE])
 
@@ -202,7 +202,7 @@ def test_a_body_that_is_too_large_is_halved_and_a_record_that_is_too_large_is_na
         send([A], OpenSearchReply(413))
 
 
-def test_a_lost_reply_is_asked_for_again() -> None:
+def test_the_request_of_a_lost_reply_is_sent_again() -> None:
     sent, transport, clock = send([A], NoReply("connection reset"), OpenSearchReply(503), items(item(A)))
     assert (sent.created, len(transport.bodies), clock.slept) == (1, 3, [0.5, 1.0])
 
@@ -268,7 +268,7 @@ def test_a_read_that_failed_is_never_a_missing_record(docs: list[dict[str, Any]]
         read(*docs)
 
 
-def test_a_read_that_no_role_permits_is_told_as_that() -> None:
+def test_a_read_that_no_role_permits_is_a_refused_access() -> None:
     reason = "no permissions for [indices:data/read/mget[shard]] and User [name=ctisync, roles=[]]"
     refused = {"_id": "CVE-2", "error": {"type": "security_exception", "reason": reason}}
     with pytest.raises(AccessRefused, match="POST /ctisync-w-1/_mget ") as raised:

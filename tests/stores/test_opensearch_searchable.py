@@ -39,7 +39,7 @@ def hit_count(node: OpenSearchNode, consumer: Consumer) -> int:
     return int(node.request("GET", f"/{consumer.index}/_count")["count"])
 
 
-def test_what_a_pass_wrote_is_found_by_readers_when_it_has_let_go(
+def test_readers_can_search_what_a_pass_wrote_when_it_has_let_go(
     node: OpenSearchNode, stored: Consumer
 ) -> None:
     with kit.open_store(node).writer(stored) as writer:
@@ -48,7 +48,9 @@ def test_what_a_pass_wrote_is_found_by_readers_when_it_has_let_go(
     assert hit_count(node, stored) == 4
 
 
-def test_what_a_pass_wrote_before_it_failed_is_found_as_well(node: OpenSearchNode, stored: Consumer) -> None:
+def test_readers_can_search_what_a_pass_wrote_before_it_failed_as_well(
+    node: OpenSearchNode, stored: Consumer
+) -> None:
     def fail() -> None:
         with kit.open_store(node).writer(stored) as writer:
             written(writer, Put(NEW))

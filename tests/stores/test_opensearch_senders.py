@@ -110,7 +110,7 @@ def test_nothing_to_do_is_no_bulk(node: Node) -> None:
     assert node.came.empty()
 
 
-def test_what_is_gathered_when_a_load_is_given_up_is_not_sent(node: Node) -> None:
+def test_what_is_gathered_when_a_load_is_abandoned_is_not_sent(node: Node) -> None:
     senders = node.senders(Pace())
     senders.add(ACTIONS)
     senders.stop(A_MOMENT)
@@ -128,7 +128,7 @@ def test_two_lines_of_one_record_are_never_under_way_together(node: Node) -> Non
     assert node.take().name == "CVE-3"
 
 
-def test_no_more_bulks_are_under_way_than_the_settings_say_nor_two_before_the_first_was_taken_well(
+def test_no_more_bulks_are_under_way_than_the_settings_say_nor_two_before_the_first_was_accepted(
     node: Node,
 ) -> None:
     senders = node.senders(Pace(senders=3))
@@ -237,7 +237,7 @@ def test_the_lease_is_renewed_while_a_node_takes_long(node: Node) -> None:
         node.take().answer.put(BulkResult())
 
 
-def test_a_load_that_is_given_up_waits_for_what_is_under_way_but_not_for_ever(node: Node) -> None:
+def test_an_abandoned_load_waits_for_what_is_under_way_but_not_for_ever(node: Node) -> None:
     senders = node.senders(Pace())
     senders.submit(bulk("CVE-1"))
     senders.submit(bulk("CVE-2"))

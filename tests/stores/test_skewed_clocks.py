@@ -46,7 +46,7 @@ def tries_to_take(node: SkewedNodes) -> bool:
     return True
 
 
-def test_no_lease_of_a_live_pass_is_taken_because_a_nodes_clock_is_wrong() -> None:
+def test_no_lease_of_a_live_pass_is_taken_over_because_a_nodes_clock_is_wrong() -> None:
     """A pass renews its lease when a third of it is over, or a minute later; others ask all the time."""
     takeovers = attempts = 0
     for seed in range(LEASES):
@@ -69,7 +69,7 @@ def test_no_lease_of_a_live_pass_is_taken_because_a_nodes_clock_is_wrong() -> No
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_a_dead_passs_lease_is_taken_at_last_whatever_clocks_say(seed: int) -> None:
+def test_a_dead_passs_lease_is_taken_over_at_last_whatever_clocks_say(seed: int) -> None:
     node = SkewedNodes(random.Random(seed))
     node.clock.advance(seconds=100)
     Holder(node).lease.acquire(unchanged)

@@ -115,7 +115,7 @@ def test_planted_damage_is_named(path: Path, statement: str, kind: Kind | None, 
     assert (kind, subject) in findings_of(audited(path))
 
 
-def test_a_content_that_claims_less_than_its_records_is_found(path: Path) -> None:
+def test_a_content_that_claims_less_than_its_records_is_a_finding(path: Path) -> None:
     """The highest record stands at 40; a state edited down to 30 cannot be right."""
     plant(path, "UPDATE consumers SET state = json_set(state, '$.offset', 30, '$.snapshot_offset', 30)")
     audit = audited(path)
@@ -194,7 +194,7 @@ def root_of(table: str) -> Callable[[sqlite3.Connection], int]:
 
 @pytest.mark.parametrize("table", ["records", "records_by_name"])
 @pytest.mark.parametrize("deep", [False, True])
-def test_a_flipped_page_is_found_and_told_although_nothing_more_can_be_read(
+def test_a_flipped_page_is_a_finding_although_nothing_more_can_be_read(
     path: Path, table: str, deep: bool
 ) -> None:
     flip(path, root_of(table))
@@ -210,7 +210,7 @@ def test_a_flipped_page_where_the_state_lies_leaves_nothing_to_look_at(path: Pat
         audited(path)
 
 
-def test_a_record_that_the_index_does_not_have_is_found(path: Path) -> None:
+def test_a_record_that_the_index_does_not_have_is_a_finding(path: Path) -> None:
     """No lookup would find it any more; the deep audit says why the count is wrong."""
     plant(
         path,

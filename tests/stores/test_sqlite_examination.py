@@ -65,7 +65,7 @@ def test_a_library_that_is_too_old_has_failed(tmp_path: Path, monkeypatch: pytes
     assert examined(tmp_path / "ctisync.db")["sqlite"].health == "failed"
 
 
-def test_a_file_that_another_program_holds_for_itself_is_told_soon(tmp_path: Path) -> None:
+def test_a_file_that_another_program_locks_is_reported_soon(tmp_path: Path) -> None:
     path = tmp_path / "ctisync.db"
     open_writable(path).close()
     with closing(sqlite3.connect(path, isolation_level=None)) as other:

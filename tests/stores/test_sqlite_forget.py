@@ -80,7 +80,7 @@ def killed_in(tmp_path: Path, start: Path, monkeypatch: pytest.MonkeyPatch) -> C
     return forget
 
 
-def test_killed_before_any_statement_no_half_of_a_content_is_told_as_whole(
+def test_killed_before_any_statement_no_half_of_a_content_counts_as_whole(
     killed_in: Callable[[int], Store | None],
 ) -> None:
     lines = sorted(record.line for record in RECORDS)

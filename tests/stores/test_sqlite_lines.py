@@ -154,7 +154,7 @@ FRAMES = {
 
 
 @pytest.mark.parametrize("frame", FRAMES.values(), ids=FRAMES.keys())
-def test_a_frame_that_cannot_be_unpacked_is_named_and_never_taken_for_a_record(
+def test_a_frame_that_cannot_be_unpacked_is_named_and_never_read_as_a_record(
     path: Path, frame: bytes
 ) -> None:
     store = store_of(path)
@@ -175,7 +175,7 @@ def test_a_frame_that_cannot_be_unpacked_is_named_and_never_taken_for_a_record(
     assert [(each.kind, each.subject) for each in audit.findings] == [(Kind.RECORD_UNREADABLE, "CVE-2")]
 
 
-def test_a_content_that_has_lost_its_dictionary_is_found_to_be_unreadable(path: Path) -> None:
+def test_a_content_that_has_lost_its_dictionary_is_reported_as_unreadable(path: Path) -> None:
     store = store_of(path)
     passes.initialise(store, CONSUMER, MANY, 1000)
     query(path, "DELETE FROM dictionaries")

@@ -112,7 +112,7 @@ def assert_all_is_kept(path: Path) -> None:
     assert store.summary(EMPTY).records is None
 
 
-def test_what_version_1_has_stored_is_found_as_it_was(path: Path) -> None:
+def test_what_version_1_has_stored_stays_as_it_was(path: Path) -> None:
     assert query(path, "PRAGMA user_version") == [(1,)]
     assert_all_is_kept(path)
     assert query(path, "PRAGMA user_version") == [(len(MIGRATIONS),)]

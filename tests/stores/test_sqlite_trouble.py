@@ -126,7 +126,7 @@ def test_a_newer_ctisyncs_file_is_refused_and_not_touched(store: Store, path: Pa
     assert path.read_bytes() == before
 
 
-def test_an_empty_file_is_taken_for_a_new_one(store: Store, path: Path) -> None:
+def test_an_empty_file_counts_as_a_new_one(store: Store, path: Path) -> None:
     """What a process leaves that was killed while it made the file."""
     path.touch()
     assert store.read_state(CONSUMER) == ConsumerState()
@@ -271,7 +271,7 @@ def test_a_file_without_permission_to_read_is_named(
         call(store)
 
 
-def test_a_file_that_may_only_be_read_is_told(forbidden: Path, ordinary_user: Callable[[], None]) -> None:
+def test_a_file_that_may_only_be_read_is_an_error(forbidden: Path, ordinary_user: Callable[[], None]) -> None:
     store = SqliteStore(forbidden / "ctisync.db", SystemClock())
     passes.initialise(store, CONSUMER, [A], 10)
     forbidden.chmod(0o777)
@@ -283,7 +283,7 @@ def test_a_file_that_may_only_be_read_is_told(forbidden: Path, ordinary_user: Ca
         write(store)
 
 
-def test_another_programs_lock_is_told_when_the_patience_has_run_out(store: Store, path: Path) -> None:
+def test_another_programs_lock_is_an_error_when_the_patience_has_run_out(store: Store, path: Path) -> None:
     passes.initialise(store, CONSUMER, [A], 10)
     with closing(sqlite3.connect(path)) as other:
         other.execute("BEGIN IMMEDIATE")
@@ -343,7 +343,7 @@ def test_a_full_disk_is_called_that(path: Path) -> None:
             file.connection.execute("CREATE TABLE big AS SELECT zeroblob(1000000)")
 
 
-def test_damage_is_told_also_in_the_middle_of_an_export(path: Path) -> None:
+def test_damage_is_an_error_also_in_the_middle_of_an_export(path: Path) -> None:
     store = SqliteStore(path, SystemClock(), compression="none")
     passes.initialise(store, CONSUMER, [long_record(f"CVE-{number}", 1) for number in range(9)], 10)
     with path.open("r+b") as file:
@@ -368,7 +368,7 @@ def test_damage_is_told_also_in_the_middle_of_an_export(path: Path) -> None:
     ],
     ids=["torn", "no number", "no text", "without a bottom", "a time of no zone"],
 )
-def test_a_state_that_cannot_be_read_is_never_taken_for_an_empty_one(
+def test_a_state_that_cannot_be_read_never_counts_as_an_empty_one(
     store: Store, path: Path, state: bytes, call: Call
 ) -> None:
     passes.initialise(store, CONSUMER, [A], 10)
@@ -390,7 +390,7 @@ def test_a_state_that_cannot_be_read_is_never_taken_for_an_empty_one(
     ],
     ids=["torn", "no text", "without a bottom", "a time of no zone", "a pass without end"],
 )
-def test_a_pass_of_the_past_that_cannot_be_read_is_told(store: Store, path: Path, damage: bytes) -> None:
+def test_a_stored_report_that_cannot_be_read_is_an_error(store: Store, path: Path, damage: bytes) -> None:
     write(store)
     store.remember(report(CONSUMER, 1), 10, within=1.0)
     with closing(sqlite3.connect(path)) as other:
@@ -404,7 +404,7 @@ def test_a_pass_of_the_past_that_cannot_be_read_is_told(store: Store, path: Path
         list(store.passes(CONSUMER, 10))
 
 
-def test_tables_that_somebody_removed_are_told(store: Store, path: Path) -> None:
+def test_tables_that_somebody_removed_are_an_error(store: Store, path: Path) -> None:
     passes.initialise(store, CONSUMER, [A], 10)
     with closing(sqlite3.connect(path)) as other:
         other.execute("DROP TABLE records")

@@ -79,7 +79,7 @@ def test_a_list_that_was_out_of_date_when_fences_were_removed_is_made_again(node
     assert node.generations == {ONE: {ALIAS, holder.hold.fence(ONE)}}
 
 
-def test_a_former_holders_swap_that_comes_before_the_revocation_is_seen_and_its_content_fenced(
+def test_a_former_holders_swap_before_the_revocation_is_noticed_and_its_content_fenced(
     node: SmallNode,
 ) -> None:
     """Else the new holder would write through a fence on a content that nobody reads any more."""
@@ -266,7 +266,7 @@ def test_a_lease_that_is_lost_while_a_swap_is_settled_ends_the_pass(node: SmallN
     ],
     ids=["later", "the first word", "at the same time", "before", "nothing"],
 )
-def test_a_finished_swap_keeps_what_the_feed_has_said_since(
+def test_a_finished_swap_keeps_a_later_answer_of_the_feed(
     node: SmallNode, swapped_at: datetime | None, answered_at: datetime | None, is_kept: bool
 ) -> None:
     """An idle pass may have asked the feed while the swap lay half done."""

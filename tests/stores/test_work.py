@@ -18,7 +18,7 @@ from tests.support.opensearch_node import OpenSearchNode
 from tests.support.records import made_up
 
 
-def test_a_load_into_sqlite_tells_what_it_has_committed(tmp_path: Path) -> None:
+def test_a_load_into_sqlite_shows_what_it_has_committed(tmp_path: Path) -> None:
     consumer, store = Consumer(), SqliteStore(tmp_path / "ctisync.db", SystemClock(), compression="none")
     assert store.work(consumer) is None
     passes.initialise(store, consumer, made_up(3), 10)
@@ -38,7 +38,7 @@ def test_a_load_into_sqlite_tells_what_it_has_committed(tmp_path: Path) -> None:
     assert store.work(consumer) is None
 
 
-def test_a_load_into_opensearch_tells_how_far_it_is_in_its_lease(opensearch_2: OpenSearchNode) -> None:
+def test_a_load_into_opensearch_shows_how_far_it_is_in_its_lease(opensearch_2: OpenSearchNode) -> None:
     clock, consumer = FakeClock(), kit.new_consumer()
     store = kit.open_store(opensearch_2, clock, pace=Pace(1, 1))
     assert store.work(consumer) is None

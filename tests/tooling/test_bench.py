@@ -36,7 +36,7 @@ def test_a_bench_ends_with_its_figures_as_a_line_of_json(tmp_path: Path) -> None
     assert not list(tmp_path.glob("work-*")), "what a run has worked with is gone"
 
 
-def test_the_bench_of_scale_measures_both_steps_at_each_size_and_tells_how_they_grow(tmp_path: Path) -> None:
+def test_the_bench_of_scale_measures_both_steps_at_each_size_and_how_they_grow(tmp_path: Path) -> None:
     code, [result] = run_bench("scale", tmp_path, "--sizes", "20,60")
     assert code == 0
     assert (result["records"], result["sizes"]) == (60, [20, 60])

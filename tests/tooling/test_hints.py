@@ -124,6 +124,6 @@ def test_what_is_put_into_a_hint_is_quoted_or_our_own() -> None:
     assert sorted(each for each in inserted if not is_ours(each.partition(": ")[2])) == []
 
 
-def test_hints_are_found() -> None:
+def test_hints_are_recognised() -> None:
     assert len(list(hints())) > 150
     assert sum("quoted(" in each for hint in hints() for each in put_in(hint.expression)) > 20

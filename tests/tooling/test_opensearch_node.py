@@ -91,7 +91,7 @@ def test_a_cache_folder_that_cannot_be_made_is_named_with_the_way_out(
         class_path("2.19.1")
 
 
-def test_an_unknown_version_is_answered_with_the_known_ones() -> None:
+def test_a_wrong_version_is_answered_with_the_supported_ones() -> None:
     with pytest.raises(OpenSearchUnavailableError, match=r"No OpenSearch 1\.0.*2\.19\.1, 3\.3\.2"):
         class_path("1.0")
 

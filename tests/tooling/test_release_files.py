@@ -62,7 +62,7 @@ def test_each_part_is_there_because_ctisync_wants_it_or_what_it_wants(parts: dic
     assert reached == {"ctisync", *(part["bom-ref"] for part in parts["components"])}
 
 
-def test_nothing_tells_of_the_machine_that_made_it_and_the_same_tree_makes_the_same(
+def test_nothing_names_the_machine_that_made_it_and_the_same_tree_makes_the_same(
     dist: Path, parts: dict[str, Any]
 ) -> None:
     text = (dist / f"ctisync-{VERSION}.cdx.json").read_text()

@@ -73,7 +73,7 @@ def started(folder: Path, **environ: str) -> "subprocess.Popen[str]":
     )
 
 
-def test_what_workers_count_leave_out_and_skip_is_told_at_the_end(tmp_path: Path) -> None:
+def test_what_workers_count_leave_out_and_skip_is_printed_at_the_end(tmp_path: Path) -> None:
     for name in ("one", "two"):
         (tmp_path / f"test_{name}.py").write_text(ONE.format(name=name))
     (tmp_path / "test_skipped.py").write_text(SKIPPED)
@@ -189,7 +189,7 @@ def test_what_takes_longest_begins_first(tmp_path: Path) -> None:
     assert sorted(each[0] for each in done) == ["60 s", "90 s"]
 
 
-def test_the_files_whose_times_are_known_are_there() -> None:
+def test_the_files_with_measured_seconds_are_there() -> None:
     """Else nothing says that one that was renamed begins last."""
     files = {unit.split()[0] for unit in json.loads(SECONDS.read_text())}
     assert [file for file in files if not (ROOT / file).exists()] == []

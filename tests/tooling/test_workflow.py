@@ -40,7 +40,7 @@ def test_a_tree_with_changes_is_no_release(tmp_path: Path) -> None:
     assert "changes that are not committed" in result.stdout
 
 
-def test_where_nothing_can_be_fuzzed_it_is_said_before_anything_is_made(tmp_path: Path) -> None:
+def test_where_nothing_can_be_fuzzed_the_error_comes_before_anything_is_made(tmp_path: Path) -> None:
     (tmp_path / "Makefile").write_bytes((ROOT / "Makefile").read_bytes())
     make = shutil.which("make")
     assert make is not None

@@ -62,7 +62,7 @@ def test_whoever_was_stopped_and_overtaken_writes_nothing_more(
 
 
 @pytest.mark.parametrize("moment", [6, 19, 31])
-def test_a_lease_that_ran_out_while_its_holder_was_stopped_is_taken_and_he_notices(
+def test_a_lease_that_ran_out_while_its_holder_was_stopped_is_taken_over_and_he_notices(
     opensearch_2: OpenSearchNode, tmp_path: Path, moment: int
 ) -> None:
     """The other one is another host: he must wait for the lease to end, and is refused until then."""
@@ -112,7 +112,7 @@ def test_a_live_pass_keeps_its_lease_from_a_pass_of_the_same_host_that_holds_ano
     assert_made_good(place, 19, commands)
 
 
-def test_a_killed_passs_lease_is_taken_at_once_under_its_own_lock_and_under_no_other(
+def test_a_killed_passs_lease_is_taken_over_at_once_under_its_own_lock_and_under_no_other(
     opensearch_2: OpenSearchNode, tmp_path: Path
 ) -> None:
     """A copy of its lock file is another one."""

@@ -97,7 +97,7 @@ def met(result: Verification) -> list[tuple[Kind, str]]:
 
 @pytest.mark.parametrize("deep", [False, True])
 @pytest.mark.parametrize("against", [None, RECORDS])
-def test_a_sound_content_passes_the_checks_that_were_asked_for_and_no_others(
+def test_a_sound_content_passes_the_requested_checks_and_no_others(
     deep: bool, against: list[Record] | None
 ) -> None:
     shown = Shown()
@@ -165,13 +165,13 @@ def test_what_differs_from_a_snapshot_is_in_the_audit(
     assert met(audit(Shown(records=content, counted=len(content)), against=snapshot)) == expected
 
 
-def test_what_only_all_records_together_tell_is_in_the_audit_as_well() -> None:
+def test_findings_about_all_records_together_are_in_the_audit_as_well() -> None:
     behind = msgspec.structs.replace(SOUND, offset=4, snapshot_offset=4)
     result = audit(Shown(behind, RECORDS[:4], 4), against=RECORDS)
     assert met(result) == [(Kind.AGAINST_NOT_JUDGED, "1 record")]
 
 
-def test_a_pass_that_is_or_may_be_at_work_is_told_and_explains_what_is_not_live() -> None:
+def test_a_pass_that_is_or_may_be_at_work_is_named_and_explains_what_is_not_live() -> None:
     stray = Finding(Kind.GENERATION_STRAY, "ctisync-1", "it is not live")
     assert met(audit(Shown(damage=[stray]))) == [(Kind.GENERATION_STRAY, "ctisync-1")]
     result = audit(Shown(damage=[stray]), at_work="process 7")
@@ -184,7 +184,7 @@ def test_a_pass_that_is_or_may_be_at_work_is_told_and_explains_what_is_not_live(
     assert result.is_good
 
 
-def test_records_that_cannot_be_read_to_the_end_are_the_damage_that_was_found() -> None:
+def test_records_that_cannot_be_read_to_the_end_are_a_finding() -> None:
     """The audit says where the damage is instead of ending with it."""
     damage = Finding(Kind.STORE_DAMAGED, "page 7", "wrong")
     result = audit(Shown(damage=[damage], readable=2))

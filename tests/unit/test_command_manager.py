@@ -87,7 +87,7 @@ def test_the_stand_in_refuses_a_number_as_the_plugin_does() -> None:
         ("redirect", "answered 307"),
     ],
 )
-def test_whatever_is_not_an_acceptance_is_told_and_sent_only_once(
+def test_whatever_is_not_an_acceptance_is_an_error_and_sent_only_once(
     manager: CommandManagerStandIn, failure: Failure, message: str
 ) -> None:
     manager.fail(failure, times=5)
@@ -107,7 +107,7 @@ def test_an_answer_that_nobody_can_read_is_no_acceptance_and_no_crash(answer: by
     assert not _accepts(answer)
 
 
-def test_a_server_that_is_not_there_is_told() -> None:
+def test_a_server_that_is_not_there_is_an_error() -> None:
     with pytest.raises(CommandNotAccepted, match="cannot connect"):
         client(f"http://127.0.0.1:{unused_port()}").send_update("wazuh-cve", 3)
 
@@ -187,7 +187,7 @@ def test_a_look_at_a_server_without_the_plugin_says_so(manager: CommandManagerSt
     assert "enabled = false" in str(result.hint)
 
 
-def test_a_look_tells_a_wrong_password_from_a_right_one() -> None:
+def test_a_check_distinguishes_a_wrong_password_from_a_right_one() -> None:
     with CommandManagerStandIn(username="admin", password="p:w") as guarded:
         assert feed_answered(guarded.url, username="admin", password="p:w").health == "ok"
         result = feed_answered(guarded.url, username="admin", password="wrong")
@@ -200,7 +200,7 @@ def test_a_look_tells_a_wrong_password_from_a_right_one() -> None:
     ("failure", "health"),
     [("html", "warning"), (403, "warning"), (500, "failed"), ("redirect", "warning"), ("stall", "failed")],
 )
-def test_a_look_at_what_answers_otherwise_is_not_taken_for_a_command_manager(
+def test_a_check_of_what_answers_otherwise_meets_no_command_manager(
     manager: CommandManagerStandIn, failure: Failure, health: str
 ) -> None:
     manager.fail(failure, 2)

@@ -84,7 +84,7 @@ def test_equal_contents_have_no_difference(offset: int) -> None:
         (60, [A, record("B", 60)], [A, B], [Kind.AGAINST_OLDER]),
     ],
 )
-def test_a_difference_is_told_when_it_cannot_be_by_right(
+def test_a_difference_is_a_finding_when_it_cannot_be_by_right(
     offset: int, snapshot: list[Record], content: list[Record], kinds: list[Kind]
 ) -> None:
     assert [each.kind for each in compare(at(offset), snapshot, content)] == kinds
@@ -126,7 +126,7 @@ def test_a_record_of_offset_0_is_compared_like_any_other() -> None:
     assert compare(at(S), [record("A", 0)], [record("A", 0)]) == []
 
 
-def test_of_a_content_of_which_is_not_known_what_was_wanted_all_is_compared() -> None:
+def test_a_content_of_unknown_selection_is_compared_as_a_whole() -> None:
     assert [each.kind for each in compare(at(S, stored_for=None), [A, B], [A])] == [Kind.AGAINST_MISSING]
 
 
@@ -155,7 +155,7 @@ def test_a_content_that_waits_to_be_initialised_stands_where_its_owed_command_sa
     assert [each.kind for each in compare(unknown, [A, reached], [A, B])] == [Kind.AGAINST_OLDER]
 
 
-def test_a_content_of_which_nothing_is_known_stands_at_0() -> None:
+def test_a_content_without_a_state_is_at_offset_0() -> None:
     failed = FailedChange(S + 9, "A", 0, "why", "d", reinitialised=True)
     for state in (
         at(S, unsettled=True),
@@ -173,7 +173,7 @@ def test_of_an_unsettled_content_only_equal_offsets_are_judged() -> None:
     assert [each.kind for each in findings] == [Kind.AGAINST_DIFFERENT]
 
 
-def test_a_snapshot_whose_offset_is_guessed_may_have_seen_deletes_that_no_line_shows() -> None:
+def test_a_snapshot_whose_offset_is_guessed_may_include_deletes_that_no_line_shows() -> None:
     assert [each.kind for each in compare(at(S), [A], [A, B], exact=False)] == [Kind.AGAINST_NOT_JUDGED]
 
 
@@ -184,7 +184,7 @@ def test_of_two_lines_with_one_name_the_one_that_a_load_keeps_counts() -> None:
     assert [each.kind for each in compare(at(S), [B, B_LATER], [B])] == [Kind.AGAINST_OLDER]
 
 
-def test_records_that_are_not_wanted_are_not_missed() -> None:
+def test_records_that_are_not_selected_are_not_missed() -> None:
     state = at(S, stored_for=Consumer(resources=("A*",)))
     assert compare(state, [A, B], [A]) == []
 

@@ -33,7 +33,7 @@ def raised(error: CtisyncError) -> CtisyncError:
     return caught.value
 
 
-def test_off_a_terminal_text_is_what_nobody_asked_for() -> None:
+def test_off_a_terminal_no_closing_text_is_shown() -> None:
     console, stream = console_on(None)
     console.event("info", "pass-ended", outcome="up-to-date")
     console.close_pass("nothing new")
@@ -131,7 +131,7 @@ def test_a_field_cannot_begin_a_line_of_its_own(log_format: Form) -> None:
         ("warning", ["warning", "error"]),
     ],
 )
-def test_only_what_is_asked_for_is_shown(least: Level, shown: list[str]) -> None:
+def test_only_events_of_the_chosen_level_are_shown(least: Level, shown: list[str]) -> None:
     console, stream = console_on("json", least)
     levels: list[Level] = ["debug", "info", "warning", "error"]
 
@@ -168,7 +168,7 @@ def test_an_error_in_json_is_one_json_line() -> None:
 
 
 @pytest.mark.parametrize("log_format", ["sentences", "text", "json", "journal"])
-def test_a_file_name_that_is_no_text_is_told_all_the_same(log_format: Form) -> None:
+def test_a_file_name_that_is_no_text_is_printed_all_the_same(log_format: Form) -> None:
     console, stream = console_on(log_format)
     console.event("warning", "met", why="/x/\udcff y")
     console.error(UsageError("cannot read /x/\udcff"))
@@ -209,7 +209,7 @@ class _Torn(io.StringIO):
         return written + super().write(text[5:])
 
 
-def test_lines_of_two_threads_are_told_one_after_the_other() -> None:
+def test_lines_of_two_threads_are_printed_one_after_the_other() -> None:
     stream = _Torn()
     console = Console(stream, FakeClock())
     stream.other = other = Thread(target=console.event, args=("info", "retry"))

@@ -56,7 +56,7 @@ def test_a_consumer_that_nobody_describes_is_the_vulnerability_feed_as_a_whole()
     assert Consumer() == Consumer("vd_1.0.0", "vd_4.8.0", "wazuh-cve", ("*",))
 
 
-def test_a_pass_that_is_told_nothing_neither_follows_a_reset_nor_loads_more_than_once_a_day() -> None:
+def test_a_pass_by_default_neither_follows_a_reset_nor_loads_more_than_once_a_day() -> None:
     policy = Policy()
     assert (policy.mode, policy.on_feed_reset, policy.tolerate_cooldown) == ("sync", "refuse", False)
     assert policy.reinit_interval == timedelta(seconds=86_400)

@@ -17,7 +17,7 @@ def exported(content: dict[str, int]) -> list[bytes]:
 
 @seed(5)
 @given(contents, contents)
-def test_each_record_that_is_not_the_same_in_both_is_told_once(
+def test_each_record_that_is_not_the_same_in_both_is_listed_once(
     old: dict[str, int], new: dict[str, int]
 ) -> None:
     result = list(differences(exported(old), exported(new)))
@@ -42,7 +42,7 @@ def test_each_record_that_is_not_the_same_in_both_is_told_once(
         (b'{"a":12345678901234567890}', b'{"a":12345678901234567891}', ("/payload/a",)),
     ],
 )
-def test_what_was_changed_is_told_by_its_place_and_equal_values_are_no_change(
+def test_a_changed_field_is_named_by_its_place_and_equal_values_are_no_change(
     old: bytes, new: bytes, fields: tuple[str, ...]
 ) -> None:
     result = list(differences([line("CVE-1", 7, old)], [line("CVE-1", 9, new)]))
@@ -54,7 +54,7 @@ def test_the_same_value_in_other_words_is_no_difference() -> None:
     assert list(differences([line("CVE-1", 7, b'{"a":1}')], [line("CVE-1", 7, b'{ "a" : 1.0 }')])) == []
 
 
-def test_a_record_that_has_changed_altogether_is_told_up_to_a_limit() -> None:
+def test_the_fields_of_a_record_that_has_changed_altogether_are_listed_up_to_a_limit() -> None:
     old, new = (
         b"{%s}" % b",".join(b'"k%d":%d' % (key, key + more) for key in range(2000)) for more in (0, 1)
     )
@@ -62,7 +62,7 @@ def test_a_record_that_has_changed_altogether_is_told_up_to_a_limit() -> None:
     assert MOST_FIELDS - 2 <= len(result.fields) <= MOST_FIELDS
 
 
-def test_a_record_that_cannot_be_looked_into_is_told_as_changed() -> None:
+def test_a_record_that_cannot_be_decoded_is_listed_as_changed() -> None:
     beyond = b'{"a":1e999999999999999999999}'
     (result,) = differences([line("CVE-1", 7, b"{}")], [line("CVE-1", 8, beyond)])
     assert result.fields == ("/payload",)
@@ -78,7 +78,7 @@ def test_a_record_that_cannot_be_looked_into_is_told_as_changed() -> None:
     ],
 )
 @pytest.mark.parametrize("which", [0, 1])
-def test_what_is_no_export_is_told_with_its_line(
+def test_what_is_no_export_is_an_error_with_its_line(
     lines: list[bytes], number: int, words: str, which: int
 ) -> None:
     both = [[line("Z", 9)], lines] if which else [lines, [line("Z", 9)]]

@@ -171,13 +171,13 @@ def test_a_number_that_cannot_be_decoded_fails_the_change_whether_it_reaches_it_
     assert caught.value.failed.reason.startswith("the stored record cannot be decoded: ")
 
 
-def test_resources_that_are_not_wanted_are_left_out_even_when_they_cannot_be_applied() -> None:
+def test_resources_that_are_not_selected_are_left_out_even_when_they_cannot_be_applied() -> None:
     changes = [update(5, "TID-1", add("/x", 1)), create(6, "CVE-1")]
     result = folded(changes, consumer=Consumer(resources=("CVE-*",)))
     assert [write.record.name for write in result.writes if isinstance(write, Put)] == ["CVE-1"]
 
 
-def test_a_resource_is_wanted_that_fits_any_of_the_patterns() -> None:
+def test_a_resource_is_selected_that_fits_any_of_the_patterns() -> None:
     changes = [create(5, "CVE-1"), create(6, "TID-1"), create(7, "XYZ-1")]
     result = folded(changes, consumer=Consumer(resources=("CVE-*", "TID-*")))
     assert [write.record.name for write in result.writes if isinstance(write, Put)] == ["CVE-1", "TID-1"]
@@ -247,7 +247,7 @@ def test_an_update_after_a_delete_has_no_record_to_update() -> None:
     assert caught.value.failed.offset == 6
 
 
-def test_a_digest_tells_changes_apart_and_not_the_order_of_members() -> None:
+def test_a_digest_differs_by_change_and_not_by_the_order_of_members() -> None:
     one = update(5, "a", {"op": "add", "path": "/x", "value": Decimal("9.30")})
     same = update(5, "a", {"value": Decimal("9.30"), "path": "/x", "op": "add"})
     other = update(5, "a", {"op": "add", "path": "/x", "value": Decimal("9.31")})
@@ -358,7 +358,7 @@ def test_a_created_payload_may_be_as_deep_as_a_loaded_one() -> None:
         fold_all({"a": [create(5, "a", {"c": deep})]}, {}, Limits(json_depth=3))
 
 
-def test_the_limits_of_patches_are_those_that_are_given() -> None:
+def test_the_limits_of_patches_are_those_of_the_call() -> None:
     changes = [update(5, "a", add("/k", 12), {"op": "copy", "from": "/k", "path": "/l"})]
     per_resource, records = touched(changes, EVERYTHING), {"a": stored("a", 4)}
     assert len(fold_all(per_resource, records, Limits(patch_operations=2, patch_copied_bytes=2)).writes) == 1

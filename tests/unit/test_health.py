@@ -34,11 +34,11 @@ GIB = 1 << 30
         ([warning("a", ""), failed("b", ""), ok("c", "")], "failed"),
     ],
 )
-def test_the_worst_verdict_is_that_of_the_whole(results: list[CheckResult], expected: Health) -> None:
+def test_the_worst_check_is_that_of_the_whole(results: list[CheckResult], expected: Health) -> None:
     assert worst(results) == expected
 
 
-def test_an_error_ends_its_own_look_alone_and_keeps_what_that_had_found() -> None:
+def test_an_error_ends_its_own_check_alone_and_keeps_its_earlier_results() -> None:
     def look() -> Iterator[CheckResult]:
         yield ok("store", "it answers")
         raise StoreUnavailable("it is full", hint="df -h")
@@ -51,7 +51,7 @@ def test_an_error_ends_its_own_look_alone_and_keeps_what_that_had_found() -> Non
     assert result.health == "warning"
 
 
-def test_a_bug_is_not_told_as_a_verdict() -> None:
+def test_a_bug_is_no_check_result() -> None:
     with pytest.raises(ZeroDivisionError):
         list(guarded("disk", lambda: [ok("disk", str(1 // 0))]))
 
@@ -111,7 +111,7 @@ def test_a_disk_too_full_for_a_pass_has_failed_whatever_the_database_has_left(
         assert (result.health, result.hint) == (health, "df -h /state")
 
 
-def test_what_is_said_of_room_and_clocks_names_the_place_the_figures_and_what_to_type() -> None:
+def test_the_results_for_room_and_clocks_name_the_place_the_figures_and_what_to_type() -> None:
     assert judge_disk_space("/state", 300 << 20, None, None, filled=False) == ok(
         "disk", "/state has 300 MiB of free disk space"
     )
@@ -161,5 +161,5 @@ def test_a_certificate_is_worth_a_warning_thirty_days_before_its_end(
     assert words in result.text
 
 
-def test_a_verdict_is_about_a_consumer_or_about_all() -> None:
+def test_a_check_result_is_about_a_consumer_or_about_all() -> None:
     assert (ok("a", "").about, warning("a", "", about=Consumer()).about) == (None, "vd_1.0.0/vd_4.8.0")

@@ -73,7 +73,7 @@ def test_what_a_pass_did_that_left_no_line_is_a_gap_and_not_silence() -> None:
     assert (gap.from_offset, gap.offset, gap.pass_id) == (7, 9, None)
 
 
-def test_a_pass_that_never_looked_at_the_store_leaves_no_gap() -> None:
+def test_a_pass_that_never_read_the_store_leaves_no_gap() -> None:
     assert log([LATER, report(3, None, None), report(4, 7, 7)]) == log([LATER])
     assert log([LATER, report(3, None, None), report(4, 9, 9)])[0] == (9, "untold", ""), "nor hides one"
 
@@ -88,7 +88,7 @@ def test_of_more_than_can_be_kept_the_last_ones_stay_and_the_rest_is_owned_up_to
     assert (oldest.how, oldest.from_offset, oldest.offset) == ("untold", 0, 4)
 
 
-def test_what_has_become_of_each_record_is_told_by_name() -> None:
+def test_what_has_become_of_each_record_is_listed_by_name() -> None:
     draft = begun()
     draft.add_load(3, 40)
     draft.add_range(1, Folded([Delete("A", 4)], 0))
@@ -96,12 +96,12 @@ def test_what_has_become_of_each_record_is_told_by_name() -> None:
     assert made.touched == (Touched(3, "loaded", ""), Touched(4, "deleted", "A"))
 
 
-def test_a_pass_with_nothing_but_untold_records_says_up_to_where() -> None:
+def test_a_pass_with_nothing_but_unlisted_records_says_up_to_where() -> None:
     written = list(log_entries([report(1, 3, 9, unlisted=7)]))
     assert [(each.how, each.resource, each.from_offset, each.offset) for each in written] == [
         ("untold", "", 3, 9)
     ]
 
 
-def test_a_pass_whose_beginning_is_not_known_leaves_no_gap() -> None:
+def test_a_pass_without_a_first_offset_leaves_no_gap() -> None:
     assert log([report(1, 0, 7), report(2, None, 9)]) == []

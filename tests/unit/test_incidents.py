@@ -91,7 +91,7 @@ def test_a_good_pass_ends_both() -> None:
 
 
 @pytest.mark.parametrize("again_after", [timedelta(0), HOUR])
-def test_whoever_wants_to_be_told_more_often_is(again_after: timedelta) -> None:
+def test_a_shorter_interval_alerts_more_often(again_after: timedelta) -> None:
     life = Life()
     alerted = [life.passed(NOW + hour * HOUR, exit_code=5, again_after=again_after) for hour in range(3)]
     assert alerted == [[("error", 5)]] * 3
@@ -105,7 +105,7 @@ def test_an_alert_that_a_wrong_clock_dated_into_the_future_silences_none() -> No
     )
 
 
-def test_what_could_not_be_sent_is_still_to_be_told() -> None:
+def test_an_alert_that_could_not_be_sent_is_still_to_be_sent() -> None:
     assert after((), News((), ())) == ()
     assert after((error(),), News((), ())) == (error(),)
 

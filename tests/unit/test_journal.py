@@ -82,7 +82,7 @@ def test_each_field_of_an_event_is_one_to_filter_by(console: Console, listener: 
     }
 
 
-def test_an_error_and_what_to_type_are_found_by_the_pass(console: Console, listener: Listener) -> None:
+def test_an_error_and_its_hint_carry_the_id_of_the_pass(console: Console, listener: Listener) -> None:
     with console.in_pass("abc", str):
         console.error(FeedUnreachable("not reachable", hint="ctisync sync"))
     error, hint = listener.receive(), listener.receive()

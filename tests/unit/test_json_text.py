@@ -32,7 +32,7 @@ def _in_pieces(chance: random.Random, text: bytes) -> list[bytes]:
     return [text[start:end] for start, end in zip([0, *cuts], [*cuts, len(text)], strict=True)]
 
 
-def test_depth_and_values_are_found_however_the_text_is_cut() -> None:
+def test_depth_and_values_are_counted_however_the_text_is_cut() -> None:
     chance = random.Random(7)
     for _ in range(3000):
         value, depth, count = _made_up(chance, 6)
@@ -57,13 +57,13 @@ def test_values_are_counted_before_the_parser_has_the_piece_that_they_come_in() 
         next(passed)
 
 
-def test_a_text_of_few_bytes_is_not_looked_through() -> None:
+def test_a_text_of_few_bytes_is_not_scanned() -> None:
     """Which is what makes looking at each record of a snapshot cheap."""
     check(b"[,,,", 1, 4)  # no JSON: whoever looks through it counts five values in its four bytes
 
 
 @pytest.mark.parametrize("last", [chr(code) for code in range(ord(" "), ord("~")) if chr(code) not in '"\\'])
-def test_no_character_at_the_end_of_a_chunk_is_taken_for_an_escape(last: str) -> None:
+def test_no_character_at_the_end_of_a_chunk_counts_as_an_escape(last: str) -> None:
     """Else the end of its string would be overlooked, and all brackets behind it."""
     with pytest.raises(TooDeep):
         list(Scan(2, ANY).checked(iter([f'["{last}'.encode(), b'",[[['])))
@@ -102,7 +102,7 @@ NESTED = {
 
 @pytest.mark.parametrize("kind", NESTED)
 @pytest.mark.parametrize("broad", [0, 2000])
-def test_the_depth_of_a_whole_text_is_found_exactly_however_broad_it_is(kind: str, broad: int) -> None:
+def test_the_depth_of_a_whole_text_is_counted_exactly_however_broad_it_is(kind: str, broad: int) -> None:
     """Few brackets are only counted; of many the innermost are taken away; else each is looked at."""
     opening, closing, levels = NESTED[kind]
     text = b"[" + b"[{}]," * broad + opening * 60 + b"{}" + closing * 60 + b"]"
@@ -116,14 +116,14 @@ FLAT = rb"[\]"
 """No JSON: an exact look takes the second bracket for a part of an escape, and finds no end."""
 
 
-def test_of_a_text_of_many_brackets_no_more_is_looked_at_than_them() -> None:
+def test_of_a_text_of_many_brackets_only_the_brackets_are_scanned() -> None:
     """Which is what makes looking at a record of thousands of brackets cheap."""
     strings = rb'{"":["\\",{"\"[":"{"}]}'
     check(FLAT * 50 + strings + b"[" * 20 + b"]" * 20, 49, ANY)
     check(b'"' + b"[" * 50 + b'"', 49, ANY)
 
 
-def test_a_text_whose_brackets_are_deep_is_soon_looked_at_exactly() -> None:
+def test_a_text_whose_brackets_are_deep_is_soon_scanned_exactly() -> None:
     """Taking away a few at a time would cost the square of their number."""
     with pytest.raises(TooDeep):
         check(FLAT * 301 + b"[" * 145 + b"]" * 145, 300, ANY)

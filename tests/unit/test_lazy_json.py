@@ -62,12 +62,12 @@ def test_a_number_keeps_its_value_at_every_level(number: bytes, levels: int) -> 
     ids=repr,
 )
 @pytest.mark.parametrize("pad", [b"", b" " * 1100], ids=["short", "long"])
-def test_a_text_that_is_no_json_is_told_so(broken: bytes, pad: bytes) -> None:
+def test_a_text_that_is_no_json_is_an_error(broken: bytes, pad: bytes) -> None:
     with pytest.raises(json_text.CannotDecode):
         opened(broken + pad)
 
 
-def test_a_text_that_is_nested_too_deeply_is_told_so_and_ends_nothing() -> None:
+def test_a_text_that_is_nested_too_deeply_is_an_error_and_ends_nothing() -> None:
     with pytest.raises(json_text.CannotDecode):
         opened(b'{"a":' * 100_000)
     with pytest.raises(json_text.CannotDecode):
@@ -88,7 +88,7 @@ def test_a_line_with_a_long_number_or_a_newline_is_not_to_be_opened(line: bytes,
     assert may_be_opened(line) == usual
 
 
-def test_a_number_out_of_range_is_told_when_it_is_reached() -> None:
+def test_a_number_out_of_range_is_an_error_when_it_is_reached() -> None:
     text = b'{"a":[[[1E+9999999999999999999]]],"pad":"%b"}' % PAD.encode()
     assert json_text.encode(opened(text)) == text
     with pytest.raises(json_text.CannotDecode):

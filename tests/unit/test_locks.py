@@ -255,7 +255,7 @@ def test_a_lock_file_that_says_nothing_sensible_is_nobodys(tmp_path: Path, text:
         pass
 
 
-def test_a_lock_file_that_cannot_be_read_tells_of_no_pass_and_says_why(tmp_path: Path) -> None:
+def test_a_lock_file_that_cannot_be_read_names_no_pass_and_says_why(tmp_path: Path) -> None:
     (tmp_path / "x.lock").mkdir()
     assert read_lock(tmp_path / "x.lock") == (None, "it cannot be read (Is a directory)")
     (tmp_path / "y.lock").write_text("")

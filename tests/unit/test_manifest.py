@@ -84,13 +84,13 @@ def test_an_offset_may_be_as_low_or_high_as_a_store_can_count(offset: int, field
         ({"local_offset": 2**63}, "out of range"),
     ],
 )
-def test_a_wrong_field_is_told_with_its_file(fields: dict[str, Any], words: str) -> None:
+def test_a_wrong_field_is_named_with_its_file(fields: dict[str, Any], words: str) -> None:
     with pytest.raises(WrongManifest, match=words):
         packaged({"a.zip": {**ENTRY, **fields}}, "a.zip")
 
 
 @pytest.mark.parametrize("entry", [None, [], "text", 5])
-def test_an_entry_that_is_no_object_is_told(entry: Any) -> None:
+def test_an_entry_that_is_no_object_is_an_error(entry: Any) -> None:
     with pytest.raises(WrongManifest, match=r"a.zip: its entry is .*, not an object"):
         packaged({"a.zip": entry}, "a.zip")
 

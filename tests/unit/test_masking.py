@@ -43,7 +43,7 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
 
 @pytest.mark.parametrize("secret", SECRETS, ids=["short", "token", "password", "long", "odd spaces"])
 @pytest.mark.parametrize("spelling", SPELLINGS)
-def test_a_secret_is_known_in_every_spelling(secret: str, spelling: str) -> None:
+def test_a_secret_is_masked_in_every_spelling(secret: str, spelling: str) -> None:
     spelt = SPELLINGS[spelling](secret)
     shown = Mask(["another-secret", secret])(f"before|{spelt}|after")
     assert re.fullmatch(r"before\|b?[\\\"']*\*\*\*[\\\"']*\|after", shown), shown

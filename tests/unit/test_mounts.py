@@ -113,5 +113,5 @@ def test_config_check_doctor_and_each_run_of_passes_warn_of_it(disk: Path, setti
     assert passed == list(twice)
 
 
-def test_this_machine_tells_its_mounts() -> None:
+def test_this_machine_lists_its_mounts() -> None:
     assert network_kind(Path("/proc"), os.fsdecode(mounts.MOUNTS.read_bytes())) is None

@@ -141,7 +141,7 @@ def as_one(steps: list[Step]) -> list[Step]:
 
 @pytest.mark.parametrize("mode", ["sync", "update", "init-snapshot"])
 @pytest.mark.parametrize("situation", SITUATIONS)
-def test_a_pass_then_does_what_was_foreseen(
+def test_a_pass_then_does_what_was_planned(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, situation: Callable[[Stage], None], mode: str
 ) -> None:
     situation(stage)
@@ -163,7 +163,7 @@ def test_it_says_where_the_content_would_stand(stage: Stage) -> None:
     assert last.step.outcome == "up-to-date"
 
 
-def test_all_ranges_are_told_as_one(stage: Stage) -> None:
+def test_all_ranges_are_planned_as_one(stage: Stage) -> None:
     behind_from_the_start(stage)
     last = stage.server.history.last_offset
     assert last > 2000
@@ -182,7 +182,7 @@ def test_what_a_dead_pass_has_left_comes_first() -> None:
     assert not first.state.unsettled
 
 
-def test_the_feed_is_not_asked_where_its_word_is_given(stage: Stage) -> None:
+def test_the_plan_sends_no_request_where_the_answer_is_at_hand(stage: Stage) -> None:
     def ask() -> ConsumerInfo:
         raise AssertionError
 
@@ -194,7 +194,7 @@ def test_the_feed_is_not_asked_where_its_word_is_given(stage: Stage) -> None:
     assert isinstance(steps[-1], End)
 
 
-def test_a_snapshot_that_was_refused_before_is_told_as_such(stage: Stage) -> None:
+def test_a_snapshot_that_was_refused_before_is_planned_as_such(stage: Stage) -> None:
     feed = MemoryFeed(stage.server)
     link = feed.consumer_info().snapshot.link  # type: ignore[union-attr]
     for stored_link in (link, "another"):

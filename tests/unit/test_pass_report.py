@@ -160,7 +160,7 @@ def test_a_signal_is_answered_with_what_the_next_pass_will_do() -> None:
         (but(last_offset=9, updated_at=None), ["stale"]),
     ],
 )
-def test_who_may_want_to_be_told(report: PassReport, reasons: list[str]) -> None:
+def test_each_report_has_its_reasons_for_a_hook(report: PassReport, reasons: list[str]) -> None:
     assert report.reasons() == reasons
 
 
@@ -182,7 +182,7 @@ def test_what_is_stale_is_for_the_operator_to_say() -> None:
     assert report.reasons(timedelta(hours=3)) == []
 
 
-def test_a_pass_of_which_nothing_was_told_has_done_nothing() -> None:
+def test_an_empty_report_is_of_a_pass_that_has_done_nothing() -> None:
     made = PassReport(**READ, exit_code=7, outcome="store-unavailable", why="")
     assert not made.command_owed
     assert (made.initialisations, made.changes, made.records, made.received, made.retries) == (0,) * 5
@@ -193,13 +193,13 @@ def test_a_pass_of_which_nothing_was_told_has_done_nothing() -> None:
     ("offset", "last_offset", "behind"),
     [(3, 5, 2), (5, 5, 0), (9, 5, 0), (None, 5, None), (3, None, None)],
 )
-def test_how_far_behind_is_known_only_when_both_ends_are(
+def test_the_distance_behind_needs_both_offsets(
     offset: int | None, last_offset: int | None, behind: int | None
 ) -> None:
     assert but(offset=offset, last_offset=last_offset).behind == behind
 
 
-def test_ten_thousand_records_are_told_of() -> None:
+def test_ten_thousand_records_are_listed() -> None:
     assert MOST_TOUCHED == 10_000
 
 

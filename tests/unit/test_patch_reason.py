@@ -20,9 +20,9 @@ def reason(operation: Json) -> str:
         ({"op": 7, "path": ["k"]}, "the operation is unknown"),
     ],
 )
-def test_of_an_operation_without_name_and_path_only_the_reason_is_told(operation: Json, why: str) -> None:
+def test_of_an_operation_without_name_and_path_only_the_reason_is_shown(operation: Json, why: str) -> None:
     assert reason(operation) == why
 
 
-def test_however_long_a_name_and_a_path_are_the_reason_is_told_behind_them() -> None:
+def test_however_long_a_name_and_a_path_are_the_reason_is_shown_behind_them() -> None:
     assert reason({"op": "o" * 1000, "path": "p" * 1000}).endswith("p: the operation is unknown")

@@ -90,7 +90,7 @@ def test_with_an_own_plan_its_lines_are_those_to_paste() -> None:
     assert "# Pro (of your environment)" in text
 
 
-def test_another_server_than_that_of_the_settings_is_told() -> None:
+def test_another_server_than_that_of_the_settings_is_named() -> None:
     text = as_toml([plan("Free", "t1")], "https://other.example/api/v1")
     assert f'# needs cti.url = "{BASE}"' in text
     assert "cti.url" not in as_toml([plan("Free", "t1")], f"{BASE}/")

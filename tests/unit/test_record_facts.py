@@ -64,7 +64,7 @@ CVE-2024-1   offset 1,200, version 1, in the feed since 2024-02-29
                https://other.example/2"""
 
 
-def test_a_cve_is_told_by_what_people_ask_first() -> None:
+def test_a_cve_shows_first_what_people_ask_first() -> None:
     assert show.as_text(line("CVE-2024-1", 1200, encode(CVE))) == TABLE
 
 
@@ -86,7 +86,7 @@ def facts_of(**cna: object) -> RecordFacts:
     return record_facts(line("CVE-1", 7, encode({"containers": {"cna": cna}})))
 
 
-def test_each_kind_of_score_is_known_and_the_newest_comes_first() -> None:
+def test_each_kind_of_score_is_read_and_the_newest_comes_first() -> None:
     kinds = {"cvssV2_0": "2.0", "cvssV3_0": "3.0", "cvssV3_1": "3.1", "cvssV4_0": "4.0"}
     metrics = [{key: {"baseScore": 5, "vectorString": f"CVSS:{kind}/AV:N"}} for key, kind in kinds.items()]
     expected = tuple(Score(kind, 5, "", "AV:N") for kind in ("4.0", "3.1", "3.0", "2.0"))
@@ -133,7 +133,7 @@ def test_a_range_that_has_no_beginning_has_only_an_end(begin: str) -> None:
     assert "  affected     wall: < 2" in text
 
 
-def test_a_product_that_is_affected_unless_told_otherwise_is_shown() -> None:
+def test_a_product_that_is_affected_by_default_is_shown() -> None:
     products = [
         {"vendor": "acme", "product": "wall", "defaultStatus": "affected", "versions": []},
         {"vendor": "acme", "product": "door", "defaultStatus": "unknown", "versions": []},
@@ -237,7 +237,7 @@ def test_a_cve_is_shown_as_one_wherever_its_catalog_has_put_it() -> None:
     assert show.as_text(line("CVE-2024-1", 1200, {**empty, "document": CVE})) == bare
 
 
-def test_a_cve_without_a_description_is_told_by_its_state_wherever_it_is() -> None:
+def test_a_cve_without_a_description_shows_its_state_wherever_it_is() -> None:
     few = {"cveMetadata": CVE["cveMetadata"]}
     bare = show.as_text(line("CVE-2024-1", 1200, few))
     assert bare.splitlines()[1:] == ["  state        PUBLISHED, published 2024-02-13, updated 2024-11-21"]

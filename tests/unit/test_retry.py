@@ -81,7 +81,7 @@ def test_what_the_server_asks_for_is_never_shortened() -> None:
     assert next_delay(1, 600.0, 1000.0, 0.5) == 602.5, "a long wish grows by 5 seconds at most"
 
 
-def test_a_server_that_always_asks_for_no_time_is_not_asked_without_a_pause() -> None:
+def test_a_retry_after_of_0_is_the_usual_delay() -> None:
     delays = [next_delay(attempt, 0.0, 300.0, 0.5) for attempt in range(1, 10)]
     assert delays == [next_delay(attempt, None, 300.0, 0.5) for attempt in range(1, 10)]
 

@@ -198,14 +198,14 @@ def test_how_high_a_record_may_stand(state: ConsumerState, highest: int | None) 
         (but(READY, unsettled=True), 5000, []),
     ],
 )
-def test_a_record_above_the_content_is_found_and_one_that_a_snapshot_may_bring_is_a_note(
+def test_a_record_above_the_content_is_a_finding_and_one_that_a_snapshot_may_bring_is_a_note(
     state: ConsumerState, offset: int, kinds: list[Kind]
 ) -> None:
     findings = RecordRules(state, deep=False).check(record("CVE-1", offset))
     assert [each.kind for each in findings] == kinds
 
 
-def test_what_cannot_be_judged_is_said() -> None:
+def test_what_cannot_be_judged_is_a_note() -> None:
     assert list(check_offsets(READY)) == []
     assert [each.kind for each in check_offsets(WAITING)] == [Kind.OFFSET_NOT_JUDGED]
     assert [each.kind for each in check_offsets(but(READY, unsettled=True))] == [Kind.OFFSET_NOT_JUDGED]
@@ -224,7 +224,7 @@ def test_what_cannot_be_judged_is_said() -> None:
         (ConsumerState(unsettled=True), 7, False),
     ],
 )
-def test_a_count_that_contradicts_the_state_is_found(
+def test_a_count_that_contradicts_the_state_is_a_finding(
     state: ConsumerState, count: int | None, wrong: bool
 ) -> None:
     findings = [(each.kind, each.subject) for each in check_count(state, count)]
@@ -254,7 +254,7 @@ LINE = record("CVE-1", 5).line
         (record("TID-1", 5), Kind.RECORD_UNWANTED),
     ],
 )
-def test_a_line_that_is_not_what_the_store_says_is_found(stored: Record, kind: Kind) -> None:
+def test_a_line_that_is_not_what_the_store_says_is_a_finding(stored: Record, kind: Kind) -> None:
     state = but(READY, stored_for=Consumer(resources=("CVE-*", "", "a*")))
     assert [each.kind for each in RecordRules(state, deep=False).check(stored)] == [kind]
 
@@ -269,7 +269,7 @@ def test_of_two_offsets_that_contradict_each_other_the_higher_one_is_judged(stor
     assert findings == [Kind.RECORD_MISLABELLED, Kind.OFFSET_TOO_HIGH]
 
 
-def test_a_content_of_which_is_not_known_what_was_wanted_has_no_unwanted_record() -> None:
+def test_a_content_of_unknown_selection_has_no_unselected_record() -> None:
     assert list(RecordRules(but(READY, stored_for=None), deep=False).check(record("TID-1", 5))) == []
 
 
@@ -295,7 +295,9 @@ ODD: Final = {
 
 
 @pytest.mark.parametrize(("payload", "kinds"), ODD.values(), ids=ODD.keys())
-def test_what_only_decoding_shows_is_found_by_a_deep_audit_alone(payload: bytes, kinds: list[Kind]) -> None:
+def test_what_only_decoding_shows_is_a_finding_of_a_deep_audit_alone(
+    payload: bytes, kinds: list[Kind]
+) -> None:
     stored = record("CVE-1", 5, payload)
     shallow = [each.kind for each in RecordRules(READY, deep=False).check(stored)]
     assert set(shallow) <= {Kind.RECORD_UNREADABLE}
@@ -330,7 +332,7 @@ def test_the_quick_way_passes_no_record_about_which_the_rules_say_anything(
 
 
 @pytest.mark.parametrize("constant", [b"NaN", b"Infinity", b"-Infinity"])
-def test_what_is_no_number_is_found(constant: bytes) -> None:
+def test_what_is_no_number_is_a_finding(constant: bytes) -> None:
     findings = RecordRules(READY, deep=True).check(record("CVE-1", 5, b'{"a":' + constant + b"}"))
     assert [each.kind for each in findings] == [Kind.RECORD_UNREADABLE]
 
@@ -340,7 +342,7 @@ def test_odd_but_sound_records_pass_a_deep_audit() -> None:
     assert [finding for each in (*awkward(), *made_up(30)) for finding in rules.check(each)] == []
 
 
-def test_an_object_with_the_same_key_a_hundred_thousand_times_is_soon_told() -> None:
+def test_an_object_with_the_same_key_a_hundred_thousand_times_is_soon_a_finding() -> None:
     payload = b'{"a":1' + b',"a":1' * 100_000 + b"}"
     (finding,) = RecordRules(READY, deep=True).check(record("CVE-1", 5, payload))
     assert finding.kind is Kind.PAYLOAD_TWICE
@@ -370,7 +372,7 @@ CHECK_OF = {
 }
 
 
-def test_programs_find_each_kind_under_the_name_the_check_and_the_weight_that_the_page_tells() -> None:
+def test_each_kind_has_the_name_the_check_and_the_weight_of_the_page() -> None:
     page = (Path(__file__).parents[2] / "docs" / "verify.md").read_text()
     table = page.partition("| kind | finding |")[2]
     rows = re.findall(r"`([a-z]+-[a-z-]+)`( \(note\))?", table)

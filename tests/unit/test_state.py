@@ -16,7 +16,7 @@ READY = ConsumerState(offset=1000, content=True, stored_for=Consumer(), last_off
 FAILED = FailedChange(1501, "CVE-2024-1", 2, "why", "d1", snapshot_link="link-600")
 
 
-def test_what_the_feed_leaves_out_does_not_wipe_what_is_known() -> None:
+def test_what_the_feed_leaves_out_does_not_wipe_what_is_stored() -> None:
     stored = ConsumerState(last_offset=5, last_snapshot_link="l")
     after = transitions.feed_answered(stored, ConsumerInfo(None, None), NOW)
     assert (after.last_offset, after.last_snapshot_link, after.checked_at) == (5, "l", NOW)
@@ -95,17 +95,17 @@ def test_commands_are_owed_until_accepted() -> None:
         (transitions.blocked(READY, FAILED), "blocked"),
     ],
 )
-def test_the_phase_tells_what_readers_and_operators_can_count_on(stored: ConsumerState, phase: str) -> None:
+def test_the_phase_says_what_readers_and_operators_can_count_on(stored: ConsumerState, phase: str) -> None:
     assert stored.phase == phase
 
 
-def test_how_far_behind_is_unknown_until_the_feed_was_asked() -> None:
+def test_the_distance_behind_is_unknown_until_the_feed_has_answered() -> None:
     assert ConsumerState().behind is None
     assert READY.behind == 1000
     assert ConsumerState(offset=9, last_offset=5).behind == 0
 
 
-def test_what_is_up_to_date_is_known_to_be_in_step_since_the_feed_last_answered() -> None:
+def test_what_is_up_to_date_is_in_step_since_the_feed_last_answered() -> None:
     stored = ConsumerState(offset=9, last_offset=9, checked_at=NOW, updated_at=NOW - timedelta(days=9))
     assert stored.in_step_at == NOW
 
@@ -154,7 +154,7 @@ def test_a_content_that_was_in_step_until_the_feed_went_on_is_not_as_old_as_its_
     )
 
 
-def test_a_feed_that_does_not_answer_was_asked_nevertheless() -> None:
+def test_a_check_without_an_answer_is_a_try() -> None:
     answered = transitions.feed_answered(READY, ConsumerInfo(None, None), NOW)
     later = NOW + timedelta(hours=1)
     unanswered = transitions.unanswered(answered, later)
@@ -176,7 +176,7 @@ def test_when_the_feed_answers_no_time_stays_that_lies_in_the_future() -> None:
 
 
 @pytest.mark.parametrize("unknown", ["last_offset", "checked_at"])
-def test_what_the_feed_has_not_said_nobody_takes_for_in_step(unknown: str) -> None:
+def test_without_an_answer_nothing_counts_as_in_step(unknown: str) -> None:
     stored = ConsumerState(offset=9, last_offset=10, checked_at=NOW, updated_at=NOW)
     assert msgspec.structs.replace(stored, **{unknown: None}).in_step_at is None
 
@@ -212,7 +212,7 @@ def test_a_change_is_tried_once_it_has_led_to_an_initialisation_and_not_when_it_
     assert not FAILED.is_tried(msgspec.structs.replace(FAILED, reinitialised=True, digest="d2"))
 
 
-def test_what_was_tried_in_vain_is_known_until_another_snapshot_is_loaded() -> None:
+def test_a_useless_snapshot_is_remembered_until_another_one_is_loaded() -> None:
     """A range that passes over the change and meets the next else fetches the snapshot each time."""
     behind = msgspec.structs.replace(FAILED, offset=FAILED.offset + 1, digest="d2")
     assert not transitions.blocked(READY, FAILED).has_tried(behind), "it only waits"
@@ -236,7 +236,7 @@ def test_a_content_that_begins_again_is_neither_blocked_nor_within_a_range() -> 
         assert (after.failed.blocked, after.range_to) == (False, None)
 
 
-def test_a_cooldown_lasts_as_long_as_was_asked_for_and_no_longer() -> None:
+def test_a_cooldown_lasts_as_long_as_requested_and_no_longer() -> None:
     after = transitions.cooldown_begun(READY, 90, "answers 429", NOW)
     assert after.cooldown == Cooldown(NOW + timedelta(seconds=90), "answers 429")
     assert after.cooldown_at(NOW) == after.cooldown_at(NOW + timedelta(seconds=89)) == after.cooldown

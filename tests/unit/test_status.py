@@ -45,7 +45,7 @@ BROUGHT = but(last_offset=None, checked_at=None)
 @pytest.mark.parametrize(
     ("warn", "crit", "code"), [("31h", None, 0), ("29h", None, 1), ("1h", "29h", 2), (None, "31h", 1)]
 )
-def test_where_no_feed_can_be_asked_an_age_that_is_asked_for_counts_from_the_load(
+def test_without_a_feed_a_limit_of_age_counts_from_the_load(
     warn: str | None, crit: str | None, code: int
 ) -> None:
     """Behind an air gap a snapshot is brought every week, and monitoring tells when it was not."""
@@ -132,7 +132,7 @@ def test_a_time_in_the_future_proves_nothing(state: ConsumerState, limits: Thres
     assert not re.search(r"age'=-", line), line
 
 
-def test_what_is_worse_than_a_time_in_the_future_is_told_instead() -> None:
+def test_what_is_worse_than_a_time_in_the_future_is_shown_instead() -> None:
     limits = Thresholds(crit_behind=100)
     assert check(status(but(last_offset=300, checked_at=AHEAD)), NOW, limits)[1] == 2
     assert check(status(but(failed=FAILED, checked_at=AHEAD)), NOW)[1] == 2
@@ -143,13 +143,13 @@ def test_a_clock_that_is_a_little_ahead_is_none_of_monitorings_business() -> Non
     assert (code, "age'=0s" in line) == (0, True), line
 
 
-def test_people_are_told_of_a_time_in_the_future_and_what_mends_it() -> None:
+def test_a_time_in_the_future_is_shown_with_what_mends_it() -> None:
     table = as_table(status(but(checked_at=AHEAD)), io.StringIO(), NOW)
     assert "in the future (a clock is wrong)" in table
     assert "ctisync sync" in table
 
 
-def test_of_several_consumers_the_worst_counts_and_all_are_told() -> None:
+def test_of_several_consumers_the_worst_counts_and_all_are_shown() -> None:
     line, code = check(status(READY, but(owed=Owed(100)), but(last_offset=None), ConsumerState()), NOW)
 
     assert code == 2
@@ -170,7 +170,7 @@ def test_a_certificate_that_ends_soon_is_a_warning_beside_a_good_content() -> No
     assert "/c.pem" not in line
 
 
-def test_figures_that_are_not_known_are_u() -> None:
+def test_missing_figures_are_u() -> None:
     assert (
         "'vd_1.0.0/c0 behind'=U 'vd_1.0.0/c0 records'=U 'vd_1.0.0/c0 age'=U;86400 'vd_1.0.0/c0 checked_age'=U"
         in check(status(ConsumerState()), NOW)[0]
@@ -229,7 +229,7 @@ def test_a_critical_age_below_the_usual_warning_needs_no_other() -> None:
         ((None, None, "999999999w", None), "999999999w is not a duration"),
     ],
 )
-def test_limits_that_make_no_sense_are_told(limits: tuple[Any, Any, Any, Any], words: str) -> None:
+def test_limits_that_make_no_sense_are_an_error(limits: tuple[Any, Any, Any, Any], words: str) -> None:
     with pytest.raises(UsageError, match=words):
         thresholds(*limits)
 
@@ -292,7 +292,7 @@ def test_a_good_state_asks_for_nothing() -> None:
         (timedelta(days=-1), "in the future (a clock is wrong)"),
     ],
 )
-def test_ages_are_told_in_words(passed: timedelta, words: str) -> None:
+def test_ages_are_shown_in_words(passed: timedelta, words: str) -> None:
     assert ago(NOW - passed, NOW) == words
 
 
@@ -307,7 +307,7 @@ def test_the_table_says_until_when_the_feed_is_left_alone_and_the_document_stays
     assert as_document(status(cooling)) == as_document(status(READY))
 
 
-def test_readers_who_have_another_content_than_the_state_are_told_of_whatever_else_there_is() -> None:
+def test_an_alias_that_leads_elsewhere_is_shown_whatever_else_there_is() -> None:
     moved = Moved(to="ctisync-old", was="ctisync-new")
     for state in (READY, but(failed=FAILED), but(owed=Owed(100)), but(checked_at=None)):
         one = ConsumerStatus(Consumer(), state, 7, moved=moved)

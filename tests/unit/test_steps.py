@@ -192,7 +192,7 @@ def test_the_pass_table_ends(row: str) -> None:
     assert ends(decide(stored, info)) == outcome
 
 
-def test_other_settings_than_the_stored_ones_stop_a_pass_before_the_feed_is_asked() -> None:
+def test_other_settings_than_the_stored_ones_stop_a_pass_before_a_request() -> None:
     wider = Consumer(resources=("CVE-*",), index="cves")
     step = decide(state(), None, consumer=wider)
     assert ends(step) == "settings"
@@ -225,7 +225,7 @@ def test_what_an_operator_asks_for_is_stored_before_anything_else_is_done() -> N
     assert decide(replace(requested, refused=refused), None, policy=init) == RecordRequest()
 
 
-def test_what_an_operator_has_asked_for_is_done_by_a_sync_unless_it_cannot_be_or_is_given_up() -> None:
+def test_an_operators_request_is_done_by_a_sync_unless_it_cannot_be_or_is_cancelled() -> None:
     requested = state(5000, requested=LoadRequest(CONSUMER, NOW))
     assert isinstance(decide(requested), Initialise)
     assert decide(requested, policy=Policy(keep=True)) == RecordRequest(cancel=True)
@@ -237,7 +237,7 @@ def test_what_an_operator_has_asked_for_is_done_by_a_sync_unless_it_cannot_be_or
     assert ends(decide(requested, ConsumerInfo(5000, None))) == "up-to-date"
 
 
-def test_settings_with_which_it_was_asked_for_are_no_reason_to_refuse_and_others_are() -> None:
+def test_the_settings_of_the_request_are_no_reason_to_refuse_and_others_are() -> None:
     new = Consumer(index="cves")
     requested = state(requested=LoadRequest(new, NOW))
     assert isinstance(decide(requested, consumer=new), Initialise)
@@ -423,7 +423,7 @@ AHEAD = {
 
 
 @pytest.mark.parametrize("name", AHEAD)
-def test_what_is_asked_ahead_is_the_next_steps_range_and_no_other(name: str) -> None:
+def test_what_is_prefetched_is_the_next_steps_range_and_no_other(name: str) -> None:
     applied, after, ahead = AHEAD[name]
     assert range_ahead(ApplyRange(applied), after) == ahead
     if ahead is not None:

@@ -27,7 +27,7 @@ def test_an_older_servers_snapshot_takes_its_offset_from_the_file_name() -> None
     assert info(last_snapshot_offset=None).snapshot == Snapshot(LINK, 1901695)
 
 
-def test_a_link_with_a_secret_is_fetched_as_it_is_and_told_without() -> None:
+def test_a_link_with_a_secret_is_fetched_as_it_is_and_shown_without() -> None:
     signed = LINK + "?signature=s3cret"
     snapshot = info(last_snapshot_link=signed).snapshot
     assert snapshot is not None
@@ -47,7 +47,7 @@ def test_offsets_of_0_and_an_empty_link_are_those_of_a_consumer_without_a_snapsh
     assert info(last_snapshot_offset=0).snapshot == Snapshot(LINK, 1901695), "its name has the offset"
 
 
-def test_nulls_are_not_known_rather_than_zero() -> None:
+def test_nulls_are_absent_rather_than_zero() -> None:
     nothing = wire.consumer_info({"data": {"last_offset": None, "last_snapshot_link": None}})
     assert nothing == ConsumerInfo(None, None)
     assert wire.consumer_info({"data": {}}) == ConsumerInfo(None, None)
@@ -82,12 +82,12 @@ def test_wrong_consumer_information_is_refused_by_field(document: Json, words: s
         wire.consumer_info(document)
 
 
-def test_a_snapshot_whose_name_tells_nothing_has_the_offset_that_the_feed_tells() -> None:
+def test_a_snapshot_without_an_offset_in_its_name_has_the_feeds() -> None:
     named = "https://cti.example/store/latest.zip"
     assert info(last_snapshot_link=named).snapshot == Snapshot(named, 1901695)
 
 
-def test_a_snapshot_may_be_offered_by_a_feed_that_does_not_tell_where_it_stands() -> None:
+def test_a_snapshot_may_be_offered_by_a_feed_without_a_last_offset() -> None:
     assert info(last_offset=None) == ConsumerInfo(None, Snapshot(LINK, 1901695))
 
 
@@ -131,7 +131,7 @@ def test_an_offset_may_be_as_high_as_both_stores_can_count() -> None:
         ("snapshot_5.zip", None),
     ],
 )
-def test_a_name_tells_the_offset_only_in_the_feeds_own_form(name: str, offset: int | None) -> None:
+def test_a_name_says_the_offset_only_in_the_feeds_own_form(name: str, offset: int | None) -> None:
     assert wire.offset_in_name(name) == offset
 
 
@@ -219,7 +219,7 @@ def test_a_line_that_is_no_record_says_what_is_wrong(line: bytes, words: str) ->
         wire.record(line)
 
 
-def test_names_of_exactly_512_bytes_are_taken() -> None:
+def test_names_of_exactly_512_bytes_are_accepted() -> None:
     name = "é" * 256
     assert wire.record(json_text.encode({"name": name, "offset": 1, "payload": {}})).name == name
 

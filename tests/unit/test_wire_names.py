@@ -107,7 +107,7 @@ def test_the_type_of_a_change_comes_in_any_case(written: Callable[[str], str]) -
 
 
 @pytest.mark.parametrize("written", ["created", "", " create", "CREATE ", "delete\u0307", 5, ["create"]])
-def test_a_type_of_no_known_word_is_refused_as_it_came(written: Json) -> None:
+def test_a_type_of_another_word_is_refused_as_it_came(written: Json) -> None:
     with pytest.raises(FeedRefused, match="change 5 has the unknown type"):
         wire.change({"offset": 5, "type": written, "resource": "a", "payload": {}})
 

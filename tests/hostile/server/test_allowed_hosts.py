@@ -186,7 +186,7 @@ def test_a_feed_outside_leads_to_no_address_inside_even_on_an_allowed_host(
     tally.add_stranger()
 
 
-def test_a_name_that_leads_inside_is_found_out_at_the_connection_before_a_byte_is_sent(
+def test_a_name_that_leads_inside_is_refused_at_the_connection_before_a_byte_is_sent(
     passes: Passes, judge: Judge, tally: Tally
 ) -> None:
     home = passes.begun("a name that leads inside")

@@ -65,14 +65,14 @@ CASES: Final[Mapping[str, Case]] = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_secret_that_a_server_tells_back_is_neither_shown_nor_kept(
+def test_a_secret_that_a_server_echoes_is_neither_shown_nor_kept(
     name: str, outcomes: Mapping[str, Outcome], judge: Judge
 ) -> None:
     judge(CASES[name], outcomes[name])
     assert "canary" not in outcomes[name].ended.stderr
 
 
-def test_the_secrets_were_told(passes: Passes) -> None:
+def test_the_secrets_were_sent(passes: Passes) -> None:
     """What is looked for above can be found."""
     authorizations: list[str] = []
 

@@ -92,7 +92,7 @@ def _judge(ended: Ended, end: End, tally: Tally) -> None:
 
 
 @pytest.mark.parametrize("name", LIES)
-def test_what_is_no_opensearch_is_told_and_nothing_is_written_to_it(
+def test_what_is_no_opensearch_is_an_error_and_nothing_is_written_to_it(
     name: str, played: Mapping[str, tuple[Ended, str]], tally: Tally
 ) -> None:
     ended, received = played[name]

@@ -129,7 +129,7 @@ def test_a_redirect_without_end_ends_after_five(passes: Passes, judge: Judge) ->
     assert outcome.kinds.count("snapshot") == 6
 
 
-def test_the_stranger_would_have_heard_them(stranger: RawServer) -> None:
+def test_the_stranger_would_have_received_them(stranger: RawServer) -> None:
     """Last: from here on it has been knocked at."""
     import socket
 

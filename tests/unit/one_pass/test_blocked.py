@@ -11,7 +11,7 @@ from ctisync.errors import Blocked
 from tests.unit.one_pass.stage import ABOUT, CONSUMER, Stage
 
 
-def test_a_change_that_cannot_be_applied_is_told_with_all_that_names_it(following: Stage) -> None:
+def test_a_change_that_cannot_be_applied_is_logged_with_all_that_names_it(following: Stage) -> None:
     following.server.history.poison("CVE-1")
     following.server.history.create("CVE-9")
     following.server.offer_snapshot()
@@ -98,7 +98,7 @@ def test_what_a_later_create_had_made_unimportant_is_not_reached_either(followin
     assert following.state.offset == 4
 
 
-def test_a_snapshot_that_was_just_loaded_is_known_to_have_been_tried(stage: Stage) -> None:
+def test_a_snapshot_that_was_just_loaded_counts_as_tried(stage: Stage) -> None:
     """Else the next pass would load it once more for the same change."""
     stage.server.history.poison("CVE-1")
     with pytest.raises(Blocked):
@@ -127,7 +127,7 @@ def test_limits_of_patches_are_the_policys(following: Stage) -> None:
         following.run(limits=limits)
 
 
-def test_what_failed_before_is_told_in_the_end(following: Stage) -> None:
+def test_an_earlier_failed_change_is_the_reason_of_the_block(following: Stage) -> None:
     failed = FailedChange(9, "CVE-1", None, "it was so", "d", reinitialised=True)
     following.put(failed=failed, offset=0)
     following.server.link = None

@@ -73,7 +73,7 @@ class FullStore(MemoryStore):
         raise StoreUnavailable("no space left")
 
 
-def test_a_pause_that_cannot_be_remembered_is_told_and_the_feeds_failure_stays_the_reason(
+def test_a_cool_down_that_cannot_be_stored_is_logged_and_the_feeds_failure_stays_the_reason(
     following: Stage,
 ) -> None:
     following.store = FullStore(following.storage)
@@ -106,7 +106,7 @@ def test_a_range_too_large_to_be_had_at_once_is_halved_until_it_can(following: S
     assert halved[1].fields["range"] == "(3, 5]"
 
 
-def test_one_change_that_is_too_large_ends_the_pass_instead_of_being_asked_for_for_ever(
+def test_one_change_that_is_too_large_ends_the_pass_instead_of_being_requested_for_ever(
     following: Stage,
 ) -> None:
     following.server.history.create("CVE-3")
@@ -164,7 +164,7 @@ def test_a_feed_without_a_snapshot_is_waited_for_and_nothing_is_tidied(stage: St
     assert stage.state.last_offset == 3, "status can tell how far the feed is"
 
 
-def test_a_feed_that_does_not_tell_where_it_stands_is_a_warning_and_changes_nothing(following: Stage) -> None:
+def test_an_answer_without_a_last_offset_is_a_warning_and_changes_nothing(following: Stage) -> None:
     """Else nobody would notice for weeks that nothing is followed any more."""
     before = following.state
     following.server.consumer = lambda: {"data": {"last_offset": None}}  # type: ignore[method-assign]

@@ -25,7 +25,7 @@ from tests.support.records import record
 from tests.unit.one_pass.stage import ABOUT, CONSUMER, Stage, in_order
 
 
-def test_a_first_pass_swaps_before_it_forgets_the_download_and_tells_readers_last(stage: Stage) -> None:
+def test_a_first_pass_swaps_before_it_forgets_the_download_and_sends_the_command_last(stage: Stage) -> None:
     """Any other order loses something when the pass dies in between."""
     stage.run()
     effects = stage.effects
@@ -37,7 +37,7 @@ def test_a_first_pass_swaps_before_it_forgets_the_download_and_tells_readers_las
     assert stage.commands.indices == ["wazuh-cve"]
 
 
-def test_a_range_is_applied_before_readers_are_told_and_the_command_owed_until_then(following: Stage) -> None:
+def test_a_range_is_applied_before_the_command_is_sent_which_is_owed_until_then(following: Stage) -> None:
     following.server.history.create("CVE-3")
     following.run()
     effects = following.effects
@@ -48,7 +48,7 @@ def test_a_range_is_applied_before_readers_are_told_and_the_command_owed_until_t
     assert following.state.owed is None
 
 
-def test_a_pass_that_finds_nothing_new_takes_no_lease_and_remembers_that_it_looked(following: Stage) -> None:
+def test_a_pass_with_nothing_new_takes_no_lease_and_records_its_check(following: Stage) -> None:
     following.clock.advance(seconds=60)
     following.run()
     assert "writer" not in following.effects
@@ -75,7 +75,7 @@ def test_what_died_passes_left_of_downloads_goes_as_soon_as_there_is_a_content(s
     assert "tidy" in stage.effects
 
 
-def test_without_anybody_to_tell_no_command_stays_owed_and_readers_find_what_was_written(
+def test_without_a_command_manager_no_command_stays_owed_and_readers_can_search_what_was_written(
     stage: Stage,
 ) -> None:
     stage.run(commands=False)
@@ -84,7 +84,7 @@ def test_without_anybody_to_tell_no_command_stays_owed_and_readers_find_what_was
     assert stage.commands.offsets == []
 
 
-def test_an_owed_command_goes_out_before_the_feed_is_asked(following: Stage) -> None:
+def test_an_owed_command_goes_out_before_the_request_to_the_feed(following: Stage) -> None:
     """A feed that is away for days does not keep readers from what is there."""
     following.put(owed=Owed(3))
     following.clock.advance(seconds=60)
@@ -142,7 +142,7 @@ def test_another_failure_than_the_feeds_sends_no_command(following: Stage) -> No
     assert following.state.owed == Owed(1003)
 
 
-def test_a_refused_command_is_told_counted_and_the_end_of_the_pass(stage: Stage) -> None:
+def test_a_refused_command_is_logged_counted_and_the_end_of_the_pass(stage: Stage) -> None:
     stage.commands.refusals = 1
     with pytest.raises(CommandNotAccepted, match="the content is current, but"):
         stage.run()
@@ -191,7 +191,7 @@ def test_what_an_update_did_can_be_read_from_its_report(following: Stage) -> Non
     )
 
 
-def test_where_the_content_stands_is_told_at_the_beginning_and_at_any_end(following: Stage) -> None:
+def test_the_offset_is_logged_at_the_beginning_and_at_any_end(following: Stage) -> None:
     """Metrics, hooks and the history know it from there."""
     following.commands.refusals = 1
     following.server.history.create("CVE-3")

@@ -83,7 +83,7 @@ def test_an_operator_may_have_a_refused_snapshot_fetched_again(stage: Stage) -> 
     assert "tidy" in stage.effects
 
 
-def test_a_snapshot_may_hold_what_the_feed_had_when_it_was_asked_and_nothing_newer(stage: Stage) -> None:
+def test_a_snapshot_may_hold_what_the_feed_had_when_it_answered_and_nothing_newer(stage: Stage) -> None:
     """It is written while the feed goes on."""
     stage.server.history.update("CVE-1", [])
     offered = stage.server.offered
@@ -114,7 +114,7 @@ def test_resources_that_fit_nothing_in_the_snapshot_leave_the_store_as_it_is(sta
     assert stage.state.content is False
 
 
-def test_only_what_is_wanted_is_loaded_and_counted(stage: Stage) -> None:
+def test_only_selected_resources_are_loaded_and_counted(stage: Stage) -> None:
     stage.run(consumer=msgspec.structs.replace(CONSUMER, resources=("CVE-*",)))
     assert stage.log.named("initialised")[0]["records"] == 2
     assert stage.store.summary(CONSUMER).records == 2
@@ -135,7 +135,7 @@ def load_into(stage: Stage, store: MemoryStore, commands: CommandManager | None)
     good(load_file(parts, MemorySnapshot("file:3.zip", stage.server.offered), Snapshot("file:3.zip", 3)))
 
 
-def test_a_given_file_is_loaded_without_a_word_to_the_feed_and_left_where_it_lies(stage: Stage) -> None:
+def test_a_snapshot_file_is_loaded_without_a_request_to_the_feed_and_left_where_it_lies(stage: Stage) -> None:
     load_into(stage, stage.store, stage.commands)
     assert (stage.state.offset, stage.state.last_offset) == (3, None)
     assert stage.commands.offsets == [3]
@@ -149,13 +149,13 @@ class Overtaken(MemoryStore):
         return ConsumerState()
 
 
-def test_a_given_file_is_loaded_also_when_another_pass_came_between(following: Stage) -> None:
+def test_a_snapshot_file_is_loaded_also_when_another_pass_came_between(following: Stage) -> None:
     """The word that it brings is its own, not an old one of the feed's."""
     load_into(following, Overtaken(following.storage), None)
     assert following.store.read_state(CONSUMER).offset == 3
 
 
-def test_lines_that_contradict_each_other_are_told_and_repeated_ones_are_not(stage: Stage) -> None:
+def test_lines_that_contradict_each_other_are_logged_and_repeated_ones_are_not(stage: Stage) -> None:
     assert stage.server.offered is not None
     lines = stage.server.offered.lines
     lines += [lines[0], lines[0].replace(b'"n":', b'"m":')]

@@ -64,7 +64,7 @@ def test_an_update_neither_does_it_nor_takes_the_download_away(current: World) -
     assert loads(current) == 1
 
 
-def test_it_is_given_up_where_the_operator_says_so(current: World) -> None:
+def test_it_is_cancelled_where_the_operator_says_so(current: World) -> None:
     cut_off(current)
     current.policy = msgspec.structs.replace(current.policy, keep=True)
     assert current.run() is None
@@ -76,13 +76,13 @@ def test_it_is_given_up_where_the_operator_says_so(current: World) -> None:
     assert loads(current) == 0
 
 
-def test_to_give_up_what_nobody_has_asked_for_is_a_pass_like_any(current: World) -> None:
+def test_to_cancel_without_a_request_is_a_pass_like_any(current: World) -> None:
     current.policy = msgspec.structs.replace(current.policy, keep=True)
     assert current.run() is None
     assert current.log.named("initialise-given-up") == []
 
 
-def test_it_is_asked_for_although_the_feed_did_not_answer_a_word(current: World) -> None:
+def test_it_is_recorded_although_the_feed_did_not_answer(current: World) -> None:
     current.feed.fail("info", failures.status(503), times=None)
     assert isinstance(current.run("init-snapshot"), FeedUnreachable)
     current.feed.heal()
@@ -114,7 +114,7 @@ def test_a_feed_without_a_snapshot_goes_on_being_followed_until_there_is_one(wor
     assert world.holds()
 
 
-def test_a_snapshot_that_is_no_good_holds_up_no_updates_and_the_next_one_is_taken(current: World) -> None:
+def test_a_snapshot_that_is_no_good_holds_up_no_updates_and_the_next_one_is_loaded(current: World) -> None:
     current.feed.publish_snapshot(body=b"<html>Sorry</html>")
     assert isinstance(current.run("init-snapshot"), SnapshotRefused)
     churn(current.feed.history, 10)
@@ -137,7 +137,7 @@ def test_an_operator_who_asks_again_has_a_refused_snapshot_tried_again(current: 
     assert isinstance(current.run(), SnapshotRefused)
 
 
-def test_settings_that_it_was_asked_for_with_are_those_that_a_sync_may_load_anew_with(
+def test_the_settings_of_the_request_are_those_that_a_sync_may_load_anew_with(
     current: World,
 ) -> None:
     before = current.consumer
@@ -162,7 +162,7 @@ def test_settings_that_were_undone_go_on_from_the_content_that_is_there(current:
     assert current.holds()
 
 
-def test_what_stands_in_its_way_is_told_with_the_way_to_give_it_up(current: World) -> None:
+def test_what_stands_in_its_way_is_an_error_with_the_way_to_cancel_it(current: World) -> None:
     """A snapshot that cannot be had is to lock nobody out of the updates."""
     cut_off(current)
     current.feed.fail("snapshot", failures.status(404), times=None)

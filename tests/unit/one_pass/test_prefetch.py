@@ -51,7 +51,7 @@ def requested_ranges(stage: Stage) -> list[tuple[int, int]]:
     return ranges
 
 
-def test_each_range_is_asked_for_once_and_none_beyond_the_feeds_last_offset(behind: Stage) -> None:
+def test_each_range_is_requested_once_and_none_beyond_the_feeds_last_offset(behind: Stage) -> None:
     ranges = requested_ranges(behind)
     behind.run()
     assert ranges == [(3, 1003), (4, 1003), (1003, 2003), (1004, 2003), (2003, 2004)]
@@ -59,7 +59,7 @@ def test_each_range_is_asked_for_once_and_none_beyond_the_feeds_last_offset(behi
     assert list(behind.store.export(CONSUMER)) == sorted(behind.server.history.expected_records().values())
 
 
-def test_the_next_range_is_asked_for_when_the_last_one_is_folded_and_not_written_yet(behind: Stage) -> None:
+def test_the_next_range_is_prefetched_when_the_last_one_is_folded_and_not_written_yet(behind: Stage) -> None:
     behind.run()
     first = behind.effects.index("changes")
     assert behind.effects[first : first + 11] == [
@@ -80,7 +80,7 @@ def refused_above(stage: Stage, offset: int, failure: CtisyncError) -> None:
 
 
 @pytest.mark.parametrize("failure", [FeedUnreachable("429", cooldown=3600.0), FeedRefused("no JSON")])
-def test_what_stands_in_its_way_is_told_after_the_range_before_it_is_stored_and_sent(
+def test_what_stands_in_its_way_is_raised_after_the_range_before_it_is_stored_and_sent(
     behind: Stage, failure: CtisyncError
 ) -> None:
     refused_above(behind, 1003, failure)
@@ -91,7 +91,7 @@ def test_what_stands_in_its_way_is_told_after_the_range_before_it_is_stored_and_
     assert behind.commands.offsets == [1003]
 
 
-def test_a_feed_that_wants_to_be_left_alone_is_left_alone_although_it_said_so_early(behind: Stage) -> None:
+def test_a_cool_down_that_a_prefetch_met_is_kept(behind: Stage) -> None:
     refused_above(behind, 1003, FeedUnreachable("429", cooldown=3600.0))
     with pytest.raises(FeedUnreachable):
         behind.run()
@@ -131,7 +131,7 @@ def test_the_next_range_is_folded_before_the_last_one_is_stored(
     assert stood == [3, 3, 1003]
 
 
-def test_a_store_that_fails_ahead_is_told_after_the_range_before_it_is_stored(
+def test_a_store_that_fails_ahead_is_an_error_after_the_range_before_it_is_stored(
     behind: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read_in_parts, failure = MemoryWriter.read_in_parts, StoreUnavailable("no answer")
@@ -158,7 +158,7 @@ def test_a_change_that_cannot_be_applied_ahead_is_met_when_its_turn_comes(behind
     assert (behind.state.offset, behind.commands.offsets[-1]) == (poison - 1, poison - 1)
 
 
-def test_what_was_folded_ahead_is_forgotten_when_the_store_has_doubts(
+def test_what_was_folded_ahead_is_forgotten_when_a_write_is_unconfirmed(
     behind: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     apply = MemoryWriter.apply
@@ -195,7 +195,7 @@ def test_what_was_folded_ahead_is_not_applied_to_another_content(
     assert list(behind.store.export(CONSUMER)) == sorted(history.expected_records().values())
 
 
-def test_after_a_range_that_was_too_large_nothing_is_asked_ahead(behind: Stage) -> None:
+def test_after_a_range_that_was_too_large_nothing_is_prefetched(behind: Stage) -> None:
     too_large_above(behind, 600)
     behind.run()
     assert behind.state.offset == 2004
@@ -229,7 +229,7 @@ class Reply(list[Change]):
     """Changes of which can be told whether anybody still holds them."""
 
 
-def test_while_a_range_is_written_no_changes_are_held_but_the_next_ones(
+def test_while_a_range_is_written_only_the_next_changes_are_in_memory(
     behind: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Decoded, they take a multiple of the reply's bytes."""

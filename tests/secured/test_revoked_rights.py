@@ -93,7 +93,7 @@ def environ(node: SecuredNode, feed: FeedSimulator, tmp_path: Path) -> Mapping[s
 @pytest.mark.parametrize("filled", [False, True], ids=["into an empty store", "beside a content"])
 @pytest.mark.parametrize("what", ["a privilege", "the user"])
 @pytest.mark.parametrize("moment", MOMENTS.values(), ids=MOMENTS)
-def test_what_is_taken_away_within_a_pass_harms_nothing_and_the_next_one_goes_on(
+def test_a_right_that_is_revoked_within_a_pass_harms_nothing_and_the_next_one_goes_on(
     node: SecuredNode,
     feed: FeedSimulator,
     environ: Mapping[str, str],

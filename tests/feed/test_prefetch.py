@@ -47,7 +47,7 @@ def of_this_name() -> list[threading.Thread]:
     return [thread for thread in threading.enumerate() if thread.name == "asking-ahead"]
 
 
-def test_a_range_asked_for_ahead_is_not_asked_for_again(sim: FeedSimulator, feed: CtiFeed) -> None:
+def test_a_prefetched_range_is_not_requested_again(sim: FeedSimulator, feed: CtiFeed) -> None:
     changes = feed.changes(FIRST)
     feed.prefetch(SECOND)
     changes += feed.changes(SECOND)
@@ -55,21 +55,21 @@ def test_a_range_asked_for_ahead_is_not_asked_for_again(sim: FeedSimulator, feed
     assert requested_ranges(sim) == [(1000, 1005), (1005, 1010)]
 
 
-def test_what_was_taken_is_asked_for_anew(sim: FeedSimulator, feed: CtiFeed) -> None:
+def test_a_consumed_prefetch_is_requested_anew(sim: FeedSimulator, feed: CtiFeed) -> None:
     """A range that could not be stored may be wanted again, and the feed have mended it."""
     feed.prefetch(FIRST)
     assert feed.changes(FIRST) == feed.changes(FIRST)
     assert requested_ranges(sim) == [(1000, 1005)] * 2
 
 
-def test_the_feed_is_asked_while_the_caller_does_something_else(sim: FeedSimulator, feed: CtiFeed) -> None:
+def test_a_prefetch_runs_while_the_caller_does_something_else(sim: FeedSimulator, feed: CtiFeed) -> None:
     arrived = Event()
     sim.fail("changes", setting(arrived, lambda reply: reply))
     feed.prefetch(FIRST)
     assert arrived.wait(120)
 
 
-def test_a_refusal_shows_when_the_range_is_wanted_and_says_how_long_to_stay_away(
+def test_a_refusal_shows_when_the_range_is_needed_and_says_how_long_to_stay_away(
     sim: FeedSimulator, feed: CtiFeed
 ) -> None:
     sim.fail("changes", feed_failures.status(429, {"Retry-After": "3600"}))
@@ -80,7 +80,7 @@ def test_a_refusal_shows_when_the_range_is_wanted_and_says_how_long_to_stay_away
     assert len(feed.changes(FIRST)) == 5, "it is told once"
 
 
-def test_a_reply_that_is_too_large_shows_when_the_range_is_wanted(
+def test_a_reply_that_is_too_large_shows_when_the_range_is_needed(
     make_feed: MakeFeed, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     feed = make_feed(pass_limits=PassLimits(clock))
@@ -94,13 +94,13 @@ def _too_much(most: int, already: int, chunks: Iterator[bytes]) -> Iterator[byte
     raise ReplyTooLarge("too much")
 
 
-def test_what_is_no_range_shows_when_it_is_wanted(feed: CtiFeed) -> None:
+def test_what_is_no_range_shows_when_it_is_needed(feed: CtiFeed) -> None:
     feed.prefetch(OffsetRange(1000, 2001))
     with pytest.raises(ValueError, match="no range of 1 to 1000"):
         feed.changes(OffsetRange(1000, 2001))
 
 
-def test_it_is_tried_again_within_the_budget_and_that_is_told(
+def test_it_is_tried_again_within_the_budget_and_each_try_is_logged(
     sim: FeedSimulator, feed: CtiFeed, log: KeptLog, clock: FakeClock
 ) -> None:
     sim.fail("changes", feed_failures.status(503), times=2)
@@ -176,7 +176,7 @@ def test_no_two_ranges_are_fetched_at_the_same_time() -> None:
     assert most == 1
 
 
-def test_the_end_of_a_pass_waits_for_no_server_and_nothing_more_is_asked_or_told(
+def test_the_end_of_a_pass_waits_for_no_server_and_nothing_more_is_requested_or_logged(
     sim: FeedSimulator, make_feed: MakeFeed, log: KeptLog
 ) -> None:
     arrived = Event()

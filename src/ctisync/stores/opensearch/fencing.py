@@ -203,7 +203,7 @@ class FencedLease:
         """Finish or undo a swap that a dead writer began. Returns the inventory after that, which is as
         `listed` if there is a content and no swap.
 
-        In the model: look, then finish_found, fence_found, or undo; zero.
+        In the model: look, then finish_dead_swap, fence_dead_swap, or undo; zero.
         """
         for race in range(_RACES):
             self._lease.reload()

@@ -6,30 +6,48 @@ so that a command loads no other store.
 
 from importlib import import_module
 from pathlib import Path
-from typing import Final, Literal, NamedTuple, Protocol
+from typing import Annotated, Final, Literal, NamedTuple, Protocol
 
 import msgspec
+from msgspec import Meta
 
 from ctisync.errors import ConfigurationError
 from ctisync.ports import Clock, Store
-from ctisync.urls import redacted, refuse_credentials
+from ctisync.urls import Secret, redacted, refuse_credentials
 
 
-class StoreOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """The settings of the section `store`, with the password revealed. A store ignores those that are not for
-    its kind."""
+class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where ctisync stores the content, and how it logs in."""
 
-    username: str | None
-    password: str | None
-    ca_file: str | None
-    client_cert: str | None
-    client_key: str | None
-    shards: int
-    replicas: int
-    codec: Literal["default", "best_compression"]
-    senders: int
-    bulk_bytes: int
-    compression: Literal["zstd", "none"]
+    url: str = ""
+    """`sqlite:///relative`, `sqlite:////absolute` or `http(s)://host:9200[,host2:9200]`; not set:
+    `ctisync.db` in the state folder."""
+    username: str | None = None
+    """User name for Basic authentication; ctisync sends it only to the store."""
+    password: Secret | None = None
+    """Password for that user name."""
+    password_file: Path | None = None
+    """File that contains the password."""
+    ca_file: Path | None = None
+    """For the store: PEM file with the certificate authorities to trust; not set: those of the system."""
+    client_cert: Path | None = None
+    """PEM file with the client certificate for the store."""
+    client_key: Path | None = None
+    """PEM file with its private key; not set: the key is in the certificate file."""
+    shards: Annotated[int, Meta(ge=1, le=1024)] = 1
+    """Number of primary shards of the content index."""
+    replicas: Annotated[int, Meta(ge=0, le=1000)] = 0
+    """Number of replicas of the content index."""
+    compression: Literal["zstd", "none"] = "zstd"
+    """Compression of records in a SQLite file, for records written from now on; `none` stores plain text,
+    eight times as large, which you can read with SQL alone."""
+    codec: Literal["default", "best_compression"] = "default"
+    """Codec of the OpenSearch index, from the next load on; `best_compression` saves disk space."""
+    senders: Annotated[int, Meta(ge=1, le=32)] = 4
+    """Maximum number of bulks that a load sends to OpenSearch in parallel; fewer while nodes are busy."""
+    bulk_bytes: Annotated[int, Meta(ge=100_000, le=100_000_000)] = 3_000_000
+    """Maximum size of one bulk that a load sends to OpenSearch, in bytes. An update sends one bulk at a time,
+    of up to `store.senders` times this size."""
 
 
 class Access(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +72,7 @@ class LocalFiles(Protocol):
         """Bytes that a new content can use. `read_only`: as in `Access`. Raises StoreUnavailable if that is
         unknown, ConfigurationError if the file is not the store's."""
 
-    def bytes_per_byte(self, options: StoreOptions) -> float:
+    def bytes_per_byte(self, options: StoreSettings) -> float:
         """Bytes that the store needs per byte of records, with a margin."""
 
 
@@ -74,7 +92,7 @@ class Backend(Protocol):
     def local(self) -> LocalFiles | None:
         """None for a store on servers, which then also stores itself who writes to it."""
 
-    def open(self, options: StoreOptions, clock: Clock, access: Access) -> Store:
+    def open(self, options: StoreSettings, clock: Clock, access: Access) -> Store:
         """The store. Imports its libraries."""
 
 

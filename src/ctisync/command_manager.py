@@ -63,7 +63,7 @@ class CommandManagerClient:
         self._target_id = target_id
         self._timeout = timeout
         self._auth = (username, password or "") if username is not None else None
-        self._files = Files("command_manager", _text(ca_file), _text(client_cert), _text(client_key))
+        self._files = Files("command_manager", ca_file, client_cert, client_key)
         self._is_secured = "https:" in "".join(urls)
         self._tls: ssl.SSLContext | None = None
         if self._files != Files("command_manager"):  # now: a file that cannot be used is reported
@@ -244,10 +244,6 @@ def _what_to_do(status: int, text: bytes) -> str:
     if status == 404 or b"no handler found" in text:  # OpenSearch without the plugin answers 400
         return "check command_manager.url; without the plugin: command_manager.enabled = false"
     return _STILL_OWED
-
-
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)
 
 
 def _words(error: Exception) -> str:

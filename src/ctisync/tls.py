@@ -48,9 +48,9 @@ class Files(NamedTuple):
     count; without `client_cert`, ctisync shows none; without `client_key`, the key is in `client_cert`."""
 
     section: str
-    ca_file: str | None = None
-    client_cert: str | None = None
-    client_key: str | None = None
+    ca_file: Path | None = None
+    client_cert: Path | None = None
+    client_key: Path | None = None
 
 
 def context(files: Files) -> ssl.SSLContext:
@@ -128,7 +128,7 @@ def _server_expiry(url: str) -> datetime | None:
     return None
 
 
-def _client_expiry(files: Files, client_cert: str) -> datetime | None:
+def _client_expiry(files: Files, client_cert: Path) -> datetime | None:
     """The certificate is shown in a handshake in memory."""
     with suppress(OSError, ValueError, ConfigurationError):
         text = _read(files.section, "client_cert", client_cert).decode("ascii", "replace")
@@ -197,12 +197,12 @@ def _connected(made: ssl.SSLContext, host: str, port: int, within: float) -> Ite
             return
 
 
-def _check_certificate(section: str, setting: str, file: str) -> None:
+def _check_certificate(section: str, setting: str, file: Path) -> None:
     if _BEGIN not in _read(section, setting, file):
         raise _unusable(section, setting, file, _NO_CERTIFICATE)
 
 
-def _load_pair(made: ssl.SSLContext, files: Files, client_cert: str) -> None:
+def _load_pair(made: ssl.SSLContext, files: Files, client_cert: Path) -> None:
     setting = "client_cert" if files.client_key is None else "client_key"
     key = files.client_key or client_cert
     text = _read(files.section, setting, key)
@@ -228,9 +228,9 @@ def _load_pair(made: ssl.SSLContext, files: Files, client_cert: str) -> None:
         raise _unusable(files.section, setting, key, error.reason or "OpenSSL cannot read it") from error
 
 
-def _read(section: str, setting: str, file: str) -> bytes:
+def _read(section: str, setting: str, file: Path) -> bytes:
     try:
-        with open_any(Path(file)) as opened:
+        with open_any(file) as opened:
             return opened.read()
     except OSError as error:
         raise _unusable(section, setting, file, error.strerror or "it cannot be read") from error
@@ -245,7 +245,7 @@ _EXPECTED: Final = {
 }
 
 
-def _unusable(section: str, setting: str, file: str | None, why: str) -> ConfigurationError:
+def _unusable(section: str, setting: str, file: Path | None, why: str) -> ConfigurationError:
     return ConfigurationError(
         f"{section}.{setting} {file} cannot be used: {why}",
         hint=f"set {section}.{setting} to a file with {_EXPECTED[setting]}",

@@ -1,13 +1,41 @@
-"""URLs that a person sets: how they are split, and what ctisync refuses in them and shows of them.
+"""URLs and secrets that a person sets: how a URL is split, what ctisync refuses in it, and what it shows.
 
 Errors are ConfigurationErrors. `where` is the source of the value, with which a message begins.
 """
 
 import re
+from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from ctisync.core.links import place_of
 from ctisync.errors import ConfigurationError
+
+
+class Secret:
+    """A text that only `reveal` returns: `str`, `repr` and f-strings show `Secret(***)`.
+
+    `file`: the one that a `{ file = … }` names for it, if it came from one.
+    """
+
+    __slots__ = ("_text", "file")
+
+    def __init__(self, text: str, file: Path | None = None) -> None:
+        self._text = text
+        self.file = file
+
+    def reveal(self) -> str:
+        return self._text
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._text == self._text
+
+    def __hash__(self) -> int:
+        return hash(self._text)
 
 
 def split(url: str, where: str) -> SplitResult:

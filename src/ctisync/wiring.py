@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from ctisync.backends import Access, StoreOptions
+from ctisync.backends import Access
 from ctisync.core.links import public_link
 from ctisync.core.model import Consumer
 from ctisync.core.state import ConsumerState, cooldown_ended
@@ -22,11 +22,9 @@ from ctisync.errors import ConfigurationError, StoreUnavailable
 from ctisync.escaping import quoted
 from ctisync.ports import Clock, Feed, Log, SnapshotFile, Store
 from ctisync.settings import Settings
-from ctisync.settings.model import StoreSettings
-from ctisync.settings.schema import Secret
 from ctisync.system.folders import folder_risk
 from ctisync.system.locks import host_lock, lock_beside, lock_for_server
-from ctisync.urls import origin_of
+from ctisync.urls import Secret, origin_of
 
 if TYPE_CHECKING:
     from ctisync.command_manager import CommandManagerClient
@@ -53,23 +51,7 @@ def opened_store(
     if backend.local is not None:
         _check_folder(backend.local.path.parent, settings)
     access = Access(host_lock=host_lock, read_only=read_only, within=within, wait=within / _WAITS)
-    return closing(backend.open(_store_options(settings.store), clock, access))
-
-
-def _store_options(store: StoreSettings) -> StoreOptions:
-    return StoreOptions(
-        username=store.username,
-        password=_revealed(store.password),
-        ca_file=_text(store.ca_file),
-        client_cert=_text(store.client_cert),
-        client_key=_text(store.client_key),
-        shards=store.shards,
-        replicas=store.replicas,
-        codec=store.codec,
-        senders=store.senders,
-        bulk_bytes=store.bulk_bytes,
-        compression=store.compression,
-    )
+    return closing(backend.open(settings.store, clock, access))
 
 
 def opened_feed(
@@ -87,7 +69,7 @@ def _opened_cti(settings: Settings, consumer: Consumer, clock: Clock, log: Log) 
         base_url=settings.cti.url,
         consumer=consumer,
         token=_revealed(settings.cti.token),
-        ca_file=_text(settings.cti.ca_file),
+        ca_file=settings.cti.ca_file,
         retry_budget=settings.cti.retry_budget,
         lock=lock_path(settings, consumer),
         clock=clock,
@@ -129,9 +111,7 @@ def console_api(settings: Settings, clock: Clock) -> "ConsoleApi":
     from ctisync.feed.plans import ConsoleApi
 
     cti, headers = settings.cti, _feed_headers(settings)
-    return ConsoleApi(
-        cti.url, cti.token_exchange_url, _revealed(cti.token), _text(cti.ca_file), headers, clock
-    )
+    return ConsoleApi(cti.url, cti.token_exchange_url, _revealed(cti.token), cti.ca_file, headers, clock)
 
 
 def _feed_headers(settings: Settings) -> dict[str, str]:
@@ -154,13 +134,13 @@ def share_of_records(settings: Settings) -> float | None:
     """Bytes that the store needs per byte of records, on the disk of the downloads; None if the store is on
     another host."""
     local = settings.backend.local
-    return None if local is None else local.bytes_per_byte(_store_options(settings.store))
+    return None if local is None else local.bytes_per_byte(settings.store)
 
 
 def free_disk_space(settings: Settings) -> int:
     """Free bytes for downloads and, with a store on this host, records. Raises StoreUnavailable if they are
     unknown."""
-    from ctisync.stores.disk_space import free_in, nearest
+    from ctisync.system.folders import free_in, nearest
 
     if (local := settings.backend.local) is not None:
         # No folder yet, or a broken file: other checks report it.
@@ -287,7 +267,3 @@ def _make_folder(folder: Path) -> None:
 
 def _revealed(secret: Secret | None) -> str | None:
     return None if secret is None else secret.reveal()
-
-
-def _text(path: Path | None) -> str | None:
-    return None if path is None else str(path)

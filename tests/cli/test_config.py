@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from ctisync.settings.toml_text import template
+from ctisync.settings.schema import template
 from tests.cli.conftest import Ctisync
 from tests.support.feed_simulator import FeedSimulator, unused_port
 

@@ -9,12 +9,13 @@ from typing import Final
 
 import pytest
 
+from ctisync.backends import StoreSettings
 from ctisync.cli.invocation import Invocation
 from ctisync.commands.passes import run_passes
 from ctisync.console import Console
 from ctisync.core.pass_report import Ended
 from ctisync.errors import BUG
-from ctisync.settings.model import HookSettings, Settings, StoreSettings
+from ctisync.settings.model import HookSettings, Settings
 from ctisync.system.clock import SystemClock
 from ctisync.system.process import StopRequested
 from tests.cli.conftest import DEADLINE, Ctisync

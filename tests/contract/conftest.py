@@ -4,6 +4,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +16,7 @@ from tests.support.stores import OPENSEARCH, SECURED, MakeStore, stores_of
 
 
 @pytest.fixture(scope="session")
-def least_privilege(secured_node: SecuredNode) -> dict[str, str]:
+def least_privilege(secured_node: SecuredNode) -> dict[str, Any]:
     """How to come in as a user with the role of the passes, written for the aliases of these tests."""
     role = example_role("ctisync")
     role["index_permissions"][0]["index_patterns"] = ["wazuh-cve-*"]
@@ -25,7 +26,7 @@ def least_privilege(secured_node: SecuredNode) -> dict[str, str]:
     assert settings.password is not None
     return {
         "url": secured_node.url,
-        "ca_file": str(settings.ca_file),
+        "ca_file": settings.ca_file,
         "username": settings.username,
         "password": settings.password.reveal(),
     }

@@ -6,8 +6,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ctisync.settings import Settings
-from ctisync.settings.schema import Setting, is_section, listed_section, settings_of
-from ctisync.settings.toml_text import in_units, to_toml
+from ctisync.settings.schema import Setting, in_units, is_section, listed_section, settings_of, to_toml
 from tests.docs.shell import ROOT
 
 PAGE: Final = ROOT / "docs" / "settings.md"

@@ -179,9 +179,10 @@ def test_a_hint_looks_with_ctisyncs_own_user_or_its_certificate(
             access.get("CTISYNC_STORE__USERNAME"),
             Files(
                 "store",
-                access["CTISYNC_STORE__CA_FILE"],
-                access.get("CTISYNC_STORE__CLIENT_CERT"),
-                access.get("CTISYNC_STORE__CLIENT_KEY"),
+                *(
+                    Path(access[name]) if (name := f"CTISYNC_STORE__{file}") in access else None
+                    for file in ("CA_FILE", "CLIENT_CERT", "CLIENT_KEY")
+                ),
             ),
         ).get("/_cluster/health")
         for access in (administrated, holder)

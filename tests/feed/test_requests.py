@@ -440,7 +440,7 @@ def test_a_configured_authority_is_trusted(
 ) -> None:
     ca_file = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(ca_file)
-    assert make_feed(base_url=_https(tls_sim), ca_file=str(ca_file)).consumer_info().last_offset == 1000
+    assert make_feed(base_url=_https(tls_sim), ca_file=ca_file).consumer_info().last_offset == 1000
 
 
 def test_a_plain_server_under_an_https_address_is_a_refusal_of_tls(
@@ -491,7 +491,7 @@ def test_a_ca_file_that_is_missing_or_no_certificate_is_a_wrong_setting(
     if content is not None:
         ca_file.write_bytes(content)
     with pytest.raises(ConfigurationError, match=r"cti\.ca_file"):
-        make_feed(ca_file=str(ca_file))
+        make_feed(ca_file=ca_file)
 
 
 def test_a_proxy_of_the_environment_is_used(

@@ -193,7 +193,7 @@ def test_an_encrypted_key_is_named_and_the_hint_opens_it(part: str, tmp_path: Pa
     typed(opening.replace("openssl pkey", "openssl pkey -passin pass:canary"))
     opened = Path(f"{locked.key}.open")
     assert opened.stat().st_mode & 0o077 == 0
-    tls.context(tls.Files(part, None, str(locked.certificate), str(opened)))
+    tls.context(tls.Files(part, None, locked.certificate, opened))
 
 
 @pytest.mark.parametrize("part", PARTS)
@@ -216,7 +216,7 @@ def test_a_file_that_holds_something_else(part: str, setting: str, tmp_path: Pat
 def test_a_key_that_belongs_to_another_certificate(tmp_path: Path) -> None:
     one, other = (Authority(tmp_path / name).issue(name) for name in ("one", "other"))
     with pytest.raises(ConfigurationError, match="does not belong to the certificate") as raised:
-        tls.context(tls.Files("store", None, str(one.certificate), str(other.key)))
+        tls.context(tls.Files("store", None, one.certificate, other.key))
     keys = typed(str(raised.value.hint).partition(": ")[2]).split("-----END PUBLIC KEY-----")
     assert keys[0].strip() != keys[1].strip()
 
@@ -262,7 +262,7 @@ def test_the_end_of_a_certificate_is_read(authority: trustme.CA, ca_file: Path, 
         cert, key = tmp_path / "c.pem", tmp_path / "k.pem"
         cert.write_bytes(b"# text\n" + issued.cert_chain_pems[0].bytes())
         key.write_bytes(issued.private_key_pem.bytes())
-        files = tls.Files("cti", str(ca_file), str(cert), str(key))
+        files = tls.Files("cti", ca_file, cert, key)
         with served(issued) as port:
             urls = [f"http://localhost:{port}", f"https://localhost:{port}"]
             assert list(tls.expiry_dates(urls, files)) == [
@@ -271,4 +271,4 @@ def test_the_end_of_a_certificate_is_read(authority: trustme.CA, ca_file: Path, 
             ]
             (server,) = tls.expiry_dates(urls, tls.Files("cti"))
             assert server[1] == ends, "trusted or not"
-    assert list(tls.expiry_dates([], files._replace(client_cert=str(tmp_path / "absent")))) == []
+    assert list(tls.expiry_dates([], files._replace(client_cert=tmp_path / "absent"))) == []

@@ -4,7 +4,7 @@
     Tests: what must notice, as pytest is told
 
     @@ SqliteWriter.transaction @@
-     with translate_errors(self.path), self._file.transaction():
+     with self._file.transaction():
     -    self._still_mine()
          yield
 

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Final, Literal, get_args
 
 from ctisync.settings import Settings
-from ctisync.settings.schema import Secret, leaf_types, variable
+from ctisync.settings.schema import leaf_types, variable
+from ctisync.urls import Secret
 from tests.secrets import canaries
 from tests.secrets.canaries import Canary
 

@@ -156,9 +156,9 @@ def _stored(node: SecuredNode) -> tuple[ConsumerState, list[bytes], bool]:
     administrator = OpenSearchStore(
         [node.url],
         SystemClock(),
-        ca_file=str(node.authority.file),
-        client_cert=str(node.admin.certificate),
-        client_key=str(node.admin.key),
+        ca_file=node.authority.file,
+        client_cert=node.admin.certificate,
+        client_key=node.admin.key,
     )
     with closing(administrator) as store:
         state = store.read_state(CONSUMER)

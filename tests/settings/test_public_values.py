@@ -7,6 +7,7 @@ import hypothesis.strategies as st
 import pytest
 from hypothesis import given, settings
 
+from ctisync.backends import StoreSettings
 from ctisync.console.masking import Mask
 from ctisync.settings import Settings, load_settings
 from ctisync.settings.model import (
@@ -14,9 +15,8 @@ from ctisync.settings.model import (
     ConsumerSettings,
     CtiSettings,
     HookSettings,
-    StoreSettings,
 )
-from ctisync.settings.schema import Secret
+from ctisync.urls import Secret
 from tests.cli.conftest import Ctisync
 
 PARTS: Final = (

@@ -11,7 +11,7 @@ import pytest
 from ctisync.commands.config import json_schema
 from ctisync.errors import ConfigurationError
 from ctisync.settings import LoadedSettings, Settings, load_settings
-from ctisync.settings.toml_text import template
+from ctisync.settings.schema import template
 from tests.docs import settings_table
 from tests.support.json_schema import mistakes
 

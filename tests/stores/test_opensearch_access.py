@@ -33,7 +33,7 @@ def authority() -> trustme.CA:
 
 
 @pytest.fixture
-def ca_file(authority: trustme.CA, tmp_path: Path) -> str:
+def ca_file(authority: trustme.CA, tmp_path: Path) -> Path:
     return written(tmp_path / "ca.pem", authority.cert_pem)
 
 
@@ -44,9 +44,9 @@ def proxy(opensearch_2: OpenSearchNode, authority: trustme.CA) -> Iterator[TlsPr
         yield running
 
 
-def written(file: Path, *blobs: trustme.Blob) -> str:
+def written(file: Path, *blobs: trustme.Blob) -> Path:
     file.write_bytes(b"".join(blob.bytes() for blob in blobs))
-    return str(file)
+    return file
 
 
 @contextmanager
@@ -56,7 +56,7 @@ def opened(port: int, host: str = "localhost", **settings: Any) -> Iterator[Open
         yield store
 
 
-def test_with_the_right_password_and_authority_everything_works(proxy: TlsProxy, ca_file: str) -> None:
+def test_with_the_right_password_and_authority_everything_works(proxy: TlsProxy, ca_file: Path) -> None:
     consumer = kit.new_consumer()
     with opened(proxy.port, ca_file=ca_file) as store:
         kit.initialise(store, consumer, [A], 10)
@@ -69,7 +69,7 @@ def test_with_the_right_password_and_authority_everything_works(proxy: TlsProxy,
     [({"password": "wrong"}, f"user {USER}"), ({"username": None}, "without user and password")],
 )
 def test_a_wrong_password_is_refused_and_not_shown(
-    proxy: TlsProxy, ca_file: str, settings: dict[str, Any], who: str
+    proxy: TlsProxy, ca_file: Path, settings: dict[str, Any], who: str
 ) -> None:
     with (
         opened(proxy.port, ca_file=ca_file, **settings) as store,
@@ -90,7 +90,7 @@ def test_an_authority_that_is_not_ours_is_refused(proxy: TlsProxy, tmp_path: Pat
     assert proxy.authorizations == []
 
 
-def test_a_certificate_for_another_host_is_refused(proxy: TlsProxy, ca_file: str) -> None:
+def test_a_certificate_for_another_host_is_refused(proxy: TlsProxy, ca_file: Path) -> None:
     with (
         opened(proxy.port, host="127.0.0.1", ca_file=ca_file) as store,
         pytest.raises(AccessRefused, match=r"is for other names than 127\.0\.0\.1"),
@@ -100,7 +100,7 @@ def test_a_certificate_for_another_host_is_refused(proxy: TlsProxy, ca_file: str
 
 
 def test_a_client_certificate_lets_in_and_its_lack_does_not(
-    opensearch_2: OpenSearchNode, authority: trustme.CA, ca_file: str, tmp_path: Path
+    opensearch_2: OpenSearchNode, authority: trustme.CA, ca_file: Path, tmp_path: Path
 ) -> None:
     client = authority.issue_cert("ctisync@example.org")
     client_cert = written(tmp_path / "client.pem", *client.cert_chain_pems)
@@ -133,9 +133,10 @@ def test_a_certificate_that_cannot_be_read_is_a_setting_to_mend(tmp_path: Path, 
     nonsense = tmp_path / "nonsense.pem"
     nonsense.write_text("nonsense")
     for file in (nonsense, tmp_path / "absent.pem"):
+        files: dict[str, Any] = {setting: file}
         with (
             pytest.raises(ConfigurationError, match=f"store.{setting} .* cannot be used"),
-            opened(9200, **{setting: str(file)}),
+            opened(9200, **files),
         ):
             pass
 
@@ -154,7 +155,7 @@ def test_a_refusal_of_parts_of_a_request_names_its_reason() -> None:
 
 
 def test_a_redirect_is_not_followed_so_that_no_password_goes_elsewhere(
-    proxy: TlsProxy, ca_file: str, opensearch_2: OpenSearchNode, authority: trustme.CA
+    proxy: TlsProxy, ca_file: Path, opensearch_2: OpenSearchNode, authority: trustme.CA
 ) -> None:
     with tls_proxy(opensearch_2.url, authority.issue_cert("localhost")) as elsewhere:
         proxy.redirect_to = f"https://localhost:{elsewhere.port}"
@@ -176,7 +177,7 @@ def test_neither_proxies_nor_passwords_come_from_the_environment(
 
 
 def test_nothing_that_is_sent_is_logged(
-    proxy: TlsProxy, ca_file: str, caplog: pytest.LogCaptureFixture
+    proxy: TlsProxy, ca_file: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
     consumer = kit.new_consumer()

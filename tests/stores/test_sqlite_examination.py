@@ -10,12 +10,12 @@ import pytest
 
 from ctisync.core.health import CheckResult
 from ctisync.core.model import Consumer
-from ctisync.stores.disk_space import diagnose_folder
 from ctisync.stores.sqlite import connection as sqlite_file
 from ctisync.stores.sqlite.connection import open_writable
 from ctisync.stores.sqlite.schema import MIGRATIONS
 from ctisync.stores.sqlite.store import SqliteStore
 from ctisync.system.clock import SystemClock
+from ctisync.system.folders import diagnose_folder
 from tests.contract import passes
 from tests.support.records import made_up
 

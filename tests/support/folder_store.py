@@ -11,14 +11,14 @@ from typing import Final
 
 import msgspec
 
-from ctisync.backends import Access, Kind, StoreOptions
+from ctisync.backends import Access, Kind, StoreSettings
 from ctisync.core.model import Record
 from ctisync.core.pass_report import PassReport
 from ctisync.core.state import ConsumerState
 from ctisync.errors import ConfigurationError, StoreUnavailable
 from ctisync.ports import Clock, Store
-from ctisync.stores.disk_space import free_in
 from ctisync.system.files import absolute, atomic_write
+from ctisync.system.folders import free_in
 from tests.support.memory_store import Content, Kept, MemoryStorage, MemoryStore
 
 BEGINNING: Final = "jsonl:///"
@@ -50,13 +50,13 @@ class FolderBackend(msgspec.Struct, frozen=True):
     def local(self) -> "FolderBackend":
         return self
 
-    def open(self, options: StoreOptions, clock: Clock, access: Access) -> Store:
+    def open(self, options: StoreSettings, clock: Clock, access: Access) -> Store:
         return MemoryStore(FolderStorage(self.path))
 
     def free_space(self, *, read_only: bool = False) -> int:
         return free_in(self.path.parent)
 
-    def bytes_per_byte(self, options: StoreOptions) -> float:
+    def bytes_per_byte(self, options: StoreSettings) -> float:
         return 1.0
 
 

@@ -8,14 +8,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from ctisync.system import memory
+from ctisync.system import process
 
 
 def test_all_threads_share_one_arena(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[tuple[int, int]] = []
     library = SimpleNamespace(mallopt=lambda *setting: calls.append(setting))
     monkeypatch.setattr(ctypes, "CDLL", lambda _: library)
-    memory.use_one_arena()
+    process.use_one_arena()
     assert calls == [(-8, 1)]
 
 
@@ -26,8 +26,8 @@ def _refused(_: object) -> None:
 @pytest.mark.parametrize("library", [lambda _: SimpleNamespace(), _refused], ids=["another", "none"])
 def test_another_c_library_is_left_alone(monkeypatch: pytest.MonkeyPatch, library: object) -> None:
     monkeypatch.setattr(ctypes, "CDLL", library)
-    memory.use_one_arena()
-    memory.give_back()
+    process.use_one_arena()
+    process.give_back_memory()
 
 
 @pytest.mark.skipif(
@@ -38,7 +38,7 @@ def test_what_a_range_leaves_between_records_is_freed() -> None:
     records = [b"x" * size for size in range(100_000, 100_400)]
     del records[::2]
     before = _resident()
-    memory.give_back()
+    process.give_back_memory()
     assert before - _resident() > 10_000_000
     assert len(records) == 200
 

@@ -15,11 +15,12 @@ from ctisync.errors import DONE, UsageError
 from ctisync.escaping import escape, quoted
 from ctisync.settings import LoadedSettings, Settings
 from ctisync.settings.checks import SeveralMistakes
-from ctisync.settings.schema import Secret, leaf_types
+from ctisync.settings.schema import json_schema as schema_of
+from ctisync.settings.schema import leaf_types, template, to_toml
 from ctisync.settings.sources import proxies
-from ctisync.settings.toml_text import template, to_toml
 from ctisync.system.files import STDOUT, create_file
 from ctisync.system.process import print_result
+from ctisync.urls import Secret
 
 _WIDEST: Final = 60
 """Shorter settings are padded to at most this many characters, so that their sources line up."""
@@ -286,13 +287,7 @@ def _plain(value: Any) -> str:
 
 def json_schema() -> dict[str, Any]:
     """The JSON Schema of a settings file in TOML."""
-    return {"$schema": _DRAFT, **_as_toml_has_it(msgspec.json.schema(Settings, schema_hook=_text_schema))}
-
-
-def _text_schema(kind: type) -> dict[str, Any]:
-    if kind in (Path, Secret):
-        return {"type": "string"}
-    raise NotImplementedError
+    return {"$schema": _DRAFT, **_as_toml_has_it(schema_of(Settings))}
 
 
 def _as_toml_has_it(node: Any) -> Any:

@@ -147,7 +147,7 @@ def _versions() -> CheckResult:
 
 
 def _host(loaded: LoadedSettings, consumers: Sequence[Consumer]) -> Iterator[CheckResult]:
-    from ctisync.stores.disk_space import diagnose_folder
+    from ctisync.system.folders import diagnose_folder
 
     settings = loaded.settings
     yield _versions()
@@ -163,7 +163,7 @@ def _host(loaded: LoadedSettings, consumers: Sequence[Consumer]) -> Iterator[Che
 def _disk(
     settings: Settings, snapshot_bytes: int | None, readable: Sequence[ConsumerStatus]
 ) -> Iterator[CheckResult]:
-    from ctisync.stores.disk_space import free_in, nearest
+    from ctisync.system.folders import free_in, nearest
 
     filled = bool(readable) and all(one.state.content for one in readable)
     folder, share = settings.spool_folder, share_of_records(settings)

@@ -30,10 +30,9 @@ from ctisync.errors import (
 from ctisync.escaping import quoted
 from ctisync.sync.parts import Parts
 from ctisync.sync.run_pass import run_pass
-from ctisync.system import memory
+from ctisync.system import process
 from ctisync.system.files import STDOUT, absolute, atomic_write, open_own
-from ctisync.system.folders import foreign_link
-from ctisync.system.mounts import network_disk_risk
+from ctisync.system.folders import foreign_link, network_disk_risk
 from ctisync.system.process import StopRequested, only_ctisync_errors
 from ctisync.wiring import command_manager, consumer_lock, lock_path, opened_feed, opened_store
 
@@ -67,7 +66,7 @@ def run_passes(invocation: Invocation, one_pass: OnePass | None = None) -> int:
 
     If another pass is running, there is no history entry, hook, metric or ping.
     """
-    memory.use_one_arena()
+    process.use_one_arena()
     if invocation.metrics is not None and invocation.metrics != STDOUT:
         _check_folder(absolute(invocation.metrics, "--metrics", UsageError).parent)
     if (risk := network_disk_risk(invocation.settings.spool_folder)) is not None:

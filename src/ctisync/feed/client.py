@@ -40,7 +40,7 @@ class CtiFeed:
         base_url: str,
         consumer: Consumer,
         token: str | None,
-        ca_file: str | None,
+        ca_file: Path | None,
         retry_budget: float,
         lock: Path,
         clock: Clock,

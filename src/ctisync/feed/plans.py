@@ -1,6 +1,7 @@
 """The plans of the console, asked for once: the public ones, and with the token the environment's own."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 import msgspec
@@ -29,7 +30,7 @@ class ConsoleApi:
         base_url: str,
         exchange_url: str | None,
         token: str | None,
-        ca_file: str | None,
+        ca_file: Path | None,
         headers: Mapping[str, str],
         clock: Clock,
     ) -> None:

@@ -23,10 +23,10 @@ from typing import Any, Final
 
 import msgspec
 
-from ctisync.backends import parse_store_url
+from ctisync.backends import StoreSettings, parse_store_url
 from ctisync.errors import ConfigurationError
 from ctisync.settings.checks import Mistakes, check_consumer_url, check_settings
-from ctisync.settings.model import ConsumerSettings, CtiSettings, Settings, StoreSettings
+from ctisync.settings.model import ConsumerSettings, CtiSettings, Settings
 from ctisync.settings.schema import SetValue, field_types, leaf_types
 from ctisync.settings.sources import home_config_file, read_sources, read_text_file, secret_of
 from ctisync.system.files import absolute

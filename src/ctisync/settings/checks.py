@@ -6,7 +6,7 @@ which the message begins: `config.toml: cti.url` or `CTISYNC_CTI__URL`.
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from operator import attrgetter
@@ -22,9 +22,9 @@ from ctisync.core.words import counted
 from ctisync.errors import ConfigurationError
 from ctisync.escaping import quoted
 from ctisync.settings.model import Settings
-from ctisync.settings.schema import Secret, SetValue, leaf_types, variable
+from ctisync.settings.schema import SetValue, leaf_types, variable
 from ctisync.system.files import open_any
-from ctisync.urls import redacted, refuse_credentials, split
+from ctisync.urls import Secret, redacted, refuse_credentials, split
 
 OUR_INDICES: Final = ("wazuh-context", "ctisync-history")
 """Indices of the state and of the history."""
@@ -54,11 +54,23 @@ class SeveralMistakes(ConfigurationError):
         self.errors = tuple(errors)
 
 
+def raise_all(errors: Iterable[ConfigurationError]) -> None:
+    """Raise the one mistake, or SeveralMistakes; do nothing if there is none."""
+    mistakes: dict[str, ConfigurationError] = {}  # two consumers may have the same wrong context
+    for error in errors:
+        for each in error.errors if isinstance(error, SeveralMistakes) else (error,):
+            mistakes.setdefault(each.message, each)
+    if len(mistakes) > 1:
+        raise SeveralMistakes([*mistakes.values()])
+    for each in mistakes.values():
+        raise each
+
+
 class Mistakes:
     """The errors that blocks of `collect` have raised."""
 
     def __init__(self) -> None:
-        self._errors: dict[str, ConfigurationError] = {}  # two consumers may have the same wrong context
+        self._errors: list[ConfigurationError] = []
         self._settings: set[str] = set()
 
     @contextmanager
@@ -68,8 +80,7 @@ class Mistakes:
         try:
             yield
         except ConfigurationError as error:
-            for each in error.errors if isinstance(error, SeveralMistakes) else (error,):
-                self._errors.setdefault(each.message, each)
+            self._errors.append(error)
             self._settings.update(settings or ("",))
 
     def none_in(self, *settings: str) -> bool:
@@ -78,11 +89,8 @@ class Mistakes:
         return "" not in self._settings and self._settings.isdisjoint(settings)
 
     def raise_any(self) -> None:
-        """Raise the one mistake, or SeveralMistakes; do nothing if there is none."""
-        if len(self._errors) > 1:
-            raise SeveralMistakes([*self._errors.values()])
-        for error in self._errors.values():
-            raise error
+        """See `raise_all`."""
+        raise_all(self._errors)
 
 
 def check_url(url: str, where: str, login: str) -> None:
@@ -124,28 +132,27 @@ def check_hosts(hosts: Sequence[str], where: str) -> None:
 def check_headers(headers: Mapping[str, Secret], where: str) -> None:
     """Names must be valid, occur once, and not be those of headers that ctisync sets itself; values must be
     printable ASCII. No message shows a value."""
-    mistakes = Mistakes()
+    raise_all(_header_mistakes(headers, where))
+
+
+def _header_mistakes(headers: Mapping[str, Secret], where: str) -> Iterator[ConfigurationError]:
     for name, secret in headers.items():
         value = secret.reveal()
-        with mistakes.collect():
-            if not _HEADER.fullmatch(name):
-                raise ConfigurationError(
-                    f"{where}: {name!r} is not the name of a header", hint="write a name such as wazuh-tag"
-                )
-            if name.lower() in _OUR_HEADERS:
-                raise ConfigurationError(
-                    f"{where}: {name} is a header that ctisync sets itself", hint="remove it"
-                )
-            if not value.isascii() or not value.isprintable() or value != value.strip():
-                raise ConfigurationError(
-                    f"{where}.{name}: the value begins or ends with a space, or contains control characters "
-                    "or others than ASCII",
-                    hint="remove them",
-                )
-    with mistakes.collect():
-        if headers:
-            _check_once("the header", [name.lower() for name in headers], where)
-    mistakes.raise_any()
+        if not _HEADER.fullmatch(name):
+            yield ConfigurationError(
+                f"{where}: {name!r} is not the name of a header", hint="write a name such as wazuh-tag"
+            )
+        elif name.lower() in _OUR_HEADERS:
+            yield ConfigurationError(
+                f"{where}: {name} is a header that ctisync sets itself", hint="remove it"
+            )
+        elif not value.isascii() or not value.isprintable() or value != value.strip():
+            yield ConfigurationError(
+                f"{where}.{name}: the value begins or ends with a space, or contains control characters "
+                "or others than ASCII",
+                hint="remove them",
+            )
+    yield from _repeated("the header", [name.lower() for name in headers], where)
 
 
 def check_readable(path: Path, where: str) -> None:
@@ -184,55 +191,44 @@ def check_consumer_url(url: str, base_url: str, names: tuple[str, str] | None, w
 
 def check_consumers(consumers: Sequence[Consumer], where: str) -> None:
     """There must be one or more; their names and indices must be valid, and each must occur only once."""
+    raise_all(_consumer_mistakes(consumers, where))
+
+
+def _consumer_mistakes(consumers: Sequence[Consumer], where: str) -> Iterator[ConfigurationError]:
     if not consumers:
-        raise ConfigurationError(f"{where}: no consumer to follow", hint="add one, or leave the setting out")
-    mistakes = Mistakes()
+        yield ConfigurationError(f"{where}: no consumer to follow", hint="add one, or leave the setting out")
     for consumer in consumers:
         for name in (consumer.context, consumer.name):
-            with mistakes.collect():
-                _check_name(name, where)
-        with mistakes.collect():
-            _check_index(consumer, where)
-        with mistakes.collect():
-            _check_resources(consumer, where)
-    with mistakes.collect():
-        _check_once("the consumer", [str(consumer) for consumer in consumers], where)
-    with mistakes.collect():
-        _check_once("the index", [consumer.index for consumer in consumers], where)
-    mistakes.raise_any()
+            if not _CATALOG_NAME.fullmatch(name):
+                yield ConfigurationError(
+                    f"{where}: {name!r} is not a valid context or consumer name",
+                    hint="write a name such as vd_4.8.0",
+                )
+        if not _is_index_name(consumer.index):
+            yield ConfigurationError(
+                f"{where}: {consumer.index!r} cannot be the index of {consumer}",
+                hint='write lower-case letters, digits, ".", "-" or "_", as in "wazuh-cve"; '
+                f"not {' or '.join(OUR_INDICES)}",
+            )
+        if not consumer.resources or "" in consumer.resources:
+            yield ConfigurationError(
+                f"{where}: {consumer} has an empty resources setting",
+                hint='write resources = ["*"], or leave it out',
+            )
+    yield from _repeated("the consumer", [str(consumer) for consumer in consumers], where)
+    yield from _repeated("the index", [consumer.index for consumer in consumers], where)
 
 
-def _check_name(name: str, where: str) -> None:
-    if not _CATALOG_NAME.fullmatch(name):
-        raise ConfigurationError(
-            f"{where}: {name!r} is not a valid context or consumer name", hint="write a name such as vd_4.8.0"
-        )
+def _is_index_name(name: str) -> bool:
+    """Whether OpenSearch accepts the name, and ctisync does not use it itself."""
+    is_valid = _INDEX_NAME.fullmatch(name) is not None and name.isprintable() and len(name.encode()) <= 255
+    return is_valid and name not in (".", "..", *OUR_INDICES)
 
 
-def _check_index(consumer: Consumer, where: str) -> None:
-    index = consumer.index
-    is_reserved = index in (".", "..", *OUR_INDICES)
-    is_valid = _INDEX_NAME.fullmatch(index) and index.isprintable() and len(index.encode()) <= 255
-    if is_reserved or not is_valid:
-        raise ConfigurationError(
-            f"{where}: {index!r} cannot be the index of {consumer}",
-            hint='write lower-case letters, digits, ".", "-" or "_", as in "wazuh-cve"; '
-            f"not {' or '.join(OUR_INDICES)}",
-        )
-
-
-def _check_resources(consumer: Consumer, where: str) -> None:
-    if not consumer.resources or "" in consumer.resources:
-        raise ConfigurationError(
-            f"{where}: {consumer} has an empty resources setting",
-            hint='write resources = ["*"], or leave it out',
-        )
-
-
-def _check_once(what: str, values: list[str], where: str) -> None:
-    value, times = Counter(values).most_common(1)[0]
-    if times > 1:
-        raise ConfigurationError(f"{where}: {what} {value} occurs {times} times", hint="keep one of them")
+def _repeated(what: str, values: Sequence[str], where: str) -> Iterator[ConfigurationError]:
+    for value, times in Counter(values).most_common(1):
+        if times > 1:
+            yield ConfigurationError(f"{where}: {what} {value} occurs {times} times", hint="keep one of them")
 
 
 _CHECKS: Final[Mapping[str, Callable[[Any, str], object]]] = {

@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
-from ctisync.backends import Backend, parse_store_url
+from ctisync.backends import Backend, StoreSettings, parse_store_url
 from ctisync.core.limits import Limits
 from ctisync.core.model import Consumer
-from ctisync.settings.schema import Secret
+from ctisync.urls import Secret
 
 MOST_PASSES: Final = 10_000
 """Maximum length of a history: what OpenSearch returns in one search (`index.max_result_window`)."""
@@ -26,223 +26,102 @@ Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 LongSeconds = Annotated[float, Meta(ge=0, le=31_536_000)]
 """Up to a year."""
 
-Password = Annotated[Secret | None, Meta(description="Password for that user name.")]
-PasswordFile = Annotated[Path | None, Meta(description="File that contains the password.")]
-ClientKey = Annotated[
-    Path | None,
-    Meta(description="PEM file with its private key; not set: the key is in the certificate file."),
-]
-
-_TRUST: Final = "PEM file with the certificate authorities to trust; not set: those of the system."
-
 
 class CtiSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The feed."""
 
-    url: Annotated[str, Meta(description="Base URL of the CTI API.")] = "https://cti.wazuh.com/api/v1"
-    token: Annotated[
-        Secret | None,
-        Meta(
-            description="Bearer token; ctisync sends it only to the host of `cti.url`, or, if it is set, of "
-            "`cti.token_exchange_url`."
-        ),
-    ] = None
-    token_file: Annotated[Path | None, Meta(description="File that contains the token.")] = None
-    token_exchange_url: Annotated[
-        str | None,
-        Meta(
-            description="URL at which ctisync exchanges the token for signed links, if a consumer is not "
-            "public; not set: ctisync sends the token with each request."
-        ),
-    ] = None
-    headers: Annotated[
-        dict[str, Secret],
-        Meta(
-            description="Table of further headers, each a text or `{ file = PATH }`; ctisync sends them "
-            "only to the hosts of `cti.url` and `cti.token_exchange_url`, and shows no value."
-        ),
-    ] = {}
-    ca_file: Annotated[Path | None, Meta(description=f"For the feed: {_TRUST}")] = None
-    retry_budget: Annotated[
-        Seconds,
-        Meta(
-            description="Retry budget: seconds that a pass spends in total on failed requests and on waiting "
-            "to retry them."
-        ),
-    ] = 300.0
-    cooldown: Annotated[
-        float,
-        Meta(ge=0, le=86_400),
-        Meta(
-            description="Cool-down: seconds without a request once the retry budget is spent, if a server "
-            "was reached and has not sent `Retry-After`; 0: no cool-down, even if the feed asks for one."
-        ),
-    ] = 600.0
-    allowed_hosts: Annotated[
-        tuple[str, ...],
-        Meta(
-            description="Other hosts that the link to a snapshot may point to: `host` or `*.domain`, with or "
-            "without `:port`."
-        ),
-    ] = ()
-    load_while_downloading: Annotated[
-        bool,
-        Meta(
-            description="Load records while the snapshot is still being downloaded; false: download all of "
-            "it first."
-        ),
-    ] = True
+    url: str = "https://cti.wazuh.com/api/v1"
+    """Base URL of the CTI API."""
+    token: Secret | None = None
+    """Bearer token; ctisync sends it only to the host of `cti.url`, or, if it is set, of
+    `cti.token_exchange_url`."""
+    token_file: Path | None = None
+    """File that contains the token."""
+    token_exchange_url: str | None = None
+    """URL at which ctisync exchanges the token for signed links, if a consumer is not public; not set:
+    ctisync sends the token with each request."""
+    headers: dict[str, Secret] = {}
+    """Table of further headers, each a text or `{ file = PATH }`; ctisync sends them only to the hosts of
+    `cti.url` and `cti.token_exchange_url`, and shows no value."""
+    ca_file: Path | None = None
+    """For the feed: PEM file with the certificate authorities to trust; not set: those of the system."""
+    retry_budget: Seconds = 300.0
+    """Retry budget: seconds that a pass spends in total on failed requests and on waiting to retry them."""
+    cooldown: Annotated[float, Meta(ge=0, le=86_400)] = 600.0
+    """Cool-down: seconds without a request once the retry budget is spent, if a server was reached and has
+    not sent `Retry-After`; 0: no cool-down, even if the feed asks for one."""
+    allowed_hosts: tuple[str, ...] = ()
+    """Other hosts that the link to a snapshot may point to: `host` or `*.domain`, with or without `:port`."""
+    load_while_downloading: bool = True
+    """Load records while the snapshot is still being downloaded; false: download all of it first."""
 
 
 class ConsumerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A consumer to follow, and the name under which readers find its content."""
 
-    context: Annotated[str, Meta(description="Context in the CTI API.")] = "vd_1.0.0"
-    consumer: Annotated[str, Meta(description="Consumer within that context.")] = "vd_4.8.0"
-    index: Annotated[str, Meta(description="Name under which readers find the content.")] = "wazuh-cve"
-    resources: Annotated[
-        tuple[str, ...],
-        Meta(description="Shell-style patterns; ctisync keeps the records whose name matches one of them."),
-    ] = ("*",)
-    consumer_url: Annotated[
-        str | None,
-        Meta(
-            description="Whole URL of the consumer, below `cti.url`, instead of `context` and `consumer`: as "
-            "`ctisync plans` prints it."
-        ),
-    ] = None
+    context: str = "vd_1.0.0"
+    """Context in the CTI API."""
+    consumer: str = "vd_4.8.0"
+    """Consumer within that context."""
+    index: str = "wazuh-cve"
+    """Name under which readers find the content."""
+    resources: tuple[str, ...] = ("*",)
+    """Shell-style patterns; ctisync keeps the records whose name matches one of them."""
+    consumer_url: str | None = None
+    """Whole URL of the consumer, below `cti.url`, instead of `context` and `consumer`: as `ctisync plans`
+    prints it."""
 
     def consumer_of_core(self) -> Consumer:
         """The same as the other parts of ctisync use it."""
         return Consumer(self.context, self.consumer, self.index, self.resources)
 
 
-class StoreSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where ctisync stores the content, and how it logs in."""
-
-    url: Annotated[
-        str,
-        Meta(
-            description="`sqlite:///relative`, `sqlite:////absolute` or `http(s)://host:9200[,host2:9200]`; "
-            "not set: `ctisync.db` in the state folder."
-        ),
-    ] = ""
-    username: Annotated[
-        str | None,
-        Meta(description="User name for Basic authentication; ctisync sends it only to the store."),
-    ] = None
-    password: Password = None
-    password_file: PasswordFile = None
-    ca_file: Annotated[Path | None, Meta(description=f"For the store: {_TRUST}")] = None
-    client_cert: Annotated[
-        Path | None, Meta(description="PEM file with the client certificate for the store.")
-    ] = None
-    client_key: ClientKey = None
-    shards: Annotated[
-        int, Meta(ge=1, le=1024), Meta(description="Number of primary shards of the content index.")
-    ] = 1
-    replicas: Annotated[
-        int, Meta(ge=0, le=1000), Meta(description="Number of replicas of the content index.")
-    ] = 0
-    compression: Annotated[
-        Literal["zstd", "none"],
-        Meta(
-            description="Compression of records in a SQLite file, for records written from now on; `none` "
-            "stores plain text, eight times as large, which you can read with SQL alone."
-        ),
-    ] = "zstd"
-    codec: Annotated[
-        Literal["default", "best_compression"],
-        Meta(
-            description="Codec of the OpenSearch index, from the next load on; `best_compression` saves disk "
-            "space."
-        ),
-    ] = "default"
-    senders: Annotated[
-        int,
-        Meta(ge=1, le=32),
-        Meta(
-            description="Maximum number of bulks that a load sends to OpenSearch in parallel; fewer while "
-            "nodes are busy."
-        ),
-    ] = 4
-    bulk_bytes: Annotated[
-        int,
-        Meta(ge=100_000, le=100_000_000),
-        Meta(
-            description="Maximum size of one bulk that a load sends to OpenSearch, in bytes. An update sends "
-            "one bulk at a time, of up to `store.senders` times this size."
-        ),
-    ] = 3_000_000
-
-
-_AS_THE_STORE: Final = "not set: that of the store, if both have the same origin."
-
-
 class CommandManagerSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The Command Manager, which gets a command after new content."""
 
-    enabled: Annotated[
-        bool | None,
-        Meta(description="Send the update command; not set: yes if the store is OpenSearch or `url` is set."),
-    ] = None
-    url: Annotated[
-        str | None, Meta(description="URL of the Command Manager; not set: that of the store.")
-    ] = None
-    version: Annotated[str, Meta(description="Version that the command names.")] = "5.0.0"
-    target_id: Annotated[str, Meta(description="Target that the command names.")] = "vulnerability-detector"
-    timeout: Annotated[Seconds, Meta(description="Seconds for sending a command, in total.")] = 30.0
-    username: Annotated[
-        str | None, Meta(description=f"User name for Basic authentication; {_AS_THE_STORE}")
-    ] = None
-    password: Password = None
-    password_file: PasswordFile = None
-    ca_file: Annotated[
-        Path | None, Meta(description=f"PEM file with the certificate authorities to trust; {_AS_THE_STORE}")
-    ] = None
-    client_cert: Annotated[
-        Path | None, Meta(description=f"PEM file with the client certificate; {_AS_THE_STORE}")
-    ] = None
-    client_key: ClientKey = None
+    enabled: bool | None = None
+    """Send the update command; not set: yes if the store is OpenSearch or `url` is set."""
+    url: str | None = None
+    """URL of the Command Manager; not set: that of the store."""
+    version: str = "5.0.0"
+    """Version that the command names."""
+    target_id: str = "vulnerability-detector"
+    """Target that the command names."""
+    timeout: Seconds = 30.0
+    """Seconds for sending a command, in total."""
+    username: str | None = None
+    """User name for Basic authentication; not set: that of the store, if both have the same origin."""
+    password: Secret | None = None
+    """Password for that user name."""
+    password_file: Path | None = None
+    """File that contains the password."""
+    ca_file: Path | None = None
+    """PEM file with the certificate authorities to trust; not set: that of the store, if both have the same
+    origin."""
+    client_cert: Path | None = None
+    """PEM file with the client certificate; not set: that of the store, if both have the same origin."""
+    client_key: Path | None = None
+    """PEM file with its private key; not set: the key is in the certificate file."""
 
 
 class HookSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Commands that ctisync runs after a pass: a program and its arguments, without a shell."""
 
-    on_update: Annotated[
-        tuple[str, ...], Meta(description="Command to run after the content for readers has changed.")
-    ] = ()
-    on_error: Annotated[
-        tuple[str, ...],
-        Meta(description="Command to run if the exit code is not 0, once per incident and exit code."),
-    ] = ()
-    on_stale: Annotated[
-        tuple[str, ...],
-        Meta(
-            description="Command to run if the content has been out of step for longer than `stale_after`, "
-            "once per incident."
-        ),
-    ] = ()
-    on_recovered: Annotated[
-        tuple[str, ...],
-        Meta(description="Command to run once an incident is over that `on_error` or `on_stale` reported."),
-    ] = ()
-    again_after: Annotated[
-        LongSeconds,
-        Meta(
-            description="Seconds after which `on_error`, `on_stale` and the ping `/fail` report the same "
-            "incident again; 0: after each pass."
-        ),
-    ] = 86_400.0
-    stale_after: Annotated[
-        float,
-        Meta(gt=0, le=31_536_000),
-        Meta(
-            description="Seconds after which the content is stale, counted from when it was last known to be "
-            "in step."
-        ),
-    ] = 86_400.0
-    timeout: Annotated[Seconds, Meta(description="Seconds for each hook; ctisync then stops it.")] = 60.0
+    on_update: tuple[str, ...] = ()
+    """Command to run after the content for readers has changed."""
+    on_error: tuple[str, ...] = ()
+    """Command to run if the exit code is not 0, once per incident and exit code."""
+    on_stale: tuple[str, ...] = ()
+    """Command to run if the content has been out of step for longer than `stale_after`, once per incident."""
+    on_recovered: tuple[str, ...] = ()
+    """Command to run once an incident is over that `on_error` or `on_stale` reported."""
+    again_after: LongSeconds = 86_400.0
+    """Seconds after which `on_error`, `on_stale` and the ping `/fail` report the same incident again; 0:
+    after each pass."""
+    stale_after: Annotated[float, Meta(gt=0, le=31_536_000)] = 86_400.0
+    """Seconds after which the content is stale, counted from when it was last known to be in step."""
+    timeout: Seconds = 60.0
+    """Seconds for each hook; ctisync then stops it."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -251,49 +130,28 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     # As `load` returns them, `*_file` secrets are read and the folders are filled in.
 
     cti: CtiSettings = CtiSettings()
-    consumers: Annotated[tuple[ConsumerSettings, ...], Meta(description="Consumers to follow.")] = (
-        ConsumerSettings(),
-    )
+    consumers: tuple[ConsumerSettings, ...] = (ConsumerSettings(),)
+    """Consumers to follow."""
     store: StoreSettings = StoreSettings()
     command_manager: CommandManagerSettings = CommandManagerSettings()
     limits: Limits = Limits()
     hooks: HookSettings = HookSettings()
-    ping_url: Annotated[
-        Secret | None,
-        Meta(
-            description="Monitoring URL to ping: `/start` when a run starts, the URL itself on success, "
-            "`/fail` on failure."
-        ),
-    ] = None
-    ping_url_file: Annotated[Path | None, Meta(description="File that contains the `ping_url`.")] = None
-    history: Annotated[
-        int,
-        Meta(ge=0, le=MOST_PASSES),
-        Meta(description="Number of passes per consumer that the store keeps in its history; 0: no history."),
-    ] = 1000
-    on_feed_reset: Annotated[
-        Literal["refuse", "init"],
-        Meta(
-            description="What `sync` does if the feed's last offset is lower than the stored one; `refuse`: "
-            "stop; `init`: load the snapshot again."
-        ),
-    ] = "refuse"
-    reinit_interval: Annotated[
-        LongSeconds,
-        Meta(
-            description="Minimum seconds between two initialisations after a change that cannot be applied. "
-            "A snapshot that contains the change is loaded at once."
-        ),
-    ] = 86_400.0
+    ping_url: Secret | None = None
+    """Monitoring URL to ping: `/start` when a run starts, the URL itself on success, `/fail` on failure."""
+    ping_url_file: Path | None = None
+    """File that contains the `ping_url`."""
+    history: Annotated[int, Meta(ge=0, le=MOST_PASSES)] = 1000
+    """Number of passes per consumer that the store keeps in its history; 0: no history."""
+    on_feed_reset: Literal["refuse", "init"] = "refuse"
+    """What `sync` does if the feed's last offset is lower than the stored one; `refuse`: stop; `init`: load
+    the snapshot again."""
+    reinit_interval: LongSeconds = 86_400.0
+    """Minimum seconds between two initialisations after a change that cannot be applied. A snapshot that
+    contains the change is loaded at once."""
     # A factory and an extra schema: a Path is no default in JSON Schema.
-    state_dir: Annotated[
-        Path,
-        Meta(
-            description="Folder of this host for locks, downloads and the SQLite file; not set: "
-            "`$STATE_DIRECTORY`, or else your state folder."
-        ),
-        Meta(extra_json_schema={"default": ""}),
-    ] = msgspec.field(default_factory=Path)
+    state_dir: Annotated[Path, Meta(extra_json_schema={"default": ""})] = msgspec.field(default_factory=Path)
+    """Folder of this host for locks, downloads and the SQLite file; not set: `$STATE_DIRECTORY`, or else your
+    state folder."""
 
     @property
     def backend(self) -> Backend:

@@ -1,16 +1,38 @@
-"""Name, type, default and meaning of each setting, read from the types: the source of all documents.
-
-A description is a `Meta(description=...)` on the field's type; bounds are separate Metas.
+"""Name, type, default and meaning of each setting, read from the types: the source of all documents and of
+the template, which has all settings commented out. The meaning of a setting is the text below its field.
 """
 
+import textwrap
 from collections.abc import Iterator
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Final, Literal, get_args, get_origin
 
 import msgspec
 
+from ctisync.escaping import to_json
+from ctisync.settings.model import Settings
+from ctisync.urls import Secret
+
 ENVIRONMENT_PREFIX: Final = "CTISYNC_"
+
+_COLUMNS: Final = 104
+_ANY_NUMBER: Final = 2**63 - 1
+_UNITS: Final = {1 << 30: "GiB", 1 << 20: "MiB"}
+
+_HEAD: Final = """\
+The settings of ctisync. Commented lines show the defaults: remove the "#" to set one.
+An empty text counts as not set.
+
+ctisync reads /etc/ctisync/config.toml, then $XDG_CONFIG_HOME/ctisync/config.toml (or --config FILE),
+then systemd's credentials, then the environment (cti.url is CTISYNC_CTI__URL); later sources
+override earlier ones.
+
+To print each value and its source: ctisync config show
+To check the settings: ctisync config check
+"""
 
 _WORDS: Final = {
     bool: "true or false",
@@ -19,33 +41,6 @@ _WORDS: Final = {
     str: "a text",
     Path: "a text",
 }
-
-
-class Secret:
-    """A text that only `reveal` returns: `str`, `repr` and f-strings show `Secret(***)`.
-
-    `file`: the one that a `{ file = … }` names for it, if it came from one.
-    """
-
-    __slots__ = ("_text", "file")
-
-    def __init__(self, text: str, file: Path | None = None) -> None:
-        self._text = text
-        self.file = file
-
-    def reveal(self) -> str:
-        return self._text
-
-    def __repr__(self) -> str:
-        return "Secret(***)"
-
-    __str__ = __repr__
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, Secret) and other._text == self._text
-
-    def __hash__(self) -> int:
-        return hash(self._text)
 
 
 class SetValue(msgspec.Struct, frozen=True):
@@ -60,21 +55,64 @@ class SetValue(msgspec.Struct, frozen=True):
 
 
 class Setting(msgspec.Struct, frozen=True):
-    """One field. `kind` is its type with its bounds, without the description; a struct is a section."""
+    """One field of the section `schema`. `kind` is its type with its bounds; a struct is a section."""
 
+    schema: type[msgspec.Struct]
     name: str
     kind: Any
     default: Any
-    about: str
+
+    @property
+    def about(self) -> str:
+        """Its meaning; empty for a section, whose class has it."""
+        return meanings_of(self.schema).get(self.name, "")
 
 
 def settings_of(schema: type[msgspec.Struct]) -> Iterator[Setting]:
     """The fields of a section, in the order of their definition."""
     for field in msgspec.structs.fields(schema):
-        kind, about = _split_annotation(field.type)
         made = field.default_factory
         default = field.default if made is msgspec.NODEFAULT else made()
-        yield Setting(field.name, kind, default, about)
+        yield Setting(schema, field.name, field.type, default)
+
+
+@cache
+def meanings_of(schema: type[msgspec.Struct]) -> dict[str, str]:
+    """The meanings of the fields of a section, by name, from its source: Python does not keep these texts."""
+    import ast
+    import inspect
+
+    meanings = {}
+    [definition] = ast.parse(inspect.getsource(schema)).body
+    for field, text in pairwise(ast.iter_child_nodes(definition)):
+        match field, text:
+            case ast.AnnAssign(target=ast.Name(name)), ast.Expr(ast.Constant(str(meaning))):
+                meanings[name] = " ".join(meaning.split())
+    return meanings
+
+
+def json_schema(schema: type[msgspec.Struct]) -> dict[str, Any]:
+    """The JSON Schema of a section and its sections."""
+    document = msgspec.json.schema(schema, schema_hook=_text_schema)
+    for section in _sections_in(schema):
+        properties = document["$defs"][section.__name__]["properties"]
+        for name, meaning in meanings_of(section).items():
+            properties[name] = {"description": meaning, **properties[name]}
+    return document
+
+
+def _text_schema(kind: type) -> dict[str, Any]:
+    if kind in (Path, Secret):
+        return {"type": "string"}
+    raise NotImplementedError
+
+
+def _sections_in(schema: type[msgspec.Struct]) -> Iterator[type[msgspec.Struct]]:
+    """The section itself, and those in it."""
+    yield schema
+    for kind in field_types(schema).values():
+        if (section := kind if is_section(kind) else listed_section(kind)) is not None:
+            yield from _sections_in(section)
 
 
 def field_types(schema: type[msgspec.Struct]) -> dict[str, Any]:
@@ -127,7 +165,7 @@ def type_in_words(kind: Any) -> str:
             for words, bound in (("more than", meta.gt), ("at least", meta.ge), ("at most", meta.le))
             if bound is not None
         ]
-        return f"{_WORDS[base]}, {' and '.join(bounds)}"
+        return ", ".join([_WORDS[base], " and ".join(bounds)] if bounds else [_WORDS[base]])
     if get_origin(kind) is Literal:
         return " or ".join(f'"{choice}"' for choice in get_args(kind))
     if get_origin(kind) is dict:
@@ -139,10 +177,77 @@ def type_in_words(kind: Any) -> str:
     return _WORDS.get(kind, "a text")
 
 
-def _split_annotation(annotation: Any) -> tuple[Any, str]:
-    if get_origin(annotation) is not Annotated:
-        return annotation, ""
-    kind, *metas = get_args(annotation)
-    bounds = [meta for meta in metas if meta.description is None and meta.extra_json_schema is None]
-    about = " ".join(meta.description for meta in metas if meta.description is not None)
-    return (Annotated[(kind, *bounds)] if bounds else kind), about
+def to_toml(value: Any) -> str:
+    """The value of a setting as TOML; None and an empty path are the empty text, a secret is `***`."""
+    match value:
+        case None:
+            return '""'
+        case bool():
+            return "true" if value else "false"
+        case int():
+            return f"{value:_}" if value >= 10_000 else str(value)
+        case float():
+            return to_toml(int(value)) if value.is_integer() else repr(value)
+        case dict():
+            return f"{{{', '.join(f'{to_json(name)} = {to_toml(each)}' for name, each in value.items())}}}"
+        case tuple():
+            return f"[{', '.join(map(to_toml, value))}]"
+        case Secret():
+            return '"***"'
+        case Path():
+            return to_toml("" if value == Path() else str(value))
+        case _:
+            return to_json(value)
+
+
+def in_units(value: Any) -> str:
+    """A size in bytes as MiB or GiB, if it is a multiple of one; else an empty text."""
+    for size, unit in _UNITS.items() if type(value) is int else ():
+        if value and value % size == 0:
+            return f"{value // size} {unit}"
+    return ""
+
+
+def template() -> str:
+    """The template: each setting with its meaning and its default, commented out. As a settings file it has
+    no effect, and neither has it without the `#` before names and `[[`."""
+    lines = [*_prose(_HEAD), *_lines(settings_of(Settings))]
+    return "\n".join(lines) + "\n"
+
+
+def _lines(settings: Iterator[Setting]) -> Iterator[str]:
+    """Settings outside sections come first: TOML cannot end a section."""
+    sections = []
+    for setting in settings:
+        if is_section(setting.kind):
+            sections.append((f"[{setting.name}]", setting.kind))
+        elif (listed := listed_section(setting.kind)) is not None:
+            sections.append((f"#[[{setting.name}]]", listed))
+        else:
+            yield from _one(setting)
+    for head, section in sections:
+        yield ""
+        yield head
+        yield from _prose(section.__doc__ or "")
+        if head.startswith("#"):
+            yield from _prose("Also remove the # above. For another consumer, repeat the section.")
+        yield from _lines(settings_of(section))
+
+
+def _one(setting: Setting) -> Iterator[str]:
+    size = in_units(setting.default)
+    yield ""
+    yield from _prose(setting.about)
+    yield from _prose(_choice(setting.kind))
+    yield f"#{setting.name} = {to_toml(setting.default)}" + (f"  # {size}" if size else "")
+
+
+def _choice(kind: Any) -> str:
+    """The valid values, unless any text is valid."""
+    text = type_in_words(without_none(kind)).removesuffix(f" and at most {_ANY_NUMBER}")
+    return "" if text == "a text" else f"{text[0].upper()}{text[1:]}."
+
+
+def _prose(text: str) -> Iterator[str]:
+    for line in text.replace("`", '"').splitlines():
+        yield from (f"# {part}" for part in textwrap.wrap(line, _COLUMNS - 2)) if line else ("#",)

@@ -25,7 +25,6 @@ from ctisync.settings.checks import Mistakes
 from ctisync.settings.model import Settings
 from ctisync.settings.schema import (
     ENVIRONMENT_PREFIX,
-    Secret,
     SetValue,
     field_types,
     is_section,
@@ -35,6 +34,7 @@ from ctisync.settings.schema import (
     without_none,
 )
 from ctisync.system.files import file_name, open_any
+from ctisync.urls import Secret
 
 _decoder: Final = msgspec.json.Decoder()
 

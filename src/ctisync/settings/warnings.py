@@ -9,9 +9,8 @@ from urllib.parse import urlsplit
 from ctisync.core.health import Advice
 from ctisync.escaping import quoted
 from ctisync.settings import LoadedSettings, Settings
-from ctisync.settings.schema import Secret
-from ctisync.system.folders import folder_risk
-from ctisync.system.mounts import network_disk_risk
+from ctisync.system.folders import folder_risk, network_disk_risk
+from ctisync.urls import Secret
 
 _OF_OTHERS: Final = 0o077
 

@@ -1,4 +1,5 @@
-"""Whether other users can change the files in a folder, or lead a pass to another one.
+"""Folders: whether other users can change the files in one or lead a pass to another one, the kind of disk,
+and its free space.
 
 As sshd with StrictModes: a user who can write to a folder can put any file there under any name.
 """
@@ -7,16 +8,27 @@ import errno
 import grp
 import os
 import pwd
+import re
+import shutil
 import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from ctisync.core.health import Advice
+from ctisync.core.health import Advice, CheckResult, failed, ok, warning
+from ctisync.errors import StoreUnavailable
 from ctisync.escaping import quoted
 
 _OF_OTHERS: Final = stat.S_IWGRP | stat.S_IWOTH
+
+MOUNTS: Final = Path("/proc/self/mountinfo")
+
+_OVER_A_NETWORK: Final = re.compile(
+    r"nfs4?|cifs|smb3|smbfs|9p|afs|beegfs|ceph|glusterfs|lustre|vboxsf"
+    r"|fuse\.(ceph|gcsfuse|glusterfs|juicefs|rclone|s3fs|sshfs)"
+)
+"""The names in mountinfo. Other FUSE file systems may be local (for example that of a container)."""
 
 _MOST_LINKS: Final = 40
 """As in Linux."""
@@ -138,3 +150,68 @@ def _is_sticky(status: os.stat_result) -> bool:
 
 def _mode(status: os.stat_result) -> str:
     return f"mode {stat.S_IMODE(status.st_mode):04o}"
+
+
+def network_disk_risk(folder: Path) -> Advice | None:
+    """What can go wrong in a folder on a network disk; None if it is not on a known one."""
+    try:
+        device = nearest(folder).stat().st_dev
+        kind = network_kind(f"{os.major(device)}:{os.minor(device)}", os.fsdecode(MOUNTS.read_bytes()))
+    except OSError:  # not Linux, or no /proc
+        return None
+    if kind is None:
+        return None
+    return Advice(
+        f"{folder} is on a network disk ({kind}): locks may not work between hosts, and SQLite is "
+        "not safe there",
+        "set store.url (or state_dir) to a place on a local disk",
+    )
+
+
+def network_kind(device: str, mountinfo: str) -> str | None:
+    """The kind of the network file system on a device, such as "0:45"; None if it has no known one.
+    `mountinfo`: the text of `/proc/self/mountinfo` (proc(5)), with one line per mount."""
+    for line in mountinfo.splitlines():
+        mount, _, system = line.partition(" - ")
+        kind = system.partition(" ")[0]
+        if mount.split(" ")[2:3] == [device] and _OVER_A_NETWORK.fullmatch(kind):
+            return kind
+    return None
+
+
+def free_in(folder: Path) -> int:
+    """Free bytes on a folder's disk. Raises StoreUnavailable if they cannot be read."""
+    try:
+        return shutil.disk_usage(folder).free
+    except OSError as error:
+        raise StoreUnavailable(
+            f"cannot read the free disk space of {folder}: {error.strerror}",
+            hint=f"ls -ld {quoted(folder)}",
+        ) from error
+
+
+def diagnose_folder(folder: Path, *, is_made: bool) -> CheckResult:
+    """Whether locks, downloads and a database can be written there, and by this user only; nothing is
+    written. `is_made`: a pass creates the folder if it is missing. A network disk is a warning."""
+    there = nearest(folder)
+    hint = f"ls -ld {quoted(there)}; set state_dir, or run ctisync as the folder's owner"
+    if there != folder and not is_made:
+        return failed("folder", f"{folder} does not exist", f"mkdir -p {quoted(folder)}")
+    if not there.is_dir():
+        return failed("folder", f"{there} is not a folder", hint)
+    if not os.access(there, os.R_OK | os.W_OK | os.X_OK):
+        what = "cannot be written to"
+        if there != folder:
+            what = f"cannot be created: {there} cannot be written to"
+        return failed("folder", f"{folder} {what}", hint)
+    if (fault := folder_risk(folder)) is not None:
+        return failed("folder", *fault)
+    if (risk := network_disk_risk(there)) is not None:
+        return warning("folder", *risk)
+    state = "can be written to" if there == folder else "does not exist yet; the first pass creates it"
+    return ok("folder", f"{folder} {state}")
+
+
+def nearest(folder: Path) -> Path:
+    """The folder, or the nearest one above it that exists."""
+    return next(each for each in (folder, *folder.parents) if os.path.lexists(each))

@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from http.cookiejar import CookieJar, DefaultCookiePolicy
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple, NoReturn
 
 from ctisync import __version__, tls
@@ -75,7 +76,7 @@ class FeedTransport:
         self,
         base_url: str,
         token: str | None,
-        ca_file: str | None,
+        ca_file: Path | None,
         timeouts: Timeouts,
         pass_limits: PassLimits,
         clock: Clock,

@@ -4,7 +4,7 @@ from typing import Final
 
 import msgspec
 
-from ctisync.backends import Access, StoreOptions
+from ctisync.backends import Access, StoreSettings
 from ctisync.errors import ConfigurationError
 from ctisync.ports import Clock, Store
 from ctisync.urls import origin_of, redacted, refuse_credentials, split
@@ -44,7 +44,7 @@ class OpenSearchBackend(msgspec.Struct, frozen=True):
     def local(self) -> None:
         return None
 
-    def open(self, options: StoreOptions, clock: Clock, access: Access) -> Store:
+    def open(self, options: StoreSettings, clock: Clock, access: Access) -> Store:
         from ctisync.stores.opensearch.bulk import Pace
         from ctisync.stores.opensearch.generations import Layout
         from ctisync.stores.opensearch.store import OpenSearchStore
@@ -54,7 +54,7 @@ class OpenSearchBackend(msgspec.Struct, frozen=True):
             clock,
             host_lock=access.host_lock,
             username=options.username,
-            password=options.password,
+            password=None if options.password is None else options.password.reveal(),
             ca_file=options.ca_file,
             client_cert=options.client_cert,
             client_key=options.client_key,

@@ -14,7 +14,7 @@ import msgspec
 
 from ctisync.core.model import Record
 from ctisync.ports import Clock
-from ctisync.stores.shutdown import is_stop
+from ctisync.system.process import is_stop
 from ctisync.system.threads import start_thread
 
 SMALLEST: Final = 500_000

@@ -20,7 +20,7 @@ from ctisync.escaping import quoted
 from ctisync.ports import Clock
 from ctisync.stores.opensearch import hints
 from ctisync.stores.opensearch.hints import SYNC, Curl
-from ctisync.stores.shutdown import HURRY, finish, is_stop
+from ctisync.system.process import HURRY, finish, is_stop
 
 T = TypeVar("T")
 

@@ -71,15 +71,15 @@ class Curl(NamedTuple):
     def _user_options(self) -> Iterator[str]:
         _, _, certificate, key = self.files
         if certificate is not None:
-            yield from ("--cert", _file(certificate.replace("\\", "\\\\").replace(":", "\\:")))
+            yield from ("--cert", _file(Path(str(certificate).replace("\\", "\\\\").replace(":", "\\:"))))
         if key is not None:
             yield from ("--key", _file(key))
         if self.username is not None:
             yield from ("--user", quoted(self.username))
 
 
-def _file(name: str) -> str:
-    return quoted(Path(name).absolute())
+def _file(path: Path) -> str:
+    return quoted(path.absolute())
 
 
 def block_settings(reason: str | None) -> set[str]:

@@ -10,7 +10,7 @@ import msgspec
 
 from ctisync.errors import AccessRefused, StoreUnavailable
 from ctisync.stores.opensearch.client import Client, path
-from ctisync.stores.shutdown import HURRY
+from ctisync.system.process import HURRY
 
 _KEEP_ALIVE: Final = "30m"
 """The longest time between two searches."""

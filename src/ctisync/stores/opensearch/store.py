@@ -10,6 +10,7 @@ import math
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import datetime
+from pathlib import Path
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
 
@@ -74,9 +75,9 @@ class OpenSearchStore:
         host_lock: str | None = None,
         username: str | None = None,
         password: str | None = None,
-        ca_file: str | None = None,
-        client_cert: str | None = None,
-        client_key: str | None = None,
+        ca_file: Path | None = None,
+        client_cert: Path | None = None,
+        client_key: Path | None = None,
         layout: Layout = ONE_SHARD,
         pace: Pace = USUAL_PACE,
         lease_ttl: float = 900,

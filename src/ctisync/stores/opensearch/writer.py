@@ -23,8 +23,8 @@ from ctisync.stores.opensearch.lease import LeaseHolder
 from ctisync.stores.opensearch.records import Records, fence_is_gone
 from ctisync.stores.opensearch.security import check_nothing_hidden
 from ctisync.stores.opensearch.state_document import StateEntry, Swap
-from ctisync.stores.shutdown import HURRY, is_stop
-from ctisync.system import memory
+from ctisync.system import process
+from ctisync.system.process import HURRY, is_stop
 from ctisync.system.threads import start_on_thread, submit
 
 T = TypeVar("T")
@@ -182,7 +182,7 @@ class OpenSearchWriter:
         self._commit_state(after)
         self._versions.written.update(written)
         if meanwhile is not None:  # the records of the next range are in memory, and more will come
-            memory.give_back()
+            process.give_back_memory()
         return holds
 
     def _wait_for(self, answer: Future[int | None]) -> int | None:

@@ -5,7 +5,7 @@ from typing import Final
 
 import msgspec
 
-from ctisync.backends import Access, StoreOptions
+from ctisync.backends import Access, StoreSettings
 from ctisync.errors import ConfigurationError
 from ctisync.ports import Clock, Store
 from ctisync.system.files import absolute, file_name
@@ -53,7 +53,7 @@ class SqliteBackend(msgspec.Struct, frozen=True):
     def local(self) -> "SqliteBackend":
         return self
 
-    def open(self, options: StoreOptions, clock: Clock, access: Access) -> Store:
+    def open(self, options: StoreSettings, clock: Clock, access: Access) -> Store:
         from ctisync.stores.sqlite.connection import LOCK_PATIENCE
         from ctisync.stores.sqlite.store import SqliteStore
 
@@ -62,16 +62,14 @@ class SqliteBackend(msgspec.Struct, frozen=True):
 
     def free_space(self, *, read_only: bool = False) -> int:
         """Free disk space, and the file's own free pages."""
-        from ctisync.stores.disk_space import free_in
         from ctisync.stores.sqlite.connection import reading
+        from ctisync.stores.sqlite.schema import value_of
+        from ctisync.system.folders import free_in
 
-        free = free_in(self.path.parent)
         with reading(self.path, read_only=read_only) as connection:
-            if connection is None:
-                return free
-            (pages,) = connection.execute("PRAGMA freelist_count").fetchone()
-            (page_size,) = connection.execute("PRAGMA page_size").fetchone()
-            return free + int(pages) * int(page_size)
+            pages = value_of(connection, "PRAGMA freelist_count")
+            size = value_of(connection, "PRAGMA page_size")
+            return free_in(self.path.parent) + int(pages * size)
 
-    def bytes_per_byte(self, options: StoreOptions) -> float:
+    def bytes_per_byte(self, options: StoreSettings) -> float:
         return _PACKED_SHARE if options.compression == "zstd" else 1.0

@@ -9,11 +9,13 @@ function: after `register(connection)`, `ctisync_line(line)` returns the text of
 """
 
 import sqlite3
-from collections.abc import Sequence
-from typing import Final, Literal, NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import Final, Literal, NamedTuple
 
 import zstandard
 from zstandard import BufferSegment
+
+from ctisync.core.model import Record
 
 MOST_UNPACKED: Final = 16 << 20
 """Bytes of a line. A longer one is stored as text, so that no damaged or forged frame takes more memory."""
@@ -40,29 +42,31 @@ _OWN_NUMBERS: Final = 1 << 15
 """The zstd format reserves lower numbers for registered dictionaries."""
 
 
-class StoredLine(NamedTuple):
-    """The two columns of a line. With a frame, the text is empty."""
+class RecordRow(NamedTuple):
+    """A record with its line as it is stored. With a frame, the text is empty."""
 
+    name: str
+    offset: int
     text: bytes
     frame: BufferSegment | None
 
-
-class Packing(Protocol):
-    """How the lines of one generation are stored."""
-
-    def pack(self, lines: Sequence[bytes]) -> list[StoredLine]:
-        """The lines as they are stored, in the same order."""
+    @property
+    def size(self) -> int:
+        """Bytes of the line, as it is stored."""
+        return len(self.text) if self.frame is None else len(self.frame)
 
 
-class AsText:
+Packing = Callable[[Sequence[Record]], list[RecordRow]]
+"""How the records of one generation are stored: their rows, in the same order."""
+
+
+def as_text(records: Sequence[Record]) -> list[RecordRow]:
     """`Packing` for users who read the file with plain SQL."""
-
-    def pack(self, lines: Sequence[bytes]) -> list[StoredLine]:
-        return [StoredLine(line, None) for line in lines]
+    return [RecordRow(record.name, record.offset, record.line, None) for record in records]
 
 
 class Packer:
-    """`Packing` of each line as a zstd frame, with its length and checksum."""
+    """Makes a zstd frame of each line, with its length and checksum."""
 
     def __init__(self, dictionary: bytes | None) -> None:
         if dictionary is None:
@@ -72,19 +76,19 @@ class Packer:
         prepared.precompute_compress(level=_LEVEL)
         self._compressor = zstandard.ZstdCompressor(level=_LEVEL, dict_data=prepared, write_checksum=True)
 
-    def pack(self, lines: Sequence[bytes]) -> list[StoredLine]:
-        """All lines in one call, during which other threads run."""
-        frames = iter(self._frames([line for line in lines if len(line) <= MOST_UNPACKED]))
-        return [
-            StoredLine(b"", next(frames)) if len(line) <= MOST_UNPACKED else StoredLine(line, None)
-            for line in lines
+    def pack(self, records: Sequence[Record]) -> list[RecordRow]:
+        """`Packing`: all lines in one call, during which other threads run."""
+        lines: list[bytes | bytearray | memoryview[int]] = [
+            record.line for record in records if len(record.line) <= MOST_UNPACKED
         ]
-
-    def _frames(self, lines: "list[bytes | bytearray | memoryview[int]]") -> list[BufferSegment]:
-        if not lines:
-            return []
-        packed = self._compressor.multi_compress_to_buffer(lines)
-        return [packed[number] for number in range(len(packed))]
+        packed = self._compressor.multi_compress_to_buffer(lines) if lines else ()
+        frames = (packed[number] for number in range(len(packed)))
+        return [
+            RecordRow(record.name, record.offset, b"", next(frames))
+            if len(record.line) <= MOST_UNPACKED
+            else RecordRow(record.name, record.offset, record.line, None)
+            for record in records
+        ]
 
 
 def number_of(generation: int) -> int:
@@ -93,14 +97,14 @@ def number_of(generation: int) -> int:
     return _OWN_NUMBERS + generation
 
 
-def trained(lines: Sequence[bytes], number: int) -> bytes | None:
-    """A dictionary of what these lines have in common; None if they are too few."""
+def trained(records: Sequence[Record], number: int) -> bytes | None:
+    """A dictionary of what the lines of these records have in common; None if they are too few."""
     samples: list[bytes | bytearray | memoryview[int]] = []
     size = 0
-    for line in lines:
-        if len(line) <= _LONGEST_SAMPLE and size < _MOST_TRAINED_ON:
-            samples.append(line)
-            size += len(line)
+    for record in records:
+        if len(record.line) <= _LONGEST_SAMPLE and size < _MOST_TRAINED_ON:
+            samples.append(record.line)
+            size += len(record.line)
     if size < _LEAST_TRAINED_ON:
         return None
     try:
@@ -113,11 +117,7 @@ def trained(lines: Sequence[bytes], number: int) -> bytes | None:
 
 
 class Unreadable(ValueError):
-    """A frame that cannot be unpacked; the text says why."""
-
-
-class UnreadableState(ValueError):
-    """The stored state of a consumer cannot be decoded."""
+    """A stored state or frame that cannot be decoded; the text says why."""
 
 
 class Unpacker:

@@ -17,19 +17,27 @@ from urllib.parse import quote
 
 from ctisync.errors import ConfigurationError, CtisyncError, StoreUnavailable, in_words
 from ctisync.escaping import quoted
-from ctisync.stores.sqlite.compression import Unreadable, UnreadableState
+from ctisync.stores.sqlite.compression import Unreadable
 from ctisync.stores.sqlite.file import (
-    ReadAccess,
-    ReadMode,
+    Mode,
     create,
     exists,
     identity,
     may_write,
     no_access,
+    read_mode,
     set_aside,
+    stamp,
     turn,
 )
-from ctisync.stores.sqlite.schema import MIGRATIONS, Migration, not_ours, refuse_newer, version_of
+from ctisync.stores.sqlite.schema import (
+    MIGRATIONS,
+    Migration,
+    empty_database,
+    not_ours,
+    value_of,
+    version_of,
+)
 from ctisync.system.files import to_chown
 
 OLDEST: Final = (3, 24, 0)
@@ -63,60 +71,30 @@ def reading(
     migrations: Sequence[Migration] = MIGRATIONS,
     *,
     read_only: bool = False,
-) -> Iterator[sqlite3.Connection | None]:
-    """A connection that sees one moment and writes nothing; None while nothing is stored.
+) -> Iterator[sqlite3.Connection]:
+    """A connection that sees one moment and writes nothing. While nothing is stored, it is one to an empty
+    database.
 
     One exception: a file of an older ctisync is migrated first, because a pass reads before it writes. With
     `read_only` it is not: the file then has any version, and SQLite leaves no files beside it.
     Raises ConfigurationError or StoreUnavailable, which name the file.
     """
-    if not exists(path):
-        yield None
-        return
     with translate_errors(path):
-        access = ReadAccess(path, read_only=read_only)
+        connection, before = _open_reader(path, patience, migrations, read_only=read_only)
+        failure = None
         try:
-            connection, version = _open_reader(path, patience, migrations, access.mode)
-        except sqlite3.OperationalError:
-            access, before = ReadAccess(path, read_only=read_only), access.mode
-            if access.mode == before:
-                raise
-            # The last pass has ended meanwhile, and SQLite has removed the files beside the file.
-            connection, version = _open_reader(path, patience, migrations, access.mode)
-        if 0 < version < len(migrations) and not read_only:
-            connection.close()
-            if not may_write(path):
-                raise ConfigurationError(
-                    f"{path} was written by an older ctisync and must be migrated before it is read",
-                    hint="as its owner: ctisync status",
-                )
-            open_writable(path, patience, migrations).close()
-            connection, version = _open_reader(path, patience, migrations)
-        try:
-            with _undisturbed(access, path):
-                yield connection if version else None
+            yield connection
+        except (sqlite3.Error, Unreadable) as error:
+            failure = error
         finally:
             connection.close()
-
-
-@contextmanager
-def _undisturbed(access: ReadAccess, path: Path) -> Iterator[None]:
-    """Raises StoreUnavailable if the file changed during a read that SQLite does not protect."""
-    try:
-        yield
-    except (sqlite3.Error, Unreadable) as error:
-        if access.was_disturbed():
-            raise _disturbed(path) from error
-        raise
-    if access.was_disturbed():
-        raise _disturbed(path)
-
-
-def _disturbed(path: Path) -> StoreUnavailable:
-    return StoreUnavailable(
-        f"a pass started and wrote to {path} during the read",
-        hint="run the same command again; it can read while a pass is running",
-    )
+        if before is not None and stamp(path) != before:
+            raise StoreUnavailable(
+                f"a pass started and wrote to {path} during the read",
+                hint="run the same command again; it can read while a pass is running",
+            ) from failure
+        if failure is not None:
+            raise failure
 
 
 class Writable:
@@ -135,7 +113,7 @@ class Writable:
         """A transaction. When the block has ended without an error, its writes are on the disk, in the file
         at the path. Raises StoreUnavailable if that file was replaced meanwhile, or another writer has the
         turn."""
-        with turn(self.path, self._patience), _transaction(self.connection):
+        with translate_errors(self.path), turn(self.path, self._patience), _transaction(self.connection):
             yield
         if self._identity is None or self._identity != identity(self.path):
             raise StoreUnavailable(
@@ -150,9 +128,10 @@ class Writable:
         could fill the disk.
         """
         with suppress(sqlite3.Error, StoreUnavailable), turn(self.path, self._patience):
-            (pages,) = self.connection.execute("PRAGMA page_count").fetchone()
-            (free,) = self.connection.execute("PRAGMA freelist_count").fetchone()
-            (size,) = self.connection.execute("PRAGMA page_size").fetchone()
+            pages, free, size = (
+                value_of(self.connection, f"PRAGMA {each}")
+                for each in ("page_count", "freelist_count", "page_size")
+            )
             if shutil.disk_usage(self.path.parent).free > _ROOM_TO_SHRINK * (pages - free) * size:
                 self.connection.execute("VACUUM")
             self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
@@ -171,7 +150,7 @@ def open_writable(
     with translate_errors(path):
         if not exists(path):
             create(path)
-        reader, version = _open_reader(path, patience, migrations)
+        reader, version = _begin_read(path, "ro", patience, len(migrations))
         reader.close()
         file = Writable(path, patience)
         connection = file.connection
@@ -215,18 +194,12 @@ def translate_errors(path: Path) -> Iterator[None]:
         if code is None:  # a mistake of the caller, not of SQLite
             raise
         raise _as_error(code & 0xFF, str(error), path) from error
-    except UnreadableState as error:
-        raise StoreUnavailable(
-            f"{path} contains a state that cannot be read: {error}", hint=set_aside(path)
-        ) from error
-    except Unreadable as error:
-        raise StoreUnavailable(f"{path} is damaged: {error}", hint=set_aside(path)) from error
     except Exception as error:
         # A damaged row or schema can have values of other types and texts that are no UTF-8.
         if isinstance(error, _NO_DAMAGE) or not _is_raised_here(error):
             raise
-        message = f"{path} is damaged: {in_words(error)}"
-        raise StoreUnavailable(message, hint=set_aside(path)) from error
+        why = str(error) if isinstance(error, Unreadable) else in_words(error)
+        raise StoreUnavailable(f"{path} is damaged: {why}", hint=set_aside(path)) from error
 
 
 def _is_raised_here(error: Exception) -> bool:
@@ -267,25 +240,52 @@ def _try_wal(connection: sqlite3.Connection, *, new: bool) -> None:
 def _migrate(file: Writable, migrations: Sequence[Migration]) -> None:
     for number, statements in enumerate(migrations, start=1):
         with file.transaction():
-            if version_of(file.connection, file.path) < number:
+            if version_of(file.connection, file.path, len(migrations)) < number:
                 for statement in statements:
                     file.connection.execute(statement)
                 file.connection.execute(f"PRAGMA user_version = {number}")
 
 
 def _open_reader(
-    path: Path, patience: float, migrations: Sequence[Migration], mode: ReadMode = "ro"
-) -> tuple[sqlite3.Connection, int]:
-    """A read-only connection in a transaction, and the file's schema version."""
+    path: Path, patience: float, migrations: Sequence[Migration], *, read_only: bool
+) -> tuple[sqlite3.Connection, tuple[int, ...] | None]:
+    """A read-only connection in a transaction; also the file's stamp if SQLite does not protect the read from
+    writes."""
+    if not exists(path):
+        return empty_database(), None
+    mode = read_mode(path, read_only=read_only)
+    before = None if mode == "ro" else stamp(path)
+    try:
+        connection, version = _begin_read(path, mode, patience, len(migrations))
+    except sqlite3.OperationalError:
+        if read_mode(path, read_only=read_only) == mode:
+            raise
+        # The last pass has ended meanwhile, and SQLite has removed the files beside the file.
+        return _open_reader(path, patience, migrations, read_only=read_only)
+    if 0 < version < len(migrations) and not read_only:
+        connection.close()
+        if not may_write(path):
+            raise ConfigurationError(
+                f"{path} was written by an older ctisync and must be migrated before it is read",
+                hint="as its owner: ctisync status",
+            )
+        open_writable(path, patience, migrations).close()
+        connection, version = _begin_read(path, "ro", patience, len(migrations))
+    if not version:
+        connection.close()
+        return empty_database(), None
+    return connection, before
+
+
+def _begin_read(path: Path, mode: Mode, patience: float, newest: int) -> tuple[sqlite3.Connection, int]:
+    """A connection in a transaction, and the file's schema version. Raises as `version_of` does."""
     connection = _connect(path, mode, patience)
     try:
         connection.execute("BEGIN")
-        version = version_of(connection, path)
-        refuse_newer(version, len(migrations), path)
+        return connection, version_of(connection, path, newest)
     except BaseException:
         connection.close()
         raise
-    return connection, version
 
 
 def check_library() -> None:
@@ -298,7 +298,7 @@ def check_library() -> None:
         )
 
 
-def _connect(path: Path, mode: ReadMode, patience: float) -> sqlite3.Connection:
+def _connect(path: Path, mode: Mode, patience: float) -> sqlite3.Connection:
     check_library()
     uri = f"file:{quote(os.fsencode(path.absolute()))}?mode={mode}"
     connection = sqlite3.connect(uri, uri=True, timeout=patience, isolation_level=None)

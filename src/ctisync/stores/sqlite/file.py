@@ -20,7 +20,8 @@ from ctisync.escaping import quoted
 from ctisync.stores.sqlite.schema import not_ours
 from ctisync.system.files import open_own_fd, to_chown
 
-ReadMode = Literal["ro", "ro&immutable=1", "rw"]
+Mode = Literal["ro", "ro&immutable=1", "rw"]
+"""How SQLite opens the file."""
 
 OF_SYSTEMD: Final = Path("/var/lib/private")
 """The state folders of units with DynamicUser=. systemd closes it again whenever one of them starts."""
@@ -31,30 +32,36 @@ _STEP: Final = 0.01
 """Seconds between two tries of a lock. A waiting flock would have no time-out."""
 
 
-class ReadAccess:
-    """One read of the file. `mode`: how SQLite opens it."""
+def read_mode(path: Path, *, read_only: bool) -> Mode:
+    """How this user can read the file. `read_only`: creating nothing beside it, even if the user may."""
+    if may_write(path.parent) and not read_only:
+        return "ro"
+    lacks_files = not all(each.exists() for each in beside(path))
+    return "ro&immutable=1" if _is_wal(path) and lacks_files and not _log_is_used(path) else "ro"
 
-    def __init__(self, path: Path, *, read_only: bool) -> None:
-        """`read_only`: create nothing beside the file, even if the user may."""
-        self._path = path
-        may_make = may_write(path.parent) and not read_only
-        self._before = _stamp(path)
-        self.mode: ReadMode = "ro" if may_make or not _needs_files(path) else "ro&immutable=1"
 
-    def was_disturbed(self) -> bool:
-        """Whether the file changed while SQLite read it as an immutable one: the result may mix two
-        moments."""
-        return self.mode != "ro" and _stamp(self._path) != self._before
+def stamp(path: Path) -> tuple[int, ...] | None:
+    """What differs once another program has written to the file itself."""
+    status = _status(path)
+    return None if status is None else (status.st_ino, status.st_size, status.st_mtime_ns)
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Device and inode of the file at the path now."""
+    status = _status(path)
+    return None if status is None else (status.st_dev, status.st_ino)
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except OSError:
+        return None
 
 
 def beside(path: Path) -> list[Path]:
     """The files that SQLite creates beside a file in WAL mode: the log and its index."""
     return [path.with_name(f"{path.name}{end}") for end in _BESIDE]
-
-
-def lacks_an_index(path: Path) -> bool:
-    """Whether a log is in use without an index, and this user cannot create the index."""
-    return _log_is_used(path) and not beside(path)[1].exists() and not may_write(path.parent)
 
 
 def may_write(path: Path) -> bool:
@@ -66,28 +73,18 @@ def to_open(path: Path) -> str | None:
     """The hint that gives this user read access to the file and the files beside it, also to later ones; None
     if read access is not what is missing."""
     path = Path(os.path.realpath(path))
-    folders = list(reversed(path.parents))
-    closed = next((at for at, folder in enumerate(folders) if not _may(folder, os.X_OK)), len(folders))
-    if closed < len(folders) and folders[closed] == OF_SYSTEMD:
+    closed = [folder for folder in reversed(path.parents) if not _may(folder, os.X_OK)]
+    if closed[:1] == [OF_SYSTEMD]:
         return (
             f"run this as root: only root may enter {OF_SYSTEMD}; or give the unit a User= instead of "
             "DynamicUser="
         )
-    if closed < len(folders):  # its content is unknown
-        shut, visible = [*folders[closed:], path], folders[closed : closed + 1]
-    else:
-        shut = visible = [each for each in (path, *beside(path)) if each.exists() and not _may(each, os.R_OK)]
-    if not shut or not all(each.exists() for each in visible):
+    unread = [each for each in (path, *beside(path)) if each.exists() and not _may(each, os.R_OK)]
+    shut = [*closed, path] if closed else unread
+    if not shut or not shut[0].exists():
         return None
-    groups = {os.getegid(), *os.getgroups()}
-    names = " ".join(map(quoted, shut))
-    group = path.stat().st_gid if path not in shut and closed == len(folders) else None
-    if group in groups and not groups & {each.stat().st_gid for each in shut}:
-        # The files of a pass get its own group, unless the folder passes another one on.
-        folder = quoted(path.parent)
-        return f"as root: chgrp {group} {names} {folder} && chmod g+rxs {folder}"
-    who = "g" if all(each.stat().st_gid in groups for each in visible) else "o"
-    return f"as its owner: chmod {who}+rX {names}"
+    who = "g" if shut[0].stat().st_gid in (os.getegid(), *os.getgroups()) else "o"
+    return f"as its owner: chmod {who}+rX {' '.join(map(quoted, shut))}"
 
 
 def _may(path: Path, how: int) -> bool:
@@ -96,24 +93,9 @@ def _may(path: Path, how: int) -> bool:
     return os.access(path, how)
 
 
-def _needs_files(path: Path) -> bool:
-    """Whether SQLite would create files beside it to read it."""
-    return _is_wal(path) and not all(each.exists() for each in beside(path)) and not _log_is_used(path)
-
-
 def _log_is_used(path: Path) -> bool:
-    try:
-        return beside(path)[0].stat().st_size > 0
-    except OSError:
-        return False
-
-
-def _stamp(path: Path) -> tuple[int, ...] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_ino, status.st_size, status.st_mtime_ns
+    status = _status(beside(path)[0])
+    return status is not None and status.st_size > 0
 
 
 def _is_wal(path: Path) -> bool:
@@ -130,15 +112,6 @@ def set_aside(path: Path) -> str:
     folder = quoted(path.with_name(f"damaged-{path.name}"))
     moved = f"mkdir -p {folder} && mv {quoted(path)}* {folder}"
     return f"restore the file from a backup, or load the content again: {moved}; then: ctisync sync"
-
-
-def identity(path: Path) -> tuple[int, int] | None:
-    """Device and inode of the file at the path now."""
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino
 
 
 def exists(path: Path) -> bool:
@@ -187,7 +160,7 @@ def _cannot_open(path: Path, error: OSError) -> CtisyncError:
 
 def no_access(path: Path) -> CtisyncError:
     """The error if SQLite cannot open the file, with the hint for what is missing."""
-    if lacks_an_index(path):
+    if _log_is_used(path) and not beside(path)[1].exists() and not may_write(path.parent):
         return ConfigurationError(
             f"{path} cannot be opened by a user with read access only: {path}-wal has no index",
             hint="as its owner: ctisync status",
@@ -213,24 +186,21 @@ def turn(database: Path, patience: float) -> Iterator[None]:
     except OSError as error:
         raise _cannot_lock(path, error) from error
     try:
-        if not _locked(file, path, max(1, round(patience / _STEP))):
-            hint = f"fuser -v {quoted(path)}"
-            raise StoreUnavailable(f"{database} is locked by another program", hint=hint)
+        for _ in range(max(1, round(patience / _STEP))):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                select.select((), (), (), _STEP)
+            except OSError as error:
+                raise _cannot_lock(path, error) from error
+        else:
+            raise StoreUnavailable(
+                f"{database} is locked by another program", hint=f"fuser -v {quoted(path)}"
+            )
         yield
     finally:
         os.close(file)
-
-
-def _locked(file: int, path: Path, tries: int) -> bool:
-    for _ in range(tries):
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            select.select((), (), (), _STEP)
-        except OSError as error:
-            raise _cannot_lock(path, error) from error
-    return False
 
 
 def _cannot_lock(path: Path, error: OSError) -> StoreUnavailable:

@@ -5,8 +5,9 @@ schema, append a migration: the existing ones have been run on users' files.
 """
 
 import sqlite3
+from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ctisync.errors import ConfigurationError
 
@@ -121,27 +122,32 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
 )
 
 
-def version_of(connection: sqlite3.Connection, path: Path) -> int:
-    """The file's schema version; 0 if the file is empty.
+def empty_database() -> sqlite3.Connection:
+    """A database in memory with the tables, in which nothing is stored. Its version is 0."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.text_factory = bytes
+    connection.executescript(";".join(chain.from_iterable(MIGRATIONS)))
+    return connection
 
-    Call it within a transaction. Raises ConfigurationError for another program's database.
+
+def version_of(connection: sqlite3.Connection, path: Path, newest: int) -> int:
+    """The file's schema version; 0 if nothing is stored.
+
+    Call it within a transaction. Raises ConfigurationError for a version above `newest`, and for another
+    program's database.
     """
-    application = _number(connection, "PRAGMA application_id")
-    version = _number(connection, "PRAGMA user_version")
+    application = value_of(connection, "PRAGMA application_id")
+    version: int = value_of(connection, "PRAGMA user_version")
     if application == APPLICATION_ID:
+        if version > newest:
+            raise ConfigurationError(
+                f"{path} has schema version {version}; this ctisync supports versions up to {newest}",
+                hint="run the newer ctisync that wrote it, or set store.url to another file",
+            )
         return version
-    if application or version or _number(connection, "SELECT count(*) FROM sqlite_master"):
+    if application or version or value_of(connection, "SELECT count(*) FROM sqlite_master"):
         raise not_ours(path, "another program's database")
     return 0
-
-
-def refuse_newer(version: int, newest: int, path: Path) -> None:
-    """Raises ConfigurationError if the file's schema version is higher than `newest`."""
-    if version > newest:
-        raise ConfigurationError(
-            f"{path} has schema version {version}; this ctisync supports versions up to {newest}",
-            hint="run the newer ctisync that wrote it, or set store.url to another file",
-        )
 
 
 def not_ours(path: Path, what: str) -> ConfigurationError:
@@ -149,6 +155,7 @@ def not_ours(path: Path, what: str) -> ConfigurationError:
     return ConfigurationError(f"{path} is {what}", hint="set store.url to a file that does not exist yet")
 
 
-def _number(connection: sqlite3.Connection, query: str) -> int:
-    (number,) = connection.execute(query).fetchone()
-    return int(number)
+def value_of(connection: sqlite3.Connection, query: str, *values: str | int | None) -> Any:
+    """The first column of the first row that the query returns; None if it returns none."""
+    row = connection.execute(query, values).fetchone()
+    return None if row is None else row[0]

@@ -6,7 +6,7 @@ committed piece by piece into a generation without readers, and goes live togeth
 
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, closing, contextmanager
+from contextlib import closing, contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -16,13 +16,13 @@ from ctisync.core.health import CheckResult
 from ctisync.core.model import Consumer, Footprint
 from ctisync.core.pass_report import PassReport, Work
 from ctisync.core.state import ConsumerState, Summary
-from ctisync.ports import Clock, Writer
+from ctisync.ports import Clock
 from ctisync.stores import invariants
 from ctisync.stores.sqlite import tables
 from ctisync.stores.sqlite.compression import Compression
-from ctisync.stores.sqlite.connection import LOCK_PATIENCE, open_writable, reading, translate_errors
+from ctisync.stores.sqlite.connection import LOCK_PATIENCE, open_writable, reading
 from ctisync.stores.sqlite.verify import SqliteInspection, diagnose, refusals
-from ctisync.stores.sqlite.writer import writing
+from ctisync.stores.sqlite.writer import SqliteWriter
 
 
 class SqliteStore:
@@ -55,7 +55,7 @@ class SqliteStore:
         return f"sqlite:///{self._path}"
 
     def read_state(self, consumer: Consumer) -> ConsumerState:
-        with self._row(consumer) as (connection, row):
+        with self._reading(consumer) as (connection, row):
             return _state(connection, consumer, row)
 
     def record_check(self, consumer: Consumer, state: ConsumerState) -> None:
@@ -64,29 +64,30 @@ class SqliteStore:
             if invariants.differs_by_check(row.state, state):
                 tables.set_state(connection, row.id, state)
 
-    def writer(self, consumer: Consumer) -> AbstractContextManager[Writer]:
-        return writing(self._path, self._patience, consumer, self._clock, self._compression)
+    @contextmanager
+    def writer(self, consumer: Consumer) -> Iterator[SqliteWriter]:
+        with closing(open_writable(self._path, self._patience)) as file:
+            yield SqliteWriter(file, consumer, self._clock, self._compression)
 
     def summary(self, consumer: Consumer) -> Summary:
         """State and pointer to the live content are in one row, so readers see the content of the state."""
-        with self._row(consumer) as (connection, row):
-            live = _live(connection, row)
-            records = None if live is None else tables.count_records(*live)
+        with self._reading(consumer) as (connection, row):
+            live = tables.live_generation(connection, row)
+            records = None if live is None else tables.count_records(connection, live)
             return Summary(_state(connection, consumer, row), records)
 
     def certificates(self) -> Iterator[tuple[str, datetime]]:
         yield from ()
 
     def export(self, consumer: Consumer) -> Iterator[bytes]:
-        with self._row(consumer) as (connection, row):
-            if (live := _live(connection, row)) is None:
+        with self._reading(consumer) as (connection, row):
+            if (live := tables.live_generation(connection, row)) is None:
                 raise invariants.no_content(self.name, consumer, _state(connection, consumer, row))
-            yield from tables.lines_by_name(*live)
+            yield from tables.lines_by_name(connection, live)
 
     @contextmanager
     def inspect(self, consumer: Consumer) -> Iterator[SqliteInspection]:
-        with reading(self._path, self._patience) as connection:
-            row = None if connection is None else tables.find_consumer(connection, consumer)
+        with self._reading(consumer) as (connection, row):
             yield SqliteInspection(connection, self._path, row)
 
     def diagnose(self, consumers: Sequence[Consumer]) -> Iterator[CheckResult]:
@@ -96,8 +97,8 @@ class SqliteStore:
         return refusals(self._path)
 
     def work(self, consumer: Consumer) -> Work | None:
-        with self._row(consumer) as (connection, row):
-            if connection is None or row is None or not row.state.loading:
+        with self._reading(consumer) as (connection, row):
+            if row is None or not row.state.loading:
                 return None
             return tables.load_under_way(connection, row)
 
@@ -107,17 +108,14 @@ class SqliteStore:
 
     def passes(self, consumer: Consumer, most: int, *, touched: bool = False) -> Iterator[PassReport]:
         with reading(self._path, self._patience) as connection:
-            if connection is not None:
-                yield from tables.find_passes(connection, consumer, most, touched=touched)
+            yield from tables.find_passes(connection, consumer, most, touched=touched)
 
     def consumers(self) -> list[Consumer]:
         with reading(self._path, self._patience, read_only=True) as connection:
-            return [] if connection is None else tables.consumers_with_content(connection)
+            return tables.consumers_with_content(connection)
 
     def footprint(self, consumer: Consumer) -> Footprint:
         with reading(self._path, self._patience, read_only=True) as connection:
-            if connection is None:
-                return Footprint()
             row = tables.find_consumer(connection, consumer)
             stored = None if row is None else tables.bytes_of_contents(connection, row.id)
             live = None if row is None else row.generation
@@ -130,52 +128,30 @@ class SqliteStore:
             )
 
     def forget(self, consumer: Consumer) -> None:
-        with reading(self._path, self._patience, read_only=True) as connection:
-            if connection is None or not (
-                tables.find_consumer(connection, consumer) or tables.count_passes(connection, consumer)
-            ):
-                return
-        with writing(self._path, self._patience, consumer, self._clock, self._compression) as writer:
-            writer.forget()
+        if self.footprint(consumer) != Footprint():
+            with self.writer(consumer) as writer:
+                writer.forget()
 
     def close(self) -> None:
         """Nothing is open between two calls."""
 
     @contextmanager
     def _transaction(self, patience: float) -> Iterator[sqlite3.Connection]:
-        with (
-            closing(open_writable(self._path, patience)) as file,
-            translate_errors(self._path),
-            file.transaction(),
-        ):
+        with closing(open_writable(self._path, patience)) as file, file.transaction():
             yield file.connection
 
     @contextmanager
-    def _row(
-        self, consumer: Consumer
-    ) -> Iterator[tuple[sqlite3.Connection | None, tables.ConsumerRow | None]]:
-        """A connection that sees one moment, None if nothing is stored, and the consumer's row."""
+    def _reading(self, consumer: Consumer) -> Iterator[tuple[sqlite3.Connection, tables.ConsumerRow | None]]:
+        """A connection that sees one moment, and the consumer's row."""
         with reading(self._path, self._patience, read_only=self._read_only) as connection:
-            yield connection, None if connection is None else tables.find_consumer(connection, consumer)
+            yield connection, tables.find_consumer(connection, consumer)
 
 
 def _state(
-    connection: sqlite3.Connection | None, consumer: Consumer, row: tables.ConsumerRow | None
+    connection: sqlite3.Connection, consumer: Consumer, row: tables.ConsumerRow | None
 ) -> ConsumerState:
-    if connection is None:
-        return ConsumerState()
     state = ConsumerState() if row is None else row.state
     if (occupant := tables.occupant(connection, consumer, row)) is not None:
         return msgspec.structs.replace(state, occupant=occupant[1])
-    is_gone = state.content and _live(connection, row) is None
+    is_gone = state.content and tables.live_generation(connection, row) is None
     return msgspec.structs.replace(state, unsettled=is_gone)
-
-
-def _live(
-    connection: sqlite3.Connection | None, row: tables.ConsumerRow | None
-) -> tuple[sqlite3.Connection, int] | None:
-    """The connection, and the consumer's live generation; None if there is none."""
-    if connection is None or row is None:
-        return None
-    live = tables.live_generation(connection, row)
-    return None if live is None else (connection, live)

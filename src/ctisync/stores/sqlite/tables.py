@@ -7,14 +7,14 @@ from datetime import datetime
 from typing import Final, NamedTuple
 
 import msgspec
-from zstandard import BufferSegment
 
 from ctisync.core.json_text import UNDECODABLE, decode_as
 from ctisync.core.model import Consumer, Delete, Record, Snapshot
 from ctisync.core.pass_report import PassReport, Touched, Work
 from ctisync.core.state import ConsumerState
 from ctisync.errors import StoreUnavailable
-from ctisync.stores.sqlite.compression import Packing, Unpacker, Unreadable, UnreadableState
+from ctisync.stores.sqlite.compression import RecordRow, Unpacker, Unreadable
+from ctisync.stores.sqlite.schema import value_of
 
 _NAMES_AT_ONCE: Final = 500
 """SQLite before 3.32 accepts up to 999 parameters in a statement."""
@@ -29,25 +29,6 @@ _INSERT: Final = (
 )
 
 
-class RecordRow(NamedTuple):
-    """A record with its line as it is stored."""
-
-    name: str
-    offset: int
-    text: bytes
-    frame: BufferSegment | None
-
-    @property
-    def size(self) -> int:
-        """Bytes of the line, as it is stored."""
-        return len(self.text) if self.frame is None else len(self.frame)
-
-
-def as_rows(records: Sequence[Record], packing: Packing) -> list[RecordRow]:
-    lines = packing.pack([record.line for record in records])
-    return [RecordRow(record.name, record.offset, *line) for record, line in zip(records, lines, strict=True)]
-
-
 class ConsumerRow(NamedTuple):
     """The stored state of a consumer, and its live generation."""
 
@@ -57,7 +38,7 @@ class ConsumerRow(NamedTuple):
 
 
 def find_consumer(connection: sqlite3.Connection, consumer: Consumer) -> ConsumerRow | None:
-    """The consumer's row; None if it has none. Raises UnreadableState."""
+    """The consumer's row; None if it has none. Raises Unreadable."""
     row = connection.execute(
         "SELECT id, generation, state FROM consumers WHERE context = ? AND name = ?",
         (consumer.context, consumer.name),
@@ -68,7 +49,7 @@ def find_consumer(connection: sqlite3.Connection, consumer: Consumer) -> Consume
     try:
         decoded = decode_as(state, _state_decoder)
     except UNDECODABLE as error:
-        raise UnreadableState(str(error)) from error
+        raise Unreadable(f"the state of {consumer} cannot be read: {error}") from error
     return ConsumerRow(number, generation, msgspec.structs.replace(decoded, unsettled=False))  # never stored
 
 
@@ -93,7 +74,7 @@ def set_writer(connection: sqlite3.Connection, consumer_id: int, token: str) -> 
 
 def is_writer(connection: sqlite3.Connection, consumer_id: int, token: str) -> bool:
     query = "SELECT 1 FROM consumers WHERE id = ? AND writer = ?"
-    return connection.execute(query, (consumer_id, token)).fetchone() is not None
+    return value_of(connection, query, consumer_id, token) is not None
 
 
 def drop_consumer(connection: sqlite3.Connection, consumer_id: int) -> None:
@@ -114,17 +95,14 @@ def bytes_of_contents(connection: sqlite3.Connection, consumer_id: int) -> int |
     # A file from before the packing has no such column.
     packed = any(row[1] == b"packed" for row in connection.execute("PRAGMA table_info(records)"))
     size = "length(CAST(line AS BLOB))" + (" + ifnull(length(packed), 0)" if packed else "")
-    (generations,) = connection.execute(
-        "SELECT count(*) FROM generations WHERE consumer = ?", (consumer_id,)
-    ).fetchone()
-    if not generations:
-        return None
-    (total,) = connection.execute(
-        f"SELECT ifnull(sum({size}), 0) FROM records"  # noqa: S608  # a constant
-        " WHERE generation IN (SELECT id FROM generations WHERE consumer = ?)",
-        (consumer_id,),
-    ).fetchone()
-    return int(total)
+    total: int | None = value_of(
+        connection,
+        f"SELECT (SELECT ifnull(sum({size}), 0) FROM records"  # noqa: S608  # a constant
+        " WHERE generation IN (SELECT id FROM generations WHERE consumer = consumers.id))"
+        " FROM consumers WHERE id = ? AND id IN (SELECT consumer FROM generations)",
+        consumer_id,
+    )
+    return total
 
 
 def set_live(connection: sqlite3.Connection, consumer_id: int, generation: int | None) -> None:
@@ -152,10 +130,11 @@ def dead_generations(connection: sqlite3.Connection, consumer_id: int) -> list[i
     return [generation for (generation,) in rows]
 
 
-def live_generation(connection: sqlite3.Connection, row: ConsumerRow) -> int | None:
+def live_generation(connection: sqlite3.Connection, row: ConsumerRow | None) -> int | None:
     """The live generation; None if there is none, or its row is missing."""
-    stored = connection.execute("SELECT id FROM generations WHERE id = ?", (row.generation,)).fetchone()
-    return None if stored is None else int(stored[0])
+    named = None if row is None else row.generation
+    stored: int | None = value_of(connection, "SELECT id FROM generations WHERE id = ?", named)
+    return stored
 
 
 def occupant(
@@ -163,7 +142,7 @@ def occupant(
 ) -> tuple[int, str] | None:
     """The row and the name (`context/name`) of the other consumer whose content is live under the same index;
     None if this one's is, or none."""
-    if row is not None and live_generation(connection, row) is not None:
+    if live_generation(connection, row) is not None:
         return None
     others = connection.execute(
         "SELECT consumers.id, context, name, state FROM consumers JOIN generations"
@@ -223,10 +202,10 @@ def add_dictionary(connection: sqlite3.Connection, number: int, generation: int,
 
 
 def find_dictionary(connection: sqlite3.Connection, generation: int) -> bytes | None:
-    row = connection.execute(
-        "SELECT content FROM dictionaries WHERE generation = ?", (generation,)
-    ).fetchone()
-    return None if row is None else row[0]
+    content: bytes | None = value_of(
+        connection, "SELECT content FROM dictionaries WHERE generation = ?", generation
+    )
+    return content
 
 
 def add_records(connection: sqlite3.Connection, generation: int, rows: Sequence[RecordRow]) -> int:
@@ -290,10 +269,8 @@ def find_records(connection: sqlite3.Connection, generation: int, names: Collect
 
 
 def count_records(connection: sqlite3.Connection, generation: int) -> int:
-    (number,) = connection.execute(
-        "SELECT count(*) FROM records WHERE generation = ?", (generation,)
-    ).fetchone()
-    return int(number)
+    query = "SELECT count(*) FROM records WHERE generation = ?"
+    return int(value_of(connection, query, generation))
 
 
 def lines_by_name(connection: sqlite3.Connection, generation: int) -> Iterator[bytes]:
@@ -338,12 +315,10 @@ def add_report(connection: sqlite3.Connection, report: PassReport, keep: int) ->
 
 def count_passes(connection: sqlite3.Connection, consumer: Consumer) -> int:
     """The number of passes of the consumer; 0 in a file from before the history."""
-    if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = 'passes'").fetchone():
+    if value_of(connection, "SELECT 1 FROM sqlite_master WHERE name = 'passes'") is None:
         return 0
-    (number,) = connection.execute(
-        "SELECT count(*) FROM passes WHERE context = ? AND consumer = ?", (consumer.context, consumer.name)
-    ).fetchone()
-    return int(number)
+    query = "SELECT count(*) FROM passes WHERE context = ? AND consumer = ?"
+    return int(value_of(connection, query, consumer.context, consumer.name))
 
 
 def drop_passes(connection: sqlite3.Connection, consumer: Consumer) -> None:

@@ -21,7 +21,7 @@ from ctisync.escaping import quoted
 from ctisync.stores.sqlite.compression import Unpacker, Unreadable
 from ctisync.stores.sqlite.connection import check_library, reading, translate_errors
 from ctisync.stores.sqlite.file import set_aside
-from ctisync.stores.sqlite.schema import MIGRATIONS, version_of
+from ctisync.stores.sqlite.schema import MIGRATIONS, empty_database, version_of
 from ctisync.stores.sqlite.tables import ConsumerRow, count_records
 from ctisync.system.files import to_chown
 
@@ -40,77 +40,70 @@ _LOOK_PATIENCE: Final = 1.0
 
 
 class SqliteInspection:
-    """`ports.Inspection` within one read transaction. `row` is None if nothing is stored."""
+    """`ports.Inspection` within one read transaction. `row` is None if the consumer has none."""
 
-    def __init__(self, connection: sqlite3.Connection | None, path: Path, row: ConsumerRow | None) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, row: ConsumerRow | None) -> None:
         self._connection = connection
         self._path = path
         self._row = row
+        self._live = None if row is None else row.generation  # none: no record has it
+        self._unpacker = Unpacker(connection)
 
     @property
     def state(self) -> ConsumerState:
         return ConsumerState() if self._row is None else self._row.state
 
     def findings(self, *, deep: bool) -> Iterator[Finding]:
-        if self._connection is None:
-            return
         with translate_errors(self._path):
-            damage = self._damage(self._connection, deep=deep)
-            for finding in chain(damage, self._schema(self._connection), self._orphans(self._connection)):
+            for finding in chain(self._damage(deep=deep), self._schema(), self._orphans()):
                 yield msgspec.structs.replace(finding, hint=set_aside(self._path))
             if self._row is not None:
-                yield from self._generations(self._connection, self._row)
+                yield from self._generations(self._row)
 
     def hidden(self) -> None:
         """None: a file is read whole or not at all."""
 
     def count(self) -> int | None:
-        if (live := self._live) is None:
-            return None
         with translate_errors(self._path):
-            return count_records(*live)
+            return None if self._live is None else count_records(self._connection, self._live)
 
     def scan(self) -> Iterator[Record]:
         """All records in the order of the file: by name, each would be read from another place. The `+` keeps
         SQLite from using the index."""
-        if (live := self._live) is not None:
-            connection, generation = live
-            with translate_errors(self._path):
-                record = _Reader(connection).record
-                yield from map(record, connection.execute(_AS_RECORD + "+generation = ?", (generation,)))
+        with translate_errors(self._path):
+            rows = self._connection.execute(_AS_RECORD + "+generation = ?", (self._live,))
+            yield from map(self._record, rows)
 
     def lookup(self, names: Collection[str]) -> dict[str, Record]:
-        if (live := self._live) is None:
-            return {}
-        connection, generation = live
         query = _AS_RECORD + "generation = ? AND name = ?"
-        rows = (connection.execute(query, (generation, name)).fetchone() for name in names)
-        record = _Reader(connection).record
         with translate_errors(self._path):
-            records = [record(row) for row in rows if row is not None]
+            rows = [self._connection.execute(query, (self._live, name)).fetchone() for name in names]
+            records = [self._record(row) for row in rows if row is not None]
         return {record.name: record for record in records}
 
     def neighbours(self, name: str, most: int) -> list[str]:
-        if (live := self._live) is None:
-            return []
-        connection, generation = live
         with translate_errors(self._path):
             before, behind = (
-                [row.decode() for (row,) in connection.execute(query, (generation, name, most))]
+                [row.decode() for (row,) in self._connection.execute(query, (self._live, name, most))]
                 for query in (_BEFORE, _BEHIND)
             )
         return [*reversed(before), *behind]
 
-    @property
-    def _live(self) -> tuple[sqlite3.Connection, int] | None:
-        if self._connection is None or self._row is None or self._row.generation is None:
-            return None
-        return self._connection, self._row.generation
+    def _record(self, row: tuple[bytes, int, bytes, bytes | None]) -> Record:
+        """The record of a row of `_AS_RECORD`. The line is empty if it cannot be unpacked, which is a finding
+        like every line that is no record."""
+        name, offset, line, frame = row
+        if frame is not None:
+            try:
+                line = self._unpacker.line(frame)
+            except Unreadable:
+                line = b""
+        return Record(_text(name), offset, line)
 
-    def _damage(self, connection: sqlite3.Connection, *, deep: bool) -> Iterator[Finding]:
+    def _damage(self, *, deep: bool) -> Iterator[Finding]:
         """SQLite's own check; the deep one also compares each index with its table."""
         try:
-            for (line,) in connection.execute(f"PRAGMA {'integrity_check' if deep else 'quick_check'}"):
+            for (line,) in self._connection.execute(f"PRAGMA {'integrity_check' if deep else 'quick_check'}"):
                 if line != _FINE:
                     yield Finding(Kind.STORE_DAMAGED, str(self._path), " ".join(_text(line).split()))
         except sqlite3.DatabaseError as error:
@@ -118,15 +111,12 @@ class SqliteInspection:
                 raise
             yield Finding(Kind.STORE_DAMAGED, str(self._path), str(error))
 
-    def _schema(self, connection: sqlite3.Connection) -> Iterator[Finding]:
+    def _schema(self) -> Iterator[Finding]:
         """Compares each table, index and view with the migrations. Other objects belong to the user, except a
         trigger: it would write to the tables."""
-        with closing(sqlite3.connect(":memory:", isolation_level=None)) as model:
-            model.text_factory = bytes
-            for statement in (each for migration in MIGRATIONS for each in migration):
-                model.execute(statement)
+        with closing(empty_database()) as model:
             expected = _objects(model)
-        stored = _objects(connection)
+        stored = _objects(self._connection)
         for (kind, name), text in expected.items():
             if (kind, name) not in stored:
                 yield Finding(Kind.STORE_SCHEMA, name, f"the {kind} is missing")
@@ -138,30 +128,30 @@ class SqliteInspection:
             if kind == "trigger":
                 yield Finding(Kind.STORE_SCHEMA, name, "the trigger is not ctisync's")
 
-    def _orphans(self, connection: sqlite3.Connection) -> Iterator[Finding]:
+    def _orphans(self) -> Iterator[Finding]:
         """Rows that refer to missing rows; the schema declares no foreign keys."""
-        records = connection.execute(
+        records = self._connection.execute(
             "SELECT generation, count(*) FROM records WHERE generation NOT IN (SELECT id FROM generations)"
             " GROUP BY generation"
         )
         for generation, count in records:
             detail = f"it has {counted(count, 'record')}, but the generation does not exist"
             yield Finding(Kind.STORE_ORPHANS, f"generation {generation}", detail)
-        generations = connection.execute(
+        generations = self._connection.execute(
             "SELECT id, consumer FROM generations WHERE consumer NOT IN (SELECT id FROM consumers)"
         )
         for generation, consumer in generations:
             detail = f"it belongs to consumer {consumer}, which is not stored"
             yield Finding(Kind.STORE_ORPHANS, f"generation {generation}", detail)
-        dictionaries = connection.execute(
+        dictionaries = self._connection.execute(
             "SELECT id, generation FROM dictionaries WHERE generation NOT IN (SELECT id FROM generations)"
         )
         for number, generation in dictionaries:
             detail = f"it belongs to generation {generation}, which does not exist"
             yield Finding(Kind.STORE_ORPHANS, f"dictionary {number}", detail)
 
-    def _generations(self, connection: sqlite3.Connection, row: ConsumerRow) -> Iterator[Finding]:
-        generations = connection.execute(
+    def _generations(self, row: ConsumerRow) -> Iterator[Finding]:
+        generations = self._connection.execute(
             "SELECT id, consumer = ?1, snapshot_offset FROM generations"
             " WHERE consumer = ?1 OR id = ?2 ORDER BY id",
             (row.id, row.generation),
@@ -196,24 +186,6 @@ class SqliteInspection:
                 f"the state has {state.snapshot_offset}"
             )
             yield Finding(Kind.GENERATION_WRONG, subject, detail)
-
-
-class _Reader:
-    """Turns rows of `_AS_RECORD` into records, damaged ones too."""
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._unpacker = Unpacker(connection)
-
-    def record(self, row: tuple[bytes, int, bytes, bytes | None]) -> Record:
-        name, offset, text, frame = row
-        return Record(_text(name), offset, text if frame is None else self._unpacked(frame))
-
-    def _unpacked(self, frame: bytes) -> bytes:
-        """The line; empty if it cannot be unpacked, which is a finding like every line that is no record."""
-        try:
-            return self._unpacker.line(frame)
-        except Unreadable:
-            return b""
 
 
 def _objects(connection: sqlite3.Connection) -> dict[tuple[str, str], bytes]:
@@ -269,12 +241,12 @@ def _library() -> Iterator[CheckResult]:
 
 def _file(path: Path) -> Iterator[CheckResult]:
     with reading(path, _LOOK_PATIENCE, read_only=True) as connection:
-        if connection is None:
+        version = version_of(connection, path, len(MIGRATIONS))
+        if not version:
             yield ok("store", f"{path} does not exist yet; the first pass creates it")
         elif not all(os.access(each, os.R_OK | os.W_OK) for each in (path, path.parent)):
             yield _unwritable(path)
         else:
-            version = version_of(connection, path)
             older = "" if version == len(MIGRATIONS) else "; the next pass migrates it to the newest"
             yield ok(
                 "store",

@@ -9,9 +9,9 @@ import sqlite3
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from functools import partial
-from pathlib import Path
+from operator import attrgetter
 from typing import Final, Self
 
 import msgspec
@@ -22,10 +22,18 @@ from ctisync.core.words import counted
 from ctisync.errors import AnotherPass, StoreUnavailable
 from ctisync.ports import Clock
 from ctisync.stores import invariants
-from ctisync.stores.shutdown import HURRY, finish, is_stop
 from ctisync.stores.sqlite import tables
-from ctisync.stores.sqlite.compression import AsText, Compression, Packer, Packing, number_of, trained
-from ctisync.stores.sqlite.connection import Writable, open_writable, translate_errors
+from ctisync.stores.sqlite.compression import (
+    Compression,
+    Packer,
+    Packing,
+    RecordRow,
+    as_text,
+    number_of,
+    trained,
+)
+from ctisync.stores.sqlite.connection import Writable, translate_errors
+from ctisync.system.process import HURRY, finish, is_stop
 from ctisync.system.threads import submit
 
 DROPPED_AT_ONCE: Final = 10_000
@@ -37,16 +45,6 @@ PACKED_AT_ONCE: Final = 2 << 20
 WRITTEN_AT_ONCE: Final = 4 << 20
 """Stored bytes in one transaction. Each transaction waits for the disk; its rows stay in memory until
 then."""
-
-
-@contextmanager
-def writing(
-    path: Path, patience: float, consumer: Consumer, clock: Clock, compression: Compression
-) -> Iterator["SqliteWriter"]:
-    """Open the file and become the consumer's writer. `patience`: seconds to wait for another program's
-    lock."""
-    with closing(open_writable(path, patience)) as file:
-        yield SqliteWriter(file, consumer, clock, compression)
 
 
 class SqliteWriter:
@@ -68,7 +66,7 @@ class SqliteWriter:
         self._compression = compression
         self._packing: tuple[int, Packing] | None = None
         self._token = uuid.uuid4().hex
-        with translate_errors(self.path), file.transaction():
+        with file.transaction():
             stored = tables.find_consumer(self._connection, consumer)
             row = stored or tables.add_consumer(self._connection, consumer)
             tables.set_writer(self._connection, row.id, self._token)
@@ -126,7 +124,7 @@ class SqliteWriter:
         generation = self._row.generation
         assert generation is not None  # for the state says that there is content
         puts = [write.record for write in writes if isinstance(write, Put)]
-        put_rows = tables.as_rows(puts, self._packing_of(generation))
+        put_rows = self._packing_of(generation)(puts)
         deletes = [write for write in writes if isinstance(write, Delete)]
         with self.transaction():
             tables.put_records(self._connection, generation, put_rows)
@@ -171,7 +169,7 @@ class SqliteWriter:
         before."""
         before = self._row
         try:
-            with translate_errors(self.path), self._file.transaction():
+            with self._file.transaction():
                 self._still_mine()
                 yield
         except BaseException:
@@ -181,11 +179,11 @@ class SqliteWriter:
     def _packing_of(self, generation: int) -> Packing:
         """The packing with the dictionary of the generation's load."""
         if self._compression == "none":
-            return AsText()
+            return as_text
         if self._packing is None or self._packing[0] != generation:
             with translate_errors(self.path):
                 dictionary = tables.find_dictionary(self._connection, generation)
-            self._packing = generation, Packer(dictionary)
+            self._packing = generation, Packer(dictionary).pack
         return self._packing[1]
 
     def _still_mine(self) -> None:
@@ -242,13 +240,12 @@ class SqliteLoad:
         self._writer = writer
         self._connection = connection
         self._generation = generation
-        self._packing: Packing | None = AsText() if compression == "none" else None
+        self._packing: Packing | None = as_text if compression == "none" else None
         self._dictionary: bytes | None = None
         self._added: list[Record] = []
         self._added_bytes = 0
-        self._packing_job: Future[list[tables.RecordRow]] | None = None
-        self._rows_to_write: list[tables.RecordRow] = []
-        self._bytes_to_write = 0
+        self._packing_job: Future[list[RecordRow]] | None = None
+        self._packed: list[RecordRow] = []
         self._written = 0
         self.ambiguous = 0
 
@@ -264,7 +261,7 @@ class SqliteLoad:
         self._added_bytes += sum(len(record.line) for record in records)
         if self._added_bytes >= PACKED_AT_ONCE:
             self._pack()
-            if self._bytes_to_write >= WRITTEN_AT_ONCE:
+            if sum(row.size for row in self._packed) >= WRITTEN_AT_ONCE:
                 self._write()
 
     def publish(self, after: ConsumerState) -> int:
@@ -289,38 +286,30 @@ class SqliteLoad:
         records, self._added, self._added_bytes = self._added, [], 0
         self._packing_job = submit(partial(self._rows, records), "packing")
         if self._packing_job is None:
-            self._queue(self._rows(records))
+            self._packed += self._rows(records)
 
-    def _rows(self, records: list[Record]) -> list[tables.RecordRow]:
+    def _rows(self, records: list[Record]) -> list[RecordRow]:
         """Pack records. Runs on the thread."""
         if self._packing is None:
-            self._dictionary = trained([record.line for record in records], number_of(self._generation))
-            self._packing = Packer(self._dictionary)
-        return tables.as_rows(records, self._packing)
+            self._dictionary = trained(records, number_of(self._generation))
+            self._packing = Packer(self._dictionary).pack
+        return self._packing(records)
 
     def _finish_packing(self) -> None:
         if self._packing_job is not None:
-            self._queue(self._packing_job.result())
-
-    def _queue(self, rows: list[tables.RecordRow]) -> None:
-        self._rows_to_write += rows
-        self._bytes_to_write += sum(row.size for row in rows)
+            self._packed += self._packing_job.result()
 
     def _write(self) -> None:
         """Write the packed rows sorted by name, as the index and an export have them. Rows with the same name
         keep their order."""
-        self._rows_to_write.sort(key=_name)
+        self._packed.sort(key=attrgetter("name"))
         dictionary, self._dictionary = self._dictionary, None
         with self._writer.transaction():
             if dictionary is not None:
                 number = number_of(self._generation)
                 tables.add_dictionary(self._connection, number, self._generation, dictionary)
-            new = tables.add_records(self._connection, self._generation, self._rows_to_write)
-            if new < len(self._rows_to_write):  # seldom: one name is on several lines
-                self.ambiguous += tables.ambiguous(self._connection, self._generation, self._rows_to_write)
+            new = tables.add_records(self._connection, self._generation, self._packed)
+            if new < len(self._packed):  # seldom: one name is on several lines
+                self.ambiguous += tables.ambiguous(self._connection, self._generation, self._packed)
             self._written += new
-        self._rows_to_write, self._bytes_to_write = [], 0
-
-
-def _name(row: tables.RecordRow) -> str:
-    return row.name
+        self._packed = []

@@ -5,7 +5,7 @@ Each adapter imports its libraries itself, so that `status` on SQLite loads no H
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, closing, contextmanager, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -61,11 +61,12 @@ def opened_feed(
     return FEEDS.get(urlsplit(settings.cti.url).scheme, _opened_cti)(settings, consumer, clock, log)
 
 
-@contextmanager
-def _opened_cti(settings: Settings, consumer: Consumer, clock: Clock, log: Log) -> Iterator[Feed]:
+def _opened_cti(
+    settings: Settings, consumer: Consumer, clock: Clock, log: Log
+) -> AbstractContextManager[Feed]:
     from ctisync.feed.client import CtiFeed
 
-    with CtiFeed(
+    return CtiFeed(
         base_url=settings.cti.url,
         consumer=consumer,
         token=_revealed(settings.cti.token),
@@ -80,8 +81,7 @@ def _opened_cti(settings: Settings, consumer: Consumer, clock: Clock, log: Log) 
         load_while_downloading=settings.cti.load_while_downloading,
         token_exchange_url=settings.cti.token_exchange_url,
         headers=_feed_headers(settings),
-    ) as feed:
-        yield feed
+    )
 
 
 FEEDS: Final[dict[str, Callable[[Settings, Consumer, Clock, Log], AbstractContextManager[Feed]]]] = {

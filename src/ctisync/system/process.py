@@ -6,7 +6,7 @@ import select
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from io import TextIOWrapper
 from pathlib import Path
 from types import FrameType
@@ -14,6 +14,7 @@ from typing import BinaryIO, Final, TextIO
 
 from ctisync.errors import CtisyncError, Unexpected, UsageError
 from ctisync.escaping import ERRORS, Drawn, escape_json, escape_lines
+from ctisync.system.files import named_write_errors
 from ctisync.system.threads import start_thread
 
 LONGEST_STOP: Final = 4.0
@@ -197,24 +198,16 @@ class _Results(TextIOWrapper):
         super().__init__(stream.detach(), encoding, line_buffering=buffering, write_through=through)
 
     def write(self, text: str) -> int:
-        with _write_errors():
+        with _named_errors():
             return super().write(text)
 
     def flush(self) -> None:
-        with _write_errors():
+        with _named_errors():
             super().flush()
 
 
-@contextmanager
-def _write_errors() -> Iterator[None]:
-    try:
-        yield
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise UsageError(
-            f"cannot write to standard output: {error.strerror}", hint="redirect it to a disk with free space"
-        ) from error
+def _named_errors() -> AbstractContextManager[None]:
+    return named_write_errors("standard output", hint="redirect it to a disk with free space")
 
 
 def open_streams() -> None:
@@ -264,7 +257,7 @@ def confirm(text: str, question: str) -> bool | None:
 
 def flush_results() -> None:
     """Flush standard output. Raises UsageError if it cannot be written."""
-    with _write_errors():
+    with _named_errors():
         sys.stdout.flush()
 
 

@@ -9,10 +9,10 @@ import sqlite3
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, wait
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
 from operator import attrgetter
-from typing import Final, Self
+from typing import Final
 
 import msgspec
 
@@ -91,7 +91,7 @@ class SqliteWriter:
                     self._connection, self._row.id, snapshot, self._clock.now()
                 )
                 self._set_state(load_begun(self.state))
-            with SqliteLoad(self, self._connection, generation, self._compression) as load:
+            with closing(SqliteLoad(self, self._connection, generation, self._compression)) as load:
                 yield load
         except BaseException as error:
             stopped = is_stop(error)
@@ -249,10 +249,8 @@ class SqliteLoad:
         self._written = 0
         self.ambiguous = 0
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
+    def close(self) -> None:
+        """Wait for the thread."""
         if self._packing_job is not None:
             wait([self._packing_job])
 

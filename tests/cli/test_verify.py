@@ -314,6 +314,6 @@ def test_a_consumer_that_cannot_be_audited_hides_no_finding_about_another(ctisyn
     for consumers in (both, both[::-1]):
         ended = ctisync.run("verify", CTISYNC_CONSUMERS=json.dumps(consumers))
         assert ended.returncode == 7
-        assert "contains a state that cannot be read" in ended.stderr
+        assert "is damaged: the state of vd_1.0.0/damaged cannot be read" in ended.stderr
         assert "vd_1.0.0/vd_4.8.0" in ended.stdout
         assert "record-mislabelled   CVE-2002-10002" in ended.stdout

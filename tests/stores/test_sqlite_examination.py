@@ -10,7 +10,6 @@ import pytest
 
 from ctisync.core.health import CheckResult
 from ctisync.core.model import Consumer
-from ctisync.stores.sqlite import connection as sqlite_file
 from ctisync.stores.sqlite.connection import open_writable
 from ctisync.stores.sqlite.schema import MIGRATIONS
 from ctisync.stores.sqlite.store import SqliteStore
@@ -58,11 +57,6 @@ def test_a_file_that_is_no_good_has_failed_beside_a_library_that_is_well(tmp_pat
     assert (checks["sqlite"].health, checks["store"].health) == ("ok", "failed")
     assert any(words in checks["store"].text for words in reasons.split("|")), checks["store"].text
     assert sorted(each.name for each in tmp_path.iterdir()) == before
-
-
-def test_a_library_that_is_too_old_has_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sqlite_file, "OLDEST", (99, 0, 0))
-    assert examined(tmp_path / "ctisync.db")["sqlite"].health == "failed"
 
 
 def test_a_file_that_another_program_locks_is_reported_soon(tmp_path: Path) -> None:

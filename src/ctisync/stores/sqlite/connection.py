@@ -40,9 +40,6 @@ from ctisync.stores.sqlite.schema import (
 )
 from ctisync.system.files import to_chown
 
-OLDEST: Final = (3, 24, 0)
-"""The first SQLite with upserts. RHEL 8 and 9, which have Python 3.11, come with 3.26 and 3.34."""
-
 PAGE_SIZE: Final = 16384
 """Bytes. Packed records of about 1.5 kB leave a tenth of such pages empty, and a fifth of pages of 8192; with
 larger pages a range writes more. A file never changes its page size."""
@@ -288,18 +285,7 @@ def _begin_read(path: Path, mode: Mode, patience: float, newest: int) -> tuple[s
         raise
 
 
-def check_library() -> None:
-    """Raises ConfigurationError if Python's SQLite is too old."""
-    if sqlite3.sqlite_version_info < OLDEST:
-        needed = ".".join(map(str, OLDEST))
-        raise ConfigurationError(
-            f"Python's SQLite is {sqlite3.sqlite_version}, ctisync needs {needed} or later",
-            hint="run ctisync with a Python that was built with a newer SQLite",
-        )
-
-
 def _connect(path: Path, mode: Mode, patience: float) -> sqlite3.Connection:
-    check_library()
     uri = f"file:{quote(os.fsencode(path.absolute()))}?mode={mode}"
     connection = sqlite3.connect(uri, uri=True, timeout=patience, isolation_level=None)
     connection.text_factory = bytes  # a line is returned unchanged

@@ -60,7 +60,8 @@ class SqliteStore:
 
     def record_check(self, consumer: Consumer, state: ConsumerState) -> None:
         with self._transaction(self._patience) as connection:
-            row = tables.find_consumer(connection, consumer) or tables.add_consumer(connection, consumer)
+            row = tables.find_consumer(connection, consumer)
+            row = row if row.id else tables.add_consumer(connection, consumer)
             if invariants.differs_by_check(row.state, state):
                 tables.set_state(connection, row.id, state)
 
@@ -98,9 +99,7 @@ class SqliteStore:
 
     def work(self, consumer: Consumer) -> Work | None:
         with self._reading(consumer) as (connection, row):
-            if row is None or not row.state.loading:
-                return None
-            return tables.load_under_way(connection, row)
+            return tables.load_under_way(connection, row) if row.state.loading else None
 
     def remember(self, report: PassReport, keep: int, within: float) -> None:
         with self._transaction(min(self._patience, within)) as connection:
@@ -117,14 +116,13 @@ class SqliteStore:
     def footprint(self, consumer: Consumer) -> Footprint:
         with reading(self._path, self._patience, read_only=True) as connection:
             row = tables.find_consumer(connection, consumer)
-            stored = None if row is None else tables.bytes_of_contents(connection, row.id)
-            live = None if row is None else row.generation
+            stored = tables.bytes_of_contents(connection, row.id)
             return Footprint(
                 places=() if stored is None else (str(self._path),),
-                records=None if live is None else tables.count_records(connection, live),
+                records=None if row.generation is None else tables.count_records(connection, row.generation),
                 bytes=stored or 0,
                 passes=tables.count_passes(connection, consumer),
-                state=row is not None,
+                state=row.id != 0,
             )
 
     def forget(self, consumer: Consumer) -> None:
@@ -141,17 +139,14 @@ class SqliteStore:
             yield file.connection
 
     @contextmanager
-    def _reading(self, consumer: Consumer) -> Iterator[tuple[sqlite3.Connection, tables.ConsumerRow | None]]:
+    def _reading(self, consumer: Consumer) -> Iterator[tuple[sqlite3.Connection, tables.ConsumerRow]]:
         """A connection that sees one moment, and the consumer's row."""
         with reading(self._path, self._patience, read_only=self._read_only) as connection:
             yield connection, tables.find_consumer(connection, consumer)
 
 
-def _state(
-    connection: sqlite3.Connection, consumer: Consumer, row: tables.ConsumerRow | None
-) -> ConsumerState:
-    state = ConsumerState() if row is None else row.state
+def _state(connection: sqlite3.Connection, consumer: Consumer, row: tables.ConsumerRow) -> ConsumerState:
     if (occupant := tables.occupant(connection, consumer, row)) is not None:
-        return msgspec.structs.replace(state, occupant=occupant[1])
-    is_gone = state.content and tables.live_generation(connection, row) is None
-    return msgspec.structs.replace(state, unsettled=is_gone)
+        return msgspec.structs.replace(row.state, occupant=occupant[1])
+    is_gone = row.state.content and tables.live_generation(connection, row) is None
+    return msgspec.structs.replace(row.state, unsettled=is_gone)

@@ -30,21 +30,21 @@ _INSERT: Final = (
 
 
 class ConsumerRow(NamedTuple):
-    """The stored state of a consumer, and its live generation."""
+    """The stored state of a consumer, and its live generation. `id`: 0 if it has no row."""
 
-    id: int
-    generation: int | None
-    state: ConsumerState
+    id: int = 0
+    generation: int | None = None
+    state: ConsumerState = ConsumerState()
 
 
-def find_consumer(connection: sqlite3.Connection, consumer: Consumer) -> ConsumerRow | None:
-    """The consumer's row; None if it has none. Raises Unreadable."""
+def find_consumer(connection: sqlite3.Connection, consumer: Consumer) -> ConsumerRow:
+    """The consumer's row. Raises Unreadable."""
     row = connection.execute(
         "SELECT id, generation, state FROM consumers WHERE context = ? AND name = ?",
         (consumer.context, consumer.name),
     ).fetchone()
     if row is None:
-        return None
+        return ConsumerRow()
     number, generation, state = row
     try:
         decoded = decode_as(state, _state_decoder)
@@ -55,13 +55,12 @@ def find_consumer(connection: sqlite3.Connection, consumer: Consumer) -> Consume
 
 def add_consumer(connection: sqlite3.Connection, consumer: Consumer) -> ConsumerRow:
     """Add a row with an empty state."""
-    state = ConsumerState()
     added = connection.execute(
         "INSERT INTO consumers (context, name, state) VALUES (?, ?, ?)",
-        (consumer.context, consumer.name, _encode(state)),
+        (consumer.context, consumer.name, _encode(ConsumerState())),
     )
     assert added.lastrowid is not None  # an INSERT has been run
-    return ConsumerRow(added.lastrowid, None, state)
+    return ConsumerRow(added.lastrowid)
 
 
 def set_state(connection: sqlite3.Connection, consumer_id: int, state: ConsumerState) -> None:
@@ -130,16 +129,13 @@ def dead_generations(connection: sqlite3.Connection, consumer_id: int) -> list[i
     return [generation for (generation,) in rows]
 
 
-def live_generation(connection: sqlite3.Connection, row: ConsumerRow | None) -> int | None:
+def live_generation(connection: sqlite3.Connection, row: ConsumerRow) -> int | None:
     """The live generation; None if there is none, or its row is missing."""
-    named = None if row is None else row.generation
-    stored: int | None = value_of(connection, "SELECT id FROM generations WHERE id = ?", named)
+    stored: int | None = value_of(connection, "SELECT id FROM generations WHERE id = ?", row.generation)
     return stored
 
 
-def occupant(
-    connection: sqlite3.Connection, consumer: Consumer, row: ConsumerRow | None
-) -> tuple[int, str] | None:
+def occupant(connection: sqlite3.Connection, consumer: Consumer, row: ConsumerRow) -> tuple[int, str] | None:
     """The row and the name (`context/name`) of the other consumer whose content is live under the same index;
     None if this one's is, or none."""
     if live_generation(connection, row) is not None:

@@ -19,7 +19,7 @@ from ctisync.core.state import ConsumerState
 from ctisync.core.words import counted
 from ctisync.escaping import quoted
 from ctisync.stores.sqlite.compression import Unpacker, Unreadable
-from ctisync.stores.sqlite.connection import check_library, reading, translate_errors
+from ctisync.stores.sqlite.connection import reading, translate_errors
 from ctisync.stores.sqlite.file import set_aside
 from ctisync.stores.sqlite.schema import MIGRATIONS, empty_database, version_of
 from ctisync.stores.sqlite.tables import ConsumerRow, count_records
@@ -40,54 +40,55 @@ _LOOK_PATIENCE: Final = 1.0
 
 
 class SqliteInspection:
-    """`ports.Inspection` within one read transaction. `row` is None if the consumer has none."""
+    """`ports.Inspection` within one read transaction."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, row: ConsumerRow | None) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, row: ConsumerRow) -> None:
         self._connection = connection
         self._path = path
         self._row = row
-        self._live = None if row is None else row.generation  # none: no record has it
         self._unpacker = Unpacker(connection)
 
     @property
     def state(self) -> ConsumerState:
-        return ConsumerState() if self._row is None else self._row.state
+        return self._row.state
 
     def findings(self, *, deep: bool) -> Iterator[Finding]:
         with translate_errors(self._path):
             for finding in chain(self._damage(deep=deep), self._schema(), self._orphans()):
                 yield msgspec.structs.replace(finding, hint=set_aside(self._path))
-            if self._row is not None:
-                yield from self._generations(self._row)
+            yield from self._generations()
 
     def hidden(self) -> None:
         """None: a file is read whole or not at all."""
 
     def count(self) -> int | None:
         with translate_errors(self._path):
-            return None if self._live is None else count_records(self._connection, self._live)
+            live = self._row.generation
+            return None if live is None else count_records(self._connection, live)
 
     def scan(self) -> Iterator[Record]:
         """All records in the order of the file: by name, each would be read from another place. The `+` keeps
         SQLite from using the index."""
         with translate_errors(self._path):
-            rows = self._connection.execute(_AS_RECORD + "+generation = ?", (self._live,))
-            yield from map(self._record, rows)
+            yield from map(self._record, self._select(_AS_RECORD + "+generation = ?"))
 
     def lookup(self, names: Collection[str]) -> dict[str, Record]:
         query = _AS_RECORD + "generation = ? AND name = ?"
         with translate_errors(self._path):
-            rows = [self._connection.execute(query, (self._live, name)).fetchone() for name in names]
+            rows = [self._select(query, name).fetchone() for name in names]
             records = [self._record(row) for row in rows if row is not None]
         return {record.name: record for record in records}
 
     def neighbours(self, name: str, most: int) -> list[str]:
         with translate_errors(self._path):
             before, behind = (
-                [row.decode() for (row,) in self._connection.execute(query, (self._live, name, most))]
-                for query in (_BEFORE, _BEHIND)
+                [row.decode() for (row,) in self._select(query, name, most)] for query in (_BEFORE, _BEHIND)
             )
         return [*reversed(before), *behind]
+
+    def _select(self, query: str, *values: str | int) -> sqlite3.Cursor:
+        """The rows of a query whose first parameter is the live generation: none without one."""
+        return self._connection.execute(query, (self._row.generation, *values))
 
     def _record(self, row: tuple[bytes, int, bytes, bytes | None]) -> Record:
         """The record of a row of `_AS_RECORD`. The line is empty if it cannot be unpacked, which is a finding
@@ -150,23 +151,27 @@ class SqliteInspection:
             detail = f"it belongs to generation {generation}, which does not exist"
             yield Finding(Kind.STORE_ORPHANS, f"dictionary {number}", detail)
 
-    def _generations(self, row: ConsumerRow) -> Iterator[Finding]:
-        generations = self._connection.execute(
+    def _generations(self) -> Iterator[Finding]:
+        live, state = self._row.generation, self._row.state
+        rows = self._connection.execute(
             "SELECT id, consumer = ?1, snapshot_offset FROM generations"
             " WHERE consumer = ?1 OR id = ?2 ORDER BY id",
-            (row.id, row.generation),
+            (self._row.id, live),
         ).fetchall()
-        if row.generation is not None and row.generation not in [
-            generation for generation, *_ in generations
-        ]:
+        if live is not None and all(generation != live for generation, *_ in rows):
             detail = "the state names it as live, but it does not exist"
-            yield Finding(Kind.GENERATION_WRONG, f"generation {row.generation}", detail)
-        replaced = [generation for generation, *_ in generations if generation < (row.generation or 0)]
-        for generation, own, snapshot_offset in generations:
+            yield Finding(Kind.GENERATION_WRONG, f"generation {live}", detail)
+        replaced = [generation for generation, *_ in rows if generation < (live or 0)]
+        for generation, own, snapshot_offset in rows:
             subject = f"generation {generation}"
-            if generation == row.generation:
-                yield from self._live_one(subject, row.state, own=own, snapshot_offset=snapshot_offset)
-            elif row.state.loading:
+            if generation == live:
+                if not own:
+                    detail = "it is live, but belongs to another consumer"
+                    yield Finding(Kind.GENERATION_WRONG, subject, detail)
+                elif snapshot_offset != state.snapshot_offset:
+                    detail = f"it was loaded from a snapshot of offset {snapshot_offset}, the state has "
+                    yield Finding(Kind.GENERATION_WRONG, subject, f"{detail}{state.snapshot_offset}")
+            elif state.loading:
                 detail = "it belongs to a load that is under way or was killed"
                 yield Finding(Kind.GENERATION_LEFT, subject, detail)
             elif [generation] == replaced:
@@ -174,18 +179,6 @@ class SqliteInspection:
             else:
                 detail = "it is neither live nor the last one replaced, and no load is running"
                 yield Finding(Kind.GENERATION_STRAY, subject, detail)
-
-    def _live_one(
-        self, subject: str, state: ConsumerState, *, own: bool, snapshot_offset: int
-    ) -> Iterator[Finding]:
-        if not own:
-            yield Finding(Kind.GENERATION_WRONG, subject, "it is live, but belongs to another consumer")
-        elif snapshot_offset != state.snapshot_offset:
-            detail = (
-                f"it was loaded from a snapshot of offset {snapshot_offset}, "
-                f"the state has {state.snapshot_offset}"
-            )
-            yield Finding(Kind.GENERATION_WRONG, subject, detail)
 
 
 def _objects(connection: sqlite3.Connection) -> dict[tuple[str, str], bytes]:
@@ -201,7 +194,7 @@ def _text(value: bytes) -> str:
 def diagnose(path: Path) -> Iterator[CheckResult]:
     """The results for the library and the file. A file that does not exist yet is fine; its folder is checked
     elsewhere."""
-    yield from guarded("sqlite", _library)
+    yield ok("sqlite", f"the version of SQLite is {sqlite3.sqlite_version}")
     yield from guarded("store", lambda: _file(path))
 
 
@@ -232,11 +225,6 @@ def _unwritable(path: Path) -> CheckResult:
         f"{path} can be read but not written: the file and its folder must both be writable",
         to_chown(path) or f"ls -ld {quoted(path.parent)} {quoted(path)}",
     )
-
-
-def _library() -> Iterator[CheckResult]:
-    check_library()
-    yield ok("sqlite", f"the version of SQLite is {sqlite3.sqlite_version}")
 
 
 def _file(path: Path) -> Iterator[CheckResult]:

@@ -50,13 +50,7 @@ then."""
 class SqliteWriter:
     """`ports.Writer` on an open file. Raises AnotherPass once a later pass has begun."""
 
-    def __init__(
-        self,
-        file: Writable,
-        consumer: Consumer,
-        clock: Clock,
-        compression: Compression,
-    ) -> None:
+    def __init__(self, file: Writable, consumer: Consumer, clock: Clock, compression: Compression) -> None:
         """Become the writer, and remove what a killed writer left."""
         self._file = file
         self._connection = file.connection
@@ -67,8 +61,8 @@ class SqliteWriter:
         self._packing: tuple[int, Packing] | None = None
         self._token = uuid.uuid4().hex
         with file.transaction():
-            stored = tables.find_consumer(self._connection, consumer)
-            row = stored or tables.add_consumer(self._connection, consumer)
+            row = tables.find_consumer(self._connection, consumer)
+            row = row if row.id else tables.add_consumer(self._connection, consumer)
             tables.set_writer(self._connection, row.id, self._token)
         self._row = row
         self._settle()
@@ -199,7 +193,7 @@ class SqliteWriter:
         so many seconds."""
         end = self._clock.monotonic() + seconds
         with self.transaction():
-            self._row = tables.find_consumer(self._connection, self._consumer) or self._row
+            self._row = tables.find_consumer(self._connection, self._consumer)
             if self.state.loading:
                 self._set_state(load_abandoned(self.state))
             if tables.live_generation(self._connection, self._row) is None:

@@ -127,10 +127,9 @@ HINTS: Final[dict[str, tuple[str, ...]]] = {
         "nothing is stored",
     ),
     "_risk_in": (CHOICE,),
-    "host_lock": (LOOK,),
-    "_open_lock": ("a link in the place of the lock", STORE_FIRST),
+    "_take": (LOOK,),
+    "_named_errors": ("a link in the place of the lock", STORE_FIRST, AS_ROOT),
     "diagnose": ("a pass was run as another user",),
-    "_write_refusal": (AS_ROOT,),
     "_server_certificate_advice": (OTHERS,),
 }
 """By function: for each of its hints the trouble in which it is typed (see `troubles`), or the reason."""

@@ -15,7 +15,7 @@ import pytest
 from ctisync.core.model import Consumer
 from ctisync.core.pass_report import Work
 from ctisync.errors import AnotherPass, ConfigurationError, StoreUnavailable
-from ctisync.system.locks import host_lock, lock_beside, lock_for_server, lock_owner, read_lock
+from ctisync.system.locks import LockState, host_lock, lock_beside, lock_for_server, lock_owner, read_lock
 from ctisync.system.process import StopRequested
 from tests.support.clock import FakeClock
 
@@ -257,9 +257,9 @@ def test_a_lock_file_that_says_nothing_sensible_is_nobodys(tmp_path: Path, text:
 
 def test_a_lock_file_that_cannot_be_read_names_no_pass_and_says_why(tmp_path: Path) -> None:
     (tmp_path / "x.lock").mkdir()
-    assert read_lock(tmp_path / "x.lock") == (None, "it cannot be read (Is a directory)")
+    assert read_lock(tmp_path / "x.lock") == LockState(unread="it cannot be read (Is a directory)")
     (tmp_path / "y.lock").write_text("")
-    assert read_lock(tmp_path / "y.lock" / "z.lock") == (None, None), "there is none"
+    assert read_lock(tmp_path / "y.lock" / "z.lock") == LockState(), "there is none"
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user")

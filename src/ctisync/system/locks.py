@@ -70,26 +70,34 @@ def host_lock(path: Path, clock: Clock, command: str) -> Iterator[str]:
     the lock is held. The file stays: without it, two passes could hold two files of the same name.
     Raises AnotherPass, ConfigurationError (no such folder), StoreUnavailable (no write, no lock).
     """
-    with _open_lock(path) as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise AnotherPass(_busy_message(file, path)) from error
-        except OSError as error:  # for example a network disk without locks
-            raise StoreUnavailable(
-                f"cannot lock {path}: {error.strerror}",
-                hint=f"df -T {quoted(path.parent)} (it must support flock)",
-            ) from error
+    with _named_errors(path):
+        file = open_own_fd(path, os.O_RDWR | os.O_CREAT)
+    try:
+        _take(file, path)
         holder = Holder(os.getpid(), clock.now().isoformat(timespec="seconds"), command)
-        with _writing(path):
+        with _named_errors(path):
             identity, end = _lock_id(file)
         try:
-            with _writing(path):  # a signal meanwhile takes effect right after it
+            with _named_errors(path):  # a signal meanwhile takes effect right after it
                 _write(msgspec.json.encode(holder), end, file)
             yield identity
         finally:
             with suppress(OSError):
                 os.ftruncate(file, end)
+    finally:
+        os.close(file)
+
+
+def _take(file: int, path: Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        raise AnotherPass(_busy_message(file, path)) from error
+    except OSError as error:  # for example a network disk without locks
+        raise StoreUnavailable(
+            f"cannot lock {path}: {error.strerror}",
+            hint=f"df -T {quoted(path.parent)} (it must support flock)",
+        ) from error
 
 
 def _lock_id(file: int) -> tuple[str, int]:
@@ -119,17 +127,10 @@ def _write(line: bytes, at: int, file: int) -> None:
 
 
 @contextmanager
-def _writing(path: Path) -> Iterator[None]:
+def _named_errors(path: Path) -> Iterator[None]:
+    """Errors of opening and writing the lock file become those of ctisync."""
     try:
         yield
-    except OSError as error:
-        raise _write_refusal(path, error) from error
-
-
-@contextmanager
-def _open_lock(path: Path) -> Iterator[int]:
-    try:
-        file = open_own_fd(path, os.O_RDWR | os.O_CREAT)
     except UntrustedFile as error:
         raise StoreUnavailable(
             f"cannot use the lock file {path}: {error.strerror}",
@@ -140,19 +141,20 @@ def _open_lock(path: Path) -> Iterator[int]:
             raise ConfigurationError(
                 f"the folder {path.parent} does not exist", hint=f"mkdir -p {quoted(path.parent)}"
             ) from error
-        raise _write_refusal(path, error) from error
-    try:
-        yield file
-    finally:
-        os.close(file)
+        hint = "free disk space there"
+        if error.errno != errno.ENOSPC:
+            hint = to_chown(path) or f"ls -ld {quoted(path.parent)}"
+        raise StoreUnavailable(f"cannot write the lock file {path}: {error.strerror}", hint=hint) from error
 
 
 class LockState(NamedTuple):
     """The pass of this host that holds a lock file; or, in `unread`, why the file cannot be read, so that it
-    is unknown whether a pass is running."""
+    is unknown whether a pass is running. `last`: the id of the file, and when a pass last took or released
+    it; None if there was no pass, or that is unknown."""
 
     work: Work | None = None
     unread: str | None = None
+    last: tuple[str, datetime] | None = None
 
     @property
     def who(self) -> str | None:
@@ -164,11 +166,14 @@ def read_lock(path: Path) -> LockState:
     """The pass that holds this lock file. Reads it without locking it, so that a starting pass does not
     fail; raises nothing."""
     try:
-        return LockState(lock_owner(_text_of(path)))
+        text, status = _text_of(path), path.lstat()
     except (FileNotFoundError, NotADirectoryError):  # no pass has run here yet
         return LockState()
     except OSError as error:
         return LockState(unread=f"it cannot be read ({error.strerror})")
+    identity = _identity_in(text, status)
+    changed = datetime.fromtimestamp(status.st_mtime, UTC)
+    return LockState(lock_owner(text), last=None if identity is None else (identity.id, changed))
 
 
 def lock_owner(text: bytes) -> Work | None:
@@ -187,17 +192,6 @@ def lock_owner(text: bytes) -> Work | None:
     with suppress(ValueError):  # the text of another program
         since = datetime.fromisoformat(holder.since)
     return Work(who, since if since and since.tzinfo else None)
-
-
-def last_locked(path: Path) -> tuple[str, datetime] | None:
-    """The id of the lock file, and when a pass of this host last took or released it; None if there was no
-    pass, or that is unknown."""
-    try:
-        text, status = _text_of(path), path.lstat()
-    except OSError:
-        return None
-    identity = _identity_in(text, status)
-    return None if identity is None else (identity.id, datetime.fromtimestamp(status.st_mtime, UTC))
 
 
 def _text_of(path: Path) -> bytes:
@@ -238,10 +232,3 @@ def _holder_in(text: bytes) -> Holder | None:
         return decode_as(text.rpartition(b"\n")[2], _holder_decoder)
     except UNDECODABLE:
         return None
-
-
-def _write_refusal(path: Path, error: OSError) -> StoreUnavailable:
-    hint = "free disk space there"
-    if error.errno != errno.ENOSPC:
-        hint = to_chown(path) or f"ls -ld {quoted(path.parent)}"
-    return StoreUnavailable(f"cannot write the lock file {path}: {error.strerror}", hint=hint)

@@ -15,7 +15,7 @@ from ctisync.core.state import ConsumerState, Moved, Owed, Phase, Summary, feed_
 from ctisync.errors import DONE, CtisyncError, StoreUnavailable
 from ctisync.ports import Clock, HistoryStore, Store
 from ctisync.settings import Settings
-from ctisync.system.locks import LockState, last_locked, read_lock
+from ctisync.system.locks import LockState, read_lock
 from ctisync.system.threads import run_within
 from ctisync.wiring import effective_state, feed_certificates, lock_path, opened_feed, opened_store
 
@@ -185,9 +185,9 @@ def _read_consumer(
 ) -> ConsumerStatus:
     settings, clock = invocation.settings, invocation.clock
     path = lock_path(settings, consumer)
-    last_lock = last_locked(path)
+    lock = read_lock(path)
     # Before the state: a pass that ends in between then counts as running, not as dead.
-    work = _running_pass(read_lock(path), store.work(consumer), last_lock)
+    work = _running_pass(lock, store.work(consumer))
     summary = store.summary(consumer)
     invocation.warn_of_hidden(summary.hidden, consumer)
     last = _last_pass(store, consumer)
@@ -196,7 +196,7 @@ def _read_consumer(
         consumer_status(consumer, summary, settings, clock),
         work=work,
         failure=last if last is not None and last.exit_code != DONE else None,
-        unrecorded_at=_unrecorded_at(last, last_lock, clock.now()) if record_expected else None,
+        unrecorded_at=_unrecorded_at(last, lock.last, clock.now()) if record_expected else None,
     )
     if not remote:
         return one
@@ -216,16 +216,14 @@ def consumer_status(consumer: Consumer, summary: Summary, settings: Settings, cl
     )
 
 
-def _running_pass(
-    lock: LockState, stored: Work | None, last_lock: tuple[str, datetime] | None
-) -> Work | None:
+def _running_pass(lock: LockState, stored: Work | None) -> Work | None:
     """The running pass, from the lock of this host and from the store. If the lock of a lease is free, its
     pass is dead; if the lock cannot be read, only the store counts."""
     if lock.work is not None:
         return lock.work if stored is None else msgspec.structs.replace(lock.work, records=stored.records)
     if lock.unread is not None:
         return stored
-    is_dead = stored is None or stored.who is None or (last_lock is not None and stored.lock == last_lock[0])
+    is_dead = stored is None or stored.who is None or (lock.last is not None and stored.lock == lock.last[0])
     return None if is_dead else stored
 
 

@@ -79,8 +79,10 @@ def to_open(path: Path) -> str | None:
             f"run this as root: only root may enter {OF_SYSTEMD}; or give the unit a User= instead of "
             "DynamicUser="
         )
-    unread = [each for each in (path, *beside(path)) if each.exists() and not _may(each, os.R_OK)]
-    shut = [*closed, path] if closed else unread
+    if closed:  # its content is unknown
+        shut = [*closed, path]
+    else:
+        shut = [each for each in (path, *beside(path)) if each.exists() and not _may(each, os.R_OK)]
     if not shut or not shut[0].exists():
         return None
     who = "g" if shut[0].stat().st_gid in (os.getegid(), *os.getgroups()) else "o"

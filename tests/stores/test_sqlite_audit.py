@@ -109,7 +109,7 @@ def test_planted_damage_is_named(path: Path, statement: str, kind: Kind | None, 
     assert findings_of(audited(path)) == []
     plant(path, statement)
     if kind is None:  # no boolean is a number: the state cannot be read at all
-        with pytest.raises(StoreUnavailable, match="the state of .* cannot be read"):
+        with pytest.raises(StoreUnavailable, match=r"the state of .* cannot be read"):
             audited(path)
         return
     assert (kind, subject) in findings_of(audited(path))
